@@ -1,0 +1,175 @@
+"""Which hosts a pool deals now: its live ones, its fallbacks', or the last resort (DESIGN section 5)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+
+from geodns.live import Fitness, Forced, LiveSet
+from geodns.model import Address, Family, Member, Pool, Zone, family_of
+
+
+class LastResort(StrEnum):
+    """Whom a pool deals when nobody in its chain is live."""
+
+    DOWN = "down"
+    QUARANTINED = "quarantined"
+    DRAINED = "drained"
+    SERVFAIL = "servfail"
+
+
+_RESORTS: tuple[tuple[LastResort, Forced | None], ...] = (
+    # Down or shedding: the sender queues and tries again. Quarantined: its mail might bounce. Drained: it may
+    # be under the knife. Forced down is in no row: that is an order.
+    (LastResort.DOWN, None),
+    (LastResort.QUARANTINED, Forced.QUARANTINED),
+    (LastResort.DRAINED, Forced.DRAINED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """A host that is dealt.
+
+    Attributes:
+        host: its name.
+        addresses: those that may be named, of both families.
+        weight: what the pool gives it.
+        factors: what lowers that, by name; each 0 to 1.
+
+    """
+
+    host: str
+    addresses: tuple[Address, ...]
+    weight: int
+    factors: Mapping[str, Fraction] = field(default_factory=dict)
+
+    @property
+    def effective(self) -> Fraction:
+        """The weight with every factor in force."""
+        product = Fraction(self.weight)
+        for factor in self.factors.values():
+            product *= factor
+        return product
+
+    def of(self, family: Family) -> tuple[Address, ...]:
+        """The addresses of one family."""
+        return tuple(address for address in self.addresses if family_of(address) == family)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a pool deals now, for every name and type alike.
+
+    Attributes:
+        pool: its name.
+        using: the pools dealt from, nearest first.
+        last_resort: None while anybody in the chain is live.
+        dealt: the hosts, each once.
+        answers: hosts in an answer, at most.
+        longest_ttl: seconds that an answer may be kept just now; None when nothing limits it.
+
+    """
+
+    pool: str
+    using: tuple[str, ...]
+    last_resort: LastResort | None
+    dealt: tuple[Dealt, ...]
+    answers: int
+    longest_ttl: float | None = None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of the hosts dealt."""
+        return tuple(dealt.host for dealt in self.dealt)
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The names of the hosts dealt because they are live."""
+        return self.hosts if self.last_resort is None else ()
+
+    def of(self, family: Family) -> tuple[Dealt, ...]:
+        """The hosts that have an address of the family to deal."""
+        return tuple(dealt for dealt in self.dealt if dealt.of(family))
+
+    def ttl(self, zone: Zone, ceiling: int) -> int:
+        """Return the TTL of an answer whose name would have `ceiling` seconds when all is well."""
+        if self.longest_ttl is None:
+            return ceiling
+        return min(ceiling, max(zone.min_ttl, int(self.longest_ttl)))
+
+
+def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
+    """Decide what a pool deals."""
+    chain = zone.chain(pool.name)
+    picked = _unique(_pick(zone, chain, live))
+    resort = None
+    if not picked:
+        resort, picked = _last_resort(zone, pool, chain, live)
+    using = tuple(dict.fromkeys(name for name, _, _ in picked))
+    waits = [fitness.seconds_to_fall for _, _, fitness in picked if fitness.seconds_to_fall is not None]
+    check = zone.check_of(pool)
+    if check is not None and (resort is not None or using != (pool.name,)):
+        waits.append(check.interval * check.rise)
+    dealt = tuple(
+        Dealt(member.host, fitness.live, member.weight, fitness.factors) for _, member, fitness in picked
+    )
+    return Choice(pool.name, using, resort, dealt, pool.answers, min(waits, default=None))
+
+
+_Picked = tuple[str, Member, Fitness]
+"""The pool that a host is dealt from, its place there, and how fit it is."""
+
+
+def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
+    """Return the live hosts of the first pool, with or instead of its fallback's where they are too few."""
+    pool, *rest = chain
+    check = zone.check_of(pool)
+    judged = [
+        (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], check))
+        for member in pool.members
+        if member.weight
+    ]
+    fit = [entry for entry in judged if entry[2].live and entry[2].factor]
+    if not rest or _enough(pool, fit):
+        return fit
+    helpers = _pick(zone, tuple(rest), live)
+    if pool.fallback_mode == "replace" and helpers:
+        return helpers
+    return fit + helpers
+
+
+def _enough(pool: Pool, fit: list[_Picked]) -> bool:
+    """Say whether the live hosts reach `min_live`; nobody is never enough."""
+    if not fit:
+        return False
+    if not pool.min_live.percent:
+        return len(fit) >= pool.min_live.amount
+    weight = sum(member.weight for _, member, _ in fit)
+    return weight * 100 >= pool.min_live.amount * sum(member.weight for member in pool.members)
+
+
+def _unique(picked: Iterable[_Picked]) -> list[_Picked]:
+    """Keep each host once, from the nearest pool that has it."""
+    hosts: dict[str, _Picked] = {}
+    for entry in picked:
+        hosts.setdefault(entry[1].host, entry)
+    return list(hosts.values())
+
+
+def _last_resort(
+    zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet
+) -> tuple[LastResort, list[_Picked]]:
+    """Return whom to deal, by plain weight, when nobody in the chain is live."""
+    if pool.when_down == "servfail":
+        return LastResort.SERVFAIL, []
+    everybody = _unique(
+        (link.name, member, Fitness(zone.host_by_name[member.host].addresses))
+        for link in chain
+        for member in link.members
+        if member.weight
+    )
+    for resort, forced in _RESORTS:
+        if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) == forced]:
+            return resort, found
+    return LastResort.SERVFAIL, []

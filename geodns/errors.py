@@ -1,0 +1,114 @@
+"""Every exception that geodns raises on purpose, as one tree.
+
+::
+
+    GeodnsError                 anything below; `status` is the exit status of a command that meets it
+    ├── UsageError              a command was called wrongly (status 2)
+    ├── ZoneError               zone files with problems; carries all of them
+    ├── SettingsError           the server's own settings are wrong
+    ├── BadNameError            text that is no domain name
+    ├── WireError               bytes that are no DNS message, or a message that cannot be made
+    ├── StoreError              the state directory or its file cannot be used
+    ├── ControlError            what an operator asked for cannot be done
+    │   ├── NotFoundError       no such zone, host or pool
+    │   └── AmbiguousError      a short host name that two zones have (status 2)
+    ├── ServerError             a running server could not be reached, or answered with an error
+    └── StartError              the server cannot start (port taken, no zones, state locked …)
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong (or doubtful) in a zone file.
+
+    Attributes:
+        file: the file's path as the operator gave it.
+        line: counted from 1; 0 when the whole file is meant.
+        column: counted from 1; 0 when the whole file is meant.
+        what: what is wrong.
+        instead: what to write instead; may be empty.
+        warning: true when the file can be served all the same.
+
+    """
+
+    file: str
+    line: int
+    column: int
+    what: str
+    instead: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        parts = [
+            place,
+            *(["warning"] if self.warning else []),
+            self.what,
+            *([self.instead] if self.instead else []),
+        ]
+        return ": ".join(parts)
+
+
+class GeodnsError(Exception):
+    """Anything that geodns raises on purpose; its text is one line for the operator."""
+
+    status = 1
+
+
+class UsageError(GeodnsError):
+    """A command was called wrongly."""
+
+    status = 2
+
+
+class ZoneError(GeodnsError):
+    """Zone files with problems.
+
+    Attributes:
+        problems: all of them, in the order of the files.
+
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class SettingsError(GeodnsError):
+    """The server's own settings are wrong."""
+
+
+class BadNameError(GeodnsError):
+    """Text that is no domain name (RFC 1035 section 2.3.4)."""
+
+
+class WireError(GeodnsError):
+    """Bytes that are no DNS message, or a message that cannot be made."""
+
+
+class StoreError(GeodnsError):
+    """The state directory or its file cannot be used."""
+
+
+class ControlError(GeodnsError):
+    """What an operator asked for cannot be done."""
+
+
+class NotFoundError(ControlError):
+    """No such zone, host or pool."""
+
+
+class AmbiguousError(ControlError):
+    """A short host name that more than one zone has."""
+
+    status = 2
+
+
+class ServerError(GeodnsError):
+    """A running server could not be reached, or answered with an error."""
+
+
+class StartError(GeodnsError):
+    """The server cannot start: port taken, no zones, state locked."""

@@ -1,0 +1,350 @@
+"""What a zone file says, as frozen models: zone, host, pool, check, record, rule.
+
+Names of hosts, pools and checks are the short ones of the file. Owner names and names in record data are
+absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's own name has none
+(``out.example.com``), like its file. Times are whole or fractional seconds.
+"""
+
+import hashlib
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Address = IPv4Address | IPv6Address
+Family = Literal["A", "AAAA"]
+FAMILIES: tuple[Family, ...] = ("A", "AAAA")
+
+Ttl = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""Seconds; RFC 2181 section 8 gives the bound."""
+
+MAX_ANSWERS = 32
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and takes no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def family_of(address: Address) -> Family:
+    """Return the record type that carries an address."""
+    return "A" if address.version == 4 else "AAAA"
+
+
+class Check(Frozen):
+    """How the hosts of a pool are judged (DESIGN section 6; the words are HAProxy's).
+
+    Attributes:
+        name: its key under ``checks``.
+        type: the dialogue that is spoken.
+        port: TCP port.
+        interval: seconds from one probe's start to the next.
+        fast_interval: the same while a change is pending.
+        connect_timeout: seconds for the TCP handshake.
+        greeting_timeout: seconds for the whole greeting; RFC 5321 section 4.5.3.2 lets servers be slow.
+        step_timeout: seconds for each later reply.
+        timeout: seconds for everything together.
+        rise: successes in a row that bring a host up.
+        fall: failures that take it down.
+        ehlo: the name the prober gives; None means the server's own host name.
+        starttls: ``ignore``, or ``offered``: STARTTLS must be offered and its handshake must work.
+
+    """
+
+    name: str
+    type: Literal["smtp", "tcp"] = "smtp"
+    port: int = Field(default=25, ge=1, le=65535)
+    interval: float = Field(default=10.0, ge=0.1, le=86400)
+    fast_interval: float = Field(default=2.0, ge=0.1, le=86400)
+    connect_timeout: float = Field(default=3.0, gt=0, le=600)
+    greeting_timeout: float = Field(default=10.0, gt=0, le=600)
+    step_timeout: float = Field(default=5.0, gt=0, le=600)
+    timeout: float = Field(default=25.0, gt=0, le=600)
+    rise: int = Field(default=2, ge=1, le=1000)
+    fall: int = Field(default=3, ge=1, le=1000)
+    ehlo: str | None = None
+    starttls: Literal["ignore", "offered"] = "ignore"
+
+
+BUILT_IN_CHECKS: tuple[Check, ...] = (Check(name="smtp"), Check(name="tcp", type="tcp"))
+
+
+class Endpoint(Frozen):
+    """Where a host is probed when that is not where it is dealt.
+
+    Attributes:
+        address: where to connect.
+        port: None means the check's port.
+
+    """
+
+    address: Address
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
+class Host(Frozen):
+    """A mail host.
+
+    Attributes:
+        name: its key under ``hosts`` (after ranges are written out); also its label in the zone.
+        addresses: where it takes mail, in the order of the file.
+        weight: its weight in pools that give none of their own; 0 is never dealt.
+        egress: the addresses its mail leaves from; `sources` falls back to `addresses`.
+        probe: where to probe it instead of its addresses.
+
+    """
+
+    name: str
+    addresses: tuple[Address, ...]
+    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    egress: tuple[Address, ...] = ()
+    probe: Endpoint | None = None
+
+    @property
+    def sources(self) -> tuple[Address, ...]:
+        """The addresses its mail leaves from."""
+        return self.egress or self.addresses
+
+
+class Target(Frozen):
+    """One thing to probe, whichever pools and zones use it.
+
+    Attributes:
+        check: how.
+        address: where.
+        port: the TCP port there.
+
+    """
+
+    check: Check
+    address: Address
+    port: int
+
+    @cached_property
+    def key(self) -> str:
+        """A text that names the target over restarts: check, address, port and what the check says."""
+        digest = hashlib.blake2b(self.check.model_dump_json().encode(), digest_size=6).hexdigest()
+        return f"{self.check.name} [{self.address}]:{self.port} {digest}"
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.address, self.port, self.check.name))
+
+
+def target_of(host: Host, address: Address, check: Check) -> Target:
+    """Return what is probed to judge one address of a host."""
+    if host.probe is None:
+        return Target(check=check, address=address, port=check.port)
+    return Target(check=check, address=host.probe.address, port=host.probe.port or check.port)
+
+
+class MinLive(Frozen):
+    """What of a pool must be live before its fallback stays out.
+
+    Attributes:
+        amount: hosts, or percent of the pool's weight.
+        percent: which of the two.
+
+    """
+
+    amount: int = Field(ge=0)
+    percent: bool = False
+
+
+class Member(Frozen):
+    """A host in a pool, with its weight there."""
+
+    host: str
+    weight: int = Field(ge=0, le=2**31 - 1)
+
+
+class Pool(Frozen):
+    """Hosts that are dealt together.
+
+    Attributes:
+        name: its key under ``pools``.
+        members: the hosts and their weights, in the order of the file.
+        check: the name of the check that judges them; None means always up.
+        answers: how many hosts an answer names.
+        min_live: below it the fallback serves too.
+        fallback: the pool that helps out.
+        fallback_mode: ``add`` the fallback's hosts to the survivors, or ``replace`` these.
+        when_down: what to answer when nobody is live: everybody (``serve-all``) or SERVFAIL.
+
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    check: str | None = None
+    answers: int = Field(default=2, ge=1, le=MAX_ANSWERS)
+    min_live: MinLive = MinLive(amount=50, percent=True)
+    fallback: str | None = None
+    fallback_mode: Literal["add", "replace"] = "add"
+    when_down: Literal["serve-all", "servfail"] = "serve-all"
+
+
+class Soa(Frozen):
+    """The zone's SOA (RFC 1035 section 3.3.13), without a serial unless the operator gives one.
+
+    Attributes:
+        mname: the primary server, absolute.
+        rname: the mailbox as a name, absolute.
+        serial: None means automatic.
+        refresh: seconds; likewise `retry`, `expire` and `minimum` (RFC 2308: the negative TTL).
+
+    """
+
+    mname: str
+    rname: str
+    serial: int | None = Field(default=None, ge=0, le=2**32 - 1)
+    refresh: Ttl = 3600
+    retry: Ttl = 600
+    expire: Ttl = 604800
+    minimum: Ttl = 30
+
+
+class NameServer(Frozen):
+    """A name server of the zone: its absolute name, and its addresses when it lies inside."""
+
+    name: str
+    addresses: tuple[Address, ...] = ()
+
+
+class Record(Frozen):
+    """A fixed RRset.
+
+    Attributes:
+        owner: absolute.
+        type: the mnemonic, in capitals.
+        ttl: seconds.
+        values: one a record, each as the fields of a zone file, names in them absolute. The strings of a
+            TXT record stand unquoted, none over 255 bytes when encoded as latin-1 (one character a byte).
+
+    """
+
+    owner: str
+    type: str
+    ttl: Ttl
+    values: tuple[tuple[str, ...], ...]
+
+
+class Tier(Frozen):
+    """A pool in a rule; the preference is of MX answers and 0 elsewhere."""
+
+    pool: str
+    preference: int = Field(default=0, ge=0, le=65535)
+
+
+class Rule(Frozen):
+    """An RRset that is dealt: which pools answer for an owner name and type.
+
+    Attributes:
+        owner: absolute.
+        type: A, AAAA or MX.
+        ttl: seconds when all is well; never over what the live set allows.
+        tiers: one pool for A and AAAA; for MX any number, each at its preference.
+
+    """
+
+    owner: str
+    type: Literal["A", "AAAA", "MX"]
+    ttl: Ttl
+    tiers: tuple[Tier, ...]
+
+
+class Zone(Frozen):
+    """A whole zone file.
+
+    Attributes:
+        name: without the final dot.
+        ttl: seconds, of answers that are dealt; may fall to `min_ttl`.
+        record_ttl: seconds, of everything else.
+        min_ttl: seconds.
+        retire: seconds that a host taken out of the file goes on answering for its own name.
+        soa: what its SOA says.
+        ns: its name servers.
+        checks: those that a pool uses or the file declares, built-in ones included.
+        hosts: in the order of the file.
+        pools: in the order of the file.
+        records: everything fixed that the file states or implies, but SOA: name servers and their
+            addresses, the hosts' own addresses, `records`.
+        rules: everything dealt.
+
+    """
+
+    name: str
+    ttl: Ttl = 30
+    record_ttl: Ttl = 3600
+    min_ttl: Ttl = 5
+    retire: float = 3600.0
+    soa: Soa
+    ns: tuple[NameServer, ...]
+    checks: tuple[Check, ...] = ()
+    hosts: tuple[Host, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    records: tuple[Record, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """The zone's name, absolute."""
+        return f"{self.name}."
+
+    @cached_property
+    def host_by_name(self) -> dict[str, Host]:
+        """Hosts by their names."""
+        return {host.name: host for host in self.hosts}
+
+    @cached_property
+    def pool_by_name(self) -> dict[str, Pool]:
+        """Pools by their names."""
+        return {pool.name: pool for pool in self.pools}
+
+    @cached_property
+    def check_by_name(self) -> dict[str, Check]:
+        """Checks by their names."""
+        return {check.name: check for check in self.checks}
+
+    @cached_property
+    def digest(self) -> str:
+        """What the zone says, as a short text that changes when it does."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=16).hexdigest()
+
+    def host_name(self, host: str) -> str:
+        """Return a host's absolute name."""
+        return f"{host}.{self.origin}"
+
+    def check_of(self, pool: Pool) -> Check | None:
+        """Return the check that judges a pool's hosts."""
+        return None if pool.check is None else self.check_by_name[pool.check]
+
+    def chain(self, pool: str) -> tuple[Pool, ...]:
+        """Return a pool and its fallbacks, nearest first; each once, even in a loop."""
+        found: dict[str, Pool] = {}
+        name: str | None = pool
+        while name is not None and name not in found:
+            found[name] = self.pool_by_name[name]
+            name = found[name].fallback
+        return tuple(found.values())
+
+    @cached_property
+    def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
+        """For each host, what is probed for each of its addresses, over all pools that have it."""
+        checks: dict[str, set[Check]] = {host.name: set() for host in self.hosts}
+        for pool in self.pools:
+            check = self.check_of(pool)
+            if check is not None:
+                for member in pool.members:
+                    checks[member.host].add(check)
+        return {
+            host.name: {
+                address: frozenset(target_of(host, address, check) for check in checks[host.name])
+                for address in host.addresses
+            }
+            for host in self.hosts
+        }

@@ -1,0 +1,147 @@
+"""From weights to the cycle of answer sets: both the first pick and a uniform pick get the weights exactly.
+
+Drawing *k* of *n* hosts one after another is right only for clients that take the first address. Here the
+cycle is built from whole numbers, layer by layer: sets of *k* hosts as far as the weights allow, then of
+*k* - 1, down to single ones, so that a host's share is the same whether clients take the first or shuffle.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+CYCLE = 1024
+"""Sets in a cycle, at most, unless there are more hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The sets of one size in a cycle.
+
+    Attributes:
+        size: hosts in each set.
+        sets: how many sets.
+        firsts: for each host, in how many of them it stands first; it appears in `size` times as many.
+
+    """
+
+    size: int
+    sets: int
+    firsts: tuple[int, ...]
+
+
+def units(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
+    """Return whole numbers in the proportion of the weights, as small as they can be.
+
+    Where their sum would pass max(`CYCLE`, hosts with weight) they are apportioned to that sum by largest
+    remainders, and no weight above 0 becomes 0.
+
+    Args:
+        weights: none negative, some above 0.
+
+    """
+    exact = [Fraction(weight) for weight in weights]
+    scale = math.lcm(*(weight.denominator for weight in exact))
+    whole = [int(weight * scale) for weight in exact]
+    divisor = math.gcd(*whole)
+    whole = [weight // divisor for weight in whole]
+    limit = max(CYCLE, sum(weight > 0 for weight in whole))
+    return tuple(whole) if sum(whole) <= limit else _apportion(whole, limit)
+
+
+def _apportion(whole: Sequence[int], seats: int) -> tuple[int, ...]:
+    """Divide seats by largest remainders; hosts whose part is under one seat get one, the others the rest."""
+    given = [0] * len(whole)
+    open_ = [index for index, weight in enumerate(whole) if weight]
+    while True:
+        left, total = seats - sum(given), sum(whole[index] for index in open_)
+        small = [index for index in open_ if whole[index] * left < total]
+        if not small:
+            break
+        for index in small:
+            given[index] = 1
+        open_ = [index for index in open_ if whole[index] * left >= total]
+    for index in open_:
+        given[index] = whole[index] * left // total
+    by_remainder = sorted(open_, key=lambda index: (-(whole[index] * left % total), index))
+    for index in by_remainder[: seats - sum(given)]:
+        given[index] += 1
+    return tuple(given)
+
+
+def layers(weights: Sequence[int], answers: int) -> tuple[Layer, ...]:
+    """Return how many sets of each size make one cycle of sum(weights) sets.
+
+    Each set of *m* hosts is worth one unit and gives each of them 1/m; a host must collect as many units as
+    it has weight. For each size the largest number of sets N is taken for which every host can stand first
+    in at most N // m of them. That N is sum(min(rest, q)) for the largest q with that sum >= m * q: were it
+    m * q + m or more, q + 1 would do as well. So nothing is ever left over that would have to be trimmed.
+    """
+    rest = list(weights)
+    found: list[Layer] = []
+    for size in range(min(answers, len(rest)), 0, -1):
+        most = _widest(rest, size)
+        if not most:
+            continue
+        firsts = tuple(min(weight, most) for weight in rest)
+        rest = [weight - first for weight, first in zip(rest, firsts, strict=True)]
+        found.append(Layer(size, sum(firsts), firsts))
+    return tuple(found)
+
+
+def _widest(rest: Sequence[int], size: int) -> int:
+    """Return the largest q with sum(min(rest, q)) >= size * q; the sum is concave in q: halving finds it."""
+    low, high = 0, sum(rest) // size
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(min(weight, middle) for weight in rest) >= size * middle:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _sets(layer: Layer, order: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield a layer's sets: column 0 lists each host in a run; column c is column 0 moved by c times N // m.
+
+    No run is longer than N // m, so no set has a host twice; and each column holds each host equally often.
+    """
+    column = [host for host in order for _ in range(layer.firsts[host])]
+    step = layer.sets // layer.size
+    for row in range(layer.sets):
+        yield tuple(column[(row - c * step) % layer.sets] for c in range(layer.size))
+
+
+@lru_cache(maxsize=4096)
+def cycle(weights: tuple[int, ...], answers: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
+    """Return the cycle of answer sets, each a tuple of positions in `weights`, in the order dealt.
+
+    Over the cycle, host *i* is first in exactly weights[i] / sum(weights) of the sets, and the chance that a
+    client which picks one host of a random set picks *i* is the same. Every stretch of the cycle is near
+    those shares: the sets that a host leads are spread evenly.
+
+    Args:
+        weights: whole, at least one above 0 (see `units`).
+        answers: hosts in a set, at most; 1 to 32.
+        seed: of the partners that hosts have in the copies.
+
+    """
+    rng = random.Random(seed)  # noqa: S311 - partners need variety, not secrecy
+    total = sum(weights)
+    shape = layers(weights, answers)
+    led: list[list[tuple[int, ...]]] = [[] for _ in weights]
+    for _ in range(max(1, CYCLE // total)):
+        order = list(range(len(weights)))
+        rng.shuffle(order)
+        for layer in shape:
+            for row in _sets(layer, order):
+                led[row[0]].append(row)
+    dated: list[tuple[float, int, tuple[int, ...]]] = []
+    for host, rows in enumerate(led):
+        rng.shuffle(rows)
+        # The middle of the n-th of equal stretches: the earliest-due order of a fair queue.
+        dated.extend(((2 * n + 1) / (2 * len(rows)), host, row) for n, row in enumerate(rows))
+    dated.sort(key=lambda entry: entry[:2])
+    return tuple(row for _, _, row in dated)

@@ -1,0 +1,246 @@
+"""Table: the compiled answers that workers deal, and the changes that carry one Table into the next.
+
+A Table is immutable and is swapped in one reference. It travels between processes as a run of `Change`s, each
+small enough to be taken between two queries; `changes` makes them, `Draft` puts them together again.
+"""
+
+import hashlib
+import pickle
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+from geodns.wire import Answer
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+SLICE = 100
+"""Names or rotations in one change: what a worker takes between two queries in well under 2 ms."""
+
+
+class RotationKey(NamedTuple):
+    """What a rotation is for; names that use the same key share it.
+
+    Attributes:
+        zone: the zone's name.
+        type: A, AAAA or MX.
+        ttl: seconds when all is well.
+        tiers: pools and their MX preferences.
+
+    """
+
+    zone: str
+    type: str
+    ttl: int
+    tiers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The cycle of one pool in a rotation.
+
+    Attributes:
+        pool: whose it is.
+        answers: the distinct answers.
+        index: the cycle, as positions in `answers`.
+        sets: the hosts behind each distinct answer, in the order dealt.
+
+    """
+
+    pool: str
+    answers: tuple[Answer, ...]
+    index: "array[int]"
+    sets: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """The fixed cycle of ready answers of a key; answer *n* joins answer *n* modulo length of each part.
+
+    Attributes:
+        key: what it is for.
+        parts: one a pool that is dealt from; none when there is nothing to deal.
+        servfail: whether nothing to deal is SERVFAIL; else it is NODATA.
+
+    """
+
+    key: RotationKey
+    parts: tuple[Part, ...]
+    servfail: bool = False
+
+    @cached_property
+    def uid(self) -> bytes:
+        """A digest of the content, by which counts of dealt answers find their hosts again."""
+        parts = [(part.pool, part.answers, part.index.tobytes(), part.sets) for part in self.parts]
+        return hashlib.blake2b(repr((self.key, parts)).encode(), digest_size=12).digest()
+
+
+class Node(NamedTuple):
+    """What a zone has at an owner name; without any RRset it is an empty non-terminal.
+
+    Attributes:
+        rrsets: by type number: a fixed answer, or the key of the rotation to deal from.
+        referral: the answer for everything at and below a zone cut (RFC 1034 section 4.2.1).
+
+    """
+
+    rrsets: Mapping[int, Answer | RotationKey] = MappingProxyType({})
+    referral: Answer | None = None
+
+    def __reduce__(self) -> tuple[type["Node"], tuple[dict[int, Answer | RotationKey], Answer | None]]:
+        """Pickle the plain dict: a mapping proxy has no pickle."""
+        return Node, (dict(self.rrsets), self.referral)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZoneTable:
+    """A zone's compiled names.
+
+    Attributes:
+        name: the zone's name, for counters.
+        origin: the same on the wire, in lower case.
+        negative: the SOA record of negative answers, its TTL by RFC 2308 section 5.
+        nodes: by owner name on the wire, in lower case; nothing below a zone cut.
+
+    """
+
+    name: str
+    origin: bytes
+    negative: bytes
+    nodes: Mapping[bytes, Node]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Everything that workers answer from.
+
+    Attributes:
+        zones: by their names on the wire, in lower case.
+        rotations: every rotation that a node names.
+
+    """
+
+    zones: Mapping[bytes, ZoneTable] = field(default_factory=dict)
+    rotations: Mapping[RotationKey, Rotation] = field(default_factory=dict)
+
+    def has_zones_of(self, other: "Table") -> bool:
+        """Say whether both have the very same zones, whatever their rotations."""
+        return len(self.zones) == len(other.zones) and all(
+            other.zones.get(origin) is zone for origin, zone in self.zones.items()
+        )
+
+
+EMPTY = Table()
+
+
+class Change(NamedTuple):
+    """One slice of the way from a Table to the next; the last slice of a way has `commit`.
+
+    Attributes:
+        restart: forget everything, also what earlier changes of this way brought.
+        open_zone: a zone that is made anew, without its nodes; later `nodes` are its.
+        nodes: some of the open zone's nodes.
+        drop_zones: zones that go.
+        rotations: new ones and ones that take another's place.
+        drop_rotations: keys that nothing names any longer.
+        commit: this way's number, when with this change the new Table is whole; else None.
+
+    """
+
+    restart: bool = False
+    open_zone: ZoneTable | None = None
+    nodes: Mapping[bytes, Node] | None = None
+    drop_zones: tuple[bytes, ...] = ()
+    rotations: Mapping[RotationKey, Rotation] | None = None
+    drop_rotations: tuple[RotationKey, ...] = ()
+    commit: int | None = None
+
+
+def changes(old: Table | None, new: Table, number: int) -> Iterator[Change]:
+    """Yield the changes that lead from one Table to another; they compare by identity.
+
+    Args:
+        old: what the other side has; None when that is not known.
+        new: what it shall have.
+        number: told in the last change.
+
+    """
+    before = EMPTY if old is None else old
+    if old is None:
+        yield Change(restart=True)
+    fresh = {key: one for key, one in new.rotations.items() if before.rotations.get(key) is not one}
+    for some in _slices(fresh):
+        yield Change(rotations=some)
+    for origin, zone in new.zones.items():
+        if before.zones.get(origin) is not zone:
+            yield Change(open_zone=ZoneTable(zone.name, zone.origin, zone.negative, {}))
+            for nodes in _slices(zone.nodes):
+                yield Change(nodes=nodes)
+    yield Change(
+        drop_zones=tuple(before.zones.keys() - new.zones.keys()),
+        drop_rotations=tuple(before.rotations.keys() - new.rotations.keys()),
+        commit=number,
+    )
+
+
+def _slices(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
+    items = iter(mapping.items())
+    while some := dict(islice(items, SLICE)):
+        yield some
+
+
+class Draft:
+    """Puts changes together into Tables.
+
+    Attributes:
+        table: the last whole one.
+
+    """
+
+    def __init__(self, table: Table = EMPTY) -> None:
+        self.table = table
+        self._zones = dict(table.zones)
+        self._rotations = dict(table.rotations)
+        self._nodes: dict[bytes, Node] = {}
+
+    def take(self, change: Change) -> int | None:
+        """Apply one change; after the last of a way, `table` is the new one.
+
+        Returns:
+            The way's number when it is complete, else None.
+
+        """
+        if change.restart:
+            self._zones, self._rotations = {}, {}
+        if change.rotations is not None:
+            self._rotations.update(change.rotations)
+        if change.open_zone is not None:
+            zone = change.open_zone
+            self._nodes = {}
+            self._zones[zone.origin] = ZoneTable(zone.name, zone.origin, zone.negative, self._nodes)
+        if change.nodes is not None:
+            self._nodes.update(change.nodes)
+        if change.commit is None:
+            return None
+        for origin in change.drop_zones:
+            self._zones.pop(origin, None)
+        for key in change.drop_rotations:
+            self._rotations.pop(key, None)
+        self.table = Table(dict(self._zones), dict(self._rotations))
+        return change.commit
+
+
+def pack(change: Change) -> bytes:
+    """Return a change's bytes for another process of this server."""
+    return pickle.dumps(change, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def unpack(data: bytes) -> Change:
+    """Return the change that `pack` wrote; only for bytes of this server's own processes."""
+    change: Change = pickle.loads(data)  # noqa: S301 - from a socket pair that only our processes hold
+    return change

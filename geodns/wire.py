@@ -1,0 +1,375 @@
+"""The wire: header, names, EDNS options. The only file with byte offsets.
+
+Names on the wire are whole and uncompressed here; owner names in ready answers are the pointer `QNAME`
+to the question, so that the client's own letter case comes back (RFC 1035 sections 3.1, 4.1).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from struct import Struct, pack
+from typing import NamedTuple
+
+from geodns.errors import BadNameError
+from geodns.names import MAX_LABEL, MAX_NAME, labels_of
+
+QNAME = b"\xc0\x0c"
+"""The compression pointer to the question's name, which always stands right behind the header."""
+
+
+def name_to_wire(text: str) -> bytes:
+    """Return an absolute name's wire form in lower case (RFC 1035 section 3.1).
+
+    Raises:
+        BadNameError: as `labels_of` says, and when the whole is over 255 bytes.
+
+    """
+    wire = b"".join(bytes((len(label),)) + label for label in labels_of(text)) + b"\0"
+    if len(wire) > MAX_NAME:
+        raise BadNameError(f"{text!r}: a name of {len(wire)} bytes, at most {MAX_NAME} are allowed")
+    return wire.lower()
+
+
+def name_from_wire(wire: bytes) -> str:
+    r"""Return the text of a whole, uncompressed name, absolute, with ``\`` escapes (RFC 4343 section 2.1)."""
+    labels: list[str] = []
+    position = 0
+    while wire[position]:
+        end = position + 1 + wire[position]
+        labels.append("".join(_shown(octet) for octet in wire[position + 1 : end]))
+        position = end
+    return ".".join(labels) + "."
+
+
+def _shown(octet: int) -> str:
+    if octet in b'.\\"();@$':
+        return "\\" + chr(octet)
+    return chr(octet) if 33 <= octet <= 126 else f"\\{octet:03d}"
+
+
+def parents(name: bytes) -> Iterator[bytes]:
+    """Yield a name on the wire without its first label, then without its first two, down to the root."""
+    position = 0
+    while name[position]:
+        position += 1 + name[position]
+        yield name[position:]
+
+
+# --- records -------------------------------------------------------------------------------------------
+
+
+def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME) -> bytes:
+    """Return a record of class IN (RFC 1035 section 4.1.3)."""
+    return owner + pack(">HHIH", rtype, IN, ttl, len(rdata)) + rdata
+
+
+def renamed(records: bytes, owner: bytes) -> bytes:
+    """Return ready records that belong to the question's name with another owner name."""
+    parts: list[bytes] = []
+    position = 0
+    while position < len(records):
+        fixed = position + len(QNAME)
+        end = fixed + _FIXED.size + int.from_bytes(records[fixed + 8 : fixed + 10], "big")
+        same = records[position:fixed] == QNAME
+        parts.append((owner if same else records[position:fixed]) + records[fixed:end])
+        position = end
+    return b"".join(parts)
+
+
+def only_rdata(record_bytes: bytes) -> bytes:
+    """Return the data of a single ready record."""
+    return record_bytes[len(QNAME) + _FIXED.size :]
+
+
+def pointer(offset: int) -> bytes | None:
+    """Return a compression pointer; None where the offset is out of a pointer's reach."""
+    return pack(">H", 0xC000 | offset) if offset < 0x4000 else None
+
+
+# --- messages ------------------------------------------------------------------------------------------
+
+HEADER = 12
+UDP_SIZE = 1232
+"""The largest UDP answer: fits any path unfragmented (DNS flag day 2020)."""
+UDP_SIZE_PLAIN = 512
+"""The same for clients without EDNS (RFC 1035 section 4.2.1)."""
+TCP_SIZE = 65535
+
+IN = 1
+CLASS_ANY = 255
+NS = 2
+CNAME = 5
+SOA = 6
+HINFO = 13
+OPT = 41
+DS = 43
+IXFR = 251
+AXFR = 252
+ANY = 255
+
+NOERROR = 0
+FORMERR = 1
+SERVFAIL = 2
+NXDOMAIN = 3
+NOTIMP = 4
+REFUSED = 5
+BADVERS = 16
+
+_COUNTS = Struct(">HHHH")
+_FIXED = Struct(">HHIH")
+_QR, _AA, _TC, _RD = 0x80, 0x04, 0x02, 0x01
+OPT_LENGTH = 11
+"""An OPT record without options."""
+_OPT_START = b"\0" + pack(">H", OPT)
+
+
+class Edns(NamedTuple):
+    """What a query's OPT record says (RFC 6891 section 6.1.2).
+
+    Attributes:
+        size: the UDP payload that the client takes; under 512 counts as 512.
+        version: 0 is all there is.
+        do: the DNSSEC OK bit, echoed.
+
+    """
+
+    size: int
+    version: int
+    do: bool
+
+
+class Query(NamedTuple):
+    """A query that could be read.
+
+    Attributes:
+        id: two bytes.
+        rd: recursion desired, copied to the answer.
+        question: name, type and class as the client wrote them.
+        name: the name on the wire in lower case.
+        type: the QTYPE.
+        qclass: the QCLASS.
+        edns: None without an OPT record.
+
+    """
+
+    id: bytes
+    rd: int
+    question: bytes
+    name: bytes
+    type: int
+    qclass: int
+    edns: Edns | None
+
+
+class BadQuery(Exception):  # noqa: N818 - it is an answer as much as an error
+    """A message that is answered by its header alone.
+
+    Attributes:
+        rcode: FORMERR or NOTIMP.
+
+    """
+
+    def __init__(self, rcode: int) -> None:
+        super().__init__(rcode)
+        self.rcode = rcode
+
+
+def is_query(packet: bytes) -> bool:
+    """Say whether a packet may be answered at all: a whole header with QR clear."""
+    return len(packet) >= HEADER and not packet[2] & _QR
+
+
+def parse(packet: bytes) -> Query:
+    """Read a query whose header `is_query` has accepted.
+
+    Raises:
+        BadQuery: with the RCODE to answer.
+
+    """
+    if packet[2] & 0x78:
+        raise BadQuery(NOTIMP)
+    counts = _COUNTS.unpack_from(packet, 4)
+    if counts[0] != 1:
+        raise BadQuery(FORMERR)
+    end = _question_end(packet)
+    question = packet[HEADER:end]
+    edns = None
+    position = end
+    for place in range(sum(counts[1:])):
+        start = position
+        position, rtype = _skip_record(packet, position)
+        # OPT counts in the additional section only (RFC 6891 section 6.1.1), and once.
+        if rtype == OPT:
+            if edns is not None or place < counts[1] + counts[2] or packet[start]:
+                raise BadQuery(FORMERR)
+            edns = _read_opt(packet[start:position])
+    if position != len(packet):
+        raise BadQuery(FORMERR)
+    return Query(
+        packet[:2],
+        packet[2] & _RD,
+        question,
+        question[:-4].lower(),
+        int.from_bytes(question[-4:-2], "big"),
+        int.from_bytes(question[-2:], "big"),
+        edns,
+    )
+
+
+def _question_end(packet: bytes) -> int:
+    position = HEADER
+    while True:
+        if position >= len(packet):
+            raise BadQuery(FORMERR)
+        length = packet[position]
+        if length > MAX_LABEL:  # a pointer: in the first name of a message it can only be a trick
+            raise BadQuery(FORMERR)
+        position += 1 + length
+        if not length:
+            break
+    if position - HEADER > MAX_NAME or position + 4 > len(packet):
+        raise BadQuery(FORMERR)
+    return position + 4
+
+
+def _skip_record(packet: bytes, position: int) -> tuple[int, int]:
+    """Return where a record ends, and its type."""
+    limit = len(packet)
+    while position < limit:
+        length = packet[position]
+        if length >= 0xC0:
+            position += 2
+            break
+        if length > MAX_LABEL:
+            raise BadQuery(FORMERR)
+        position += 1 + length
+        if not length:
+            break
+    if position + _FIXED.size > limit:
+        raise BadQuery(FORMERR)
+    rtype, _, _, length = _FIXED.unpack_from(packet, position)
+    end = position + _FIXED.size + length
+    if end > limit:
+        raise BadQuery(FORMERR)
+    return end, rtype
+
+
+def _read_opt(opt: bytes) -> Edns:
+    """Read a whole OPT record; its options must fill its RDATA exactly."""
+    position = OPT_LENGTH
+    while position < len(opt):
+        position += 4 + int.from_bytes(opt[position + 2 : position + 4], "big")
+    if position != len(opt):
+        raise BadQuery(FORMERR)
+    return Edns(max(UDP_SIZE_PLAIN, int.from_bytes(opt[3:5], "big")), opt[6], bool(opt[7] & 0x80))
+
+
+def opt_record(edns: Edns, rcode: int = NOERROR) -> bytes:
+    """Return our OPT record for an answer: our size, our version, the upper bits of the RCODE, DO echoed."""
+    return b"\0" + pack(">HHBBHH", OPT, UDP_SIZE, rcode >> 4, 0, 0x8000 if edns.do else 0, 0)
+
+
+def refusal(packet: bytes, rcode: int) -> bytes:
+    """Return the header alone, for a message of which nothing else can be trusted."""
+    return packet[:2] + bytes((_QR | packet[2] & 0x79, rcode)) + bytes(8)
+
+
+def size_limit(edns: Edns | None, *, tcp: bool) -> int:
+    """Return how many bytes the client takes."""
+    if tcp:
+        return TCP_SIZE
+    return UDP_SIZE_PLAIN if edns is None else min(edns.size, UDP_SIZE)
+
+
+class Answer(NamedTuple):
+    """The ready sections of an answer; owner names that equal the question's are `QNAME`.
+
+    Attributes:
+        body: answer, authority and needed additional records, in wire form.
+        an: how many records of `body` are answers; likewise `ns` (authority) and `ar` (additional).
+        extra: additional records that may be left out, each in wire form.
+
+    """
+
+    body: bytes
+    an: int = 0
+    ns: int = 0
+    ar: int = 0
+    extra: tuple[bytes, ...] = ()
+
+
+NOTHING = Answer(b"")
+
+
+def message(query: Query, rcode: int, answer: Answer, limit: int, *, authoritative: bool) -> bytes:
+    """Return a whole answer within the limit: extras that do not fit go; then TC, on the question alone."""
+    opt = b"" if query.edns is None else opt_record(query.edns, rcode)
+    room = limit - HEADER - len(query.question) - len(opt)
+    flags = _QR | query.rd | (_AA if authoritative else 0)
+    if len(answer.body) > room:
+        return _assemble(query, flags | _TC, rcode, NOTHING, (), opt)
+    room -= len(answer.body)
+    extra: list[bytes] = []
+    for one in answer.extra:
+        room -= len(one)
+        if room < 0:
+            break
+        extra.append(one)
+    return _assemble(query, flags, rcode, answer, extra, opt)
+
+
+def _assemble(
+    query: Query, flags: int, rcode: int, answer: Answer, extra: Sequence[bytes], opt: bytes
+) -> bytes:
+    counts = _COUNTS.pack(1, answer.an, answer.ns, answer.ar + len(extra) + bool(opt))
+    head = query.id + bytes((flags, rcode & 0x0F)) + counts + query.question
+    return b"".join((head, answer.body, *extra, opt))
+
+
+# --- the short way: the shapes that nearly all queries have ---------------------------------------------
+
+SHAPE = slice(2, HEADER)
+"""The header without the ID."""
+
+
+def _shapes() -> dict[bytes, int]:
+    return {
+        bytes((rd, low)) + _COUNTS.pack(1, 0, 0, additional): 2 * additional + rd
+        for rd in (0, _RD)
+        for low in range(0, 0x100, 0x10)
+        for additional in (0, 1)
+    }
+
+
+SHAPES: Mapping[bytes, int] = _shapes()
+"""Ordinary headers (opcode QUERY, one question, at most one additional record) and which of `heads` fits."""
+
+
+def heads(answer: Answer) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return an answer's header behind the ID: without and with RD; then both again, counting an OPT."""
+    additional = answer.ar + len(answer.extra)
+    plain, rd, opt, opt_rd = (
+        bytes((_QR | _AA | rd, NOERROR)) + _COUNTS.pack(1, answer.an, answer.ns, additional + opt)
+        for opt in (0, 1)
+        for rd in (0, _RD)
+    )
+    return plain, rd, opt, opt_rd
+
+
+def short_tail(tail: bytes) -> tuple[int, bytes] | None:
+    """Return the size limit and our OPT record for what stands behind a question that has one OPT at most.
+
+    None when it is anything but an OPT record of version 0.
+    """
+    if not tail:
+        return UDP_SIZE_PLAIN, b""
+    if (
+        len(tail) < OPT_LENGTH
+        or tail[:3] != _OPT_START
+        or tail[6]
+        or len(tail) != OPT_LENGTH + tail[9] * 256 + tail[10]
+    ):
+        return None
+    try:
+        edns = _read_opt(tail)
+    except BadQuery:
+        return None
+    return size_limit(edns, tcp=False), opt_record(edns)
