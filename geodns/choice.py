@@ -18,12 +18,12 @@ class LastResort(StrEnum):
     SERVFAIL = "servfail"
 
 
-_RESORTS: tuple[tuple[LastResort, Forced | None], ...] = (
-    # Down or shedding: the sender queues and tries again. Quarantined: its mail might bounce. Drained: it may
-    # be under the knife. Forced down is in no row: that is an order.
-    (LastResort.DOWN, None),
-    (LastResort.QUARANTINED, Forced.QUARANTINED),
-    (LastResort.DRAINED, Forced.DRAINED),
+_RESORTS: tuple[tuple[LastResort, frozenset[Forced | None]], ...] = (
+    # Down or shedding, or forced up with a factor of 0: the sender queues and tries again. Quarantined: its
+    # mail might bounce. Drained: it may be under the knife. Forced down is in no row: that is an order.
+    (LastResort.DOWN, frozenset({None, Forced.UP})),
+    (LastResort.QUARANTINED, frozenset({Forced.QUARANTINED})),
+    (LastResort.DRAINED, frozenset({Forced.DRAINED})),
 )
 
 
@@ -170,6 +170,6 @@ def _last_resort(
         if member.weight
     )
     for resort, forced in _RESORTS:
-        if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) == forced]:
+        if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) in forced]:
             return resort, found
     return LastResort.SERVFAIL, []

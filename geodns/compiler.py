@@ -3,13 +3,14 @@
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import cast
 
 from geodns import wire
 from geodns.choice import Choice, Dealt, choose
 from geodns.encode import TYPE_NUMBERS, encode
 from geodns.live import LiveSet
-from geodns.model import Family, Host, Record, Rule, Zone
+from geodns.model import Family, Host, Record, Rule, Zone, family_of
 from geodns.rotation import cycle, units
 from geodns.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import Answer, name_to_wire, record
@@ -32,6 +33,11 @@ class Source:
     zone: Zone
     serial: int
     retired: tuple[Host, ...] = ()
+
+    @cached_property
+    def names(self) -> ZoneTable:
+        """Everything of the zone that does not depend on health, compiled."""
+        return compile_names(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +73,11 @@ def compile_zones(previous: Compiled, sources: Mapping[str, Source], live: LiveS
             choices |= {(name, pool.name): previous.choices[name, pool.name] for pool in zone.pools}
             rotations |= {key: previous.table.rotations[key] for some in own_keys.values() for key in some}
         else:
-            table = compile_names(source)
-            zones[table.origin] = table
+            zones[source.names.origin] = source.names
             chosen = {(name, pool.name): choose(zone, pool, live) for pool in zone.pools}
             choices |= chosen
-            for key in {key for some in own_keys.values() for key in some}:
+            # Pool by pool: the rotations of one pool share its cycle.
+            for key in dict.fromkeys(key for some in own_keys.values() for key in some):
                 rotations[key] = compile_rotation(zone, key, chosen)
         keys |= own_keys
     return Compiled(Table(zones, rotations), sources, choices, keys)
@@ -96,7 +102,7 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
         return previous
     choices = {**previous.choices, **changed}
     rotations = dict(previous.table.rotations)
-    for touched in {rotation for pool in changed for rotation in previous.keys[pool]}:
+    for touched in dict.fromkeys(rotation for pool in changed for rotation in previous.keys[pool]):
         rotations[touched] = compile_rotation(previous.sources[touched.zone].zone, touched, choices)
     return Compiled(Table(previous.table.zones, rotations), previous.sources, choices, previous.keys)
 
@@ -131,11 +137,13 @@ def compile_names(source: Source) -> ZoneTable:
     soa_ttl = zone.record_ttl
     soa = _soa(zone, source.serial)
     rrsets[origin][wire.SOA] = Answer(record(wire.SOA, soa_ttl, soa), an=1)
+    families = _families(zone)
     for rule in zone.rules:
-        if key := _key_of(zone, rule):
-            rrsets.setdefault(name_to_wire(rule.owner), {})[TYPE_NUMBERS[rule.type]] = key
-        else:
-            rrsets.setdefault(name_to_wire(rule.owner), {})
+        owner = name_to_wire(rule.owner)
+        if not _below(owner, cuts):
+            own = rrsets.setdefault(owner, {})
+            if key := _key_of(zone, rule, families):
+                own[TYPE_NUMBERS[rule.type]] = key
     _add_name_server_addresses(zone, rrsets[origin], records)
     referrals = {cut: _referral(records[cut, "NS"], records) for cut in cuts}
     nodes = {owner: Node(some, referrals.get(owner)) for owner, some in rrsets.items()}
@@ -149,10 +157,12 @@ def compile_names(source: Source) -> ZoneTable:
 
 
 def _retired(source: Source) -> Iterable[Record]:
-    """Return the address records of hosts that were taken out, where nothing else has their names now."""
-    taken = {one.owner for one in source.zone.records} | {rule.owner for rule in source.zone.rules}
+    """Return the address records of hosts that were taken out, where their names have no other now."""
+    zone = source.zone
+    kinds = [(one.owner, one.type) for one in zone.records] + [(rule.owner, rule.type) for rule in zone.rules]
+    taken = {owner for owner, rtype in kinds if rtype in {"A", "AAAA", "CNAME"}}
     for host in source.retired:
-        owner = source.zone.host_name(host.name)
+        owner = zone.host_name(host.name)
         if owner in taken:
             continue
         for family in ("A", "AAAA"):
@@ -160,7 +170,7 @@ def _retired(source: Source) -> Iterable[Record]:
                 (str(address),) for address in host.addresses if (address.version == 4) == (family == "A")
             )
             if values:
-                yield Record(owner=owner, type=family, ttl=source.zone.ttl, values=values)
+                yield Record(owner=owner, type=family, ttl=zone.ttl, values=values)
 
 
 def _below(owner: bytes, cuts: set[bytes]) -> bool:
@@ -222,14 +232,23 @@ def _referral(name_servers: Record, records: Mapping[tuple[bytes, str], Record])
 # --- rotations -----------------------------------------------------------------------------------------
 
 
-def _key_of(zone: Zone, rule: Rule) -> RotationKey | None:
+def _families(zone: Zone) -> dict[str, frozenset[str]]:
+    """Return, for each pool, the families of which any host that it could deal has an address."""
+    return {
+        pool.name: frozenset(
+            family_of(address)
+            for link in zone.chain(pool.name)
+            for member in link.members
+            for address in zone.host_by_name[member.host].addresses
+        )
+        for pool in zone.pools
+    }
+
+
+def _key_of(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
     """Return the key of a rule's rotation; None when no host it could deal has such an address."""
-    if rule.type != "MX":
-        version = 4 if rule.type == "A" else 6
-        pools = [pool for tier in rule.tiers for pool in zone.chain(tier.pool)]
-        hosts = [zone.host_by_name[member.host] for pool in pools for member in pool.members]
-        if not any(address.version == version for host in hosts for address in host.addresses):
-            return None
+    if rule.type != "MX" and not any(rule.type in families[tier.pool] for tier in rule.tiers):
+        return None
     return RotationKey(
         zone.name, rule.type, rule.ttl, tuple((tier.pool, tier.preference) for tier in rule.tiers)
     )
@@ -237,8 +256,9 @@ def _key_of(zone: Zone, rule: Rule) -> RotationKey | None:
 
 def _keys_of(zone: Zone) -> dict[PoolKey, tuple[RotationKey, ...]]:
     found: dict[PoolKey, dict[RotationKey, None]] = {(zone.name, pool.name): {} for pool in zone.pools}
+    families = _families(zone)
     for rule in zone.rules:
-        if key := _key_of(zone, rule):
+        if key := _key_of(zone, rule, families):
             for pool, _ in key.tiers:
                 found[zone.name, pool][key] = None
     return {pool: tuple(keys) for pool, keys in found.items()}

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 import dnslib
+from dnslib.label import DNSLabelError
 
+from geodns.errors import BadNameError
 from geodns.names import labels_of
 
 
@@ -41,6 +43,8 @@ _ENCODERS: Mapping[str, Callable[..., dnslib.RD]] = {
     ),
 }
 
+_BAD_NAME = (BadNameError, DNSLabelError)
+
 TYPE_NUMBERS: Mapping[str, int] = {name: dnslib.QTYPE.reverse[name] for name in _ENCODERS}
 """The record types that can be encoded, and their numbers."""
 
@@ -59,6 +63,6 @@ def encode(rtype: str, fields: tuple[str, ...]) -> bytes:
     buffer = _PlainBuffer()
     try:
         _ENCODERS[rtype](*fields).pack(buffer)
-    except (TypeError, ValueError, struct.error, dnslib.BufferError, dnslib.DNSError) as problem:
+    except (TypeError, ValueError, struct.error, dnslib.BufferError, dnslib.DNSError, *_BAD_NAME) as problem:
         raise ValueError(f"{rtype}: {' '.join(fields)}: {problem}") from problem
     return bytes(buffer.data)

@@ -12,7 +12,8 @@ def labels_of(text: str) -> tuple[bytes, ...]:
     r"""Split an absolute or relative name into labels; ``\.`` and ``\ddd`` are understood.
 
     Raises:
-        BadNameError: an empty label, one over 63 bytes, a bad escape, or a character outside latin-1.
+        BadNameError: an empty label, one over 63 bytes, a bad escape, or a character that is not printable
+            ASCII and stands there without one.
 
     """
     if text in {".", ""}:
@@ -45,8 +46,10 @@ def _escape(text: str, position: int) -> tuple[int, int]:
         if int(digits) > 255:
             raise BadNameError(f"{text!r}: \\{digits} is no byte")
         return int(digits), position + 4
-    if not digits or not digits[0].isascii():
+    if not digits:
         raise BadNameError(f"{text!r}: nothing follows the backslash")
+    if not digits[0].isascii() or digits[0].isdigit():
+        raise BadNameError(f"{text!r}: \\{digits[0]} is no escape, write three digits or another character")
     return ord(digits[0]), position + 2
 
 

@@ -110,12 +110,14 @@ class State:
         self._dealt: defaultdict[tuple[bytes, int, int], int] = defaultdict(int)
 
     def adopt(self, table: Table) -> None:
-        """Take another Table as the current one; forget what it changes, and only that."""
-        if not table.has_zones_of(self.table):
-            self.known, self._spins, self._places = {}, {}, {}
+        """Take another Table as the current one; forget what it changes, but no name's place."""
+        other_zones = not table.has_zones_of(self.table)
         for key, spin in list(self._spins.items()):
-            if table.rotations.get(key) is not spin.rotation:
+            if other_zones or table.rotations.get(key) is not spin.rotation:
                 self._forget(key, spin)
+        if other_zones:
+            self.known = {}
+            self._places = {place: at for place, at in self._places.items() if place[1] in table.rotations}
         self.table = table
 
     def _forget(self, key: RotationKey, spin: _Spin) -> None:
@@ -143,18 +145,31 @@ class State:
 
     def deal(self, owner: bytes, rotation: Rotation) -> Iterator[Answer]:
         """Yield the next answer of each part of a rotation, at this owner name's own place."""
-        place = (owner, rotation.key)
-        at = self._places.get(place)
-        if at is None:
-            at = self._rng.getrandbits(32)
-        self._places[place] = at + 1
+        at = self._next_place(owner, rotation)
         for number, part in enumerate(rotation.parts):
             chosen = part.index[at % len(part.index)]
             self._dealt[rotation.uid, number, chosen] += 1
             yield part.answers[chosen]
 
+    def _next_place(self, owner: bytes, rotation: Rotation) -> int:
+        """Return a name's place in a rotation, and move it on where it is kept: by the short way, or here."""
+        known = self.known.get(wire.question(owner, TYPE_NUMBERS[rotation.key.type]))
+        if known is not None and known.spin.rotation is rotation:
+            at = known.at
+            known.at = (at + 1) % known.spin.size
+            return at
+        place = (owner, rotation.key)
+        start = self._places.get(place)
+        at = self._rng.getrandbits(32) if start is None else start
+        self._places[place] = at + 1
+        return at
+
     def remember_rotation(self, query: Query, zone: ZoneTable, rotation: Rotation) -> None:
         """Let the short way deal from a rotation of one part."""
+        question = query.question.lower()
+        if question in self.known:
+            return
+        self._make_room()
         spin = self._spins.get(rotation.key)
         if spin is None:
             part = rotation.parts[0]
@@ -168,20 +183,23 @@ class State:
             spin.rotation = rotation
             self._spins[rotation.key] = spin
         at = self._places.get((query.name, rotation.key), 0)
-        self._remember(query, _Deal(spin, at % spin.size))
+        self.known[question] = _Deal(spin, at % spin.size)
+        spin.questions.append(question)
 
     def remember_answer(self, query: Query, zone: ZoneTable, answer: Answer) -> None:
         """Let the short way give a fixed answer."""
-        self._remember(query, _Deal(_Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0]), 0))
+        question = query.question.lower()
+        if question not in self.known:
+            self._make_room()
+            spin = _Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0])
+            self.known[question] = _Deal(spin, 0)
 
-    def _remember(self, query: Query, deal: _Deal) -> None:
+    def _make_room(self) -> None:
+        """Start anew when full; this comes before a spin is looked up, which else would escape `adopt`."""
         if len(self.known) >= REMEMBERED:
             for key, spin in list(self._spins.items()):
                 self._forget(key, spin)
             self.known = {}
-        question = query.question.lower()
-        self.known[question] = deal
-        deal.spin.questions.append(question)
 
 
 def respond(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:  # noqa: ARG001
@@ -303,7 +321,9 @@ class _Chain:
     def follow(self) -> _Found:
         """Look names up until there is an answer."""
         name = self.query.name
-        for _ in range(MAX_CHAIN):
+        seen: set[bytes] = set()
+        while len(self.links) < MAX_CHAIN:
+            seen.add(name)
             node, owner = _node_of(self.zone, name)
             if node is None:
                 return self._done(wire.NXDOMAIN, self._no_data())
@@ -313,7 +333,7 @@ class _Chain:
             if not isinstance(alias, Answer) or self.query.type in {wire.CNAME, wire.ANY}:
                 return self._rrset(node, owner, exact=owner == self.query.name)
             name = self._link(alias)
-            if _zone_of(self.table, name) is not self.zone:
+            if name in seen or _zone_of(self.table, name) is not self.zone:
                 break
         return self._done(wire.NOERROR, wire.NOTHING)
 

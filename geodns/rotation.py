@@ -5,6 +5,7 @@ cycle is built from whole numbers, layer by layer: sets of *k* hosts as far as t
 *k* - 1, down to single ones, so that a host's share is the same whether clients take the first or shuffle.
 """
 
+import heapq
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -114,13 +115,32 @@ def _sets(layer: Layer, order: Sequence[int]) -> Iterator[tuple[int, ...]]:
         yield tuple(column[(row - c * step) % layer.sets] for c in range(layer.size))
 
 
-@lru_cache(maxsize=4096)
+def _leaders(counts: Sequence[int]) -> Iterator[int]:
+    """Yield who leads each set, every host as often as its count and as evenly as can be.
+
+    Turn *n* of a host falls in the slots from n / share, rounded down, to (n + 1) / share, rounded up.
+    Whoever must come first goes first, and nobody is ever late (Baruah et al., Proportionate progress, 1996).
+    """
+    total = sum(counts)
+    waiting = [(0, host, 0) for host, count in enumerate(counts) if count]
+    due: list[tuple[int, int, int]] = []
+    for slot in range(total):
+        while waiting and waiting[0][0] <= slot:
+            _, host, turn = heapq.heappop(waiting)
+            heapq.heappush(due, (-(-(turn + 1) * total // counts[host]), host, turn))
+        _, host, turn = heapq.heappop(due)
+        yield host
+        if turn + 1 < counts[host]:
+            heapq.heappush(waiting, ((turn + 1) * total // counts[host], host, turn + 1))
+
+
+@lru_cache(maxsize=256)  # some 70 KB each: enough for the types of a pool, which follow one another
 def cycle(weights: tuple[int, ...], answers: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
     """Return the cycle of answer sets, each a tuple of positions in `weights`, in the order dealt.
 
     Over the cycle, host *i* is first in exactly weights[i] / sum(weights) of the sets, and the chance that a
     client which picks one host of a random set picks *i* is the same. Every stretch of the cycle is near
-    those shares: the sets that a host leads are spread evenly.
+    those shares: of the first *n* sets, host *i* leads less than one more or less than its share of *n*.
 
     Args:
         weights: whole, at least one above 0 (see `units`).
@@ -138,10 +158,6 @@ def cycle(weights: tuple[int, ...], answers: int, seed: int = 0) -> tuple[tuple[
         for layer in shape:
             for row in _sets(layer, order):
                 led[row[0]].append(row)
-    dated: list[tuple[float, int, tuple[int, ...]]] = []
-    for host, rows in enumerate(led):
+    for rows in led:
         rng.shuffle(rows)
-        # The middle of the n-th of equal stretches: the earliest-due order of a fair queue.
-        dated.extend(((2 * n + 1) / (2 * len(rows)), host, row) for n, row in enumerate(rows))
-    dated.sort(key=lambda entry: entry[:2])
-    return tuple(row for _, _, row in dated)
+    return tuple(led[host].pop() for host in _leaders([len(rows) for rows in led]))

@@ -20,7 +20,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 SLICE = 100
-"""Names or rotations in one change: what a worker takes between two queries in well under 2 ms."""
+"""Names, rotations or zones in one change: what a worker takes between two queries in well under 2 ms."""
 
 
 class RotationKey(NamedTuple):
@@ -75,9 +75,9 @@ class Rotation:
 
     @cached_property
     def uid(self) -> bytes:
-        """A digest of the content, by which counts of dealt answers find their hosts again."""
-        parts = [(part.pool, part.answers, part.index.tobytes(), part.sets) for part in self.parts]
-        return hashlib.blake2b(repr((self.key, parts)).encode(), digest_size=12).digest()
+        """A digest by which counts of dealt answers find their hosts again, also after a restart."""
+        sets = [(part.pool, part.sets) for part in self.parts]
+        return hashlib.blake2b(repr((self.key, sets)).encode(), digest_size=12).digest()
 
 
 class Node(NamedTuple):
@@ -181,11 +181,11 @@ def changes(old: Table | None, new: Table, number: int) -> Iterator[Change]:
             yield Change(open_zone=ZoneTable(zone.name, zone.origin, zone.negative, {}))
             for nodes in _slices(zone.nodes):
                 yield Change(nodes=nodes)
-    yield Change(
-        drop_zones=tuple(before.zones.keys() - new.zones.keys()),
-        drop_rotations=tuple(before.rotations.keys() - new.rotations.keys()),
-        commit=number,
-    )
+    for gone in _slices(dict.fromkeys(before.zones.keys() - new.zones.keys())):
+        yield Change(drop_zones=tuple(gone))
+    for unused in _slices(dict.fromkeys(before.rotations.keys() - new.rotations.keys())):
+        yield Change(drop_rotations=tuple(unused))
+    yield Change(commit=number)
 
 
 def _slices(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
@@ -225,12 +225,12 @@ class Draft:
             self._zones[zone.origin] = ZoneTable(zone.name, zone.origin, zone.negative, self._nodes)
         if change.nodes is not None:
             self._nodes.update(change.nodes)
-        if change.commit is None:
-            return None
         for origin in change.drop_zones:
             self._zones.pop(origin, None)
         for key in change.drop_rotations:
             self._rotations.pop(key, None)
+        if change.commit is None:
+            return None
         self.table = Table(dict(self._zones), dict(self._rotations))
         return change.commit
 

@@ -66,7 +66,7 @@ def renamed(records: bytes, owner: bytes) -> bytes:
     parts: list[bytes] = []
     position = 0
     while position < len(records):
-        fixed = position + len(QNAME)
+        fixed = _owner_end(records, position)
         end = fixed + _FIXED.size + int.from_bytes(records[fixed + 8 : fixed + 10], "big")
         same = records[position:fixed] == QNAME
         parts.append((owner if same else records[position:fixed]) + records[fixed:end])
@@ -74,9 +74,23 @@ def renamed(records: bytes, owner: bytes) -> bytes:
     return b"".join(parts)
 
 
+def _owner_end(records: bytes, position: int) -> int:
+    """Return where a record's owner name ends: `QNAME`, or a whole name."""
+    while length := records[position]:
+        if length > MAX_LABEL:
+            return position + len(QNAME)
+        position += 1 + length
+    return position + 1
+
+
 def only_rdata(record_bytes: bytes) -> bytes:
     """Return the data of a single ready record."""
     return record_bytes[len(QNAME) + _FIXED.size :]
+
+
+def question(name: bytes, qtype: int) -> bytes:
+    """Return the question of class IN for a name on the wire (RFC 1035 section 4.1.2)."""
+    return name + pack(">HH", qtype, IN)
 
 
 def pointer(offset: int) -> bytes | None:

@@ -1,0 +1,5 @@
+"""``python -m geodns`` is the ``geodns`` command."""
+
+from geodns.cli import main
+
+main()

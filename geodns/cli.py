@@ -1,0 +1,61 @@
+"""The commands, found by name and loaded when called: `geodns status` need not load a name server."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from geodns import __version__
+from geodns.errors import GeodnsError
+
+_COMMANDS = {
+    "serve": "answer DNS for the zones in a folder",
+    "check": "read zone files and print every problem",
+    "init": "write the shortest zone file",
+    "status": "show what a running server deals, and the state of every host",
+    "query": "ask a running server, and show who is behind the answer",
+    "probe": "probe a mail host once, with the transcript",
+    "drain": "take a host out of all answers",
+    "undrain": "give it back",
+    "schema": "print the JSON Schema of zone files",
+    "demo": "run a name server and three mail servers on this machine",
+}
+_FILES = {"undrain": "drain"}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"geodns.commands.{_FILES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="geodns")
+def geodns() -> None:
+    """An authoritative DNS server that balances mail hosts."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its status: 0 good, 1 a problem found, 2 wrong usage."""
+    try:
+        geodns(args=arguments, prog_name="geodns")
+    except GeodnsError as error:
+        click.echo(f"geodns: {error}", err=True)
+        sys.exit(error.status)
+
+
+if __name__ == "__main__":
+    main()

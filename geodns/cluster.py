@@ -1,0 +1,212 @@
+"""The running state: the zones served, the live set, what is compiled from both, and what each event touches.
+
+No clock, no sockets, no threads: the daemon tells it what happened and publishes the Table that results.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_pools
+from geodns.errors import NotFoundError
+from geodns.live import HostKey, LiveSet, State, Verdict
+from geodns.model import Address, Target, Zone
+from geodns.store import ForcedState, HostSince, RetiredHost
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A host that changed its state."""
+
+    host: HostKey
+    before: State
+    after: State
+
+
+class Cluster:
+    """The zones, and everything known of their hosts.
+
+    Attributes:
+        verdicts: what is believed of targets.
+        compiled: what is served.
+        forced: what is imposed on hosts.
+        newcomers: hosts that wait for their first good probe.
+        since: each host's state and when it began.
+        retired: hosts that were taken out and still answer for their own names.
+
+    """
+
+    def __init__(
+        self,
+        verdicts: Mapping[Target, Verdict],
+        forced: Mapping[HostKey, ForcedState],
+        since: Mapping[HostKey, HostSince],
+        retired: Mapping[HostKey, RetiredHost],
+    ) -> None:
+        self.verdicts = dict(verdicts)
+        self.compiled = Compiled()
+        self.forced = dict(forced)
+        self.newcomers: frozenset[HostKey] = frozenset()
+        self.since = dict(since)
+        self.retired = dict(retired)
+        self._hosts_by_target: dict[Target, tuple[HostKey, ...]] = {}
+        self._pools_by_host: dict[HostKey, frozenset[PoolKey]] = {}
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The zones served, by name."""
+        return self.compiled.sources
+
+    @property
+    def targets(self) -> Collection[Target]:
+        """Everything to probe."""
+        return self._hosts_by_target.keys()
+
+    def live(self) -> LiveSet:
+        """Return the live set of now."""
+        return LiveSet(
+            dict(self.verdicts), {host: state.forced for host, state in self.forced.items()}, self.newcomers
+        )
+
+    def zone(self, name: str) -> Zone:
+        """Return a zone that is served.
+
+        Raises:
+            NotFoundError: there is none of that name.
+
+        """
+        source = self.sources.get(name)
+        if source is None:
+            raise NotFoundError(f"no zone {name} is served; there are {', '.join(self.sources) or 'none'}")
+        return source.zone
+
+    # --- zones ------------------------------------------------------------------------------------------
+
+    def adopt(self, compiled: Compiled, now: float) -> list[Transition]:
+        """Serve other zones.
+
+        Args:
+            compiled: what `compile_zones` made of them, perhaps in another thread and a moment ago: all
+                that health decides is chosen anew.
+            now: seconds since the epoch.
+
+        """
+        before = self.sources
+        self.newcomers |= newcomers(before, compiled.sources)
+        hosts = {(name, host.name) for name, source in compiled.sources.items() for host in source.zone.hosts}
+        self.since = {host: since for host, since in self.since.items() if host in hosts}
+        self.compiled = recompile_pools(compiled, compiled.choices.keys(), self.live())
+        self._index()
+        self.verdicts = {
+            target: one for target, one in self.verdicts.items() if target in self._hosts_by_target
+        }
+        return self._note_states(hosts, now)
+
+    def _index(self) -> None:
+        hosts: dict[Target, dict[HostKey, None]] = {}
+        pools: dict[HostKey, frozenset[PoolKey]] = {}
+        for name, source in self.sources.items():
+            for host, touched in pools_by_host(source.zone).items():
+                pools[name, host] = touched
+            for host, addresses in source.zone.targets_by_host.items():
+                for targets in addresses.values():
+                    for target in targets:
+                        hosts.setdefault(target, {})[name, host] = None
+        self._hosts_by_target = {target: tuple(keys) for target, keys in hosts.items()}
+        self._pools_by_host = pools
+
+    # --- hosts ------------------------------------------------------------------------------------------
+
+    def judged(self, verdicts: Mapping[Target, Verdict], now: float) -> list[Transition]:
+        """Take note of new verdicts: serve what follows from them; say which hosts changed their state."""
+        self.verdicts.update(verdicts)
+        hosts = {host for target in verdicts for host in self._hosts_by_target.get(target, ())}
+        self.newcomers -= {host for host in hosts & self.newcomers if self._is_known(host)}
+        self._recompile(hosts)
+        return self._note_states(hosts, now)
+
+    def force(self, host: HostKey, state: ForcedState | None) -> None:
+        """Impose something on a host, or end it, and serve what follows."""
+        if state is None:
+            self.forced.pop(host, None)
+        else:
+            self.forced[host] = state
+        self._recompile([host])
+
+    def expired(self, now: float) -> list[HostKey]:
+        """Return the hosts on which something is imposed that has come to its end."""
+        return [host for host, state in self.forced.items() if state.until is not None and state.until <= now]
+
+    def state_of(self, host: HostKey) -> State:
+        """Return a host's state, whatever is imposed on it."""
+        zone = self.sources[host[0]].zone
+        return LiveSet(self.verdicts).host_state(zone, zone.host_by_name[host[1]])
+
+    def _is_known(self, host: HostKey) -> bool:
+        addresses = self.sources[host[0]].zone.targets_by_host[host[1]].values()
+        unknown = Verdict()
+        return all(
+            self.verdicts.get(target, unknown).state is not State.UNKNOWN
+            for targets in addresses
+            for target in targets
+        )
+
+    def _recompile(self, hosts: Iterable[HostKey]) -> None:
+        pools = {pool for host in hosts for pool in self._pools_by_host.get(host, ())}
+        self.compiled = recompile_pools(self.compiled, pools, self.live())
+
+    def _note_states(self, hosts: Iterable[HostKey], now: float) -> list[Transition]:
+        found = []
+        for host in hosts:
+            state = self.state_of(host)
+            known = self.since.get(host)
+            if known is None or known.state != state:
+                self.since[host] = HostSince(state, now)
+                if known is not None:
+                    found.append(Transition(host, known.state, state))
+        return found
+
+
+def newcomers(before: Mapping[str, Source], after: Mapping[str, Source]) -> frozenset[HostKey]:
+    """Return the hosts, and those with new addresses, that came into zones which were served already."""
+    return frozenset(
+        (name, host.name)
+        for name, source in after.items()
+        if name in before and before[name] is not source
+        for host in source.zone.hosts
+        if set(host.addresses) - _addresses(before[name].zone, host.name)
+    )
+
+
+def _addresses(zone: Zone, host: str) -> set[Address]:
+    known = zone.host_by_name.get(host)
+    return set(known.addresses) if known else set()
+
+
+def retire(
+    before: Zone, after: Zone | None, retired: Mapping[HostKey, RetiredHost], now: float
+) -> dict[HostKey, RetiredHost]:
+    """Return the hosts of a zone that are retired once it is edited.
+
+    Args:
+        before: the zone that was served.
+        after: the one that will be; None when it goes.
+        retired: those of all zones until now.
+        now: seconds since the epoch.
+
+    """
+    if after is None:
+        return {}
+    names = after.host_by_name.keys()
+    old = {
+        key: host
+        for key, host in retired.items()
+        if key[0] == after.name and key[1] not in names and host.until > now
+    }
+    gone = [host for host in before.hosts if host.name not in names]
+    return old | {(after.name, host.name): RetiredHost(host, now + after.retire) for host in gone}
+
+
+def source_of(zone: Zone, serial: int, retired: Mapping[HostKey, RetiredHost]) -> Source:
+    """Return a zone as it is served."""
+    hosts = tuple(one.host for key, one in retired.items() if key[0] == zone.name)
+    return Source(zone, serial, hosts)

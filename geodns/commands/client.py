@@ -1,0 +1,81 @@
+"""How commands talk to a running server: one request, one JSON answer, one clear error."""
+
+import asyncio
+import getpass
+from typing import Any
+
+import aiohttp
+import click
+
+from geodns.errors import NotFoundError, ServerError
+from geodns.status import Json
+
+DEFAULT_SERVER = "http://127.0.0.1:8053"
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+server_option = click.option(
+    "--server",
+    envvar="GEODNS_SERVER",
+    default=DEFAULT_SERVER,
+    show_default=True,
+    metavar="URL",
+    help="The HTTP side of the running server.",
+)
+token_option = click.option(
+    "--token", envvar="GEODNS_TOKEN", metavar="TOKEN", help="What the server asks of writers."
+)
+
+
+class Server:
+    """A running server.
+
+    Args:
+        url: of its HTTP side.
+        token: for writing; None where the server asks for none.
+
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._url = url.rstrip("/") if "://" in url else f"http://{url}".rstrip("/")
+        self._token = token
+
+    def get(self, path: str, **query: str) -> Json:
+        """Return what the server shows.
+
+        Raises:
+            ServerError: no answer, or one that says what is wrong; NotFoundError for what it has not.
+
+        """
+        return asyncio.run(self._ask("GET", path, query, None))[1]
+
+    def post(self, path: str, body: Json) -> tuple[int, Json]:
+        """Ask for a change; return the status (200 done, 202 under way) and what the server shows then.
+
+        Raises:
+            ServerError: as for `get`.
+
+        """
+        return asyncio.run(self._ask("POST", path, {}, body))
+
+    async def _ask(
+        self, method: str, path: str, query: dict[str, str], body: Json | None
+    ) -> tuple[int, Json]:
+        headers = {"X-Geodns-Author": getpass.getuser()}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session,
+                session.request(method, self._url + path, params=query, json=body) as response,
+            ):
+                answer: Any = await response.json(content_type=None)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            why = str(error) or "no answer in time"
+            raise ServerError(f"{self._url}: {why}: is `geodns serve` running? --server names it") from error
+        except ValueError as error:
+            raise ServerError(f"{self._url}{path}: the answer is no JSON: is that a geodns?") from error
+        if status >= 400:
+            text = answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}"
+            raise (NotFoundError if status == 404 else ServerError)(text)
+        return status, answer

@@ -1,0 +1,123 @@
+"""``geodns demo``: the sample zone, served, with a real mail server behind each of its hosts."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from geodns.errors import StartError, UsageError, ZoneError
+from geodns.model import Endpoint, Host
+from geodns.settings import Listen
+from geodns.zonefile import read_zones, zone_files
+
+_STOP_TIME = 8.0
+
+
+@click.command()
+@click.option("--zones", default="zones", show_default=True, metavar="DIR", help="The folder of zone files.")
+@click.option("--listen", default="127.0.0.1:5300", show_default=True, metavar="ADDR:PORT", help="DNS.")
+@click.option("--http", default="127.0.0.1:8053", show_default=True, metavar="ADDR:PORT", help="The status.")
+def demo(zones: str, listen: str, http: str) -> None:
+    """Run a name server and a mail server for each host, all on this machine, until interrupted.
+
+    Hosts are those of the zone files that have a `probe` on loopback: there the mail servers listen.
+    """
+    if find_spec("aiosmtpd") is None:
+        raise UsageError("the demo's mail servers need aiosmtpd: pip install 'geodns[demo]'")
+    hosts = _hosts(Path(zones))
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _interrupted)
+    with ExitStack() as stack:
+        state = stack.enter_context(tempfile.TemporaryDirectory(prefix="geodns-demo-"))
+        servers = {host.name: stack.enter_context(_mail_server(zone, host, at)) for zone, host, at in hosts}
+        arguments = ["serve", "--zones", zones, "--listen", listen, "--http", http, "--state", state]
+        server = stack.enter_context(_process("geodns", *arguments, stdout=subprocess.PIPE))
+        try:
+            _run(server, hosts[0][0], servers)
+        except KeyboardInterrupt:
+            click.echo("ending")
+            return
+    if server.returncode:
+        raise click.exceptions.Exit(1)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _hosts(folder: Path) -> list[tuple[str, Host, Endpoint]]:
+    """Return the hosts that are probed on this machine, with their zones."""
+    parsed = read_zones(zone_files([folder])).values()
+    errors = tuple(problem for one in parsed for problem in one.problems if not problem.warning)
+    if errors:
+        raise ZoneError(errors)
+    found = [
+        (one.zone.name, host, host.probe)
+        for one in parsed
+        if one.zone is not None
+        for host in one.zone.hosts
+        if host.probe is not None and host.probe.address.is_loopback and host.probe.port is not None
+    ]
+    if not found:
+        raise StartError(f'{folder}: no host with a `probe` on loopback, as in `probe: "127.0.0.1:2511"`')
+    return found
+
+
+@contextmanager
+def _mail_server(zone: str, host: Host, at: Endpoint) -> Iterator[subprocess.Popen[str]]:
+    with _process("geodns.demo", f"{host.name}.{zone}", str(at.address), str(at.port)) as process:
+        yield process
+
+
+@contextmanager
+def _process(module: str, *arguments: str, stdout: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run a module of ours until the block ends."""
+    # In a session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
+    process = subprocess.Popen(  # noqa: S603 - our own modules
+        [sys.executable, "-m", module, *arguments], stdout=stdout, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIME)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _run(server: subprocess.Popen[str], zone: str, servers: dict[str, subprocess.Popen[str]]) -> None:
+    """Wait for the server, say what to try, and stay until it ends."""
+    assert server.stdout is not None
+    for line in server.stdout:
+        click.echo(line, nl=False)
+        if line.startswith("ready: "):
+            words = line.split()
+            click.echo(_what_to_try(zone, words[2], words[4], servers))
+    server.wait()
+
+
+def _what_to_try(zone: str, dns: str, http: str, servers: dict[str, subprocess.Popen[str]]) -> str:
+    where = Listen.parse(dns.partition(",")[0])
+    stopped, process = list(servers.items())[-1]
+    command = Path(sys.argv[0]).name if shutil.which("geodns") else ".venv/bin/geodns"
+    ask = f"dig @{where.host} -p {where.port} {zone}"
+    return f"""
+Try, in another terminal:
+  {ask} A +short
+  {ask} MX +short
+  curl -s http://{http}/status
+  kill -USR1 {process.pid}; {command} status --watch --server http://{http}
+The last one stops {stopped}, and you watch it leave; the same kill starts it again. Ctrl-C ends everything.
+"""

@@ -1,0 +1,372 @@
+"""The control process: the one file that knows all parts and ties them.
+
+Zone files, probes and operators each tell the cluster what has changed; what it compiles from that is
+published to the workers. Everything is saved as it happens, so that another control process can go on.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from geodns import __version__
+from geodns.api import Order, make_app
+from geodns.cluster import Transition, retire, source_of
+from geodns.compiler import compile_zones
+from geodns.control import forced_state
+from geodns.errors import StartError, StoreError, ZoneError
+from geodns.folder import Edit, Folder
+from geodns.health.monitor import Monitor
+from geodns.health.outcome import Outcome
+from geodns.health.probes import own_name
+from geodns.keeper import Keeper
+from geodns.live import HostKey, Verdict
+from geodns.metrics import Metrics
+from geodns.model import Target
+from geodns.responder import Counts
+from geodns.serve.link import Link
+from geodns.serve.plan import ControlSeat
+from geodns.settings import Listen, Settings
+from geodns.store import Store
+from geodns.table import Rotation
+from geodns.view import BACKEND, View
+
+log = logging.getLogger(__name__)
+
+FIRST_ROUND = 5.0
+"""Seconds that the first answer waits for the first verdicts."""
+DELIVERY = 2.0
+"""Seconds that an operator waits for the workers."""
+RECOMPILE_EVERY = 1.0
+"""Seconds from one recompilation for verdicts to the next."""
+POLL_EVERY = 0.2
+SAVE_EVERY = 10.0
+
+
+def control(settings: Settings, seat: ControlSeat) -> int:
+    """Run the control process until it is told to end; the supervisor calls this in the forked child.
+
+    Returns:
+        The exit status: 1 when there is nothing to serve or nowhere to keep state; 0 otherwise.
+
+    """
+    try:
+        store, warnings = Store.open(settings.state, time.time())
+    except StoreError as error:
+        print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
+        return 1
+    try:
+        return asyncio.run(Daemon(settings, seat, store, warnings).run())
+    except (StartError, ZoneError) as error:
+        print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
+        return 1
+    finally:
+        store.close()
+
+
+class Daemon:
+    """The control process once its loop runs.
+
+    Args:
+        settings: the server's own.
+        seat: what the supervisor gives: sockets and addresses.
+        store: the open state file.
+        warnings: what opening it had to tell.
+
+    """
+
+    def __init__(self, settings: Settings, seat: ControlSeat, store: Store, warnings: list[str]) -> None:
+        self._settings = settings
+        self._seat = seat
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._edits = asyncio.Lock()
+        self._folder = Folder(settings.zones)
+        self._keeper = Keeper(store)
+        self._cluster = self._keeper.cluster()
+        self._verdicts: dict[Target, Verdict] = {}
+        self._recompile_due: asyncio.TimerHandle | None = None
+        self._recompiled = -RECOMPILE_EVERY
+        self._publishing = asyncio.Lock()
+        self._published = (self._cluster.compiled.table, 0)
+        self._rotations: dict[bytes, Rotation] = {}
+        self._link = Link(seat, self._counted)
+        self._monitor = Monitor(
+            self._judged,
+            ehlo=settings.ehlo or own_name(),
+            concurrency=settings.probe_concurrency,
+            rng=random.Random(),  # noqa: S311 - spreads probes
+        )
+        self._listen = tuple(Listen(*address) for address in seat.listen)
+        self._view = View(
+            settings.node,
+            self._listen,
+            warnings,
+            self._cluster,
+            self._folder,
+            self._keeper,
+            self._monitor,
+            self._link,
+        )
+        self._metrics = Metrics(__version__, BACKEND, self._view.gauges)
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start everything, serve until told to end, save and leave."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._spawn_reload)
+        edit = await asyncio.to_thread(self._first_zones)
+        runner = web.AppRunner(
+            make_app(self._view, self._metrics.expose, self.order, self._token()), access_log=None
+        )
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._seat.http).start()
+            await self._link.start()
+            await self._begin(edit)
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._monitor.close()
+            await asyncio.to_thread(self._save)
+            await self._link.close()
+        return 0
+
+    def _token(self) -> str | None:
+        token = self._settings.token
+        return None if token is None else token.get_secret_value()
+
+    def _first_zones(self) -> Edit:
+        """Read the folder; a file with errors takes no zone away that was served before a restart."""
+        edit = self._folder.read_all()
+        zones = dict(edit.zones)
+        for name in self._folder.refused:
+            zone = self._keeper.zone(name)
+            if zone is not None:
+                zones[name] = zone
+        if not zones:
+            errors = tuple(problem for problem in edit.problems if not problem.warning)
+            if errors:
+                raise ZoneError(errors)
+            raise StartError(
+                f"no zones in {self._settings.zones}/: `geodns init NAME ADDRESS…` writes the first"
+            )
+        return replace(edit, zones=zones)
+
+    async def _begin(self, edit: Edit) -> None:
+        """Judge the hosts once, then answer."""
+        targets = {
+            target
+            for zone in edit.zones.values()
+            for addresses in zone.targets_by_host.values()
+            for some in addresses.values()
+            for target in some
+        }
+        known = self._keeper.verdicts(targets, time.time())
+        self._cluster.verdicts.update(known)
+        self._monitor.set_targets(targets, known)
+        if len(known) < len(targets):
+            await self._monitor.first_round(FIRST_ROUND)
+        self._cluster.verdicts.update(self._verdicts)
+        await self._apply(edit)
+        number = await self._publish()
+        late = await self._link.delivered(number, FIRST_ROUND)
+        if late:
+            log.warning("these workers are slow to start: %s", ", ".join(late))
+        self._view.ready = True
+        if not self._seat.number:
+            self._say_ready()
+        for work in (self._watch_folder, self._keep_time):
+            self._spawn(work())
+
+    def _say_ready(self) -> None:
+        dns = ",".join(str(listen) for listen in self._listen)
+        http = Listen(*self._seat.http.getsockname()[:2])
+        zones = len(self._cluster.sources)
+        print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Let no task end unseen: without it the server would go on half blind, so it is started anew."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("the control process ends: %s", error, exc_info=error)
+            self._stop.set()
+
+    # --- zones ------------------------------------------------------------------------------------------
+
+    async def _watch_folder(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_EVERY)
+            async with self._edits:
+                edit = await asyncio.to_thread(self._folder.poll, time.monotonic())
+                if edit is not None:
+                    await self._apply(edit)
+
+    def _spawn_reload(self) -> None:
+        self._spawn(self._reload())
+
+    async def _reload(self) -> None:
+        async with self._edits:
+            await self._apply(await asyncio.to_thread(self._folder.read_all))
+
+    async def _apply(self, edit: Edit) -> None:
+        """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
+        for problem in edit.problems:
+            log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem)
+        for name in edit.refused:
+            self._metrics.refused(name)
+        began = time.perf_counter()
+        now = time.time()
+        sources = {name: one for name, one in self._cluster.sources.items() if name not in edit.removed}
+        retired = dict(self._cluster.retired)
+        for name, zone in edit.zones.items():
+            before = self._cluster.sources.get(name)
+            if before is not None:
+                retired = _others(retired, name) | retire(before.zone, zone, retired, now)
+            if before is None or before.zone.digest != zone.digest:
+                sources[name] = source_of(zone, self._keeper.serial(zone), retired)
+        for name in edit.removed:
+            retired = _others(retired, name)
+            log.info("zone %s is no longer served: its file is gone", name)
+        if sources == self._cluster.sources:
+            return
+        live = self._cluster.live()
+        compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
+        self._cluster.retired = retired
+        transitions = self._cluster.adopt(compiled, now)
+        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts)
+        self._metrics.recompiled(time.perf_counter() - began)
+        await self._publish()
+        await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
+        await asyncio.to_thread(self._keeper.save_retired, retired)
+        self._tell(transitions)
+
+    # --- hosts ------------------------------------------------------------------------------------------
+
+    def _judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
+        """Take a probe's result; results that come together are one recompilation."""
+        self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
+        if before == after:
+            return
+        self._verdicts[target] = after
+        if self._recompile_due is None:
+            loop = asyncio.get_running_loop()
+            wait = max(0.0, self._recompiled + RECOMPILE_EVERY - loop.time())
+            self._recompile_due = loop.call_later(wait, self._take_verdicts)
+
+    def _take_verdicts(self) -> None:
+        self._recompile_due = None
+        self._recompiled = asyncio.get_running_loop().time()
+        verdicts, self._verdicts = self._verdicts, {}
+        self._tell(self._timed(lambda: self._cluster.judged(verdicts, time.time())))
+        self._spawn(self._publish())
+
+    def _timed(self, change: Callable[[], list[Transition]]) -> list[Transition]:
+        began = time.perf_counter()
+        transitions = change()
+        self._metrics.recompiled(time.perf_counter() - began)
+        return transitions
+
+    def _tell(self, transitions: list[Transition]) -> None:
+        for one in transitions:
+            log.warning(
+                "host %s.%s: %s → %s%s", one.host[1], one.host[0], one.before, one.after, self._why(one)
+            )
+            self._metrics.changed(one.host, one.after)
+        if transitions:
+            self._spawn(asyncio.to_thread(self._save))
+
+    def _why(self, one: Transition) -> str:
+        targets = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]].values()
+        last = [self._view.seen(target) for some in targets for target in some]
+        details = {seen.detail for seen in last if seen is not None}
+        return f" ({'; '.join(sorted(details))})" if details else ""
+
+    async def order(self, host: HostKey, order: Order) -> tuple[str, ...]:
+        """Impose something on a host: kept on disk first, then dealt by every worker."""
+        now = time.time()
+        state = None
+        if order.forced is not None:
+            state = forced_state(order.forced, order.reason, order.author, now, order.seconds)
+        await asyncio.to_thread(self._keeper.save_forced, host, state)
+        self._cluster.force(host, state)
+        what = order.forced or "nothing forced any more"
+        log.warning(
+            "host %s.%s: %s by %s (%s)", host[1], host[0], what, order.author, order.reason or "no reason"
+        )
+        return await self._link.delivered(await self._publish(), DELIVERY)
+
+    async def _keep_time(self) -> None:
+        """End what was imposed for a time and who has been retired long enough; save now and then."""
+        saved = time.monotonic()
+        while True:
+            await asyncio.sleep(POLL_EVERY)
+            now = time.time()
+            for host in self._cluster.expired(now):
+                await self.order(host, Order(None, "its time is over", "geodns", None))
+            if any(one.until <= now for one in self._cluster.retired.values()):
+                async with self._edits:
+                    await self._let_go(now)
+            if time.monotonic() - saved >= SAVE_EVERY:
+                saved = time.monotonic()
+                await asyncio.to_thread(self._save)
+
+    async def _let_go(self, now: float) -> None:
+        """Serve zones without the hosts whose time after their end is over."""
+        left = {key: one for key, one in self._cluster.retired.items() if one.until > now}
+        over = {key[0] for key in self._cluster.retired.keys() - left.keys()}
+        sources = {
+            name: source_of(source.zone, source.serial, left) if name in over else source
+            for name, source in self._cluster.sources.items()
+        }
+        live = self._cluster.live()
+        compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
+        self._cluster.retired = left
+        self._cluster.adopt(compiled, now)
+        await self._publish()
+        await asyncio.to_thread(self._keeper.save_retired, left)
+
+    def _save(self) -> None:
+        self._keeper.save_states(self._cluster, time.time())
+
+    # --- workers ----------------------------------------------------------------------------------------
+
+    async def _publish(self) -> int:
+        """Bring the current Table on its way to the workers; return its number."""
+        async with self._publishing:
+            table, number = self._cluster.compiled.table, self._published[1]
+            if table is not self._published[0]:
+                before = self._published[0].rotations
+                fresh = [one for key, one in table.rotations.items() if before.get(key) is not one]
+                if len(self._rotations) > 2 * len(table.rotations) + 1000:
+                    self._rotations, fresh = {}, list(table.rotations.values())
+                self._rotations |= {one.uid: one for one in fresh}
+                number = await self._link.publish(table)
+                self._published = (table, number)
+            return number
+
+    def _counted(self, worker: str, transport: str, counts: Counts) -> None:
+        del worker
+        self._metrics.counted(counts, transport, self._rotations.get)
+
+
+def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:
+    return {key: one for key, one in retired.items() if key[0] != zone}

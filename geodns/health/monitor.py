@@ -1,0 +1,324 @@
+"""The schedule: every target is probed at its interval, and every result moves what is believed of it.
+
+All targets wait in one heap, ordered by when they are due; a probe that runs is one task. Targets that were
+slow the last time (dead ones, which keep a probe until its time is out) may hold only part of the places, so
+that however many of them there are the others are probed on time.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from itertools import islice
+from types import MappingProxyType
+from typing import Protocol
+
+from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.probes import probe
+from geodns.health.state import advance
+from geodns.live import NOTHING_KNOWN, State, Verdict
+from geodns.model import Check, Target
+
+log = logging.getLogger(__name__)
+
+JITTER = 0.1
+"""How much of an interval a start moves at random, either way, so that targets do not fall into step."""
+
+SLOW = 1.0
+"""Seconds from which a probe counts as slow."""
+
+SLOW_SHARE = 0.75
+"""Of the places, for slow targets."""
+
+TICK = 0.005
+"""Seconds between two looks at the heap: many starts share one wake-up of the loop."""
+
+STARTS_A_TURN = 32
+"""Probes started before the loop may do something else."""
+
+OnResult = Callable[[Target, Outcome, Verdict, Verdict], None]
+"""Is told the target, what the probe found, and what was believed before and is believed after."""
+
+
+class Probe(Protocol):
+    """What probes a target once."""
+
+    async def __call__(self, target: Target, *, ehlo: str | None) -> Outcome:
+        """Return what was found."""
+
+
+def first_start(check: Check, verdict: Verdict, now: float, rng: random.Random) -> float:
+    """Return when a target is probed first: at once, or some time in its interval if its state is known."""
+    return now if verdict.state is State.UNKNOWN else now + rng.random() * _period(check, verdict)
+
+
+def next_start(
+    check: Check, verdict: Verdict, started: float, ended: float, rng: random.Random, *, spread: bool = False
+) -> float:
+    """Return when a target is probed next; never before the last probe's end.
+
+    Args:
+        check: its intervals.
+        verdict: what is believed after the last probe.
+        started: when that began.
+        ended: when that ended.
+        rng: moves the start by a tenth of the interval either way.
+        spread: anywhere in the interval, after the first probes, which all began together.
+
+    """
+    period = _period(check, verdict)
+    share = rng.random() if spread and not verdict.pending else rng.uniform(1 - JITTER, 1 + JITTER)
+    return max(ended, started + period * share)
+
+
+def _period(check: Check, verdict: Verdict) -> float:
+    return check.fast_interval if verdict.pending else check.interval
+
+
+class _Entry:
+    """A target in the schedule.
+
+    Attributes:
+        target: what is probed.
+        due: when it is probed next, by the loop's clock.
+        started: when it was probed last.
+        task: the probe that runs.
+        slow: whether the last probe was.
+        fresh: whether it has had no result since it was added.
+        gone: whether it was taken out.
+        last: the last outcome, and when in seconds since the epoch.
+
+    """
+
+    __slots__ = ("due", "fresh", "gone", "last", "slow", "started", "target", "task")
+
+    def __init__(self, target: Target, due: float) -> None:
+        self.target = target
+        self.due = due
+        self.started = 0.0
+        self.task: asyncio.Task[Outcome] | None = None
+        self.slow = False
+        self.fresh = True
+        self.gone = False
+        self.last: tuple[Outcome, float] | None = None
+
+    def __lt__(self, other: "_Entry") -> bool:
+        return self.due < other.due
+
+
+class Monitor:
+    """Probes targets for ever and keeps what is believed of them.
+
+    Attributes:
+        verdicts: a live, read-only view of what is believed of each target.
+
+    """
+
+    def __init__(
+        self,
+        on_result: OnResult,
+        *,
+        ehlo: str | None,
+        rng: random.Random,
+        concurrency: int = 512,
+        probe: Probe = probe,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Make a monitor without targets.
+
+        Args:
+            on_result: is told every result.
+            ehlo: the name that probes give; None means each one's own address, as a literal.
+            rng: spreads the starts.
+            concurrency: how many probes may run at once.
+            probe: probes a target once.
+            clock: seconds since the epoch, for what is shown.
+
+        """
+        self._on_result = on_result
+        self._ehlo = ehlo
+        self._rng = rng
+        self._places = concurrency
+        self._slow_places = max(1, int(concurrency * SLOW_SHARE))
+        self._probe = probe
+        self._clock = clock
+        self._entries: dict[Target, _Entry] = {}
+        self._verdicts: dict[Target, Verdict] = {}
+        self.verdicts: Mapping[Target, Verdict] = MappingProxyType(self._verdicts)
+        self._heap: list[_Entry] = []
+        self._waiting_slow: deque[_Entry] = deque()
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._slow_running = 0
+        self._wake: asyncio.Handle | None = None
+        self._unseen: set[Target] = set()
+        self._all_seen = asyncio.Event()
+        self._closed = False
+
+    def set_targets(self, targets: Collection[Target], verdicts: Mapping[Target, Verdict]) -> None:
+        """Probe these targets and no others; those that are probed already go on undisturbed.
+
+        Args:
+            targets: all of them.
+            verdicts: what is believed of new ones, from before a restart; others are probed at once.
+
+        """
+        now = asyncio.get_running_loop().time()
+        wanted = set(targets)
+        for target in self._entries.keys() - wanted:
+            self._drop(target)
+        for target in wanted - self._entries.keys():
+            verdict = verdicts.get(target, NOTHING_KNOWN)
+            entry = _Entry(target, first_start(target.check, verdict, now, self._rng))
+            self._entries[target] = entry
+            self._verdicts[target] = verdict
+            if verdict.state is State.UNKNOWN:
+                self._unseen.add(target)
+            else:
+                entry.fresh = False
+            self._heap.append(entry)
+        self._heap = [entry for entry in self._heap if not entry.gone]
+        heapq.heapify(self._heap)
+        self._waiting_slow = deque(entry for entry in self._waiting_slow if not entry.gone)
+        self._note_seen()
+        self._arm()
+
+    def last(self, target: Target) -> tuple[Outcome, float] | None:
+        """Return a target's last outcome, and when in seconds since the epoch; None before the first."""
+        entry = self._entries.get(target)
+        return None if entry is None else entry.last
+
+    @property
+    def lateness(self) -> float:
+        """How many seconds the most overdue probe is late; 0 when all is well."""
+        waiting = [*self._heap[:1], *islice(self._waiting_slow, 1)]
+        if not waiting:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return max(0.0, now - min(entry.due for entry in waiting))
+
+    async def first_round(self, limit: float = 5.0) -> None:
+        """Wait until every target that had no verdict has had a result, or for `limit` seconds."""
+        self._note_seen()
+        try:
+            async with asyncio.timeout(limit):
+                await self._all_seen.wait()
+        except TimeoutError:
+            log.info("the first round of probes goes on: %d targets have no result yet", len(self._unseen))
+
+    async def close(self) -> None:
+        """Stop for good, and end the probes that run."""
+        self._closed = True
+        for target in list(self._entries):
+            self._drop(target)
+        self._heap.clear()
+        self._waiting_slow.clear()
+        if self._wake is not None:
+            self._wake.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- starting ---------------------------------------------------------------------------------------
+
+    def _drop(self, target: Target) -> None:
+        entry = self._entries.pop(target)
+        entry.gone = True
+        del self._verdicts[target]
+        self._unseen.discard(target)
+        if entry.task is not None:
+            entry.task.cancel()
+
+    def _arm(self) -> None:
+        """Look at the heap when its first target is due; not at all while every place is taken."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if self._closed or len(self._tasks) >= self._places:
+            return
+        loop = asyncio.get_running_loop()
+        if self._waiting_slow and self._slow_running < self._slow_places:
+            self._wake = loop.call_soon(self._turn)
+        elif self._heap:
+            self._wake = loop.call_at(max(self._heap[0].due, loop.time() + TICK), self._turn)
+
+    def _turn(self) -> None:
+        """Start what is due, a few at a time."""
+        self._wake = None
+        now = asyncio.get_running_loop().time()
+        for _ in range(STARTS_A_TURN):
+            entry = self._take(now)
+            if entry is None:
+                break
+            self._start(entry, now)
+        self._arm()
+
+    def _take(self, now: float) -> _Entry | None:
+        """Return the next target to probe, if there is one and a place for it."""
+        if len(self._tasks) >= self._places:
+            return None
+        if self._waiting_slow and self._slow_running < self._slow_places:
+            return self._waiting_slow.popleft()
+        while self._heap and self._heap[0].due <= now:
+            entry = heapq.heappop(self._heap)
+            if not entry.slow or self._slow_running < self._slow_places:
+                return entry
+            self._waiting_slow.append(entry)
+        return None
+
+    def _start(self, entry: _Entry, now: float) -> None:
+        entry.started = now
+        self._slow_running += entry.slow
+        entry.task = asyncio.get_running_loop().create_task(self._probe(entry.target, ehlo=self._ehlo))
+        self._tasks.add(entry.task)
+        entry.task.add_done_callback(partial(self._ended, entry))
+
+    # --- ending -----------------------------------------------------------------------------------------
+
+    def _ended(self, entry: _Entry, task: asyncio.Task[Outcome]) -> None:
+        """Take a result, whatever became of the probe, and put its target back into the schedule."""
+        now = asyncio.get_running_loop().time()
+        full = len(self._tasks) >= self._places
+        self._tasks.discard(task)
+        self._slow_running -= entry.slow
+        entry.task = None
+        if not entry.gone:
+            spread, entry.fresh = entry.fresh, False
+            entry.slow = now - entry.started >= SLOW
+            self._judge(entry, _outcome(entry.target, task))
+        if not entry.gone:  # the callback may have taken it out
+            verdict = self._verdicts[entry.target]
+            entry.due = next_start(entry.target.check, verdict, entry.started, now, self._rng, spread=spread)
+            heapq.heappush(self._heap, entry)
+        if full or self._waiting_slow or (self._heap and self._heap[0] is entry):
+            self._arm()
+
+    def _judge(self, entry: _Entry, outcome: Outcome) -> None:
+        target = entry.target
+        before = self._verdicts[target]
+        after = advance(before, outcome.kind, target.check)
+        entry.last = (outcome, self._clock())
+        self._verdicts[target] = after
+        self._unseen.discard(target)
+        self._note_seen()
+        try:
+            self._on_result(target, outcome, before, after)
+        except Exception:
+            log.exception("the result of %s was not taken", target.key)
+
+    def _note_seen(self) -> None:
+        if self._unseen:
+            self._all_seen.clear()
+        else:
+            self._all_seen.set()
+
+
+def _outcome(target: Target, task: asyncio.Task[Outcome]) -> Outcome:
+    if task.cancelled():
+        return Outcome(Kind.UNKNOWN, "the probe was cancelled")
+    error = task.exception()
+    if error is None:
+        return task.result()
+    log.error("the probe of %s failed by a fault of its own", target.key, exc_info=error)
+    return Outcome(Kind.UNKNOWN, one_line(f"a fault of the prober: {error!r}"))

@@ -1,0 +1,105 @@
+"""The state machine of a target: what is believed after one more outcome. Pure, and a table.
+
+It is gdnsd's, which does not flap: failures count although successes lie between them, until `rise`
+successes in a row clear them.
+
+=========  ==================================  ==================================  =======================
+state      ok                                  failure                             shedding
+=========  ==================================  ==================================  =======================
+UNKNOWN    UP at once                          DOWN at once                        shed
+UP         with failures: one more success,    one more failure, successes to 0;   shed
+           at `rise` in a row all is cleared   at `fall` in all DOWN
+DOWN       one more success, at `rise` in a    successes to 0                      shed
+           row UP
+=========  ==================================  ==================================  =======================
+
+*Shed* halves the factor, and makes it 0 once there were `fall` in a row; failures and successes stay as they
+are. Each ok doubles the factor back and ends the row; nothing else does. Going DOWN or coming UP from there
+starts clean. Deferred and unknown outcomes change nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from geodns.health.outcome import Kind
+from geodns.live import State, Verdict
+from geodns.model import Check
+
+MAX_LEVEL = 10
+"""A host that sheds keeps at least a 1,024th of its weight until it has shed `fall` times in a row."""
+
+_UP = Verdict(State.UP)
+_DOWN = Verdict(State.DOWN)
+
+Step = Callable[[Verdict, Check], Verdict]
+
+
+def advance(verdict: Verdict, kind: Kind, check: Check) -> Verdict:
+    """Return what is believed after an outcome; the module's docstring has the rules."""
+    step = _STEPS.get((verdict.state, kind))
+    return verdict if step is None else step(verdict, check)
+
+
+def _relieved(verdict: Verdict) -> Verdict:
+    if not verdict.sheds and not verdict.level:
+        return verdict
+    return replace(verdict, sheds=0, shed_out=False, level=max(0, verdict.level - 1))
+
+
+def _come_up(verdict: Verdict, check: Check) -> Verdict:
+    del check
+    return replace(_relieved(verdict), state=State.UP)
+
+
+def _succeed(verdict: Verdict, check: Check) -> Verdict:
+    verdict = _relieved(verdict)
+    if not verdict.failures:
+        return verdict
+    if verdict.successes + 1 >= check.rise:
+        return replace(verdict, failures=0, successes=0)
+    return replace(verdict, successes=verdict.successes + 1)
+
+
+def _recover(verdict: Verdict, check: Check) -> Verdict:
+    if verdict.successes + 1 >= check.rise:
+        return _UP
+    return replace(_relieved(verdict), successes=verdict.successes + 1)
+
+
+def _go_down(verdict: Verdict, check: Check) -> Verdict:
+    del verdict, check
+    return _DOWN
+
+
+def _fail(verdict: Verdict, check: Check) -> Verdict:
+    if verdict.failures + 1 >= check.fall:
+        return _DOWN
+    return replace(verdict, failures=verdict.failures + 1, successes=0)
+
+
+def _stay_down(verdict: Verdict, check: Check) -> Verdict:
+    del check
+    return replace(verdict, successes=0)
+
+
+def _shed(verdict: Verdict, check: Check) -> Verdict:
+    sheds = min(verdict.sheds + 1, check.fall)  # both bounded: a host that goes on shedding changes nothing
+    return replace(
+        verdict,
+        sheds=sheds,
+        level=min(verdict.level + 1, check.fall, MAX_LEVEL),
+        shed_out=verdict.shed_out or sheds >= check.fall,
+    )
+
+
+_STEPS: Mapping[tuple[State, Kind], Step] = {
+    (State.UNKNOWN, Kind.OK): _come_up,
+    (State.UNKNOWN, Kind.FAILURE): _go_down,
+    (State.UNKNOWN, Kind.SHEDDING): _shed,
+    (State.UP, Kind.OK): _succeed,
+    (State.UP, Kind.FAILURE): _fail,
+    (State.UP, Kind.SHEDDING): _shed,
+    (State.DOWN, Kind.OK): _recover,
+    (State.DOWN, Kind.FAILURE): _stay_down,
+    (State.DOWN, Kind.SHEDDING): _shed,
+}

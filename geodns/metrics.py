@@ -1,0 +1,204 @@
+"""Every Prometheus name, in one place (https://prometheus.io/docs/practices/naming/)."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import dnslib
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from geodns.live import HostKey, State
+from geodns.responder import OTHER_TYPE, Counts
+from geodns.table import Rotation
+
+PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+RECOMPILE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
+
+_RCODES = {**dnslib.RCODE.forward, 16: "BADVERS"}
+
+
+@dataclass(frozen=True, slots=True)
+class HostGauge:
+    """What is measured of a host at the moment of a scrape."""
+
+    state: State
+    forced: str | None
+    effective_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is measured at the moment of a scrape.
+
+    Attributes:
+        hosts: by host.
+        serials: by zone.
+        refused_files: by zone, whether its file is refused and an older state of it is served.
+        probe_lateness: seconds that the most overdue probe is late.
+        ready: whether the server can answer.
+
+    """
+
+    hosts: Mapping[HostKey, HostGauge]
+    serials: Mapping[str, int]
+    refused_files: Mapping[str, bool]
+    probe_lateness: float
+    ready: bool
+
+
+class _AtScrape(Collector):
+    def __init__(self, read: Callable[[], Gauges]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing in advance: there may be no zone yet."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield what is so now."""
+        now = self._read()
+        state = GaugeMetricFamily(
+            "geodns_host_state", "1 for the state that a host has.", labels=["zone", "host", "state"]
+        )
+        forced = GaugeMetricFamily(
+            "geodns_host_forced", "1 where something is imposed on a host.", labels=["zone", "host", "forced"]
+        )
+        weight = GaugeMetricFamily(
+            "geodns_host_effective_weight", "Weight with every factor; 0 when out.", labels=["zone", "host"]
+        )
+        for (zone, host), gauge in now.hosts.items():
+            for one in State:
+                state.add_metric([zone, host, str(one)], float(gauge.state is one))
+            if gauge.forced is not None:
+                forced.add_metric([zone, host, gauge.forced], 1)
+            weight.add_metric([zone, host], gauge.effective_weight)
+        serial = GaugeMetricFamily("geodns_zone_serial", "The SOA serial that is served.", labels=["zone"])
+        for name, number in now.serials.items():
+            serial.add_metric([name], number)
+        refused = GaugeMetricFamily(
+            "geodns_zone_file_refused",
+            "1 while a zone's file has problems and is not served.",
+            labels=["zone"],
+        )
+        for name, is_refused in now.refused_files.items():
+            refused.add_metric([name], float(is_refused))
+        late = GaugeMetricFamily("geodns_probe_lateness_seconds", "How late the most overdue probe is.")
+        late.add_metric([], now.probe_lateness)
+        ready = GaugeMetricFamily("geodns_ready", "1 when the server can answer.")
+        ready.add_metric([], float(now.ready))
+        return (state, forced, weight, serial, refused, late, ready)
+
+
+class Metrics:
+    """The server's metrics, in a registry of their own.
+
+    Args:
+        version: of geodns.
+        backend: what deals the answers (``python``).
+        gauges: reads what is measured at a scrape.
+
+    """
+
+    def __init__(self, version: str, backend: str, gauges: Callable[[], Gauges]) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = Info("geodns_build", "What is running.", registry=self.registry)
+        build.info({"version": version, "backend": backend})
+        self._queries = Counter(
+            "geodns_queries_total",
+            "Queries answered; zone is empty for names that are in no zone of ours.",
+            ["zone", "type", "rcode", "transport"],
+            registry=self.registry,
+        )
+        self._answers = Counter(
+            "geodns_answers_total",
+            "Answers that named a host, by the pool they were dealt for.",
+            ["zone", "pool", "host"],
+            registry=self.registry,
+        )
+        self._probes = Counter(
+            "geodns_probes_total", "Probes, by outcome.", ["check", "outcome"], registry=self.registry
+        )
+        self._probe_seconds = Histogram(
+            "geodns_probe_duration_seconds",
+            "From connecting to the verdict.",
+            ["check"],
+            buckets=PROBE_BUCKETS,
+            registry=self.registry,
+        )
+        self._transitions = Counter(
+            "geodns_host_transitions_total",
+            "Changes of a host's state.",
+            ["zone", "host", "to"],
+            registry=self.registry,
+        )
+        self._recompile = Histogram(
+            "geodns_recompile_seconds",
+            "Making the Table anew after a change.",
+            buckets=RECOMPILE_BUCKETS,
+            registry=self.registry,
+        )
+        self._restarts = Counter(
+            "geodns_worker_restarts_total",
+            "Workers that died and were started again.",
+            ["worker"],
+            registry=self.registry,
+        )
+        self._load_errors = Counter(
+            "geodns_zone_load_errors_total", "Zone files that were refused.", ["zone"], registry=self.registry
+        )
+        self.registry.register(_AtScrape(gauges))
+
+    def expose(self) -> bytes:
+        """Return everything in the text format."""
+        return generate_latest(self.registry)
+
+    def counted(self, counts: Counts, transport: str, rotations: Callable[[bytes], Rotation | None]) -> None:
+        """Add what a worker has answered.
+
+        Args:
+            counts: what it says.
+            transport: ``udp`` or ``tcp``.
+            rotations: finds a rotation by its uid, also one that was replaced a moment ago.
+
+        """
+        for (zone, qtype, rcode), number in counts.queries.items():
+            labels = zone, _type_name(qtype), _RCODES.get(rcode, str(rcode)), transport
+            self._queries.labels(*labels).inc(number)
+        for (uid, part, chosen), number in counts.dealt.items():
+            rotation = rotations(uid)
+            if rotation is not None:
+                dealt = rotation.parts[part]
+                for host in dealt.sets[chosen]:
+                    self._answers.labels(rotation.key.zone, dealt.pool, host).inc(number)
+
+    def probed(self, check: str, outcome: str, seconds: float | None) -> None:
+        """Count a probe."""
+        self._probes.labels(check, outcome).inc()
+        if seconds is not None:
+            self._probe_seconds.labels(check).observe(seconds)
+
+    def changed(self, host: HostKey, state: State) -> None:
+        """Count a host's change of state."""
+        self._transitions.labels(*host, str(state)).inc()
+
+    def recompiled(self, seconds: float) -> None:
+        """Note how long a recompilation took."""
+        self._recompile.observe(seconds)
+
+    def restarted(self, worker: str) -> None:
+        """Count a worker's restart."""
+        self._restarts.labels(worker).inc()
+
+    def refused(self, zone: str) -> None:
+        """Count a zone file that was refused."""
+        self._load_errors.labels(zone).inc()
+
+
+def _type_name(number: int) -> str:
+    if number == OTHER_TYPE:
+        return "other"
+    name: str = dnslib.QTYPE.get(number) if number in dnslib.QTYPE.forward else f"TYPE{number}"
+    return name

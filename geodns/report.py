@@ -1,0 +1,80 @@
+"""The problems of one file, gathered while it is read, so that all of them can be told at once."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Protocol
+
+from geodns.errors import Problem
+
+MAX_HINTS = 200
+"""Only so many problems of a file get a nearest name: finding one is slow, and nobody reads more."""
+
+MAX_SHOWN = 60
+
+
+class Place(Protocol):
+    """Anything that stands somewhere in a file; lines and columns count from 1."""
+
+    @property
+    def line(self) -> int:
+        """The line."""
+
+    @property
+    def column(self) -> int:
+        """The column, in characters."""
+
+
+class Report:
+    """What is wrong with a file so far.
+
+    Attributes:
+        file: the path as the operator gave it.
+        errors: how many problems are more than warnings.
+
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.errors = 0
+        self._problems: list[Problem] = []
+        self._hints = 0
+
+    def error(self, at: Place | None, what: str, instead: str = "") -> None:
+        """Note a problem that keeps the file from being served; None means the file as a whole."""
+        self.errors += 1
+        self._note(at, what, instead, warning=False)
+
+    def warn(self, at: Place | None, what: str, instead: str = "") -> None:
+        """Note what we advise against."""
+        self._note(at, what, instead, warning=True)
+
+    def _note(self, at: Place | None, what: str, instead: str, *, warning: bool) -> None:
+        line, column = (0, 0) if at is None else (at.line, at.column)
+        self._problems.append(Problem(self.file, line, column, what, instead, warning))
+
+    def unknown(self, at: Place, what: str, word: str, known: Iterable[str]) -> None:
+        """Note a word that is none of the known ones, and the nearest of these."""
+        names = [name for name in known if name]
+        self._hints += 1
+        close: list[str] = []
+        if self._hints <= MAX_HINTS and len(word) <= MAX_SHOWN:
+            close = difflib.get_close_matches(word, names, 1)
+            by_case = {name.lower(): name for name in names}
+            if word.lower() in by_case:
+                close = [by_case[word.lower()]]
+        if close:
+            instead = f"did you mean {quoted(close[0])}?"
+        elif names:
+            instead = "known here: " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        else:
+            instead = "there are none"
+        self.error(at, f"{what} {quoted(word)}", instead)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return every problem once, sorted by place."""
+        return tuple(sorted(dict.fromkeys(self._problems)))
+
+
+def quoted(text: str) -> str:
+    """Return a text as a message shows it: on one line, printable, not too long."""
+    return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")

@@ -1,0 +1,300 @@
+"""Kinds of values that a zone file's keys take: how each is read, and its JSON Schema beside it."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from geodns import yamltext
+from geodns.model import Address, Endpoint, MinLive
+from geodns.report import Report, quoted
+from geodns.yamltext import Node, Scalar, is_nothing, shown
+
+Schema = dict[str, Any]
+
+MAX_TTL = 2**31 - 1
+MAX_WEIGHT = 2**31 - 1
+
+_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_LABELS = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+
+ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value.
+
+    Attributes:
+        read: turns a node into the value; None means that the report says why not.
+        schema: the same as JSON Schema.
+
+    """
+
+    read: Callable[[Node, Report], Any]
+    schema: Schema
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a mapping: what its value is, and a sentence for the operator's editor."""
+
+    kind: Kind
+    says: str
+
+
+def text_of(node: Node, report: Report, what: str, instead: str) -> str | None:
+    """Return a scalar's text; anything else, and nothing at all, is a problem."""
+    if isinstance(node, Scalar) and not is_nothing(node):
+        return node.text
+    report.error(node, f"{shown(node)} where {what} is expected", instead)
+    return None
+
+
+def entries_of(node: Node, report: Report, what: str, instead: str) -> dict[str, tuple[Scalar, Node]]:
+    """Return a mapping's entries; nothing at all is none, anything else is a problem."""
+    if isinstance(node, yamltext.Mapping):
+        return node.items
+    if not is_nothing(node):
+        report.error(node, f"{shown(node)} where {what} is expected", instead)
+    return {}
+
+
+def read_keys(node: Node, report: Report, keys: Mapping[str, Key], what: str) -> dict[str, Any]:
+    """Read a mapping whose keys are known; what cannot be read is left out and reported.
+
+    Args:
+        node: should be the mapping.
+        report: takes the problems.
+        keys: the keys that may stand there.
+        what: the mapping's name in messages, as in "a check".
+
+    """
+    values = {}
+    for name, (key, value) in entries_of(node, report, what, f"write keys: {', '.join(keys)}").items():
+        known = keys.get(name)
+        if known is None:
+            report.unknown(key, "unknown key", name, keys)
+            continue
+        read = known.kind.read(value, report)
+        if read is not None:
+            values[name] = read
+    return values
+
+
+HOW_LONG = "write seconds or a unit, as 30, 10s, 5m, 1h, 2d"
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds that ``30``, ``10s`` or ``2h`` are, or None."""
+    found = _DURATION.fullmatch(text)
+    return None if found is None else round(float(found[1]) * _UNITS[found[2] or ""], 6)
+
+
+def duration(low: float, high: float, *, whole: bool = False) -> Kind:
+    """A time in seconds, written as a number or with a unit."""
+
+    def read(node: Node, report: Report) -> float | int | None:
+        text = text_of(node, report, "a duration", HOW_LONG)
+        if text is None:
+            return None
+        seconds = parse_duration(text)
+        if seconds is None:
+            report.error(node, f"{quoted(text)} is no duration", HOW_LONG)
+            return None
+        if not low <= seconds <= high:
+            report.error(node, f"{text} is out of range", f"write {low:g}s to {high:.0f}s")
+            return None
+        if whole and seconds != int(seconds):
+            report.error(node, f"{text} is no whole number of seconds", f"write {max(1, round(seconds))}s")
+            return None
+        return int(seconds) if whole else seconds
+
+    return Kind(
+        read,
+        {
+            "anyOf": [
+                {"type": "integer" if whole else "number", "minimum": low, "maximum": high},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)?$"},
+            ]
+        },
+    )
+
+
+TTL = duration(0, MAX_TTL, whole=True)
+
+
+def whole(low: int, high: int, what: str) -> Kind:
+    """A whole number from `low` to `high`."""
+
+    def read(node: Node, report: Report) -> int | None:
+        text = text_of(node, report, what, f"write {low} to {high}")
+        return None if text is None else read_whole(text, node, report, what, low, high)
+
+    return Kind(read, {"type": "integer", "minimum": low, "maximum": high})
+
+
+def read_whole(text: str, node: Node, report: Report, what: str, low: int, high: int) -> int | None:
+    """Read a whole number that stands at a node."""
+    if _WHOLE.fullmatch(text) is None:
+        report.error(node, f"{what} {quoted(text)} is no whole number", f"write {low} to {high}")
+    elif len(text) > 20 or not low <= int(text) <= high:
+        report.error(node, f"{what} {quoted(text)} is out of range", f"write {low} to {high}")
+    else:
+        return int(text)
+    return None
+
+
+def choice(*words: str) -> Kind:
+    """One of some words."""
+
+    def read(node: Node, report: Report) -> str | None:
+        text = text_of(node, report, " or ".join(words), f"write one of: {', '.join(words)}")
+        if text is not None and text not in words:
+            report.error(node, f"{quoted(text)} is not known here", f"write one of: {', '.join(words)}")
+            return None
+        return text
+
+    return Kind(read, {"enum": list(words)})
+
+
+def _anything(node: Node, report: Report) -> Node:
+    del report
+    return node
+
+
+def section(schema: Schema) -> Kind:
+    """A part that is read by code of its own."""
+    return Kind(_anything, schema)
+
+
+def word(what: str) -> Kind:
+    """A text that is not empty."""
+
+    def read(node: Node, report: Report) -> Scalar | None:
+        text = text_of(node, report, what, f"write {what}")
+        return None if text is None or not isinstance(node, Scalar) else node
+
+    return Kind(read, {"type": "string"})
+
+
+def _read_ehlo(node: Node, report: Report) -> str | None:
+    text = text_of(node, report, "a host's name", "write the name that the prober gives in EHLO")
+    if text is None:
+        return None
+    literal = text.startswith("[") and text.endswith("]") and parse_address(text[1:-1].removeprefix("IPv6:"))
+    if not literal and (len(text) > 253 or _LABELS.fullmatch(text) is None):
+        instead = "write a whole domain name or an address literal, as probe.example.net or '[192.0.2.1]'"
+        report.error(node, f"{quoted(text)} is no name for EHLO", instead)
+        return None
+    return text.removesuffix(".")
+
+
+EHLO = Kind(_read_ehlo, {"type": "string"})
+
+
+@lru_cache(4096)
+def parse_address(text: str) -> Address | None:
+    """Return the address that a text is, or None; IPv6 zones (``%eth0``) are none."""
+    try:
+        if ":" in text:
+            return None if "%" in text else IPv6Address(text)
+        return IPv4Address(text)
+    except ValueError:
+        return None
+
+
+def address_text(node: Node, report: Report) -> str | None:
+    """Return the text of what should be an address; an IPv6 address must stand in quotes.
+
+    YAML takes a colon for the mark of a key as soon as a space, a bracket or the line's end follows it.
+    """
+    if isinstance(node, yamltext.Mapping) and any(":" in key for key in node.items):
+        report.error(node, "an IPv6 address that YAML reads as a key", 'quote this address, as "2001:db8::1"')
+        return None
+    text = text_of(node, report, "an address", 'write an address, as 192.0.2.1 or "2001:db8::1"')
+    if text is not None and ":" in text and isinstance(node, Scalar) and node.plain:
+        report.error(node, f"{text[:60]} without quotes", f'quote this address, as "{text[:60]}"')
+        return None
+    return text
+
+
+def check_address(text: str, node: Node, report: Report) -> Address | None:
+    """Return the address that the text at a node is."""
+    address = parse_address(text)
+    if address is None:
+        report.error(node, f"{quoted(text)} is no address", 'write it as 192.0.2.1 or "2001:db8::1"')
+    return address
+
+
+def check_unicast(text: str, node: Node, report: Report) -> Address | None:
+    """Return the address that the text at a node is, which must be one that a machine can have."""
+    address = check_address(text, node, report)
+    if address is not None and (
+        address.is_multicast
+        or address.is_unspecified
+        or (address.version == 4 and (int(address) < 2**24 or int(address) == 2**32 - 1))
+    ):
+        report.error(node, f"no machine can have the address {address}", "write the host's own address")
+        return None
+    return address
+
+
+def items_of(node: Node) -> Sequence[Node]:
+    """Return a list's items, or the single item that stands without a list; nothing at all is none."""
+    if isinstance(node, yamltext.Sequence):
+        return node.items
+    return () if is_nothing(node) else (node,)
+
+
+ADDRESSES = section({"anyOf": [ADDRESS_SCHEMA, {"type": "array", "items": ADDRESS_SCHEMA}]})
+
+
+def parse_endpoint(text: str) -> Endpoint | None:
+    """Return the address and port that ``10.0.0.13:2525``, ``[::1]:25`` or a bare address are, or None."""
+    address, port = text, None
+    if text.startswith("["):
+        address, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            return None
+        port = rest[1:] if rest else None
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    parsed = parse_address(address)
+    if parsed is None:
+        return None
+    if port is None:
+        return Endpoint(address=parsed)
+    if re.fullmatch("[0-9]{1,5}", port) is None or not 1 <= int(port) <= 65535:
+        return None
+    return Endpoint(address=parsed, port=int(port))
+
+
+def _read_min_live(node: Node, report: Report) -> MinLive | None:
+    instead = "write a number of hosts or a percentage, as 2 or 50%"
+    text = text_of(node, report, "a number of hosts or a percentage", instead)
+    if text is None:
+        return None
+    found = re.fullmatch("([0-9]{1,9})(%?)", text)
+    if found is None:
+        report.error(node, f"{quoted(text)} is no number of hosts and no percentage", instead)
+        return None
+    if found[2] and int(found[1]) > 100:
+        report.error(node, f"{text} is out of range", "write 0% to 100%")
+        return None
+    return MinLive(amount=int(found[1]), percent=bool(found[2]))
+
+
+MIN_LIVE = Kind(
+    _read_min_live,
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": "^([0-9]+|[0-9]{1,2}%|100%)$"},
+        ]
+    },
+)

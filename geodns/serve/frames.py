@@ -1,0 +1,161 @@
+"""What the processes say to each other: frames of known length on a stream socket that never blocks.
+
+Downwards (control, supervisor, workers) every frame is a packed `table.Change`; upwards it is one of the
+messages below. Both ends are processes of this server, forked from one another.
+"""
+
+import pickle
+import socket
+from collections import deque
+from struct import Struct
+from typing import NamedTuple
+
+from geodns.responder import Counts
+
+_LENGTH = Struct(">I")
+LENGTH = _LENGTH.size
+"""Bytes before a frame that say how long it is."""
+
+_CHUNK = 1 << 18
+
+
+class Born(NamedTuple):
+    """A worker was started.
+
+    Attributes:
+        worker: its name, which its successor inherits.
+        pid: its process.
+        restarts: how many were started under this name before it.
+
+    """
+
+    worker: str
+    pid: int
+    restarts: int
+
+
+class Died(NamedTuple):
+    """A worker is gone."""
+
+    worker: str
+
+
+class Acked(NamedTuple):
+    """A worker answers from the Table of this number, or a later one."""
+
+    worker: str
+    number: int
+
+
+class Counted(NamedTuple):
+    """What a worker has counted since it last said so."""
+
+    worker: str
+    transport: str
+    counts: Counts
+
+
+Message = Born | Died | Acked | Counted
+
+
+def framed(payload: bytes) -> bytes:
+    """Return a frame with its length before it."""
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def frame_length(head: bytes) -> int:
+    """Return the length that stands before a frame."""
+    length: int = _LENGTH.unpack(head)[0]
+    return length
+
+
+def pack_message(message: Message) -> bytes:
+    """Return a message as a frame."""
+    return framed(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def unpack_message(payload: bytes) -> Message:
+    """Return the message that `pack_message` wrote; only for bytes of this server's own processes."""
+    message: Message = pickle.loads(payload)  # noqa: S301 - from a socket pair that only our processes hold
+    return message
+
+
+class Stream:
+    """One end of a socket pair: whole frames in and out, without ever waiting for the other end.
+
+    Attributes:
+        socket: for selectors.
+        backlog: bytes that were put and are not out yet.
+        ended: whether the other end is gone.
+
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self.socket = end
+        self.backlog = 0
+        self.ended = False
+        self._out: deque[memoryview] = deque()
+        self._in = bytearray()
+        self._start = 0
+
+    def put(self, frames: bytes) -> None:
+        """Send frames, as far as the other end takes them now; `flush` goes on with the rest."""
+        self._out.append(memoryview(frames))
+        self.backlog += len(frames)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the other end takes now."""
+        while self._out:
+            try:
+                sent = self.socket.send(self._out[0])
+            except BlockingIOError:
+                return
+            except OSError:  # broken pipe: reading finds the end, and what it said before
+                self._out.clear()
+                self.backlog = 0
+                return
+            self.backlog -= sent
+            if sent < len(self._out[0]):
+                self._out[0] = self._out[0][sent:]
+            else:
+                self._out.popleft()
+
+    def fill(self) -> bool:
+        """Read once; say whether anything came."""
+        try:
+            data = self.socket.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        self.ended = not data
+        if self._start:
+            del self._in[: self._start]
+            self._start = 0
+        self._in += data
+        return bool(data)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` has a frame."""
+        rest = len(self._in) - self._start
+        return rest >= LENGTH and rest >= LENGTH + _LENGTH.unpack_from(self._in, self._start)[0]
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has come in part."""
+        return len(self._in) > self._start and not self.ready
+
+    def take(self) -> bytes | None:
+        """Return the next whole frame of what was read, without its length; None when there is none."""
+        if not self.ready:
+            return None
+        start = self._start + LENGTH
+        self._start = start + _LENGTH.unpack_from(self._in, self._start)[0]
+        return bytes(memoryview(self._in)[start : self._start])
+
+    def close(self) -> None:
+        """Close this end."""
+        self.socket.close()

@@ -1,0 +1,167 @@
+"""The control process's side: publish Tables to the workers, and know when each of them answers from one."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from geodns.responder import Counts
+from geodns.serve.frames import (
+    LENGTH,
+    Acked,
+    Born,
+    Counted,
+    Died,
+    Message,
+    frame_length,
+    framed,
+    unpack_message,
+)
+from geodns.serve.plan import ControlSeat
+from geodns.table import Table, changes, pack
+
+log = logging.getLogger(__name__)
+
+BATCH = 1 << 16
+"""Bytes of changes that are written at once, and after which other tasks have a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What is known of a worker.
+
+    Attributes:
+        pid: its process; None while there is none.
+        number: of the newest Table that it said it answers from; 0 when it said nothing yet.
+        restarts: how many processes there were before this one.
+
+    """
+
+    pid: int | None = None
+    number: int = 0
+    restarts: int = 0
+
+
+class Link:
+    """The connection to the supervisor, and through it to the workers.
+
+    When the connection is lost, there is nobody left to control: the process gets a SIGTERM from itself.
+
+    Attributes:
+        number: of the last Table that was published.
+
+    """
+
+    def __init__(self, seat: ControlSeat, on_counts: Callable[[str, str, Counts], None]) -> None:
+        """Prepare a link.
+
+        Args:
+            seat: what the supervisor handed over.
+            on_counts: called with a worker's name, its transport (``udp`` or ``tcp``) and what it counted.
+
+        """
+        self.number = seat.number
+        self._seat = seat
+        self._on_counts = on_counts
+        self._workers = {name: Worker() for name in seat.workers}
+        self._published: Table | None = None
+        self._one_way = asyncio.Lock()
+        self._waiters: dict[asyncio.Future[None], int] = {}
+        self._writer: asyncio.StreamWriter
+        self._listener: asyncio.Task[None]
+
+    @property
+    def workers(self) -> Mapping[str, Worker]:
+        """The workers by their names (``udp0`` …, ``tcp``), those that are not started yet too."""
+        return self._workers
+
+    async def start(self) -> None:
+        """Connect; to be called once, in the loop that goes on running."""
+        reader, self._writer = await asyncio.open_connection(sock=self._seat.link)
+        self._listener = asyncio.create_task(self._listen(reader), name="link to the supervisor")
+
+    async def close(self) -> None:
+        """Let go of the connection; the workers go on with what they have."""
+        self._listener.cancel()
+        self._writer.close()
+
+    async def publish(self, table: Table) -> int:
+        """Send the workers what leads from the Table before to this one, after all that was published before.
+
+        Returns:
+            The Table's number, as soon as everything is on its way; `delivered` says when it has arrived.
+
+        Raises:
+            ConnectionError: the supervisor is gone.
+
+        """
+        async with self._one_way:
+            number = self.number + 1
+            # Should this be cancelled on its way, the next Table starts afresh.
+            before, self._published = self._published, None
+            batch = bytearray()
+            for change in changes(before, table, number):
+                batch += framed(pack(change))
+                if len(batch) >= BATCH:
+                    await self._send(bytes(batch))
+                    batch.clear()
+            self._published = table
+            self.number = number
+            await self._send(bytes(batch))
+            return number
+
+    async def _send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+        await asyncio.sleep(0)  # `drain` gives no turn while the other side keeps up
+
+    async def delivered(self, number: int, timeout: float) -> tuple[str, ...]:  # noqa: ASYNC109 - a result, no error
+        """Wait until every worker answers from this Table or a later one.
+
+        Args:
+            number: as `publish` returned it.
+            timeout: seconds to wait at most.
+
+        Returns:
+            The names of the workers that did not say so in time; empty is all well.
+
+        """
+        if self._pending(number):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters[waiter] = number
+            try:
+                await asyncio.wait({waiter}, timeout=timeout)
+            finally:
+                del self._waiters[waiter]
+        return self._pending(number)
+
+    def _pending(self, number: int) -> tuple[str, ...]:
+        return tuple(name for name, worker in self._workers.items() if worker.number < number)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                length = frame_length(await reader.readexactly(LENGTH))
+                self._heard(unpack_message(await reader.readexactly(length)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            log.error("the supervisor is gone: control ends")  # noqa: TRY400 - its end is all there is to say
+            signal.raise_signal(signal.SIGTERM)
+
+    def _heard(self, message: Message) -> None:
+        match message:
+            case Born(worker, pid, restarts):
+                self._workers[worker] = Worker(pid, 0, restarts)
+            case Died(worker):
+                self._workers[worker] = Worker(None, 0, self._workers[worker].restarts)
+            case Acked(worker, number):
+                known = self._workers[worker]
+                self._workers[worker] = Worker(known.pid, number, known.restarts)
+                for waiter, wanted in self._waiters.items():
+                    if not waiter.done() and not self._pending(wanted):
+                        waiter.set_result(None)
+            case Counted(worker, transport, counts):
+                try:
+                    self._on_counts(worker, transport, counts)
+                except Exception:
+                    log.exception("counts of %s are lost", worker)

@@ -1,0 +1,46 @@
+"""What the supervisor is told to run, and what it hands to the control process."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from geodns.serve.sockets import HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSeat:
+    """Where the control process sits: what it inherits from the supervisor.
+
+    Attributes:
+        link: its end of the stream to the supervisor; `link.Link` speaks on it.
+        http: a listening socket.
+        listen: the real addresses where DNS is answered.
+        workers: the names of the workers that there are, or will be after the first Table.
+        number: of the last Table that the workers got from an earlier control process; 0 for the first one.
+
+    """
+
+    link: socket.socket
+    http: socket.socket
+    listen: tuple[HostPort, ...]
+    workers: tuple[str, ...]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        listen: where DNS is answered, numeric; port 0 takes one that is free for UDP and TCP.
+        http: where control listens.
+        workers: how many for UDP.
+        control: the control process: called in a process of its own, with signals SIGHUP and SIGINT ignored
+            and SIGTERM deadly until it says otherwise; returns its exit status.
+
+    """
+
+    listen: tuple[HostPort, ...]
+    http: HostPort
+    workers: int
+    control: Callable[[ControlSeat], int]

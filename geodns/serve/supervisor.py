@@ -1,0 +1,430 @@
+"""The supervisor: opens the sockets, starts control and the workers, passes changes on, restarts what dies.
+
+It is the main process and stays small: no asyncio, no threads. It keeps the current Table, so that a worker
+can be started with it at any moment, with or without a control process that lives.
+"""
+
+import contextlib
+import gc
+import logging
+import mmap
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from geodns.serve import udp, worker
+from geodns.serve.frames import Acked, Born, Died, Message, Stream, framed, pack_message, unpack_message
+from geodns.serve.plan import ControlSeat, Plan
+from geodns.serve.sockets import Sockets, open_sockets
+from geodns.table import Draft, unpack
+
+log = logging.getLogger(__name__)
+
+CONTROL = "control"
+TCP = "tcp"
+
+MAX_BACKLOG = 256 << 20
+"""Bytes that a process may leave unread before it is taken for dead and replaced."""
+
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL at the end."""
+
+CONTROL_BACKOFF = (0.2, 5.0)
+"""Seconds before control is started again: at first, and at most after doubling."""
+
+WORKER_BACKOFF = (0.05, 0.5)
+"""The same for a worker; one that dies at once, again and again, must not eat the machine."""
+
+FORK_AGAIN = 0.5
+"""Seconds before the next try where the machine has no room for another process."""
+
+STEADY = 10.0
+"""Seconds of life after which a death is not blamed on the start."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A place for a process: what runs there now, and when the next one is to be started.
+
+    Attributes:
+        name: of the process.
+        backoff: seconds before a restart: at first, and at most.
+        pid: None while nothing runs.
+        stream: to the process.
+        born: when it was started, by `time.monotonic`.
+        due: when to start the next one.
+        delay: seconds to wait after the next death.
+        restarts: processes before this one.
+        acked: the newest Table that a worker said it answers from.
+        doomed: killed, not dead yet.
+
+    """
+
+    name: str
+    backoff: tuple[float, float]
+    pid: int | None = None
+    stream: Stream | None = None
+    born: float = 0.0
+    due: float = 0.0
+    delay: float = field(init=False)
+    restarts: int = -1
+    acked: int = 0
+    doomed: bool = False
+
+    def __post_init__(self) -> None:
+        """Begin with the first delay."""
+        self.delay = self.backoff[0]
+
+
+def run(plan: Plan) -> int:
+    """Serve until SIGTERM or SIGINT; to be called in the main thread of a process without other threads.
+
+    Returns:
+        The exit status: 0 after a signal; control's own when it ends before its first Table.
+
+    Raises:
+        StartError: a socket cannot be opened.
+
+    """
+    return _Supervisor(plan, open_sockets(plan.listen, plan.http, plan.workers)).run()
+
+
+class _Supervisor:
+    def __init__(self, plan: Plan, sockets: Sockets) -> None:
+        self._plan = plan
+        self._sockets = sockets
+        self._control = _Place(CONTROL, CONTROL_BACKOFF)
+        self._udp = tuple(_Place(f"udp{number}", WORKER_BACKOFF) for number in range(plan.workers))
+        self._tcp = _Place(TCP, WORKER_BACKOFF)
+        self._draft = Draft()
+        self._way: list[bytes] = []
+        """The frames since the last whole Table."""
+        self._number = 0
+        self._word = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+        """Moves whenever something was written to workers; shared with them."""
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._wakeup = socket.socketpair()
+        self._pid = os.getpid()
+        self._stop_by: float | None = None
+        self._status: int | None = None
+
+    @property
+    def _workers(self) -> tuple[_Place, ...]:
+        return (*self._udp, self._tcp)
+
+    @property
+    def _places(self) -> tuple[_Place, ...]:
+        return (self._control, *self._workers)
+
+    # --- the loop ---------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until everything has ended."""
+        # Collecting would touch, and so copy, the pages that the workers share.
+        gc.disable()
+        try:
+            with self._signals():
+                while self._status is None:
+                    self._start_due()
+                    self._turn()
+        finally:
+            self._kill(place for place in self._places if place.pid is not None)
+            self._sockets.close()
+            gc.enable()
+        return self._status
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals as bytes on a socket; afterwards, as before."""
+        self._wake.setblocking(False)
+        self._wakeup.setblocking(False)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        wakeup = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.close()
+            self._wake.close()
+            self._wakeup.close()
+
+    def _turn(self) -> None:
+        """Wait for something, and see to it."""
+        now = time.monotonic()
+        dues = [place.due for place in self._places if place.pid is None and self._wanted(place)]
+        dues += [] if self._stop_by is None else [self._stop_by]
+        timeout = max(0.0, min(dues) - now) if dues else None
+        for key, events in self._selector.select(timeout):
+            if key.fileobj is self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    self._signalled(set(self._wake.recv(4096)))
+                continue
+            place: _Place = key.data
+            if place.stream is None:  # gone in this very turn
+                continue
+            if events & selectors.EVENT_READ:
+                self._read(place)
+            if events & selectors.EVENT_WRITE and not place.stream.ended:
+                self._flush(place)
+        if self._stop_by is not None:
+            running = [place for place in self._places if place.pid is not None]
+            if not running:
+                self._status = 0
+            elif time.monotonic() >= self._stop_by:
+                log.error("killed at the end: %s", ", ".join(place.name for place in running))
+                self._kill(running)
+
+    def _signalled(self, numbers: set[int]) -> None:
+        if signal.SIGCHLD in numbers:
+            for place in self._places:
+                if place.pid is not None:
+                    self._reap(place, place.pid, os.WNOHANG)
+        if signal.SIGHUP in numbers and self._control.pid is not None:
+            os.kill(self._control.pid, signal.SIGHUP)
+        if {signal.SIGTERM, signal.SIGINT} & numbers and self._stop_by is None:
+            self._stop_by = time.monotonic() + GRACE
+            for place in self._places:
+                if place.pid is not None:
+                    os.kill(place.pid, signal.SIGTERM)
+
+    # --- streams ----------------------------------------------------------------------------------------
+
+    def _read(self, place: _Place) -> bool:
+        """Read once from a process, and pass on what it says; say whether it said anything."""
+        assert place.stream is not None
+        came = place.stream.fill()
+        if place.stream.ended:
+            # Its death is told by SIGCHLD; until then there is nothing to wait for here.
+            self._selector.unregister(place.stream.socket)
+        if place is self._control:
+            self._relay(place.stream)
+        else:
+            while (payload := place.stream.take()) is not None:
+                message = unpack_message(payload)
+                if isinstance(message, Acked):
+                    place.acked = message.number
+                self._put(self._control, framed(payload))
+        return came
+
+    def _relay(self, stream: Stream) -> None:
+        """Take control's changes, and pass them on to every worker as they are."""
+        frames = bytearray()
+        running = [place for place in self._workers if place.stream is not None]
+        while (payload := stream.take()) is not None:
+            change = unpack(payload)
+            if change.restart:
+                self._way.clear()
+            frame = framed(payload)
+            frames += frame
+            self._way.append(frame)
+            number = self._draft.take(change)
+            if number is not None:
+                self._way.clear()
+                self._number = number
+        if frames:
+            shared = bytes(frames)
+            for place in running:
+                self._put(place, shared)
+            self._word[0] += 1
+
+    def _tell(self, message: Message) -> None:
+        self._put(self._control, pack_message(message))
+
+    def _put(self, place: _Place, frames: bytes) -> None:
+        if place.stream is not None and not place.stream.ended and not place.doomed:
+            place.stream.put(frames)
+            self._watch(place)
+
+    def _flush(self, place: _Place) -> None:
+        assert place.stream is not None
+        place.stream.flush()
+        self._watch(place)
+        if place is not self._control:
+            self._word[0] += 1
+
+    def _watch(self, place: _Place) -> None:
+        """Wait for room where something is left to write; replace whoever never reads."""
+        assert place.stream is not None
+        if place.stream.backlog > MAX_BACKLOG and place.pid is not None and not place.doomed:
+            place.doomed = True
+            log.error("%s (pid %d) reads nothing any more: killed", place.name, place.pid)
+            os.kill(place.pid, signal.SIGKILL)
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if place.stream.backlog else 0)
+        if self._selector.get_key(place.stream.socket).events != wanted:
+            self._selector.modify(place.stream.socket, wanted, place)
+
+    # --- births and deaths ------------------------------------------------------------------------------
+
+    def _wanted(self, place: _Place) -> bool:
+        """Say whether something shall run there: workers from the first whole Table on."""
+        return self._stop_by is None and (place is self._control or self._number > 0)
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for place in self._places:
+            if place.pid is None and place.due <= now and self._wanted(place):
+                self._start(place)
+
+    def _start(self, place: _Place) -> None:
+        ours, theirs = socket.socketpair()
+
+        def live() -> int:
+            ours.close()
+            return self._child(place, theirs)
+
+        try:
+            pid = _fork(place.name, live)
+        except OSError as error:
+            log.error("%s cannot be started: %s", place.name, error.strerror)  # noqa: TRY400 - tried again soon
+            ours.close()
+            place.due = time.monotonic() + FORK_AGAIN
+            return
+        finally:
+            theirs.close()
+        place.pid = pid
+        place.born = time.monotonic()
+        place.restarts += 1
+        place.doomed = False
+        place.stream = Stream(ours)
+        self._selector.register(ours, selectors.EVENT_READ, place)
+        if place is self._control:
+            for one in self._workers:
+                if one.pid is not None:
+                    self._tell(Born(one.name, one.pid, one.restarts))
+                    self._tell(Acked(one.name, one.acked))
+        else:
+            place.acked = 0
+            self._tell(Born(place.name, pid, place.restarts))
+            if self._way:
+                self._put(place, b"".join(self._way))
+
+    def _reap(self, place: _Place, pid: int, options: int) -> None:
+        """Bury a process if it is dead: hear its last words, and plan its successor."""
+        done, how = os.waitpid(pid, options)
+        if not done:
+            return
+        status = os.waitstatus_to_exitcode(how)
+        assert place.stream is not None
+        while not place.stream.ended and self._read(place):
+            pass
+        if not place.stream.ended:
+            self._selector.unregister(place.stream.socket)
+        place.stream.close()
+        place.stream = place.pid = None
+        if place is not self._control:
+            self._tell(Died(place.name))
+        if self._stop_by is not None or self._status is not None:
+            return
+        said = (
+            f"ended with status {status}" if status >= 0 else f"was killed by {signal.Signals(-status).name}"
+        )
+        if place is self._control and not self._number:
+            log.error("control (pid %d) %s before there was anything to answer", pid, said)
+            self._status = status if status >= 0 else 1
+            return
+        now = time.monotonic()
+        if now - place.born >= STEADY:
+            place.delay = place.backoff[0]
+        log.error("%s (pid %d) %s: started again in %.2g s", place.name, pid, said, place.delay)
+        place.due = now + place.delay
+        place.delay = min(2 * place.delay, place.backoff[1])
+
+    def _kill(self, places: Iterable[_Place]) -> None:
+        for place in list(places):
+            if place.pid is not None:
+                os.kill(place.pid, signal.SIGKILL)
+                self._reap(place, place.pid, 0)
+
+    # --- in the new process -----------------------------------------------------------------------------
+
+    def _child(self, place: _Place, link: socket.socket) -> int:
+        """Be a process other than the supervisor, until its end; return its exit status."""
+        self._leave(place)
+        if place is self._control:
+            gc.enable()
+            names = tuple(one.name for one in self._workers)
+            return self._plan.control(
+                ControlSeat(link, self._sockets.http, self._sockets.listen, names, self._number)
+            )
+        transport = "tcp" if place is self._tcp else "udp"
+        follower = worker.Follower(
+            place.name, transport, Stream(link), self._word, (self._draft.table, self._number), self._pid
+        )
+        if place is self._tcp:
+            # Half of what a UDP worker weighs would be asyncio.
+            from geodns.serve import tcp  # noqa: PLC0415
+
+            return worker.work(follower, lambda: tcp.serve(follower, self._sockets.tcp))
+        sockets = self._sockets.udp[self._udp.index(place)]
+        return worker.work(follower, lambda: udp.serve(follower, sockets))
+
+    def _leave(self, place: _Place) -> None:
+        """Close what is others': a stream ends for its reader only when nobody has its other end."""
+        self._selector.close()
+        self._wake.close()
+        self._wakeup.close()
+        for other in self._places:
+            if other.stream is not None:
+                other.stream.close()
+        for other, sockets in zip(self._udp, self._sockets.udp, strict=True):
+            if other is not place:
+                for one in sockets:
+                    one.close()
+        if place is not self._tcp:
+            for one in self._sockets.tcp:
+                one.close()
+        if place is not self._control:
+            self._sockets.http.close()
+
+
+def _fork(name: str, live: Callable[[], int]) -> int:
+    """Start a process that does nothing but live; return its pid.
+
+    Raises:
+        OSError: the machine has no room for another process.
+
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _exit_after(name, live, mask)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return pid
+
+
+def _exit_after(name: str, live: Callable[[], int], mask: Iterable[int]) -> NoReturn:
+    """Live and end, without what the supervisor would do at its own end."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            # A terminal sends these two to all its processes; the supervisor passes on what they mean.
+            ignored = number in {signal.SIGINT, signal.SIGHUP}
+            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        status = live()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        log.exception("%s failed", name)
+    finally:
+        with contextlib.suppress(Exception):
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)

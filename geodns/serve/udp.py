@@ -1,0 +1,115 @@
+"""The loop of a UDP worker: receive, answer, send; everything else waits for a lull or its second.
+
+Each line here is paid for by every query, so the loop stands twice: blocking on a single socket, which spares
+a system call per query, and over `epoll` for several sockets and while a large change comes in.
+"""
+
+import gc
+import select
+import socket
+import struct
+import time
+from collections.abc import Sequence
+
+from geodns.responder import respond
+from geodns.serve.sockets import Datagrams
+from geodns.serve.worker import AGAIN, Follower
+
+QUERY_SIZE = 4096
+"""Bytes of a query that are read; what is cut off here is answered FORMERR."""
+
+LULL = 0.1
+"""Seconds without a query after which a blocking worker looks for changes by itself."""
+
+DRAIN = 64
+"""Packets taken from one socket before the next one's turn."""
+
+_TIMEVAL = struct.pack("@ll", 0, int(LULL * 1_000_000))
+
+
+def serve(follower: Follower, sockets: Sequence[Datagrams]) -> None:
+    """Answer until the worker shall end, which raises SystemExit."""
+    gc.disable()  # answers and changes leave no circles behind
+    alone = sockets[0] if len(sockets) == 1 else None
+    while True:
+        if isinstance(alone, socket.socket) and not follower.behind:
+            _block(follower, alone)
+        else:
+            _poll(follower, sockets, until_whole=alone is not None)
+
+
+def _block(follower: Follower, alone: socket.socket) -> None:
+    """Answer on one socket until a change comes that is too large to be taken at once."""
+    alone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+    receive, send, monotonic, answer_to = alone.recvfrom, alone.sendto, time.monotonic, respond
+    word, state = follower.word, follower.state
+    seen = follower.catch_up()
+    table = follower.table
+    due = 0.0
+    while not follower.behind:
+        try:
+            packet, client = receive(QUERY_SIZE)
+        except BlockingIOError:
+            seen = follower.catch_up()
+            table = follower.table
+            due = follower.pulse(monotonic())
+            continue
+        now = monotonic()
+        if word[0] != seen:
+            seen = follower.catch_up()
+            table = follower.table
+        answer = answer_to(table, packet, (client[0], client[1], "udp"), now, state)
+        if answer is not None:
+            try:  # noqa: SIM105 - a context manager costs every query
+                send(answer, client)
+            except OSError:  # no way back to this client; there are others
+                pass
+        if now >= due:
+            due = follower.pulse(now)
+
+
+def _poll(  # noqa: C901 - a call more costs every query
+    follower: Follower, sockets: Sequence[Datagrams], *, until_whole: bool
+) -> None:
+    """Answer on several sockets; a large change is taken slice by slice between rounds.
+
+    Args:
+        follower: the worker's.
+        sockets: where queries come.
+        until_whole: return as soon as no change is half taken.
+
+    """
+    monotonic, answer_to, dont_wait = time.monotonic, respond, socket.MSG_DONTWAIT
+    word, state = follower.word, follower.state
+    ways = {one.fileno(): (one.recvfrom, one.sendto) for one in sockets}
+    stream = follower.stream.socket.fileno()
+    with select.epoll() as poller:
+        for descriptor in (*ways, stream):
+            poller.register(descriptor, select.EPOLLIN)
+        seen = follower.catch_up(0)
+        due = 0.0
+        while follower.behind or not until_whole:
+            events = poller.poll(0 if seen == AGAIN else LULL)
+            if follower.behind or word[0] != seen or not events or (stream, select.EPOLLIN) in events:
+                seen = follower.catch_up(0)
+            for descriptor, _ in events:
+                if descriptor == stream:
+                    continue
+                receive, send = ways[descriptor]
+                for _ in range(DRAIN):
+                    try:
+                        packet, client = receive(QUERY_SIZE, dont_wait)
+                    except BlockingIOError:
+                        break
+                    now = monotonic()
+                    if word[0] != seen and not follower.behind:
+                        seen = follower.catch_up()
+                    answer = answer_to(follower.table, packet, (client[0], client[1], "udp"), now, state)
+                    if answer is not None:
+                        try:  # noqa: SIM105 - a context manager costs every query
+                            send(answer, client)
+                        except OSError:  # no way back to this client; there are others
+                            pass
+            now = monotonic()
+            if now >= due:
+                due = follower.pulse(now)

@@ -1,0 +1,176 @@
+"""What every worker process does, whatever its transport: follow the Table, say what was counted, end."""
+
+import gc
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from geodns.responder import State
+from geodns.serve.frames import Acked, Counted, Message, Stream, pack_message
+from geodns.table import Draft, Table, unpack
+
+log = logging.getLogger(__name__)
+
+BUDGET = 0.001
+"""Seconds that queries wait for a change at most, but for the time of its last slice."""
+
+REPORT = 1.0
+"""Seconds between two reports of counts."""
+
+PULSE = 0.2
+"""Seconds within which a worker sees that it shall end."""
+
+LAST_WORDS = 1.0
+"""Seconds that a worker which ends tries to hand in its counts."""
+
+AGAIN = -1
+"""A generation that no word shows: there is more to take."""
+
+
+class Follower:
+    """A worker's view of the rest of the server: the Table that comes down, acks and counts that go up.
+
+    Attributes:
+        table: the one to answer from.
+        state: the worker's.
+        behind: whether part of a change, or of the stream, is still to be taken.
+        word: generation word; when it has moved since `catch_up`, there is something to take.
+        ending: set by SIGTERM.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        transport: str,
+        stream: Stream,
+        word: memoryview,
+        born: tuple[Table, int],
+        supervisor: int,
+    ) -> None:
+        """Begin, and tell which Table there is to begin with.
+
+        Args:
+            name: of the worker.
+            transport: ``udp`` or ``tcp``.
+            stream: to the supervisor.
+            word: shared memory, see above.
+            born: the Table that came with the fork, and its number.
+            supervisor: its pid.
+
+        """
+        self.table, number = born
+        self.state = State(random.Random())  # noqa: S311 - spreads the places in rotations, keeps no secret
+        self.stream = stream
+        self.word = word
+        self.behind = False
+        self.ending = False
+        self._due = 0.0
+        self._name = name
+        self._transport = transport
+        self._draft = Draft(self.table)
+        self._open = False
+        self._supervisor = supervisor
+        self._tell(Acked(name, number))
+
+    def catch_up(self, budget: float = BUDGET) -> int:
+        """Take what has come.
+
+        Args:
+            budget: seconds after which no further slice is taken; one is taken in any case.
+
+        Returns:
+            The generation up to which everything is taken; `AGAIN` when there is more to take now.
+
+        Raises:
+            SystemExit: the supervisor is gone.
+
+        """
+        seen: int = self.word[0]
+        end = time.monotonic() + budget
+        while True:
+            payload = self.stream.take()
+            if payload is None:
+                if self.stream.fill():
+                    continue
+                if self.stream.ended:
+                    raise SystemExit(0)
+                self.behind = self._open or self.stream.partial
+                return seen
+            number = self._draft.take(unpack(payload))
+            self._open = number is None
+            if number is not None:
+                self.table = self._draft.table
+                self._tell(Acked(self._name, number))
+            if time.monotonic() >= end:
+                self.behind = True
+                return AGAIN
+
+    def pulse(self, now: float) -> float:
+        """Do what is to be done from time to time, between queries: end, or say what was counted.
+
+        Args:
+            now: seconds of `time.monotonic`.
+
+        Returns:
+            When to call it again at the latest.
+
+        Raises:
+            SystemExit: the worker shall end, or the supervisor is gone.
+
+        """
+        if self.ending or os.getppid() != self._supervisor:
+            raise SystemExit(0)
+        if now >= self._due:
+            self._due = now + REPORT
+            if self.stream.backlog:  # while the supervisor does not read, counts add up here
+                self.stream.flush()
+            else:
+                self._count()
+        return now + PULSE
+
+    def finish(self) -> None:
+        """Hand in the last counts."""
+        self._count()
+        end = time.monotonic() + LAST_WORDS
+        while self.stream.backlog and time.monotonic() < end:
+            time.sleep(0.01)
+            self.stream.flush()
+
+    def _count(self) -> None:
+        counts = self.state.take_counts()
+        if counts:
+            self._tell(Counted(self._name, self._transport, counts))
+
+    def _tell(self, message: Message) -> None:
+        self.stream.put(pack_message(message))
+
+
+def work(follower: Follower, serve: Callable[[], None]) -> int:
+    """Serve until SIGTERM or the supervisor's end; the worker's whole life.
+
+    Args:
+        follower: the worker's.
+        serve: raises SystemExit when the worker shall end, as `pulse` and `catch_up` do.
+
+    Returns:
+        The exit status.
+
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        follower.ending = True
+
+    signal.signal(signal.SIGTERM, end)
+    gc.enable()
+    gc.freeze()  # what was inherited is never garbage
+    try:
+        serve()
+    except SystemExit:
+        log.debug("worker ends")
+    follower.finish()
+    return 0

@@ -1,0 +1,234 @@
+"""What ``/status`` and ``/api/v1/explain`` show of the running state, as plain JSON (DESIGN section 7)."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from geodns.choice import Choice, LastResort
+from geodns.cluster import Cluster
+from geodns.errors import NotFoundError
+from geodns.live import HostKey, LiveSet
+from geodns.model import FAMILIES, Address, Family, Host, Rule, Target, Zone
+
+Json = dict[str, Any]
+
+
+class Seen(NamedTuple):
+    """The last result of a target.
+
+    Attributes:
+        outcome: ``ok``, ``failure`` …
+        detail: the banner, or what went wrong.
+        rtt: seconds; None when nothing answered.
+        at: seconds since the epoch.
+
+    """
+
+    outcome: str
+    detail: str
+    rtt: float | None
+    at: float
+
+
+def timestamp(seconds: float) -> str:
+    """Return seconds since the epoch as RFC 3339 text in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def shares(choice: Choice, family: Family) -> dict[str, Fraction]:
+    """Return each dealt host's part of a family's answers."""
+    dealt = choice.of(family)
+    total = sum((entry.effective for entry in dealt), Fraction(0))
+    return {entry.host: entry.effective / total for entry in dealt}
+
+
+def hosts_of(cluster: Cluster, seen: Callable[[Target], Seen | None]) -> Json:
+    """Return the hosts of all zones."""
+    live = cluster.live()
+    return {
+        name: {host.name: _host(cluster, live, source.zone, host, seen) for host in source.zone.hosts}
+        for name, source in cluster.sources.items()
+    }
+
+
+def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], Seen | None]) -> Json:
+    """Return one host."""
+    zone = cluster.zone(key[0])
+    return _host(cluster, cluster.live(), zone, zone.host_by_name[key[1]], seen)
+
+
+def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
+    """Return every factor in force on a host, the lowest over the checks that judge it; 0 when it is out."""
+    checks = [
+        zone.check_of(pool) for pool in zone.pools if any(member.host == host.name for member in pool.members)
+    ]
+    found: dict[str, Fraction] = {}
+    for check in dict.fromkeys(checks):
+        for name, value in live.fitness(zone, host, check).factors.items():
+            found[name] = min(value, found.get(name, value))
+    return found
+
+
+def effective_weight(live: LiveSet, zone: Zone, host: Host) -> Fraction:
+    """Return a host's weight with every factor; 0 while it is not dealt as a live one."""
+    checks = [
+        zone.check_of(pool) for pool in zone.pools if any(member.host == host.name for member in pool.members)
+    ]
+    weights = [
+        host.weight * fitness.factor if fitness.live else Fraction(0)
+        for check in dict.fromkeys(checks)
+        for fitness in (live.fitness(zone, host, check),)
+    ]
+    return min(weights, default=Fraction(host.weight))
+
+
+def _host(
+    cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], Seen | None]
+) -> Json:
+    key = (zone.name, host.name)
+    forced = cluster.forced.get(key)
+    since = cluster.since.get(key)
+    shown: Json = {
+        "state": str(live.host_state(zone, host)),
+        "forced": None if forced is None else str(forced.forced),
+        "weight": host.weight,
+        "factors": {name: float(value) for name, value in factors_of(live, zone, host).items()},
+        "effective_weight": _number(effective_weight(live, zone, host)),
+        "addresses": [str(address) for address in host.addresses],
+        "since": None if since is None else timestamp(since.since),
+        "checks": [
+            _check(live, target, address, seen)
+            for address, targets in zone.targets_by_host[host.name].items()
+            for target in sorted(targets, key=lambda target: target.key)
+        ],
+    }
+    if forced is not None:
+        shown["reason"] = forced.reason
+        shown["author"] = forced.author
+        shown["forced_since"] = timestamp(forced.since)
+        shown["until"] = None if forced.until is None else timestamp(forced.until)
+    return shown
+
+
+def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Target], Seen | None]) -> Json:
+    last = seen(target)
+    verdict = live.verdict(target)
+    shown: Json = {
+        "check": target.check.name,
+        "address": str(address),
+        "port": target.port,
+        "state": str(verdict.shown),
+        "failures": verdict.failures,
+        "outcome": None if last is None else last.outcome,
+        "detail": None if last is None else last.detail,
+        "rtt_ms": None if last is None or last.rtt is None else round(last.rtt * 1000, 1),
+        "at": None if last is None else timestamp(last.at),
+    }
+    if target.address != address:
+        shown["probed"] = str(target.address)
+    return shown
+
+
+def pools_of(cluster: Cluster) -> Json:
+    """Return the pools of all zones."""
+    return {
+        name: {
+            pool.name: _pool(source.zone, cluster.compiled.choices[name, pool.name])
+            for pool in source.zone.pools
+        }
+        for name, source in cluster.sources.items()
+    }
+
+
+def _pool(zone: Zone, choice: Choice) -> Json:
+    return {
+        "using": list(choice.using),
+        "last_resort": _resort(choice.last_resort),
+        "live": list(choice.live),
+        "answers": choice.answers,
+        "ttl": choice.ttl(zone, zone.ttl),
+        "families": {
+            family: {
+                "live": [entry.host for entry in choice.of(family)] if choice.last_resort is None else [],
+                "share": {host: float(share) for host, share in shares(choice, family).items()},
+            }
+            for family in FAMILIES
+        },
+    }
+
+
+def _resort(resort: LastResort | None) -> str | None:
+    return None if resort is None else str(resort)
+
+
+def _number(weight: Fraction) -> int | float:
+    return weight.numerator if weight.denominator == 1 else float(weight)
+
+
+def explain(cluster: Cluster, name: str, rtype: str) -> Json:
+    """Return which pools stand behind a name, and which hosts they deal.
+
+    Args:
+        cluster: the running state.
+        name: an owner name, with or without the final dot.
+        rtype: A, AAAA or MX; the rule of another type is not looked for.
+
+    Raises:
+        NotFoundError: no zone that is served has the name.
+
+    """
+    owner = name.lower().rstrip(".") + "."
+    zone = _zone_of(cluster, owner)
+    rule = _rule_of(zone, owner, rtype)
+    return {
+        "name": owner,
+        "type": rtype,
+        "zone": zone.name,
+        "serial": cluster.sources[zone.name].serial,
+        "tiers": []
+        if rule is None
+        else [_tier(cluster, zone, rule, tier.pool, tier.preference) for tier in rule.tiers],
+        "hosts": _hosts_by_data(zone),
+    }
+
+
+def _zone_of(cluster: Cluster, owner: str) -> Zone:
+    found = [
+        source.zone
+        for source in cluster.sources.values()
+        if owner == source.zone.origin or owner.endswith(f".{source.zone.origin}")
+    ]
+    if not found:
+        raise NotFoundError(f"{owner} is in no zone that is served")
+    return max(found, key=lambda zone: len(zone.name))
+
+
+def _rule_of(zone: Zone, owner: str, rtype: str) -> Rule | None:
+    return next((rule for rule in zone.rules if rule.owner == owner and rule.type == rtype), None)
+
+
+def _tier(cluster: Cluster, zone: Zone, rule: Rule, pool: str, preference: int) -> Json:
+    choice = cluster.compiled.choices[zone.name, pool]
+    return {
+        "pool": pool,
+        "preference": preference,
+        "using": list(choice.using),
+        "last_resort": _resort(choice.last_resort),
+        "ttl": choice.ttl(zone, rule.ttl),
+        "hosts": {
+            entry.host: {
+                "weight": entry.weight,
+                "factors": {name: float(value) for name, value in entry.factors.items()},
+                "effective_weight": _number(entry.effective),
+                "addresses": [str(address) for address in entry.addresses],
+            }
+            for entry in choice.dealt
+        },
+    }
+
+
+def _hosts_by_data(zone: Zone) -> Mapping[str, str]:
+    """Return hosts by what an answer shows of them: their addresses and their own names."""
+    by_address = {str(address): host.name for host in zone.hosts for address in host.addresses}
+    return by_address | {zone.host_name(host.name): host.name for host in zone.hosts}

@@ -1,0 +1,143 @@
+"""What the HTTP side may ask of the running server: every reading of it in one place, and no change."""
+
+import time
+from collections.abc import Sequence
+
+from geodns import __version__
+from geodns.cluster import Cluster
+from geodns.folder import Folder
+from geodns.health.monitor import Monitor
+from geodns.keeper import Keeper
+from geodns.live import HostKey
+from geodns.metrics import Gauges, HostGauge
+from geodns.model import Target, Zone
+from geodns.serve.link import Link
+from geodns.settings import Listen
+from geodns.status import Json, Seen, effective_weight, explain, host_of, hosts_of, pools_of
+
+LATE = 5.0
+"""Seconds that a probe may be overdue before it is worth a warning."""
+BACKEND = "python"
+"""What deals the answers."""
+
+
+class View:
+    """The running server as it shows itself.
+
+    Args:
+        node: the server's name.
+        listen: where DNS is answered.
+        warnings: what an operator should know since the start.
+        cluster: the zones and hosts.
+        folder: the zone files.
+        keeper: what is written down.
+        monitor: the probes.
+        link: the workers.
+
+    Attributes:
+        ready: whether the first answers have been compiled and delivered.
+
+    """
+
+    def __init__(
+        self,
+        node: str,
+        listen: Sequence[Listen],
+        warnings: Sequence[str],
+        cluster: Cluster,
+        folder: Folder,
+        keeper: Keeper,
+        monitor: Monitor,
+        link: Link,
+    ) -> None:
+        self.ready = False
+        self._node = node
+        self._listen = listen
+        self._warnings = warnings
+        self._cluster = cluster
+        self._folder = folder
+        self._keeper = keeper
+        self._monitor = monitor
+        self._link = link
+        self._started = time.monotonic()
+
+    def zones(self) -> dict[str, Zone]:
+        """Return the zones served, by name."""
+        return {name: source.zone for name, source in self._cluster.sources.items()}
+
+    def unready(self) -> str | None:
+        """Return why the server cannot answer; None when it can."""
+        if not self.ready:
+            return "starting: the first probes are not done"
+        if not self._cluster.sources:
+            return "no zone is served"
+        if not any(worker.pid for worker in self._link.workers.values()):
+            return "no worker is alive"
+        return None
+
+    def host(self, host: HostKey) -> Json:
+        """Return a host's status."""
+        return host_of(self._cluster, host, self.seen)
+
+    def explain(self, name: str, rtype: str) -> Json:
+        """Return the pools and hosts behind a name."""
+        return explain(self._cluster, name, rtype)
+
+    def status(self) -> Json:
+        """Return everything that ``/status`` shows."""
+        refused = self._folder.refused
+        zones = {
+            name: {
+                "serial": source.serial,
+                "file": str(self._folder.files.get(name, "")),
+                "error": str(refused[name][0]) if name in refused else None,
+            }
+            for name, source in self._cluster.sources.items()
+        }
+        unserved = {
+            name: {"serial": None, "file": str(self._folder.files[name]), "error": str(problems[0])}
+            for name, problems in refused.items()
+            if name not in zones
+        }
+        return {
+            "node": self._node,
+            "version": __version__,
+            "backend": BACKEND,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "ready": self.unready() is None,
+            "listen": [str(address) for address in self._listen],
+            "warnings": self._all_warnings(),
+            "zones": zones | unserved,
+            "hosts": hosts_of(self._cluster, self.seen),
+            "pools": pools_of(self._cluster),
+        }
+
+    def _all_warnings(self) -> list[str]:
+        late = self._monitor.lateness
+        disk = [self._keeper.trouble] if self._keeper.trouble else []
+        probes = [f"probes are late by {late:.0f} s: the prober is overloaded"] if late > LATE else []
+        return [*self._warnings, *disk, *self._folder.warnings, *probes]
+
+    def seen(self, target: Target) -> Seen | None:
+        """Return a target's last result."""
+        last = self._monitor.last(target)
+        if last is None:
+            return None
+        outcome, when = last
+        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when)
+
+    def gauges(self) -> Gauges:
+        """Return what the metrics measure at a scrape."""
+        live = self._cluster.live()
+        hosts = {}
+        for name, source in self._cluster.sources.items():
+            for host in source.zone.hosts:
+                forced = self._cluster.forced.get((name, host.name))
+                hosts[name, host.name] = HostGauge(
+                    live.host_state(source.zone, host),
+                    None if forced is None else str(forced.forced),
+                    float(effective_weight(live, source.zone, host)),
+                )
+        refused = {name: name in self._folder.refused for name in self._folder.files}
+        serials = {name: source.serial for name, source in self._cluster.sources.items()}
+        return Gauges(hosts, serials, refused, self._monitor.lateness, self.unready() is None)

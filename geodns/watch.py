@@ -1,0 +1,163 @@
+"""When has a folder of zone files changed? The pure core that decides, and the look that it decides from.
+
+The caller looks at the folder a few times a second and feeds what it saw. Edits count once a file has been
+quiet, so that one which is half copied is not read; missing files are doubted, so that a slip of the hand
+takes no zone away.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from geodns.zonefile import is_zone_file
+
+QUIET = 0.5
+"""Seconds that a file must stay as it is before it is read."""
+
+BELIEVED_MISSING = 5.0
+"""Seconds that a file must be missing before its zone goes."""
+
+
+class FileMark(NamedTuple):
+    """What of a file changes when it is edited, replaced or made readable."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+_UNKNOWN_MARK = FileMark(0, 0, 0, 0)
+"""Of a file that is there but cannot be looked at; reading it will say why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one look at a folder found.
+
+    Attributes:
+        files: the zone files.
+        unreadable: why the folder could not be read; `files` is empty then, and means nothing.
+
+    """
+
+    files: Mapping[Path, FileMark] = field(default_factory=dict)
+    unreadable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Files to be read, and files whose zones go."""
+
+    changed: frozenset[Path]
+    removed: frozenset[Path]
+
+
+def snapshot(folder: Path) -> Snapshot:
+    """Look at a folder: one system call a file, and none is opened."""
+    files: dict[Path, FileMark] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_zone_file(entry.name):
+                    mark = _mark(entry)
+                    if mark is not None:
+                        files[folder / entry.name] = mark
+    except OSError as error:
+        return Snapshot(unreadable=error.strerror or str(error))
+    return Snapshot(files)
+
+
+def _mark(entry: os.DirEntry[str]) -> FileMark | None:
+    try:
+        found = entry.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return _UNKNOWN_MARK
+    if stat.S_ISDIR(found.st_mode):
+        return None
+    return FileMark(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class Watch:
+    """Decides which changes to believe.
+
+    Files that vanish all at once (a folder emptied by mistake, a mount that went away) are kept: not only
+    while the folder is empty, but each until it comes back, since whoever restores a folder does so file by
+    file. To let them go, begin a new watch, as a restart or a reload does.
+
+    Attributes:
+        kept: the files that are kept so.
+        all_missing: whether the folder has no zone file now and had some.
+        unreadable: why the folder could not be read at the last look.
+
+    """
+
+    def __init__(self, baseline: Snapshot) -> None:
+        """Begin with what is there; take it before the files are read, so that no edit falls between."""
+        self.kept: frozenset[Path] = frozenset()
+        self.all_missing = False
+        self.unreadable = baseline.unreadable
+        self._known = dict(baseline.files)
+        self._unsettled: dict[Path, tuple[FileMark, float]] = {}
+        self._missing: dict[Path, float] = {}
+
+    def feed(self, seen: Snapshot, now: float) -> Change | None:
+        """Take what a look found.
+
+        Args:
+            seen: the look.
+            now: seconds of a clock that never goes back.
+
+        Returns:
+            What to do; None when there is nothing to do.
+
+        """
+        self.unreadable = seen.unreadable
+        if seen.unreadable is not None:
+            self._missing.clear()
+            return None
+        self.all_missing = bool(self._known) and not seen.files
+        if self.all_missing:
+            self.kept = frozenset(self._known)
+        elif self.kept:
+            self.kept -= seen.files.keys()
+        if seen.files == self._known:
+            self._unsettled.clear()
+            self._missing.clear()
+            return None
+        removed = self._believed_missing(seen.files, now)
+        changed = self._settled(seen.files, now)
+        return Change(changed, removed) if changed or removed else None
+
+    def _settled(self, files: Mapping[Path, FileMark], now: float) -> frozenset[Path]:
+        """Take over the files that have long enough been as they are."""
+        before = self._unsettled
+        self._unsettled = {}
+        settled: set[Path] = set()
+        for path, mark in files.items():
+            if self._known.get(path) == mark:
+                continue
+            last, since = before.get(path, (mark, now))
+            if last != mark:
+                since = now
+            if now - since >= QUIET:
+                self._known[path] = mark
+                settled.add(path)
+            else:
+                self._unsettled[path] = (mark, since)
+        return frozenset(settled)
+
+    def _believed_missing(self, files: Mapping[Path, FileMark], now: float) -> frozenset[Path]:
+        """Give up the files that have long enough been missing."""
+        before = self._missing
+        missing = self._known.keys() - files.keys() - self.kept
+        self._missing = {path: before.get(path, now) for path in missing}
+        removed = frozenset(path for path, since in self._missing.items() if now - since >= BELIEVED_MISSING)
+        for path in removed:
+            del self._known[path], self._missing[path]
+        return removed

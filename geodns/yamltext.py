@@ -1,0 +1,267 @@
+"""YAML text → nodes that know their line and column, with every scalar left as text.
+
+The nodes are built from the parser's events in a loop of our own. So nothing recurses however deep a file
+nests, duplicate keys are seen, and what aliases expand to is counted.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import yaml
+
+from geodns.report import Report, quoted
+
+MAX_BYTES = 32 * 2**20
+"""A zone of 100,000 records is about 5 MB."""
+
+MAX_NODES = 3_000_000
+MAX_ALIASED = 100_000
+MAX_DEPTH = 20
+
+_LOADER: Any = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(slots=True)
+class Node:
+    """Something in a file.
+
+    Attributes:
+        line: counted from 1.
+        column: counted from 1, in characters.
+
+    """
+
+    line: int
+    column: int
+
+
+@dataclass(slots=True)
+class Scalar(Node):
+    """A text; `plain` when it stands without quotes."""
+
+    text: str
+    plain: bool
+
+
+@dataclass(slots=True)
+class Sequence(Node):
+    """A list."""
+
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Mapping(Node):
+    """A mapping; for each key's text the key itself and the value."""
+
+    items: dict[str, tuple[Scalar, Node]] = field(default_factory=dict)
+
+    def get(self, key: str) -> Node | None:
+        """Return the value of a key, or None."""
+        found = self.items.get(key)
+        return None if found is None else found[1]
+
+    def place(self, key: str) -> Node:
+        """Return where a key stands, or else the mapping itself."""
+        found = self.items.get(key)
+        return self if found is None else found[0]
+
+
+def shown(node: Node) -> str:
+    """Return a node as a message shows it."""
+    if isinstance(node, Scalar):
+        return quoted(node.text) if node.text or not node.plain else "nothing"
+    return "a list" if isinstance(node, Sequence) else "a mapping"
+
+
+def is_nothing(node: Node | None) -> bool:
+    """Tell whether a key is missing or has nothing behind its colon."""
+    return node is None or (isinstance(node, Scalar) and node.plain and node.text in {"", "~", "null"})
+
+
+def load(text: bytes, report: Report) -> Mapping | None:
+    """Read a file that must be one mapping.
+
+    Returns:
+        The mapping, or None when there is none; then the report says why.
+
+    """
+    if len(text) > MAX_BYTES:
+        report.error(None, f"over {MAX_BYTES // 2**20} MiB", "split the zone into several")
+        return None
+    characters = _decode(text, report)
+    if characters is None:
+        return None
+    try:
+        return _Builder(report).build(yaml.parse(characters, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        instead = "look at quotes, brackets and indentation here or above"
+        if "unexpected ':'" in str(error.problem):
+            mark = error.context_mark or mark
+            instead = 'if this is an IPv6 address, quote this address, as "2001:db8::1"'
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        place = None if mark is None else Node(mark.line + 1, mark.column + 1)
+        report.error(place, f"no valid YAML: {what}", instead)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML's own scanner lets chr() raise
+        report.error(None, f"no valid YAML: {quoted(str(error))}")
+    return None
+
+
+def _decode(text: bytes, report: Report) -> str | None:
+    try:
+        characters = text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = _place(text[: error.start].decode("utf-8"))
+        report.error(place, f"invalid UTF-8, byte 0x{text[error.start]:02x}", "save the file as UTF-8")
+        return None
+    characters = characters.removeprefix("\ufeff")
+    wrong = _UNPRINTABLE.search(characters)
+    if wrong is not None:
+        what = f"the character U+{ord(wrong[0]):04X} cannot stand in YAML"
+        report.error(_place(characters[: wrong.start()]), what, "take it out")
+        return None
+    return characters
+
+
+def _place(before: str) -> Node:
+    return Node(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+class _Stop(Exception):  # noqa: N818 - no error: the report already says what is wrong
+    """The rest of the file is not read."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come."""
+
+    node: Sequence | Mapping
+    anchor: str | None
+    count: int
+    key: Scalar | None = None
+
+
+class _Builder:
+    """The tree as far as it is built."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._count = 0
+        self._aliased = 0
+        self._root: Node | None = None
+
+    def build(self, events: Iterator[Any]) -> Mapping | None:
+        try:
+            for event in events:
+                self._take(event)
+        except _Stop:
+            return None
+        root = self._root
+        if root is None or is_nothing(root):
+            self._report.error(
+                None, "the file is empty", "a zone has at least `ns:` and `hosts:` or `records:`"
+            )
+        elif not isinstance(root, Mapping):
+            self._report.error(
+                root, f"{shown(root)}, not a mapping", "write keys: `ns:`, `hosts:`, `records:`"
+            )
+        else:
+            return root
+        return None
+
+    def _take(self, event: Any) -> None:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            node = Scalar(
+                event.start_mark.line + 1, event.start_mark.column + 1, event.value, event.style in {None, ""}
+            )
+            if event.anchor is not None or event.tag is not None or not event.value.isascii():
+                self._look_at(event, node)
+            self._count += 1
+            self._add(node)
+        elif kind in {yaml.SequenceStartEvent, yaml.MappingStartEvent}:
+            self._open(event, Sequence if kind is yaml.SequenceStartEvent else Mapping)
+        elif kind in {yaml.SequenceEndEvent, yaml.MappingEndEvent}:
+            self._close()
+        elif kind is yaml.AliasEvent:
+            self._alias(event)
+        elif kind is yaml.DocumentStartEvent and self._root is not None:
+            self._fail(event, "a second document", "one file is one zone: take out the `---`")
+
+    def _look_at(self, event: Any, node: Scalar) -> None:
+        self._no_tag(event)
+        if _SURROGATE.search(node.text):
+            self._fail(event, "half a character (a surrogate)", "write the whole character")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (node, 1)
+
+    def _open(self, event: Any, kind: type[Sequence | Mapping]) -> None:
+        if len(self._stack) >= MAX_DEPTH:
+            self._fail(event, f"nested more than {MAX_DEPTH} deep", "a zone file needs five levels")
+        self._no_tag(event)
+        node = kind(event.start_mark.line + 1, event.start_mark.column + 1)
+        self._count += 1
+        self._stack.append(_Open(node, event.anchor, self._count))
+
+    def _close(self) -> None:
+        closed = self._stack.pop()
+        if closed.anchor is not None:
+            self._anchors[closed.anchor] = (closed.node, self._count - closed.count + 1)
+        self._add(closed.node)
+
+    def _alias(self, event: Any) -> None:
+        found = self._anchors.get(event.anchor)
+        if found is None:
+            self._fail(
+                event, f"no finished anchor &{event.anchor} stands before this alias", "write the value out"
+            )
+        node, size = found
+        self._count += size
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            self._fail(event, f"aliases that expand to more than {MAX_ALIASED:,} values", "write them out")
+        self._add(node)
+
+    def _add(self, node: Node) -> None:
+        if self._count > MAX_NODES:
+            self._report.error(node, f"more than {MAX_NODES:,} values", "split the zone into several")
+            raise _Stop
+        if not self._stack:
+            self._root = node
+            return
+        top = self._stack[-1]
+        if isinstance(top.node, Sequence):
+            top.node.items.append(node)
+        elif top.key is None:
+            top.key = self._key(node)
+        else:
+            key, top.key = top.key, None
+            entry = (key, node)
+            first = top.node.items.setdefault(key.text, entry)
+            if first is not entry:
+                self._report.error(
+                    key,
+                    f"duplicate key {quoted(key.text)}",
+                    f"it stands at line {first[0].line} already: make them one",
+                )
+
+    def _key(self, node: Node) -> Scalar:
+        if isinstance(node, Scalar):
+            return node
+        self._report.error(node, f"{shown(node)} as a key", "put quotes around the key")
+        raise _Stop
+
+    def _no_tag(self, event: Any) -> None:
+        if event.tag is not None and event.tag != "!":
+            self._fail(event, f"the tag {quoted(event.tag)}", "zone files know no tags: take it out")
+
+    def _fail(self, event: Any, what: str, instead: str) -> NoReturn:
+        self._report.error(Node(event.start_mark.line + 1, event.start_mark.column + 1), what, instead)
+        raise _Stop

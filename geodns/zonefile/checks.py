@@ -1,0 +1,195 @@
+"""What can only be seen once a whole zone file is read: aliases, targets, delegations, what is never used."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from geodns.model import Check, Host, Pool, Record, Rule
+from geodns.report import Report, quoted
+from geodns.yamltext import Node
+from geodns.zonefile.hosts import Placed
+from geodns.zonefile.names import is_within, parent
+from geodns.zonefile.records import Names, Rrset
+
+_TARGET_FIELD = {"MX": 1, "NS": 0, "SRV": 3, "CNAME": 0}
+_NEED_ADDRESS = {"MX", "NS", "SRV"}
+
+
+def check_names(names: Names, origin: str, report: Report) -> None:
+    """Report what is wrong between names: aliases, targets, delegations, mail policy."""
+    certain = not report.errors  # what seems to be missing may stand in a part that could not be read
+    cuts = {name for name, kinds in names.items() if "NS" in kinds and name != origin}
+    if cuts:
+        _check_delegations(names, origin, cuts, report)
+    _check_aliases(names, origin, report, certain=certain)
+    for kinds in names.values():
+        for kind in _NEED_ADDRESS & kinds.keys():
+            _check_targets(names, origin, cuts, kinds[kind], report, certain=certain)
+        if any(isinstance(rrset.data, Rule) for rrset in kinds.values()):
+            _check_mail(kinds, report)
+
+
+def _ancestors(name: str, origin: str) -> Iterator[str]:
+    """Yield a name and those above it, up to the zone's own."""
+    while name != origin:
+        yield name
+        name = parent(name)
+    yield origin
+
+
+def _check_delegations(names: Names, origin: str, cuts: set[str], report: Report) -> None:
+    for name, kinds in names.items():
+        cut = next((above for above in reversed([*_ancestors(name, origin)]) if above in cuts), None)
+        if cut is None:
+            continue
+        if name.startswith("*."):
+            report.error(
+                next(iter(kinds.values())).at,
+                f"the wildcard {name} is or lies below a delegation",
+                "take it out",
+            )
+            continue
+        for kind, rrset in kinds.items():
+            if kind == "NS" and name == cut:
+                continue
+            if kind in {"A", "AAAA"} and isinstance(rrset.data, Record) and not rrset.of.startswith("host"):
+                continue
+            what = f"{kind} of {name} lies at or below the delegation of {cut}"
+            instead = (
+                "only NS and fixed addresses (glue) may stand there: move it to the servers of that zone"
+            )
+            report.error(rrset.at, what, instead)
+
+
+def _check_aliases(names: Names, origin: str, report: Report, *, certain: bool) -> None:
+    done: set[str] = set()
+    for name, kinds in names.items():
+        alias = kinds.get("CNAME")
+        if alias is None:
+            continue
+        others = [kind for kind in kinds if kind != "CNAME"]
+        if name == origin:
+            report.error(
+                alias.at, "CNAME at the zone's own name", "SOA and NS stand there already: write A, or `pool`"
+            )
+        elif others:
+            whose = next((f", the addresses of {kinds[kind].of}" for kind in others if kinds[kind].of), "")
+            what = f"CNAME of {name} beside other data: {', '.join(others)}{whose}"
+            report.error(alias.at, what, "an alias stands alone: take one out (RFC 1034 section 3.6.2)")
+        _follow(names, origin, name, done, report, certain=certain)
+
+
+def _follow(names: Names, origin: str, start: str, done: set[str], report: Report, *, certain: bool) -> None:
+    """Report a chain of aliases that comes back to itself, once; and one that ends nowhere."""
+    path: dict[str, None] = {}
+    name = start
+    last: Rrset | None = None
+    while name not in path and name not in done and is_within(name, origin):
+        kinds = _lookup(names, origin, name)
+        alias = None if kinds is None else kinds.get("CNAME")
+        if (
+            certain
+            and kinds is None
+            and len(path) == 1
+            and last is not None
+            and not _is_delegated(names, origin, name)
+        ):
+            what = f"{start} is an alias of {name}, which does not exist"
+            report.warn(last.at, what, "write that name too, or a final dot if it is a whole one")
+        if alias is None or not isinstance(alias.data, Record):
+            break
+        path[name] = None
+        last = alias
+        name = alias.data.values[0][0]
+    if name in path and last is not None:
+        report.error(last.at, f"a loop of aliases through {name}", "let one of them have an address")
+    done.update(path)
+
+
+def _is_delegated(names: Names, origin: str, name: str) -> bool:
+    return any(above != origin and "NS" in names.get(above, {}) for above in _ancestors(name, origin))
+
+
+def _lookup(names: Names, origin: str, name: str) -> Mapping[str, Rrset] | None:
+    """Return what a name in the zone answers, from a wildcard too (RFC 4592); None when it does not exist."""
+    kinds = names.get(name)
+    if kinds is not None or name == origin:
+        return kinds or {}
+    for above in _ancestors(parent(name), origin):
+        wild = names.get(f"*.{above}")
+        if wild is not None:
+            return wild
+        if above in names:
+            break
+    return None
+
+
+def _check_targets(
+    names: Names, origin: str, cuts: set[str], rrset: Rrset, report: Report, *, certain: bool
+) -> None:
+    if not isinstance(rrset.data, Record):
+        return
+    kind = rrset.data.type
+    for value in rrset.data.values:
+        target = value[_TARGET_FIELD[kind]]
+        if target == "." or not is_within(target, origin):
+            continue
+        found = _lookup(names, origin, target)
+        if found is not None and "CNAME" in found:
+            instead = "name the host that the alias stands for (RFC 2181 section 10.3)"
+            report.error(rrset.at, f"{kind} of {rrset.data.owner} points at the alias {target}", instead)
+        elif certain and (found is None or not found.keys() & {"A", "AAAA"}):
+            if kind != "NS" and cuts and any(above in cuts for above in _ancestors(target, origin)):
+                continue
+            what = f"{kind} of {rrset.data.owner} points at {target}, which has no address"
+            instead = "write its address, or a final dot if the name is a whole one"
+            report.warn(rrset.at, what, instead)
+
+
+def _check_mail(kinds: Mapping[str, Rrset], report: Report) -> None:
+    dealt = next(rrset for rrset in kinds.values() if isinstance(rrset.data, Rule))
+    if "MX" not in kinds:
+        what = f"{dealt.data.owner} has pool addresses and no MX: senders may deliver to it (implicit MX)"
+        report.warn(
+            dealt.at, what, 'write `MX: {pool: …, preference: 10}`, or `MX: "0 ."` if it takes no mail'
+        )
+    text = kinds.get("TXT")
+    if text is None or not isinstance(text.data, Record):
+        return
+    for value in text.data.values:
+        if "".join(value).lower().split() == ["v=spf1", "-all"]:
+            what = f"{text.data.owner} deals mail hosts, and its SPF record `-all` refuses whatever they send"
+            report.warn(text.at, what, "list their addresses, as v=spf1 ip4:192.0.2.0/24 -all")
+
+
+def check_use(
+    names: Names,
+    checks: Mapping[str, Placed[Check]],
+    hosts: Mapping[str, Placed[Host]],
+    pools: Mapping[str, tuple[Node, Pool]],
+    report: Report,
+) -> None:
+    """Warn of pools, checks and hosts that nothing uses; call it when `pools` and `records` are read well."""
+    rules = (
+        rrset.data for kinds in names.values() for rrset in kinds.values() if isinstance(rrset.data, Rule)
+    )
+    used = _used_pools((tier.pool for rule in rules for tier in rule.tiers), pools)
+    for name, (at, _) in pools.items():
+        if name not in used:
+            report.warn(at, f"no name deals pool {quoted(name)}", "name it under `records`, or take it out")
+    used_checks = {pool.check for _, pool in pools.values()}
+    for name, (at, _) in checks.items():
+        if name not in used_checks:
+            report.warn(at, f"no pool uses check {quoted(name)}", "name it in a pool, or take it out")
+    members = {member.host for _, pool in pools.values() for member in pool.members}
+    for name, (at, _) in hosts.items():
+        if name not in members:
+            report.warn(at, f"no pool has host {quoted(name)}", "put it into a pool, or take it out")
+
+
+def _used_pools(named: Iterable[str], pools: Mapping[str, tuple[Node, Pool]]) -> set[str]:
+    used: set[str] = set()
+    for first in named:
+        name: str | None = first
+        while name is not None and name in pools and name not in used:
+            used.add(name)
+            name = pools[name][1].fallback
+    return used

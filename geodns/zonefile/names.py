@@ -1,0 +1,88 @@
+"""Names in a zone file: text, relative to the zone or not → absolute, in lower case, valid."""
+
+import re
+
+from geodns.errors import BadNameError
+from geodns.wire import name_from_wire, name_to_wire
+
+_PLAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+")
+_HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LONGEST = 254
+"""Characters of an absolute name without escapes that is 255 bytes on the wire."""
+
+
+def is_absolute(text: str) -> bool:
+    """Tell whether a name ends in a dot that no backslash takes away."""
+    if not text.endswith("."):
+        return False
+    before = text[:-1]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 0
+
+
+def absolute(text: str, origin: str) -> str:
+    """Return a name of a zone file as an absolute one.
+
+    Raises:
+        BadNameError: it is no domain name.
+
+    """
+    if text == "@":
+        return origin
+    if not text.isascii():
+        raise BadNameError(f"{text!r} is not ASCII: write the punycode form, as xn--bcher-kva.example")
+    name = text.lower()
+    if not is_absolute(name):
+        name = f"{name}.{origin}"
+    if len(name) <= _LONGEST and _PLAIN.fullmatch(name):
+        return name
+    return name_from_wire(name_to_wire(name))
+
+
+def owner(text: str, origin: str) -> str:
+    """Return an owner name of a zone file as an absolute one.
+
+    Raises:
+        BadNameError: it is no domain name, it lies outside the zone, or its wildcard is in the wrong place.
+
+    """
+    name = absolute(text, origin)
+    if not is_within(name, origin):
+        raise BadNameError(f"{text!r} lies outside the zone: write names that end in {origin}")
+    if "*" in name and (name.count("*") > 1 or not name.startswith("*.")):
+        raise BadNameError(f"{text!r}: a wildcard is a whole label and the first one, as in *.old")
+    return name
+
+
+def is_within(name: str, origin: str) -> bool:
+    """Tell whether an absolute name is another one or lies below it."""
+    return name == origin or name.endswith(f".{origin}")
+
+
+def parent(name: str) -> str:
+    r"""Return an absolute name without its first label; a dot behind a backslash parts no labels."""
+    start = 0
+    while True:
+        dot = name.index(".", start)
+        if is_absolute(name[: dot + 1]):
+            return name[dot + 1 :]
+        start = dot + 1
+
+
+def is_host_label(text: str) -> bool:
+    """Tell whether a text can be a host's label: letters, digits, hyphens (RFC 1123 section 2.1)."""
+    return _HOST_LABEL.fullmatch(text) is not None
+
+
+def zone_name(text: str) -> str:
+    """Return a zone's name in lower case, without a final dot.
+
+    Raises:
+        BadNameError: it is no domain name.
+
+    """
+    if not text.isascii():
+        raise BadNameError(f"{text!r} is not ASCII: write the punycode form, as xn--bcher-kva.example")
+    name = text.lower()
+    if len(name) >= _LONGEST or _PLAIN.fullmatch(f"{name}.") is None:
+        raise BadNameError(f"{text!r} is no domain name: a zone's file is called like out.example.com.yaml")
+    return name

@@ -1,0 +1,288 @@
+"""Zone files → zones: every problem of a file at once, each with its place (DESIGN section 4)."""
+
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geodns import yamltext
+from geodns.errors import BadNameError, GeodnsError, Problem
+from geodns.model import FAMILIES, NameServer, Pool, Record, Rule, Soa, Tier, Zone
+from geodns.report import Report, quoted
+from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
+from geodns.yamltext import Node, Scalar, is_nothing
+from geodns.zonefile.checks import check_names, check_use
+from geodns.zonefile.hosts import (
+    Placed,
+    PlacedPool,
+    implied_pool,
+    link_fallbacks,
+    read_checks,
+    read_hosts,
+    read_pools,
+    used_checks,
+)
+from geodns.zonefile.keys import SOA, ZONE
+from geodns.zonefile.names import is_within, zone_name
+from geodns.zonefile.records import Names, Rrset, Ttls, add, add_addresses, read_records, record
+from geodns.zonefile.values import Context, read_name
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class ParsedZone:
+    """What became of a file.
+
+    Attributes:
+        zone: None exactly when a problem is more than a warning.
+        problems: errors and warnings, sorted by place.
+
+    """
+
+    zone: Zone | None
+    problems: tuple[Problem, ...]
+
+
+def is_zone_file(name: str) -> bool:
+    """Tell whether a file of this name in a folder is a zone file; hidden ones and editors' own are not."""
+    return name.endswith(SUFFIXES) and not name.startswith((".", "#"))
+
+
+def zone_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the zone files that are meant: files as they are, of folders what ends in .yaml or .yml.
+
+    Hidden files and those that editors leave about are left out.
+
+    Raises:
+        GeodnsError: a folder cannot be read.
+
+    """
+    files: dict[Path, None] = {}
+    for path in paths:
+        if not path.is_dir():
+            files[path] = None
+            continue
+        try:
+            children = sorted(path.iterdir())
+        except OSError as error:
+            raise GeodnsError(f"{path}: {error.strerror}") from error
+        files |= dict.fromkeys(child for child in children if is_zone_file(child.name) and not child.is_dir())
+    return list(files)
+
+
+def read_zone(path: Path) -> ParsedZone:
+    """Read a zone file; one that cannot be read is a problem of that file."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return _refused(path, "no regular file", "a zone is a file in YAML")
+        with path.open("rb") as file:
+            text = file.read(yamltext.MAX_BYTES + 1)
+    except OSError as error:
+        return _refused(path, f"cannot be read: {error.strerror}", "look at its name and permissions")
+    name = path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
+    return parse_zone(name, text, str(path))
+
+
+def _refused(path: Path, what: str, instead: str) -> ParsedZone:
+    return ParsedZone(None, (Problem(str(path), 0, 0, what, instead),))
+
+
+def read_zones(paths: Iterable[Path]) -> dict[Path, ParsedZone]:
+    """Read files of which no two may be of the same zone."""
+    parsed: dict[Path, ParsedZone] = {}
+    first: dict[str, Path] = {}
+    for path in paths:
+        parsed[path] = read_zone(path)
+        zone = parsed[path].zone
+        if zone is not None and first.setdefault(zone.name, path) != path:
+            what, instead = f"{first[zone.name]} is zone {zone.name} already", "make them one file"
+            problems = (Problem(str(path), 0, 0, what, instead), *parsed[path].problems)
+            parsed[path] = ParsedZone(None, problems)
+    return parsed
+
+
+def parse_zone(name: str, text: bytes, file: str) -> ParsedZone:
+    """Read a zone file's text.
+
+    Args:
+        name: the zone's name, as the file's name gives it.
+        text: what the file says, up to one byte more than may be read.
+        file: the file's path, for messages.
+
+    """
+    report = Report(file)
+    zone = None
+    try:
+        origin = f"{zone_name(name)}."
+    except BadNameError as error:
+        what, _, instead = str(error).partition(": ")
+        report.error(None, f"the file's name {what}", instead)
+        origin = "invalid."
+    root = yamltext.load(text, report)
+    if root is not None:
+        zone = _Reader(root, Context(origin, report)).read()
+    return ParsedZone(None if report.errors else zone, report.problems())
+
+
+class _Reader:
+    """Reads the mapping that a zone file is."""
+
+    def __init__(self, root: yamltext.Mapping, context: Context) -> None:
+        self._root = root
+        self._context = context
+        self._origin = context.origin
+        self._report = context.report
+        self._names: Names = {}
+
+    def read(self) -> Zone:
+        report = self._report
+        given = read_keys(self._root, report, ZONE, "a zone")
+        ttls = Ttls(given.get("ttl", 30), given.get("record_ttl", 3600))
+        min_ttl = given.get("min_ttl", min(5, ttls.dealt))
+        if min_ttl > ttls.dealt:
+            at = self._root.get("min_ttl")
+            report.error(at, f"min_ttl {min_ttl} is over ttl {ttls.dealt}", f"write at most {ttls.dealt}")
+        servers = self._name_servers(given.get("ns"), ttls.fixed)
+        soa = self._soa(given.get("soa"), servers)
+        checks = read_checks(given.get("checks"), report)
+        hosts = read_hosts(given.get("hosts"), report)
+        for at, host in hosts.values():
+            owner = f"{host.name}.{self._origin}"
+            add_addresses(
+                self._names, at, owner, host.addresses, ttls.fixed, f"host {quoted(host.name)}", self._context
+            )
+        before = report.errors
+        implied = "pools" not in given and bool(hosts)
+        placed: Mapping[str, PlacedPool] = {}
+        if "pools" in given:
+            placed = read_pools(given["pools"], report, hosts, checks)
+            link_fallbacks(placed, report)
+        pools: dict[str, tuple[Node, Pool]] = {name: (pool.at, pool.value) for name, pool in placed.items()}
+        if implied:
+            pools["main"] = (self._root.place("hosts"), self._implied_pool(hosts))
+        if "records" in given:
+            read_records(given["records"], self._names, pools, ttls, self._context)
+        if implied:
+            self._implied_rules(given.get("records"), ttls.dealt)
+        well_read = report.errors == before
+        check_names(self._names, self._origin, report)
+        if well_read:
+            check_use(self._names, checks, hosts, pools, report)
+        data = [rrset.data for kinds in self._names.values() for rrset in kinds.values()]
+        return Zone(
+            name=self._origin[:-1],
+            ttl=ttls.dealt,
+            record_ttl=ttls.fixed,
+            min_ttl=min(min_ttl, ttls.dealt),
+            retire=given.get("retire", 3600.0),
+            soa=soa,
+            ns=servers,
+            checks=used_checks(checks, {name: pool for name, (_, pool) in pools.items()}),
+            hosts=tuple(host for _, host in hosts.values()),
+            pools=tuple(pool for _, pool in pools.values()),
+            records=tuple(one for one in data if isinstance(one, Record)),
+            rules=tuple(one for one in data if isinstance(one, Rule)),
+        )
+
+    def _name_servers(self, node: Node | None, ttl: int) -> tuple[NameServer, ...]:
+        report = self._report
+        found: dict[str, NameServer] = {}
+        instead = "write `ns: {ns1: 192.0.2.53}`"
+        items = {} if node is None else entries_of(node, report, "a mapping of name servers", instead)
+        if node is None or (not items and (is_nothing(node) or isinstance(node, yamltext.Mapping))):
+            report.error(node or self._root, "a zone without name servers", instead)
+        for key, body in items.values():
+            name = read_name(key.text, key, self._context)
+            if name is None:
+                continue
+            if name in found or name.startswith("*."):
+                what = f"name server {quoted(key.text)} is " + (
+                    "given twice" if name in found else "a wildcard"
+                )
+                report.error(key, what, "take it out")
+                continue
+            found[name] = self._name_server(name, key, body)
+            add_addresses(
+                self._names,
+                key,
+                name,
+                found[name].addresses,
+                ttl,
+                f"name server {quoted(key.text)}",
+                self._context,
+            )
+        if found:
+            values = tuple((name,) for name in found)
+            assert node is not None
+            data = record(self._origin, "NS", ttl, values)
+            add(self._names, Rrset(self._root.place("ns"), data), self._context)
+        return tuple(found.values())
+
+    def _name_server(self, name: str, key: Scalar, body: Node) -> NameServer:
+        inside = is_within(name, self._origin)
+        items = items_of(body)
+        if inside and not items:
+            instead = "write its address, or a final dot if the name is a whole one"
+            self._report.error(
+                key, f"name server {quoted(key.text)} is in the zone and has no address", instead
+            )
+        if not inside and items:
+            what = f"name server {quoted(key.text)} is outside the zone: its addresses cannot be served here"
+            self._report.error(items[0], what, "write []")
+        addresses = []
+        for item in items:
+            text = address_text(item, self._report)
+            address = None if text is None else check_unicast(text, item, self._report)
+            if address in addresses:
+                self._report.error(item, f"the address {address} is given twice", "take one out")
+            elif address is not None:
+                addresses.append(address)
+        return NameServer(name=name, addresses=tuple(addresses))
+
+    def _soa(self, node: Node | None, servers: tuple[NameServer, ...]) -> Soa:
+        given: dict[str, Any] = {} if node is None else read_keys(node, self._report, SOA, "the SOA")
+        first = servers[0].name if servers else self._origin
+        mname, rname = given.pop("mname", None), given.pop("rname", None)
+        return Soa(
+            mname=first if mname is None else read_name(mname.text, mname, self._context) or first,
+            rname=f"hostmaster.{self._origin}" if rname is None else self._mailbox(rname),
+            **given,
+        )
+
+    def _mailbox(self, node: Scalar) -> str:
+        r"""Return a mailbox as a name: dots before the @ get a backslash (RFC 1035 section 8)."""
+        local, at, domain = node.text.partition("@")
+        if not at:
+            return read_name(node.text, node, self._context) or self._origin
+        if not local or not domain.strip(".") or "@" in domain:
+            self._report.error(node, f"{quoted(node.text)} is no mailbox", "write hostmaster@example.net")
+            return self._origin
+        text = local.replace("\\", "\\\\").replace(".", "\\.") + "." + domain.removesuffix(".") + "."
+        return read_name(text, node, self._context) or self._origin
+
+    def _implied_pool(self, hosts: Mapping[str, Placed[Any]]) -> Pool:
+        pool = implied_pool(hosts)
+        if not any(member.weight for member in pool.members):
+            at = self._root.place("hosts")
+            self._report.error(at, "no host of the pool has weight", "give at least one a weight over 0")
+        return pool
+
+    def _implied_rules(self, records: Node | None, ttl: int) -> None:
+        """Deal pool `main` at the zone's own name, unless `records` says what its addresses are."""
+        apex = self._names.get(self._origin, {})
+        if apex.keys() & {"A", "AAAA", "CNAME"} or _says_addresses(records, self._origin):
+            return
+        for family in FAMILIES:
+            data = Rule(owner=self._origin, type=family, ttl=ttl, tiers=(Tier(pool="main"),))
+            add(self._names, Rrset(self._root.place("hosts"), data), self._context)
+
+
+def _says_addresses(records: Node | None, origin: str) -> bool:
+    """Tell whether `records` speaks of addresses of the apex, be it with an error."""
+    if not isinstance(records, yamltext.Mapping):
+        return False
+    apex = (records.get("@"), records.get(origin))
+    words = {"A", "AAAA", "CNAME", "pool"}
+    return any(isinstance(node, yamltext.Mapping) and bool(words & node.items.keys()) for node in apex)

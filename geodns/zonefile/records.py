@@ -1,0 +1,296 @@
+"""The section `records` of a zone file → fixed RRsets and rules, and the table of names they stand in."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple, cast
+
+from geodns import yamltext
+from geodns.errors import BadNameError
+from geodns.model import FAMILIES, Address, Record, Rule, Tier, family_of
+from geodns.report import quoted
+from geodns.scalars import TTL, entries_of, text_of, whole
+from geodns.yamltext import Node, Scalar, is_nothing, shown
+from geodns.zonefile.names import owner
+from geodns.zonefile.values import RECORD_TYPES, Context, Value, read_value
+
+MAX_RRSET = 60_000
+"""Characters and overhead of an RRset's values; what is larger may not fit a DNS message."""
+
+_PREFERENCE = whole(0, 65535, "preference")
+_WRAPPER = frozenset({"ttl", "value", "values"})
+_MISPLACED = {
+    "SOA": "write it under `soa` of the zone",
+    "DS": "DS is not known yet",
+    "type": "octoDNS's `type: A, value: …` is written `A: …` here",
+}
+
+
+class Rrset(NamedTuple):
+    """What an owner name answers for a type.
+
+    Attributes:
+        at: where that stands in the file.
+        data: what.
+        of: the host or name server whose own address it is, as messages call it; empty for `records`.
+
+    """
+
+    at: Node
+    data: Record | Rule
+    of: str = ""
+
+
+Dealt = Literal["A", "AAAA", "MX"]
+
+Names = dict[str, dict[str, Rrset]]
+"""Owner name → type → RRset; whatever a zone answers but the SOA."""
+
+
+class Ttls(NamedTuple):
+    """The zone's TTLs: of rules, and of everything else."""
+
+    dealt: int
+    fixed: int
+
+
+def record(owner: str, kind: str, ttl: int, values: tuple[Value, ...]) -> Record:
+    """Return a record whose parts are checked already; pydantic's checks would cost more than reading it."""
+    return Record.model_construct(owner=owner, type=kind, ttl=ttl, values=values)
+
+
+def add(names: Names, rrset: Rrset, context: Context) -> None:
+    """Put an RRset into the table; one that is there already must be the same address of a host or server."""
+    kinds = names.setdefault(rrset.data.owner, {})
+    first = kinds.setdefault(rrset.data.type, rrset)
+    if first is rrset:
+        return
+    if (
+        isinstance(first.data, Record)
+        and isinstance(rrset.data, Record)
+        and sorted(first.data.values) == sorted(rrset.data.values)
+    ):
+        return
+    what = f"{rrset.data.type} of {rrset.data.owner} is the address of {first.of or rrset.of} already"
+    context.report.error(rrset.at, what, "take this one out, or choose another name")
+
+
+def add_addresses(
+    names: Names, at: Node, name: str, addresses: tuple[Address, ...], ttl: int, of: str, context: Context
+) -> None:
+    """Put a host's or a name server's own addresses into the table."""
+    for family in FAMILIES:
+        values = tuple((str(address),) for address in addresses if family_of(address) == family)
+        if values:
+            add(names, Rrset(at, record(name, family, ttl, values), of), context)
+
+
+def read_records(node: Node, names: Names, pools: Mapping[str, object], ttls: Ttls, context: Context) -> None:
+    """Read `records` into the table of names."""
+    report = context.report
+    owners: dict[str, Node] = {}
+    for text, (key, body) in entries_of(
+        node, report, "a mapping of names", "write `name: {TYPE: value}`"
+    ).items():
+        try:
+            name = owner(text, context.origin)
+        except BadNameError as error:
+            what, _, instead = str(error).partition(": ")
+            report.error(key, what, instead)
+            continue
+        if text.lower().endswith(f".{context.origin[:-1]}"):
+            report.warn(
+                key, f"{quoted(text)} without a final dot is {name[:120]}", f"write {quoted(text + '.')}"
+            )
+        first = owners.setdefault(name, key)
+        if first is not key:
+            report.error(
+                key, f"{name} is given twice", f"it stands at line {first.line} already: make them one"
+            )
+        for rrset in _Name(name, pools, ttls, context).read(body):
+            if first is key:
+                add(names, rrset, context)
+
+
+class _Entry(NamedTuple):
+    """One value of an RRset and the TTL that goes with it."""
+
+    at: Node
+    ttl: int | None
+
+
+class _Name:
+    """Reads what stands under one owner name."""
+
+    def __init__(self, name: str, pools: Mapping[str, object], ttls: Ttls, context: Context) -> None:
+        self._name = name
+        self._pools = pools
+        self._ttls = ttls
+        self._context = context
+        self._report = context.report
+
+    def read(self, body: Node) -> Iterator[Rrset]:
+        known = [*RECORD_TYPES, "pool", "ttl"]
+        items = entries_of(
+            body, self._report, "a mapping of types", "write `{TYPE: value}`, as {A: 192.0.2.1}"
+        )
+        if not items and (is_nothing(body) or isinstance(body, yamltext.Mapping)):
+            self._report.error(body, "a name without records", "write `{TYPE: value}`, or take the name out")
+        ttl: int | None = TTL.read(items["ttl"][1], self._report) if "ttl" in items else None
+        for kind, (key, value) in items.items():
+            if kind in RECORD_TYPES:
+                yield from self._rrset(kind, key, value, ttl)
+            elif kind == "pool":
+                yield from self._short(key, value, ttl, items)
+            elif kind in _MISPLACED:
+                self._report.error(key, f"unknown key {quoted(kind)}", _MISPLACED[kind])
+            elif kind != "ttl":
+                self._report.unknown(key, "unknown key", kind, known)
+
+    def _short(
+        self, key: Scalar, value: Node, ttl: int | None, items: Mapping[str, tuple[Scalar, Node]]
+    ) -> Iterator[Rrset]:
+        pool = self._pool(value)
+        for family in FAMILIES:
+            if family in items:
+                self._report.error(
+                    key, f"`pool` beside {family}", f"`pool` stands for A and AAAA: take {family} out"
+                )
+            elif pool is not None:
+                yield Rrset(key, self._rule(family, ttl, (Tier(pool=pool),)))
+
+    def _rule(self, kind: Dealt, ttl: int | None, tiers: tuple[Tier, ...]) -> Rule:
+        ttl = self._ttls.dealt if ttl is None else ttl
+        return Rule.model_construct(owner=self._name, type=kind, ttl=ttl, tiers=tiers)
+
+    def _pool(self, node: Node) -> str | None:
+        text = text_of(node, self._report, "the name of a pool", "write a name from `pools`")
+        if text is not None and text not in self._pools:
+            self._report.unknown(node, "no pool is called", text, self._pools)
+            return None
+        return text
+
+    def _rrset(self, kind: str, key: Scalar, value: Node, ttl: int | None) -> Iterator[Rrset]:
+        before = self._report.errors
+        if kind == "NS" and self._name == self._context.origin:
+            self._report.error(
+                key, "NS at the zone's own name", "list its name servers under `ns` of the zone"
+            )
+            return
+        entries = list(self._entries(kind, value, ttl))
+        if not entries and self._report.errors == before:
+            self._report.error(
+                value, f"{kind} without a value", f"write it as in {quoted(RECORD_TYPES[kind].example)}"
+            )
+        pooled = [isinstance(entry.at, yamltext.Mapping) and "pool" in entry.at.items for entry in entries]
+        if any(pooled) and not all(pooled):
+            self._report.error(
+                value, "pools and fixed values in one RRset", "write pools alone or values alone"
+            )
+            return
+        default = self._ttls.dealt if any(pooled) else self._ttls.fixed
+        ttls = [default if entry.ttl is None else entry.ttl for entry in entries]
+        for entry, own in zip(entries, ttls, strict=True):
+            if own != ttls[0]:
+                what = f"mixed TTLs in {kind} of {self._name}: {ttls[0]} and {own}"
+                self._report.error(entry.at, what, "one RRset has one TTL (RFC 2181 section 5.2)")
+        data = self._dealt(kind, entries, ttls) if any(pooled) else self._fixed(kind, value, entries, ttls)
+        if data is not None and self._report.errors == before:
+            yield Rrset(key, data)
+
+    def _entries(self, kind: str, node: Node, ttl: int | None, inside: str = "") -> Iterator[_Entry]:
+        """Take lists and `{ttl, value}` apart."""
+        if isinstance(node, yamltext.Sequence):
+            if inside == "list":
+                self._report.error(node, "a list in a list", "write one list of values")
+                return
+            for item in node.items:
+                yield from self._entries(kind, item, ttl, "list")
+            return
+        if isinstance(node, yamltext.Mapping):
+            if "ttl" in node.items:
+                own = TTL.read(node.items["ttl"][1], self._report)
+                ttl = ttl if own is None else own
+            if self._is_wrapper(kind, node):
+                if inside == "value":
+                    self._report.error(node, "`value` in `value`", "write the value itself")
+                else:
+                    yield from self._unwrapped(kind, node, ttl)
+                return
+        yield _Entry(node, ttl)
+
+    def _unwrapped(self, kind: str, node: yamltext.Mapping, ttl: int | None) -> Iterator[_Entry]:
+        for word, (key, value) in node.items.items():
+            if word not in _WRAPPER:
+                self._report.unknown(key, "unknown key", word, _WRAPPER)
+            elif word != "ttl":
+                yield from self._entries(kind, value, ttl, "value")
+
+    @staticmethod
+    def _is_wrapper(kind: str, node: yamltext.Mapping) -> bool:
+        if "pool" in node.items:
+            return False
+        names = RECORD_TYPES[kind].names
+        if len(names) > 1 and any(name in node.items for name in names if name != "value"):
+            return False
+        return "value" in node.items or "values" in node.items or set(node.items) == {"ttl"}
+
+    def _fixed(self, kind: str, node: Node, entries: list[_Entry], ttls: list[int]) -> Record | None:
+        values: dict[Value, None] = {}
+        for entry in entries:
+            if len(RECORD_TYPES[kind].names) == 1 and isinstance(entry.at, yamltext.Mapping):
+                self._no_fields(kind, entry.at)
+                continue
+            value = read_value(kind, entry.at, self._context, frozenset({"ttl"}))
+            if value is None:
+                continue
+            if value in values:
+                self._report.error(entry.at, f"{shown(entry.at)} is given twice", "take one out")
+            values[value] = None
+        if kind == "CNAME" and len(values) > 1:
+            self._report.error(node, f"{len(values)} values of CNAME", "an alias has one target")
+        if kind == "MX" and len(values) > 1 and any(value[1] == "." for value in values):
+            self._report.error(node, "a null MX beside others", '"0 ." stands alone (RFC 7505)')
+        if sum(16 + sum(map(len, value)) for value in values) > MAX_RRSET:
+            self._report.error(node, f"{kind} of {self._name} does not fit a DNS message", "write less")
+        return record(self._name, kind, ttls[0], tuple(values)) if values else None
+
+    def _no_fields(self, kind: str, node: yamltext.Mapping) -> None:
+        if any(":" in key for key in node.items):
+            read_value(kind, node, self._context)
+            return
+        allowed = ["ttl", "value", "values", *(["pool"] if RECORD_TYPES[kind].pooled else [])]
+        for word, (key, _) in node.items.items():
+            if word not in allowed:
+                self._report.unknown(key, "unknown key", word, allowed)
+        if not node.items:
+            self._report.error(
+                node, f"{kind} without a value", f"write it as in {quoted(RECORD_TYPES[kind].example)}"
+            )
+
+    def _dealt(self, kind: str, entries: list[_Entry], ttls: list[int]) -> Rule | None:
+        if not RECORD_TYPES[kind].pooled:
+            self._report.error(entries[0].at, f"a pool under {kind}", "pools answer for A, AAAA and MX")
+            return None
+        allowed = ["pool", "ttl", *(["preference"] if kind == "MX" else [])]
+        tiers: list[Tier] = []
+        for entry in entries:
+            assert isinstance(entry.at, yamltext.Mapping)
+            for word, (key, _) in entry.at.items.items():
+                if word not in allowed:
+                    self._report.unknown(key, "unknown key", word, allowed)
+            pool = self._pool(entry.at.items["pool"][1])
+            preference: int | None = 10 if kind == "MX" else 0
+            if kind == "MX" and "preference" in entry.at.items:
+                preference = _PREFERENCE.read(entry.at.items["preference"][1], self._report)
+            elif kind == "MX" and len(entries) > 1:
+                self._report.error(
+                    entry.at, "a pool without its `preference` among several", "write it, as 10 and 20"
+                )
+            if pool is not None and preference is not None:
+                tiers.append(Tier(pool=pool, preference=preference))
+        if kind != "MX" and len(entries) > 1:
+            self._report.error(
+                entries[1].at, f"several pools under {kind}", "write one pool, and its `fallback`"
+            )
+        elif len({tier.pool for tier in tiers}) < len(tiers):
+            self._report.error(entries[-1].at, "one pool at several preferences", "take all but one out")
+        return self._rule(cast(Dealt, kind), ttls[0], tuple(tiers)) if tiers else None

@@ -1,0 +1,68 @@
+"""The JSON Schema of the zone file, for editors; made from the tables that the reader uses."""
+
+from geodns.scalars import TTL, Schema
+from geodns.zonefile.keys import ZONE, objects
+from geodns.zonefile.values import RECORD_TYPES, RecordType
+
+
+def zone_schema() -> Schema:
+    """Return the JSON Schema (draft 2020-12) of a zone file."""
+    schema = objects(ZONE, "ns")
+    schema["properties"]["records"] |= {"additionalProperties": {"$ref": "#/$defs/name"}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "geodns zone file",
+        "description": "One DNS zone; the file's name is the zone's, as in out.example.com.yaml.",
+        **schema,
+        "$defs": {"name": _name()},
+    }
+
+
+def _name() -> Schema:
+    types: Schema = {
+        name: {"description": f"{kind.says} Example: {kind.example}", **_rrset(name, kind)}
+        for name, kind in RECORD_TYPES.items()
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "ttl": {"description": "TTL of everything that stands here.", **TTL.schema},
+            "pool": {"description": "A pool that answers for A and AAAA.", "type": "string"},
+            **types,
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+
+
+def _object(properties: Schema, *required: str) -> Schema:
+    return {
+        "type": "object",
+        "properties": {"ttl": TTL.schema, **properties},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _rrset(name: str, kind: RecordType) -> Schema:
+    """Return the schema of an RRset: text, fields, a pool, a list of these, or `{ttl, value}` around them."""
+    forms: list[Schema] = [{"type": "string"}]
+    if len(kind.fields) > 1:
+        fields = {field.name: field.schema for field in kind.fields}
+        forms.append(_object(fields, *(field.name for field in kind.fields if field.default is None)))
+    if kind.pooled:
+        pool: Schema = {"pool": {"type": "string"}}
+        if name == "MX":
+            pool["preference"] = kind.fields[0].schema
+        forms.append(_object(pool, "pool"))
+    if len(kind.fields) == 1:
+        forms[0] = kind.fields[0].schema
+    values: Schema = {"anyOf": [*forms, {"type": "array", "items": {"anyOf": forms}, "minItems": 1}]}
+    wrapped = [_object({word: values}, word) for word in ("value", "values")]
+    return {
+        "anyOf": [
+            *forms,
+            *wrapped,
+            {"type": "array", "items": {"anyOf": [*forms, *wrapped]}, "minItems": 1},
+        ]
+    }

@@ -1,0 +1,367 @@
+"""Which hosts a pool deals: the sentences of DESIGN section 5, one by one and over random zones."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geodns.choice import Choice, LastResort, choose
+from geodns.compiler import Compiled, compile_zones
+from geodns.live import Forced, LiveSet, State, Verdict
+from geodns.model import FAMILIES, BUILT_IN_CHECKS, Host, Member, MinLive, NameServer, Pool, Rule, Soa, Tier, Zone
+from tests.zones import DOWN, NAME, ORIGIN, SHED, UP, failing, host, live_set, sources, zone
+
+ZONE = zone("""
+    ttl: 30
+    checks:
+      smtp: {interval: 10s, fast_interval: 2s, rise: 2, fall: 3}
+    hosts:
+      a: {address: 192.0.2.1, weight: 50}
+      b: {address: 192.0.2.2, weight: 30}
+      c: {address: 192.0.2.3, weight: 20}
+      d: 192.0.2.4
+      e: 192.0.2.5
+      z: {address: 192.0.2.9, weight: 0}
+    pools:
+      plain:   {hosts: [a, b, c, z], check: smtp}
+      free:    {hosts: [a, b]}
+      add:     {hosts: [a, b, c], check: smtp, fallback: last}
+      count:   {hosts: [a, b, c], check: smtp, fallback: last, min_live: 2}
+      nought:  {hosts: [a, b, c], check: smtp, fallback: last, min_live: 0}
+      swap:    {hosts: [a, b, c], check: smtp, fallback: last, fallback_mode: replace}
+      chain:   {hosts: [a, b], check: smtp, fallback: middle}
+      hop:     {hosts: [a, b], check: smtp, fallback: through, fallback_mode: replace}
+      through: {hosts: [c], check: smtp, fallback: last, fallback_mode: replace}
+      middle:  {hosts: [c], check: smtp, fallback: last}
+      shared:  {hosts: {a: 7, b: 1}, check: smtp, fallback: overlap}
+      overlap: {hosts: {a: 1, d: 5}}
+      last:    {hosts: [d, e], check: smtp}
+      strict:  {hosts: [a, b], check: smtp, when_down: servfail}
+    records:
+      one: {pool: plain}
+""")
+
+
+def choice(pool: str, live: LiveSet, of: Zone = ZONE) -> Choice:
+    return choose(of, of.pool_by_name[pool], live)
+
+
+class Case(NamedTuple):
+    """Who is down (or forced), and what a pool then deals."""
+
+    pool: str
+    bad: Mapping[str, Verdict | Forced]
+    hosts: str
+    using: str
+    resort: str | None = None
+
+
+def down(hosts: str) -> dict[str, Verdict | Forced]:
+    return dict.fromkeys(hosts, DOWN)
+
+
+def forced(state: Forced, hosts: str) -> dict[str, Verdict | Forced]:
+    return dict.fromkeys(hosts, state)
+
+
+DRAINED, QUARANTINED, FORCED_DOWN, FORCED_UP = (
+    Forced.DRAINED,
+    Forced.QUARANTINED,
+    Forced.DOWN,
+    Forced.UP,
+)
+
+CASES = {
+    # Live filtering.
+    "all live, weight 0 never": Case("plain", {}, "abc", "plain"),
+    "down is not dealt": Case("plain", down("a"), "bc", "plain"),
+    "shedding is not dealt": Case("plain", {"b": SHED}, "ac", "plain"),
+    "forced up is dealt though down": Case("plain", {"a": FORCED_UP, "b": DOWN}, "ac", "plain"),
+    "forced states are not dealt": Case("plain", {"a": DRAINED, "b": QUARANTINED}, "c", "plain"),
+    "without check nobody is down": Case("free", down("ab"), "ab", "free"),
+    "without check drained counts": Case("free", {"a": DRAINED}, "b", "free"),
+    "survivors of a pool without fallback": Case("plain", down("ab"), "c", "plain"),
+    # min_live.
+    "half of the weight is enough": Case("add", down("bc"), "a", "add"),
+    "half by two hosts": Case("add", down("a"), "bc", "add"),
+    "a fifth is not enough": Case("add", down("ab"), "cde", "add last"),
+    "two of three are enough": Case("count", down("a"), "bc", "count"),
+    "one of three is not": Case("count", down("ab"), "cde", "count last"),
+    "zero means the last one": Case("nought", down("ab"), "c", "nought"),
+    "nobody is never enough": Case("nought", down("abc"), "de", "last"),
+    # Fallback.
+    "replaced": Case("swap", down("ab"), "de", "last"),
+    "replaced by whom of it is live": Case("swap", down("abd"), "e", "last"),
+    "a dead fallback replaces nobody": Case("swap", down("abde"), "c", "swap"),
+    "a dead fallback adds nobody": Case("add", down("abde"), "c", "add"),
+    "second link": Case("chain", down("ab"), "c", "middle"),
+    "third link": Case("chain", down("abc"), "de", "last"),
+    "all three links": Case("chain", {**down("a"), "c": DOWN}, "bde", "chain last"),
+    "first and second": Case("chain", down("a"), "bc", "chain middle"),
+    "replaced twice": Case("hop", down("abc"), "de", "last"),
+    "replaced once": Case("hop", down("ab"), "c", "through"),
+    "a host of both is dealt once": Case("shared", {"a": FORCED_UP, "b": DOWN}, "a", "shared"),
+    "a host of both, down for the first alone": Case("shared", down("a"), "bad", "shared overlap"),
+    # The last resort.
+    "down before all others": Case("plain", {**down("a"), "b": QUARANTINED, "c": DRAINED}, "a", "plain", "down"),
+    "shedding is as good as down": Case("plain", {"a": DOWN, "b": SHED, "c": DRAINED}, "ab", "plain", "down"),
+    "quarantined before drained": Case(
+        "plain", {"a": FORCED_DOWN, "b": QUARANTINED, "c": DRAINED}, "b", "plain", "quarantined"
+    ),
+    "drained at last": Case("plain", {"a": FORCED_DOWN, "b": DRAINED, "c": DRAINED}, "bc", "plain", "drained"),
+    "forced down never": Case("plain", forced(FORCED_DOWN, "abc"), "", "", "servfail"),
+    "the whole chain": Case("chain", down("abcde"), "abcde", "chain middle last", "down"),
+    "the chain's better hosts": Case(
+        "chain", {**forced(DRAINED, "abc"), **down("d"), "e": QUARANTINED}, "d", "last", "down"
+    ),
+    "also where it would replace": Case("swap", down("abcde"), "abcde", "swap last", "down"),
+    "servfail if so ordered": Case("strict", down("ab"), "", "", "servfail"),
+    "not while one lives": Case("strict", down("a"), "b", "strict"),
+    "a pool without check, drained": Case("free", forced(DRAINED, "ab"), "ab", "free", "drained"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_who_is_dealt(case: Case) -> None:
+    live = live_set(
+        ZONE,
+        {name: state for name, state in case.bad.items() if isinstance(state, Verdict)},
+        forced={name: state for name, state in case.bad.items() if isinstance(state, Forced)},
+    )
+    found = choice(case.pool, live)
+    assert ("".join(found.hosts), " ".join(found.using), found.last_resort) == (case.hosts, case.using, case.resort)
+    assert found.live == (() if case.resort else found.hosts)
+
+
+def test_a_host_of_both_has_the_nearest_pools_weight() -> None:
+    found = choice("shared", live_set(ZONE, {"b": DOWN}, forced={"a": FORCED_UP}))
+    assert {one.host: one.weight for one in found.dealt} == {"a": 7}
+    found = choice("shared", live_set(ZONE, {"a": DOWN}))
+    assert {one.host: one.weight for one in found.dealt} == {"b": 1, "a": 1, "d": 5}
+
+
+def test_factors_lower_the_weight_and_0_takes_a_host_out() -> None:
+    half, nought = {"warm-up": Fraction(1, 2)}, {"load": Fraction(0)}
+    found = choice("plain", live_set(ZONE, {"b": Verdict(State.UP, level=1)}, factors={"a": half, "c": nought}))
+    assert {one.host: one.effective for one in found.dealt} == {"a": 25, "b": 15}
+
+
+def test_the_last_resort_knows_no_factors() -> None:
+    live = live_set(ZONE, {**dict.fromkeys("bc", DOWN)}, factors={"a": {"load": Fraction(0)}, "b": {"load": Fraction(1, 2)}})
+    found = choice("plain", live)
+    assert found.last_resort is LastResort.DOWN
+    assert {one.host: one.effective for one in found.dealt} == {"a": 50, "b": 30, "c": 20}
+
+
+def test_forced_up_with_a_factor_of_0_is_still_somebody() -> None:
+    live = live_set(ZONE, forced={"a": FORCED_UP, "b": FORCED_DOWN, "c": FORCED_DOWN}, factors={"a": {"load": Fraction(0)}})
+    assert choice("plain", live).hosts == ("a",)
+
+
+def test_newcomers_are_dealt_after_their_first_good_probe_or_when_nobody_else_is_left() -> None:
+    new = ["a"]
+    assert choice("plain", live_set(ZONE, newcomers=new)).hosts == ("b", "c")
+    assert choice("plain", live_set(ZONE, {"a": UP}, newcomers=new)).hosts == ("a", "b", "c")
+    assert choice("plain", live_set(ZONE, {"b": DOWN, "c": DOWN}, newcomers=new)).hosts == ("a", "b", "c")
+
+
+# --- TTL -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pool", "verdicts", "ceiling", "min_ttl", "ttl"),
+    [
+        ("plain", {}, 30, 5, 30),
+        ("plain", {"a": failing(1)}, 30, 0, 4),
+        ("plain", {"a": failing(2)}, 30, 0, 2),
+        ("plain", {"a": failing(1), "b": failing(2)}, 30, 0, 2),
+        ("plain", {"a": failing(2)}, 30, 5, 5),
+        ("plain", {"a": failing(2)}, 3, 5, 3),
+        ("plain", {"a": failing(2)}, 0, 5, 0),
+        ("plain", {"a": failing(2)}, 0, 0, 0),
+        ("plain", {"a": DOWN}, 300, 0, 300),
+        ("add", {"a": DOWN, "b": DOWN}, 300, 0, 20),
+        ("add", {"a": DOWN, "b": DOWN}, 15, 0, 15),
+        ("add", {"a": DOWN, "b": DOWN, "d": failing(2)}, 300, 0, 2),
+        ("add", {"d": failing(2)}, 300, 0, 300),
+        ("plain", {"a": DOWN, "b": DOWN, "c": DOWN}, 300, 0, 20),
+        ("free", {"a": failing(2)}, 300, 0, 300),
+    ],
+    ids=[
+        "all well", "one failure", "two failures", "the nearest to fall", "min_ttl", "never above its own", "ttl 0",
+        "ttl and min_ttl 0", "who is down does not count", "a fallback serves", "a fallback serves, short anyway",
+        "the fallback's host fails", "a fallback that waits does not count", "last resort", "no check",
+    ],
+)  # fmt: skip
+def test_ttl(pool: str, verdicts: dict[str, Verdict], ceiling: int, min_ttl: int, ttl: int) -> None:
+    of = ZONE.model_copy(update={"min_ttl": min_ttl})
+    assert choice(pool, live_set(of, verdicts), of).ttl(of, ceiling) == ttl
+
+
+# --- families ------------------------------------------------------------------------------------------
+
+MIXED = zone("""
+    hosts:
+      four: 192.0.2.1
+      both: [192.0.2.2, "2001:db8::2"]
+    pools: {main: {hosts: [four, both], check: smtp}}
+    records: {one: {pool: main}}
+""")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "a", "aaaa"),
+    [
+        ({}, {"four": 1, "both": 1}, {"both": 1}),
+        ({"192.0.2.2": DOWN}, {"four": 1}, {"both": 1}),
+        ({"2001:db8::2": DOWN}, {"four": 1, "both": 1}, {}),
+        ({"both": DOWN}, {"four": 1}, {}),
+        ({"four": DOWN, "192.0.2.2": DOWN}, {}, {"both": 1}),
+        ({"four": DOWN, "both": DOWN}, {"four": 1, "both": 1}, {"both": 1}),
+    ],
+    ids=["all live", "half a host", "only IPv6 down", "host down", "no IPv4 left", "last resort: all addresses"],
+)
+def test_each_family_deals_the_pools_live_addresses(
+    verdicts: dict[str, Verdict], a: dict[str, int], aaaa: dict[str, int]
+) -> None:
+    found = choice("main", live_set(MIXED, verdicts), MIXED)
+    assert {one.host: len(one.of("A")) for one in found.of("A")} == a
+    assert {one.host: len(one.of("AAAA")) for one in found.of("AAAA")} == aaaa
+
+
+# --- over random zones ---------------------------------------------------------------------------------
+
+HOSTS = tuple("abcdefgh")
+POOLS = ("p", "q", "r", "s")
+
+
+@st.composite
+def zones(draw: st.DrawFn) -> Zone:
+    """Draw a zone of random hosts, pools and fallbacks, loops included."""
+    names = HOSTS[: draw(st.integers(1, len(HOSTS)))]
+    numbers = {name: number for number, name in enumerate(HOSTS, 1)}
+    kinds = {name: draw(st.sampled_from(("4", "6", "46", "44"))) for name in names}
+    hosts = tuple(_host(name, numbers[name], kinds[name]) for name in names)
+    pool_names = POOLS[: draw(st.integers(1, len(POOLS)))]
+    pools = []
+    for name in pool_names:
+        members = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+        weights = draw(
+            st.lists(st.integers(0, 9), min_size=len(members), max_size=len(members)).filter(any)
+        )
+        pools.append(
+            Pool(
+                name=name,
+                members=tuple(Member(host=one, weight=w) for one, w in zip(members, weights, strict=True)),
+                check=draw(st.sampled_from(("smtp", None))),
+                answers=draw(st.integers(1, 4)),
+                min_live=MinLive(amount=draw(st.integers(0, 100)), percent=draw(st.booleans())),
+                fallback=draw(st.sampled_from((None, *pool_names))),
+                fallback_mode=draw(st.sampled_from(("add", "replace"))),
+                when_down=draw(st.sampled_from(("serve-all", "servfail"))),
+            )
+        )
+    rules = tuple(
+        Rule(owner=f"{pool.name}.{ORIGIN}", type=rtype, ttl=30, tiers=(Tier(pool=pool.name),))
+        for pool in pools
+        for rtype in (*FAMILIES, "MX")
+    )  # fmt: skip
+    return Zone(
+        name=NAME,
+        soa=Soa(mname="ns.example.net.", rname=f"hostmaster.{ORIGIN}"),
+        ns=(NameServer(name="ns.example.net."),),
+        checks=BUILT_IN_CHECKS,
+        hosts=hosts,
+        pools=tuple(pools),
+        rules=rules,
+    )
+
+
+def _host(name: str, number: int, kind: str) -> Host:
+    given = {"4": f"192.0.2.{number}", "6": f"2001:db8::{number}"}
+    addresses = [given[family] for family in kind]
+    return host(name, *(addresses if kind != "44" else (given["4"], f"198.51.100.{number}")))
+
+
+VERDICTS = st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(), Verdict(State.UP, level=2)))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Zone, LiveSet]:
+    """Draw a zone and what is believed of its hosts."""
+    one = draw(zones())
+    texts = [str(address) for each in one.hosts for address in each.addresses]
+    names = st.sampled_from([each.name for each in one.hosts])
+    factors: Any = st.dictionaries(
+        names, st.dictionaries(st.sampled_from(("load", "warm-up")), st.fractions(0, 1, max_denominator=8))
+    )
+    return one, live_set(
+        one,
+        draw(st.dictionaries(st.sampled_from(texts), VERDICTS)),
+        forced=draw(st.dictionaries(names, st.sampled_from(Forced))),
+        newcomers=draw(st.lists(names, max_size=2)),
+        factors=draw(factors),
+    )
+
+
+@given(worlds())
+@settings(deadline=None)
+def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
+    one, live = world
+    for pool in one.pools:
+        chain = one.chain(pool.name)
+        found = choose(one, pool, live)
+        fit = {
+            (link.name, member.host): live.fitness(one, one.host_by_name[member.host], one.check_of(link))
+            for link in chain
+            for member in link.members
+            if member.weight
+        }
+        alive = {key for key, fitness in fit.items() if fitness.live and fitness.factor}
+        ordered = {name for (_, name), state in live.forced.items() if state is Forced.DOWN}
+        assert len(set(found.hosts)) == len(found.hosts), "each host once"
+        assert not ordered & set(found.hosts), "forced down is an order"
+        assert all(one_dealt.effective > 0 for one_dealt in found.dealt), "weight 0 is never dealt"
+        assert set(found.hosts) <= {name for _, name in fit}, "nobody from elsewhere"
+        assert (found.last_resort is None) == bool(alive), "whoever lives serves alone"
+        for dealt in found.dealt:
+            if alive:
+                views = [fit[key] for key in alive if key[1] == dealt.host]
+                assert dealt.addresses in [view.live for view in views], "live addresses alone"
+            else:
+                assert dealt.addresses == one.host_by_name[dealt.host].addresses
+        if not found.dealt:
+            assert found.last_resort is LastResort.SERVFAIL
+            assert pool.when_down == "servfail" or {name for _, name in fit} <= ordered
+
+
+@given(worlds())
+@settings(deadline=None)
+def test_compiled_answers_hold_the_weights_over_one_cycle(world: tuple[Zone, LiveSet]) -> None:
+    """And for want of health no name ever loses its answer: there is one, or SERVFAIL."""
+    one, live = world
+    compiled = compile_zones(Compiled(), sources(one), live)
+    for key, rotation in compiled.table.rotations.items():
+        found = compiled.choices[NAME, key.tiers[0][0]]
+        family = "AAAA" if key.type == "AAAA" else "A"
+        dealt = found.dealt if key.type == "MX" else found.of(family)
+        assert rotation.servfail == (not found.dealt)
+        assert bool(rotation.parts) == bool(dealt), "a family with none, while the other has some, is NODATA"
+        for part in rotation.parts:
+            first, uniform = Counter[str](), Counter[str]()
+            for chosen in part.index:
+                hosts = part.sets[chosen]
+                first[hosts[0]] += 1
+                uniform.update(dict.fromkeys(hosts, 12 // len(hosts)))
+                assert part.answers[chosen].an == len(hosts) <= found.answers
+            total = sum(entry.effective for entry in dealt)
+            shares = {entry.host: entry.effective / total for entry in dealt}
+            if math.lcm(*(share.denominator for share in shares.values())) <= 1024:
+                cycle = len(part.index)
+                assert {name: Fraction(count, cycle) for name, count in first.items()} == shares
+                assert {name: Fraction(count, 12 * cycle) for name, count in uniform.items()} == shares

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from geodns.commands.check import check
+from geodns.errors import GeodnsError
+from tests.zonetexts import LONG, NS, SHORT
+
+GOOD = SHORT + 'records: {"@": {MX: {pool: main}}}\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zones").mkdir()
+    return tmp_path / "zones"
+
+
+def test_a_good_tree_is_one_line(folder: Path) -> None:
+    (folder / "out.example.com.yaml").write_text(GOOD)
+    (folder / "in.example.com.yaml").write_text(GOOD)
+    result = CliRunner().invoke(check, [])
+    assert (result.exit_code, result.output) == (0, "zones 2, hosts 6, pools 2, names 10\n")
+
+
+def test_warnings_come_before_the_summary(folder: Path) -> None:
+    (folder / "out.example.com.yaml").write_text(LONG)
+    result = CliRunner().invoke(check, ["zones"])
+    warning, summary = result.output.splitlines()
+    assert warning.startswith(
+        "zones/out.example.com.yaml:25:12: warning: bulk.out.example.com. has pool addresses"
+    )
+    assert summary == "zones 1, hosts 7, pools 2, names 13"
+    assert result.exit_code == 0
+
+
+def test_every_problem_of_every_file_is_printed(folder: Path) -> None:
+    (folder / "a.example.yaml").write_text(NS + "ttl: x\nhost: {}\n")
+    (folder / "b.example.yaml").write_text(GOOD)
+    (folder / "c.example.yaml").write_text("")
+    result = CliRunner().invoke(check, ["zones", "zones/d.example.yaml"])
+    assert result.exit_code == 1
+    assert [line.partition(": ")[0] for line in result.output.splitlines()] == [
+        "zones/a.example.yaml:2:6",
+        "zones/a.example.yaml:3:1",
+        "zones/c.example.yaml",
+        "zones/d.example.yaml",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["zones"], ["nowhere"]])
+def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
+    if not arguments:
+        folder.rmdir()
+    result = CliRunner().invoke(check, arguments)
+    if arguments == ["nowhere"]:
+        assert "cannot be read" in result.output
+        assert result.exit_code == 1
+    else:
+        assert isinstance(result.exception, GeodnsError)
+        assert str(result.exception) == "no zone file in zones: write one with `geodns init NAME ADDRESS…`"

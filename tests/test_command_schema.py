@@ -1,0 +1,10 @@
+import json
+
+from click.testing import CliRunner
+
+from geodns.commands.schema import schema
+from geodns.zonefile.schema import zone_schema
+
+
+def test_it_prints_the_schema_as_json() -> None:
+    assert json.loads(CliRunner().invoke(schema, []).output) == zone_schema()

@@ -1,0 +1,60 @@
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from geodns.zonefile.keys import CHECK, HOST, POOL, SOA, ZONE
+from geodns.zonefile.schema import zone_schema
+from geodns.zonefile.values import RECORD_TYPES
+from tests.test_zonefile import VALUES
+from tests.zonetexts import LONG, NS, SHORT
+
+VALIDATOR = jsonschema.Draft202012Validator(zone_schema())
+
+
+def test_it_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(zone_schema())
+
+
+@pytest.mark.parametrize("text", [SHORT, LONG], ids=["short", "long"])
+def test_the_design_s_zones_fit(text: str) -> None:
+    VALIDATOR.validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("text", [row[0] for row in VALUES.values()], ids=VALUES.keys())
+def test_every_form_of_a_value_fits(text: str) -> None:
+    VALIDATOR.validate(yaml.safe_load(f"{NS}records:\n  a:\n    {text}\n"))
+
+
+WRONG = {
+    "no ns": "hosts: {a: 192.0.2.1}\n",
+    "unknown key": NS + "host: {}\n",
+    "unknown key of a pool": NS + "pools: {a: {hosts: [b], answer: 2}}\n",
+    "port": NS + "checks: {a: {port: 70000}}\n",
+    "duration": NS + "ttl: fast\n",
+    "unknown type": NS + "records: {a: {TXTT: x}}\n",
+    "pool under TXT": NS + "records: {a: {TXT: {pool: main}}}\n",
+    "field missing": NS + "records: {a: {MX: {exchange: b}}}\n",
+}
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_does_not_fit(text: str) -> None:
+    assert not VALIDATOR.is_valid(yaml.safe_load(text))
+
+
+def test_every_key_that_is_read_is_described() -> None:
+    schema = zone_schema()
+
+    def keys_of(part: dict[str, Any]) -> set[str]:
+        assert all(value["description"] for value in part["properties"].values())
+        return set(part["properties"])
+
+    top = schema["properties"]
+    assert keys_of(schema) == set(ZONE)
+    assert keys_of(top["soa"]) == set(SOA)
+    assert keys_of(top["checks"]["additionalProperties"]) == set(CHECK)
+    assert keys_of(top["pools"]["additionalProperties"]) == set(POOL)
+    assert keys_of(top["hosts"]["additionalProperties"]["anyOf"][-1]) == set(HOST)
+    assert keys_of(schema["$defs"]["name"]) == {*RECORD_TYPES, "ttl", "pool"}

@@ -1,0 +1,328 @@
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from geodns.errors import StoreError
+from geodns.live import Forced, State, Verdict
+from geodns.model import Endpoint, Host
+from geodns.store import FILE_NAME, ForcedState, HostSince, RetiredHost, Store, StoredZone
+
+NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
+MTA1 = ("out.example.com", "mta1")
+MTA2 = ("out.example.com", "mta2")
+DRAINED = ForcedState(Forced.DRAINED, "disk swap, søndag", "ann", NOW, NOW + 7200)
+
+
+def reopen(directory: Path) -> Store:
+    store, warnings = Store.open(directory, NOW)
+    assert warnings == []
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = reopen(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+def again(store: Store, tmp_path: Path) -> Store:
+    store.close()
+    return reopen(tmp_path / "state")
+
+
+def test_directory_is_made_private(store: Store, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert store.load_forced() == {}
+
+
+def test_verdicts_survive(store: Store, tmp_path: Path) -> None:
+    verdicts = {
+        "smtp [192.0.2.11]:25 aa": Verdict(State.UP, failures=2),
+        "smtp [2001:db8::11]:25 aa": Verdict(State.DOWN, successes=1, sheds=3, level=4, shed_out=True),
+    }
+    store.save_verdicts(verdicts, NOW)
+    store.save_verdicts({"smtp [192.0.2.11]:25 aa": Verdict(State.DOWN)}, NOW + 1)
+    store = again(store, tmp_path)
+    assert store.load_verdicts(60, NOW + 2) == verdicts | {"smtp [192.0.2.11]:25 aa": Verdict(State.DOWN)}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "known"),
+    [
+        pytest.param(NOW + 60, True, id="at-the-limit"),
+        pytest.param(NOW + 61, False, id="too-old"),
+        pytest.param(NOW - 61, False, id="from-the-future"),
+    ],
+)
+def test_old_verdicts_are_not_believed_and_pruned(store: Store, asked: float, *, known: bool) -> None:
+    store.save_verdicts({"old": Verdict(State.UP)}, NOW)
+    store.save_verdicts({"fresh": Verdict(State.UP)}, asked)
+    assert ("old" in store.load_verdicts(60, asked)) is known
+    store.prune_verdicts(60, asked)
+    assert ("old" in store.load_verdicts(1e9, asked)) is known
+    assert "fresh" in store.load_verdicts(60, asked)
+
+
+def test_forced_states_survive_and_are_cleared(store: Store, tmp_path: Path) -> None:
+    endless = ForcedState(Forced.DOWN, "", "bob", NOW)
+    store.save_forced(MTA1, DRAINED)
+    store.save_forced(MTA2, endless)
+    store = again(store, tmp_path)
+    assert store.load_forced() == {MTA1: DRAINED, MTA2: endless}
+    store.clear_forced(MTA1)
+    store.clear_forced(("out.example.com", "nobody"))
+    store = again(store, tmp_path)
+    assert store.load_forced() == {MTA2: endless}
+    store.close()
+
+
+def test_zones_survive_and_dropped_ones_leave_their_serial(store: Store, tmp_path: Path) -> None:
+    first = StoredZone("abc", 2**32 - 1, "ns: {ns1: 192.0.2.53}\n", NOW)
+    store.save_zone("out.example.com", StoredZone("old", 7, "", NOW - 5))
+    store.save_zone("out.example.com", first)
+    store.save_zone("in.example.com", StoredZone("def", 8, "x", NOW))
+    store.drop_zone("in.example.com")
+    store = again(store, tmp_path)
+    assert store.load_zones() == {"out.example.com": first}
+    assert store.load_serials() == {"out.example.com": 2**32 - 1, "in.example.com": 8}
+    store.close()
+
+
+def test_host_states_survive_and_are_forgotten(store: Store, tmp_path: Path) -> None:
+    store.save_host_states({MTA1: HostSince(State.UP, NOW), MTA2: HostSince(State.DOWN, NOW)})
+    store.save_host_states({MTA1: HostSince(State.SHEDDING, NOW + 1)})
+    store = again(store, tmp_path)
+    assert store.load_host_states() == {
+        MTA1: HostSince(State.SHEDDING, NOW + 1),
+        MTA2: HostSince(State.DOWN, NOW),
+    }
+    store.forget_host_states([MTA1])
+    assert store.load_host_states() == {MTA2: HostSince(State.DOWN, NOW)}
+    store.close()
+
+
+def test_retired_hosts_survive_as_one_set(store: Store, tmp_path: Path) -> None:
+    host = Host(
+        name="mta1",
+        addresses=(IPv4Address("192.0.2.11"), IPv6Address("2001:db8::11")),
+        weight=50,
+        probe=Endpoint(address=IPv4Address("10.0.0.1"), port=2525),
+    )
+    store.save_retired({MTA2: RetiredHost(host, NOW)})
+    store.save_retired({MTA1: RetiredHost(host, NOW + 3600)})
+    store = again(store, tmp_path)
+    assert store.load_retired() == {MTA1: RetiredHost(host, NOW + 3600)}
+    store.close()
+
+
+def test_forced_state_is_there_after_the_process_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from geodns.live import Forced\n"
+        "from geodns.store import ForcedState, Store\n"
+        "store, _ = Store.open(pathlib.Path(sys.argv[1]), 0)\n"
+        "store.save_forced(('z', 'h'), ForcedState(Forced.DOWN, 'r', 'a', 1.5))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    store = reopen(tmp_path)
+    assert store.load_forced() == {("z", "h"): ForcedState(Forced.DOWN, "r", "a", 1.5)}
+    store.close()
+
+
+def test_threads_may_share_it(store: Store) -> None:
+    failures: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(20):
+                store.save_forced((f"zone{number}", f"host{turn}"), DRAINED)
+                store.save_verdicts({f"target {number}": Verdict(State.UP, failures=turn)}, NOW)
+                store.load_forced()
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in a thread must reach the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(store.load_forced()) == 80
+    assert store.load_verdicts(1, NOW) == {f"target {n}": Verdict(State.UP, failures=19) for n in range(4)}
+
+
+# ----- files that cannot be used: set aside
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is no database, but it is long enough to look at\n" * 100)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def scribbled(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    for page in range(4096, len(whole), 4096):
+        whole[page : page + 64] = b"\xa5" * 64
+    path.write_bytes(whole)
+
+
+def sql(statement: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        database = sqlite3.connect(path)
+        with database:
+            database.execute(statement)
+        database.close()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(no_database, id="no-database"),
+        pytest.param(cut_short, id="cut-short"),
+        pytest.param(scribbled, id="scribbled-over"),
+        pytest.param(sql("PRAGMA user_version = 99"), id="from-the-future"),
+        pytest.param(sql("PRAGMA user_version = 0"), id="somebody-elses"),
+        pytest.param(sql("DROP TABLE retired"), id="table-missing"),
+        pytest.param(sql("UPDATE forced SET forced = 'sideways'"), id="unknown-word"),
+        pytest.param(sql("INSERT INTO retired VALUES ('z', 'h', '{', 0)"), id="broken-model"),
+    ],
+)
+def test_unusable_file_is_set_aside_and_said_so(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    store = reopen(tmp_path)
+    store.save_forced(MTA1, DRAINED)
+    store.close()
+    path = tmp_path / FILE_NAME
+    spoil(path)
+    spoilt = path.read_bytes()
+
+    store, (warning,) = Store.open(tmp_path, NOW)
+    aside = tmp_path / "geodns.db.corrupt-20261123T070000Z"
+    assert aside.name in warning
+    assert "\n" not in warning
+    assert store.load_forced() == {}
+    store.save_forced(MTA2, DRAINED)
+    store.close()
+    assert aside.exists()
+    assert len(aside.read_bytes()) >= len(spoilt)
+    store = reopen(tmp_path)
+    assert store.load_forced() == {MTA2: DRAINED}
+    store.close()
+
+
+def test_second_file_set_aside_in_a_second_does_not_replace_the_first(tmp_path: Path) -> None:
+    for content in ("first", "second"):
+        (tmp_path / FILE_NAME).write_text(content * 100)
+        (tmp_path / f"{FILE_NAME}-wal").write_text(content)
+        store, warnings = Store.open(tmp_path, NOW)
+        store.close()
+        assert len(warnings) == 1
+    first = tmp_path / "geodns.db.corrupt-20261123T070000Z"
+    assert first.read_text() == "first" * 100
+    assert first.with_name(first.name + "-2").read_text() == "second" * 100
+
+
+def test_empty_file_is_a_fresh_start(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    reopen(tmp_path).close()
+
+
+# ----- places that cannot be used: refused
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A directory that anyone may read, in a process that is not root."""
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    else:
+        place.chmod(0o555)
+    try:
+        yield place
+    finally:
+        if root:
+            os.seteuid(0)
+        place.chmod(0o755)
+        shutil.rmtree(place)
+
+
+def test_unwritable_directory_is_refused(unprivileged: Path) -> None:
+    for directory in (unprivileged, unprivileged / "state"):
+        with pytest.raises(StoreError) as refused:
+            Store.open(directory, NOW)
+        assert "writ" in str(refused.value)
+        assert str(directory) in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_file_in_the_directorys_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(StoreError, match="--state"):
+        Store.open(tmp_path / "state", NOW)
+
+
+def test_directory_in_the_files_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store.open(tmp_path, NOW)
+
+
+# ----- trouble while running
+
+
+def test_full_disk_is_one_line_and_changes_nothing(store: Store) -> None:
+    store.save_forced(MTA1, DRAINED)
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match=r"geodns\.db: the disk is full: free some space$"):
+        store.save_zone("big.example", StoredZone("d", 1, "x" * 1_000_000, NOW))
+    assert store.load_zones() == {}
+    assert store.load_forced() == {MTA1: DRAINED}
+    store.clear_forced(MTA1)
+    assert store.load_forced() == {}
+
+
+def test_locked_file_is_one_line(store: Store, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "state" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store._database.execute("PRAGMA busy_timeout = 0")
+    with pytest.raises(StoreError, match="another program has locked it"):
+        store.save_forced(MTA1, DRAINED)
+    other.execute("ROLLBACK")
+    other.close()
+    store.save_forced(MTA1, DRAINED)
+    assert store.load_forced() == {MTA1: DRAINED}
+
+
+def test_text_that_is_no_unicode_is_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="no Unicode"):
+        store.save_forced(MTA1, ForcedState(Forced.DOWN, "\udcff", "ann", NOW))
+    assert store.load_forced() == {}
+
+
+def test_closed_store_is_refused(store: Store) -> None:
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.load_forced()

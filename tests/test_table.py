@@ -1,0 +1,181 @@
+"""The way from one Table to another: slices that a worker can take between two queries."""
+
+import random
+from array import array
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
+from geodns.live import LiveSet
+from geodns.responder import State, respond
+from geodns.table import (
+    EMPTY,
+    SLICE,
+    Change,
+    Draft,
+    Node,
+    Part,
+    Rotation,
+    RotationKey,
+    Table,
+    ZoneTable,
+    changes,
+    pack,
+    unpack,
+)
+from geodns.wire import Answer
+from tests.zones import DOWN, ORIGIN, SERIAL, UDP, live_set, sources, zone
+
+
+def key(number: int) -> RotationKey:
+    return RotationKey("z", "A", 30, ((f"pool{number}", 0),))
+
+
+def rotation(number: int) -> Rotation:
+    part = Part(f"pool{number}", (Answer(b"x", an=1),), array("I", (0,)), (("mta1",),))
+    return Rotation(key(number), (part,))
+
+
+def zone_table(number: int, size: int) -> ZoneTable:
+    nodes = {b"\x03%03d" % node: Node({1: key(node)}) for node in range(size)}
+    return ZoneTable(f"z{number}", b"\x01%d\x00" % number, b"soa", nodes)
+
+
+POOL_OF_ZONES = [zone_table(number % 4, size) for number, size in enumerate((0, 1, 2, 3, 99, 100, 101, 250))]
+POOL_OF_ROTATIONS = [rotation(number % 6) for number in range(12)]
+TABLES = st.builds(
+    lambda zones, rotations: Table(
+        {one.origin: one for one in zones}, {one.key: one for one in rotations}
+    ),
+    st.lists(st.sampled_from(POOL_OF_ZONES), max_size=5),
+    st.lists(st.sampled_from(POOL_OF_ROTATIONS), max_size=8),
+)
+
+
+def same(one: Table, other: Table) -> bool:
+    """Say whether two Tables have the same content, whatever their identities."""
+
+    def plain(table: Table) -> object:
+        return (
+            {
+                origin: (each.name, each.origin, each.negative, {**each.nodes})
+                for origin, each in table.zones.items()
+            },
+            {each: found.uid for each, found in table.rotations.items()},
+        )
+
+    return plain(one) == plain(other)
+
+
+def size(change: Change) -> int:
+    given = (change.nodes, change.rotations, change.drop_zones, change.drop_rotations)
+    return sum(len(some) for some in given if some is not None)
+
+
+@given(TABLES, TABLES, st.booleans())
+def test_any_table_becomes_any_other(old: Table, new: Table, over_a_pipe: bool) -> None:
+    draft = Draft(old)
+    way = list(changes(old, new, 7))
+    for change in way[:-1]:
+        assert draft.take(unpack(pack(change)) if over_a_pipe else change) is None
+        assert draft.table is old, "nothing is seen before the last slice"
+    assert draft.take(way[-1]) == 7
+    assert same(draft.table, new)
+    assert all(size(change) <= SLICE for change in way)
+
+
+@given(TABLES, TABLES, TABLES, st.integers(0, 10))
+def test_a_restart_forgets_a_way_that_was_broken_off(old: Table, lost: Table, new: Table, taken: int) -> None:
+    draft = Draft(old)
+    for change in list(changes(old, lost, 1))[:-1][:taken]:
+        draft.take(change)
+    for change in changes(None, new, 2):
+        draft.take(change)
+    assert same(draft.table, new)
+
+
+@given(TABLES, TABLES, TABLES)
+def test_ways_follow_one_another(first: Table, second: Table, third: Table) -> None:
+    draft = Draft()
+    before = EMPTY
+    for number, table in enumerate((first, second, third)):
+        (done,) = {draft.take(change) for change in changes(before, table, number)} - {None}
+        assert done == number
+        before = table
+    assert same(draft.table, third)
+
+
+@given(TABLES, TABLES)
+def test_a_table_that_was_handed_out_never_changes(first: Table, second: Table) -> None:
+    draft = Draft()
+    for change in changes(None, first, 1):
+        draft.take(unpack(pack(change)))
+    handed_out = draft.table
+    for change in changes(first, second, 2):
+        draft.take(change)
+    assert same(handed_out, first)
+
+
+@given(TABLES)
+def test_nothing_but_the_number_travels_when_nothing_changed(table: Table) -> None:
+    assert list(changes(table, table, 3)) == [Change(commit=3)]
+
+
+def test_only_what_is_not_the_very_same_travels() -> None:
+    big = zone_table(9, 5000)
+    old = Table({big.origin: big}, {key(number): rotation(number) for number in range(1000)})
+    flipped = rotation(5)
+    new = Table(old.zones, {**old.rotations, key(5): flipped})
+    assert list(changes(old, new, 1)) == [Change(rotations={key(5): flipped}), Change(commit=1)]
+
+
+@pytest.mark.parametrize("size_of_zone", [0, SLICE, SLICE + 1, 10 * SLICE])
+def test_what_goes_goes_in_slices_too(size_of_zone: int) -> None:
+    rotations = {key(number): rotation(number) for number in range(size_of_zone)}
+    big = zone_table(1, size_of_zone)
+    way = list(changes(Table({big.origin: big}, rotations), EMPTY, 1))
+    assert all(size(change) <= SLICE for change in way)
+    assert sum(len(change.drop_rotations) for change in way) == size_of_zone
+
+
+def test_the_content_of_a_rotation_has_a_name() -> None:
+    """Counts of dealt answers find their hosts by it, also after a restart or over a pipe."""
+    one, again, other = rotation(1), rotation(1), rotation(2)
+    assert one.uid == again.uid != other.uid
+    over_a_pipe = unpack(pack(Change(rotations={one.key: one}))).rotations
+    assert over_a_pipe is not None
+    assert over_a_pipe[one.key].uid == one.uid
+
+
+def _answers(table: Table) -> Iterator[bytes | None]:
+    state = State(random.Random(3))
+    for owner in (b"", b"\x02in", b"\x04mta1", b"\x03sub", b"\x01x", b"\x03old"):
+        for rtype in (1, 2, 6, 15, 16, 28, 255):
+            query = b"\0\1\1\0\0\1\0\0\0\0\0\0" + owner + b"\x03out\x07example\x03com\0\0%c\0\1" % rtype
+            yield respond(table, query, UDP, 0.0, state)
+
+
+def test_a_table_from_a_pipe_answers_the_same_bytes() -> None:
+    one = zone("""
+        hosts: {mta1: {address: [192.0.2.1, "2001:db8::1"]}, mta2: 192.0.2.2}
+        records:
+          "@": {A: {pool: main}, MX: {pool: main, preference: 10}}
+          in: {MX: {pool: main, preference: 5}}
+          sub: {NS: ns.sub}
+          ns.sub: {A: 192.0.2.99}
+          "*.old": {CNAME: in}
+    """)
+    first = compile_zones(Compiled(), sources(one), LiveSet())
+    second = recompile_pools(first, [(one.name, "main")], live_set(one, {"mta1": DOWN}))
+    edited = zone("hosts: {mta1: 192.0.2.7}")
+    third = compile_zones(second, {edited.name: Source(edited, SERIAL)}, LiveSet())
+    draft, before = Draft(), None
+    for number, compiled in enumerate((first, second, third)):
+        for change in changes(before, compiled.table, number):
+            draft.take(unpack(pack(change)))
+        assert list(_answers(draft.table)) == list(_answers(compiled.table))
+        before = compiled.table
+    assert ORIGIN == edited.origin
