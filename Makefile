@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 .PHONY: run test check bench clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
-	$(BIN)/geodns demo
+	$(BIN)/geodns demo $(OPTIONS)
 
 test: $(READY)           ## every test
 	$(BIN)/pytest
