@@ -3,22 +3,27 @@
 import hmac
 import ipaddress
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 
 from geodns.control import require_host
-from geodns.errors import GeodnsError, NotFoundError
+from geodns.errors import BadNameError, GeodnsError, NotFoundError, printable
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
 from geodns.scalars import HOW_LONG, parse_duration
 from geodns.status import Json
 
+log = logging.getLogger(__name__)
+
 MAX_BODY = 64 * 1024
 """Bytes of a request."""
 MAX_REASON = 500
 """Characters of a reason."""
+MAX_FOR = 10 * 365 * 86400.0
+"""Seconds that something may be imposed for."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -125,10 +130,17 @@ async def _guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
         response = _error(str(refused), refused.status)
     except NotFoundError as error:
         response = _error(str(error), 404)
+    except BadNameError as error:
+        response = _error(str(error), 400)
     except GeodnsError as error:
         response = _error(str(error), 500)
     except web.HTTPException as error:
         response = _error(f"{request.method} {request.path}: {error.reason}", error.status)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.rel_url)
+        response = _error("this failed by a fault of the server's own: its log says more", 500)
+    if response.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 section 15.5.2
     response.headers.update(_HEADERS)
     return response
 
@@ -142,7 +154,7 @@ def _may_write(request: web.Request) -> None:
     token = request.app[_TOKEN]
     if token is not None:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(shown.encode(), token.encode()):
+        if not hmac.compare_digest(shown.encode(errors="surrogateescape"), token.encode()):
             raise _RefusedError(401, "writing needs `Authorization: Bearer TOKEN`, or GEODNS_TOKEN set")
         return
     if not _is_loopback(request.remote or ""):
@@ -155,13 +167,15 @@ def _may_write(request: web.Request) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(host.partition("%")[0])
+        # A listener on [::] sees clients of IPv4 as ::ffff:127.0.0.1.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost"
 
 
 async def _index(request: web.Request) -> web.Response:  # noqa: ARG001 - whatever is asked, it goes there
-    raise web.HTTPFound("/status")
+    return web.Response(status=302, headers={"Location": "/status"})
 
 
 async def _status(request: web.Request) -> web.Response:
@@ -224,24 +238,26 @@ async def _ordered(request: web.Request, order: Order) -> web.Response:
 
 
 def _author(request: web.Request) -> str:
-    return f"{request.headers.get('X-Geodns-Author', 'api')[:100]}@{request.remote}"
+    return f"{printable(request.headers.get('X-Geodns-Author', 'api')[:100])}@{request.remote}"
 
 
 async def _wishes(request: web.Request) -> tuple[str, float | None]:
     """Read the reason and the duration; a body that is missing asks for neither."""
-    text = await request.text()
+    content = await request.read()
     try:
-        body: Any = json.loads(text) if text.strip() else {}
-    except ValueError as error:
+        body: Any = json.loads(content) if content.strip() else {}
+    except (ValueError, RecursionError) as error:
         raise _RefusedError(400, f'the body is no JSON ({error}): write {{"reason": "…"}}') from error
     if not isinstance(body, dict) or not body.keys() <= {"reason", "for"}:
         raise _RefusedError(400, 'the body takes {"reason": "…", "for": "2h"} and nothing else')
     reason = body.get("reason", "")
-    if not isinstance(reason, str) or len(reason) > MAX_REASON:
-        raise _RefusedError(400, f"`reason` is a text of at most {MAX_REASON} characters")
+    if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():
+        raise _RefusedError(400, f"`reason` is one line of at most {MAX_REASON} characters")
     if body.get("for") is None:
         return reason, None
     seconds = parse_duration(str(body["for"]))
     if not seconds:
         raise _RefusedError(400, f"`for` is no duration: {HOW_LONG}")
+    if seconds > MAX_FOR:
+        raise _RefusedError(400, "`for` is over ten years: leave it out, and it holds until it is ended")
     return reason, seconds

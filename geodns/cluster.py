@@ -22,6 +22,14 @@ class Transition:
     after: State
 
 
+_Place = tuple[HostKey, str, Address, int]
+"""A host, the name of a check, and where that connects to."""
+
+
+def _place(host: HostKey, target: Target) -> _Place:
+    return host, target.check.name, target.address, target.port
+
+
 class Cluster:
     """The zones, and everything known of their hosts.
 
@@ -90,16 +98,30 @@ class Cluster:
             now: seconds since the epoch.
 
         """
-        before = self.sources
-        self.newcomers |= newcomers(before, compiled.sources)
-        hosts = {(name, host.name) for name, source in compiled.sources.items() for host in source.zone.hosts}
+        before, by_place = self.sources, self._verdicts_by_place()
+        self.compiled = compiled
+        self._index()
+        hosts = self._pools_by_host.keys()
+        self.verdicts = {
+            target: known
+            for target, keys in self._hosts_by_target.items()
+            for known in (self.verdicts.get(target) or _first(by_place, target, keys),)
+            if known is not None
+        }
+        waiting = (self.newcomers | newcomers(before, compiled.sources)) & hosts
+        self.newcomers = frozenset(host for host in waiting if not self._is_known(host))
         self.since = {host: since for host, since in self.since.items() if host in hosts}
         self.compiled = recompile_pools(compiled, compiled.choices.keys(), self.live())
-        self._index()
-        self.verdicts = {
-            target: one for target, one in self.verdicts.items() if target in self._hosts_by_target
-        }
         return self._note_states(hosts, now)
+
+    def _verdicts_by_place(self) -> dict[_Place, Verdict]:
+        """Return the verdicts so that they outlive an edit of their check: a host that is down stays down."""
+        return {
+            _place(host, target): self.verdicts[target]
+            for target, hosts in self._hosts_by_target.items()
+            if target in self.verdicts
+            for host in hosts
+        }
 
     def _index(self) -> None:
         hosts: dict[Target, dict[HostKey, None]] = {}
@@ -166,6 +188,10 @@ class Cluster:
         return found
 
 
+def _first(verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]) -> Verdict | None:
+    return next((known for host in hosts if (known := verdicts.get(_place(host, target)))), None)
+
+
 def newcomers(before: Mapping[str, Source], after: Mapping[str, Source]) -> frozenset[HostKey]:
     """Return the hosts, and those with new addresses, that came into zones which were served already."""
     return frozenset(
@@ -183,19 +209,17 @@ def _addresses(zone: Zone, host: str) -> set[Address]:
 
 
 def retire(
-    before: Zone, after: Zone | None, retired: Mapping[HostKey, RetiredHost], now: float
+    before: Zone, after: Zone, retired: Mapping[HostKey, RetiredHost], now: float
 ) -> dict[HostKey, RetiredHost]:
     """Return the hosts of a zone that are retired once it is edited.
 
     Args:
         before: the zone that was served.
-        after: the one that will be; None when it goes.
+        after: the one that will be.
         retired: those of all zones until now.
         now: seconds since the epoch.
 
     """
-    if after is None:
-        return {}
     names = after.host_by_name.keys()
     old = {
         key: host

@@ -130,10 +130,10 @@ def compile_names(source: Source) -> ZoneTable:
     cuts = {owner for owner, rtype in records if rtype == "NS" and owner != origin}
     rrsets: dict[bytes, dict[int, Answer | RotationKey]] = {origin: {}}
     for (owner, rtype), one in records.items():
-        if owner in cuts and rtype != "DS":
-            rrsets.setdefault(owner, {})
-        elif not _below(owner, cuts):
-            rrsets.setdefault(owner, {})[TYPE_NUMBERS[rtype]] = _fixed(one)
+        if not _below(owner, cuts):
+            own = rrsets.setdefault(owner, {})
+            if owner not in cuts or rtype == "DS":
+                own[TYPE_NUMBERS[rtype]] = _fixed(one)
     soa_ttl = zone.record_ttl
     soa = _soa(zone, source.serial)
     rrsets[origin][wire.SOA] = Answer(record(wire.SOA, soa_ttl, soa), an=1)

@@ -5,12 +5,13 @@ published to the workers. Everything is saved as it happens, so that another con
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +45,8 @@ FIRST_ROUND = 5.0
 """Seconds that the first answer waits for the first verdicts."""
 DELIVERY = 2.0
 """Seconds that an operator waits for the workers."""
+HTTP_END = 1.0
+"""Seconds that a client which is slow to ask may hold up the end; what changed last is saved after it."""
 RECOMPILE_EVERY = 1.0
 """Seconds from one recompilation for verdicts to the next."""
 POLL_EVERY = 0.2
@@ -62,9 +65,11 @@ def control(settings: Settings, seat: ControlSeat) -> int:
     except StoreError as error:
         print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
         return 1
+    for warning in warnings:
+        log.warning("%s", warning)
     try:
         return asyncio.run(Daemon(settings, seat, store, warnings).run())
-    except (StartError, ZoneError) as error:
+    except (StartError, StoreError, ZoneError) as error:
         print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
         return 1
     finally:
@@ -124,24 +129,31 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._spawn_reload)
         edit = await asyncio.to_thread(self._first_zones)
         runner = web.AppRunner(
-            make_app(self._view, self._metrics.expose, self.order, self._token()), access_log=None
+            make_app(self._view, self._metrics.expose, self.order, self._token()),
+            access_log=None,
+            shutdown_timeout=HTTP_END,
         )
         await runner.setup()
         try:
             await web.SockSite(runner, self._seat.http).start()
             await self._link.start()
-            await self._begin(edit)
-            await self._stop.wait()
+            begun = asyncio.ensure_future(self._begin(edit))
+            ended = asyncio.ensure_future(self._stop.wait())
+            self._tasks |= {begun, ended}
+            await asyncio.wait({begun, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if begun.done():
+                begun.result()
+                await ended
         finally:
             await runner.cleanup()
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._monitor.close()
-            await asyncio.to_thread(self._save)
+            self._cluster.verdicts.update(self._verdicts)
+            await self._save()
             await self._link.close()
         return 0
 
@@ -153,7 +165,10 @@ class Daemon:
         """Read the folder; a file with errors takes no zone away that was served before a restart."""
         edit = self._folder.read_all()
         zones = dict(edit.zones)
-        for name in self._folder.refused:
+        if self._seat.number and not self._folder.files:
+            # Zones were served a moment ago: all files vanished at once, and are kept as when control lives.
+            self._folder.expect(self._keeper.zone_names)
+        for name in self._folder.files.keys() - zones.keys():
             zone = self._keeper.zone(name)
             if zone is not None:
                 zones[name] = zone
@@ -161,9 +176,13 @@ class Daemon:
             errors = tuple(problem for problem in edit.problems if not problem.warning)
             if errors:
                 raise ZoneError(errors)
-            raise StartError(
-                f"no zones in {self._settings.zones}/: `geodns init NAME ADDRESS…` writes the first"
-            )
+            folder = self._settings.zones
+            if self._folder.unreadable is not None:
+                raise StartError(
+                    f"no zones: the folder {folder} cannot be read ({self._folder.unreadable}): give another "
+                    "with --zones, or write the first zone with `geodns init NAME ADDRESS…`"
+                )
+            raise StartError(f"no zones in {folder}/: `geodns init NAME ADDRESS…` writes the first")
         return replace(edit, zones=zones)
 
     async def _begin(self, edit: Edit) -> None:
@@ -178,10 +197,12 @@ class Daemon:
         known = self._keeper.verdicts(targets, time.time())
         self._cluster.verdicts.update(known)
         self._monitor.set_targets(targets, known)
-        if len(known) < len(targets):
-            await self._monitor.first_round(FIRST_ROUND)
+        await self._monitor.first_round(FIRST_ROUND)
         self._cluster.verdicts.update(self._verdicts)
+        self._end_expired()
         await self._apply(edit)
+        # Not before: a reload must not overtake the first reading. Until here SIGHUP is ignored.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._spawn_reload)
         number = await self._publish()
         late = await self._link.delivered(number, FIRST_ROUND)
         if late:
@@ -196,7 +217,8 @@ class Daemon:
         dns = ",".join(str(listen) for listen in self._listen)
         http = Listen(*self._seat.http.getsockname()[:2])
         zones = len(self._cluster.sources)
-        print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201
+        with contextlib.suppress(OSError):  # whoever started it may not be there to read this
+            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -239,8 +261,9 @@ class Daemon:
         retired = dict(self._cluster.retired)
         for name, zone in edit.zones.items():
             before = self._cluster.sources.get(name)
-            if before is not None:
-                retired = _others(retired, name) | retire(before.zone, zone, retired, now)
+            old = await asyncio.to_thread(self._keeper.earlier, zone) if before is None else before.zone
+            if old is not None:
+                retired = _others(retired, name) | retire(old, zone, retired, now)
             if before is None or before.zone.digest != zone.digest:
                 sources[name] = source_of(zone, self._keeper.serial(zone), retired)
         for name in edit.removed:
@@ -275,15 +298,15 @@ class Daemon:
     def _take_verdicts(self) -> None:
         self._recompile_due = None
         self._recompiled = asyncio.get_running_loop().time()
-        verdicts, self._verdicts = self._verdicts, {}
-        self._tell(self._timed(lambda: self._cluster.judged(verdicts, time.time())))
-        self._spawn(self._publish())
+        self._spawn(self._serve_verdicts())
 
-    def _timed(self, change: Callable[[], list[Transition]]) -> list[Transition]:
+    async def _serve_verdicts(self) -> None:
+        verdicts, self._verdicts = self._verdicts, {}
         began = time.perf_counter()
-        transitions = change()
+        transitions = self._cluster.judged(verdicts, time.time())
         self._metrics.recompiled(time.perf_counter() - began)
-        return transitions
+        self._tell(transitions)
+        await self._publish()
 
     def _tell(self, transitions: list[Transition]) -> None:
         for one in transitions:
@@ -292,7 +315,7 @@ class Daemon:
             )
             self._metrics.changed(one.host, one.after)
         if transitions:
-            self._spawn(asyncio.to_thread(self._save))
+            self._spawn(self._save())
 
     def _why(self, one: Transition) -> str:
         targets = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]].values()
@@ -301,33 +324,45 @@ class Daemon:
         return f" ({'; '.join(sorted(details))})" if details else ""
 
     async def order(self, host: HostKey, order: Order) -> tuple[str, ...]:
-        """Impose something on a host: kept on disk first, then dealt by every worker."""
-        now = time.time()
+        """Impose something on a host, and return once it is on disk and every worker deals by it."""
+        self._impose(host, order)
+        # At once: a disk that is slow must not hold back what the workers are to know.
+        number, _ = await asyncio.gather(self._publish(), asyncio.to_thread(self._keeper.write))
+        return await self._link.delivered(number, DELIVERY)
+
+    def _impose(self, host: HostKey, order: Order) -> None:
         state = None
         if order.forced is not None:
-            state = forced_state(order.forced, order.reason, order.author, now, order.seconds)
-        await asyncio.to_thread(self._keeper.save_forced, host, state)
+            state = forced_state(order.forced, order.reason, order.author, time.time(), order.seconds)
         self._cluster.force(host, state)
+        self._keeper.keep_forced(host, state)
         what = order.forced or "nothing forced any more"
         log.warning(
             "host %s.%s: %s by %s (%s)", host[1], host[0], what, order.author, order.reason or "no reason"
         )
-        return await self._link.delivered(await self._publish(), DELIVERY)
+
+    def _end_expired(self) -> bool:
+        """End what was imposed for a time that is over; say whether there was any."""
+        over = self._cluster.expired(time.time())
+        for host in over:
+            self._impose(host, Order(None, "its time is over", "geodns", None))
+        return bool(over)
 
     async def _keep_time(self) -> None:
         """End what was imposed for a time and who has been retired long enough; save now and then."""
         saved = time.monotonic()
         while True:
             await asyncio.sleep(POLL_EVERY)
+            if self._end_expired():
+                await self._publish()
+                await asyncio.to_thread(self._keeper.write)
             now = time.time()
-            for host in self._cluster.expired(now):
-                await self.order(host, Order(None, "its time is over", "geodns", None))
             if any(one.until <= now for one in self._cluster.retired.values()):
                 async with self._edits:
                     await self._let_go(now)
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()
-                await asyncio.to_thread(self._save)
+                await self._save()
 
     async def _let_go(self, now: float) -> None:
         """Serve zones without the hosts whose time after their end is over."""
@@ -344,8 +379,10 @@ class Daemon:
         await self._publish()
         await asyncio.to_thread(self._keeper.save_retired, left)
 
-    def _save(self) -> None:
-        self._keeper.save_states(self._cluster, time.time())
+    async def _save(self) -> None:
+        # Copies: the loop goes on changing the originals while a thread writes.
+        verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
+        await asyncio.to_thread(self._keeper.save_states, verdicts, since, time.time())
 
     # --- workers ----------------------------------------------------------------------------------------
 
@@ -357,7 +394,8 @@ class Daemon:
                 before = self._published[0].rotations
                 fresh = [one for key, one in table.rotations.items() if before.get(key) is not one]
                 if len(self._rotations) > 2 * len(table.rotations) + 1000:
-                    self._rotations, fresh = {}, list(table.rotations.values())
+                    # Workers may still count what they dealt from the Table before.
+                    self._rotations, fresh = {}, [*before.values(), *table.rotations.values()]
                 self._rotations |= {one.uid: one for one in fresh}
                 number = await self._link.publish(table)
                 self._published = (table, number)

@@ -75,4 +75,7 @@ async def _run(name: str, address: str, port: int) -> None:
 
 if __name__ == "__main__":
     logging.getLogger("mail.log").setLevel(logging.ERROR)
-    asyncio.run(_run(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    try:
+        asyncio.run(_run(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {error}")

@@ -19,6 +19,13 @@
 from dataclasses import dataclass
 
 
+def printable(text: str) -> str:
+    """Return text with what terminals, logs and scrapes cannot show escaped; a path may be any bytes."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
     """One thing that is wrong (or doubtful) in a zone file.
@@ -41,7 +48,8 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        file = printable(self.file)
+        place = f"{file}:{self.line}:{self.column}" if self.line else file
         parts = [
             place,
             *(["warning"] if self.warning else []),

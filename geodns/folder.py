@@ -1,13 +1,13 @@
 """The folder of zone files: what was read of it, what is refused, and what an edit changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geodns.errors import Problem
+from geodns.errors import Problem, printable
 from geodns.model import Zone
-from geodns.watch import Watch, snapshot
-from geodns.zonefile import read_zones
+from geodns.watch import FileMark, Snapshot, Watch, snapshot
+from geodns.zonefile import read_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,12 @@ class Edit:
 class Folder:
     """The zone files of a directory.
 
+    It blocks on the disk: the daemon reads in threads, one at a time; who looks meanwhile takes copies.
+
     Attributes:
         files: the file of each zone, whether it is served or refused.
         refused: for zones whose file has errors: those errors. What was served before goes on being served.
+        rivals: further files of zones that another file gives already: what to tell about each.
 
     """
 
@@ -41,26 +44,51 @@ class Folder:
         self.directory = directory
         self.files: dict[str, Path] = {}
         self.refused: dict[str, tuple[Problem, ...]] = {}
+        self.rivals: dict[Path, Problem] = {}
         self._watch = Watch(snapshot(directory))
 
     @property
-    def warnings(self) -> list[str]:
-        """What is odd about the folder now, in words."""
-        found = [f"{problems[0]} (the zone it had is served)" for problems in self.refused.values()]
+    def unreadable(self) -> str | None:
+        """Why the folder could not be read at the last look; None when it could."""
+        return self._watch.unreadable
+
+    def warnings(self, served: Collection[str]) -> list[str]:
+        """Return what is odd about the folder now, in words.
+
+        Args:
+            served: the names of the zones that are served.
+
+        """
+        found = [
+            f"{problems[0]} ({'the zone it had is served' if name in served else 'the zone is not served'})"
+            for name, problems in list(self.refused.items())
+        ]
+        found += [str(problem) for problem in list(self.rivals.values())]
         if self._watch.unreadable is not None:
             found.append(f"{self.directory}: {self._watch.unreadable}: the zones it had are served")
         elif self._watch.kept:
-            found.append(f"{self.directory}: all zone files vanished at once: their zones stay until SIGHUP")
+            found.append(
+                f"{self.directory}: all zone files vanished at once: their zones stay until the files are "
+                "back, or SIGHUP comes while there are others"
+            )
         return found
 
     def read_all(self) -> Edit:
-        """Read the folder as it is, and believe it: at the start, and when an operator asks for a reload."""
+        """Read the folder as it is, and believe it: at the start, and when an operator asks for a reload.
+
+        A folder that is empty or cannot be read is not believed: there is no start with it either.
+        """
         look = snapshot(self.directory)
-        self._watch = Watch(look)
-        gone = frozenset(name for name, path in self.files.items() if path not in look.files)
-        if look.unreadable is not None:
+        if not look.files and self.files:
             return Edit()
-        return self._read(look.files, gone)
+        self._watch = Watch(look)
+        return self._read(look.files, {*self.files.values(), *self.rivals} - look.files.keys())
+
+    def expect(self, zones: Iterable[str]) -> None:
+        """Take the files of these zones for vanished all at once, and so to be kept until they are back."""
+        self.files = {name: self.directory / f"{name}.yaml" for name in zones}
+        never = FileMark(0, 0, 0, 0)
+        self._watch = Watch(Snapshot(dict.fromkeys(self.files.values(), never), self.unreadable))
 
     def poll(self, now: float) -> Edit | None:
         """Look whether something has changed.
@@ -72,35 +100,42 @@ class Folder:
         change = self._watch.feed(snapshot(self.directory), now)
         if change is None:
             return None
-        gone = frozenset(name for name, path in self.files.items() if path in change.removed)
-        return self._read(change.changed, gone)
+        return self._read(change.changed, change.removed)
 
-    def _read(self, paths: Iterable[Path], gone: frozenset[str]) -> Edit:
-        parsed = read_zones(sorted(paths))
-        for name in gone:
-            self.refused.pop(name, None)
-            del self.files[name]
+    def _read(self, paths: Collection[Path], removed: Collection[Path]) -> Edit:
+        # New mappings: others read the old ones meanwhile, in another thread.
+        files = {name: path for name, path in self.files.items() if path not in removed}
+        gone = self.files.keys() - files.keys()
+        heirs = {path for path in self.rivals.keys() - removed if _name_of(path) in gone}
+        again = heirs.union(paths)
+        rivals = {path: one for path, one in self.rivals.items() if path not in again.union(removed)}
+        refused = {name: problems for name, problems in self.refused.items() if name not in gone}
         zones: dict[str, Zone] = {}
-        refused: set[str] = set()
+        failed: set[str] = set()
         problems: list[Problem] = []
-        for path, one in parsed.items():
-            name = one.zone.name if one.zone is not None else path.stem.lower()
-            found = self._second_file(name, path) or one.problems
-            problems.extend(found)
-            errors = tuple(problem for problem in found if not problem.warning)
-            if errors:
-                refused.add(name)
-                self.refused[name] = errors
-                self.files.setdefault(name, path)
-            elif one.zone is not None:
-                self.refused.pop(name, None)
-                self.files[name] = path
+        for path in sorted(again):
+            one = read_zone(path)
+            name = one.zone.name if one.zone is not None else _name_of(path)
+            first = files.get(name, path)
+            if first != path and first.exists():
+                rivals[path] = Problem(
+                    str(path), 0, 0, f"{first} is zone {name} already", "make them one file"
+                )
+                problems.append(rivals[path])
+                failed.add(name)
+                continue
+            files[name] = path
+            problems.extend(one.problems)
+            if one.zone is None:
+                refused[name] = tuple(problem for problem in one.problems if not problem.warning)
+                failed.add(name)
+            else:
+                refused.pop(name, None)
                 zones[name] = one.zone
-        return Edit(zones, gone - zones.keys(), frozenset(refused), tuple(problems))
+        self.files, self.refused, self.rivals = files, refused, rivals
+        return Edit(zones, frozenset(gone - files.keys()), frozenset(failed), tuple(problems))
 
-    def _second_file(self, name: str, path: Path) -> tuple[Problem, ...]:
-        """Say so when a zone that another file gives is given by this one too."""
-        first = self.files.get(name, path)
-        if first == path or not first.exists():
-            return ()
-        return (Problem(str(path), 0, 0, f"{first} is zone {name} already", "make them one file"),)
+
+def _name_of(path: Path) -> str:
+    """Return the name of a file's zone, or what is shown where the file's name is none."""
+    return printable(path.stem.lower())

@@ -1,9 +1,10 @@
 """What a restart must know, written down as it happens; trouble with the disk is a warning, never an end."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -14,7 +15,7 @@ from geodns.folder import Edit
 from geodns.live import HostKey, Verdict
 from geodns.model import Target, Zone
 from geodns.serial import next_serial
-from geodns.store import ForcedState, RetiredHost, Store, StoredZone
+from geodns.store import ForcedState, HostSince, RetiredHost, Store, StoredZone
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ VERDICTS_LAST = 3600.0
 class Keeper:
     """Writes to the store what happens, and reads back what happened before.
 
-    Its methods block on the disk: the daemon calls them in threads.
+    Its methods block on the disk, where they do not say otherwise: the daemon calls them in threads. What
+    cannot be written is tried again with whatever comes next.
 
     Attributes:
         trouble: why the last write failed; None while the disk does its work.
@@ -35,13 +37,22 @@ class Keeper:
     def __init__(self, store: Store) -> None:
         self.trouble: str | None = None
         self._store = store
+        self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
+        """What is still to be written, by what it is about: the latest alone counts."""
+        self._turn = threading.Lock()
         self._zones = store.load_zones()
         self._serials = store.load_serials()
+        self._hosts_with_state = frozenset(store.load_host_states())
 
     def cluster(self) -> Cluster:
         """Return a cluster that knows what was imposed on hosts, since when, and who is retired."""
         store = self._store
         return Cluster({}, store.load_forced(), store.load_host_states(), store.load_retired())
+
+    @property
+    def zone_names(self) -> frozenset[str]:
+        """The zones that were served last."""
+        return frozenset(self._zones)
 
     def zone(self, name: str) -> Zone | None:
         """Return a zone as it was last served; None where it is not known, or in a form that is no more."""
@@ -51,6 +62,11 @@ class Keeper:
         except ValidationError:
             return None
 
+    def earlier(self, zone: Zone) -> Zone | None:
+        """Return a zone as it was last served, where it said something else than it does now."""
+        kept = self._zones.get(zone.name)
+        return None if kept is None or kept.digest == zone.digest else self.zone(zone.name)
+
     def verdicts(self, targets: set[Target], now: float) -> dict[Target, Verdict]:
         """Return what was believed of targets not too long ago."""
         stored = self._store.load_verdicts(VERDICTS_LAST, now)
@@ -59,6 +75,7 @@ class Keeper:
     def serial(self, zone: Zone) -> int:
         """Return the serial a zone is served with: the operator's, the one it had, or the next one."""
         if zone.soa.serial is not None:
+            self._serials[zone.name] = zone.soa.serial
             return zone.soa.serial
         kept = self._zones.get(zone.name)
         if kept is not None and kept.digest == zone.digest:
@@ -69,46 +86,66 @@ class Keeper:
 
     def save_edit(self, edit: Edit, sources: Mapping[str, Source], now: float) -> None:
         """Keep the zones that an edit brought; let go of those that went."""
-        with self._writing():
-            for name in edit.zones:
-                zone = sources[name].zone
-                known = self._zones.get(name)
-                if known is None or known.digest != zone.digest:
-                    kept = StoredZone(zone.digest, sources[name].serial, zone.model_dump_json(), now)
-                    self._store.save_zone(name, kept)
-                    self._zones[name] = kept
-            for name in edit.removed:
-                self._store.drop_zone(name)
-                self._zones.pop(name, None)
+        for name in edit.zones:
+            source = sources[name]
+            known = self._zones.get(name)
+            if known is None or known.digest != source.zone.digest:
+                text = source.zone.model_dump_json()
+                kept = self._zones[name] = StoredZone(source.zone.digest, source.serial, text, now)
+                self._keep(partial(self._store.save_zone, name, kept), "zone", name)
+        for name in edit.removed:
+            self._zones.pop(name, None)
+            self._keep(partial(self._store.drop_zone, name), "zone", name)
+        self.write()
 
     def save_retired(self, retired: Mapping[HostKey, RetiredHost]) -> None:
         """Keep the hosts that answer for their own names only."""
-        with self._writing():
-            self._store.save_retired(retired)
+        self._keep(partial(self._store.save_retired, retired), "retired")
+        self.write()
 
-    def save_forced(self, host: HostKey, state: ForcedState | None) -> None:
-        """Keep what is imposed on a host; None: nothing any more."""
-        with self._writing():
-            if state is None:
-                self._store.clear_forced(host)
-            else:
-                self._store.save_forced(host, state)
+    def keep_forced(self, host: HostKey, state: ForcedState | None) -> None:
+        """Keep what is imposed on a host (None: nothing any more) at the next `write`; does not block."""
+        if state is None:
+            self._keep(partial(self._store.clear_forced, host), "forced", *host)
+        else:
+            self._keep(partial(self._store.save_forced, host, state), "forced", *host)
 
-    def save_states(self, cluster: Cluster, now: float) -> None:
-        """Keep what changes often: verdicts and host states."""
-        # Copies, taken at once: the loop goes on changing the originals.
-        verdicts, since = dict(cluster.verdicts), dict(cluster.since)
-        with self._writing():
+    def save_states(
+        self, verdicts: Mapping[Target, Verdict], since: Mapping[HostKey, HostSince], now: float
+    ) -> None:
+        """Keep what changes often: verdicts and host states; forget those of hosts that are no more."""
+
+        def save() -> None:
             self._store.save_verdicts({target.key: one for target, one in verdicts.items()}, now)
             self._store.prune_verdicts(VERDICTS_LAST, now)
             self._store.save_host_states(since)
+            self._store.forget_host_states(self._hosts_with_state - since.keys())
+            self._hosts_with_state = frozenset(since)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except StoreError as error:
-            log.error("%s", error)  # noqa: TRY400 - the text says it all
-            self.trouble = f"{error}: what changes now is forgotten at a restart"
-        else:
-            self.trouble = None
+        self._keep(save, "states")
+        self.write()
+
+    def _keep(self, change: Callable[[], None], *about: str) -> None:
+        self._unwritten[about] = change
+
+    def write(self) -> None:
+        """Write what is to be kept, and what could not be written before."""
+        with self._turn:
+            try:
+                for about in list(self._unwritten):
+                    self._write(about)
+            except StoreError as error:
+                log.error("%s", error)  # noqa: TRY400 - the text says it all
+                self.trouble = f"{error}: what changes now is forgotten at a restart"
+            else:
+                self.trouble = None
+
+    def _write(self, about: tuple[str, ...]) -> None:
+        # Taken out first: should something newer about the same come meanwhile, it is not lost.
+        change = self._unwritten.pop(about, None)
+        if change is not None:
+            try:
+                change()
+            except StoreError:
+                self._unwritten.setdefault(about, change)
+                raise

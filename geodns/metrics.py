@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import dnslib
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
@@ -38,6 +38,7 @@ class Gauges:
         refused_files: by zone, whether its file is refused and an older state of it is served.
         probe_lateness: seconds that the most overdue probe is late.
         ready: whether the server can answer.
+        restarts: by worker.
 
     """
 
@@ -46,6 +47,7 @@ class Gauges:
     refused_files: Mapping[str, bool]
     probe_lateness: float
     ready: bool
+    restarts: Mapping[str, int]
 
 
 class _AtScrape(Collector):
@@ -88,7 +90,12 @@ class _AtScrape(Collector):
         late.add_metric([], now.probe_lateness)
         ready = GaugeMetricFamily("geodns_ready", "1 when the server can answer.")
         ready.add_metric([], float(now.ready))
-        return (state, forced, weight, serial, refused, late, ready)
+        restarts = CounterMetricFamily(
+            "geodns_worker_restarts", "Workers that died and were started again.", labels=["worker"]
+        )
+        for worker, number in now.restarts.items():
+            restarts.add_metric([worker], number)
+        return (state, forced, weight, serial, refused, late, ready, restarts)
 
 
 class Metrics:
@@ -140,12 +147,6 @@ class Metrics:
             buckets=RECOMPILE_BUCKETS,
             registry=self.registry,
         )
-        self._restarts = Counter(
-            "geodns_worker_restarts_total",
-            "Workers that died and were started again.",
-            ["worker"],
-            registry=self.registry,
-        )
         self._load_errors = Counter(
             "geodns_zone_load_errors_total", "Zone files that were refused.", ["zone"], registry=self.registry
         )
@@ -187,10 +188,6 @@ class Metrics:
     def recompiled(self, seconds: float) -> None:
         """Note how long a recompilation took."""
         self._recompile.observe(seconds)
-
-    def restarted(self, worker: str) -> None:
-        """Count a worker's restart."""
-        self._restarts.labels(worker).inc()
 
     def refused(self, zone: str) -> None:
         """Count a zone file that was refused."""

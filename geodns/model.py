@@ -333,17 +333,25 @@ class Zone(Frozen):
         return tuple(found.values())
 
     @cached_property
-    def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
-        """For each host, what is probed for each of its addresses, over all pools that have it."""
-        checks: dict[str, set[Check]] = {host.name: set() for host in self.hosts}
+    def checks_by_host(self) -> dict[str, tuple[Check | None, ...]]:
+        """For each host, the checks of the pools that have it; None where a pool has none."""
+        checks: dict[str, dict[Check | None, None]] = {host.name: {} for host in self.hosts}
         for pool in self.pools:
             check = self.check_of(pool)
-            if check is not None:
-                for member in pool.members:
-                    checks[member.host].add(check)
+            for member in pool.members:
+                checks[member.host][check] = None
+        return {host: tuple(found) for host, found in checks.items()}
+
+    @cached_property
+    def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
+        """For each host, what is probed for each of its addresses, over all pools that have it."""
         return {
             host.name: {
-                address: frozenset(target_of(host, address, check) for check in checks[host.name])
+                address: frozenset(
+                    target_of(host, address, check)
+                    for check in self.checks_by_host[host.name]
+                    if check is not None
+                )
                 for address in host.addresses
             }
             for host in self.hosts

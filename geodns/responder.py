@@ -1,9 +1,9 @@
 """From a packet to its answer: `respond`, pure but for a worker's `State`.
 
-Two ways lead to an answer. The short one serves what nearly every query asks: an ordinary header, a question
-that was answered before; it costs one look-up and one join. Everything else takes the long way, which reads
-the whole message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, and remembers what the short way may
-deal from then on.
+Three ways lead to an answer. The shortest serves a packet that came before, but for its ID and letter case:
+one look-up and one join. The short one serves a question that was answered before, behind an ordinary
+header, and lets the shortest know the packet. Everything else takes the long way, which reads the whole
+message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, and remembers what the short way may deal.
 """
 
 import logging
@@ -23,7 +23,7 @@ Client = tuple[str, int, str]
 """Address, port, and ``udp`` or ``tcp``."""
 
 REMEMBERED = 16_384
-"""Questions that the short way knows, at most; past that it starts anew."""
+"""Questions that the short way knows, or packets that the shortest does, at most; then each starts anew."""
 
 MAX_CHAIN = 16
 """CNAME records in an answer, at most."""
@@ -66,14 +66,28 @@ class _Tally:
 class _Spin:
     """A rotation, or a fixed answer, made ready for the short way."""
 
-    __slots__ = ("answers", "index", "questions", "rotation", "size")
+    __slots__ = ("_dressed", "answers", "index", "longest", "questions", "rotation", "size")
 
     def __init__(self, answers: list[tuple[tuple[bytes, ...], bytes, _Tally]], index: "list[int]") -> None:
         self.answers = answers
         self.index = index
         self.size = len(index)
+        self.longest = max(len(body) for _, body, _ in answers)
         self.rotation: Rotation | None = None
         self.questions: list[bytes] = []
+        self._dressed: dict[tuple[int, bytes], list[_Dressed]] = {}
+
+    def dressed(self, shape: int, opt: bytes) -> "list[_Dressed]":
+        """Return the answers with what goes before and behind them, which packets of a kind share."""
+        ready = self._dressed.get((shape, opt))
+        if ready is None:
+            ready = [(heads[shape], body + opt, tally) for heads, body, tally in self.answers]
+            self._dressed[shape, opt] = ready
+        return ready
+
+
+_Dressed = tuple[bytes, bytes, _Tally]
+"""What stands between the ID and the question; what stands behind it; what it counts for."""
 
 
 class _Deal:
@@ -101,6 +115,7 @@ class State:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self.table: Table = EMPTY
+        self.packets: dict[bytes, tuple[_Deal, int, list[_Dressed]]] = {}
         self.known: dict[bytes, _Deal] = {}
         self.tails: dict[bytes, tuple[int, bytes]] = {}
         self.counted: defaultdict[_Tally, int] = defaultdict(int)
@@ -112,6 +127,7 @@ class State:
     def adopt(self, table: Table) -> None:
         """Take another Table as the current one; forget what it changes, but no name's place."""
         other_zones = not table.has_zones_of(self.table)
+        self.packets = {}
         for key, spin in list(self._spins.items()):
             if other_zones or table.rotations.get(key) is not spin.rotation:
                 self._forget(key, spin)
@@ -194,9 +210,29 @@ class State:
             spin = _Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0])
             self.known[question] = _Deal(spin, 0)
 
+    def remember_packet(self, packet: bytes, end: int, shape: int, deal: _Deal) -> None:
+        """Let the shortest way answer a packet, if every answer that can be dealt fits.
+
+        Args:
+            packet: one that the short way answered.
+            end: where its question ends.
+            shape: of its header.
+            deal: what its question is dealt.
+
+        """
+        # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
+        # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
+        tail = packet[end:].upper()
+        limits = wire.short_tail(tail) if len(tail) <= wire.OPT_LENGTH else None
+        if limits is not None and end + deal.spin.longest + len(limits[1]) <= limits[0]:
+            if len(self.packets) >= REMEMBERED:
+                self.packets = {}
+            self.packets[packet[2:].lower()] = deal, end, deal.spin.dressed(shape, limits[1])
+
     def _make_room(self) -> None:
         """Start anew when full; this comes before a spin is looked up, which else would escape `adopt`."""
         if len(self.known) >= REMEMBERED:
+            self.packets = {}
             for key, spin in list(self._spins.items()):
                 self._forget(key, spin)
             self.known = {}
@@ -215,6 +251,19 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Stat
     """
     if table is not state.table:
         state.adopt(table)
+    way = state.packets.get(packet[2:].lower())
+    if way is not None:
+        deal, end, answers = way
+        spin, at = deal.spin, deal.at
+        head, rest, tally = answers[spin.index[at]]
+        at += 1
+        deal.at = at if at < spin.size else 0
+        state.counted[tally] += 1
+        return b"".join((packet[:2], head, packet[wire.HEADER : end], rest))
+    return _short_way(table, packet, client, state)
+
+
+def _short_way(table: Table, packet: bytes, client: Client, state: State) -> bytes | None:
     shape = SHAPES.get(packet[SHAPE])
     if shape is not None:
         end = packet.find(b"\0", wire.HEADER) + 5
@@ -232,7 +281,12 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Stat
                     at += 1
                     deal.at = at if at < spin.size else 0
                     state.counted[tally] += 1
+                    state.remember_packet(packet, end, shape, deal)
                     return answer
+    return _long_way(table, packet, client, state)
+
+
+def _long_way(table: Table, packet: bytes, client: Client, state: State) -> bytes | None:
     if not wire.is_query(packet):
         return None
     try:
@@ -304,6 +358,22 @@ def _node_of(zone: ZoneTable, name: bytes) -> tuple[Node | None, bytes]:
             wildcard = b"\x01*" + encloser
             return zone.nodes.get(wildcard), wildcard
     return None, name
+
+
+def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
+    """Return the key of what is dealt for a name on the wire and a type, through wildcards and CNAMEs.
+
+    None where nothing is dealt: the answer is fixed, or there is no such name.
+    """
+    for _ in range(MAX_CHAIN):
+        node, _ = _node_of(zone, name)
+        if node is None or node.referral is not None:
+            return None
+        found, alias = node.rrsets.get(qtype), node.rrsets.get(wire.CNAME)
+        if found is not None or not isinstance(alias, Answer):
+            return found if isinstance(found, RotationKey) else None
+        name = wire.only_rdata(alias.body)
+    return None
 
 
 class _Chain:

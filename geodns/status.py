@@ -1,15 +1,18 @@
 """What ``/status`` and ``/api/v1/explain`` show of the running state, as plain JSON (DESIGN section 7)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from geodns.choice import Choice, LastResort
 from geodns.cluster import Cluster
+from geodns.encode import TYPE_NUMBERS
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
-from geodns.model import FAMILIES, Address, Family, Host, Rule, Target, Zone
+from geodns.model import FAMILIES, Address, Family, Host, Target, Zone
+from geodns.responder import rotation_of
+from geodns.wire import name_to_wire
 
 Json = dict[str, Any]
 
@@ -53,18 +56,22 @@ def hosts_of(cluster: Cluster, seen: Callable[[Target], Seen | None]) -> Json:
 
 
 def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], Seen | None]) -> Json:
-    """Return one host."""
+    """Return one host.
+
+    Raises:
+        NotFoundError: it is not served any more.
+
+    """
     zone = cluster.zone(key[0])
+    if key[1] not in zone.host_by_name:
+        raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
     return _host(cluster, cluster.live(), zone, zone.host_by_name[key[1]], seen)
 
 
 def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
     """Return every factor in force on a host, the lowest over the checks that judge it; 0 when it is out."""
-    checks = [
-        zone.check_of(pool) for pool in zone.pools if any(member.host == host.name for member in pool.members)
-    ]
     found: dict[str, Fraction] = {}
-    for check in dict.fromkeys(checks):
+    for check in zone.checks_by_host[host.name]:
         for name, value in live.fitness(zone, host, check).factors.items():
             found[name] = min(value, found.get(name, value))
     return found
@@ -72,12 +79,9 @@ def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
 
 def effective_weight(live: LiveSet, zone: Zone, host: Host) -> Fraction:
     """Return a host's weight with every factor; 0 while it is not dealt as a live one."""
-    checks = [
-        zone.check_of(pool) for pool in zone.pools if any(member.host == host.name for member in pool.members)
-    ]
     weights = [
         host.weight * fitness.factor if fitness.live else Fraction(0)
-        for check in dict.fromkeys(checks)
+        for check in zone.checks_by_host[host.name]
         for fitness in (live.fitness(zone, host, check),)
     ]
     return min(weights, default=Fraction(host.weight))
@@ -134,20 +138,25 @@ def pools_of(cluster: Cluster) -> Json:
     """Return the pools of all zones."""
     return {
         name: {
-            pool.name: _pool(source.zone, cluster.compiled.choices[name, pool.name])
+            pool.name: _pool(
+                source.zone,
+                cluster.compiled.choices[name, pool.name],
+                [key.ttl for key in cluster.compiled.keys[name, pool.name]],
+            )
             for pool in source.zone.pools
         }
         for name, source in cluster.sources.items()
     }
 
 
-def _pool(zone: Zone, choice: Choice) -> Json:
+def _pool(zone: Zone, choice: Choice, ttls: Iterable[int]) -> Json:
     return {
         "using": list(choice.using),
         "last_resort": _resort(choice.last_resort),
         "live": list(choice.live),
         "answers": choice.answers,
         "ttl": choice.ttl(zone, zone.ttl),
+        "max_ttl": max(ttls, default=zone.ttl),
         "families": {
             family: {
                 "live": [entry.host for entry in choice.of(family)] if choice.last_resort is None else [],
@@ -171,24 +180,26 @@ def explain(cluster: Cluster, name: str, rtype: str) -> Json:
 
     Args:
         cluster: the running state.
-        name: an owner name, with or without the final dot.
-        rtype: A, AAAA or MX; the rule of another type is not looked for.
+        name: a name that may be asked for, with or without the final dot.
+        rtype: A, AAAA or MX; no pool is behind another type.
 
     Raises:
         NotFoundError: no zone that is served has the name.
+        BadNameError: it is no name.
 
     """
     owner = name.lower().rstrip(".") + "."
     zone = _zone_of(cluster, owner)
-    rule = _rule_of(zone, owner, rtype)
+    table = cluster.compiled.table.zones[name_to_wire(zone.origin)]
+    rotation = rotation_of(table, name_to_wire(owner), TYPE_NUMBERS.get(rtype, 0))
     return {
         "name": owner,
         "type": rtype,
         "zone": zone.name,
         "serial": cluster.sources[zone.name].serial,
         "tiers": []
-        if rule is None
-        else [_tier(cluster, zone, rule, tier.pool, tier.preference) for tier in rule.tiers],
+        if rotation is None
+        else [_tier(cluster, zone, rotation.ttl, *tier) for tier in rotation.tiers],
         "hosts": _hosts_by_data(zone),
     }
 
@@ -204,18 +215,14 @@ def _zone_of(cluster: Cluster, owner: str) -> Zone:
     return max(found, key=lambda zone: len(zone.name))
 
 
-def _rule_of(zone: Zone, owner: str, rtype: str) -> Rule | None:
-    return next((rule for rule in zone.rules if rule.owner == owner and rule.type == rtype), None)
-
-
-def _tier(cluster: Cluster, zone: Zone, rule: Rule, pool: str, preference: int) -> Json:
+def _tier(cluster: Cluster, zone: Zone, ttl: int, pool: str, preference: int) -> Json:
     choice = cluster.compiled.choices[zone.name, pool]
     return {
         "pool": pool,
         "preference": preference,
         "using": list(choice.using),
         "last_resort": _resort(choice.last_resort),
-        "ttl": choice.ttl(zone, rule.ttl),
+        "ttl": choice.ttl(zone, ttl),
         "hosts": {
             entry.host: {
                 "weight": entry.weight,

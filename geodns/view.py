@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from geodns import __version__
 from geodns.cluster import Cluster
+from geodns.errors import printable
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
 from geodns.keeper import Keeper
@@ -85,17 +86,17 @@ class View:
 
     def status(self) -> Json:
         """Return everything that ``/status`` shows."""
-        refused = self._folder.refused
+        refused = dict(self._folder.refused)  # a copy: a thread may be reading files
         zones = {
             name: {
                 "serial": source.serial,
-                "file": str(self._folder.files.get(name, "")),
+                "file": printable(str(self._folder.files.get(name, ""))),
                 "error": str(refused[name][0]) if name in refused else None,
             }
             for name, source in self._cluster.sources.items()
         }
         unserved = {
-            name: {"serial": None, "file": str(self._folder.files[name]), "error": str(problems[0])}
+            name: {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
             for name, problems in refused.items()
             if name not in zones
         }
@@ -116,7 +117,7 @@ class View:
         late = self._monitor.lateness
         disk = [self._keeper.trouble] if self._keeper.trouble else []
         probes = [f"probes are late by {late:.0f} s: the prober is overloaded"] if late > LATE else []
-        return [*self._warnings, *disk, *self._folder.warnings, *probes]
+        return [*self._warnings, *disk, *self._folder.warnings(self._cluster.sources), *probes]
 
     def seen(self, target: Target) -> Seen | None:
         """Return a target's last result."""
@@ -138,6 +139,7 @@ class View:
                     None if forced is None else str(forced.forced),
                     float(effective_weight(live, source.zone, host)),
                 )
-        refused = {name: name in self._folder.refused for name in self._folder.files}
+        refused = {name: name in self._folder.refused for name in list(self._folder.files)}
         serials = {name: source.serial for name, source in self._cluster.sources.items()}
-        return Gauges(hosts, serials, refused, self._monitor.lateness, self.unready() is None)
+        restarts = {name: worker.restarts for name, worker in self._link.workers.items()}
+        return Gauges(hosts, serials, refused, self._monitor.lateness, self.unready() is None, restarts)

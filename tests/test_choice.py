@@ -1,20 +1,15 @@
-"""Which hosts a pool deals: the sentences of DESIGN section 5, one by one and over random zones."""
+"""Which hosts a pool deals: the sentences of DESIGN section 5, one by one."""
 
-import math
-from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from geodns.choice import Choice, LastResort, choose
-from geodns.compiler import Compiled, compile_zones
 from geodns.live import Forced, LiveSet, State, Verdict
-from geodns.model import FAMILIES, BUILT_IN_CHECKS, Host, Member, MinLive, NameServer, Pool, Rule, Soa, Tier, Zone
-from tests.zones import DOWN, NAME, ORIGIN, SHED, UP, failing, host, live_set, sources, zone
+from geodns.model import Zone
+from tests.zones import DOWN, SHED, UP, failing, live_set, zone
 
 ZONE = zone("""
     ttl: 30
@@ -108,12 +103,16 @@ CASES = {
     "a host of both is dealt once": Case("shared", {"a": FORCED_UP, "b": DOWN}, "a", "shared"),
     "a host of both, down for the first alone": Case("shared", down("a"), "bad", "shared overlap"),
     # The last resort.
-    "down before all others": Case("plain", {**down("a"), "b": QUARANTINED, "c": DRAINED}, "a", "plain", "down"),
+    "down before all others": Case(
+        "plain", {**down("a"), "b": QUARANTINED, "c": DRAINED}, "a", "plain", "down"
+    ),
     "shedding is as good as down": Case("plain", {"a": DOWN, "b": SHED, "c": DRAINED}, "ab", "plain", "down"),
     "quarantined before drained": Case(
         "plain", {"a": FORCED_DOWN, "b": QUARANTINED, "c": DRAINED}, "b", "plain", "quarantined"
     ),
-    "drained at last": Case("plain", {"a": FORCED_DOWN, "b": DRAINED, "c": DRAINED}, "bc", "plain", "drained"),
+    "drained at last": Case(
+        "plain", {"a": FORCED_DOWN, "b": DRAINED, "c": DRAINED}, "bc", "plain", "drained"
+    ),
     "forced down never": Case("plain", forced(FORCED_DOWN, "abc"), "", "", "servfail"),
     "the whole chain": Case("chain", down("abcde"), "abcde", "chain middle last", "down"),
     "the chain's better hosts": Case(
@@ -134,7 +133,11 @@ def test_who_is_dealt(case: Case) -> None:
         forced={name: state for name, state in case.bad.items() if isinstance(state, Forced)},
     )
     found = choice(case.pool, live)
-    assert ("".join(found.hosts), " ".join(found.using), found.last_resort) == (case.hosts, case.using, case.resort)
+    assert ("".join(found.hosts), " ".join(found.using), found.last_resort) == (
+        case.hosts,
+        case.using,
+        case.resort,
+    )
     assert found.live == (() if case.resort else found.hosts)
 
 
@@ -147,19 +150,29 @@ def test_a_host_of_both_has_the_nearest_pools_weight() -> None:
 
 def test_factors_lower_the_weight_and_0_takes_a_host_out() -> None:
     half, nought = {"warm-up": Fraction(1, 2)}, {"load": Fraction(0)}
-    found = choice("plain", live_set(ZONE, {"b": Verdict(State.UP, level=1)}, factors={"a": half, "c": nought}))
+    found = choice(
+        "plain", live_set(ZONE, {"b": Verdict(State.UP, level=1)}, factors={"a": half, "c": nought})
+    )
     assert {one.host: one.effective for one in found.dealt} == {"a": 25, "b": 15}
 
 
 def test_the_last_resort_knows_no_factors() -> None:
-    live = live_set(ZONE, {**dict.fromkeys("bc", DOWN)}, factors={"a": {"load": Fraction(0)}, "b": {"load": Fraction(1, 2)}})
+    live = live_set(
+        ZONE,
+        {**dict.fromkeys("bc", DOWN)},
+        factors={"a": {"load": Fraction(0)}, "b": {"load": Fraction(1, 2)}},
+    )
     found = choice("plain", live)
     assert found.last_resort is LastResort.DOWN
     assert {one.host: one.effective for one in found.dealt} == {"a": 50, "b": 30, "c": 20}
 
 
 def test_forced_up_with_a_factor_of_0_is_still_somebody() -> None:
-    live = live_set(ZONE, forced={"a": FORCED_UP, "b": FORCED_DOWN, "c": FORCED_DOWN}, factors={"a": {"load": Fraction(0)}})
+    live = live_set(
+        ZONE,
+        forced={"a": FORCED_UP, "b": FORCED_DOWN, "c": FORCED_DOWN},
+        factors={"a": {"load": Fraction(0)}},
+    )
     assert choice("plain", live).hosts == ("a",)
 
 
@@ -173,31 +186,27 @@ def test_newcomers_are_dealt_after_their_first_good_probe_or_when_nobody_else_is
 # --- TTL -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("pool", "verdicts", "ceiling", "min_ttl", "ttl"),
-    [
-        ("plain", {}, 30, 5, 30),
-        ("plain", {"a": failing(1)}, 30, 0, 4),
-        ("plain", {"a": failing(2)}, 30, 0, 2),
-        ("plain", {"a": failing(1), "b": failing(2)}, 30, 0, 2),
-        ("plain", {"a": failing(2)}, 30, 5, 5),
-        ("plain", {"a": failing(2)}, 3, 5, 3),
-        ("plain", {"a": failing(2)}, 0, 5, 0),
-        ("plain", {"a": failing(2)}, 0, 0, 0),
-        ("plain", {"a": DOWN}, 300, 0, 300),
-        ("add", {"a": DOWN, "b": DOWN}, 300, 0, 20),
-        ("add", {"a": DOWN, "b": DOWN}, 15, 0, 15),
-        ("add", {"a": DOWN, "b": DOWN, "d": failing(2)}, 300, 0, 2),
-        ("add", {"d": failing(2)}, 300, 0, 300),
-        ("plain", {"a": DOWN, "b": DOWN, "c": DOWN}, 300, 0, 20),
-        ("free", {"a": failing(2)}, 300, 0, 300),
-    ],
-    ids=[
-        "all well", "one failure", "two failures", "the nearest to fall", "min_ttl", "never above its own", "ttl 0",
-        "ttl and min_ttl 0", "who is down does not count", "a fallback serves", "a fallback serves, short anyway",
-        "the fallback's host fails", "a fallback that waits does not count", "last resort", "no check",
-    ],
-)  # fmt: skip
+TTLS: dict[str, tuple[str, dict[str, Verdict], int, int, int]] = {
+    "all well": ("plain", {}, 30, 5, 30),
+    "one failure": ("plain", {"a": failing(1)}, 30, 0, 4),
+    "two failures": ("plain", {"a": failing(2)}, 30, 0, 2),
+    "the nearest to fall": ("plain", {"a": failing(1), "b": failing(2)}, 30, 0, 2),
+    "min_ttl": ("plain", {"a": failing(2)}, 30, 5, 5),
+    "never above its own": ("plain", {"a": failing(2)}, 3, 5, 3),
+    "ttl 0": ("plain", {"a": failing(2)}, 0, 5, 0),
+    "ttl and min_ttl 0": ("plain", {"a": failing(2)}, 0, 0, 0),
+    "who is down does not count": ("plain", {"a": DOWN}, 300, 0, 300),
+    "a fallback serves": ("add", {"a": DOWN, "b": DOWN}, 300, 0, 20),
+    "a fallback serves, short anyway": ("add", {"a": DOWN, "b": DOWN}, 15, 0, 15),
+    "the fallback's host fails": ("add", {"a": DOWN, "b": DOWN, "d": failing(2)}, 300, 0, 2),
+    "a fallback that waits does not count": ("add", {"d": failing(2)}, 300, 0, 300),
+    "last resort": ("plain", {"a": DOWN, "b": DOWN, "c": DOWN}, 300, 0, 20),
+    "no check": ("free", {"a": failing(2)}, 300, 0, 300),
+}
+"""The pool, what is believed, the TTL when all is well, the least one, and the one that serves."""
+
+
+@pytest.mark.parametrize(("pool", "verdicts", "ceiling", "min_ttl", "ttl"), TTLS.values(), ids=TTLS.keys())
 def test_ttl(pool: str, verdicts: dict[str, Verdict], ceiling: int, min_ttl: int, ttl: int) -> None:
     of = ZONE.model_copy(update={"min_ttl": min_ttl})
     assert choice(pool, live_set(of, verdicts), of).ttl(of, ceiling) == ttl
@@ -224,7 +233,14 @@ MIXED = zone("""
         ({"four": DOWN, "192.0.2.2": DOWN}, {}, {"both": 1}),
         ({"four": DOWN, "both": DOWN}, {"four": 1, "both": 1}, {"both": 1}),
     ],
-    ids=["all live", "half a host", "only IPv6 down", "host down", "no IPv4 left", "last resort: all addresses"],
+    ids=[
+        "all live",
+        "half a host",
+        "only IPv6 down",
+        "host down",
+        "no IPv4 left",
+        "last resort: all addresses",
+    ],
 )
 def test_each_family_deals_the_pools_live_addresses(
     verdicts: dict[str, Verdict], a: dict[str, int], aaaa: dict[str, int]
@@ -232,136 +248,3 @@ def test_each_family_deals_the_pools_live_addresses(
     found = choice("main", live_set(MIXED, verdicts), MIXED)
     assert {one.host: len(one.of("A")) for one in found.of("A")} == a
     assert {one.host: len(one.of("AAAA")) for one in found.of("AAAA")} == aaaa
-
-
-# --- over random zones ---------------------------------------------------------------------------------
-
-HOSTS = tuple("abcdefgh")
-POOLS = ("p", "q", "r", "s")
-
-
-@st.composite
-def zones(draw: st.DrawFn) -> Zone:
-    """Draw a zone of random hosts, pools and fallbacks, loops included."""
-    names = HOSTS[: draw(st.integers(1, len(HOSTS)))]
-    numbers = {name: number for number, name in enumerate(HOSTS, 1)}
-    kinds = {name: draw(st.sampled_from(("4", "6", "46", "44"))) for name in names}
-    hosts = tuple(_host(name, numbers[name], kinds[name]) for name in names)
-    pool_names = POOLS[: draw(st.integers(1, len(POOLS)))]
-    pools = []
-    for name in pool_names:
-        members = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
-        weights = draw(
-            st.lists(st.integers(0, 9), min_size=len(members), max_size=len(members)).filter(any)
-        )
-        pools.append(
-            Pool(
-                name=name,
-                members=tuple(Member(host=one, weight=w) for one, w in zip(members, weights, strict=True)),
-                check=draw(st.sampled_from(("smtp", None))),
-                answers=draw(st.integers(1, 4)),
-                min_live=MinLive(amount=draw(st.integers(0, 100)), percent=draw(st.booleans())),
-                fallback=draw(st.sampled_from((None, *pool_names))),
-                fallback_mode=draw(st.sampled_from(("add", "replace"))),
-                when_down=draw(st.sampled_from(("serve-all", "servfail"))),
-            )
-        )
-    rules = tuple(
-        Rule(owner=f"{pool.name}.{ORIGIN}", type=rtype, ttl=30, tiers=(Tier(pool=pool.name),))
-        for pool in pools
-        for rtype in (*FAMILIES, "MX")
-    )  # fmt: skip
-    return Zone(
-        name=NAME,
-        soa=Soa(mname="ns.example.net.", rname=f"hostmaster.{ORIGIN}"),
-        ns=(NameServer(name="ns.example.net."),),
-        checks=BUILT_IN_CHECKS,
-        hosts=hosts,
-        pools=tuple(pools),
-        rules=rules,
-    )
-
-
-def _host(name: str, number: int, kind: str) -> Host:
-    given = {"4": f"192.0.2.{number}", "6": f"2001:db8::{number}"}
-    addresses = [given[family] for family in kind]
-    return host(name, *(addresses if kind != "44" else (given["4"], f"198.51.100.{number}")))
-
-
-VERDICTS = st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(), Verdict(State.UP, level=2)))
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> tuple[Zone, LiveSet]:
-    """Draw a zone and what is believed of its hosts."""
-    one = draw(zones())
-    texts = [str(address) for each in one.hosts for address in each.addresses]
-    names = st.sampled_from([each.name for each in one.hosts])
-    factors: Any = st.dictionaries(
-        names, st.dictionaries(st.sampled_from(("load", "warm-up")), st.fractions(0, 1, max_denominator=8))
-    )
-    return one, live_set(
-        one,
-        draw(st.dictionaries(st.sampled_from(texts), VERDICTS)),
-        forced=draw(st.dictionaries(names, st.sampled_from(Forced))),
-        newcomers=draw(st.lists(names, max_size=2)),
-        factors=draw(factors),
-    )
-
-
-@given(worlds())
-@settings(deadline=None)
-def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
-    one, live = world
-    for pool in one.pools:
-        chain = one.chain(pool.name)
-        found = choose(one, pool, live)
-        fit = {
-            (link.name, member.host): live.fitness(one, one.host_by_name[member.host], one.check_of(link))
-            for link in chain
-            for member in link.members
-            if member.weight
-        }
-        alive = {key for key, fitness in fit.items() if fitness.live and fitness.factor}
-        ordered = {name for (_, name), state in live.forced.items() if state is Forced.DOWN}
-        assert len(set(found.hosts)) == len(found.hosts), "each host once"
-        assert not ordered & set(found.hosts), "forced down is an order"
-        assert all(one_dealt.effective > 0 for one_dealt in found.dealt), "weight 0 is never dealt"
-        assert set(found.hosts) <= {name for _, name in fit}, "nobody from elsewhere"
-        assert (found.last_resort is None) == bool(alive), "whoever lives serves alone"
-        for dealt in found.dealt:
-            if alive:
-                views = [fit[key] for key in alive if key[1] == dealt.host]
-                assert dealt.addresses in [view.live for view in views], "live addresses alone"
-            else:
-                assert dealt.addresses == one.host_by_name[dealt.host].addresses
-        if not found.dealt:
-            assert found.last_resort is LastResort.SERVFAIL
-            assert pool.when_down == "servfail" or {name for _, name in fit} <= ordered
-
-
-@given(worlds())
-@settings(deadline=None)
-def test_compiled_answers_hold_the_weights_over_one_cycle(world: tuple[Zone, LiveSet]) -> None:
-    """And for want of health no name ever loses its answer: there is one, or SERVFAIL."""
-    one, live = world
-    compiled = compile_zones(Compiled(), sources(one), live)
-    for key, rotation in compiled.table.rotations.items():
-        found = compiled.choices[NAME, key.tiers[0][0]]
-        family = "AAAA" if key.type == "AAAA" else "A"
-        dealt = found.dealt if key.type == "MX" else found.of(family)
-        assert rotation.servfail == (not found.dealt)
-        assert bool(rotation.parts) == bool(dealt), "a family with none, while the other has some, is NODATA"
-        for part in rotation.parts:
-            first, uniform = Counter[str](), Counter[str]()
-            for chosen in part.index:
-                hosts = part.sets[chosen]
-                first[hosts[0]] += 1
-                uniform.update(dict.fromkeys(hosts, 12 // len(hosts)))
-                assert part.answers[chosen].an == len(hosts) <= found.answers
-            total = sum(entry.effective for entry in dealt)
-            shares = {entry.host: entry.effective / total for entry in dealt}
-            if math.lcm(*(share.denominator for share in shares.values())) <= 1024:
-                cycle = len(part.index)
-                assert {name: Fraction(count, cycle) for name, count in first.items()} == shares
-                assert {name: Fraction(count, 12 * cycle) for name, count in uniform.items()} == shares

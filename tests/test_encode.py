@@ -14,7 +14,6 @@ BYTE = st.integers(0, 255).map(str)
 LONG = st.integers(0, 2**32 - 1).map(str)
 LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=20)
 NAME = st.lists(LABEL, max_size=5).map(lambda labels: ".".join(labels) + ".")
-HEX = st.binary(min_size=1, max_size=64).map(bytes.hex)
 FIELDS = {
     "A": st.tuples(st.ip_addresses(v=4).map(str)),
     "AAAA": st.tuples(st.ip_addresses(v=6).map(str)),
@@ -24,7 +23,12 @@ FIELDS = {
     "MX": st.tuples(NUMBER, NAME),
     "SRV": st.tuples(NUMBER, NUMBER, NUMBER, NAME),
     "CAA": st.tuples(BYTE, st.sampled_from(("issue", "issuewild", "iodef")), LABEL),
-    "TLSA": st.tuples(BYTE, BYTE, BYTE, HEX),
+    "TLSA": st.one_of(
+        [
+            st.tuples(BYTE, BYTE, st.just(matching), st.binary(min_size=least, max_size=most).map(bytes.hex))
+            for matching, least, most in (("0", 1, 64), ("1", 32, 32), ("2", 64, 64), ("255", 1, 64))
+        ]
+    ),
     "SOA": st.tuples(NAME, NAME, LONG, LONG, LONG, LONG, LONG),
 }
 

@@ -146,7 +146,15 @@ def test_a_host_probed_elsewhere_is_judged_by_that() -> None:
         ({"mta1": DOWN}, State.DOWN),
         ({"mta1": Verdict(State.DOWN, shed_out=True)}, State.DOWN),
     ],
-    ids=["unknown", "up", "best address", "shedding over down", "unknown over shedding", "down", "down and shed"],
+    ids=[
+        "unknown",
+        "up",
+        "best address",
+        "shedding over down",
+        "unknown over shedding",
+        "down",
+        "down and shed",
+    ],
 )
 def test_state_of_a_host(one: Zone, verdicts: dict[str, Verdict], state: State) -> None:
     assert live_set(one, verdicts).host_state(one, mta1(one)) is state

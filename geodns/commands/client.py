@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 from typing import Any
 
 import aiohttp
@@ -60,7 +61,7 @@ class Server:
     async def _ask(
         self, method: str, path: str, query: dict[str, str], body: Json | None
     ) -> tuple[int, Json]:
-        headers = {"X-Geodns-Author": getpass.getuser()}
+        headers = {"X-Geodns-Author": _user()}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
@@ -78,4 +79,13 @@ class Server:
         if status >= 400:
             text = answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}"
             raise (NotFoundError if status == 404 else ServerError)(text)
+        if not isinstance(answer, dict):
+            raise ServerError(f"{self._url}{path}: the answer is no JSON object: is that a geodns?")
         return status, answer
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container the user may have a number and no name
+        return str(os.getuid())

@@ -58,5 +58,6 @@ def _where(server: Server, zone: str, name: str) -> str:
     ]
     if dealt:
         return f"dealt by {', '.join(dealt)}"
-    ttl = max((shown["ttl"] for shown in pools.values()), default=0)
+    # Not the TTL of now: what was dealt before may have had a longer one.
+    ttl = max((shown["max_ttl"] for shown in pools.values()), default=0)
     return f"dealt no more; caches may hold it for {ttl} s"

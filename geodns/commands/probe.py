@@ -11,8 +11,8 @@ import click
 
 from geodns.control import find_host
 from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError
+from geodns.health import probes
 from geodns.health.outcome import Kind, Outcome, one_line
-from geodns.health.probes import Said, own_name, probe as run_probe
 from geodns.model import BUILT_IN_CHECKS, Target, Zone, target_of
 from geodns.names import labels_of
 from geodns.scalars import parse_address, parse_endpoint
@@ -71,17 +71,17 @@ def probe(
     if timeout is not None:
         limits = ("connect_timeout", "greeting_timeout", "step_timeout", "timeout")
         change |= dict.fromkeys(limits, timeout)
-    found = find_targets(host, zones)
     targets = dict.fromkeys(
-        one.model_copy(update={"check": one.check.model_copy(update=change)}) for one in found
+        Target(check=one.check.model_copy(update=change), address=one.address, port=one.port)
+        for one in find_targets(host, zones)
     )
-    name = own_name() if any(one.check.ehlo is None for one in targets) else None
+    name = probes.own_name() if any(one.check.ehlo is None for one in targets) else None
     results = []
     for target in targets:
         transcript = Transcript(live=not as_json)
         if not as_json:
             click.echo(f"probe [{target.address}]:{target.port}, check {target.check.name}")
-        outcome = asyncio.run(run_probe(target, ehlo=name, transcript=transcript.take))
+        outcome = asyncio.run(probes.probe(target, ehlo=name, transcript=transcript.take))
         transcript.end()
         results.append((target, outcome, transcript))
         if not as_json:
@@ -98,10 +98,13 @@ def _checked_name(text: str) -> str:
     literal = re.fullmatch(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]", text)
     if literal is not None and parse_address(literal[1]) is not None:
         return text
+    instead = "write a domain name, or an address as [192.0.2.1]"
     try:
-        labels_of(text)
+        labels = labels_of(text)
     except BadNameError as error:
-        raise UsageError(f"--ehlo {error}: write a domain name, or an address as [192.0.2.1]") from error
+        raise UsageError(f"--ehlo {error}: {instead}") from error
+    if not labels:
+        raise UsageError(f"--ehlo {text!r} is no name: {instead}")
     return text.removesuffix(".")
 
 
@@ -129,7 +132,8 @@ def find_targets(text: str, zones: Path) -> tuple[Target, ...]:
     targets = _targets_of_host(found[1], zones)
     if found[2] is None:
         return targets
-    return tuple(one.model_copy(update={"port": int(found[2])}) for one in targets)
+    port = int(found[2])
+    return tuple(Target(check=one.check, address=one.address, port=port) for one in targets)
 
 
 def _targets_of_host(name: str, path: Path) -> tuple[Target, ...]:
@@ -169,7 +173,7 @@ class Transcript:
         self._rest = b""
         self._since = 0.0
 
-    def take(self, said: Said) -> None:
+    def take(self, said: probes.Said) -> None:
         """Take the next piece."""
         if said.who != "<":
             self.end()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -28,6 +29,7 @@ def serve(config: Path | None, **flags: object) -> None:
 
     Prints one line, `ready: …`, when it answers. SIGTERM ends it, SIGHUP reads the zones again.
     """
+    _open_standard_streams()
     settings = load_settings(config, flags, os.environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     raise click.exceptions.Exit(run(settings))
@@ -53,6 +55,17 @@ def run(settings: Settings) -> int:
         )
     finally:
         os.close(lock)
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where the parent has closed a standard stream: else a socket would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
 
 
 def _control(settings: Settings, seat: ControlSeat) -> int:

@@ -158,7 +158,9 @@ class Monitor:
         self._all_seen = asyncio.Event()
         self._closed = False
 
-    def set_targets(self, targets: Collection[Target], verdicts: Mapping[Target, Verdict]) -> None:
+    def set_targets(
+        self, targets: Collection[Target], verdicts: Mapping[Target, Verdict] = MappingProxyType({})
+    ) -> None:
         """Probe these targets and no others; those that are probed already go on undisturbed.
 
         Args:

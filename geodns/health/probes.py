@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 FAREWELL = 2.0
 """Seconds to wait for the reply to QUIT: the verdict stands already and should not wait long."""
 
-STALLED = 0.5
+STALLED = 1.0
 """Seconds that a time limit may be noticed too late before the fault is ours: the process was suspended or
 overloaded, so the host's answer may lie unread."""
 
@@ -178,7 +178,8 @@ def _failed(error: OSError, talk: "_Conversation | None", clock: _Clock) -> Outc
         return Outcome(Kind.UNKNOWN, "the prober was held up and missed its time limits")
     why = "timed out" if isinstance(error, TimeoutError) else _reason(error)
     if talk is None:
-        return Outcome(Kind.FAILURE, f"{why} while connecting", clock.elapsed())
+        detail = f"{why} while connecting" if isinstance(error, TimeoutError) else why
+        return Outcome(Kind.FAILURE, detail, clock.elapsed())
     talk.lost(why)
     assert talk.outcome is not None
     return talk.outcome

@@ -6,6 +6,7 @@ messages below. Both ends are processes of this server, forked from one another.
 
 import pickle
 import socket
+import time
 from collections import deque
 from struct import Struct
 from typing import NamedTuple
@@ -86,6 +87,7 @@ class Stream:
     Attributes:
         socket: for selectors.
         backlog: bytes that were put and are not out yet.
+        moved: when the other end last made room, or there was nothing to send, by `time.monotonic`.
         ended: whether the other end is gone.
 
     """
@@ -94,6 +96,7 @@ class Stream:
         end.setblocking(False)
         self.socket = end
         self.backlog = 0
+        self.moved = time.monotonic()
         self.ended = False
         self._out: deque[memoryview] = deque()
         self._in = bytearray()
@@ -101,6 +104,8 @@ class Stream:
 
     def put(self, frames: bytes) -> None:
         """Send frames, as far as the other end takes them now; `flush` goes on with the rest."""
+        if not self._out:
+            self.moved = time.monotonic()
         self._out.append(memoryview(frames))
         self.backlog += len(frames)
         self.flush()
@@ -117,6 +122,7 @@ class Stream:
                 self.backlog = 0
                 return
             self.backlog -= sent
+            self.moved = time.monotonic()
             if sent < len(self._out[0]):
                 self._out[0] = self._out[0][sent:]
             else:

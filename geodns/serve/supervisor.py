@@ -12,13 +12,12 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from geodns.serve import udp, worker
+from geodns.serve.forking import SIGNALS, fork
 from geodns.serve.frames import Acked, Born, Died, Message, Stream, framed, pack_message, unpack_message
 from geodns.serve.plan import ControlSeat, Plan
 from geodns.serve.sockets import Sockets, open_sockets
@@ -30,7 +29,10 @@ CONTROL = "control"
 TCP = "tcp"
 
 MAX_BACKLOG = 256 << 20
-"""Bytes that a process may leave unread before it is taken for dead and replaced."""
+"""Bytes that may wait for a process that reads nothing, before it is taken for dead and replaced."""
+
+STALLED = 5.0
+"""Seconds without reading before that: a large change may well wait for a worker that is busy answering."""
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL at the end."""
@@ -46,8 +48,6 @@ FORK_AGAIN = 0.5
 
 STEADY = 10.0
 """Seconds of life after which a death is not blamed on the start."""
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 @dataclass(slots=True, eq=False)
@@ -147,7 +147,7 @@ class _Supervisor:
         self._wake.setblocking(False)
         self._wakeup.setblocking(False)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
         wakeup = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         try:
             yield
@@ -256,7 +256,8 @@ class _Supervisor:
     def _watch(self, place: _Place) -> None:
         """Wait for room where something is left to write; replace whoever never reads."""
         assert place.stream is not None
-        if place.stream.backlog > MAX_BACKLOG and place.pid is not None and not place.doomed:
+        stalled = place.stream.backlog > MAX_BACKLOG and time.monotonic() - place.stream.moved > STALLED
+        if stalled and place.pid is not None and not place.doomed:
             place.doomed = True
             log.error("%s (pid %d) reads nothing any more: killed", place.name, place.pid)
             os.kill(place.pid, signal.SIGKILL)
@@ -277,21 +278,12 @@ class _Supervisor:
                 self._start(place)
 
     def _start(self, place: _Place) -> None:
-        ours, theirs = socket.socketpair()
-
-        def live() -> int:
-            ours.close()
-            return self._child(place, theirs)
-
         try:
-            pid = _fork(place.name, live)
+            pid, ours = self._born(place)
         except OSError as error:
             log.error("%s cannot be started: %s", place.name, error.strerror)  # noqa: TRY400 - tried again soon
-            ours.close()
             place.due = time.monotonic() + FORK_AGAIN
             return
-        finally:
-            theirs.close()
         place.pid = pid
         place.born = time.monotonic()
         place.restarts += 1
@@ -308,6 +300,22 @@ class _Supervisor:
             self._tell(Born(place.name, pid, place.restarts))
             if self._way:
                 self._put(place, b"".join(self._way))
+
+    def _born(self, place: _Place) -> tuple[int, socket.socket]:
+        """Fork; return the new process's pid, and this end of the stream to it."""
+        ours, theirs = socket.socketpair()
+
+        def live() -> int:
+            ours.close()
+            return self._child(place, theirs)
+
+        try:
+            return fork(place.name, live), ours
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
 
     def _reap(self, place: _Place, pid: int, options: int) -> None:
         """Bury a process if it is dead: hear its last words, and plan its successor."""
@@ -330,8 +338,9 @@ class _Supervisor:
             f"ended with status {status}" if status >= 0 else f"was killed by {signal.Signals(-status).name}"
         )
         if place is self._control and not self._number:
-            log.error("control (pid %d) %s before there was anything to answer", pid, said)
-            self._status = status if status >= 0 else 1
+            if status < 0:  # else it has said itself what stopped it
+                log.error("control (pid %d) %s before there was anything to answer", pid, said)
+            self._status = status if status > 0 else 1
             return
         now = time.monotonic()
         if now - place.born >= STEADY:
@@ -386,45 +395,3 @@ class _Supervisor:
                 one.close()
         if place is not self._control:
             self._sockets.http.close()
-
-
-def _fork(name: str, live: Callable[[], int]) -> int:
-    """Start a process that does nothing but live; return its pid.
-
-    Raises:
-        OSError: the machine has no room for another process.
-
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _exit_after(name, live, mask)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return pid
-
-
-def _exit_after(name: str, live: Callable[[], int], mask: Iterable[int]) -> NoReturn:
-    """Live and end, without what the supervisor would do at its own end."""
-    status = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in _SIGNALS:
-            # A terminal sends these two to all its processes; the supervisor passes on what they mean.
-            ignored = number in {signal.SIGINT, signal.SIGHUP}
-            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        status = live()
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        log.exception("%s failed", name)
-    finally:
-        with contextlib.suppress(Exception):
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)

@@ -46,18 +46,21 @@ def _block(follower: Follower, alone: socket.socket) -> None:
     seen = follower.catch_up()
     table = follower.table
     due = 0.0
-    while not follower.behind:
+    while True:
         try:
             packet, client = receive(QUERY_SIZE)
         except BlockingIOError:
             seen = follower.catch_up()
             table = follower.table
             due = follower.pulse(monotonic())
+            if follower.behind:
+                return
             continue
         now = monotonic()
         if word[0] != seen:
             seen = follower.catch_up()
             table = follower.table
+            due = now  # for `behind` is looked at below, not with every query
         answer = answer_to(table, packet, (client[0], client[1], "udp"), now, state)
         if answer is not None:
             try:  # noqa: SIM105 - a context manager costs every query
@@ -66,6 +69,8 @@ def _block(follower: Follower, alone: socket.socket) -> None:
                 pass
         if now >= due:
             due = follower.pulse(now)
+            if follower.behind:
+                return
 
 
 def _poll(  # noqa: C901 - a call more costs every query
@@ -90,10 +95,11 @@ def _poll(  # noqa: C901 - a call more costs every query
         due = 0.0
         while follower.behind or not until_whole:
             events = poller.poll(0 if seen == AGAIN else LULL)
-            if follower.behind or word[0] != seen or not events or (stream, select.EPOLLIN) in events:
+            if seen == AGAIN or not events:
                 seen = follower.catch_up(0)
             for descriptor, _ in events:
                 if descriptor == stream:
+                    seen = follower.catch_up(0)
                     continue
                 receive, send = ways[descriptor]
                 for _ in range(DRAIN):

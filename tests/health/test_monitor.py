@@ -1,0 +1,425 @@
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.health.monitor import JITTER, Monitor, first_start, next_start
+from geodns.health.outcome import Kind, Outcome
+from geodns.live import State, Verdict
+from geodns.model import Check, Target
+from tests.health.virtual import run
+
+CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)
+UP, DOWN = Verdict(State.UP), Verdict(State.DOWN)
+DOUBTED = Verdict(State.UP, failures=1)
+OK = Outcome(Kind.OK, "220 mta1", 0.001)
+FAILURE = Outcome(Kind.FAILURE, "connection refused", 0.001)
+
+
+def targets(number: int, check: Check = CHECK) -> list[Target]:
+    return [Target(check=check, address=IPv4Address(0x0A000000 + index), port=25) for index in range(number)]
+
+
+class World:
+    """Hosts as a monitor sees them: what each answers and how long that takes, and what has happened."""
+
+    def __init__(self, answer: Callable[[Target], Outcome] = lambda _: OK, concurrency: int = 512) -> None:
+        self.answer = answer
+        self.seconds: Callable[[Target], float] = lambda _: 0.01
+        self.starts: dict[Target, list[float]] = defaultdict(list)
+        self.results: list[tuple[Target, Outcome, Verdict, Verdict]] = []
+        self.running: set[Target] = set()
+        self.most = 0
+        self.cancelled = 0
+        self.monitor = Monitor(
+            lambda *result: self.results.append(result),
+            ehlo="probe.example.com",
+            rng=random.Random(7),
+            concurrency=concurrency,
+            probe=self.probe,
+            clock=lambda: 1e9 + asyncio.get_running_loop().time(),
+        )
+
+    async def probe(self, target: Target, *, ehlo: str | None) -> Outcome:
+        assert ehlo == "probe.example.com"
+        assert target not in self.running
+        self.running.add(target)
+        self.most = max(self.most, len(self.running))
+        self.starts[target].append(asyncio.get_running_loop().time())
+        try:
+            await asyncio.sleep(self.seconds(target))
+            return self.answer(target)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running.discard(target)
+
+    def gaps(self, target: Target, since: float = 0.0) -> list[float]:
+        return [after - before for before, after in pairwise(self.starts[target]) if before >= since]
+
+
+# --- when the next probe is -----------------------------------------------------------------------------
+
+FLOATS = st.floats(min_value=0, max_value=1e6)
+
+
+@given(FLOATS, FLOATS, st.sampled_from([Verdict(), UP, DOWN, DOUBTED]), st.booleans(), st.randoms())
+def test_the_next_start(
+    started: float, took: float, verdict: Verdict, spread: bool, rng: random.Random
+) -> None:
+    period = CHECK.fast_interval if verdict.pending else CHECK.interval
+    ended = started + took
+    due = next_start(CHECK, verdict, started, ended, rng, spread=spread)
+    assert due >= ended
+    if due > ended:
+        least = 0 if spread and not verdict.pending else 1 - JITTER
+        assert least * period - 1e-6 <= due - started <= (1 + JITTER) * period + 1e-6
+    assert took <= period * 2 or due == ended
+
+
+def test_starts_are_jittered_to_both_sides() -> None:
+    rng = random.Random(1)
+    dues = [next_start(CHECK, UP, 0, 0, rng) for _ in range(1000)]
+    assert 9 <= min(dues) < 9.1
+    assert 10.9 < max(dues) <= 11
+
+
+@pytest.mark.parametrize(
+    ("verdict", "latest"),
+    [
+        pytest.param(Verdict(), 100, id="unknown-at-once"),
+        pytest.param(UP, 110, id="up-in-its-interval"),
+        pytest.param(DOWN, 110, id="down-in-its-interval"),
+        pytest.param(DOUBTED, 102, id="pending-soon"),
+    ],
+)
+def test_the_first_start(verdict: Verdict, latest: float) -> None:
+    rng = random.Random(1)
+    dues = [first_start(CHECK, verdict, 100, rng) for _ in range(1000)]
+    assert 100 <= min(dues) <= 100 + (latest - 100) * 0.1
+    assert 100 + (latest - 100) * 0.9 <= max(dues) <= latest
+
+
+# --- the schedule ---------------------------------------------------------------------------------------
+
+
+def test_new_targets_at_once_then_each_at_its_interval() -> None:
+    async def main() -> World:
+        world = World()
+        world.monitor.set_targets(targets(200), {})
+        await asyncio.sleep(1)
+        assert all(len(starts) >= 1 for starts in world.starts.values())
+        assert len(world.starts) == 200
+        await asyncio.sleep(99)
+        await world.monitor.close()
+        return world
+
+    world = run(main())
+    for target in targets(200):
+        first, *gaps = world.gaps(target)
+        assert first <= 11.1  # spreads over the interval those that began together
+        assert all(8.9 <= gap <= 11.1 for gap in gaps)
+        assert 8 <= len(gaps) <= 11
+
+
+def test_starts_spread_over_the_interval() -> None:
+    async def main() -> World:
+        world = World()
+        world.monitor.set_targets(targets(1000), {})
+        await asyncio.sleep(40)
+        await world.monitor.close()
+        return world
+
+    starts = [start for starts in run(main()).starts.values() for start in starts]
+    begun = min(starts)
+    by_second = [
+        sum(1 for start in starts if second <= start - begun < second + 1) for second in range(20, 40)
+    ]
+    assert max(by_second) < 3 * min(by_second)
+
+
+def test_restored_targets_are_spread_and_keep_their_verdicts() -> None:
+    async def main() -> None:
+        world = World()
+        some = targets(100)
+        begun = asyncio.get_running_loop().time()
+        world.monitor.set_targets(some, dict.fromkeys(some, DOWN))
+        assert dict(world.monitor.verdicts) == dict.fromkeys(some, DOWN)
+        await world.monitor.first_round()
+        assert asyncio.get_running_loop().time() == begun  # known already: nothing to wait for
+        await asyncio.sleep(5)
+        assert 25 <= len(world.starts) <= 75
+        await asyncio.sleep(6)
+        assert len(world.starts) == 100
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_pending_changes_are_probed_fast() -> None:
+    async def main() -> None:
+        world = World()
+        (target,) = targets(1)
+        world.monitor.set_targets([target], {target: UP})
+        await asyncio.sleep(30)
+        world.answer = lambda _: FAILURE
+        await asyncio.sleep(17)
+        assert world.monitor.verdicts[target] == DOWN
+        world.answer = lambda _: OK
+        await asyncio.sleep(15)
+        assert world.monitor.verdicts[target] == UP
+        await world.monitor.close()
+        changes = [(before, after) for _, _, before, after in world.results if before != after]
+        assert [after for _, after in changes] == [
+            DOUBTED,
+            Verdict(State.UP, failures=2),
+            DOWN,
+            Verdict(State.DOWN, successes=1),
+            UP,
+        ]
+        assert [before for before, _ in changes[1:]] == [after for _, after in changes[:-1]]
+        fast = [gap for gap in world.gaps(target) if gap < 3]
+        assert len(fast) == 3
+        assert all(1.8 <= gap <= 2.3 for gap in fast)
+
+    run(main())
+
+
+def test_never_more_at_once_than_allowed_and_each_in_its_turn() -> None:
+    async def main() -> World:
+        world = World(concurrency=10)
+        world.seconds = lambda _: 0.5
+        world.monitor.set_targets(targets(100), {})
+        await asyncio.sleep(60)
+        await world.monitor.close()
+        return world
+
+    world = run(main())
+    assert world.most == 10
+    assert all(len(world.starts[target]) >= 4 for target in targets(100))
+
+
+def test_dead_hosts_do_not_keep_the_others_waiting() -> None:
+    async def main() -> World:
+        world = World(concurrency=64)
+        dead = set(targets(600)[200:])
+        world.seconds = lambda target: 10.0 if target in dead else 0.01
+        world.answer = lambda target: FAILURE if target in dead else OK
+        world.monitor.set_targets(targets(600), {})
+        await asyncio.sleep(400)
+        assert world.monitor.lateness > 5  # there are not places enough, and it says so
+        await world.monitor.close()
+        return world
+
+    world = run(main())
+    healthy, dead = targets(600)[:200], targets(600)[200:]
+    settled = 1000 + 120.0
+    assert max(gap for target in healthy for gap in world.gaps(target, settled)) < 12
+    assert min(len(world.starts[target]) for target in dead) >= 3
+
+
+def test_a_schedule_that_is_kept_is_not_late() -> None:
+    async def main() -> None:
+        world = World()
+        assert world.monitor.lateness == 0
+        world.monitor.set_targets(targets(100), {})
+        for _ in range(100):
+            await asyncio.sleep(0.3)
+            assert world.monitor.lateness < 0.1
+        await world.monitor.close()
+        assert world.monitor.lateness == 0
+
+    run(main())
+
+
+def _value_error(target: Target) -> Outcome:
+    raise ValueError(f"a bug with {target.address}")
+
+
+def _cancelled(target: Target) -> Outcome:
+    del target
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("fault", [_value_error, _cancelled], ids=["raises", "cancelled-from-within"])
+def test_a_probe_with_a_bug_stops_nothing_and_blames_nobody(fault: Callable[[Target], Outcome]) -> None:
+    async def main() -> None:
+        world = World(fault)
+        (target,) = targets(1)
+        world.monitor.set_targets([target], {target: UP})
+        await asyncio.sleep(50)
+        assert len(world.results) >= 4
+        assert {outcome.kind for _, outcome, _, _ in world.results} == {Kind.UNKNOWN}
+        assert world.monitor.verdicts[target] == UP
+        world.answer = lambda _: FAILURE
+        await asyncio.sleep(50)
+        assert world.monitor.verdicts[target] == DOWN
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_a_listener_with_a_bug_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> int:
+        world = World()
+        calls = 0
+
+        def listen(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+            raise ValueError("a bug in the listener")
+
+        monitor = Monitor(listen, ehlo="probe.example.com", rng=random.Random(1), probe=world.probe)
+        monitor.set_targets(targets(1), {})
+        await asyncio.sleep(100)
+        assert monitor.verdicts[targets(1)[0]] == UP
+        await monitor.close()
+        return calls
+
+    assert run(main()) >= 9
+    assert "a bug in the listener" in caplog.text
+
+
+# --- other targets --------------------------------------------------------------------------------------
+
+
+def test_targets_come_and_go_and_the_rest_is_undisturbed() -> None:
+    async def main() -> None:
+        world = World()
+        kept, gone, added = targets(3)
+        world.seconds = lambda _: 3.0
+        world.monitor.set_targets([kept, gone], {})
+        await asyncio.sleep(1)
+        assert world.running == {kept, gone}
+        world.monitor.set_targets([kept, added], {kept: DOWN})
+        await asyncio.sleep(0.1)
+        assert world.running == {kept, added}
+        assert set(world.monitor.verdicts) == {kept, added}
+        assert world.cancelled == 1
+        await asyncio.sleep(60)
+        assert [target for target, _, _, _ in world.results].count(gone) == 0
+        assert len(world.starts[gone]) == 1
+        assert world.monitor.verdicts[kept] == UP  # what was believed came from its probes alone
+        assert world.monitor.last(gone) is None
+        world.monitor.set_targets([kept, gone, added], {})
+        await asyncio.sleep(4)
+        assert len(world.starts[gone]) >= 2
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_a_listener_may_take_the_target_out() -> None:
+    async def main() -> None:
+        world = World()
+        monitor = Monitor(
+            lambda *_: monitor.set_targets([], {}),
+            ehlo="probe.example.com",
+            rng=random.Random(1),
+            probe=world.probe,
+        )
+        monitor.set_targets(targets(1), {})
+        await asyncio.sleep(60)
+        assert len(world.starts[targets(1)[0]]) == 1
+        await monitor.close()
+
+    run(main())
+
+
+def test_the_last_outcome_and_when() -> None:
+    async def main() -> None:
+        world = World()
+        (target,) = targets(1)
+        world.monitor.set_targets([target], {})
+        assert world.monitor.last(target) is None
+        await asyncio.sleep(1)
+        last = world.monitor.last(target)
+        assert last is not None
+        assert last[0] == OK
+        assert 1e9 + 1000 <= last[1] <= 1e9 + 1001
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_verdicts_are_a_view_that_cannot_be_written() -> None:
+    async def main() -> None:
+        world = World()
+        view = world.monitor.verdicts
+        world.monitor.set_targets(targets(1), {})
+        await asyncio.sleep(1)
+        assert view == {targets(1)[0]: UP}
+        with pytest.raises(TypeError):
+            view[targets(1)[0]] = DOWN  # type: ignore[index]
+        await world.monitor.close()
+
+    run(main())
+
+
+# --- beginning and end ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [pytest.param(0.5, 0.5, id="all-answered"), pytest.param(30, 5, id="one-takes-too-long")],
+)
+def test_the_first_round(seconds: float, expected: float) -> None:
+    async def main() -> None:
+        world = World()
+        some = targets(3)
+        world.seconds = lambda target: seconds if target == some[1] else 0.01
+        begun = asyncio.get_running_loop().time()
+        world.monitor.set_targets(some, {some[2]: UP})
+        await world.monitor.first_round()
+        assert abs(asyncio.get_running_loop().time() - begun - expected) < 0.1
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_the_first_round_of_nothing_is_over() -> None:
+    async def main() -> None:
+        world = World()
+        begun = asyncio.get_running_loop().time()
+        await world.monitor.first_round()
+        assert asyncio.get_running_loop().time() == begun
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_an_unanswered_target_that_goes_is_not_waited_for() -> None:
+    async def main() -> None:
+        world = World()
+        world.seconds = lambda _: 100
+        begun = asyncio.get_running_loop().time()
+        world.monitor.set_targets(targets(1), {})
+        asyncio.get_running_loop().call_later(1, world.monitor.set_targets, [], {})
+        await world.monitor.first_round(50)
+        assert asyncio.get_running_loop().time() - begun < 2
+        await world.monitor.close()
+
+    run(main())
+
+
+def test_after_closing_nothing_happens_any_more() -> None:
+    async def main() -> None:
+        world = World()
+        world.seconds = lambda _: 3.0
+        world.monitor.set_targets(targets(20), {})
+        await asyncio.sleep(1)
+        await world.monitor.close()
+        assert not world.running
+        assert world.cancelled == 20
+        await asyncio.sleep(100)
+        assert not world.results
+        assert sum(map(len, world.starts.values())) == 20
+
+    run(main())

@@ -1,0 +1,233 @@
+from ipaddress import ip_address
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.health.outcome import MAX_DETAIL, Kind
+from geodns.health.smtp import (
+    MAX_LINE,
+    MAX_LINES,
+    Close,
+    Dialogue,
+    Event,
+    Greeted,
+    Judged,
+    Phase,
+    Send,
+    StartTls,
+    address_literal,
+)
+
+EHLO = Send(b"EHLO probe.example.com\r\n")
+QUIT = Send(b"QUIT\r\n")
+GREETING = b"220 mta1 ESMTP\r\n"
+KEYWORDS = b"250-mta1\r\n250-PIPELINING\r\n250-starttls\r\n250 8BITMIME\r\n"
+
+
+def dialogue(*, starttls: bool = False) -> Dialogue:
+    return Dialogue("probe.example.com", starttls=starttls)
+
+
+def verdict_of(events: list[Event]) -> Judged:
+    (judged,) = (event for event in events if isinstance(event, Judged))
+    return judged
+
+
+def test_a_good_conversation() -> None:
+    talk = dialogue()
+    assert talk.receive(b"220-mta1 ESMTP wait\r\n220-more\r\n") == []
+    assert talk.receive(b"220 ready\r\n") == [Greeted(), EHLO]
+    assert talk.receive(KEYWORDS) == [Judged(Kind.OK, "220 mta1 ESMTP wait more ready"), QUIT]
+    assert talk.phase is Phase.QUIT
+    assert talk.receive(b"221-2.0.0\r\n221 Bye\r\n") == [Close()]
+    assert talk.receive(b"220 mta1\r\n") == []
+    assert talk.lost("connection closed") == []
+
+
+def test_starttls() -> None:
+    talk = dialogue(starttls=True)
+    talk.receive(GREETING)
+    assert talk.receive(KEYWORDS) == [Send(b"STARTTLS\r\n")]
+    assert talk.receive(b"220 go\r\n") == [StartTls()]
+    assert talk.tls_started() == [EHLO]
+    assert talk.receive(b"250 mta1\r\n") == [Judged(Kind.OK, "220 mta1 ESMTP"), QUIT]
+    assert talk.tls_started() == []
+
+
+def test_starttls_whose_handshake_fails() -> None:
+    talk = dialogue(starttls=True)
+    talk.receive(GREETING + KEYWORDS + b"220 go\r\n")
+    expected = [Judged(Kind.FAILURE, "STARTTLS is broken: wrong version"), Close()]
+    assert talk.tls_failed("wrong version") == expected
+
+
+@pytest.mark.parametrize(
+    ("greeting", "kind", "detail", "quits"),
+    [
+        pytest.param(b"421 4.3.2 busy\r\n", Kind.SHEDDING, "421 4.3.2 busy", False, id="421"),
+        pytest.param(b"450 later\r\n", Kind.SHEDDING, "450 later", True, id="450"),
+        pytest.param(b"554 no\r\n", Kind.FAILURE, "554 no (is the prober blocked?)", True, id="554"),
+        pytest.param(b"554\n", Kind.FAILURE, "554 (is the prober blocked?)", True, id="bare-code-bare-lf"),
+        pytest.param(b"554 mx220 no\r\n", Kind.FAILURE, "554 mx220 no (is", True, id="220-in-the-text"),
+        pytest.param(b"220-a\r\n421 b\r\n", Kind.SHEDDING, "421 a b", False, id="codes-differ-last-decides"),
+        pytest.param(b"554-a\r\n450 b\r\n", Kind.SHEDDING, "450 a b", True, id="codes-differ-4xx"),
+        pytest.param(b"250 hi\r\n", Kind.FAILURE, "unexpected 250 hi", True, id="250"),
+        pytest.param(b"354 hi\r\n", Kind.FAILURE, "unexpected 354 hi", True, id="354"),
+        pytest.param(b"HTTP/1.1 400 Bad\r\n", Kind.FAILURE, "not SMTP: b'HTTP/1.1 400", False, id="http"),
+        pytest.param(b"120 hi\r\n", Kind.FAILURE, "not SMTP", False, id="no-such-code"),
+        pytest.param(b"2200 hi\r\n", Kind.FAILURE, "not SMTP", False, id="four-digits"),
+        pytest.param(b"\r\n", Kind.FAILURE, "not SMTP", False, id="empty-line"),
+        pytest.param(b"220-hi\r\n\r\n", Kind.FAILURE, "not SMTP", False, id="empty-second-line"),
+        pytest.param(b"220 a\0b\r\n", Kind.FAILURE, "not SMTP", False, id="nul"),
+        pytest.param("220 hi\r\n".encode("utf-16"), Kind.FAILURE, "not SMTP", False, id="utf-16"),
+        pytest.param("220 hi\r\n".encode("utf-16-be"), Kind.FAILURE, "not SMTP", False, id="utf-16-be"),
+        pytest.param(
+            "\uff12\uff12\uff10 hi\r\n".encode(), Kind.FAILURE, "not SMTP", False, id="other-digits"
+        ),
+        pytest.param(b"\x15\x03\x01\x00\x02\x02\x0a", Kind.FAILURE, "not SMTP", False, id="tls"),
+        pytest.param(b"220 " + b"x" * MAX_LINE, Kind.FAILURE, "banner too long", False, id="endless-line"),
+        pytest.param(b"220-x\r\n" * (MAX_LINES + 1), Kind.FAILURE, "banner too long", False, id="many-lines"),
+        pytest.param(
+            (b"220-" + b"x" * 4000 + b"\r\n") * 20, Kind.FAILURE, "banner too long", False, id="many-bytes"
+        ),
+    ],
+)
+def test_greetings(greeting: bytes, kind: Kind, detail: str, quits: bool) -> None:
+    talk = dialogue()
+    events = talk.receive(greeting)
+    judged = verdict_of(events)
+    assert judged.kind is kind
+    assert judged.detail.startswith(detail)
+    assert EHLO not in events
+    assert events[-1] == (QUIT if quits else Close())
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "detail", "quits"),
+    [
+        pytest.param(b"450 later\r\n", Kind.DEFERRED, "EHLO: 450 later", True, id="450"),
+        pytest.param(b"421 bye\r\n", Kind.DEFERRED, "EHLO: 421 bye", False, id="421"),
+        pytest.param(b"550 no\r\n", Kind.FAILURE, "EHLO: 550 no (is the prober", True, id="550"),
+        pytest.param(b"220 hi\r\n", Kind.FAILURE, "EHLO: unexpected 220 hi", True, id="220"),
+        pytest.param(b"what?\r\n", Kind.FAILURE, "not SMTP", False, id="not-smtp"),
+        pytest.param(b"250-" + b"x" * 5000, Kind.FAILURE, "the reply to EHLO is too long", False, id="long"),
+    ],
+)
+def test_replies_to_ehlo(reply: bytes, kind: Kind, detail: str, quits: bool) -> None:
+    talk = dialogue()
+    talk.receive(GREETING)
+    events = talk.receive(reply)
+    assert verdict_of(events).kind is kind
+    assert verdict_of(events).detail.startswith(detail)
+    assert events[-1] == (QUIT if quits else Close())
+
+
+@pytest.mark.parametrize(
+    ("replies", "kind", "detail"),
+    [
+        pytest.param(b"250-mta1\r\n250 SIZE\r\n", Kind.FAILURE, "STARTTLS is not offered", id="missing"),
+        pytest.param(b"250 STARTTLS\r\n", Kind.FAILURE, "STARTTLS is not offered", id="host-of-that-name"),
+        pytest.param(b"250-a\r\n250 STARTTLSX\r\n", Kind.FAILURE, "STARTTLS is not offered", id="other-word"),
+        pytest.param(KEYWORDS + b"454 no TLS\r\n", Kind.FAILURE, "STARTTLS is broken: 454 no TLS", id="454"),
+        pytest.param(KEYWORDS + b"500 what?\r\n", Kind.FAILURE, "STARTTLS is broken: 500 what?", id="500"),
+        pytest.param(KEYWORDS + b"421 bye\r\n", Kind.DEFERRED, "STARTTLS: 421 bye", id="421"),
+        pytest.param(
+            KEYWORDS + b"220 go\r\n250 mta1\r\n",
+            Kind.FAILURE,
+            "STARTTLS is broken: plain text",
+            id="injected",
+        ),
+    ],
+)
+def test_starttls_that_is_missing_or_broken(replies: bytes, kind: Kind, detail: str) -> None:
+    talk = dialogue(starttls=True)
+    judged = verdict_of(talk.receive(GREETING + replies))
+    assert judged.kind is kind
+    assert judged.detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("received", "detail"),
+    [
+        pytest.param(b"", "timed out while waiting for the greeting", id="silence"),
+        pytest.param(b"220-wa", "timed out while waiting for the greeting after b'220-wa'", id="half"),
+        pytest.param(b"220 x\r\n", "timed out while waiting for the reply to EHLO", id="after-greeting"),
+    ],
+)
+def test_lost_before_the_verdict(received: bytes, detail: str) -> None:
+    talk = dialogue()
+    talk.receive(received)
+    assert talk.lost("timed out") == [Judged(Kind.FAILURE, detail), Close()]
+
+
+@pytest.mark.parametrize("greeting", [b"220 a\r\n250 b\r\n", b"554 no\r\n"], ids=["ok", "failure"])
+def test_lost_after_the_verdict_changes_nothing(greeting: bytes) -> None:
+    talk = dialogue()
+    talk.receive(greeting)
+    assert talk.lost("connection closed") == [Close()]
+
+
+def test_the_detail_is_one_short_printable_line() -> None:
+    talk = dialogue()
+    detail = verdict_of(talk.receive(b"554 a\x1b[2J\xff\xe2\x80\xae" + b"long " * 700 + b"\r\n")).detail
+    assert detail.isprintable()
+    assert len(detail) <= MAX_DETAIL
+    assert detail.endswith("(is the prober blocked?)")
+
+
+@pytest.mark.parametrize(
+    ("address", "literal"),
+    [("192.0.2.1", "[192.0.2.1]"), ("2001:db8::1", "[IPv6:2001:db8::1]")],
+)
+def test_address_literals(address: str, literal: str) -> None:
+    assert address_literal(ip_address(address)) == literal
+
+
+LINES = st.builds(
+    lambda code, separator, text, end: code + separator + text + end,
+    st.sampled_from([b"220", b"250", b"221", b"421", b"450", b"454", b"554", b"354", b"99", b""]),
+    st.sampled_from([b" ", b"-", b""]),
+    st.one_of(st.sampled_from([b"STARTTLS", b"hi", b""]), st.binary(max_size=20)),
+    st.sampled_from([b"\r\n", b"\n", b""]),
+)
+TALK = st.one_of(
+    st.binary(max_size=200),
+    st.lists(LINES, max_size=12).map(b"".join),
+    st.lists(LINES, max_size=6).map(lambda lines: GREETING + KEYWORDS + b"".join(lines)),
+    st.integers(min_value=4000, max_value=4200).map(
+        lambda size: b"220-" + b"x" * size + b"\r\n220 y\r\n250 z\r\n"
+    ),
+)
+
+
+@given(TALK, st.lists(st.integers(min_value=0, max_value=4300), max_size=20), st.booleans())
+def test_whatever_comes_however_it_is_cut_there_is_one_and_the_same_verdict(
+    talk: bytes, cuts: list[int], starttls: bool
+) -> None:
+    whole = dialogue(starttls=starttls)
+    at_once = whole.receive(talk) + whole.lost("connection closed")
+    cut = dialogue(starttls=starttls)
+    pieces: list[Event] = []
+    edges = [0, *sorted(cuts), len(talk)]
+    for start, end in pairwise(edges):
+        pieces += cut.receive(talk[start:end])
+    pieces += cut.lost("connection closed")
+    judged = verdict_of(at_once)
+    assert pieces == at_once
+    assert at_once[-1] == Close()
+    assert judged.kind is not Kind.UNKNOWN
+    assert judged.detail.isprintable()
+    assert 0 < len(judged.detail) <= MAX_DETAIL
+
+
+@given(st.lists(LINES, max_size=20))
+def test_nothing_is_sent_but_in_reply_to_a_final_line(lines: list[bytes]) -> None:
+    talk = dialogue()
+    received = b""
+    for byte in b"".join(lines):
+        received += bytes([byte])
+        sent = [event for event in talk.receive(bytes([byte])) if isinstance(event, Send)]
+        last = received.rstrip(b"\r\n").rpartition(b"\n")[2]
+        assert not sent or (byte == 10 and last[3:4] in {b"", b" ", b"\r"})

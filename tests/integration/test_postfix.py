@@ -1,0 +1,214 @@
+"""A real Postfix as the probed host: what it says is read, its end and its return are seen, its log stays clean."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.health.servers import server_context
+from tests.integration.cluster import QUICK, Server, free_port, serving
+from tests.integration.hammer import Hammer
+from tests.integration.mailhosts import mail_hosts, wait_until
+
+NAME = "out.example.com"
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("postfix") is None, reason="no Postfix here: apt-get install postfix"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix must be started by root"),
+]
+
+MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = {folder}/log
+maillog_file_prefixes = {folder}
+mail_owner = postfix
+setgid_group = postdrop
+inet_protocols = ipv4
+inet_interfaces = 127.0.0.1
+myhostname = mta1.out.example.com
+mydestination =
+mynetworks = 127.0.0.0/8
+alias_maps =
+local_recipient_maps =
+alias_database =
+smtpd_banner = $myhostname ESMTP real Postfix
+smtpd_tls_chain_files = {folder}/server.pem
+smtpd_tls_security_level = may
+postscreen_access_list =
+postscreen_greet_wait = 1s
+postscreen_greet_action = enforce
+postscreen_greet_banner = be patient
+postscreen_cache_map =
+"""
+
+MASTER_CF = """\
+127.0.0.1:{plain} inet n - n - - smtpd
+127.0.0.1:{screened} inet n - n - 1 postscreen
+smtpd pass - - n - - smtpd
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy
+tlsmgr unix - - n 1000? 1 tlsmgr
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    """A Postfix of our own, with nothing of the machine's configuration.
+
+    Attributes:
+        plain: the port of its SMTP server.
+        screened: the port where postscreen stands before it, which makes clients wait and punishes those
+            that do not.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.plain = free_port()
+        self.screened = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        for name in ("etc", "data", "queue"):
+            (folder / name).mkdir()
+        shutil.chown(folder / "data", "postfix")
+        server_context(folder)  # leaves server.pem
+        (folder / "etc/main.cf").write_text(MAIN_CF.format(folder=folder))
+        (folder / "etc/master.cf").write_text(MASTER_CF.format(plain=self.plain, screened=self.screened))
+
+    def log(self) -> str:
+        """Everything it has logged."""
+        with suppress(FileNotFoundError):
+            return (self._folder / "log").read_text()
+        return ""
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        seen = len(self.log())
+        with (self._folder / "start").open("wb") as output:
+            self._process = subprocess.Popen(
+                ["postfix", "-c", str(self._folder / "etc"), "start-fg"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        wait_until(lambda: "daemon started" in self.log()[seen:], what=f"Postfix starts: {self.log()}")
+
+    def stop(self) -> None:
+        """End it, and all it has started."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def running_postfix() -> Iterator[Postfix]:
+    with tempfile.TemporaryDirectory(prefix="geodns-postfix-") as folder:
+        Path(folder).chmod(0o755)  # Postfix's own user reads what is in it
+        postfix = Postfix(Path(folder))
+        try:
+            postfix.start()
+            yield postfix
+        except BaseException:
+            print(postfix.log(), (Path(folder) / "start").read_text())  # noqa: T201
+            raise
+        finally:
+            postfix.stop()
+
+
+@pytest.fixture(scope="module")
+def postfix() -> Iterator[Postfix]:
+    with running_postfix() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(postfix: Postfix, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two hosts of the zone are Postfix: one by its SMTP server, one by postscreen; the third is ours."""
+    text = f"""\
+ttl: 5
+ns: {{ns1: 192.0.2.53}}
+checks:
+  smtp: {QUICK}
+  tls: {{type: smtp, port: {postfix.plain}, starttls: offered, ehlo: probe.example.com, interval: 1s}}
+hosts:
+  mta1: {{address: 192.0.2.1, probe: "127.0.0.1:{postfix.plain}"}}
+  mta2: {{address: 192.0.2.2, probe: "127.0.0.1:{postfix.screened}"}}
+  mta3: {{address: 192.0.2.3, probe: "MTA3"}}
+pools:
+  main: {{hosts: "*", check: smtp, answers: 1}}
+  tls: {{hosts: mta1, check: tls}}
+records:
+  "@": {{A: {{pool: main}}, MX: {{pool: main, preference: 10}}}}
+  tls: {{A: {{pool: tls}}, MX: "0 ."}}
+"""
+    with mail_hosts("mta3") as hosts:
+        texts = {NAME: text.replace('@"}', hosts["mta3"].endpoint + '"}')}
+        with serving(tmp_path_factory.mktemp("postfix"), texts) as running:
+            yield running
+
+
+def test_banner_is_read(server: Server) -> None:
+    host = wait_until(lambda: (one := server.host("mta1"))["state"] == "up" and one, what="mta1 is up")
+    details = {check["check"]: check["detail"] for check in host["checks"]}
+    assert details["smtp"] == "220 mta1.out.example.com ESMTP real Postfix"
+    assert "220 mta1.out.example.com ESMTP real Postfix" in details["tls"]
+    assert {check["outcome"] for check in host["checks"]} == {"ok"}
+
+
+def test_postscreen_lets_the_prober_pass_since_it_waits(server: Server, postfix: Postfix) -> None:
+    host = wait_until(
+        lambda: (one := server.host("mta2"))["checks"][0]["outcome"] and one, what="a probe of mta2"
+    )
+    assert (host["state"], host["checks"][0]["outcome"]) == ("up", "ok")
+    assert "PASS NEW" in postfix.log() or "PASS OLD" in postfix.log()
+    assert "PREGREET" not in postfix.log()
+
+
+def test_probes_leave_a_polite_log(server: Server, postfix: Postfix) -> None:
+    wait_until(lambda: postfix.log().count(": disconnect from") > 6, what="some probes have been logged")
+    log = postfix.log()
+    ends = [line for line in log.splitlines() if ": disconnect from" in line]
+    assert all(
+        line.endswith((" ehlo=1 quit=1 commands=2", " ehlo=2 starttls=1 quit=1 commands=4")) for line in ends
+    )
+    assert any("starttls=1" in line for line in ends)
+    for rude in ("lost connection", "improper command pipelining", "timeout", "SSL_accept error", "HANGUP"):
+        assert rude not in log
+    assert server.state_of("mta1") == "up"
+
+
+def test_stopped_it_leaves_the_answers_and_started_it_comes_back(server: Server, postfix: Postfix) -> None:
+    wait_until(lambda: server.seen(NAME) == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}, what="all are dealt")
+    with Hammer(server, NAME) as client:
+        postfix.stop()
+        wait_until(lambda: server.seen(NAME) == {"192.0.2.3"}, what="Postfix leaves the answers")
+        host = server.host("mta1")
+        assert (host["state"], host["checks"][0]["outcome"]) == ("down", "failure")
+        assert "refused" in host["checks"][0]["detail"]
+        assert server.values(f"mta1.{NAME}") == ["192.0.2.1"]  # its own name answers all the same
+        postfix.start()
+        wait_until(lambda: len(server.seen(NAME)) == 3, what="Postfix comes back")
+    assert not client.problems

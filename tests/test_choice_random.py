@@ -1,0 +1,156 @@
+"""Which hosts a pool deals, over random pools, fallbacks and live sets: the sentences of DESIGN section 5."""
+
+import math
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geodns.choice import LastResort, choose
+from geodns.compiler import Compiled, compile_zones
+from geodns.live import Forced, LiveSet, State, Verdict
+from geodns.model import (
+    BUILT_IN_CHECKS,
+    FAMILIES,
+    Family,
+    Host,
+    Member,
+    MinLive,
+    NameServer,
+    Pool,
+    Rule,
+    Soa,
+    Tier,
+    Zone,
+)
+from tests.zones import DOWN, NAME, ORIGIN, SHED, UP, failing, host, live_set, sources
+
+HOSTS = tuple("abcdefgh")
+POOLS = ("p", "q", "r", "s")
+
+
+@st.composite
+def zones(draw: st.DrawFn) -> Zone:
+    """Draw a zone of random hosts, pools and fallbacks, loops included."""
+    names = HOSTS[: draw(st.integers(1, len(HOSTS)))]
+    numbers = {name: number for number, name in enumerate(HOSTS, 1)}
+    kinds = {name: draw(st.sampled_from(("4", "6", "46", "44"))) for name in names}
+    hosts = tuple(_host(name, numbers[name], kinds[name]) for name in names)
+    pool_names = POOLS[: draw(st.integers(1, len(POOLS)))]
+    pools = []
+    for name in pool_names:
+        members = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+        weights = draw(st.lists(st.integers(0, 9), min_size=len(members), max_size=len(members)).filter(any))
+        pools.append(
+            Pool(
+                name=name,
+                members=tuple(Member(host=one, weight=w) for one, w in zip(members, weights, strict=True)),
+                check=draw(st.sampled_from(("smtp", None))),
+                answers=draw(st.integers(1, 4)),
+                min_live=MinLive(amount=draw(st.integers(0, 100)), percent=draw(st.booleans())),
+                fallback=draw(st.sampled_from((None, *pool_names))),
+                fallback_mode=draw(st.sampled_from(("add", "replace"))),
+                when_down=draw(st.sampled_from(("serve-all", "servfail"))),
+            )
+        )
+    rules = tuple(
+        Rule(owner=f"{pool.name}.{ORIGIN}", type=rtype, ttl=30, tiers=(Tier(pool=pool.name),))
+        for pool in pools
+        for rtype in (*FAMILIES, "MX")
+    )  # fmt: skip
+    return Zone(
+        name=NAME,
+        soa=Soa(mname="ns.example.net.", rname=f"hostmaster.{ORIGIN}"),
+        ns=(NameServer(name="ns.example.net."),),
+        checks=BUILT_IN_CHECKS,
+        hosts=hosts,
+        pools=tuple(pools),
+        rules=rules,
+    )
+
+
+def _host(name: str, number: int, kind: str) -> Host:
+    given = {"4": f"192.0.2.{number}", "6": f"2001:db8::{number}"}
+    addresses = [given[family] for family in kind]
+    return host(name, *(addresses if kind != "44" else (given["4"], f"198.51.100.{number}")))
+
+
+VERDICTS = st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(), Verdict(State.UP, level=2)))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Zone, LiveSet]:
+    """Draw a zone and what is believed of its hosts."""
+    one = draw(zones())
+    texts = [str(address) for each in one.hosts for address in each.addresses]
+    names = st.sampled_from([each.name for each in one.hosts])
+    factors: Any = st.dictionaries(
+        names, st.dictionaries(st.sampled_from(("load", "warm-up")), st.fractions(0, 1, max_denominator=8))
+    )
+    return one, live_set(
+        one,
+        draw(st.dictionaries(st.sampled_from(texts), VERDICTS)),
+        forced=draw(st.dictionaries(names, st.sampled_from(Forced))),
+        newcomers=draw(st.lists(names, max_size=2)),
+        factors=draw(factors),
+    )
+
+
+@given(worlds())
+@settings(deadline=None)
+def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
+    one, live = world
+    for pool in one.pools:
+        chain = one.chain(pool.name)
+        found = choose(one, pool, live)
+        fit = {
+            (link.name, member.host): live.fitness(one, one.host_by_name[member.host], one.check_of(link))
+            for link in chain
+            for member in link.members
+            if member.weight
+        }
+        alive = {key for key, fitness in fit.items() if fitness.live and fitness.factor}
+        ordered = {name for (_, name), state in live.forced.items() if state is Forced.DOWN}
+        assert len(set(found.hosts)) == len(found.hosts), "each host once"
+        assert not ordered & set(found.hosts), "forced down is an order"
+        assert all(one_dealt.effective > 0 for one_dealt in found.dealt), "weight 0 is never dealt"
+        assert set(found.hosts) <= {name for _, name in fit}, "nobody from elsewhere"
+        assert (found.last_resort is None) == bool(alive), "whoever lives serves alone"
+        for dealt in found.dealt:
+            if alive:
+                views = [fit[key] for key in alive if key[1] == dealt.host]
+                assert dealt.addresses in [view.live for view in views], "live addresses alone"
+            else:
+                assert dealt.addresses == one.host_by_name[dealt.host].addresses
+        if not found.dealt:
+            assert found.last_resort is LastResort.SERVFAIL
+            assert pool.when_down == "servfail" or {name for _, name in fit} <= ordered
+
+
+@given(worlds())
+@settings(deadline=None)
+def test_compiled_answers_hold_the_weights_over_one_cycle(world: tuple[Zone, LiveSet]) -> None:
+    """And for want of health no name ever loses its answer: there is one, or SERVFAIL."""
+    one, live = world
+    compiled = compile_zones(Compiled(), sources(one), live)
+    for key, rotation in compiled.table.rotations.items():
+        found = compiled.choices[NAME, key.tiers[0][0]]
+        family: Family = "AAAA" if key.type == "AAAA" else "A"
+        dealt = found.dealt if key.type == "MX" else found.of(family)
+        assert rotation.servfail == (not found.dealt)
+        assert bool(rotation.parts) == bool(dealt), "a family with none, while the other has some, is NODATA"
+        for part in rotation.parts:
+            first, uniform = Counter[str](), Counter[str]()
+            for chosen in part.index:
+                hosts = part.sets[chosen]
+                first[hosts[0]] += 1
+                uniform.update(dict.fromkeys(hosts, 12 // len(hosts)))
+                assert part.answers[chosen].an == len(hosts) <= found.answers
+            total = sum(entry.effective for entry in dealt)
+            shares = {entry.host: entry.effective / total for entry in dealt}
+            if math.lcm(*(share.denominator for share in shares.values())) <= 1024:
+                cycle = len(part.index)
+                assert {name: Fraction(count, cycle) for name, count in first.items()} == shares
+                assert {name: Fraction(count, 12 * cycle) for name, count in uniform.items()} == shares

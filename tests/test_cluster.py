@@ -1,0 +1,421 @@
+"""The running state: whatever happens in whatever order, what is served follows from what is known."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geodns.cluster import Cluster, Transition, newcomers, retire, source_of
+from geodns.compiler import Compiled, Source, compile_zones
+from geodns.errors import NotFoundError
+from geodns.live import Forced, HostKey, State, Verdict
+from geodns.model import Target, Zone
+from geodns.store import ForcedState, HostSince, RetiredHost
+from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, host, zone
+
+NOW = 1_700_000_000.0
+OTHER = "in.example.net"
+
+
+def forced(what: Forced, until: float | None = None) -> ForcedState:
+    return ForcedState(what, "why", "who", NOW, until)
+
+
+def cluster_of(*zones: Zone, **known: Any) -> Cluster:
+    given: dict[str, Any] = {"verdicts": {}, "forced": {}, "since": {}, "retired": {}}
+    found = Cluster(**{**given, **known})
+    serve(found, *zones)
+    return found
+
+
+def serve(cluster: Cluster, *zones: Zone, now: float = NOW) -> list[Transition]:
+    """Serve these zones and no others, those that are served already untouched."""
+    sources = {}
+    for one in zones:
+        before = cluster.sources.get(one.name)
+        sources[one.name] = before if before and before.zone is one else Source(one, SERIAL)
+    return cluster.adopt(compile_zones(cluster.compiled, sources, cluster.live()), now)
+
+
+def targets_of(one: Zone, *hosts: str) -> list[Target]:
+    return [
+        target
+        for name in hosts or one.host_by_name
+        for some in one.targets_by_host[name].values()
+        for target in some
+    ]
+
+
+def judge(cluster: Cluster, one: Zone, verdict: Verdict, *hosts: str, now: float = NOW) -> list[Transition]:
+    return cluster.judged(dict.fromkeys(targets_of(one, *hosts), verdict), now)
+
+
+def dealt(cluster: Cluster, pool: str = "main", name: str = NAME) -> set[str]:
+    return set(cluster.compiled.choices[name, pool].live)
+
+
+# --- whatever happens: as if compiled from scratch ------------------------------------------------------
+
+
+@cache
+def variants() -> tuple[tuple[Zone, ...], ...]:
+    """What each of two zones may say; they share a target, and pools share hosts and fall back."""
+    pools = """
+        pools:
+          main: {hosts: [a, b], check: smtp, fallback: spare, min_live: 60%}
+          spare: {hosts: {c: 2, b: 1}, check: tcp}
+          plain: {hosts: [a, c]}
+        records:
+          "@": {A: {pool: main}, AAAA: {pool: main}, MX: [{pool: main, preference: 10},
+                {pool: plain, preference: 20}]}
+          spare: {pool: spare}
+    """
+    hosts = 'hosts: {a: {address: [192.0.2.1, "2001:db8::1"], weight: 3}, b: 192.0.2.2, c: 192.0.2.3}\n'
+    first = (
+        hosts + pools,
+        hosts.replace("192.0.2.2", "192.0.2.22") + pools,
+        hosts + "checks: {smtp: {fall: 5}}\n" + pools,
+        hosts.replace("c: 192.0.2.3}", "c: 192.0.2.3, d: 192.0.2.4}") + pools.replace("[a, b]", "[a, b, d]"),
+    )
+    second = ("hosts: {x: 192.0.2.1, y: 192.0.2.8}", "hosts: {x: 192.0.2.1, z: 192.0.2.9}")
+
+    def read(texts: Iterable[str], name: str) -> tuple[Zone, ...]:
+        return tuple(zone(_lines(text), name) for text in texts)
+
+    return read(first, NAME), read(second, OTHER)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line.removeprefix("        ") for line in text.splitlines())
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("judge"),
+            st.lists(
+                st.tuples(
+                    st.integers(0, 30),
+                    st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(State.UP, sheds=1, level=1))),
+                ),
+                max_size=4,
+            ),
+        ),
+        st.tuples(st.just("force"), st.sampled_from("abcdxyz"), st.sampled_from((None, *Forced))),
+        st.tuples(st.just("edit"), st.sampled_from((None, 0, 1, 2, 3)), st.sampled_from((None, 0, 1))),
+        st.tuples(st.just("adopt")),
+    ),
+    max_size=14,
+)
+
+
+class Replay:
+    """A cluster that events happen to; what an edit compiles may be adopted later than it was begun."""
+
+    def __init__(self) -> None:
+        self.cluster = cluster_of(variants()[0][0], variants()[1][0])
+        self.compiling: Compiled | None = None
+
+    def judge(self, judged: Iterable[tuple[int, Verdict]]) -> None:
+        targets = sorted(self.cluster.targets, key=lambda target: target.key)
+        if targets:
+            self.cluster.judged({targets[place % len(targets)]: verdict for place, verdict in judged}, NOW)
+
+    def force(self, name: str, what: Forced | None) -> None:
+        key = (NAME if name in "abcd" else OTHER, name)
+        self.cluster.force(key, None if what is None else forced(what))
+
+    def edit(self, first: int | None, second: int | None) -> None:
+        self.adopt()
+        chosen = [
+            some[place] for some, place in zip(variants(), (first, second), strict=True) if place is not None
+        ]
+        sources = {}
+        for one in chosen:
+            before = self.cluster.sources.get(one.name)
+            sources[one.name] = before if before and before.zone is one else Source(one, SERIAL)
+        self.compiling = compile_zones(self.cluster.compiled, sources, self.cluster.live())
+
+    def adopt(self) -> None:
+        if self.compiling is not None:
+            self.cluster.adopt(self.compiling, NOW)
+            self.compiling = None
+
+
+def essence(compiled: Compiled) -> Any:
+    """Everything that the workers would deal."""
+    return {
+        key: (one.servfail, [(part.pool, part.answers, list(part.index), part.sets) for part in one.parts])
+        for key, one in compiled.table.rotations.items()
+    }
+
+
+@given(EVENTS)
+@settings(deadline=None, max_examples=60)
+def test_what_is_served_is_what_compiling_from_scratch_would_give(events: list[tuple[Any, ...]]) -> None:
+    replay = Replay()
+    for name, *arguments in events:
+        getattr(replay, name)(*arguments)
+    replay.adopt()
+    cluster = replay.cluster
+    fresh = compile_zones(Compiled(), cluster.sources, cluster.live())
+    assert cluster.compiled.choices == fresh.choices
+    assert essence(cluster.compiled) == essence(fresh)
+    assert cluster.compiled.table.zones.keys() == fresh.table.zones.keys()
+    # And nothing is kept of what is gone.
+    hosts = {(name, one.name) for name, source in cluster.sources.items() for one in source.zone.hosts}
+    assert cluster.verdicts.keys() <= set(cluster.targets)
+    assert cluster.newcomers <= hosts
+    assert cluster.since.keys() == hosts
+    states = {host: since.state for host, since in cluster.since.items()}
+    assert states == {host: cluster.state_of(host) for host in hosts}
+
+
+def test_an_order_and_a_verdict_outlive_a_compilation_that_began_before_them() -> None:
+    before, after = variants()[0][0], variants()[0][3]
+    cluster = cluster_of(before)
+    compiling = compile_zones(cluster.compiled, {NAME: Source(after, SERIAL)}, cluster.live())
+    cluster.force((NAME, "a"), forced(Forced.DRAINED))
+    judge(cluster, before, DOWN, "c")
+    cluster.adopt(compiling, NOW)
+    assert dealt(cluster) == {"b"}
+    assert dealt(cluster, "spare") == {"b"}
+
+
+# --- verdicts and states --------------------------------------------------------------------------------
+
+SMALL = "hosts: {a: 192.0.2.1, b: 192.0.2.2}"
+
+
+def test_a_change_of_state_is_told_once_and_dated() -> None:
+    one = zone(SMALL)
+    cluster = cluster_of(one)
+    assert set(judge(cluster, one, UP, now=NOW + 1)) == {
+        Transition((NAME, "a"), State.UNKNOWN, State.UP),
+        Transition((NAME, "b"), State.UNKNOWN, State.UP),
+    }
+    assert judge(cluster, one, DOWN, "a", now=NOW + 5) == [Transition((NAME, "a"), State.UP, State.DOWN)]
+    assert judge(cluster, one, DOWN, "a", now=NOW + 9) == []
+    assert cluster.since[NAME, "a"] == HostSince(State.DOWN, NOW + 5)
+    assert cluster.since[NAME, "b"] == HostSince(State.UP, NOW + 1)
+    assert dealt(cluster) == {"b"}
+
+
+def test_a_state_from_before_a_restart_keeps_its_date_and_a_new_one_is_told() -> None:
+    one = zone(SMALL)
+    since = {(NAME, "a"): HostSince(State.UP, 5.0), (NAME, "b"): HostSince(State.UP, 6.0)}
+    cluster = Cluster({}, {}, since, {})
+    cluster.verdicts.update(dict.fromkeys(targets_of(one, "a"), UP))
+    cluster.verdicts.update(dict.fromkeys(targets_of(one, "b"), DOWN))
+    assert serve(cluster, one) == [Transition((NAME, "b"), State.UP, State.DOWN)]
+    assert cluster.since[NAME, "a"] == HostSince(State.UP, 5.0)
+    assert dealt(cluster) == {"a"}
+
+
+def test_a_verdict_on_something_that_is_probed_no_more_changes_nothing() -> None:
+    one, other = zone(SMALL), zone("hosts: {gone: 192.0.2.77}")
+    cluster = cluster_of(one)
+    before = cluster.compiled
+    assert judge(cluster, other, DOWN) == []
+    assert cluster.compiled is before
+
+
+def test_one_target_of_two_zones_counts_for_both() -> None:
+    one, other = zone(SMALL), zone("hosts: {x: 192.0.2.1, y: 192.0.2.9}", OTHER)
+    cluster = cluster_of(one, other)
+    judge(cluster, one, DOWN, "a")
+    assert dealt(cluster) == {"b"}
+    assert dealt(cluster, name=OTHER) == {"y"}
+
+
+def test_an_edit_of_a_check_does_not_bring_back_a_host_that_is_down() -> None:
+    before = zone("checks: {smtp: {interval: 10s}}\n" + SMALL)
+    after = zone("checks: {smtp: {interval: 5s, fall: 2}}\n" + SMALL)
+    cluster = cluster_of(before)
+    judge(cluster, before, UP)
+    judge(cluster, before, DOWN, "a")
+    assert not set(targets_of(before)) & set(targets_of(after))
+    assert serve(cluster, after, now=NOW + 9) == []
+    assert dealt(cluster) == {"b"}
+    assert cluster.since[NAME, "a"].since == NOW
+    assert cluster.verdicts == {
+        **dict.fromkeys(targets_of(after), UP),
+        **dict.fromkeys(targets_of(after, "a"), DOWN),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("checks: {smtp: {port: 2525}}\n" + SMALL, id="another port"),
+        pytest.param("hosts: {a: 192.0.2.91, b: 192.0.2.92}", id="other addresses"),
+    ],
+)
+def test_a_verdict_does_not_move_to_what_was_never_probed(text: str) -> None:
+    before, after = zone(SMALL), zone(text)
+    cluster = cluster_of(before)
+    judge(cluster, before, DOWN)
+    serve(cluster, after)
+    assert cluster.verdicts == {}
+
+
+# --- newcomers ------------------------------------------------------------------------------------------
+
+PAIR = "hosts: {a: 192.0.2.1, b: 192.0.2.2, new: 192.0.2.3}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "joins"),
+    [
+        pytest.param(UP, True, id="good"),
+        pytest.param(failing(1), True, id="up with failures"),
+        pytest.param(DOWN, False, id="bad"),
+        pytest.param(Verdict(State.UNKNOWN, sheds=1, level=1), False, id="sheds before its first good probe"),
+        pytest.param(None, False, id="not probed yet"),
+    ],
+)
+def test_a_host_added_while_running_is_dealt_after_its_first_good_probe(
+    verdict: Verdict | None, joins: bool
+) -> None:
+    before, after = zone(SMALL), zone(PAIR)
+    cluster = cluster_of(before)
+    judge(cluster, before, UP)
+    serve(cluster, after)
+    assert dealt(cluster) == {"a", "b"}
+    if verdict is not None:
+        judge(cluster, after, verdict, "new")
+    assert dealt(cluster) == ({"a", "b", "new"} if joins else {"a", "b"})
+
+
+def test_hosts_without_a_verdict_count_as_up_at_the_start_and_in_a_new_zone() -> None:
+    cluster = cluster_of(zone(PAIR))
+    assert dealt(cluster) == {"a", "b", "new"}
+    serve(cluster, zone(PAIR), zone("hosts: {x: 192.0.2.8}", OTHER))
+    assert dealt(cluster, name=OTHER) == {"x"}
+
+
+def test_a_host_with_another_address_is_dealt_at_the_old_one_until_the_new_one_is_good() -> None:
+    before = zone("hosts: {a: [192.0.2.1], b: 192.0.2.2}")
+    after = zone("hosts: {a: [192.0.2.1, 192.0.2.7], b: 192.0.2.2}")
+    cluster = cluster_of(before)
+    judge(cluster, before, UP)
+    serve(cluster, after)
+
+    def addresses() -> list[str]:
+        (one,) = (entry for entry in cluster.compiled.choices[NAME, "main"].dealt if entry.host == "a")
+        return [str(address) for address in one.addresses]
+
+    assert addresses() == ["192.0.2.1"]
+    judge(cluster, after, UP, "a")
+    assert addresses() == ["192.0.2.1", "192.0.2.7"]
+
+
+def test_a_newcomer_whose_target_another_zone_has_found_good_need_not_wait() -> None:
+    other = zone("hosts: {x: 192.0.2.3}", OTHER)
+    before, after = zone(SMALL), zone(PAIR)
+    cluster = cluster_of(before, other)
+    judge(cluster, other, UP)
+    serve(cluster, after, other)
+    assert dealt(cluster) == {"a", "b", "new"}
+    assert cluster.newcomers == frozenset()
+
+
+def test_newcomers_are_told_by_what_they_are_dealt_at() -> None:
+    def found(before: str, after: str) -> set[str]:
+        old, new = {NAME: Source(zone(before), 1)}, {NAME: Source(zone(after), 2)}
+        return {name for _, name in newcomers(old, new)}
+
+    assert found(SMALL, PAIR) == {"new"}
+    assert found(SMALL, "hosts: {a: 192.0.2.9, b: {address: 192.0.2.2, weight: 7}}") == {"a"}
+    assert found(PAIR, SMALL) == set()
+    assert newcomers({}, {NAME: Source(zone(SMALL), 1)}) == frozenset()
+
+
+# --- what is forced -------------------------------------------------------------------------------------
+
+
+def test_what_is_forced_holds_over_edits_and_ends_when_it_is_told_to() -> None:
+    one = zone(SMALL)
+    cluster = cluster_of(one)
+    cluster.force((NAME, "a"), forced(Forced.DRAINED))
+    assert dealt(cluster) == {"b"}
+    serve(cluster, zone(PAIR))
+    assert dealt(cluster) == {"b"}
+    serve(cluster)
+    serve(cluster, one)
+    assert dealt(cluster) == {"b"}
+    cluster.force((NAME, "a"), None)
+    assert dealt(cluster) == {"a", "b"}
+    cluster.force((NAME, "a"), None)
+
+
+def test_forcing_changes_no_state() -> None:
+    one = zone(SMALL)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    cluster.force((NAME, "a"), forced(Forced.DOWN))
+    assert cluster.state_of((NAME, "a")) is State.UP
+
+
+def test_what_has_come_to_its_end_is_named() -> None:
+    held: Mapping[HostKey, ForcedState] = {
+        (NAME, "a"): forced(Forced.DRAINED, NOW),
+        (NAME, "b"): forced(Forced.DRAINED, NOW + 1),
+        (NAME, "c"): forced(Forced.DRAINED),
+    }
+    assert cluster_of(forced=held).expired(NOW) == [(NAME, "a")]
+    assert cluster_of(forced=held).expired(NOW - 1) == []
+
+
+def test_a_zone_that_is_not_served_is_named_with_those_that_are() -> None:
+    cluster = cluster_of(zone(SMALL))
+    assert cluster.zone(NAME).name == NAME
+    with pytest.raises(NotFoundError, match=r"no zone x\.example is served; there are out\.example\.com"):
+        cluster.zone("x.example")
+
+
+# --- hosts taken out ------------------------------------------------------------------------------------
+
+OLD = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 50)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "retired", "expected"),
+    [
+        pytest.param(PAIR, SMALL, {}, {"new": 3600}, id="taken out"),
+        pytest.param(SMALL, PAIR, {}, {}, id="added"),
+        pytest.param(PAIR, "retire: 10m\n" + SMALL, {}, {"new": 600}, id="the new file says how long"),
+        pytest.param(SMALL, PAIR, OLD, {"old": 50}, id="others go on"),
+        pytest.param(SMALL, "hosts: {a: 192.0.2.1, old: 192.0.2.90}", OLD, {"b": 3600}, id="put back"),
+        pytest.param(
+            SMALL,
+            SMALL,
+            {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW)},
+            {},
+            id="its time is over",
+        ),
+        pytest.param(
+            PAIR,
+            SMALL,
+            {(OTHER, "z"): RetiredHost(host("z", "192.0.2.90"), NOW + 50)},
+            {"new": 3600},
+            id="another zone's are not its business",
+        ),
+    ],
+)
+def test_hosts_taken_out_are_retired(
+    before: str, after: str, retired: dict[HostKey, RetiredHost], expected: dict[str, float]
+) -> None:
+    found = retire(zone(before), zone(after), retired, NOW)
+    assert {key[1]: one.until - NOW for key, one in found.items()} == expected
+    assert {key[0] for key in found} <= {NAME}
+
+
+def test_a_source_has_its_own_zones_retired_hosts() -> None:
+    one = zone(SMALL)
+    other = {(OTHER, "z"): RetiredHost(host("z", "192.0.2.91"), NOW)}
+    source = source_of(one, 7, OLD | other)
+    assert (source.zone, source.serial, [gone.name for gone in source.retired]) == (one, 7, ["old"])

@@ -1,0 +1,377 @@
+"""What is compiled, and above all what is not compiled again."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+from geodns import wire
+from geodns.choice import LastResort
+from geodns.compiler import Compiled, Source, compile_names, compile_zones, pools_by_host, recompile_pools
+from geodns.live import Forced, LiveSet, Verdict
+from geodns.model import Host, Member, Record, Rule, Tier, Zone
+from geodns.table import RotationKey
+from geodns.wire import name_to_wire
+from tests.zones import (
+    DOWN,
+    NAME,
+    ORIGIN,
+    SERIAL,
+    UP,
+    Worker,
+    absolute,
+    data,
+    host,
+    live_set,
+    records,
+    sources,
+    zone,
+)
+
+POOLS = """
+    hosts:
+      a: {address: [192.0.2.1, "2001:db8::1"], weight: 5}
+      b: {address: 192.0.2.2, weight: 3}
+      c: {address: 192.0.2.3, weight: 2}
+      d: 192.0.2.4
+    pools:
+      main:  {hosts: [a, b, c], check: smtp}
+      other: {hosts: [d], check: smtp}
+      short: {hosts: [c], check: smtp, fallback: other}
+      long:  {hosts: [b], check: smtp, fallback: short}
+    records:
+      "@":   {pool: main, MX: {pool: main, preference: 10}}
+      alias: {pool: main}
+      brief: {A: {pool: main, ttl: 5}}
+      other: {pool: other}
+      short: {pool: short}
+      in:    {MX: [{pool: main, preference: 10}, {pool: other, preference: 20}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def one() -> Zone:
+    return zone(POOLS)
+
+
+def compiled(*zones: Zone, live: LiveSet | None = None) -> Compiled:
+    return compile_zones(Compiled(), sources(*zones), live or LiveSet())
+
+
+def moved(before: Compiled, after: Compiled) -> set[tuple[str, tuple[str, ...]]]:
+    """Return the types and pools of the rotations that are not the very same as before."""
+    assert before.table.rotations.keys() == after.table.rotations.keys()
+    return {
+        (key.type, tuple(pool for pool, _ in key.tiers))
+        for key, rotation in after.table.rotations.items()
+        if before.table.rotations[key] is not rotation
+    }
+
+
+# --- only what a change touches ------------------------------------------------------------------------
+
+
+def test_a_flip_touches_the_rotations_of_its_pool_alone(one: Zone) -> None:
+    before = compiled(one)
+    after = recompile_pools(before, [(NAME, "main")], live_set(one, {"a": DOWN}))
+    assert moved(before, after) == {
+        ("A", ("main",)),
+        ("AAAA", ("main",)),
+        ("MX", ("main",)),
+        ("MX", ("main", "other")),
+    }
+    assert after.table.zones is before.table.zones
+    assert after.sources is before.sources
+    assert before.choices[NAME, "main"].hosts == ("a", "b", "c"), "what was handed out stays"
+
+
+@pytest.mark.parametrize(
+    "live",
+    [LiveSet(), {"d": DOWN}, {"a": UP, "b": UP, "c": UP}, {"a": Verdict(successes=3)}],
+    ids=["nothing new", "another pool's host", "unknown became up", "one more success"],
+)
+def test_nothing_is_made_when_no_choice_changes(one: Zone, live: LiveSet | dict[str, Verdict]) -> None:
+    before = compiled(one)
+    found = live if isinstance(live, LiveSet) else live_set(one, live)
+    assert recompile_pools(before, [(NAME, "main")], found) is before
+
+
+def test_names_that_share_a_pool_share_its_rotation(one: Zone) -> None:
+    table = compiled(one).table
+    nodes = table.zones[name_to_wire(ORIGIN)].nodes
+    apex, alias, brief = (nodes[name_to_wire(absolute(name))].rrsets[1] for name in ("@", "alias", "brief"))
+    assert apex == alias != brief
+    assert len([key for key in table.rotations if key.type == "A"]) == 4
+
+
+def test_a_host_reaches_pools_through_fallbacks(one: Zone) -> None:
+    found = pools_by_host(one)
+    assert {name: {pool for _, pool in pools} for name, pools in found.items()} == {
+        "a": {"main"},
+        "b": {"main", "long"},
+        "c": {"main", "short", "long"},
+        "d": {"other", "short", "long"},
+    }
+    before = compiled(one, live=live_set(one, {"c": DOWN}))
+    after = recompile_pools(before, found["d"], live_set(one, {"c": DOWN, "d": DOWN}))
+    assert moved(before, after) == {
+        ("A", ("other",)),
+        ("A", ("short",)),
+        ("MX", ("main", "other")),
+    }
+
+
+def test_an_edited_zone_leaves_the_others_alone(one: Zone) -> None:
+    second = zone("hosts: {m: 192.0.2.9}", "two.example")
+    before = compiled(one, second)
+    edited = zone("hosts: {m: 192.0.2.8}", "two.example")
+    after = compile_zones(before, {**before.sources, "two.example": Source(edited, SERIAL)}, LiveSet())
+    origin, other = name_to_wire(ORIGIN), name_to_wire("two.example.")
+    assert after.table.zones[origin] is before.table.zones[origin]
+    assert after.table.zones[other] is not before.table.zones[other]
+    changed = {
+        key.zone for key, made in after.table.rotations.items() if before.table.rotations[key] is not made
+    }
+    assert changed == {"two.example"}
+    assert all(after.choices[key] is choice for key, choice in before.choices.items() if key[0] == NAME)
+
+
+def test_a_removed_zone_leaves_nothing(one: Zone) -> None:
+    second = zone("hosts: {m: 192.0.2.9}", "two.example")
+    before = compiled(one, second)
+    after = compile_zones(before, {NAME: before.sources[NAME]}, LiveSet())
+    assert (
+        {key.zone for key in after.table.rotations} == {zone_name for zone_name, _ in after.choices} == {NAME}
+    )
+    assert {zone_name for zone_name, _ in after.keys} == {NAME}
+    assert list(after.table.zones) == [name_to_wire(ORIGIN)]
+
+
+def test_the_same_facts_compile_to_the_same_rotations(one: Zone) -> None:
+    first, second = compiled(one), compiled(zone(POOLS))
+    assert {key: made.uid for key, made in first.table.rotations.items()} == {
+        key: made.uid for key, made in second.table.rotations.items()
+    }
+
+
+# --- names ---------------------------------------------------------------------------------------------
+
+
+def test_retired_hosts_answer_for_their_own_names(one: Zone) -> None:
+    gone = (host("old", "192.0.2.77", "2001:db8::77"), host("a", "192.0.2.78"), host("alias", "192.0.2.79"))
+    worker = Worker(one, retired=gone)
+    assert list(records(worker.ask("old").answer)) == ["old 30 A 192.0.2.77"]
+    assert list(records(worker.ask("old", "AAAA").answer)) == ["old 30 AAAA 2001:db8::77"]
+    assert data(worker.ask("a")) == ("192.0.2.1",), "whoever has the name now comes first"
+    assert "192.0.2.79" not in data(worker.ask("alias"))
+    assert not {"old", "alias"} & {name for key in worker.compiled.choices.values() for name in key.hosts}, (
+        "not dealt"
+    )
+
+
+@pytest.mark.parametrize("beside", ["TXT: v=spf1 -all", "MX: {pool: main, preference: 5}"])
+def test_a_retired_host_answers_beside_other_records_of_its_name(beside: str) -> None:
+    one = zone(f"""
+        hosts: {{m: 192.0.2.1}}
+        records: {{old: {{{beside}}}}}
+    """)
+    assert data(Worker(one, retired=(host("old", "192.0.2.77"),)).ask("old")) == ("192.0.2.77",)
+
+
+def names_of(one: Zone, retired: tuple[Host, ...] = ()) -> set[str]:
+    """Return the compiled owner names, relative to the zone."""
+    nodes = compile_names(Source(one, SERIAL, retired)).nodes
+    return {wire.name_from_wire(name).removesuffix(ORIGIN).removesuffix(".") or "@" for name in nodes}
+
+
+def test_empty_non_terminals_are_names() -> None:
+    one = zone("""
+        hosts: {m: 192.0.2.1}
+        records:
+          a.b.c: {TXT: x}
+          d.b.c: {TXT: x}
+          "*.w.v": {TXT: x}
+    """)
+    assert names_of(one) == {"@", "ns1", "m", "a.b.c", "d.b.c", "b.c", "c", "*.w.v", "w.v", "v"}
+    nodes = compile_names(Source(one, SERIAL)).nodes
+    assert not nodes[name_to_wire(absolute("b.c"))].rrsets
+
+
+def test_what_lies_below_a_cut_is_occluded() -> None:
+    """Whatever a zone object says: nothing below a delegation is ours (RFC 1034 section 4.2.1)."""
+    one = zone("""
+        hosts: {m: 192.0.2.1}
+        records:
+          sub: {NS: [ns.sub, ns.deep.er.sub]}
+          ns.sub: {A: 192.0.2.99}
+          ns.deep.er.sub: {A: 192.0.2.98}
+    """)
+    occluded = (
+        Record(owner=absolute("x.sub"), type="TXT", ttl=60, values=(("x",),)),
+        Record(owner=absolute("*.sub"), type="TXT", ttl=60, values=(("x",),)),
+        Record(owner=absolute("cut.sub"), type="NS", ttl=60, values=(("ns.example.net.",),)),
+    )
+    dealt = Rule(owner=absolute("pool.sub"), type="A", ttl=30, tiers=(Tier(pool="main"),))
+    one = one.model_copy(update={"records": one.records + occluded, "rules": (*one.rules, dealt)})
+    assert names_of(one) == {"@", "ns1", "m", "sub"}
+    worker = Worker(one)
+    for name in ("sub", "x.sub", "pool.sub", "cut.sub", "a.b.sub", "er.sub"):
+        found = worker.ask(name)
+        assert (data(found), {rrset.rdtype.name for rrset in found.authority}) == ((), {"NS"}), name
+
+
+def test_all_glue_comes_with_a_referral_and_siblings_where_they_fit() -> None:
+    one = zone("""
+        hosts: {m: 192.0.2.1}
+        records:
+          sub: {ttl: 600, NS: [ns.sub, sub, ns1.other, out.example.net.]}
+          ns.sub: {ttl: 600, A: [192.0.2.98, 192.0.2.99], AAAA: "2001:db8::99"}
+          ns1.other: {A: 192.0.2.97}
+    """)
+    found = Worker(one).ask("deep.sub")
+    assert sorted(records(found.authority)) == [
+        "sub 600 NS ns.sub.out.example.com.",
+        "sub 600 NS ns1.other.out.example.com.",
+        "sub 600 NS out.example.net.",
+        "sub 600 NS sub.out.example.com.",
+    ]
+    assert sorted(records(found.additional)) == [
+        "ns.sub 600 A 192.0.2.98",
+        "ns.sub 600 A 192.0.2.99",
+        "ns.sub 600 AAAA 2001:db8::99",
+        "ns1.other 3600 A 192.0.2.97",
+    ]
+
+
+def test_a_family_that_no_host_has_is_nodata_without_a_rotation(one: Zone) -> None:
+    before = compiled(one)
+    assert not [key for key in before.table.rotations if key.type == "AAAA" and key.tiers != (("main", 0),)]
+    found = Worker(one).ask("other", "AAAA")
+    assert (found.rcode(), data(found), [rrset.rdtype.name for rrset in found.authority]) == (0, (), ["SOA"])
+
+
+def test_a_fallbacks_family_counts() -> None:
+    one = zone("""
+        hosts: {four: 192.0.2.1, six: "2001:db8::1"}
+        pools: {main: {hosts: [four], check: smtp, fallback: back}, back: {hosts: [six]}}
+        records: {x: {pool: main}}
+    """)
+    worker = Worker(one)
+    assert data(worker.ask("x", "AAAA")) == ()
+    worker.believe(live_set(one, {"four": DOWN}), "main", "back")
+    assert data(worker.ask("x", "AAAA")) == ("2001:db8::1",)
+    assert data(worker.ask("x", "A")) == ()
+
+
+# --- MX ------------------------------------------------------------------------------------------------
+
+
+def exchanges(rows: Iterable[tuple[str, ...]]) -> Counter[str]:
+    return Counter(row[0].removesuffix("." + ORIGIN) for row in rows)
+
+
+def test_mx_sets_name_the_hosts_at_equal_preference_by_the_same_rotation(one: Zone) -> None:
+    worker = Worker(one)
+    worker.compiled = compiled(
+        zone(POOLS.replace("in:    {MX: [{pool: main, preference: 10}, {pool: other, preference: 20}]}", ""))
+    )
+    rows = worker.hosts_of_cycle("@", "MX")
+    assert {word.split()[0] for row in rows for word in row} == {"10"}
+    first = exchanges(rows)
+    assert {name: count * 10 // len(rows) for name, count in first.items()} == {
+        "10 a": 5,
+        "10 b": 3,
+        "10 c": 2,
+    }
+
+
+TIERS = zone("""
+    hosts: {a: 192.0.2.1, b: 192.0.2.2}
+    pools:
+      near: {hosts: [a], check: smtp}
+      far: {hosts: [b], check: smtp}
+      never: {hosts: [a], check: smtp, when_down: servfail}
+    records:
+      in: {MX: [{pool: near, preference: 10}, {pool: far, preference: 20}]}
+      strict: {MX: [{pool: never, preference: 10}, {pool: far, preference: 20}]}
+      only: {MX: {pool: never, preference: 10}}
+""")
+A, B = f"10 a.{ORIGIN}", f"20 b.{ORIGIN}"
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "expected"),
+    [
+        ("in", {}, {A, B}),
+        ("in", {"a": DOWN}, {B}),
+        ("in", {"b": DOWN}, {A}),
+        ("in", {"a": DOWN, "b": DOWN}, {A, B}),
+        ("in", {"a": Forced.DOWN, "b": DOWN}, {B}),
+        ("in", {"a": Forced.DOWN, "b": Forced.DOWN}, None),
+        ("strict", {"a": DOWN, "b": DOWN}, {B}),
+        ("only", {"a": DOWN}, None),
+    ],
+    ids=[
+        "both",
+        "first down",
+        "second down",
+        "last resort",
+        "forced down",
+        "nobody",
+        "servfail tier",
+        "servfail",
+    ],
+)
+def test_tiers(name: str, bad: dict[str, Verdict | Forced], expected: set[str] | None) -> None:
+    live = live_set(
+        TIERS,
+        {key: state for key, state in bad.items() if isinstance(state, Verdict)},
+        forced={key: state for key, state in bad.items() if isinstance(state, Forced)},
+    )
+    found = Worker(TIERS, live=live).ask(name, "MX")
+    assert (found.rcode() == wire.SERVFAIL) == (expected is None)
+    assert set(data(found)) == (expected or set())
+
+
+def test_a_tier_that_is_left_out_does_not_shorten_the_ttl() -> None:
+    worker = Worker(TIERS)
+    worker.believe(live_set(TIERS, {"a": DOWN}), "near", "far", "never")
+    assert [rrset.ttl for rrset in worker.ask("in", "MX").answer] == [30]
+    worker.believe(live_set(TIERS, {"a": DOWN, "b": DOWN}), "near", "far", "never")
+    assert [rrset.ttl for rrset in worker.ask("in", "MX").answer] == [20]
+
+
+def test_a_host_lends_its_addresses_in_turn() -> None:
+    one = zone("""
+        hosts: {a: [192.0.2.1, 192.0.2.2, 192.0.2.3], b: 192.0.2.9}
+        records: {x: {pool: main}}
+    """)
+    found = Counter(address for row in Worker(one).hosts_of_cycle("x") for address in row)
+    thirds = [found[f"192.0.2.{last}"] for last in (1, 2, 3)]
+    assert sum(thirds) == found["192.0.2.9"]
+    assert max(thirds) - min(thirds) <= 1
+
+
+def test_every_answers_hosts_are_known(one: Zone) -> None:
+    made = compiled(one)
+    assert made.choices[NAME, "main"].last_resort is not LastResort.DOWN
+    for key, rotation in made.table.rotations.items():
+        assert isinstance(key, RotationKey)
+        for part in rotation.parts:
+            assert len(part.sets) == len(part.answers)
+            assert set(part.index) == set(range(len(part.answers)))
+            assert {name for row in part.sets for name in row} <= set(made.choices[NAME, part.pool].hosts)
+
+
+def test_twenty_thousand_names_of_a_pool_of_500_hosts_without_that_family() -> None:
+    """No timing here; but work in names times hosts would be felt."""
+    one = zone("hosts: {m: 192.0.2.1}")
+    hosts = tuple(host(f"m{number}", f"10.0.{number // 250}.{number % 250}") for number in range(500))
+    members = tuple(Member(host=each.name, weight=1) for each in hosts)
+    rules = tuple(
+        Rule(owner=f"n{number}.{ORIGIN}", type="AAAA", ttl=30, tiers=(Tier(pool="main"),))
+        for number in range(20_000)
+    )
+    pools = (one.pools[0].model_copy(update={"members": members}),)
+    big = one.model_copy(update={"hosts": hosts, "pools": pools, "rules": rules})
+    assert len(compiled(big).table.zones[name_to_wire(ORIGIN)].nodes) == 20_000 + len({"@", "ns1", "m"})

@@ -1,0 +1,83 @@
+"""What the documents show is true: every YAML loads, every link leads somewhere, every option exists."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from geodns import cli
+from geodns.settings import load_settings
+from geodns.zonefile import parse_zone, read_zones, zone_files
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every fenced block of a language in the documents, with a name for the test."""
+    return [
+        (f"{document.name}:{document.read_text()[: found.start()].count(chr(10)) + 1}", found[1])
+        for document in DOCUMENTS
+        for found in re.finditer(
+            rf"^```{language}\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE
+        )
+    ]
+
+
+def is_settings(text: str) -> bool:
+    return text.startswith("# geodns.yaml")
+
+
+def commands() -> list[str]:
+    """Every geodns command in the documents' shell blocks, without the path to it."""
+    lines = [line for _, text in blocks("sh") for line in text.splitlines()]
+    return [line.partition("geodns ")[2] for line in lines if re.match(r"(\.venv/bin/)?geodns ", line)]
+
+
+@pytest.mark.parametrize(("name", "text"), [pytest.param(*block, id=block[0]) for block in blocks("yaml")])
+def test_every_yaml_loads_without_a_remark(name: str, text: str, tmp_path: Path) -> None:
+    if is_settings(text):
+        (tmp_path / "geodns.yaml").write_text(text.replace("/etc/geodns/token", "token"))
+        (tmp_path / "token").write_text("secret\n")
+        assert load_settings(tmp_path / "geodns.yaml", {}, {}).node
+    else:
+        parsed = parse_zone("out.example.com", text.encode(), name)
+        assert parsed.zone is not None
+        # The shortest zone leaves its MX out on purpose: it shows what the minimum is.
+        assert not [problem for problem in parsed.problems if "implicit MX" not in str(problem)]
+
+
+def test_the_documents_show_zones_and_settings() -> None:
+    found = [is_settings(text) for _, text in blocks("yaml")]
+    assert found.count(True) >= 1
+    assert found.count(False) >= 2
+
+
+def test_the_sample_zone_has_no_problem() -> None:
+    parsed = read_zones(zone_files([ROOT / "zones"]))
+    assert parsed
+    assert [one.problems for one in parsed.values()] == [()] * len(parsed)
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_and_option_exists(line: str) -> None:
+    words = line.split()
+    context = click.Context(cli.geodns)
+    command = cli.geodns.get_command(context, words[0])
+    assert command is not None
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_unit_file_serves_the_commands_that_exist() -> None:
+    text = (ROOT / "deploy/geodns.service").read_text()
+    used = re.findall(r"/opt/geodns/bin/geodns (\w+)", text)
+    assert used == ["serve"]
+    assert re.findall(r"GEODNS_\w+=(\S+)", text)[0] == "0.0.0.0:53,[::]:53"

@@ -1,0 +1,53 @@
+"""Names as people write them (RFC 1035 sections 2.3.4 and 5.1)."""
+
+import pytest
+
+from geodns.errors import BadNameError
+from geodns.names import labels_of
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        pytest.param("", (), id="nothing"),
+        pytest.param(".", (), id="root"),
+        pytest.param("mta1", (b"mta1",), id="relative"),
+        pytest.param("mta1.example.com.", (b"mta1", b"example", b"com"), id="absolute"),
+        pytest.param("mta1.example.com", (b"mta1", b"example", b"com"), id="the final dot is no label"),
+        pytest.param("MTA1.", (b"MTA1",), id="case is kept"),
+        pytest.param("*.old.", (b"*", b"old"), id="wildcard"),
+        pytest.param("_25._tcp.", (b"_25", b"_tcp"), id="underscore"),
+        pytest.param(r"first\.last.example.", (b"first.last", b"example"), id="dot in a label"),
+        pytest.param(r"a\\b.", (rb"a\b",), id="backslash in a label"),
+        pytest.param(r"a\ b.", (b"a b",), id="space in a label"),
+        pytest.param(r"\000\255\046.", (b"\x00\xff.",), id="bytes by number"),
+        pytest.param("a" * 63 + ".", (b"a" * 63,), id="63 bytes"),
+        pytest.param(r"\097" * 63 + ".", (b"a" * 63,), id="63 bytes by number"),
+    ],
+)
+def test_reads_labels(text: str, labels: tuple[bytes, ...]) -> None:
+    assert labels_of(text) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("a..b.", "an empty label", id="two dots"),
+        pytest.param(".a.", "an empty label", id="leading dot"),
+        pytest.param("..", "an empty label", id="only dots"),
+        pytest.param("a" * 64, "a label of 64 bytes, at most 63 are allowed", id="64 bytes"),
+        pytest.param(r"\097" * 64, "a label of 64 bytes", id="64 bytes by number"),
+        pytest.param("a\\", "nothing follows the backslash", id="ends in a backslash"),
+        pytest.param(r"\256.", r"\\256 is no byte", id="number over 255"),
+        pytest.param(r"a\1b.", r"\\1 is no escape", id="one digit"),
+        pytest.param(r"a\12", r"\\1 is no escape", id="two digits"),
+        pytest.param("a\\\N{LATIN SMALL LETTER E WITH ACUTE}", "is no escape", id="escaped non-ASCII"),
+        pytest.param("\\\N{ARABIC-INDIC DIGIT ONE}23", "is no escape", id="digits of another script"),
+        pytest.param("b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro.", "cannot stand in a name", id="non-ASCII"),
+        pytest.param("a b.", "' ' cannot stand in a name", id="space"),
+        pytest.param("a\nb.", "cannot stand in a name", id="newline"),
+    ],
+)
+def test_refuses(text: str, message: str) -> None:
+    with pytest.raises(BadNameError, match=message):
+        labels_of(text)

@@ -1,0 +1,277 @@
+"""The wire, held against dnspython where it has an opinion."""
+
+from contextlib import suppress
+
+import dns.message
+import dns.name
+import dns.rrset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns import wire
+from geodns.errors import BadNameError
+from geodns.wire import Answer, BadQuery, Edns, name_from_wire, name_to_wire, record
+
+ANY_LABELS: st.SearchStrategy[list[bytes]] = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
+LABELS = ANY_LABELS.filter(lambda labels: sum(len(label) + 1 for label in labels) < 255)
+NAME = b"\x03out\x07example\x03com\x00"
+QUESTION = NAME + b"\x00\x01\x00\x01"
+OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
+
+
+def packet(
+    question: bytes = QUESTION,
+    *,
+    flags: bytes = b"\x01\x00",
+    counts: tuple[int, int, int, int] = (1, 0, 0, 0),
+    rest: bytes = b"",
+) -> bytes:
+    return b"\xab\xcd" + flags + b"".join(count.to_bytes(2, "big") for count in counts) + question + rest
+
+
+# --- names ---------------------------------------------------------------------------------------------
+
+
+@given(LABELS)
+def test_any_name_survives_text_and_back(labels: list[bytes]) -> None:
+    whole = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+    text = name_from_wire(whole)
+    assert name_to_wire(text) == b"".join(bytes((len(x),)) + x.lower() for x in labels) + b"\0"
+    assert dns.name.from_text(text).to_wire() == whole, "dnspython reads the text alike"
+
+
+@given(LABELS)
+def test_parents_are_those_of_dnspython(labels: list[bytes]) -> None:
+    name = dns.name.Name([*labels, b""])
+    expected = []
+    while name != dns.name.root:
+        name = name.parent()
+        expected.append(name.to_wire())
+    assert list(wire.parents(dns.name.Name([*labels, b""]).to_wire() or b"")) == expected
+
+
+def test_a_name_has_at_most_255_bytes() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61]) + "."
+    assert len(name_to_wire(longest)) == 255
+    with pytest.raises(BadNameError, match="a name of 256 bytes, at most 255 are allowed"):
+        name_to_wire(longest.replace("." + "a" * 61 + ".", "." + "a" * 62 + "."))
+
+
+@pytest.mark.parametrize(("offset", "expected"), [(12, b"\xc0\x0c"), (0x3FFF, b"\xff\xff"), (0x4000, None)])
+def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
+    assert wire.pointer(offset) == expected
+
+
+# --- records -------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_read_by_dnspython() -> None:
+    answer = Answer(record(1, 30, b"\xc0\x00\x02\x01"), an=1)
+    found = dns.message.from_wire(
+        wire.message(wire.parse(packet()), wire.NOERROR, answer, 512, authoritative=True)
+    )
+    assert found.answer == [dns.rrset.from_text("out.example.com.", 30, "IN", "A", "192.0.2.1")]
+
+
+def test_renaming_touches_only_owners_that_are_the_question() -> None:
+    """Glue keeps its whole name, and an address that looks like the pointer (192.12.…) stays an address."""
+    ours, glue = b"\xc0\x0c\x01\x02", b"\x01a\x01b\x00"
+    before = (
+        record(1, 300, ours) + record(1, 300, ours, glue) + record(1, 300, ours) + record(1, 3, b"", glue)
+    )
+    after = b"".join(
+        (
+            record(1, 300, ours, NAME),
+            record(1, 300, ours, glue),
+            record(1, 300, ours, NAME),
+            record(1, 3, b"", glue),
+        )
+    )
+    assert wire.renamed(before, NAME) == after
+
+
+@given(st.lists(st.tuples(st.booleans(), LABELS, st.binary(max_size=40)), max_size=6))
+def test_renaming_any_records(entries: list[tuple[bool, list[bytes], bytes]]) -> None:
+    def run(owner: bytes) -> bytes:
+        others = (dns.name.Name([*labels, b""]).to_wire() or b"" for _, labels, _ in entries)
+        return b"".join(
+            record(16, 60, rdata, owner if ours else other)
+            for (ours, _, rdata), other in zip(entries, others, strict=True)
+        )
+
+    assert wire.renamed(run(wire.QNAME), NAME) == run(NAME)
+
+
+def test_the_data_of_a_record() -> None:
+    assert wire.only_rdata(record(wire.CNAME, 60, NAME)) == NAME
+
+
+# --- queries -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", False),
+        (b"\0" * 11, False),
+        (b"\0" * 12, True),
+        (b"\0\0\x80" + b"\0" * 9, False),
+        (b"\0\0\x7f" + b"\0" * 9, True),
+    ],
+    ids=["nothing", "short", "a header", "QR", "any flag but QR"],
+)
+def test_what_may_be_answered(data: bytes, expected: bool) -> None:
+    assert wire.is_query(data) is expected
+
+
+def test_parses_a_query() -> None:
+    question = b"\x03OuT\x07eXample\x03com\x00\x00\x1c\x00\x01"
+    opt = b"\x00\x00\x29\x10\x00\x07\x00\x80\x00\x00\x05\x00\x0a\x00\x01x"
+    query = wire.parse(packet(question, counts=(1, 0, 0, 1), rest=opt))
+    assert query == wire.Query(b"\xab\xcd", 1, question, NAME, 28, 1, Edns(4096, 0, do=True))
+
+
+RR = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\x01\x02\x03\x04"
+
+
+def test_records_beside_the_opt_are_skipped() -> None:
+    query = wire.parse(packet(counts=(1, 1, 1, 2), rest=RR + RR + OPT + NAME + RR[2:]))
+    assert query.edns == Edns(1232, 0, do=False)
+
+
+BROKEN = {
+    "no question": packet(b"", counts=(0, 0, 0, 0)),
+    "two questions": packet(QUESTION * 2, counts=(2, 0, 0, 0)),
+    "question missing": packet(b""),
+    "name cut off": packet(NAME[:-1]),
+    "label cut off": packet(b"\x3fabc"),
+    "type cut off": packet(NAME + b"\x00"),
+    "class cut off": packet(NAME + b"\x00\x01\x00"),
+    "pointer to the header": packet(b"\xc0\x00\x00\x01\x00\x01"),
+    "pointer to itself": packet(b"\xc0\x0c\x00\x01\x00\x01"),
+    "pointer behind a label": packet(b"\x03out\xc0\x0c\x00\x01\x00\x01"),
+    "label type 01": packet(b"\x41" + b"a" * 65 + b"\x00\x00\x01\x00\x01"),
+    "label type 10": packet(b"\x81" + b"a" * 129 + b"\x00\x00\x01\x00\x01"),
+    "name of 256 bytes": packet(
+        b"\x3f" + b"a" * 63 + (b"\x1f" + b"a" * 31) * 5 + b"\x1e" + b"a" * 30 + b"\x00" * 5
+    ),
+    "trailing bytes": packet(rest=b"\x00"),
+    "record not counted": packet(rest=OPT),
+    "record missing": packet(counts=(1, 0, 0, 1)),
+    "record cut off": packet(counts=(1, 0, 0, 1), rest=OPT[:-1]),
+    "record's data cut off": packet(counts=(1, 0, 0, 1), rest=RR[:-1]),
+    "record's name cut off": packet(counts=(1, 0, 0, 1), rest=b"\xc0"),
+    "record's name of label type 01": packet(counts=(1, 0, 0, 1), rest=b"\x40" + b"\0" * 90),
+    "two OPT": packet(counts=(1, 0, 0, 2), rest=OPT * 2),
+    "OPT with a name": packet(counts=(1, 0, 0, 1), rest=b"\x01a" + OPT),
+    "OPT with a pointer": packet(counts=(1, 0, 0, 1), rest=b"\xc0\x0c" + OPT[1:]),
+    "OPT as answer": packet(counts=(1, 1, 0, 0), rest=OPT),
+    "OPT as authority": packet(counts=(1, 0, 1, 0), rest=OPT),
+    "option cut off": packet(counts=(1, 0, 0, 1), rest=OPT[:-1] + b"\x05\x00\x0a\x00\x02x"),
+    "option's head cut off": packet(counts=(1, 0, 0, 1), rest=OPT[:-1] + b"\x03\x00\x0a\x00"),
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+def test_broken_queries_are_format_errors(data: bytes) -> None:
+    with pytest.raises(BadQuery) as caught:
+        wire.parse(data)
+    assert caught.value.rcode == wire.FORMERR
+
+
+@pytest.mark.parametrize("opcode", range(1, 16))
+def test_other_opcodes_are_not_implemented_whatever_follows(opcode: int) -> None:
+    with pytest.raises(BadQuery) as caught:
+        wire.parse(packet(b"", flags=bytes((opcode << 3, 0))))
+    assert caught.value.rcode == wire.NOTIMP
+
+
+@given(st.binary(min_size=12, max_size=80))
+def test_any_bytes_parse_or_are_a_bad_query(data: bytes) -> None:
+    with suppress(BadQuery):
+        query = wire.parse(data)
+        assert data[12 : 12 + len(query.question)] == query.question
+
+
+def test_a_refusal_is_a_header_with_id_opcode_and_rd() -> None:
+    assert wire.refusal(packet(flags=b"\x7f\xff"), wire.NOTIMP) == b"\xab\xcd\xf9\x04" + bytes(8)
+
+
+# --- EDNS and sizes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "tcp", "limit"),
+    [
+        (None, False, 512),
+        (0, False, 512),
+        (511, False, 512),
+        (513, False, 513),
+        (1232, False, 1232),
+        (65535, False, 1232),
+        (None, True, 65535),
+        (512, True, 65535),
+    ],
+)
+def test_size_limit(size: int | None, tcp: bool, limit: int) -> None:
+    rest = b"" if size is None else b"\x00\x00\x29" + size.to_bytes(2, "big") + bytes(6)
+    query = wire.parse(packet(counts=(1, 0, 0, bool(rest)), rest=rest))
+    assert wire.size_limit(query.edns, tcp=tcp) == limit
+
+
+SMALL, LARGE = record(1, 30, b"\x01\x02\x03\x04"), record(16, 30, b"x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts", "truncated"),
+    [
+        (Answer(SMALL, an=1), (1, 1, 0, 0), False),
+        (Answer(SMALL, an=1, extra=(LARGE,)), (1, 1, 0, 1), False),
+        (Answer(SMALL, an=1, extra=(LARGE, LARGE)), (1, 1, 0, 1), False),
+        (Answer(LARGE + SMALL, ns=1, ar=1, extra=(LARGE,)), (1, 0, 1, 1), False),
+        (Answer(LARGE * 2, an=2, extra=(SMALL,)), (1, 0, 0, 0), True),
+        (Answer(LARGE * 2, ns=1, ar=1), (1, 0, 0, 0), True),
+    ],
+    ids=["fits", "extra fits", "second extra left out", "glue before extras", "too large", "glue too large"],
+)
+def test_what_is_left_out_when_it_does_not_fit(
+    answer: Answer, counts: tuple[int, ...], truncated: bool
+) -> None:
+    found = wire.message(wire.parse(packet()), wire.NOERROR, answer, 512, authoritative=True)
+    assert tuple(int.from_bytes(found[place : place + 2], "big") for place in (4, 6, 8, 10)) == counts
+    assert bool(found[2] & 0x02) is truncated
+    assert len(found) <= 512
+    assert not truncated or found[12:] == QUESTION
+
+
+@pytest.mark.parametrize("slack", [0, -1])
+def test_the_limit_is_exact(slack: int) -> None:
+    query = wire.parse(packet(counts=(1, 0, 0, 1), rest=OPT))
+    whole = 12 + len(QUESTION) + len(SMALL) + len(OPT)
+    found = wire.message(query, wire.NOERROR, Answer(SMALL, an=1), whole + slack, authoritative=False)
+    assert bool(found[2] & 0x02) is (slack < 0)
+
+
+@pytest.mark.parametrize("tail", [b"", OPT, OPT[:7] + b"\x80" + OPT[8:], OPT[:-1] + b"\x05\x00\x0a\x00\x01x"])
+def test_a_short_tail_is_read_as_the_parser_reads_it(tail: bytes) -> None:
+    query = wire.parse(packet(counts=(1, 0, 0, bool(tail)), rest=tail))
+    ours = b"" if query.edns is None else wire.opt_record(query.edns)
+    assert wire.short_tail(tail) == (wire.size_limit(query.edns, tcp=False), ours)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        OPT[:-1],
+        OPT + b"x",
+        b"\x01" + OPT[1:],
+        b"\x00\x00\x01" + OPT[3:],
+        OPT[:6] + b"\x01" + OPT[7:],
+        RR,
+        b"x",
+    ],
+    ids=["cut off", "garbage behind", "a name", "another type", "version 1", "a record", "a byte"],
+)
+def test_any_other_tail_is_left_to_the_parser(tail: bytes) -> None:
+    assert wire.short_tail(tail) is None
