@@ -161,7 +161,11 @@ def _may_write(request: web.Request) -> None:
         raise _RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
     # A page in a browser on this machine is on this machine too. It cannot leave Origin out, nor can a name
     # that was pointed here (DNS rebinding) appear as an address in Host.
-    if "Origin" in request.headers or not _is_loopback(request.url.host or ""):
+    try:
+        asked = request.url.host or ""
+    except ValueError as error:
+        raise _RefusedError(400, f"the Host header is wrong: {error}") from error
+    if "Origin" in request.headers or not _is_loopback(asked):
         raise _RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
 
 

@@ -8,12 +8,12 @@ from typing import cast
 
 from geodns import wire
 from geodns.choice import Choice, Dealt, choose
-from geodns.encode import TYPE_NUMBERS, encode
+from geodns.encode import encode
 from geodns.live import LiveSet
 from geodns.model import Family, Host, Record, Rule, Zone, family_of
 from geodns.rotation import cycle, units
 from geodns.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import Answer, name_to_wire, record
+from geodns.wire import TYPE_NUMBERS, Answer, name_to_wire, record
 
 PoolKey = tuple[str, str]
 """Zone name and pool name."""

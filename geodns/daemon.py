@@ -22,6 +22,7 @@ from geodns.api import Order, make_app
 from geodns.cluster import Transition, retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
+from geodns.dealing import Counts
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.folder import Edit, Folder
 from geodns.health.monitor import Monitor
@@ -31,7 +32,6 @@ from geodns.keeper import Keeper
 from geodns.live import HostKey, Verdict
 from geodns.metrics import Metrics
 from geodns.model import Target
-from geodns.responder import Counts
 from geodns.serve.link import Link
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Listen, Settings

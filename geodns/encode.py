@@ -45,15 +45,12 @@ _ENCODERS: Mapping[str, Callable[..., dnslib.RD]] = {
 
 _BAD_NAME = (BadNameError, DNSLabelError)
 
-TYPE_NUMBERS: Mapping[str, int] = {name: dnslib.QTYPE.reverse[name] for name in _ENCODERS}
-"""The record types that can be encoded, and their numbers."""
-
 
 def encode(rtype: str, fields: tuple[str, ...]) -> bytes:
     """Return a record's data in wire form, names uncompressed and in lower case.
 
     Args:
-        rtype: one of `TYPE_NUMBERS`.
+        rtype: one of `wire.TYPE_NUMBERS`.
         fields: as `model.Record` has them.
 
     Raises:

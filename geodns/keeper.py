@@ -135,8 +135,10 @@ class Keeper:
                 for about in list(self._unwritten):
                     self._write(about)
             except StoreError as error:
-                log.error("%s", error)  # noqa: TRY400 - the text says it all
-                self.trouble = f"{error}: what changes now is forgotten at a restart"
+                trouble = f"{error}: what changes now is forgotten at a restart"
+                if trouble != self.trouble:  # once: a log on the same full disk is no help
+                    log.error("%s", trouble)  # noqa: TRY400 - the text says it all
+                self.trouble = trouble
             else:
                 self.trouble = None
 

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from geodns.choice import Choice, LastResort
 from geodns.cluster import Cluster
-from geodns.encode import TYPE_NUMBERS
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
+from geodns.lookup import rotation_of
 from geodns.model import FAMILIES, Address, Family, Host, Target, Zone
-from geodns.responder import rotation_of
-from geodns.wire import name_to_wire
+from geodns.wire import TYPE_NUMBERS, name_to_wire
 
 Json = dict[str, Any]
 

@@ -118,6 +118,7 @@ class Store:
             self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise _trouble(path, error) from error
+        self._opened = self._file()
         try:
             self._prepare()
         except BaseException:
@@ -296,6 +297,14 @@ class Store:
                 self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"
             ) from error
 
+    def _file(self) -> tuple[int, int] | None:
+        """Return what tells the file that has our name now from all others; None when there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def _read(self, query: str, values: tuple[float, ...] = ()) -> list[Any]:
         with self._lock:
             try:
@@ -313,6 +322,9 @@ class Store:
     ) -> None:
         """Run statements as one transaction: all of it is done, or nothing."""
         with self._lock:
+            if self._file() != self._opened:
+                # SQLite would go on writing to a file without a name, and say nothing.
+                raise StoreError(f"{self._path} was removed or replaced while in use: start the server again")
             try:
                 self._database.execute(f"PRAGMA synchronous = {flush}")
                 self._database.execute("BEGIN IMMEDIATE")

@@ -10,9 +10,9 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from geodns.wire import Answer
 
@@ -97,6 +97,44 @@ class Node(NamedTuple):
         return Node, (dict(self.rrsets), self.referral)
 
 
+class Nodes(Mapping[bytes, Node]):
+    """Nodes by owner name, in buckets: a large dict would move at once when it grows, and be freed at once.
+
+    Args:
+        names: how many there will be.
+
+    """
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self, names: int) -> None:
+        self._buckets: list[dict[bytes, Node]] = [{} for _ in range(max(1, names // SLICE))]
+
+    def add(self, nodes: Mapping[bytes, Node]) -> None:
+        """Take some more, while nobody answers from them yet."""
+        buckets = self._buckets
+        for name, node in nodes.items():
+            buckets[hash(name) % len(buckets)][name] = node
+
+    def free(self) -> bool:
+        """Free a bucket, when nobody answers from these nodes any more; say whether one is left."""
+        self._buckets.pop()
+        return bool(self._buckets)
+
+    def __getitem__(self, name: bytes) -> Node:
+        return self._buckets[hash(name) % len(self._buckets)][name]
+
+    def get(self, name: bytes, default: Any = None) -> Any:
+        """Return the node of a name; without an exception on the way when there is none."""
+        return self._buckets[hash(name) % len(self._buckets)].get(name, default)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain.from_iterable(self._buckets)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ZoneTable:
     """A zone's compiled names.
@@ -144,6 +182,7 @@ class Change(NamedTuple):
     Attributes:
         restart: forget everything, also what earlier changes of this way brought.
         open_zone: a zone that is made anew, without its nodes; later `nodes` are its.
+        names: how many nodes the open zone will have.
         nodes: some of the open zone's nodes.
         drop_zones: zones that go.
         rotations: new ones and ones that take another's place.
@@ -154,6 +193,7 @@ class Change(NamedTuple):
 
     restart: bool = False
     open_zone: ZoneTable | None = None
+    names: int = 0
     nodes: Mapping[bytes, Node] | None = None
     drop_zones: tuple[bytes, ...] = ()
     rotations: Mapping[RotationKey, Rotation] | None = None
@@ -178,7 +218,8 @@ def changes(old: Table | None, new: Table, number: int) -> Iterator[Change]:
         yield Change(rotations=some)
     for origin, zone in new.zones.items():
         if before.zones.get(origin) is not zone:
-            yield Change(open_zone=ZoneTable(zone.name, zone.origin, zone.negative, {}))
+            bare = ZoneTable(zone.name, zone.origin, zone.negative, {})
+            yield Change(open_zone=bare, names=len(zone.nodes))
             for nodes in _slices(zone.nodes):
                 yield Change(nodes=nodes)
     for gone in _slices(dict.fromkeys(before.zones.keys() - new.zones.keys())):
@@ -206,7 +247,7 @@ class Draft:
         self.table = table
         self._zones = dict(table.zones)
         self._rotations = dict(table.rotations)
-        self._nodes: dict[bytes, Node] = {}
+        self._nodes = Nodes(0)
 
     def take(self, change: Change) -> int | None:
         """Apply one change; after the last of a way, `table` is the new one.
@@ -221,10 +262,10 @@ class Draft:
             self._rotations.update(change.rotations)
         if change.open_zone is not None:
             zone = change.open_zone
-            self._nodes = {}
+            self._nodes = Nodes(change.names)
             self._zones[zone.origin] = ZoneTable(zone.name, zone.origin, zone.negative, self._nodes)
         if change.nodes is not None:
-            self._nodes.update(change.nodes)
+            self._nodes.add(change.nodes)
         for origin in change.drop_zones:
             self._zones.pop(origin, None)
         for key in change.drop_rotations:
@@ -233,6 +274,15 @@ class Draft:
             return None
         self.table = Table(dict(self._zones), dict(self._rotations))
         return change.commit
+
+
+def outdated(old: Table, new: Table) -> list[Nodes]:
+    """Return the nodes of which nobody answers any more once a Table has taken another's place."""
+    return [
+        zone.nodes
+        for origin, zone in old.zones.items()
+        if new.zones.get(origin) is not zone and isinstance(zone.nodes, Nodes)
+    ]
 
 
 def pack(change: Change) -> bytes:

@@ -119,6 +119,21 @@ IXFR = 251
 AXFR = 252
 ANY = 255
 
+TYPE_NUMBERS: Mapping[str, int] = {
+    "A": 1,
+    "NS": NS,
+    "CNAME": CNAME,
+    "SOA": SOA,
+    "PTR": 12,
+    "MX": 15,
+    "TXT": 16,
+    "AAAA": 28,
+    "SRV": 33,
+    "TLSA": 52,
+    "CAA": 257,
+}
+"""The types that zones can have."""
+
 NOERROR = 0
 FORMERR = 1
 SERVFAIL = 2
@@ -344,16 +359,12 @@ SHAPE = slice(2, HEADER)
 """The header without the ID."""
 
 
-def _shapes() -> dict[bytes, int]:
-    return {
-        bytes((rd, low)) + _COUNTS.pack(1, 0, 0, additional): 2 * additional + rd
-        for rd in (0, _RD)
-        for low in range(0, 0x100, 0x10)
-        for additional in (0, 1)
-    }
-
-
-SHAPES: Mapping[bytes, int] = _shapes()
+SHAPES: Mapping[bytes, int] = {
+    bytes((rd, low)) + _COUNTS.pack(1, 0, 0, additional): 2 * additional + rd
+    for rd in (0, _RD)
+    for low in range(0, 0x100, 0x10)
+    for additional in (0, 1)
+}
 """Ordinary headers (opcode QUERY, one question, at most one additional record) and which of `heads` fits."""
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.encode import TYPE_NUMBERS, encode
+from geodns.encode import encode
+from geodns.wire import TYPE_NUMBERS
 
 NUMBER = st.integers(0, 65535).map(str)
 BYTE = st.integers(0, 255).map(str)

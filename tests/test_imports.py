@@ -20,7 +20,8 @@ ROWS = (
     ("api serve health keeper demo",),
     ("control status", "cluster folder"),
     ("responder compiler store watch metrics",),
-    ("choice live table rotation",),
+    ("lookup",),
+    ("dealing choice live table rotation",),
     (
         "wire encode names serial",
         "zonefile scalars yamltext report",

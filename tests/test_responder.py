@@ -10,7 +10,7 @@ import pytest
 
 from geodns.live import Forced
 from geodns.model import Record
-from geodns.responder import MAX_CHAIN
+from geodns.lookup import MAX_CHAIN
 from tests.zones import DOWN, ORIGIN, TCP, Worker, absolute, data, has, live_set, records, zone
 
 ZONE = zone("""

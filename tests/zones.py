@@ -15,7 +15,7 @@ from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
 from geodns.live import Forced, LiveSet, State, Verdict
 from geodns.model import Host, Target, Zone, target_of
 from geodns.responder import Client, respond
-from geodns.responder import State as WorkerState
+from geodns.dealing import State as WorkerState
 from geodns.zonefile import parse_zone
 
 NAME = "out.example.com"

@@ -11,7 +11,7 @@ from collections import deque
 from struct import Struct
 from typing import NamedTuple
 
-from geodns.responder import Counts
+from geodns.dealing import Counts
 
 _LENGTH = Struct(">I")
 LENGTH = _LENGTH.size

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from geodns.responder import Counts
+from geodns.dealing import Counts
 from geodns.serve.frames import (
     LENGTH,
     Acked,

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from geodns.responder import State
+from geodns.dealing import State
 from geodns.serve.frames import Acked, Counted, Message, Stream, pack_message
-from geodns.table import Draft, Table, unpack
+from geodns.table import Draft, Nodes, Table, outdated, unpack
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class Follower:
         self._transport = transport
         self._draft = Draft(self.table)
         self._open = False
+        self._outdated: list[Nodes] = []
         self._supervisor = supervisor
         self._tell(Acked(name, number))
 
@@ -99,13 +100,18 @@ class Follower:
                     continue
                 if self.stream.ended:
                     raise SystemExit(0)
-                self.behind = self._open or self.stream.partial
-                return seen
-            number = self._draft.take(unpack(payload))
-            self._open = number is None
-            if number is not None:
-                self.table = self._draft.table
-                self._tell(Acked(self._name, number))
+                if not self._outdated:
+                    self.behind = self._open or self.stream.partial
+                    return seen
+                if not self._outdated[-1].free():
+                    self._outdated.pop()
+            else:
+                number = self._draft.take(unpack(payload))
+                self._open = number is None
+                if number is not None:
+                    self._outdated += outdated(self.table, self._draft.table)
+                    self.table = self._draft.table
+                    self._tell(Acked(self._name, number))
             if time.monotonic() >= end:
                 self.behind = True
                 return AGAIN

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from geodns import wire
-from geodns.responder import Counts
+from geodns.dealing import Counts
 from geodns.serve import supervisor
 from geodns.serve.link import Link
 from geodns.serve.plan import ControlSeat, Plan

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.responder import Counts
+from geodns.dealing import Counts
 from geodns.serve.frames import (
     Acked,
     Born,

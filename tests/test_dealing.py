@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns import responder, wire
+from geodns import dealing, wire
 from geodns.compiler import Compiled, compile_zones, recompile_pools
+from geodns.dealing import State
 from geodns.live import LiveSet
-from geodns.responder import Client, State, respond
+from geodns.responder import Client, respond
 from geodns.table import Rotation, ZoneTable
 from geodns.wire import Answer, Query, name_to_wire
 from tests.zones import DOWN, NAME, ORIGIN, TCP, UDP, Worker, absolute, data, failing, live_set, sources, zone
@@ -236,7 +237,7 @@ def test_one_cycle_of_queries_holds_the_weights_exactly(
     ask: Callable[[Worker, int], dns.message.Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if ask is the_short_way_forgets:
-        monkeypatch.setattr(responder, "REMEMBERED", 3)
+        monkeypatch.setattr(dealing, "REMEMBERED", 3)
     worker = Worker(ZONE, seed=5)
     first, uniform = Counter[str](), Counter[str]()
     for number in range(CYCLE):
@@ -273,7 +274,7 @@ def test_workers_start_at_random_places() -> None:
 def test_a_dead_host_is_forgotten_however_full_the_memory_was(
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responder, "REMEMBERED", room)
+    monkeypatch.setattr(dealing, "REMEMBERED", room)
     worker = Worker(ZONE)
     for name in ("@", "a", "text", "@", "a", "a", "@"):
         worker.ask(name)
@@ -283,7 +284,7 @@ def test_a_dead_host_is_forgotten_however_full_the_memory_was(
 
 
 def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responder, "REMEMBERED", 20)
+    monkeypatch.setattr(dealing, "REMEMBERED", 20)
     worker = Worker(ZONE)
     odd = dns.message.make_query(ORIGIN, "A", use_edns=False)
     odd.set_rcode(dns.rcode.NXDOMAIN)
@@ -328,9 +329,9 @@ def test_counts_add_up_with_what_was_asked() -> None:
         (NAME, 16, 0): 7,
         (NAME, 1, 3): 7,
         ("", 1, 5): 7,
-        (NAME, responder.OTHER_TYPE, 0): 7,
+        (NAME, dealing.OTHER_TYPE, 0): 7,
         (NAME, 15, 0): 7,
-        ("", responder.OTHER_TYPE, 1): 7,
+        ("", dealing.OTHER_TYPE, 1): 7,
     }
     rotations = {made.uid: made for made in worker.compiled.table.rotations.values()}
     dealt = Counter[tuple[str, str]]()

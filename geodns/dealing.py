@@ -1,0 +1,226 @@
+"""A worker's own state: its place in every rotation, what the short ways know, and what it has counted."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from geodns import wire
+from geodns.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
+from geodns.wire import TYPE_NUMBERS, Answer, Query
+
+REMEMBERED = 16_384
+"""Questions that the short way knows, or packets that the shortest does, at most; then each starts anew."""
+
+COUNTED_TYPES = frozenset(TYPE_NUMBERS.values()) | {wire.DS, wire.ANY, 64, 65}
+OTHER_TYPE = 0
+"""Counts for any type that is not worth a number of its own: whoever asks must not fill our memory."""
+
+
+class Counts(NamedTuple):
+    """What a worker has answered since it was last asked.
+
+    Attributes:
+        queries: by zone name (empty: none of ours), QTYPE and RCODE.
+        dealt: by rotation (`Rotation.uid`), part and position in the part's answers.
+
+    """
+
+    queries: dict[tuple[str, int, int], int]
+    dealt: dict[tuple[bytes, int, int], int]
+
+    def __bool__(self) -> bool:
+        """Say whether anything was counted."""
+        return bool(self.queries or self.dealt)
+
+
+class _Tally:
+    """What one more dealt answer counts for; it is its own key, because an object's hash is the cheapest."""
+
+    __slots__ = ("dealt", "query")
+
+    def __init__(self, zone: str, qtype: int, dealt: tuple[bytes, int, int] | None) -> None:
+        self.query = (zone, qtype, wire.NOERROR)
+        self.dealt = dealt
+
+
+class _Spin:
+    """A rotation, or a fixed answer, made ready for the short way."""
+
+    __slots__ = ("_dressed", "answers", "index", "longest", "questions", "rotation", "size")
+
+    def __init__(self, answers: list[tuple[tuple[bytes, ...], bytes, _Tally]], index: "list[int]") -> None:
+        self.answers = answers
+        self.index = index
+        self.size = len(index)
+        self.longest = max(len(body) for _, body, _ in answers)
+        self.rotation: Rotation | None = None
+        self.questions: list[bytes] = []
+        self._dressed: dict[tuple[int, bytes], list[_Dressed]] = {}
+
+    def dressed(self, shape: int, opt: bytes) -> "list[_Dressed]":
+        """Return the answers with what goes before and behind them, which packets of a kind share."""
+        ready = self._dressed.get((shape, opt))
+        if ready is None:
+            ready = [(heads[shape], body + opt, tally) for heads, body, tally in self.answers]
+            self._dressed[shape, opt] = ready
+        return ready
+
+
+_Dressed = tuple[bytes, bytes, _Tally]
+"""What stands between the ID and the question; what stands behind it; what it counts for."""
+
+
+class Deal:
+    """The place of one name and type in a rotation."""
+
+    __slots__ = ("at", "spin")
+
+    def __init__(self, spin: _Spin, at: int) -> None:
+        self.spin = spin
+        self.at = at
+
+
+def _ready(answer: Answer, tally: _Tally) -> tuple[tuple[bytes, ...], bytes, _Tally]:
+    return wire.heads(answer), answer.body + b"".join(answer.extra), tally
+
+
+class State:
+    """A worker's only mutable object: places in rotations, what the short way knows, and counts.
+
+    Args:
+        rng: says where in each rotation this worker starts.
+
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.table: Table = EMPTY
+        self.packets: dict[bytes, tuple[Deal, int, list[_Dressed]]] = {}
+        self.known: dict[bytes, Deal] = {}
+        self.tails: dict[bytes, tuple[int, bytes]] = {}
+        self.counted: defaultdict[_Tally, int] = defaultdict(int)
+        self._places: dict[tuple[bytes, RotationKey], int] = {}
+        self._spins: dict[RotationKey, _Spin] = {}
+        self._queries: defaultdict[tuple[str, int, int], int] = defaultdict(int)
+        self._dealt: defaultdict[tuple[bytes, int, int], int] = defaultdict(int)
+
+    def adopt(self, table: Table) -> None:
+        """Take another Table as the current one; forget what it changes, but no name's place."""
+        other_zones = not table.has_zones_of(self.table)
+        self.packets = {}
+        for key, spin in list(self._spins.items()):
+            if other_zones or table.rotations.get(key) is not spin.rotation:
+                self._forget(key, spin)
+        if other_zones:
+            self.known = {}
+            self._places = {place: at for place, at in self._places.items() if place[1] in table.rotations}
+        self.table = table
+
+    def _forget(self, key: RotationKey, spin: _Spin) -> None:
+        """Take a rotation from the short way, but keep each name's place."""
+        for question in spin.questions:
+            deal = self.known.pop(question, None)
+            if deal is not None:
+                self._places[question[:-4], key] = deal.at
+        del self._spins[key]
+
+    def take_counts(self) -> Counts:
+        """Return what was counted since the last call."""
+        queries, dealt = self._queries, self._dealt
+        for tally, number in self.counted.items():
+            queries[tally.query] += number
+            if tally.dealt is not None:
+                dealt[tally.dealt] += number
+        self.counted.clear()
+        self._queries, self._dealt = defaultdict(int), defaultdict(int)
+        return Counts(dict(queries), dict(dealt))
+
+    def count(self, zone: str, qtype: int, rcode: int) -> None:
+        """Count an answer of the long way."""
+        self._queries[zone, qtype if qtype in COUNTED_TYPES else OTHER_TYPE, rcode] += 1
+
+    def deal(self, owner: bytes, rotation: Rotation) -> Iterator[Answer]:
+        """Yield the next answer of each part of a rotation, at this owner name's own place."""
+        at = self._next_place(owner, rotation)
+        for number, part in enumerate(rotation.parts):
+            chosen = part.index[at % len(part.index)]
+            self._dealt[rotation.uid, number, chosen] += 1
+            yield part.answers[chosen]
+
+    def _next_place(self, owner: bytes, rotation: Rotation) -> int:
+        """Return a name's place in a rotation, and move it on where it is kept: by the short way, or here."""
+        known = self.known.get(wire.question(owner, TYPE_NUMBERS[rotation.key.type]))
+        if known is not None and known.spin.rotation is rotation:
+            at = known.at
+            known.at = (at + 1) % known.spin.size
+            return at
+        place = (owner, rotation.key)
+        start = self._places.get(place)
+        at = self._rng.getrandbits(32) if start is None else start
+        self._places[place] = at + 1
+        return at
+
+    def remember_rotation(self, query: Query, zone: ZoneTable, rotation: Rotation) -> None:
+        """Let the short way deal from a rotation of one part."""
+        question = query.question.lower()
+        if question in self.known:
+            return
+        self._make_room()
+        spin = self._spins.get(rotation.key)
+        if spin is None:
+            part = rotation.parts[0]
+            spin = _Spin(
+                [
+                    _ready(answer, _Tally(zone.name, query.type, (rotation.uid, 0, number)))
+                    for number, answer in enumerate(part.answers)
+                ],
+                list(part.index),
+            )
+            spin.rotation = rotation
+            self._spins[rotation.key] = spin
+        at = self._places.get((query.name, rotation.key), 0)
+        self.known[question] = Deal(spin, at % spin.size)
+        spin.questions.append(question)
+
+    def remember_answer(self, query: Query, zone: ZoneTable, answer: Answer) -> None:
+        """Let the short way give a fixed answer."""
+        question = query.question.lower()
+        if question not in self.known:
+            self._make_room()
+            spin = _Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0])
+            self.known[question] = Deal(spin, 0)
+
+    def remember_packet(self, packet: bytes, end: int, shape: int, deal: Deal) -> None:
+        """Let the shortest way answer a packet, if every answer that can be dealt fits.
+
+        Args:
+            packet: one that the short way answered.
+            end: where its question ends.
+            shape: of its header.
+            deal: what its question is dealt.
+
+        """
+        # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
+        # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
+        tail = packet[end:].upper()
+        limits = wire.short_tail(tail) if len(tail) <= wire.OPT_LENGTH else None
+        if limits is not None and end + deal.spin.longest + len(limits[1]) <= limits[0]:
+            if len(self.packets) >= REMEMBERED:
+                self.packets = {}
+            self.packets[packet[2:].lower()] = deal, end, deal.spin.dressed(shape, limits[1])
+
+    def limits(self, tail: bytes) -> tuple[int, bytes] | None:
+        """Return what `wire.short_tail` says of a tail, and know it if it may come back: options never do."""
+        limits = wire.short_tail(tail)
+        if limits is not None and len(tail) <= wire.OPT_LENGTH and len(self.tails) < REMEMBERED:
+            self.tails[tail] = limits
+        return limits
+
+    def _make_room(self) -> None:
+        """Start anew when full; this comes before a spin is looked up, which else would escape `adopt`."""
+        if len(self.known) >= REMEMBERED:
+            self.packets = {}
+            for key, spin in list(self._spins.items()):
+                self._forget(key, spin)
+            self.known = {}
