@@ -12,7 +12,7 @@ from geodns.encode import encode
 from geodns.live import LiveSet
 from geodns.model import Family, Host, Record, Rule, Zone, family_of
 from geodns.rotation import cycle, units
-from geodns.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.table import EMPTY, Node, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import TYPE_NUMBERS, Answer, name_to_wire, record
 
 PoolKey = tuple[str, str]
@@ -52,7 +52,7 @@ class Compiled:
 
     """
 
-    table: Table = field(default_factory=Table)
+    table: Table = EMPTY
     sources: Mapping[str, Source] = field(default_factory=dict)
     choices: Mapping[PoolKey, Choice] = field(default_factory=dict)
     keys: Mapping[PoolKey, tuple[RotationKey, ...]] = field(default_factory=dict)

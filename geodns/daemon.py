@@ -32,11 +32,10 @@ from geodns.keeper import Keeper
 from geodns.live import HostKey, Verdict
 from geodns.metrics import Metrics
 from geodns.model import Target
-from geodns.serve.link import Link
+from geodns.publisher import Publisher
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Listen, Settings
 from geodns.store import Store
-from geodns.table import Rotation
 from geodns.view import BACKEND, View
 
 log = logging.getLogger(__name__)
@@ -99,10 +98,8 @@ class Daemon:
         self._verdicts: dict[Target, Verdict] = {}
         self._recompile_due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
-        self._publishing = asyncio.Lock()
-        self._published = (self._cluster.compiled.table, 0)
-        self._rotations: dict[bytes, Rotation] = {}
-        self._link = Link(seat, self._counted)
+        self._publisher = Publisher(seat, self._counted)
+        self._link = self._publisher.link
         self._monitor = Monitor(
             self._judged,
             ehlo=settings.ehlo or own_name(),
@@ -317,6 +314,12 @@ class Daemon:
         if transitions:
             self._spawn(self._save())
 
+    async def _publish(self) -> int:
+        return await self._publisher.publish(self._cluster.compiled.table)
+
+    def _counted(self, transport: str, counts: Counts) -> None:
+        self._metrics.counted(counts, transport, self._publisher.rotation)
+
     def _why(self, one: Transition) -> str:
         targets = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]].values()
         last = [self._view.seen(target) for some in targets for target in some]
@@ -383,27 +386,6 @@ class Daemon:
         # Copies: the loop goes on changing the originals while a thread writes.
         verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
         await asyncio.to_thread(self._keeper.save_states, verdicts, since, time.time())
-
-    # --- workers ----------------------------------------------------------------------------------------
-
-    async def _publish(self) -> int:
-        """Bring the current Table on its way to the workers; return its number."""
-        async with self._publishing:
-            table, number = self._cluster.compiled.table, self._published[1]
-            if table is not self._published[0]:
-                before = self._published[0].rotations
-                fresh = [one for key, one in table.rotations.items() if before.get(key) is not one]
-                if len(self._rotations) > 2 * len(table.rotations) + 1000:
-                    # Workers may still count what they dealt from the Table before.
-                    self._rotations, fresh = {}, [*before.values(), *table.rotations.values()]
-                self._rotations |= {one.uid: one for one in fresh}
-                number = await self._link.publish(table)
-                self._published = (table, number)
-            return number
-
-    def _counted(self, worker: str, transport: str, counts: Counts) -> None:
-        del worker
-        self._metrics.counted(counts, transport, self._rotations.get)
 
 
 def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:

@@ -29,7 +29,7 @@ def find(table: Table, query: Query, state: State) -> Found:
     if query.edns is not None and query.edns.version:
         return Found("", wire.BADVERS, wire.NOTHING, authoritative=False)
     zone = None
-    if query.qclass in {wire.IN, wire.CLASS_ANY} and query.type not in {wire.AXFR, wire.IXFR}:
+    if query.qclass == wire.IN and query.type not in {wire.AXFR, wire.IXFR}:
         zone = _zone_of(table, query.name)
     if zone is None:
         return Found("", wire.REFUSED, wire.NOTHING, authoritative=False)

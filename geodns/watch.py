@@ -88,7 +88,7 @@ class Watch:
 
     Files that vanish all at once (a folder emptied by mistake, a mount that went away) are kept: not only
     while the folder is empty, but each until it comes back, since whoever restores a folder does so file by
-    file. To let them go, begin a new watch, as a restart or a reload does.
+    file. To let them go, begin a new watch, as a reload does while there are other files.
 
     Attributes:
         kept: the files that are kept so.

@@ -290,6 +290,15 @@ def test_a_host_added_while_running_is_dealt_after_its_first_good_probe(
     assert dealt(cluster) == ({"a", "b", "new"} if joins else {"a", "b"})
 
 
+def test_a_host_goes_on_waiting_over_another_edit() -> None:
+    before, after = zone(SMALL), zone(PAIR)
+    cluster = cluster_of(before)
+    judge(cluster, before, UP)
+    serve(cluster, after)
+    serve(cluster, zone("ttl: 40\n" + PAIR))
+    assert dealt(cluster) == {"a", "b"}
+
+
 def test_hosts_without_a_verdict_count_as_up_at_the_start_and_in_a_new_zone() -> None:
     cluster = cluster_of(zone(PAIR))
     assert dealt(cluster) == {"a", "b", "new"}

@@ -16,7 +16,7 @@ ROWS = (
     ("cli __main__",),
     ("commands",),
     ("daemon",),
-    ("view",),
+    ("view publisher",),
     ("api serve health keeper demo",),
     ("control status", "cluster folder"),
     ("responder compiler store watch metrics",),

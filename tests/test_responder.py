@@ -9,8 +9,8 @@ import dns.rcode
 import pytest
 
 from geodns.live import Forced
-from geodns.model import Record
 from geodns.lookup import MAX_CHAIN
+from geodns.model import Record
 from tests.zones import DOWN, ORIGIN, TCP, Worker, absolute, data, has, live_set, records, zone
 
 ZONE = zone("""

@@ -127,12 +127,10 @@ def test_the_clients_letters_come_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("rtype", ["A", "TYPE65280"])
-@pytest.mark.parametrize(
-    ("rclass", "rcode"), [("CH", "REFUSED"), ("HS", "REFUSED"), ("NONE", "REFUSED"), ("ANY", "NOERROR")]
-)
-def test_classes(rclass: str, rcode: str, rtype: str) -> None:
+@pytest.mark.parametrize("rclass", ["CH", "HS", "NONE", "ANY"])
+def test_other_classes_are_refused(rclass: str, rtype: str) -> None:
     found = Worker(ZONE).ask("@", rtype, rdclass=rclass)
-    assert dns.rcode.to_text(found.rcode()) == rcode
+    assert dns.rcode.to_text(found.rcode()) == "REFUSED"
 
 
 QUERY = dns.message.make_query(ORIGIN, "A", use_edns=False, id=0xABCD).to_wire()

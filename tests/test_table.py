@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
-from geodns.live import LiveSet
 from geodns.dealing import State
+from geodns.live import LiveSet
 from geodns.responder import respond
 from geodns.table import (
     EMPTY,

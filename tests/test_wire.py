@@ -253,6 +253,14 @@ def test_the_limit_is_exact(slack: int) -> None:
     assert bool(found[2] & 0x02) is (slack < 0)
 
 
+@pytest.mark.parametrize(("slack", "kept"), [(0, 1), (-1, 0)])
+def test_the_limit_is_exact_for_extras(slack: int, kept: int) -> None:
+    whole = 12 + len(QUESTION) + len(SMALL) + len(LARGE)
+    answer = Answer(SMALL, an=1, extra=(LARGE,))
+    found = wire.message(wire.parse(packet()), wire.NOERROR, answer, whole + slack, authoritative=False)
+    assert int.from_bytes(found[10:12], "big") == kept
+
+
 @pytest.mark.parametrize("tail", [b"", OPT, OPT[:7] + b"\x80" + OPT[8:], OPT[:-1] + b"\x05\x00\x0a\x00\x01x"])
 def test_a_short_tail_is_read_as_the_parser_reads_it(tail: bytes) -> None:
     query = wire.parse(packet(counts=(1, 0, 0, bool(tail)), rest=tail))

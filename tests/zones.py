@@ -12,10 +12,10 @@ import dns.flags
 import dns.message
 
 from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
+from geodns.dealing import State as WorkerState
 from geodns.live import Forced, LiveSet, State, Verdict
 from geodns.model import Host, Target, Zone, target_of
 from geodns.responder import Client, respond
-from geodns.dealing import State as WorkerState
 from geodns.zonefile import parse_zone
 
 NAME = "out.example.com"
@@ -146,3 +146,45 @@ def data(message: dns.message.Message) -> tuple[str, ...]:
 
 def has(message: dns.message.Message, flag: dns.flags.Flag) -> bool:
     return bool(message.flags & flag)
+
+
+WEIGHTED_TEXT = """
+    hosts:
+      mta1: {address: [192.0.2.11, "2001:db8::11"], weight: 5}
+      mta2: {address: [192.0.2.12, "2001:db8::12"], weight: 3}
+      mta3: {address: 192.0.2.13, weight: 2}
+      lone: 192.0.2.14
+    pools:
+      main:  {hosts: ["mta*"], check: smtp}
+      other: {hosts: [lone], check: smtp}
+    records:
+      "@":     {pool: main, MX: {pool: main, preference: 10}}
+      a:       {pool: main}
+      other:   {pool: other}
+      tiers:   {MX: [{pool: main, preference: 10}, {pool: other, preference: 20}]}
+      alias:   {CNAME: "@"}
+      "*.w":   {pool: main}
+      text:    {TXT: hello, CAA: {flags: 0, tag: issue, value: ca.example.net}}
+      big:     {TXT: [BIG]}
+      sub:     {NS: ns.sub}
+      ns.sub:  {A: 192.0.2.99}
+"""
+WEIGHTED = zone(WEIGHTED_TEXT.replace("BIG", ", ".join(f"{number}{'x' * 190}" for number in range(5))))
+"""Weights of 5, 3 and 2, and a name for every kind of answer."""
+WEIGHTED_OWNERS = [
+    "@",
+    "a",
+    "other",
+    "tiers",
+    "alias",
+    "x.w",
+    "*.w",
+    "text",
+    "big",
+    "sub",
+    "x.sub",
+    "w",
+    "no",
+    "mta1",
+    "mta3",
+]

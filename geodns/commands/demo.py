@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,13 @@ from pathlib import Path
 import click
 
 from geodns.errors import StartError, UsageError, ZoneError
-from geodns.model import Endpoint, Host
+from geodns.model import Host
 from geodns.settings import Listen
 from geodns.zonefile import read_zones, zone_files
 
 _STOP_TIME = 8.0
+_ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP comes when the terminal is closed: the ports must be free for the next demo then, too."""
 
 
 @click.command()
@@ -32,8 +35,10 @@ def demo(zones: str, listen: str, http: str) -> None:
     if find_spec("aiosmtpd") is None:
         raise UsageError("the demo's mail servers need aiosmtpd: pip install 'geodns[demo]'")
     hosts = _hosts(Path(zones))
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, _interrupted)
+    _require_free(hosts)
+    for name in _ENDINGS:
+        if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(name, _interrupted)
     with ExitStack() as stack:
         state = stack.enter_context(tempfile.TemporaryDirectory(prefix="geodns-demo-"))
         servers = {host.name: stack.enter_context(_mail_server(zone, host, at)) for zone, host, at in hosts}
@@ -50,17 +55,19 @@ def demo(zones: str, listen: str, http: str) -> None:
 
 def _interrupted(number: int, frame: object) -> None:
     del number, frame
+    for name in _ENDINGS:
+        signal.signal(name, signal.SIG_IGN)  # whoever is impatient must not stop the others from being ended
     raise KeyboardInterrupt
 
 
-def _hosts(folder: Path) -> list[tuple[str, Host, Endpoint]]:
+def _hosts(folder: Path) -> list[tuple[str, Host, Listen]]:
     """Return the hosts that are probed on this machine, with their zones."""
     parsed = read_zones(zone_files([folder])).values()
     errors = tuple(problem for one in parsed for problem in one.problems if not problem.warning)
     if errors:
         raise ZoneError(errors)
     found = [
-        (one.zone.name, host, host.probe)
+        (one.zone.name, host, Listen(str(host.probe.address), host.probe.port))
         for one in parsed
         if one.zone is not None
         for host in one.zone.hosts
@@ -71,9 +78,24 @@ def _hosts(folder: Path) -> list[tuple[str, Host, Endpoint]]:
     return found
 
 
+def _require_free(hosts: list[tuple[str, Host, Listen]]) -> None:
+    """Say which mail server has no place before anything is started."""
+    for zone, host, at in hosts:
+        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
+        with socket.socket(family) as place:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                place.bind(at)
+            except OSError as error:
+                raise StartError(
+                    f"no mail server for {host.name}.{zone} at {at}: {error.strerror}: "
+                    "end what listens there (another demo?), or give the host another `probe`"
+                ) from error
+
+
 @contextmanager
-def _mail_server(zone: str, host: Host, at: Endpoint) -> Iterator[subprocess.Popen[str]]:
-    with _process("geodns.demo", f"{host.name}.{zone}", str(at.address), str(at.port)) as process:
+def _mail_server(zone: str, host: Host, at: Listen) -> Iterator[subprocess.Popen[str]]:
+    with _process("geodns.demo", f"{host.name}.{zone}", at.host, str(at.port)) as process:
         yield process
 
 
@@ -111,7 +133,8 @@ def _run(server: subprocess.Popen[str], zone: str, servers: dict[str, subprocess
 def _what_to_try(zone: str, dns: str, http: str, servers: dict[str, subprocess.Popen[str]]) -> str:
     where = Listen.parse(dns.partition(",")[0])
     stopped, process = list(servers.items())[-1]
-    command = Path(sys.argv[0]).name if shutil.which("geodns") else ".venv/bin/geodns"
+    typed = sys.argv[0] if Path(sys.argv[0]).name == "geodns" else f"{sys.executable} -m geodns"
+    command = "geodns" if shutil.which("geodns") else typed
     ask = f"dig @{where.host} -p {where.port} {zone}"
     return f"""
 Try, in another terminal:

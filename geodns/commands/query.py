@@ -1,6 +1,7 @@
 """``geodns query``: ask a running server by DNS, and say which pool and hosts are behind its answer."""
 
 import socket
+from ipaddress import IPv6Address
 
 import click
 import dnslib
@@ -90,4 +91,6 @@ def _tier(tier: Json) -> str:
 
 def _host(hosts: dict[str, str], record: dnslib.RR) -> str | None:
     text = str(record.rdata)
+    if record.rtype == dnslib.QTYPE.AAAA:
+        text = str(IPv6Address(text))  # dnslib shortens some addresses in a way of its own
     return hosts.get(text) or hosts.get(text.rsplit(maxsplit=1)[-1].lower())

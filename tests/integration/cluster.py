@@ -48,6 +48,7 @@ def zone_text(
     *,
     weights: Mapping[str, int] | None = None,
     ttl: int = 5,
+    check: str = QUICK,
     more: str = "",
 ) -> str:
     """Write the zone of some mail hosts: 192.0.2.1, 192.0.2.2 … in their order, probed where they listen.
@@ -56,10 +57,11 @@ def zone_text(
         hosts: by name.
         weights: of those that have another than 1.
         ttl: of pool answers, in seconds.
+        check: by which all are judged.
         more: further lines.
 
     """
-    lines = [f"ttl: {ttl}", "ns: {ns1: 192.0.2.53}", "checks:", f"  smtp: {QUICK}", "hosts:"]
+    lines = [f"ttl: {ttl}", "ns: {ns1: 192.0.2.53}", "checks:", f"  smtp: {check}", "hosts:"]
     for number, (name, host) in enumerate(hosts.items(), 1):
         weight = (weights or {}).get(name, 1)
         lines.append(f'  {name}: {{address: 192.0.2.{number}, weight: {weight}, probe: "{host.endpoint}"}}')

@@ -10,6 +10,9 @@ import dns.query
 from tests.integration.cluster import ANSWER, Server
 from tests.integration.mailhosts import wait_until
 
+PAUSE = 0.001
+"""Seconds between queries: two cores have the server to run as well."""
+
 
 class Hammer:
     """A client that asks without a pause from a thread, and keeps what it got.
@@ -63,3 +66,4 @@ class Hammer:
                 self.problems.append(str(answer))
             self.values |= dict.fromkeys(found, now)
             self.answers += 1
+            time.sleep(PAUSE)

@@ -155,3 +155,11 @@ def mail_hosts(*names: str, host: str = "127.0.0.1") -> Iterator[dict[str, MailH
             stack.callback(hosts[name].end)
             hosts[name].open()
         yield hosts
+
+
+@contextlib.contextmanager
+def closed(host: str = "127.0.0.1") -> Iterator[Address]:
+    """An address that refuses connections, and that nobody else gets meanwhile."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+        one.bind((host, 0))
+        yield one.getsockname()[:2]

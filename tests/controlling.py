@@ -1,0 +1,247 @@
+"""A control process in the test's own loop: its link's other end, and probes that find what they are told."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from geodns import daemon as daemon_module
+from geodns.daemon import Daemon
+from geodns.dealing import Counts
+from geodns.health.monitor import Monitor
+from geodns.health.outcome import Kind, Outcome
+from geodns.model import Target
+from geodns.serve.frames import (
+    LENGTH,
+    Acked,
+    Born,
+    Counted,
+    Died,
+    Message,
+    frame_length,
+    pack_message,
+)
+from geodns.serve.link import Link
+from geodns.serve.plan import ControlSeat
+from geodns.settings import Listen, Settings
+from geodns.store import Store
+from geodns.table import EMPTY, Draft, Table, unpack
+
+NAME = "out.example.com"
+TEXT = """\
+ns: {ns1: 192.0.2.53}
+checks: {smtp: {interval: 200ms, fast_interval: 100ms, rise: 1, fall: 1}}
+hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12, mta3: 192.0.2.13}
+pools: {main: {hosts: "*", check: smtp}}
+records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
+"""
+SOON = 20.0
+"""Seconds to wait for what happens in a moment; the machine may be busy."""
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(SOON):
+        while not true():  # noqa: ASYNC110 - what is waited for knows nothing of us
+            await asyncio.sleep(0.01)
+
+
+class Supervisor:
+    """The other end of the link: takes Tables, and says for the workers that they deal from them.
+
+    Attributes:
+        table: the last whole Table.
+        numbers: of the Tables that came.
+        mute: workers that say nothing.
+
+    """
+
+    WORKERS = ("udp0", "tcp")
+
+    def __init__(self, end: socket.socket) -> None:
+        self.table: Table = EMPTY
+        self.numbers: list[int] = []
+        self.mute: set[str] = set()
+        self._end = end
+        self._writer: asyncio.StreamWriter | None = None
+
+    def say(self, message: Message) -> None:
+        assert self._writer is not None
+        self._writer.write(pack_message(message))
+
+    async def run(self) -> None:
+        reader, self._writer = await asyncio.open_connection(sock=self._end)
+        draft = Draft()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                payload = await reader.readexactly(frame_length(await reader.readexactly(LENGTH)))
+                number = draft.take(unpack(payload))
+                if number is not None:
+                    self.table = draft.table
+                    if not self.numbers:
+                        for name in self.WORKERS:
+                            self.say(Born(name, os.getpid(), 0))
+                    self.numbers.append(number)
+                    for name in self.WORKERS:
+                        if name not in self.mute:
+                            self.say(Acked(name, number))
+
+    def die(self, worker: str) -> None:
+        self.say(Died(worker))
+
+    def count(self, counts: Counts) -> None:
+        self.say(Counted("udp0", "udp", counts))
+
+    async def hang_up(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(ConnectionError):
+                await self._writer.wait_closed()
+
+    def dealt(self) -> set[str]:
+        """The hosts that the A answers for the zone name."""
+        return {
+            host
+            for key, rotation in self.table.rotations.items()
+            if (key.zone, key.type) == (NAME, "A")
+            for part in rotation.parts
+            for some in part.sets
+            for host in some
+        }
+
+
+class Control:
+    """A daemon to be run, and everything around it that a test may turn."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.zones = folder / "zones"
+        self.zones.mkdir()
+        self.file = self.zones / f"{NAME}.yaml"
+        self.file.write_text(TEXT)
+        self.state = folder / "state"
+        self.token: str | None = None
+        self.workers = Supervisor.WORKERS
+        self.number = 0
+        self.finds: dict[str, Kind] = {}
+        """What a probe finds at an address; OK where nothing is said."""
+        self.probing: Callable[[Target], Awaitable[None]] | None = None
+        self.status: int | None = None
+        monkeypatch.setattr(daemon_module, "Monitor", partial(Monitor, probe=self._probe))
+        monkeypatch.setattr(daemon_module, "RECOMPILE_EVERY", 0.1)
+        monkeypatch.setattr(daemon_module, "POLL_EVERY", 0.05)
+
+    async def _probe(self, target: Target, *, ehlo: str | None) -> Outcome:
+        del ehlo
+        if self.probing is not None:
+            await self.probing(target)
+        kind = self.finds.get(str(target.address), Kind.OK)
+        return Outcome(kind, f"{kind} at {target.address}", 0.001)
+
+    def run(self, test: Callable[["Running"], Awaitable[None]], *, wait: bool = True) -> None:
+        """Run a test beside a daemon; end both."""
+
+        async def beside() -> None:
+            async with self._running() as running:
+                if wait:
+                    await until(lambda: running.daemon._view.ready or running.ended.done())
+                await test(running)
+
+        asyncio.run(beside())
+
+    @contextlib.asynccontextmanager
+    async def _running(self) -> AsyncIterator["Running"]:
+        ours, theirs = socket.socketpair()
+        http = socket.create_server(("127.0.0.1", 0))
+        seat = ControlSeat(ours, http, (("127.0.0.1", 5300),), self.workers, self.number)
+        token = None if self.token is None else SecretStr(self.token)
+        settings = Settings(
+            zones=self.zones, state=self.state, http=Listen("127.0.0.1", 0), node="ns1", token=token, ehlo="x"
+        )
+        store, warnings = Store.open(self.state, 0.0)
+        supervisor = Supervisor(theirs)
+        hearing = asyncio.create_task(supervisor.run())
+        try:
+            daemon = Daemon(settings, seat, store, warnings)
+            ended = asyncio.create_task(daemon.run())
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{http.getsockname()[1]}") as session:
+                running = Running(self, daemon, ended, supervisor, store, session)
+                try:
+                    yield running
+                finally:
+                    daemon._stop.set()
+                    async with asyncio.timeout(SOON):
+                        self.status = await ended
+        finally:
+            await supervisor.hang_up()
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+            await asyncio.sleep(0.01)  # for what was closed to be let go
+            store.close()
+            for one in (ours, theirs, http):
+                one.close()
+
+
+class Running:
+    """A daemon that runs."""
+
+    def __init__(
+        self,
+        control: Control,
+        daemon: Daemon,
+        ended: "asyncio.Task[int]",
+        supervisor: Supervisor,
+        store: Store,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self.control = control
+        self.daemon = daemon
+        self.ended = ended
+        self.supervisor = supervisor
+        self.store = store
+        self._session = session
+
+    async def get(self, path: str) -> Any:
+        async with self._session.get(path) as response:
+            return (
+                await response.json(content_type=None)
+                if "json" in response.content_type
+                else await response.text()
+            )
+
+    async def scrape(self, shows: Callable[[str], bool]) -> str:
+        """Scrape until the metrics show something."""
+        async with asyncio.timeout(SOON):
+            while not shows(found := await self.get("/metrics")):  # noqa: ASYNC110 - as `until`
+                await asyncio.sleep(0.02)
+        return str(found)
+
+    async def order(self, verb: str, host: str = "mta1", **body: Any) -> tuple[int, Any]:
+        async with self._session.post(f"/api/v1/hosts/{NAME}/{host}/{verb}", json=body) as response:
+            return response.status, await response.json()
+
+    async def dealt(self, *hosts: str) -> None:
+        """Wait until exactly these hosts are dealt."""
+        await until(lambda: self.supervisor.dealt() == set(hosts) or self.ended.done())
+        assert self.supervisor.dealt() == set(hosts)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(os.getpid(), number)
+
+    @property
+    def link(self) -> Link:
+        return self.daemon._link
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Control:
+    """A control process, ready to be run."""
+    return Control(tmp_path, monkeypatch)

@@ -1,0 +1,398 @@
+"""The commands and the API against a running server, as operators and their scripts use them."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cluster import Server, geodns, serving, zone_text
+from tests.integration.hammer import Hammer
+from tests.integration.mailhosts import MailHost, closed, mail_hosts, wait_until
+
+ZONE = "out.example.com"
+API = f"/api/v1/hosts/{ZONE}/mta1"
+ALL = {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[dict[str, MailHost]]:
+    with mail_hosts("mta1", "mta2", "mta3") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def running(hosts: dict[str, MailHost], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    more = "records: {'@': {A: {pool: main}, MX: {pool: main, preference: 10}}, www: {A: 192.0.2.80}}"
+    with serving(
+        tmp_path_factory.mktemp("commands"), {ZONE: zone_text(hosts, more=more)}, workers=2
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    """The server, given back as it was: everything up and nothing forced."""
+    yield running
+    for host in ("mta1", "mta2", "mta3"):
+        if running.host(host)["forced"] is not None:
+            running.order(host, "undrain", ZONE)
+
+
+# --- drain and undrain ---------------------------------------------------------------------------------
+
+
+def test_once_a_drain_returns_no_worker_deals_the_host(server: Server) -> None:
+    with (
+        Hammer(server, ZONE) as one,
+        Hammer(server, ZONE) as two,
+        Hammer(server, ZONE, "MX", tcp=True) as tcp,
+    ):
+        for _ in range(8):
+            server.order("mta1", "drain", ZONE)
+            assert "192.0.2.1" not in server.seen(ZONE, number=30)
+            assert not any("192.0.2.1" in server.values(ZONE, tcp=True) for _ in range(6))
+            assert not any("mta1" in value for value in server.seen(ZONE, "MX", number=10))
+            server.order("mta1", "undrain", ZONE)
+            assert server.seen(ZONE, number=30) == ALL
+    assert one.problems + two.problems + tcp.problems == []
+
+
+def test_drain_and_undrain_commands(server: Server) -> None:
+    drained = server.command("drain", "mta1", "--reason", "new disk")
+    assert drained.returncode == 0, drained.stderr
+    assert f"mta1.{ZONE}: up (drained)" in drained.stdout
+    assert "caches may hold it for 5 s" in drained.stdout
+    assert "192.0.2.1" not in server.seen(ZONE)
+    shown = server.host("mta1")
+    assert (shown["forced"], shown["reason"], shown["state"]) == ("drained", "new disk", "up")
+    assert shown["effective_weight"] == 0
+    assert server.values(f"mta1.{ZONE}") == ["192.0.2.1"]
+    undrained = server.command("undrain", f"mta1.{ZONE}.")
+    assert undrained.returncode == 0, undrained.stderr
+    assert server.seen(ZONE) == ALL
+
+
+def test_drain_of_every_host_goes_on_answering(server: Server) -> None:
+    for host in ("mta1", "mta2", "mta3"):
+        server.order(host, "drain", ZONE)
+    assert server.seen(ZONE) == ALL
+    assert server.status()["pools"][ZONE]["main"]["last_resort"] == "drained"
+
+
+def test_drain_for_a_time_ends_by_itself(server: Server) -> None:
+    shown = server.order("mta1", "drain", ZONE, **{"for": "1s"})
+    assert (shown["forced"], shown["until"] is None) == ("drained", False)
+    assert "192.0.2.1" not in server.seen(ZONE, number=10)
+    wait_until(lambda: server.host("mta1")["forced"] is None, what="the drain ends")
+    wait_until(lambda: server.seen(ZONE) == ALL, what="it is dealt again")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("drain", "nobody"), 1, "no host nobody"),
+        (("drain", "mta1", "--for", "soon"), 1, "`for` is no duration"),
+        (("drain",), 2, "Missing argument"),
+        (("query", "not..a.name"), 2, "not..a.name"),
+        (("query", ZONE, "NONSENSE"), 2, "no record type"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_use_is_told(server: Server, arguments: tuple[str, ...], status: int, says: str) -> None:
+    done = server.command(*arguments)
+    assert done.returncode == status
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_host_of_two_zones_needs_its_whole_name(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
+    other = "in.example.com"
+    with serving(tmp_path, {ZONE: zone_text(hosts), other: zone_text(hosts)}) as server:
+        done = server.command("drain", "mta1")
+        assert done.returncode == 2
+        assert f"mta1.{ZONE}" in done.stderr
+        assert f"mta1.{other}" in done.stderr
+        assert server.command("drain", f"mta1.{other}").returncode == 0
+        assert server.seen(other) == {"192.0.2.2", "192.0.2.3"}
+        assert server.seen(ZONE) == ALL
+
+
+def test_no_server_is_told() -> None:
+    with closed() as address:
+        done = geodns("status", "--server", f"http://{address[0]}:{address[1]}")
+    assert done.returncode == 1
+    assert "is `geodns serve` running?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- the API -------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[str, Any, int]] = {
+    "no such host": (f"/api/v1/hosts/{ZONE}/nobody/drain", {}, 404),
+    "no such zone": ("/api/v1/hosts/elsewhere.example/mta1/drain", {}, 404),
+    "no such verb": (f"{API}/explode", {}, 404),
+    "not JSON": (f"{API}/drain", b"{nonsense", 400),
+    "not UTF-8": (f"{API}/drain", b"\xff\xfe", 400),
+    "no mapping": (f"{API}/drain", ["reason"], 400),
+    "unknown key": (f"{API}/drain", {"reson": "typo"}, 400),
+    "reason of another kind": (f"{API}/drain", {"reason": 7}, 400),
+    "no duration": (f"{API}/drain", {"for": "soon"}, 400),
+    "no time at all": (f"{API}/drain", {"for": "0s"}, 400),
+    "for ever and a day": (f"{API}/drain", {"for": "99999999d"}, 400),
+    "too much": (f"{API}/drain", b" " * 100_000, 413),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "status"), REFUSED.values(), ids=REFUSED.keys())
+def test_bad_orders_are_refused_in_json(server: Server, path: str, body: Any, status: int) -> None:
+    code, text = server.request(path, body)
+    assert code == status
+    assert set(json.loads(text)) == {"error"}
+    assert server.host("mta1")["forced"] is None
+
+
+def test_an_empty_body_drains(server: Server) -> None:
+    code, text = server.request(f"{API}/drain", b"")
+    assert (code, json.loads(text)["forced"]) == (200, "drained")
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}], ids=str)
+def test_a_page_in_a_browser_writes_nothing(server: Server, headers: dict[str, str]) -> None:
+    assert server.request(f"{API}/drain", {}, headers=headers)[0] == 403
+    assert server.host("mta1")["forced"] is None
+
+
+def test_token(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
+    with serving(tmp_path, {ZONE: zone_text(hosts)}, env={"GEODNS_TOKEN": "sesame"}) as server:
+        for token in (None, "", "wrong", "sesam", "sesame1"):
+            assert server.request(f"{API}/drain", {}, token=token)[0] == 401
+        assert server.host("mta1")["forced"] is None
+        assert server.request("/status")[0] == 200  # reading needs none
+        assert server.request(f"{API}/drain", {}, token="sesame")[0] == 200
+        denied = server.command("undrain", "mta1")
+        assert denied.returncode == 1
+        assert "GEODNS_TOKEN" in denied.stderr
+        assert server.command("undrain", "mta1", "--token", "sesame").returncode == 0
+        assert "sesame" not in server.log()
+
+
+# --- status, query, probe ------------------------------------------------------------------------------
+
+# DESIGN section 7's fields, and those that came to them.
+TOP = {"node", "version", "backend", "uptime_s", "ready", "warnings", "zones", "hosts", "pools"}
+HOST = {"state", "forced", "weight", "factors", "effective_weight", "addresses", "since", "checks"}
+CHECK = {"check", "address", "port", "state", "outcome", "detail", "rtt_ms", "at"}
+POOL = {"using", "last_resort", "live", "answers", "ttl", "families"}
+MORE = {"listen", "failures", "probed", "max_ttl"}
+
+
+def test_status_json_has_the_fields_of_the_design(server: Server) -> None:
+    done = server.command("status", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert set(shown) - MORE == TOP
+    assert shown["ready"] is True
+    assert shown["warnings"] == []
+    assert set(shown["zones"][ZONE]) == {"serial", "file", "error"}
+    host = shown["hosts"][ZONE]["mta1"]
+    assert set(host) - MORE == HOST
+    assert (host["state"], host["forced"], host["weight"], host["effective_weight"]) == ("up", None, 1, 1)
+    assert host["addresses"] == ["192.0.2.1"]
+    (check,) = host["checks"]
+    assert set(check) - MORE == CHECK
+    assert (check["check"], check["outcome"], check["detail"]) == ("smtp", "ok", "220 mta1 ESMTP")
+    assert isinstance(check["rtt_ms"], float)
+    pool = shown["pools"][ZONE]["main"]
+    assert set(pool) - MORE == POOL
+    assert pool["families"]["A"]["live"] == ["mta1", "mta2", "mta3"]
+    assert sum(pool["families"]["A"]["share"].values()) == pytest.approx(1)
+    assert pool["families"]["AAAA"] == {"live": [], "share": {}}
+
+
+def test_status_is_a_table(server: Server) -> None:
+    server.order("mta2", "drain", ZONE)
+    done = server.command("status")
+    assert done.returncode == 0, done.stderr
+    rows = {row.split()[0]: row for row in done.stdout.splitlines() if row.strip()}
+    assert "220 mta1 ESMTP" in rows["mta1"]
+    assert "up (drained)" in rows["mta2"]
+    assert "mta1 50.0%, mta3 50.0%" in rows["main"]
+
+
+def test_status_watch_shows_changes_until_it_is_interrupted(server: Server) -> None:
+    with on_terminal(
+        [sys.executable, "-m", "geodns", "status", "--watch", "--interval", "0.2"], server
+    ) as screen:
+        wait_until(lambda: screen.text().count(f"{ZONE}  serial") > 2, what="a few refreshes")
+        server.order("mta2", "drain", ZONE)
+        wait_until(lambda: "(drained)" in screen.text(), what="the change is shown")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(10) in {1, 130}
+        assert "Traceback" not in screen.text()
+
+
+def test_query_tells_who_is_behind_the_answer(server: Server) -> None:
+    for rtype, found in (("A", "192.0.2."), ("MX", "10 mta")):
+        done = server.command("query", ZONE, rtype)
+        assert done.returncode == 0, done.stderr
+        assert found in done.stdout
+        assert "pool main" in done.stdout
+        assert "is host mta" in done.stdout
+    assert "no pool is behind it" in server.command("query", f"www.{ZONE}", "--tcp").stdout
+    assert "NXDOMAIN" in (nothing := server.command("query", f"nope.{ZONE}")).stdout
+    assert nothing.returncode == 1
+
+
+def test_probe_looks_names_up_in_zone_files(server: Server, hosts: dict[str, MailHost]) -> None:
+    done = geodns("probe", "mta1", "--zones", str(server.zones))
+    assert done.returncode == 0, done.stderr
+    assert "ok: 220 mta1 ESMTP" in done.stdout
+    assert "> QUIT" in done.stdout
+    done = geodns("probe", hosts["mta2"].endpoint, "--json")
+    assert json.loads(done.stdout)["probes"][0]["detail"] == "220 mta2 ESMTP"
+    assert geodns("probe", "nobody", "--zones", str(server.zones)).returncode == 1
+
+
+# --- the demo ------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo_zone(folder: Path) -> None:
+    """Write a zone whose mail hosts the demo starts, on ports that are free now."""
+    with mail_hosts("mta1", "mta2", "mta3") as free:
+        text = zone_text(free, more="records: {'@': {A: {pool: main}, MX: {pool: main, preference: 10}}}")
+    folder.mkdir()
+    (folder / f"{ZONE}.yaml").write_text(text)
+
+
+class Screen:
+    """A program on a terminal, and what it has written there, without its colours."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", terminal: int) -> None:
+        self.process = process
+        self._terminal = terminal
+        self._text = b""
+
+    def text(self) -> str:
+        while select.select([self._terminal], [], [], 0)[0]:
+            try:
+                self._text += os.read(self._terminal, 65536)
+            except OSError:  # EIO: nobody has the other end any more
+                break
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self._text.decode("utf-8", "replace"))
+
+
+class on_terminal:  # noqa: N801 - a context manager, used as a function
+    """Run a program on a terminal of its own until the block ends."""
+
+    def __init__(self, command: list[str] | str, server: Server | None = None, cwd: Path = ROOT) -> None:
+        more = {} if server is None else {"GEODNS_SERVER": server.http}
+        self._command = command
+        self._environment = os.environ | {"TERM": "xterm", "COLUMNS": "160", "LINES": "60"} | more
+        self._cwd = cwd
+
+    def __enter__(self) -> Screen:
+        self._master, slave = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                self._command,
+                shell=isinstance(self._command, str),
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                cwd=self._cwd,
+                env=self._environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(slave)
+        self._screen = Screen(process, self._master)
+        return self._screen
+
+    def __exit__(self, *problem: object) -> None:
+        process = self._screen.process
+        if problem[0] is not None:
+            print(self._screen.text())  # noqa: T201
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            # A shell ends alone: what it runs is in its session's group.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        os.close(self._master)
+
+
+def processes_with(text: str) -> set[int]:
+    """The processes whose command line has a text in it."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if text.encode() in line:
+                found.add(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=str)
+def test_demo(tmp_path: Path, ending: int) -> None:
+    zones = tmp_path / "zones"
+    demo_zone(zones)
+    ports = re.findall(r'probe: "127.0.0.1:(\d+)"', (zones / f"{ZONE}.yaml").read_text())
+    command = [sys.executable, "-m", "geodns", "demo", "--zones", str(zones)]
+    command += ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+    with on_terminal(command) as screen:
+        wait_until(lambda: "Ctrl-C ends everything" in screen.text(), 30, "the demo is up")
+        text = screen.text().replace("\r", "")
+        ready = next(line for line in text.splitlines() if line.startswith("ready: "))
+        assert ready.endswith("zones 1 backend python")
+        a, mx, status, watch = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+        assert shell(a).startswith("192.0.2.")
+        assert shell(mx).startswith("10 mta")
+        assert json.loads(shell(status))["ready"] is True
+        with on_terminal(watch) as watched:
+            wait_until(lambda: "down" in watched.text(), 20, "the watcher sees the host go down")
+        wait_until(
+            lambda: {line for _ in range(10) for line in shell(a).split()} <= {"192.0.2.1", "192.0.2.2"}
+        )
+        shell(watch.partition(";")[0])
+        wait_until(lambda: "192.0.2.3" in shell(a), 20, "the host comes back")
+        family = processes_with(str(zones)) | {pid for port in ports for pid in processes_with(f"\0{port}\0")}
+        assert len(family) >= 5
+        began = time.monotonic()
+        screen.process.send_signal(ending)
+        assert screen.process.wait(20) == 0, screen.text()
+        assert time.monotonic() - began < 10
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), what="nobody is left")
+        assert "Traceback" not in screen.text()
+
+
+def shell(line: str) -> str:
+    """Run a line in a shell, as a reader would, and return what it prints."""
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout
+
+
+def test_demo_on_taken_ports_is_one_line(tmp_path: Path) -> None:
+    with mail_hosts("mta1") as hosts:
+        (tmp_path / f"{ZONE}.yaml").write_text(zone_text(hosts))
+        done = geodns("demo", "--zones", str(tmp_path), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert hosts["mta1"].endpoint in done.stderr

@@ -1,0 +1,416 @@
+"""The HTTP side over real sockets on loopback: who may write, what is answered, and how errors look."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+
+from geodns import api
+from geodns.api import MAX_BODY, MAX_REASON, Order, make_app
+from geodns.errors import BadNameError, NotFoundError, StoreError
+from geodns.live import Forced, HostKey
+from geodns.model import Zone
+from geodns.status import Json
+from tests.zones import NAME, zone
+
+DRAIN = f"/api/v1/hosts/{NAME}/mta1/drain"
+UNDRAIN = f"/api/v1/hosts/{NAME}/mta1/undrain"
+TOKEN = "s3cret"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class FakeBackend:
+    """A running server that shows what it is told to, and takes orders."""
+
+    def __init__(self, *, pending: tuple[str, ...] = (), unready: str | None = None) -> None:
+        self.orders: list[tuple[HostKey, Order]] = []
+        self.pending = pending
+        self._unready = unready
+        self.failure: Exception | None = None
+        self._zone = zone("hosts: {mta1: 192.0.2.11}")
+
+    def zones(self) -> dict[str, Zone]:
+        return {NAME: self._zone}
+
+    def status(self) -> Json:
+        if self.failure is not None:
+            raise self.failure
+        return {"node": "ns1"}
+
+    def unready(self) -> str | None:
+        return self._unready
+
+    def host(self, host: HostKey) -> Json:
+        return {"state": "up", "forced": "drained" if self.orders else None, "name": host[1]}
+
+    def explain(self, name: str, rtype: str) -> Json:
+        if name == "bad":
+            raise BadNameError("no name")
+        if name != NAME:
+            raise NotFoundError(f"{name} is in no zone that is served")
+        return {"name": name, "type": rtype}
+
+    async def carry(self, host: HostKey, order: Order) -> tuple[str, ...]:
+        await asyncio.sleep(0)
+        self.orders.append((host, order))
+        return self.pending
+
+
+Client = TestClient[Any, Any]
+Talk = Callable[[Client], Awaitable[None]]
+
+
+def serve(backend: FakeBackend, talk: Talk, token: str | None = None) -> None:
+    """Run a server on loopback while `talk` talks to it."""
+
+    async def run() -> None:
+        app = make_app(backend, lambda: b"metric 1\n", backend.carry, token)
+        async with TestClient(TestServer(app, host="127.0.0.1")) as client:
+            await talk(client)
+
+    asyncio.run(run())
+
+
+def ask(
+    method: str,
+    path: str,
+    backend: FakeBackend | None = None,
+    token: str | None = None,
+    **options: Any,
+) -> tuple[int, Any, Any]:
+    """Ask once; return the status, the body (JSON where it is) and the headers."""
+    found: list[tuple[int, Any, Any]] = []
+
+    async def talk(client: Client) -> None:
+        async with client.request(method, path, allow_redirects=False, **options) as response:
+            text = await response.text()
+            body = json.loads(text) if response.content_type == "application/json" and text else text
+            found.append((response.status, body, response.headers))
+
+    serve(backend or FakeBackend(), talk, token)
+    return found[0]
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        pytest.param("/status", 200, {"node": "ns1"}, id="status"),
+        pytest.param("/healthz", 200, "alive\n", id="healthz"),
+        pytest.param("/readyz", 200, "ready\n", id="readyz"),
+        pytest.param("/metrics", 200, "metric 1\n", id="metrics"),
+        pytest.param(f"/api/v1/explain?name={NAME}", 200, {"name": NAME, "type": "A"}, id="explain"),
+        pytest.param(
+            f"/api/v1/explain?name={NAME}&type=mx", 200, {"name": NAME, "type": "MX"}, id="explain a type"
+        ),
+        pytest.param(
+            f"/api/v1/hosts/{NAME}/MTA1", 200, {"state": "up", "forced": None, "name": "mta1"}, id="host"
+        ),
+    ],
+)
+def test_what_can_be_read_without_a_token(path: str, status: int, body: Any) -> None:
+    found, shown, headers = ask("GET", path, token=TOKEN)
+    assert (found, shown) == (status, body)
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_the_root_leads_to_the_status() -> None:
+    status, _, headers = ask("GET", "/")
+    assert (status, headers["Location"]) == (302, "/status")
+
+
+def test_metrics_come_in_the_text_format() -> None:
+    assert ask("GET", "/metrics")[2]["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_a_server_that_cannot_answer_lives_and_is_not_ready() -> None:
+    backend = FakeBackend(unready="no worker is alive")
+    assert ask("GET", "/readyz", backend)[:2] == (503, "no worker is alive\n")
+    assert ask("GET", "/healthz", backend)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        pytest.param("GET", "/nothing", 404, "GET /nothing: Not Found", id="no such path"),
+        pytest.param("POST", "/status", 405, "POST /status: Method Not Allowed", id="method"),
+        pytest.param("GET", "/api/v1/explain", 400, "say which name", id="explain without a name"),
+        pytest.param("GET", "/api/v1/explain?name=x.example", 404, "x.example is in no zone", id="no zone"),
+        pytest.param("GET", "/api/v1/explain?name=bad", 400, "no name", id="no name"),
+        pytest.param("GET", f"/api/v1/hosts/{NAME}/mta9", 404, "has no host mta9", id="no such host"),
+        pytest.param(
+            "POST", "/api/v1/hosts/x.example/mta1/drain", 404, "no zone x.example", id="drain nowhere"
+        ),
+        pytest.param("POST", f"/api/v1/hosts/{NAME}/mta9/drain", 404, "has no host mta9", id="drain nobody"),
+        pytest.param("GET", DRAIN, 405, "Method Not Allowed", id="reading what is written"),
+    ],
+)
+def test_errors_are_json_with_the_usual_headers(method: str, path: str, status: int, error: str) -> None:
+    found, shown, headers = ask(method, path)
+    assert found == status
+    assert shown.keys() == {"error"}
+    assert error in shown["error"]
+    assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        pytest.param(StoreError("the disk is full"), "the disk is full", id="foreseen"),
+        pytest.param(KeyError("secret detail"), "its log says more", id="a fault"),
+    ],
+)
+def test_a_failure_of_the_servers_own_is_json_too(
+    failure: Exception, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = FakeBackend()
+    backend.failure = failure
+    status, shown, _ = ask("GET", "/status", backend)
+    assert status == 500
+    assert error in shown["error"]
+    assert "secret detail" not in shown["error"]
+    assert ("secret detail" in caplog.text) is isinstance(failure, KeyError)
+
+
+# --- orders ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        pytest.param(DRAIN, None, (Forced.DRAINED, "", None), id="no body"),
+        pytest.param(DRAIN, b"  ", (Forced.DRAINED, "", None), id="blank body"),
+        pytest.param(DRAIN, {}, (Forced.DRAINED, "", None), id="empty object"),
+        pytest.param(
+            DRAIN,
+            {"reason": "disk, søndag", "for": "2h"},
+            (Forced.DRAINED, "disk, søndag", 7200.0),
+            id="both",
+        ),
+        pytest.param(DRAIN, {"for": 90}, (Forced.DRAINED, "", 90.0), id="a number of seconds"),
+        pytest.param(DRAIN, {"for": None}, (Forced.DRAINED, "", None), id="for null"),
+        pytest.param(
+            DRAIN, {"reason": "x" * MAX_REASON}, (Forced.DRAINED, "x" * MAX_REASON, None), id="longest reason"
+        ),
+        pytest.param(UNDRAIN, {"reason": "done"}, (None, "done", None), id="undrain"),
+        pytest.param(DRAIN.replace("mta1", "MTA1"), None, (Forced.DRAINED, "", None), id="letter case"),
+    ],
+)
+def test_an_order_is_carried_out_and_answered_with_the_host(path: str, body: Any, expected: Any) -> None:
+    backend = FakeBackend()
+    options = {"data": body} if isinstance(body, bytes) else {} if body is None else {"json": body}
+    status, shown, _ = ask("POST", path, backend, **options)
+    assert (status, shown["state"], "pending" in shown) == (200, "up", False)
+    ((key, order),) = backend.orders
+    assert key == (NAME, "mta1")
+    assert (order.forced, order.reason, order.seconds) == expected
+    assert order.author == "api@127.0.0.1"
+
+
+def test_workers_that_have_not_taken_it_are_named() -> None:
+    status, shown, _ = ask("POST", DRAIN, FakeBackend(pending=("udp1", "tcp")))
+    assert (status, shown["pending"], shown["forced"]) == (202, ["udp1", "tcp"], "drained")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        pytest.param(b"reason=x", 400, "no JSON", id="no JSON"),
+        pytest.param(b"\xff\xfe\x00", 400, "no JSON", id="no text"),
+        pytest.param(b'{"reason": "\xff"}', 400, "no JSON", id="no UTF-8"),
+        pytest.param(b"[" * 60_000, 400, "no JSON", id="nested without end"),
+        pytest.param(b"[]", 400, "and nothing else", id="a list"),
+        pytest.param(b'"x"', 400, "and nothing else", id="a text"),
+        pytest.param(b'{"until": "2h"}', 400, "and nothing else", id="unknown field"),
+        pytest.param(b'{"reason": 5}', 400, "`reason` is one line", id="reason is no text"),
+        pytest.param(b'{"reason": "a\\nb"}', 400, "`reason` is one line", id="reason of two lines"),
+        pytest.param(b'{"reason": "\\ud800"}', 400, "`reason` is one line", id="half a surrogate"),
+        pytest.param(
+            json.dumps({"reason": "x" * (MAX_REASON + 1)}).encode(), 400, "at most 500", id="reason too long"
+        ),
+        pytest.param(b'{"for": "soon"}', 400, "`for` is no duration: write", id="no duration"),
+        pytest.param(b'{"for": ""}', 400, "`for` is no duration", id="empty duration"),
+        pytest.param(b'{"for": 0}', 400, "`for` is no duration", id="no time at all"),
+        pytest.param(b'{"for": -5}', 400, "`for` is no duration", id="negative"),
+        pytest.param(b'{"for": true}', 400, "`for` is no duration", id="a truth"),
+        pytest.param(b'{"for": ["2h"]}', 400, "`for` is no duration", id="a list of durations"),
+        pytest.param(b'{"for": "99999999d"}', 400, "over ten years", id="for ever"),
+        pytest.param(b" " * (MAX_BODY + 1), 413, "Too Large", id="too much"),
+    ],
+)
+def test_a_wrong_order_is_refused_and_not_carried_out(body: bytes, status: int, error: str) -> None:
+    backend = FakeBackend()
+    found, shown, _ = ask("POST", DRAIN, backend, data=body)
+    assert found == status
+    assert error in shown["error"]
+    assert backend.orders == []
+
+
+def test_the_body_is_read_as_json_whatever_its_type_is_called() -> None:
+    backend = FakeBackend()
+    headers = {"Content-Type": "text/plain; charset=no-such-thing"}
+    assert ask("POST", DRAIN, backend, data=b'{"for": "1m"}', headers=headers)[0] == 200
+    assert backend.orders[0][1].seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("shown", "author"),
+    [
+        pytest.param("ann", "ann@127.0.0.1", id="plain"),
+        pytest.param("a" * 150, "a" * 100 + "@127.0.0.1", id="cut"),
+        pytest.param("a\tb", "a\\tb@127.0.0.1", id="unprintable"),
+    ],
+)
+def test_who_orders_is_noted(shown: str, author: str) -> None:
+    backend = FakeBackend()
+    ask("POST", DRAIN, backend, headers={"X-Geodns-Author": shown})
+    assert backend.orders[0][1].author == author
+
+
+# --- who may write --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "status"),
+    [
+        pytest.param(None, {}, 200, id="this machine, no token asked"),
+        pytest.param(None, {"Host": "localhost:8053"}, 200, id="by the name localhost"),
+        pytest.param(None, {"Host": "[::1]:8053"}, 200, id="by IPv6"),
+        pytest.param(None, {"Host": "evil.example:8053"}, 403, id="a name pointed here (DNS rebinding)"),
+        pytest.param(None, {"Host": "127.0.0.1.evil.example"}, 403, id="a name that looks like an address"),
+        pytest.param(None, {"Host": "192.0.2.1:8053"}, 403, id="an address that is not loopback"),
+        pytest.param(None, {"Origin": "http://evil.example"}, 403, id="a page in a browser"),
+        pytest.param(None, {"Origin": "null"}, 403, id="a page of no origin"),
+        pytest.param(TOKEN, BEARER, 200, id="the token"),
+        pytest.param(TOKEN, {**BEARER, "Host": "ns1.example"}, 200, id="the token, by any name"),
+        pytest.param(TOKEN, {}, 401, id="no token shown"),
+        pytest.param(TOKEN, {"Authorization": "Bearer wrong"}, 401, id="a wrong token"),
+        pytest.param(TOKEN, {"Authorization": "Bearer s3crett"}, 401, id="a longer token"),
+        pytest.param(TOKEN, {"Authorization": "Bearer "}, 401, id="an empty token"),
+        pytest.param(TOKEN, {"Authorization": "Basic dXNlcjpz"}, 401, id="another scheme"),
+        pytest.param(TOKEN, {"Authorization": "Bearer \u00ff"}, 401, id="no ASCII"),
+    ],
+)
+def test_who_may_write(token: str | None, headers: dict[str, str], status: int) -> None:
+    backend = FakeBackend()
+    found, shown, answered = ask("POST", DRAIN, backend, token, headers=headers)
+    assert found == status
+    assert len(backend.orders) == (status == 200)
+    assert ("error" in shown) == (status != 200)
+    assert answered.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_whoever_may_not_write_learns_nothing_of_what_there_is(method: str) -> None:
+    assert ask(method, "/nothing", token=TOKEN)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("remote", "status"),
+    [
+        ("127.0.0.1", None),
+        ("127.9.9.9", None),
+        ("::1", None),
+        ("::ffff:127.0.0.1", None),
+        ("192.0.2.7", 403),
+        ("::ffff:192.0.2.7", 403),
+        ("2001:db8::1", 403),
+        ("fe80::1%eth0", 403),
+        (None, 403),
+    ],
+)
+def test_without_a_token_only_this_machine_writes(remote: str | None, status: int | None) -> None:
+    backend = FakeBackend()
+    app = make_app(backend, bytes, backend.carry, None)
+    request = make_mocked_request("POST", DRAIN, {"Host": "127.0.0.1"}, app=app).clone(remote=remote or "")
+    if status is None:
+        api._may_write(request)
+        return
+    with pytest.raises(api._RefusedError, match=r"set `token` in geodns\.yaml") as caught:
+        api._may_write(request)
+    assert caught.value.status == status
+
+
+async def _raw(client: Client, packet: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(packet)
+    with suppress(ConnectionError):
+        answer = await asyncio.wait_for(reader.read(65536), 5)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"Host: 127.0.0.1:99999\r\n", id="port out of range"),
+        pytest.param(b"Host: a b/c\r\n", id="spaces"),
+        pytest.param(b"", id="no host"),
+        pytest.param(b"Host: 127.0.0.1\r\nX-Geodns-Author: \xff\r\nOrigin: \xff\r\n", id="bytes"),
+    ],
+)
+def test_a_broken_head_never_writes(head: bytes) -> None:
+    backend = FakeBackend()
+
+    async def talk(client: Client) -> None:
+        packet = f"POST {DRAIN} HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n".encode() + head
+        answer = await _raw(client, packet + b"\r\n")
+        assert re.match(rb"HTTP/1\.[01] 4", answer), answer
+        async with client.get("/healthz") as response:
+            assert response.status == 200
+
+    serve(backend, talk)
+    assert backend.orders == []
+
+
+def test_a_token_of_any_bytes_is_a_wrong_token() -> None:
+    async def talk(client: Client) -> None:
+        head = f"POST {DRAIN} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n"
+        assert b" 401 " in await _raw(client, head.encode() + b"Authorization: Bearer \xff\xfe\r\n\r\n")
+
+    serve(FakeBackend(), talk, TOKEN)
+
+
+def test_an_author_of_any_bytes_can_be_kept() -> None:
+    backend = FakeBackend()
+
+    async def talk(client: Client) -> None:
+        head = f"POST {DRAIN} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n"
+        assert b" 200 " in await _raw(client, head.encode() + b"X-Geodns-Author: \xff\xfe\r\n\r\n")
+
+    serve(backend, talk)
+    assert backend.orders[0][1].author.encode().endswith(b"@127.0.0.1")
+
+
+def test_reading_and_an_order_go_on_beside_each_other() -> None:
+    backend = FakeBackend()
+    held = asyncio.Event()
+
+    async def carry(host: HostKey, order: Order) -> tuple[str, ...]:
+        del host, order
+        await held.wait()
+        return ()
+
+    backend.carry = carry  # type: ignore[method-assign]
+
+    async def talk(client: Client) -> None:
+        order = asyncio.ensure_future(client.post(DRAIN))
+        async with client.get("/healthz", timeout=aiohttp.ClientTimeout(total=5)) as response:
+            assert response.status == 200
+        assert not order.done()
+        held.set()
+        async with await order as response:
+            assert response.status == 200
+
+    serve(backend, talk)

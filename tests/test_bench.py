@@ -1,0 +1,44 @@
+"""The measurements run and say what they should, each with as little as it takes."""
+
+from bench import cpu, flip, load_zone, probing, servers
+from bench.figures import Figure, spread
+
+
+def test_spread_is_the_median_and_the_ends() -> None:
+    assert spread([3.0, 1.0, 2.0], 1) == "2.0 (1.0-3.0)"
+    assert spread([1234.5], 0) == "1,234"
+
+
+def test_queries_are_measured_beside_whatever_is_installed() -> None:
+    figures = cpu.measure(0.3, 1)
+    installed = [one.name for one in servers.SERVERS if one.installed]
+    assert [one.what for one in figures if one.what.startswith("CPU")] == [
+        f"CPU a query: {n}" for n in installed
+    ]
+    missing = " ".join(cpu.missing())
+    assert all(f"apt-get install {one.package}" in missing for one in servers.SERVERS if not one.installed)
+
+
+def test_flips_are_timed_for_every_shape() -> None:
+    figures = flip.measure(2, ((2, 2), (2, 1), (2, 5)))
+    assert [one.what for one in figures] == [
+        "one flip: 2 pools, 2 names",
+        "one flip: 2 pools, 1 names",
+        "one flip: 2 pools, 5 names",
+    ]
+
+
+def test_a_zone_is_loaded_and_answered_from() -> None:
+    figures = load_zone.measure(300)
+    assert _row(figures, "start to first answer").value.endswith(" s")
+    assert _row(figures, "memory of a worker, sample zone").value.endswith(" MiB")
+    assert float(_row(figures, "longest pause").value.split()[0]) >= 0
+
+
+def test_loopback_addresses_are_probed() -> None:
+    figures = probing.measure(1.0, targets=5, interval=0.5)
+    assert _row(figures, "probing 5 addresses").value.endswith("% of a core")
+
+
+def _row(figures: list[Figure], start: str) -> Figure:
+    return next(one for one in figures if one.what.startswith(start))

@@ -1,0 +1,141 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from geodns import cli
+from geodns.commands.status import render
+from tests.answering import NAME, Answering, answering, host, pool, status
+
+
+@pytest.fixture
+def fake() -> Iterator[Answering]:
+    with answering() as found:
+        yield found
+
+
+def run(fake: Answering, *arguments: str) -> Result:
+    environment = {"GEODNS_SERVER": fake.url, "COLUMNS": "200"}
+    return CliRunner(env=environment).invoke(cli.geodns, ["status", *arguments])
+
+
+def text_of(shown: dict[str, object]) -> str:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render(shown))
+    return captured.get()
+
+
+def test_a_table_shows_hosts_and_pools(fake: Answering) -> None:
+    fake.give("GET /status", status("mta1", "mta2"))
+    result = run(fake)
+    assert result.exit_code == 0, result.output
+    assert "ns1: ready, up 1d 2h 3m 4s, geodns 0.1.0" in result.output
+    assert f"{NAME}  serial 2026112301" in result.output
+    assert "smtp ok 1.9 ms: 220 mta1 ESMTP" in result.output
+    assert "mta1 50.0%, mta2 50.0%" in result.output
+
+
+def test_json_is_what_the_server_gave(fake: Answering) -> None:
+    shown = status("mta1", node="søndag")
+    fake.give("GET /status", shown)
+    result = run(fake, "--json")
+    assert (result.exit_code, json.loads(result.output)) == (0, shown)
+    assert "søndag" in result.output
+
+
+@pytest.mark.parametrize(
+    ("shown", "code"),
+    [
+        pytest.param(status("mta1"), 0, id="all well"),
+        pytest.param(status("mta1", ready=False), 1, id="not ready"),
+        pytest.param(status("mta1", warnings=["the disk is full"]), 1, id="a warning"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["table", "json"])
+def test_the_exit_status_says_whether_all_is_well(
+    fake: Answering, shown: dict[str, object], code: int, arguments: list[str]
+) -> None:
+    fake.give("GET /status", shown)
+    assert run(fake, *arguments).exit_code == code
+
+
+def test_what_is_wrong_is_shown() -> None:
+    down = host(
+        state="down",
+        forced="drained",
+        effective_weight=12.5,
+        factors={"shedding": 0.25},
+        checks=[host()["checks"][0] | {"outcome": None, "detail": None, "rtt_ms": None, "at": None}],
+        since=None,
+    )
+    shown = text_of(
+        status(
+            ready=False,
+            warnings=["the disk is full"],
+            zones={
+                NAME: {"serial": 1, "file": "f", "error": "f:1:2: what"},
+                "new.example": {"serial": None, "file": "g", "error": "g:3:4: where"},
+            },
+            hosts={NAME: {"mta1": down}},
+            pools={NAME: {"main": pool("mta1", last_resort="down"), "none": pool(last_resort="servfail")}},
+        )
+    )
+    assert "ns1: not ready" in shown
+    assert "warning: the disk is full" in shown
+    assert "refused: f:1:2: what" in shown
+    assert "refused: g:3:4: where" in shown
+    assert "down (drained)" in shown
+    assert "12.5 of 50: shedding 0.25" in shown
+    assert "smtp not yet" in shown
+    assert "main (last resort: down)" in shown
+    assert "nobody (last resort: servfail)" in shown
+
+
+def test_markup_in_what_others_say_is_only_text() -> None:
+    check = host()["checks"][0] | {"detail": "220 [red]mta1[/red] ESMTP [/]"}
+    shown = text_of(
+        status("mta1", warnings=["[bold]x[/nothing]"], hosts={NAME: {"mta1": host(checks=[check])}})
+    )
+    assert "220 [red]mta1[/red] ESMTP [/]" in shown
+    assert "warning: [bold]x[/nothing]" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0s"), (59, "59s"), (60, "1m"), (3661, "1h 1m 1s"), (86400, "1d")]
+)
+def test_a_span_is_short(seconds: float, text: str) -> None:
+    assert f"up {text}, geodns" in text_of(status(uptime_s=seconds))
+
+
+def test_watching_goes_on_while_the_server_is_away(fake: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.give("GET /status", status("mta1"), [], status("mta1", node="ns2"))
+    turns: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        turns.append(seconds)
+        if len(turns) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("geodns.commands.status.time.sleep", sleep)
+    result = run(fake, "--watch", "--interval", "0.5")
+    assert turns == [0.5] * 3
+    assert len(fake.asked) == 3
+    assert "ns2: ready" in result.output
+
+
+def test_watching_as_json_is_a_line_each_time(fake: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.give("GET /status", status("mta1"), status("mta2"))
+    turns: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        turns.append(seconds)
+        if len(turns) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("geodns.commands.status.time.sleep", sleep)
+    lines = run(fake, "--watch", "--json").stdout.splitlines()
+    shown = [json.loads(line)["pools"][NAME]["main"]["live"] for line in lines if line.startswith("{")]
+    assert shown == [["mta1"], ["mta2"]]

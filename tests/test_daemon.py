@@ -1,0 +1,295 @@
+"""The control process, run whole in the test's loop with real files, store, HTTP and link: start and end."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geodns import daemon as daemon_module
+from geodns.daemon import control
+from geodns.errors import StoreError
+from geodns.health.outcome import Kind
+from geodns.live import Forced, State, Verdict
+from geodns.model import Target
+from geodns.serve.plan import ControlSeat
+from geodns.settings import Settings
+from geodns.store import FILE_NAME, ForcedState, RetiredHost, Store
+from tests.controlling import NAME, TEXT, Control, Running, ready, until
+from tests.zones import host
+
+MTA1 = (NAME, "mta1")
+ALL = ("mta1", "mta2", "mta3")
+WITHOUT_1 = TEXT.replace("mta1: 192.0.2.11, ", "")
+
+
+__all__ = ["ready"]
+
+
+# --- the start ------------------------------------------------------------------------------------------
+
+
+def test_it_judges_the_hosts_then_answers_and_says_so(
+    ready: Control, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ready.finds = {"192.0.2.11": Kind.FAILURE}
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert len(running.supervisor.numbers) == 1, "nothing was answered before the first round"
+        http = running.daemon._seat.http.getsockname()[1]
+        assert capfd.readouterr().out == (
+            f"ready: dns 127.0.0.1:5300 http 127.0.0.1:{http} zones 1 backend python\n"
+        )
+        status = await running.get("/status")
+        assert (status["ready"], status["warnings"]) == (True, [])
+        assert status["hosts"][NAME]["mta1"]["checks"][0]["detail"] == "failure at 192.0.2.11"
+        assert await running.get("/readyz") == "ready\n"
+
+    ready.run(test)
+    assert ready.status == 0
+
+
+def test_while_the_first_probes_run_it_lives_and_is_not_ready(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "FIRST_ROUND", 0.5)
+
+    async def never(target: Target) -> None:
+        del target
+        await asyncio.sleep(3600)
+
+    ready.probing = never
+
+    async def test(running: Running) -> None:
+        await until(lambda: running.daemon._monitor.verdicts)
+        assert await running.get("/healthz") == "alive\n"
+        assert await running.get("/readyz") == "starting: the first probes are not done\n"
+        await running.dealt(*ALL)
+
+    ready.run(test, wait=False)
+
+
+def test_an_end_while_starting_waits_for_nothing(ready: Control) -> None:
+    async def never(target: Target) -> None:
+        del target
+        await asyncio.sleep(3600)
+
+    ready.probing = never
+
+    async def test(running: Running) -> None:
+        await until(lambda: running.daemon._monitor.verdicts)
+        running.signal(signal.SIGTERM)
+        await asyncio.wait({running.ended}, timeout=daemon_module.FIRST_ROUND - 1)
+        assert running.ended.done()
+        assert running.supervisor.numbers == []
+
+    ready.run(test, wait=False)
+    assert ready.status == 0
+
+
+def test_stored_states_are_taken_and_answering_starts_at_once(ready: Control) -> None:
+    ready.finds = {"192.0.2.11": Kind.FAILURE}
+
+    async def nothing(running: Running) -> None:
+        await running.dealt("mta2", "mta3")
+
+    ready.run(nothing)
+
+    async def never(target: Target) -> None:
+        del target
+        await asyncio.sleep(3600)
+
+    ready.probing = never
+    began = time.monotonic()
+
+    async def test(running: Running) -> None:
+        assert time.monotonic() - began < daemon_module.FIRST_ROUND
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+
+    ready.run(test)
+
+
+def test_what_was_forced_holds_over_a_restart_but_not_past_its_time(ready: Control) -> None:
+    store, _ = Store.open(ready.state, time.time())
+    now = time.time()
+    store.save_forced((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", now - 60))
+    store.save_forced((NAME, "mta2"), ForcedState(Forced.DRAINED, "", "ann", now - 60, now - 30))
+    store.save_forced((NAME, "mta3"), ForcedState(Forced.DRAINED, "", "ann", now - 60, now + 3600))
+    store.close()
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.dealt() == {"mta2"}
+        await until(lambda: (NAME, "mta2") not in running.store.load_forced())
+
+    ready.run(test)
+
+
+def test_a_second_control_process_is_silent_and_goes_on_with_the_numbers(
+    ready: Control, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ready.number = 41
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.numbers == [42]
+
+    ready.run(test)
+    assert capfd.readouterr().out == ""
+
+
+NOWHERE = ControlSeat(None, None, (), (), 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        pytest.param(Path.exists, "no zones in ", id="no zones"),
+        pytest.param(
+            lambda zones: (zones / "a.example.yaml").write_text("hosts: 5"), "a.example.yaml:1:", id="bad"
+        ),
+        pytest.param(lambda zones: zones.rmdir(), "cannot be read", id="no folder"),
+    ],
+)
+def test_with_nothing_to_serve_it_says_why_and_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], prepare: Callable[[Path], Any], said: str
+) -> None:
+    zones = tmp_path / "zones"
+    zones.mkdir()
+    prepare(zones)
+    assert control(Settings(zones=zones, state=tmp_path / "state"), NOWHERE) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("geodns: ")
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_state_that_cannot_be_used_is_said_and_ends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise StoreError("geodns.db: the disk does not read")
+
+    monkeypatch.setattr(Store, "load_serials", broken)
+    assert control(Settings(zones=tmp_path, state=tmp_path / "state"), NOWHERE) == 1
+    assert capsys.readouterr().err == "geodns: geodns.db: the disk does not read\n"
+
+
+def test_a_bad_file_takes_no_zone_away_that_was_served_before_a_restart(ready: Control) -> None:
+    async def nothing(running: Running) -> None:
+        del running
+
+    ready.run(nothing)
+    ready.file.write_text("hosts: 5\n")
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.dealt() == set(ALL)
+        status = await running.get("/status")
+        assert status["zones"][NAME]["error"]
+        assert status["ready"] is True
+
+    ready.run(test)
+
+
+def test_a_host_taken_out_while_the_server_was_off_answers_for_its_own_name(ready: Control) -> None:
+    async def nothing(running: Running) -> None:
+        del running
+
+    ready.run(nothing)
+    ready.file.write_text(WITHOUT_1)
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert MTA1 in running.daemon._cluster.retired
+        (table,) = running.supervisor.table.zones.values()
+        assert b"\x04mta1" + table.origin in table.nodes
+        await until(lambda: MTA1 in running.store.load_retired())
+
+    ready.run(test)
+
+
+# --- the end --------------------------------------------------------------------------------------------
+
+
+def test_sigterm_ends_it_cleanly_and_what_is_believed_is_kept(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        ready.finds["192.0.2.11"] = Kind.FAILURE
+        await until(lambda: running.daemon._verdicts or running.supervisor.dealt() != set(ALL))
+        running.signal(signal.SIGTERM)
+        assert await asyncio.wait_for(asyncio.shield(running.ended), 20) == 0
+        kept = running.store.load_verdicts(3600, time.time())
+        assert sorted(verdict.state for verdict in kept.values()) == [State.DOWN, State.UP, State.UP]
+
+    ready.run(test)
+
+
+def test_without_a_supervisor_it_ends(ready: Control, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(running: Running) -> None:
+        await running.supervisor.hang_up()
+        assert await asyncio.wait_for(asyncio.shield(running.ended), 20) == 0
+
+    with caplog.at_level(logging.ERROR):
+        ready.run(test)
+    assert "the supervisor is gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        pytest.param("_folder", "poll", id="watching the folder"),
+        pytest.param("_cluster", "expired", id="keeping time"),
+        pytest.param("_cluster", "judged", id="taking verdicts"),
+    ],
+)
+def test_a_task_that_dies_ends_the_process_so_that_another_one_begins(
+    ready: Control,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    name: str,
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr(getattr(running.daemon, where), name, broken)
+        ready.finds["192.0.2.11"] = Kind.FAILURE
+        await asyncio.wait_for(asyncio.shield(running.ended), 20)
+
+    ready.run(test)
+    assert "the control process ends: a fault of ours" in caplog.text
+
+
+def test_a_client_that_never_finishes_asking_does_not_hold_up_the_end(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        host, port = running.daemon._seat.http.getsockname()
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write(f"POST /api/v1/hosts/{NAME}/mta1/drain HTTP/1.1\r\nHost: {host}\r\n".encode())
+        writer.write(b"Content-Length: 9\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        running.signal(signal.SIGTERM)
+        await asyncio.wait_for(asyncio.shield(running.ended), 20)
+        assert time.monotonic() - began < 4.5, "the supervisor would have killed it"
+        writer.close()
+
+    ready.run(test)
+
+
+def test_verdicts_of_the_store_are_of_its_targets_only(ready: Control) -> None:
+    store, _ = Store.open(ready.state, time.time())
+    store.save_verdicts({"smtp [192.0.2.99]:25 aa": Verdict(State.DOWN)}, time.time())
+    store.save_retired({(NAME, "old"): RetiredHost(host("old", "192.0.2.99"), time.time() + 60)})
+    store.close()
+
+    async def test(running: Running) -> None:
+        assert len(running.daemon._cluster.verdicts) == 3
+        (table,) = running.supervisor.table.zones.values()
+        assert b"\x03old" + table.origin in table.nodes
+        assert (ready.state / FILE_NAME).exists()
+
+    ready.run(test)

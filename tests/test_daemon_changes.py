@@ -1,0 +1,388 @@
+"""The control process, run whole in the test's loop: edits, verdicts and orders, alone and together."""
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from geodns import compiler
+from geodns import daemon as daemon_module
+from geodns.dealing import Counts
+from geodns.errors import StoreError
+from geodns.health.outcome import Kind
+from geodns.store import Store
+from tests.controlling import NAME, TEXT, Control, Running, ready, until
+
+__all__ = ["ready"]
+
+MTA1 = (NAME, "mta1")
+ALL = ("mta1", "mta2", "mta3")
+WITHOUT_1 = TEXT.replace("mta1: 192.0.2.11, ", "")
+
+
+# --- zones ----------------------------------------------------------------------------------------------
+
+
+def test_an_edit_is_served_and_a_host_taken_out_is_retired(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        serial = (await running.get("/status"))["zones"][NAME]["serial"]
+        ready.file.write_text(WITHOUT_1)
+        await running.dealt("mta2", "mta3")
+        await until(lambda: MTA1 in running.store.load_retired())
+        status = await running.get("/status")
+        assert status["zones"][NAME]["serial"] == serial + 1
+        assert "mta1" not in status["hosts"][NAME]
+
+    ready.run(test)
+
+
+def test_a_bad_edit_changes_nothing_and_is_told(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        ready.file.write_text("hosts: 5\n")
+        await until(lambda: running.daemon._folder.refused)
+        status = await running.get("/status")
+        assert status["zones"][NAME]["error"]
+        assert any("the zone it had is served" in one for one in status["warnings"])
+        assert 'geodns_zone_load_errors_total{zone="out.example.com"} 1.0' in await running.get("/metrics")
+        assert running.supervisor.dealt() == set(ALL)
+        assert await running.get("/readyz") == "ready\n"
+
+    ready.run(test)
+
+
+def test_sighup_reads_at_once(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        ready.file.write_text(WITHOUT_1)
+        other = ready.zones / "in.example.net.yaml"
+        other.write_text(TEXT)
+        running.signal(signal.SIGHUP)
+        await running.dealt("mta2", "mta3")
+        await until(lambda: "in.example.net" in running.daemon._cluster.sources)
+        other.unlink()
+        running.signal(signal.SIGHUP)
+        await until(lambda: "in.example.net" not in running.daemon._cluster.sources)
+        await until(lambda: "in.example.net" not in running.store.load_zones())
+
+    ready.run(test)
+
+
+def test_a_reload_while_an_edit_is_read_waits_for_its_turn(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[int] = []
+    inside = 0
+    real = compiler.compile_zones
+
+    def compile_zones(*arguments: Any) -> Any:
+        nonlocal inside
+        inside += 1
+        at_once.append(inside)
+        time.sleep(0.2)
+        found = real(*arguments)
+        inside -= 1
+        return found
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr("geodns.daemon.compile_zones", compile_zones)
+        for text in (WITHOUT_1, TEXT, WITHOUT_1):
+            ready.file.write_text(text)
+            running.signal(signal.SIGHUP)
+            await asyncio.sleep(0.05)
+        await running.dealt("mta2", "mta3")
+
+    ready.run(test)
+    assert set(at_once) == {1}
+
+
+def test_an_order_and_a_verdict_that_come_while_an_edit_is_compiled_hold(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    real = compiler.compile_zones
+
+    def compile_zones(*arguments: Any) -> Any:
+        found = real(*arguments)
+        begun.set()
+        go_on.wait(30)
+        return found
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr("geodns.daemon.compile_zones", compile_zones)
+        ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
+        running.signal(signal.SIGHUP)
+        await until(begun.is_set)
+        assert (await running.order("drain"))[0] == 200
+        assert running.supervisor.dealt() == {"mta2", "mta3"}, "the order did not wait for the edit"
+        ready.finds["192.0.2.12"] = Kind.FAILURE
+        await running.dealt("mta3")
+        go_on.set()
+        await running.dealt("mta3", "mta4")
+
+    ready.run(test)
+
+
+def test_a_host_that_is_new_waits_for_its_first_good_probe(ready: Control) -> None:
+    ready.finds = {"192.0.2.14": Kind.FAILURE}
+
+    async def test(running: Running) -> None:
+        ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
+        running.signal(signal.SIGHUP)
+        await until(lambda: "mta4" in running.daemon._cluster.zone(NAME).host_by_name)
+        await asyncio.sleep(0.1)
+        assert running.supervisor.dealt() == set(ALL)
+        ready.finds.clear()
+        await running.dealt(*ALL, "mta4")
+
+    ready.run(test)
+
+
+def test_a_retired_host_is_let_go_when_its_time_is_over(ready: Control) -> None:
+    ready.file.write_text("retire: 300ms\n" + TEXT)
+
+    async def test(running: Running) -> None:
+        ready.file.write_text("retire: 300ms\n" + WITHOUT_1)
+        await running.dealt("mta2", "mta3")
+        (table,) = running.supervisor.table.zones.values()
+        mta1 = b"\x04mta1" + table.origin
+        assert mta1 in table.nodes
+        await until(lambda: all(mta1 not in one.nodes for one in running.supervisor.table.zones.values()))
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        await until(lambda: running.store.load_retired() == {})
+
+    ready.run(test)
+
+
+# --- verdicts -------------------------------------------------------------------------------------------
+
+
+def test_verdicts_are_served_at_once_and_then_together(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "RECOMPILE_EVERY", 3.0)
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr(running.daemon, "_recompiled", -3.0)  # as if the first round were long ago
+        began = time.monotonic()
+        ready.finds["192.0.2.11"] = Kind.FAILURE
+        await running.dealt("mta2", "mta3")
+        assert time.monotonic() - began < 2.5, "the first at once"
+        ready.finds["192.0.2.12"] = Kind.FAILURE
+        await until(lambda: running.daemon._verdicts)
+        ready.finds["192.0.2.11"] = Kind.OK
+        await until(lambda: len(running.daemon._verdicts) == 2)
+        assert (await running.order("drain", "mta3"))[0] == 200
+        assert running.supervisor.dealt() == {"mta2"}, "an order waits for no verdicts"
+        assert time.monotonic() - began < 3
+        number = running.supervisor.numbers[-1]
+        await running.dealt("mta1")
+        assert running.supervisor.numbers[-1] == number + 1, "what came together is one Table"
+        assert time.monotonic() - began >= 2.9
+
+    ready.run(test)
+
+
+def test_a_result_that_changes_nothing_publishes_nothing(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        probes = 'geodns_probes_total{check="smtp",outcome="ok"}'
+        await running.scrape(lambda shown: float(shown.partition(probes)[2].split()[0]) >= 12)
+        assert len(running.supervisor.numbers) == 1
+
+    ready.run(test)
+
+
+def test_a_change_of_state_is_logged_with_its_cause_counted_and_kept(
+    ready: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(running: Running) -> None:
+        ready.finds["192.0.2.11"] = Kind.FAILURE
+        await running.dealt("mta2", "mta3")
+        transitions = 'geodns_host_transitions_total{host="mta1",to="down",zone="out.example.com"} 1.0'
+        assert transitions in await running.get("/metrics")
+        await until(lambda: running.store.load_host_states().get(MTA1, None) is not None)
+        status = await running.get("/status")
+        assert status["hosts"][NAME]["mta1"]["state"] == "down"
+        assert status["pools"][NAME]["main"]["live"] == ["mta2", "mta3"]
+
+    with caplog.at_level(logging.WARNING):
+        ready.run(test)
+    assert "host mta1.out.example.com: up → down (failure at 192.0.2.11)" in caplog.text
+
+
+# --- orders ---------------------------------------------------------------------------------------------
+
+
+def test_when_a_drain_returns_no_worker_deals_the_host_and_the_disk_knows(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        code, shown = await running.order("drain", reason="disk")
+        assert (code, shown["forced"], shown["reason"]) == (200, "drained", "disk")
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert running.store.load_forced()[MTA1].reason == "disk"
+        code, shown = await running.order("undrain")
+        assert (code, shown["forced"]) == (200, None)
+        assert running.supervisor.dealt() == set(ALL)
+        assert running.store.load_forced() == {}
+
+    ready.run(test)
+
+
+def test_a_worker_that_does_not_say_so_is_pending(ready: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon_module, "DELIVERY", 0.2)
+
+    async def test(running: Running) -> None:
+        running.supervisor.mute = {"tcp"}
+        code, shown = await running.order("drain")
+        assert (code, shown["pending"], shown["forced"]) == (202, ["tcp"], "drained")
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+
+    ready.run(test)
+
+
+def test_a_drain_for_a_time_ends_by_itself(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        assert (await running.order("drain", **{"for": "300ms"}))[0] == 200
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        await running.dealt(*ALL)
+        await until(lambda: running.store.load_forced() == {})
+
+    ready.run(test)
+
+
+def test_a_later_order_is_not_ended_by_the_time_of_an_earlier_one(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        await running.order("drain", **{"for": "300ms"})
+        await running.order("drain", **{"for": "1h"})
+        await asyncio.sleep(0.7)
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert running.store.load_forced()[MTA1].until is not None
+
+    ready.run(test)
+
+
+def test_orders_that_come_together_leave_disk_and_workers_of_one_mind(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        for _ in range(5):
+            await asyncio.gather(
+                *(running.order(verb) for verb in ("drain", "undrain", "drain", "undrain") * 3)
+            )
+            assert (MTA1 in running.store.load_forced()) == (MTA1 in running.daemon._cluster.forced)
+            assert ("mta1" in running.supervisor.dealt()) == (MTA1 not in running.daemon._cluster.forced)
+
+    ready.run(test)
+
+
+def test_an_order_is_carried_out_although_the_disk_fails_and_is_kept_once_it_does_not(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = True
+    real = Store._write
+
+    def write(self: Store, *arguments: Any, **options: Any) -> None:
+        if full:
+            raise StoreError("geodns.db: the disk is full: free some space")
+        real(self, *arguments, **options)
+
+    async def test(running: Running) -> None:
+        nonlocal full
+        monkeypatch.setattr(Store, "_write", write)
+        assert (await running.order("drain"))[0] == 200
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert any("the disk is full" in one for one in (await running.get("/status"))["warnings"])
+        assert not running.ended.done()
+        full = False
+        await running.order("drain", "mta2")
+        assert (await running.get("/status"))["warnings"] == []
+        assert set(running.store.load_forced()) == {MTA1, (NAME, "mta2")}
+
+    ready.run(test)
+
+
+def test_a_disk_that_is_slow_does_not_hold_an_order_back(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    real = Store.save_forced
+
+    def save(self: Store, *arguments: Any) -> None:
+        slow.wait(30)
+        real(self, *arguments)
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr(Store, "save_forced", save)
+        order = asyncio.ensure_future(running.order("drain"))
+        await running.dealt("mta2", "mta3")
+        assert not order.done(), "the answer says that it is on disk too"
+        slow.set()
+        assert (await order)[0] == 200
+
+    ready.run(test)
+
+
+def test_an_order_for_a_host_that_an_edit_takes_meanwhile_is_an_error_and_no_fault(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    real = Store.save_forced
+
+    def save(self: Store, *arguments: Any) -> None:
+        slow.wait(30)
+        real(self, *arguments)
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr(Store, "save_forced", save)
+        order = asyncio.ensure_future(running.order("drain"))
+        await running.dealt("mta2", "mta3")
+        ready.file.write_text(WITHOUT_1)
+        running.signal(signal.SIGHUP)
+        await until(lambda: "mta1" not in running.daemon._cluster.zone(NAME).host_by_name)
+        slow.set()
+        code, shown = await order
+        assert code == 404
+        assert "mta1" in shown["error"]
+
+    ready.run(test)
+
+
+@pytest.mark.parametrize("token", [None, "s3cret"])
+def test_the_token_of_the_settings_is_asked_for(ready: Control, token: str | None) -> None:
+    ready.token = token
+
+    async def test(running: Running) -> None:
+        assert (await running.order("drain"))[0] == (200 if token is None else 401)
+
+    ready.run(test)
+
+
+# --- workers --------------------------------------------------------------------------------------------
+
+
+def test_what_workers_count_is_shown_also_of_the_table_before(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        (key,) = (key for key in running.supervisor.table.rotations if key.type == "A")
+        before = running.supervisor.table.rotations[key]
+        await running.order("drain")
+        after = running.supervisor.table.rotations[key]
+        running.supervisor.count(Counts({(NAME, 1, 0): 5}, {(before.uid, 0, 0): 2, (after.uid, 0, 0): 3}))
+        shown = 'geodns_queries_total{rcode="NOERROR",transport="udp",type="A",zone="out.example.com"} 5.0'
+        scraped = await running.scrape(lambda found: shown in found)
+        counted = [
+            float(line.rpartition(" ")[2])
+            for line in scraped.splitlines()
+            if line.startswith("geodns_answers_total{")
+        ]
+        assert sum(counted) == 2 * len(before.parts[0].sets[0]) + 3 * len(after.parts[0].sets[0])
+
+    ready.run(test)
+
+
+def test_without_a_worker_it_is_not_ready(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        for worker in running.supervisor.WORKERS:
+            running.supervisor.die(worker)
+        await until(lambda: running.daemon._view.unready() == "no worker is alive")
+        assert await running.get("/readyz") == "no worker is alive\n"
+
+    ready.run(test)

@@ -1,0 +1,249 @@
+"""The folder of zone files: what an edit changes, and what a slip of the hand does not."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geodns.folder import Edit, Folder
+from geodns.watch import BELIEVED_MISSING, QUIET
+
+GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\nrecords: {'@': {MX: '0 .'}}\n"
+BETTER = GOOD.replace("mta1: 192.0.2.11", "mta1: 192.0.2.11, mta2: 192.0.2.12")
+BAD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: nonsense}\n"
+A, B = "a.example", "b.example"
+
+
+def parts(edit: Edit) -> tuple[set[str], set[str], set[str]]:
+    """The zones that were read, those that are removed, those that are refused."""
+    return set(edit.zones), set(edit.removed), set(edit.refused)
+
+
+class Hand:
+    """An operator's hand in a folder, and a clock that the folder is polled by."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.now = 1000.0
+        self.write(A, GOOD)
+        self.folder = Folder(directory)
+
+    def write(self, name: str, text: str, suffix: str = "yaml") -> Path:
+        path = self.directory / f"{name}.{suffix}"
+        fresh = self.directory / f".{name}.new"
+        fresh.write_text(text)
+        fresh.rename(path)
+        return path
+
+    def remove(self, name: str, suffix: str = "yaml") -> None:
+        (self.directory / f"{name}.{suffix}").unlink()
+
+    def wait(self, seconds: float) -> list[Edit]:
+        """Poll for so long; return what happened."""
+        found = []
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.2
+            edit = self.folder.poll(self.now)
+            if edit is not None:
+                found.append(edit)
+        return found
+
+    def one(self, seconds: float = QUIET + 0.5) -> Edit:
+        (edit,) = self.wait(seconds)
+        return edit
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Iterator[Hand]:
+    found = Hand(tmp_path)
+    edit = found.folder.read_all()
+    assert parts(edit) == ({A}, set(), set())
+    assert edit.problems == ()
+    yield found
+    tmp_path.chmod(0o755)
+
+
+def test_a_quiet_folder_says_nothing(hand: Hand) -> None:
+    assert hand.wait(10) == []
+    assert hand.folder.warnings([A]) == []
+    assert hand.folder.files == {A: hand.directory / f"{A}.yaml"}
+
+
+def test_an_edit_is_read_once(hand: Hand) -> None:
+    hand.write(A, BETTER)
+    edit = hand.one(5)
+    assert [host.name for host in edit.zones[A].hosts] == ["mta1", "mta2"]
+    assert not edit.removed
+
+
+def test_a_new_file_is_a_new_zone(hand: Hand) -> None:
+    hand.write(B, GOOD)
+    assert set(hand.one().zones) == {B}
+    assert set(hand.folder.files) == {A, B}
+
+
+def test_a_file_with_a_problem_changes_nothing_and_is_told_until_it_is_mended(hand: Hand) -> None:
+    hand.write(A, BAD)
+    edit = hand.one()
+    assert parts(edit) == (set(), set(), {A})
+    assert {problem.line for problem in edit.problems} == {2}
+    (warning,) = hand.folder.warnings([A])
+    assert f"{A}.yaml:2:" in warning
+    assert warning.endswith("(the zone it had is served)")
+    hand.write(A, BETTER)
+    assert set(hand.one().zones) == {A}
+    assert hand.folder.refused == {}
+    assert hand.folder.warnings([A]) == []
+
+
+def test_a_bad_file_that_never_was_a_zone_is_told_so(hand: Hand) -> None:
+    hand.write(B, BAD)
+    assert hand.one().refused == {B}
+    assert hand.folder.warnings([A])[0].endswith("(the zone is not served)")
+    hand.remove(B)
+    assert hand.one(BELIEVED_MISSING + 1).removed == {B}
+    assert hand.folder.warnings([A]) == []
+
+
+def test_a_warning_is_told_and_refuses_nothing(hand: Hand) -> None:
+    hand.write(B, "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\n")
+    edit = hand.one()
+    assert set(edit.zones) == {B}
+    assert [problem.warning for problem in edit.problems] == [True]
+    assert hand.folder.warnings([A, B]) == []
+
+
+def test_a_missing_file_is_believed_after_a_while(hand: Hand) -> None:
+    hand.write(B, GOOD)
+    hand.one()
+    hand.remove(B)
+    assert hand.wait(BELIEVED_MISSING - 1) == []
+    edit = hand.one(2)
+    assert parts(edit) == (set(), {B}, set())
+    assert set(hand.folder.files) == {A}
+
+
+def test_a_file_that_comes_back_in_time_was_never_gone(hand: Hand) -> None:
+    hand.write(B, GOOD)
+    hand.one()
+    hand.remove(B)
+    hand.wait(BELIEVED_MISSING - 1)
+    hand.write(B, GOOD)
+    assert not any(edit.removed for edit in hand.wait(10))
+
+
+def test_when_all_vanish_at_once_all_are_kept(hand: Hand) -> None:
+    hand.write(B, GOOD)
+    hand.one()
+    hand.remove(A)
+    hand.remove(B)
+    assert hand.wait(60) == []
+    (warning,) = hand.folder.warnings([A, B])
+    assert "all zone files vanished at once" in warning
+    assert hand.folder.read_all() == Edit(), "a reload of nothing is not believed either"
+    hand.write(A, GOOD)
+    assert not any(edit.removed for edit in hand.wait(60)), "whoever restores does so file by file"
+    assert hand.folder.read_all().removed == {B}, "but a reload believes what is there"
+    assert hand.folder.warnings([A]) == []
+
+
+def test_a_folder_that_cannot_be_looked_at_changes_nothing(hand: Hand) -> None:
+    away = hand.directory.with_name("away")
+    hand.directory.rename(away)
+    assert hand.wait(60) == []
+    assert hand.folder.read_all() == Edit()
+    hand.wait(1)
+    assert "the zones it had are served" in hand.folder.warnings([A])[0]
+    away.rename(hand.directory)
+    assert hand.wait(10) == []
+    assert hand.folder.warnings([A]) == []
+    hand.write(B, GOOD)
+    hand.wait(2)
+    hand.remove(A)
+    assert hand.one(BELIEVED_MISSING + 1).removed == {A}, "it has not forgotten which files there were"
+
+
+def test_a_reload_reads_what_polling_would_still_wait_for(hand: Hand) -> None:
+    hand.write(A, BETTER)
+    hand.write(B, GOOD)
+    edit = hand.folder.read_all()
+    assert set(edit.zones) == {A, B}
+    assert hand.wait(10) == []
+    hand.remove(B)
+    assert hand.folder.read_all().removed == {B}
+
+
+def test_a_second_file_of_a_zone_is_refused_and_inherits(hand: Hand) -> None:
+    hand.write(A, BETTER, "yml")
+    edit = hand.one()
+    assert parts(edit) == (set(), set(), {A})
+    assert f"{A}.yaml is zone {A} already: make them one file" in str(edit.problems[0])
+    assert hand.folder.warnings([A]) == [str(edit.problems[0])]
+    hand.write(A, GOOD)
+    hand.one()
+    assert len(hand.folder.warnings([A])) == 1, "an edit of the first file does not hide the second"
+    hand.remove(A)
+    edit = hand.one(BELIEVED_MISSING + 1)
+    assert not edit.removed
+    assert len(edit.zones[A].hosts) == 2
+    assert hand.folder.files[A].suffix == ".yml"
+    assert hand.folder.warnings([A]) == []
+
+
+def test_a_renamed_file_is_the_same_zone(hand: Hand) -> None:
+    (hand.directory / f"{A}.yaml").rename(hand.directory / f"{A}.yml")
+    hand.write(B, GOOD)
+    edits = hand.wait(BELIEVED_MISSING + 2)
+    assert not any(edit.removed for edit in edits)
+    assert hand.folder.files[A].suffix == ".yml"
+
+
+def test_a_zone_whose_other_file_is_broken_is_not_removed(hand: Hand) -> None:
+    hand.write(A, BAD, "yml")
+    hand.write(B, GOOD)
+    hand.one()
+    hand.remove(A)
+    edit = hand.one(BELIEVED_MISSING + 1)
+    assert parts(edit) == (set(), set(), {A})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything: run the tests as another user")
+def test_a_file_that_may_not_be_read_is_refused(hand: Hand) -> None:
+    hand.write(A, BETTER).chmod(0)
+    assert hand.one().refused == {A}
+
+
+def test_what_is_no_zone_file_is_passed_over(hand: Hand) -> None:
+    (hand.directory / "README.md").write_text("hello")
+    (hand.directory / f".{B}.yaml.swp").write_text(BAD)
+    (hand.directory / "folder.yaml").mkdir()
+    assert hand.wait(5) == []
+
+
+def test_a_file_without_a_zone_name_is_refused(hand: Hand) -> None:
+    hand.write("no zone at all", GOOD)
+    edit = hand.one()
+    assert edit.refused == {"no zone at all"}
+    assert edit.problems
+
+
+def test_zones_that_were_served_can_be_expected_back(tmp_path: Path) -> None:
+    hand = Hand(tmp_path)
+    hand.remove(A)
+    assert hand.folder.read_all().zones == {}
+    hand.folder.expect([A, B])
+    assert hand.wait(60) == []
+    assert "all zone files vanished at once" in hand.folder.warnings([A, B])[0]
+    hand.write(A, BETTER)
+    edits = hand.wait(60)
+    assert [set(edit.zones) for edit in edits] == [{A}]
+    assert not edits[0].removed
+
+
+def test_who_read_the_mappings_before_an_edit_still_has_them(hand: Hand) -> None:
+    files, refused = hand.folder.files, hand.folder.refused
+    hand.write(B, BAD)
+    hand.one()
+    assert (set(files), refused) == ({A}, {})

@@ -1,0 +1,304 @@
+"""What a restart must know: written down, read back, and never a reason to end."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geodns import keeper as keeper_module
+from geodns.cluster import Cluster
+from geodns.compiler import Source
+from geodns.errors import StoreError
+from geodns.folder import Edit
+from geodns.keeper import VERDICTS_LAST, Keeper
+from geodns.live import Forced, State, Verdict
+from geodns.model import Target, Zone
+from geodns.store import ForcedState, HostSince, RetiredHost, Store, StoredZone
+from tests.zones import DOWN, NAME, UP, host, zone
+
+NOW = 1_795_417_200.0
+MTA1, MTA2 = (NAME, "mta1"), (NAME, "mta2")
+DRAINED = ForcedState(Forced.DRAINED, "disk", "ann", NOW, NOW + 60)
+TEXT = "hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}"
+ONE = zone(TEXT)
+OTHER = zone("hosts: {mta1: 192.0.2.11}")
+FIXED = zone("soa: {serial: 4000000000}\n" + TEXT)
+
+
+class Disk:
+    """A store on a real disk that can be told to fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.store = self.open()
+        self.full = False
+
+    def open(self) -> Store:
+        store, warnings = Store.open(self._folder, NOW)
+        assert not warnings
+        return store
+
+    def restart(self) -> Keeper:
+        self.store.close()
+        self.store = self.open()
+        self.full = False
+        return Keeper(self.store)
+
+    def fail(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = self.store._write
+
+        def write(*arguments: Any, **options: Any) -> None:
+            if self.full:
+                raise StoreError("geodns.db: the disk is full: free some space")
+            real(*arguments, **options)
+
+        monkeypatch.setattr(self.store, "_write", write)
+        self.full = True
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    found = Disk(tmp_path / "state")
+    yield found
+    found.store.close()
+
+
+def serve(keeper: Keeper, *zones: Zone, removed: frozenset[str] = frozenset()) -> dict[str, int]:
+    """Serve zones as the daemon does; return the serials."""
+    sources = {one.name: Source(one, keeper.serial(one)) for one in zones}
+    keeper.save_edit(Edit({one.name: one for one in zones}, removed), sources, NOW)
+    return {name: source.serial for name, source in sources.items()}
+
+
+def targets_of(one: Zone) -> set[Target]:
+    return {
+        target for some in one.targets_by_host.values() for targets in some.values() for target in targets
+    }
+
+
+# --- what comes back ------------------------------------------------------------------------------------
+
+
+def test_a_fresh_state_knows_nothing(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    cluster = keeper.cluster()
+    assert (cluster.verdicts, cluster.forced, cluster.since, cluster.retired) == ({}, {}, {}, {})
+    assert keeper.zone(NAME) is None
+    assert keeper.earlier(ONE) is None
+    assert keeper.verdicts(targets_of(ONE), NOW) == {}
+
+
+def test_everything_comes_back_after_a_restart(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    serve(keeper, ONE)
+    retired = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 5)}
+    verdicts = dict.fromkeys(targets_of(ONE), DOWN)
+    since = {MTA1: HostSince(State.DOWN, NOW), MTA2: HostSince(State.UP, NOW - 9)}
+    keeper.keep_forced(MTA1, DRAINED)
+    keeper.save_retired(retired)
+    keeper.save_states(verdicts, since, NOW)
+    keeper = disk.restart()
+    cluster = keeper.cluster()
+    assert (cluster.forced, cluster.retired, cluster.since) == ({MTA1: DRAINED}, retired, since)
+    assert keeper.verdicts(targets_of(ONE), NOW + 1) == verdicts
+    assert keeper.zone(NAME) == ONE
+    assert keeper.trouble is None
+
+
+def test_what_is_ended_stays_ended(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    keeper.keep_forced(MTA1, DRAINED)
+    keeper.write()
+    keeper.keep_forced(MTA1, None)
+    keeper.write()
+    assert disk.restart().cluster().forced == {}
+
+
+def test_nothing_is_on_disk_before_it_is_written(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    keeper.keep_forced(MTA1, DRAINED)
+    assert disk.store.load_forced() == {}
+
+
+@pytest.mark.parametrize(("age", "known"), [(VERDICTS_LAST - 1, True), (VERDICTS_LAST + 1, False)])
+def test_a_verdict_says_nothing_after_too_long(disk: Disk, age: float, *, known: bool) -> None:
+    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, NOW)
+    assert bool(disk.restart().verdicts(targets_of(ONE), NOW + age)) is known
+
+
+def test_a_verdict_is_of_the_check_as_it_was(disk: Disk) -> None:
+    changed = zone("checks: {smtp: {fall: 9}}\n" + TEXT)
+    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, NOW)
+    assert disk.restart().verdicts(targets_of(changed), NOW) == {}
+
+
+def test_states_of_hosts_that_are_no_more_are_forgotten(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    keeper.save_states({}, {MTA1: HostSince(State.UP, NOW), MTA2: HostSince(State.UP, NOW)}, NOW)
+    keeper.save_states({}, {MTA2: HostSince(State.UP, NOW)}, NOW)
+    assert set(disk.store.load_host_states()) == {MTA2}
+    keeper = disk.restart()
+    keeper.save_states({}, {}, NOW)
+    assert disk.store.load_host_states() == {}
+
+
+def test_a_zone_kept_in_a_form_that_is_no_more_is_not_known(disk: Disk) -> None:
+    disk.store.save_zone(NAME, StoredZone("x", 1, '{"name": "out.example.com"}', NOW))
+    keeper = disk.restart()
+    assert keeper.zone(NAME) is None
+    assert keeper.earlier(ONE) is None
+
+
+def test_what_a_zone_said_before_is_known_where_it_said_something_else(disk: Disk) -> None:
+    serve(Keeper(disk.store), ONE)
+    keeper = disk.restart()
+    assert keeper.earlier(ONE) is None
+    assert keeper.earlier(OTHER) == ONE
+
+
+# --- serials --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the test say which day of November 2026 it is."""
+    day = [23]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Clock":
+            del tz
+            return cls(2026, 11, day[0], 12, tzinfo=UTC)
+
+    monkeypatch.setattr(keeper_module, "datetime", Clock)
+    return day
+
+
+def test_a_serial_rises_with_the_content_and_never_goes_back(disk: Disk, today: list[int]) -> None:
+    keeper = Keeper(disk.store)
+    assert serve(keeper, ONE) == {NAME: 2026112301}
+    assert serve(keeper, ONE) == {NAME: 2026112301}
+    assert serve(keeper, OTHER) == {NAME: 2026112302}
+    keeper = disk.restart()
+    assert serve(keeper, OTHER) == {NAME: 2026112302}
+    assert serve(keeper, ONE) == {NAME: 2026112303}
+    today[0] = 24
+    assert serve(keeper, OTHER) == {NAME: 2026112401}
+    today[0] = 20
+    assert serve(keeper, ONE) == {NAME: 2026112402}
+
+
+@pytest.mark.usefixtures("today")
+def test_a_zone_that_went_and_returns_goes_on_where_it_was(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    serve(keeper, ONE)
+    serve(keeper, removed=frozenset({NAME}))
+    assert keeper.zone(NAME) is None
+    assert serve(keeper, ONE) == {NAME: 2026112302}
+    serve(keeper, removed=frozenset({NAME}))
+    keeper = disk.restart()
+    assert keeper.zone_names == frozenset()
+    assert serve(keeper, ONE) == {NAME: 2026112303}
+
+
+@pytest.mark.usefixtures("today")
+def test_an_operators_serial_is_taken_and_the_automatic_one_goes_on_from_it(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    serve(keeper, ONE)
+    assert serve(keeper, FIXED) == {NAME: 4000000000}
+    assert serve(keeper, OTHER) == {NAME: 4000000001}
+
+
+@pytest.mark.usefixtures("today")
+def test_a_serial_does_not_go_back_when_the_disk_fails(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Keeper(disk.store)
+    serve(keeper, ONE)
+    disk.fail(monkeypatch)
+    assert serve(keeper, OTHER) == {NAME: 2026112302}
+    assert serve(keeper, ONE) == {NAME: 2026112303}
+
+
+# --- a disk that fails ----------------------------------------------------------------------------------
+
+
+def writes(keeper: Keeper) -> Mapping[str, Any]:
+    retired = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 5)}
+
+    def forced() -> None:
+        keeper.keep_forced(MTA1, DRAINED)
+        keeper.write()
+
+    return {
+        "forced": forced,
+        "zone": lambda: serve(keeper, ONE),
+        "retired": lambda: keeper.save_retired(retired),
+        "states": lambda: keeper.save_states({}, {MTA1: HostSince(State.UP, NOW)}, NOW),
+    }
+
+
+def known(cluster: Cluster, keeper: Keeper) -> dict[str, bool]:
+    return {
+        "forced": bool(cluster.forced),
+        "zone": bool(keeper.zone_names),
+        "retired": bool(cluster.retired),
+        "states": bool(cluster.since),
+    }
+
+
+@pytest.mark.parametrize("what", ["forced", "zone", "retired", "states"])
+def test_what_could_not_be_written_is_a_warning_until_it_is(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    keeper = Keeper(disk.store)
+    disk.fail(monkeypatch)
+    with caplog.at_level(logging.ERROR):
+        writes(keeper)[what]()
+    assert keeper.trouble == (
+        "geodns.db: the disk is full: free some space: what changes now is forgotten at a restart"
+    )
+    assert "the disk is full" in caplog.text
+    disk.full = False
+    keeper.write()
+    assert keeper.trouble is None
+    keeper = disk.restart()
+    assert known(keeper.cluster(), keeper)[what]
+
+
+def test_the_latest_about_a_host_is_what_is_written_in_the_end(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(disk.store)
+    disk.fail(monkeypatch)
+    keeper.keep_forced(MTA1, DRAINED)
+    keeper.keep_forced(MTA2, DRAINED)
+    keeper.write()
+    keeper.keep_forced(MTA1, None)
+    disk.full = False
+    keeper.write()
+    assert disk.restart().cluster().forced == {MTA2: DRAINED}
+
+
+def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(disk.store)
+    real = disk.store.save_forced
+
+    def save(*arguments: Any) -> None:
+        real(*arguments)
+        keeper.keep_forced(MTA1, None)
+
+    monkeypatch.setattr(disk.store, "save_forced", save)
+    keeper.keep_forced(MTA1, DRAINED)
+    keeper.write()
+    keeper.write()
+    assert disk.restart().cluster().forced == {}
+
+
+def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
+    shed = dict.fromkeys(targets_of(ONE), Verdict(sheds=1, level=1))
+    Keeper(disk.store).save_states(shed, {}, NOW)
+    assert disk.restart().verdicts(targets_of(ONE), NOW) == shed

@@ -1,0 +1,214 @@
+"""The metrics as Prometheus reads them."""
+
+import random
+import re
+from collections.abc import Mapping
+
+import dns.message
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from geodns.live import State
+from geodns.metrics import Gauges, HostGauge, Metrics
+from geodns.dealing import OTHER_TYPE, Counts
+from geodns.table import Rotation
+from tests.zones import NAME, TCP, Worker, zone
+
+NOTHING = Gauges({}, {}, {}, 0.0, ready=False, restarts={})
+SOME = Gauges(
+    hosts={
+        (NAME, "mta1"): HostGauge(State.UP, "drained", 0.0),
+        (NAME, "mta2"): HostGauge(State.SHEDDING, None, 12.5),
+    },
+    serials={NAME: 2026112301},
+    refused_files={NAME: False, "broken.example": True},
+    probe_lateness=1.5,
+    ready=True,
+    restarts={"udp0": 3, "tcp": 0},
+)
+NAMES = {
+    "geodns_answers_total": "counter",
+    "geodns_build_info": "gauge",
+    "geodns_host_effective_weight": "gauge",
+    "geodns_host_forced": "gauge",
+    "geodns_host_state": "gauge",
+    "geodns_host_transitions_total": "counter",
+    "geodns_probe_duration_seconds": "histogram",
+    "geodns_probe_lateness_seconds": "gauge",
+    "geodns_probes_total": "counter",
+    "geodns_queries_total": "counter",
+    "geodns_ready": "gauge",
+    "geodns_recompile_seconds": "histogram",
+    "geodns_worker_restarts_total": "counter",
+    "geodns_zone_file_refused": "gauge",
+    "geodns_zone_load_errors_total": "counter",
+    "geodns_zone_serial": "gauge",
+}
+
+
+def metrics(gauges: Gauges = NOTHING) -> Metrics:
+    return Metrics("1.2.3", "python", lambda: gauges)
+
+
+def families(of: Metrics) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(of.expose().decode())}
+
+
+def value(of: Metrics, name: str, **labels: str) -> float | None:
+    return of.registry.get_sample_value(name, labels)
+
+
+NO_ROTATIONS: Mapping[bytes, Rotation] = {}
+
+
+def used() -> Metrics:
+    """Metrics to which everything has happened."""
+    found = metrics(SOME)
+    found.counted(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)
+    found.probed("smtp", "ok", 0.01)
+    found.changed((NAME, "mta1"), State.DOWN)
+    found.recompiled(0.002)
+    found.refused("broken.example")
+    worker = Worker(zone("hosts: {mta1: 192.0.2.11}"))
+    worker.ask("@")
+    table = worker.compiled.table
+    by_uid = {one.uid: one for one in table.rotations.values()}
+    found.counted(worker.state.take_counts(), "udp", by_uid.get)
+    return found
+
+
+def test_there_are_the_promised_metrics_and_no_others_of_ours() -> None:
+    shown = {
+        family.name + ("_total" if family.type == "counter" else ""): family.type
+        for family in families(used()).values()
+        if family.name.startswith("geodns_")
+    }
+    assert {name: kind for name, kind in shown.items() if not name.endswith("_created")} == NAMES
+
+
+def test_names_and_units_follow_the_conventions() -> None:
+    for family in families(used()).values():
+        if family.name.endswith("_created"):
+            continue
+        assert re.fullmatch("(geodns|process)_[a-z0-9_]*[a-z0-9]", family.name)
+        assert family.documentation, family.name
+        assert family.type in {"counter", "gauge", "histogram"}, family.name
+        assert not re.search("_(ms|millis|milliseconds|minutes|percent|kb|mb)(_|$)", family.name)
+        assert not family.name.endswith(("_count", "_sum", "_bucket"))
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+        for sample in family.samples:
+            assert all(re.fullmatch("[a-z_]+", label) for label in sample.labels)
+            if family.type == "counter" and not sample.name.endswith("_created"):
+                assert sample.name.endswith("_total"), sample.name
+
+
+def test_a_server_that_has_just_begun_can_be_scraped() -> None:
+    found = families(metrics())
+    assert [sample.value for sample in found["geodns_ready"].samples] == [0]
+    (build,) = found["geodns_build_info"].samples
+    assert (build.labels, build.value) == ({"version": "1.2.3", "backend": "python"}, 1)
+
+
+def test_what_is_so_at_a_scrape() -> None:
+    found = metrics(SOME)
+    assert value(found, "geodns_host_state", zone=NAME, host="mta2", state="shedding") == 1
+    states = [value(found, "geodns_host_state", zone=NAME, host="mta2", state=str(state)) for state in State]
+    assert sorted(state for state in states if state is not None) == [0, 0, 0, 1]
+    assert value(found, "geodns_host_effective_weight", zone=NAME, host="mta2") == 12.5
+    assert value(found, "geodns_host_forced", zone=NAME, host="mta1", forced="drained") == 1
+    assert value(found, "geodns_host_forced", zone=NAME, host="mta2", forced="drained") is None
+    assert value(found, "geodns_zone_serial", zone=NAME) == 2026112301
+    assert value(found, "geodns_zone_file_refused", zone="broken.example") == 1
+    assert value(found, "geodns_zone_file_refused", zone=NAME) == 0
+    assert value(found, "geodns_probe_lateness_seconds") == 1.5
+    assert value(found, "geodns_worker_restarts_total", worker="udp0") == 3
+    assert value(found, "geodns_ready") == 1
+
+
+@pytest.mark.parametrize(
+    ("qtype", "rcode", "labels"),
+    [
+        pytest.param(1, 0, ("A", "NOERROR"), id="A"),
+        pytest.param(15, 3, ("MX", "NXDOMAIN"), id="MX"),
+        pytest.param(255, 16, ("ANY", "BADVERS"), id="a long RCODE"),
+        pytest.param(OTHER_TYPE, 5, ("other", "REFUSED"), id="any other type"),
+        pytest.param(64, 2, ("SVCB", "SERVFAIL"), id="SVCB"),
+    ],
+)
+def test_queries_are_counted_by_their_names(qtype: int, rcode: int, labels: tuple[str, str]) -> None:
+    found = metrics()
+    for transport, number in (("udp", 2), ("udp", 3), ("tcp", 7)):
+        found.counted(Counts({(NAME, qtype, rcode): number}, {}), transport, NO_ROTATIONS.get)
+    named = {"zone": NAME, "type": labels[0], "rcode": labels[1]}
+    assert value(found, "geodns_queries_total", **named, transport="udp") == 5
+    assert value(found, "geodns_queries_total", **named, transport="tcp") == 7
+
+
+def test_answers_are_counted_for_each_host_that_they_named() -> None:
+    worker = Worker(zone("hosts: {mta1: {address: 192.0.2.11, weight: 3}, mta2: 192.0.2.12}"))
+    rotations = {one.uid: one for one in worker.compiled.table.rotations.values()}
+    found = metrics()
+    named: dict[str, int] = {"192.0.2.11": 0, "192.0.2.12": 0}
+    for _ in range(4):
+        for record in worker.ask("@").answer[0]:
+            named[str(record)] += 1
+    found.counted(worker.state.take_counts(), "udp", rotations.get)
+    shown = [
+        value(found, "geodns_answers_total", zone=NAME, pool="main", host=host) for host in ("mta1", "mta2")
+    ]
+    assert shown == list(named.values())
+    assert sum(named.values()) > 4
+
+
+def test_counts_of_a_rotation_that_nobody_knows_are_let_go() -> None:
+    found = metrics()
+    found.counted(Counts({}, {(b"gone", 0, 0): 4}), "udp", NO_ROTATIONS.get)
+    assert not families(found)["geodns_answers"].samples
+
+
+def test_whatever_clients_ask_the_series_are_bounded() -> None:
+    found, worker, rng = metrics(), Worker(zone("hosts: {mta1: 192.0.2.11}")), random.Random(7)
+    sizes = []
+    for turn in range(2):
+        for _ in range(1500):
+            where = rng.choice((NAME, f"below.{NAME}", "elsewhere.example"))
+            name = f"n{rng.getrandbits(40)}.{where}."
+            query = bytearray(dns.message.make_query(name, "A", use_edns=False).to_wire())
+            query[-4:-2] = rng.getrandbits(16).to_bytes(2, "big")
+            query[2] = rng.choice((0, 1, 0x28, 0x78))
+            worker.raw(bytes(query))
+            worker.raw(bytes(query), TCP)
+        found.counted(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
+        sizes.append(sum(len(family.samples) for family in families(found).values()))
+        assert sizes[turn] < 300
+
+
+def test_probes_are_counted_by_outcome_and_timed_where_they_took_time() -> None:
+    found = metrics()
+    found.probed("smtp", "ok", 0.004)
+    found.probed("smtp", "failure", 3.0)
+    found.probed("smtp", "unknown", None)
+    outcomes: Mapping[str, float | None] = {
+        outcome: value(found, "geodns_probes_total", check="smtp", outcome=outcome)
+        for outcome in ("ok", "failure", "unknown", "shedding")
+    }
+    assert outcomes == {"ok": 1, "failure": 1, "unknown": 1, "shedding": None}
+    assert value(found, "geodns_probe_duration_seconds_count", check="smtp") == 2
+    assert value(found, "geodns_probe_duration_seconds_bucket", check="smtp", le="0.005") == 1
+
+
+def test_events_are_counted() -> None:
+    found = used()
+    assert value(found, "geodns_host_transitions_total", zone=NAME, host="mta1", to="down") == 1
+    assert value(found, "geodns_zone_load_errors_total", zone="broken.example") == 1
+    assert value(found, "geodns_recompile_seconds_count") == 1
+
+
+def test_an_answer_that_no_pool_gives_counts_for_no_host() -> None:
+    worker = Worker(zone("hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}"))
+    worker.ask("@", "TXT")
+    found = metrics()
+    found.counted(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
+    assert not families(found)["geodns_answers"].samples

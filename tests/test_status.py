@@ -1,0 +1,305 @@
+"""``/status``: the fields of the design under their names, and numbers that add up."""
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from geodns.cluster import Cluster
+from geodns.compiler import Compiled, Source, compile_zones
+from geodns.errors import BadNameError, NotFoundError
+from geodns.live import Forced, State, Verdict
+from geodns.model import Target, Zone
+from geodns.status import Seen, explain, host_of, hosts_of, pools_of, timestamp
+from geodns.store import ForcedState, RetiredHost
+from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, host, zone
+
+NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
+
+TEXT = """
+    ttl: 30
+    checks: {smtp: {fast_interval: 2s, fall: 3, interval: 10s, rise: 2}}
+    hosts:
+      mta1: {address: [192.0.2.11, "2001:db8::11"], weight: 50}
+      mta2: {address: 192.0.2.12, weight: 30}
+      mta3: {address: 192.0.2.13, weight: 20, probe: "10.0.0.13:2525"}
+    pools:
+      main: {hosts: [mta1, mta2, mta3], check: smtp, answers: 2}
+    records:
+      "@": {A: {pool: main}, AAAA: {pool: main}, MX: {pool: main, preference: 10}}
+      slow: {ttl: 1h, A: {pool: main}}
+      "*.any": {A: {pool: main}}
+      www: {CNAME: slow}
+      far: {CNAME: www}
+      fixed: {A: 192.0.2.99}
+"""
+
+# From the design, section 7. The values say the types; every name must be there.
+DESIGNED_HOST = json.loads("""
+ {"state": "up", "forced": null, "weight": 50, "factors": {"shedding": 0.5}, "effective_weight": 25,
+  "addresses": ["192.0.2.11"], "since": "2026-11-23T07:00:00Z",
+  "checks": [{"check": "smtp", "address": "192.0.2.11", "port": 25, "state": "up", "outcome": "ok",
+              "detail": "220 mta1 ESMTP", "rtt_ms": 1.9, "at": "2026-11-23T07:00:00Z"}]}
+""")
+DESIGNED_POOL = json.loads("""
+ {"using": ["main"], "last_resort": null, "live": ["mta1", "mta2"], "answers": 2, "ttl": 30,
+  "families": {"A": {"live": ["mta1", "mta2"], "share": {"mta1": 0.625, "mta2": 0.375}},
+               "AAAA": {"live": [], "share": {}}}}
+""")
+
+
+def cluster_of(one: Zone, verdicts: dict[str, Verdict], **forced: Forced) -> Cluster:
+    """Serve a zone of which this is believed; verdicts by host or by address."""
+    found = Cluster({}, {}, {}, {})
+    found.adopt(compile_zones(Compiled(), {one.name: Source(one, SERIAL)}, found.live()), NOW)
+    judged: dict[Target, Verdict] = {}
+    for name, by_address in one.targets_by_host.items():
+        for address, targets in by_address.items():
+            verdict = verdicts.get(str(address), verdicts.get(name, UP))
+            judged |= dict.fromkeys(targets, verdict)
+    found.judged(judged, NOW)
+    for name, what in forced.items():
+        found.force((one.name, name), ForcedState(what, "disk", "ann@127.0.0.1", NOW, NOW + 60))
+    return found
+
+
+def nothing_seen(target: Target) -> Seen | None:
+    del target
+    return None
+
+
+def seen(target: Target) -> Seen | None:
+    return Seen("ok", f"220 {target.address} ESMTP", 0.00194, NOW)
+
+
+def holds(shown: Any, designed: Any, where: str = "") -> None:
+    """Hold a JSON value against an example: the same names (further ones are allowed), the same types."""
+    if isinstance(designed, dict) and where.rpartition(".")[2] not in {"factors", "share"}:
+        assert designed.keys() <= shown.keys(), where
+        for key, value in designed.items():
+            holds(shown[key], value, f"{where}.{key}")
+    elif isinstance(designed, int | float) and not isinstance(designed, bool):
+        assert isinstance(shown, int | float), where
+    elif designed is not None:
+        assert isinstance(shown, type(designed)), where
+        if isinstance(designed, list) and designed:
+            for one in shown:
+                holds(one, designed[0], f"{where}[]")
+
+
+def test_hosts_and_pools_have_the_fields_of_the_design() -> None:
+    cluster = cluster_of(zone(TEXT), {})
+    for one in hosts_of(cluster, seen)[NAME].values():
+        holds(one, DESIGNED_HOST, "host")
+    for one in pools_of(cluster)[NAME].values():
+        holds(one, DESIGNED_POOL, "pool")
+    json.dumps([hosts_of(cluster, seen), pools_of(cluster)])
+
+
+def test_the_designs_example_is_what_such_a_state_gives() -> None:
+    one = zone("""
+        hosts: {mta1: {address: 192.0.2.11, weight: 50}, mta2: {address: 192.0.2.12, weight: 30}}
+    """)
+    cluster = cluster_of(one, {"mta1": Verdict(State.UP, sheds=1, level=1)})
+    shown = host_of(cluster, (NAME, "mta1"), lambda _: Seen("ok", "220 mta1 ESMTP", 0.0019, NOW))
+    further = shown["checks"][0].keys() - DESIGNED_HOST["checks"][0].keys()
+    for name in further:
+        del shown["checks"][0][name]
+    assert shown == DESIGNED_HOST
+    pool = pools_of(cluster_of(one, {}))[NAME]["main"]
+    assert {name: pool[name] for name in DESIGNED_POOL} == DESIGNED_POOL
+
+
+@pytest.mark.parametrize(
+    ("verdict", "forced", "expected"),
+    [
+        pytest.param(UP, None, ("up", None, {}, 50), id="up"),
+        pytest.param(DOWN, None, ("down", None, {}, 0), id="down"),
+        pytest.param(SHED, None, ("shedding", None, {}, 0), id="shedding"),
+        pytest.param(Verdict(), None, ("unknown", None, {}, 50), id="unknown counts as up"),
+        pytest.param(Verdict(State.UP, level=2), None, ("up", None, {"shedding": 0.25}, 12.5), id="a factor"),
+        pytest.param(UP, Forced.DRAINED, ("up", "drained", {}, 0), id="drained"),
+        pytest.param(UP, Forced.QUARANTINED, ("up", "quarantined", {}, 0), id="quarantined"),
+        pytest.param(UP, Forced.DOWN, ("up", "down", {}, 0), id="forced down"),
+        pytest.param(DOWN, Forced.UP, ("down", "up", {}, 50), id="forced up"),
+    ],
+)
+def test_a_host_shows_its_state_and_what_is_left_of_its_weight(
+    verdict: Verdict, forced: Forced | None, expected: tuple[Any, ...]
+) -> None:
+    cluster = cluster_of(zone(TEXT), {"mta1": verdict}, **({} if forced is None else {"mta1": forced}))
+    shown = host_of(cluster, (NAME, "mta1"), seen)
+    assert (shown["state"], shown["forced"], shown["factors"], shown["effective_weight"]) == expected
+
+
+def test_who_forced_a_host_why_and_until_when_is_shown() -> None:
+    shown = host_of(cluster_of(zone(TEXT), {}, mta1=Forced.DRAINED), (NAME, "mta1"), seen)
+    assert (shown["reason"], shown["author"]) == ("disk", "ann@127.0.0.1")
+    assert (shown["forced_since"], shown["until"]) == (timestamp(NOW), timestamp(NOW + 60))
+
+
+def test_the_state_of_a_host_is_the_best_of_its_addresses() -> None:
+    shown = host_of(cluster_of(zone(TEXT), {"192.0.2.11": DOWN}), (NAME, "mta1"), seen)
+    assert shown["state"] == "up"
+    assert [(check["address"], check["state"]) for check in shown["checks"]] == [
+        ("192.0.2.11", "down"),
+        ("2001:db8::11", "up"),
+    ]
+
+
+def test_a_host_of_two_pools_shows_its_lowest_weight() -> None:
+    one = zone("""
+        hosts: {a: {address: 192.0.2.1, weight: 4}, b: 192.0.2.2}
+        pools: {checked: {hosts: [a, b], check: smtp}, plain: {hosts: [a]}}
+    """)
+    cluster = cluster_of(one, {"a": Verdict(State.UP, level=1)})
+    shown = host_of(cluster, (NAME, "a"), seen)
+    assert (shown["factors"], shown["effective_weight"]) == ({"shedding": 0.5}, 2)
+
+
+def test_a_check_shows_what_was_seen_and_where() -> None:
+    cluster = cluster_of(zone(TEXT), {"mta3": failing(1)})
+    (check,) = host_of(cluster, (NAME, "mta3"), seen)["checks"]
+    assert (check["address"], check["probed"], check["port"]) == ("192.0.2.13", "10.0.0.13", 2525)
+    assert (check["outcome"], check["detail"], check["rtt_ms"]) == ("ok", "220 10.0.0.13 ESMTP", 1.9)
+    assert (check["failures"], check["at"]) == (1, "2026-11-23T07:00:00Z")
+
+
+def test_before_the_first_probe_nothing_was_seen() -> None:
+    (check, *_) = host_of(cluster_of(zone(TEXT), {}), (NAME, "mta1"), nothing_seen)["checks"]
+    assert [check[name] for name in ("outcome", "detail", "rtt_ms", "at")] == [None] * 4
+
+
+def test_a_host_that_an_edit_took_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="no host mta9"):
+        host_of(cluster_of(zone(TEXT), {}), (NAME, "mta9"), seen)
+    with pytest.raises(NotFoundError, match=r"no zone x\.example"):
+        host_of(cluster_of(zone(TEXT), {}), ("x.example", "mta1"), seen)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "forced", "live", "resort", "share"),
+    [
+        pytest.param({}, {}, ["mta1", "mta2", "mta3"], None, [0.5, 0.3, 0.2], id="all well"),
+        pytest.param({"mta3": DOWN}, {}, ["mta1", "mta2"], None, [0.625, 0.375], id="one down"),
+        pytest.param(
+            dict.fromkeys(("mta1", "mta2", "mta3"), DOWN), {}, [], "down", [0.5, 0.3, 0.2], id="all down"
+        ),
+        pytest.param(
+            {},
+            dict.fromkeys(("mta1", "mta2", "mta3"), Forced.QUARANTINED),
+            [],
+            "quarantined",
+            [0.5, 0.3, 0.2],
+            id="all quarantined",
+        ),
+        pytest.param(
+            {},
+            dict.fromkeys(("mta1", "mta2", "mta3"), Forced.DRAINED),
+            [],
+            "drained",
+            [0.5, 0.3, 0.2],
+            id="all drained",
+        ),
+        pytest.param(
+            {}, dict.fromkeys(("mta1", "mta2", "mta3"), Forced.DOWN), [], "servfail", [], id="all forced down"
+        ),
+    ],
+)
+def test_a_pool_shows_who_is_dealt_and_their_shares(
+    verdicts: dict[str, Verdict],
+    forced: dict[str, Forced],
+    live: list[str],
+    resort: str | None,
+    share: list[float],
+) -> None:
+    shown = pools_of(cluster_of(zone(TEXT), verdicts, **forced))[NAME]["main"]
+    assert (shown["live"], shown["last_resort"]) == (live, resort)
+    assert list(shown["families"]["A"]["share"].values()) == pytest.approx(share)
+    assert shown["families"]["A"]["live"] == live
+    assert shown["families"]["AAAA"]["live"] == [name for name in live if name == "mta1"]
+
+
+def test_the_ttl_of_now_falls_while_a_host_fails_and_the_longest_one_does_not() -> None:
+    shown = pools_of(cluster_of(zone(TEXT), {"mta1": failing(2)}))[NAME]["main"]
+    assert (shown["ttl"], shown["max_ttl"]) == (5, 3600)
+
+
+def test_a_pool_without_names_has_the_zones_ttl() -> None:
+    one = zone("""
+        ttl: 77
+        hosts: {a: 192.0.2.1}
+        pools: {main: {hosts: [a]}, idle: {hosts: [a]}}
+        records: {"@": {pool: main}}
+    """)
+    assert pools_of(cluster_of(one, {}))[NAME]["idle"]["max_ttl"] == 77
+
+
+# --- explain --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "ttl"),
+    [
+        pytest.param(NAME, "A", 30, id="apex"),
+        pytest.param("OUT.Example.com.", "MX", 30, id="letter case and final dot"),
+        pytest.param("slow.out.example.com", "A", 3600, id="a TTL of its own"),
+        pytest.param("x.y.any.out.example.com", "A", 30, id="by a wildcard"),
+        pytest.param("far.out.example.com", "A", 3600, id="by two aliases"),
+    ],
+)
+def test_explain_finds_the_pool_that_answers(name: str, rtype: str, ttl: int) -> None:
+    shown = explain(cluster_of(zone(TEXT), {"mta2": DOWN}), name, rtype)
+    (tier,) = shown["tiers"]
+    assert (tier["pool"], tier["using"], tier["ttl"]) == ("main", ["main"], ttl)
+    assert list(tier["hosts"]) == ["mta1", "mta3"]
+    assert tier["hosts"]["mta1"]["effective_weight"] == 50
+    assert shown["serial"] == SERIAL
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype"),
+    [
+        ("fixed.out.example.com", "A"),
+        ("out.example.com", "TXT"),
+        ("out.example.com", "NONSENSE"),
+        ("nothing.out.example.com", "A"),
+        ("any.out.example.com", "A"),
+    ],
+)
+def test_explain_says_where_no_pool_answers(name: str, rtype: str) -> None:
+    assert explain(cluster_of(zone(TEXT), {}), name, rtype)["tiers"] == []
+
+
+def test_explain_names_hosts_by_what_answers_show() -> None:
+    hosts = explain(cluster_of(zone(TEXT), {}), NAME, "A")["hosts"]
+    assert hosts["2001:db8::11"] == hosts["192.0.2.11"] == hosts["mta1.out.example.com."] == "mta1"
+
+
+def test_explain_takes_the_innermost_zone() -> None:
+    outer, inner = zone("hosts: {a: 192.0.2.1}", "example.com"), zone(TEXT)
+    cluster = Cluster({}, {}, {}, {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW)})
+    sources = {one.name: Source(one, SERIAL) for one in (outer, inner)}
+    cluster.adopt(compile_zones(Compiled(), sources, cluster.live()), NOW)
+    assert explain(cluster, NAME, "A")["zone"] == NAME
+    assert explain(cluster, "xout.example.com", "A")["zone"] == "example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        pytest.param("example.org", NotFoundError, id="no zone of ours"),
+        pytest.param("xout.example.com", NotFoundError, id="ends alike"),
+        pytest.param(f"{'x' * 64}.out.example.com", BadNameError, id="no name"),
+    ],
+)
+def test_explain_refuses_other_names(name: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        explain(cluster_of(zone(TEXT), {}), name, "A")
+
+
+def test_shares_add_up() -> None:
+    shown = pools_of(cluster_of(zone(TEXT), {"mta1": Verdict(State.UP, level=3)}))[NAME]["main"]
+    for family in shown["families"].values():
+        assert sum(map(Fraction, family["share"].values())) == pytest.approx(1)
