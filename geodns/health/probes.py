@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from functools import cache
 from ipaddress import ip_address
@@ -72,16 +73,16 @@ class Said(NamedTuple):
     data: bytes
 
 
+OWN_NAME_TIME = 2.0
+"""Seconds that a resolver may take to say this machine's name."""
+
 Transcript = Callable[[Said], None]
 
 
 def own_name() -> str | None:
-    """Return this machine's full domain name, None if it has none.
-
-    Where the host name has no domain it asks the resolver, which may take seconds.
-    """
+    """Return this machine's full domain name; None if it has none, or the resolver is too slow to say it."""
     name = socket.gethostname()
-    name = (name if "." in name else socket.getfqdn(name)).rstrip(".").lower()
+    name = (name if "." in name else _ask_for_name(name)).rstrip(".").lower()
     try:
         labels = labels_of(name)
     except BadNameError:
@@ -90,6 +91,15 @@ def own_name() -> str | None:
         len(labels) > 1 and not labels[-1].isdigit() and labels[0] != b"localhost" and labels[-1] != b"arpa"
     )
     return name if whole else None
+
+
+def _ask_for_name(name: str) -> str:
+    found: list[str] = []
+    # A thread that the end of the process need not wait for.
+    asking = threading.Thread(target=lambda: found.append(socket.getfqdn(name)), daemon=True)
+    asking.start()
+    asking.join(OWN_NAME_TIME)
+    return found[0] if found else name
 
 
 async def probe(target: Target, *, ehlo: str | None, transcript: Transcript | None = None) -> Outcome:
