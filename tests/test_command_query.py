@@ -106,9 +106,7 @@ def run(fake: Answering, *arguments: str, explained: tuple[str, str] | None = No
         pytest.param(
             NAME, "A", ["; pool main, dealt from main, TTL 30: mta1 3, mta2 1", " is host mta"], id="A"
         ),
-        pytest.param(
-            NAME, "aaaa", ["; pool main, dealt from main", " is host mta1"], id="AAAA"
-        ),
+        pytest.param(NAME, "aaaa", ["; pool main, dealt from main", " is host mta1"], id="AAAA"),
         pytest.param(NAME, "MX", ["; pool main at preference 10, dealt from main", ". is host mta"], id="MX"),
         pytest.param(f"www.{NAME}", "A", ["; pool main, dealt from main", " is host mta"], id="an alias"),
         pytest.param(

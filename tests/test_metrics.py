@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import State
 from geodns.metrics import Gauges, HostGauge, Metrics
-from geodns.dealing import OTHER_TYPE, Counts
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone
 

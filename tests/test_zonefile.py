@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from geodns import yamltext
 from geodns.model import Endpoint, Member, MinLive, NameServer, Tier, Zone
 from geodns.zonefile import parse_zone, read_zone, read_zones, zone_files
+from tests.unprivileged import unprivileged
 from tests.zonetexts import LONG, NAME, NS, SHORT, record_of, zone_of
 
 
@@ -381,20 +382,12 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert "cannot be read: No such file" in str(parsed.problems[0])
 
 
-NOBODY = 65534
-
-
 def test_an_unreadable_file_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "out.example.com.yaml"
     path.write_text(SHORT)
     path.chmod(0)
-    user = os.geteuid()
-    if user == 0:  # root reads everything
-        os.seteuid(NOBODY)
-    try:
+    with unprivileged():
         parsed = read_zone(path)
-    finally:
-        os.seteuid(user)
     assert "Permission denied" in str(parsed.problems[0])
 
 
