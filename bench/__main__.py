@@ -1,0 +1,67 @@
+"""``python -m bench``: measure, and print one table; ``--help`` says how to pick rows and times."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import click
+
+from bench import cpu, figures, flip, load_zone, probing
+from bench.figures import Figure
+from geodns.errors import GeodnsError
+
+
+class Options(NamedTuple):
+    """How long everything takes.
+
+    Attributes:
+        seconds: of load in one turn.
+        rounds: turns of each server.
+        flips: of each zone.
+        probing: seconds.
+
+    """
+
+    seconds: float
+    rounds: int
+    flips: int
+    probing: float
+
+
+PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
+    "queries": lambda options: cpu.measure(options.seconds, options.rounds),
+    "flips": lambda options: flip.measure(options.flips),
+    "zones": lambda _: load_zone.measure(),
+    "probing": lambda options: probing.measure(options.probing),
+}
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Of load a turn."
+)
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of each server."
+)
+@click.option("--flips", type=click.IntRange(1, 1000), default=21, show_default=True, help="Of each zone.")
+@click.option(
+    "--probing", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds of probing."
+)
+def main(parts: tuple[str, ...], seconds: float, rounds: int, flips: int, probing: float) -> None:
+    """Measure side by side, all on loopback: everything, or only some PARTS."""
+    options = Options(seconds, rounds, flips, probing)
+    found: list[Figure] = []
+    missing: list[str] = []
+    for part in parts or PARTS:
+        click.echo(f"measuring {part} …", err=True)
+        try:
+            found += PARTS[part](options)
+        except GeodnsError as error:
+            missing.append(f"{part}: {error}")
+    if "queries" in (parts or PARTS):
+        missing += cpu.missing()
+    figures.show(found, missing)
+
+
+if __name__ == "__main__":
+    main()
