@@ -215,7 +215,7 @@ class Daemon:
         http = Listen(*self._seat.http.getsockname()[:2])
         zones = len(self._cluster.sources)
         with contextlib.suppress(OSError):  # whoever started it may not be there to read this
-            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201
+            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201 - the line
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)

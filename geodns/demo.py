@@ -52,7 +52,7 @@ class MailServer:
         else:
             self._server.close()
             self._server = None
-        print(f"{self._name}: {'stopped' if self._server is None else 'started'}", flush=True)  # noqa: T201
+        print(f"{self._name}: {'stopped' if self._server is None else 'started'}", flush=True)  # noqa: T201 - told
 
 
 async def _run(name: str, address: str, port: int) -> None:

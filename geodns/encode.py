@@ -11,7 +11,7 @@ from geodns.errors import BadNameError
 from geodns.names import labels_of
 
 
-class _PlainBuffer(dnslib.DNSBuffer):  # type: ignore[misc]
+class _PlainBuffer(dnslib.DNSBuffer):  # type: ignore[misc]  # dnslib is untyped
     """A buffer that never compresses: a pointer would be relative to a message that does not exist yet."""
 
     def encode_name(self, name: dnslib.DNSLabel) -> None:

@@ -20,7 +20,13 @@ Client = tuple[str, int, str]
 """Address, port, and ``udp`` or ``tcp``."""
 
 
-def respond(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:  # noqa: ARG001
+def respond(
+    table: Table,
+    packet: bytes,
+    client: Client,
+    now: float,  # noqa: ARG001 - what will be limited by time needs it; the transports have it at hand
+    state: State,
+) -> bytes | None:
     """Return the answer to a packet, or None when there shall be none.
 
     Args:

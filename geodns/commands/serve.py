@@ -70,6 +70,6 @@ def _open_standard_streams() -> None:
 
 def _control(settings: Settings, seat: ControlSeat) -> int:
     # Loaded in the forked child alone: the workers would carry it for as long as they live.
-    from geodns.daemon import control  # noqa: PLC0415
+    from geodns.daemon import control  # noqa: PLC0415 - see above
 
     return control(settings, seat)

@@ -372,7 +372,7 @@ class _Supervisor:
         )
         if place is self._tcp:
             # Half of what a UDP worker weighs would be asyncio.
-            from geodns.serve import tcp  # noqa: PLC0415
+            from geodns.serve import tcp  # noqa: PLC0415 - asyncio: for it alone
 
             return worker.work(follower, lambda: tcp.serve(follower, self._sockets.tcp))
         sockets = self._sockets.udp[self._udp.index(place)]

@@ -17,7 +17,7 @@ def shortest_zone(name: str, addresses: Sequence[str], servers: Sequence[str]) -
         name: the zone's.
         addresses: of the hosts mta1, mta2, …
         servers: name servers, as ``ns1=192.0.2.53`` or ``ns2.example.net.``; without any, ns1 at a
-            placeholder.
+            made-up address.
 
     Raises:
         UsageError: what the file would say is wrong.
