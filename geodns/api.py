@@ -153,8 +153,8 @@ def _may_write(request: web.Request) -> None:
     """Refuse a writer without the token; where none is set, one that is not on this machine."""
     token = request.app[_TOKEN]
     if token is not None:
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(shown.encode(errors="surrogateescape"), token.encode()):
+        shown = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(shown.encode(errors="surrogateescape"), f"Bearer {token}".encode()):
             raise _RefusedError(401, "writing needs `Authorization: Bearer TOKEN`, or GEODNS_TOKEN set")
         return
     if not _is_loopback(request.remote or ""):
@@ -226,7 +226,9 @@ async def _drain(request: web.Request) -> web.Response:
 
 
 async def _undrain(request: web.Request) -> web.Response:
-    reason, _ = await _wishes(request)
+    reason, seconds = await _wishes(request)
+    if seconds is not None:
+        raise _RefusedError(400, "`for` has no meaning here: `drain` takes it, and ends by itself")
     return await _ordered(request, Order(None, reason, _author(request), None))
 
 

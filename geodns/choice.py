@@ -123,20 +123,20 @@ _Picked = tuple[str, Member, Fitness]
 
 def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
     """Return the live hosts of the first pool, with or instead of its fallback's where they are too few."""
-    pool, *rest = chain
-    check = zone.check_of(pool)
-    judged = [
-        (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], check))
-        for member in pool.members
-        if member.weight
-    ]
-    fit = [entry for entry in judged if entry[2].live and entry[2].factor]
-    if not rest or _enough(pool, fit):
-        return fit
-    helpers = _pick(zone, tuple(rest), live)
-    if pool.fallback_mode == "replace" and helpers:
-        return helpers
-    return fit + helpers
+    helpers: list[_Picked] = []
+    for pool in reversed(chain):
+        check = zone.check_of(pool)
+        judged = [
+            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], check))
+            for member in pool.members
+            if member.weight
+        ]
+        fit = [entry for entry in judged if entry[2].live and entry[2].factor]
+        if pool.fallback is None or _enough(pool, fit):
+            helpers = fit
+        elif pool.fallback_mode == "add" or not helpers:
+            helpers = fit + helpers
+    return helpers
 
 
 def _enough(pool: Pool, fit: list[_Picked]) -> bool:

@@ -1,4 +1,4 @@
-"""The commands, found by name and loaded when called: `geodns status` need not load a name server."""
+"""The commands, found by name and loaded when called: each loads what it needs, and no other's."""
 
 import sys
 from importlib import import_module

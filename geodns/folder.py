@@ -1,5 +1,6 @@
 """The folder of zone files: what was read of it, what is refused, and what an edit changes."""
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 from geodns.errors import Problem, printable
 from geodns.model import Zone
 from geodns.watch import FileMark, Snapshot, Watch, snapshot
-from geodns.zonefile import read_zone
+from geodns.zonefile import ParsedZone, read_zone
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class Folder:
         failed: set[str] = set()
         problems: list[Problem] = []
         for path in sorted(again):
-            one = read_zone(path)
+            one = _read_safely(path)
             name = one.zone.name if one.zone is not None else _name_of(path)
             first = files.get(name, path)
             if first != path and first.exists():
@@ -139,3 +142,13 @@ class Folder:
 def _name_of(path: Path) -> str:
     """Return the name of a file's zone, or what is shown where the file's name is none."""
     return printable(path.stem.lower())
+
+
+def _read_safely(path: Path) -> ParsedZone:
+    """Read a file; a fault of ours in doing so is a problem of that file, and must not take control down."""
+    try:
+        return read_zone(path)
+    except Exception:
+        log.exception("%s", printable(str(path)))
+        what = "a fault of geodns itself keeps this file from being read"
+        return ParsedZone(None, (Problem(str(path), 0, 0, what, "see the log, and undo the last edit"),))

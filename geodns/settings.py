@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, SecretStr
 
 from geodns import yamltext
-from geodns.errors import Problem, SettingsError
+from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model import Frozen
 from geodns.report import Report, quoted
 from geodns.scalars import EHLO, Key, Kind, items_of, parse_address, read_keys, text_of, whole
@@ -137,7 +137,10 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         if given is not None and parts:
             values |= _from_words(f"--{key.replace('_', '-')}", key, parts, problems)
     if problems:
-        raise SettingsError("\n".join(map(str, problems)))
+        error = SettingsError("\n".join(map(str, problems)))
+        if any(problem.file.startswith("--") for problem in problems):
+            error.status = UsageError.status
+        raise error
     return Settings(**values)
 
 

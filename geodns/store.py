@@ -68,7 +68,7 @@ class StoredZone:
     Attributes:
         digest: `Zone.digest` of it.
         serial: what its SOA said.
-        text: the file's text.
+        text: the zone as JSON of the model.
         at: when it was loaded.
 
     """

@@ -8,6 +8,7 @@ from geodns.cluster import Cluster
 from geodns.errors import printable
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
+from geodns.health.outcome import Kind
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.metrics import Gauges, HostGauge
@@ -117,7 +118,21 @@ class View:
         late = self._monitor.lateness
         disk = [self._keeper.trouble] if self._keeper.trouble else []
         probes = [f"probes are late by {late:.0f} s: the prober is overloaded"] if late > LATE else []
-        return [*self._warnings, *disk, *self._folder.warnings(self._cluster.sources), *probes]
+        return [
+            *self._warnings,
+            *disk,
+            *self._folder.warnings(self._cluster.sources),
+            *probes,
+            *self._blind(),
+        ]
+
+    def _blind(self) -> list[str]:
+        """Say so when probes fail by trouble of our own: the states shown are old then."""
+        last = [self._monitor.last(target) for target in self._cluster.targets]
+        details = {one[0].detail for one in last if one is not None and one[0].kind is Kind.UNKNOWN}
+        return [
+            f"the prober has trouble of its own, host states may be old: {one}" for one in sorted(details)
+        ]
 
     def seen(self, target: Target) -> Seen | None:
         """Return a target's last result."""

@@ -248,3 +248,13 @@ def test_each_family_deals_the_pools_live_addresses(
     found = choice("main", live_set(MIXED, verdicts), MIXED)
     assert {one.host: len(one.of("A")) for one in found.of("A")} == a
     assert {one.host: len(one.of("AAAA")) for one in found.of("AAAA")} == aaaa
+
+
+def test_a_long_chain_of_fallbacks_is_followed_to_its_end() -> None:
+    """No recursion: what `check` accepts must not break the process that serves it."""
+    pools = "\n".join(f"  p{n}: {{hosts: [m{n}], fallback: p{n + 1}}}" for n in range(1500))
+    hosts = "\n".join(f"  m{n}: 192.0.2.1" for n in range(1501))
+    made = zone(f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{hosts}\npools:\n{pools}\n  p1500: {{hosts: [m1500]}}\n")
+    drained = {(made.name, f"m{n}"): Forced.DRAINED for n in range(1500)}
+    found = choose(made, made.pool_by_name["p0"], LiveSet(forced=drained))
+    assert found.hosts == ("m1500",)

@@ -15,6 +15,7 @@ from geodns.responder import respond
 from geodns.table import (
     EMPTY,
     SLICE,
+    SLICE_ANSWERS,
     Change,
     Draft,
     Node,
@@ -138,6 +139,25 @@ def test_what_goes_goes_in_slices_too(size_of_zone: int) -> None:
     way = list(changes(Table({big.origin: big}, rotations), EMPTY, 1))
     assert all(size(change) <= SLICE for change in way)
     assert sum(len(change.drop_rotations) for change in way) == size_of_zone
+
+
+def test_slices_of_rotations_are_cut_by_their_answers() -> None:
+    """Rotations of many answers must not make a worker's queries wait because they are few."""
+
+    def weighing(number: int, answers: int) -> Rotation:
+        ready = tuple(Answer(b"%d" % one, an=1) for one in range(answers))
+        index = array("I", range(answers))
+        return Rotation(key(number), (Part("p", ready, index, (("mta1",),) * answers),))
+
+    weights = [1, SLICE_ANSWERS, *([100] * 7), 4 * SLICE_ANSWERS, *([1] * 250)]
+    new = Table({}, {key(number): weighing(number, weight) for number, weight in enumerate(weights)})
+    way = [change.rotations for change in changes(EMPTY, new, 1) if change.rotations]
+    assert [one for some in way for one in some] == list(new.rotations)
+    for some in way:
+        answers = [len(one.parts[0].answers) for one in some.values()]
+        assert len(answers) == 1 or sum(answers) <= SLICE_ANSWERS
+        assert len(answers) <= SLICE
+    assert len(way) == 10, "1; 250; 200 thrice; 100; 1000; then 100, 100 and 50 small ones"
 
 
 def test_the_content_of_a_rotation_has_a_name() -> None:

@@ -26,7 +26,7 @@ from geodns.live import State, Verdict
 from geodns.model import Check
 
 MAX_LEVEL = 10
-"""A host that sheds keeps at least a 1,024th of its weight until it has shed `fall` times in a row."""
+"""Halvings at most, however large `fall` is; with a smaller `fall`, as many as that."""
 
 _UP = Verdict(State.UP)
 _DOWN = Verdict(State.DOWN)

@@ -30,9 +30,10 @@ _TIMEVAL = struct.pack("@ll", 0, int(LULL * 1_000_000))
 def serve(follower: Follower, sockets: Sequence[Datagrams]) -> None:
     """Answer until the worker shall end, which raises SystemExit."""
     gc.disable()  # answers and changes leave no circles behind
-    alone = sockets[0] if len(sockets) == 1 else None
+    # A wildcard's socket knows no timeout: it is polled, also where it is the only one.
+    alone = sockets[0] if len(sockets) == 1 and isinstance(sockets[0], socket.socket) else None
     while True:
-        if isinstance(alone, socket.socket) and not follower.behind:
+        if alone is not None and not follower.behind:
             _block(follower, alone)
         else:
             _poll(follower, sockets, until_whole=alone is not None)

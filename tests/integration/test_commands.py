@@ -3,22 +3,20 @@
 import contextlib
 import json
 import os
-import pty
-import re
-import select
 import signal
-import subprocess
+import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import pytest
 
-from tests.integration.cluster import Server, geodns, serving, zone_text
+from tests.integration.cluster import ANSWER, Server, geodns, serving, zone_text
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import MailHost, closed, mail_hosts, wait_until
+from tests.integration.terminal import on_terminal
 
 ZONE = "out.example.com"
 API = f"/api/v1/hosts/{ZONE}/mta1"
@@ -81,6 +79,30 @@ def test_drain_and_undrain_commands(server: Server) -> None:
     undrained = server.command("undrain", f"mta1.{ZONE}.")
     assert undrained.returncode == 0, undrained.stderr
     assert server.seen(ZONE) == ALL
+
+
+def test_drain_says_so_when_a_worker_has_not_taken_it(server: Server) -> None:
+    stopped = server.workers()[0]
+    queries = [dns.message.make_query(ZONE, "A", flags=0) for _ in range(16)]
+    with contextlib.ExitStack() as stack:
+        os.kill(stopped, signal.SIGSTOP)
+        stack.callback(os.kill, stopped, signal.SIGCONT)
+        code, text = server.request(f"{API}/drain", {})
+        shown = json.loads(text)
+        assert (code, shown["forced"], len(shown["pending"])) == (202, "drained", 1)
+        done = server.command("drain", "mta1")
+        assert done.returncode == 1
+        assert f"still pending: {shown['pending'][0]}" in done.stderr
+        # These come to the worker before the change does; it answers them after the change all the same.
+        clients = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in queries]
+        for client, query in zip(clients, queries, strict=True):
+            client.settimeout(ANSWER)
+            client.connect(server.listen[0])
+            client.send(query.to_wire())
+        os.kill(stopped, signal.SIGCONT)
+        answers = [dns.message.from_wire(client.recv(4096)) for client in clients]
+    assert not any("192.0.2.1" in str(answer.answer[0]) for answer in answers)
+    assert server.request(f"{API}/drain", {})[0] == 200
 
 
 def test_drain_of_every_host_goes_on_answering(server: Server) -> None:
@@ -262,137 +284,3 @@ def test_probe_looks_names_up_in_zone_files(server: Server, hosts: dict[str, Mai
     done = geodns("probe", hosts["mta2"].endpoint, "--json")
     assert json.loads(done.stdout)["probes"][0]["detail"] == "220 mta2 ESMTP"
     assert geodns("probe", "nobody", "--zones", str(server.zones)).returncode == 1
-
-
-# --- the demo ------------------------------------------------------------------------------------------
-
-ROOT = Path(__file__).parents[2]
-
-
-def demo_zone(folder: Path) -> None:
-    """Write a zone whose mail hosts the demo starts, on ports that are free now."""
-    with mail_hosts("mta1", "mta2", "mta3") as free:
-        text = zone_text(free, more="records: {'@': {A: {pool: main}, MX: {pool: main, preference: 10}}}")
-    folder.mkdir()
-    (folder / f"{ZONE}.yaml").write_text(text)
-
-
-class Screen:
-    """A program on a terminal, and what it has written there, without its colours."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", terminal: int) -> None:
-        self.process = process
-        self._terminal = terminal
-        self._text = b""
-
-    def text(self) -> str:
-        while select.select([self._terminal], [], [], 0)[0]:
-            try:
-                self._text += os.read(self._terminal, 65536)
-            except OSError:  # EIO: nobody has the other end any more
-                break
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self._text.decode("utf-8", "replace"))
-
-
-class on_terminal:  # noqa: N801 - a context manager, used as a function
-    """Run a program on a terminal of its own until the block ends."""
-
-    def __init__(self, command: list[str] | str, server: Server | None = None, cwd: Path = ROOT) -> None:
-        more = {} if server is None else {"GEODNS_SERVER": server.http}
-        self._command = command
-        self._environment = os.environ | {"TERM": "xterm", "COLUMNS": "160", "LINES": "60"} | more
-        self._cwd = cwd
-
-    def __enter__(self) -> Screen:
-        self._master, slave = pty.openpty()
-        try:
-            process = subprocess.Popen(
-                self._command,
-                shell=isinstance(self._command, str),
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                cwd=self._cwd,
-                env=self._environment,
-                start_new_session=True,
-            )
-        finally:
-            os.close(slave)
-        self._screen = Screen(process, self._master)
-        return self._screen
-
-    def __exit__(self, *problem: object) -> None:
-        process = self._screen.process
-        if problem[0] is not None:
-            print(self._screen.text())  # noqa: T201
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            # A shell ends alone: what it runs is in its session's group.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        os.close(self._master)
-
-
-def processes_with(text: str) -> set[int]:
-    """The processes whose command line has a text in it."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if text.encode() in line:
-                found.add(int(entry.name))
-    return found
-
-
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=str)
-def test_demo(tmp_path: Path, ending: int) -> None:
-    zones = tmp_path / "zones"
-    demo_zone(zones)
-    ports = re.findall(r'probe: "127.0.0.1:(\d+)"', (zones / f"{ZONE}.yaml").read_text())
-    command = [sys.executable, "-m", "geodns", "demo", "--zones", str(zones)]
-    command += ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
-    with on_terminal(command) as screen:
-        wait_until(lambda: "Ctrl-C ends everything" in screen.text(), 30, "the demo is up")
-        text = screen.text().replace("\r", "")
-        ready = next(line for line in text.splitlines() if line.startswith("ready: "))
-        assert ready.endswith("zones 1 backend python")
-        a, mx, status, watch = [line.strip() for line in text.splitlines() if line.startswith("  ")]
-        assert shell(a).startswith("192.0.2.")
-        assert shell(mx).startswith("10 mta")
-        assert json.loads(shell(status))["ready"] is True
-        with on_terminal(watch) as watched:
-            wait_until(lambda: "down" in watched.text(), 20, "the watcher sees the host go down")
-        wait_until(
-            lambda: {line for _ in range(10) for line in shell(a).split()} <= {"192.0.2.1", "192.0.2.2"}
-        )
-        shell(watch.partition(";")[0])
-        wait_until(lambda: "192.0.2.3" in shell(a), 20, "the host comes back")
-        family = processes_with(str(zones)) | {pid for port in ports for pid in processes_with(f"\0{port}\0")}
-        assert len(family) >= 5
-        began = time.monotonic()
-        screen.process.send_signal(ending)
-        assert screen.process.wait(20) == 0, screen.text()
-        assert time.monotonic() - began < 10
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), what="nobody is left")
-        assert "Traceback" not in screen.text()
-
-
-def shell(line: str) -> str:
-    """Run a line in a shell, as a reader would, and return what it prints."""
-    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
-    return done.stdout
-
-
-def test_demo_on_taken_ports_is_one_line(tmp_path: Path) -> None:
-    with mail_hosts("mta1") as hosts:
-        (tmp_path / f"{ZONE}.yaml").write_text(zone_text(hosts))
-        done = geodns("demo", "--zones", str(tmp_path), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
-        assert done.returncode == 1
-        assert "Traceback" not in done.stderr
-        assert hosts["mta1"].endpoint in done.stderr

@@ -205,7 +205,10 @@ def test_edns_version_1_is_badvers(server: Server) -> None:
 
 
 def test_many_queries_on_one_tcp_connection_are_all_answered(server: Server) -> None:
-    queries = [dns.message.make_query(f"mta{number % 3 + 1}.{NAME}", "A", flags=0) for number in range(200)]
+    queries = [
+        dns.message.make_query(f"mta{number % 3 + 1}.{NAME}", "A", flags=0, id=number)
+        for number in range(200)
+    ]
     wires = [query.to_wire() for query in queries]
     host, port = server.listen[0]
     with socket.create_connection((host, port), ANSWER) as connection:

@@ -68,10 +68,10 @@ class Resolver:
     def __init__(self, port: int) -> None:
         self._at = ("127.0.0.1", port)
 
-    def ask(self, name: str, rtype: str = "A") -> dns.message.Message:
+    def ask(self, name: str, rtype: str = "A", patience: float = ANSWER) -> dns.message.Message:
         """Ask it as a stub resolver does."""
         query = dns.message.make_query(name, rtype, use_edns=0, payload=1232)
-        return dns.query.udp_with_fallback(query, self._at[0], ANSWER, self._at[1])[0]
+        return dns.query.udp_with_fallback(query, self._at[0], patience, self._at[1])[0]
 
     def rrset(self, name: str, rtype: str = "A") -> dns.rrset.RRset:
         """Ask, and return the only RRset of the answer."""
@@ -90,7 +90,7 @@ def resolving(folder: Path, server: Server) -> Iterator[Resolver]:
 
     def answers() -> bool:
         try:
-            return resolver.ask(f"ns1.{NAME}").rcode() == dns.rcode.NOERROR
+            return resolver.ask(f"ns1.{NAME}", patience=0.5).rcode() == dns.rcode.NOERROR
         except (OSError, dns.exception.Timeout):
             return False
 
