@@ -319,3 +319,14 @@ def test_config_that_is_named_must_exist() -> None:
     assert refused(Path("nowhere.yaml")) == [
         "nowhere.yaml: cannot be read (No such file or directory): give another file with --config"
     ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "status"),
+    [({"listen": ("bogus",)}, {}, 2), ({}, {"GEODNS_LISTEN": "bogus"}, 1)],
+    ids=["a flag is wrong usage", "a variable is a problem found"],
+)
+def test_the_exit_status(flags: dict[str, object], environ: dict[str, str], status: int) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, flags, environ)
+    assert caught.value.status == status
