@@ -8,6 +8,7 @@ import pytest
 
 from geodns.folder import Edit, Folder
 from geodns.watch import BELIEVED_MISSING, QUIET
+from geodns.zonefile import ParsedZone, read_zone
 from tests.unprivileged import unprivileged
 
 GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\nrecords: {'@': {MX: '0 .'}}\n"
@@ -252,3 +253,21 @@ def test_who_read_the_mappings_before_an_edit_still_has_them(hand: Hand) -> None
     hand.write(B, BAD)
     hand.one()
     assert (set(files), refused) == ({A}, {})
+
+
+def test_a_fault_of_ours_in_reading_a_file_is_that_files_problem(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control would end, start again, meet the file again, and end: with all zones frozen."""
+
+    def fails(path: Path) -> ParsedZone:
+        if path.stem == B:
+            raise RuntimeError("a bug")
+        return read_zone(path)
+
+    monkeypatch.setattr("geodns.folder.read_zone", fails)
+    hand.write(A, BETTER)
+    hand.write(B, GOOD)
+    edit = hand.one()
+    assert parts(edit) == ({A}, set(), {B})
+    assert "a fault of geodns itself" in str(edit.problems[0])

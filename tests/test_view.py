@@ -186,3 +186,13 @@ def test_many_hosts_in_many_pools_are_shown_without_a_long_pause(rig: Rig) -> No
     began = time.perf_counter()
     assert len(rig.view.gauges().hosts) == 2000
     assert time.perf_counter() - began < 2
+
+
+def test_trouble_of_the_probers_own_is_a_warning(rig: Rig) -> None:
+    """Else a server whose probes all fail for want of descriptors would look well."""
+    rig.serve()
+    rig.seen["192.0.2.11"] = Outcome(Kind.FAILURE, "connection refused")
+    assert not [text for text in rig.view.status()["warnings"] if "prober" in text]
+    rig.seen["192.0.2.12"] = Outcome(Kind.UNKNOWN, "too many open files")
+    (warning,) = [text for text in rig.view.status()["warnings"] if "prober" in text]
+    assert "too many open files" in warning
