@@ -94,7 +94,8 @@ def _last_probe(checks: list[Json]) -> Text:
         lines.append(
             f"{check['check']} {check['outcome'] or 'not yet'}{took}: {check['detail'] or ''}".rstrip(": ")
         )
-    return Text("\n".join(lines))
+    # Addresses that are probed at one place share its result.
+    return Text("\n".join(dict.fromkeys(lines)))
 
 
 def _pools(pools: Json) -> Table:
