@@ -124,6 +124,15 @@ class View:
             *self._folder.warnings(self._cluster.sources),
             *probes,
             *self._blind(),
+            *self._without_live_hosts(),
+        ]
+
+    def _without_live_hosts(self) -> list[str]:
+        """Name the pools whose answers are a last resort: whoever is on call must hear of that first."""
+        return [
+            f"pool {pool} of {zone}: nobody is live, last resort: {choice.last_resort}"
+            for (zone, pool), choice in self._cluster.compiled.choices.items()
+            if choice.last_resort is not None
         ]
 
     def _blind(self) -> list[str]:

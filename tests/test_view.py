@@ -196,3 +196,12 @@ def test_trouble_of_the_probers_own_is_a_warning(rig: Rig) -> None:
     rig.seen["192.0.2.12"] = Outcome(Kind.UNKNOWN, "too many open files")
     (warning,) = [text for text in rig.view.status()["warnings"] if "prober" in text]
     assert "too many open files" in warning
+
+
+def test_a_pool_without_a_live_host_is_a_warning(rig: Rig) -> None:
+    rig.serve()
+    for host in ("mta1", "mta2"):
+        assert not [text for text in rig.view.status()["warnings"] if "last resort" in text]
+        rig.cluster.force((NAME, host), ForcedState(Forced.DRAINED, "", "me", NOW))
+    (warning,) = [text for text in rig.view.status()["warnings"] if "last resort" in text]
+    assert warning == f"pool main of {NAME}: nobody is live, last resort: drained"

@@ -525,3 +525,11 @@ def test_a_quoted_text_comes_out_as_its_bytes(text: str) -> None:
     (value,) = record_of(zone_of(f"{NS}records: {{a: {{TXT: '\"{shown}\"'}}}}\n"), "a", "TXT")
     assert "".join(value).encode("latin-1") == text.encode()
     assert all(len(string) <= 255 for string in value)
+
+
+@pytest.mark.parametrize("hosts", ["hosts:", "hosts: {}", "hosts:\n  # mta1: 192.0.2.11"])
+def test_a_zone_whose_hosts_are_all_commented_out_is_refused(hosts: str) -> None:
+    """It would replace a good zone by one whose name has no address."""
+    parsed = parse_zone(NAME, f"ns: {{ns1: 192.0.2.53}}\n{hosts}\n".encode(), "zone.yaml")
+    assert parsed.zone is None
+    assert "no hosts: write one, as mta1: 192.0.2.11" in str(parsed.problems[0])

@@ -198,6 +198,8 @@ def _failed(error: OSError, talk: "_Conversation | None", clock: _Clock) -> Outc
 def _reason(error: Exception | None) -> str:
     """Return what happened in the system's words, without asyncio's."""
     number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOTCONN:  # it was connected, and reset before we looked
+        number = errno.ECONNRESET
     return os.strerror(number).lower() if number else "connection closed"
 
 

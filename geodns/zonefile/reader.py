@@ -147,7 +147,11 @@ class _Reader:
         servers = self._name_servers(given.get("ns"), ttls.fixed)
         soa = self._soa(given.get("soa"), servers)
         checks = read_checks(given.get("checks"), report)
+        errors = report.errors
         hosts = read_hosts(given.get("hosts"), report)
+        if "hosts" in given and not hosts and report.errors == errors:
+            # Every host commented out would leave the cluster's name without an address: mail would bounce.
+            report.error(given["hosts"], "no hosts", "write one, as mta1: 192.0.2.11, or leave `hosts` out")
         for at, host in hosts.values():
             owner = f"{host.name}.{self._origin}"
             add_addresses(
