@@ -1,5 +1,6 @@
 """Which hosts a pool deals now: its live ones, its fallbacks', or the last resort (DESIGN section 5)."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -47,10 +48,7 @@ class Dealt:
     @property
     def effective(self) -> Fraction:
         """The weight with every factor in force."""
-        product = Fraction(self.weight)
-        for factor in self.factors.values():
-            product *= factor
-        return product
+        return math.prod(self.factors.values(), start=Fraction(self.weight))
 
     def of(self, family: Family) -> tuple[Address, ...]:
         """The addresses of one family."""

@@ -4,6 +4,7 @@ A *verdict* belongs to a target (check, address, port) and is made by the state 
 A host in a pool is judged by the pool's check alone; the status page shows the sum over all its checks.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -106,10 +107,7 @@ class Fitness:
     @property
     def factor(self) -> Fraction:
         """The product of the factors."""
-        product = Fraction(1)
-        for value in self.factors.values():
-            product *= value
-        return product
+        return math.prod(self.factors.values(), start=Fraction(1))
 
 
 @dataclass(frozen=True, slots=True)
