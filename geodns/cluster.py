@@ -4,12 +4,13 @@ No clock, no sockets, no threads: the daemon tells it what happened and publishe
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_pools
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet, State, Verdict
 from geodns.model import Address, Target, Zone
+from geodns.policy import DEFAULT, Policy
 from geodns.store import ForcedState, HostSince, RetiredHost
 
 
@@ -56,6 +57,7 @@ class Cluster:
         self.newcomers: frozenset[HostKey] = frozenset()
         self.since = dict(since)
         self.retired = dict(retired)
+        self._policy = DEFAULT
         self._hosts_by_target: dict[Target, tuple[HostKey, ...]] = {}
         self._pools_by_host: dict[HostKey, frozenset[PoolKey]] = {}
 
@@ -99,7 +101,7 @@ class Cluster:
 
         """
         before, by_place = self.sources, self._verdicts_by_place()
-        self.compiled = compiled
+        self.compiled = _with_policy(compiled, self._policy)
         self._index()
         hosts = self._pools_by_host.keys()
         self.verdicts = {
@@ -111,8 +113,14 @@ class Cluster:
         waiting = (self.newcomers | newcomers(before, compiled.sources)) & hosts
         self.newcomers = frozenset(host for host in waiting if not self._is_known(host))
         self.since = {host: since for host, since in self.since.items() if host in hosts}
-        self.compiled = recompile_pools(compiled, compiled.choices.keys(), self.live())
+        self.compiled = recompile_pools(self.compiled, compiled.choices.keys(), self.live())
         return self._note_states(hosts, now)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Give answers by another policy, whatever is compiled elsewhere just now."""
+        self._policy = policy
+        if self.sources:  # else there is nothing to answer yet
+            self.compiled = _with_policy(self.compiled, policy)
 
     def _verdicts_by_place(self) -> dict[_Place, Verdict]:
         """Return the verdicts so that they outlive an edit of their check: a host that is down stays down."""
@@ -186,6 +194,10 @@ class Cluster:
                 if known is not None:
                     found.append(Transition(host, known.state, state))
         return found
+
+
+def _with_policy(compiled: Compiled, policy: Policy) -> Compiled:
+    return replace(compiled, table=replace(compiled.table, policy=policy))
 
 
 def _first(verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]) -> Verdict | None:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
@@ -80,7 +80,7 @@ def compile_zones(previous: Compiled, sources: Mapping[str, Source], live: LiveS
             for key in dict.fromkeys(key for some in own_keys.values() for key in some):
                 rotations[key] = compile_rotation(zone, key, chosen)
         keys |= own_keys
-    return Compiled(Table(zones, rotations), sources, choices, keys)
+    return Compiled(Table(zones, rotations, previous.table.policy), sources, choices, keys)
 
 
 def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet) -> Compiled:
@@ -104,7 +104,7 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
     rotations = dict(previous.table.rotations)
     for touched in dict.fromkeys(rotation for pool in changed for rotation in previous.keys[pool]):
         rotations[touched] = compile_rotation(previous.sources[touched.zone].zone, touched, choices)
-    return Compiled(Table(previous.table.zones, rotations), previous.sources, choices, previous.keys)
+    return replace(previous, table=replace(previous.table, rotations=rotations), choices=choices)
 
 
 def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
@@ -270,16 +270,24 @@ def compile_rotation(zone: Zone, key: RotationKey, choices: Mapping[PoolKey, Cho
     # With several tiers, one that has nobody live is left out while another lives.
     serving = [entry for entry in chosen if entry[0].last_resort is None] or chosen
     ttl = min(choice.ttl(zone, key.ttl) for choice, _ in serving)
+    note = "; ".join(_last_resort(choice) for choice, _ in serving if choice.last_resort is not None)
     serving = [entry for entry in serving if entry[0].dealt]
     if not serving:
-        return Rotation(key, (), servfail=True)
+        return Rotation(key, (), servfail=True, note=note)
     parts = []
     for choice, preference in serving:
         if key.type == "MX":
             parts.append(_mx_part(zone, choice, preference, ttl))
         elif part := _address_part(zone, choice, cast(Family, key.type), ttl):
             parts.append(part)
-    return Rotation(key, tuple(parts))
+    return Rotation(key, tuple(parts), note=note)
+
+
+def _last_resort(choice: Choice) -> str:
+    """Say what a pool deals although nobody in it or its fallbacks is live."""
+    if not choice.dealt:
+        return f"nobody in pool {choice.pool} is live"
+    return f"nobody in pool {choice.pool} is live: hosts are dealt that are {choice.last_resort}"
 
 
 def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part | None:

@@ -23,6 +23,7 @@ from geodns.api import Order, make_app
 from geodns.cluster import Transition, retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
+from geodns.cookiefile import CookieFile
 from geodns.dealing import Counts
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.folder import Edit, Folder
@@ -35,7 +36,7 @@ from geodns.metrics import Metrics
 from geodns.model import Target
 from geodns.publisher import Publisher
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Listen, Settings
+from geodns.settings import Listen, Settings, policy_of
 from geodns.store import Store
 from geodns.view import BACKEND, View
 
@@ -51,6 +52,7 @@ RECOMPILE_EVERY = 1.0
 """Seconds from one recompilation for verdicts to the next."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
+COOKIES_EVERY = 1.0
 
 
 def control(settings: Settings, seat: ControlSeat) -> int:
@@ -98,7 +100,12 @@ class Daemon:
         self._edits = asyncio.Lock()
         self._folder = Folder(settings.zones)
         self._keeper = Keeper(store)
+        own = settings.state / "cookie-secret"
+        self._cookies = CookieFile(
+            settings.cookie_secret_file or own, make=settings.cookie_secret_file is None
+        )
         self._cluster = self._keeper.cluster()
+        self._cluster.set_policy(policy_of(settings, self._cookies.secrets))
         self._verdicts: dict[Target, Verdict] = {}
         self._recompile_due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
@@ -114,7 +121,7 @@ class Daemon:
         self._view = View(
             settings.node,
             self._listen,
-            warnings,
+            lambda: [*warnings, *([self._cookies.trouble] if self._cookies.trouble else [])],
             self._cluster,
             self._folder,
             self._keeper,
@@ -211,7 +218,7 @@ class Daemon:
         self._view.ready = True
         if not self._seat.number:
             self._say_ready()
-        for work in (self._watch_folder, self._keep_time):
+        for work in (self._watch_folder, self._watch_cookies, self._keep_time):
             self._spawn(work())
 
     def _say_ready(self) -> None:
@@ -354,6 +361,18 @@ class Daemon:
         for host in over:
             self._impose(host, Order(None, "its time is over", "geodns", None))
         return bool(over)
+
+    async def _watch_cookies(self) -> None:
+        told = None
+        while True:
+            await asyncio.sleep(COOKIES_EVERY)
+            if await asyncio.to_thread(self._cookies.poll):
+                log.info("the cookie secrets are others now")
+                self._cluster.set_policy(policy_of(self._settings, self._cookies.secrets))
+                await self._publish()
+            if self._cookies.trouble not in {None, told}:
+                log.error("%s", self._cookies.trouble)
+            told = self._cookies.trouble
 
     async def _keep_time(self) -> None:
         """End what was imposed for a time and who has been retired long enough; save now and then."""

@@ -5,7 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from geodns import wire
+from geodns import edns, wire
+from geodns.edns import Edns
+from geodns.options import PLAIN, Reply, bare, reply
 from geodns.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import TYPE_NUMBERS, Answer, Query
 
@@ -47,7 +49,7 @@ class _Tally:
 class _Spin:
     """A rotation, or a fixed answer, made ready for the short way."""
 
-    __slots__ = ("_dressed", "answers", "index", "longest", "questions", "rotation", "size")
+    __slots__ = ("_dressed", "answers", "error", "index", "longest", "questions", "rotation", "size")
 
     def __init__(self, answers: list[tuple[tuple[bytes, ...], bytes, _Tally]], index: "list[int]") -> None:
         self.answers = answers
@@ -55,6 +57,8 @@ class _Spin:
         self.size = len(index)
         self.longest = max(len(body) for _, body, _ in answers)
         self.rotation: Rotation | None = None
+        self.error = b""
+        """An option for whoever debugs (RFC 8914)."""
         self.questions: list[bytes] = []
         self._dressed: dict[tuple[int, bytes], list[_Dressed]] = {}
 
@@ -98,7 +102,10 @@ class State:
         self.table: Table = EMPTY
         self.packets: dict[bytes, tuple[Deal, int, list[_Dressed]]] = {}
         self.known: dict[bytes, Deal] = {}
-        self.tails: dict[bytes, tuple[int, bytes]] = {}
+        self.tails: dict[bytes, Reply] = {}
+        self.epoch = 0.0
+        """What is added to `now` for the seconds since the epoch, of which cookies tell."""
+        self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
         self.counted: defaultdict[_Tally, int] = defaultdict(int)
         self._places: dict[tuple[bytes, RotationKey], int] = {}
         self._spins: dict[RotationKey, _Spin] = {}
@@ -109,6 +116,8 @@ class State:
         """Take another Table as the current one; forget what it changes, but no name's place."""
         other_zones = not table.has_zones_of(self.table)
         self.packets = {}
+        if table.policy != self.table.policy:
+            self.tails, self._replies = {}, {}
         for key, spin in list(self._spins.items()):
             if other_zones or table.rotations.get(key) is not spin.rotation:
                 self._forget(key, spin)
@@ -178,6 +187,8 @@ class State:
                 list(part.index),
             )
             spin.rotation = rotation
+            if rotation.note:
+                spin.error = edns.error_option(edns.EDE_OTHER, rotation.note)
             self._spins[rotation.key] = spin
         at = self._places.get((query.name, rotation.key), 0)
         self.known[question] = Deal(spin, at % spin.size)
@@ -204,18 +215,47 @@ class State:
         # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
         # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
         tail = packet[end:].upper()
-        limits = wire.short_tail(tail) if len(tail) <= wire.OPT_LENGTH else None
-        if limits is not None and end + deal.spin.longest + len(limits[1]) <= limits[0]:
+        asked = edns.read_tail(tail) if len(tail) == edns.LENGTH else None
+        if tail and asked is None:
+            return
+        size, opt, _, _ = bare(asked)
+        if opt and deal.spin.error:
+            opt = edns.amended(opt, wire.NOERROR, deal.spin.error)
+        if end + deal.spin.longest + len(opt) <= size:
             if len(self.packets) >= REMEMBERED:
                 self.packets = {}
-            self.packets[packet[2:].lower()] = deal, end, deal.spin.dressed(shape, limits[1])
+            self.packets[packet[2:].lower()] = deal, end, deal.spin.dressed(shape, opt)
 
-    def limits(self, tail: bytes) -> tuple[int, bytes] | None:
-        """Return what `wire.short_tail` says of a tail, and know it if it may come back: options never do."""
-        limits = wire.short_tail(tail)
-        if limits is not None and len(tail) <= wire.OPT_LENGTH and len(self.tails) < REMEMBERED:
-            self.tails[tail] = limits
-        return limits
+    def tail_reply(self, tail: bytes, client: tuple[str, int, str], now: float) -> Reply | None:
+        """Return what to reply to a tail; None when it is more than an ordinary OPT record.
+
+        Args:
+            tail: what stands behind the question.
+            client: address, port and transport.
+            now: seconds of a clock that only goes forward.
+
+        """
+        if len(tail) > edns.LENGTH:
+            # A resolver sends the same cookie with all its queries.
+            known = self._replies.get((client[0], tail))
+            if known is not None and now < known[0]:
+                return known[1]
+        asked = edns.read_tail(tail) if tail else None
+        if tail and (asked is None or asked.broken):
+            return None
+        found = self.reply(asked, client, now)
+        if len(tail) <= edns.LENGTH:
+            if len(self.tails) < REMEMBERED:
+                self.tails[tail] = found
+        elif found.fresh:
+            if len(self._replies) >= REMEMBERED:
+                self._replies = {}
+            self._replies[client[0], tail] = now + found.fresh, found
+        return found
+
+    def reply(self, asked: Edns | None, client: tuple[str, int, str], now: float) -> Reply:
+        """Return what to reply to what an OPT record said."""
+        return PLAIN if asked is None else reply(asked, self.table.policy, client, now + self.epoch)
 
     def _make_room(self) -> None:
         """Start anew when full; this comes before a spin is looked up, which else would escape `adopt`."""

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from geodns import wire
+from geodns import edns, wire
 from geodns.dealing import COUNTED_TYPES, State
+from geodns.policy import Policy
 from geodns.table import Node, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import QNAME, Answer, Query
 
@@ -16,24 +17,52 @@ _ANY = Answer(wire.record(wire.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 
 
 class Found(NamedTuple):
-    """What is found for a query: the zone's name (empty: none of ours), RCODE, sections, the AA bit."""
+    """What is found for a query.
+
+    Attributes:
+        zone: the zone's name; empty: none of ours.
+        rcode: with its upper bits.
+        answer: the sections.
+        authoritative: the AA bit.
+        error: for whoever debugs: an extended error's option; empty is none.
+
+    """
 
     zone: str
     rcode: int
     answer: Answer
     authoritative: bool = True
+    error: bytes = b""
+
+
+_NOT_OURS = edns.error_option(edns.EDE_NOT_AUTHORITATIVE)
+_NOT_SUPPORTED = edns.error_option(edns.EDE_NOT_SUPPORTED)
 
 
 def find(table: Table, query: Query, state: State) -> Found:
-    """Answer a query that could be read."""
-    if query.edns is not None and query.edns.version:
-        return Found("", wire.BADVERS, wire.NOTHING, authoritative=False)
-    zone = None
-    if query.qclass == wire.IN and query.type not in {wire.AXFR, wire.IXFR}:
-        zone = _zone_of(table, query.name)
+    """Answer a question that could be read."""
+    if query.qclass == wire.CH:
+        return _about_us(table.policy, query)
+    if query.qclass != wire.IN or query.type in {wire.AXFR, wire.IXFR}:
+        return refused(_NOT_SUPPORTED)
+    zone = _zone_of(table, query.name)
     if zone is None:
-        return Found("", wire.REFUSED, wire.NOTHING, authoritative=False)
+        return refused(_NOT_OURS)
     return _Chain(table, zone, query, state).follow()
+
+
+def refused(error: bytes) -> Found:
+    """Return what is found by whoever asks in the wrong place."""
+    return Found("", wire.REFUSED, wire.NOTHING, authoritative=False, error=error)
+
+
+def _about_us(policy: Policy, query: Query) -> Found:
+    """Answer a question of class CHAOS (RFC 4892)."""
+    text = policy.chaos.get(query.name)
+    if text is None or query.type not in {wire.TXT, wire.ANY}:
+        return refused(b"")
+    rdata = bytes((len(text),)) + text
+    return Found("", wire.NOERROR, Answer(wire.record(wire.TXT, 0, rdata, rclass=wire.CH), an=1))
 
 
 def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
@@ -78,6 +107,10 @@ def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
             return found if isinstance(found, RotationKey) else None
         name = wire.only_rdata(alias.body)
     return None
+
+
+def _noted(rotation: Rotation) -> bytes:
+    return edns.error_option(edns.EDE_OTHER, rotation.note) if rotation.note else b""
 
 
 class _Chain:
@@ -126,13 +159,16 @@ class _Chain:
     def _rotation(self, rotation: Rotation, owner: bytes, *, exact: bool) -> Found:
         if not rotation.parts:
             if rotation.servfail:
-                return Found(self.zone.name, wire.SERVFAIL, wire.NOTHING, authoritative=False)
+                return Found(
+                    self.zone.name, wire.SERVFAIL, wire.NOTHING, authoritative=False, error=_noted(rotation)
+                )
             return self._done(wire.NOERROR, self._no_data())
         answers = list(self.state.deal(owner, rotation))
         if exact and len(rotation.parts) == 1 and self._may_be_known():
             self.state.remember_rotation(self.query, self.zone, rotation)
         body = b"".join(answer.body for answer in answers)
-        return self._done(wire.NOERROR, Answer(body, sum(answer.an for answer in answers)))
+        found = self._done(wire.NOERROR, Answer(body, sum(answer.an for answer in answers)))
+        return found._replace(error=_noted(rotation))
 
     def _may_be_known(self) -> bool:
         """Say whether the short way may answer: class IN, no CNAME, and a type that `lower` leaves alone."""

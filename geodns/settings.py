@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, SecretStr
 
-from geodns import yamltext
+from geodns import __version__, yamltext
 from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model import Frozen
+from geodns.policy import Policy
 from geodns.report import Report, quoted
 from geodns.scalars import EHLO, Key, Kind, items_of, parse_address, read_keys, text_of, whole
+from geodns.wire import name_to_wire
 from geodns.yamltext import Node, Scalar
 
 DEFAULT_FILE = Path("geodns.yaml")
@@ -85,6 +87,9 @@ class Settings(Frozen):
         workers: UDP workers; None means one a core.
         node: this server's name in the status.
         token: what a client must show to change anything; None: only loopback clients may.
+        identity: who answers, for NSID and `id.server`; None: nobody is told.
+        version: what `version.server` gets; None: nothing.
+        cookie_secret_file: where the secrets of cookies are; None: one in `state`, of this server's own.
         ehlo: the name that probes give unless their check says another; None means the host's own.
         probe_concurrency: how many probes may run at once.
 
@@ -97,6 +102,9 @@ class Settings(Frozen):
     workers: int | None = None
     node: str = Field(default_factory=_short_host_name)
     token: SecretStr | None = None
+    identity: str | None = Field(default_factory=_short_host_name)
+    version: str | None = f"geodns {__version__}"
+    cookie_secret_file: Path | None = None
     ehlo: str | None = None
     probe_concurrency: int = 512
 
@@ -141,7 +149,31 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         if any(problem.file.startswith("--") for problem in problems):
             error.status = UsageError.status
         raise error
+    if "node" in values:
+        values.setdefault("identity", values["node"])
+    values = {key: None if value is _OFF else value for key, value in values.items()}
     return Settings(**values)
+
+
+def policy_of(settings: Settings, secrets: tuple[bytes, ...]) -> Policy:
+    """Return what of the settings goes into answers.
+
+    Args:
+        settings: the server's.
+        secrets: of cookies; the first makes them.
+
+    """
+    told = {
+        "id.server": settings.identity,
+        "hostname.bind": settings.identity,
+        "version.server": settings.version,
+        "version.bind": settings.version,
+    }
+    return Policy(
+        nsid=(settings.identity or "").encode(),
+        chaos={name_to_wire(name): text.encode() for name, text in told.items() if text is not None},
+        cookie_secrets=secrets,
+    )
 
 
 def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
@@ -156,7 +188,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
         if root is not None:
             values = read_keys(root, report, KEYS, "the settings")
             _choose_token(root, values, path.parent, report)
-            for key in ("zones", "state"):
+            for key in ("zones", "state", "cookie_secret_file"):
                 if key in values:
                     values[key] = path.parent / values[key]
     problems.extend(report.problems())
@@ -244,6 +276,18 @@ def _read_node(node: Node, report: Report) -> str | None:
     return text
 
 
+_OFF = object()
+"""A value that is switched off; None is one that could not be read."""
+
+
+def _read_told(node: Node, report: Report) -> object:
+    text = text_of(node, report, "a text", "write who this is, as ns1, or off")
+    if text is not None and re.fullmatch(r"[ -~]{1,255}", text) is None:
+        report.error(node, f"{quoted(text)} cannot be told", "write 1 to 255 characters of ASCII, or off")
+        return None
+    return _OFF if text == "off" else text
+
+
 def _read_token(node: Node, report: Report) -> SecretStr | None:
     instead = "write one word of letters and digits, as `openssl rand -hex 32` makes"
     text = text_of(node, report, "a token", instead)
@@ -256,6 +300,7 @@ def _read_token(node: Node, report: Report) -> SecretStr | None:
 
 
 _PATH = Kind(_read_path, {"type": "string"})
+_TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": 255})
 _LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
 
 KEYS: dict[str, Key] = {
@@ -270,6 +315,9 @@ KEYS: dict[str, Key] = {
     "node": Key(Kind(_read_node, {"type": "string"}), "This server's name in the status."),
     "token": Key(Kind(_read_token, {"type": "string"}), "What a client must show to change anything."),
     "token_file": Key(_PATH, "A file that has the token alone."),
+    "identity": Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody; default: `node`."),
+    "version": Key(_TOLD, "What version.server gets; off tells nobody."),
+    "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),
     "ehlo": Key(EHLO, "The name that probes give."),
     "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
 }

@@ -14,6 +14,7 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from geodns.policy import DEFAULT, Policy
 from geodns.wire import Answer
 
 K = TypeVar("K")
@@ -69,12 +70,14 @@ class Rotation:
         key: what it is for.
         parts: one a pool that is dealt from; none when there is nothing to deal.
         servfail: whether nothing to deal is SERVFAIL; else it is NODATA.
+        note: for whoever debugs: what is odd about what is dealt; empty when all is well.
 
     """
 
     key: RotationKey
     parts: tuple[Part, ...]
     servfail: bool = False
+    note: str = ""
 
     @cached_property
     def uid(self) -> bytes:
@@ -163,11 +166,13 @@ class Table:
     Attributes:
         zones: by their names on the wire, in lower case.
         rotations: every rotation that a node names.
+        policy: how answers are given, whatever they are.
 
     """
 
     zones: Mapping[bytes, ZoneTable] = field(default_factory=dict)
     rotations: Mapping[RotationKey, Rotation] = field(default_factory=dict)
+    policy: Policy = DEFAULT
 
     def has_zones_of(self, other: "Table") -> bool:
         """Say whether both have the very same zones, whatever their rotations."""
@@ -190,6 +195,7 @@ class Change(NamedTuple):
         drop_zones: zones that go.
         rotations: new ones and ones that take another's place.
         drop_rotations: keys that nothing names any longer.
+        policy: another one.
         commit: this way's number, when with this change the new Table is whole; else None.
 
     """
@@ -201,6 +207,7 @@ class Change(NamedTuple):
     drop_zones: tuple[bytes, ...] = ()
     rotations: Mapping[RotationKey, Rotation] | None = None
     drop_rotations: tuple[RotationKey, ...] = ()
+    policy: Policy | None = None
     commit: int | None = None
 
 
@@ -229,6 +236,8 @@ def changes(old: Table | None, new: Table, number: int) -> Iterator[Change]:
         yield Change(drop_zones=tuple(gone))
     for unused in _slices(dict.fromkeys(before.rotations.keys() - new.rotations.keys())):
         yield Change(drop_rotations=tuple(unused))
+    if new.policy != before.policy:
+        yield Change(policy=new.policy)
     yield Change(commit=number)
 
 
@@ -265,6 +274,7 @@ class Draft:
         self.table = table
         self._zones = dict(table.zones)
         self._rotations = dict(table.rotations)
+        self._policy = table.policy
         self._nodes = Nodes(0)
 
     def take(self, change: Change) -> int | None:
@@ -275,7 +285,7 @@ class Draft:
 
         """
         if change.restart:
-            self._zones, self._rotations = {}, {}
+            self._zones, self._rotations, self._policy = {}, {}, EMPTY.policy
         if change.rotations is not None:
             self._rotations.update(change.rotations)
         if change.open_zone is not None:
@@ -288,9 +298,11 @@ class Draft:
             self._zones.pop(origin, None)
         for key in change.drop_rotations:
             self._rotations.pop(key, None)
+        if change.policy is not None:
+            self._policy = change.policy
         if change.commit is None:
             return None
-        self.table = Table(dict(self._zones), dict(self._rotations))
+        self.table = Table(dict(self._zones), dict(self._rotations), self._policy)
         return change.commit
 
 

@@ -1,7 +1,7 @@
 """What the HTTP side may ask of the running server: every reading of it in one place, and no change."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from geodns import __version__
 from geodns.cluster import Cluster
@@ -29,7 +29,7 @@ class View:
     Args:
         node: the server's name.
         listen: where DNS is answered.
-        warnings: what an operator should know since the start.
+        warnings: returns what else an operator should know.
         cluster: the zones and hosts.
         folder: the zone files.
         keeper: what is written down.
@@ -45,7 +45,7 @@ class View:
         self,
         node: str,
         listen: Sequence[Listen],
-        warnings: Sequence[str],
+        warnings: Callable[[], Sequence[str]],
         cluster: Cluster,
         folder: Folder,
         keeper: Keeper,
@@ -119,7 +119,7 @@ class View:
         disk = [self._keeper.trouble] if self._keeper.trouble else []
         probes = [f"probes are late by {late:.0f} s: the prober is overloaded"] if late > LATE else []
         return [
-            *self._warnings,
+            *self._warnings(),
             *disk,
             *self._folder.warnings(self._cluster.sources),
             *probes,

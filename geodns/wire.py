@@ -1,4 +1,4 @@
-"""The wire: header, names, EDNS options. The only file with byte offsets.
+"""The wire: names, records, headers, whole messages; with `edns`, the only file with byte offsets.
 
 Names on the wire are whole and uncompressed here; owner names in ready answers are the pointer `QNAME`
 to the question, so that the client's own letter case comes back (RFC 1035 sections 3.1, 4.1).
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct, pack
 from typing import NamedTuple
 
+from geodns import edns
+from geodns.edns import OPT, Edns
 from geodns.errors import BadNameError
 from geodns.names import MAX_LABEL, MAX_NAME, labels_of
 
@@ -56,9 +58,9 @@ def parents(name: bytes) -> Iterator[bytes]:
 # --- records -------------------------------------------------------------------------------------------
 
 
-def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME) -> bytes:
-    """Return a record of class IN (RFC 1035 section 4.1.3)."""
-    return owner + pack(">HHIH", rtype, IN, ttl, len(rdata)) + rdata
+def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME, rclass: int = 1) -> bytes:
+    """Return a record, of class IN unless told (RFC 1035 section 4.1.3)."""
+    return owner + pack(">HHIH", rtype, rclass, ttl, len(rdata)) + rdata
 
 
 def renamed(records: bytes, owner: bytes) -> bytes:
@@ -101,18 +103,16 @@ def pointer(offset: int) -> bytes | None:
 # --- messages ------------------------------------------------------------------------------------------
 
 HEADER = 12
-UDP_SIZE = 1232
-"""The largest UDP answer: fits any path unfragmented (DNS flag day 2020)."""
-UDP_SIZE_PLAIN = 512
-"""The same for clients without EDNS (RFC 1035 section 4.2.1)."""
 TCP_SIZE = 65535
 
 IN = 1
+CH = 3
+"""Class CHAOS: questions about the server itself."""
 NS = 2
 CNAME = 5
 SOA = 6
 HINFO = 13
-OPT = 41
+TXT = 16
 DS = 43
 IXFR = 251
 AXFR = 252
@@ -140,28 +140,11 @@ NXDOMAIN = 3
 NOTIMP = 4
 REFUSED = 5
 BADVERS = 16
+BADCOOKIE = 23
 
 _COUNTS = Struct(">HHHH")
 _FIXED = Struct(">HHIH")
 _QR, _AA, _TC, _RD = 0x80, 0x04, 0x02, 0x01
-OPT_LENGTH = 11
-"""An OPT record without options."""
-_OPT_START = b"\0" + pack(">H", OPT)
-
-
-class Edns(NamedTuple):
-    """What a query's OPT record says (RFC 6891 section 6.1.2).
-
-    Attributes:
-        size: the UDP payload that the client takes; under 512 counts as 512.
-        version: 0 is all there is.
-        do: the DNSSEC OK bit, echoed.
-
-    """
-
-    size: int
-    version: int
-    do: bool
 
 
 class Query(NamedTuple):
@@ -170,7 +153,7 @@ class Query(NamedTuple):
     Attributes:
         id: two bytes.
         rd: recursion desired, copied to the answer.
-        question: name, type and class as the client wrote them.
+        question: name, type and class as the client wrote them; empty when it asks for a cookie alone.
         name: the name on the wire in lower case.
         type: the QTYPE.
         qclass: the QCLASS.
@@ -215,21 +198,24 @@ def parse(packet: bytes) -> Query:
     if packet[2] & 0x78:
         raise BadQuery(NOTIMP)
     counts = _COUNTS.unpack_from(packet, 4)
-    if counts[0] != 1:
+    if counts[0] > 1:
         raise BadQuery(FORMERR)
-    end = _question_end(packet)
+    position = end = _question_end(packet) if counts[0] else HEADER
     question = packet[HEADER:end]
-    edns = None
-    position = end
+    asked = None
     for place in range(sum(counts[1:])):
         start = position
         position, rtype = _skip_record(packet, position)
         # OPT counts in the additional section only (RFC 6891 section 6.1.1), and once.
         if rtype == OPT:
-            if edns is not None or place < counts[1] + counts[2] or packet[start]:
+            if asked is not None or place < counts[1] + counts[2] or packet[start]:
                 raise BadQuery(FORMERR)
-            edns = _read_opt(packet[start:position])
-    if position != len(packet):
+            try:
+                asked = edns.read_opt(packet[start:position])
+            except edns.BrokenOptError:
+                raise BadQuery(FORMERR) from None
+    # No question is one for a cookie (RFC 7873 section 5.4), and else a mistake (RFC 9619 section 4).
+    if position != len(packet) or not (question or (asked is not None and asked.cookie)):
         raise BadQuery(FORMERR)
     return Query(
         packet[:2],
@@ -238,7 +224,7 @@ def parse(packet: bytes) -> Query:
         question[:-4].lower(),
         int.from_bytes(question[-4:-2], "big"),
         int.from_bytes(question[-2:], "big"),
-        edns,
+        asked,
     )
 
 
@@ -280,31 +266,9 @@ def _skip_record(packet: bytes, position: int) -> tuple[int, int]:
     return end, rtype
 
 
-def _read_opt(opt: bytes) -> Edns:
-    """Read a whole OPT record; its options must fill its RDATA exactly."""
-    position = OPT_LENGTH
-    while position < len(opt):
-        position += 4 + int.from_bytes(opt[position + 2 : position + 4], "big")
-    if position != len(opt):
-        raise BadQuery(FORMERR)
-    return Edns(max(UDP_SIZE_PLAIN, int.from_bytes(opt[3:5], "big")), opt[6], bool(opt[7] & 0x80))
-
-
-def opt_record(edns: Edns, rcode: int = NOERROR) -> bytes:
-    """Return our OPT record for an answer: our size, our version, the upper bits of the RCODE, DO echoed."""
-    return b"\0" + pack(">HHBBHH", OPT, UDP_SIZE, rcode >> 4, 0, 0x8000 if edns.do else 0, 0)
-
-
 def refusal(packet: bytes, rcode: int) -> bytes:
     """Return the header alone, for a message of which nothing else can be trusted."""
     return packet[:2] + bytes((_QR | packet[2] & 0x79, rcode)) + bytes(8)
-
-
-def size_limit(edns: Edns | None, *, tcp: bool) -> int:
-    """Return how many bytes the client takes."""
-    if tcp:
-        return TCP_SIZE
-    return UDP_SIZE_PLAIN if edns is None else min(edns.size, UDP_SIZE)
 
 
 class Answer(NamedTuple):
@@ -327,9 +291,20 @@ class Answer(NamedTuple):
 NOTHING = Answer(b"")
 
 
-def message(query: Query, rcode: int, answer: Answer, limit: int, *, authoritative: bool) -> bytes:
-    """Return a whole answer within the limit: extras that do not fit go; then TC, on the question alone."""
-    opt = b"" if query.edns is None else opt_record(query.edns, rcode)
+def message(
+    query: Query, rcode: int, answer: Answer, limit: int, opt: bytes, *, authoritative: bool
+) -> bytes:
+    """Return a whole answer within the limit: extras that do not fit go; then TC, on the question alone.
+
+    Args:
+        query: what is answered.
+        rcode: its lower bits; the upper ones stand in the OPT record.
+        answer: the sections.
+        limit: bytes that the client takes.
+        opt: our OPT record, empty for clients without EDNS.
+        authoritative: the AA bit.
+
+    """
     room = limit - HEADER - len(query.question) - len(opt)
     flags = _QR | query.rd | (_AA if authoritative else 0)
     if len(answer.body) > room:
@@ -347,7 +322,7 @@ def message(query: Query, rcode: int, answer: Answer, limit: int, *, authoritati
 def _assemble(
     query: Query, flags: int, rcode: int, answer: Answer, extra: Sequence[bytes], opt: bytes
 ) -> bytes:
-    counts = _COUNTS.pack(1, answer.an, answer.ns, answer.ar + len(extra) + bool(opt))
+    counts = _COUNTS.pack(bool(query.question), answer.an, answer.ns, answer.ar + len(extra) + bool(opt))
     head = query.id + bytes((flags, rcode & 0x0F)) + counts + query.question
     return b"".join((head, answer.body, *extra, opt))
 
@@ -376,24 +351,3 @@ def heads(answer: Answer) -> tuple[bytes, bytes, bytes, bytes]:
         for rd in (0, _RD)
     )
     return plain, rd, opt, opt_rd
-
-
-def short_tail(tail: bytes) -> tuple[int, bytes] | None:
-    """Return the size limit and our OPT record for what stands behind a question that has one OPT at most.
-
-    None when it is anything but an OPT record of version 0.
-    """
-    if not tail:
-        return UDP_SIZE_PLAIN, b""
-    if (
-        len(tail) < OPT_LENGTH
-        or tail[:3] != _OPT_START
-        or tail[6]
-        or len(tail) != OPT_LENGTH + tail[9] * 256 + tail[10]
-    ):
-        return None
-    try:
-        edns = _read_opt(tail)
-    except BadQuery:
-        return None
-    return size_limit(edns, tcp=False), opt_record(edns)

@@ -22,10 +22,11 @@ ROWS = (
     ("responder compiler store watch metrics",),
     ("lookup",),
     ("dealing choice live table rotation",),
+    ("options",),
     (
-        "wire encode names serial",
+        "wire edns cookies policy encode names serial",
         "zonefile scalars yamltext report",
-        "settings statelock",
+        "settings statelock cookiefile",
     ),
     ("model",),
     ("errors",),

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from dataclasses import replace
 
 import dns.flags
 import dns.message
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns import wire
+from geodns import edns, wire
 from geodns.compiler import Compiled, compile_zones, recompile_pools
+from geodns.cookies import make
 from geodns.dealing import State
 from geodns.live import LiveSet
 from geodns.model import Zone
+from geodns.policy import Policy
 from geodns.responder import Client, respond
 from geodns.table import Rotation, ZoneTable
 from geodns.wire import Answer, Query, name_to_wire
@@ -35,6 +38,8 @@ from tests.zones import (
 )
 
 COMPILED = compile_zones(Compiled(), sources(WEIGHTED), LiveSet())
+SECRET = b"0123456789abcdef"
+TABLE = replace(COMPILED.table, policy=Policy(nsid=b"ns1", cookie_secrets=(SECRET,)))
 
 
 class LongWay(State):
@@ -80,6 +85,17 @@ TAILS = st.sampled_from(
         (1, OPT[:6] + b"\x01" + OPT[7:]),
         (1, OPT[:-1] + b"\x0c\x00\x0a\x00\x08cookies!"),
         (1, OPT[:-1] + b"\x0c\x00\x0a\x00\x09cookies!"),
+        (1, OPT[:-1] + b"\x0b\x00\x0a\x00\x07cookie!"),
+        (
+            1,
+            OPT[:-1]
+            + b"\x1c"
+            + edns.option(edns.COOKIE, make(b"cookies!", bytes((127, 0, 0, 1)), 0, SECRET)),
+        ),
+        (1, OPT[:-1] + b"\x04\x00\x03\x00\x00"),
+        (1, OPT[:-1] + b"\x0b\x00\x08\x00\x07\x00\x01\x18\x00\xc0\x00\x02"),
+        (1, OPT[:-1] + b"\x0b\x00\x08\x00\x07\x00\x01\x18\x01\xc0\x00\x02"),
+        (1, OPT[:-1] + b"\x04\x00\x0b\x00\x00"),
         (1, OPT + b"x"),
         (1, b""),
         (0, b"x"),
@@ -114,8 +130,8 @@ def test_both_ways_give_the_same_bytes_and_counts(asked: list[tuple[bytes, Clien
     short, long = State(random.Random(seed)), LongWay(random.Random(seed))
     for packet, client in asked:
         for _ in range(3):
-            expected = respond(COMPILED.table, packet, client, 0.0, long)
-            assert respond(COMPILED.table, packet, client, 0.0, short) == expected
+            expected = respond(TABLE, packet, client, 0.0, long)
+            assert respond(TABLE, packet, client, 0.0, short) == expected
     assert short.take_counts() == long.take_counts()
 
 
@@ -161,8 +177,8 @@ def test_types_that_differ_by_a_letters_case_are_not_confused(order: tuple[int, 
     short, long = State(random.Random(1)), LongWay(random.Random(1))
     for rtype in order * 3:
         packet = b"\0\1\1\0\0\1" + bytes(6) + wire.question(name_to_wire(ORIGIN), rtype)
-        expected = respond(COMPILED.table, packet, UDP, 0.0, long)
-        assert respond(COMPILED.table, packet, UDP, 0.0, short) == expected
+        expected = respond(TABLE, packet, UDP, 0.0, long)
+        assert respond(TABLE, packet, UDP, 0.0, short) == expected
     assert short.take_counts() == long.take_counts()
 
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodns import __version__
 from geodns.errors import SettingsError
-from geodns.settings import Listen, Settings, load_settings
+from geodns.settings import Listen, Settings, load_settings, policy_of
+from geodns.wire import name_to_wire
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +129,9 @@ http: 0.0.0.0:80
 state: /var/lib/geodns
 workers: 3
 node: ns1
+identity: ns1.example
+version: off
+cookie_secret_file: /etc/geodns/cookies
 token: s3cret
 ehlo: probe.example.com
 probe_concurrency: 64
@@ -139,6 +144,9 @@ probe_concurrency: 64
         "state": Path("/var/lib/geodns"),
         "workers": 3,
         "node": "ns1",
+        "identity": "ns1.example",
+        "version": None,
+        "cookie_secret_file": Path("/etc/geodns/cookies"),
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
     }
@@ -146,6 +154,37 @@ probe_concurrency: 64
     assert all(isinstance(listen, Listen) for listen in (*settings.listen, settings.http))
     assert settings.token is not None
     assert settings.token.get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("text", "nsid", "server_id", "version"),
+    [
+        ("node: ns1", b"ns1", b"ns1", f"geodns {__version__}".encode()),
+        ("node: ns1\nidentity: eu-1", b"eu-1", b"eu-1", f"geodns {__version__}".encode()),
+        ("node: ns1\nidentity: off\nversion: off", b"", None, None),
+        ("version: a name server", None, None, b"a name server"),
+    ],
+)
+def test_who_we_say_we_are(
+    text: str, nsid: bytes | None, server_id: bytes | None, version: bytes | None
+) -> None:
+    write(text)
+    policy = policy_of(load_settings(None, {}, {}), (b"s" * 16,))
+    assert policy.cookie_secrets == (b"s" * 16,)
+    assert nsid is None or policy.nsid == nsid
+    for name in ("id.server", "hostname.bind"):
+        assert nsid is None or policy.chaos.get(name_to_wire(name)) == server_id
+    for name in ("version.server", "version.bind"):
+        assert policy.chaos.get(name_to_wire(name)) == version
+
+
+@pytest.mark.parametrize(
+    "text", ["identity: ''", "version: 'café'", f"identity: {'x' * 256}", "version: [a]"]
+)
+def test_what_cannot_be_told(text: str) -> None:
+    write(text)
+    with pytest.raises(SettingsError, match=r"geodns.yaml:1:1[01]: "):
+        load_settings(None, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
 from geodns.dealing import State
 from geodns.live import LiveSet
 from geodns.responder import respond
+from geodns.policy import Policy
 from geodns.table import (
     EMPTY,
     SLICE,
@@ -49,9 +50,12 @@ def zone_table(number: int, size: int) -> ZoneTable:
 POOL_OF_ZONES = [zone_table(number % 4, size) for number, size in enumerate((0, 1, 2, 3, 99, 100, 101, 250))]
 POOL_OF_ROTATIONS = [rotation(number % 6) for number in range(12)]
 TABLES = st.builds(
-    lambda zones, rotations: Table({one.origin: one for one in zones}, {one.key: one for one in rotations}),
+    lambda zones, rotations, policy: Table(
+        {one.origin: one for one in zones}, {one.key: one for one in rotations}, policy
+    ),
     st.lists(st.sampled_from(POOL_OF_ZONES), max_size=5),
     st.lists(st.sampled_from(POOL_OF_ROTATIONS), max_size=8),
+    st.sampled_from([Policy(), Policy(nsid=b"ns1"), Policy(cookie_secrets=(b"s" * 16,))]),
 )
 
 
@@ -65,6 +69,7 @@ def same(one: Table, other: Table) -> bool:
                 for origin, each in table.zones.items()
             },
             {each: found.uid for each, found in table.rotations.items()},
+            table.policy,
         )
 
     return plain(one) == plain(other)

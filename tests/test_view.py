@@ -56,7 +56,7 @@ class Rig:
         self.view = View(
             "ns1",
             [Listen("127.0.0.1", 5300), Listen("::1", 5300)],
-            ["the state file was set aside"],
+            lambda: ["the state file was set aside"],
             self.cluster,
             self.folder,
             self.keeper,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from ipaddress import ip_address
 from textwrap import dedent
-from typing import Any
+from typing import Any, Self
 
 import dns.flags
 import dns.message
@@ -15,7 +15,9 @@ from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
 from geodns.dealing import State as WorkerState
 from geodns.live import Forced, LiveSet, State, Verdict
 from geodns.model import Host, Target, Zone, target_of
+from geodns.policy import DEFAULT, Policy
 from geodns.responder import Client, respond
+from geodns.table import Table
 from geodns.zonefile import parse_zone
 
 NAME = "out.example.com"
@@ -79,16 +81,28 @@ class Worker:
     """Compiled zones and a worker's state; every answer is read by dnspython and held against its query."""
 
     def __init__(
-        self, *zones: Zone, live: LiveSet | None = None, retired: tuple[Host, ...] = (), seed: int = 1
+        self,
+        *zones: Zone,
+        live: LiveSet | None = None,
+        retired: tuple[Host, ...] = (),
+        seed: int = 1,
+        policy: Policy = DEFAULT,
     ) -> None:
-        self.compiled = compile_zones(Compiled(), sources(*zones, retired=retired), live or LiveSet())
+        nothing = Compiled(Table(policy=policy))
+        self.compiled = compile_zones(nothing, sources(*zones, retired=retired), live or LiveSet())
         self.state = WorkerState(random.Random(seed))
+        self.now = 0.0
+
+    def at(self, now: float) -> Self:
+        """Move the clock."""
+        self.now = now
+        return self
 
     def believe(self, live: LiveSet, *pools: str, name: str = NAME) -> None:
         self.compiled = recompile_pools(self.compiled, [(name, pool) for pool in pools], live)
 
     def raw(self, packet: bytes, client: Client = UDP) -> bytes | None:
-        return respond(self.compiled.table, packet, client, 0.0, self.state)
+        return respond(self.compiled.table, packet, client, self.now, self.state)
 
     def ask(
         self, name: str, rtype: str = "A", *, client: Client = UDP, **options: Any

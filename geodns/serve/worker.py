@@ -65,6 +65,7 @@ class Follower:
         """
         self.table, number = born
         self.state = State(random.Random())  # noqa: S311 - spreads the places in rotations, keeps no secret
+        self.state.epoch = time.time() - time.monotonic()
         self.stream = stream
         self.word = word
         self.behind = False
@@ -133,6 +134,7 @@ class Follower:
             raise SystemExit(0)
         if now >= self._due:
             self._due = now + REPORT
+            self.state.epoch = time.time() - now
             if self.stream.backlog:  # while the supervisor does not read, counts add up here
                 self.stream.flush()
             else:
