@@ -71,29 +71,26 @@ def read_opt(opt: bytes) -> Edns:
         BrokenOptError: its options do not fill its data exactly.
 
     """
-    size = max(UDP_SIZE_PLAIN, int.from_bytes(opt[3:5], "big"))
-    edns = Edns(size, opt[6], bool(opt[7] & 0x80))
-    if len(opt) == LENGTH:
-        return edns
-    options: dict[int, bytes] = {}
     position, end = LENGTH, len(opt)
+    cookie = subnet = None
+    nsid = keepalive = False
     while position + _OPTION.size <= end:
         code, length = _OPTION.unpack_from(opt, position)
         position += _OPTION.size
-        # The first cookie counts (RFC 7873 section 5.2); so it does for all others.
-        options.setdefault(code, opt[position : position + length])
+        # The first cookie counts (RFC 7873 section 5.2); so does the first subnet.
+        if code == COOKIE and cookie is None:
+            cookie = opt[position : position + length]
+        elif code == SUBNET and subnet is None:
+            subnet = opt[position : position + length]
+        nsid = nsid or code == NSID
+        keepalive = keepalive or code == KEEPALIVE
         position += length
     if position != end:
         raise BrokenOptError
-    cookie, subnet = options.get(COOKIE), options.get(SUBNET)
     well_formed = (cookie is None or len(cookie) in _COOKIE_SIZES) and (subnet is None or _is_subnet(subnet))
-    return edns._replace(
-        cookie=cookie or b"",
-        nsid=NSID in options,
-        subnet=subnet or b"",
-        keepalive=KEEPALIVE in options,
-        broken=not well_formed,
-    )
+    size = max(UDP_SIZE_PLAIN, opt[3] << 8 | opt[4])
+    do = bool(opt[7] & 0x80)
+    return Edns(size, opt[6], do, cookie or b"", nsid, subnet or b"", keepalive, not well_formed)
 
 
 def read_tail(tail: bytes) -> Edns | None:

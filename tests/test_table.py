@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
 from geodns.dealing import State
 from geodns.live import LiveSet
-from geodns.responder import respond
 from geodns.policy import Policy
+from geodns.responder import respond
 from geodns.table import (
     EMPTY,
     SLICE,
