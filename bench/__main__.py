@@ -29,6 +29,7 @@ class Options(NamedTuple):
 
 PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "queries": lambda options: cpu.measure(options.seconds, options.rounds),
+    "cookies": lambda options: cpu.measure(options.seconds, options.rounds, cookies=True),
     "flips": lambda options: flip.measure(options.flips),
     "zones": lambda _: load_zone.measure(),
     "probing": lambda options: probing.measure(options.probing),

@@ -17,8 +17,15 @@ GOAL = 1.7
 WARM_UP = 0.3
 
 
-def measure(seconds: float, rounds: int) -> list[Figure]:
-    """Measure every server that is installed in turns, A B C A B C; it has a core, and the client another."""
+def measure(seconds: float, rounds: int, *, cookies: bool = False) -> list[Figure]:
+    """Measure every server that is installed in turns, A B C A B C; it has a core, and the client another.
+
+    Args:
+        seconds: of load in a turn.
+        rounds: turns of each.
+        cookies: whether the client sends the cookie that the server gave it (RFC 7873), as resolvers do.
+
+    """
     servers = [server for server in SERVERS if server.installed]
     cost: dict[str, list[float]] = {server.name: [] for server in servers}
     rate: dict[str, list[float]] = {server.name: [] for server in servers}
@@ -30,20 +37,26 @@ def measure(seconds: float, rounds: int) -> list[Figure]:
         for server in servers:
             with pinned(serving):
                 up.append((server, stack.enter_context(running(server, folder / server.name))))
-        for _, one in up:
-            load.ask(one.port, WARM_UP, asking)
+        sent = [load.learn_cookie(one.port) if cookies else b"" for _, one in up]
+        for (_, one), cookie in zip(up, sent, strict=True):
+            load.ask(one.port, WARM_UP, asking, cookie)
         for _ in range(rounds):
-            for server, one in up:
+            for (server, one), cookie in zip(up, sent, strict=True):
                 pids = of_session(one.pid)
                 before = sum(map(cpu_seconds, pids))
-                got = load.ask(one.port, seconds, asking)
+                got = load.ask(one.port, seconds, asking, cookie)
                 used = sum(map(cpu_seconds, pids)) - before
                 if not got.answers:
                     raise GeodnsError(f"{server.name} answered nothing in {seconds:g} s")
                 cost[server.name].append(used / got.answers * 1e6)
                 rate[server.name].append(got.answers / got.seconds)
                 lost[server.name] += got.lost
-    return [*_rows("CPU a query", "µs", cost, 2), *_rows("answers a second", "", rate, 0), *_losses(lost)]
+    what = " with a cookie" if cookies else ""
+    return [
+        *_rows(f"CPU a query{what}", "µs", cost, 2),
+        *_rows(f"answers a second{what}", "", rate, 0),
+        *_losses(lost),
+    ]
 
 
 def _rows(what: str, unit: str, values: dict[str, list[float]], digits: int) -> list[Figure]:
@@ -53,7 +66,7 @@ def _rows(what: str, unit: str, values: dict[str, list[float]], digits: int) -> 
         # Turn by turn: what slows the machine down for a while slows both.
         ratios = [one / other for one, other in zip(some, base, strict=False)]
         beside = f"{statistics.median(ratios):.2f} times gdnsd's" if ratios else ""
-        if name == "geodns" and unit:
+        if name == "geodns" and what == "CPU a query":
             beside += f", at most {GOAL}"
         rows.append(Figure(f"{what}: {name}", f"{spread(some, digits)} {unit}".rstrip(), beside))
     return rows

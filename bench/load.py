@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from bench.processes import pinned
 from bench.servers import NAME, QUERY
+from geodns import edns
+from geodns.errors import GeodnsError
 
 OUTSTANDING = 100
 """Queries on their way at once; dnsperf's own default."""
@@ -42,14 +44,40 @@ def has_dnsperf() -> bool:
     return shutil.which("dnsperf") is not None
 
 
-def ask(port: int, seconds: float, core: int) -> Load:
+def learn_cookie(port: int) -> bytes:
+    """Return the cookie that a server gives to 127.0.0.1, as a resolver would send it from then on.
+
+    Raises:
+        GeodnsError: it gives none.
+
+    """
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", port))
+        client.settimeout(1)
+        client.send(_query(b"a client"))
+        answer = client.recv(4096)
+    place = answer.find(b"a client")
+    if place < 0:
+        raise GeodnsError(f"the server on port {port} gives no cookie")
+    return answer[place : place + int.from_bytes(answer[place - 2 : place], "big")]
+
+
+def ask(port: int, seconds: float, core: int, cookie: bytes = b"") -> Load:
     """Ask 127.0.0.1 for `NAME` A with EDNS, from a process on the given core."""
     with pinned(core):
-        return _dnsperf(port, seconds) if has_dnsperf() else _own(port, seconds)
+        return _dnsperf(port, seconds, cookie) if has_dnsperf() else _own(port, seconds, cookie)
 
 
-def _dnsperf(port: int, seconds: float) -> Load:
-    fixed = ("-s", "127.0.0.1", "-e", "-c", str(CLIENTS), "-q", str(OUTSTANDING), "-t", "1")
+def _query(cookie: bytes) -> bytes:
+    option = edns.option(edns.COOKIE, cookie) if cookie else b""
+    query = bytearray(QUERY + OPT[:-2] + len(option).to_bytes(2, "big") + option)
+    query[11] = 1
+    return bytes(query)
+
+
+def _dnsperf(port: int, seconds: float, cookie: bytes) -> Load:
+    option = ("-E", f"{edns.COOKIE}:{cookie.hex()}") if cookie else ()
+    fixed = ("-s", "127.0.0.1", "-e", *option, "-c", str(CLIENTS), "-q", str(OUTSTANDING), "-t", "1")
     command = ("dnsperf", *fixed, "-p", str(port), "-l", str(seconds))
     with tempfile.TemporaryFile("w+") as questions:  # no pipe: they are read again and again
         questions.write(f"{NAME} A\n")
@@ -67,18 +95,16 @@ def _dnsperf(port: int, seconds: float) -> Load:
     )
 
 
-def _own(port: int, seconds: float) -> Load:
-    command = (sys.executable, "-m", "bench.load", str(port), str(seconds))
+def _own(port: int, seconds: float, cookie: bytes) -> Load:
+    command = (sys.executable, "-m", "bench.load", str(port), str(seconds), cookie.hex())
     said = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True).stdout
     answers, took, lost = said.split()
     return Load(int(answers), float(took), int(lost))
 
 
-def _client(port: int, seconds: float) -> Load:
+def _client(port: int, seconds: float, cookie: bytes) -> Load:
     """Ask from one socket; whoever runs this costs more than the server, but does not slow its count."""
-    query = bytearray(QUERY + OPT)
-    query[11] = 1
-    packet = bytes(query)
+    packet = _query(cookie)
     answers = lost = 0
     begun = time.monotonic()
     with socket.socket(type=socket.SOCK_DGRAM) as client:
@@ -99,4 +125,4 @@ def _client(port: int, seconds: float) -> Load:
 
 
 if __name__ == "__main__":
-    print(*_client(int(sys.argv[1]), float(sys.argv[2])))
+    print(*_client(int(sys.argv[1]), float(sys.argv[2]), bytes.fromhex(sys.argv[3])))

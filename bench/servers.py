@@ -189,6 +189,7 @@ server:
   zonelistfile: "{folder}/zones.list"
   xfrdir: "{folder}"
   rrl-ratelimit: 0
+  answer-cookie: yes
 remote-control:
   control-enable: no
 zone:
@@ -212,9 +213,12 @@ server:
     background-workers: 1
 database:
     storage: "{folder}"
+mod-cookies:
+  - id: default
 template:
   - id: default
     storage: "{folder}"
+    global-module: mod-cookies/default
 zone:
   - domain: {NAME}
     file: zone

@@ -1,5 +1,7 @@
 """The measurements run and say what they should, each with as little as it takes."""
 
+import pytest
+
 from bench import cpu, flip, load_zone, probing, servers
 from bench.figures import Figure, spread
 
@@ -9,11 +11,12 @@ def test_spread_is_the_median_and_the_ends() -> None:
     assert spread([1234.5], 0) == "1,234"
 
 
-def test_queries_are_measured_beside_whatever_is_installed() -> None:
-    figures = cpu.measure(0.3, 1)
+@pytest.mark.parametrize("cookies", [False, True])
+def test_queries_are_measured_beside_whatever_is_installed(cookies: bool) -> None:
+    figures = cpu.measure(0.3, 1, cookies=cookies)
     installed = [one.name for one in servers.SERVERS if one.installed]
     assert [one.what for one in figures if one.what.startswith("CPU")] == [
-        f"CPU a query: {n}" for n in installed
+        f"CPU a query{' with a cookie' if cookies else ''}: {name}" for name in installed
     ]
     missing = " ".join(cpu.missing())
     assert all(f"apt-get install {one.package}" in missing for one in servers.SERVERS if not one.installed)
