@@ -14,6 +14,7 @@ from geodns.dealing import OTHER_TYPE, State
 from geodns.lookup import Found, find
 from geodns.options import bare
 from geodns.table import Table
+from geodns.tsig import NOTAUTH
 from geodns.wire import SHAPE, SHAPES, Query
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,8 @@ def _long_way(table: Table, packet: bytes, client: Client, now: float, state: St
         found = Found("", wire.BADVERS, wire.NOTHING, authoritative=False)
     elif asked is not None and asked.broken:
         found = Found("", wire.FORMERR, wire.NOTHING, authoritative=False)
+    elif query.tsig:
+        found = Found("", NOTAUTH, wire.NOTHING, authoritative=False)
     elif not query.question:
         # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
         rcode = wire.BADCOOKIE if reply.standing is Standing.STALE else wire.NOERROR

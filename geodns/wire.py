@@ -12,6 +12,7 @@ from geodns import edns
 from geodns.edns import OPT, Edns
 from geodns.errors import BadNameError
 from geodns.names import MAX_LABEL, MAX_NAME, labels_of
+from geodns.tsig import TSIG, unknown_key
 
 QNAME = b"\xc0\x0c"
 """The compression pointer to the question's name, which always stands right behind the header."""
@@ -158,6 +159,7 @@ class Query(NamedTuple):
         type: the QTYPE.
         qclass: the QCLASS.
         edns: None without an OPT record.
+        tsig: what a signed query is answered with behind everything else; empty when it is not signed.
 
     """
 
@@ -168,6 +170,7 @@ class Query(NamedTuple):
     type: int
     qclass: int
     edns: Edns | None
+    tsig: bytes = b""
 
 
 class BadQuery(Exception):  # noqa: N818 - it is an answer as much as an error
@@ -203,7 +206,9 @@ def parse(packet: bytes) -> Query:
     position = end = _question_end(packet) if counts[0] else HEADER
     question = packet[HEADER:end]
     asked = None
-    for place in range(sum(counts[1:])):
+    signed = b""
+    records = sum(counts[1:])
+    for place in range(records):
         start = position
         position, rtype = _skip_record(packet, position)
         # OPT counts in the additional section only (RFC 6891 section 6.1.1), and once.
@@ -214,6 +219,11 @@ def parse(packet: bytes) -> Query:
                 asked = edns.read_opt(packet[start:position])
             except edns.BrokenOptError:
                 raise BadQuery(FORMERR) from None
+        elif rtype == TSIG:  # the very last record (RFC 8945 section 5.1)
+            reply = unknown_key(packet[start:position])
+            if reply is None or not counts[3] or place != records - 1:
+                raise BadQuery(FORMERR)
+            signed = reply
     # No question is one for a cookie (RFC 7873 section 5.4), and else a mistake (RFC 9619 section 4).
     if position != len(packet) or not (question or (asked is not None and asked.cookie)):
         raise BadQuery(FORMERR)
@@ -225,6 +235,7 @@ def parse(packet: bytes) -> Query:
         int.from_bytes(question[-4:-2], "big"),
         int.from_bytes(question[-2:], "big"),
         asked,
+        signed,
     )
 
 
@@ -305,7 +316,7 @@ def message(
         authoritative: the AA bit.
 
     """
-    room = limit - HEADER - len(query.question) - len(opt)
+    room = limit - HEADER - len(query.question) - len(opt) - len(query.tsig)
     flags = _QR | query.rd | (_AA if authoritative else 0)
     if len(answer.body) > room:
         return _assemble(query, flags | _TC, rcode, NOTHING, (), opt)
@@ -322,9 +333,10 @@ def message(
 def _assemble(
     query: Query, flags: int, rcode: int, answer: Answer, extra: Sequence[bytes], opt: bytes
 ) -> bytes:
-    counts = _COUNTS.pack(bool(query.question), answer.an, answer.ns, answer.ar + len(extra) + bool(opt))
+    additional = answer.ar + len(extra) + bool(opt) + bool(query.tsig)
+    counts = _COUNTS.pack(bool(query.question), answer.an, answer.ns, additional)
     head = query.id + bytes((flags, rcode & 0x0F)) + counts + query.question
-    return b"".join((head, answer.body, *extra, opt))
+    return b"".join((head, answer.body, *extra, opt, query.tsig))
 
 
 # --- the short way: the shapes that nearly all queries have ---------------------------------------------

@@ -1,0 +1,48 @@
+"""Signed queries: we share a key with nobody, and say so (RFC 8945)."""
+
+from geodns.names import MAX_LABEL
+
+TSIG = 250
+NOTAUTH = 9
+
+_FIXED = 10
+"""Bytes of a record between its owner and its data."""
+_TIME_AND_FUDGE = 8
+_BADKEY = (17).to_bytes(2, "big")
+
+
+def unknown_key(record: bytes) -> bytes | None:
+    """Return the record that answers one whose key is unknown (RFC 8945 section 5.2.1); None: it is broken.
+
+    Args:
+        record: a whole TSIG record, as it stood in the query.
+
+    """
+    owner = _name_end(record, 0)
+    if owner is None:
+        return None
+    start = owner + _FIXED
+    algorithm = _name_end(record, start)
+    # Class ANY, TTL 0 (section 4.2).
+    if algorithm is None or record[owner + 2 : owner + 8] != b"\0\xff\0\0\0\0":
+        return None
+    mac = algorithm + _TIME_AND_FUDGE
+    after_mac = mac + 2 + int.from_bytes(record[mac : mac + 2], "big")
+    other = after_mac + 4
+    if other + 2 + int.from_bytes(record[other : other + 2], "big") != len(record):
+        return None
+    # Without a key there is no MAC to give; the time is the client's own, for it is not a matter of clocks.
+    data = b"".join((record[start:mac], b"\0\0", record[after_mac : after_mac + 2], _BADKEY, b"\0\0"))
+    return record[: owner + 8] + len(data).to_bytes(2, "big") + data
+
+
+def _name_end(record: bytes, position: int) -> int | None:
+    """Return where an uncompressed name ends; None when it is compressed or cut off (section 4.2)."""
+    while position < len(record):
+        length = record[position]
+        position += 1 + length
+        if not length:
+            return position
+        if length > MAX_LABEL:
+            return None
+    return None

@@ -1,0 +1,87 @@
+"""Signed queries: told that their key is unknown, as dnspython understands it."""
+
+import dns.message
+import dns.rcode
+import dns.tsig
+import dns.tsigkeyring
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.tsig import unknown_key
+from tests.zones import ORIGIN, TCP, UDP, Worker, zone
+
+KEY = dns.tsigkeyring.from_text({"Key.Example.": "MTIzNDU2Nzg5MDEyMzQ1Ng=="})
+ZONE = zone('hosts: {mta1: 192.0.2.11}\nrecords: {"@": {A: 192.0.2.1}}')
+
+
+def signed(*, edns: bool = True) -> bytes:
+    query = dns.message.make_query(ORIGIN, "A", use_edns=0 if edns else False, id=0xABCD)
+    query.use_tsig(KEY)
+    return query.to_wire()
+
+
+@pytest.mark.parametrize("edns", [False, True])
+@pytest.mark.parametrize("client", [UDP, TCP])
+def test_an_unknown_key(edns: bool, client: tuple[str, int, str]) -> None:
+    """RFC 8945 section 5.2.1: NOTAUTH, error BADKEY, no MAC."""
+    worker = Worker(ZONE)
+    worker.ask("@")
+    for _ in range(2):
+        answer = worker.raw(signed(edns=edns), client)
+        assert answer is not None
+        with pytest.raises(dns.tsig.PeerBadKey):
+            dns.message.from_wire(answer, keyring=KEY)
+        found = dns.message.from_wire(answer, ignore_trailing=False, keyring=False)
+        assert (found.rcode(), found.answer) == (dns.rcode.NOTAUTH, [])
+        assert (found.edns == 0) is edns
+        assert found.tsig is not None
+        assert (found.tsig.name.to_text(), found.tsig[0].mac, found.tsig[0].original_id) == (
+            "Key.Example.",
+            b"",
+            0xABCD,
+        )
+
+
+def _record() -> tuple[bytes, bytes]:
+    """Return a signed query up to its TSIG record, and that record."""
+    packet = signed(edns=False)
+    place = packet.index(b"\x03Key")
+    return packet[:place], packet[place:]
+
+
+HEAD, TSIG = _record()
+CLASS = TSIG.index(b"\0\xfa") + 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\xc0\x0c" + TSIG[CLASS - 2 :],
+        TSIG[:CLASS] + b"\0\1" + TSIG[CLASS + 2 :],
+        TSIG[: CLASS + 2] + b"\0\0\0\1" + TSIG[CLASS + 6 :],
+        TSIG[: CLASS + 6] + b"\0\0",
+        TSIG[: CLASS + 6] + b"\0\3" + b"\1a\0",
+        TSIG[: CLASS + 6] + b"\0\2" + b"\xc0\x0c",
+    ],
+    ids=["compressed", "class IN", "TTL 1", "no data", "an algorithm alone", "a compressed algorithm"],
+)
+def test_broken_ones(record: bytes) -> None:
+    assert Worker(ZONE).raw(HEAD + record) == HEAD[:2] + b"\x81\x01" + bytes(8)
+
+
+def test_it_is_the_last_record() -> None:
+    """RFC 8945 section 5.1."""
+    opt = b"\0\0\x29\x04\xd0" + bytes(6)
+    packet = HEAD[:11] + b"\2" + HEAD[12:] + TSIG + opt
+    assert Worker(ZONE).raw(packet) == HEAD[:2] + b"\x81\x01" + bytes(8)
+    as_answer = HEAD[:7] + b"\1" + HEAD[8:11] + b"\0" + HEAD[12:] + TSIG
+    assert Worker(ZONE).raw(as_answer) == HEAD[:2] + b"\x81\x01" + bytes(8)
+
+
+@given(st.integers(0, len(TSIG) - 1), st.integers(0, 255), st.integers(0, len(TSIG)))
+def test_any_bytes_are_answered_or_broken(place: int, octet: int, end: int) -> None:
+    record = bytearray(TSIG)
+    record[place] = octet
+    found = unknown_key(bytes(record[:end]))
+    assert found is None or len(found) <= end
