@@ -19,7 +19,7 @@ from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model import Frozen
 from geodns.policy import Policy
 from geodns.report import Report, quoted
-from geodns.scalars import EHLO, Key, Kind, items_of, parse_address, read_keys, text_of, whole
+from geodns.scalars import EHLO, Key, Kind, duration, items_of, parse_address, read_keys, text_of, whole
 from geodns.wire import name_to_wire
 from geodns.yamltext import Node, Scalar
 
@@ -72,6 +72,21 @@ class Listen(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Tcp(Frozen):
+    """What TCP clients may take.
+
+    Attributes:
+        connections: at one time; past that the one that was idle longest goes.
+        per_client: of one IPv4 address or IPv6 /64 at one time.
+        idle: seconds without a whole query, or with answers that are not taken.
+
+    """
+
+    connections: int = 1000
+    per_client: int = 100
+    idle: float = 10.0
+
+
 def _short_host_name() -> str:
     return socket.gethostname().partition(".")[0] or "localhost"
 
@@ -92,6 +107,7 @@ class Settings(Frozen):
         cookie_secret_file: where the secrets of cookies are; None: one in `state`, of this server's own.
         ehlo: the name that probes give unless their check says another; None means the host's own.
         probe_concurrency: how many probes may run at once.
+        tcp: what TCP clients may take.
 
     """
 
@@ -107,6 +123,7 @@ class Settings(Frozen):
     cookie_secret_file: Path | None = None
     ehlo: str | None = None
     probe_concurrency: int = 512
+    tcp: Tcp = Tcp()
 
     @property
     def worker_count(self) -> int:
@@ -299,6 +316,18 @@ def _read_token(node: Node, report: Report) -> SecretStr | None:
     return SecretStr(text)
 
 
+TCP: dict[str, Key] = {
+    "connections": Key(whole(1, 1_000_000, "connections"), "At one time; past that the longest idle goes."),
+    "per_client": Key(whole(1, 1_000_000, "per_client"), "Of one IPv4 address or IPv6 /64 at one time."),
+    "idle": Key(duration(0.1, 3600), "For a connection without a query, or that takes no answers."),
+}
+"""What may stand under ``tcp``."""
+
+
+def _read_tcp(node: Node, report: Report) -> Tcp:
+    return Tcp(**read_keys(node, report, TCP, "the limits of TCP"))
+
+
 _PATH = Kind(_read_path, {"type": "string"})
 _TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": 255})
 _LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
@@ -320,5 +349,6 @@ KEYS: dict[str, Key] = {
     "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),
     "ehlo": Key(EHLO, "The name that probes give."),
     "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
+    "tcp": Key(Kind(_read_tcp, {"type": "object"}), "What TCP clients may take."),
 }
 """What may stand in ``geodns.yaml``."""

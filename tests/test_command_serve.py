@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from geodns import cli
 from geodns.commands import serve as serve_module
 from geodns.errors import GeodnsError, SettingsError, StartError
-from geodns.serve.plan import Plan
+from geodns.serve.plan import Plan, TcpLimits
 from geodns.statelock import lock_state
 
 
@@ -68,10 +68,11 @@ def test_flags_say_otherwise(supervisor: Run) -> None:
 
 
 def test_a_file_says_otherwise_too(supervisor: Run, tmp_path: Path) -> None:
-    (tmp_path / "geodns.yaml").write_text("workers: 5\nhttp: 127.0.0.1:99\n")
+    (tmp_path / "geodns.yaml").write_text("workers: 5\nhttp: 127.0.0.1:99\ntcp: {idle: 5s}\n")
     assert run("--http", "127.0.0.1:98").exit_code == 0
     assert supervisor.plan is not None
     assert (supervisor.plan.http, supervisor.plan.workers) == (("127.0.0.1", 98), 5)
+    assert supervisor.plan.tcp == TcpLimits(1000, 100, 5.0)
 
 
 @pytest.mark.parametrize("status", [0, 1])

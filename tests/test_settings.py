@@ -135,6 +135,7 @@ cookie_secret_file: /etc/geodns/cookies
 token: s3cret
 ehlo: probe.example.com
 probe_concurrency: 64
+tcp: {connections: 5000, per_client: 10, idle: 1m}
 """)
     settings = load_settings(None, {}, {})
     assert settings.model_dump(exclude={"token"}) == {
@@ -149,6 +150,7 @@ probe_concurrency: 64
         "cookie_secret_file": Path("/etc/geodns/cookies"),
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
+        "tcp": {"connections": 5000, "per_client": 10, "idle": 60},
     }
     assert settings.worker_count == 3
     assert all(isinstance(listen, Listen) for listen in (*settings.listen, settings.http))
@@ -322,6 +324,10 @@ def test_token_files_that_cannot_be(text: str, expected: str) -> None:
         pytest.param('zones: ""', "geodns.yaml:1:8: '' is no path: write", id="empty-path"),
         pytest.param('node: "two words"', "geodns.yaml:1:7: 'two words' is no name: write", id="node"),
         pytest.param("ehlo: two words", "geodns.yaml:1:7: 'two words' is no name for EHLO", id="ehlo"),
+        pytest.param("tcp: {idle: 0}", "geodns.yaml:1:13: 0 is out of range: write 0.1s to", id="tcp"),
+        pytest.param(
+            "tcp: {clients: 5}", "geodns.yaml:1:7: unknown key 'clients': ", id="unknown-in-a-section"
+        ),
         pytest.param("zones: [", "geodns.yaml:2:1: no valid YAML", id="no-yaml"),
         pytest.param("[zones]", "geodns.yaml:1:1: a list, not a mapping", id="no-mapping"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from geodns.serve import supervisor
-from geodns.serve.plan import ControlSeat, Plan
+from geodns.serve.plan import ControlSeat, Plan, TcpLimits
 from geodns.settings import Settings, load_settings
 from geodns.statelock import lock_state
 
@@ -51,6 +51,7 @@ def run(settings: Settings) -> int:
                 http=(settings.http.host, settings.http.port),
                 workers=settings.worker_count,
                 control=lambda seat: _control(settings, seat),
+                tcp=TcpLimits(**settings.tcp.model_dump()),
             )
         )
     finally:

@@ -28,6 +28,23 @@ class ControlSeat:
 
 
 @dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """What TCP clients may take.
+
+    Attributes:
+        connections: at one time; past that the one that was idle longest goes.
+        per_client: of one IPv4 address, or one IPv6 /64, at one time; further ones are closed at once.
+        idle: seconds that a connection may stay without a query, with an unfinished one, or with answers
+            that are not taken. The value for edns-tcp-keepalive (RFC 7828) where a client asks for it.
+
+    """
+
+    connections: int
+    per_client: int
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to run.
 
@@ -37,6 +54,7 @@ class Plan:
         workers: how many for UDP.
         control: the control process: called in a process of its own, with signals SIGHUP and SIGINT ignored
             and SIGTERM deadly until it says otherwise; returns its exit status.
+        tcp: what TCP clients may take.
 
     """
 
@@ -44,3 +62,4 @@ class Plan:
     http: HostPort
     workers: int
     control: Callable[[ControlSeat], int]
+    tcp: TcpLimits

@@ -194,6 +194,8 @@ class _Supervisor:
             os.kill(self._control.pid, signal.SIGHUP)
         if {signal.SIGTERM, signal.SIGINT} & numbers and self._stop_by is None:
             self._stop_by = time.monotonic() + GRACE
+            for one in self._sockets.tcp:  # the worker closes them too: nobody connects to what is ending
+                one.close()
             for place in self._places:
                 if place.pid is not None:
                     os.kill(place.pid, signal.SIGTERM)
@@ -374,7 +376,7 @@ class _Supervisor:
             # Half of what a UDP worker weighs would be asyncio.
             from geodns.serve import tcp  # noqa: PLC0415 - asyncio: for it alone
 
-            return worker.work(follower, lambda: tcp.serve(follower, self._sockets.tcp))
+            return worker.work(follower, lambda: tcp.serve(follower, self._sockets.tcp, self._plan.tcp))
         sockets = self._sockets.udp[self._udp.index(place)]
         return worker.work(follower, lambda: udp.serve(follower, sockets))
 

@@ -2,65 +2,173 @@
 
 import asyncio
 import contextlib
+import errno
+import logging
+import resource
 import signal
 import socket
 import struct
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 from geodns.responder import respond
+from geodns.serve.plan import TcpLimits
+from geodns.serve.sockets import BACKLOG
 from geodns.serve.worker import AGAIN, Follower
 
-IDLE = 10.0
-"""Seconds that a connection may stay without a whole query, or with an answer that is not taken."""
-
-CONNECTIONS = 1000
-"""Connections at one time; past that the one that was idle longest goes."""
-
-PER_CLIENT = 100
-"""Connections of one address at one time; further ones are closed at once."""
+log = logging.getLogger(__name__)
 
 UNSENT = 1 << 16
 """Bytes of answers that a client leaves untaken before its queries wait."""
 
+KERNEL_BUFFER = 1 << 17
+"""Bytes that the kernel may hold of one connection, each way; left to itself it takes megabytes for a client
+that sends all the time, or never reads."""
+
 TURN = 64
 """Queries of one connection that are answered before the others' turn."""
 
+ACCEPTED = 64
+"""Connections of one listener that are let in at once."""
+
+ROOM = 64
+"""Descriptors that the worker keeps for everything but connections."""
+
+PATIENCE = 1.0
+"""Seconds that clients have at the worker's end: to send the rest of a query, take their answers, close."""
+
+QUIET = 0.05
+"""Seconds of these without a byte from any client, after which nothing more is on its way."""
+
+FULL_EVERY = 60.0
+"""Seconds from one line about a lack of descriptors to the next."""
+
 _LENGTH = struct.Struct(">H")
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def serve(follower: Follower, listeners: Sequence[socket.socket]) -> None:
+def serve(follower: Follower, listeners: Sequence[socket.socket], limits: TcpLimits) -> None:
     """Answer until the worker shall end, which raises SystemExit."""
-    asyncio.run(_Server(follower).run(listeners))
+    asyncio.run(_Server(follower, limits, len(listeners)).run(listeners))
     raise SystemExit(0)
 
 
-class _Server:
-    """All connections, and the worker's own affairs between them."""
+def client_key(host: str) -> str | bytes:
+    """Return what connections are counted by: an IPv4 address, or the /64 that an IPv6 client owns."""
+    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] if ":" in host else host
 
-    def __init__(self, follower: Follower) -> None:
-        self.connections: set[_Connection] = set()
-        self.by_client: Counter[str] = Counter()
+
+def _within_descriptors(wanted: int, listeners: int) -> int:
+    """Return how many connections there are descriptors for, after asking for as many as are wanted."""
+    reserve = ROOM + ACCEPTED * listeners
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted + reserve if hard == resource.RLIM_INFINITY else min(hard, wanted + reserve)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    possible = wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - reserve))
+    if possible < wanted:
+        log.warning(
+            "only %d TCP connections at one time, not %d: the limit of open files is %d "
+            "(LimitNOFILE= of the service, or ulimit -n)",
+            possible,
+            wanted,
+            soft,
+        )
+    return possible
+
+
+class _Server:
+    """All connections, and the worker's own affairs between them.
+
+    Attributes:
+        connections: with the one that has been idle longest in front.
+        by_client: how many of them each client has, see `client_key`.
+        ending: whether no more than what was asked is answered.
+
+    """
+
+    def __init__(self, follower: Follower, limits: TcpLimits, listeners: int) -> None:
+        self.connections: OrderedDict[_Connection, None] = OrderedDict()
+        self.by_client: Counter[str | bytes] = Counter()
+        self.ending = False
+        self._limits = limits
+        self._most = _within_descriptors(limits.connections, listeners)
         self._follower = follower
         self._seen = AGAIN
+        self._full_told = -FULL_EVERY
         self._end = asyncio.Event()
+        self._empty = asyncio.Event()
 
     async def run(self, listeners: Sequence[socket.socket]) -> None:
         """Serve until SIGTERM or the supervisor's end."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._trouble)
         loop.add_signal_handler(signal.SIGTERM, self._end.set)
         loop.add_reader(self._follower.stream.socket, self._changed)
-        servers = [await loop.create_server(lambda: _Connection(self), sock=one) for one in listeners]
+        servers = []
+        for one in listeners:
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # a connection inherits them
+                one.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER)
+            servers.append(await loop.create_server(lambda: _Connection(self), sock=one, backlog=ACCEPTED))
+            one.listen(BACKLOG)  # asyncio has one number for both
         tick = asyncio.create_task(self._tick())
         await self._end.wait()
         tick.cancel()
         loop.remove_reader(self._follower.stream.socket)
         for server in servers:
             server.close()
-        for connection in self.connections:
-            connection.close()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Answer what was asked, and let go of the clients (RFC 7766 section 6.2.4).
+
+        A client must not meet a reset: it would lose answers that it has not read yet. So each is told the
+        end (FIN) when it has all its answers, and has then a while to close from its side.
+        """
+        end = time.monotonic() + PATIENCE
+        while self.connections:
+            await asyncio.sleep(QUIET / 5)
+            newest = next(reversed(self.connections), None)
+            if newest is None or not newest.heard + QUIET > time.monotonic() < end:
+                break
+        self.ending = True
+        for connection in list(self.connections):
+            connection.finish()
+        self._left()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), max(0.0, end - time.monotonic()))
+        for connection in list(self.connections):
+            connection.drop()
         await asyncio.sleep(0)  # the turn in which connections close
+
+    def arrived(self, connection: "_Connection") -> None:
+        """Let a connection in, if there is room; where there is none, the one that was idle longest goes."""
+        self.connections[connection] = None
+        self.by_client[connection.key] += 1
+        if self.by_client[connection.key] > self._limits.per_client or self.ending:
+            connection.drop()
+        elif len(self.connections) > self._most:
+            next(iter(self.connections)).drop()
+
+    def moved(self, connection: "_Connection") -> None:
+        """Take a connection for the one that was idle last."""
+        if connection in self.connections:
+            self.connections.move_to_end(connection)
+
+    def left(self, connection: "_Connection") -> None:
+        """Forget a connection."""
+        self.connections.pop(connection, None)
+        self.by_client[connection.key] -= 1
+        if not self.by_client[connection.key]:
+            del self.by_client[connection.key]
+        self._left()
+
+    def _left(self) -> None:
+        if self.ending and not self.connections:
+            self._empty.set()
 
     def answer(self, packet: bytes, client: tuple[str, int, str]) -> bytes | None:
         """Return the answer from the newest Table there is."""
@@ -83,69 +191,88 @@ class _Server:
 
     async def _tick(self) -> None:
         """Report, and close what is idle."""
+        idle = self._limits.idle
         with contextlib.suppress(SystemExit):
             while True:
                 now = time.monotonic()
                 self._follower.pulse(now)
-                for connection in [one for one in self.connections if now - one.last > IDLE]:
-                    connection.drop()
-                await asyncio.sleep(1.0)
+                while self.connections and now - (oldest := next(iter(self.connections))).last > idle:
+                    oldest.drop()
+                await asyncio.sleep(min(1.0, idle / 4))
         self._end.set()
+
+    def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Make room where a connection could not be let in; asyncio tries again in a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
+            loop.default_exception_handler(context)
+            return
+        for oldest in list(self.connections)[:ACCEPTED]:
+            oldest.drop()
+        now = time.monotonic()
+        if now - self._full_told >= FULL_EVERY:
+            self._full_told = now
+            log.error("no room for a TCP connection (%s): those idle longest go", error.strerror)
 
 
 class _Connection(asyncio.Protocol):
     """One connection: messages of two bytes of length and a query, answered in order.
 
     Attributes:
-        last: when a whole query came or an answer was taken last, by `time.monotonic`.
+        key: what its client is counted by.
+        last: when the connection, a query or an answer was begun last, by `time.monotonic`. The bytes of a
+            query that follow its first do not count: a client cannot trickle them.
+        heard: when a byte came last.
 
     """
 
     def __init__(self, server: _Server) -> None:
-        self.last = time.monotonic()
+        self.key: str | bytes = ""
+        self.last = self.heard = time.monotonic()
         self._server = server
         self._transport: asyncio.Transport
         self._client = ("", 0, "tcp")
         self._in = bytearray()
         self._full = False
+        self._over = False
         self._turn: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the connection in, if there is room."""
+        """Ask the server for room."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=UNSENT)
-        peer = transport.get_extra_info("peername") or ("", 0)
+        peer = transport.get_extra_info("peername") or ("", 0)  # nothing when it is gone again
         self._client = (peer[0], peer[1], "tcp")
-        server = self._server
-        server.connections.add(self)
-        server.by_client[self._client[0]] += 1
-        if server.by_client[self._client[0]] > PER_CLIENT:
-            self.drop()
-        elif len(server.connections) > CONNECTIONS:
-            min(server.connections, key=lambda one: one.last).drop()
+        self.key = client_key(peer[0])
+        self._server.arrived(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection."""
         if self._turn is not None:
             self._turn.cancel()
-        server = self._server
-        server.connections.discard(self)
-        server.by_client[self._client[0]] -= 1
-        if not server.by_client[self._client[0]]:
-            del server.by_client[self._client[0]]
-
-    def close(self) -> None:
-        """Close when what is answered is sent."""
-        self._transport.close()
+        self._server.left(self)
 
     def drop(self) -> None:
         """Close at once, whatever is still to be sent."""
-        self._server.connections.discard(self)
+        self._server.connections.pop(self, None)
         self._transport.abort()
+
+    def finish(self) -> None:
+        """Say that nothing more will come, once all that was asked is answered and sent."""
+        if self._over or self._in or self._full or self._transport.is_closing():
+            return
+        self._over = True
+        self._transport.write_eof()
+        self._transport.resume_reading()  # the client's end is to be seen
 
     def data_received(self, data: bytes) -> None:
         """Answer every query that is whole now."""
+        self.heard = time.monotonic()
+        if self._over:
+            return
+        if not self._in:
+            self._touch(self.heard)
         self._in += data
         self._answer()
 
@@ -155,41 +282,59 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on where the client was too slow."""
-        self.last = time.monotonic()
         self._full = False
-        self._answer()
+        if not self._over:
+            self._touch(time.monotonic())
+            self._answer()
+
+    def _touch(self, now: float) -> None:
+        self.last = now
+        self._server.moved(self)
 
     def _answer(self) -> None:
         """Answer a turn's queries; read on only when all that came is answered."""
-        self._turn = None
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        answers, more, lost = self._answers()
+        if answers:
+            self._touch(time.monotonic())
+            self._transport.write(answers)
+        if lost:
+            self._transport.close()
+        if self._transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        if more or self._full:
+            self._transport.pause_reading()
+            if not self._full:
+                self._turn = loop.call_soon(self._answer)
+            return
+        self._transport.resume_reading()
+        if self._server.ending:
+            loop.call_later(QUIET, self.finish)
+
+    def _answers(self) -> tuple[bytes, bool, bool]:
+        """Return a turn's answers, whether there may be more queries, and whether one was no query at all.
+
+        Who sends that is no DNS client either, or one that lost its place.
+        """
         answers = bytearray()
         start = 0
-        whole = False
+        whole = lost = False
         for _ in range(TURN):
-            if len(answers) >= UNSENT:
-                break
             whole, packet, start = self._next(start)
             if not whole:
                 break
             answer = self._server.answer(packet, self._client)
             if answer is None:
-                # What is no query at all is no DNS client either, or one that lost its place.
-                self._transport.write(bytes(answers))
-                self.close()
-                return
+                lost = True
+                break
             answers += _LENGTH.pack(len(answer)) + answer
+            if len(answers) >= UNSENT:
+                break
         del self._in[:start]
-        if answers:
-            self.last = time.monotonic()
-            self._transport.write(bytes(answers))
-        if self._transport.is_closing():
-            return
-        if whole or self._full:
-            self._transport.pause_reading()
-            if not self._full:
-                self._turn = asyncio.get_running_loop().call_soon(self._answer)
-        else:
-            self._transport.resume_reading()
+        return bytes(answers), whole, lost
 
     def _next(self, start: int) -> tuple[bool, bytes, int]:
         """Return whether there is a whole message at `start`, the message, and where the next one starts."""

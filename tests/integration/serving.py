@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -27,7 +28,7 @@ from geodns import wire
 from geodns.dealing import Counts
 from geodns.serve import supervisor
 from geodns.serve.link import Link
-from geodns.serve.plan import ControlSeat, Plan
+from geodns.serve.plan import ControlSeat, Plan, TcpLimits
 from geodns.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
 
 ORIGIN = wire.name_to_wire("lab.example.")
@@ -140,7 +141,10 @@ def main(options: dict[str, Any]) -> int:
         return asyncio.run(_life(seat, options["names"]))
 
     listen = tuple((host, port) for host, port in options["listen"])
-    return supervisor.run(Plan(listen, ("127.0.0.1", 0), options["workers"], control))
+    tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
+    if options["files"] is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
+    return supervisor.run(Plan(listen, ("127.0.0.1", 0), options["workers"], control, tcp))
 
 
 async def _life(seat: ControlSeat, names: int) -> int:
@@ -192,7 +196,15 @@ class Server:
 
 def command(**options: Any) -> list[str]:
     """The command that starts a server; options as `main` reads them."""
-    defaults = {"listen": [["127.0.0.1", 0]], "workers": 2, "names": 0, "settings": {}, "status": None}
+    defaults = {
+        "listen": [["127.0.0.1", 0]],
+        "workers": 2,
+        "names": 0,
+        "settings": {},
+        "status": None,
+        "tcp": {},
+        "files": None,
+    }
     return [sys.executable, "-m", __name__, json.dumps(defaults | options)]
 
 

@@ -1,6 +1,8 @@
 """DNS over TCP as clients try it: framing, pipelining, idling, and not reading (RFC 7766)."""
 
 import contextlib
+import resource
+import select
 import socket
 import struct
 import time
@@ -8,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.processes import cpu_seconds
+from geodns.serve.tcp import client_key
 from tests.integration.serving import LONG_QUERY, QUERY, Server, eventually, number_in, serving
 
 FRAME = struct.pack(">H", len(QUERY)) + QUERY
@@ -15,8 +19,7 @@ FRAME = struct.pack(">H", len(QUERY)) + QUERY
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    settings = {"tcp.IDLE": 1.0, "tcp.PER_CLIENT": 20, "tcp.CONNECTIONS": 30}
-    with serving(workers=1, settings=settings) as one:
+    with serving(workers=1, tcp={"idle": 1.0, "per_client": 20, "connections": 30}) as one:
         yield one
 
 
@@ -130,6 +133,26 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(server: Server) -> None:
         assert eventually(closed)
 
 
+def test_what_counts_is_when_an_unfinished_query_began(server: Server) -> None:
+    with connected(server) as client:
+        time.sleep(0.7)
+        begun = time.monotonic()
+        client.sendall(FRAME[:7])
+        time.sleep(0.7)
+        client.sendall(FRAME[7:8])  # 1.4 s without a whole query, 0.7 s since this one began
+        assert select.select([client], [], [], 0)[0] == []
+        assert received(client) == b""
+        assert 0.9 < time.monotonic() - begun < 3
+
+
+def test_a_query_that_takes_its_time_is_answered(server: Server) -> None:
+    with connected(server) as client:
+        for part in (FRAME[:1], FRAME[1:8], FRAME[8:]):
+            client.sendall(part)
+            time.sleep(0.3)
+        assert len(messages(client.recv(65536))) == 1
+
+
 def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(server: Server) -> None:
     with connected(server) as slow, connected(server) as other:
         slow.settimeout(0.2)
@@ -165,6 +188,12 @@ def test_past_the_bound_the_longest_idle_connection_goes(server: Server) -> None
         assert received(clients[0]) == b""
 
 
+def test_an_ipv6_client_has_its_whole_64() -> None:
+    assert client_key("2001:db8::1") == client_key("2001:db8::ffff:0:0:2") != client_key("2001:db8:0:1::1")
+    assert client_key("fe80::1%eth0") == client_key("fe80::2")
+    assert client_key("192.0.2.1") != client_key("192.0.2.2")
+
+
 def test_nothing_of_this_ended_the_worker(server: Server) -> None:
     assert server.status()["workers"]["tcp"][2] == 0
 
@@ -174,3 +203,82 @@ def test_an_open_connection_sees_every_change() -> None:
         for number in range(2, 30):
             assert server.publish(names=2000 if number == 10 else None)["pending"] == []
             assert asked(client) == number
+
+
+# --- no descriptors ------------------------------------------------------------------------------------
+
+
+def test_few_descriptors_are_few_connections(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(workers=1, files=150) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in range(40)]
+        assert asked(clients[-1]) == 1
+        clients[0].settimeout(5)  # sooner than for being idle
+        assert received(clients[0]) == b""
+    said = capfd.readouterr().err
+    assert "only 22 TCP connections at one time, not 1000: the limit of open files is 150 (" in said
+
+
+def test_without_descriptors_it_neither_spins_nor_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(workers=1) as server, contextlib.ExitStack() as stack:
+        pid = server.pids()["tcp"]
+        clients = [stack.enter_context(connected(server)) for _ in range(10)]
+        assert [asked(client) for client in clients] == [1] * 10
+        hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        before = cpu_seconds(pid)
+        late = stack.enter_context(connected(server, "127.0.0.2"))
+        late.sendall(FRAME)
+        assert received(clients[0]) == b""  # whoever was idle made room
+        time.sleep(1.5)
+        assert cpu_seconds(pid) - before < 0.5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, hard))
+        assert number_in(messages(late.recv(65536))[0]) == 1
+        assert server.pids()["tcp"] == pid
+    said = capfd.readouterr().err
+    assert said.count("no room for a TCP connection (Too many open files): those idle longest go") == 1
+    assert "Traceback" not in said
+
+
+# --- the end -------------------------------------------------------------------------------------------
+
+
+def test_the_end_leaves_nobody_without_answers() -> None:
+    with serving(workers=1) as server, contextlib.ExitStack() as stack:
+        idle, busy, slow, half = (stack.enter_context(connected(server)) for _ in range(4))
+        assert asked(idle) == 1
+        for serial in range(20):
+            busy.sendall(b"".join(with_id(100 * serial + one) for one in range(100)))
+        slow.sendall((struct.pack(">H", len(LONG_QUERY)) + LONG_QUERY) * 20)  # a megabyte of answers
+        half.sendall(FRAME[:9])
+        server.process.terminate()
+        time.sleep(0.2)
+        half.sendall(FRAME[9:])
+        # No reset: each takes all its answers, then sees the end.
+        assert idle.recv(1) == b""
+        assert [struct.unpack_from(">H", one)[0] for one in messages(whole(busy))] == list(range(2000))
+        assert len(messages(whole(slow))) == 20
+        assert len(messages(whole(half))) == 1
+        for client in (idle, busy, slow, half):
+            client.close()
+        assert server.process.wait(5) == 0
+
+
+def test_the_end_does_not_wait_for_clients_that_stay() -> None:
+    with serving(workers=1) as server, connected(server) as idle, connected(server) as half:
+        assert asked(idle) == 1
+        half.sendall(FRAME[:9])
+        begun = time.monotonic()
+        server.process.terminate()
+        assert idle.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError), connected(server):
+            pass
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - begun < 4
+
+
+def whole(client: socket.socket) -> bytes:
+    """Everything until the server closes; a reset is an error."""
+    data = bytearray()
+    while part := client.recv(65536):
+        data += part
+    return bytes(data)
