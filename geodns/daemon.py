@@ -10,7 +10,6 @@ import gc
 import logging
 import random
 import signal
-import sys
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from geodns import __version__
+from geodns import __version__, logs
 from geodns.api import Order, make_app
 from geodns.cluster import Transition, retire, source_of
 from geodns.compiler import compile_zones
@@ -68,14 +67,14 @@ def control(settings: Settings, seat: ControlSeat) -> int:
     try:
         store, warnings = Store.open(settings.state, time.time())
     except StoreError as error:
-        print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
+        logs.tell(error)
         return 1
     for warning in warnings:
         log.warning("%s", warning)
     try:
         return asyncio.run(Daemon(settings, seat, store, warnings).run())
     except (StartError, StoreError, ZoneError) as error:
-        print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
+        logs.tell(error)
         return 1
     finally:
         store.close()

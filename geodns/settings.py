@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SecretStr
 
@@ -19,18 +19,34 @@ from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model import Frozen
 from geodns.policy import Policy
 from geodns.report import Report, quoted
-from geodns.scalars import EHLO, Key, Kind, duration, items_of, parse_address, read_keys, text_of, whole
+from geodns.scalars import (
+    EHLO,
+    Key,
+    Kind,
+    choice,
+    duration,
+    items_of,
+    parse_address,
+    read_keys,
+    text_of,
+    whole,
+)
 from geodns.wire import name_to_wire
 from geodns.yamltext import Node, Scalar
 
 DEFAULT_FILE = Path("geodns.yaml")
 
 ENVIRONMENT = {
-    f"GEODNS_{key.upper()}": key for key in ("zones", "listen", "http", "state", "workers", "node", "token")
+    f"GEODNS_{key.upper()}": key
+    for key in (
+        *("zones", "listen", "http", "state", "workers", "node", "token"),
+        *("user", "group", "log_format", "log_level"),
+    )
 }
 """The variables that are read, and the keys they stand for; an empty one counts as not set."""
 
 _PORT = re.compile("[0-9]{1,5}")
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
 _TOKEN = re.compile("[!-~]+")
 _LISTEN_HOW = 'write an address and a port, as 127.0.0.1:5300 or "[::1]:5300"'
 
@@ -108,6 +124,10 @@ class Settings(Frozen):
         ehlo: the name that probes give unless their check says another; None means the host's own.
         probe_concurrency: how many probes may run at once.
         tcp: what TCP clients may take.
+        user: whom the server becomes once its ports are open; None: it stays who it is.
+        group: the group it has then; None: the user's own.
+        log_format: ``text`` or ``json``.
+        log_level: what is below is not logged.
 
     """
 
@@ -124,6 +144,10 @@ class Settings(Frozen):
     ehlo: str | None = None
     probe_concurrency: int = 512
     tcp: Tcp = Tcp()
+    user: str | None = None
+    group: str | None = None
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
     def worker_count(self) -> int:
@@ -328,6 +352,16 @@ def _read_tcp(node: Node, report: Report) -> Tcp:
     return Tcp(**read_keys(node, report, TCP, "the limits of TCP"))
 
 
+def _read_account(node: Node, report: Report) -> str | None:
+    instead = "write the name of one on this machine, as geodns"
+    text = text_of(node, report, "a user's or group's name", instead)
+    if text is not None and _ACCOUNT_NAME.fullmatch(text) is None:
+        report.error(node, f"{quoted(text)} is no name of a user or group", instead)
+        return None
+    return text
+
+
+_ACCOUNT = Kind(_read_account, {"type": "string"})
 _PATH = Kind(_read_path, {"type": "string"})
 _TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": 255})
 _LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
@@ -350,5 +384,9 @@ KEYS: dict[str, Key] = {
     "ehlo": Key(EHLO, "The name that probes give."),
     "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
     "tcp": Key(Kind(_read_tcp, {"type": "object"}), "What TCP clients may take."),
+    "user": Key(_ACCOUNT, "Whom to become once the ports are open."),
+    "group": Key(_ACCOUNT, "The group to have then; without it the user's own."),
+    "log_format": Key(choice("text", "json"), "How log lines look."),
+    "log_level": Key(choice("debug", "info", "warning", "error"), "What is below is not logged."),
 }
 """What may stand in ``geodns.yaml``."""

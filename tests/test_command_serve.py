@@ -20,6 +20,7 @@ class Run:
     def __init__(self, status: int = 0) -> None:
         self.status = status
         self.plan: Plan | None = None
+        self.log: tuple[str, ...] = ()
         self.locked = False
         self.state = Path("state")
 
@@ -37,6 +38,7 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     found = Run()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("geodns.serve.supervisor.run", found)
+    monkeypatch.setattr("geodns.logs.configure", lambda *given: setattr(found, "log", given))
     for name in os.environ:
         if name.startswith("GEODNS_"):
             monkeypatch.delenv(name)
@@ -73,6 +75,43 @@ def test_a_file_says_otherwise_too(supervisor: Run, tmp_path: Path) -> None:
     assert supervisor.plan is not None
     assert (supervisor.plan.http, supervisor.plan.workers) == (("127.0.0.1", 98), 5)
     assert supervisor.plan.tcp == TcpLimits(1000, 100, 5.0)
+
+
+def test_the_log_is_as_the_settings_say(supervisor: Run) -> None:
+    run()
+    assert supervisor.log == ("text", "info")
+    run("--log-format", "json", "--log-level", "debug")
+    assert supervisor.log == ("json", "debug")
+
+
+def test_what_is_written_is_for_nobody_else(supervisor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(plan: Plan) -> int:
+        del plan
+        Path("state/written").touch()
+        return 0
+
+    monkeypatch.setattr("geodns.serve.supervisor.run", write)
+    before = os.umask(0o022)
+    try:
+        assert run().exit_code == 0
+        Path("later").touch()
+    finally:
+        os.umask(before)
+    assert Path("state/written").stat().st_mode & 0o777 == 0o600
+    assert Path("later").stat().st_mode & 0o777 == 0o644
+    assert supervisor.plan is None
+
+
+def test_what_systemd_gives_is_taken(supervisor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/nowhere")
+    monkeypatch.setenv("WATCHDOG_USEC", "4000000")
+    monkeypatch.setenv("LISTEN_PID", "1")  # somebody else's
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    assert run().exit_code == 0
+    assert supervisor.plan is not None
+    assert supervisor.plan.given == ()
+    assert supervisor.plan.notifier.every == 2.0
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS"} & os.environ.keys()
 
 
 @pytest.mark.parametrize("status", [0, 1])

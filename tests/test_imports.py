@@ -26,7 +26,7 @@ ROWS = (
     (
         "wire edns tsig cookies policy encode names serial",
         "zonefile scalars yamltext report",
-        "settings statelock cookiefile",
+        "settings statelock cookiefile logs",
     ),
     ("model",),
     ("errors",),

@@ -136,6 +136,10 @@ token: s3cret
 ehlo: probe.example.com
 probe_concurrency: 64
 tcp: {connections: 5000, per_client: 10, idle: 1m}
+user: geodns
+group: mail
+log_format: json
+log_level: warning
 """)
     settings = load_settings(None, {}, {})
     assert settings.model_dump(exclude={"token"}) == {
@@ -151,6 +155,10 @@ tcp: {connections: 5000, per_client: 10, idle: 1m}
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
         "tcp": {"connections": 5000, "per_client": 10, "idle": 60},
+        "user": "geodns",
+        "group": "mail",
+        "log_format": "json",
+        "log_level": "warning",
     }
     assert settings.worker_count == 3
     assert all(isinstance(listen, Listen) for listen in (*settings.listen, settings.http))
@@ -232,8 +240,14 @@ def test_every_variable_is_read() -> None:
             "GEODNS_WORKERS": "4",
             "GEODNS_NODE": "ns9",
             "GEODNS_TOKEN": "t0ken",
+            "GEODNS_USER": "u",
+            "GEODNS_GROUP": "g",
+            "GEODNS_LOG_FORMAT": "json",
+            "GEODNS_LOG_LEVEL": "debug",
         },
     )
+    assert (settings.user, settings.group) == ("u", "g")
+    assert (settings.log_format, settings.log_level) == ("json", "debug")
     assert (settings.zones, settings.state, settings.workers, settings.node) == (
         Path("z"),
         Path("s"),
@@ -327,6 +341,10 @@ def test_token_files_that_cannot_be(text: str, expected: str) -> None:
         pytest.param("tcp: {idle: 0}", "geodns.yaml:1:13: 0 is out of range: write 0.1s to", id="tcp"),
         pytest.param(
             "tcp: {clients: 5}", "geodns.yaml:1:7: unknown key 'clients': ", id="unknown-in-a-section"
+        ),
+        pytest.param("user: a b", "geodns.yaml:1:7: 'a b' is no name of a user or group: write", id="user"),
+        pytest.param(
+            "log_format: xml", "geodns.yaml:1:13: 'xml' is not known here: write one of: text, json", id="log"
         ),
         pytest.param("zones: [", "geodns.yaml:2:1: no valid YAML", id="no-yaml"),
         pytest.param("[zones]", "geodns.yaml:1:1: a list, not a mapping", id="no-mapping"),

@@ -1,16 +1,22 @@
 """``geodns serve``: the server."""
 
-import logging
 import os
 import sys
 from pathlib import Path
 
 import click
 
-from geodns.serve import supervisor
+import geodns
+from geodns import logs
+from geodns.errors import GeodnsError
+from geodns.serve import privileges, supervisor
 from geodns.serve.plan import ControlSeat, Plan, TcpLimits
+from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.settings import Settings, load_settings
-from geodns.statelock import lock_state
+from geodns.statelock import lock_state, make_state_directory
+
+PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click, os))
+"""Where modules lie that the processes load when they are started: ours, libraries, Python's."""
 
 
 @click.command()
@@ -24,26 +30,58 @@ from geodns.statelock import lock_state
 @click.option("--http", metavar="ADDR:PORT", help="The HTTP side: status, metrics, control [127.0.0.1:8053].")
 @click.option("--state", metavar="DIR", help="Where to keep what a restart must know [state].")
 @click.option("--workers", metavar="N", help="UDP workers [one a core].")
+@click.option("--user", metavar="NAME", help="Whom to become once the ports are open [nobody else].")
+@click.option("--group", metavar="NAME", help="The group to have then [the user's own].")
+@click.option("--log-format", metavar="FORMAT", help="text or json [text].")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [info].")
 def serve(config: Path | None, **flags: object) -> None:
     """Answer DNS for the zones in a folder.
 
     Prints one line, `ready: …`, when it answers. SIGTERM ends it, SIGHUP reads the zones again.
     """
     _open_standard_streams()
+    given = take_sockets(os.environ)
+    notifier = Notifier(os.environ)
     settings = load_settings(config, flags, os.environ)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    raise click.exceptions.Exit(run(settings))
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        status = run(settings, given, notifier)
+    except GeodnsError as error:
+        if not logs.told(error):
+            raise
+        status = error.status
+    raise click.exceptions.Exit(status)
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int:
     """Run the server until it is told to end; return its exit status.
+
+    Args:
+        settings: its own.
+        given: sockets that systemd has opened.
+        notifier: to be told how the service is.
 
     Raises:
         StartError: it cannot start.
         StoreError: the state directory cannot be used.
 
     """
-    lock = lock_state(settings.state)
+    identity = privileges.find(settings.user, settings.group)
+    if identity is not None:
+        privileges.make_directory(settings.state, identity)
+    else:
+        make_state_directory(settings.state)
+    umask = os.umask(0o077)  # what is written from here on is for nobody else's eyes
+    try:
+        return _run(settings, given, notifier, identity)
+    finally:
+        os.umask(umask)
+
+
+def _run(
+    settings: Settings, given: tuple[Given, ...], notifier: Notifier, identity: privileges.Identity | None
+) -> int:
+    lock = _lock(settings, identity)
     try:
         return supervisor.run(
             Plan(
@@ -52,10 +90,22 @@ def run(settings: Settings) -> int:
                 workers=settings.worker_count,
                 control=lambda seat: _control(settings, seat),
                 tcp=TcpLimits(**settings.tcp.model_dump()),
+                given=given,
+                identity=identity,
+                notifier=notifier,
             )
         )
     finally:
         os.close(lock)
+
+
+def _lock(settings: Settings, identity: privileges.Identity | None) -> int:
+    """Lock the state directory, as the user that will write there; return what holds the lock."""
+    with privileges.acting_as(identity):
+        if identity is not None:
+            privileges.require_readable((*PROGRAM, settings.zones), identity)
+            privileges.require_writable(settings.state, identity)
+        return lock_state(settings.state)
 
 
 def _open_standard_streams() -> None:

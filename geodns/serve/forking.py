@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from geodns import logs
+
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -37,6 +39,7 @@ def fork(name: str, live: Callable[[], int]) -> int:
 def _exit_after(name: str, live: Callable[[], int], mask: Iterable[int]) -> NoReturn:
     """Live and end, without what the supervisor would do at its own end."""
     status = 1
+    logs.begin(name)
     try:
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:

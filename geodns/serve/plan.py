@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from geodns.serve.privileges import Identity
 from geodns.serve.sockets import HostPort
+from geodns.serve.systemd import Given, Notifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class Plan:
         control: the control process: called in a process of its own, with signals SIGHUP and SIGINT ignored
             and SIGTERM deadly until it says otherwise; returns its exit status.
         tcp: what TCP clients may take.
+        given: sockets that systemd has opened.
+        identity: whom to become when all sockets are open; None: nobody else.
+        notifier: to be told how the service is.
 
     """
 
@@ -63,3 +68,6 @@ class Plan:
     workers: int
     control: Callable[[ControlSeat], int]
     tcp: TcpLimits
+    given: tuple[Given, ...] = ()
+    identity: Identity | None = None
+    notifier: Notifier = field(default_factory=lambda: Notifier({}))

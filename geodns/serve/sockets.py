@@ -23,8 +23,10 @@ BUFFER = 1 << 20
 BACKLOG = 511
 """TCP connections that wait to be accepted."""
 
+ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
+"""The wildcards."""
+
 _TRIES = 50
-_ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
 _IP_PKTINFO = 8
 
 
@@ -107,12 +109,22 @@ class Sockets:
             one.close()
 
 
-def open_sockets(listen: Sequence[HostPort], http: HostPort, workers: int) -> Sockets:
+def open_http(address: HostPort) -> socket.socket:
+    """Open the HTTP side's socket, which does not listen yet.
+
+    Raises:
+        StartError: which address is the trouble, and what to do.
+
+    """
+    return bound(address, socket.SOCK_STREAM, "HTTP")
+
+
+def open_sockets(listen: Sequence[HostPort], http: HostPort | socket.socket, workers: int) -> Sockets:
     """Open everything, or nothing.
 
     Args:
         listen: where DNS is answered; port 0 takes one that is free for UDP and TCP.
-        http: where the control process listens.
+        http: where the control process listens, or a socket that is open already.
         workers: of UDP.
 
     Raises:
@@ -131,13 +143,13 @@ def open_sockets(listen: Sequence[HostPort], http: HostPort, workers: int) -> So
             opened.append(tcp)
             real.append((address[0], tcp.getsockname()[1]))
         tcps = tuple(opened)
-        web = _bound(http, socket.SOCK_STREAM, "HTTP")
+        web = http if isinstance(http, socket.socket) else open_http(http)
         opened.append(web)
         udp: list[tuple[Datagrams, ...]] = []
         for _ in range(workers):
             sockets = list(_shared(real))
             opened.extend(sockets)
-            udp.append(tuple(AnyAddress(one) if one.getsockname()[0] in _ANY else one for one in sockets))
+            udp.append(tuple(AnyAddress(one) if one.getsockname()[0] in ANY else one for one in sockets))
         for one in (*tcps, web):
             one.listen(BACKLOG)
     except BaseException:
@@ -184,9 +196,9 @@ def _covered(address: HostPort, listen: Iterable[HostPort]) -> bool:
 def _free_pair(address: HostPort) -> tuple[socket.socket, socket.socket]:
     """Bind a UDP and a TCP socket to one address; nobody else can have either port then."""
     for _ in range(_TRIES if address[1] == 0 else 1):
-        udp = _bound(address, socket.SOCK_DGRAM, "UDP")
+        udp = bound(address, socket.SOCK_DGRAM, "UDP")
         try:
-            return udp, _bound((address[0], udp.getsockname()[1]), socket.SOCK_STREAM, "TCP")
+            return udp, bound((address[0], udp.getsockname()[1]), socket.SOCK_STREAM, "TCP")
         except StartError as error:
             udp.close()
             trouble = error
@@ -197,19 +209,31 @@ def _shared(listen: Iterable[HostPort]) -> Iterator[socket.socket]:
     """Yield one worker's sockets; a wildcard becomes one per local address, and one for all others."""
     addresses = dict.fromkeys(listen, True)
     for host, port in listen:
-        if host in _ANY:
+        if host in ANY:
             family = [one for one in local_addresses() if (":" in one) == (":" in host)]
             addresses = {(one, port): False for one in family} | addresses
     for address, needed in addresses.items():
         try:
-            yield _bound(address, socket.SOCK_DGRAM, "UDP", share=True)
+            yield bound(address, socket.SOCK_DGRAM, "UDP", share=True)
         except StartError:
             # An address that is just coming or going is the wildcard socket's.
             if needed:
                 raise
 
 
-def _bound(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool = False) -> socket.socket:
+def bound(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool = False) -> socket.socket:
+    """Return a socket that has an address.
+
+    Args:
+        address: numeric.
+        kind: UDP or TCP.
+        what: it is for, as messages say it.
+        share: with further sockets of the same address, among which the kernel spreads clients.
+
+    Raises:
+        StartError: the address is the trouble, and what to do.
+
+    """
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     opened = None

@@ -14,13 +14,15 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from geodns.serve import udp, worker
 from geodns.serve.forking import SIGNALS, fork
 from geodns.serve.frames import Acked, Born, Died, Message, Stream, framed, pack_message, unpack_message
+from geodns.serve.handed import sockets_of
+from geodns.serve.places import Place
 from geodns.serve.plan import ControlSeat, Plan
-from geodns.serve.sockets import Sockets, open_sockets
+from geodns.serve.privileges import drop
+from geodns.serve.sockets import Sockets
 from geodns.table import Draft, unpack
 
 log = logging.getLogger(__name__)
@@ -50,40 +52,6 @@ STEADY = 10.0
 """Seconds of life after which a death is not blamed on the start."""
 
 
-@dataclass(slots=True, eq=False)
-class _Place:
-    """A place for a process: what runs there now, and when the next one is to be started.
-
-    Attributes:
-        name: of the process.
-        backoff: seconds before a restart: at first, and at most.
-        pid: None while nothing runs.
-        stream: to the process.
-        born: when it was started, by `time.monotonic`.
-        due: when to start the next one.
-        delay: seconds to wait after the next death.
-        restarts: processes before this one.
-        acked: the newest Table that a worker said it answers from.
-        doomed: killed, not dead yet.
-
-    """
-
-    name: str
-    backoff: tuple[float, float]
-    pid: int | None = None
-    stream: Stream | None = None
-    born: float = 0.0
-    due: float = 0.0
-    delay: float = field(init=False)
-    restarts: int = -1
-    acked: int = 0
-    doomed: bool = False
-
-    def __post_init__(self) -> None:
-        """Begin with the first delay."""
-        self.delay = self.backoff[0]
-
-
 def run(plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; to be called in the main thread of a process without other threads.
 
@@ -91,19 +59,22 @@ def run(plan: Plan) -> int:
         The exit status: 0 after a signal; control's own when it ends before its first Table.
 
     Raises:
-        StartError: a socket cannot be opened.
+        StartError: a socket cannot be opened, or the user cannot be had.
 
     """
-    return _Supervisor(plan, open_sockets(plan.listen, plan.http, plan.workers)).run()
+    sockets = sockets_of(plan.given, plan.listen, plan.http, plan.workers)
+    if plan.identity is not None:
+        drop(plan.identity)  # whoever is started from here on is that user too
+    return _Supervisor(plan, sockets).run()
 
 
 class _Supervisor:
     def __init__(self, plan: Plan, sockets: Sockets) -> None:
         self._plan = plan
         self._sockets = sockets
-        self._control = _Place(CONTROL, CONTROL_BACKOFF)
-        self._udp = tuple(_Place(f"udp{number}", WORKER_BACKOFF) for number in range(plan.workers))
-        self._tcp = _Place(TCP, WORKER_BACKOFF)
+        self._control = Place(CONTROL, CONTROL_BACKOFF)
+        self._udp = tuple(Place(f"udp{number}", WORKER_BACKOFF) for number in range(plan.workers))
+        self._tcp = Place(TCP, WORKER_BACKOFF)
         self._draft = Draft()
         self._way: list[bytes] = []
         """The frames since the last whole Table."""
@@ -115,13 +86,15 @@ class _Supervisor:
         self._pid = os.getpid()
         self._stop_by: float | None = None
         self._status: int | None = None
+        self._ready = False
+        self._alive_due = 0.0
 
     @property
-    def _workers(self) -> tuple[_Place, ...]:
+    def _workers(self) -> tuple[Place, ...]:
         return (*self._udp, self._tcp)
 
     @property
-    def _places(self) -> tuple[_Place, ...]:
+    def _places(self) -> tuple[Place, ...]:
         return (self._control, *self._workers)
 
     # --- the loop ---------------------------------------------------------------------------------------
@@ -164,13 +137,14 @@ class _Supervisor:
         now = time.monotonic()
         dues = [place.due for place in self._places if place.pid is None and self._wanted(place)]
         dues += [] if self._stop_by is None else [self._stop_by]
+        dues += self._alive(now)
         timeout = max(0.0, min(dues) - now) if dues else None
         for key, events in self._selector.select(timeout):
             if key.fileobj is self._wake:
                 with contextlib.suppress(BlockingIOError):
                     self._signalled(set(self._wake.recv(4096)))
                 continue
-            place: _Place = key.data
+            place: Place = key.data
             if place.stream is None:  # gone in this very turn
                 continue
             if events & selectors.EVENT_READ:
@@ -178,12 +152,26 @@ class _Supervisor:
             if events & selectors.EVENT_WRITE and not place.stream.ended:
                 self._flush(place)
         if self._stop_by is not None:
-            running = [place for place in self._places if place.pid is not None]
-            if not running:
-                self._status = 0
-            elif time.monotonic() >= self._stop_by:
-                log.error("killed at the end: %s", ", ".join(place.name for place in running))
-                self._kill(running)
+            self._end_by(self._stop_by)
+
+    def _alive(self, now: float) -> tuple[float, ...]:
+        """Tell systemd's watchdog, where there is one, that the loop turns; return when to do so next."""
+        every = self._plan.notifier.every
+        if every is None:
+            return ()
+        if now >= self._alive_due:
+            self._alive_due = now + every
+            self._plan.notifier.alive()
+        return (self._alive_due,)
+
+    def _end_by(self, end: float) -> None:
+        """See whether everything has ended, and kill what has not in time."""
+        running = [place for place in self._places if place.pid is not None]
+        if not running:
+            self._status = 0
+        elif time.monotonic() >= end:
+            log.error("killed at the end: %s", ", ".join(place.name for place in running))
+            self._kill(running)
 
     def _signalled(self, numbers: set[int]) -> None:
         if signal.SIGCHLD in numbers:
@@ -194,6 +182,7 @@ class _Supervisor:
             os.kill(self._control.pid, signal.SIGHUP)
         if {signal.SIGTERM, signal.SIGINT} & numbers and self._stop_by is None:
             self._stop_by = time.monotonic() + GRACE
+            self._plan.notifier.stopping()
             for one in self._sockets.tcp:  # the worker closes them too: nobody connects to what is ending
                 one.close()
             for place in self._places:
@@ -202,7 +191,7 @@ class _Supervisor:
 
     # --- streams ----------------------------------------------------------------------------------------
 
-    def _read(self, place: _Place) -> bool:
+    def _read(self, place: Place) -> bool:
         """Read once from a process, and pass on what it says; say whether it said anything."""
         assert place.stream is not None
         came = place.stream.fill()
@@ -216,8 +205,18 @@ class _Supervisor:
                 message = unpack_message(payload)
                 if isinstance(message, Acked):
                     place.acked = message.number
+                    self._say_ready()
                 self._put(self._control, framed(payload))
         return came
+
+    def _say_ready(self) -> None:
+        """Tell systemd that every worker answers, once."""
+        if self._ready or not all(place.acked for place in self._workers):
+            return
+        self._ready = True
+        self._plan.notifier.ready()
+        if os.geteuid() == 0:
+            log.warning("running as root: `user: geodns` in the settings, or --user, gives that up")
 
     def _relay(self, stream: Stream) -> None:
         """Take control's changes, and pass them on to every worker as they are."""
@@ -243,19 +242,19 @@ class _Supervisor:
     def _tell(self, message: Message) -> None:
         self._put(self._control, pack_message(message))
 
-    def _put(self, place: _Place, frames: bytes) -> None:
+    def _put(self, place: Place, frames: bytes) -> None:
         if place.stream is not None and not place.stream.ended and not place.doomed:
             place.stream.put(frames)
             self._watch(place)
 
-    def _flush(self, place: _Place) -> None:
+    def _flush(self, place: Place) -> None:
         assert place.stream is not None
         place.stream.flush()
         self._watch(place)
         if place is not self._control:
             self._word[0] += 1
 
-    def _watch(self, place: _Place) -> None:
+    def _watch(self, place: Place) -> None:
         """Wait for room where something is left to write; replace whoever never reads."""
         assert place.stream is not None
         stalled = place.stream.backlog > MAX_BACKLOG and time.monotonic() - place.stream.moved > STALLED
@@ -269,7 +268,7 @@ class _Supervisor:
 
     # --- births and deaths ------------------------------------------------------------------------------
 
-    def _wanted(self, place: _Place) -> bool:
+    def _wanted(self, place: Place) -> bool:
         """Say whether something shall run there: workers from the first whole Table on."""
         return self._stop_by is None and (place is self._control or self._number > 0)
 
@@ -279,7 +278,7 @@ class _Supervisor:
             if place.pid is None and place.due <= now and self._wanted(place):
                 self._start(place)
 
-    def _start(self, place: _Place) -> None:
+    def _start(self, place: Place) -> None:
         try:
             pid, ours = self._born(place)
         except OSError as error:
@@ -303,7 +302,7 @@ class _Supervisor:
             if self._way:
                 self._put(place, b"".join(self._way))
 
-    def _born(self, place: _Place) -> tuple[int, socket.socket]:
+    def _born(self, place: Place) -> tuple[int, socket.socket]:
         """Fork; return the new process's pid, and this end of the stream to it."""
         ours, theirs = socket.socketpair()
 
@@ -319,7 +318,7 @@ class _Supervisor:
         finally:
             theirs.close()
 
-    def _reap(self, place: _Place, pid: int, options: int) -> None:
+    def _reap(self, place: Place, pid: int, options: int) -> None:
         """Bury a process if it is dead: hear its last words, and plan its successor."""
         done, how = os.waitpid(pid, options)
         if not done:
@@ -351,7 +350,7 @@ class _Supervisor:
         place.due = now + place.delay
         place.delay = min(2 * place.delay, place.backoff[1])
 
-    def _kill(self, places: Iterable[_Place]) -> None:
+    def _kill(self, places: Iterable[Place]) -> None:
         for place in list(places):
             if place.pid is not None:
                 os.kill(place.pid, signal.SIGKILL)
@@ -359,7 +358,7 @@ class _Supervisor:
 
     # --- in the new process -----------------------------------------------------------------------------
 
-    def _child(self, place: _Place, link: socket.socket) -> int:
+    def _child(self, place: Place, link: socket.socket) -> int:
         """Be a process other than the supervisor, until its end; return its exit status."""
         self._leave(place)
         if place is self._control:
@@ -380,7 +379,7 @@ class _Supervisor:
         sockets = self._sockets.udp[self._udp.index(place)]
         return worker.work(follower, lambda: udp.serve(follower, sockets))
 
-    def _leave(self, place: _Place) -> None:
+    def _leave(self, place: Place) -> None:
         """Close what is others': a stream ends for its reader only when nobody has its other end."""
         self._selector.close()
         self._wake.close()

@@ -1,0 +1,99 @@
+"""What systemd and a service say to each other: sockets that are handed over, readiness, a watchdog.
+
+sd_listen_fds(3) and sd_notify(3) are a few variables and datagrams; the libraries for them either bind
+libsystemd, which then has to be there to build them, or are no longer kept.
+"""
+
+import os
+import socket
+from collections.abc import MutableMapping
+from typing import NamedTuple
+
+from geodns.errors import StartError
+
+_FIRST = 3
+"""The first descriptor that is handed over (SD_LISTEN_FDS_START)."""
+
+_PATIENCE = 0.5
+"""Seconds that systemd may take for a message."""
+
+_LISTEN = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+class Given(NamedTuple):
+    """A socket that was handed over.
+
+    Attributes:
+        name: ``FileDescriptorName=`` of the unit, or the unit's own name.
+        socket: not inheritable by programs any more.
+
+    """
+
+    name: str
+    socket: socket.socket
+
+
+def take_sockets(environ: MutableMapping[str, str]) -> tuple[Given, ...]:
+    """Take over the sockets meant for this process, and the variables that tell of them.
+
+    Raises:
+        StartError: a descriptor is no socket, or the variables are nonsense.
+
+    """
+    pid, count, names = (environ.pop(name, "") for name in _LISTEN)
+    if not count or pid != str(os.getpid()):
+        return ()
+    if not count.isdigit():
+        raise StartError(f"LISTEN_FDS={count} is no number of sockets: unset it")
+    called = names.split(":") if names else []
+    given = []
+    for number in range(int(count)):
+        descriptor = _FIRST + number
+        name = called[number] if number < len(called) else "unknown"
+        try:
+            os.set_inheritable(descriptor, False)
+            given.append(Given(name, socket.socket(fileno=descriptor)))
+        except OSError as error:
+            raise StartError(
+                f"descriptor {descriptor} ({name}), which LISTEN_FDS tells of, is no socket "
+                f"({error.strerror}): write ListenDatagram= and ListenStream= in the .socket unit"
+            ) from None
+    return tuple(given)
+
+
+class Notifier:
+    """Tells systemd how the service is; without anybody to tell it to, nothing.
+
+    Attributes:
+        every: seconds between two calls of `alive`; None where nobody watches.
+
+    """
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        path = environ.pop("NOTIFY_SOCKET", "")
+        period, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        watched = bool(path) and period.isdigit() and int(period) > 0 and pid in {"", str(os.getpid())}
+        self.every = int(period) / 1e6 / 2 if watched else None
+        self._address = f"\0{path[1:]}" if path.startswith("@") else path
+
+    def ready(self) -> None:
+        """Say that the service answers."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """Say that the service ends."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Say that the service is not stuck."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, state: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            try:
+                out.settimeout(_PATIENCE)
+                out.sendto(state.encode(), self._address)
+            except OSError:  # it is told how we are for its sake, not for ours
+                return

@@ -1,0 +1,216 @@
+import json
+import logging
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geodns import logs
+from geodns.errors import StartError
+from geodns.logs import Handler, Json, Text
+
+log = logging.getLogger("geodns.test")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Let no other handler see what is logged, and leave everything as it was."""
+    hook, handlers, level = sys.excepthook, logging.getLogger().handlers[:], logging.getLogger().level
+    logging.getLogger().handlers.clear()
+    yield
+    logging.captureWarnings(False)
+    for one in logs._ours():
+        one.close()
+    sys.excepthook, logging.getLogger().handlers[:] = hook, handlers
+    logging.getLogger().setLevel(level)
+
+
+def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
+    made = logging.LogRecord("geodns.test", logging.WARNING, __file__, 1, message, args, None)
+    made.created, made.msecs = 1_796_000_000.25, 250.0
+    vars(made).update(extra)
+    return made
+
+
+def as_json(made: logging.LogRecord) -> dict[str, Any]:
+    text = Json().format(made)
+    assert "\n" not in text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_a_line_of_text() -> None:
+    found = Text().format(record("host %s is down", "mta1"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,250 WARNING supervisor: host mta1 is down", found)
+
+
+def test_text_from_outside_makes_no_lines_of_its_own() -> None:
+    assert Text().format(record("%s", "a\nb\x1b[2J")).endswith(r"supervisor: a\nb\x1b[2J")
+
+
+def test_an_object() -> None:
+    assert as_json(record("host %s is down\n", "mta1", host="mta1", since=1.5)) == {
+        "time": "2026-11-30T00:53:20.250Z",
+        "level": "warning",
+        "process": "supervisor",
+        "logger": "geodns.test",
+        "message": "host mta1 is down\n",
+        "host": "mta1",
+        "since": 1.5,
+    }
+
+
+def test_what_comes_with_a_record_takes_no_other_field_away() -> None:
+    assert as_json(record("true", level="fake", path=Path("x"))) | {"path": "x"} == as_json(
+        record("true", path=Path("x"))
+    )
+
+
+def test_an_exception_is_a_field() -> None:
+    made = record("failed")
+    try:
+        int("no\nvalue")
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    found = as_json(made)["exception"]
+    assert found.startswith("Traceback (most recent call last):\n")
+    assert found.endswith(r"ValueError: invalid literal for int() with base 10: 'no\nvalue'")
+
+
+def test_every_process_has_its_name(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    log.info("first")
+    logs.begin("udp0")
+    log.info("second")
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [(one["process"], one["message"]) for one in lines] == [
+        ("supervisor", "first"),
+        ("udp0", "second"),
+    ]
+
+
+def test_levels_and_formats_are_those_of_the_last_call(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "debug")
+    logs.configure("text", "error")
+    log.warning("left out")
+    log.error("told")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith("ERROR supervisor: told")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_error_that_ends_the_process(form: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(form, "info")
+    logs.tell(StartError("the port is taken"))
+    (line,) = capfd.readouterr().err.splitlines()
+    if form == "text":
+        assert line == "geodns: the port is taken"
+    else:
+        assert json.loads(line)["message"] == "the port is taken"
+        assert json.loads(line)["level"] == "critical"
+
+
+def test_a_fault_of_our_own_is_an_object_too(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    error = RuntimeError("odd")
+    sys.excepthook(RuntimeError, error, None)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["exception"] == "RuntimeError: odd"
+
+
+def test_a_record_whose_arguments_do_not_fit_is_shown_as_far_as_it_goes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    handler = Handler(2, Text())
+    handler.emit(record("%d hosts", "many"))
+    assert capfd.readouterr().err == "a log line that cannot be shown: '%d hosts'\n"
+
+
+# --- a reader that does not read -----------------------------------------------------------------------
+
+
+def ends(kind: str) -> tuple[int, int]:
+    """Where a log is read, and where it is written."""
+    if kind == "pipe":
+        return os.pipe()
+    if kind == "socket":
+        ours, theirs = socket.socketpair()
+        return ours.detach(), theirs.detach()
+    return os.openpty()
+
+
+def drained(descriptor: int) -> str:
+    os.set_blocking(descriptor, False)
+    data = b""
+    try:
+        while part := os.read(descriptor, 1 << 20):
+            data += part
+    except BlockingIOError:
+        pass
+    return data.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
+@pytest.mark.parametrize("size", [100, 5000])
+def test_a_reader_that_does_not_read_costs_lines_and_no_time(kind: str, size: int) -> None:
+    reader, writer = ends(kind)
+    try:
+        handler = Handler(writer, Text())
+        for number in range(20_000 if size == 100 else 500):
+            handler.emit(record("%d %s", number, "x" * size))
+        assert handler.lost
+        lost = handler.lost
+        assert os.get_blocking(writer), "the flags of whoever shares it are left alone"
+        kept = drained(reader)
+        handler.emit(record("after"))
+        text = kept + drained(reader)
+        lines = text.splitlines()
+        assert all(line.endswith("x" * size) for line in lines[:-2])
+        assert [int(line.split()[4]) for line in lines[:-2]] == list(range(len(lines) - 2))
+        assert lines[-2].endswith(f"WARNING supervisor: {lost} log lines were lost: stderr took no more")
+        assert lines[-1].endswith(": after")
+        assert handler.lost == 0
+        assert len(lines) - 2 + lost == (20_000 if size == 100 else 500)
+        handler.close()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_reader_that_is_gone_is_no_trouble() -> None:
+    reader, writer = os.pipe()
+    handler = Handler(writer, Text())
+    os.close(reader)
+    handler.emit(record("to nobody"))
+    assert handler.lost == 0
+    handler.close()
+    os.close(writer)
+
+
+def test_a_pipe_that_cannot_be_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError
+
+    reader, writer = os.pipe()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        handler = Handler(writer, Text())
+    for number in range(2000):
+        handler.emit(record("%d %s", number, "x" * 100))
+    assert handler.lost
+    assert drained(reader).count("\n") == 2000 - handler.lost
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_file_takes_everything(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        handler = Handler(file.fileno(), Text())
+        handler.emit(record("one"))
+        handler.emit(record("two \udcff"))
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
