@@ -66,8 +66,9 @@ def _within_descriptors(wanted: int, listeners: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted + reserve if hard == resource.RLIM_INFINITY else min(hard, wanted + reserve)
     if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        soft = allowed
+        with contextlib.suppress(OSError):  # a system-call filter may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            soft = allowed
     possible = wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - reserve))
     if possible < wanted:
         log.warning(

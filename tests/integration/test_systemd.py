@@ -1,0 +1,158 @@
+"""Under systemd: sockets that it has opened, notices that it waits for, the unit files that are shipped."""
+
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cluster import Server, free_port, serving, starting, zone_text
+from tests.integration.filtered import filtering
+from tests.integration.launcher import Wanted, launching
+from tests.integration.mailhosts import mail_hosts, wait_until
+from tests.integration.serving import ask
+from tests.integration.test_bad_days_start import GOOD, ZONE
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RATING = 1.4
+"""What README.md says that `systemd-analyze security` makes of the unit."""
+
+
+def pair(host: str, *, share: bool = False) -> tuple[Wanted, Wanted]:
+    port = free_port(socket.SOCK_DGRAM, host)
+    return Wanted("dns", "udp", host, port, share), Wanted("dns", "tcp", host, port)
+
+
+def by_tcp(server: Server) -> list[str]:
+    return server.values(ZONE, tcp=True)
+
+
+@pytest.mark.parametrize("share", [False, True], ids=["one-queue", "ReusePort"])
+def test_it_answers_on_the_sockets_of_systemd(tmp_path: Path, share: bool) -> None:
+    first, second = pair("127.0.0.1", share=share), pair("127.0.0.2", share=share)
+    web = Wanted("http", "tcp", "127.0.0.1", free_port())
+    prefix = launching(*first, *second, web)
+    with serving(tmp_path, {ZONE: GOOD}, workers=2, prefix=prefix) as server:
+        assert server.listen == [(one.host, one.port) for one, _ in (first, second)]
+        assert server.http == f"http://127.0.0.1:{web.port}"
+        assert server.status()["ready"]
+        for _ in range(2):
+            assert server.seen(ZONE) == {"192.0.2.1"}
+            assert by_tcp(server) == ["192.0.2.1"]
+            for pid in server.children():
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: len(server.children()) == 4, what="all are back, with the same sockets")
+        assert "answering on sockets from systemd, not on `listen`: 127.0.0.1:" in server.log()
+
+
+def test_a_wildcard_answers_from_the_address_asked(tmp_path: Path) -> None:
+    udp, tcp = pair("0.0.0.0")
+    with serving(tmp_path, {ZONE: GOOD}, workers=2, prefix=launching(udp, tcp)):
+        query = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + b"\3lab\7example\0\0\1\0\1"
+        assert ask(("127.0.0.5", udp.port), query)[-4:] == bytes((192, 0, 2, 1))
+
+
+# --- notices -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notices(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(20)
+        manager.bind(str(tmp_path / "notify"))
+        yield manager
+
+
+def test_it_says_when_it_answers_and_when_it_ends(tmp_path: Path, notices: socket.socket) -> None:
+    with starting(tmp_path, {ZONE: GOOD}, env={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
+        assert notices.recv(100) == b"READY=1"
+        server.wait_ready()
+        assert server.values(ZONE) == ["192.0.2.1"]
+        server.process.terminate()
+        assert notices.recv(100) == b"STOPPING=1"
+        assert server.process.wait(10) == 0
+
+
+def test_the_watchdog_hears_from_it(tmp_path: Path, notices: socket.socket) -> None:
+    env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+    with starting(tmp_path, {ZONE: GOOD}, env=env) as server:
+        server.wait_ready()
+        while notices.recv(100) != b"READY=1":
+            pass
+        before = time.monotonic()
+        assert [notices.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+        assert time.monotonic() - before < 3
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        while select.select([notices], [], [], 0)[0]:
+            notices.recv(100)
+        assert select.select([notices], [], [], 1.0)[0] == [], "a loop that does not turn says nothing"
+        server.process.send_signal(signal.SIGCONT)
+
+
+# --- the unit files ------------------------------------------------------------------------------------
+
+
+def analyze(*arguments: str) -> str:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is needed: apt-get install systemd")
+    done = subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_rating_is_what_the_readme_says() -> None:
+    said = analyze("security", "--offline=yes", "--no-pager", str(DEPLOY / "geodns.service"))
+    found = re.search(r"Overall exposure level for geodns\.service: ([0-9.]+)", said)
+    assert found is not None, said
+    assert float(found[1]) <= RATING
+
+
+def test_the_units_have_no_mistakes(tmp_path: Path) -> None:
+    for unit in ("geodns.service", "geodns.socket"):
+        text = (DEPLOY / unit).read_text()
+        (tmp_path / unit).write_text(text.replace("/opt/geodns/bin/geodns", "/bin/true"))
+    said = analyze(
+        "verify", "--man=no", *(str(tmp_path / unit) for unit in ("geodns.service", "geodns.socket"))
+    )
+    assert [line for line in said.splitlines() if "geodns" in line] == []
+
+
+def test_it_runs_under_the_filter_of_its_unit(tmp_path: Path) -> None:
+    analyze("--version")
+    prefix = filtering(DEPLOY / "geodns.service")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no system-call filter to be had here, or no libseccomp (apt-get install libseccomp2)")
+    # The filter is real: what it takes away fails.
+    chroot = [*prefix, sys.executable, "-c", "import os; os.chroot('/')"]
+    done = subprocess.run(chroot, capture_output=True, text=True, check=False)
+    assert "PermissionError: [Errno 1]" in done.stderr
+    notify = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "GEODNS_LOG_FORMAT": "json"}
+    with mail_hosts("mta1") as hosts, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(20)
+        manager.bind(notify["NOTIFY_SOCKET"])
+        zones = {ZONE: zone_text(hosts)}
+        listen = ("127.0.0.1:0", "0.0.0.0:0")
+        with serving(tmp_path, zones, workers=2, listen=listen, prefix=prefix, env=notify) as server:
+            assert manager.recv(100) == b"READY=1"
+            assert server.seen(ZONE) == {"192.0.2.1"}
+            assert by_tcp(server) == ["192.0.2.1"]
+            assert server.order("mta1", "drain", ZONE)["forced"] == "drained"
+            assert server.metric("process_resident_memory_bytes") > 0
+            for pid in server.children():
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: len(server.children()) == 4, what="all are back")
+            server.send(signal.SIGHUP)
+            wait_until(lambda: server.seen(ZONE, number=4) == {"192.0.2.1"}, what="it answers")
+            assert server.stop() == 0
+            assert "Operation not permitted" not in server.log()
+            assert "Traceback" not in server.log()
