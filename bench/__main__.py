@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from bench import cpu, figures, flip, load_zone, probing
+from bench import connections, cpu, figures, flip, load_zone, probing
 from bench.figures import Figure
 from geodns.errors import GeodnsError
 
@@ -30,6 +30,7 @@ class Options(NamedTuple):
 PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "queries": lambda options: cpu.measure(options.seconds, options.rounds),
     "cookies": lambda options: cpu.measure(options.seconds, options.rounds, cookies=True),
+    "connections": lambda _: connections.measure(),
     "flips": lambda options: flip.measure(options.flips),
     "zones": lambda _: load_zone.measure(),
     "probing": lambda options: probing.measure(options.probing),

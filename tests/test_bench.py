@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import cpu, flip, load_zone, probing, servers
+from bench import connections, cpu, flip, load_zone, probing, servers
 from bench.figures import Figure, spread
 
 
@@ -20,6 +20,12 @@ def test_queries_are_measured_beside_whatever_is_installed(cookies: bool) -> Non
     ]
     missing = " ".join(cpu.missing())
     assert all(f"apt-get install {one.package}" in missing for one in servers.SERVERS if not one.installed)
+
+
+def test_connections_are_held() -> None:
+    figures = connections.measure(60)
+    assert _row(figures, "connections held").value == "60"
+    assert _row(figures, "memory of a held connection").value.endswith(" KiB")
 
 
 def test_flips_are_timed_for_every_shape() -> None:
