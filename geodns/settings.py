@@ -214,6 +214,7 @@ def policy_of(settings: Settings, secrets: tuple[bytes, ...]) -> Policy:
         nsid=(settings.identity or "").encode(),
         chaos={name_to_wire(name): text.encode() for name, text in told.items() if text is not None},
         cookie_secrets=secrets,
+        idle=settings.tcp.idle,
     )
 
 

@@ -188,6 +188,11 @@ def test_who_we_say_we_are(
         assert policy.chaos.get(name_to_wire(name)) == version
 
 
+def test_clients_are_told_how_long_a_connection_may_be_idle() -> None:
+    write("tcp: {idle: 20s}")
+    assert policy_of(load_settings(None, {}, {}), ()).idle == 20.0
+
+
 @pytest.mark.parametrize(
     "text", ["identity: ''", "version: 'café'", f"identity: {'x' * 256}", "version: [a]"]
 )

@@ -103,7 +103,8 @@ def _lock(settings: Settings, identity: privileges.Identity | None) -> int:
     """Lock the state directory, as the user that will write there; return what holds the lock."""
     with privileges.acting_as(identity):
         if identity is not None:
-            privileges.require_readable((*PROGRAM, settings.zones), identity)
+            read_later = (settings.zones, settings.cookie_secret_file)
+            privileges.require_readable((*PROGRAM, *filter(None, read_later)), identity)
             privileges.require_writable(settings.state, identity)
         return lock_state(settings.state)
 

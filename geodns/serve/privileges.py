@@ -74,10 +74,10 @@ def make_directory(directory: Path, identity: Identity) -> None:
     """
     try:
         for parent in reversed(directory.parents):
-            with contextlib.suppress(FileExistsError):
+            if not parent.exists():
                 parent.mkdir()
                 parent.chmod(0o755)
-        with contextlib.suppress(FileExistsError):
+        if not directory.exists():
             directory.mkdir(mode=0o700)
             os.chown(directory, identity.uid, identity.gid, follow_symlinks=False)
     except OSError as error:

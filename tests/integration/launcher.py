@@ -9,21 +9,19 @@ from typing import NamedTuple
 
 
 class Wanted(NamedTuple):
-    """A socket to hand over.
+    """A port to hand over, a free one.
 
     Attributes:
         name: as ``FileDescriptorName=``.
-        kind: ``udp`` or ``tcp``.
         host: to bind to.
-        port: the same.
+        kinds: of its sockets: ``udp``, ``tcp`` or both.
         share: as ``ReusePort=``.
 
     """
 
     name: str
-    kind: str
     host: str
-    port: int
+    kinds: tuple[str, ...] = ("udp", "tcp")
     share: bool = False
 
 
@@ -32,34 +30,48 @@ def launching(*wanted: Wanted) -> tuple[str, ...]:
     return sys.executable, str(Path(__file__)), json.dumps(wanted)
 
 
-def _open(wanted: Wanted) -> socket.socket:
-    kind = socket.SOCK_DGRAM if wanted.kind == "udp" else socket.SOCK_STREAM
-    one = socket.socket(socket.AF_INET6 if ":" in wanted.host else socket.AF_INET, kind)
+def _open(wanted: Wanted) -> list[socket.socket]:
+    """Open the sockets of a port that is free for all of them."""
+    for _ in range(50):
+        opened: list[socket.socket] = []
+        try:
+            for kind in wanted.kinds:
+                opened.append(_bound(wanted, kind, opened[0].getsockname()[1] if opened else 0))
+        except OSError:
+            for one in opened:
+                one.close()
+        else:
+            return opened
+    sys.exit("no free port")
+
+
+def _bound(wanted: Wanted, kind: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
     one.setblocking(False)
-    if wanted.kind == "tcp":
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, wanted.share)
-    one.bind((wanted.host, wanted.port))
-    if wanted.kind == "tcp":
-        one.listen()
+    try:
+        one.bind((wanted.host, port))
+        if kind == "tcp":
+            one.listen()
+    except OSError:
+        one.close()
+        raise
     return one
 
 
 def main() -> None:
     """Become the command, with the sockets from descriptor 3 on."""
     wanted = [Wanted(*one) for one in json.loads(sys.argv[1])]
-    opened = [_open(one) for one in wanted]
-    aside = [os.dup(one.fileno()) for one in opened]
-    high = [os.dup2(one, 100 + number) for number, one in enumerate(aside)]
-    for number, one in enumerate(high):
+    opened = [(one.name, each) for one in wanted for each in _open(one)]
+    aside = [os.dup2(one.fileno(), 100 + number, inheritable=False) for number, (_, one) in enumerate(opened)]
+    for number, one in enumerate(aside):
         os.dup2(one, 3 + number, inheritable=True)
     environ = {
         "LISTEN_PID": str(os.getpid()),
-        "LISTEN_FDS": str(len(wanted)),
-        "LISTEN_FDNAMES": ":".join(one.name for one in wanted),
+        "LISTEN_FDS": str(len(opened)),
+        "LISTEN_FDNAMES": ":".join(name for name, _ in opened),
     }
-    for one in high:
-        os.set_inheritable(one, False)
     os.execvpe(sys.argv[2], sys.argv[2:], os.environ | environ)
 
 

@@ -103,17 +103,20 @@ def test_root_that_stays_root_is_told(folder: Path) -> None:
 
 
 @root_only
-@pytest.mark.parametrize("what", ["zones", "state", "state/old"])
+@pytest.mark.parametrize("what", ["zones", "secret", "state", "state/old"])
 def test_what_the_user_may_not_touch_is_named(folder: Path, prefix: tuple[str, ...], what: str) -> None:
     (folder / "state").mkdir()
     os.chown(folder / "state", NOBODY, NOBODY)
+    if what == "secret":
+        (folder / what).write_text("0123456789abcdef" * 2)
+        (folder / "geodns.yaml").write_text("cookie_secret_file: secret")
     if what == "state/old":
         (folder / what).touch(mode=0o600)  # from a start as root
     else:
         os.chown(folder / what, 0, 0)
         (folder / what).chmod(0o700)
     line = refused(folder, "--user", USER, prefix=prefix)
-    says = "read by" if what == "zones" else "written by"
+    says = "written by" if "state" in what else "read by"
     assert line.startswith(f"{what} cannot be {says} user {USER}: ")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import Server, free_port, serving, starting, zone_text
+from tests.integration.cluster import Server, serving, starting, zone_text
 from tests.integration.filtered import filtering
 from tests.integration.launcher import Wanted, launching
 from tests.integration.mailhosts import mail_hosts, wait_until
@@ -26,27 +26,22 @@ RATING = 1.4
 """What README.md says that `systemd-analyze security` makes of the unit."""
 
 
-def pair(host: str, *, share: bool = False) -> tuple[Wanted, Wanted]:
-    port = free_port(socket.SOCK_DGRAM, host)
-    return Wanted("dns", "udp", host, port, share), Wanted("dns", "tcp", host, port)
-
-
 def by_tcp(server: Server) -> list[str]:
     return server.values(ZONE, tcp=True)
 
 
 @pytest.mark.parametrize("share", [False, True], ids=["one-queue", "ReusePort"])
 def test_it_answers_on_the_sockets_of_systemd(tmp_path: Path, share: bool) -> None:
-    first, second = pair("127.0.0.1", share=share), pair("127.0.0.2", share=share)
-    web = Wanted("http", "tcp", "127.0.0.1", free_port())
-    prefix = launching(*first, *second, web)
+    first, second = Wanted("dns", "127.0.0.1", share=share), Wanted("dns", "127.0.0.2", share=share)
+    prefix = launching(first, second, Wanted("http", "127.0.0.3", ("tcp",)))
     with serving(tmp_path, {ZONE: GOOD}, workers=2, prefix=prefix) as server:
-        assert server.listen == [(one.host, one.port) for one, _ in (first, second)]
-        assert server.http == f"http://127.0.0.1:{web.port}"
+        assert [host for host, _ in server.listen] == ["127.0.0.1", "127.0.0.2"]
+        assert server.http.startswith("http://127.0.0.3:")
         assert server.status()["ready"]
         for _ in range(2):
             assert server.seen(ZONE) == {"192.0.2.1"}
             assert by_tcp(server) == ["192.0.2.1"]
+            assert server.ask(ZONE, "A", at=1).answer
             for pid in server.children():
                 os.kill(pid, signal.SIGKILL)
             wait_until(lambda: len(server.children()) == 4, what="all are back, with the same sockets")
@@ -54,10 +49,9 @@ def test_it_answers_on_the_sockets_of_systemd(tmp_path: Path, share: bool) -> No
 
 
 def test_a_wildcard_answers_from_the_address_asked(tmp_path: Path) -> None:
-    udp, tcp = pair("0.0.0.0")
-    with serving(tmp_path, {ZONE: GOOD}, workers=2, prefix=launching(udp, tcp)):
+    with serving(tmp_path, {ZONE: GOOD}, workers=2, prefix=launching(Wanted("dns", "0.0.0.0"))) as server:
         query = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + b"\3lab\7example\0\0\1\0\1"
-        assert ask(("127.0.0.5", udp.port), query)[-4:] == bytes((192, 0, 2, 1))
+        assert ask(("127.0.0.5", server.listen[0][1]), query)[-4:] == bytes((192, 0, 2, 1))
 
 
 # --- notices -------------------------------------------------------------------------------------------
