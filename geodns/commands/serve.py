@@ -30,7 +30,7 @@ PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click,
 @click.option("--http", metavar="ADDR:PORT", help="The HTTP side: status, metrics, control [127.0.0.1:8053].")
 @click.option("--state", metavar="DIR", help="Where to keep what a restart must know [state].")
 @click.option("--workers", metavar="N", help="UDP workers [one a core].")
-@click.option("--user", metavar="NAME", help="Whom to become once the ports are open [nobody else].")
+@click.option("--user", metavar="NAME", help="Whom to become once the ports are open [stays who it is].")
 @click.option("--group", metavar="NAME", help="The group to have then [the user's own].")
 @click.option("--log-format", metavar="FORMAT", help="text or json [text].")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [info].")

@@ -89,8 +89,9 @@ def _check(name: str, one: socket.socket) -> None:
 def _shares(one: socket.socket, workers: int) -> list[Datagrams]:
     """Return a UDP socket for each worker: bound beside the one given, or that one for all.
 
-    Beside it (``ReusePort=yes``), the kernel spreads clients over the workers; this is for whoever may
-    open its port, and is the user that opened it. Else the workers take turns at one queue.
+    Beside it (``ReusePort=yes``), the kernel spreads clients over the workers; that is for a server that root
+    starts, since only the user who opened a port may open it again. Else the workers share one queue, from
+    which each takes a query when it has time.
     """
     one.setblocking(True)
     if one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) < BUFFER:

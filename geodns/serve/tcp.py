@@ -261,7 +261,8 @@ class _Connection(asyncio.Protocol):
 
     def finish(self) -> None:
         """Say that nothing more will come, once all that was asked is answered and sent."""
-        if self._over or self._in or self._full or self._transport.is_closing():
+        unread = self._in or self._full or self._turn is not None
+        if self._over or unread or self._transport.is_closing():
             return
         self._over = True
         self._transport.write_eof()

@@ -110,6 +110,17 @@ def test_a_large_answer_is_whole(server: Server) -> None:
     assert not answer[2] & 0x02
 
 
+def test_a_query_as_long_as_can_be_is_answered(server: Server) -> None:
+    long = QUERY + bytes(65_535 - len(QUERY))
+    with connected(server) as client:
+        client.sendall(struct.pack(">H", len(long)) + long + FRAME)
+        client.shutdown(socket.SHUT_WR)
+        first, second = messages(received(client))
+    assert first[:2] == QUERY[:2]
+    assert len(first) < 1000
+    assert number_in(second) == 1
+
+
 @pytest.mark.parametrize("sent", [b"", FRAME[:7], FRAME], ids=["nothing", "part", "one"])
 def test_an_idle_connection_is_closed(server: Server, sent: bytes) -> None:
     with connected(server) as client:
