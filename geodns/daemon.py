@@ -259,7 +259,8 @@ class Daemon:
     async def _apply(self, edit: Edit) -> None:
         """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
         for problem in edit.problems:
-            log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem)
+            level = logging.WARNING if problem.warning else logging.ERROR
+            log.log(level, "%s", problem, extra={"file": problem.file, "line": problem.line})
         for name in edit.refused:
             self._metrics.refused(name)
         began = time.perf_counter()
@@ -317,8 +318,10 @@ class Daemon:
 
     def _tell(self, transitions: list[Transition]) -> None:
         for one in transitions:
+            zone, host = one.host
+            told = {"zone": zone, "host": host, "before": str(one.before), "after": str(one.after)}
             log.warning(
-                "host %s.%s: %s → %s%s", one.host[1], one.host[0], one.before, one.after, self._why(one)
+                "host %s.%s: %s → %s%s", host, zone, one.before, one.after, self._why(one), extra=told
             )
             self._metrics.changed(one.host, one.after)
         if transitions:
@@ -350,9 +353,9 @@ class Daemon:
         self._cluster.force(host, state)
         self._keeper.keep_forced(host, state)
         what = order.forced or "nothing forced any more"
-        log.warning(
-            "host %s.%s: %s by %s (%s)", host[1], host[0], what, order.author, order.reason or "no reason"
-        )
+        told = {"zone": host[0], "host": host[1], "author": order.author, "reason": order.reason}
+        why = order.reason or "no reason"
+        log.warning("host %s.%s: %s by %s (%s)", host[1], host[0], what, order.author, why, extra=told)
 
     def _end_expired(self) -> bool:
         """End what was imposed for a time that is over; say whether there was any."""

@@ -346,7 +346,8 @@ class _Supervisor:
         now = time.monotonic()
         if now - place.born >= STEADY:
             place.delay = place.backoff[0]
-        log.error("%s (pid %d) %s: started again in %.2g s", place.name, pid, said, place.delay)
+        told = {"worker": place.name, "pid": pid, "status": status}
+        log.error("%s (pid %d) %s: started again in %.2g s", place.name, pid, said, place.delay, extra=told)
         place.due = now + place.delay
         place.delay = min(2 * place.delay, place.backoff[1])
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.integration.serving import Server, ask, eventually
 from tests.integration.test_bad_days_start import GOOD, ZONE
 
 
-def objects(text: str) -> list[dict[str, str]]:
+def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -26,11 +27,17 @@ def test_every_process_writes_objects(tmp_path: Path) -> None:
         wait_until(lambda: "started again" in server.log(), what="the supervisor says so")
         (server.zones / f"{ZONE}.yaml").write_text("hosts: {a: nonsense}\n")
         wait_until(lambda: "nonsense" in server.log(), what="control says so")
+        server.order("a", "drain", ZONE, reason="disk is full")
         said = objects(server.log())
     assert {one["process"] for one in said} >= {"supervisor", "control"}
     (death,) = [one for one in said if "was killed by SIGKILL: started again" in one["message"]]
     assert (death["level"], death["process"]) == ("error", "supervisor")
     assert {"time", "level", "process", "logger", "message"} <= set(death)
+    assert (death["worker"], death["status"]) == ("tcp", -signal.SIGKILL)
+    (mistake,) = [one for one in said if "nonsense" in one["message"]]
+    assert (Path(mistake["file"]).name, mistake["line"]) == (f"{ZONE}.yaml", 1)
+    (order,) = [one for one in said if "author" in one]
+    assert (order["zone"], order["host"], order["reason"]) == (ZONE, "a", "disk is full")
 
 
 def test_what_is_below_the_level_is_left_out(tmp_path: Path) -> None:
