@@ -3,6 +3,7 @@
 import os
 import pwd
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import click
 import pytest
 
 import geodns
-from tests.integration.cluster import Server, free_port, serving, starting
+from tests.integration.cluster import Server, serving, starting
 from tests.integration.mailhosts import wait_until
 from tests.integration.test_bad_days_start import GOOD, ZONE, refused
 from tests.unprivileged import NOBODY, open_to_all
@@ -52,11 +53,10 @@ def processes(server: Server) -> list[int]:
 
 @root_only
 def test_every_process_is_the_user_those_of_a_restart_too(folder: Path, prefix: tuple[str, ...]) -> None:
-    port = free_port()
     (folder / "token").write_text("s3cret")
     (folder / "token").chmod(0o400)  # read before root is given up
     (folder / "geodns.yaml").write_text(f"user: {USER}\ntoken_file: token\n")
-    with serving(folder, prefix=prefix, workers=2, listen=(f"127.0.0.1:{port}", "0.0.0.0:0")) as server:
+    with serving(folder, prefix=prefix, workers=2, listen=("127.0.0.1:0", "0.0.0.0:0")) as server:
         before = processes(server)
         assert len(before) == 5
         for pid in before[1:]:
@@ -79,9 +79,23 @@ def test_every_process_is_the_user_those_of_a_restart_too(folder: Path, prefix: 
         assert "running as root" not in server.log()
 
 
+def roots_port() -> int:
+    """A free port that only root may open."""
+    for port in range(1023, 511, -1):
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.skip("no port below 1024 is free")
+
+
 @root_only
 def test_a_port_of_roots(folder: Path, prefix: tuple[str, ...]) -> None:
-    with serving(folder, prefix=prefix, listen=("127.0.0.77:53",), arguments=("--user", USER)) as server:
+    listen = (f"127.0.0.1:{roots_port()}",)
+    with serving(folder, prefix=prefix, listen=listen, arguments=("--user", USER)) as server:
         assert server.values(ZONE) == ["192.0.2.1"]
         assert identity(server.process.pid)["Uid"] == [str(NOBODY)] * 4
 

@@ -33,8 +33,12 @@ def tcp(stack: contextlib.ExitStack, host: str = "127.0.0.1", port: int = 0) -> 
 
 
 def pair(stack: contextlib.ExitStack, host: str = "127.0.0.1", *, share: bool = False) -> list[Given]:
-    one = udp(stack, host, share=share)
-    return [Given("dns", one), Given("dns", tcp(stack, host, one.getsockname()[1]))]
+    """Sockets of one port, which has to be free for both."""
+    while True:
+        one = udp(stack, host, share=share)
+        with contextlib.suppress(OSError):
+            return [Given("dns", one), Given("dns", tcp(stack, host, one.getsockname()[1]))]
+        one.close()
 
 
 def taken(stack: contextlib.ExitStack, given: list[Given], workers: int = 1) -> Sockets:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench.servers import free_port
 from geodns.errors import StartError
 from geodns.serve import sockets
 from geodns.serve.sockets import AnyAddress, local_addresses, open_sockets, shown
@@ -58,9 +59,7 @@ def test_the_port_of_http_is_taken() -> None:
 
 
 def test_nothing_stays_open_when_something_is_wrong() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        address = free.getsockname()
+    address = ("127.0.0.1", free_port())
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(StartError):
         open_sockets([address, ("203.0.113.7", address[1])], HTTP, 3)
@@ -81,9 +80,7 @@ def test_every_worker_has_its_socket_on_every_address() -> None:
 
 
 def test_an_address_given_twice_is_opened_once() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        address = free.getsockname()
+    address = ("127.0.0.1", free_port())
     opened = open_sockets([address, address], HTTP, 1)
     opened.close()
     assert opened.listen == (address,)
