@@ -1,22 +1,25 @@
 """From zones and the live set to the Table, touching only what a change touches."""
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
-from geodns import wire
 from geodns.choice import Choice, Dealt, choose
-from geodns.encode import encode
+from geodns.edns import UDP_SIZE
 from geodns.live import LiveSet
-from geodns.model import Family, Host, Record, Rule, Zone, family_of
+from geodns.model import Family, Host, Zone
+from geodns.nodes import addresses_of, compile_names, families_of, key_of
 from geodns.rotation import cycle, units
-from geodns.table import EMPTY, Node, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.table import EMPTY, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import TYPE_NUMBERS, Answer, name_to_wire, record
 
 PoolKey = tuple[str, str]
 """Zone name and pool name."""
+
+MAX_DEALT = UDP_SIZE - 320
+"""Bytes of a dealt answer with what goes beside it: what UDP takes with any question and a cookie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Source:
     @cached_property
     def names(self) -> ZoneTable:
         """Everything of the zone that does not depend on health, compiled."""
-        return compile_names(self)
+        return compile_names(self.zone, self.serial, self.retired)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ def compile_zones(previous: Compiled, sources: Mapping[str, Source], live: LiveS
             choices |= chosen
             # Pool by pool: the rotations of one pool share its cycle.
             for key in dict.fromkeys(key for some in own_keys.values() for key in some):
-                rotations[key] = compile_rotation(zone, key, chosen)
+                rotations[key] = compile_rotation(source, key, chosen)
         keys |= own_keys
     return Compiled(Table(zones, rotations, previous.table.policy), sources, choices, keys)
 
@@ -103,7 +106,7 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
     choices = {**previous.choices, **changed}
     rotations = dict(previous.table.rotations)
     for touched in dict.fromkeys(rotation for pool in changed for rotation in previous.keys[pool]):
-        rotations[touched] = compile_rotation(previous.sources[touched.zone].zone, touched, choices)
+        rotations[touched] = compile_rotation(previous.sources[touched.zone], touched, choices)
     return replace(previous, table=replace(previous.table, rotations=rotations), choices=choices)
 
 
@@ -117,155 +120,22 @@ def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
     return {host: frozenset(pools) for host, pools in found.items()}
 
 
-# --- names ---------------------------------------------------------------------------------------------
-
-
-def compile_names(source: Source) -> ZoneTable:
-    """Compile everything of a zone that does not depend on health (RFC 1034 section 4.2.1, RFC 4592)."""
-    zone = source.zone
-    origin = name_to_wire(zone.origin)
-    records = {
-        (name_to_wire(record.owner), record.type): record for record in (*zone.records, *_retired(source))
-    }
-    cuts = {owner for owner, rtype in records if rtype == "NS" and owner != origin}
-    rrsets: dict[bytes, dict[int, Answer | RotationKey]] = {origin: {}}
-    for (owner, rtype), one in records.items():
-        if not _below(owner, cuts):
-            own = rrsets.setdefault(owner, {})
-            if owner not in cuts or rtype == "DS":
-                own[TYPE_NUMBERS[rtype]] = _fixed(one)
-    soa_ttl = zone.record_ttl
-    soa = _soa(zone, source.serial)
-    rrsets[origin][wire.SOA] = Answer(record(wire.SOA, soa_ttl, soa), an=1)
-    families = _families(zone)
-    for rule in zone.rules:
-        owner = name_to_wire(rule.owner)
-        if not _below(owner, cuts):
-            own = rrsets.setdefault(owner, {})
-            if key := _key_of(zone, rule, families):
-                own[TYPE_NUMBERS[rule.type]] = key
-    _add_name_server_addresses(zone, rrsets[origin], records)
-    referrals = {cut: _referral(records[cut, "NS"], records) for cut in cuts}
-    nodes = {owner: Node(some, referrals.get(owner)) for owner, some in rrsets.items()}
-    for owner in list(nodes):
-        for parent in wire.parents(owner):
-            if parent in nodes or len(parent) <= len(origin):
-                break
-            nodes[parent] = Node()
-    negative = record(wire.SOA, min(soa_ttl, zone.soa.minimum), soa)
-    return ZoneTable(zone.name, origin, negative, nodes)
-
-
-def _retired(source: Source) -> Iterable[Record]:
-    """Return the address records of hosts that were taken out, where their names have no other now."""
-    zone = source.zone
-    kinds = [(one.owner, one.type) for one in zone.records] + [(rule.owner, rule.type) for rule in zone.rules]
-    taken = {owner for owner, rtype in kinds if rtype in {"A", "AAAA", "CNAME"}}
-    for host in source.retired:
-        owner = zone.host_name(host.name)
-        if owner in taken:
-            continue
-        for family in ("A", "AAAA"):
-            values = tuple(
-                (str(address),) for address in host.addresses if (address.version == 4) == (family == "A")
-            )
-            if values:
-                yield Record(owner=owner, type=family, ttl=zone.ttl, values=values)
-
-
-def _below(owner: bytes, cuts: set[bytes]) -> bool:
-    return bool(cuts) and any(parent in cuts for parent in wire.parents(owner))
-
-
-def _fixed(one: Record, owner: bytes = wire.QNAME) -> Answer:
-    rtype = TYPE_NUMBERS[one.type]
-    body = b"".join(record(rtype, one.ttl, encode(one.type, value), owner) for value in one.values)
-    return Answer(body, an=len(one.values))
-
-
-def _soa(zone: Zone, serial: int) -> bytes:
-    soa = zone.soa
-    times = (soa.refresh, soa.retry, soa.expire, soa.minimum)
-    return encode("SOA", (soa.mname, soa.rname, str(serial), *(str(time) for time in times)))
-
-
-def _addresses(name: bytes, records: Mapping[tuple[bytes, str], Record]) -> list[bytes]:
-    """Return the address records of a name in the zone, each whole."""
-    return [
-        record(TYPE_NUMBERS[family], found.ttl, encode(family, value), name)
-        for family in ("A", "AAAA")
-        if (found := records.get((name, family)))
-        for value in found.values
-    ]
-
-
-def _targets(name_servers: Record) -> list[bytes]:
-    return [name_to_wire(value[0]) for value in name_servers.values]
-
-
-def _add_name_server_addresses(
-    zone: Zone, apex: dict[int, Answer | RotationKey], records: Mapping[tuple[bytes, str], Record]
-) -> None:
-    """Let the answer for the apex's NS carry the addresses that the zone has."""
-    found = apex.get(wire.NS)
-    one = records.get((name_to_wire(zone.origin), "NS"))
-    if isinstance(found, Answer) and one is not None:
-        extra = tuple(address for target in _targets(one) for address in _addresses(target, records))
-        apex[wire.NS] = found._replace(extra=extra)
-
-
-def _referral(name_servers: Record, records: Mapping[tuple[bytes, str], Record]) -> Answer:
-    """Compile a zone cut's NS with its glue: all of it, or the answer is truncated (RFC 9471 section 3.1).
-
-    What lies at or below the cut is needed; addresses of name servers elsewhere in the zone only help.
-    """
-    cut = name_to_wire(name_servers.owner)
-    needed: list[bytes] = []
-    helpful: list[bytes] = []
-    for target in _targets(name_servers):
-        inside = target == cut or cut in wire.parents(target)
-        (needed if inside else helpful).extend(_addresses(target, records))
-    fixed = _fixed(name_servers)
-    return Answer(fixed.body + b"".join(needed), ns=fixed.an, ar=len(needed), extra=tuple(helpful))
-
-
 # --- rotations -----------------------------------------------------------------------------------------
-
-
-def _families(zone: Zone) -> dict[str, frozenset[str]]:
-    """Return, for each pool, the families of which any host that it could deal has an address."""
-    return {
-        pool.name: frozenset(
-            family_of(address)
-            for link in zone.chain(pool.name)
-            for member in link.members
-            for address in zone.host_by_name[member.host].addresses
-        )
-        for pool in zone.pools
-    }
-
-
-def _key_of(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
-    """Return the key of a rule's rotation; None when no host it could deal has such an address."""
-    if rule.type != "MX" and not any(rule.type in families[tier.pool] for tier in rule.tiers):
-        return None
-    return RotationKey(
-        zone.name, rule.type, rule.ttl, tuple((tier.pool, tier.preference) for tier in rule.tiers)
-    )
 
 
 def _keys_of(zone: Zone) -> dict[PoolKey, tuple[RotationKey, ...]]:
     found: dict[PoolKey, dict[RotationKey, None]] = {(zone.name, pool.name): {} for pool in zone.pools}
-    families = _families(zone)
+    families = families_of(zone)
     for rule in zone.rules:
-        if key := _key_of(zone, rule, families):
+        if key := key_of(zone, rule, families):
             for pool, _ in key.tiers:
                 found[zone.name, pool][key] = None
     return {pool: tuple(keys) for pool, keys in found.items()}
 
 
-def compile_rotation(zone: Zone, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
+def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
     """Compile the ready answers of a rotation from what its pools deal."""
+    zone = source.zone
     chosen = [(choices[zone.name, pool], preference) for pool, preference in key.tiers]
     # With several tiers, one that has nobody live is left out while another lives.
     serving = [entry for entry in chosen if entry[0].last_resort is None] or chosen
@@ -277,7 +147,7 @@ def compile_rotation(zone: Zone, key: RotationKey, choices: Mapping[PoolKey, Cho
     parts = []
     for choice, preference in serving:
         if key.type == "MX":
-            parts.append(_mx_part(zone, choice, preference, ttl))
+            parts.append(_mx_part(source, choice, preference, ttl))
         elif part := _address_part(zone, choice, cast(Family, key.type), ttl):
             parts.append(part)
     return Rotation(key, tuple(parts), note=note)
@@ -308,16 +178,14 @@ def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part 
     return _part(choice, dealt, bodies)
 
 
-def _mx_part(zone: Zone, choice: Choice, preference: int, ttl: int) -> Part:
-    """Compile a pool's MX cycle: the hosts' names at equal preference."""
-    lent = [
-        record(
-            TYPE_NUMBERS["MX"], ttl, preference.to_bytes(2, "big") + name_to_wire(zone.host_name(entry.host))
-        )
-        for entry in choice.dealt
-    ]
-    rows = _rows(zone, choice, choice.dealt)
-    return _part(choice, choice.dealt, [(b"".join(lent[host] for host in row), row) for row in rows])
+def _mx_part(source: Source, choice: Choice, preference: int, ttl: int) -> Part:
+    """Compile a pool's MX cycle: the hosts' names at equal preference, with their own addresses beside."""
+    names = [name_to_wire(source.zone.host_name(entry.host)) for entry in choice.dealt]
+    start = preference.to_bytes(2, "big")
+    lent = [record(TYPE_NUMBERS["MX"], ttl, start + name) for name in names]
+    rows = _rows(source.zone, choice, choice.dealt)
+    bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
+    return _part(choice, choice.dealt, bodies, [addresses_of(source.names, name) for name in names])
 
 
 def _rows(zone: Zone, choice: Choice, dealt: tuple[Dealt, ...]) -> tuple[tuple[int, ...], ...]:
@@ -327,12 +195,31 @@ def _rows(zone: Zone, choice: Choice, dealt: tuple[Dealt, ...]) -> tuple[tuple[i
     return cycle(weights, choice.answers, seed)
 
 
-def _part(choice: Choice, dealt: tuple[Dealt, ...], bodies: Iterable[tuple[bytes, tuple[int, ...]]]) -> Part:
+def _part(
+    choice: Choice,
+    dealt: tuple[Dealt, ...],
+    bodies: Iterable[tuple[bytes, tuple[int, ...]]],
+    beside: Sequence[tuple[bytes, ...]] = (),
+) -> Part:
+    """Number the distinct answers of a cycle.
+
+    Args:
+        choice: whose cycle it is.
+        dealt: what the numbers in the rows stand for.
+        bodies: answers and the rows they came from, in the order of the cycle.
+        beside: what may go with each of `dealt`, if it does not make an answer too long for the short way.
+
+    """
     numbers: dict[tuple[bytes, tuple[int, ...]], int] = {}
     index = array("I", (numbers.setdefault(body, len(numbers)) for body in bodies))
+    answers = []
+    for body, row in numbers:
+        extra = tuple(one for host in row for one in beside[host]) if beside else ()
+        fits = len(body) + sum(map(len, extra)) <= MAX_DEALT
+        answers.append(Answer(body, an=len(row), extra=extra if fits else ()))
     return Part(
         choice.pool,
-        tuple(Answer(body, an=len(row)) for body, row in numbers),
+        tuple(answers),
         index,
         tuple(tuple(dealt[host].host for host in row) for _, row in numbers),
     )

@@ -29,6 +29,10 @@ _ENCODERS: Mapping[str, Callable[..., dnslib.RD]] = {
     "NS": lambda target: dnslib.NS(_name(target)),
     "CNAME": lambda target: dnslib.CNAME(_name(target)),
     "PTR": lambda target: dnslib.PTR(_name(target)),
+    "DNAME": lambda target: dnslib.CNAME(_name(target)),  # the same form; dnslib has no class for it
+    "DS": lambda tag, algorithm, kind, *digest: dnslib.DS(
+        int(tag), int(algorithm), int(kind), bytes.fromhex("".join(digest))
+    ),
     "MX": lambda preference, exchange: dnslib.MX(_name(exchange), int(preference)),
     "SRV": lambda priority, weight, port, target: dnslib.SRV(
         int(priority), int(weight), int(port), _name(target)

@@ -1,15 +1,15 @@
-"""Which answer a zone has for a name: zone cuts, wildcards, CNAMEs (RFC 1034 section 4.3.2, RFC 4592)."""
+"""Which answer a zone has for a name: zone cuts, wildcards, aliases (RFC 1034 section 4.3.2, 4592, 6672)."""
 
 from typing import NamedTuple
 
 from geodns import edns, wire
 from geodns.dealing import COUNTED_TYPES, State
 from geodns.policy import Policy
-from geodns.table import Node, Rotation, RotationKey, Table, ZoneTable
+from geodns.table import Match, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import QNAME, Answer, Query
 
 MAX_CHAIN = 16
-"""CNAME records in an answer, at most."""
+"""Aliases that an answer follows, at most."""
 
 ANY_TTL = 3600
 _ANY = Answer(wire.record(wire.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
@@ -45,7 +45,7 @@ def find(table: Table, query: Query, state: State) -> Found:
         return _about_us(table.policy, query)
     if query.qclass != wire.IN or query.type in {wire.AXFR, wire.IXFR}:
         return refused(_NOT_SUPPORTED)
-    zone = _zone_of(table, query.name)
+    zone = _zone_for(table, query)
     if zone is None:
         return refused(_NOT_OURS)
     return _Chain(table, zone, query, state).follow()
@@ -77,36 +77,44 @@ def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
     return None
 
 
-def _node_of(zone: ZoneTable, name: bytes) -> tuple[Node | None, bytes]:
-    """Return the node that answers for a name in the zone, and that node's own name; None: no such name."""
-    node = zone.nodes.get(name)
-    if node is not None:
-        return node, name
-    for encloser in wire.parents(name):
-        node = zone.nodes.get(encloser)
-        if node is not None:
-            if node.referral is not None:
-                return node, encloser
-            # The closest encloser's wildcard, and no other one (RFC 4592 section 3.3.1).
-            wildcard = b"\x01*" + encloser
-            return zone.nodes.get(wildcard), wildcard
-    return None, name
+def _zone_for(table: Table, query: Query) -> ZoneTable | None:
+    """Return the zone that answers; for the DS of a zone's own name that is the one above (RFC 4035 3.1.4.1).
+
+    If we have none above, or none that delegates the name, the zone itself says that it has no DS.
+    """
+    zone = _zone_of(table, query.name)
+    if query.type == wire.DS and zone is not None and zone.origin == query.name != b"\0":
+        above = _zone_of(table, next(wire.parents(query.name)))
+        match = None if above is None else above.match(query.name)
+        if match is not None and match.referral is not None:
+            return above
+    return zone
 
 
 def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
-    """Return the key of what is dealt for a name on the wire and a type, through wildcards and CNAMEs.
+    """Return the key of what is dealt for a name on the wire and a type, through wildcards and aliases.
 
     None where nothing is dealt: the answer is fixed, or there is no such name.
     """
     for _ in range(MAX_CHAIN):
-        node, _ = _node_of(zone, name)
-        if node is None or node.referral is not None:
+        match = zone.match(name)
+        if match is None or match.referral is not None:
             return None
-        found, alias = node.rrsets.get(qtype), node.rrsets.get(wire.CNAME)
-        if found is not None or not isinstance(alias, Answer):
+        found = None if match.dname(name) else match.node.rrsets.get(qtype)
+        alias = _alias(match, name)
+        if found is not None or alias is None:
             return found if isinstance(found, RotationKey) else None
-        name = wire.only_rdata(alias.body)
+        name = wire.only_rdata(alias).lower()
     return None
+
+
+def _alias(match: Match, name: bytes) -> bytes | None:
+    """Return the CNAME record that a name has, or that a DNAME above makes for it; None: there is none."""
+    dname = match.dname(name)
+    if dname:
+        return wire.alias_of(dname, name, match.owner)
+    alias = match.node.rrsets.get(wire.CNAME)
+    return alias.body if isinstance(alias, Answer) else None
 
 
 def _noted(rotation: Rotation) -> bytes:
@@ -114,43 +122,68 @@ def _noted(rotation: Rotation) -> bytes:
 
 
 class _Chain:
-    """One answer in the making: the question's name, or what its CNAMEs lead to."""
+    """One answer in the making: the question's name, or what its aliases lead to.
+
+    It never leaves the zone of the question. Knot and BIND do not either, though NSD does: a resolver has no
+    reason to believe one zone's server about another zone, and asks again.
+    """
 
     def __init__(self, table: Table, zone: ZoneTable, query: Query, state: State) -> None:
         self.table = table
         self.zone = zone
         self.query = query
         self.state = state
+        self.name = query.name
+        """What is looked at now; `at` is where it stands in the message, whole."""
+        self.at = wire.HEADER
+        self.written = wire.HEADER + len(query.question)
         self.links: list[bytes] = []
-        self.owner = QNAME
-        """How the name that is looked at now is written in the message."""
+        """The records that led from the question's name to this one."""
 
     def follow(self) -> Found:
         """Look names up until there is an answer."""
-        name = self.query.name
         seen: set[bytes] = set()
-        while len(self.links) < MAX_CHAIN:
-            seen.add(name)
-            node, owner = _node_of(self.zone, name)
-            if node is None:
+        redirected: set[bytes] = set()
+        for _ in range(MAX_CHAIN):
+            seen.add(self.name)
+            match = self.zone.match(self.name)
+            if match is not None and match.referral is not None:
+                if self.query.type != wire.DS or match.owner != self.name:
+                    return self._referral(match.referral, match.owner)
+            elif self.links and _zone_of(self.table, self.name) is not self.zone:
+                break
+            if match is None:
                 return self._done(wire.NXDOMAIN, self._no_data())
-            if node.referral is not None and (owner != name or self.query.type != wire.DS):
-                return self._referral(node.referral, owner)
-            alias = node.rrsets.get(wire.CNAME)
-            if not isinstance(alias, Answer) or self.query.type in {wire.CNAME, wire.ANY}:
-                return self._rrset(node, owner, exact=owner == self.query.name)
-            name = self._link(alias)
-            if name in seen or _zone_of(self.table, name) is not self.zone:
+            dname = match.dname(self.name)
+            alias = _alias(match, self.name)
+            if dname and match.owner not in redirected:
+                redirected.add(match.owner)
+                self._add(dname, match.owner)
+            if dname and alias is None:
+                return self._done(wire.YXDOMAIN, wire.NOTHING)
+            if alias is None or (not dname and self.query.type in {wire.CNAME, wire.ANY}):
+                return self._rrset(match)
+            self._add(alias, self.name)
+            target = wire.only_rdata(alias)
+            self.name, self.at = target.lower(), self.written - len(target)
+            if self.name in seen or self.query.type == wire.CNAME:
                 break
         return self._done(wire.NOERROR, wire.NOTHING)
 
-    def _rrset(self, node: Node, owner: bytes, *, exact: bool) -> Found:
-        if self.query.type == wire.ANY and node.rrsets:
-            alias = node.rrsets.get(wire.CNAME)
+    def _add(self, record: bytes, owner: bytes) -> None:
+        link = wire.renamed(record, self._written(owner))
+        self.links.append(link)
+        self.written += len(link)
+
+    def _rrset(self, match: Match) -> Found:
+        rrsets = match.node.rrsets
+        exact = match.owner == self.query.name
+        if self.query.type == wire.ANY and rrsets:
+            alias = rrsets.get(wire.CNAME)
             return self._done(wire.NOERROR, alias if isinstance(alias, Answer) else _ANY)
-        entry = node.rrsets.get(self.query.type)
+        entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):
-            return self._rotation(self.table.rotations[entry], owner, exact=exact)
+            return self._rotation(self.table.rotations[entry], match.owner, exact=exact)
         answer = self._no_data() if entry is None else entry
         if exact and self._may_be_known():
             self.state.remember_answer(self.query, self.zone, answer)
@@ -167,8 +200,9 @@ class _Chain:
         if exact and len(rotation.parts) == 1 and self._may_be_known():
             self.state.remember_rotation(self.query, self.zone, rotation)
         body = b"".join(answer.body for answer in answers)
-        found = self._done(wire.NOERROR, Answer(body, sum(answer.an for answer in answers)))
-        return found._replace(error=_noted(rotation))
+        extra = tuple(dict.fromkeys(one for answer in answers for one in answer.extra))
+        joined = Answer(body, sum(answer.an for answer in answers), extra=extra)
+        return self._done(wire.NOERROR, joined)._replace(error=_noted(rotation))
 
     def _may_be_known(self) -> bool:
         """Say whether the short way may answer: class IN, no CNAME, and a type that `lower` leaves alone."""
@@ -182,18 +216,11 @@ class _Chain:
             and not 0x61 <= query.type & 0xFF <= 0x7A
         )
 
-    def _link(self, alias: Answer) -> bytes:
-        """Add a CNAME record; return the name it leads to, which owns what comes next."""
-        target = wire.only_rdata(alias.body)
-        self.links.append(wire.renamed(alias.body, self.owner))
-        written = wire.HEADER + len(self.query.question) + sum(len(link) for link in self.links)
-        self.owner = wire.pointer(written - len(target)) or target
-        return target
-
     def _written(self, name: bytes) -> bytes:
-        """How a name is written behind the question: as a pointer into it where it is a suffix of that."""
-        if name == self.query.name or name in wire.parents(self.query.name):
-            return wire.pointer(wire.HEADER + len(self.query.name) - len(name)) or name
+        """How a name is written next: as a pointer where it is a suffix of this name or the question's."""
+        for whole, at in ((self.name, self.at), (self.query.name, wire.HEADER)):
+            if wire.is_below(whole, name) and (short := wire.pointer(at + len(whole) - len(name))):
+                return short
         return name
 
     def _referral(self, referral: Answer, cut: bytes) -> Found:
@@ -205,7 +232,8 @@ class _Chain:
         return Answer(wire.renamed(self.zone.negative, self._written(self.zone.origin)), ns=1)
 
     def _done(self, rcode: int, answer: Answer, *, authoritative: bool = True) -> Found:
-        body = wire.renamed(answer.body, self.owner) if answer.an and self.owner != QNAME else answer.body
+        owner = self._written(self.name)
+        body = wire.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
         whole = b"".join((*self.links, body))
         counted = answer._replace(body=whole, an=answer.an + len(self.links))
         return Found(self.zone.name, rcode, counted, authoritative)

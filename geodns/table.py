@@ -14,6 +14,7 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from geodns import wire
 from geodns.policy import DEFAULT, Policy
 from geodns.wire import Answer
 
@@ -141,6 +142,33 @@ class Nodes(Mapping[bytes, Node]):
         return sum(map(len, self._buckets))
 
 
+class Match(NamedTuple):
+    """What a zone has for a name.
+
+    Attributes:
+        node: what answers.
+        owner: its name: the very one, that of a zone cut or a DNAME above, or the wildcard's.
+        synthesized: whether the name does not exist, and a wildcard stands in (RFC 4592 section 3.3.1).
+
+    """
+
+    node: Node
+    owner: bytes
+    synthesized: bool = False
+
+    @property
+    def referral(self) -> Answer | None:
+        """The answer at and below a zone cut; a wildcard delegates nothing (RFC 4592 section 4.2)."""
+        return None if self.synthesized else self.node.referral
+
+    def dname(self, name: bytes) -> bytes:
+        """Return the DNAME record that a name lies below; empty: none."""
+        if self.synthesized or self.owner == name:
+            return b""
+        found = self.node.rrsets.get(wire.DNAME)
+        return found.body if isinstance(found, Answer) else b""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ZoneTable:
     """A zone's compiled names.
@@ -149,7 +177,7 @@ class ZoneTable:
         name: the zone's name, for counters.
         origin: the same on the wire, in lower case.
         negative: the SOA record of negative answers, its TTL by RFC 2308 section 5.
-        nodes: by owner name on the wire, in lower case; nothing below a zone cut.
+        nodes: by owner name on the wire, in lower case; nothing below a zone cut or a DNAME.
 
     """
 
@@ -157,6 +185,25 @@ class ZoneTable:
     origin: bytes
     negative: bytes
     nodes: Mapping[bytes, Node]
+
+    def match(self, name: bytes) -> Match | None:
+        """Return what answers for a name on the wire, in lower case; None: there is no such name.
+
+        As RFC 1034 section 4.3.2 step 3 has it, with RFC 4592 section 3.3.1 and RFC 6672 section 3.2.
+        """
+        node = self.nodes.get(name)
+        if node is not None:
+            return Match(node, name)
+        for encloser in wire.parents(name):
+            node = self.nodes.get(encloser)
+            if node is not None:
+                if node.referral is not None or wire.DNAME in node.rrsets:
+                    return Match(node, encloser)
+                # The closest encloser's wildcard, and no other one.
+                wildcard = b"\x01*" + encloser
+                node = self.nodes.get(wildcard)
+                return None if node is None else Match(node, wildcard, synthesized=True)
+        return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

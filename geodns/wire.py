@@ -56,6 +56,11 @@ def parents(name: bytes) -> Iterator[bytes]:
         yield name[position:]
 
 
+def is_below(name: bytes, other: bytes) -> bool:
+    """Say whether a name is another one, or lies below it."""
+    return name == other or other in parents(name)
+
+
 # --- records -------------------------------------------------------------------------------------------
 
 
@@ -66,15 +71,18 @@ def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME, rclass: int
 
 def renamed(records: bytes, owner: bytes) -> bytes:
     """Return ready records that belong to the question's name with another owner name."""
-    parts: list[bytes] = []
+    return b"".join(each(records, owner))
+
+
+def each(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
+    """Yield ready records one by one, those of the question's name with another owner name."""
     position = 0
     while position < len(records):
         fixed = _owner_end(records, position)
         end = fixed + _FIXED.size + int.from_bytes(records[fixed + 8 : fixed + 10], "big")
         same = records[position:fixed] == QNAME
-        parts.append((owner if same else records[position:fixed]) + records[fixed:end])
+        yield (owner if same else records[position:fixed]) + records[fixed:end]
         position = end
-    return b"".join(parts)
 
 
 def _owner_end(records: bytes, position: int) -> int:
@@ -89,6 +97,32 @@ def _owner_end(records: bytes, position: int) -> int:
 def only_rdata(record_bytes: bytes) -> bytes:
     """Return the data of a single ready record."""
     return record_bytes[len(QNAME) + _FIXED.size :]
+
+
+def alias_of(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
+    """Return the CNAME record that a DNAME makes for a name, if not too long a one (RFC 6672 section 3.1).
+
+    Args:
+        dname: the ready record.
+        name: a name below it, on the wire.
+        owner: the DNAME's own name, on the wire.
+
+    """
+    target = name[: len(name) - len(owner)] + only_rdata(dname)
+    ttl = int.from_bytes(dname[len(QNAME) + 4 : len(QNAME) + 8], "big")
+    return record(CNAME, ttl, target) if len(target) <= MAX_NAME else None
+
+
+def target_of(record_bytes: bytes) -> bytes | None:
+    """Return the name in a ready record of a type in `TARGETS`, in lower case; None where it is cut off."""
+    rdata = only_rdata(record_bytes)
+    start = position = TARGETS[int.from_bytes(record_bytes[len(QNAME) : len(QNAME) + 2], "big")]
+    while position < len(rdata):
+        length = rdata[position]
+        position += 1 + length
+        if not length:
+            return rdata[start:position].lower()
+    return None
 
 
 def question(name: bytes, qtype: int) -> bytes:
@@ -114,6 +148,7 @@ CNAME = 5
 SOA = 6
 HINFO = 13
 TXT = 16
+DNAME = 39
 DS = 43
 IXFR = 251
 AXFR = 252
@@ -129,10 +164,15 @@ TYPE_NUMBERS: Mapping[str, int] = {
     "TXT": 16,
     "AAAA": 28,
     "SRV": 33,
+    "DNAME": DNAME,
+    "DS": DS,
     "TLSA": 52,
     "CAA": 257,
 }
 """The types that zones can have."""
+
+TARGETS: Mapping[int, int] = {NS: 0, 15: 2, 33: 6, 64: 2, 65: 2}
+"""Where in the data of NS, MX, SRV, SVCB and HTTPS the name stands whose addresses are wanted next."""
 
 NOERROR = 0
 FORMERR = 1
@@ -140,6 +180,7 @@ SERVFAIL = 2
 NXDOMAIN = 3
 NOTIMP = 4
 REFUSED = 5
+YXDOMAIN = 6
 BADVERS = 16
 BADCOOKIE = 23
 
@@ -325,9 +366,17 @@ def message(
     for one in answer.extra:
         room -= len(one)
         if room < 0:
+            # An RRset goes whole: a part of it would pass for all (RFC 2181 section 5).
+            while extra and _rrset_of(extra[-1]) == _rrset_of(one):
+                extra.pop()
             break
         extra.append(one)
     return _assemble(query, flags, rcode, answer, extra, opt)
+
+
+def _rrset_of(record_bytes: bytes) -> bytes:
+    """Return a record's owner and type."""
+    return record_bytes[: _owner_end(record_bytes, 0) + 2]
 
 
 def _assemble(

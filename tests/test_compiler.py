@@ -7,9 +7,9 @@ import pytest
 
 from geodns import wire
 from geodns.choice import LastResort
-from geodns.compiler import Compiled, Source, compile_names, compile_zones, pools_by_host, recompile_pools
+from geodns.compiler import Compiled, Source, compile_zones, pools_by_host, recompile_pools
 from geodns.live import Forced, LiveSet, Verdict
-from geodns.model import Host, Member, Record, Rule, Tier, Zone
+from geodns.model import Member, Rule, Tier, Zone
 from geodns.table import RotationKey
 from geodns.wire import name_to_wire
 from tests.zones import (
@@ -176,71 +176,6 @@ def test_a_retired_host_answers_beside_other_records_of_its_name(beside: str) ->
         records: {{old: {{{beside}}}}}
     """)
     assert data(Worker(one, retired=(host("old", "192.0.2.77"),)).ask("old")) == ("192.0.2.77",)
-
-
-def names_of(one: Zone, retired: tuple[Host, ...] = ()) -> set[str]:
-    """Return the compiled owner names, relative to the zone."""
-    nodes = compile_names(Source(one, SERIAL, retired)).nodes
-    return {wire.name_from_wire(name).removesuffix(ORIGIN).removesuffix(".") or "@" for name in nodes}
-
-
-def test_empty_non_terminals_are_names() -> None:
-    one = zone("""
-        hosts: {m: 192.0.2.1}
-        records:
-          a.b.c: {TXT: x}
-          d.b.c: {TXT: x}
-          "*.w.v": {TXT: x}
-    """)
-    assert names_of(one) == {"@", "ns1", "m", "a.b.c", "d.b.c", "b.c", "c", "*.w.v", "w.v", "v"}
-    nodes = compile_names(Source(one, SERIAL)).nodes
-    assert not nodes[name_to_wire(absolute("b.c"))].rrsets
-
-
-def test_what_lies_below_a_cut_is_occluded() -> None:
-    """Whatever a zone object says: nothing below a delegation is ours (RFC 1034 section 4.2.1)."""
-    one = zone("""
-        hosts: {m: 192.0.2.1}
-        records:
-          sub: {NS: [ns.sub, ns.deep.er.sub]}
-          ns.sub: {A: 192.0.2.99}
-          ns.deep.er.sub: {A: 192.0.2.98}
-    """)
-    occluded = (
-        Record(owner=absolute("x.sub"), type="TXT", ttl=60, values=(("x",),)),
-        Record(owner=absolute("*.sub"), type="TXT", ttl=60, values=(("x",),)),
-        Record(owner=absolute("cut.sub"), type="NS", ttl=60, values=(("ns.example.net.",),)),
-    )
-    dealt = Rule(owner=absolute("pool.sub"), type="A", ttl=30, tiers=(Tier(pool="main"),))
-    one = one.model_copy(update={"records": one.records + occluded, "rules": (*one.rules, dealt)})
-    assert names_of(one) == {"@", "ns1", "m", "sub"}
-    worker = Worker(one)
-    for name in ("sub", "x.sub", "pool.sub", "cut.sub", "a.b.sub", "er.sub"):
-        found = worker.ask(name)
-        assert (data(found), {rrset.rdtype.name for rrset in found.authority}) == ((), {"NS"}), name
-
-
-def test_all_glue_comes_with_a_referral_and_siblings_where_they_fit() -> None:
-    one = zone("""
-        hosts: {m: 192.0.2.1}
-        records:
-          sub: {ttl: 600, NS: [ns.sub, sub, ns1.other, out.example.net.]}
-          ns.sub: {ttl: 600, A: [192.0.2.98, 192.0.2.99], AAAA: "2001:db8::99"}
-          ns1.other: {A: 192.0.2.97}
-    """)
-    found = Worker(one).ask("deep.sub")
-    assert sorted(records(found.authority)) == [
-        "sub 600 NS ns.sub.out.example.com.",
-        "sub 600 NS ns1.other.out.example.com.",
-        "sub 600 NS out.example.net.",
-        "sub 600 NS sub.out.example.com.",
-    ]
-    assert sorted(records(found.additional)) == [
-        "ns.sub 600 A 192.0.2.98",
-        "ns.sub 600 A 192.0.2.99",
-        "ns.sub 600 AAAA 2001:db8::99",
-        "ns1.other 3600 A 192.0.2.97",
-    ]
 
 
 def test_a_family_that_no_host_has_is_nodata_without_a_rotation(one: Zone) -> None:

@@ -21,6 +21,8 @@ FIELDS = {
     "NS": st.tuples(NAME),
     "CNAME": st.tuples(NAME),
     "PTR": st.tuples(NAME),
+    "DNAME": st.tuples(NAME),
+    "DS": st.tuples(NUMBER, BYTE, st.just("2"), st.binary(min_size=32, max_size=32).map(bytes.hex)),
     "MX": st.tuples(NUMBER, NAME),
     "SRV": st.tuples(NUMBER, NUMBER, NUMBER, NAME),
     "CAA": st.tuples(BYTE, st.sampled_from(("issue", "issuewild", "iodef")), LABEL),

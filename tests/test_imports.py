@@ -20,7 +20,7 @@ ROWS = (
     ("api serve health keeper demo",),
     ("control status", "cluster folder"),
     ("responder compiler store watch metrics",),
-    ("lookup",),
+    ("lookup nodes",),
     ("dealing choice live table rotation",),
     ("options",),
     (

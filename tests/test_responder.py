@@ -71,7 +71,11 @@ CASES = {
     "RFC 1034 4.3.2: dealt": Case("@", "A", POOL),
     "RFC 3596: dealt, IPv6": Case("@", "AAAA", {"@ 30 AAAA 2001:db8::11"}),
     "RFC 1035 3.3.9: dealt exchanges": Case(
-        "@", "MX", {f"@ 30 MX 10 mta1.{ORIGIN}", f"@ 30 MX 10 mta2.{ORIGIN}"}
+        "@",
+        "MX",
+        {f"@ 30 MX 10 mta1.{ORIGIN}", f"@ 30 MX 10 mta2.{ORIGIN}"},
+        set(),
+        {"mta1 3600 A 192.0.2.11", "mta1 3600 AAAA 2001:db8::11", "mta2 3600 A 192.0.2.12"},
     ),
     "a host's own name": Case("mta1", "A", {"mta1 3600 A 192.0.2.11"}),
     "a fixed record": Case("text", "TXT", {f"text {TEXT}"}),

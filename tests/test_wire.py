@@ -211,6 +211,7 @@ def test_a_refusal_is_a_header_with_id_opcode_and_rd() -> None:
 
 
 SMALL, LARGE = record(1, 30, b"\x01\x02\x03\x04"), record(16, 30, b"x" * 300)
+OTHER = record(17, 30, b"x" * 300)
 
 
 @pytest.mark.parametrize(
@@ -218,12 +219,21 @@ SMALL, LARGE = record(1, 30, b"\x01\x02\x03\x04"), record(16, 30, b"x" * 300)
     [
         (Answer(SMALL, an=1), (1, 1, 0, 0), False),
         (Answer(SMALL, an=1, extra=(LARGE,)), (1, 1, 0, 1), False),
-        (Answer(SMALL, an=1, extra=(LARGE, LARGE)), (1, 1, 0, 1), False),
+        (Answer(SMALL, an=1, extra=(LARGE, OTHER)), (1, 1, 0, 1), False),
+        (Answer(SMALL, an=1, extra=(SMALL, LARGE, LARGE)), (1, 1, 0, 1), False),
         (Answer(LARGE + SMALL, ns=1, ar=1, extra=(LARGE,)), (1, 0, 1, 1), False),
         (Answer(LARGE * 2, an=2, extra=(SMALL,)), (1, 0, 0, 0), True),
         (Answer(LARGE * 2, ns=1, ar=1), (1, 0, 0, 0), True),
     ],
-    ids=["fits", "extra fits", "second extra left out", "glue before extras", "too large", "glue too large"],
+    ids=[
+        "fits",
+        "extra fits",
+        "second extra left out",
+        "an RRset goes whole",
+        "glue before extras",
+        "too large",
+        "glue too large",
+    ],
 )
 def test_what_is_left_out_when_it_does_not_fit(
     answer: Answer, counts: tuple[int, ...], truncated: bool

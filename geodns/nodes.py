@@ -1,0 +1,186 @@
+"""From a zone to its nodes: everything that does not depend on health, compiled."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import chain
+
+from geodns import wire
+from geodns.encode import encode
+from geodns.model import FAMILIES, Host, Record, Rule, Zone, family_of
+from geodns.table import Node, RotationKey, ZoneTable
+from geodns.wire import TYPE_NUMBERS, Answer, name_to_wire, record
+
+Records = dict[tuple[bytes, str], Record]
+"""Fixed RRsets by owner name on the wire and type."""
+
+Rrsets = dict[bytes, dict[int, Answer | RotationKey]]
+"""What is answered, by owner name on the wire and type number."""
+
+
+def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> ZoneTable:
+    """Compile everything of a zone that does not depend on health.
+
+    Names below a zone cut are not ours, but for glue (RFC 1034 section 4.2.1), and below a DNAME there are
+    none (RFC 6672 section 2.4).
+
+    Args:
+        zone: what the file says.
+        serial: the SOA's.
+        retired: hosts taken out of the file that still answer for their own names.
+
+    """
+    origin = name_to_wire(zone.origin)
+    records: Records = {
+        (name_to_wire(one.owner), one.type): one for one in (*zone.records, *_retired(zone, retired))
+    }
+    cuts, dnames = _edges(records, origin)
+    rrsets = _rrsets(zone, origin, records, cuts, dnames)
+    soa = _soa(zone, serial)
+    rrsets[origin][wire.SOA] = Answer(record(wire.SOA, zone.record_ttl, soa), an=1)
+    nodes = {owner: Node(some, wire.NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
+    for owner in list(nodes):
+        for parent in wire.parents(owner):
+            if parent in nodes or len(parent) <= len(origin):
+                break
+            nodes[parent] = Node()
+    negative = record(wire.SOA, min(zone.record_ttl, zone.soa.minimum), soa)
+    table = ZoneTable(zone.name, origin, negative, nodes)
+    _add_addresses(table, nodes, rrsets, records)
+    return table
+
+
+def _retired(zone: Zone, retired: Iterable[Host]) -> Iterable[Record]:
+    """Return the address records of hosts that were taken out, where their names have no other now."""
+    kinds = [(one.owner, one.type) for one in zone.records] + [(rule.owner, rule.type) for rule in zone.rules]
+    taken = {owner for owner, rtype in kinds if rtype in {"A", "AAAA", "CNAME"}}
+    for host in retired:
+        owner = zone.host_name(host.name)
+        if owner in taken:
+            continue
+        for family in FAMILIES:
+            values = tuple((str(address),) for address in host.addresses if family_of(address) == family)
+            if values:
+                yield Record(owner=owner, type=family, ttl=zone.ttl, values=values)
+
+
+def _edges(records: Records, origin: bytes) -> tuple[set[bytes], set[bytes]]:
+    """Return the names of zone cuts and of DNAMEs below which the zone ends; where both are, it is a cut."""
+    cuts: set[bytes] = set()
+    dnames: set[bytes] = set()
+    edges = [entry for entry in records if entry[1] == "DNAME" or (entry[1] == "NS" and entry[0] != origin)]
+    for owner, rtype in sorted(edges, key=lambda entry: (len(entry[0]), entry[1] == "DNAME")):
+        if owner not in cuts and not _below(owner, cuts) and not _below(owner, dnames):
+            (cuts if rtype == "NS" else dnames).add(owner)
+    return cuts, dnames
+
+
+def _below(owner: bytes, edges: set[bytes]) -> bool:
+    return bool(edges) and any(parent in edges for parent in wire.parents(owner))
+
+
+def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes], dnames: set[bytes]) -> Rrsets:
+    rrsets: Rrsets = {origin: {}}
+    for (owner, rtype), one in records.items():
+        if not _below(owner, cuts) and not _below(owner, dnames):
+            own = rrsets.setdefault(owner, {})
+            # The NS of a cut that is a wildcard is synthesized like any other RRset (RFC 4592 section 4.2).
+            if owner not in cuts or rtype in {"DS", "NS"}:
+                own[TYPE_NUMBERS[rtype]] = _fixed(one)
+    families = families_of(zone)
+    for rule in zone.rules:
+        owner = name_to_wire(rule.owner)
+        if not _below(owner, cuts) and not _below(owner, dnames):
+            own = rrsets.setdefault(owner, {})
+            if owner not in cuts and (key := key_of(zone, rule, families)):
+                own[TYPE_NUMBERS[rule.type]] = key
+    return rrsets
+
+
+def _fixed(one: Record) -> Answer:
+    rtype = TYPE_NUMBERS[one.type]
+    body = b"".join(record(rtype, one.ttl, encode(one.type, value)) for value in one.values)
+    return Answer(body, an=len(one.values))
+
+
+def _soa(zone: Zone, serial: int) -> bytes:
+    soa = zone.soa
+    times = (soa.refresh, soa.retry, soa.expire, soa.minimum)
+    return encode("SOA", (soa.mname, soa.rname, str(serial), *(str(time) for time in times)))
+
+
+# --- addresses that come with names --------------------------------------------------------------------
+
+
+def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
+    """Return the fixed address records that a zone has for a name, each whole; glue is not among them."""
+    match = table.match(name)
+    if match is None or (match.owner != name and not match.synthesized):
+        return ()
+    found = [match.node.rrsets.get(TYPE_NUMBERS[family]) for family in FAMILIES]
+    return tuple(
+        one for answer in found if isinstance(answer, Answer) for one in wire.each(answer.body, owner=name)
+    )
+
+
+def _add_addresses(table: ZoneTable, nodes: dict[bytes, Node], rrsets: Rrsets, records: Records) -> None:
+    """Give cuts their referrals, and answers that name hosts in the zone the addresses of these."""
+
+    @cache
+    def addresses(target: bytes) -> tuple[bytes, ...]:
+        match = table.match(target)
+        if match is None or match.referral is None:
+            return addresses_of(table, target)
+        return tuple(
+            record(TYPE_NUMBERS[family], found.ttl, encode(family, value), target)
+            for family in FAMILIES
+            if (found := records.get((target, family)))
+            for value in found.values
+        )
+
+    for owner, own in rrsets.items():
+        for rtype in own.keys() & wire.TARGETS.keys():
+            answer = own[rtype]
+            if isinstance(answer, Answer):
+                targets = dict.fromkeys(filter(None, map(wire.target_of, wire.each(answer.body))))
+                by_name = {target: addresses(target) for target in targets}
+                own[rtype] = answer._replace(extra=tuple(chain.from_iterable(by_name.values())))
+                if nodes[owner].referral is not None:
+                    nodes[owner] = nodes[owner]._replace(referral=_referral(owner, answer, by_name))
+
+
+def _referral(cut: bytes, name_servers: Answer, addresses: Mapping[bytes, tuple[bytes, ...]]) -> Answer:
+    """Compile a zone cut's NS with its glue: all of it, or the answer is truncated (RFC 9471 section 3.1).
+
+    What lies at or below the cut is needed; addresses of name servers elsewhere in the zone only help.
+    """
+    needed: list[bytes] = []
+    helpful: list[bytes] = []
+    for target, some in addresses.items():
+        (needed if wire.is_below(target, cut) else helpful).extend(some)
+    body = name_servers.body + b"".join(needed)
+    return Answer(body, ns=name_servers.an, ar=len(needed), extra=tuple(helpful))
+
+
+# --- what is dealt -------------------------------------------------------------------------------------
+
+
+def families_of(zone: Zone) -> dict[str, frozenset[str]]:
+    """Return, for each pool, the families of which any host that it could deal has an address."""
+    return {
+        pool.name: frozenset(
+            family_of(address)
+            for link in zone.chain(pool.name)
+            for member in link.members
+            for address in zone.host_by_name[member.host].addresses
+        )
+        for pool in zone.pools
+    }
+
+
+def key_of(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
+    """Return the key of a rule's rotation; None when no host it could deal has such an address."""
+    if rule.type != "MX" and not any(rule.type in families[tier.pool] for tier in rule.tiers):
+        return None
+    return RotationKey(
+        zone.name, rule.type, rule.ttl, tuple((tier.pool, tier.preference) for tier in rule.tiers)
+    )
