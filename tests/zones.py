@@ -124,6 +124,10 @@ class Worker:
         assert answer[2] & 0x01 == packet[2] & 0x01, "RD copied"
         assert not answer[3] & 0xF0, "RA, Z, AD, CD clear"
         assert (found.edns >= 0) == (query.edns >= 0)
+        read = (found.answer, found.authority, found.additional)
+        counted = [sum(len(rrset) for rrset in section) for section in read]
+        counted[2] += found.edns >= 0
+        assert [int.from_bytes(answer[at : at + 2], "big") for at in (6, 8, 10)] == counted, "no record twice"
         if client[2] == "udp":
             assert len(answer) <= (512 if query.edns < 0 else min(max(512, query.payload), 1232))
         return found
