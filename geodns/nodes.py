@@ -33,8 +33,8 @@ def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> Zone
     records: Records = {
         (name_to_wire(one.owner), one.type): one for one in (*zone.records, *_retired(zone, retired))
     }
-    cuts, dnames = _edges(records, origin)
-    rrsets = _rrsets(zone, origin, records, cuts, dnames)
+    cuts = {owner for owner, rtype in records if rtype == "NS" and owner != origin}
+    rrsets = _rrsets(zone, origin, records, cuts)
     soa = _soa(zone, serial)
     rrsets[origin][wire.SOA] = Answer(record(wire.SOA, zone.record_ttl, soa), an=1)
     nodes = {owner: Node(some, wire.NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
@@ -63,25 +63,11 @@ def _retired(zone: Zone, retired: Iterable[Host]) -> Iterable[Record]:
                 yield Record(owner=owner, type=family, ttl=zone.ttl, values=values)
 
 
-def _edges(records: Records, origin: bytes) -> tuple[set[bytes], set[bytes]]:
-    """Return the names of zone cuts and of DNAMEs below which the zone ends; where both are, it is a cut."""
-    cuts: set[bytes] = set()
-    dnames: set[bytes] = set()
-    edges = [entry for entry in records if entry[1] == "DNAME" or (entry[1] == "NS" and entry[0] != origin)]
-    for owner, rtype in sorted(edges, key=lambda entry: (len(entry[0]), entry[1] == "DNAME")):
-        if owner not in cuts and not _below(owner, cuts) and not _below(owner, dnames):
-            (cuts if rtype == "NS" else dnames).add(owner)
-    return cuts, dnames
-
-
-def _below(owner: bytes, edges: set[bytes]) -> bool:
-    return bool(edges) and any(parent in edges for parent in wire.parents(owner))
-
-
-def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes], dnames: set[bytes]) -> Rrsets:
+def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes]) -> Rrsets:
+    ends = cuts | {owner for owner, rtype in records if rtype == "DNAME"}
     rrsets: Rrsets = {origin: {}}
     for (owner, rtype), one in records.items():
-        if not _below(owner, cuts) and not _below(owner, dnames):
+        if not _below(owner, ends):
             own = rrsets.setdefault(owner, {})
             # The NS of a cut that is a wildcard is synthesized like any other RRset (RFC 4592 section 4.2).
             if owner not in cuts or rtype in {"DS", "NS"}:
@@ -89,11 +75,15 @@ def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes], dname
     families = families_of(zone)
     for rule in zone.rules:
         owner = name_to_wire(rule.owner)
-        if not _below(owner, cuts) and not _below(owner, dnames):
+        if not _below(owner, ends):
             own = rrsets.setdefault(owner, {})
             if owner not in cuts and (key := key_of(zone, rule, families)):
                 own[TYPE_NUMBERS[rule.type]] = key
     return rrsets
+
+
+def _below(owner: bytes, ends: set[bytes]) -> bool:
+    return bool(ends) and any(parent in ends for parent in wire.parents(owner))
 
 
 def _fixed(one: Record) -> Answer:

@@ -9,10 +9,8 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from geodns.lookup import MAX_CHAIN, rotation_of
-from geodns.wire import name_to_wire
 from tests.masterfile import master
-from tests.zones import TCP, Worker, zone
+from tests.zones import TCP, Worker
 
 LONG = ".".join(["l" * 60] * 3) + "." + "m" * 46
 DIGEST = "49fd46e6c4b45c55d4ac49fd46e6c4b45c55d4ac49fd46e6c4b45c55d4ac1234"
@@ -351,85 +349,6 @@ WORKER = Worker(PARENT, CHILD, ALONE, GRANDCHILD, OTHER)
 def test_names(row: Row) -> None:
     for _ in ("the long way", "the short way", "again"):
         assert ask(WORKER, row.question, "t.test.") == row
-
-
-# --- DNAME ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "zone_name", "owner", "target", "led_to"),
-    [
-        ("com.", "example.com", "@", "example.net.", None),
-        ("example.com.", "example.com", "@", "example.net.", None),
-        ("a.example.com.", "example.com", "@", "example.net.", ["a.example.net."]),
-        ("a.b.example.com.", "example.com", "@", "example.net.", ["a.b.example.net."]),
-        ("ab.example.com.", "example.com", "b", "example.net.", None),
-        ("foo.example.com.", "example.com", "@", "example.net.", ["foo.example.net."]),
-        ("a.x.example.com.", "example.com", "x", "example.net.", ["a.example.net."]),
-        ("a.example.com.", "example.com", "@", "y.example.net.", ["a.y.example.net."]),
-        ("cyc.example.com.", "example.com", "@", "example.com.", ["cyc.example.com."]),
-        (
-            "cyc.example.com.",
-            "example.com",
-            "@",
-            "c.example.com.",
-            [f"cyc.{'c.' * number}example.com." for number in range(1, MAX_CHAIN + 1)],
-        ),
-        ("shortloop.x.x.", "x", "@", ".", ["shortloop.x.", "shortloop."]),
-        ("shortloop.x.", "x", "@", ".", ["shortloop."]),
-    ],
-)
-def test_table_1_of_rfc_6672(
-    asked: str, zone_name: str, owner: str, target: str, led_to: list[str] | None
-) -> None:
-    one = master(zone_name, f"@ 3600 NS ns.example.org.\n{owner} 600 DNAME {target}")
-    found = Worker(one).ask(asked, "A", client=TCP)
-    links = [rrset for rrset in found.answer if rrset.rdtype == dns.rdatatype.CNAME]
-    assert [str(rrset[0].target) for rrset in links] == (led_to or [])
-    assert [str(rrset.name) for rrset in links] == [asked, *(led_to or [])][: len(links)]
-    assert {rrset.ttl for rrset in links} <= {600}
-    dnames = [rrset for rrset in found.answer if rrset.rdtype == dns.rdatatype.DNAME]
-    assert len(dnames) == (led_to is not None), "it is told once"
-
-
-@pytest.mark.parametrize(("spare", "rcode"), [(0, "NXDOMAIN"), (-1, "YXDOMAIN")])
-def test_a_name_of_255_bytes_is_not_too_long(spare: int, rcode: str) -> None:
-    target = ".".join(["t" * 63] * 3) + ".t."
-    one = master("t", f"@ 3600 NS ns.example.org.\nd 600 DNAME {target}")
-    prefix = "p" * (255 - 195 - 1 - spare)
-    assert len(dns.name.from_text(target).to_wire() or b"") == 195
-    found = Worker(one).ask(f"{prefix}.d.t.", "A", client=TCP)
-    assert dns.rcode.to_text(found.rcode()) == rcode
-    assert [rrset.rdtype.name for rrset in found.answer] == ["DNAME", "CNAME"][: 2 + spare]
-
-
-def test_the_clients_letter_case_comes_back_in_what_is_synthesized() -> None:
-    found = WORKER.ask("X.dD.t.TEST.", "A", client=TCP)
-    assert [str(rrset.name) for rrset in found.answer] == [
-        "dD.t.TEST.",
-        "X.dD.t.TEST.",
-        "d.t.test.",
-        "x.d.t.test.",
-        "x.h2.t.test.",
-    ]
-
-
-def test_a_pool_is_found_through_a_dname_by_queries_and_by_explain() -> None:
-    one = zone("""
-        hosts: {m: 192.0.2.1}
-        records: {in.h2: {pool: main}, to: {CNAME: in.d}}
-    """)
-    extra = master("out.example.com", "d 600 DNAME h2\nself 600 DNAME a.self\nbig 600 DNAME " + LONG).records
-    one = one.model_copy(update={"records": one.records + extra})
-    worker = Worker(one)
-    (table,) = worker.compiled.table.zones.values()
-    for name in ("in.h2", "in.d", "to"):
-        key = rotation_of(table, name_to_wire(f"{name}.out.example.com."), 1)
-        assert key is not None
-        assert key.tiers == (("main", 0),)
-        assert worker.ask(name).answer[-1][0].to_text() == "192.0.2.1"
-    for name in ("x.self", f"{'q' * 30}.big", "d", "no"):
-        assert rotation_of(table, name_to_wire(f"{name}.out.example.com."), 1) is None
 
 
 # --- glue that does not fit ----------------------------------------------------------------------------
