@@ -12,8 +12,9 @@ from geodns.live import LiveSet
 from geodns.model import Family, Host, Zone
 from geodns.nodes import addresses_of, compile_names, families_of, key_of
 from geodns.rotation import cycle, units
+from geodns.rrtypes import NUMBERS
 from geodns.table import EMPTY, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import TYPE_NUMBERS, Answer, name_to_wire, record
+from geodns.wire import Answer, name_to_wire, record
 
 PoolKey = tuple[str, str]
 """Zone name and pool name."""
@@ -165,7 +166,7 @@ def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part 
     dealt = choice.of(family)
     if not dealt:
         return None
-    rtype = TYPE_NUMBERS[family]
+    rtype = NUMBERS[family]
     lent = [[record(rtype, ttl, address.packed) for address in entry.of(family)] for entry in dealt]
     turns = [0] * len(dealt)
     bodies: list[tuple[bytes, tuple[int, ...]]] = []
@@ -182,7 +183,7 @@ def _mx_part(source: Source, choice: Choice, preference: int, ttl: int) -> Part:
     """Compile a pool's MX cycle: the hosts' names at equal preference, with their own addresses beside."""
     names = [name_to_wire(source.zone.host_name(entry.host)) for entry in choice.dealt]
     start = preference.to_bytes(2, "big")
-    lent = [record(TYPE_NUMBERS["MX"], ttl, start + name) for name in names]
+    lent = [record(NUMBERS["MX"], ttl, start + name) for name in names]
     rows = _rows(source.zone, choice, choice.dealt)
     bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
     return _part(choice, choice.dealt, bodies, [addresses_of(source.names, name) for name in names])

@@ -8,13 +8,15 @@ from typing import NamedTuple
 from geodns import edns, wire
 from geodns.edns import Edns
 from geodns.options import PLAIN, Reply, bare, reply
+from geodns.rrtypes import NUMBERS
 from geodns.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import TYPE_NUMBERS, Answer, Query
+from geodns.wire import Answer, Query
 
 REMEMBERED = 16_384
 """Questions that the short way knows, or packets that the shortest does, at most; then each starts anew."""
 
-COUNTED_TYPES = frozenset(TYPE_NUMBERS.values()) | {wire.DS, wire.ANY, 64, 65}
+_WORTH_COUNTING = "A AAAA ANY CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT"
+COUNTED_TYPES = frozenset(NUMBERS[name] for name in _WORTH_COUNTING.split())
 OTHER_TYPE = 0
 """Counts for any type that is not worth a number of its own: whoever asks must not fill our memory."""
 
@@ -159,7 +161,7 @@ class State:
 
     def _next_place(self, owner: bytes, rotation: Rotation) -> int:
         """Return a name's place in a rotation, and move it on where it is kept: by the short way, or here."""
-        known = self.known.get(wire.question(owner, TYPE_NUMBERS[rotation.key.type]))
+        known = self.known.get(wire.question(owner, NUMBERS[rotation.key.type]))
         if known is not None and known.spin.rotation is rotation:
             at = known.at
             known.at = (at + 1) % known.spin.size

@@ -1,4 +1,4 @@
-"""Record data from the fields of a zone file to wire form, encoded by dnslib."""
+"""Record data from the fields of a zone file to wire form, encoded by dnslib where there are fields."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -9,6 +9,14 @@ from dnslib.label import DNSLabelError
 
 from geodns.errors import BadNameError
 from geodns.names import labels_of
+
+GENERIC = r"\#"
+"""What begins the data of a type that is known by its bytes alone (RFC 3597 section 5)."""
+
+
+def generic(data: bytes) -> tuple[str, str, str]:
+    r"""Return data as ``\#``, their length and their bytes in hexadecimal: fields that fit every type."""
+    return GENERIC, str(len(data)), data.hex()
 
 
 class _PlainBuffer(dnslib.DNSBuffer):  # type: ignore[misc]  # dnslib is untyped
@@ -21,6 +29,15 @@ class _PlainBuffer(dnslib.DNSBuffer):  # type: ignore[misc]  # dnslib is untyped
 
 def _name(text: str) -> dnslib.DNSLabel:
     return dnslib.DNSLabel(tuple(label.lower() for label in labels_of(text)))
+
+
+def _txt(*strings: str) -> dnslib.RD:
+    return dnslib.TXT([text.encode("latin-1") for text in strings])
+
+
+def _caa(flags: int, tag: str, value: str) -> bytes:
+    """Return a CAA's data (RFC 8659 section 4.1); dnslib's own takes no value with bytes beyond ASCII."""
+    return bytes((flags, len(tag))) + tag.encode() + value.encode("latin-1")
 
 
 _ENCODERS: Mapping[str, Callable[..., dnslib.RD]] = {
@@ -37,11 +54,12 @@ _ENCODERS: Mapping[str, Callable[..., dnslib.RD]] = {
     "SRV": lambda priority, weight, port, target: dnslib.SRV(
         int(priority), int(weight), int(port), _name(target)
     ),
-    "CAA": lambda flags, tag, value: dnslib.CAA(int(flags), tag, value),
+    "CAA": lambda flags, tag, value: dnslib.RD(_caa(int(flags), tag, value)),
     "TLSA": lambda usage, selector, matching, data: dnslib.TLSA(
         int(usage), int(selector), int(matching), bytes.fromhex(data)
     ),
-    "TXT": lambda *strings: dnslib.TXT([text.encode("latin-1") for text in strings]),
+    "TXT": _txt,
+    "SPF": _txt,
     "SOA": lambda mname, rname, *times: dnslib.SOA(
         _name(mname), _name(rname), tuple(int(time) for time in times)
     ),
@@ -54,16 +72,26 @@ def encode(rtype: str, fields: tuple[str, ...]) -> bytes:
     """Return a record's data in wire form, names uncompressed and in lower case.
 
     Args:
-        rtype: one of `wire.TYPE_NUMBERS`.
+        rtype: one of `rrtypes.NUMBERS`, or TYPE and a number.
         fields: as `model.Record` has them.
 
     Raises:
         ValueError: fields that do not fit the type.
 
     """
+    if fields[:1] == (GENERIC,):
+        return bytes.fromhex(fields[2])
     buffer = _PlainBuffer()
     try:
         _ENCODERS[rtype](*fields).pack(buffer)
-    except (TypeError, ValueError, struct.error, dnslib.BufferError, dnslib.DNSError, *_BAD_NAME) as problem:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        struct.error,
+        dnslib.BufferError,
+        dnslib.DNSError,
+        *_BAD_NAME,
+    ) as problem:
         raise ValueError(f"{rtype}: {' '.join(fields)}: {problem}") from problem
     return bytes(buffer.data)

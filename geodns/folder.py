@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geodns.errors import Problem, printable
+from geodns.errors import BadNameError, Problem, printable
 from geodns.model import Zone
 from geodns.watch import FileMark, Snapshot, Watch, snapshot
 from geodns.zonefile import ParsedZone, read_zone
+from geodns.zonefile.names import zone_name
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,10 @@ class Folder:
 
 def _name_of(path: Path) -> str:
     """Return the name of a file's zone, or what is shown where the file's name is none."""
-    return printable(path.stem.lower())
+    try:
+        return zone_name(path.stem)
+    except BadNameError:
+        return printable(path.stem.lower())
 
 
 def _read_safely(path: Path) -> ParsedZone:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import HostKey, State
+from geodns.rrtypes import name_of
 from geodns.table import Rotation
 
 PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
@@ -195,7 +196,4 @@ class Metrics:
 
 
 def _type_name(number: int) -> str:
-    if number == OTHER_TYPE:
-        return "other"
-    name: str = dnslib.QTYPE.get(number) if number in dnslib.QTYPE.forward else f"TYPE{number}"
-    return name
+    return "other" if number == OTHER_TYPE else name_of(number)

@@ -19,6 +19,9 @@ FAMILIES: tuple[Family, ...] = ("A", "AAAA")
 Ttl = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """Seconds; RFC 2181 section 8 gives the bound."""
 
+Seconds = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""Any number of 32 bits, as the SOA's times are (RFC 1035 section 3.3.13)."""
+
 MAX_ANSWERS = 32
 
 
@@ -196,16 +199,18 @@ class Soa(Frozen):
         rname: the mailbox as a name, absolute.
         serial: None means automatic.
         refresh: seconds; likewise `retry`, `expire` and `minimum` (RFC 2308: the negative TTL).
+        ttl: seconds, of the record itself; None means the zone's `record_ttl`.
 
     """
 
     mname: str
     rname: str
     serial: int | None = Field(default=None, ge=0, le=2**32 - 1)
-    refresh: Ttl = 3600
-    retry: Ttl = 600
-    expire: Ttl = 604800
-    minimum: Ttl = 30
+    refresh: Seconds = 3600
+    retry: Seconds = 600
+    expire: Seconds = 604800
+    minimum: Seconds = 30
+    ttl: Ttl | None = None
 
 
 class NameServer(Frozen):
@@ -216,14 +221,16 @@ class NameServer(Frozen):
 
 
 class Record(Frozen):
-    """A fixed RRset.
+    r"""A fixed RRset.
 
     Attributes:
         owner: absolute.
-        type: the mnemonic, in capitals.
+        type: the mnemonic in capitals, or TYPE and a number where it has none.
         ttl: seconds.
-        values: one a record, each as the fields of a zone file, names in them absolute. The strings of a
-            TXT record stand unquoted, none over 255 bytes when encoded as latin-1 (one character a byte).
+        values: one a record, each as the fields of a zone file, names in them absolute. Strings stand
+            unquoted, encoded as latin-1 (one character a byte); those of TXT and SPF are not over 255 bytes.
+            Types that have no fields here have ``\#``, the data's length and its bytes in hexadecimal
+            (RFC 3597 section 5).
 
     """
 
@@ -314,6 +321,11 @@ class Zone(Frozen):
     def digest(self) -> str:
         """What the zone says, as a short text that changes when it does."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=16).hexdigest()
+
+    @property
+    def soa_ttl(self) -> int:
+        """The TTL of the SOA record, in seconds."""
+        return self.record_ttl if self.soa.ttl is None else self.soa.ttl
 
     def host_name(self, host: str) -> str:
         """Return a host's absolute name."""

@@ -7,8 +7,9 @@ from itertools import chain
 from geodns import wire
 from geodns.encode import encode
 from geodns.model import FAMILIES, Host, Record, Rule, Zone, family_of
+from geodns.rrtypes import NUMBERS, number_of
 from geodns.table import Node, RotationKey, ZoneTable
-from geodns.wire import TYPE_NUMBERS, Answer, name_to_wire, record
+from geodns.wire import Answer, name_to_wire, record
 
 Records = dict[tuple[bytes, str], Record]
 """Fixed RRsets by owner name on the wire and type."""
@@ -36,14 +37,14 @@ def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> Zone
     cuts = {owner for owner, rtype in records if rtype == "NS" and owner != origin}
     rrsets = _rrsets(zone, origin, records, cuts)
     soa = _soa(zone, serial)
-    rrsets[origin][wire.SOA] = Answer(record(wire.SOA, zone.record_ttl, soa), an=1)
+    rrsets[origin][wire.SOA] = Answer(record(wire.SOA, zone.soa_ttl, soa), an=1)
     nodes = {owner: Node(some, wire.NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
     for owner in list(nodes):
         for parent in wire.parents(owner):
             if parent in nodes or len(parent) <= len(origin):
                 break
             nodes[parent] = Node()
-    negative = record(wire.SOA, min(zone.record_ttl, zone.soa.minimum), soa)
+    negative = record(wire.SOA, min(zone.soa_ttl, zone.soa.minimum), soa)
     table = ZoneTable(zone.name, origin, negative, nodes)
     _add_addresses(table, nodes, rrsets, records)
     return table
@@ -71,14 +72,14 @@ def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes]) -> Rr
             own = rrsets.setdefault(owner, {})
             # The NS of a cut that is a wildcard is synthesized like any other RRset (RFC 4592 section 4.2).
             if owner not in cuts or rtype in {"DS", "NS"}:
-                own[TYPE_NUMBERS[rtype]] = _fixed(one)
+                own[_number(rtype)] = _fixed(one)
     families = families_of(zone)
     for rule in zone.rules:
         owner = name_to_wire(rule.owner)
         if not _below(owner, ends):
             own = rrsets.setdefault(owner, {})
             if owner not in cuts and (key := key_of(zone, rule, families)):
-                own[TYPE_NUMBERS[rule.type]] = key
+                own[NUMBERS[rule.type]] = key
     return rrsets
 
 
@@ -86,8 +87,14 @@ def _below(owner: bytes, ends: set[bytes]) -> bool:
     return bool(ends) and any(parent in ends for parent in wire.parents(owner))
 
 
+def _number(rtype: str) -> int:
+    number = number_of(rtype)
+    assert number is not None  # the zone file's reader knows it
+    return number
+
+
 def _fixed(one: Record) -> Answer:
-    rtype = TYPE_NUMBERS[one.type]
+    rtype = _number(one.type)
     body = b"".join(record(rtype, one.ttl, encode(one.type, value)) for value in one.values)
     return Answer(body, an=len(one.values))
 
@@ -106,7 +113,7 @@ def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
     match = table.match(name)
     if match is None or (match.owner != name and not match.synthesized):
         return ()
-    found = [match.node.rrsets.get(TYPE_NUMBERS[family]) for family in FAMILIES]
+    found = [match.node.rrsets.get(NUMBERS[family]) for family in FAMILIES]
     return tuple(
         one for answer in found if isinstance(answer, Answer) for one in wire.each(answer.body, owner=name)
     )
@@ -121,7 +128,7 @@ def _add_addresses(table: ZoneTable, nodes: dict[bytes, Node], rrsets: Rrsets, r
         if match is None or match.referral is None:
             return addresses_of(table, target)
         return tuple(
-            record(TYPE_NUMBERS[family], found.ttl, encode(family, value), target)
+            record(NUMBERS[family], found.ttl, encode(family, value), target)
             for family in FAMILIES
             if (found := records.get((target, family)))
             for value in found.values

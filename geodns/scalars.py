@@ -231,14 +231,19 @@ def check_address(text: str, node: Node, report: Report) -> Address | None:
     return address
 
 
-def check_unicast(text: str, node: Node, report: Report) -> Address | None:
-    """Return the address that the text at a node is, which must be one that a machine can have."""
-    address = check_address(text, node, report)
-    if address is not None and (
+def no_machine_has(address: Address) -> bool:
+    """Tell whether an address cannot be a machine's: of no interface, or of a group."""
+    return (
         address.is_multicast
         or address.is_unspecified
         or (address.version == 4 and (int(address) < 2**24 or int(address) == 2**32 - 1))
-    ):
+    )
+
+
+def check_unicast(text: str, node: Node, report: Report) -> Address | None:
+    """Return the address that the text at a node is, which must be one that a machine can have."""
+    address = check_address(text, node, report)
+    if address is not None and no_machine_has(address):
         report.error(node, f"no machine can have the address {address}", "write the host's own address")
         return None
     return address

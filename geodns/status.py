@@ -11,7 +11,8 @@ from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
 from geodns.lookup import rotation_of
 from geodns.model import FAMILIES, Address, Family, Host, Target, Zone
-from geodns.wire import TYPE_NUMBERS, name_to_wire
+from geodns.rrtypes import number_of
+from geodns.wire import name_to_wire
 
 Json = dict[str, Any]
 
@@ -190,7 +191,7 @@ def explain(cluster: Cluster, name: str, rtype: str) -> Json:
     owner = name.lower().rstrip(".") + "."
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table.zones[name_to_wire(zone.origin)]
-    rotation = rotation_of(table, name_to_wire(owner), TYPE_NUMBERS.get(rtype, 0))
+    rotation = rotation_of(table, name_to_wire(owner), number_of(rtype) or 0)
     return {
         "name": owner,
         "type": rtype,

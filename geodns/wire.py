@@ -154,23 +154,6 @@ IXFR = 251
 AXFR = 252
 ANY = 255
 
-TYPE_NUMBERS: Mapping[str, int] = {
-    "A": 1,
-    "NS": NS,
-    "CNAME": CNAME,
-    "SOA": SOA,
-    "PTR": 12,
-    "MX": 15,
-    "TXT": 16,
-    "AAAA": 28,
-    "SRV": 33,
-    "DNAME": DNAME,
-    "DS": DS,
-    "TLSA": 52,
-    "CAA": 257,
-}
-"""The types that zones can have."""
-
 TARGETS: Mapping[int, int] = {NS: 0, 15: 2, 33: 6, 64: 2, 65: 2}
 """Where in the data of NS, MX, SRV, SVCB and HTTPS the name stands whose addresses are wanted next."""
 

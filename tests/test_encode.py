@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.encode import encode
-from geodns.wire import TYPE_NUMBERS
+from geodns.encode import encode, generic
+from geodns.zonefile.kinds import RECORD_TYPES
 
 NUMBER = st.integers(0, 65535).map(str)
 BYTE = st.integers(0, 255).map(str)
@@ -37,8 +37,8 @@ FIELDS = {
 
 
 def test_every_type_has_its_own_test() -> None:
-    assert TYPE_NUMBERS.keys() == {*FIELDS, "TXT"}
-    assert all(number == dns.rdatatype.from_text(name) for name, number in TYPE_NUMBERS.items())
+    with_fields = {name for name, kind in RECORD_TYPES.items() if not kind.as_text}
+    assert {*with_fields, "SOA", "DS"} == {*FIELDS, "TXT", "SPF"}
 
 
 @pytest.mark.parametrize("rtype", FIELDS)
@@ -53,6 +53,14 @@ def test_fields_become_the_bytes_that_dnspython_makes_of_them(rtype: str, drawn:
 def test_the_strings_of_a_txt_record(strings: list[bytes]) -> None:
     expected = b"".join(bytes((len(one),)) + one for one in strings)
     assert encode("TXT", tuple(one.decode("latin-1") for one in strings)) == expected
+    assert encode("SPF", tuple(one.decode("latin-1") for one in strings)) == expected
+
+
+@given(st.binary(max_size=300), st.sampled_from(("A", "DS", "NAPTR", "TYPE65280")))
+def test_generic_data_are_what_they_say_whatever_the_type(data: bytes, rtype: str) -> None:
+    fields = generic(data)
+    assert fields == ("\\#", str(len(data)), data.hex())
+    assert encode(rtype, fields) == data
 
 
 @pytest.mark.parametrize(
@@ -74,6 +82,7 @@ def test_names(rtype: str, fields: tuple[str, ...], expected: bytes) -> None:
     ("rtype", "fields"),
     [
         ("A", ("2001:db8::1",)),
+        ("SSHFP", ("1", "1", "00")),
         ("A", ("192.0.2.1", "192.0.2.2")),
         ("A", ()),
         ("AAAA", ("192.0.2.1",)),

@@ -24,7 +24,7 @@ ROWS = (
     ("dealing choice live table rotation",),
     ("options",),
     (
-        "wire edns tsig cookies policy encode names serial",
+        "wire edns tsig cookies policy encode names rrtypes serial",
         "zonefile scalars yamltext report",
         "settings statelock cookiefile logs",
     ),

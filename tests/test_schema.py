@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from geodns.zonefile.keys import CHECK, HOST, POOL, SOA, ZONE
+from geodns.zonefile.kinds import schemas
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.values import RECORD_TYPES
 from tests.test_zonefile import VALUES
 from tests.zonetexts import LONG, NS, SHORT
 
@@ -57,4 +57,4 @@ def test_every_key_that_is_read_is_described() -> None:
     assert keys_of(top["checks"]["additionalProperties"]) == set(CHECK)
     assert keys_of(top["pools"]["additionalProperties"]) == set(POOL)
     assert keys_of(top["hosts"]["additionalProperties"]["anyOf"][-1]) == set(HOST)
-    assert keys_of(schema["$defs"]["name"]) == {*RECORD_TYPES, "ttl", "pool"}
+    assert keys_of(schema["$defs"]["name"]) == {*schemas(), "ttl", "pool"}

@@ -72,11 +72,9 @@ ERRORS = {
     # Name servers
     "no name server": ("§hosts: {mta1: 192.0.2.11}\n", "a zone without name servers: write `ns:"),
     "empty ns": ("ns: §{}\n", "a zone without name servers"),
-    "inside without address": ("ns: {§ns1: []}\n", "in the zone and has no address"),
     "outside with address": ("ns: {ns1.example.net.: §192.0.2.1}\n", "outside the zone"),
     "bad address of a server": ("ns: {ns1: §192.0.2.256}\n", "'192.0.2.256' is no address"),
     "server twice": (f"ns: {{ns1: 192.0.2.1, §ns1.{NAME}.: 192.0.2.2}}\n", "is given twice"),
-    "wildcard server": ('ns: {ns1: 192.0.2.1, §"*": 192.0.2.2}\n', "is a wildcard"),
     "server's address twice": ("ns: {ns1: [192.0.2.1, §192.0.2.1]}\n", "given twice"),
     "server's name": ("ns: {ns1: 192.0.2.1, §a..b: 192.0.2.2}\n", "an empty label"),
     # Checks
@@ -122,7 +120,7 @@ ERRORS = {
     "probe": (NS + 'hosts: {a: {address: 192.0.2.1, probe: §"10.0.0.1:99999"}}\n', "no place to probe"),
     "host's name": (NS + "hosts: {§a_b: 192.0.2.1}\n", "no name for a host"),
     "host's name with dots": (NS + "hosts: {§a.b: 192.0.2.1}\n", "write one label"),
-    "host's name not ASCII": (NS + "hosts: {§bücher: 192.0.2.1}\n", "write the punycode form"),
+    "host's name not in a domain name": (NS + "hosts: {§bü_r: 192.0.2.1}\n", "or the punycode form"),
     "hosts is a list": (NS + "hosts: §[192.0.2.1]\n", "a list where a mapping of hosts is expected"),
     "range count": (NS + 'hosts: {"mx[1-4]": §"192.0.2.[1-3]"}\n', "stands for 3 of 4 hosts' addresses"),
     "range without range": (NS + 'hosts: {"mx[1-4]": §192.0.2.1}\n', "stands for 1 of 4"),
@@ -202,8 +200,7 @@ ERRORS = {
     "label over 63": (NAMED + f"  §{'a' * 64}: {{A: 192.0.2.1}}\n", "a label of 64 bytes"),
     "name over 255": (NAMED + f"  §{'.'.join(['a' * 60] * 4)}: {{A: 192.0.2.1}}\n", "at most 255"),
     "empty label": (NAMED + "  §a..b: {A: 192.0.2.1}\n", "an empty label"),
-    "not ASCII": (NAMED + "  §bücher: {A: 192.0.2.1}\n", "write the punycode form"),
-    "wildcard inside": (NAMED + '  §"a.*": {A: 192.0.2.1}\n', "a wildcard is a whole label"),
+    "not in a domain name": (NAMED + "  §a.bü☎: {A: 192.0.2.1}\n", "or the punycode form"),
     "name twice": (
         NAMED + f"  a: {{A: 192.0.2.1}}\n  §A.{NAME}.: {{TXT: x, A: 192.0.2.2}}\n",
         "is given twice",
@@ -239,10 +236,6 @@ ERRORS = {
         NAMED + "  a: {MX: §10 192.0.2.1}\n",
         "the address '192.0.2.1' where a name is needed",
     ),
-    "null MX beside others": (
-        NAMED + '  a: {MX: §["0 .", "10 mail.example.net."]}\n',
-        "a null MX beside others",
-    ),
     "SRV port": (NAMED + "  a: {SRV: §0 0 70000 mail.example.net.}\n", "port '70000' is out of range"),
     "SRV port as a field": (
         NAMED + "  a: {SRV: {priority: 0, weight: 0, port: §-1, target: m.example.net.}}\n",
@@ -255,12 +248,10 @@ ERRORS = {
         NAMED + "  a: {MX: {preference: 1, exchange: b.example.net., §weight: 2}}\n",
         "unknown key 'weight'",
     ),
-    "TLSA usage": (NAMED + "  a: {TLSA: §4 1 1 00}\n", "certificate_usage '4' is out of range"),
     "TLSA data": (NAMED + "  a: {TLSA: §3 1 0 xyz}\n", "no hexadecimal data"),
-    "TLSA digest's length": (NAMED + "  a: {TLSA: §3 1 1 00ff}\n", "SHA-256 (1) has 64"),
     "TXT quotes": (NAMED + "  a: {TXT: §'\"open'}\n", "quotation marks do not come out even"),
     "TXT backslash": (NAMED + "  a: {TXT: §a\\}\n", "nothing follows the backslash"),
-    "TXT too long": (NAMED + f"  a: {{TXT: §{'x' * 61_000}}}\n", "does not fit a DNS message"),
+    "TXT too long": (NAMED + f"  a: {{TXT: §{'x' * 66_000}}}\n", "does not fit a DNS message"),
     "target's label": (NAMED + f"  a: {{CNAME: §{'b' * 64}.example.net.}}\n", "a label of 64 bytes"),
     # Pools under records
     "pool that is not": (HOSTS + "records: {bulk: {pool: §mian}}\n", "did you mean 'main'?"),
@@ -300,32 +291,10 @@ ERRORS = {
     "CNAME beside data": (NAMED + "  a: {TXT: x, §CNAME: b.example.net.}\n", "beside other data: TXT"),
     "CNAME at the apex": (NAMED + '  "@": {§CNAME: b.example.net.}\n', "CNAME at the zone's own name"),
     "two CNAMEs": (NAMED + "  a: {CNAME: §[b.example.net., c.example.net.]}\n", "an alias has one target"),
-    "CNAME to itself": (NAMED + "  a: {§CNAME: a}\n", "a loop of aliases"),
-    "CNAME loop": (NAMED + "  a: {CNAME: b}\n  b: {CNAME: c}\n  c: {§CNAME: a}\n", "a loop of aliases"),
-    "CNAME loop of a wildcard": (NAMED + '  "*.a": {§CNAME: b.a}\n', "a loop of aliases"),
-    "MX to an alias": (
-        NAMED + '  c: {CNAME: m.example.net.}\n  a: {§MX: "10 c"}\n',
-        "MX of a.out.example.com. points at the alias c.out.example.com.",
-    ),
-    "NS to an alias": (NAMED + "  c: {CNAME: m.example.net.}\n  a: {§NS: c}\n", "points at the alias"),
-    "SRV to an alias": (
-        NAMED + '  c: {CNAME: m.example.net.}\n  a: {§SRV: "0 0 25 c"}\n',
-        "points at the alias",
-    ),
-    "data below a delegation": (
-        NAMED + "  sub: {NS: ns.example.net.}\n  a.sub: {§TXT: x}\n",
-        "TXT of a.sub.out.example.com. lies at or below the delegation of sub.out.example.com.",
-    ),
-    "data below a delegation, escaped": (
-        NAMED + "  sub: {NS: ns.example.net.}\n  a\\.b.sub: {§TXT: x}\n",
-        "at or below the delegation",
-    ),
-    "data at a delegation": (NAMED + "  sub: {NS: ns.example.net., §TXT: x}\n", "at or below the delegation"),
     "host at a delegation": (
         NS + "hosts: {§sub: 192.0.2.1}\nrecords: {sub: {NS: ns.example.net.}}\n",
         "A of sub",
     ),
-    "wildcard delegation": (NAMED + '  "*": {§NS: ns.example.net.}\n', "wildcard"),
 }
 
 
@@ -378,6 +347,38 @@ WARNINGS = {
     "alias of nothing": (NAMED + "  a: {§CNAME: b}\n", "alias of b.out.example.com., which does not exist"),
     "forgotten dot of an owner": (NAMED + f"  §a.{NAME}: {{A: 192.0.2.1}}\n", f"write 'a.{NAME}.'"),
     "forgotten dot of a target": (NAMED + f"  a: {{PTR: §b.{NAME}}}\n", f"write 'b.{NAME}.'"),
+    # What other servers load, and serve or leave out
+    "inside without address": ("§ns: {ns1: []}\n", "which has no address"),
+    "wildcard server": ('ns: {ns1: 192.0.2.1, §"*": 192.0.2.2}\n', "is a wildcard"),
+    "wildcard inside": (NAMED + '  §"a.*": {A: 192.0.2.1}\n', "is no wildcard"),
+    "null MX beside others": (
+        NAMED + '  a: {MX: §["0 .", "10 mail.example.net."]}\n',
+        "a null MX beside others",
+    ),
+    "TLSA usage": (NAMED + "  a: {TLSA: §4 1 0 00}\n", "certificate_usage 4 means nothing yet"),
+    "TLSA digest's length": (NAMED + "  a: {TLSA: §3 1 1 00ff}\n", "SHA-256 (1) has 64"),
+    "CNAME to itself": (NAMED + "  a: {§CNAME: a}\n", "a loop of aliases"),
+    "CNAME loop": (NAMED + "  a: {CNAME: b}\n  b: {CNAME: c}\n  c: {§CNAME: a}\n", "a loop of aliases"),
+    "CNAME loop of a wildcard": (NAMED + '  "*.a": {§CNAME: b.a}\n', "a loop of aliases"),
+    "MX to an alias": (
+        NAMED + '  c: {CNAME: m.example.net.}\n  a: {§MX: "10 c"}\n',
+        "MX of a.out.example.com. points at the alias c.out.example.com.",
+    ),
+    "NS to an alias": (NAMED + "  c: {CNAME: m.example.net.}\n  a: {§NS: c}\n", "points at the alias"),
+    "SRV to an alias": (
+        NAMED + '  c: {CNAME: m.example.net.}\n  a: {§SRV: "0 0 25 c"}\n',
+        "points at the alias",
+    ),
+    "data below a delegation": (
+        NAMED + "  sub: {NS: ns.example.net.}\n  a.sub: {§TXT: x}\n",
+        "TXT of a.sub.out.example.com. lies at or below the delegation of sub.out.example.com.",
+    ),
+    "data below a delegation, escaped": (
+        NAMED + "  sub: {NS: ns.example.net.}\n  a\\.b.sub: {§TXT: x}\n",
+        "at or below the delegation",
+    ),
+    "data at a delegation": (NAMED + "  sub: {NS: ns.example.net., §TXT: x}\n", "at or below the delegation"),
+    "wildcard delegation": (NAMED + '  "*": {§NS: ns.example.net.}\n', "wildcard"),
 }
 
 
@@ -413,7 +414,7 @@ def test_invalid_utf8_is_placed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bücher.example", "a..b", "-a.example", "", "a b", "x" * 64, ".".join(["a" * 60] * 5)]
+    "name", ["b\u00fc_cher.example", "a..b", "-a.example", "", "a b", "x" * 64, ".".join(["a" * 60] * 5)]
 )
 def test_a_file_must_be_called_like_a_zone(name: str) -> None:
     parsed = parse_zone(name, NS.encode(), "zone.yaml")

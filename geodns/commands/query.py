@@ -9,6 +9,7 @@ import dnslib
 from geodns.commands.client import Server, server_option, token_option
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
 from geodns.names import labels_of
+from geodns.rrtypes import number_of
 from geodns.settings import Listen
 from geodns.status import Json
 
@@ -29,15 +30,16 @@ def query(name: str, rtype: str, dns: str | None, *, tcp: bool, server: str, tok
     Exit status 1 when the answer is anything but NOERROR with records.
     """
     rtype = rtype.upper()
+    number = number_of(rtype)
+    if number is None:
+        raise UsageError(f"{rtype} is no record type: write A, AAAA, MX, TXT, TYPE65280 …")
     try:
-        dnslib.QTYPE.reverse[rtype], labels_of(name)
-    except KeyError as error:
-        raise UsageError(f"{rtype} is no record type: write A, AAAA, MX, TXT …") from error
+        labels_of(name)
     except BadNameError as error:
         raise UsageError(str(error)) from error
     source = Server(server, token)
     where = _address(dns or source.get("/status")["listen"][0])
-    answer = _ask(where, name, rtype, tcp=tcp)
+    answer = _ask(where, name, number, tcp=tcp)
     click.echo(answer.toZone())
     _explain(source, name, rtype, answer)
     if answer.header.rcode or not answer.rr:
@@ -51,9 +53,9 @@ def _address(text: str) -> Listen:
         raise UsageError(": ".join(str(part) for part in error.args)) from error
 
 
-def _ask(where: Listen, name: str, rtype: str, *, tcp: bool) -> dnslib.DNSRecord:
+def _ask(where: Listen, name: str, rtype: int, *, tcp: bool) -> dnslib.DNSRecord:
     """Ask by UDP, and by TCP where the answer was cut short."""
-    question = dnslib.DNSRecord.question(name, rtype)
+    question = dnslib.DNSRecord(q=dnslib.DNSQuestion(name, rtype))
     question.add_ar(dnslib.EDNS0(udp_len=1232))
     try:
         answer = dnslib.DNSRecord.parse(

@@ -17,8 +17,11 @@ def check_names(names: Names, origin: str, report: Report) -> None:
     """Report what is wrong between names: aliases, targets, delegations, mail policy."""
     certain = not report.errors  # what seems to be missing may stand in a part that could not be read
     cuts = {name for name, kinds in names.items() if "NS" in kinds and name != origin}
-    if cuts:
-        _check_delegations(names, origin, cuts, report)
+    aliased = {name for name, kinds in names.items() if "DNAME" in kinds}
+    if cuts or aliased:
+        _check_occluded(names, origin, cuts, aliased, report)
+    if "DS" in (apex := names.get(origin, {})):
+        report.warn(apex["DS"].at, "DS at the zone's own name", "it belongs into the parent zone")
     _check_aliases(names, origin, report, certain=certain)
     for kinds in names.values():
         for kind in _NEED_ADDRESS & kinds.keys():
@@ -35,28 +38,37 @@ def _ancestors(name: str, origin: str) -> Iterator[str]:
     yield origin
 
 
-def _check_delegations(names: Names, origin: str, cuts: set[str], report: Report) -> None:
+def _check_occluded(names: Names, origin: str, cuts: set[str], aliased: set[str], report: Report) -> None:
+    """Warn of what is not served: it lies at or below a delegation, or below a DNAME (RFC 6672 section 2.4).
+
+    It is an error where mail is lost by it: pools and hosts.
+    """
     for name, kinds in names.items():
-        cut = next((above for above in reversed([*_ancestors(name, origin)]) if above in cuts), None)
-        if cut is None:
+        path = [*_ancestors(name, origin)]
+        over = next((above for above in reversed(path) if above in cuts or above in aliased), None)
+        if over is None:
             continue
-        if name.startswith("*."):
-            report.error(
-                next(iter(kinds.values())).at,
-                f"the wildcard {name} is or lies below a delegation",
-                "take it out",
-            )
-            continue
+        at_cut, by_cut = over == name, over in cuts
+        if by_cut and name.startswith("*."):
+            what = f"the wildcard {name} is or lies below a delegation"
+            report.warn(next(iter(kinds.values())).at, what, "take it out (RFC 4592 section 4.2)")
+        if at_cut and not by_cut:
+            continue  # a DNAME has other data beside it
         for kind, rrset in kinds.items():
-            if kind == "NS" and name == cut:
+            if by_cut and _may_stand_there(kind, rrset, at_cut=at_cut):
                 continue
-            if kind in {"A", "AAAA"} and isinstance(rrset.data, Record) and not rrset.of.startswith("host"):
-                continue
-            what = f"{kind} of {name} lies at or below the delegation of {cut}"
-            instead = (
-                "only NS and fixed addresses (glue) may stand there: move it to the servers of that zone"
-            )
-            report.error(rrset.at, what, instead)
+            where = f"at or below the delegation of {over}" if by_cut else f"below the DNAME of {over}"
+            what = f"{kind} of {name} lies {where}: it is not served"
+            instead = "move it to the servers of that zone" if by_cut else "take one of the two out"
+            lost = isinstance(rrset.data, Rule) or rrset.of.startswith("host")
+            (report.error if lost else report.warn)(rrset.at, what, instead)
+
+
+def _may_stand_there(kind: str, rrset: Rrset, *, at_cut: bool) -> bool:
+    """Tell whether an RRset at or below a delegation is of use: NS and DS of it, and glue."""
+    if kind in {"A", "AAAA"}:
+        return isinstance(rrset.data, Record) and not rrset.of.startswith("host")
+    return at_cut and kind in {"NS", "DS"}
 
 
 def _check_aliases(names: Names, origin: str, report: Report, *, certain: bool) -> None:
@@ -100,7 +112,7 @@ def _follow(names: Names, origin: str, start: str, done: set[str], report: Repor
         last = alias
         name = alias.data.values[0][0]
     if name in path and last is not None:
-        report.error(last.at, f"a loop of aliases through {name}", "let one of them have an address")
+        report.warn(last.at, f"a loop of aliases through {name}", "let one of them have an address")
     done.update(path)
 
 
@@ -135,7 +147,7 @@ def _check_targets(
         found = _lookup(names, origin, target)
         if found is not None and "CNAME" in found:
             instead = "name the host that the alias stands for (RFC 2181 section 10.3)"
-            report.error(rrset.at, f"{kind} of {rrset.data.owner} points at the alias {target}", instead)
+            report.warn(rrset.at, f"{kind} of {rrset.data.owner} points at the alias {target}", instead)
         elif certain and (found is None or not found.keys() & {"A", "AAAA"}):
             if kind != "NS" and cuts and any(above in cuts for above in _ancestors(target, origin)):
                 continue

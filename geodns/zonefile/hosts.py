@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from geodns import yamltext
+from geodns.errors import BadNameError
 from geodns.model import BUILT_IN_CHECKS, Address, Check, Endpoint, Host, Member, MinLive, Pool
 from geodns.report import Report, quoted
 from geodns.scalars import (
@@ -22,6 +23,7 @@ from geodns.scalars import (
 )
 from geodns.yamltext import Node, Scalar, is_nothing
 from geodns.zonefile import patterns
+from geodns.zonefile.idn import to_ascii
 from geodns.zonefile.keys import CHECK, DEFAULT_CHECK, HOST, POOL, SMTP_ONLY, WEIGHT
 from geodns.zonefile.names import is_host_label
 
@@ -115,12 +117,9 @@ def read_hosts(node: Node | None, report: Report) -> dict[str, Placed[Host]]:
 
 def _host_names(key: Scalar, report: Report) -> tuple[str, ...]:
     try:
-        names = patterns.expand(key.text.lower())
-    except ValueError as error:
+        names = tuple(to_ascii(name).lower() for name in patterns.expand(key.text))
+    except (ValueError, BadNameError) as error:
         report.error(key, *_halves(error))
-        return ()
-    if not key.text.isascii():
-        report.error(key, f"host {quoted(key.text)} is not ASCII", "write the punycode form, as xn--…")
         return ()
     for name in names:
         if not is_host_label(name):
@@ -319,15 +318,15 @@ def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]]) -
             )
         return found
     try:
-        names = patterns.expand(text)
-    except ValueError as error:
+        names = [to_ascii(name).lower() for name in patterns.expand(text)]
+    except (ValueError, BadNameError) as error:
         report.error(item, *_halves(error))
         return []
     for name in names:
         if name not in hosts:
             report.unknown(item, "no host is called", name, hosts)
             return []
-    return list(names)
+    return names
 
 
 def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:

@@ -21,6 +21,7 @@ from geodns.scalars import (
 PORT = whole(1, 65535, "port")
 WEIGHT = whole(0, MAX_WEIGHT, "weight")
 _TIMEOUT = duration(0.001, 600)
+_SECONDS = duration(0, 2**32 - 1, whole=True)
 _INTERVAL = duration(0.1, 86400)
 
 SOA: dict[str, Key] = {
@@ -30,10 +31,11 @@ SOA: dict[str, Key] = {
         "Who is responsible: a mailbox, with an @ or as a name; default: hostmaster.",
     ),
     "serial": Key(whole(0, 2**32 - 1, "serial"), "The serial number; default: automatic."),
-    "refresh": Key(TTL, "Seconds between a secondary's checks; default 1h."),
-    "retry": Key(TTL, "Seconds until a secondary tries again; default 10m."),
-    "expire": Key(TTL, "Seconds after which a secondary gives up; default 7d."),
-    "minimum": Key(TTL, "How long resolvers may keep 'no such name' (RFC 2308); default 30s."),
+    "ttl": Key(TTL, "The TTL of the SOA record itself; default: `record_ttl`."),
+    "refresh": Key(_SECONDS, "Seconds between a secondary's checks; default 1h."),
+    "retry": Key(_SECONDS, "Seconds until a secondary tries again; default 10m."),
+    "expire": Key(_SECONDS, "Seconds after which a secondary gives up; default 7d."),
+    "minimum": Key(_SECONDS, "How long resolvers may keep 'no such name' (RFC 2308); default 30s."),
 }
 
 CHECK: dict[str, Key] = {

@@ -4,6 +4,7 @@ import re
 
 from geodns.errors import BadNameError
 from geodns.wire import name_from_wire, name_to_wire
+from geodns.zonefile.idn import to_ascii
 
 _PLAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+")
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -28,9 +29,7 @@ def absolute(text: str, origin: str) -> str:
     """
     if text == "@":
         return origin
-    if not text.isascii():
-        raise BadNameError(f"{text!r} is not ASCII: write the punycode form, as xn--bcher-kva.example")
-    name = text.lower()
+    name = to_ascii(text).lower()
     if not is_absolute(name):
         name = f"{name}.{origin}"
     if len(name) <= _LONGEST and _PLAIN.fullmatch(name):
@@ -42,15 +41,18 @@ def owner(text: str, origin: str) -> str:
     """Return an owner name of a zone file as an absolute one.
 
     Raises:
-        BadNameError: it is no domain name, it lies outside the zone, or its wildcard is in the wrong place.
+        BadNameError: it is no domain name, or it lies outside the zone.
 
     """
     name = absolute(text, origin)
     if not is_within(name, origin):
         raise BadNameError(f"{text!r} lies outside the zone: write names that end in {origin}")
-    if "*" in name and (name.count("*") > 1 or not name.startswith("*.")):
-        raise BadNameError(f"{text!r}: a wildcard is a whole label and the first one, as in *.old")
     return name
+
+
+def is_strange_wildcard(name: str) -> bool:
+    """Tell whether an asterisk in a name makes no wildcard, as it does where it is the whole first label."""
+    return "*" in name.removeprefix("*.")
 
 
 def is_within(name: str, origin: str) -> bool:
@@ -80,9 +82,7 @@ def zone_name(text: str) -> str:
         BadNameError: it is no domain name.
 
     """
-    if not text.isascii():
-        raise BadNameError(f"{text!r} is not ASCII: write the punycode form, as xn--bcher-kva.example")
-    name = text.lower()
+    name = to_ascii(text).lower()
     if len(name) >= _LONGEST or _PLAIN.fullmatch(f"{name}.") is None:
         raise BadNameError(f"{text!r} is no domain name: a zone's file is called like out.example.com.yaml")
     return name

@@ -13,6 +13,7 @@ from geodns.report import Report, quoted
 from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
 from geodns.yamltext import Node, Scalar, is_nothing
 from geodns.zonefile.checks import check_names, check_use
+from geodns.zonefile.fields import Context, read_name
 from geodns.zonefile.hosts import (
     Placed,
     PlacedPool,
@@ -26,8 +27,8 @@ from geodns.zonefile.hosts import (
 from geodns.zonefile.keys import SOA, ZONE
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.records import Names, Rrset, Ttls, add, add_addresses, read_records, record
-from geodns.zonefile.values import Context, read_name
 
+_NO_SERVERS = "a zone without name servers", "write `ns: {ns1: 192.0.2.53}`"
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -145,7 +146,6 @@ class _Reader:
             at = self._root.get("min_ttl")
             report.error(at, f"min_ttl {min_ttl} is over ttl {ttls.dealt}", f"write at most {ttls.dealt}")
         servers = self._name_servers(given.get("ns"), ttls.fixed)
-        soa = self._soa(given.get("soa"), servers)
         checks = read_checks(given.get("checks"), report)
         errors = report.errors
         hosts = read_hosts(given.get("hosts"), report)
@@ -171,6 +171,9 @@ class _Reader:
         if implied:
             self._implied_rules(given.get("records"), ttls.dealt)
         well_read = report.errors == before
+        if "ns" not in given:
+            servers = self._servers_in_records()
+        soa = self._soa(given.get("soa"), servers)
         check_names(self._names, self._origin, report)
         if well_read:
             check_use(self._names, checks, hosts, pools, report)
@@ -193,20 +196,20 @@ class _Reader:
     def _name_servers(self, node: Node | None, ttl: int) -> tuple[NameServer, ...]:
         report = self._report
         found: dict[str, NameServer] = {}
-        instead = "write `ns: {ns1: 192.0.2.53}`"
-        items = {} if node is None else entries_of(node, report, "a mapping of name servers", instead)
-        if node is None or (not items and (is_nothing(node) or isinstance(node, yamltext.Mapping))):
-            report.error(node or self._root, "a zone without name servers", instead)
+        if node is None:
+            return ()
+        items = entries_of(node, report, "a mapping of name servers", _NO_SERVERS[1])
+        if not items and (is_nothing(node) or isinstance(node, yamltext.Mapping)):
+            report.error(node, *_NO_SERVERS)
         for key, body in items.values():
             name = read_name(key.text, key, self._context)
             if name is None:
                 continue
-            if name in found or name.startswith("*."):
-                what = f"name server {quoted(key.text)} is " + (
-                    "given twice" if name in found else "a wildcard"
-                )
-                report.error(key, what, "take it out")
+            if name in found:
+                report.error(key, f"name server {quoted(key.text)} is given twice", "take it out")
                 continue
+            if name.startswith("*."):
+                report.warn(key, f"name server {quoted(key.text)} is a wildcard", "write a host's name")
             found[name] = self._name_server(name, key, body)
             add_addresses(
                 self._names,
@@ -219,19 +222,22 @@ class _Reader:
             )
         if found:
             values = tuple((name,) for name in found)
-            assert node is not None
             data = record(self._origin, "NS", ttl, values)
             add(self._names, Rrset(self._root.place("ns"), data), self._context)
         return tuple(found.values())
 
+    def _servers_in_records(self) -> tuple[NameServer, ...]:
+        """Take the name servers from `records`, where that has NS at the zone's own name."""
+        found = self._names.get(self._origin, {}).get("NS")
+        if found is None or not isinstance(found.data, Record):
+            if not _says(self._root.get("records"), self._origin, {"NS"}):
+                self._report.error(self._root, *_NO_SERVERS)
+            return ()
+        return tuple(NameServer(name=value[0]) for value in found.data.values)
+
     def _name_server(self, name: str, key: Scalar, body: Node) -> NameServer:
         inside = is_within(name, self._origin)
         items = items_of(body)
-        if inside and not items:
-            instead = "write its address, or a final dot if the name is a whole one"
-            self._report.error(
-                key, f"name server {quoted(key.text)} is in the zone and has no address", instead
-            )
         if not inside and items:
             what = f"name server {quoted(key.text)} is outside the zone: its addresses cannot be served here"
             self._report.error(items[0], what, "write []")
@@ -276,17 +282,18 @@ class _Reader:
     def _implied_rules(self, records: Node | None, ttl: int) -> None:
         """Deal pool `main` at the zone's own name, unless `records` says what its addresses are."""
         apex = self._names.get(self._origin, {})
-        if apex.keys() & {"A", "AAAA", "CNAME"} or _says_addresses(records, self._origin):
+        if apex.keys() & {"A", "AAAA", "CNAME"} or _says(
+            records, self._origin, {"A", "AAAA", "CNAME", "pool"}
+        ):
             return
         for family in FAMILIES:
             data = Rule(owner=self._origin, type=family, ttl=ttl, tiers=(Tier(pool="main"),))
             add(self._names, Rrset(self._root.place("hosts"), data), self._context)
 
 
-def _says_addresses(records: Node | None, origin: str) -> bool:
-    """Tell whether `records` speaks of addresses of the apex, be it with an error."""
+def _says(records: Node | None, origin: str, words: set[str]) -> bool:
+    """Tell whether `records` speaks of some types at the zone's own name, be it with an error."""
     if not isinstance(records, yamltext.Mapping):
         return False
     apex = (records.get("@"), records.get(origin))
-    words = {"A", "AAAA", "CNAME", "pool"}
     return any(isinstance(node, yamltext.Mapping) and bool(words & node.items.keys()) for node in apex)

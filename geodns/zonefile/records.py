@@ -1,25 +1,35 @@
 """The section `records` of a zone file → fixed RRsets and rules, and the table of names they stand in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, cast
 
 from geodns import yamltext
+from geodns.encode import encode
 from geodns.errors import BadNameError
 from geodns.model import FAMILIES, Address, Record, Rule, Tier, family_of
 from geodns.report import quoted
 from geodns.scalars import TTL, entries_of, text_of, whole
 from geodns.yamltext import Node, Scalar, is_nothing, shown
-from geodns.zonefile.names import owner
-from geodns.zonefile.values import RECORD_TYPES, Context, Value, read_value
+from geodns.zonefile.fields import Context, Value
+from geodns.zonefile.kinds import IN_THE_FILE, SIGNING, kind_of, record_type
+from geodns.zonefile.names import is_strange_wildcard, owner
+from geodns.zonefile.rdata import MAX_RDATA
+from geodns.zonefile.values import read_value
 
-MAX_RRSET = 60_000
-"""Characters and overhead of an RRset's values; what is larger may not fit a DNS message."""
+_MESSAGE = 65_535
+"""Bytes of the largest DNS message."""
+_AROUND = 12 + 255 + 4 + 11
+"""Bytes that stand in it at most beside the answer: header, question and OPT."""
+_RECORD = 12
+"""Bytes of an answer's record beside its data."""
+_SURE = 16_000
+"""Characters of values that fit, without a closer look."""
 
 _PREFERENCE = whole(0, 65535, "preference")
 _WRAPPER = frozenset({"ttl", "value", "values"})
 _MISPLACED = {
     "SOA": "write it under `soa` of the zone",
-    "DS": "DS is not known yet",
+    **dict.fromkeys(SIGNING, "signing is not known yet: take it out"),
     "type": "octoDNS's `type: A, value: …` is written `A: …` here",
 }
 
@@ -58,7 +68,10 @@ def record(owner: str, kind: str, ttl: int, values: tuple[Value, ...]) -> Record
 
 
 def add(names: Names, rrset: Rrset, context: Context) -> None:
-    """Put an RRset into the table; one that is there already must be the same address of a host or server."""
+    """Put an RRset into the table; one that is there already must be of the same values.
+
+    Such a one is implied, by a host, a name server or `ns`: what `records` says has the better TTL.
+    """
     kinds = names.setdefault(rrset.data.owner, {})
     first = kinds.setdefault(rrset.data.type, rrset)
     if first is rrset:
@@ -68,6 +81,12 @@ def add(names: Names, rrset: Rrset, context: Context) -> None:
         and isinstance(rrset.data, Record)
         and sorted(first.data.values) == sorted(rrset.data.values)
     ):
+        if not rrset.of:
+            kinds[rrset.data.type] = rrset._replace(of=first.of)
+        return
+    if rrset.data.type == "NS":
+        what = "NS at the zone's own name differs from `ns`"
+        context.report.error(rrset.at, what, "list its name servers under `ns` of the zone")
         return
     what = f"{rrset.data.type} of {rrset.data.owner} is the address of {first.of or rrset.of} already"
     context.report.error(rrset.at, what, "take this one out, or choose another name")
@@ -100,6 +119,9 @@ def read_records(node: Node, names: Names, pools: Mapping[str, object], ttls: Tt
             report.warn(
                 key, f"{quoted(text)} without a final dot is {name[:120]}", f"write {quoted(text + '.')}"
             )
+        if is_strange_wildcard(name):
+            what = f"{quoted(text)}: an asterisk that is not the whole first label is no wildcard"
+            report.warn(key, what, "write *.old, if it should be one")
         first = owners.setdefault(name, key)
         if first is not key:
             report.error(
@@ -108,6 +130,12 @@ def read_records(node: Node, names: Names, pools: Mapping[str, object], ttls: Tt
         for rrset in _Name(name, pools, ttls, context).read(body):
             if first is key:
                 add(names, rrset, context)
+
+
+def _fits(kind: str, values: Iterable[Value]) -> bool:
+    """Tell whether an RRset fits a DNS message, and each of its values a record."""
+    sizes = [len(encode(kind, value)) for value in values]
+    return max(sizes) <= MAX_RDATA and sum(sizes) + _RECORD * len(sizes) <= _MESSAGE - _AROUND
 
 
 class _Entry(NamedTuple):
@@ -128,7 +156,7 @@ class _Name:
         self._report = context.report
 
     def read(self, body: Node) -> Iterator[Rrset]:
-        known = [*RECORD_TYPES, "pool", "ttl"]
+        known = [*IN_THE_FILE, "pool", "ttl"]
         items = entries_of(
             body, self._report, "a mapping of types", "write `{TYPE: value}`, as {A: 192.0.2.1}"
         )
@@ -136,8 +164,11 @@ class _Name:
             self._report.error(body, "a name without records", "write `{TYPE: value}`, or take the name out")
         ttl: int | None = TTL.read(items["ttl"][1], self._report) if "ttl" in items else None
         for kind, (key, value) in items.items():
-            if kind in RECORD_TYPES:
-                yield from self._rrset(kind, key, value, ttl)
+            name = kind_of(kind)
+            if name is not None:
+                if name != kind and name in items:
+                    self._report.error(key, f"{kind} is {name}, which stands here too", "make them one")
+                yield from self._rrset(name, key, value, ttl)
             elif kind == "pool":
                 yield from self._short(key, value, ttl, items)
             elif kind in _MISPLACED:
@@ -170,15 +201,10 @@ class _Name:
 
     def _rrset(self, kind: str, key: Scalar, value: Node, ttl: int | None) -> Iterator[Rrset]:
         before = self._report.errors
-        if kind == "NS" and self._name == self._context.origin:
-            self._report.error(
-                key, "NS at the zone's own name", "list its name servers under `ns` of the zone"
-            )
-            return
         entries = list(self._entries(kind, value, ttl))
         if not entries and self._report.errors == before:
             self._report.error(
-                value, f"{kind} without a value", f"write it as in {quoted(RECORD_TYPES[kind].example)}"
+                value, f"{kind} without a value", f"write it as in {quoted(record_type(kind).example)}"
             )
         pooled = [isinstance(entry.at, yamltext.Mapping) and "pool" in entry.at.items for entry in entries]
         if any(pooled) and not all(pooled):
@@ -228,7 +254,7 @@ class _Name:
     def _is_wrapper(kind: str, node: yamltext.Mapping) -> bool:
         if "pool" in node.items:
             return False
-        names = RECORD_TYPES[kind].names
+        names = record_type(kind).names
         if len(names) > 1 and any(name in node.items for name in names if name != "value"):
             return False
         return "value" in node.items or "values" in node.items or set(node.items) == {"ttl"}
@@ -236,7 +262,7 @@ class _Name:
     def _fixed(self, kind: str, node: Node, entries: list[_Entry], ttls: list[int]) -> Record | None:
         values: dict[Value, None] = {}
         for entry in entries:
-            if len(RECORD_TYPES[kind].names) == 1 and isinstance(entry.at, yamltext.Mapping):
+            if len(record_type(kind).names) == 1 and isinstance(entry.at, yamltext.Mapping):
                 self._no_fields(kind, entry.at)
                 continue
             value = read_value(kind, entry.at, self._context, frozenset({"ttl"}))
@@ -245,11 +271,11 @@ class _Name:
             if value in values:
                 self._report.error(entry.at, f"{shown(entry.at)} is given twice", "take one out")
             values[value] = None
-        if kind == "CNAME" and len(values) > 1:
-            self._report.error(node, f"{len(values)} values of CNAME", "an alias has one target")
+        if kind in {"CNAME", "DNAME"} and len(values) > 1:
+            self._report.error(node, f"{len(values)} values of {kind}", "an alias has one target")
         if kind == "MX" and len(values) > 1 and any(value[1] == "." for value in values):
-            self._report.error(node, "a null MX beside others", '"0 ." stands alone (RFC 7505)')
-        if sum(16 + sum(map(len, value)) for value in values) > MAX_RRSET:
+            self._report.warn(node, "a null MX beside others", '"0 ." stands alone (RFC 7505)')
+        if sum(16 + sum(map(len, value)) for value in values) > _SURE and not _fits(kind, values):
             self._report.error(node, f"{kind} of {self._name} does not fit a DNS message", "write less")
         return record(self._name, kind, ttls[0], tuple(values)) if values else None
 
@@ -257,17 +283,17 @@ class _Name:
         if any(":" in key for key in node.items):
             read_value(kind, node, self._context)
             return
-        allowed = ["ttl", "value", "values", *(["pool"] if RECORD_TYPES[kind].pooled else [])]
+        allowed = ["ttl", "value", "values", *(["pool"] if record_type(kind).pooled else [])]
         for word, (key, _) in node.items.items():
             if word not in allowed:
                 self._report.unknown(key, "unknown key", word, allowed)
         if not node.items:
             self._report.error(
-                node, f"{kind} without a value", f"write it as in {quoted(RECORD_TYPES[kind].example)}"
+                node, f"{kind} without a value", f"write it as in {quoted(record_type(kind).example)}"
             )
 
     def _dealt(self, kind: str, entries: list[_Entry], ttls: list[int]) -> Rule | None:
-        if not RECORD_TYPES[kind].pooled:
+        if not record_type(kind).pooled:
             self._report.error(entries[0].at, f"a pool under {kind}", "pools answer for A, AAAA and MX")
             return None
         allowed = ["pool", "ttl", *(["preference"] if kind == "MX" else [])]

@@ -2,12 +2,12 @@
 
 from geodns.scalars import TTL, Schema
 from geodns.zonefile.keys import ZONE, objects
-from geodns.zonefile.values import RECORD_TYPES, RecordType
+from geodns.zonefile.kinds import GENERIC_PATTERN, RecordType, record_type, schemas
 
 
 def zone_schema() -> Schema:
     """Return the JSON Schema (draft 2020-12) of a zone file."""
-    schema = objects(ZONE, "ns")
+    schema = objects(ZONE) | {"anyOf": [{"required": ["ns"]}, {"required": ["records"]}]}
     schema["properties"]["records"] |= {"additionalProperties": {"$ref": "#/$defs/name"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -21,7 +21,7 @@ def zone_schema() -> Schema:
 def _name() -> Schema:
     types: Schema = {
         name: {"description": f"{kind.says} Example: {kind.example}", **_rrset(name, kind)}
-        for name, kind in RECORD_TYPES.items()
+        for name, kind in schemas().items()
     }
     return {
         "type": "object",
@@ -30,6 +30,7 @@ def _name() -> Schema:
             "pool": {"description": "A pool that answers for A and AAAA.", "type": "string"},
             **types,
         },
+        "patternProperties": {GENERIC_PATTERN: _rrset("TYPE65280", record_type("TYPE65280"))},
         "additionalProperties": False,
         "minProperties": 1,
     }

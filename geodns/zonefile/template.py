@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from geodns.errors import UsageError
+from geodns.zonefile.names import is_within
 from geodns.zonefile.reader import parse_zone
 
 PLACEHOLDER = "192.0.2.53"
@@ -37,9 +38,13 @@ def shortest_zone(name: str, addresses: Sequence[str], servers: Sequence[str]) -
         "",
     ]
     text = "\n".join(lines)
-    errors = [problem for problem in parse_zone(name, text.encode(), "").problems if not problem.warning]
-    if errors:
+    parsed = parse_zone(name, text.encode(), "")
+    if parsed.zone is None:
+        errors = [problem for problem in parsed.problems if not problem.warning]
         raise UsageError("; ".join(f"{problem.what}: {problem.instead}" for problem in errors))
+    for server in parsed.zone.ns:
+        if not server.addresses and is_within(server.name, parsed.zone.origin):
+            raise UsageError(f"{server.name} is in the zone and has no address: write it as ns1=192.0.2.53")
     return text
 
 

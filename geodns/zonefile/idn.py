@@ -1,0 +1,37 @@
+"""Internationalised names (RFC 5890): the labels that are not ASCII → punycode, each for itself."""
+
+import idna
+
+from geodns.errors import BadNameError
+
+_DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
+"""What input methods of East Asia write for a dot (RFC 3490 section 3.1)."""
+
+
+def to_ascii(text: str) -> str:
+    """Return a name with each label that is not ASCII in punycode; the others stay as they are.
+
+    Upper case, full width and the like are mapped first (UTS 46), so ``Bücher`` and ``bücher`` are one name.
+
+    Raises:
+        BadNameError: a label that cannot be a domain name's.
+
+    """
+    if text.isascii():
+        return text
+    return ".".join(
+        label if label.isascii() else _encoded(label) for label in text.translate(_DOTS).split(".")
+    )
+
+
+def _encoded(label: str) -> str:
+    try:
+        mapped = idna.uts46_remap(label, std3_rules=False)
+        # The mapping may make it plain, as it does with letters of full width.
+        return (
+            mapped if mapped.isascii() else ".".join(idna.alabel(one).decode() for one in mapped.split("."))
+        )
+    except (idna.IDNAError, UnicodeError) as error:
+        raise BadNameError(
+            f"{label!r} cannot stand in a domain name: write letters and digits, or the punycode form"
+        ) from error

@@ -1,0 +1,33 @@
+import dns.rdatatype
+import pytest
+
+from geodns.rrtypes import NUMBERS, is_data, name_of, number_of
+
+QUERIES_AND_MESSAGES = {"OPT", "NXNAME", "TKEY", "TSIG", "IXFR", "AXFR", "MAILB", "MAILA", "ANY"}
+
+
+def test_the_numbers_are_those_that_dnspython_knows() -> None:
+    known = {name: int(number) for name, number in dns.rdatatype.RdataType.__members__.items()}
+    known = {name.replace("_", "-"): number for name, number in known.items() if not name.startswith("TYPE")}
+    assert known.pop("NONE") == 0
+    assert {name: NUMBERS.get(name) for name in known} == known
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("A", 1), ("TYPE1", 1), ("TYPE65280", 65280), ("TYPE65536", None), ("TYPE", None), ("a", None)],
+)
+def test_a_name_or_a_number_names_a_type(name: str, number: int | None) -> None:
+    assert number_of(name) == number
+
+
+@pytest.mark.parametrize("number", [*range(0x400), 0xFFFE, 0xFFFF])
+def test_every_number_has_a_name(number: int) -> None:
+    assert number_of(name_of(number)) == number
+
+
+def test_what_only_queries_and_messages_have_is_no_data() -> None:
+    assert {name for name, number in NUMBERS.items() if not is_data(number)} == QUERIES_AND_MESSAGES
+    assert not is_data(0)
+    assert not is_data(65535)
+    assert is_data(65280)
