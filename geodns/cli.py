@@ -17,10 +17,13 @@ _COMMANDS = {
     "probe": "probe a mail host once, with the transcript",
     "drain": "take a host out of all answers",
     "undrain": "give it back",
+    "import": "turn a BIND zone file or an octoDNS zone into a zone file",
+    "export": "print a zone as a zone file that every name server reads",
     "schema": "print the JSON Schema of zone files",
     "demo": "run a name server and three mail servers on this machine",
 }
-_FILES = {"undrain": "drain"}
+_FILES = {"undrain": "drain", "import": "importing", "export": "exporting"}
+_FUNCTIONS = {"import": "import_zone", "export": "export_zone"}
 
 
 class _Commands(click.Group):
@@ -33,7 +36,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(f"geodns.commands.{_FILES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

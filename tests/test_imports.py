@@ -19,7 +19,7 @@ ROWS = (
     ("view publisher",),
     ("api serve health keeper demo",),
     ("control status", "cluster folder"),
-    ("responder compiler store watch metrics",),
+    ("responder compiler store watch metrics convert",),
     ("lookup nodes",),
     ("dealing choice live table rotation",),
     ("options",),

@@ -173,7 +173,7 @@ WRONG = {
     "generic length": ('TYPE65280: "\\\\# 3 abcd"', "wrong length"),
     "generic A": ('A: "\\\\# 3 abcdef"', "is no A"),
     "generic MX": ('MX: "\\\\# 2 000a"', "is no MX"),
-    "DS digest": ("DS: 1 8 2 abcd", "digest length"),
+    "DS digest": ("DS: 1 8 2 abc", "is no DS"),
     "word with a blank": ("SSHFP: {algorithm: 4 4, fingerprint_type: 1, fingerprint: ab}", "not one word"),
     "field missing": ("DS: {key_tag: 1}", "DS without `algorithm`"),
     "a second line": ('HINFO: "a b\\nc d"', "a second line"),

@@ -351,12 +351,16 @@ WARNINGS = {
     "inside without address": ("§ns: {ns1: []}\n", "which has no address"),
     "wildcard server": ('ns: {ns1: 192.0.2.1, §"*": 192.0.2.2}\n', "is a wildcard"),
     "wildcard inside": (NAMED + '  §"a.*": {A: 192.0.2.1}\n', "is no wildcard"),
+    "DS digest's length": (NAMED + "  a: {DS: §1 8 2 abcd, NS: b.example.net.}\n", "that has 32 bytes"),
     "null MX beside others": (
         NAMED + '  a: {MX: §["0 .", "10 mail.example.net."]}\n',
         "a null MX beside others",
     ),
     "TLSA usage": (NAMED + "  a: {TLSA: §4 1 0 00}\n", "certificate_usage 4 means nothing yet"),
-    "TLSA digest's length": (NAMED + "  a: {TLSA: §3 1 1 00ff}\n", "SHA-256 (1) has 64"),
+    "TLSA digest's length": (
+        NAMED + "  a: {TLSA: §3 1 1 00ff}\n",
+        "a digest of 2 bytes does not go with type 1",
+    ),
     "CNAME to itself": (NAMED + "  a: {§CNAME: a}\n", "a loop of aliases"),
     "CNAME loop": (NAMED + "  a: {CNAME: b}\n  b: {CNAME: c}\n  c: {§CNAME: a}\n", "a loop of aliases"),
     "CNAME loop of a wildcard": (NAMED + '  "*.a": {§CNAME: b.a}\n', "a loop of aliases"),

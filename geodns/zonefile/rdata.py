@@ -11,7 +11,10 @@ import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.rdtypes.ANY.SSHFP
+import dns.rdtypes.dsbase
 import dns.rdtypes.nsbase
+import dns.rdtypes.tlsabase
 import dns.tokenizer
 
 from geodns.rrtypes import NUMBERS
@@ -85,6 +88,44 @@ for _kind in ("MB", "MG", "MR", "MD", "MF", "MINFO"):
     dns.rdata.register_type(sys.modules[__name__], dns.rdatatype.RdataType.make(NUMBERS[_kind]), _kind)
 
 
+class DS(dns.rdtypes.dsbase.DSBase):
+    """A digest of any length: an odd one is a warning of ours, and nobody's zone is refused for it."""
+
+    _digest_length_by_type: dict[int, int] = {}  # noqa: RUF012 - as above it
+
+
+class CDS(DS):
+    """Likewise; digest type 0 says that the parent's DS shall go (RFC 8078 section 4)."""
+
+    _digest_length_by_type: dict[int, int] = {0: 1}  # noqa: RUF012
+
+
+class DLV(DS):
+    """Likewise."""
+
+
+class TLSA(dns.rdtypes.tlsabase.TLSABase):
+    """Likewise."""
+
+    _cert_length_by_mtype: dict[int, int] = {}  # noqa: RUF012 - as above it
+
+
+class SMIMEA(TLSA):
+    """Likewise."""
+
+
+class SSHFP(dns.rdtypes.ANY.SSHFP.SSHFP):
+    """Likewise."""
+
+    _fingerprint_length_by_type: dict[int, int] = {}  # noqa: RUF012 - as above it
+
+
+for _lenient in (DS, CDS, DLV, TLSA, SMIMEA, SSHFP):
+    # dnspython has no way to register another class for a type that it knows.
+    _of = dns.rdatatype.RdataType.make(NUMBERS[_lenient.__name__])
+    dns.rdata._rdata_classes[dns.rdataclass.IN, _of] = _lenient  # noqa: SLF001
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
     """Turn whatever dnspython raises at bad text or bytes into a ValueError with one line."""
@@ -123,7 +164,7 @@ def text_to_wire(number: int, text: str, origin: str) -> bytes:
         wire = rdata.to_wire()
         if wire is None or len(wire) > MAX_RDATA:
             raise ValueError(f"over {MAX_RDATA} bytes")
-        # What cannot be read back would be no use to anybody.
+        # What cannot be read back would be of no use to anybody.
         dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(number), wire, 0, len(wire))
         return wire
 

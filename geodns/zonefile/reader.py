@@ -264,7 +264,7 @@ class _Reader:
     def _mailbox(self, node: Scalar) -> str:
         r"""Return a mailbox as a name: dots before the @ get a backslash (RFC 1035 section 8)."""
         local, at, domain = node.text.partition("@")
-        if not at:
+        if not at or local.endswith("\\"):
             return read_name(node.text, node, self._context) or self._origin
         if not local or not domain.strip(".") or "@" in domain:
             self._report.error(node, f"{quoted(node.text)} is no mailbox", "write hostmaster@example.net")

@@ -3,7 +3,7 @@
 import re
 
 from geodns import yamltext
-from geodns.encode import GENERIC, generic
+from geodns.encode import GENERIC, encode, generic
 from geodns.report import quoted
 from geodns.rrtypes import number_of
 from geodns.scalars import address_text, text_of
@@ -13,8 +13,14 @@ from geodns.zonefile.kinds import RecordType, record_type
 from geodns.zonefile.rdata import text_to_wire, wire_to_text
 
 _GENERIC = re.compile(r"\s*\\#\s+[0-9]{1,5}(\s+[0-9A-Fa-f]+)*\s*")
-_DIGITS = {"1": 64, "2": 128}
-"""Hexadecimal digits that a TLSA's matching type has."""
+_DIGESTS: dict[str, tuple[int, dict[int, int]]] = {
+    "DS": (4, {1: 20, 2: 32, 4: 48}),
+    "CDS": (4, {1: 20, 2: 32, 4: 48}),
+    "SSHFP": (2, {1: 20, 2: 32}),
+    "TLSA": (3, {1: 32, 2: 64}),
+    "SMIMEA": (3, {1: 32, 2: 64}),
+}
+"""How many bytes stand before a digest, of which the last is its type; how long those of a type are."""
 _QUOTED_TEXTS = frozenset({"TXT", "SPF"})
 
 
@@ -36,6 +42,8 @@ def read_value(kind: str, node: Node, context: Context, skip: frozenset[str] = f
         value = _from_fields(kind, known, node, context, skip)
     else:
         value = _from_text(kind, known, node, context)
+    if value is not None and kind in _DIGESTS:
+        _check_digest(kind, value, node, context)
     if value is not None and kind == "TLSA":
         _check_tlsa(value, node, context)
     return value
@@ -146,11 +154,17 @@ def _as_bytes(kind: str, known: RecordType, text: str, node: Node, context: Cont
         return None
 
 
+def _check_digest(kind: str, value: Value, node: Node, context: Context) -> None:
+    data = encode(kind, value)
+    before, lengths = _DIGESTS[kind]
+    known = lengths.get(data[before - 1])
+    if known is not None and len(data) != before + known:
+        what = f"a digest of {len(data) - before} bytes does not go with type {data[before - 1]}"
+        context.report.warn(node, what, f"that has {known} bytes, {2 * known} digits")
+
+
 def _check_tlsa(value: Value, node: Node, context: Context) -> None:
-    usage, selector, matching, data = value
-    if len(data) != _DIGITS.get(matching, len(data)):
-        what = f"{len(data)} hexadecimal digits do not go with matching type {matching}"
-        context.report.warn(node, what, "SHA-256 (1) has 64, SHA-512 (2) has 128")
+    usage, selector, matching, _ = value
     for what, number, most in (
         ("certificate_usage", usage, 3),
         ("selector", selector, 1),

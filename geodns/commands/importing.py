@@ -1,0 +1,63 @@
+"""`geodns import`: a zone of another program → a zone file of ours."""
+
+from pathlib import Path
+
+import click
+
+from geodns.convert.bind import read_bind
+from geodns.convert.octodns import read_octodns
+from geodns.convert.yamlout import zone_file
+from geodns.errors import BadNameError, GeodnsError, UsageError
+from geodns.zonefile import parse_zone
+from geodns.zonefile.names import zone_name
+
+_READERS = {"bind": read_bind, "octodns": read_octodns}
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice([*_READERS]),
+    help="What FILE is; default: octodns for .yaml and .yml, else bind.",
+)
+@click.option("--origin", metavar="NAME", help="The zone's name; default: what FILE and its name say.")
+@click.option(
+    "--out", metavar="DIR", default="-", show_default=True, help="The folder to write to; - is the terminal."
+)
+def import_zone(file: Path, kind: str | None, origin: str | None, out: str) -> None:
+    """Turn FILE into a zone file of geodns.
+
+    FILE is a zone file as BIND and NSD read it ($INCLUDE is searched beside it), or a zone in octoDNS's YAML.
+    What has no counterpart is told, and stands in the new file as a comment. Exit status 1 when the
+    result would not be served.
+    """
+    kind = kind or ("octodns" if file.suffix in {".yaml", ".yml"} else "bind")
+    try:
+        whole = None if origin is None else zone_name(origin.removesuffix(".")) + "."
+    except BadNameError as error:
+        raise UsageError(str(error)) from error
+    draft = _READERS[kind](file, whole)
+    for remark in draft.shown_remarks():
+        click.echo(remark, err=True)
+    text = zone_file(draft)
+    name = draft.origin[:-1]
+    path = Path(out) / f"{name}.yaml"
+    parsed = parse_zone(name, text.encode(), str(path) if out != "-" else f"{name}.yaml")
+    for problem in parsed.problems:
+        click.echo(problem, err=True)
+    if parsed.zone is None:
+        raise GeodnsError(f"{file} would not be served: nothing is written")
+    if out == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as written:
+            written.write(text)
+    except FileExistsError as error:
+        raise GeodnsError(f"{path} exists: take it away first") from error
+    except OSError as error:
+        raise GeodnsError(f"{path}: {error.strerror}") from error
+    click.echo(f"{path} written", err=True)

@@ -1,0 +1,107 @@
+"""A zone → a zone file (RFC 1035 section 5) that every name server reads.
+
+Names are whole. A type that some server does not know by its name is written in the generic form (RFC 3597).
+"""
+
+from collections.abc import Iterable, Iterator
+
+from geodns.encode import encode
+from geodns.model import Record, Rule, Zone, family_of
+from geodns.rrtypes import number_of
+from geodns.zonefile.names import parent
+from geodns.zonefile.rdata import wire_to_text
+
+_KNOWN = """
+A NS MD MF CNAME SOA MB MG MR WKS PTR HINFO MINFO MX TXT RP AFSDB X25 ISDN RT NSAP SIG KEY PX
+AAAA LOC SRV NAPTR KX CERT DNAME APL DS SSHFP IPSECKEY DNSKEY DHCID TLSA SMIMEA CDS CDNSKEY
+OPENPGPKEY CSYNC ZONEMD SVCB HTTPS SPF NID L32 L64 LP EUI48 EUI64 URI CAA
+"""
+_BY_NAME = frozenset(_KNOWN.split())
+"""Types that all of BIND, NSD and Knot know by their names, and so their text."""
+
+
+def master_file(zone: Zone, serial: int) -> str:
+    """Return a zone's records as text.
+
+    What is dealt stands there as all hosts of its pool that have weight, with a comment. What lies below a
+    DNAME is commented out: it is not served, and others refuse a file with it.
+
+    Args:
+        zone: the zone.
+        serial: of its SOA, where the zone's file gives none.
+
+    """
+    return "\n".join(_lines(zone, serial)) + "\n"
+
+
+def _lines(zone: Zone, serial: int) -> Iterator[str]:
+    soa = zone.soa
+    shown = serial if soa.serial is None else soa.serial
+    times = (soa.refresh, soa.retry, soa.expire, soa.minimum)
+    fields = (soa.mname, soa.rname, str(shown), *map(str, times))
+    yield f"; {zone.name}"
+    yield f"$ORIGIN {zone.origin}"
+    yield f"$TTL {zone.record_ttl}"
+    yield from _rrset(Record(owner=zone.origin, type="SOA", ttl=zone.soa_ttl, values=(fields,)))
+    aliased = {one.owner for one in zone.records if one.type == "DNAME"}
+    named = [one for one in zone.records if (one.owner, one.type) == (zone.origin, "NS")]
+    others = [one for one in zone.records if (one.owner, one.type) != (zone.origin, "NS")]
+    for one in (*named, *others):
+        mark = "; not served, it is below a DNAME: " if _is_below(one.owner, aliased, zone.origin) else ""
+        yield from (mark + line for line in _rrset(one))
+    for rule in zone.rules:
+        whole = _whole(zone, rule)
+        pools = ", ".join(tier.pool for tier in rule.tiers)
+        if whole is None:
+            yield f"; {rule.owner} {rule.type}: dealt from pool {pools}, which has no such address"
+        else:
+            yield f"; dealt from pool {pools}: geodns gives some of these in each answer, while they are up"
+            yield from _rrset(whole)
+
+
+def _is_below(owner: str, aliased: set[str], origin: str) -> bool:
+    while aliased and owner != origin:
+        owner = parent(owner)
+        if owner in aliased:
+            return True
+    return False
+
+
+def _rrset(one: Record) -> Iterator[str]:
+    number = number_of(one.type)
+    assert number is not None
+    for value in one.values:
+        wire = encode(one.type, value)
+        kind, text = one.type, f"\\# {len(wire)} {wire.hex()}".rstrip()
+        if kind in _BY_NAME:
+            text = wire_to_text(number, wire)
+        else:
+            kind = f"TYPE{number}"
+        yield f"{one.owner} {one.ttl} IN {kind} {text}"
+
+
+def _whole(zone: Zone, rule: Rule) -> Record | None:
+    """Return everything that a rule may deal while all is well; None when that is nothing."""
+    values: dict[tuple[str, ...], None] = {}
+    for tier in rule.tiers:
+        if rule.type == "MX":
+            hosts = _weighted(zone, tier.pool)
+            values |= dict.fromkeys((str(tier.preference), zone.host_name(host)) for host in hosts)
+            continue
+        for pool in zone.chain(tier.pool):
+            found = [
+                (str(address),)
+                for host in _weighted(zone, pool.name)
+                for address in zone.host_by_name[host].addresses
+                if family_of(address) == rule.type
+            ]
+            if found:
+                values |= dict.fromkeys(found)
+                break
+    if not values:
+        return None
+    return Record(owner=rule.owner, type=rule.type, ttl=rule.ttl, values=tuple(values))
+
+
+def _weighted(zone: Zone, pool: str) -> Iterable[str]:
+    return (member.host for member in zone.pool_by_name[pool].members if member.weight)
