@@ -23,6 +23,10 @@ from geodns.scalars import no_machine_has, parse_address
 from geodns.zonefile import rdata as _types  # noqa: F401 - teaches dnspython the types that it does not know
 from geodns.zonefile.kinds import SIGNING, kind_of
 
+DEFAULT_TTL = 3600
+"""Seconds, of records that have no TTL and no $TTL before them, as with NSD."""
+_NO_TTL = -1
+
 MAX_RECORDS = 2_000_000
 """What a $GENERATE may make of a short line has a bound."""
 
@@ -36,8 +40,11 @@ class _Sink:
     """Takes what dnspython's reader finds, in place of a transaction of its own.
 
     Attributes:
-        manager: it, for the reader.
+        origin: where relative names begin.
         where: where the reader is now.
+        found: the RRsets.
+        count: of the records.
+        implied: the first line whose record has no TTL, while no $TTL stands before it; 0: none.
 
     """
 
@@ -45,6 +52,7 @@ class _Sink:
     where: Callable[[], tuple[str, int]] = lambda: ("", 0)
     found: dict[tuple[dns.name.Name, int], "_Found"] = field(default_factory=dict)
     count: int = 0
+    implied: int = 0
 
     @property
     def manager(self) -> "_Sink":
@@ -65,6 +73,9 @@ class _Sink:
     def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
         self.count += 1
         file, line = self.where()
+        if ttl == _NO_TTL:
+            ttl = DEFAULT_TTL
+            self.implied = self.implied or line
         if self.count > MAX_RECORDS:
             raise GeodnsError(f"{file}:{line}: more than {MAX_RECORDS:,} records")
         key = (name.canonicalize(), int(rdata.rdtype))
@@ -100,17 +111,22 @@ def read_bind(path: Path, origin: str | None) -> Draft:
         GeodnsError: the file cannot be read or is no zone file.
 
     """
-    found = _records(path, guessed_origin(path) if origin is None else origin)
+    sink = _records(path, guessed_origin(path) if origin is None else origin)
+    found = sink.found
     apexes = [one.name for (_, kind), one in found.items() if kind == dns.rdatatype.SOA]
     if len(apexes) > 1:
         raise GeodnsError(f"{path}: SOA records at {apexes[0]} and {apexes[1]}: a file is one zone")
     apex = apexes[0] if apexes else dns.name.from_text(guessed_origin(path) if origin is None else origin)
     if origin is not None and apex != dns.name.from_text(origin):
         raise GeodnsError(f"{path}: its SOA is {apex}'s, not {origin}'s: give that as --origin, or none")
-    return _Drafter(path, apex, found).draft()
+    draft = _Drafter(path, apex, found).draft()
+    if sink.implied:
+        text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
+        draft.remark(text, line=sink.implied)
+    return draft
 
 
-def _records(path: Path, origin: str) -> dict[tuple[dns.name.Name, int], _Found]:
+def _records(path: Path, origin: str) -> _Sink:
     try:
         # Bytes beyond ASCII stand for themselves in a zone file; dnspython would take names for Unicode.
         text = "".join(
@@ -119,9 +135,10 @@ def _records(path: Path, origin: str) -> dict[tuple[dns.name.Name, int], _Found]
         )
         sink = _Sink(dns.name.from_text(origin))
         tokens = dns.tokenizer.Tokenizer(text, str(path))
-        reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, allow_include=True)  # type: ignore[arg-type]
+        reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]
         reader.zone_origin = dns.name.root  # else what lies outside would be dropped without a word
-        sink.where = lambda: (reader.tok.where()[0], reader.tok.where()[1])
+        # The line's end is read when its record is taken.
+        sink.where = lambda: (reader.tok.where()[0], max(1, reader.tok.where()[1] - 1))
         with contextlib.chdir(path.resolve().parent):
             reader.read()
     except OSError as error:
@@ -131,7 +148,7 @@ def _records(path: Path, origin: str) -> dict[tuple[dns.name.Name, int], _Found]
     except (dns.exception.DNSException, ValueError) as error:
         shown = " ".join(str(error).split()) or type(error).__name__
         raise GeodnsError(shown if str(path) in shown else f"{path}: {shown}") from error
-    return sink.found
+    return sink
 
 
 class _Drafter:

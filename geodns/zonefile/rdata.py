@@ -139,7 +139,10 @@ def _refusals() -> Iterator[None]:
 
 
 def text_to_wire(number: int, text: str, origin: str) -> bytes:
-    r"""Return the bytes of a record's data that a zone file has as text, names whole and as they stand.
+    r"""Return the bytes of a record's data that a zone file has as text, names whole.
+
+    Names are in lower case in those types where signing wants them so (RFC 4034 section 6.2), and in newer
+    ones as they stand.
 
     Args:
         number: the type's.
@@ -161,8 +164,8 @@ def text_to_wire(number: int, text: str, origin: str) -> bytes:
         )
         if not tokens.get().is_eof():
             raise ValueError("there is a second line")
-        wire = rdata.to_wire()
-        if wire is None or len(wire) > MAX_RDATA:
+        wire = rdata.to_digestable()
+        if len(wire) > MAX_RDATA:
             raise ValueError(f"over {MAX_RDATA} bytes")
         # What cannot be read back would be of no use to anybody.
         dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(number), wire, 0, len(wire))

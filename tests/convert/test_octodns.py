@@ -1,0 +1,283 @@
+"""octoDNS's YAML → our YAML: static records of every type, dynamic ones with their pools."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from geodns import cli
+from geodns.convert.octodns import read_octodns
+from geodns.convert.yamlout import zone_file
+from geodns.encode import encode
+from geodns.errors import GeodnsError
+from geodns.model import Zone
+from geodns.zonefile import parse_zone
+from tests.test_record_types import expected
+from tests.zonetexts import NAME, record_of
+
+NS = "'': {type: NS, values: [ns1.example.net., ns2.example.net.]}\n"
+DIGEST = "ab" * 32
+
+
+def imported(text: str, folder: Path) -> tuple[Zone, list[str]]:
+    path = folder / f"{NAME}.yaml"
+    path.write_text(text)
+    draft = read_octodns(path, None)
+    parsed = parse_zone(NAME, zone_file(draft).encode(), "zone.yaml")
+    assert parsed.zone is not None, [zone_file(draft), *map(str, parsed.problems)]
+    return parsed.zone, [remark for _, remark in draft.remarks]
+
+
+STATIC = {
+    "A": ("{values: [192.0.2.1, 192.0.2.2]}", ["192.0.2.1", "192.0.2.2"]),
+    "AAAA": ("{value: '2001:DB8::1'}", ["2001:db8::1"]),
+    "CAA": ("{value: {flags: 0, tag: issue, value: ca.example}}", ['0 issue "ca.example"']),
+    "CNAME": ("{value: b.example.}", ["b.example."]),
+    "DNAME": ("{value: b.example.}", ["b.example."]),
+    "DS": (
+        f"{{value: {{key_tag: 1, algorithm: 8, digest_type: 2, digest: {DIGEST}}}}}",
+        [f"1 8 2 {DIGEST}"],
+    ),
+    "HTTPS": (
+        "{value: {svcpriority: 1, targetname: ., svcparams: {alpn: [h2], no-default-alpn: ~, port: 853}}}",
+        ["1 . alpn=h2 no-default-alpn port=853"],
+    ),
+    "LOC": (
+        (
+            "{value: {lat_degrees: 31, lat_minutes: 58, lat_seconds: 52.1, lat_direction: S, "
+            "long_degrees: 115, long_minutes: 49, long_seconds: 11.7, long_direction: E, "
+            "altitude: 20, size: 10, precision_horz: 10, precision_vert: 2}}"
+        ),
+        ["31 58 52.1 S 115 49 11.7 E 20m 10m 10m 2m"],
+    ),
+    "MX": (
+        "{values: [{preference: 10, exchange: a.example.}, {priority: 20, value: b.example.}]}",
+        ["10 a.example.", "20 b.example."],
+    ),
+    "NAPTR": (
+        "{value: {order: 1, preference: 2, flags: U, service: SIP, regexp: '!^.*$!x!', replacement: .}}",
+        ['1 2 "U" "SIP" "!^.*$!x!" .'],
+    ),
+    "NS": ("{value: ns.example.}", ["ns.example."]),
+    "OPENPGPKEY": ("{value: AQPMskmw}", ["AQPMskmw"]),
+    "PTR": ("{values: [a.example., b.example.]}", ["a.example.", "b.example."]),
+    "SPF": ("{value: v=spf1 -all}", ['"v=spf1 -all"']),
+    "SRV": ("{value: {priority: 1, weight: 2, port: 3, target: a.example.}}", ["1 2 3 a.example."]),
+    "SSHFP": (
+        f"{{value: {{algorithm: 4, fingerprint_type: 2, fingerprint: {DIGEST}}}}}",
+        [f"4 2 {DIGEST}"],
+    ),
+    "SVCB": ("{value: {svcpriority: 0, targetname: b.example.}}", ["0 b.example."]),
+    "TLSA": (
+        (
+            "{value: {certificate_usage: 3, selector: 1, matching_type: 1, "
+            f"certificate_association_data: {DIGEST}}}}}"
+        ),
+        [f"3 1 1 {DIGEST}"],
+    ),
+    "TXT": ("{values: ['v=DMARC1\\; p=none', 'a \"b\"']}", ['"v=DMARC1; p=none"', '"a \\"b\\""']),
+    "URI": ("{value: {priority: 1, weight: 2, target: 'https://a.example/'}}", ['1 2 "https://a.example/"']),
+}
+
+
+@pytest.mark.parametrize(("kind", "body", "texts"), [(kind, *row) for kind, row in STATIC.items()])
+def test_static_records(kind: str, body: str, texts: list[str], tmp_path: Path) -> None:
+    zone, remarks = imported(f"{NS}a: {{type: {kind}, ttl: 300, {body[1:]}\n", tmp_path)
+    assert remarks == []
+    found = [encode(kind, value) for value in record_of(zone, "a", kind)]
+    assert found == [expected(kind, text) for text in texts]
+    assert {one.ttl for one in zone.records if one.type == kind and one.owner.startswith("a.")} == {300}
+
+
+def dynamic(
+    pools: str,
+    rules: str = "[{pool: one}]",
+    check: str = "{protocol: TCP, port: 25}",
+    values: str = "[192.0.2.9]",
+) -> str:
+    return (
+        f"{NS}www: {{type: A, ttl: 60, values: {values}, octodns: {{healthcheck: {check}}}, "
+        f"dynamic: {{pools: {pools}, rules: {rules}}}}}\n"
+    )
+
+
+def shown(zone: Zone) -> dict[str, Any]:
+    """Return each pool as addresses with their weights, check and fallback."""
+    return {
+        pool.name: (
+            {str(zone.host_by_name[one.host].addresses[0]): one.weight for one in pool.members},
+            pool.check,
+            pool.fallback,
+        )
+        for pool in zone.pools
+    }
+
+
+ONE = "{one: {values: [{value: 192.0.2.1}]}}"
+DYNAMIC = {
+    "weights": (
+        dynamic("{one: {values: [{value: 192.0.2.1, weight: 3}, {value: 192.0.2.2}]}}"),
+        {
+            "www-one": ({"192.0.2.1": 3, "192.0.2.2": 1}, "tcp25", "www-values"),
+            "www-values": ({"192.0.2.9": 1}, None, None),
+        },
+        [],
+    ),
+    "fallbacks": (
+        dynamic(
+            "{one: {fallback: two, values: [{value: 192.0.2.1}]}, two: {fallback: null, "
+            "values: [{value: 192.0.2.2}]}}"
+        ),
+        {
+            "www-one": ({"192.0.2.1": 1}, "tcp25", "www-two"),
+            "www-two": ({"192.0.2.2": 1}, "tcp25", "www-values"),
+            "www-values": ({"192.0.2.9": 1}, None, None),
+        },
+        [],
+    ),
+    "values that the pool has": (
+        dynamic(ONE, values="[192.0.2.1]"),
+        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
+        [],
+    ),
+    "HTTPS by default": (
+        dynamic(ONE, check="{}", values="[192.0.2.1]"),
+        {"www-one": ({"192.0.2.1": 1}, "tcp443", None)},
+        ["HTTPS /_dns becomes a connection to TCP port 443"],
+    ),
+    "HTTP": (
+        dynamic(ONE, check="{protocol: HTTP, port: 8080, path: /up}", values="[192.0.2.1]"),
+        {"www-one": ({"192.0.2.1": 1}, "tcp8080", None)},
+        ["HTTP /up becomes a connection to TCP port 8080"],
+    ),
+    "ICMP": (
+        dynamic(ONE, check="{protocol: ICMP}", values="[192.0.2.1]"),
+        {"www-one": ({"192.0.2.1": 1}, None, None)},
+        ["a check by ICMP has no counterpart"],
+    ),
+    "up": (
+        dynamic("{one: {values: [{value: 192.0.2.1, status: up}]}}", values="[192.0.2.1]"),
+        {"www-one": ({"192.0.2.1": 1}, None, None)},
+        ["have the status `up`: no check"],
+    ),
+    "up beside others": (
+        dynamic("{one: {values: [{value: 192.0.2.1, status: up}, {value: 192.0.2.2}]}}", values="[]"),
+        {"www-one": ({"192.0.2.1": 1, "192.0.2.2": 1}, "tcp25", None)},
+        ["are checked like the others"],
+    ),
+    "down": (
+        dynamic("{one: {values: [{value: 192.0.2.1, status: down}, {value: 192.0.2.2}]}}", values="[]"),
+        {"www-one": ({"192.0.2.1": 0, "192.0.2.2": 1}, "tcp25", None)},
+        ["192.0.2.1 has the status `down`: weight 0"],
+    ),
+    "all down": (
+        dynamic(
+            "{one: {fallback: two, values: [{value: 192.0.2.1, status: down}]}, "
+            "two: {values: [{value: 192.0.2.2}]}}",
+            values="[]",
+        ),
+        {"www-two": ({"192.0.2.2": 1}, "tcp25", None)},
+        ["192.0.2.1 has the status `down`", "pool one left out"],
+    ),
+    "geography": (
+        dynamic(
+            "{one: {values: [{value: 192.0.2.1}]}, eu: {values: [{value: 192.0.2.2}]}}",
+            "[{geos: [EU, NA-US], pool: eu}, {subnets: [10.0.0.0/8], pool: eu}, {pool: one}]",
+            values="[]",
+        ),
+        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
+        [
+            "the rule for geos EU, NA-US (pool eu) has no counterpart",
+            "the rule for subnets 10.0.0.0/8 (pool eu)",
+            "pool eu left out",
+        ],
+    ),
+    "nobody's rule": (
+        dynamic(ONE, "[{geos: [EU], pool: one}]", values="[]"),
+        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
+        ["the rule for geos EU", "no rule is for everybody: pool one is dealt to all"],
+    ),
+    "loop": (
+        dynamic("{one: {fallback: one, values: [{value: 192.0.2.1}]}}", values="[]"),
+        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "pools", "remarks"), DYNAMIC.values(), ids=DYNAMIC.keys())
+def test_dynamic_records(text: str, pools: dict[str, Any], remarks: list[str], tmp_path: Path) -> None:
+    zone, told = imported(text, tmp_path)
+    assert shown(zone) == pools
+    assert [one.split(": ", 1)[0] for one in told] == ["A"] * len(remarks)
+    assert all(part in one for part, one in zip(remarks, told, strict=True)), told
+    (rule,) = zone.rules
+    assert (rule.owner, rule.type, rule.ttl) == (f"www.{NAME}.", "A", 60)
+    assert rule.tiers[0].pool == next(iter(pools))
+    assert all(pool.min_live.amount == 1 for pool in zone.pools if pool.fallback)
+
+
+def test_an_address_is_one_host_however_many_records_have_it(tmp_path: Path) -> None:
+    body = "dynamic: {pools: {one: {values: [{value: 192.0.2.1}]}}, rules: [{pool: one}]}"
+    zone, _ = imported(
+        f"{NS}a.b: {{type: A, {body}}}\na-b: {{type: A, {body}}}\na-b-1: {{type: TXT, value: x}}\n", tmp_path
+    )
+    assert [host.name for host in zone.hosts] == ["a-b-2"]
+    assert [pool.name for pool in zone.pools] == ["a-b-one", "a-b-one-2"]
+
+
+LEFT_OUT = {
+    "ALIAS": ("a: {type: ALIAS, value: b.example.}", "ALIAS: left out"),
+    "URLFWD": ("a: {type: URLFWD, value: {}}", "URLFWD: left out"),
+    "geo": ("a: {type: A, value: 192.0.2.1, geo: {EU: [192.0.2.2]}}", "`geo` has no counterpart"),
+    "CNAME": (
+        "a: {type: CNAME, value: b.example., dynamic: {pools: {}, rules: []}}",
+        "CNAME: `dynamic` is of A and AAAA here",
+    ),
+    "no rule": ("a: {type: A, value: 192.0.2.1, dynamic: {}}", "no rule names a pool"),
+    "no value": ("a: {type: A}", "A: left out: it has no value"),
+    "value twice": ("a: {type: A, values: [192.0.2.1, 192.0.2.1]}", "the same value twice"),
+    "field": ("a: {type: MX, value: {preference: 1, exchange: b.example., x: 1}}", "`x` left out"),
+}
+
+
+@pytest.mark.parametrize(("text", "remark"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
+def test_what_has_no_counterpart_is_told_beside_it(text: str, remark: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.yaml"
+    path.write_text(f"{NS}{text}\n")
+    done = CliRunner().invoke(cli.geodns, ["import", str(path)])
+    assert done.exit_code == 0, done.output
+    assert remark in done.stderr
+    assert f"{path}:2: " in done.stderr
+    assert "  # a: " in done.stdout
+    assert remark in done.stdout
+
+
+def test_a_zone_without_name_servers_gets_one_to_be_filled_in(tmp_path: Path) -> None:
+    zone, remarks = imported("a: {type: A, value: 192.0.2.1}\n", tmp_path)
+    assert [server.name for server in zone.ns] == [f"ns1.{NAME}."]
+    assert len(remarks) == 1
+    assert "CHANGE the address" in remarks[0]
+
+
+def test_the_name_servers_ttl_is_the_zone_s(tmp_path: Path) -> None:
+    zone, _ = imported("'': {type: NS, ttl: 86400, values: [ns1.example.net.]}\n", tmp_path)
+    assert {one.type: one.ttl for one in zone.records} == {"NS": 86400}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [1]",
+        "a: {value: x}",
+        "a: {type: A, ttl: fast, value: x}",
+        "a: {type: A, values: [[x]]}",
+        "- a",
+        "a: !x y",
+        "",
+    ],
+)
+def test_what_is_no_octodns_zone_is_told(text: str, tmp_path: Path) -> None:
+    with pytest.raises(GeodnsError, match=f"{NAME}.yaml"):
+        imported(text, tmp_path)
