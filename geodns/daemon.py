@@ -243,7 +243,7 @@ class Daemon:
 
     async def _watch_folder(self) -> None:
         while True:
-            await asyncio.sleep(POLL_EVERY)
+            await asyncio.sleep(self._folder.pause)
             async with self._edits:
                 edit = await asyncio.to_thread(self._folder.poll, time.monotonic())
                 if edit is not None:

@@ -1,13 +1,14 @@
 """The folder of zone files: what was read of it, what is refused, and what an edit changes."""
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model import Zone
-from geodns.watch import FileMark, Snapshot, Watch, snapshot
+from geodns.watch import LOOK_EVERY, FileMark, Snapshot, Watch, pause, snapshot
 from geodns.zonefile import ParsedZone, read_zone
 from geodns.zonefile.names import zone_name
 
@@ -40,6 +41,7 @@ class Folder:
     Attributes:
         files: the file of each zone, whether it is served or refused.
         refused: for zones whose file has errors: those errors. What was served before goes on being served.
+        pause: seconds to wait before the next look.
         rivals: further files of zones that another file gives already: what to tell about each.
 
     """
@@ -49,6 +51,7 @@ class Folder:
         self.files: dict[str, Path] = {}
         self.refused: dict[str, tuple[Problem, ...]] = {}
         self.rivals: dict[Path, Problem] = {}
+        self.pause = LOOK_EVERY
         self._watch = Watch(snapshot(directory))
 
     @property
@@ -101,7 +104,9 @@ class Folder:
             now: seconds of a clock that never goes back.
 
         """
+        began = time.thread_time()
         change = self._watch.feed(snapshot(self.directory), now)
+        self.pause = pause(time.thread_time() - began, restless=self._watch.restless)
         if change is None:
             return None
         return self._read(change.changed, change.removed)

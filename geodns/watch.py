@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,13 @@ from geodns.zonefile import is_zone_file
 
 QUIET = 0.5
 """Seconds that a file must stay as it is before it is read."""
+
+LOOK_EVERY = 0.2
+"""Seconds from one look at a folder to the next, while it is not large."""
+LOOK_SHARE = 0.02
+"""What looking may take of a core's time; so thousands of files are looked at less often."""
+SELDOM = 5.0
+"""Seconds from one look to the next, at most."""
 
 BELIEVED_MISSING = 5.0
 """Seconds that a file must be missing before its zone goes."""
@@ -48,6 +56,17 @@ class Snapshot:
     unreadable: str | None = None
 
 
+def pause(cost: float, *, restless: bool) -> float:
+    """Return how many seconds to wait for the next look, so that looking takes a fiftieth of a core at most.
+
+    Args:
+        cost: processor seconds of the last look.
+        restless: whether something has changed and waits to be believed.
+
+    """
+    return min(max(LOOK_EVERY, cost / LOOK_SHARE), QUIET if restless else SELDOM)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Files to be read, and files whose zones go."""
@@ -65,10 +84,16 @@ def snapshot(folder: Path) -> Snapshot:
                 if is_zone_file(entry.name):
                     mark = _mark(entry)
                     if mark is not None:
-                        files[folder / entry.name] = mark
+                        files[_child(folder, entry.name)] = mark
     except OSError as error:
         return Snapshot(unreadable=error.strerror or str(error))
     return Snapshot(files)
+
+
+@lru_cache(65_536)
+def _child(folder: Path, name: str) -> Path:
+    """Return a file's path, the same object each time: making and comparing paths costs more than a look."""
+    return folder / name
 
 
 def _mark(entry: os.DirEntry[str]) -> FileMark | None:
@@ -105,6 +130,11 @@ class Watch:
         self._known = dict(baseline.files)
         self._unsettled: dict[Path, tuple[FileMark, float]] = {}
         self._missing: dict[Path, float] = {}
+
+    @property
+    def restless(self) -> bool:
+        """Whether something has changed and waits to be believed."""
+        return bool(self._unsettled or self._missing)
 
     def feed(self, seen: Snapshot, now: float) -> Change | None:
         """Take what a look found.

@@ -9,7 +9,8 @@ from geodns import cli
 from geodns.errors import AmbiguousError, GeodnsError, ServerError, StartError, UsageError, ZoneError
 
 COMMANDS = (
-    "serve", "check", "init", "status", "query", "probe", "drain", "undrain", "schema", "demo"
+    "serve", "check", "init", "status", "query", "probe", "drain", "undrain", "import", "export",
+    "schema", "demo",
 )  # fmt: skip
 
 

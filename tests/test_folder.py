@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geodns.folder import Edit, Folder
-from geodns.watch import BELIEVED_MISSING, QUIET
+from geodns.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
 from geodns.zonefile import ParsedZone, read_zone
 from tests.unprivileged import unprivileged
 
@@ -271,3 +271,18 @@ def test_a_fault_of_ours_in_reading_a_file_is_that_files_problem(
     edit = hand.one()
     assert parts(edit) == ({A}, set(), {B})
     assert "a fault of geodns itself" in str(edit.problems[0])
+
+
+def test_an_international_file_name_is_its_zone_s(hand: Hand) -> None:
+    hand.write("bücher.example", GOOD)
+    assert parts(hand.one()) == ({"xn--bcher-kva.example"}, set(), set())
+    hand.write("xn--bcher-kva.example", GOOD)
+    assert parts(hand.one()) == (set(), set(), {"xn--bcher-kva.example"})
+    hand.write("bücher.example", "broken")
+    assert "xn--bcher-kva.example" in parts(hand.one())[2]
+    assert set(hand.folder.refused) == {"xn--bcher-kva.example"}
+
+
+def test_a_few_files_are_looked_at_often(hand: Hand) -> None:
+    assert hand.wait(0.2) == []
+    assert hand.folder.pause == LOOK_EVERY

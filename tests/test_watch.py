@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.watch import BELIEVED_MISSING, QUIET, Change, FileMark, Snapshot, Watch, snapshot
+from geodns.watch import BELIEVED_MISSING, QUIET, Change, FileMark, Snapshot, Watch, pause, snapshot
 from geodns.zonefile import zone_files
 
 A, B, C = Path("zones/a.example.yaml"), Path("zones/b.example.yaml"), Path("zones/c.example.yaml")
@@ -275,3 +275,29 @@ def test_thousands_of_files_are_cheap(tmp_path: Path) -> None:
         assert watch.feed(snapshot(tmp_path), turn) is None
     assert len(first.files) == 3000
     assert time.process_time() - start < 4
+
+
+@pytest.mark.parametrize(
+    ("cost", "restless", "seconds"),
+    [
+        (0.0, False, 0.2),
+        (0.004, False, 0.2),
+        (0.02, False, 1.0),
+        (0.02, True, QUIET),
+        (0.004, True, 0.2),
+        (3.0, False, 5.0),
+    ],
+)
+def test_a_look_takes_a_fiftieth_of_a_core_at_most(cost: float, *, restless: bool, seconds: float) -> None:
+    assert pause(cost, restless=restless) == pytest.approx(seconds)
+
+
+def test_a_watch_is_restless_until_it_believes() -> None:
+    watch = Watch(seen(a=1))
+    assert not watch.restless
+    watch.feed(seen(a=2), 1.0)
+    assert watch.restless
+    watch.feed(seen(a=2), 2.0)
+    assert not watch.restless
+    watch.feed(seen(a=2, b=1), 3.0)
+    assert watch.restless
