@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from geodns import cli
 from geodns.convert.bind import guessed_origin, read_bind, text_of_strings
@@ -15,6 +17,7 @@ from geodns.errors import GeodnsError
 from geodns.model import Zone
 from geodns.zonefile import parse_zone
 from tests.convert.masters import ODD, RICH, Rrsets, rrsets_of
+from tests.zones import TCP, Worker
 
 HEAD = "$TTL 1h\n@ SOA ns1 hostmaster 7 1h 10m 1w 5m\n@ NS ns1\nns1 A 192.0.2.53\n"
 
@@ -60,6 +63,37 @@ def test_what_is_odd_is_served_with_a_remark(tmp_path: Path) -> None:
         "www.example.net. A lies outside the zone: left out",
     ):
         assert any(part in remark for remark in remarks), part
+
+
+def test_every_rrset_of_the_file_is_answered(tmp_path: Path) -> None:
+    zone, _ = imported(RICH, tmp_path)
+    worker = Worker(zone)
+    for (owner, kind), (ttl, values) in rrsets_of(RICH, "example.com.").items():
+        if "deleg." in owner or kind == "SOA":
+            continue  # referrals and the serial are tested elsewhere
+        answer = worker.ask(owner, kind, client=TCP)
+        (rrset,) = answer.answer
+        assert (rrset.ttl, frozenset(one.to_digestable() for one in rrset)) == (ttl, values), (owner, kind)
+
+
+MUTATION = st.tuples(st.integers(0, len(RICH) - 1), st.integers(0, 3), st.binary(max_size=3))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(MUTATION, min_size=1, max_size=4))
+def test_any_bytes_are_a_zone_or_refused(tmp_path: Path, mutations: list[tuple[int, int, bytes]]) -> None:
+    text = bytearray(RICH.encode())
+    for position, length, put in mutations:
+        text[position : position + length] = put
+    path = tmp_path / "db.example.com"
+    path.write_bytes(text)
+    try:
+        draft = read_bind(path, None)
+    except GeodnsError:
+        return
+    parsed = parse_zone(draft.origin[:-1], zone_file(draft).encode(), "zone.yaml")
+    if parsed.zone is not None:
+        master_file(parsed.zone, 1)
 
 
 @pytest.mark.skipif(shutil.which("nsd-checkzone") is None, reason="NSD is not installed")
