@@ -19,7 +19,7 @@ import dns.zonefile
 from geodns.convert.draft import Draft, Rrset
 from geodns.convert.yamlout import duration
 from geodns.errors import GeodnsError
-from geodns.scalars import no_machine_has, parse_address
+from geodns.scalars import MAX_TTL, no_machine_has, parse_address
 from geodns.zonefile import rdata as _types  # noqa: F401 - teaches dnspython the types that it does not know
 from geodns.zonefile.kinds import SIGNING, kind_of
 
@@ -207,6 +207,9 @@ class _Drafter:
         values = list(dict.fromkeys(self._value(kind, rdata) for rdata in found.rdatas))
         if len(values) < len(found.rdatas):
             draft.remark(f"{kind} has the same value twice: written once", line=found.line, owner=owner)
+        if max(found.ttls) > MAX_TTL:
+            draft.remark(f"{kind} has a TTL over {MAX_TTL}: that is written", line=found.line, owner=owner)
+            found.ttls = [min(ttl, MAX_TTL) for ttl in found.ttls]
         ttl = min(found.ttls)
         if ttl != max(found.ttls):
             text = (

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from geodns.convert.draft import Draft, Name, Rrset
-from geodns.errors import printable
+from geodns.errors import BadNameError, printable
 from geodns.names import labels_of
 from geodns.report import MAX_SHOWN
 
@@ -92,7 +92,13 @@ def _lines(draft: Draft) -> Iterator[str]:
 
 def _order(owner: str) -> tuple[bytes, ...]:
     """Sort a name behind its parent (RFC 4034 section 6.1)."""
-    return () if owner == "@" else tuple(reversed([label.lower() for label in labels_of(owner)]))
+    if owner == "@":
+        return ()
+    try:
+        labels = labels_of(owner)
+    except BadNameError:  # not ASCII, or none: our own reader will see
+        labels = tuple(label.encode("utf-8", "replace") for label in owner.split("."))
+    return tuple(reversed([label.lower() for label in labels]))
 
 
 def _comment(text: str, indent: str) -> str:

@@ -205,6 +205,7 @@ def record_type(kind: str) -> RecordType:
     return _text(single(words, TEXT), example, f"{kind} records, as a zone file has them.")
 
 
+@lru_cache(1)
 def schemas() -> dict[str, RecordType]:
     """Return every type that has a name, those with fields first."""
     return {**RECORD_TYPES, **{kind: record_type(kind) for kind in IN_THE_FILE}}

@@ -134,7 +134,7 @@ def _refusals() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, MemoryError | RecursionError):
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split()).removesuffix(".") or type(error).__name__
         raise ValueError(text) from error
 
 

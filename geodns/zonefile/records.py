@@ -11,7 +11,7 @@ from geodns.report import quoted
 from geodns.scalars import TTL, entries_of, text_of, whole
 from geodns.yamltext import Node, Scalar, is_nothing, shown
 from geodns.zonefile.fields import Context, Value
-from geodns.zonefile.kinds import IN_THE_FILE, SIGNING, kind_of, record_type
+from geodns.zonefile.kinds import SIGNING, kind_of, record_type, schemas
 from geodns.zonefile.names import is_strange_wildcard, owner
 from geodns.zonefile.rdata import MAX_RDATA
 from geodns.zonefile.values import read_value
@@ -156,7 +156,7 @@ class _Name:
         self._report = context.report
 
     def read(self, body: Node) -> Iterator[Rrset]:
-        known = [*IN_THE_FILE, "pool", "ttl"]
+        known = [*schemas(), "pool", "ttl"]
         items = entries_of(
             body, self._report, "a mapping of types", "write `{TYPE: value}`, as {A: 192.0.2.1}"
         )

@@ -261,6 +261,11 @@ def test_a_zone_without_name_servers_gets_one_to_be_filled_in(tmp_path: Path) ->
     assert "CHANGE the address" in remarks[0]
 
 
+def test_names_may_be_international(tmp_path: Path) -> None:
+    zone, _ = imported(f"{NS}_dmarc.bücher: {{type: TXT, value: é}}\n", tmp_path)
+    assert record_of(zone, "_dmarc.xn--bcher-kva", "TXT") == (("\xc3\xa9",),)
+
+
 def test_the_name_servers_ttl_is_the_zone_s(tmp_path: Path) -> None:
     zone, _ = imported("'': {type: NS, ttl: 86400, values: [ns1.example.net.]}\n", tmp_path)
     assert {one.type: one.ttl for one in zone.records} == {"NS": 86400}
