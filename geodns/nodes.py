@@ -7,7 +7,7 @@ from itertools import chain
 from geodns import wire
 from geodns.encode import encode
 from geodns.model import FAMILIES, Host, Record, Rule, Zone, family_of
-from geodns.rrtypes import NUMBERS, number_of
+from geodns.rrtypes import NUMBERS, number
 from geodns.table import Node, RotationKey, ZoneTable
 from geodns.wire import Answer, name_to_wire, record
 
@@ -72,7 +72,7 @@ def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes]) -> Rr
             own = rrsets.setdefault(owner, {})
             # The NS of a cut that is a wildcard is synthesized like any other RRset (RFC 4592 section 4.2).
             if owner not in cuts or rtype in {"DS", "NS"}:
-                own[_number(rtype)] = _fixed(one)
+                own[number(rtype)] = _fixed(one)
     families = families_of(zone)
     for rule in zone.rules:
         owner = name_to_wire(rule.owner)
@@ -87,14 +87,8 @@ def _below(owner: bytes, ends: set[bytes]) -> bool:
     return bool(ends) and any(parent in ends for parent in wire.parents(owner))
 
 
-def _number(rtype: str) -> int:
-    number = number_of(rtype)
-    assert number is not None  # the zone file's reader knows it
-    return number
-
-
 def _fixed(one: Record) -> Answer:
-    rtype = _number(one.type)
+    rtype = number(one.type)
     body = b"".join(record(rtype, one.ttl, encode(one.type, value)) for value in one.values)
     return Answer(body, an=len(one.values))
 

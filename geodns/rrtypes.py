@@ -26,17 +26,30 @@ _GENERIC = re.compile("TYPE(0|[1-9][0-9]{0,4})")
 
 def number_of(name: str) -> int | None:
     """Return the number of a type's name in capitals, or of ``TYPE65280`` (RFC 3597 section 5); else None."""
-    number = NUMBERS.get(name)
-    if number is None and (generic := _GENERIC.fullmatch(name)) is not None:
-        number = int(generic[1])
-    return None if number is None or number > 0xFFFF else number
+    known = NUMBERS.get(name)
+    if known is None and (generic := _GENERIC.fullmatch(name)) is not None:
+        known = int(generic[1])
+    return None if known is None or known > 0xFFFF else known
 
 
-def name_of(number: int) -> str:
+def number(name: str) -> int:
+    """Return the number of a type that is known to be one, as a record's is.
+
+    Raises:
+        KeyError: it is none.
+
+    """
+    found = number_of(name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def name_of(rtype: int) -> str:
     """Return a type's name, ``TYPE65280`` where it has none."""
-    return _NAMES.get(number, f"TYPE{number}")
+    return _NAMES.get(rtype, f"TYPE{rtype}")
 
 
-def is_data(number: int) -> bool:
+def is_data(rtype: int) -> bool:
     """Tell whether a zone can have records of a type, not queries and messages alone (RFC 6895)."""
-    return 0 < number < 0xFFFF and number != NUMBERS["OPT"] and not 128 <= number <= 255
+    return 0 < rtype < 0xFFFF and rtype != NUMBERS["OPT"] and not 128 <= rtype <= 255

@@ -233,11 +233,10 @@ def check_address(text: str, node: Node, report: Report) -> Address | None:
 
 def no_machine_has(address: Address) -> bool:
     """Tell whether an address cannot be a machine's: of no interface, or of a group."""
-    return (
-        address.is_multicast
-        or address.is_unspecified
-        or (address.version == 4 and (int(address) < 2**24 or int(address) == 2**32 - 1))
-    )
+    number = int(address)
+    if address.version == 4:
+        return number < 2**24 or 0xE0000000 <= number < 0xF0000000 or number == 0xFFFFFFFF
+    return number == 0 or number >> 120 == 0xFF
 
 
 def check_unicast(text: str, node: Node, report: Report) -> Address | None:

@@ -1,7 +1,7 @@
 import dns.rdatatype
 import pytest
 
-from geodns.rrtypes import NUMBERS, is_data, name_of, number_of
+from geodns.rrtypes import NUMBERS, is_data, name_of, number, number_of
 
 QUERIES_AND_MESSAGES = {"OPT", "NXNAME", "TKEY", "TSIG", "IXFR", "AXFR", "MAILB", "MAILA", "ANY"}
 
@@ -14,20 +14,25 @@ def test_the_numbers_are_those_that_dnspython_knows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"),
+    ("name", "expected"),
     [("A", 1), ("TYPE1", 1), ("TYPE65280", 65280), ("TYPE65536", None), ("TYPE", None), ("a", None)],
 )
-def test_a_name_or_a_number_names_a_type(name: str, number: int | None) -> None:
-    assert number_of(name) == number
+def test_a_name_or_a_number_names_a_type(name: str, expected: int | None) -> None:
+    assert number_of(name) == expected
+    if expected is None:
+        with pytest.raises(KeyError):
+            number(name)
+    else:
+        assert number(name) == expected
 
 
-@pytest.mark.parametrize("number", [*range(0x400), 0xFFFE, 0xFFFF])
-def test_every_number_has_a_name(number: int) -> None:
-    assert number_of(name_of(number)) == number
+@pytest.mark.parametrize("rtype", [*range(0x400), 0xFFFE, 0xFFFF])
+def test_every_number_has_a_name(rtype: int) -> None:
+    assert number_of(name_of(rtype)) == rtype
 
 
 def test_what_only_queries_and_messages_have_is_no_data() -> None:
-    assert {name for name, number in NUMBERS.items() if not is_data(number)} == QUERIES_AND_MESSAGES
+    assert {name for name, rtype in NUMBERS.items() if not is_data(rtype)} == QUERIES_AND_MESSAGES
     assert not is_data(0)
     assert not is_data(65535)
     assert is_data(65280)

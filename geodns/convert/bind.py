@@ -191,7 +191,7 @@ class _Drafter:
     def _soa(self, found: _Found) -> None:
         soa = found.rdatas[0]
         assert isinstance(soa, dns.rdtypes.ANY.SOA.SOA)
-        self._draft.record_ttl = min(found.ttls)
+        self._draft.record_ttl = min(*found.ttls, MAX_TTL)
         rname = self._owner(soa.rname)
         self._draft.soa = {
             "mname": self._owner(soa.mname),

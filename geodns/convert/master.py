@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from geodns.encode import encode
 from geodns.model import Record, Rule, Zone, family_of
-from geodns.rrtypes import number_of
+from geodns.rrtypes import number
 from geodns.zonefile.names import parent
 from geodns.zonefile.rdata import wire_to_text
 
@@ -68,15 +68,13 @@ def _is_below(owner: str, aliased: set[str], origin: str) -> bool:
 
 
 def _rrset(one: Record) -> Iterator[str]:
-    number = number_of(one.type)
-    assert number is not None
     for value in one.values:
         wire = encode(one.type, value)
         kind, text = one.type, f"\\# {len(wire)} {wire.hex()}".rstrip()
         if kind in _BY_NAME:
-            text = wire_to_text(number, wire)
+            text = wire_to_text(number(one.type), wire)
         else:
-            kind = f"TYPE{number}"
+            kind = f"TYPE{number(one.type)}"
         yield f"{one.owner} {one.ttl} IN {kind} {text}"
 
 

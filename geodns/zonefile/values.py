@@ -5,7 +5,7 @@ import re
 from geodns import yamltext
 from geodns.encode import GENERIC, encode, generic
 from geodns.report import quoted
-from geodns.rrtypes import number_of
+from geodns.rrtypes import number
 from geodns.scalars import address_text, text_of
 from geodns.yamltext import Node, Scalar, is_nothing
 from geodns.zonefile.fields import Context, Value
@@ -104,7 +104,7 @@ def _from_text(kind: str, known: RecordType, node: Node, context: Context) -> Va
         return None
     if known.as_text:
         return _as_bytes(kind, known, text, node, context)
-    if _GENERIC.fullmatch(text) is not None:
+    if "\\" in text and _GENERIC.fullmatch(text) is not None:
         return _from_bytes(kind, known, text, node, context)
     return _fields_of(kind, known, text, node, context)
 
@@ -130,10 +130,8 @@ def _fields_of(kind: str, known: RecordType, text: str, node: Node, context: Con
 
 def _from_bytes(kind: str, known: RecordType, text: str, node: Node, context: Context) -> Value | None:
     """Read the generic form of a type that has fields of its own here."""
-    number = number_of(kind)
-    assert number is not None
     try:
-        shown = wire_to_text(number, text_to_wire(number, text, context.origin))
+        shown = wire_to_text(number(kind), text_to_wire(number(kind), text, context.origin))
     except ValueError as error:
         context.report.error(
             node, f"{quoted(text)} is no {kind}: {error}", f"write it as in {quoted(known.example)}"
@@ -143,10 +141,8 @@ def _from_bytes(kind: str, known: RecordType, text: str, node: Node, context: Co
 
 
 def _as_bytes(kind: str, known: RecordType, text: str, node: Node, context: Context) -> Value | None:
-    number = number_of(kind)
-    assert number is not None
     try:
-        return generic(text_to_wire(number, text, context.origin))
+        return generic(text_to_wire(number(kind), text, context.origin))
     except ValueError as error:
         context.report.error(
             node, f"{quoted(text)} is no {kind}: {error}", f"write it as in {quoted(known.example)}"
@@ -165,13 +161,13 @@ def _check_digest(kind: str, value: Value, node: Node, context: Context) -> None
 
 def _check_tlsa(value: Value, node: Node, context: Context) -> None:
     usage, selector, matching, _ = value
-    for what, number, most in (
+    for what, given, most in (
         ("certificate_usage", usage, 3),
         ("selector", selector, 1),
         ("matching_type", matching, 2),
     ):
-        if most < int(number) < 255:
-            context.report.warn(node, f"{what} {number} means nothing yet", f"write 0 to {most} (RFC 6698)")
+        if most < int(given) < 255:
+            context.report.warn(node, f"{what} {given} means nothing yet", f"write 0 to {most} (RFC 6698)")
 
 
 def _joined(parts: list[Value | None]) -> Value | None:
