@@ -13,6 +13,7 @@ from geodns.lookup import rotation_of
 from geodns.model import FAMILIES, Address, Family, Host, Target, Zone
 from geodns.rrtypes import number_of
 from geodns.wire import name_to_wire
+from geodns.zonefile.idn import to_ascii
 
 Json = dict[str, Any]
 
@@ -188,7 +189,7 @@ def explain(cluster: Cluster, name: str, rtype: str) -> Json:
         BadNameError: it is no name.
 
     """
-    owner = name.lower().rstrip(".") + "."
+    owner = to_ascii(name).lower().rstrip(".") + "."
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table.zones[name_to_wire(zone.origin)]
     rotation = rotation_of(table, name_to_wire(owner), number_of(rtype) or 0)

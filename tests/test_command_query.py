@@ -16,7 +16,7 @@ from geodns.status import explain
 from tests.answering import Answering, answering, status
 from tests.zones import NAME, TCP, Worker, sources, zone
 
-TEXT = """
+TEXT = r"""
     hosts:
       mta1: {address: [192.0.2.11, "2001:0:0:1::11"], weight: 3}
       mta2: 192.0.2.12
@@ -24,6 +24,7 @@ TEXT = """
       "@": {A: {pool: main}, AAAA: {pool: main}, MX: {pool: main, preference: 10}}
       www: {CNAME: "@"}
       fixed: {A: 192.0.2.99}
+      bücher: {A: 192.0.2.98, TYPE65280: '\# 2 abcd'}
       big: {TXT: [%s]}
     pools: {main: {hosts: [mta1, mta2], answers: 1}}
 """ % ", ".join(f'"{number:>0250}"' for number in range(9))  # noqa: UP031 - braces belong to YAML
@@ -112,6 +113,9 @@ def run(fake: Answering, *arguments: str, explained: tuple[str, str] | None = No
         pytest.param(
             f"fixed.{NAME}", "A", ["192.0.2.99", "; fixed by the zone file: no pool is behind it"], id="fixed"
         ),
+        pytest.param(f"bücher.{NAME}", "A", ["xn--bcher-kva", "192.0.2.98"], id="international"),
+        pytest.param(f"fixed.{NAME}", "type1", ["192.0.2.99", "fixed by the zone file"], id="by number"),
+        pytest.param(f"bücher.{NAME}", "TYPE65280", ["TYPE65280", "ABCD"], id="without a name"),
         pytest.param(f"mta1.{NAME}", "A", ["192.0.2.11 is host mta1", "no pool is behind"], id="own name"),
     ],
 )
@@ -120,7 +124,7 @@ def test_the_answer_is_shown_with_who_is_behind_it(
 ) -> None:
     result = run(fake, name, rtype, explained=(name, rtype.upper()))
     assert result.exit_code == 0, result.output
-    assert f";{name}." in result.output
+    assert f";{name.replace('bücher', 'xn--bcher-kva')}." in result.output
     for line in lines:
         assert line in result.output
 

@@ -9,9 +9,10 @@ import dnslib
 from geodns.commands.client import Server, server_option, token_option
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
 from geodns.names import labels_of
-from geodns.rrtypes import number_of
+from geodns.rrtypes import name_of, number_of
 from geodns.settings import Listen
 from geodns.status import Json
+from geodns.zonefile.idn import to_ascii
 
 TIMEOUT = 3.0
 _POOL_TYPES = ("A", "AAAA", "MX")
@@ -33,7 +34,9 @@ def query(name: str, rtype: str, dns: str | None, *, tcp: bool, server: str, tok
     number = number_of(rtype)
     if number is None:
         raise UsageError(f"{rtype} is no record type: write A, AAAA, MX, TXT, TYPE65280 …")
+    rtype = name_of(number)
     try:
+        name = to_ascii(name)
         labels_of(name)
     except BadNameError as error:
         raise UsageError(str(error)) from error
