@@ -305,3 +305,9 @@ def test_the_soa_may_have_a_ttl_of_its_own() -> None:
 
 def test_every_name_of_a_type_is_a_number() -> None:
     assert {*TEXTS} - {"TYPE65280"} <= {*NUMBERS}
+
+
+def test_names_of_an_old_type_may_be_compressed_by_others() -> None:
+    packet = b"\x01a\x00\xc0\x00"
+    rdata = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.from_text("MINFO"), packet, 0, len(packet))
+    assert rdata.to_text() == "a. a."

@@ -81,7 +81,7 @@ class MINFO(dns.rdata.Rdata):
     @classmethod
     def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: Any, origin: Any = None) -> "MINFO":
         """Read both names from the wire."""
-        return cls(rdclass, rdtype, parser.get_name(origin), parser.get_name(origin))
+        return cls(rdclass, rdtype, parser.get_name(origin, True), parser.get_name(origin, True))
 
 
 for _kind in ("MB", "MG", "MR", "MD", "MF", "MINFO"):
