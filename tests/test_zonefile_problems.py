@@ -291,6 +291,15 @@ ERRORS = {
     "CNAME beside data": (NAMED + "  a: {TXT: x, §CNAME: b.example.net.}\n", "beside other data: TXT"),
     "CNAME at the apex": (NAMED + '  "@": {§CNAME: b.example.net.}\n', "CNAME at the zone's own name"),
     "two CNAMEs": (NAMED + "  a: {CNAME: §[b.example.net., c.example.net.]}\n", "an alias has one target"),
+    "host below a DNAME": (
+        NS
+        + "hosts: {§mta1: 192.0.2.1}\nrecords: {'@': {DNAME: b.example.net., A: 192.0.2.2}, ns1: {TXT: x}}\n",
+        "A of mta1.out.example.com. lies below the DNAME",
+    ),
+    "pool below a delegation": (
+        HOSTS + "records: {sub: {NS: ns.example.net.}, a.sub: {§A: {pool: main}}}\n",
+        "A of a.sub.out.example.com. lies at or below the delegation",
+    ),
     "host at a delegation": (
         NS + "hosts: {§sub: 192.0.2.1}\nrecords: {sub: {NS: ns.example.net.}}\n",
         "A of sub",
@@ -382,6 +391,13 @@ WARNINGS = {
         "at or below the delegation",
     ),
     "data at a delegation": (NAMED + "  sub: {NS: ns.example.net., §TXT: x}\n", "at or below the delegation"),
+    "data below a DNAME": (
+        NAMED + "  a: {DNAME: b.example.net., TXT: x}\n  c.b.a: {§TXT: x}\n",
+        "TXT of c.b.a.out.example.com. lies below the DNAME of a.out.example.com.: it is not served",
+    ),
+    "DS at the zone's own name": (NAMED + f'  "@": {{§DS: 1 8 2 {"00" * 32}}}\n', "into the parent zone"),
+    "a multicast address": (NAMED + "  a: {A: §224.0.0.1}\n", "no machine can have the address 224.0.0.1"),
+    "MX to an address as a name": (NAMED + "  a: {MX: §10 192.0.2.1.}\n", "the address '192.0.2.1.'"),
     "wildcard delegation": (NAMED + '  "*": {§NS: ns.example.net.}\n', "wildcard"),
 }
 

@@ -4,7 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from geodns.convert.yamlout import zone_file
 from geodns.errors import GeodnsError
 from geodns.model import Zone
 from geodns.zonefile import parse_zone
+from geodns.zonefile.schema import zone_schema
 from tests.convert.masters import ODD, RICH, Rrsets, rrsets_of
 from tests.zones import TCP, Worker
 
@@ -42,6 +45,13 @@ def test_what_is_served_is_what_the_file_says(text: str, tmp_path: Path) -> None
     zone, remarks = imported(text, tmp_path)
     assert served(zone) == rrsets_of(text, "example.com.")
     assert remarks == []
+
+
+@pytest.mark.parametrize("text", [HEAD, RICH, ODD], ids=["small", "rich", "odd"])
+def test_what_is_written_fits_the_schema(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "db.example.com"
+    path.write_text(text)
+    jsonschema.Draft202012Validator(zone_schema()).validate(yaml.safe_load(zone_file(read_bind(path, None))))
 
 
 def test_what_is_odd_is_served_with_a_remark(tmp_path: Path) -> None:

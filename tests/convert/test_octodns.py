@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from geodns import cli
@@ -13,6 +15,7 @@ from geodns.encode import encode
 from geodns.errors import GeodnsError
 from geodns.model import Zone
 from geodns.zonefile import parse_zone
+from geodns.zonefile.schema import zone_schema
 from tests.test_record_types import expected
 from tests.zonetexts import NAME, record_of
 
@@ -26,6 +29,7 @@ def imported(text: str, folder: Path) -> tuple[Zone, list[str]]:
     draft = read_octodns(path, None)
     parsed = parse_zone(NAME, zone_file(draft).encode(), "zone.yaml")
     assert parsed.zone is not None, [zone_file(draft), *map(str, parsed.problems)]
+    jsonschema.Draft202012Validator(zone_schema()).validate(yaml.safe_load(zone_file(draft)))
     return parsed.zone, [remark for _, remark in draft.remarks]
 
 
