@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import dns.exception
@@ -138,6 +139,11 @@ def _refusals() -> Iterator[None]:
         raise ValueError(text) from error
 
 
+@lru_cache(64)
+def _origin(text: str) -> dns.name.Name:
+    return dns.name.from_text(text)
+
+
 def text_to_wire(number: int, text: str, origin: str) -> bytes:
     r"""Return the bytes of a record's data that a zone file has as text, names whole.
 
@@ -159,7 +165,7 @@ def text_to_wire(number: int, text: str, origin: str) -> bytes:
             dns.rdataclass.IN,
             dns.rdatatype.RdataType.make(number),
             tokens,
-            origin=dns.name.from_text(origin),
+            origin=_origin(origin),
             relativize=False,
         )
         if not tokens.get().is_eof():
