@@ -235,6 +235,7 @@ class _Drafter:
         apex = draft.names.get("@")
         found = None if apex is None else apex.rrsets.get("NS")
         if apex is None or found is None:
+            draft.add_name_server()
             return
         for value in found.values:
             assert isinstance(value, str)

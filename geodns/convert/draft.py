@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from geodns.zonefile.template import PLACEHOLDER
+
 Value = str | dict[str, Any]
 """A record's value as our YAML has it: text, or a mapping of fields or of a pool."""
 
@@ -72,6 +74,11 @@ class Draft:
         self.remarks.append((line, text))
         if owner is not None:
             self.name(owner).remarks.append(text)
+
+    def add_name_server(self) -> None:
+        """Add a name server that is to be filled in, for a zone that has none."""
+        self.ns["ns1"] = [] if "ns1" in self.names else [PLACEHOLDER]
+        self.remark("no NS at the zone's own name: CHANGE `ns` to this server's public name and address")
 
     def shown_remarks(self) -> Iterator[str]:
         """Yield the remarks as lines for a terminal."""

@@ -16,7 +16,6 @@ from geodns.report import Report
 from geodns.scalars import parse_address
 from geodns.yamltext import Mapping, Node, Scalar
 from geodns.zonefile.kinds import RECORD_TYPES
-from geodns.zonefile.template import PLACEHOLDER
 
 TTL = 3600
 """Seconds, where a record says none."""
@@ -164,8 +163,7 @@ def _name_servers(draft: Draft) -> None:
     apex = draft.name("@")
     found = apex.rrsets.get("NS")
     if found is None:
-        draft.ns["ns1"] = [PLACEHOLDER]
-        draft.remark("no NS at the zone's own name: CHANGE the address of ns1 to this server's public one")
+        draft.add_name_server()
         return
     draft.record_ttl = found.ttl
     del apex.rrsets["NS"]

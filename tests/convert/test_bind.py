@@ -186,6 +186,13 @@ def test_a_file_s_name_is_its_zone_s(name: str, origin: str) -> None:
     assert guessed_origin(Path("x") / name) == origin
 
 
+@pytest.mark.parametrize("address", ["", "ns1 A 192.0.2.9\n"])
+def test_a_zone_without_name_servers_gets_one_to_be_filled_in(address: str, tmp_path: Path) -> None:
+    zone, remarks = imported("$TTL 1h\n@ SOA ns1 h 1 2 3 4 5\n" + address, tmp_path)
+    assert [server.name for server in zone.ns] == ["ns1.example.com."]
+    assert "CHANGE `ns`" in remarks[0]
+
+
 def test_the_soa_says_what_the_zone_is(tmp_path: Path) -> None:
     zone, _ = imported(
         "$TTL 5\na.example. SOA n.a.example. h.a.example. 1 2 3 4 5\na.example. NS n.b.\n", tmp_path

@@ -262,7 +262,7 @@ def test_a_zone_without_name_servers_gets_one_to_be_filled_in(tmp_path: Path) ->
     zone, remarks = imported("a: {type: A, value: 192.0.2.1}\n", tmp_path)
     assert [server.name for server in zone.ns] == [f"ns1.{NAME}."]
     assert len(remarks) == 1
-    assert "CHANGE the address" in remarks[0]
+    assert "CHANGE `ns`" in remarks[0]
 
 
 def test_names_may_be_international(tmp_path: Path) -> None:
