@@ -1,15 +1,19 @@
 """The folder of zone files: what an edit changes, and what a slip of the hand does not."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from geodns.compiler import Compiled, compile_zones
 from geodns.folder import Edit, Folder
+from geodns.live import LiveSet
 from geodns.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
 from geodns.zonefile import ParsedZone, read_zone
 from tests.unprivileged import unprivileged
+from tests.zones import sources
 
 GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\nrecords: {'@': {MX: '0 .'}}\n"
 BETTER = GOOD.replace("mta1: 192.0.2.11", "mta1: 192.0.2.11, mta2: 192.0.2.12")
@@ -286,3 +290,19 @@ def test_an_international_file_name_is_its_zone_s(hand: Hand) -> None:
 def test_a_few_files_are_looked_at_often(hand: Hand) -> None:
     assert hand.wait(0.2) == []
     assert hand.folder.pause == LOOK_EVERY
+
+
+def test_thousands_of_small_zones_take_time_in_proportion(tmp_path: Path) -> None:
+    def cost(count: int) -> float:
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        for number in range(count):
+            (directory / f"zone{number}.example.yaml").write_text(GOOD)
+        began = time.process_time()
+        edit = Folder(directory).read_all()
+        compiled = compile_zones(Compiled(), sources(*edit.zones.values()), LiveSet())
+        assert len(compiled.table.zones) == count
+        return time.process_time() - began
+
+    cost(100)
+    assert cost(1600) < 16 * 3 * cost(101)
