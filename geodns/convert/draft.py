@@ -51,6 +51,7 @@ class Draft:
         checks: by name; likewise `hosts` and `pools`.
         names: owner names, relative to the zone, and what they answer.
         remarks: what has no counterpart: (line, text); line 0 is the file as a whole.
+        notes: the texts of those that belong to no owner name.
 
     """
 
@@ -64,6 +65,7 @@ class Draft:
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: dict[str, Name] = field(default_factory=dict)
     remarks: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def name(self, owner: str) -> Name:
         """Return what stands under an owner name, nothing yet if it is new."""
@@ -72,7 +74,9 @@ class Draft:
     def remark(self, text: str, *, line: int = 0, owner: str | None = None) -> None:
         """Note that something has no counterpart here, or not quite."""
         self.remarks.append((line, text))
-        if owner is not None:
+        if owner is None:
+            self.notes.append(text)
+        else:
             self.name(owner).remarks.append(text)
 
     def add_name_server(self) -> None:

@@ -65,9 +65,7 @@ def zone_file(draft: Draft) -> str:
 
 def _lines(draft: Draft) -> Iterator[str]:
     yield f"# {printable(draft.origin[:-1])}, from {printable(draft.source)}"
-    for line, text in draft.remarks:
-        if not line:
-            yield _comment(text, "")
+    yield from (_comment(text, "") for text in draft.notes)
     yield ""
     yield f"record_ttl: {duration(draft.record_ttl)}"
     if draft.soa:

@@ -259,6 +259,7 @@ def test_the_command_writes_what_check_accepts(tmp_path: Path) -> None:
     assert f"{file}:" in done.stderr
     text = (out / "example.com.yaml").read_text()
     assert "  # a: A has TTLs from 5 to 60" in text
+    assert "\n# www.example.net. A lies outside the zone: left out\n" in text
     assert CliRunner().invoke(cli.geodns, ["check", str(out)]).exit_code == 0
     again = run(str(file), "--out", str(out))
     assert isinstance(again.exception, GeodnsError)
