@@ -21,7 +21,8 @@ def check_names(names: Names, origin: str, report: Report) -> None:
     if cuts or aliased:
         _check_occluded(names, origin, cuts, aliased, report)
     if "DS" in (apex := names.get(origin, {})):
-        report.warn(apex["DS"].at, "DS at the zone's own name", "it belongs into the parent zone")
+        what = "DS at the zone's own name: it is not served"
+        report.warn(apex["DS"].at, what, "it belongs into the parent zone (RFC 4035 section 2.4)")
     _check_aliases(names, origin, report, certain=certain)
     for kinds in names.values():
         for kind in _NEED_ADDRESS & kinds.keys():

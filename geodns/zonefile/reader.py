@@ -175,6 +175,7 @@ class _Reader:
             servers = self._servers_in_records()
         soa = self._soa(given.get("soa"), servers)
         check_names(self._names, self._origin, report)
+        self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
         if well_read:
             check_use(self._names, checks, hosts, pools, report)
         data = [rrset.data for kinds in self._names.values() for rrset in kinds.values()]
