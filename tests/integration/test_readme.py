@@ -53,7 +53,15 @@ def hosts() -> Iterator[dict[str, MailHost]]:
 
 
 def test_every_block_is_run_by_a_test_here() -> None:
-    known = ["make run", "dig @", "python3 -m venv", "geodns init", "geodns status", "geodns drain"]
+    known = [
+        "make run",
+        "dig @",
+        "python3 -m venv",
+        "geodns init",
+        "geodns import",
+        "geodns status",
+        "geodns drain",
+    ]
     assert [next((one for one in known if lines[0].startswith(one)), lines[0]) for lines in BLOCKS] == known
 
 
@@ -148,6 +156,25 @@ def test_first_zone(tmp_path: Path) -> None:
             assert process.stdout.readline().startswith("ready: dns 127.0.0.1:")
             process.terminate()
             assert process.wait(END) == 0
+
+
+def test_from_and_to_other_servers(tmp_path: Path) -> None:
+    (tmp_path / "db.example.com").write_text(
+        "$ORIGIN example.com.\n$TTL 1h\n@ SOA ns1 hostmaster 7 1h 10m 7d 30\n@ NS ns1\n"
+        "ns1 A 192.0.2.53\n$GENERATE 1-2 mta$ A 192.0.2.$\n@ MX 10 mta1\n"
+    )
+    (tmp_path / "example.org.yaml").write_text(
+        "'': {type: NS, values: [ns1.example.com.]}\n"
+        "mail:\n  type: A\n  values: [192.0.2.9]\n  octodns: {healthcheck: {protocol: TCP, port: 25}}\n"
+        "  dynamic:\n    pools: {main: {values: [{value: 192.0.2.1, weight: 3}, {value: 192.0.2.2}]}}\n"
+        "    rules: [{pool: main}]\n"
+    )
+    (tmp_path / "zones").mkdir()
+    bind, octodns, export = block("geodns import")
+    shell(bind, tmp_path)
+    shell(octodns, tmp_path)
+    assert "zones 2" in shell("geodns check", tmp_path)
+    assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(shell(export, tmp_path).split())
 
 
 def test_a_host_that_misbehaves(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
