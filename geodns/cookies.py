@@ -3,7 +3,6 @@
 The hash is a C library's: in Python it would cost more than all the rest of an answer.
 """
 
-import socket
 from collections.abc import Sequence
 from enum import IntEnum
 from hmac import compare_digest
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from siphash24 import siphash24
 
 from geodns.edns import CLIENT_COOKIE
+from geodns.networks import packed
 
 SECRET = 16
 """Bytes of a secret."""
@@ -85,7 +85,7 @@ def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> 
 
     """
     client = cookie[:CLIENT_COOKIE]
-    packed = _packed(address)
+    client_address = packed(address)
     standing = Standing.STALE if len(cookie) > CLIENT_COOKIE else Standing.ASKS
     if len(cookie) == CLIENT_COOKIE + _SERVER_COOKIE:
         version, when = _START.unpack_from(cookie, CLIENT_COOKIE)
@@ -95,16 +95,12 @@ def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> 
             # What is hashed has the reserved bytes as they came, so that they may mean something one day.
             start = cookie[: CLIENT_COOKIE + _START.size]
             for secret in secrets:
-                if not compare_digest(siphash24(start + packed, key=secret).digest(), cookie[len(start) :]):
+                if not compare_digest(
+                    siphash24(start + client_address, key=secret).digest(), cookie[len(start) :]
+                ):
                     continue
                 standing = Standing.TRUSTED
                 if secret == secrets[0] and age < FRESH:
                     return Judged(standing, cookie, min(FRESH - age, FRESH))
                 break
-    return Judged(standing, make(client, packed, int(now), secrets[0]), 0)
-
-
-def _packed(address: str) -> bytes:
-    if ":" in address:
-        return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])  # link-local ones name their link
-    return socket.inet_pton(socket.AF_INET, address)
+    return Judged(standing, make(client, client_address, int(now), secrets[0]), 0)

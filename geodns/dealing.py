@@ -8,6 +8,9 @@ from typing import NamedTuple
 from geodns import edns, wire
 from geodns.edns import Edns
 from geodns.options import PLAIN, Reply, bare, reply
+from geodns.policy import Policy
+from geodns.querylog import Recorder
+from geodns.ratelimit import Cells, Limited, Limiter, empty, positive
 from geodns.rrtypes import NUMBERS
 from geodns.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import Answer, Query
@@ -27,15 +30,17 @@ class Counts(NamedTuple):
     Attributes:
         queries: by zone name (empty: none of ours), QTYPE and RCODE.
         dealt: by rotation (`Rotation.uid`), part and position in the part's answers.
+        limited: answers that were over the rate limit, which are not among the others; None: there were none.
 
     """
 
     queries: dict[tuple[str, int, int], int]
     dealt: dict[tuple[bytes, int, int], int]
+    limited: Limited | None = None
 
     def __bool__(self) -> bool:
         """Say whether anything was counted."""
-        return bool(self.queries or self.dealt)
+        return bool(self.queries or self.dealt or self.limited)
 
 
 class _Tally:
@@ -78,13 +83,14 @@ _Dressed = tuple[bytes, bytes, _Tally]
 
 
 class Deal:
-    """The place of one name and type in a rotation."""
+    """The place of one name and type in a rotation, and the kind of answer that it is for the rate limit."""
 
-    __slots__ = ("at", "spin")
+    __slots__ = ("at", "kind", "spin")
 
-    def __init__(self, spin: _Spin, at: int) -> None:
+    def __init__(self, spin: _Spin, at: int, kind: bytes) -> None:
         self.spin = spin
         self.at = at
+        self.kind = kind
 
 
 def _ready(answer: Answer, tally: _Tally) -> tuple[tuple[bytes, ...], bytes, _Tally]:
@@ -95,13 +101,21 @@ class State:
     """A worker's only mutable object: places in rotations, what the short way knows, and counts.
 
     Args:
-        rng: says where in each rotation this worker starts.
+        rng: says where in each rotation this worker starts, and what is left to chance elsewhere.
+        cells: of the rate limit, where other workers share them.
+
+    Attributes:
+        guarded: whether answers are limited or queries are logged: then there is more to do for each.
 
     """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, cells: Cells | None = None) -> None:
         self._rng = rng
+        self._cells = cells
         self.table: Table = EMPTY
+        self.guarded = False
+        self.limiter: Limiter | None = None
+        self.recorder: Recorder | None = None
         self.packets: dict[bytes, tuple[Deal, int, list[_Dressed]]] = {}
         self.known: dict[bytes, Deal] = {}
         self.tails: dict[bytes, Reply] = {}
@@ -113,6 +127,8 @@ class State:
         self._spins: dict[RotationKey, _Spin] = {}
         self._queries: defaultdict[tuple[str, int, int], int] = defaultdict(int)
         self._dealt: defaultdict[tuple[bytes, int, int], int] = defaultdict(int)
+        self._drawn: list[tuple[bytes, int, int]] = []
+        """What the last answer of the long way was dealt, until it counts."""
 
     def adopt(self, table: Table) -> None:
         """Take another Table as the current one; forget what it changes, but no name's place."""
@@ -120,6 +136,7 @@ class State:
         self.packets = {}
         if table.policy != self.table.policy:
             self.tails, self._replies = {}, {}
+            self._guard(self.table.policy, table.policy)
         for key, spin in list(self._spins.items()):
             if other_zones or table.rotations.get(key) is not spin.rotation:
                 self._forget(key, spin)
@@ -127,6 +144,19 @@ class State:
             self.known = {}
             self._places = {place: at for place, at in self._places.items() if place[1] in table.rotations}
         self.table = table
+
+    def _guard(self, before: Policy, policy: Policy) -> None:
+        """Limit and log by another policy; notes that nobody has taken are lost with the recorder."""
+        if (policy.rate_limit, policy.require_cookie) != (before.rate_limit, before.require_cookie):
+            self.limiter = None
+            if policy.rate_limit is not None:
+                self._cells = self._cells or Cells.shared()
+                self.limiter = Limiter(
+                    policy.rate_limit, self._cells, self._rng, require_cookie=policy.require_cookie
+                )
+        if policy.query_log != before.query_log:
+            self.recorder = None if policy.query_log is None else Recorder(policy.query_log, self._rng)
+        self.guarded = self.limiter is not None or self.recorder is not None
 
     def _forget(self, key: RotationKey, spin: _Spin) -> None:
         """Take a rotation from the short way, but keep each name's place."""
@@ -145,18 +175,27 @@ class State:
                 dealt[tally.dealt] += number
         self.counted.clear()
         self._queries, self._dealt = defaultdict(int), defaultdict(int)
-        return Counts(dict(queries), dict(dealt))
+        limited = None if self.limiter is None else self.limiter.take()
+        return Counts(dict(queries), dict(dealt), limited)
 
     def count(self, zone: str, qtype: int, rcode: int) -> None:
         """Count an answer of the long way."""
         self._queries[zone, qtype if qtype in COUNTED_TYPES else OTHER_TYPE, rcode] += 1
+        for drawn in self._drawn:
+            self._dealt[drawn] += 1
+        self._drawn = []
+
+    def withdraw(self) -> None:
+        """Count nothing for an answer that is not given."""
+        self._drawn = []
 
     def deal(self, owner: bytes, rotation: Rotation) -> Iterator[Answer]:
         """Yield the next answer of each part of a rotation, at this owner name's own place."""
         at = self._next_place(owner, rotation)
+        self._drawn = []
         for number, part in enumerate(rotation.parts):
             chosen = part.index[at % len(part.index)]
-            self._dealt[rotation.uid, number, chosen] += 1
+            self._drawn.append((rotation.uid, number, chosen))
             yield part.answers[chosen]
 
     def _next_place(self, owner: bytes, rotation: Rotation) -> int:
@@ -193,7 +232,7 @@ class State:
                 spin.error = edns.error_option(edns.EDE_OTHER, rotation.note)
             self._spins[rotation.key] = spin
         at = self._places.get((query.name, rotation.key), 0)
-        self.known[question] = Deal(spin, at % spin.size)
+        self.known[question] = Deal(spin, at % spin.size, positive(query.name, query.type))
         spin.questions.append(question)
 
     def remember_answer(self, query: Query, zone: ZoneTable, answer: Answer) -> None:
@@ -202,7 +241,8 @@ class State:
         if question not in self.known:
             self._make_room()
             spin = _Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0])
-            self.known[question] = Deal(spin, 0)
+            kind = positive(query.name, query.type) if answer.an else empty(query.name)
+            self.known[question] = Deal(spin, 0, kind)
 
     def remember_packet(self, packet: bytes, end: int, shape: int, deal: Deal) -> None:
         """Let the shortest way answer a packet, if every answer that can be dealt fits.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from geodns import edns, wire
 from geodns.dealing import COUNTED_TYPES, State
 from geodns.policy import Policy
+from geodns.ratelimit import ERROR, denied, empty, positive
 from geodns.table import Match, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire import QNAME, Answer, Query
 
@@ -25,6 +26,7 @@ class Found(NamedTuple):
         answer: the sections.
         authoritative: the AA bit.
         error: for whoever debugs: an extended error's option; empty is none.
+        kind: what the answer counts as for the rate limit.
 
     """
 
@@ -33,6 +35,7 @@ class Found(NamedTuple):
     answer: Answer
     authoritative: bool = True
     error: bytes = b""
+    kind: bytes = ERROR
 
 
 _NOT_OURS = edns.error_option(edns.EDE_NOT_AUTHORITATIVE)
@@ -62,7 +65,8 @@ def _about_us(policy: Policy, query: Query) -> Found:
     if text is None or query.type not in {wire.TXT, wire.ANY}:
         return refused(b"")
     rdata = bytes((len(text),)) + text
-    return Found("", wire.NOERROR, Answer(wire.record(wire.TXT, 0, rdata, rclass=wire.CH), an=1))
+    answer = Answer(wire.record(wire.TXT, 0, rdata, rclass=wire.CH), an=1)
+    return Found("", wire.NOERROR, answer, kind=positive(query.name, query.type))
 
 
 def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
@@ -139,6 +143,8 @@ class _Chain:
         self.written = wire.HEADER + len(query.question)
         self.links: list[bytes] = []
         """The records that led from the question's name to this one."""
+        self.node = query.name
+        """The name of what answers: of a wildcard, a zone cut or a DNAME its own."""
 
     def follow(self) -> Found:
         """Look names up until there is an answer."""
@@ -147,6 +153,7 @@ class _Chain:
         for _ in range(MAX_CHAIN):
             seen.add(self.name)
             match = self.zone.match(self.name)
+            self.node = self.node if match is None else match.owner
             if match is not None and match.referral is not None:
                 if self.query.type != wire.DS or match.owner != self.name:
                     return self._referral(match.referral, match.owner)
@@ -236,4 +243,9 @@ class _Chain:
         body = wire.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
         whole = b"".join((*self.links, body))
         counted = answer._replace(body=whole, an=answer.an + len(self.links))
-        return Found(self.zone.name, rcode, counted, authoritative)
+        return Found(self.zone.name, rcode, counted, authoritative, kind=self._kind(rcode, counted))
+
+    def _kind(self, rcode: int, answer: Answer) -> bytes:
+        if rcode == wire.NXDOMAIN:
+            return denied(self.zone.origin)
+        return positive(self.node, self.query.type) if answer.an else empty(self.node)

@@ -12,7 +12,8 @@ from geodns import edns, wire
 from geodns.cookies import Standing
 from geodns.dealing import OTHER_TYPE, State
 from geodns.lookup import Found, find
-from geodns.options import bare
+from geodns.options import Reply, bare
+from geodns.ratelimit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
 from geodns.table import Table
 from geodns.tsig import NOTAUTH
 from geodns.wire import SHAPE, SHAPES, Query
@@ -36,6 +37,8 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Stat
     """
     if table is not state.table:
         state.adopt(table)
+    if state.guarded:
+        return _guarded(table, packet, client, now, state)
     way = state.packets.get(packet[2:].lower())
     if way is not None:
         deal, end, answers = way
@@ -48,7 +51,9 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Stat
     return _short_way(table, packet, client, now, state)
 
 
-def _short_way(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:
+def _short_way(
+    table: Table, packet: bytes, client: Client, now: float, state: State, limiter: Limiter | None = None
+) -> bytes | None:
     shape = SHAPES.get(packet[SHAPE])
     if shape is not None:
         end = packet.find(b"\0", wire.HEADER) + 5
@@ -58,7 +63,10 @@ def _short_way(table: Table, packet: bytes, client: Client, now: float, state: S
             tail = packet[end:]
             reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
             if reply is not None and (shape > 1) == bool(tail):
-                size, opt, _, _ = reply
+                size, opt, standing, _ = reply
+                if limiter is not None and not _admitted(limiter, client, deal.kind, standing, now):
+                    return _curtailed(packet, end, opt, limiter, standing)
+                limiter = None  # once is enough, also where this answer turns out too long
                 spin = deal.spin
                 at = deal.at
                 if opt and spin.error:
@@ -71,23 +79,26 @@ def _short_way(table: Table, packet: bytes, client: Client, now: float, state: S
                     state.counted[tally] += 1
                     state.remember_packet(packet, end, shape, deal)
                     return answer
-    return _long_way(table, packet, client, now, state)
+    return _long_way(table, packet, client, now, state, limiter)
 
 
-def _long_way(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:
+def _long_way(
+    table: Table, packet: bytes, client: Client, now: float, state: State, limiter: Limiter | None = None
+) -> bytes | None:
     if not wire.is_query(packet):
         return None
     try:
         query = wire.parse(packet)
     except wire.BadQuery as bad:
+        if limiter is not None and not limiter.admits(client[0], ERROR, now):
+            dropped = limiter.curtail(Standing.NONE) is Action.DROPPED
+            return None if dropped else wire.refusal(packet, bad.rcode, truncated=True)
         state.count("", OTHER_TYPE, bad.rcode)
         return wire.refusal(packet, bad.rcode)
     asked = query.edns
-    odd = asked is not None and (asked.version or asked.broken)
-    # To whoever speaks another EDNS we say nothing but that (RFC 6891 section 6.1.3).
-    reply = bare(asked) if odd else state.reply(asked, client, now)
+    reply = _reply(query, client, now, state)
     if asked is not None and asked.version:
-        found = Found("", wire.BADVERS, wire.NOTHING, authoritative=False)
+        found = Found("", wire.BADVERS, wire.NOTHING, authoritative=False, kind=OTHER_VERSION)
     elif asked is not None and asked.broken:
         found = Found("", wire.FORMERR, wire.NOTHING, authoritative=False)
     elif query.tsig:
@@ -95,9 +106,13 @@ def _long_way(table: Table, packet: bytes, client: Client, now: float, state: St
     elif not query.question:
         # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
         rcode = wire.BADCOOKIE if reply.standing is Standing.STALE else wire.NOERROR
-        found = Found("", rcode, wire.NOTHING, authoritative=False)
+        found = Found("", rcode, wire.NOTHING, authoritative=False, kind=NO_QUESTION)
     else:
         found = _found(table, query, state)
+    if limiter is not None and not _admitted(limiter, client, found.kind, reply.standing, now):
+        state.withdraw()
+        end = wire.HEADER + len(query.question)
+        return _curtailed(packet, end, reply.opt, limiter, reply.standing)
     state.count(found.zone, query.type, found.rcode)
     opt = edns.amended(reply.opt, found.rcode, found.error) if reply.opt else b""
     size = wire.TCP_SIZE if client[2] == "tcp" else reply.size
@@ -111,3 +126,80 @@ def _found(table: Table, query: Query, state: State) -> Found:
         # A bug must cost one answer, not the worker; the sender's resolver asks another server.
         log.exception("no answer for %s type %d", wire.name_from_wire(query.name), query.type)
         return Found("", wire.SERVFAIL, wire.NOTHING, authoritative=False)
+
+
+# --- where answers are limited, or queries logged --------------------------------------------------------
+
+_LIMITED = edns.error_option(edns.EDE_OTHER, "rate limited")
+_REASONS: dict[bytes, bytes] = {}
+"""Our OPT records without options (there are two), and the same with the reason."""
+
+
+def _guarded(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:
+    """Do what `respond` does, within the rate limit, and tell the query log."""
+    limiter = state.limiter if client[2] == "udp" else None  # an address that speaks TCP is no forged one
+    recorder = state.recorder
+    if recorder is not None and limiter is not None:
+        limiter.action = None
+    way = state.packets.get(packet[2:].lower())
+    answer: bytes | None
+    if way is None:
+        answer = _short_way(table, packet, client, now, state, limiter)
+    elif limiter is None or limiter.admits(client[0], way[0].kind, now):
+        deal, end, answers = way
+        spin, at = deal.spin, deal.at
+        head, rest, tally = answers[spin.index[at]]
+        at += 1
+        deal.at = at if at < spin.size else 0
+        state.counted[tally] += 1
+        answer = b"".join((packet[:2], head, packet[wire.HEADER : end], rest))
+    else:
+        tail = packet[way[1] :]
+        reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
+        opt = b"" if reply is None else reply.opt
+        answer = _curtailed(packet, way[1], opt, limiter, Standing.NONE)
+    if recorder is not None:
+        action = "" if limiter is None or limiter.action is None else limiter.action
+        recorder.note(packet, client, answer, action, now, state.epoch)
+    return answer
+
+
+def _admitted(limiter: Limiter, client: Client, kind: bytes, standing: Standing, now: float) -> bool:
+    return standing is Standing.TRUSTED or limiter.admits(client[0], kind, now)
+
+
+def _curtailed(packet: bytes, end: int, opt: bytes, limiter: Limiter, standing: Standing) -> bytes | None:
+    """Return what a client over the limit gets: nothing, or too little to be of use to a forger.
+
+    Args:
+        packet: the query.
+        end: where its question ends.
+        opt: our OPT record for the answer that it does not get.
+        limiter: has refused it.
+        standing: what its cookie says.
+
+    """
+    action = limiter.curtail(standing)
+    if action is Action.DROPPED:
+        return None
+    if action is Action.BADCOOKIE:
+        # It carries our cookie, with which the client may come again (RFC 7873 section 5.2.3).
+        opt = edns.amended(opt, wire.BADCOOKIE)
+        return wire.question_alone(packet, end, wire.BADCOOKIE, opt, truncated=False)
+    return wire.question_alone(packet, end, wire.NOERROR, opt and _with_reason(opt), truncated=True)
+
+
+def _with_reason(opt: bytes) -> bytes:
+    if len(opt) > edns.LENGTH:
+        return edns.amended(opt, wire.NOERROR, _LIMITED)
+    ready = _REASONS.get(opt)
+    if ready is None:
+        ready = _REASONS[opt] = edns.amended(opt, wire.NOERROR, _LIMITED)
+    return ready
+
+
+def _reply(query: Query, client: Client, now: float, state: State) -> Reply:
+    asked = query.edns
+    # To whoever speaks another EDNS we say nothing but that (RFC 6891 section 6.1.3).
+    odd = asked is not None and (asked.version or asked.broken)
+    return bare(asked) if odd else state.reply(asked, client, now)

@@ -16,8 +16,11 @@ from pydantic import Field, SecretStr
 
 from geodns import __version__, yamltext
 from geodns.errors import Problem, SettingsError, UsageError
+from geodns.guardkeys import QUERY_LOG_KEY, RATE_LIMIT_KEY
 from geodns.model import Frozen
 from geodns.policy import Policy
+from geodns.querylog import QueryLog
+from geodns.ratelimit import RateLimit
 from geodns.report import Report, quoted
 from geodns.scalars import (
     EHLO,
@@ -128,6 +131,9 @@ class Settings(Frozen):
         group: the group it has then; None: the user's own.
         log_format: ``text`` or ``json``.
         log_level: what is below is not logged.
+        rate_limit: how many answers a network may get, and whether clients over it must show a cookie; None:
+            as many as it likes.
+        query_log: which queries are logged from the start; None: none.
 
     """
 
@@ -148,6 +154,8 @@ class Settings(Frozen):
     group: str | None = None
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    rate_limit: tuple[RateLimit, bool] | None = None
+    query_log: QueryLog | None = None
 
     @property
     def worker_count(self) -> int:
@@ -196,14 +204,16 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
     return Settings(**values)
 
 
-def policy_of(settings: Settings, secrets: tuple[bytes, ...]) -> Policy:
+def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLog | None = None) -> Policy:
     """Return what of the settings goes into answers.
 
     Args:
         settings: the server's.
         secrets: of cookies; the first makes them.
+        query_log: which queries are logged now.
 
     """
+    rate_limit, require_cookie = settings.rate_limit or (None, False)
     told = {
         "id.server": settings.identity,
         "hostname.bind": settings.identity,
@@ -215,6 +225,9 @@ def policy_of(settings: Settings, secrets: tuple[bytes, ...]) -> Policy:
         chaos={name_to_wire(name): text.encode() for name, text in told.items() if text is not None},
         cookie_secrets=secrets,
         idle=settings.tcp.idle,
+        rate_limit=rate_limit,
+        require_cookie=require_cookie,
+        query_log=query_log,
     )
 
 
@@ -389,5 +402,7 @@ KEYS: dict[str, Key] = {
     "group": Key(_ACCOUNT, "The group to have then; without it the user's own."),
     "log_format": Key(choice("text", "json"), "How log lines look."),
     "log_level": Key(choice("debug", "info", "warning", "error"), "What is below is not logged."),
+    "rate_limit": RATE_LIMIT_KEY,
+    "query_log": QUERY_LOG_KEY,
 }
 """What may stand in ``geodns.yaml``."""

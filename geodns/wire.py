@@ -139,6 +139,7 @@ def pointer(offset: int) -> bytes | None:
 
 HEADER = 12
 TCP_SIZE = 65535
+MAX_QUESTION = MAX_NAME + 4
 
 IN = 1
 CH = 3
@@ -263,6 +264,16 @@ def parse(packet: bytes) -> Query:
     )
 
 
+def name_asked(packet: bytes) -> bytes | None:
+    """Return the name in the question, on the wire in lower case; None where there is none to be read."""
+    if len(packet) < HEADER or not packet[4] | packet[5]:
+        return None
+    try:
+        return packet[HEADER : _question_end(packet) - 4].lower()
+    except BadQuery:
+        return None
+
+
 def _question_end(packet: bytes) -> int:
     position = HEADER
     while True:
@@ -301,9 +312,25 @@ def _skip_record(packet: bytes, position: int) -> tuple[int, int]:
     return end, rtype
 
 
-def refusal(packet: bytes, rcode: int) -> bytes:
+def refusal(packet: bytes, rcode: int, *, truncated: bool = False) -> bytes:
     """Return the header alone, for a message of which nothing else can be trusted."""
-    return packet[:2] + bytes((_QR | packet[2] & 0x79, rcode)) + bytes(8)
+    return packet[:2] + bytes((_QR | packet[2] & 0x79 | (_TC if truncated else 0), rcode)) + bytes(8)
+
+
+def question_alone(packet: bytes, end: int, rcode: int, opt: bytes, *, truncated: bool) -> bytes:
+    """Return an answer without any, made at once from a query.
+
+    Args:
+        packet: the query.
+        end: where its question ends.
+        rcode: its lower bits; the upper ones stand in the OPT record.
+        opt: our OPT record, empty for clients without EDNS.
+        truncated: the TC bit: whoever is no forger comes again over TCP (RFC 7766 section 5).
+
+    """
+    flags = _QR | packet[2] & _RD | (_TC if truncated else 0)
+    counts = _COUNTS.pack(end > HEADER, 0, 0, bool(opt))
+    return b"".join((packet[:2], bytes((flags, rcode & 0x0F)), counts, packet[HEADER:end], opt))
 
 
 class Answer(NamedTuple):

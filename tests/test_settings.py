@@ -1,7 +1,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from geodns import __version__
 from geodns.errors import SettingsError
+from geodns.querylog import QueryLog
+from geodns.ratelimit import RateLimit
 from geodns.settings import Listen, Settings, load_settings, policy_of
 from geodns.wire import name_to_wire
 
@@ -140,9 +142,16 @@ user: geodns
 group: mail
 log_format: json
 log_level: warning
+rate_limit: {per_second: 500, slip: 3, ipv4_prefix: 26, ipv6_prefix: 48, require_cookie: on,
+             exempt: [192.0.2.0/24, "2001:db8::/32"]}
+query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
 """)
     settings = load_settings(None, {}, {})
-    assert settings.model_dump(exclude={"token"}) == {
+    exempt = (ip_network("192.0.2.0/24"), ip_network("2001:db8::/32"))
+    assert settings.rate_limit == (RateLimit(500, 3, 26, 48, exempt), True)
+    zones, clients = (name_to_wire("out.example.com."),), (ip_network("192.0.2.7"),)
+    assert settings.query_log == QueryLog(zones, clients, 0.01)
+    assert settings.model_dump(exclude={"token", "rate_limit", "query_log"}) == {
         "zones": Path("/etc/geodns/zones"),
         "listen": (("127.0.0.1", 5300), ("::1", 5300)),
         "http": ("0.0.0.0", 80),

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from geodns.dealing import Counts
+from geodns.querylog import Noted
 
 _LENGTH = Struct(">I")
 LENGTH = _LENGTH.size
@@ -56,7 +57,22 @@ class Counted(NamedTuple):
     counts: Counts
 
 
-Message = Born | Died | Acked | Counted
+class Logged(NamedTuple):
+    """Queries that a worker has noted for the query log.
+
+    Attributes:
+        worker: its name.
+        noted: the queries.
+        dropped: how many more there would have been.
+
+    """
+
+    worker: str
+    noted: tuple[Noted, ...]
+    dropped: int
+
+
+Message = Born | Died | Acked | Counted | Logged
 
 
 def framed(payload: bytes) -> bytes:

@@ -15,9 +15,20 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 
+from geodns.ratelimit import Cells
 from geodns.serve import udp, worker
 from geodns.serve.forking import SIGNALS, fork
-from geodns.serve.frames import Acked, Born, Died, Message, Stream, framed, pack_message, unpack_message
+from geodns.serve.frames import (
+    Acked,
+    Born,
+    Died,
+    Logged,
+    Message,
+    Stream,
+    framed,
+    pack_message,
+    unpack_message,
+)
 from geodns.serve.handed import sockets_of
 from geodns.serve.places import Place
 from geodns.serve.plan import ControlSeat, Plan
@@ -32,6 +43,9 @@ TCP = "tcp"
 
 MAX_BACKLOG = 256 << 20
 """Bytes that may wait for a process that reads nothing, before it is taken for dead and replaced."""
+
+MAX_LOG_BACKLOG = 1 << 20
+"""Bytes that may wait for control before the query log has to do without what comes now."""
 
 STALLED = 5.0
 """Seconds without reading before that: a large change may well wait for a worker that is busy answering."""
@@ -81,6 +95,8 @@ class _Supervisor:
         self._number = 0
         self._word = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         """Moves whenever something was written to workers; shared with them."""
+        self._cells = Cells.shared()
+        """In which the workers limit answers; shared with them too."""
         self._selector = selectors.DefaultSelector()
         self._wake, self._wakeup = socket.socketpair()
         self._pid = os.getpid()
@@ -206,8 +222,15 @@ class _Supervisor:
                 if isinstance(message, Acked):
                     place.acked = message.number
                     self._say_ready()
+                if isinstance(message, Logged) and self._is_busy(self._control):
+                    less = message._replace(noted=(), dropped=message.dropped + len(message.noted))
+                    self._tell(less)
+                    continue
                 self._put(self._control, framed(payload))
         return came
+
+    def _is_busy(self, place: Place) -> bool:
+        return place.stream is not None and place.stream.backlog > MAX_LOG_BACKLOG
 
     def _say_ready(self) -> None:
         """Tell systemd that every worker answers, once."""
@@ -370,7 +393,13 @@ class _Supervisor:
             )
         transport = "tcp" if place is self._tcp else "udp"
         follower = worker.Follower(
-            place.name, transport, Stream(link), self._word, (self._draft.table, self._number), self._pid
+            place.name,
+            transport,
+            Stream(link),
+            self._word,
+            (self._draft.table, self._number),
+            self._pid,
+            self._cells,
         )
         if place is self._tcp:
             # Half of what a UDP worker weighs would be asyncio.

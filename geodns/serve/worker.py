@@ -10,7 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from geodns.dealing import State
-from geodns.serve.frames import Acked, Counted, Message, Stream, pack_message
+from geodns.ratelimit import Cells
+from geodns.serve.frames import Acked, Counted, Logged, Message, Stream, pack_message
 from geodns.table import Draft, Nodes, Table, outdated, unpack
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Follower:
         word: memoryview,
         born: tuple[Table, int],
         supervisor: int,
+        cells: Cells | None = None,
     ) -> None:
         """Begin, and tell which Table there is to begin with.
 
@@ -61,10 +63,11 @@ class Follower:
             word: shared memory, see above.
             born: the Table that came with the fork, and its number.
             supervisor: its pid.
+            cells: shared memory in which all workers together limit answers.
 
         """
         self.table, number = born
-        self.state = State(random.Random())  # noqa: S311 - spreads the places in rotations, keeps no secret
+        self.state = State(random.Random(), cells)  # noqa: S311 - spreads the places in rotations, keeps no secret
         self.state.epoch = time.time() - time.monotonic()
         self.stream = stream
         self.word = word
@@ -132,6 +135,7 @@ class Follower:
         """
         if self.ending or os.getppid() != self._supervisor:
             raise SystemExit(0)
+        self._log()
         if now >= self._due:
             self._due = now + REPORT
             self.state.epoch = time.time() - now
@@ -143,6 +147,7 @@ class Follower:
 
     def finish(self) -> None:
         """Hand in the last counts."""
+        self._log()
         self._count()
         end = time.monotonic() + LAST_WORDS
         while self.stream.backlog and time.monotonic() < end:
@@ -153,6 +158,14 @@ class Follower:
         counts = self.state.take_counts()
         if counts:
             self._tell(Counted(self._name, self._transport, counts))
+
+    def _log(self) -> None:
+        """Hand on what is noted for the query log; what the supervisor does not take is noted no further."""
+        recorder = self.state.recorder
+        if recorder is not None and not self.stream.backlog:
+            noted, dropped = recorder.take()
+            if noted:
+                self._tell(Logged(self._name, noted, dropped))
 
     def _tell(self, message: Message) -> None:
         self.stream.put(pack_message(message))

@@ -6,11 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.dealing import Counts
+from geodns.querylog import Noted
+from geodns.ratelimit import Action, Limited
 from geodns.serve.frames import (
     Acked,
     Born,
     Counted,
     Died,
+    Logged,
     Message,
     Stream,
     framed,
@@ -86,6 +89,8 @@ def test_writing_to_nobody_raises_nothing(pair: tuple[Stream, Stream]) -> None:
         Died("tcp"),
         Acked("udp1", 12),
         Counted("udp0", "udp", Counts({("out.example.com", 1, 0): 3}, {(b"uid", 0, 1): 3})),
+        Counted("udp0", "udp", Counts({}, {}, Limited({Action.DROPPED: 2}, {"192.0.2.0/24": 2}))),
+        Logged("tcp", (Noted(1.5, ("192.0.2.1", 7, "tcp"), b"query", b"answer", 600, "dropped"),), 3),
     ],
     ids=lambda one: type(one).__name__,
 )

@@ -1,0 +1,121 @@
+"""The settings ``rate_limit`` and ``query_log``: what may stand there, and how it is read."""
+
+from ipaddress import IPv6Network
+from typing import Any
+
+from geodns.errors import BadNameError
+from geodns.networks import HOW, Network, parse_network
+from geodns.querylog import HOW_MANY, QueryLog, parse_share
+from geodns.ratelimit import RateLimit
+from geodns.report import Report, quoted
+from geodns.scalars import Key, Kind, Schema, choice, items_of, read_keys, text_of, whole
+from geodns.wire import name_to_wire
+from geodns.yamltext import Mapping, Node, Scalar, shown
+
+_NETWORK: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"}
+
+
+def _read_network(node: Node, report: Report) -> Network | None:
+    text = text_of(node, report, "a network", HOW)
+    if text is None:
+        return None
+    try:
+        network = parse_network(text)
+    except ValueError as error:
+        report.error(node, *error.args)
+        return None
+    if isinstance(network, IPv6Network) and isinstance(node, Scalar) and node.plain:
+        # As for addresses: YAML takes a colon before a space or a bracket for the mark of a key.
+        report.error(node, f"{text} without quotes", f'quote this network, as "{text}"')
+        return None
+    return network
+
+
+def _read_networks(node: Node, report: Report) -> tuple[Network, ...]:
+    found = (_read_network(item, report) for item in items_of(node))
+    return tuple(network for network in found if network is not None)
+
+
+def _read_zones(node: Node, report: Report) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    for item in items_of(node):
+        text = text_of(item, report, "a zone's name", "write a name, as out.example.com")
+        try:
+            found += [] if text is None else [name_to_wire(text.removesuffix(".") + ".")]
+        except BadNameError as error:
+            report.error(item, str(error), "write a name, as out.example.com")
+    return tuple(found)
+
+
+def _read_share(node: Node, report: Report) -> float | None:
+    text = text_of(node, report, "a part of the queries", HOW_MANY)
+    share = None if text is None else parse_share(text)
+    if text is not None and share is None:
+        report.error(node, f"{quoted(text)} is no part of the queries", HOW_MANY)
+    return share
+
+
+def _several(one: Schema) -> Schema:
+    return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
+_NETWORKS = Kind(_read_networks, _several(_NETWORK))
+
+RATE_LIMIT: dict[str, Key] = {
+    "per_second": Key(
+        whole(1, 100_000, "per_second"), "Answers of one kind that a network of clients gets; default 200."
+    ),
+    "slip": Key(
+        whole(0, 10, "slip"), "One in so many of the rest is told to use TCP; default 2; 0 none, 1 all."
+    ),
+    "ipv4_prefix": Key(whole(8, 32, "ipv4_prefix"), "Bits that make an IPv4 network; default 24."),
+    "ipv6_prefix": Key(whole(16, 128, "ipv6_prefix"), "Bits that make an IPv6 network; default 56."),
+    "exempt": Key(_NETWORKS, "Networks that are never limited."),
+    "require_cookie": Key(
+        choice("on", "off"), "on: BADCOOKIE over the limit for clients that know cookies; default off."
+    ),
+}
+
+QUERY_LOG: dict[str, Key] = {
+    "zones": Key(Kind(_read_zones, _several({"type": "string"})), "At or below these names; default: all."),
+    "clients": Key(_NETWORKS, "Of these networks; default: all."),
+    "sample": Key(
+        Kind(_read_share, {"type": ["number", "string"]}), "The part that is logged, as 1%; default: all."
+    ),
+}
+
+
+def _mapping(node: Node, report: Report, keys: dict[str, Key], what: str) -> dict[str, Any] | None:
+    if not isinstance(node, Mapping):
+        instead = f"write keys: {', '.join(keys)}; or {{}} for the defaults, or leave it out"
+        report.error(node, f"{shown(node)} where {what} is expected", instead)
+        return None
+    return read_keys(node, report, keys, what)
+
+
+def _read_rate_limit(node: Node, report: Report) -> tuple[RateLimit, bool] | None:
+    """Return the limit, and whether cookies are required over it."""
+    values = _mapping(node, report, RATE_LIMIT, "a rate limit")
+    if values is None:
+        return None
+    required = values.pop("require_cookie", "off") == "on"
+    return RateLimit(**values), required
+
+
+def _read_query_log(node: Node, report: Report) -> QueryLog | None:
+    values = _mapping(node, report, QUERY_LOG, "what the query log has")
+    return None if values is None else QueryLog(**values)
+
+
+def _object(keys: dict[str, Key]) -> Schema:
+    properties = {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+RATE_LIMIT_KEY = Key(
+    Kind(_read_rate_limit, _object(RATE_LIMIT)),
+    "How many answers over UDP a network of clients may get; without it as many as it likes.",
+)
+QUERY_LOG_KEY = Key(
+    Kind(_read_query_log, _object(QUERY_LOG)), "Log queries from the start; `geodns querylog` changes it."
+)

@@ -1,0 +1,148 @@
+"""The query log where queries are: which of them a worker notes, and how it hands them on without waiting."""
+
+import random
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from geodns import wire
+from geodns.networks import Network, Networks, packed
+
+MOST = 500
+"""Queries that are noted between two pulses (`serve.worker.PULSE`); those past it are counted."""
+
+PACKET = 1232
+"""Bytes of a query that are kept."""
+ANSWER = wire.HEADER + wire.MAX_QUESTION + 11
+"""Bytes of an answer that are kept: up to where the upper bits of an RCODE may stand."""
+
+REMEMBERED = 4_096
+"""Addresses of which is known whether they are wanted."""
+
+HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLog:
+    """Which queries are logged.
+
+    Attributes:
+        zones: by names on the wire in lower case: those at or below one of them; empty: all.
+        clients: those of one of these networks; empty: all.
+        sample: the part of them that is logged, chosen by chance.
+        until: seconds of the machine's monotonic clock, when it ends by itself; None: never.
+
+    """
+
+    zones: tuple[bytes, ...] = ()
+    clients: tuple[Network, ...] = ()
+    sample: float = 1.0
+    until: float | None = None
+
+
+class Noted(NamedTuple):
+    """A query and its answer, as far as they are told.
+
+    Attributes:
+        at: seconds since the epoch.
+        client: address, port, and ``udp`` or ``tcp``.
+        packet: the query.
+        answer: the answer's start; empty when there is none.
+        size: the answer's bytes.
+        limited: what the rate limit made of the answer; empty: nothing.
+
+    """
+
+    at: float
+    client: tuple[str, int, str]
+    packet: bytes
+    answer: bytes
+    size: int
+    limited: str
+
+
+def parse_share(text: str) -> float | None:
+    """Return the part that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(%|/([0-9]{1,9}))?", text)
+    if found is None:
+        return None
+    below = 100 if found[2] == "%" else int(found[3] or 1)
+    share = float(found[1]) / below if below else 0.0
+    return share if 0 < share <= 1 else None
+
+
+class Recorder:
+    """A worker's notes, until they are taken.
+
+    Args:
+        wanted: which queries.
+        rng: chooses the sample.
+
+    """
+
+    def __init__(self, wanted: QueryLog, rng: random.Random) -> None:
+        self._sample = wanted.sample
+        self._until = wanted.until
+        self._zones = frozenset(wanted.zones)
+        self._networks = Networks(wanted.clients)
+        self._rng = rng
+        self._clients: dict[str, bool] = {}
+        self._noted: list[Noted] = []
+        self._dropped = 0
+
+    def note(
+        self,
+        packet: bytes,
+        client: tuple[str, int, str],
+        answer: bytes | None,
+        limited: str,
+        now: float,
+        epoch: float,
+    ) -> None:
+        """Note a query, if it is one of those that are wanted.
+
+        Args:
+            packet: the query.
+            client: who asks.
+            answer: what goes back; None for nothing.
+            limited: what the rate limit made of it; empty: nothing.
+            now: seconds of the monotonic clock.
+            epoch: what is added to it for seconds since the epoch.
+
+        """
+        if self._sample < 1 and self._rng.random() >= self._sample:
+            return
+        if self._until is not None and now >= self._until:  # also when nobody is there to switch it off
+            return
+        if self._networks and not self._is_wanted(client[0]):
+            return
+        if self._zones and not self._is_in_zones(packet):
+            return
+        if len(self._noted) >= MOST:
+            self._dropped += 1
+            return
+        start = answer or b""
+        self._noted.append(
+            Noted(now + epoch, client, packet[:PACKET], start[:ANSWER], len(start), str(limited))
+        )
+
+    def take(self) -> tuple[tuple[Noted, ...], int]:
+        """Return what was noted since the last call, and how many more there would have been."""
+        found = tuple(self._noted), self._dropped
+        self._noted, self._dropped = [], 0
+        return found
+
+    def _is_wanted(self, address: str) -> bool:
+        known = self._clients.get(address)
+        if known is None:
+            if len(self._clients) >= REMEMBERED:
+                self._clients = {}
+            # A TCP client that is gone before it was accepted has no address.
+            known = self._clients[address] = bool(address) and self._networks.have(packed(address))
+        return known
+
+    def _is_in_zones(self, packet: bytes) -> bool:
+        name = wire.name_asked(packet)
+        if name is None:
+            return False
+        return name in self._zones or any(parent in self._zones for parent in wire.parents(name))
