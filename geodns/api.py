@@ -4,13 +4,13 @@ import hmac
 import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 
 from geodns.control import require_host
-from geodns.errors import BadNameError, GeodnsError, NotFoundError, printable
+from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError, printable
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
 from geodns.scalars import HOW_LONG, parse_duration
@@ -87,7 +87,11 @@ class _RefusedError(Exception):
 
 
 def make_app(
-    backend: Backend, metrics: Callable[[], bytes], carry: Carry, token: str | None
+    backend: Backend,
+    metrics: Callable[[], bytes],
+    carry: Carry,
+    token: str | None,
+    more: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """Return the application.
 
@@ -96,6 +100,7 @@ def make_app(
         metrics: gives them in Prometheus' text format.
         carry: carries an order out.
         token: what writers must show; None lets clients on this machine write, and no others.
+        more: routes that other parts have; they raise UsageError for what is asked wrongly.
 
     """
     app = web.Application(middlewares=[_guard], client_max_size=MAX_BODY)
@@ -114,6 +119,7 @@ def make_app(
             web.get("/api/v1/hosts/{zone}/{host}", _host),
             web.post("/api/v1/hosts/{zone}/{host}/drain", _drain),
             web.post("/api/v1/hosts/{zone}/{host}/undrain", _undrain),
+            *more,
         ]
     )
     return app
@@ -130,7 +136,7 @@ async def _guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
         response = _error(str(refused), refused.status)
     except NotFoundError as error:
         response = _error(str(error), 404)
-    except BadNameError as error:
+    except (BadNameError, UsageError) as error:
         response = _error(str(error), 400)
     except GeodnsError as error:
         response = _error(str(error), 500)

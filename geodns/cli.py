@@ -17,6 +17,7 @@ _COMMANDS = {
     "probe": "probe a mail host once, with the transcript",
     "drain": "take a host out of all answers",
     "undrain": "give it back",
+    "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",
     "export": "print a zone as a zone file that every name server reads",
     "schema": "print the JSON Schema of zone files",

@@ -22,7 +22,6 @@ from geodns.api import Order, make_app
 from geodns.cluster import Transition, retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
-from geodns.cookiefile import CookieFile
 from geodns.dealing import Counts
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.folder import Edit, Folder
@@ -33,9 +32,11 @@ from geodns.keeper import Keeper
 from geodns.live import HostKey, Verdict
 from geodns.metrics import Metrics
 from geodns.model import Target
+from geodns.policing import Policing
+from geodns.policy import Policy
 from geodns.publisher import Publisher
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Listen, Settings, policy_of
+from geodns.settings import Listen, Settings
 from geodns.store import Store
 from geodns.view import BACKEND, View
 
@@ -51,7 +52,6 @@ RECOMPILE_EVERY = 1.0
 """Seconds from one recompilation for verdicts to the next."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
-COOKIES_EVERY = 1.0
 
 
 def control(settings: Settings, seat: ControlSeat) -> int:
@@ -99,16 +99,15 @@ class Daemon:
         self._edits = asyncio.Lock()
         self._folder = Folder(settings.zones)
         self._keeper = Keeper(store)
-        own = settings.state / "cookie-secret"
-        self._cookies = CookieFile(
-            settings.cookie_secret_file or own, make=settings.cookie_secret_file is None
-        )
+        self._policing = Policing(settings, self._set_policy)
         self._cluster = self._keeper.cluster()
-        self._cluster.set_policy(policy_of(settings, self._cookies.secrets))
+        self._cluster.set_policy(self._policing.policy)
         self._verdicts: dict[Target, Verdict] = {}
         self._recompile_due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
-        self._publisher = Publisher(seat, self._counted)
+        self._publisher = Publisher(
+            seat, self._counted, lambda message: self._policing.logged(message, self._metrics)
+        )
         self._link = self._publisher.link
         self._monitor = Monitor(
             self._judged,
@@ -120,7 +119,7 @@ class Daemon:
         self._view = View(
             settings.node,
             self._listen,
-            lambda: [*warnings, *([self._cookies.trouble] if self._cookies.trouble else [])],
+            lambda: [*warnings, *self._policing.warnings()],
             self._cluster,
             self._folder,
             self._keeper,
@@ -138,7 +137,7 @@ class Daemon:
             loop.add_signal_handler(name, self._stop.set)
         edit = await asyncio.to_thread(self._first_zones)
         runner = web.AppRunner(
-            make_app(self._view, self._metrics.expose, self.order, self._token()),
+            make_app(self._view, self._metrics.expose, self.order, self._token(), self._policing.routes()),
             access_log=None,
             shutdown_timeout=HTTP_END,
         )
@@ -217,7 +216,7 @@ class Daemon:
         self._view.ready = True
         if not self._seat.number:
             self._say_ready()
-        for work in (self._watch_folder, self._watch_cookies, self._keep_time):
+        for work in (self._watch_folder, self._policing.watch, self._keep_time):
             self._spawn(work())
 
     def _say_ready(self) -> None:
@@ -332,6 +331,8 @@ class Daemon:
 
     def _counted(self, transport: str, counts: Counts) -> None:
         self._metrics.counted(counts, transport, self._publisher.rotation)
+        if counts.limited is not None:
+            self._policing.limited(counts.limited)
 
     def _why(self, one: Transition) -> str:
         targets = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]].values()
@@ -364,17 +365,12 @@ class Daemon:
             self._impose(host, Order(None, "its time is over", "geodns", None))
         return bool(over)
 
-    async def _watch_cookies(self) -> None:
-        told = None
-        while True:
-            await asyncio.sleep(COOKIES_EVERY)
-            if await asyncio.to_thread(self._cookies.poll):
-                log.info("the cookie secrets are others now")
-                self._cluster.set_policy(policy_of(self._settings, self._cookies.secrets))
-                await self._publish()
-            if self._cookies.trouble not in {None, told}:
-                log.error("%s", self._cookies.trouble)
-            told = self._cookies.trouble
+    async def _set_policy(self, policy: Policy) -> tuple[str, ...]:
+        """Answer by another policy, and return once every worker does."""
+        self._cluster.set_policy(policy)
+        if not self._cluster.sources:  # the first Table brings it
+            return ()
+        return await self._link.delivered(await self._publish(), DELIVERY)
 
     async def _keep_time(self) -> None:
         """End what was imposed for a time and who has been retired long enough; save now and then."""

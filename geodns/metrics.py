@@ -11,13 +11,14 @@ from prometheus_client.registry import Collector
 
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import HostKey, State
+from geodns.ratelimit import Action
 from geodns.rrtypes import name_of
 from geodns.table import Rotation
 
 PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 RECOMPILE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 
-_RCODES = {**dnslib.RCODE.forward, 16: "BADVERS"}
+_RCODES = {**dnslib.RCODE.forward, 16: "BADVERS", 23: "BADCOOKIE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,22 @@ class Metrics:
         self._load_errors = Counter(
             "geodns_zone_load_errors_total", "Zone files that were refused.", ["zone"], registry=self.registry
         )
+        self._limited = Counter(
+            "geodns_rate_limited_total",
+            "Answers that were over the rate limit, by what became of them.",
+            ["action"],
+            registry=self.registry,
+        )
+        for action in Action:
+            self._limited.labels(str(action))
+        self._logged = Counter(
+            "geodns_query_log_total",
+            "Queries for the query log: written, or dropped because there were too many.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("written", "dropped"):
+            self._logged.labels(outcome)
         self.registry.register(_AtScrape(gauges))
 
     def expose(self) -> bytes:
@@ -175,6 +192,14 @@ class Metrics:
                 dealt = rotation.parts[part]
                 for host in dealt.sets[chosen]:
                     self._answers.labels(rotation.key.zone, dealt.pool, host).inc(number)
+        if counts.limited is not None:
+            for action, number in counts.limited.actions.items():
+                self._limited.labels(str(action)).inc(number)
+
+    def logged(self, written: int, dropped: int) -> None:
+        """Count what went into the query log, and what would have."""
+        self._logged.labels("written").inc(written)
+        self._logged.labels("dropped").inc(dropped)
 
     def probed(self, check: str, outcome: str, seconds: float | None) -> None:
         """Count a probe."""

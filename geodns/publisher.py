@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from geodns.dealing import Counts
+from geodns.serve.frames import Logged
 from geodns.serve.link import Link
 from geodns.serve.plan import ControlSeat
 from geodns.table import EMPTY, Rotation, Table
@@ -15,14 +16,20 @@ class Publisher:
     Args:
         seat: what the supervisor gave.
         on_counts: called with a transport and what one of its workers counted.
+        on_log: called with what a worker noted for the query log.
 
     Attributes:
         link: to the workers.
 
     """
 
-    def __init__(self, seat: ControlSeat, on_counts: Callable[[str, Counts], None]) -> None:
-        self.link = Link(seat, lambda _, transport, counts: on_counts(transport, counts))
+    def __init__(
+        self,
+        seat: ControlSeat,
+        on_counts: Callable[[str, Counts], None],
+        on_log: Callable[[Logged], None],
+    ) -> None:
+        self.link = Link(seat, lambda _, transport, counts: on_counts(transport, counts), on_log)
         self._one_way = asyncio.Lock()
         self._table: Table = EMPTY
         self._number = 0

@@ -66,6 +66,8 @@ def test_every_command_and_option_exists(line: str) -> None:
     context = click.Context(cli.geodns)
     command = cli.geodns.get_command(context, words[0])
     assert command is not None
+    if isinstance(command, click.Group) and words[1:2] and words[1] in command.commands:
+        command = command.commands[words[1]]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import State
 from geodns.metrics import Gauges, HostGauge, Metrics
+from geodns.ratelimit import Action, Limited
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone
 
@@ -38,6 +39,8 @@ NAMES = {
     "geodns_probe_lateness_seconds": "gauge",
     "geodns_probes_total": "counter",
     "geodns_queries_total": "counter",
+    "geodns_query_log_total": "counter",
+    "geodns_rate_limited_total": "counter",
     "geodns_ready": "gauge",
     "geodns_recompile_seconds": "histogram",
     "geodns_worker_restarts_total": "counter",
@@ -75,6 +78,7 @@ def used() -> Metrics:
     table = worker.compiled.table
     by_uid = {one.uid: one for one in table.rotations.values()}
     found.counted(worker.state.take_counts(), "udp", by_uid.get)
+    found.logged(3, 2)
     return found
 
 
@@ -212,3 +216,17 @@ def test_an_answer_that_no_pool_gives_counts_for_no_host() -> None:
     found = metrics()
     found.counted(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
     assert not families(found)["geodns_answers"].samples
+
+
+def test_what_is_limited_and_logged_is_counted_from_zero() -> None:
+    found = metrics()
+    assert [value(found, "geodns_rate_limited_total", action=str(action)) for action in Action] == [0, 0, 0]
+    for _ in range(2):
+        limited = Limited({Action.DROPPED: 5, Action.BADCOOKIE: 1}, {"192.0.2.0/24": 6})
+        found.counted(Counts({}, {}, limited), "udp", NO_ROTATIONS.get)
+        found.logged(7, 1)
+    assert value(found, "geodns_rate_limited_total", action="dropped") == 10
+    assert value(found, "geodns_rate_limited_total", action="truncated") == 0
+    assert value(found, "geodns_rate_limited_total", action="badcookie") == 2
+    assert value(found, "geodns_query_log_total", outcome="written") == 14
+    assert value(found, "geodns_query_log_total", outcome="dropped") == 2

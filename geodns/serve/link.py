@@ -13,6 +13,7 @@ from geodns.serve.frames import (
     Born,
     Counted,
     Died,
+    Logged,
     Message,
     frame_length,
     framed,
@@ -53,17 +54,24 @@ class Link:
 
     """
 
-    def __init__(self, seat: ControlSeat, on_counts: Callable[[str, str, Counts], None]) -> None:
+    def __init__(
+        self,
+        seat: ControlSeat,
+        on_counts: Callable[[str, str, Counts], None],
+        on_log: Callable[[Logged], None] = lambda _: None,
+    ) -> None:
         """Prepare a link.
 
         Args:
             seat: what the supervisor handed over.
             on_counts: called with a worker's name, its transport (``udp`` or ``tcp``) and what it counted.
+            on_log: called with what a worker noted for the query log.
 
         """
         self.number = seat.number
         self._seat = seat
         self._on_counts = on_counts
+        self._on_log = on_log
         self._workers = {name: Worker() for name in seat.workers}
         self._published: Table | None = None
         self._one_way = asyncio.Lock()
@@ -165,3 +173,8 @@ class Link:
                     self._on_counts(worker, transport, counts)
                 except Exception:
                     log.exception("counts of %s are lost", worker)
+            case Logged():
+                try:
+                    self._on_log(message)
+                except Exception:
+                    log.exception("queries that %s noted are lost", message.worker)

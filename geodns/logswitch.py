@@ -1,0 +1,212 @@
+"""The query log where operators are: switched on and off while running, and written."""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from geodns.errors import BadNameError, UsageError
+from geodns.networks import parse_network
+from geodns.querylog import HOW_MANY, Noted, QueryLog, parse_share
+from geodns.querytext import describe
+from geodns.report import quoted
+from geodns.scalars import HOW_LONG, parse_duration
+from geodns.status import Json, timestamp
+from geodns.wire import name_from_wire, name_to_wire
+
+log = logging.getLogger("geodns.querylog")
+
+FOR = 600.0
+"""Seconds after which a query log that an operator switched on ends by itself, unless told otherwise."""
+MAX_FOR = 10 * 365 * 86400.0
+MAX_ITEMS = 64
+"""Zones, or networks, that may be named: each costs every query that is looked at."""
+
+_BODY = 'write {"on": true, "zones": ["out.example.com"], "clients": ["192.0.2.0/24"], "sample": "1%"}'
+_KEYS = {"on", "zones", "clients", "sample", "for"}
+
+
+def read_wish(body: Any, now: float) -> QueryLog | None:
+    """Return what an operator asks for; None is off.
+
+    Args:
+        body: as it came, already read as JSON.
+        now: seconds of the monotonic clock.
+
+    Raises:
+        UsageError: says what is wrong, and what to write instead.
+
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("on"), bool):
+        raise UsageError(f"`on` is true or false: {_BODY}")
+    for key in body.keys() - _KEYS:
+        raise UsageError(f"{quoted(key)} is not known here: {_BODY}")
+    if not body["on"]:
+        if len(body) > 1:
+            raise UsageError("with `on` false nothing else has a meaning")
+        return None
+    share = body.get("sample", 1)
+    sample = parse_share(str(share)) if not isinstance(share, bool) else None
+    if sample is None:
+        raise UsageError(f"`sample` {quoted(str(share))} is no part of the queries: {HOW_MANY}")
+    return QueryLog(
+        tuple(_zone(text) for text in _texts(body, "zones")),
+        tuple(_network(text) for text in _texts(body, "clients")),
+        sample,
+        _end(body.get("for", FOR), now),
+    )
+
+
+def _texts(body: Json, key: str) -> list[str]:
+    given = body.get(key, [])
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise UsageError(f"`{key}` is a list of texts: {_BODY}")
+    if len(given) > MAX_ITEMS:
+        raise UsageError(f"`{key}` names {len(given)}, at most {MAX_ITEMS} are looked for")
+    return given
+
+
+def _zone(text: str) -> bytes:
+    try:
+        return name_to_wire(text.removesuffix(".") + ".")
+    except BadNameError as error:
+        raise UsageError(f"`zones`: {error}") from error
+
+
+def _network(text: str) -> Any:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise UsageError(f"`clients`: {error.args[0]}: {error.args[1]}") from error
+
+
+def _end(given: Any, now: float) -> float | None:
+    if given == "unlimited":
+        return None
+    seconds = None if isinstance(given, bool) else parse_duration(str(given))
+    if not seconds or seconds > MAX_FOR:
+        raise UsageError(f"`for` {quoted(str(given))} is no duration: {HOW_LONG}, or unlimited")
+    return now + seconds
+
+
+Publish = Callable[[], Awaitable[tuple[str, ...]]]
+"""Brings what is wanted to the workers, and returns those that have not taken it in time."""
+
+
+class LogSwitch:
+    """The query log of a running server.
+
+    Args:
+        wanted: what the settings say; None: off.
+        publish: called when something else is wanted.
+
+    Attributes:
+        wanted: which queries are logged now; None: none.
+
+    """
+
+    def __init__(self, wanted: QueryLog | None, publish: Publish) -> None:
+        self.wanted = wanted
+        self._publish = publish
+        self._written = 0
+        self._dropped = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the HTTP side answers for it."""
+        return [web.get("/api/v1/querylog", self._get), web.post("/api/v1/querylog", self._post)]
+
+    def show(self) -> Json:
+        """Return which queries are logged."""
+        wanted = self.wanted
+        shown: Json = {"on": wanted is not None, "written": self._written, "dropped": self._dropped}
+        if wanted is None:
+            return shown
+        left = None if wanted.until is None else max(0.0, wanted.until - time.monotonic())
+        return shown | {
+            "zones": [name_from_wire(name).removesuffix(".") for name in wanted.zones],
+            "clients": [str(network) for network in wanted.clients],
+            "sample": wanted.sample,
+            "until": None if left is None else timestamp(time.time() + left),
+        }
+
+    def write(self, noted: Iterable[Noted], dropped: int, secrets: Sequence[bytes]) -> int:
+        """Write what a worker has noted; return how many lines that were.
+
+        Args:
+            noted: the queries.
+            dropped: how many more there would have been.
+            secrets: by which cookies are judged.
+
+        """
+        number = 0
+        for one in noted:
+            text, fields = describe(one, secrets)
+            record = log.makeRecord(
+                log.name, logging.INFO, __file__, 0, "%s", (text,), None, extra=dict(fields)
+            )
+            # The time when it was asked, not when it was written.
+            record.created, record.msecs = one.at, one.at % 1 * 1000
+            log.handle(record)
+            number += 1
+        self._written += number
+        self._dropped += dropped
+        return number
+
+    def expired(self, now: float) -> bool:
+        """Switch off what is over; say whether anything was.
+
+        Args:
+            now: seconds of the monotonic clock.
+
+        """
+        if self.wanted is None or self.wanted.until is None or now < self.wanted.until:
+            return False
+        self.wanted = None
+        log.info("the query log is off: its time is over (%s)", self._sums())
+        return True
+
+    async def switch(self, wanted: QueryLog | None, who: str) -> tuple[str, ...]:
+        """Log other queries from now on; return the workers that have not heard of it yet.
+
+        Args:
+            wanted: which; None: none.
+            who: asks.
+
+        """
+        if wanted is None and self.wanted is not None:
+            log.info("the query log is off, by %s (%s)", who, self._sums())
+        elif wanted is not None:
+            log.info("the query log is on, by %s: %s", who, _told(wanted))
+            self._written = self._dropped = 0
+        self.wanted = wanted
+        return await self._publish()
+
+    def _sums(self) -> str:
+        return f"{self._written} queries written, {self._dropped} dropped"
+
+    async def _get(self, request: web.Request) -> web.Response:
+        del request
+        return web.json_response(self.show())
+
+    async def _post(self, request: web.Request) -> web.Response:
+        try:
+            body = json.loads(await request.read())
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
+        wanted = read_wish(body, time.monotonic())
+        pending = await self.switch(wanted, str(request.remote))
+        shown = self.show()
+        if pending:
+            return web.json_response({**shown, "pending": list(pending)}, status=202)
+        return web.json_response(shown)
+
+
+def _told(wanted: QueryLog) -> str:
+    """Say which queries are logged."""
+    zones = ", ".join(name_from_wire(name).removesuffix(".") for name in wanted.zones) or "all zones"
+    clients = ", ".join(map(str, wanted.clients)) or "all clients"
+    left = "no end" if wanted.until is None else f"for {wanted.until - time.monotonic():.0f} s"
+    return f"{zones}, {clients}, {100 * wanted.sample:g}% of the queries, {left}"
