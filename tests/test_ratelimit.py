@@ -1,8 +1,12 @@
 """Who gets how many answers: the bound, told by arithmetic, and who is never held to it."""
 
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,3 +211,22 @@ def test_shared_cells_are_one_mebibyte_and_have_a_secret_of_their_own() -> None:
     assert one.secret != other.secret
     one.times[5] = 1.5
     assert (one.times[5], other.times[5]) == (1.5, 0.0)
+
+
+def test_where_cells_are_is_a_secret_also_without_python_s_own() -> None:
+    """Under PYTHONHASHSEED=0 everybody knows how Python hashes."""
+    program = (
+        "import random, sys; from geodns.ratelimit import *; found = set()\n"
+        "for secret in range(50):\n"
+        "    one = Limiter(RateLimit(), Cells.shared(), random.Random(1), require_cookie=False)\n"
+        "    found.add(one._pair('192.0.2.1', ERROR)[:2])\n"
+        "print(len(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "50\n"
