@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import dnslib
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
@@ -12,13 +11,12 @@ from prometheus_client.registry import Collector
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import HostKey, State
 from geodns.ratelimit import Action
+from geodns.rcodes import rcode_name
 from geodns.rrtypes import name_of
 from geodns.table import Rotation
 
 PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 RECOMPILE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
-
-_RCODES = {**dnslib.RCODE.forward, 16: "BADVERS", 23: "BADCOOKIE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,7 @@ class Metrics:
 
         """
         for (zone, qtype, rcode), number in counts.queries.items():
-            labels = zone, _type_name(qtype), _RCODES.get(rcode, str(rcode)), transport
+            labels = zone, _type_name(qtype), rcode_name(rcode), transport
             self._queries.labels(*labels).inc(number)
         for (uid, part, chosen), number in counts.dealt.items():
             rotation = rotations(uid)

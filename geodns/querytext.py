@@ -1,21 +1,16 @@
 """What a line of the query log says of a query, as text and as fields."""
 
-from collections.abc import Mapping, Sequence
-
-import dnslib
+from collections.abc import Sequence
 
 from geodns import cookies, edns, wire
 from geodns.cookies import Standing
 from geodns.querylog import Noted
+from geodns.rcodes import rcode_name
+from geodns.rrtypes import name_of
 from geodns.wire import Query
 
 Fields = dict[str, str | int | bool]
 
-_RCODES: Mapping[int, str] = {
-    **dnslib.RCODE.forward,
-    wire.BADVERS: "BADVERS",
-    wire.BADCOOKIE: "BADCOOKIE",
-}
 _CLASSES = {wire.IN: "IN", wire.CH: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
 _COOKIES = {
     Standing.NONE: "none",
@@ -51,7 +46,7 @@ def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
     else:
         fields |= {
             "qname": _shown(query.name) if query.question else "",
-            "qtype": _type(query.type) if query.question else "",
+            "qtype": name_of(query.type) if query.question else "",
             "qclass": _CLASSES.get(query.qclass, f"CLASS{query.qclass}") if query.question else "",
             "flags": _flags(query, packet, noted, secrets, fields),
         }
@@ -117,12 +112,7 @@ def _rcode(answer: bytes) -> str:
         end = wire.HEADER if name is None else wire.HEADER + len(name) + 4
         if answer[end : end + 3] == b"\0\0\x29":
             rcode |= answer[end + 5] << 4
-    return _RCODES.get(rcode, f"RCODE{rcode}")
-
-
-def _type(number: int) -> str:
-    name: str = dnslib.QTYPE.get(number) if number in dnslib.QTYPE.forward else f"TYPE{number}"
-    return name
+    return rcode_name(rcode)
 
 
 def _shown(name: bytes) -> str:

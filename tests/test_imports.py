@@ -24,7 +24,7 @@ ROWS = (
     ("dealing choice live table rotation",),
     ("options",),
     (
-        "wire edns tsig cookies policy encode names rrtypes serial networks ratelimit querylog",
+        "wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
         "zonefile scalars yamltext report",
         "settings guardkeys statelock cookiefile logs",
     ),
