@@ -61,6 +61,7 @@ def test_every_block_is_run_by_a_test_here() -> None:
         "geodns import",
         "geodns status",
         "geodns drain",
+        "geodns querylog",
     ]
     assert [next((one for one in known if lines[0].startswith(one)), lines[0]) for lines in BLOCKS] == known
 
@@ -181,13 +182,17 @@ def test_a_host_that_misbehaves(tmp_path: Path, hosts: dict[str, MailHost]) -> N
     with serving(tmp_path, {ZONE: zone_text(hosts)}) as server:
         wait_until(lambda: server.state_of("mta2") == "up", READY)
         said = {
-            line: _run(line, server, tmp_path) for line in (*block("geodns status"), *block("geodns drain"))
+            line: _run(line, server, tmp_path)
+            for first in ("geodns status", "geodns drain", "geodns querylog on")
+            for line in block(first)
         }
     assert "mta2" in said["geodns status"]
     assert "pool main" in said[f"geodns query {ZONE} A"]
     assert "220" in said["geodns probe mta2"]
     assert "dealt no more" in said['geodns drain mta2 --reason "disk is full"']
     assert "dealt by main" in said["geodns undrain mta2"]
+    assert "1%" in said["geodns querylog"]
+    assert "off" in said["geodns querylog off"]
 
 
 def _run(line: str, server: Server, cwd: Path) -> str:
