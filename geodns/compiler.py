@@ -12,9 +12,10 @@ from geodns.live import LiveSet
 from geodns.model import Family, Host, Zone
 from geodns.nodes import addresses_of, compile_names, families_of, key_of
 from geodns.rotation import cycle, units
+from geodns.rr import record
 from geodns.rrtypes import NUMBERS
 from geodns.table import EMPTY, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import Answer, name_to_wire, record
+from geodns.wire import Answer, name_to_wire
 
 PoolKey = tuple[str, str]
 """Zone name and pool name."""

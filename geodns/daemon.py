@@ -36,7 +36,8 @@ from geodns.policing import Policing
 from geodns.policy import Policy
 from geodns.publisher import Publisher
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Listen, Settings
+from geodns.settings import Settings
+from geodns.settingskeys import Listen
 from geodns.store import Store
 from geodns.view import BACKEND, View
 

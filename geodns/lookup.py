@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from geodns import edns, wire
+from geodns import edns, rr, wire
 from geodns.dealing import COUNTED_TYPES, State
 from geodns.policy import Policy
 from geodns.ratelimit import ERROR, denied, empty, positive
@@ -13,7 +13,7 @@ MAX_CHAIN = 16
 """Aliases that an answer follows, at most."""
 
 ANY_TTL = 3600
-_ANY = Answer(wire.record(wire.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
+_ANY = Answer(rr.record(wire.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """What ANY gets instead of everything (RFC 8482 section 4.2)."""
 
 
@@ -65,7 +65,7 @@ def _about_us(policy: Policy, query: Query) -> Found:
     if text is None or query.type not in {wire.TXT, wire.ANY}:
         return refused(b"")
     rdata = bytes((len(text),)) + text
-    answer = Answer(wire.record(wire.TXT, 0, rdata, rclass=wire.CH), an=1)
+    answer = Answer(rr.record(wire.TXT, 0, rdata, rclass=wire.CH), an=1)
     return Found("", wire.NOERROR, answer, kind=positive(query.name, query.type))
 
 
@@ -108,7 +108,7 @@ def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
         alias = _alias(match, name)
         if found is not None or alias is None:
             return found if isinstance(found, RotationKey) else None
-        name = wire.only_rdata(alias).lower()
+        name = rr.only_rdata(alias).lower()
     return None
 
 
@@ -116,7 +116,7 @@ def _alias(match: Match, name: bytes) -> bytes | None:
     """Return the CNAME record that a name has, or that a DNAME above makes for it; None: there is none."""
     dname = match.dname(name)
     if dname:
-        return wire.alias_of(dname, name, match.owner)
+        return rr.alias_of(dname, name, match.owner)
     alias = match.node.rrsets.get(wire.CNAME)
     return alias.body if isinstance(alias, Answer) else None
 
@@ -171,14 +171,14 @@ class _Chain:
             if alias is None or (not dname and self.query.type in {wire.CNAME, wire.ANY}):
                 return self._rrset(match)
             self._add(alias, self.name)
-            target = wire.only_rdata(alias)
+            target = rr.only_rdata(alias)
             self.name, self.at = target.lower(), self.written - len(target)
             if self.name in seen or self.query.type == wire.CNAME:
                 break
         return self._done(wire.NOERROR, wire.NOTHING)
 
     def _add(self, record: bytes, owner: bytes) -> None:
-        link = wire.renamed(record, self._written(owner))
+        link = rr.renamed(record, self._written(owner))
         self.links.append(link)
         self.written += len(link)
 
@@ -231,16 +231,16 @@ class _Chain:
         return name
 
     def _referral(self, referral: Answer, cut: bytes) -> Found:
-        body = wire.renamed(referral.body, self._written(cut))
+        body = rr.renamed(referral.body, self._written(cut))
         return self._done(wire.NOERROR, referral._replace(body=body), authoritative=bool(self.links))
 
     def _no_data(self) -> Answer:
         """The SOA in the authority section (RFC 2308 section 3)."""
-        return Answer(wire.renamed(self.zone.negative, self._written(self.zone.origin)), ns=1)
+        return Answer(rr.renamed(self.zone.negative, self._written(self.zone.origin)), ns=1)
 
     def _done(self, rcode: int, answer: Answer, *, authoritative: bool = True) -> Found:
         owner = self._written(self.name)
-        body = wire.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
+        body = rr.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
         whole = b"".join((*self.links, body))
         counted = answer._replace(body=whole, an=answer.an + len(self.links))
         return Found(self.zone.name, rcode, counted, authoritative, kind=self._kind(rcode, counted))

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import chain
 
-from geodns import wire
+from geodns import rr, wire
 from geodns.encode import encode
 from geodns.model import FAMILIES, Host, Record, Rule, Zone, family_of
+from geodns.rr import record
 from geodns.rrtypes import NUMBERS, number
 from geodns.table import Node, RotationKey, ZoneTable
-from geodns.wire import Answer, name_to_wire, record
+from geodns.wire import Answer, name_to_wire
 
 Records = dict[tuple[bytes, str], Record]
 """Fixed RRsets by owner name on the wire and type."""
@@ -109,7 +110,7 @@ def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
         return ()
     found = [match.node.rrsets.get(NUMBERS[family]) for family in FAMILIES]
     return tuple(
-        one for answer in found if isinstance(answer, Answer) for one in wire.each(answer.body, owner=name)
+        one for answer in found if isinstance(answer, Answer) for one in rr.each(answer.body, owner=name)
     )
 
 
@@ -129,10 +130,10 @@ def _add_addresses(table: ZoneTable, nodes: dict[bytes, Node], rrsets: Rrsets, r
         )
 
     for owner, own in rrsets.items():
-        for rtype in own.keys() & wire.TARGETS.keys():
+        for rtype in own.keys() & rr.TARGETS.keys():
             answer = own[rtype]
             if isinstance(answer, Answer):
-                targets = dict.fromkeys(filter(None, map(wire.target_of, wire.each(answer.body))))
+                targets = dict.fromkeys(filter(None, map(rr.target_of, rr.each(answer.body))))
                 by_name = {target: addresses(target) for target in targets}
                 own[rtype] = answer._replace(extra=tuple(chain.from_iterable(by_name.values())))
                 if nodes[owner].referral is not None:

@@ -14,7 +14,7 @@ from geodns.live import HostKey
 from geodns.metrics import Gauges, HostGauge
 from geodns.model import Target, Zone
 from geodns.serve.link import Link
-from geodns.settings import Listen
+from geodns.settingskeys import Listen
 from geodns.status import Json, Seen, effective_weight, explain, host_of, hosts_of, pools_of
 
 LATE = 5.0

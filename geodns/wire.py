@@ -1,4 +1,4 @@
-"""The wire: names, records, headers, whole messages; with `edns`, the only file with byte offsets.
+"""The wire: names, headers, whole messages; with `rr`, `edns` and `tsig`, the only file with byte offsets.
 
 Names on the wire are whole and uncompressed here; owner names in ready answers are the pointer `QNAME`
 to the question, so that the client's own letter case comes back (RFC 1035 sections 3.1, 4.1).
@@ -61,68 +61,13 @@ def is_below(name: bytes, other: bytes) -> bool:
     return name == other or other in parents(name)
 
 
-# --- records -------------------------------------------------------------------------------------------
-
-
-def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME, rclass: int = 1) -> bytes:
-    """Return a record, of class IN unless told (RFC 1035 section 4.1.3)."""
-    return owner + pack(">HHIH", rtype, rclass, ttl, len(rdata)) + rdata
-
-
-def renamed(records: bytes, owner: bytes) -> bytes:
-    """Return ready records that belong to the question's name with another owner name."""
-    return b"".join(each(records, owner))
-
-
-def each(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
-    """Yield ready records one by one, those of the question's name with another owner name."""
-    position = 0
-    while position < len(records):
-        fixed = _owner_end(records, position)
-        end = fixed + _FIXED.size + int.from_bytes(records[fixed + 8 : fixed + 10], "big")
-        same = records[position:fixed] == QNAME
-        yield (owner if same else records[position:fixed]) + records[fixed:end]
-        position = end
-
-
-def _owner_end(records: bytes, position: int) -> int:
+def owner_end(records: bytes, position: int) -> int:
     """Return where a record's owner name ends: `QNAME`, or a whole name."""
     while length := records[position]:
         if length > MAX_LABEL:
             return position + len(QNAME)
         position += 1 + length
     return position + 1
-
-
-def only_rdata(record_bytes: bytes) -> bytes:
-    """Return the data of a single ready record."""
-    return record_bytes[len(QNAME) + _FIXED.size :]
-
-
-def alias_of(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
-    """Return the CNAME record that a DNAME makes for a name, if not too long a one (RFC 6672 section 3.1).
-
-    Args:
-        dname: the ready record.
-        name: a name below it, on the wire.
-        owner: the DNAME's own name, on the wire.
-
-    """
-    target = name[: len(name) - len(owner)] + only_rdata(dname)
-    ttl = int.from_bytes(dname[len(QNAME) + 4 : len(QNAME) + 8], "big")
-    return record(CNAME, ttl, target) if len(target) <= MAX_NAME else None
-
-
-def target_of(record_bytes: bytes) -> bytes | None:
-    """Return the name in a ready record of a type in `TARGETS`, in lower case; None where it is cut off."""
-    rdata = only_rdata(record_bytes)
-    start = position = TARGETS[int.from_bytes(record_bytes[len(QNAME) : len(QNAME) + 2], "big")]
-    while position < len(rdata):
-        length = rdata[position]
-        position += 1 + length
-        if not length:
-            return rdata[start:position].lower()
-    return None
 
 
 def question(name: bytes, qtype: int) -> bytes:
@@ -155,8 +100,6 @@ IXFR = 251
 AXFR = 252
 ANY = 255
 
-TARGETS: Mapping[int, int] = {NS: 0, 15: 2, 33: 6, 64: 2, 65: 2}
-"""Where in the data of NS, MX, SRV, SVCB and HTTPS the name stands whose addresses are wanted next."""
 
 NOERROR = 0
 FORMERR = 1
@@ -386,7 +329,7 @@ def message(
 
 def _rrset_of(record_bytes: bytes) -> bytes:
     """Return a record's owner and type."""
-    return record_bytes[: _owner_end(record_bytes, 0) + 2]
+    return record_bytes[: owner_end(record_bytes, 0) + 2]
 
 
 def _assemble(

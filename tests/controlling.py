@@ -32,7 +32,8 @@ from geodns.serve.frames import (
 )
 from geodns.serve.link import Link
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Listen, Settings
+from geodns.settings import Settings
+from geodns.settingskeys import Listen
 from geodns.store import Store
 from geodns.table import EMPTY, Draft, Table, unpack
 

@@ -24,9 +24,9 @@ ROWS = (
     ("dealing choice live table rotation",),
     ("options",),
     (
-        "wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
+        "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
         "zonefile scalars yamltext report",
-        "settings guardkeys statelock cookiefile logs",
+        "settings settingskeys guardkeys statelock cookiefile logs",
     ),
     ("model",),
     ("errors",),

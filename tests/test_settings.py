@@ -12,7 +12,8 @@ from geodns import __version__
 from geodns.errors import SettingsError
 from geodns.querylog import QueryLog
 from geodns.ratelimit import RateLimit
-from geodns.settings import Listen, Settings, load_settings, policy_of
+from geodns.settings import Settings, load_settings, policy_of
+from geodns.settingskeys import Listen
 from geodns.wire import name_to_wire
 
 

@@ -18,7 +18,7 @@ from geodns.keeper import Keeper
 from geodns.live import Forced, State
 from geodns.model import Target
 from geodns.serve.link import Link, Worker
-from geodns.settings import Listen
+from geodns.settingskeys import Listen
 from geodns.store import ForcedState, Store
 from geodns.view import View
 from tests.test_status import DESIGNED_HOST, DESIGNED_POOL, holds

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from geodns import wire
 from geodns.edns import Edns
 from geodns.errors import BadNameError
-from geodns.wire import Answer, BadQuery, name_from_wire, name_to_wire, record
+from geodns.rr import record
+from geodns.wire import Answer, BadQuery, name_from_wire, name_to_wire
 
 ANY_LABELS: st.SearchStrategy[list[bytes]] = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
 LABELS = ANY_LABELS.filter(lambda labels: sum(len(label) + 1 for label in labels) < 255)
@@ -62,50 +63,6 @@ def test_a_name_has_at_most_255_bytes() -> None:
 @pytest.mark.parametrize(("offset", "expected"), [(12, b"\xc0\x0c"), (0x3FFF, b"\xff\xff"), (0x4000, None)])
 def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
     assert wire.pointer(offset) == expected
-
-
-# --- records -------------------------------------------------------------------------------------------
-
-
-def test_a_record_is_read_by_dnspython() -> None:
-    answer = Answer(record(1, 30, b"\xc0\x00\x02\x01"), an=1)
-    found = dns.message.from_wire(
-        wire.message(wire.parse(packet()), wire.NOERROR, answer, 512, b"", authoritative=True)
-    )
-    assert found.answer == [dns.rrset.from_text("out.example.com.", 30, "IN", "A", "192.0.2.1")]
-
-
-def test_renaming_touches_only_owners_that_are_the_question() -> None:
-    """Glue keeps its whole name, and an address that looks like the pointer (192.12.…) stays an address."""
-    ours, glue = b"\xc0\x0c\x01\x02", b"\x01a\x01b\x00"
-    before = (
-        record(1, 300, ours) + record(1, 300, ours, glue) + record(1, 300, ours) + record(1, 3, b"", glue)
-    )
-    after = b"".join(
-        (
-            record(1, 300, ours, NAME),
-            record(1, 300, ours, glue),
-            record(1, 300, ours, NAME),
-            record(1, 3, b"", glue),
-        )
-    )
-    assert wire.renamed(before, NAME) == after
-
-
-@given(st.lists(st.tuples(st.booleans(), LABELS, st.binary(max_size=40)), max_size=6))
-def test_renaming_any_records(entries: list[tuple[bool, list[bytes], bytes]]) -> None:
-    def run(owner: bytes) -> bytes:
-        others = (dns.name.Name([*labels, b""]).to_wire() or b"" for _, labels, _ in entries)
-        return b"".join(
-            record(16, 60, rdata, owner if ours else other)
-            for (ours, _, rdata), other in zip(entries, others, strict=True)
-        )
-
-    assert wire.renamed(run(wire.QNAME), NAME) == run(NAME)
-
-
-def test_the_data_of_a_record() -> None:
-    assert wire.only_rdata(record(wire.CNAME, 60, NAME)) == NAME
 
 
 # --- queries -------------------------------------------------------------------------------------------

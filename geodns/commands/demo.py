@@ -15,7 +15,7 @@ import click
 
 from geodns.errors import StartError, UsageError, ZoneError
 from geodns.model import Host
-from geodns.settings import Listen
+from geodns.settingskeys import Listen
 from geodns.zonefile import read_zones, zone_files
 
 _STOP_TIME = 8.0

@@ -10,7 +10,7 @@ from geodns.commands.client import Server, server_option, token_option
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
 from geodns.names import labels_of
 from geodns.rrtypes import name_of, number_of
-from geodns.settings import Listen
+from geodns.settingskeys import Listen
 from geodns.status import Json
 from geodns.zonefile.idn import to_ascii
 

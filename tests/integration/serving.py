@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from geodns import wire
+from geodns import rr, wire
 from geodns.dealing import Counts
 from geodns.serve import supervisor
 from geodns.serve.link import Link
@@ -43,18 +43,18 @@ LONG_RECORDS = 200
 
 def zone(names: int) -> ZoneTable:
     """A zone with so many further names."""
-    fixed = wire.Answer(wire.record(1, 300, b"\x0a\0\0\1"), an=1)
-    long = wire.Answer(wire.record(TXT, 300, b"\xff" + bytes(255)) * LONG_RECORDS, an=LONG_RECORDS)
+    fixed = wire.Answer(rr.record(1, 300, b"\x0a\0\0\1"), an=1)
+    long = wire.Answer(rr.record(TXT, 300, b"\xff" + bytes(255)) * LONG_RECORDS, an=LONG_RECORDS)
     nodes = {ORIGIN: Node(), NAME: Node({1: KEY}), LONG: Node({TXT: long})}
     for number in range(names):
         nodes[wire.name_to_wire(f"h{number}.lab.example.")] = Node({1: fixed, TXT: fixed})
-    negative = wire.record(wire.SOA, 30, b"\0\0" + bytes(20), ORIGIN)
+    negative = rr.record(wire.SOA, 30, b"\0\0" + bytes(20), ORIGIN)
     return ZoneTable("lab.example", ORIGIN, negative, nodes)
 
 
 def rotation(number: int) -> Rotation:
     """A cycle of one answer: the number as an address."""
-    answer = wire.Answer(wire.record(1, 30, number.to_bytes(4, "big")), an=1)
+    answer = wire.Answer(rr.record(1, 30, number.to_bytes(4, "big")), an=1)
     return Rotation(KEY, (Part("main", (answer,), array("H", [0]), (("mta1",),)),))
 
 

@@ -1,0 +1,69 @@
+"""Ready records: made at compile time, renamed and looked into when an answer is put together.
+
+The owner name of a ready record is the pointer `wire.QNAME` to the question, or whole; names in its data are
+whole and uncompressed.
+"""
+
+from collections.abc import Iterator, Mapping
+from struct import Struct, pack
+
+from geodns.names import MAX_NAME
+from geodns.wire import CNAME, IN, NS, QNAME, owner_end
+
+_FIXED = Struct(">HHIH")
+"""Type, class, TTL, length of the data."""
+
+TARGETS: Mapping[int, int] = {NS: 0, 15: 2, 33: 6, 64: 2, 65: 2}
+"""Where in the data of NS, MX, SRV, SVCB and HTTPS the name stands whose addresses are wanted next."""
+
+
+def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME, rclass: int = IN) -> bytes:
+    """Return a record, of class IN unless told (RFC 1035 section 4.1.3)."""
+    return owner + pack(">HHIH", rtype, rclass, ttl, len(rdata)) + rdata
+
+
+def renamed(records: bytes, owner: bytes) -> bytes:
+    """Return ready records that belong to the question's name with another owner name."""
+    return b"".join(each(records, owner))
+
+
+def each(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
+    """Yield ready records one by one, those of the question's name with another owner name."""
+    position = 0
+    while position < len(records):
+        fixed = owner_end(records, position)
+        end = fixed + _FIXED.size + int.from_bytes(records[fixed + 8 : fixed + 10], "big")
+        same = records[position:fixed] == QNAME
+        yield (owner if same else records[position:fixed]) + records[fixed:end]
+        position = end
+
+
+def only_rdata(record_bytes: bytes) -> bytes:
+    """Return the data of a single ready record."""
+    return record_bytes[len(QNAME) + _FIXED.size :]
+
+
+def alias_of(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
+    """Return the CNAME record that a DNAME makes for a name, if not too long a one (RFC 6672 section 3.1).
+
+    Args:
+        dname: the ready record.
+        name: a name below it, on the wire.
+        owner: the DNAME's own name, on the wire.
+
+    """
+    target = name[: len(name) - len(owner)] + only_rdata(dname)
+    ttl = int.from_bytes(dname[len(QNAME) + 4 : len(QNAME) + 8], "big")
+    return record(CNAME, ttl, target) if len(target) <= MAX_NAME else None
+
+
+def target_of(record_bytes: bytes) -> bytes | None:
+    """Return the name in a ready record of a type in `TARGETS`, in lower case; None where it is cut off."""
+    rdata = only_rdata(record_bytes)
+    start = position = TARGETS[int.from_bytes(record_bytes[len(QNAME) : len(QNAME) + 2], "big")]
+    while position < len(rdata):
+        length = rdata[position]
+        position += 1 + length
+        if not length:
+            return rdata[start:position].lower()
+    return None

@@ -1,0 +1,205 @@
+"""What may stand in ``geodns.yaml``: every key, how it is read, and what is wrong with it."""
+
+import re
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+from geodns.guardkeys import QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.model import Frozen
+from geodns.report import Report, quoted
+from geodns.scalars import (
+    EHLO,
+    Key,
+    Kind,
+    choice,
+    duration,
+    items_of,
+    parse_address,
+    read_keys,
+    text_of,
+    whole,
+)
+from geodns.yamltext import Node
+
+_PORT = re.compile("[0-9]{1,5}")
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
+_TOKEN = re.compile("[!-~]+")
+_LISTEN_HOW = 'write an address and a port, as 127.0.0.1:5300 or "[::1]:5300"'
+
+
+class Listen(NamedTuple):
+    """An address and a port to listen on; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Listen":
+        """Read ``127.0.0.1:5300`` or ``[::1]:5300``; `str` is the way back.
+
+        Raises:
+            ValueError: with two arguments: what is wrong, and what to write instead.
+
+        """
+        host, colon, port = text.rpartition(":")
+        if ":" in text and parse_address(text) is not None:
+            right = f"[{text}]:5300" if parse_address(host) is None else f"[{host}]:{port}"
+            raise ValueError(f"{quoted(text)} is an IPv6 address without brackets", f'write "{right}", say')
+        if not colon:
+            raise ValueError(f"{quoted(text)} has no port", _LISTEN_HOW)
+        bracketed = host.startswith("[") and host.endswith("]")
+        address = parse_address(host[1:-1] if bracketed else host)
+        if address is None:
+            raise ValueError(
+                f"{quoted(host)} is no address", "write an address, not a name: " + _LISTEN_HOW[6:]
+            )
+        if bracketed != isinstance(address, IPv6Address):
+            right = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+            raise ValueError(f"{quoted(text)}: brackets are for IPv6 alone", f'write "{right}:{port}"')
+        if _PORT.fullmatch(port) is None or int(port) > 65535:
+            raise ValueError(f"the port {quoted(port)} is out of range", "write 0 to 65535")
+        return cls(str(address), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Tcp(Frozen):
+    """What TCP clients may take.
+
+    Attributes:
+        connections: at one time; past that the one that was idle longest goes.
+        per_client: of one IPv4 address or IPv6 /64 at one time.
+        idle: seconds without a whole query, or with answers that are not taken.
+
+    """
+
+    connections: int = 1000
+    per_client: int = 100
+    idle: float = 10.0
+
+
+def _read_path(node: Node, report: Report) -> Path | None:
+    text = text_of(node, report, "a path", "write a path, as /etc/geodns/zones")
+    if text is None:
+        return None
+    if not text or "\0" in text:
+        report.error(node, f"{quoted(text)} is no path", "write a path, as /etc/geodns/zones")
+        return None
+    return Path(text)
+
+
+def _read_listen(node: Node, report: Report) -> Listen | None:
+    text = text_of(node, report, "an address and a port", _LISTEN_HOW)
+    if text is None:
+        return None
+    try:
+        return Listen.parse(text)
+    except ValueError as error:
+        report.error(node, *error.args)
+    return None
+
+
+def _read_listeners(node: Node, report: Report) -> tuple[Listen, ...] | None:
+    items = items_of(node)
+    if not items:
+        report.error(node, "nothing to listen on", _LISTEN_HOW)
+        return None
+    read = [_read_listen(item, report) for item in items]
+    listeners = [listen for listen in read if listen is not None]
+    for item, listen in zip(items, read, strict=True):
+        if listen is not None and listen.port and listeners.count(listen) > 1:
+            report.error(item, f"{listen} stands twice", "take one out")
+            break
+    return tuple(listeners)
+
+
+def _read_node(node: Node, report: Report) -> str | None:
+    text = text_of(node, report, "this server's name", "write a short name, as ns1")
+    if text is not None and re.fullmatch(r"[!-~]{1,63}", text) is None:
+        report.error(
+            node, f"{quoted(text)} is no name", "write 1 to 63 letters, digits, dots or dashes, as ns1"
+        )
+        return None
+    return text
+
+
+OFF = object()
+"""A value that is switched off; None is one that could not be read."""
+
+
+def _read_told(node: Node, report: Report) -> object:
+    text = text_of(node, report, "a text", "write who this is, as ns1, or off")
+    if text is not None and re.fullmatch(r"[ -~]{1,255}", text) is None:
+        report.error(node, f"{quoted(text)} cannot be told", "write 1 to 255 characters of ASCII, or off")
+        return None
+    return OFF if text == "off" else text
+
+
+def read_token(node: Node, report: Report) -> SecretStr | None:
+    """Read a token; None means that the report says why not."""
+    instead = "write one word of letters and digits, as `openssl rand -hex 32` makes"
+    text = text_of(node, report, "a token", instead)
+    if text is None:
+        return None
+    if _TOKEN.fullmatch(text) is None:  # the text itself is a secret and is not shown
+        report.error(node, "a token that is empty, has spaces or is not ASCII", instead)
+        return None
+    return SecretStr(text)
+
+
+TCP: dict[str, Key] = {
+    "connections": Key(whole(1, 1_000_000, "connections"), "At one time; past that the longest idle goes."),
+    "per_client": Key(whole(1, 1_000_000, "per_client"), "Of one IPv4 address or IPv6 /64 at one time."),
+    "idle": Key(duration(0.1, 3600), "For a connection without a query, or that takes no answers."),
+}
+"""What may stand under ``tcp``."""
+
+
+def _read_tcp(node: Node, report: Report) -> Tcp:
+    return Tcp(**read_keys(node, report, TCP, "the limits of TCP"))
+
+
+def _read_account(node: Node, report: Report) -> str | None:
+    instead = "write the name of one on this machine, as geodns"
+    text = text_of(node, report, "a user's or group's name", instead)
+    if text is not None and _ACCOUNT_NAME.fullmatch(text) is None:
+        report.error(node, f"{quoted(text)} is no name of a user or group", instead)
+        return None
+    return text
+
+
+_ACCOUNT = Kind(_read_account, {"type": "string"})
+_PATH = Kind(_read_path, {"type": "string"})
+_TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": 255})
+_LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
+
+KEYS: dict[str, Key] = {
+    "zones": Key(_PATH, "The directory of the zone files."),
+    "listen": Key(
+        Kind(_read_listeners, {"anyOf": [_LISTEN_SCHEMA, {"type": "array", "items": _LISTEN_SCHEMA}]}),
+        "Where DNS is answered, over UDP and TCP.",
+    ),
+    "http": Key(Kind(_read_listen, _LISTEN_SCHEMA), "Where status, metrics and control are."),
+    "state": Key(_PATH, "The directory of what survives a restart."),
+    "workers": Key(whole(1, 1024, "the number of workers"), "UDP workers; without it one a core."),
+    "node": Key(Kind(_read_node, {"type": "string"}), "This server's name in the status."),
+    "token": Key(Kind(read_token, {"type": "string"}), "What a client must show to change anything."),
+    "token_file": Key(_PATH, "A file that has the token alone."),
+    "identity": Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody; default: `node`."),
+    "version": Key(_TOLD, "What version.server gets; off tells nobody."),
+    "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),
+    "ehlo": Key(EHLO, "The name that probes give."),
+    "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
+    "tcp": Key(Kind(_read_tcp, {"type": "object"}), "What TCP clients may take."),
+    "user": Key(_ACCOUNT, "Whom to become once the ports are open."),
+    "group": Key(_ACCOUNT, "The group to have then; without it the user's own."),
+    "log_format": Key(choice("text", "json"), "How log lines look."),
+    "log_level": Key(choice("debug", "info", "warning", "error"), "What is below is not logged."),
+    "rate_limit": RATE_LIMIT_KEY,
+    "query_log": QUERY_LOG_KEY,
+}
+"""What may stand in ``geodns.yaml``."""
