@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -173,8 +173,21 @@ plugins => {{ weighted => {{
     return "gdnsd", "-c", str(folder), "start"
 
 
-def _nsd(folder: Path, port: int) -> Sequence[str]:
-    (folder / "zone").write_text(_FIXED, "utf-8")
+def nsd_command(
+    folder: Path, port: int, zones: Mapping[str, str], options: Iterable[str] = ()
+) -> Sequence[str]:
+    """Write NSD's files, and return the command that serves zones with one process and no rate limit.
+
+    Args:
+        folder: for the files.
+        port: to listen on.
+        zones: zone files' text by zone name.
+        options: further lines of its section `server`.
+
+    """
+    for name, text in zones.items():
+        (folder / f"{name}.zone").write_text(text, "utf-8")
+    more = "".join(f"\n  {line}" for line in options)
     (folder / "nsd.conf").write_text(
         f"""\
 server:
@@ -189,20 +202,23 @@ server:
   zonelistfile: "{folder}/zones.list"
   xfrdir: "{folder}"
   rrl-ratelimit: 0
-  answer-cookie: yes
+  answer-cookie: yes{more}
 remote-control:
   control-enable: no
-zone:
-  name: {NAME}
-  zonefile: zone
-""",
+"""
+        + "".join(f'zone:\n  name: "{name}"\n  zonefile: "{name}.zone"\n' for name in zones),
         "utf-8",
     )
     return "nsd", "-d", "-c", f"{folder}/nsd.conf"
 
 
-def _knot(folder: Path, port: int) -> Sequence[str]:
-    (folder / "zone").write_text(_FIXED, "utf-8")
+def knot_command(
+    folder: Path, port: int, zones: Mapping[str, str], options: Iterable[str] = ()
+) -> Sequence[str]:
+    """Write Knot's files, and return the command that serves zones with one worker; arguments as for NSD."""
+    for name, text in zones.items():
+        (folder / f"{name}.zone").write_text(text, "utf-8")
+    more = "".join(f"\n    {line}" for line in options)
     (folder / "knot.conf").write_text(
         f"""\
 server:
@@ -210,7 +226,7 @@ server:
     listen: 127.0.0.1@{port}
     udp-workers: 1
     tcp-workers: 1
-    background-workers: 1
+    background-workers: 1{more}
 database:
     storage: "{folder}"
 mod-cookies:
@@ -220,12 +236,19 @@ template:
     storage: "{folder}"
     global-module: mod-cookies/default
 zone:
-  - domain: {NAME}
-    file: zone
-""",
+"""
+        + "".join(f'  - domain: "{name}"\n    file: "{name}.zone"\n' for name in zones),
         "utf-8",
     )
     return "knotd", "-c", f"{folder}/knot.conf"
+
+
+def _nsd(folder: Path, port: int) -> Sequence[str]:
+    return nsd_command(folder, port, {NAME: _FIXED})
+
+
+def _knot(folder: Path, port: int) -> Sequence[str]:
+    return knot_command(folder, port, {NAME: _FIXED})
 
 
 GEODNS = Server("geodns", None, "", _geodns)

@@ -6,11 +6,12 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration import packets
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 
@@ -53,65 +54,18 @@ NAMES = [
         "example.org",
     )
 ] + [b"\0"]
-TYPES = [1, 28, 15, 16, 2, 6, 255, 5, 43, 65, 0, 41, 250, 251, 252, 65535]
-SIZES = [0, 1, 511, 512, 513, 1231, 1232, 1233, 4096, 65535]
 
 
 def query(rng: random.Random) -> bytes:
-    """A proper query, often with EDNS."""
-    edns = rng.random() < 0.7
-    flags = rng.choice((0, 0x0100, 0x0110, 0x0020))
-    packet = struct.pack(">6H", rng.randrange(65536), flags, 1, 0, 0, int(edns))
-    packet += rng.choice(NAMES) + struct.pack(">2H", rng.choice(TYPES), rng.choice((1, 1, 1, 1, 3, 254, 255)))
-    if edns:
-        options = b""
-        for _ in range(rng.choice((0, 0, 1, 2))):
-            data = rng.randbytes(rng.choice((0, 4, 8, 24, 40)))
-            options += (
-                struct.pack(">2H", rng.choice((3, 8, 10, 11, 12, 15, rng.randrange(65536))), len(data)) + data
-            )
-        version = rng.choice((0, 0, 0, 1))
-        packet += struct.pack(">BHHIH", 0, 41, rng.choice(SIZES), version << 16, len(options)) + options
-    return packet
-
-
-def _pointer(rng: random.Random, packet: bytearray, at: int) -> None:
-    packet[at : at + 2] = bytes((0xC0 | rng.randrange(64), rng.randrange(256)))
-
-
-def _cut(_: random.Random, packet: bytearray, at: int) -> None:
-    del packet[at:]
-
-
-MUTATIONS: tuple[Callable[[random.Random, bytearray, int], object], ...] = (
-    lambda rng, packet, at: packet.__setitem__(at, rng.randrange(256)),
-    lambda rng, packet, at: packet.__setitem__(at, packet[at] ^ 1 << rng.randrange(8)),
-    lambda rng, packet, at: packet.insert(at, rng.randrange(256)),
-    lambda rng, packet, _: packet.extend(rng.randbytes(rng.randrange(1, 200))),
-    lambda rng, packet, _: packet.__setitem__(slice(4, 12), rng.randbytes(8)),  # counts
-    lambda rng, packet, at: packet.__setitem__(at, rng.choice((63, 64, 128, 192, 255))),  # lengths of labels
-    _pointer,
-    _cut,
-)
+    return packets.query(rng, NAMES)
 
 
 def mutated(rng: random.Random) -> bytes:
-    """A query with a few things wrong."""
-    packet = bytearray(query(rng))
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        if packet:
-            rng.choice(MUTATIONS)(rng, packet, rng.randrange(len(packet)))
-    return bytes(packet)
-
-
-def noise(rng: random.Random) -> bytes:
-    """Anything at all."""
-    size = rng.choice((0, 1, 11, 12, 13, 17, 40, 512, 1500, 4095, 4096, 4097, 9000))
-    return rng.randbytes(rng.randrange(size + 1) if rng.random() < 0.5 else size)
+    return packets.mutated(rng, NAMES)
 
 
 def packet_of(rng: random.Random) -> bytes:
-    return rng.choice((query, mutated, mutated, mutated, noise))(rng)
+    return rng.choice((query, mutated, mutated, mutated, packets.noise))(rng)
 
 
 def limit(packet: bytes) -> int:
