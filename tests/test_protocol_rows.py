@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
+from geodns.policy import DEFAULT, Policy
 from geodns.responder import Client
 from tests.zones import SERIAL, TCP, UDP, Worker, zone
 
@@ -102,13 +103,25 @@ class Row(NamedTuple):
         query: the packet.
         answer: likewise; None when there is none.
         client: who asks.
+        policy: what is told besides.
+        now: by the clock.
 
     """
 
     query: bytes
     answer: bytes | None
     client: Client = UDP
+    policy: Policy = DEFAULT
+    now: float = 0.0
 
+
+CLIENT_COOKIE = bytes.fromhex("2464c4abcf10c957")
+SERVER_COOKIE = bytes.fromhex("010000005cf79f111f8130c3eee29480")
+MADE = 1559731985.0
+"""When that one was made, for this client and by this secret (RFC 9018 appendix A.1)."""
+CLIENT: Client = ("198.51.100.100", 40000, "udp")
+COOKIES = Policy(cookie_secrets=(bytes.fromhex("e5e973e5a6b2a43f48e7dc849e37bfcf"),))
+NAMED = Policy(nsid=b"ns1", chaos={b"\2id\6server\0": b"ns1"})
 
 ROWS = {
     # --- the header -----------------------------------------------------------------------------------------
@@ -256,8 +269,9 @@ ROWS = {
     "RFC 3225 3: DO comes back": Row(ask(tail=opt(flags=0x8000)), answered(tail=opt(flags=0x8000))),
     "RFC 6891 6.2.3: a size under 512 is 512": Row(ask(tail=opt(size=0)), answered(tail=OURS)),
     "RFC 6891 6.2.3: our size is our own": Row(ask(tail=opt(size=65535)), answered(tail=OURS)),
-    "RFC 6891 7: an error has its OPT too": Row(
-        ask(b"\1q\0", tail=opt()), empty(b"\1q\0" + A + IN, REFUSED, tail=OURS)
+    "RFC 6891 7: an error has its OPT too, and RFC 8914 4.21: it says that the name is not ours": Row(
+        ask(b"\1q\0", tail=opt()),
+        empty(b"\1q\0" + A + IN, REFUSED, tail=opt(option(15, b"\0\x14"))),
     ),
     "RFC 6891 7: OPT over TCP": Row(ask(tail=opt()), answered(tail=OURS), TCP),
     "RFC 2181 9: what does not fit is cut off": Row(ask(LONG, TXT), empty(LONG + TXT + IN, 0, high=0x86)),
@@ -266,6 +280,133 @@ ROWS = {
     ),
     "RFC 7830 3: padding is ignored": Row(ask(tail=opt(option(12, bytes(64)))), answered(tail=OURS)),
     "RFC 7828 3.2.1: keepalive over UDP is ignored": Row(ask(tail=opt(option(11))), answered(tail=OURS)),
+    # --- options ----------------------------------------------------------------------------------------
+    "RFC 9018 A.1: a client without a server cookie": Row(
+        ask(tail=opt(option(10, CLIENT_COOKIE))),
+        answered(tail=opt(option(10, CLIENT_COOKIE + SERVER_COOKIE))),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 7873 5.2.5: a good cookie comes back": Row(
+        ask(tail=opt(option(10, CLIENT_COOKIE + SERVER_COOKIE))),
+        answered(tail=opt(option(10, CLIENT_COOKIE + SERVER_COOKIE))),
+        CLIENT,
+        COOKIES,
+        MADE + 1799,
+    ),
+    "RFC 7873 5.2.4: a bad one is answered with a good one": Row(
+        ask(tail=opt(option(10, CLIENT_COOKIE + bytes(8)))),
+        answered(tail=opt(option(10, CLIENT_COOKIE + SERVER_COOKIE))),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 7873 5.2.4: so is one of 32 bytes": Row(
+        ask(tail=opt(option(10, CLIENT_COOKIE + bytes(32)))),
+        answered(tail=opt(option(10, CLIENT_COOKIE + SERVER_COOKIE))),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 7873 5.2: the first of two counts": Row(
+        ask(tail=opt(option(10, CLIENT_COOKIE) + option(10, b"x" * 8))),
+        answered(tail=opt(option(10, CLIENT_COOKIE + SERVER_COOKIE))),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 7873 5.4: a cookie and no question": Row(
+        header(counts=(0, 0, 0, 1)) + opt(option(10, CLIENT_COOKIE)),
+        header(0x80, 0, (0, 0, 0, 1)) + opt(option(10, CLIENT_COOKIE + SERVER_COOKIE)),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 7873 5.4: a bad cookie and no question gets BADCOOKIE": Row(
+        header(counts=(0, 0, 0, 1)) + opt(option(10, CLIENT_COOKIE + bytes(16))),
+        header(0x80, 23 & 15, (0, 0, 0, 1)) + opt(option(10, CLIENT_COOKIE + SERVER_COOKIE), rcode=23 >> 4),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 7873 5.1: OPT without a cookie, and no question": Row(
+        header(counts=(0, 0, 0, 1)) + opt(), bare(FORMERR), CLIENT, COOKIES, MADE
+    ),
+    **{
+        f"RFC 7873 5.2.2: a cookie of {size} bytes": Row(
+            ask(tail=opt(option(10, bytes(size)))),
+            empty(NAME + A + IN, FORMERR, tail=OURS),
+            CLIENT,
+            COOKIES,
+            MADE,
+        )
+        for size in (0, 7, 9, 15, 41, 100)
+    },
+    "RFC 5001 2.2: who we are": Row(
+        ask(tail=opt(option(3))), answered(tail=opt(option(3, b"ns1"))), policy=NAMED
+    ),
+    "RFC 5001 2.1: whatever is in the question for it": Row(
+        ask(tail=opt(option(3, b"who?"))), answered(tail=opt(option(3, b"ns1"))), policy=NAMED
+    ),
+    "RFC 5001 2.2: nobody is told": Row(ask(tail=opt(option(3))), answered(tail=OURS)),
+    "RFC 7871 7.2.1: a subnet comes back with scope 0": Row(
+        ask(tail=opt(option(8, b"\0\1\x18\0\xc0\0\2"))),
+        answered(tail=opt(option(8, b"\0\1\x18\0\xc0\0\2"))),
+    ),
+    "RFC 7871 6: so does an odd one": Row(
+        ask(tail=opt(option(8, b"\0\1\x19\0\xc0\0\2\x80"))),
+        answered(tail=opt(option(8, b"\0\1\x19\0\xc0\0\2\x80"))),
+    ),
+    "RFC 7871 6: and one of IPv6": Row(
+        ask(tail=opt(option(8, b"\0\2\x20\0\x20\1\x0d\xb8"))),
+        answered(tail=opt(option(8, b"\0\2\x20\0\x20\1\x0d\xb8"))),
+    ),
+    "RFC 7871 7.1.2: nobody's subnet": Row(
+        ask(tail=opt(option(8, b"\0\1\0\0"))), answered(tail=opt(option(8, b"\0\1\0\0")))
+    ),
+    **{
+        f"RFC 7871 {what}": Row(ask(tail=opt(option(8, data))), empty(NAME + A + IN, FORMERR, tail=OURS))
+        for what, data in {
+            "6: nothing in it": b"",
+            "6: half of it": b"\0\1\x18",
+            "7.1.2: a scope in a query": b"\0\1\x18\x18\xc0\0\2",
+            "6: an address that is too short": b"\0\1\x18\0\xc0\0",
+            "6: an address that is too long": b"\0\1\x18\0\xc0\0\2\0",
+            "6: bits behind the prefix": b"\0\1\x17\0\xc0\0\3",
+            "6: 33 bits of IPv4": b"\0\1\x21\0\xc0\0\2\1\x80",
+            "6: 129 bits of IPv6": b"\0\2\x81\0" + bytes(16) + b"\x80",
+            "7.1.2: an unknown family": b"\0\3\x08\0\x0a",
+        }.items()
+    },
+    "RFC 7828 3.3.2: keepalive over TCP": Row(
+        ask(tail=opt(option(11))), answered(tail=opt(option(11, b"\0\x64"))), TCP
+    ),
+    "RFC 6891 6.1.3: no option for who knows another version": Row(
+        ask(tail=opt(option(3) + option(8, b"\0\1\0\0") + option(10, CLIENT_COOKIE), version=1)),
+        empty(NAME + A + IN, 0, tail=opt(rcode=1)),
+        CLIENT,
+        COOKIES,
+        MADE,
+    ),
+    "RFC 6891 6.1.2: an option cut off is no question for a cookie": Row(
+        ask(tail=opt(option(10, CLIENT_COOKIE)[:-1])), bare(FORMERR), CLIENT, COOKIES, MADE
+    ),
+    "RFC 4892 2: id.server": Row(
+        ask(b"\2ID\6server\0", TXT, CH),
+        header(0x84, 0, (1, 1, 0, 0))
+        + b"\2ID\6server\0"
+        + TXT
+        + CH
+        + b"\xc0\x0c"
+        + TXT
+        + CH
+        + b"\0\0\0\0\0\4\3ns1",
+        policy=NAMED,
+    ),
+    "RFC 4892 2: nobody is told": Row(
+        ask(b"\2id\6server\0", TXT, CH), empty(b"\2id\6server\0" + TXT + CH, REFUSED)
+    ),
 }
 
 
@@ -273,7 +414,7 @@ ROWS = {
 @pytest.mark.parametrize("warm", [False, True], ids=["first", "again"])
 def test_row(row: Row, warm: bool) -> None:
     """Every row by the long way, and by whichever is taken once its question and packet are known."""
-    worker = Worker(ZONE)
+    worker = Worker(ZONE, policy=row.policy).at(row.now)
     for packet in (ask(), ask(tail=opt()), row.query, row.query, row.query) if warm else ():
         worker.raw(packet, row.client)
     answer = worker.raw(row.query, row.client)
