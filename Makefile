@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench fuzz clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
 	$(BIN)/geodns demo $(OPTIONS)
@@ -17,6 +17,11 @@ check: $(READY)          ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+SECONDS ?= 600
+fuzz: $(READY)           ## look for packets and zone files that break something, each for so many seconds
+	$(BIN)/python -m tests.fuzz packets -max_total_time=$(SECONDS)
+	$(BIN)/python -m tests.fuzz zones -max_total_time=$(SECONDS)
 
 bench: $(READY)          ## side by side with the name servers that are installed
 	$(BIN)/python -m bench

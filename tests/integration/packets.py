@@ -1,8 +1,11 @@
 """What to throw at a name server: proper queries, queries with something wrong, and noise, all by chance."""
 
+import contextlib
 import random
 import struct
 from collections.abc import Callable, Sequence
+
+MAX_UDP = 1232
 
 TYPES = [1, 28, 15, 16, 2, 6, 255, 5, 43, 65, 0, 41, 250, 251, 252, 65535]
 SIZES = [0, 1, 511, 512, 513, 1231, 1232, 1233, 4096, 65535]
@@ -70,3 +73,23 @@ def noise(rng: random.Random) -> bytes:
     """Anything at all."""
     size = rng.choice((0, 1, 11, 12, 13, 17, 40, 512, 1500, 4095, 4096, 4097, 9000))
     return rng.randbytes(rng.randrange(size + 1) if rng.random() < 0.5 else size)
+
+
+def limit(packet: bytes) -> int:
+    """The most that a UDP answer may have: what the one OPT asks for, else 512 (RFC 6891 section 6.2.5).
+
+    Of a packet too odd to be read here it is what nobody may exceed.
+    """
+    with contextlib.suppress(IndexError, struct.error):
+        counts = struct.unpack_from(">4H", packet, 4)
+        at = 12
+        while packet[at]:
+            if packet[at] > 63:
+                return MAX_UDP
+            at += packet[at] + 1
+        at += 5
+        if counts == (1, 0, 0, 0):
+            return 512
+        if counts == (1, 0, 0, 1) and packet[at] == 0 and packet[at + 1 : at + 3] == b"\0\x29":
+            return min(MAX_UDP, max(512, int(struct.unpack_from(">H", packet, at + 3)[0])))
+    return MAX_UDP

@@ -18,7 +18,6 @@ from tests.integration.mailhosts import wait_until
 ZONE = "lab.example"
 SEED = 20261123
 HOST, ADDRESS = f"mx07.{ZONE}", "192.0.2.107"
-MAX_UDP = 1232
 GROWTH = 4 << 20
 """Bytes that a worker may grow by in a second storm: what is filled once was filled by the first."""
 
@@ -68,26 +67,6 @@ def packet_of(rng: random.Random) -> bytes:
     return rng.choice((query, mutated, mutated, mutated, packets.noise))(rng)
 
 
-def limit(packet: bytes) -> int:
-    """The most that a UDP answer may have: what the one OPT asks for, else 512 (RFC 6891 section 6.2.5).
-
-    Of a packet too odd to be read here it is what nobody may exceed.
-    """
-    with contextlib.suppress(IndexError, struct.error):
-        counts = struct.unpack_from(">4H", packet, 4)
-        at = 12
-        while packet[at]:
-            if packet[at] > 63:
-                return MAX_UDP
-            at += packet[at] + 1
-        at += 5
-        if counts == (1, 0, 0, 0):
-            return 512
-        if counts == (1, 0, 0, 1) and packet[at] == 0 and packet[at + 1 : at + 3] == b"\0\x29":
-            return min(MAX_UDP, max(512, int(struct.unpack_from(">H", packet, at + 3)[0])))
-    return MAX_UDP
-
-
 def resident(pid: int) -> int:
     """Bytes of memory that are a process's own."""
     (line,) = (
@@ -132,7 +111,7 @@ def storm(server: Server, rng: random.Random, number: int) -> int:
                     packet = packet_of(rng)
                     # Which of several with one ID an answer is for cannot be told: the widest counts.
                     key = client.fileno(), packet[:2]
-                    asked[key] = max(asked.get(key, 0), limit(packet))
+                    asked[key] = max(asked.get(key, 0), packets.limit(packet))
                     client.send(packet)
             waiting = select.select(clients, [], [], 0.2 if turn % 1024 == 0 else 0)[0]
             while waiting:

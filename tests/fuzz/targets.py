@@ -1,0 +1,100 @@
+"""What is fuzzed: functions of any bytes that raise when something is not as it must be."""
+
+import random
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import dns.message
+
+from geodns.compiler import Compiled, compile_zones
+from geodns.dealing import State
+from geodns.live import LiveSet
+from geodns.policy import Policy
+from geodns.responder import Client, respond
+from geodns.table import Table
+from geodns.zonefile import parse_zone
+from tests.integration import packets, richzone
+from tests.zones import WEIGHTED_TEXT, sources, zone
+
+FIXED = "fixed.test"
+_FIXED = """
+    records:
+      "@": {TXT: [BIG], MX: ["10 m", "20 mail.example."]}
+      m: {A: 192.0.2.1, AAAA: "2001:db8::1"}
+      one: {ttl: 0, CNAME: two}
+      two: {CNAME: m}
+      "*.w": {A: 192.0.2.2, CAA: 0 issue "ca.example"}
+      "*.v": {CNAME: m}
+      a.b.c: {TXT: deep}
+      sub: {NS: [ns.sub, ns.example.]}
+      ns.sub: {A: 192.0.2.3}
+""".replace("BIG", ", ".join(f"{number}{'x' * 199}" for number in range(9)))
+POOLED = "pooled.test"
+NOW = 1_800_000_000.0
+
+
+@cache
+def _table() -> Table:
+    zones = (
+        zone(_FIXED, FIXED),
+        zone(WEIGHTED_TEXT.replace("BIG", "big"), POOLED),
+        zone(richzone.yaml("192.0.2.1:25"), richzone.NAME),
+    )
+    policy = Policy(nsid=b"ns1", chaos={b"\2id\6server\0": b"ns1"}, cookie_secrets=(bytes(16),))
+    return compile_zones(Compiled(Table(policy=policy)), sources(*zones), LiveSet()).table
+
+
+def packet(data: bytes) -> None:
+    """Answer a packet: its first byte says over which transport, the rest is the packet.
+
+    It is answered three times, which takes the long way, the short and the shortest where they are open, and
+    the same once more from the same beginning.
+    """
+    tcp, query = data[:1] == b"\1", data[1:]
+    client: Client = ("192.0.2.200", 5353, "tcp" if tcp else "udp")
+    runs = []
+    for _ in range(2):
+        state = State(random.Random(1))
+        runs.append([respond(_table(), query, client, NOW, state) for _ in range(3)])
+    assert runs[0] == runs[1], "the same state and packet, but other bytes"
+    for answer in runs[0]:
+        _check(query, answer, tcp=tcp)
+    if b"\5fixed\4test\0" in query.lower():
+        assert runs[0][0] == runs[0][1] == runs[0][2], "one way says other bytes than another"
+
+
+def _check(query: bytes, answer: bytes | None, *, tcp: bool) -> None:
+    if len(query) < 12 or query[2] & 0x80:
+        assert answer is None, "what is no query is answered"
+        return
+    assert answer is not None, "a query is not answered"
+    assert len(answer) <= (65535 if tcp else packets.limit(query)), "longer than it may be"
+    assert answer[:2] == query[:2], "another ID"
+    assert answer[2] & 0xF9 == 0x80 | query[2] & 0x79, "QR, opcode or RD"
+    assert not answer[3] & 0xF0, "RA, Z, AD or CD"
+    assert answer[3] & 0x0F != 2, "SERVFAIL: something was raised"
+    found = dns.message.from_wire(answer, keyring=False)
+    if found.question:
+        end = answer.index(b"\0", 12) + 5
+        assert answer[12:end] == query[12:end], "another question"
+    else:
+        assert len(answer) == 12 or found.edns >= 0
+    assert found.edns < 0 or query[10:12] != b"\0\0", "OPT for who has sent none"
+
+
+def zone_file(data: bytes) -> None:
+    """Read a zone file, and where it is good, compile it and ask it for its SOA."""
+    parsed = parse_zone("fuzz.test", data, "fuzz.yaml")
+    assert all(str(problem) for problem in parsed.problems)
+    if parsed.zone is None:
+        assert parsed.problems, "refused without a word"
+        return
+    table = compile_zones(Compiled(), sources(parsed.zone), LiveSet()).table
+    query = b"\0\1" + bytes((0, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + b"\4fuzz\4test\0\0\6\0\1"
+    answer = respond(table, query, ("192.0.2.1", 53, "tcp"), NOW, State(random.Random(1)))
+    assert answer is not None
+    assert answer[3] & 0x0F == 0
+    assert dns.message.from_wire(answer).answer
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {"packets": packet, "zones": zone_file}
