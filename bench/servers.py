@@ -73,9 +73,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(server: Server, folder: Path, query: bytes = QUERY) -> Iterator[Running]:
-    """Run a server until the block ends; it has answered once when the block begins."""
-    port = free_port()
+def running(server: Server, folder: Path, query: bytes = QUERY, port: int | None = None) -> Iterator[Running]:
+    """Run a server until the block ends; it has answered once when the block begins.
+
+    Args:
+        server: which one.
+        folder: for its files.
+        query: what it answers.
+        port: to listen on; None takes a free one.
+
+    """
+    port = port or free_port()
     folder.mkdir(exist_ok=True)
     command = server.prepare(folder, port)
     log = folder / "log"
@@ -213,12 +221,25 @@ remote-control:
 
 
 def knot_command(
-    folder: Path, port: int, zones: Mapping[str, str], options: Iterable[str] = ()
+    folder: Path,
+    port: int,
+    zones: Mapping[str, str],
+    options: Iterable[str] = (),
+    cookies: Iterable[str] = (),
 ) -> Sequence[str]:
-    """Write Knot's files, and return the command that serves zones with one worker; arguments as for NSD."""
+    """Write Knot's files, and return the command that serves zones with one worker; arguments as for NSD.
+
+    Args:
+        folder: for the files.
+        port: to listen on.
+        zones: as for NSD.
+        options: the same.
+        cookies: further lines of the module of that name.
+
+    """
     for name, text in zones.items():
         (folder / f"{name}.zone").write_text(text, "utf-8")
-    more = "".join(f"\n    {line}" for line in options)
+    more, beside = ("".join(f"\n    {line}" for line in lines) for lines in (options, cookies))
     (folder / "knot.conf").write_text(
         f"""\
 server:
@@ -230,7 +251,7 @@ server:
 database:
     storage: "{folder}"
 mod-cookies:
-  - id: default
+  - id: default{beside}
 template:
   - id: default
     storage: "{folder}"

@@ -1,24 +1,16 @@
 """A real resolver with the zone as a stub: what its clients get, keep, and see of a failover."""
 
 import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.query
 import dns.rcode
-import dns.rrset
 import pytest
 
 from tests.integration import richzone
-from tests.integration.cluster import ANSWER, Server, free_port, serving, zone_text
+from tests.integration.cluster import ANSWER, Server, serving, zone_text
 from tests.integration.mailhosts import MailHost, mail_hosts, wait_until
+from tests.integration.resolvers import Resolver, resolving
 
 NAME = "out.example.com"
 RICH = "rich.example.com"
@@ -27,86 +19,6 @@ TTL = 3
 pytestmark = pytest.mark.skipif(
     shutil.which("unbound") is None, reason="no unbound here: apt-get install unbound"
 )
-
-# Nothing but loopback can be reached from 127.0.0.1; what a parent zone would say is said by the stub.
-CONF = """\
-server:
-  directory: "{folder}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  verbosity: 1
-  do-daemonize: no
-  num-threads: 1
-  interface: 127.0.0.1@{port}
-  outgoing-interface: 127.0.0.1
-  do-ip6: no
-  access-control: 127.0.0.0/8 allow
-  do-not-query-localhost: no
-  module-config: "iterator"
-  target-fetch-policy: "0 0 0 0 0"
-  use-caps-for-id: yes
-  qname-minimisation: yes
-  qname-minimisation-strict: yes
-  harden-below-nxdomain: yes
-remote-control:
-  control-enable: no
-stub-zone:
-  name: {out}
-  stub-addr: 127.0.0.1@{dns}
-stub-zone:
-  name: {rich}
-  stub-addr: 127.0.0.1@{dns}
-"""
-
-
-class Resolver:
-    """A running unbound."""
-
-    def __init__(self, port: int) -> None:
-        self._at = ("127.0.0.1", port)
-
-    def ask(self, name: str, rtype: str = "A", patience: float = ANSWER) -> dns.message.Message:
-        """Ask it as a stub resolver does."""
-        query = dns.message.make_query(name, rtype, use_edns=0, payload=1232)
-        return dns.query.udp_with_fallback(query, self._at[0], patience, self._at[1])[0]
-
-    def rrset(self, name: str, rtype: str = "A") -> dns.rrset.RRset:
-        """Ask, and return the only RRset of the answer."""
-        (found,) = self.ask(name, rtype).answer
-        return found
-
-
-@contextmanager
-def resolving(folder: Path, server: Server) -> Iterator[Resolver]:
-    port = free_port(socket.SOCK_DGRAM)
-    conf = folder / "unbound.conf"
-    conf.write_text(CONF.format(folder=folder, port=port, dns=server.listen[0][1], out=NAME, rich=RICH))
-    with (folder / "unbound.log").open("wb") as log:
-        process = subprocess.Popen(["unbound", "-d", "-p", "-c", str(conf)], stdout=log, stderr=log)
-    resolver = Resolver(port)
-
-    def answers() -> bool:
-        try:
-            return resolver.ask(f"ns1.{NAME}", patience=0.5).rcode() == dns.rcode.NOERROR
-        except (OSError, dns.exception.Timeout):
-            return False
-
-    try:
-        wait_until(answers, what="unbound answers")
-        yield resolver
-    except BaseException:
-        print((folder / "unbound.log").read_text())  # noqa: T201
-        raise
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        finally:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +36,8 @@ def server(hosts: dict[str, MailHost], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def resolver(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resolver]:
-    with resolving(tmp_path_factory.mktemp("unbound"), server) as running:
+    folder = tmp_path_factory.mktemp("unbound")
+    with resolving("unbound", folder, server.listen[0], (NAME, RICH), f"ns1.{NAME}") as running:
         yield running
 
 
