@@ -197,6 +197,12 @@ ERRORS = {
     ),
     # Names
     "outside the zone": (NAMED + "  §www.example.net.: {A: 192.0.2.1}\n", "outside the zone"),
+    "outside by a dot of a label": (
+        NAMED + "  §'www\\.out.example.com.': {A: 192.0.2.1}\n",
+        "outside the zone",
+    ),
+    "owner with a backslash at its end": (NAMED + "  §'www\\': {A: 192.0.2.1}\n", "ends in a backslash"),
+    "target with a backslash at its end": (NAMED + "  a: {CNAME: §'www\\'}\n", "ends in a backslash"),
     "label over 63": (NAMED + f"  §{'a' * 64}: {{A: 192.0.2.1}}\n", "a label of 64 bytes"),
     "name over 255": (NAMED + f"  §{'.'.join(['a' * 60] * 4)}: {{A: 192.0.2.1}}\n", "at most 255"),
     "empty label": (NAMED + "  §a..b: {A: 192.0.2.1}\n", "an empty label"),

@@ -31,6 +31,8 @@ def absolute(text: str, origin: str) -> str:
         return origin
     name = to_ascii(text).lower()
     if not is_absolute(name):
+        if not is_absolute(f"{name}."):
+            raise BadNameError(f"{text!r} ends in a backslash: write another character behind it")
         name = f"{name}.{origin}"
     if len(name) <= _LONGEST and _PLAIN.fullmatch(name):
         return name
@@ -57,7 +59,7 @@ def is_strange_wildcard(name: str) -> bool:
 
 def is_within(name: str, origin: str) -> bool:
     """Tell whether an absolute name is another one or lies below it."""
-    return name == origin or name.endswith(f".{origin}")
+    return name == origin or (name.endswith(f".{origin}") and is_absolute(name[: -len(origin)]))
 
 
 def parent(name: str) -> str:
