@@ -18,10 +18,10 @@ check: $(READY)          ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-SECONDS ?= 600
+FUZZ_SECONDS ?= 600
 fuzz: $(READY)           ## look for packets and zone files that break something, each for so many seconds
-	$(BIN)/python -m tests.fuzz packets -max_total_time=$(SECONDS)
-	$(BIN)/python -m tests.fuzz zones -max_total_time=$(SECONDS)
+	$(BIN)/python -m tests.fuzz packets -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz zones -max_total_time=$(FUZZ_SECONDS)
 
 bench: $(READY)          ## side by side with the name servers that are installed
 	$(BIN)/python -m bench
