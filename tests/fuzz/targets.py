@@ -17,7 +17,7 @@ from tests.integration import packets, richzone
 from tests.zones import WEIGHTED_TEXT, sources, zone
 
 FIXED = "fixed.test"
-_FIXED = """
+_FIXED = r"""
     records:
       "@": {TXT: [BIG], MX: ["10 m", "20 mail.example."]}
       m: {A: 192.0.2.1, AAAA: "2001:db8::1"}
@@ -26,9 +26,18 @@ _FIXED = """
       "*.w": {A: 192.0.2.2, CAA: 0 issue "ca.example"}
       "*.v": {CNAME: m}
       a.b.c: {TXT: deep}
-      sub: {NS: [ns.sub, ns.example.]}
+      sub: {NS: [ns.sub, ns.example.], DS: 1 8 1 0123456789abcdef0123456789abcdef01234567}
       ns.sub: {A: 192.0.2.3}
+      old: {DNAME: new}
+      x.new: {A: 192.0.2.4}
+      away: {DNAME: example.}
+      round: {DNAME: round2}
+      round2: {DNAME: round}
+      _s._tcp: {SRV: 0 5 25 m}
+      types: {SVCB: 1 m port=53, LOC: 1 N 1 E 0m, NAPTR: '1 1 "s" "" "" _s._tcp', TYPE65280: '\# 2 0001'}
 """.replace("BIG", ", ".join(f"{number}{'x' * 199}" for number in range(9)))
+CHILD = f"sub.{FIXED}"
+_CHILD = "ns: {ns: 192.0.2.3}\nrecords: {up: {CNAME: m.fixed.test.}, www: {A: 192.0.2.5}}"
 POOLED = "pooled.test"
 NOW = 1_800_000_000.0
 
@@ -37,6 +46,7 @@ NOW = 1_800_000_000.0
 def _table() -> Table:
     zones = (
         zone(_FIXED, FIXED),
+        zone(_CHILD, CHILD),
         zone(WEIGHTED_TEXT.replace("BIG", "big"), POOLED),
         zone(richzone.yaml("192.0.2.1:25"), richzone.NAME),
     )
