@@ -362,6 +362,9 @@ ROWS = {
         ask(tail=opt(option(8, b"\0\2\x20\0\x20\1\x0d\xb8"))),
         answered(tail=opt(option(8, b"\0\2\x20\0\x20\1\x0d\xb8"))),
     ),
+    "RFC 7871 6: nobody's subnet, of no family": Row(
+        ask(tail=opt(option(8, bytes(4)))), answered(tail=opt(option(8, bytes(4))))
+    ),
     "RFC 7871 7.1.2: nobody's subnet": Row(
         ask(tail=opt(option(8, b"\0\1\0\0"))), answered(tail=opt(option(8, b"\0\1\0\0")))
     ),

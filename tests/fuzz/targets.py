@@ -38,6 +38,7 @@ _FIXED = r"""
 """.replace("BIG", ", ".join(f"{number}{'x' * 199}" for number in range(9)))
 CHILD = f"sub.{FIXED}"
 _CHILD = "ns: {ns: 192.0.2.3}\nrecords: {up: {CNAME: m.fixed.test.}, www: {A: 192.0.2.5}}"
+NOBODY = b"\0\x08\0\4\0\0\0\0"
 POOLED = "pooled.test"
 NOW = 1_800_000_000.0
 
@@ -83,7 +84,8 @@ def _check(query: bytes, answer: bytes | None, *, tcp: bool) -> None:
     assert answer[2] & 0xF9 == 0x80 | query[2] & 0x79, "QR, opcode or RD"
     assert not answer[3] & 0xF0, "RA, Z, AD or CD"
     assert answer[3] & 0x0F != 2, "SERVFAIL: something was raised"
-    found = dns.message.from_wire(answer, keyring=False)
+    # dnspython knows no subnet of family 0, which "dig +subnet=0" sends and gets back.
+    found = dns.message.from_wire(answer.replace(NOBODY, b"\0\x08\0\4\0\1\0\0"), keyring=False)
     if found.question:
         end = answer.index(b"\0", 12) + 5
         assert answer[12:end] == query[12:end], "another question"
