@@ -2,14 +2,18 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 
 import dns.message
+import dns.name
 
 from geodns.compiler import Compiled, compile_zones
 from geodns.dealing import State
 from geodns.live import LiveSet
 from geodns.policy import Policy
+from geodns.querylog import QueryLog
+from geodns.ratelimit import RateLimit
 from geodns.responder import Client, respond
 from geodns.table import Table
 from geodns.zonefile import parse_zone
@@ -17,6 +21,7 @@ from tests.integration import packets, richzone
 from tests.zones import WEIGHTED_TEXT, sources, zone
 
 FIXED = "fixed.test"
+_FIXED_NAME = dns.name.from_text(FIXED)
 _FIXED = r"""
     records:
       "@": {TXT: [BIG], MX: ["10 m", "20 mail.example."]}
@@ -51,15 +56,24 @@ def _table() -> Table:
         zone(WEIGHTED_TEXT.replace("BIG", "big"), POOLED),
         zone(richzone.yaml("192.0.2.1:25"), richzone.NAME),
     )
-    policy = Policy(nsid=b"ns1", chaos={b"\2id\6server\0": b"ns1"}, cookie_secrets=(bytes(16),))
-    return compile_zones(Compiled(Table(policy=policy)), sources(*zones), LiveSet()).table
+    return compile_zones(Compiled(Table(policy=_PLAIN)), sources(*zones), LiveSet()).table
+
+
+_PLAIN = Policy(nsid=b"ns1", chaos={b"\2id\6server\0": b"ns1"}, cookie_secrets=(bytes(16),))
+_GUARDED = replace(_PLAIN, rate_limit=RateLimit(per_second=1), require_cookie=True, query_log=QueryLog())
+
+
+@cache
+def _guarded() -> tuple[Table, State]:
+    """What answers under a rate limit that is reached at once, and remembers whom."""
+    return replace(_table(), policy=_GUARDED), State(random.Random(1))
 
 
 def packet(data: bytes) -> None:
     """Answer a packet: its first byte says over which transport, the rest is the packet.
 
     It is answered three times, which takes the long way, the short and the shortest where they are open, and
-    the same once more from the same beginning.
+    the same once more from the same beginning. A server with a rate limit may drop it, or cut the answer.
     """
     tcp, query = data[:1] == b"\1", data[1:]
     client: Client = ("192.0.2.200", 5353, "tcp" if tcp else "udp")
@@ -68,16 +82,19 @@ def packet(data: bytes) -> None:
         state = State(random.Random(1))
         runs.append([respond(_table(), query, client, NOW, state) for _ in range(3)])
     assert runs[0] == runs[1], "the same state and packet, but other bytes"
-    for answer in runs[0]:
+    found = [_check(query, answer, tcp=tcp) for answer in runs[0]]
+    table, state = _guarded()
+    answer = respond(table, query, client, NOW, state)
+    if answer is not None:
         _check(query, answer, tcp=tcp)
-    if b"\5fixed\4test\0" in query.lower():
+    if found[0] and found[0].question and found[0].question[0].name.is_subdomain(_FIXED_NAME):
         assert runs[0][0] == runs[0][1] == runs[0][2], "one way says other bytes than another"
 
 
-def _check(query: bytes, answer: bytes | None, *, tcp: bool) -> None:
+def _check(query: bytes, answer: bytes | None, *, tcp: bool) -> dns.message.Message | None:
     if len(query) < 12 or query[2] & 0x80:
         assert answer is None, "what is no query is answered"
-        return
+        return None
     assert answer is not None, "a query is not answered"
     assert len(answer) <= (65535 if tcp else packets.limit(query)), "longer than it may be"
     assert answer[:2] == query[:2], "another ID"
@@ -92,6 +109,7 @@ def _check(query: bytes, answer: bytes | None, *, tcp: bool) -> None:
     else:
         assert len(answer) == 12 or found.edns >= 0
     assert found.edns < 0 or query[10:12] != b"\0\0", "OPT for who has sent none"
+    return found
 
 
 def zone_file(data: bytes) -> None:
