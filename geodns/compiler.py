@@ -142,7 +142,7 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
     # With several tiers, one that has nobody live is left out while another lives.
     serving = [entry for entry in chosen if entry[0].last_resort is None] or chosen
     ttl = min(choice.ttl(zone, key.ttl) for choice, _ in serving)
-    note = "; ".join(_last_resort(choice) for choice, _ in serving if choice.last_resort is not None)
+    note = _note([choice for choice, _ in serving if choice.last_resort is not None])
     serving = [entry for entry in serving if entry[0].dealt]
     if not serving:
         return Rotation(key, (), servfail=True, note=note)
@@ -155,11 +155,18 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
     return Rotation(key, tuple(parts), note=note)
 
 
-def _last_resort(choice: Choice) -> str:
-    """Say what a pool deals although nobody in it or its fallbacks is live."""
-    if not choice.dealt:
-        return f"nobody in pool {choice.pool} is live"
-    return f"nobody in pool {choice.pool} is live: hosts are dealt that are {choice.last_resort}"
+NOTE = 120
+"""Characters of a note, at most: it stands in answers, whose room is small."""
+
+
+def _note(dead: Sequence[Choice]) -> str:
+    """Say which pools deal although nobody in them or their fallbacks is live."""
+    if not dead:
+        return ""
+    first = dead[0]
+    more = f" (and {len(dead) - 1} pools more)" if len(dead) > 1 else ""
+    what = f": hosts are dealt that are {first.last_resort}" if first.dealt else ""
+    return f"nobody in pool {first.pool}{more} is live{what}"[:NOTE]
 
 
 def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part | None:

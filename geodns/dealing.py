@@ -19,6 +19,9 @@ REMEMBERED = 16_384
 """Questions that the short way knows, or packets that the shortest does, at most; then each starts anew."""
 
 _WORTH_COUNTING = "A AAAA ANY CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT"
+SHORT_TAIL = 128
+"""Bytes of an OPT record, at most, whose reply is kept: options that nobody needs may be 64 KiB long."""
+
 COUNTED_TYPES = frozenset(NUMBERS[name] for name in _WORTH_COUNTING.split())
 OTHER_TYPE = 0
 """Counts for any type that is not worth a number of its own: whoever asks must not fill our memory."""
@@ -119,6 +122,8 @@ class State:
         self.packets: dict[bytes, tuple[Deal, int, list[_Dressed]]] = {}
         self.known: dict[bytes, Deal] = {}
         self.tails: dict[bytes, Reply] = {}
+        self.fault_told = float("-inf")
+        """When a fault of our own was logged last."""
         self.epoch = 0.0
         """What is added to `now` for the seconds since the epoch, of which cookies tell."""
         self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
@@ -277,7 +282,7 @@ class State:
             now: seconds of a clock that only goes forward.
 
         """
-        if len(tail) > edns.LENGTH:
+        if edns.LENGTH < len(tail) <= SHORT_TAIL:
             # A resolver sends the same cookie with all its queries.
             known = self._replies.get((client[0], tail))
             if known is not None and now < known[0]:
@@ -287,9 +292,10 @@ class State:
             return None
         found = self.reply(asked, client, now)
         if len(tail) <= edns.LENGTH:
-            if len(self.tails) < REMEMBERED:
-                self.tails[tail] = found
-        elif found.fresh:
+            if len(self.tails) >= REMEMBERED:
+                self.tails = {}
+            self.tails[tail] = found
+        elif found.fresh and len(tail) <= SHORT_TAIL:
             if len(self._replies) >= REMEMBERED:
                 self._replies = {}
             self._replies[client[0], tail] = now + found.fresh, found

@@ -248,4 +248,6 @@ class _Chain:
     def _kind(self, rcode: int, answer: Answer) -> bytes:
         if rcode == wire.NXDOMAIN:
             return denied(self.zone.origin)
-        return positive(self.node, self.query.type) if answer.an else empty(self.node)
+        # An alias answers whatever type is asked: or there would be a limit for each.
+        rtype = wire.CNAME if self.links else self.query.type
+        return positive(self.node, rtype) if answer.an else empty(self.node)

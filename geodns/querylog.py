@@ -11,8 +11,8 @@ from geodns.networks import Network, Networks, packed
 MOST = 500
 """Queries that are noted between two pulses (`serve.worker.PULSE`); those past it are counted."""
 
-PACKET = 1232
-"""Bytes of a query that are kept."""
+PACKET = 4096
+"""Bytes of a query that are kept: all that one has over UDP."""
 ANSWER = wire.HEADER + wire.MAX_QUESTION + 11
 """Bytes of an answer that are kept: up to where the upper bits of an RCODE may stand."""
 

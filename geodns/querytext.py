@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from geodns import cookies, edns, wire
 from geodns.cookies import Standing
-from geodns.querylog import Noted
+from geodns.querylog import PACKET, Noted
 from geodns.rcodes import rcode_name
 from geodns.rrtypes import name_of
 from geodns.wire import Query
@@ -18,7 +18,6 @@ _COOKIES = {
     Standing.STALE: "not ours",
     Standing.TRUSTED: "valid",
 }
-_AA, _TC = 0x04, 0x02
 _CD = 0x10
 
 
@@ -42,7 +41,9 @@ def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
         name = wire.name_asked(packet)
         if name is not None:
             fields["qname"] = _shown(name)
-        asked = f"{fields.get('qname', 'no name')} (no well-formed query)"
+        # Of one that is longer than what is kept of it, nobody can say.
+        why = "a long query" if len(packet) >= PACKET else "no well-formed query"
+        asked = f"{fields.get('qname', 'no name')} ({why})"
     else:
         fields |= {
             "qname": _shown(query.name) if query.question else "",
@@ -94,25 +95,14 @@ def _outcome(noted: Noted, fields: Fields) -> str:
     answer = noted.answer
     if not answer:
         return "dropped (rate limited)" if noted.limited else "no answer"
-    rcode = _rcode(answer)
-    count = int.from_bytes(answer[6:8], "big")
+    outcome = wire.outcome_of(answer)
+    rcode, count = rcode_name(outcome.rcode), outcome.answers
     fields |= {"rcode": rcode, "answers": count, "size": noted.size}
-    marks = [*(["AA"] if answer[2] & _AA else []), *(["TC"] if answer[2] & _TC else [])]
+    marks = [*(["AA"] if outcome.authoritative else []), *(["TC"] if outcome.truncated else [])]
     fields["answer_flags"] = " ".join(marks)
     answers = "1 answer" if count == 1 else f"{count} answers"
     text = " ".join((rcode, *marks, answers, f"{noted.size} bytes"))
     return f"{text} (rate limited)" if noted.limited else text
-
-
-def _rcode(answer: bytes) -> str:
-    """Return an answer's RCODE; only those without any record but OPT have upper bits."""
-    rcode = answer[3] & 0x0F
-    if answer[6:12] == b"\0\0\0\0\0\1":
-        name = wire.name_asked(answer)
-        end = wire.HEADER if name is None else wire.HEADER + len(name) + 4
-        if answer[end : end + 3] == b"\0\0\x29":
-            rcode |= answer[end + 5] << 4
-    return rcode_name(rcode)
 
 
 def _shown(name: bytes) -> str:

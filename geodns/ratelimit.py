@@ -43,7 +43,8 @@ class RateLimit:
 
     Attributes:
         per_second: answers of one kind that a network gets; so many may come at once after a lull.
-        slip: one in so many that are over it is answered by TC instead of dropped; 0: none, 1: all.
+        slip: one in so many that are over it is answered by TC or BADCOOKIE instead of dropped; 0: none,
+            1: all.
         ipv4_prefix: bits of an IPv4 address that make a network.
         ipv6_prefix: bits of an IPv6 address that do.
         exempt: networks that are never limited.
@@ -204,12 +205,11 @@ class Limiter:
             standing: what the client's cookie says.
 
         """
-        if self._require_cookie and standing in {Standing.ASKS, Standing.STALE}:
-            action = Action.BADCOOKIE
-        elif self._slip and (self._slip == 1 or self._rng.random() * self._slip < 1):
-            action = Action.TRUNCATED
-        else:
-            action = Action.DROPPED
+        action = Action.DROPPED
+        if self._slip and (self._slip == 1 or self._rng.random() * self._slip < 1):
+            # Whoever forges addresses can send a cookie, too: it must not get more answers than without.
+            asks = self._require_cookie and standing in {Standing.ASKS, Standing.STALE}
+            action = Action.BADCOOKIE if asks else Action.TRUNCATED
         self.action = action
         self._actions[action] = self._actions.get(action, 0) + 1
         network = self._refused

@@ -20,6 +20,9 @@ from geodns.wire import SHAPE, SHAPES, Query
 
 log = logging.getLogger(__name__)
 
+FAULT_EVERY = 60.0
+"""Seconds from one fault of our own that is logged to the next: whoever finds one might ask all day."""
+
 Client = tuple[str, int, str]
 """Address, port, and ``udp`` or ``tcp``."""
 
@@ -108,23 +111,27 @@ def _long_way(
         rcode = wire.BADCOOKIE if reply.standing is Standing.STALE else wire.NOERROR
         found = Found("", rcode, wire.NOTHING, authoritative=False, kind=NO_QUESTION)
     else:
-        found = _found(table, query, state)
+        found = _found(table, query, now, state)
     if limiter is not None and not _admitted(limiter, client, found.kind, reply.standing, now):
         state.withdraw()
         end = wire.HEADER + len(query.question)
         return _curtailed(packet, end, reply.opt, limiter, reply.standing)
     state.count(found.zone, query.type, found.rcode)
-    opt = edns.amended(reply.opt, found.rcode, found.error) if reply.opt else b""
     size = wire.TCP_SIZE if client[2] == "tcp" else reply.size
+    opt = edns.amended(reply.opt, found.rcode, found.error) if reply.opt else b""
+    if found.error and opt and not wire.fits(query, found.answer, size, opt):
+        opt = edns.amended(reply.opt, found.rcode)  # what is said of an answer must not take its room
     return wire.message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
 
 
-def _found(table: Table, query: Query, state: State) -> Found:
+def _found(table: Table, query: Query, now: float, state: State) -> Found:
     try:
         return find(table, query, state)
     except Exception:
         # A bug must cost one answer, not the worker; the sender's resolver asks another server.
-        log.exception("no answer for %s type %d", wire.name_from_wire(query.name), query.type)
+        if now >= state.fault_told + FAULT_EVERY:
+            state.fault_told = now
+            log.exception("no answer for %s type %d", wire.name_from_wire(query.name), query.type)
         return Found("", wire.SERVFAIL, wire.NOTHING, authoritative=False)
 
 

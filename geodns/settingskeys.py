@@ -127,14 +127,19 @@ def _read_node(node: Node, report: Report) -> str | None:
     return text
 
 
+MAX_TOLD = 64
+"""Characters of what is told of us: it must fit beside the longest question in the smallest answer."""
+
 OFF = object()
 """A value that is switched off; None is one that could not be read."""
 
 
 def _read_told(node: Node, report: Report) -> object:
     text = text_of(node, report, "a text", "write who this is, as ns1, or off")
-    if text is not None and re.fullmatch(r"[ -~]{1,255}", text) is None:
-        report.error(node, f"{quoted(text)} cannot be told", "write 1 to 255 characters of ASCII, or off")
+    if text is not None and re.fullmatch(rf"[ -~]{{1,{MAX_TOLD}}}", text) is None:
+        report.error(
+            node, f"{quoted(text)} cannot be told", f"write 1 to {MAX_TOLD} characters of ASCII, or off"
+        )
         return None
     return OFF if text == "off" else text
 
@@ -174,7 +179,7 @@ def _read_account(node: Node, report: Report) -> str | None:
 
 _ACCOUNT = Kind(_read_account, {"type": "string"})
 _PATH = Kind(_read_path, {"type": "string"})
-_TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": 255})
+_TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
 _LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
 
 KEYS: dict[str, Key] = {

@@ -296,6 +296,15 @@ class Answer(NamedTuple):
 NOTHING = Answer(b"")
 
 
+def _room(query: Query, limit: int, opt: bytes) -> int:
+    return limit - HEADER - len(query.question) - len(opt) - len(query.tsig)
+
+
+def fits(query: Query, answer: Answer, limit: int, opt: bytes) -> bool:
+    """Say whether an answer is within the limit, but for what may be left out; arguments as for `message`."""
+    return len(answer.body) <= _room(query, limit, opt)
+
+
 def message(
     query: Query, rcode: int, answer: Answer, limit: int, opt: bytes, *, authoritative: bool
 ) -> bytes:
@@ -310,11 +319,12 @@ def message(
         authoritative: the AA bit.
 
     """
-    room = limit - HEADER - len(query.question) - len(opt) - len(query.tsig)
     flags = _QR | query.rd | (_AA if authoritative else 0)
-    if len(answer.body) > room:
+    if not fits(query, answer, limit, opt):
+        if not fits(query, NOTHING, limit, opt):  # the longest of keys for the longest of names
+            query = query._replace(tsig=b"")
         return _assemble(query, flags | _TC, rcode, NOTHING, (), opt)
-    room -= len(answer.body)
+    room = _room(query, limit, opt) - len(answer.body)
     extra: list[bytes] = []
     for one in answer.extra:
         room -= len(one)
@@ -339,6 +349,26 @@ def _assemble(
     counts = _COUNTS.pack(bool(query.question), answer.an, answer.ns, additional)
     head = query.id + bytes((flags, rcode & 0x0F)) + counts + query.question
     return b"".join((head, answer.body, *extra, opt, query.tsig))
+
+
+class Outcome(NamedTuple):
+    """What an answer's start tells: the RCODE with its upper bits, AA, TC, and how many records answer."""
+
+    rcode: int
+    authoritative: bool
+    truncated: bool
+    answers: int
+
+
+def outcome_of(answer: bytes) -> Outcome:
+    """Read an answer of ours; only those without any record but OPT have upper bits in their RCODE."""
+    rcode = answer[3] & 0x0F
+    if answer[6:12] == b"\0\0\0\0\0\1":
+        name = name_asked(answer)
+        end = HEADER if name is None else HEADER + len(name) + 4
+        if answer[end : end + 3] == b"\0" + pack(">H", OPT):
+            rcode |= answer[end + 5] << 4
+    return Outcome(rcode, bool(answer[2] & _AA), bool(answer[2] & _TC), int.from_bytes(answer[6:8], "big"))
 
 
 # --- the short way: the shapes that nearly all queries have ---------------------------------------------

@@ -8,9 +8,11 @@ import dns.message
 import dns.rcode
 import pytest
 
-from geodns import dealing, wire
+from geodns import dealing, edns, wire
 from geodns.compiler import compile_zones
+from geodns.cookies import make
 from geodns.live import LiveSet
+from geodns.policy import Policy
 from geodns.table import Rotation
 from tests.zones import (
     DOWN,
@@ -244,3 +246,20 @@ def test_counts_name_the_hosts_that_were_dealt() -> None:
         for host in rotations[uid].parts[part].sets[chosen]:
             counted[host] += times
     assert counted == named
+
+
+def test_long_options_are_not_kept() -> None:
+    """A client with a good cookie might send 64 KiB of them with each query."""
+    secret = b"0123456789abcdef"
+    worker = Worker(WEIGHTED, policy=Policy(cookie_secrets=(secret,)))
+    good = edns.option(edns.COOKIE, make(b"cookies!", bytes((127, 0, 0, 1)), 0, secret))
+    for number in range(50):
+        for client in (UDP, TCP):
+            padding = edns.option(65001, number.to_bytes(2, "big") * 1000)
+            query = dns.message.make_query(ORIGIN, "A", use_edns=0).to_wire()[:-2]
+            options = good + padding
+            answer = worker.raw(query + len(options).to_bytes(2, "big") + options, client)
+            assert answer is not None
+            assert good in answer
+    kept = [*worker.state._replies, *(("", tail) for tail in worker.state.tails)]
+    assert sum(len(tail) for _, tail in kept) < 1000

@@ -105,6 +105,16 @@ def test_a_question_for_a_cookie_alone() -> None:
     assert (fields["qname"], fields["cookie"]) == ("", "not ours")
 
 
+@pytest.mark.parametrize(("padding", "says"), [(3000, "A IN +E(0) → NOERROR"), (5000, "(a long query)")])
+def test_a_long_query(padding: int, says: str) -> None:
+    """What is kept of it may end anywhere: that must not be called its fault."""
+    options = edns.option(12, bytes(padding))
+    text, fields = told(query(use_edns=0)[:-2] + len(options).to_bytes(2, "big") + options)
+    assert fields["qname"] == "out.example.com"
+    assert says in text
+    assert "no well-formed query" not in text
+
+
 def test_what_is_limited() -> None:
     limit: dict[str, Any] = {"rate_limit": RateLimit(per_second=1, slip=0)}
     assert told(query(), times=3, **limit)[0].endswith("+ → dropped (rate limited)")
@@ -113,7 +123,7 @@ def test_what_is_limited() -> None:
     assert text.endswith("+ → NOERROR TC 0 answers 33 bytes (rate limited)")
     assert fields["limited"] == "truncated"
     asks = query(use_edns=0, options=option(edns.COOKIE, b"cookies!"))
-    text, _ = told(asks, times=3, require_cookie=True, **limit)
+    text, _ = told(asks, times=3, require_cookie=True, **slip)
     assert " → BADCOOKIE 0 answers " in text
     assert text.endswith("bytes (rate limited)")
 

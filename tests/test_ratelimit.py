@@ -157,9 +157,18 @@ def test_one_in_slip_is_truncated(slip: int, least: int, most: int) -> None:
 @pytest.mark.parametrize("standing", list(Standing))
 @pytest.mark.parametrize("require_cookie", [False, True])
 def test_badcookie_is_for_those_who_can_have_one(standing: Standing, *, require_cookie: bool) -> None:
-    one = limiter(slip=0, require_cookie=require_cookie)
+    one = limiter(slip=1, require_cookie=require_cookie)
     told = require_cookie and standing in {Standing.ASKS, Standing.STALE}
-    assert one.curtail(standing) is (Action.BADCOOKIE if told else Action.DROPPED)
+    assert one.curtail(standing) is (Action.BADCOOKIE if told else Action.TRUNCATED)
+
+
+@pytest.mark.parametrize(("slip", "least", "most"), [(0, 0, 0), (1, 1000, 1000), (2, 430, 570)])
+def test_a_cookie_gets_no_more_answers_than_none(slip: int, least: int, most: int) -> None:
+    """Whoever forges addresses can send one, too."""
+    one = limiter(slip=slip, require_cookie=True)
+    seen = Counter(one.curtail(Standing.ASKS) for _ in range(1000))
+    assert least <= seen[Action.BADCOOKIE] <= most
+    assert seen[Action.BADCOOKIE] + seen[Action.DROPPED] == 1000
 
 
 def test_what_was_limited_is_counted_by_action_and_network() -> None:

@@ -123,6 +123,9 @@ ALIASES = zone("""
       "*.old":  {CNAME: mta1}
       "*.gone": {CNAME: nobody}
       "*.away": {CNAME: www.example.net.}
+      alias:    {CNAME: mta1}
+      "*.mine": {CNAME: mta1}
+      moved:    {DNAME: example.net.}
 """)
 
 
@@ -130,6 +133,14 @@ ALIASES = zone("""
 def test_random_names_that_an_alias_takes_elsewhere_are_one_kind(below: str) -> None:
     one = Worker(ALIASES, policy=Policy(rate_limit=RateLimit(per_second=RATE, slip=0)))
     assert passed(one, *(packet(f"x{number}.{below}") for number in range(50)), times=2) == RATE
+
+
+@pytest.mark.parametrize("name", ["alias", "x.mine", "x.moved"])
+def test_all_types_of_an_alias_are_one_kind(name: str) -> None:
+    """It answers whatever type is asked, so a flood could ask for each of them."""
+    one = Worker(ALIASES, policy=Policy(rate_limit=RateLimit(per_second=RATE, slip=0)))
+    types = [f"TYPE{number}" for number in range(1000, 1040)]
+    assert passed(one, *(packet(name, rtype) for rtype in ("A", *types)), times=2) == RATE
 
 
 # --- who is exempt --------------------------------------------------------------------------------------
@@ -207,7 +218,7 @@ def test_another_version_of_edns_gets_no_options() -> None:
 @pytest.mark.parametrize("name", ["@", "alias"])
 def test_with_require_cookie_clients_are_told_to_use_theirs(name: str, cookie: bytes) -> None:
     """RFC 7873 section 5.2.3: the answer has the cookie that the next query needs."""
-    one = limited(require_cookie=True)
+    one = limited(require_cookie=True, slip=1)
     answer = over_the_limit(one, packet(name, cookie=cookie))
     assert answer is not None
     found = dns.message.from_wire(answer)

@@ -12,6 +12,7 @@ import pytest
 from geodns import edns
 from geodns.cookies import make
 from geodns.policy import Policy
+from geodns.settingskeys import MAX_TOLD
 from geodns.wire import name_to_wire
 from tests.zones import DOWN, NAME, ORIGIN, TCP, UDP, Worker, data, live_set, records, zone
 
@@ -229,6 +230,46 @@ def test_who_is_dealt_as_the_last_resort() -> None:
         dns.rcode.SERVFAIL,
         ["EDE 0 (Other): nobody in pool strict is live"],
     )
+
+
+POOLS = range(30)
+MANY = zone(
+    f"""
+    hosts: {{{", ".join(f"h{n}: 192.0.2.{n + 1}" for n in POOLS)}}}
+    pools: {{{", ".join(f"p{n}: {{hosts: [h{n}], check: smtp}}" for n in POOLS)}}}
+    records:
+      "@": {{MX: [{", ".join(f"{{pool: p{n}, preference: {n}}}" for n in POOLS)}]}}
+      few: {{MX: [{", ".join(f"{{pool: p{n}, preference: {n}}}" for n in POOLS[:12])}]}}
+    """
+)
+
+
+@pytest.mark.parametrize("payload", [512, 600, 700, 800, 1232])
+@pytest.mark.parametrize("name", ["@", "few"])
+def test_what_is_said_takes_no_room_from_an_answer(name: str, payload: int) -> None:
+    """When all pools are dead, the same fits as when all live, and nothing is over the limit."""
+    one = Worker(MANY, policy=POLICY)
+    options: dict[str, Any] = {"use_edns": 0, "payload": payload}
+    alive = one.ask(name, "MX", **options)
+    one.believe(live_set(MANY, {f"h{n}": DOWN for n in POOLS}), *(f"p{n}" for n in POOLS))
+    dead = [one.ask(name, "MX", **options) for _ in range(2)]
+    assert {len(data(each)) for each in dead} == {len(data(alive))}
+    whole = one.ask(name, "MX", client=TCP, **options)
+    (why,) = errors(whole)
+    assert why.startswith("EDE 0 (Other): nobody in pool p0 (and ")
+    assert len(why) < 140
+
+
+def test_the_longest_of_everything_is_within_512_bytes() -> None:
+    long = replace(POLICY, nsid=b"n" * MAX_TOLD)
+    name = ".".join(["a" * 63] * 3 + ["b" * 47]) + ".example.net."
+    subnet = dns.edns.ECSOption("2001:db8::1", 128)
+    options = [option(edns.COOKIE, CLIENT), option(edns.NSID), subnet]
+    query = dns.message.make_query(name, "A", use_edns=0, payload=512, options=options)
+    answer = worker(long).raw(query.to_wire())
+    assert answer is not None
+    assert len(answer) <= 512
+    assert len(dns.message.from_wire(answer).options) == 4
 
 
 def test_all_is_well_says_nothing() -> None:

@@ -1,5 +1,6 @@
 """Signed queries: told that their key is unknown, as dnspython understands it."""
 
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.tsig
@@ -48,6 +49,21 @@ def _record() -> tuple[bytes, bytes]:
     packet = signed(edns=False)
     place = packet.index(b"\x03Key")
     return packet[:place], packet[place:]
+
+
+def test_the_longest_key_for_the_longest_name_is_not_worth_a_larger_answer() -> None:
+    """RFC 1035 section 4.2.1: 512 bytes without EDNS; over TCP there is room."""
+    name = ".".join(["a" * 63] * 3 + ["b" * 44]) + "." + ORIGIN
+    query = dns.message.make_query(name, "A", use_edns=False)
+    long_key = ".".join(["k" * 63] * 3 + ["k" * 61]) + "."
+    query.use_tsig(dns.tsigkeyring.from_text({long_key: "MTIzNDU2Nzg5MDEyMzQ1Ng=="}))
+    worker = Worker(ZONE)
+    short, whole = worker.raw(query.to_wire()), worker.raw(query.to_wire(), TCP)
+    assert short is not None
+    assert whole is not None
+    assert len(short) <= 512 < len(whole)
+    found = dns.message.from_wire(short)
+    assert (found.rcode(), bool(found.flags & dns.flags.TC)) == (dns.rcode.NOTAUTH, True)
 
 
 HEAD, TSIG = _record()

@@ -88,7 +88,7 @@ def limit(packet: bytes) -> int:
                 return MAX_UDP
             at += packet[at] + 1
         at += 5
-        if counts == (1, 0, 0, 0):
+        if counts == (1, 0, 0, 0) or (counts == (1, 0, 0, 1) and b"\0\x29" not in packet[at:]):
             return 512
         if counts == (1, 0, 0, 1) and packet[at] == 0 and packet[at + 1 : at + 3] == b"\0\x29":
             return min(MAX_UDP, max(512, int(struct.unpack_from(">H", packet, at + 3)[0])))

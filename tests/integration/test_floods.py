@@ -150,15 +150,14 @@ def test_random_names_are_one_kind(limited: Server) -> None:
 
 def test_clients_with_cookies_come_through(limited: Server) -> None:
     flood = Flood(limited, "127.0.4.1", [query(cookie=b"cookies!")] * 600)
-    assert flood.seen["BADCOOKIE"] == 600 - flood.seen["full"]
+    assert 0.35 * 600 < flood.seen["BADCOOKIE"] < 0.65 * 600, "in the place of TC, and no more often"
     assert flood.seen["tc"] == 0
-    told = ask(limited, "127.0.4.1", query(cookie=b"cookies!"))
-    assert told is not None
+    told = next(one for _ in range(50) if (one := ask(limited, "127.0.4.1", query(cookie=b"cookies!"))))
     (cookie,) = [one.to_wire() for one in told.options]
     good = Flood(limited, "127.0.4.1", [query(cookie=cookie)] * 600)
     assert good.seen == {"full": 600}
     forged = Flood(limited, "127.0.5.1", [query(cookie=cookie)] * 600)
-    assert forged.seen["BADCOOKIE"] > 300, "it is good from one address only"
+    assert forged.seen["BADCOOKIE"] > 150, "it is good from one address only"
 
 
 # --- the query log --------------------------------------------------------------------------------------
@@ -240,7 +239,7 @@ def test_while_control_hangs_the_log_waits_for_it_in_no_more_than_a_little_memor
         long = query(f"{'.'.join('x' * 60 for _ in range(3))}.{ZONE}")
         flood = Flood(plain, "127.0.8.1", [long] * 12_000)
         assert flood.seen == {"full": 12_000}, "answers wait for no log"
-        assert memory(plain.process.pid) - before < 3 << 20
+        assert memory(plain.process.pid) - before < 4 << 20
     finally:
         os.kill(control, signal.SIGCONT)
 
