@@ -19,18 +19,20 @@ from aiohttp import web
 
 from geodns import __version__, logs
 from geodns.api import Order, make_app
-from geodns.cluster import Transition, retire, source_of
+from geodns.cluster import retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
 from geodns.dealing import Counts
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.folder import Edit, Folder
+from geodns.health.crowd import watched_pools
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Outcome
 from geodns.health.probes import own_name
+from geodns.judging import Judging
 from geodns.keeper import Keeper
-from geodns.live import HostKey, Verdict
-from geodns.metrics import Metrics
+from geodns.live import HostKey
+from geodns.metrics import Gauges, Metrics
 from geodns.model import Target
 from geodns.policing import Policing
 from geodns.policy import Policy
@@ -49,8 +51,6 @@ DELIVERY = 2.0
 """Seconds that an operator waits for the workers."""
 HTTP_END = 1.0
 """Seconds that a client which is slow to ask may hold up the end; what changed last is saved after it."""
-RECOMPILE_EVERY = 1.0
-"""Seconds from one recompilation for verdicts to the next."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
 
@@ -103,15 +103,22 @@ class Daemon:
         self._policing = Policing(settings, self._set_policy)
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
-        self._verdicts: dict[Target, Verdict] = {}
-        self._recompile_due: asyncio.TimerHandle | None = None
-        self._recompiled = -RECOMPILE_EVERY
         self._publisher = Publisher(
             seat, self._counted, lambda message: self._policing.logged(message, self._metrics)
         )
         self._link = self._publisher.link
+        self._metrics = Metrics(__version__, BACKEND, self._gauges)
+        self._judging = Judging(
+            self._cluster,
+            self._metrics,
+            self._last,
+            spawn=self._spawn,
+            publish=self._publish,
+            save=self._save,
+        )
         self._monitor = Monitor(
-            self._judged,
+            self._judging.judged,
+            on_ruling=self._judging.ruled,
             ehlo=settings.ehlo or own_name(),
             concurrency=settings.probe_concurrency,
             rng=random.Random(),  # noqa: S311 - spreads probes
@@ -127,7 +134,6 @@ class Daemon:
             self._monitor,
             self._link,
         )
-        self._metrics = Metrics(__version__, BACKEND, self._view.gauges)
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._monitor.close()
-            self._cluster.verdicts.update(self._verdicts)
+            self._judging.note()
             await self._save()
             await self._link.close()
         return 0
@@ -203,9 +209,9 @@ class Daemon:
         }
         known = self._keeper.verdicts(targets, time.time())
         self._cluster.verdicts.update(known)
-        self._monitor.set_targets(targets, known)
+        self._monitor.set_targets(targets, known, watched_pools(edit.zones.values()))
         await self._monitor.first_round(FIRST_ROUND)
-        self._cluster.verdicts.update(self._verdicts)
+        self._judging.note()
         self._end_expired()
         await self._apply(edit)
         # Not before: a reload must not overtake the first reading. Until here SIGHUP is ignored.
@@ -283,49 +289,23 @@ class Daemon:
         compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
         self._cluster.retired = retired
         transitions = self._cluster.adopt(compiled, now)
-        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts)
+        zones = [source.zone for source in self._cluster.sources.values()]
+        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
         self._metrics.recompiled(time.perf_counter() - began)
         await self._publish()
         await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
         await asyncio.to_thread(self._keeper.save_retired, retired)
-        self._tell(transitions)
+        self._judging.tell(transitions)
 
     # --- hosts ------------------------------------------------------------------------------------------
 
-    def _judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
-        """Take a probe's result; results that come together are one recompilation."""
-        self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
-        if before == after:
-            return
-        self._verdicts[target] = after
-        if self._recompile_due is None:
-            loop = asyncio.get_running_loop()
-            wait = max(0.0, self._recompiled + RECOMPILE_EVERY - loop.time())
-            self._recompile_due = loop.call_later(wait, self._take_verdicts)
+    # These two are called when all parts are there, and given to some that come before.
 
-    def _take_verdicts(self) -> None:
-        self._recompile_due = None
-        self._recompiled = asyncio.get_running_loop().time()
-        self._spawn(self._serve_verdicts())
+    def _gauges(self) -> Gauges:
+        return self._view.gauges()
 
-    async def _serve_verdicts(self) -> None:
-        verdicts, self._verdicts = self._verdicts, {}
-        began = time.perf_counter()
-        transitions = self._cluster.judged(verdicts, time.time())
-        self._metrics.recompiled(time.perf_counter() - began)
-        self._tell(transitions)
-        await self._publish()
-
-    def _tell(self, transitions: list[Transition]) -> None:
-        for one in transitions:
-            zone, host = one.host
-            told = {"zone": zone, "host": host, "before": str(one.before), "after": str(one.after)}
-            log.warning(
-                "host %s.%s: %s → %s%s", host, zone, one.before, one.after, self._why(one), extra=told
-            )
-            self._metrics.changed(one.host, one.after)
-        if transitions:
-            self._spawn(self._save())
+    def _last(self, target: Target) -> tuple[Outcome, float] | None:
+        return self._monitor.last(target)
 
     async def _publish(self) -> int:
         return await self._publisher.publish(self._cluster.compiled.table)
@@ -334,12 +314,6 @@ class Daemon:
         self._metrics.counted(counts, transport, self._publisher.rotation)
         if counts.limited is not None:
             self._policing.limited(counts.limited)
-
-    def _why(self, one: Transition) -> str:
-        targets = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]].values()
-        last = [self._view.seen(target) for some in targets for target in some]
-        details = {seen.detail for seen in last if seen is not None}
-        return f" ({'; '.join(sorted(details))})" if details else ""
 
     async def order(self, host: HostKey, order: Order) -> tuple[str, ...]:
         """Impose something on a host, and return once it is on disk and every worker deals by it."""
@@ -381,6 +355,7 @@ class Daemon:
             if self._end_expired():
                 await self._publish()
                 await asyncio.to_thread(self._keeper.write)
+            self._judging.hinted(self._monitor.hint)
             now = time.time()
             if any(one.until <= now for one in self._cluster.retired.values()):
                 async with self._edits:

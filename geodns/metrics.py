@@ -1,7 +1,7 @@
 """Every Prometheus name, in one place (https://prometheus.io/docs/practices/naming/)."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -39,6 +39,7 @@ class Gauges:
         probe_lateness: seconds that the most overdue probe is late.
         ready: whether the server can answer.
         restarts: by worker.
+        prober_suspect: by zone and pool, whether most of its hosts failed at once.
 
     """
 
@@ -48,6 +49,7 @@ class Gauges:
     probe_lateness: float
     ready: bool
     restarts: Mapping[str, int]
+    prober_suspect: Mapping[tuple[str, str], bool] = field(default_factory=dict)
 
 
 class _AtScrape(Collector):
@@ -95,7 +97,14 @@ class _AtScrape(Collector):
         )
         for worker, number in now.restarts.items():
             restarts.add_metric([worker], number)
-        return (state, forced, weight, serial, refused, late, ready, restarts)
+        suspect = GaugeMetricFamily(
+            "geodns_prober_suspect",
+            "1 while most of a pool's hosts fail that began to at once: the prober itself may be cut off.",
+            labels=["zone", "pool"],
+        )
+        for pool, is_suspect in now.prober_suspect.items():
+            suspect.add_metric([*pool], float(is_suspect))
+        return (state, forced, weight, serial, refused, late, ready, restarts, suspect)
 
 
 class Metrics:

@@ -178,6 +178,8 @@ class Pool(Frozen):
         fallback: the pool that helps out.
         fallback_mode: ``add`` the fallback's hosts to the survivors, or ``replace`` these.
         when_down: what to answer when nobody is live: everybody (``serve-all``) or SERVFAIL.
+        hold: seconds that verdicts are held, at most, when most of its hosts fail at once: the prober may
+            be cut off.
 
     """
 
@@ -189,6 +191,7 @@ class Pool(Frozen):
     fallback: str | None = None
     fallback_mode: Literal["add", "replace"] = "add"
     when_down: Literal["serve-all", "servfail"] = "serve-all"
+    hold: float = Field(default=30.0, ge=0, le=3600)
 
 
 class Soa(Frozen):

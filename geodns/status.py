@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from geodns.choice import Choice, LastResort
 from geodns.cluster import Cluster
+from geodns.compiler import PoolKey
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
 from geodns.lookup import rotation_of
@@ -135,14 +137,22 @@ def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Targ
     return shown
 
 
-def pools_of(cluster: Cluster) -> Json:
-    """Return the pools of all zones."""
+def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = MappingProxyType({})) -> Json:
+    """Return the pools of all zones.
+
+    Args:
+        cluster: the running state.
+        held_until: the pools whose failures may be the prober's, and until when they do not count.
+
+    """
     return {
         name: {
             pool.name: _pool(
                 source.zone,
                 cluster.compiled.choices[name, pool.name],
                 [key.ttl for key in cluster.compiled.keys[name, pool.name]],
+                suspect=(name, pool.name) in held_until,
+                held_until=held_until.get((name, pool.name)),
             )
             for pool in source.zone.pools
         }
@@ -150,7 +160,9 @@ def pools_of(cluster: Cluster) -> Json:
     }
 
 
-def _pool(zone: Zone, choice: Choice, ttls: Iterable[int]) -> Json:
+def _pool(
+    zone: Zone, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
+) -> Json:
     return {
         "using": list(choice.using),
         "last_resort": _resort(choice.last_resort),
@@ -158,6 +170,8 @@ def _pool(zone: Zone, choice: Choice, ttls: Iterable[int]) -> Json:
         "answers": choice.answers,
         "ttl": choice.ttl(zone, zone.ttl),
         "max_ttl": max(ttls, default=zone.ttl),
+        "prober_suspect": suspect,
+        "held_until": None if held_until is None else timestamp(held_until),
         "families": {
             family: {
                 "live": [entry.host for entry in choice.of(family)] if choice.last_resort is None else [],

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from geodns import __version__
 from geodns.cluster import Cluster
+from geodns.compiler import PoolKey
 from geodns.errors import printable
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
@@ -111,7 +112,7 @@ class View:
             "warnings": self._all_warnings(),
             "zones": zones | unserved,
             "hosts": hosts_of(self._cluster, self.seen),
-            "pools": pools_of(self._cluster),
+            "pools": pools_of(self._cluster, self._held_until()),
         }
 
     def _all_warnings(self) -> list[str]:
@@ -124,6 +125,7 @@ class View:
             *self._folder.warnings(self._cluster.sources),
             *probes,
             *self._blind(),
+            *self._suspicions(),
             *self._without_live_hosts(),
         ]
 
@@ -142,6 +144,28 @@ class View:
         return [
             f"the prober has trouble of its own, host states may be old: {one}" for one in sorted(details)
         ]
+
+    def _held_until(self) -> dict[PoolKey, float | None]:
+        now = time.time()
+        return {
+            key: None if one.held_for is None else now + one.held_for
+            for key, one in self._monitor.suspects.items()
+        }
+
+    def _suspicions(self) -> list[str]:
+        """Name the pools that failed as one, and the hosts that refuse the prober alone."""
+        found = [] if self._monitor.hint is None else [self._monitor.hint]
+        for (zone, pool), one in self._monitor.suspects.items():
+            until = (
+                "they count as failures by now"
+                if one.held_for is None
+                else f"their verdicts are held for {one.held_for:.0f} s more"
+            )
+            found.append(
+                f"pool {pool} of {zone}: {one.failing} of {one.hosts} hosts began to fail at once, "
+                f"the prober itself may be cut off (prober_suspect): {until}"
+            )
+        return found
 
     def seen(self, target: Target) -> Seen | None:
         """Return a target's last result."""
@@ -166,4 +190,8 @@ class View:
         refused = {name: name in self._folder.refused for name in list(self._folder.files)}
         serials = {name: source.serial for name, source in self._cluster.sources.items()}
         restarts = {name: worker.restarts for name, worker in self._link.workers.items()}
-        return Gauges(hosts, serials, refused, self._monitor.lateness, self.unready() is None, restarts)
+        suspects = self._monitor.suspects
+        suspect = {key: key in suspects for key in self._cluster.compiled.choices}
+        return Gauges(
+            hosts, serials, refused, self._monitor.lateness, self.unready() is None, restarts, suspect
+        )

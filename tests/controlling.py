@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from geodns import daemon as daemon_module
+from geodns import judging
 from geodns.daemon import Daemon
 from geodns.dealing import Counts
 from geodns.health.monitor import Monitor
@@ -137,7 +138,7 @@ class Control:
         self.probing: Callable[[Target], Awaitable[None]] | None = None
         self.status: int | None = None
         monkeypatch.setattr(daemon_module, "Monitor", partial(Monitor, probe=self._probe))
-        monkeypatch.setattr(daemon_module, "RECOMPILE_EVERY", 0.1)
+        monkeypatch.setattr(judging, "RECOMPILE_EVERY", 0.1)
         monkeypatch.setattr(daemon_module, "POLL_EVERY", 0.05)
 
     async def _probe(self, target: Target, *, ehlo: str | None) -> Outcome:

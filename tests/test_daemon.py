@@ -217,7 +217,7 @@ def test_a_host_taken_out_while_the_server_was_off_answers_for_its_own_name(read
 def test_sigterm_ends_it_cleanly_and_what_is_believed_is_kept(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.finds["192.0.2.11"] = Kind.FAILURE
-        await until(lambda: running.daemon._verdicts or running.supervisor.dealt() != set(ALL))
+        await until(lambda: running.daemon._judging._verdicts or running.supervisor.dealt() != set(ALL))
         running.signal(signal.SIGTERM)
         assert await asyncio.wait_for(asyncio.shield(running.ended), 20) == 0
         kept = running.store.load_verdicts(3600, time.time())

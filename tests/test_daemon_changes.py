@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from geodns import compiler
+from geodns import compiler, judging
 from geodns import daemon as daemon_module
 from geodns.dealing import Counts
 from geodns.errors import StoreError
@@ -162,18 +162,20 @@ def test_a_retired_host_is_let_go_when_its_time_is_over(ready: Control) -> None:
 def test_verdicts_are_served_at_once_and_then_together(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "RECOMPILE_EVERY", 3.0)
+    monkeypatch.setattr(judging, "RECOMPILE_EVERY", 3.0)
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr(running.daemon, "_recompiled", -3.0)  # as if the first round were long ago
+        monkeypatch.setattr(
+            running.daemon._judging, "_recompiled", -3.0
+        )  # as if the first round were long ago
         began = time.monotonic()
         ready.finds["192.0.2.11"] = Kind.FAILURE
         await running.dealt("mta2", "mta3")
         assert time.monotonic() - began < 2.5, "the first at once"
         ready.finds["192.0.2.12"] = Kind.FAILURE
-        await until(lambda: running.daemon._verdicts)
+        await until(lambda: running.daemon._judging._verdicts)
         ready.finds["192.0.2.11"] = Kind.OK
-        await until(lambda: len(running.daemon._verdicts) == 2)
+        await until(lambda: len(running.daemon._judging._verdicts) == 2)
         assert (await running.order("drain", "mta3"))[0] == 200
         assert running.supervisor.dealt() == {"mta2"}, "an order waits for no verdicts"
         assert time.monotonic() - began < 3
@@ -183,6 +185,37 @@ def test_verdicts_are_served_at_once_and_then_together(
         assert time.monotonic() - began >= 2.9
 
     ready.run(test)
+
+
+def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
+    ready: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    hosts = [f"mx{number}" for number in range(1, 7)]
+    ready.file.write_text(
+        "ns: {ns1: 192.0.2.53}\n"
+        "checks: {smtp: {interval: 400ms, fast_interval: 100ms, rise: 1, fall: 1}}\n"
+        'hosts: {"mx[1-6]": {address: "192.0.2.[1-6]"}}\n'
+        'pools: {main: {hosts: "*", check: smtp, hold: 1s}}\n'
+        'records: {"@": {A: {pool: main}}}\n'
+    )
+
+    suspect = f'geodns_prober_suspect{{pool="main",zone="{NAME}"}}'
+
+    async def test(running: Running) -> None:
+        ready.finds |= {f"192.0.2.{number}": Kind.FAILURE for number in range(1, 6)}
+        await running.scrape(lambda shown: f"{suspect} 1.0" in shown)
+        assert (await running.get("/status"))["pools"][NAME]["main"]["prober_suspect"] is True
+        await running.dealt(*hosts)
+        await running.dealt("mx6")
+        ready.finds.clear()
+        await running.dealt(*hosts)
+        await running.scrape(lambda shown: f"{suspect} 0.0" in shown)
+
+    with caplog.at_level(logging.INFO):
+        ready.run(test)
+    assert "of its 6 hosts began to fail at once" in caplog.text
+    assert "of its 6 hosts go on failing" in caplog.text
+    assert "its verdicts are no longer in doubt" in caplog.text
 
 
 def test_a_result_that_changes_nothing_publishes_nothing(ready: Control) -> None:

@@ -16,7 +16,7 @@ ROWS = (
     ("cli __main__",),
     ("commands",),
     ("daemon",),
-    ("policing", "view publisher"),
+    ("policing", "view publisher judging"),
     ("api serve health keeper demo",),
     ("control status logswitch", "cluster folder"),
     ("responder compiler store watch metrics querytext floodwatch convert",),

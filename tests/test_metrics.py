@@ -27,6 +27,7 @@ SOME = Gauges(
     probe_lateness=1.5,
     ready=True,
     restarts={"udp0": 3, "tcp": 0},
+    prober_suspect={(NAME, "main"): True, (NAME, "side"): False},
 )
 NAMES = {
     "geodns_answers_total": "counter",
@@ -38,6 +39,7 @@ NAMES = {
     "geodns_probe_duration_seconds": "histogram",
     "geodns_probe_lateness_seconds": "gauge",
     "geodns_probes_total": "counter",
+    "geodns_prober_suspect": "gauge",
     "geodns_queries_total": "counter",
     "geodns_query_log_total": "counter",
     "geodns_rate_limited_total": "counter",

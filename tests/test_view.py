@@ -14,6 +14,7 @@ from geodns.compiler import Source, compile_zones
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Kind, Outcome
+from geodns.health.suspicion import Suspect
 from geodns.keeper import Keeper
 from geodns.live import Forced, State
 from geodns.model import Target
@@ -53,6 +54,8 @@ class Rig:
         self.workers = {"udp0": Worker(100, 1, 2), "tcp": Worker()}
         self.late = 0.0
         self.seen: dict[str, Outcome] = {}
+        self.hint: str | None = None
+        self.suspects: dict[tuple[str, str], Suspect] = {}
         self.view = View(
             "ns1",
             [Listen("127.0.0.1", 5300), Listen("::1", 5300)],
@@ -136,6 +139,26 @@ def test_refused_files_and_late_probes_are_warnings_and_do_not_make_it_unready(r
     gauges = rig.view.gauges()
     assert gauges.refused_files == {NAME: True, "new.example": True}
     assert (gauges.probe_lateness, gauges.ready) == (7.4, True)
+
+
+def test_a_prober_in_doubt_is_a_warning_a_field_and_a_metric(rig: Rig) -> None:
+    rig.serve()
+    assert rig.view.status()["pools"][NAME]["main"]["prober_suspect"] is False
+    assert rig.view.gauges().prober_suspect == {(NAME, "main"): False}
+    rig.suspects[NAME, "main"] = Suspect(5, 6, 12.0)
+    rig.hint = "2 addresses refuse the prober"
+    shown = rig.view.status()
+    told = f"pool main of {NAME}: 5 of 6 hosts began to fail at once, the prober itself may be cut off"
+    assert f"{told} (prober_suspect): their verdicts are held for 12 s more" in shown["warnings"]
+    assert "2 addresses refuse the prober" in shown["warnings"]
+    pool = shown["pools"][NAME]["main"]
+    assert pool["prober_suspect"] is True
+    assert pool["held_until"].endswith("Z")
+    assert rig.view.gauges().prober_suspect == {(NAME, "main"): True}
+    rig.suspects[NAME, "main"] = Suspect(5, 6, None)
+    shown = rig.view.status()
+    assert f"{told} (prober_suspect): they count as failures by now" in shown["warnings"]
+    assert shown["pools"][NAME]["main"]["held_until"] is None
 
 
 @pytest.mark.parametrize(("late", "warned"), [(0.0, False), (4.9, False), (5.1, True)])

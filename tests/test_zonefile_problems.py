@@ -152,6 +152,7 @@ ERRORS = {
     "glob of nothing": (HOSTS + 'pools: {main: {hosts: [§"mx*"]}}\n', "matches no host"),
     "range in a pool": (HOSTS + 'pools: {main: {hosts: [§"mta[1-3]"]}}\n', "no host is called 'mta3'"),
     "broken range in a pool": (HOSTS + 'pools: {main: {hosts: [§"mta[3-1]"]}}\n', "runs backwards"),
+    "hold": (HOSTS + "pools: {main: {hosts: [mta1], hold: §2h}}\n", "2h is out of range: write 0s to 3600s"),
     "check that is not": (HOSTS + "pools: {main: {hosts: [mta1], check: §smpt}}\n", "did you mean 'smtp'?"),
     "fallback that is not": (
         POOLED.replace("]}", "], fallback: §mian}"),

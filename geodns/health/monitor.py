@@ -17,16 +17,15 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Protocol
 
+from geodns.health.crowd import PoolKey, Watched
 from geodns.health.outcome import Kind, Outcome, one_line
 from geodns.health.probes import probe
-from geodns.health.state import advance
+from geodns.health.schedule import first_start, next_start
+from geodns.health.suspicion import News, Ruling, Suspect, Suspicion
 from geodns.live import NOTHING_KNOWN, State, Verdict
-from geodns.model import Check, Target
+from geodns.model import Target
 
 log = logging.getLogger(__name__)
-
-JITTER = 0.1
-"""How much of an interval a start moves at random, either way, so that targets do not fall into step."""
 
 SLOW = 1.0
 """Seconds from which a probe counts as slow."""
@@ -43,40 +42,19 @@ STARTS_A_TURN = 32
 OnResult = Callable[[Target, Outcome, Verdict, Verdict], None]
 """Is told the target, what the probe found, and what was believed before and is believed after."""
 
+OnRuling = Callable[[Mapping[Target, Verdict], tuple[News, ...]], None]
+"""Is told what others' results mean for targets, and which pools are looked at otherwise than before."""
+
+
+def _no_ruling(verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
+    del verdicts, news
+
 
 class Probe(Protocol):
     """What probes a target once."""
 
     async def __call__(self, target: Target, *, ehlo: str | None) -> Outcome:
         """Return what was found."""
-
-
-def first_start(check: Check, verdict: Verdict, now: float, rng: random.Random) -> float:
-    """Return when a target is probed first: at once, or some time in its interval if its state is known."""
-    return now if verdict.state is State.UNKNOWN else now + rng.random() * _period(check, verdict)
-
-
-def next_start(
-    check: Check, verdict: Verdict, started: float, ended: float, rng: random.Random, *, spread: bool = False
-) -> float:
-    """Return when a target is probed next; never before the last probe's end.
-
-    Args:
-        check: its intervals.
-        verdict: what is believed after the last probe.
-        started: when that began.
-        ended: when that ended.
-        rng: moves the start by a tenth of the interval either way.
-        spread: anywhere in the interval, after the first probes, which all began together.
-
-    """
-    period = _period(check, verdict)
-    share = rng.random() if spread and not verdict.pending else rng.uniform(1 - JITTER, 1 + JITTER)
-    return max(ended, started + period * share)
-
-
-def _period(check: Check, verdict: Verdict) -> float:
-    return check.fast_interval if verdict.pending else check.interval
 
 
 class _Entry:
@@ -127,6 +105,7 @@ class Monitor:
         concurrency: int = 512,
         probe: Probe = probe,
         clock: Callable[[], float] = time.time,
+        on_ruling: OnRuling = _no_ruling,
     ) -> None:
         """Make a monitor without targets.
 
@@ -137,9 +116,11 @@ class Monitor:
             concurrency: how many probes may run at once.
             probe: probes a target once.
             clock: seconds since the epoch, for what is shown.
+            on_ruling: is told what else changes: verdicts that are held, restored or counted at last.
 
         """
         self._on_result = on_result
+        self._on_ruling = on_ruling
         self._ehlo = ehlo
         self._rng = rng
         self._places = concurrency
@@ -149,6 +130,8 @@ class Monitor:
         self._entries: dict[Target, _Entry] = {}
         self._verdicts: dict[Target, Verdict] = {}
         self.verdicts: Mapping[Target, Verdict] = MappingProxyType(self._verdicts)
+        self._suspicion = Suspicion(self.verdicts)
+        self._hold_over: asyncio.TimerHandle | None = None
         self._heap: list[_Entry] = []
         self._waiting_slow: deque[_Entry] = deque()
         self._tasks: set[asyncio.Task[Outcome]] = set()
@@ -159,13 +142,17 @@ class Monitor:
         self._closed = False
 
     def set_targets(
-        self, targets: Collection[Target], verdicts: Mapping[Target, Verdict] = MappingProxyType({})
+        self,
+        targets: Collection[Target],
+        verdicts: Mapping[Target, Verdict] = MappingProxyType({}),
+        pools: Mapping[PoolKey, Watched] = MappingProxyType({}),
     ) -> None:
         """Probe these targets and no others; those that are probed already go on undisturbed.
 
         Args:
             targets: all of them.
             verdicts: what is believed of new ones, from before a restart; others are probed at once.
+            pools: whose verdicts are held when most of their hosts fail at once.
 
         """
         now = asyncio.get_running_loop().time()
@@ -185,8 +172,20 @@ class Monitor:
         self._heap = [entry for entry in self._heap if not entry.gone]
         heapq.heapify(self._heap)
         self._waiting_slow = deque(entry for entry in self._waiting_slow if not entry.gone)
+        self._suspicion.watch(pools)
+        self._await_end_of_hold()
         self._note_seen()
         self._arm()
+
+    @property
+    def suspects(self) -> dict[PoolKey, Suspect]:
+        """The pools whose failures may be trouble of our own."""
+        return self._suspicion.suspects(asyncio.get_running_loop().time())
+
+    @property
+    def hint(self) -> str | None:
+        """What an operator should know of hosts that refuse the prober; None while there are not several."""
+        return self._suspicion.hint
 
     def last(self, target: Target) -> tuple[Outcome, float] | None:
         """Return a target's last outcome, and when in seconds since the epoch; None before the first."""
@@ -218,8 +217,9 @@ class Monitor:
             self._drop(target)
         self._heap.clear()
         self._waiting_slow.clear()
-        if self._wake is not None:
-            self._wake.cancel()
+        for handle in (self._wake, self._hold_over):
+            if handle is not None:
+                handle.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- starting ---------------------------------------------------------------------------------------
@@ -291,7 +291,15 @@ class Monitor:
             self._judge(entry, _outcome(entry.target, task))
         if not entry.gone:  # the callback may have taken it out
             verdict = self._verdicts[entry.target]
-            entry.due = next_start(entry.target.check, verdict, entry.started, now, self._rng, spread=spread)
+            entry.due = next_start(
+                entry.target.check,
+                verdict,
+                entry.started,
+                now,
+                self._rng,
+                spread=spread,
+                hurried=entry.target in self._suspicion.held,
+            )
             heapq.heappush(self._heap, entry)
         if full or self._waiting_slow or (self._heap and self._heap[0] is entry):
             self._arm()
@@ -299,7 +307,8 @@ class Monitor:
     def _judge(self, entry: _Entry, outcome: Outcome) -> None:
         target = entry.target
         before = self._verdicts[target]
-        after = advance(before, outcome.kind, target.check)
+        ruling = self._suspicion.judge(target, outcome, asyncio.get_running_loop().time())
+        after = ruling.verdicts.pop(target)
         entry.last = (outcome, self._clock())
         self._verdicts[target] = after
         self._unseen.discard(target)
@@ -308,6 +317,45 @@ class Monitor:
             self._on_result(target, outcome, before, after)
         except Exception:
             log.exception("the result of %s was not taken", target.key)
+        self._take_ruling(ruling)
+
+    def _take_ruling(self, ruling: Ruling) -> None:
+        """Believe what follows for other targets; probe those that are held without delay."""
+        if not ruling.verdicts and not ruling.news:
+            return
+        verdicts = {target: one for target, one in ruling.verdicts.items() if target in self._entries}
+        self._verdicts |= verdicts
+        self._await_end_of_hold()
+        self._hurry()
+        try:
+            self._on_ruling(verdicts, ruling.news)
+        except Exception:
+            log.exception("what follows of the results of others was not taken")
+
+    def _await_end_of_hold(self) -> None:
+        if self._hold_over is not None:
+            self._hold_over.cancel()
+            self._hold_over = None
+        end = self._suspicion.end
+        if end is not None and not self._closed:
+            self._hold_over = asyncio.get_running_loop().call_at(end, self._end_hold)
+
+    def _end_hold(self) -> None:
+        self._hold_over = None
+        self._take_ruling(self._suspicion.pass_time(asyncio.get_running_loop().time()))
+
+    def _hurry(self) -> None:
+        """Bring forward the probes of what is held."""
+        held = self._suspicion.held
+        if not held:
+            return
+        now = asyncio.get_running_loop().time()
+        for entry in self._heap:
+            if entry.target in held:
+                soon = now + self._rng.random() * entry.target.check.fast_interval
+                entry.due = min(entry.due, soon)
+        heapq.heapify(self._heap)
+        self._arm()
 
     def _note_seen(self) -> None:
         if self._unseen:

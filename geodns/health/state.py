@@ -40,6 +40,18 @@ def advance(verdict: Verdict, kind: Kind, check: Check) -> Verdict:
     return verdict if step is None else step(verdict, check)
 
 
+def withhold(verdict: Verdict, kind: Kind, check: Check) -> Verdict:
+    """Return what is believed after an outcome while bad ones may be the prober's own trouble.
+
+    Good ones do what they always do. Failures gather, but never to the last one; sheds change nothing.
+    """
+    if kind is Kind.SHEDDING or (kind is Kind.FAILURE and verdict.state is State.UNKNOWN):
+        return verdict
+    if kind is Kind.FAILURE and verdict.state is State.UP:
+        return replace(verdict, failures=min(verdict.failures + 1, check.fall - 1), successes=0)
+    return advance(verdict, kind, check)
+
+
 def _relieved(verdict: Verdict) -> Verdict:
     if not verdict.sheds and not verdict.level:
         return verdict

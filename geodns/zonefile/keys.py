@@ -90,6 +90,11 @@ POOL: dict[str, Key] = {
     "when_down": Key(
         choice("serve-all", "servfail"), "With nobody live: deal everybody (default), or answer SERVFAIL."
     ),
+    "hold": Key(
+        duration(0, 3600),
+        "How long verdicts are held when most of four or more hosts fail at once: the prober may be cut off; "
+        "default 30s.",
+    ),
 }
 
 

@@ -1,16 +1,16 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from geodns.health.monitor import JITTER, Monitor, first_start, next_start
+from geodns.health.crowd import Watched
+from geodns.health.monitor import Monitor, OnRuling
 from geodns.health.outcome import Kind, Outcome
+from geodns.health.suspicion import News
 from geodns.live import State, Verdict
 from geodns.model import Check, Target
 from tests.health.virtual import run
@@ -29,7 +29,12 @@ def targets(number: int, check: Check = CHECK) -> list[Target]:
 class World:
     """Hosts as a monitor sees them: what each answers and how long that takes, and what has happened."""
 
-    def __init__(self, answer: Callable[[Target], Outcome] = lambda _: OK, concurrency: int = 512) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Target], Outcome] = lambda _: OK,
+        concurrency: int = 512,
+        on_ruling: OnRuling = lambda _, __: None,
+    ) -> None:
         self.answer = answer
         self.seconds: Callable[[Target], float] = lambda _: 0.01
         self.starts: dict[Target, list[float]] = defaultdict(list)
@@ -44,6 +49,7 @@ class World:
             concurrency=concurrency,
             probe=self.probe,
             clock=lambda: 1e9 + asyncio.get_running_loop().time(),
+            on_ruling=on_ruling,
         )
 
     async def probe(self, target: Target, *, ehlo: str | None) -> Outcome:
@@ -63,48 +69,6 @@ class World:
 
     def gaps(self, target: Target, since: float = 0.0) -> list[float]:
         return [after - before for before, after in pairwise(self.starts[target]) if before >= since]
-
-
-# --- when the next probe is -----------------------------------------------------------------------------
-
-FLOATS = st.floats(min_value=0, max_value=1e6)
-
-
-@given(FLOATS, FLOATS, st.sampled_from([Verdict(), UP, DOWN, DOUBTED]), st.booleans(), st.randoms())
-def test_the_next_start(
-    started: float, took: float, verdict: Verdict, spread: bool, rng: random.Random
-) -> None:
-    period = CHECK.fast_interval if verdict.pending else CHECK.interval
-    ended = started + took
-    due = next_start(CHECK, verdict, started, ended, rng, spread=spread)
-    assert due >= ended
-    if due > ended:
-        least = 0 if spread and not verdict.pending else 1 - JITTER
-        assert least * period - 1e-6 <= due - started <= (1 + JITTER) * period + 1e-6
-    assert took <= period * 2 or due == ended
-
-
-def test_starts_are_jittered_to_both_sides() -> None:
-    rng = random.Random(1)
-    dues = [next_start(CHECK, UP, 0, 0, rng) for _ in range(1000)]
-    assert 9 <= min(dues) < 9.1
-    assert 10.9 < max(dues) <= 11
-
-
-@pytest.mark.parametrize(
-    ("verdict", "latest"),
-    [
-        pytest.param(Verdict(), 100, id="unknown-at-once"),
-        pytest.param(UP, 110, id="up-in-its-interval"),
-        pytest.param(DOWN, 110, id="down-in-its-interval"),
-        pytest.param(DOUBTED, 102, id="pending-soon"),
-    ],
-)
-def test_the_first_start(verdict: Verdict, latest: float) -> None:
-    rng = random.Random(1)
-    dues = [first_start(CHECK, verdict, 100, rng) for _ in range(1000)]
-    assert 100 <= min(dues) <= 100 + (latest - 100) * 0.1
-    assert 100 + (latest - 100) * 0.9 <= max(dues) <= latest
 
 
 # --- the schedule ---------------------------------------------------------------------------------------
@@ -423,3 +387,43 @@ def test_after_closing_nothing_happens_any_more() -> None:
         assert sum(map(len, world.starts.values())) == 20
 
     run(main())
+
+
+# --- trouble of the prober's own --------------------------------------------------------------------------
+
+
+def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -> None:
+    hosts = targets(6)
+    pool = Watched({str(n): ((target,),) for n, target in enumerate(hosts)}, 1, 10, 30)
+    told: list[tuple[float, str]] = []
+    falls: list[float] = []
+
+    def ruled(verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
+        now = asyncio.get_running_loop().time()
+        told.extend((now, str(one.stage)) for one in news)
+        falls.extend(now for verdict in verdicts.values() if verdict == DOWN)
+
+    async def main() -> World:
+        world = World(on_ruling=ruled)
+        world.monitor.set_targets(hosts, dict.fromkeys(hosts, UP), {("z", "main"): pool})
+        await asyncio.sleep(50)
+        world.answer = lambda target: FAILURE if target in hosts[:5] else OK
+        await asyncio.sleep(12)
+        assert ("z", "main") in world.monitor.suspects
+        assert set(world.monitor.verdicts.values()) <= {UP, Verdict(State.UP, failures=2), DOUBTED}
+        await asyncio.sleep(60)
+        assert [target for target in hosts if world.monitor.verdicts[target] == DOWN] == hosts[:5]
+        assert world.monitor.suspects["z", "main"].held_for is None
+        world.answer = lambda _: OK
+        await asyncio.sleep(30)
+        assert not world.monitor.suspects
+        await world.monitor.close()
+        return world
+
+    world = run(main())
+    (held, _), (counted, _), _ = told
+    assert [stage for _, stage in told] == ["held", "counted", "calm"]
+    assert counted == pytest.approx(held + 30)
+    assert falls == [counted] * 5, "all at once, and not before"
+    fast = [start for start in world.starts[hosts[5]] if held < start < counted]
+    assert len(fast) >= 13, "who is good is probed every 2 s too"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.health.outcome import Kind
-from geodns.health.state import MAX_LEVEL, advance
+from geodns.health.state import MAX_LEVEL, advance, withhold
 from geodns.live import State, Verdict
 from geodns.model import Check
 
@@ -104,3 +104,19 @@ def test_failures_bring_down_and_then_change_nothing(outcomes: str, fall: int) -
     down = after(outcomes + "f" * (fall + 1), check)
     assert down.state is State.DOWN
     assert after(outcomes + "f" * (fall + 2), check) == down
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kind", "expected"),
+    [
+        pytest.param("o", "f", Verdict(State.UP, failures=1), id="failures-gather"),
+        pytest.param("off", "f", Verdict(State.UP, failures=2), id="but-never-to-the-last"),
+        pytest.param("", "f", Verdict(), id="nothing-known-stays-so"),
+        pytest.param("fo", "f", Verdict(State.DOWN), id="down-stays-down"),
+        pytest.param("fo", "o", Verdict(State.UP), id="good-ones-count"),
+        pytest.param("", "o", Verdict(State.UP), id="the-first-good-one-too"),
+        pytest.param("os", "s", Verdict(State.UP, sheds=1, level=1), id="sheds-change-nothing"),
+    ],
+)
+def test_what_is_withheld(outcomes: str, kind: str, expected: Verdict) -> None:
+    assert withhold(after(outcomes), KINDS[kind], CHECK) == expected

@@ -1,0 +1,260 @@
+"""Whether the prober itself is in trouble: when most of a pool fails at once, its verdicts are held a while.
+
+A firewall rule, a block list or a broken uplink of the prober looks like the death of many hosts at once. So
+when more than half of the good hosts of a pool begin to fail within one interval, what is believed of them
+is held for the pool's `hold`; then their failures count, for it may be true. A pool goes round like this::
+
+    CALM ─ most of the good hosts fail within a window ─► HELD ─ `hold` is over ─► COUNTED
+      ▲                                                    │                         │
+      └──────────────── most of them are good again ───────┴─────────────────────────┘
+
+No clock and no sockets: time is an argument, in seconds of any clock that does not go back.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from geodns.health.crowd import Crowd, PoolKey, Stage, Watched
+from geodns.health.outcome import Kind, Outcome
+from geodns.health.state import advance, withhold
+from geodns.live import State, Verdict
+from geodns.model import Target
+
+SEVERAL = 2
+"""Addresses that refuse the prober before that is worth a hint."""
+
+_REFUSAL = re.compile(
+    r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)|blocked|\bblock ?list"
+    r"|black ?list|connection rate|not allowed to connect|access denied)",
+    re.IGNORECASE | re.DOTALL,
+)
+_OWN_REMARK = "(is the prober blocked?)"
+
+
+def refuses_prober(detail: str) -> bool:
+    """Tell whether a host's 4xx or 5xx text speaks of the client, not of the host's own state."""
+    return _REFUSAL.search(detail.replace(_OWN_REMARK, "")) is not None
+
+
+class News(NamedTuple):
+    """A pool that is looked at otherwise than before.
+
+    Attributes:
+        pool: which.
+        stage: how it is looked at now.
+        failing: its hosts that began to fail.
+        hosts: how many it has.
+
+    """
+
+    pool: PoolKey
+    stage: Stage
+    failing: tuple[str, ...]
+    hosts: int
+
+
+class Suspect(NamedTuple):
+    """A pool whose failures may be the prober's.
+
+    Attributes:
+        failing: how many of its hosts began to fail.
+        hosts: how many it has.
+        held_for: seconds that its verdicts are still held; None when the failures count by now.
+
+    """
+
+    failing: int
+    hosts: int
+    held_for: float | None
+
+
+class Ruling(NamedTuple):
+    """What follows from an outcome, or from the time that has passed.
+
+    Attributes:
+        verdicts: what is believed from now on, of targets of which something else was.
+        news: the pools that are looked at otherwise.
+
+    """
+
+    verdicts: dict[Target, Verdict]
+    news: tuple[News, ...] = ()
+
+
+class Suspicion:
+    """Judges outcomes, and holds the verdicts of pools whose failures may be the prober's.
+
+    A target is held while any pool that has it is: a verdict is the same for all of them.
+
+    Args:
+        verdicts: what is believed, as whoever keeps it goes on changing it.
+
+    Attributes:
+        held: the targets whose verdicts are held now.
+        hint: what to tell the operator when several hosts refuse the prober; None while they do not.
+
+    """
+
+    def __init__(self, verdicts: Mapping[Target, Verdict]) -> None:
+        self.held: frozenset[Target] = frozenset()
+        self.hint: str | None = None
+        self._verdicts = verdicts
+        self._pools: dict[PoolKey, Crowd] = {}
+        self._places: dict[Target, tuple[tuple[Crowd, str], ...]] = {}
+        self._bad: dict[Target, Verdict] = {}
+        """Targets that failed last, and what was believed before they began to."""
+        self._withheld: set[Target] = set()
+        """Targets that would be down by now if they were not, or had not been, held."""
+        self._refusals: dict[Target, str] = {}
+
+    def watch(self, pools: Mapping[PoolKey, Watched]) -> None:
+        """Watch these pools and no others, over the targets that are believed in now."""
+        self._bad = {target: one for target, one in self._bad.items() if target in self._verdicts}
+        for target, verdict in self._verdicts.items():
+            if verdict.state is State.DOWN:
+                self._bad.setdefault(target, verdict)
+        before = self._pools
+        self._pools = {
+            key: before[key]
+            if key in before and before[key].watched == watched
+            else Crowd(key, watched, self._bad)
+            for key, watched in pools.items()
+        }
+        places: dict[Target, list[tuple[Crowd, str]]] = {}
+        for pool in self._pools.values():
+            for host, addresses in pool.watched.hosts.items():
+                for target in {target for some in addresses for target in some}:
+                    places.setdefault(target, []).append((pool, host))
+        self._places = {target: tuple(found) for target, found in places.items()}
+        self._hold()
+        self._withheld &= self.held
+        self._refusals = {target: one for target, one in self._refusals.items() if target in self._verdicts}
+        self._give_hint()
+
+    @property
+    def end(self) -> float | None:
+        """When the next pool's failures will count; `pass_time` is to be called then."""
+        ends = [pool.watch.end for pool in self._pools.values() if pool.watch.end is not None]
+        return min(ends, default=None)
+
+    def suspects(self, now: float) -> dict[PoolKey, Suspect]:
+        """Return the pools whose failures may be the prober's."""
+        return {
+            key: Suspect(
+                len(pool.watch.fresh),
+                len(pool.watched.hosts),
+                None if pool.watch.end is None else max(0.0, pool.watch.end - now),
+            )
+            for key, pool in self._pools.items()
+            if pool.watch.stage is not Stage.CALM
+        }
+
+    def judge(self, target: Target, outcome: Outcome, now: float) -> Ruling:
+        """Return what is believed after an outcome; the target itself is always among the verdicts."""
+        before = self._verdicts[target]
+        bad = self._is_bad(target, outcome)
+        touched: list[Crowd] = []
+        if bad != (target in self._bad):
+            if bad:
+                self._bad[target] = before
+            else:
+                del self._bad[target]
+            for pool, host in self._places.get(target, ()):
+                pool.note(host, self._bad, now)
+                touched.append(pool)
+        turned = self._turned(touched)
+        if target not in self.held:
+            after = advance(before, outcome.kind, target.check)
+            if target in self._withheld and outcome.kind in {Kind.OK, Kind.FAILURE}:
+                self._withheld.remove(target)
+                if outcome.kind is Kind.OK:
+                    after = replace(after, failures=0, successes=0)
+        else:
+            after = withhold(before, outcome.kind, target.check)
+            without = advance(before, outcome.kind, target.check)
+            if without.state is State.DOWN and after.state is not State.DOWN:
+                self._withheld.add(target)
+        return self._rule({target: after}, turned)
+
+    def pass_time(self, now: float) -> Ruling:
+        """Return what follows from its being so late."""
+        for pool in self._pools.values():
+            pool.watch.look(now)
+        return self._rule({}, self._turned(self._pools.values()))
+
+    def _turned(self, pools: Iterable[Crowd]) -> list[Crowd]:
+        """Return those of some pools that are looked at otherwise than before; hold what is to be held."""
+        turned = [pool for pool in pools if pool.watch.stage is not pool.seen]
+        for pool in turned:
+            pool.seen = pool.watch.stage
+        if turned:
+            self._hold()
+        return turned
+
+    def _hold(self) -> None:
+        held = (pool.targets for pool in self._pools.values() if pool.watch.stage is Stage.HELD)
+        self.held = frozenset().union(*held)
+
+    def _rule(self, verdicts: dict[Target, Verdict], turned: list[Crowd]) -> Ruling:
+        for pool in turned:
+            if pool.seen is Stage.HELD:
+                self._restore(pool, verdicts)
+            else:
+                self._release(pool, verdicts)
+        news = (
+            News(pool.key, pool.seen, tuple(pool.watch.fresh), len(pool.watched.hosts)) for pool in turned
+        )
+        return Ruling(verdicts, tuple(news))
+
+    def _restore(self, pool: Crowd, verdicts: dict[Target, Verdict]) -> None:
+        """Take back what the first failures of a crowd have done already."""
+        for target in pool.fresh() & self._bad.keys():
+            before = self._bad[target]
+            now = verdicts.get(target, self._verdicts[target])
+            if now.state is State.DOWN and before.state is not State.DOWN:
+                gathered = target.check.fall - 1 if before.state is State.UP else 0
+                verdicts[target] = replace(before, failures=gathered, successes=0)
+                self._withheld.add(target)
+
+    def _release(self, pool: Crowd, verdicts: dict[Target, Verdict]) -> None:
+        """Let what was held count, or forget it when most of the pool is good again.
+
+        The next word decides then of who has not been seen good yet: `judge` forgets the rest, or takes him
+        down.
+        """
+        for target in (self._withheld & pool.targets) - self.held:
+            now = verdicts.get(target, self._verdicts[target])
+            if pool.seen is Stage.COUNTED:
+                self._withheld.remove(target)
+                if target in self._bad:
+                    verdicts[target] = Verdict(State.DOWN)
+            elif target not in self._bad:
+                self._withheld.remove(target)
+                if now.state is State.UP:
+                    verdicts[target] = replace(now, failures=0, successes=0)
+
+    def _is_bad(self, target: Target, outcome: Outcome) -> bool:
+        """Tell whether a target's last word that says anything is one of failure or of refusal."""
+        if outcome.kind is Kind.UNKNOWN:
+            return target in self._bad
+        refused = outcome.kind is not Kind.OK and refuses_prober(outcome.detail)
+        if refused != (target in self._refusals):
+            if refused:
+                self._refusals[target] = outcome.detail
+            else:
+                del self._refusals[target]
+            self._give_hint()
+        if outcome.kind is Kind.FAILURE or (outcome.kind is Kind.SHEDDING and refused):
+            return True
+        return outcome.kind is not Kind.OK and target in self._bad
+
+    def _give_hint(self) -> None:
+        places = {target.address for target in self._refusals}
+        self.hint = None
+        if len(places) >= SEVERAL:
+            said = next(iter(self._refusals.values())).replace(_OWN_REMARK, "").strip()
+            self.hint = (
+                f"{len(places)} addresses refuse the prober ({said}): allow the prober's address there"
+            )

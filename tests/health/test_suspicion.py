@@ -1,0 +1,255 @@
+"""Verdicts while the prober may be cut off: held, restored, counted, forgotten."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.health.crowd import watched_pools
+from geodns.health.outcome import Kind, Outcome
+from geodns.health.state import advance
+from geodns.health.suspicion import Ruling, Suspicion, refuses_prober
+from geodns.live import State, Verdict
+from geodns.model import Target, Zone
+from tests.zones import DOWN, NAME, UP, failing, zone
+
+KINDS = {
+    "+": Outcome(Kind.OK, "220 mta ESMTP"),
+    "-": Outcome(Kind.FAILURE, "timed out while connecting"),
+    "s": Outcome(Kind.SHEDDING, "421 too busy"),
+    "b": Outcome(Kind.SHEDDING, "421 4.7.0 mta Error: too many connections from 192.0.2.53"),
+    "d": Outcome(Kind.DEFERRED, "EHLO: 450 later"),
+    "u": Outcome(Kind.UNKNOWN, "trouble of the prober's own: network is unreachable"),
+}
+
+
+@cache
+def one(hosts: int = 4, fall: int = 3) -> Zone:
+    return zone(f"""
+        checks: {{smtp: {{interval: 10s, fast_interval: 2s, rise: 2, fall: {fall}}}}}
+        hosts: {{"mx[1-{hosts}]": {{address: "192.0.2.[1-{hosts}]"}}}}
+        pools: {{main: {{hosts: "*", check: smtp, hold: 30s}}}}
+        records: {{a: {{pool: main}}}}
+    """)
+
+
+class World:
+    """A pool that is probed: what is believed of its hosts, by number."""
+
+    def __init__(self, hosts: int = 4, start: Verdict = UP, fall: int = 3, down: str = "") -> None:
+        zone = one(hosts, fall)
+        self.targets: dict[str, Target] = {
+            name[2:]: target
+            for name, addresses in zone.targets_by_host.items()
+            for some in addresses.values()
+            for target in some
+        }
+        self.verdicts = {target: DOWN if name in down else start for name, target in self.targets.items()}
+        self.suspicion = Suspicion(self.verdicts)
+        self.suspicion.watch(watched_pools([zone]))
+        self.now = 0.0
+        self.told: list[str] = []
+
+    def take(self, ruling: Ruling) -> None:
+        self.verdicts |= ruling.verdicts
+        self.told += [str(news.stage) for news in ruling.news]
+
+    def hear(self, story: str) -> "World":
+        """Take words as ``1-`` (host 1 fails), ``@40`` (so late is it)."""
+        for word in story.split():
+            if word[0] == "@":
+                self.now = float(word[1:])
+                self.take(self.suspicion.pass_time(self.now))
+            else:
+                self.take(self.suspicion.judge(self.targets[word[:-1]], KINDS[word[-1]], self.now))
+        return self
+
+    def believed(self) -> dict[str, Verdict]:
+        return {name: self.verdicts[target] for name, target in self.targets.items()}
+
+    def down(self) -> str:
+        return "".join(name for name, verdict in self.believed().items() if verdict.state is State.DOWN)
+
+
+@pytest.mark.parametrize(
+    ("story", "down", "told"),
+    [
+        pytest.param("1- 1- 1-", "1", "", id="a-single-host-goes-down"),
+        pytest.param("1- 1- 1- 2- 2- 2-", "12", "", id="half-of-them-go-down"),
+        pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3-", "", "held", id="most-of-them-are-held"),
+        pytest.param("1- 1- 1- 2- 2- 2- 3-", "", "held", id="who-was-down-by-then-is-restored"),
+        pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3- @30", "123", "held counted", id="then-they-count"),
+        pytest.param("1- 2- 3- @30", "", "held counted", id="no-more-than-there-were"),
+        pytest.param("1- 1- 1- 2- 3- @30", "1", "held counted", id="the-restored-count-too"),
+        pytest.param("1- 2- 3- 1- 1- @29 1+ 2+ @60", "", "held calm", id="good-again-in-time"),
+        pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3-", "3", "held calm", id="who-fails-on-goes-down-at-once"),
+        pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3+ 3-", "", "held calm", id="who-was-good-since-does-not"),
+        pytest.param("1- 2- 3- 4- @31 1- 1- 2- 2-", "12", "held counted", id="not-held-twice"),
+        pytest.param("1b 2b 3b 1b 2b 3b 1b 2b 3b", "", "held", id="refusals-are-failures-of-a-kind"),
+        pytest.param("1u 2u 3u 4u", "", "", id="what-we-know-of-is-no-suspicion"),
+        pytest.param("1d 2d 3d 4d 1s 2s 3s 4s", "", "", id="a-busy-pool-neither"),
+    ],
+)
+def test_stories(story: str, down: str, told: str) -> None:
+    world = World().hear(story)
+    assert world.down() == down
+    assert " ".join(world.told) == told
+
+
+def test_what_is_held_is_near_to_falling_and_says_so_in_the_ttl() -> None:
+    world = World().hear("1- 1- 1- 2- 3- 2- 2- 2-")
+    believed = world.believed()
+    assert believed["1"] == failing(2), "restored"
+    assert believed["2"] == failing(2), "held"
+    assert believed["3"] == failing(1)
+    assert believed["4"] == UP
+    assert len(world.suspicion.held) == 4, "whoever is good is probed faster too"
+
+
+def test_what_the_prober_did_is_forgotten() -> None:
+    assert World().hear("1- 1- 1- 2- 3- 1+ 2+").believed()["1"] == UP
+
+
+def test_refusals_that_shed_take_no_weight_while_held() -> None:
+    believed = World().hear("1b 2b 3b 1b 2b 3b 1b").believed()
+    assert all(verdict.live and verdict.factor >= 0.5 for verdict in believed.values())
+
+
+@pytest.mark.parametrize("fall", [1, 3])
+def test_a_prober_that_is_cut_off_from_the_start_takes_nobody_down(fall: int) -> None:
+    world = World(start=Verdict(), fall=fall).hear("1- 2- 3- 4-")
+    assert set(world.believed().values()) == {Verdict()}
+    world.hear("@30")
+    assert world.down() == "1234", "for a time"
+
+
+def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
+    world = World(fall=1).hear("1- 2-")
+    assert world.down() == "12"
+    world.hear("3- 4-")
+    assert world.down() == ""
+    assert world.hear("1+ 2+ 3+").down() == ""
+
+
+def test_hosts_that_were_down_stay_so_and_may_come_back_while_others_are_held() -> None:
+    world = World(5, down="5").hear("1- 2- 3- 1- 1- 5-")
+    assert (world.down(), world.told) == ("5", ["held"])
+    assert world.hear("5+ 5+").down() == ""
+
+
+def test_who_is_suspect_and_for_how_long() -> None:
+    world = World().hear("1- 2- 3-")
+    assert world.suspicion.suspects(12.0)[NAME, "main"] == (3, 4, 18.0)
+    assert world.suspicion.end == 30.0
+    world.hear("@30")
+    assert world.suspicion.suspects(31.0)[NAME, "main"] == (3, 4, None)
+    assert world.suspicion.end is None
+    assert world.hear("1+ 2+").suspicion.suspects(32.0) == {}
+
+
+def test_an_edit_of_another_zone_leaves_the_hold_alone_and_one_of_this_ends_it() -> None:
+    world = World().hear("1- 2- 3-")
+    world.suspicion.watch(watched_pools([one()]))
+    assert world.suspicion.held
+    world.suspicion.watch({})
+    assert not world.suspicion.held
+    assert world.suspicion.end is None
+    assert world.hear("1- 1-").down() == "1"
+
+
+@pytest.mark.parametrize(
+    ("detail", "refused"),
+    [
+        ("421 4.7.0 mta1.example.net Error: too many connections from 192.0.2.53", True),
+        ("421 Too many concurrent SMTP connections; please try again later", False),
+        ("421 4.3.2 Too many simultaneous connections", True),
+        ("554 5.7.1 Service unavailable; Client host [192.0.2.53] blocked using zen.example.net", True),
+        ("550 192.0.2.53 is on our blocklist", True),
+        ("550 blacklisted", True),
+        ("EHLO: 550 5.7.1 Client host blocked (is the prober blocked?)", True),
+        ("554 mx1 no service (is the prober blocked?)", False),
+        ("421 4.3.2 System not accepting network messages", False),
+        ("450 4.3.2 try again later", False),
+        ("220 blocked.example.net ESMTP", False),
+        ("connection refused", False),
+        ("timed out while waiting for the greeting", False),
+    ],
+)
+def test_texts_that_are_about_the_prober(detail: str, *, refused: bool) -> None:
+    assert refuses_prober(detail) is refused
+
+
+def test_several_hosts_that_refuse_the_prober_are_a_hint() -> None:
+    world = World().hear("1b")
+    assert world.suspicion.hint is None, "one host may have its reasons"
+    assert world.hear("2b").suspicion.hint == (
+        "2 addresses refuse the prober (421 4.7.0 mta Error: too many connections from 192.0.2.53): "
+        "allow the prober's address there"
+    )
+    assert world.hear("1u").suspicion.hint, "trouble of our own says nothing of it"
+    assert world.hear("1+").suspicion.hint is None
+    world.hear("1b").suspicion.watch({})
+    assert world.suspicion.hint is not None, "whether a pool is watched or not"
+
+
+# --- whatever happens -----------------------------------------------------------------------------------
+
+WORDS = st.tuples(st.floats(0, 12), st.sampled_from("1234567"), st.sampled_from("+---b-sdu"))
+
+
+def run(world: World, words: list[tuple[float, str, str]]) -> None:
+    """Tell a world words, and the time whenever it asks for it."""
+    longest = 0.0
+    since: float | None = None
+    for wait, host, word in words:
+        until = world.now + wait
+        while (end := world.suspicion.end) is not None and end <= until:
+            world.hear(f"@{end}")
+        world.now = until
+        believed = world.believed()
+        held = world.suspicion.held
+        if host in world.targets:
+            world.hear(f"{host}{word}")
+        if held and world.suspicion.held:
+            fell = [n for n, v in world.believed().items() if v.state is State.DOWN and v != believed[n]]
+            assert all(believed[n].state is State.DOWN for n in fell), "nobody goes down while held"
+        if world.suspicion.held:
+            since = world.now if since is None else since
+            longest = max(longest, world.now - since)
+        else:
+            since = None
+    assert longest <= 30
+
+
+@given(st.lists(WORDS, max_size=120), st.integers(4, 7), st.integers(1, 3))
+def test_nobody_falls_while_held_and_nobody_is_held_for_long(
+    words: list[tuple[float, str, str]], hosts: int, fall: int
+) -> None:
+    run(World(hosts, fall=fall), words)
+
+
+def plain(world: World, words: list[tuple[float, str, str]]) -> Mapping[str, Verdict]:
+    """Return what is believed where nothing is ever held."""
+    believed = dict.fromkeys(world.targets, UP)
+    for _, host, word in words:
+        if host in believed:
+            believed[host] = advance(believed[host], KINDS[word].kind, world.targets[host].check)
+    return believed
+
+
+@given(st.lists(WORDS, max_size=80), st.integers(1, 3))
+def test_a_pool_of_three_is_never_held(words: list[tuple[float, str, str]], hosts: int) -> None:
+    world = World(hosts)
+    run(world, words)
+    assert world.believed() == plain(world, words)
+    assert not world.told
+
+
+@given(st.lists(st.tuples(st.floats(0, 12), st.just("1"), st.sampled_from("+-sb")), max_size=80))
+def test_a_single_host_is_never_held(words: list[tuple[float, str, str]]) -> None:
+    world = World(6)
+    run(world, words)
+    assert world.believed() == plain(world, words)
+    assert not world.told
