@@ -106,9 +106,9 @@ def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
         resort, picked = _last_resort(zone, pool, chain, live)
     using = tuple(dict.fromkeys(name for name, _, _ in picked))
     waits = [fitness.seconds_to_fall for _, _, fitness in picked if fitness.seconds_to_fall is not None]
-    check = zone.check_of(pool)
-    if check is not None and (resort is not None or using != (pool.name,)):
-        waits.append(check.interval * check.rise)
+    jury = zone.jury_of(pool)
+    if jury is not None and (resort is not None or using != (pool.name,)):
+        waits.append(min(check.interval * check.rise for check in jury.checks))
     dealt = tuple(
         Dealt(member.host, fitness.live, member.weight, fitness.factors) for _, member, fitness in picked
     )
@@ -123,9 +123,9 @@ def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
     """Return the live hosts of the first pool, with or instead of its fallback's where they are too few."""
     helpers: list[_Picked] = []
     for pool in reversed(chain):
-        check = zone.check_of(pool)
+        jury = zone.jury_of(pool)
         judged = [
-            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], check))
+            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], jury))
             for member in pool.members
             if member.weight
         ]

@@ -1,16 +1,17 @@
 """LiveSet: an immutable snapshot of what is known about every host: verdicts, forced states, factors.
 
 A *verdict* belongs to a target (check, address, port) and is made by the state machine in ``health.state``.
-A host in a pool is judged by the pool's check alone; the status page shows the sum over all its checks.
+A host in a pool is judged by the pool's checks alone; the status page shows the sum over all pools' checks.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 
-from geodns.model import Address, Check, Host, Target, Zone, target_of
+from geodns.model import Address, Host, Jury, Target, Zone, target_of
 
 
 class State(StrEnum):
@@ -95,8 +96,8 @@ class Fitness:
     Attributes:
         live: its addresses that may be dealt, in the host's order; empty when none may.
         factors: every factor in force on its weight, by name; each 0 to 1.
-        seconds_to_fall: the least time in which an address of `live` with failures could go down; None
-            when none has failures.
+        seconds_to_fall: the least time in which the failures seen could take an address of `live` down; None
+            when there are too few for that.
 
     """
 
@@ -108,6 +109,13 @@ class Fitness:
     def factor(self) -> Fraction:
         """The product of the factors."""
         return math.prod(self.factors.values(), start=Fraction(1))
+
+
+class _Grade(NamedTuple):
+    """A live address: what its checks leave of the weight, and how soon they could take it down."""
+
+    factor: Fraction
+    seconds_to_fall: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,44 +144,60 @@ class LiveSet:
         rest = {key: value for key, value in self.forced.items() if key != host}
         return replace(self, forced=rest if forced is None else rest | {host: forced})
 
-    def fitness(self, zone: Zone, host: Host, check: Check | None) -> Fitness:
-        """Judge a host for a pool with this check (None: always up)."""
+    def fitness(self, zone: Zone, host: Host, jury: Jury | None) -> Fitness:
+        """Judge a host for a pool with these checks (None: always up)."""
         key = (zone.name, host.name)
         forced = self.forced.get(key)
-        if forced is Forced.UP:
-            return Fitness(host.addresses, self.factors.get(key, {}))
-        if forced is not None:
+        if forced is not None and forced is not Forced.UP:
             return Fitness(())
-        if check is None:
-            return Fitness(host.addresses, self.factors.get(key, {}))
-        judged = {address: self.verdict(target_of(host, address, check)) for address in host.addresses}
-        if key in self.newcomers:
-            judged = {address: verdict for address, verdict in judged.items() if verdict.state is State.UP}
-        live = tuple(address for address, verdict in judged.items() if verdict.live)
+        further = self.factors.get(key, {})
+        if jury is None or forced is Forced.UP:
+            return Fitness(host.addresses, further)
+        judged = {
+            address: self._grade(host, address, jury, key in self.newcomers) for address in host.addresses
+        }
+        live = {address: grade for address, grade in judged.items() if grade is not None}
         if not live:
             return Fitness(())
-        best = max(judged[address].factor for address in live)
-        shedding = {"shedding": best} if best < 1 else {}
-        return Fitness(
-            live, {**self.factors.get(key, {}), **shedding}, self._seconds_to_fall(judged, live, check)
-        )
+        best = max(live.values(), key=lambda grade: grade.factor)
+        shedding = {"shedding": best.factor} if best.factor < 1 else {}
+        waits = [grade.seconds_to_fall for grade in live.values() if grade.seconds_to_fall is not None]
+        return Fitness(tuple(live), {**further, **shedding}, min(waits, default=None))
 
-    @staticmethod
-    def _seconds_to_fall(
-        judged: Mapping[Address, Verdict], live: Iterable[Address], check: Check
-    ) -> float | None:
-        waits = [
-            check.fast_interval * (check.fall - judged[address].failures)
-            for address in live
-            if judged[address].failures
+    def _grade(self, host: Host, address: Address, jury: Jury, newcomer: bool) -> "_Grade | None":
+        """Judge an address; None when it may not be dealt."""
+        good = [
+            (verdict, check)
+            for check in jury.checks
+            if (verdict := self.verdict(target_of(host, address, check))).live
+            and (verdict.state is State.UP or not newcomer)
         ]
-        return min(waits, default=None)
+        if len(good) < jury.need:
+            return None
+        # Those that are not needed do not weigh: of the good ones the best as many.
+        factor = sorted((verdict.factor for verdict, _ in good), reverse=True)[jury.need - 1]
+        # So many of the good ones can go before the address does; the last of them takes it down.
+        waits = sorted(
+            check.fast_interval * (check.fall - verdict.failures)
+            for verdict, check in good
+            if verdict.failures
+        )
+        spare = len(good) - jury.need
+        return _Grade(factor, waits[spare] if len(waits) > spare else None)
 
     def address_state(self, zone: Zone, host: Host, address: Address) -> State:
-        """Return the worst state of an address over its checks; UP when nothing checks it."""
-        targets = zone.targets_by_host[host.name][address]
-        states = (self.verdict(target).shown for target in targets)
+        """Return what the checks of an address come to, in the pool that sees it worst; UP without any."""
+        states = (
+            self._state_for(host, address, jury)
+            for jury in zone.juries_by_host[host.name]
+            if jury is not None
+        )
         return min(states, key=lambda state: state.rank, default=State.UP)
+
+    def _state_for(self, host: Host, address: Address, jury: Jury) -> State:
+        """Return the state that as many checks as are needed have or surpass."""
+        states = (self.verdict(target_of(host, address, check)).shown for check in jury.checks)
+        return sorted(states, key=lambda state: state.rank, reverse=True)[jury.need - 1]
 
     def host_state(self, zone: Zone, host: Host) -> State:
         """Return the best state of a host over its addresses."""

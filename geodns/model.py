@@ -6,6 +6,7 @@ absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's o
 """
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
@@ -172,7 +173,8 @@ class Pool(Frozen):
     Attributes:
         name: its key under ``pools``.
         members: the hosts and their weights, in the order of the file.
-        check: the name of the check that judges them; None means always up.
+        checks: the names of the checks that judge them; none means always up.
+        need: how many of these must find an address good.
         answers: how many hosts an answer names.
         min_live: below it the fallback serves too.
         fallback: the pool that helps out.
@@ -185,13 +187,28 @@ class Pool(Frozen):
 
     name: str
     members: tuple[Member, ...]
-    check: str | None = None
+    checks: tuple[str, ...] = ()
+    need: int = Field(default=1, ge=1)
     answers: int = Field(default=2, ge=1, le=MAX_ANSWERS)
     min_live: MinLive = MinLive(amount=50, percent=True)
     fallback: str | None = None
     fallback_mode: Literal["add", "replace"] = "add"
     when_down: Literal["serve-all", "servfail"] = "serve-all"
     hold: float = Field(default=30.0, ge=0, le=3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Jury:
+    """What judges the addresses of a pool's hosts.
+
+    Attributes:
+        checks: in the order of the file.
+        need: how many of them must find an address good.
+
+    """
+
+    checks: tuple[Check, ...]
+    need: int = 1
 
 
 class Soa(Frozen):
@@ -334,9 +351,17 @@ class Zone(Frozen):
         """Return a host's absolute name."""
         return f"{host}.{self.origin}"
 
-    def check_of(self, pool: Pool) -> Check | None:
-        """Return the check that judges a pool's hosts."""
-        return None if pool.check is None else self.check_by_name[pool.check]
+    def jury_of(self, pool: Pool) -> Jury | None:
+        """Return what judges a pool's hosts; None where nothing does."""
+        return self._juries.get((pool.checks, pool.need))
+
+    @cached_property
+    def _juries(self) -> dict[tuple[tuple[str, ...], int], Jury]:
+        return {
+            (pool.checks, pool.need): Jury(tuple(self.check_by_name[name] for name in pool.checks), pool.need)
+            for pool in self.pools
+            if pool.checks
+        }
 
     def chain(self, pool: str) -> tuple[Pool, ...]:
         """Return a pool and its fallbacks, nearest first; each once, even in a loop."""
@@ -348,14 +373,16 @@ class Zone(Frozen):
         return tuple(found.values())
 
     @cached_property
-    def checks_by_host(self) -> dict[str, tuple[Check | None, ...]]:
-        """For each host, the checks of the pools that have it; None where a pool has none."""
-        checks: dict[str, dict[Check | None, None]] = {host.name: {} for host in self.hosts}
+    def juries_by_host(self) -> dict[str, tuple[Jury | None, ...]]:
+        """For each host, what judges it in the pools that have it; None where nothing does."""
+        juries: dict[str, dict[tuple[tuple[str, ...], int], Jury | None]] = {
+            host.name: {} for host in self.hosts
+        }
         for pool in self.pools:
-            check = self.check_of(pool)
+            jury = self.jury_of(pool)
             for member in pool.members:
-                checks[member.host][check] = None
-        return {host: tuple(found) for host, found in checks.items()}
+                juries[member.host][pool.checks, pool.need if jury else 0] = jury
+        return {host: tuple(found.values()) for host, found in juries.items()}
 
     @cached_property
     def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
@@ -364,8 +391,9 @@ class Zone(Frozen):
             host.name: {
                 address: frozenset(
                     target_of(host, address, check)
-                    for check in self.checks_by_host[host.name]
-                    if check is not None
+                    for jury in self.juries_by_host[host.name]
+                    if jury is not None
+                    for check in jury.checks
                 )
                 for address in host.addresses
             }

@@ -74,8 +74,8 @@ def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], Seen | None
 def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
     """Return every factor in force on a host, the lowest over the checks that judge it; 0 when it is out."""
     found: dict[str, Fraction] = {}
-    for check in zone.checks_by_host[host.name]:
-        for name, value in live.fitness(zone, host, check).factors.items():
+    for jury in zone.juries_by_host[host.name]:
+        for name, value in live.fitness(zone, host, jury).factors.items():
             found[name] = min(value, found.get(name, value))
     return found
 
@@ -84,8 +84,8 @@ def effective_weight(live: LiveSet, zone: Zone, host: Host) -> Fraction:
     """Return a host's weight with every factor; 0 while it is not dealt as a live one."""
     weights = [
         host.weight * fitness.factor if fitness.live else Fraction(0)
-        for check in zone.checks_by_host[host.name]
-        for fitness in (live.fitness(zone, host, check),)
+        for jury in zone.juries_by_host[host.name]
+        for fitness in (live.fitness(zone, host, jury),)
     ]
     return min(weights, default=Fraction(host.weight))
 
@@ -147,7 +147,8 @@ def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = Mapp
     """
     return {
         name: {
-            pool.name: _pool(
+            pool.name: {"checks": list(pool.checks), "need": pool.need if pool.checks else 0}
+            | _pool(
                 source.zone,
                 cluster.compiled.choices[name, pool.name],
                 [key.ttl for key in cluster.compiled.keys[name, pool.name]],

@@ -31,6 +31,14 @@ HOSTS = tuple("abcdefgh")
 POOLS = ("p", "q", "r", "s")
 
 
+JURIES: tuple[dict[str, Any], ...] = (
+    {},
+    {"checks": ("smtp",)},
+    {"checks": ("smtp", "tcp"), "need": 2},
+    {"checks": ("tcp", "smtp"), "need": 1},
+)
+
+
 @st.composite
 def zones(draw: st.DrawFn) -> Zone:
     """Draw a zone of random hosts, pools and fallbacks, loops included."""
@@ -47,7 +55,7 @@ def zones(draw: st.DrawFn) -> Zone:
             Pool(
                 name=name,
                 members=tuple(Member(host=one, weight=w) for one, w in zip(members, weights, strict=True)),
-                check=draw(st.sampled_from(("smtp", None))),
+                **draw(st.sampled_from(JURIES)),
                 answers=draw(st.integers(1, 4)),
                 min_live=MinLive(amount=draw(st.integers(0, 100)), percent=draw(st.booleans())),
                 fallback=draw(st.sampled_from((None, *pool_names))),
@@ -106,7 +114,7 @@ def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
         chain = one.chain(pool.name)
         found = choose(one, pool, live)
         fit = {
-            (link.name, member.host): live.fitness(one, one.host_by_name[member.host], one.check_of(link))
+            (link.name, member.host): live.fitness(one, one.host_by_name[member.host], one.jury_of(link))
             for link in chain
             for member in link.members
             if member.weight

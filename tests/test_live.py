@@ -5,8 +5,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from geodns.live import Forced, State, Verdict
-from geodns.model import Host, Target, Zone
+from geodns.live import Forced, LiveSet, State, Verdict
+from geodns.model import Host, Jury, Target, Zone, target_of
 from tests.zones import DOWN, NAME, SHED, UP, failing, live_set, zone
 
 V4, V6 = "192.0.2.11", "2001:db8::11"
@@ -23,6 +23,11 @@ def one() -> Zone:
           free: {{hosts: [mta1, mta2]}}
         records: {{a: {{pool: main}}, b: {{pool: side}}, c: {{pool: free}}}}
     """)
+
+
+def jury(one: Zone, *checks: str, need: int | None = None) -> Jury:
+    names = checks or ("smtp",)
+    return Jury(tuple(one.check_by_name[name] for name in names), need or len(names))
 
 
 def mta1(one: Zone) -> Host:
@@ -48,7 +53,7 @@ SHEDDING_ONCE = Verdict(State.UP, level=1)
     ids=["nothing known", "up", "down", "half down", "half shedding", "down and shed", "unknown", "failing"],
 )
 def test_only_live_addresses(one: Zone, verdicts: dict[str, Verdict], live: tuple[str, ...]) -> None:
-    fitness = live_set(one, verdicts).fitness(one, mta1(one), one.check_by_name["smtp"])
+    fitness = live_set(one, verdicts).fitness(one, mta1(one), jury(one))
     assert tuple(map(str, fitness.live)) == live
 
 
@@ -67,7 +72,7 @@ def test_what_is_forced_beats_what_is_seen(
     one: Zone, forced: Forced, verdict: Verdict, live: tuple[str, ...], check: str | None
 ) -> None:
     state = live_set(one, {"mta1": verdict}, forced={"mta1": forced})
-    fitness = state.fitness(one, mta1(one), one.check_by_name[check] if check else None)
+    fitness = state.fitness(one, mta1(one), jury(one, check) if check else None)
     assert tuple(map(str, fitness.live)) == live
     assert "shedding" not in fitness.factors
 
@@ -81,7 +86,7 @@ def test_newcomers_wait_for_a_good_probe(
     one: Zone, verdicts: dict[str, Verdict], live: tuple[str, ...]
 ) -> None:
     state = live_set(one, verdicts, newcomers=["mta1"])
-    assert tuple(map(str, state.fitness(one, mta1(one), one.check_by_name["smtp"]).live)) == live
+    assert tuple(map(str, state.fitness(one, mta1(one), jury(one)).live)) == live
     assert len(state.fitness(one, mta1(one), None).live) == 2, "nobody probes for a pool without a check"
 
 
@@ -98,7 +103,7 @@ def test_newcomers_wait_for_a_good_probe(
 )
 def test_factors_multiply(one: Zone, verdicts: dict[str, Verdict], factor: Fraction) -> None:
     state = live_set(one, verdicts, factors={"mta1": {"warm-up": Fraction(1, 2)}})
-    assert state.fitness(one, mta1(one), one.check_by_name["smtp"]).factor == factor
+    assert state.fitness(one, mta1(one), jury(one)).factor == factor
 
 
 @pytest.mark.parametrize(
@@ -112,17 +117,18 @@ def test_factors_multiply(one: Zone, verdicts: dict[str, Verdict], factor: Fract
     ids=["no failures", "one", "the nearer one", "what is down falls no more"],
 )
 def test_seconds_to_fall(one: Zone, verdicts: dict[str, Verdict], seconds: float | None) -> None:
-    fitness = live_set(one, verdicts).fitness(one, mta1(one), one.check_by_name["smtp"])
+    fitness = live_set(one, verdicts).fitness(one, mta1(one), jury(one))
     assert fitness.seconds_to_fall == seconds
 
 
 def test_a_pools_own_check_judges(one: Zone) -> None:
-    smtp, web = one.check_by_name["smtp"], one.check_by_name["web"]
     state = live_set(one)
-    down = {Target(check=web, address=ip_address(address), port=80): DOWN for address in BOTH}
+    down = {
+        Target(check=one.check_by_name["web"], address=ip_address(address), port=80): DOWN for address in BOTH
+    }
     state = type(state)(verdicts=down)
-    assert state.fitness(one, mta1(one), smtp).live
-    assert not state.fitness(one, mta1(one), web).live
+    assert state.fitness(one, mta1(one), jury(one)).live
+    assert not state.fitness(one, mta1(one), jury(one, "web")).live
     assert state.host_state(one, mta1(one)) is State.DOWN, "the status shows the worst over the checks"
 
 
@@ -132,7 +138,7 @@ def test_a_host_probed_elsewhere_is_judged_by_that() -> None:
     """)
     target = Target(check=one.check_by_name["smtp"], address=ip_address("127.0.0.1"), port=2525)
     state = type(live_set(one))(verdicts={target: DOWN})
-    assert state.fitness(one, mta1(one), one.check_by_name["smtp"]).live == ()
+    assert state.fitness(one, mta1(one), jury(one)).live == ()
 
 
 @pytest.mark.parametrize(
@@ -188,3 +194,125 @@ def test_forcing_and_releasing_leave_the_old_set_as_it_was(one: Zone) -> None:
 )
 def test_a_change_is_pending(verdict: Verdict, pending: bool) -> None:
     assert verdict.pending is pending
+
+
+# --- several checks --------------------------------------------------------------------------------------
+
+SHEDS_ONCE, SHEDS_TWICE = Verdict(State.UP, level=1), Verdict(State.UP, level=2)
+ONE_LEFT, TWO_LEFT = failing(2), failing(1)
+
+
+def several(*verdicts: Verdict, newcomer: bool = False) -> tuple[Zone, LiveSet]:
+    """Return a host with one check for each verdict, `c1` and so on, and what is believed of them."""
+    names = [f"c{number}" for number in range(1, len(verdicts) + 1)]
+    checks = ", ".join(
+        f"{name}: {{port: {port}, fall: 3, fast_interval: 2s}}" for port, name in enumerate(names, 1)
+    )
+    one = zone(f"""
+        checks: {{{checks}}}
+        hosts: {{mta1: 192.0.2.1}}
+        pools: {{main: {{hosts: [mta1], check: [{", ".join(names)}]}}}}
+        records: {{a: {{pool: main}}}}
+    """)
+    host = mta1(one)
+    found = {
+        target_of(host, host.addresses[0], one.check_by_name[name]): verdict
+        for name, verdict in zip(names, verdicts, strict=True)
+    }
+    new = frozenset({(NAME, "mta1")}) if newcomer else frozenset()
+    return one, LiveSet(verdicts=found, newcomers=new)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "need", "live", "factor", "seconds"),
+    [
+        ((UP, UP), 2, True, 1, None),
+        ((UP, DOWN), 2, False, 1, None),
+        ((UP, SHED), 2, False, 1, None),
+        ((UP, DOWN), 1, True, 1, None),
+        ((DOWN, DOWN), 1, False, 1, None),
+        ((UP, UP, DOWN), 2, True, 1, None),
+        ((UP, DOWN, DOWN), 2, False, 1, None),
+        ((Verdict(), UP), 2, True, 1, None),
+        # The factor is the worst over those that are needed.
+        ((UP, SHEDS_ONCE), 2, True, Fraction(1, 2), None),
+        ((SHEDS_TWICE, SHEDS_ONCE), 2, True, Fraction(1, 4), None),
+        ((SHEDS_TWICE, SHEDS_ONCE), 1, True, Fraction(1, 2), None),
+        ((UP, SHEDS_TWICE, SHEDS_ONCE), 2, True, Fraction(1, 2), None),
+        ((DOWN, SHEDS_TWICE, SHEDS_ONCE), 2, True, Fraction(1, 4), None),
+        # How soon it could go down: as soon as one more of them fails than can be spared.
+        ((ONE_LEFT, UP), 2, True, 1, 2),
+        ((ONE_LEFT, TWO_LEFT), 2, True, 1, 2),
+        ((ONE_LEFT, UP), 1, True, 1, None),
+        ((ONE_LEFT, TWO_LEFT), 1, True, 1, 4),
+        ((ONE_LEFT, DOWN), 1, True, 1, 2),
+        ((ONE_LEFT, TWO_LEFT, UP), 2, True, 1, 4),
+        ((TWO_LEFT, DOWN, UP), 2, True, 1, 4),
+        ((ONE_LEFT, SHED), 1, True, 1, 2),
+    ],
+)
+def test_as_many_checks_as_are_needed_must_pass(
+    verdicts: tuple[Verdict, ...], need: int, factor: Fraction, seconds: float | None, *, live: bool
+) -> None:
+    one, state = several(*verdicts)
+    fitness = state.fitness(one, mta1(one), jury(one, *one.check_by_name, need=need))
+    assert bool(fitness.live) is live
+    assert fitness.factor == factor
+    assert fitness.seconds_to_fall == seconds
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "need", "live"),
+    [
+        ((UP, Verdict()), 2, False),
+        ((UP, Verdict()), 1, True),
+        ((UP, UP), 2, True),
+        ((Verdict(), Verdict()), 1, False),
+    ],
+)
+def test_a_newcomer_must_have_passed_as_many(verdicts: tuple[Verdict, ...], need: int, *, live: bool) -> None:
+    one, state = several(*verdicts, newcomer=True)
+    assert bool(state.fitness(one, mta1(one), jury(one, *one.check_by_name, need=need)).live) is live
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdicts", "state"),
+    [
+        ("[c1, c2, c3]", (UP, UP, DOWN), State.DOWN),
+        ("[c1, c2, c3]", (UP, UP, SHED), State.SHEDDING),
+        ("{any_of: [c1, c2, c3]}", (UP, DOWN, DOWN), State.UP),
+        ("{need: 2, of: [c1, c2, c3]}", (UP, SHED, DOWN), State.SHEDDING),
+        ("{need: 2, of: [c1, c2, c3]}", (UP, UP, DOWN), State.UP),
+        ("{need: 2, of: [c1, c2, c3]}", (UP, Verdict(), DOWN), State.UNKNOWN),
+    ],
+)
+def test_the_state_of_a_host_is_what_its_checks_come_to(
+    rule: str, verdicts: tuple[Verdict, ...], state: State
+) -> None:
+    one = zone(f"""
+        checks: {{c1: {{port: 1}}, c2: {{port: 2}}, c3: {{port: 3}}}}
+        hosts: {{mta1: 192.0.2.1}}
+        pools: {{main: {{hosts: [mta1], check: {rule}}}}}
+        records: {{a: {{pool: main}}}}
+    """)
+    host = mta1(one)
+    found = {
+        target_of(host, host.addresses[0], one.check_by_name[f"c{number}"]): verdict
+        for number, verdict in enumerate(verdicts, 1)
+    }
+    assert LiveSet(verdicts=found).host_state(one, host) is state
+
+
+def test_a_check_that_pools_share_is_probed_once() -> None:
+    one = zone("""
+        checks: {submission: {port: 587}}
+        hosts: {mta1: {address: [192.0.2.1, "2001:db8::1"]}}
+        pools:
+          main: {hosts: [mta1], check: [smtp, submission]}
+          side: {hosts: [mta1], check: {any_of: [submission, tcp]}}
+          more: {hosts: [mta1], check: smtp}
+        records: {a: {pool: main}, b: {pool: side}, c: {pool: more}}
+    """)
+    by_address = one.targets_by_host["mta1"]
+    for targets in by_address.values():
+        assert sorted(target.check.name for target in targets) == ["smtp", "submission", "tcp"]

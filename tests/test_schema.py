@@ -27,11 +27,19 @@ def test_every_form_of_a_value_fits(text: str) -> None:
     VALIDATOR.validate(yaml.safe_load(f"{NS}records:\n  a:\n    {text}\n"))
 
 
+@pytest.mark.parametrize("check", ["smtp", "[a, b]", "{any_of: [a, b]}", "{need: 2, of: [a, b, c]}"])
+def test_every_form_of_a_pools_check_fits(check: str) -> None:
+    VALIDATOR.validate(yaml.safe_load(f"{NS}pools: {{main: {{hosts: [b], check: {check}, hold: 1m}}}}\n"))
+
+
 WRONG = {
     "no ns": "hosts: {a: 192.0.2.1}\n",
     "unknown key": NS + "host: {}\n",
     "unknown key of a pool": NS + "pools: {a: {hosts: [b], answer: 2}}\n",
     "port": NS + "checks: {a: {port: 70000}}\n",
+    "need without of": NS + "pools: {a: {hosts: [b], check: {need: 2}}}\n",
+    "no checks": NS + "pools: {a: {hosts: [b], check: []}}\n",
+    "need and any_of": NS + "pools: {a: {hosts: [b], check: {any_of: [c], need: 1}}}\n",
     "duration": NS + "ttl: fast\n",
     "unknown type": NS + "records: {a: {TXTT: x}}\n",
     "pool under TXT": NS + "records: {a: {TXT: {pool: main}}}\n",

@@ -303,3 +303,26 @@ def test_shares_add_up() -> None:
     shown = pools_of(cluster_of(zone(TEXT), {"mta1": Verdict(State.UP, level=3)}))[NAME]["main"]
     for family in shown["families"].values():
         assert sum(map(Fraction, family["share"].values())) == pytest.approx(1)
+
+
+def test_a_pool_with_several_checks_shows_each_and_the_rule() -> None:
+    one = zone("""
+        checks: {submission: {port: 587}}
+        hosts: {mta1: 192.0.2.11}
+        pools:
+          main: {hosts: [mta1], check: [smtp, submission]}
+          side: {hosts: [mta1], check: {any_of: [smtp, tcp]}}
+          free: {hosts: [mta1]}
+        records: {a: {pool: main}, b: {pool: side}, c: {pool: free}}
+    """)
+    cluster = cluster_of(one, {})
+    pools = pools_of(cluster)[NAME]
+    assert (pools["main"]["checks"], pools["main"]["need"]) == (["smtp", "submission"], 2)
+    assert (pools["side"]["checks"], pools["side"]["need"]) == (["smtp", "tcp"], 1)
+    assert (pools["free"]["checks"], pools["free"]["need"]) == ([], 0)
+    checks = hosts_of(cluster, lambda _: None)[NAME]["mta1"]["checks"]
+    assert sorted((entry["check"], entry["port"]) for entry in checks) == [
+        ("smtp", 25),
+        ("submission", 587),
+        ("tcp", 25),
+    ]

@@ -28,7 +28,7 @@ def test_the_shortest_zone_is_whole() -> None:
     zone = zone_of(SHORT)
     assert [host.name for host in zone.hosts] == ["mta1", "mta2", "mta3"]
     assert members(zone, "main") == {"mta1": 1, "mta2": 1, "mta3": 1}
-    assert zone.pool_by_name["main"].check == "smtp"
+    assert zone.pool_by_name["main"].checks == ("smtp",)
     assert [check.name for check in zone.checks] == ["smtp"]
     assert tiers(zone, "@", "A") == tiers(zone, "@", "AAAA") == (Tier(pool="main"),)
     assert record_of(zone, "mta2", "A") == (("192.0.2.12",),)
@@ -537,3 +537,31 @@ def test_a_zone_whose_hosts_are_all_commented_out_is_refused(hosts: str) -> None
     parsed = parse_zone(NAME, f"ns: {{ns1: 192.0.2.53}}\n{hosts}\n".encode(), "zone.yaml")
     assert parsed.zone is None
     assert "no hosts: write one, as mta1: 192.0.2.11" in str(parsed.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("check", "names", "need"),
+    [
+        ("smtp", ("smtp",), 1),
+        ("[smtp]", ("smtp",), 1),
+        ("[smtp, tcp]", ("smtp", "tcp"), 2),
+        ("{any_of: [tcp, smtp]}", ("tcp", "smtp"), 1),
+        ("{any_of: smtp}", ("smtp",), 1),
+        ("{need: 2, of: [smtp, web, tcp]}", ("smtp", "web", "tcp"), 2),
+    ],
+)
+def test_what_judges_a_pool(check: str, names: tuple[str, ...], need: int) -> None:
+    one = zone_of(
+        f"{NS}checks: {{web: {{type: tcp, port: 80}}}}\n"
+        "hosts: {mta1: 192.0.2.1}\n"
+        "pools:\n"
+        f"  main: {{hosts: [mta1], check: {check}}}\n"
+        "  side: {hosts: [mta1], check: web}\n"
+        "  free: {hosts: [mta1]}\n"
+        "records: {a: {pool: main}, b: {pool: side}, c: {pool: free}}\n"
+    )
+    jury = one.jury_of(one.pool_by_name["main"])
+    assert jury is not None
+    assert tuple(check.name for check in jury.checks) == names
+    assert jury.need == need
+    assert one.jury_of(one.pool_by_name["free"]) is None

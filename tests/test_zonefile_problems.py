@@ -153,6 +153,44 @@ ERRORS = {
     "range in a pool": (HOSTS + 'pools: {main: {hosts: [§"mta[1-3]"]}}\n', "no host is called 'mta3'"),
     "broken range in a pool": (HOSTS + 'pools: {main: {hosts: [§"mta[3-1]"]}}\n', "runs backwards"),
     "hold": (HOSTS + "pools: {main: {hosts: [mta1], hold: §2h}}\n", "2h is out of range: write 0s to 3600s"),
+    "checks, one that is not": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: [smtp, §tcpp]}}\n",
+        "did you mean 'tcp'?",
+    ),
+    "check twice": (HOSTS + "pools: {main: {hosts: [mta1], check: [smtp, §smtp]}}\n", "is named twice"),
+    "no checks": (HOSTS + "pools: {main: {hosts: [mta1], check: §[]}}\n", "a pool's `check` without a check"),
+    "check in a list in a list": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: [§[smtp]]}}\n",
+        "where a check's name is expected",
+    ),
+    "need too many": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: {need: §3, of: [smtp, tcp]}}}\n",
+        "need 3 of 2 checks: write at most 2",
+    ),
+    "need none": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: {need: §0, of: [smtp, tcp]}}}\n",
+        "need '0' is out of range: write 1 to 16",
+    ),
+    "need of what": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: §{need: 1}}}\n",
+        "which checks a pool needs",
+    ),
+    "of without need": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: §{of: [smtp, tcp]}}}\n",
+        "`of` without `need`: write a name, [a, b] when all must pass",
+    ),
+    "any_of and need": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: §{any_of: [smtp, tcp], need: 1}}}\n",
+        "any_of is a need of 1",
+    ),
+    "any of": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: {§anyof: [smtp, tcp]}}}\n",
+        "did you mean 'any_of'?",
+    ),
+    "too many checks": (
+        HOSTS + f"pools: {{main: {{hosts: [mta1], check: §[{', '.join(['smtp'] * 17)}]}}}}\n",
+        "17 checks for one pool: name at most 16",
+    ),
     "check that is not": (HOSTS + "pools: {main: {hosts: [mta1], check: §smpt}}\n", "did you mean 'smtp'?"),
     "fallback that is not": (
         POOLED.replace("]}", "], fallback: §mian}"),

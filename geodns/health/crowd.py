@@ -114,18 +114,19 @@ def watched_pools(zones: Iterable[Zone]) -> dict[PoolKey, Watched]:
 
 def _watched(zone: Zone, name: str) -> Watched | None:
     pool = zone.pool_by_name[name]
-    check = zone.check_of(pool)
+    jury = zone.jury_of(pool)
     members = [member.host for member in pool.members if member.weight]
-    if check is None or len(members) < MIN_HOSTS:
+    if jury is None or len(members) < MIN_HOSTS:
         return None
+    checks = {check.name for check in jury.checks}
     hosts = {
         host: tuple(
-            tuple(target for target in targets if target.check.name == check.name)
+            tuple(target for target in targets if target.check.name in checks)
             for targets in zone.targets_by_host[host].values()
         )
         for host in members
     }
-    return Watched(hosts, 1, check.interval, pool.hold)
+    return Watched(hosts, jury.need, max(check.interval for check in jury.checks), pool.hold)
 
 
 class Crowd:

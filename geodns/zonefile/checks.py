@@ -188,7 +188,7 @@ def check_use(
     for name, (at, _) in pools.items():
         if name not in used:
             report.warn(at, f"no name deals pool {quoted(name)}", "name it under `records`, or take it out")
-    used_checks = {pool.check for _, pool in pools.values()}
+    used_checks = {check for _, pool in pools.values() for check in pool.checks}
     for name, (at, _) in checks.items():
         if name not in used_checks:
             report.warn(at, f"no pool uses check {quoted(name)}", "name it in a pool, or take it out")

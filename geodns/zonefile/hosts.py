@@ -24,6 +24,7 @@ from geodns.scalars import (
 from geodns.yamltext import Node, Scalar, is_nothing
 from geodns.zonefile import patterns
 from geodns.zonefile.idn import to_ascii
+from geodns.zonefile.juries import read_jury
 from geodns.zonefile.keys import CHECK, DEFAULT_CHECK, HOST, POOL, SMTP_ONLY, WEIGHT
 from geodns.zonefile.names import is_host_label
 
@@ -238,13 +239,11 @@ def read_pools(
             members = _members(given.pop("hosts"), report, hosts)
         elif isinstance(body, yamltext.Mapping) or is_nothing(body):
             report.error(key, f"pool {quoted(name)} has no `hosts`", "write `hosts: […]`, names or globs")
-        for word in ("check", "fallback"):
-            if word in given:
-                given[word] = given[word].text
-        check = given.get("check")
-        if check is not None and check not in checks and check not in _BUILT_IN:
-            at = body.get("check") if isinstance(body, yamltext.Mapping) else None
-            report.unknown(at or key, "no check is called", check, [*checks, *_BUILT_IN])
+        if "fallback" in given:
+            given["fallback"] = given["fallback"].text
+        if "check" in given:
+            jury = read_jury(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
+            given |= {} if jury is None else jury._asdict()
         pools[name] = PlacedPool(key, body, Pool(name=name, members=members, **given))
         _check_min_live(pools[name], given, report)
     return pools
@@ -350,11 +349,11 @@ def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
 def implied_pool(hosts: Mapping[str, Placed[Host]]) -> Pool:
     """Return the pool that `hosts` alone imply."""
     members = tuple(Member(host=host.name, weight=host.weight) for _, host in hosts.values())
-    return Pool(name="main", members=members, check="smtp")
+    return Pool(name="main", members=members, checks=("smtp",))
 
 
 def used_checks(checks: Mapping[str, Placed[Check]], pools: Mapping[str, Pool]) -> tuple[Check, ...]:
     """Return the declared checks and the built-in ones that a pool uses."""
-    used = {pool.check for pool in pools.values()}
+    used = {check for pool in pools.values() for check in pool.checks}
     built_in = (check for check in BUILT_IN_CHECKS if check.name in used and check.name not in checks)
     return (*(check for _, check in checks.values()), *built_in)

@@ -17,6 +17,7 @@ from geodns.scalars import (
     whole,
     word,
 )
+from geodns.zonefile.juries import JURY_SCHEMA
 
 PORT = whole(1, 65535, "port")
 WEIGHT = whole(0, MAX_WEIGHT, "weight")
@@ -78,7 +79,11 @@ POOL: dict[str, Key] = {
         ),
         "Names, ranges or globs of hosts; as a mapping each with its weight in this pool.",
     ),
-    "check": Key(word("the name of a check"), "What judges its hosts; without one they are always up."),
+    "check": Key(
+        section(JURY_SCHEMA),
+        "What judges its hosts: a check, [a, b] when all must pass, {any_of: [a, b]}, or "
+        "{need: 2, of: [a, b, c]}; without one they are always up.",
+    ),
     "answers": Key(whole(1, MAX_ANSWERS, "answers"), "How many hosts an answer names; default 2."),
     "min_live": Key(
         MIN_LIVE, "What must be live for the fallback to stay out: a count or a share of weight; default 50%."

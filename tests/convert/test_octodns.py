@@ -111,7 +111,7 @@ def shown(zone: Zone) -> dict[str, Any]:
     return {
         pool.name: (
             {str(zone.host_by_name[one.host].addresses[0]): one.weight for one in pool.members},
-            pool.check,
+            next(iter(pool.checks), None),
             pool.fallback,
         )
         for pool in zone.pools

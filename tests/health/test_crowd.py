@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.crowd import Stage, Watch, watched_pools
+from geodns.health.crowd import Crowd, Stage, Watch, watched_pools
 from tests.zones import NAME, zone
 
 WINDOW, HOLD = 10.0, 30.0
@@ -120,3 +120,27 @@ def test_which_pools_are_watched() -> None:
     assert (five.window, five.hold, four.hold) == (7, 60, 30)
     assert list(four.hosts) == ["mx1", "mx2", "mx3", "mx4"], "weight 0 is never dealt"
     assert [str(some[0].address) for (some,) in four.hosts.values()] == [f"192.0.2.{n}" for n in (1, 2, 3, 4)]
+
+
+def test_a_pool_with_several_checks_is_watched_by_what_it_needs() -> None:
+    one = zone("""
+        checks: {smtp: {interval: 10s}, submission: {port: 587, interval: 20s}, spare: {port: 1}}
+        hosts: {"mx[1-4]": {address: "192.0.2.[1-4]"}}
+        pools:
+          main: {hosts: "*", check: {any_of: [smtp, submission]}}
+          side: {hosts: "*", check: spare}
+        records: {a: {pool: main}, b: {pool: side}}
+    """)
+    watched = watched_pools([one])[NAME, "main"]
+    assert (watched.need, watched.window) == (1, 20)
+    (targets,) = watched.hosts["mx1"]
+    assert sorted(target.port for target in targets) == [25, 587]
+    crowd = Crowd((NAME, "main"), watched, ())
+    bad = [target for (some,) in watched.hosts.values() for target in some if target.port == 25]
+    for host in watched.hosts:
+        crowd.note(host, bad, 0.0)
+    assert crowd.watch.end is None, "the other check will do"
+    both = [target for (some,) in watched.hosts.values() for target in some]
+    for host in watched.hosts:
+        crowd.note(host, both, 0.0)
+    assert crowd.watch.end == 30
