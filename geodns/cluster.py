@@ -5,12 +5,14 @@ No clock, no sockets, no threads: the daemon tells it what happened and publishe
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_pools
 from geodns.errors import NotFoundError
-from geodns.live import HostKey, LiveSet, State, Verdict
+from geodns.live import Forced, HostKey, LiveSet, State, Verdict
 from geodns.model import Address, Target, Zone
 from geodns.policy import DEFAULT, Policy
+from geodns.slowstart import SlowStart
 from geodns.store import ForcedState, HostSince, RetiredHost
 
 
@@ -41,6 +43,7 @@ class Cluster:
         newcomers: hosts that wait for their first good probe.
         since: each host's state and when it began.
         retired: hosts that were taken out and still answer for their own names.
+        slow_start: hosts that came back from down and have not risen to their weight yet.
 
     """
 
@@ -50,6 +53,7 @@ class Cluster:
         forced: Mapping[HostKey, ForcedState],
         since: Mapping[HostKey, HostSince],
         retired: Mapping[HostKey, RetiredHost],
+        returned: Mapping[HostKey, float] = MappingProxyType({}),
     ) -> None:
         self.verdicts = dict(verdicts)
         self.compiled = Compiled()
@@ -57,6 +61,9 @@ class Cluster:
         self.newcomers: frozenset[HostKey] = frozenset()
         self.since = dict(since)
         self.retired = dict(retired)
+        self.slow_start = SlowStart(returned)
+        self._awaited: frozenset[HostKey] = frozenset()
+        """Hosts that were added while running, until they are good for the first time."""
         self._policy = DEFAULT
         self._hosts_by_target: dict[Target, tuple[HostKey, ...]] = {}
         self._pools_by_host: dict[HostKey, frozenset[PoolKey]] = {}
@@ -74,7 +81,10 @@ class Cluster:
     def live(self) -> LiveSet:
         """Return the live set of now."""
         return LiveSet(
-            dict(self.verdicts), {host: state.forced for host, state in self.forced.items()}, self.newcomers
+            dict(self.verdicts),
+            {host: state.forced for host, state in self.forced.items()},
+            self.newcomers,
+            {host: {"slowstart": share} for host, share in self.slow_start.shares.items()},
         )
 
     def zone(self, name: str) -> Zone:
@@ -110,9 +120,14 @@ class Cluster:
             for known in (self.verdicts.get(target) or _first(by_place, target, keys),)
             if known is not None
         }
-        waiting = (self.newcomers | newcomers(before, compiled.sources)) & hosts
+        new = newcomers(before, compiled.sources)
+        self._awaited = (self._awaited | (new - self.since.keys())) & hosts
+        waiting = (self.newcomers | new) & hosts
         self.newcomers = frozenset(host for host in waiting if not self._is_known(host))
         self.since = {host: since for host, since in self.since.items() if host in hosts}
+        self.slow_start.end(self.slow_start.since.keys() - hosts)
+        self.slow_start.rise(self._length, now)
+        self._note_returns(hosts, now)
         self.compiled = recompile_pools(self.compiled, compiled.choices.keys(), self.live())
         return self._note_states(hosts, now)
 
@@ -146,13 +161,53 @@ class Cluster:
 
     # --- hosts ------------------------------------------------------------------------------------------
 
-    def judged(self, verdicts: Mapping[Target, Verdict], now: float) -> list[Transition]:
-        """Take note of new verdicts: serve what follows from them; say which hosts changed their state."""
+    def judged(
+        self, verdicts: Mapping[Target, Verdict], now: float, restored: Collection[Target] = ()
+    ) -> list[Transition]:
+        """Take note of new verdicts: serve what follows from them; say which hosts changed their state.
+
+        Args:
+            verdicts: the new ones.
+            now: seconds since the epoch.
+            restored: those of them that were never down but for an error of ours: no slow start for them.
+
+        """
         self.verdicts.update(verdicts)
         hosts = {host for target in verdicts for host in self._hosts_by_target.get(target, ())}
+        spared = {host for target in restored for host in self._hosts_by_target.get(target, ())}
+        self._note_returns(hosts - spared, now)
         self.newcomers -= {host for host in hosts & self.newcomers if self._is_known(host)}
         self._recompile(hosts)
         return self._note_states(hosts, now)
+
+    def rise(self, now: float) -> bool:
+        """Let the hosts in their slow start rise as the time has come; say whether any has."""
+        risen = self.slow_start.rise(self._length, now)
+        self._recompile(risen)
+        return bool(risen)
+
+    def _note_returns(self, hosts: Iterable[HostKey], now: float) -> None:
+        """Let those of some hosts begin to rise that come back from down, or come at all."""
+        for host in hosts:
+            known = self.since.get(host)
+            was_down = known is not None and known.state is State.DOWN
+            if not (was_down or host in self._awaited or host in self.slow_start.since):
+                continue
+            state = self.state_of(host)
+            forced = self.forced.get(host)
+            if state is State.DOWN:
+                self.slow_start.end([host])
+            elif forced is not None and forced.forced is Forced.UP:
+                pass  # it has been dealt all the while
+            elif was_down or (host in self._awaited and state is State.UP):
+                self.slow_start.begin(host, self._length(host), now)
+            if state is State.UP:
+                self._awaited -= {host}
+
+    def _length(self, host: HostKey) -> float:
+        """Return how many seconds a host's slow start takes: the longest that a check of it says."""
+        juries = self.sources[host[0]].zone.juries_by_host[host[1]]
+        return max((check.slowstart for jury in juries if jury for check in jury.checks), default=0.0)
 
     def force(self, host: HostKey, state: ForcedState | None) -> None:
         """Impose something on a host, or end it, and serve what follows."""

@@ -40,6 +40,7 @@ from geodns.publisher import Publisher
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Settings
 from geodns.settingskeys import Listen
+from geodns.slowstart import RISE_EVERY
 from geodns.store import Store
 from geodns.view import BACKEND, View
 
@@ -349,7 +350,7 @@ class Daemon:
 
     async def _keep_time(self) -> None:
         """End what was imposed for a time and who has been retired long enough; save now and then."""
-        saved = time.monotonic()
+        saved = risen = time.monotonic()
         while True:
             await asyncio.sleep(POLL_EVERY)
             if self._end_expired():
@@ -360,6 +361,10 @@ class Daemon:
             if any(one.until <= now for one in self._cluster.retired.values()):
                 async with self._edits:
                     await self._let_go(now)
+            if time.monotonic() - risen >= RISE_EVERY:
+                risen = time.monotonic()
+                if self._cluster.rise(now):
+                    await self._publish()
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()
                 await self._save()
@@ -382,7 +387,8 @@ class Daemon:
     async def _save(self) -> None:
         # Copies: the loop goes on changing the originals while a thread writes.
         verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
-        await asyncio.to_thread(self._keeper.save_states, verdicts, since, time.time())
+        returned = dict(self._cluster.slow_start.since)
+        await asyncio.to_thread(self._keeper.save_states, verdicts, since, returned, time.time())
 
 
 def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:

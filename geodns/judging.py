@@ -13,7 +13,7 @@ from geodns.cluster import Cluster, Transition
 from geodns.health.crowd import Stage
 from geodns.health.outcome import Outcome
 from geodns.health.suspicion import News
-from geodns.live import Verdict
+from geodns.live import State, Verdict
 from geodns.metrics import Metrics
 from geodns.model import Target
 
@@ -60,6 +60,7 @@ class Judging:
         self._publish = publish
         self._save = save
         self._verdicts: dict[Target, Verdict] = {}
+        self._restored: set[Target] = set()
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
         self._hinted: str | None = None
@@ -67,6 +68,11 @@ class Judging:
     def judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
         """Take a probe's result."""
         self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
+        if before.degraded != after.degraded and after.state is not State.DOWN:
+            what = "answers slowly" if after.degraded else "no longer answers slowly"
+            told = {"check": target.check.name, "address": str(target.address), "degraded": after.degraded}
+            where = f"[{target.address}]:{target.port}"
+            log.warning("check %s of %s: it %s (EHLO)", target.check.name, where, what, extra=told)
         if before != after:
             self._serve({target: after})
 
@@ -79,6 +85,7 @@ class Judging:
             level = logging.INFO if one.stage is Stage.CALM else logging.ERROR
             log.log(level, _TELLING[one.stage], pool, zone, *said, extra=told)
         if verdicts:
+            self._restored |= {target for target, one in verdicts.items() if one.state is not State.DOWN}
             self._serve(verdicts)
 
     def hinted(self, hint: str | None) -> None:
@@ -106,8 +113,9 @@ class Judging:
 
     async def _serve_verdicts(self) -> None:
         verdicts, self._verdicts = self._verdicts, {}
+        restored, self._restored = self._restored, set()
         began = time.perf_counter()
-        transitions = self._cluster.judged(verdicts, time.time())
+        transitions = self._cluster.judged(verdicts, time.time(), restored)
         self._metrics.recompiled(time.perf_counter() - began)
         self.tell(transitions)
         await self._publish()

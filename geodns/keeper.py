@@ -47,7 +47,13 @@ class Keeper:
     def cluster(self) -> Cluster:
         """Return a cluster that knows what was imposed on hosts, since when, and who is retired."""
         store = self._store
-        return Cluster({}, store.load_forced(), store.load_host_states(), store.load_retired())
+        return Cluster(
+            {},
+            store.load_forced(),
+            store.load_host_states(),
+            store.load_retired(),
+            store.load_returned(),
+        )
 
     @property
     def zone_names(self) -> frozenset[str]:
@@ -111,14 +117,19 @@ class Keeper:
             self._keep(partial(self._store.save_forced, host, state), "forced", *host)
 
     def save_states(
-        self, verdicts: Mapping[Target, Verdict], since: Mapping[HostKey, HostSince], now: float
+        self,
+        verdicts: Mapping[Target, Verdict],
+        since: Mapping[HostKey, HostSince],
+        returned: Mapping[HostKey, float],
+        now: float,
     ) -> None:
-        """Keep what changes often: verdicts and host states; forget those of hosts that are no more."""
+        """Keep what changes often: verdicts, host states, slow starts; forget hosts that are no more."""
 
         def save() -> None:
             self._store.save_verdicts({target.key: one for target, one in verdicts.items()}, now)
             self._store.prune_verdicts(VERDICTS_LAST, now)
             self._store.save_host_states(since)
+            self._store.save_returned(returned)
             self._store.forget_host_states(self._hosts_with_state - since.keys())
             self._hosts_with_state = frozenset(since)
 

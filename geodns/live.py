@@ -51,6 +51,7 @@ class Verdict:
         sheds: 4xx greetings in a row.
         level: how often the weight is halved; the factor is 2 to the power of -level.
         shed_out: whether so many sheds came in a row that the factor is 0.
+        degraded: whether it answers slowly.
 
     """
 
@@ -60,6 +61,7 @@ class Verdict:
     sheds: int = 0
     level: int = 0
     shed_out: bool = False
+    degraded: bool = False
 
     @property
     def factor(self) -> Fraction:
@@ -114,8 +116,14 @@ class Fitness:
 class _Grade(NamedTuple):
     """A live address: what its checks leave of the weight, and how soon they could take it down."""
 
-    factor: Fraction
+    shedding: Fraction
+    degraded: Fraction
     seconds_to_fall: float | None
+
+    @property
+    def factor(self) -> Fraction:
+        """What both leave."""
+        return self.shedding * self.degraded
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +168,10 @@ class LiveSet:
         if not live:
             return Fitness(())
         best = max(live.values(), key=lambda grade: grade.factor)
-        shedding = {"shedding": best.factor} if best.factor < 1 else {}
+        lowered = {"shedding": best.shedding, "degraded": best.degraded}
+        own = {name: factor for name, factor in lowered.items() if factor < 1}
         waits = [grade.seconds_to_fall for grade in live.values() if grade.seconds_to_fall is not None]
-        return Fitness(tuple(live), {**further, **shedding}, min(waits, default=None))
+        return Fitness(tuple(live), {**further, **own}, min(waits, default=None))
 
     def _grade(self, host: Host, address: Address, jury: Jury, newcomer: bool) -> "_Grade | None":
         """Judge an address; None when it may not be dealt."""
@@ -175,7 +184,10 @@ class LiveSet:
         if len(good) < jury.need:
             return None
         # Those that are not needed do not weigh: of the good ones the best as many.
-        factor = sorted((verdict.factor for verdict, _ in good), reverse=True)[jury.need - 1]
+        factors = [
+            (verdict.factor, check.degraded if verdict.degraded else Fraction(1)) for verdict, check in good
+        ]
+        needed = sorted(factors, key=math.prod, reverse=True)[: jury.need]
         # So many of the good ones can go before the address does; the last of them takes it down.
         waits = sorted(
             check.fast_interval * (check.fall - verdict.failures)
@@ -183,7 +195,11 @@ class LiveSet:
             if verdict.failures
         )
         spare = len(good) - jury.need
-        return _Grade(factor, waits[spare] if len(waits) > spare else None)
+        return _Grade(
+            min(shedding for shedding, _ in needed),
+            min(degraded for _, degraded in needed),
+            waits[spare] if len(waits) > spare else None,
+        )
 
     def address_state(self, zone: Zone, host: Host, address: Address) -> State:
         """Return what the checks of an address come to, in the pool that sees it worst; UP without any."""

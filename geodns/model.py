@@ -7,6 +7,7 @@ absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's o
 
 import hashlib
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
@@ -54,6 +55,9 @@ class Check(Frozen):
         fall: failures that take it down.
         ehlo: the name the prober gives; None means the server's own host name.
         starttls: ``ignore``, or ``offered``: STARTTLS must be offered and its handshake must work.
+        slow: seconds from EHLO to its 250 from which an answer is slow; None means that none is.
+        degraded_weight: the part of its weight that a host keeps while it is slow.
+        slowstart: seconds in which a host that comes back from down rises to its weight; 0 is at once.
 
     """
 
@@ -70,6 +74,14 @@ class Check(Frozen):
     fall: int = Field(default=3, ge=1, le=1000)
     ehlo: str | None = None
     starttls: Literal["ignore", "offered"] = "ignore"
+    slow: float | None = Field(default=None, gt=0, le=600)
+    degraded_weight: float = Field(default=0.5, gt=0, le=1)
+    slowstart: float = Field(default=0.0, ge=0, le=86400)
+
+    @property
+    def degraded(self) -> Fraction:
+        """What a slow host keeps of its weight."""
+        return Fraction(self.degraded_weight).limit_denominator(1000)
 
 
 BUILT_IN_CHECKS: tuple[Check, ...] = (Check(name="smtp"), Check(name="tcp", type="tcp"))

@@ -19,6 +19,7 @@ MAX_WEIGHT = 2**31 - 1
 
 _UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)?")
+_PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _LABELS = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 
@@ -147,6 +148,35 @@ def read_whole(text: str, node: Node, report: Report, what: str, low: int, high:
     else:
         return int(text)
     return None
+
+
+def part(low: float, high: float) -> Kind:
+    """A part of something, as 0.5 or 50%."""
+    instead = f"write {low:g} to {high:g}, or {low:.0%} to {high:.0%}"
+
+    def read(node: Node, report: Report) -> float | None:
+        text = text_of(node, report, "a part", instead)
+        if text is None:
+            return None
+        found = _PART.fullmatch(text)
+        if found is None:
+            report.error(node, f"{quoted(text)} is no part", instead)
+            return None
+        number = float(found[1]) / (100 if found[2] else 1)
+        if not low <= number <= high:
+            report.error(node, f"{text} is out of range", instead)
+            return None
+        return number
+
+    return Kind(
+        read,
+        {
+            "anyOf": [
+                {"type": "number", "minimum": low, "maximum": high},
+                {"type": "string", "pattern": r"^[0-9]{0,3}(\.[0-9]{1,6})?%?$"},
+            ]
+        },
+    )
 
 
 def choice(*words: str) -> Kind:

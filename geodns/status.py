@@ -28,6 +28,7 @@ class Seen(NamedTuple):
         detail: the banner, or what went wrong.
         rtt: seconds; None when nothing answered.
         at: seconds since the epoch.
+        ehlo: seconds from EHLO to its 250; None when there was none.
 
     """
 
@@ -35,6 +36,7 @@ class Seen(NamedTuple):
     detail: str
     rtt: float | None
     at: float
+    ehlo: float | None = None
 
 
 def timestamp(seconds: float) -> str:
@@ -127,9 +129,11 @@ def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Targ
         "port": target.port,
         "state": str(verdict.shown),
         "failures": verdict.failures,
+        "degraded": verdict.degraded,
         "outcome": None if last is None else last.outcome,
         "detail": None if last is None else last.detail,
         "rtt_ms": None if last is None or last.rtt is None else round(last.rtt * 1000, 1),
+        "ehlo_ms": None if last is None or last.ehlo is None else round(last.ehlo * 1000, 1),
         "at": None if last is None else timestamp(last.at),
     }
     if target.address != address:

@@ -37,6 +37,15 @@ CREATE TABLE retired (zone TEXT NOT NULL, host TEXT NOT NULL, model TEXT NOT NUL
     PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
 
+STORED = 6
+"""So many of a verdict's fields are kept, its first; whether a target is slow is soon found out anew."""
+
+_LATER = """
+CREATE TABLE IF NOT EXISTS returned (zone TEXT NOT NULL, host TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (zone, host)) WITHOUT ROWID
+"""
+"""What came after the version of the file was given: a version without it leaves it alone."""
+
 _Flush = Literal["FULL", "NORMAL"]
 """FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
 
@@ -173,7 +182,7 @@ class Store:
         self._write(
             "NORMAL",
             "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(target, *astuple(verdict), now) for target, verdict in verdicts.items()],
+            [(target, *astuple(verdict)[:STORED], now) for target, verdict in verdicts.items()],
         )
 
     def load_verdicts(self, max_age: float, now: float) -> dict[str, Verdict]:
@@ -253,6 +262,19 @@ class Store:
         rows = self._read("SELECT zone, host, state, since FROM host_state")
         return {(zone, host): HostSince(State(state), since) for zone, host, state, since in rows}
 
+    def save_returned(self, hosts: Mapping[HostKey, float]) -> None:
+        """Keep when these hosts came back from down, and of no others."""
+        self._write(
+            "NORMAL",
+            "INSERT INTO returned VALUES (?, ?, ?)",
+            [(*host, at) for host, at in hosts.items()],
+            first="DELETE FROM returned",
+        )
+
+    def load_returned(self) -> dict[HostKey, float]:
+        """Return when hosts came back from down, of those that were still in their slow start."""
+        return {(zone, host): at for zone, host, at in self._read("SELECT zone, host, at FROM returned")}
+
     def save_retired(self, hosts: Mapping[HostKey, RetiredHost]) -> None:
         """Keep these retired hosts and no others; they are on disk when this returns."""
         self._write(
@@ -285,13 +307,15 @@ class Store:
             )
         self._read("PRAGMA journal_mode = WAL")
         # Setting the version writes even when nothing changes: a file that is read-only is found out here.
-        self._run("FULL", [*(_SCHEMA.split(";") if empty else ()), f"PRAGMA user_version = {SCHEMA_VERSION}"])
+        made = (*(_SCHEMA.split(";") if empty else ()), *_LATER.split(";"))
+        self._run("FULL", [*made, f"PRAGMA user_version = {SCHEMA_VERSION}"])
         try:
             self.load_verdicts(math.inf, 0)
             self.load_forced()
             self.load_zones()
             self.load_host_states()
             self.load_retired()
+            self.load_returned()
         except ValueError as error:
             raise _DamagedError(
                 self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"

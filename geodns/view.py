@@ -173,7 +173,7 @@ class View:
         if last is None:
             return None
         outcome, when = last
-        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when)
+        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt)
 
     def gauges(self) -> Gauges:
         """Return what the metrics measure at a scrape."""

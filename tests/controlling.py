@@ -135,6 +135,8 @@ class Control:
         self.number = 0
         self.finds: dict[str, Kind] = {}
         """What a probe finds at an address; OK where nothing is said."""
+        self.ehlo: dict[str, float] = {}
+        """How long it takes an address to answer EHLO; 1 ms where nothing is said."""
         self.probing: Callable[[Target], Awaitable[None]] | None = None
         self.status: int | None = None
         monkeypatch.setattr(daemon_module, "Monitor", partial(Monitor, probe=self._probe))
@@ -146,7 +148,8 @@ class Control:
         if self.probing is not None:
             await self.probing(target)
         kind = self.finds.get(str(target.address), Kind.OK)
-        return Outcome(kind, f"{kind} at {target.address}", 0.001)
+        rtt = self.ehlo.get(str(target.address), 0.001)
+        return Outcome(kind, f"{kind} at {target.address}", 0.001, rtt)
 
     def run(self, test: Callable[["Running"], Awaitable[None]], *, wait: bool = True) -> None:
         """Run a test beside a daemon; end both."""

@@ -1,6 +1,7 @@
 """The running state: whatever happens in whatever order, what is served follows from what is known."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -428,3 +429,110 @@ def test_a_source_has_its_own_zones_retired_hosts() -> None:
     other = {(OTHER, "z"): RetiredHost(host("z", "192.0.2.91"), NOW)}
     source = source_of(one, 7, OLD | other)
     assert (source.zone, source.serial, [gone.name for gone in source.retired]) == (one, 7, ["old"])
+
+
+# --- slow start -----------------------------------------------------------------------------------------
+
+SLOWLY = """
+    checks: {smtp: {slowstart: 100s}}
+    hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3}
+    pools: {main: {hosts: [a, b, c], check: smtp}, free: {hosts: [a]}}
+    records: {x: {pool: main}, y: {pool: free}}
+"""
+
+
+def shares_of(cluster: Cluster, pool: str = "main") -> dict[str, int]:
+    """Return how many twentieths of its weight each host dealt has."""
+    return {
+        entry.host: int(entry.factors.get("slowstart", Fraction(1)) * 20)
+        for entry in cluster.compiled.choices[NAME, pool].dealt
+    }
+
+
+def test_a_host_that_comes_back_from_down_rises() -> None:
+    one = zone(SLOWLY)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20}, "who was up at the first start does not"
+    judge(cluster, one, DOWN, "a", now=NOW + 10)
+    judge(cluster, one, UP, "a", now=NOW + 20)
+    assert shares_of(cluster) == {"a": 1, "b": 20, "c": 20}
+    assert shares_of(cluster, "free") == {"a": 1}
+    assert not cluster.rise(NOW + 25)
+    assert cluster.rise(NOW + 70)
+    assert shares_of(cluster) == {"a": 10, "b": 20, "c": 20}
+    judge(cluster, one, failing(1), "a", now=NOW + 75)
+    assert shares_of(cluster)["a"] == 10, "a result is no step"
+    assert cluster.rise(NOW + 120)
+    assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20}
+    assert not cluster.rise(NOW + 130)
+
+
+def test_a_host_that_goes_down_meanwhile_begins_anew() -> None:
+    one = zone(SLOWLY)
+    cluster = cluster_of(one)
+    for verdict, now in ((DOWN, 0), (UP, 10), (DOWN, 60), (UP, 70)):
+        judge(cluster, one, verdict, "a", now=NOW + now)
+    assert shares_of(cluster)["a"] == 1
+    cluster.rise(NOW + 112)
+    assert shares_of(cluster)["a"] == 8
+
+
+def test_it_goes_on_over_a_restart_and_who_was_up_has_none() -> None:
+    one = zone(SLOWLY)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    judge(cluster, one, DOWN, "a", now=NOW)
+    judge(cluster, one, UP, "a", now=NOW)
+    other = Cluster(cluster.verdicts, {}, cluster.since, {}, cluster.slow_start.since)
+    serve(other, one, now=NOW + 50)
+    assert shares_of(other) == {"a": 10, "b": 20, "c": 20}
+    down = {**cluster.since, (NAME, "b"): HostSince(State.DOWN, NOW)}
+    other = Cluster(cluster.verdicts, {}, down, {}, {})
+    serve(other, one, now=NOW + 50)
+    assert shares_of(other) == {"a": 20, "b": 1, "c": 20}, "who came back while the server was off has one"
+
+
+def test_newcomers_have_a_slow_start_and_new_addresses_of_old_hosts_have_none() -> None:
+    one = zone(SLOWLY)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    edited = zone(
+        SLOWLY.replace("c: 192.0.2.3", "c: 192.0.2.3, d: 192.0.2.4, e: 192.0.2.5")
+        .replace("b: 192.0.2.2", "b: [192.0.2.2, 192.0.2.22]")
+        .replace("[a, b, c]", "[a, b, c, d, e]")
+    )
+    serve(cluster, edited, now=NOW + 10)
+    assert set(shares_of(cluster)) == {"a", "b", "c"}
+    judge(cluster, edited, UP, "b", "d", now=NOW + 20)
+    judge(cluster, edited, DOWN, "e", now=NOW + 20)
+    assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 1}
+    judge(cluster, edited, UP, "e", now=NOW + 70)
+    cluster.rise(NOW + 70)
+    assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 10, "e": 1}
+
+
+def test_who_was_down_by_an_error_of_ours_has_no_slow_start() -> None:
+    one = zone(SLOWLY)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    judge(cluster, one, DOWN)
+    cluster.judged(dict.fromkeys(targets_of(one), UP), NOW, targets_of(one, "a", "b"))
+    assert shares_of(cluster) == {"a": 20, "b": 20, "c": 1}
+
+
+def test_who_was_forced_up_has_been_dealt_and_goes_on_so() -> None:
+    one = zone(SLOWLY)
+    cluster = cluster_of(one)
+    judge(cluster, one, DOWN, "a")
+    cluster.force((NAME, "a"), forced(Forced.UP))
+    judge(cluster, one, UP, "a")
+    assert shares_of(cluster)["a"] == 20
+
+
+def test_without_slowstart_there_is_none() -> None:
+    one = zone(SLOWLY.replace("slowstart: 100s", "rise: 2"))
+    cluster = cluster_of(one)
+    judge(cluster, one, DOWN, "a")
+    judge(cluster, one, UP, "a")
+    assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20}

@@ -218,6 +218,56 @@ def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
     assert "its verdicts are no longer in doubt" in caplog.text
 
 
+def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "RISE_EVERY", 0.05)
+    ready.file.write_text(TEXT.replace("fall: 1", "fall: 1, slowstart: 60s"))
+
+    async def factors(running: Running) -> Any:
+        return (await running.get("/status"))["hosts"][NAME]["mta1"]["factors"]
+
+    async def test(running: Running) -> None:
+        assert await factors(running) == {}
+        ready.finds["192.0.2.11"] = Kind.FAILURE
+        await running.dealt("mta2", "mta3")
+        ready.finds.clear()
+        await running.dealt(*ALL)
+        assert await factors(running) == {"slowstart": 0.05}
+        # As if half a minute had passed.
+        running.daemon._cluster.slow_start.since[MTA1] -= 30
+        await until(lambda: running.daemon._cluster.slow_start.shares[MTA1] == 0.5)
+        assert await factors(running) == {"slowstart": 0.5}
+
+    async def after(running: Running) -> None:
+        assert (await factors(running))["slowstart"] in {0.5, 0.55, 0.6}
+
+    ready.run(test)
+    ready.run(after)
+
+
+def test_a_slow_host_is_told_and_has_less_weight(ready: Control, caplog: pytest.LogCaptureFixture) -> None:
+    ready.file.write_text(TEXT.replace("fall: 1", "fall: 1, slow: 500ms, degraded_weight: 20%"))
+
+    async def test(running: Running) -> None:
+        async def weight() -> float:
+            return float((await running.get("/status"))["hosts"][NAME]["mta1"]["effective_weight"])
+
+        assert await weight() == 1
+        ready.ehlo["192.0.2.11"] = 0.6
+        await running.scrape(
+            lambda shown: 'effective_weight{host="mta1",zone="out.example.com"} 0.2' in shown
+        )
+        ready.ehlo.clear()
+        await running.scrape(
+            lambda shown: 'effective_weight{host="mta1",zone="out.example.com"} 1.0' in shown
+        )
+
+    ready.run(test)
+    assert "check smtp of [192.0.2.11]:25: it answers slowly (EHLO)" in caplog.text
+    assert "it no longer answers slowly" in caplog.text
+
+
 def test_a_result_that_changes_nothing_publishes_nothing(ready: Control) -> None:
     async def test(running: Running) -> None:
         probes = 'geodns_probes_total{check="smtp",outcome="ok"}'

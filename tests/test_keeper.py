@@ -99,10 +99,11 @@ def test_everything_comes_back_after_a_restart(disk: Disk) -> None:
     since = {MTA1: HostSince(State.DOWN, NOW), MTA2: HostSince(State.UP, NOW - 9)}
     keeper.keep_forced(MTA1, DRAINED)
     keeper.save_retired(retired)
-    keeper.save_states(verdicts, since, NOW)
+    keeper.save_states(verdicts, since, {MTA2: NOW - 9}, NOW)
     keeper = disk.restart()
     cluster = keeper.cluster()
     assert (cluster.forced, cluster.retired, cluster.since) == ({MTA1: DRAINED}, retired, since)
+    assert cluster.slow_start.since == {MTA2: NOW - 9}
     assert keeper.verdicts(targets_of(ONE), NOW + 1) == verdicts
     assert keeper.zone(NAME) == ONE
     assert keeper.trouble is None
@@ -125,23 +126,23 @@ def test_nothing_is_on_disk_before_it_is_written(disk: Disk) -> None:
 
 @pytest.mark.parametrize(("age", "known"), [(VERDICTS_LAST - 1, True), (VERDICTS_LAST + 1, False)])
 def test_a_verdict_says_nothing_after_too_long(disk: Disk, age: float, *, known: bool) -> None:
-    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, NOW)
+    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, {}, NOW)
     assert bool(disk.restart().verdicts(targets_of(ONE), NOW + age)) is known
 
 
 def test_a_verdict_is_of_the_check_as_it_was(disk: Disk) -> None:
     changed = zone("checks: {smtp: {fall: 9}}\n" + TEXT)
-    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, NOW)
+    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, {}, NOW)
     assert disk.restart().verdicts(targets_of(changed), NOW) == {}
 
 
 def test_states_of_hosts_that_are_no_more_are_forgotten(disk: Disk) -> None:
     keeper = Keeper(disk.store)
-    keeper.save_states({}, {MTA1: HostSince(State.UP, NOW), MTA2: HostSince(State.UP, NOW)}, NOW)
-    keeper.save_states({}, {MTA2: HostSince(State.UP, NOW)}, NOW)
+    keeper.save_states({}, {MTA1: HostSince(State.UP, NOW), MTA2: HostSince(State.UP, NOW)}, {}, NOW)
+    keeper.save_states({}, {MTA2: HostSince(State.UP, NOW)}, {}, NOW)
     assert set(disk.store.load_host_states()) == {MTA2}
     keeper = disk.restart()
-    keeper.save_states({}, {}, NOW)
+    keeper.save_states({}, {}, {}, NOW)
     assert disk.store.load_host_states() == {}
 
 
@@ -235,7 +236,7 @@ def writes(keeper: Keeper) -> Mapping[str, Any]:
         "forced": forced,
         "zone": lambda: serve(keeper, ONE),
         "retired": lambda: keeper.save_retired(retired),
-        "states": lambda: keeper.save_states({}, {MTA1: HostSince(State.UP, NOW)}, NOW),
+        "states": lambda: keeper.save_states({}, {MTA1: HostSince(State.UP, NOW)}, {}, NOW),
     }
 
 
@@ -300,5 +301,5 @@ def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
 
 def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
     shed = dict.fromkeys(targets_of(ONE), Verdict(sheds=1, level=1))
-    Keeper(disk.store).save_states(shed, {}, NOW)
+    Keeper(disk.store).save_states(shed, {}, {}, NOW)
     assert disk.restart().verdicts(targets_of(ONE), NOW) == shed

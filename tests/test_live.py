@@ -1,5 +1,6 @@
 """What the live set says of a host, for a pool and for the status page."""
 
+from dataclasses import replace
 from fractions import Fraction
 from ipaddress import ip_address
 
@@ -316,3 +317,34 @@ def test_a_check_that_pools_share_is_probed_once() -> None:
     by_address = one.targets_by_host["mta1"]
     for targets in by_address.values():
         assert sorted(target.check.name for target in targets) == ["smtp", "submission", "tcp"]
+
+
+SLOW = replace(UP, degraded=True)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "need", "factors"),
+    [
+        ((SLOW, UP), 2, {"degraded": Fraction(1, 2)}),
+        ((SLOW, UP), 1, {}),
+        ((SLOW, SHEDS_ONCE), 2, {"degraded": Fraction(1, 2), "shedding": Fraction(1, 2)}),
+        ((SLOW, SHEDS_TWICE), 1, {"degraded": Fraction(1, 2)}),
+        (
+            (replace(SHEDS_ONCE, degraded=True), DOWN),
+            1,
+            {"degraded": Fraction(1, 2), "shedding": Fraction(1, 2)},
+        ),
+    ],
+)
+def test_slow_hosts_keep_a_part_of_their_weight(
+    verdicts: tuple[Verdict, ...], need: int, factors: dict[str, Fraction]
+) -> None:
+    one, state = several(*verdicts)
+    assert state.fitness(one, mta1(one), jury(one, *one.check_by_name, need=need)).factors == factors
+
+
+def test_a_host_is_as_slow_as_its_better_address(one: Zone) -> None:
+    slow = live_set(one, {V4: SLOW, V6: UP}).fitness(one, mta1(one), jury(one))
+    assert (len(slow.live), slow.factors) == (2, {})
+    both = live_set(one, {V4: SLOW, V6: SLOW}, factors={"mta1": {"slowstart": Fraction(1, 4)}})
+    assert both.fitness(one, mta1(one), jury(one)).factor == Fraction(1, 8)

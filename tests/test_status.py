@@ -326,3 +326,13 @@ def test_a_pool_with_several_checks_shows_each_and_the_rule() -> None:
         ("submission", 587),
         ("tcp", 25),
     ]
+
+
+def test_a_slow_host_shows_its_time_and_its_factor() -> None:
+    one = zone(TEXT)
+    cluster = cluster_of(one, {"mta2": Verdict(State.UP, degraded=True)})
+    shown = hosts_of(cluster, lambda _: Seen("ok", "220 mta2", 0.002, NOW, 0.7512))[NAME]["mta2"]
+    assert (shown["factors"], shown["effective_weight"]) == ({"degraded": 0.5}, 15)
+    assert (shown["checks"][0]["degraded"], shown["checks"][0]["ehlo_ms"]) == (True, 751.2)
+    plain = hosts_of(cluster, lambda _: None)[NAME]["mta1"]["checks"][0]
+    assert (plain["degraded"], plain["ehlo_ms"]) == (False, None)

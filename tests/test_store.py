@@ -59,6 +59,27 @@ def test_verdicts_survive(store: Store, tmp_path: Path) -> None:
     store.close()
 
 
+def test_whether_a_target_is_slow_is_not_kept(store: Store) -> None:
+    store.save_verdicts({"smtp": Verdict(State.UP, failures=1, degraded=True)}, NOW)
+    assert store.load_verdicts(60, NOW) == {"smtp": Verdict(State.UP, failures=1)}
+
+
+def test_who_came_back_from_down_survives_and_only_the_last_ones(store: Store, tmp_path: Path) -> None:
+    store.save_returned({MTA1: NOW, MTA2: NOW + 1})
+    store.save_returned({MTA2: NOW + 2})
+    store = again(store, tmp_path)
+    assert store.load_returned() == {MTA2: NOW + 2}
+    store.close()
+
+
+def test_a_file_from_before_slow_starts_is_taken_as_it_is(store: Store, tmp_path: Path) -> None:
+    store.save_forced(MTA1, DRAINED)
+    store._run("FULL", ["DROP TABLE returned"])
+    store = again(store, tmp_path)
+    assert (store.load_forced(), store.load_returned()) == ({MTA1: DRAINED}, {})
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("asked", "known"),
     [

@@ -565,3 +565,14 @@ def test_what_judges_a_pool(check: str, names: tuple[str, ...], need: int) -> No
     assert tuple(check.name for check in jury.checks) == names
     assert jury.need == need
     assert one.jury_of(one.pool_by_name["free"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [("0.25", (1, 4)), ("25%", (1, 4)), ("33.3%", (333, 1000)), (".1", (1, 10)), ("1", (1, 1))],
+)
+def test_what_a_slow_host_keeps(text: str, weight: tuple[int, int]) -> None:
+    said = f"{{slow: 500ms, slowstart: 10m, degraded_weight: {text}}}"
+    check = zone_of(f"{NS}checks: {{smtp: {said}}}\nhosts: {{a: 192.0.2.1}}\n").check_by_name["smtp"]
+    assert (check.slow, check.slowstart) == (0.5, 600)
+    assert check.degraded.as_integer_ratio() == weight

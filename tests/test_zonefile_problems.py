@@ -92,6 +92,19 @@ ERRORS = {
         NS + "checks: {x: {type: tcp, §starttls: offered}}\n",
         "`starttls` in a check of type tcp",
     ),
+    "slow": (NS + "checks: {smtp: {slow: §soon}}\n", "'soon' is no duration"),
+    "slow over a step": (
+        NS + "checks: {smtp: {step_timeout: 2s, §slow: 2s}}\n",
+        "slow 2s is not under step_timeout 2s, where it fails: write less",
+    ),
+    "slow for tcp": (NS + "checks: {x: {type: tcp, §slow: 1s}}\n", "`slow` in a check of type tcp"),
+    "degraded_weight": (
+        NS + "checks: {smtp: {slow: 1s, degraded_weight: §half}}\n",
+        "'half' is no part: write 0.01 to 1, or 1% to 100%",
+    ),
+    "degraded_weight 0": (NS + "checks: {smtp: {slow: 1s, degraded_weight: §0}}\n", "0 is out of range"),
+    "degraded_weight over 1": (NS + "checks: {smtp: {slow: 1s, degraded_weight: §110%}}\n", "out of range"),
+    "slowstart": (NS + "checks: {smtp: {slowstart: §2d}}\n", "2d is out of range: write 0s to 86400s"),
     "ehlo": (NS + 'checks: {smtp: {ehlo: §"a b"}}\n', "no name for EHLO"),
     "check's name": (NS + 'checks: {§"a b": {}}\n', "no name for a check"),
     # Hosts
@@ -364,6 +377,11 @@ def test_an_error_is_named_with_its_place(text: str, message: str) -> None:
 
 WARNINGS = {
     "unused pool": (HOSTS + "pools: {§main: {hosts: [mta1, mta2]}}\n", "no name deals pool 'main'"),
+    "degraded_weight without slow": (
+        HOSTS + "checks: {smtp: {§degraded_weight: 0.2}}\npools: {main: {hosts: '*', check: smtp}}\n"
+        "records: {a: {pool: main, MX: {pool: main}}}\n",
+        "`degraded_weight` without `slow` has no effect",
+    ),
     "unused check": (NS + "checks: {§fast: {interval: 1s}}\n", "no pool uses check 'fast'"),
     "unused host": (
         NS

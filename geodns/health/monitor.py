@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from geodns.health.crowd import PoolKey, Watched
 from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.pace import Pace
 from geodns.health.probes import probe
 from geodns.health.schedule import first_start, next_start
 from geodns.health.suspicion import News, Ruling, Suspect, Suspicion
@@ -69,12 +71,13 @@ class _Entry:
         fresh: whether it has had no result since it was added.
         gone: whether it was taken out.
         last: the last outcome, and when in seconds since the epoch.
+        pace: how fast it has answered.
 
     """
 
-    __slots__ = ("due", "fresh", "gone", "last", "slow", "started", "target", "task")
+    __slots__ = ("due", "fresh", "gone", "last", "pace", "slow", "started", "target", "task")
 
-    def __init__(self, target: Target, due: float) -> None:
+    def __init__(self, target: Target, due: float, pace: Pace) -> None:
         self.target = target
         self.due = due
         self.started = 0.0
@@ -83,6 +86,7 @@ class _Entry:
         self.fresh = True
         self.gone = False
         self.last: tuple[Outcome, float] | None = None
+        self.pace = pace
 
     def __lt__(self, other: "_Entry") -> bool:
         return self.due < other.due
@@ -161,7 +165,8 @@ class Monitor:
             self._drop(target)
         for target in wanted - self._entries.keys():
             verdict = verdicts.get(target, NOTHING_KNOWN)
-            entry = _Entry(target, first_start(target.check, verdict, now, self._rng))
+            start = first_start(target.check, verdict, now, self._rng)
+            entry = _Entry(target, start, Pace.known(slow=verdict.degraded))
             self._entries[target] = entry
             self._verdicts[target] = verdict
             if verdict.state is State.UNKNOWN:
@@ -308,7 +313,7 @@ class Monitor:
         target = entry.target
         before = self._verdicts[target]
         ruling = self._suspicion.judge(target, outcome, asyncio.get_running_loop().time())
-        after = ruling.verdicts.pop(target)
+        after = self._paced(entry, outcome, ruling.verdicts.pop(target))
         entry.last = (outcome, self._clock())
         self._verdicts[target] = after
         self._unseen.discard(target)
@@ -318,6 +323,16 @@ class Monitor:
         except Exception:
             log.exception("the result of %s was not taken", target.key)
         self._take_ruling(ruling)
+
+    def _paced(self, entry: _Entry, outcome: Outcome, verdict: Verdict) -> Verdict:
+        """Return a verdict that says as well whether the target answers slowly."""
+        limit = entry.target.check.slow
+        if limit is None:
+            entry.pace = Pace()
+        elif outcome.kind is Kind.OK and outcome.ehlo_rtt is not None:
+            entry.pace = entry.pace.after(outcome.ehlo_rtt, limit)
+        degraded = entry.pace.slow and verdict.state is not State.DOWN
+        return verdict if verdict.degraded == degraded else replace(verdict, degraded=degraded)
 
     def _take_ruling(self, ruling: Ruling) -> None:
         """Believe what follows for other targets; probe those that are held without delay."""

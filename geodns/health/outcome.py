@@ -30,12 +30,14 @@ class Outcome:
         detail: one line of at most 200 printable characters: the greeting, or what went wrong.
         rtt: seconds from the start of the connection to the greeting (TCP: to the connection), or to the
             judgement where there was none; None when the probe never got as far as the host.
+        ehlo_rtt: seconds from EHLO to its 250, the first of them; None when it did not come so far.
 
     """
 
     kind: Kind
     detail: str
     rtt: float | None = None
+    ehlo_rtt: float | None = None
 
 
 def one_line(text: str, limit: int = MAX_DETAIL) -> str:

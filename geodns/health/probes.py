@@ -238,6 +238,8 @@ class _Conversation(asyncio.Protocol):
         self._check = check
         self._clock = clock
         self._greeted: float | None = None
+        self._ehlo: float | None = None
+        self._ehlo_rtt: float | None = None
         self._transport: asyncio.Transport | None = None
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.wants_tls = False
@@ -289,6 +291,7 @@ class _Conversation(asyncio.Protocol):
             match event:
                 case Send(data):
                     assert self._transport is not None
+                    self._time_ehlo()
                     self._clock.note(">", data)
                     self._clock.allow(
                         min(FAREWELL, self._check.step_timeout)
@@ -300,7 +303,9 @@ class _Conversation(asyncio.Protocol):
                     self._greeted = self._clock.elapsed()
                 case Judged(kind, detail):
                     elapsed = self._clock.elapsed() if self._greeted is None else self._greeted
-                    self.outcome = Outcome(kind, detail, elapsed)
+                    if kind is Kind.OK:
+                        self._time_ehlo()
+                    self.outcome = Outcome(kind, detail, elapsed, self._ehlo_rtt)
                 case StartTls():
                     self.wants_tls = True
                     self._clock.allow(self._check.step_timeout)
@@ -308,6 +313,13 @@ class _Conversation(asyncio.Protocol):
                 case Close():
                     self.abort()
                     self._done()
+
+    def _time_ehlo(self) -> None:
+        """Take the time when the first EHLO is sent, and when its 250 has been read."""
+        if self._dialogue.phase is Phase.EHLO:
+            self._ehlo = self._clock.elapsed()
+        elif self._ehlo is not None and self._ehlo_rtt is None:
+            self._ehlo_rtt = self._clock.elapsed() - self._ehlo
 
     def _done(self) -> None:
         if not self.turn.done():

@@ -84,6 +84,18 @@ def _check_times(
             f"fast_interval {values['fast_interval']:g}s is over interval {values['interval']:g}s",
             f"write at most {values['interval']:g}s",
         )
+    if "slow" in given and given["slow"] >= values["step_timeout"]:
+        report.error(
+            body.place("slow"),
+            f"slow {given['slow']:g}s is not under step_timeout {values['step_timeout']:g}s, where it fails",
+            "write less",
+        )
+    if "degraded_weight" in given and values["slow"] is None:
+        report.warn(
+            body.place("degraded_weight"),
+            "`degraded_weight` without `slow` has no effect",
+            "give `slow`, as 500ms",
+        )
     for step in ("connect_timeout", "greeting_timeout", "step_timeout"):
         if step in given and given[step] > values["timeout"]:
             report.error(

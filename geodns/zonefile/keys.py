@@ -13,6 +13,7 @@ from geodns.scalars import (
     Schema,
     choice,
     duration,
+    part,
     section,
     whole,
     word,
@@ -53,6 +54,14 @@ CHECK: dict[str, Key] = {
     "ehlo": Key(EHLO, "The name given in EHLO; default: the server's own."),
     "starttls": Key(
         choice("ignore", "offered"), "offered: STARTTLS must be offered and its handshake must work."
+    ),
+    "slow": Key(_TIMEOUT, "From EHLO to its 250: from here on an answer is slow; default: none is."),
+    "degraded_weight": Key(
+        part(0.01, 1), "What a host keeps of its weight while most of its answers are slow; default 0.5."
+    ),
+    "slowstart": Key(
+        duration(0, 86400),
+        "In how long a host that comes back from down rises from 5 % to its weight; default 0, at once.",
     ),
 }
 
@@ -140,7 +149,7 @@ ZONE: dict[str, Key] = {
     "records": Key(section({"type": "object"}), "Owner names and what they answer; @ is the zone itself."),
 }
 
-SMTP_ONLY = ("greeting_timeout", "step_timeout", "ehlo", "starttls")
+SMTP_ONLY = ("greeting_timeout", "step_timeout", "ehlo", "starttls", "slow", "degraded_weight")
 """Keys that a check of type tcp has no use for."""
 
 DEFAULT_CHECK = Check(name="smtp")

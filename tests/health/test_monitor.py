@@ -427,3 +427,34 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
     assert falls == [counted] * 5, "all at once, and not before"
     fast = [start for start in world.starts[hosts[5]] if held < start < counted]
     assert len(fast) >= 13, "who is good is probed every 2 s too"
+
+
+def test_most_of_its_answers_slow_a_target_is_degraded_until_most_are_not() -> None:
+    slow = CHECK.model_copy(update={"slow": 0.5})
+    (target,) = targets(1, slow)
+    ehlo = [0.1]
+
+    async def main() -> World:
+        world = World(lambda _: Outcome(Kind.OK, "220 mta1", 0.001, ehlo[0]))
+        world.monitor.set_targets([target])
+        await asyncio.sleep(50)
+        ehlo[0] = 0.6
+        await asyncio.sleep(21)  # two or three
+        ehlo[0] = 0.1
+        await asyncio.sleep(60)
+        ehlo[0] = 0.6
+        await asyncio.sleep(60)
+        assert world.monitor.verdicts[target] == Verdict(State.UP, degraded=True)
+        ehlo[0] = 0.1
+        await asyncio.sleep(9)  # one, perhaps
+        assert world.monitor.verdicts[target].degraded
+        await asyncio.sleep(60)
+        assert world.monitor.verdicts[target] == UP
+        world.monitor.set_targets(targets(1), {targets(1)[0]: Verdict(State.UP, degraded=True)})
+        await asyncio.sleep(20)
+        assert world.monitor.verdicts[targets(1)[0]] == UP, "an edit that takes `slow` out ends it"
+        await world.monitor.close()
+        return world
+
+    changes = [(before.degraded, after.degraded) for _, _, before, after in run(main()).results]
+    assert changes.count((False, True)) <= 2

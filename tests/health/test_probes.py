@@ -182,6 +182,31 @@ def test_every_conversation_ends_with_quit_and_its_reply() -> None:
 
 
 @pytest.mark.parametrize(
+    ("greeting", "reply", "code", "least", "most"),
+    [(0.3, 0.0, b"250", 0.0, 0.2), (0.0, 0.3, b"250", 0.3, 2.0), (0.0, 0.3, b"550", None, None)],
+    ids=["a-slow-greeting-is-none", "a-slow-ehlo", "a-refused-ehlo-is-none"],
+)
+def test_the_time_from_ehlo_to_its_250(
+    greeting: float, reply: float, code: bytes, least: float | None, most: float | None
+) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(greeting)
+        writer.write(b"220 mta1\r\n")
+        await reader.readline()
+        await asyncio.sleep(reply)
+        writer.write(code + b" mta1\r\n")
+        await reader.readline()
+        writer.write(b"221 Bye\r\n")
+
+    outcome = run(probed(handler))
+    if least is None or most is None:
+        assert outcome.ehlo_rtt is None
+    else:
+        assert outcome.ehlo_rtt is not None
+        assert least <= outcome.ehlo_rtt <= most
+
+
+@pytest.mark.parametrize(
     ("host", "literal"), [("127.0.0.1", b"[127.0.0.1]"), ("::1", b"[IPv6:::1]")], ids=["v4", "v6"]
 )
 def test_without_a_name_the_prober_gives_its_own_address(host: str, literal: bytes) -> None:
