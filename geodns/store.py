@@ -5,13 +5,11 @@ serves all); a store must not be carried over a fork. Times are seconds since th
 """
 
 import math
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +17,7 @@ from geodns.errors import StoreError
 from geodns.live import Forced, HostKey, State, Verdict
 from geodns.model import Host
 from geodns.statelock import make_state_directory, unusable
+from geodns.storefile import DamagedError, flush_directory, set_aside, trouble
 
 FILE_NAME = "geodns.db"
 SCHEMA_VERSION = 1
@@ -104,19 +103,6 @@ class RetiredHost:
     until: float
 
 
-class _DamagedError(StoreError):
-    """The file is no database of ours, or is broken.
-
-    Attributes:
-        how: continues a sentence that begins with the file's name.
-
-    """
-
-    def __init__(self, path: Path, how: str) -> None:
-        super().__init__(f"{path} {how}: start the server again, which sets the file aside")
-        self.how = how
-
-
 class Store:
     """The open state file. Every method raises StoreError, with one line, when the file lets it down."""
 
@@ -126,7 +112,7 @@ class Store:
         try:
             self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
-            raise _trouble(path, error) from error
+            raise trouble(path, error) from error
         self._opened = self._file()
         try:
             self._prepare()
@@ -155,8 +141,8 @@ class Store:
         path = directory / FILE_NAME
         try:
             store, warnings = cls(path), []
-        except _DamagedError as damage:
-            aside = _set_aside(path, now)
+        except DamagedError as damage:
+            aside = set_aside(path, now)
             store = cls(path)
             told = (
                 f"{path} {damage.how}: it was set aside as {aside.name} and the server starts without it; "
@@ -164,7 +150,7 @@ class Store:
             )
             warnings = [told]
         try:
-            _flush_directory(directory)
+            flush_directory(directory)
         except OSError as error:
             store.close()
             raise unusable(directory, error) from error
@@ -298,11 +284,11 @@ class Store:
         """Make the tables in an empty file; find out whether a full one can be read and written."""
         damage = self._read("PRAGMA quick_check(1)")
         if damage != [("ok",)]:
-            raise _DamagedError(self._path, f"is damaged ({' '.join(damage[0][0].split())})")
+            raise DamagedError(self._path, f"is damaged ({' '.join(damage[0][0].split())})")
         ((version,),) = self._read("PRAGMA user_version")
         empty = version == 0 and not self._read("SELECT 1 FROM sqlite_master")
         if not empty and version != SCHEMA_VERSION:
-            raise _DamagedError(
+            raise DamagedError(
                 self._path, f"has format {version}, and this version of geodns reads {SCHEMA_VERSION}"
             )
         self._read("PRAGMA journal_mode = WAL")
@@ -317,7 +303,7 @@ class Store:
             self.load_retired()
             self.load_returned()
         except ValueError as error:
-            raise _DamagedError(
+            raise DamagedError(
                 self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"
             ) from error
 
@@ -334,7 +320,7 @@ class Store:
             try:
                 return self._database.execute(query, values).fetchall()
             except sqlite3.Error as error:
-                raise _trouble(self._path, error) from error
+                raise trouble(self._path, error) from error
 
     def _write(
         self, flush: _Flush, statement: str, rows: list[tuple[Any, ...]], *, first: str | None = None
@@ -362,57 +348,6 @@ class Store:
                     if self._database.in_transaction:
                         self._database.execute("ROLLBACK")
             except sqlite3.Error as error:
-                raise _trouble(self._path, error) from error
+                raise trouble(self._path, error) from error
             except UnicodeEncodeError as error:
                 raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error
-
-
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-"""Primary result codes of a file that is not ours; ERROR comes of a table or column that is missing."""
-
-_LOCKED = "another program has locked it: end that program, or use another --state"
-_READ_ONLY = "it cannot be opened and written: make it and its directory writable for this user"
-_ADVICE = {
-    sqlite3.SQLITE_FULL: "the disk is full: free some space",
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_PERM: _READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
-    sqlite3.SQLITE_IOERR: "the disk does not read or write: see the kernel's log",
-}
-
-
-def _trouble(path: Path, error: sqlite3.Error) -> StoreError:
-    """Say what SQLite's error means to an operator (https://www.sqlite.org/rescode.html)."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
-    if code in _DAMAGE:
-        return _DamagedError(path, f"is damaged ({error})")
-    return StoreError(f"{path}: {_ADVICE.get(code, str(error))}")
-
-
-def _set_aside(path: Path, now: float) -> Path:
-    """Rename the file and its two companions to a name that is free; they can still be opened there."""
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    try:
-        path.rename(aside)
-        for companion in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + companion).rename(aside.with_name(aside.name + companion))
-    except OSError as error:
-        raise unusable(path.parent, error) from error
-    return aside
-
-
-def _flush_directory(directory: Path) -> None:
-    """Put the file's name on disk too; SQLite flushes what is in the file."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
