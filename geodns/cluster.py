@@ -162,20 +162,20 @@ class Cluster:
     # --- hosts ------------------------------------------------------------------------------------------
 
     def judged(
-        self, verdicts: Mapping[Target, Verdict], now: float, restored: Collection[Target] = ()
+        self, verdicts: Mapping[Target, Verdict], now: float, spared: Collection[Target] = ()
     ) -> list[Transition]:
         """Take note of new verdicts: serve what follows from them; say which hosts changed their state.
 
         Args:
             verdicts: the new ones.
             now: seconds since the epoch.
-            restored: those of them that were never down but for an error of ours: no slow start for them.
+            spared: those of them that have no slow start should they come back.
 
         """
         self.verdicts.update(verdicts)
         hosts = {host for target in verdicts for host in self._hosts_by_target.get(target, ())}
-        spared = {host for target in restored for host in self._hosts_by_target.get(target, ())}
-        self._note_returns(hosts - spared, now)
+        at_once = {host for target in spared for host in self._hosts_by_target.get(target, ())}
+        self._note_returns(hosts, now, at_once)
         self.newcomers -= {host for host in hosts & self.newcomers if self._is_known(host)}
         self._recompile(hosts)
         return self._note_states(hosts, now)
@@ -186,8 +186,8 @@ class Cluster:
         self._recompile(risen)
         return bool(risen)
 
-    def _note_returns(self, hosts: Iterable[HostKey], now: float) -> None:
-        """Let those of some hosts begin to rise that come back from down, or come at all."""
+    def _note_returns(self, hosts: Iterable[HostKey], now: float, at_once: Collection[HostKey] = ()) -> None:
+        """Let those of some hosts begin to rise that come back from down, or come at all, but for a few."""
         for host in hosts:
             known = self.since.get(host)
             was_down = known is not None and known.state is State.DOWN
@@ -199,7 +199,7 @@ class Cluster:
                 self.slow_start.end([host])
             elif forced is not None and forced.forced is Forced.UP:
                 pass  # it has been dealt all the while
-            elif was_down or (host in self._awaited and state is State.UP):
+            elif host not in at_once and (was_down or (host in self._awaited and state is State.UP)):
                 self.slow_start.begin(host, self._length(host), now)
             if state is State.UP:
                 self._awaited -= {host}

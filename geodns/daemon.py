@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections.abc import Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
@@ -113,6 +114,7 @@ class Daemon:
             self._cluster,
             self._metrics,
             self._last,
+            spared=self._spared,
             spawn=self._spawn,
             publish=self._publish,
             save=self._save,
@@ -300,10 +302,13 @@ class Daemon:
 
     # --- hosts ------------------------------------------------------------------------------------------
 
-    # These two are called when all parts are there, and given to some that come before.
+    # These three are called when all parts are there, and given to some that come before.
 
     def _gauges(self) -> Gauges:
         return self._view.gauges()
+
+    def _spared(self) -> AbstractSet[Target]:
+        return self._monitor.spared
 
     def _last(self, target: Target) -> tuple[Outcome, float] | None:
         return self._monitor.last(target)

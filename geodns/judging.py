@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from geodns.cluster import Cluster, Transition
@@ -37,6 +38,7 @@ class Judging:
         cluster: what is served.
         metrics: counts probes and changes.
         last: returns a target's last outcome, and when.
+        spared: returns the targets that have no slow start when they come back.
         spawn: runs something beside everything else.
         publish: tells the workers.
         save: writes states down.
@@ -49,6 +51,7 @@ class Judging:
         metrics: Metrics,
         last: Callable[[Target], tuple[Outcome, float] | None],
         *,
+        spared: Callable[[], AbstractSet[Target]],
         spawn: Callable[[Coroutine[Any, Any, Any]], None],
         publish: Callable[[], Coroutine[Any, Any, Any]],
         save: Callable[[], Coroutine[Any, Any, Any]],
@@ -56,11 +59,11 @@ class Judging:
         self._cluster = cluster
         self._metrics = metrics
         self._last = last
+        self._spared = spared
         self._spawn = spawn
         self._publish = publish
         self._save = save
         self._verdicts: dict[Target, Verdict] = {}
-        self._restored: set[Target] = set()
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
         self._hinted: str | None = None
@@ -85,7 +88,6 @@ class Judging:
             level = logging.INFO if one.stage is Stage.CALM else logging.ERROR
             log.log(level, _TELLING[one.stage], pool, zone, *said, extra=told)
         if verdicts:
-            self._restored |= {target for target, one in verdicts.items() if one.state is not State.DOWN}
             self._serve(verdicts)
 
     def hinted(self, hint: str | None) -> None:
@@ -113,9 +115,8 @@ class Judging:
 
     async def _serve_verdicts(self) -> None:
         verdicts, self._verdicts = self._verdicts, {}
-        restored, self._restored = self._restored, set()
         began = time.perf_counter()
-        transitions = self._cluster.judged(verdicts, time.time(), restored)
+        transitions = self._cluster.judged(verdicts, time.time(), self._spared() & verdicts.keys())
         self._metrics.recompiled(time.perf_counter() - began)
         self.tell(transitions)
         await self._publish()

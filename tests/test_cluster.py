@@ -512,7 +512,7 @@ def test_newcomers_have_a_slow_start_and_new_addresses_of_old_hosts_have_none() 
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 10, "e": 1}
 
 
-def test_who_was_down_by_an_error_of_ours_has_no_slow_start() -> None:
+def test_who_was_down_in_doubt_has_no_slow_start() -> None:
     one = zone(SLOWLY)
     cluster = cluster_of(one)
     judge(cluster, one, UP)

@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -186,6 +187,11 @@ class Monitor:
     def suspects(self) -> dict[PoolKey, Suspect]:
         """The pools whose failures may be trouble of our own."""
         return self._suspicion.suspects(asyncio.get_running_loop().time())
+
+    @property
+    def spared(self) -> AbstractSet[Target]:
+        """Targets that come back, or will, from being down in doubt: nothing is to be made of that."""
+        return self._suspicion.spared
 
     @property
     def hint(self) -> str | None:

@@ -93,12 +93,15 @@ class Suspicion:
 
     Attributes:
         held: the targets whose verdicts are held now.
+        spared: the targets that went down, or were, when it was in doubt whose fault that was: it is one of
+            us, or they come back many at once, and then the others must not bear their load meanwhile.
         hint: what to tell the operator when several hosts refuse the prober; None while they do not.
 
     """
 
     def __init__(self, verdicts: Mapping[Target, Verdict]) -> None:
         self.held: frozenset[Target] = frozenset()
+        self.spared: set[Target] = set()
         self.hint: str | None = None
         self._verdicts = verdicts
         self._pools: dict[PoolKey, Crowd] = {}
@@ -130,6 +133,7 @@ class Suspicion:
         self._places = {target: tuple(found) for target, found in places.items()}
         self._hold()
         self._withheld &= self.held
+        self.spared &= self._verdicts.keys()
         self._refusals = {target: one for target, one in self._refusals.items() if target in self._verdicts}
         self._give_hint()
 
@@ -176,6 +180,9 @@ class Suspicion:
             without = advance(before, outcome.kind, target.check)
             if without.state is State.DOWN and after.state is not State.DOWN:
                 self._withheld.add(target)
+        if after.state is State.DOWN and before.state is not State.DOWN:
+            doubted = any(pool.watch.stage is not Stage.CALM for pool, _ in self._places.get(target, ()))
+            (self.spared.add if doubted else self.spared.discard)(target)
         return self._rule({target: after}, turned)
 
     def pass_time(self, now: float) -> Ruling:
@@ -217,6 +224,7 @@ class Suspicion:
                 gathered = target.check.fall - 1 if before.state is State.UP else 0
                 verdicts[target] = replace(before, failures=gathered, successes=0)
                 self._withheld.add(target)
+                self.spared.add(target)
 
     def _release(self, pool: Crowd, verdicts: dict[Target, Verdict]) -> None:
         """Let what was held count, or forget it when most of the pool is good again.
@@ -230,6 +238,7 @@ class Suspicion:
                 self._withheld.remove(target)
                 if target in self._bad:
                     verdicts[target] = Verdict(State.DOWN)
+                    self.spared.add(target)
             elif target not in self._bad:
                 self._withheld.remove(target)
                 if now.state is State.UP:

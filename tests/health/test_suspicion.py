@@ -133,6 +133,21 @@ def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
     assert world.hear("1+ 2+ 3+").down() == ""
 
 
+@pytest.mark.parametrize(
+    ("story", "spared"),
+    [
+        ("1- 1- 1-", ""),
+        ("1- 1- 1- 2- 3-", "1"),
+        ("1- 2- 3- 1- 1- @30 2- 2-", "12"),
+        ("1- 2- 3- 1- 1- @30 2- 2- 1+ 2+ 3+ 1+ 2+", "12"),
+        ("1- 2- 3- 1- 1- @30 1+ 2+ 3+ 1+ @99 1- 1- 1-", ""),
+    ],
+)
+def test_who_was_down_in_doubt_is_spared_until_he_is_down_for_certain(story: str, spared: str) -> None:
+    world = World().hear(story)
+    assert {name for name, target in world.targets.items() if target in world.suspicion.spared} == set(spared)
+
+
 def test_hosts_that_were_down_stay_so_and_may_come_back_while_others_are_held() -> None:
     world = World(5, down="5").hear("1- 2- 3- 1- 1- 5-")
     assert (world.down(), world.told) == ("5", ["held"])
