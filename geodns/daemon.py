@@ -212,6 +212,7 @@ class Daemon:
         }
         known = self._keeper.verdicts(targets, time.time())
         self._cluster.verdicts.update(known)
+        self._monitor.set_aside(self._cluster.forced.keys())
         self._monitor.set_targets(targets, known, watched_pools(edit.zones.values()))
         await self._monitor.first_round(FIRST_ROUND)
         self._judging.note()
@@ -333,6 +334,7 @@ class Daemon:
         if order.forced is not None:
             state = forced_state(order.forced, order.reason, order.author, time.time(), order.seconds)
         self._cluster.force(host, state)
+        self._monitor.set_aside(self._cluster.forced.keys())
         self._keeper.keep_forced(host, state)
         what = order.forced or "nothing forced any more"
         told = {"zone": host[0], "host": host[1], "author": order.author, "reason": order.reason}

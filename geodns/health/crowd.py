@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from geodns.live import HostKey
 from geodns.model import Target, Zone
 
 MIN_HOSTS = 4
@@ -66,6 +67,14 @@ class Watch:
             self._good.remove(host)
             self.fresh[host] = now
         return self.look(now)
+
+    def settle(self, host: str, *, counts: bool) -> None:
+        """Count a host among the good ones, or among neither; that is no news."""
+        self.fresh.pop(host, None)
+        if counts:
+            self._good.add(host)
+        else:
+            self._good.discard(host)
 
     def look(self, now: float) -> Stage:
         """Return how the pool is looked at, now that it is so late."""
@@ -136,6 +145,7 @@ class Crowd:
         key: the pool.
         watched: what is watched.
         bad: the targets that failed last.
+        aside: hosts that do not count: an operator has imposed something on them, and may work on them.
 
     Attributes:
         watch: how the pool is looked at.
@@ -144,12 +154,15 @@ class Crowd:
 
     """
 
-    __slots__ = ("key", "seen", "targets", "watch", "watched")
+    __slots__ = ("_aside", "key", "seen", "targets", "watch", "watched")
 
-    def __init__(self, key: PoolKey, watched: Watched, bad: Collection[Target]) -> None:
+    def __init__(
+        self, key: PoolKey, watched: Watched, bad: Collection[Target], aside: Collection[HostKey] = ()
+    ) -> None:
         self.key = key
         self.watched = watched
-        failing = [host for host in watched.hosts if _fails(watched, host, bad)]
+        self._aside = {host for zone, host in aside if zone == key[0]}
+        failing = [host for host in watched.hosts if host in self._aside or _fails(watched, host, bad)]
         self.watch = Watch(watched.hosts.keys(), failing, watched.window, watched.hold)
         self.seen = Stage.CALM
         self.targets = frozenset(
@@ -158,7 +171,13 @@ class Crowd:
 
     def note(self, host: str, bad: Collection[Target], now: float) -> None:
         """Take note that the last word of one of a host's targets is another one."""
-        self.watch.note(host, failing=_fails(self.watched, host, bad), now=now)
+        if host not in self._aside:
+            self.watch.note(host, failing=_fails(self.watched, host, bad), now=now)
+
+    def set_aside(self, host: str, bad: Collection[Target], *, aside: bool) -> None:
+        """Let a host of the pool count no longer, or again."""
+        (self._aside.add if aside else self._aside.discard)(host)
+        self.watch.settle(host, counts=not aside and not _fails(self.watched, host, bad))
 
     def fresh(self) -> frozenset[Target]:
         """What is probed of the hosts that began to fail."""

@@ -25,7 +25,7 @@ from geodns.health.pace import Pace
 from geodns.health.probes import probe
 from geodns.health.schedule import first_start, next_start
 from geodns.health.suspicion import News, Ruling, Suspect, Suspicion
-from geodns.live import NOTHING_KNOWN, State, Verdict
+from geodns.live import NOTHING_KNOWN, HostKey, State, Verdict
 from geodns.model import Target
 
 log = logging.getLogger(__name__)
@@ -182,6 +182,10 @@ class Monitor:
         self._await_end_of_hold()
         self._note_seen()
         self._arm()
+
+    def set_aside(self, hosts: Collection[HostKey]) -> None:
+        """Draw no conclusions on ourselves from these hosts: something is imposed on them."""
+        self._suspicion.set_aside(hosts)
 
     @property
     def suspects(self) -> dict[PoolKey, Suspect]:

@@ -12,14 +12,14 @@ No clock and no sockets: time is an argument, in seconds of any clock that does 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from geodns.health.crowd import Crowd, PoolKey, Stage, Watched
 from geodns.health.outcome import Kind, Outcome
 from geodns.health.state import advance, withhold
-from geodns.live import State, Verdict
+from geodns.live import HostKey, State, Verdict
 from geodns.model import Target
 
 SEVERAL = 2
@@ -105,6 +105,7 @@ class Suspicion:
         self.hint: str | None = None
         self._verdicts = verdicts
         self._pools: dict[PoolKey, Crowd] = {}
+        self._aside: frozenset[HostKey] = frozenset()
         self._places: dict[Target, tuple[tuple[Crowd, str], ...]] = {}
         self._bad: dict[Target, Verdict] = {}
         """Targets that failed last, and what was believed before they began to."""
@@ -122,7 +123,7 @@ class Suspicion:
         self._pools = {
             key: before[key]
             if key in before and before[key].watched == watched
-            else Crowd(key, watched, self._bad)
+            else Crowd(key, watched, self._bad, self._aside)
             for key, watched in pools.items()
         }
         places: dict[Target, list[tuple[Crowd, str]]] = {}
@@ -136,6 +137,15 @@ class Suspicion:
         self.spared &= self._verdicts.keys()
         self._refusals = {target: one for target, one in self._refusals.items() if target in self._verdicts}
         self._give_hint()
+
+    def set_aside(self, hosts: Collection[HostKey]) -> None:
+        """Let these hosts and no others not count: whoever drains hosts may well end them all at once."""
+        aside = frozenset(hosts)
+        for zone, host in aside ^ self._aside:
+            for pool in self._pools.values():
+                if pool.key[0] == zone and host in pool.watched.hosts:
+                    pool.set_aside(host, self._bad, aside=(zone, host) in aside)
+        self._aside = aside
 
     @property
     def end(self) -> float | None:

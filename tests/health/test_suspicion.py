@@ -154,6 +154,20 @@ def test_hosts_that_were_down_stay_so_and_may_come_back_while_others_are_held() 
     assert world.hear("5+ 5+").down() == ""
 
 
+def test_hosts_on_which_something_is_imposed_do_not_count() -> None:
+    drained = [(NAME, f"mx{number}") for number in "1234"]
+    world = World(7)
+    world.suspicion.set_aside(drained)
+    assert world.hear("1- 2- 3- 4- 1- 1-").told == [], "somebody works on them"
+    assert world.down() == "1"
+    world.suspicion.set_aside(())
+    assert world.hear("5- 6-").told == [], "they fail already: that is no news"
+    assert world.hear("1+ 2+ 3+ 4+ 7-").told == []
+    assert world.hear("1- 2-").told == ["held"], "they count again"
+    world.suspicion.set_aside(drained)
+    assert world.hear("7+ 6+ 5+").told == ["held", "calm"]
+
+
 def test_who_is_suspect_and_for_how_long() -> None:
     world = World().hear("1- 2- 3-")
     assert world.suspicion.suspects(12.0)[NAME, "main"] == (3, 4, 18.0)
