@@ -146,7 +146,7 @@ class LiveSet:
             return Fitness(())
         if check is None:
             return Fitness(host.addresses, self.factors.get(key, {}))
-        judged = {address: self.verdict(target_of(host, address, check)) for address in host.addresses}
+        judged = {address: self.verdict(target_of(zone, host, address, check)) for address in host.addresses}
         if key in self.newcomers:
             judged = {address: verdict for address, verdict in judged.items() if verdict.state is State.UP}
         live = tuple(address for address, verdict in judged.items() if verdict.live)

@@ -149,7 +149,7 @@ def _targets_of_host(name: str, path: Path) -> tuple[Target, ...]:
     host = zone.host_by_name[key[1]]
     wanted: dict[Target, None] = {}
     for address, targets in zone.targets_by_host[host.name].items():
-        some = targets or {target_of(host, address, SMTP)}
+        some = targets or {target_of(zone, host, address, SMTP)}
         wanted |= dict.fromkeys(sorted(some, key=lambda target: target.check.name))
     return tuple(wanted)
 

@@ -15,8 +15,10 @@ from geodns.health.smtp import (
     Greeted,
     Judged,
     Phase,
+    Replied,
     Send,
     StartTls,
+    Wishes,
     address_literal,
 )
 
@@ -27,7 +29,7 @@ KEYWORDS = b"250-mta1\r\n250-PIPELINING\r\n250-starttls\r\n250 8BITMIME\r\n"
 
 
 def dialogue(*, starttls: bool = False) -> Dialogue:
-    return Dialogue("probe.example.com", starttls=starttls)
+    return Dialogue("probe.example.com", Wishes(tls="starttls" if starttls else None))
 
 
 def verdict_of(events: list[Event]) -> Judged:
@@ -39,7 +41,9 @@ def test_a_good_conversation() -> None:
     talk = dialogue()
     assert talk.receive(b"220-mta1 ESMTP wait\r\n220-more\r\n") == []
     assert talk.receive(b"220 ready\r\n") == [Greeted(), EHLO]
-    assert talk.receive(KEYWORDS) == [Judged(Kind.OK, "220 mta1 ESMTP wait more ready"), QUIT]
+    expected = [Replied("EHLO"), Judged(Kind.OK, "220 mta1 ESMTP wait more ready"), QUIT]
+    assert talk.receive(KEYWORDS) == expected
+    assert talk.keywords == ("PIPELINING", "starttls", "8BITMIME")
     assert talk.phase is Phase.QUIT
     assert talk.receive(b"221-2.0.0\r\n221 Bye\r\n") == [Close()]
     assert talk.receive(b"220 mta1\r\n") == []
@@ -49,10 +53,10 @@ def test_a_good_conversation() -> None:
 def test_starttls() -> None:
     talk = dialogue(starttls=True)
     talk.receive(GREETING)
-    assert talk.receive(KEYWORDS) == [Send(b"STARTTLS\r\n")]
-    assert talk.receive(b"220 go\r\n") == [StartTls()]
+    assert talk.receive(KEYWORDS) == [Replied("EHLO"), Send(b"STARTTLS\r\n")]
+    assert talk.receive(b"220 go\r\n") == [Replied("STARTTLS"), StartTls()]
     assert talk.tls_started() == [EHLO]
-    assert talk.receive(b"250 mta1\r\n") == [Judged(Kind.OK, "220 mta1 ESMTP"), QUIT]
+    assert talk.receive(b"250 mta1\r\n") == [Replied("EHLO"), Judged(Kind.OK, "220 mta1 ESMTP"), QUIT]
     assert talk.tls_started() == []
 
 
