@@ -1,7 +1,7 @@
 """Every Prometheus name, in one place (https://prometheus.io/docs/practices/naming/)."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -39,6 +39,8 @@ class Gauges:
         probe_lateness: seconds that the most overdue probe is late.
         ready: whether the server can answer.
         restarts: by worker.
+        certificates: until when they are good, in seconds since the epoch, by check, server name,
+            address and port.
 
     """
 
@@ -48,6 +50,7 @@ class Gauges:
     probe_lateness: float
     ready: bool
     restarts: Mapping[str, int]
+    certificates: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
 
 
 class _AtScrape(Collector):
@@ -95,7 +98,14 @@ class _AtScrape(Collector):
         )
         for worker, number in now.restarts.items():
             restarts.add_metric([worker], number)
-        return (state, forced, weight, serial, refused, late, ready, restarts)
+        certificates = GaugeMetricFamily(
+            "geodns_certificate_not_after_timestamp_seconds",
+            "Until when the certificate is good that a host showed to a probe.",
+            labels=["check", "server_name", "address", "port"],
+        )
+        for labels, until in now.certificates.items():
+            certificates.add_metric(labels, until)
+        return (state, forced, weight, serial, refused, late, ready, restarts, certificates)
 
 
 class Metrics:

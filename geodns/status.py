@@ -26,6 +26,7 @@ class Seen(NamedTuple):
         detail: the banner, or what went wrong.
         rtt: seconds; None when nothing answered.
         at: seconds since the epoch.
+        certificate: what the host showed of itself, as it is shown to others.
 
     """
 
@@ -33,6 +34,7 @@ class Seen(NamedTuple):
     detail: str
     rtt: float | None
     at: float
+    certificate: Json | None = None
 
 
 def timestamp(seconds: float) -> str:
@@ -130,6 +132,8 @@ def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Targ
         "rtt_ms": None if last is None or last.rtt is None else round(last.rtt * 1000, 1),
         "at": None if last is None else timestamp(last.at),
     }
+    if target.check.encrypts:
+        shown["certificate"] = None if last is None else last.certificate
     if target.address != address:
         shown["probed"] = str(target.address)
     return shown

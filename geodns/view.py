@@ -1,14 +1,15 @@
 """What the HTTP side may ask of the running server: every reading of it in one place, and no change."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from geodns import __version__
 from geodns.cluster import Cluster
 from geodns.errors import printable
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Kind
+from geodns.health.outcome import Certificate, Kind
+from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.metrics import Gauges, HostGauge
@@ -124,6 +125,7 @@ class View:
             *self._folder.warnings(self._cluster.sources),
             *probes,
             *self._blind(),
+            *self._old_certificates(),
             *self._without_live_hosts(),
         ]
 
@@ -143,13 +145,26 @@ class View:
             f"the prober has trouble of its own, host states may be old: {one}" for one in sorted(details)
         ]
 
+    def _certificates(self) -> Iterator[tuple[Target, Certificate]]:
+        for target in self._cluster.targets:
+            last = self._monitor.last(target) if target.check.encrypts else None
+            if last is not None and last[0].certificate is not None:
+                yield target, last[0].certificate
+
+    def _old_certificates(self) -> list[str]:
+        now = time.time()
+        told = (warning_of(target, certificate, now) for target, certificate in self._certificates())
+        return sorted({one for one in told if one is not None})
+
     def seen(self, target: Target) -> Seen | None:
         """Return a target's last result."""
         last = self._monitor.last(target)
         if last is None:
             return None
         outcome, when = last
-        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when)
+        shown = outcome.certificate
+        certificate = None if shown is None else certificate_json(shown, time.time())
+        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when, certificate)
 
     def gauges(self) -> Gauges:
         """Return what the metrics measure at a scrape."""
@@ -166,4 +181,9 @@ class View:
         refused = {name: name in self._folder.refused for name in list(self._folder.files)}
         serials = {name: source.serial for name, source in self._cluster.sources.items()}
         restarts = {name: worker.restarts for name, worker in self._link.workers.items()}
-        return Gauges(hosts, serials, refused, self._monitor.lateness, self.unready() is None, restarts)
+        ends = {
+            (target.check.name, name_for(target), str(target.address), str(target.port)): one.not_after
+            for target, one in self._certificates()
+            if one.not_after
+        }
+        return Gauges(hosts, serials, refused, self._monitor.lateness, self.unready() is None, restarts, ends)

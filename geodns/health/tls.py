@@ -180,6 +180,53 @@ def too_old(check: Check, encryption: Encryption, now: float) -> str | None:
     return f"certificate expires in {left:.1f} days, under cert_critical: {describe_certificate(certificate)}"
 
 
+def certificate_json(certificate: Certificate, now: float) -> dict[str, str | float | None]:
+    """Return a certificate as the status and `geodns probe` show it; what could not be read is None.
+
+    Args:
+        certificate: what it says.
+        now: seconds since the epoch.
+
+    """
+    read = bool(certificate.not_after)
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(certificate.not_after))
+    return {
+        "subject": certificate.subject if read else None,
+        "issuer": certificate.issuer if read else None,
+        "not_after": until if read else None,
+        "days_left": round(certificate.days_left(now), 1) if read else None,
+        "problem": certificate.problem,
+    }
+
+
+def warning_of(target: Target, certificate: Certificate, now: float) -> str | None:
+    """Return what an operator should know of a certificate; None: nothing.
+
+    A fault beside its dates is told only where the check verifies: most servers that send mail do not look.
+
+    Args:
+        target: what showed it.
+        certificate: what it says.
+        now: seconds since the epoch.
+
+    """
+    where = f"certificate of {name_for(target)} at [{target.address}]:{target.port}"
+    left = certificate.not_after - now
+    if not certificate.not_after or (target.check.verifies and certificate.problem not in {None, "expired"}):
+        return f"{where}: {certificate.problem}"
+    if left < 0:
+        return f"{where} expired {_days(-left)} ago: renew it"
+    if left < target.check.cert_warning:
+        return f"{where} expires in {_days(left)}: renew it"
+    return None
+
+
+def _days(seconds: float) -> str:
+    if seconds < 2 * 86400:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 86400:.0f} days"
+
+
 def name_for(target: Target) -> str:
     """Return the name that a target's certificate should be good for."""
     return target.check.sni or target.host or str(target.address)
