@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from geodns import yamltext
-from geodns.model import BUILT_IN_CHECKS, PORTS, Address, Check
+from geodns.model import BUILT_IN_CHECKS, PORTS, Address, Check, CheckType
 from geodns.report import Report
 from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
 from geodns.yamltext import Node
@@ -30,7 +30,7 @@ def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
         base = _BUILT_IN.get(name, DEFAULT_CHECK)
         if "source" in given:
             given["source"] = _sources(given["source"], report)
-        values = {**base.model_dump(), "name": name, **_defaults(given.get("type", base.type)), **given}
+        values = {**base.model_dump(), "name": name, **defaults_of(given.get("type", base.type)), **given}
         if "fast_interval" not in given:
             values["fast_interval"] = min(base.fast_interval, values["interval"])
         check = Check(**values)
@@ -45,7 +45,7 @@ def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
     return checks
 
 
-def _defaults(kind: str) -> dict[str, Any]:
+def defaults_of(kind: CheckType) -> dict[str, Any]:
     """Return what a type of check begins with."""
     return {"port": PORTS.get(kind, 25), "starttls": "offered" if kind == "submission" else "ignore"}
 
