@@ -78,6 +78,7 @@ class Conversation(asyncio.Protocol):
         self._check = target.check
         self._clock = clock
         self._greeted: float | None = None
+        self._ehlo_rtt: float | None = None
         self._transport: asyncio.Transport | None = None
         self._tls: Encryption | None = None
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -170,8 +171,10 @@ class Conversation(asyncio.Protocol):
                 case Greeted():
                     self._greeted = self._clock.elapsed()
                     self._clock.done("greeting")
-                case Replied(command):
+                case Replied(command, good):
                     self._clock.done(command)
+                    if command == "EHLO" and good and self._ehlo_rtt is None:
+                        self._ehlo_rtt = self._clock.steps[-1][1]
                 case Judged(kind, detail):
                     self.outcome = self._judged(kind, detail)
                 case StartTls():
@@ -196,6 +199,7 @@ class Conversation(asyncio.Protocol):
             kind,
             detail,
             self._clock.elapsed() if self._greeted is None else self._greeted,
+            self._ehlo_rtt,
             steps=tuple(self._clock.steps),
             tls=self._tls,
             keywords=self._dialogue.keywords,

@@ -77,6 +77,7 @@ class Outcome:
         detail: one line of at most 200 printable characters: the greeting, or what went wrong.
         rtt: seconds from the start of the connection to the greeting (TCP: to the connection), or to the
             judgement where there was none; None when the probe never got as far as the host.
+        ehlo_rtt: seconds from EHLO to its 250, the first of them; None when it did not come so far.
         steps: what was waited for and the seconds it took, in order, as ``("EHLO", 0.002)``: ``connect``,
             ``greeting``, ``TLS`` (the handshake), ``response`` (HTTP, agents), and SMTP's commands; EHLO
             after STARTTLS is an ``EHLO`` of its own.
@@ -89,6 +90,7 @@ class Outcome:
     kind: Kind
     detail: str
     rtt: float | None = None
+    ehlo_rtt: float | None = None
     steps: tuple[tuple[str, float], ...] = ()
     tls: Encryption | None = None
     keywords: tuple[str, ...] = ()
@@ -98,10 +100,6 @@ class Outcome:
     def certificate(self) -> Certificate | None:
         """What the host showed of itself, if it did."""
         return None if self.tls is None else self.tls.certificate
-
-    def took(self, step: str) -> float | None:
-        """Return the seconds of a step, the first of that name; None when it was not made."""
-        return next((seconds for name, seconds in self.steps if name == step), None)
 
 
 def one_line(text: str, limit: int = MAX_DETAIL) -> str:

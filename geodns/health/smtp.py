@@ -21,7 +21,8 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from geodns.health.outcome import MAX_DETAIL, Kind, one_line
+from geodns.health.outcome import Kind, one_line
+from geodns.health.replies import decoded, one_text, plain_text, refusal
 
 MAX_LINE = 4096
 """Bytes of a reply line; RFC 5321 section 4.5.3.1.5 has 512, real banners are longer."""
@@ -65,11 +66,13 @@ class Replied:
     """The whole reply to a command is there.
 
     Attributes:
-        command: its first word.
+        command: its first word; EHLO for LHLO too.
+        good: whether the server did what it was told.
 
     """
 
     command: str
+    good: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,13 +270,13 @@ class Dialogue:
         return "banner too long" if self.phase is Phase.GREETING else f"{self._awaited()} is too long"
 
     def _reply(self, code: int, lines: list[bytes]) -> list[Event]:
-        text = _text(code, lines)
+        text = one_text(code, lines)
         if self.phase is Phase.GREETING:
             return [Greeted(), *self._on_greeting(code, text, lines)]
         command = _COMMANDS.get(self.phase)
         if command is None:
             return self._close() if self.phase is Phase.QUIT else self._on_rset()
-        return [Replied(command), *self._on_command(code, text, lines)]
+        return [Replied(command, good=200 <= code <= 299), *self._on_command(code, text, lines)]
 
     def _on_command(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         match self.phase:
@@ -292,11 +295,11 @@ class Dialogue:
         if 400 <= code <= 499:
             return self._judge(Kind.SHEDDING, text)
         if code != 220:
-            return self._judge(Kind.FAILURE, _refusal(code, text))
+            return self._judge(Kind.FAILURE, refusal(code, text))
         if self._fault is not None:
             return self._judge(Kind.FAILURE, self._fault)
         expect = self._wishes.expect
-        if expect is not None and expect.search(_plain_text(lines)[:EXPECT_WITHIN]) is None:
+        if expect is not None and expect.search(plain_text(lines)[:EXPECT_WITHIN]) is None:
             return self._judge(Kind.FAILURE, f"the greeting does not match {expect.pattern[:60]!r}: {text}")
         self._greeting = text
         self.phase = Phase.EHLO
@@ -306,7 +309,7 @@ class Dialogue:
         after = " after STARTTLS" if self.phase is Phase.EHLO_TLS else ""
         if code != 250:
             return self._refused(f"{self._verb}{after}", code, text)
-        self.keywords = tuple(filter(None, (one_line(_decoded(line)) for line in lines[1:])))
+        self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in lines[1:])))
         words = {one.split()[0].partition("=")[0].upper() for one in self.keywords if one.split()}
         self._offered |= words
         if self.phase is Phase.EHLO and self._wishes.tls == "starttls":
@@ -355,7 +358,7 @@ class Dialogue:
             return self._end(Kind.DEFERRED, f"{command}: {text}")
         if 400 <= code <= 499:
             return self._judge(Kind.DEFERRED, f"{command}: {text}")
-        return self._judge(Kind.FAILURE, f"{command}: {_refusal(code, text)}")
+        return self._judge(Kind.FAILURE, f"{command}: {refusal(code, text)}")
 
     def _judge(self, kind: Kind, detail: str) -> list[Event]:
         """Give the verdict and take leave."""
@@ -375,29 +378,3 @@ class Dialogue:
         self._buffer = b""
         self._lines = []
         return [Close()]
-
-
-def _decoded(line: bytes) -> str:
-    return line[4:].strip().decode("utf-8", "replace")
-
-
-def _text(code: int, lines: list[bytes]) -> str:
-    """Return a reply as one line: its code, and the texts of its first lines."""
-    return " ".join([str(code), *filter(None, map(_decoded, lines[:10]))])
-
-
-def _plain_text(lines: list[bytes]) -> str:
-    """Return a reply's text without its codes."""
-    return "\n".join(map(_decoded, lines))
-
-
-_BLOCKED = "(is the prober blocked?)"
-_ROOM = MAX_DETAIL - len(_BLOCKED) - 30
-"""For the text before it, when a command's name stands in front."""
-
-
-def _refusal(code: int, text: str) -> str:
-    """Return the text of a refusal; a 5xx often means the prober, not the host."""
-    if code < 500:
-        return f"unexpected {text}"
-    return f"{one_line(text, _ROOM)} {_BLOCKED}"

@@ -82,8 +82,13 @@ def test_keywords_and_times_of_steps_are_kept() -> None:
     assert outcome.keywords == ("AUTH PLAIN", "SIZE 1000", "8BITMIME")
     assert [name for name, _ in outcome.steps] == ["connect", "greeting", "EHLO", "MAIL", "RCPT"]
     assert all(0 <= seconds < 5 for _, seconds in outcome.steps)
-    assert outcome.took("EHLO") == dict(outcome.steps)["EHLO"]
-    assert outcome.took("TLS") is None
+    assert outcome.ehlo_rtt == dict(outcome.steps)["EHLO"]
+
+
+def test_only_a_good_reply_to_ehlo_has_a_time() -> None:
+    outcome = asyncio.run(probed(script(GOOD[0], b"450 later\r\n", b"221 Bye\r\n")))
+    assert outcome.ehlo_rtt is None
+    assert [name for name, _ in outcome.steps] == ["connect", "greeting", "EHLO"]
 
 
 def test_submission_with_starttls(tmp_path: Path) -> None:
