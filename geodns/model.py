@@ -78,7 +78,7 @@ class Check(Frozen):
         starttls: ``ignore``; ``offered``: STARTTLS must be offered and its handshake must work;
             ``verified``: and the certificate must be good for the host's name.
         verify: the same for TLS from the start: ``none``, or ``required``.
-        sni: the name for TLS and for the certificate; None means the host's own.
+        sni: the name for TLS and for the certificate; None means `host`, or else the mail host's own.
         cert_warning: seconds left of a certificate from which an operator is warned.
         cert_critical: seconds left from which a verified certificate is none any more.
         mail_from: the sender of a mail that is begun and never sent; empty is the null sender.
@@ -135,7 +135,16 @@ class Check(Frozen):
         return self.verify == "required" if self.implicit_tls else self.starttls == "verified"
 
 
-BUILT_IN_CHECKS: tuple[Check, ...] = (Check(name="smtp"), Check(name="tcp", type="tcp"))
+BUILT_IN_CHECKS: tuple[Check, ...] = (
+    Check(name="smtp"),
+    Check(name="tcp", type="tcp"),
+    Check(name="submission", type="submission", port=PORTS["submission"], starttls="offered"),
+    Check(name="smtps", type="smtps", port=PORTS["smtps"]),
+    Check(name="lmtp", type="lmtp", port=PORTS["lmtp"]),
+    Check(name="http", type="http", port=PORTS["http"]),
+    Check(name="https", type="https", port=PORTS["https"]),
+)
+"""One of each type that has a port of its own."""
 
 
 class Endpoint(Frozen):
@@ -211,7 +220,8 @@ def target_of(zone: "Zone", host: Host, address: Address, check: Check) -> Targe
 
     Hosts of several names that share an address share a probe too, unless a certificate is looked at.
     """
-    name = zone.host_name(host.name).removesuffix(".") if check.encrypts and check.sni is None else None
+    certified = check.encrypts and check.sni is None and check.host is None
+    name = zone.host_name(host.name).removesuffix(".") if certified else None
     if host.probe is None:
         return Target(check=check, address=address, port=check.port, host=name)
     port = host.probe.port or check.port

@@ -226,6 +226,9 @@ CHECKS = {
     "tcp keeps its type": ("tcp: {port: 587}", "tcp", {"type": "tcp", "port": 587}),
     "own name is smtp": ("mine: {}", "mine", {"type": "smtp", "port": 25}),
     "fast_interval follows a short interval": ("smtp: {interval: 500ms}", "smtp", {"fast_interval": 0.5}),
+    "a type's name": ("submission: {rise: 1}", "submission", {"type": "submission", "port": 587, "rise": 1}),
+    "agent's name": ("agent: {port: 9777}", "agent", {"type": "agent", "port": 9777}),
+    "a type's name with another type": ("lmtp: {type: tcp}", "lmtp", {"type": "tcp", "port": 25}),
     "submission": ("s: {type: submission}", "s", {"port": 587, "starttls": "offered"}),
     "submission without TLS": ("s: {type: submission, starttls: ignore}", "s", {"starttls": "ignore"}),
     "smtps": (
@@ -281,6 +284,16 @@ CHECKS = {
 def test_checks(text: str, name: str, expected: dict[str, object]) -> None:
     zone = zone_of(f"{NS}checks: {{{text}}}\n")
     assert expected.items() <= zone.check_by_name[name].model_dump().items()
+
+
+@pytest.mark.parametrize(
+    ("name", "port"), [("submission", 587), ("smtps", 465), ("lmtp", 24), ("https", 443)]
+)
+def test_a_pool_may_use_a_type_that_nobody_declared(name: str, port: int) -> None:
+    zone = zone_of(f"{NS}hosts: {{a: 192.0.2.1}}\npools: {{main: {{hosts: [a], check: {name}}}}}\n")
+    (check,) = zone.checks
+    assert (check.name, check.type, check.port) == (name, name, port)
+    assert check.encrypts is (name != "lmtp")
 
 
 POOLS = {

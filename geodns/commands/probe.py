@@ -141,7 +141,7 @@ class Change:
 
         """
         if self.type is not None:
-            check = Check(name=self.type, type=self.type, **defaults_of(self.type))
+            check = Check(name=self.type, **defaults_of(self.type))
         update: dict[str, Any] = {"type": "tcp"} if self.tcp else {}
         if self.starttls:
             self._hold("--starttls", "starttls", check)

@@ -229,7 +229,7 @@ def _days(seconds: float) -> str:
 
 def name_for(target: Target) -> str:
     """Return the name that a target's certificate should be good for."""
-    return target.check.sni or target.host or str(target.address)
+    return target.check.sni or target.check.host or target.host or str(target.address)
 
 
 @lru_cache(4096)

@@ -115,7 +115,7 @@ async def _get(target: Target, clock: Clock) -> tuple[Kind, str]:
             headers=headers if host is None else headers | {"Host": host},
             allow_redirects=False,
             ssl=tls.context(verify=check.verifies) if check.implicit_tls else True,
-            server_hostname=(tls.name_for(target) if check.verifies else check.sni)
+            server_hostname=(tls.name_for(target) if check.verifies else check.sni or check.host)
             if check.implicit_tls
             else None,
         ) as response,

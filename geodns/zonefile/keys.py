@@ -74,7 +74,9 @@ CHECK: dict[str, Key] = {
         "Default ignore, of submission offered.",
     ),
     "verify": Key(choice("none", "required"), "required: the certificate must be good; default none."),
-    "sni": Key(NAME, "The name for TLS and for the certificate; default: the host's own."),
+    "sni": Key(
+        NAME, "The name for TLS and for the certificate; default: `host`, or else the mail host's own."
+    ),
     "cert_warning": Key(_LEFT, "Time left of a certificate from which to warn; default 14d."),
     "cert_critical": Key(_LEFT, "Time left of a verified certificate from which the host fails; default 0."),
     "mail_from": Key(MAILBOX, "The sender for `rcpt_to`; default: the null sender."),
@@ -180,7 +182,9 @@ ZONE: dict[str, Key] = {
         section(_named(_ADDRESSES_OR_NONE)),
         "Name servers: those in the zone with their addresses, those outside with [].",
     ),
-    "checks": Key(section(_named(objects(CHECK))), "How hosts are judged; smtp and tcp are built in."),
+    "checks": Key(
+        section(_named(objects(CHECK))), "How hosts are judged; one of each type but agent is built in."
+    ),
     "hosts": Key(
         section(_named({"anyOf": [*ADDRESSES.schema["anyOf"], objects(HOST, "address")]})),
         "The mail hosts by their labels; ranges as mx[01-04].",

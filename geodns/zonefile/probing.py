@@ -7,27 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from geodns import yamltext
-from geodns.model import BUILT_IN_CHECKS, PORTS, Address, Check, CheckType
+from geodns.model import BUILT_IN_CHECKS, Address, Check, CheckType
 from geodns.report import Report
 from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
 from geodns.yamltext import Node
 from geodns.zonefile.hosts import Placed, check_short_name
 from geodns.zonefile.keys import CHECK, CHECK_USERS, DEFAULT_CHECK
 
-_BUILT_IN = {check.name: check for check in BUILT_IN_CHECKS}
+_BASES = {check.name: check for check in (*BUILT_IN_CHECKS, Check(name="agent", type="agent"))}
+"""What a check begins with, by its name or by its type."""
 _OF_A_CERTIFICATE = ("sni", "cert_warning", "cert_critical")
 _DAY = 86400
 
 
 def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
-    """Read the declared checks; one under a built-in check's name inherits from that."""
+    """Read the declared checks; one under a type's name is of that type unless it says another."""
     checks: dict[str, Placed[Check]] = {}
     if node is None:
         return checks
     for name, (key, body) in entries_of(node, report, "a mapping of checks", "write `name: {…}`").items():
         check_short_name(key, report, "check")
         given = read_keys(body, report, CHECK, "a check")
-        base = _BUILT_IN.get(name, DEFAULT_CHECK)
+        base = _BASES.get(name, DEFAULT_CHECK)
         if "source" in given:
             given["source"] = _sources(given["source"], report)
         values = {**base.model_dump(), "name": name, **defaults_of(given.get("type", base.type)), **given}
@@ -46,8 +47,9 @@ def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
 
 
 def defaults_of(kind: CheckType) -> dict[str, Any]:
-    """Return what a type of check begins with."""
-    return {"port": PORTS.get(kind, 25), "starttls": "offered" if kind == "submission" else "ignore"}
+    """Return what a type of check begins with, where that is not what others begin with."""
+    base = _BASES.get(kind, DEFAULT_CHECK)
+    return {"type": kind, "port": base.port, "starttls": base.starttls}
 
 
 def _sources(node: Node, report: Report) -> tuple[Address, ...]:

@@ -120,6 +120,12 @@ def test_what_is_no_answer(handler: Handler, detail: str) -> None:
     assert outcome.detail.isprintable()
 
 
+def test_a_source_that_this_machine_does_not_have_is_its_own_trouble() -> None:
+    outcome = asyncio.run(asked(source=("192.0.2.99",)))
+    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.detail == "trouble of the prober's own: cannot assign requested address"
+
+
 def test_nobody_there() -> None:
     with closed_port() as port:
         outcome = asyncio.run(probe(target(port, type="http"), ehlo=None))
@@ -142,6 +148,8 @@ def test_a_certificate_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert asyncio.run(asked(context, verify="required")).kind is OK
         old = asyncio.run(asked(context, verify="required", cert_critical=6 * 86400.0))
         assert old.detail.startswith("certificate expires in 5.0 days")
+        by_host = asyncio.run(asked(context, verify="required", host=NAME))
+        assert by_host.kind is OK
         wrong = asyncio.run(asked(context, verify="required", sni="other.example"))
         assert wrong.detail.startswith("TLS is broken: certificate wrong name: ")
     finally:
