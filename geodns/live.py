@@ -161,9 +161,8 @@ class LiveSet:
         further = self.factors.get(key, {})
         if jury is None or forced is Forced.UP:
             return Fitness(host.addresses, further)
-        judged = {
-            address: self._grade(host, address, jury, key in self.newcomers) for address in host.addresses
-        }
+        new = key in self.newcomers
+        judged = {address: self._grade(zone, host, address, jury, new) for address in host.addresses}
         live = {address: grade for address, grade in judged.items() if grade is not None}
         if not live:
             return Fitness(())
@@ -173,12 +172,12 @@ class LiveSet:
         waits = [grade.seconds_to_fall for grade in live.values() if grade.seconds_to_fall is not None]
         return Fitness(tuple(live), {**further, **own}, min(waits, default=None))
 
-    def _grade(self, host: Host, address: Address, jury: Jury, newcomer: bool) -> "_Grade | None":
+    def _grade(self, zone: Zone, host: Host, address: Address, jury: Jury, newcomer: bool) -> "_Grade | None":
         """Judge an address; None when it may not be dealt."""
         good = [
             (verdict, check)
             for check in jury.checks
-            if (verdict := self.verdict(target_of(host, address, check))).live
+            if (verdict := self.verdict(target_of(zone, host, address, check))).live
             and (verdict.state is State.UP or not newcomer)
         ]
         if len(good) < jury.need:
@@ -204,15 +203,15 @@ class LiveSet:
     def address_state(self, zone: Zone, host: Host, address: Address) -> State:
         """Return what the checks of an address come to, in the pool that sees it worst; UP without any."""
         states = (
-            self._state_for(host, address, jury)
+            self._state_for(zone, host, address, jury)
             for jury in zone.juries_by_host[host.name]
             if jury is not None
         )
         return min(states, key=lambda state: state.rank, default=State.UP)
 
-    def _state_for(self, host: Host, address: Address, jury: Jury) -> State:
+    def _state_for(self, zone: Zone, host: Host, address: Address, jury: Jury) -> State:
         """Return the state that as many checks as are needed have or surpass."""
-        states = (self.verdict(target_of(host, address, check)).shown for check in jury.checks)
+        states = (self.verdict(target_of(zone, host, address, check)).shown for check in jury.checks)
         return sorted(states, key=lambda state: state.rank, reverse=True)[jury.need - 1]
 
     def host_state(self, zone: Zone, host: Host) -> State:

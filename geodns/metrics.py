@@ -40,6 +40,8 @@ class Gauges:
         ready: whether the server can answer.
         restarts: by worker.
         prober_suspect: by zone and pool, whether most of its hosts failed at once.
+        certificates: until when they are good, in seconds since the epoch, by check, server name,
+            address and port.
 
     """
 
@@ -50,6 +52,7 @@ class Gauges:
     ready: bool
     restarts: Mapping[str, int]
     prober_suspect: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    certificates: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
 
 
 class _AtScrape(Collector):
@@ -104,7 +107,14 @@ class _AtScrape(Collector):
         )
         for pool, is_suspect in now.prober_suspect.items():
             suspect.add_metric([*pool], float(is_suspect))
-        return (state, forced, weight, serial, refused, late, ready, restarts, suspect)
+        certificates = GaugeMetricFamily(
+            "geodns_certificate_not_after_timestamp_seconds",
+            "Until when the certificate is good that a host showed to a probe.",
+            labels=["check", "server_name", "address", "port"],
+        )
+        for labels, until in now.certificates.items():
+            certificates.add_metric(labels, until)
+        return (state, forced, weight, serial, refused, late, ready, restarts, suspect, certificates)
 
 
 class Metrics:

@@ -29,6 +29,7 @@ class Seen(NamedTuple):
         rtt: seconds; None when nothing answered.
         at: seconds since the epoch.
         ehlo: seconds from EHLO to its 250; None when there was none.
+        certificate: what the host showed of itself, as it is shown to others.
 
     """
 
@@ -37,6 +38,7 @@ class Seen(NamedTuple):
     rtt: float | None
     at: float
     ehlo: float | None = None
+    certificate: Json | None = None
 
 
 def timestamp(seconds: float) -> str:
@@ -136,6 +138,8 @@ def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Targ
         "ehlo_ms": None if last is None or last.ehlo is None else round(last.ehlo * 1000, 1),
         "at": None if last is None else timestamp(last.at),
     }
+    if target.check.encrypts:
+        shown["certificate"] = None if last is None else last.certificate
     if target.address != address:
         shown["probed"] = str(target.address)
     return shown

@@ -1,7 +1,7 @@
 """What the HTTP side may ask of the running server: every reading of it in one place, and no change."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from geodns import __version__
 from geodns.cluster import Cluster
@@ -9,7 +9,8 @@ from geodns.compiler import PoolKey
 from geodns.errors import printable
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Kind
+from geodns.health.outcome import Certificate, Kind
+from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.metrics import Gauges, HostGauge
@@ -126,6 +127,7 @@ class View:
             *probes,
             *self._blind(),
             *self._suspicions(),
+            *self._old_certificates(),
             *self._without_live_hosts(),
         ]
 
@@ -167,13 +169,26 @@ class View:
             )
         return found
 
+    def _certificates(self) -> Iterator[tuple[Target, Certificate]]:
+        for target in self._cluster.targets:
+            last = self._monitor.last(target) if target.check.encrypts else None
+            if last is not None and last[0].certificate is not None:
+                yield target, last[0].certificate
+
+    def _old_certificates(self) -> list[str]:
+        now = time.time()
+        told = (warning_of(target, certificate, now) for target, certificate in self._certificates())
+        return sorted({one for one in told if one is not None})
+
     def seen(self, target: Target) -> Seen | None:
         """Return a target's last result."""
         last = self._monitor.last(target)
         if last is None:
             return None
         outcome, when = last
-        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt)
+        shown = outcome.certificate
+        certificate = None if shown is None else certificate_json(shown, time.time())
+        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt, certificate)
 
     def gauges(self) -> Gauges:
         """Return what the metrics measure at a scrape."""
@@ -192,6 +207,10 @@ class View:
         restarts = {name: worker.restarts for name, worker in self._link.workers.items()}
         suspects = self._monitor.suspects
         suspect = {key: key in suspects for key in self._cluster.compiled.choices}
-        return Gauges(
-            hosts, serials, refused, self._monitor.lateness, self.unready() is None, restarts, suspect
-        )
+        ends = {
+            (target.check.name, name_for(target), str(target.address), str(target.port)): one.not_after
+            for target, one in self._certificates()
+            if one.not_after
+        }
+        lateness = self._monitor.lateness
+        return Gauges(hosts, serials, refused, lateness, self.unready() is None, restarts, suspect, ends)

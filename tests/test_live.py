@@ -217,7 +217,7 @@ def several(*verdicts: Verdict, newcomer: bool = False) -> tuple[Zone, LiveSet]:
     """)
     host = mta1(one)
     found = {
-        target_of(host, host.addresses[0], one.check_by_name[name]): verdict
+        target_of(one, host, host.addresses[0], one.check_by_name[name]): verdict
         for name, verdict in zip(names, verdicts, strict=True)
     }
     new = frozenset({(NAME, "mta1")}) if newcomer else frozenset()
@@ -298,7 +298,7 @@ def test_the_state_of_a_host_is_what_its_checks_come_to(
     """)
     host = mta1(one)
     found = {
-        target_of(host, host.addresses[0], one.check_by_name[f"c{number}"]): verdict
+        target_of(one, host, host.addresses[0], one.check_by_name[f"c{number}"]): verdict
         for number, verdict in enumerate(verdicts, 1)
     }
     assert LiveSet(verdicts=found).host_state(one, host) is state

@@ -28,10 +28,12 @@ SOME = Gauges(
     ready=True,
     restarts={"udp0": 3, "tcp": 0},
     prober_suspect={(NAME, "main"): True, (NAME, "side"): False},
+    certificates={("tls", "mta1.example", "192.0.2.1", "587"): 1800000000.0},
 )
 NAMES = {
     "geodns_answers_total": "counter",
     "geodns_build_info": "gauge",
+    "geodns_certificate_not_after_timestamp_seconds": "gauge",
     "geodns_host_effective_weight": "gauge",
     "geodns_host_forced": "gauge",
     "geodns_host_state": "gauge",
@@ -131,6 +133,8 @@ def test_what_is_so_at_a_scrape() -> None:
     assert value(found, "geodns_probe_lateness_seconds") == 1.5
     assert value(found, "geodns_worker_restarts_total", worker="udp0") == 3
     assert value(found, "geodns_ready") == 1
+    labels = {"check": "tls", "server_name": "mta1.example", "address": "192.0.2.1", "port": "587"}
+    assert value(found, "geodns_certificate_not_after_timestamp_seconds", **labels) == 1800000000
 
 
 @pytest.mark.parametrize(

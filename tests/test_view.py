@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +14,7 @@ from geodns import __version__
 from geodns.compiler import Source, compile_zones
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Kind, Outcome
+from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
 from geodns.health.suspicion import Suspect
 from geodns.keeper import Keeper
 from geodns.live import Forced, State
@@ -104,6 +105,36 @@ def test_the_status_has_the_fields_of_the_design(rig: Rig) -> None:
     assert shown["zones"][NAME] == {"serial": SERIAL, "file": str(rig.file), "error": None}
     assert shown["hosts"][NAME]["mta1"]["checks"][0]["detail"] == "220 mta1 ESMTP"
     assert shown["ready"] is True
+
+
+TLS = """\
+ns: {ns1: 192.0.2.53}
+checks: {tls: {starttls: offered, cert_warning: 7d}}
+hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}
+pools: {main: {hosts: "*", check: tls}}
+"""
+
+
+def test_certificates_are_shown_measured_and_warned_of(rig: Rig) -> None:
+    rig.file.write_text(TLS)
+    rig.serve()
+    until = time.time() + 3.1 * 86400
+    old = Certificate(f"mta1.{NAME}", "Someone", 0.0, until)
+    rig.seen["192.0.2.11"] = Outcome(Kind.OK, "220 mta1", 0.1, tls=Encryption("TLSv1.3", "AES", old))
+    rig.seen["192.0.2.12"] = Outcome(
+        Kind.OK, "220 mta2", 0.1, tls=Encryption("TLSv1.3", "AES", replace(old, not_after=until + 1e6))
+    )
+    shown = rig.view.status()
+    (check,) = shown["hosts"][NAME]["mta1"]["checks"]
+    assert check["certificate"]["days_left"] == 3.1
+    assert check["certificate"]["subject"] == f"mta1.{NAME}"
+    assert check["certificate"]["problem"] is None
+    warned = [one for one in shown["warnings"] if "certificate" in one]
+    assert warned == [f"certificate of mta1.{NAME} at [192.0.2.11]:25 expires in 3 days: renew it"]
+    ends = rig.view.gauges().certificates
+    assert ends["tls", f"mta1.{NAME}", "192.0.2.11", "25"] == until
+    del rig.seen["192.0.2.11"]
+    assert rig.view.status()["hosts"][NAME]["mta1"]["checks"][0]["certificate"] is None
 
 
 def test_before_the_first_answer_it_is_not_ready_and_says_why(rig: Rig) -> None:

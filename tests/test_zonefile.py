@@ -226,6 +226,56 @@ CHECKS = {
     "tcp keeps its type": ("tcp: {port: 587}", "tcp", {"type": "tcp", "port": 587}),
     "own name is smtp": ("mine: {}", "mine", {"type": "smtp", "port": 25}),
     "fast_interval follows a short interval": ("smtp: {interval: 500ms}", "smtp", {"fast_interval": 0.5}),
+    "a type's name": ("submission: {rise: 1}", "submission", {"type": "submission", "port": 587, "rise": 1}),
+    "agent's name": ("agent: {port: 9777}", "agent", {"type": "agent", "port": 9777}),
+    "a type's name with another type": ("lmtp: {type: tcp}", "lmtp", {"type": "tcp", "port": 25}),
+    "submission": ("s: {type: submission}", "s", {"port": 587, "starttls": "offered"}),
+    "submission without TLS": ("s: {type: submission, starttls: ignore}", "s", {"starttls": "ignore"}),
+    "smtps": (
+        "s: {type: smtps, verify: required}",
+        "s",
+        {"port": 465, "starttls": "ignore", "verify": "required"},
+    ),
+    "lmtp": ("l: {type: lmtp}", "l", {"port": 24}),
+    "http": ("h: {type: http}", "h", {"port": 80, "path": "/", "status": ((200, 399),)}),
+    "https": ("h: {type: https}", "h", {"port": 443, "verify": "none"}),
+    "agent": ("a: {type: agent, port: 9777}", "a", {"port": 9777, "rise": 2}),
+    "smtp that becomes a submission": (
+        "smtp: {type: submission}",
+        "smtp",
+        {"type": "submission", "port": 587},
+    ),
+    "one source": ("s: {source: 192.0.2.1}", "s", {"source": (ip_address("192.0.2.1"),)}),
+    "a source of each family": (
+        's: {source: [192.0.2.1, "2001:db8::1"]}',
+        "s",
+        {"source": (ip_address("192.0.2.1"), ip_address("2001:db8::1"))},
+    ),
+    "one keyword": ("s: {require: size}", "s", {"require": ("SIZE",)}),
+    "keywords": ("s: {require: [SIZE, 8bitmime, size]}", "s", {"require": ("SIZE", "8BITMIME")}),
+    "certificate": (
+        "s: {starttls: verified, sni: MX.example.net., cert_warning: 3w, cert_critical: 1d}",
+        "s",
+        {"starttls": "verified", "sni": "mx.example.net", "cert_warning": 1814400, "cert_critical": 86400},
+    ),
+    "envelope": (
+        "s: {mail_from: probe@example.net, rcpt_to: postmaster}",
+        "s",
+        {"mail_from": "probe@example.net", "rcpt_to": "postmaster"},
+    ),
+    "the null sender": ('s: {mail_from: "", rcpt_to: a@b.example}', "s", {"mail_from": ""}),
+    "proxy": ("s: {type: tcp, proxy_protocol: v2}", "s", {"proxy_protocol": "v2"}),
+    "a status": ("h: {type: http, status: 200}", "h", {"status": ((200, 200),)}),
+    "many status": (
+        "h: {type: http, status: [2xx, 301, 400-499]}",
+        "h",
+        {"status": ((200, 299), (301, 301), (400, 499))},
+    ),
+    "web": (
+        "h: {type: https, path: /healthz?a=b, host: a.example, expect: 'ok$', header: {X-Health: ^green$}}",
+        "h",
+        {"path": "/healthz?a=b", "host": "a.example", "expect": "ok$", "header": (("x-health", "^green$"),)},
+    ),
     "short timeout": ("smtp: {timeout: 4s}", "smtp", {"timeout": 4, "greeting_timeout": 10}),
 }
 
@@ -234,6 +284,16 @@ CHECKS = {
 def test_checks(text: str, name: str, expected: dict[str, object]) -> None:
     zone = zone_of(f"{NS}checks: {{{text}}}\n")
     assert expected.items() <= zone.check_by_name[name].model_dump().items()
+
+
+@pytest.mark.parametrize(
+    ("name", "port"), [("submission", 587), ("smtps", 465), ("lmtp", 24), ("https", 443)]
+)
+def test_a_pool_may_use_a_type_that_nobody_declared(name: str, port: int) -> None:
+    zone = zone_of(f"{NS}hosts: {{a: 192.0.2.1}}\npools: {{main: {{hosts: [a], check: {name}}}}}\n")
+    (check,) = zone.checks
+    assert (check.name, check.type, check.port) == (name, name, port)
+    assert check.encrypts is (name != "lmtp")
 
 
 POOLS = {

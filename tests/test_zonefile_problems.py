@@ -79,7 +79,7 @@ ERRORS = {
     "server's name": ("ns: {ns1: 192.0.2.1, §a..b: 192.0.2.2}\n", "an empty label"),
     # Checks
     "check not a mapping": (NS + "checks: {fast: §tcp}\n", "'tcp' where a check is expected"),
-    "check type": (NS + "checks: {web: {type: §http}}\n", "write one of: smtp, tcp"),
+    "check type": (NS + "checks: {web: {type: §ftp}}\n", "write one of: smtp, submission, smtps"),
     "port": (NS + "checks: {smtp: {port: §70000}}\n", "port '70000' is out of range: write 1 to 65535"),
     "rise 0": (NS + "checks: {smtp: {rise: §0}}\n", "rise '0' is out of range"),
     "interval": (NS + "checks: {smtp: {interval: §0}}\n", "out of range"),
@@ -105,6 +105,59 @@ ERRORS = {
     "degraded_weight 0": (NS + "checks: {smtp: {slow: 1s, degraded_weight: §0}}\n", "0 is out of range"),
     "degraded_weight over 1": (NS + "checks: {smtp: {slow: 1s, degraded_weight: §110%}}\n", "out of range"),
     "slowstart": (NS + "checks: {smtp: {slowstart: §2d}}\n", "2d is out of range: write 0s to 86400s"),
+    "ehlo of http": (
+        NS + "checks: {x: {type: http, §ehlo: a.example}}\n",
+        "`ehlo` in a check of type http: it is of smtp, submission, smtps and lmtp: take it out",
+    ),
+    "path of smtp": (NS + "checks: {smtp: {§path: /}}\n", "it is of http and https: take it out"),
+    "starttls of smtps": (
+        NS + "checks: {x: {type: smtps, §starttls: offered}}\n",
+        "it is of smtp, submission and lmtp: take it out",
+    ),
+    "verify of smtp": (NS + "checks: {smtp: {§verify: required}}\n", "it is of smtps and https: take it out"),
+    "step_timeout of tcp": (NS + "checks: {tcp: {§step_timeout: 1s}}\n", "in a check of type tcp"),
+    "agent's name without a port": (NS + "checks: {§agent: {rise: 1}}\n", "give `port`: agents have none"),
+    "agent without a port": (NS + "checks: {§a: {type: agent}}\n", "give `port`: agents have none"),
+    "sni without TLS": (
+        NS + "checks: {smtp: {§sni: a.example}}\n",
+        "`sni` without TLS: write `starttls: offered`",
+    ),
+    "cert_warning without TLS": (NS + "checks: {smtp: {§cert_warning: 7d}}\n", "`cert_warning` without TLS"),
+    "cert_critical unverified": (
+        NS + "checks: {smtp: {starttls: offered, §cert_critical: 1d}}\n",
+        "a certificate that nobody verifies: write `starttls: verified` as well",
+    ),
+    "cert_critical unverified of smtps": (
+        NS + "checks: {x: {type: smtps, §cert_critical: 1d}}\n",
+        "write `verify: required` as well",
+    ),
+    "cert_critical over cert_warning": (
+        NS + "checks: {x: {type: smtps, verify: required, §cert_critical: 30d}}\n",
+        "cert_critical 30d is over cert_warning 14d",
+    ),
+    "mail_from alone": (NS + "checks: {smtp: {§mail_from: a@b.example}}\n", "`mail_from` without `rcpt_to`"),
+    "rcpt_to": (NS + "checks: {smtp: {rcpt_to: §postmaster at home}}\n", "is no mailbox: write a mailbox"),
+    "a mailbox with a command": (NS + 'checks: {smtp: {rcpt_to: §"a@b>\\r\\nDATA"}}\n', "is no mailbox"),
+    "two sources of one family": (
+        NS + "checks: {smtp: {source: [192.0.2.1, §192.0.2.2]}}\n",
+        "a second IPv4 address to connect from",
+    ),
+    "a source that is none": (NS + "checks: {smtp: {source: §eth0}}\n", "'eth0' is no address"),
+    "proxy version": (NS + "checks: {smtp: {proxy_protocol: §v3}}\n", "write one of: v1, v2"),
+    "a broken pattern": (NS + "checks: {smtp: {expect: §'(mta'}}\n", "'(mta' is no regular expression"),
+    "a keyword with a parameter": (
+        NS + "checks: {smtp: {require: [§SIZE 1000]}}\n",
+        "'SIZE 1000' is no EHLO keyword: write EHLO keywords without their parameters",
+    ),
+    "sni that is no name": (NS + "checks: {x: {type: smtps, sni: §a_b.example}}\n", "is no name of a host"),
+    "a path without a slash": (NS + "checks: {x: {type: http, path: §healthz}}\n", "with its first slash"),
+    "a status": (NS + "checks: {x: {type: http, status: §20}}\n", "'20' is no HTTP status"),
+    "a status backwards": (NS + "checks: {x: {type: http, status: §300-200}}\n", "is no HTTP status"),
+    "headers as a list": (NS + "checks: {x: {type: http, header: §[a]}}\n", "no headers of a response"),
+    "a header's name": (
+        NS + "checks: {x: {type: http, header: {§a b: c}}}\n",
+        "'a b' is no name of a header",
+    ),
     "ehlo": (NS + 'checks: {smtp: {ehlo: §"a b"}}\n', "no name for EHLO"),
     "check's name": (NS + 'checks: {§"a b": {}}\n', "no name for a check"),
     # Hosts

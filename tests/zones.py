@@ -60,7 +60,7 @@ def live_set(
         for address in host.addresses:
             verdict = judged.get(str(address), judged.get(host.name))
             if verdict is not None:
-                found |= {target_of(host, address, check): verdict for check in one.checks}
+                found |= {target_of(one, host, address, check): verdict for check in one.checks}
     return LiveSet(
         verdicts=found,
         forced={(one.name, host): state for host, state in (forced or {}).items()},

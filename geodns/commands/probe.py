@@ -1,11 +1,13 @@
-"""`geodns probe`: one SMTP probe now, with the transcript and the verdict."""
+"""`geodns probe`: one probe now, with the transcript, what was seen of TLS, and the verdict."""
 
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,10 +15,13 @@ from geodns.control import find_host
 from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError
 from geodns.health import probes
 from geodns.health.outcome import Kind, Outcome, one_line
-from geodns.model import BUILT_IN_CHECKS, Target, Zone, target_of
+from geodns.health.tls import certificate_json, describe_certificate, warning_of
+from geodns.model import BUILT_IN_CHECKS, Check, CheckType, Target, Zone, target_of
 from geodns.names import labels_of
 from geodns.scalars import parse_address, parse_endpoint
 from geodns.zonefile import read_zones, zone_files
+from geodns.zonefile.keys import CHECK_USERS
+from geodns.zonefile.probing import defaults_of
 
 SMTP = BUILT_IN_CHECKS[0]
 MAX_SHOWN = 500
@@ -26,10 +31,18 @@ MAX_SHOWN = 500
 @click.command()
 @click.argument("host", metavar="HOST|ADDRESS[:PORT]")
 @click.option(
+    "--type",
+    "kind",
+    type=click.Choice(get_args(CheckType)),
+    help="Probe by a check of this type and its defaults, instead of the zone file's.",
+)
+@click.option(
     "--ehlo", metavar="NAME", help="The name to give; default: the check's, else this machine's own."
 )
 @click.option("--starttls", is_flag=True, help="STARTTLS must be offered and its handshake must work.")
-@click.option("--tcp", is_flag=True, help="Only connect.")
+@click.option("--verify", is_flag=True, help="There must be TLS, and the certificate must be good.")
+@click.option("--sni", metavar="NAME", help="The name for TLS and the certificate; default: the host's own.")
+@click.option("--tcp", is_flag=True, help="Only connect: short for --type tcp at the check's own port.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 600),
@@ -47,34 +60,36 @@ MAX_SHOWN = 500
 @click.pass_context
 def probe(
     context: click.Context,
+    *,
     host: str,
+    kind: CheckType | None,
     ehlo: str | None,
     starttls: bool,
+    verify: bool,
+    sni: str | None,
     tcp: bool,
     timeout: float | None,
     zones: Path,
     as_json: bool,
 ) -> None:
-    """Probe a mail host now and show what is said.
+    """Probe a mail host now and show what is said, its TLS, its certificate and how long each step took.
 
     An ADDRESS (192.0.2.11, 192.0.2.11:2525, [2001:db8::11]:25) is probed by the built-in check. A HOST
     (mta1, mta1.out.example.com) is looked up in the zone files and probed as its pools have it, at each of
     its addresses. The exit status is 0 if all is well, else 1. No server need be running.
     """
-    change: dict[str, Any] = {"starttls": "offered"} if starttls else {}
-    if starttls and tcp:
-        raise UsageError("--tcp only connects: leave out --starttls")
-    if tcp:
-        change["type"] = "tcp"
-    if ehlo is not None:
-        change["ehlo"] = _checked_name(ehlo)
-    if timeout is not None:
-        limits = ("connect_timeout", "greeting_timeout", "step_timeout", "timeout")
-        change |= dict.fromkeys(limits, timeout)
-    targets = dict.fromkeys(
-        Target(check=one.check.model_copy(update=change), address=one.address, port=one.port)
-        for one in find_targets(host, zones)
+    if tcp and (starttls or verify or sni or kind):
+        raise UsageError("--tcp only connects: leave out --starttls, --verify, --sni and --type")
+    change = Change(
+        type=kind,
+        ehlo=None if ehlo is None else _checked_name("--ehlo", ehlo),
+        starttls=starttls,
+        verify=verify,
+        sni=None if sni is None else _checked_name("--sni", sni),
+        tcp=tcp,
+        timeout=timeout,
     )
+    targets = find_targets(host, zones, change)
     name = probes.own_name() if any(one.check.ehlo is None for one in targets) else None
     results = []
     for target in targets:
@@ -85,7 +100,8 @@ def probe(
         transcript.end()
         results.append((target, outcome, transcript))
         if not as_json:
-            click.echo(f"{outcome.kind}: {outcome.detail}{_after(outcome)}")
+            for line in summary(target, outcome, time.time()):
+                click.echo(line)
     good = all(outcome.kind is Kind.OK for _, outcome, _ in results)
     if as_json:
         click.echo(
@@ -94,7 +110,73 @@ def probe(
     context.exit(0 if good else 1)
 
 
-def _checked_name(text: str) -> str:
+@dataclass(frozen=True)
+class Change:
+    """What the command line says beside the zone file.
+
+    Attributes:
+        type: the check's type, with that type's defaults.
+        ehlo: the name to give.
+        starttls: whether STARTTLS must work.
+        verify: whether the certificate must be good.
+        sni: the name for TLS.
+        tcp: whether only to connect.
+        timeout: seconds for everything.
+
+    """
+
+    type: CheckType | None = None
+    ehlo: str | None = None
+    starttls: bool = False
+    verify: bool = False
+    sni: str | None = None
+    tcp: bool = False
+    timeout: float | None = None
+
+    def of(self, check: Check) -> Check:
+        """Return a check as the command line has it.
+
+        Raises:
+            UsageError: the check's type has no use for an option.
+
+        """
+        if self.type is not None:
+            check = Check(name=self.type, **defaults_of(self.type))
+        update: dict[str, Any] = {"type": "tcp"} if self.tcp else {}
+        if self.starttls:
+            self._hold("--starttls", "starttls", check)
+            update["starttls"] = "verified" if check.starttls == "verified" else "offered"
+        if self.verify and check.implicit_tls:
+            update["verify"] = "required"
+        elif self.verify:
+            self._hold("--verify", "starttls", check)
+            update["starttls"] = "verified"
+        if self.ehlo is not None:
+            if not self.tcp:
+                self._hold("--ehlo", "ehlo", check)
+            update["ehlo"] = self.ehlo
+        if self.sni is not None:
+            self._hold("--sni", "sni", check)
+            update["sni"] = self.sni
+        if self.timeout is not None:
+            limits = ("connect_timeout", "greeting_timeout", "step_timeout", "timeout")
+            update |= dict.fromkeys(limits, self.timeout)
+        changed = check.model_copy(update=update)
+        if self.sni is not None and not changed.encrypts:
+            raise UsageError("--sni without TLS: give --starttls or --verify as well")
+        return changed
+
+    @staticmethod
+    def _hold(option: str, key: str, check: Check) -> None:
+        if check.type not in CHECK_USERS[key]:
+            users = ", ".join(CHECK_USERS[key])
+            raise UsageError(f"{option} with a check of type {check.type}: it is of {users}")
+
+
+NO_CHANGE = Change()
+
+
+def _checked_name(option: str, text: str) -> str:
     literal = re.fullmatch(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]", text)
     if literal is not None and parse_address(literal[1]) is not None:
         return text
@@ -102,41 +184,51 @@ def _checked_name(text: str) -> str:
     try:
         labels = labels_of(text)
     except BadNameError as error:
-        raise UsageError(f"--ehlo {error}: {instead}") from error
+        raise UsageError(f"{option} {error}: {instead}") from error
     if not labels:
-        raise UsageError(f"--ehlo {text!r} is no name: {instead}")
+        raise UsageError(f"{option} {text!r} is no name: {instead}")
     return text.removesuffix(".")
 
 
-def find_targets(text: str, zones: Path) -> tuple[Target, ...]:
+def find_targets(text: str, zones: Path, change: Change = NO_CHANGE) -> tuple[Target, ...]:
     """Return what an operator wants to have probed.
 
     Args:
         text: an address or a host of a zone file, either with a port or without.
         zones: where the zone files are.
+        change: what else the operator says.
 
     Raises:
-        UsageError: no address and no name of a host.
+        UsageError: no address and no name of a host, or an option that does not fit the check.
         NotFoundError: no zone file has the host.
         AmbiguousError: the short name of a host that several have.
 
     """
     endpoint = parse_endpoint(text)
     if endpoint is not None:
-        return (Target(check=SMTP, address=endpoint.address, port=endpoint.port or SMTP.port),)
+        _need_a_port(change, endpoint.port)
+        check = change.of(SMTP)
+        return (Target(check=check, address=endpoint.address, port=endpoint.port or check.port),)
     found = re.fullmatch(r"([^:\[\]/\s]+)(?::([0-9]{1,5}))?", text)
     if found is None or (found[2] is not None and not 1 <= int(found[2]) <= 65535):
         raise UsageError(
             f"{text!r} is no host and no address: write mta1, 192.0.2.11:25 or [2001:db8::11]:25"
         )
-    targets = _targets_of_host(found[1], zones)
-    if found[2] is None:
+    port = None if found[2] is None else int(found[2])
+    _need_a_port(change, port)
+    targets = _targets_of_host(found[1], zones, change)
+    if port is None:
         return targets
-    port = int(found[2])
-    return tuple(Target(check=one.check, address=one.address, port=port) for one in targets)
+    there = (one.model_copy(update={"port": port}) for one in targets)
+    return tuple(dict.fromkeys(there))
 
 
-def _targets_of_host(name: str, path: Path) -> tuple[Target, ...]:
+def _need_a_port(change: Change, port: int | None) -> None:
+    if change.type == "agent" and port is None:
+        raise UsageError("--type agent without a port: write it behind the address, as 192.0.2.11:9777")
+
+
+def _targets_of_host(name: str, path: Path, change: Change) -> tuple[Target, ...]:
     zones, refused = _read(path)
     try:
         key = find_host(name, {zone.name: zone.host_by_name for zone in zones.values()})
@@ -147,11 +239,11 @@ def _targets_of_host(name: str, path: Path) -> tuple[Target, ...]:
         ) from error
     zone = zones[key[0]]
     host = zone.host_by_name[key[1]]
-    wanted: dict[Target, None] = {}
-    for address, targets in zone.targets_by_host[host.name].items():
-        some = targets or {target_of(host, address, SMTP)}
-        wanted |= dict.fromkeys(sorted(some, key=lambda target: target.check.name))
-    return tuple(wanted)
+    juries = (jury for jury in zone.juries_by_host[host.name] if jury is not None)
+    judging = {check.name: check for jury in juries for check in jury.checks}
+    checks = [change.of(check) for _, check in sorted(judging.items())] or [change.of(SMTP)]
+    targets = (target_of(zone, host, address, check) for address in host.addresses for check in checks)
+    return tuple(dict.fromkeys(targets))
 
 
 def _read(path: Path) -> tuple[Mapping[str, Zone], list[str]]:
@@ -201,8 +293,32 @@ class Transcript:
             click.echo(f"{at * 1000:9.1f} ms {who} {text}")
 
 
-def _after(outcome: Outcome) -> str:
-    return "" if outcome.rtt is None else f" (after {outcome.rtt * 1000:.1f} ms)"
+def summary(target: Target, outcome: Outcome, now: float) -> Iterator[str]:
+    """Yield what was found beside the transcript, and the verdict at last.
+
+    Args:
+        target: what was probed.
+        outcome: what was found.
+        now: seconds since the epoch.
+
+    """
+    if outcome.tls is not None and outcome.tls.version is not None:
+        yield f"  TLS: {outcome.tls.version}, {outcome.tls.cipher}"
+    if outcome.certificate is not None:
+        certificate = outcome.certificate
+        left = f", {certificate.days_left(now):.1f} days left" if certificate.not_after else ""
+        yield f"  certificate: {describe_certificate(certificate)}{left}"
+        warning = warning_of(target, certificate, now)
+        if warning is not None:
+            yield f"  warning: {warning}"
+    if outcome.keywords:
+        yield f"  EHLO keywords: {', '.join(outcome.keywords)}"
+    if outcome.steps:
+        yield f"  times: {', '.join(f'{step} {took * 1000:.1f} ms' for step, took in outcome.steps)}"
+    if outcome.weight is not None:
+        yield f"  weight: {outcome.weight:.0%}"
+    after = "" if outcome.rtt is None else f" (after {outcome.rtt * 1000:.1f} ms)"
+    yield f"{outcome.kind}: {outcome.detail}{after}"
 
 
 _SPEAKERS = {"<": "server", ">": "prober", "*": "remark"}
@@ -216,6 +332,15 @@ def _shown(target: Target, outcome: Outcome, transcript: Transcript) -> dict[str
         "outcome": str(outcome.kind),
         "detail": outcome.detail,
         "rtt_ms": None if outcome.rtt is None else round(outcome.rtt * 1000, 1),
+        "steps": [{"step": step, "ms": round(took * 1000, 1)} for step, took in outcome.steps],
+        "tls": None
+        if outcome.tls is None
+        else {"version": outcome.tls.version, "cipher": outcome.tls.cipher},
+        "certificate": None
+        if outcome.certificate is None
+        else certificate_json(outcome.certificate, time.time()),
+        "keywords": list(outcome.keywords),
+        "weight": outcome.weight,
         "transcript": [
             {"ms": round(at * 1000, 1), "from": _SPEAKERS[who], "text": text}
             for at, who, text in transcript.lines

@@ -2,8 +2,11 @@
 
 ::
 
-    GREETING ─220─► EHLO ─250─► (STARTTLS ─220─► HANDSHAKE ─► EHLO_TLS ─250─►) QUIT ─221─► OVER
+    GREETING ─220─► EHLO ─250─► (STARTTLS ─220─► HANDSHAKE ─► EHLO_TLS ─250─►)
+                                (MAIL ─250─► RCPT ─250─► RSET ─►) QUIT ─221─► OVER
         └─ anything else is judged ─► QUIT; what is no SMTP, 421 and lost connections ─► OVER
+
+With TLS from the start (port 465) a HANDSHAKE comes before the GREETING. LMTP (RFC 2033) says LHLO.
 
 Nothing is sent before the final line of a reply: servers punish those who talk early. A reply is judged by
 the code of its final line. RFC 5321 section 4.2 demands the same code on every line; where a server breaks
@@ -16,8 +19,10 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
 
-from geodns.health.outcome import MAX_DETAIL, Kind, one_line
+from geodns.health.outcome import Kind, one_line
+from geodns.health.replies import decoded, one_text, plain_text, refusal
 
 MAX_LINE = 4096
 """Bytes of a reply line; RFC 5321 section 4.5.3.1.5 has 512, real banners are longer."""
@@ -37,6 +42,9 @@ class Phase(Enum):
     STARTTLS = "the reply to STARTTLS"
     HANDSHAKE = "the TLS handshake"
     EHLO_TLS = "the reply to EHLO after STARTTLS"
+    MAIL = "the reply to MAIL FROM"
+    RCPT = "the reply to RCPT TO"
+    RSET = "the reply to RSET"
     QUIT = "the reply to QUIT"
     OVER = "nothing"
 
@@ -51,6 +59,20 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Greeted:
     """The whole greeting is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The whole reply to a command is there.
+
+    Attributes:
+        command: its first word; EHLO for LHLO too.
+        good: whether the server did what it was told.
+
+    """
+
+    command: str
+    good: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +99,42 @@ class Close:
     """Close the connection."""
 
 
-Event = Send | Greeted | Judged | StartTls | Close
+Event = Send | Greeted | Replied | Judged | StartTls | Close
+
+_COMMANDS = {
+    Phase.EHLO: "EHLO",
+    Phase.STARTTLS: "STARTTLS",
+    Phase.EHLO_TLS: "EHLO",
+    Phase.MAIL: "MAIL",
+    Phase.RCPT: "RCPT",
+}
+"""What the phases in which the host may still fail wait for the reply to."""
+
+EXPECT_WITHIN = 1000
+"""Characters of the greeting in which an expected text is looked for: a bound on what its pattern costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a host must do beyond greeting and taking EHLO.
+
+    Attributes:
+        lmtp: whether it speaks LMTP.
+        tls: ``starttls``, ``implicit`` (before the greeting) or None.
+        expect: must be found in the greeting's text, whose lines are joined by line feeds.
+        require: EHLO keywords that must be offered, in capital letters; before TLS or in it will do.
+        envelope: sender and recipient that must be taken, for a mail that is not sent.
+
+    """
+
+    lmtp: bool = False
+    tls: Literal["starttls", "implicit"] | None = None
+    expect: re.Pattern[str] | None = None
+    require: tuple[str, ...] = ()
+    envelope: tuple[str, str] | None = None
+
+
+NO_WISHES = Wishes()
 
 
 def address_literal(address: IPv4Address | IPv6Address) -> str:
@@ -90,22 +147,40 @@ class Dialogue:
 
     Attributes:
         phase: what it waits for.
+        keywords: what the last reply to EHLO offered, a line each.
 
     """
 
-    __slots__ = ("_buffer", "_ehlo", "_greeting", "_judged", "_lines", "_size", "_starttls", "phase")
+    __slots__ = (
+        "_buffer",
+        "_ehlo",
+        "_fault",
+        "_greeting",
+        "_judged",
+        "_lines",
+        "_offered",
+        "_size",
+        "_verb",
+        "_wishes",
+        "keywords",
+        "phase",
+    )
 
-    def __init__(self, ehlo: str, *, starttls: bool = False) -> None:
-        """Begin, connected.
+    def __init__(self, ehlo: str, wishes: Wishes = NO_WISHES) -> None:
+        """Begin, connected; with TLS from the start, make its handshake now.
 
         Args:
             ehlo: the name to give; a domain name or an address literal.
-            starttls: whether STARTTLS must be offered and its handshake must work.
+            wishes: what the host must do.
 
         """
-        self.phase = Phase.GREETING
-        self._ehlo = f"EHLO {ehlo}\r\n".encode("ascii", "replace")
-        self._starttls = starttls
+        self.phase = Phase.HANDSHAKE if wishes.tls == "implicit" else Phase.GREETING
+        self.keywords: tuple[str, ...] = ()
+        self._verb = "LHLO" if wishes.lmtp else "EHLO"
+        self._ehlo = f"{self._verb} {ehlo}\r\n".encode("ascii", "replace")
+        self._wishes = wishes
+        self._offered: set[str] = set()
+        self._fault: str | None = None
         self._buffer = b""
         self._lines: list[bytes] = []
         self._size = 0
@@ -131,21 +206,38 @@ class Dialogue:
         if self.phase is Phase.HANDSHAKE:
             # Plain text after the 220 would be taken for the server's encrypted words (CVE-2011-0411).
             if self._buffer:
-                events += self._end(Kind.FAILURE, "STARTTLS is broken: plain text after its reply")
+                events += self._end(Kind.FAILURE, self._plain())
         elif len(self._buffer) >= MAX_LINE:
             events += self._end(Kind.FAILURE, self._too_long())
         return events
 
-    def tls_started(self) -> list[Event]:
-        """Go on, encrypted (RFC 3207 section 4.2: begin anew with EHLO)."""
+    def tls_started(self, fault: str | None = None) -> list[Event]:
+        """Go on, encrypted (RFC 3207 section 4.2: begin anew with EHLO).
+
+        Args:
+            fault: what is wrong with the certificate, so that the host fails as politely as it can.
+
+        """
         if self.phase is not Phase.HANDSHAKE:
             return []
+        if self._wishes.tls == "implicit":
+            self._fault = fault  # to be said after the greeting: nothing is sent before that
+            self.phase = Phase.GREETING
+            return []
+        if fault is not None:
+            return self._judge(Kind.FAILURE, fault)
         self.phase = Phase.EHLO_TLS
         return [Send(self._ehlo)]
 
     def tls_failed(self, why: str) -> list[Event]:
         """End: no handshake came about."""
-        return self._end(Kind.FAILURE, f"STARTTLS is broken: {why}")
+        what = "TLS" if self._wishes.tls == "implicit" else "STARTTLS"
+        return self._end(Kind.FAILURE, f"{what} is broken: {why}")
+
+    def _plain(self) -> str:
+        if self._wishes.tls == "implicit":
+            return f"TLS is broken: the server speaks first, and plain text: {self._buffer[:80]!r}"
+        return "STARTTLS is broken: plain text after its reply"
 
     def lost(self, why: str) -> list[Event]:
         """End: the server closed the connection, reset it, or took too long.
@@ -156,7 +248,10 @@ class Dialogue:
         """
         seen = b"".join([*self._lines, self._buffer])
         after = f" after {seen[:80]!r}" if seen else ""
-        return self._end(Kind.FAILURE, f"{why} while waiting for {self.phase.value}{after}")
+        return self._end(Kind.FAILURE, f"{why} while waiting for {self._awaited()}{after}")
+
+    def _awaited(self) -> str:
+        return self.phase.value.replace("EHLO", self._verb)
 
     def _line(self, line: bytes) -> list[Event]:
         self._lines.append(line)
@@ -172,41 +267,82 @@ class Dialogue:
         return self._reply(int(found[1]), lines)
 
     def _too_long(self) -> str:
-        return "banner too long" if self.phase is Phase.GREETING else f"{self.phase.value} is too long"
+        return "banner too long" if self.phase is Phase.GREETING else f"{self._awaited()} is too long"
 
     def _reply(self, code: int, lines: list[bytes]) -> list[Event]:
-        match self.phase:
-            case Phase.GREETING:
-                return [Greeted(), *self._on_greeting(code, _text(code, lines))]
-            case Phase.EHLO:
-                return self._on_ehlo(code, lines)
-            case Phase.STARTTLS:
-                return self._on_starttls(code, _text(code, lines))
-            case Phase.EHLO_TLS:
-                return self._on_ehlo_tls(code, _text(code, lines))
-            case _:
-                return self._close()
+        text = one_text(code, lines)
+        if self.phase is Phase.GREETING:
+            return [Greeted(), *self._on_greeting(code, text, lines)]
+        command = _COMMANDS.get(self.phase)
+        if command is None:
+            return self._close() if self.phase is Phase.QUIT else self._on_rset()
+        return [Replied(command, good=200 <= code <= 299), *self._on_command(code, text, lines)]
 
-    def _on_greeting(self, code: int, text: str) -> list[Event]:
-        if code == 220:
-            self._greeting = text
-            self.phase = Phase.EHLO
-            return [Send(self._ehlo)]
+    def _on_command(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
+        match self.phase:
+            case Phase.EHLO | Phase.EHLO_TLS:
+                return self._on_ehlo(code, text, lines)
+            case Phase.STARTTLS:
+                return self._on_starttls(code, text)
+            case Phase.MAIL:
+                return self._on_mail(code, text)
+            case _:
+                return self._on_rcpt(code, text)
+
+    def _on_greeting(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         if code == 421:
             return self._end(Kind.SHEDDING, text)  # section 3.8: the server closes without a QUIT
         if 400 <= code <= 499:
             return self._judge(Kind.SHEDDING, text)
-        return self._judge(Kind.FAILURE, _refusal(code, text))
+        if code != 220:
+            return self._judge(Kind.FAILURE, refusal(code, text))
+        if self._fault is not None:
+            return self._judge(Kind.FAILURE, self._fault)
+        expect = self._wishes.expect
+        if expect is not None and expect.search(plain_text(lines)[:EXPECT_WITHIN]) is None:
+            return self._judge(Kind.FAILURE, f"the greeting does not match {expect.pattern[:60]!r}: {text}")
+        self._greeting = text
+        self.phase = Phase.EHLO
+        return [Send(self._ehlo)]
 
-    def _on_ehlo(self, code: int, lines: list[bytes]) -> list[Event]:
+    def _on_ehlo(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
+        after = " after STARTTLS" if self.phase is Phase.EHLO_TLS else ""
         if code != 250:
-            return self._refused("EHLO", code, _text(code, lines))
-        if not self._starttls:
+            return self._refused(f"{self._verb}{after}", code, text)
+        self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in lines[1:])))
+        words = {one.split()[0].partition("=")[0].upper() for one in self.keywords if one.split()}
+        self._offered |= words
+        if self.phase is Phase.EHLO and self._wishes.tls == "starttls":
+            if not any(one.upper() == "STARTTLS" for one in self.keywords):
+                return self._judge(Kind.FAILURE, "STARTTLS is not offered")
+            self.phase = Phase.STARTTLS
+            return [Send(b"STARTTLS\r\n")]
+        missing = [word for word in self._wishes.require if word not in self._offered]
+        if missing:
+            verb = "are" if len(missing) > 1 else "is"
+            return self._judge(Kind.FAILURE, f"{', '.join(missing)} {verb} not offered")
+        if self._wishes.envelope is None:
             return self._judge(Kind.OK, self._greeting)
-        if not any(line[4:].strip().upper() == b"STARTTLS" for line in lines[1:]):
-            return self._judge(Kind.FAILURE, "STARTTLS is not offered")
-        self.phase = Phase.STARTTLS
-        return [Send(b"STARTTLS\r\n")]
+        self.phase = Phase.MAIL
+        return [Send(f"MAIL FROM:<{self._wishes.envelope[0]}>\r\n".encode("ascii", "replace"))]
+
+    def _on_mail(self, code: int, text: str) -> list[Event]:
+        if code != 250 or self._wishes.envelope is None:
+            return self._refused("MAIL FROM", code, text)
+        self.phase = Phase.RCPT
+        return [Send(f"RCPT TO:<{self._wishes.envelope[1]}>\r\n".encode("ascii", "replace"))]
+
+    def _on_rcpt(self, code: int, text: str) -> list[Event]:
+        if code not in {250, 251}:  # 251: taken, and forwarded (section 3.4)
+            return self._refused("RCPT TO", code, text)
+        # The verdict stands; RSET before QUIT tells the server's log that no mail was lost.
+        self._judged = True
+        self.phase = Phase.RSET
+        return [Judged(Kind.OK, one_line(self._greeting)), Send(b"RSET\r\n")]
+
+    def _on_rset(self) -> list[Event]:
+        self.phase = Phase.QUIT
+        return [Send(b"QUIT\r\n")]
 
     def _on_starttls(self, code: int, text: str) -> list[Event]:
         if code == 220:
@@ -217,17 +353,12 @@ class Dialogue:
         # 454 too: "TLS not available" is what a server says whose certificate cannot be read.
         return self._judge(Kind.FAILURE, f"STARTTLS is broken: {text}")
 
-    def _on_ehlo_tls(self, code: int, text: str) -> list[Event]:
-        if code != 250:
-            return self._refused("EHLO after STARTTLS", code, text)
-        return self._judge(Kind.OK, self._greeting)
-
     def _refused(self, command: str, code: int, text: str) -> list[Event]:
         if code == 421:
             return self._end(Kind.DEFERRED, f"{command}: {text}")
         if 400 <= code <= 499:
             return self._judge(Kind.DEFERRED, f"{command}: {text}")
-        return self._judge(Kind.FAILURE, f"{command}: {_refusal(code, text)}")
+        return self._judge(Kind.FAILURE, f"{command}: {refusal(code, text)}")
 
     def _judge(self, kind: Kind, detail: str) -> list[Event]:
         """Give the verdict and take leave."""
@@ -247,21 +378,3 @@ class Dialogue:
         self._buffer = b""
         self._lines = []
         return [Close()]
-
-
-def _text(code: int, lines: list[bytes]) -> str:
-    """Return a reply as one line: its code, and the texts of its first lines."""
-    texts = (line[4:].strip().decode("utf-8", "replace") for line in lines[:10])
-    return " ".join([str(code), *filter(None, texts)])
-
-
-_BLOCKED = "(is the prober blocked?)"
-_ROOM = MAX_DETAIL - len(_BLOCKED) - 30
-"""For the text before it, when a command's name stands in front."""
-
-
-def _refusal(code: int, text: str) -> str:
-    """Return the text of a refusal; a 5xx often means the prober, not the host."""
-    if code < 500:
-        return f"unexpected {text}"
-    return f"{one_line(text, _ROOM)} {_BLOCKED}"

@@ -1,4 +1,4 @@
-"""The sections `checks`, `hosts` and `pools` of a zone file → models.
+"""The sections `hosts` and `pools` of a zone file → models.
 
 What is wrong is reported and left out, and the rest is read on: the models of a file with errors are good
 for finding more errors and for nothing else.
@@ -25,7 +25,7 @@ from geodns.yamltext import Node, Scalar, is_nothing
 from geodns.zonefile import patterns
 from geodns.zonefile.idn import to_ascii
 from geodns.zonefile.juries import read_jury
-from geodns.zonefile.keys import CHECK, DEFAULT_CHECK, HOST, POOL, SMTP_ONLY, WEIGHT
+from geodns.zonefile.keys import HOST, POOL, WEIGHT
 from geodns.zonefile.names import is_host_label
 
 MAX_HOSTS = 100_000
@@ -43,66 +43,14 @@ class Placed(NamedTuple, Generic[T]):
     value: T
 
 
-def _check_name(key: Scalar, report: Report, what: str) -> None:
+def check_short_name(key: Scalar, report: Report, what: str) -> None:
+    """Report a name that a check or a pool cannot have."""
     if _SHORT_NAME.fullmatch(key.text) is None:
         report.error(
             key,
             f"{quoted(key.text)} is no name for a {what}",
             "write letters, digits, hyphens and underscores",
         )
-
-
-def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
-    """Read the declared checks; one under a built-in check's name inherits from that."""
-    checks: dict[str, Placed[Check]] = {}
-    if node is None:
-        return checks
-    for name, (key, body) in entries_of(node, report, "a mapping of checks", "write `name: {…}`").items():
-        _check_name(key, report, "check")
-        given = read_keys(body, report, CHECK, "a check")
-        base = _BUILT_IN.get(name, DEFAULT_CHECK)
-        values = {**base.model_dump(), "name": name, **given}
-        if "fast_interval" not in given:
-            values["fast_interval"] = min(base.fast_interval, values["interval"])
-        if isinstance(body, yamltext.Mapping):
-            _check_times(body, values, given, report)
-            for word in SMTP_ONLY:
-                if values["type"] == "tcp" and word in given:
-                    report.error(
-                        body.place(word), f"`{word}` in a check of type tcp", "it is of smtp: take it out"
-                    )
-        checks[name] = Placed(key, Check(**values))
-    return checks
-
-
-def _check_times(
-    body: yamltext.Mapping, values: Mapping[str, Any], given: Mapping[str, Any], report: Report
-) -> None:
-    if values["fast_interval"] > values["interval"]:
-        report.error(
-            body.place("fast_interval"),
-            f"fast_interval {values['fast_interval']:g}s is over interval {values['interval']:g}s",
-            f"write at most {values['interval']:g}s",
-        )
-    if "slow" in given and given["slow"] >= values["step_timeout"]:
-        report.error(
-            body.place("slow"),
-            f"slow {given['slow']:g}s is not under step_timeout {values['step_timeout']:g}s, where it fails",
-            "write less",
-        )
-    if "degraded_weight" in given and values["slow"] is None:
-        report.warn(
-            body.place("degraded_weight"),
-            "`degraded_weight` without `slow` has no effect",
-            "give `slow`, as 500ms",
-        )
-    for step in ("connect_timeout", "greeting_timeout", "step_timeout"):
-        if step in given and given[step] > values["timeout"]:
-            report.error(
-                body.place(step),
-                f"{step} {given[step]:g}s is over timeout {values['timeout']:g}s, the whole probe's",
-                f"give `timeout` as well, at least {given[step]:g}s",
-            )
 
 
 def read_hosts(node: Node | None, report: Report) -> dict[str, Placed[Host]]:
@@ -244,7 +192,7 @@ def read_pools(
     pools: dict[str, PlacedPool] = {}
     instead = "write `name: {hosts: […]}` for each pool"
     for name, (key, body) in entries_of(node, report, "a mapping of pools", instead).items():
-        _check_name(key, report, "pool")
+        check_short_name(key, report, "pool")
         given = read_keys(body, report, POOL, "a pool")
         members: tuple[Member, ...] = ()
         if "hosts" in given:

@@ -1,6 +1,8 @@
 """Every key of a zone file but record types: one table for the reader and for the JSON Schema."""
 
-from geodns.model import MAX_ANSWERS, Check
+from typing import get_args
+
+from geodns.model import MAX_ANSWERS, Check, CheckType
 from geodns.scalars import (
     ADDRESS_SCHEMA,
     ADDRESSES,
@@ -19,12 +21,14 @@ from geodns.scalars import (
     word,
 )
 from geodns.zonefile.juries import JURY_SCHEMA
+from geodns.zonefile.wishes import KEYWORDS, MAILBOX, NAME, PATH, PATTERN, PATTERNS, STATUS
 
 PORT = whole(1, 65535, "port")
 WEIGHT = whole(0, MAX_WEIGHT, "weight")
 _TIMEOUT = duration(0.001, 600)
 _SECONDS = duration(0, 2**32 - 1, whole=True)
 _INTERVAL = duration(0.1, 86400)
+_LEFT = duration(0, 366 * 86400)
 
 SOA: dict[str, Key] = {
     "mname": Key(word("the name of the primary server"), "The primary server; default: the first of `ns`."),
@@ -41,8 +45,18 @@ SOA: dict[str, Key] = {
 }
 
 CHECK: dict[str, Key] = {
-    "type": Key(choice("smtp", "tcp"), "The dialogue: smtp, or tcp, which only connects."),
-    "port": Key(PORT, "The TCP port; default 25."),
+    "type": Key(
+        choice(*get_args(CheckType)),
+        "The dialogue: smtp, submission, smtps, lmtp, http, https, agent (HAProxy's agent-check), or tcp, "
+        "which only connects.",
+    ),
+    "port": Key(
+        PORT, "The TCP port; default by type: 25, submission 587, smtps 465, lmtp 24, http 80, https 443."
+    ),
+    "source": Key(
+        ADDRESSES, "The address to connect from, or one of each family; default: the system's choice."
+    ),
+    "proxy_protocol": Key(choice("v1", "v2"), "The PROXY header to send before the dialogue; default none."),
     "interval": Key(_INTERVAL, "From one probe's start to the next; default 10s."),
     "fast_interval": Key(_INTERVAL, "The same while a change is pending; default 2s."),
     "connect_timeout": Key(_TIMEOUT, "For the TCP handshake; default 3s."),
@@ -52,8 +66,28 @@ CHECK: dict[str, Key] = {
     "rise": Key(whole(1, 1000, "rise"), "Good probes in a row that bring a host up; default 2."),
     "fall": Key(whole(1, 1000, "fall"), "Bad probes that take it down; default 3."),
     "ehlo": Key(EHLO, "The name given in EHLO; default: the server's own."),
+    "expect": Key(
+        PATTERN, "A regular expression that the greeting's text (http: the body) must match somewhere."
+    ),
+    "require": Key(KEYWORDS, "EHLO keywords that must be offered, as [SIZE, 8BITMIME]."),
     "starttls": Key(
-        choice("ignore", "offered"), "offered: STARTTLS must be offered and its handshake must work."
+        choice("ignore", "offered", "verified"),
+        "offered: STARTTLS must be offered and its handshake must work; verified: and the certificate good. "
+        "Default ignore, of submission offered.",
+    ),
+    "verify": Key(choice("none", "required"), "required: the certificate must be good; default none."),
+    "sni": Key(
+        NAME, "The name for TLS and for the certificate; default: `host`, or else the mail host's own."
+    ),
+    "cert_warning": Key(_LEFT, "Time left of a certificate from which to warn; default 14d."),
+    "cert_critical": Key(_LEFT, "Time left of a verified certificate from which the host fails; default 0."),
+    "mail_from": Key(MAILBOX, "The sender for `rcpt_to`; default: the null sender."),
+    "rcpt_to": Key(MAILBOX, "A recipient that must be taken; no mail is sent."),
+    "path": Key(PATH, "What to ask a web server; default /."),
+    "host": Key(NAME, "The Host header; default: `sni`, or else the address."),
+    "status": Key(STATUS, "Good HTTP status codes, as 200, 2xx or 200-399 (default), or a list of these."),
+    "header": Key(
+        PATTERNS, "Headers that the response must have, each with a regular expression for its value."
     ),
     "slow": Key(_TIMEOUT, "From EHLO to its 250: from here on an answer is slow; default: none is."),
     "degraded_weight": Key(
@@ -64,6 +98,35 @@ CHECK: dict[str, Key] = {
         "In how long a host that comes back from down rises from 5 % to its weight; default 0, at once.",
     ),
 }
+
+_MAIL = ("smtp", "submission", "smtps", "lmtp")
+_WEB = ("http", "https")
+_STARTTLS = ("smtp", "submission", "lmtp")
+_IMPLICIT = ("smtps", "https")
+_TLS = (*_MAIL, "https")
+
+CHECK_USERS: dict[str, tuple[str, ...]] = {
+    "proxy_protocol": (*_MAIL, "tcp", "agent"),
+    "greeting_timeout": _MAIL,
+    "step_timeout": (*_MAIL, *_WEB, "agent"),
+    "ehlo": _MAIL,
+    "expect": (*_MAIL, *_WEB),
+    "require": _MAIL,
+    "starttls": _STARTTLS,
+    "slow": _MAIL,
+    "degraded_weight": _MAIL,
+    "verify": _IMPLICIT,
+    "sni": _TLS,
+    "cert_warning": _TLS,
+    "cert_critical": _TLS,
+    "mail_from": _MAIL,
+    "rcpt_to": _MAIL,
+    "path": _WEB,
+    "host": _WEB,
+    "status": _WEB,
+    "header": _WEB,
+}
+"""The types that have a use for a key; all have it for those that are not here."""
 
 HOST: dict[str, Key] = {
     "address": Key(ADDRESSES, "Where it takes mail: one address or a list; ranges as 198.51.100.[11-14]."),
@@ -140,7 +203,9 @@ ZONE: dict[str, Key] = {
         section(_named(_ADDRESSES_OR_NONE)),
         "Name servers: those in the zone with their addresses, those outside with [].",
     ),
-    "checks": Key(section(_named(objects(CHECK))), "How hosts are judged; smtp and tcp are built in."),
+    "checks": Key(
+        section(_named(objects(CHECK))), "How hosts are judged; one of each type but agent is built in."
+    ),
     "hosts": Key(
         section(_named({"anyOf": [*ADDRESSES.schema["anyOf"], objects(HOST, "address")]})),
         "The mail hosts by their labels; ranges as mx[01-04].",
@@ -148,8 +213,5 @@ ZONE: dict[str, Key] = {
     "pools": Key(section(_named(objects(POOL, "hosts"))), "Hosts that are dealt together."),
     "records": Key(section({"type": "object"}), "Owner names and what they answer; @ is the zone itself."),
 }
-
-SMTP_ONLY = ("greeting_timeout", "step_timeout", "ehlo", "starttls", "slow", "degraded_weight")
-"""Keys that a check of type tcp has no use for."""
 
 DEFAULT_CHECK = Check(name="smtp")

@@ -19,13 +19,13 @@ from geodns.zonefile.hosts import (
     PlacedPool,
     implied_pool,
     link_fallbacks,
-    read_checks,
     read_hosts,
     read_pools,
     used_checks,
 )
 from geodns.zonefile.keys import SOA, ZONE
 from geodns.zonefile.names import is_within, zone_name
+from geodns.zonefile.probing import read_checks
 from geodns.zonefile.records import Names, Rrset, Ttls, add, add_addresses, read_records, record
 
 _NO_SERVERS = "a zone without name servers", "write `ns: {ns1: 192.0.2.53}`"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns.commands.probe import find_targets, probe
+from geodns.commands.probe import Change, find_targets, probe
 from geodns.errors import AmbiguousError, GeodnsError, NotFoundError, UsageError
-from tests.health.servers import GOOD, Handler, closed_port, script, serving, silent
+from tests.health.certificates import authority, server
+from tests.health.servers import GOOD, Handler, closed_port, mail_server, script, serving, silent
 
 ZONE = """\
 ns: {{ns1: 192.0.2.53}}
@@ -197,6 +198,20 @@ def test_a_host_that_two_zones_have(tmp_path: Path) -> None:
         pytest.param(["127.0.0.1", "--ehlo", "a\r\nMAIL"], UsageError, "--ehlo", id="ehlo-with-a-line"),
         pytest.param(["127.0.0.1", "--ehlo", ""], UsageError, "--ehlo", id="ehlo-empty"),
         pytest.param(["127.0.0.1", "--tcp", "--starttls"], UsageError, "leave out", id="tcp-and-starttls"),
+        pytest.param(["127.0.0.1", "--type", "agent"], UsageError, "without a port", id="agent-port"),
+        pytest.param(
+            ["127.0.0.1", "--type", "smtps", "--starttls"],
+            UsageError,
+            "--starttls with a check of type smtps: it is of smtp, submission, lmtp",
+            id="starttls-of-smtps",
+        ),
+        pytest.param(
+            ["127.0.0.1", "--type", "http", "--verify"], UsageError, "--verify with a check", id="verify-http"
+        ),
+        pytest.param(
+            ["127.0.0.1", "--sni", "a.example"], UsageError, "--sni without TLS", id="sni-without-tls"
+        ),
+        pytest.param(["127.0.0.1", "--starttls", "--sni", "a b"], UsageError, "--sni", id="sni-with-a-space"),
     ],
 )
 def test_wrong_usage(arguments: list[str], error: type[GeodnsError], says: str, tmp_path: Path) -> None:
@@ -216,3 +231,80 @@ def test_a_host_missing_beside_a_file_with_problems(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"bad\.example\.com\.yaml cannot be read: see `geodns check`"):
         find_targets("mta9", tmp_path)
     assert find_targets("mta1", tmp_path)
+
+
+def test_what_is_seen_of_tls(tmp_path: Path) -> None:
+    context = server(tmp_path, authority(), names=("mta1.example.net",), days=5.5)
+    with running(mail_server(context)) as port:
+        result = call(f"127.0.0.1:{port}", "--starttls", "--sni", "mta1.example.net", "--ehlo", "me.example")
+        shown = call(f"127.0.0.1:{port}", "--starttls", "--sni", "mta2.example.net", "--json")
+        strict = call(f"127.0.0.1:{port}", "--verify", "--sni", "mta1.example.net")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    made = "* TLSv1.3 TLS_AES_256_GCM_SHA384, certificate: mta1.example.net, issued by Test Authority, good "
+    assert [line for line in words(result) if line.startswith(made)]
+    tls, certificate, warning, keywords, times, verdict = lines[-6:]
+    assert tls == "  TLS: TLSv1.3, TLS_AES_256_GCM_SHA384"
+    assert certificate.startswith("  certificate: mta1.example.net, issued by Test Authority, good from ")
+    assert certificate.endswith(", 5.5 days left")
+    assert warning.startswith(f"  warning: certificate of mta1.example.net at [127.0.0.1]:{port} expires in ")
+    assert keywords == "  EHLO keywords: AUTH PLAIN, SIZE 1000, 8BITMIME"
+    assert [one.split()[0] for one in times.removeprefix("  times: ").split(", ")] == [
+        "connect",
+        "greeting",
+        "EHLO",
+        "STARTTLS",
+        "TLS",
+        "EHLO",
+    ]
+    assert verdict.startswith("ok: 220 mta1 ESMTP (after ")
+    (one,) = json.loads(shown.stdout)["probes"]
+    assert one["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"}
+    assert one["certificate"]["subject"] == "mta1.example.net"
+    assert one["certificate"]["problem"] == "wrong name"
+    assert one["certificate"]["days_left"] == 5.5
+    assert one["keywords"] == ["AUTH PLAIN", "SIZE 1000", "8BITMIME"]
+    assert [step["step"] for step in one["steps"]][:2] == ["connect", "greeting"]
+    assert strict.exit_code == 1
+    assert "failure: STARTTLS is broken: certificate unknown issuer: mta1.example.net" in strict.stdout
+    assert "  certificate: unknown issuer: mta1.example.net, issued by Test Authority" in strict.stdout
+
+
+def test_an_agent() -> None:
+    with running(script(b"up 75% # busy\n")) as port:
+        result = call(f"127.0.0.1:{port}", "--type", "agent")
+    assert result.exit_code == 0
+    assert "  weight: 75%\nok: up 75% # busy" in result.stdout
+
+
+def test_a_web_server_of_a_zone(tmp_path: Path) -> None:
+    with running(script(b"", b"HTTP/1.0 200 OK\r\nX-Queue: 7\r\n\r\n")) as port:
+        text = f"ns: {{ns1: 192.0.2.53}}\nchecks: {{web: {{type: http, port: {port}, path: /health}}}}\n"
+        text += "hosts: {mta1: 127.0.0.1}\npools: {main: {hosts: [mta1], check: web}}\n"
+        (tmp_path / "out.example.com.yaml").write_text(text)
+        result = call("mta1", "--zones", str(tmp_path))
+    assert result.exit_code == 0
+    assert words(result) == ["* connected", "> GET /health HTTP/1.1", "< HTTP/1.1 200 OK", "< X-Queue: 7"]
+    assert result.stdout.splitlines()[-1].startswith("ok: 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("host", "change", "expected"),
+    [
+        ("192.0.2.1", Change(type="submission"), ("submission", 587, "offered", None)),
+        ("192.0.2.1", Change(type="smtps", verify=True), ("smtps", 465, "ignore", None)),
+        ("192.0.2.1:2465", Change(type="smtps"), ("smtps", 2465, "ignore", None)),
+        ("192.0.2.1", Change(starttls=True), ("smtp", 25, "offered", None)),
+        ("192.0.2.1", Change(verify=True), ("smtp", 25, "verified", None)),
+        ("mta1", Change(verify=True), ("smtp", 2525, "verified", "mta1.out.example.com")),
+        ("mta1", Change(type="lmtp"), ("lmtp", 24, "ignore", None)),
+        ("mta1:26", Change(type="submission"), ("submission", 26, "offered", "mta1.out.example.com")),
+    ],
+)
+def test_options_change_the_check(
+    host: str, change: Change, expected: tuple[str, int, str, str | None], tmp_path: Path
+) -> None:
+    write(tmp_path)
+    (found,) = find_targets(host, tmp_path, change)
+    assert (found.check.type, found.port, found.check.starttls, found.host) == expected
+    assert found.check.verify == ("required" if change.verify and change.type == "smtps" else "none")

@@ -78,6 +78,37 @@ def script(*replies: bytes) -> Handler:
 GOOD = (b"220 mta1 ESMTP\r\n", b"250-mta1\r\n250 SIZE\r\n", b"221 Bye\r\n")
 
 
+def mail_server(context: ssl.SSLContext | None = None, *, heard: list[bytes] | None = None) -> Handler:
+    """A server that takes all it is told, and STARTTLS if it has a certificate."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mta1 ESMTP\r\n")
+        encrypted = False
+        while line := await reader.readline():
+            if heard is not None:
+                heard.append(line)
+            verb = line.split()[0].upper()
+            if verb in {b"EHLO", b"LHLO"}:
+                offer = (
+                    b"250-STARTTLS\r\n" if context is not None and not encrypted else b"250-AUTH PLAIN\r\n"
+                )
+                writer.write(b"250-mta1\r\n" + offer + b"250-SIZE 1000\r\n250 8BITMIME\r\n")
+            elif verb == b"STARTTLS" and context is not None:
+                writer.write(b"220 go\r\n")
+                await writer.start_tls(context)
+                encrypted = True
+            elif verb == b"QUIT":
+                writer.write(b"221 Bye\r\n")
+            elif line.startswith(b"RCPT TO:<later"):
+                writer.write(b"450 4.2.0 later\r\n")
+            elif line.startswith(b"RCPT TO:<nobody"):
+                writer.write(b"550 5.1.1 no such user\r\n")
+            else:
+                writer.write(b"250 OK\r\n")
+
+    return handler
+
+
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Accept and never greet."""
     del writer

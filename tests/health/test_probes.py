@@ -256,7 +256,7 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
         return sock
 
     async def main() -> Outcome:
-        monkeypatch.setattr("geodns.health.probes.socket.socket", bound)
+        monkeypatch.setattr("geodns.health.connecting.socket.socket", bound)
         try:
             return await probe(target(port, type="tcp"), ehlo=None)
         finally:
@@ -306,7 +306,7 @@ def test_whose_trouble_it_is(number: int, kind: Kind, at: str, monkeypatch: pyte
         if at == "connect":
             monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
         else:
-            monkeypatch.setattr("geodns.health.probes.socket.socket", fail)
+            monkeypatch.setattr("geodns.health.connecting.socket.socket", fail)
         try:
             return await probe(target(9), ehlo=None)
         finally:
@@ -323,7 +323,7 @@ def test_a_fault_in_the_prober_is_no_fault_of_the_host(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(probes, "_connect", fail)
+    monkeypatch.setattr(probes, "connect", fail)
     outcome = run(probe(target(9), ehlo=None))
     assert outcome.kind is Kind.UNKNOWN
     assert "a bug" in outcome.detail

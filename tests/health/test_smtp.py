@@ -1,3 +1,4 @@
+import re
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -15,8 +16,10 @@ from geodns.health.smtp import (
     Greeted,
     Judged,
     Phase,
+    Replied,
     Send,
     StartTls,
+    Wishes,
     address_literal,
 )
 
@@ -27,7 +30,7 @@ KEYWORDS = b"250-mta1\r\n250-PIPELINING\r\n250-starttls\r\n250 8BITMIME\r\n"
 
 
 def dialogue(*, starttls: bool = False) -> Dialogue:
-    return Dialogue("probe.example.com", starttls=starttls)
+    return Dialogue("probe.example.com", Wishes(tls="starttls" if starttls else None))
 
 
 def verdict_of(events: list[Event]) -> Judged:
@@ -39,7 +42,9 @@ def test_a_good_conversation() -> None:
     talk = dialogue()
     assert talk.receive(b"220-mta1 ESMTP wait\r\n220-more\r\n") == []
     assert talk.receive(b"220 ready\r\n") == [Greeted(), EHLO]
-    assert talk.receive(KEYWORDS) == [Judged(Kind.OK, "220 mta1 ESMTP wait more ready"), QUIT]
+    expected = [Replied("EHLO"), Judged(Kind.OK, "220 mta1 ESMTP wait more ready"), QUIT]
+    assert talk.receive(KEYWORDS) == expected
+    assert talk.keywords == ("PIPELINING", "starttls", "8BITMIME")
     assert talk.phase is Phase.QUIT
     assert talk.receive(b"221-2.0.0\r\n221 Bye\r\n") == [Close()]
     assert talk.receive(b"220 mta1\r\n") == []
@@ -49,10 +54,10 @@ def test_a_good_conversation() -> None:
 def test_starttls() -> None:
     talk = dialogue(starttls=True)
     talk.receive(GREETING)
-    assert talk.receive(KEYWORDS) == [Send(b"STARTTLS\r\n")]
-    assert talk.receive(b"220 go\r\n") == [StartTls()]
+    assert talk.receive(KEYWORDS) == [Replied("EHLO"), Send(b"STARTTLS\r\n")]
+    assert talk.receive(b"220 go\r\n") == [Replied("STARTTLS"), StartTls()]
     assert talk.tls_started() == [EHLO]
-    assert talk.receive(b"250 mta1\r\n") == [Judged(Kind.OK, "220 mta1 ESMTP"), QUIT]
+    assert talk.receive(b"250 mta1\r\n") == [Replied("EHLO"), Judged(Kind.OK, "220 mta1 ESMTP"), QUIT]
     assert talk.tls_started() == []
 
 
@@ -202,18 +207,34 @@ TALK = st.one_of(
 )
 
 
-@given(TALK, st.lists(st.integers(min_value=0, max_value=4300), max_size=20), st.booleans())
+WISHES = st.builds(
+    Wishes,
+    lmtp=st.booleans(),
+    tls=st.sampled_from([None, "starttls", "implicit"]),
+    expect=st.sampled_from([None, re.compile("hi"), re.compile("^(a|aa)*$")]),
+    require=st.sampled_from([(), ("STARTTLS",), ("SIZE", "DSN")]),
+    envelope=st.sampled_from([None, ("", "a@example.com"), ("b@example.com", "a@example.com")]),
+)
+
+
+@given(TALK, TALK, st.lists(st.integers(min_value=0, max_value=4300), max_size=20), WISHES)
 def test_whatever_comes_however_it_is_cut_there_is_one_and_the_same_verdict(
-    talk: bytes, cuts: list[int], starttls: bool
+    talk: bytes, encrypted: bytes, cuts: list[int], wishes: Wishes
 ) -> None:
-    whole = dialogue(starttls=starttls)
-    at_once = whole.receive(talk) + whole.lost("connection closed")
-    cut = dialogue(starttls=starttls)
-    pieces: list[Event] = []
-    edges = [0, *sorted(cuts), len(talk)]
-    for start, end in pairwise(edges):
-        pieces += cut.receive(talk[start:end])
-    pieces += cut.lost("connection closed")
+    def events_of(edges: list[int]) -> list[Event]:
+        """Hold a conversation whose texts, before TLS and in it, come cut there."""
+        one = Dialogue("probe.example.com", wishes)
+        events: list[Event] = []
+        if one.phase is not Phase.HANDSHAKE:
+            for start, end in pairwise([0, *edges, len(talk)]):
+                events += one.receive(talk[start:end])
+        if one.phase is Phase.HANDSHAKE:
+            events += one.tls_started()
+            for start, end in pairwise([0, *edges, len(encrypted)]):
+                events += one.receive(encrypted[start:end])
+        return events + one.lost("connection closed")
+
+    at_once, pieces = events_of([]), events_of(sorted(cuts))
     judged = verdict_of(at_once)
     assert pieces == at_once
     assert at_once[-1] == Close()

@@ -1,5 +1,6 @@
 """A real Postfix as the probed host: its banner is read, its end and return are seen, its log stays clean."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -7,10 +8,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from geodns.health.outcome import Kind, Outcome
+from geodns.health.probes import probe
+from geodns.model import Check, Target
 from tests.health.servers import server_context
 from tests.integration.cluster import QUICK, Server, free_port, serving
 from tests.integration.hammer import Hammer
@@ -34,10 +40,10 @@ setgid_group = postdrop
 inet_protocols = ipv4
 inet_interfaces = 127.0.0.1
 myhostname = mta1.out.example.com
-mydestination =
+mydestination = here.example
 mynetworks = 127.0.0.0/8
 alias_maps =
-local_recipient_maps =
+local_recipient_maps = inline:{{postmaster=x}}
 alias_database =
 smtpd_banner = $myhostname ESMTP real Postfix
 smtpd_tls_chain_files = {folder}/server.pem
@@ -52,6 +58,8 @@ postscreen_cache_map =
 MASTER_CF = """\
 127.0.0.1:{plain} inet n - n - - smtpd
 127.0.0.1:{screened} inet n - n - 1 postscreen
+127.0.0.1:{wrapped} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+127.0.0.1:{proxied} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy
 smtpd pass - - n - - smtpd
 dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
@@ -75,12 +83,16 @@ class Postfix:
         plain: the port of its SMTP server.
         screened: the port where postscreen stands before it, which makes clients wait and punishes those
             that do not.
+        wrapped: the port where TLS comes first.
+        proxied: the port where a PROXY header is expected.
 
     """
 
     def __init__(self, folder: Path) -> None:
         self.plain = free_port()
         self.screened = free_port()
+        self.wrapped = free_port()
+        self.proxied = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("etc", "data", "queue"):
@@ -88,7 +100,8 @@ class Postfix:
         shutil.chown(folder / "data", "postfix")
         server_context(folder)  # leaves server.pem
         (folder / "etc/main.cf").write_text(MAIN_CF.format(folder=folder))
-        (folder / "etc/master.cf").write_text(MASTER_CF.format(plain=self.plain, screened=self.screened))
+        ports = {name: getattr(self, name) for name in ("plain", "screened", "wrapped", "proxied")}
+        (folder / "etc/master.cf").write_text(MASTER_CF.format(**ports))
 
     def log(self) -> str:
         """Everything it has logged."""
@@ -201,6 +214,40 @@ def test_probes_leave_a_polite_log(server: Server, postfix: Postfix) -> None:
     for rude in ("lost connection", "improper command pipelining", "timeout", "SSL_accept error", "HANGUP"):
         assert rude not in log
     assert server.state_of("mta1") == "up"
+
+
+def probe_now(port: int, **check: Any) -> Outcome:
+    one = Check(name="now", **{"timeout": 15, "connect_timeout": 5} | check)
+    return asyncio.run(
+        probe(Target(check=one, address=ip_address("127.0.0.1"), port=port), ehlo="probe.example.com")
+    )
+
+
+def test_it_is_asked_for_more(postfix: Postfix) -> None:
+    banner = "220 mta1.out.example.com ESMTP real Postfix"
+    for port, check in (
+        (postfix.plain, {"type": "submission", "starttls": "offered", "require": ("SIZE", "8BITMIME")}),
+        (postfix.plain, {"expect": "real Postfix$", "rcpt_to": "postmaster@here.example"}),
+        (postfix.wrapped, {"type": "smtps", "require": ("SIZE",)}),
+        (postfix.proxied, {"proxy_protocol": "v1"}),
+        (postfix.proxied, {"proxy_protocol": "v2"}),
+    ):
+        outcome = probe_now(port, **check)
+        assert (outcome.kind, outcome.detail) == (Kind.OK, banner), check
+    wrapped = probe_now(postfix.wrapped, type="smtps", sni="mta1.out.example.com")
+    assert wrapped.certificate is not None
+    assert (wrapped.certificate.problem, wrapped.certificate.subject) == (
+        "self-signed",
+        "mta1.out.example.com",
+    )
+    refused = probe_now(postfix.plain, rcpt_to="nobody@here.example")
+    assert refused.kind is Kind.FAILURE
+    assert refused.detail.startswith("RCPT TO: 550 5.1.1 <nobody@here.example>: Recipient address rejected")
+    for rude in ("lost connection", "improper command pipelining", "timeout"):
+        assert rude not in postfix.log()
+    assert "ehlo=1 mail=1 rcpt=1 rset=1 quit=1 commands=5" in postfix.log()
+    strict = probe_now(postfix.plain, starttls="verified")
+    assert strict.detail.startswith("STARTTLS is broken: certificate self-signed: mta1.out.example.com")
 
 
 def test_stopped_it_leaves_the_answers_and_started_it_comes_back(server: Server, postfix: Postfix) -> None:

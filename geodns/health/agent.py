@@ -1,0 +1,78 @@
+"""HAProxy's agent-check: a host says in one line of text how it is.
+
+The words are those of HAProxy's configuration manual under ``agent-check``: ``up``, ``ready``, ``down``,
+``failed``, ``stopped``, ``drain``, ``maint``, a share of the weight as ``75%``, and behind ``#`` what the
+operator reads. They stand apart by blanks or commas; letter case does not matter. What the host says of
+itself is taken as a whole: one that is ``up`` and in ``drain`` takes no new work.
+"""
+
+import asyncio
+import re
+import socket
+
+from geodns.health.clock import Clock
+from geodns.health.outcome import Kind, Outcome, one_line
+
+MAX_TEXT = 4096
+"""Bytes of the line."""
+
+_OUT = frozenset({"down", "fail", "failed", "stopped", "drain", "maint"})
+_IN = frozenset({"up", "ready"})
+_SHARE = re.compile(r"([0-9]{1,5})%")
+_CONNECTIONS = re.compile(r"maxconn:[0-9]{1,9}")
+"""Of HAProxy's own connections: known, and without meaning here."""
+
+
+def judge(data: bytes) -> tuple[Kind, str, float | None]:
+    """Return what an agent's text means: the judgement, one line, and the share of its weight.
+
+    Args:
+        data: what came before the connection closed, or at least its first line.
+
+    """
+    line = re.split(rb"[\r\n]", data.lstrip(b"\r\n \t"), maxsplit=1)[0]
+    text = one_line(" ".join(line.decode("utf-8", "replace").split()))
+    said, _, _ = text.partition("#")
+    words = [word for word in re.split(r"[\s,]+", said.lower()) if word]
+    share: float | None = None
+    known = False
+    for word in words:
+        if (percent := _SHARE.fullmatch(word)) is not None:
+            share = min(1.0, int(percent[1]) / 100)
+        elif word not in _OUT and word not in _IN:
+            if _CONNECTIONS.fullmatch(word) is None:
+                return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
+            continue
+        known = True
+    if not known:
+        return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
+    if share == 0 or not _OUT.isdisjoint(words):
+        return Kind.FAILURE, text, share
+    return Kind.OK, text, share
+
+
+async def ask(sock: socket.socket, clock: Clock, limit: float) -> Outcome:
+    """Read an agent's text from a connection, and close it.
+
+    Args:
+        sock: the connection.
+        clock: its limits.
+        limit: seconds for the text.
+
+    Raises:
+        OSError: the connection broke, or a time limit passed.
+
+    """
+    loop = asyncio.get_running_loop()
+    clock.allow(limit)
+    data = b""
+    with sock:
+        while b"\n" not in data.lstrip(b"\r\n \t") and len(data) < MAX_TEXT:
+            piece = await loop.sock_recv(sock, MAX_TEXT)
+            if not piece:
+                break
+            clock.note("<", piece)
+            data += piece
+    clock.done("response")
+    kind, text, share = judge(data[:MAX_TEXT])
+    return Outcome(kind, text, clock.elapsed(), steps=tuple(clock.steps), weight=share)

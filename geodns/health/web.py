@@ -1,0 +1,151 @@
+"""The probe of a web server: one GET, judged by status, headers and body; no redirect is followed."""
+
+import re
+import ssl
+import time
+from functools import lru_cache
+
+import aiohttp
+from yarl import URL
+
+from geodns import __version__
+from geodns.health import tls
+from geodns.health.clock import Clock
+from geodns.health.connecting import source_of
+from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.model import Check, Target
+
+MAX_BODY = 65536
+"""Bytes of the body that are read, and only where a text is expected in it."""
+SHOWN = 2000
+"""Bytes of it in the transcript."""
+
+
+@lru_cache(1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def judge(check: Check, status: int, phrase: str, headers: dict[str, str], body: str) -> tuple[Kind, str]:
+    """Return what a response means.
+
+    Args:
+        check: what it must be.
+        status: its code.
+        phrase: what the server says to that.
+        headers: by their names in small letters.
+        body: its text, or the beginning of that.
+
+    """
+    what = f"{status} {phrase}".strip()
+    if not any(first <= status <= last for first, last in check.status):
+        wanted = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in check.status)
+        return Kind.FAILURE, one_line(f"status {what}, not {wanted}")
+    for name, pattern in check.header:
+        value = headers.get(name)
+        if value is None:
+            return Kind.FAILURE, one_line(f"no header {name}: {what}")
+        if _pattern(pattern).search(value) is None:
+            return Kind.FAILURE, one_line(f"header {name} does not match {pattern[:60]!r}: {value}")
+    if check.expect is not None and _pattern(check.expect).search(body) is None:
+        return Kind.FAILURE, one_line(f"the body does not match {check.expect[:60]!r}: {what}")
+    return Kind.OK, one_line(what)
+
+
+async def ask(target: Target, clock: Clock) -> Outcome:
+    """Ask a web server once.
+
+    Raises:
+        OSError: the connection did not come about, or broke.
+        TimeoutError: a time limit passed.
+
+    """
+    check = target.check
+    if check.implicit_tls:
+        clock.allow(
+            check.connect_timeout + check.step_timeout
+        )  # the handshake belongs to the connection here
+    seen: list[ssl.SSLObject] = []
+    try:
+        with tls.handshakes(seen):
+            kind, detail = await _get(target, clock)
+    except aiohttp.ClientConnectorCertificateError as error:
+        refused = tls.refused_by(error.certificate_error)
+        detail = one_line(f"TLS is broken: {tls.complaint(refused)}")
+        return Outcome(Kind.FAILURE, detail, clock.elapsed(), tls=refused)
+    except aiohttp.ClientConnectorSSLError as error:
+        return Outcome(Kind.FAILURE, one_line(f"TLS is broken: {error.os_error}"), clock.elapsed())
+    except aiohttp.ClientConnectorError as error:
+        raise error.os_error from error
+    except aiohttp.ServerDisconnectedError:
+        return Outcome(Kind.FAILURE, "connection closed while waiting for the response", clock.elapsed())
+    except aiohttp.ClientResponseError as error:
+        return Outcome(Kind.FAILURE, one_line(f"not HTTP: {error.message}"), clock.elapsed())
+    except aiohttp.ClientPayloadError as error:
+        return Outcome(Kind.FAILURE, one_line(f"the body is broken: {error}"), clock.elapsed())
+    found = tls.encryption_of(seen[-1], tls.name_for(target)) if seen else None
+    if found is not None:
+        clock.note("*", tls.describe(found).encode())
+        fault = tls.too_old(check, found, time.time())
+        if fault is not None:
+            kind, detail = Kind.FAILURE, one_line(fault)
+    return Outcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+
+
+async def _get(target: Target, clock: Clock) -> tuple[Kind, str]:
+    check = target.check
+    address = f"[{target.address}]" if target.address.version == 6 else str(target.address)
+    host = check.host or check.sni
+    headers = {"User-Agent": f"geodns/{__version__}", "Accept-Encoding": "identity"}
+    source = source_of(target)
+    async with (
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=1, force_close=True, local_addr=None if source is None else (source, 0)
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            trace_configs=[_tracing(check, clock)],
+        ) as session,
+        session.get(
+            URL(
+                f"{'https' if check.implicit_tls else 'http'}://{address}:{target.port}{check.path}",
+                encoded=True,
+            ),
+            headers=headers if host is None else headers | {"Host": host},
+            allow_redirects=False,
+            ssl=tls.context(verify=check.verifies) if check.implicit_tls else True,
+            server_hostname=(tls.name_for(target) if check.verifies else check.sni or check.host)
+            if check.implicit_tls
+            else None,
+        ) as response,
+    ):
+        phrase = response.reason or ""
+        told = [f"HTTP/1.1 {response.status} {phrase}".rstrip()]
+        told += [f"{name}: {value}" for name, value in response.headers.items()]
+        clock.note("<", "\n".join([*told, ""]).encode("utf-8", "replace"))
+        body = await _body(response) if check.expect is not None else b""
+        if body:
+            clock.note("<", body[:SHOWN] + b"\n")
+        clock.done("response")
+        fields = {name.lower(): value for name, value in response.headers.items()}
+        return judge(check, response.status, phrase, fields, body.decode("utf-8", "replace"))
+
+
+def _tracing(check: Check, clock: Clock) -> aiohttp.TraceConfig:
+    async def connected(*_: object) -> None:
+        clock.done("connect")
+        clock.note("*", b"connected")
+        clock.note(">", f"GET {check.path} HTTP/1.1".encode())
+        clock.allow(check.step_timeout)
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(connected)
+    return tracing
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    while len(body) < MAX_BODY and (piece := await response.content.read(MAX_BODY)):
+        body += piece
+    return body[:MAX_BODY]

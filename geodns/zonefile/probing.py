@@ -1,0 +1,120 @@
+"""The section `checks` of a zone file → models; every key is held against the check's type.
+
+What is wrong is reported and left out, as in the other sections.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from geodns import yamltext
+from geodns.model import BUILT_IN_CHECKS, Address, Check, CheckType
+from geodns.report import Report
+from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
+from geodns.yamltext import Node
+from geodns.zonefile.hosts import Placed, check_short_name
+from geodns.zonefile.keys import CHECK, CHECK_USERS, DEFAULT_CHECK
+
+_BASES = {check.name: check for check in (*BUILT_IN_CHECKS, Check(name="agent", type="agent"))}
+"""What a check begins with, by its name or by its type."""
+_OF_A_CERTIFICATE = ("sni", "cert_warning", "cert_critical")
+_DAY = 86400
+
+
+def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
+    """Read the declared checks; one under a type's name is of that type unless it says another."""
+    checks: dict[str, Placed[Check]] = {}
+    if node is None:
+        return checks
+    for name, (key, body) in entries_of(node, report, "a mapping of checks", "write `name: {…}`").items():
+        check_short_name(key, report, "check")
+        given = read_keys(body, report, CHECK, "a check")
+        base = _BASES.get(name, DEFAULT_CHECK)
+        if "source" in given:
+            given["source"] = _sources(given["source"], report)
+        values = {**base.model_dump(), "name": name, **defaults_of(given.get("type", base.type)), **given}
+        if "fast_interval" not in given:
+            values["fast_interval"] = min(base.fast_interval, values["interval"])
+        check = Check(**values)
+        if isinstance(body, yamltext.Mapping):
+            _check_times(body, check, given, report)
+            _check_users(body, check, report)
+            if check.type == "agent" and "port" not in body.items:
+                report.error(
+                    key, "a check of type agent without a port", "give `port`: agents have none of their own"
+                )
+        checks[name] = Placed(key, check)
+    return checks
+
+
+def defaults_of(kind: CheckType) -> dict[str, Any]:
+    """Return what a type of check begins with, where that is not what others begin with."""
+    base = _BASES.get(kind, DEFAULT_CHECK)
+    return {"type": kind, "port": base.port, "starttls": base.starttls}
+
+
+def _sources(node: Node, report: Report) -> tuple[Address, ...]:
+    found: list[Address] = []
+    for item in items_of(node):
+        text = address_text(item, report)
+        address = None if text is None else check_unicast(text, item, report)
+        if address is None:
+            continue
+        if any(one.version == address.version for one in found):
+            what = f"a second IPv{address.version} address to connect from"
+            report.error(item, what, "write at most one of each family")
+        else:
+            found.append(address)
+    if not items_of(node):
+        report.error(node, "no address to connect from", "write one, as 192.0.2.1")
+    return tuple(found)
+
+
+def _check_users(body: yamltext.Mapping, check: Check, report: Report) -> None:
+    """Report keys that this check has no use for, by its type or by its other keys."""
+    useless = [word for word in body.items if check.type not in CHECK_USERS.get(word, (check.type,))]
+    for word in useless:
+        *others, last = CHECK_USERS[word]
+        users = f"{', '.join(others)} and {last}" if others else last
+        what = f"`{word}` in a check of type {check.type}"
+        report.error(body.place(word), what, f"it is of {users}: take it out")
+    for word in _OF_A_CERTIFICATE:
+        if word in body.items and word not in useless and not check.encrypts:
+            report.error(
+                body.place(word), f"`{word}` without TLS", "write `starttls: offered` or `verified` as well"
+            )
+    if check.cert_critical and check.encrypts:
+        if not check.verifies:
+            verified = "verify: required" if check.implicit_tls else "starttls: verified"
+            what = "`cert_critical` of a certificate that nobody verifies"
+            report.error(body.place("cert_critical"), what, f"write `{verified}` as well, or take it out")
+        elif check.cert_critical > check.cert_warning:
+            least = check.cert_warning / _DAY
+            what = f"cert_critical {check.cert_critical / _DAY:g}d is over cert_warning {least:g}d"
+            report.error(body.place("cert_critical"), what, "nobody would be warned: write less")
+    if "mail_from" in body.items and check.rcpt_to is None and "mail_from" not in useless:
+        report.error(body.place("mail_from"), "`mail_from` without `rcpt_to`", "give the recipient as well")
+
+
+def _check_times(body: yamltext.Mapping, check: Check, given: Mapping[str, Any], report: Report) -> None:
+    if check.fast_interval > check.interval:
+        report.error(
+            body.place("fast_interval"),
+            f"fast_interval {check.fast_interval:g}s is over interval {check.interval:g}s",
+            f"write at most {check.interval:g}s",
+        )
+    if check.slow is not None and check.slow >= check.step_timeout:
+        report.error(
+            body.place("slow"),
+            f"slow {check.slow:g}s is not under step_timeout {check.step_timeout:g}s, where it fails",
+            "write less",
+        )
+    if "degraded_weight" in given and check.slow is None:
+        what = "`degraded_weight` without `slow` has no effect"
+        report.warn(body.place("degraded_weight"), what, "give `slow`, as 500ms")
+    for step in ("connect_timeout", "greeting_timeout", "step_timeout"):
+        if step in given and given[step] > check.timeout:
+            report.error(
+                body.place(step),
+                f"{step} {given[step]:g}s is over timeout {check.timeout:g}s, the whole probe's",
+                f"give `timeout` as well, at least {given[step]:g}s",
+            )

@@ -1,0 +1,148 @@
+"""Kinds of values that only checks have: keywords, patterns, mailboxes, status codes."""
+
+import re
+
+from geodns import yamltext
+from geodns.report import Report, quoted
+from geodns.scalars import Kind, Schema, items_of, text_of
+from geodns.yamltext import Node, Scalar
+from geodns.zonefile.names import is_host_label
+
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")  # RFC 5321 section 4.1.1.1: ehlo-keyword
+_MAILBOX = re.compile(r"[!-;=?-~]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}|postmaster", re.IGNORECASE)
+_PATH = re.compile(r"/[!-~]*")
+_STATUS = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110 section 5.1: token
+
+MAX_PATTERN = 500
+"""Characters."""
+
+
+def _read_name(node: Node, report: Report) -> str | None:
+    instead = "write a domain name, as mta1.example.net"
+    text = text_of(node, report, "a name", instead)
+    if text is None:
+        return None
+    name = text.removesuffix(".").lower()
+    if len(name) > 253 or not all(map(is_host_label, name.split("."))):
+        report.error(node, f"{quoted(text)} is no name of a host", instead)
+        return None
+    return name
+
+
+NAME = Kind(_read_name, {"type": "string"})
+
+
+def _read_pattern(node: Node, report: Report) -> str | None:
+    text = text_of(node, report, "a regular expression", "write one, as '^mta[0-9]+ ESMTP'")
+    if text is None:
+        return None
+    if len(text) > MAX_PATTERN:
+        report.error(node, "a regular expression that is too long", f"write at most {MAX_PATTERN} characters")
+        return None
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        report.error(node, f"{quoted(text)} is no regular expression", f"{error}")
+        return None
+    return text
+
+
+PATTERN = Kind(_read_pattern, {"type": "string", "format": "regex"})
+
+
+def _read_patterns(node: Node, report: Report) -> tuple[tuple[str, str], ...] | None:
+    instead = "write names and regular expressions, as {Content-Type: ^application/json}"
+    if not isinstance(node, yamltext.Mapping) or not node.items:
+        report.error(node, "no headers of a response", instead)
+        return None
+    found = []
+    for key, value in node.items.values():
+        if _HEADER.fullmatch(key.text) is None:
+            report.error(key, f"{quoted(key.text)} is no name of a header", instead)
+            continue
+        pattern = _read_pattern(value, report)
+        if pattern is not None:
+            found.append((key.text.lower(), pattern))
+    return tuple(found)
+
+
+PATTERNS = Kind(
+    _read_patterns, {"type": "object", "additionalProperties": PATTERN.schema, "minProperties": 1}
+)
+
+
+def _list_of(one: Schema) -> Schema:
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+
+def _read_keywords(node: Node, report: Report) -> tuple[str, ...] | None:
+    instead = "write EHLO keywords without their parameters, as [SIZE, STARTTLS, 8BITMIME]"
+    found: dict[str, None] = {}
+    for item in items_of(node):
+        text = text_of(item, report, "an EHLO keyword", instead)
+        if text is None:
+            return None
+        if _KEYWORD.fullmatch(text) is None:
+            report.error(item, f"{quoted(text)} is no EHLO keyword", instead)
+            return None
+        found[text.upper()] = None
+    if not found:
+        report.error(node, "no keyword", instead)
+        return None
+    return tuple(found)
+
+
+KEYWORDS = Kind(_read_keywords, _list_of({"type": ["string", "integer"]}))
+
+
+def _read_mailbox(node: Node, report: Report) -> str | None:
+    instead = "write a mailbox, as postmaster@example.net"
+    if isinstance(node, Scalar) and node.text in {"", "<>"} and not node.plain:
+        return ""
+    text = text_of(node, report, "a mailbox", instead)
+    if text is None:
+        return None
+    if _MAILBOX.fullmatch(text) is None:
+        report.error(node, f"{quoted(text)} is no mailbox", instead)
+        return None
+    return text
+
+
+MAILBOX = Kind(_read_mailbox, {"type": "string"})
+
+
+def _read_path(node: Node, report: Report) -> str | None:
+    instead = "write it with its first slash, as /healthz"
+    text = text_of(node, report, "a path", instead)
+    if text is None:
+        return None
+    if _PATH.fullmatch(text) is None or "#" in text or len(text) > 2000:
+        report.error(node, f"{quoted(text)} is no path", instead)
+        return None
+    return text
+
+
+PATH = Kind(_read_path, {"type": "string", "pattern": "^/[!-~]*$"})
+
+
+def _read_status(node: Node, report: Report) -> tuple[tuple[int, int], ...] | None:
+    instead = "write 200, 2xx or 200-399, or a list of these"
+    found = []
+    for item in items_of(node):
+        text = text_of(item, report, "a status code", instead)
+        if text is None:
+            return None
+        code = _STATUS.fullmatch(text)
+        if code is None or int(code[3] or 599) < int(code[2] or 0):
+            report.error(item, f"{quoted(text)} is no HTTP status", instead)
+            return None
+        first = int(code[2] or f"{code[1]}00")
+        found.append((first, int(code[3] or (code[2] or f"{code[1]}99"))))
+    if not found:
+        report.error(node, "no status code", instead)
+        return None
+    return tuple(found)
+
+
+STATUS = Kind(_read_status, _list_of({"type": ["string", "integer"]}))

@@ -1,0 +1,98 @@
+"""Certificates with every fault, and TLS servers that show them."""
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+NAME = "mta1.out.example.com"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Somebody who signs."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    def trusted_in(self, folder: Path) -> Path:
+        """Write what a client must have to trust it."""
+        file = folder / "authority.pem"
+        file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        return file
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _unsigned(subject: str, issuer: str, since: datetime, until: datetime) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(since)
+        .not_valid_after(until)
+    )
+
+
+def authority(name: str = "Test Authority") -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    certificate = (
+        _unsigned(name, name, now - 30 * DAY, now + 365 * DAY)
+        .public_key(key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return Authority(key, certificate)
+
+
+def server(
+    folder: Path,
+    signer: Authority | None,
+    *,
+    names: tuple[str, ...] = (NAME,),
+    since: float = -10,
+    days: float = 90,
+) -> ssl.SSLContext:
+    """Return the TLS of a server.
+
+    Args:
+        folder: for its files.
+        signer: None makes it sign itself.
+        names: what its certificate is good for; addresses too.
+        since: days from now.
+        days: how many are left.
+
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    issuer = names[0] if signer is None else "Test Authority"
+    alternative = [
+        x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names
+    ]
+    certificate = (
+        _unsigned(names[0], issuer, now + since * DAY, now + days * DAY)
+        .public_key(key.public_key())
+        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        .sign(key if signer is None else signer.key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context

@@ -1,0 +1,327 @@
+"""The mail types on loopback: TLS before and after the greeting, certificates, envelopes, headers."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geodns.health import tls
+from geodns.health.clock import Said
+from geodns.health.outcome import Certificate, Kind, Outcome
+from geodns.health.probes import probe
+from geodns.health.proxy import SIGNATURE
+from geodns.model import Check, Target
+from tests.health.certificates import NAME, Authority, authority, server
+from tests.health.servers import GOOD, Handler, mail_server, script, serving, target
+
+Server = Callable[..., Awaitable[Outcome]]
+
+
+async def probed(handler: Handler, *, host: str | None = NAME, **check: Any) -> Outcome:
+    async with serving(handler) as port:
+        one = target(port, **check)
+        return await probe(
+            Target(check=one.check, address=one.address, port=port, host=host), ehlo="me.example"
+        )
+
+
+async def implicitly(context: ssl.SSLContext, heard: list[bytes] | None = None, **check: Any) -> Outcome:
+    """Probe a server whose TLS comes first."""
+    talks: set[asyncio.Task[Any]] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
+        try:
+            await mail_server(heard=heard)(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
+    try:
+        one = target(listening.sockets[0].getsockname()[1], type="smtps", **check)
+        return await probe(
+            Target(check=one.check, address=one.address, port=one.port, host=NAME), ehlo="me.example"
+        )
+    finally:
+        listening.close()
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def signer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authority that this machine trusts."""
+    one = authority()
+    monkeypatch.setenv("SSL_CERT_FILE", str(one.trusted_in(tmp_path)))
+    tls.context.cache_clear()
+    yield one
+    tls.context.cache_clear()
+
+
+# --- types ----------------------------------------------------------------------------------------------
+
+
+def test_lmtp_says_lhlo() -> None:
+    heard: list[bytes] = []
+    outcome = asyncio.run(probed(mail_server(heard=heard), type="lmtp"))
+    assert outcome.kind is Kind.OK
+    assert heard == [b"LHLO me.example\r\n", b"QUIT\r\n"]
+
+
+def test_keywords_and_times_of_steps_are_kept() -> None:
+    outcome = asyncio.run(probed(mail_server(), rcpt_to="a@example.com"))
+    assert outcome.keywords == ("AUTH PLAIN", "SIZE 1000", "8BITMIME")
+    assert [name for name, _ in outcome.steps] == ["connect", "greeting", "EHLO", "MAIL", "RCPT"]
+    assert all(0 <= seconds < 5 for _, seconds in outcome.steps)
+    assert outcome.ehlo_rtt == dict(outcome.steps)["EHLO"]
+
+
+def test_only_a_good_reply_to_ehlo_has_a_time() -> None:
+    outcome = asyncio.run(probed(script(GOOD[0], b"450 later\r\n", b"221 Bye\r\n")))
+    assert outcome.ehlo_rtt is None
+    assert [name for name, _ in outcome.steps] == ["connect", "greeting", "EHLO"]
+
+
+def test_submission_with_starttls(tmp_path: Path) -> None:
+    context = server(tmp_path, None)
+    outcome = asyncio.run(probed(mail_server(context), type="submission", starttls="offered"))
+    assert (outcome.kind, outcome.detail) == (Kind.OK, "220 mta1 ESMTP")
+    assert outcome.tls is not None
+    assert outcome.tls.version == "TLSv1.3"
+    assert [name for name, _ in outcome.steps] == ["connect", "greeting", "EHLO", "STARTTLS", "TLS", "EHLO"]
+
+
+def test_smtps_waits_for_the_greeting_in_tls(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    outcome = asyncio.run(implicitly(server(tmp_path, None), heard))
+    assert (outcome.kind, outcome.detail) == (Kind.OK, "220 mta1 ESMTP")
+    assert heard == [b"EHLO me.example\r\n", b"QUIT\r\n"]
+    assert [name for name, _ in outcome.steps] == ["connect", "TLS", "greeting", "EHLO"]
+
+
+def test_smtps_on_a_port_without_tls() -> None:
+    outcome = asyncio.run(probed(script(*GOOD), type="smtps"))
+    assert outcome.kind is Kind.FAILURE
+    assert outcome.detail.startswith("TLS is broken: ")
+
+
+def test_smtps_on_a_port_that_says_nothing() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del writer
+        await reader.read()
+        await reader.read()
+
+    outcome = asyncio.run(probed(silent, type="smtps", step_timeout=0.3))
+    assert outcome.kind is Kind.FAILURE
+    assert outcome.detail.startswith(("timed out while waiting for the TLS handshake", "TLS is broken"))
+
+
+# --- certificates ---------------------------------------------------------------------------------------
+
+FAULTS: dict[str, tuple[dict[str, Any], bool, str | None]] = {
+    "good": ({}, True, None),
+    "a wildcard": ({"names": ("*.out.example.com",)}, True, None),
+    "expired": ({"since": -90, "days": -1}, True, "expired"),
+    "not yet valid": ({"since": 1}, True, "not yet valid"),
+    "another's name": ({"names": ("mta2.out.example.com",)}, True, "wrong name"),
+    "a wildcard of another level": ({"names": ("*.example.com",)}, True, "wrong name"),
+    "self-signed": ({}, False, "self-signed"),
+}
+
+
+@pytest.mark.parametrize(("made", "signed", "problem"), FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize("first", [False, True], ids=["starttls", "implicit"])
+def test_a_certificate_s_fault_fails_a_host_only_where_it_is_verified(
+    made: dict[str, Any], signed: bool, problem: str | None, first: bool, tmp_path: Path, signer: Authority
+) -> None:
+    context = server(tmp_path, signer if signed else None, **made)
+
+    def run(*, verified: bool) -> Outcome:
+        if first:
+            return asyncio.run(implicitly(context, verify="required" if verified else "none"))
+        word = "verified" if verified else "offered"
+        return asyncio.run(probed(mail_server(context), starttls=word))
+
+    loose, strict = run(verified=False), run(verified=True)
+    assert loose.kind is Kind.OK
+    assert strict.kind is (Kind.OK if problem is None else Kind.FAILURE)
+    for outcome in (loose, strict):
+        assert outcome.certificate is not None
+        assert outcome.certificate.problem == problem
+        assert outcome.certificate.subject == made.get("names", (NAME,))[0]
+        assert outcome.certificate.issuer == ("Test Authority" if signed else NAME)
+    if problem is not None:
+        what = "TLS" if first else "STARTTLS"
+        assert strict.detail.startswith(f"{what} is broken: certificate {problem}: ")
+
+
+def test_an_unknown_issuer_is_seen_by_whom_verifies(tmp_path: Path, signer: Authority) -> None:
+    del signer
+    context = server(tmp_path, authority("Test Authority"))  # of the same name, with another key
+    assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is Kind.OK
+    outcome = asyncio.run(probed(mail_server(context), starttls="verified"))
+    assert outcome.kind is Kind.FAILURE
+    assert outcome.certificate is not None
+    assert outcome.certificate.subject == NAME
+
+
+def test_nobody_trusts_a_stranger(tmp_path: Path) -> None:
+    context = server(tmp_path, authority())
+    outcome = asyncio.run(probed(mail_server(context), starttls="verified"))
+    assert outcome.detail.startswith(
+        f"STARTTLS is broken: certificate unknown issuer: {NAME}, issued by Test"
+    )
+
+
+def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> None:
+    context = server(tmp_path, signer, names=("smtp.example.net",))
+    asked: list[str | None] = []
+    context.sni_callback = lambda _connection, name, _context: asked.append(name)
+    outcome = asyncio.run(probed(mail_server(context), starttls="verified", sni="smtp.example.net"))
+    assert outcome.kind is Kind.OK
+    assert asyncio.run(probed(mail_server(context), starttls="verified")).kind is Kind.FAILURE
+    assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is Kind.OK
+    assert asked == ["smtp.example.net", NAME, None]
+
+
+def test_without_a_name_the_address_is_verified(tmp_path: Path, signer: Authority) -> None:
+    context = server(tmp_path, signer, names=("127.0.0.1",))
+    assert asyncio.run(probed(mail_server(context), host=None, starttls="verified")).kind is Kind.OK
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["starttls", "implicit"])
+def test_cert_critical_fails_a_host_and_takes_leave(first: bool, tmp_path: Path, signer: Authority) -> None:
+    context = server(tmp_path, signer, days=0.9)
+    heard: list[bytes] = []
+
+    def run(critical: float) -> Outcome:
+        if first:
+            return asyncio.run(implicitly(context, heard, verify="required", cert_critical=critical))
+        handler = mail_server(context, heard=heard)
+        return asyncio.run(probed(handler, starttls="verified", cert_critical=critical))
+
+    assert run(3600).kind is Kind.OK
+    heard.clear()
+    outcome = run(86400)
+    assert outcome.kind is Kind.FAILURE
+    assert outcome.detail.startswith("certificate expires in 0.9 days, under cert_critical: ")
+    assert outcome.certificate is not None
+    assert outcome.certificate.problem is None
+    assert 0.89 < outcome.certificate.days_left(outcome.certificate.not_after - 0.9 * 86400) < 0.91
+    assert heard[-1] == b"QUIT\r\n"
+
+
+# --- what is expected -----------------------------------------------------------------------------------
+
+WISHES: dict[str, tuple[dict[str, Any], Kind, str]] = {
+    "the text": ({"expect": "^mta1 ESMTP$"}, Kind.OK, "220 mta1 ESMTP"),
+    "another text": (
+        {"expect": "^mta2"},
+        Kind.FAILURE,
+        "the greeting does not match '^mta2': 220 mta1 ESMTP",
+    ),
+    "the code is no part of the text": ({"expect": "220"}, Kind.FAILURE, "the greeting does not match"),
+    "keywords": ({"require": ("SIZE", "8BITMIME", "AUTH")}, Kind.OK, "220 mta1 ESMTP"),
+    "one keyword too many": ({"require": ("SIZE", "DSN")}, Kind.FAILURE, "DSN is not offered"),
+    "two keywords too many": (
+        {"require": ("DSN", "CHUNKING")},
+        Kind.FAILURE,
+        "DSN, CHUNKING are not offered",
+    ),
+    "a parameter is no keyword": ({"require": ("PLAIN",)}, Kind.FAILURE, "PLAIN is not offered"),
+    "a recipient": ({"rcpt_to": "a@example.com"}, Kind.OK, "220 mta1 ESMTP"),
+    "a recipient later": ({"rcpt_to": "later@example.com"}, Kind.DEFERRED, "RCPT TO: 450 4.2.0 later"),
+    "no such recipient": ({"rcpt_to": "nobody@example.com"}, Kind.FAILURE, "RCPT TO: 550 5.1.1 no such user"),
+}
+
+
+@pytest.mark.parametrize(("check", "kind", "detail"), WISHES.values(), ids=WISHES.keys())
+def test_wishes(check: dict[str, Any], kind: Kind, detail: str) -> None:
+    heard: list[bytes] = []
+    outcome = asyncio.run(probed(mail_server(heard=heard), **check))
+    assert outcome.kind is kind
+    assert outcome.detail.startswith(detail)
+    assert heard[-1] == b"QUIT\r\n"
+
+
+def test_keywords_may_come_before_tls_or_in_it(tmp_path: Path) -> None:
+    handler = mail_server(server(tmp_path, None))
+    outcome = asyncio.run(probed(handler, starttls="offered", require=("STARTTLS", "AUTH")))
+    assert outcome.kind is Kind.OK
+
+
+def test_an_envelope_is_begun_and_taken_back() -> None:
+    heard: list[bytes] = []
+    check = {"mail_from": "probe@example.net", "rcpt_to": "a@example.com"}
+    asyncio.run(probed(mail_server(heard=heard), **check))
+    assert heard[1:] == [
+        b"MAIL FROM:<probe@example.net>\r\n",
+        b"RCPT TO:<a@example.com>\r\n",
+        b"RSET\r\n",
+        b"QUIT\r\n",
+    ]
+
+
+# --- where from, and with what header -------------------------------------------------------------------
+
+
+def test_the_source_address() -> None:
+    peers: list[str] = []
+
+    async def who(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer.get_extra_info("peername")[0])
+        await script(*GOOD)(reader, writer)
+
+    both = Check(name="a", source=("127.0.0.7", "::1")).source
+    assert asyncio.run(probed(who, source=both)).kind is Kind.OK
+    assert asyncio.run(probed(who, source=both[1:])).kind is Kind.OK
+    assert peers == ["127.0.0.7", "127.0.0.1"]
+
+
+def test_a_source_that_this_machine_does_not_have_is_its_own_trouble() -> None:
+    source = Check(name="a", source=("192.0.2.99",)).source
+    assert asyncio.run(probed(script(*GOOD), source=source)).kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", ["smtp", "tcp"])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_proxy_header_comes_before_everything(kind: str, version: str) -> None:
+    heard: list[bytes] = []
+    came = asyncio.Event()
+
+    async def behind(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if version == "v1":
+            heard.append(await reader.readline())
+        else:
+            heard.append(await reader.readexactly(28))
+        here, there = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
+        heard.append(f"{there[0]} {here[0]} {there[1]} {here[1]}".encode())
+        came.set()
+        await script(*GOOD)(reader, writer)
+
+    async def main() -> Outcome:
+        said: list[Said] = []
+        async with serving(behind) as port:
+            one = target(port, type=kind, proxy_protocol=version)
+            outcome = await probe(one, ehlo="me.example", transcript=said.append)
+            await asyncio.wait_for(came.wait(), 5)
+        return outcome
+
+    assert asyncio.run(main()).kind is Kind.OK
+    if version == "v1":
+        assert heard[0] == b"PROXY TCP4 " + heard[1] + b"\r\n"
+    else:
+        assert heard[0].startswith(SIGNATURE)
+
+
+def test_a_certificate_says_its_days() -> None:
+    assert Certificate("a", "b", 0, 86400 * 3).days_left(86400) == 2
