@@ -52,6 +52,7 @@ class Verdict:
         level: how often the weight is halved; the factor is 2 to the power of -level.
         shed_out: whether so many sheds came in a row that the factor is 0.
         degraded: whether it answers slowly.
+        share: the percentage of its weight that the host's agent asks for.
 
     """
 
@@ -62,6 +63,7 @@ class Verdict:
     level: int = 0
     shed_out: bool = False
     degraded: bool = False
+    share: int = 100
 
     @property
     def factor(self) -> Fraction:
@@ -118,12 +120,13 @@ class _Grade(NamedTuple):
 
     shedding: Fraction
     degraded: Fraction
+    agent: Fraction
     seconds_to_fall: float | None
 
     @property
     def factor(self) -> Fraction:
-        """What both leave."""
-        return self.shedding * self.degraded
+        """What all leave."""
+        return self.shedding * self.degraded * self.agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class LiveSet:
         if not live:
             return Fitness(())
         best = max(live.values(), key=lambda grade: grade.factor)
-        lowered = {"shedding": best.shedding, "degraded": best.degraded}
+        lowered = {"shedding": best.shedding, "degraded": best.degraded, "agent": best.agent}
         own = {name: factor for name, factor in lowered.items() if factor < 1}
         waits = [grade.seconds_to_fall for grade in live.values() if grade.seconds_to_fall is not None]
         return Fitness(tuple(live), {**further, **own}, min(waits, default=None))
@@ -184,7 +187,12 @@ class LiveSet:
             return None
         # Those that are not needed do not weigh: of the good ones the best as many.
         factors = [
-            (verdict.factor, check.degraded if verdict.degraded else Fraction(1)) for verdict, check in good
+            (
+                verdict.factor,
+                check.degraded if verdict.degraded else Fraction(1),
+                Fraction(verdict.share, 100),
+            )
+            for verdict, check in good
         ]
         needed = sorted(factors, key=math.prod, reverse=True)[: jury.need]
         # So many of the good ones can go before the address does; the last of them takes it down.
@@ -194,9 +202,11 @@ class LiveSet:
             if verdict.failures
         )
         spare = len(good) - jury.need
+        shedding, degraded, agent = (min(column) for column in zip(*needed, strict=True))
         return _Grade(
-            min(shedding for shedding, _ in needed),
-            min(degraded for _, degraded in needed),
+            shedding,
+            degraded,
+            agent,
             waits[spare] if len(waits) > spare else None,
         )
 

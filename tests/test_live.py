@@ -327,6 +327,10 @@ SLOW = replace(UP, degraded=True)
     [
         ((SLOW, UP), 2, {"degraded": Fraction(1, 2)}),
         ((SLOW, UP), 1, {}),
+        ((replace(UP, share=75), UP), 2, {"agent": Fraction(3, 4)}),
+        ((replace(UP, share=75), UP), 1, {}),
+        ((replace(UP, share=75), SLOW), 2, {"agent": Fraction(3, 4), "degraded": Fraction(1, 2)}),
+        ((replace(UP, share=75), SLOW), 1, {"agent": Fraction(3, 4)}),
         ((SLOW, SHEDS_ONCE), 2, {"degraded": Fraction(1, 2), "shedding": Fraction(1, 2)}),
         ((SLOW, SHEDS_TWICE), 1, {"degraded": Fraction(1, 2)}),
         (

@@ -323,7 +323,7 @@ class Monitor:
         target = entry.target
         before = self._verdicts[target]
         ruling = self._suspicion.judge(target, outcome, asyncio.get_running_loop().time())
-        after = self._paced(entry, outcome, ruling.verdicts.pop(target))
+        after = _weighed(outcome, self._paced(entry, outcome, ruling.verdicts.pop(target)))
         entry.last = (outcome, self._clock())
         self._verdicts[target] = after
         self._unseen.discard(target)
@@ -387,6 +387,14 @@ class Monitor:
             self._all_seen.clear()
         else:
             self._all_seen.set()
+
+
+def _weighed(outcome: Outcome, verdict: Verdict) -> Verdict:
+    """Return a verdict that says as well what share of its weight the host asked for last."""
+    if outcome.kind is not Kind.OK:
+        return verdict
+    share = 100 if outcome.weight is None else max(1, round(outcome.weight * 100))
+    return verdict if verdict.share == share else replace(verdict, share=share)
 
 
 def _outcome(target: Target, task: asyncio.Task[Outcome]) -> Outcome:

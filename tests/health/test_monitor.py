@@ -429,6 +429,30 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
     assert len(fast) >= 13, "who is good is probed every 2 s too"
 
 
+def test_a_host_has_the_share_that_its_agent_named_last() -> None:
+    (target,) = targets(1)
+    said = [Outcome(Kind.OK, "up 75%", 0.001, weight=0.75)]
+
+    async def main() -> World:
+        world = World(lambda _: said[0])
+        world.monitor.set_targets([target])
+        await asyncio.sleep(15)
+        assert world.monitor.verdicts[target] == Verdict(State.UP, share=75)
+        said[0] = Outcome(Kind.FAILURE, "timed out", 0.001)
+        await asyncio.sleep(11)
+        assert world.monitor.verdicts[target].share == 75, "one failure says nothing of its weight"
+        said[0] = Outcome(Kind.OK, "0.1%", 0.001, weight=0.001)
+        await asyncio.sleep(25)
+        assert world.monitor.verdicts[target].share == 1
+        said[0] = Outcome(Kind.OK, "up", 0.001)
+        await asyncio.sleep(25)
+        assert world.monitor.verdicts[target] == UP
+        await world.monitor.close()
+        return world
+
+    run(main())
+
+
 def test_most_of_its_answers_slow_a_target_is_degraded_until_most_are_not() -> None:
     slow = CHECK.model_copy(update={"slow": 0.5})
     (target,) = targets(1, slow)

@@ -48,7 +48,7 @@ checks:
 hosts:
   mta1: {{address: 192.0.2.1, probe: "MTA1"}}
   mta2: {{address: 192.0.2.2, probe: "MTA2"}}
-  mta3: {{address: 192.0.2.3, probe: "MTA3"}}
+  mta3: {{address: 192.0.2.3, weight: 10, probe: "MTA3"}}
 pools:
   sub: {{hosts: [mta1], check: sub}}
   web: {{hosts: [mta2], check: web}}
@@ -69,6 +69,8 @@ records:
             for name, detail in (("mta1", "220 mta1 ESMTP"), ("mta2", "200 OK"), ("mta3", "up 75%")):
                 (check,) = server.host(name)["checks"]
                 assert (check["outcome"], check["detail"]) == ("ok", detail)
+            third = server.host("mta3")
+            assert (third["factors"], third["effective_weight"]) == ({"agent": 0.75}, 7.5)
             (check,) = server.host("mta1")["checks"]
             port = hosts["mta1"].address[1]
             assert check["certificate"]["subject"] == NAME
