@@ -36,7 +36,7 @@ def told(
 
 def query(name: str = ORIGIN, rtype: str = "A", **options: Any) -> bytes:
     options.setdefault("use_edns", False)
-    return dns.message.make_query(name, rtype, **options).to_wire()
+    return dns.message.make_query(name, rtype, id=1, **options).to_wire()
 
 
 def option(code: int, text: bytes) -> list[dns.edns.Option]:
