@@ -92,6 +92,35 @@ def _end(given: Any, now: float) -> float | None:
     return now + seconds
 
 
+def to_text(wanted: QueryLog | None) -> str:
+    """Return what is logged as a text that another control process of the same server can read.
+
+    Its end is of the machine's monotonic clock, which goes on for as long as the server can.
+    """
+    if wanted is None:
+        return "null"
+    zones = [name_from_wire(name) for name in wanted.zones]
+    clients = [str(network) for network in wanted.clients]
+    return json.dumps([zones, clients, wanted.sample, wanted.until])
+
+
+def from_text(text: str) -> QueryLog | None:
+    """Return what `to_text` was given.
+
+    Raises:
+        ValueError: another version has written the text.
+
+    """
+    found = json.loads(text)
+    if found is None:
+        return None
+    try:
+        zones, clients, sample, until = found
+        return QueryLog(tuple(map(name_to_wire, zones)), tuple(map(parse_network, clients)), sample, until)
+    except (TypeError, BadNameError) as error:
+        raise ValueError(text) from error
+
+
 Publish = Callable[[], Awaitable[tuple[str, ...]]]
 """Brings what is wanted to the workers, and returns those that have not taken it in time."""
 

@@ -1,4 +1,4 @@
-"""Embedded state that must survive a restart: verdicts, what is forced, zones, host states, retired hosts.
+"""Embedded state that must survive a restart: verdicts, what is forced, zones, hosts, notes.
 
 One SQLite file, ``geodns.db`` in the state directory. Every method may be called from any thread (one lock
 serves all); a store must not be carried over a fork. Times are seconds since the epoch.
@@ -36,6 +36,9 @@ CREATE TABLE host_state (zone TEXT NOT NULL, host TEXT NOT NULL, state TEXT NOT 
 CREATE TABLE retired (zone TEXT NOT NULL, host TEXT NOT NULL, model TEXT NOT NULL, until REAL NOT NULL,
     PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
+
+_NOTES = "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID"
+"""Not of the format's first days: a file without it gets it, and who does not know it leaves it alone."""
 
 _Flush = Literal["FULL", "NORMAL"]
 """FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
@@ -270,6 +273,16 @@ class Store:
             for zone, host, model, until in rows
         }
 
+    # ----- notes
+
+    def save_note(self, name: str, text: str) -> None:
+        """Keep a text under a name, instead of the one before; it is on disk when this returns."""
+        self._write("FULL", "INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, text)])
+
+    def load_notes(self) -> dict[str, str]:
+        """Return all notes by their names."""
+        return dict(self._read("SELECT name, text FROM note"))
+
     # ----- the file
 
     def _prepare(self) -> None:
@@ -285,13 +298,15 @@ class Store:
             )
         self._read("PRAGMA journal_mode = WAL")
         # Setting the version writes even when nothing changes: a file that is read-only is found out here.
-        self._run("FULL", [*(_SCHEMA.split(";") if empty else ()), f"PRAGMA user_version = {SCHEMA_VERSION}"])
+        made = _SCHEMA.split(";") if empty else ()
+        self._run("FULL", [*made, _NOTES, f"PRAGMA user_version = {SCHEMA_VERSION}"])
         try:
             self.load_verdicts(math.inf, 0)
             self.load_forced()
             self.load_zones()
             self.load_host_states()
             self.load_retired()
+            self.load_notes()
         except ValueError as error:
             raise _DamagedError(
                 self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"
