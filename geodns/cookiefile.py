@@ -99,8 +99,8 @@ class CookieFile:
             self.trouble = (
                 self._write()
                 if self._make
-                else f"{self._path}: there is no such file: write one: `openssl rand -hex 16 > {self._path}`, "
-                "or copy the one of the servers that share it"
+                else f"{self._path}: there is no such file: write one: "
+                f"`openssl rand -hex 16 > {self._path}`, or copy the one of the servers that share it"
             )
         except OSError as error:
             self.trouble = (
