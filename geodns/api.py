@@ -13,7 +13,7 @@ from geodns.control import require_host
 from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError, printable
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
-from geodns.scalars import HOW_LONG, parse_duration
+from geodns.scalars import seconds_asked
 from geodns.status import Json
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ MAX_BODY = 64 * 1024
 """Bytes of a request."""
 MAX_REASON = 500
 """Characters of a reason."""
-MAX_FOR = 10 * 365 * 86400.0
-"""Seconds that something may be imposed for."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -267,9 +265,4 @@ async def _wishes(request: web.Request) -> tuple[str, float | None]:
         raise _RefusedError(400, f"`reason` is one line of at most {MAX_REASON} characters")
     if body.get("for") is None:
         return reason, None
-    seconds = parse_duration(str(body["for"]))
-    if not seconds:
-        raise _RefusedError(400, f"`for` is no duration: {HOW_LONG}")
-    if seconds > MAX_FOR:
-        raise _RefusedError(400, "`for` is over ten years: leave it out, and it holds until it is ended")
-    return reason, seconds
+    return reason, seconds_asked(body["for"], "leave it out: it holds until it is ended")

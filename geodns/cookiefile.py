@@ -6,6 +6,7 @@ everywhere, an hour later take the old one out (RFC 9018 section 5).
 """
 
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from geodns.cookies import SECRET
@@ -14,7 +15,8 @@ from geodns.errors import StartError
 MOST = 8
 """Secrets in a file; with every one more, a forged cookie costs one more hash."""
 
-_MAX_BYTES = 4096
+MAX_BYTES = 4096
+"""Bytes of a file."""
 _HOW = "write 32 hexadecimal digits a line, as `openssl rand -hex 16` makes"
 
 
@@ -25,6 +27,8 @@ def parse(text: bytes) -> tuple[bytes, ...]:
         ValueError: says in which line what is wrong, but never the secret.
 
     """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"over {MAX_BYTES} bytes, too long for a file of secrets: {_HOW}")
     found: list[bytes] = []
     for number, line in enumerate(text.splitlines(), 1):
         word = line.partition(b"#")[0].strip()
@@ -44,6 +48,11 @@ def parse(text: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def text_of(found: Iterable[bytes]) -> str:
+    """Return secrets as a file's text, which `parse` reads."""
+    return "".join(f"{one.hex()}\n" for one in found)
+
+
 class CookieFile:
     """The secrets of a file, as they are now.
 
@@ -53,27 +62,30 @@ class CookieFile:
 
     """
 
-    def __init__(self, path: Path, *, make: bool) -> None:
+    def __init__(self, path: Path, *, make: bool, last: tuple[bytes, ...] | None = None) -> None:
         """Read a file for the first time.
 
         Args:
             path: of the file.
             make: whether it is ours: made when it is not there, made anew when it is of no use.
+            last: of a server that runs already: the secrets it had, to go on with should the file be of no
+                use; none where they are not known. None: of a server that is being started.
 
         Raises:
-            StartError: it is not ours, and cannot be used.
+            StartError: the server is being started, and the file is not ours and cannot be used.
 
         """
         self._path = path
-        self.secrets: tuple[bytes, ...] = ()
+        self._make = make
+        self.secrets = last or ()
         self.trouble: str | None = None
         self.poll()
         if self.trouble is None:
             return
-        if not make:
+        if make:
+            self.trouble = self._write()
+        elif last is None:
             raise StartError(self.trouble)
-        self.secrets = (secrets.token_bytes(SECRET),)
-        self.trouble = self._write()
 
     def poll(self) -> bool:
         """Look at the file again; say whether the secrets are others now. A file in trouble changes none."""
@@ -81,17 +93,42 @@ class CookieFile:
         self.trouble = None
         try:
             with self._path.open("rb") as file:
-                self.secrets = parse(file.read(_MAX_BYTES))
+                self.secrets = parse(file.read(MAX_BYTES + 1))
+        except FileNotFoundError:
+            # Ours belongs to nobody else: whoever has removed it has no better one.
+            self.trouble = (
+                self._write()
+                if self._make
+                else f"{self._path}: there is no such file: write one: "
+                f"`openssl rand -hex 16 > {self._path}`, or copy the one of the servers that share it"
+            )
         except OSError as error:
-            self.trouble = f"{self._path}: cannot be read: {error.strerror}: the cookie secrets stay"
+            self.trouble = (
+                f"{self._path}: cannot be read ({error.strerror}): let this server read it, or write another "
+                "path to cookie_secret_file"
+            )
         except ValueError as error:
-            self.trouble = f"{self._path}: {error}"
+            anew = "; or remove it, and it is written anew" if self._make else ""
+            self.trouble = f"{self._path}: {error}{anew}"
         return self.secrets != before
 
+    @property
+    def warning(self) -> str | None:
+        """What an operator of a running server should know; None for nothing."""
+        if self.trouble is None or self._make:
+            return self.trouble
+        now = "the cookie secrets stay as they were" if self.secrets else "there are no cookies"
+        return f"{self.trouble} (until then {now})"
+
     def _write(self) -> str | None:
+        """Make our file, with the secrets there are or with a new one; return why that cannot be."""
+        self.secrets = self.secrets or (secrets.token_bytes(SECRET),)
+        new = self._path.with_name(f"{self._path.name}.new")
         try:
-            self._path.touch(0o600)  # before there is anything to read
-            self._path.write_text(f"# Cookie secrets, the first in use.\n{self.secrets[0].hex()}\n", "ascii")
+            new.unlink(missing_ok=True)
+            new.touch(0o600)  # before there is anything to read
+            new.write_text(f"# Cookie secrets, the first in use.\n{text_of(self.secrets)}", "ascii")
+            new.replace(self._path)
         except OSError as error:
             return f"{self._path}: cannot be written: {error.strerror}: cookies will not outlive a restart"
         return None

@@ -102,7 +102,7 @@ class Daemon:
         self._edits = asyncio.Lock()
         self._folder = Folder(settings.zones)
         self._keeper = Keeper(store)
-        self._policing = Policing(settings, self._set_policy)
+        self._policing = Policing(settings, self._set_policy, self._keeper, again=bool(seat.number))
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
         self._publisher = Publisher(

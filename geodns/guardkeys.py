@@ -1,5 +1,6 @@
 """The settings ``rate_limit`` and ``query_log``: what may stand there, and how it is read."""
 
+from collections.abc import Sequence
 from ipaddress import IPv6Network
 from typing import Any
 
@@ -8,9 +9,12 @@ from geodns.networks import HOW, Network, parse_network
 from geodns.querylog import HOW_MANY, QueryLog, parse_share
 from geodns.ratelimit import RateLimit
 from geodns.report import Report, quoted
-from geodns.scalars import Key, Kind, Schema, choice, items_of, read_keys, text_of, whole
+from geodns.scalars import OFF, Key, Kind, Schema, choice, items_of, read_keys, text_of, whole
 from geodns.wire import name_to_wire
 from geodns.yamltext import Mapping, Node, Scalar, shown
+
+MAX_ITEMS = 64
+"""Networks, or zones, that may be named: each costs every query that is looked at."""
 
 _NETWORK: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"}
 
@@ -31,17 +35,41 @@ def _read_network(node: Node, report: Report) -> Network | None:
     return network
 
 
+def _items(node: Node, report: Report, what: str) -> Sequence[Node]:
+    """Return a list's items, unless they are too many."""
+    items = items_of(node)
+    if len(items) > MAX_ITEMS:
+        report.error(node, f"{len(items)} {what}", f"write at most {MAX_ITEMS}, or larger ones")
+        return ()
+    return items
+
+
 def _read_networks(node: Node, report: Report) -> tuple[Network, ...]:
-    found = (_read_network(item, report) for item in items_of(node))
+    found = (_read_network(item, report) for item in _items(node, report, "networks"))
     return tuple(network for network in found if network is not None)
+
+
+def zone_on_wire(text: str) -> bytes:
+    """Return a name, as an operator writes it, absolute with a final dot or without.
+
+    Raises:
+        BadNameError: it is no domain name.
+
+    """
+    if not text.isascii():
+        # Tables of all of Unicode, for the few who need them.
+        from geodns.zonefile.idn import to_ascii  # noqa: PLC0415 - see above
+
+        text = to_ascii(text)
+    return name_to_wire(text.removesuffix(".") + ".")
 
 
 def _read_zones(node: Node, report: Report) -> tuple[bytes, ...]:
     found: list[bytes] = []
-    for item in items_of(node):
+    for item in _items(node, report, "zones"):
         text = text_of(item, report, "a zone's name", "write a name, as out.example.com")
         try:
-            found += [] if text is None else [name_to_wire(text.removesuffix(".") + ".")]
+            found += [] if text is None else [zone_on_wire(text)]
         except BadNameError as error:
             report.error(item, str(error), "write a name, as out.example.com")
     return tuple(found)
@@ -56,7 +84,7 @@ def _read_share(node: Node, report: Report) -> float | None:
 
 
 def _several(one: Schema) -> Schema:
-    return {"anyOf": [one, {"type": "array", "items": one}]}
+    return {"anyOf": [one, {"type": "array", "items": one, "maxItems": MAX_ITEMS}]}
 
 
 _NETWORKS = Kind(_read_networks, _several(_NETWORK))
@@ -85,16 +113,25 @@ QUERY_LOG: dict[str, Key] = {
 }
 
 
+def _says(node: Node, word: str) -> bool:
+    return isinstance(node, Scalar) and node.text == word
+
+
 def _mapping(node: Node, report: Report, keys: dict[str, Key], what: str) -> dict[str, Any] | None:
-    if not isinstance(node, Mapping):
-        instead = f"write keys: {', '.join(keys)}; or {{}} for the defaults, or leave it out"
-        report.error(node, f"{shown(node)} where {what} is expected", instead)
-        return None
-    return read_keys(node, report, keys, what)
+    """Return what a part says, for ``on`` nothing of its own; None means that the report says why not."""
+    if isinstance(node, Mapping):
+        return read_keys(node, report, keys, what)
+    if _says(node, "on"):
+        return {}
+    instead = f"write on for the defaults, off, or keys: {', '.join(keys)}"
+    report.error(node, f"{shown(node)} where {what} is expected", instead)
+    return None
 
 
-def _read_rate_limit(node: Node, report: Report) -> tuple[RateLimit, bool] | None:
+def _read_rate_limit(node: Node, report: Report) -> object:
     """Return the limit, and whether cookies are required over it."""
+    if _says(node, "off"):
+        return OFF
     values = _mapping(node, report, RATE_LIMIT, "a rate limit")
     if values is None:
         return None
@@ -102,19 +139,22 @@ def _read_rate_limit(node: Node, report: Report) -> tuple[RateLimit, bool] | Non
     return RateLimit(**values), required
 
 
-def _read_query_log(node: Node, report: Report) -> QueryLog | None:
-    values = _mapping(node, report, QUERY_LOG, "what the query log has")
+def _read_query_log(node: Node, report: Report) -> object:
+    if _says(node, "off"):
+        return OFF
+    values = _mapping(node, report, QUERY_LOG, "a choice of queries")
     return None if values is None else QueryLog(**values)
 
 
 def _object(keys: dict[str, Key]) -> Schema:
     properties = {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+    mapping = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"anyOf": [{"enum": ["on", "off"]}, mapping]}
 
 
 RATE_LIMIT_KEY = Key(
     Kind(_read_rate_limit, _object(RATE_LIMIT)),
-    "How many answers over UDP a network of clients may get; without it as many as it likes.",
+    "How many answers over UDP a network of clients may get; without it, or with off, as many as it likes.",
 )
 QUERY_LOG_KEY = Key(
     Kind(_read_query_log, _object(QUERY_LOG)), "Log queries from the start; `geodns querylog` changes it."

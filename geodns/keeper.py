@@ -42,6 +42,7 @@ class Keeper:
         self._turn = threading.Lock()
         self._zones = store.load_zones()
         self._serials = store.load_serials()
+        self._notes = store.load_notes()
         self._hosts_with_state = frozenset(store.load_host_states())
 
     def cluster(self) -> Cluster:
@@ -108,6 +109,16 @@ class Keeper:
         """Keep the hosts that answer for their own names only."""
         self._keep(partial(self._store.save_retired, retired), "retired")
         self.write()
+
+    def note(self, name: str) -> str | None:
+        """Return what was noted under a name; None where nothing was."""
+        return self._notes.get(name)
+
+    def keep_note(self, name: str, text: str) -> None:
+        """Note something under a name at the next `write`; does not block."""
+        if self._notes.get(name) != text:
+            self._notes[name] = text
+            self._keep(partial(self._store.save_note, name, text), "note", name)
 
     def keep_forced(self, host: HostKey, state: ForcedState | None) -> None:
         """Keep what is imposed on a host (None: nothing any more) at the next `write`; does not block."""

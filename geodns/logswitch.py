@@ -9,11 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from geodns.errors import BadNameError, UsageError
+from geodns.guardkeys import MAX_ITEMS, zone_on_wire
 from geodns.networks import parse_network
 from geodns.querylog import HOW_MANY, Noted, QueryLog, parse_share
 from geodns.querytext import describe
 from geodns.report import quoted
-from geodns.scalars import HOW_LONG, parse_duration
+from geodns.scalars import seconds_asked
 from geodns.status import Json, timestamp
 from geodns.wire import name_from_wire, name_to_wire
 
@@ -21,9 +22,6 @@ log = logging.getLogger("geodns.querylog")
 
 FOR = 600.0
 """Seconds after which a query log that an operator switched on ends by itself, unless told otherwise."""
-MAX_FOR = 10 * 365 * 86400.0
-MAX_ITEMS = 64
-"""Zones, or networks, that may be named: each costs every query that is looked at."""
 
 _BODY = 'write {"on": true, "zones": ["out.example.com"], "clients": ["192.0.2.0/24"], "sample": "1%"}'
 _KEYS = {"on", "zones", "clients", "sample", "for"}
@@ -49,7 +47,7 @@ def read_wish(body: Any, now: float) -> QueryLog | None:
             raise UsageError("with `on` false nothing else has a meaning")
         return None
     share = body.get("sample", 1)
-    sample = parse_share(str(share)) if not isinstance(share, bool) else None
+    sample = _share(share)
     if sample is None:
         raise UsageError(f"`sample` {quoted(str(share))} is no part of the queries: {HOW_MANY}")
     return QueryLog(
@@ -69,9 +67,16 @@ def _texts(body: Json, key: str) -> list[str]:
     return given
 
 
+def _share(given: object) -> float | None:
+    if isinstance(given, str):
+        return parse_share(given)
+    # Numbers as they are: as text 0.00001 is 1e-05, which nobody writes.
+    return float(given) if isinstance(given, int | float) and given is not True and 0 < given <= 1 else None
+
+
 def _zone(text: str) -> bytes:
     try:
-        return name_to_wire(text.removesuffix(".") + ".")
+        return zone_on_wire(text)
     except BadNameError as error:
         raise UsageError(f"`zones`: {error}") from error
 
@@ -84,12 +89,36 @@ def _network(text: str) -> Any:
 
 
 def _end(given: Any, now: float) -> float | None:
-    if given == "unlimited":
+    return None if given == "unlimited" else now + seconds_asked(given, "write unlimited")
+
+
+def to_text(wanted: QueryLog | None) -> str:
+    """Return what is logged as a text that another control process of the same server can read.
+
+    Its end is of the machine's monotonic clock, which goes on for as long as the server can.
+    """
+    if wanted is None:
+        return "null"
+    zones = [name_from_wire(name) for name in wanted.zones]
+    clients = [str(network) for network in wanted.clients]
+    return json.dumps([zones, clients, wanted.sample, wanted.until])
+
+
+def from_text(text: str) -> QueryLog | None:
+    """Return what `to_text` was given.
+
+    Raises:
+        ValueError: another version has written the text.
+
+    """
+    found = json.loads(text)
+    if found is None:
         return None
-    seconds = None if isinstance(given, bool) else parse_duration(str(given))
-    if not seconds or seconds > MAX_FOR:
-        raise UsageError(f"`for` {quoted(str(given))} is no duration: {HOW_LONG}, or unlimited")
-    return now + seconds
+    try:
+        zones, clients, sample, until = found
+        return QueryLog(tuple(map(name_to_wire, zones)), tuple(map(parse_network, clients)), sample, until)
+    except (TypeError, BadNameError) as error:
+        raise ValueError(text) from error
 
 
 Publish = Callable[[], Awaitable[tuple[str, ...]]]

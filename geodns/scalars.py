@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from geodns import yamltext
+from geodns.errors import UsageError
 from geodns.model import Address, Endpoint, MinLive
 from geodns.report import Report, quoted
 from geodns.yamltext import Node, Scalar, is_nothing, shown
@@ -94,6 +95,37 @@ def parse_duration(text: str) -> float | None:
     """Return the seconds that ``30``, ``10s`` or ``2h`` are, or None."""
     found = _DURATION.fullmatch(text)
     return None if found is None else round(float(found[1]) * _UNITS[found[2] or ""], 6)
+
+
+MAX_FOR = 10 * 365 * 86400.0
+"""Seconds that an operator may ask something to hold for."""
+
+
+def seconds_asked(given: object, forever: str) -> float:
+    """Return the seconds that `for` asks for in a body of the API, as a number or a text.
+
+    Args:
+        given: as JSON has it.
+        forever: what to write instead for no end.
+
+    Raises:
+        UsageError: it is no time, or none that ends within ten years.
+
+    """
+    seconds: float | None = None
+    if isinstance(given, str):
+        seconds = parse_duration(given)
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        seconds = given
+    if seconds is None or not seconds > 0:
+        raise UsageError(f"`for` {quoted(str(given))} is no duration: {HOW_LONG}; for no end {forever}")
+    if seconds > MAX_FOR:
+        raise UsageError(f"`for` {quoted(str(given))} is over ten years: {forever}")
+    return float(seconds)
+
+
+OFF = object()
+"""A value that is switched off; None is one that could not be read."""
 
 
 def duration(low: float, high: float, *, whole: bool = False) -> Kind:

@@ -19,8 +19,8 @@ from geodns.policy import Policy
 from geodns.querylog import QueryLog
 from geodns.ratelimit import RateLimit
 from geodns.report import Report
-from geodns.scalars import read_keys
-from geodns.settingskeys import KEYS, OFF, Listen, Tcp, read_token
+from geodns.scalars import OFF, read_keys
+from geodns.settingskeys import KEYS, Listen, Tcp, read_token
 from geodns.wire import name_to_wire
 from geodns.yamltext import Node, Scalar
 

@@ -12,6 +12,7 @@ from geodns.model import Frozen
 from geodns.report import Report, quoted
 from geodns.scalars import (
     EHLO,
+    OFF,
     Key,
     Kind,
     choice,
@@ -130,9 +131,6 @@ def _read_node(node: Node, report: Report) -> str | None:
 MAX_TOLD = 64
 """Characters of what is told of us: it must fit beside the longest question in the smallest answer."""
 
-OFF = object()
-"""A value that is switched off; None is one that could not be read."""
-
 
 def _read_told(node: Node, report: Report) -> object:
     text = text_of(node, report, "a text", "write who this is, as ns1, or off")
@@ -165,7 +163,7 @@ TCP: dict[str, Key] = {
 
 
 def _read_tcp(node: Node, report: Report) -> Tcp:
-    return Tcp(**read_keys(node, report, TCP, "the limits of TCP"))
+    return Tcp(**read_keys(node, report, TCP, "a mapping of TCP limits"))
 
 
 def _read_account(node: Node, report: Report) -> str | None:

@@ -1,4 +1,4 @@
-"""Embedded state that must survive a restart: verdicts, what is forced, zones, host states, retired hosts.
+"""Embedded state that must survive a restart: verdicts, what is forced, zones, hosts, notes.
 
 One SQLite file, ``geodns.db`` in the state directory. Every method may be called from any thread (one lock
 serves all); a store must not be carried over a fork. Times are seconds since the epoch.
@@ -41,7 +41,8 @@ STORED = 6
 
 _LATER = """
 CREATE TABLE IF NOT EXISTS returned (zone TEXT NOT NULL, host TEXT NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (zone, host)) WITHOUT ROWID
+    PRIMARY KEY (zone, host)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID
 """
 """What came after the version of the file was given: a version without it leaves it alone."""
 
@@ -278,6 +279,16 @@ class Store:
             for zone, host, model, until in rows
         }
 
+    # ----- notes
+
+    def save_note(self, name: str, text: str) -> None:
+        """Keep a text under a name, instead of the one before; it is on disk when this returns."""
+        self._write("FULL", "INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, text)])
+
+    def load_notes(self) -> dict[str, str]:
+        """Return all notes by their names."""
+        return dict(self._read("SELECT name, text FROM note"))
+
     # ----- the file
 
     def _prepare(self) -> None:
@@ -302,6 +313,7 @@ class Store:
             self.load_host_states()
             self.load_retired()
             self.load_returned()
+            self.load_notes()
         except ValueError as error:
             raise DamagedError(
                 self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.cookiefile import MOST, CookieFile, parse
+from geodns.cookiefile import MAX_BYTES, MOST, CookieFile, parse, text_of
 from geodns.errors import StartError
 
 ONE, TWO = "0123456789abcdef" * 2, "FEDCBA98" * 4
@@ -33,6 +33,7 @@ def test_secrets(text: str, expected: list[str]) -> None:
         (f"{ONE} {TWO}", "line 1: no secret"),
         ("é" * 16, "line 1: no secret"),
         (f"{ONE}\n" * (MOST + 1), f"{MOST + 1} secrets"),
+        (f"{ONE}\n{'#' * MAX_BYTES}\n{TWO}\n", "over 4096 bytes, too long"),
     ],
 )
 def test_what_is_no_secret(text: str, says: str) -> None:
@@ -64,6 +65,60 @@ def test_ours_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert len(made.secrets) == 1
 
 
+def test_ours_is_written_anew_when_somebody_has_removed_it(tmp_path: Path) -> None:
+    path = tmp_path / "cookie-secret"
+    made = CookieFile(path, make=True)
+    path.unlink()
+    assert not made.poll()
+    assert made.warning is None
+    assert parse(path.read_bytes()) == made.secrets
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["cookie-secret"]
+    path.write_text("oops")
+    assert not made.poll()
+    assert "remove it, and it is written anew" in (made.warning or "")
+
+
+def test_a_missing_one_of_the_operators_is_told_with_what_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "secrets"
+    with pytest.raises(StartError, match="there is no such file: write one: `openssl rand") as error:
+        CookieFile(path, make=False)
+    assert "stay" not in str(error.value), "there are none that could"
+
+
+def test_a_path_that_is_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"cannot be read .*: let this server read it"):
+        CookieFile(tmp_path, make=False)
+
+
+LAST = (bytes.fromhex(TWO), bytes.fromhex(ONE))
+
+
+@pytest.mark.parametrize("text", [None, "nonsense"])
+@pytest.mark.parametrize("last", [LAST, ()], ids=["known", "unknown"])
+def test_a_server_that_runs_goes_on_with_the_last_ones(
+    tmp_path: Path, text: str | None, last: tuple[bytes, ...]
+) -> None:
+    path = tmp_path / "secrets"
+    if text is not None:
+        path.write_text(text)
+    file = CookieFile(path, make=False, last=last)
+    assert file.secrets == last
+    says = "until then the cookie secrets stay as they were" if last else "until then there are no cookies"
+    assert says in (file.warning or "")
+    path.write_text(ONE)
+    assert file.poll()
+    assert (file.secrets, file.warning) == (LAST[1:], None)
+
+
+def test_ours_is_written_anew_with_the_last_ones(tmp_path: Path) -> None:
+    path = tmp_path / "cookie-secret"
+    path.write_text("disk full")
+    assert CookieFile(path, make=True, last=LAST).secrets == LAST
+    assert parse(path.read_bytes()) == LAST
+    assert parse(text_of(LAST).encode()) == LAST
+
+
 @pytest.mark.parametrize("text", [None, "nonsense"])
 def test_the_operators_must_be_good_at_the_start(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "secrets"
@@ -87,7 +142,8 @@ def test_an_edit_is_taken_and_a_bad_one_is_not(tmp_path: Path) -> None:
     assert len(file.secrets) == 2
     path.unlink()
     assert not file.poll()
-    assert "the cookie secrets stay" in (file.trouble or "")
+    assert f"write one: `openssl rand -hex 16 > {path}`" in (file.warning or "")
+    assert "the cookie secrets stay as they were" in (file.warning or "")
     path.write_text(f"{TWO}\n{ONE}")
     assert not file.poll()
     assert file.trouble is None

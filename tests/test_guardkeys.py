@@ -8,11 +8,13 @@ import pytest
 import yaml
 
 from geodns.errors import SettingsError
-from geodns.guardkeys import QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.guardkeys import MAX_ITEMS, QUERY_LOG_KEY, RATE_LIMIT_KEY
 from geodns.querylog import QueryLog
 from geodns.ratelimit import RateLimit
 from geodns.settings import Settings, load_settings, policy_of
 from geodns.wire import name_to_wire
+
+MANY = ", ".join(["192.0.2.1"] * (MAX_ITEMS + 1))
 
 
 def load(text: str, folder: Path) -> Settings:
@@ -26,6 +28,8 @@ def load(text: str, folder: Path) -> Settings:
     [
         ("{}", None, False),
         ("rate_limit: {}", RateLimit(), False),
+        ("rate_limit: on", RateLimit(), False),
+        ("rate_limit: off", None, False),
         ("rate_limit: {per_second: 50}", RateLimit(per_second=50), False),
         ("rate_limit: {slip: 0, require_cookie: off}", RateLimit(slip=0), False),
         ("rate_limit: {require_cookie: on}", RateLimit(), True),
@@ -49,6 +53,9 @@ def test_the_default_limit() -> None:
     [
         ("{}", None),
         ("query_log: {}", QueryLog()),
+        ("query_log: on", QueryLog()),
+        ("query_log: off", None),
+        ("query_log: {zones: Bücher.example}", QueryLog((name_to_wire("xn--bcher-kva.example."),))),
         ("query_log: {zones: Out.Example.com.}", QueryLog((name_to_wire("out.example.com."),))),
         (
             "query_log: {zones: [a.example, b.example], sample: 1/4}",
@@ -64,9 +71,15 @@ def test_a_query_log(text: str, wanted: QueryLog | None, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("rate_limit: 200", "1:13: '200' where a rate limit is expected: write keys: per_second, slip"),
+        (
+            "rate_limit: 200",
+            "1:13: '200' where a rate limit is expected: write on for the defaults, off, or keys",
+        ),
         ("rate_limit:", "1:12: nothing where a rate limit is expected"),
-        ("rate_limit: on", "where a rate limit is expected"),
+        (
+            "rate_limit: maybe",
+            "where a rate limit is expected: write on for the defaults, off, or keys: per_",
+        ),
         ("rate_limit: {per_second: 0}", "per_second '0' is out of range: write 1 to 100000"),
         ("rate_limit: {per_second: 1.5}", "no whole number"),
         ("rate_limit: {slip: 11}", "out of range: write 0 to 10"),
@@ -78,7 +91,13 @@ def test_a_query_log(text: str, wanted: QueryLog | None, tmp_path: Path) -> None
         ("rate_limit: {exempt: [mta1]}", "'mta1' is no network: write an address"),
         ("rate_limit: {exempt: [2001:db8::/32]}", 'quote this network, as "2001:db8::/32"'),
         ("rate_limit: {exempt: {a: b}}", "where a network is expected"),
-        ("query_log: on", "where what the query log has is expected"),
+        ("query_log: yes", "'yes' where a choice of queries is expected: write on for the defaults, off, or"),
+        ("query_log: [on]", "where a choice of queries is expected"),
+        (f"rate_limit: {{exempt: [{MANY}]}}", "65 networks: write at most 64, or larger ones"),
+        (f"query_log: {{clients: [{MANY}]}}", "65 networks: write at most 64, or larger ones"),
+        (f"query_log: {{zones: [{MANY}]}}", "65 zones: write at most 64, or larger ones"),
+        ("query_log: {zones: [a.ü..b]}", "write a name, as out.example.com"),
+        ("tcp: 5", "'5' where a mapping of TCP limits is expected: write keys: connections"),
         ("query_log: {sample: 0}", "'0' is no part of the queries: write 1 for all"),
         ("query_log: {sample: 200%}", "'200%' is no part of the queries"),
         ("query_log: {zones: [a..b]}", "write a name, as out.example.com"),
@@ -95,9 +114,13 @@ def test_mistakes_are_told_with_what_to_write(text: str, problem: str, tmp_path:
 def test_the_schemas_take_what_the_reader_takes() -> None:
     for key, text in (
         (RATE_LIMIT_KEY, "{per_second: 5, exempt: [192.0.2.0/24, '2001:db8::/32'], require_cookie: 'on'}"),
+        (RATE_LIMIT_KEY, "'off'"),
+        (QUERY_LOG_KEY, "'on'"),
         (QUERY_LOG_KEY, "{zones: a.example, clients: [192.0.2.1], sample: 1%}"),
     ):
         jsonschema.Draft202012Validator.check_schema(key.kind.schema)
         jsonschema.validate(yaml.safe_load(text), key.kind.schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"other": 1}, key.kind.schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate("maybe", key.kind.schema)

@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from geodns.api import make_app
 from geodns.errors import UsageError
-from geodns.logswitch import FOR, MAX_ITEMS, LogSwitch, read_wish
+from geodns.guardkeys import MAX_ITEMS
+from geodns.logswitch import FOR, LogSwitch, read_wish
 from geodns.querylog import Noted, QueryLog
 from geodns.wire import name_to_wire
 from tests.test_api import FakeBackend
@@ -44,6 +45,11 @@ NOW = 5000.0
             ),
         ),
         ({"on": True, "sample": 0.5, "for": "1s"}, QueryLog(sample=0.5, until=NOW + 1)),
+        ({"on": True, "sample": 0.00001, "for": 0.5}, QueryLog(sample=0.00001, until=NOW + 0.5)),
+        (
+            {"on": True, "zones": ["Bücher.example。"], "for": 1e3},
+            QueryLog((name_to_wire("xn--bcher-kva.example."),), until=NOW + 1000),
+        ),
     ],
 )
 def test_wishes(body: Any, wanted: QueryLog | None) -> None:
@@ -69,7 +75,12 @@ def test_wishes(body: Any, wanted: QueryLog | None) -> None:
         ({"on": True, "sample": "10"}, "`sample` '10' is no part"),
         ({"on": True, "for": "soon"}, "`for` 'soon' is no duration: write seconds or a unit"),
         ({"on": True, "for": 0}, "`for` '0' is no duration"),
-        ({"on": True, "for": "9999999w"}, "no duration"),
+        ({"on": True, "zones": ["a..ü"]}, "`zones`: "),
+        ({"on": True, "sample": float("nan")}, "`sample` 'nan' is no part"),
+        ({"on": True, "sample": ["1%"]}, "is no part"),
+        ({"on": True, "for": "9999999w"}, "`for` '9999999w' is over ten years: write unlimited"),
+        ({"on": True, "for": 10**400}, "is over ten years: write unlimited"),
+        ({"on": True, "for": float("nan")}, "`for` 'nan' is no duration"),
         ({"on": True, "for": True}, "no duration"),
         ({"on": True, "for": None}, "no duration"),
     ],

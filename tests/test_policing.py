@@ -9,11 +9,14 @@ import pytest
 
 from geodns import policing as policing_module
 from geodns.errors import StartError
+from geodns.keeper import Keeper
+from geodns.logswitch import read_wish
 from geodns.policing import Policing
 from geodns.policy import Policy
 from geodns.querylog import QueryLog
 from geodns.ratelimit import Action, Limited, RateLimit
 from geodns.settings import Settings
+from geodns.store import Store
 
 SECRET, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -25,6 +28,13 @@ class Carried(list[Policy]):
         await asyncio.sleep(0)
         self.append(policy)
         return ()
+
+
+def started(settings: Settings, carried: Carried | None = None, *, again: bool = False) -> Policing:
+    """Return what begins with what the state directory has."""
+    store, _ = Store.open(settings.state, 0.0)
+    carry = Carried() if carried is None else carried
+    return Policing(settings, carry, Keeper(store), again=again)
 
 
 def watch(one: Policing, test: Callable[[], Awaitable[None]]) -> None:
@@ -54,7 +64,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_has_what_the_settings_say(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path, rate_limit=(RateLimit(per_second=7), True), query_log=QueryLog())
-    policy = Policing(settings, Carried()).policy
+    policy = started(settings).policy
     assert policy.rate_limit == RateLimit(per_second=7)
     assert policy.require_cookie
     assert policy.query_log == QueryLog()
@@ -63,7 +73,7 @@ def test_it_has_what_the_settings_say(tmp_path: Path) -> None:
 
 def test_a_secret_file_of_the_operator_s_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(StartError):
-        Policing(Settings(state=tmp_path, cookie_secret_file=tmp_path / "none"), Carried())
+        started(Settings(state=tmp_path, cookie_secret_file=tmp_path / "none"))
 
 
 def test_other_secrets_are_carried_and_a_broken_file_is_told(
@@ -72,7 +82,7 @@ def test_other_secrets_are_carried_and_a_broken_file_is_told(
     file = tmp_path / "secrets"
     file.write_text(SECRET)
     carried = Carried()
-    one = Policing(Settings(state=tmp_path, cookie_secret_file=file), carried)
+    one = started(Settings(state=tmp_path, cookie_secret_file=file), carried)
 
     async def test() -> None:
         file.write_text(f"{OTHER}\n{SECRET}\n")
@@ -92,7 +102,7 @@ def test_other_secrets_are_carried_and_a_broken_file_is_told(
 def test_a_query_log_whose_time_is_over_is_carried(tmp_path: Path) -> None:
     carried = Carried()
     wanted = QueryLog(until=time.monotonic() + 0.05)
-    one = Policing(Settings(state=tmp_path, query_log=wanted), carried)
+    one = started(Settings(state=tmp_path, query_log=wanted), carried)
     assert one.policy.query_log == wanted
 
     async def test() -> None:
@@ -102,8 +112,87 @@ def test_a_query_log_whose_time_is_over_is_carried(tmp_path: Path) -> None:
     assert [policy.query_log for policy in carried] == [None]
 
 
+def test_a_control_process_that_is_started_again_goes_on_with_the_last_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text(f"{SECRET}\n")
+    settings = Settings(state=tmp_path / "state", cookie_secret_file=file)
+    carried = Carried()
+    one = started(settings, carried)
+
+    async def test() -> None:
+        file.write_text(f"{OTHER}\n{SECRET}\n")
+        await until(lambda: carried)
+        await asyncio.sleep(0.1)  # and is written down
+
+    watch(one, test)
+    file.unlink()
+    one = started(settings, again=True)
+    assert one.policy.cookie_secrets == (bytes.fromhex(OTHER), bytes.fromhex(SECRET))
+    (warning,) = one.warnings()
+    assert warning.startswith(f"{file}: there is no such file: write one: ")
+    assert SECRET not in warning
+    file.write_text(SECRET)
+
+    async def mended() -> None:
+        await until(lambda: not one.warnings())
+
+    watch(one, mended)
+
+
+def test_without_secrets_that_are_known_there_are_no_cookies(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path / "state", cookie_secret_file=tmp_path / "none")
+    one = started(settings, again=True)
+    assert one.policy.cookie_secrets == ()
+    assert "until then there are no cookies" in one.warnings()[0]
+
+
+WISHES = {
+    "on": (None, {"on": True, "zones": ["out.example.com", "."], "clients": ["192.0.2.1"], "for": "1h"}),
+    "without end": (None, {"on": True, "sample": "1%", "for": "unlimited"}),
+    "off": (QueryLog(), {"on": False}),
+}
+
+
+@pytest.mark.parametrize(("setting", "wish"), WISHES.values(), ids=WISHES.keys())
+def test_what_an_operator_has_switched_holds_for_the_next_control_process(
+    setting: QueryLog | None, wish: dict[str, object], tmp_path: Path
+) -> None:
+    settings = Settings(state=tmp_path, query_log=setting)
+    one = started(settings)
+    assert one.policy.query_log == setting
+    wanted = read_wish(wish, time.monotonic())
+    asyncio.run(one._log.switch(wanted, "a test"))
+    assert started(settings, again=True).policy.query_log == wanted
+    assert started(settings).policy.query_log == setting, "a server's own start begins by the settings"
+
+
+def test_an_end_that_came_while_no_control_process_was_there(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path, query_log=QueryLog())
+    over = QueryLog(until=time.monotonic() - 1)
+    asyncio.run(started(settings)._log.switch(over, "a test"))
+    one = started(settings, again=True)
+
+    async def test() -> None:
+        await until(lambda: one.policy.query_log is None)
+
+    watch(one, test)
+    assert started(settings, again=True).policy.query_log is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1, 2, 3, 4]", '[["a..b"], [], 1, null]', '[[], ["x"], 1, null]']
+)
+def test_a_note_of_another_version_is_none(text: str, tmp_path: Path) -> None:
+    store, _ = Store.open(tmp_path, 0.0)
+    store.save_note("query_log", text)
+    store.save_note("cookie_secrets", "nonsense")
+    store.close()
+    settings = Settings(state=tmp_path, query_log=QueryLog(sample=0.5))
+    assert started(settings, again=True).policy.query_log == settings.query_log
+
+
 def test_limited_answers_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one = Policing(Settings(state=tmp_path), Carried())
+    one = started(Settings(state=tmp_path))
     one.limited(Limited({Action.DROPPED: 3}, {"192.0.2.0/24": 3}))
     text = "answers are rate limited: 3 dropped; most to 192.0.2.0/24 (3)"
     assert one.warnings() == [text]

@@ -77,6 +77,9 @@ TEXTS = {
     "TYPE65280": "\\# 3 ab cdef",
 }
 
+DNSPYTHON_READS = {"NINFO", "RESINFO", "WALLET", "DLV", "DSYNC", "HHIT", "BRID"}
+"""Types of which some versions of dnspython know a text, and others do not."""
+
 
 def values_of(kind: str, text: str) -> list[bytes]:
     quoted = text.replace("'", "''")
@@ -106,10 +109,8 @@ def test_every_type_takes_the_generic_form(kind: str, text: str) -> None:
     assert values_of(kind, f"\\# {len(wire)} {wire.hex()}") == [wire]
 
 
-@pytest.mark.parametrize("kind", sorted({*IN_THE_FILE} - TEXTS.keys() - {"CNAME"}))
+@pytest.mark.parametrize("kind", sorted({*IN_THE_FILE} - TEXTS.keys() - {"CNAME"} - DNSPYTHON_READS))
 def test_types_that_nobody_writes_have_the_generic_form_alone(kind: str) -> None:
-    if kind in {"NINFO", "RESINFO", "WALLET", "DLV", "DSYNC", "HHIT", "BRID"}:
-        pytest.skip("dnspython may know its text")
     assert values_of(kind, "\\# 2 abcd") == [b"\xab\xcd"]
     with pytest.raises(AssertionError):
         zone_of(f"{NS}records: {{a: {{{kind}: x}}}}\n")

@@ -149,6 +149,20 @@ def test_retired_hosts_survive_as_one_set(store: Store, tmp_path: Path) -> None:
     store.close()
 
 
+def test_notes_survive_also_in_a_file_that_had_none(store: Store, tmp_path: Path) -> None:
+    store.save_note("one", "first")
+    store.save_note("one", "sécond")
+    store = again(store, tmp_path)
+    assert store.load_notes() == {"one": "sécond"}
+    store.close()
+    sql("DROP TABLE note")(tmp_path / "state" / FILE_NAME)
+    store = reopen(tmp_path / "state")
+    assert store.load_notes() == {}
+    store.save_note("one", "third")
+    assert store.load_notes() == {"one": "third"}
+    store.close()
+
+
 def test_forced_state_is_there_after_the_process_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal, sys\n"

@@ -120,9 +120,10 @@ class _Record:
         if "dynamic" in body:
             if kind in {"A", "AAAA"}:
                 addresses = [one for one in values if isinstance(one, str)]
-                self._pools.dynamic(self._owner, kind, ttl, body, addresses, self._remark)
-                return
-            self._remark("`dynamic` is of A and AAAA here: its `value` alone is taken")
+                if self._pools.dynamic(self._owner, kind, ttl, body, addresses, self._remark):
+                    return
+            else:
+                self._remark("`dynamic` is of A and AAAA here: its `value` alone is taken")
         if not values:
             self._remark("left out: it has no value")
             return

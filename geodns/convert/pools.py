@@ -30,8 +30,13 @@ class Pools:
 
     def dynamic(
         self, owner: str, kind: str, ttl: int, body: dict[str, Any], values: list[str], remark: Remark
-    ) -> None:
-        """Take a dynamic record of addresses; what has no counterpart is told."""
+    ) -> bool:
+        """Take a dynamic record of addresses; what has no counterpart is told.
+
+        Returns:
+            Whether it is dealt with; if not, its plain values are all that it has.
+
+        """
         dynamic = body.get("dynamic")
         pools = {
             str(name): pool
@@ -40,14 +45,14 @@ class Pools:
         }
         first = _chosen(_mapping(dynamic).get("rules"), pools, remark)
         if first is None:
-            remark("left out: no rule names a pool")
-            return
+            remark("no rule names a pool of it: its `values` alone are taken")
+            return False
         check = self._check(_mapping(_mapping(body.get("octodns")).get("healthcheck")), remark)
         base = "apex" if owner == "@" else re.sub("[^a-z0-9]+", "-", owner.lower()).strip("-") or "pool"
         suffix = "" if kind == "A" else "-aaaa"
         made: dict[str, str] = {}
         name: str | None = first
-        while name is not None and name in pools and name not in made:
+        while isinstance(name, str) and name in pools and name not in made:
             members = self._members(base, pools[name], remark)
             if any(weight for weight, _ in members.values()):
                 made[name] = self._add(f"{base}-{name}{suffix}", members, check, remark)
@@ -60,13 +65,14 @@ class Pools:
             chain.append(last)
         if not chain:
             remark("left out: no pool has an address")
-            return
+            return True
         for pool, following in pairwise(chain):
             # octoDNS leaves a pool when nobody in it is up.
             self._draft.pools[pool] |= {"min_live": 1, "fallback": following}
         for unused in pools.keys() - made.keys():
             remark(f"pool {unused} left out: without geography nothing leads to it")
         self._draft.name(owner).rrsets[kind] = Rrset(ttl, [{"pool": chain[0]}])
+        return True
 
     def _members(self, base: str, pool: dict[str, Any], remark: Remark) -> dict[str, tuple[int, str]]:
         """Return a pool's hosts, each with its weight and status."""
@@ -157,7 +163,9 @@ def _chosen(rules: Any, pools: dict[str, Any], remark: Remark) -> str | None:
     last: str | None = None
     for rule in rules if isinstance(rules, list) else []:
         pool = _mapping(rule).get("pool")
-        if pool not in pools:
+        if not isinstance(pool, str) or pool not in pools:
+            if pool is not None:
+                remark(f"the rule for pool {pool} left out: there is no such pool")
             continue
         last = str(pool)
         special = [

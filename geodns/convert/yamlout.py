@@ -17,12 +17,12 @@ WIDTH = 100
 _PLAIN = re.compile(r"[A-Za-z0-9_.*][A-Za-z0-9_./~=+@*%]*(?:[ -]+[A-Za-z0-9_./~=+@*%]+)*")
 _RESOLVER = yaml.resolver.Resolver()
 _TEXT = "tag:yaml.org,2002:str"
-_UNITS = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60))
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 def duration(seconds: int) -> str | int:
     """Return seconds as our YAML writes them: ``1h``, ``5m``, ``90``."""
-    for unit, size in _UNITS[1:]:
+    for unit, size in _UNITS:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return seconds

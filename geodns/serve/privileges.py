@@ -117,10 +117,9 @@ def require_readable(paths: Iterable[Path], identity: Identity) -> None:
 
     """
     for path in paths:
-        wanted = os.R_OK | (os.X_OK if path.is_dir() else 0)
         try:
             path.stat()
-            readable = os.access(path, wanted, effective_ids=True)
+            readable = os.access(path, _wanted(path), effective_ids=True)
         except FileNotFoundError:
             continue
         except OSError:
@@ -132,6 +131,11 @@ def require_readable(paths: Iterable[Path], identity: Identity) -> None:
             )
 
 
+def _wanted(path: Path) -> int:
+    """Return what a reader must be allowed: in a directory also to enter it; raises nothing."""
+    return os.R_OK | (os.X_OK if os.path.isdir(path) else 0)  # noqa: PTH112 - Path's raises where none may look
+
+
 def require_writable(directory: Path, identity: Identity) -> None:
     """Have a directory and the files in it, where it is there, be the user's to write.
 
@@ -139,15 +143,22 @@ def require_writable(directory: Path, identity: Identity) -> None:
         StartError: something in it is not.
 
     """
-    if not directory.is_dir():
-        return
     try:
+        directory.stat()
         paths = (directory, *directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except PermissionError as error:
+        if error.filename != str(directory) or not os.access(directory.parent, os.X_OK, effective_ids=True):
+            raise StartError(
+                f"{directory} cannot be reached by user {identity.user}: let it enter every directory above "
+                "(chmod o+x, say), or give another with --state"
+            ) from None
+        paths = (directory,)
     except OSError:
         paths = (directory,)
     for path in paths:
-        wanted = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
-        if not os.access(path, wanted, effective_ids=True):
+        if not os.access(path, os.W_OK | _wanted(path), effective_ids=True):
             raise StartError(
                 f"{path} cannot be written by user {identity.user}: chown -R {identity.user} {directory}, "
                 "or give another with --state"

@@ -43,7 +43,7 @@ def take_sockets(environ: MutableMapping[str, str]) -> tuple[Given, ...]:
     pid, count, names = (environ.pop(name, "") for name in _LISTEN)
     if not count or pid != str(os.getpid()):
         return ()
-    if not count.isdigit():
+    if not _is_number(count):
         raise StartError(f"LISTEN_FDS={count} is no number of sockets: unset it")
     called = names.split(":") if names else []
     given = []
@@ -61,6 +61,11 @@ def take_sockets(environ: MutableMapping[str, str]) -> tuple[Given, ...]:
     return tuple(given)
 
 
+def _is_number(text: str) -> bool:
+    """Say whether `int` reads a text; superscripts are digits, too."""
+    return text.isascii() and text.isdecimal()
+
+
 class Notifier:
     """Tells systemd how the service is; without anybody to tell it to, nothing.
 
@@ -72,7 +77,7 @@ class Notifier:
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         path = environ.pop("NOTIFY_SOCKET", "")
         period, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
-        watched = bool(path) and period.isdigit() and int(period) > 0 and pid in {"", str(os.getpid())}
+        watched = bool(path) and _is_number(period) and int(period) > 0 and pid in {"", str(os.getpid())}
         self.every = int(period) / 1e6 / 2 if watched else None
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
 

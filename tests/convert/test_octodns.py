@@ -222,6 +222,19 @@ def test_dynamic_records(text: str, pools: dict[str, Any], remarks: list[str], t
     assert all(pool.min_live.amount == 1 for pool in zone.pools if pool.fallback)
 
 
+@pytest.mark.parametrize(
+    ("rules", "first"),
+    [("[{pool: two}]", "the rule for pool two left out: there is no such pool"), ("[{pool: [one]}]", "")],
+    ids=["unknown", "no-name"],
+)
+def test_a_rule_that_leads_nowhere_leaves_the_plain_values(rules: str, first: str, tmp_path: Path) -> None:
+    zone, told = imported(dynamic(ONE, rules, values="[192.0.2.9, 192.0.2.8]"), tmp_path)
+    assert record_of(zone, "www", "A") == (("192.0.2.9",), ("192.0.2.8",))
+    assert not zone.pools
+    assert first in told[0]
+    assert told[-1] == "A: no rule names a pool of it: its `values` alone are taken"
+
+
 def test_an_address_is_one_host_however_many_records_have_it(tmp_path: Path) -> None:
     body = "dynamic: {pools: {one: {values: [{value: 192.0.2.1}]}}, rules: [{pool: one}]}"
     zone, _ = imported(

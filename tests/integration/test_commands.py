@@ -124,7 +124,7 @@ def test_drain_for_a_time_ends_by_itself(server: Server) -> None:
     ("arguments", "status", "says"),
     [
         (("drain", "nobody"), 1, "no host nobody"),
-        (("drain", "mta1", "--for", "soon"), 1, "`for` is no duration"),
+        (("drain", "mta1", "--for", "soon"), 1, "`for` 'soon' is no duration"),
         (("drain",), 2, "Missing argument"),
         (("query", "not..a.name"), 2, "not..a.name"),
         (("query", ZONE, "NONSENSE"), 2, "no record type"),

@@ -18,6 +18,7 @@ import pytest
 
 from tests.integration.cluster import Server, geodns, serving
 from tests.integration.mailhosts import wait_until
+from tests.integration.test_bad_days_processes import is_back
 
 ZONE = "out.example.com"
 TEXT = """\
@@ -287,3 +288,27 @@ def test_the_settings_may_switch_it_on_and_programs_can_read_it(tmp_path: Path) 
             "flags": "-E(0)",
         }
         assert "until it is switched off" in switch(running)
+
+
+def test_as_it_was_switched_it_stays_when_control_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "geodns.yaml").write_text("query_log: on\n")
+    config = ("--config", str(tmp_path / "geodns.yaml"))
+
+    def killed(server: Server) -> str:
+        before = server.control()
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: is_back(server, but=before), 30, "another control process")
+        return switch(server)
+
+    with serving(tmp_path, {ZONE: TEXT}, arguments=config) as server:
+        assert switch(server).startswith("the query log is on: all zones; ")
+        switch(server, "off")
+        assert killed(server) == "the query log is off\n"
+        server.ask(f"off.{ZONE}")
+        shown = switch(server, "on", "--zone", "bücher.example", "--sample", "1/8", "--for", "1h")
+        assert "xn--bcher-kva.example" in shown
+        start = shown.partition("; until")[0]
+        assert killed(server).startswith(start)
+        assert logged(server, f"off.{ZONE}") == []
+    with serving(tmp_path, arguments=config) as server:
+        assert switch(server).startswith("the query log is on: all zones; "), "a new start has the settings"

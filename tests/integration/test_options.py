@@ -1,7 +1,9 @@
 """EDNS options of a running server as dig sees them, and cookie secrets that change while it runs."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import pytest
 
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
+from tests.integration.test_bad_days_processes import is_back
 
 pytestmark = pytest.mark.skipif(not shutil.which("dig"), reason="needs dig: apt-get install bind9-dnsutils")
 
@@ -94,6 +97,25 @@ def test_the_secret_changes_while_they_run(two: tuple[Server, Server], secrets: 
     assert cookie(two[0], after) == (after, "good"), "what is wrong changes nothing"
     secrets.write_text(f"{NEW}\n")
     wait_until(lambda: two[0].status()["warnings"] == [])
+
+
+def test_a_file_that_is_spoilt_when_control_is_started_again(
+    two: tuple[Server, Server], secrets: Path
+) -> None:
+    server = two[0]
+    before, _ = cookie(server)
+    secrets.write_text("oops\n")
+    wait_until(lambda: server.status()["warnings"])
+    control = server.control()
+    os.kill(control, signal.SIGKILL)
+    wait_until(lambda: is_back(server, but=control), 30, "another control process")
+    (warning,) = server.status()["warnings"]
+    assert "no secret" in warning
+    assert "until then the cookie secrets stay as they were" in warning
+    assert cookie(server, before)[0] == before
+    secrets.write_text(f"{NEW}\n")
+    wait_until(lambda: server.status()["warnings"] == [])
+    assert cookie(server, before)[0] == before
 
 
 def test_who_we_are(two: tuple[Server, Server]) -> None:

@@ -136,6 +136,35 @@ def test_what_the_user_may_not_touch_is_named(folder: Path, prefix: tuple[str, .
 
 @root_only
 @pytest.mark.parametrize(
+    ("what", "path", "says"),
+    [
+        ("cookie_secret_file", "closed/secret", "read"),
+        ("cookie_secret_file", "closed/none", "read"),
+        ("zones", "closed/zones", "read"),
+        ("state", "closed/state", "reached"),
+        ("state", "closed/in/state", "reached"),
+    ],
+    ids=["secret", "no-secret", "zones", "state", "deeper"],
+)
+def test_what_lies_where_the_user_may_not_enter_is_named(
+    folder: Path, prefix: tuple[str, ...], what: str, path: str, says: str
+) -> None:
+    (folder / "closed" / "state").mkdir(parents=True)
+    (folder / "closed" / "zones").mkdir()
+    (folder / "closed" / "in" / "state").mkdir(parents=True)
+    for state in (folder / "closed" / "state", folder / "closed" / "in" / "state"):
+        os.chown(state, NOBODY, NOBODY)
+    (folder / "closed" / "secret").write_text("0123456789abcdef" * 2)
+    (folder / "closed").chmod(0o700)
+    (folder / "geodns.yaml").write_text(f"user: {USER}\n{what}: {path}\n")
+    flags = () if what == "cookie_secret_file" else (f"--{what}", path)
+    assert refused(folder, *flags, prefix=prefix).startswith(
+        f"{path} cannot be {says} by user {USER}: let it "
+    )
+
+
+@root_only
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--user", "no-such-user"), "there is no user no-such-user on this machine: give --user another"),

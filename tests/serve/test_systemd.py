@@ -42,6 +42,7 @@ PID = str(os.getpid())
         ({"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
         ({"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "0"}, None),
         ({"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "soon"}, None),
+        ({"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "3²"}, None),
         ({"WATCHDOG_USEC": "3000000"}, None),
     ],
 )
@@ -80,7 +81,9 @@ def test_sockets_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
             it.close()
 
 
-@pytest.mark.parametrize(("count", "says"), [("1", "is no socket"), ("two", "is no number of sockets")])
+@pytest.mark.parametrize(
+    ("count", "says"), [("1", "is no socket"), ("two", "is no number"), ("²", "is no number")]
+)
 def test_what_is_no_socket(count: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "file").open("wb") as file:
         monkeypatch.setattr(systemd, "_FIRST", file.fileno())
