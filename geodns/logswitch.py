@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +22,9 @@ log = logging.getLogger("geodns.querylog")
 
 FOR = 600.0
 """Seconds after which a query log that an operator switched on ends by itself, unless told otherwise."""
+
+MOST = 2_500
+"""Lines a second, from all workers together: each costs what a probe's turn might need."""
 
 _BODY = 'write {"on": true, "zones": ["out.example.com"], "clients": ["192.0.2.0/24"], "sample": "1%"}'
 _KEYS = {"on", "zones", "clients", "sample", "for"}
@@ -142,6 +145,8 @@ class LogSwitch:
         self._publish = publish
         self._written = 0
         self._dropped = 0
+        self._second = float("-inf")
+        self._room = MOST
 
     def routes(self) -> list[web.RouteDef]:
         """Return what the HTTP side answers for it."""
@@ -161,17 +166,24 @@ class LogSwitch:
             "until": None if left is None else timestamp(time.time() + left),
         }
 
-    def write(self, noted: Iterable[Noted], dropped: int, secrets: Sequence[bytes]) -> int:
-        """Write what a worker has noted; return how many lines that were.
+    def write(
+        self, noted: Sequence[Noted], dropped: int, secrets: Sequence[bytes], now: float
+    ) -> tuple[int, int]:
+        """Write what a worker has noted; return how many lines that were, and how many there are not.
 
         Args:
             noted: the queries.
             dropped: how many more there would have been.
             secrets: by which cookies are judged.
+            now: seconds of the monotonic clock.
 
         """
-        number = 0
-        for one in noted:
+        if now >= self._second + 1:
+            self._second, self._room = now, MOST
+        taken = noted[: self._room]
+        self._room -= len(taken)
+        dropped += len(noted) - len(taken)
+        for one in taken:
             text, fields = describe(one, secrets)
             record = log.makeRecord(
                 log.name, logging.INFO, __file__, 0, "%s", (text,), None, extra=dict(fields)
@@ -179,10 +191,9 @@ class LogSwitch:
             # The time when it was asked, not when it was written.
             record.created, record.msecs = one.at, one.at % 1 * 1000
             log.handle(record)
-            number += 1
-        self._written += number
+        self._written += len(taken)
         self._dropped += dropped
-        return number
+        return len(taken), dropped
 
     def expired(self, now: float) -> bool:
         """Switch off what is over; say whether anything was.

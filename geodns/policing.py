@@ -101,8 +101,8 @@ class Policing:
 
     def logged(self, message: Logged, metrics: Metrics) -> None:
         """Write what a worker has noted."""
-        written = self._log.write(message.noted, message.dropped, self._cookies.secrets)
-        metrics.logged(written, message.dropped)
+        secrets = self._cookies.secrets
+        metrics.logged(*self._log.write(message.noted, message.dropped, secrets, time.monotonic()))
 
     async def watch(self) -> None:
         """Look again and again at what may have changed; never return."""

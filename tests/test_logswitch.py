@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from geodns.api import make_app
 from geodns.errors import UsageError
 from geodns.guardkeys import MAX_ITEMS
-from geodns.logswitch import FOR, LogSwitch, read_wish
+from geodns.logswitch import FOR, MOST, LogSwitch, read_wish
 from geodns.querylog import Noted, QueryLog
 from geodns.wire import name_to_wire
 from tests.test_api import FakeBackend
@@ -181,13 +181,23 @@ def test_lines_have_the_time_of_the_query_and_its_fields(caplog: pytest.LogCaptu
     switch = LogSwitch(QueryLog(), Published())
     packet = b"\0\1\1\0\0\1" + bytes(6) + name_to_wire("a.example.") + b"\0\1\0\1"
     noted = Noted(1_700_000_000.25, ("192.0.2.1", 5, "udp"), packet, b"\0\1\x81\5" + bytes(8), 12, "")
-    assert switch.write([noted, noted], 3, ()) == 2
+    assert switch.write([noted, noted], 3, (), 0.0) == (2, 3)
     assert (switch.show()["written"], switch.show()["dropped"]) == (2, 3)
     record, _ = caplog.records
     assert record.getMessage() == "client 192.0.2.1#5 udp: a.example A IN + → REFUSED 0 answers 12 bytes"
     assert (record.name, record.levelname, record.created) == ("geodns.querylog", "INFO", noted.at)
     assert record.msecs == pytest.approx(250)
     assert vars(record)["qname"] == "a.example"
+
+
+def test_so_many_lines_a_second_and_no_more() -> None:
+    """However many workers there are: the process that writes them also probes and obeys."""
+    switch = LogSwitch(QueryLog(), Published())
+    noted = Noted(0.0, ("192.0.2.1", 5, "udp"), bytes(12), b"", 0, "")
+    assert switch.write([noted] * (MOST - 1), 0, (), 7.0) == (MOST - 1, 0)
+    assert switch.write([noted] * 5, 2, (), 7.9) == (1, 6)
+    assert switch.write([noted] * 5, 0, (), 8.0) == (5, 0)
+    assert (switch.show()["written"], switch.show()["dropped"]) == (MOST + 5, 6)
 
 
 def test_who_switches_it_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -167,8 +167,8 @@ def built(lines: list[tuple[str, tuple[str, str]]], origin: Name) -> tuple[Data,
         own = data.setdefault(name, {})
         if value in own.get(rtype, ()) or (rtype in {"CNAME", "DNAME", "DS"} and rtype in own):
             continue
-        if name == origin and rtype == "CNAME":
-            continue
+        if "CNAME" in own or (rtype == "CNAME" and (own or name == origin)):
+            continue  # an alias stands alone: the reader refuses such a zone
         own[rtype] = (*own.get(rtype, ()), value)
         shown = {"MX": f"0 {value}", "DS": f"1 8 2 {DIGEST}"}.get(rtype, value)
         text.append(f"{owner} 60 {rtype} {shown}")
