@@ -7,8 +7,9 @@ real client comes again over TCP.
 A limit is kept as the time when the next answer would be due at the permitted rate (the generic cell rate
 algorithm): one number for each kind and network, in memory that all workers share. Networks and kinds are
 hashed into two rows of such cells, and over the limit is who is so in both: a forger would have to hit both
-of a victim's cells. Nobody locks them. Two workers that write one at the same moment lose a count; only
-answers that pass write at all, so what can be lost is little, and no flood makes it more.
+of a victim's cells. Nobody locks them. Two workers that write one at the same moment lose a count, and a
+time is never set back; only answers that pass write at all, so what can be lost is little, and no flood makes
+it more.
 """
 
 import mmap
@@ -186,16 +187,14 @@ class Limiter:
         if not network:
             return True
         times = self._times
-        one, other = times[first], times[second]
-        due = min(other, one)
+        due = min(times[first], times[second])
         if due > now + self._ahead:
             self._refused = network
             return False
         due = (max(now, due)) + self._step
-        if one < due:
-            times[first] = due
-        if other < due:
-            times[second] = due
+        # Read again: another worker may have gone on meanwhile, and must not be set back to what it was then.
+        times[first] = max(times[first], due)
+        times[second] = max(times[second], due)
         return True
 
     def curtail(self, standing: Standing) -> Action:

@@ -205,6 +205,8 @@ class _Server:
     def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Make room where a connection could not be let in; asyncio tries again in a second."""
         error = context.get("exception")
+        if isinstance(error, ValueError) and self._end.is_set():
+            return  # the next try, where the listener is closed by now
         if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
             loop.default_exception_handler(context)
             return
