@@ -261,9 +261,11 @@ class State:
         """
         # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
         # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
-        tail = packet[end:].upper()
-        asked = edns.read_tail(tail) if len(tail) == edns.LENGTH else None
-        if tail and asked is None:
+        length = len(packet) - end
+        if length not in {0, edns.LENGTH}:
+            return
+        asked = edns.read_tail(packet[end:].upper()) if length else None
+        if length and asked is None:
             return
         size, opt, _, _ = bare(asked)
         if opt and deal.spin.error:

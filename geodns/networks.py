@@ -21,9 +21,8 @@ def parse_network(text: str) -> Network:
         loose = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{shown} is no network", HOW) from None
-    if (
-        text.partition("/")[2] and not text.partition("/")[2].isdecimal()
-    ):  # a netmask: nobody reads it at sight
+    bits = text.partition("/")[2]
+    if bits and not bits.isdecimal():  # a netmask: nobody reads it at sight
         raise ValueError(f"{shown} is no network", HOW)
     try:
         return ip_network(text)

@@ -135,7 +135,8 @@ def _records(path: Path, origin: str) -> _Sink:
         )
         sink = _Sink(dns.name.from_text(origin))
         tokens = dns.tokenizer.Tokenizer(text, str(path))
-        reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]
+        # A sink has of a transaction what the reader calls, and no more.
+        reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]  # see above
         reader.zone_origin = dns.name.root  # else what lies outside would be dropped without a word
         # The line's end is read when its record is taken.
         sink.where = lambda: (reader.tok.where()[0], max(1, reader.tok.where()[1] - 1))

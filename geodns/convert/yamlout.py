@@ -40,7 +40,7 @@ def scalar(value: str | int) -> str:
 
 
 def _is_text(value: str) -> bool:
-    return bool(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)) == _TEXT)  # type: ignore[no-untyped-call]
+    return bool(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)) == _TEXT)  # type: ignore[no-untyped-call]  # PyYAML's
 
 
 def _escaped(letter: str) -> str:

@@ -62,7 +62,7 @@ def handshakes(seen: list[ssl.SSLObject]) -> Iterator[None]:
 def _shown(connection: Any) -> bytes | None:
     """Return the certificate that the other end has shown, before the handshake is done."""
     # Public from Python 3.13 on; before it, the same method of the object inside.
-    inner = connection if hasattr(connection, "get_unverified_chain") else connection._sslobj  # noqa: SLF001
+    inner = connection if hasattr(connection, "get_unverified_chain") else connection._sslobj  # noqa: SLF001 - see above
     try:
         first = inner.get_unverified_chain()[0]
     except (AttributeError, ValueError, TypeError, LookupError):

@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+from geodns.networks import packed
 from geodns.responder import respond
 from geodns.serve.plan import TcpLimits
 from geodns.serve.sockets import BACKLOG
@@ -57,7 +58,7 @@ def serve(follower: Follower, listeners: Sequence[socket.socket], limits: TcpLim
 
 def client_key(host: str) -> str | bytes:
     """Return what connections are counted by: an IPv4 address, or the /64 that an IPv6 client owns."""
-    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] if ":" in host else host
+    return packed(host)[:8] if ":" in host else host
 
 
 def _within_descriptors(wanted: int, listeners: int) -> int:

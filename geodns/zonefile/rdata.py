@@ -98,7 +98,7 @@ class DS(dns.rdtypes.dsbase.DSBase):
 class CDS(DS):
     """Likewise; digest type 0 says that the parent's DS shall go (RFC 8078 section 4)."""
 
-    _digest_length_by_type: dict[int, int] = {0: 1}  # noqa: RUF012
+    _digest_length_by_type: dict[int, int] = {0: 1}  # noqa: RUF012 - as dnspython has it
 
 
 class DLV(DS):
@@ -124,7 +124,7 @@ class SSHFP(dns.rdtypes.ANY.SSHFP.SSHFP):
 for _lenient in (DS, CDS, DLV, TLSA, SMIMEA, SSHFP):
     # dnspython has no way to register another class for a type that it knows.
     _of = dns.rdatatype.RdataType.make(NUMBERS[_lenient.__name__])
-    dns.rdata._rdata_classes[dns.rdataclass.IN, _of] = _lenient  # noqa: SLF001
+    dns.rdata._rdata_classes[dns.rdataclass.IN, _of] = _lenient  # noqa: SLF001 - see above
 
 
 @contextmanager
