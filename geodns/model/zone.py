@@ -1,163 +1,15 @@
-"""What a zone file says, as frozen models: zone, host, pool, check, record, rule.
-
-Names of hosts, pools and checks are the short ones of the file. Owner names and names in record data are
-absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's own name has none
-(``out.example.com``), like its file. Times are whole or fractional seconds.
-"""
+"""What a zone file says of its zone: hosts, pools, records, rules."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address
-from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Address = IPv4Address | IPv6Address
-Family = Literal["A", "AAAA"]
-FAMILIES: tuple[Family, ...] = ("A", "AAAA")
-
-Ttl = Annotated[int, Field(ge=0, le=2**31 - 1)]
-"""Seconds; RFC 2181 section 8 gives the bound."""
-
-Seconds = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""Any number of 32 bits, as the SOA's times are (RFC 1035 section 3.3.13)."""
+from geodns.model.base import Address, Frozen, Seconds, Ttl
+from geodns.model.checks import Check, Jury, Target
 
 MAX_ANSWERS = 32
-
-
-class Frozen(BaseModel):
-    """A model that cannot change and takes no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def family_of(address: Address) -> Family:
-    """Return the record type that carries an address."""
-    return "A" if address.version == 4 else "AAAA"
-
-
-CheckType = Literal["smtp", "submission", "smtps", "lmtp", "tcp", "http", "https", "agent"]
-
-PORTS: Mapping[str, int] = MappingProxyType(
-    {
-        "smtp": 25,
-        "submission": 587,  # RFC 6409
-        "smtps": 465,  # RFC 8314
-        "lmtp": 24,  # RFC 2033 has no port but "not 25"; 24 is "any private mail system"
-        "tcp": 25,
-        "http": 80,
-        "https": 443,
-    }
-)
-"""Where each type of check connects unless told otherwise; an agent has no port of its own."""
-
-
-class Check(Frozen):
-    """How the hosts of a pool are judged (DESIGN section 6; the words are HAProxy's).
-
-    Attributes:
-        name: its key under ``checks``.
-        type: the dialogue that is spoken.
-        port: TCP port.
-        source: addresses to connect from, at most one of each family; the system chooses for a family
-            that has none.
-        proxy_protocol: the version of the PROXY header that is sent before everything else.
-        interval: seconds from one probe's start to the next.
-        fast_interval: the same while a change is pending.
-        connect_timeout: seconds for the TCP handshake.
-        greeting_timeout: seconds for the whole greeting; RFC 5321 section 4.5.3.2 lets servers be slow.
-        step_timeout: seconds for each later reply, and for the TLS handshake.
-        timeout: seconds for everything together.
-        rise: successes in a row that bring a host up.
-        fall: failures that take it down.
-        ehlo: the name the prober gives; None means the server's own host name.
-        expect: a regular expression that the greeting's text (http: the body) must match somewhere.
-        require: EHLO keywords that must be offered, in capital letters.
-        starttls: ``ignore``; ``offered``: STARTTLS must be offered and its handshake must work;
-            ``verified``: and the certificate must be good for the host's name.
-        verify: the same for TLS from the start: ``none``, or ``required``.
-        sni: the name for TLS and for the certificate; None means `host`, or else the mail host's own.
-        cert_warning: seconds left of a certificate from which an operator is warned.
-        cert_critical: seconds left from which a verified certificate is none any more.
-        mail_from: the sender of a mail that is begun and never sent; empty is the null sender.
-        rcpt_to: its recipient; None means that no mail is begun.
-        path: what is asked of a web server.
-        host: the Host header; None means `sni`, or else the address.
-        status: the HTTP status codes that are good, as pairs of the first and the last.
-        header: headers of the response, by their names in small letters, and the regular expressions
-            that must match in them.
-        slow: seconds from EHLO to its 250 from which an answer is slow; None means that none is.
-        degraded_weight: the part of its weight that a host keeps while it is slow.
-        slowstart: seconds in which a host that comes back from down rises to its weight; 0 is at once.
-
-    """
-
-    name: str
-    type: CheckType = "smtp"
-    port: int = Field(default=25, ge=1, le=65535)
-    source: tuple[Address, ...] = ()
-    proxy_protocol: Literal["v1", "v2"] | None = None
-    interval: float = Field(default=10.0, ge=0.1, le=86400)
-    fast_interval: float = Field(default=2.0, ge=0.1, le=86400)
-    connect_timeout: float = Field(default=3.0, gt=0, le=600)
-    greeting_timeout: float = Field(default=10.0, gt=0, le=600)
-    step_timeout: float = Field(default=5.0, gt=0, le=600)
-    timeout: float = Field(default=25.0, gt=0, le=600)
-    rise: int = Field(default=2, ge=1, le=1000)
-    fall: int = Field(default=3, ge=1, le=1000)
-    ehlo: str | None = None
-    expect: str | None = None
-    require: tuple[str, ...] = ()
-    starttls: Literal["ignore", "offered", "verified"] = "ignore"
-    verify: Literal["none", "required"] = "none"
-    sni: str | None = None
-    cert_warning: float = Field(default=14 * 86400.0, ge=0)
-    cert_critical: float = Field(default=0.0, ge=0)
-    mail_from: str = ""
-    rcpt_to: str | None = None
-    path: str = "/"
-    host: str | None = None
-    status: tuple[tuple[int, int], ...] = ((200, 399),)
-    header: tuple[tuple[str, str], ...] = ()
-    slow: float | None = Field(default=None, gt=0, le=600)
-    degraded_weight: float = Field(default=0.5, gt=0, le=1)
-    slowstart: float = Field(default=0.0, ge=0, le=86400)
-
-    @property
-    def implicit_tls(self) -> bool:
-        """Whether TLS comes before everything else."""
-        return self.type in {"smtps", "https"}
-
-    @property
-    def encrypts(self) -> bool:
-        """Whether there is TLS in the dialogue, and so a certificate."""
-        return self.implicit_tls or self.starttls != "ignore"
-
-    @property
-    def verifies(self) -> bool:
-        """Whether the certificate must be good."""
-        return self.verify == "required" if self.implicit_tls else self.starttls == "verified"
-
-    @property
-    def degraded(self) -> Fraction:
-        """What a slow host keeps of its weight."""
-        return Fraction(self.degraded_weight).limit_denominator(1000)
-
-
-BUILT_IN_CHECKS: tuple[Check, ...] = (
-    Check(name="smtp"),
-    Check(name="tcp", type="tcp"),
-    Check(name="submission", type="submission", port=PORTS["submission"], starttls="offered"),
-    Check(name="smtps", type="smtps", port=PORTS["smtps"]),
-    Check(name="lmtp", type="lmtp", port=PORTS["lmtp"]),
-    Check(name="http", type="http", port=PORTS["http"]),
-    Check(name="https", type="https", port=PORTS["https"]),
-)
-"""One of each type that has a port of its own."""
 
 
 class Endpoint(Frozen):
@@ -195,37 +47,6 @@ class Host(Frozen):
     def sources(self) -> tuple[Address, ...]:
         """The addresses its mail leaves from."""
         return self.egress or self.addresses
-
-
-class Target(Frozen):
-    """One thing to probe, whichever pools and zones use it.
-
-    Attributes:
-        check: how.
-        address: where.
-        port: the TCP port there.
-        host: the host's whole name, where its certificate is looked at and the check says no other.
-
-    """
-
-    check: Check
-    address: Address
-    port: int
-    host: str | None = None
-
-    @cached_property
-    def key(self) -> str:
-        """A text that names the target over restarts: check, address, port and what the check says."""
-        said = self.check.model_dump_json() + (self.host or "")
-        digest = hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
-        return f"{self.check.name} [{self.address}]:{self.port} {digest}"
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.address, self.port, self.check.name))
 
 
 def target_of(zone: "Zone", host: Host, address: Address, check: Check) -> Target:
@@ -289,20 +110,6 @@ class Pool(Frozen):
     fallback_mode: Literal["add", "replace"] = "add"
     when_down: Literal["serve-all", "servfail"] = "serve-all"
     hold: float = Field(default=30.0, ge=0, le=3600)
-
-
-@dataclass(frozen=True, slots=True)
-class Jury:
-    """What judges the addresses of a pool's hosts.
-
-    Attributes:
-        checks: in the order of the file.
-        need: how many of them must find an address good.
-
-    """
-
-    checks: tuple[Check, ...]
-    need: int = 1
 
 
 class Soa(Frozen):

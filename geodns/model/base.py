@@ -1,0 +1,27 @@
+"""What every model is made of: frozen, addresses and their families, numbers of a record's width."""
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Address = IPv4Address | IPv6Address
+Family = Literal["A", "AAAA"]
+FAMILIES: tuple[Family, ...] = ("A", "AAAA")
+
+Ttl = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""Seconds; RFC 2181 section 8 gives the bound."""
+
+Seconds = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""Any number of 32 bits, as the SOA's times are (RFC 1035 section 3.3.13)."""
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and takes no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def family_of(address: Address) -> Family:
+    """Return the record type that carries an address."""
+    return "A" if address.version == 4 else "AAAA"
