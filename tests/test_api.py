@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from geodns import api
-from geodns.api import MAX_BODY, MAX_REASON, Order, make_app
+from geodns.api import MAX_BODY, MAX_REASON, Order, guard, make_app
+from geodns.api.parts import RefusedError
 from geodns.errors import BadNameError, NotFoundError, StoreError
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
@@ -335,10 +335,10 @@ def test_without_a_token_only_this_machine_writes(remote: str | None, status: in
     app = make_app(backend, bytes, backend.carry, None)
     request = make_mocked_request("POST", DRAIN, {"Host": "127.0.0.1"}, app=app).clone(remote=remote or "")
     if status is None:
-        api._may_write(request)
+        guard.may_write(request)
         return
-    with pytest.raises(api._RefusedError, match=r"set `token` in geodns\.yaml") as caught:
-        api._may_write(request)
+    with pytest.raises(RefusedError, match=r"set `token` in geodns\.yaml") as caught:
+        guard.may_write(request)
     assert caught.value.status == status
 
 

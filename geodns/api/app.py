@@ -1,0 +1,38 @@
+"""The HTTP application."""
+
+from collections.abc import Callable, Iterable
+
+from aiohttp import web
+
+from geodns.api import orders, reading
+from geodns.api.guard import guard
+from geodns.api.parts import BACKEND, CARRY, METRICS, TOKEN, Backend, Carry
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request."""
+
+
+def make_app(
+    backend: Backend,
+    metrics: Callable[[], bytes],
+    carry: Carry,
+    token: str | None,
+    more: Iterable[web.RouteDef] = (),
+) -> web.Application:
+    """Return the application.
+
+    Args:
+        backend: the running server, to be read.
+        metrics: gives them in Prometheus' text format.
+        carry: carries an order out.
+        token: what writers must show; None lets clients on this machine write, and no others.
+        more: routes that other parts have; they raise UsageError for what is asked wrongly.
+
+    """
+    app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+    app[BACKEND] = backend
+    app[METRICS] = metrics
+    app[CARRY] = carry
+    app[TOKEN] = token
+    app.add_routes([*reading.routes(), *orders.routes(), *more])
+    return app

@@ -1,0 +1,70 @@
+"""What the HTTP side is given to work with, and how it finds it in a request."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from aiohttp import web
+
+from geodns.control import require_host
+from geodns.live import Forced, HostKey
+from geodns.model import Zone
+from geodns.status import Json
+
+
+class Order(NamedTuple):
+    """What an operator asks to be imposed on a host.
+
+    Attributes:
+        forced: what; None ends everything imposed.
+        reason: why, in the operator's words.
+        author: who, as far as it is known.
+        seconds: how long; None until it is ended.
+
+    """
+
+    forced: Forced | None
+    reason: str
+    author: str
+    seconds: float | None
+
+
+class Backend(Protocol):
+    """What the HTTP side asks of the running server."""
+
+    def zones(self) -> dict[str, Zone]:
+        """Return the zones served, by name."""
+
+    def status(self) -> Json:
+        """Return everything that ``/status`` shows."""
+
+    def unready(self) -> str | None:
+        """Return why the server cannot answer; None when it can."""
+
+    def host(self, host: HostKey) -> Json:
+        """Return a host's status."""
+
+    def explain(self, name: str, rtype: str) -> Json:
+        """Return the pools and hosts behind a name; raises NotFoundError."""
+
+
+Carry = Callable[[HostKey, Order], Awaitable[tuple[str, ...]]]
+"""Imposes something, and returns the workers that have not taken it in time (none: all have)."""
+
+BACKEND: web.AppKey[Backend] = web.AppKey("backend")
+METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
+CARRY: web.AppKey[Carry] = web.AppKey("carry")
+TOKEN: web.AppKey[str | None] = web.AppKey("token")
+
+
+class RefusedError(Exception):
+    """A request that is answered with an error and a status of its own."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def host_key(request: web.Request) -> HostKey:
+    """Return the host that the path names in full; raises NotFoundError."""
+    zones = request.app[BACKEND].zones()
+    return require_host(zones, request.match_info["zone"], request.match_info["host"])

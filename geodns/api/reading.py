@@ -1,0 +1,55 @@
+"""What is read of the running server: status, metrics, health, explanations."""
+
+from aiohttp import web
+
+from geodns.api.parts import BACKEND, METRICS, RefusedError, host_key
+
+
+def routes() -> list[web.RouteDef]:
+    """Return where all of it is."""
+    return [
+        web.get("/", _index),
+        web.get("/status", _status),
+        web.get("/metrics", _metrics),
+        web.get("/healthz", _healthz),
+        web.get("/readyz", _readyz),
+        web.get("/api/v1/explain", _explain),
+        web.get("/api/v1/hosts/{zone}/{host}", _host),
+    ]
+
+
+async def _index(request: web.Request) -> web.Response:  # noqa: ARG001 - whatever is asked, it goes there
+    return web.Response(status=302, headers={"Location": "/status"})
+
+
+async def _status(request: web.Request) -> web.Response:
+    return web.json_response(request.app[BACKEND].status())
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    return web.Response(
+        body=request.app[METRICS](),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - to answer at all is the answer
+    return web.Response(text="alive\n")
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    reason = request.app[BACKEND].unready()
+    return web.Response(
+        text="ready\n" if reason is None else f"{reason}\n", status=200 if reason is None else 503
+    )
+
+
+async def _explain(request: web.Request) -> web.Response:
+    name = request.query.get("name")
+    if not name:
+        raise RefusedError(400, "say which name: /api/v1/explain?name=out.example.com&type=A")
+    return web.json_response(request.app[BACKEND].explain(name, request.query.get("type", "A").upper()))
+
+
+async def _host(request: web.Request) -> web.Response:
+    return web.json_response(request.app[BACKEND].host(host_key(request)))
