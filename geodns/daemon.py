@@ -16,10 +16,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
-from aiohttp import web
-
 from geodns import __version__, logs
-from geodns.api import Order, make_app
+from geodns.api import Order, Site, make_app
+from geodns.api.access import exposed
 from geodns.cluster import retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
@@ -146,14 +145,13 @@ class Daemon:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         edit = await asyncio.to_thread(self._first_zones)
-        runner = web.AppRunner(
-            make_app(self._view, self._metrics.expose, self.order, self._token(), self._policing.routes()),
-            access_log=None,
-            shutdown_timeout=HTTP_END,
-        )
-        await runner.setup()
+        tokens = self._settings.token + self._settings.read_token
+        app = make_app(self._view, self._metrics.expose, self.order, tokens, self._policing.routes())
+        site = Site(app, self._seat.http, self._settings.http_tls, end=HTTP_END)
         try:
-            await web.SockSite(runner, self._seat.http).start()
+            await site.start()
+            for line in exposed(self._settings.http.host, tokens, encrypted=bool(self._settings.http_tls)):
+                log.warning("%s", line)
             await self._link.start()
             begun = asyncio.ensure_future(self._begin(edit))
             ended = asyncio.ensure_future(self._stop.wait())
@@ -163,7 +161,7 @@ class Daemon:
                 begun.result()
                 await ended
         finally:
-            await runner.cleanup()
+            await site.close()
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -172,10 +170,6 @@ class Daemon:
             await self._save()
             await self._link.close()
         return 0
-
-    def _token(self) -> str | None:
-        token = self._settings.token
-        return None if token is None else token.get_secret_value()
 
     def _first_zones(self) -> Edit:
         """Read the folder; a file with errors takes no zone away that was served before a restart."""

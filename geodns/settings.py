@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from geodns import __version__, yamltext
 from geodns.errors import Problem, SettingsError, UsageError
@@ -20,7 +20,8 @@ from geodns.querylog import QueryLog
 from geodns.ratelimit import RateLimit
 from geodns.report import Report
 from geodns.scalars import OFF, read_keys
-from geodns.settingskeys import KEYS, Listen, Tcp, read_token
+from geodns.settingskeys import KEYS, HttpTls, Listen, Tcp
+from geodns.tokens import Scope, Token, parse_tokens
 from geodns.wire import name_to_wire
 from geodns.yamltext import Node, Scalar
 
@@ -29,7 +30,7 @@ DEFAULT_FILE = Path("geodns.yaml")
 ENVIRONMENT = {
     f"GEODNS_{key.upper()}": key
     for key in (
-        *("zones", "listen", "http", "state", "workers", "node", "token"),
+        *("zones", "listen", "http", "state", "workers", "node", "token", "read_token"),
         *("user", "group", "log_format", "log_level"),
     )
 }
@@ -50,7 +51,9 @@ class Settings(Frozen):
         state: the directory of what survives a restart.
         workers: UDP workers; None means one a core.
         node: this server's name in the status.
-        token: what a client must show to change anything; None: only loopback clients may.
+        token: what a client must show to change anything; none: only loopback clients may.
+        read_token: what it must show to read anything; none: all may.
+        http_tls: the certificate of the HTTP side; None: it speaks without TLS.
         identity: who answers, for NSID and `id.server`; None: nobody is told.
         version: what `version.server` gets; None: nothing.
         cookie_secret_file: where the secrets of cookies are; None: one in `state`, of this server's own.
@@ -73,7 +76,9 @@ class Settings(Frozen):
     state: Path = Path("state")
     workers: int | None = None
     node: str = Field(default_factory=_short_host_name)
-    token: SecretStr | None = None
+    token: tuple[Token, ...] = ()
+    read_token: tuple[Token, ...] = ()
+    http_tls: HttpTls | None = None
     identity: str | None = Field(default_factory=_short_host_name)
     version: str | None = f"geodns {__version__}"
     cookie_secret_file: Path | None = None
@@ -172,7 +177,10 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
         root = None if _says_nothing(text) else yamltext.load(text, report)
         if root is not None:
             values = read_keys(root, report, KEYS, "the settings")
-            _choose_token(root, values, path.parent, report)
+            _choose_token("token", "control", root, values, path.parent, report)
+            _choose_token("read_token", "read", root, values, path.parent, report)
+            if "http_tls" in values:
+                values["http_tls"] = _beside(path.parent, values["http_tls"])
             for key in ("zones", "state", "cookie_secret_file"):
                 if key in values:
                     values[key] = path.parent / values[key]
@@ -196,21 +204,25 @@ def _from_words(source: str, key: str, words: list[str], problems: list[Problem]
     return {} if value is None else {key: value}
 
 
-def _choose_token(root: yamltext.Mapping, values: dict[str, Any], folder: Path, report: Report) -> None:
-    """Put the text of ``token_file`` in the token's place."""
-    file: Path | None = values.pop("token_file", None)
+def _beside(folder: Path, tls: HttpTls) -> HttpTls:
+    return HttpTls(cert=folder / tls.cert, key=None if tls.key is None else folder / tls.key)
+
+
+def _choose_token(
+    key: str, scope: Scope, root: yamltext.Mapping, values: dict[str, Any], folder: Path, report: Report
+) -> None:
+    """Put what stands in the file of a token in the token's place."""
+    file: Path | None = values.pop(f"{key}_file", None)
     if file is None:
         return
-    place = root.get("token_file") or root
-    if "token" in root.items:
-        report.error(place, "both token and token_file", "take one of them out")
+    place = root.get(f"{key}_file") or root
+    if key in root.items:
+        report.error(place, f"both {key} and {key}_file", "take one of them out")
         return
     try:
-        text = (folder / file).read_text("utf-8").strip()
+        values[key] = parse_tokens((folder / file).read_text("utf-8"), scope)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
         report.error(place, f"{file} cannot be read ({why})", "write the path of a file with the token alone")
-        return
-    token = read_token(Scalar(place.line, place.column, text, plain=False), report)
-    if token is not None:
-        values["token"] = token
+    except ValueError as error:
+        report.error(place, f"{file}: {error}", "write one token a line, alone or after its owner's name")

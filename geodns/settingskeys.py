@@ -5,8 +5,6 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import SecretStr
-
 from geodns.guardkeys import QUERY_LOG_KEY, RATE_LIMIT_KEY
 from geodns.model import Frozen
 from geodns.report import Report, quoted
@@ -23,11 +21,12 @@ from geodns.scalars import (
     text_of,
     whole,
 )
+from geodns.tokens import HOW as TOKEN_HOW
+from geodns.tokens import Scope, Token, token_of
 from geodns.yamltext import Node
 
 _PORT = re.compile("[0-9]{1,5}")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
-_TOKEN = re.compile("[!-~]+")
 _LISTEN_HOW = 'write an address and a port, as 127.0.0.1:5300 or "[::1]:5300"'
 
 
@@ -93,6 +92,9 @@ def _read_path(node: Node, report: Report) -> Path | None:
     return Path(text)
 
 
+_PATH = Kind(_read_path, {"type": "string"})
+
+
 def _read_listen(node: Node, report: Report) -> Listen | None:
     text = text_of(node, report, "an address and a port", _LISTEN_HOW)
     if text is None:
@@ -142,16 +144,18 @@ def _read_told(node: Node, report: Report) -> object:
     return OFF if text == "off" else text
 
 
-def read_token(node: Node, report: Report) -> SecretStr | None:
-    """Read a token; None means that the report says why not."""
-    instead = "write one word of letters and digits, as `openssl rand -hex 32` makes"
-    text = text_of(node, report, "a token", instead)
-    if text is None:
+def _reading(scope: Scope) -> Kind:
+    """Return how a token that stands in the settings themselves is read; it is a secret, and not shown."""
+
+    def read(node: Node, report: Report) -> tuple[Token, ...] | None:
+        text = text_of(node, report, "a token", TOKEN_HOW)
+        try:
+            return None if text is None else (token_of(text, scope),)
+        except ValueError as error:
+            report.error(node, str(error), TOKEN_HOW)
         return None
-    if _TOKEN.fullmatch(text) is None:  # the text itself is a secret and is not shown
-        report.error(node, "a token that is empty, has spaces or is not ASCII", instead)
-        return None
-    return SecretStr(text)
+
+    return Kind(read, {"type": "string"})
 
 
 TCP: dict[str, Key] = {
@@ -166,6 +170,33 @@ def _read_tcp(node: Node, report: Report) -> Tcp:
     return Tcp(**read_keys(node, report, TCP, "a mapping of TCP limits"))
 
 
+class HttpTls(Frozen):
+    """The certificate that the HTTP side shows.
+
+    Attributes:
+        cert: its file, in PEM, with the chain after it.
+        key: the file of its key, without a passphrase; None: the same file.
+
+    """
+
+    cert: Path
+    key: Path | None = None
+
+
+_TLS: dict[str, Key] = {
+    "cert": Key(_PATH, "The file of the certificate and its chain, in PEM."),
+    "key": Key(_PATH, "The file of its key, without a passphrase; without it the same file."),
+}
+
+
+def _read_tls(node: Node, report: Report) -> HttpTls | None:
+    values = read_keys(node, report, _TLS, "a mapping of cert and key")
+    if "cert" not in values:
+        report.error(node, "no certificate", "write {cert: /etc/geodns/cert.pem, key: /etc/geodns/key.pem}")
+        return None
+    return HttpTls(**values)
+
+
 def _read_account(node: Node, report: Report) -> str | None:
     instead = "write the name of one on this machine, as geodns"
     text = text_of(node, report, "a user's or group's name", instead)
@@ -176,7 +207,6 @@ def _read_account(node: Node, report: Report) -> str | None:
 
 
 _ACCOUNT = Kind(_read_account, {"type": "string"})
-_PATH = Kind(_read_path, {"type": "string"})
 _TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
 _LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
 
@@ -190,8 +220,13 @@ KEYS: dict[str, Key] = {
     "state": Key(_PATH, "The directory of what survives a restart."),
     "workers": Key(whole(1, 1024, "the number of workers"), "UDP workers; without it one a core."),
     "node": Key(Kind(_read_node, {"type": "string"}), "This server's name in the status."),
-    "token": Key(Kind(read_token, {"type": "string"}), "What a client must show to change anything."),
-    "token_file": Key(_PATH, "A file that has the token alone."),
+    "token": Key(_reading("control"), "What a client must show to change anything."),
+    "token_file": Key(_PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
+    "read_token": Key(_reading("read"), "What a client must show to read anything; without it all may."),
+    "read_token_file": Key(_PATH, "A file that has it, as `token_file`."),
+    "http_tls": Key(
+        Kind(_read_tls, {"type": "object"}), "What the HTTP side shows; it speaks https alone then."
+    ),
     "identity": Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody; default: `node`."),
     "version": Key(_TOLD, "What version.server gets; off tells nobody."),
     "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),

@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from pydantic import SecretStr
 
 from geodns import daemon as daemon_module
 from geodns import judging
@@ -37,6 +36,7 @@ from geodns.settings import Settings
 from geodns.settingskeys import Listen
 from geodns.store import Store
 from geodns.table import EMPTY, Draft, Table, unpack
+from geodns.tokens import token_of
 
 NAME = "out.example.com"
 TEXT = """\
@@ -167,7 +167,7 @@ class Control:
         ours, theirs = socket.socketpair()
         http = socket.create_server(("127.0.0.1", 0))
         seat = ControlSeat(ours, http, (("127.0.0.1", 5300),), self.workers, self.number)
-        token = None if self.token is None else SecretStr(self.token)
+        token = () if self.token is None else (token_of(self.token, "control"),)
         settings = Settings(
             zones=self.zones, state=self.state, http=Listen("127.0.0.1", 0), node="ns1", token=token, ehlo="x"
         )

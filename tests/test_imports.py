@@ -26,7 +26,7 @@ ROWS = (
     (
         "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
         "zonefile scalars yamltext report",
-        "settings settingskeys guardkeys statelock storefile cookiefile logs",
+        "settings settingskeys guardkeys tokens statelock storefile cookiefile logs",
     ),
     ("model",),
     ("errors",),

@@ -16,6 +16,7 @@ from geodns.errors import UsageError
 from geodns.guardkeys import MAX_ITEMS
 from geodns.logswitch import FOR, MOST, LogSwitch, read_wish
 from geodns.querylog import Noted, QueryLog
+from geodns.tokens import token_of
 from geodns.wire import name_to_wire
 from tests.test_api import FakeBackend
 
@@ -109,7 +110,7 @@ def talk(switch: LogSwitch, *asked: tuple[str, Any]) -> list[tuple[int, Any]]:
 
     async def run() -> list[tuple[int, Any]]:
         backend = FakeBackend()
-        app = make_app(backend, bytes, backend.carry, None, switch.routes())
+        app = make_app(backend, bytes, backend.carry, (), switch.routes())
         async with TestClient[web.Request, web.Application](TestServer(app, host="127.0.0.1")) as client:
             found = []
             for method, body in asked:
@@ -152,7 +153,13 @@ def test_workers_that_are_late_are_named() -> None:
 def test_from_elsewhere_it_needs_the_token() -> None:
     async def run() -> int:
         backend = FakeBackend()
-        app = make_app(backend, bytes, backend.carry, "s3cret", LogSwitch(None, Published()).routes())
+        app = make_app(
+            backend,
+            bytes,
+            backend.carry,
+            (token_of("s3cret", "control"),),
+            LogSwitch(None, Published()).routes(),
+        )
         server = TestServer(app, host="127.0.0.1")
         async with (
             TestClient[web.Request, web.Application](server) as client,

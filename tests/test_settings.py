@@ -13,7 +13,8 @@ from geodns.errors import SettingsError
 from geodns.querylog import QueryLog
 from geodns.ratelimit import RateLimit
 from geodns.settings import Settings, load_settings, policy_of
-from geodns.settingskeys import Listen
+from geodns.settingskeys import HttpTls, Listen
+from geodns.tokens import Token
 from geodns.wire import name_to_wire
 
 
@@ -28,6 +29,10 @@ def write(text: str, path: str = "geodns.yaml") -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
+
+
+def shown(tokens: tuple[Token, ...]) -> list[tuple[str, str | None, str]]:
+    return [(token.scope, token.name, token.secret.get_secret_value()) for token in tokens]
 
 
 def refused(
@@ -119,7 +124,8 @@ def test_defaults_are_those_of_the_manual() -> None:
     assert settings.workers is None
     assert settings.worker_count == len(os.sched_getaffinity(0))
     assert settings.node == socket.gethostname().partition(".")[0]
-    assert settings.token is None
+    assert settings.token == settings.read_token == ()
+    assert settings.http_tls is None
     assert settings.ehlo is None
     assert settings.probe_concurrency == 512
 
@@ -152,7 +158,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
     assert settings.rate_limit == (RateLimit(500, 3, 26, 48, exempt), True)
     zones, clients = (name_to_wire("out.example.com."),), (ip_network("192.0.2.7"),)
     assert settings.query_log == QueryLog(zones, clients, 0.01)
-    assert settings.model_dump(exclude={"token", "rate_limit", "query_log"}) == {
+    assert settings.model_dump(exclude={"token", "read_token", "http_tls", "rate_limit", "query_log"}) == {
         "zones": Path("/etc/geodns/zones"),
         "listen": (("127.0.0.1", 5300), ("::1", 5300)),
         "http": ("0.0.0.0", 80),
@@ -172,8 +178,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
     }
     assert settings.worker_count == 3
     assert all(isinstance(listen, Listen) for listen in (*settings.listen, settings.http))
-    assert settings.token is not None
-    assert settings.token.get_secret_value() == "s3cret"
+    assert shown(settings.token) == [("control", None, "s3cret")]
 
 
 @pytest.mark.parametrize(
@@ -269,8 +274,7 @@ def test_every_variable_is_read() -> None:
         4,
         "ns9",
     )
-    assert settings.token is not None
-    assert settings.token.get_secret_value() == "t0ken"
+    assert shown(settings.token) == [("control", None, "t0ken")]
 
 
 def test_paths_in_a_file_are_relative_to_it() -> None:
@@ -294,10 +298,22 @@ def test_file_that_says_nothing_leaves_the_defaults(text: str) -> None:
 
 def test_token_is_read_from_a_file_beside() -> None:
     write("t0ken\n", "etc/token")
-    config = write("token_file: token\n", "etc/geodns.yaml")
-    token = load_settings(config, {}, {}).token
-    assert token is not None
-    assert token.get_secret_value() == "t0ken"
+    write("# who reads\ngrafana r3ad\n\nolder r34d\n", "etc/readers")
+    config = write("token_file: token\nread_token_file: readers\n", "etc/geodns.yaml")
+    settings = load_settings(config, {}, {})
+    assert shown(settings.token) == [("control", None, "t0ken")]
+    assert shown(settings.read_token) == [("read", "grafana", "r3ad"), ("read", "older", "r34d")]
+
+
+def test_the_environment_has_it_over_the_file() -> None:
+    write("token: a\nread_token: b\n")
+    settings = load_settings(None, {}, {"GEODNS_TOKEN": "c", "GEODNS_READ_TOKEN": "d"})
+    assert shown(settings.token + settings.read_token) == [("control", None, "c"), ("read", None, "d")]
+
+
+def test_the_certificate_lies_beside_the_file() -> None:
+    config = write("http_tls: {cert: a.pem, key: /b.pem}", "etc/geodns.yaml")
+    assert load_settings(config, {}, {}).http_tls == HttpTls(cert=Path("etc/a.pem"), key=Path("/b.pem"))
 
 
 def test_token_is_never_shown() -> None:
@@ -314,13 +330,19 @@ def test_token_is_never_shown() -> None:
         pytest.param(
             "token_file: nowhere", "geodns.yaml:1:13: nowhere cannot be read (No such", id="missing"
         ),
-        pytest.param("token_file: empty", "geodns.yaml:1:13: a token that is empty", id="empty"),
+        pytest.param("token_file: empty", "geodns.yaml:1:13: empty: a token that is empty", id="empty"),
+        pytest.param("token_file: words", "geodns.yaml:1:13: words: line 2 is no token", id="words"),
+        pytest.param("read_token_file: ugly", "geodns.yaml:1:18: ugly: line 1 has a token that", id="ugly"),
+        pytest.param("read_token: a b", "geodns.yaml:1:13: a token that is empty, has spaces", id="spaces"),
+        pytest.param("http_tls: {key: a}", "geodns.yaml:1:11: no certificate", id="no certificate"),
         pytest.param("token_file: binary", "geodns.yaml:1:13: binary cannot be read (not text)", id="binary"),
         pytest.param("token: a\ntoken_file: empty", "geodns.yaml:2:13: both token and token_file", id="both"),
     ],
 )
 def test_token_files_that_cannot_be(text: str, expected: str) -> None:
     write("\n", "empty")
+    write("good\nthree words here\n", "words")
+    write("s\u00e9cret\n", "ugly")
     Path("binary").write_bytes(b"\xff\xfe")
     write(text)
     (line,) = refused()

@@ -3,5 +3,6 @@
 from geodns.api.app import MAX_BODY, make_app
 from geodns.api.orders import MAX_REASON
 from geodns.api.parts import Order
+from geodns.api.site import Site
 
-__all__ = ["MAX_BODY", "MAX_REASON", "Order", "make_app"]
+__all__ = ["MAX_BODY", "MAX_REASON", "Order", "Site", "make_app"]

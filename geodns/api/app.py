@@ -1,12 +1,15 @@
 """The HTTP application."""
 
+import time
 from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
 from geodns.api import orders, reading
+from geodns.api.access import ACCESS, Access
 from geodns.api.guard import guard
-from geodns.api.parts import BACKEND, CARRY, METRICS, TOKEN, Backend, Carry
+from geodns.api.parts import BACKEND, CARRY, METRICS, Backend, Carry
+from geodns.tokens import Token
 
 MAX_BODY = 64 * 1024
 """Bytes of a request."""
@@ -16,7 +19,7 @@ def make_app(
     backend: Backend,
     metrics: Callable[[], bytes],
     carry: Carry,
-    token: str | None,
+    tokens: tuple[Token, ...],
     more: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """Return the application.
@@ -25,7 +28,7 @@ def make_app(
         backend: the running server, to be read.
         metrics: gives them in Prometheus' text format.
         carry: carries an order out.
-        token: what writers must show; None lets clients on this machine write, and no others.
+        tokens: what clients must show; see `Access`.
         more: routes that other parts have; they raise UsageError for what is asked wrongly.
 
     """
@@ -33,6 +36,6 @@ def make_app(
     app[BACKEND] = backend
     app[METRICS] = metrics
     app[CARRY] = carry
-    app[TOKEN] = token
+    app[ACCESS] = Access(tokens, time.monotonic)
     app.add_routes([*reading.routes(), *orders.routes(), *more])
     return app

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from geodns.api.parts import BACKEND, CARRY, Order, RefusedError, host_key
+from geodns.api.parts import BACKEND, CARRY, TOKEN, Order, RefusedError, host_key
 from geodns.errors import printable
 from geodns.live import Forced
 from geodns.scalars import seconds_asked
@@ -46,7 +46,9 @@ async def _ordered(request: web.Request, order: Order) -> web.Response:
 
 
 def _author(request: web.Request) -> str:
-    return f"{printable(request.headers.get('X-Geodns-Author', 'api')[:100])}@{request.remote}"
+    said = f"{printable(request.headers.get('X-Geodns-Author', 'api')[:100])}@{request.remote}"
+    token = request[TOKEN]
+    return said if token is None or token.name is None else f"{said} (token {token.name})"
 
 
 async def _wishes(request: web.Request) -> tuple[str, float | None]:

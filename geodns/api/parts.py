@@ -9,6 +9,7 @@ from geodns.control import require_host
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
 from geodns.status import Json
+from geodns.tokens import Token
 
 
 class Order(NamedTuple):
@@ -53,7 +54,8 @@ Carry = Callable[[HostKey, Order], Awaitable[tuple[str, ...]]]
 BACKEND: web.AppKey[Backend] = web.AppKey("backend")
 METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
 CARRY: web.AppKey[Carry] = web.AppKey("carry")
-TOKEN: web.AppKey[str | None] = web.AppKey("token")
+TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
+"""What let a request in; None where nothing had to."""
 
 
 class RefusedError(Exception):

@@ -1,0 +1,126 @@
+"""Who may ask for what: tokens and their scopes, and how often one client may ask."""
+
+import hmac
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable
+
+from aiohttp import web
+
+from geodns.api.parts import RefusedError
+from geodns.tokens import Scope, Token
+
+RATE = 200.0
+"""Requests a second that one client may make, in the long run."""
+BURST = 400.0
+"""Requests that it may make at once."""
+CLIENTS = 4096
+"""So many clients are remembered; past that the one that asked longest ago is forgotten."""
+
+
+class Access:
+    """The tokens that are good, and the clients that ask.
+
+    Args:
+        tokens: all of them; without one of scope ``control`` clients on this machine may write, and no
+            others; without one of scope ``read`` everybody may read.
+        clock: seconds, of any beginning.
+
+    """
+
+    def __init__(self, tokens: tuple[Token, ...], clock: Callable[[], float]) -> None:
+        self._tokens = tuple((token, token.secret.get_secret_value().encode()) for token in tokens)
+        self._scopes = {token.scope for token in tokens}
+        self._clock = clock
+        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def require(self, request: web.Request, scope: Scope) -> Token | None:
+        """Return the token that lets a request in; None where it needs none.
+
+        Raises:
+            RefusedError: 401 without a good token, 403 for one of too small a scope or another machine, 400
+                for a Host header that is none.
+
+        """
+        if scope not in self._scopes:
+            if scope == "control":
+                _must_be_here(request)
+            return None
+        header = request.headers.get("Authorization")
+        if header is None:
+            variable = "GEODNS_TOKEN"
+            raise RefusedError(401, f"no token: show it as `Authorization: Bearer TOKEN`, or set {variable}")
+        kind, _, shown = header.partition(" ")
+        if kind.lower() != "bearer":  # RFC 9110 section 11.1: in any case
+            raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
+        token = self._known(shown.strip())
+        if token is None:
+            raise RefusedError(401, "wrong token: none of this server's is that")
+        if token.scope not in {scope, "control"}:
+            raise RefusedError(403, f"this token is for {token.scope}: {scope} needs another")
+        return token
+
+    def _known(self, shown: str) -> Token | None:
+        """Compare with every token, so that the time tells nothing of which."""
+        given = shown.encode(errors="surrogateescape")
+        found = None
+        for token, secret in self._tokens:
+            if hmac.compare_digest(given, secret):
+                found = token
+        return found
+
+    def count(self, client: str) -> None:
+        """Take note of a request; raises RefusedError (429) for a client that asks too often."""
+        now = self._clock()
+        left, at = self._clients.pop(client, (BURST, now))
+        left = min(BURST, left + (now - at) * RATE)
+        self._clients[client] = (max(0.0, left - 1), now)
+        if len(self._clients) > CLIENTS:
+            self._clients.popitem(last=False)
+        if left < 1:
+            raise RefusedError(429, f"too many requests: at most {RATE:.0f} a second, please")
+
+
+def exposed(host: str, tokens: tuple[Token, ...], *, encrypted: bool) -> list[str]:
+    """Return what an operator may not have meant: who reads along where others reach the HTTP side."""
+    if is_loopback(host):
+        return []
+    found = []
+    if all(token.scope != "read" for token in tokens):
+        found.append(
+            "HTTP listens for other machines, and all of them may read it: `read_token_file` in geodns.yaml "
+            "asks them for a token"
+        )
+    if tokens and not encrypted:
+        found.append(
+            "HTTP listens for other machines without TLS, so tokens can be read on the way: `http_tls` in "
+            "geodns.yaml takes a certificate"
+        )
+    return found
+
+
+def _must_be_here(request: web.Request) -> None:
+    """Refuse a writer that is not on this machine, or that is a page of somebody else's in its browser."""
+    if not is_loopback(request.remote or ""):
+        raise RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
+    # A page in a browser on this machine is on this machine too. It cannot leave Origin out or lie in it, nor
+    # can a name that was pointed here (DNS rebinding) appear as an address in Host.
+    try:
+        asked, own = request.url.host or "", str(request.url.origin())
+    except ValueError as error:
+        raise RefusedError(400, f"the Host header is wrong: {error}") from error
+    if not is_loopback(asked) or request.headers.get("Origin", own) != own:
+        raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address, or a name, can only be this machine's."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        # A listener on [::] sees clients of IPv4 as ::ffff:127.0.0.1.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+ACCESS: web.AppKey[Access] = web.AppKey("access")

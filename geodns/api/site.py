@@ -1,0 +1,135 @@
+"""Where the HTTP side listens: so many connections, each for so long, over TLS where it has a certificate."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from geodns.errors import StartError
+from geodns.settingskeys import HttpTls
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 500
+"""At one time: descriptors are for probes, too."""
+IDLE = 75.0
+"""Seconds that a connection may be without a whole request."""
+HANDSHAKE = 10.0
+"""Seconds for TLS."""
+LOOK_EVERY = 30.0
+"""Seconds between two looks at the certificate's files."""
+
+
+class _Full(asyncio.Protocol):
+    """Ends a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class Site:
+    """The HTTP side as it listens.
+
+    Args:
+        app: what answers.
+        listener: a bound socket.
+        tls: the certificate; None speaks without TLS.
+        end: seconds that a client which is slow to ask may hold up the end.
+        connections: at one time.
+
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        listener: socket.socket,
+        tls: HttpTls | None,
+        *,
+        end: float,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        """Begin; raises StartError for a certificate that cannot be used."""
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=end, keepalive_timeout=IDLE)
+        self._listener = listener
+        self._tls = tls
+        self._connections = connections
+        self._server: asyncio.Server | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._context: ssl.SSLContext | None = None
+        if tls is not None:
+            self._dates = _dates(tls)
+            self._context = _context(tls)
+
+    async def start(self) -> None:
+        """Listen, and have a certificate that is renewed be shown from then on."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        patience = None if self._context is None else HANDSHAKE
+        self._server = await loop.create_server(
+            self._protocol, sock=self._listener, ssl=self._context, ssl_handshake_timeout=patience
+        )
+        if self._tls is not None:
+            self._watching = loop.create_task(self._watch(self._tls))
+
+    async def close(self) -> None:
+        """Take no more requests, and end those under way."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= self._connections:
+            return _Full()
+        return server()
+
+    async def _watch(self, tls: HttpTls) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self.renew(tls)
+
+    def renew(self, tls: HttpTls) -> None:
+        """Show the certificate that is in the files now; one that cannot be used changes nothing."""
+        dates = _dates(tls)
+        if dates == self._dates or self._context is None:
+            return
+        self._dates = dates
+        try:
+            _context(tls)  # both files fit each other: not half of a pair is taken
+            self._context.load_cert_chain(tls.cert, tls.key)
+        except (StartError, OSError) as error:
+            log.error("%s; the one before is shown further on", error)  # noqa: TRY400 - no traceback: see the text
+        else:
+            log.info("the HTTP side shows the renewed certificate of %s", tls.cert)
+
+
+def _context(tls: HttpTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325 section 3.1.1
+    try:
+        # A passphrase would be asked for on a terminal that is not there.
+        context.load_cert_chain(tls.cert, tls.key, password=lambda: "")
+    except OSError as error:  # ssl.SSLError is one
+        files = f"{tls.cert}" if tls.key is None else f"{tls.cert} and {tls.key}"
+        why = error.strerror or str(error)
+        raise StartError(
+            f"http_tls: {files} cannot be used ({why}): write a certificate in PEM, with its chain after it, "
+            "and its key without a passphrase, that the server's user may read"
+        ) from error
+    return context
+
+
+def _dates(tls: HttpTls) -> tuple[int, ...]:
+    return tuple(_date(path) for path in (tls.cert, tls.key) if path is not None)
+
+
+def _date(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
