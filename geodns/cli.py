@@ -14,6 +14,7 @@ _COMMANDS = {
     "init": "write the shortest zone file",
     "status": "show what a running server deals, and the state of every host",
     "query": "ask a running server, and show who is behind the answer",
+    "explain": "say why a name is answered as it is",
     "probe": "probe a mail host once, with the transcript",
     "drain": "take a host out of all answers",
     "undrain": "give it back",

@@ -1,4 +1,4 @@
-"""What ``/status`` and ``/api/v1/explain`` show of the running state, as plain JSON (DESIGN section 7)."""
+"""What ``/status`` shows of the running state, as plain JSON (DESIGN section 7)."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,11 +11,7 @@ from geodns.cluster import Cluster
 from geodns.compiler import PoolKey
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
-from geodns.lookup import rotation_of
 from geodns.model import FAMILIES, Address, Family, Host, Target, Zone
-from geodns.rrtypes import number_of
-from geodns.wire import name_to_wire
-from geodns.zonefile.idn import to_ascii
 
 Json = dict[str, Any]
 
@@ -105,7 +101,7 @@ def _host(
         "forced": None if forced is None else str(forced.forced),
         "weight": host.weight,
         "factors": {name: float(value) for name, value in factors_of(live, zone, host).items()},
-        "effective_weight": _number(effective_weight(live, zone, host)),
+        "effective_weight": number(effective_weight(live, zone, host)),
         "addresses": [str(address) for address in host.addresses],
         "since": None if since is None else timestamp(since.since),
         "checks": [
@@ -174,7 +170,7 @@ def _pool(
 ) -> Json:
     return {
         "using": list(choice.using),
-        "last_resort": _resort(choice.last_resort),
+        "last_resort": resort_of(choice.last_resort),
         "live": list(choice.live),
         "answers": choice.answers,
         "ttl": choice.ttl(zone, zone.ttl),
@@ -191,75 +187,11 @@ def _pool(
     }
 
 
-def _resort(resort: LastResort | None) -> str | None:
+def resort_of(resort: LastResort | None) -> str | None:
+    """Return a last resort's name; None where nobody needs one."""
     return None if resort is None else str(resort)
 
 
-def _number(weight: Fraction) -> int | float:
+def number(weight: Fraction) -> int | float:
+    """Return a weight as a number of JSON, whole where it is."""
     return weight.numerator if weight.denominator == 1 else float(weight)
-
-
-def explain(cluster: Cluster, name: str, rtype: str) -> Json:
-    """Return which pools stand behind a name, and which hosts they deal.
-
-    Args:
-        cluster: the running state.
-        name: a name that may be asked for, with or without the final dot.
-        rtype: A, AAAA or MX; no pool is behind another type.
-
-    Raises:
-        NotFoundError: no zone that is served has the name.
-        BadNameError: it is no name.
-
-    """
-    owner = to_ascii(name).lower().rstrip(".") + "."
-    zone = _zone_of(cluster, owner)
-    table = cluster.compiled.table.zones[name_to_wire(zone.origin)]
-    rotation = rotation_of(table, name_to_wire(owner), number_of(rtype) or 0)
-    return {
-        "name": owner,
-        "type": rtype,
-        "zone": zone.name,
-        "serial": cluster.sources[zone.name].serial,
-        "tiers": []
-        if rotation is None
-        else [_tier(cluster, zone, rotation.ttl, *tier) for tier in rotation.tiers],
-        "hosts": _hosts_by_data(zone),
-    }
-
-
-def _zone_of(cluster: Cluster, owner: str) -> Zone:
-    found = [
-        source.zone
-        for source in cluster.sources.values()
-        if owner == source.zone.origin or owner.endswith(f".{source.zone.origin}")
-    ]
-    if not found:
-        raise NotFoundError(f"{owner} is in no zone that is served")
-    return max(found, key=lambda zone: len(zone.name))
-
-
-def _tier(cluster: Cluster, zone: Zone, ttl: int, pool: str, preference: int) -> Json:
-    choice = cluster.compiled.choices[zone.name, pool]
-    return {
-        "pool": pool,
-        "preference": preference,
-        "using": list(choice.using),
-        "last_resort": _resort(choice.last_resort),
-        "ttl": choice.ttl(zone, ttl),
-        "hosts": {
-            entry.host: {
-                "weight": entry.weight,
-                "factors": {name: float(value) for name, value in entry.factors.items()},
-                "effective_weight": _number(entry.effective),
-                "addresses": [str(address) for address in entry.addresses],
-            }
-            for entry in choice.dealt
-        },
-    }
-
-
-def _hosts_by_data(zone: Zone) -> Mapping[str, str]:
-    """Return hosts by what an answer shows of them: their addresses and their own names."""
-    by_address = {str(address): host.name for host in zone.hosts for address in host.addresses}
-    return by_address | {zone.host_name(host.name): host.name for host in zone.hosts}

@@ -7,6 +7,7 @@ from geodns import __version__
 from geodns.cluster import Cluster
 from geodns.compiler import PoolKey
 from geodns.errors import printable
+from geodns.explain import Asking, explain
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Kind
@@ -17,7 +18,7 @@ from geodns.metrics import Gauges, HostGauge
 from geodns.model import Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen
-from geodns.status import Json, Seen, effective_weight, explain, host_of, hosts_of, pools_of
+from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of
 
 LATE = 5.0
 """Seconds that a probe may be overdue before it is worth a warning."""
@@ -83,9 +84,9 @@ class View:
         """Return a host's status."""
         return host_of(self._cluster, host, self.seen)
 
-    def explain(self, name: str, rtype: str) -> Json:
-        """Return the pools and hosts behind a name."""
-        return explain(self._cluster, name, rtype)
+    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
+        """Return the pools and hosts behind a name, and why they are."""
+        return explain(self._cluster, name, rtype, asking, self.seen)
 
     def status(self) -> Json:
         """Return everything that ``/status`` shows."""

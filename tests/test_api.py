@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from geodns.api import MAX_BODY, MAX_REASON, Order, make_app
 from geodns.errors import BadNameError, NotFoundError, StoreError
+from geodns.explain import Asking
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
 from geodns.status import Json
@@ -49,12 +50,12 @@ class FakeBackend:
     def host(self, host: HostKey) -> Json:
         return {"state": "up", "forced": "drained" if self.orders else None, "name": host[1]}
 
-    def explain(self, name: str, rtype: str) -> Json:
+    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
         if name == "bad":
             raise BadNameError("no name")
         if name != NAME:
             raise NotFoundError(f"{name} is in no zone that is served")
-        return {"name": name, "type": rtype}
+        return {"name": name, "told": [rtype, asking.client, str(asking.network)]}
 
     async def carry(self, host: HostKey, order: Order) -> tuple[str, ...]:
         await asyncio.sleep(0)
@@ -108,9 +109,17 @@ def ask(
         pytest.param("/healthz", 200, "alive\n", id="healthz"),
         pytest.param("/readyz", 200, "ready\n", id="readyz"),
         pytest.param("/metrics", 200, "metric 1\n", id="metrics"),
-        pytest.param(f"/api/v1/explain?name={NAME}", 200, {"name": NAME, "type": "A"}, id="explain"),
         pytest.param(
-            f"/api/v1/explain?name={NAME}&type=mx", 200, {"name": NAME, "type": "MX"}, id="explain a type"
+            f"/api/v1/explain?name={NAME}",
+            200,
+            {"name": NAME, "told": ["A", "127.0.0.1", "None"]},
+            id="explain",
+        ),
+        pytest.param(
+            f"/api/v1/explain?name={NAME}&type=mx&client=192.0.2.7&ecs=192.0.2.0/24",
+            200,
+            {"name": NAME, "told": ["MX", "192.0.2.7", "192.0.2.0/24"]},
+            id="explain a type to somebody",
         ),
         pytest.param(
             f"/api/v1/hosts/{NAME}/MTA1", 200, {"state": "up", "forced": None, "name": "mta1"}, id="host"
@@ -148,6 +157,8 @@ def test_a_server_that_cannot_answer_lives_and_is_not_ready() -> None:
         pytest.param("POST", "/status", 405, "POST /status: Method Not Allowed", id="method"),
         pytest.param("GET", "/api/v1/explain", 400, "say which name", id="explain without a name"),
         pytest.param("GET", "/api/v1/explain?name=x.example", 404, "x.example is in no zone", id="no zone"),
+        pytest.param("GET", f"/api/v1/explain?name={NAME}&client=x", 400, "client 'x' is no", id="no client"),
+        pytest.param("GET", f"/api/v1/explain?name={NAME}&ecs=1/33", 400, "ecs: ", id="no network"),
         pytest.param("GET", "/api/v1/explain?name=bad", 400, "no name", id="no name"),
         pytest.param("GET", f"/api/v1/hosts/{NAME}/mta9", 404, "has no host mta9", id="no such host"),
         pytest.param(

@@ -12,7 +12,7 @@ from geodns import cli
 from geodns.cluster import Cluster
 from geodns.compiler import Compiled, compile_zones
 from geodns.errors import ServerError, UsageError
-from geodns.status import explain
+from geodns.explain import explain
 from tests.answering import Answering, answering, status
 from tests.zones import NAME, TCP, Worker, sources, zone
 

@@ -18,7 +18,7 @@ ROWS = (
     ("daemon",),
     ("policing", "view publisher judging"),
     ("api serve health keeper demo",),
-    ("control status logswitch", "cluster folder slowstart"),
+    ("control status explain logswitch", "cluster folder slowstart"),
     ("responder compiler store watch metrics querytext floodwatch convert",),
     ("lookup nodes",),
     ("dealing choice live table rotation",),

@@ -8,12 +8,12 @@ import pytest
 
 from geodns.cluster import Cluster
 from geodns.compiler import Compiled, Source, compile_zones
-from geodns.errors import BadNameError, NotFoundError
+from geodns.errors import NotFoundError
 from geodns.live import Forced, State, Verdict
 from geodns.model import Target, Zone
-from geodns.status import Seen, explain, host_of, hosts_of, pools_of, timestamp
-from geodns.store import ForcedState, RetiredHost
-from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, host, zone
+from geodns.status import Seen, host_of, hosts_of, pools_of, timestamp
+from geodns.store import ForcedState
+from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, zone
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
 
@@ -234,69 +234,6 @@ def test_a_pool_without_names_has_the_zones_ttl() -> None:
         records: {"@": {pool: main}}
     """)
     assert pools_of(cluster_of(one, {}))[NAME]["idle"]["max_ttl"] == 77
-
-
-# --- explain --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "rtype", "ttl"),
-    [
-        pytest.param(NAME, "A", 30, id="apex"),
-        pytest.param("OUT.Example.com.", "MX", 30, id="letter case and final dot"),
-        pytest.param("slow.out.example.com", "A", 3600, id="a TTL of its own"),
-        pytest.param("x.y.any.out.example.com", "A", 30, id="by a wildcard"),
-        pytest.param("far.out.example.com", "A", 3600, id="by two aliases"),
-    ],
-)
-def test_explain_finds_the_pool_that_answers(name: str, rtype: str, ttl: int) -> None:
-    shown = explain(cluster_of(zone(TEXT), {"mta2": DOWN}), name, rtype)
-    (tier,) = shown["tiers"]
-    assert (tier["pool"], tier["using"], tier["ttl"]) == ("main", ["main"], ttl)
-    assert list(tier["hosts"]) == ["mta1", "mta3"]
-    assert tier["hosts"]["mta1"]["effective_weight"] == 50
-    assert shown["serial"] == SERIAL
-
-
-@pytest.mark.parametrize(
-    ("name", "rtype"),
-    [
-        ("fixed.out.example.com", "A"),
-        ("out.example.com", "TXT"),
-        ("out.example.com", "NONSENSE"),
-        ("nothing.out.example.com", "A"),
-        ("any.out.example.com", "A"),
-    ],
-)
-def test_explain_says_where_no_pool_answers(name: str, rtype: str) -> None:
-    assert explain(cluster_of(zone(TEXT), {}), name, rtype)["tiers"] == []
-
-
-def test_explain_names_hosts_by_what_answers_show() -> None:
-    hosts = explain(cluster_of(zone(TEXT), {}), NAME, "A")["hosts"]
-    assert hosts["2001:db8::11"] == hosts["192.0.2.11"] == hosts["mta1.out.example.com."] == "mta1"
-
-
-def test_explain_takes_the_innermost_zone() -> None:
-    outer, inner = zone("hosts: {a: 192.0.2.1}", "example.com"), zone(TEXT)
-    cluster = Cluster({}, {}, {}, {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW)})
-    sources = {one.name: Source(one, SERIAL) for one in (outer, inner)}
-    cluster.adopt(compile_zones(Compiled(), sources, cluster.live()), NOW)
-    assert explain(cluster, NAME, "A")["zone"] == NAME
-    assert explain(cluster, "xout.example.com", "A")["zone"] == "example.com"
-
-
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
-        pytest.param("example.org", NotFoundError, id="no zone of ours"),
-        pytest.param("xout.example.com", NotFoundError, id="ends alike"),
-        pytest.param(f"{'x' * 64}.out.example.com", BadNameError, id="no name"),
-    ],
-)
-def test_explain_refuses_other_names(name: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        explain(cluster_of(zone(TEXT), {}), name, "A")
 
 
 def test_shares_add_up() -> None:

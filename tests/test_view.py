@@ -12,6 +12,7 @@ import pytest
 
 from geodns import __version__
 from geodns.compiler import Source, compile_zones
+from geodns.explain import Asking
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
@@ -228,7 +229,7 @@ def test_it_shows_zones_hosts_and_explanations(rig: Rig) -> None:
     rig.serve()
     assert list(rig.view.zones()) == [NAME]
     assert rig.view.host((NAME, "mta1"))["weight"] == 50
-    assert rig.view.explain(NAME, "A")["tiers"][0]["pool"] == "main"
+    assert rig.view.explain(NAME, "A", Asking())["tiers"][0]["pool"] == "main"
 
 
 def test_many_hosts_in_many_pools_are_shown_without_a_long_pause(rig: Rig) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from aiohttp import web
 
 from geodns.control import require_host
+from geodns.explain import Asking
 from geodns.live import Forced, HostKey
 from geodns.model import Zone
 from geodns.status import Json
@@ -44,8 +45,8 @@ class Backend(Protocol):
     def host(self, host: HostKey) -> Json:
         """Return a host's status."""
 
-    def explain(self, name: str, rtype: str) -> Json:
-        """Return the pools and hosts behind a name; raises NotFoundError."""
+    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
+        """Return the pools and hosts behind a name, and why; raises NotFoundError."""
 
 
 Carry = Callable[[HostKey, Order], Awaitable[tuple[str, ...]]]

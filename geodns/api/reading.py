@@ -1,8 +1,12 @@
 """What is read of the running server: status, metrics, health, explanations."""
 
+from ipaddress import ip_address
+
 from aiohttp import web
 
 from geodns.api.parts import BACKEND, METRICS, RefusedError, host_key
+from geodns.explain import Asking
+from geodns.networks import Network, parse_network
 
 
 def routes() -> list[web.RouteDef]:
@@ -48,7 +52,23 @@ async def _explain(request: web.Request) -> web.Response:
     name = request.query.get("name")
     if not name:
         raise RefusedError(400, "say which name: /api/v1/explain?name=out.example.com&type=A")
-    return web.json_response(request.app[BACKEND].explain(name, request.query.get("type", "A").upper()))
+    rtype = request.query.get("type", "A").upper()
+    asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
+    return web.json_response(request.app[BACKEND].explain(name, rtype, asking))
+
+
+def _client(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise RefusedError(400, f"client {text!r} is no address: write one, as 192.0.2.7") from error
+
+
+def _network(text: str | None) -> Network | None:
+    try:
+        return None if text is None else parse_network(text)
+    except ValueError as error:
+        raise RefusedError(400, f"ecs: {': '.join(map(str, error.args))}") from error
 
 
 async def _host(request: web.Request) -> web.Response:

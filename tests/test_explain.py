@@ -1,0 +1,246 @@
+"""Explanations: the pools behind a name, each host's part and why, the TTL, the next answers."""
+
+from fractions import Fraction
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.cluster import Cluster
+from geodns.compiler import Compiled, Source, compile_zones
+from geodns.errors import BadNameError, NotFoundError, UsageError
+from geodns.explain import Asking, explain
+from geodns.live import Forced, State, Verdict
+from geodns.status import Seen
+from geodns.store import RetiredHost
+from tests.test_status import NOW, TEXT, cluster_of
+from tests.zones import DOWN, NAME, SERIAL, SHED, failing, host, zone
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "ttl"),
+    [
+        pytest.param(NAME, "A", 30, id="apex"),
+        pytest.param("OUT.Example.com.", "MX", 30, id="letter case and final dot"),
+        pytest.param("slow.out.example.com", "A", 3600, id="a TTL of its own"),
+        pytest.param("x.y.any.out.example.com", "A", 30, id="by a wildcard"),
+        pytest.param("far.out.example.com", "A", 3600, id="by two aliases"),
+    ],
+)
+def test_explain_finds_the_pool_that_answers(name: str, rtype: str, ttl: int) -> None:
+    shown = explain(cluster_of(zone(TEXT), {"mta2": DOWN}), name, rtype)
+    (tier,) = shown["tiers"]
+    assert (tier["pool"], tier["using"], tier["ttl"]) == ("main", ["main"], ttl)
+    assert list(tier["hosts"]) == ["mta1", "mta3"]
+    assert tier["hosts"]["mta1"]["effective_weight"] == 50
+    assert shown["serial"] == SERIAL
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype"),
+    [
+        ("fixed.out.example.com", "A"),
+        ("out.example.com", "TXT"),
+        ("nothing.out.example.com", "A"),
+        ("any.out.example.com", "A"),
+    ],
+)
+def test_explain_says_where_no_pool_answers(name: str, rtype: str) -> None:
+    assert explain(cluster_of(zone(TEXT), {}), name, rtype)["tiers"] == []
+
+
+def test_explain_names_hosts_by_what_answers_show() -> None:
+    hosts = explain(cluster_of(zone(TEXT), {}), NAME, "A")["hosts"]
+    assert hosts["2001:db8::11"] == hosts["192.0.2.11"] == hosts["mta1.out.example.com."] == "mta1"
+
+
+def test_explain_takes_the_innermost_zone() -> None:
+    outer, inner = zone("hosts: {a: 192.0.2.1}", "example.com"), zone(TEXT)
+    cluster = Cluster({}, {}, {}, {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW)})
+    sources = {one.name: Source(one, SERIAL) for one in (outer, inner)}
+    cluster.adopt(compile_zones(Compiled(), sources, cluster.live()), NOW)
+    assert explain(cluster, NAME, "A")["zone"] == NAME
+    assert explain(cluster, "xout.example.com", "A")["zone"] == "example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        pytest.param("example.org", NotFoundError, id="no zone of ours"),
+        pytest.param("xout.example.com", NotFoundError, id="ends alike"),
+        pytest.param(f"{'x' * 64}.out.example.com", BadNameError, id="no name"),
+    ],
+)
+def test_explain_refuses_other_names(name: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        explain(cluster_of(zone(TEXT), {}), name, "A")
+
+
+# --- every host's part and why --------------------------------------------------------------------------
+
+HALF = Verdict(State.UP, level=1)
+
+CHAIN = """
+    ttl: 60
+    checks: {smtp: {fast_interval: 2s, fall: 3, interval: 10s, rise: 2}}
+    hosts:
+      mta1: {address: [192.0.2.11, "2001:db8::11"], weight: 70}
+      mta2: {address: 192.0.2.12, weight: 20}
+      mta3: {address: 192.0.2.13, weight: 10}
+      idle: {address: 192.0.2.14, weight: 0}
+      spare: {address: 192.0.2.15}
+    pools:
+      main: {hosts: [mta1, mta2, mta3, idle], check: smtp, fallback: reserve}
+      reserve: {hosts: [spare], check: smtp}
+    records:
+      "@": {A: {pool: main}, AAAA: {pool: main}}
+"""
+
+
+def tier(verdicts: dict[str, Verdict], rtype: str = "A", **forced: Forced) -> Any:
+    cluster = cluster_of(zone(CHAIN), verdicts, **forced)
+    (found,) = explain(cluster, NAME, rtype, seen=lambda _: Seen("failure", "refused", None, NOW))["tiers"]
+    return found
+
+
+def test_shares_are_those_of_the_weights_for_both_kinds_of_clients() -> None:
+    members = tier({})["members"]
+    parts = {name: (one["first"], one["uniform"]) for name, one in members.items()}
+    assert parts == {
+        "mta1": (0.7, 0.7),
+        "mta2": (0.2, 0.2),
+        "mta3": (0.1, 0.1),
+        "idle": (0.0, 0.0),
+        "spare": (0.0, 0.0),
+    }
+
+
+def test_the_mix_of_sizes_and_what_one_answer_can_do() -> None:
+    found = tier({})
+    assert found["sizes"] == {"2": pytest.approx(0.6), "1": pytest.approx(0.4)}
+    assert found["burst"] == {"seconds": 60, "uniform": {"mta1": 1.0, "mta2": 0.5, "mta3": 0.5}}
+    assert found["cycle"] == 1020
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "forced", "rtype", "name", "expected"),
+    [
+        pytest.param({}, {}, "A", "mta1", "live", id="live"),
+        pytest.param({}, {}, "A", "idle", "its weight in main is 0: never dealt", id="no weight"),
+        pytest.param(
+            {}, {}, "A", "spare", "its pool is not needed: main has enough live hosts", id="no need"
+        ),
+        pytest.param({"mta2": DOWN}, {}, "A", "mta2", "down (smtp: refused)", id="down"),
+        pytest.param({"mta2": DOWN}, {}, "A", "mta1", "live", id="another is down"),
+        pytest.param({"mta1": SHED}, {}, "A", "mta1", "shedding (smtp: refused)", id="shedding"),
+        pytest.param({"mta1": HALF}, {}, "A", "mta1", "lowered: shedding 0.5", id="lowered"),
+        pytest.param(
+            {}, {"mta2": Forced.DRAINED}, "A", "mta2", "drained by ann@127.0.0.1: disk", id="drained"
+        ),
+        pytest.param({}, {"mta2": Forced.DOWN}, "A", "mta2", "down by ann@127.0.0.1: disk", id="forced down"),
+        pytest.param({"mta2": DOWN}, {"mta2": Forced.UP}, "A", "mta2", "live", id="forced up"),
+        pytest.param({"mta1": DOWN}, {}, "A", "spare", "helps out as a host of reserve", id="helps out"),
+        pytest.param({}, {}, "AAAA", "mta2", "it has no AAAA address", id="no address"),
+        pytest.param(
+            dict.fromkeys(("mta1", "mta2", "mta3", "spare"), DOWN),
+            {},
+            "A",
+            "mta1",
+            "last resort: nobody in the chain is live (down (smtp: refused))",
+            id="last resort",
+        ),
+        pytest.param(
+            dict.fromkeys(("mta1", "mta2", "mta3"), DOWN),
+            {"spare": Forced.DRAINED},
+            "A",
+            "spare",
+            "drained by ann@127.0.0.1: disk",
+            id="drained in the last resort",
+        ),
+    ],
+)
+def test_every_host_has_its_reason(
+    verdicts: dict[str, Verdict], forced: dict[str, Forced], rtype: str, name: str, expected: str
+) -> None:
+    assert tier(verdicts, rtype, **forced)["members"][name]["why"] == expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "ttl", "expected"),
+    [
+        pytest.param({}, 60, "as the zone file says", id="all well"),
+        pytest.param(
+            {"mta2": failing(2)}, 5, "mta2 has failures and may be down in 2 s, not below min_ttl 5 s"
+        ),
+        pytest.param({"mta1": DOWN}, 20, "60 s lowered while the fallback serves", id="fallback"),
+        pytest.param(
+            dict.fromkeys(("mta1", "mta2", "mta3", "spare"), DOWN),
+            20,
+            "60 s lowered while the last resort serves",
+            id="last resort",
+        ),
+    ],
+)
+def test_the_ttl_has_its_reason(verdicts: dict[str, Verdict], ttl: int, expected: str) -> None:
+    found = tier(verdicts)
+    assert found["ttl"] == ttl
+    assert expected in found["ttl_why"]
+
+
+def test_the_chain_says_who_helps_when() -> None:
+    main, reserve = tier({"mta1": DOWN})["chain"]
+    assert (main["live"], main["hosts"], main["min_live"], main["fallback"]) == (2, 4, "50%", "reserve")
+    assert main["live_weight"] == pytest.approx(0.3)
+    assert (reserve["live"], reserve["min_live"], reserve["fallback"]) == (1, None, None)
+
+
+# --- the next answers -----------------------------------------------------------------------------------
+
+
+def test_the_next_answers_are_what_a_worker_gives() -> None:
+    found = explain(cluster_of(zone(CHAIN), {"mta1": DOWN}), NAME, "A")["next"]
+    assert len(found) == 3
+    for answer in found:
+        assert (answer["rcode"], answer["ttl"]) == ("NOERROR", 20)
+        assert set(answer["hosts"]) <= {"mta2", "mta3", "spare"}
+        assert len(answer["data"]) == len(answer["hosts"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "rcode", "data"),
+    [
+        pytest.param(f"nothing.{NAME}", "A", "NXDOMAIN", [], id="no such name"),
+        pytest.param(NAME, "TXT", "NOERROR", [], id="no such type"),
+        pytest.param(f"mta2.{NAME}", "A", "NOERROR", ["192.0.2.12"], id="fixed"),
+    ],
+)
+def test_also_where_nothing_is_dealt(name: str, rtype: str, rcode: str, data: list[str]) -> None:
+    for answer in explain(cluster_of(zone(CHAIN), {}), name, rtype)["next"]:
+        assert (answer["rcode"], answer["data"]) == (rcode, data)
+
+
+def test_whoever_asks_is_told_the_same_as_long_as_there_are_no_views() -> None:
+    asking = Asking("192.0.2.7", ip_network("2001:db8::/33"))
+    found = explain(cluster_of(zone(CHAIN), {}), NAME, "AAAA", asking)["next"]
+    assert [answer["data"] for answer in found] == [["2001:db8::11"]] * 3
+
+
+def test_no_type_is_told_so() -> None:
+    with pytest.raises(UsageError, match="NONSENSE is no record type"):
+        explain(cluster_of(zone(CHAIN), {}), NAME, "NONSENSE")
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 4))
+def test_both_kinds_of_picks_add_up_to_the_weights(weights: list[int], answers: int) -> None:
+    hosts = "".join(
+        f"\n  h{at}: {{address: 192.0.2.{at + 1}, weight: {weight}}}" for at, weight in enumerate(weights)
+    )
+    pools = f"pools: {{main: {{hosts: ['h*'], answers: {answers}}}}}"
+    text = f"hosts:{hosts}\n{pools}\nrecords: {{'@': {{pool: main}}}}"
+    (found,) = explain(cluster_of(zone(text), {}), NAME, "A")["tiers"]
+    total = sum(weights)
+    for at, weight in enumerate(weights):
+        member = found["members"][f"h{at}"]
+        assert member["first"] == member["uniform"] == pytest.approx(float(Fraction(weight, total)))
