@@ -1,23 +1,15 @@
 """Embedded state that must survive a restart: verdicts, what is forced, zones, hosts, notes.
 
-One SQLite file, ``geodns.db`` in the state directory. Every method may be called from any thread (one lock
-serves all); a store must not be carried over a fork. Times are seconds since the epoch.
+One SQLite file, ``geodns.db`` in the state directory. Times are seconds since the epoch.
 """
 
 import math
-import sqlite3
-import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import astuple, dataclass
-from pathlib import Path
-from typing import Any, Literal
 
-from geodns.errors import StoreError
+from geodns.database import Database
 from geodns.live import Forced, HostKey, State, Verdict
 from geodns.model import Host
-from geodns.statelock import make_state_directory, unusable
-from geodns.storefile import DamagedError, flush_directory, set_aside, trouble
 
 FILE_NAME = "geodns.db"
 SCHEMA_VERSION = 1
@@ -45,9 +37,6 @@ CREATE TABLE IF NOT EXISTS returned (zone TEXT NOT NULL, host TEXT NOT NULL, at 
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID
 """
 """What came after the version of the file was given: a version without it leaves it alone."""
-
-_Flush = Literal["FULL", "NORMAL"]
-"""FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,63 +93,23 @@ class RetiredHost:
     until: float
 
 
-class Store:
-    """The open state file. Every method raises StoreError, with one line, when the file lets it down."""
+class Store(Database):
+    """The open state file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        try:
-            self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise trouble(path, error) from error
-        self._opened = self._file()
-        try:
-            self._prepare()
-        except BaseException:
-            self._database.close()
-            raise
+    FILE_NAME = FILE_NAME
+    VERSION = SCHEMA_VERSION
+    SCHEMA = _SCHEMA
+    LATER = _LATER
+    LOSS = "hosts that were drained or forced must be so again"
 
-    @classmethod
-    def open(cls, directory: Path, now: float) -> "tuple[Store, list[str]]":
-        """Open the state file in a directory; both are made when missing.
-
-        A file that is damaged, or that another version wrote, is set aside and a fresh one starts.
-
-        Args:
-            directory: what ``--state`` says.
-            now: names the file that is set aside.
-
-        Returns:
-            The store, and what an operator should be told.
-
-        Raises:
-            StoreError: the directory or file cannot be read and written.
-
-        """
-        make_state_directory(directory)
-        path = directory / FILE_NAME
-        try:
-            store, warnings = cls(path), []
-        except DamagedError as damage:
-            aside = set_aside(path, now)
-            store = cls(path)
-            told = (
-                f"{path} {damage.how}: it was set aside as {aside.name} and the server starts without it; "
-                "hosts that were drained or forced must be so again"
-            )
-            warnings = [told]
-        try:
-            flush_directory(directory)
-        except OSError as error:
-            store.close()
-            raise unusable(directory, error) from error
-        return store, warnings
-
-    def close(self) -> None:
-        """Close the file; what is called later raises StoreError."""
-        with self._lock, suppress(sqlite3.Error):
-            self._database.close()
+    def _read_through(self) -> None:
+        self.load_verdicts(math.inf, 0)
+        self.load_forced()
+        self.load_zones()
+        self.load_host_states()
+        self.load_retired()
+        self.load_returned()
+        self.load_notes()
 
     # ----- verdicts
 
@@ -288,78 +237,3 @@ class Store:
     def load_notes(self) -> dict[str, str]:
         """Return all notes by their names."""
         return dict(self._read("SELECT name, text FROM note"))
-
-    # ----- the file
-
-    def _prepare(self) -> None:
-        """Make the tables in an empty file; find out whether a full one can be read and written."""
-        damage = self._read("PRAGMA quick_check(1)")
-        if damage != [("ok",)]:
-            raise DamagedError(self._path, f"is damaged ({' '.join(damage[0][0].split())})")
-        ((version,),) = self._read("PRAGMA user_version")
-        empty = version == 0 and not self._read("SELECT 1 FROM sqlite_master")
-        if not empty and version != SCHEMA_VERSION:
-            raise DamagedError(
-                self._path, f"has format {version}, and this version of geodns reads {SCHEMA_VERSION}"
-            )
-        self._read("PRAGMA journal_mode = WAL")
-        # Setting the version writes even when nothing changes: a file that is read-only is found out here.
-        made = (*(_SCHEMA.split(";") if empty else ()), *_LATER.split(";"))
-        self._run("FULL", [*made, f"PRAGMA user_version = {SCHEMA_VERSION}"])
-        try:
-            self.load_verdicts(math.inf, 0)
-            self.load_forced()
-            self.load_zones()
-            self.load_host_states()
-            self.load_retired()
-            self.load_returned()
-            self.load_notes()
-        except ValueError as error:
-            raise DamagedError(
-                self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"
-            ) from error
-
-    def _file(self) -> tuple[int, int] | None:
-        """Return what tells the file that has our name now from all others; None when there is none."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def _read(self, query: str, values: tuple[float, ...] = ()) -> list[Any]:
-        with self._lock:
-            try:
-                return self._database.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise trouble(self._path, error) from error
-
-    def _write(
-        self, flush: _Flush, statement: str, rows: list[tuple[Any, ...]], *, first: str | None = None
-    ) -> None:
-        self._run(flush, [] if first is None else [first], statement, rows)
-
-    def _run(
-        self, flush: _Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
-    ) -> None:
-        """Run statements as one transaction: all of it is done, or nothing."""
-        with self._lock:
-            if self._file() != self._opened:
-                # SQLite would go on writing to a file without a name, and say nothing.
-                raise StoreError(f"{self._path} was removed or replaced while in use: start the server again")
-            try:
-                self._database.execute(f"PRAGMA synchronous = {flush}")
-                self._database.execute("BEGIN IMMEDIATE")
-                try:
-                    for statement in statements:
-                        self._database.execute(statement)
-                    if many:
-                        self._database.executemany(many, rows)
-                    self._database.execute("COMMIT")
-                finally:
-                    if self._database.in_transaction:
-                        self._database.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise trouble(self._path, error) from error
-            except UnicodeEncodeError as error:
-                raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error

@@ -1,0 +1,162 @@
+"""A file of the state directory as an SQLite database: opened or set aside, read, written, or one error.
+
+Every method may be called from any thread (one lock serves all); a database must not be carried over a fork.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from geodns.errors import StoreError
+from geodns.statelock import make_state_directory, unusable
+from geodns.storefile import DamagedError, flush_directory, set_aside, trouble
+
+Flush = Literal["FULL", "NORMAL"]
+"""FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
+
+
+class Database:
+    """The open file. Every method raises StoreError, with one line, when the file lets it down.
+
+    Attributes:
+        FILE_NAME: its name in the state directory.
+        VERSION: of its format; a file of another one is set aside.
+        SCHEMA: makes the tables of an empty file.
+        LATER: makes what came after the version was given: a version without it leaves it alone.
+        LOSS: what an operator must do when the file had to be set aside.
+
+    """
+
+    FILE_NAME: ClassVar[str]
+    VERSION: ClassVar[int]
+    SCHEMA: ClassVar[str]
+    LATER: ClassVar[str] = ""
+    LOSS: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise trouble(path, error) from error
+        self._opened = self._file()
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    @classmethod
+    def open(cls, directory: Path, now: float) -> tuple[Self, list[str]]:
+        """Open the file in a directory; both are made when missing.
+
+        A file that is damaged, or that another version wrote, is set aside and a fresh one starts.
+
+        Args:
+            directory: what ``--state`` says.
+            now: names the file that is set aside.
+
+        Returns:
+            The open file, and what an operator should be told.
+
+        Raises:
+            StoreError: the directory or file cannot be read and written.
+
+        """
+        make_state_directory(directory)
+        path = directory / cls.FILE_NAME
+        try:
+            opened, warnings = cls(path), []
+        except DamagedError as damage:
+            aside = set_aside(path, now)
+            opened = cls(path)
+            told = (
+                f"{path} {damage.how}: it was set aside as {aside.name} and the server starts without it; "
+                f"{cls.LOSS}"
+            )
+            warnings = [told]
+        try:
+            flush_directory(directory)
+        except OSError as error:
+            opened.close()
+            raise unusable(directory, error) from error
+        return opened, warnings
+
+    def close(self) -> None:
+        """Close the file; what is called later raises StoreError."""
+        with self._lock, suppress(sqlite3.Error):
+            self._database.close()
+
+    def _read_through(self) -> None:
+        """Read what must be readable at the start; raises ValueError where it is not."""
+
+    def _prepare(self) -> None:
+        """Make the tables in an empty file; find out whether a full one can be read and written."""
+        damage = self._read("PRAGMA quick_check(1)")
+        if damage != [("ok",)]:
+            raise DamagedError(self._path, f"is damaged ({' '.join(damage[0][0].split())})")
+        ((version,),) = self._read("PRAGMA user_version")
+        empty = version == 0 and not self._read("SELECT 1 FROM sqlite_master")
+        if not empty and version != self.VERSION:
+            raise DamagedError(
+                self._path, f"has format {version}, and this version of geodns reads {self.VERSION}"
+            )
+        self._read("PRAGMA journal_mode = WAL")
+        # Setting the version writes even when nothing changes: a file that is read-only is found out here.
+        made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"))
+        self._run("FULL", [*made, f"PRAGMA user_version = {self.VERSION}"])
+        try:
+            self._read_through()
+        except ValueError as error:
+            raise DamagedError(
+                self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"
+            ) from error
+
+    def _file(self) -> tuple[int, int] | None:
+        """Return what tells the file that has our name now from all others; None when there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _read(self, query: str, values: Sequence[float | str] = ()) -> list[Any]:
+        with self._lock:
+            try:
+                return self._database.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise trouble(self._path, error) from error
+
+    def _write(
+        self, flush: Flush, statement: str, rows: list[tuple[Any, ...]], *, first: str | None = None
+    ) -> None:
+        self._run(flush, [] if first is None else [first], statement, rows)
+
+    def _run(
+        self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
+    ) -> None:
+        """Run statements as one transaction: all of it is done, or nothing."""
+        with self._lock:
+            if self._file() != self._opened:
+                # SQLite would go on writing to a file without a name, and say nothing.
+                raise StoreError(f"{self._path} was removed or replaced while in use: start the server again")
+            try:
+                self._database.execute(f"PRAGMA synchronous = {flush}")
+                self._database.execute("BEGIN IMMEDIATE")
+                try:
+                    for statement in statements:
+                        self._database.execute(statement)
+                    if many:
+                        self._database.executemany(many, rows)
+                    self._database.execute("COMMIT")
+                finally:
+                    if self._database.in_transaction:
+                        self._database.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise trouble(self._path, error) from error
+            except UnicodeEncodeError as error:
+                raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error
