@@ -11,6 +11,7 @@ import logging
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -19,11 +20,13 @@ from typing import Any
 from geodns import __version__, logs
 from geodns.api import Order, Site, make_app
 from geodns.api.access import exposed
+from geodns.api.events import EventRoutes
 from geodns.cluster import retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
 from geodns.dealing import Counts
 from geodns.errors import StartError, StoreError, ZoneError
+from geodns.events import Events
 from geodns.folder import Edit, Folder
 from geodns.health.crowd import watched_pools
 from geodns.health.monitor import Monitor
@@ -100,7 +103,8 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._edits = asyncio.Lock()
         self._folder = Folder(settings.zones)
-        self._keeper = Keeper(store)
+        self._events = Events(settings.state)
+        self._keeper = Keeper(store, lambda text: self._events.tell("watch", text, level=logging.ERROR))
         self._policing = Policing(settings, self._set_policy, self._keeper, again=bool(seat.number))
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
@@ -112,6 +116,7 @@ class Daemon:
         self._judging = Judging(
             self._cluster,
             self._metrics,
+            self._events,
             self._last,
             spared=self._spared,
             spawn=self._spawn,
@@ -129,7 +134,7 @@ class Daemon:
         self._view = View(
             settings.node,
             self._listen,
-            lambda: [*warnings, *self._policing.warnings()],
+            lambda: [*warnings, *filter(None, [self._events.trouble]), *self._policing.warnings()],
             self._cluster,
             self._folder,
             self._keeper,
@@ -144,9 +149,16 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
-        edit = await asyncio.to_thread(self._first_zones)
+        await self._events.open()
+        try:
+            return await self._live(await asyncio.to_thread(self._first_zones))
+        finally:
+            await self._events.close()
+
+    async def _live(self, edit: Edit) -> int:
+        routes = [*self._policing.routes(), *EventRoutes(self._events).routes()]
         tokens = self._settings.token + self._settings.read_token
-        app = make_app(self._view, self._metrics.expose, self.order, tokens, self._policing.routes())
+        app = make_app(self._view, self._metrics.expose, self.order, tokens, routes)
         site = Site(app, self._seat.http, self._settings.http_tls, end=HTTP_END)
         try:
             await site.start()
@@ -161,6 +173,8 @@ class Daemon:
                 begun.result()
                 await ended
         finally:
+            self._events.tell("server", "the server stops", level=logging.INFO)
+            self._events.end()
             await site.close()
             for task in list(self._tasks):
                 task.cancel()
@@ -219,10 +233,19 @@ class Daemon:
         if late:
             log.warning("these workers are slow to start: %s", ", ".join(late))
         self._view.ready = True
+        self._tell_start()
         if not self._seat.number:
             self._say_ready()
         for work in (self._watch_folder, self._policing.watch, self._keep_time):
             self._spawn(work())
+
+    def _tell_start(self) -> None:
+        again = bool(self._seat.number)
+        what = "the control process was started again" if again else "the server is started"
+        zones = len(self._cluster.sources)
+        data = {"version": __version__, "zones": zones, "again": again}
+        text = f"{what}: geodns {__version__}, zones {zones}"
+        self._events.tell("server", text, level=logging.INFO, data=data)
 
     def _say_ready(self) -> None:
         dns = ",".join(str(listen) for listen in self._listen)
@@ -262,9 +285,7 @@ class Daemon:
 
     async def _apply(self, edit: Edit) -> None:
         """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
-        for problem in edit.problems:
-            level = logging.WARNING if problem.warning else logging.ERROR
-            log.log(level, "%s", problem, extra={"file": problem.file, "line": problem.line})
+        self._tell_problems(edit)
         for name in edit.refused:
             self._metrics.refused(name)
         began = time.perf_counter()
@@ -280,7 +301,8 @@ class Daemon:
                 sources[name] = source_of(zone, self._keeper.serial(zone), retired)
         for name in edit.removed:
             retired = _others(retired, name)
-            log.info("zone %s is no longer served: its file is gone", name)
+            text = f"zone {name} is no longer served: its file is gone"
+            self._events.tell("reload", text, level=logging.INFO, zone=name, data={"lines": ["zone removed"]})
         if sources == self._cluster.sources:
             return
         live = self._cluster.live()
@@ -293,7 +315,26 @@ class Daemon:
         await self._publish()
         await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
         await asyncio.to_thread(self._keeper.save_retired, retired)
+        for name in sources.keys() & edit.zones.keys():
+            self._events.tell(
+                "reload", f"zone {name} is served as its file says", level=logging.INFO, zone=name
+            )
         self._judging.tell(transitions)
+
+    def _tell_problems(self, edit: Edit) -> None:
+        """Log every problem; the first error of each file is an event."""
+        zones = {str(path): name for name, path in self._folder.files.items()}
+        errors = Counter(problem.file for problem in edit.problems if not problem.warning)
+        for problem in edit.problems:
+            place = {"file": problem.file, "line": problem.line}
+            number = errors.pop(problem.file, 0) if not problem.warning else 0
+            if number:
+                data = {**place, "errors": number}
+                zone = zones.get(problem.file)
+                self._events.tell("refused", str(problem), level=logging.ERROR, zone=zone, data=data)
+            else:
+                level = logging.WARNING if problem.warning else logging.ERROR
+                log.log(level, "%s", problem, extra=place)
 
     # --- hosts ------------------------------------------------------------------------------------------
 
@@ -324,16 +365,23 @@ class Daemon:
         return await self._link.delivered(number, DELIVERY)
 
     def _impose(self, host: HostKey, order: Order) -> None:
-        state = None
+        state, known = None, self._cluster.forced.get(host)
+        before = None if known is None else str(known.forced)
         if order.forced is not None:
             state = forced_state(order.forced, order.reason, order.author, time.time(), order.seconds)
         self._cluster.force(host, state)
         self._monitor.set_aside(self._cluster.forced.keys())
         self._keeper.keep_forced(host, state)
         what = order.forced or "nothing forced any more"
-        told = {"zone": host[0], "host": host[1], "author": order.author, "reason": order.reason}
-        why = order.reason or "no reason"
-        log.warning("host %s.%s: %s by %s (%s)", host[1], host[0], what, order.author, why, extra=told)
+        self._events.tell(
+            "forced",
+            f"host {host[1]}.{host[0]}: {what} by {order.author} ({order.reason or 'no reason'})",
+            zone=host[0],
+            host=host[1],
+            author=order.author,
+            reason=order.reason,
+            data={"before": before, "after": order.forced},
+        )
 
     def _end_expired(self) -> bool:
         """End what was imposed for a time that is over; say whether there was any."""

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from geodns.cluster import Cluster, Transition
+from geodns.events import Events
 from geodns.health.crowd import Stage
 from geodns.health.outcome import Outcome
 from geodns.health.suspicion import News
@@ -18,16 +19,17 @@ from geodns.live import State, Verdict
 from geodns.metrics import Metrics
 from geodns.model import Target
 
-log = logging.getLogger(__name__)
-
 RECOMPILE_EVERY = 1.0
 """Seconds from one recompilation for verdicts to the next."""
 
+MOST_CHECKS = 8
+"""Checks of a host whose results an event carries."""
+
 _TELLING = {
-    Stage.HELD: "pool %s of %s: %d of its %d hosts began to fail at once (%s): the prober itself may be cut "
-    "off, so their verdicts are held",
-    Stage.COUNTED: "pool %s of %s: %d of its %d hosts go on failing (%s): they count as failures from now on",
-    Stage.CALM: "pool %s of %s: most of its hosts are good again, its verdicts are no longer in doubt",
+    Stage.HELD: "{} of its {} hosts began to fail at once ({}): the prober itself may be cut off, so their "
+    "verdicts are held",
+    Stage.COUNTED: "{} of its {} hosts go on failing ({}): they count as failures from now on",
+    Stage.CALM: "most of its hosts are good again, its verdicts are no longer in doubt",
 }
 
 
@@ -37,6 +39,7 @@ class Judging:
     Args:
         cluster: what is served.
         metrics: counts probes and changes.
+        events: tells them.
         last: returns a target's last outcome, and when.
         spared: returns the targets that have no slow start when they come back.
         spawn: runs something beside everything else.
@@ -49,6 +52,7 @@ class Judging:
         self,
         cluster: Cluster,
         metrics: Metrics,
+        events: Events,
         last: Callable[[Target], tuple[Outcome, float] | None],
         *,
         spared: Callable[[], AbstractSet[Target]],
@@ -58,6 +62,7 @@ class Judging:
     ) -> None:
         self._cluster = cluster
         self._metrics = metrics
+        self._events = events
         self._last = last
         self._spared = spared
         self._spawn = spawn
@@ -73,9 +78,16 @@ class Judging:
         self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
         if before.degraded != after.degraded and after.state is not State.DOWN:
             what = "answers slowly" if after.degraded else "no longer answers slowly"
-            told = {"check": target.check.name, "address": str(target.address), "degraded": after.degraded}
             where = f"[{target.address}]:{target.port}"
-            log.warning("check %s of %s: it %s (EHLO)", target.check.name, where, what, extra=told)
+            self._events.tell(
+                "state",
+                f"check {target.check.name} of {where}: it {what} (EHLO)",
+                data={
+                    "check": target.check.name,
+                    "address": str(target.address),
+                    "degraded": after.degraded,
+                },
+            )
         if before != after:
             self._serve({target: after})
 
@@ -83,17 +95,23 @@ class Judging:
         """Take what the results of others bring about for a target, and say which pools are in doubt."""
         for one in news:
             zone, pool = one.pool
-            told = {"zone": zone, "pool": pool, "prober_suspect": one.stage is not Stage.CALM}
-            said = () if one.stage is Stage.CALM else (len(one.failing), one.hosts, _some(one.failing))
-            level = logging.INFO if one.stage is Stage.CALM else logging.ERROR
-            log.log(level, _TELLING[one.stage], pool, zone, *said, extra=told)
+            said = _TELLING[one.stage].format(len(one.failing), one.hosts, _some(one.failing))
+            calm = one.stage is Stage.CALM
+            self._events.tell(
+                "prober",
+                f"pool {pool} of {zone}: {said}",
+                level=logging.INFO if calm else logging.ERROR,
+                zone=zone,
+                pool=pool,
+                data={"prober_suspect": not calm},
+            )
         if verdicts:
             self._serve(verdicts)
 
     def hinted(self, hint: str | None) -> None:
         """Say once what hosts that refuse the prober mean."""
         if hint is not None and self._hinted is None:
-            log.error("%s", hint)
+            self._events.tell("prober", hint, level=logging.ERROR)
         self._hinted = hint
 
     def note(self) -> None:
@@ -125,19 +143,34 @@ class Judging:
         """Say which hosts changed their state, and why."""
         for one in transitions:
             zone, host = one.host
-            told = {"zone": zone, "host": host, "before": str(one.before), "after": str(one.after)}
-            log.warning(
-                "host %s.%s: %s → %s%s", host, zone, one.before, one.after, self._why(one), extra=told
+            checks = self._checks(one)
+            why = "; ".join(sorted({check["detail"] for check in checks}))
+            self._events.tell(
+                "state",
+                f"host {host}.{zone}: {one.before} → {one.after}{f' ({why})' if why else ''}",
+                zone=zone,
+                host=host,
+                reason=why or None,
+                data={"before": str(one.before), "after": str(one.after), "checks": checks[:MOST_CHECKS]},
             )
             self._metrics.changed(one.host, one.after)
         if transitions:
             self._spawn(self._save())
 
-    def _why(self, one: Transition) -> str:
-        targets = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]].values()
-        last = [self._last(target) for some in targets for target in some]
-        details = {seen[0].detail for seen in last if seen is not None}
-        return f" ({'; '.join(sorted(details))})" if details else ""
+    def _checks(self, one: Transition) -> list[dict[str, str]]:
+        """Return what the host's checks found last."""
+        by_address = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]]
+        targets = sorted({target for some in by_address.values() for target in some}, key=lambda one: one.key)
+        return [
+            {
+                "check": target.check.name,
+                "address": f"[{target.address}]:{target.port}",
+                "outcome": str(seen[0].kind),
+                "detail": seen[0].detail,
+            }
+            for target in targets
+            if (seen := self._last(target)) is not None
+        ]
 
 
 def _some(hosts: tuple[str, ...], most: int = 8) -> str:

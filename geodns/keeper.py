@@ -34,8 +34,16 @@ class Keeper:
 
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tell: Callable[[str], object] = log.error) -> None:
+        """Read what is there.
+
+        Args:
+            store: the open state file.
+            tell: called, once and in whatever thread, when writing fails.
+
+        """
         self.trouble: str | None = None
+        self._tell = tell
         self._store = store
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
         """What is still to be written, by what it is about: the latest alone counts."""
@@ -159,7 +167,7 @@ class Keeper:
             except StoreError as error:
                 trouble = f"{error}: what changes now is forgotten at a restart"
                 if trouble != self.trouble:  # once: a log on the same full disk is no help
-                    log.error("%s", trouble)  # noqa: TRY400 - the text says it all
+                    self._tell(trouble)
                 self.trouble = trouble
             else:
                 self.trouble = None

@@ -156,6 +156,58 @@ def test_a_retired_host_is_let_go_when_its_time_is_over(ready: Control) -> None:
     ready.run(test)
 
 
+# --- events ---------------------------------------------------------------------------------------------
+
+
+def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        ready.finds["192.0.2.11"] = Kind.FAILURE
+        await running.dealt("mta2", "mta3")
+        await running.order("drain", "mta2", reason="disk swap")
+        ready.file.write_text("ttl: thirty\n" + TEXT)
+        running.signal(signal.SIGHUP)
+        await until(lambda: running.daemon._folder.refused)
+        await until(lambda: any(one.kind == "refused" for one in running.daemon._events._memory))
+        ready.file.write_text("ttl: 40\n" + TEXT)
+        running.signal(signal.SIGHUP)
+        await until(lambda: running.daemon._cluster.zone(NAME).ttl == 40)
+        running.supervisor.die("udp0")
+
+    ready.run(test)
+    events: list[Any] = []
+
+    async def after(running: Running) -> None:
+        events.extend((await running.get("/api/v1/events?limit=1000"))["events"])
+
+    ready.run(after)
+    assert sorted({one["id"] for one in events}) == [one["id"] for one in events]
+    by_kind: dict[str, list[Any]] = {}
+    for one in events:
+        by_kind.setdefault(one["kind"], []).append(one)
+    (down,) = (one for one in by_kind["state"] if one["data"]["after"] == "down")
+    assert (down["zone"], down["host"], down["reason"]) == (NAME, "mta1", "failure at 192.0.2.11")
+    assert down["text"] == f"host mta1.{NAME}: up → down (failure at 192.0.2.11)"
+    assert down["data"]["checks"] == [
+        {
+            "check": "smtp",
+            "address": "[192.0.2.11]:25",
+            "outcome": "failure",
+            "detail": "failure at 192.0.2.11",
+        }
+    ]
+    (drained,) = by_kind["forced"]
+    assert (drained["host"], drained["reason"]) == ("mta2", "disk swap")
+    assert drained["author"].endswith("@127.0.0.1")
+    (refused,) = by_kind["refused"]
+    assert refused["zone"] == NAME
+    assert ":1:6: 'thirty' is no duration" in refused["text"]
+    assert [one["text"].split(":")[0] for one in by_kind["server"]] == [
+        "the server is started",
+        "the server stops",
+        "the server is started",
+    ]
+
+
 # --- verdicts -------------------------------------------------------------------------------------------
 
 

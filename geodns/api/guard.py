@@ -47,9 +47,14 @@ async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001 - every error becomes an answer
         response = _answer(request, error)
     if not response.prepared:  # what has been sent already is a stream, with headers of its own
-        for name, value in {**_HEADERS, **(_TLS_HEADERS if request.secure else {})}.items():
+        for name, value in headers_for(request).items():
             response.headers.setdefault(name, value)
     return response
+
+
+def headers_for(request: web.Request) -> dict[str, str]:
+    """Return the headers of an answer that does not say otherwise."""
+    return {**_HEADERS, **(_TLS_HEADERS if request.secure else {})}
 
 
 def _answer(request: web.Request, error: Exception) -> web.Response:

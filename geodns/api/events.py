@@ -1,0 +1,165 @@
+"""What has happened and what happens: events of a time, and a stream of them as they come.
+
+The stream is of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+
+from aiohttp import web
+
+from geodns.api.guard import headers_for
+from geodns.api.parts import RefusedError
+from geodns.errors import UsageError
+from geodns.eventfile import Event, Wanted
+from geodns.events import KINDS, Events
+from geodns.report import quoted
+from geodns.when import since_asked
+
+MOST = 1_000
+"""Events in one answer."""
+USUAL = 500
+STREAMS = 100
+"""Clients that may follow at once."""
+COMMENT_EVERY = 15.0
+"""Seconds without an event after which a comment keeps the connection from being taken for dead."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the client is still there."""
+PATIENCE = 10.0
+"""Seconds that a client may take nothing before it is sent away; it comes back where it left off."""
+BATCH = 100
+"""Events that are written at once."""
+RETRY = 1_000
+"""Milliseconds after which a browser comes back."""
+
+
+class EventRoutes:
+    """What the HTTP side answers for events.
+
+    Args:
+        events: of this server.
+
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._streams = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return where all of it is."""
+        return [
+            web.get("/api/v1/events", self._list),
+            web.get("/api/v1/events/stream", self._stream, allow_head=False),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        wanted = _wanted(request)
+        limit = _number(request, "limit", USUAL)
+        if not 1 <= limit <= MOST:
+            raise UsageError(f"`limit` is 1 to {MOST}")
+        last = self._events.last
+        if "after" in request.query:
+            position = min(last, _number(request, "after", 0))
+            found = await self._events.after(position, limit, wanted)
+            if len(found) == limit:  # there may be more
+                last = found[-1].id
+        else:
+            found = await self._events.newest(limit, wanted)
+        shown = [one.to_json() for one in found]
+        return web.json_response({"events": shown, "last": max([last, *(one.id for one in found)])})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        wanted = _wanted(request)
+        position = _position(request, self._events.last)
+        if self._streams >= STREAMS:
+            raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
+        response = web.StreamResponse(
+            headers=headers_for(request) | {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        )
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await self._write(request, response, f"retry: {RETRY}\n\n")
+                await self._follow(request, response, position, wanted)
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _follow(
+        self, request: web.Request, response: web.StreamResponse, position: int, wanted: Wanted
+    ) -> None:
+        events = self._events
+        said = time.monotonic()
+        while True:
+            last = events.last
+            found = await events.after(position, BATCH, wanted)
+            position = found[-1].id if len(found) == BATCH else max(position, last)
+            if found:
+                await self._write(request, response, "".join(map(_framed, found)))
+                said = time.monotonic()
+            elif time.monotonic() - said >= COMMENT_EVERY:
+                await self._write(request, response, ": still here\n\n")
+                said = time.monotonic()
+            if position < events.last:
+                continue
+            if events.ending:
+                return
+            await events.wait(position, LOOK_EVERY)
+            if request.transport is None or request.transport.is_closing():
+                return
+
+    @staticmethod
+    async def _write(request: web.Request, response: web.StreamResponse, text: str) -> None:
+        """Write; raises TimeoutError, and lets go of the connection, where the client takes nothing."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await response.write(text.encode())
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+
+
+def _framed(event: Event) -> str:
+    data = json.dumps(event.to_json(), ensure_ascii=False, default=str)
+    return f"id: {event.id}\nevent: event\ndata: {data}\n\n"
+
+
+def _position(request: web.Request, last: int) -> int:
+    """Return after which event to begin: as the client says, or with what comes from now on."""
+    asked = request.headers.get("Last-Event-ID")
+    if asked is None:
+        return min(last, _number(request, "after", last))
+    if not asked.isascii() or not asked.isdigit() or len(asked) > 18:
+        raise UsageError(f"Last-Event-ID {quoted(asked)} is no event's id")
+    return min(last, int(asked))
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise UsageError(f"`{name}` {quoted(text)} is no whole number")
+    return int(text)
+
+
+def _wanted(request: web.Request) -> Wanted:
+    query = request.query
+    kinds = frozenset(kind for some in query.getall("kind", []) for kind in some.split(",") if kind)
+    for kind in sorted(kinds - set(KINDS)):
+        raise UsageError(f"`kind` {quoted(kind)} is none: write some of {', '.join(KINDS)}")
+    since = query.get("since")
+    return Wanted(
+        kinds,
+        _name(query.get("zone")),
+        _name(query.get("host")),
+        0.0 if since is None else since_asked(since, time.time()),
+    )
+
+
+def _name(text: str | None) -> str | None:
+    return None if text is None else text.lower().rstrip(".")

@@ -1,0 +1,169 @@
+"""Events on disk: one SQLite file beside the state's, bounded in rows and age.
+
+It is a file of its own because it grows, is written all the time and is dear to nobody: looking through it,
+or losing it, must not touch what a restart needs.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from geodns.database import Database
+from geodns.when import precise
+
+MAX_ROWS = 100_000
+MAX_AGE = 90 * 86400.0
+"""Seconds."""
+
+PRUNE_EVERY = 1_000
+"""Rows that may be over the bound before the oldest go: counting them costs as much as writing hundreds."""
+
+_SCHEMA = """
+CREATE TABLE event (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, zone TEXT, host TEXT,
+    pool TEXT, author TEXT, reason TEXT, text TEXT NOT NULL, data TEXT NOT NULL);
+CREATE INDEX event_at ON event (at)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, as it is told to operators.
+
+    Attributes:
+        id: rising, also over restarts.
+        at: seconds since the epoch.
+        kind: one of `events.KINDS`.
+        zone: which it is about; None: none, or all. Likewise `host` and `pool`, by their short names.
+        author: who brought it about, where somebody did.
+        reason: why, in the author's words, or a program's.
+        text: one line.
+        data: further figures, as JSON has them.
+
+    """
+
+    id: int
+    at: float
+    kind: str
+    zone: str | None
+    host: str | None
+    pool: str | None
+    author: str | None
+    reason: str | None
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        return {
+            "id": self.id,
+            "at": precise(self.at),
+            "kind": self.kind,
+            "zone": self.zone,
+            "host": self.host,
+            "pool": self.pool,
+            "author": self.author,
+            "reason": self.reason,
+            "text": self.text,
+            "data": dict(self.data),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events somebody asks for.
+
+    Attributes:
+        kinds: none means all. Likewise `zone` and `host`.
+        zone: a zone's name.
+        host: a host's name, short or whole, without the final dot.
+        since: seconds since the epoch.
+
+    """
+
+    kinds: frozenset[str] = frozenset()
+    zone: str | None = None
+    host: str | None = None
+    since: float = 0.0
+
+    def fits(self, event: Event) -> bool:
+        """Say whether an event is asked for."""
+        return (
+            (not self.kinds or event.kind in self.kinds)
+            and (self.zone is None or self.zone == event.zone)
+            and (self.host is None or self.host in {event.host, f"{event.host}.{event.zone}"})
+            and event.at >= self.since
+        )
+
+
+class EventFile(Database):
+    """The open file."""
+
+    FILE_NAME = "events.db"
+    VERSION = 1
+    SCHEMA = _SCHEMA
+    LOSS = "what happened before is in the log"
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Keep events."""
+        rows = [
+            (
+                one.id,
+                one.at,
+                one.kind,
+                one.zone,
+                one.host,
+                one.pool,
+                one.author,
+                one.reason,
+                one.text,
+                json.dumps(dict(one.data), ensure_ascii=False, default=str),
+            )
+            for one in events
+        ]
+        self._write("NORMAL", "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def last_id(self) -> int:
+        """Return the id of the last event; 0 where there is none."""
+        ((last,),) = self._read("SELECT max(id) FROM event")
+        return last or 0
+
+    def after(self, position: int, limit: int, wanted: Wanted) -> list[Event]:
+        """Return the first events after an id, oldest first."""
+        return self._find("id > ?", [position], "ASC", limit, wanted)
+
+    def newest(self, limit: int, wanted: Wanted) -> list[Event]:
+        """Return the last events there are, oldest first."""
+        return self._find("1", [], "DESC", limit, wanted)[::-1]
+
+    def _find(
+        self, where: str, values: list[float | str], order: str, limit: int, wanted: Wanted
+    ) -> list[Event]:
+        terms, values = [where], list(values)
+        if wanted.kinds:
+            terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
+            values += sorted(wanted.kinds)
+        if wanted.zone is not None:
+            terms.append("zone = ?")
+            values.append(wanted.zone)
+        if wanted.host is not None:
+            terms.append("? IN (host, host || '.' || zone)")
+            values.append(wanted.host)
+        if wanted.since:
+            terms.append("at >= ?")
+            values.append(wanted.since)
+        rows = self._read(
+            "SELECT id, at, kind, zone, host, pool, author, reason, text, data FROM event"  # noqa: S608 - words of ours
+            f" WHERE {' AND '.join(terms)} ORDER BY id {order} LIMIT ?",
+            [*values, limit],
+        )
+        return [Event(*(*row[:-1], json.loads(row[-1]))) for row in rows]
+
+    def prune(self, now: float) -> None:
+        """Forget what is too old or too much."""
+        self._write("NORMAL", "DELETE FROM event WHERE at < ?", [(now - MAX_AGE,)])
+        self._write(
+            "NORMAL",
+            "DELETE FROM event WHERE id <= (SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            [(MAX_ROWS,)],
+        )

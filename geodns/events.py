@@ -1,0 +1,249 @@
+"""What happens, told in one place: to the log, to whoever follows, and to the file that remembers it.
+
+Nothing here waits for the disk but what says so, and nothing that the disk does stops anybody.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from geodns.errors import StoreError, printable
+from geodns.eventfile import PRUNE_EVERY, Event, EventFile, Wanted
+
+log = logging.getLogger(__name__)
+
+KINDS = (
+    "state",
+    "forced",
+    "reload",
+    "refused",
+    "prober",
+    "worker",
+    "server",
+    "load",
+    "source",
+    "certificate",
+    "waiting",
+    "watch",
+)
+"""Host states; orders and their ends; edits; files with errors; the prober's doubts; processes that die and
+come back; start and stop; load; hosts from elsewhere; certificates; edits that wait; the watch over
+ourselves."""
+
+IN_MEMORY = 1_000
+"""Events that are remembered whatever the disk does."""
+UNWRITTEN = 10_000
+"""Events that wait for the disk at most; then the oldest of them are lost."""
+WRITE_EVERY = 0.5
+"""Seconds from one writing to the next."""
+MAX_TEXT = 2_000
+"""Characters of a line."""
+
+
+class Events:
+    """Tells what happens, and knows what has happened.
+
+    `tell` may be called from any thread, and before `open`; everything else is for the one loop.
+
+    Args:
+        directory: of the state.
+
+    Attributes:
+        trouble: why events are not on disk; None while they are.
+        ending: whether those who follow are to be sent away.
+
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.trouble: str | None = None
+        self.ending = False
+        self._directory = directory
+        self._file: EventFile | None = None
+        self._memory: deque[Event] = deque()
+        """The last ones; all that are not written yet are among them."""
+        self._forgotten = 0
+        """The id of the last event that is no more in memory."""
+        self._last = 0
+        self._written = 0
+        self._since_pruned = PRUNE_EVERY
+        self._turn = threading.Lock()
+        self._disk = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bell = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- telling ----------------------------------------------------------------------------------------
+
+    def tell(
+        self,
+        kind: str,
+        text: str,
+        *,
+        level: int = logging.WARNING,
+        zone: str | None = None,
+        host: str | None = None,
+        pool: str | None = None,
+        author: str | None = None,
+        reason: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """Tell that something happened; does not block.
+
+        Args:
+            kind: one of `KINDS`.
+            text: one line, for the log too.
+            level: of the line in the log.
+            zone: which it is about.
+            host: likewise, by its short name.
+            pool: likewise.
+            author: who brought it about.
+            reason: why.
+            data: more, small and as JSON has it; fields of the line where the log is JSON.
+
+        Returns:
+            The event.
+
+        """
+        about = {"zone": zone, "host": host, "pool": pool, "author": author, "reason": reason}
+        fields = {name: value for name, value in about.items() if value is not None} | dict(data or {})
+        log.log(level, "%s", text, extra=fields)
+        now = time.time()
+        if len(text) > MAX_TEXT:
+            text = f"{text[:MAX_TEXT]}…"
+        with self._turn:
+            # Microseconds, where the clock has not gone back: so no id is given twice, even if a process
+            # was killed before it could write down the last ones that it had told.
+            self._last = max(self._last + 1, int(now * 1_000_000))
+            event = Event(
+                self._last, now, kind, zone, host, pool, author, reason, printable(text), dict(data or {})
+            )
+            self._memory.append(event)
+            self._trim()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ring)
+        return event
+
+    def _trim(self) -> None:
+        while len(self._memory) > IN_MEMORY and (
+            self._memory[0].id <= self._written or len(self._memory) > UNWRITTEN
+        ):
+            self._forgotten = self._memory.popleft().id
+
+    def _ring(self) -> None:
+        """Wake everybody who waits."""
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+    # --- the disk ---------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Begin to write down what is told, and find what was told before; trouble with the disk is none."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self.write)
+        self._task = asyncio.create_task(self._keep(), name="events to the disk")
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_EVERY)
+            if self._written < self._last or self.trouble is not None:
+                await asyncio.to_thread(self.write)
+
+    async def close(self) -> None:
+        """Write down what is left, and end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._loop = None
+        await asyncio.to_thread(self.write)
+        if self._file is not None:
+            self._file.close()
+
+    def write(self) -> None:
+        """Write down what is not yet; blocks. What cannot be written is tried again with whatever comes."""
+        with self._disk:
+            try:
+                file = self._opened()
+                with self._turn:
+                    waiting = [one for one in self._memory if one.id > self._written]
+                if waiting:
+                    file.append(waiting)
+                    self._since_pruned += len(waiting)
+                    self._written = waiting[-1].id
+                    if self._since_pruned >= PRUNE_EVERY:
+                        file.prune(waiting[-1].at)
+                        self._since_pruned = 0
+            except StoreError as error:
+                trouble = f"{error}: what happens now is not in the events after a restart"
+                if trouble != self.trouble:  # once: a log on the same full disk is no help
+                    log.error("%s", trouble)  # noqa: TRY400 - the text says it all
+                self.trouble = trouble
+            else:
+                self.trouble = None
+
+    def _opened(self) -> EventFile:
+        if self._file is None:
+            file, warnings = EventFile.open(self._directory, time.time())
+            for warning in warnings:
+                log.warning("%s", warning)
+            last = file.last_id()
+            with self._turn:
+                self._last = max(self._last, last)
+                self._forgotten = max(self._forgotten, last)
+            self._file = file
+        return self._file
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    @property
+    def last(self) -> int:
+        """The id of the last event."""
+        return self._last
+
+    async def after(self, position: int, limit: int, wanted: Wanted) -> list[Event]:
+        """Return the first events after an id, oldest first."""
+        memory = list(self._memory)
+        found = [one for one in memory if one.id > position and wanted.fits(one)]
+        if position < self._forgotten and self._file is not None:
+            kept = await asyncio.to_thread(self._look, lambda file: file.after(position, limit, wanted))
+            found = _joined(kept, found)
+        return found[:limit]
+
+    async def newest(self, limit: int, wanted: Wanted) -> list[Event]:
+        """Return the last events there are, oldest first."""
+        found = [one for one in list(self._memory) if wanted.fits(one)]
+        if len(found) < limit and self._file is not None:
+            kept = await asyncio.to_thread(self._look, lambda file: file.newest(limit, wanted))
+            found = _joined(kept, found)
+        return found[-limit:]
+
+    def _look(self, look: Callable[[EventFile], list[Event]]) -> list[Event]:
+        """Look into the file; what it does not give is not there."""
+        try:
+            return [] if self._file is None else look(self._file)
+        except StoreError as error:
+            log.warning("the events before are not shown: %s", error)
+            return []
+
+    async def wait(self, position: int, timeout: float) -> None:  # noqa: ASYNC109 - it is no error
+        """Wait until there is an event after an id, nobody may follow any more, or seconds have passed."""
+        bell = self._bell
+        if self._last > position or self.ending:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await bell.wait()
+
+    def end(self) -> None:
+        """Send away those who follow, once they have what was told until now."""
+        self.ending = True
+        self._ring()
+
+
+def _joined(kept: Iterable[Event], remembered: Iterable[Event]) -> list[Event]:
+    return sorted({one.id: one for one in (*kept, *remembered)}.values(), key=lambda one: one.id)

@@ -1,0 +1,213 @@
+"""Events over real HTTP on loopback: lists, and streams that end, resume and are bounded."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from geodns.api import events as api_events
+from geodns.api import make_app
+from geodns.api.events import EventRoutes
+from geodns.events import Events
+from tests.test_api import FakeBackend
+
+STREAM = "/api/v1/events/stream"
+Talk = Callable[[Events, aiohttp.ClientSession], Awaitable[None]]
+
+
+def serve(directory: Path, talk: Talk) -> None:
+    """Run an HTTP side with events while `talk` talks to it."""
+
+    async def run() -> None:
+        events = Events(directory)
+        await events.open()
+        backend = FakeBackend()
+        app = make_app(backend, bytes, backend.carry, (), EventRoutes(events).routes())
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            host, port = runner.addresses[0]
+            async with asyncio.timeout(20), aiohttp.ClientSession(f"http://{host}:{port}") as session:
+                await talk(events, session)
+        finally:
+            events.end()
+            await runner.cleanup()
+            await events.close()
+
+    asyncio.run(run())
+
+
+async def frame(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """The next frame of a stream: its fields; a comment's name is empty."""
+    found: dict[str, str] = {}
+    while line := (await response.content.readline()).decode().rstrip("\n"):
+        name, _, value = line.partition(":")
+        found[name] = value.removeprefix(" ")
+    return found
+
+
+async def event(response: aiohttp.ClientResponse) -> Any:
+    while "data" not in (found := await frame(response)):
+        assert found, "the stream has ended"
+    shown = json.loads(found["data"])
+    assert (found["id"], found["event"]) == (str(shown["id"]), "event")
+    return shown
+
+
+def test_a_list_of_what_has_happened(tmp_path: Path) -> None:
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        async def get(query: str = "") -> tuple[str, int]:
+            async with session.get(f"/api/v1/events{query}") as response:
+                assert response.status == 200
+                shown = await response.json()
+                return "".join(one["text"] for one in shown["events"]), shown["last"]
+
+        assert await get() == ("", 0)
+        told = [
+            events.tell("state", "a", zone="z1", host="h"),
+            events.tell("forced", "b", zone="z2", host="h"),
+            events.tell("server", "c"),
+        ]
+        first, second, last = (one.id for one in told)
+        assert await get() == ("abc", last)
+        assert await get("?limit=2") == ("bc", last)
+        assert await get("?after=0&limit=2") == ("ab", second)
+        assert await get(f"?after={second}&limit=2") == ("c", last)
+        assert await get(f"?after={last}") == ("", last)
+        assert await get(f"?after={last + 1_000_000}") == ("", last)
+        assert await get(f"?after={first}&kind=state") == ("", last)
+        assert await get("?kind=state,server&since=1h") == ("ac", last)
+        assert await get("?kind=state&kind=forced") == ("ab", last)
+        assert await get("?host=H.Z2.") == ("b", last)
+        assert await get("?zone=z1") == ("a", last)
+        assert await get("?since=2099-01-01T00:00:00Z") == ("", last)
+
+    serve(tmp_path, talk)
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        pytest.param("/api/v1/events?since=yesterday", "write a duration", id="since"),
+        pytest.param("/api/v1/events?kind=stat", "write some of state, forced", id="kind"),
+        pytest.param("/api/v1/events?limit=0", "`limit` is 1 to 1000", id="limit"),
+        pytest.param("/api/v1/events?limit=ten", "no whole number", id="limit no number"),
+        pytest.param("/api/v1/events?after=-1", "no whole number", id="after"),
+        pytest.param(f"{STREAM}?kind=x", "`kind` 'x' is none", id="stream kind"),
+    ],
+)
+def test_what_is_asked_wrongly(tmp_path: Path, path: str, says: str) -> None:
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        del events
+        async with session.get(path) as response:
+            assert response.status == 400
+            assert says in (await response.json())["error"]
+
+    serve(tmp_path, talk)
+
+
+def test_a_stream_gives_what_comes_and_resumes_where_it_was(tmp_path: Path) -> None:
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        events.tell("server", "before")
+        async with session.get(STREAM) as response:
+            assert response.status == 200
+            assert response.content_type == "text/event-stream"
+            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["X-Accel-Buffering"] == "no"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert await frame(response) == {"retry": str(api_events.RETRY)}
+            told = events.tell("state", "zwölf → 1", zone="z", data={"before": "up"})
+            assert await event(response) == told.to_json()
+        events.tell("server", "while away")
+        async with session.get(STREAM, headers={"Last-Event-ID": str(told.id)}) as response:
+            assert (await event(response))["text"] == "while away"
+            events.tell("server", "then")
+            assert (await event(response))["text"] == "then"
+        async with session.get(f"{STREAM}?after=0&kind=state") as response:
+            assert await event(response) == told.to_json()
+
+    serve(tmp_path, talk)
+
+
+def test_a_stream_has_a_comment_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_events, "COMMENT_EVERY", 0.1)
+    monkeypatch.setattr(api_events, "LOOK_EVERY", 0.05)
+
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        del events
+        async with session.get(STREAM) as response:
+            await frame(response)
+            assert await frame(response) == {"": "still here"}
+            assert await frame(response) == {"": "still here"}
+
+    serve(tmp_path, talk)
+
+
+def test_streams_end_when_the_server_does_with_all_that_was_told(tmp_path: Path) -> None:
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        async with session.get(STREAM) as response:
+            await frame(response)
+            for number in range(250):
+                events.tell("server", str(number))
+            events.end()
+            text = (await response.content.read()).decode()
+            assert text.count("data: ") == 250
+
+    serve(tmp_path, talk)
+
+
+def test_only_so_many_may_follow_and_who_leaves_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_events, "STREAMS", 2)
+    monkeypatch.setattr(api_events, "LOOK_EVERY", 0.05)
+
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        del events
+        async with session.get(STREAM) as first, session.get(STREAM) as second:
+            assert (first.status, second.status) == (200, 200)
+            async with session.get(STREAM) as third:
+                assert third.status == 503
+                assert "try again later" in (await third.json())["error"]
+            first.close()
+            status = 503
+            while status == 503:
+                await asyncio.sleep(0.02)
+                async with session.get(STREAM) as third:
+                    status = third.status
+            assert status == 200
+
+    serve(tmp_path, talk)
+
+
+def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_events, "PATIENCE", 0.2)
+
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        base = session._base_url
+        assert base is not None
+        assert base.host is not None
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect((base.host, base.port))
+            deaf.sendall(f"GET {STREAM}?after=0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            for number in range(9_000):  # more than both ends' buffers hold
+                events.tell("server", f"{number} {'x' * 1_500}")
+            monkeypatch.setattr(api_events, "STREAMS", 1)
+            statuses: list[int] = []
+            while not statuses or statuses[-1] == 503:
+                await asyncio.sleep(0.05)
+                async with session.get(STREAM) as response:
+                    statuses.append(response.status)
+            assert statuses[0] == 503, "it was there"
+            assert statuses[-1] == 200, "and is no more"
+
+    serve(tmp_path, talk)

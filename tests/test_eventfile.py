@@ -1,0 +1,70 @@
+"""Events on disk: what is kept, and what goes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geodns import eventfile
+from geodns.eventfile import MAX_AGE, Event, EventFile, Wanted
+
+NOW = 1_795_417_200.0
+ALL = Wanted()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[EventFile]:
+    opened, warnings = EventFile.open(tmp_path, NOW)
+    assert warnings == []
+    yield opened
+    opened.close()
+
+
+def event(number: int, at: float = NOW, **about: str) -> Event:
+    return Event(
+        number,
+        at,
+        "state",
+        about.get("zone"),
+        about.get("host"),
+        None,
+        "ann",
+        "søndag",
+        "→ ”text”",
+        {"before": "up", "checks": [{"detail": "→"}]},
+    )
+
+
+def test_events_come_back_as_they_were(file: EventFile) -> None:
+    some = [event(1, zone="z"), event(5, host="h"), event(7)]
+    file.append(some)
+    assert file.after(0, 10, ALL) == some
+    assert file.after(1, 1, ALL) == some[1:2]
+    assert file.newest(2, ALL) == some[1:]
+    assert file.last_id() == 7
+    assert some[0].to_json() == {
+        "id": 1,
+        "at": "2026-11-23T07:00:00.000Z",
+        "kind": "state",
+        "zone": "z",
+        "host": None,
+        "pool": None,
+        "author": "ann",
+        "reason": "søndag",
+        "text": "→ ”text”",
+        "data": {"before": "up", "checks": [{"detail": "→"}]},
+    }
+
+
+def test_an_empty_file_has_no_last_id(file: EventFile) -> None:
+    assert file.last_id() == 0
+
+
+def test_what_is_old_or_too_much_goes(file: EventFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventfile, "MAX_ROWS", 5)
+    file.append([event(1, NOW - MAX_AGE - 1), *(event(number) for number in range(2, 7))])
+    file.prune(NOW)
+    assert [one.id for one in file.after(0, 99, ALL)] == [2, 3, 4, 5, 6]
+    file.append([event(7), event(8)])
+    file.prune(NOW)
+    assert [one.id for one in file.after(0, 99, ALL)] == [4, 5, 6, 7, 8]
