@@ -35,6 +35,7 @@ from geodns.health.probes import own_name
 from geodns.judging import Judging
 from geodns.keeper import Keeper
 from geodns.live import HostKey
+from geodns.liveness import Liveness
 from geodns.metrics import Gauges, Metrics
 from geodns.model import Target
 from geodns.policing import Policing
@@ -140,6 +141,14 @@ class Daemon:
             self._keeper,
             self._monitor,
             self._link,
+            lambda: self._liveness.vitals,
+        )
+        self._liveness = Liveness(
+            lateness=lambda: self._monitor.lateness,
+            heard=lambda: {name: one.heard for name, one in self._link.workers.items() if one.pid},
+            refused=lambda: list(self._folder.refused),
+            state=settings.state,
+            tell=self._tell_concern,
         )
 
     # --- life -------------------------------------------------------------------------------------------
@@ -236,7 +245,7 @@ class Daemon:
         self._tell_start()
         if not self._seat.number:
             self._say_ready()
-        for work in (self._watch_folder, self._policing.watch, self._keep_time):
+        for work in (self._watch_folder, self._policing.watch, self._keep_time, self._liveness.watch):
             self._spawn(work())
 
     def _tell_start(self) -> None:
@@ -337,6 +346,9 @@ class Daemon:
                 log.log(level, "%s", problem, extra=place)
 
     # --- hosts ------------------------------------------------------------------------------------------
+
+    def _tell_concern(self, text: str, concern: bool) -> None:
+        self._events.tell("watch", text, level=logging.ERROR if concern else logging.INFO)
 
     # These three are called when all parts are there, and given to some that come before.
 

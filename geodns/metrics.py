@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import HostKey, State
+from geodns.liveness import Vitals
 from geodns.ratelimit import Action
 from geodns.rcodes import rcode_name
 from geodns.rrtypes import name_of
@@ -36,23 +37,25 @@ class Gauges:
         hosts: by host.
         serials: by zone.
         refused_files: by zone, whether its file is refused and an older state of it is served.
-        probe_lateness: seconds that the most overdue probe is late.
         ready: whether the server can answer.
         restarts: by worker.
         prober_suspect: by zone and pool, whether most of its hosts failed at once.
         certificates: until when they are good, in seconds since the epoch, by check, server name,
             address and port.
+        vitals: what the watch over ourselves has seen.
+        written: whether everything that must survive a restart is on disk.
 
     """
 
     hosts: Mapping[HostKey, HostGauge]
     serials: Mapping[str, int]
     refused_files: Mapping[str, bool]
-    probe_lateness: float
     ready: bool
     restarts: Mapping[str, int]
     prober_suspect: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     certificates: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
+    vitals: Vitals = field(default_factory=Vitals)
+    written: bool = True
 
 
 class _AtScrape(Collector):
@@ -91,8 +94,6 @@ class _AtScrape(Collector):
         )
         for name, is_refused in now.refused_files.items():
             refused.add_metric([name], float(is_refused))
-        late = GaugeMetricFamily("geodns_probe_lateness_seconds", "How late the most overdue probe is.")
-        late.add_metric([], now.probe_lateness)
         ready = GaugeMetricFamily("geodns_ready", "1 when the server can answer.")
         ready.add_metric([], float(now.ready))
         restarts = CounterMetricFamily(
@@ -114,7 +115,34 @@ class _AtScrape(Collector):
         )
         for labels, until in now.certificates.items():
             certificates.add_metric(labels, until)
-        return (state, forced, weight, serial, refused, late, ready, restarts, suspect, certificates)
+        yield from (state, forced, weight, serial, refused, ready, restarts, suspect, certificates)
+        yield from _vital_signs(now)
+
+
+def _vital_signs(now: Gauges) -> Iterable[Metric]:
+    """Yield how the server itself is."""
+    seen = now.vitals
+    silence = GaugeMetricFamily(
+        "geodns_worker_silence_seconds", "How long ago a worker was heard last.", labels=["worker"]
+    )
+    for worker, seconds in seen.silence.items():
+        silence.add_metric([worker], seconds)
+    plain = (
+        ("geodns_probe_lateness_seconds", "How late the most overdue probe is.", seen.lateness),
+        (
+            "geodns_loop_lag_seconds",
+            "The longest time in the last minute in which the control process did one thing.",
+            seen.lag,
+        ),
+        ("geodns_state_written", "1 while all that must survive a restart is on disk.", float(now.written)),
+    )
+    yield silence
+    for name, text, value in plain:
+        yield GaugeMetricFamily(name, text, value)
+    if seen.free is not None:
+        yield GaugeMetricFamily(
+            "geodns_state_free_bytes", "What is free on the disk of the state.", float(seen.free)
+        )
 
 
 class Metrics:

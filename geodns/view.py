@@ -14,14 +14,13 @@ from geodns.health.outcome import Certificate, Kind
 from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey
+from geodns.liveness import Vitals, concerns
 from geodns.metrics import Gauges, HostGauge
 from geodns.model import Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen
 from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of
 
-LATE = 5.0
-"""Seconds that a probe may be overdue before it is worth a warning."""
 BACKEND = "python"
 """What deals the answers."""
 
@@ -38,6 +37,7 @@ class View:
         keeper: what is written down.
         monitor: the probes.
         link: the workers.
+        vitals: returns what the watch over ourselves has seen.
 
     Attributes:
         ready: whether the first answers have been compiled and delivered.
@@ -54,6 +54,7 @@ class View:
         keeper: Keeper,
         monitor: Monitor,
         link: Link,
+        vitals: Callable[[], Vitals],
     ) -> None:
         self.ready = False
         self._node = node
@@ -64,6 +65,7 @@ class View:
         self._keeper = keeper
         self._monitor = monitor
         self._link = link
+        self._vitals = vitals
         self._started = time.monotonic()
 
     def zones(self) -> dict[str, Zone]:
@@ -118,14 +120,12 @@ class View:
         }
 
     def _all_warnings(self) -> list[str]:
-        late = self._monitor.lateness
         disk = [self._keeper.trouble] if self._keeper.trouble else []
-        probes = [f"probes are late by {late:.0f} s: the prober is overloaded"] if late > LATE else []
         return [
             *self._warnings(),
             *disk,
             *self._folder.warnings(self._cluster.sources),
-            *probes,
+            *concerns(self._vitals()).values(),
             *self._blind(),
             *self._suspicions(),
             *self._old_certificates(),
@@ -213,5 +213,14 @@ class View:
             for target, one in self._certificates()
             if one.not_after
         }
-        lateness = self._monitor.lateness
-        return Gauges(hosts, serials, refused, lateness, self.unready() is None, restarts, suspect, ends)
+        return Gauges(
+            hosts,
+            serials,
+            refused,
+            self.unready() is None,
+            restarts,
+            suspect,
+            ends,
+            self._vitals(),
+            self._keeper.trouble is None,
+        )

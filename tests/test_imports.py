@@ -19,7 +19,7 @@ ROWS = (
     ("policing", "view publisher judging"),
     ("api serve health keeper demo",),
     ("control status explain logswitch", "cluster folder slowstart", "events"),
-    ("responder compiler store eventfile watch metrics querytext floodwatch convert",),
+    ("responder compiler liveness store eventfile watch metrics querytext floodwatch convert",),
     ("lookup nodes",),
     ("dealing choice live table rotation",),
     ("options",),

@@ -11,12 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import State
+from geodns.liveness import Vitals
 from geodns.metrics import Gauges, HostGauge, Metrics
 from geodns.ratelimit import Action, Limited
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone
 
-NOTHING = Gauges({}, {}, {}, 0.0, ready=False, restarts={})
+NOTHING = Gauges({}, {}, {}, ready=False, restarts={})
 SOME = Gauges(
     hosts={
         (NAME, "mta1"): HostGauge(State.UP, "drained", 0.0),
@@ -24,11 +25,12 @@ SOME = Gauges(
     },
     serials={NAME: 2026112301},
     refused_files={NAME: False, "broken.example": True},
-    probe_lateness=1.5,
     ready=True,
     restarts={"udp0": 3, "tcp": 0},
     prober_suspect={(NAME, "main"): True, (NAME, "side"): False},
     certificates={("tls", "mta1.example", "192.0.2.1", "587"): 1800000000.0},
+    vitals=Vitals(lateness=1.5, silence={"udp0": 0.2, "tcp": 61.0}, lag=0.3, free=1 << 30),
+    written=False,
 )
 NAMES = {
     "geodns_answers_total": "counter",
@@ -41,13 +43,17 @@ NAMES = {
     "geodns_probe_duration_seconds": "histogram",
     "geodns_probe_lateness_seconds": "gauge",
     "geodns_probes_total": "counter",
+    "geodns_loop_lag_seconds": "gauge",
     "geodns_prober_suspect": "gauge",
     "geodns_queries_total": "counter",
     "geodns_query_log_total": "counter",
     "geodns_rate_limited_total": "counter",
     "geodns_ready": "gauge",
     "geodns_recompile_seconds": "histogram",
+    "geodns_state_free_bytes": "gauge",
+    "geodns_state_written": "gauge",
     "geodns_worker_restarts_total": "counter",
+    "geodns_worker_silence_seconds": "gauge",
     "geodns_zone_file_refused": "gauge",
     "geodns_zone_load_errors_total": "counter",
     "geodns_zone_serial": "gauge",

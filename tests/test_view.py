@@ -19,6 +19,7 @@ from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
 from geodns.health.suspicion import Suspect
 from geodns.keeper import Keeper
 from geodns.live import Forced, State
+from geodns.liveness import Vitals
 from geodns.model import Target
 from geodns.serve.link import Link, Worker
 from geodns.settingskeys import Listen
@@ -67,11 +68,8 @@ class Rig:
             self.keeper,
             cast(Monitor, self),
             cast(Link, SimpleNamespace(workers=self.workers)),
+            lambda: Vitals(lateness=self.late),
         )
-
-    @property
-    def lateness(self) -> float:
-        return self.late
 
     def last(self, target: Target) -> tuple[Outcome, float] | None:
         found = self.seen.get(str(target.address))
@@ -170,7 +168,7 @@ def test_refused_files_and_late_probes_are_warnings_and_do_not_make_it_unready(r
     assert "new.example" not in shown["hosts"]
     gauges = rig.view.gauges()
     assert gauges.refused_files == {NAME: True, "new.example": True}
-    assert (gauges.probe_lateness, gauges.ready) == (7.4, True)
+    assert (gauges.vitals.lateness, gauges.ready) == (7.4, True)
 
 
 def test_a_prober_in_doubt_is_a_warning_a_field_and_a_metric(rig: Rig) -> None:

@@ -72,7 +72,13 @@ class Logged(NamedTuple):
     dropped: int
 
 
-Message = Born | Died | Acked | Counted | Logged
+class Alive(NamedTuple):
+    """A worker that has had nothing else to say for a while."""
+
+    worker: str
+
+
+Message = Born | Died | Acked | Counted | Logged | Alive
 
 
 def framed(payload: bytes) -> bytes:

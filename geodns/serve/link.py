@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geodns.dealing import Counts
 from geodns.serve.frames import (
@@ -36,12 +37,14 @@ class Worker:
         pid: its process; None while there is none.
         number: of the newest Table that it said it answers from; 0 when it said nothing yet.
         restarts: how many processes there were before this one.
+        heard: when it said something last, by `time.monotonic`.
 
     """
 
     pid: int | None = None
     number: int = 0
     restarts: int = 0
+    heard: float = 0.0
 
 
 class Link:
@@ -157,14 +160,19 @@ class Link:
             signal.raise_signal(signal.SIGTERM)
 
     def _heard(self, message: Message) -> None:
+        self._take(message)
+        known = self._workers[message.worker]
+        self._workers[message.worker] = replace(known, heard=time.monotonic())
+
+    def _take(self, message: Message) -> None:
+        """Do what a message asks for; of one that a worker lives, that it was heard is all."""
         match message:
             case Born(worker, pid, restarts):
                 self._workers[worker] = Worker(pid, 0, restarts)
             case Died(worker):
                 self._workers[worker] = Worker(None, 0, self._workers[worker].restarts)
             case Acked(worker, number):
-                known = self._workers[worker]
-                self._workers[worker] = Worker(known.pid, number, known.restarts)
+                self._workers[worker] = replace(self._workers[worker], number=number)
                 for waiter, wanted in self._waiters.items():
                     if not waiter.done() and not self._pending(wanted):
                         waiter.set_result(None)

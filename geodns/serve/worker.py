@@ -11,7 +11,7 @@ from types import FrameType
 
 from geodns.dealing import State
 from geodns.ratelimit import Cells
-from geodns.serve.frames import Acked, Counted, Logged, Message, Stream, pack_message
+from geodns.serve.frames import Acked, Alive, Counted, Logged, Message, Stream, pack_message
 from geodns.table import Draft, Nodes, Table, outdated, unpack
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ REPORT = 1.0
 
 PULSE = 0.2
 """Seconds within which a worker sees that it shall end."""
+
+HEARTBEAT = 5.0
+"""Seconds after which a worker that has nothing to say says that."""
 
 LAST_WORDS = 1.0
 """Seconds that a worker which ends tries to hand in its counts."""
@@ -74,6 +77,7 @@ class Follower:
         self.behind = False
         self.ending = False
         self._due = 0.0
+        self._said = 0.0
         self._name = name
         self._transport = transport
         self._draft = Draft(self.table)
@@ -143,6 +147,8 @@ class Follower:
                 self.stream.flush()
             else:
                 self._count()
+                if now - self._said >= HEARTBEAT:
+                    self._tell(Alive(self._name))
         return now + PULSE
 
     def finish(self) -> None:
@@ -168,6 +174,7 @@ class Follower:
                 self._tell(Logged(self._name, noted, dropped))
 
     def _tell(self, message: Message) -> None:
+        self._said = time.monotonic()
         self.stream.put(pack_message(message))
 
 

@@ -185,12 +185,16 @@ class Server:
             with error:
                 return error.code, error.read().decode()
 
-    def status(self) -> dict[str, Any]:
-        """What /status shows."""
-        code, text = self.request("/status")
+    def get(self, path: str) -> dict[str, Any]:
+        """What is at a path."""
+        code, text = self.request(path)
         assert code == 200, text
         shown: dict[str, Any] = json.loads(text)
         return shown
+
+    def status(self) -> dict[str, Any]:
+        """What /status shows."""
+        return self.get("/status")
 
     def host(self, name: str, zone: str | None = None) -> dict[str, Any]:
         """One host of the status; of the only zone, unless it is named."""

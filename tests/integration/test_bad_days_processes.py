@@ -239,3 +239,21 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ):
         yield server
         assert "Traceback" not in server.log()
+
+
+def test_a_worker_that_hangs_is_named(server: Server) -> None:
+    """The others answer on; the status, a metric and an event name it, and say when it is well again."""
+    victim = min(server.workers())
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        wait_until(
+            lambda: any("has said nothing for" in one for one in server.status()["warnings"]), 30, "a warning"
+        )
+        assert server.metric("geodns_worker_silence_seconds") > 15
+        with Hammer(server, ZONE, tcp=True) as load:
+            load.more(20)
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    wait_until(lambda: not server.status()["warnings"], 10, "no warning")
+    told = [one["text"] for one in server.get("/api/v1/events?kind=watch")["events"]]
+    assert [text.startswith("no longer: ") for text in told] == [False, True]

@@ -1,0 +1,135 @@
+"""The watch over ourselves: what is of concern, and that it is told once, and when it is over."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns import liveness
+from geodns.liveness import FREE, REMEMBER, Lag, Liveness, Vitals, concerns
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param(Vitals(), {}, id="all well"),
+        pytest.param(Vitals(lateness=5.0, lag=1.0, free=FREE, silence={"tcp": 15.0}), {}, id="just well"),
+        pytest.param(Vitals(lateness=7.4), {"probes": "probes are late by 7 s"}, id="late probes"),
+        pytest.param(
+            Vitals(silence={"udp0": 3.0, "tcp": 61.0}),
+            {"worker tcp": "worker tcp has said nothing for 61 s: it may hang"},
+            id="a silent worker",
+        ),
+        pytest.param(Vitals(lag=2.5), {"loop": "was busy with one thing for 2.5 s"}, id="a blocked loop"),
+        pytest.param(
+            Vitals(refused={"new.example": 60.0, "out.example.com": 7300.0}),
+            {"zone out.example.com": "refused for 2 h"},
+            id="an old refusal",
+        ),
+        pytest.param(Vitals(free=3 << 20), {"disk": "has 3 MiB left"}, id="a full disk"),
+    ],
+)
+def test_what_is_of_concern(seen: Vitals, expected: dict[str, str]) -> None:
+    found = concerns(seen)
+    assert found.keys() == expected.keys()
+    assert all(expected[about] in found[about] for about in expected)
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 10)), max_size=50))
+def test_the_worst_lag_is_the_largest_of_the_last_minute(steps: list[tuple[float, float]]) -> None:
+    lag, now = Lag(), 0.0
+    seen: list[tuple[float, float]] = []
+    for wait, value in steps:
+        now += wait
+        lag.note(now, value)
+        seen.append((now, value))
+        assert lag.worst(now) == max(one for at, one in seen if at >= now - REMEMBER)
+
+
+class Rig:
+    """A watch whose world is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.late = 0.0
+        self.heard = {"udp0": 100.0}
+        self.refused: set[str] = set()
+        self.told: list[tuple[str, bool]] = []
+        self.watch = Liveness(
+            lateness=lambda: self.late,
+            heard=lambda: self.heard,
+            refused=lambda: self.refused,
+            state=folder,
+            tell=lambda text, concern: self.told.append((text, concern)),
+        )
+
+
+def test_each_concern_is_told_once_and_when_it_is_over(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.watch.look(100.0)
+    assert rig.told == []
+    assert rig.watch.warnings() == []
+    rig.late = 9.0
+    for now in (101.0, 102.0):
+        rig.watch.look(now)
+    assert rig.told == [("probes are late by 9 s: the prober is overloaded", True)]
+    assert rig.watch.warnings() == ["probes are late by 9 s: the prober is overloaded"]
+    rig.late = 0.0
+    rig.watch.look(103.0)
+    assert rig.told[1:] == [("no longer: probes are late by 9 s: the prober is overloaded", False)]
+    assert rig.watch.warnings() == []
+
+
+def test_a_refusal_counts_from_when_it_began_and_anew_after_a_good_file(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.refused = {"out.example.com"}
+    rig.watch.look(0.0)
+    rig.watch.look(3000.0)
+    rig.refused = set()
+    rig.watch.look(3100.0)
+    rig.refused = {"out.example.com"}
+    rig.watch.look(3200.0)
+    assert rig.watch.vitals.refused == {"out.example.com": 0.0}
+    rig.watch.look(3200.0 + 3601)
+    assert [text for text, _ in rig.told if "zone" in text] == [
+        "the file of zone out.example.com has been refused for 1 h: what is served is old"
+    ]
+
+
+def test_a_blocked_loop_is_measured_and_a_hanging_one_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(liveness, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(liveness, "HANGS", 0.2)
+    monkeypatch.setattr(liveness, "BLOCKED", 0.1)
+    rig = Rig(tmp_path)
+    rig.heard = {}
+
+    def block_for_long() -> None:
+        # As a handler would that waits where it should not.
+        end = time.monotonic() + 10
+        while "block_for_long" not in caplog.text and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.1)
+
+    async def run() -> None:
+        task = asyncio.create_task(rig.watch.watch())
+        await asyncio.sleep(0.2)
+        block_for_long()
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    before = threading.active_count()
+    asyncio.run(run())
+    assert "the control process hangs: answers stay as they are" in caplog.text
+    assert "block_for_long" in caplog.text
+    assert any("busy with one thing" in text for text, concern in rig.told if concern)
+    assert isinstance(rig.watch.vitals.free, int)
+    end = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert threading.active_count() <= before
