@@ -30,6 +30,26 @@ class HostGauge:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolGauge:
+    """What is measured of a pool.
+
+    Attributes:
+        hosts: those of its own that have weight.
+        live: how many hosts it deals because they are live, those of its fallbacks included.
+        helped: whether a fallback serves with it or for it.
+        last_resort: whether nobody is live, and it deals whom it must or answers SERVFAIL.
+        shares: of each host it deals, in its answers.
+
+    """
+
+    hosts: int
+    live: int
+    helped: bool
+    last_resort: bool
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """What is measured at the moment of a scrape.
 
@@ -43,6 +63,7 @@ class Gauges:
         certificates: until when they are good, in seconds since the epoch, by check, server name,
             address and port.
         vitals: what the watch over ourselves has seen.
+        pools: by zone and pool.
         written: whether everything that must survive a restart is on disk.
 
     """
@@ -56,6 +77,7 @@ class Gauges:
     certificates: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
     vitals: Vitals = field(default_factory=Vitals)
     written: bool = True
+    pools: Mapping[tuple[str, str], PoolGauge] = field(default_factory=dict)
 
 
 class _AtScrape(Collector):
@@ -116,7 +138,36 @@ class _AtScrape(Collector):
         for labels, until in now.certificates.items():
             certificates.add_metric(labels, until)
         yield from (state, forced, weight, serial, refused, ready, restarts, suspect, certificates)
+        yield from _of_pools(now.pools)
         yield from _vital_signs(now)
+
+
+def _of_pools(pools: Mapping[tuple[str, str], PoolGauge]) -> Iterable[Metric]:
+    """Yield whom the pools deal."""
+    labels = ["zone", "pool"]
+    hosts = GaugeMetricFamily("geodns_pool_hosts", "Hosts of a pool that have weight.", labels=labels)
+    live = GaugeMetricFamily(
+        "geodns_pool_live_hosts",
+        "Hosts that a pool deals because they are live, those of its fallbacks included.",
+        labels=labels,
+    )
+    helped = GaugeMetricFamily("geodns_pool_fallback", "1 while a pool's fallback serves.", labels=labels)
+    resort = GaugeMetricFamily(
+        "geodns_pool_last_resort", "1 while nobody in a pool or its fallbacks is live.", labels=labels
+    )
+    share = GaugeMetricFamily(
+        "geodns_pool_intended_share_ratio",
+        "The part of a pool's answers that a host is to have.",
+        labels=[*labels, "host"],
+    )
+    for key, pool in pools.items():
+        hosts.add_metric([*key], pool.hosts)
+        live.add_metric([*key], pool.live)
+        helped.add_metric([*key], float(pool.helped))
+        resort.add_metric([*key], float(pool.last_resort))
+        for host, part in pool.shares.items():
+            share.add_metric([*key, host], part)
+    return hosts, live, helped, resort, share
 
 
 def _vital_signs(now: Gauges) -> Iterable[Metric]:
@@ -169,6 +220,12 @@ class Metrics:
         self._answers = Counter(
             "geodns_answers_total",
             "Answers that named a host, by the pool they were dealt for.",
+            ["zone", "pool", "host"],
+            registry=self.registry,
+        )
+        self._picks = Counter(
+            "geodns_picks_total",
+            "Answers, each shared out among the hosts it named: where clients that pick by chance went.",
             ["zone", "pool", "host"],
             registry=self.registry,
         )
@@ -235,8 +292,10 @@ class Metrics:
             rotation = rotations(uid)
             if rotation is not None:
                 dealt = rotation.parts[part]
-                for host in dealt.sets[chosen]:
+                hosts = dealt.sets[chosen]
+                for host in hosts:
                     self._answers.labels(rotation.key.zone, dealt.pool, host).inc(number)
+                    self._picks.labels(rotation.key.zone, dealt.pool, host).inc(number / len(hosts))
         if counts.limited is not None:
             for action, number in counts.limited.actions.items():
                 self._limited.labels(str(action)).inc(number)

@@ -1,17 +1,17 @@
 """What ``/status`` shows of the running state, as plain JSON (DESIGN section 7)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from geodns.choice import Choice, LastResort
+from geodns.choice import Choice, Dealt, LastResort
 from geodns.cluster import Cluster
 from geodns.compiler import PoolKey
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
-from geodns.model import FAMILIES, Address, Family, Host, Target, Zone
+from geodns.model import FAMILIES, Address, Host, Target, Zone
 
 Json = dict[str, Any]
 
@@ -42,9 +42,8 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def shares(choice: Choice, family: Family) -> dict[str, Fraction]:
-    """Return each dealt host's part of a family's answers."""
-    dealt = choice.of(family)
+def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:
+    """Return the part of the answers that each of some hosts has."""
     total = sum((entry.effective for entry in dealt), Fraction(0))
     return {entry.host: entry.effective / total for entry in dealt}
 
@@ -180,7 +179,7 @@ def _pool(
         "families": {
             family: {
                 "live": [entry.host for entry in choice.of(family)] if choice.last_resort is None else [],
-                "share": {host: float(share) for host, share in shares(choice, family).items()},
+                "share": {host: float(share) for host, share in shares(choice.of(family)).items()},
             }
             for family in FAMILIES
         },

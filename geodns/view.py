@@ -15,11 +15,11 @@ from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.liveness import Vitals, concerns
-from geodns.metrics import Gauges, HostGauge
+from geodns.metrics import Gauges, HostGauge, PoolGauge
 from geodns.model import Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen
-from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of
+from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of, shares
 
 BACKEND = "python"
 """What deals the answers."""
@@ -223,4 +223,17 @@ class View:
             ends,
             self._vitals(),
             self._keeper.trouble is None,
+            self._pools(),
         )
+
+    def _pools(self) -> dict[PoolKey, PoolGauge]:
+        return {
+            (zone, name): PoolGauge(
+                sum(member.weight > 0 for member in self._cluster.zone(zone).pool_by_name[name].members),
+                len(choice.live),
+                helped=choice.using != (name,) and choice.last_resort is None,
+                last_resort=choice.last_resort is not None,
+                shares={host: float(part) for host, part in shares(choice.dealt).items()},
+            )
+            for (zone, name), choice in self._cluster.compiled.choices.items()
+        }

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import State
 from geodns.liveness import Vitals
-from geodns.metrics import Gauges, HostGauge, Metrics
+from geodns.metrics import Gauges, HostGauge, Metrics, PoolGauge
 from geodns.ratelimit import Action, Limited
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone
@@ -31,6 +31,7 @@ SOME = Gauges(
     certificates={("tls", "mta1.example", "192.0.2.1", "587"): 1800000000.0},
     vitals=Vitals(lateness=1.5, silence={"udp0": 0.2, "tcp": 61.0}, lag=0.3, free=1 << 30),
     written=False,
+    pools={(NAME, "main"): PoolGauge(3, 2, helped=True, last_resort=False, shares={"mta1": 0.75, "x": 0.25})},
 )
 NAMES = {
     "geodns_answers_total": "counter",
@@ -44,6 +45,12 @@ NAMES = {
     "geodns_probe_lateness_seconds": "gauge",
     "geodns_probes_total": "counter",
     "geodns_loop_lag_seconds": "gauge",
+    "geodns_picks_total": "counter",
+    "geodns_pool_fallback": "gauge",
+    "geodns_pool_hosts": "gauge",
+    "geodns_pool_intended_share_ratio": "gauge",
+    "geodns_pool_last_resort": "gauge",
+    "geodns_pool_live_hosts": "gauge",
     "geodns_prober_suspect": "gauge",
     "geodns_queries_total": "counter",
     "geodns_query_log_total": "counter",
@@ -133,6 +140,8 @@ def test_what_is_so_at_a_scrape() -> None:
     assert value(found, "geodns_host_effective_weight", zone=NAME, host="mta2") == 12.5
     assert value(found, "geodns_host_forced", zone=NAME, host="mta1", forced="drained") == 1
     assert value(found, "geodns_host_forced", zone=NAME, host="mta2", forced="drained") is None
+    assert value(found, "geodns_pool_intended_share_ratio", zone=NAME, pool="main", host="mta1") == 0.75
+    assert value(found, "geodns_pool_fallback", zone=NAME, pool="main") == 1
     assert value(found, "geodns_zone_serial", zone=NAME) == 2026112301
     assert value(found, "geodns_zone_file_refused", zone="broken.example") == 1
     assert value(found, "geodns_zone_file_refused", zone=NAME) == 0

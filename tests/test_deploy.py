@@ -1,0 +1,164 @@
+"""What is in deploy/ for Prometheus and Grafana speaks of metrics that there are, and works."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.test_metrics import NAMES, NOTHING, families, metrics, used
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+RULES = DEPLOY / "prometheus" / "geodns.rules.yaml"
+RULES_TEST = DEPLOY / "prometheus" / "geodns.rules.test.yaml"
+DASHBOARD = DEPLOY / "grafana" / "geodns.json"
+RUNBOOK = DEPLOY.parent / "docs" / "runbook.md"
+PROMTOOL = shutil.which("promtool") or shutil.which("/opt/geodns-tests/prometheus/usr/bin/promtool")
+OTHERS = {"up", "process_cpu_seconds_total", "process_resident_memory_bytes"}
+
+needs_promtool = pytest.mark.skipif(
+    PROMTOOL is None, reason="needs promtool: apt-get install prometheus, or run .ci/run"
+)
+
+
+def promtool(*arguments: str, given: bytes = b"") -> str:
+    assert PROMTOOL is not None
+    run = subprocess.run(
+        [PROMTOOL, *arguments], input=given, capture_output=True, timeout=60, check=False, cwd=RULES.parent
+    )
+    return f"{run.returncode} {run.stdout.decode()} {run.stderr.decode()}"
+
+
+def alerts() -> dict[str, Any]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels that samples of a metric have, as far as they were used, and those that a scrape adds."""
+    found = {"instance", "job", "le"}
+    for of in (used(), metrics(NOTHING)):
+        for family in families(of).values():
+            for sample in family.samples:
+                if sample.name == name:
+                    found |= sample.labels.keys()
+    return found
+
+
+def metrics_in(expression: str) -> dict[str, set[str]]:
+    """The metrics of an expression, with the labels that it asks of each."""
+    found: dict[str, set[str]] = {}
+    for name, matchers in re.findall(r"\b((?:geodns|process)_\w+|up)\b(?:\{([^}]*)\})?", expression):
+        found.setdefault(name, set()).update(re.findall(r"(\w+)\s*(?:=~|!=|!~|=)", matchers))
+    return found
+
+
+def known(name: str) -> bool:
+    return name in OTHERS or name in NAMES or re.sub("_(bucket|sum|count)$", "", name) in NAMES
+
+
+@needs_promtool
+def test_metrics_follow_the_conventions() -> None:
+    assert promtool("check", "metrics", given=used().expose()).startswith("0 ")
+
+
+@needs_promtool
+def test_rules_are_rules_and_each_does_what_it_says() -> None:
+    assert promtool("check", "rules", RULES.name).startswith("0 ")
+    assert promtool("test", "rules", RULES_TEST.name).startswith("0 ")
+
+
+@needs_promtool
+def test_the_tests_of_the_rules_see_those_that_never_fire(tmp_path: Path) -> None:
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            rule["expr"] = f"({rule['expr']}) > Inf"
+    (tmp_path / RULES.name).write_text(yaml.safe_dump(rules))
+    shutil.copy(RULES_TEST, tmp_path)
+    told = promtool("test", "rules", str(tmp_path / RULES_TEST.name))
+    assert told.startswith("1 ")
+    assert set(re.findall(r"alertname: ?(\w+)", told)) == alerts().keys()
+
+
+def test_every_alert_is_tested() -> None:
+    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
+    assert {one["alertname"] for test in tests for one in test["alert_rule_test"]} == alerts().keys()
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_alerts_speak_of_metrics_that_there_are(name: str) -> None:
+    rule = alerts()[name]
+    asked = metrics_in(rule["expr"])
+    assert asked
+    for metric, labels in asked.items():
+        assert known(metric), metric
+        assert metric in OTHERS or labels <= labels_of(metric)
+    assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+    assert rule["annotations"].keys() == {"summary", "description", "runbook"}
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_every_alert_is_in_the_runbook(name: str) -> None:
+    assert alerts()[name]["annotations"]["runbook"] == f"docs/runbook.md#{name.lower()}"
+    text = RUNBOOK.read_text()
+    (part,) = re.findall(rf"^### {name}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert "geodns " in part, "what to type"
+
+
+def test_the_runbook_speaks_of_no_other_alerts() -> None:
+    assert set(re.findall(r"\bGeodns[A-Z]\w+", RUNBOOK.read_text())) == alerts().keys()
+
+
+def panels() -> list[Any]:
+    found: list[Any] = json.loads(DASHBOARD.read_text())["panels"]
+    return found
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_panels_speak_of_metrics_that_there_are(panel: Any) -> None:
+    assert panel["targets"]
+    for target in panel["targets"]:
+        asked = metrics_in(target["expr"])
+        assert asked
+        for metric, labels in asked.items():
+            assert known(metric), metric
+            assert metric in OTHERS or labels <= labels_of(metric)
+        for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]):
+            assert label == "instance" or any(label in labels_of(one) for one in asked if one not in OTHERS)
+
+
+@needs_promtool
+def test_panels_ask_what_prometheus_understands(tmp_path: Path) -> None:
+    asked = [
+        target["expr"].replace("$__rate_interval", "5m") for one in panels() for target in one["targets"]
+    ]
+    rules = [{"record": f"panel:{at}", "expr": expression} for at, expression in enumerate(asked)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    assert promtool("check", "rules", str(file)).startswith("0 ")
+
+
+def test_the_dashboard_fits_together() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    assert dashboard["title"] == "geodns"
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
+    names = {variable["name"] for variable in dashboard["templating"]["list"]}
+    used_ = set(re.findall(r"\$\{?(\w+)", DASHBOARD.read_text())) - {"__rate_interval", "__all"}
+    assert used_ == names
+    places = [panel["gridPos"] for panel in dashboard["panels"]]
+    for at, one in enumerate(places):
+        assert one["x"] + one["w"] <= 24
+        for other in places[at + 1 :]:
+            apart = (
+                one["x"] + one["w"] <= other["x"]
+                or other["x"] + other["w"] <= one["x"]
+                or one["y"] + one["h"] <= other["y"]
+                or other["y"] + other["h"] <= one["y"]
+            )
+            assert apart, (one, other)
