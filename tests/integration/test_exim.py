@@ -1,25 +1,21 @@
 """A real Exim as the probed host: it delays its greeting, drops early talkers, and makes TLS by GnuTLS."""
 
-import asyncio
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from geodns.health import tls
-from geodns.health.outcome import Kind, Outcome
-from geodns.health.probes import probe
-from geodns.model import Check, Target
-from tests.health.certificates import NAME, Authority, authority
+from geodns.health.outcome import Kind
+from tests.health.certificates import Authority, authority
 from tests.health.certificates import server as certified
 from tests.integration.cluster import free_port
 from tests.integration.mailhosts import wait_until
+from tests.integration.probing import probe_now, trusting
 
 EXIM = shutil.which("exim4") or shutil.which("exim")
 
@@ -107,12 +103,6 @@ def exim() -> Iterator[Exim]:
             process.wait(10)
 
 
-def probe_now(port: int, **check: Any) -> Outcome:
-    one = Check(name="now", **{"timeout": 15, "connect_timeout": 5} | check)
-    target = Target(check=one, address=ip_address("127.0.0.1"), port=port, host=NAME)
-    return asyncio.run(probe(target, ehlo="probe.example.com"))
-
-
 @pytest.mark.parametrize(
     ("check", "kind", "detail"),
     [
@@ -139,13 +129,11 @@ def test_probes(exim: Exim, check: dict[str, Any], kind: Kind, detail: str) -> N
     assert dict(outcome.steps)["EHLO"] < 0.5
 
 
-def test_its_certificate(exim: Exim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_certificate(exim: Exim) -> None:
     assert probe_now(exim.wrapped, type="smtps").kind is Kind.OK
     stranger = probe_now(exim.wrapped, type="smtps", verify="required")
     assert stranger.detail.startswith("TLS is broken: certificate unknown issuer: mta1.out.example.com")
-    monkeypatch.setenv("SSL_CERT_FILE", str(exim.signer.trusted_in(exim.folder)))
-    tls.context.cache_clear()
-    try:
+    with trusting(exim.signer.trusted_in(exim.folder)):
         for port, check in (
             (exim.wrapped, {"type": "smtps", "verify": "required"}),
             (exim.plain, {"starttls": "verified"}),
@@ -154,8 +142,6 @@ def test_its_certificate(exim: Exim, monkeypatch: pytest.MonkeyPatch) -> None:
             assert outcome.kind is Kind.OK
             assert outcome.certificate is not None
             assert outcome.certificate.problem is None
-    finally:
-        tls.context.cache_clear()
 
 
 def test_probes_leave_a_polite_log(exim: Exim) -> None:

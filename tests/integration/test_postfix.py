@@ -1,6 +1,5 @@
 """A real Postfix as the probed host: its banner is read, its end and return are seen, its log stays clean."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -8,19 +7,16 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from geodns.health.outcome import Kind, Outcome
-from geodns.health.probes import probe
-from geodns.model import Check, Target
+from geodns.health.outcome import Kind
 from tests.health.servers import server_context
 from tests.integration.cluster import QUICK, Server, free_port, serving
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import mail_hosts, wait_until
+from tests.integration.probing import probe_now
 
 NAME = "out.example.com"
 
@@ -214,13 +210,6 @@ def test_probes_leave_a_polite_log(server: Server, postfix: Postfix) -> None:
     for rude in ("lost connection", "improper command pipelining", "timeout", "SSL_accept error", "HANGUP"):
         assert rude not in log
     assert server.state_of("mta1") == "up"
-
-
-def probe_now(port: int, **check: Any) -> Outcome:
-    one = Check(name="now", **{"timeout": 15, "connect_timeout": 5} | check)
-    return asyncio.run(
-        probe(Target(check=one, address=ip_address("127.0.0.1"), port=port), ehlo="probe.example.com")
-    )
 
 
 def test_it_is_asked_for_more(postfix: Postfix) -> None:
