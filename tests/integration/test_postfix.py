@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,7 @@ MASTER_CF = """\
 127.0.0.1:{screened} inet n - n - 1 postscreen
 127.0.0.1:{wrapped} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 127.0.0.1:{proxied} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy
+127.0.0.1:{alone} inet n - n - - smtpd -o syslog_name=alone
 smtpd pass - - n - - smtpd
 dnsblog unix - - n - 0 dnsblog
 tlsproxy unix - - n - 0 tlsproxy
@@ -81,6 +83,7 @@ class Postfix:
             that do not.
         wrapped: the port where TLS comes first.
         proxied: the port where a PROXY header is expected.
+        alone: a port whose lines in the log are told from the others'.
 
     """
 
@@ -89,6 +92,7 @@ class Postfix:
         self.screened = free_port()
         self.wrapped = free_port()
         self.proxied = free_port()
+        self.alone = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("etc", "data", "queue"):
@@ -96,14 +100,21 @@ class Postfix:
         shutil.chown(folder / "data", "postfix")
         server_context(folder)  # leaves server.pem
         (folder / "etc/main.cf").write_text(MAIN_CF.format(folder=folder))
-        ports = {name: getattr(self, name) for name in ("plain", "screened", "wrapped", "proxied")}
+        ports = {name: getattr(self, name) for name in ("plain", "screened", "wrapped", "proxied", "alone")}
         (folder / "etc/master.cf").write_text(MASTER_CF.format(**ports))
 
     def log(self) -> str:
-        """Everything it has logged."""
+        """Everything it has logged but for the port `alone`."""
+        return "".join(line for line in self._lines() if " alone/smtpd[" not in line)
+
+    def log_alone(self) -> list[str]:
+        """What it has logged of the port `alone`: the lines' texts."""
+        return [line.rstrip().partition("]: ")[2] for line in self._lines() if " alone/smtpd[" in line]
+
+    def _lines(self) -> list[str]:
         with suppress(FileNotFoundError):
-            return (self._folder / "log").read_text()
-        return ""
+            return (self._folder / "log").read_text().splitlines(keepends=True)
+        return []
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
@@ -210,6 +221,45 @@ def test_probes_leave_a_polite_log(server: Server, postfix: Postfix) -> None:
     for rude in ("lost connection", "improper command pipelining", "timeout", "SSL_accept error", "HANGUP"):
         assert rude not in log
     assert server.state_of("mta1") == "up"
+
+
+@pytest.mark.parametrize(
+    ("check", "lines"),
+    [
+        pytest.param(
+            {},
+            [
+                "connect from localhost[127.0.0.1]",
+                "disconnect from localhost[127.0.0.1] ehlo=1 quit=1 commands=2",
+            ],
+            id="smtp",
+        ),
+        pytest.param(
+            {"starttls": "offered"},
+            [
+                "connect from localhost[127.0.0.1]",
+                "disconnect from localhost[127.0.0.1] ehlo=2 starttls=1 quit=1 commands=4",
+            ],
+            id="starttls",
+        ),
+        pytest.param(
+            {"type": "tcp"},
+            [
+                "connect from localhost[127.0.0.1]",
+                "lost connection after CONNECT from localhost[127.0.0.1]",
+                "disconnect from localhost[127.0.0.1] commands=0/0",
+            ],
+            id="tcp",
+        ),
+    ],
+)
+def test_lines_of_one_probe(postfix: Postfix, check: dict[str, Any], lines: list[str]) -> None:
+    """What a probe leaves in the log; a mere connect leaves a complaint."""
+    before = len(postfix.log_alone())
+    assert probe_now(postfix.alone, **check).kind is Kind.OK
+    wait_until(
+        lambda: postfix.log_alone()[before:] == lines, what=f"the probe is logged: {postfix.log_alone()}"
+    )
 
 
 def test_it_is_asked_for_more(postfix: Postfix) -> None:
