@@ -45,8 +45,9 @@ def test_a_zone_is_loaded_and_answered_from() -> None:
 
 
 def test_loopback_addresses_are_probed() -> None:
-    figures = probing.measure(1.0, targets=5, interval=0.5)
-    assert _row(figures, "probing 5 addresses").value.endswith("% of a core")
+    figures = probing.measure(1.0, sizes=(5, 6), interval=0.5)
+    assert _row(figures, "probing 5 addresses every 0.5 s: CPU").value.endswith("% of a core")
+    assert _row(figures, "probing 6 addresses every 0.5 s: most").value.endswith(" probes/s")
 
 
 def _row(figures: list[Figure], start: str) -> Figure:
