@@ -5,10 +5,11 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryptography import x509
@@ -26,8 +27,8 @@ def target(port: int, host: str = "127.0.0.1", **check: Any) -> Target:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """Serve on a free port; every conversation has ended when this is left."""
+async def serving(handler: Handler, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """Serve on a port, by default a free one; every conversation has ended when this is left."""
     talks: set[asyncio.Task[Any]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,13 +37,13 @@ async def serving(handler: Handler, host: str = "127.0.0.1") -> AsyncIterator[in
         talks.add(task)
         try:
             await handler(reader, writer)
-        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
+        except (ConnectionError, ssl.SSLError, asyncio.CancelledError, asyncio.IncompleteReadError):
             pass
         finally:
             talks.discard(task)
             writer.transport.abort()
 
-    server = await asyncio.start_server(talk, host, 0, backlog=1024)
+    server = await asyncio.start_server(talk, host, port, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -78,17 +79,25 @@ def script(*replies: bytes) -> Handler:
 GOOD = (b"220 mta1 ESMTP\r\n", b"250-mta1\r\n250 SIZE\r\n", b"221 Bye\r\n")
 
 
-def mail_server(context: ssl.SSLContext | None = None, *, heard: list[bytes] | None = None) -> Handler:
-    """A server that takes all it is told, and STARTTLS if it has a certificate."""
+def mail_server(
+    context: ssl.SSLContext | None = None,
+    *,
+    heard: list[bytes] | None = None,
+    greeting: bytes = b"220 mta1 ESMTP\r\n",
+    replies: Mapping[bytes, bytes] = MappingProxyType({}),
+) -> Handler:
+    """A server that takes all it is told, but for some verbs, and STARTTLS if it has a certificate."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mta1 ESMTP\r\n")
+        writer.write(greeting)
         encrypted = False
         while line := await reader.readline():
             if heard is not None:
                 heard.append(line)
             verb = line.split()[0].upper()
-            if verb in {b"EHLO", b"LHLO"}:
+            if verb in replies:
+                writer.write(replies[verb])
+            elif verb in {b"EHLO", b"LHLO"}:
                 offer = (
                     b"250-STARTTLS\r\n" if context is not None and not encrypted else b"250-AUTH PLAIN\r\n"
                 )
