@@ -23,8 +23,9 @@ fuzz: $(READY)           ## look for packets and zone files that break something
 	$(BIN)/python -m tests.fuzz packets -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz zones -max_total_time=$(FUZZ_SECONDS)
 
-bench: $(READY)          ## side by side with the name servers that are installed
+bench: $(READY)          ## side by side with the name servers and the balancer that are installed
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.verdicts
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
