@@ -25,6 +25,9 @@ from geodns.model import Check, Target
 
 TARGETS = (2_000, 10_000)
 INTERVAL = 10.0
+SETTLING = 2
+"""Intervals until what the first round, which is all at once, leaves of its crowd has spread."""
+
 START_WITHIN = 60.0
 """Seconds for the mail servers to listen, and for the first round, at most."""
 
@@ -65,7 +68,7 @@ def _measure(seconds: float, targets: int, interval: float) -> list[Figure]:
     with _process(_serve, targets, port) as servers:
         _answer(servers)
         with _process(_probe, targets, port, interval, seconds) as prober:
-            got: Probed = _answer(prober, START_WITHIN + interval + seconds)
+            got: Probed = _answer(prober, START_WITHIN + (1 + SETTLING) * interval + seconds)
     probes = sum(got.kinds.values())
     if not probes or set(got.kinds) != {"ok"}:
         raise GeodnsError(f"the probes of the bench found {got.kinds}, not ok alone")
@@ -179,7 +182,7 @@ async def _probed(targets: int, port: int, interval: float, seconds: float) -> P
     begun = time.monotonic()
     await monitor.first_round(START_WITHIN)
     first_round = time.monotonic() - begun
-    await asyncio.sleep(interval / 2)
+    await asyncio.sleep(SETTLING * interval)
     kinds.clear()
     wall, cpu, late = time.monotonic(), time.process_time(), 0.0
     while time.monotonic() - wall < seconds:
