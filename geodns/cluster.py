@@ -78,6 +78,10 @@ class Cluster:
         """Everything to probe."""
         return self._hosts_by_target.keys()
 
+    def hosts_of(self, target: Target) -> tuple[HostKey, ...]:
+        """Return the hosts that a target is probed for."""
+        return self._hosts_by_target.get(target, ())
+
     def live(self) -> LiveSet:
         """Return the live set of now."""
         return LiveSet(

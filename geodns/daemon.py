@@ -21,6 +21,7 @@ from geodns import __version__, logs
 from geodns.api import Order, Site, make_app
 from geodns.api.access import exposed
 from geodns.api.events import EventRoutes
+from geodns.api.history import HistoryRoutes
 from geodns.cluster import retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
@@ -34,13 +35,14 @@ from geodns.health.outcome import Outcome
 from geodns.health.probes import own_name
 from geodns.judging import Judging
 from geodns.keeper import Keeper
-from geodns.live import HostKey
+from geodns.live import HostKey, State, Verdict
 from geodns.liveness import Liveness
 from geodns.metrics import Gauges, Metrics
 from geodns.model import Target
 from geodns.policing import Policing
 from geodns.policy import Policy
 from geodns.publisher import Publisher
+from geodns.recording import Recording
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Settings
 from geodns.settingskeys import Listen
@@ -114,6 +116,7 @@ class Daemon:
         )
         self._link = self._publisher.link
         self._metrics = Metrics(__version__, BACKEND, self._gauges)
+        self._recording = Recording(settings.state, self._who_is_up, lambda: self._cluster.compiled.choices)
         self._judging = Judging(
             self._cluster,
             self._metrics,
@@ -125,7 +128,7 @@ class Daemon:
             save=self._save,
         )
         self._monitor = Monitor(
-            self._judging.judged,
+            self._judged,
             on_ruling=self._judging.ruled,
             ehlo=settings.ehlo or own_name(),
             concurrency=settings.probe_concurrency,
@@ -135,7 +138,11 @@ class Daemon:
         self._view = View(
             settings.node,
             self._listen,
-            lambda: [*warnings, *filter(None, [self._events.trouble]), *self._policing.warnings()],
+            lambda: [
+                *warnings,
+                *filter(None, [self._events.trouble, self._recording.trouble]),
+                *self._policing.warnings(),
+            ],
             self._cluster,
             self._folder,
             self._keeper,
@@ -165,7 +172,11 @@ class Daemon:
             await self._events.close()
 
     async def _live(self, edit: Edit) -> int:
-        routes = [*self._policing.routes(), *EventRoutes(self._events).routes()]
+        routes = [
+            *self._policing.routes(),
+            *EventRoutes(self._events).routes(),
+            *HistoryRoutes(self._recording).routes(),
+        ]
         tokens = self._settings.token + self._settings.read_token
         app = make_app(self._view, self._metrics.expose, self.order, tokens, routes)
         site = Site(app, self._seat.http, self._settings.http_tls, end=HTTP_END)
@@ -191,6 +202,7 @@ class Daemon:
             await self._monitor.close()
             self._judging.note()
             await self._save()
+            await self._recording.close()
             await self._link.close()
         return 0
 
@@ -245,7 +257,13 @@ class Daemon:
         self._tell_start()
         if not self._seat.number:
             self._say_ready()
-        for work in (self._watch_folder, self._policing.watch, self._keep_time, self._liveness.watch):
+        for work in (
+            self._watch_folder,
+            self._policing.watch,
+            self._keep_time,
+            self._liveness.watch,
+            self._recording.watch,
+        ):
             self._spawn(work())
 
     def _tell_start(self) -> None:
@@ -347,6 +365,13 @@ class Daemon:
 
     # --- hosts ------------------------------------------------------------------------------------------
 
+    def _judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
+        self._recording.probed(self._cluster.hosts_of(target), outcome.rtt)
+        self._judging.judged(target, outcome, before, after)
+
+    def _who_is_up(self) -> dict[HostKey, bool]:
+        return {host: one.state is State.UP for host, one in self._cluster.since.items()}
+
     def _tell_concern(self, text: str, concern: bool) -> None:
         self._events.tell("watch", text, level=logging.ERROR if concern else logging.INFO)
 
@@ -366,6 +391,7 @@ class Daemon:
 
     def _counted(self, transport: str, counts: Counts) -> None:
         self._metrics.counted(counts, transport, self._publisher.rotation)
+        self._recording.counted(counts, self._publisher.rotation)
         if counts.limited is not None:
             self._policing.limited(counts.limited)
 

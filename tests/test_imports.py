@@ -18,8 +18,11 @@ ROWS = (
     ("daemon",),
     ("policing", "view publisher judging"),
     ("api serve health keeper demo",),
-    ("control status explain logswitch", "cluster folder slowstart", "events"),
-    ("responder compiler liveness store eventfile watch metrics querytext floodwatch convert",),
+    ("control status explain logswitch", "cluster folder slowstart", "events recording"),
+    (
+        "responder compiler watch metrics querytext floodwatch liveness convert",
+        "store eventfile history historyfile",
+    ),
     ("lookup nodes",),
     ("dealing choice live table rotation",),
     ("options",),

@@ -1,0 +1,213 @@
+"""How hosts fared over time: what they were dealt and should have been, how fast and how long they were up.
+
+Points are sums, so that those of a minute add up to those of an hour.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from geodns.choice import Choice
+from geodns.compiler import PoolKey
+from geodns.dealing import Counts
+from geodns.live import HostKey
+from geodns.model import FAMILIES
+from geodns.table import Rotation
+
+MINUTE, HOUR = 60, 3600
+KEPT: Mapping[int, float] = {MINUTE: 86400.0, HOUR: 90 * 86400.0}
+"""For how many seconds points of each step are kept."""
+
+
+class Point(NamedTuple):
+    """One host in one step.
+
+    Attributes:
+        picks: answers, each shared out among the hosts that it named.
+        intended: what these would have been by the shares that were intended.
+        probes: how many of its probes were answered.
+        rtt: the seconds that they took, together.
+        samples: how often its state was looked at.
+        up: in how many of these it was up.
+
+    """
+
+    picks: float = 0.0
+    intended: float = 0.0
+    probes: int = 0
+    rtt: float = 0.0
+    samples: int = 0
+    up: int = 0
+
+    def plus(self, other: "Point") -> "Point":
+        """Return both together."""
+        return Point(
+            self.picks + other.picks,
+            self.intended + other.intended,
+            self.probes + other.probes,
+            self.rtt + other.rtt,
+            self.samples + other.samples,
+            self.up + other.up,
+        )
+
+
+NOTHING = Point()
+Points = Mapping[str, Point]
+"""Those of a zone in one step, by host."""
+
+
+def merged(*some: Points) -> dict[str, Point]:
+    """Return the points of several steps, or of parts of one, together."""
+    found: dict[str, Point] = {}
+    for points in some:
+        for host, point in points.items():
+            found[host] = found.get(host, NOTHING).plus(point)
+    return found
+
+
+def packed(points: Points) -> bytes:
+    """Return a zone's points as bytes; `unpacked` is the way back."""
+    rounded = {
+        host: [round(point.picks, 3), round(point.intended, 3), point.probes, round(point.rtt, 5), *point[4:]]
+        for host, point in points.items()
+    }
+    return zlib.compress(json.dumps(rounded, separators=(",", ":")).encode())
+
+
+def unpacked(data: bytes) -> dict[str, Point]:
+    """Return what `packed` packed.
+
+    Raises:
+        ValueError: it packed something else.
+
+    """
+    try:
+        return {host: Point(*values) for host, values in json.loads(zlib.decompress(data)).items()}
+    except (zlib.error, TypeError, AttributeError) as error:
+        raise ValueError(f"no points of hosts: {error}") from error
+
+
+class Tally:
+    """The points of a step that is not over."""
+
+    def __init__(self) -> None:
+        self._points: dict[HostKey, list[float]] = {}
+        self._intended: dict[tuple[str, str, str], tuple[Choice, dict[str, float]]] = {}
+
+    def _of(self, host: HostKey) -> list[float]:
+        return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0])
+
+    def dealt(
+        self,
+        counts: Counts,
+        rotations: Callable[[bytes], Rotation | None],
+        choices: Mapping[PoolKey, Choice],
+    ) -> None:
+        """Add what a worker has dealt.
+
+        Args:
+            counts: what it says.
+            rotations: finds a rotation by its uid.
+            choices: what each pool deals now, from which the intended shares follow.
+
+        """
+        totals: dict[tuple[str, str, str], int] = {}
+        for (uid, part, chosen), number in counts.dealt.items():
+            rotation = rotations(uid)
+            if rotation is None:
+                continue
+            key, dealt = rotation.key, rotation.parts[part]
+            hosts = dealt.sets[chosen]
+            for host in hosts:
+                self._of((key.zone, host))[0] += number / len(hosts)
+            place = key.zone, dealt.pool, key.type
+            totals[place] = totals.get(place, 0) + number
+        for place, number in totals.items():
+            for host, share in self._shares(place, choices).items():
+                self._of((place[0], host))[1] += number * share
+
+    def _shares(self, place: tuple[str, str, str], choices: Mapping[PoolKey, Choice]) -> dict[str, float]:
+        zone, pool, rtype = place
+        choice = choices.get((zone, pool))
+        if choice is None:  # the pool is gone meanwhile
+            return {}
+        known = self._intended.get(place)
+        if known is None or known[0] is not choice:
+            family = next((one for one in FAMILIES if one == rtype), None)
+            dealt = choice.dealt if family is None else choice.of(family)
+            total = sum((entry.effective for entry in dealt), Fraction(0))
+            known = choice, {entry.host: float(entry.effective / total) for entry in dealt if total}
+            self._intended[place] = known
+        return known[1]
+
+    def probed(self, hosts: Iterable[HostKey], seconds: float) -> None:
+        """Add how long a probe took, to all hosts that it was for."""
+        for host in hosts:
+            point = self._of(host)
+            point[2] += 1
+            point[3] += seconds
+
+    def seen(self, states: Mapping[HostKey, bool]) -> None:
+        """Add a look at the hosts: which of them are up."""
+        for host, is_up in states.items():
+            point = self._of(host)
+            point[4] += 1
+            point[5] += is_up
+
+    def close(self) -> dict[str, dict[str, Point]]:
+        """Return the points by zone, and begin anew."""
+        found: dict[str, dict[str, Point]] = {}
+        for (zone, host), (picks, intended, probes, rtt, samples, up) in self._points.items():
+            point = Point(picks, intended, int(probes), rtt, int(samples), int(up))
+            found.setdefault(zone, {})[host] = point
+        self._points = {}
+        return found
+
+
+Step = tuple[int, Points]
+"""When a step begins, in seconds since the epoch, and its points."""
+
+
+def series(steps: Iterable[Step], host: str | None = None) -> dict[str, dict[str, list[Any]]]:
+    """Return the points of a zone as the API shows them: columns for each host.
+
+    Args:
+        steps: in the order of time.
+        host: of it alone.
+
+    """
+    found: dict[str, dict[str, list[Any]]] = {}
+    for at, points in steps:
+        picks = sum(point.picks for point in points.values())
+        intended = sum(point.intended for point in points.values())
+        for name, point in points.items():
+            if host is not None and name != host:
+                continue
+            row = {
+                "at": at,
+                "answers": round(point.picks, 3),
+                "share": round(point.picks / picks, 5) if picks else None,
+                "intended": round(point.intended / intended, 5) if intended else None,
+                "rtt_ms": round(point.rtt / point.probes * 1000, 2) if point.probes else None,
+                "up": round(point.up / point.samples, 4) if point.samples else None,
+            }
+            columns = found.setdefault(name, {key: [] for key in row})
+            for key, value in row.items():
+                columns[key].append(value)
+    return found
+
+
+def recent(steps: Iterable[Step], step: int) -> dict[str, dict[str, list[float | None]]]:
+    """Return what sparklines are drawn from: each host's latency and answers a second, a step each."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for number, (_, points) in enumerate(steps):
+        for name, point in points.items():
+            columns = found.setdefault(name, {"rtt_ms": [None] * number, "rate": [None] * number})
+            columns["rtt_ms"].append(round(point.rtt / point.probes * 1000, 2) if point.probes else None)
+            columns["rate"].append(round(point.picks / step, 4))
+        for columns in found.values():
+            for values in columns.values():
+                values.extend([None] * (number + 1 - len(values)))
+    return found

@@ -1,0 +1,184 @@
+"""The history of hosts as it is made: counts, probes and states gathered, written each minute, read back."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from geodns.choice import Choice
+from geodns.compiler import PoolKey
+from geodns.dealing import Counts
+from geodns.errors import StoreError
+from geodns.history import HOUR, KEPT, MINUTE, Points, Step, Tally, recent, series
+from geodns.historyfile import HistoryFile
+from geodns.live import HostKey
+from geodns.table import Rotation
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the states of the hosts."""
+RECENT = 30
+"""Minutes that are in memory."""
+
+
+class Recording:
+    """Gathers what happens to hosts, and knows what happened to them.
+
+    Args:
+        directory: of the state.
+        states: returns which hosts are up now.
+        choices: returns what each pool deals now.
+
+    Attributes:
+        trouble: why the history is not on disk; None while it is.
+
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        states: Callable[[], Mapping[HostKey, bool]],
+        choices: Callable[[], Mapping[PoolKey, Choice]],
+    ) -> None:
+        self.trouble: str | None = None
+        self._directory = directory
+        self._states = states
+        self._choices = choices
+        self._tally = Tally()
+        self._minute = 0
+        self._memory: deque[tuple[int, dict[str, dict[str, Any]]]] = deque(maxlen=RECENT)
+        self._file: HistoryFile | None = None
+        self._unwritten: list[tuple[int, Mapping[str, Points]]] = []
+        self._disk = threading.Lock()
+
+    # --- what happens -----------------------------------------------------------------------------------
+
+    def counted(self, counts: Counts, rotations: Callable[[bytes], Rotation | None]) -> None:
+        """Take what a worker has dealt."""
+        if counts.dealt:
+            self._tally.dealt(counts, rotations, self._choices())
+
+    def probed(self, hosts: tuple[HostKey, ...], seconds: float | None) -> None:
+        """Take a probe's result."""
+        if seconds is not None:
+            self._tally.probed(hosts, seconds)
+
+    async def watch(self) -> None:
+        """Look again and again, and write what is over; never return."""
+        await asyncio.to_thread(self._remember, time.time())
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._tally.seen(self._states())
+            now = time.time()
+            if self.turn(now):
+                await asyncio.to_thread(self.write, now)
+
+    def turn(self, now: float) -> bool:
+        """Close the minute if it is over; say whether it was.
+
+        Args:
+            now: seconds since the epoch.
+
+        """
+        minute = int(now // MINUTE) * MINUTE
+        before, self._minute = self._minute or minute, minute
+        if minute == before:
+            return False
+        self._close(before)
+        return True
+
+    def _close(self, minute: int) -> None:
+        zones = self._tally.close()
+        if zones:
+            self._memory.append((minute, zones))
+            self._unwritten = [*self._unwritten, (minute, zones)][-HOUR // MINUTE :]
+
+    async def close(self) -> None:
+        """Write what there is of the minute that is not over, too."""
+        self._close(self._minute or int(time.time() // MINUTE) * MINUTE)
+        await asyncio.to_thread(self.write, time.time())
+        if self._file is not None:
+            self._file.close()
+
+    # --- the disk ---------------------------------------------------------------------------------------
+
+    def write(self, now: float) -> None:
+        """Write what is to be written; what cannot be is tried again for an hour. Blocks on the disk."""
+        with self._disk:
+            try:
+                file = self._opened(now)
+                while self._unwritten:
+                    minute, zones = self._unwritten[0]
+                    file.add(MINUTE, minute, zones)
+                    self._unwritten = self._unwritten[1:]
+                file.roll_up(now)
+            except StoreError as error:
+                if self.trouble is None:
+                    log.warning("the history of hosts is not written: %s", error)
+                self.trouble = f"the history of hosts is not written: {error}"
+            else:
+                self.trouble = None
+
+    def _opened(self, now: float) -> HistoryFile:
+        if self._file is None:
+            self._file, warnings = HistoryFile.open(self._directory, now)
+            for warning in warnings:
+                log.warning("%s", warning)
+        return self._file
+
+    def _remember(self, now: float) -> None:
+        """Read the last half hour back."""
+        with self._disk:
+            try:
+                file = self._opened(now)
+                begin = now - RECENT * MINUTE
+                found: dict[int, dict[str, dict[str, Any]]] = {}
+                for zone in file.zones(MINUTE, begin, now):
+                    for at, points in file.read(zone, MINUTE, begin, now):
+                        found.setdefault(at, {})[zone] = dict(points)
+            except (StoreError, ValueError) as error:
+                log.warning("the history of hosts before is not shown: %s", error)
+            else:
+                known = dict(self._memory)
+                self._memory.extendleft(
+                    sorted(((at, one) for at, one in found.items() if at not in known), reverse=True)
+                )
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    async def history(self, zone: str, host: str | None, since: float, step: int) -> dict[str, Any]:
+        """Return a zone's points as the API shows them.
+
+        Args:
+            zone: its name.
+            host: of it alone; None: of all.
+            since: seconds since the epoch.
+            step: `MINUTE` or `HOUR`.
+
+        """
+        steps = await asyncio.to_thread(self._look, zone, step, since)
+        # Here, and not in the thread: it takes turns with everything else that a thread may do.
+        return series(steps, host)
+
+    def _look(self, zone: str, step: int, since: float) -> list[Step]:
+        now = time.time()
+        with self._disk:
+            try:
+                return self._opened(now).read(zone, step, max(since, now - KEPT[step]), now)
+            except (StoreError, ValueError) as error:
+                log.warning("the history of hosts is not shown: %s", error)
+                return []
+
+    def recent(self) -> dict[str, Any]:
+        """Return the last half hour of all hosts, as sparklines need it."""
+        memory = list(self._memory)
+        zones = {zone for _, by_zone in memory for zone in by_zone}
+        return {
+            zone: recent(((at, by_zone.get(zone, {})) for at, by_zone in memory), MINUTE)
+            for zone in sorted(zones)
+        }

@@ -1,0 +1,58 @@
+"""Points on disk: minutes that become hours, and what is forgotten."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geodns.history import HOUR, KEPT, MINUTE, Point
+from geodns.historyfile import HistoryFile
+
+NOON = 1_795_435_200  # 2026-11-23T12:00:00Z
+ONE = {"mta1": Point(1, 1, 1, 0.5, 12, 12)}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[HistoryFile]:
+    opened, warnings = HistoryFile.open(tmp_path, NOON)
+    assert warnings == []
+    yield opened
+    opened.close()
+
+
+def test_what_is_added_to_a_minute_is_added(file: HistoryFile) -> None:
+    file.add(MINUTE, NOON, {"a.example": ONE, "b.example": ONE})
+    file.add(MINUTE, NOON, {"a.example": ONE})
+    assert file.read("a.example", MINUTE, NOON, NOON + 1) == [(NOON, {"mta1": Point(2, 2, 2, 1.0, 24, 24)})]
+    assert file.read("b.example", MINUTE, NOON, NOON + 1) == [(NOON, ONE)]
+    assert file.zones(MINUTE, 0, NOON + 1) == ["a.example", "b.example"]
+
+
+def test_an_hour_is_made_once_it_is_over(file: HistoryFile) -> None:
+    for minute in range(60):
+        file.add(MINUTE, NOON + minute * MINUTE, {"a.example": ONE})
+    file.roll_up(NOON + HOUR - 1)
+    assert file.read("a.example", HOUR, 0, NOON + HOUR) == []
+    file.roll_up(NOON + HOUR)
+    ((at, points),) = file.read("a.example", HOUR, 0, NOON + HOUR)
+    assert (at, points["mta1"]) == (NOON, Point(60, 60, 60, 30.0, 720, 720))
+    file.roll_up(NOON + 2 * HOUR)
+    assert len(file.read("a.example", HOUR, 0, NOON + 9 * HOUR)) == 1
+
+
+def test_hours_that_were_over_while_the_server_was_off_are_made(file: HistoryFile) -> None:
+    file.add(MINUTE, NOON, {"a.example": ONE})
+    file.add(MINUTE, NOON + HOUR, {"a.example": ONE})
+    file.roll_up(NOON + 5 * HOUR)
+    assert [at for at, _ in file.read("a.example", HOUR, 0, NOON + 9 * HOUR)] == [NOON, NOON + HOUR]
+
+
+def test_it_stays_bounded(file: HistoryFile) -> None:
+    for hours in range(0, 24 * 100, 24):
+        file.add(MINUTE, NOON + hours * HOUR, {"a.example": ONE})
+        file.roll_up(NOON + (hours + 1) * HOUR)
+    end = NOON + 24 * 100 * HOUR
+    assert len(file.read("a.example", MINUTE, 0, end)) == 1
+    hours_kept = [at for at, _ in file.read("a.example", HOUR, 0, end)]
+    assert len(hours_kept) == 90
+    assert min(hours_kept) >= end - 24 * HOUR + HOUR - KEPT[HOUR]

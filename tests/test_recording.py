@@ -1,0 +1,91 @@
+"""The history as it is made: minutes closed and written, read back after a restart, a disk that fails."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from geodns.history import MINUTE
+from geodns.historyfile import HistoryFile
+from geodns.live import HostKey
+from geodns.recording import RECENT, Recording
+
+HOST: HostKey = ("a.example", "mta1")
+
+
+def recording(folder: Path) -> Recording:
+    return Recording(folder, lambda: {HOST: True}, dict)
+
+
+def read(one: Recording, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
+    return asyncio.run(one.history(HOST[0], None, since, MINUTE))
+
+
+def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:
+    now = time.time() // MINUTE * MINUTE - 3 * MINUTE
+    one = recording(tmp_path)
+    assert not one.turn(now)
+    one.probed((HOST,), 0.25)
+    one.probed((HOST,), None)
+    assert not one.turn(now + 59)
+    assert one.turn(now + 60)
+    one.write(now + 60)
+    assert one.recent()[HOST[0]]["mta1"] == {"rtt_ms": [250.0], "rate": [0.0]}
+    one.probed((HOST,), 0.75)
+    asyncio.run(one.close())
+    again = recording(tmp_path)
+    again._remember(now + 120)
+    assert again.recent()[HOST[0]]["mta1"]["rtt_ms"] == [250.0, 750.0]
+    assert read(again)["mta1"]["rtt_ms"] == [250.0, 750.0]
+    assert read(again, since=now + 1)["mta1"]["at"] == [int(now) + 60]
+
+
+def test_a_restart_within_a_minute_adds_to_it(tmp_path: Path) -> None:
+    now = time.time() // MINUTE * MINUTE - MINUTE
+    for seconds in (0.25, 0.75):
+        one = recording(tmp_path)
+        one.turn(now + 1)
+        one.probed((HOST,), seconds)
+        asyncio.run(one.close())
+    assert read(recording(tmp_path))["mta1"]["rtt_ms"] == [500.0]
+
+
+def test_a_disk_that_fails_is_told_once_and_what_waited_is_written_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "state"
+    folder.write_text("no folder")
+    now = time.time() // MINUTE * MINUTE - 5 * MINUTE
+    one = recording(folder)
+    one.turn(now)
+    for minute in (1, 2):
+        one.probed((HOST,), 0.5)
+        one.turn(now + minute * MINUTE)
+        one.write(now)
+    assert one.trouble is not None
+    assert len(caplog.records) == 1
+    assert read(one) == {}
+    folder.unlink()
+    one.write(now)
+    assert one.trouble is None
+    assert len(read(one)["mta1"]["at"]) == 2
+
+
+def test_a_damaged_file_is_set_aside_and_history_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / HistoryFile.FILE_NAME).write_text("no database, but long enough to be looked at" * 20)
+    one = recording(tmp_path)
+    one.turn(MINUTE)
+    one.probed((HOST,), 0.5)
+    one.turn(2 * MINUTE)
+    one.write(time.time())
+    assert one.trouble is None
+    assert list(tmp_path.glob("history.db.corrupt-*"))
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    one = recording(tmp_path)
+    for minute in range(1, 3 * RECENT):
+        one.probed((HOST,), 0.5)
+        one.turn(minute * MINUTE)
+    assert len(one.recent()[HOST[0]]["mta1"]["rtt_ms"]) == RECENT
