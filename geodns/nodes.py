@@ -170,8 +170,13 @@ def families_of(zone: Zone) -> dict[str, frozenset[str]]:
 
 
 def key_of(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
-    """Return the key of a rule's rotation; None when no host it could deal has such an address."""
-    if rule.type != "MX" and not any(rule.type in families[tier.pool] for tier in rule.tiers):
+    """Return the key of a rule's rotation; None when all hosts it could deal have other addresses.
+
+    Where there is no host at all, as before a source of hosts has given its first, there is a rotation that
+    says SERVFAIL: a sender that hears of no address may bounce the mail.
+    """
+    found = frozenset().union(*(families[tier.pool] for tier in rule.tiers))
+    if rule.type != "MX" and found and rule.type not in found:
         return None
     return RotationKey(
         zone.name, rule.type, rule.ttl, tuple((tier.pool, tier.preference) for tier in rule.tiers)

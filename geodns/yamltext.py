@@ -83,8 +83,16 @@ def is_nothing(node: Node | None) -> bool:
     return node is None or (isinstance(node, Scalar) and node.plain and node.text in {"", "~", "null"})
 
 
-def load(text: bytes, report: Report) -> Mapping | None:
+KEYS = "keys: `ns:`, `hosts:`, `records:`"
+
+
+def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
     """Read a file that must be one mapping.
+
+    Args:
+        text: what the file says.
+        report: takes the problems.
+        wanted: what to write into a file that is empty or something else.
 
     Returns:
         The mapping, or None when there is none; then the report says why.
@@ -97,7 +105,7 @@ def load(text: bytes, report: Report) -> Mapping | None:
     if characters is None:
         return None
     try:
-        return _Builder(report).build(yaml.parse(characters, Loader=_LOADER))
+        return _Builder(report, wanted).build(yaml.parse(characters, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         instead = "look at quotes, brackets and indentation here or above"
@@ -149,8 +157,9 @@ class _Open:
 class _Builder:
     """The tree as far as it is built."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, wanted: str) -> None:
         self._report = report
+        self._wanted = wanted
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._count = 0
@@ -165,13 +174,9 @@ class _Builder:
             return None
         root = self._root
         if root is None or is_nothing(root):
-            self._report.error(
-                None, "the file is empty", "a zone has at least `ns:` and `hosts:` or `records:`"
-            )
+            self._report.error(None, "the file is empty", f"write {self._wanted}")
         elif not isinstance(root, Mapping):
-            self._report.error(
-                root, f"{shown(root)}, not a mapping", "write keys: `ns:`, `hosts:`, `records:`"
-            )
+            self._report.error(root, f"{shown(root)}, not a mapping", f"write {self._wanted}")
         else:
             return root
         return None

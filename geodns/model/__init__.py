@@ -7,6 +7,7 @@ absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's o
 
 from geodns.model.base import FAMILIES, Address, Family, Frozen, Seconds, Ttl, family_of
 from geodns.model.checks import BUILT_IN_CHECKS, PORTS, Check, CheckType, Jury, Target
+from geodns.model.sources import DnsSource, FileSource, HostSource, Origin
 from geodns.model.zone import (
     MAX_ANSWERS,
     Endpoint,
@@ -31,14 +32,18 @@ __all__ = [
     "Address",
     "Check",
     "CheckType",
+    "DnsSource",
     "Endpoint",
     "Family",
+    "FileSource",
     "Frozen",
     "Host",
+    "HostSource",
     "Jury",
     "Member",
     "MinLive",
     "NameServer",
+    "Origin",
     "Pool",
     "Record",
     "Rule",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, Jury, Target
+from geodns.model.sources import HostSource, Origin
 
 MAX_ANSWERS = 32
 
@@ -197,7 +198,9 @@ class Zone(Frozen):
         soa: what its SOA says.
         ns: its name servers.
         checks: those that a pool uses or the file declares, built-in ones included.
-        hosts: in the order of the file.
+        hosts: in the order of the file; those that sources found are behind them.
+        sources: where further hosts come from.
+        origins: which hosts are of a source.
         pools: in the order of the file.
         records: everything fixed that the file states or implies, but SOA: name servers and their
             addresses, the hosts' own addresses, `records`.
@@ -214,6 +217,8 @@ class Zone(Frozen):
     ns: tuple[NameServer, ...]
     checks: tuple[Check, ...] = ()
     hosts: tuple[Host, ...] = ()
+    sources: tuple[HostSource, ...] = ()
+    origins: tuple[Origin, ...] = ()
     pools: tuple[Pool, ...] = ()
     records: tuple[Record, ...] = ()
     rules: tuple[Rule, ...] = ()
@@ -227,6 +232,11 @@ class Zone(Frozen):
     def host_by_name(self) -> dict[str, Host]:
         """Hosts by their names."""
         return {host.name: host for host in self.hosts}
+
+    @cached_property
+    def source_of(self) -> dict[str, str]:
+        """For the hosts that a source found: which."""
+        return {one.host: one.source for one in self.origins}
 
     @cached_property
     def pool_by_name(self) -> dict[str, Pool]:

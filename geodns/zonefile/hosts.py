@@ -29,6 +29,7 @@ from geodns.zonefile.keys import HOST, POOL, WEIGHT
 from geodns.zonefile.names import is_host_label
 
 MAX_HOSTS = 100_000
+_MAY_COME = "a source under `hosts_from` may find it: else write another name"
 
 _BUILT_IN = {check.name: check for check in BUILT_IN_CHECKS}
 _SHORT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
@@ -186,9 +187,23 @@ class PlacedPool(NamedTuple):
 
 
 def read_pools(
-    node: Node, report: Report, hosts: Mapping[str, Placed[Host]], checks: Mapping[str, Placed[Check]]
+    node: Node,
+    report: Report,
+    hosts: Mapping[str, Placed[Host]],
+    checks: Mapping[str, Placed[Check]],
+    *,
+    growing: bool = False,
 ) -> dict[str, PlacedPool]:
-    """Read the pools; their fallbacks are looked at when all are known."""
+    """Read the pools; their fallbacks are looked at when all are known.
+
+    Args:
+        node: the section.
+        report: takes the problems.
+        hosts: those that pools may name.
+        checks: likewise.
+        growing: whether hosts may yet be found: one that is missing is no error then, nor is an empty pool.
+
+    """
     pools: dict[str, PlacedPool] = {}
     instead = "write `name: {hosts: […]}` for each pool"
     for name, (key, body) in entries_of(node, report, "a mapping of pools", instead).items():
@@ -196,7 +211,7 @@ def read_pools(
         given = read_keys(body, report, POOL, "a pool")
         members: tuple[Member, ...] = ()
         if "hosts" in given:
-            members = _members(given.pop("hosts"), report, hosts)
+            members = _members(given.pop("hosts"), report, hosts, growing=growing)
         elif isinstance(body, yamltext.Mapping) or is_nothing(body):
             report.error(key, f"pool {quoted(name)} has no `hosts`", "write `hosts: […]`, names or globs")
         if "fallback" in given:
@@ -205,11 +220,11 @@ def read_pools(
             jury = read_jury(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
             given |= {} if jury is None else jury._asdict()
         pools[name] = PlacedPool(key, body, Pool(name=name, members=members, **given))
-        _check_min_live(pools[name], given, report)
+        _check_min_live(pools[name], given, report, growing=growing)
     return pools
 
 
-def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report) -> None:
+def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report, *, growing: bool) -> None:
     least: MinLive | None = given.get("min_live")
     if "fallback" not in given:
         for word in ("min_live", "fallback_mode"):
@@ -219,19 +234,23 @@ def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report) 
                     f"`{word}` without a `fallback` has no effect",
                     "name the pool to fall back to",
                 )
+    elif growing:
+        return
     elif least is not None and not least.percent and least.amount > len(pool.value.members) > 0:
         what = f"min_live {least.amount} is over the pool's {len(pool.value.members)} hosts"
         report.error(pool.place("min_live"), what, "the fallback would always serve: write less")
 
 
-def _members(node: Node, report: Report, hosts: Mapping[str, Placed[Host]]) -> tuple[Member, ...]:
+def _members(
+    node: Node, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool
+) -> tuple[Member, ...]:
     """Read a pool's hosts; an exact name beats a glob."""
     before = report.errors
     weights: dict[str, int] = {}
     exact: set[str] = set()
     by_glob: dict[str, str] = {}
     for item, weight in _weighted(node, report):
-        names = _names_of(item, report, hosts)
+        names = _names_of(item, report, hosts, growing=growing)
         is_glob = patterns.is_glob(item.text)
         for name in names:
             own = hosts[name].value.weight if weight is None else weight
@@ -244,14 +263,17 @@ def _members(node: Node, report: Report, hosts: Mapping[str, Placed[Host]]) -> t
                 if name in by_glob and weights[name] != own:
                     globs = f"{quoted(by_glob[name])} and {quoted(item.text)}"
                     what = f"{globs} give host {quoted(name)} different weights"
-                    report.error(item, what, "write that host's name and weight as well")
+                    # What is found must not make the file bad that it is found for.
+                    tell = report.warn if growing else report.error
+                    tell(item, what, "write that host's name and weight as well")
+                    if growing:
+                        continue
                 by_glob[name] = item.text
                 weights[name] = own
     if report.errors == before and not any(weights.values()):
+        tell = report.warn if growing else report.error
         instead = "name its hosts" if not weights else "give at least one a weight over 0"
-        report.error(
-            node, "a pool without hosts" if not weights else "no host of this pool has weight", instead
-        )
+        tell(node, "a pool without hosts" if not weights else "no host of this pool has weight", instead)
     return tuple(Member(host=name, weight=weights[name]) for name in hosts if name in weights)
 
 
@@ -266,12 +288,14 @@ def _weighted(node: Node, report: Report) -> list[tuple[Scalar, int | None]]:
     ]
 
 
-def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]]) -> list[str]:
+def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool) -> list[str]:
     text = item.text.lower()
     if patterns.is_glob(text):
         fits = patterns.matcher(text)
         found = [name for name in hosts if fits(name)]
-        if not found:
+        if not found and growing:
+            report.warn(item, f"the glob {quoted(item.text)} matches no host now", _MAY_COME)
+        elif not found:
             report.error(
                 item, f"the glob {quoted(item.text)} matches no host", "the hosts are those under `hosts`"
             )
@@ -281,6 +305,10 @@ def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]]) -
     except (ValueError, BadNameError) as error:
         report.error(item, *_halves(error))
         return []
+    missing = [name for name in names if name not in hosts]
+    if growing and missing:
+        report.warn(item, f"no host is called {quoted(missing[0])} now", _MAY_COME)
+        return [name for name in names if name in hosts]
     for name in names:
         if name not in hosts:
             report.unknown(item, "no host is called", name, hosts)

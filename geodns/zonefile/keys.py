@@ -138,6 +138,29 @@ HOST: dict[str, Key] = {
     ),
 }
 
+MAX_LABEL = 23
+"""Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
+
+HOST_SOURCE: dict[str, Key] = {
+    "dns": Key(NAME, "A name: each address that A and AAAA of it give is a host."),
+    "file": Key(
+        word("the path of a file, or a glob, as hosts.d/*.yaml"),
+        "Files with hosts as they stand under `hosts`; relative to the zone file's folder.",
+    ),
+    "weight": Key(WEIGHT, "Of `dns`: the weight of each host; default 1."),
+    "name": Key(
+        word("the beginning of the hosts' names, as mta"),
+        "Of `dns`: what the hosts' names begin with, as mta in mta-192-0-2-11; default: the first label.",
+    ),
+    "interval": Key(
+        duration(1, 86400), "Of `dns`: from one look-up to the next; default: the answer's TTL, 5s to 5m."
+    ),
+    "resolver": Key(
+        Kind(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
+        "Of `dns`: whom to ask, with or without a port; default: what /etc/resolv.conf says.",
+    ),
+}
+
 POOL: dict[str, Key] = {
     "hosts": Key(
         section(
@@ -191,6 +214,9 @@ def _named(values: Schema) -> Schema:
 
 _ADDRESSES_OR_NONE: Schema = {"anyOf": [*ADDRESSES.schema["anyOf"], {"type": "null"}]}
 
+_DNS = {name: key for name, key in HOST_SOURCE.items() if name != "file"}
+_SOURCE: Schema = {"anyOf": [objects(_DNS, "dns"), objects({"file": HOST_SOURCE["file"]}, "file")]}
+
 ZONE: dict[str, Key] = {
     "ttl": Key(TTL, "TTL of answers that are dealt; default 30s."),
     "min_ttl": Key(TTL, "What that may fall to while hosts fail; default 5s, 0 allowed."),
@@ -209,6 +235,10 @@ ZONE: dict[str, Key] = {
     "hosts": Key(
         section(_named({"anyOf": [*ADDRESSES.schema["anyOf"], objects(HOST, "address")]})),
         "The mail hosts by their labels; ranges as mx[01-04].",
+    ),
+    "hosts_from": Key(
+        section({"anyOf": [_SOURCE, {"type": "array", "items": _SOURCE, "minItems": 1}]}),
+        "Where further hosts come from, which join and leave while the server runs.",
     ),
     "pools": Key(section(_named(objects(POOL, "hosts"))), "Hosts that are dealt together."),
     "records": Key(section({"type": "object"}), "Owner names and what they answer; @ is the zone itself."),

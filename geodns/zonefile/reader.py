@@ -2,13 +2,25 @@
 
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from geodns import yamltext
 from geodns.errors import BadNameError, GeodnsError, Problem
-from geodns.model import FAMILIES, NameServer, Pool, Record, Rule, Soa, Tier, Zone
+from geodns.model import (
+    FAMILIES,
+    Host,
+    HostSource,
+    NameServer,
+    Origin,
+    Pool,
+    Record,
+    Rule,
+    Soa,
+    Tier,
+    Zone,
+)
 from geodns.report import Report, quoted
 from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
 from geodns.yamltext import Node, Scalar, is_nothing
@@ -22,6 +34,16 @@ from geodns.zonefile.hosts import (
     read_hosts,
     read_pools,
     used_checks,
+)
+from geodns.zonefile.hostsfrom import (
+    Finder,
+    Gathering,
+    check_sources,
+    in_files,
+    nothing,
+    read_sources,
+    taken_names,
+    zone_over,
 )
 from geodns.zonefile.keys import SOA, ZONE
 from geodns.zonefile.names import is_within, zone_name
@@ -38,12 +60,14 @@ class ParsedZone:
 
     Attributes:
         zone: None exactly when a problem is more than a warning.
-        problems: errors and warnings, sorted by place.
+        problems: errors and warnings, sorted by place; those of files with further hosts are among them.
+        text: what the file says; kept of zones alone whose hosts come and go.
 
     """
 
     zone: Zone | None
     problems: tuple[Problem, ...]
+    text: bytes = b""
 
 
 def is_zone_file(name: str) -> bool:
@@ -73,8 +97,14 @@ def zone_files(paths: Iterable[Path]) -> list[Path]:
     return list(files)
 
 
-def read_zone(path: Path) -> ParsedZone:
-    """Read a zone file; one that cannot be read is a problem of that file."""
+def read_zone(path: Path, finder: Finder | None = None) -> ParsedZone:
+    """Read a zone file; one that cannot be read is a problem of that file.
+
+    Args:
+        path: the file.
+        finder: finds what `hosts_from` is about; by default what stands in files beside the zone file.
+
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return _refused(path, "no regular file", "a zone is a file in YAML")
@@ -83,7 +113,7 @@ def read_zone(path: Path) -> ParsedZone:
     except OSError as error:
         return _refused(path, f"cannot be read: {error.strerror}", "look at its name and permissions")
     name = path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
-    return parse_zone(name, text, str(path))
+    return parse_zone(name, text, str(path), in_files(path.parent) if finder is None else finder)
 
 
 def _refused(path: Path, what: str, instead: str) -> ParsedZone:
@@ -101,20 +131,32 @@ def read_zones(paths: Iterable[Path]) -> dict[Path, ParsedZone]:
             what, instead = f"{first[zone.name]} is zone {zone.name} already", "make them one file"
             problems = (Problem(str(path), 0, 0, what, instead), *parsed[path].problems)
             parsed[path] = ParsedZone(None, problems)
-    return parsed
+    return {path: _with_loops(path, one, first) for path, one in parsed.items()}
 
 
-def parse_zone(name: str, text: bytes, file: str) -> ParsedZone:
+def _with_loops(path: Path, one: ParsedZone, zones: Iterable[str]) -> ParsedZone:
+    """Warn of sources that look up what these zones answer."""
+    report = Report(str(path))
+    for source in () if one.zone is None else one.zone.sources:
+        over = zone_over(source, zones)
+        if over is not None:
+            what = f"{source.title} lies in zone {over}, which is served here"
+            report.warn(None, what, "geodns may ask itself: name a `resolver` that does not come back to it")
+    return replace(one, problems=(*report.problems(), *one.problems))
+
+
+def parse_zone(name: str, text: bytes, file: str, finder: Finder = nothing) -> ParsedZone:
     """Read a zone file's text.
 
     Args:
         name: the zone's name, as the file's name gives it.
         text: what the file says, up to one byte more than may be read.
         file: the file's path, for messages.
+        finder: finds what `hosts_from` is about.
 
     """
     report = Report(file)
-    zone = None
+    zone, found = None, []
     try:
         origin = f"{zone_name(name)}."
     except BadNameError as error:
@@ -123,14 +165,25 @@ def parse_zone(name: str, text: bytes, file: str) -> ParsedZone:
         origin = "invalid."
     root = yamltext.load(text, report)
     if root is not None:
-        zone = _Reader(root, Context(origin, report)).read()
-    return ParsedZone(None if report.errors else zone, report.problems())
+        reader = _Reader(root, Context(origin, report), finder)
+        zone, found = reader.read(), reader.found
+    problems = (*report.problems(), *found)
+    if zone is None or report.errors:
+        return ParsedZone(None, problems)
+    return ParsedZone(zone, problems, text if zone.sources else b"")
 
 
 class _Reader:
-    """Reads the mapping that a zone file is."""
+    """Reads the mapping that a zone file is.
 
-    def __init__(self, root: yamltext.Mapping, context: Context) -> None:
+    Attributes:
+        found: problems of other files, in which hosts were found.
+
+    """
+
+    def __init__(self, root: yamltext.Mapping, context: Context, finder: Finder) -> None:
+        self.found: list[Problem] = []
+        self._finder = finder
         self._root = root
         self._context = context
         self._origin = context.origin
@@ -152,20 +205,23 @@ class _Reader:
         if "hosts" in given and not hosts and report.errors == errors:
             # Every host commented out would leave the cluster's name without an address: mail would bounce.
             report.error(given["hosts"], "no hosts", "write one, as mta1: 192.0.2.11, or leave `hosts` out")
+        own = dict(hosts)
+        sources = read_sources(given.get("hosts_from"), report, self._origin)
+        origins = self._gather(sources, hosts, given.get("records"), servers)
         for at, host in hosts.values():
             owner = f"{host.name}.{self._origin}"
             add_addresses(
                 self._names, at, owner, host.addresses, ttls.fixed, f"host {quoted(host.name)}", self._context
             )
         before = report.errors
-        implied = "pools" not in given and bool(hosts)
+        implied = "pools" not in given and bool(hosts or sources)
         placed: Mapping[str, PlacedPool] = {}
         if "pools" in given:
-            placed = read_pools(given["pools"], report, hosts, checks)
+            placed = read_pools(given["pools"], report, hosts, checks, growing=bool(sources))
             link_fallbacks(placed, report)
         pools: dict[str, tuple[Node, Pool]] = {name: (pool.at, pool.value) for name, pool in placed.items()}
         if implied:
-            pools["main"] = (self._root.place("hosts"), self._implied_pool(hosts))
+            pools["main"] = (self._hosts_place(), self._implied_pool(hosts, growing=bool(sources)))
         if "records" in given:
             read_records(given["records"], self._names, pools, ttls, self._context)
         if implied:
@@ -177,7 +233,8 @@ class _Reader:
         check_names(self._names, self._origin, report)
         self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
         if well_read:
-            check_use(self._names, checks, hosts, pools, report)
+            check_use(self._names, checks, own, pools, report)
+            check_sources(sources, origins, pools, report)
         data = [rrset.data for kinds in self._names.values() for rrset in kinds.values()]
         return Zone(
             name=self._origin[:-1],
@@ -189,10 +246,33 @@ class _Reader:
             ns=servers,
             checks=used_checks(checks, {name: pool for name, (_, pool) in pools.items()}),
             hosts=tuple(host for _, host in hosts.values()),
+            sources=tuple(sources),
+            origins=origins,
             pools=tuple(pool for _, pool in pools.values()),
             records=tuple(one for one in data if isinstance(one, Record)),
             rules=tuple(one for one in data if isinstance(one, Rule)),
         )
+
+    def _gather(
+        self,
+        sources: Mapping[HostSource, Node],
+        hosts: dict[str, Placed[Host]],
+        records: Node | None,
+        servers: tuple[NameServer, ...],
+    ) -> tuple[Origin, ...]:
+        """Put what sources have found beside the hosts of the file."""
+        if not sources:
+            return ()
+        taken = taken_names(records, [server.name for server in servers], self._origin)
+        gathering = Gathering(hosts, taken, self._origin, self._report)
+        for source, at in sources.items():
+            finding = self._finder(self._origin[:-1], source)
+            gathering.add(at, finding.hosts)
+            self.found += finding.problems
+        return tuple(gathering.origins)
+
+    def _hosts_place(self) -> Node:
+        return self._root.place("hosts" if "hosts" in self._root.items else "hosts_from")
 
     def _name_servers(self, node: Node | None, ttl: int) -> tuple[NameServer, ...]:
         report = self._report
@@ -273,9 +353,9 @@ class _Reader:
         text = local.replace("\\", "\\\\").replace(".", "\\.") + "." + domain.removesuffix(".") + "."
         return read_name(text, node, self._context) or self._origin
 
-    def _implied_pool(self, hosts: Mapping[str, Placed[Any]]) -> Pool:
+    def _implied_pool(self, hosts: Mapping[str, Placed[Any]], *, growing: bool) -> Pool:
         pool = implied_pool(hosts)
-        if not any(member.weight for member in pool.members):
+        if not growing and not any(member.weight for member in pool.members):
             at = self._root.place("hosts")
             self._report.error(at, "no host of the pool has weight", "give at least one a weight over 0")
         return pool
@@ -289,7 +369,7 @@ class _Reader:
             return
         for family in FAMILIES:
             data = Rule(owner=self._origin, type=family, ttl=ttl, tiers=(Tier(pool="main"),))
-            add(self._names, Rrset(self._root.place("hosts"), data), self._context)
+            add(self._names, Rrset(self._hosts_place(), data), self._context)
 
 
 def _says(records: Node | None, origin: str, words: set[str]) -> bool:

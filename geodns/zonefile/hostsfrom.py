@@ -1,0 +1,302 @@
+"""The section `hosts_from` of a zone file → sources, and what they find → hosts of the zone.
+
+What a source finds never makes a zone bad: a host that does not fit is left out, with a warning.
+"""
+
+import os.path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from geodns import yamltext
+from geodns.errors import BadNameError, Problem
+from geodns.model import Address, DnsSource, FileSource, Host, HostSource, Origin, Pool
+from geodns.report import Report, quoted
+from geodns.scalars import entries_of, items_of, parse_address, parse_endpoint, read_keys
+from geodns.yamltext import Node, Scalar
+from geodns.zonefile import patterns
+from geodns.zonefile.hosts import MAX_HOSTS, Placed, read_hosts
+from geodns.zonefile.keys import HOST_SOURCE, MAX_LABEL
+from geodns.zonefile.names import is_host_label, is_within, owner
+
+_EXAMPLES = "write `dns: mta.internal.example` or `file: hosts.d/*.yaml`"
+_FILE = "`name: address` for each host, as under `hosts` of a zone"
+_ADDRESSES = {"A", "AAAA", "CNAME", "DNAME", "NS", "pool"}
+"""What `records` may say of a name that leaves no room for a host's addresses."""
+
+
+class Found(NamedTuple):
+    """A host, and which source or which of its files says so."""
+
+    host: Host
+    source: str
+
+
+class Finding(NamedTuple):
+    """What a source has given, and what is wrong with its files."""
+
+    hosts: tuple[Found, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+Finder = Callable[[str, HostSource], Finding]
+"""Returns what a source of a zone, which is given by its name, has found until now."""
+
+
+def nothing(zone: str, source: HostSource) -> Finding:
+    """Find no hosts: where only the text of a zone is at hand."""
+    del zone, source
+    return Finding()
+
+
+def in_files(folder: Path) -> Finder:
+    """Return what finds hosts in files beside a zone file, and does not look up any."""
+
+    def find(zone: str, source: HostSource) -> Finding:
+        del zone
+        if isinstance(source, DnsSource):
+            return Finding()
+        place, fits = files_of(folder, source)
+        report = Report(str(place))
+        try:
+            paths = sorted(path for path in place.iterdir() if fits(path.name) and not path.is_dir())
+        except OSError as error:
+            report.warn(None, f"cannot be read: {error.strerror}", f"{source.title} finds no host")
+            return Finding((), report.problems())
+        if not paths:
+            report.warn(None, f"no file fits {quoted(source.file)}", "it finds no host")
+        found: list[Found] = []
+        problems = list(report.problems())
+        for path in paths:
+            hosts, wrong = read_host_file(path)
+            found += [Found(host, file_title(source, path)) for host in hosts or ()]
+            problems += wrong
+        return Finding(tuple(found), tuple(problems))
+
+    return find
+
+
+def files_of(folder: Path, source: FileSource) -> tuple[Path, Callable[[str], bool]]:
+    """Return the folder that a source looks into, and what tells whether a file's name is meant."""
+    path = folder / source.file
+    fits = patterns.matcher(path.name)
+    return path.parent, lambda name: not name.startswith((".", "#")) and fits(name) is not None
+
+
+def file_title(source: FileSource, path: Path) -> str:
+    """Return how a file of a source is called where its hosts are shown."""
+    return FileSource(file=os.path.join(os.path.dirname(source.file), path.name)).title  # noqa: PTH118, PTH120 - text
+
+
+def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, ...]]:
+    """Read a file of hosts; None instead of them when it has an error."""
+    report = Report(str(path))
+    try:
+        with path.open("rb") as file:
+            text = file.read(yamltext.MAX_BYTES + 1)
+    except OSError as error:
+        report.error(None, f"cannot be read: {error.strerror}", "look at its name and permissions")
+        return None, report.problems()
+    root = yamltext.load(text, report, _FILE)
+    if root is None:
+        return None, report.problems()
+    if root.items.keys() == {"hosts"} and isinstance(root.get("hosts"), yamltext.Mapping):
+        report.error(root.place("hosts"), "`hosts` on top", f"take it out: write {_FILE}")
+        return None, report.problems()
+    hosts = tuple(host for _, host in read_hosts(root, report).values())
+    if not hosts and not report.errors:
+        report.error(None, "no hosts", f"write {_FILE}, or remove the file")
+    return (None if report.errors else hosts), report.problems()
+
+
+# --- the section ---------------------------------------------------------------------------------------
+
+
+def read_sources(node: Node | None, report: Report, origin: str) -> dict[HostSource, Node]:
+    """Read the sources; each is of a kind, and no two are the same."""
+    found: dict[HostSource, Node] = {}
+    if node is None:
+        return found
+    items = items_of(node)
+    if not items:
+        report.error(node, "no sources", f"{_EXAMPLES}, or leave `hosts_from` out")
+    titles: set[str] = set()
+    for item in items:
+        source = _source(item, report, origin)
+        if source is None:
+            continue
+        if source.title in titles:
+            report.error(item, f"{source.title} is given twice", "take one out")
+            continue
+        titles.add(source.title)
+        found[source] = item
+    return found
+
+
+def _source(node: Node, report: Report, origin: str) -> HostSource | None:
+    before = report.errors
+    given = read_keys(node, report, HOST_SOURCE, "a source of hosts")
+    if report.errors > before:
+        return None
+    if ("dns" in given) == ("file" in given):
+        what = (
+            "a source that is both `dns` and `file`" if "dns" in given else "a source without `dns` or `file`"
+        )
+        report.error(node, what, _EXAMPLES)
+        return None
+    if "file" in given:
+        for key, _ in entries_of(node, report, "", "").values():
+            if key.text != "file":
+                what = f"`{key.text}` goes with `dns`"
+                report.error(key, what, "each host in the files has its own: take it out")
+        source: HostSource | None = _file_source(given["file"], report)
+    else:
+        source = _dns_source(node, given, report, origin)
+    return None if report.errors > before else source
+
+
+def _file_source(at: Scalar, report: Report) -> HostSource:
+    text = at.text
+    folder, name = os.path.split(os.path.normpath(text))
+    zones = os.path.normpath(os.path.dirname(report.file))  # noqa: PTH120 - likewise
+    if text.endswith("/") or name in {"", ".", ".."}:
+        report.error(at, f"{quoted(text)} is a folder", "write which files are meant, as hosts.d/*.yaml")
+    elif patterns.is_glob(folder):
+        report.error(at, f"{quoted(text)} has a glob in a folder's name", "write it in the last part only")
+    elif os.path.normpath(os.path.join(zones, folder)) == zones:  # noqa: PTH118 - likewise
+        what = f"{quoted(text)} lies among the zone files"
+        report.error(at, what, "put hosts into a folder of their own, as hosts.d/*.yaml")
+    return FileSource(file=os.path.join(folder, name))  # noqa: PTH118 - likewise
+
+
+def _dns_source(node: Node, given: Mapping[str, Any], report: Report, origin: str) -> HostSource | None:
+    assert isinstance(node, yamltext.Mapping)
+    name: str = given["dns"]
+    if parse_address(name) is not None:
+        report.error(node.get("dns"), f"the address {name} where a name is needed", "write it under `hosts`")
+    label = given["name"].text.lower() if "name" in given else name.partition(".")[0]
+    if not is_host_label(label) or len(label) > MAX_LABEL:
+        what = f"{quoted(label)} cannot begin the names of hosts"
+        instead = f"write `name: mta`, or another label of at most {MAX_LABEL} letters, digits and hyphens"
+        report.error(node.get("name") or node.get("dns"), what, instead)
+        return None
+    endpoint = None
+    if "resolver" in given:
+        endpoint = parse_endpoint(given["resolver"].text)
+        if endpoint is None:
+            instead = 'write an address with or without a port, as 10.0.0.53 or "[2001:db8::53]:5353"'
+            report.error(given["resolver"], f"{quoted(given['resolver'].text)} is no resolver", instead)
+    elif is_within(f"{name}.", origin):
+        what = f"{name} lies in this zone: geodns would have to ask itself"
+        report.error(
+            node.get("dns"), what, "write another name, or a `resolver` that answers for it otherwise"
+        )
+    return DnsSource(
+        dns=name,
+        label=label,
+        weight=given.get("weight", 1),
+        interval=given.get("interval"),
+        resolver=None if endpoint is None else endpoint.address,
+        port=(endpoint.port if endpoint is not None else None) or 53,
+    )
+
+
+# --- what is found -------------------------------------------------------------------------------------
+
+
+def taken_names(records: Node | None, name_servers: Collection[str], origin: str) -> set[str]:
+    """Return the owner names of which a zone says the addresses itself, so that no host can have them."""
+    found = set(name_servers)
+    if isinstance(records, yamltext.Mapping):
+        for text, (_, body) in records.items.items():
+            if isinstance(body, yamltext.Mapping) and _ADDRESSES & body.items.keys():
+                try:
+                    found.add(owner(text, origin))
+                except BadNameError:
+                    continue  # whoever reads `records` says so
+    return found
+
+
+class Gathering:
+    """Puts what sources find beside a zone's own hosts, which have precedence.
+
+    Args:
+        hosts: the zone's own; what is found comes behind them.
+        taken: the owner names that no host can have.
+        origin: the zone's absolute name.
+        report: takes the problems.
+
+    Attributes:
+        origins: the hosts that were found.
+
+    """
+
+    def __init__(
+        self, hosts: dict[str, Placed[Host]], taken: Collection[str], origin: str, report: Report
+    ) -> None:
+        self.origins: list[Origin] = []
+        self._hosts = hosts
+        self._taken = taken
+        self._origin = origin
+        self._report = report
+        self._names = dict.fromkeys(hosts, "`hosts`")
+        self._owners = {address: "`hosts`" for _, host in hosts.values() for address in host.addresses}
+
+    def add(self, at: Node, found: Collection[Found]) -> None:
+        """Take what a source found; `at` is where that stands in the file."""
+        for one in found:
+            host = self._fitting(at, one)
+            if host is None:
+                continue
+            self._hosts[host.name] = Placed(at, host)
+            self._names[host.name] = one.source
+            self._owners |= dict.fromkeys(host.addresses, one.source)
+            self.origins.append(Origin(host=host.name, source=one.source))
+
+    def _fitting(self, at: Node, one: Found) -> Host | None:
+        host, what = one.host, f"host {quoted(one.host.name)} of {one.source}"
+        if len(self._hosts) >= MAX_HOSTS:
+            self._report.warn(at, f"{what} is one more than {MAX_HOSTS:,}", "it is left out")
+            return None
+        if host.name in self._names:
+            self._report.warn(at, f"{what} stands in {self._names[host.name]} already", "that one is taken")
+            return None
+        if f"{host.name}.{self._origin}" in self._taken:
+            self._report.warn(at, f"{what} has a name that `records` or `ns` speaks of", "it is left out")
+            return None
+        rest = tuple(self._free(at, what, host.addresses))
+        if rest == host.addresses:
+            return host
+        return host.model_copy(update={"addresses": rest}) if rest else None
+
+    def _free(self, at: Node, what: str, addresses: tuple[Address, ...]) -> Iterator[Address]:
+        for address in addresses:
+            if address in self._owners:
+                first = self._owners[address]
+                told = f"{what} has the address {address}, which a host in {first} has already"
+                self._report.warn(at, told, "that one is taken")
+            else:
+                yield address
+
+
+def check_sources(
+    sources: Mapping[HostSource, Node],
+    origins: Collection[Origin],
+    pools: Mapping[str, tuple[Node, Pool]],
+    report: Report,
+) -> None:
+    """Warn of found hosts that no pool has."""
+    members = {member.host for _, pool in pools.values() for member in pool.members}
+    idle = [one for one in origins if one.host not in members]
+    if idle:
+        more = f" (and {len(idle) - 1} more)" if len(idle) > 1 else ""
+        what = f"no pool has host {quoted(idle[0].host)} of {idle[0].source}{more}"
+        instead = 'put it into a pool, by a glob as "mta-*", or take the source out'
+        report.warn(next(iter(sources.values())), what, instead)
+
+
+def zone_over(source: HostSource, zones: Iterable[str]) -> str | None:
+    """Return which of some zones a source would look up in, where it asks the system's resolvers."""
+    if not isinstance(source, DnsSource) or source.resolver is not None:
+        return None
+    return next((name for name in zones if is_within(f"{source.dns}.", f"{name}.")), None)
