@@ -26,6 +26,7 @@ from geodns.cluster import retire, source_of
 from geodns.compiler import compile_zones
 from geodns.control import forced_state
 from geodns.dealing import Counts
+from geodns.discovery import Discovery
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.events import Events
 from geodns.folder import Edit, Folder
@@ -105,9 +106,10 @@ class Daemon:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._edits = asyncio.Lock()
-        self._folder = Folder(settings.zones)
         self._events = Events(settings.state)
         self._keeper = Keeper(store, lambda text: self._events.tell("watch", text, level=logging.ERROR))
+        self._discovery = Discovery(settings.zones, self._keeper.found, self._tell_source)
+        self._folder = Folder(settings.zones, self._discovery.find)
         self._policing = Policing(settings, self._set_policy, self._keeper, again=bool(seat.number))
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
@@ -149,6 +151,7 @@ class Daemon:
             self._monitor,
             self._link,
             lambda: self._liveness.vitals,
+            self._discovery,
         )
         self._liveness = Liveness(
             lateness=lambda: self._monitor.lateness,
@@ -200,6 +203,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._monitor.close()
+            await self._discovery.close()
             self._judging.note()
             await self._save()
             await self._recording.close()
@@ -232,6 +236,7 @@ class Daemon:
 
     async def _begin(self, edit: Edit) -> None:
         """Judge the hosts once, then answer."""
+        edit = await self._completed(edit)
         targets = {
             target
             for zone in edit.zones.values()
@@ -259,6 +264,7 @@ class Daemon:
             self._say_ready()
         for work in (
             self._watch_folder,
+            self._watch_sources,
             self._policing.watch,
             self._keep_time,
             self._liveness.watch,
@@ -303,15 +309,37 @@ class Daemon:
                 if edit is not None:
                     await self._apply(edit)
 
+    async def _watch_sources(self) -> None:
+        """Serve other hosts when sources give others."""
+        while True:
+            names = await self._discovery.changed()
+            async with self._edits:
+                if names:
+                    await self._apply(await asyncio.to_thread(self._folder.read_again, names))
+                await asyncio.to_thread(self._keeper.save_found, self._discovery.stored())
+
+    async def _completed(self, edit: Edit) -> Edit:
+        """Add the hosts of sources that an edit has brought, where they say soon which they are."""
+        names = await self._discovery.first(edit.zones.values())
+        if not names:
+            return edit
+        again = await asyncio.to_thread(self._folder.read_again, names)
+        files = {str(self._folder.files[name]) for name in again.zones}
+        problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
+        return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
+
     def _spawn_reload(self) -> None:
         self._spawn(self._reload())
 
     async def _reload(self) -> None:
+        self._discovery.look_up_now()
         async with self._edits:
+            await asyncio.to_thread(self._discovery.renew)
             await self._apply(await asyncio.to_thread(self._folder.read_all))
 
     async def _apply(self, edit: Edit) -> None:
         """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
+        edit = await self._completed(edit)
         self._tell_problems(edit)
         for name in edit.refused:
             self._metrics.refused(name)
@@ -330,6 +358,7 @@ class Daemon:
             retired = _others(retired, name)
             text = f"zone {name} is no longer served: its file is gone"
             self._events.tell("reload", text, level=logging.INFO, zone=name, data={"lines": ["zone removed"]})
+        self._discovery.follow(source.zone for source in sources.values())
         if sources == self._cluster.sources:
             return
         live = self._cluster.live()
@@ -342,11 +371,14 @@ class Daemon:
         await self._publish()
         await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
         await asyncio.to_thread(self._keeper.save_retired, retired)
-        for name in sources.keys() & edit.zones.keys():
+        for name in () if edit.by_sources else sources.keys() & edit.zones.keys():
             self._events.tell(
                 "reload", f"zone {name} is served as its file says", level=logging.INFO, zone=name
             )
         self._judging.tell(transitions)
+
+    def _tell_source(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
+        self._events.tell("source", text, level=level, zone=zone, data=data)
 
     def _tell_problems(self, edit: Edit) -> None:
         """Log every problem; the first error of each file is an event."""

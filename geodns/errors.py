@@ -12,6 +12,7 @@
     ├── ControlError            what an operator asked for cannot be done
     │   ├── NotFoundError       no such zone, host or pool
     │   └── AmbiguousError      a short host name that two zones have (status 2)
+    ├── SourceError             a source of hosts gives none: what it gave before is kept
     ├── ServerError             a running server could not be reached, or answered with an error
     └── StartError              the server cannot start (port taken, no zones, state locked …)
 """
@@ -112,6 +113,10 @@ class AmbiguousError(ControlError):
     """A short host name that more than one zone has."""
 
     status = 2
+
+
+class SourceError(GeodnsError):
+    """A source of hosts gives none: what it gave before is kept."""
 
 
 class ServerError(GeodnsError):

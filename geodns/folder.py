@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model import Zone
 from geodns.watch import LOOK_EVERY, FileMark, Snapshot, Watch, pause, snapshot
-from geodns.zonefile import ParsedZone, read_zone
+from geodns.zonefile import Finder, ParsedZone, parse_zone, read_zone
+from geodns.zonefile.hostsfrom import in_files
 from geodns.zonefile.names import zone_name
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ class Edit:
         removed: those whose files are gone.
         refused: those whose files were read and have errors.
         problems: of files that were read, errors and warnings.
+        by_sources: whether no file of a zone has changed, but the hosts that its sources give.
 
     """
 
@@ -31,6 +34,7 @@ class Edit:
     removed: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
+    by_sources: bool = False
 
 
 class Folder:
@@ -38,19 +42,29 @@ class Folder:
 
     It blocks on the disk: the daemon reads in threads, one at a time; who looks meanwhile takes copies.
 
+    Args:
+        directory: where they lie.
+        finder: finds the hosts that `hosts_from` is about; by default only what stands in files.
+
     Attributes:
         files: the file of each zone, whether it is served or refused.
         refused: for zones whose file has errors: those errors. What was served before goes on being served.
         pause: seconds to wait before the next look.
         rivals: further files of zones that another file gives already: what to tell about each.
+        unfit: for zones that are not good with the hosts that sources give now: why. What was served before
+            goes on being served.
 
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, finder: Finder | None = None) -> None:
         self.directory = directory
         self.files: dict[str, Path] = {}
         self.refused: dict[str, tuple[Problem, ...]] = {}
         self.rivals: dict[Path, Problem] = {}
+        self.unfit: dict[str, tuple[Problem, ...]] = {}
+        self._finder = in_files(directory) if finder is None else finder
+        self._texts: dict[str, bytes] = {}
+        """Of zones whose hosts come and go: what their files said when they were last good."""
         self.pause = LOOK_EVERY
         self._watch = Watch(snapshot(directory))
 
@@ -71,6 +85,7 @@ class Folder:
             for name, problems in list(self.refused.items())
         ]
         found += [str(problem) for problem in list(self.rivals.values())]
+        found += [f"{problems[0]} (the hosts it had are served)" for problems in list(self.unfit.values())]
         if self._watch.unreadable is not None:
             found.append(f"{self.directory}: {self._watch.unreadable}: the zones it had are served")
         elif self._watch.kept:
@@ -111,6 +126,22 @@ class Folder:
             return None
         return self._read(change.changed, change.removed)
 
+    def read_again(self, names: Collection[str]) -> Edit:
+        """Read zones again whose sources give other hosts: their files as they were when last good."""
+        zones: dict[str, Zone] = {}
+        problems: list[Problem] = []
+        unfit = {name: one for name, one in self.unfit.items() if name not in names}
+        for name in sorted(self._texts.keys() & set(names)):
+            file = self.files.get(name, self.directory / f"{name}.yaml")
+            one = _safely(partial(parse_zone, name, self._texts[name], str(file), self._finder), file)
+            problems.extend(one.problems)
+            if one.zone is None:
+                unfit[name] = tuple(problem for problem in one.problems if not problem.warning)
+            else:
+                zones[name] = one.zone
+        self.unfit = unfit
+        return Edit(zones, problems=tuple(problems), by_sources=True)
+
     def _read(self, paths: Collection[Path], removed: Collection[Path]) -> Edit:
         # New mappings: others read the old ones meanwhile, in another thread.
         files = {name: path for name, path in self.files.items() if path not in removed}
@@ -120,10 +151,11 @@ class Folder:
         rivals = {path: one for path, one in self.rivals.items() if path not in again.union(removed)}
         refused = {name: problems for name, problems in self.refused.items() if name not in gone}
         zones: dict[str, Zone] = {}
+        texts = {name: text for name, text in self._texts.items() if name not in gone}
         failed: set[str] = set()
         problems: list[Problem] = []
         for path in sorted(again):
-            one = _read_safely(path)
+            one = _read_safely(path, self._finder)
             name = one.zone.name if one.zone is not None else _name_of(path)
             first = files.get(name, path)
             if first != path and first.exists():
@@ -141,7 +173,11 @@ class Folder:
             else:
                 refused.pop(name, None)
                 zones[name] = one.zone
-        self.files, self.refused, self.rivals = files, refused, rivals
+                texts.pop(name, None)
+                if one.zone.sources:
+                    texts[name] = one.text
+        self.files, self.refused, self.rivals, self._texts = files, refused, rivals, texts
+        self.unfit = {name: one for name, one in self.unfit.items() if name in texts and name not in zones}
         return Edit(zones, frozenset(gone - files.keys()), frozenset(failed), tuple(problems))
 
 
@@ -153,10 +189,14 @@ def _name_of(path: Path) -> str:
         return printable(path.stem.lower())
 
 
-def _read_safely(path: Path) -> ParsedZone:
+def _read_safely(path: Path, finder: Finder) -> ParsedZone:
     """Read a file; a fault of ours in doing so is a problem of that file, and must not take control down."""
+    return _safely(partial(read_zone, path, finder), path)
+
+
+def _safely(read: Callable[[], ParsedZone], path: Path) -> ParsedZone:
     try:
-        return read_zone(path)
+        return read()
     except Exception:
         log.exception("%s", printable(str(path)))
         what = "a fault of geodns itself keeps this file from being read"

@@ -31,6 +31,7 @@ class Keeper:
 
     Attributes:
         trouble: why the last write failed; None while the disk does its work.
+        found: what sources of hosts gave last, by zone and source.
 
     """
 
@@ -51,6 +52,7 @@ class Keeper:
         self._zones = store.load_zones()
         self._serials = store.load_serials()
         self._notes = store.load_notes()
+        self.found: Mapping[tuple[str, str], str] = store.load_found()
         self._hosts_with_state = frozenset(store.load_host_states())
 
     def cluster(self) -> Cluster:
@@ -117,6 +119,13 @@ class Keeper:
         """Keep the hosts that answer for their own names only."""
         self._keep(partial(self._store.save_retired, retired), "retired")
         self.write()
+
+    def save_found(self, lists: Mapping[tuple[str, str], str]) -> None:
+        """Keep what sources of hosts gave last, and of no others."""
+        if lists != self.found:
+            self.found = dict(lists)
+            self._keep(partial(self._store.save_found, self.found), "found")
+            self.write()
 
     def note(self, name: str) -> str | None:
         """Return what was noted under a name; None where nothing was."""

@@ -50,6 +50,22 @@ class PoolGauge:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceGauge:
+    """What is measured of a source of hosts at the moment of a scrape.
+
+    Attributes:
+        up: whether it gives hosts now, and not its last list only.
+        hosts: of that list.
+        at: when it gave it, in seconds since the epoch; None when it never did.
+
+    """
+
+    up: bool
+    hosts: int
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """What is measured at the moment of a scrape.
 
@@ -65,6 +81,7 @@ class Gauges:
         vitals: what the watch over ourselves has seen.
         pools: by zone and pool.
         written: whether everything that must survive a restart is on disk.
+        sources: of hosts, by zone and source.
 
     """
 
@@ -78,6 +95,7 @@ class Gauges:
     vitals: Vitals = field(default_factory=Vitals)
     written: bool = True
     pools: Mapping[tuple[str, str], PoolGauge] = field(default_factory=dict)
+    sources: Mapping[tuple[str, str], SourceGauge] = field(default_factory=dict)
 
 
 class _AtScrape(Collector):
@@ -139,6 +157,7 @@ class _AtScrape(Collector):
             certificates.add_metric(labels, until)
         yield from (state, forced, weight, serial, refused, ready, restarts, suspect, certificates)
         yield from _of_pools(now.pools)
+        yield from _of_sources(now.sources)
         yield from _vital_signs(now)
 
 
@@ -194,6 +213,25 @@ def _vital_signs(now: Gauges) -> Iterable[Metric]:
         yield GaugeMetricFamily(
             "geodns_state_free_bytes", "What is free on the disk of the state.", float(seen.free)
         )
+
+
+def _of_sources(sources: Mapping[tuple[str, str], SourceGauge]) -> Iterable[Metric]:
+    labels = ["zone", "source"]
+    up = GaugeMetricFamily(
+        "geodns_host_source_up", "1 while a source gives hosts; 0 while its last list is kept.", labels=labels
+    )
+    hosts = GaugeMetricFamily("geodns_host_source_hosts", "Hosts of a source's last list.", labels=labels)
+    at = GaugeMetricFamily(
+        "geodns_host_source_last_success_timestamp_seconds",
+        "When a source gave its last list.",
+        labels=labels,
+    )
+    for key, gauge in sources.items():
+        up.add_metric([*key], float(gauge.up))
+        hosts.add_metric([*key], gauge.hosts)
+        if gauge.at is not None:
+            at.add_metric([*key], gauge.at)
+    return (up, hosts, at)
 
 
 class Metrics:

@@ -109,6 +109,8 @@ def _host(
             for target in sorted(targets, key=lambda target: target.key)
         ],
     }
+    if host.name in zone.source_of:
+        shown["source"] = zone.source_of[host.name]
     if forced is not None:
         shown["reason"] = forced.reason
         shown["author"] = forced.author

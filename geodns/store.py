@@ -34,7 +34,9 @@ STORED = 6
 _LATER = """
 CREATE TABLE IF NOT EXISTS returned (zone TEXT NOT NULL, host TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (zone, host)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS found (zone TEXT NOT NULL, source TEXT NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY (zone, source)) WITHOUT ROWID
 """
 """What came after the version of the file was given: a version without it leaves it alone."""
 
@@ -110,6 +112,7 @@ class Store(Database):
         self.load_retired()
         self.load_returned()
         self.load_notes()
+        self.load_found()
 
     # ----- verdicts
 
@@ -227,6 +230,22 @@ class Store(Database):
             (zone, host): RetiredHost(Host.model_validate_json(model), until)
             for zone, host, model, until in rows
         }
+
+    # ----- sources of hosts
+
+    def save_found(self, lists: Mapping[tuple[str, str], str]) -> None:
+        """Keep what sources gave last, by zone and title, and no others; it is on disk when this returns."""
+        self._write(
+            "FULL",
+            "INSERT INTO found VALUES (?, ?, ?)",
+            [(*key, text) for key, text in lists.items()],
+            first="DELETE FROM found",
+        )
+
+    def load_found(self) -> dict[tuple[str, str], str]:
+        """Return what sources gave last."""
+        rows = self._read("SELECT zone, source, text FROM found")
+        return {(zone, source): text for zone, source, text in rows}
 
     # ----- notes
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from geodns import __version__
 from geodns.cluster import Cluster
 from geodns.compiler import PoolKey
+from geodns.discovery import Discovery
 from geodns.errors import printable
 from geodns.explain import Asking, explain
 from geodns.folder import Folder
@@ -15,11 +16,12 @@ from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.liveness import Vitals, concerns
-from geodns.metrics import Gauges, HostGauge, PoolGauge
-from geodns.model import Target, Zone
+from geodns.metrics import Gauges, HostGauge, PoolGauge, SourceGauge
+from geodns.model import HostSource, Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen
-from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of, shares
+from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of, shares, timestamp
+from geodns.zonefile.hostsfrom import zone_over
 
 BACKEND = "python"
 """What deals the answers."""
@@ -38,6 +40,7 @@ class View:
         monitor: the probes.
         link: the workers.
         vitals: returns what the watch over ourselves has seen.
+        discovery: the hosts that come and go.
 
     Attributes:
         ready: whether the first answers have been compiled and delivered.
@@ -55,6 +58,7 @@ class View:
         monitor: Monitor,
         link: Link,
         vitals: Callable[[], Vitals],
+        discovery: Discovery,
     ) -> None:
         self.ready = False
         self._node = node
@@ -66,6 +70,7 @@ class View:
         self._monitor = monitor
         self._link = link
         self._vitals = vitals
+        self._discovery = discovery
         self._started = time.monotonic()
 
     def zones(self) -> dict[str, Zone]:
@@ -99,6 +104,7 @@ class View:
                 "file": printable(str(self._folder.files.get(name, ""))),
                 "error": str(refused[name][0]) if name in refused else None,
             }
+            | self._found_by(source.zone)
             for name, source in self._cluster.sources.items()
         }
         unserved = {
@@ -119,12 +125,47 @@ class View:
             "pools": pools_of(self._cluster, self._held_until()),
         }
 
+    def _found_by(self, zone: Zone) -> Json:
+        """Return what is told of a zone whose hosts come and go."""
+        return {"sources": [self._source(zone, one) for one in zone.sources]} if zone.sources else {}
+
+    def _source(self, zone: Zone, source: HostSource) -> Json:
+        one = self._discovery.listing(zone.name, source)
+        return {
+            "source": source.title,
+            "hosts": len(one.hosts),
+            "at": None if one.at is None else timestamp(one.at),
+            "error": one.error,
+            "since": None if one.since is None else timestamp(one.since),
+        }
+
+    def _sources(self) -> Iterator[tuple[Zone, HostSource]]:
+        for served in self._cluster.sources.values():
+            for source in served.zone.sources:
+                yield served.zone, source
+
+    def _failing_sources(self) -> list[str]:
+        """Name the sources of hosts that give none now, or that ask ourselves."""
+        found = []
+        for zone, source in self._sources():
+            one = self._discovery.listing(zone.name, source)
+            if one.since is not None:
+                found.append(f"zone {zone.name}: {one.told(source.title)}, since {timestamp(one.since)}")
+            over = zone_over(source, self._cluster.sources)
+            if over is not None:
+                found.append(
+                    f"zone {zone.name}: {source.title} lies in zone {over}, which is served here: geodns may "
+                    "ask itself: name a `resolver` that does not come back to it"
+                )
+        return found
+
     def _all_warnings(self) -> list[str]:
         disk = [self._keeper.trouble] if self._keeper.trouble else []
         return [
             *self._warnings(),
             *disk,
             *self._folder.warnings(self._cluster.sources),
+            *self._failing_sources(),
             *concerns(self._vitals()).values(),
             *self._blind(),
             *self._suspicions(),
@@ -224,6 +265,7 @@ class View:
             self._vitals(),
             self._keeper.trouble is None,
             self._pools(),
+            self._source_gauges(),
         )
 
     def _pools(self) -> dict[PoolKey, PoolGauge]:
@@ -236,4 +278,14 @@ class View:
                 shares={host: float(part) for host, part in shares(choice.dealt).items()},
             )
             for (zone, name), choice in self._cluster.compiled.choices.items()
+        }
+
+    def _source_gauges(self) -> dict[tuple[str, str], SourceGauge]:
+        listings = {
+            (zone.name, source.title): self._discovery.listing(zone.name, source)
+            for zone, source in self._sources()
+        }
+        return {
+            key: SourceGauge(one.at is not None and one.error is None, len(one.hosts), one.at)
+            for key, one in listings.items()
         }

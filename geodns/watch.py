@@ -7,7 +7,7 @@ takes no zone away.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +47,7 @@ class Snapshot:
     """What one look at a folder found.
 
     Attributes:
-        files: the zone files.
+        files: those that count.
         unreadable: why the folder could not be read; `files` is empty then, and means nothing.
 
     """
@@ -75,13 +75,19 @@ class Change:
     removed: frozenset[Path]
 
 
-def snapshot(folder: Path) -> Snapshot:
-    """Look at a folder: one system call a file, and none is opened."""
+def snapshot(folder: Path, wanted: Callable[[str], object] = is_zone_file) -> Snapshot:
+    """Look at a folder: one system call a file, and none is opened.
+
+    Args:
+        folder: where to look.
+        wanted: tells by its name whether a file counts.
+
+    """
     files: dict[Path, FileMark] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if is_zone_file(entry.name):
+                if wanted(entry.name):
                     mark = _mark(entry)
                     if mark is not None:
                         files[_child(folder, entry.name)] = mark

@@ -11,7 +11,7 @@ from geodns.compiler import Compiled, compile_zones
 from geodns.folder import Edit, Folder
 from geodns.live import LiveSet
 from geodns.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
-from geodns.zonefile import ParsedZone, read_zone
+from geodns.zonefile import Finder, ParsedZone, read_zone
 from tests.unprivileged import unprivileged
 from tests.zones import sources
 
@@ -264,10 +264,10 @@ def test_a_fault_of_ours_in_reading_a_file_is_that_files_problem(
 ) -> None:
     """Control would end, start again, meet the file again, and end: with all zones frozen."""
 
-    def fails(path: Path) -> ParsedZone:
+    def fails(path: Path, finder: Finder) -> ParsedZone:
         if path.stem == B:
             raise RuntimeError("a bug")
-        return read_zone(path)
+        return read_zone(path, finder)
 
     monkeypatch.setattr("geodns.folder.read_zone", fails)
     hand.write(A, BETTER)

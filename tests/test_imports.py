@@ -18,7 +18,7 @@ ROWS = (
     ("daemon",),
     ("policing", "view publisher judging"),
     ("api serve health keeper demo",),
-    ("control status explain logswitch", "cluster folder slowstart", "events recording"),
+    ("control status explain logswitch", "cluster folder slowstart discovery", "events recording"),
     (
         "responder compiler watch metrics querytext floodwatch liveness convert",
         "store eventfile history historyfile",

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import State
 from geodns.liveness import Vitals
-from geodns.metrics import Gauges, HostGauge, Metrics, PoolGauge
+from geodns.metrics import Gauges, HostGauge, Metrics, PoolGauge, SourceGauge
 from geodns.ratelimit import Action, Limited
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone
@@ -28,6 +28,10 @@ SOME = Gauges(
     ready=True,
     restarts={"udp0": 3, "tcp": 0},
     prober_suspect={(NAME, "main"): True, (NAME, "side"): False},
+    sources={
+        (NAME, "dns mta.internal.example"): SourceGauge(up=True, hosts=3, at=1800000000.0),
+        (NAME, "file hosts.d/*.yaml"): SourceGauge(up=False, hosts=0, at=None),
+    },
     certificates={("tls", "mta1.example", "192.0.2.1", "587"): 1800000000.0},
     vitals=Vitals(lateness=1.5, silence={"udp0": 0.2, "tcp": 61.0}, lag=0.3, free=1 << 30),
     written=False,
@@ -39,6 +43,9 @@ NAMES = {
     "geodns_certificate_not_after_timestamp_seconds": "gauge",
     "geodns_host_effective_weight": "gauge",
     "geodns_host_forced": "gauge",
+    "geodns_host_source_hosts": "gauge",
+    "geodns_host_source_last_success_timestamp_seconds": "gauge",
+    "geodns_host_source_up": "gauge",
     "geodns_host_state": "gauge",
     "geodns_host_transitions_total": "counter",
     "geodns_probe_duration_seconds": "histogram",
@@ -147,6 +154,12 @@ def test_what_is_so_at_a_scrape() -> None:
     assert value(found, "geodns_zone_file_refused", zone=NAME) == 0
     assert value(found, "geodns_probe_lateness_seconds") == 1.5
     assert value(found, "geodns_worker_restarts_total", worker="udp0") == 3
+    dns, file = ({"zone": NAME, "source": one} for one in ("dns mta.internal.example", "file hosts.d/*.yaml"))
+    assert value(found, "geodns_host_source_up", **dns) == 1
+    assert value(found, "geodns_host_source_up", **file) == 0
+    assert value(found, "geodns_host_source_hosts", **dns) == 3
+    at = "geodns_host_source_last_success_timestamp_seconds"
+    assert (value(found, at, **dns), value(found, at, **file)) == (1800000000, None)
     assert value(found, "geodns_ready") == 1
     labels = {"check": "tls", "server_name": "mta1.example", "address": "192.0.2.1", "port": "587"}
     assert value(found, "geodns_certificate_not_after_timestamp_seconds", **labels) == 1800000000

@@ -12,6 +12,7 @@ import pytest
 
 from geodns import __version__
 from geodns.compiler import Source, compile_zones
+from geodns.discovery import Discovery
 from geodns.explain import Asking
 from geodns.folder import Folder
 from geodns.health.monitor import Monitor
@@ -69,6 +70,7 @@ class Rig:
             cast(Monitor, self),
             cast(Link, SimpleNamespace(workers=self.workers)),
             lambda: Vitals(lateness=self.late),
+            Discovery(folder, self.keeper.found, print),
         )
 
     def last(self, target: Target) -> tuple[Outcome, float] | None:

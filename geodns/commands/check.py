@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from geodns.errors import GeodnsError
+from geodns.model import DnsSource
 from geodns.zonefile import read_zones, zone_files
 
 
@@ -28,10 +29,14 @@ def check(context: click.Context, paths: tuple[Path, ...]) -> None:
         for problem in file.problems:
             click.echo(problem)
     zones = [file.zone for file in parsed if file.zone is not None]
-    if len(zones) < len(files):
+    if len(zones) < len(files) or any(not one.warning for file in parsed for one in file.problems):
         context.exit(1)
     names = sum(
         len({item.owner for item in zone.records} | {item.owner for item in zone.rules}) for zone in zones
     )
     hosts, pools = sum(len(zone.hosts) for zone in zones), sum(len(zone.pools) for zone in zones)
+    for zone in zones:
+        for source in zone.sources:
+            if isinstance(source, DnsSource):
+                click.echo(f"{zone.name}: {source.title} is looked up while the server runs, not here")
     click.echo(f"zones {len(zones)}, hosts {hosts}, pools {pools}, names {names}")

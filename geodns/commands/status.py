@@ -67,6 +67,9 @@ def render(shown: Json) -> RenderableType:
         parts.append(Text(f"\n{zone}", style="bold") + Text(f"  serial {about['serial']}", style="dim"))
         if about["error"]:
             parts.append(Text(f"refused: {about['error']}", style="red"))
+        for one in about.get("sources", ()):
+            given = f"hosts from {one['source']}: {one['hosts']}, last given {one['at'] or 'never'}"
+            parts.append(Text(given, style="yellow" if one["error"] else "dim"))
         if zone in shown["hosts"]:
             parts += [_hosts(shown["hosts"][zone]), _pools(shown["pools"][zone])]
     return Group(*parts)
@@ -83,7 +86,8 @@ def _hosts(hosts: Json) -> Table:
         factors = " ".join(f"{factor} {value:g}" for factor, value in host["factors"].items())
         weight = f"{host['effective_weight']:g}" + (f" of {host['weight']}: {factors}" if factors else "")
         addresses = "\n".join(host["addresses"])
-        table.add_row(name, state, weight, addresses, host["since"] or "", _last_probe(host["checks"]))
+        shown = Text(name) + Text(f"\n{host['source']}" if "source" in host else "", style="dim")
+        table.add_row(shown, state, weight, addresses, host["since"] or "", _last_probe(host["checks"]))
     return table
 
 

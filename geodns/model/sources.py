@@ -28,14 +28,7 @@ class DnsSource(Frozen):
     @property
     def title(self) -> str:
         """What it is called where it is shown, and what is kept of it is kept by; one in a zone."""
-        return f"dns {self.dns}" + ("" if self.resolver is None else f" at {self._resolver}")
-
-    @property
-    def _resolver(self) -> str:
-        text = str(self.resolver)
-        if self.port == 53:
-            return text
-        return f"[{text}]:{self.port}" if ":" in text else f"{text}:{self.port}"
+        return f"dns {self.dns}"
 
     def host_label(self, address: Address) -> str:
         """Return the label of the host that an address is; the same always, and no two have the same."""

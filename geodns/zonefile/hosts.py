@@ -249,7 +249,8 @@ def _members(
     weights: dict[str, int] = {}
     exact: set[str] = set()
     by_glob: dict[str, str] = {}
-    for item, weight in _weighted(node, report):
+    items = _weighted(node, report)
+    for item, weight in items:
         names = _names_of(item, report, hosts, growing=growing)
         is_glob = patterns.is_glob(item.text)
         for name in names:
@@ -270,7 +271,9 @@ def _members(
                         continue
                 by_glob[name] = item.text
                 weights[name] = own
-    if report.errors == before and not any(weights.values()):
+    if growing and not weights and items:
+        pass  # who names hosts that may come has been told so
+    elif report.errors == before and not any(weights.values()):
         tell = report.warn if growing else report.error
         instead = "name its hosts" if not weights else "give at least one a weight over 0"
         tell(node, "a pool without hosts" if not weights else "no host of this pool has weight", instead)

@@ -1,0 +1,288 @@
+"""The shell of discovery: looks names up and watches files, and says whose hosts have changed."""
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from geodns.discovery.files import HostFiles
+from geodns.discovery.listing import NEVER, Listing, counted, hosts_of, pause, read_listing
+from geodns.discovery.lookup import Answer, look_up
+from geodns.errors import SourceError
+from geodns.model import Address, DnsSource, HostSource, Zone
+from geodns.watch import SELDOM
+from geodns.watch import pause as look_pause
+from geodns.zonefile import Finding, Found
+from geodns.zonefile.hostsfrom import file_title
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT = 3.0
+"""Seconds that a zone waits for the first list of its sources, should they have none."""
+JITTER = 0.1
+
+Tell = Callable[[str, str, int, Mapping[str, Any]], object]
+SourceKey = tuple[str, str]
+"""Zone name and the source's title."""
+
+
+class _LookUps:
+    """The look-ups of one source, one after another."""
+
+    def __init__(self, source: DnsSource) -> None:
+        self.source = source
+        self.tried = asyncio.Event()
+        self.awaited = False
+        self.now = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Discovery:
+    """Knows what every source has given last.
+
+    Args:
+        folder: of the zone files.
+        stored: what `stored` returned before a restart.
+        tell: called, in any thread, with a zone's name, a sentence about one of its sources, the sentence's
+            level in the log, and what is behind it.
+
+    """
+
+    def __init__(self, folder: Path, stored: Mapping[SourceKey, str], tell: Tell) -> None:
+        self._folder = folder
+        self._tell = tell
+        self._listings: dict[SourceKey, Listing] = {key: read_listing(text) for key, text in stored.items()}
+        self._look_ups: dict[SourceKey, _LookUps] = {}
+        self._files: dict[SourceKey, HostFiles] = {}
+        self._turn = threading.Lock()
+        """Files are read in threads: by who reads zones, and by who looks whether they have changed."""
+        self._changed: set[str] = set()
+        self._news = asyncio.Event()
+        self._pause = SELDOM
+        self._unsaved = False
+
+    # --- what is known ----------------------------------------------------------------------------------
+
+    def find(self, zone: str, source: HostSource) -> Finding:
+        """Return what a source has given; files that nobody has looked at yet are read, in any thread."""
+        key = zone, source.title
+        if isinstance(source, DnsSource):
+            addresses = _addresses(self._listings.get(key, NEVER))
+            return Finding(tuple(Found(host, source.title) for host in hosts_of(source, addresses)))
+        with self._turn:
+            files = self._files.get(key)
+            if files is None:
+                files = HostFiles(self._folder, source, self._listings.get(key, NEVER))
+                files.read_all(time.time())
+                self._files = {**self._files, key: files}
+                self._unsaved = True
+            members = files.listing.members
+        return Finding(
+            tuple(
+                Found(host, file_title(source, Path(name)))
+                for name, hosts in sorted(members.items())
+                for host in hosts
+            )
+        )
+
+    def listing(self, zone: str, source: HostSource) -> Listing:
+        """Return what is known of a source."""
+        key = zone, source.title
+        files = self._files.get(key)
+        return self._listings.get(key, NEVER) if files is None else files.listing
+
+    def stored(self) -> dict[SourceKey, str]:
+        """Return all lists as text to keep."""
+        known = self._listings | {key: files.listing for key, files in self._files.items()}
+        return {key: one.text() for key, one in known.items() if one.at is not None}
+
+    # --- what is watched --------------------------------------------------------------------------------
+
+    async def first(self, zones: Iterable[Zone]) -> frozenset[str]:
+        """Look up what has never been looked up, and wait a little for it, once.
+
+        Returns:
+            The names of the zones that have hosts now which they had not when they were read.
+
+        """
+        waiting: dict[SourceKey, _LookUps] = {}
+        for zone in zones:
+            for source in zone.sources:
+                key = zone.name, source.title
+                if isinstance(source, DnsSource) and self._listings.get(key, NEVER).at is None:
+                    self._start(key, source)
+                    if not self._look_ups[key].awaited:
+                        waiting[key] = self._look_ups[key]
+                        waiting[key].awaited = True
+        if not waiting:
+            return frozenset()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WAIT):
+                await asyncio.gather(*(one.tried.wait() for one in waiting.values()))
+        found = frozenset(key[0] for key in waiting if self._listings.get(key, NEVER).at is not None)
+        self._changed -= found
+        return found
+
+    def follow(self, zones: Iterable[Zone]) -> None:
+        """Watch the sources of these zones, and no others."""
+        wanted = {(zone.name, source.title): source for zone in zones for source in zone.sources}
+        for key in self._look_ups.keys() - wanted.keys():
+            self._end(key)
+        with self._turn:
+            self._files = {key: files for key, files in self._files.items() if key in wanted}
+        self._listings = {key: one for key, one in self._listings.items() if key in wanted}
+        for key, source in wanted.items():
+            if isinstance(source, DnsSource):
+                self._start(key, source)
+        if self._files:
+            self._pause = min(self._pause, look_pause(0, restless=True))
+            self._news.set()
+
+    def _start(self, key: SourceKey, source: DnsSource) -> None:
+        known = self._look_ups.get(key)
+        if known is not None and known.source == source:
+            return
+        self._end(key)
+        started = self._look_ups[key] = _LookUps(source)
+        started.task = asyncio.get_running_loop().create_task(self._look_up(key, started))
+
+    def _end(self, key: SourceKey) -> None:
+        known = self._look_ups.pop(key, None)
+        if known is not None and known.task is not None:
+            known.task.cancel()
+
+    def renew(self) -> None:
+        """Read all files as they are now, as an operator asks for; it blocks on the disk."""
+        with self._turn:
+            for files in self._files.values():
+                files.read_all(time.time())
+
+    def look_up_now(self) -> None:
+        """Look all names up at once."""
+        for one in self._look_ups.values():
+            one.now.set()
+
+    async def close(self) -> None:
+        """End all look-ups."""
+        tasks = [one.task for one in self._look_ups.values() if one.task is not None]
+        for key in list(self._look_ups):
+            self._end(key)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def changed(self) -> frozenset[str]:
+        """Wait until something is to be served otherwise or to be kept; return the names of such zones."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause):
+                    await self._news.wait()
+            self._news.clear()
+            if self._files:
+                self._changed |= await asyncio.to_thread(self._poll)
+            else:
+                self._pause = SELDOM
+            if self._changed or self._unsaved:
+                names, self._changed, self._unsaved = frozenset(self._changed), set(), False
+                return names
+
+    def _poll(self) -> set[str]:
+        """Look whether files have changed; return the zones that have other hosts now."""
+        found = set()
+        began = time.thread_time()
+        with self._turn:
+            for key, files in self._files.items():
+                before = files.listing
+                if files.poll(time.monotonic(), time.time()):
+                    self._tell_members(key, before, files.listing)
+                    found.add(key[0])
+                self._unsaved |= self._tell_trouble(key, before, files.listing)
+        restless = any(files.restless for files in self._files.values())
+        self._pause = look_pause(time.thread_time() - began, restless=restless)
+        return found
+
+    # --- look-ups ---------------------------------------------------------------------------------------
+
+    async def _look_up(self, key: SourceKey, own: _LookUps) -> None:
+        failures = 0
+        while True:
+            ttl = None
+            try:
+                answer = await look_up(own.source)
+            except SourceError as error:
+                failures += 1
+                self._note(key, self._known(key).failed(str(error), time.time()))
+            except Exception:
+                # A fault of ours must not end the look-ups for good.
+                log.exception("%s", key[1])
+                failures += 1
+                self._note(key, self._known(key).failed("a fault of geodns itself: see the log", time.time()))
+            else:
+                failures, ttl = 0, answer.ttl
+                self._take(key, own.source, answer)
+            own.tried.set()
+            wait = pause(own.source, ttl, failures) * (1 - JITTER * random.random())  # noqa: S311 - spreads
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await own.now.wait()
+            own.now.clear()
+
+    def _known(self, key: SourceKey) -> Listing:
+        return self._listings.get(key, NEVER)
+
+    def _take(self, key: SourceKey, source: DnsSource, answer: Answer) -> None:
+        before = self._known(key)
+        hosts = hosts_of(source, answer.addresses)
+        new = set(answer.addresses) != set(_addresses(before))
+        if new and answer.refused:
+            some = ", ".join(map(str, answer.refused[:8]))
+            text = f"zone {key[0]}: {key[1]}: no machine can have {some}: left out"
+            self._tell(key[0], text, logging.WARNING, {"source": key[1], "refused": len(answer.refused)})
+        self._note(key, before.gave({"": hosts}, time.time()))
+        if new:
+            self._tell_members(key, before, self._known(key))
+            self._changed.add(key[0])
+
+    def _note(self, key: SourceKey, now: Listing) -> None:
+        before = self._known(key)
+        self._listings = {**self._listings, key: now}
+        self._unsaved |= self._tell_trouble(key, before, now) or before.members != now.members
+        if self._unsaved:
+            self._news.set()
+
+    # --- what is told -----------------------------------------------------------------------------------
+
+    def _tell_members(self, key: SourceKey, before: Listing, after: Listing) -> None:
+        """Say who has joined and who has left; loudly where most have left."""
+        old, new = ({host.name for host in one.hosts} for one in (before, after))
+        left, joined = sorted(old - new), sorted(new - old)
+        most = len(left) * 2 > len(old)
+        text = f"zone {key[0]}: {key[1]} gives {counted(len(new))}"
+        if joined:
+            text += f", joined: {_some(joined)}"
+        if left:
+            text += f", left{' (most of them)' if most else ''}: {_some(left)}"
+        data = {"source": key[1], "hosts": len(new), "joined": len(joined), "left": len(left)}
+        self._tell(key[0], text, logging.WARNING if most else logging.INFO, data)
+
+    def _tell_trouble(self, key: SourceKey, before: Listing, after: Listing) -> bool:
+        """Say that a source has begun or ceased to fail; return whether there was anything to say."""
+        if before.error == after.error:
+            return False
+        data = {"source": key[1], "hosts": len(after.hosts), "error": after.error}
+        if after.error is None:
+            self._tell(key[0], f"zone {key[0]}: {key[1]} gives hosts again", logging.INFO, data)
+        else:
+            self._tell(key[0], f"zone {key[0]}: {after.told(key[1])}", logging.WARNING, data)
+        return True
+
+
+def _addresses(listing: Listing) -> tuple[Address, ...]:
+    return tuple(address for host in listing.hosts for address in host.addresses)
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,0 +1,135 @@
+"""The files of one source: which of them count, and what each said when it was last good."""
+
+import logging
+from collections.abc import Collection
+from pathlib import Path
+
+from geodns.discovery.listing import Listing, Members
+from geodns.errors import Problem
+from geodns.model import FileSource, Host
+from geodns.watch import FileMark, Snapshot, Watch, snapshot
+from geodns.zonefile.hostsfrom import files_of, read_host_file
+
+log = logging.getLogger(__name__)
+
+MAX_FOUND = 10_000
+"""Hosts in the files of a source, at most."""
+
+
+class HostFiles:
+    """Watches the files that a source means; it blocks on the disk.
+
+    An edit counts once a file has been quiet, a file that is gone is doubted for a while, and where all
+    vanish at once all are kept, as with zone files. A file with an error keeps what it said before.
+
+    Args:
+        folder: of the zone file.
+        source: says which files.
+        listing: what is known from before.
+
+    Attributes:
+        listing: what is known now.
+
+    """
+
+    def __init__(self, folder: Path, source: FileSource, listing: Listing) -> None:
+        self.listing = listing
+        self._title = source.title
+        self._place, self._fits = files_of(folder, source)
+        self._bad: dict[str, Problem] = {}
+        never = FileMark(0, 0, 0, 0)
+        self._watch = Watch(Snapshot(dict.fromkeys((self._place / name for name in listing.members), never)))
+
+    @property
+    def restless(self) -> bool:
+        """Whether something has changed and waits to be believed."""
+        return self._watch.restless
+
+    def read_all(self, now: float) -> bool:
+        """Believe what there is: at the start, and when an operator asks for it; say whether hosts changed.
+
+        Args:
+            now: seconds since the epoch.
+
+        """
+        look = snapshot(self._place, self._fits)
+        if not look.files:
+            return self._note(self.listing.members, look, now)
+        self._watch = Watch(look)
+        self._bad = {}
+        kept = {
+            name: hosts for name, hosts in self.listing.members.items() if self._place / name in look.files
+        }
+        return self._note(self._read(look.files, kept), look, now)
+
+    def poll(self, clock: float, now: float) -> bool:
+        """Look whether something has changed; say whether hosts have.
+
+        Args:
+            clock: seconds of a clock that never goes back.
+            now: seconds since the epoch.
+
+        """
+        look = snapshot(self._place, self._fits)
+        change = self._watch.feed(look, clock)
+        members = self.listing.members
+        if change is not None:
+            gone = {path.name for path in change.removed}
+            self._bad = {name: one for name, one in self._bad.items() if name not in gone}
+            members = {name: hosts for name, hosts in members.items() if name not in gone}
+            members = self._read(change.changed, members)
+        return self._note(members, look, now)
+
+    def _read(self, paths: Collection[Path], members: Members) -> Members:
+        read = dict(members)
+        for path in sorted(paths):
+            hosts, problems = _read_safely(path)
+            for problem in problems:
+                log.log(
+                    logging.WARNING if problem.warning else logging.ERROR,
+                    "%s",
+                    problem,
+                    extra={"file": problem.file, "line": problem.line},
+                )
+            if hosts is None:
+                self._bad[path.name] = next(one for one in problems if not one.warning)
+            else:
+                self._bad.pop(path.name, None)
+                read[path.name] = hosts
+        return read
+
+    def _note(self, members: Members, look: Snapshot, now: float) -> bool:
+        before = self.listing
+        error = self._trouble(look)
+        number = sum(map(len, members.values()))
+        if number > MAX_FOUND:
+            error = f"{number:,} hosts in its files: at most {MAX_FOUND:,} are taken"
+            members = before.members
+        if error is None:
+            self.listing = before.gave(members, now)
+        else:
+            # What is wrong with one file keeps the others from nothing.
+            self.listing = Listing(dict(members), before.at, before.error, before.since).failed(error, now)
+        return self.listing.members != before.members
+
+    def _trouble(self, look: Snapshot) -> str | None:
+        if look.unreadable is not None:
+            return f"{self._place}: {look.unreadable}"
+        if not look.files:
+            return "all its files are gone" if self.listing.members else "there is no such file"
+        if self._watch.kept:
+            return "all its files vanished at once, and not all are back"
+        if self._bad:
+            more = f" (and {len(self._bad) - 1} files more)" if len(self._bad) > 1 else ""
+            return f"{next(iter(self._bad.values()))}{more}"
+        return None
+
+
+def _read_safely(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, ...]]:
+    """Read a file; a fault of ours in doing so is a problem of that file, and must not take control down."""
+    try:
+        return read_host_file(path)
+    except Exception:
+        log.exception("%s", path)
+        what = "a fault of geodns itself keeps this file from being read"
+        return None, (Problem(str(path), 0, 0, what, "see the log, and undo the last edit"),)

@@ -1,0 +1,110 @@
+"""What a source gave last and how it does now: the pure core of discovery.
+
+A source that fails, or that gives nothing, keeps its last list: an empty answer is more often an accident
+than an order. Times are seconds since the epoch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from geodns.model import Address, DnsSource, Host
+
+SOONEST, SELDOMEST = 5.0, 300.0
+"""Seconds from one look-up to the next, whatever the answer's TTL is."""
+FIRST_RETRY, LAST_RETRY = 1.0, 30.0
+"""Seconds until a look-up that failed is tried again: doubled each time."""
+
+Members = Mapping[str, tuple[Host, ...]]
+"""The hosts of a source: of a look-up under "", of files under their names."""
+
+_MEMBERS = TypeAdapter(dict[str, tuple[Host, ...]])
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is known of a source.
+
+    Attributes:
+        members: its last list.
+        at: when it gave that; None when it never did.
+        error: why it gives none now; None while it does.
+        since: since when it gives none.
+
+    """
+
+    members: Members
+    at: float | None = None
+    error: str | None = None
+    since: float | None = None
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All hosts, in the order of their files' names."""
+        return tuple(host for _, hosts in sorted(self.members.items()) for host in hosts)
+
+    def gave(self, members: Members, now: float) -> "Listing":
+        """Return what is known after a list was given."""
+        return Listing(dict(members), now)
+
+    def failed(self, error: str, now: float) -> "Listing":
+        """Return what is known after none was given."""
+        return replace(self, error=error, since=now if self.since is None else self.since)
+
+    def told(self, title: str) -> str:
+        """Return a sentence about a source that fails."""
+        kept = len(self.hosts)
+        what = f"its last list is kept ({counted(kept)})" if kept else "it has never given a host"
+        return f"{title}: {self.error}: {what}"
+
+    def text(self) -> str:
+        """Return it as text to keep; what fails now will show itself anew."""
+        return json.dumps({"at": self.at, "members": _MEMBERS.dump_python(dict(self.members), mode="json")})
+
+
+def counted(hosts: int) -> str:
+    """Return a number of hosts in words."""
+    return f"{hosts:,} host{'' if hosts == 1 else 's'}"
+
+
+NEVER = Listing({})
+"""Of a source that has given nothing yet."""
+
+
+def read_listing(text: str) -> Listing:
+    """Return what was kept as text; nothing where it cannot be read any more."""
+    try:
+        kept: Any = json.loads(text)
+        return Listing(_MEMBERS.validate_python(kept["members"]), kept["at"])
+    except (ValueError, KeyError, TypeError, ValidationError):
+        return NEVER
+
+
+def hosts_of(source: DnsSource, addresses: tuple[Address, ...]) -> tuple[Host, ...]:
+    """Return the hosts that a look-up's addresses are, always in the same order."""
+    ordered = sorted(addresses, key=lambda address: (address.version, int(address)))
+    return tuple(
+        Host(name=source.host_label(address), addresses=(address,), weight=source.weight)
+        for address in ordered
+    )
+
+
+def pause(source: DnsSource, ttl: float | None, failures: int) -> float:
+    """Return the seconds from one look-up to the next.
+
+    Args:
+        source: what is looked up.
+        ttl: of the answer; None when there was none.
+        failures: in a row, until now.
+
+    """
+    regular = source.interval
+    if failures:
+        retry = min(FIRST_RETRY * float(2 ** min(failures - 1, 10)), LAST_RETRY)
+        return retry if regular is None else min(retry, regular)
+    if regular is not None:
+        return regular
+    return min(max(SOONEST, ttl or 0.0), SELDOMEST)

@@ -1,0 +1,90 @@
+"""One look-up of a source's name: A and AAAA by the resolver that it says → addresses."""
+
+import asyncio
+from ipaddress import ip_address
+from typing import NamedTuple
+
+import dns.asyncresolver
+import dns.exception
+import dns.rcode
+import dns.resolver
+
+from geodns.errors import SourceError
+from geodns.model import FAMILIES, Address, DnsSource
+from geodns.scalars import no_machine_has
+
+LIFETIME = 5.0
+"""Seconds that a look-up may take."""
+MAX_FOUND = 1000
+"""Addresses of a name, at most: more is a mistake."""
+
+
+class Answer(NamedTuple):
+    """What a name has.
+
+    Attributes:
+        addresses: those that a machine can have, of both families.
+        refused: the others.
+        ttl: seconds that this may be kept, aliases on the way included.
+
+    """
+
+    addresses: tuple[Address, ...]
+    refused: tuple[Address, ...]
+    ttl: float
+
+
+async def look_up(source: DnsSource) -> Answer:
+    """Look a source's name up.
+
+    Raises:
+        SourceError: it has no address, or not both families could be looked up: what was meant is unknown.
+
+    """
+    try:
+        resolver = _resolver(source)
+        name = f"{source.dns}."
+        answers = await asyncio.gather(
+            *(
+                resolver.resolve(name, family, raise_on_no_answer=False, lifetime=LIFETIME, search=False)
+                for family in FAMILIES
+            )
+        )
+    except dns.resolver.NXDOMAIN as error:
+        raise SourceError(f"there is no name {source.dns} (NXDOMAIN)") from error
+    except dns.resolver.NoNameservers as error:
+        raise SourceError(_refusal(error)) from error
+    except dns.exception.Timeout as error:
+        raise SourceError(f"no answer within {LIFETIME:g} s") from error
+    except (dns.exception.DNSException, OSError) as error:
+        raise SourceError(
+            f"cannot be looked up: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from error
+    rrsets = [(answer.rrset, answer.chaining_result.minimum_ttl) for answer in answers if answer.rrset]
+    found = dict.fromkeys(ip_address(str(one)) for rrset, _ in rrsets for one in rrset or ())
+    refused = tuple(address for address in found if no_machine_has(address))
+    addresses = tuple(address for address in found if address not in refused)
+    if not addresses:
+        raise SourceError(f"{source.dns} has no address" + (" that a machine can have" if refused else ""))
+    if len(addresses) > MAX_FOUND:
+        raise SourceError(f"{source.dns} has {len(addresses):,} addresses: at most {MAX_FOUND:,} are taken")
+    return Answer(addresses, refused, min(ttl for _, ttl in rrsets))
+
+
+def _resolver(source: DnsSource) -> dns.asyncresolver.Resolver:
+    # Made anew each time: what /etc/resolv.conf says may change while the server runs.
+    resolver = dns.asyncresolver.Resolver(configure=source.resolver is None)
+    if source.resolver is not None:
+        resolver.nameservers = [str(source.resolver)]
+        resolver.port = source.port
+    return resolver
+
+
+def _refusal(error: dns.resolver.NoNameservers) -> str:
+    """Say what the last server that was asked has answered, or why it could not be asked."""
+    tried = error.kwargs.get("errors") or []
+    if not tried:
+        return "no resolver could be asked"
+    server, _, port, why, response = tried[-1]
+    what = dns.rcode.to_text(response.rcode()) if response is not None else str(why) or type(why).__name__
+    return f"{server} port {port} answers {what}" if response is not None else f"{server} port {port}: {what}"
