@@ -61,6 +61,7 @@ class Discovery:
         self._files: dict[SourceKey, HostFiles] = {}
         self._turn = threading.Lock()
         """Files are read in threads: by who reads zones, and by who looks whether they have changed."""
+        self._renewed: set[str] = set()
         self._changed: set[str] = set()
         self._news = asyncio.Event()
         self._pause = SELDOM
@@ -159,8 +160,11 @@ class Discovery:
     def renew(self) -> None:
         """Read all files as they are now, as an operator asks for; it blocks on the disk."""
         with self._turn:
-            for files in self._files.values():
-                files.read_all(time.time())
+            for key, files in self._files.items():
+                before = files.listing
+                if files.read_all(time.time()):
+                    self._tell_members(key, before, files.listing)
+                    self._renewed.add(key[0])
 
     def look_up_now(self) -> None:
         """Look all names up at once."""
@@ -191,9 +195,9 @@ class Discovery:
 
     def _poll(self) -> set[str]:
         """Look whether files have changed; return the zones that have other hosts now."""
-        found = set()
         began = time.thread_time()
         with self._turn:
+            found, self._renewed = self._renewed, set()
             for key, files in self._files.items():
                 before = files.listing
                 if files.poll(time.monotonic(), time.time()):

@@ -1,6 +1,7 @@
 """One look-up of a source's name: A and AAAA by the resolver that it says → addresses."""
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from geodns.errors import SourceError
 from geodns.model import FAMILIES, Address, DnsSource
 from geodns.scalars import no_machine_has
 
-LIFETIME = 5.0
-"""Seconds that a look-up may take."""
+LIFETIME = 8.0
+"""Seconds that a look-up may take, half of them over TCP."""
 MAX_FOUND = 1000
 """Addresses of a name, at most: more is a mistake."""
 
@@ -41,34 +42,52 @@ async def look_up(source: DnsSource) -> Answer:
         SourceError: it has no address, or not both families could be looked up: what was meant is unknown.
 
     """
+    name = source.dns
     try:
-        resolver = _resolver(source)
-        name = f"{source.dns}."
-        answers = await asyncio.gather(
-            *(
-                resolver.resolve(name, family, raise_on_no_answer=False, lifetime=LIFETIME, search=False)
-                for family in FAMILIES
-            )
-        )
+        answers = await _ask(_resolver(source), f"{name}.")
     except dns.resolver.NXDOMAIN as error:
-        raise SourceError(f"there is no name {source.dns} (NXDOMAIN)") from error
+        raise SourceError(f"there is no name {name} (NXDOMAIN)") from error
     except dns.resolver.NoNameservers as error:
         raise SourceError(_refusal(error)) from error
     except dns.exception.Timeout as error:
         raise SourceError(f"no answer within {LIFETIME:g} s") from error
     except (dns.exception.DNSException, OSError) as error:
-        raise SourceError(
-            f"cannot be looked up: {' '.join(str(error).split()) or type(error).__name__}"
-        ) from error
-    rrsets = [(answer.rrset, answer.chaining_result.minimum_ttl) for answer in answers if answer.rrset]
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise SourceError(f"cannot be looked up: {why}") from error
+    rrsets = [(one.rrset, one.chaining_result.minimum_ttl) for one in answers if one.rrset]
     found = dict.fromkeys(ip_address(str(one)) for rrset, _ in rrsets for one in rrset or ())
     refused = tuple(address for address in found if no_machine_has(address))
     addresses = tuple(address for address in found if address not in refused)
     if not addresses:
-        raise SourceError(f"{source.dns} has no address" + (" that a machine can have" if refused else ""))
+        raise SourceError(f"{name} has no address" + (" that a machine can have" if refused else ""))
     if len(addresses) > MAX_FOUND:
-        raise SourceError(f"{source.dns} has {len(addresses):,} addresses: at most {MAX_FOUND:,} are taken")
+        raise SourceError(f"{name} has {len(addresses):,} addresses: at most {MAX_FOUND:,} are taken")
     return Answer(addresses, refused, min(ttl for _, ttl in rrsets))
+
+
+async def _ask(resolver: dns.asyncresolver.Resolver, name: str) -> Sequence[dns.resolver.Answer]:
+    """Ask for both families; over UDP only where TCP does not work.
+
+    Over UDP some servers give a few of many addresses, others each time, and do not say that it is a part
+    (Consul does): hosts would join and leave all the time.
+    """
+    try:
+        return await _ask_over(resolver, name, tcp=True)
+    except (dns.resolver.NoNameservers, dns.exception.Timeout):
+        return await _ask_over(resolver, name, tcp=False)
+
+
+async def _ask_over(
+    resolver: dns.asyncresolver.Resolver, name: str, *, tcp: bool
+) -> Sequence[dns.resolver.Answer]:
+    return await asyncio.gather(
+        *(
+            resolver.resolve(
+                name, family, tcp=tcp, raise_on_no_answer=False, lifetime=LIFETIME / 2, search=False
+            )
+            for family in FAMILIES
+        )
+    )
 
 
 def _resolver(source: DnsSource) -> dns.asyncresolver.Resolver:

@@ -1,0 +1,131 @@
+"""One look-up: which answers are lists of hosts, and which are failures that keep the last."""
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import dns.rcode
+import pytest
+
+from geodns.discovery import lookup
+from geodns.discovery.lookup import MAX_FOUND, Answer, look_up
+from geodns.errors import SourceError
+from geodns.model import DnsSource
+from tests.discovery.nameserver import NAME, NameServer, addresses, name_server
+
+
+def ask(tell: Callable[[NameServer], object], *, tcp: bool = True) -> tuple[Answer, list[str]]:
+    async def run() -> tuple[Answer, list[str]]:
+        async with name_server(tcp=tcp) as server:
+            tell(server)
+            source = DnsSource(dns=NAME, label="mta", resolver=ip_address("127.0.0.1"), port=server.port)
+            return await look_up(source), server.asked
+
+    return asyncio.run(run())
+
+
+def found(answer: Answer) -> list[str]:
+    return sorted(str(address) for address in answer.addresses)
+
+
+def test_both_families_are_asked_for_over_tcp() -> None:
+    answer, asked = ask(lambda server: server.has("192.0.2.11", "192.0.2.12", "2001:db8::11", ttl=7))
+    assert found(answer) == ["192.0.2.11", "192.0.2.12", "2001:db8::11"]
+    assert answer.ttl == 7
+    assert asked == ["tcp", "tcp"]
+
+
+@pytest.mark.parametrize("one", ["192.0.2.11", "2001:db8::11"])
+def test_one_family_may_be_empty(one: str) -> None:
+    assert found(ask(lambda server: server.has(one))[0]) == [one]
+
+
+def test_the_shortest_ttl_on_the_way_counts() -> None:
+    def tell(server: NameServer) -> None:
+        server.has("192.0.2.11", ttl=60)
+        server.records["CNAME"] = (5, ["pods.internal.example."])
+
+    assert ask(tell)[0].ttl == 5
+
+
+def test_a_server_that_gives_a_part_over_udp_is_heard_in_full() -> None:
+    def tell(server: NameServer) -> None:
+        server.has(*addresses(1, 101))
+        server.few = 3
+
+    assert len(ask(tell)[0].addresses) == 100
+
+
+def test_where_tcp_is_refused_udp_is_asked() -> None:
+    answer, asked = ask(lambda server: server.has("192.0.2.11"), tcp=False)
+    assert (found(answer), set(asked)) == (["192.0.2.11"], {"udp"})
+
+
+def test_what_no_machine_can_have_is_left_out() -> None:
+    answer, _ = ask(lambda server: server.has("0.0.0.0", "224.0.0.1", "192.0.2.11", "ff02::1"))
+    assert found(answer) == ["192.0.2.11"]
+    assert sorted(str(one) for one in answer.refused) == ["0.0.0.0", "224.0.0.1", "ff02::1"]
+
+
+def rcode(code: dns.rcode.Rcode, *, only: str | None = None) -> Callable[[NameServer], None]:
+    def tell(server: NameServer) -> None:
+        server.has("192.0.2.11", "2001:db8::11")
+        if only is None:
+            server.rcode = code
+        else:
+            server.rcodes[only] = code
+
+    return tell
+
+
+def quiet(server: NameServer) -> None:
+    server.silent = True
+
+
+@pytest.mark.parametrize(
+    ("tell", "message"),
+    [
+        pytest.param(rcode(dns.rcode.NXDOMAIN), "there is no name mta.internal.example", id="nxdomain"),
+        pytest.param(rcode(dns.rcode.SERVFAIL), "answers SERVFAIL", id="servfail"),
+        pytest.param(rcode(dns.rcode.REFUSED), "answers REFUSED", id="refused"),
+        pytest.param(rcode(dns.rcode.SERVFAIL, only="AAAA"), "answers SERVFAIL", id="half a failure"),
+        pytest.param(rcode(dns.rcode.NXDOMAIN, only="A"), "there is no name", id="half an nxdomain"),
+        pytest.param(lambda server: server.has(), "has no address", id="nodata"),
+        pytest.param(
+            lambda server: server.has("0.0.0.0"), "no address that a machine can have", id="no machine's"
+        ),
+        pytest.param(quiet, "no answer within", id="silence"),
+        pytest.param(
+            lambda server: server.has(*addresses(1, MAX_FOUND + 2)), "has 1,001 addresses: at most", id="many"
+        ),
+    ],
+)
+def test_what_is_a_failure(
+    tell: Callable[[NameServer], object], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "LIFETIME", 1.0)
+    with pytest.raises(SourceError, match=message) as raised:
+        ask(tell)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_dead_resolver_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "LIFETIME", 1.0)
+
+    async def run() -> None:
+        async with name_server() as server:
+            port = server.port
+        await look_up(DnsSource(dns=NAME, label="mta", resolver=ip_address("127.0.0.1"), port=port))
+
+    with pytest.raises(SourceError):
+        asyncio.run(run())
+
+
+def test_a_system_without_resolvers_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**options: bool) -> None:
+        assert options == {"configure": True}
+        raise OSError("cannot open /etc/resolv.conf")
+
+    monkeypatch.setattr("dns.asyncresolver.Resolver", fails)
+    with pytest.raises(SourceError, match="cannot be looked up: cannot open"):
+        asyncio.run(look_up(DnsSource(dns=NAME, label="mta")))
