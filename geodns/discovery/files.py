@@ -36,6 +36,8 @@ class HostFiles:
         self.listing = listing
         self._title = source.title
         self._place, self._fits = files_of(folder, source)
+        self._said: Members = listing.members
+        """What each file said when it was last good; the listing is another where that is too much, or none."""
         self._bad: dict[str, Problem] = {}
         never = FileMark(0, 0, 0, 0)
         self._watch = Watch(Snapshot(dict.fromkeys((self._place / name for name in listing.members), never)))
@@ -54,13 +56,12 @@ class HostFiles:
         """
         look = snapshot(self._place, self._fits)
         if not look.files:
-            return self._note(self.listing.members, look, now)
+            return self._note(look, now)
         self._watch = Watch(look)
         self._bad = {}
-        kept = {
-            name: hosts for name, hosts in self.listing.members.items() if self._place / name in look.files
-        }
-        return self._note(self._read(look.files, kept), look, now)
+        kept = {name: hosts for name, hosts in self._said.items() if self._place / name in look.files}
+        self._said = self._read(look.files, kept)
+        return self._note(look, now)
 
     def poll(self, clock: float, now: float) -> bool:
         """Look whether something has changed; say whether hosts have.
@@ -72,13 +73,12 @@ class HostFiles:
         """
         look = snapshot(self._place, self._fits)
         change = self._watch.feed(look, clock)
-        members = self.listing.members
         if change is not None:
             gone = {path.name for path in change.removed}
             self._bad = {name: one for name, one in self._bad.items() if name not in gone}
-            members = {name: hosts for name, hosts in members.items() if name not in gone}
-            members = self._read(change.changed, members)
-        return self._note(members, look, now)
+            kept = {name: hosts for name, hosts in self._said.items() if name not in gone}
+            self._said = self._read(change.changed, kept)
+        return self._note(look, now)
 
     def _read(self, paths: Collection[Path], members: Members) -> Members:
         read = dict(members)
@@ -98,12 +98,17 @@ class HostFiles:
                 read[path.name] = hosts
         return read
 
-    def _note(self, members: Members, look: Snapshot, now: float) -> bool:
+    def _note(self, look: Snapshot, now: float) -> bool:
         before = self.listing
         error = self._trouble(look)
+        members = self._said
         number = sum(map(len, members.values()))
         if number > MAX_FOUND:
             error = f"{number:,} hosts in its files: at most {MAX_FOUND:,} are taken"
+            members = before.members
+        elif not number:
+            # Such as when none is left but files with errors.
+            error = error or "its files give no host"
             members = before.members
         if error is None:
             self.listing = before.gave(members, now)
