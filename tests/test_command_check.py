@@ -60,3 +60,20 @@ def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
     else:
         assert isinstance(result.exception, GeodnsError)
         assert str(result.exception) == "no zone file in zones: write one with `geodns init NAME ADDRESS…`"
+
+
+def test_hosts_in_files_are_checked_and_none_are_looked_up(folder: Path) -> None:
+    text = NS + "hosts_from: [{dns: mta.internal.example}, {file: 'hosts.d/*.yaml'}]\n"
+    (folder / "out.example.com.yaml").write_text(text + "records: {'@': {MX: {pool: main}}}\n")
+    (folder / "hosts.d").mkdir()
+    (folder / "hosts.d" / "a.yaml").write_text("a1: 192.0.2.1\n")
+    result = CliRunner().invoke(check, [])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "out.example.com: dns mta.internal.example is looked up while the server runs, not here",
+        "zones 1, hosts 1, pools 1, names 3",
+    ]
+    (folder / "hosts.d" / "b.yaml").write_text("b1: nonsense\n")
+    result = CliRunner().invoke(check, [])
+    assert result.exit_code == 1
+    assert result.output.startswith("zones/hosts.d/b.yaml:1:5: 'nonsense' is no address: write it as")

@@ -10,10 +10,11 @@ import pytest
 from geodns.compiler import Compiled, compile_zones
 from geodns.folder import Edit, Folder
 from geodns.live import LiveSet
+from geodns.model import HostSource
 from geodns.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
-from geodns.zonefile import Finder, ParsedZone, read_zone
+from geodns.zonefile import Finder, Finding, Found, ParsedZone, read_zone
 from tests.unprivileged import unprivileged
-from tests.zones import sources
+from tests.zones import host, sources
 
 GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\nrecords: {'@': {MX: '0 .'}}\n"
 BETTER = GOOD.replace("mta1: 192.0.2.11", "mta1: 192.0.2.11, mta2: 192.0.2.12")
@@ -306,3 +307,82 @@ def test_thousands_of_small_zones_take_time_in_proportion(tmp_path: Path) -> Non
 
     cost(100)
     assert cost(1600) < 16 * 3 * cost(101)
+
+
+# --- hosts that come and go ----------------------------------------------------------------------------
+
+GROWING = "ns: {ns1: 192.0.2.53}\nhosts_from: {file: hosts.d/a.yaml}\nrecords: {'@': {MX: '0 .'}}\n"
+
+
+class Given:
+    """What a source gives, whatever the source."""
+
+    def __init__(self) -> None:
+        self.hosts: tuple[Found, ...] = ()
+
+    def has(self, *addresses: str) -> None:
+        self.hosts = tuple(Found(host(f"h-{one[-1]}", one), "file hosts.d/a.yaml") for one in addresses)
+
+    def find(self, zone: str, source: HostSource) -> Finding:
+        assert (zone, source.title) == (A, "file hosts.d/a.yaml")
+        return Finding(self.hosts)
+
+
+def hosts_in(edit: Edit) -> list[str]:
+    return [one.name for one in edit.zones[A].hosts]
+
+
+def test_zones_are_read_again_as_their_files_were_when_last_good(tmp_path: Path) -> None:
+    given = Given()
+    given.has("192.0.2.1")
+    hand = Hand(tmp_path)
+    hand.write(A, GROWING)
+    hand.write(B, GOOD)
+    hand.folder = Folder(tmp_path, given.find)
+    assert hosts_in(hand.folder.read_all()) == ["h-1"]
+    given.has("192.0.2.1", "192.0.2.2")
+    edit = hand.folder.read_again([A, B, "unknown.example"])
+    assert (parts(edit), hosts_in(edit), edit.by_sources) == (({A}, set(), set()), ["h-1", "h-2"], True)
+
+    hand.write(A, GROWING.replace("ns1: 192", "ns1: nonsense"))
+    given.has("192.0.2.3")
+    assert hosts_in(hand.folder.read_again([A])) == ["h-3"], "what has not settled is not read"
+    assert parts(hand.one()) == (set(), set(), {A})
+    given.has("192.0.2.4")
+    assert hosts_in(hand.folder.read_again([A])) == ["h-4"], "what is refused is not read"
+    assert A in hand.folder.refused
+
+    hand.write(A, GOOD)
+    assert parts(hand.one()) == ({A}, set(), set())
+    assert parts(hand.folder.read_again([A])) == (set(), set(), set()), "it has no sources any more"
+
+
+def test_hosts_that_a_zone_is_not_good_with_are_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader leaves out whatever does not fit; should it fail nonetheless, the zone stays as it was."""
+    given = Given()
+    hand = Hand(tmp_path)
+    hand.write(A, GROWING)
+    hand.folder = Folder(tmp_path, given.find)
+    hand.folder.read_all()
+
+    def fails(*_: object) -> ParsedZone:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("geodns.folder.parse_zone", fails)
+        edit = hand.folder.read_again([A])
+    assert parts(edit) == (set(), set(), set())
+    (warning,) = hand.folder.warnings([A])
+    assert "a fault of geodns itself" in warning
+    assert "(the hosts it had are served)" in warning
+    hand.folder.read_again([A])
+    assert hand.folder.warnings([A]) == []
+
+
+def test_files_of_hosts_are_no_zone_files(hand: Hand) -> None:
+    folder = hand.directory / "hosts.d"
+    folder.mkdir()
+    (folder / "more.yaml").write_text("mta9: 192.0.2.9\n")
+    assert hand.wait(3) == []

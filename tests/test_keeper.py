@@ -303,3 +303,14 @@ def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
     shed = dict.fromkeys(targets_of(ONE), Verdict(sheds=1, level=1))
     Keeper(disk.store).save_states(shed, {}, {}, NOW)
     assert disk.restart().verdicts(targets_of(ONE), NOW) == shed
+
+
+def test_lists_of_sources_are_kept_and_tried_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Keeper(disk.store)
+    assert keeper.found == {}
+    disk.fail(monkeypatch)
+    keeper.save_found({(NAME, "dns a.example"): "a list"})
+    assert "disk is full" in (keeper.trouble or "")
+    disk.full = False
+    keeper.write()
+    assert disk.restart().found == {(NAME, "dns a.example"): "a list"}

@@ -163,6 +163,21 @@ def test_notes_survive_also_in_a_file_that_had_none(store: Store, tmp_path: Path
     store.close()
 
 
+def test_lists_of_sources_survive_also_in_a_file_that_had_none(store: Store, tmp_path: Path) -> None:
+    one, other = ("a.example", "dns mta.internal.example"), ("a.example", "file hosts.d/*.yaml")
+    store.save_found({one: "first", other: "a list"})
+    store.save_found({one: "sécond"})
+    store = again(store, tmp_path)
+    assert store.load_found() == {one: "sécond"}
+    store.close()
+    sql("DROP TABLE found")(tmp_path / "state" / FILE_NAME)
+    store = reopen(tmp_path / "state")
+    assert store.load_found() == {}
+    store.save_found({other: "third"})
+    assert store.load_found() == {other: "third"}
+    store.close()
+
+
 def test_forced_state_is_there_after_the_process_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal, sys\n"

@@ -37,7 +37,7 @@ class HostFiles:
         self._title = source.title
         self._place, self._fits = files_of(folder, source)
         self._said: Members = listing.members
-        """What each file said when it was last good; the listing is another where that is too much, or none."""
+        """What each file said when last good; the listing is another where that is too much, or none."""
         self._bad: dict[str, Problem] = {}
         never = FileMark(0, 0, 0, 0)
         self._watch = Watch(Snapshot(dict.fromkeys((self._place / name for name in listing.members), never)))
