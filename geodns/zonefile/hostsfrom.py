@@ -4,6 +4,7 @@ What a source finds never makes a zone bad: a host that does not fit is left out
 """
 
 import os.path
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +93,9 @@ def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, 
     """Read a file of hosts; None instead of them when it has an error."""
     report = Report(str(path))
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            report.error(None, "no regular file", f"write a file in YAML: {_FILE}")
+            return None, report.problems()
         with path.open("rb") as file:
             text = file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Files of hosts: which count, what a broken one keeps, and when a missing one is believed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,30 @@ def test_a_folder_that_is_gone_is_a_failure(tool: Tool) -> None:
     (tool.base / "elsewhere").rename(tool.folder)
     tool.wait()
     assert tool.files.listing.error is None
+
+
+def test_a_folder_that_is_swapped_as_a_whole_is_an_edit(tool: Tool) -> None:
+    """Kubernetes mounts a ConfigMap as links into a folder, and swaps that."""
+    for name in ("a.yaml", "b.yaml"):
+        tool.remove(name)
+    for number in (1, 2):
+        (tool.folder / f"..{number}").mkdir()
+        (tool.folder / f"..{number}" / "a.yaml").write_text(f"k{number}: 192.0.2.{number}\n")
+    (tool.folder / "..data").symlink_to("..1")
+    (tool.folder / "a.yaml").symlink_to("..data/a.yaml")
+    tool.wait(BELIEVED_MISSING + 1)
+    assert tool.hosts == ["k1"]
+    (tool.folder / "..new").symlink_to("..2")
+    (tool.folder / "..new").rename(tool.folder / "..data")
+    assert tool.wait()
+    assert tool.hosts == ["k2"]
+
+
+def test_a_pipe_is_no_file_to_wait_for(tool: Tool) -> None:
+    os.mkfifo(tool.folder / "c.yaml")
+    tool.wait()
+    assert tool.hosts == ["a1", "b1", "b2"]
+    assert "c.yaml: no regular file" in (tool.files.listing.error or "")
 
 
 def test_too_many_hosts_are_a_failure(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
