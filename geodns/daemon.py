@@ -59,6 +59,8 @@ DELIVERY = 2.0
 """Seconds that an operator waits for the workers."""
 HTTP_END = 1.0
 """Seconds that a client which is slow to ask may hold up the end; what changed last is saved after it."""
+TEXT_OF = "text of "
+"""Before a zone's name: the note of what its file said, for zones whose hosts come and go."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
 
@@ -218,9 +220,9 @@ class Daemon:
             # Zones were served a moment ago: all files vanished at once, and are kept as when control lives.
             self._folder.expect(self._keeper.zone_names)
         for name in self._folder.files.keys() - zones.keys():
-            zone = self._keeper.zone(name)
+            zone, text = self._keeper.zone(name), self._keeper.note(f"{TEXT_OF}{name}")
             if zone is not None:
-                zones[name] = zone
+                zones[name] = (self._folder.recall(name, text) if text else None) or zone
         if not zones:
             errors = tuple(problem for problem in edit.problems if not problem.warning)
             if errors:
@@ -369,6 +371,10 @@ class Daemon:
         self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
         self._metrics.recompiled(time.perf_counter() - began)
         await self._publish()
+        for name in edit.zones:
+            text = self._folder.text(name)
+            if text or self._keeper.note(f"{TEXT_OF}{name}"):
+                self._keeper.keep_note(f"{TEXT_OF}{name}", text)
         await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
         await asyncio.to_thread(self._keeper.save_retired, retired)
         for name in () if edit.by_sources else sources.keys() & edit.zones.keys():

@@ -142,6 +142,15 @@ class Folder:
         self.unfit = unfit
         return Edit(zones, problems=tuple(problems), by_sources=True)
 
+    def text(self, name: str) -> str:
+        """Return what a zone's file said when it was last good; empty where no host of it comes or goes."""
+        return self._texts.get(name, b"").decode()
+
+    def recall(self, name: str, text: str) -> Zone | None:
+        """Read a zone as it was before a restart, since its file has errors now, with the hosts of now."""
+        self._texts = {**self._texts, name: text.encode()}
+        return self.read_again([name]).zones.get(name)
+
     def _read(self, paths: Collection[Path], removed: Collection[Path]) -> Edit:
         # New mappings: others read the old ones meanwhile, in another thread.
         files = {name: path for name, path in self.files.items() if path not in removed}

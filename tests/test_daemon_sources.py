@@ -7,7 +7,9 @@ from typing import Any
 
 import dns.rcode
 
+from geodns.daemon import TEXT_OF
 from geodns.health.outcome import Kind
+from geodns.store import Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 from tests.discovery.nameserver import NAME as LOOKED_UP
 from tests.discovery.nameserver import NameServer, name_server
@@ -124,6 +126,32 @@ def test_hosts_come_and_go_while_the_file_is_broken(ready: Control) -> None:
         assert running.daemon._folder.refused
 
     run(ready, test)
+
+
+def test_hosts_come_and_go_though_the_file_was_broken_at_the_start(ready: Control) -> None:
+    async def first(running: Running, server: NameServer) -> None:
+        assert server.asked
+        assert running.supervisor.dealt() == {MTA1, MTA2}
+
+    async def second() -> None:
+        async with name_server() as server:
+            # The file is broken, and what it said has the port of a name server that is gone.
+            server.has("192.0.2.12", "192.0.2.13")
+            text = ready.file.read_text()
+            before = text.split('resolver: "')[1].split('"')[0]
+            ready.file.write_text("hosts: 5\n")
+            store, _ = Store.open(ready.state, 0.0)
+            note = store.load_notes()[f"{TEXT_OF}{NAME}"]
+            assert note == text
+            store.save_note(f"{TEXT_OF}{NAME}", note.replace(before, f"127.0.0.1:{server.port}"))
+            store.close()
+            async with ready._running() as running:
+                await until(lambda: running.daemon._view.ready or running.ended.done())
+                await running.dealt(MTA2, MTA3)
+                assert running.daemon._folder.refused
+
+    run(ready, first)
+    asyncio.run(second())
 
 
 def _source(running: Running) -> Any:

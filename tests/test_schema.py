@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 import yaml
 
-from geodns.zonefile.keys import CHECK, HOST, POOL, SOA, ZONE
+from geodns.zonefile.keys import CHECK, HOST, HOST_SOURCE, POOL, SOA, ZONE
 from geodns.zonefile.kinds import schemas
 from geodns.zonefile.schema import zone_schema
 from tests.test_zonefile import VALUES
@@ -65,4 +65,6 @@ def test_every_key_that_is_read_is_described() -> None:
     assert keys_of(top["checks"]["additionalProperties"]) == set(CHECK)
     assert keys_of(top["pools"]["additionalProperties"]) == set(POOL)
     assert keys_of(top["hosts"]["additionalProperties"]["anyOf"][-1]) == set(HOST)
+    by_kind = top["hosts_from"]["anyOf"][0]["anyOf"]
+    assert set.union(*map(keys_of, by_kind)) == set(HOST_SOURCE)
     assert keys_of(schema["$defs"]["name"]) == {*schemas(), "ttl", "pool"}

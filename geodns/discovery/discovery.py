@@ -130,12 +130,12 @@ class Discovery:
         return found
 
     def follow(self, zones: Iterable[Zone]) -> None:
-        """Watch the sources of these zones, and no others."""
+        """Watch the sources of these zones, and no others; not while zones are read (`find`, `renew`)."""
         wanted = {(zone.name, source.title): source for zone in zones for source in zone.sources}
         for key in self._look_ups.keys() - wanted.keys():
             self._end(key)
-        with self._turn:
-            self._files = {key: files for key, files in self._files.items() if key in wanted}
+        # Without waiting for a turn, which a slow disk may hold: nobody reads zones meanwhile.
+        self._files = {key: files for key, files in self._files.items() if key in wanted}
         self._listings = {key: one for key, one in self._listings.items() if key in wanted}
         for key, source in wanted.items():
             if isinstance(source, DnsSource):
