@@ -203,7 +203,8 @@ class Discovery:
                 if files.poll(time.monotonic(), time.time()):
                     self._tell_members(key, before, files.listing)
                     found.add(key[0])
-                self._unsaved |= self._tell_trouble(key, before, files.listing)
+                if self._tell_trouble(key, before, files.listing):
+                    self._unsaved = True
         restless = any(files.restless for files in self._files.values())
         self._pause = look_pause(time.thread_time() - began, restless=restless)
         return found
@@ -253,8 +254,8 @@ class Discovery:
     def _note(self, key: SourceKey, now: Listing) -> None:
         before = self._known(key)
         self._listings = {**self._listings, key: now}
-        self._unsaved |= self._tell_trouble(key, before, now) or before.members != now.members
-        if self._unsaved:
+        if self._tell_trouble(key, before, now) or before.members != now.members:
+            self._unsaved = True
             self._news.set()
 
     # --- what is told -----------------------------------------------------------------------------------
