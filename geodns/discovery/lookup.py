@@ -50,7 +50,7 @@ async def look_up(source: DnsSource) -> Answer:
     except dns.resolver.NoNameservers as error:
         raise SourceError(_refusal(error)) from error
     except dns.exception.Timeout as error:
-        raise SourceError(f"no answer within {LIFETIME:g} s") from error
+        raise SourceError(f"no answer within {LIFETIME / 2:g} s") from error
     except (dns.exception.DNSException, OSError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise SourceError(f"cannot be looked up: {why}") from error
