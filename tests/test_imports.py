@@ -18,9 +18,9 @@ ROWS = (
     ("daemon",),
     ("policing", "view publisher judging"),
     ("api serve health keeper demo",),
-    ("control status explain logswitch", "cluster folder slowstart discovery", "events recording"),
+    ("control status explain logswitch asking", "cluster folder slowstart discovery", "events recording"),
     (
-        "responder compiler watch metrics querytext floodwatch liveness convert",
+        "responder compiler watch metrics querytext floodwatch liveness convert delegation",
         "store eventfile history historyfile",
     ),
     ("lookup nodes",),

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import click
 
+from geodns.commands.zones import zone_in
 from geodns.convert.master import master_file
-from geodns.errors import BadNameError, GeodnsError, UsageError
 from geodns.serial import next_serial
-from geodns.zonefile import read_zone, zone_files
-from geodns.zonefile.names import zone_name
 
 
 @click.command("export")
@@ -23,20 +21,5 @@ def export_zone(zone: str, zones: Path) -> None:
     What is dealt stands there as the whole set of hosts that may be dealt, and a comment says so.
     A zone whose file has no serial gets today's first.
     """
-    try:
-        name = zone_name(zone.removesuffix("."))
-    except BadNameError as error:
-        raise UsageError(str(error)) from error
-    for path in zone_files([zones]):
-        try:
-            if zone_name(path.stem) != name:
-                continue
-        except BadNameError:
-            continue
-        parsed = read_zone(path)
-        if parsed.zone is None:
-            raise GeodnsError("\n".join(str(problem) for problem in parsed.problems if not problem.warning))
-        today = datetime.now(UTC).date()
-        click.echo(master_file(parsed.zone, next_serial(None, today)), nl=False)
-        return
-    raise GeodnsError(f"no zone {name} in {zones}")
+    today = datetime.now(UTC).date()
+    click.echo(master_file(zone_in(zones, zone), next_serial(None, today)), nl=False)

@@ -35,3 +35,15 @@ def _encoded(label: str) -> str:
         raise BadNameError(
             f"{label!r} cannot stand in a domain name: write letters and digits, or the punycode form"
         ) from error
+
+
+def to_unicode(name: str) -> str:
+    """Return a name with each punycode label as people read it; what cannot be read stays as it is."""
+    return ".".join(map(_decoded, name.split(".")))
+
+
+def _decoded(label: str) -> str:
+    try:
+        return idna.ulabel(label) if label.startswith("xn--") else label
+    except (idna.IDNAError, UnicodeError):
+        return label
