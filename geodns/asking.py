@@ -1,7 +1,10 @@
 """Asking other name servers: who serves a zone's parent, what they say of it, whether its own serve it."""
 
-from collections.abc import Callable, Iterator, Mapping
+import errno
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
+from typing import TypeVar
 
 import dns.exception
 import dns.flags
@@ -13,7 +16,7 @@ import dns.rdatatype
 import dns.resolver
 from dns.message import Message
 
-from geodns.delegation import Delegation, ParentSays, ServerSays
+from geodns.delegation import UNREACHABLE, Delegation, ParentSays, ServerSays
 from geodns.errors import ServerError
 from geodns.model import Address
 from geodns.settingskeys import Listen
@@ -21,6 +24,12 @@ from geodns.settingskeys import Listen
 PATIENCE = 3.0
 """Seconds that a server has for an answer."""
 PORT = 53
+AT_ONCE = 16
+"""Servers that are asked side by side."""
+MOST = 64
+"""Addresses that are asked: nobody needs more, and a zone may have any number."""
+NOWHERE = "it has no address"
+_OUR_OWN = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _WAYS: Mapping[str, Callable[..., Message]] = {"UDP": dns.query.udp, "TCP": dns.query.tcp}
 _OTHERS = ("CNAME", "A", "AAAA", "MX", "TXT")
 
@@ -64,23 +73,17 @@ class Inquiry:
             ) from error
         return found.to_text()
 
-    def parents(self, parent: str) -> Iterator[ParentSays]:
-        """Ask each server of the parent."""
-        for name in self._texts(parent, "NS"):
-            addresses = self._addresses(name)
-            if not addresses:
-                yield ParentSays(name, trouble="it has no address")
-            for address in addresses:
-                yield self._parent(f"{name} {address}", str(address))
+    def parents(self, parent: str) -> list[ParentSays]:
+        """Ask each server of the parent, several at once."""
+        places = {name: self._addresses(name) for name in self._texts(parent, "NS")}
+        lost = [ParentSays(name, trouble=NOWHERE) for name, addresses in places.items() if not addresses]
+        return [*lost, *_at_once(self._parent, places)]
 
-    def servers(self) -> Iterator[ServerSays]:
-        """Ask each of the zone's own name servers."""
-        for name, glue in self._wanted.servers.items():
-            addresses = glue or self._addresses(name)
-            if not addresses:
-                yield ServerSays(name, {"UDP": "it has no address", "TCP": "it has no address"})
-            for address in addresses:
-                yield self._server(f"{name} {address}", str(address))
+    def servers(self) -> list[ServerSays]:
+        """Ask each of the zone's own name servers, several at once."""
+        places = {name: glue or self._addresses(name) for name, glue in self._wanted.servers.items()}
+        lost = [ServerSays(name, {"UDP": NOWHERE}) for name, addresses in places.items() if not addresses]
+        return [*lost, *_at_once(self._server, places)]
 
     def _texts(self, name: str, rtype: str) -> list[str]:
         try:
@@ -109,7 +112,8 @@ class Inquiry:
                 return ParentSays(server, trouble="it does not serve that zone (no AA in its answer)")
             if any(one.rdtype == dns.rdatatype.NS and one.name == self._zone for one in answer.answer):
                 return ParentSays(server, own=True, signed=signed)
-            missing = answer.rcode() == dns.rcode.NXDOMAIN
+            # An alias that leads nowhere is NXDOMAIN too, with the alias in its answer (RFC 6604 section 3).
+            missing = answer.rcode() == dns.rcode.NXDOMAIN and not answer.answer
             other = () if missing else self._others(address)
         except (dns.exception.DNSException, OSError) as error:
             return ParentSays(server, trouble=_why(error))
@@ -157,6 +161,15 @@ class Inquiry:
         return ServerSays(server, trouble, serial)
 
 
+Said = TypeVar("Said")
+
+
+def _at_once(ask: Callable[[str, str], Said], places: Mapping[str, Iterable[Address]]) -> list[Said]:
+    each = [(f"{name} {address}", str(address)) for name, some in places.items() for address in some]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda one: ask(*one), each[:MOST]))
+
+
 def _glue(answer: Message, name: str) -> frozenset[Address]:
     wanted = dns.name.from_text(name)
     return frozenset(
@@ -170,6 +183,8 @@ def _glue(answer: Message, name: str) -> frozenset[Address]:
 def _why(error: Exception) -> str:
     if isinstance(error, dns.exception.Timeout):
         return f"no answer within {PATIENCE:g} s: is it running, and port {PORT} open for UDP and TCP?"
+    if isinstance(error, OSError) and error.errno in _OUR_OWN:
+        return UNREACHABLE
     if isinstance(error, ConnectionRefusedError):
         return f"nobody listens on port {PORT} there"
     return f"no answer: {error}"

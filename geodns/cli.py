@@ -21,6 +21,7 @@ _COMMANDS = {
     "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",
     "export": "print a zone as a zone file that every name server reads",
+    "report": "write how hosts fared as one HTML file",
     "delegation": "say what to put at a zone's parent, and whether it is there",
     "schema": "print the JSON Schema of zone files",
     "demo": "run a name server and three mail servers on this machine",

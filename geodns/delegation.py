@@ -13,6 +13,9 @@ TTL = 3600
 LONG = 2 * 86400
 """Seconds from which a delegation's TTL makes a move of name servers slow."""
 
+UNREACHABLE = "this machine has no way there (no IPv6?): ask from another one"
+"""Trouble that is ours, and says nothing of the server."""
+
 Level = Literal["error", "warning", "note"]
 
 
@@ -197,7 +200,7 @@ def _of_parents(wanted: Delegation, parent: str, parents: Sequence[ParentSays]) 
     answered = [one for one in parents if one.trouble is None]
     for one in parents:
         if one.trouble is not None:
-            level: Level = "warning" if answered else "error"
+            level: Level = "note" if one.trouble == UNREACHABLE else "warning" if answered else "error"
             yield Finding(level, f"{one.server} of {parent}: {one.trouble}")
     for one in answered:
         yield from _of_parent(wanted, parent, one)
@@ -270,7 +273,10 @@ def _glue(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[Finding
 def _of_servers(servers: Sequence[ServerSays]) -> Iterator[Finding]:
     for one in servers:
         for transport, why in one.trouble.items():
-            yield Finding("error", f"{one.server} does not serve the zone over {transport}: {why}")
+            if why == UNREACHABLE:
+                yield Finding("note", f"{one.server} was not asked: {why}")
+            else:
+                yield Finding("error", f"{one.server} does not serve the zone over {transport}: {why}")
     serials = {one.serial for one in servers if one.serial is not None}
     if len(serials) > 1:
         yield Finding(

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from geodns.delegation import (
+    UNREACHABLE,
     Delegation,
     Finding,
     ParentSays,
@@ -115,6 +116,9 @@ def test_what_can_be_said_without_asking(ns: str, expected: list[str]) -> None:
         ),
         pytest.param(ParentSays("a", own=True), [("note", "serves out.example.com. itself")], id="both"),
         pytest.param(
+            ParentSays("a", trouble=UNREACHABLE), [("note", "this machine has no way there")], id="no IPv6"
+        ),
+        pytest.param(
             ParentSays("a", trouble="no answer"), [("error", "a of example.com.: no answer")], id="silent"
         ),
     ],
@@ -146,6 +150,12 @@ def test_own_servers_that_do_not_serve_the_zone() -> None:
     assert found == [
         Finding("error", "ns2 does not serve the zone over TCP: nobody listens on port 53 there")
     ]
+
+
+def test_what_this_machine_cannot_reach_is_a_note() -> None:
+    lost = ServerSays("ns2", {"UDP": UNREACHABLE, "TCP": UNREACHABLE})
+    (found,) = told(GOOD, servers=(SERVER, lost))
+    assert (found.level, "ns2 was not asked" in found.text) == ("note", True)
 
 
 def test_other_serials_are_a_note() -> None:

@@ -20,7 +20,7 @@ ROWS = (
     ("api serve health keeper demo",),
     ("control status explain logswitch asking", "cluster folder slowstart discovery", "events recording"),
     (
-        "responder compiler watch metrics querytext floodwatch liveness convert delegation",
+        "responder compiler watch metrics querytext floodwatch liveness convert delegation reporting",
         "store eventfile history historyfile",
     ),
     ("lookup nodes",),

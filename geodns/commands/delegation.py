@@ -51,7 +51,7 @@ def delegation(zone: str, zones: Path, resolver: str | None, *, verify: bool, as
 
         inquiry = Inquiry(wanted, where)
         parent = inquiry.parent()
-        found = [*findings(wanted, parent, [*inquiry.parents(parent)], [*inquiry.servers()]), *found]
+        found = [*findings(wanted, parent, inquiry.parents(parent), inquiry.servers()), *found]
     if as_json:
         click.echo(json.dumps(_json(wanted, parent, found, verified=verify), indent=2, ensure_ascii=False))
     else:

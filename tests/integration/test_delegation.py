@@ -1,5 +1,6 @@
 """`geodns delegation` asks a real NSD that has the parent, and a real server of the zone."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -30,21 +31,26 @@ records: {"@": {A: {pool: main}, AAAA: {pool: main}, MX: {pool: main, preference
 GOOD = "out NS ns1.out\nns1.out A 127.0.53.2\n"
 
 
+_numbers = itertools.count(100)
+"""An address for each: one that was used a moment ago may not be free yet."""
+
+
 @contextmanager
-def parent(folder: Path, records: str) -> Iterator[None]:
-    """Run NSD with a parent that has these records, on port 53."""
+def parent(folder: Path, records: str) -> Iterator[str]:
+    """Run NSD with a parent that has these records, on port 53; yield its address."""
+    address = f"127.0.53.{next(_numbers)}"
     text = (
-        f"$ORIGIN {PARENT}.\n$TTL 300\n@ SOA ns hostmaster 1 1h 1h 1d 300\n NS ns\nns A 127.0.53.1\n{records}"
+        f"$ORIGIN {PARENT}.\n$TTL 300\n@ SOA ns hostmaster 1 1h 1h 1d 300\n NS ns\nns A {address}\n{records}"
     )
-    options = ("ip-address: 127.0.53.1@53",)
+    options = (f"ip-address: {address}@53",)
     nsd = Server("NSD", "nsd", "nsd", partial(servers.nsd_command, zones={PARENT: text}, options=options))
     query = b"\0\1" + b"\0\0\0\1\0\0\0\0\0\0" + wire.question(wire.name_to_wire(f"{PARENT}."), wire.SOA)
     with running(nsd, folder / "nsd", query):
-        yield
+        yield address
 
 
-def verify(folder: Path) -> tuple[int, dict[str, Any]]:
-    zones = ("--zones", str(folder / "zones"), "--resolver", "127.0.53.1:53")
+def verify(folder: Path, resolver: str) -> tuple[int, dict[str, Any]]:
+    zones = ("--zones", str(folder / "zones"), "--resolver", f"{resolver}:53")
     run = geodns("delegation", CHILD, *zones, "--verify", "--json")
     shown: dict[str, Any] = json.loads(run.stdout)
     return run.returncode, shown
@@ -55,8 +61,8 @@ def errors(shown: dict[str, Any]) -> list[str]:
 
 
 def test_a_delegation_that_is_as_it_should_be(tmp_path: Path) -> None:
-    with parent(tmp_path, GOOD), serving(tmp_path, {CHILD: ZONE}, listen=("127.0.53.2:53",)):
-        status, shown = verify(tmp_path)
+    with parent(tmp_path, GOOD) as address, serving(tmp_path, {CHILD: ZONE}, listen=("127.0.53.2:53",)):
+        status, shown = verify(tmp_path, address)
         assert (status, errors(shown)) == (0, []), shown
         assert (shown["parent"], shown["verified"]) == (f"{PARENT}.", True)
         run = geodns(
@@ -75,14 +81,15 @@ def test_a_delegation_that_is_as_it_should_be(tmp_path: Path) -> None:
         ),
         pytest.param(GOOD + "out NS old.example.\n", "has NS old.example., which the zone has not", id="NS"),
         pytest.param(GOOD + f"out DS 1 13 2 {'00' * 32}\n", "has a DS record for out.parent", id="DS"),
+        pytest.param("out CNAME nowhere\n", "has CNAME at out.parent.example.", id="an alias to nowhere"),
         pytest.param("out A 192.0.2.1\nout MX 10 mx\n", "has A, MX at out.parent.example.", id="records"),
     ],
 )
 def test_what_is_wrong_at_the_parent_is_told(tmp_path: Path, records: str, expected: str) -> None:
     (tmp_path / "zones").mkdir()
     (tmp_path / "zones" / f"{CHILD}.yaml").write_text(ZONE)
-    with parent(tmp_path, records):
-        status, shown = verify(tmp_path)
+    with parent(tmp_path, records) as address:
+        status, shown = verify(tmp_path, address)
     assert status == 1
     assert any(expected in text for text in errors(shown)), shown
     # Nobody serves the zone itself here: over UDP that is silence.

@@ -53,3 +53,22 @@ def test_what_was_dealt_is_remembered(tmp_path: Path, hosts: dict[str, MailHost]
             assert (code, "error" in json.loads(text)) == (status, True)
         assert server.get("/api/v1/history?since=7d")["step_s"] == 3600
         assert server.get("/api/v1/history?host=MTA1.lab.example")["hosts"].keys() == {"mta1"}
+
+
+def test_a_report_is_written_of_it(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
+    with serving(tmp_path, {ZONE: zone_text(hosts)}) as server:
+        with Hammer(server, ZONE) as load:
+            load.more(100)
+        hosts["mta1"].close()
+        wait_until(lambda: server.state_of("mta1") == "down", what="mta1 is down")
+        file = tmp_path / "report.html"
+        run = server.command("report", "--since", "1h", "-o", str(file))
+        assert run.returncode == 0, run.stderr
+        assert run.stdout == f"{file}: 1 zones, 2 hosts\n"
+        text = file.read_text()
+        assert f"mta1.{ZONE}" in text
+        assert "so far" in text
+        assert "connection refused" in text
+        assert server.command("report", "--since", "soon").returncode == 2
+        assert server.command("report", "-o", str(tmp_path / "no" / "folder")).returncode == 1
+        assert server.command("report", "-o", "-").stdout.startswith("<!doctype html>")

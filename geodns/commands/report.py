@@ -1,0 +1,68 @@
+"""``geodns report``: how hosts fared in a time, as one HTML file."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geodns.commands.client import Server, server_option, token_option
+from geodns.errors import GeodnsError
+from geodns.reporting.page import page
+from geodns.when import since_asked
+
+MOST = 100_000
+"""Events, at most: so many a server keeps."""
+
+
+@click.command()
+@click.option(
+    "--since", default="7d", show_default=True, metavar="TIME", help="From 24h, 7d … ago, or a date."
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    default="geodns-report.html",
+    show_default=True,
+    help="Where to write it; - is standard output.",
+)
+@server_option
+@token_option
+def report(since: str, output: Path, server: str, token: str | None) -> None:
+    """Write how every host fared: time up, failovers, answers against their share, latency, certificates.
+
+    The file needs nothing else: it can be sent by mail. Of the last day there are points of a minute, of the
+    last 90 days of an hour.
+    """
+    now = time.time()
+    begin = since_asked(since, now, None)
+    source = Server(server, token)
+    status = source.get("/status")
+    zones = [name for name in status["zones"] if name in status["hosts"]]
+    asked = {"since": f"{now - begin:.0f}s"}
+    history = {name: source.get("/api/v1/history", zone=name, **asked)["hosts"] for name in zones}
+    text = page(status, history, _events(source, asked["since"]), begin, now)
+    if str(output) == "-":
+        click.echo(text)
+        return
+    try:
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise GeodnsError(
+            f"{output} cannot be written ({error.strerror}): name another file with -o"
+        ) from error
+    click.echo(f"{output}: {len(zones)} zones, {sum(len(status['hosts'][name]) for name in zones)} hosts")
+
+
+def _events(source: Server, since: str) -> list[Any]:
+    """Return all changes of states, oldest first."""
+    found: list[Any] = []
+    after = 0
+    while len(found) < MOST:
+        shown = source.get("/api/v1/events", kind="state", since=since, after=str(after), limit="1000")
+        found += shown["events"]
+        if not shown["events"]:
+            break
+        after = shown["events"][-1]["id"]
+    return found

@@ -1,0 +1,170 @@
+"""The figures of a report, from what the API tells: uptime, failovers, shares, latency, certificates."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFigures:
+    """How one host fared.
+
+    Attributes:
+        name: its short name.
+        state: what it is now; ``gone`` where it is not served any more.
+        uptime: the part of the time in which it was up; None where nobody looked.
+        dealt: the part of its zone's answers that it had; None where there were none.
+        intended: what that should have been.
+        answers: how many answers that is.
+        mean_ms: how long its probes took; None where none was answered.
+        worst_ms: the same in the slowest step.
+        failures: how often it went down.
+
+    """
+
+    name: str
+    state: str
+    uptime: float | None
+    dealt: float | None
+    intended: float | None
+    answers: float
+    mean_ms: float | None
+    worst_ms: float | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """A time in which a host was down.
+
+    Attributes:
+        zone: its zone.
+        host: its short name.
+        began: seconds since the epoch.
+        ended: the same; None where it is down still.
+        cause: what was told when it began.
+
+    """
+
+    zone: str
+    host: str
+    began: float
+    ended: float | None
+    cause: str
+
+    def lasted(self, now: float) -> float:
+        """Return how long it was, or is until now, in seconds."""
+        return (now if self.ended is None else self.ended) - self.began
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEnd:
+    """A certificate that a host showed, and how long it is good."""
+
+    host: str
+    check: str
+    address: str
+    not_after: str
+    days_left: float
+    problem: str | None
+
+
+def host_figures(hosts: Json, history: Json, failovers: Iterable[Failover]) -> list[HostFigures]:
+    """Return the figures of a zone's hosts, those of now first, in the order of the status.
+
+    Args:
+        hosts: of the zone, as the status shows them.
+        history: of the zone's hosts, as ``/api/v1/history`` shows it.
+        failovers: of the zone.
+
+    """
+    totals = answers_by_step(history)
+    failures: dict[str, int] = {}
+    for one in failovers:
+        failures[one.host] = failures.get(one.host, 0) + 1
+    names = [*hosts, *(name for name in history if name not in hosts)]
+    return [
+        _figures(name, hosts.get(name), history.get(name, {}), totals, failures.get(name, 0))
+        for name in names
+    ]
+
+
+def answers_by_step(history: Json) -> dict[int, float]:
+    """Return how many answers a zone gave in each step, by when it began."""
+    totals: dict[int, float] = {}
+    for columns in history.values():
+        for at, answers in zip(columns["at"], columns["answers"], strict=True):
+            totals[at] = totals.get(at, 0.0) + answers
+    return totals
+
+
+def _figures(
+    name: str, host: Json | None, columns: Json, totals: Mapping[int, float], failures: int
+) -> HostFigures:
+    times = columns.get("at", ())
+    answers = sum(columns.get("answers", ()))
+    total = sum(totals.values())
+    intended = sum(
+        share * totals[at] for at, share in zip(times, columns.get("intended", ()), strict=True) if share
+    )
+    return HostFigures(
+        name,
+        "gone" if host is None else str(host["state"]),
+        _mean(columns.get("up", ())),
+        answers / total if total else None,
+        intended / total if total else None,
+        answers,
+        _mean(columns.get("rtt_ms", ())),
+        max((value for value in columns.get("rtt_ms", ()) if value is not None), default=None),
+        failures,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def failovers_of(events: Iterable[Json]) -> list[Failover]:
+    """Return the times in which hosts were down, the latest first.
+
+    Args:
+        events: of kind ``state``, oldest first; one that began before the first of them is not known.
+
+    """
+    found: list[Failover] = []
+    open_: dict[tuple[str, str], Failover] = {}
+    for event in events:
+        data = event["data"]
+        if "after" not in data or event["host"] is None:
+            continue  # a host that answers slowly, say: it is up
+        key = event["zone"], event["host"]
+        at = datetime.fromisoformat(event["at"]).timestamp()
+        if data["after"] == "down":
+            open_.setdefault(key, Failover(*key, at, None, event["text"]))
+        elif (one := open_.pop(key, None)) is not None:
+            found.append(Failover(one.zone, one.host, one.began, at, one.cause))
+    return sorted([*found, *open_.values()], key=lambda one: -one.began)
+
+
+def certificates_of(hosts: Json) -> list[CertificateEnd]:
+    """Return the certificates of a zone's hosts, the first to end first."""
+    found = [
+        CertificateEnd(
+            name, check["check"], check["address"], shown["not_after"], shown["days_left"], shown["problem"]
+        )
+        for name, host in hosts.items()
+        for check in host["checks"]
+        if (shown := check.get("certificate")) and shown["not_after"]
+    ]
+    return sorted(found, key=lambda one: one.days_left)
+
+
+def slowest(figures: Iterable[HostFigures], most: int = 10) -> list[HostFigures]:
+    """Return the hosts whose probes took longest."""
+    known = [one for one in figures if one.mean_ms is not None]
+    return sorted(known, key=lambda one: -(one.mean_ms or 0.0))[:most]

@@ -1,0 +1,104 @@
+"""A report as one HTML file that needs nothing else: no script, no picture, no network."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import jinja2
+
+from geodns.reporting.figures import (
+    answers_by_step,
+    certificates_of,
+    failovers_of,
+    host_figures,
+    slowest,
+)
+from geodns.reporting.plots import COLOURS, HEIGHT, WIDTH, line, stacked, strip
+
+Json = Mapping[str, Any]
+
+
+def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], since: float, now: float) -> str:
+    """Return the report.
+
+    Args:
+        status: what ``/status`` shows.
+        history: by zone, the hosts of ``/api/v1/history``.
+        events: of kind ``state``, oldest first.
+        since: seconds since the epoch.
+        now: the same.
+
+    """
+    failovers = failovers_of(events)
+    zones, slow, certificates = [], [], []
+    for name, past in history.items():
+        hosts = status["hosts"].get(name, {})
+        figures = host_figures(hosts, past, [one for one in failovers if one.zone == name])
+        ranked = sorted(figures, key=lambda one: -(one.dealt or one.intended or 0.0))
+        names = [one.name for one in ranked[:COLOURS]]
+        zones.append(
+            {
+                "name": name,
+                "serial": status["zones"][name]["serial"],
+                "answers": sum(answers_by_step(past).values()),
+                "dealt": stacked(past, "share", names),
+                "intended": stacked(past, "intended", names),
+                "hosts": [
+                    (one, strip(_column(past, one.name, "up")), line(_column(past, one.name, "rtt_ms")))
+                    for one in figures
+                ],
+            }
+        )
+        slow += [(name, one) for one in slowest(figures)]
+        certificates += [(name, one) for one in certificates_of(hosts)]
+    return _template().render(
+        node=status["node"],
+        version=status["version"],
+        warnings=status["warnings"],
+        since=_moment(since),
+        until=_moment(now),
+        now=now,
+        zones=zones,
+        failovers=failovers,
+        slowest=sorted(slow, key=lambda one: -(one[1].mean_ms or 0.0))[:10],
+        certificates=sorted(certificates, key=lambda one: one[1].days_left),
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def _column(past: Json, host: str, column: str) -> list[float | None]:
+    return list(past.get(host, {}).get(column, ()))
+
+
+def _template() -> jinja2.Template:
+    # What hosts say of themselves stands in the page: everything is escaped.
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("geodns", "reporting"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"part": _part, "ms": _ms, "moment": _moment, "span": _span, "count": _count}
+    return environment.get_template("page.html")
+
+
+def _part(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}%}"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.1f} d"

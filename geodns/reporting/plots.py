@@ -1,0 +1,99 @@
+"""Plots as SVG: shares over time as stacked areas, latency as a line, time up as a strip."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+WIDTH, HEIGHT = 640, 160
+"""Of a plot, in units of its own: it is drawn as wide as there is room."""
+COLOURS = 8
+"""So many there are in the style; what comes after is drawn as one."""
+OTHERS = "others"
+
+
+class Area(NamedTuple):
+    """One host's part of a stacked plot.
+
+    Attributes:
+        name: of the host, or of the rest.
+        colour: the number of its colour.
+        path: its outline, as SVG has it.
+
+    """
+
+    name: str
+    colour: int
+    path: str
+
+
+def stacked(history: Mapping[str, Any], column: str, names: Sequence[str]) -> list[Area]:
+    """Return the shares of a zone's hosts over time, one on the other; steps without any are gaps.
+
+    Args:
+        history: of the zone's hosts, as the API shows it.
+        column: ``share`` or ``intended``.
+        names: the hosts that have a colour of their own, the lowest first.
+
+    """
+    shares: dict[int, dict[str, float]] = {}
+    for host, columns in history.items():
+        name = host if host in names else OTHERS
+        for at, value in zip(columns["at"], columns[column], strict=True):
+            if value is not None:
+                of = shares.setdefault(at, {})
+                of[name] = of.get(name, 0.0) + value
+    times = sorted(shares)
+    base = dict.fromkeys(times, 0.0)
+    found = []
+    for colour, name in enumerate([*names, OTHERS]):
+        top = {at: base[at] + shares[at].get(name, 0.0) for at in times}
+        if any(top[at] > base[at] for at in times):
+            found.append(Area(name, min(colour, COLOURS), _area(times, base, top)))
+        base = top
+    return found
+
+
+def _area(times: Sequence[int], base: Mapping[int, float], top: Mapping[int, float]) -> str:
+    """Return the outline between two lines, as steps: a share is of a whole step, and no slope."""
+    above, below = [], []
+    for number, at in enumerate(times):
+        left, right = WIDTH * number / len(times), WIDTH * (number + 1) / len(times)
+        high, low = HEIGHT * (1 - top[at]), HEIGHT * (1 - base[at])
+        above += [f"{left:.1f},{high:.1f}", f"{right:.1f},{high:.1f}"]
+        below += [f"{left:.1f},{low:.1f}", f"{right:.1f},{low:.1f}"]
+    return f"M{' L'.join([*above, *reversed(below)])} Z"
+
+
+def line(values: Sequence[float | None], width: int = 160, height: int = 24) -> list[str]:
+    """Return a line through values as lists of points, a list for each stretch without a gap."""
+    most = max((value for value in values if value is not None), default=0.0) or 1.0
+    stretches: list[list[str]] = [[]]
+    for number, value in enumerate(values):
+        if value is None:
+            stretches.append([])
+            continue
+        x = width * (number + 0.5) / len(values)
+        stretches[-1].append(f"{x:.1f},{height - 1 - (height - 2) * value / most:.1f}")
+    return [" ".join(one) for one in stretches if one]
+
+
+class Span(NamedTuple):
+    """A part of a strip: where it begins, how long it is, and how much of it a host was up."""
+
+    x: float
+    width: float
+    up: float
+
+
+def strip(values: Sequence[float | None], width: int = 160) -> list[Span]:
+    """Return a host's time up as parts of a strip: alike ones are one, and nothing is where nobody looked."""
+    found: list[Span] = []
+    unit = width / max(1, len(values))
+    for number, value in enumerate(values):
+        if value is None:
+            continue
+        last = found[-1] if found else None
+        if last is not None and last.up == value and abs(last.x + last.width - number * unit) < unit / 2:
+            found[-1] = Span(last.x, last.width + unit, value)
+        else:
+            found.append(Span(number * unit, unit, value))
+    return found
