@@ -11,10 +11,8 @@ import logging
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any
 
 from geodns import __version__, logs
@@ -22,11 +20,10 @@ from geodns.api import Order, Site, make_app
 from geodns.api.access import exposed
 from geodns.api.events import EventRoutes
 from geodns.api.history import HistoryRoutes
-from geodns.cluster import retire, source_of
-from geodns.compiler import compile_zones
 from geodns.control import forced_state
 from geodns.dealing import Counts
 from geodns.discovery import Discovery
+from geodns.edits import Edits
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.events import Events
 from geodns.folder import Edit, Folder
@@ -59,8 +56,6 @@ DELIVERY = 2.0
 """Seconds that an operator waits for the workers."""
 HTTP_END = 1.0
 """Seconds that a client which is slow to ask may hold up the end; what changed last is saved after it."""
-TEXT_OF = "text of "
-"""Before a zone's name: the note of what its file said, for zones whose hosts come and go."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
 
@@ -107,7 +102,6 @@ class Daemon:
         self._seat = seat
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._edits = asyncio.Lock()
         self._events = Events(settings.state)
         self._keeper = Keeper(store, lambda text: self._events.tell("watch", text, level=logging.ERROR))
         self._discovery = Discovery(settings.zones, self._keeper.found, self._tell_source)
@@ -137,6 +131,17 @@ class Daemon:
             ehlo=settings.ehlo or own_name(),
             concurrency=settings.probe_concurrency,
             rng=random.Random(),  # noqa: S311 - spreads probes
+        )
+        self._edits = Edits(
+            self._folder,
+            self._discovery,
+            self._keeper,
+            self._cluster,
+            self._metrics,
+            self._events,
+            follow=self._follow,
+            publish=self._publish,
+            tell=self._judging.tell,
         )
         self._listen = tuple(Listen(*address) for address in seat.listen)
         self._view = View(
@@ -172,7 +177,7 @@ class Daemon:
             loop.add_signal_handler(name, self._stop.set)
         await self._events.open()
         try:
-            return await self._live(await asyncio.to_thread(self._first_zones))
+            return await self._live(await asyncio.to_thread(self._edits.first, again=bool(self._seat.number)))
         finally:
             await self._events.close()
 
@@ -212,33 +217,9 @@ class Daemon:
             await self._link.close()
         return 0
 
-    def _first_zones(self) -> Edit:
-        """Read the folder; a file with errors takes no zone away that was served before a restart."""
-        edit = self._folder.read_all()
-        zones = dict(edit.zones)
-        if self._seat.number and not self._folder.files:
-            # Zones were served a moment ago: all files vanished at once, and are kept as when control lives.
-            self._folder.expect(self._keeper.zone_names)
-        for name in self._folder.files.keys() - zones.keys():
-            zone, text = self._keeper.zone(name), self._keeper.note(f"{TEXT_OF}{name}")
-            if zone is not None:
-                zones[name] = (self._folder.recall(name, text) if text else None) or zone
-        if not zones:
-            errors = tuple(problem for problem in edit.problems if not problem.warning)
-            if errors:
-                raise ZoneError(errors)
-            folder = self._settings.zones
-            if self._folder.unreadable is not None:
-                raise StartError(
-                    f"no zones: the folder {folder} cannot be read ({self._folder.unreadable}): give another "
-                    "with --zones, or write the first zone with `geodns init NAME ADDRESS…`"
-                )
-            raise StartError(f"no zones in {folder}/: `geodns init NAME ADDRESS…` writes the first")
-        return replace(edit, zones=zones)
-
     async def _begin(self, edit: Edit) -> None:
         """Judge the hosts once, then answer."""
-        edit = await self._completed(edit)
+        edit = await self._edits.completed(edit)
         targets = {
             target
             for zone in edit.zones.values()
@@ -253,7 +234,7 @@ class Daemon:
         await self._monitor.first_round(FIRST_ROUND)
         self._judging.note()
         self._end_expired()
-        await self._apply(edit)
+        await self._edits.apply(edit)
         # Not before: a reload must not overtake the first reading. Until here SIGHUP is ignored.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._spawn_reload)
         number = await self._publish()
@@ -265,8 +246,8 @@ class Daemon:
         if not self._seat.number:
             self._say_ready()
         for work in (
-            self._watch_folder,
-            self._watch_sources,
+            self._edits.watch,
+            self._edits.watch_sources,
             self._policing.watch,
             self._keep_time,
             self._liveness.watch,
@@ -303,103 +284,16 @@ class Daemon:
 
     # --- zones ------------------------------------------------------------------------------------------
 
-    async def _watch_folder(self) -> None:
-        while True:
-            await asyncio.sleep(self._folder.pause)
-            async with self._edits:
-                edit = await asyncio.to_thread(self._folder.poll, time.monotonic())
-                if edit is not None:
-                    await self._apply(edit)
-
-    async def _watch_sources(self) -> None:
-        """Serve other hosts when sources give others."""
-        while True:
-            names = await self._discovery.changed()
-            async with self._edits:
-                if names:
-                    await self._apply(await asyncio.to_thread(self._folder.read_again, names))
-                await asyncio.to_thread(self._keeper.save_found, self._discovery.stored())
-
-    async def _completed(self, edit: Edit) -> Edit:
-        """Add the hosts of sources that an edit has brought, where they say soon which they are."""
-        names = await self._discovery.first(edit.zones.values())
-        if not names:
-            return edit
-        again = await asyncio.to_thread(self._folder.read_again, names)
-        files = {str(self._folder.files[name]) for name in again.zones}
-        problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
-        return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
-
     def _spawn_reload(self) -> None:
-        self._spawn(self._reload())
+        self._spawn(self._edits.reload())
 
-    async def _reload(self) -> None:
-        self._discovery.look_up_now()
-        async with self._edits:
-            await asyncio.to_thread(self._discovery.renew)
-            await self._apply(await asyncio.to_thread(self._folder.read_all))
-
-    async def _apply(self, edit: Edit) -> None:
-        """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
-        edit = await self._completed(edit)
-        self._tell_problems(edit)
-        for name in edit.refused:
-            self._metrics.refused(name)
-        began = time.perf_counter()
-        now = time.time()
-        sources = {name: one for name, one in self._cluster.sources.items() if name not in edit.removed}
-        retired = dict(self._cluster.retired)
-        for name, zone in edit.zones.items():
-            before = self._cluster.sources.get(name)
-            old = await asyncio.to_thread(self._keeper.earlier, zone) if before is None else before.zone
-            if old is not None:
-                retired = _others(retired, name) | retire(old, zone, retired, now)
-            if before is None or before.zone.digest != zone.digest:
-                sources[name] = source_of(zone, self._keeper.serial(zone), retired)
-        for name in edit.removed:
-            retired = _others(retired, name)
-            text = f"zone {name} is no longer served: its file is gone"
-            self._events.tell("reload", text, level=logging.INFO, zone=name, data={"lines": ["zone removed"]})
-        self._discovery.follow(source.zone for source in sources.values())
-        if sources == self._cluster.sources:
-            return
-        live = self._cluster.live()
-        compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
-        self._cluster.retired = retired
-        transitions = self._cluster.adopt(compiled, now)
+    def _follow(self) -> None:
+        """Look after the hosts of the zones that are served now."""
         zones = [source.zone for source in self._cluster.sources.values()]
         self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
-        self._metrics.recompiled(time.perf_counter() - began)
-        await self._publish()
-        for name in edit.zones:
-            text = self._folder.text(name)
-            if text or self._keeper.note(f"{TEXT_OF}{name}"):
-                self._keeper.keep_note(f"{TEXT_OF}{name}", text)
-        await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
-        await asyncio.to_thread(self._keeper.save_retired, retired)
-        for name in () if edit.by_sources else sources.keys() & edit.zones.keys():
-            self._events.tell(
-                "reload", f"zone {name} is served as its file says", level=logging.INFO, zone=name
-            )
-        self._judging.tell(transitions)
 
     def _tell_source(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
         self._events.tell("source", text, level=level, zone=zone, data=data)
-
-    def _tell_problems(self, edit: Edit) -> None:
-        """Log every problem; the first error of each file is an event."""
-        zones = {str(path): name for name, path in self._folder.files.items()}
-        errors = Counter(problem.file for problem in edit.problems if not problem.warning)
-        for problem in edit.problems:
-            place = {"file": problem.file, "line": problem.line}
-            number = errors.pop(problem.file, 0) if not problem.warning else 0
-            if number:
-                data = {**place, "errors": number}
-                zone = zones.get(problem.file)
-                self._events.tell("refused", str(problem), level=logging.ERROR, zone=zone, data=data)
-            else:
-                level = logging.WARNING if problem.warning else logging.ERROR
-                log.log(level, "%s", problem, extra=place)
 
     # --- hosts ------------------------------------------------------------------------------------------
 
@@ -483,9 +377,7 @@ class Daemon:
                 await asyncio.to_thread(self._keeper.write)
             self._judging.hinted(self._monitor.hint)
             now = time.time()
-            if any(one.until <= now for one in self._cluster.retired.values()):
-                async with self._edits:
-                    await self._let_go(now)
+            await self._edits.let_go(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
                 if self._cluster.rise(now):
@@ -494,27 +386,8 @@ class Daemon:
                 saved = time.monotonic()
                 await self._save()
 
-    async def _let_go(self, now: float) -> None:
-        """Serve zones without the hosts whose time after their end is over."""
-        left = {key: one for key, one in self._cluster.retired.items() if one.until > now}
-        over = {key[0] for key in self._cluster.retired.keys() - left.keys()}
-        sources = {
-            name: source_of(source.zone, source.serial, left) if name in over else source
-            for name, source in self._cluster.sources.items()
-        }
-        live = self._cluster.live()
-        compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
-        self._cluster.retired = left
-        self._cluster.adopt(compiled, now)
-        await self._publish()
-        await asyncio.to_thread(self._keeper.save_retired, left)
-
     async def _save(self) -> None:
         # Copies: the loop goes on changing the originals while a thread writes.
         verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
         returned = dict(self._cluster.slow_start.since)
         await asyncio.to_thread(self._keeper.save_states, verdicts, since, returned, time.time())
-
-
-def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:
-    return {key: one for key, one in retired.items() if key[0] != zone}

@@ -87,7 +87,7 @@ def test_a_reload_while_an_edit_is_read_waits_for_its_turn(
         return found
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr("geodns.daemon.compile_zones", compile_zones)
+        monkeypatch.setattr("geodns.edits.compile_zones", compile_zones)
         for text in (WITHOUT_1, TEXT, WITHOUT_1):
             ready.file.write_text(text)
             running.signal(signal.SIGHUP)
@@ -111,7 +111,7 @@ def test_an_order_and_a_verdict_that_come_while_an_edit_is_compiled_hold(
         return found
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr("geodns.daemon.compile_zones", compile_zones)
+        monkeypatch.setattr("geodns.edits.compile_zones", compile_zones)
         ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
         running.signal(signal.SIGHUP)
         await until(begun.is_set)

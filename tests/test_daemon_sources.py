@@ -7,7 +7,7 @@ from typing import Any
 
 import dns.rcode
 
-from geodns.daemon import TEXT_OF
+from geodns.edits import TEXT_OF
 from geodns.health.outcome import Kind
 from geodns.store import Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until

@@ -1,0 +1,235 @@
+"""Edits of zone files on their way into what is served: read, compiled, published, kept and told."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from geodns.cluster import Cluster, Transition, retire, source_of
+from geodns.compiler import Source, compile_zones
+from geodns.discovery import Discovery
+from geodns.errors import StartError, ZoneError
+from geodns.events import Events
+from geodns.folder import Edit, Folder
+from geodns.keeper import Keeper
+from geodns.live import HostKey
+from geodns.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+TEXT_OF = "text of "
+"""Before a zone's name: the note of what its file said, for zones whose hosts come and go."""
+
+
+class Edits:
+    """Takes what the folder says, one edit after the other.
+
+    Args:
+        folder: the zone files.
+        discovery: finds hosts that come from elsewhere.
+        keeper: keeps the zones.
+        cluster: is what they are served from.
+        metrics: counts files that are refused and how long compiling takes.
+        events: tells what has changed.
+        follow: called once the cluster has other zones: others look after other hosts from then on.
+        publish: tells the workers.
+        tell: tells which hosts have changed their states by an edit.
+
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        discovery: Discovery,
+        keeper: Keeper,
+        cluster: Cluster,
+        metrics: Metrics,
+        events: Events,
+        *,
+        follow: Callable[[], None],
+        publish: Callable[[], Coroutine[Any, Any, Any]],
+        tell: Callable[[list[Transition]], None],
+    ) -> None:
+        self._folder = folder
+        self._discovery = discovery
+        self._keeper = keeper
+        self._cluster = cluster
+        self._metrics = metrics
+        self._events = events
+        self._follow = follow
+        self._publish = publish
+        self._tell = tell
+        self._turn = asyncio.Lock()
+
+    def first(self, *, again: bool) -> Edit:
+        """Read the folder; a file with errors takes no zone away that was served before a restart.
+
+        It blocks on the disk.
+
+        Args:
+            again: whether zones were served a moment ago, by an earlier control process.
+
+        Raises:
+            ZoneError: there are files, and none can be served.
+            StartError: there is none.
+
+        """
+        edit = self._folder.read_all()
+        zones = dict(edit.zones)
+        if again and not self._folder.files:
+            # All files vanished at once, and are kept as when control lives.
+            self._folder.expect(self._keeper.zone_names)
+        for name in self._folder.files.keys() - zones.keys():
+            zone, text = self._keeper.zone(name), self._keeper.note(f"{TEXT_OF}{name}")
+            if zone is not None:
+                zones[name] = (self._folder.recall(name, text) if text else None) or zone
+        if not zones:
+            errors = tuple(problem for problem in edit.problems if not problem.warning)
+            if errors:
+                raise ZoneError(errors)
+            folder = self._folder.directory
+            if self._folder.unreadable is not None:
+                raise StartError(
+                    f"no zones: the folder {folder} cannot be read ({self._folder.unreadable}): give another "
+                    "with --zones, or write the first zone with `geodns init NAME ADDRESS…`"
+                )
+            raise StartError(f"no zones in {folder}/: `geodns init NAME ADDRESS…` writes the first")
+        return replace(edit, zones=zones)
+
+    async def watch(self) -> None:
+        """Look at the folder again and again, and serve what has changed; never return."""
+        while True:
+            await asyncio.sleep(self._folder.pause)
+            async with self._turn:
+                edit = await asyncio.to_thread(self._folder.poll, time.monotonic())
+                if edit is not None:
+                    await self.apply(edit)
+
+    async def watch_sources(self) -> None:
+        """Serve other hosts whenever sources give others; never return."""
+        while True:
+            names = await self._discovery.changed()
+            async with self._turn:
+                if names:
+                    await self.apply(await asyncio.to_thread(self._folder.read_again, names))
+                await asyncio.to_thread(self._keeper.save_found, self._discovery.stored())
+
+    async def completed(self, edit: Edit) -> Edit:
+        """Add the hosts of sources that an edit has brought, where they say soon which they are."""
+        names = await self._discovery.first(edit.zones.values())
+        if not names:
+            return edit
+        again = await asyncio.to_thread(self._folder.read_again, names)
+        files = {str(self._folder.files[name]) for name in again.zones}
+        problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
+        return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
+
+    async def reload(self) -> None:
+        """Serve what the folder and the sources say now."""
+        self._discovery.look_up_now()
+        async with self._turn:
+            await asyncio.to_thread(self._discovery.renew)
+            await self.apply(await asyncio.to_thread(self._folder.read_all))
+
+    async def apply(self, edit: Edit) -> None:
+        """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
+        edit = await self.completed(edit)
+        self._tell_problems(edit)
+        for name in edit.refused:
+            self._metrics.refused(name)
+        began = time.perf_counter()
+        now = time.time()
+        before = self._cluster.sources
+        sources = {name: one for name, one in before.items() if name not in edit.removed}
+        retired = dict(self._cluster.retired)
+        for name, zone in edit.zones.items():
+            known = before.get(name)
+            old = await asyncio.to_thread(self._keeper.earlier, zone) if known is None else known.zone
+            if old is not None:
+                retired = _others(retired, name) | retire(old, zone, retired, now)
+            if known is None or known.zone.digest != zone.digest:
+                sources[name] = source_of(zone, self._keeper.serial(zone), retired)
+        for name in edit.removed:
+            retired = _others(retired, name)
+        self._discovery.follow(source.zone for source in sources.values())
+        if sources == before:
+            return
+        transitions = await self._adopt(sources, retired, now)
+        self._follow()
+        self._metrics.recompiled(time.perf_counter() - began)
+        await self._publish()
+        self._tell_changes(before, sources)
+        self._keep_texts(edit)
+        await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
+        await asyncio.to_thread(self._keeper.save_retired, retired)
+        self._tell(transitions)
+
+    def _keep_texts(self, edit: Edit) -> None:
+        """Keep what the files said whose zones have hosts of sources."""
+        for name in edit.zones:
+            text = self._folder.text(name)
+            if text or self._keeper.note(f"{TEXT_OF}{name}"):
+                self._keeper.keep_note(f"{TEXT_OF}{name}", text)
+
+    async def _adopt(
+        self, sources: Mapping[str, Source], retired: Mapping[HostKey, Any], now: float
+    ) -> list[Transition]:
+        live = self._cluster.live()
+        compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
+        self._cluster.retired = dict(retired)
+        return self._cluster.adopt(compiled, now)
+
+    async def let_go(self, now: float) -> None:
+        """Serve zones without the hosts whose time after their end is over, where there are any."""
+        if all(one.until > now for one in self._cluster.retired.values()):
+            return
+        async with self._turn:
+            left = {key: one for key, one in self._cluster.retired.items() if one.until > now}
+            gone = sorted(self._cluster.retired.keys() - left.keys())
+            over = {key[0] for key in gone}
+            sources = {
+                name: source_of(source.zone, source.serial, left) if name in over else source
+                for name, source in self._cluster.sources.items()
+            }
+            await self._adopt(sources, left, now)
+            await self._publish()
+            for zone, host in gone:
+                text = f"host {host}.{zone}: it was taken out of the file, and its own name answers no more"
+                self._events.tell("reload", text, level=logging.INFO, zone=zone, host=host)
+            await asyncio.to_thread(self._keeper.save_retired, left)
+
+    # --- telling ----------------------------------------------------------------------------------------
+
+    def _tell_problems(self, edit: Edit) -> None:
+        """Log every problem; the first error of each file is an event."""
+        zones = {str(path): name for name, path in self._folder.files.items()}
+        errors = Counter(problem.file for problem in edit.problems if not problem.warning)
+        for problem in edit.problems:
+            place = {"file": problem.file, "line": problem.line}
+            number = 0 if problem.warning else errors.pop(problem.file, 0)
+            if number:
+                self._events.tell(
+                    "refused",
+                    str(problem),
+                    level=logging.ERROR,
+                    zone=zones.get(problem.file),
+                    data={**place, "errors": number},
+                )
+            else:
+                log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem, extra=place)
+
+    def _tell_changes(self, before: Mapping[str, Source], after: Mapping[str, Source]) -> None:
+        for name in before.keys() - after.keys():
+            text = f"zone {name} is no longer served: its file is gone"
+            self._events.tell("reload", text, level=logging.INFO, zone=name)
+        for name, source in after.items():
+            if before.get(name) is not source:
+                text = f"zone {name} is served as its file says"
+                self._events.tell("reload", text, level=logging.INFO, zone=name)
+
+
+def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:
+    return {key: one for key, one in retired.items() if key[0] != zone}
