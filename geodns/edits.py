@@ -4,24 +4,31 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from geodns.cluster import Cluster, Transition, retire, source_of
 from geodns.compiler import Source, compile_zones
 from geodns.discovery import Discovery
-from geodns.errors import StartError, ZoneError
+from geodns.errors import StartError, ZoneError, printable
 from geodns.events import Events
 from geodns.folder import Edit, Folder
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.metrics import Metrics
+from geodns.model import Zone
+from geodns.zonediff import summary, zone_diff
 
 log = logging.getLogger(__name__)
 
 TEXT_OF = "text of "
 """Before a zone's name: the note of what its file said, for zones whose hosts come and go."""
+MOST_LINES = 40
+"""Lines of an edit's differences that its event carries."""
+
+_Change = tuple[str, Zone | None, Source | None]
+"""A zone's name, what was served, and what is served instead; None: nothing."""
 
 
 class Edits:
@@ -145,6 +152,7 @@ class Edits:
         before = self._cluster.sources
         sources = {name: one for name, one in before.items() if name not in edit.removed}
         retired = dict(self._cluster.retired)
+        changes: list[_Change] = [(name, before[name].zone, None) for name in edit.removed & before.keys()]
         for name, zone in edit.zones.items():
             known = before.get(name)
             old = await asyncio.to_thread(self._keeper.earlier, zone) if known is None else known.zone
@@ -152,6 +160,8 @@ class Edits:
                 retired = _others(retired, name) | retire(old, zone, retired, now)
             if known is None or known.zone.digest != zone.digest:
                 sources[name] = source_of(zone, self._keeper.serial(zone), retired)
+                if old is not None or name not in self._keeper.zone_names:
+                    changes.append((name, old, sources[name]))
         for name in edit.removed:
             retired = _others(retired, name)
         self._discovery.follow(source.zone for source in sources.values())
@@ -161,7 +171,8 @@ class Edits:
         self._follow()
         self._metrics.recompiled(time.perf_counter() - began)
         await self._publish()
-        self._tell_changes(before, sources)
+        if not edit.by_sources:  # those tell by themselves who came and went
+            await asyncio.to_thread(self._tell_changes, changes)
         self._keep_texts(edit)
         await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
         await asyncio.to_thread(self._keeper.save_retired, retired)
@@ -221,14 +232,21 @@ class Edits:
             else:
                 log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem, extra=place)
 
-    def _tell_changes(self, before: Mapping[str, Source], after: Mapping[str, Source]) -> None:
-        for name in before.keys() - after.keys():
-            text = f"zone {name} is no longer served: its file is gone"
-            self._events.tell("reload", text, level=logging.INFO, zone=name)
-        for name, source in after.items():
-            if before.get(name) is not source:
-                text = f"zone {name} is served as its file says"
-                self._events.tell("reload", text, level=logging.INFO, zone=name)
+    def _tell_changes(self, changes: Iterable[_Change]) -> None:
+        for name, old, new in changes:
+            file = printable(str(self._folder.files.get(name, "")))
+            data: dict[str, Any] = {"file": file or None, "serial": None if new is None else new.serial}
+            if new is None:
+                text = f"zone {name} is no longer served: its file is gone"
+            elif old is None:
+                text = f"zone {name} is served: {summary(new.zone)} ({file})"
+            else:
+                lines = zone_diff(old, new.zone)
+                if not lines:  # another version of this program had other words for the same
+                    continue
+                data |= {"lines": lines[:MOST_LINES], "more": max(0, len(lines) - MOST_LINES)}
+                text = f"zone {name}: {', '.join(lines)} ({file})"
+            self._events.tell("reload", text, level=logging.INFO, zone=name, data=data)
 
 
 def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:

@@ -201,6 +201,10 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
     (refused,) = by_kind["refused"]
     assert refused["zone"] == NAME
     assert ":1:6: 'thirty' is no duration" in refused["text"]
+    assert [(one["text"], one["data"].get("lines")) for one in by_kind["reload"]] == [
+        (f"zone {NAME} is served: hosts 3, pools 1, names 5 ({ready.file})", None),
+        (f"zone {NAME}: ttl 30 → 40 ({ready.file})", ["ttl 30 → 40"]),
+    ]
     assert [one["text"].split(":")[0] for one in by_kind["server"]] == [
         "the server is started",
         "the server stops",

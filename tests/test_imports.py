@@ -28,7 +28,7 @@ ROWS = (
     ("options",),
     (
         "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
-        "zonefile scalars yamltext report",
+        "zonefile zonediff scalars yamltext report",
         "settings settingskeys guardkeys tokens statelock storefile database cookiefile logs when",
     ),
     ("model",),

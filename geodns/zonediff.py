@@ -1,0 +1,264 @@
+"""What differs between two readings of a zone, in the words of its file; pure.
+
+What two sections say in two ways is told once, as the file has it: a host that is added brings records with
+its addresses, a TTL of all answers is that of each. Keys that have no word here are told by their names.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from geodns.errors import printable
+from geodns.model import FAMILIES, Endpoint, MinLive, Pool, Record, Rule, Zone, family_of
+
+NAMED = 6
+"""Names that stand in a line; of more there is the number."""
+WIDEST = 80
+"""Characters of a value."""
+
+_MINUS = "\N{MINUS SIGN}"
+_NO_SECONDS = frozenset({"degraded_weight", "floor", "full"})
+"""Keys whose broken numbers are no times."""
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def zone_diff(before: Zone, after: Zone) -> tuple[str, ...]:
+    """Return what has changed, a line each; nothing exactly when `Zone.digest` is the same."""
+    if before.digest == after.digest:
+        return ()
+    return (
+        tuple(_said(before, after))
+        or tuple(_records(before, after, implied=True))
+        or tuple(_orders(before, after))
+        or ("it differs",)
+    )
+
+
+def summary(zone: Zone) -> str:
+    """Say how large a zone is."""
+    names = len({owner for owner, _ in _every(zone)})
+    return f"hosts {len(zone.hosts)}, pools {len(zone.pools)}, names {names}"
+
+
+def _said(before: Zone, after: Zone) -> Iterable[str]:
+    apart = {"name", "soa", "ns", "checks", "hosts", "pools", "records", "rules"}
+    yield from _changes(before, after, apart)
+    yield from (f"soa {change}" for change in _changes(before.soa, after.soa))
+    yield from _sections(before, after)
+    yield from _records(before, after, implied=False)
+
+
+def _sections(before: Zone, after: Zone) -> Iterable[str]:
+    old_ns, new_ns = ({_relative(one.name, zone.origin): one for one in zone.ns} for zone in (before, after))
+    yield from _keyed("ns", old_ns, new_ns)
+    for name in _both(old_ns, new_ns):
+        yield from _line(f"ns {name}", _changes(old_ns[name], new_ns[name], {"name"}))
+    yield from _keyed("checks", before.check_by_name, after.check_by_name)
+    for name in _both(before.check_by_name, after.check_by_name):
+        old_check, new_check = before.check_by_name[name], after.check_by_name[name]
+        yield from _line(f"check {name}", _changes(old_check, new_check, {"name"}))
+    yield from _keyed("hosts", before.host_by_name, after.host_by_name)
+    told = _weights_told(before, after)
+    for name in _both(before.host_by_name, after.host_by_name):
+        apart = {"name", "weight"} if name in told else {"name"}
+        old_host, new_host = before.host_by_name[name], after.host_by_name[name]
+        yield from _line(f"host {name}", _changes(old_host, new_host, apart))
+    yield from _keyed("pools", before.pool_by_name, after.pool_by_name)
+    for name in _both(before.pool_by_name, after.pool_by_name):
+        yield from _pool(before.pool_by_name[name], after.pool_by_name[name])
+
+
+# --- pools ----------------------------------------------------------------------------------------------
+
+
+def _weights(pool: Pool) -> dict[str, int]:
+    return {member.host: member.weight for member in pool.members}
+
+
+def _weights_told(before: Zone, after: Zone) -> set[str]:
+    """Return the hosts whose new weight is told by a pool that gives it none of its own."""
+    told = set()
+    for name in _both(before.pool_by_name, after.pool_by_name):
+        old, new = _weights(before.pool_by_name[name]), _weights(after.pool_by_name[name])
+        told |= {
+            host
+            for host in _both(old, new)
+            if (old[host], new[host]) == (before.host_by_name[host].weight, after.host_by_name[host].weight)
+        }
+    return told
+
+
+def _pool(before: Pool, after: Pool) -> Iterable[str]:
+    old, new = _weights(before), _weights(after)
+    yield from (f"{before.name}: {line}" for line in _keyed("hosts", old, new))
+    changed = [host for host in _both(old, new) if old[host] != new[host]]
+    if changed and old.keys() == new.keys() and len(old) <= NAMED:
+        was, now = ("/".join(str(weights[host]) for host in new) for weights in (old, new))
+        yield f"{before.name}: weights {was} → {now} ({', '.join(new)})"
+    elif changed:
+        yield f"{before.name}: weights {_few(f'{host} {old[host]} → {new[host]}' for host in changed)}"
+    yield from _line(before.name, _changes(before, after, {"name", "members"}))
+
+
+# --- records --------------------------------------------------------------------------------------------
+
+
+Rrset = Record | Rule
+"""What answers for an owner name and type, whether it is fixed or dealt."""
+
+_Rrsets = dict[tuple[str, str], Rrset]
+
+
+def _every(zone: Zone) -> _Rrsets:
+    found: tuple[Rrset, ...] = (*zone.records, *zone.rules)
+    return {(one.owner, one.type): one for one in found}
+
+
+def _records(before: Zone, after: Zone, *, implied: bool) -> Iterable[str]:
+    """Tell records; those that follow from other sections only when asked for."""
+    old, new = _every(before), _every(after)
+    if not implied:
+        old_follow, new_follow = _following(before), _following(after)
+        apart = {
+            key
+            for key in {**old, **new}
+            if all(
+                key not in some or _says(some[key]) == follow.get(key)
+                for some, follow in ((old, old_follow), (new, new_follow))
+            )
+        }
+        old, new = ({key: one for key, one in some.items() if key not in apart} for some in (old, new))
+    shown = {key: f"{_relative(key[0], before.origin)} {key[1]}" for key in {**old, **new}}
+    was, now = ({shown[key]: one for key, one in some.items()} for some in (old, new))
+    yield from _keyed("records", was, now)
+    for name in _both(was, now):
+        yield from _line(name, _rrset_changes(before, was[name], after, now[name]))
+
+
+def _following(zone: Zone) -> dict[tuple[str, str], Any]:
+    """Return what the records say that follow from hosts and name servers."""
+    found: dict[tuple[str, str], Any] = {(zone.origin, "NS"): tuple((one.name,) for one in zone.ns)}
+    named = [(zone.host_name(one.name), one.addresses) for one in zone.hosts]
+    for owner, addresses in (*((one.name, one.addresses) for one in zone.ns), *named):
+        for family in FAMILIES:
+            found[owner, family] = tuple((str(one),) for one in addresses if family_of(one) == family)
+    return found
+
+
+def _rrset_changes(before: Zone, old: Rrset, after: Zone, new: Rrset) -> Iterable[str]:
+    if _says(old) != _says(new):
+        yield _arrow(_value(old), _value(new))
+    if old.ttl != new.ttl and (old.ttl, new.ttl) != (_usual_ttl(before, old), _usual_ttl(after, new)):
+        yield f"ttl {old.ttl} → {new.ttl}"
+
+
+def _usual_ttl(zone: Zone, one: Rrset) -> int:
+    return zone.record_ttl if isinstance(one, Record) else zone.ttl
+
+
+def _says(one: Rrset) -> Any:
+    return one.values if isinstance(one, Record) else one.tiers
+
+
+def _value(one: Rrset) -> str:
+    if isinstance(one, Record):
+        return _few(" ".join(value) for value in one.values)
+    pools = (f"{tier.preference} {tier.pool}" if one.type == "MX" else tier.pool for tier in one.tiers)
+    return f"pool {', '.join(pools)}"
+
+
+def _relative(owner: str, origin: str) -> str:
+    return "@" if owner == origin else owner.removesuffix(f".{origin}")
+
+
+# --- anything -------------------------------------------------------------------------------------------
+
+
+def _line(title: str, changes: Iterable[str]) -> Iterable[str]:
+    text = ", ".join(changes)
+    if text:
+        yield f"{title}: {text}"
+
+
+def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [name for name in before if name in after]
+
+
+def _keyed(title: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[str]:
+    """Say how many came and went."""
+    parts = [
+        f"{sign}{len(names)} ({_few(names)})"
+        for sign, names in (
+            ("+", [name for name in after if name not in before]),
+            (_MINUS, [name for name in before if name not in after]),
+        )
+        if names
+    ]
+    if parts:
+        yield f"{title} {' '.join(parts)}"
+
+
+def _changes(before: BaseModel, after: BaseModel, apart: Iterable[str] = ()) -> Iterable[str]:
+    """Return the keys that have other values, whatever they are."""
+    for name in type(before).model_fields:
+        old, new = getattr(before, name), getattr(after, name)
+        if name not in apart and old != new:
+            yield f"{name} {_arrow(_shown(old, name), _shown(new, name))}"
+
+
+def _arrow(before: str, after: str) -> str:
+    return f"{before} → {after}"
+
+
+def _few(texts: Iterable[str]) -> str:
+    texts = [_short(text) for text in texts]
+    more = len(texts) - NAMED
+    return ", ".join(texts[:NAMED]) + (f", … {more} more" if more > 0 else "")
+
+
+def _short(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= WIDEST else f"{text[:WIDEST]}…"
+
+
+def _shown(value: Any, key: str = "") -> str:
+    """Return a value as the file might have it."""
+    match value:
+        case None | () | "":
+            text = "none"
+        case float():
+            text = f"{value:g}" if key in _NO_SECONDS else _span(value)
+        case tuple():
+            text = _few(_shown(one) for one in value)
+        case MinLive():
+            text = f"{value.amount}{'%' if value.percent else ''}"
+        case Endpoint():
+            text = str(value.address) if value.port is None else f"[{value.address}]:{value.port}"
+        case BaseModel():
+            fields = type(value).model_fields
+            said = {name: getattr(value, name) for name in fields}
+            parts = (
+                f"{name} {_shown(one, name)}" for name, one in said.items() if one != fields[name].default
+            )
+            text = f"{{{', '.join(parts)}}}"
+        case _:
+            text = str(value)
+    return text if isinstance(value, tuple) else _short(text)
+
+
+def _span(seconds: float) -> str:
+    for size, unit in _UNITS:
+        if seconds and seconds % size == 0:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{seconds:g}s" if seconds >= 1 or not seconds else f"{1000 * seconds:g}ms"
+
+
+def _orders(before: Zone, after: Zone) -> Iterable[str]:
+    """Name the sections that say the same in another order."""
+    sections = [
+        name for name in ("ns", "checks", "hosts", "pools") if getattr(before, name) != getattr(after, name)
+    ]
+    records = [name for name in ("records", "rules") if getattr(before, name) != getattr(after, name)]
+    if sections or records:
+        yield f"the same in another order: {', '.join(sections or ['records'])}"
