@@ -99,6 +99,21 @@ def ask(
     return found[0]
 
 
+# --- zones ----------------------------------------------------------------------------------------------
+
+
+def test_zones_are_given_as_they_were_read() -> None:
+    one = zone("hosts: {mta1: 192.0.2.11}")
+    status, shown, _ = ask("GET", "/api/v1/zones")
+    assert (status, shown) == (200, {"zones": {NAME: {"digest": one.digest, "hosts": 1, "pools": 1}}})
+    status, shown, _ = ask("GET", f"/api/v1/zones/{NAME.upper()}.")
+    assert status == 200
+    assert (shown["name"], shown["digest"]) == (NAME, one.digest)
+    assert Zone.model_validate(shown["zone"]) == one
+    status, shown, _ = ask("GET", "/api/v1/zones/nowhere.example")
+    assert (status, shown["error"]) == (404, f"no zone nowhere.example is served; there are {NAME}")
+
+
 # --- reading --------------------------------------------------------------------------------------------
 
 

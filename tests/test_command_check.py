@@ -1,3 +1,7 @@
+"""`geodns check`: what it prints, and with which status it ends."""
+
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,6 +9,9 @@ from click.testing import CliRunner
 
 from geodns.commands.check import check
 from geodns.errors import GeodnsError
+from geodns.model import Zone
+from geodns.zonefile import parse_zone
+from tests.answering import Answering, answering
 from tests.zonetexts import LONG, NS, SHORT
 
 GOOD = SHORT + 'records: {"@": {MX: {pool: main}}}\n'
@@ -77,3 +84,74 @@ def test_hosts_in_files_are_checked_and_none_are_looked_up(folder: Path) -> None
     result = CliRunner().invoke(check, [])
     assert result.exit_code == 1
     assert result.output.startswith("zones/hosts.d/b.yaml:1:5: 'nonsense' is no address: write it as")
+
+
+# --- what would change ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake() -> Iterator[Answering]:
+    with answering() as found:
+        yield found
+
+
+def serves(fake: Answering, *zones: Zone) -> None:
+    fake.give("GET /api/v1/zones", {"zones": {one.name: {"digest": one.digest} for one in zones}})
+    for one in zones:
+        fake.give(f"GET /api/v1/zones/{one.name}", {"zone": json.loads(one.model_dump_json())})
+
+
+def read(file: Path) -> Zone:
+    found = parse_zone(file.stem, file.read_bytes(), file.name).zone
+    assert found is not None
+    return found
+
+
+def test_what_would_change_is_said_zone_by_zone(folder: Path, fake: Answering) -> None:
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.example.yaml").write_text(GOOD)
+    serves(fake, *(read(folder / f"{name}.example.yaml") for name in ("a", "b", "c")))
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
+    assert result.output == "nothing changes\nzones 3, hosts 9, pools 3, names 15\n"
+    assert result.exit_code == 0
+
+    (folder / "a.example.yaml").write_text(GOOD.replace("192.0.2.12", "192.0.2.112") + "ttl: 40\n")
+    (folder / "c.example.yaml").unlink()
+    (folder / "d.example.yaml").write_text(GOOD)
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
+    assert result.output.splitlines() == [
+        "a.example: ttl 30 → 40",
+        "a.example: host mta2: addresses 192.0.2.12 → 192.0.2.112",
+        "d.example: new: hosts 3, pools 1, names 5",
+        "c.example: is served, and has no file here that is good",
+        "zones 3, hosts 9, pools 3, names 15",
+    ]
+    assert result.exit_code == 0, "to differ is no problem"
+
+
+def test_one_file_says_nothing_of_the_others(folder: Path, fake: Answering) -> None:
+    for name in ("a", "b"):
+        (folder / f"{name}.example.yaml").write_text(GOOD)
+    serves(fake, *(read(folder / f"{name}.example.yaml") for name in ("a", "b")))
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url, "zones/a.example.yaml"])
+    assert result.output.splitlines()[0] == "nothing changes"
+
+
+def test_problems_are_problems_and_the_good_files_are_compared(folder: Path, fake: Answering) -> None:
+    (folder / "a.example.yaml").write_text(GOOD)
+    serves(fake, read(folder / "a.example.yaml"))
+    (folder / "a.example.yaml").write_text(GOOD + "ttl: 40\n")
+    (folder / "b.example.yaml").write_text("ttl: x\n")
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
+    assert result.exit_code == 1
+    assert "'x' is no duration" in result.output
+    assert result.output.splitlines()[-1] == "a.example: ttl 30 → 40"
+
+
+def test_a_server_of_another_version_is_said(folder: Path, fake: Answering) -> None:
+    (folder / "a.example.yaml").write_text(GOOD)
+    fake.give("GET /api/v1/zones", {"zones": {"a.example": {"digest": "0"}}})
+    fake.give("GET /api/v1/zones/a.example", {"zone": {"name": "a.example", "new": 1}})
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
+    assert isinstance(result.exception, GeodnsError)
+    assert "it is of another version" in str(result.exception)

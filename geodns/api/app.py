@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
-from geodns.api import orders, reading
+from geodns.api import orders, reading, zones
 from geodns.api.access import ACCESS, Access
 from geodns.api.guard import guard
 from geodns.api.parts import BACKEND, CARRY, METRICS, Backend, Carry
@@ -37,5 +37,5 @@ def make_app(
     app[METRICS] = metrics
     app[CARRY] = carry
     app[ACCESS] = Access(tokens, time.monotonic)
-    app.add_routes([*reading.routes(), *orders.routes(), *more])
+    app.add_routes([*reading.routes(), *zones.routes(), *orders.routes(), *more])
     return app

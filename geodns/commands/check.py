@@ -1,18 +1,27 @@
-"""`geodns check`: every problem of every zone file."""
+"""`geodns check`: every problem of every zone file, and what it would change."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
-from geodns.errors import GeodnsError
-from geodns.model import DnsSource
+from geodns.commands.client import Server, server_option, token_option
+from geodns.errors import GeodnsError, ServerError
+from geodns.model import DnsSource, Zone
+from geodns.zonediff import summary, zone_diff
 from geodns.zonefile import read_zones, zone_files
 
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]…", type=click.Path(path_type=Path))
+@click.option("--diff", is_flag=True, help="Ask the running server what it serves, and say what changes.")
+@server_option
+@token_option
 @click.pass_context
-def check(context: click.Context, paths: tuple[Path, ...]) -> None:
+def check(
+    context: click.Context, paths: tuple[Path, ...], *, diff: bool, server: str, token: str | None
+) -> None:
     """Print what is wrong with zone files.
 
     PATH is a zone file or a folder of them (default: zones). Each problem is one line,
@@ -29,6 +38,9 @@ def check(context: click.Context, paths: tuple[Path, ...]) -> None:
         for problem in file.problems:
             click.echo(problem)
     zones = [file.zone for file in parsed if file.zone is not None]
+    if diff:
+        for line in changes(Server(server, token), zones, whole=any(path.is_dir() for path in paths)):
+            click.echo(line)
     if len(zones) < len(files) or any(not one.warning for file in parsed for one in file.problems):
         context.exit(1)
     names = sum(
@@ -40,3 +52,42 @@ def check(context: click.Context, paths: tuple[Path, ...]) -> None:
             if isinstance(source, DnsSource):
                 click.echo(f"{zone.name}: {source.title} is looked up while the server runs, not here")
     click.echo(f"zones {len(zones)}, hosts {hosts}, pools {pools}, names {names}")
+
+
+def changes(server: Server, zones: list[Zone], *, whole: bool) -> Iterator[str]:
+    """Return what a running server would serve otherwise, a line each.
+
+    Args:
+        server: that is asked.
+        zones: as they would be.
+        whole: whether these are all.
+
+    Raises:
+        ServerError: it does not answer, or has not this version's words.
+
+    """
+    digests = {name: shown["digest"] for name, shown in server.get("/api/v1/zones")["zones"].items()}
+    quiet = True
+    for zone in zones:
+        if zone.name not in digests:
+            quiet = False
+            yield f"{zone.name}: new: {summary(zone)}"
+        elif digests[zone.name] != zone.digest:
+            for line in zone_diff(_served(server, zone.name), zone):
+                quiet = False
+                yield f"{zone.name}: {line}"
+    gone = digests.keys() - {zone.name for zone in zones} if whole else ()
+    for name in sorted(gone):
+        quiet = False
+        yield f"{name}: is served, and has no file here that is good"
+    if quiet:
+        yield "nothing changes"
+
+
+def _served(server: Server, name: str) -> Zone:
+    try:
+        return Zone.model_validate(server.get(f"/api/v1/zones/{name}")["zone"])
+    except (ValidationError, KeyError) as error:
+        raise ServerError(
+            f"what the server says of zone {name} cannot be read: it is of another version, ask with its own"
+        ) from error
