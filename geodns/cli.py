@@ -13,6 +13,7 @@ _COMMANDS = {
     "check": "read zone files and print every problem",
     "init": "write the shortest zone file",
     "status": "show what a running server deals, and the state of every host",
+    "events": "show what has happened, and follow what happens",
     "query": "ask a running server, and show who is behind the answer",
     "explain": "say why a name is answered as it is",
     "probe": "probe a mail host once, with the transcript",

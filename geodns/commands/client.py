@@ -34,11 +34,19 @@ class Server:
         url: of its HTTP side.
         token: for writing; None where the server asks for none.
 
+    Attributes:
+        url: the same, without a slash at its end.
+
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self._url = url.rstrip("/") if "://" in url else f"http://{url}".rstrip("/")
+        self.url = url.rstrip("/") if "://" in url else f"http://{url}".rstrip("/")
         self._token = token
+
+    def headers(self) -> dict[str, str]:
+        """Return what every request says: who asks, and with which token."""
+        shown = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return {"X-Geodns-Author": _user(), **shown}
 
     def get(self, path: str, **query: str) -> Json:
         """Return what the server shows.
@@ -61,26 +69,23 @@ class Server:
     async def _ask(
         self, method: str, path: str, query: dict[str, str], body: Json | None
     ) -> tuple[int, Json]:
-        headers = {"X-Geodns-Author": _user()}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
         try:
             async with (
-                aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session,
-                session.request(method, self._url + path, params=query, json=body) as response,
+                aiohttp.ClientSession(timeout=TIMEOUT, headers=self.headers()) as session,
+                session.request(method, self.url + path, params=query, json=body) as response,
             ):
                 answer: Any = await response.json(content_type=None)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             why = str(error) or "no answer in time"
-            raise ServerError(f"{self._url}: {why}: is `geodns serve` running? --server names it") from error
+            raise ServerError(f"{self.url}: {why}: is `geodns serve` running? --server names it") from error
         except ValueError as error:
-            raise ServerError(f"{self._url}{path}: the answer is no JSON: is that a geodns?") from error
+            raise ServerError(f"{self.url}{path}: the answer is no JSON: is that a geodns?") from error
         if status >= 400:
             text = answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}"
             raise (NotFoundError if status == 404 else ServerError)(text)
         if not isinstance(answer, dict):
-            raise ServerError(f"{self._url}{path}: the answer is no JSON object: is that a geodns?")
+            raise ServerError(f"{self.url}{path}: the answer is no JSON object: is that a geodns?")
         return status, answer
 
 
