@@ -11,15 +11,16 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from geodns import __version__, logs
+from geodns import __version__, concerns, logs
 from geodns.api import Order, Site, make_app
 from geodns.api.access import exposed
 from geodns.api.events import EventRoutes
 from geodns.api.history import HistoryRoutes
+from geodns.concerns import Concern, Concerns
 from geodns.control import forced_state
 from geodns.dealing import Counts
 from geodns.discovery import Discovery
@@ -41,6 +42,7 @@ from geodns.policing import Policing
 from geodns.policy import Policy
 from geodns.publisher import Publisher
 from geodns.recording import Recording
+from geodns.serve.frames import Born, Died
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Settings
 from geodns.settingskeys import Listen
@@ -75,8 +77,6 @@ def control(settings: Settings, seat: ControlSeat) -> int:
     except StoreError as error:
         logs.tell(error)
         return 1
-    for warning in warnings:
-        log.warning("%s", warning)
     try:
         return asyncio.run(Daemon(settings, seat, store, warnings).run())
     except (StartError, StoreError, ZoneError) as error:
@@ -99,6 +99,7 @@ class Daemon:
 
     def __init__(self, settings: Settings, seat: ControlSeat, store: Store, warnings: list[str]) -> None:
         self._settings = settings
+        self._warnings = warnings
         self._seat = seat
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -106,11 +107,16 @@ class Daemon:
         self._keeper = Keeper(store, lambda text: self._events.tell("watch", text, level=logging.ERROR))
         self._discovery = Discovery(settings.zones, self._keeper.found, self._tell_source)
         self._folder = Folder(settings.zones, self._discovery.find)
-        self._policing = Policing(settings, self._set_policy, self._keeper, again=bool(seat.number))
+        self._policing = Policing(
+            settings, self._set_policy, self._keeper, self._events, again=bool(seat.number)
+        )
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
         self._publisher = Publisher(
-            seat, self._counted, lambda message: self._policing.logged(message, self._metrics)
+            seat,
+            self._counted,
+            lambda message: self._policing.logged(message, self._metrics),
+            self._tell_worker,
         )
         self._link = self._publisher.link
         self._metrics = Metrics(__version__, BACKEND, self._gauges)
@@ -160,6 +166,7 @@ class Daemon:
             lambda: self._liveness.vitals,
             self._discovery,
         )
+        self._concerns = Concerns(self._look, self._events)
         self._liveness = Liveness(
             lateness=lambda: self._monitor.lateness,
             heard=lambda: {name: one.heard for name, one in self._link.workers.items() if one.pid},
@@ -175,6 +182,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
+        for warning in self._warnings:
+            self._events.tell("watch", warning)
         await self._events.open()
         try:
             return await self._live(await asyncio.to_thread(self._edits.first, again=bool(self._seat.number)))
@@ -240,7 +249,7 @@ class Daemon:
         number = await self._publish()
         late = await self._link.delivered(number, FIRST_ROUND)
         if late:
-            log.warning("these workers are slow to start: %s", ", ".join(late))
+            self._events.tell("worker", f"these workers are slow to start: {', '.join(late)}")
         self._view.ready = True
         self._tell_start()
         if not self._seat.number:
@@ -252,16 +261,36 @@ class Daemon:
             self._keep_time,
             self._liveness.watch,
             self._recording.watch,
+            self._concerns.watch,
         ):
             self._spawn(work())
 
     def _tell_start(self) -> None:
         again = bool(self._seat.number)
-        what = "the control process was started again" if again else "the server is started"
+        what = "the server is started"
+        if again:
+            what = f"the control process was started again, the one before {self._seat.before or 'ended'}"
         zones = len(self._cluster.sources)
         data = {"version": __version__, "zones": zones, "again": again}
         text = f"{what}: geodns {__version__}, zones {zones}"
         self._events.tell("server", text, level=logging.INFO, data=data)
+
+    def _tell_worker(self, message: Born | Died) -> None:
+        if isinstance(message, Died):
+            # The supervisor has logged it.
+            text, level = f"worker {message.worker} {message.how}", logging.DEBUG
+        else:
+            text, level = f"worker {message.worker} is back (pid {message.pid})", logging.INFO
+        self._events.tell("worker", text, level=level, data={"worker": message.worker})
+
+    def _look(self) -> dict[Hashable, Concern]:
+        last = map(self._monitor.last, self._cluster.targets)
+        certificates = self._view.certificates()
+        return {
+            **dict(concerns.of_pools(self._cluster)),
+            **dict(concerns.of_prober(self._monitor.hint, last)),
+            **dict(concerns.of_certificates(self._cluster, certificates, time.time())),
+        }
 
     def _say_ready(self) -> None:
         dns = ",".join(str(listen) for listen in self._listen)
@@ -375,7 +404,6 @@ class Daemon:
             if self._end_expired():
                 await self._publish()
                 await asyncio.to_thread(self._keeper.write)
-            self._judging.hinted(self._monitor.hint)
             now = time.time()
             await self._edits.let_go(now)
             if time.monotonic() - risen >= RISE_EVERY:

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from geodns.ratelimit import Action, Limited
 
@@ -16,9 +17,15 @@ MOST = 1_000
 
 
 class FloodWatch:
-    """Gathers what all workers have limited."""
+    """Gathers what all workers have limited.
 
-    def __init__(self) -> None:
+    Args:
+        tell: called with each line.
+
+    """
+
+    def __init__(self, tell: Callable[[str], object] = log.warning) -> None:
+        self._tell = tell
         self._actions: Counter[Action] = Counter()
         self._networks: Counter[str] = Counter()
         self._told: float | None = None
@@ -40,13 +47,13 @@ class FloodWatch:
             self._networks = Counter(dict(self._networks.most_common(MOST // 2)))
 
     def tell(self, now: float) -> None:
-        """Log what was limited since the last line, at most once a minute."""
+        """Tell what was limited since the last line, at most once a minute."""
         if not self._actions or (self._told is not None and now - self._told < EVERY):
             return
         since = "" if self._told is None or now - self._told > 2 * EVERY else " in the last minute"
         self._shown = f"{self._sums()}{since}"
         self._told = now
-        log.warning("answers are rate limited: %s", self._shown)
+        self._tell(f"answers are rate limited: {self._shown}")
         self._actions.clear()
         self._networks.clear()
 

@@ -71,7 +71,6 @@ class Judging:
         self._verdicts: dict[Target, Verdict] = {}
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
-        self._hinted: str | None = None
 
     def judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
         """Take a probe's result."""
@@ -79,9 +78,13 @@ class Judging:
         if before.degraded != after.degraded and after.state is not State.DOWN:
             what = "answers slowly" if after.degraded else "no longer answers slowly"
             where = f"[{target.address}]:{target.port}"
+            hosts = self._cluster.hosts_of(target)
+            zone, host = hosts[0] if len(hosts) == 1 else (None, None)
             self._events.tell(
                 "state",
                 f"check {target.check.name} of {where}: it {what} (EHLO)",
+                zone=zone,
+                host=host,
                 data={
                     "check": target.check.name,
                     "address": str(target.address),
@@ -107,12 +110,6 @@ class Judging:
             )
         if verdicts:
             self._serve(verdicts)
-
-    def hinted(self, hint: str | None) -> None:
-        """Say once what hosts that refuse the prober mean."""
-        if hint is not None and self._hinted is None:
-            self._events.tell("prober", hint, level=logging.ERROR)
-        self._hinted = hint
 
     def note(self) -> None:
         """Let the cluster know what has not been served yet; somebody else compiles or saves it."""

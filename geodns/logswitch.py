@@ -134,14 +134,18 @@ class LogSwitch:
     Args:
         wanted: what the settings say; None: off.
         publish: called when something else is wanted.
+        tell: called with what was wanted, and by whom.
 
     Attributes:
         wanted: which queries are logged now; None: none.
 
     """
 
-    def __init__(self, wanted: QueryLog | None, publish: Publish) -> None:
+    def __init__(
+        self, wanted: QueryLog | None, publish: Publish, tell: Callable[[str], object] = log.info
+    ) -> None:
         self.wanted = wanted
+        self._tell = tell
         self._publish = publish
         self._written = 0
         self._dropped = 0
@@ -205,7 +209,7 @@ class LogSwitch:
         if self.wanted is None or self.wanted.until is None or now < self.wanted.until:
             return False
         self.wanted = None
-        log.info("the query log is off: its time is over (%s)", self._sums())
+        self._tell(f"the query log is off: its time is over ({self._sums()})")
         return True
 
     async def switch(self, wanted: QueryLog | None, who: str) -> tuple[str, ...]:
@@ -217,9 +221,9 @@ class LogSwitch:
 
         """
         if wanted is None and self.wanted is not None:
-            log.info("the query log is off, by %s (%s)", who, self._sums())
+            self._tell(f"the query log is off, by {who} ({self._sums()})")
         elif wanted is not None:
-            log.info("the query log is on, by %s: %s", who, _told(wanted))
+            self._tell(f"the query log is on, by {who}: {_told(wanted)}")
             self._written = self._dropped = 0
         self.wanted = wanted
         return await self._publish()

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from geodns import cookiefile, logswitch
 from geodns.cookiefile import CookieFile
+from geodns.events import Events
 from geodns.floodwatch import FloodWatch
 from geodns.keeper import Keeper
 from geodns.logswitch import LogSwitch
@@ -19,8 +20,6 @@ from geodns.querylog import QueryLog
 from geodns.ratelimit import Limited
 from geodns.serve.frames import Logged
 from geodns.settings import Settings, policy_of
-
-log = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at what may have changed."""
@@ -39,11 +38,14 @@ class Policing:
         settings: the server's own.
         carry: called when the policy has become another.
         keeper: keeps what must be known when the control process is started again.
+        events: tells what has changed.
         again: whether it is: the server runs already, and goes on as it did.
 
     """
 
-    def __init__(self, settings: Settings, carry: Carry, keeper: Keeper, *, again: bool) -> None:
+    def __init__(
+        self, settings: Settings, carry: Carry, keeper: Keeper, events: Events, *, again: bool
+    ) -> None:
         """Begin.
 
         Raises:
@@ -53,14 +55,19 @@ class Policing:
         self._settings = settings
         self._carry = carry
         self._keeper = keeper
+        self._events = events
         file = settings.cookie_secret_file
         self._cookies = CookieFile(
             file or settings.state / "cookie-secret",
             make=file is None,
             last=self._last_secrets() if again else None,
         )
-        self._flood = FloodWatch()
-        self._log = LogSwitch(self._last_log() if again else settings.query_log, self._changed)
+        self._flood = FloodWatch(lambda text: events.tell("watch", text))
+        self._log = LogSwitch(
+            self._last_log() if again else settings.query_log,
+            self._changed,
+            lambda text: events.tell("forced", text, level=logging.INFO, data={"verb": "querylog"}),
+        )
         self._note()
         keeper.write()
 
@@ -111,12 +118,12 @@ class Policing:
             await asyncio.sleep(LOOK_EVERY)
             others = await asyncio.to_thread(self._cookies.poll)
             if others:
-                log.info("the cookie secrets are others now")
+                self._events.tell("reload", "the cookie secrets are others now", level=logging.INFO)
             if self._log.expired(time.monotonic()) or others:
                 await self._changed()
             warning = self._cookies.warning
             if warning not in {None, told}:
-                log.error("%s", warning)
+                self._events.tell("refused", warning, level=logging.ERROR)
             told = warning
             self._flood.tell(time.monotonic())
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from geodns.dealing import Counts
-from geodns.serve.frames import Logged
+from geodns.serve.frames import Born, Died, Logged
 from geodns.serve.link import Link
 from geodns.serve.plan import ControlSeat
 from geodns.table import EMPTY, Rotation, Table
@@ -17,6 +17,7 @@ class Publisher:
         seat: what the supervisor gave.
         on_counts: called with a transport and what one of its workers counted.
         on_log: called with what a worker noted for the query log.
+        on_worker: called when a worker has died, and when the next one is there.
 
     Attributes:
         link: to the workers.
@@ -28,8 +29,9 @@ class Publisher:
         seat: ControlSeat,
         on_counts: Callable[[str, Counts], None],
         on_log: Callable[[Logged], None],
+        on_worker: Callable[[Born | Died], None],
     ) -> None:
-        self.link = Link(seat, lambda _, transport, counts: on_counts(transport, counts), on_log)
+        self.link = Link(seat, lambda _, transport, counts: on_counts(transport, counts), on_log, on_worker)
         self._one_way = asyncio.Lock()
         self._table: Table = EMPTY
         self._number = 0

@@ -211,7 +211,8 @@ class View:
             )
         return found
 
-    def _certificates(self) -> Iterator[tuple[Target, Certificate]]:
+    def certificates(self) -> Iterator[tuple[Target, Certificate]]:
+        """Return what hosts showed of themselves last."""
         for target in self._cluster.targets:
             last = self._monitor.last(target) if target.check.encrypts else None
             if last is not None and last[0].certificate is not None:
@@ -219,7 +220,7 @@ class View:
 
     def _old_certificates(self) -> list[str]:
         now = time.time()
-        told = (warning_of(target, certificate, now) for target, certificate in self._certificates())
+        told = (warning_of(target, certificate, now) for target, certificate in self.certificates())
         return sorted({one for one in told if one is not None})
 
     def seen(self, target: Target) -> Seen | None:
@@ -251,7 +252,7 @@ class View:
         suspect = {key: key in suspects for key in self._cluster.compiled.choices}
         ends = {
             (target.check.name, name_for(target), str(target.address), str(target.port)): one.not_after
-            for target, one in self._certificates()
+            for target, one in self.certificates()
             if one.not_after
         }
         return Gauges(

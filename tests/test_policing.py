@@ -9,6 +9,7 @@ import pytest
 
 from geodns import policing as policing_module
 from geodns.errors import StartError
+from geodns.events import Events
 from geodns.keeper import Keeper
 from geodns.logswitch import read_wish
 from geodns.policing import Policing
@@ -34,7 +35,7 @@ def started(settings: Settings, carried: Carried | None = None, *, again: bool =
     """Return what begins with what the state directory has."""
     store, _ = Store.open(settings.state, 0.0)
     carry = Carried() if carried is None else carried
-    return Policing(settings, carry, Keeper(store), again=again)
+    return Policing(settings, carry, Keeper(store), Events(settings.state), again=again)
 
 
 def watch(one: Policing, test: Callable[[], Awaitable[None]]) -> None:

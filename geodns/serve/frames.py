@@ -37,9 +37,16 @@ class Born(NamedTuple):
 
 
 class Died(NamedTuple):
-    """A worker is gone."""
+    """A worker is gone.
+
+    Attributes:
+        worker: its name.
+        how: continues a sentence about it; empty where it was told to end.
+
+    """
 
     worker: str
+    how: str = ""
 
 
 class Acked(NamedTuple):

@@ -62,6 +62,7 @@ class Link:
         seat: ControlSeat,
         on_counts: Callable[[str, str, Counts], None],
         on_log: Callable[[Logged], None] = lambda _: None,
+        on_worker: Callable[[Born | Died], None] = lambda _: None,
     ) -> None:
         """Prepare a link.
 
@@ -69,12 +70,16 @@ class Link:
             seat: what the supervisor handed over.
             on_counts: called with a worker's name, its transport (``udp`` or ``tcp``) and what it counted.
             on_log: called with what a worker noted for the query log.
+            on_worker: called when a worker has died while it was to live, and when the next one is there.
 
         """
         self.number = seat.number
         self._seat = seat
         self._on_counts = on_counts
         self._on_log = on_log
+        self._on_worker = on_worker
+        self._missed: set[str] = set()
+        """Workers whose death was told."""
         self._workers = {name: Worker() for name in seat.workers}
         self._published: Table | None = None
         self._one_way = asyncio.Lock()
@@ -169,8 +174,10 @@ class Link:
         match message:
             case Born(worker, pid, restarts):
                 self._workers[worker] = Worker(pid, 0, restarts)
+                self._tell(message)
             case Died(worker):
                 self._workers[worker] = Worker(None, 0, self._workers[worker].restarts)
+                self._tell(message)
             case Acked(worker, number):
                 self._workers[worker] = replace(self._workers[worker], number=number)
                 for waiter, wanted in self._waiters.items():
@@ -186,3 +193,12 @@ class Link:
                     self._on_log(message)
                 except Exception:
                     log.exception("queries that %s noted are lost", message.worker)
+
+    def _tell(self, message: Born | Died) -> None:
+        """Tell of deaths that nobody wanted, and of what follows them."""
+        if isinstance(message, Died) and message.how:
+            self._missed.add(message.worker)
+            self._on_worker(message)
+        elif isinstance(message, Born) and message.worker in self._missed:
+            self._missed.discard(message.worker)
+            self._on_worker(message)

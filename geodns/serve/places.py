@@ -20,6 +20,7 @@ class Place:
         restarts: processes before this one.
         acked: the newest Table that a worker said it answers from.
         doomed: killed, not dead yet.
+        how: how the process before this one ended; continues a sentence about it.
 
     """
 
@@ -33,6 +34,7 @@ class Place:
     restarts: int = -1
     acked: int = 0
     doomed: bool = False
+    how: str = ""
 
     def __post_init__(self) -> None:
         """Begin with the first delay."""

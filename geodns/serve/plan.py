@@ -19,6 +19,7 @@ class ControlSeat:
         listen: the real addresses where DNS is answered.
         workers: the names of the workers that there are, or will be after the first Table.
         number: of the last Table that the workers got from an earlier control process; 0 for the first one.
+        before: how that one ended; continues a sentence about it.
 
     """
 
@@ -27,6 +28,7 @@ class ControlSeat:
     listen: tuple[HostPort, ...]
     workers: tuple[str, ...]
     number: int
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,13 +354,15 @@ class _Supervisor:
             self._selector.unregister(place.stream.socket)
         place.stream.close()
         place.stream = place.pid = None
-        if place is not self._control:
-            self._tell(Died(place.name))
-        if self._stop_by is not None or self._status is not None:
-            return
         said = (
             f"ended with status {status}" if status >= 0 else f"was killed by {signal.Signals(-status).name}"
         )
+        ending = self._stop_by is not None or self._status is not None
+        if place is not self._control:
+            self._tell(Died(place.name, "" if ending else f"(pid {pid}) {said}"))
+        if ending:
+            return
+        place.how = f"(pid {pid}) {said}"
         if place is self._control and not self._number:
             if status < 0:  # else it has said itself what stopped it
                 log.error("control (pid %d) %s before there was anything to answer", pid, said)
@@ -389,7 +391,7 @@ class _Supervisor:
             gc.enable()
             names = tuple(one.name for one in self._workers)
             return self._plan.control(
-                ControlSeat(link, self._sockets.http, self._sockets.listen, names, self._number)
+                ControlSeat(link, self._sockets.http, self._sockets.listen, names, self._number, place.how)
             )
         transport = "tcp" if place is self._tcp else "udp"
         follower = worker.Follower(

@@ -95,14 +95,16 @@ def test_nothing_is_missed_over_restarts_and_kills(tmp_path: Path) -> None:
             server.write(ZONE, text)
             follower.wait_for(f"zone {ZONE}: min_ttl 2 → 5")
 
-            (worker, _) = server.workers()
+            worker = server.workers()[0]  # in the order of their start
             os.kill(worker, signal.SIGKILL)
             wait_until(lambda: is_gone(worker), what="the worker is gone")
+            follower.wait_for(f"worker udp0 (pid {worker}) was killed by SIGKILL")
+            follower.wait_for("worker udp0 is back (pid ")
 
             control = server.control()
             time.sleep(1.0)  # what is older is on disk, whatever comes
             os.kill(control, signal.SIGKILL)
-            follower.wait_for("the control process was started again")
+            follower.wait_for(f"started again, the one before (pid {control}) was killed by SIGKILL: geodns")
 
             http = server.http.removeprefix("http://")
             assert server.stop() == 0
@@ -119,7 +121,8 @@ def test_nothing_is_missed_over_restarts_and_kills(tmp_path: Path) -> None:
         assert ids == sorted(set(ids))
         (stopping,) = (one for one in listed if one["text"] == "the server stops")
         assert stopping["kind"] == "server"
-        (down,) = (one for one in listed if one["kind"] == "state")
+        down, *pools = (one for one in listed if one["kind"] == "state")
+        assert f"pool main of {ZONE}: nobody is live, last resort: down" in [one["text"] for one in pools]
         assert down["text"] == f"host mta1.{ZONE}: up → down (connection refused)"
         (drained, _) = (one for one in listed if one["kind"] == "forced")
         assert (drained["host"], drained["reason"]) == ("mta2", "disk swap")
