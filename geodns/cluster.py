@@ -225,10 +225,6 @@ class Cluster:
         """Return the hosts on which something is imposed that has come to its end."""
         return [host for host, state in self.forced.items() if state.until is not None and state.until <= now]
 
-    def hosts_of(self, target: Target) -> tuple[HostKey, ...]:
-        """Return the hosts that a target judges."""
-        return self._hosts_by_target.get(target, ())
-
     def state_of(self, host: HostKey) -> State:
         """Return a host's state, whatever is imposed on it."""
         zone = self.sources[host[0]].zone

@@ -5,6 +5,7 @@ Whoever is on call sees it in the status meanwhile; the events say since when, a
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -77,6 +78,26 @@ class Concerns:
 
 
 # --- what there is to look at ---------------------------------------------------------------------------
+
+
+def found(
+    cluster: Cluster,
+    hint: str | None,
+    seen: Iterable[tuple[Outcome, float] | None],
+    certificates: Iterable[tuple[Target, Certificate]],
+) -> Iterator[tuple[Hashable, Concern]]:
+    """Return all that is of concern now, by what it is about.
+
+    Args:
+        cluster: what is served.
+        hint: what hosts that refuse the prober mean; None where they do not.
+        seen: the last result of each target.
+        certificates: what hosts showed of themselves last.
+
+    """
+    yield from of_pools(cluster)
+    yield from of_prober(hint, seen)
+    yield from of_certificates(cluster, certificates, time.time())
 
 
 def of_pools(cluster: Cluster) -> Iterator[tuple[Hashable, Concern]]:

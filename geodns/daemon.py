@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from geodns import __version__, concerns, logs
+from geodns import __version__, concerns, logs, processes
 from geodns.api import Order, Site, make_app
 from geodns.api.access import exposed
 from geodns.api.events import EventRoutes
@@ -42,7 +42,6 @@ from geodns.policing import Policing
 from geodns.policy import Policy
 from geodns.publisher import Publisher
 from geodns.recording import Recording
-from geodns.serve.frames import Born, Died
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Settings
 from geodns.settingskeys import Listen
@@ -116,7 +115,7 @@ class Daemon:
             seat,
             self._counted,
             lambda message: self._policing.logged(message, self._metrics),
-            self._tell_worker,
+            lambda message: processes.tell_worker(self._events, message),
         )
         self._link = self._publisher.link
         self._metrics = Metrics(__version__, BACKEND, self._gauges)
@@ -251,7 +250,7 @@ class Daemon:
         if late:
             self._events.tell("worker", f"these workers are slow to start: {', '.join(late)}")
         self._view.ready = True
-        self._tell_start()
+        processes.tell_start(self._events, self._seat, len(self._cluster.sources))
         if not self._seat.number:
             self._say_ready()
         for work in (
@@ -265,32 +264,9 @@ class Daemon:
         ):
             self._spawn(work())
 
-    def _tell_start(self) -> None:
-        again = bool(self._seat.number)
-        what = "the server is started"
-        if again:
-            what = f"the control process was started again, the one before {self._seat.before or 'ended'}"
-        zones = len(self._cluster.sources)
-        data = {"version": __version__, "zones": zones, "again": again}
-        text = f"{what}: geodns {__version__}, zones {zones}"
-        self._events.tell("server", text, level=logging.INFO, data=data)
-
-    def _tell_worker(self, message: Born | Died) -> None:
-        if isinstance(message, Died):
-            # The supervisor has logged it.
-            text, level = f"worker {message.worker} {message.how}", logging.DEBUG
-        else:
-            text, level = f"worker {message.worker} is back (pid {message.pid})", logging.INFO
-        self._events.tell("worker", text, level=level, data={"worker": message.worker})
-
     def _look(self) -> dict[Hashable, Concern]:
         last = map(self._monitor.last, self._cluster.targets)
-        certificates = self._view.certificates()
-        return {
-            **dict(concerns.of_pools(self._cluster)),
-            **dict(concerns.of_prober(self._monitor.hint, last)),
-            **dict(concerns.of_certificates(self._cluster, certificates, time.time())),
-        }
+        return dict(concerns.found(self._cluster, self._monitor.hint, last, self._view.certificates()))
 
     def _say_ready(self) -> None:
         dns = ",".join(str(listen) for listen in self._listen)

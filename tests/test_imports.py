@@ -16,7 +16,7 @@ ROWS = (
     ("cli __main__",),
     ("commands",),
     ("daemon",),
-    ("policing edits concerns", "view publisher judging"),
+    ("policing edits concerns processes", "view publisher judging"),
     ("api serve health keeper demo",),
     ("control status explain logswitch asking", "cluster folder slowstart discovery", "events recording"),
     (
