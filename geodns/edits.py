@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +70,8 @@ class Edits:
         self._publish = publish
         self._tell = tell
         self._turn = asyncio.Lock()
+        self._refused: frozenset[str] = frozenset()
+        """Zones whose files had errors when they were read last."""
 
     def first(self, *, again: bool) -> Edit:
         """Read the folder; a file with errors takes no zone away that was served before a restart.
@@ -165,6 +167,7 @@ class Edits:
         for name in edit.removed:
             retired = _others(retired, name)
         self._discovery.follow(source.zone for source in sources.values())
+        self._tell_recovered(edit, {name for name, _, _ in changes})
         if sources == before:
             return
         transitions = await self._adopt(sources, retired, now)
@@ -231,6 +234,14 @@ class Edits:
                 )
             else:
                 log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem, extra=place)
+
+    def _tell_recovered(self, edit: Edit, changed: Collection[str]) -> None:
+        """Tell that files are good again which say what is served anyhow."""
+        good = edit.zones.keys() - edit.refused
+        for name in sorted((self._refused & good) - set(changed)):
+            text = f"zone {name}: its file has no errors any more, and says what is served"
+            self._events.tell("reload", text, level=logging.INFO, zone=name)
+        self._refused = self._refused - good - edit.removed | edit.refused
 
     def _tell_changes(self, changes: Iterable[_Change]) -> None:
         for name, old, new in changes:

@@ -168,6 +168,10 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
         running.signal(signal.SIGHUP)
         await until(lambda: running.daemon._folder.refused)
         await until(lambda: any(one.kind == "refused" for one in running.daemon._events._memory))
+        ready.file.write_text(TEXT)
+        running.signal(signal.SIGHUP)
+        await until(lambda: not running.daemon._folder.refused)
+        await until(lambda: running.daemon._events._memory[-1].kind == "reload")
         ready.file.write_text("ttl: 40\n" + TEXT)
         running.signal(signal.SIGHUP)
         await until(lambda: '"ttl":40' in running.store.load_zones()[NAME].text)
@@ -202,6 +206,7 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
     assert ":1:6: 'thirty' is no duration" in refused["text"]
     assert [(one["text"], one["data"].get("lines")) for one in by_kind["reload"]] == [
         (f"zone {NAME} is served: hosts 3, pools 1, names 5 ({ready.file})", None),
+        (f"zone {NAME}: its file has no errors any more, and says what is served", None),
         (f"zone {NAME}: ttl 30 → 40 ({ready.file})", ["ttl 30 → 40"]),
     ]
     assert [one["text"].split(":")[0] for one in by_kind["server"]] == [
