@@ -31,6 +31,7 @@ def zone_diff(before: Zone, after: Zone) -> tuple[str, ...]:
         tuple(_said(before, after))
         or tuple(_records(before, after, implied=True))
         or tuple(_orders(before, after))
+        or tuple(_changes(before, after, Zone.model_fields.keys() - {"origins"}))
         or ("it differs",)
     )
 
@@ -42,7 +43,7 @@ def summary(zone: Zone) -> str:
 
 
 def _said(before: Zone, after: Zone) -> Iterable[str]:
-    apart = {"name", "soa", "ns", "checks", "hosts", "pools", "records", "rules"}
+    apart = {"name", "soa", "ns", "checks", "hosts", "sources", "origins", "pools", "records", "rules"}
     yield from _changes(before, after, apart)
     yield from (f"soa {change}" for change in _changes(before.soa, after.soa))
     yield from _sections(before, after)
@@ -64,6 +65,10 @@ def _sections(before: Zone, after: Zone) -> Iterable[str]:
         apart = {"name", "weight"} if name in told else {"name"}
         old_host, new_host = before.host_by_name[name], after.host_by_name[name]
         yield from _line(f"host {name}", _changes(old_host, new_host, apart))
+    old_from, new_from = ({one.title: one for one in zone.sources} for zone in (before, after))
+    yield from _keyed("hosts_from", old_from, new_from)
+    for title in _both(old_from, new_from):
+        yield from _line(f"hosts_from {title}", _changes(old_from[title], new_from[title]))
     yield from _keyed("pools", before.pool_by_name, after.pool_by_name)
     for name in _both(before.pool_by_name, after.pool_by_name):
         yield from _pool(before.pool_by_name[name], after.pool_by_name[name])
@@ -257,7 +262,9 @@ def _span(seconds: float) -> str:
 def _orders(before: Zone, after: Zone) -> Iterable[str]:
     """Name the sections that say the same in another order."""
     sections = [
-        name for name in ("ns", "checks", "hosts", "pools") if getattr(before, name) != getattr(after, name)
+        name
+        for name in ("ns", "checks", "hosts", "sources", "pools")
+        if getattr(before, name) != getattr(after, name)
     ]
     records = [name for name in ("records", "rules") if getattr(before, name) != getattr(after, name)]
     if sections or records:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from click.testing import CliRunner
 
 from geodns.commands.check import check
 from geodns.errors import GeodnsError
-from geodns.model import Zone
-from geodns.zonefile import parse_zone
+from geodns.model import Host, HostSource, Zone
+from geodns.zonefile import parse_zone, read_zone
+from geodns.zonefile.hostsfrom import Finding, Found
 from tests.answering import Answering, answering
 from tests.zonetexts import LONG, NS, SHORT
 
@@ -146,6 +148,27 @@ def test_problems_are_problems_and_the_good_files_are_compared(folder: Path, fak
     assert result.exit_code == 1
     assert "'x' is no duration" in result.output
     assert result.output.splitlines()[-1] == "a.example: ttl 30 → 40"
+
+
+def test_hosts_that_the_server_has_looked_up_are_no_change(folder: Path, fake: Answering) -> None:
+    text = NS + "hosts_from: [{dns: mta.internal.example}]\nrecords: {'@': {MX: {pool: main}}}\n"
+    file = folder / "a.example.yaml"
+    file.write_text(text)
+    host = Host(name="mta-192-0-2-7", addresses=(IPv4Address("192.0.2.7"),))
+
+    def find(zone: str, source: HostSource) -> Finding:
+        del zone
+        return Finding((Found(host, source.title),))
+
+    served = read_zone(file, find).zone
+    assert served is not None
+    assert served.hosts == (host,)
+    serves(fake, served)
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
+    assert result.output.splitlines()[0] == "nothing changes"
+    file.write_text("ttl: 40\n" + text)
+    result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
+    assert result.output.splitlines()[0] == "a.example: ttl 30 → 40"
 
 
 def test_a_server_of_another_version_is_said(folder: Path, fake: Answering) -> None:

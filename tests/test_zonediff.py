@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.model import Endpoint, Host, Member, MinLive, Record, Rule, Tier, Zone
+from geodns.model import Endpoint, Host, Member, MinLive, Origin, Record, Rule, Tier, Zone
 from geodns.zonediff import summary, zone_diff
 from tests.zones import zone
 
@@ -158,6 +158,18 @@ def test_what_stands_in_a_file_cannot_steer_a_terminal() -> None:
 
 def test_a_zones_size() -> None:
     assert summary(BASE) == "hosts 3, pools 2, names 7"
+
+
+def test_hosts_that_sources_find_are_hosts() -> None:
+    text = "hosts_from: [{dns: mta.internal.example, weight: 1}]\nhosts: {mta1: 192.0.2.11}\n"
+    before, after = zone(text), zone(text.replace("weight: 1", "weight: 2"))
+    assert zone_diff(before, after) == ("hosts_from dns mta.internal.example: weight 1 → 2",)
+    assert zone_diff(zone("hosts: {mta1: 192.0.2.11}"), after) == (
+        "hosts_from +1 (dns mta.internal.example)",
+    )
+    origins = (Origin(host="mta1", source="file a.yaml"),)
+    (line,) = zone_diff(after, other(after, origins=origins))
+    assert line == "origins none → {host mta1, source file a.yaml}"
 
 
 # --- nothing is told exactly when nothing differs --------------------------------------------------------

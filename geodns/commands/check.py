@@ -1,6 +1,6 @@
 """`geodns check`: every problem of every zone file, and what it would change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from geodns.commands.client import Server, server_option, token_option
 from geodns.errors import GeodnsError, ServerError
-from geodns.model import DnsSource, Zone
+from geodns.model import DnsSource, HostSource, Zone
 from geodns.zonediff import summary, zone_diff
-from geodns.zonefile import read_zones, zone_files
+from geodns.zonefile import ParsedZone, read_zone, read_zones, zone_files
+from geodns.zonefile.hostsfrom import Finding, Found, in_files
 
 
 @click.command()
@@ -33,15 +34,16 @@ def check(
     shown = ", ".join(map(str, paths))
     if not files or (paths == (Path("zones"),) and not paths[0].exists()):
         raise GeodnsError(f"no zone file in {shown}: write one with `geodns init NAME ADDRESS…`")
-    parsed = read_zones(files).values()
-    for file in parsed:
+    parsed = read_zones(files)
+    for file in parsed.values():
         for problem in file.problems:
             click.echo(problem)
-    zones = [file.zone for file in parsed if file.zone is not None]
+    zones = list(_by_path(parsed).values())
     if diff:
-        for line in changes(Server(server, token), zones, whole=any(path.is_dir() for path in paths)):
+        whole = any(path.is_dir() for path in paths)
+        for line in changes(Server(server, token), _by_path(parsed), whole=whole):
             click.echo(line)
-    if len(zones) < len(files) or any(not one.warning for file in parsed for one in file.problems):
+    if len(zones) < len(files) or any(not one.warning for file in parsed.values() for one in file.problems):
         context.exit(1)
     names = sum(
         len({item.owner for item in zone.records} | {item.owner for item in zone.rules}) for zone in zones
@@ -54,12 +56,16 @@ def check(
     click.echo(f"zones {len(zones)}, hosts {hosts}, pools {pools}, names {names}")
 
 
-def changes(server: Server, zones: list[Zone], *, whole: bool) -> Iterator[str]:
+def _by_path(parsed: Mapping[Path, ParsedZone]) -> dict[Path, Zone]:
+    return {path: file.zone for path, file in parsed.items() if file.zone is not None}
+
+
+def changes(server: Server, zones: Mapping[Path, Zone], *, whole: bool) -> Iterator[str]:
     """Return what a running server would serve otherwise, a line each.
 
     Args:
         server: that is asked.
-        zones: as they would be.
+        zones: as they would be, by their files.
         whole: whether these are all.
 
     Raises:
@@ -68,20 +74,36 @@ def changes(server: Server, zones: list[Zone], *, whole: bool) -> Iterator[str]:
     """
     digests = {name: shown["digest"] for name, shown in server.get("/api/v1/zones")["zones"].items()}
     quiet = True
-    for zone in zones:
+    for path, zone in zones.items():
         if zone.name not in digests:
             quiet = False
             yield f"{zone.name}: new: {summary(zone)}"
         elif digests[zone.name] != zone.digest:
-            for line in zone_diff(_served(server, zone.name), zone):
+            served = _served(server, zone.name)
+            for line in zone_diff(served, _as_found(path, zone, served)):
                 quiet = False
                 yield f"{zone.name}: {line}"
-    gone = digests.keys() - {zone.name for zone in zones} if whole else ()
+    gone = digests.keys() - {zone.name for zone in zones.values()} if whole else ()
     for name in sorted(gone):
         quiet = False
         yield f"{name}: is served, and has no file here that is good"
     if quiet:
         yield "nothing changes"
+
+
+def _as_found(path: Path, zone: Zone, served: Zone) -> Zone:
+    """Return a zone with the hosts that the server has looked up, which nobody looks up here."""
+    if not any(isinstance(source, DnsSource) for source in zone.sources):
+        return zone
+    beside = in_files(path.parent)
+
+    def find(name: str, source: HostSource) -> Finding:
+        if not isinstance(source, DnsSource):
+            return beside(name, source)
+        of_it = (one for one in served.origins if one.source == source.title)
+        return Finding(tuple(Found(served.host_by_name[one.host], one.source) for one in of_it))
+
+    return read_zone(path, find).zone or zone
 
 
 def _served(server: Server, name: str) -> Zone:
