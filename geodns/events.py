@@ -5,6 +5,7 @@ Nothing here waits for the disk but what says so, and nothing that the disk does
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -114,15 +115,12 @@ class Events:
         fields = {name: value for name, value in about.items() if value is not None} | dict(data or {})
         log.log(level, "%s", text, extra=fields)
         now = time.time()
-        if len(text) > MAX_TEXT:
-            text = f"{text[:MAX_TEXT]}…"
+        text, reason = _line(text), None if reason is None else _line(reason)
         with self._turn:
             # Microseconds, where the clock has not gone back: so no id is given twice, even if a process
             # was killed before it could write down the last ones that it had told.
             self._last = max(self._last + 1, int(now * 1_000_000))
-            event = Event(
-                self._last, now, kind, zone, host, pool, author, reason, printable(text), dict(data or {})
-            )
+            event = Event(self._last, now, kind, zone, host, pool, author, reason, text, dict(data or {}))
             self._memory.append(event)
             self._trim()
         if self._loop is not None:
@@ -207,8 +205,7 @@ class Events:
 
     async def after(self, position: int, limit: int, wanted: Wanted) -> list[Event]:
         """Return the first events after an id, oldest first."""
-        memory = list(self._memory)
-        found = [one for one in memory if one.id > position and wanted.fits(one)]
+        found = self._remembered(position, wanted)
         if position < self._forgotten and self._file is not None:
             kept = await asyncio.to_thread(self._look, lambda file: file.after(position, limit, wanted))
             found = _joined(kept, found)
@@ -216,11 +213,17 @@ class Events:
 
     async def newest(self, limit: int, wanted: Wanted) -> list[Event]:
         """Return the last events there are, oldest first."""
-        found = [one for one in list(self._memory) if wanted.fits(one)]
+        found = self._remembered(0, wanted)
         if len(found) < limit and self._file is not None:
             kept = await asyncio.to_thread(self._look, lambda file: file.newest(limit, wanted))
             found = _joined(kept, found)
         return found[-limit:]
+
+    def _remembered(self, position: int, wanted: Wanted) -> list[Event]:
+        """Return what is in memory after an id: from its end, for most want the last few."""
+        with self._turn:
+            late = list(itertools.takewhile(lambda one: one.id > position, reversed(self._memory)))
+        return [one for one in reversed(late) if wanted.fits(one)]
 
     def _look(self, look: Callable[[EventFile], list[Event]]) -> list[Event]:
         """Look into the file; what it does not give is not there."""
@@ -243,6 +246,11 @@ class Events:
         """Send away those who follow, once they have what was told until now."""
         self.ending = True
         self._ring()
+
+
+def _line(text: str) -> str:
+    """Return a text that fits into a line: what hosts say may be of any length, and steer terminals."""
+    return printable(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…")
 
 
 def _joined(kept: Iterable[Event], remembered: Iterable[Event]) -> list[Event]:

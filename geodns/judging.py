@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from geodns.cluster import Cluster, Transition
+from geodns.errors import printable
 from geodns.events import Events
 from geodns.health.crowd import Stage
 from geodns.health.outcome import Outcome
@@ -163,7 +164,7 @@ class Judging:
                 "check": target.check.name,
                 "address": f"[{target.address}]:{target.port}",
                 "outcome": str(seen[0].kind),
-                "detail": seen[0].detail,
+                "detail": printable(seen[0].detail),
             }
             for target in targets
             if (seen := self._last(target)) is not None

@@ -14,6 +14,7 @@ from geodns import daemon as daemon_module
 from geodns.dealing import Counts
 from geodns.errors import StoreError
 from geodns.health.outcome import Kind
+from geodns.serve.frames import Born, Died
 from geodns.store import Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
@@ -214,6 +215,21 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
         "the server stops",
         "the server is started",
     ]
+
+
+def test_deaths_of_workers_are_told_but_for_those_at_the_end(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        def told() -> list[str]:
+            return [one.text for one in running.daemon._events._memory if one.kind == "worker"]
+
+        running.supervisor.say(Died("udp0"))
+        running.supervisor.say(Born("udp0", 10, 1))
+        running.supervisor.say(Died("udp0", "(pid 10) was killed by SIGKILL"))
+        running.supervisor.say(Born("udp0", 11, 2))
+        await until(lambda: len(told()) == 2)
+        assert told() == ["worker udp0 (pid 10) was killed by SIGKILL", "worker udp0 is back (pid 11)"]
+
+    ready.run(test)
 
 
 # --- verdicts -------------------------------------------------------------------------------------------

@@ -231,7 +231,8 @@ def test_who_waits_is_woken_at_once_also_by_a_thread(tmp_path: Path) -> None:
 
 def test_what_hosts_say_cannot_steer_a_terminal(tmp_path: Path) -> None:
     async def test(events: Events) -> None:
-        assert events.tell("state", "220 \x1b[2J").text == r"220 \x1b[2J"
+        told = events.tell("state", "220 \x1b[2J", reason="\x1b[2J")
+        assert (told.text, told.reason) == (r"220 \x1b[2J", r"\x1b[2J")
         assert len(events.tell("state", "x" * 10_000).text) == events_module.MAX_TEXT + 1
 
     running(tmp_path, test)
