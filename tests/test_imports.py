@@ -28,7 +28,7 @@ ROWS = (
     ("options",),
     (
         "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
-        "zonefile zonediff scalars yamltext report",
+        "zonefile zonediff scalars yamltext report selectors",
         "settings settingskeys guardkeys tokens statelock storefile database cookiefile logs when",
     ),
     ("model",),

@@ -7,6 +7,7 @@ absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's o
 
 from geodns.model.base import FAMILIES, Address, Family, Frozen, Seconds, Ttl, family_of
 from geodns.model.checks import BUILT_IN_CHECKS, PORTS, Check, CheckType, Jury, Target
+from geodns.model.load import Load, Matcher, Metric
 from geodns.model.sources import DnsSource, FileSource, HostSource, Origin
 from geodns.model.zone import (
     MAX_ANSWERS,
@@ -40,7 +41,10 @@ __all__ = [
     "Host",
     "HostSource",
     "Jury",
+    "Load",
+    "Matcher",
     "Member",
+    "Metric",
     "MinLive",
     "NameServer",
     "Origin",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, Jury, Target
+from geodns.model.load import Load
 from geodns.model.sources import HostSource, Origin
 
 MAX_ANSWERS = 32
@@ -35,6 +36,7 @@ class Host(Frozen):
         weight: its weight in pools that give none of their own; 0 is never dealt.
         egress: the addresses its mail leaves from; `sources` falls back to `addresses`.
         probe: where to probe it instead of its addresses.
+        load: how busy it may be, and where it says so; None means that it does not.
 
     """
 
@@ -43,6 +45,7 @@ class Host(Frozen):
     weight: int = Field(default=1, ge=0, le=2**31 - 1)
     egress: tuple[Address, ...] = ()
     probe: Endpoint | None = None
+    load: Load | None = None
 
     @property
     def sources(self) -> tuple[Address, ...]:

@@ -26,6 +26,7 @@ from geodns.zonefile import patterns
 from geodns.zonefile.idn import to_ascii
 from geodns.zonefile.juries import read_jury
 from geodns.zonefile.keys import HOST, POOL, WEIGHT
+from geodns.zonefile.loads import read_loads
 from geodns.zonefile.names import is_host_label
 
 MAX_HOSTS = 100_000
@@ -105,6 +106,7 @@ def _hosts_of(names: tuple[str, ...], body: Node, report: Report) -> list[Host]:
     addresses = None if address is None else _addresses(address, len(names), report)
     egress = _addresses(given["egress"], len(names), report) if "egress" in given else None
     probes = _endpoints(given["probe"], len(names), report) if "probe" in given else None
+    loads = read_loads(given["load"], len(names), report) if "load" in given else None
     return [
         Host(
             name=name,
@@ -112,6 +114,7 @@ def _hosts_of(names: tuple[str, ...], body: Node, report: Report) -> list[Host]:
             weight=given.get("weight", 1),
             egress=egress[number] if egress else (),
             probe=probes[number] if probes else None,
+            load=loads[number] if loads else None,
         )
         for number, name in enumerate(names)
     ]

@@ -21,6 +21,7 @@ from geodns.scalars import (
     word,
 )
 from geodns.zonefile.juries import JURY_SCHEMA
+from geodns.zonefile.loadkinds import FULL, JSON_PATH, METRIC, URL
 from geodns.zonefile.wishes import KEYWORDS, MAILBOX, NAME, PATH, PATTERN, PATTERNS, STATUS
 
 PORT = whole(1, 65535, "port")
@@ -128,6 +129,35 @@ CHECK_USERS: dict[str, tuple[str, ...]] = {
 }
 """The types that have a use for a key; all have it for those that are not here."""
 
+
+def objects(keys: dict[str, Key], *required: str) -> Schema:
+    """Return the JSON Schema of a mapping with these keys and no others."""
+    schema: Schema = {
+        "type": "object",
+        "properties": {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()},
+        "additionalProperties": False,
+    }
+    return schema | {"required": list(required)} if required else schema
+
+
+LOAD: dict[str, Key] = {
+    "url": Key(URL, "Who is asked, as http://mta1:9154/metrics; without one the load is pushed to the API."),
+    "metric": Key(
+        METRIC,
+        'Which samples of an answer in Prometheus\' format count, as postfix_queue_length{queue="active"}; '
+        "several are added up.",
+    ),
+    "json": Key(JSON_PATH, "Which number of an answer in JSON counts, as queues.active or queues[0].size."),
+    "full": Key(FULL, "The value at which the host has as much as it can bear."),
+    "floor": Key(part(0.01, 1), "What it keeps of its weight even then; default 10%."),
+    "interval": Key(_INTERVAL, "From one question to the next; default 10s."),
+    "timeout": Key(_TIMEOUT, "For an answer; default 3s, at most `interval`."),
+    "stale": Key(
+        duration(1, 7 * 86400),
+        "How long a value counts; after that the plain weight does. Default 1m, or three times `interval`.",
+    ),
+}
+
 HOST: dict[str, Key] = {
     "address": Key(ADDRESSES, "Where it takes mail: one address or a list; ranges as 198.51.100.[11-14]."),
     "weight": Key(WEIGHT, "Its weight in pools that give none of their own; default 1, 0 is never dealt."),
@@ -136,6 +166,7 @@ HOST: dict[str, Key] = {
         Kind(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA),
         "Where to probe it instead of its addresses, with or without a port.",
     ),
+    "load": Key(section(objects(LOAD, "full")), "How busy it may be: its weight falls as that nears `full`."),
 }
 
 MAX_LABEL = 23
@@ -196,16 +227,6 @@ POOL: dict[str, Key] = {
         "default 30s.",
     ),
 }
-
-
-def objects(keys: dict[str, Key], *required: str) -> Schema:
-    """Return the JSON Schema of a mapping with these keys and no others."""
-    schema: Schema = {
-        "type": "object",
-        "properties": {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()},
-        "additionalProperties": False,
-    }
-    return schema | {"required": list(required)} if required else schema
 
 
 def _named(values: Schema) -> Schema:

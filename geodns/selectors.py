@@ -1,0 +1,191 @@
+"""Which number of a text is a host's load: selectors of metrics, paths in JSON, and what they find.
+
+The words are those that operators know: a selector of PromQL, and keys and indexes as in JavaScript.
+"""
+
+import json
+import math
+import re
+from functools import lru_cache
+from typing import Any, cast
+
+from prometheus_client import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+
+from geodns.model import Load, Matcher, Metric
+from geodns.report import quoted
+
+MAX_PATTERN = 500
+"""Characters of a regular expression."""
+METRIC_EXAMPLE = 'postfix_queue_length{queue="active"}'
+PATH_EXAMPLE = "queues.active or queues[0].size"
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")  # the data model of Prometheus, without UTF-8 names
+_MATCHER = re.compile(
+    r"""\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*"""
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n"}
+_STEP = re.compile(r"\[([0-9]{1,6})\]|([^.\[\]]{1,200})")
+
+
+def parse_metric(text: str) -> Metric:
+    """Return the selector that a text is: a name, and perhaps matchers of labels in braces.
+
+    Raises:
+        ValueError: it is none; says where it goes wrong.
+
+    """
+    name = _NAME.match(text)
+    if name is None:
+        raise ValueError("it does not begin with a metric's name")
+    rest = text[name.end() :].strip()
+    if not rest:
+        return Metric(name=name[0])
+    if not rest.startswith("{") or not rest.endswith("}"):
+        raise ValueError(f"{quoted(rest)} after the name is no list of matchers")
+    inner, at = rest[1:-1], 0
+    matchers: list[Matcher] = []
+    while inner[at:].strip():
+        found = _MATCHER.match(inner, at)
+        if found is None or inner[found.end() : found.end() + 1] not in {"", ","}:
+            raise ValueError(f"{quoted(inner[at:].strip())} is no matcher")
+        matchers.append(_matcher(found[1], found[2], found[3][1:-1]))
+        at = found.end() + 1
+    return Metric(name=name[0], matchers=tuple(matchers))
+
+
+def _matcher(label: str, op: str, raw: str) -> Matcher:
+    def meant(found: re.Match[str]) -> str:
+        if found[1] in _ESCAPES:
+            return _ESCAPES[found[1]]
+        raise ValueError(f"{quoted(found[0])} stands for nothing in a value: for a backslash write two")
+
+    value = _ESCAPE.sub(meant, raw)
+    if op.endswith("~"):
+        if len(value) > MAX_PATTERN:
+            raise ValueError(f"a regular expression of over {MAX_PATTERN} characters")
+        try:
+            re.compile(value)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{quoted(value)} is no regular expression: {error}") from error
+    return Matcher(label=label, op=cast(Any, op), value=value)
+
+
+def parse_path(text: str) -> tuple[str | int, ...]:
+    """Return the keys and indexes that a path in JSON is made of.
+
+    Raises:
+        ValueError: it is none; says where it goes wrong.
+
+    """
+    steps: list[str | int] = []
+    at = 0
+    while at < len(text) or not steps:
+        if steps and text[at] == "." and text[at + 1 : at + 2] != "[":
+            at += 1
+        elif steps and text[at] != "[":
+            raise ValueError(f"{quoted(text[at:])} follows without a dot")
+        found = _STEP.match(text, at)
+        if found is None:
+            raise ValueError(f"{quoted(text[at:])} is no key and no index" if text[at:] else "it ends early")
+        steps.append(int(found[1]) if found[1] is not None else found[2])
+        at = found.end()
+    return tuple(steps)
+
+
+def path_text(path: tuple[str | int, ...]) -> str:
+    """Return a path as it is written."""
+    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(parts).removeprefix(".")
+
+
+def as_load(value: object) -> float:
+    """Return a value that a load can have.
+
+    Raises:
+        ValueError: it is no number, not finite, or below 0.
+
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{_shown(value)} is no number")  # noqa: TRY004 - the text was wrong, not the call
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no load: it must be finite")
+    if number < 0:
+        raise ValueError(f"{number:g} is no load: it must not be below 0")
+    return number + 0.0  # -0.0 is 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def value_in(body: str, load: Load) -> float:
+    """Return the load that an answer tells.
+
+    Args:
+        body: the text of the answer.
+        load: which number of it.
+
+    Raises:
+        ValueError: it tells none; says why.
+
+    """
+    return _sum_in(body, load.metric) if load.metric is not None else _number_in(body, load.path)
+
+
+def _sum_in(body: str, metric: Metric) -> float:
+    # The rest of the text is none of our business: it may be large, and reading it is not cheap.
+    lines = (line.lstrip(" \t") for line in body.split("\n") if metric.name in line)
+    meant = "\n".join(line for line in lines if line.startswith(metric.name)) + "\n"
+    try:
+        families: list[Family] = list(text_string_to_metric_families(meant))
+    except (ValueError, IndexError, KeyError) as error:
+        raise ValueError(f"no text in Prometheus' format: {error}") from error
+    values = [
+        as_load(float(sample.value))
+        for family in families
+        for sample in family.samples
+        if sample.name == metric.name and all(_fits(one, sample.labels) for one in metric.matchers)
+    ]
+    if not values:
+        raise ValueError(f"no sample is {metric}")
+    return as_load(sum(values))
+
+
+@lru_cache(1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.DOTALL)
+
+
+def _fits(matcher: Matcher, labels: dict[str, str]) -> bool:
+    value = labels.get(matcher.label, "")
+    if matcher.op.endswith("~"):
+        return (_pattern(matcher.value).fullmatch(value) is not None) is (matcher.op == "=~")
+    return (value == matcher.value) is (matcher.op == "=")
+
+
+def _number_in(body: str, path: tuple[str | int, ...]) -> float:
+    try:
+        node: Any = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no JSON: {error}") from error
+    for number, step in enumerate(path, 1):
+        there = isinstance(node, list) and step < len(node) if isinstance(step, int) else _has(node, step)
+        if not there:
+            raise ValueError(f"the JSON has no {path_text(path[:number])}")
+        node = node[step]
+    try:
+        return as_load(node)
+    except ValueError as error:
+        raise ValueError(f"{path_text(path)}: {error}") from error
+
+
+def _has(node: Any, key: str) -> bool:
+    return isinstance(node, dict) and key in node
