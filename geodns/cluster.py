@@ -5,12 +5,14 @@ No clock, no sockets, no threads: the daemon tells it what happened and publishe
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
 
 from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_pools
 from geodns.errors import NotFoundError
 from geodns.live import Forced, HostKey, LiveSet, State, Verdict
-from geodns.model import Address, Target, Zone
+from geodns.load import Loads
+from geodns.model import Address, Load, Target, Zone
 from geodns.policy import DEFAULT, Policy
 from geodns.slowstart import SlowStart
 from geodns.store import ForcedState, HostSince, RetiredHost
@@ -44,6 +46,7 @@ class Cluster:
         since: each host's state and when it began.
         retired: hosts that were taken out and still answer for their own names.
         slow_start: hosts that came back from down and have not risen to their weight yet.
+        loads: how busy hosts are that say so.
 
     """
 
@@ -62,6 +65,7 @@ class Cluster:
         self.since = dict(since)
         self.retired = dict(retired)
         self.slow_start = SlowStart(returned)
+        self.loads = Loads()
         self._awaited: frozenset[HostKey] = frozenset()
         """Hosts that were added while running, until they are good for the first time."""
         self._policy = DEFAULT
@@ -88,8 +92,14 @@ class Cluster:
             dict(self.verdicts),
             {host: state.forced for host, state in self.forced.items()},
             self.newcomers,
-            {host: {"slowstart": share} for host, share in self.slow_start.shares.items()},
+            self._factors(),
         )
+
+    def _factors(self) -> dict[HostKey, dict[str, Fraction]]:
+        found = {host: {"slowstart": share} for host, share in self.slow_start.shares.items()}
+        for host, factor in self.loads.factors.items():
+            found.setdefault(host, {})["load"] = factor
+        return found
 
     def zone(self, name: str) -> Zone:
         """Return a zone that is served.
@@ -132,6 +142,7 @@ class Cluster:
         self.slow_start.end(self.slow_start.since.keys() - hosts)
         self.slow_start.rise(self._length, now)
         self._note_returns(hosts, now)
+        self.loads.keep(_loads(compiled.sources))
         self.compiled = recompile_pools(self.compiled, compiled.choices.keys(), self.live())
         return self._note_states(hosts, now)
 
@@ -184,11 +195,20 @@ class Cluster:
         self._recompile(hosts)
         return self._note_states(hosts, now)
 
-    def rise(self, now: float) -> bool:
-        """Let the hosts in their slow start rise as the time has come; say whether any has."""
-        risen = self.slow_start.rise(self._length, now)
-        self._recompile(risen)
-        return bool(risen)
+    def rise(self, now: float, clock: float) -> bool:
+        """Let the hosts in their slow start rise as the time has come, and those with a load take a step.
+
+        Args:
+            now: seconds since the epoch.
+            clock: seconds of the monotonic clock.
+
+        Returns:
+            Whether any has another weight; all together are one recompilation.
+
+        """
+        moved = {*self.slow_start.rise(self._length, now), *self.loads.step(clock)}
+        self._recompile(moved)
+        return bool(moved)
 
     def _note_returns(self, hosts: Iterable[HostKey], now: float, at_once: Collection[HostKey] = ()) -> None:
         """Let those of some hosts begin to rise that come back from down, or come at all, but for a few."""
@@ -257,6 +277,15 @@ class Cluster:
 
 def _with_policy(compiled: Compiled, policy: Policy) -> Compiled:
     return replace(compiled, table=replace(compiled.table, policy=policy))
+
+
+def _loads(sources: Mapping[str, Source]) -> dict[HostKey, Load]:
+    return {
+        (name, host.name): host.load
+        for name, source in sources.items()
+        for host in source.zone.hosts
+        if host.load is not None
+    }
 
 
 def _first(verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]) -> Verdict | None:

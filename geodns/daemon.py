@@ -36,6 +36,7 @@ from geodns.judging import Judging
 from geodns.keeper import Keeper
 from geodns.live import HostKey, State, Verdict
 from geodns.liveness import Liveness
+from geodns.loading import Loading
 from geodns.metrics import Gauges, Metrics
 from geodns.model import Target
 from geodns.policing import Policing
@@ -137,6 +138,12 @@ class Daemon:
             concurrency=settings.probe_concurrency,
             rng=random.Random(),  # noqa: S311 - spreads probes
         )
+        self._loading = Loading(
+            self._cluster,
+            self._metrics,
+            self._shown,
+            random.Random(),  # noqa: S311 - spreads questions
+        )
         self._edits = Edits(
             self._folder,
             self._discovery,
@@ -156,6 +163,7 @@ class Daemon:
                 *warnings,
                 *filter(None, [self._events.trouble, self._recording.trouble]),
                 *self._policing.warnings(),
+                *self._loading.warnings(),
             ],
             self._cluster,
             self._folder,
@@ -192,6 +200,7 @@ class Daemon:
     async def _live(self, edit: Edit) -> int:
         routes = [
             *self._policing.routes(),
+            *self._loading.routes(),
             *EventRoutes(self._events).routes(),
             *HistoryRoutes(self._recording).routes(),
         ]
@@ -219,6 +228,7 @@ class Daemon:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._monitor.close()
             await self._discovery.close()
+            await self._loading.close()
             self._judging.note()
             await self._save()
             await self._recording.close()
@@ -296,6 +306,7 @@ class Daemon:
         """Look after the hosts of the zones that are served now."""
         zones = [source.zone for source in self._cluster.sources.values()]
         self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
+        self._loading.follow()
 
     def _tell_source(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
         self._events.tell("source", text, level=level, zone=zone, data=data)
@@ -312,7 +323,7 @@ class Daemon:
     def _tell_concern(self, text: str, concern: bool) -> None:
         self._events.tell("watch", text, level=logging.ERROR if concern else logging.INFO)
 
-    # These three are called when all parts are there, and given to some that come before.
+    # These four are called when all parts are there, and given to some that come before.
 
     def _gauges(self) -> Gauges:
         return self._view.gauges()
@@ -322,6 +333,9 @@ class Daemon:
 
     def _last(self, target: Target) -> tuple[Outcome, float] | None:
         return self._monitor.last(target)
+
+    def _shown(self, host: HostKey) -> Any:
+        return self._view.host(host)
 
     async def _publish(self) -> int:
         return await self._publisher.publish(self._cluster.compiled.table)
@@ -373,7 +387,7 @@ class Daemon:
         return await self._link.delivered(await self._publish(), DELIVERY)
 
     async def _keep_time(self) -> None:
-        """End what was imposed for a time and who has been retired long enough; save now and then."""
+        """End what was imposed for a time and who has been retired long enough; move weights; save."""
         saved = risen = time.monotonic()
         while True:
             await asyncio.sleep(POLL_EVERY)
@@ -384,8 +398,9 @@ class Daemon:
             await self._edits.let_go(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
-                if self._cluster.rise(now):
+                if self._cluster.rise(now, risen):
                     await self._publish()
+                self._loading.tell()
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()
                 await self._save()

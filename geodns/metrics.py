@@ -66,6 +66,20 @@ class SourceGauge:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadGauge:
+    """What is measured of a host's load.
+
+    Attributes:
+        ratio: the last value as a part of `full`; None when there is none that counts.
+        stale: whether there has been none for too long.
+
+    """
+
+    ratio: float | None
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """What is measured at the moment of a scrape.
 
@@ -82,6 +96,7 @@ class Gauges:
         pools: by zone and pool.
         written: whether everything that must survive a restart is on disk.
         sources: of hosts, by zone and source.
+        loads: of the hosts that say how busy they are.
 
     """
 
@@ -96,6 +111,7 @@ class Gauges:
     written: bool = True
     pools: Mapping[tuple[str, str], PoolGauge] = field(default_factory=dict)
     sources: Mapping[tuple[str, str], SourceGauge] = field(default_factory=dict)
+    loads: Mapping[HostKey, LoadGauge] = field(default_factory=dict)
 
 
 class _AtScrape(Collector):
@@ -159,6 +175,7 @@ class _AtScrape(Collector):
         yield from _of_pools(now.pools)
         yield from _of_sources(now.sources)
         yield from _vital_signs(now)
+        yield from _loads(now.loads)
 
 
 def _of_pools(pools: Mapping[tuple[str, str], PoolGauge]) -> Iterable[Metric]:
@@ -232,6 +249,24 @@ def _of_sources(sources: Mapping[tuple[str, str], SourceGauge]) -> Iterable[Metr
         if gauge.at is not None:
             at.add_metric([*key], gauge.at)
     return (up, hosts, at)
+
+
+def _loads(loads: Mapping[HostKey, LoadGauge]) -> tuple[Metric, Metric]:
+    ratio = GaugeMetricFamily(
+        "geodns_host_load_ratio",
+        "How busy a host says it is, as a part of what it can bear; absent when not known.",
+        labels=["zone", "host"],
+    )
+    stale = GaugeMetricFamily(
+        "geodns_host_load_stale",
+        "1 while a host's load has not been known for too long, and its plain weight is used.",
+        labels=["zone", "host"],
+    )
+    for host, gauge in loads.items():
+        if gauge.ratio is not None:
+            ratio.add_metric([*host], gauge.ratio)
+        stale.add_metric([*host], float(gauge.stale))
+    return ratio, stale
 
 
 class Metrics:
@@ -308,6 +343,14 @@ class Metrics:
         )
         for outcome in ("written", "dropped"):
             self._logged.labels(outcome)
+        self._loads = Counter(
+            "geodns_load_readings_total",
+            "Attempts to learn a host's load, asked for or pushed, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("ok", "failure"):
+            self._loads.labels(outcome)
         self.registry.register(_AtScrape(gauges))
 
     def expose(self) -> bytes:
@@ -352,6 +395,10 @@ class Metrics:
     def changed(self, host: HostKey, state: State) -> None:
         """Count a host's change of state."""
         self._transitions.labels(*host, str(state)).inc()
+
+    def load_read(self, outcome: str) -> None:
+        """Count an attempt to learn a host's load: ``ok`` or ``failure``."""
+        self._loads.labels(outcome).inc()
 
     def recompiled(self, seconds: float) -> None:
         """Note how long a recompilation took."""

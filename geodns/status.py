@@ -11,6 +11,7 @@ from geodns.cluster import Cluster
 from geodns.compiler import PoolKey
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
+from geodns.load import Known
 from geodns.model import FAMILIES, Address, Host, Target, Zone
 
 Json = dict[str, Any]
@@ -111,12 +112,25 @@ def _host(
     }
     if host.name in zone.source_of:
         shown["source"] = zone.source_of[host.name]
+    load = cluster.loads.known.get(key)
+    if load is not None:
+        shown["load"] = _load(load)
     if forced is not None:
         shown["reason"] = forced.reason
         shown["author"] = forced.author
         shown["forced_since"] = timestamp(forced.since)
         shown["until"] = None if forced.until is None else timestamp(forced.until)
     return shown
+
+
+def _load(known: Known) -> Json:
+    return {
+        "value": known.value,
+        "full": known.load.full,
+        "at": None if known.told is None else timestamp(known.told),
+        "stale": known.stale,
+        "error": known.error,
+    }
 
 
 def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Target], Seen | None]) -> Json:

@@ -16,7 +16,7 @@ from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.liveness import Vitals, concerns
-from geodns.metrics import Gauges, HostGauge, PoolGauge, SourceGauge
+from geodns.metrics import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.model import HostSource, Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen
@@ -255,6 +255,13 @@ class View:
             for target, one in self.certificates()
             if one.not_after
         }
+        loads = {
+            host: LoadGauge(
+                None if one.value is None or one.stale else one.value / one.load.full,
+                one.stale,
+            )
+            for host, one in self._cluster.loads.known.items()
+        }
         return Gauges(
             hosts,
             serials,
@@ -267,6 +274,7 @@ class View:
             self._keeper.trouble is None,
             self._pools(),
             self._source_gauges(),
+            loads,
         )
 
     def _pools(self) -> dict[PoolKey, PoolGauge]:

@@ -458,14 +458,14 @@ def test_a_host_that_comes_back_from_down_rises() -> None:
     judge(cluster, one, UP, "a", now=NOW + 20)
     assert shares_of(cluster) == {"a": 1, "b": 20, "c": 20}
     assert shares_of(cluster, "free") == {"a": 1}
-    assert not cluster.rise(NOW + 25)
-    assert cluster.rise(NOW + 70)
+    assert not cluster.rise(NOW + 25, 0.0)
+    assert cluster.rise(NOW + 70, 0.0)
     assert shares_of(cluster) == {"a": 10, "b": 20, "c": 20}
     judge(cluster, one, failing(1), "a", now=NOW + 75)
     assert shares_of(cluster)["a"] == 10, "a result is no step"
-    assert cluster.rise(NOW + 120)
+    assert cluster.rise(NOW + 120, 0.0)
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20}
-    assert not cluster.rise(NOW + 130)
+    assert not cluster.rise(NOW + 130, 0.0)
 
 
 def test_a_host_that_goes_down_meanwhile_begins_anew() -> None:
@@ -474,7 +474,7 @@ def test_a_host_that_goes_down_meanwhile_begins_anew() -> None:
     for verdict, now in ((DOWN, 0), (UP, 10), (DOWN, 60), (UP, 70)):
         judge(cluster, one, verdict, "a", now=NOW + now)
     assert shares_of(cluster)["a"] == 1
-    cluster.rise(NOW + 112)
+    cluster.rise(NOW + 112, 0.0)
     assert shares_of(cluster)["a"] == 8
 
 
@@ -508,7 +508,7 @@ def test_newcomers_have_a_slow_start_and_new_addresses_of_old_hosts_have_none() 
     judge(cluster, edited, DOWN, "e", now=NOW + 20)
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 1}
     judge(cluster, edited, UP, "e", now=NOW + 70)
-    cluster.rise(NOW + 70)
+    cluster.rise(NOW + 70, 0.0)
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 10, "e": 1}
 
 
@@ -536,3 +536,49 @@ def test_without_slowstart_there_is_none() -> None:
     judge(cluster, one, DOWN, "a")
     judge(cluster, one, UP, "a")
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20}
+
+
+# --- load -----------------------------------------------------------------------------------------------
+
+BUSY = """
+    checks: {smtp: {slowstart: 100s}}
+    hosts: {a: {address: 192.0.2.1, load: {full: 10}}, b: 192.0.2.2, c: 192.0.2.3}
+    pools: {main: {hosts: [a, b], check: smtp, fallback: more}, more: {hosts: [a, c]}}
+    records: {x: {pool: main}, y: {pool: more}}
+"""
+
+
+def test_a_load_lowers_the_weight_in_every_pool_and_takes_nobody_out() -> None:
+    one = zone(BUSY)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    for step in range(20):
+        cluster.loads.took((NAME, "a"), 1e9, 10.0 * step, NOW)
+        cluster.rise(NOW, 10.0 * step)
+    for pool in ("main", "more"):
+        factors = {entry.host: entry.factors for entry in cluster.compiled.choices[NAME, pool].dealt}
+        assert factors["a"] == {"load": Fraction(1, 10)}
+    assert cluster.compiled.choices[NAME, "main"].using == ("main",), "who is busy is live all the same"
+    judge(cluster, one, DOWN, "a", now=NOW + 10)
+    judge(cluster, one, UP, "a", now=NOW + 20)
+    (entry, _) = cluster.compiled.choices[NAME, "main"].dealt
+    assert entry.factors == {"slowstart": Fraction(1, 20), "load": Fraction(1, 10)}
+    table = cluster.compiled.table
+    cluster.loads.took((NAME, "a"), 0, 1000.0, NOW)
+    assert cluster.rise(NOW + 70, 1000.0), "both move together: one recompilation"
+    (entry, _) = cluster.compiled.choices[NAME, "main"].dealt
+    assert entry.factors == {"slowstart": Fraction(1, 2), "load": Fraction(1, 5)}
+    assert cluster.compiled.table is not table
+
+
+def test_an_edit_that_takes_the_load_out_gives_the_weight_back() -> None:
+    one = zone(BUSY)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+    cluster.loads.took((NAME, "a"), 50, 0.0, NOW)
+    assert cluster.rise(NOW, 0.0)
+    serve(cluster, zone(BUSY.replace("full: 10", "full: 20")))
+    assert cluster.compiled.choices[NAME, "main"].dealt[0].factors == {"load": Fraction(9, 10)}
+    serve(cluster, zone(BUSY.replace(", load: {full: 10}", "")))
+    assert cluster.compiled.choices[NAME, "main"].dealt[0].factors == {}
+    assert cluster.loads.known == {}

@@ -139,3 +139,22 @@ def test_watching_as_json_is_a_line_each_time(fake: Answering, monkeypatch: pyte
     lines = run(fake, "--watch", "--json").stdout.splitlines()
     shown = [json.loads(line)["pools"][NAME]["main"]["live"] for line in lines if line.startswith("{")]
     assert shown == [["mta1"], ["mta2"]]
+
+
+@pytest.mark.parametrize(
+    ("load", "line"),
+    [
+        ({"value": 1450.0, "stale": False, "error": None}, "load 1450 of 2000"),
+        ({"value": 0.5, "stale": False, "error": "refused"}, "load 0.5 of 2000 (refused)"),
+        ({"value": 1450.0, "stale": True, "error": "refused"}, "load 1450 of 2000 (stale: refused)"),
+        ({"value": None, "stale": False, "error": None}, "load not known yet"),
+        ({"value": None, "stale": True, "error": None}, "load not known yet (stale)"),
+    ],
+)
+def test_a_load_has_its_line(load: dict[str, object], line: str) -> None:
+    shown = status("mta1", "mta2")
+    busy = host(factors={"load": 0.55}, effective_weight=27.5, load={"full": 2000.0, "at": None, **load})
+    shown["hosts"] = {NAME: {"mta1": busy, "mta2": host()}}
+    text = text_of(shown)
+    assert "27.5 of 50: load 0.55" in text
+    assert line in [row.strip() for row in text.splitlines()]

@@ -16,9 +16,13 @@ ROWS = (
     ("cli __main__",),
     ("commands",),
     ("daemon",),
-    ("policing edits concerns processes", "view publisher judging"),
+    ("policing edits concerns processes", "view publisher judging loading"),
     ("api serve health keeper demo",),
-    ("control status explain logswitch asking", "cluster folder slowstart discovery", "events recording"),
+    (
+        "control status explain logswitch asking",
+        "cluster folder slowstart discovery load",
+        "events recording",
+    ),
     (
         "responder compiler watch metrics querytext floodwatch liveness convert delegation reporting",
         "store eventfile history historyfile",

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns.dealing import OTHER_TYPE, Counts
 from geodns.live import State
 from geodns.liveness import Vitals
-from geodns.metrics import Gauges, HostGauge, Metrics, PoolGauge, SourceGauge
+from geodns.metrics import Gauges, HostGauge, LoadGauge, Metrics, PoolGauge, SourceGauge
 from geodns.ratelimit import Action, Limited
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone
@@ -36,6 +36,7 @@ SOME = Gauges(
     vitals=Vitals(lateness=1.5, silence={"udp0": 0.2, "tcp": 61.0}, lag=0.3, free=1 << 30),
     written=False,
     pools={(NAME, "main"): PoolGauge(3, 2, helped=True, last_resort=False, shares={"mta1": 0.75, "x": 0.25})},
+    loads={(NAME, "mta1"): LoadGauge(1.25, stale=False), (NAME, "mta2"): LoadGauge(None, stale=True)},
 )
 NAMES = {
     "geodns_answers_total": "counter",
@@ -43,11 +44,14 @@ NAMES = {
     "geodns_certificate_not_after_timestamp_seconds": "gauge",
     "geodns_host_effective_weight": "gauge",
     "geodns_host_forced": "gauge",
+    "geodns_host_load_ratio": "gauge",
+    "geodns_host_load_stale": "gauge",
     "geodns_host_source_hosts": "gauge",
     "geodns_host_source_last_success_timestamp_seconds": "gauge",
     "geodns_host_source_up": "gauge",
     "geodns_host_state": "gauge",
     "geodns_host_transitions_total": "counter",
+    "geodns_load_readings_total": "counter",
     "geodns_probe_duration_seconds": "histogram",
     "geodns_probe_lateness_seconds": "gauge",
     "geodns_probes_total": "counter",
@@ -264,3 +268,14 @@ def test_what_is_limited_and_logged_is_counted_from_zero() -> None:
     assert value(found, "geodns_rate_limited_total", action="badcookie") == 2
     assert value(found, "geodns_query_log_total", outcome="written") == 14
     assert value(found, "geodns_query_log_total", outcome="dropped") == 2
+
+
+def test_loads_are_measured_where_they_are_known_and_counted() -> None:
+    one = metrics(SOME)
+    assert value(one, "geodns_host_load_ratio", zone=NAME, host="mta1") == 1.25
+    assert value(one, "geodns_host_load_ratio", zone=NAME, host="mta2") is None
+    assert value(one, "geodns_host_load_stale", zone=NAME, host="mta1") == 0
+    assert value(one, "geodns_host_load_stale", zone=NAME, host="mta2") == 1
+    assert value(one, "geodns_load_readings_total", outcome="failure") == 0
+    one.load_read("failure")
+    assert value(one, "geodns_load_readings_total", outcome="failure") == 1

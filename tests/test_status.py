@@ -273,3 +273,24 @@ def test_a_slow_host_shows_its_time_and_its_factor() -> None:
     assert (shown["checks"][0]["degraded"], shown["checks"][0]["ehlo_ms"]) == (True, 751.2)
     plain = hosts_of(cluster, lambda _: None)[NAME]["mta1"]["checks"][0]
     assert (plain["degraded"], plain["ehlo_ms"]) == (False, None)
+
+
+def test_a_load_is_shown_beside_the_factor_that_it_makes() -> None:
+    cluster = cluster_of(
+        zone("hosts: {a: {address: 192.0.2.1, weight: 10, load: {full: 2000}}, b: 192.0.2.2}"), {}
+    )
+    cluster.loads.took((NAME, "a"), 4000, 5.0, NOW)
+    assert cluster.rise(NOW, 6.0)
+    cluster.loads.failed((NAME, "a"), "connection refused")
+    shown = hosts_of(cluster, seen)[NAME]
+    assert shown["a"]["factors"] == {"load": 0.9}
+    assert shown["a"]["effective_weight"] == 9
+    assert shown["a"]["load"] == {
+        "value": 4000,
+        "full": 2000,
+        "at": timestamp(NOW),
+        "stale": False,
+        "error": "connection refused",
+    }
+    assert "load" not in shown["b"]
+    json.dumps(shown)

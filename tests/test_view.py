@@ -21,6 +21,7 @@ from geodns.health.suspicion import Suspect
 from geodns.keeper import Keeper
 from geodns.live import Forced, State
 from geodns.liveness import Vitals
+from geodns.metrics import LoadGauge
 from geodns.model import Target
 from geodns.serve.link import Link, Worker
 from geodns.settingskeys import Listen
@@ -260,3 +261,15 @@ def test_a_pool_without_a_live_host_is_a_warning(rig: Rig) -> None:
         rig.cluster.force((NAME, host), ForcedState(Forced.DRAINED, "", "me", NOW))
     (warning,) = [text for text in rig.view.status()["warnings"] if "last resort" in text]
     assert warning == f"pool main of {NAME}: nobody is live, last resort: drained"
+
+
+def test_loads_are_gauges_where_they_count(rig: Rig) -> None:
+    rig.file.write_text(
+        "ns: {ns1: 192.0.2.53}\nhosts: {mta1: {address: 192.0.2.11, load: {full: 2000}}, mta2: 192.0.2.12}\n"
+    )
+    rig.serve()
+    assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(None, stale=False)}
+    rig.cluster.loads.took((NAME, "mta1"), 3000, 100.0, NOW)
+    assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(1.5, stale=False)}
+    rig.cluster.rise(NOW, 200.0)
+    assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(None, stale=True)}

@@ -87,7 +87,12 @@ def _hosts(hosts: Json) -> Table:
         weight = f"{host['effective_weight']:g}" + (f" of {host['weight']}: {factors}" if factors else "")
         addresses = "\n".join(host["addresses"])
         shown = Text(name) + Text(f"\n{host['source']}" if "source" in host else "", style="dim")
-        table.add_row(shown, state, weight, addresses, host["since"] or "", _last_probe(host["checks"]))
+        last = Text("\n").join(
+            part
+            for part in (_last_probe(host["checks"]), _load(host.get("load")))
+            if part is not None and part
+        )
+        table.add_row(shown, state, weight, addresses, host["since"] or "", last)
     return table
 
 
@@ -100,6 +105,15 @@ def _last_probe(checks: list[Json]) -> Text:
         )
     # Addresses that are probed at one place share its result.
     return Text("\n".join(dict.fromkeys(lines)))
+
+
+def _load(load: Json | None) -> Text:
+    if load is None:
+        return Text()
+    value = "not known yet" if load["value"] is None else f"{load['value']:g} of {load['full']:g}"
+    marks = [*(["stale"] if load["stale"] else []), *([load["error"]] if load["error"] else [])]
+    text = f"load {value}" + (f" ({': '.join(marks)})" if marks else "")
+    return Text(text, style="yellow" if load["stale"] else "")
 
 
 def _pools(pools: Json) -> Table:

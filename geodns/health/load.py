@@ -1,0 +1,257 @@
+"""Asks hosts how busy they are: one question for each URL, however many hosts and metrics it tells of.
+
+It has its own connections, its own threads for names and its own bound on how many ask at once: no probe ever
+waits for it. What goes wrong is told, and changes nothing by itself.
+"""
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from geodns import __version__
+from geodns.health import tls
+from geodns.health.connecting import reason
+from geodns.health.outcome import one_line
+from geodns.model import Load
+from geodns.selectors import value_in
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 2**20
+"""Bytes of an answer; one that is longer is refused, for half of it may tell half of the load."""
+CONCURRENCY = 16
+"""Questions under way at once."""
+JITTER = 0.1
+"""The part of its interval by which a question comes earlier or later, so that many do not come together."""
+
+_THREADS = 4
+"""Names looked up at once; a resolver that does not answer holds up these threads and nothing else."""
+_HEADERS = {
+    "User-Agent": f"geodns/{__version__}",
+    "Accept": "text/plain;version=0.0.4, application/json;q=0.9, */*;q=0.1",
+    "Accept-Encoding": "identity",
+}
+
+
+class Plan(NamedTuple):
+    """How a URL is asked.
+
+    Attributes:
+        interval: seconds from one question to the next: the shortest that a host wants.
+        timeout: seconds for all of an answer: the longest that a host allows, within the interval.
+        loads: what is read from each answer.
+
+    """
+
+    interval: float
+    timeout: float
+    loads: frozenset[Load]
+
+
+def plans(loads: Iterable[Load]) -> dict[str, Plan]:
+    """Return how each URL is asked; loads without one are pushed, and nobody's question."""
+    by_url: dict[str, set[Load]] = {}
+    for load in loads:
+        if load.url is not None:
+            by_url.setdefault(load.url, set()).add(load)
+    found = {}
+    for url, some in by_url.items():
+        interval = min(load.interval for load in some)
+        found[url] = Plan(interval, min(interval, max(load.timeout for load in some)), frozenset(some))
+    return found
+
+
+class _UnreadError(Exception):
+    """Why there is no answer to read."""
+
+
+class LoadSources:
+    """Everything that is asked.
+
+    Args:
+        took: takes a load that was told.
+        failed: takes why one was not.
+        rng: spreads the questions.
+
+    """
+
+    def __init__(
+        self, took: Callable[[Load, float], None], failed: Callable[[Load, str], None], rng: random.Random
+    ) -> None:
+        self._took = took
+        self._failed = failed
+        self._rng = rng
+        self._plans: dict[str, Plan] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._resolver: _Resolver | None = None
+        self._room = asyncio.Semaphore(CONCURRENCY)
+
+    def follow(self, loads: Collection[Load]) -> None:
+        """Ask for these and no others; what goes on as it did is not disturbed."""
+        wanted = plans(loads)
+        for url in self._plans.keys() - wanted.keys():
+            self._end(url)
+        for url, plan in wanted.items():
+            if self._plans.get(url) != plan:
+                self._end(url)
+                self._tasks[url] = asyncio.get_running_loop().create_task(self._go_on(url, plan))
+        self._plans = wanted
+
+    def _end(self, url: str) -> None:
+        task = self._tasks.pop(url, None)
+        if task is not None:
+            task.cancel()
+            self._ended.add(task)
+            task.add_done_callback(self._ended.discard)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for url in list(self._tasks):
+            self._end(url)
+        await asyncio.gather(*self._ended, return_exceptions=True)
+        self._plans = {}
+        if self._session is not None:
+            await self._session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    async def _go_on(self, url: str, plan: Plan) -> None:
+        """Ask again and again; never return."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._rng.uniform(0, plan.interval))
+        while True:
+            begun = loop.time()
+            async with self._room:
+                try:
+                    body = await self._ask(url, plan.timeout)
+                    found = await asyncio.to_thread(_read, body, plan.loads)
+                except _UnreadError as error:
+                    found = dict.fromkeys(plan.loads, str(error))
+                except Exception:
+                    log.exception("a load could not be asked for")
+                    found = dict.fromkeys(plan.loads, "a fault of the server's own: its log says more")
+            for load, told in found.items():
+                if isinstance(told, str):
+                    self._failed(load, told)
+                else:
+                    self._took(load, told)
+            pause = plan.interval * self._rng.uniform(1 - JITTER, 1 + JITTER)
+            await asyncio.sleep(max(0.0, begun + pause - loop.time()))
+
+    async def _ask(self, url: str, timeout: float) -> str:  # noqa: ASYNC109 - a limit that the operator sets
+        """Return the text of an answer.
+
+        Raises:
+            _UnreadError: says why there is none.
+
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._get(URL(url, encoded=True))
+        except TimeoutError:
+            raise _UnreadError(f"no answer within {timeout:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            raise _UnreadError(one_line(_unconnected(error))) from None
+        except aiohttp.ClientResponseError as error:
+            raise _UnreadError(one_line(f"not HTTP: {error.message}")) from None
+        except aiohttp.ServerDisconnectedError:
+            raise _UnreadError("connection closed while waiting for the answer") from None
+        except aiohttp.ClientPayloadError as error:
+            raise _UnreadError(one_line(f"the answer is broken: {error}")) from None
+        except OSError as error:
+            raise _UnreadError(reason(error)) from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise _UnreadError(one_line(str(error) or type(error).__name__)) from None
+
+    async def _get(self, url: URL) -> str:
+        if self._session is None:
+            self._resolver = _Resolver()
+            self._session = _session(self._resolver)
+        async with self._session.get(url, headers=_HEADERS, allow_redirects=False) as response:
+            if response.status != 200:
+                more = ": it is not followed" if 300 <= response.status < 400 else ""
+                raise _UnreadError(
+                    one_line(f"status {response.status} {response.reason or ''}".strip() + more)
+                )
+            encoding = response.headers.get("Content-Encoding", "identity")
+            if encoding != "identity":
+                raise _UnreadError(one_line(f"the answer is encoded ({encoding}), which was not asked for"))
+            body = bytearray()
+            async for piece in response.content.iter_any():
+                body += piece
+                if len(body) > MAX_BODY:
+                    raise _UnreadError(f"the answer is longer than {MAX_BODY // 2**20} MiB")
+        return body.decode("utf-8", "replace")
+
+
+def _unconnected(error: aiohttp.ClientConnectorError) -> str:
+    """Return why a connection did not come about."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS is broken: {tls.complaint(tls.refused_by(error.certificate_error))}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"TLS is broken: {error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"no address: {error.os_error.strerror or error.os_error}"
+    return reason(error.os_error)
+
+
+def _read(body: str, loads: Iterable[Load]) -> dict[Load, float | str]:
+    """Return what an answer tells of each load, or why it tells nothing."""
+    found: dict[Load, float | str] = {}
+    for load in loads:
+        try:
+            found[load] = value_in(body, load)
+        except ValueError as error:
+            found[load] = one_line(str(error))
+    return found
+
+
+def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=CONCURRENCY, force_close=True, resolver=resolver, ssl=tls.context(verify=True)
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        auto_decompress=False,
+    )
+
+
+class _Resolver(AbstractResolver):
+    """The system's resolver, in threads of its own: those of the loop write what operators order."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, "load-names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Look a name up."""
+        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=int(address[1]),
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Look up no more; a thread that waits for an answer ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,141 @@
+"""How busy hosts are, kept up to date: what is asked, what is pushed, what is told of it."""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from geodns.cluster import Cluster
+from geodns.control import require_host
+from geodns.errors import UsageError
+from geodns.health.load import LoadSources
+from geodns.live import Forced, HostKey, State
+from geodns.metrics import Metrics
+from geodns.model import Load
+from geodns.selectors import as_load
+from geodns.status import Json
+
+log = logging.getLogger(__name__)
+
+_BODY = 'write {"value": 412}'
+_OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
+
+
+def read_value(body: bytes) -> float:
+    """Return the load that somebody pushes.
+
+    Raises:
+        UsageError: says what is wrong, and what to write instead.
+
+    """
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
+    if not isinstance(given, dict) or given.keys() != {"value"}:
+        raise UsageError(f"the body takes `value` and nothing else: {_BODY}")
+    try:
+        return as_load(given["value"])
+    except ValueError as error:
+        raise UsageError(f"`value`: {error}: {_BODY}") from error
+
+
+class Loading:
+    """What the control process does about the loads of hosts.
+
+    Args:
+        cluster: what is served.
+        metrics: counts what is read.
+        shown: returns a host's status.
+        rng: spreads the questions.
+
+    """
+
+    def __init__(
+        self, cluster: Cluster, metrics: Metrics, shown: Callable[[HostKey], Json], rng: random.Random
+    ) -> None:
+        self._cluster = cluster
+        self._metrics = metrics
+        self._shown = shown
+        self._sources = LoadSources(self._took, self._failed, rng)
+        self._hosts: dict[Load, list[HostKey]] = {}
+        self._stale: frozenset[HostKey] = frozenset()
+
+    def follow(self) -> None:
+        """Ask where the zones that are served now say."""
+        self._hosts = {}
+        for host, known in self._cluster.loads.known.items():
+            self._hosts.setdefault(known.load, []).append(host)
+        self._sources.follow(self._hosts.keys())
+
+    async def close(self) -> None:
+        """Ask no more."""
+        await self._sources.close()
+
+    def _took(self, load: Load, value: float) -> None:
+        for host in self._hosts.get(load, ()):
+            self._take(host, value)
+
+    def _take(self, host: HostKey, value: float) -> None:
+        self._cluster.loads.took(host, value, time.monotonic(), time.time())
+        self._metrics.load_read("ok")
+
+    def _failed(self, load: Load, error: str) -> None:
+        for host in self._hosts.get(load, ()):
+            self._cluster.loads.failed(host, error)
+            self._metrics.load_read("failure")
+
+    def tell(self) -> None:
+        """Say once of which hosts the load is not known any more, and of which it is again."""
+        known = self._cluster.loads.known
+        stale = frozenset(host for host, one in known.items() if one.stale)
+        for zone, host in sorted(stale - self._stale):
+            why = known[zone, host].trouble
+            told = {"zone": zone, "host": host, "load_stale": True}
+            log.warning("load of %s.%s: %s: its plain weight is used", host, zone, why, extra=told)
+        for zone, host in sorted((self._stale - stale) & known.keys()):
+            told = {"zone": zone, "host": host, "load_stale": False}
+            log.info("load of %s.%s: it is known again", host, zone, extra=told)
+        self._stale = stale
+
+    def warnings(self) -> list[str]:
+        """Return of which hosts the load is not known; those that are out anyway need none."""
+        return [
+            f"load of {host}.{zone}: {one.trouble}: its plain weight is used"
+            for (zone, host), one in self._cluster.loads.known.items()
+            if one.stale and not self._is_out((zone, host))
+        ]
+
+    def _is_out(self, host: HostKey) -> bool:
+        forced = self._cluster.forced.get(host)
+        if forced is not None:
+            return forced.forced in _OUT
+        return self._cluster.state_of(host) is State.DOWN
+
+    # --- what is pushed ---------------------------------------------------------------------------------
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the HTTP side answers for them."""
+        return [web.post("/api/v1/hosts/{zone}/{host}/load", self._push)]
+
+    async def _push(self, request: web.Request) -> web.Response:
+        zones = {name: source.zone for name, source in self._cluster.sources.items()}
+        host = require_host(zones, request.match_info["zone"], request.match_info["host"])
+        known = self._cluster.loads.known.get(host)
+        if known is None:
+            raise UsageError(
+                f"the zone file says nothing of the load of {host[1]}.{host[0]}: write under the host "
+                "`load: {full: 2000}`, with the value at which it has as much as it can bear"
+            )
+        if known.load.url is not None:
+            raise UsageError(
+                f"the load of {host[1]}.{host[0]} is read from its URL: to push it, leave nothing but "
+                "`full`, `floor` and `stale` under `load` in the zone file"
+            )
+        self._take(host, read_value(await request.read()))
+        shown: Any = self._shown(host)
+        return web.json_response(shown)
