@@ -47,6 +47,7 @@ from geodns.serve.plan import ControlSeat
 from geodns.settings import Settings
 from geodns.settingskeys import Listen
 from geodns.slowstart import RISE_EVERY
+from geodns.status import Json
 from geodns.store import Store
 from geodns.view import BACKEND, View
 
@@ -334,7 +335,7 @@ class Daemon:
     def _last(self, target: Target) -> tuple[Outcome, float] | None:
         return self._monitor.last(target)
 
-    def _shown(self, host: HostKey) -> Any:
+    def _shown(self, host: HostKey) -> Json:
         return self._view.host(host)
 
     async def _publish(self) -> int:

@@ -5,7 +5,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -123,6 +122,7 @@ class Loading:
         return [web.post("/api/v1/hosts/{zone}/{host}/load", self._push)]
 
     async def _push(self, request: web.Request) -> web.Response:
+        body = await request.read()  # first: a host may go while it comes
         zones = {name: source.zone for name, source in self._cluster.sources.items()}
         host = require_host(zones, request.match_info["zone"], request.match_info["host"])
         known = self._cluster.loads.known.get(host)
@@ -136,6 +136,5 @@ class Loading:
                 f"the load of {host[1]}.{host[0]} is read from its URL: to push it, leave nothing but "
                 "`full`, `floor` and `stale` under `load` in the zone file"
             )
-        self._take(host, read_value(await request.read()))
-        shown: Any = self._shown(host)
-        return web.json_response(shown)
+        self._take(host, read_value(body))
+        return web.json_response(self._shown(host))
