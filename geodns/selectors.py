@@ -6,11 +6,11 @@ The words are those that operators know: a selector of PromQL, and keys and inde
 import json
 import math
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
-from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from geodns.model import Load, Matcher, Metric
 from geodns.report import quoted
@@ -126,37 +126,73 @@ def _shown(value: object) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
-def value_in(body: str, load: Load) -> float:
-    """Return the load that an answer tells.
+class Answer:
+    """What a source has answered; however many loads are read from it, each part of it is read once.
 
     Args:
-        body: the text of the answer.
-        load: which number of it.
-
-    Raises:
-        ValueError: it tells none; says why.
+        body: its text.
 
     """
-    return _sum_in(body, load.metric) if load.metric is not None else _number_in(body, load.path)
+
+    def __init__(self, body: str) -> None:
+        self._body = body
+        self._samples: dict[str, list[Sample]] = {}
+
+    def value(self, load: Load) -> float:
+        """Return the load that it tells.
+
+        Raises:
+            ValueError: it tells none; says why.
+
+        """
+        return self._number(load.path) if load.metric is None else self._sum(load.metric)
+
+    def _sum(self, metric: Metric) -> float:
+        samples = self._samples.get(metric.name)
+        if samples is None:
+            samples = self._samples[metric.name] = _samples(self._body, metric.name)
+        values = [
+            as_load(float(sample.value))
+            for sample in samples
+            if all(_fits(one, sample.labels) for one in metric.matchers)
+        ]
+        if not values:
+            raise ValueError(f"no sample matches {metric}")
+        return as_load(sum(values))
+
+    @cached_property
+    def _json(self) -> Any:
+        try:
+            return json.loads(self._body)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"no JSON: {error}") from error
+
+    def _number(self, path: tuple[str | int, ...]) -> float:
+        node = self._json
+        for number, step in enumerate(path, 1):
+            if isinstance(step, int):
+                there = isinstance(node, list) and step < len(node)
+            else:
+                there = isinstance(node, dict) and step in node
+            if not there:
+                raise ValueError(f"the JSON has no {path_text(path[:number])}")
+            node = node[step]
+        try:
+            return as_load(node)
+        except ValueError as error:
+            raise ValueError(f"{path_text(path)}: {error}") from error
 
 
-def _sum_in(body: str, metric: Metric) -> float:
+def _samples(body: str, name: str) -> list[Sample]:
+    """Return a metric's samples."""
     # The rest of the text is none of our business: it may be large, and reading it is not cheap.
-    lines = (line.lstrip(" \t") for line in body.split("\n") if metric.name in line)
-    meant = "\n".join(line for line in lines if line.startswith(metric.name)) + "\n"
+    lines = (line.lstrip(" \t") for line in body.split("\n") if name in line)
+    meant = "\n".join(line for line in lines if line.startswith(name)) + "\n"
     try:
-        families: list[Family] = list(text_string_to_metric_families(meant))
+        families = list(text_string_to_metric_families(meant))
     except (ValueError, IndexError, KeyError) as error:
         raise ValueError(f"no text in Prometheus' format: {error}") from error
-    values = [
-        as_load(float(sample.value))
-        for family in families
-        for sample in family.samples
-        if sample.name == metric.name and all(_fits(one, sample.labels) for one in metric.matchers)
-    ]
-    if not values:
-        raise ValueError(f"no sample is {metric}")
-    return as_load(sum(values))
+    return [sample for family in families for sample in family.samples if sample.name == name]
 
 
 @lru_cache(1024)
@@ -169,23 +205,3 @@ def _fits(matcher: Matcher, labels: dict[str, str]) -> bool:
     if matcher.op.endswith("~"):
         return (_pattern(matcher.value).fullmatch(value) is not None) is (matcher.op == "=~")
     return (value == matcher.value) is (matcher.op == "=")
-
-
-def _number_in(body: str, path: tuple[str | int, ...]) -> float:
-    try:
-        node: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"no JSON: {error}") from error
-    for number, step in enumerate(path, 1):
-        there = isinstance(node, list) and step < len(node) if isinstance(step, int) else _has(node, step)
-        if not there:
-            raise ValueError(f"the JSON has no {path_text(path[:number])}")
-        node = node[step]
-    try:
-        return as_load(node)
-    except ValueError as error:
-        raise ValueError(f"{path_text(path)}: {error}") from error
-
-
-def _has(node: Any, key: str) -> bool:
-    return isinstance(node, dict) and key in node

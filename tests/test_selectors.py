@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from geodns.model import Load, Matcher, Metric
-from geodns.selectors import as_load, parse_metric, parse_path, path_text, value_in
+from geodns.selectors import Answer, as_load, parse_metric, parse_path, path_text
 
 METRICS: dict[str, tuple[str, Metric]] = {
     "name": ("load1", Metric(name="load1")),
@@ -131,13 +131,13 @@ SUMS: dict[str, tuple[str, float | str]] = {
     "one": ('q{queue="active"}', 400),
     "all of a name": ("q", 419.5),
     "expression": ('q{queue=~"active|deferred"}', 412.5),
-    "expression of the whole": ('q{queue=~"act"}', 'no sample is q{queue=~"act"}'),
+    "expression of the whole": ('q{queue=~"act"}', 'no sample matches q{queue=~"act"}'),
     "not": ('q{queue!="hold"}', 412.5),
     "not fitting": ('q{queue!~".*d.*"}', 400),
     "no such label": ('q{zone=""}', 407),
     "two": ('q{queue="deferred",zone="a"}', 12.5),
-    "nothing fits": ('q{queue="x"}', 'no sample is q{queue="x"}'),
-    "nothing of the name": ("missing", "no sample is missing"),
+    "nothing fits": ('q{queue="x"}', 'no sample matches q{queue="x"}'),
+    "nothing of the name": ("missing", "no sample matches missing"),
     "indented": ("q2", 3),
     "counter": ("sent_total", 5),
     "bucket": ('h_bucket{le="1"}', 2),
@@ -156,10 +156,10 @@ def test_the_load_in_a_text(metric: str, expected: float | str) -> None:
     load = Load(url="http://a/", metric=parse_metric(metric), full=1)
     if isinstance(expected, str):
         with pytest.raises(ValueError) as caught:
-            value_in(TEXT, load)
+            Answer(TEXT).value(load)
         assert expected in str(caught.value)
     else:
-        assert value_in(TEXT, load) == expected
+        assert Answer(TEXT).value(load) == expected
 
 
 @given(st.dictionaries(st.text(), st.floats(0, 1e9), min_size=1, max_size=5))
@@ -171,7 +171,7 @@ def test_what_the_client_library_writes_is_found(values: dict[str, float]) -> No
     text = generate_latest(registry).decode()
     for label, value in values.items():
         metric = Metric(name="q", matchers=(Matcher(label="a", op="=", value=label),))
-        assert value_in(text, Load(url="http://a/", metric=metric, full=1)) == value
+        assert Answer(text).value(Load(url="http://a/", metric=metric, full=1)) == value
 
 
 JSON = json.dumps({"queues": [{"size": 17, "name": "active"}], "a": {"b": 0.5}, "t": True, "n": -1, "s": "5"})
@@ -202,17 +202,17 @@ def test_the_load_in_json(body: str, path: str, expected: float | str) -> None:
     load = Load(url="http://a/", path=parse_path(path), full=1)
     if isinstance(expected, str):
         with pytest.raises(ValueError) as caught:
-            value_in(body, load)
+            Answer(body).value(load)
         assert expected in str(caught.value)
     else:
-        assert value_in(body, load) == expected
+        assert Answer(body).value(load) == expected
 
 
 @given(st.text() | st.text('q{}="a1 .\n#NaN'))
 def test_any_answer_tells_a_load_or_why_not(body: str) -> None:
     for load in (Load(url="u", metric=Metric(name="q"), full=1), Load(url="u", path=("q",), full=1)):
         try:
-            assert value_in(body, load) >= 0
+            assert Answer(body).value(load) >= 0
         except ValueError as error:
             assert str(error)  # noqa: PT017 - the same
 

@@ -22,14 +22,14 @@ from geodns.health import tls
 from geodns.health.connecting import reason
 from geodns.health.outcome import one_line
 from geodns.model import Load
-from geodns.selectors import value_in
+from geodns.selectors import Answer
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 2**20
 """Bytes of an answer; one that is longer is refused, for half of it may tell half of the load."""
-CONCURRENCY = 16
-"""Questions under way at once."""
+CONCURRENCY = 64
+"""Questions under way at once; where many hosts do not answer, the others must not wait long for them."""
 JITTER = 0.1
 """The part of its interval by which a question comes earlier or later, so that many do not come together."""
 
@@ -210,10 +210,11 @@ def _unconnected(error: aiohttp.ClientConnectorError) -> str:
 
 def _read(body: str, loads: Iterable[Load]) -> dict[Load, float | str]:
     """Return what an answer tells of each load, or why it tells nothing."""
+    answer = Answer(body)
     found: dict[Load, float | str] = {}
     for load in loads:
         try:
-            found[load] = value_in(body, load)
+            found[load] = answer.value(load)
         except ValueError as error:
             found[load] = one_line(str(error))
     return found

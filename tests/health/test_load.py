@@ -119,12 +119,12 @@ def test_one_question_for_all_that_a_url_tells() -> None:
         await until(lambda: len(source.values.get(q, ())) >= 3)
         assert set(source.values) == {q, r}
         assert (source.values[q][0], source.values[r][0]) == (400, 7)
-        assert set(source.errors[missing]) == {"no sample is s"}
+        assert set(source.errors[missing]) == {"no sample matches s"}
         assert len(source.values[q]) == len(source.values[r]) == len(source.errors[missing])
         assert source.asked["/"] <= len(source.values[q]) + 1
         source.body = "q 500\n"
         await until(lambda: source.values[q][-1] == 500)
-        await until(lambda: source.errors.get(r) == ["no sample is r"])
+        await until(lambda: source.errors.get(r) == ["no sample matches r"])
         assert all(agent.startswith("geodns/") for agent in source.agents)
 
     run(test)
