@@ -142,6 +142,7 @@ class Daemon:
         self._loading = Loading(
             self._cluster,
             self._metrics,
+            self._events,
             self._shown,
             random.Random(),  # noqa: S311 - spreads questions
         )

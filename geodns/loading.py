@@ -8,17 +8,16 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from geodns.api.parts import host_key
 from geodns.cluster import Cluster
-from geodns.control import require_host
 from geodns.errors import UsageError
+from geodns.events import Events
 from geodns.health.load import LoadSources
 from geodns.live import Forced, HostKey, State
 from geodns.metrics import Metrics
 from geodns.model import Load
 from geodns.selectors import as_load
 from geodns.status import Json
-
-log = logging.getLogger(__name__)
 
 _BODY = 'write {"value": 412}'
 _OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
@@ -49,16 +48,23 @@ class Loading:
     Args:
         cluster: what is served.
         metrics: counts what is read.
+        events: tells whose load is not known, and whose is again.
         shown: returns a host's status.
         rng: spreads the questions.
 
     """
 
     def __init__(
-        self, cluster: Cluster, metrics: Metrics, shown: Callable[[HostKey], Json], rng: random.Random
+        self,
+        cluster: Cluster,
+        metrics: Metrics,
+        events: Events,
+        shown: Callable[[HostKey], Json],
+        rng: random.Random,
     ) -> None:
         self._cluster = cluster
         self._metrics = metrics
+        self._events = events
         self._shown = shown
         self._sources = LoadSources(self._took, self._failed, rng)
         self._hosts: dict[Load, list[HostKey]] = {}
@@ -94,11 +100,11 @@ class Loading:
         stale = frozenset(host for host, one in known.items() if one.stale)
         for zone, host in sorted(stale - self._stale):
             why = known[zone, host].trouble
-            told = {"zone": zone, "host": host, "load_stale": True}
-            log.warning("load of %s.%s: %s: its plain weight is used", host, zone, why, extra=told)
+            text = f"load of {host}.{zone}: {why}: its plain weight is used"
+            self._events.tell("load", text, zone=zone, host=host, data={"stale": True})
         for zone, host in sorted((self._stale - stale) & known.keys()):
-            told = {"zone": zone, "host": host, "load_stale": False}
-            log.info("load of %s.%s: it is known again", host, zone, extra=told)
+            text = f"load of {host}.{zone}: it is known again"
+            self._events.tell("load", text, level=logging.INFO, zone=zone, host=host, data={"stale": False})
         self._stale = stale
 
     def warnings(self) -> list[str]:
@@ -123,8 +129,7 @@ class Loading:
 
     async def _push(self, request: web.Request) -> web.Response:
         body = await request.read()  # first: a host may go while it comes
-        zones = {name: source.zone for name, source in self._cluster.sources.items()}
-        host = require_host(zones, request.match_info["zone"], request.match_info["host"])
+        host = host_key(request)
         known = self._cluster.loads.known.get(host)
         if known is None:
             raise UsageError(

@@ -119,6 +119,9 @@ def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
         assert (await running.get("/status"))["warnings"] == []
         await until(lambda: "it is known again" in caplog.text)
         assert caplog.text.count("nothing has been pushed") == 1
+        events = (await running.get("/api/v1/events?kind=load"))["events"]
+        told = sorted((one["host"], one["data"]["stale"]) for one in events)
+        assert told == [("mta1", False), ("mta1", True)]
 
     with caplog.at_level(logging.INFO):
         ready.run(test)
