@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from geodns.api import events as api_events
 from geodns.api import make_app
@@ -110,6 +111,17 @@ def test_what_is_asked_wrongly(tmp_path: Path, path: str, says: str) -> None:
         async with session.get(path) as response:
             assert response.status == 400
             assert says in (await response.json())["error"]
+
+    serve(tmp_path, talk)
+
+
+@pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "%00", "x" * 3000])
+def test_names_of_any_bytes_are_names_of_nothing(tmp_path: Path, name: str) -> None:
+    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+        told = events.tell("server", "x")
+        for query in (f"zone={name}", f"host={name}", f"after=0&zone={name}"):
+            async with session.get(URL(f"/api/v1/events?{query}", encoded=True)) as response:
+                assert (response.status, await response.json()) == (200, {"events": [], "last": told.id})
 
     serve(tmp_path, talk)
 
