@@ -89,6 +89,14 @@ def test_unbound_takes_every_configuration(text: str, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.skipif(shutil.which("postconf") is None, reason="needs postconf")
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("postfix")])
+def test_postfix_knows_every_setting(text: str) -> None:
+    names = [line.partition(" =")[0] for line in text.splitlines()]
+    known = subprocess.run(["postconf", "-d", *names], capture_output=True, text=True, check=False)
+    assert [line.partition(" =")[0] for line in known.stdout.splitlines()] == names, known.stderr
+
+
 def test_the_unit_file_serves_the_commands_that_exist() -> None:
     text = (ROOT / "deploy/geodns.service").read_text()
     used = re.findall(r"/opt/geodns/bin/geodns (\w+)", text)
