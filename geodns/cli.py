@@ -19,6 +19,7 @@ _COMMANDS = {
     "probe": "probe a mail host once, with the transcript",
     "drain": "take a host out of all answers",
     "undrain": "give it back",
+    "reload": "have a running server read its zone files anew",
     "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",
     "export": "print a zone as a zone file that every name server reads",

@@ -20,6 +20,8 @@ from geodns.api import Order, Site, make_app
 from geodns.api.access import exposed
 from geodns.api.events import EventRoutes
 from geodns.api.history import HistoryRoutes
+from geodns.api.reload import ReloadRoutes
+from geodns.asked import Asked
 from geodns.concerns import Concern, Concerns
 from geodns.control import forced_state
 from geodns.dealing import Counts
@@ -61,6 +63,8 @@ HTTP_END = 1.0
 """Seconds that a client which is slow to ask may hold up the end; what changed last is saved after it."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
+ASKED = "names asked for"
+"""What the keeper's note of them is called."""
 
 
 def control(settings: Settings, seat: ControlSeat) -> int:
@@ -113,6 +117,7 @@ class Daemon:
         )
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
+        self._asked = Asked(self._keeper.note(ASKED))
         self._publisher = Publisher(
             seat,
             self._counted,
@@ -156,6 +161,7 @@ class Daemon:
             follow=self._follow,
             publish=self._publish,
             tell=self._judging.tell,
+            asked=lambda: dict(self._asked.names),
         )
         self._listen = tuple(Listen(*address) for address in seat.listen)
         self._view = View(
@@ -166,6 +172,7 @@ class Daemon:
                 *filter(None, [self._events.trouble, self._recording.trouble]),
                 *self._policing.warnings(),
                 *self._loading.warnings(),
+                *self._edits.warnings(),
             ],
             self._cluster,
             self._folder,
@@ -174,6 +181,7 @@ class Daemon:
             self._link,
             lambda: self._liveness.vitals,
             self._discovery,
+            waiting=lambda: self._edits.waiting,
         )
         self._concerns = Concerns(self._look, self._events)
         self._liveness = Liveness(
@@ -205,6 +213,7 @@ class Daemon:
             *self._loading.routes(),
             *EventRoutes(self._events).routes(),
             *HistoryRoutes(self._recording).routes(),
+            *ReloadRoutes(self._edits).routes(),
         ]
         tokens = self._settings.token + self._settings.read_token
         app = make_app(self._view, self._metrics.expose, self.order, tokens, routes)
@@ -254,7 +263,8 @@ class Daemon:
         await self._monitor.first_round(FIRST_ROUND)
         self._judging.note()
         self._end_expired()
-        await self._edits.apply(edit)
+        # Whoever starts a server means what the files say; a control process that was started again does not.
+        await self._edits.apply(edit, yes=not self._seat.number)
         # Not before: a reload must not overtake the first reading. Until here SIGHUP is ignored.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._spawn_reload)
         number = await self._publish()
@@ -345,6 +355,7 @@ class Daemon:
     def _counted(self, transport: str, counts: Counts) -> None:
         self._metrics.counted(counts, transport, self._publisher.rotation)
         self._recording.counted(counts, self._publisher.rotation)
+        self._asked.add(counts.names, time.time())
         if counts.limited is not None:
             self._policing.limited(counts.limited)
 
@@ -411,4 +422,5 @@ class Daemon:
         # Copies: the loop goes on changing the originals while a thread writes.
         verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
         returned = dict(self._cluster.slow_start.since)
+        self._keeper.keep_note(ASKED, self._asked.note(time.time()))
         await asyncio.to_thread(self._keeper.save_states, verdicts, since, returned, time.time())

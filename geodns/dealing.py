@@ -33,6 +33,7 @@ class Counts(NamedTuple):
     Attributes:
         queries: by zone name (empty: none of ours), QTYPE and RCODE.
         dealt: by rotation (`Rotation.uid`), part and position in the part's answers.
+        names: that were asked for, answered and not said so lately; on the wire, in lower case.
         limited: answers that were over the rate limit, which are not among the others; None: there were none.
 
     """
@@ -40,10 +41,11 @@ class Counts(NamedTuple):
     queries: dict[tuple[str, int, int], int]
     dealt: dict[tuple[bytes, int, int], int]
     limited: Limited | None = None
+    names: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
         """Say whether anything was counted."""
-        return bool(self.queries or self.dealt or self.limited)
+        return bool(self.queries or self.dealt or self.limited or self.names)
 
 
 class _Tally:
@@ -132,6 +134,7 @@ class State:
         self._spins: dict[RotationKey, _Spin] = {}
         self._queries: defaultdict[tuple[str, int, int], int] = defaultdict(int)
         self._dealt: defaultdict[tuple[bytes, int, int], int] = defaultdict(int)
+        self._asked: set[bytes] = set()
         self._drawn: list[tuple[bytes, int, int]] = []
         """What the last answer of the long way was dealt, until it counts."""
 
@@ -181,7 +184,8 @@ class State:
         self.counted.clear()
         self._queries, self._dealt = defaultdict(int), defaultdict(int)
         limited = None if self.limiter is None else self.limiter.take()
-        return Counts(dict(queries), dict(dealt), limited)
+        asked, self._asked = self._asked, set()
+        return Counts(dict(queries), dict(dealt), limited, frozenset(asked))
 
     def count(self, zone: str, qtype: int, rcode: int) -> None:
         """Count an answer of the long way."""
@@ -221,6 +225,7 @@ class State:
         question = query.question.lower()
         if question in self.known:
             return
+        self._asked.add(query.name)
         self._make_room()
         spin = self._spins.get(rotation.key)
         if spin is None:
@@ -244,6 +249,8 @@ class State:
         """Let the short way give a fixed answer."""
         question = query.question.lower()
         if question not in self.known:
+            if answer.an:
+                self._asked.add(query.name)
             self._make_room()
             spin = _Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0])
             kind = positive(query.name, query.type) if answer.an else empty(query.name)
@@ -310,7 +317,11 @@ class State:
     def _make_room(self) -> None:
         """Start anew when full; this comes before a spin is looked up, which else would escape `adopt`."""
         if len(self.known) >= REMEMBERED:
-            self.packets = {}
-            for key, spin in list(self._spins.items()):
-                self._forget(key, spin)
-            self.known = {}
+            self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget what the short ways know, but no name's place: whoever asks again is seen again."""
+        self.packets = {}
+        for key, spin in list(self._spins.items()):
+            self._forget(key, spin)
+        self.known = {}

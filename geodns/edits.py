@@ -18,6 +18,7 @@ from geodns.keeper import Keeper
 from geodns.live import HostKey
 from geodns.metrics import Metrics
 from geodns.model import Zone
+from geodns.rails import losses
 from geodns.zonediff import summary, zone_diff
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ class Edits:
         follow: called once the cluster has other zones: others look after other hosts from then on.
         publish: tells the workers.
         tell: tells which hosts have changed their states by an edit.
+        asked: returns when names were asked for last.
+
+    Attributes:
+        waiting: zones whose files would take much away, and what: they wait until somebody says yes.
 
     """
 
@@ -59,6 +64,7 @@ class Edits:
         follow: Callable[[], None],
         publish: Callable[[], Coroutine[Any, Any, Any]],
         tell: Callable[[list[Transition]], None],
+        asked: Callable[[], Mapping[str, float]],
     ) -> None:
         self._folder = folder
         self._discovery = discovery
@@ -69,7 +75,9 @@ class Edits:
         self._follow = follow
         self._publish = publish
         self._tell = tell
+        self._asked = asked
         self._turn = asyncio.Lock()
+        self.waiting: dict[str, tuple[str, ...]] = {}
         self._refused: frozenset[str] = frozenset()
         """Zones whose files had errors when they were read last."""
 
@@ -136,16 +144,28 @@ class Edits:
         problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
         return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
 
-    async def reload(self) -> None:
-        """Serve what the folder and the sources say now."""
+    async def reload(self, *, yes: bool = False) -> None:
+        """Serve what the folder and the sources say now.
+
+        Args:
+            yes: also what would wait.
+
+        """
         self._discovery.look_up_now()
         async with self._turn:
             await asyncio.to_thread(self._discovery.renew)
-            await self.apply(await asyncio.to_thread(self._folder.read_all))
+            await self.apply(await asyncio.to_thread(self._folder.read_all), yes=yes)
 
-    async def apply(self, edit: Edit) -> None:
-        """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept."""
+    async def apply(self, edit: Edit, *, yes: bool = False) -> None:
+        """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept.
+
+        Args:
+            edit: what was read.
+            yes: take it whatever it takes away.
+
+        """
         edit = await self.completed(edit)
+        edit = self._believed(edit) if yes else await asyncio.to_thread(self._held, edit)
         self._tell_problems(edit)
         for name in edit.refused:
             self._metrics.refused(name)
@@ -180,6 +200,47 @@ class Edits:
         await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
         await asyncio.to_thread(self._keeper.save_retired, retired)
         self._tell(transitions)
+
+    def _believed(self, edit: Edit) -> Edit:
+        """Take everything, also zones whose files went and that waited since."""
+        gone = self.waiting.keys() - self._folder.files.keys()
+        self.waiting = {}
+        return replace(edit, removed=edit.removed | gone)
+
+    def _held(self, edit: Edit) -> Edit:
+        """Return an edit without the zones of which it would take much away; these wait."""
+        now, asked = time.time(), self._asked()
+        zones, removed, waiting = dict(edit.zones), set(edit.removed), dict(self.waiting)
+        for name in [*edit.zones, *edit.removed]:
+            known = self._cluster.sources.get(name)
+            old = self._keeper.zone(name) if known is None else known.zone
+            if edit.by_sources and name not in waiting:
+                continue  # who comes and goes by a look-up is no slip of a hand
+            why = () if old is None else losses(old, edit.zones.get(name), asked, now)
+            waiting.pop(name, None)
+            if old is None or not why:
+                continue
+            waiting[name] = why
+            removed.discard(name)
+            zones.pop(name, None)
+            if known is None:  # a control process that begins anew serves on what was served
+                zones[name] = old
+        self._tell_waiting(waiting)
+        self.waiting = waiting
+        return replace(edit, zones=zones, removed=frozenset(removed))
+
+    def _tell_waiting(self, waiting: Mapping[str, tuple[str, ...]]) -> None:
+        for name, why in waiting.items():
+            if self.waiting.get(name) != why:
+                text = f"zone {name}: its edit waits for `geodns reload --yes`: {'; '.join(why)}"
+                self._events.tell("waiting", text, zone=name, data={"why": list(why)})
+
+    def warnings(self) -> list[str]:
+        """Return which edits wait, and why."""
+        return [
+            f"zone {name}: its edit waits for `geodns reload --yes`: {'; '.join(why)}"
+            for name, why in self.waiting.items()
+        ]
 
     def _keep_texts(self, edit: Edit) -> None:
         """Keep what the files said whose zones have hosts of sources."""

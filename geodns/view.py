@@ -1,7 +1,7 @@
 """What the HTTP side may ask of the running server: every reading of it in one place, and no change."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from geodns import __version__
 from geodns.cluster import Cluster
@@ -41,6 +41,7 @@ class View:
         link: the workers.
         vitals: returns what the watch over ourselves has seen.
         discovery: the hosts that come and go.
+        waiting: returns why edits of zones wait, by zone.
 
     Attributes:
         ready: whether the first answers have been compiled and delivered.
@@ -59,6 +60,8 @@ class View:
         link: Link,
         vitals: Callable[[], Vitals],
         discovery: Discovery,
+        *,
+        waiting: Callable[[], Mapping[str, Sequence[str]]] = dict,
     ) -> None:
         self.ready = False
         self._node = node
@@ -71,6 +74,7 @@ class View:
         self._link = link
         self._vitals = vitals
         self._discovery = discovery
+        self._waiting = waiting
         self._started = time.monotonic()
 
     def zones(self) -> dict[str, Zone]:
@@ -98,12 +102,14 @@ class View:
     def status(self) -> Json:
         """Return everything that ``/status`` shows."""
         refused = dict(self._folder.refused)  # a copy: a thread may be reading files
+        waiting = self._waiting()
         zones = {
             name: {
                 "serial": source.serial,
                 "file": printable(str(self._folder.files.get(name, ""))),
                 "error": str(refused[name][0]) if name in refused else None,
             }
+            | ({"waiting": list(waiting[name])} if name in waiting else {})
             | self._found_by(source.zone)
             for name, source in self._cluster.sources.items()
         }

@@ -107,10 +107,14 @@ def test_a_failure_is_told_and_keeps_the_list_over_a_restart(ready: Control) -> 
 
 def test_a_source_that_an_edit_brings_is_looked_up_before_the_edit_is_served(ready: Control) -> None:
     async def test(running: Running, server: NameServer) -> None:
-        ready.file.write_text(TEXT)
-        await running.dealt("mta1", "mta2", "mta3")
-        ready.file.write_text(text_with(server))
-        await until(lambda: running.daemon._cluster.zone(NAME).sources)
+        for text in (TEXT, text_with(server)):
+            ready.file.write_text(text)
+            # It takes all hosts away that there are, and brings others.
+            await until(lambda: NAME in running.daemon._edits.waiting)
+            await running.daemon._edits.reload(yes=True)
+            if text is TEXT:
+                await running.dealt("mta1", "mta2", "mta3")
+        assert running.daemon._cluster.zone(NAME).sources
         assert set(running.daemon._cluster.zone(NAME).host_by_name) == {MTA1, MTA2}
         await running.dealt(MTA1, MTA2)
 

@@ -25,7 +25,7 @@ ROWS = (
     ),
     (
         "responder compiler watch metrics querytext floodwatch liveness convert delegation reporting",
-        "store eventfile history historyfile",
+        "rails asked store eventfile history historyfile",
     ),
     ("lookup nodes",),
     ("dealing choice live table rotation",),

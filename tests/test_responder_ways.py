@@ -41,6 +41,9 @@ COMPILED = compile_zones(Compiled(), sources(WEIGHTED), LiveSet())
 SECRET = b"0123456789abcdef"
 TABLE = replace(COMPILED.table, policy=Policy(nsid=b"ns1", cookie_secrets=(SECRET,)))
 
+NOBODY: frozenset[bytes] = frozenset()
+"""The long way asked again and again tells each name again."""
+
 
 class LongWay(State):
     """A worker that never learns the short way."""
@@ -132,7 +135,7 @@ def test_both_ways_give_the_same_bytes_and_counts(asked: list[tuple[bytes, Clien
         for _ in range(3):
             expected = respond(TABLE, packet, client, 0.0, long)
             assert respond(TABLE, packet, client, 0.0, short) == expected
-    assert short.take_counts() == long.take_counts()
+    assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
 
 
 def test_the_short_way_is_taken_by_what_is_asked_twice() -> None:
@@ -168,7 +171,7 @@ def test_the_same_few_names_over_and_over(one: Zone) -> None:
         client = rng.choice((UDP, TCP))
         assert respond(table, packet, client, 0.0, short) == respond(table, packet, client, 0.0, long)
     assert short.packets, "the shortest way was among those compared"
-    assert short.take_counts() == long.take_counts()
+    assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
 
 
 @pytest.mark.parametrize("order", [(65, 97), (97, 65), (257, 0x0141), (1, 0x0141), (33, 0x0161)])
@@ -179,7 +182,7 @@ def test_types_that_differ_by_a_letters_case_are_not_confused(order: tuple[int, 
         packet = b"\0\1\1\0\0\1" + bytes(6) + wire.question(name_to_wire(ORIGIN), rtype)
         expected = respond(TABLE, packet, UDP, 0.0, long)
         assert respond(TABLE, packet, UDP, 0.0, short) == expected
-    assert short.take_counts() == long.take_counts()
+    assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
 
 
 @pytest.mark.parametrize("first", [0x0241, 0x0261])

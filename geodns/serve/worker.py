@@ -28,6 +28,9 @@ PULSE = 0.2
 HEARTBEAT = 5.0
 """Seconds after which a worker that has nothing to say says that."""
 
+SEEN_AGAIN = 3600.0
+"""Seconds after which a name that is asked for is told again."""
+
 LAST_WORDS = 1.0
 """Seconds that a worker which ends tries to hand in its counts."""
 
@@ -78,6 +81,7 @@ class Follower:
         self.ending = False
         self._due = 0.0
         self._said = 0.0
+        self._anew = time.monotonic() + SEEN_AGAIN
         self._name = name
         self._transport = transport
         self._draft = Draft(self.table)
@@ -143,6 +147,9 @@ class Follower:
         if now >= self._due:
             self._due = now + REPORT
             self.state.epoch = time.time() - now
+            if now >= self._anew:
+                self._anew = now + SEEN_AGAIN
+                self.state.start_anew()
             if self.stream.backlog:  # while the supervisor does not read, counts add up here
                 self.stream.flush()
             else:

@@ -1,5 +1,7 @@
 """Zone files edited, added, removed and broken under a running server, and what a restart keeps."""
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -43,6 +45,13 @@ def add(server: Server, zone: str, text: str) -> None:
 def is_served(server: Server, zone: str) -> bool:
     """Say whether a zone is answered for; each query may come to another worker."""
     return all(server.ask(zone, "SOA").rcode() == dns.rcode.NOERROR for _ in range(8))
+
+
+def waits_elsewhere(server: Server, zone: str, but: int) -> bool:
+    """Say whether a zone's edit waits in another control process than that one."""
+    with contextlib.suppress(OSError, StopIteration, AssertionError):
+        return server.control() != but and bool(server.status()["zones"].get(zone, {}).get("waiting"))
+    return False
 
 
 def serial(server: Server, zone: str) -> int:
@@ -182,8 +191,12 @@ def test_removed_zone_file_is_believed_after_five_seconds(server: Server, hosts:
     with Hammer(server, BASE) as client:
         (server.zones / f"{zone}.yaml").unlink()
         removed = time.monotonic()
-        wait_until(lambda: not is_served(server, zone), 20, "the zone goes")
+        # It was asked for a moment ago: somebody has to say yes.
+        wait_until(lambda: server.status()["zones"][zone].get("waiting"), 20, "the removal waits")
         assert time.monotonic() - removed >= BELIEVED_MISSING
+        assert is_served(server, zone)
+        assert server.command("reload", "--yes").returncode == 0
+        wait_until(lambda: not is_served(server, zone), 20, "the zone goes")
         wait_until(lambda: server.ask(zone).rcode() == dns.rcode.REFUSED, what="it is refused")
         assert zone not in server.status()["zones"]
         # It comes back otherwise than it was, and its serial has not gone back.
@@ -320,3 +333,33 @@ def test_host_removed_before_a_restart_answers_for_its_own_name_after_it(tmp_pat
         with serving(tmp_path) as server:
             assert server.values(f"mta2.{ZONE}") == ["192.0.2.2"]
             assert server.seen(ZONE) == {"192.0.2.1"}
+
+
+def test_an_edit_that_takes_much_away_waits_for_a_yes(server: Server, hosts: dict[str, MailHost]) -> None:
+    zone = "waits.example.com"
+    whole = zone_text(hosts)
+    add(server, zone, whole)
+    few = zone_text({"mta1": hosts["mta1"]})
+    server.write(zone, few)
+    wait_until(lambda: server.status()["zones"][zone].get("waiting"), what="the edit waits")
+    (why,) = server.status()["zones"][zone]["waiting"]
+    assert why == "pool main would lose 2 of its 3 hosts (mta2, mta3)"
+    assert any(why in warning for warning in server.status()["warnings"])
+    assert set(share(server, zone)) == {"mta1", "mta2", "mta3"}
+    told = server.command("reload")
+    assert (told.returncode, why in told.stderr) == (1, True)
+    assert set(share(server, zone)) == {"mta1", "mta2", "mta3"}
+    # A control process that begins anew does not take it either.
+    control = server.control()
+    os.kill(control, signal.SIGKILL)
+    wait_until(lambda: waits_elsewhere(server, zone, control), 30, "another control process lets it wait")
+    assert set(share(server, zone)) == {"mta1", "mta2", "mta3"}
+    # Edited back, there is nothing to wait for.
+    server.write(zone, whole)
+    wait_until(lambda: not server.status()["zones"][zone].get("waiting"), what="nothing waits")
+    server.write(zone, few)
+    wait_until(lambda: server.status()["zones"][zone].get("waiting"), what="the edit waits again")
+    assert server.command("reload", "--yes").returncode == 0
+    wait_until(lambda: set(share(server, zone)) == {"mta1"}, what="the edit is served")
+    kinds = [one["kind"] for one in server.get(f"/api/v1/events?zone={zone}&kind=waiting")["events"]]
+    assert len(kinds) >= 2

@@ -1,0 +1,82 @@
+"""What an edit would take away that may be a slip of the hand: then it waits until somebody says yes."""
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from geodns.model import Zone
+
+MOST = Fraction(3, 10)
+"""The part of a pool's hosts that an edit may take out; one may always go while another stays."""
+RECENT = 86400.0
+"""Seconds for which a name that was asked for is thought to be in use."""
+NAMED = 5
+"""Hosts, or names, that a reason names."""
+
+
+def losses(before: Zone, after: Zone | None, asked: Mapping[str, float], now: float) -> tuple[str, ...]:
+    """Return why an edit should wait, in words; nothing when it need not.
+
+    Args:
+        before: the zone as it is served.
+        after: as it would be; None: not at all.
+        asked: when names were asked for last, in seconds since the epoch; absolute names.
+        now: the same.
+
+    """
+    pools = () if after is None else tuple(_of_pools(before, after))
+    return (*pools, *_of_names(before, after, {name for name, at in asked.items() if now - at <= RECENT}))
+
+
+def _of_pools(before: Zone, after: Zone) -> Iterable[str]:
+    for pool in before.pools:
+        other = after.pool_by_name.get(pool.name)
+        if other is None:
+            continue  # who asked for it is dealt from another one, or its name is gone and told below
+        had = [member.host for member in pool.members if member.weight]
+        left = {member.host for member in other.members if member.weight}
+        gone = [host for host in had if host not in left]
+        if not gone or (len(gone) == 1 and left) or Fraction(len(gone), len(had)) <= MOST:
+            continue
+        yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({_some(gone)})"
+
+
+def _of_names(before: Zone, after: Zone | None, asked: Iterable[str]) -> Iterable[str]:
+    had, left = owners(before), frozenset[str]() if after is None else owners(after)
+    # Hosts that leave go on answering for their own names a while.
+    retired = {before.host_name(host.name) for host in before.hosts} if after is not None else set[str]()
+    gone = sorted(
+        {
+            owner
+            for name in asked
+            if (owner := _covered(name, had)) is not None
+            and owner not in retired
+            and _covered(name, left) is None
+        }
+    )
+    if gone:
+        what = "name that was" if len(gone) == 1 else "names that were"
+        yield f"{len(gone)} {what} asked for within a day would be gone ({_some(gone)})"
+
+
+def owners(zone: Zone) -> frozenset[str]:
+    """Return the names that have records, or are dealt for."""
+    return frozenset([*(one.owner for one in zone.records), *(one.owner for one in zone.rules)])
+
+
+def _covered(name: str, names: frozenset[str]) -> str | None:
+    """Return the owner that answers for a name: itself, or the wildcard above it."""
+    if name in names:
+        return name
+    rest = name
+    while rest:
+        rest = rest.partition(".")[2]
+        if f"*.{rest}" in names:
+            return f"*.{rest}"
+        if rest in names:
+            return None
+    return None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(name.removesuffix(".") for name in names[:NAMED]) + more

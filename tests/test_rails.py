@@ -1,0 +1,95 @@
+"""What an edit would take away, and whether that is worth a question."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.rails import RECENT, losses
+from tests.zones import NAME, zone
+
+NOW = 1_000_000.0
+HOSTS = "hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3, d: 192.0.2.4, e: 192.0.2.5}"
+RECORDS = 'records: {"@": {pool: main}, bulk: {pool: main}, txt: {TXT: x}, "*.w": {A: 192.0.2.9}}'
+
+
+def text(main: str, records: str = RECORDS, hosts: str = HOSTS) -> str:
+    return f"{hosts}\npools: {{main: {{hosts: {main}}}}}\n{records}"
+
+
+BEFORE = text("[a, b, c, d, e]")
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(BEFORE, [], id="nothing"),
+        pytest.param(text("[a, b, c, d]"), [], id="one of five"),
+        pytest.param(text("[a, b, c]"), ["pool main would lose 2 of its 5 hosts (d, e)"], id="two of five"),
+        pytest.param(text("{a: 1, b: 1, c: 1, d: 0, e: 0}"), ["would lose 2 of its 5"], id="weights of 0"),
+        pytest.param(
+            text("[a]", hosts="hosts: {a: 192.0.2.1}"), ["pool main would lose 4 of its 5"], id="hosts too"
+        ),
+        pytest.param(
+            f"{HOSTS}\npools: {{other: {{hosts: [a]}}}}\nrecords: {{'@': {{pool: other}}}}",
+            [],
+            id="the pool is gone, its names are not",
+        ),
+    ],
+)
+def test_hosts_of_a_pool(after: str, expected: list[str]) -> None:
+    found = losses(zone(BEFORE), zone(after), {}, NOW)
+    assert len(found) == len(expected)
+    assert all(part in one for part, one in zip(expected, found, strict=True))
+
+
+def test_one_host_may_always_go_while_another_stays() -> None:
+    two, one = text("[a, b]"), text("[a]")
+    assert losses(zone(two), zone(one), {}, NOW) == ()
+    only, other = text("[a]"), text("[b]")
+    assert losses(zone(only), zone(other), {}, NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param({}, None, id="nobody asked"),
+        pytest.param(
+            {f"bulk.{NAME}.": NOW - 60}, "1 name that was asked for within a day would be gone", id="lately"
+        ),
+        pytest.param({f"bulk.{NAME}.": NOW - RECENT - 1}, None, id="long ago"),
+        pytest.param({f"other.{NAME}.": NOW}, None, id="there was no such name"),
+        pytest.param({f"x.y.w.{NAME}.": NOW}, f"(*.w.{NAME})", id="by a wildcard"),
+        pytest.param(
+            {f"bulk.{NAME}.": NOW, f"txt.{NAME}.": NOW}, "2 names that were asked for within a day", id="two"
+        ),
+        pytest.param({f"a.{NAME}.": NOW}, None, id="a host that leaves answers on for its own name"),
+        pytest.param({f"{NAME}.": NOW}, None, id="a name that stays"),
+    ],
+)
+def test_names_that_were_asked_for(asked: dict[str, float], expected: str | None) -> None:
+    after = text("[b, c, d, e]", 'records: {"@": {pool: main}}', HOSTS.replace("a: 192.0.2.1, ", ""))
+    found = losses(zone(BEFORE), zone(after), asked, NOW)
+    assert len(found) == (expected is not None)
+    assert expected is None or expected in found[0]
+
+
+def test_a_name_that_a_wildcard_answers_from_now_on_is_not_gone() -> None:
+    after = text("[a, b, c, d, e]", 'records: {"@": {pool: main}, "*": {pool: main}}')
+    assert losses(zone(BEFORE), zone(after), {f"bulk.{NAME}.": NOW}, NOW) == ()
+
+
+def test_a_whole_zone_that_is_in_use() -> None:
+    assert losses(zone(BEFORE), None, {}, NOW) == ()
+    (found,) = losses(zone(BEFORE), None, {f"{NAME}.": NOW, f"a.{NAME}.": NOW}, NOW)
+    assert "2 names that were asked for" in found
+
+
+@given(st.integers(1, 12), st.data())
+def test_the_rule_for_any_pool(size: int, data: st.DataObject) -> None:
+    names = [f"h{number}" for number in range(size)]
+    left = data.draw(st.lists(st.sampled_from(names), unique=True, min_size=1))
+    hosts = "hosts: {" + ", ".join(f"{name}: 192.0.2.{at + 1}" for at, name in enumerate(names)) + "}"
+    before, after = (text(f"[{', '.join(some)}]", hosts=hosts) for some in (names, left))
+    gone = size - len(left)
+    waits = gone > 1 and gone / size > 0.3
+    assert bool(losses(zone(before), zone(after), {}, NOW)) == waits
