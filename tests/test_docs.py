@@ -1,6 +1,8 @@
 """What the documents show is true: every YAML loads, every link leads somewhere, every option exists."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import click
@@ -11,7 +13,7 @@ from geodns.settings import load_settings
 from geodns.zonefile import parse_zone, read_zones, zone_files
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -75,7 +77,24 @@ def test_every_command_and_option_exists(line: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_to_a_file(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.skipif(shutil.which("unbound-checkconf") is None, reason="needs unbound-checkconf")
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("unbound")])
+def test_unbound_takes_every_configuration(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "unbound.conf"
+    file.write_text(f'server:\n  chroot: ""\n  username: ""\n  directory: "{tmp_path}"\n{text}')
+    checked = subprocess.run(["unbound-checkconf", file], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("postconf") is None, reason="needs postconf")
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("main.cf")])
+def test_postfix_knows_every_setting(text: str) -> None:
+    names = [line.partition(" =")[0] for line in text.splitlines()]
+    known = subprocess.run(["postconf", "-d", *names], capture_output=True, text=True, check=False)
+    assert [line.partition(" =")[0] for line in known.stdout.splitlines()] == names, known.stderr
 
 
 def test_the_unit_file_serves_the_commands_that_exist() -> None:
