@@ -59,9 +59,11 @@ def test_every_block_is_run_by_a_test_here() -> None:
         "python3 -m venv",
         "geodns init",
         "geodns import",
+        "geodns delegation",
         "geodns status",
         "geodns drain",
         "geodns querylog",
+        "geodns events --since 7d",
     ]
     assert [next((one for one in known if lines[0].startswith(one)), lines[0]) for lines in BLOCKS] == known
 
@@ -183,7 +185,7 @@ def test_a_host_that_misbehaves(tmp_path: Path, hosts: dict[str, MailHost]) -> N
         wait_until(lambda: server.state_of("mta2") == "up", READY)
         said = {
             line: _run(line, server, tmp_path)
-            for first in ("geodns status", "geodns drain", "geodns querylog on")
+            for first in ("geodns status", "geodns drain", "geodns querylog on", "geodns events --since 7d")
             for line in block(first)
         }
     assert "mta2" in said["geodns status"]
@@ -193,6 +195,22 @@ def test_a_host_that_misbehaves(tmp_path: Path, hosts: dict[str, MailHost]) -> N
     assert "dealt by main" in said["geodns undrain mta2"]
     assert "1%" in said["geodns querylog"]
     assert "off" in said["geodns querylog off"]
+    assert "pool main: dealt from main" in said[f"geodns explain {ZONE}"]
+    assert "drained by" in said["geodns events --since 7d --kind state --kind forced"]
+    assert "nothing changes" in said["geodns check --diff zones"]
+    assert "zones are served as their files say: 1" in said["geodns reload"]
+    assert "mta2" in (tmp_path / "report.html").read_text()
+
+
+def test_what_belongs_at_the_parent(tmp_path: Path) -> None:
+    (tmp_path / "zones").mkdir()
+    shutil.copy(ROOT / f"zones/{ZONE}.yaml", tmp_path / "zones")
+    plain, verify = block("geodns delegation")
+    assert f"ns1.{ZONE}.  3600  IN  A     192.0.2.53" in shell(plain, tmp_path)
+    # Nobody is at that address here; what is found at one is in test_delegation.
+    moved = verify.replace("192.0.2.1:53", "127.0.53.66:53")
+    with pytest.raises(AssertionError, match="name a resolver with --resolver ADDR:PORT"):
+        shell(moved, tmp_path)
 
 
 def _run(line: str, server: Server, cwd: Path) -> str:
