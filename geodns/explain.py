@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import dnslib
 
-from geodns.choice import Choice
+from geodns.choice import Choice, Dealt
 from geodns.cluster import Cluster
 from geodns.dealing import State as WorkerState
 from geodns.errors import NotFoundError, UsageError
-from geodns.live import Forced, LiveSet, State
+from geodns.live import Fitness, Forced, LiveSet, State
 from geodns.lookup import rotation_of
-from geodns.model import Host, MinLive, Pool, Target, Zone, family_of
+from geodns.model import Host, Member, MinLive, Pool, Target, Zone, family_of
 from geodns.networks import Network
 from geodns.responder import respond
 from geodns.rrtypes import number_of
@@ -150,6 +150,15 @@ class _Shown:
         self.live = live
         self.rotation = rotation
         self.seen = seen
+        self._known: dict[tuple[str, str], Fitness] = {}
+
+    def _fitness(self, pool: Pool, host: str) -> Fitness:
+        """Return a host as a pool sees it, found out once."""
+        found = self._known.get((pool.name, host))
+        if found is None:
+            found = self.live.fitness(self.zone, self.zone.host_by_name[host], self.zone.jury_of(pool))
+            self._known[pool.name, host] = found
+        return found
 
     def tier(self, pool: str, preference: int) -> Json:
         """Return one pool of the rule, and its fallbacks."""
@@ -197,7 +206,7 @@ class _Shown:
         }
 
     def _fit(self, pool: Pool, host: str) -> bool:
-        fitness = self.live.fitness(self.zone, self.zone.host_by_name[host], self.zone.jury_of(pool))
+        fitness = self._fitness(pool, host)
         return bool(fitness.live and fitness.factor)
 
     def _members(
@@ -205,24 +214,26 @@ class _Shown:
     ) -> Json:
         """Return every host that the pool or a fallback could deal, with its part and why."""
         members: Json = {}
+        dealt = {entry.host: entry for entry in choice.dealt}
         for pool in chain:
             for member in pool.members:
                 if member.host not in members:
-                    members[member.host] = self._member(choice, pool, member.host, member.weight, shares)
+                    entry = dealt.get(member.host)
+                    members[member.host] = self._member(choice, pool, member, entry, shares)
         return members
 
     def _member(
         self,
         choice: Choice,
         pool: Pool,
-        name: str,
-        weight: int,
+        member: Member,
+        dealt: Dealt | None,
         shares: Mapping[str, tuple[Fraction, Fraction]],
     ) -> Json:
+        name, weight = member.host, member.weight
         host = self.zone.host_by_name[name]
         key = (self.zone.name, name)
-        dealt = next((entry for entry in choice.dealt if entry.host == name), None)
-        fitness = self.live.fitness(self.zone, host, self.zone.jury_of(pool))
+        fitness = self._fitness(pool, host.name)
         first, uniform = shares.get(name, (Fraction(0), Fraction(0)))
         forced = self.live.forced.get(key)
         effective = dealt.effective if dealt else weight * fitness.factor if fitness.live else Fraction(0)
@@ -256,7 +267,7 @@ class _Shown:
     def _why_dealt(self, choice: Choice, pool: Pool, host: Host) -> str:
         if choice.last_resort is not None:
             return f"last resort: nobody in the chain is live ({self._state(pool, host)})"
-        fitness = self.live.fitness(self.zone, host, self.zone.jury_of(pool))
+        fitness = self._fitness(pool, host.name)
         lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
         helps = f"helps out as a host of {pool.name}" if pool.name != choice.pool else ""
         return "; ".join(part for part in (helps, lowered and f"lowered: {lowered}") if part) or "live"
@@ -270,7 +281,7 @@ class _Shown:
         if forced is not None and forced.forced is not Forced.UP:
             why = f": {forced.reason}" if forced.reason else ""
             return f"{forced.forced} by {forced.author}{why}"
-        fitness = self.live.fitness(self.zone, host, self.zone.jury_of(pool))
+        fitness = self._fitness(pool, host.name)
         if key in self.live.newcomers and not fitness.live:
             return "new: it waits for its first good probe"
         if not fitness.live or not fitness.factor:
@@ -303,10 +314,7 @@ class _Shown:
             for pool in self.zone.chain(choice.pool)
             if choice.last_resort is None
             and any(member.host == entry.host for member in pool.members)
-            and self.live.fitness(
-                self.zone, self.zone.host_by_name[entry.host], self.zone.jury_of(pool)
-            ).seconds_to_fall
-            == choice.longest_ttl
+            and self._fitness(pool, entry.host).seconds_to_fall == choice.longest_ttl
         ]
         if failing:
             hosts = ", ".join(dict.fromkeys(failing))
@@ -324,16 +332,21 @@ def _min_live(wanted: MinLive) -> str:
 
 def shares_of(part: Part) -> dict[str, tuple[Fraction, Fraction]]:
     """Return each host's share of first picks, and of uniform picks, over the cycle that is served."""
-    turns = Counter(part.index)
     first: Counter[str] = Counter()
-    uniform: dict[str, Fraction] = {}
-    for at, count in turns.items():
+    named: dict[str, Counter[int]] = {}
+    for at, count in Counter(part.index).items():
         hosts = part.sets[at]
         first[hosts[0]] += count
         for host in hosts:
-            uniform[host] = uniform.get(host, Fraction(0)) + Fraction(count, len(hosts))
+            named.setdefault(host, Counter())[len(hosts)] += count
     total = len(part.index)
-    return {host: (Fraction(first[host], total), share / total) for host, share in uniform.items()}
+    return {
+        host: (
+            Fraction(first[host], total),
+            sum((Fraction(count, size * total) for size, count in sizes.items()), Fraction(0)),
+        )
+        for host, sizes in named.items()
+    }
 
 
 def sizes_of(part: Part) -> dict[str, float]:

@@ -8,7 +8,7 @@ from aiohttp import web
 from geodns.api import orders, reading, zones
 from geodns.api.access import ACCESS, Access
 from geodns.api.guard import guard
-from geodns.api.parts import BACKEND, CARRY, METRICS, Backend, Carry
+from geodns.api.parts import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, Kept
 from geodns.tokens import Token
 
 MAX_BODY = 64 * 1024
@@ -36,6 +36,7 @@ def make_app(
     app[BACKEND] = backend
     app[METRICS] = metrics
     app[CARRY] = carry
+    app[KEPT] = Kept(time.monotonic)
     app[ACCESS] = Access(tokens, time.monotonic)
     app.add_routes([*reading.routes(), *zones.routes(), *orders.routes(), *more])
     return app

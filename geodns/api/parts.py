@@ -59,6 +59,37 @@ TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
 """What let a request in; None where nothing had to."""
 
 
+class Kept:
+    """Answers that are costly to make, kept for a moment: many may watch, and what they see is the same.
+
+    Args:
+        clock: seconds, of any beginning.
+
+    """
+
+    SECONDS = 0.2
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[float, bytes]] = {}
+
+    def get(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return an answer that was made a moment ago, or make it."""
+        now = self._clock()
+        made, answer = self._kept.get(name, (float("-inf"), b""))
+        if now - made > self.SECONDS:
+            answer = make()
+            self._kept[name] = now, answer
+        return answer
+
+    def clear(self) -> None:
+        """Forget all: something was changed by order, and whoever ordered it wants to see it."""
+        self._kept.clear()
+
+
+KEPT: web.AppKey[Kept] = web.AppKey("kept")
+
+
 class RefusedError(Exception):
     """A request that is answered with an error and a status of its own."""
 

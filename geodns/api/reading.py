@@ -1,10 +1,11 @@
 """What is read of the running server: status, metrics, health, explanations."""
 
+import json
 from ipaddress import ip_address
 
 from aiohttp import web
 
-from geodns.api.parts import BACKEND, METRICS, RefusedError, host_key
+from geodns.api.parts import BACKEND, KEPT, METRICS, RefusedError, host_key
 from geodns.explain import Asking
 from geodns.networks import Network, parse_network
 
@@ -27,12 +28,14 @@ async def _index(request: web.Request) -> web.Response:  # noqa: ARG001 - whatev
 
 
 async def _status(request: web.Request) -> web.Response:
-    return web.json_response(request.app[BACKEND].status())
+    status = request.app[BACKEND].status
+    body = request.app[KEPT].get("status", lambda: json.dumps(status()).encode())
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 async def _metrics(request: web.Request) -> web.Response:
     return web.Response(
-        body=request.app[METRICS](),
+        body=request.app[KEPT].get("metrics", request.app[METRICS]),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 
