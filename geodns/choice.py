@@ -35,7 +35,7 @@ class Dealt:
     Attributes:
         host: its name.
         addresses: those that may be named, of both families.
-        weight: what the pool gives it.
+        weight: what the pool gives it, or an operator has imposed instead.
         factors: what lowers that, by name; each 0 to 1.
 
     """
@@ -110,7 +110,8 @@ def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
     if jury is not None and (resort is not None or using != (pool.name,)):
         waits.append(min(check.interval * check.rise for check in jury.checks))
     dealt = tuple(
-        Dealt(member.host, fitness.live, member.weight, fitness.factors) for _, member, fitness in picked
+        Dealt(member.host, fitness.live, live.weight(zone, member.host, member.weight), fitness.factors)
+        for _, member, fitness in picked
     )
     return Choice(pool.name, using, resort, dealt, pool.answers, min(waits, default=None))
 
@@ -127,24 +128,27 @@ def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
         judged = [
             (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], jury))
             for member in pool.members
-            if member.weight
+            if live.weight(zone, member.host, member.weight)
         ]
         fit = [entry for entry in judged if entry[2].live and entry[2].factor]
-        if pool.fallback is None or _enough(pool, fit):
+        if pool.fallback is None or _enough(zone, pool, live, fit):
             helpers = fit
         elif pool.fallback_mode == "add" or not helpers:
             helpers = fit + helpers
     return helpers
 
 
-def _enough(pool: Pool, fit: list[_Picked]) -> bool:
+def _enough(zone: Zone, pool: Pool, live: LiveSet, fit: list[_Picked]) -> bool:
     """Say whether the live hosts reach `min_live`; nobody is never enough."""
     if not fit:
         return False
     if not pool.min_live.percent:
         return len(fit) >= pool.min_live.amount
-    weight = sum(member.weight for _, member, _ in fit)
-    return weight * 100 >= pool.min_live.amount * sum(member.weight for member in pool.members)
+
+    def weight(members: Iterable[Member]) -> int:
+        return sum(live.weight(zone, member.host, member.weight) for member in members)
+
+    return weight(member for _, member, _ in fit) * 100 >= pool.min_live.amount * weight(pool.members)
 
 
 def _unique(picked: Iterable[_Picked]) -> list[_Picked]:
@@ -165,7 +169,7 @@ def _last_resort(
         (link.name, member, Fitness(zone.host_by_name[member.host].addresses))
         for link in chain
         for member in link.members
-        if member.weight
+        if live.weight(zone, member.host, member.weight)
     )
     for resort, forced in _RESORTS:
         if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) in forced]:

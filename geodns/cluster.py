@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
+from typing import TypeVar
 
 from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_pools
 from geodns.errors import NotFoundError
@@ -15,7 +16,9 @@ from geodns.load import Loads
 from geodns.model import Address, Load, Target, Zone
 from geodns.policy import DEFAULT, Policy
 from geodns.slowstart import SlowStart
-from geodns.store import ForcedState, HostSince, RetiredHost
+from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Cluster:
         verdicts: what is believed of targets.
         compiled: what is served.
         forced: what is imposed on hosts.
+        weights: which weights are imposed on hosts.
         newcomers: hosts that wait for their first good probe.
         since: each host's state and when it began.
         retired: hosts that were taken out and still answer for their own names.
@@ -57,10 +61,12 @@ class Cluster:
         since: Mapping[HostKey, HostSince],
         retired: Mapping[HostKey, RetiredHost],
         returned: Mapping[HostKey, float] = MappingProxyType({}),
+        weights: Mapping[HostKey, ForcedWeight] = MappingProxyType({}),
     ) -> None:
         self.verdicts = dict(verdicts)
         self.compiled = Compiled()
         self.forced = dict(forced)
+        self.weights = dict(weights)
         self.newcomers: frozenset[HostKey] = frozenset()
         self.since = dict(since)
         self.retired = dict(retired)
@@ -93,6 +99,7 @@ class Cluster:
             {host: state.forced for host, state in self.forced.items()},
             self.newcomers,
             self._factors(),
+            {host: forced.weight for host, forced in self.weights.items()},
         )
 
     def _factors(self) -> dict[HostKey, dict[str, Fraction]]:
@@ -235,15 +242,15 @@ class Cluster:
 
     def force(self, host: HostKey, state: ForcedState | None) -> None:
         """Impose something on a host, or end it, and serve what follows."""
-        if state is None:
-            self.forced.pop(host, None)
-        else:
-            self.forced[host] = state
-        self._recompile([host])
+        self.impose({host: state}, {})
 
-    def expired(self, now: float) -> list[HostKey]:
-        """Return the hosts on which something is imposed that has come to its end."""
-        return [host for host, state in self.forced.items() if state.until is not None and state.until <= now]
+    def impose(
+        self, forced: Mapping[HostKey, ForcedState | None], weights: Mapping[HostKey, ForcedWeight | None]
+    ) -> None:
+        """Impose states and weights on hosts, or end them (None), and serve what follows, all at once."""
+        self.forced = with_changes(self.forced, forced)
+        self.weights = with_changes(self.weights, weights)
+        self._recompile(forced.keys() | weights.keys())
 
     def state_of(self, host: HostKey) -> State:
         """Return a host's state, whatever is imposed on it."""
@@ -259,9 +266,12 @@ class Cluster:
             for target in targets
         )
 
+    def pools_of(self, hosts: Iterable[HostKey]) -> frozenset[PoolKey]:
+        """Return the pools whose choice these hosts can change, those with fallbacks included."""
+        return frozenset(pool for host in hosts for pool in self._pools_by_host.get(host, ()))
+
     def _recompile(self, hosts: Iterable[HostKey]) -> None:
-        pools = {pool for host in hosts for pool in self._pools_by_host.get(host, ())}
-        self.compiled = recompile_pools(self.compiled, pools, self.live())
+        self.compiled = recompile_pools(self.compiled, self.pools_of(hosts), self.live())
 
     def _note_states(self, hosts: Iterable[HostKey], now: float) -> list[Transition]:
         found = []
@@ -273,6 +283,12 @@ class Cluster:
                 if known is not None:
                     found.append(Transition(host, known.state, state))
         return found
+
+
+def with_changes(before: Mapping[HostKey, T], changes: Mapping[HostKey, T | None]) -> dict[HostKey, T]:
+    """Return what is imposed on hosts once it is changed; None ends it."""
+    after = {host: one for host, one in before.items() if host not in changes}
+    return after | {host: one for host, one in changes.items() if one is not None}
 
 
 def _with_policy(compiled: Compiled, policy: Policy) -> Compiled:

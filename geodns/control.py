@@ -1,35 +1,124 @@
-"""What operators force on hosts: which host is meant, and what becomes of it."""
+"""Which hosts an operator means, and what their files say of them."""
 
-from collections.abc import Iterable, Mapping
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from unicodedata import normalize
 
-from geodns.errors import AmbiguousError, NotFoundError
-from geodns.live import Forced, HostKey
+from geodns.errors import AmbiguousError, BadNameError, NotFoundError
+from geodns.live import HostKey
 from geodns.model import Zone
-from geodns.store import ForcedState
+from geodns.report import quoted
+from geodns.scalars import parse_address
+from geodns.store import ForcedWeight
+from geodns.zonefile.idn import to_ascii, to_unicode
+from geodns.zonefile.patterns import is_glob, matcher
+
+
+def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None = None) -> list[HostKey]:
+    """Return the hosts that an operator means, each once, in the order of the zones.
+
+    Args:
+        texts: each a name as for `find_host`, an address (every host that has it), or a glob over the
+            names of all hosts, short or with their zones.
+        zones: what is served.
+        zone: look nowhere else.
+
+    Raises:
+        NotFoundError: one of them is nobody; with all that are.
+        AmbiguousError: a short name, and several zones have it.
+
+    """
+    if zone is not None:
+        name = _ascii(zone).lower().rstrip(".")
+        if name not in zones:
+            raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")
+        zones = {name: zones[name]}
+    names = {name: one.host_by_name for name, one in zones.items()}
+    found: set[HostKey] = set()
+    nobody: list[str] = []
+    for text in texts:
+        some = _matching(text, zones)
+        if some is None:
+            try:
+                some = [find_host(text, names)]
+            except NotFoundError as error:
+                nobody.append(str(error))
+                continue
+        if not some:
+            what = "fits" if is_glob(text) else "has the address"
+            nobody.append(f"no host {what} {text}: `geodns status` lists them")
+        found.update(some)
+    if nobody:
+        raise NotFoundError("; ".join(nobody))
+    return [(name, host) for name, hosts in names.items() for host in hosts if (name, host) in found]
+
+
+def _matching(text: str, zones: Mapping[str, Zone]) -> list[HostKey] | None:
+    """Return the hosts of an address or a glob; None for a name."""
+    address = parse_address(text.removeprefix("[").removesuffix("]"))
+    if address is not None:
+        return [
+            (zone.name, host.name)
+            for zone in zones.values()
+            for host in zone.hosts
+            if address in host.addresses
+        ]
+    if not is_glob(text):
+        return None
+    glob = normalize("NFC", text.lower().rstrip("."))
+    fits = matcher(glob)
+    # As people read them: `x*` does not mean all that is punycode, unless the glob is punycode itself.
+    read = str if "xn--" in glob else to_unicode
+    return [
+        (zone.name, host.name)
+        for zone in zones.values()
+        for host in zone.hosts
+        if any(map(fits, _shorter(read(f"{host.name}.{zone.name}"))))
+    ]
+
+
+def _shorter(name: str) -> Iterable[str]:
+    """Yield the forms that a whole name may be shortened to: ``mta1``, ``mta1.out`` … the name itself."""
+    labels = name.split(".")
+    return (".".join(labels[:count]) for count in range(1, len(labels) + 1))
 
 
 def find_host(text: str, zones: Mapping[str, Iterable[str]]) -> HostKey:
     """Return the host that an operator means.
 
     Args:
-        text: ``mta1``, or its whole name ``mta1.out.example.com`` with or without the final dot.
+        text: ``mta1``, its whole name ``mta1.out.example.com`` with or without the final dot, or as much of
+            that as tells it apart (``mta1.out``); in punycode or not.
         zones: the names of the hosts of each zone.
 
     Raises:
         NotFoundError: no zone has it.
-        AmbiguousError: the short form, and several zones have it.
+        AmbiguousError: a short form, and several zones have it.
 
     """
-    wanted = text.lower().rstrip(".")
+    wanted = _ascii(text).lower().rstrip(".")
     known = [(zone, host) for zone, hosts in zones.items() for host in hosts]
-    whole = [key for key in known if f"{key[1]}.{key[0]}" == wanted]
-    found = whole or [key for key in known if key[1] == wanted]
+    found = (
+        [key for key in known if f"{key[1]}.{key[0]}" == wanted]
+        or [key for key in known if key[1] == wanted]
+        or [key for key in known if wanted and f"{key[1]}.{key[0]}".startswith(f"{wanted}.")]
+    )
     if not found:
-        raise NotFoundError(f"no host {text}: `geodns status` lists them")
+        near = difflib.get_close_matches(wanted[:100], dict.fromkeys(host for _, host in known[:2000]), 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise NotFoundError(f"no host {text}: {hint}`geodns status` lists them")
     if len(found) > 1:
         names = ", ".join(f"{host}.{zone}" for zone, host in found)
         raise AmbiguousError(f"{text} is in several zones: write one of {names}")
     return found[0]
+
+
+def _ascii(text: str) -> str:
+    try:
+        return to_ascii(text)
+    except BadNameError as error:
+        raise NotFoundError(f"no host {quoted(text)}: {error}") from error
 
 
 def require_host(zones: Mapping[str, Zone], zone: str, host: str) -> HostKey:
@@ -39,25 +128,40 @@ def require_host(zones: Mapping[str, Zone], zone: str, host: str) -> HostKey:
         NotFoundError: there is no such zone or host.
 
     """
-    found = zones.get(zone.lower().rstrip("."))
+    found = zones.get(_ascii(zone).lower().rstrip("."))
     if found is None:
         raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")
-    if host.lower() not in found.host_by_name:
+    name = _ascii(host).lower()
+    if name not in found.host_by_name:
         raise NotFoundError(
             f"zone {zone} has no host {host}; it has {', '.join(found.host_by_name) or 'none'}"
         )
-    return found.name, host.lower()
+    return found.name, name
 
 
-def forced_state(forced: Forced, reason: str, author: str, now: float, seconds: float | None) -> ForcedState:
-    """Return what is imposed on a host.
+# --- weights that files give ---------------------------------------------------------------------------
 
-    Args:
-        forced: what.
-        reason: in the operator's words.
-        author: who asks.
-        now: seconds since the epoch.
-        seconds: how long it holds; None until somebody ends it.
 
-    """
-    return ForcedState(forced, reason, author, now, None if seconds is None else now + seconds)
+def file_weights(zone: Zone, host: str) -> str:
+    """Return the weights that a zone's file gives a host, its own and those in pools, as one line of JSON."""
+    own = zone.host_by_name[host].weight
+    pools = {
+        pool.name: member.weight for pool in zone.pools for member in pool.members if member.host == host
+    }
+    return json.dumps([own, pools], sort_keys=True)
+
+
+def hidden(forced: ForcedWeight, zone: Zone, host: str) -> str | None:
+    """Return the weights that a file has given a host since another was imposed; None while it has not."""
+    if forced.file in {"", file_weights(zone, host)}:
+        return None
+    own, pools = json.loads(file_weights(zone, host))
+    before = json.loads(forced.file)
+    if set(pools.values()) == {forced.weight}:
+        return None  # what is imposed, all the same
+    changed = {pool: weight for pool, weight in pools.items() if weight != before[1].get(pool)}
+    if not changed:
+        return str(own) if not pools and own != before[0] else None
+    if set(changed.values()) == {own}:
+        return str(own)
+    return ", ".join(f"{weight} in pool {pool}" for pool, weight in changed.items())

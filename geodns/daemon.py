@@ -16,14 +16,14 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from geodns import __version__, concerns, logs, processes
-from geodns.api import Order, Site, make_app
+from geodns.api import Site, make_app
 from geodns.api.access import exposed
 from geodns.api.events import EventRoutes
 from geodns.api.history import HistoryRoutes
 from geodns.api.reload import ReloadRoutes
+from geodns.api.state import StateRoutes
 from geodns.asked import Asked
 from geodns.concerns import Concern, Concerns
-from geodns.control import forced_state
 from geodns.dealing import Counts
 from geodns.discovery import Discovery
 from geodns.edits import Edits
@@ -41,6 +41,7 @@ from geodns.liveness import Liveness
 from geodns.loading import Loading
 from geodns.metrics import Gauges, Metrics
 from geodns.model import Target
+from geodns.ordering import Ordering
 from geodns.policing import Policing
 from geodns.policy import Policy
 from geodns.publisher import Publisher
@@ -163,6 +164,13 @@ class Daemon:
             tell=self._judging.tell,
             asked=lambda: dict(self._asked.names),
         )
+        self._ordering = Ordering(
+            self._cluster,
+            self._keeper,
+            self._events,
+            set_aside=self._monitor.set_aside,
+            deliver=self._delivered,
+        )
         self._listen = tuple(Listen(*address) for address in seat.listen)
         self._view = View(
             settings.node,
@@ -170,6 +178,7 @@ class Daemon:
             lambda: [
                 *warnings,
                 *filter(None, [self._events.trouble, self._recording.trouble]),
+                *self._ordering.warnings(),
                 *self._policing.warnings(),
                 *self._loading.warnings(),
                 *self._edits.warnings(),
@@ -214,9 +223,10 @@ class Daemon:
             *EventRoutes(self._events).routes(),
             *HistoryRoutes(self._recording).routes(),
             *ReloadRoutes(self._edits).routes(),
+            *StateRoutes(self._settings.node, self._ordering).routes(),
         ]
         tokens = self._settings.token + self._settings.read_token
-        app = make_app(self._view, self._metrics.expose, self.order, tokens, routes)
+        app = make_app(self._view, self._metrics.expose, self._ordering.carry, tokens, routes)
         site = Site(app, self._seat.http, self._settings.http_tls, end=HTTP_END)
         try:
             await site.start()
@@ -258,11 +268,11 @@ class Daemon:
         }
         known = self._keeper.verdicts(targets, time.time())
         self._cluster.verdicts.update(known)
-        self._monitor.set_aside(self._cluster.forced.keys())
+        self._ordering.aside()
         self._monitor.set_targets(targets, known, watched_pools(edit.zones.values()))
         await self._monitor.first_round(FIRST_ROUND)
         self._judging.note()
-        self._end_expired()
+        self._ordering.end_expired()
         # Whoever starts a server means what the files say; a control process that was started again does not.
         await self._edits.apply(edit, yes=not self._seat.number)
         # Not before: a reload must not overtake the first reading. Until here SIGHUP is ignored.
@@ -319,6 +329,7 @@ class Daemon:
         zones = [source.zone for source in self._cluster.sources.values()]
         self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
         self._loading.follow()
+        self._ordering.note_edits()
 
     def _tell_source(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
         self._events.tell("source", text, level=level, zone=zone, data=data)
@@ -359,52 +370,23 @@ class Daemon:
         if counts.limited is not None:
             self._policing.limited(counts.limited)
 
-    async def order(self, host: HostKey, order: Order) -> tuple[str, ...]:
-        """Impose something on a host, and return once it is on disk and every worker deals by it."""
-        self._impose(host, order)
-        # At once: a disk that is slow must not hold back what the workers are to know.
-        number, _ = await asyncio.gather(self._publish(), asyncio.to_thread(self._keeper.write))
-        return await self._link.delivered(number, DELIVERY)
-
-    def _impose(self, host: HostKey, order: Order) -> None:
-        state, known = None, self._cluster.forced.get(host)
-        before = None if known is None else str(known.forced)
-        if order.forced is not None:
-            state = forced_state(order.forced, order.reason, order.author, time.time(), order.seconds)
-        self._cluster.force(host, state)
-        self._monitor.set_aside(self._cluster.forced.keys())
-        self._keeper.keep_forced(host, state)
-        what = order.forced or "nothing forced any more"
-        self._events.tell(
-            "forced",
-            f"host {host[1]}.{host[0]}: {what} by {order.author} ({order.reason or 'no reason'})",
-            zone=host[0],
-            host=host[1],
-            author=order.author,
-            reason=order.reason,
-            data={"before": before, "after": order.forced},
-        )
-
-    def _end_expired(self) -> bool:
-        """End what was imposed for a time that is over; say whether there was any."""
-        over = self._cluster.expired(time.time())
-        for host in over:
-            self._impose(host, Order(None, "its time is over", "geodns", None))
-        return bool(over)
+    async def _delivered(self) -> tuple[str, ...]:
+        """Have the workers deal what is served now; return those that have not taken it in time."""
+        return await self._link.delivered(await self._publish(), DELIVERY)
 
     async def _set_policy(self, policy: Policy) -> tuple[str, ...]:
         """Answer by another policy, and return once every worker does."""
         self._cluster.set_policy(policy)
         if not self._cluster.sources:  # the first Table brings it
             return ()
-        return await self._link.delivered(await self._publish(), DELIVERY)
+        return await self._delivered()
 
     async def _keep_time(self) -> None:
         """End what was imposed for a time and who has been retired long enough; move weights; save."""
         saved = risen = time.monotonic()
         while True:
             await asyncio.sleep(POLL_EVERY)
-            if self._end_expired():
+            if self._ordering.end_expired():
                 await self._publish()
                 await asyncio.to_thread(self._keeper.write)
             now = time.time()

@@ -16,6 +16,7 @@ from geodns.live import Fitness, Forced, LiveSet, State
 from geodns.lookup import rotation_of
 from geodns.model import Host, Member, MinLive, Pool, Target, Zone, family_of
 from geodns.networks import Network
+from geodns.orders import told_weight
 from geodns.responder import respond
 from geodns.rrtypes import number_of
 from geodns.status import Json, Seen, number, resort_of
@@ -192,18 +193,21 @@ class _Shown:
 
     def _link(self, pool: Pool) -> Json:
         """Return a pool of the chain, and whether it has enough live hosts to do without its fallback."""
-        fit = [member for member in pool.members if member.weight and self._fit(pool, member.host)]
-        weight = sum(member.weight for member in pool.members)
+        fit = [member for member in pool.members if self._weight(member) and self._fit(pool, member.host)]
+        weight = sum(map(self._weight, pool.members))
         return {
             "pool": pool.name,
             "hosts": len(pool.members),
             "live": len(fit),
-            "live_weight": float(Fraction(sum(member.weight for member in fit), weight)) if weight else 0.0,
+            "live_weight": float(Fraction(sum(map(self._weight, fit)), weight)) if weight else 0.0,
             "min_live": None if pool.fallback is None else _min_live(pool.min_live),
             "fallback": pool.fallback,
             "fallback_mode": pool.fallback_mode,
             "when_down": pool.when_down,
         }
+
+    def _weight(self, member: Member) -> int:
+        return self.live.weight(self.zone, member.host, member.weight)
 
     def _fit(self, pool: Pool, host: str) -> bool:
         fitness = self._fitness(pool, host)
@@ -230,7 +234,7 @@ class _Shown:
         dealt: Dealt | None,
         shares: Mapping[str, tuple[Fraction, Fraction]],
     ) -> Json:
-        name, weight = member.host, member.weight
+        name, weight = member.host, self._weight(member)
         host = self.zone.host_by_name[name]
         key = (self.zone.name, name)
         fitness = self._fitness(pool, host.name)
@@ -270,12 +274,19 @@ class _Shown:
         fitness = self._fitness(pool, host.name)
         lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
         helps = f"helps out as a host of {pool.name}" if pool.name != choice.pool else ""
-        return "; ".join(part for part in (helps, lowered and f"lowered: {lowered}") if part) or "live"
+        imposed = self.cluster.weights.get((self.zone.name, host.name))
+        weight = "" if imposed is None else told_weight(imposed)
+        return (
+            "; ".join(part for part in (helps, weight, lowered and f"lowered: {lowered}") if part) or "live"
+        )
 
     def _kept_out(self, choice: Choice, pool: Pool, host: Host, weight: int) -> str | None:
         """Say what keeps a host out by itself; None when nothing does."""
         key = (self.zone.name, host.name)
         forced = self.cluster.forced.get(key)
+        imposed = self.cluster.weights.get(key)
+        if imposed is not None and not weight:
+            return f"{told_weight(imposed)}: never dealt"
         if not weight:
             return f"its weight in {pool.name} is 0: never dealt"
         if forced is not None and forced.forced is not Forced.UP:

@@ -15,7 +15,7 @@ from geodns.folder import Edit
 from geodns.live import HostKey, Verdict
 from geodns.model import Target, Zone
 from geodns.serial import next_serial
-from geodns.store import ForcedState, HostSince, RetiredHost, Store, StoredZone
+from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost, Store, StoredZone
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Keeper:
             store.load_host_states(),
             store.load_retired(),
             store.load_returned(),
+            store.load_forced_weights(),
         )
 
     @property
@@ -143,6 +144,13 @@ class Keeper:
             self._keep(partial(self._store.clear_forced, host), "forced", *host)
         else:
             self._keep(partial(self._store.save_forced, host, state), "forced", *host)
+
+    def keep_weight(self, host: HostKey, weight: ForcedWeight | None) -> None:
+        """Keep the weight imposed on a host (None: none any more) at the next `write`; does not block."""
+        if weight is None:
+            self._keep(partial(self._store.clear_forced_weight, host), "weight", *host)
+        else:
+            self._keep(partial(self._store.save_forced_weight, host, weight), "weight", *host)
 
     def save_states(
         self,

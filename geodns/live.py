@@ -138,6 +138,7 @@ class LiveSet:
         forced: what is imposed on hosts.
         newcomers: hosts added while running that no probe has found good yet.
         factors: further factors of hosts (warm-up, reputation, load …), by name.
+        weights: what operators have imposed on hosts instead of their files' weights, in every pool.
 
     """
 
@@ -145,6 +146,11 @@ class LiveSet:
     forced: Mapping[HostKey, Forced] = field(default_factory=dict)
     newcomers: frozenset[HostKey] = frozenset()
     factors: Mapping[HostKey, Mapping[str, Fraction]] = field(default_factory=dict)
+    weights: Mapping[HostKey, int] = field(default_factory=dict)
+
+    def weight(self, zone: Zone, host: str, given: int) -> int:
+        """Return a host's weight: what is imposed on it, or else what its file (or a pool there) gives it."""
+        return self.weights.get((zone.name, host), given)
 
     def verdict(self, target: Target) -> Verdict:
         """Return what is believed of a target."""

@@ -20,6 +20,7 @@ MAX_WEIGHT = 2**31 - 1
 
 _UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)?")
+_NUMBER = re.compile(r"[0-9.]{1,20}")
 _PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _LABELS = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
@@ -89,6 +90,7 @@ def read_keys(node: Node, report: Report, keys: Mapping[str, Key], what: str) ->
 
 
 HOW_LONG = "write seconds or a unit, as 30, 10s, 5m, 1h, 2d"
+_UNIT = "write a number and its unit, as 90s, 30m, 2h, 1d"
 
 
 def parse_duration(text: str) -> float | None:
@@ -102,7 +104,7 @@ MAX_FOR = 10 * 365 * 86400.0
 
 
 def seconds_asked(given: object, forever: str) -> float:
-    """Return the seconds that `for` asks for in a body of the API, as a number or a text.
+    """Return the seconds that `for` asks for, as a number of JSON or a text with its unit.
 
     Args:
         given: as JSON has it.
@@ -115,10 +117,12 @@ def seconds_asked(given: object, forever: str) -> float:
     seconds: float | None = None
     if isinstance(given, str):
         seconds = parse_duration(given)
+        if _NUMBER.fullmatch(given):  # whoever types `2` at night means hours
+            raise UsageError(f"`for` {quoted(given)} has no unit: write {given}h or {given}m")
     elif isinstance(given, int | float) and not isinstance(given, bool):
         seconds = given
     if seconds is None or not seconds > 0:
-        raise UsageError(f"`for` {quoted(str(given))} is no duration: {HOW_LONG}; for no end {forever}")
+        raise UsageError(f"`for` {quoted(str(given))} is no duration: {_UNIT}; for no end {forever}")
     if seconds > MAX_FOR:
         raise UsageError(f"`for` {quoted(str(given))} is over ten years: {forever}")
     return float(seconds)

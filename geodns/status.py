@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from geodns.choice import Choice, Dealt, LastResort
 from geodns.cluster import Cluster
 from geodns.compiler import PoolKey
+from geodns.control import hidden
 from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
 from geodns.load import Known
 from geodns.model import FAMILIES, Address, Host, Target, Zone
+from geodns.store import ForcedWeight
 
 Json = dict[str, Any]
 
@@ -82,24 +84,26 @@ def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
 
 def effective_weight(live: LiveSet, zone: Zone, host: Host) -> Fraction:
     """Return a host's weight with every factor; 0 while it is not dealt as a live one."""
+    weight = live.weight(zone, host.name, host.weight)
     weights = [
-        host.weight * fitness.factor if fitness.live else Fraction(0)
+        weight * fitness.factor if fitness.live else Fraction(0)
         for jury in zone.juries_by_host[host.name]
         for fitness in (live.fitness(zone, host, jury),)
     ]
-    return min(weights, default=Fraction(host.weight))
+    return min(weights, default=Fraction(weight))
 
 
 def _host(
     cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], Seen | None]
 ) -> Json:
     key = (zone.name, host.name)
-    forced = cluster.forced.get(key)
+    forced, weight = cluster.forced.get(key), cluster.weights.get(key)
     since = cluster.since.get(key)
     shown: Json = {
         "state": str(live.host_state(zone, host)),
         "forced": None if forced is None else str(forced.forced),
-        "weight": host.weight,
+        "weight": live.weight(zone, host.name, host.weight),
+        "forced_weight": None if weight is None else _forced_weight(weight, zone, host),
         "factors": {name: float(value) for name, value in factors_of(live, zone, host).items()},
         "effective_weight": number(effective_weight(live, zone, host)),
         "addresses": [str(address) for address in host.addresses],
@@ -130,6 +134,21 @@ def _load(known: Known) -> Json:
         "at": None if known.told is None else timestamp(known.told),
         "stale": known.stale,
         "error": known.error,
+    }
+
+
+def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> Json:
+    said = None if forced.edited is None else hidden(forced, zone, host.name)
+    return {
+        "weight": forced.weight,
+        "file_weight": host.weight,
+        "reason": forced.reason,
+        "author": forced.author,
+        "since": timestamp(forced.since),
+        "until": None if forced.until is None else timestamp(forced.until),
+        "hides": None
+        if said is None or forced.edited is None
+        else f"the file has said {said} since {timestamp(forced.edited)}",
     }
 
 

@@ -36,7 +36,10 @@ CREATE TABLE IF NOT EXISTS returned (zone TEXT NOT NULL, host TEXT NOT NULL, at 
     PRIMARY KEY (zone, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS found (zone TEXT NOT NULL, source TEXT NOT NULL, text TEXT NOT NULL,
-    PRIMARY KEY (zone, source)) WITHOUT ROWID
+    PRIMARY KEY (zone, source)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forced_weight (zone TEXT NOT NULL, host TEXT NOT NULL, weight INT NOT NULL,
+    reason TEXT NOT NULL, author TEXT NOT NULL, since REAL NOT NULL, until REAL,
+    file TEXT NOT NULL, edited REAL, PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
 """What came after the version of the file was given: a version without it leaves it alone."""
 
@@ -59,6 +62,30 @@ class ForcedState:
     author: str
     since: float
     until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedWeight:
+    """A weight that is imposed on a host, by whom and for how long.
+
+    Attributes:
+        weight: what, instead of the file's in every pool; 0 is never dealt.
+        reason: why, in the author's words; may be empty.
+        author: who did it.
+        since: when.
+        until: when it ends; None means when somebody ends it.
+        file: the weights that the file gave the host then, as `control.file_weights` writes them.
+        edited: since when the file gives it others; None while it does not.
+
+    """
+
+    weight: int
+    reason: str
+    author: str
+    since: float
+    until: float | None = None
+    file: str = ""
+    edited: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +134,7 @@ class Store(Database):
     def _read_through(self) -> None:
         self.load_verdicts(math.inf, 0)
         self.load_forced()
+        self.load_forced_weights()
         self.load_zones()
         self.load_host_states()
         self.load_retired()
@@ -162,6 +190,25 @@ class Store(Database):
             (zone, host): ForcedState(Forced(forced), reason, author, since, until)
             for zone, host, forced, reason, author, since, until in rows
         }
+
+    def save_forced_weight(self, host: HostKey, weight: ForcedWeight) -> None:
+        """Keep the weight that is imposed on a host; it is on disk when this returns."""
+        self._write(
+            "FULL",
+            "INSERT OR REPLACE INTO forced_weight VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*host, *astuple(weight))],
+        )
+
+    def clear_forced_weight(self, host: HostKey) -> None:
+        """Forget the weight that is imposed on a host, if any; it is gone from disk when this returns."""
+        self._write("FULL", "DELETE FROM forced_weight WHERE zone = ? AND host = ?", [host])
+
+    def load_forced_weights(self) -> dict[HostKey, ForcedWeight]:
+        """Return every weight imposed, also what has ended since."""
+        rows = self._read(
+            "SELECT zone, host, weight, reason, author, since, until, file, edited FROM forced_weight"
+        )
+        return {(zone, host): ForcedWeight(*rest) for zone, host, *rest in rows}
 
     # ----- zones
 

@@ -11,11 +11,13 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api import MAX_BODY, MAX_REASON, Order, make_app
+from geodns.api import MAX_BODY, make_app
 from geodns.errors import BadNameError, NotFoundError, StoreError
 from geodns.explain import Asking
-from geodns.live import Forced, HostKey
+from geodns.live import HostKey
 from geodns.model import Zone
+from geodns.orders import Ordered, Verb, Wish
+from geodns.stateexport import MAX_REASON
 from geodns.status import Json
 from geodns.tokens import token_of
 from tests.zones import NAME, zone
@@ -30,8 +32,9 @@ class FakeBackend:
     """A running server that shows what it is told to, and takes orders."""
 
     def __init__(self, *, pending: tuple[str, ...] = (), unready: str | None = None) -> None:
-        self.orders: list[tuple[HostKey, Order]] = []
+        self.wishes: list[Wish] = []
         self.pending = pending
+        self.refused = ""
         self._unready = unready
         self.failure: Exception | None = None
         self._zone = zone("hosts: {mta1: 192.0.2.11}")
@@ -48,7 +51,7 @@ class FakeBackend:
         return self._unready
 
     def host(self, host: HostKey) -> Json:
-        return {"state": "up", "forced": "drained" if self.orders else None, "name": host[1]}
+        return {"state": "up", "forced": "drained" if self.wishes else None, "name": host[1]}
 
     def explain(self, name: str, rtype: str, asking: Asking) -> Json:
         if name == "bad":
@@ -57,10 +60,14 @@ class FakeBackend:
             raise NotFoundError(f"{name} is in no zone that is served")
         return {"name": name, "told": [rtype, asking.client, str(asking.network)]}
 
-    async def carry(self, host: HostKey, order: Order) -> tuple[str, ...]:
+    async def carry(self, wish: Wish) -> Ordered:
         await asyncio.sleep(0)
-        self.orders.append((host, order))
-        return self.pending
+        key = (NAME, "mta1")
+        pools: Json = {NAME: {"main": {"before": {}, "after": {}}}}
+        if self.refused and not wish.yes:
+            return Ordered((key,), pools, self.refused)
+        self.wishes.append(wish)
+        return Ordered((key,), pools, "", self.pending, ("a note",), (), {key: ["main"]}, {key: 30})
 
 
 Client = TestClient[Any, Any]
@@ -216,22 +223,22 @@ def test_a_failure_of_the_servers_own_is_json_too(
 @pytest.mark.parametrize(
     ("path", "body", "expected"),
     [
-        pytest.param(DRAIN, None, (Forced.DRAINED, "", None), id="no body"),
-        pytest.param(DRAIN, b"  ", (Forced.DRAINED, "", None), id="blank body"),
-        pytest.param(DRAIN, {}, (Forced.DRAINED, "", None), id="empty object"),
+        pytest.param(DRAIN, None, (Verb.DRAIN, "", None), id="no body"),
+        pytest.param(DRAIN, b"  ", (Verb.DRAIN, "", None), id="blank body"),
+        pytest.param(DRAIN, {}, (Verb.DRAIN, "", None), id="empty object"),
         pytest.param(
             DRAIN,
             {"reason": "disk, søndag", "for": "2h"},
-            (Forced.DRAINED, "disk, søndag", 7200.0),
+            (Verb.DRAIN, "disk, søndag", 7200.0),
             id="both",
         ),
-        pytest.param(DRAIN, {"for": 90}, (Forced.DRAINED, "", 90.0), id="a number of seconds"),
-        pytest.param(DRAIN, {"for": None}, (Forced.DRAINED, "", None), id="for null"),
+        pytest.param(DRAIN, {"for": 90}, (Verb.DRAIN, "", 90.0), id="a number of seconds"),
+        pytest.param(DRAIN, {"for": None}, (Verb.DRAIN, "", None), id="for null"),
         pytest.param(
-            DRAIN, {"reason": "x" * MAX_REASON}, (Forced.DRAINED, "x" * MAX_REASON, None), id="longest reason"
+            DRAIN, {"reason": "x" * MAX_REASON}, (Verb.DRAIN, "x" * MAX_REASON, None), id="longest reason"
         ),
-        pytest.param(UNDRAIN, {"reason": "done"}, (None, "done", None), id="undrain"),
-        pytest.param(DRAIN.replace("mta1", "MTA1"), None, (Forced.DRAINED, "", None), id="letter case"),
+        pytest.param(UNDRAIN, {"reason": "done"}, (Verb.UNDRAIN, "done", None), id="undrain"),
+        pytest.param(DRAIN.replace("mta1", "MTA1"), None, (Verb.DRAIN, "", None), id="letter case"),
     ],
 )
 def test_an_order_is_carried_out_and_answered_with_the_host(path: str, body: Any, expected: Any) -> None:
@@ -239,10 +246,10 @@ def test_an_order_is_carried_out_and_answered_with_the_host(path: str, body: Any
     options = {"data": body} if isinstance(body, bytes) else {} if body is None else {"json": body}
     status, shown, _ = ask("POST", path, backend, **options)
     assert (status, shown["state"], "pending" in shown) == (200, "up", False)
-    ((key, order),) = backend.orders
-    assert key == (NAME, "mta1")
-    assert (order.forced, order.reason, order.seconds) == expected
-    assert order.author == "api@127.0.0.1"
+    (wish,) = backend.wishes
+    assert (wish.hosts, wish.zone) == ((f"mta1.{NAME}",), NAME)
+    assert (wish.order.verb, wish.order.reason, wish.order.seconds) == expected
+    assert wish.order.author == "api@127.0.0.1"
 
 
 def test_workers_that_have_not_taken_it_are_named() -> None:
@@ -281,14 +288,14 @@ def test_a_wrong_order_is_refused_and_not_carried_out(body: bytes, status: int, 
     found, shown, _ = ask("POST", DRAIN, backend, data=body)
     assert found == status
     assert error in shown["error"]
-    assert backend.orders == []
+    assert backend.wishes == []
 
 
 def test_the_body_is_read_as_json_whatever_its_type_is_called() -> None:
     backend = FakeBackend()
     headers = {"Content-Type": "text/plain; charset=no-such-thing"}
     assert ask("POST", DRAIN, backend, data=b'{"for": "1m"}', headers=headers)[0] == 200
-    assert backend.orders[0][1].seconds == 60
+    assert backend.wishes[0].order.seconds == 60
 
 
 @pytest.mark.parametrize(
@@ -302,7 +309,7 @@ def test_the_body_is_read_as_json_whatever_its_type_is_called() -> None:
 def test_who_orders_is_noted(shown: str, author: str) -> None:
     backend = FakeBackend()
     ask("POST", DRAIN, backend, headers={"X-Geodns-Author": shown})
-    assert backend.orders[0][1].author == author
+    assert backend.wishes[0].order.author == author
 
 
 # --- who may write --------------------------------------------------------------------------------------
@@ -338,7 +345,7 @@ def test_who_may_write(token: str | None, headers: dict[str, str], status: int) 
     backend = FakeBackend()
     found, shown, answered = ask("POST", DRAIN, backend, token, headers=headers)
     assert found == status
-    assert len(backend.orders) == (status == 200)
+    assert len(backend.wishes) == (status == 200)
     assert ("error" in shown) == (status != 200)
     assert answered.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
 
@@ -377,7 +384,7 @@ def test_a_broken_head_never_writes(head: bytes) -> None:
             assert response.status == 200
 
     serve(backend, talk)
-    assert backend.orders == []
+    assert backend.wishes == []
 
 
 def test_a_token_of_any_bytes_is_a_wrong_token() -> None:
@@ -396,17 +403,17 @@ def test_an_author_of_any_bytes_can_be_kept() -> None:
         assert b" 200 " in await _raw(client, head.encode() + b"X-Geodns-Author: \xff\xfe\r\n\r\n")
 
     serve(backend, talk)
-    assert backend.orders[0][1].author.encode().endswith(b"@127.0.0.1")
+    assert backend.wishes[0].order.author.encode().endswith(b"@127.0.0.1")
 
 
 def test_reading_and_an_order_go_on_beside_each_other() -> None:
     backend = FakeBackend()
     held = asyncio.Event()
 
-    async def carry(host: HostKey, order: Order) -> tuple[str, ...]:
-        del host, order
+    async def carry(wish: Wish) -> Ordered:
+        del wish
         await held.wait()
-        return ()
+        return Ordered((), {})
 
     backend.carry = carry  # type: ignore[method-assign]
 

@@ -1,6 +1,6 @@
 """The running state: whatever happens in whatever order, what is served follows from what is known."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ from geodns.compiler import Compiled, Source, compile_zones
 from geodns.errors import NotFoundError
 from geodns.live import Forced, HostKey, State, Verdict
 from geodns.model import Target, Zone
-from geodns.store import ForcedState, HostSince, RetiredHost
+from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost
 from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, host, zone
 
 NOW = 1_700_000_000.0
@@ -370,14 +370,16 @@ def test_forcing_changes_no_state() -> None:
     assert cluster.state_of((NAME, "a")) is State.UP
 
 
-def test_what_has_come_to_its_end_is_named() -> None:
-    held: Mapping[HostKey, ForcedState] = {
-        (NAME, "a"): forced(Forced.DRAINED, NOW),
-        (NAME, "b"): forced(Forced.DRAINED, NOW + 1),
-        (NAME, "c"): forced(Forced.DRAINED),
-    }
-    assert cluster_of(forced=held).expired(NOW) == [(NAME, "a")]
-    assert cluster_of(forced=held).expired(NOW - 1) == []
+def test_states_and_weights_are_imposed_in_one_go_and_ended_in_another() -> None:
+    cluster = cluster_of(zone(SMALL))
+    weight = ForcedWeight(5, "why", "who", NOW)
+    cluster.impose({(NAME, "a"): forced(Forced.DRAINED)}, {(NAME, "b"): weight})
+    assert cluster.live().forced == {(NAME, "a"): Forced.DRAINED}
+    assert cluster.live().weights == {(NAME, "b"): 5}
+    (choice,) = cluster.compiled.choices.values()
+    assert [(one.host, one.weight) for one in choice.dealt] == [("b", 5)]
+    cluster.impose({(NAME, "a"): None}, {(NAME, "b"): None, (NAME, "x"): None})
+    assert (cluster.forced, cluster.weights) == ({}, {})
 
 
 def test_a_zone_that_is_not_served_is_named_with_those_that_are() -> None:

@@ -240,7 +240,7 @@ def test_without_a_supervisor_it_ends(ready: Control, caplog: pytest.LogCaptureF
     ("where", "name"),
     [
         pytest.param("_folder", "poll", id="watching the folder"),
-        pytest.param("_cluster", "expired", id="keeping time"),
+        pytest.param("_ordering", "end_expired", id="keeping time"),
         pytest.param("_cluster", "judged", id="taking verdicts"),
     ],
 )

@@ -16,10 +16,10 @@ ROWS = (
     ("cli __main__",),
     ("commands",),
     ("daemon",),
-    ("policing edits concerns processes", "view publisher judging loading"),
+    ("policing ordering edits concerns processes", "view publisher judging loading"),
     ("api serve health keeper demo",),
     (
-        "control status explain logswitch asking",
+        "control status orders stateexport explain logswitch asking",
         "cluster folder slowstart discovery load",
         "events recording",
     ),

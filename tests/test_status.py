@@ -1,6 +1,7 @@
 """``/status``: the fields of the design under their names, and numbers that add up."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 
 from geodns.cluster import Cluster
 from geodns.compiler import Compiled, Source, compile_zones
+from geodns.control import file_weights
 from geodns.errors import NotFoundError
 from geodns.live import Forced, State, Verdict
 from geodns.model import Target, Zone
 from geodns.status import Seen, host_of, hosts_of, pools_of, timestamp
-from geodns.store import ForcedState
+from geodns.store import ForcedState, ForcedWeight
 from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, zone
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
@@ -103,6 +105,7 @@ def test_the_designs_example_is_what_such_a_state_gives() -> None:
     """)
     cluster = cluster_of(one, {"mta1": Verdict(State.UP, sheds=1, level=1)})
     shown = host_of(cluster, (NAME, "mta1"), lambda _: Seen("ok", "220 mta1 ESMTP", 0.0019, NOW))
+    assert shown.pop("forced_weight") is None
     further = shown["checks"][0].keys() - DESIGNED_HOST["checks"][0].keys()
     for name in further:
         del shown["checks"][0][name]
@@ -137,6 +140,27 @@ def test_who_forced_a_host_why_and_until_when_is_shown() -> None:
     shown = host_of(cluster_of(zone(TEXT), {}, mta1=Forced.DRAINED), (NAME, "mta1"), seen)
     assert (shown["reason"], shown["author"]) == ("disk", "ann@127.0.0.1")
     assert (shown["forced_since"], shown["until"]) == (timestamp(NOW), timestamp(NOW + 60))
+
+
+def test_a_forced_weight_is_shown_with_the_files_own_and_with_an_edit_that_it_hides() -> None:
+    cluster = cluster_of(zone(TEXT), {"mta1": Verdict(State.UP, level=1)})
+    weight = ForcedWeight(10, "slow disk", "ann", NOW, NOW + 60, file_weights(cluster.zone(NAME), "mta1"))
+    cluster.impose({}, {(NAME, "mta1"): weight})
+    shown = host_of(cluster, (NAME, "mta1"), seen)
+    assert (shown["weight"], shown["effective_weight"], shown["forced"]) == (10, 5, None)
+    assert shown["forced_weight"] == {
+        "weight": 10,
+        "file_weight": 50,
+        "reason": "slow disk",
+        "author": "ann",
+        "since": timestamp(NOW),
+        "until": timestamp(NOW + 60),
+        "hides": None,
+    }
+    older = replace(weight, file=weight.file.replace("50", "40"), edited=NOW + 5)
+    cluster.impose({}, {(NAME, "mta1"): older})
+    hides = host_of(cluster, (NAME, "mta1"), seen)["forced_weight"]["hides"]
+    assert hides == f"the file has said 50 since {timestamp(NOW + 5)}"
 
 
 def test_the_state_of_a_host_is_the_best_of_its_addresses() -> None:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from geodns.api.access import ACCESS
 from geodns.api.parts import KEPT, TOKEN, RefusedError
-from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError
+from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
 from geodns.tokens import Scope
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _MORE = {
     401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 section 15.5.2
     429: {"Retry-After": "1"},
 }
-_STATUSES = {NotFoundError: 404, BadNameError: 400, UsageError: 400, GeodnsError: 500}
+_STATUSES = {NotFoundError: 404, AmbiguousError: 400, BadNameError: 400, UsageError: 400, GeodnsError: 500}
 """The nearest kind comes first."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

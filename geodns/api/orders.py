@@ -1,68 +1,167 @@
-"""What operators order over HTTP: drain a host, and give it back."""
+"""What operators order over HTTP: drain hosts, give them back, force their states and weights."""
 
 import json
 from typing import Any
 
 from aiohttp import web
 
-from geodns.api.parts import BACKEND, CARRY, TOKEN, Order, RefusedError, host_key
+from geodns.api.parts import BACKEND, CARRY, TOKEN, RefusedError, host_key
 from geodns.errors import printable
-from geodns.live import Forced
-from geodns.scalars import seconds_asked
+from geodns.live import HostKey
+from geodns.orders import Order, Ordered, Verb, Wish
+from geodns.scalars import MAX_WEIGHT, seconds_asked
+from geodns.stateexport import MAX_REASON
+from geodns.status import Json
 
-MAX_REASON = 500
-"""Characters of a reason."""
+MAX_HOSTS = 1_000
+"""Names, addresses and globs in one order."""
+MAX_NAME = 300
+"""Characters of each."""
+
+_OF_ONE = {"reason", "for", "weight", "dry_run", "yes"}
+_OF_MANY = {*_OF_ONE, "verb", "hosts", "zone"}
+_ENDING = {Verb.UNDRAIN, Verb.CLEAR}
+"""These end something, so they have no end themselves."""
 
 
 def routes() -> list[web.RouteDef]:
     """Return where all of it is."""
     return [
-        web.post("/api/v1/hosts/{zone}/{host}/drain", _drain),
-        web.post("/api/v1/hosts/{zone}/{host}/undrain", _undrain),
+        web.post("/api/v1/orders", _many),
+        web.post(f"/api/v1/hosts/{{zone}}/{{host}}/{{verb:{'|'.join(Verb)}}}", _one),
     ]
 
 
-async def _drain(request: web.Request) -> web.Response:
-    reason, seconds = await _wishes(request)
-    return await _ordered(request, Order(Forced.DRAINED, reason, _author(request), seconds))
-
-
-async def _undrain(request: web.Request) -> web.Response:
-    reason, seconds = await _wishes(request)
-    if seconds is not None:
-        raise RefusedError(400, "`for` has no meaning here: `drain` takes it, and ends by itself")
-    return await _ordered(request, Order(None, reason, _author(request), None))
-
-
-async def _ordered(request: web.Request, order: Order) -> web.Response:
-    """Carry an order out; 202 where some worker may still deal what was dealt before."""
-    backend = request.app[BACKEND]
+async def _one(request: web.Request) -> web.Response:
+    """Carry out an order for one host; the answer is the host."""
     key = host_key(request)
-    pending = await request.app[CARRY](key, order)
-    shown = backend.host(key)
-    if pending:
-        return web.json_response({**shown, "pending": list(pending)}, status=202)
-    return web.json_response(shown)
+    body = await read_object(request, _OF_ONE, '{"reason": "…", "for": "2h"}')
+    order = _order(request, Verb(request.match_info["verb"]), body)
+    ordered = await request.app[CARRY](
+        Wish(order, (f"{key[1]}.{key[0]}",), key[0], _truth(body, "dry_run"), _truth(body, "yes"))
+    )
+    if must_be_confirmed(ordered, body):
+        return unconfirmed(ordered)
+    shown = request.app[BACKEND].host(key)
+    if _truth(body, "dry_run"):
+        return web.json_response(shown | _rest(ordered, dry_run=True))
+    told = {"notes": list(ordered.notes)} if ordered.notes else {}
+    told |= {"left": list(ordered.left)} if ordered.left else {}
+    if ordered.pending:
+        return web.json_response(shown | told | {"pending": list(ordered.pending)}, status=202)
+    return web.json_response(shown | told)
 
 
-def _author(request: web.Request) -> str:
+async def _many(request: web.Request) -> web.Response:
+    """Carry out one order for any number of hosts."""
+    body = await read_object(request, _OF_MANY, '{"verb": "drain", "hosts": ["mta1"], "reason": "…"}')
+    verb = body.get("verb")
+    if verb not in set(Verb):
+        raise RefusedError(400, f"`verb` is one of {', '.join(Verb)}")
+    hosts, zone = body.get("hosts"), body.get("zone")
+    if not isinstance(hosts, list) or not 1 <= len(hosts) <= MAX_HOSTS or not all(map(_is_name, hosts)):
+        raise RefusedError(400, f"`hosts` is a list of 1 to {MAX_HOSTS} names, addresses or globs")
+    if zone is not None and not _is_name(zone):
+        raise RefusedError(400, "`zone` is the name of a zone")
+    wish = Wish(
+        _order(request, Verb(verb), body), tuple(hosts), zone, _truth(body, "dry_run"), _truth(body, "yes")
+    )
+    ordered = await request.app[CARRY](wish)
+    if must_be_confirmed(ordered, body):
+        return unconfirmed(ordered)
+    return answer(request, ordered, dry_run=wish.dry_run)
+
+
+def answer(request: web.Request, ordered: Ordered, *, dry_run: bool, **more: Any) -> web.Response:
+    """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
+    backend = request.app[BACKEND]
+    shown = {
+        "hosts": _by_zone({key: backend.host(key) for key in ordered.hosts}),
+        **_rest(ordered, dry_run=dry_run),
+        "dealt_by": _by_zone(ordered.dealt_by),
+        "cached_s": _by_zone(ordered.cached_s),
+        **more,
+    }
+    return web.json_response(shown, status=202 if ordered.pending else 200)
+
+
+def _rest(ordered: Ordered, *, dry_run: bool) -> Json:
+    return {
+        "pools": ordered.pools,
+        "pending": list(ordered.pending),
+        "notes": list(ordered.notes),
+        "left": list(ordered.left),
+        "dry_run": dry_run,
+        "confirm": ordered.refused or None,
+    }
+
+
+def _by_zone(hosts: Any) -> Json:
+    shown: Json = {}
+    key: HostKey
+    for key, value in hosts.items():
+        shown.setdefault(key[0], {})[key[1]] = value
+    return shown
+
+
+def must_be_confirmed(ordered: Ordered, body: Json) -> bool:
+    """Say whether an order was not carried out because somebody has to say yes first."""
+    return bool(ordered.refused) and not (_truth(body, "dry_run") or _truth(body, "yes"))
+
+
+def unconfirmed(ordered: Ordered) -> web.Response:
+    """Return what somebody has to say yes to."""
+    error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
+    return web.json_response({"error": error, "confirm": True, "pools": ordered.pools}, status=409)
+
+
+def author_of(request: web.Request) -> str:
+    """Return who asks, as far as it is known."""
     said = f"{printable(request.headers.get('X-Geodns-Author', 'api')[:100])}@{request.remote}"
     token = request[TOKEN]
     return said if token is None or token.name is None else f"{said} (token {token.name})"
 
 
-async def _wishes(request: web.Request) -> tuple[str, float | None]:
-    """Read the reason and the duration; a body that is missing asks for neither."""
+async def read_object(request: web.Request, keys: set[str], example: str) -> Json:
+    """Read the body, an object with no other keys than these; one that is missing is empty."""
     content = await request.read()
     try:
         body: Any = json.loads(content) if content.strip() else {}
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f'the body is no JSON ({error}): write {{"reason": "…"}}') from error
-    if not isinstance(body, dict) or not body.keys() <= {"reason", "for"}:
-        raise RefusedError(400, 'the body takes {"reason": "…", "for": "2h"} and nothing else')
+        raise RefusedError(400, f"the body is no JSON ({error}): write {example}") from error
+    if not isinstance(body, dict) or not body.keys() <= keys:
+        raise RefusedError(400, f"the body takes {', '.join(sorted(keys))} and nothing else, as {example}")
+    return body
+
+
+def _order(request: web.Request, verb: Verb, body: Json) -> Order:
     reason = body.get("reason", "")
     if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():
         raise RefusedError(400, f"`reason` is one line of at most {MAX_REASON} characters")
-    if body.get("for") is None:
-        return reason, None
-    return reason, seconds_asked(body["for"], "leave it out: it holds until it is ended")
+    seconds = None
+    if body.get("for") is not None:
+        if verb in _ENDING:
+            raise RefusedError(400, f"`for` has no meaning here: {verb} ends something at once")
+        seconds = seconds_asked(body["for"], "leave it out: it holds until it is ended")
+    return Order(verb, reason, author_of(request), seconds, _weight(verb, body.get("weight")))
+
+
+def _weight(verb: Verb, given: Any) -> int | None:
+    if verb is not Verb.WEIGHT:
+        if given is not None:
+            raise RefusedError(400, f"`weight` has no meaning here: {verb} leaves weights as they are")
+        return None
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= MAX_WEIGHT:
+        raise RefusedError(400, f"`weight` is a whole number from 0 (never dealt) to {MAX_WEIGHT}")
+    return given
+
+
+def _truth(body: Json, key: str) -> bool:
+    given = body.get(key, False)
+    if not isinstance(given, bool):
+        raise RefusedError(400, f"`{key}` is true or false")
+    return given
+
+
+def _is_name(given: Any) -> bool:
+    return isinstance(given, str) and 0 < len(given) <= MAX_NAME and given.isprintable()

@@ -1,33 +1,17 @@
 """What the HTTP side is given to work with, and how it finds it in a request."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from aiohttp import web
 
 from geodns.control import require_host
 from geodns.explain import Asking
-from geodns.live import Forced, HostKey
+from geodns.live import HostKey
 from geodns.model import Zone
+from geodns.orders import Ordered, Wish
 from geodns.status import Json
 from geodns.tokens import Token
-
-
-class Order(NamedTuple):
-    """What an operator asks to be imposed on a host.
-
-    Attributes:
-        forced: what; None ends everything imposed.
-        reason: why, in the operator's words.
-        author: who, as far as it is known.
-        seconds: how long; None until it is ended.
-
-    """
-
-    forced: Forced | None
-    reason: str
-    author: str
-    seconds: float | None
 
 
 class Backend(Protocol):
@@ -49,8 +33,8 @@ class Backend(Protocol):
         """Return the pools and hosts behind a name, and why; raises NotFoundError."""
 
 
-Carry = Callable[[HostKey, Order], Awaitable[tuple[str, ...]]]
-"""Imposes something, and returns the workers that have not taken it in time (none: all have)."""
+Carry = Callable[[Wish], Awaitable[Ordered]]
+"""Carries out what an operator wishes."""
 
 BACKEND: web.AppKey[Backend] = web.AppKey("backend")
 METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")

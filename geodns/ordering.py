@@ -1,0 +1,210 @@
+"""What operators order, carried out: imposed on the hosts, told, kept, and on its way to every worker."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from geodns import stateexport
+from geodns.cluster import Cluster
+from geodns.compiler import PoolKey
+from geodns.control import find_hosts
+from geodns.events import Events
+from geodns.keeper import Keeper
+from geodns.live import HostKey
+from geodns.model import Zone
+from geodns.orders import (
+    Change,
+    Imposed,
+    Ordered,
+    Plan,
+    Wish,
+    cached_for,
+    dangers,
+    dealt_by,
+    edited,
+    hiding,
+    over,
+    plan,
+    pools_json,
+    preview,
+    told,
+    told_state,
+    told_weight,
+)
+from geodns.status import Json
+
+ITSELF = "geodns"
+"""The author of what ends by itself."""
+
+
+class Ordering:
+    """Carries orders out.
+
+    Args:
+        cluster: what is served.
+        keeper: keeps what is imposed.
+        events: tells it.
+        set_aside: called with the hosts that an operator may be working on.
+        deliver: brings what is served now to the workers; returns those that have not taken it in time.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        keeper: Keeper,
+        events: Events,
+        *,
+        set_aside: Callable[[set[HostKey]], None],
+        deliver: Callable[[], Coroutine[Any, Any, tuple[str, ...]]],
+    ) -> None:
+        self._cluster = cluster
+        self._keeper = keeper
+        self._events = events
+        self._set_aside = set_aside
+        self._deliver = deliver
+
+    async def carry(self, wish: Wish) -> Ordered:
+        """Impose what is ordered, and return once it is on disk and every worker deals by it.
+
+        Raises:
+            NotFoundError: there is no such host.
+            AmbiguousError: a host's short name, and several zones have it.
+
+        """
+        hosts = tuple(find_hosts(wish.hosts, self._zones(), wish.zone))
+        what = plan(wish.order, hosts, self._cluster, time.time())
+        return await self._do(
+            hosts, what, wish.order.author, wish.order.reason, dry_run=wish.dry_run, yes=wish.yes
+        )
+
+    def _zones(self) -> dict[str, Zone]:
+        return {name: source.zone for name, source in self._cluster.sources.items()}
+
+    async def _do(
+        self, hosts: tuple[HostKey, ...], what: Plan, author: str, reason: str, *, dry_run: bool, yes: bool
+    ) -> Ordered:
+        changes = preview(self._cluster, what)
+        danger = "; ".join(dangers(changes))
+        ordered = self._ordered(hosts, what, changes)
+        if dry_run or (danger and not yes):
+            return ordered._replace(refused=danger)
+        self._impose(what, author, reason)
+        # At once: a disk that is slow must not hold back what the workers are to know.
+        pending, _ = await asyncio.gather(self._deliver(), asyncio.to_thread(self._keeper.write))
+        return ordered._replace(pending=pending)
+
+    def _ordered(self, hosts: tuple[HostKey, ...], what: Plan, changes: Mapping[PoolKey, Change]) -> Ordered:
+        return Ordered(
+            hosts,
+            pools_json(changes),
+            notes=what.notes,
+            left=what.left,
+            dealt_by={host: dealt_by(self._cluster, host, changes) for host in hosts},
+            cached_s={host: cached_for(self._cluster, [host]) for host in hosts},
+        )
+
+    def _impose(self, what: Plan, author: str, reason: str) -> None:
+        """Impose what is planned at once, tell it, and have it kept at the keeper's next writing."""
+        before = {host: self._imposed(host) for host in what.hosts}
+        self._cluster.impose(what.forced, what.weights)
+        self.aside()
+        for host, state in what.forced.items():
+            self._keeper.keep_forced(host, state)
+        for host, weight in what.weights.items():
+            self._keeper.keep_weight(host, weight)
+        for host in sorted(what.hosts):
+            self._tell(host, before[host], self._imposed(host), author, reason)
+
+    def aside(self) -> None:
+        """Let the hosts that an operator may be working on count for nothing where hosts fail together."""
+        resting = {host for host, one in self._cluster.weights.items() if one.weight == 0}
+        self._set_aside(self._cluster.forced.keys() | resting)
+
+    def _imposed(self, host: HostKey) -> Imposed:
+        return Imposed(self._cluster.forced.get(host), self._cluster.weights.get(host))
+
+    def _tell(self, host: HostKey, before: Imposed, after: Imposed, author: str, reason: str) -> None:
+        self._events.tell(
+            "forced",
+            f"host {host[1]}.{host[0]}: {told(before, after)} by {author} ({reason or 'no reason'})",
+            zone=host[0],
+            host=host[1],
+            author=author,
+            reason=reason,
+            data={"before": _short(before), "after": _short(after)},
+        )
+
+    # --- what happens by itself -------------------------------------------------------------------------
+
+    def end_expired(self) -> bool:
+        """End what was imposed for a time that is over; say whether there was any."""
+        what = over(self._cluster, time.time())
+        if what.hosts:
+            self._impose(what, ITSELF, "its time is over")
+        return bool(what.hosts)
+
+    def note_edits(self) -> None:
+        """Say which forced weights hide what the zone files say now, and have it kept."""
+        what = edited(self._cluster, time.time())
+        for host, weight in what.weights.items():
+            if weight is not None:
+                self._cluster.weights[host] = weight
+                self._keeper.keep_weight(host, weight)
+        fresh = {host for host, weight in what.weights.items() if weight is not None and weight.edited}
+        for host, text in hiding(self._cluster).items():
+            if host in fresh:
+                self._events.tell("forced", text, zone=host[0], host=host[1], data={"hides": True})
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know."""
+        return list(hiding(self._cluster).values())
+
+    # --- all of it at once ------------------------------------------------------------------------------
+
+    def export(self, node: str) -> Json:
+        """Return everything that is imposed."""
+        return stateexport.export(self._cluster, node, time.time())
+
+    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[Ordered, Json]:
+        """Impose what an export says, all of it or nothing.
+
+        Args:
+            body: the export.
+            author: who asks; the authors of what it holds stay.
+            dry_run: only work out what would be.
+            yes: even if nobody in a pool is live then.
+
+        Returns:
+            What has become of it, and how many of its entries there were of what kind.
+
+        Raises:
+            UsageError: it is no export, or one with an error.
+
+        """
+        found = stateexport.read(body, self._cluster, time.time())
+        what = found.plan
+        ordered = await self._do(
+            tuple(sorted(what.hosts)), what, author, "import-state", dry_run=dry_run, yes=yes
+        )
+        lines = [
+            f"{host[1]}.{host[0]}: {told_state(one)}" for host, one in what.forced.items() if one is not None
+        ] + [
+            f"{host[1]}.{host[0]}: {told_weight(one)}"
+            for host, one in what.weights.items()
+            if one is not None
+        ]
+        return ordered, {
+            "imposed": sorted(lines),
+            "expired": list(found.expired),
+            "unknown": list(found.unknown),
+        }
+
+
+def _short(one: Imposed) -> Json:
+    """Return what is imposed for programs that read events."""
+    return {
+        "forced": None if one.state is None else str(one.state.forced),
+        "weight": None if one.weight is None else one.weight.weight,
+    }

@@ -1,0 +1,340 @@
+"""What operators order, worked out before it is done: what is imposed then, and what every pool deals.
+
+No clock and nothing that is served: an order that is only tried is worked out in the very same way.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from geodns.choice import Choice, choose
+from geodns.cluster import Cluster, with_changes
+from geodns.compiler import PoolKey
+from geodns.control import file_weights, hidden
+from geodns.live import Forced, HostKey
+from geodns.model import FAMILIES, Zone
+from geodns.status import Json, resort_of, shares, timestamp
+from geodns.store import ForcedState, ForcedWeight
+
+
+class Verb(StrEnum):
+    """What can be ordered."""
+
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+    QUARANTINE = "quarantine"
+    UP = "up"
+    DOWN = "down"
+    WEIGHT = "weight"
+    CLEAR = "clear"
+
+
+IMPOSES = {
+    Verb.DRAIN: Forced.DRAINED,
+    Verb.QUARANTINE: Forced.QUARANTINED,
+    Verb.UP: Forced.UP,
+    Verb.DOWN: Forced.DOWN,
+}
+"""The orders that impose a state; `WEIGHT` imposes a weight, the others end what is imposed."""
+
+_WORDS = {
+    Forced.DRAINED: "drained",
+    Forced.QUARANTINED: "quarantined",
+    Forced.UP: "forced up",
+    Forced.DOWN: "forced down",
+}
+
+
+class Order(NamedTuple):
+    """What an operator orders.
+
+    Attributes:
+        verb: what.
+        reason: why, in the operator's words.
+        author: who, as far as it is known.
+        seconds: how long; None until it is ended.
+        weight: of `Verb.WEIGHT`.
+
+    """
+
+    verb: Verb
+    reason: str
+    author: str
+    seconds: float | None = None
+    weight: int | None = None
+
+
+class Wish(NamedTuple):
+    """An order, for whom, and how it is to be carried out.
+
+    Attributes:
+        order: what.
+        hosts: for whom, as `control.find_hosts` takes them.
+        zone: look nowhere else for them.
+        dry_run: only work out what would be.
+        yes: even if nobody in a pool is live then.
+
+    """
+
+    order: Order
+    hosts: tuple[str, ...]
+    zone: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+
+
+class Imposed(NamedTuple):
+    """What is imposed on one host."""
+
+    state: ForcedState | None = None
+    weight: ForcedWeight | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an order comes to.
+
+    Attributes:
+        forced: the states that hosts get; None ends one.
+        weights: likewise.
+        notes: what whoever ordered should know, a line each.
+        left: which hosts the order does not change, though it was meant to, and what does; a line each.
+
+    """
+
+    forced: Mapping[HostKey, ForcedState | None] = field(default_factory=dict)
+    weights: Mapping[HostKey, ForcedWeight | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> Collection[HostKey]:
+        """Whom it changes."""
+        return self.forced.keys() | self.weights.keys()
+
+
+def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -> Plan:
+    """Work out what an order imposes and ends; nothing is done.
+
+    Args:
+        order: what.
+        hosts: for whom.
+        cluster: what is imposed until now, and the zones.
+        now: seconds since the epoch.
+
+    """
+    forced: dict[HostKey, ForcedState | None] = {}
+    weights: dict[HostKey, ForcedWeight | None] = {}
+    notes: list[str] = []
+    left: list[str] = []
+    until = None if order.seconds is None else now + order.seconds
+    for host in hosts:
+        name = f"{host[1]}.{host[0]}"
+        state, weight = cluster.forced.get(host), cluster.weights.get(host)
+        if (what := IMPOSES.get(order.verb)) is not None:
+            forced[host] = ForcedState(what, order.reason, order.author, now, until)
+            if state is not None:
+                notes.append(f"{name} was {told_state(state)} until now: this order replaces that")
+        elif order.verb is Verb.WEIGHT and order.weight is not None:
+            file = file_weights(cluster.zone(host[0]), host[1])
+            weights[host] = ForcedWeight(order.weight, order.reason, order.author, now, until, file)
+            if weight is not None:
+                notes.append(f"{name} had its {told_weight(weight)} until now: this order replaces that")
+        elif order.verb is Verb.UNDRAIN and state is not None and state.forced is not Forced.DRAINED:
+            left.append(f"{name} is not drained but {told_state(state)}: `geodns clear {name}` ends that")
+        else:
+            if state is not None:
+                forced[host] = None
+            if weight is not None and order.verb is Verb.CLEAR:
+                weights[host] = None
+            if host not in forced and host not in weights:
+                was = "drained" if order.verb is Verb.UNDRAIN else "forced"
+                notes.append(f"{name} was not {was}")
+    return Plan(forced, weights, tuple(notes), tuple(left))
+
+
+def over(cluster: Cluster, now: float) -> Plan:
+    """Return the end of everything that was imposed for a time which is over."""
+    return Plan(
+        {host: None for host, one in cluster.forced.items() if one.until is not None and one.until <= now},
+        {host: None for host, one in cluster.weights.items() if one.until is not None and one.until <= now},
+    )
+
+
+def edited(cluster: Cluster, now: float) -> Plan:
+    """Return the forced weights that begin or cease to hide what the files say now."""
+    weights: dict[HostKey, ForcedWeight | None] = {}
+    for host, one in cluster.weights.items():
+        zone = _zone_with(cluster, host)
+        if zone is not None:
+            hides = hidden(one, zone, host[1]) is not None
+            if hides != (one.edited is not None):
+                weights[host] = replace(one, edited=now if hides else None)
+    return Plan(weights=weights)
+
+
+def hiding(cluster: Cluster) -> dict[HostKey, str]:
+    """Return a warning of each forced weight that hides a later edit of the file."""
+    found = {}
+    for host, one in cluster.weights.items():
+        zone = _zone_with(cluster, host)
+        said = None if zone is None or one.edited is None else hidden(one, zone, host[1])
+        if said is not None and one.edited is not None:
+            name = f"{host[1]}.{host[0]}"
+            found[host] = (
+                f"host {name}: its {told_weight(one)} hides an edit, the file has said {said} since "
+                f"{timestamp(one.edited)}: `geodns clear {name}` ends it"
+            )
+    return found
+
+
+def _zone_with(cluster: Cluster, host: HostKey) -> Zone | None:
+    source = cluster.sources.get(host[0])
+    return source.zone if source is not None and host[1] in source.zone.host_by_name else None
+
+
+# --- what follows --------------------------------------------------------------------------------------
+
+
+class Change(NamedTuple):
+    """What a pool deals before an order, and after it."""
+
+    before: Choice
+    after: Choice
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether the order takes the last live host, or the last that would be dealt at all."""
+        lost = self.before.last_resort is None and self.after.last_resort is not None
+        return lost or bool(self.before.dealt and not self.after.dealt)
+
+
+def preview(cluster: Cluster, what: Plan) -> dict[PoolKey, Change]:
+    """Return the pools that a plan changes; nothing is done."""
+    live = replace(
+        cluster.live(),
+        forced={host: one.forced for host, one in with_changes(cluster.forced, what.forced).items()},
+        weights={host: one.weight for host, one in with_changes(cluster.weights, what.weights).items()},
+    )
+    found = {}
+    for key in sorted(cluster.pools_of(what.hosts)):
+        zone = cluster.zone(key[0])
+        change = Change(cluster.compiled.choices[key], choose(zone, zone.pool_by_name[key[1]], live))
+        if change.before != change.after:
+            found[key] = change
+    return found
+
+
+def dangers(changes: Mapping[PoolKey, Change]) -> list[str]:
+    """Return what an operator is asked to confirm: the pools that are left without a live host."""
+    return [
+        f"pool {pool} of {zone} would have no live host ({_then(change.after)})"
+        for (zone, pool), change in changes.items()
+        if change.dangerous
+    ]
+
+
+def _then(choice: Choice) -> str:
+    if not choice.dealt:
+        return "its names would be answered with SERVFAIL"
+    return f"last resort: {choice.last_resort}, {len(choice.dealt)} hosts dealt all the same"
+
+
+def pools_json(changes: Mapping[PoolKey, Change]) -> Json:
+    """Return what pools deal before and after, by zone and pool."""
+    shown: Json = {}
+    for (zone, pool), change in changes.items():
+        shown.setdefault(zone, {})[pool] = {
+            "before": choice_json(change.before),
+            "after": choice_json(change.after),
+        }
+    return shown
+
+
+def choice_json(choice: Choice) -> Json:
+    """Return what a pool deals."""
+    return {
+        "shares": {
+            family: {host: float(share) for host, share in shares(choice.of(family)).items()}
+            for family in FAMILIES
+        },
+        "using": list(choice.using),
+        "last_resort": resort_of(choice.last_resort),
+        "live": list(choice.live),
+    }
+
+
+def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, Change]) -> list[str]:
+    """Return the pools that deal a host once these are changed."""
+    return [
+        key[1]
+        for key in sorted(cluster.pools_of([host]))
+        if host[1] in (changes[key].after if key in changes else cluster.compiled.choices[key]).hosts
+    ]
+
+
+def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:
+    """Return for how many seconds caches may hold answers with these hosts: the longest TTL they ever had."""
+    ttls = [key.ttl for pool in cluster.pools_of(hosts) for key in cluster.compiled.keys[pool]]
+    return max(ttls, default=0)
+
+
+# --- what has become of it ------------------------------------------------------------------------------
+
+
+class Ordered(NamedTuple):
+    """What has become of an order.
+
+    Attributes:
+        hosts: whom it was for.
+        pools: the pools that it changes, before and after.
+        refused: why nothing was done: what would have to be confirmed; empty where all is well.
+        pending: the workers that have not taken it in time.
+        notes: what whoever ordered should know, a line each.
+        left: which hosts are not as was ordered, and why; a line each.
+        dealt_by: the pools that deal each host afterwards.
+        cached_s: seconds that caches may hold each host's addresses.
+
+    """
+
+    hosts: tuple[HostKey, ...]
+    pools: Json
+    refused: str = ""
+    pending: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    dealt_by: Mapping[HostKey, list[str]] = {}
+    cached_s: Mapping[HostKey, int] = {}
+
+
+# --- words ---------------------------------------------------------------------------------------------
+
+
+def told_state(state: ForcedState) -> str:
+    """Return what is imposed as words: ``drained by ops (new disk) until 2026-11-25T14:00:00Z``."""
+    return f"{_WORDS[state.forced]}{_whose(state)}"
+
+
+def told_weight(weight: ForcedWeight) -> str:
+    """Return which weight is imposed as words: ``weight forced to 5 by ops (slow disk)``."""
+    return f"weight forced to {weight.weight}{_whose(weight)}"
+
+
+def _whose(one: ForcedState | ForcedWeight) -> str:
+    until = "" if one.until is None else f" until {timestamp(one.until)}"
+    return f" by {one.author} ({one.reason or 'no reason'}){until}"
+
+
+def told(before: Imposed, after: Imposed) -> str:
+    """Return in a few words what has become of what is imposed on a host."""
+    parts = []
+    if after.state is not None and after.state != before.state:
+        parts.append(_WORDS[after.state.forced])
+    elif before.state is not None and after.state is None:
+        parts.append(f"no longer {_WORDS[before.state.forced]}")
+    if after.weight is not None and after.weight != before.weight:
+        parts.append(f"weight forced to {after.weight.weight}")
+    elif before.weight is not None and after.weight is None:
+        parts.append(f"weight no longer forced to {before.weight.weight}")
+    return ", ".join(parts)
