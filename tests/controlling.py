@@ -233,6 +233,10 @@ class Running:
         async with self._session.post(f"/api/v1/hosts/{NAME}/{host}/{verb}", json=body) as response:
             return response.status, await response.json()
 
+    async def post(self, path: str, body: Any) -> tuple[int, Any]:
+        async with self._session.post(path, json=body) as response:
+            return response.status, await response.json()
+
     async def dealt(self, *hosts: str) -> None:
         """Wait until exactly these hosts are dealt."""
         await until(lambda: self.supervisor.dealt() == set(hosts) or self.ended.done())

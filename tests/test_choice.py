@@ -1,6 +1,7 @@
 """Which hosts a pool deals: the sentences of DESIGN section 5, one by one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -146,6 +147,19 @@ def test_a_host_of_both_has_the_nearest_pools_weight() -> None:
     assert {one.host: one.weight for one in found.dealt} == {"a": 7}
     found = choice("shared", live_set(ZONE, {"a": DOWN}))
     assert {one.host: one.weight for one in found.dealt} == {"b": 1, "a": 1, "d": 5}
+
+
+def test_a_forced_weight_stands_instead_of_every_pools_own() -> None:
+    live = replace(live_set(ZONE, {}), weights={(ZONE.name, host): 7 for host in ZONE.host_by_name})
+    for pool in ZONE.pools:
+        assert {one.weight for one in choose(ZONE, pool, live).dealt} == {7}
+
+
+def test_a_forced_weight_of_0_is_never_dealt_not_even_as_a_last_resort() -> None:
+    live = replace(live_set(ZONE, {}), weights={(ZONE.name, host): 0 for host in ZONE.host_by_name})
+    for pool in ZONE.pools:
+        found = choose(ZONE, pool, live)
+        assert (found.dealt, found.last_resort) == ((), LastResort.SERVFAIL)
 
 
 def test_factors_lower_the_weight_and_0_takes_a_host_out() -> None:

@@ -14,7 +14,7 @@ from geodns.errors import BadNameError, NotFoundError, UsageError
 from geodns.explain import Asking, explain
 from geodns.live import Forced, State, Verdict
 from geodns.status import Seen
-from geodns.store import RetiredHost
+from geodns.store import ForcedWeight, RetiredHost
 from tests.test_status import NOW, TEXT, cluster_of
 from tests.zones import DOWN, NAME, SERIAL, SHED, failing, host, zone
 
@@ -165,6 +165,20 @@ def test_every_host_has_its_reason(
     verdicts: dict[str, Verdict], forced: dict[str, Forced], rtype: str, name: str, expected: str
 ) -> None:
     assert tier(verdicts, rtype, **forced)["members"][name]["why"] == expected
+
+
+def test_a_forced_weight_is_a_reason_and_counts_as_the_pools_own() -> None:
+    cluster = cluster_of(zone(CHAIN), {})
+    forced = {"mta1": ForcedWeight(10, "slow", "ann", NOW), "mta3": ForcedWeight(0, "", "ann", NOW)}
+    cluster.impose({}, {(NAME, host): weight for host, weight in forced.items()})
+    (found,) = explain(cluster, NAME, "A")["tiers"]
+    members = found["members"]
+    assert members["mta1"]["why"] == "weight forced to 10 by ann (slow)"
+    assert members["mta3"]["why"] == "weight forced to 0 by ann (no reason): never dealt"
+    assert (members["mta1"]["weight"], members["mta1"]["effective_weight"]) == (10, 10)
+    assert (members["mta1"]["factors"], members["mta3"]["weight"]) == ({}, 0)
+    assert members["mta1"]["first"] == pytest.approx(1 / 3)
+    assert found["chain"][0]["live"] == 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from geodns.folder import Edit
 from geodns.keeper import VERDICTS_LAST, Keeper
 from geodns.live import Forced, State, Verdict
 from geodns.model import Target, Zone
-from geodns.store import ForcedState, HostSince, RetiredHost, Store, StoredZone
+from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost, Store, StoredZone
 from tests.zones import DOWN, NAME, UP, host, zone
 
 NOW = 1_795_417_200.0
@@ -247,6 +247,18 @@ def known(cluster: Cluster, keeper: Keeper) -> dict[str, bool]:
         "retired": bool(cluster.retired),
         "states": bool(cluster.since),
     }
+
+
+def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) -> None:
+    keeper = Keeper(disk.store)
+    weight = ForcedWeight(5, "slow", "ann", NOW, NOW + 60, "[50, {}]")
+    keeper.keep_weight(MTA1, weight)
+    keeper.write()
+    keeper = disk.restart()
+    assert keeper.cluster().weights == {MTA1: weight}
+    keeper.keep_weight(MTA1, None)
+    keeper.write()
+    assert disk.restart().cluster().weights == {}
 
 
 @pytest.mark.parametrize("what", ["forced", "zone", "retired", "states"])

@@ -16,7 +16,7 @@ import pytest
 from geodns.errors import StoreError
 from geodns.live import Forced, State, Verdict
 from geodns.model import Endpoint, Host
-from geodns.store import FILE_NAME, ForcedState, HostSince, RetiredHost, Store, StoredZone
+from geodns.store import FILE_NAME, ForcedState, ForcedWeight, HostSince, RetiredHost, Store, StoredZone
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
 MTA1 = ("out.example.com", "mta1")
@@ -107,6 +107,21 @@ def test_forced_states_survive_and_are_cleared(store: Store, tmp_path: Path) -> 
     store.clear_forced(("out.example.com", "nobody"))
     store = again(store, tmp_path)
     assert store.load_forced() == {MTA2: endless}
+    store.close()
+
+
+def test_forced_weights_survive_and_are_cleared(store: Store, tmp_path: Path) -> None:
+    never = ForcedWeight(0, "", "bob", NOW)
+    heavy = ForcedWeight(2**31 - 1, "søndag", "ann", NOW, NOW + 60, '[50, {"main": 50}]', NOW + 5)
+    store.save_forced_weight(MTA1, never)
+    store.save_forced_weight(MTA1, heavy)
+    store.save_forced_weight(MTA2, never)
+    store = again(store, tmp_path)
+    assert store.load_forced_weights() == {MTA1: heavy, MTA2: never}
+    assert store.load_forced() == {}
+    store.clear_forced_weight(MTA1)
+    store = again(store, tmp_path)
+    assert store.load_forced_weights() == {MTA2: never}
     store.close()
 
 

@@ -56,7 +56,7 @@ async def _many(request: web.Request) -> web.Response:
     """Carry out one order for any number of hosts."""
     body = await read_object(request, _OF_MANY, '{"verb": "drain", "hosts": ["mta1"], "reason": "…"}')
     verb = body.get("verb")
-    if verb not in set(Verb):
+    if verb not in list(Verb):
         raise RefusedError(400, f"`verb` is one of {', '.join(Verb)}")
     hosts, zone = body.get("hosts"), body.get("zone")
     if not isinstance(hosts, list) or not 1 <= len(hosts) <= MAX_HOSTS or not all(map(_is_name, hosts)):

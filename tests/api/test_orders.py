@@ -1,0 +1,136 @@
+"""Orders over HTTP: what a body may say, and what the answer has."""
+
+from typing import Any
+
+import pytest
+
+from geodns.api.orders import MAX_HOSTS
+from geodns.orders import Order, Verb, Wish
+from tests.test_api import FakeBackend, ask
+from tests.zones import NAME
+
+ORDERS = "/api/v1/orders"
+
+
+def one(verb: str) -> str:
+    return f"/api/v1/hosts/{NAME}/mta1/{verb}"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            {"verb": "drain", "hosts": ["mta1", "mta*"], "reason": "disk", "for": "2h"},
+            Wish(Order(Verb.DRAIN, "disk", "api@127.0.0.1", 7200.0), ("mta1", "mta*")),
+            id="drain",
+        ),
+        pytest.param(
+            {"verb": "weight", "hosts": ["192.0.2.11"], "weight": 0, "zone": NAME, "yes": True},
+            Wish(Order(Verb.WEIGHT, "", "api@127.0.0.1", None, 0), ("192.0.2.11",), NAME, yes=True),
+            id="weight",
+        ),
+        pytest.param(
+            {"verb": "clear", "hosts": ["mta1"], "zone": None, "for": None, "weight": None, "dry_run": True},
+            Wish(Order(Verb.CLEAR, "", "api@127.0.0.1"), ("mta1",), dry_run=True),
+            id="clear, only tried",
+        ),
+    ],
+)
+def test_an_order_for_many(body: dict[str, Any], expected: Wish) -> None:
+    backend = FakeBackend()
+    status, shown, _ = ask("POST", ORDERS, backend, json=body)
+    assert (status, backend.wishes) == (200, [expected])
+    assert shown["hosts"][NAME]["mta1"]["state"] == "up"
+    assert shown["pools"] == {NAME: {"main": {"before": {}, "after": {}}}}
+    assert (shown["pending"], shown["notes"], shown["left"]) == ([], ["a note"], [])
+    assert (shown["dealt_by"], shown["cached_s"]) == ({NAME: {"mta1": ["main"]}}, {NAME: {"mta1": 30}})
+    assert (shown["dry_run"], shown["confirm"]) == (expected.dry_run, None)
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+def test_an_order_for_one(verb: Verb) -> None:
+    backend = FakeBackend()
+    body = {"weight": 7} if verb is Verb.WEIGHT else {}
+    status, shown, _ = ask("POST", one(verb), backend, json=body)
+    assert (status, shown["name"], shown["notes"]) == (200, "mta1", ["a note"])
+    (wish,) = backend.wishes
+    assert (wish.order.verb, wish.order.weight) == (verb, body.get("weight"))
+    assert wish == Wish(wish.order, (f"mta1.{NAME}",), NAME)
+
+
+def test_an_order_for_one_that_is_only_tried_shows_the_shares() -> None:
+    backend = FakeBackend()
+    status, shown, _ = ask("POST", one("drain"), backend, json={"dry_run": True})
+    assert (status, shown["state"], shown["dry_run"]) == (200, "up", True)
+    assert shown["pools"][NAME]["main"].keys() == {"before", "after"}
+
+
+def test_workers_that_have_not_taken_an_order_for_many_are_named() -> None:
+    body = {"verb": "drain", "hosts": ["mta1"]}
+    status, shown, _ = ask("POST", ORDERS, FakeBackend(pending=("tcp",)), json=body)
+    assert (status, shown["pending"]) == (202, ["tcp"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param(ORDERS, {"verb": "drain", "hosts": ["mta1"]}, id="for many"),
+        pytest.param(one("drain"), {}, id="for one"),
+    ],
+)
+def test_what_leaves_a_pool_dead_asks_for_a_yes(path: str, body: dict[str, Any]) -> None:
+    backend = FakeBackend()
+    backend.refused = "pool main would have no live host"
+    status, shown, _ = ask("POST", path, backend, json=body)
+    assert (status, shown["confirm"], backend.wishes) == (409, True, [])
+    assert shown["error"].startswith("pool main would have no live host: nothing was changed")
+    assert shown["pools"] == {NAME: {"main": {"before": {}, "after": {}}}}
+    assert ask("POST", path, backend, json=body | {"yes": True})[0] == 200
+    assert len(backend.wishes) == 1
+
+
+def test_what_would_have_to_be_confirmed_is_said_when_it_is_tried() -> None:
+    backend = FakeBackend()
+    backend.refused = "pool main would have no live host"
+    body = {"verb": "drain", "hosts": ["mta1"], "dry_run": True}
+    status, shown, _ = ask("POST", ORDERS, backend, json=body)
+    assert (status, shown["confirm"]) == (200, backend.refused)
+
+
+MANY = {"verb": "drain", "hosts": ["mta1"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "error"),
+    [
+        pytest.param(ORDERS, {}, "`verb` is one of drain, undrain,", id="no verb"),
+        pytest.param(ORDERS, MANY | {"verb": "explode"}, "`verb` is one of", id="another verb"),
+        pytest.param(ORDERS, MANY | {"verb": []}, "`verb` is one of", id="no text"),
+        pytest.param(ORDERS, {"verb": "drain"}, "`hosts` is a list", id="no hosts"),
+        pytest.param(ORDERS, MANY | {"hosts": "mta1"}, "`hosts` is a list", id="a text"),
+        pytest.param(ORDERS, MANY | {"hosts": []}, "`hosts` is a list", id="nobody"),
+        pytest.param(ORDERS, MANY | {"hosts": [""]}, "`hosts` is a list", id="an empty name"),
+        pytest.param(ORDERS, MANY | {"hosts": [5]}, "`hosts` is a list", id="a number"),
+        pytest.param(ORDERS, MANY | {"hosts": ["a"] * (MAX_HOSTS + 1)}, "1 to 1000 names", id="too many"),
+        pytest.param(ORDERS, MANY | {"zone": 5}, "`zone` is the name of", id="zone"),
+        pytest.param(ORDERS, MANY | {"host": "mta1"}, "and nothing else", id="unknown key"),
+        pytest.param(ORDERS, MANY | {"yes": 1}, "`yes` is true or false", id="yes"),
+        pytest.param(ORDERS, MANY | {"dry_run": "no"}, "`dry_run` is true or false", id="dry_run"),
+        pytest.param(ORDERS, MANY | {"for": "2"}, "`for` '2' has no unit: write 2h or 2m", id="no unit"),
+        pytest.param(ORDERS, MANY | {"weight": 5}, "`weight` has no meaning here: drain", id="drain to 5"),
+        pytest.param(ORDERS, MANY | {"verb": "weight"}, "`weight` is a whole number", id="no weight"),
+        pytest.param(one("weight"), {}, "`weight` is a whole number", id="no weight for one"),
+        pytest.param(one("weight"), {"weight": -1}, "`weight` is a whole number", id="negative"),
+        pytest.param(one("weight"), {"weight": 2**31}, "`weight` is a whole number", id="too large"),
+        pytest.param(one("weight"), {"weight": True}, "`weight` is a whole number", id="truth"),
+        pytest.param(one("weight"), {"weight": 1.5}, "`weight` is a whole number", id="broken"),
+        pytest.param(one("undrain"), {"for": "2h"}, "`for` has no meaning here: undrain", id="undrain for"),
+        pytest.param(one("clear"), {"for": "2h"}, "`for` has no meaning here: clear", id="clear for"),
+        pytest.param(one("drain"), {"verb": "drain"}, "and nothing else", id="a verb for one"),
+    ],
+)
+def test_a_wrong_order_is_refused(path: str, body: Any, error: str) -> None:
+    backend = FakeBackend()
+    status, shown, _ = ask("POST", path, backend, json=body)
+    assert (status, backend.wishes) == (400, [])
+    assert error in shown["error"]
