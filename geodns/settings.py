@@ -53,6 +53,7 @@ class Settings(Frozen):
         node: this server's name in the status.
         token: what a client must show to change anything; none: only loopback clients may.
         read_token: what it must show to read anything; none: all may.
+        servers: the HTTP sides of all name servers, for commands that give orders to each.
         http_tls: the certificate of the HTTP side; None: it speaks without TLS.
         identity: who answers, for NSID and `id.server`; None: nobody is told.
         version: what `version.server` gets; None: nothing.
@@ -78,6 +79,7 @@ class Settings(Frozen):
     node: str = Field(default_factory=_short_host_name)
     token: tuple[Token, ...] = ()
     read_token: tuple[Token, ...] = ()
+    servers: tuple[str, ...] = ()
     http_tls: HttpTls | None = None
     identity: str | None = Field(default_factory=_short_host_name)
     version: str | None = f"geodns {__version__}"
@@ -174,7 +176,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
     except OSError as error:
         report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
     else:
-        root = None if _says_nothing(text) else yamltext.load(text, report)
+        root = None if yamltext.says_nothing(text) else yamltext.load(text, report)
         if root is not None:
             values = read_keys(root, report, KEYS, "the settings")
             _choose_token("token", "control", root, values, path.parent, report)
@@ -186,12 +188,6 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
                     values[key] = path.parent / values[key]
     problems.extend(report.problems())
     return values
-
-
-def _says_nothing(text: bytes) -> bool:
-    """Whether a file has only comments: that is a file which leaves everything at its default."""
-    lines = (line.strip() for line in text.splitlines())
-    return all(not line or line.startswith(b"#") for line in lines)
 
 
 def _from_words(source: str, key: str, words: list[str], problems: list[Problem]) -> dict[str, Any]:

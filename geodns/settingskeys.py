@@ -4,6 +4,7 @@ import re
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from geodns.guardkeys import QUERY_LOG_KEY, RATE_LIMIT_KEY
 from geodns.model import Frozen
@@ -144,6 +145,46 @@ def _read_told(node: Node, report: Report) -> object:
     return OFF if text == "off" else text
 
 
+_SERVER_HOW = "write the URL of its HTTP side, as http://192.0.2.53:8053"
+
+
+def parse_server(text: str) -> str:
+    """Return the URL of a server's HTTP side, without a final slash; ``ns1:8053`` is one too.
+
+    Raises:
+        ValueError: with two arguments: what is wrong, and what to write instead.
+
+    """
+    url = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isprintable() or " " in url or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{quoted(text)} is no server", _SERVER_HOW)
+    return url.rstrip("/")
+
+
+def _read_servers(node: Node, report: Report) -> tuple[str, ...] | None:
+    found: list[str] = []
+    items = items_of(node)
+    if not items:
+        report.error(node, "no server", _SERVER_HOW)
+    for item in items:
+        text = text_of(item, report, "a server", _SERVER_HOW)
+        try:
+            url = None if text is None else parse_server(text)
+        except ValueError as error:
+            report.error(item, *error.args)
+            continue
+        if url in found:
+            report.error(item, f"{url} stands twice", "take one out")
+        elif url is not None:
+            found.append(url)
+    return tuple(found) or None
+
+
 def _reading(scope: Scope) -> Kind:
     """Return how a token that stands in the settings themselves is read; it is a secret, and not shown."""
 
@@ -224,6 +265,10 @@ KEYS: dict[str, Key] = {
     "token_file": Key(_PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
     "read_token": Key(_reading("read"), "What a client must show to read anything; without it all may."),
     "read_token_file": Key(_PATH, "A file that has it, as `token_file`."),
+    "servers": Key(
+        Kind(_read_servers, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        "The HTTP sides of all name servers: orders go to each.",
+    ),
     "http_tls": Key(
         Kind(_read_tls, {"type": "object"}), "What the HTTP side shows; it speaks https alone then."
     ),

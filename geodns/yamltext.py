@@ -120,6 +120,12 @@ def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
     return None
 
 
+def says_nothing(text: bytes) -> bool:
+    """Whether a file has only comments: that is a file which leaves everything at its default."""
+    lines = (line.strip() for line in text.splitlines())
+    return all(not line or line.startswith(b"#") for line in lines)
+
+
 def _decode(text: bytes, report: Report) -> str | None:
     try:
         characters = text.decode("utf-8")

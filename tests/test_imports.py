@@ -33,7 +33,8 @@ ROWS = (
     (
         "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
         "zonefile zonediff scalars yamltext report selectors",
-        "settings settingskeys guardkeys tokens statelock storefile database cookiefile logs when",
+        "settings clientsettings settingskeys guardkeys tokens statelock storefile database cookiefile logs",
+        "when",
     ),
     ("model",),
     ("errors",),

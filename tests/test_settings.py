@@ -137,6 +137,7 @@ listen: [127.0.0.1:5300, "[::1]:5300"]
 http: 0.0.0.0:80
 state: /var/lib/geodns
 workers: 3
+servers: [ns1:8053, "https://[2001:db8::53]/geodns/"]
 node: ns1
 identity: ns1.example
 version: off
@@ -164,6 +165,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
         "http": ("0.0.0.0", 80),
         "state": Path("/var/lib/geodns"),
         "workers": 3,
+        "servers": ("http://ns1:8053", "https://[2001:db8::53]/geodns"),
         "node": "ns1",
         "identity": "ns1.example",
         "version": None,

@@ -1,0 +1,91 @@
+"""What commands take from ``geodns.yaml`` to reach running servers: where these are, and the token for them.
+
+Nothing else of the file is looked at: what is wrong with the rest must not keep an operator from an order.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import SecretStr
+
+from geodns import yamltext
+from geodns.errors import SettingsError
+from geodns.report import Report
+from geodns.settingskeys import KEYS, Listen
+from geodns.tokens import Token, parse_tokens
+from geodns.yamltext import Node
+
+_WANTED = ("servers", "http", "http_tls", "token", "token_file")
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
+"""Where to ask a server that listens everywhere."""
+
+
+class Reach(NamedTuple):
+    """How to reach the servers.
+
+    Attributes:
+        servers: the URLs of their HTTP sides; none where the file does not say.
+        token: what to show them.
+        trouble: why there is no token although there should be one.
+
+    """
+
+    servers: tuple[str, ...] = ()
+    token: SecretStr | None = None
+    trouble: str | None = None
+
+
+def read_reach(config: Path) -> Reach:
+    """Read how to reach the servers; paths in the file are relative to its directory.
+
+    Args:
+        config: the file.
+
+    Raises:
+        SettingsError: it cannot be read, or what it says of the servers is wrong; one problem a line.
+
+    """
+    report = Report(str(config))
+    try:
+        text = config.read_bytes()
+    except OSError as error:
+        report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
+        raise SettingsError(str(report.problems()[0])) from error
+    root = None if yamltext.says_nothing(text) else yamltext.load(text, report)
+    if root is None:
+        _refuse(report)
+        return Reach()
+    found: dict[str, Any] = {key: value for key in _WANTED if (value := _read(key, root, report)) is not None}
+    _refuse(report)
+    servers = found.get("servers") or _own(found.get("http"), encrypted="http_tls" in found)
+    tokens: tuple[Token, ...] = found.get("token", ())
+    trouble = None
+    if not tokens and "token_file" in found:
+        path = config.parent / found["token_file"]
+        try:
+            tokens = parse_tokens(path.read_text("utf-8"), "control")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not text"
+            trouble = f"no token from {path}: it cannot be read ({why})"
+        except ValueError as error:
+            trouble = f"no token from {path}: {error}"
+    return Reach(servers, tokens[0].secret if tokens else None, trouble)
+
+
+def _refuse(report: Report) -> None:
+    errors = [str(problem) for problem in report.problems() if not problem.warning]
+    if errors:
+        raise SettingsError("\n".join(errors))
+
+
+def _read(key: str, root: yamltext.Mapping, report: Report) -> object:
+    node: Node | None = root.get(key)
+    return None if node is None else KEYS[key].kind.read(node, report)
+
+
+def _own(http: object, *, encrypted: bool) -> tuple[str, ...]:
+    """Return the server that the file itself is for, where it says so."""
+    if not isinstance(http, Listen) or not http.port:
+        return ()
+    scheme = "https" if encrypted else "http"
+    return (f"{scheme}://{Listen(_ANY.get(http.host, http.host), http.port)}",)
