@@ -19,6 +19,12 @@ _COMMANDS = {
     "probe": "probe a mail host once, with the transcript",
     "drain": "take a host out of all answers",
     "undrain": "give it back",
+    "quarantine": "take a host out whose mail may be refused",
+    "force": "hold a host up or down, whatever its probes find",
+    "weight": "give a host another weight for a while",
+    "clear": "end everything that is imposed on a host",
+    "export-state": "write down everything that is imposed",
+    "import-state": "impose what was written down",
     "reload": "have a running server read its zone files anew",
     "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",
@@ -28,8 +34,18 @@ _COMMANDS = {
     "schema": "print the JSON Schema of zone files",
     "demo": "run a name server and three mail servers on this machine",
 }
-_FILES = {"undrain": "drain", "import": "importing", "export": "exporting"}
-_FUNCTIONS = {"import": "import_zone", "export": "export_zone"}
+_FILES = {
+    **dict.fromkeys(("drain", "undrain", "quarantine", "force", "weight", "clear"), "orders"),
+    **dict.fromkeys(("export-state", "import-state"), "state"),
+    "import": "importing",
+    "export": "exporting",
+}
+_FUNCTIONS = {
+    "import": "import_zone",
+    "export": "export_zone",
+    "export-state": "export_state",
+    "import-state": "import_state",
+}
 
 
 class _Commands(click.Group):

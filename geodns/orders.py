@@ -135,12 +135,12 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
         if (what := IMPOSES.get(order.verb)) is not None:
             forced[host] = ForcedState(what, order.reason, order.author, now, until)
             if state is not None:
-                notes.append(f"{name} was {told_state(state)} until now: this order replaces that")
+                notes.append(f"{name} was {told_state(state)}: this order replaces that")
         elif order.verb is Verb.WEIGHT and order.weight is not None:
             file = file_weights(cluster.zone(host[0]), host[1])
             weights[host] = ForcedWeight(order.weight, order.reason, order.author, now, until, file)
             if weight is not None:
-                notes.append(f"{name} had its {told_weight(weight)} until now: this order replaces that")
+                notes.append(f"{name} had its {told_weight(weight)}: this order replaces that")
         elif order.verb is Verb.UNDRAIN and state is not None and state.forced is not Forced.DRAINED:
             left.append(f"{name} is not drained but {told_state(state)}: `geodns clear {name}` ends that")
         else:
@@ -238,7 +238,8 @@ def dangers(changes: Mapping[PoolKey, Change]) -> list[str]:
 def _then(choice: Choice) -> str:
     if not choice.dealt:
         return "its names would be answered with SERVFAIL"
-    return f"last resort: {choice.last_resort}, {len(choice.dealt)} hosts dealt all the same"
+    count = "1 host" if len(choice.dealt) == 1 else f"{len(choice.dealt)} hosts"
+    return f"last resort: {choice.last_resort}, {count} dealt all the same"
 
 
 def pools_json(changes: Mapping[PoolKey, Change]) -> Json:
@@ -322,19 +323,22 @@ def told_weight(weight: ForcedWeight) -> str:
 
 
 def _whose(one: ForcedState | ForcedWeight) -> str:
-    until = "" if one.until is None else f" until {timestamp(one.until)}"
-    return f" by {one.author} ({one.reason or 'no reason'}){until}"
+    return f" by {one.author} ({one.reason or 'no reason'}){_until(one.until)}"
+
+
+def _until(seconds: float | None) -> str:
+    return "" if seconds is None else f" until {timestamp(seconds)}"
 
 
 def told(before: Imposed, after: Imposed) -> str:
     """Return in a few words what has become of what is imposed on a host."""
     parts = []
     if after.state is not None and after.state != before.state:
-        parts.append(_WORDS[after.state.forced])
+        parts.append(_WORDS[after.state.forced] + _until(after.state.until))
     elif before.state is not None and after.state is None:
         parts.append(f"no longer {_WORDS[before.state.forced]}")
     if after.weight is not None and after.weight != before.weight:
-        parts.append(f"weight forced to {after.weight.weight}")
+        parts.append(f"weight forced to {after.weight.weight}{_until(after.weight.until)}")
     elif before.weight is not None and after.weight is None:
         parts.append(f"weight no longer forced to {before.weight.weight}")
     return ", ".join(parts)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -158,3 +159,73 @@ def test_a_load_has_its_line(load: dict[str, object], line: str) -> None:
     text = text_of(shown)
     assert "27.5 of 50: load 0.55" in text
     assert line in [row.strip() for row in text.splitlines()]
+
+
+# --- several servers ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other() -> Iterator[Answering]:
+    with answering() as found:
+        yield found
+
+
+def both(fake: Answering, other: Answering, *arguments: str) -> Result:
+    environment = {"GEODNS_SERVER": f"{fake.url},{other.url}", "COLUMNS": "200"}
+    return CliRunner(env=environment).invoke(cli.geodns, ["status", *arguments])
+
+
+def test_servers_that_agree_are_shown_once(fake: Answering, other: Answering) -> None:
+    fake.give("GET /status", status("mta1", "mta2"))
+    other.give("GET /status", status("mta1", "mta2", node="ns2"))
+    result = both(fake, other)
+    assert result.exit_code == 0, result.output
+    assert f"ns1 ({fake.url}): ready, up 1d 2h 3m 4s" in result.output
+    assert f"ns2 ({other.url}): ready" in result.output
+    assert "they agree on every host, pool and serial" in result.output
+    assert result.output.count("mta1 50.0%, mta2 50.0%") == 1
+
+
+def test_where_servers_disagree_is_shown_and_is_a_problem(fake: Answering, other: Answering) -> None:
+    fake.give("GET /status", status("mta1", "mta2"))
+    hosts = {NAME: {"mta1": host(forced="drained", author="ops", reason="[red]"), "mta2": host()}}
+    other.give("GET /status", status("mta2", node="ns2", hosts=hosts))
+    result = both(fake, other)
+    assert result.exit_code == 1
+    assert "they disagree on" in result.output
+    rows = [line for line in result.output.splitlines() if line.startswith(f"host mta1.{NAME}")]
+    assert "up (drained by ops: [red])" in rows[0]
+    shown = json.loads(both(fake, other, "--json").output)
+    assert shown["servers"][other.url]["node"] == "ns2"
+    assert shown["differences"][0] == {
+        "what": f"host mta1.{NAME}",
+        "says": {fake.url: "up", other.url: "up (drained by ops: [red])"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("shown", "code", "says"),
+    [
+        pytest.param({"error": "no token: show it"}, 401, "no token: show it", id="no token"),
+        pytest.param(b"<html>", 200, "the answer is no JSON", id="no geodns"),
+        pytest.param(
+            status("mta1", warnings=["the disk is full"]), 200, "warning: the disk is", id="warning"
+        ),
+    ],
+)
+def test_a_server_with_trouble_is_a_problem_and_the_other_is_shown(
+    fake: Answering, other: Answering, shown: Any, code: int, says: str
+) -> None:
+    fake.give("GET /status", shown, status=code)
+    other.give("GET /status", status("mta1"))
+    result = both(fake, other)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert fake.url in result.output
+    assert "mta1 100.0%" in result.output
+
+
+def test_no_server_at_all_is_a_problem(fake: Answering, other: Answering) -> None:
+    fake.url, other.url = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    result = both(fake, other)
+    assert (result.exit_code, result.output.count("nobody listens there")) == (1, 2)

@@ -85,12 +85,12 @@ def order(verb: Verb, **more: Any) -> Order:
             (QUARANTINED, None),
             Forced.DRAINED,
             None,
-            [f"was quarantined by bob (no reason) until {timestamp(NOW + 60)} until now: this order"],
+            [f"was quarantined by bob (no reason) until {timestamp(NOW + 60)}: this order replaces"],
             [],
             id="drain instead of quarantine",
         ),
         pytest.param(
-            "drain", (DRAINED, None), Forced.DRAINED, None, ["drained by ann (disk) until"], [], id="again"
+            "drain", (DRAINED, None), Forced.DRAINED, None, ["by ann (disk): this order"], [], id="again"
         ),
         pytest.param("undrain", (DRAINED, WEIGHT), None, 5, [], [], id="undrain"),
         pytest.param("undrain", (None, None), None, None, ["was not drained"], [], id="undrain nothing"),
@@ -314,8 +314,13 @@ def test_caches_may_hold_a_host_for_the_longest_ttl_of_any_name() -> None:
     [
         pytest.param(Imposed(), Imposed(DRAINED), "drained", id="drained"),
         pytest.param(Imposed(DRAINED), Imposed(), "no longer drained", id="no longer"),
-        pytest.param(Imposed(DRAINED), Imposed(QUARANTINED), "quarantined", id="instead"),
+        pytest.param(
+            Imposed(DRAINED), Imposed(replace(QUARANTINED, until=None)), "quarantined", id="instead"
+        ),
         pytest.param(Imposed(DRAINED), Imposed(DRAINED, WEIGHT), "weight forced to 5", id="weight"),
+        pytest.param(
+            Imposed(), Imposed(QUARANTINED), f"quarantined until {timestamp(NOW + 60)}", id="for a time"
+        ),
         pytest.param(
             Imposed(DRAINED, WEIGHT), Imposed(), "no longer drained, weight no longer forced to 5", id="both"
         ),

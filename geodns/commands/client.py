@@ -228,7 +228,6 @@ _ERRORS = {
     errno.ECONNREFUSED: f"nobody listens there (connection refused): {_RUNNING}",
     errno.EHOSTUNREACH: "no route to it",
     errno.ENETUNREACH: "no route to it",
-    errno.ETIMEDOUT: "no answer (timed out)",
     errno.ECONNRESET: "it closed the connection: is that the HTTP side of a geodns?",
     errno.EACCES: "this machine lets nobody connect there (permission denied)",
     errno.EPERM: "this machine lets nobody connect there (permission denied)",
@@ -267,7 +266,7 @@ def in_words(error: BaseException) -> str:
         if isinstance(error, kind):
             return text
     number = error.errno if isinstance(error, OSError) else None
-    return _ERRORS.get(number or 0) or f"{error or type(error).__name__}: {_RUNNING}"
+    return _ERRORS.get(number or 0) or f"{str(error) or type(error).__name__}: {_RUNNING}"
 
 
 def _user() -> str:

@@ -3,6 +3,7 @@
 import click
 
 from geodns.commands.client import Server, server_option, token_option
+from geodns.errors import GeodnsError
 from geodns.status import Json
 
 PATH = "/api/v1/querylog"
@@ -65,10 +66,21 @@ def off(context: click.Context, /, server: str | None, token: str | None) -> Non
 
 def _switch(context: click.Context, body: Json, server: str | None, token: str | None) -> None:
     before: tuple[str, str | None] = context.obj
-    code, shown = Server(server or before[0], token or before[1]).post(PATH, body)
-    click.echo(told(shown))
-    if code == 202:
-        click.echo(f"still pending: {', '.join(shown['pending'])} (it will follow in a moment)", err=True)
+    answers = Server(server or before[0], token or before[1]).post_all(PATH, body)
+    good = True
+    for url, answer in answers.items():
+        if isinstance(answer, GeodnsError):
+            if len(answers) == 1:
+                raise answer
+            click.echo(f"{answer}: run this again with --server {url}", err=True)
+            good = False
+            continue
+        click.echo(f"{url}: {told(answer.body)}" if len(answers) > 1 else told(answer.body))
+        if answer.status == 202:
+            pending = ", ".join(answer.body["pending"])
+            click.echo(f"still pending: {pending} (it will follow in a moment)", err=True)
+            good = False
+    if not good:
         raise click.exceptions.Exit(1)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -9,8 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from geodns.commands.client import Server, server_option, token_option
-from geodns.errors import ServerError
+from geodns.commands.client import Answer, Server, server_option, token_option
+from geodns.commands.comparing import differences
+from geodns.commands.words import name_of, state_of, weight_of
+from geodns.errors import GeodnsError, ServerError
 from geodns.status import Json
 
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}
@@ -27,30 +31,92 @@ _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"
 def status(*, as_json: bool, watch: bool, interval: float, server: str, token: str | None) -> None:
     """Show what a running server deals, and the state of every host.
 
-    Exit status 1 when the server cannot answer or has warnings.
+    Of several servers, show where they disagree, and what the first of them deals.
+
+    Exit status 1 when a server cannot be asked, cannot answer or has warnings, or servers disagree.
     """
     source = Server(server, token)
+    look = _one if len(source.urls) == 1 else _several
     if watch:
-        _watch(source, interval, as_json=as_json)
+        _watch(source, look, interval, as_json=as_json)
         return
-    shown = source.get("/status")
+    seen = look(source)
     if as_json:
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(seen.shown, indent=2, ensure_ascii=False))
     else:
-        Console().print(render(shown))
-    if not shown["ready"] or shown["warnings"]:
+        Console().print(seen.rendered)
+    if not seen.well:
         raise click.exceptions.Exit(1)
 
 
-def _watch(source: Server, interval: float, *, as_json: bool) -> None:
+class _Seen(NamedTuple):
+    """What servers show: as JSON, as tables, and whether all is well."""
+
+    shown: Json
+    rendered: RenderableType
+    well: bool
+
+
+def _one(source: Server) -> _Seen:
+    shown = source.get("/status")
+    return _Seen(shown, render(shown), _is_well(shown))
+
+
+def _is_well(shown: Json) -> bool:
+    return bool(shown["ready"] and not shown["warnings"])
+
+
+def _several(source: Server) -> _Seen:
+    answers = source.get_all("/status")
+    statuses = {url: one.body for url, one in answers.items() if isinstance(one, Answer)}
+    found = differences(statuses)
+    servers = {
+        url: one.body if isinstance(one, Answer) else {"error": str(one)} for url, one in answers.items()
+    }
+    shown = {
+        "servers": servers,
+        "differences": [
+            {"what": one.what, "says": dict(zip(statuses, one.says, strict=True))} for one in found
+        ],
+    }
+    parts: list[RenderableType] = [_server(url, one) for url, one in answers.items()]
+    if found:
+        table = Table(pad_edge=False, box=None)
+        for column in ("they disagree on", *(name_of(url, one) for url, one in statuses.items())):
+            table.add_column(column, overflow="fold")
+        for one in found:
+            table.add_row(Text(one.what), *map(Text, one.says))
+        parts += [Text(""), table]
+    elif len(statuses) > 1:
+        parts.append(Text("they agree on every host, pool and serial"))
+    for url, status in list(statuses.items())[:1]:
+        parts += [Text(f"\n{url}:", style="bold"), render(status)]
+    well = len(statuses) == len(answers) and not found and all(map(_is_well, statuses.values()))
+    return _Seen(shown, Group(*parts), well)
+
+
+def _server(url: str, answer: Answer | GeodnsError) -> Text:
+    """Return a line about a server, or why it cannot be asked."""
+    if isinstance(answer, GeodnsError):
+        text = str(answer)
+        return Text(text if text.startswith(url) else f"{url}: {text}", style="red")
+    shown = answer.body
+    ready = "ready" if shown["ready"] else "not ready"
+    line = Text(f"{name_of(url, shown)}: {ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}")
+    for warning in shown["warnings"]:
+        line += Text(f"\n  warning: {warning}", style="yellow")
+    return line
+
+
+def _watch(source: Server, look: Callable[[Server], _Seen], interval: float, *, as_json: bool) -> None:
     if as_json:
         while True:
-            click.echo(json.dumps(source.get("/status"), ensure_ascii=False))
+            click.echo(json.dumps(look(source).shown, ensure_ascii=False))
             time.sleep(interval)
     with Live(Text("asking…"), auto_refresh=False) as live:
         while True:
             try:
-                live.update(render(source.get("/status")), refresh=True)
+                live.update(look(source).rendered, refresh=True)
             except ServerError as error:
                 # The server may be on its way back: whoever watches wants to see that.
                 live.update(Text(str(error), style="red"), refresh=True)
@@ -80,11 +146,10 @@ def _hosts(hosts: Json) -> Table:
     for column in ("host", "state", "weight", "addresses", "since", "last probe"):
         table.add_column(column, justify="right" if column == "weight" else "left", overflow="fold")
     for name, host in hosts.items():
-        state = Text(host["state"], style=_COLOURS.get(host["state"], ""))
-        if host["forced"]:
-            state += Text(f" ({host['forced']})", style="magenta")
-        factors = " ".join(f"{factor} {value:g}" for factor, value in host["factors"].items())
-        weight = f"{host['effective_weight']:g}" + (f" of {host['weight']}: {factors}" if factors else "")
+        colour = _COLOURS.get(host["state"], "")
+        state = Text(state_of(host), style="magenta" if host["forced"] else colour)
+        state.stylize(colour, 0, len(host["state"]))
+        weight = Text(weight_of(host), style="magenta" if host.get("forced_weight") else "")
         addresses = "\n".join(host["addresses"])
         shown = Text(name) + Text(f"\n{host['source']}" if "source" in host else "", style="dim")
         last = Text("\n").join(

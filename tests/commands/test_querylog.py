@@ -98,3 +98,11 @@ def test_workers_that_have_not_heard_of_it_are_named(fake: Answering) -> None:
     fake.give(f"POST {PATH}", OFF | {"pending": ["udp1"]}, status=202)
     result = run("off", "--server", fake.url)
     assert (result.exit_code, result.stderr) == (1, "still pending: udp1 (it will follow in a moment)\n")
+
+
+def test_several_servers_are_all_switched_and_one_that_is_not_there_is_a_problem(fake: Answering) -> None:
+    fake.give(f"POST {PATH}", OFF)
+    result = run("off", "--server", f"{fake.url},http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (1, f"{fake.url}: the query log is off\n")
+    assert "nobody listens there" in result.stderr
+    assert "run this again with --server http://127.0.0.1:1" in result.stderr

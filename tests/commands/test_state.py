@@ -1,0 +1,99 @@
+"""What is imposed, written to a file and taken up again by commands."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from geodns import cli
+from geodns.errors import GeodnsError, UsageError
+from tests.answering import NAME, Answering, answering
+from tests.commands.test_orders import ordered
+
+STATE = {"geodns_state": 1, "node": "ns1", "at": "2026-11-25T03:00:00Z", "forced": [], "weights": []}
+POST = "POST /api/v1/state"
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answering]:
+    monkeypatch.chdir(tmp_path)
+    with answering() as found:
+        found.give("GET /api/v1/state", STATE)
+        found.give(POST, imported(dry_run=True), imported())
+        yield found
+
+
+def imported(**more: Any) -> dict[str, Any]:
+    return ordered(imposed=["mta1: drained"], expired=[], unknown=[]) | more
+
+
+def run(fake: Answering, *arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(cli.geodns, [*arguments, "--server", fake.url], input=given)
+
+
+def test_it_is_printed_or_written_to_a_file(fake: Answering) -> None:
+    assert json.loads(run(fake, "export-state").stdout) == STATE
+    assert json.loads(run(fake, "export-state", "-").stdout) == STATE
+    assert run(fake, "export-state", "state.json").stdout == ""
+    assert json.loads(Path("state.json").read_text("utf-8")) == STATE
+
+
+def test_a_file_that_cannot_be_written_is_told(fake: Answering) -> None:
+    result = run(fake, "export-state", "nowhere/state.json")
+    assert isinstance(result.exception, GeodnsError)
+    assert str(result.exception) == "nowhere/state.json cannot be written: No such file or directory"
+
+
+@pytest.mark.parametrize("arguments", [["state.json"], ["-"], []], ids=str)
+def test_it_is_tried_and_then_imposed(fake: Answering, arguments: list[str]) -> None:
+    Path("state.json").write_text(json.dumps(STATE))
+    result = run(fake, "import-state", *arguments, given=json.dumps(STATE))
+    assert result.exit_code == 0, result.output
+    assert [one[1] for one in fake.asked] == ["/api/v1/state?dry_run=true", "/api/v1/state"]
+    assert [one[3] for one in fake.asked] == [STATE, STATE]
+    assert f"mta1.{NAME}: up (drained" in result.stdout
+
+
+def test_with_yes_it_is_not_tried_first(fake: Answering) -> None:
+    fake.give(POST, imported())
+    run(fake, "import-state", "--yes", given=json.dumps(STATE))
+    assert [one[1] for one in fake.asked] == ["/api/v1/state?yes=true"]
+
+
+def test_a_dry_run_names_everything(fake: Answering) -> None:
+    fake.give(POST, imported(dry_run=True, expired=["mta2: its time was over"]))
+    result = run(fake, "import-state", "--dry-run", given=json.dumps(STATE))
+    assert "imposed: mta1: drained\n" in result.stdout
+    assert "left out: mta2: its time was over\n" in result.stdout
+    assert len(fake.asked) == 1
+
+
+def test_hosts_that_are_unknown_make_it_a_problem(fake: Answering) -> None:
+    fake.give(POST, imported(dry_run=True), imported(unknown=["mta9: no such host is served here"]))
+    result = run(fake, "import-state", given=json.dumps(STATE))
+    assert (result.exit_code, result.stderr) == (1, "left out: mta9: no such host is served here\n")
+
+
+def test_nothing_in_it_is_said(fake: Answering) -> None:
+    fake.give(POST, imported(imposed=[], hosts={}, pools={}))
+    assert run(fake, "import-state", given=json.dumps(STATE)).stdout == "nothing is imposed in it\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "error", "says"),
+    [
+        pytest.param([], "{nonsense", UsageError, "the input is no JSON", id="no JSON"),
+        pytest.param([], "[]", UsageError, "the input is no state of geodns", id="a list"),
+        pytest.param(["x.json"], "", GeodnsError, "x.json cannot be read: No such file", id="no file"),
+    ],
+)
+def test_what_is_no_state_asks_no_server(
+    fake: Answering, arguments: list[str], given: str, error: type[GeodnsError], says: str
+) -> None:
+    result = run(fake, "import-state", *arguments, given=given)
+    assert isinstance(result.exception, error)
+    assert says in str(result.exception)
+    assert fake.asked == []
