@@ -207,8 +207,8 @@ class Server:
         return str(self.host(name, zone)["state"])
 
     def order(self, host: str, verb: str, zone: str, **body: Any) -> dict[str, Any]:
-        """Drain or undrain a host, and expect that to work."""
-        code, text = self.request(f"/api/v1/hosts/{zone}/{host}/{verb}", body)
+        """Give an order for a host, whatever it leaves of its pools, and expect that to work."""
+        code, text = self.request(f"/api/v1/hosts/{zone}/{host}/{verb}", {"yes": True, **body})
         assert code == 200, (code, text)
         shown: dict[str, Any] = json.loads(text)
         return shown

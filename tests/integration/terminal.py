@@ -24,6 +24,9 @@ class Screen:
         self._terminal = terminal
         self._text = b""
 
+    def type(self, keys: bytes) -> None:
+        os.write(self._terminal, keys)
+
     def text(self) -> str:
         while select.select([self._terminal], [], [], 0)[0]:
             try:

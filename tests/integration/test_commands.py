@@ -69,7 +69,9 @@ def test_once_a_drain_returns_no_worker_deals_the_host(server: Server) -> None:
 def test_drain_and_undrain_commands(server: Server) -> None:
     drained = server.command("drain", "mta1", "--reason", "new disk")
     assert drained.returncode == 0, drained.stderr
-    assert f"mta1.{ZONE}: up (drained)" in drained.stdout
+    assert f"mta1.{ZONE}: up (drained by " in drained.stdout
+    assert "new disk), dealt no more" in drained.stdout
+    assert f"pool main of {ZONE} now deals mta2 50.0%, mta3 50.0%" in drained.stdout
     assert "caches may hold it for 5 s" in drained.stdout
     assert "192.0.2.1" not in server.seen(ZONE)
     shown = server.host("mta1")
@@ -124,7 +126,9 @@ def test_drain_for_a_time_ends_by_itself(server: Server) -> None:
     ("arguments", "status", "says"),
     [
         (("drain", "nobody"), 1, "no host nobody"),
-        (("drain", "mta1", "--for", "soon"), 1, "`for` 'soon' is no duration"),
+        (("drain", "mta1", "--for", "soon"), 2, "`for` 'soon' is no duration"),
+        (("drain", "mta1", "--for", "2"), 2, "`for` '2' has no unit: write 2h or 2m"),
+        (("weight", "mta1", "-1"), 2, "No such option"),
         (("drain",), 2, "Missing argument"),
         (("query", "not..a.name"), 2, "not..a.name"),
         (("query", ZONE, "NONSENSE"), 2, "no record type"),
@@ -218,7 +222,7 @@ CHECK = {"check", "address", "port", "state", "outcome", "detail", "rtt_ms", "at
 POOL = {"using", "last_resort", "live", "answers", "ttl", "families"}
 MORE = {
     *("listen", "failures", "probed", "max_ttl", "degraded", "ehlo_ms", "certificate"),
-    *("need", "prober_suspect", "held_until"),
+    *("need", "prober_suspect", "held_until", "forced_weight"),
 }
 
 
@@ -251,7 +255,7 @@ def test_status_is_a_table(server: Server) -> None:
     assert done.returncode == 0, done.stderr
     rows = {row.split()[0]: row for row in done.stdout.splitlines() if row.strip()}
     assert "220 mta1 ESMTP" in rows["mta1"]
-    assert "up (drained)" in rows["mta2"]
+    assert "up (drained by api@127.0.0.1)" in rows["mta2"]
     assert "mta1 50.0%, mta3 50.0%" in rows["main"]
 
 
@@ -261,7 +265,7 @@ def test_status_watch_shows_changes_until_it_is_interrupted(server: Server) -> N
     ) as screen:
         wait_until(lambda: screen.text().count(f"{ZONE}  serial") > 2, what="a few refreshes")
         server.order("mta2", "drain", ZONE)
-        wait_until(lambda: "(drained)" in screen.text(), what="the change is shown")
+        wait_until(lambda: "(drained by" in screen.text(), what="the change is shown")
         screen.process.send_signal(signal.SIGINT)
         assert screen.process.wait(10) in {1, 130}
         assert "Traceback" not in screen.text()
