@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from geodns.api.parts import BACKEND, CARRY, TOKEN, RefusedError, host_key
-from geodns.errors import printable
+from geodns.errors import NotFoundError, printable
 from geodns.live import HostKey
 from geodns.orders import Order, Ordered, Verb, Wish
 from geodns.scalars import MAX_WEIGHT, seconds_asked
@@ -74,10 +74,15 @@ async def _many(request: web.Request) -> web.Response:
 
 def answer(request: web.Request, ordered: Ordered, *, dry_run: bool, **more: Any) -> web.Response:
     """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
-    backend = request.app[BACKEND]
+    hosts, gone = {}, []
+    for key in ordered.hosts:
+        try:
+            hosts[key] = request.app[BACKEND].host(key)
+        except NotFoundError as error:  # an edit has taken it meanwhile
+            gone.append(str(error))
     shown = {
-        "hosts": _by_zone({key: backend.host(key) for key in ordered.hosts}),
-        **_rest(ordered, dry_run=dry_run),
+        "hosts": _by_zone(hosts),
+        **_rest(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
         "dealt_by": _by_zone(ordered.dealt_by),
         "cached_s": _by_zone(ordered.cached_s),
         **more,

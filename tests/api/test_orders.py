@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from geodns.api.orders import MAX_HOSTS
+from geodns.errors import NotFoundError
+from geodns.live import HostKey
 from geodns.orders import Order, Verb, Wish
 from tests.test_api import FakeBackend, ask
 from tests.zones import NAME
@@ -134,3 +136,17 @@ def test_a_wrong_order_is_refused(path: str, body: Any, error: str) -> None:
     status, shown, _ = ask("POST", path, backend, json=body)
     assert (status, backend.wishes) == (400, [])
     assert error in shown["error"]
+
+
+def test_a_host_that_an_edit_takes_meanwhile_is_named_beside_those_that_are_as_ordered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = FakeBackend()
+
+    def gone(key: HostKey) -> Any:
+        raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
+
+    monkeypatch.setattr(backend, "host", gone)
+    status, shown, _ = ask("POST", ORDERS, backend, json=MANY)
+    assert (status, shown["hosts"], shown["left"]) == (200, {}, [f"zone {NAME} has no host mta1 any more"])
+    assert len(backend.wishes) == 1
