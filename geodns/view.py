@@ -14,7 +14,7 @@ from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Kind
 from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
-from geodns.live import HostKey
+from geodns.live import HostKey, LiveSet
 from geodns.liveness import Vitals, concerns
 from geodns.metrics import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.model import HostSource, Target, Zone
@@ -278,15 +278,15 @@ class View:
             ends,
             self._vitals(),
             self._keeper.trouble is None,
-            self._pools(),
+            self._pools(live),
             self._source_gauges(),
             loads,
         )
 
-    def _pools(self) -> dict[PoolKey, PoolGauge]:
+    def _pools(self, live: LiveSet) -> dict[PoolKey, PoolGauge]:
         return {
             (zone, name): PoolGauge(
-                sum(member.weight > 0 for member in self._cluster.zone(zone).pool_by_name[name].members),
+                _dealable(live, self._cluster.zone(zone), name),
                 len(choice.live),
                 helped=choice.using != (name,) and choice.last_resort is None,
                 last_resort=choice.last_resort is not None,
@@ -304,3 +304,9 @@ class View:
             key: SourceGauge(one.at is not None and one.error is None, len(one.hosts), one.at)
             for key, one in listings.items()
         }
+
+
+def _dealable(live: LiveSet, zone: Zone, pool: str) -> int:
+    """Return how many hosts of a pool would be dealt if all were well."""
+    members = zone.pool_by_name[pool].members
+    return sum(live.weight(zone, member.host, member.weight) > 0 for member in members)

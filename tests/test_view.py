@@ -25,7 +25,7 @@ from geodns.metrics import LoadGauge
 from geodns.model import Target
 from geodns.serve.link import Link, Worker
 from geodns.settingskeys import Listen
-from geodns.store import ForcedState, Store
+from geodns.store import ForcedState, ForcedWeight, Store
 from geodns.view import View
 from tests.test_status import DESIGNED_HOST, DESIGNED_POOL, holds
 from tests.zones import NAME, SERIAL
@@ -216,6 +216,18 @@ def test_gauges_are_of_every_host_served(rig: Rig) -> None:
     assert gauges.hosts[NAME, "mta2"].effective_weight == 1
     assert gauges.serials == {NAME: SERIAL}
     assert gauges.restarts == {"udp0": 2, "tcp": 0}
+
+
+def test_the_weights_that_are_forced_are_those_that_are_measured(rig: Rig) -> None:
+    rig.serve()
+    before = rig.view.gauges()
+    rig.cluster.impose(
+        {},
+        {(NAME, host): ForcedWeight(weight, "", "ann", NOW) for host, weight in (("mta1", 0), ("mta2", 7))},
+    )
+    after = rig.view.gauges()
+    assert [after.hosts[NAME, host].effective_weight for host in ("mta1", "mta2")] == [0, 7]
+    assert after.pools[NAME, "main"].hosts == before.pools[NAME, "main"].hosts - 1
 
 
 def test_a_file_name_of_any_bytes_can_be_shown(rig: Rig) -> None:
