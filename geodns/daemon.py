@@ -191,6 +191,7 @@ class Daemon:
             lambda: self._liveness.vitals,
             self._discovery,
             waiting=lambda: self._edits.waiting,
+            last_event=lambda: self._events.last,
         )
         self._concerns = Concerns(self._look, self._events)
         self._liveness = Liveness(

@@ -42,6 +42,7 @@ class View:
         vitals: returns what the watch over ourselves has seen.
         discovery: the hosts that come and go.
         waiting: returns why edits of zones wait, by zone.
+        last_event: returns the id of what was told last.
 
     Attributes:
         ready: whether the first answers have been compiled and delivered.
@@ -62,6 +63,7 @@ class View:
         discovery: Discovery,
         *,
         waiting: Callable[[], Mapping[str, Sequence[str]]] = dict,
+        last_event: Callable[[], int] = int,
     ) -> None:
         self.ready = False
         self._node = node
@@ -75,11 +77,16 @@ class View:
         self._vitals = vitals
         self._discovery = discovery
         self._waiting = waiting
+        self._last_event = last_event
         self._started = time.monotonic()
 
     def zones(self) -> dict[str, Zone]:
         """Return the zones served, by name."""
         return {name: source.zone for name, source in self._cluster.sources.items()}
+
+    def mark(self) -> object:
+        """Return what is another one once other answers are dealt, or something was told."""
+        return self._cluster.compiled, self._last_event(), self.ready
 
     def unready(self) -> str | None:
         """Return why the server cannot answer; None when it can."""

@@ -47,6 +47,9 @@ class FakeBackend:
             raise self.failure
         return {"node": "ns1"}
 
+    def mark(self) -> object:
+        return object()
+
     def unready(self) -> str | None:
         return self._unready
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from geodns.api.access import ACCESS
-from geodns.api.parts import KEPT, TOKEN, RefusedError
+from geodns.api.parts import TOKEN, RefusedError
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
 from geodns.tokens import Scope
 
@@ -24,9 +24,6 @@ _TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 
 OPEN = frozenset({"/healthz", "/readyz"})
 """What everybody may read, as often as they like: those who ask are machines that hold no secrets."""
-
-READING = frozenset({"GET", "HEAD"})
-"""Methods that change nothing."""
 
 PAGE = "/assets/"
 """The page and its parts say nothing of what is served: they ask for that, and show a token."""
@@ -46,11 +43,7 @@ async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Check who asks, and turn every error into ``{"error": …}``."""
     try:
         _let_in(request)
-        try:
-            response = await handler(request)
-        finally:
-            if request.method not in READING:
-                request.app[KEPT].clear()
+        response = await handler(request)
     except Exception as error:  # noqa: BLE001 - every error becomes an answer
         response = _answer(request, error)
     if not response.prepared:  # what has been sent already is a stream, with headers of its own
@@ -88,5 +81,5 @@ def _let_in(request: web.Request) -> None:
     access.count(request.remote or "")
     if request.path == "/" or request.path.startswith(PAGE):
         return
-    scope: Scope = "read" if request.method in READING else "control"
+    scope: Scope = "read" if request.method in {"GET", "HEAD"} else "control"
     request[TOKEN] = access.require(request, scope)

@@ -23,6 +23,9 @@ class Backend(Protocol):
     def status(self) -> Json:
         """Return everything that ``/status`` shows."""
 
+    def mark(self) -> object:
+        """Return what is another one as soon as something worth telling has happened."""
+
     def unready(self) -> str | None:
         """Return why the server cannot answer; None when it can."""
 
@@ -55,20 +58,24 @@ class Kept:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, bytes]] = {}
+        self._kept: dict[str, tuple[float, object, bytes]] = {}
 
-    def get(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """Return an answer that was made a moment ago, or make it."""
+    def get(self, name: str, mark: object, make: Callable[[], bytes]) -> bytes:
+        """Return an answer that was made a moment ago, or make it.
+
+        Args:
+            name: of the answer.
+            mark: an answer with another one is of no use any more.
+            make: makes it.
+
+        """
         now = self._clock()
-        made, answer = self._kept.get(name, (float("-inf"), b""))
-        if now - made > self.SECONDS:
-            answer = make()
-            self._kept[name] = now, answer
+        known = self._kept.get(name)
+        if known is not None and known[1] == mark and now - known[0] <= self.SECONDS:
+            return known[2]
+        answer = make()
+        self._kept[name] = now, mark, answer
         return answer
-
-    def clear(self) -> None:
-        """Forget all: something was changed by order, and whoever ordered it wants to see it."""
-        self._kept.clear()
 
 
 KEPT: web.AppKey[Kept] = web.AppKey("kept")

@@ -28,14 +28,14 @@ async def _index(request: web.Request) -> web.Response:  # noqa: ARG001 - whatev
 
 
 async def _status(request: web.Request) -> web.Response:
-    status = request.app[BACKEND].status
-    body = request.app[KEPT].get("status", lambda: json.dumps(status()).encode())
+    backend = request.app[BACKEND]
+    body = request.app[KEPT].get("status", backend.mark(), lambda: json.dumps(backend.status()).encode())
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 async def _metrics(request: web.Request) -> web.Response:
     return web.Response(
-        body=request.app[KEPT].get("metrics", request.app[METRICS]),
+        body=request.app[KEPT].get("metrics", request.app[BACKEND].mark(), request.app[METRICS]),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 
