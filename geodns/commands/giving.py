@@ -37,7 +37,7 @@ def give(
     as_json: bool,
     tell: Callable[[Json], Told],
     in_query: bool = False,
-) -> None:
+) -> Answers:
     """Give an order to every server, ask first where it is dangerous, and say what has become of it.
 
     Args:
@@ -49,6 +49,9 @@ def give(
         as_json: print what they answer.
         tell: returns what to print of an answer.
         in_query: whether `dry_run` and `yes` go there, and not into the body.
+
+    Returns:
+        What each server answered; where one is not as ordered, the command has ended.
 
     """
 
@@ -67,6 +70,7 @@ def give(
         urls = [url for url in servers.urls if not isinstance(answers.get(url), GeodnsError)]
         answers = {**answers, **post(urls, yes=yes)}
     _show(answers, dry_run=dry_run, as_json=as_json, tell=tell)
+    return answers
 
 
 def _confirmed(answers: Answers) -> bool:

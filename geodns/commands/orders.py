@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from geodns.commands.client import Server, author_option, server_option, token_option
-from geodns.commands.giving import dry_run_option, give, json_option, yes_option
+from geodns.commands.giving import Answers, dry_run_option, give, json_option, yes_option
 from geodns.commands.ordered import tell
+from geodns.commands.waiting import wait
 from geodns.scalars import MAX_WEIGHT, seconds_asked
 from geodns.status import Json
 
@@ -54,8 +55,11 @@ _hosts = click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 
 @click.command()
 @_hosts
+@click.option(
+    "--wait", "waits", is_flag=True, help="Return when HOST may be rebooted, and say how far that is."
+)
 @_ordering()
-def drain(hosts: tuple[str, ...], **given: Any) -> None:
+def drain(hosts: tuple[str, ...], *, waits: bool, **given: Any) -> None:
     """Deal HOST no more, until `undrain`.
 
     HOST is a name (mta1, mta1.out.example.com), an address, or a glob over the hosts of all zones ('mta*').
@@ -63,8 +67,13 @@ def drain(hosts: tuple[str, ...], **given: Any) -> None:
     When the command returns, no worker deals the host's addresses any longer. What DNS cannot do: resolvers
     and clients keep what they have for the TTL and some for longer, connections stay open, and mail that is
     queued on the host still leaves it.
+
+    With --wait it returns when the last answer with the host has left all caches that keep to its TTL and,
+    where the host tells its load, that is 0: then it is safe to reboot.
     """
-    _order("drain", hosts, **given)
+    server, answers = _order("drain", hosts, **given)
+    if waits and not given["dry_run"]:
+        wait(server, answers)
 
 
 @click.command()
@@ -154,8 +163,9 @@ def _order(
     token: str | None,
     duration: str | None = None,
     weight: int | None = None,
-) -> None:
+) -> tuple[Server, Answers]:
     body: Json = {"verb": verb, "hosts": list(hosts), "reason": reason}
     more = {"zone": zone, "for": duration, "weight": weight}
     body |= {key: value for key, value in more.items() if value is not None}
-    give(Server(server, token, author), PATH, body, dry_run=dry_run, yes=yes, as_json=as_json, tell=tell)
+    servers = Server(server, token, author)
+    return servers, give(servers, PATH, body, dry_run=dry_run, yes=yes, as_json=as_json, tell=tell)

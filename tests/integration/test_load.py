@@ -1,7 +1,11 @@
 """The whole server beside an exporter that speaks for a host: what it deals as the queue grows, and after."""
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +93,36 @@ records: {{"@": {{A: {{pool: main}}, MX: "0 ."}}}}
             assert server.state_of("mta1") == "up"
             assert re.search(told, server.log())
             assert server.stop() == 0
+
+
+def test_a_drain_waits_for_caches_and_the_queue(tmp_path: Path) -> None:
+    text = """\
+ttl: 2
+min_ttl: 1
+ns: {ns1: 192.0.2.53}
+hosts: {mta1: {address: 192.0.2.1, load: {full: 10}}, mta2: 192.0.2.2}
+pools: {main: {hosts: "*"}}
+records: {"@": {A: {pool: main}, MX: "0 ."}}
+"""
+    with serving(tmp_path, {ZONE: text}) as server:
+
+        def push(value: int) -> None:
+            assert server.request(f"/api/v1/hosts/{ZONE}/mta1/load", {"value": value})[0] == 200
+
+        push(7)
+        command = [sys.executable, "-m", "geodns", "drain", "mta1", "--wait"]
+        environment = os.environ | {"GEODNS_SERVER": server.http}
+        begun = time.monotonic()
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as waiting:
+            try:
+                wait_until(lambda: server.host("mta1")["forced"] == "drained", what="it is drained")
+                time.sleep(2.5)  # caches have let go of it by now
+                assert waiting.poll() is None
+                push(0)
+                printed, _ = waiting.communicate(timeout=20)
+            finally:
+                waiting.kill()
+        assert waiting.returncode == 0
+        assert time.monotonic() - begun > 2
+        assert "queue 7" in printed
+        assert printed.splitlines()[-1] == f"mta1.{ZONE}: safe to reboot"

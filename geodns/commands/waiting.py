@@ -1,0 +1,136 @@
+"""Waiting until a drained host may be rebooted: nobody deals it, no cache has it, and its queue is empty."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import click
+
+from geodns.commands.client import Answer, Server
+from geodns.errors import GeodnsError
+from geodns.status import Json
+
+LOOK_EVERY = 1.0
+SAY_EVERY = 10.0
+"""Seconds between two lines that say nothing new but numbers."""
+
+
+class Drained(NamedTuple):
+    """A host that was drained.
+
+    Attributes:
+        zone: its zone.
+        name: its short name.
+        dealt: when the last worker of any server had stopped dealing it, in seconds since the epoch.
+        cached: until when caches may have it.
+
+    """
+
+    zone: str
+    name: str
+    dealt: float
+    cached: float
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.zone}"
+
+
+class Progress(NamedTuple):
+    """How far along a host is.
+
+    Attributes:
+        line: in words.
+        done: whether it may be rebooted.
+
+    """
+
+    line: str
+    done: bool
+
+
+def drained_by(answers: Iterable[Json], now: float) -> list[Drained]:
+    """Return the hosts that servers have drained, by what they answered to the order.
+
+    Args:
+        answers: of the servers that have taken it.
+        now: seconds since the epoch, after the last answer came.
+
+    """
+    cached: dict[tuple[str, str], float] = {}
+    for answer in answers:
+        for zone, hosts in answer["cached_s"].items():
+            for name, seconds in hosts.items():
+                cached[zone, name] = max(seconds, cached.get((zone, name), 0))
+    return [Drained(zone, name, now, now + seconds) for (zone, name), seconds in cached.items()]
+
+
+def progress(one: Drained, hosts: Iterable[Json], now: float) -> Progress:
+    """Return how far along a host is.
+
+    Args:
+        one: the host.
+        hosts: what each server shows of it.
+        now: seconds since the epoch.
+
+    Raises:
+        GeodnsError: it is not drained any more somewhere.
+
+    """
+    queues: list[float] = []
+    known = False
+    for host in hosts:
+        if host["forced"] != "drained":
+            raise GeodnsError(f"{one} is not drained any more: somebody has ended it")
+        load = host.get("load")
+        if load is not None and load["value"] is not None and not load["stale"]:
+            known = True
+            queues.append(load["value"])
+    queue = max(queues, default=0.0)
+    parts = [f"dealt until {_clock(one.dealt)}", f"cached until {_clock(one.cached)}"]
+    parts += [f"queue {queue:g}"] if known else []
+    return Progress(f"{one}: {', '.join(parts)}", now >= one.cached and queue <= 0)
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+
+
+def wait(
+    server: Server,
+    answers: Mapping[str, Answer | GeodnsError],
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the hosts that were just drained may be rebooted, and say how far along that is.
+
+    Args:
+        server: those that were given the order.
+        answers: what they answered.
+        clock: seconds since the epoch.
+        sleep: waits for some seconds.
+
+    Raises:
+        GeodnsError: a host is drained no more.
+
+    """
+    taken = [answer.body for answer in answers.values() if isinstance(answer, Answer)]
+    left = drained_by(taken, clock())
+    told: dict[Drained, float] = {}
+    while left:
+        shown = [one.body for one in server.get_all("/status").values() if isinstance(one, Answer)]
+        now = clock()
+        for one in list(left):
+            hosts = [body["hosts"].get(one.zone, {}).get(one.name) for body in shown]
+            found = progress(one, [host for host in hosts if host is not None], now)
+            if not shown:  # nobody can be asked: who knows
+                found = found._replace(done=False)
+            if found.done or now - told.get(one, float("-inf")) >= SAY_EVERY:
+                told[one] = now
+                click.echo(found.line)
+            if found.done:
+                click.echo(f"{one}: safe to reboot")
+                left.remove(one)
+        if left:
+            sleep(LOOK_EVERY)

@@ -1,0 +1,96 @@
+"""Waiting until a drained host may be rebooted."""
+
+import re
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from geodns import cli
+from geodns.commands import waiting
+from geodns.commands.waiting import Drained, drained_by, progress
+from geodns.errors import GeodnsError
+from tests.answering import Answering, answering
+
+ZONE = "out.example.com"
+ONE = Drained(ZONE, "mta1", 1000.0, 1030.0)
+
+
+def host(forced: str | None = "drained", value: float | None = None, **load: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {"state": "up", "forced": forced}
+    if value is not None or load:
+        shown["load"] = {"value": value, "full": 2000, "stale": False, "error": None, "at": None, **load}
+    return shown
+
+
+def test_the_longest_of_all_servers_counts() -> None:
+    answers: list[Any] = [
+        {"cached_s": {ZONE: {"mta1": 30, "mta2": 5}}},
+        {"cached_s": {ZONE: {"mta1": 60}, "b.example": {"mx": 1}}},
+    ]
+    assert [(str(one), one.cached) for one in drained_by(answers, 1000.0)] == [
+        (f"mta1.{ZONE}", 1060.0),
+        (f"mta2.{ZONE}", 1005.0),
+        ("mx.b.example", 1001.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "now", "queue", "done"),
+    [
+        pytest.param([host()], 1029.0, None, False, id="in caches"),
+        pytest.param([host()], 1030.0, None, True, id="no load is told"),
+        pytest.param([host(value=214.0)], 1040.0, "214", False, id="a queue"),
+        pytest.param([host(value=0.0), host(value=3.0)], 1040.0, "3", False, id="the longest queue"),
+        pytest.param([host(value=0.0), host(value=0.0)], 1040.0, "0", True, id="empty"),
+        pytest.param([host(value=9.0, stale=True)], 1040.0, None, True, id="an old value says nothing"),
+        pytest.param([host(value=None, stale=False)], 1040.0, None, True, id="no value yet"),
+    ],
+)
+def test_how_far_along_it_is(hosts: list[Any], now: float, queue: str | None, *, done: bool) -> None:
+    found = progress(ONE, hosts, now)
+    assert found.done is done
+    clock = r"\d\d:\d\d:\d\d"
+    tail = "" if queue is None else f", queue {queue}"
+    assert re.fullmatch(f"mta1.{ZONE}: dealt until {clock}, cached until {clock}{tail}", found.line)
+
+
+@pytest.mark.parametrize("forced", [None, "quarantined", "up"])
+def test_a_host_that_is_drained_no_more_is_told_so(forced: str | None) -> None:
+    with pytest.raises(GeodnsError, match="is not drained any more"):
+        progress(ONE, [host(), host(forced)], 1040.0)
+
+
+def run(*statuses: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Result, Answering]:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    order = {
+        "hosts": {ZONE: {"mta1": host()}},
+        "pools": {},
+        "pending": [],
+        "dry_run": False,
+        "notes": [],
+        "left": [],
+        "confirm": None,
+        "dealt_by": {ZONE: {"mta1": []}},
+        "cached_s": {ZONE: {"mta1": 0}},
+    }
+    with answering() as fake:
+        fake.give("POST /api/v1/orders", order)
+        fake.give("GET /status", *({"hosts": {ZONE: {"mta1": one}}} for one in statuses))
+        environment = {"GEODNS_SERVER": fake.url, "COLUMNS": "200"}
+        arguments = ["drain", "mta1", "--wait", "--yes"]
+        return CliRunner(env=environment).invoke(cli.geodns, arguments), fake
+
+
+def test_it_waits_until_the_queue_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, fake = run(host(value=2.0), host(value=1.0), host(value=0.0), monkeypatch=monkeypatch)
+    assert result.exit_code == 0, result.output
+    assert "queue 2" in result.output
+    assert result.output.splitlines()[-1] == f"mta1.{ZONE}: safe to reboot"
+    assert [path for _, path, _, _ in fake.asked].count("/status") == 3
+
+
+def test_it_ends_when_somebody_undrains(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _ = run(host(value=2.0), host(None, value=2.0), monkeypatch=monkeypatch)
+    assert result.exit_code == 1
+    assert "safe to reboot" not in result.output
