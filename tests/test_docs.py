@@ -90,7 +90,9 @@ def test_unbound_takes_every_configuration(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("postconf") is None, reason="needs postconf")
-@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("(?:main.cf|postfix)")])
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, id=name) for name, text in blocks("(?:main.cf|postfix)")]
+)
 def test_postfix_knows_every_setting(text: str) -> None:
     names = [line.partition(" =")[0] for line in text.splitlines()]
     known = subprocess.run(["postconf", "-d", *names], capture_output=True, text=True, check=False)
