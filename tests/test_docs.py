@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+EXIM = shutil.which("exim4") or shutil.which("exim")
+LANGUAGE = re.compile(r"^```(\S*)\n.*?^```", re.DOTALL | re.MULTILINE)
+
+
 def blocks(language: str) -> list[tuple[str, str]]:
     """Every fenced block of a language in the documents, with a name for the test."""
     return [
@@ -32,9 +36,17 @@ def is_settings(text: str) -> bool:
 
 
 def commands() -> list[str]:
-    """Every geodns command in the documents' shell blocks, without the path to it."""
+    """Every geodns command in the documents' shell blocks and sentences, without the path to it."""
     lines = [line for _, text in blocks("sh") for line in text.splitlines()]
-    return [line.partition("geodns ")[2] for line in lines if re.match(r"(\.venv/bin/)?geodns ", line)]
+    shown = [line.partition("geodns ")[2] for line in lines if re.match(r"(\.venv/bin/)?geodns ", line)]
+    said = [one for document in DOCUMENTS for one in re.findall(r"`geodns ([^`]+)`", document.read_text())]
+    return list(dict.fromkeys(shown + said))
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link can name in a document: its headings, in the way of GitHub."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize(("name", "text"), [pytest.param(*block, id=block[0]) for block in blocks("yaml")])
@@ -75,12 +87,21 @@ def test_every_command_and_option_exists(line: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_to_a_file(document: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
-    assert [link for link in links if not (document.parent / link).exists()] == []
+def test_every_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", document.read_text())
+    files = [(document.parent / path if path else document, anchor) for path, anchor in links]
+    assert [file for file, _ in files if not file.exists()] == []
+    assert [(file.name, name) for file, name in files if name and name not in anchors(file)] == []
 
 
-@pytest.mark.skipif(shutil.which("unbound-checkconf") is None, reason="needs unbound-checkconf")
+def test_every_block_is_of_a_language_that_is_checked() -> None:
+    found = {language for document in DOCUMENTS for language in LANGUAGE.findall(document.read_text())}
+    assert found <= {"sh", "yaml", "unbound", "main.cf", "postfix", "exim"}
+
+
+@pytest.mark.skipif(
+    shutil.which("unbound-checkconf") is None, reason="no unbound here: apt-get install unbound"
+)
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("unbound")])
 def test_unbound_takes_every_configuration(text: str, tmp_path: Path) -> None:
     file = tmp_path / "unbound.conf"
@@ -89,7 +110,7 @@ def test_unbound_takes_every_configuration(text: str, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.skipif(shutil.which("postconf") is None, reason="needs postconf")
+@pytest.mark.skipif(shutil.which("postconf") is None, reason="no Postfix here: apt-get install postfix")
 @pytest.mark.parametrize(
     "text", [pytest.param(text, id=name) for name, text in blocks("(?:main.cf|postfix)")]
 )
@@ -97,6 +118,18 @@ def test_postfix_knows_every_setting(text: str) -> None:
     names = [line.partition(" =")[0] for line in text.splitlines()]
     known = subprocess.run(["postconf", "-d", *names], capture_output=True, text=True, check=False)
     assert [line.partition(" =")[0] for line in known.stdout.splitlines()] == names, known.stderr
+
+
+@pytest.mark.skipif(EXIM is None, reason="no Exim here: apt-get install exim4")
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("exim")])
+def test_exim_takes_every_router(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "exim.conf"
+    transport = "begin transports\nremote_smtp:\n  driver = smtp\n"
+    file.write_text(f"keep_environment =\ndomainlist local_domains =\nbegin routers\n{text}{transport}")
+    checked = subprocess.run(
+        [str(EXIM), "-C", str(file), "-bV"], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_unit_file_serves_the_commands_that_exist() -> None:
