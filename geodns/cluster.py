@@ -13,6 +13,7 @@ from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_
 from geodns.errors import NotFoundError
 from geodns.live import Forced, HostKey, LiveSet, State, Verdict
 from geodns.load import Loads
+from geodns.maxout import Wanted, held_back
 from geodns.model import Address, Load, Target, Zone
 from geodns.policy import DEFAULT, Policy
 from geodns.slowstart import SlowStart
@@ -38,6 +39,10 @@ def _place(host: HostKey, target: Target) -> _Place:
     return host, target.check.name, target.address, target.port
 
 
+_OUT = frozenset({State.DOWN, State.SHEDDING})
+"""A host in one of these states is not dealt as a live one."""
+
+
 class Cluster:
     """The zones, and everything known of their hosts.
 
@@ -49,6 +54,7 @@ class Cluster:
         newcomers: hosts that wait for their first good probe.
         since: each host's state and when it began.
         retired: hosts that were taken out and still answer for their own names.
+        held_back: quarantines given by programs that are not in force, and why.
         slow_start: hosts that came back from down and have not risen to their weight yet.
         loads: how busy hosts are that say so.
 
@@ -72,6 +78,7 @@ class Cluster:
         self.retired = dict(retired)
         self.slow_start = SlowStart(returned)
         self.loads = Loads()
+        self.held_back: dict[HostKey, str] = {}
         self._awaited: frozenset[HostKey] = frozenset()
         """Hosts that were added while running, until they are good for the first time."""
         self._policy = DEFAULT
@@ -92,11 +99,38 @@ class Cluster:
         """Return the hosts that a target is probed for."""
         return self._hosts_by_target.get(target, ())
 
+    def in_force(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, Forced]:
+        """Return what of the states that are imposed on hosts is in force."""
+        back = self.hold_back(forced)
+        return {host: state.forced for host, state in forced.items() if host not in back}
+
+    def hold_back(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
+        """Return which of the quarantines that programs have given are not in force, and why."""
+        wanted = {
+            host: Wanted(one.badness, one.since) for host, one in forced.items() if one.badness is not None
+        }
+        if not wanted:
+            return {}
+        zones = {name: source.zone for name, source in self.sources.items()}
+        believed = LiveSet(self.verdicts)
+
+        def is_out(host: HostKey) -> bool:
+            state = forced.get(host)
+            if state is not None and state.badness is None:
+                return state.forced is not Forced.UP
+            zone = zones.get(host[0])
+            if zone is None or host[1] not in zone.host_by_name:
+                return True
+            return host in self.newcomers or believed.host_state(zone, zone.host_by_name[host[1]]) in _OUT
+
+        return held_back(zones, wanted, is_out)
+
     def live(self) -> LiveSet:
         """Return the live set of now."""
+        self.held_back = self.hold_back(self.forced)
         return LiveSet(
             dict(self.verdicts),
-            {host: state.forced for host, state in self.forced.items()},
+            {host: state.forced for host, state in self.forced.items() if host not in self.held_back},
             self.newcomers,
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},
@@ -271,7 +305,9 @@ class Cluster:
         return frozenset(pool for host in hosts for pool in self._pools_by_host.get(host, ()))
 
     def _recompile(self, hosts: Iterable[HostKey]) -> None:
-        self.compiled = recompile_pools(self.compiled, self.pools_of(hosts), self.live())
+        before, live = self.held_back, self.live()
+        touched = {*hosts, *(before.keys() ^ self.held_back.keys())}
+        self.compiled = recompile_pools(self.compiled, self.pools_of(touched), live)
 
     def _note_states(self, hosts: Iterable[HostKey], now: float) -> list[Transition]:
         found = []

@@ -283,7 +283,7 @@ class _Shown:
     def _kept_out(self, choice: Choice, pool: Pool, host: Host, weight: int) -> str | None:
         """Say what keeps a host out by itself; None when nothing does."""
         key = (self.zone.name, host.name)
-        forced = self.cluster.forced.get(key)
+        forced = None if key in self.cluster.held_back else self.cluster.forced.get(key)
         imposed = self.cluster.weights.get(key)
         if imposed is not None and not weight:
             return f"{told_weight(imposed)}: never dealt"

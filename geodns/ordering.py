@@ -159,7 +159,11 @@ class Ordering:
 
     def warnings(self) -> list[str]:
         """Return what an operator should know."""
-        return list(hiding(self._cluster).values())
+        back = [
+            f"host {host[1]}.{host[0]}: its quarantine waits: {why}"
+            for host, why in sorted(self._cluster.held_back.items())
+        ]
+        return [*hiding(self._cluster).values(), *back]
 
     # --- all of it at once ------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Order(NamedTuple):
         author: who, as far as it is known.
         seconds: how long; None until it is ended.
         weight: of `Verb.WEIGHT`.
+        badness: of `Verb.QUARANTINE` where a program gives it; see `ForcedState`.
 
     """
 
@@ -63,6 +64,7 @@ class Order(NamedTuple):
     author: str
     seconds: float | None = None
     weight: int | None = None
+    badness: float | None = None
 
 
 class Wish(NamedTuple):
@@ -132,8 +134,10 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
     for host in hosts:
         name = f"{host[1]}.{host[0]}"
         state, weight = cluster.forced.get(host), cluster.weights.get(host)
-        if (what := IMPOSES.get(order.verb)) is not None:
-            forced[host] = ForcedState(what, order.reason, order.author, now, until)
+        if (why := _left_alone(order, name, state)) is not None:
+            left.append(why)
+        elif (what := IMPOSES.get(order.verb)) is not None:
+            forced[host] = ForcedState(what, order.reason, order.author, now, until, order.badness)
             if state is not None:
                 notes.append(f"{name} was {told_state(state)}: this order replaces that")
         elif order.verb is Verb.WEIGHT and order.weight is not None:
@@ -141,8 +145,6 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
             weights[host] = ForcedWeight(order.weight, order.reason, order.author, now, until, file)
             if weight is not None:
                 notes.append(f"{name} had its {told_weight(weight)}: this order replaces that")
-        elif order.verb is Verb.UNDRAIN and state is not None and state.forced is not Forced.DRAINED:
-            left.append(f"{name} is not drained but {told_state(state)}: `geodns clear {name}` ends that")
         else:
             if state is not None:
                 forced[host] = None
@@ -152,6 +154,17 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
                 was = "drained" if order.verb is Verb.UNDRAIN else "forced"
                 notes.append(f"{name} was not {was}")
     return Plan(forced, weights, tuple(notes), tuple(left))
+
+
+def _left_alone(order: Order, name: str, state: ForcedState | None) -> str | None:
+    """Return why an order does nothing to a host; None where it does."""
+    if state is None:
+        return None
+    if order.verb is Verb.UNDRAIN and state.forced is not Forced.DRAINED:
+        return f"{name} is not drained but {told_state(state)}: `geodns clear {name}` ends that"
+    if order.badness is not None and state.badness is None:
+        return f"{name} is {told_state(state)}: what a program says does not replace that"
+    return None
 
 
 def over(cluster: Cluster, now: float) -> Plan:
@@ -214,7 +227,7 @@ def preview(cluster: Cluster, what: Plan) -> dict[PoolKey, Change]:
     """Return the pools that a plan changes; nothing is done."""
     live = replace(
         cluster.live(),
-        forced={host: one.forced for host, one in with_changes(cluster.forced, what.forced).items()},
+        forced=cluster.in_force(with_changes(cluster.forced, what.forced)),
         weights={host: one.weight for host, one in with_changes(cluster.weights, what.weights).items()},
     )
     found = {}

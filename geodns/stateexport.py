@@ -1,5 +1,6 @@
 """What is imposed on hosts as JSON that another server, or this one later, takes up again."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ def export(cluster: Cluster, node: str, now: float) -> Json:
         "node": node,
         "at": timestamp(now),
         "forced": [
-            {"zone": zone, "host": host, "forced": str(one.forced), **_shared(one)}
+            {"zone": zone, "host": host, "forced": str(one.forced), **_shared(one), "badness": one.badness}
             for (zone, host), one in sorted(cluster.forced.items())
         ],
         "weights": [
@@ -88,7 +89,7 @@ def read(body: Any, cluster: Cluster, now: float) -> Imported:
     weights: dict[HostKey, ForcedWeight | None] = {}
     expired: list[str] = []
     unknown: list[str] = []
-    for where, entry in _entries(body, "forced", {"forced"}):
+    for where, entry in _entries(body, "forced", {"forced"}, {"badness"}):
         try:
             what = Forced(entry["forced"])
         except ValueError as error:
@@ -96,7 +97,7 @@ def read(body: Any, cluster: Cluster, now: float) -> Imported:
             raise UsageError(
                 f"{where}: `forced` {quoted(str(entry['forced']))}: write one of {words}"
             ) from error
-        state = ForcedState(what, *_whose(where, entry))
+        state = ForcedState(what, *_whose(where, entry), _badness(where, entry.get("badness")))
         if (host := _known(entry, state.until, cluster, now, expired, unknown)) is not None:
             forced[host] = state
     for where, entry in _entries(body, "weights", {"weight"}):
@@ -110,7 +111,9 @@ def read(body: Any, cluster: Cluster, now: float) -> Imported:
     return Imported(Plan(forced, weights), tuple(expired), tuple(unknown))
 
 
-def _entries(body: Json, key: str, own: set[str]) -> list[tuple[str, Json]]:
+def _entries(
+    body: Json, key: str, own: set[str], more: AbstractSet[str] = frozenset()
+) -> list[tuple[str, Json]]:
     given = body.get(key, [])
     if not isinstance(given, list):
         raise UsageError(f"`{key}` is a list")
@@ -122,8 +125,8 @@ def _entries(body: Json, key: str, own: set[str]) -> list[tuple[str, Json]]:
         missing = {"zone", "host", *own} - entry.keys()
         if missing:
             raise UsageError(f"{where} has no `{min(missing)}`")
-        if entry.keys() - own - _SHARED:
-            raise UsageError(f"{where}: {quoted(min(entry.keys() - own - _SHARED))} is not known here")
+        if strange := entry.keys() - own - more - _SHARED:
+            raise UsageError(f"{where}: {quoted(min(strange))} is not known here")
         for name in ("zone", "host"):
             if not isinstance(entry[name], str):
                 raise UsageError(f"{where}: `{name}` is a text")
@@ -138,6 +141,14 @@ def _whose(where: str, entry: Json) -> tuple[str, str, float, float | None]:
     if since is None:
         raise UsageError(f"{where}: `since` is missing: when it began, as 2026-11-25T03:00:00Z")
     return reason, author, since, _moment(where, "until", entry.get("until"))
+
+
+def _badness(where: str, given: Any) -> float | None:
+    if given is None:
+        return None
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given <= 100:
+        raise UsageError(f"{where}: `badness` is a number from 0 to 100, or null")
+    return float(given)
 
 
 def _line(where: str, key: str, given: Any, longest: int) -> str:

@@ -124,6 +124,9 @@ def _host(
         shown["author"] = forced.author
         shown["forced_since"] = timestamp(forced.since)
         shown["until"] = None if forced.until is None else timestamp(forced.until)
+        if forced.badness is not None:
+            shown["badness"] = forced.badness
+            shown["held_back"] = cluster.held_back.get(key)
     return shown
 
 

@@ -39,7 +39,9 @@ CREATE TABLE IF NOT EXISTS found (zone TEXT NOT NULL, source TEXT NOT NULL, text
     PRIMARY KEY (zone, source)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS forced_weight (zone TEXT NOT NULL, host TEXT NOT NULL, weight INT NOT NULL,
     reason TEXT NOT NULL, author TEXT NOT NULL, since REAL NOT NULL, until REAL,
-    file TEXT NOT NULL, edited REAL, PRIMARY KEY (zone, host)) WITHOUT ROWID
+    file TEXT NOT NULL, edited REAL, PRIMARY KEY (zone, host)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badness REAL NOT NULL,
+    PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
 """What came after the version of the file was given: a version without it leaves it alone."""
 
@@ -54,6 +56,8 @@ class ForcedState:
         author: who did it.
         since: when.
         until: when it ends; None means when somebody ends it.
+        badness: how bad a host is that a program has quarantined: `max_out` bounds these, and the worst go
+            first; None: an operator said so.
 
     """
 
@@ -62,6 +66,7 @@ class ForcedState:
     author: str
     since: float
     until: float | None = None
+    badness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +180,13 @@ class Store(Database):
 
     def save_forced(self, host: HostKey, state: ForcedState) -> None:
         """Keep what is imposed on a host; it is on disk when this returns."""
-        self._write(
-            "FULL", "INSERT OR REPLACE INTO forced VALUES (?, ?, ?, ?, ?, ?, ?)", [(*host, *astuple(state))]
-        )
+        *kept, badness = astuple(state)
+        # First: without what is imposed, how bad a host is means nothing.
+        if badness is None:
+            self._write("NORMAL", "DELETE FROM badness WHERE zone = ? AND host = ?", [host])
+        else:
+            self._write("NORMAL", "INSERT OR REPLACE INTO badness VALUES (?, ?, ?)", [(*host, badness)])
+        self._write("FULL", "INSERT OR REPLACE INTO forced VALUES (?, ?, ?, ?, ?, ?, ?)", [(*host, *kept)])
 
     def clear_forced(self, host: HostKey) -> None:
         """Forget what is imposed on a host, if anything; it is gone from disk when this returns."""
@@ -185,11 +194,11 @@ class Store(Database):
 
     def load_forced(self) -> dict[HostKey, ForcedState]:
         """Return everything imposed, also what has ended since."""
-        rows = self._read("SELECT zone, host, forced, reason, author, since, until FROM forced")
-        return {
-            (zone, host): ForcedState(Forced(forced), reason, author, since, until)
-            for zone, host, forced, reason, author, since, until in rows
-        }
+        rows = self._read(
+            "SELECT zone, host, forced, reason, author, since, until, badness FROM forced"
+            " LEFT JOIN badness USING (zone, host)"
+        )
+        return {(zone, host): ForcedState(Forced(forced), *rest) for zone, host, forced, *rest in rows}
 
     def save_forced_weight(self, host: HostKey, weight: ForcedWeight) -> None:
         """Keep the weight that is imposed on a host; it is on disk when this returns."""

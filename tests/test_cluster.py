@@ -584,3 +584,30 @@ def test_an_edit_that_takes_the_load_out_gives_the_weight_back() -> None:
     serve(cluster, zone(BUSY.replace(", load: {full: 10}", "")))
     assert cluster.compiled.choices[NAME, "main"].dealt[0].factors == {}
     assert cluster.loads.known == {}
+
+
+def test_what_programs_quarantine_is_bounded_and_follows_what_is_down() -> None:
+    one = zone("""
+        checks: {smtp: {}}
+        hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3, d: 192.0.2.4}
+        pools: {main: {hosts: "*", check: smtp, max_out: 50%}}
+        records: {"@": {pool: main}}
+    """)
+    cluster = cluster_of(one)
+    judge(cluster, one, UP)
+
+    def listed(badness: float | None) -> ForcedState:
+        return ForcedState(Forced.QUARANTINED, "listed", "rbl", NOW, None, badness)
+
+    cluster.impose({(NAME, host): listed(at) for at, host in enumerate("abc")}, {})
+    assert (dealt(cluster), set(cluster.held_back)) == ({"a", "d"}, {(NAME, "a")})
+    # Another one goes down: the mildest quarantine gives its place back.
+    judge(cluster, one, DOWN, "d")
+    assert dealt(cluster) == {"a", "b"}
+    judge(cluster, one, UP, "d")
+    assert dealt(cluster) == {"a", "d"}
+    # By hand is by hand, and takes a place.
+    cluster.force((NAME, "a"), listed(None))
+    assert dealt(cluster) == {"b", "d"}
+    cluster.impose({(NAME, host): None for host in "abc"}, {})
+    assert (dealt(cluster), cluster.held_back) == ({"a", "b", "c", "d"}, {})

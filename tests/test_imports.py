@@ -28,7 +28,7 @@ ROWS = (
         "rails asked store eventfile history historyfile",
     ),
     ("lookup nodes",),
-    ("dealing choice live table rotation",),
+    ("dealing choice maxout live table rotation",),
     ("options",),
     (
         "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",

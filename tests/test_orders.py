@@ -139,6 +139,26 @@ def test_what_an_order_imposes_and_says(
         assert heavy == ForcedWeight(7, "why", "eve", NOW, NOW + 60, file)
 
 
+@pytest.mark.parametrize(
+    ("before", "replaced"),
+    [
+        pytest.param(None, True, id="nothing"),
+        pytest.param(DRAINED, False, id="a drain by hand"),
+        pytest.param(ForcedState(Forced.QUARANTINED, "", "rbl", NOW, None, 3.0), True, id="a program's own"),
+    ],
+)
+def test_a_program_replaces_no_order_of_an_operator(before: ForcedState | None, *, replaced: bool) -> None:
+    cluster = cluster_of(zone(TEXT))
+    cluster.force(MTA1, before)
+    what = plan(order(Verb.QUARANTINE, badness=9.0), [MTA1], cluster, NOW)
+    assert (MTA1 in what.forced) is replaced
+    assert [("what a program says does not replace that" in line) for line in what.left] == [True] * (
+        not replaced
+    )
+    if replaced:
+        assert what.forced[MTA1] == ForcedState(Forced.QUARANTINED, "why", "eve", NOW, None, 9.0)
+
+
 def test_what_is_over_ends_and_nothing_else() -> None:
     cluster = cluster_of(zone(TEXT))
     ending = replace(WEIGHT, until=NOW)

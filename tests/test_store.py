@@ -110,6 +110,16 @@ def test_forced_states_survive_and_are_cleared(store: Store, tmp_path: Path) -> 
     store.close()
 
 
+def test_how_bad_a_host_is_survives_and_goes_with_the_next_order(store: Store) -> None:
+    bad = ForcedState(Forced.QUARANTINED, "listed", "rbl", NOW, None, 12.5)
+    store.save_forced(MTA1, bad)
+    assert store.load_forced() == {MTA1: bad}
+    store.clear_forced(MTA1)
+    assert store.load_forced() == {}
+    store.save_forced(MTA1, DRAINED)
+    assert store.load_forced() == {MTA1: DRAINED}
+
+
 def test_forced_weights_survive_and_are_cleared(store: Store, tmp_path: Path) -> None:
     never = ForcedWeight(0, "", "bob", NOW)
     heavy = ForcedWeight(2**31 - 1, "søndag", "ann", NOW, NOW + 60, '[50, {"main": 50}]', NOW + 5)

@@ -18,7 +18,7 @@ MAX_HOSTS = 1_000
 MAX_NAME = 300
 """Characters of each."""
 
-_OF_ONE = {"reason", "for", "weight", "dry_run", "yes"}
+_OF_ONE = {"reason", "for", "weight", "badness", "dry_run", "yes"}
 _OF_MANY = {*_OF_ONE, "verb", "hosts", "zone"}
 _ENDING = {Verb.UNDRAIN, Verb.CLEAR}
 """These end something, so they have no end themselves."""
@@ -148,7 +148,18 @@ def _order(request: web.Request, verb: Verb, body: Json) -> Order:
         if verb in _ENDING:
             raise RefusedError(400, f"`for` has no meaning here: {verb} ends something at once")
         seconds = seconds_asked(body["for"], "leave it out: it holds until it is ended")
-    return Order(verb, reason, author_of(request), seconds, _weight(verb, body.get("weight")))
+    weight, badness = _weight(verb, body.get("weight")), _badness(verb, body.get("badness"))
+    return Order(verb, reason, author_of(request), seconds, weight, badness)
+
+
+def _badness(verb: Verb, given: Any) -> float | None:
+    if given is None:
+        return None
+    if verb is not Verb.QUARANTINE:
+        raise RefusedError(400, "`badness` has no meaning here: a program gives it with a quarantine")
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given <= 100:
+        raise RefusedError(400, "`badness` is a number from 0 to 100; the worst hosts are taken out first")
+    return float(given)
 
 
 def _weight(verb: Verb, given: Any) -> int | None:

@@ -89,6 +89,12 @@ def undrain(hosts: tuple[str, ...], **given: Any) -> None:
 
 @click.command()
 @_hosts
+@click.option(
+    "--badness",
+    type=click.FloatRange(0, 100),
+    metavar="N",
+    help="For programs: how bad it is, 0 to 100; the pool's max_out bounds it, and the worst go first.",
+)
 @_ordering()
 def quarantine(hosts: tuple[str, ...], **given: Any) -> None:
     """Deal HOST no more because its mail may be refused, until `clear`.
@@ -163,9 +169,10 @@ def _order(
     token: str | None,
     duration: str | None = None,
     weight: int | None = None,
+    badness: float | None = None,
 ) -> tuple[Server, Answers]:
     body: Json = {"verb": verb, "hosts": list(hosts), "reason": reason}
-    more = {"zone": zone, "for": duration, "weight": weight}
+    more = {"zone": zone, "for": duration, "weight": weight, "badness": badness}
     body |= {key: value for key, value in more.items() if value is not None}
     servers = Server(server, token, author)
     return servers, give(servers, PATH, body, dry_run=dry_run, yes=yes, as_json=as_json, tell=tell)

@@ -13,7 +13,8 @@ def state_of(host: Json) -> str:
     if host["forced"] is None:
         return state
     whose = _whose(host.get("until"), host.get("author"), host.get("reason"))
-    return f"{state} ({_FORCED[host['forced']]}{whose})"
+    waits = f"; it waits: {host['held_back']}" if host.get("held_back") else ""
+    return f"{state} ({_FORCED[host['forced']]}{whose}{waits})"
 
 
 def weight_of(host: Json) -> str:

@@ -101,6 +101,8 @@ class Pool(Frozen):
         when_down: what to answer when nobody is live: everybody (``serve-all``) or SERVFAIL.
         hold: seconds that verdicts are held, at most, when most of its hosts fail at once: the prober may
             be cut off.
+        max_out: how many of its hosts may be out because programs have quarantined them, hosts that are down
+            counted in.
 
     """
 
@@ -114,6 +116,7 @@ class Pool(Frozen):
     fallback_mode: Literal["add", "replace"] = "add"
     when_down: Literal["serve-all", "servfail"] = "serve-all"
     hold: float = Field(default=30.0, ge=0, le=3600)
+    max_out: MinLive = MinLive(amount=50, percent=True)
 
 
 class Soa(Frozen):

@@ -221,6 +221,11 @@ POOL: dict[str, Key] = {
     "when_down": Key(
         choice("serve-all", "servfail"), "With nobody live: deal everybody (default), or answer SERVFAIL."
     ),
+    "max_out": Key(
+        MIN_LIVE,
+        "How many hosts may be out by quarantines that programs give, those down counted in: a count or a "
+        "share; default 50%.",
+    ),
     "hold": Key(
         duration(0, 3600),
         "How long verdicts are held when most of four or more hosts fail at once: the prober may be cut off; "

@@ -140,3 +140,24 @@ def test_no_token_and_a_wrong_one_are_told_apart(tmp_path: Path) -> None:
         code, _, err = order((server,), "drain", "mta1", "--token", "open")
         assert (code, err.startswith("geodns: wrong token")) == (1, True)
         assert order((server,), "drain", "mta1", "--token", "sesame")[0] == 0
+
+
+def test_programs_quarantine_within_max_out(tmp_path: Path) -> None:
+    with serving(tmp_path, {ZONE: TEXT}) as server:
+        for badness, host in ((10, "mta1"), (90, "mta2")):
+            arguments = ("--badness", str(badness), "--reason", "listed", "--author", "rbl")
+            assert order((server,), "quarantine", host, *arguments)[0] == 0
+        # Half of three is one: the worst is out, the other waits, and both are shown.
+        share = server.status()["pools"][ZONE]["main"]["families"]["A"]["share"]
+        assert set(share) == {"mta1", "mta3"}
+        why = "1 of the 3 hosts of pool main are out, and max_out is 50%"
+        assert server.host("mta1")["held_back"] == why
+        assert any(f"mta1.{ZONE}: its quarantine waits: {why}" in one for one in server.status()["warnings"])
+        code, _, err = order((server,), "drain", "mta3", "--yes")
+        assert (code, err) == (0, "")
+        code, _, err = order((server,), "quarantine", "mta3", "--badness", "99")
+        assert code == 1
+        assert "what a program says does not replace that" in err
+    with serving(tmp_path) as server:
+        assert server.host("mta2")["badness"] == 90
+        assert server.host("mta1")["held_back"] is not None

@@ -1,0 +1,88 @@
+"""How many hosts a program may take out of a pool: `max_out` bounds quarantines that nobody gave by hand.
+
+A program that reads block lists or bounces knows nothing of the rest of the pool. What it takes out comes on
+top of what is down already; so the worst go first, and the others wait until there is room.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from geodns.live import HostKey
+from geodns.model import Pool, Zone
+
+
+class Wanted(NamedTuple):
+    """A quarantine that a program wants.
+
+    Attributes:
+        badness: how bad the host is; the worst go first.
+        since: when it was wanted, in seconds since the epoch; of equals the first goes first.
+
+    """
+
+    badness: float
+    since: float
+
+
+@dataclass(slots=True)
+class _Room:
+    """A pool: how many of its hosts are out, and may be."""
+
+    pool: Pool
+    hosts: frozenset[str]
+    out: int
+    taken: int = 0
+
+    @property
+    def most(self) -> int:
+        """How many may be out, hosts that are down counted in."""
+        bound = self.pool.max_out
+        return bound.amount * len(self.hosts) // 100 if bound.percent else bound.amount
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may go; one always may while another stays."""
+        out = self.out + self.taken
+        return out < self.most or (not self.taken and out + 1 < len(self.hosts))
+
+    def __str__(self) -> str:
+        bound = self.pool.max_out
+        shown = f"{bound.amount}%" if bound.percent else str(bound.amount)
+        return (
+            f"{self.out + self.taken} of the {len(self.hosts)} hosts of pool {self.pool.name} are out, "
+            f"and max_out is {shown}"
+        )
+
+
+def held_back(
+    zones: Mapping[str, Zone], wanted: Mapping[HostKey, Wanted], is_out: Callable[[HostKey], bool]
+) -> dict[HostKey, str]:
+    """Return the quarantines that are not in force, and what keeps each back.
+
+    Args:
+        zones: those served, by name.
+        wanted: what programs want, of hosts that there may not be any more.
+        is_out: says of a host whether it is not dealt for another reason: it is down, or an operator says so.
+
+    """
+    rooms: dict[HostKey, list[_Room]] = {}
+    for name in {host[0] for host in wanted} & zones.keys():
+        for pool in zones[name].pools:
+            hosts = frozenset(member.host for member in pool.members if member.weight)
+            if any((name, host) in wanted for host in hosts):
+                room = _Room(pool, hosts, sum(is_out((name, host)) for host in hosts))
+                for host in hosts:
+                    rooms.setdefault((name, host), []).append(room)
+    found: dict[HostKey, str] = {}
+    for key in sorted(wanted, key=lambda one: (-wanted[one].badness, wanted[one].since, one)):
+        if is_out(key):
+            continue  # it takes nobody's place
+        mine = rooms.get(key, [])
+        full = next((room for room in mine if not room.has_room), None)
+        if full is not None:
+            found[key] = str(full)
+            continue
+        for room in mine:
+            room.taken += 1
+    return found
