@@ -160,9 +160,12 @@ def test_what_can_be_read_without_a_token(path: str, status: int, body: Any) -> 
     assert "Access-Control-Allow-Origin" not in headers
 
 
-def test_the_root_leads_to_the_status() -> None:
-    status, _, headers = ask("GET", "/")
-    assert (status, headers["Location"]) == (302, "/status")
+@pytest.mark.parametrize("path", ["/", "/assets/page.js"])
+def test_the_page_needs_no_token_and_has_a_policy_of_its_own(path: str) -> None:
+    status, _, headers = ask("GET", path, token=TOKEN)
+    assert status == 200
+    assert "script-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_metrics_come_in_the_text_format() -> None:

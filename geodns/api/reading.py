@@ -13,7 +13,6 @@ from geodns.networks import Network, parse_network
 def routes() -> list[web.RouteDef]:
     """Return where all of it is."""
     return [
-        web.get("/", _index),
         web.get("/status", _status),
         web.get("/metrics", _metrics),
         web.get("/healthz", _healthz),
@@ -21,10 +20,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/v1/explain", _explain),
         web.get("/api/v1/hosts/{zone}/{host}", _host),
     ]
-
-
-async def _index(request: web.Request) -> web.Response:  # noqa: ARG001 - whatever is asked, it goes there
-    return web.Response(status=302, headers={"Location": "/status"})
 
 
 async def _status(request: web.Request) -> web.Response:

@@ -1,0 +1,174 @@
+/** Dialogs: an order with its reason, and the token. */
+
+import { Refused, hostPath, order, session } from "./api.js";
+import { byId, el, show, write } from "./dom.js";
+import { list, percent } from "./words.js";
+
+/** Open a dialog whose buttons of value "no" close it; `done` is called with each submission. */
+function prepare(id, submitted) {
+  const dialog = byId(id);
+  dialog.querySelector('button[value="no"]').addEventListener("click", () => dialog.close());
+  dialog.querySelector("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submitted();
+  });
+  return dialog;
+}
+
+/** Asks for the token. */
+export class TokenDialog {
+  constructor() {
+    this.dialog = prepare("token", () => this.take(byId("token-value").value.trim()));
+    this.dialog.addEventListener("close", () => this.answer(false));
+    byId("token-forget").addEventListener("click", () => this.take(""));
+    this.waiting = [];
+  }
+
+  /** Ask for it; resolves to whether one was given (or forgotten). */
+  ask(text) {
+    write(byId("token-text"), text);
+    byId("token-value").value = "";
+    show(byId("token-forget"), Boolean(session.token));
+    if (!this.dialog.open) this.dialog.showModal();
+    byId("token-value").focus();
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  take(token) {
+    session.token = token;
+    this.answer(true);
+    this.dialog.close();
+  }
+
+  answer(given) {
+    for (const resolve of this.waiting.splice(0)) resolve(given);
+  }
+}
+
+const VERBS = {
+  drain: { go: "Drain", done: "drained", text: "No new answers name it. Mail that is queued already still leaves it, and clients may hold its address for one TTL and their connections for longer." },
+  undrain: { go: "Undrain", done: "given back", text: "It is dealt again as its probes say." },
+  clear: { go: "Clear", done: "cleared", text: "All that is forced on it ends, and its probes decide." },
+};
+
+/** Asks for a reason, and gives an order. */
+export class OrderDialog {
+  /**
+   * @param {TokenDialog} tokens
+   * @param {(text: string, zone: string, host: string) => void} done is told what was done
+   */
+  constructor(tokens, done) {
+    this.tokens = tokens;
+    this.done = done;
+    this.dialog = prepare("order", () => this.send());
+    this.asked = null;
+    this.busy = false;
+  }
+
+  open(verb, zone, host) {
+    const { go, text } = VERBS[verb];
+    this.asked = { verb, zone, host, yes: false };
+    write(byId("order-title"), `${go} ${host}.${zone}`);
+    write(byId("order-text"), text);
+    byId("order-reason").value = "";
+    byId("order-reason").required = verb === "drain";
+    byId("order-for").value = "";
+    byId("order-author").value = session.author;
+    show(byId("order-until"), verb === "drain");
+    show(byId("order-after"), false);
+    this.say("");
+    write(byId("order-go"), go);
+    this.dialog.showModal();
+    byId("order-reason").focus();
+    this.preview(this.asked);
+  }
+
+  say(text) {
+    write(byId("order-error"), text);
+    show(byId("order-error"), Boolean(text));
+  }
+
+  /** Show what the order would change, where the server tells. */
+  async preview(asked) {
+    let told;
+    try {
+      told = await order(hostPath(asked.zone, asked.host, asked.verb), { dry_run: true });
+    } catch {
+      return; // the order itself will say what is wrong
+    }
+    if (this.asked !== asked) return;
+    const lines = changes(told.pools ?? {});
+    byId("order-after").replaceChildren(el("p", {}, lines.length ? "Shares then:" : "No share changes."), el("ul", {}, ...lines.map((line) => el("li", {}, line))));
+    show(byId("order-after"), true);
+  }
+
+  async send() {
+    if (this.busy) return;
+    this.busy = true;
+    try {
+      await this.carry(this.asked);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  async carry(asked) {
+    session.author = byId("order-author").value.trim();
+    const body = { reason: byId("order-reason").value.trim() };
+    if (asked.verb === "drain" && byId("order-for").value) body.for = byId("order-for").value;
+    if (asked.yes) body.yes = true;
+    this.say("");
+    try {
+      const told = await order(hostPath(asked.zone, asked.host, asked.verb), body);
+      this.dialog.close();
+      const late = told.pending?.length ? `, but these workers are late: ${told.pending.join(", ")}` : "";
+      this.done(`${asked.host} of ${asked.zone} is ${VERBS[asked.verb].done}${late}`, asked.zone, asked.host);
+    } catch (error) {
+      await this.failed(asked, error);
+    }
+  }
+
+  async failed(asked, error) {
+    if (error instanceof Refused && error.status === 401) {
+      if (await this.tokens.ask(`${capital(error.message)}.`)) return this.carry(asked);
+      this.say("Nothing was done: the server wants a token.");
+    } else if (error instanceof Refused && error.status === 409 && error.body.confirm) {
+      asked.yes = true;
+      this.say(`${left(error)}: go on?`);
+      write(byId("order-go"), `${VERBS[asked.verb].go} all the same`);
+    } else if (error instanceof Refused) {
+      this.say(capital(error.message));
+    } else {
+      this.say("The server does not answer: whether it was done will show once it does.");
+    }
+    return undefined;
+  }
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function left(error) {
+  const dead = [];
+  for (const [zone, pools] of Object.entries(error.body.pools ?? {})) {
+    for (const [pool, { before, after }] of Object.entries(pools)) {
+      if (after.last_resort && !before.last_resort) dead.push(`pool ${pool} of ${zone}`);
+    }
+  }
+  return dead.length ? `This leaves ${list(dead)} without a live host` : capital(error.message);
+}
+
+/** What becomes of the shares, a line for each pool. */
+function changes(pools) {
+  const lines = [];
+  for (const some of Object.values(pools)) {
+    for (const [pool, { before, after }] of Object.entries(some)) {
+      const family = Object.keys(before.shares.A ?? {}).length || Object.keys(after.shares.A ?? {}).length ? "A" : "AAAA";
+      const [old, fresh] = [before.shares[family] ?? {}, after.shares[family] ?? {}];
+      const hosts = [...new Set([...Object.keys(old), ...Object.keys(fresh)])];
+      const moved = hosts.filter((host) => Math.abs((old[host] ?? 0) - (fresh[host] ?? 0)) > 0.0005);
+      const resort = after.last_resort && !before.last_resort ? "nobody is live; " : "";
+      if (moved.length || resort) lines.push(`${pool}: ${resort}${list(moved.map((host) => `${host} ${percent(old[host] ?? 0)} → ${percent(fresh[host] ?? 0)}`), 4)}`);
+    }
+  }
+  return lines;
+}

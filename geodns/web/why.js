@@ -1,0 +1,87 @@
+/** Why a name is answered as it is, and what is known of one host. */
+
+import { Refused, read } from "./api.js";
+import { byId, el } from "./dom.js";
+import { amount, clock, count, percent } from "./words.js";
+
+function facts(pairs) {
+  return el("dl", {}, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+function table(caption, head, rows) {
+  const cells = rows.map((row) => el("tr", row.mark ? { "data-mark": true } : {}, ...row.cells.map((cell, at) => (at ? el("td", {}, cell) : el("th", { scope: "row" }, cell)))));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...cells)));
+}
+
+const time = (text) => (text ? clock(new Date(text)) : "–");
+
+function probes(name, host) {
+  const rows = host.checks.map((check) => {
+    const cert = check.certificate;
+    const shown = cert ? [cert.problem, cert.subject, cert.not_after && `until ${cert.not_after.slice(0, 10)}`].filter(Boolean).join(", ") : "–";
+    return { cells: [`${check.check} ${check.address}:${check.port}`, check.state, check.outcome ?? "–", check.detail ?? "–", check.rtt_ms === null ? "–" : `${amount(check.rtt_ms)} ms`, time(check.at), shown] };
+  });
+  return table(`Probes of ${name}`, ["Check", "State", "Outcome", "Reply", "Time", "At", "Certificate"], rows);
+}
+
+function tier(one, focus) {
+  const sizes = Object.entries(one.sizes).map(([size, part]) => `${percent(part)} of ${size}`).join(", ");
+  const rows = Object.entries(one.members).map(([name, member]) => ({
+    mark: name === focus,
+    cells: [name, member.pool, member.forced ?? member.state, `${member.weight} → ${amount(Number(member.effective_weight))}`, percent(member.first), percent(member.uniform), member.why],
+  }));
+  return [
+    el("h3", {}, `Pool ${one.pool}`),
+    facts([["Dealt from", one.using.join(", ")], ["Last resort", one.last_resort], ["TTL", `${one.ttl} s: ${one.ttl_why}`], ["Answers", sizes]]),
+    table(`Hosts of ${one.pool}`, ["Host", "Pool", "State", "Weight", "First", "Any", "Why"], rows),
+  ];
+}
+
+function answers(next) {
+  return next.map((one) => el("li", {}, one.data.length ? `${one.data.join(", ")}${one.hosts.length ? ` (${one.hosts.join(", ")})` : ""}` : one.rcode));
+}
+
+export class Why {
+  constructor(tokens) {
+    this.tokens = tokens;
+    this.dialog = byId("why");
+    this.dialog.querySelector('button[value="no"]').addEventListener("click", () => this.dialog.close());
+    this.dialog.querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.explain();
+    });
+    this.focus = null;
+  }
+
+  open(zone, name, host) {
+    this.focus = name;
+    byId("why-title").textContent = `Why: ${name}.${zone}`;
+    const weights = `${host.weight}, ${amount(Number(host.effective_weight))} with every factor`;
+    byId("why-host").replaceChildren(
+      facts([["State", host.state], ["Forced", host.forced], ["Reason", host.reason], ["Author", host.author], ["Weight", weights], ["Addresses", host.addresses.join(", ")], ["From", host.source ?? null]]),
+      host.checks.length ? probes(name, host) : el("p", { class: "quiet" }, "No check judges it: it counts as up."));
+    byId("why-name").value = zone;
+    byId("why-type").value = "A";
+    byId("why-answer").replaceChildren();
+    this.dialog.showModal();
+    byId("why-title").focus();
+    this.explain();
+  }
+
+  async explain() {
+    const query = new URLSearchParams({ name: byId("why-name").value.trim(), type: byId("why-type").value });
+    const answer = byId("why-answer");
+    try {
+      const [told] = await read(`api/v1/explain?${query}`);
+      const own = told.tiers.map((one) => [one.pool, one.members[this.focus]]).filter(([, member]) => member);
+      answer.replaceChildren(
+        ...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)),
+        ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `No pool is behind ${told.name} ${told.type}.`)]),
+        el("h3", {}, `The next ${count(told.next.length, "answer")}`),
+        el("ol", {}, ...answers(told.next)));
+    } catch (error) {
+      answer.replaceChildren(el("p", { class: "error" }, error instanceof Refused ? error.message : "The server does not answer."));
+    }
+  }
+}
