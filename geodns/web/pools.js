@@ -67,7 +67,7 @@ class Pool {
     this.facts = el("p", { class: "quiet" });
     this.alarm = el("p", { class: "alarm" });
     this.families = el("div", { class: "families" });
-    this.node = el("section", { class: "pool", "aria-label": `pool ${name}` }, el("h4", {}, this.sign, el("span", {}, name), this.badge), this.facts, this.alarm, this.families);
+    this.node = el("div", { class: "pool" }, el("h4", {}, this.sign, el("span", {}, el("span", { class: "unseen" }, "Pool "), name), this.badge), this.facts, this.alarm, this.families);
     this.kept = new Map();
     this.name = name;
   }
