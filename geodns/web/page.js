@@ -84,21 +84,29 @@ const refresher = new Refresher(refresh, () => (document.hidden ? HIDDEN_EVERY :
 
 async function refresh() {
   if (state.locked) return true;
+  let status, at;
   try {
-    const [status, at] = await read("status");
-    const offset = at - Date.now();
-    state.offset = Math.abs(offset) > SKEW ? offset : 0;
-    state.status = status;
-    state.heard = new Date();
-    if (state.version !== null && state.version !== status.version && !document.querySelector("dialog[open]")) location.reload();
-    state.version ??= status.version;
-    draw();
-    answering();
-    return true;
+    [status, at] = await read("status");
   } catch (error) {
     failed(error);
     return false;
   }
+  const offset = at - Date.now();
+  state.offset = Math.abs(offset) > SKEW ? offset : 0;
+  state.status = status;
+  state.heard = new Date();
+  // Another version has a page of its own.
+  if (state.version !== null && state.version !== status.version && !document.querySelector("dialog[open]")) location.reload();
+  state.version ??= status.version;
+  try {
+    draw();
+  } catch (error) {
+    console.error(error);
+    away(`This page cannot show what the server says (${error.message}): reload it, or read /status.`);
+    return false;
+  }
+  answering();
+  return true;
 }
 
 function draw() {

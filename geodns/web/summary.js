@@ -32,7 +32,7 @@ function imposed(host, now) {
   const words = [];
   if (host.forced) {
     const by = host.author ? ` by ${host.author}` : "";
-    words.push(`${standing(host).word}${until(host.until, now)}${by}${host.reason ? `: ${host.reason}` : ""}`);
+    words.push(`${until(host.until, now)}${by}${host.reason ? `: ${host.reason}` : ""}`.trim() || "by hand");
     words.push(`probes say ${host.state}`);
   }
   const weight = host.forced_weight;
@@ -133,10 +133,10 @@ function problemsOfHosts(hosts, now) {
       if (host.forced || host.forced_weight) {
         const about = imposed(host, now).join("; ");
         const level = word === "forced up" && host.state === "down" ? "warn" : "note";
-        forced.push({ level, host: [zone, name], text: host.forced ? ` is ${about}${long && `;${long} now`}` : ` has ${about}` });
+        forced.push({ level, host: [zone, name], text: host.forced ? ` has been ${word}${long} ${about}` : ` has ${about}` });
       } else if (host.state === "down" || host.state === "shedding") {
         const detail = telling(host)?.detail;
-        out.push({ level: "warn", state: host.state, host: [zone, name], text: ` is ${word}${long}${detail ? `: ${detail}` : ""}` });
+        out.push({ level: "warn", state: host.state, host: [zone, name], text: ` has been ${word}${long}${detail ? `: ${detail}` : ""}` });
       }
     }
   }

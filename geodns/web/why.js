@@ -43,8 +43,7 @@ function answers(next) {
 }
 
 export class Why {
-  constructor(tokens) {
-    this.tokens = tokens;
+  constructor() {
     this.dialog = byId("why");
     this.dialog.querySelector('button[value="no"]').addEventListener("click", () => this.dialog.close());
     this.dialog.querySelector("form").addEventListener("submit", (event) => {
@@ -63,6 +62,7 @@ export class Why {
       host.checks.length ? probes(name, host) : el("p", { class: "quiet" }, "No check judges it: it counts as up."));
     byId("why-name").value = zone;
     byId("why-type").value = "A";
+    byId("why-verdict").replaceChildren();
     byId("why-answer").replaceChildren();
     this.dialog.showModal();
     byId("why-title").focus();
@@ -75,12 +75,13 @@ export class Why {
     try {
       const [told] = await read(`api/v1/explain?${query}`);
       const own = told.tiers.map((one) => [one.pool, one.members[this.focus]]).filter(([, member]) => member);
+      byId("why-verdict").replaceChildren(...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)));
       answer.replaceChildren(
-        ...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)),
         ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `No pool is behind ${told.name} ${told.type}.`)]),
         el("h3", {}, `The next ${count(told.next.length, "answer")}`),
         el("ol", {}, ...answers(told.next)));
     } catch (error) {
+      byId("why-verdict").replaceChildren();
       answer.replaceChildren(el("p", { class: "error" }, error instanceof Refused ? error.message : "The server does not answer."));
     }
   }

@@ -73,6 +73,14 @@ class Browser:
         """The text of an element as it is seen."""
         return self.find(selector).text
 
+    def cell(self, zone: str, host: str, kind: str) -> str:
+        """The text in a host's row, in the cell of a kind."""
+        return " ".join(self.value(f"{row(zone, host)}.querySelector('.{kind}').innerText").split())
+
+    def wait_state(self, zone: str, host: str, word: str, seconds: float = 10.0) -> None:
+        """Wait until a host is shown in a state."""
+        self.wait(f"{row(zone, host)}?.dataset.state === {json.dumps(word)}", seconds, f"{host} is {word}")
+
     def press(self, *keys: str) -> None:
         """Press keys, wherever the focus is."""
         self.driver.switch_to.active_element.send_keys(*keys)
