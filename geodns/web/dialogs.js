@@ -166,8 +166,9 @@ function changes(pools) {
       const [old, fresh] = [before.shares[family] ?? {}, after.shares[family] ?? {}];
       const hosts = [...new Set([...Object.keys(old), ...Object.keys(fresh)])];
       const moved = hosts.filter((host) => Math.abs((old[host] ?? 0) - (fresh[host] ?? 0)) > 0.0005);
-      const resort = after.last_resort && !before.last_resort ? "nobody is live; " : "";
-      if (moved.length || resort) lines.push(`${pool}: ${resort}${list(moved.map((host) => `${host} ${percent(old[host] ?? 0)} → ${percent(fresh[host] ?? 0)}`), 4)}`);
+      const words = after.last_resort && !before.last_resort ? ["nobody is live"] : [];
+      if (moved.length) words.push(list(moved.map((host) => `${host} ${percent(old[host] ?? 0)} → ${percent(fresh[host] ?? 0)}`), 4));
+      if (words.length) lines.push(`${pool}: ${words.join("; ")}`);
     }
   }
   return lines;

@@ -171,7 +171,7 @@ export function summarize(status, now) {
     ...fewer(forced, "forced", "by"),
   ];
   problems.sort((one, other) => LEVELS.indexOf(one.level) - LEVELS.indexOf(other.level));
-  const states = Object.entries(counts).map(([word, number]) => `${number.toLocaleString("en")} ${word}`);
+  const states = Object.entries(counts).sort(([one], [other]) => Number(other === "up") - Number(one === "up")).map(([word, number]) => `${number.toLocaleString("en")} ${word}`);
   const pools = Object.values(status.pools).reduce((sum, some) => sum + Object.keys(some).length, 0);
   return {
     level: problems[0]?.level ?? "good",
