@@ -46,8 +46,12 @@ export function icon(name) {
   const use = document.createElementNS(space, "use");
   use.setAttribute("href", `#i-${name}`);
   svg.append(use);
-  svg.turn = (other) => attribute(use, "href", `#i-${other}`);
   return svg;
+}
+
+/** Make another icon of one. */
+export function turn(svg, name) {
+  attribute(svg.firstChild, "href", `#i-${name}`);
 }
 
 /**

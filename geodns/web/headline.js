@@ -1,6 +1,6 @@
 /** The top of the page: what is wrong now, for whoever has ten seconds. */
 
-import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
+import { attribute, byId, el, icon, keep, show, turn, write } from "./dom.js";
 
 const ICONS = { bad: "down", warn: "warn", note: "out", good: "up" };
 
@@ -37,7 +37,7 @@ export class Headline {
   change(row, one) {
     row.one = one;
     attribute(row.node, "data-level", one.level);
-    row.sign.turn(ICONS[one.level]);
+    turn(row.sign, ICONS[one.level]);
     if (row.button) write(row.button, one.host ? `${one.host[1]}.${one.host[0]}` : one.text);
     write(row.text, one.filter ? "" : one.text);
   }

@@ -1,45 +1,59 @@
 /** Hosts: a row each, changed in place. */
 
-import { attribute, el, icon, keep, show, write } from "./dom.js";
-import { Spark } from "./spark.js";
+import { attribute, el, icon, keep, show, turn, write } from "./dom.js";
+import { Spark, picture } from "./spark.js";
 import { describe, partsOf } from "./summary.js";
 import { amount, percent } from "./words.js";
 
 const COLUMNS = ["Host", "State", "Share", "Latency", "Answers/s", "Last reply", "Certificate", "Do"];
 
+/** A row to be copied: that is quicker than making each of many. */
+function sample() {
+  const cell = (kind, label, ...children) => el("td", { role: "cell", class: kind, "data-label": label }, ...children);
+  const button = (verb, text) => el("button", { type: "button", "data-verb": verb }, text);
+  const number = (kind, label) => cell(`number ${kind}`, label, el("span"), picture());
+  return el("tr", { role: "row", tabindex: "-1" },
+    el("th", { role: "rowheader", scope: "row", class: "host" }, el("span", { class: "name" }), el("span", { class: "quiet address" })),
+    cell("state", "State", el("span", { class: "chip" }, icon("unknown"), el("b")), " ", el("span", { class: "quiet since" }), el("span", { class: "notes" })),
+    cell("share", "Share", el("span", { class: "bar", "aria-hidden": true }, el("span")), el("span", { class: "parts" })),
+    number("rtt", "Latency"),
+    number("rate", "Answers/s"),
+    cell("reply", "Last reply", el("span", { class: "banner" })),
+    cell("certificate", "Certificate", el("span", { class: "cert" })),
+    cell("do", "Do", button("why", "Why"), button("drain", "Drain"), button("undrain", "Undrain"), button("clear", "Clear")));
+}
+
+const SAMPLE = sample();
+
 class Row {
-  constructor(zone, name, act) {
-    this.zone = zone;
+  constructor(zone, name) {
     this.name = name;
-    this.sign = icon("unknown");
-    this.word = el("b");
-    this.since = el("span", { class: "quiet" });
-    this.notes = el("span", { class: "notes" });
-    this.addresses = el("span", { class: "quiet address" });
-    this.fill = el("span");
-    this.bar = el("span", { class: "bar", "aria-hidden": true }, this.fill);
-    this.share = el("span");
-    this.rtt = el("span");
-    this.rttSpark = new Spark("rtt");
-    this.rate = el("span");
-    this.rateSpark = new Spark("rate");
-    this.detail = el("span", { class: "banner" });
-    this.certificate = el("span");
-    const full = `${name} of ${zone}`;
-    const button = (text, verb, about) => el("button", { type: "button", "aria-label": `${text}${about} ${full}`, onclick: () => act(verb, zone, name) }, text);
-    this.drain = button("Drain", "drain", "");
-    this.undrain = button("Undrain", "undrain", "");
-    this.clear = button("Clear", "clear", " what is forced on");
-    const cell = (kind, label, ...children) => el("td", { role: "cell", class: kind, "data-label": label }, ...children);
-    this.node = el("tr", { role: "row", id: `host/${zone}/${name}`, tabindex: "-1" },
-      el("th", { role: "rowheader", scope: "row", class: "host" }, el("span", { class: "name" }, name), this.addresses),
-      cell("state", "State", el("span", { class: "chip" }, this.sign, this.word), " ", this.since, this.notes),
-      cell("share", "Share", this.bar, this.share),
-      cell("number", "Latency", this.rtt, this.rttSpark.node),
-      cell("number", "Answers/s", this.rate, this.rateSpark.node),
-      cell("reply", "Last reply", this.detail),
-      cell("certificate", "Certificate", this.certificate),
-      cell("do", "Do", button("Why", "why", ": explain"), this.drain, this.undrain, this.clear));
+    this.node = SAMPLE.cloneNode(true);
+    this.node.id = `host/${zone}/${name}`;
+    const find = (selector) => this.node.querySelector(selector);
+    find(".name").textContent = name;
+    this.addresses = find(".address");
+    this.sign = find(".icon");
+    this.word = find("b");
+    this.since = find(".since");
+    this.notes = find(".notes");
+    this.fill = find(".bar > span");
+    this.share = find(".parts");
+    this.rtt = find(".rtt > span");
+    this.rttSpark = new Spark(find(".rtt > .spark"));
+    this.rate = find(".rate > span");
+    this.rateSpark = new Spark(find(".rate > .spark"));
+    this.detail = find(".banner");
+    this.certificate = find(".cert");
+    const button = (verb, label) => {
+      const found = find(`[data-verb="${verb}"]`);
+      found.setAttribute("aria-label", `${label} ${name} of ${zone}`);
+      return found;
+    };
+    button("why", "Why: explain");
+    this.drain = button("drain", "Drain");
+    this.undrain = button("undrain", "Undrain");
+    this.clear = button("clear", "Clear what is forced on");
     this.about = null;
   }
 
@@ -48,7 +62,7 @@ class Row {
     this.about = about;
     attribute(this.node, "data-level", about.level);
     attribute(this.node, "data-state", about.word);
-    this.sign.turn(about.icon);
+    turn(this.sign, about.icon);
     write(this.word, about.word);
     write(this.since, about.since ? `for ${about.since}` : "");
     write(this.notes, about.notes.join("; "));
@@ -87,9 +101,11 @@ export class Hosts {
    */
   constructor(zone, act) {
     this.zone = zone;
-    this.act = act;
     this.kept = new Map();
-    this.body = el("tbody", { role: "rowgroup" });
+    this.body = el("tbody", { role: "rowgroup", onclick: ({ target }) => {
+      const button = target.closest("[data-verb]");
+      if (button) act(button.dataset.verb, zone, button.closest("tr").querySelector(".name").textContent);
+    } });
     const head = COLUMNS.map((name) => el("th", { role: "columnheader", scope: "col" }, name === "Do" ? el("span", { class: "unseen" }, "Actions") : name));
     // The roles say again what the elements are: a browser forgets that once a style lays them out otherwise.
     this.node = el("table", { role: "table" },
@@ -101,7 +117,7 @@ export class Hosts {
   draw(hosts, pools, now) {
     const parts = partsOf(pools);
     keep(this.body, this.kept, Object.entries(hosts),
-      (name) => new Row(this.zone, name, this.act),
+      (name) => new Row(this.zone, name),
       (row, host) => row.draw(host, parts.get(row.name) ?? [], now));
   }
 

@@ -1,6 +1,6 @@
 /** Pools: who is dealt, and what part each host has, as bars. */
 
-import { attribute, el, icon, keep, show, write } from "./dom.js";
+import { attribute, el, icon, keep, show, turn, write } from "./dom.js";
 import { resort } from "./summary.js";
 import { count, list, percent } from "./words.js";
 
@@ -76,7 +76,7 @@ class Pool {
     const helpers = pool.using.filter((one) => one !== this.name);
     const level = pool.last_resort ? "bad" : helpers.length || pool.prober_suspect ? "warn" : "good";
     attribute(this.node, "data-level", level);
-    this.sign.turn({ bad: "down", warn: "warn", good: "up" }[level]);
+    turn(this.sign, { bad: "down", warn: "warn", good: "up" }[level]);
     write(this.badge, pool.last_resort ? "last resort" : helpers.length ? "fallback" : "");
     const ttl = pool.ttl < pool.max_ttl ? `TTL ${pool.ttl} s, lowered from ${pool.max_ttl} s` : `TTL ${pool.ttl} s`;
     write(this.facts, `${pool.last_resort ? 0 : pool.live.length} live · ${count(pool.answers, "address", "addresses")} an answer · ${ttl}`);

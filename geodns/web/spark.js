@@ -5,18 +5,21 @@ const WIDTH = 84;
 const HEIGHT = 20;
 const POINTS = 30;
 
-/** A small line of its own; the number beside it says the same to those who do not see it. */
+/** A picture with nothing drawn yet; the number beside it says the same to those who do not see it. */
+export function picture() {
+  const svg = document.createElementNS(SPACE, "svg");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute("aria-hidden", "true");
+  for (const kind of ["area", "line"]) svg.appendChild(document.createElementNS(SPACE, "path")).setAttribute("class", kind);
+  return svg;
+}
+
+/** A line in a picture. */
 export class Spark {
-  constructor(kind) {
-    this.node = document.createElementNS(SPACE, "svg");
-    this.node.setAttribute("class", `spark ${kind}`);
-    this.node.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-    this.node.setAttribute("aria-hidden", "true");
-    this.area = this.node.appendChild(document.createElementNS(SPACE, "path"));
-    this.area.setAttribute("class", "area");
-    this.line = this.node.appendChild(document.createElementNS(SPACE, "path"));
-    this.line.setAttribute("class", "line");
-    this.drawn = null;
+  constructor(svg) {
+    [this.area, this.line] = svg.children;
+    this.drawn = "";
   }
 
   /** Draw values, oldest first; null is a gap. */
