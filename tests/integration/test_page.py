@@ -141,7 +141,7 @@ def test_drain_with_a_reason_and_undrain(browser: Browser, server: Server) -> No
     assert "disk swap; probes say up" in browser.cell(ZONE, "mta1", "state")
     browser.wait(f"{row(ZONE, 'mta1')}.querySelector('.share').innerText.trim() === 'none'")
     # The focus does not get lost with the button.
-    assert browser.value(f"document.activeElement === {row(ZONE, 'mta1')}")
+    browser.wait(f"document.activeElement === {row(ZONE, 'mta1')}", 3, "the row has the focus")
 
     browser.find(f"[aria-label='Undrain mta1 of {ZONE}']").click()
     browser.find("#order-go").click()
