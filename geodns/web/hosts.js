@@ -15,7 +15,7 @@ function sample() {
   return el("tr", { role: "row", tabindex: "-1" },
     el("th", { role: "rowheader", scope: "row", class: "host" }, el("span", { class: "name" }), el("span", { class: "quiet address" })),
     cell("state", "State", el("span", { class: "chip" }, icon("unknown"), el("b")), " ", el("span", { class: "quiet since" }), el("span", { class: "notes" })),
-    cell("share", "Share", el("span", { class: "bar", "aria-hidden": true }, el("span")), el("span", { class: "parts" })),
+    cell("share", "Share", el("span", { class: "bar", "aria-hidden": true }, el("span")), el("span", { class: "parts" }), el("span", { class: "quiet load" })),
     number("rtt", "Latency"),
     number("rate", "Answers/s"),
     cell("reply", "Last reply", el("span", { class: "banner" })),
@@ -39,6 +39,7 @@ class Row {
     this.notes = find(".notes");
     this.fill = find(".bar > span");
     this.share = find(".parts");
+    this.load = find(".load");
     this.rtt = find(".rtt > span");
     this.rttSpark = new Spark(find(".rtt > .spark"));
     this.rate = find(".rate > span");
@@ -68,6 +69,7 @@ class Row {
     write(this.notes, about.notes.join("; "));
     write(this.addresses, host.addresses.join(" "));
     this.drawShare(about.parts);
+    write(this.load, about.load);
     write(this.rtt, about.rtt === null ? "–" : `${amount(about.rtt)} ms`);
     write(this.detail, about.detail || "–");
     write(this.certificate, about.certificate?.text ?? "–");

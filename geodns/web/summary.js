@@ -1,6 +1,6 @@
 /** What the status means: what is wrong now, worst first, and what is said of each host. No elements here. */
 
-import { clock, count, duration, list, percent } from "./words.js";
+import { amount, clock, count, duration, list, percent } from "./words.js";
 
 export const LEVELS = ["bad", "warn", "note", "good"];
 const SHOWN = 6; // hosts named one by one at the top
@@ -65,6 +65,7 @@ export function describe(name, host, parts, now) {
   const notes = imposed(host, now);
   const lowered = Object.entries(host.factors).filter(([, value]) => value < 1);
   if (lowered.length) notes.push(`weight lowered: ${lowered.map(([factor, value]) => `${factor} ${percent(value)}`).join(", ")}`);
+  if (host.load?.stale || host.load?.error) notes.push(`load not known${host.load.error ? `: ${host.load.error}` : ""}`);
   const failing = host.checks.find((one) => one.failures && one.state === "up");
   if (failing) notes.push(`${count(failing.failures, "failure")} gathered`);
   if (host.checks.some((one) => one.degraded)) notes.push("slow to answer");
@@ -78,6 +79,7 @@ export function describe(name, host, parts, now) {
     rtt: slowest < 0 ? null : slowest,
     certificate: shown,
     parts,
+    load: host.load && host.load.value !== null && !host.load.stale ? `load ${amount(host.load.value)} of ${amount(host.load.full)}` : "",
     trouble: one.level !== "good" || notes.length > 0 || (shown !== null && shown.level !== "good"),
     // What the filter looks in; a line break keeps one from running into the next.
     text: [name, one.word, host.state, ...host.addresses, ...notes, ...host.checks.map((each) => each.detail ?? "")].join("\n").toLowerCase(),

@@ -176,6 +176,7 @@ def test_certificates_weights_and_fallbacks_are_shown(browser: Browser, status: 
     hosts["mta2"] |= {"state": "down", "forced": "up", "forced_since": hosts["mta2"]["since"], "until": None}
     hosts["mta2"] |= {"author": "ops", "reason": "testing"}
     hosts["mta3"]["factors"] = {"slowstart": 0.25}
+    hosts["mta3"]["load"] = {"value": 214, "full": 500, "at": None, "stale": False, "error": None}
     status["pools"][ZONE]["main"]["using"] = ["main", "reserve"]
     status["warnings"] = ["the state disk is full"]
     with pretending(status) as other:
@@ -190,6 +191,7 @@ def test_certificates_weights_and_fallbacks_are_shown(browser: Browser, status: 
         )
         assert "forced up" in browser.cell(ZONE, "mta2", "state")
         assert "by ops: testing; probes say down" in browser.cell(ZONE, "mta2", "state")
+        assert browser.cell(ZONE, "mta3", "load") == "load 214 of 500"
         assert "slowstart 25 %" in browser.cell(ZONE, "mta3", "notes")
         problems = browser.text("#problems")
         assert f"Pool main of {ZONE} has too few live hosts: reserve helps out" in problems
