@@ -174,6 +174,35 @@ def test_a_drain_needs_a_reason(browser: Browser, server: Server) -> None:
     assert server.host("mta1", ZONE)["forced"] is None
 
 
+def test_what_would_leave_a_pool_dead_asks_first(browser: Browser, server: Server) -> None:
+    browser.open(server.http)
+    browser.find(f"[aria-label='Drain mta1 of {ZONE}']").click()
+    browser.wait("!document.getElementById('order-after').hidden", what="it shows what it would do")
+    assert "main: mta1 50 % → 0 %, mta2 30 % → 60 % and mta3 20 % → 40 %" in browser.text("#order-after")
+    browser.press(Keys.ESCAPE)
+    browser.find(f"[aria-label='Drain only of {LONE}']").click()
+    browser.find("#order-reason").send_keys("it burns", Keys.ENTER)
+    browser.wait("!document.getElementById('order-error').hidden")
+    assert browser.text("#order-error") == f"This leaves pool main of {LONE} without a live host: go on?"
+    assert server.host("only", LONE)["forced"] is None
+    assert browser.text("#order-go") == "Drain all the same"
+    browser.find("#order-go").click()
+    browser.wait_state(LONE, "only", "drained", 3)
+    assert server.host("only", LONE)["reason"] == "it burns"
+
+
+def test_what_is_forced_is_cleared(browser: Browser, server: Server) -> None:
+    server.order("mta2", "weight", ZONE, weight=5, reason="careful")
+    server.order("mta2", "quarantine", ZONE, reason="listed")
+    browser.open(server.http)
+    assert browser.cell(ZONE, "mta2", "state").startswith("quarantined")
+    assert "weight 5 instead of 30" in browser.cell(ZONE, "mta2", "notes")
+    browser.find(f"[aria-label='Clear what is forced on mta2 of {ZONE}']").click()
+    browser.find("#order-go").click()
+    browser.wait_state(ZONE, "mta2", "up", 3)
+    assert server.host("mta2", ZONE)["forced_weight"] is None
+
+
 def test_why(browser: Browser, server: Server) -> None:
     server.order("mta2", "drain", ZONE, reason="a new disk")
     browser.open(server.http)

@@ -117,38 +117,6 @@ def test_it_outlives_the_server(browser: Browser, zones: dict[str, str], tmp_pat
 # --- what a server says seldom ---
 
 
-def test_what_would_leave_a_pool_dead_asks_first(browser: Browser, status: dict[str, Any]) -> None:
-    now = {
-        "shares": {"A": {"only": 1.0}, "AAAA": {}},
-        "using": ["main"],
-        "last_resort": None,
-        "live": ["only"],
-    }
-    then = now | {"last_resort": "drained", "live": []}
-    pools = {LONE: {"main": {"before": now, "after": then}}}
-    with pretending(status) as other:
-        other.answers = [
-            (200, {"dry_run": True, "pools": pools}),
-            (409, {"error": "this leaves …", "confirm": True, "pools": pools}),
-            (200, {}),
-        ]
-        browser.open(other.http)
-        browser.find(f"[aria-label='Drain only of {LONE}']").click()
-        browser.wait("!document.getElementById('order-after').hidden")
-        assert "main: nobody is live" in browser.text("#order-after")
-        browser.find("#order-reason").send_keys("it burns", Keys.ENTER)
-        browser.wait("!document.getElementById('order-error').hidden")
-        assert browser.text("#order-error") == f"This leaves pool main of {LONE} without a live host: go on?"
-        assert browser.text("#order-go") == "Drain all the same"
-        browser.find("#order-go").click()
-        browser.wait("!document.getElementById('order').open")
-        assert other.orders == [
-            {"dry_run": True},
-            {"reason": "it burns"},
-            {"reason": "it burns", "yes": True},
-        ]
-
-
 def test_a_refused_order_says_why_and_stays_open(browser: Browser, status: dict[str, Any]) -> None:
     with pretending(status) as other:
         other.answers = [(400, {"error": "`reason` is one line"}), (403, {"error": "this token is for read"})]
