@@ -2,7 +2,7 @@
 
 import { attribute, el, icon, keep, show, turn, write } from "./dom.js";
 import { resort } from "./summary.js";
-import { count, list, percent } from "./words.js";
+import { count, list, percent, whole } from "./words.js";
 
 const ALL = 10; // hosts that are shown one by one
 const FIRST = 8; // where there are more, these
@@ -26,7 +26,7 @@ function bars(share) {
   if (hosts.length <= ALL) return hosts.map(([host, part]) => [host, { host, part, rest: false }]);
   const first = [...hosts].sort((one, other) => other[1] - one[1]).slice(0, FIRST);
   const part = 1 - first.reduce((sum, [, one]) => sum + one, 0);
-  const rest = { host: `${(hosts.length - FIRST).toLocaleString("en")} more`, part: Math.max(0, part), rest: true };
+  const rest = { host: `${whole(hosts.length - FIRST)} more`, part: Math.max(0, part), rest: true };
   return [...first.map(([host, one]) => [host, { host, part: one, rest: false }]), ["", rest]];
 }
 

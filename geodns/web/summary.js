@@ -1,6 +1,6 @@
 /** What the status means: what is wrong now, worst first, and what is said of each host. No elements here. */
 
-import { amount, clock, count, duration, list, percent } from "./words.js";
+import { amount, clock, count, duration, list, percent, whole } from "./words.js";
 
 export const LEVELS = ["bad", "warn", "note", "good"];
 const SHOWN = 6; // hosts named one by one at the top
@@ -53,9 +53,9 @@ export function certificate(host) {
   const worst = seen.reduce((least, one) => (days(one) < days(least) ? one : least));
   if (worst.days_left === null) return { text: "unreadable", level: "warn", problem: worst.problem };
   if (worst.days_left < 0) return { text: "expired", level: "bad", problem: worst.problem };
-  const whole = Math.floor(worst.days_left);
-  const level = whole < CERTIFICATE_SOON ? "warn" : "good";
-  return { text: `${count(whole, "day")}${level === "warn" ? ", soon" : ""}`, level, problem: worst.problem };
+  const left = Math.floor(worst.days_left);
+  const level = left < CERTIFICATE_SOON ? "warn" : "good";
+  return { text: `${count(left, "day")}${level === "warn" ? ", soon" : ""}`, level, problem: worst.problem };
 }
 
 /** All that a row shows of a host. */
@@ -173,7 +173,7 @@ export function summarize(status, now) {
     ...fewer(forced, "forced", "by"),
   ];
   problems.sort((one, other) => LEVELS.indexOf(one.level) - LEVELS.indexOf(other.level));
-  const states = Object.entries(counts).sort(([one], [other]) => Number(other === "up") - Number(one === "up")).map(([word, number]) => `${number.toLocaleString("en")} ${word}`);
+  const states = Object.entries(counts).sort(([one], [other]) => Number(other === "up") - Number(one === "up")).map(([word, number]) => `${whole(number)} ${word}`);
   const pools = Object.values(status.pools).reduce((sum, some) => sum + Object.keys(some).length, 0);
   return {
     level: problems[0]?.level ?? "good",

@@ -8,15 +8,15 @@ const UNITS = [
 
 /** A duration, with the two units that matter: "45 s", "3 min", "2 h 5 min", "3 days". */
 export function duration(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  const at = UNITS.findIndex(([size]) => whole >= size);
-  if (at < 0) return `${whole} s`;
+  const all = Math.max(0, Math.floor(seconds));
+  const at = UNITS.findIndex(([size]) => all >= size);
+  if (at < 0) return `${all} s`;
   const [size, one, many] = UNITS[at];
-  const count = Math.floor(whole / size);
+  const count = Math.floor(all / size);
   const first = `${count} ${count === 1 ? one : many}`;
   if (at === 2 || count >= 10) return first;
   const [smaller, , unit] = UNITS[at + 1];
-  const rest = Math.floor((whole - count * size) / smaller);
+  const rest = Math.floor((all - count * size) / smaller);
   return rest ? `${first} ${rest} ${unit}` : first;
 }
 
@@ -28,6 +28,9 @@ export function clock(date, now = new Date(), { seconds = true } = {}) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
 }
 
+/** A whole number with its thousands apart. Not by toLocaleString: its first call takes 60 ms. */
+export const whole = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+
 /** A part of one: "62.5 %", "50 %", "0.2 %". */
 export function percent(part) {
   const value = part * 100;
@@ -37,12 +40,12 @@ export function percent(part) {
 
 /** A number as short as it may be: "1,250", "12.5", "7", "0.07". */
 export function amount(value) {
-  if (Number.isInteger(value) || value >= 100) return Math.round(value).toLocaleString("en");
+  if (Number.isInteger(value) || value >= 100) return whole(Math.round(value));
   return value.toFixed(value >= 1 ? 1 : 2);
 }
 
 export function count(number, one, many = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+  return `${whole(number)} ${number === 1 ? one : many}`;
 }
 
 /** "a, b and c"; of many the first few, "and 7 more". */

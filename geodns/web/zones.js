@@ -3,8 +3,10 @@
 import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
+import { whole } from "./words.js";
 
 const KEY = "filter";
+const REST = 300; // ms without a key: the address is slow to change
 
 class Zone {
   constructor(name, act) {
@@ -34,6 +36,7 @@ export class Zones {
   constructor(act) {
     this.act = act;
     this.kept = new Map();
+    this.timer = null;
     this.box = byId("filter");
     this.trouble = byId("trouble");
     const wanted = new URLSearchParams(location.hash.slice(1));
@@ -56,6 +59,11 @@ export class Zones {
   /** The filter was changed: show it in the address, so that a bookmark keeps it. */
   changed() {
     this.filter();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.bookmark(), REST);
+  }
+
+  bookmark() {
     const kept = new URLSearchParams();
     if (this.box.value) kept.set(KEY, this.box.value);
     if (this.trouble.checked) kept.set("trouble", "1");
@@ -74,7 +82,7 @@ export class Zones {
       shown += some;
       total += zone.hosts.kept.size;
     }
-    write(byId("found"), all ? `${total.toLocaleString("en")} hosts` : `${shown.toLocaleString("en")} of ${total.toLocaleString("en")} hosts`);
+    write(byId("found"), all ? `${whole(total)} hosts` : `${whole(shown)} of ${whole(total)} hosts`);
   }
 
   set(text) {
