@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
-from geodns.api import orders, page, reading, zones
+from geodns.api import openapi, orders, page, reading, zones
 from geodns.api.access import ACCESS, Access
 from geodns.api.guard import guard
 from geodns.api.parts import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, Kept
@@ -38,6 +38,6 @@ def make_app(
     app[CARRY] = carry
     app[KEPT] = Kept(time.monotonic)
     app[ACCESS] = Access(tokens, time.monotonic)
-    rooms = (page, reading, zones, orders)
+    rooms = (page, reading, zones, openapi, orders)
     app.add_routes([*(route for room in rooms for route in room.routes()), *more])
     return app
