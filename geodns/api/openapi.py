@@ -1,230 +1,247 @@
-"""The description of the HTTP side for programs (OpenAPI 3.1): what can be asked, and what is answered."""
+"""The HTTP side described for programs (OpenAPI 3.1): what may be asked, by whom, and what is answered.
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+https://spec.openapis.org/oas/v3.1.1.html
+"""
+
+import functools
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
 from geodns import __version__
-from geodns.api.schemas import SCHEMAS, TEXT, TRUTH, Schema, body, ref
+from geodns.api.schemas import NAME, SCHEMAS, TEXT, TRUTH, Schema, one_of, ref
 from geodns.events import KINDS
 from geodns.orders import Verb
+from geodns.tokens import Scope
 
 PATH = "/api/v1/openapi.json"
+STREAM = "/api/v1/events/stream"
 
-_PLAIN, _JSON = "text/plain", "application/json"
+_JSON, _PLAIN = "application/json", "text/plain"
+_HOST = "/api/v1/hosts/{zone}/{host}"
 
 
-class Operation(NamedTuple):
+@dataclass(frozen=True)
+class Operation:
     """What can be asked at a path.
 
     Attributes:
-        method: in small letters.
+        method: in small letters, as OpenAPI has it.
         path: with its places in braces.
         summary: one line.
-        answers: the schema of what is answered when all is well, or its type where that is no JSON.
-        query: what may be asked for in the query, and how.
+        gives: one of `SCHEMAS`; empty for text.
+        kind: of what it gives.
         takes: the schema of the body; None: there is none.
-        statuses: further answers that are no faults of the server's: all with an error but 202.
-        required: what of the query must be there.
+        optional: whether the body may be left out.
+        query: what may stand in the query.
+        needs: what must.
+        also: statuses with an answer of its own kind beside 200.
+        errors: statuses with an error, beside those that any request may get.
+        open: whether everybody may ask, as often as they like.
 
     """
 
     method: str
     path: str
     summary: str
-    answers: Schema | str
-    query: Mapping[str, Schema] = MappingProxyType({})
-    takes: Schema | None = None
-    statuses: tuple[int, ...] = ()
-    required: tuple[str, ...] = ()
+    gives: str = ""
+    kind: str = _JSON
+    takes: str | None = None
+    optional: bool = False
+    query: dict[str, Schema] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
+    also: tuple[int, ...] = ()
+    errors: tuple[int, ...] = ()
+    open: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """Which tokens let it in."""
+        return "read" if self.method == "get" else "control"
 
 
-_KINDS: Schema = {"type": "string", "enum": list(KINDS)}
-_WHEN: Schema = {"type": "string", "examples": ["1h", "2026-11-25T03:00:00Z"]}
-_OF_HOST = "/api/v1/hosts/{zone}/{host}"
+_SINCE: Schema = {"type": "string", "minLength": 2, "examples": ["1h", "2026-11-25T03:00:00Z"]}
+_ID: Schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_KIND: Schema = {"type": "string", "examples": ["state,forced"], "description": f"Of {', '.join(KINDS)}."}
+_FILTER: dict[str, Schema] = {"since": _SINCE, "after": _ID, "kind": _KIND, "zone": TEXT, "host": TEXT}
+_LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 500}
 
 OPERATIONS = (
-    Operation("get", "/status", "Everything: zones, hosts, pools, warnings.", ref("Status")),
-    Operation("get", "/metrics", "Prometheus' text format.", _PLAIN),
-    Operation("get", "/healthz", "Whether the process lives.", _PLAIN),
-    Operation("get", "/readyz", "Whether it can answer.", _PLAIN, statuses=(503,)),
-    Operation("get", PATH, "This description.", {"type": "object"}),
+    Operation("get", "/status", "Zones, hosts, pools and warnings, as they are now", "Status"),
+    Operation("get", "/metrics", "Metrics in Prometheus' text format", kind=_PLAIN),
+    Operation("get", "/healthz", "Says that the process lives", kind=_PLAIN, open=True),
+    Operation("get", "/readyz", "Says whether it can answer", kind=_PLAIN, also=(503,), open=True),
+    Operation("get", PATH, "This description", "Described"),
     Operation(
         "get",
         "/api/v1/explain",
-        "Why a name is answered as it is.",
-        ref("Explanation"),
-        {"name": TEXT, "type": TEXT, "client": TEXT, "ecs": TEXT},
-        statuses=(400, 404),
-        required=("name",),
+        "Why a name is answered as it is",
+        "Explanation",
+        query={
+            "name": NAME | {"examples": ["out.example.com"]},
+            "type": TEXT | {"default": "A"},
+            "client": {"type": "string", "examples": ["192.0.2.7"]},
+            "ecs": {"type": "string", "examples": ["192.0.2.0/24"]},
+        },
+        needs=frozenset({"name"}),
+        errors=(404,),
     ),
-    Operation("get", _OF_HOST, "One host.", ref("Host"), statuses=(404,)),
+    Operation("get", "/api/v1/zones", "The zones that are served", "Zones"),
+    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", "Zone", errors=(404,)),
+    Operation(
+        "post", "/api/v1/reload", "Read the zone files anew", "Reloaded", takes="Reload", optional=True
+    ),
+    Operation("get", _HOST, "One host", "Host", errors=(404,)),
     *(
         Operation(
             "post",
-            f"{_OF_HOST}/{verb}",
-            f"Give a host the order {verb}.",
-            ref("Host"),
-            takes=ref("HostOrder"),
-            statuses=(202, 400, 404, 409),
+            f"{_HOST}/{verb}",
+            f"Order for one host: {verb}",
+            "OrderedHost",
+            takes="HostOrder",
+            optional=True,
+            also=(202,),
+            errors=(404, 409),
         )
         for verb in Verb
     ),
-    Operation(
-        "post",
-        f"{_OF_HOST}/load",
-        "Push how busy a host is.",
-        ref("Host"),
-        takes=body({}, {"value": {"type": "number", "minimum": 0}}),
-        statuses=(400, 404),
-    ),
+    Operation("post", f"{_HOST}/load", "Push how busy a host is", "Host", takes="Load", errors=(404,)),
     Operation(
         "post",
         "/api/v1/orders",
-        "Give one order to any number of hosts.",
-        ref("Ordered"),
-        takes=ref("Order"),
-        statuses=(202, 400, 404, 409),
+        "One order for any number of hosts",
+        "Ordered",
+        takes="Order",
+        also=(202,),
+        errors=(404, 409),
     ),
-    Operation("get", "/api/v1/state", "Everything that is imposed.", ref("State")),
+    Operation("get", "/api/v1/state", "Everything that is forced", "State"),
     Operation(
         "post",
         "/api/v1/state",
-        "Impose what was exported.",
-        ref("Ordered"),
-        {"dry_run": TRUTH, "yes": TRUTH},
-        takes=ref("State"),
-        statuses=(202, 400, 409),
+        "Force what another server, or this one earlier, has exported",
+        "Ordered",
+        takes="State",
+        query={"dry_run": TRUTH, "yes": TRUTH},
+        also=(202,),
+        errors=(409,),
     ),
+    Operation("get", "/api/v1/events", "What has happened", "Events", query=_FILTER | {"limit": _LIMIT}),
     Operation(
         "get",
-        "/api/v1/events",
-        "What has happened.",
-        ref("Events"),
-        {
-            "since": _WHEN,
-            "after": {"type": "integer", "minimum": 0, "maximum": 10**17},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
-            "kind": _KINDS,
-            "zone": TEXT,
-            "host": TEXT,
-        },
-        statuses=(400,),
-    ),
-    Operation(
-        "get",
-        "/api/v1/events/stream",
-        "What happens, as server-sent events.",
-        "text/event-stream",
-        {"since": _WHEN, "kind": _KINDS, "zone": TEXT, "host": TEXT},
-        statuses=(400, 503),
+        STREAM,
+        "What happens, as server-sent events: `data` is an Event, Last-Event-ID goes on after one",
+        kind="text/event-stream",
+        query=_FILTER,
+        errors=(503,),
     ),
     Operation(
         "get",
         "/api/v1/history",
-        "How the hosts of a zone fared.",
-        ref("History"),
-        {"zone": TEXT, "host": TEXT, "since": _WHEN, "step": {"enum": ["1m", "1h"]}},
-        statuses=(400, 404),
+        "How the hosts of a zone fared over time",
+        "History",
+        query={"zone": TEXT, "host": TEXT, "since": _SINCE, "step": one_of(("1m", "1h"))},
+        errors=(404,),
     ),
-    Operation("get", "/api/v1/history/recent", "The last half hour of all hosts.", ref("Recent")),
-    Operation("get", "/api/v1/zones", "The zones that are served.", ref("Zones")),
-    Operation("get", "/api/v1/zones/{zone}", "A zone as it is served.", ref("Zone"), statuses=(404,)),
-    Operation(
-        "post",
-        "/api/v1/reload",
-        "Read the zone files anew.",
-        ref("Reloaded"),
-        takes=body({"yes": TRUTH}),
-        statuses=(400,),
-    ),
-    Operation("get", "/api/v1/querylog", "Which queries are logged.", ref("QueryLog")),
+    Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", "Recent"),
+    Operation("get", "/api/v1/querylog", "Which queries are logged", "QueryLog"),
     Operation(
         "post",
         "/api/v1/querylog",
-        "Log other queries.",
-        ref("QueryLog"),
-        takes=ref("QueryLogWish"),
-        statuses=(202, 400),
+        "Log other queries, or none",
+        "QueryLog",
+        takes="QueryLogWish",
+        also=(202,),
     ),
 )
-"""Everything but the page and its parts, which are for browsers."""
+"""Everything that the HTTP side has but the page, which is for people."""
 
-_WORDS = {
-    202: "Done, but for the workers that are pending.",
-    400: "Asked wrongly: the error says what to write instead.",
-    401: "No token, or a wrong one.",
-    403: "This token, or this client, may not do that.",
+_ANYWHERE = (400, 401, 403, 429, 500)
+_TOLD = {
+    200: "As asked.",
+    202: "Done, but the workers in `pending` may still answer as before.",
+    400: "Asked wrongly; the error says what to write instead.",
+    401: "No token, or none that is known.",
+    403: "A token of too small a scope, or another machine where there is none.",
     404: "There is no such zone, host or name.",
-    409: "It would leave a pool without a live host: ask again with `yes`.",
+    409: "A pool would be left without a live host: nothing was changed; `yes` does it all the same.",
     413: "The body is too large.",
     429: "Asked too often.",
-    500: "A fault of the server's own.",
+    500: "A fault of the server's own; its log says more.",
     503: "Not now.",
 }
+_HEADERS = {401: ("WWW-Authenticate", "Bearer"), 429: ("Retry-After", "1")}
+
+_ABOUT = """\
+Status and control of a geodns server. Reading is open unless the server has a token of scope `read`; what
+changes something needs a token of scope `control` (which may read, too), and without one configured is for
+clients on the server's own machine alone. Tokens are shown as `Authorization: Bearer TOKEN`. A method that a
+path does not have is answered 405 with `Allow`, a path that is not there 404. Errors are `{"error": …}`."""
 
 
-def document(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
+def document() -> dict[str, Any]:
     """Return the description."""
     paths: dict[str, Any] = {}
-    for one in operations:
+    for one in OPERATIONS:
         paths.setdefault(one.path, {})[one.method] = _described(one)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "geodns",
-            "version": __version__,
-            "description": "Status and control of an authoritative DNS server that balances mail hosts.",
-        },
+        "info": {"title": "geodns", "version": __version__, "description": _ABOUT},
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
-            "securitySchemes": {
-                "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "Of scope control for whatever changes something, and of scope read (or "
-                    "control) to read, where the server has such tokens.",
-                }
-            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{}, {"token": []}],
     }
 
 
 def _described(one: Operation) -> dict[str, Any]:
-    places = [part[1:-1] for part in one.path.split("/") if part.startswith("{")]
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in places
-    ] + [
-        {"name": name, "in": "query", "required": name in one.required, "schema": schema}
-        for name, schema in one.query.items()
-    ]
-    answers = {"200": _answer("All is well.", one.answers)}
-    statuses = (*one.statuses, 401, 403, 429, 500, *((413,) if one.takes else ()))
-    for status in sorted(statuses):
-        kind = one.answers if status == 202 else ref("Unconfirmed") if status == 409 else ref("Error")
-        if one.path == "/readyz":
-            kind = _PLAIN
-        answers[str(status)] = _answer(_WORDS[status], kind)
     found: dict[str, Any] = {
-        "operationId": f"{one.method} {one.path}",
+        "operationId": _id(one),
         "summary": one.summary,
-        "parameters": parameters,
-        "responses": answers,
+        # Without a token, too: the server may have none of that scope.
+        "security": [] if one.open else [{}, {"token": [one.scope]}],
+        "parameters": [
+            *({"name": name, "in": "path", "required": True, "schema": NAME} for name in _places(one)),
+            *(
+                {"name": name, "in": "query", "required": name in one.needs, "schema": schema}
+                for name, schema in one.query.items()
+            ),
+        ],
+        "responses": {str(status): _response(one, status) for status in sorted(_statuses(one))},
     }
     if one.takes is not None:
-        found["requestBody"] = {"required": True, "content": {_JSON: {"schema": one.takes}}}
+        found["requestBody"] = {"required": not one.optional, "content": {_JSON: {"schema": ref(one.takes)}}}
     return found
 
 
-def _answer(text: str, kind: Schema | str) -> dict[str, Any]:
-    if isinstance(kind, str):
-        return {"description": text, "content": {kind: {"schema": {"type": "string"}}}}
-    return {"description": text, "content": {_JSON: {"schema": kind}}}
+def _id(one: Operation) -> str:
+    words = re.findall(r"\w+", one.path.removeprefix("/api/v1").removesuffix(".json"))
+    return "_".join([one.method, *words])
+
+
+def _places(one: Operation) -> list[str]:
+    return re.findall(r"{(\w+)}", one.path)
+
+
+def _statuses(one: Operation) -> set[int]:
+    anywhere = () if one.open else (*_ANYWHERE, *((413,) if one.takes else ()))
+    return {200, *one.also, *one.errors, *anywhere}
+
+
+def _response(one: Operation, status: int) -> dict[str, Any]:
+    if status == 200 or status in one.also:
+        schema, kind = ref(one.gives) if one.gives else TEXT, one.kind
+    else:
+        schema, kind = ref("Unconfirmed" if status == 409 else "Error"), _JSON
+    found: dict[str, Any] = {"description": _TOLD[status], "content": {kind: {"schema": schema}}}
+    if status in _HEADERS:
+        name, example = _HEADERS[status]
+        found["headers"] = {name: {"required": True, "schema": TEXT, "example": example}}
+    return found
 
 
 def routes() -> list[web.RouteDef]:
@@ -232,5 +249,10 @@ def routes() -> list[web.RouteDef]:
     return [web.get(PATH, _document)]
 
 
+@functools.cache
+def _text() -> str:
+    return json.dumps(document())
+
+
 async def _document(request: web.Request) -> web.Response:  # noqa: ARG001 - it is the same for all
-    return web.json_response(document())
+    return web.json_response(text=_text())

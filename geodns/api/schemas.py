@@ -1,244 +1,353 @@
-"""The shapes of what the HTTP side answers and takes, as JSON Schema, by their names in OpenAPI."""
+"""The shapes of what the HTTP side takes and gives, as JSON Schema (2020-12), by their names in OpenAPI."""
 
 from typing import Any
 
+from geodns.choice import LastResort
 from geodns.events import KINDS
 from geodns.live import Forced, State
 from geodns.orders import Verb
-from geodns.scalars import MAX_WEIGHT
+from geodns.scalars import MAX_FOR, MAX_WEIGHT
+from geodns.stateexport import FORMAT, MAX_AUTHOR, MAX_REASON
 
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
+NAME: Schema = {"type": "string", "minLength": 1}
 TRUTH: Schema = {"type": "boolean"}
-MOMENT: Schema = {"type": "string", "format": "date-time"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+AMOUNT: Schema = {"type": "number", "minimum": 0}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-DURATION: Schema = {"type": "string", "description": "With its unit, as 30m, 2h, 1d."}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+WEIGHT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_WEIGHT}
+BADNESS: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+FOR: Schema = {
+    "description": "How long, as 30m, 2h, 1d, or in seconds.",
+    "oneOf": [
+        {"type": "string", "minLength": 2, "examples": ["2h"]},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_FOR},
+    ],
+}
 
 
 def ref(name: str) -> Schema:
-    """Return a reference to one of `SCHEMAS`."""
+    """Refer to one of `SCHEMAS`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def list_of(items: Schema) -> Schema:
-    """Return an array's schema."""
-    return {"type": "array", "items": items}
+def some(items: Schema, **bounds: int) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items, **bounds}
 
 
-def map_of(values: Schema) -> Schema:
-    """Return the schema of an object with any names."""
+def by_name(values: Schema) -> Schema:
+    """Return the schema of an object whose keys are names."""
     return {"type": "object", "additionalProperties": values}
 
 
-def maybe(one: Schema) -> Schema:
+def or_null(one: Schema) -> Schema:
     """Return a schema that null fits, too."""
     return {"anyOf": [one, {"type": "null"}]}
 
 
-def shape(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    """Return an object's schema; what else there is in later versions does not break it."""
-    return {
-        "type": "object",
-        "properties": {**required, **(optional or {})},
-        "required": list(required),
-    }
+def one_of(words: Any) -> Schema:
+    """Return the schema of one of some words."""
+    return {"type": "string", "enum": [str(word) for word in words]}
 
 
-def body(optional: dict[str, Schema], required: dict[str, Schema] | None = None) -> Schema:
-    """Return the schema of what is sent: no key that is not known is taken."""
-    return {**shape(required or {}, optional), "additionalProperties": False}
+def given(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    """Return the schema of what is answered; a later version may add keys."""
+    return {"type": "object", "properties": required | (optional or {}), "required": list(required)}
 
 
-_WISHES: dict[str, Schema] = {
-    "reason": {"type": "string", "maxLength": 500, "description": "One line, in the author's words."},
-    "for": maybe({"anyOf": [DURATION, {"type": "number", "exclusiveMinimum": 0}]}),
-    "weight": maybe({"type": "integer", "minimum": 0, "maximum": MAX_WEIGHT}),
-    "badness": maybe({"type": "number", "minimum": 0, "maximum": 100}),
+def taken(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    """Return the schema of what is sent: a key that is not known is an error."""
+    return {**given(required, optional), "additionalProperties": False}
+
+
+_LINE = {"type": "string", "maxLength": MAX_REASON, "description": "One line."}
+_ORDER_MORE: dict[str, Schema] = {
+    "reason": _LINE,
+    "for": or_null(FOR),
+    "weight": or_null(WEIGHT),
+    "badness": or_null(BADNESS),
     "dry_run": TRUTH,
     "yes": TRUTH,
 }
-_SHARES = shape({"A": map_of(SHARE), "AAAA": map_of(SHARE)})
-_DEALS = shape({"shares": _SHARES, "using": list_of(TEXT), "last_resort": maybe(TEXT), "live": list_of(TEXT)})
-_CHANGES = map_of(map_of(shape({"before": _DEALS, "after": _DEALS})))
-_FAMILY = shape({"live": list_of(TEXT), "share": map_of(SHARE)})
-_COLUMN = list_of(maybe(NUMBER))
-_IMPOSED = {
-    "zone": TEXT,
-    "host": TEXT,
-    "reason": TEXT,
-    "author": TEXT,
-    "since": MOMENT,
-    "until": maybe(MOMENT),
+_IMPOSED: dict[str, Schema] = {"zone": TEXT, "host": TEXT, "since": MOMENT}
+_IMPOSED_MORE: dict[str, Schema] = {
+    "reason": _LINE,
+    "author": {"type": "string", "maxLength": MAX_AUTHOR},
+    "until": or_null(MOMENT),
 }
+_DEALT = given(
+    {
+        "shares": given({"A": by_name(SHARE), "AAAA": by_name(SHARE)}),
+        "using": some(TEXT),
+        "last_resort": or_null(one_of(LastResort)),
+        "live": some(TEXT),
+    }
+)
+_CHANGES = by_name(by_name(given({"before": _DEALT, "after": _DEALT})))
+_FAMILY = given({"live": some(TEXT), "share": by_name(SHARE)})
+_SHARES = some(or_null(SHARE))
+_AMOUNTS = some(or_null(AMOUNT))
+_WEIGHED: dict[str, Schema] = {"weight": COUNT, "factors": by_name(SHARE), "effective_weight": AMOUNT}
 
 SCHEMAS: dict[str, Schema] = {
-    "Error": shape({"error": TEXT}),
-    "Unconfirmed": shape({"error": TEXT, "confirm": {"const": True}, "pools": _CHANGES}),
-    "Check": shape(
+    "Error": given({"error": TEXT}),
+    "Unconfirmed": given({"error": TEXT, "confirm": {"const": True}, "pools": _CHANGES}),
+    "Status": given(
         {
-            "check": TEXT,
-            "address": TEXT,
-            "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-            "state": {"enum": [str(state) for state in State]},
-            "outcome": maybe(TEXT),
-            "detail": maybe(TEXT),
-            "rtt_ms": maybe(NUMBER),
-            "at": maybe(MOMENT),
-        },
-        {"certificate": maybe({"type": "object"}), "failures": COUNT, "degraded": TRUTH, "probed": TEXT},
+            "node": TEXT,
+            "version": TEXT,
+            "backend": TEXT,
+            "uptime_s": AMOUNT,
+            "ready": TRUTH,
+            "listen": some(TEXT),
+            "warnings": some(TEXT),
+            "zones": by_name(ref("ZoneState")),
+            "hosts": by_name(by_name(ref("Host"))),
+            "pools": by_name(by_name(ref("Pool"))),
+        }
     ),
-    "Host": shape(
+    "ZoneState": given(
+        {"serial": or_null(COUNT), "file": TEXT, "error": or_null(TEXT)},
         {
-            "state": {"enum": [str(state) for state in State]},
-            "forced": maybe({"enum": [str(forced) for forced in Forced]}),
-            "forced_weight": maybe({"type": "object"}),
-            "weight": COUNT,
-            "factors": map_of(SHARE),
-            "effective_weight": {"type": "number", "minimum": 0},
-            "addresses": list_of(TEXT),
-            "since": maybe(MOMENT),
-            "checks": list_of(ref("Check")),
+            "waiting": some(TEXT),
+            "sources": some(
+                given(
+                    {
+                        "source": TEXT,
+                        "hosts": COUNT,
+                        "at": or_null(MOMENT),
+                        "error": or_null(TEXT),
+                        "since": or_null(MOMENT),
+                    }
+                )
+            ),
+        },
+    ),
+    "Host": given(
+        {
+            "state": one_of(State),
+            "forced": or_null(one_of(Forced)),
+            "forced_weight": or_null(ref("ForcedWeight")),
+            **_WEIGHED,
+            "addresses": some(TEXT),
+            "since": or_null(MOMENT),
+            "checks": some(ref("Check")),
         },
         {
             "reason": TEXT,
             "author": TEXT,
             "forced_since": MOMENT,
-            "until": maybe(MOMENT),
-            "badness": NUMBER,
-            "held_back": maybe(TEXT),
+            "until": or_null(MOMENT),
+            "badness": BADNESS,
+            "held_back": or_null(TEXT),
             "source": TEXT,
-            "load": shape({"value": maybe(NUMBER), "full": NUMBER, "stale": TRUTH, "error": maybe(TEXT)}),
+            "load": given(
+                {
+                    "value": or_null(AMOUNT),
+                    "full": AMOUNT,
+                    "at": or_null(MOMENT),
+                    "stale": TRUTH,
+                    "error": or_null(TEXT),
+                }
+            ),
         },
     ),
-    "Pool": shape(
+    "ForcedWeight": given(
         {
-            "using": list_of(TEXT),
-            "last_resort": maybe({"enum": ["down", "quarantined", "drained", "servfail"]}),
-            "live": list_of(TEXT),
+            "weight": WEIGHT,
+            "file_weight": COUNT,
+            "reason": TEXT,
+            "author": TEXT,
+            "since": MOMENT,
+            "until": or_null(MOMENT),
+            "hides": or_null(TEXT),
+        }
+    ),
+    "Check": given(
+        {
+            "check": TEXT,
+            "address": TEXT,
+            "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+            "state": one_of(State),
+            "failures": COUNT,
+            "degraded": TRUTH,
+            "outcome": or_null(TEXT),
+            "detail": or_null(TEXT),
+            "rtt_ms": or_null(AMOUNT),
+            "ehlo_ms": or_null(AMOUNT),
+            "at": or_null(MOMENT),
+        },
+        {"certificate": or_null({"type": "object"}), "probed": TEXT},
+    ),
+    "Pool": given(
+        {
+            "checks": some(TEXT),
+            "need": COUNT,
+            "using": some(TEXT),
+            "last_resort": or_null(one_of(LastResort)),
+            "live": some(TEXT),
             "answers": {"type": "integer", "minimum": 1, "maximum": 32},
             "ttl": COUNT,
             "max_ttl": COUNT,
-            "families": shape({"A": _FAMILY, "AAAA": _FAMILY}),
             "prober_suspect": TRUTH,
+            "held_until": or_null(MOMENT),
+            "families": given({"A": _FAMILY, "AAAA": _FAMILY}),
         }
     ),
-    "ZoneState": shape(
-        {"serial": maybe(COUNT), "file": TEXT, "error": maybe(TEXT)}, {"waiting": list_of(TEXT)}
+    "Order": taken(
+        {
+            "verb": one_of(Verb),
+            "hosts": some({"type": "string", "minLength": 1, "maxLength": 300}, minItems=1, maxItems=1000),
+        },
+        {"zone": or_null({"type": "string", "minLength": 1, "maxLength": 300}), **_ORDER_MORE},
     ),
-    "Status": shape(
+    "HostOrder": taken({}, _ORDER_MORE),
+    "Ordered": given(
+        {
+            "hosts": by_name(by_name(ref("Host"))),
+            "pools": _CHANGES,
+            "pending": some(TEXT),
+            "notes": some(TEXT),
+            "left": some(TEXT),
+            "dry_run": TRUTH,
+            "confirm": or_null(TEXT),
+            "dealt_by": by_name(by_name(some(TEXT))),
+            "cached_s": by_name(by_name(COUNT)),
+        }
+    ),
+    "OrderedHost": {
+        "allOf": [
+            ref("Host"),
+            given(
+                {},
+                {
+                    "pending": some(TEXT),
+                    "notes": some(TEXT),
+                    "left": some(TEXT),
+                    "dry_run": TRUTH,
+                    "confirm": or_null(TEXT),
+                    "pools": _CHANGES,
+                },
+            ),
+        ]
+    },
+    "State": taken(
+        {"geodns_state": {"type": "integer", "const": FORMAT}},
         {
             "node": TEXT,
-            "version": TEXT,
-            "backend": TEXT,
-            "uptime_s": NUMBER,
-            "ready": TRUTH,
-            "listen": list_of(TEXT),
-            "warnings": list_of(TEXT),
-            "zones": map_of(ref("ZoneState")),
-            "hosts": map_of(map_of(ref("Host"))),
-            "pools": map_of(map_of(ref("Pool"))),
-        }
+            "at": MOMENT,
+            "forced": some(
+                taken(_IMPOSED | {"forced": one_of(Forced)}, _IMPOSED_MORE | {"badness": or_null(BADNESS)})
+            ),
+            "weights": some(taken(_IMPOSED | {"weight": WEIGHT}, _IMPOSED_MORE)),
+        },
     ),
-    "Event": shape(
+    "Event": given(
         {
             "id": COUNT,
             "at": MOMENT,
-            "kind": {"enum": list(KINDS)},
-            "zone": maybe(TEXT),
-            "host": maybe(TEXT),
-            "pool": maybe(TEXT),
-            "author": maybe(TEXT),
-            "reason": maybe(TEXT),
+            "kind": one_of(KINDS),
+            "zone": or_null(TEXT),
+            "host": or_null(TEXT),
+            "pool": or_null(TEXT),
+            "author": or_null(TEXT),
+            "reason": or_null(TEXT),
             "text": TEXT,
             "data": {"type": "object"},
         }
     ),
-    "Events": shape({"events": list_of(ref("Event")), "last": COUNT}),
-    "History": shape(
+    "Events": given({"events": some(ref("Event")), "last": COUNT}),
+    "History": given(
         {
-            "step_s": {"enum": [60, 3600]},
+            "step_s": {"type": "integer", "enum": [60, 3600]},
             "zone": TEXT,
             "from": MOMENT,
-            "hosts": map_of(
-                shape(
+            "hosts": by_name(
+                given(
                     {
-                        "at": list_of(COUNT),
-                        "answers": list_of(NUMBER),
-                        "share": list_of(maybe(SHARE)),
-                        "intended": list_of(maybe(SHARE)),
-                        "rtt_ms": _COLUMN,
-                        "up": list_of(maybe(SHARE)),
+                        "at": some(AMOUNT),
+                        "answers": some(AMOUNT),
+                        "share": _SHARES,
+                        "intended": _SHARES,
+                        "rtt_ms": _AMOUNTS,
+                        "up": _SHARES,
                     }
                 )
             ),
         }
     ),
-    "Recent": shape(
-        {"step_s": {"const": 60}, "zones": map_of(map_of(shape({"rtt_ms": _COLUMN, "rate": _COLUMN})))}
+    "Recent": given(
+        {"step_s": {"const": 60}, "zones": by_name(by_name(given({"rtt_ms": _AMOUNTS, "rate": _AMOUNTS})))}
     ),
-    "Explanation": shape(
+    "Explanation": given(
         {
             "name": TEXT,
             "type": TEXT,
             "zone": TEXT,
             "serial": COUNT,
-            "tiers": list_of(
-                shape({"pool": TEXT, "ttl": COUNT, "ttl_why": TEXT, "members": {"type": "object"}})
+            "tiers": some(ref("Tier")),
+            "next": some(
+                given({"rcode": TEXT, "ttl": or_null(COUNT), "data": some(TEXT), "hosts": some(TEXT)})
             ),
-            "next": list_of(shape({"rcode": TEXT, "ttl": maybe(COUNT), "data": list_of(TEXT)})),
-            "hosts": map_of(TEXT),
+            "hosts": by_name(TEXT),
         }
     ),
-    "Order": body(
-        {**_WISHES, "zone": maybe({"type": "string", "minLength": 1, "maxLength": 300})},
+    "Tier": given(
         {
-            "verb": {"enum": [str(verb) for verb in Verb]},
-            "hosts": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 1000,
-                "items": {"type": "string", "minLength": 1, "maxLength": 300},
-            },
-        },
-    ),
-    "HostOrder": body(_WISHES),
-    "Ordered": shape(
-        {
-            "hosts": map_of(map_of(ref("Host"))),
-            "pools": _CHANGES,
-            "pending": list_of(TEXT),
-            "notes": list_of(TEXT),
-            "left": list_of(TEXT),
-            "dry_run": TRUTH,
-            "confirm": maybe(TEXT),
+            "pool": TEXT,
+            "preference": COUNT,
+            "using": some(TEXT),
+            "last_resort": or_null(one_of(LastResort)),
+            "chain": some(given({"pool": TEXT, "hosts": COUNT, "live": COUNT, "live_weight": SHARE})),
+            "ttl": COUNT,
+            "ttl_why": TEXT,
+            "cycle": COUNT,
+            "sizes": by_name(SHARE),
+            "burst": or_null(given({"seconds": COUNT, "uniform": by_name(SHARE)})),
+            "hosts": by_name(given({**_WEIGHED, "addresses": some(TEXT)})),
+            "members": by_name(
+                given(
+                    {
+                        "pool": TEXT,
+                        "state": one_of(State),
+                        "forced": or_null(one_of(Forced)),
+                        **_WEIGHED,
+                        "first": SHARE,
+                        "uniform": SHARE,
+                        "why": TEXT,
+                    }
+                )
+            ),
         }
     ),
-    "State": shape(
-        {
-            "geodns_state": {"const": 1},
-            "forced": list_of(shape({**_IMPOSED, "forced": {"enum": [str(forced) for forced in Forced]}})),
-            "weights": list_of(shape({**_IMPOSED, "weight": COUNT})),
-        },
-        {"node": TEXT, "at": MOMENT},
-    ),
-    "QueryLog": shape(
+    "QueryLog": given(
         {"on": TRUTH, "written": COUNT, "dropped": COUNT},
-        {"zones": list_of(TEXT), "clients": list_of(TEXT), "sample": SHARE, "until": maybe(MOMENT)},
-    ),
-    "QueryLogWish": body(
         {
-            "zones": {"type": "array", "items": TEXT, "maxItems": 64},
-            "clients": {"type": "array", "items": TEXT, "maxItems": 64},
-            "sample": {"anyOf": [TEXT, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]},
-            "for": {"anyOf": [DURATION, {"type": "number", "exclusiveMinimum": 0}]},
+            "zones": some(TEXT),
+            "clients": some(TEXT),
+            "sample": SHARE,
+            "until": or_null(MOMENT),
+            "pending": some(TEXT),
         },
-        {"on": TRUTH},
     ),
-    "Zones": shape({"zones": map_of(shape({"digest": TEXT, "hosts": COUNT, "pools": COUNT}))}),
-    "Zone": shape({"name": TEXT, "digest": TEXT, "zone": {"type": "object"}}),
-    "Reloaded": shape({"waiting": map_of(list_of(TEXT))}),
+    "QueryLogWish": taken(
+        {"on": TRUTH},
+        {
+            "zones": some(TEXT),
+            "clients": some(TEXT),
+            "sample": {"oneOf": [TEXT, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]},
+            "for": FOR,
+        },
+    ),
+    "Load": taken({"value": AMOUNT}),
+    "Zones": given({"zones": by_name(given({"digest": TEXT, "hosts": COUNT, "pools": COUNT}))}),
+    "Zone": given({"name": TEXT, "digest": TEXT, "zone": {"type": "object"}}),
+    "Reload": taken({}, {"yes": TRUTH}),
+    "Reloaded": given({"waiting": by_name(some(TEXT))}),
+    "Described": given({"openapi": TEXT, "info": {"type": "object"}, "paths": {"type": "object"}}),
 }
 """By their names in OpenAPI."""

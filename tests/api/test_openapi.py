@@ -1,4 +1,4 @@
-"""The description has every route there is, and no other."""
+"""The description of the HTTP side has every route that there is and no other, and is OpenAPI."""
 
 import re
 from typing import Any
@@ -8,38 +8,64 @@ from aiohttp import web
 from openapi_spec_validator import validate
 
 from geodns import daemon
-from geodns.api.openapi import OPERATIONS, document
+from geodns.api import make_app
+from geodns.api.openapi import OPERATIONS, PATH, document
+from geodns.api.schemas import SCHEMAS
 from geodns.orders import Verb
 from tests.controlling import Control, Running, ready
+from tests.test_api import FakeBackend, ask
 
 __all__ = ["ready"]
 
 
-def test_it_is_valid() -> None:
+def test_it_is_openapi() -> None:
     validate(document())
 
 
-def test_every_route_is_described_and_every_description_has_a_route(
-    ready: Control,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[web.Application] = []
-    make = daemon.make_app  # type: ignore[attr-defined]  # what it has under that name is what it calls
+def test_it_is_served() -> None:
+    status, shown, _ = ask("GET", PATH, FakeBackend())
+    assert (status, shown) == (200, document())
 
-    def making(*arguments: Any) -> web.Application:
-        made.append(make(*arguments))
-        return made[-1]
+
+def _routes(app: web.Application) -> set[tuple[str, str]]:
+    """Every method and path; the page, which is for people, and what browsers get of it left out."""
+    found = set()
+    for route in app.router.routes():
+        path = route.resource.canonical if route.resource is not None else ""
+        if route.method == "HEAD" or path == "/" or path.startswith("/assets"):
+            continue
+        for verb in Verb if "{verb}" in path else (None,):
+            found.add((route.method.lower(), path.replace("{verb}", str(verb))))
+    return found
+
+
+def test_every_route_is_described_and_every_description_has_a_route(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps = []
+
+    def noted(*arguments: Any) -> web.Application:
+        apps.append(make_app(*arguments))
+        return apps[-1]
+
+    monkeypatch.setattr(daemon, "make_app", noted)
 
     async def nothing(_: Running) -> None:
-        """It has started, and so made its application."""
+        pass
 
-    monkeypatch.setattr(daemon, "make_app", making)
     ready.run(nothing)
-    found = {
-        (route.method.lower(), re.sub(r"\{verb[^}]*\}", str(verb), route.resource.canonical))
-        for route in made[0].router.routes()
-        if route.resource is not None and route.method != "HEAD"
-        for verb in Verb
-    }
-    page = {(method, path) for method, path in found if path == "/" or path.startswith("/assets/")}
-    assert found - page == {(one.method, one.path) for one in OPERATIONS}
+    (app,) = apps
+    assert _routes(app) == {(one.method, one.path) for one in OPERATIONS}
+    app = make_app(FakeBackend(), bytes, FakeBackend().carry, (), [web.get("/api/v1/new", _none)])
+    assert ("get", "/api/v1/new") in _routes(app)
+
+
+async def _none(request: web.Request) -> web.Response:
+    raise AssertionError(request)
+
+
+def test_every_schema_is_used_and_every_operation_has_a_name_of_its_own() -> None:
+    used = set(re.findall(r"#/components/schemas/(\w+)", str(document())))
+    assert used == SCHEMAS.keys()
+    names = [one["operationId"] for path in document()["paths"].values() for one in path.values()]
+    assert len(names) == len(set(names))
