@@ -4,10 +4,35 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
+import sys
 
 from geodns.health import proxy
 from geodns.health.clock import Clock
 from geodns.model import Target
+
+_OURS = frozenset(
+    {
+        errno.ENETDOWN,
+        errno.EADDRNOTAVAIL,
+        errno.EADDRINUSE,  # no port is left at the address that a check has us connect from
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EPERM,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EAFNOSUPPORT,
+    }
+)
+"""What says nothing of the host. EHOSTUNREACH is not among them: it is what the kernel reports when nobody
+answers ARP, so it is how a host in the same network looks that is switched off."""
+
+_PERHAPS_OURS = frozenset({errno.ENETUNREACH, errno.EACCES})
+"""What the kernel says of itself when it has no route, or may not connect; and over IPv6 what it makes of
+an ICMP message: "no route" of a router's, "administratively prohibited" of a host's own firewall (RFC 4443
+section 3.1)."""
+
+_NO_PORT_YET = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24 if sys.platform == "linux" else None)
 
 
 async def connect(target: Target, clock: Clock) -> socket.socket:
@@ -17,14 +42,11 @@ async def connect(target: Target, clock: Clock) -> socket.socket:
         OSError: it did not come about.
 
     """
-    family = socket.AF_INET if target.address.version == 4 else socket.AF_INET6
     loop = asyncio.get_running_loop()
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(_family(target), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        source = source_of(target)
-        if source is not None:
-            sock.bind((source, 0))
+        _bind(sock, target)
         await loop.sock_connect(sock, (str(target.address), target.port))
         if sock.getsockname() == sock.getpeername():
             # Whoever connects to a free port of his own machine may meet himself (RFC 9293 section 3.5).
@@ -42,6 +64,43 @@ async def connect(target: Target, clock: Clock) -> socket.socket:
     return sock
 
 
+def _bind(sock: socket.socket, target: Target) -> None:
+    source = source_of(target)
+    if source is None:
+        return
+    if _NO_PORT_YET is not None:
+        # Else the port is one that no other connection from there has, to whomever: they would run out.
+        sock.setsockopt(socket.IPPROTO_IP, _NO_PORT_YET, 1)
+    sock.bind((source, 0))
+
+
+def is_ours(error: OSError, target: Target) -> bool:
+    """Tell whether a connection failed for trouble of this machine's own, which says nothing of the host."""
+    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's
+        return False
+    if error.errno in _PERHAPS_OURS:
+        return _cannot_begin(target)
+    return error.errno in _OURS
+
+
+def _cannot_begin(target: Target) -> bool:
+    """Tell whether this machine refuses at once to connect: then no answer of anybody's was the reason."""
+    try:
+        with socket.socket(_family(target), socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            _bind(sock, target)
+            sock.connect((str(target.address), target.port))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        return error.errno in _OURS | _PERHAPS_OURS
+    return False
+
+
+def _family(target: Target) -> socket.AddressFamily:
+    return socket.AF_INET if target.address.version == 4 else socket.AF_INET6
+
+
 def source_of(target: Target) -> str | None:
     """Return the address to connect from; None where the system may choose."""
     version = target.address.version
@@ -50,6 +109,8 @@ def source_of(target: Target) -> str | None:
 
 def reason(error: Exception | None) -> str:
     """Return what happened to a connection in the system's words, without asyncio's."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS broke ({error.reason or error.strerror})"
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOTCONN:  # it was connected, and reset before we looked
         number = errno.ECONNRESET

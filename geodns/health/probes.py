@@ -11,7 +11,7 @@ import threading
 from geodns.errors import BadNameError
 from geodns.health import agent, web
 from geodns.health.clock import Clock, Said, Transcript
-from geodns.health.connecting import connect, reason
+from geodns.health.connecting import connect, is_ours, reason
 from geodns.health.mail import Conversation, dialogue_of, own_literal
 from geodns.health.outcome import Kind, Outcome, one_line
 from geodns.model import Target
@@ -20,24 +20,6 @@ from geodns.names import labels_of
 __all__ = ["Said", "Transcript", "own_name", "probe"]
 
 log = logging.getLogger(__name__)
-
-_OURS = frozenset(
-    {
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.EADDRNOTAVAIL,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-        errno.EAFNOSUPPORT,
-    }
-)
-"""What says nothing of the host. EHOSTUNREACH is not among them: it is what the kernel reports when nobody
-answers ARP, so it is how a host in the same network looks that is switched off."""
-
 
 OWN_NAME_TIME = 2.0
 """Seconds that a resolver may take to say this machine's name."""
@@ -99,21 +81,23 @@ async def _probe(target: Target, ehlo: str | None, clock: Clock) -> Outcome:
             talk = Conversation(dialogue_of(target.check, name), target, clock)
             return await talk.hold(sock)
     except OSError as error:
-        return _failed(error, talk, clock)
+        return _failed(error, target, talk, clock)
     finally:
         if talk is not None:
             talk.abort()
 
 
-def _failed(error: OSError, talk: Conversation | None, clock: Clock) -> Outcome:
+def _failed(error: OSError, target: Target, talk: Conversation | None, clock: Clock) -> Outcome:
     """Judge a connection that did not come about, or a dialogue that ran out of time."""
     if talk is not None and talk.outcome is not None:
         return talk.outcome
-    if error.errno in _OURS:
+    if is_ours(error, target):
         return Outcome(Kind.UNKNOWN, f"trouble of the prober's own: {reason(error)}")
     if isinstance(error, TimeoutError) and error.errno is None and clock.stalled():
         return Outcome(Kind.UNKNOWN, "the prober was held up and missed its time limits")
     why = "timed out" if isinstance(error, TimeoutError) else reason(error)
+    if error.errno == errno.EACCES:
+        why = f"{why} (a firewall there forbids it)"
     if talk is None:
         doing = " while waiting for the response" if clock.steps else " while connecting"
         detail = f"{why}{doing}" if clock.steps or isinstance(error, TimeoutError) else why

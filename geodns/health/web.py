@@ -75,8 +75,8 @@ async def ask(target: Target, clock: Clock) -> Outcome:
         return Outcome(Kind.FAILURE, detail, clock.elapsed(), tls=refused)
     except aiohttp.ClientConnectorSSLError as error:
         return Outcome(Kind.FAILURE, one_line(f"TLS is broken: {error.os_error}"), clock.elapsed())
-    except aiohttp.ClientConnectorError as error:
-        raise error.os_error from error
+    except aiohttp.ClientOSError as error:
+        raise _system_error(error) from None
     except aiohttp.ServerDisconnectedError:
         return Outcome(Kind.FAILURE, "connection closed while waiting for the response", clock.elapsed())
     except aiohttp.ClientResponseError as error:
@@ -90,6 +90,13 @@ async def ask(target: Target, clock: Clock) -> Outcome:
         if fault is not None:
             kind, detail = Kind.FAILURE, one_line(fault)
     return Outcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+
+
+def _system_error(error: aiohttp.ClientOSError) -> OSError:
+    """Return what aiohttp was told; it takes OpenSSL's number for errno where TLS breaks later."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error
+    return error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
 
 
 async def _get(target: Target, clock: Clock) -> tuple[Kind, str]:

@@ -1,6 +1,8 @@
 import asyncio
 import errno
+import os
 import socket
+import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,7 +13,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 
-from geodns.health import probes
+from geodns.health import connecting, probes
+from geodns.health.clock import Clock
 from geodns.health.outcome import MAX_DETAIL, Kind, Outcome
 from geodns.health.probes import Said, own_name, probe
 from tests.health.servers import (
@@ -274,11 +277,11 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
         *(
             (getattr(errno, name), Kind.UNKNOWN)
             for name in (
-                "ENETUNREACH",
+                "ENETDOWN",
                 "EADDRNOTAVAIL",
+                "EADDRINUSE",
                 "EMFILE",
                 "ENFILE",
-                "EACCES",
                 "EPERM",
                 "ENOBUFS",
                 "ENOMEM",
@@ -315,6 +318,76 @@ def test_whose_trouble_it_is(number: int, kind: Kind, at: str, monkeypatch: pyte
     outcome = run(main())
     assert outcome.kind is kind
     assert "injected" not in outcome.detail
+
+
+@pytest.mark.parametrize("kind", ["smtp", "http"])
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EACCES])
+def test_what_a_router_or_a_firewall_says_is_no_trouble_of_our_own(
+    number: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> Outcome:
+        async def told(
+            *_: object,
+        ) -> None:  # as an ICMP message does that comes when the connection is awaited
+            raise OSError(number, "injected")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", told)
+        try:
+            with closed_port() as port:
+                return await probe(target(port, type=kind), ehlo=None)
+        finally:
+            monkeypatch.undo()
+
+    outcome = run(main())
+    assert outcome.kind is Kind.FAILURE
+    assert outcome.detail.startswith(os.strerror(number).lower())
+    assert ("firewall" in outcome.detail) == (number == errno.EACCES)
+
+
+@pytest.mark.parametrize("kind", ["smtp", "http"])
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EACCES])
+def test_what_the_kernel_says_at_once_is_trouble_of_our_own(
+    number: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing(socket.socket):
+        def connect(self, *_: object) -> None:
+            raise OSError(number, "injected")
+
+    async def main() -> Outcome:
+        monkeypatch.setattr(socket, "socket", Refusing)
+        try:
+            return await probe(target(9, type=kind), ehlo=None)
+        finally:
+            monkeypatch.undo()
+
+    outcome = run(main())
+    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.detail == f"trouble of the prober's own: {os.strerror(number).lower()}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port is chosen when the address is bound")
+def test_many_connections_from_one_address_may_share_its_ports() -> None:
+    async def main() -> bool:
+        async with serving(silent) as port:
+            one = target(port, source=("127.0.0.1",))
+            with await connecting.connect(one, Clock(one.check, None)) as sock:
+                return bool(sock.getsockopt(socket.IPPROTO_IP, 24))
+
+    assert asyncio.run(main())
+
+
+def test_tls_that_breaks_after_its_handshake_is_the_hosts_trouble(tmp_path: Path) -> None:
+    context = server_context(tmp_path)
+
+    async def noisy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.start_tls(context)
+        writer.transport._ssl_protocol._transport.write(b"this is no TLS record")  # type: ignore[attr-defined]
+        await reader.read()
+
+    for kind, awaited in (("smtps", "greeting"), ("https", "response")):
+        outcome = run(probed(noisy, type=kind, **PATIENT))
+        assert outcome.kind is Kind.FAILURE
+        assert outcome.detail == f"TLS broke (WRONG_VERSION_NUMBER) while waiting for the {awaited}"
 
 
 def test_a_fault_in_the_prober_is_no_fault_of_the_host(
