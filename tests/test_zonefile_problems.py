@@ -144,6 +144,10 @@ ERRORS = {
     ),
     "a source that is none": (NS + "checks: {smtp: {source: §eth0}}\n", "'eth0' is no address"),
     "proxy version": (NS + "checks: {smtp: {proxy_protocol: §v3}}\n", "write one of: v1, v2"),
+    "a pattern that repeats too much": (
+        NS + "checks: {smtp: {expect: §'((a{1000}){1000}){1000}'}}\n",
+        "'((a{1000}){1000}){1000}' repeats too much: count to at most 100,000 in all",
+    ),
     "a broken pattern": (NS + "checks: {smtp: {expect: §'(mta'}}\n", "'(mta' is no regular expression"),
     "a keyword with a parameter": (
         NS + "checks: {smtp: {require: [§SIZE 1000]}}\n",

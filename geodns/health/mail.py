@@ -1,11 +1,9 @@
 """The shell around the SMTP dialogue: it carries bytes between a connection and `smtp`, and makes TLS."""
 
 import asyncio
-import re
 import socket
 import ssl
 import time
-from functools import lru_cache
 from ipaddress import ip_address
 from typing import Literal
 
@@ -44,16 +42,11 @@ def dialogue_of(check: Check, ehlo: str) -> Dialogue:
     wishes = Wishes(
         lmtp=check.type == "lmtp",
         tls=encryption if check.encrypts else None,
-        expect=None if check.expect is None else _pattern(check.expect),
+        expect=check.expect,
         require=check.require,
         envelope=None if check.rcpt_to is None else (check.mail_from, check.rcpt_to),
     )
     return Dialogue(ehlo, wishes)
-
-
-@lru_cache(1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
 
 
 def own_literal(sock: socket.socket) -> str:

@@ -21,6 +21,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+from geodns.health.matching import missed
 from geodns.health.outcome import Kind, one_line
 from geodns.health.replies import decoded, one_text, plain_text, refusal
 
@@ -80,7 +81,7 @@ class Judged:
     """The verdict, given once.
 
     Attributes:
-        kind: the judgement; never ``unknown``.
+        kind: the judgement; ``unknown`` only where what is expected takes too long to look for.
         detail: one printable line.
 
     """
@@ -111,7 +112,7 @@ _COMMANDS = {
 """What the phases in which the host may still fail wait for the reply to."""
 
 EXPECT_WITHIN = 1000
-"""Characters of the greeting in which an expected text is looked for: a bound on what its pattern costs."""
+"""Characters of the greeting in which an expected text is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Wishes:
     Attributes:
         lmtp: whether it speaks LMTP.
         tls: ``starttls``, ``implicit`` (before the greeting) or None.
-        expect: must be found in the greeting's text, whose lines are joined by line feeds.
+        expect: a regular expression for the greeting's text, whose lines are joined by line feeds.
         require: EHLO keywords that must be offered, in capital letters; before TLS or in it will do.
         envelope: sender and recipient that must be taken, for a mail that is not sent.
 
@@ -129,7 +130,7 @@ class Wishes:
 
     lmtp: bool = False
     tls: Literal["starttls", "implicit"] | None = None
-    expect: re.Pattern[str] | None = None
+    expect: str | None = None
     require: tuple[str, ...] = ()
     envelope: tuple[str, str] | None = None
 
@@ -299,8 +300,10 @@ class Dialogue:
         if self._fault is not None:
             return self._judge(Kind.FAILURE, self._fault)
         expect = self._wishes.expect
-        if expect is not None and expect.search(plain_text(lines)[:EXPECT_WITHIN]) is None:
-            return self._judge(Kind.FAILURE, f"the greeting does not match {expect.pattern[:60]!r}: {text}")
+        if expect is not None:
+            fault = missed(expect, plain_text(lines)[:EXPECT_WITHIN], "the greeting", text)
+            if fault is not None:
+                return self._judge(*fault)
         self._greeting = text
         self.phase = Phase.EHLO
         return [Send(self._ehlo)]

@@ -1,9 +1,7 @@
 """The probe of a web server: one GET, judged by status, headers and body; no redirect is followed."""
 
-import re
 import ssl
 import time
-from functools import lru_cache
 
 import aiohttp
 from yarl import URL
@@ -12,6 +10,7 @@ from geodns import __version__
 from geodns.health import tls
 from geodns.health.clock import Clock
 from geodns.health.connecting import source_of
+from geodns.health.matching import missed
 from geodns.health.outcome import Kind, Outcome, one_line
 from geodns.model import Check, Target
 
@@ -19,11 +18,6 @@ MAX_BODY = 65536
 """Bytes of the body that are read, and only where a text is expected in it."""
 SHOWN = 2000
 """Bytes of it in the transcript."""
-
-
-@lru_cache(1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
 
 
 def judge(check: Check, status: int, phrase: str, headers: dict[str, str], body: str) -> tuple[Kind, str]:
@@ -45,10 +39,12 @@ def judge(check: Check, status: int, phrase: str, headers: dict[str, str], body:
         value = headers.get(name)
         if value is None:
             return Kind.FAILURE, one_line(f"no header {name}: {what}")
-        if _pattern(pattern).search(value) is None:
-            return Kind.FAILURE, one_line(f"header {name} does not match {pattern[:60]!r}: {value}")
-    if check.expect is not None and _pattern(check.expect).search(body) is None:
-        return Kind.FAILURE, one_line(f"the body does not match {check.expect[:60]!r}: {what}")
+        fault = missed(pattern, value, f"header {name}", value)
+        if fault is not None:
+            return fault[0], one_line(fault[1])
+    fault = None if check.expect is None else missed(check.expect, body, "the body", what)
+    if fault is not None:
+        return fault[0], one_line(fault[1])
     return Kind.OK, one_line(what)
 
 

@@ -1,6 +1,9 @@
 """Kinds of values that only checks have: keywords, patterns, mailboxes, status codes."""
 
+import math
 import re
+
+import regex
 
 from geodns import yamltext
 from geodns.report import Report, quoted
@@ -14,8 +17,12 @@ _PATH = re.compile(r"/[!-~]*")
 _STATUS = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110 section 5.1: token
 
+_TIMES = re.compile(r"\{([0-9]+)")
+
 MAX_PATTERN = 500
 """Characters."""
+MAX_TIMES = 100_000
+"""Product of all counts in a pattern: what is to be repeated so often is written out in memory."""
 
 
 def _read_name(node: Node, report: Report) -> str | None:
@@ -40,9 +47,14 @@ def _read_pattern(node: Node, report: Report) -> str | None:
     if len(text) > MAX_PATTERN:
         report.error(node, "a regular expression that is too long", f"write at most {MAX_PATTERN} characters")
         return None
+    if math.prod(int(times) for times in _TIMES.findall(text) if int(times)) > MAX_TIMES:
+        report.error(node, f"{quoted(text)} repeats too much", f"count to at most {MAX_TIMES:,} in all")
+        return None
     try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        # Python's own as well: it is the stricter one, and its documentation is what operators read.
+        for library in (re, regex):
+            library.compile(text)
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
         report.error(node, f"{quoted(text)} is no regular expression", f"{error}")
         return None
     return text

@@ -253,6 +253,13 @@ def test_wishes(check: dict[str, Any], kind: Kind, detail: str) -> None:
     assert heard[-1] == b"QUIT\r\n"
 
 
+def test_a_text_that_takes_too_long_to_look_for_is_no_fault_of_the_hosts() -> None:
+    banner = b"220 " + b"a" * 900 + b"!\r\n"
+    outcome = asyncio.run(probed(script(banner, b"221 Bye\r\n"), expect="^(a|aa)+$"))
+    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.detail.startswith("it takes too long to look for '^(a|aa)+$' in ")
+
+
 def test_keywords_may_come_before_tls_or_in_it(tmp_path: Path) -> None:
     handler = mail_server(server(tmp_path, None))
     outcome = asyncio.run(probed(handler, starttls="offered", require=("STARTTLS", "AUTH")))

@@ -1,4 +1,3 @@
-import re
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -211,7 +210,7 @@ WISHES = st.builds(
     Wishes,
     lmtp=st.booleans(),
     tls=st.sampled_from([None, "starttls", "implicit"]),
-    expect=st.sampled_from([None, re.compile("hi"), re.compile("^(a|aa)*$")]),
+    expect=st.sampled_from([None, "hi", "^(a|aa)*$"]),
     require=st.sampled_from([(), ("STARTTLS",), ("SIZE", "DSN")]),
     envelope=st.sampled_from([None, ("", "a@example.com"), ("b@example.com", "a@example.com")]),
 )

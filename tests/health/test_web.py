@@ -86,6 +86,22 @@ ANSWERS: dict[str, tuple[dict[str, Any], Kind, str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("check", "headers", "body"),
+    [
+        ({"expect": r"^(a|aa)+$"}, {}, "a" * 900 + "!"),
+        ({"header": (("x-queue", r"^(a|aa)+$"),)}, {"x-queue": "a" * 900 + "!"}, ""),
+    ],
+    ids=["body", "header"],
+)
+def test_what_takes_too_long_to_look_for_is_no_fault_of_the_hosts(
+    check: dict[str, Any], headers: dict[str, str], body: str
+) -> None:
+    kind, detail = judge(Check(name="web", type="http", **check), 200, "OK", headers, body)
+    assert kind is Kind.UNKNOWN
+    assert detail.startswith("it takes too long to look for '^(a|aa)+$' in ")
+
+
 @pytest.mark.parametrize(("check", "kind", "detail"), ANSWERS.values(), ids=ANSWERS.keys())
 def test_answers(check: dict[str, Any], kind: Kind, detail: str) -> None:
     outcome = asyncio.run(asked(**check))
