@@ -18,13 +18,13 @@ def share(elapsed: float, length: float) -> Fraction:
     """Return the part of its weight that a host has.
 
     Args:
-        elapsed: seconds since it came back; below 0 where the clock was set back.
+        elapsed: seconds since it came back.
         length: seconds of the slow start; 0 means none.
 
     """
     if elapsed >= length:
         return Fraction(1)
-    risen = int(max(0.0, elapsed) / length * (STEPS - 1))
+    risen = int(elapsed / length * (STEPS - 1))
     return Fraction(1 + min(risen, STEPS - 2), STEPS)
 
 
@@ -62,7 +62,8 @@ class SlowStart:
 
         """
         changed = []
-        for host, since in list(self.since.items()):
+        for host, noted in list(self.since.items()):
+            since = self.since[host] = min(noted, now)  # a clock that is set back must not keep it low for long
             part = share(now - since, length(host))
             if part != self.shares.get(host):
                 changed.append(host)
