@@ -35,16 +35,13 @@ def judge(data: bytes) -> tuple[Kind, str, float | None]:
     said, _, _ = text.partition("#")
     words = [word for word in re.split(r"[\s,]+", said.lower()) if word]
     share: float | None = None
-    known = False
+    known = _OUT | _IN
     for word in words:
         if (percent := _SHARE.fullmatch(word)) is not None:
             share = min(1.0, int(percent[1]) / 100)
-        elif word not in _OUT and word not in _IN:
-            if _CONNECTIONS.fullmatch(word) is None:
-                return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
-            continue
-        known = True
-    if not known:
+        elif word not in known and _CONNECTIONS.fullmatch(word) is None:
+            return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
+    if not words:
         return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
     if share == 0 or not _OUT.isdisjoint(words):
         return Kind.FAILURE, text, share

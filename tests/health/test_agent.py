@@ -36,7 +36,7 @@ TEXTS: dict[str, tuple[bytes, Kind, float | None]] = {
     "nothing": (b"0%\n", FAILURE, 0.0),
     "a share of a host that drains": (b"drain 75%\n", FAILURE, 0.75),
     "up in a reason only": (b"# up\n", FAILURE, None),
-    "maxconn alone": (b"maxconn:10\n", FAILURE, None),
+    "maxconn alone is no complaint": (b"maxconn:10\n", OK, None),
     "an unknown word": (b"fine\n", FAILURE, None),
     "half a percentage": (b"7.5%\n", FAILURE, None),
     "a negative share": (b"-5%\n", FAILURE, None),
