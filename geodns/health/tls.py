@@ -111,6 +111,8 @@ def refused_by(error: Exception) -> Encryption:
     certificate = None if shown is None else certificate_of(shown, None, time.time())
     if certificate is None:
         certificate = Certificate("", "", 0.0, 0.0)
+    elif problem in {"expired", "not yet valid"} and certificate.problem != problem:
+        problem = f"{problem}, the one of its issuer"
     return Encryption(None, None, replace(certificate, problem=problem))
 
 

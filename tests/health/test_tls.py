@@ -131,3 +131,17 @@ def test_a_refusal_whose_certificate_was_not_seen_keeps_its_reason() -> None:
     problem = refused_by(error).certificate
     assert problem is not None
     assert problem.problem == "invalid ca certificate"
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "problem"), [(10, 90, "expired, the one of its issuer"), (10, -1, "expired")]
+)
+def test_whose_certificate_has_expired(code: int, days: float, problem: str, tmp_path: Path) -> None:
+    server(tmp_path, authority(), days=days)
+    pem = (tmp_path / "server.pem").read_text()
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = code, "certificate has expired"
+    error.__dict__["refused"] = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])
+    found = refused_by(error).certificate
+    assert found is not None
+    assert found.problem == problem
