@@ -76,6 +76,14 @@ class Watch:
         else:
             self._good.discard(host)
 
+    def go_on(self, earlier: "Watch", hosts: Collection[str]) -> None:
+        """Go on where the watch over a pool was before an edit, over those of its hosts that it still has."""
+        self.fresh = {
+            host: when for host, when in earlier.fresh.items() if host in hosts and host not in self._good
+        }
+        if self.fresh:
+            self.stage, self.since = earlier.stage, earlier.since
+
     def look(self, now: float) -> Stage:
         """Return how the pool is looked at, now that it is so late."""
         if self.stage is Stage.CALM:
@@ -168,6 +176,11 @@ class Crowd:
         self.targets = frozenset(
             target for addresses in watched.hosts.values() for some in addresses for target in some
         )
+
+    def go_on(self, earlier: "Crowd") -> None:
+        """Go on from the same pool before an edit: a host that joins ends no hold, nor one that leaves."""
+        self.watch.go_on(earlier.watch, self.watched.hosts)
+        self.seen = self.watch.stage
 
     def note(self, host: str, bad: Collection[Target], now: float) -> None:
         """Take note that the last word of one of a host's targets is another one."""

@@ -126,6 +126,9 @@ class Suspicion:
             else Crowd(key, watched, self._bad, self._aside)
             for key, watched in pools.items()
         }
+        for key, pool in self._pools.items():
+            if key in before and before[key] is not pool:
+                pool.go_on(before[key])
         places: dict[Target, list[tuple[Crowd, str]]] = {}
         for pool in self._pools.values():
             for host, addresses in pool.watched.hosts.items():

@@ -11,7 +11,7 @@ from geodns.health.crowd import watched_pools
 from geodns.health.outcome import Kind, Outcome
 from geodns.health.state import advance
 from geodns.health.suspicion import Ruling, Suspicion, refuses_prober
-from geodns.live import State, Verdict
+from geodns.live import NOTHING_KNOWN, State, Verdict
 from geodns.model import Target, Zone
 from tests.zones import DOWN, NAME, UP, failing, zone
 
@@ -176,6 +176,35 @@ def test_who_is_suspect_and_for_how_long() -> None:
     assert world.suspicion.suspects(31.0)[NAME, "main"] == (3, 4, None)
     assert world.suspicion.end is None
     assert world.hear("1+ 2+").suspicion.suspects(32.0) == {}
+
+
+def joined(world: World) -> World:
+    """Let a fifth host join a pool of four."""
+    zone = one(5)
+    (target,) = zone.targets_by_host["mx5"][zone.host_by_name["mx5"].addresses[0]]
+    world.targets["5"] = target
+    world.verdicts[target] = NOTHING_KNOWN
+    world.suspicion.watch(watched_pools([zone]))
+    return world
+
+
+def test_a_host_that_joins_ends_no_hold() -> None:
+    world = joined(World().hear("1- 2- 3- 4- 1- 2- 3- 4- @5 1- 2- 3- 4-"))
+    assert world.hear("1- 2- 3- 4- 5- 5-").down() == ""
+    assert world.suspicion.suspects(10.0)[NAME, "main"] == (5, 5, 20.0)
+    assert world.hear("@30").down() == "12345"
+    assert world.told == ["held", "counted"]
+
+
+def test_a_host_that_joins_while_a_crowd_gathers_does_not_hide_it() -> None:
+    world = joined(World().hear("1- 2-"))
+    assert world.hear("3-").told == ["held"]
+
+
+def test_a_pool_without_the_hosts_that_failed_is_held_no_longer() -> None:
+    world = World(7).hear("4- 5- 6- 7-")
+    world.suspicion.watch(watched_pools([one(4)]))
+    assert world.hear("1+ @30").told == ["held", "calm"]
 
 
 def test_an_edit_of_another_zone_leaves_the_hold_alone_and_one_of_this_ends_it() -> None:
