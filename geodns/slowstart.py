@@ -63,7 +63,7 @@ class SlowStart:
         """
         changed = []
         for host, noted in list(self.since.items()):
-            since = self.since[host] = min(noted, now)  # a clock that is set back must not keep it low for long
+            since = self.since[host] = min(noted, now)  # a clock set back must not keep it low for long
             part = share(now - since, length(host))
             if part != self.shares.get(host):
                 changed.append(host)
