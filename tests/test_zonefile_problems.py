@@ -142,6 +142,14 @@ ERRORS = {
         NS + "checks: {smtp: {source: [192.0.2.1, §192.0.2.2]}}\n",
         "a second IPv4 address to connect from",
     ),
+    "a source that is of one link": (
+        NS + 'checks: {smtp: {source: [§"fe80::1", 192.0.2.1]}}\n',
+        "fe80::1 is the address of one link, which is not named: write a global one",
+    ),
+    "slower than the whole probe may be": (
+        NS + "checks: {smtp: {timeout: 1s, §slow: 2s}}\n",
+        "slow 2s is not under timeout 1s, where it fails: write less",
+    ),
     "a source that is none": (NS + "checks: {smtp: {source: §eth0}}\n", "'eth0' is no address"),
     "proxy version": (NS + "checks: {smtp: {proxy_protocol: §v3}}\n", "write one of: v1, v2"),
     "a pattern that repeats too much": (

@@ -59,7 +59,10 @@ def _sources(node: Node, report: Report) -> tuple[Address, ...]:
         address = None if text is None else check_unicast(text, item, report)
         if address is None:
             continue
-        if any(one.version == address.version for one in found):
+        if address.version == 6 and address.is_link_local:
+            what = f"{address} is the address of one link, which is not named"
+            report.error(item, what, "write a global one, or fd00:… within your network")
+        elif any(one.version == address.version for one in found):
             what = f"a second IPv{address.version} address to connect from"
             report.error(item, what, "write at most one of each family")
         else:
@@ -102,12 +105,12 @@ def _check_times(body: yamltext.Mapping, check: Check, given: Mapping[str, Any],
             f"fast_interval {check.fast_interval:g}s is over interval {check.interval:g}s",
             f"write at most {check.interval:g}s",
         )
-    if check.slow is not None and check.slow >= check.step_timeout:
-        report.error(
-            body.place("slow"),
-            f"slow {check.slow:g}s is not under step_timeout {check.step_timeout:g}s, where it fails",
-            "write less",
-        )
+    for step in ("step_timeout", "timeout"):
+        limit = getattr(check, step)
+        if check.slow is not None and check.slow >= limit:
+            what = f"slow {check.slow:g}s is not under {step} {limit:g}s, where it fails"
+            report.error(body.place("slow"), what, "write less")
+            break
     if "degraded_weight" in given and check.slow is None:
         what = "`degraded_weight` without `slow` has no effect"
         report.warn(body.place("degraded_weight"), what, "give `slow`, as 500ms")
