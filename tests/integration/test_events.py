@@ -111,7 +111,7 @@ def test_nothing_is_missed_over_restarts_and_kills(tmp_path: Path) -> None:
             with serving(tmp_path, http=http) as again:
                 follower.wait_for("the server is started", 2)
                 again.order("mta2", "undrain", ZONE)
-                follower.wait_for("nothing forced any more")
+                follower.wait_for("no longer drained")
                 follower.wait_for("somebody is live again")  # the last that happens
                 listed = again.get("/api/v1/events?after=0&limit=1000")["events"]
                 assert follower.events == listed, "each once, in order, and none is missing"

@@ -259,8 +259,8 @@ def memory(pid: int) -> int:
 
 
 def test_mistakes_are_told(plain: Server) -> None:
-    assert "`sample` '10' is no part of the queries" in switch(plain, "on", "--sample", "10", status=1)
-    assert "'mta1' is no network" in switch(plain, "on", "--client", "mta1", status=1)
+    assert "`sample` '10' is no part of the queries" in switch(plain, "on", "--sample", "10", status=2)
+    assert "'mta1' is no network" in switch(plain, "on", "--client", "mta1", status=2)
 
 
 def test_the_settings_may_switch_it_on_and_programs_can_read_it(tmp_path: Path) -> None:
