@@ -11,7 +11,7 @@ run: $(READY)            ## three mail servers on loopback and a name server tha
 	$(BIN)/geodns demo $(OPTIONS)
 
 test: $(READY)           ## every test
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/pytest --numprocesses 4 --dist loadfile
 
 check: $(READY)          ## style and types
 	$(BIN)/ruff check .
