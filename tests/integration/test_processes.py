@@ -298,9 +298,13 @@ def test_a_wildcard_answers_from_the_address_asked(wildcard: str, asked: list[st
 
 
 def test_both_wildcards_share_a_port() -> None:
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free:
-        free.bind(("::", 0))
-        port = free.getsockname()[1]
+    # Free for both transports: other tests take ports at the same time.
+    with (
+        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as stream,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free,
+    ):
+        port = stream.getsockname()[1]
+        free.bind(("::", port))
     with serving(listen=[["0.0.0.0", port], ["::", port], ["127.0.0.1", port]]):
         assert number_in(ask(("127.0.0.1", port))) == 1
         assert number_in(ask(("::1", port))) == 1
