@@ -140,7 +140,7 @@ def _what_to_try(zone: str, dns: str, http: str, servers: dict[str, subprocess.P
 Try, in another terminal:
   {ask} A +short
   {ask} MX +short
-  curl -s http://{http}/status
+  curl -s http://{http}/status; or open http://{http}/ in a browser
   kill -USR1 {process.pid}; {command} status --watch --server http://{http}
 The last one stops {stopped}, and you watch it leave; the same kill starts it again. Ctrl-C ends everything.
 """
