@@ -30,6 +30,7 @@ from geodns.edits import Edits
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.events import Events
 from geodns.folder import Edit, Folder
+from geodns.gauges import Gauges
 from geodns.health.crowd import watched_pools
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Outcome
@@ -39,7 +40,7 @@ from geodns.keeper import Keeper
 from geodns.live import HostKey, State, Verdict
 from geodns.liveness import Liveness
 from geodns.loading import Loading
-from geodns.metrics import Gauges, Metrics
+from geodns.metrics import Metrics
 from geodns.model import Target
 from geodns.ordering import Ordering
 from geodns.policing import Policing

@@ -10,13 +10,13 @@ from geodns.discovery import Discovery
 from geodns.errors import printable
 from geodns.explain import Asking, explain
 from geodns.folder import Folder
+from geodns.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Kind
 from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.keeper import Keeper
 from geodns.live import HostKey, LiveSet
 from geodns.liveness import Vitals, concerns
-from geodns.metrics import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.model import HostSource, Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen

@@ -24,7 +24,7 @@ ROWS = (
         "events recording",
     ),
     (
-        "responder compiler watch metrics querytext floodwatch liveness convert delegation reporting",
+        "responder compiler watch metrics gauges querytext floodwatch liveness convert delegation reporting",
         "rails asked store eventfile history historyfile",
     ),
     ("lookup nodes",),

@@ -10,9 +10,10 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from geodns.dealing import OTHER_TYPE, Counts
+from geodns.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.live import State
 from geodns.liveness import Vitals
-from geodns.metrics import Gauges, HostGauge, LoadGauge, Metrics, PoolGauge, SourceGauge
+from geodns.metrics import Metrics
 from geodns.ratelimit import Action, Limited
 from geodns.table import Rotation
 from tests.zones import NAME, TCP, Worker, zone

@@ -15,13 +15,13 @@ from geodns.compiler import Source, compile_zones
 from geodns.discovery import Discovery
 from geodns.explain import Asking
 from geodns.folder import Folder
+from geodns.gauges import LoadGauge
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
 from geodns.health.suspicion import Suspect
 from geodns.keeper import Keeper
 from geodns.live import Forced, State
 from geodns.liveness import Vitals
-from geodns.metrics import LoadGauge
 from geodns.model import Target
 from geodns.serve.link import Link, Worker
 from geodns.settingskeys import Listen
