@@ -1,7 +1,10 @@
 """The probe of a web server: one GET, judged by status, headers and body; no redirect is followed."""
 
+import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import aiohttp
 from yarl import URL
@@ -63,8 +66,8 @@ async def ask(target: Target, clock: Clock) -> Outcome:
         )  # the handshake belongs to the connection here
     seen: list[ssl.SSLObject] = []
     try:
-        with tls.handshakes(seen):
-            kind, detail = await _get(target, clock)
+        with tls.handshakes(seen), _sockets() as made:
+            kind, detail = await _get(target, clock, made)
     except aiohttp.ClientConnectorCertificateError as error:
         refused = tls.refused_by(error.certificate_error)
         detail = one_line(f"TLS is broken: {tls.complaint(refused)}")
@@ -95,7 +98,25 @@ def _system_error(error: aiohttp.ClientOSError) -> OSError:
     return error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
 
 
-async def _get(target: Target, clock: Clock) -> tuple[Kind, str]:
+@contextmanager
+def _sockets() -> Iterator[aiohttp.SocketFactoryType]:
+    """Make sockets that end here: a server that never takes leave of TLS would keep them for 30 seconds."""
+    sockets: list[socket.socket] = []
+
+    def made(place: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = place
+        sockets.append(socket.socket(family, kind, protocol))
+        return sockets[-1]
+
+    try:
+        yield made
+    finally:
+        for sock in sockets:
+            with suppress(OSError):  # it is closed already
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+async def _get(target: Target, clock: Clock, made: aiohttp.SocketFactoryType) -> tuple[Kind, str]:
     check = target.check
     address = f"[{target.address}]" if target.address.version == 6 else str(target.address)
     host = check.host or check.sni
@@ -104,7 +125,10 @@ async def _get(target: Target, clock: Clock) -> tuple[Kind, str]:
     async with (
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=1, force_close=True, local_addr=None if source is None else (source, 0)
+                limit=1,
+                force_close=True,
+                local_addr=None if source is None else (source, 0),
+                socket_factory=made,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -180,6 +181,31 @@ def test_https_on_a_port_without_tls() -> None:
     outcome = asyncio.run(main())
     assert outcome.kind is FAILURE
     assert outcome.detail.startswith("TLS is broken: ")
+
+
+def test_a_server_that_never_takes_leave_of_tls_keeps_no_connection(tmp_path: Path) -> None:
+    context = server(tmp_path, authority())
+
+    def serve(listener: socket.socket) -> bytes:
+        """Answer, then read to the end of the connection below TLS."""
+        connection, _ = listener.accept()
+        with connection, connection.dup() as below:
+            below.settimeout(5.0)
+            with context.wrap_socket(connection, server_side=True) as encrypted:
+                encrypted.recv(4096)
+                encrypted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall")
+                while piece := below.recv(4096):
+                    assert piece
+                return piece
+
+    async def main() -> Outcome:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            served = asyncio.create_task(asyncio.to_thread(serve, listener))
+            outcome = await probe(target(listener.getsockname()[1], type="https"), ehlo=None)
+            assert await served == b""
+        return outcome
+
+    assert asyncio.run(main()).kind is OK
 
 
 def test_the_transcript() -> None:
