@@ -70,7 +70,7 @@ def test_four_commands_are_shown_to_try() -> None:
     assert lines[:3] == [
         "dig @127.0.0.1 -p 5300 out.example.com A +short",
         "dig @127.0.0.1 -p 5300 out.example.com MX +short",
-        "curl -s http://127.0.0.1:8053/status; or open http://127.0.0.1:8053/ in a browser",
+        "curl -s http://127.0.0.1:8053/status",
     ]
     assert lines[3].startswith("kill -USR1 4711;")
     assert lines[3].endswith("status --watch --server http://127.0.0.1:8053")

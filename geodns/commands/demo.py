@@ -137,10 +137,10 @@ def _what_to_try(zone: str, dns: str, http: str, servers: dict[str, subprocess.P
     command = "geodns" if shutil.which("geodns") else typed
     ask = f"dig @{where.host} -p {where.port} {zone}"
     return f"""
-Try, in another terminal:
+The page is at http://{http}/. Try, in another terminal:
   {ask} A +short
   {ask} MX +short
-  curl -s http://{http}/status; or open http://{http}/ in a browser
+  curl -s http://{http}/status
   kill -USR1 {process.pid}; {command} status --watch --server http://{http}
 The last one stops {stopped}, and you watch it leave; the same kill starts it again. Ctrl-C ends everything.
 """
