@@ -156,6 +156,14 @@ ERRORS = {
         NS + "checks: {smtp: {expect: §'((a{1000}){1000}){1000}'}}\n",
         "'((a{1000}){1000}){1000}' repeats too much: count to at most 100,000 in all",
     ),
+    "a pattern of pluses in pluses": (
+        NS + "checks: {smtp: {expect: §'" + "(" * 20 + "a+" + ")+" * 20 + "'}}\n",
+        "repeats too much: count to at most 48,387 in all, with 2 for the + of a group",
+    ),
+    "a long pattern that repeats too much": (
+        NS + "checks: {smtp: {expect: §'(" + "|".join(["mta-in"] * 40) + "){20000}'}}\n",
+        "repeats too much: count to at most 10,416 in all",
+    ),
     "a broken pattern": (NS + "checks: {smtp: {expect: §'(mta'}}\n", "'(mta' is no regular expression"),
     "a keyword with a parameter": (
         NS + "checks: {smtp: {require: [§SIZE 1000]}}\n",
