@@ -140,8 +140,7 @@ class Conversation(asyncio.Protocol):
                 ssl_handshake_timeout=self._clock.left() + 1,
             )
         except ssl.SSLCertVerificationError as error:
-            self._tls = tls.refused_by(error)
-            self._follow(self._dialogue.tls_failed(tls.complaint(self._tls)))
+            self._refused(tls.refused_by(error))
             return
         except OSError as error:
             why = error.reason if isinstance(error, ssl.SSLError) else reason(error)
@@ -155,6 +154,15 @@ class Conversation(asyncio.Protocol):
         if self._check.implicit_tls:
             self._clock.allow(self._check.greeting_timeout)
         self._follow(self._dialogue.tls_started(tls.too_old(self._check, self._tls, time.time())))
+
+    def _refused(self, shown: Encryption) -> None:
+        """Judge that the certificate was refused."""
+        self._tls = tls.by_our_fault(shown)
+        if self._tls is not None:
+            self._follow(self._dialogue.tls_unknown(tls.NO_AUTHORITY))
+        else:
+            self._tls = shown
+            self._follow(self._dialogue.tls_failed(tls.complaint(shown)))
 
     def _follow(self, events: list[Event]) -> None:
         for event in events:

@@ -81,7 +81,8 @@ class Judged:
     """The verdict, given once.
 
     Attributes:
-        kind: the judgement; ``unknown`` only where what is expected takes too long to look for.
+        kind: the judgement; ``unknown`` only where what is expected takes too long to look for, or where
+            the shell has trouble of its own.
         detail: one printable line.
 
     """
@@ -234,6 +235,10 @@ class Dialogue:
         """End: no handshake came about."""
         what = "TLS" if self._wishes.tls == "implicit" else "STARTTLS"
         return self._end(Kind.FAILURE, f"{what} is broken: {why}")
+
+    def tls_unknown(self, why: str) -> list[Event]:
+        """End: no handshake came about, and not by the server's fault."""
+        return self._end(Kind.UNKNOWN, why)
 
     def _plain(self) -> str:
         if self._wishes.tls == "implicit":

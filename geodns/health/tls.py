@@ -1,5 +1,7 @@
 """TLS of a probe: a context that takes every certificate, one that does not, and what a certificate says."""
 
+import os
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache, lru_cache
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -32,6 +35,10 @@ _PROBLEMS = {
 }
 """OpenSSL's numbers (x509_vfy.h); it says anything else in its own words."""
 
+NO_AUTHORITY = "trouble of the prober's own: the system trusts no authority: install ca-certificates"
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""How OpenSSL finds an authority in a folder."""
 
 _HANDSHAKES: ContextVar[list[ssl.SSLObject]] = ContextVar("handshakes")
 
@@ -114,6 +121,28 @@ def refused_by(error: Exception) -> Encryption:
     elif problem in {"expired", "not yet valid"} and certificate.problem != problem:
         problem = f"{problem}, the one of its issuer"
     return Encryption(None, None, replace(certificate, problem=problem))
+
+
+def by_our_fault(refused: Encryption) -> Encryption | None:
+    """Return what was seen of a certificate that was refused as this machine trusts nobody; else None."""
+    certificate = refused.certificate
+    if certificate is None or certificate.problem != "unknown issuer":
+        return None
+    if context(verify=True).cert_store_stats()["x509"]:
+        return None
+    paths = ssl.get_default_verify_paths()
+    folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath).split(os.pathsep)
+    if any(map(_has_authorities, folders)):
+        return None
+    context.cache_clear()  # it has read its file of authorities once: there may be one when it is made anew
+    return replace(refused, certificate=replace(certificate, problem=None))
+
+
+def _has_authorities(folder: str) -> bool:
+    try:
+        return any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir())
+    except OSError:
+        return False
 
 
 def certificate_of(der: bytes, name: str | None, now: float) -> Certificate | None:

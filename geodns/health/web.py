@@ -14,7 +14,7 @@ from geodns.health import tls
 from geodns.health.clock import Clock
 from geodns.health.connecting import source_of
 from geodns.health.matching import missed
-from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.outcome import Encryption, Kind, Outcome, one_line
 from geodns.model import Check, Target
 
 MAX_BODY = 65536
@@ -69,9 +69,7 @@ async def ask(target: Target, clock: Clock) -> Outcome:
         with tls.handshakes(seen), _sockets() as made:
             kind, detail = await _get(target, clock, made)
     except aiohttp.ClientConnectorCertificateError as error:
-        refused = tls.refused_by(error.certificate_error)
-        detail = one_line(f"TLS is broken: {tls.complaint(refused)}")
-        return Outcome(Kind.FAILURE, detail, clock.elapsed(), tls=refused)
+        return _refused(tls.refused_by(error.certificate_error), clock)
     except aiohttp.ClientConnectorSSLError as error:
         return Outcome(Kind.FAILURE, one_line(f"TLS is broken: {error.os_error}"), clock.elapsed())
     except aiohttp.ClientOSError as error:
@@ -89,6 +87,14 @@ async def ask(target: Target, clock: Clock) -> Outcome:
         if fault is not None:
             kind, detail = Kind.FAILURE, one_line(fault)
     return Outcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+
+
+def _refused(shown: Encryption, clock: Clock) -> Outcome:
+    ours = tls.by_our_fault(shown)
+    if ours is not None:
+        return Outcome(Kind.UNKNOWN, tls.NO_AUTHORITY, clock.elapsed(), tls=ours)
+    detail = one_line(f"TLS is broken: {tls.complaint(shown)}")
+    return Outcome(Kind.FAILURE, detail, clock.elapsed(), tls=shown)
 
 
 def _system_error(error: aiohttp.ClientOSError) -> OSError:

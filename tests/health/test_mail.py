@@ -182,6 +182,32 @@ def test_nobody_trusts_a_stranger(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["starttls", "implicit"])
+def test_who_trusts_nobody_blames_nobody(
+    first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = authority()
+    context = server(tmp_path, signer)
+
+    def run() -> Outcome:
+        if first:
+            return asyncio.run(implicitly(context, verify="required"))
+        return asyncio.run(probed(mail_server(context), starttls="verified"))
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "certs"))
+    tls.context.cache_clear()
+    try:
+        outcome = run()
+        assert (outcome.kind, outcome.detail) == (Kind.UNKNOWN, tls.NO_AUTHORITY)
+        assert outcome.certificate is not None
+        assert (outcome.certificate.subject, outcome.certificate.problem) == (NAME, None)
+        signer.trusted_in(tmp_path)
+        assert run().kind is Kind.OK
+    finally:
+        tls.context.cache_clear()
+
+
 def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> None:
     context = server(tmp_path, signer, names=("smtp.example.net",))
     asked: list[str | None] = []

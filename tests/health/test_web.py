@@ -173,6 +173,18 @@ def test_a_certificate_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         tls.context.cache_clear()
 
 
+def test_who_trusts_nobody_blames_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = server(tmp_path, authority())
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    tls.context.cache_clear()
+    try:
+        outcome = asyncio.run(asked(context, verify="required"))
+    finally:
+        tls.context.cache_clear()
+    assert (outcome.kind, outcome.detail) == (Kind.UNKNOWN, tls.NO_AUTHORITY)
+
+
 def test_https_on_a_port_without_tls() -> None:
     async def main() -> Outcome:
         async with serving(script(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
