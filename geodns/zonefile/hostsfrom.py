@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geodns import yamltext
-from geodns.errors import BadNameError, Problem
+from geodns.errors import BadNameError, Problem, printable
 from geodns.model import Address, DnsSource, FileSource, Host, HostSource, Origin, Pool
 from geodns.report import Report, quoted
 from geodns.scalars import entries_of, items_of, parse_address, parse_endpoint, read_keys
@@ -91,7 +91,11 @@ def file_title(source: FileSource, path: Path) -> str:
 
 def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, ...]]:
     """Read a file of hosts; None instead of them when it has an error."""
-    report = Report(str(path))
+    report = Report(printable(str(path)))
+    if not path.name.isprintable():
+        # Names are shown and kept as text, which bytes that are none would break.
+        report.error(None, "a name that cannot be shown", "rename it, to letters and digits, say")
+        return None, report.problems()
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             report.error(None, "no regular file", f"write a file in YAML: {_FILE}")

@@ -13,6 +13,7 @@ from geodns.discovery.listing import NEVER, read_listing
 from geodns.errors import Problem
 from geodns.model import FileSource, Host
 from geodns.watch import BELIEVED_MISSING, QUIET
+from geodns.zonefile.hostsfrom import in_files
 
 SOURCE = FileSource(file="hosts.d/*.yaml")
 
@@ -171,6 +172,20 @@ def test_a_pipe_is_no_file_to_wait_for(tool: Tool) -> None:
     tool.wait()
     assert tool.hosts == ["a1", "b1", "b2"]
     assert "c.yaml: no regular file" in (tool.files.listing.error or "")
+
+
+@pytest.mark.parametrize("name", ["b\udcff.yaml", "b\n.yaml", "b\x1b[2J.yaml"])
+def test_a_file_whose_name_is_no_text_gives_no_host(tool: Tool, name: str) -> None:
+    tool.write(name, "c1: 192.0.2.9")
+    tool.wait()
+    assert tool.hosts == ["a1", "b1", "b2"]
+    error = tool.files.listing.error
+    assert error is not None
+    assert error.isprintable()
+    assert "a name that cannot be shown: rename it" in error
+    finding = in_files(tool.base)("out.example.com", SOURCE)
+    assert [one.host.name for one in finding.hosts] == ["a1", "b1", "b2"]
+    assert [one.what for one in finding.problems] == ["a name that cannot be shown"]
 
 
 def test_too_many_hosts_are_a_failure(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
