@@ -227,9 +227,9 @@ class View:
     def certificates(self) -> Iterator[tuple[Target, Certificate]]:
         """Return what hosts showed of themselves last."""
         for target in self._cluster.targets:
-            last = self._monitor.last(target) if target.check.encrypts else None
-            if last is not None and last[0].certificate is not None:
-                yield target, last[0].certificate
+            shown = self._monitor.certificate(target) if target.check.encrypts else None
+            if shown is not None:
+                yield target, shown
 
     def _old_certificates(self) -> list[str]:
         now = time.time()
@@ -242,7 +242,7 @@ class View:
         if last is None:
             return None
         outcome, when = last
-        shown = outcome.certificate
+        shown = self._monitor.certificate(target)
         certificate = None if shown is None else certificate_json(shown, time.time())
         return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt, certificate)
 

@@ -78,6 +78,10 @@ class Rig:
         found = self.seen.get(str(target.address))
         return None if found is None else (found, NOW)
 
+    def certificate(self, target: Target) -> Certificate | None:
+        found = self.seen.get(str(target.address))
+        return None if found is None else found.certificate
+
     def serve(self) -> None:
         edit = self.folder.read_all()
         sources = {name: Source(one, SERIAL) for name, one in edit.zones.items()}

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from geodns.health.crowd import PoolKey, Watched
-from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.outcome import Certificate, Kind, Outcome, one_line
 from geodns.health.pace import Pace
 from geodns.health.probes import probe
 from geodns.health.schedule import first_start, next_start
@@ -72,11 +72,12 @@ class _Entry:
         fresh: whether it has had no result since it was added.
         gone: whether it was taken out.
         last: the last outcome, and when in seconds since the epoch.
+        certificate: the one that was shown last.
         pace: how fast it has answered.
 
     """
 
-    __slots__ = ("due", "fresh", "gone", "last", "pace", "slow", "started", "target", "task")
+    __slots__ = ("certificate", "due", "fresh", "gone", "last", "pace", "slow", "started", "target", "task")
 
     def __init__(self, target: Target, due: float, pace: Pace) -> None:
         self.target = target
@@ -87,6 +88,7 @@ class _Entry:
         self.fresh = True
         self.gone = False
         self.last: tuple[Outcome, float] | None = None
+        self.certificate: Certificate | None = None
         self.pace = pace
 
     def __lt__(self, other: "_Entry") -> bool:
@@ -207,6 +209,11 @@ class Monitor:
         entry = self._entries.get(target)
         return None if entry is None else entry.last
 
+    def certificate(self, target: Target) -> Certificate | None:
+        """Return what a target showed of itself last, however long ago: one that fails now has it still."""
+        entry = self._entries.get(target)
+        return None if entry is None else entry.certificate
+
     @property
     def lateness(self) -> float:
         """How many seconds the most overdue probe is late; 0 when all is well."""
@@ -325,6 +332,7 @@ class Monitor:
         ruling = self._suspicion.judge(target, outcome, asyncio.get_running_loop().time())
         after = _weighed(outcome, self._paced(entry, outcome, ruling.verdicts.pop(target)))
         entry.last = (outcome, self._clock())
+        entry.certificate = outcome.certificate or entry.certificate
         self._verdicts[target] = after
         self._unseen.discard(target)
         self._note_seen()

@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import pytest
 
 from geodns.health.crowd import Watched
 from geodns.health.monitor import Monitor, OnRuling
-from geodns.health.outcome import Kind, Outcome
+from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
 from geodns.health.suspicion import News
 from geodns.live import State, Verdict
 from geodns.model import Check, Target
@@ -309,6 +310,28 @@ def test_the_last_outcome_and_when() -> None:
         assert last[0] == OK
         assert 1e9 + 1000 <= last[1] <= 1e9 + 1001
         await world.monitor.close()
+
+    run(main())
+
+
+def test_a_target_that_fails_keeps_the_certificate_it_showed_last() -> None:
+    old, new = (Certificate("mta1", "Someone", 0.0, until) for until in (1.0, 2.0))
+    shown = [None, old, None, new, None]
+    outcomes = [
+        FAILURE if one is None else replace(OK, tls=Encryption("TLSv1.3", "AES", one)) for one in shown
+    ]
+
+    async def main() -> None:
+        seen: list[Certificate | None] = []
+        world = World(lambda _: outcomes.pop(0))
+        (target,) = targets(1)
+        world.monitor.set_targets([target])
+        while outcomes:
+            await asyncio.sleep(0.5)
+            if len(world.results) > len(seen):
+                seen.append(world.monitor.certificate(target))
+        await world.monitor.close()
+        assert seen == [None, old, old, new, new]
 
     run(main())
 
