@@ -149,9 +149,9 @@ def test_certificates_weights_and_fallbacks_are_shown(browser: Browser, status: 
     status["warnings"] = ["the state disk is full"]
     with pretending(status) as other:
         browser.open(other.http)
-        days = ["71 days", "5 days, soon", "expired"]
+        shown = ["71 days", "5 days, soon", "expired"]
         wait_until(
-            lambda: [browser.cell(ZONE, name, "certificate") for name in hosts] == days, what="certificates"
+            lambda: [browser.cell(ZONE, name, "certificate") for name in hosts] == shown, what="certificates"
         )
         assert browser.cell(ZONE, "mta1", "notes") == (
             "weight 5 instead of 50 by ops: careful; the file has said 40 since 2026-11-25"
