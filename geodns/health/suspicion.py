@@ -26,10 +26,14 @@ SEVERAL = 2
 """Addresses that refuse the prober before that is worth a hint."""
 
 _REFUSAL = re.compile(
-    r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)|blocked|\bblock ?list"
-    r"|black ?list|connection rate|not allowed to connect|access denied)",
+    r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)"
+    r"|too many concurrent smtp connections from this|per-source limit|connection rate"
+    r"|number of concurrent connections has exceeded"
+    r"|blocked|\bblock ?list|black ?list|not allowed to connect|access denied)",
     re.IGNORECASE | re.DOTALL,
 )
+"""As it is said to one client. What Exim and Exchange say when they are full themselves is not among it: that
+lacks "from this IP address", or has "server" before "connections"."""
 _OWN_REMARK = "(is the prober blocked?)"
 
 

@@ -222,6 +222,13 @@ def test_an_edit_of_another_zone_leaves_the_hold_alone_and_one_of_this_ends_it()
     [
         ("421 4.7.0 mta1.example.net Error: too many connections from 192.0.2.53", True),
         ("421 Too many concurrent SMTP connections; please try again later", False),
+        ("421 Too many concurrent SMTP connections from this IP address; please try again later.", True),
+        ("421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing", True),
+        ("421 4.3.2 The maximum number of concurrent server connections has exceeded a limit", False),
+        (
+            "421 4.3.2 The maximum number of concurrent server connections has exceeded a per-source limit",
+            True,
+        ),
         ("421 4.3.2 Too many simultaneous connections", True),
         ("554 5.7.1 Service unavailable; Client host [192.0.2.53] blocked using zen.example.net", True),
         ("550 192.0.2.53 is on our blocklist", True),
