@@ -6,17 +6,16 @@ The words are those that operators know: a selector of PromQL, and keys and inde
 import json
 import math
 import re
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from geodns import expressions
 from geodns.model import Load, Matcher, Metric
 from geodns.report import quoted
 
-MAX_PATTERN = 500
-"""Characters of a regular expression."""
 METRIC_EXAMPLE = 'postfix_queue_length{queue="active"}'
 PATH_EXAMPLE = "queues.active or queues[0].size"
 
@@ -63,12 +62,9 @@ def _matcher(label: str, op: str, raw: str) -> Matcher:
 
     value = _ESCAPE.sub(meant, raw)
     if op.endswith("~"):
-        if len(value) > MAX_PATTERN:
-            raise ValueError(f"a regular expression of over {MAX_PATTERN} characters")
-        try:
-            re.compile(value)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{quoted(value)} is no regular expression: {error}") from error
+        wrong = expressions.trouble(value)
+        if wrong is not None:
+            raise ValueError(": ".join(wrong))
     return Matcher(label=label, op=cast(Any, op), value=value)
 
 
@@ -195,13 +191,12 @@ def _samples(body: str, name: str) -> list[Sample]:
     return [sample for family in families for sample in family.samples if sample.name == name]
 
 
-@lru_cache(1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.DOTALL)
-
-
 def _fits(matcher: Matcher, labels: dict[str, str]) -> bool:
     value = labels.get(matcher.label, "")
     if matcher.op.endswith("~"):
-        return (_pattern(matcher.value).fullmatch(value) is not None) is (matcher.op == "=~")
+        try:
+            return expressions.fits(matcher.value, value) is (matcher.op == "=~")
+        except TimeoutError:
+            shown = f"{matcher.label}{matcher.op}{quoted(matcher.value)}"
+            raise ValueError(f"it takes too long to tell whether {shown}: {expressions.SLOWLY}") from None
     return (value == matcher.value) is (matcher.op == "=")

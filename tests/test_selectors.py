@@ -74,7 +74,10 @@ BAD_METRICS = {
     "operator": ('q{a=="b"}', "is no matcher"),
     "escape": (r'q{a="\d"}', "stands for nothing in a value"),
     "expression": ('q{a=~"("}', "is no regular expression"),
-    "long expression": ('q{a=~"' + "x" * 501 + '"}', "of over 500 characters"),
+    "long expression": (
+        'q{a=~"' + "x" * 501 + '"}',
+        "a regular expression that is too long: write at most 500 characters",
+    ),
 }
 
 
@@ -125,6 +128,7 @@ n{a="0"} -0
 big{a="1"} 1e308
 big{a="2"} 1e308
 sent_total 5
+slow{queue="aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"} 1
 h_bucket{le="1"} 2
 """
 SUMS: dict[str, tuple[str, float | str]] = {
@@ -132,6 +136,10 @@ SUMS: dict[str, tuple[str, float | str]] = {
     "all of a name": ("q", 419.5),
     "expression": ('q{queue=~"active|deferred"}', 412.5),
     "expression of the whole": ('q{queue=~"act"}', 'no sample matches q{queue=~"act"}'),
+    "expression that never ends": (
+        'slow{queue=~"(a|aa)+"}',
+        "it takes too long to tell whether queue=~'(a|aa)+'",
+    ),
     "not": ('q{queue!="hold"}', 412.5),
     "not fitting": ('q{queue!~".*d.*"}', 400),
     "no such label": ('q{zone=""}', 407),

@@ -179,6 +179,11 @@ ERRORS = {
         "'a b' is no name of a header",
     ),
     "ehlo": (NS + 'checks: {smtp: {ehlo: §"a b"}}\n', "no name for EHLO"),
+    "a long word in ehlo": (NS + 'checks: {smtp: {ehlo: §"' + "a" * 60 + ' b"}}\n', "no name for EHLO"),
+    "a label of over 63 in ehlo": (
+        NS + "checks: {smtp: {ehlo: §" + "a" * 64 + ".example}}\n",
+        "no name for EHLO",
+    ),
     "check's name": (NS + 'checks: {§"a b": {}}\n', "no name for a check"),
     # Hosts
     "bad address": (NS + "hosts: {a: §192.0.2.300}\n", "'192.0.2.300' is no address"),

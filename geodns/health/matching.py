@@ -1,17 +1,7 @@
-r"""Whether a host says what a check expects, told in bounded time: the pattern is ours, the text anybody's.
+"""What it means that a host says something else than a check expects."""
 
-The standard library cannot stop looking: ``^([a-z0-9-]+\.?)+ ESMTP$`` takes years for a long banner that it
-nearly fits, and nothing else would be probed meanwhile.
-"""
-
-from functools import lru_cache
-
-import regex
-
+from geodns.expressions import SLOWLY, found
 from geodns.health.outcome import Kind
-
-LIMIT = 0.05
-"""Seconds of the processor's time; a pattern without repeats within repeats needs a thousandth of this."""
 
 
 def missed(pattern: str, text: str, what: str, said: str) -> tuple[Kind, str] | None:
@@ -26,13 +16,7 @@ def missed(pattern: str, text: str, what: str, said: str) -> tuple[Kind, str] | 
     """
     shown = repr(pattern[:60])
     try:
-        found = _compiled(pattern).search(text, timeout=LIMIT)
+        there = found(pattern, text)
     except TimeoutError:
-        instead = "write it without repeats within repeats"
-        return Kind.UNKNOWN, f"it takes too long to look for {shown} in {what}: {instead}"
-    return None if found else (Kind.FAILURE, f"{what} does not match {shown}: {said}")
-
-
-@lru_cache(1024)
-def _compiled(pattern: str) -> regex.Pattern[str]:
-    return regex.compile(pattern)
+        return Kind.UNKNOWN, f"it takes too long to look for {shown} in {what}: {SLOWLY}"
+    return None if there else (Kind.FAILURE, f"{what} does not match {shown}: {said}")

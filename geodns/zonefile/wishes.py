@@ -1,11 +1,8 @@
 """Kinds of values that only checks have: keywords, patterns, mailboxes, status codes."""
 
-import math
 import re
 
-import regex
-
-from geodns import yamltext
+from geodns import expressions, yamltext
 from geodns.report import Report, quoted
 from geodns.scalars import Kind, Schema, items_of, text_of
 from geodns.yamltext import Node, Scalar
@@ -16,16 +13,6 @@ _MAILBOX = re.compile(r"[!-;=?-~]{1,64}@[A-Za-z0-9.:\[\]-]{1,255}|postmaster", r
 _PATH = re.compile(r"/[!-~]*")
 _STATUS = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110 section 5.1: token
-
-_TIMES = re.compile(r"(\))\s*(?:\{([0-9]+)|\+)|\{([0-9]+)")
-"""A repeat: of a group, with its count unless that is a plus; or of something else."""
-
-MAX_PATTERN = 500
-"""Characters."""
-MAX_TIMES = 100_000
-"""Product of all counts in a pattern: what is to be repeated so often is written out in memory."""
-MAX_WRITTEN = 3_000_000
-"""Characters that are written out so, at most: some 100 MB."""
 
 
 def _read_name(node: Node, report: Report) -> str | None:
@@ -43,33 +30,10 @@ def _read_name(node: Node, report: Report) -> str | None:
 NAME = Kind(_read_name, {"type": "string"})
 
 
-def _times(text: str) -> int:
-    """Return how often the innermost part of a pattern is written out, were all its repeats nested.
-
-    A group that must come n times is written out as often, and once more for those that may follow.
-    """
-    found = _TIMES.findall(text)
-    return math.prod(int(least or 1) + 1 if group else max(1, int(single)) for group, least, single in found)
-
-
 def _read_pattern(node: Node, report: Report) -> str | None:
     text = text_of(node, report, "a regular expression", "write one, as '^mta[0-9]+ ESMTP'")
-    if text is None:
-        return None
-    if len(text) > MAX_PATTERN:
-        report.error(node, "a regular expression that is too long", f"write at most {MAX_PATTERN} characters")
-        return None
-    most = min(MAX_TIMES, MAX_WRITTEN // max(1, len(text)))
-    if _times(text) > most:
-        instead = f"count to at most {most:,} in all, with 2 for the + of a group"
-        report.error(node, f"{quoted(text)} repeats too much", instead)
-        return None
-    try:
-        # Python's own as well: it is the stricter one, and its documentation is what operators read.
-        for library in (re, regex):
-            library.compile(text)
-    except (re.error, regex.error, OverflowError, RecursionError, MemoryError) as error:
-        report.error(node, f"{quoted(text)} is no regular expression", f"{error}")
+    if text is not None and (wrong := expressions.trouble(text)) is not None:
+        report.error(node, *wrong)
         return None
     return text
 
