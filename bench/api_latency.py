@@ -47,7 +47,7 @@ async def ask(server: Server, seconds: float) -> Mapping[str, list[float]]:
         began = time.perf_counter()
         async with session.get(server.http + path) as response:
             await response.read()
-            assert response.status == 200, path
+            assert response.status == 200, f"{path}: {response.status}"
         took[path].append(time.perf_counter() - began)
 
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:

@@ -54,7 +54,14 @@ class Kept:
 
     """
 
-    SECONDS = 0.2
+    LEAST = 0.2
+    """Seconds for which every answer is kept."""
+    TIMES = 10
+    """So many times as long as it took to make, if that is longer: each takes a tenth of a core at most."""
+    LONGEST = 2.0
+    """Seconds for which none is kept longer."""
+    MOST = 64
+    """So many answers at most: some are made for what a client says."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -69,12 +76,16 @@ class Kept:
             make: makes it.
 
         """
-        now = self._clock()
+        began = self._clock()
         known = self._kept.get(name)
-        if known is not None and known[1] == mark and now - known[0] <= self.SECONDS:
+        if known is not None and known[1] == mark and began < known[0]:
             return known[2]
         answer = make()
-        self._kept[name] = now, mark, answer
+        ended = self._clock()
+        if len(self._kept) >= self.MOST:
+            self._kept.clear()
+        until = ended + min(self.LONGEST, max(self.LEAST, self.TIMES * (ended - began)))
+        self._kept[name] = until, mark, answer
         return answer
 
 

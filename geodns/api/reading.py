@@ -1,6 +1,7 @@
 """What is read of the running server: status, metrics, health, explanations."""
 
 import json
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from aiohttp import web
 from geodns.api.parts import BACKEND, KEPT, METRICS, RefusedError, host_key
 from geodns.explain import Asking
 from geodns.networks import Network, parse_network
+from geodns.status import Json
 
 
 def routes() -> list[web.RouteDef]:
@@ -23,8 +25,13 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _status(request: web.Request) -> web.Response:
-    backend = request.app[BACKEND]
-    body = request.app[KEPT].get("status", backend.mark(), lambda: json.dumps(backend.status()).encode())
+    return _kept(request, "status", request.app[BACKEND].status)
+
+
+def _kept(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
+    """Return JSON that is made at most once in a moment."""
+    mark = request.app[BACKEND].mark()
+    body = request.app[KEPT].get(name, mark, lambda: json.dumps(make()).encode())
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
@@ -52,7 +59,8 @@ async def _explain(request: web.Request) -> web.Response:
         raise RefusedError(400, "say which name: /api/v1/explain?name=out.example.com&type=A")
     rtype = request.query.get("type", "A").upper()
     asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
-    return web.json_response(request.app[BACKEND].explain(name, rtype, asking))
+    backend = request.app[BACKEND]
+    return _kept(request, f"explain {(name, rtype, asking)}", lambda: backend.explain(name, rtype, asking))
 
 
 def _client(text: str) -> str:
