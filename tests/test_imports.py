@@ -32,7 +32,7 @@ ROWS = (
     ("options",),
     (
         "rr wire edns tsig cookies policy encode names rrtypes rcodes serial networks ratelimit querylog",
-        "zonefile zonediff scalars yamltext report selectors",
+        "zonefile zonediff scalars yamltext report selectors expressions",
         "settings clientsettings settingskeys guardkeys tokens statelock storefile database cookiefile logs",
         "when",
     ),
