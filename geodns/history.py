@@ -5,8 +5,9 @@ Points are sums, so that those of a minute add up to those of an hour.
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fractions import Fraction
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from geodns.choice import Choice
@@ -16,9 +17,25 @@ from geodns.live import HostKey
 from geodns.model import FAMILIES
 from geodns.table import Rotation
 
-MINUTE, HOUR = 60, 3600
-KEPT: Mapping[int, float] = {MINUTE: 86400.0, HOUR: 90 * 86400.0}
+MINUTE, HOUR, DAY = 60, 3600, 86400
+KEPT: Mapping[int, float] = {MINUTE: DAY, HOUR: 90 * DAY}
 """For how many seconds points of each step are kept."""
+SHOWN: Mapping[int, tuple[int, ...]] = {MINUTE: (MINUTE, 10 * MINUTE), HOUR: (HOUR, DAY)}
+"""The steps that points are shown in, the finest first, by the step of the points that they are made of."""
+MOST = 100_000
+"""Points that are shown at once: they take most of a second to make, and some megabytes."""
+
+
+def step_for(seconds: float, hosts: int) -> int:
+    """Return the finest step in which so many hosts can be shown over so long a time."""
+    kept = MINUTE if seconds <= KEPT[MINUTE] + HOUR else HOUR
+    steps = [step for made_of, some in SHOWN.items() if made_of >= kept for step in some]
+    return next((step for step in steps if points_of(seconds, hosts, step) <= MOST), steps[-1])
+
+
+def points_of(seconds: float, hosts: int, step: int) -> float:
+    """Return how many points so many hosts have in a time."""
+    return hosts * seconds / step
 
 
 class Point(NamedTuple):
@@ -60,8 +77,8 @@ Points = Mapping[str, Point]
 
 def merged(*some: Points) -> dict[str, Point]:
     """Return the points of several steps, or of parts of one, together."""
-    found: dict[str, Point] = {}
-    for points in some:
+    found = dict(some[0]) if some else {}
+    for points in some[1:]:
         for host, point in points.items():
             found[host] = found.get(host, NOTHING).plus(point)
     return found
@@ -84,7 +101,7 @@ def unpacked(data: bytes) -> dict[str, Point]:
 
     """
     try:
-        return {host: Point(*values) for host, values in json.loads(zlib.decompress(data)).items()}
+        return {host: Point._make(values) for host, values in json.loads(zlib.decompress(data)).items()}
     except (zlib.error, TypeError, AttributeError) as error:
         raise ValueError(f"no points of hosts: {error}") from error
 
@@ -170,21 +187,22 @@ Step = tuple[int, Points]
 """When a step begins, in seconds since the epoch, and its points."""
 
 
-def series(steps: Iterable[Step], host: str | None = None) -> dict[str, dict[str, list[Any]]]:
+def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dict[str, dict[str, list[Any]]]:
     """Return the points of a zone as the API shows them: columns for each host.
 
     Args:
         steps: in the order of time.
-        host: of it alone.
+        step: in seconds; finer points are added up.
+        hosts: of them alone; none: of all.
 
     """
     found: dict[str, dict[str, list[Any]]] = {}
-    for at, points in steps:
+    for at, some in groupby(steps, lambda one: one[0] // step * step):
+        points = merged(*(points for _, points in some))
         picks = sum(point.picks for point in points.values())
         intended = sum(point.intended for point in points.values())
-        for name, point in points.items():
-            if host is not None and name != host:
-                continue
+        for name in points.keys() & set(hosts) if hosts else points:
+            point = points[name]
             row = {
                 "at": at,
                 "answers": round(point.picks, 3),

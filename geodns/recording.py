@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from geodns.choice import Choice
 from geodns.compiler import PoolKey
 from geodns.dealing import Counts
 from geodns.errors import StoreError
-from geodns.history import HOUR, KEPT, MINUTE, Points, Step, Tally, recent, series
+from geodns.history import HOUR, KEPT, MINUTE, SHOWN, Points, Step, Tally, recent, series
 from geodns.historyfile import HistoryFile
 from geodns.live import HostKey
 from geodns.table import Rotation
@@ -151,19 +151,25 @@ class Recording:
 
     # --- reading ----------------------------------------------------------------------------------------
 
-    async def history(self, zone: str, host: str | None, since: float, step: int) -> dict[str, Any]:
-        """Return a zone's points as the API shows them.
+    def history(self, zone: str, hosts: Collection[str], since: float, step: int) -> dict[str, Any]:
+        """Return a zone's points as the API shows them. Blocks on the disk, and takes long for many points.
 
         Args:
             zone: its name.
-            host: of it alone; None: of all.
+            hosts: of them alone; none: of all.
             since: seconds since the epoch.
-            step: `MINUTE` or `HOUR`.
+            step: one of `SHOWN`.
 
         """
-        steps = await asyncio.to_thread(self._look, zone, step, since)
-        # Here, and not in the thread: it takes turns with everything else that a thread may do.
-        return series(steps, host)
+        kept = next(made_of for made_of, some in SHOWN.items() if step in some)
+        # What is added up begins with a whole step, or its first point would be one of a part of it.
+        begin = since if step == kept else since // step * step
+        steps = self._look(zone, kept, begin)
+        if kept != MINUTE:
+            steps += self._look(
+                zone, MINUTE, steps[-1][0] + kept if steps else begin
+            )  # the hour that is not over
+        return series(steps, step, hosts)
 
     def _look(self, zone: str, step: int, since: float) -> list[Step]:
         now = time.time()

@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.history import NOTHING, Point, Points, Tally, merged, packed, recent, series, unpacked
+from geodns.history import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOTHING,
+    Point,
+    Points,
+    Tally,
+    merged,
+    packed,
+    recent,
+    series,
+    step_for,
+    unpacked,
+)
 from geodns.table import Rotation
 from tests.zones import NAME, Worker, zone
 
@@ -89,7 +103,7 @@ def test_columns_of_a_zone() -> None:
         (60, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2, 0, 0.0, 4, 1)}),
         (120, {"mta1": Point(samples=0)}),
     ]
-    shown = series(steps)
+    shown = series(steps, 60)
     assert shown["mta1"] == {
         "at": [60, 120],
         "answers": [3, 0],
@@ -99,7 +113,36 @@ def test_columns_of_a_zone() -> None:
         "up": [1.0, None],
     }
     assert shown["mta2"]["up"] == [0.25]
-    assert series(steps, "mta2").keys() == {"mta2"}
+    assert series(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
+
+
+def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
+    steps = [(at, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2)}) for at in (540, 600, 660, 1200)]
+    assert series(steps, 600, ["mta1"]) == {
+        "mta1": {
+            "at": [0, 600, 1200],
+            "answers": [3, 6, 3],
+            "share": [0.75] * 3,
+            "intended": [0.5] * 3,
+            "rtt_ms": [250.0] * 3,
+            "up": [1.0] * 3,
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hosts", "step"),
+    [
+        pytest.param(DAY, 3, MINUTE, id="a day of few"),
+        pytest.param(DAY, 500, 600, id="a day of many"),
+        pytest.param(DAY, 4000, HOUR, id="a day of very many"),
+        pytest.param(7 * DAY, 3, HOUR, id="a week"),
+        pytest.param(90 * DAY, 500, DAY, id="all of many"),
+        pytest.param(90 * DAY, 50_000, DAY, id="all of too many"),
+    ],
+)
+def test_what_step_is_fine_enough(seconds: float, hosts: int, step: int) -> None:
+    assert step_for(seconds, hosts) == step
 
 
 @given(st.lists(POINTS, max_size=6))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.history import MINUTE
+from geodns.history import HOUR, MINUTE
 from geodns.historyfile import HistoryFile
 from geodns.live import HostKey
 from geodns.recording import RECENT, Recording
@@ -19,7 +19,7 @@ def recording(folder: Path) -> Recording:
 
 
 def read(one: Recording, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
-    return asyncio.run(one.history(HOST[0], None, since, MINUTE))
+    return one.history(HOST[0], (), since, MINUTE)
 
 
 def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:
@@ -49,6 +49,21 @@ def test_a_restart_within_a_minute_adds_to_it(tmp_path: Path) -> None:
         one.probed((HOST,), seconds)
         asyncio.run(one.close())
     assert read(recording(tmp_path))["mta1"]["rtt_ms"] == [500.0]
+
+
+def test_added_up_points_begin_with_a_whole_step(tmp_path: Path) -> None:
+    hour = time.time() // HOUR * HOUR - HOUR
+    one = recording(tmp_path)
+    for number in range(12):
+        one.turn(hour + number * MINUTE)
+        one.probed((HOST,), number / 100)
+    one.turn(hour + 12 * MINUTE)
+    one.write(hour + 12 * MINUTE)
+    shown = one.history(HOST[0], (), hour + 5 * MINUTE, 10 * MINUTE)["mta1"]
+    assert (shown["at"], shown["rtt_ms"]) == ([hour, hour + 600], [45.0, 105.0])
+    assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "of an hour that is not over"
+    one.write(hour + HOUR)
+    assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "and of one that is"
 
 
 def test_a_disk_that_fails_is_told_once_and_what_waited_is_written_later(

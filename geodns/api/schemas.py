@@ -263,7 +263,7 @@ SCHEMAS: dict[str, Schema] = {
     "Events": given({"events": some(ref("Event")), "last": COUNT}),
     "History": given(
         {
-            "step_s": {"type": "integer", "enum": [60, 3600]},
+            "step_s": {"type": "integer", "enum": [60, 600, 3600, 86400]},
             "zone": TEXT,
             "from": MOMENT,
             "hosts": by_name(

@@ -48,11 +48,14 @@ def test_what_was_dealt_is_remembered(tmp_path: Path, hosts: dict[str, MailHost]
             ("/api/v1/history?zone=none.example", 404),
             ("/api/v1/history?step=5m", 400),
             ("/api/v1/history?since=soon", 400),
+            ("/api/v1/history?step=1m&since=200d", 400),
         ):
             code, text = server.request(path)
             assert (code, "error" in json.loads(text)) == (status, True)
         assert server.get("/api/v1/history?since=7d")["step_s"] == 3600
+        assert server.get("/api/v1/history?step=10m")["step_s"] == 600
         assert server.get("/api/v1/history?host=MTA1.lab.example")["hosts"].keys() == {"mta1"}
+        assert server.get("/api/v1/history?host=mta1&host=mta2")["hosts"].keys() == {"mta1", "mta2"}
 
 
 def test_a_report_is_written_of_it(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
