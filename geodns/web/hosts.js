@@ -127,6 +127,11 @@ export class Hosts {
     for (const [name, row] of this.kept) row.sparks(recent?.[name]);
   }
 
+  /** The names of the hosts that are shown. */
+  shown() {
+    return [...this.kept].filter(([, row]) => !row.node.hidden).map(([name]) => name);
+  }
+
   /** Show the rows that fit; returns how many do. */
   filter(words, trouble) {
     let shown = 0;

@@ -1,7 +1,9 @@
 /** Why a name is answered as it is, and what is known of one host. */
 
-import { Refused, read } from "./api.js";
+import { read } from "./api.js";
+import { day, trouble } from "./day.js";
 import { byId, el } from "./dom.js";
+import { legend, plot } from "./plot.js";
 import { amount, clock, count, percent } from "./words.js";
 
 function facts(pairs) {
@@ -67,6 +69,20 @@ export class Why {
     this.dialog.showModal();
     byId("why-title").focus();
     this.explain();
+    this.day(zone, name);
+  }
+
+  async day(zone, name) {
+    const place = byId("why-day");
+    place.replaceChildren();
+    let shown;
+    try {
+      const [points, now] = await day(zone, [name]);
+      shown = [legend(), plot("The last 24 hours", points[name], now)];
+    } catch (error) {
+      shown = [el("p", { class: "error" }, trouble(error))];
+    }
+    if (this.focus === name && this.dialog.open) place.replaceChildren(...shown);
   }
 
   async explain() {
@@ -82,7 +98,7 @@ export class Why {
         el("ol", {}, ...answers(told.next)));
     } catch (error) {
       byId("why-verdict").replaceChildren();
-      answer.replaceChildren(el("p", { class: "error" }, error instanceof Refused ? error.message : "The server does not answer."));
+      answer.replaceChildren(el("p", { class: "error" }, trouble(error)));
     }
   }
 }

@@ -1,5 +1,6 @@
 /** Zones: each with its pools and hosts, and the filter over all of them. */
 
+import { Day } from "./day.js";
 import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
@@ -15,10 +16,11 @@ class Zone {
     this.error = el("p", { class: "alarm" }, icon("warn"), this.text);
     this.pools = new Pools();
     this.hosts = new Hosts(name, act);
+    this.day = new Day(name, () => this.hosts.shown());
     this.node = el("section", { class: "zone", "aria-label": `zone ${name}` },
       el("h2", {}, el("span", {}, name), " ", this.facts), this.error,
       el("h3", { class: "unseen" }, "Pools"), this.pools.node,
-      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node);
+      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.day.node);
   }
 
   draw({ zone, pools, hosts }, now) {
@@ -27,7 +29,7 @@ class Zone {
     show(this.error, Boolean(zone.error));
     this.pools.draw(pools);
     this.hosts.draw(hosts, pools, now);
-    show(this.hosts.node, Object.keys(hosts).length > 0);
+    for (const node of [this.hosts.node, this.day.node]) show(node, Object.keys(hosts).length > 0);
   }
 }
 
@@ -77,6 +79,7 @@ export class Zones {
     let total = 0;
     for (const zone of this.kept.values()) {
       const some = zone.hosts.filter(words, this.trouble.checked);
+      zone.day.filtered();
       show(zone.node, all || some > 0);
       attribute(zone.node, "data-filtered", all ? null : "");
       shown += some;
