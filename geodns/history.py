@@ -17,19 +17,18 @@ from geodns.live import HostKey
 from geodns.model import FAMILIES
 from geodns.table import Rotation
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
-KEPT: Mapping[int, float] = {MINUTE: DAY, HOUR: 90 * DAY}
-"""For how many seconds points of each step are kept."""
-SHOWN: Mapping[int, tuple[int, ...]] = {MINUTE: (MINUTE, 10 * MINUTE), HOUR: (HOUR, DAY)}
-"""The steps that points are shown in, the finest first, by the step of the points that they are made of."""
+MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
+KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
+"""For how many seconds points of each step are kept; what is made of others outlives them."""
+SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR, DAY: HOUR}
+"""The steps that points are shown in, the finest first, and the steps of the points that they are made of."""
 MOST = 100_000
 """Points that are shown at once: they take most of a second to make, and some megabytes."""
 
 
 def step_for(seconds: float, hosts: int) -> int:
     """Return the finest step in which so many hosts can be shown over so long a time."""
-    kept = MINUTE if seconds <= KEPT[MINUTE] + HOUR else HOUR
-    steps = [step for made_of, some in SHOWN.items() if made_of >= kept for step in some]
+    steps = [step for step, made_of in SHOWN.items() if seconds <= KEPT[made_of] + HOUR] or [DAY]
     return next((step for step in steps if points_of(seconds, hosts, step) <= MOST), steps[-1])
 
 

@@ -1,4 +1,4 @@
-"""Points of hosts on disk: a day of minutes and ninety days of hours, a row for each zone and step.
+"""Points of hosts on disk: a day of minutes, what they add up to for longer, a row for each zone and step.
 
 It is a file of its own, as that of the events: it is written all the time, and no restart waits for it.
 """
@@ -6,7 +6,7 @@ It is a file of its own, as that of the events: it is written all the time, and 
 from collections.abc import Mapping
 
 from geodns.database import Database
-from geodns.history import HOUR, KEPT, MINUTE, Points, Step, merged, packed, unpacked
+from geodns.history import KEPT, MINUTE, Points, Step, merged, packed, unpacked
 
 _SCHEMA = """
 CREATE TABLE point (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL, hosts BLOB NOT NULL,
@@ -44,24 +44,25 @@ class HistoryFile(Database):
         return [zone for (zone,) in self._read(query, [step, begin, end])]
 
     def roll_up(self, now: float) -> None:
-        """Make hours of the minutes whose hour is over, and forget what is kept long enough.
+        """Make longer steps of the minutes where those are over, and forget what is kept long enough.
 
         Args:
             now: seconds since the epoch.
 
         """
-        for hour in self._open_hours(int(now // HOUR) * HOUR):
-            for zone in self.zones(MINUTE, hour, hour + HOUR):
-                minutes = self.read(zone, MINUTE, hour, hour + HOUR)
-                row = (HOUR, hour, zone, packed(merged(*(points for _, points in minutes))))
-                self._write("NORMAL", "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", [row])
+        for step in KEPT.keys() - {MINUTE}:
+            for begin in self._open(step, int(now // step) * step):
+                for zone in self.zones(MINUTE, begin, begin + step):
+                    minutes = self.read(zone, MINUTE, begin, begin + step)
+                    row = (step, begin, zone, packed(merged(*(points for _, points in minutes))))
+                    self._write("NORMAL", "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", [row])
         for step, seconds in KEPT.items():
             self._write("NORMAL", "DELETE FROM point WHERE step = ? AND at < ?", [(step, now - seconds)])
 
-    def _open_hours(self, current: int) -> list[int]:
-        """Return the hours that have minutes and are over, and are not made yet."""
+    def _open(self, step: int, current: int) -> list[int]:
+        """Return the steps that have minutes and are over, and are not made yet."""
         query = (
             "SELECT DISTINCT at / ? * ? FROM point WHERE step = ? AND at < ? "
             "EXCEPT SELECT at FROM point WHERE step = ?"
         )
-        return [hour for (hour,) in self._read(query, [HOUR, HOUR, MINUTE, current, HOUR])]
+        return [begin for (begin,) in self._read(query, [step, step, MINUTE, current, step])]

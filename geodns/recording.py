@@ -161,14 +161,12 @@ class Recording:
             step: one of `SHOWN`.
 
         """
-        kept = next(made_of for made_of, some in SHOWN.items() if step in some)
+        kept = SHOWN[step]
         # What is added up begins with a whole step, or its first point would be one of a part of it.
-        begin = since if step == kept else since // step * step
+        begin = since if step == MINUTE else since // step * step
         steps = self._look(zone, kept, begin)
         if kept != MINUTE:
-            steps += self._look(
-                zone, MINUTE, steps[-1][0] + kept if steps else begin
-            )  # the hour that is not over
+            steps += self._look(zone, MINUTE, steps[-1][0] + kept if steps else begin)  # what is not over
         return series(steps, step, hosts)
 
     def _look(self, zone: str, step: int, since: float) -> list[Step]:

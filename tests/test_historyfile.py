@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.history import HOUR, KEPT, MINUTE, Point
+from geodns.history import HOUR, KEPT, MINUTE, TEN_MINUTES, Point
 from geodns.historyfile import HistoryFile
 
 NOON = 1_795_435_200  # 2026-11-23T12:00:00Z
@@ -40,6 +40,19 @@ def test_an_hour_is_made_once_it_is_over(file: HistoryFile) -> None:
     assert len(file.read("a.example", HOUR, 0, NOON + 9 * HOUR)) == 1
 
 
+def test_ten_minutes_are_made_as_well_and_each_once(file: HistoryFile) -> None:
+    for minute in range(25):
+        file.add(MINUTE, NOON + minute * MINUTE, {"a.example": ONE})
+    file.roll_up(NOON + 25 * MINUTE)
+    made = file.read("a.example", TEN_MINUTES, 0, NOON + HOUR)
+    assert [(at, points["mta1"].picks) for at, points in made] == [(NOON, 10), (NOON + TEN_MINUTES, 10)]
+    # They outlive the last of their minutes: what is half forgotten would be made anew of the other half.
+    for minute in range(24 * 60, 24 * 60 + 25):
+        file.roll_up(NOON + minute * MINUTE)
+        made = file.read("a.example", TEN_MINUTES, 0, NOON + HOUR)
+        assert all(points["mta1"].picks == 10 for at, points in made if at < NOON + 2 * TEN_MINUTES)
+
+
 def test_hours_that_were_over_while_the_server_was_off_are_made(file: HistoryFile) -> None:
     file.add(MINUTE, NOON, {"a.example": ONE})
     file.add(MINUTE, NOON + HOUR, {"a.example": ONE})
@@ -53,6 +66,7 @@ def test_it_stays_bounded(file: HistoryFile) -> None:
         file.roll_up(NOON + (hours + 1) * HOUR)
     end = NOON + 24 * 100 * HOUR
     assert len(file.read("a.example", MINUTE, 0, end)) == 1
+    assert len(file.read("a.example", TEN_MINUTES, 0, end)) == 1
     hours_kept = [at for at, _ in file.read("a.example", HOUR, 0, end)]
     assert len(hours_kept) == 90
     assert min(hours_kept) >= end - 24 * HOUR + HOUR - KEPT[HOUR]
