@@ -172,6 +172,16 @@ def test_metrics_come_in_the_text_format() -> None:
     assert ask("GET", "/metrics")[2]["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
+@pytest.mark.parametrize("path", ["/status", "/metrics", f"/api/v1/explain?name={NAME}"])
+@pytest.mark.parametrize(("takes", "packed"), [("gzip, br", True), ("identity", False)])
+def test_what_is_long_comes_packed_to_those_who_take_that(path: str, takes: str, packed: bool) -> None:
+    plain = ask("GET", path)[1]
+    status, shown, headers = ask("GET", path, headers={"Accept-Encoding": takes})
+    assert (status, shown) == (200, plain)
+    assert headers.get("Content-Encoding") == ("gzip" if packed else None)
+    assert headers["Vary"] == "Accept-Encoding"
+
+
 def test_a_server_that_cannot_answer_lives_and_is_not_ready() -> None:
     backend = FakeBackend(unready="no worker is alive")
     assert ask("GET", "/readyz", backend)[:2] == (503, "no worker is alive\n")

@@ -6,7 +6,8 @@ from importlib import resources
 from typing import NamedTuple
 
 from aiohttp import web
-from aiohttp.hdrs import ACCEPT_ENCODING
+
+from geodns.api.parts import takes_gzip
 
 FOLDER = "web"
 INDEX = "index.html"
@@ -75,7 +76,7 @@ def _asset(plain: bytes, kind: str) -> Asset:
 
 
 def _sent(request: web.Request, asset: Asset) -> web.Response:
-    packs = _takes_gzip(request)
+    packs = takes_gzip(request)
     tag = f"{asset.tag}-gzip" if packs else asset.tag  # RFC 9110 section 8.8.3.3: each coding has its own
     headers = {
         "Cache-Control": "no-cache",  # kept, and asked for again: an update shows at once
@@ -90,12 +91,3 @@ def _sent(request: web.Request, asset: Asset) -> web.Response:
         headers["Content-Encoding"] = "gzip"
     body = asset.packed if packs else asset.plain
     return web.Response(body=body, headers=headers | {"Content-Type": asset.kind})
-
-
-def _takes_gzip(request: web.Request) -> bool:
-    """Say whether the client takes gzip (RFC 9110 section 12.5.3)."""
-    for part in request.headers.get(ACCEPT_ENCODING, "").split(","):
-        coding, _, weight = part.replace(" ", "").lower().partition(";q=")
-        if coding == "gzip":
-            return weight.strip("0.") != "" or not weight
-    return False

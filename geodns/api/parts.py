@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.hdrs import ACCEPT_ENCODING
 
 from geodns.control import require_host
 from geodns.explain import Asking
@@ -104,3 +105,12 @@ def host_key(request: web.Request) -> HostKey:
     """Return the host that the path names in full; raises NotFoundError."""
     zones = request.app[BACKEND].zones()
     return require_host(zones, request.match_info["zone"], request.match_info["host"])
+
+
+def takes_gzip(request: web.Request) -> bool:
+    """Say whether the client takes gzip (RFC 9110 section 12.5.3)."""
+    for part in request.headers.get(ACCEPT_ENCODING, "").split(","):
+        coding, _, weight = part.replace(" ", "").lower().partition(";q=")
+        if coding == "gzip":
+            return weight.strip("0.") != "" or not weight
+    return False

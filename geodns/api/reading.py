@@ -1,12 +1,13 @@
 """What is read of the running server: status, metrics, health, explanations."""
 
+import gzip
 import json
 from collections.abc import Callable
 from ipaddress import ip_address
 
 from aiohttp import web
 
-from geodns.api.parts import BACKEND, KEPT, METRICS, RefusedError, host_key
+from geodns.api.parts import BACKEND, KEPT, METRICS, RefusedError, host_key, takes_gzip
 from geodns.explain import Asking
 from geodns.networks import Network, parse_network
 from geodns.status import Json
@@ -25,21 +26,25 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _status(request: web.Request) -> web.Response:
-    return _kept(request, "status", request.app[BACKEND].status)
-
-
-def _kept(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
-    """Return JSON that is made at most once in a moment."""
-    mark = request.app[BACKEND].mark()
-    body = request.app[KEPT].get(name, mark, lambda: json.dumps(make()).encode())
-    return web.Response(body=body, content_type="application/json", charset="utf-8")
+    return _json(request, "status", request.app[BACKEND].status)
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(
-        body=request.app[KEPT].get("metrics", request.app[BACKEND].mark(), request.app[METRICS]),
-        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-    )
+    return _kept(request, "metrics", request.app[METRICS], "text/plain; version=0.0.4; charset=utf-8")
+
+
+def _json(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
+    return _kept(request, name, lambda: json.dumps(make()).encode(), "application/json; charset=utf-8")
+
+
+def _kept(request: web.Request, name: str, make: Callable[[], bytes], kind: str) -> web.Response:
+    """Return an answer that is made, and packed, at most once in a moment."""
+    kept, mark = request.app[KEPT], request.app[BACKEND].mark()
+    headers = {"Content-Type": kind, "Vary": "Accept-Encoding"}
+    if not takes_gzip(request):
+        return web.Response(body=kept.get(name, mark, make), headers=headers)
+    packed = kept.get(f"{name} packed", mark, lambda: gzip.compress(kept.get(name, mark, make), 1))
+    return web.Response(body=packed, headers=headers | {"Content-Encoding": "gzip"})
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - to answer at all is the answer
@@ -60,7 +65,7 @@ async def _explain(request: web.Request) -> web.Response:
     rtype = request.query.get("type", "A").upper()
     asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
     backend = request.app[BACKEND]
-    return _kept(request, f"explain {(name, rtype, asking)}", lambda: backend.explain(name, rtype, asking))
+    return _json(request, f"explain {(name, rtype, asking)}", lambda: backend.explain(name, rtype, asking))
 
 
 def _client(text: str) -> str:
