@@ -132,7 +132,7 @@ class Server:
             ServerError: no answer, or one that says what is wrong; NotFoundError for what it has not.
 
         """
-        return asyncio.run(self._first(path, query)).body
+        return asyncio.run(self.first(path, query)).body
 
     def post(self, path: str, body: Json) -> tuple[int, Json]:
         """Ask for a change; return the status (200 done, 202 under way) and what the server shows then.
@@ -164,7 +164,8 @@ class Server:
         """
         return asyncio.run(self._all(self.urls if urls is None else urls, "POST", path, query, body))
 
-    async def _first(self, path: str, query: dict[str, str]) -> Answer:
+    async def first(self, path: str, query: dict[str, str]) -> Answer:
+        """Do what `get` does where a loop runs already."""
         for url in self.urls[:-1]:
             try:
                 return await self._ask(url, "GET", path, query, None)

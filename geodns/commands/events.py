@@ -1,22 +1,26 @@
 """``geodns events``: what has happened on a running server and why, and what happens."""
 
 import asyncio
+import heapq
 import json
 import os
 import stat
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from urllib.parse import urlsplit
 
 import click
 
-from geodns.commands.client import Server, server_option, token_option
-from geodns.commands.following import follow
+from geodns.commands.client import Server, UnreachableError, server_option, token_option
+from geodns.commands.following import EVENTS, follow
 from geodns.events import KINDS
 from geodns.status import Json
 from geodns.when import precise, since_asked
 
-PATH = "/api/v1/events"
 PAGE = 1_000
 SHOWN = 50
 """Events that are shown when nobody says since when."""
@@ -46,40 +50,117 @@ def events(
 ) -> None:
     """Show what has happened: hosts that went down or came back, orders, edits, errors, and why.
 
-    Times are local. With --follow the command waits for a server that is restarted, and misses nothing.
+    Times are local. With --follow the command waits for a server that is restarted, and misses nothing. Of
+    several servers, what happened on all of them is shown in the order of time, each line with its server.
     """
     asked = Server(server, token)
     query = {
         name: value for name, value in (("kind", ",".join(kinds)), ("zone", zone), ("host", host)) if value
     }
+    if since is not None:  # asked once: while pages are turned, "an hour ago" would move on
+        query["since"] = precise(since_asked(since, time.time(), None))
+    most = BEFORE if following else SHOWN
+    pasts = [_Past(Server(url, token), query, most) for url in asked.urls]
+    show = _Show(asked.urls, as_json=as_json)
     try:
-        position = _past(asked, since, query, BEFORE if following else SHOWN, as_json=as_json)
+        show.all(pasts, None if since is not None else most)
         if following:
-            asyncio.run(_follow(asked, position, query, as_json=as_json))
+            query.pop("since", None)
+            asyncio.run(_follow(pasts, query, show))
     except KeyboardInterrupt:  # the usual end of it
         sys.exit(130)
+    if any(past.position is None for past in pasts):
+        sys.exit(1)
 
 
-def _past(server: Server, since: str | None, query: dict[str, str], most: int, *, as_json: bool) -> int:
-    """Show what has happened; return the position from which to go on."""
-    if since is None:
-        shown = server.get(PATH, limit=str(most), **query)
-        _show(shown["events"], as_json=as_json)
-        return int(shown["last"])
-    # Asked once: while pages are turned, "an hour ago" would move on.
-    query = {**query, "since": precise(since_asked(since, time.time(), None))}
-    position, full = 0, True
-    while full:
-        shown = server.get(PATH, after=str(position), limit=str(PAGE), **query)
-        _show(shown["events"], as_json=as_json)
-        position, full = int(shown["last"]), len(shown["events"]) == PAGE
-    return position
+class _Past:
+    """What has happened on a server, page by page.
+
+    Attributes:
+        server: which.
+        position: the id from which to go on; None while it cannot be asked.
+
+    """
+
+    def __init__(self, server: Server, query: Mapping[str, str], most: int) -> None:
+        self.server = server
+        self.position: int | None = None
+        self._query = query
+        self._most = most
+
+    def read(self) -> Iterator[tuple[str, Json]]:
+        """Return its URL with each event, oldest first.
+
+        Raises:
+            ServerError: it cannot be asked.
+
+        """
+        if "since" not in self._query:
+            yield from self._page(limit=str(self._most))
+            return
+        after = 0
+        while True:
+            page = list(self._page(after=str(after), limit=str(PAGE)))
+            yield from page
+            if len(page) < PAGE or self.position is None:
+                return
+            after = self.position
+
+    def _page(self, **place: str) -> Iterator[tuple[str, Json]]:
+        shown = self.server.get(EVENTS, **place, **self._query)
+        self.position = int(shown["last"])
+        return ((self.server.url, event) for event in shown["events"])
+
+    def read_if_there(self) -> Iterator[tuple[str, Json]]:
+        """Do the same, but say so when it is not there: the others' events are shown all the same."""
+        try:
+            yield from self.read()
+        except UnreachableError as error:
+            self.position = None
+            _say(str(error))
 
 
-async def _follow(server: Server, position: int, query: dict[str, str], *, as_json: bool) -> None:
+class _Show:
+    """How events are shown: of one server as they are, of several each with its server."""
+
+    def __init__(self, urls: tuple[str, ...], *, as_json: bool) -> None:
+        names = {url: urlsplit(url).netloc for url in urls}
+        width = max(map(len, names.values()))
+        self._as_json = as_json
+        self._names = {url: f"{name:{width}} " for url, name in names.items()} if len(urls) > 1 else {}
+
+    def all(self, pasts: Sequence[_Past], most: int | None) -> None:
+        """Show what has happened on all servers in the order of time, or the last of it."""
+        if len(pasts) == 1:
+            merged = pasts[0].read()
+        else:
+            merged = heapq.merge(*(past.read_if_there() for past in pasts), key=lambda one: one[1]["at"])
+        for url, event in merged if most is None else deque(merged, most):
+            self.one(url, event)
+
+    def one(self, url: str, event: Json) -> None:
+        """Show an event, flushed, so that whoever reads a pipe has each at once."""
+        if self._as_json:
+            event = {"server": url, **event} if self._names else event
+            click.echo(json.dumps(event, ensure_ascii=False))
+        else:
+            click.echo(f"{self._names.get(url, '')}{line(event)}")
+
+    def say(self, url: str, text: str) -> None:
+        """Say something of a server beside the events."""
+        _say(f"{url}: {text}" if self._names else text)
+
+
+async def _follow(pasts: Sequence[_Past], query: Mapping[str, str], show: _Show) -> None:
+    async def one(past: _Past) -> None:
+        url = past.server.url
+        async for event in follow(past.server, past.position, query, partial(show.say, url)):
+            show.one(url, event)
+
     async def work() -> None:
-        async for event in follow(server, position, query, _say):
-            _show([event], as_json=as_json)
+        async with asyncio.TaskGroup() as group:
+            for past in pasts:
+                group.create_task(one(past))
 
     task = asyncio.create_task(work())
     if stat.S_ISFIFO(os.fstat(1).st_mode):
@@ -87,6 +168,8 @@ async def _follow(server: Server, position: int, query: dict[str, str], *, as_js
         asyncio.get_running_loop().add_reader(1, task.cancel)
     try:
         await task
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
     except asyncio.CancelledError:
         if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # we are in one
             raise
@@ -94,12 +177,6 @@ async def _follow(server: Server, position: int, query: dict[str, str], *, as_js
 
 def _say(text: str) -> None:
     click.echo(f"geodns: {text}", err=True)
-
-
-def _show(shown: list[Json], *, as_json: bool) -> None:
-    for event in shown:
-        # One by one and flushed, so that whoever reads a pipe has each at once.
-        click.echo(json.dumps(event, ensure_ascii=False) if as_json else line(event))
 
 
 def line(event: Json) -> str:

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
 
-from geodns.commands.client import Server
+from geodns.commands.client import Server, UnreachableError
 from geodns.errors import ServerError
 from geodns.status import Json
 
-STREAM = "/api/v1/events/stream"
+EVENTS = "/api/v1/events"
+STREAM = f"{EVENTS}/stream"
 SILENT = 40.0
 """Seconds without even a comment after which the connection is taken for dead."""
 AGAIN = (0.2, 2.0)
@@ -21,13 +22,13 @@ LONGEST = 1 << 20
 
 
 async def follow(
-    server: Server, position: int, query: Mapping[str, str], say: Callable[[str], None]
+    server: Server, position: int | None, query: Mapping[str, str], say: Callable[[str], None]
 ) -> AsyncIterator[Json]:
     """Return the events after one, and go on for ever; while the server is away, wait for it.
 
     Args:
         server: whose.
-        position: the id of that event.
+        position: the id of that event; None: of the last there is once the server is there.
         query: which events, as the API asks for them.
         say: called when the server is gone, and when it is back.
 
@@ -36,9 +37,11 @@ async def follow(
 
     """
     pause = AGAIN[0]
-    away = False
+    away = position is None
     while True:
         try:
+            if position is None:
+                position = int((await server.first(EVENTS, {"limit": "1"})).body["last"])
             async with _connected(server, position, query) as response:
                 pause = AGAIN[0]
                 if away:
@@ -48,7 +51,7 @@ async def follow(
                     position = event["id"]
                     yield event
             why = "it ended the stream"
-        except (aiohttp.ClientError, TimeoutError, OSError, _BusyError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, _BusyError, UnreachableError) as error:
             why = str(error) or "nothing came any more"
         if not away:
             away = True

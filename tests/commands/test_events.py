@@ -18,7 +18,7 @@ from geodns.api import make_app
 from geodns.api.events import EventRoutes
 from geodns.commands import events as command
 from geodns.commands import following
-from geodns.commands.client import Server
+from geodns.commands.client import Answer, Server, UnreachableError
 from geodns.commands.events import events, line
 from geodns.errors import GeodnsError, ServerError
 from geodns.events import Events
@@ -84,6 +84,77 @@ def test_an_unknown_kind_is_wrong_usage(fake: Answering) -> None:
     status, lines = run("--server", fake.url, "--kind", "stat")
     assert status == 2
     assert "'stat' is not one of" in lines[-1]
+
+
+# --- several servers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other() -> Iterator[Answering]:
+    with answering() as found:
+        yield found
+
+
+def test_events_of_several_servers_are_one_list_in_the_order_of_time(
+    fake: Answering, other: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "SHOWN", 3)
+    now = time.time()
+    mine = [event(number, f"mine {number}", now + number) for number in (1, 3, 5)]
+    fake.give("GET /api/v1/events", {"events": mine, "last": 5})
+    other.give("GET /api/v1/events", {"events": [event(9, "theirs", now + 4)], "last": 9})
+    places = [one.url.removeprefix("http://") for one in (fake, other)]
+    status, lines = run("--server", f"{fake.url},{other.url}")
+    assert status == 0
+    assert [(one.split()[0], *one.split()[2:]) for one in lines] == [
+        (places[0], "mine", "3"),
+        (places[1], "theirs"),
+        (places[0], "mine", "5"),
+    ]
+    status, lines = run("--server", f"{fake.url},{other.url}", "--since", "1h", "--json")
+    shown = [json.loads(one) for one in lines]
+    assert [(one["server"], one["id"]) for one in shown] == [
+        (fake.url, 1), (fake.url, 3), (other.url, 9), (fake.url, 5)
+    ]  # fmt: skip
+
+
+def test_what_happened_is_shown_of_those_that_are_there(fake: Answering) -> None:
+    fake.give("GET /api/v1/events", {"events": [event(1, "so it was")], "last": 1})
+    result = CliRunner().invoke(events, ["--server", f"http://127.0.0.1:1,{fake.url}"])
+    assert result.exit_code == 1
+    assert result.stdout.endswith(" so it was\n")
+    assert result.stderr.startswith("geodns: http://127.0.0.1:1: nobody listens there")
+
+
+def test_a_server_that_comes_back_is_followed_as_well(
+    fake: Answering, other: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "AGAIN", (0.01, 0.02))
+    fake.give("GET /api/v1/events", {"events": [], "last": 0})
+    fake.give("GET /api/v1/events/stream", {"error": "wait"}, status=503)
+    stream = f"data: {json.dumps(event(8, 'then'))}\n\n".encode()
+    other.gives["GET /api/v1/events/stream"] = [(200, stream), (403, {"error": "no"})]
+    # It is away when the command begins, and there when it is asked again.
+    asked = iter([UnreachableError("http://other: away"), None])
+
+    async def first(self: Server, path: str, query: dict[str, str]) -> Answer:
+        if self.url == other.url:
+            trouble = next(asked, None)
+            if trouble is not None:
+                raise trouble
+            return Answer(200, {"events": [], "last": 7})
+        return await really(self, path, query)
+
+    really = Server.first
+    monkeypatch.setattr(Server, "first", first)
+    result = CliRunner().invoke(events, ["--server", f"{fake.url},{other.url}", "-f"])
+    place = other.url.removeprefix("http://")
+    assert [one.split()[0] for one in result.stdout.splitlines()] == [place]
+    said = [one for one in result.stderr.splitlines() if "other" in one or other.url in one]
+    assert said[:2] == ["geodns: http://other: away", f"geodns: {other.url}: the server is back"]
+    assert str(result.exception) == "no"
+    positions = [headers["Last-Event-ID"] for _, path, headers, _ in other.asked if "stream" in path]
+    assert positions == ["7", "8"]
 
 
 # --- following ------------------------------------------------------------------------------------------
