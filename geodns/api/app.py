@@ -36,7 +36,7 @@ def make_app(
     app[BACKEND] = backend
     app[METRICS] = metrics
     app[CARRY] = carry
-    app[KEPT] = Kept(time.monotonic)
+    app[KEPT] = Kept(time.monotonic, time.thread_time)
     app[ACCESS] = Access(tokens, time.monotonic)
     rooms = (page, reading, zones, openapi, orders)
     app.add_routes([*(route for room in rooms for route in room.routes()), *more])

@@ -52,20 +52,22 @@ class Kept:
 
     Args:
         clock: seconds, of any beginning.
+        worked: seconds that this thread has computed, of any beginning; a busy machine makes no answer older.
 
     """
 
     LEAST = 0.2
     """Seconds for which every answer is kept."""
     TIMES = 10
-    """So many times as long as it took to make, if that is longer: each takes a tenth of a core at most."""
+    """So many times as long as it was computed, if that is longer: each takes a tenth of a core at most."""
     LONGEST = 2.0
     """Seconds for which none is kept longer."""
     MOST = 64
     """So many answers at most: some are made for what a client says."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], worked: Callable[[], float]) -> None:
         self._clock = clock
+        self._worked = worked
         self._kept: dict[str, tuple[float, object, bytes]] = {}
 
     def get(self, name: str, mark: object, make: Callable[[], bytes]) -> bytes:
@@ -77,15 +79,15 @@ class Kept:
             make: makes it.
 
         """
-        began = self._clock()
         known = self._kept.get(name)
-        if known is not None and known[1] == mark and began < known[0]:
+        if known is not None and known[1] == mark and self._clock() < known[0]:
             return known[2]
+        began = self._worked()
         answer = make()
-        ended = self._clock()
+        cost = self._worked() - began
         if len(self._kept) >= self.MOST:
             self._kept.clear()
-        until = ended + min(self.LONGEST, max(self.LEAST, self.TIMES * (ended - began)))
+        until = self._clock() + min(self.LONGEST, max(self.LEAST, self.TIMES * cost))
         self._kept[name] = until, mark, answer
         return answer
 

@@ -10,7 +10,7 @@ class Costly:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.now, self.seconds, self.made = 0.0, seconds, 0
-        self.kept = Kept(lambda: self.now)
+        self.kept = Kept(lambda: self.now, lambda: self.now)
 
     def make(self) -> bytes:
         self.now += self.seconds

@@ -75,7 +75,13 @@ class Browser:
 
     def cell(self, zone: str, host: str, kind: str) -> str:
         """The text in a host's row, in the cell of a kind."""
-        return " ".join(self.value(f"{row(zone, host)}.querySelector('.{kind}').innerText").split())
+        # A row that is not in sight is not laid out, and has no text: see it first, and let it be drawn.
+        text: str = self.driver.execute_async_script(
+            f"const row = {row(zone, host)}, done = arguments[0]; row.scrollIntoView({{block: 'nearest'}});"
+            f"const read = () => done(row.querySelector('.{kind}').innerText);"
+            "requestAnimationFrame(() => requestAnimationFrame(read));"
+        )
+        return " ".join(text.split())
 
     def wait_state(self, zone: str, host: str, word: str, seconds: float = 10.0) -> None:
         """Wait until a host is shown in a state."""
