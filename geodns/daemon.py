@@ -50,8 +50,8 @@ from geodns.recording import Recording
 from geodns.serve.plan import ControlSeat
 from geodns.settings import Settings
 from geodns.settingskeys import Listen
+from geodns.shown import Json
 from geodns.slowstart import RISE_EVERY
-from geodns.status import Json
 from geodns.store import Store
 from geodns.view import BACKEND, View
 

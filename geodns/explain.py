@@ -19,7 +19,8 @@ from geodns.networks import Network
 from geodns.orders import told_weight
 from geodns.responder import respond
 from geodns.rrtypes import number_of
-from geodns.status import Json, Seen, number, resort_of
+from geodns.shown import Json
+from geodns.status import Seen, number, resort_of
 from geodns.table import Part, Rotation
 from geodns.wire import name_to_wire
 from geodns.zonefile.idn import to_ascii

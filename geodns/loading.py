@@ -17,7 +17,7 @@ from geodns.live import Forced, HostKey, State
 from geodns.metrics import Metrics
 from geodns.model import Load
 from geodns.selectors import as_load
-from geodns.status import Json
+from geodns.shown import Json
 
 _BODY = 'write {"value": 412}'
 _OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})

@@ -14,8 +14,9 @@ from geodns.networks import parse_network
 from geodns.querylog import HOW_MANY, Noted, QueryLog, parse_share
 from geodns.querytext import describe
 from geodns.report import quoted
-from geodns.scalars import seconds_asked
-from geodns.status import Json, timestamp
+from geodns.shown import Json
+from geodns.status import timestamp
+from geodns.when import seconds_asked
 from geodns.wire import name_from_wire, name_to_wire
 
 log = logging.getLogger("geodns.querylog")

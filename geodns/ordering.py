@@ -32,7 +32,7 @@ from geodns.orders import (
     told_state,
     told_weight,
 )
-from geodns.status import Json
+from geodns.shown import Json
 
 ITSELF = "geodns"
 """The author of what ends by itself."""

@@ -14,7 +14,8 @@ from geodns.compiler import PoolKey
 from geodns.control import file_weights, hidden
 from geodns.live import Forced, HostKey
 from geodns.model import FAMILIES, Zone
-from geodns.status import Json, resort_of, shares, timestamp
+from geodns.shown import Json
+from geodns.status import resort_of, shares, timestamp
 from geodns.store import ForcedState, ForcedWeight
 
 

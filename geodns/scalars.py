@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from geodns import yamltext
-from geodns.errors import UsageError
 from geodns.model import Address, Endpoint, MinLive
 from geodns.report import Report, quoted
+from geodns.when import HOW_LONG, parse_duration
 from geodns.yamltext import Node, Scalar, is_nothing, shown
 
 Schema = dict[str, Any]
@@ -18,9 +18,6 @@ Schema = dict[str, Any]
 MAX_TTL = 2**31 - 1
 MAX_WEIGHT = 2**31 - 1
 
-_UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)?")
-_NUMBER = re.compile(r"[0-9.]{1,20}")
 _PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -88,45 +85,6 @@ def read_keys(node: Node, report: Report, keys: Mapping[str, Key], what: str) ->
         if read is not None:
             values[name] = read
     return values
-
-
-HOW_LONG = "write seconds or a unit, as 30, 10s, 5m, 1h, 2d"
-_UNIT = "write a number and its unit, as 90s, 30m, 2h, 1d"
-
-
-def parse_duration(text: str) -> float | None:
-    """Return the seconds that ``30``, ``10s`` or ``2h`` are, or None."""
-    found = _DURATION.fullmatch(text)
-    return None if found is None else round(float(found[1]) * _UNITS[found[2] or ""], 6)
-
-
-MAX_FOR = 10 * 365 * 86400.0
-"""Seconds that an operator may ask something to hold for."""
-
-
-def seconds_asked(given: object, forever: str) -> float:
-    """Return the seconds that `for` asks for, as a number of JSON or a text with its unit.
-
-    Args:
-        given: as JSON has it.
-        forever: what to write instead for no end.
-
-    Raises:
-        UsageError: it is no time, or none that ends within ten years.
-
-    """
-    seconds: float | None = None
-    if isinstance(given, str):
-        seconds = parse_duration(given)
-        if _NUMBER.fullmatch(given):  # whoever types `2` at night means hours
-            raise UsageError(f"`for` {quoted(given)} has no unit: write {given}h or {given}m")
-    elif isinstance(given, int | float) and not isinstance(given, bool):
-        seconds = given
-    if seconds is None or not seconds > 0:
-        raise UsageError(f"`for` {quoted(str(given))} is no duration: {_UNIT}; for no end {forever}")
-    if seconds > MAX_FOR:
-        raise UsageError(f"`for` {quoted(str(given))} is over ten years: {forever}")
-    return float(seconds)
 
 
 OFF = object()

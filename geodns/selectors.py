@@ -9,7 +9,6 @@ import re
 from functools import cached_property
 from typing import Any, cast
 
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from geodns import expressions
@@ -181,6 +180,9 @@ class Answer:
 
 def _samples(body: str, name: str) -> list[Sample]:
     """Return a metric's samples."""
+    # Whoever reads a zone file needs none of it, and it takes long to load.
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - see above
+
     # The rest of the text is none of our business: it may be large, and reading it is not cheap.
     lines = (line.lstrip(" \t") for line in body.split("\n") if name in line)
     meant = "\n".join(line for line in lines if line.startswith(name)) + "\n"

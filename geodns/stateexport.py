@@ -11,7 +11,8 @@ from geodns.live import Forced, HostKey
 from geodns.orders import Plan
 from geodns.report import quoted
 from geodns.scalars import MAX_WEIGHT
-from geodns.status import Json, timestamp
+from geodns.shown import Json
+from geodns.status import timestamp
 from geodns.store import ForcedState, ForcedWeight
 
 FORMAT = 1

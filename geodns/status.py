@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from geodns.choice import Choice, Dealt, LastResort
 from geodns.cluster import Cluster
@@ -14,9 +14,8 @@ from geodns.errors import NotFoundError
 from geodns.live import HostKey, LiveSet
 from geodns.load import Known
 from geodns.model import FAMILIES, Address, Host, Target, Zone
+from geodns.shown import Json
 from geodns.store import ForcedWeight
-
-Json = dict[str, Any]
 
 
 class Seen(NamedTuple):

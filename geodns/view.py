@@ -20,7 +20,8 @@ from geodns.liveness import Vitals, concerns
 from geodns.model import HostSource, Target, Zone
 from geodns.serve.link import Link
 from geodns.settingskeys import Listen
-from geodns.status import Json, Seen, effective_weight, host_of, hosts_of, pools_of, shares, timestamp
+from geodns.shown import Json
+from geodns.status import Seen, effective_weight, host_of, hosts_of, pools_of, shares, timestamp
 from geodns.zonefile.hostsfrom import zone_over
 
 BACKEND = "python"

@@ -17,8 +17,8 @@ from geodns.explain import Asking
 from geodns.live import HostKey
 from geodns.model import Zone
 from geodns.orders import Ordered, Verb, Wish
+from geodns.shown import Json
 from geodns.stateexport import MAX_REASON
-from geodns.status import Json
 from geodns.tokens import token_of
 from tests.zones import NAME, zone
 

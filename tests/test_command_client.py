@@ -6,6 +6,8 @@ import getpass
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,3 +289,16 @@ def test_settings_that_are_wrong_or_not_there_are_told(settings: Path) -> None:
     settings.write_text("servers: [ftp://x]")
     for file in (settings, Path("nowhere.yaml")):
         assert isinstance(run("--config", str(file)).exception, SettingsError)
+
+
+@pytest.mark.parametrize(
+    "module", ["orders", "events", "explain", "status", "reload", "querylog", "state", "report"]
+)
+def test_a_command_to_a_server_loads_nothing_of_it(module: str) -> None:
+    """An order at 3 a.m. must not wait for what reads zone files: that takes longer than all the rest."""
+    loaded = "{'pydantic', 'yaml', 'prometheus_client'} & {*sys.modules}"
+    script = f"import sys, geodns.commands.{module}; print({loaded})"
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert run.stdout == "set()\n"

@@ -37,7 +37,7 @@ ROWS = (
         "when",
     ),
     ("model",),
-    ("errors",),
+    ("errors shown",),
     ("__init__",),
 )
 """From the top: a module may import from its own row and from every row below."""

@@ -9,9 +9,10 @@ from geodns.api.parts import BACKEND, CARRY, TOKEN, RefusedError, host_key
 from geodns.errors import NotFoundError, printable
 from geodns.live import HostKey
 from geodns.orders import Order, Ordered, Verb, Wish
-from geodns.scalars import MAX_WEIGHT, seconds_asked
+from geodns.scalars import MAX_WEIGHT
+from geodns.shown import Json
 from geodns.stateexport import MAX_REASON
-from geodns.status import Json
+from geodns.when import seconds_asked
 
 MAX_HOSTS = 1_000
 """Names, addresses and globs in one order."""

@@ -11,7 +11,7 @@ from geodns.explain import Asking
 from geodns.live import HostKey
 from geodns.model import Zone
 from geodns.orders import Ordered, Wish
-from geodns.status import Json
+from geodns.shown import Json
 from geodns.tokens import Token
 
 

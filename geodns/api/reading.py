@@ -10,7 +10,7 @@ from aiohttp import web
 from geodns.api.parts import BACKEND, KEPT, METRICS, RefusedError, host_key, takes_gzip
 from geodns.explain import Asking
 from geodns.networks import Network, parse_network
-from geodns.status import Json
+from geodns.shown import Json
 
 
 def routes() -> list[web.RouteDef]:

@@ -9,7 +9,7 @@ from geodns.api.orders import answer, author_of, unconfirmed
 from geodns.api.parts import RefusedError
 from geodns.errors import UsageError
 from geodns.orders import Ordered
-from geodns.status import Json
+from geodns.shown import Json
 
 MAX_STATE = 32 * 1024 * 1024
 """Bytes of a state: every host of the largest zones, and a long reason for each."""

@@ -7,14 +7,16 @@ import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import click
 
-from geodns.clientsettings import Reach, read_reach
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
-from geodns.status import Json
+from geodns.shown import Json
+
+if TYPE_CHECKING:
+    from geodns.clientsettings import Reach
 
 DEFAULT_SERVER = "http://127.0.0.1:8053"
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
@@ -31,24 +33,34 @@ def _note_config(context: click.Context, _: click.Parameter, value: Path | None)
         context.meta[_CONFIG] = value
 
 
-def _reach(context: click.Context) -> Reach:
+def _reach(context: click.Context) -> "Reach | None":
     """Return what geodns.yaml says of the servers; it is read when something of it is needed."""
     if _REACH not in context.meta:
         path = context.meta.get(_CONFIG) or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-        context.meta[_REACH] = Reach() if path is None else read_reach(path)
-    found: Reach = context.meta[_REACH]
+        context.meta[_REACH] = None if path is None else _read(path)
+    found: Reach | None = context.meta[_REACH]
     return found
 
 
+def _read(path: Path) -> "Reach":
+    # To read YAML, and the kinds of values, takes as long to load as all the rest of a command.
+    from geodns.clientsettings import read_reach  # noqa: PLC0415 - see above
+
+    return read_reach(path)
+
+
 def _servers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> str:
-    return ",".join(value or _reach(context).servers or (DEFAULT_SERVER,))
+    if value:
+        return ",".join(value)
+    reach = _reach(context)
+    return ",".join((reach and reach.servers) or (DEFAULT_SERVER,))
 
 
 def _token(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
     if value:
         return value
-    token = _reach(context).token
-    return None if token is None else token.get_secret_value()
+    reach = _reach(context)
+    return None if reach is None or reach.token is None else reach.token.get_secret_value()
 
 
 def server_option(command: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from geodns.commands.words import host_of
-from geodns.status import Json
+from geodns.shown import Json
 
 MISSING = "-"
 """What a server shows of something that it does not have."""

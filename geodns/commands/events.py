@@ -18,7 +18,7 @@ import click
 from geodns.commands.client import Server, UnreachableError, server_option, token_option
 from geodns.commands.following import EVENTS, follow
 from geodns.events import KINDS
-from geodns.status import Json
+from geodns.shown import Json
 from geodns.when import precise, since_asked
 
 PAGE = 1_000

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.commands.client import Server, server_option, token_option
-from geodns.status import Json
+from geodns.shown import Json
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})
 

@@ -9,7 +9,7 @@ import aiohttp
 
 from geodns.commands.client import Server, UnreachableError
 from geodns.errors import ServerError
-from geodns.status import Json
+from geodns.shown import Json
 
 EVENTS = "/api/v1/events"
 STREAM = f"{EVENTS}/stream"

@@ -11,7 +11,7 @@ from rich.console import Console
 from geodns.commands.client import Answer, Server, UnreachableError
 from geodns.commands.ordered import Told, shares_table
 from geodns.errors import GeodnsError
-from geodns.status import Json
+from geodns.shown import Json
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Change nothing; print the shares before and after."

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.commands.words import host_of
-from geodns.status import Json
+from geodns.shown import Json
 
 FEW = 8
 """So many hosts of a pool are named in a line."""

@@ -11,7 +11,7 @@ from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
 from geodns.names import labels_of
 from geodns.rrtypes import name_of, number_of
 from geodns.settingskeys import Listen
-from geodns.status import Json
+from geodns.shown import Json
 from geodns.zonefile.idn import to_ascii
 
 TIMEOUT = 3.0

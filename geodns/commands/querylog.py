@@ -4,7 +4,7 @@ import click
 
 from geodns.commands.client import Server, server_option, token_option
 from geodns.errors import GeodnsError
-from geodns.status import Json
+from geodns.shown import Json
 
 PATH = "/api/v1/querylog"
 

@@ -11,7 +11,7 @@ from geodns.commands.client import Server, author_option, server_option, token_o
 from geodns.commands.giving import dry_run_option, give, json_option, yes_option
 from geodns.commands.ordered import Told, tell
 from geodns.errors import GeodnsError, UsageError
-from geodns.status import Json
+from geodns.shown import Json
 
 PATH = "/api/v1/state"
 

@@ -15,7 +15,7 @@ from geodns.commands.client import Answer, Server, server_option, token_option
 from geodns.commands.comparing import differences
 from geodns.commands.words import name_of, state_of, weight_of
 from geodns.errors import GeodnsError, ServerError
-from geodns.status import Json
+from geodns.shown import Json
 
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}
 

@@ -9,7 +9,7 @@ import click
 
 from geodns.commands.client import Answer, Server
 from geodns.errors import GeodnsError
-from geodns.status import Json
+from geodns.shown import Json
 
 LOOK_EVERY = 1.0
 SAY_EVERY = 10.0

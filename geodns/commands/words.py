@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from geodns.status import Json
+from geodns.shown import Json
 
 _FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up", "down": "forced down"}
 
