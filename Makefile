@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
+# Else each of a thousand processes that the tests start compiles the whole program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check bench fuzz clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
