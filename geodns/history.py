@@ -33,8 +33,8 @@ def step_for(seconds: float, hosts: int) -> int:
 
 
 def points_of(seconds: float, hosts: int, step: int) -> float:
-    """Return how many points so many hosts have in a time."""
-    return hosts * seconds / step
+    """Return how many points so many hosts have in a time, of which only a part may be kept."""
+    return hosts * min(seconds, KEPT[SHOWN[step]]) / step
 
 
 class Point(NamedTuple):

@@ -1,0 +1,64 @@
+"""The history over HTTP: the step that is taken or refused, and the hosts that are meant."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from geodns.api import make_app
+from geodns.api.history import HistoryRoutes
+from geodns.recording import Recording
+from tests.test_api import FakeBackend
+from tests.zones import NAME, zone
+
+HOSTS = "hosts: {" + ", ".join(f"mta{number}: 192.0.2.{number + 1}" for number in range(200)) + "}"
+
+
+def ask(folder: Path, query: str) -> tuple[int, Any]:
+    backend = FakeBackend()
+    backend._zone = zone(HOSTS)
+
+    async def run() -> tuple[int, Any]:
+        recording = Recording(folder, dict, dict)
+        app = make_app(backend, bytes, backend.carry, (), HistoryRoutes(recording).routes())
+        async with (
+            TestClient(TestServer(app, host="127.0.0.1")) as client,
+            client.get(f"/api/v1/history?{query}") as response,
+        ):
+            return response.status, await response.json()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("query", "step"),
+    [
+        pytest.param("", 600, id="a day of many hosts"),
+        pytest.param("host=mta1", 60, id="a day of one"),
+        pytest.param("host=mta1&host=mta2.out.example.com.&step=1m", 60, id="asked for"),
+        pytest.param("host=mta1&step=1m&since=90d", 60, id="of a day are kept"),
+        pytest.param("since=7d", 3600, id="a week"),
+        pytest.param("since=90d", 86400, id="ninety days of many"),
+        pytest.param("since=90d&step=1d", 86400, id="by the day"),
+    ],
+)
+def test_the_step_is_as_fine_as_it_may_be(tmp_path: Path, query: str, step: int) -> None:
+    status, shown = ask(tmp_path, query)
+    assert (status, shown["step_s"], shown["zone"], shown["hosts"]) == (200, step, NAME, {})
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("step=1m", "`step` 1m makes 288,000 points: write one that makes at most 100,000, or `host`"),
+        ("step=1h&since=90d", "`step` 1h makes 432,000 points"),
+        ("step=5m", "`step` '5m' is none: write 1m, 10m, 1h, 1d, or none"),
+        ("zone=none.example", f"no zone none.example is served; there are {NAME}"),
+    ],
+)
+def test_too_much_is_refused_with_what_to_write_instead(tmp_path: Path, query: str, says: str) -> None:
+    status, shown = ask(tmp_path, query)
+    assert status in {400, 404}
+    assert shown["error"].startswith(says)
