@@ -65,11 +65,11 @@ def events(
     try:
         show.all(pasts, None if since is not None else most)
         if following:
-            query.pop("since", None)
-            asyncio.run(_follow(pasts, query, show))
+            wanted = {name: value for name, value in query.items() if name != "since"}
+            asyncio.run(_follow(pasts, wanted, show))
     except KeyboardInterrupt:  # the usual end of it
         sys.exit(130)
-    if any(past.position is None for past in pasts):
+    if any(past.missed for past in pasts):
         sys.exit(1)
 
 
@@ -78,13 +78,15 @@ class _Past:
 
     Attributes:
         server: which.
-        position: the id from which to go on; None while it cannot be asked.
+        position: the id from which to go on; None where it could not be asked at all.
+        missed: whether some of it could not be asked for.
 
     """
 
     def __init__(self, server: Server, query: Mapping[str, str], most: int) -> None:
         self.server = server
         self.position: int | None = None
+        self.missed = False
         self._query = query
         self._most = most
 
@@ -116,7 +118,7 @@ class _Past:
         try:
             yield from self.read()
         except UnreachableError as error:
-            self.position = None
+            self.missed = True
             _say(str(error))
 
 
