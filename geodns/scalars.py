@@ -16,7 +16,6 @@ from geodns.yamltext import Node, Scalar, is_nothing, shown
 Schema = dict[str, Any]
 
 MAX_TTL = 2**31 - 1
-MAX_WEIGHT = 2**31 - 1
 
 _PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")

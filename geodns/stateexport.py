@@ -10,8 +10,7 @@ from geodns.errors import UsageError
 from geodns.live import Forced, HostKey
 from geodns.orders import Plan
 from geodns.report import quoted
-from geodns.scalars import MAX_WEIGHT
-from geodns.shown import Json
+from geodns.shown import MAX_WEIGHT, Json
 from geodns.status import timestamp
 from geodns.store import ForcedState, ForcedWeight
 

@@ -9,8 +9,7 @@ from geodns.api.parts import BACKEND, CARRY, TOKEN, RefusedError, host_key
 from geodns.errors import NotFoundError, printable
 from geodns.live import HostKey
 from geodns.orders import Order, Ordered, Verb, Wish
-from geodns.scalars import MAX_WEIGHT
-from geodns.shown import Json
+from geodns.shown import MAX_WEIGHT, Json
 from geodns.stateexport import MAX_REASON
 from geodns.when import seconds_asked
 

@@ -6,7 +6,7 @@ from geodns.choice import LastResort
 from geodns.events import KINDS
 from geodns.live import Forced, State
 from geodns.orders import Verb
-from geodns.scalars import MAX_WEIGHT
+from geodns.shown import MAX_WEIGHT
 from geodns.stateexport import FORMAT, MAX_AUTHOR, MAX_REASON
 from geodns.when import MAX_FOR
 

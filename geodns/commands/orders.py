@@ -9,7 +9,7 @@ from geodns.commands.client import Server, author_option, server_option, token_o
 from geodns.commands.giving import Answers, dry_run_option, give, json_option, yes_option
 from geodns.commands.ordered import tell
 from geodns.commands.waiting import wait
-from geodns.shown import Json
+from geodns.shown import MAX_WEIGHT, Json
 from geodns.when import seconds_asked
 
 PATH = "/api/v1/orders"
@@ -136,7 +136,7 @@ def down(hosts: tuple[str, ...], **given: Any) -> None:
 
 @click.command()
 @_hosts
-@click.argument("weight", type=click.IntRange(0), metavar="N")
+@click.argument("weight", type=click.IntRange(0, MAX_WEIGHT), metavar="N")
 @_ordering()
 def weight(hosts: tuple[str, ...], weight: int, **given: Any) -> None:
     """Give HOST the weight N in every pool, instead of the zone file's, until `clear`.

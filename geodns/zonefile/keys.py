@@ -7,7 +7,6 @@ from geodns.scalars import (
     ADDRESS_SCHEMA,
     ADDRESSES,
     EHLO,
-    MAX_WEIGHT,
     MIN_LIVE,
     TTL,
     Key,
@@ -20,6 +19,7 @@ from geodns.scalars import (
     whole,
     word,
 )
+from geodns.shown import MAX_WEIGHT
 from geodns.zonefile.juries import JURY_SCHEMA
 from geodns.zonefile.loadkinds import FULL, JSON_PATH, METRIC, URL
 from geodns.zonefile.wishes import KEYWORDS, MAILBOX, NAME, PATH, PATTERN, PATTERNS, STATUS

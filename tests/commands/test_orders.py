@@ -313,6 +313,7 @@ def test_what_is_asked_wrongly_asks_no_server(fake: Answering, arguments: list[s
         ["weight", "mta1"],
         ["weight", "5"],
         ["weight", "mta1", "-1"],
+        ["weight", "mta1", "2147483648"],
         ["weight", "mta1", "half"],
         ["undrain", "mta1", "--for", "2h"],
         ["clear", "mta1", "--for", "2h"],
