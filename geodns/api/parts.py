@@ -1,6 +1,8 @@
 """What the HTTP side is given to work with, and how it finds it in a request."""
 
+import gzip
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Protocol
 
 from aiohttp import web
@@ -47,6 +49,23 @@ TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
 """What let a request in; None where nothing had to."""
 
 
+class Body:
+    """The body of an answer, packed once for all who take that.
+
+    Attributes:
+        plain: its bytes.
+
+    """
+
+    def __init__(self, plain: bytes) -> None:
+        self.plain = plain
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The same through gzip."""
+        return gzip.compress(self.plain, 1)
+
+
 class Kept:
     """Answers that are costly to make, kept for a moment: many may watch, and what they see is the same.
 
@@ -68,9 +87,9 @@ class Kept:
     def __init__(self, clock: Callable[[], float], worked: Callable[[], float]) -> None:
         self._clock = clock
         self._worked = worked
-        self._kept: dict[str, tuple[float, object, bytes]] = {}
+        self._kept: dict[str, tuple[float, object, Body]] = {}
 
-    def get(self, name: str, mark: object, make: Callable[[], bytes]) -> bytes:
+    def get(self, name: str, mark: object, make: Callable[[], bytes]) -> Body:
         """Return an answer that was made a moment ago, or make it.
 
         Args:
@@ -83,7 +102,7 @@ class Kept:
         if known is not None and known[1] == mark and self._clock() < known[0]:
             return known[2]
         began = self._worked()
-        answer = make()
+        answer = Body(make())
         cost = self._worked() - began
         if len(self._kept) >= self.MOST:
             self._kept.clear()

@@ -1,6 +1,5 @@
 """What is read of the running server: status, metrics, health, explanations."""
 
-import gzip
 import json
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -38,13 +37,12 @@ def _json(request: web.Request, name: str, make: Callable[[], Json]) -> web.Resp
 
 
 def _kept(request: web.Request, name: str, make: Callable[[], bytes], kind: str) -> web.Response:
-    """Return an answer that is made, and packed, at most once in a moment."""
-    kept, mark = request.app[KEPT], request.app[BACKEND].mark()
+    """Return an answer that is made at most once in a moment."""
+    body = request.app[KEPT].get(name, request.app[BACKEND].mark(), make)
     headers = {"Content-Type": kind, "Vary": "Accept-Encoding"}
     if not takes_gzip(request):
-        return web.Response(body=kept.get(name, mark, make), headers=headers)
-    packed = kept.get(f"{name} packed", mark, lambda: gzip.compress(kept.get(name, mark, make), 1))
-    return web.Response(body=packed, headers=headers | {"Content-Encoding": "gzip"})
+        return web.Response(body=body.plain, headers=headers)
+    return web.Response(body=body.packed, headers=headers | {"Content-Encoding": "gzip"})
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - to answer at all is the answer

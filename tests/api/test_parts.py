@@ -1,5 +1,7 @@
 """Answers that are kept for a moment."""
 
+import gzip
+
 import pytest
 
 from geodns.api.parts import Kept
@@ -18,7 +20,7 @@ class Costly:
         return str(self.made).encode()
 
     def get(self, name: str, mark: object = 1) -> bytes:
-        return self.kept.get(name, mark, self.make)
+        return self.kept.get(name, mark, self.make).plain
 
 
 def test_an_answer_is_made_anew_when_its_time_is_over_or_something_has_happened() -> None:
@@ -48,3 +50,12 @@ def test_answers_to_what_clients_say_do_not_fill_the_memory() -> None:
     for number in range(1000):
         costly.get(f"explain {number}")
     assert len(costly.kept._kept) <= Kept.MOST
+
+
+def test_what_is_packed_is_no_older_than_what_is_not() -> None:
+    costly = Costly()
+    body = costly.kept.get("status", 1, costly.make)
+    costly.now = Kept.LEAST * 0.9
+    assert costly.kept.get("status", 1, costly.make).packed is body.packed, "packed once"
+    costly.now = Kept.LEAST * 1.1
+    assert gzip.decompress(costly.kept.get("status", 1, costly.make).packed) == b"2"
