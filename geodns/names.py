@@ -9,6 +9,9 @@ MAX_LABEL = 63
 MAX_NAME = 255
 """Bytes on the wire, the root's zero included."""
 
+USUAL = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+")
+"""An absolute name in lower case, of letters, digits, hyphens and underscores, as nearly every one is."""
+
 _PLAIN = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without a backslash: nearly every name, and four times as fast to read."""
 

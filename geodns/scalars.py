@@ -9,6 +9,7 @@ from typing import Any
 
 from geodns import yamltext
 from geodns.model import Address, Endpoint, MinLive
+from geodns.names import USUAL
 from geodns.report import Report, quoted
 from geodns.when import HOW_LONG, parse_duration
 from geodns.yamltext import Node, Scalar, is_nothing, shown
@@ -19,8 +20,6 @@ MAX_TTL = 2**31 - 1
 
 _PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_LABELS = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
 
@@ -211,7 +210,8 @@ def _read_ehlo(node: Node, report: Report) -> str | None:
     if text is None:
         return None
     literal = text.startswith("[") and text.endswith("]") and parse_address(text[1:-1].removeprefix("IPv6:"))
-    if not literal and (len(text) > 253 or _LABELS.fullmatch(text) is None):
+    name = f"{text.removesuffix('.')}.".lower()
+    if not literal and not (len(text) <= 253 and text.isascii() and USUAL.fullmatch(name)):
         instead = "write a whole domain name or an address literal, as probe.example.net or '[192.0.2.1]'"
         report.error(node, f"{quoted(text)} is no name for EHLO", instead)
         return None

@@ -3,10 +3,10 @@
 import re
 
 from geodns.errors import BadNameError
+from geodns.names import USUAL
 from geodns.wire import name_from_wire, name_to_wire
 from geodns.zonefile.idn import to_ascii
 
-_PLAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+")
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST = 254
 """Characters of an absolute name without escapes that is 255 bytes on the wire."""
@@ -34,7 +34,7 @@ def absolute(text: str, origin: str) -> str:
         if not is_absolute(f"{name}."):
             raise BadNameError(f"{text!r} ends in a backslash: write another character behind it")
         name = f"{name}.{origin}"
-    if len(name) <= _LONGEST and _PLAIN.fullmatch(name):
+    if len(name) <= _LONGEST and USUAL.fullmatch(name):
         return name
     return name_from_wire(name_to_wire(name))
 
@@ -85,6 +85,6 @@ def zone_name(text: str) -> str:
 
     """
     name = to_ascii(text).lower()
-    if len(name) >= _LONGEST or _PLAIN.fullmatch(f"{name}.") is None:
+    if len(name) >= _LONGEST or USUAL.fullmatch(f"{name}.") is None:
         raise BadNameError(f"{text!r} is no domain name: a zone's file is called like out.example.com.yaml")
     return name
