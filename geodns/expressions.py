@@ -49,8 +49,8 @@ def _times(text: str) -> int:
 
     A group that must come n times is written out as often, and once more for those that may follow.
     """
-    found = _TIMES.findall(text)
-    return math.prod(int(least or 1) + 1 if group else max(1, int(single)) for group, least, single in found)
+    repeats = _TIMES.findall(text)
+    return math.prod(int(least or 1) + 1 if group else max(1, int(one)) for group, least, one in repeats)
 
 
 def found(expression: str, text: str) -> bool:

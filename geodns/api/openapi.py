@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from geodns import __version__
+from geodns.api.history import STEPS
 from geodns.api.schemas import NAME, SCHEMAS, TEXT, TRUTH, Schema, one_of, ref, some
 from geodns.events import KINDS
 from geodns.orders import Verb
@@ -143,7 +144,7 @@ OPERATIONS = (
         "/api/v1/history",
         "How the hosts of a zone fared over time",
         "History",
-        query={"zone": TEXT, "host": some(TEXT), "since": _SINCE, "step": one_of(("1m", "10m", "1h", "1d"))},
+        query={"zone": TEXT, "host": some(TEXT), "since": _SINCE, "step": one_of(tuple(STEPS))},
         errors=(404,),
     ),
     Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", "Recent"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from geodns.choice import LastResort
 from geodns.events import KINDS
+from geodns.history import SHOWN
 from geodns.live import Forced, State
 from geodns.orders import Verb
 from geodns.shown import MAX_WEIGHT
@@ -264,7 +265,7 @@ SCHEMAS: dict[str, Schema] = {
     "Events": given({"events": some(ref("Event")), "last": COUNT}),
     "History": given(
         {
-            "step_s": {"type": "integer", "enum": [60, 600, 3600, 86400]},
+            "step_s": {"type": "integer", "enum": list(SHOWN)},
             "zone": TEXT,
             "from": MOMENT,
             "hosts": by_name(
