@@ -12,6 +12,9 @@ export class Refused extends Error {
   }
 }
 
+/** Why something was not answered, as people read it. */
+export const trouble = (error) => (error instanceof Refused ? error.message : "The server does not answer.");
+
 /** What this tab remembers, and no other; gone with it. */
 export const session = {
   get token() { return sessionStorage.getItem("geodns-token") ?? ""; },

@@ -1,6 +1,6 @@
 /** The last 24 hours of a zone's hosts, as plots that are asked for when somebody opens them. */
 
-import { Refused, read } from "./api.js";
+import { read, trouble } from "./api.js";
 import { el, show, write } from "./dom.js";
 import { STEP, legend, most, plot } from "./plot.js";
 import { whole } from "./words.js";
@@ -15,9 +15,6 @@ export async function day(zone, hosts) {
   const [history, now] = await read(`api/v1/history?${query}`);
   return [history.hosts, now / 1000];
 }
-
-/** Why a day is not shown. */
-export const trouble = (error) => (error instanceof Refused ? error.message : "The server does not answer.");
 
 export class Day {
   /**

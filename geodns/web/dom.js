@@ -37,21 +37,20 @@ export function show(node, shown) {
   if (node.hidden === shown) node.hidden = !shown;
 }
 
-/** An icon of the sheet in the page. */
-export function icon(name) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(space, "use");
-  use.setAttribute("href", `#i-${name}`);
-  svg.append(use);
-  return svg;
+/** Make an element of a drawing. */
+export function svg(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
 }
 
+/** An icon of the sheet in the page. */
+export const icon = (name) => svg("svg", { class: "icon", "aria-hidden": true }, svg("use", { href: `#i-${name}` }));
+
 /** Make another icon of one. */
-export function turn(svg, name) {
-  attribute(svg.firstChild, "href", `#i-${name}`);
+export function turn(shown, name) {
+  attribute(shown.firstChild, "href", `#i-${name}`);
 }
 
 /**

@@ -1,12 +1,11 @@
 /** Plots of a host's day: what it was dealt against what was intended, how long its probes took, when it was down. */
 
-import { el } from "./dom.js";
+import { el, svg } from "./dom.js";
 import { amount, clock, percent } from "./words.js";
 
 export const STEP = 600; // seconds of a point
 export const DAY = 86400;
 
-const SPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 320;
 const HEIGHT = 128;
 const LEFT = 40; // what is left of it is for the scales
@@ -23,13 +22,6 @@ function above(most) {
 
 /** Full shares end at 100 %, whatever is a nice number. */
 const scaleOf = (most) => Math.min(1, above(most));
-
-function draw(name, attributes, text) {
-  const made = document.createElementNS(SPACE, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 /** The most that a host was dealt or should have been: plots beside each other have one scale. */
 export function most(columns) {
@@ -79,8 +71,8 @@ function marks(from, to, x) {
   for (let at = first; at.getTime() / 1000 <= to; at = new Date(at.getTime() + 3600000)) {
     if (at.getTime() / 1000 < from || at.getHours() % EVERY) continue;
     const place = x(at.getTime() / 1000);
-    made.push(draw("path", { class: "grid", d: `M${place} ${SHARE.top}V${SHARE.bottom}M${place} ${LATENCY.top}V${LATENCY.bottom}` }));
-    if (place > LEFT + 12 && place < WIDTH - 16) made.push(draw("text", { x: place, y: HEIGHT - 6, "text-anchor": "middle" }, clock(at, at, { seconds: false })));
+    made.push(svg("path", { class: "grid", d: `M${place} ${SHARE.top}V${SHARE.bottom}M${place} ${LATENCY.top}V${LATENCY.bottom}` }));
+    if (place > LEFT + 12 && place < WIDTH - 16) made.push(svg("text", { x: place, y: HEIGHT - 6, "text-anchor": "middle" }, clock(at, at, { seconds: false })));
   }
   return made;
 }
@@ -104,18 +96,18 @@ export function plot(name, columns, now, scale) {
   const [intended] = stepped(columns.at, columns.intended, x, y(SHARE, share), SHARE.bottom);
   const [probes] = stepped(columns.at, columns.rtt_ms, x, y(LATENCY, rtt), LATENCY.bottom);
   const down = columns.at.map((at, number) => [at, columns.up[number]]).filter(([, up]) => up !== null && up < 1);
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true });
-  svg.append(
-    ...down.map(([at, up]) => draw("rect", { class: "down", x: x(at), y: SHARE.top, width: Math.max(1, x(at + STEP) - x(at)), height: LATENCY.bottom - SHARE.top, "fill-opacity": (0.15 + 0.3 * (1 - up)).toFixed(2) })),
+  const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true });
+  drawn.append(
+    ...down.map(([at, up]) => svg("rect", { class: "down", x: x(at), y: SHARE.top, width: Math.max(1, x(at + STEP) - x(at)), height: LATENCY.bottom - SHARE.top, "fill-opacity": (0.15 + 0.3 * (1 - up)).toFixed(2) })),
     ...marks(from, now, x),
-    draw("path", { class: "axis", d: `M${LEFT} ${SHARE.top}V${SHARE.bottom}H${WIDTH}M${LEFT} ${LATENCY.top}V${LATENCY.bottom}H${WIDTH}` }),
-    draw("path", { class: "area", d: area }),
-    draw("path", { class: "dealt", d: dealt }),
-    draw("path", { class: "intended", d: intended }),
-    draw("path", { class: "latency", d: probes }),
-    draw("text", { x: LEFT - 4, y: SHARE.top + 4, "text-anchor": "end" }, percent(share)),
-    draw("text", { x: LEFT - 4, y: LATENCY.top + 4, "text-anchor": "end" }, `${amount(rtt)} ms`));
-  return el("figure", { class: "plot" }, caption(summary(columns)), svg);
+    svg("path", { class: "axis", d: `M${LEFT} ${SHARE.top}V${SHARE.bottom}H${WIDTH}M${LEFT} ${LATENCY.top}V${LATENCY.bottom}H${WIDTH}` }),
+    svg("path", { class: "area", d: area }),
+    svg("path", { class: "dealt", d: dealt }),
+    svg("path", { class: "intended", d: intended }),
+    svg("path", { class: "latency", d: probes }),
+    svg("text", { x: LEFT - 4, y: SHARE.top + 4, "text-anchor": "end" }, percent(share)),
+    svg("text", { x: LEFT - 4, y: LATENCY.top + 4, "text-anchor": "end" }, `${amount(rtt)} ms`));
+  return el("figure", { class: "plot" }, caption(summary(columns)), drawn);
 }
 
 /** What the lines and colours mean. */

@@ -1,24 +1,21 @@
 /** Sparklines: thirty minutes in the space of a word. */
 
-const SPACE = "http://www.w3.org/2000/svg";
+import { svg } from "./dom.js";
+
 const WIDTH = 84;
 const HEIGHT = 20;
 const POINTS = 30;
 
 /** A picture with nothing drawn yet; the number beside it says the same to those who do not see it. */
 export function picture() {
-  const svg = document.createElementNS(SPACE, "svg");
-  svg.setAttribute("class", "spark");
-  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  svg.setAttribute("aria-hidden", "true");
-  for (const kind of ["area", "line"]) svg.appendChild(document.createElementNS(SPACE, "path")).setAttribute("class", kind);
-  return svg;
+  const shape = { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true };
+  return svg("svg", shape, svg("path", { class: "area" }), svg("path", { class: "line" }));
 }
 
 /** A line in a picture. */
 export class Spark {
-  constructor(svg) {
-    [this.area, this.line] = svg.children;
+  constructor(shown) {
+    [this.area, this.line] = shown.children;
     this.drawn = "";
   }
 

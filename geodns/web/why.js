@@ -1,7 +1,7 @@
 /** Why a name is answered as it is, and what is known of one host. */
 
-import { read } from "./api.js";
-import { day, trouble } from "./day.js";
+import { read, trouble } from "./api.js";
+import { day } from "./day.js";
 import { byId, el } from "./dom.js";
 import { legend, plot } from "./plot.js";
 import { amount, clock, count, percent } from "./words.js";
