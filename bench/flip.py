@@ -5,14 +5,14 @@ import time
 from collections.abc import Sequence
 
 from bench.figures import Figure, spread
-from geodns.cluster import Cluster, source_of
-from geodns.compiler import compile_zones
+from geodns.compiler.compile import compile_zones
+from geodns.compiler.rotation import cycle
+from geodns.control.cluster import Cluster, source_of
 from geodns.errors import GeodnsError
-from geodns.live import State, Verdict
-from geodns.model import Zone
-from geodns.rotation import cycle
-from geodns.table import changes, pack
-from geodns.zonefile import parse_zone
+from geodns.model.state import State, Verdict
+from geodns.model.zone import Zone
+from geodns.responder.table_changes import changes, pack
+from geodns.zonefile.reader import parse_zone
 
 BOUND_MS = 10.0
 SHAPES = ((10, 10), (100, 100), (1000, 1000), (1000, 1), (1000, 10_000))

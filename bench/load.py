@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from bench.processes import pinned
 from bench.servers import NAME, QUERY
-from geodns import edns
 from geodns.errors import GeodnsError
+from geodns.wire import edns
 
 OUTSTANDING = 100
 """Queries on their way at once; dnsperf's own default."""

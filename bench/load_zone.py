@@ -13,11 +13,14 @@ from bench.figures import Figure
 from bench.flip import parse
 from bench.processes import cpu_seconds, memory, of_session, own_memory, two_cores
 from bench.servers import NAME, QUERY, Server, geodns_command, running
-from geodns import wire
-from geodns.compiler import Compiled, Source, compile_zones
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.live_set import LiveSet
 from geodns.errors import GeodnsError
-from geodns.live import LiveSet
-from geodns.table import Draft, Table, changes, outdated, pack, unpack
+from geodns.responder.table import Table
+from geodns.responder.table_changes import Draft, changes, outdated, pack, unpack
+from geodns.wire.message import question
+from geodns.wire.names import name_to_wire
 
 T = TypeVar("T")
 
@@ -94,9 +97,9 @@ def _server(folder: Path, records: int) -> list[Figure]:
         (folder / "zones" / f"{NAME}.yaml").write_text(text(records), "utf-8")
         return geodns_command(folder, port)
 
-    last = wire.name_to_wire(f"h{records - 1}.{NAME}.")
+    last = name_to_wire(f"h{records - 1}.{NAME}.")
     begun = time.monotonic()
-    with running(Server("geodns", None, "", prepare), folder, QUERY[:12] + wire.question(last, 1)) as one:
+    with running(Server("geodns", None, "", prepare), folder, QUERY[:12] + question(last, 1)) as one:
         took = time.monotonic() - begun
         worker = _worker(one.pid, one.port)
         pids = of_session(one.pid)

@@ -20,8 +20,8 @@ from bench.servers import free_port
 from geodns.errors import GeodnsError
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Outcome
-from geodns.live import Verdict
-from geodns.model import Check, Target
+from geodns.model.checks import Check, Target
+from geodns.model.state import Verdict
 
 TARGETS = (2_000, 10_000)
 INTERVAL = 10.0

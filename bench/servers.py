@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from geodns import wire
 from geodns.errors import GeodnsError
+from geodns.wire import codes
+from geodns.wire.message import question
+from geodns.wire.names import name_to_wire
 
 NAME = "out.example.com"
-QUERY = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + wire.question(wire.name_to_wire(f"{NAME}."), 1)
+QUERY = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + question(name_to_wire(f"{NAME}."), 1)
 
 READY_WITHIN = 60.0
 """Seconds from the start to the first answer, at most."""
@@ -110,7 +112,7 @@ def _wait_for_answer(process: "subprocess.Popen[bytes]", port: int, query: bytes
         while time.monotonic() < end and process.poll() is None:
             try:
                 client.send(query)
-                if client.recv(4096)[3] & 0x0F == wire.NOERROR:
+                if client.recv(4096)[3] & 0x0F == codes.NOERROR:
                     return
             except (TimeoutError, ConnectionRefusedError):
                 time.sleep(0.02)

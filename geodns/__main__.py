@@ -1,5 +1,5 @@
 """``python -m geodns`` is the ``geodns`` command."""
 
-from geodns.cli import main
+from geodns.cli.main import main
 
 main()

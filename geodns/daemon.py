@@ -15,45 +15,48 @@ from collections.abc import Coroutine, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from geodns import __version__, concerns, logs, processes
-from geodns.api import Site, make_app
+from geodns import __version__, logs
 from geodns.api.access import exposed
+from geodns.api.app import make_app
 from geodns.api.events import EventRoutes
 from geodns.api.history import HistoryRoutes
-from geodns.api.reload import ReloadRoutes
+from geodns.api.json_types import Json
+from geodns.api.site import Site
 from geodns.api.state import StateRoutes
-from geodns.asked import Asked
-from geodns.concerns import Concern, Concerns
-from geodns.dealing import Counts
-from geodns.discovery import Discovery
-from geodns.edits import Edits
+from geodns.api.status import BACKEND_NAME as BACKEND
+from geodns.api.status import View
+from geodns.api.zones import ReloadRoutes
+from geodns.config.server_keys import Listen
+from geodns.config.settings import Settings
+from geodns.control import alert_service, worker_service
+from geodns.control.alert_service import Concern, Concerns
+from geodns.control.answer_policy_service import Policing
+from geodns.control.gauges import Gauges
+from geodns.control.history_service import Recording
+from geodns.control.host_load_service import Loading
+from geodns.control.metrics import Metrics
+from geodns.control.name_usage import Asked
+from geodns.control.order_service import Ordering
+from geodns.control.persistence import Keeper
+from geodns.control.verdict_service import Judging
+from geodns.control.watchdog import Liveness
+from geodns.control.worker_service import Publisher
+from geodns.control.zone_service import Edits
 from geodns.errors import StartError, StoreError, ZoneError
-from geodns.events import Events
-from geodns.folder import Edit, Folder
-from geodns.gauges import Gauges
-from geodns.health.crowd import watched_pools
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Outcome
-from geodns.health.probes import own_name
-from geodns.judging import Judging
-from geodns.keeper import Keeper
-from geodns.live import HostKey, State, Verdict
-from geodns.liveness import Liveness
-from geodns.loading import Loading
-from geodns.metrics import Metrics
-from geodns.model import Target
-from geodns.ordering import Ordering
-from geodns.policing import Policing
-from geodns.policy import Policy
-from geodns.publisher import Publisher
-from geodns.recording import Recording
+from geodns.health.pool_watch import watched_pools
+from geodns.health.probe import own_name
+from geodns.model.checks import Target
+from geodns.model.state import HostKey, State, Verdict
+from geodns.responder.answer_policy import Policy
+from geodns.responder.worker_state import Counts
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Settings
-from geodns.settingskeys import Listen
-from geodns.shown import Json
-from geodns.slowstart import RISE_EVERY
-from geodns.store import Store
-from geodns.view import BACKEND, View
+from geodns.signals.slow_start import RISE_EVERY
+from geodns.storage.event_log import Events
+from geodns.storage.state_file import Store
+from geodns.zones.discovery import Discovery
+from geodns.zones.folder import Edit, Folder
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +127,7 @@ class Daemon:
             seat,
             self._counted,
             lambda message: self._policing.logged(message, self._metrics),
-            lambda message: processes.tell_worker(self._events, message),
+            lambda message: worker_service.tell_worker(self._events, message),
         )
         self._link = self._publisher.link
         self._metrics = Metrics(__version__, BACKEND, self._gauges)
@@ -284,7 +287,7 @@ class Daemon:
         if late:
             self._events.tell("worker", f"these workers are slow to start: {', '.join(late)}")
         self._view.ready = True
-        processes.tell_start(self._events, self._seat, len(self._cluster.sources))
+        worker_service.tell_start(self._events, self._seat, len(self._cluster.sources))
         if not self._seat.number:
             self._say_ready()
         for work in (
@@ -300,7 +303,7 @@ class Daemon:
 
     def _look(self) -> dict[Hashable, Concern]:
         last = map(self._monitor.last, self._cluster.targets)
-        return dict(concerns.found(self._cluster, self._monitor.hint, last, self._view.certificates()))
+        return dict(alert_service.found(self._cluster, self._monitor.hint, last, self._view.certificates()))
 
     def _say_ready(self) -> None:
         dns = ",".join(str(listen) for listen in self._listen)

@@ -13,30 +13,22 @@ from typing import Any
 import aiohttp
 import pytest
 
-from geodns import daemon as daemon_module
-from geodns import judging, liveness
+from geodns import daemon as daemon_
+from geodns.config.server_keys import Listen
+from geodns.config.settings import Settings
+from geodns.config.tokens import token_of
+from geodns.control import verdict_service, watchdog
 from geodns.daemon import Daemon
-from geodns.dealing import Counts
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Kind, Outcome
-from geodns.model import Target
-from geodns.serve.frames import (
-    LENGTH,
-    Acked,
-    Born,
-    Counted,
-    Died,
-    Message,
-    frame_length,
-    pack_message,
-)
-from geodns.serve.link import Link
+from geodns.model.checks import Target
+from geodns.responder.table import EMPTY, Table
+from geodns.responder.table_changes import Draft, unpack
+from geodns.responder.worker_state import Counts
+from geodns.serve.control_link import Link
+from geodns.serve.frames import LENGTH, Acked, Born, Counted, Died, Message, frame_length, pack_message
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Settings
-from geodns.settingskeys import Listen
-from geodns.store import Store
-from geodns.table import EMPTY, Draft, Table, unpack
-from geodns.tokens import token_of
+from geodns.storage.state_file import Store
 
 NAME = "out.example.com"
 TEXT = """\
@@ -139,11 +131,11 @@ class Control:
         """How long it takes an address to answer EHLO; 1 ms where nothing is said."""
         self.probing: Callable[[Target], Awaitable[None]] | None = None
         self.status: int | None = None
-        monkeypatch.setattr(daemon_module, "Monitor", partial(Monitor, probe=self._probe))
-        monkeypatch.setattr(judging, "RECOMPILE_EVERY", 0.1)
+        monkeypatch.setattr(daemon_, "Monitor", partial(Monitor, probe=self._probe))
+        monkeypatch.setattr(verdict_service, "RECOMPILE_EVERY", 0.1)
         # The machine of the tests stands still now and then: that is not to be told as the daemon's fault.
-        monkeypatch.setattr(liveness, "BLOCKED", 60.0)
-        monkeypatch.setattr(daemon_module, "POLL_EVERY", 0.05)
+        monkeypatch.setattr(watchdog, "BLOCKED", 60.0)
+        monkeypatch.setattr(daemon_, "POLL_EVERY", 0.05)
 
     async def _probe(self, target: Target, *, ehlo: str | None) -> Outcome:
         del ehlo

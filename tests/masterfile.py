@@ -1,6 +1,6 @@
 """Zones as zone-file lines, for tests of names that the YAML's checks would rather not see."""
 
-from geodns.model import Record, Soa, Zone
+from geodns.model.zone import Record, Soa, Zone
 
 
 def master(name: str, text: str, **other: object) -> Zone:

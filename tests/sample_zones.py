@@ -11,14 +11,18 @@ from typing import Any, Self
 import dns.flags
 import dns.message
 
-from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
-from geodns.dealing import State as WorkerState
-from geodns.live import Forced, LiveSet, State, Verdict
-from geodns.model import Host, Target, Zone, target_of
-from geodns.policy import DEFAULT, Policy
-from geodns.responder import Client, respond
-from geodns.table import Table
-from geodns.zonefile import parse_zone
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
+from geodns.compiler.live_set import LiveSet
+from geodns.model.checks import Target
+from geodns.model.hosts import Host
+from geodns.model.state import Forced, State, Verdict
+from geodns.model.zone import Zone, target_of
+from geodns.responder.answer_policy import DEFAULT, Policy
+from geodns.responder.respond import Client, respond
+from geodns.responder.table import Table
+from geodns.responder.worker_state import State as WorkerState
+from geodns.zonefile.reader import parse_zone
 
 NAME = "out.example.com"
 ORIGIN = f"{NAME}."

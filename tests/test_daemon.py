@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from geodns import daemon as daemon_module
+from geodns import daemon
+from geodns.config.settings import Settings
 from geodns.daemon import control
 from geodns.errors import StoreError
 from geodns.health.outcome import Kind
-from geodns.live import Forced, State, Verdict
-from geodns.model import Target
+from geodns.model.checks import Target
+from geodns.model.state import Forced, ForcedState, RetiredHost, State, Verdict
 from geodns.serve.plan import ControlSeat
-from geodns.settings import Settings
-from geodns.store import FILE_NAME, ForcedState, RetiredHost, Store
+from geodns.storage.state_file import FILE_NAME, Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
-from tests.zones import host
+from tests.sample_zones import host
 
 MTA1 = (NAME, "mta1")
 ALL = ("mta1", "mta2", "mta3")
@@ -57,7 +57,7 @@ def test_it_judges_the_hosts_then_answers_and_says_so(
 def test_while_the_first_probes_run_it_lives_and_is_not_ready(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "FIRST_ROUND", 0.5)
+    monkeypatch.setattr(daemon, "FIRST_ROUND", 0.5)
 
     async def never(target: Target) -> None:
         del target
@@ -84,7 +84,7 @@ def test_an_end_while_starting_waits_for_nothing(ready: Control) -> None:
     async def test(running: Running) -> None:
         await until(lambda: running.daemon._monitor.verdicts)
         running.signal(signal.SIGTERM)
-        await asyncio.wait({running.ended}, timeout=daemon_module.FIRST_ROUND - 1)
+        await asyncio.wait({running.ended}, timeout=daemon.FIRST_ROUND - 1)
         assert running.ended.done()
         assert running.supervisor.numbers == []
 
@@ -108,7 +108,7 @@ def test_stored_states_are_taken_and_answering_starts_at_once(ready: Control) ->
     began = time.monotonic()
 
     async def test(running: Running) -> None:
-        assert time.monotonic() - began < daemon_module.FIRST_ROUND
+        assert time.monotonic() - began < daemon.FIRST_ROUND
         assert running.supervisor.dealt() == {"mta2", "mta3"}
 
     ready.run(test)

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from geodns import compiler, judging
-from geodns import daemon as daemon_module
-from geodns.dealing import Counts
+from geodns import daemon
+from geodns.compiler.compile import compile_zones as real
+from geodns.control import verdict_service
 from geodns.errors import StoreError
 from geodns.health.outcome import Kind
+from geodns.responder.worker_state import Counts
 from geodns.serve.frames import Born, Died
-from geodns.store import Store
+from geodns.storage.state_file import Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]
@@ -76,7 +77,6 @@ def test_a_reload_while_an_edit_is_read_waits_for_its_turn(
 ) -> None:
     at_once: list[int] = []
     inside = 0
-    real = compiler.compile_zones
 
     def compile_zones(*arguments: Any) -> Any:
         nonlocal inside
@@ -88,7 +88,7 @@ def test_a_reload_while_an_edit_is_read_waits_for_its_turn(
         return found
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr("geodns.edits.compile_zones", compile_zones)
+        monkeypatch.setattr("geodns.control.zone_service.compile_zones", compile_zones)
         for text in (WITHOUT_1, TEXT, WITHOUT_1):
             ready.file.write_text(text)
             running.signal(signal.SIGHUP)
@@ -103,7 +103,6 @@ def test_an_order_and_a_verdict_that_come_while_an_edit_is_compiled_hold(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
-    real = compiler.compile_zones
 
     def compile_zones(*arguments: Any) -> Any:
         found = real(*arguments)
@@ -112,7 +111,7 @@ def test_an_order_and_a_verdict_that_come_while_an_edit_is_compiled_hold(
         return found
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr("geodns.edits.compile_zones", compile_zones)
+        monkeypatch.setattr("geodns.control.zone_service.compile_zones", compile_zones)
         ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
         running.signal(signal.SIGHUP)
         await until(begun.is_set)
@@ -238,7 +237,7 @@ def test_deaths_of_workers_are_told_but_for_those_at_the_end(ready: Control) -> 
 def test_verdicts_are_served_at_once_and_then_together(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "RECOMPILE_EVERY", 3.0)
+    monkeypatch.setattr(verdict_service, "RECOMPILE_EVERY", 3.0)
 
     async def test(running: Running) -> None:
         monkeypatch.setattr(
@@ -299,7 +298,7 @@ def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
 def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "RISE_EVERY", 0.05)
+    monkeypatch.setattr(daemon, "RISE_EVERY", 0.05)
     ready.file.write_text(TEXT.replace("fall: 1", "fall: 1, slowstart: 60s"))
 
     async def factors(running: Running) -> Any:
@@ -391,7 +390,7 @@ def test_when_a_drain_returns_no_worker_deals_the_host_and_the_disk_knows(ready:
 
 
 def test_a_worker_that_does_not_say_so_is_pending(ready: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon_module, "DELIVERY", 0.2)
+    monkeypatch.setattr(daemon, "DELIVERY", 0.2)
 
     async def test(running: Running) -> None:
         running.supervisor.mute = {"tcp"}

@@ -7,12 +7,12 @@ from typing import Any
 
 import dns.rcode
 
-from geodns.edits import TEXT_OF
+from geodns.control.zone_service import TEXT_OF
 from geodns.health.outcome import Kind
-from geodns.store import Store
+from geodns.storage.state_file import Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
-from tests.discovery.nameserver import NAME as LOOKED_UP
-from tests.discovery.nameserver import NameServer, name_server
+from tests.zones.nameserver import NAME as LOOKED_UP
+from tests.zones.nameserver import NameServer, name_server
 
 __all__ = ["ready"]
 

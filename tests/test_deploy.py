@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.test_metrics import NAMES, NOTHING, families, metrics, used
+from tests.control.test_metrics import NAMES, NOTHING, families, metrics, used
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "geodns.rules.yaml"

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from geodns import cli
-from geodns.settings import load_settings
-from geodns.zonefile import parse_zone, read_zones, zone_files
+from geodns.cli import main
+from geodns.config.settings import load_settings
+from geodns.zonefile.reader import parse_zone, read_zones, zone_files
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -77,8 +77,8 @@ def test_the_sample_zone_has_no_problem() -> None:
 @pytest.mark.parametrize("line", commands())
 def test_every_command_and_option_exists(line: str) -> None:
     words = line.split()
-    context = click.Context(cli.geodns)
-    command = cli.geodns.get_command(context, words[0])
+    context = click.Context(main.geodns)
+    command = main.geodns.get_command(context, words[0])
     assert command is not None
     if isinstance(command, click.Group) and words[1:2] and words[1] in command.commands:
         command = command.commands[words[1]]

@@ -1,7 +1,7 @@
 """Zone files that several tests read: the two of the design, and the least that any file has."""
 
-from geodns.model import Zone
-from geodns.zonefile import parse_zone
+from geodns.model.zone import Zone
+from geodns.zonefile.reader import parse_zone
 
 NAME = "out.example.com"
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
-from geodns.api import openapi, orders, page, reading, zones
-from geodns.api.access import ACCESS, Access
-from geodns.api.guard import guard
-from geodns.api.parts import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, Kept
-from geodns.tokens import Token
+from geodns.api import hosts, openapi, site, status, zones
+from geodns.api.access import ACCESS, Access, guard
+from geodns.api.responses import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, Kept
+from geodns.config.tokens import Token
 
 MAX_BODY = 64 * 1024
 """Bytes of a request."""
@@ -38,6 +37,6 @@ def make_app(
     app[CARRY] = carry
     app[KEPT] = Kept(time.monotonic, time.thread_time)
     app[ACCESS] = Access(tokens, time.monotonic)
-    rooms = (page, reading, zones, openapi, orders)
+    rooms = (site, status, zones, openapi, hosts)
     app.add_routes([*(route for room in rooms for route in room.routes()), *more])
     return app

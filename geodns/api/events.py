@@ -10,13 +10,13 @@ import time
 
 from aiohttp import web
 
-from geodns.api.guard import headers_for
-from geodns.api.parts import RefusedError
+from geodns.api.access import headers_for
+from geodns.api.responses import RefusedError
+from geodns.config.report import quoted
+from geodns.config.times import since_asked
 from geodns.errors import UsageError
-from geodns.eventfile import Event, Wanted
-from geodns.events import KINDS, Events
-from geodns.report import quoted
-from geodns.when import since_asked
+from geodns.storage.event_file import Event, Wanted
+from geodns.storage.event_log import KINDS, Events
 
 MOST = 1_000
 """Events in one answer."""

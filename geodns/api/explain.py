@@ -4,42 +4,33 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import NamedTuple
 
 import dnslib
 
-from geodns.choice import Choice, Dealt
-from geodns.cluster import Cluster
-from geodns.dealing import State as WorkerState
+from geodns.api.json_types import Json
+from geodns.api.responses import Asking
+from geodns.api.status import Seen, number, resort_of
+from geodns.compiler.choice import Choice, Dealt
+from geodns.compiler.live_set import Fitness, LiveSet
+from geodns.control.cluster import Cluster
+from geodns.control.orders import told_weight
 from geodns.errors import NotFoundError, UsageError
-from geodns.live import Fitness, Forced, LiveSet, State
-from geodns.lookup import rotation_of
-from geodns.model import Host, Member, MinLive, Pool, Target, Zone, family_of
-from geodns.networks import Network
-from geodns.orders import told_weight
-from geodns.responder import respond
-from geodns.rrtypes import number_of
-from geodns.shown import Json
-from geodns.status import Seen, number, resort_of
-from geodns.table import Part, Rotation
-from geodns.wire import name_to_wire
-from geodns.zonefile.idn import to_ascii
+from geodns.model.base import family_of
+from geodns.model.checks import Target
+from geodns.model.hosts import Host
+from geodns.model.state import Forced, State
+from geodns.model.zone import Member, MinLive, Pool, Zone
+from geodns.responder.lookup import rotation_of
+from geodns.responder.respond import respond
+from geodns.responder.table import Part, Rotation
+from geodns.responder.worker_state import State as WorkerState
+from geodns.wire.codes import number_of
+from geodns.wire.idn import to_ascii
+from geodns.wire.names import name_to_wire
+from geodns.wire.networks import Network
 
 ANSWERS = 3
 """So many of the next answers are shown."""
-
-
-class Asking(NamedTuple):
-    """Who would ask.
-
-    Attributes:
-        client: the resolver's address.
-        network: the network that it says it asks for (RFC 7871); None: it does not say.
-
-    """
-
-    client: str = "127.0.0.1"
-    network: Network | None = None
 
 
 def explain(

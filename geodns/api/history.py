@@ -6,12 +6,12 @@ import time
 
 from aiohttp import web
 
-from geodns.api.parts import BACKEND
+from geodns.api.responses import BACKEND
+from geodns.config.report import quoted
+from geodns.config.times import precise, since_asked
+from geodns.control.history_service import MOST, Recording, points_of, step_for
 from geodns.errors import NotFoundError, UsageError
-from geodns.history import DAY, HOUR, MINUTE, MOST, TEN_MINUTES, points_of, step_for
-from geodns.recording import Recording
-from geodns.report import quoted
-from geodns.when import precise, since_asked
+from geodns.storage.history_file import DAY, HOUR, MINUTE, TEN_MINUTES
 
 STEPS = {"1m": MINUTE, "10m": TEN_MINUTES, "1h": HOUR, "1d": DAY}
 

@@ -1,17 +1,22 @@
 """What operators order over HTTP: drain hosts, give them back, force their states and weights."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from geodns.api.parts import BACKEND, CARRY, TOKEN, RefusedError, host_key
-from geodns.errors import NotFoundError, printable
-from geodns.live import HostKey
-from geodns.orders import Order, Ordered, Verb, Wish
-from geodns.shown import MAX_WEIGHT, Json
-from geodns.stateexport import MAX_REASON
-from geodns.when import seconds_asked
+from geodns.api.json_types import Json
+from geodns.api.responses import BACKEND, CARRY, RefusedError, _rest, answer, author_of, host_key, unconfirmed
+from geodns.api.status import resort_of
+from geodns.compiler.choice import Choice, shares
+from geodns.config.times import seconds_asked
+from geodns.control.orders import Change, Order, Ordered, Verb, Wish
+from geodns.errors import UsageError
+from geodns.model.base import FAMILIES
+from geodns.model.limits import MAX_REASON, MAX_WEIGHT
+from geodns.model.state import PoolKey
+from geodns.signals.host_load_poller import as_load
 
 MAX_HOSTS = 1_000
 """Names, addresses and globs in one order."""
@@ -72,59 +77,9 @@ async def _many(request: web.Request) -> web.Response:
     return answer(request, ordered, dry_run=wish.dry_run)
 
 
-def answer(request: web.Request, ordered: Ordered, *, dry_run: bool, **more: Any) -> web.Response:
-    """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
-    hosts, gone = {}, []
-    for key in ordered.hosts:
-        try:
-            hosts[key] = request.app[BACKEND].host(key)
-        except NotFoundError as error:  # an edit has taken it meanwhile
-            gone.append(str(error))
-    shown = {
-        "hosts": _by_zone(hosts),
-        **_rest(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
-        "dealt_by": _by_zone(ordered.dealt_by),
-        "cached_s": _by_zone(ordered.cached_s),
-        **more,
-    }
-    return web.json_response(shown, status=202 if ordered.pending else 200)
-
-
-def _rest(ordered: Ordered, *, dry_run: bool) -> Json:
-    return {
-        "pools": ordered.pools,
-        "pending": list(ordered.pending),
-        "notes": list(ordered.notes),
-        "left": list(ordered.left),
-        "dry_run": dry_run,
-        "confirm": ordered.refused or None,
-    }
-
-
-def _by_zone(hosts: Any) -> Json:
-    shown: Json = {}
-    key: HostKey
-    for key, value in hosts.items():
-        shown.setdefault(key[0], {})[key[1]] = value
-    return shown
-
-
 def must_be_confirmed(ordered: Ordered, body: Json) -> bool:
     """Say whether an order was not carried out because somebody has to say yes first."""
     return bool(ordered.refused) and not (_truth(body, "dry_run") or _truth(body, "yes"))
-
-
-def unconfirmed(ordered: Ordered) -> web.Response:
-    """Return what somebody has to say yes to."""
-    error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
-    return web.json_response({"error": error, "confirm": True, "pools": ordered.pools}, status=409)
-
-
-def author_of(request: web.Request) -> str:
-    """Return who asks, as far as it is known."""
-    said = f"{printable(request.headers.get('X-Geodns-Author', 'api')[:100])}@{request.remote}"
-    token = request[TOKEN]
-    return said if token is None or token.name is None else f"{said} (token {token.name})"
 
 
 async def read_object(request: web.Request, keys: set[str], example: str) -> Json:
@@ -181,3 +136,49 @@ def _truth(body: Json, key: str) -> bool:
 
 def _is_name(given: Any) -> bool:
     return isinstance(given, str) and 0 < len(given) <= MAX_NAME and given.isprintable()
+
+
+_BODY = 'write {"value": 412}'
+
+
+def read_value(body: bytes) -> float:
+    """Return the load that somebody pushes.
+
+    Raises:
+        UsageError: says what is wrong, and what to write instead.
+
+    """
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
+    if not isinstance(given, dict) or given.keys() != {"value"}:
+        raise UsageError(f"the body takes `value` and nothing else: {_BODY}")
+    try:
+        return as_load(given["value"])
+    except ValueError as error:
+        raise UsageError(f"`value`: {error}: {_BODY}") from error
+
+
+def pools_json(changes: Mapping[PoolKey, Change]) -> Json:
+    """Return what pools deal before and after, by zone and pool."""
+    shown: Json = {}
+    for (zone, pool), change in changes.items():
+        shown.setdefault(zone, {})[pool] = {
+            "before": choice_json(change.before),
+            "after": choice_json(change.after),
+        }
+    return shown
+
+
+def choice_json(choice: Choice) -> Json:
+    """Return what a pool deals."""
+    return {
+        "shares": {
+            family: {host: float(share) for host, share in shares(choice.of(family)).items()}
+            for family in FAMILIES
+        },
+        "using": list(choice.using),
+        "last_resort": resort_of(choice.last_resort),
+        "live": list(choice.live),
+    }

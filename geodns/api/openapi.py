@@ -14,9 +14,9 @@ from aiohttp import web
 from geodns import __version__
 from geodns.api.history import STEPS
 from geodns.api.schemas import NAME, SCHEMAS, TEXT, TRUTH, Schema, one_of, ref, some
-from geodns.events import KINDS
-from geodns.orders import Verb
-from geodns.tokens import Scope
+from geodns.config.tokens import Scope
+from geodns.control.orders import Verb
+from geodns.storage.event_log import KINDS
 
 PATH = "/api/v1/openapi.json"
 STREAM = "/api/v1/events/stream"

@@ -3,18 +3,32 @@
 import gzip
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT_ENCODING
 
-from geodns.control import require_host
-from geodns.explain import Asking
-from geodns.live import HostKey
-from geodns.model import Zone
-from geodns.orders import Ordered, Wish
-from geodns.shown import Json
-from geodns.tokens import Token
+from geodns.api.json_types import Json
+from geodns.config.tokens import Token
+from geodns.control.host_lookup import require_host
+from geodns.control.orders import Ordered, Wish
+from geodns.errors import NotFoundError, printable
+from geodns.model.state import HostKey
+from geodns.model.zone import Zone
+from geodns.wire.networks import Network
+
+
+class Asking(NamedTuple):
+    """Who would ask.
+
+    Attributes:
+        client: the resolver's address.
+        network: the network that it says it asks for (RFC 7871); None: it does not say.
+
+    """
+
+    client: str = "127.0.0.1"
+    network: Network | None = None
 
 
 class Backend(Protocol):
@@ -135,3 +149,53 @@ def takes_gzip(request: web.Request) -> bool:
         if coding == "gzip":
             return weight.strip("0.") != "" or not weight
     return False
+
+
+def answer(request: web.Request, ordered: Ordered, *, dry_run: bool, **more: Any) -> web.Response:
+    """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
+    hosts, gone = {}, []
+    for key in ordered.hosts:
+        try:
+            hosts[key] = request.app[BACKEND].host(key)
+        except NotFoundError as error:  # an edit has taken it meanwhile
+            gone.append(str(error))
+    shown = {
+        "hosts": _by_zone(hosts),
+        **_rest(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
+        "dealt_by": _by_zone(ordered.dealt_by),
+        "cached_s": _by_zone(ordered.cached_s),
+        **more,
+    }
+    return web.json_response(shown, status=202 if ordered.pending else 200)
+
+
+def _rest(ordered: Ordered, *, dry_run: bool) -> Json:
+    return {
+        "pools": ordered.pools,
+        "pending": list(ordered.pending),
+        "notes": list(ordered.notes),
+        "left": list(ordered.left),
+        "dry_run": dry_run,
+        "confirm": ordered.refused or None,
+    }
+
+
+def _by_zone(hosts: Any) -> Json:
+    shown: Json = {}
+    key: HostKey
+    for key, value in hosts.items():
+        shown.setdefault(key[0], {})[key[1]] = value
+    return shown
+
+
+def unconfirmed(ordered: Ordered) -> web.Response:
+    """Return what somebody has to say yes to."""
+    error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
+    return web.json_response({"error": error, "confirm": True, "pools": ordered.pools}, status=409)
+
+
+def author_of(request: web.Request) -> str:
+    """Return who asks, as far as it is known."""
+    said = f"{printable(request.headers.get('X-Geodns-Author', 'api')[:100])}@{request.remote}"
+    token = request[TOKEN]
+    return said if token is None or token.name is None else f"{said} (token {token.name})"

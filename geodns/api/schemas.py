@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from geodns.choice import LastResort
-from geodns.events import KINDS
-from geodns.history import SHOWN
-from geodns.live import Forced, State
-from geodns.orders import Verb
-from geodns.shown import MAX_WEIGHT
-from geodns.stateexport import FORMAT, MAX_AUTHOR, MAX_REASON
-from geodns.when import MAX_FOR
+from geodns.compiler.choice import LastResort
+from geodns.config.times import MAX_FOR
+from geodns.control.orders import Verb
+from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_WEIGHT
+from geodns.model.state import Forced, State
+from geodns.storage.event_log import KINDS
+from geodns.storage.history_file import SHOWN
 
 Schema = dict[str, Any]
-
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1}
 TRUTH: Schema = {"type": "boolean"}
@@ -94,6 +92,8 @@ _FAMILY = given({"live": some(TEXT), "share": by_name(SHARE)})
 _SHARES = some(or_null(SHARE))
 _AMOUNTS = some(or_null(AMOUNT))
 _WEIGHED: dict[str, Schema] = {"weight": COUNT, "factors": by_name(SHARE), "effective_weight": AMOUNT}
+
+FORMAT = 1
 
 SCHEMAS: dict[str, Schema] = {
     "Error": given({"error": TEXT}),

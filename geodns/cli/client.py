@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import click
 
+from geodns.api.json_types import Json
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
-from geodns.shown import Json
 
 if TYPE_CHECKING:
-    from geodns.clientsettings import Reach
+    from geodns.cli.reach import Reach
+
 
 DEFAULT_SERVER = "http://127.0.0.1:8053"
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
@@ -44,7 +45,7 @@ def _reach(context: click.Context) -> "Reach | None":
 
 def _read(path: Path) -> "Reach":
     # To read YAML, and the kinds of values, takes as long to load as all the rest of a command.
-    from geodns.clientsettings import read_reach  # noqa: PLC0415 - see above
+    from geodns.cli.reach import read_reach  # noqa: PLC0415 - see above
 
     return read_reach(path)
 

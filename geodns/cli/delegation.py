@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from geodns.commands.zones import zone_in
-from geodns.delegation import (
+from geodns.cli.parent_records import (
     TTL,
     Delegation,
     Finding,
@@ -20,8 +19,9 @@ from geodns.delegation import (
     remarks,
     shown,
 )
+from geodns.cli.zonefiles import zone_in
+from geodns.config.server_keys import Listen
 from geodns.errors import UsageError
-from geodns.settingskeys import Listen
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -47,7 +47,7 @@ def delegation(zone: str, zones: Path, resolver: str | None, *, verify: bool, as
     found = remarks(wanted)
     parent = wanted.parent
     if verify:
-        from geodns.asking import Inquiry  # noqa: PLC0415 - only who verifies needs a resolver
+        from geodns.cli.parent_check import Inquiry  # noqa: PLC0415 - only who verifies needs a resolver
 
         inquiry = Inquiry(wanted, where)
         parent = inquiry.parent()

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
+from geodns.config.server_keys import Listen
 from geodns.errors import StartError, UsageError, ZoneError
-from geodns.model import Host
-from geodns.settingskeys import Listen
-from geodns.zonefile import read_zones, zone_files
+from geodns.model.hosts import Host
+from geodns.zonefile.reader import read_zones, zone_files
 
 _STOP_TIME = 8.0
 _ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -95,7 +95,7 @@ def _require_free(hosts: list[tuple[str, Host, Listen]]) -> None:
 
 @contextmanager
 def _mail_server(zone: str, host: Host, at: Listen) -> Iterator[subprocess.Popen[str]]:
-    with _process("geodns.demo", f"{host.name}.{zone}", at.host, str(at.port)) as process:
+    with _process("geodns.cli.demo_mailhost", f"{host.name}.{zone}", at.host, str(at.port)) as process:
         yield process
 
 

@@ -1,6 +1,6 @@
 """The mail servers of ``geodns demo``: real SMTP on loopback, each a process that can be stopped by hand.
 
-Run as ``python -m geodns.demo NAME ADDRESS PORT``. SIGUSR1 closes the port, and opens it again.
+Run as ``python -m geodns.cli.demo_mailhost NAME ADDRESS PORT``. SIGUSR1 closes the port, and opens it again.
 """
 
 import asyncio

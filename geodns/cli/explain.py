@@ -7,8 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from geodns.commands.client import Server, server_option, token_option
-from geodns.shown import Json
+from geodns.api.json_types import Json
+from geodns.cli.client import Server, server_option, token_option
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})
 

@@ -36,9 +36,11 @@ _COMMANDS = {
 }
 _FILES = {
     **dict.fromkeys(("drain", "undrain", "quarantine", "force", "weight", "clear"), "orders"),
+    **dict.fromkeys(("check", "init", "schema"), "zonefiles"),
     **dict.fromkeys(("export-state", "import-state"), "state"),
-    "import": "importing",
-    "export": "exporting",
+    **dict.fromkeys(("import", "export"), "convert.command"),
+    **dict.fromkeys(("reload", "querylog"), "server"),
+    "report": "report.command",
 }
 _FUNCTIONS = {
     "import": "import_zone",
@@ -57,7 +59,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"geodns.commands.{_FILES.get(cmd_name, cmd_name)}")
+        module = import_module(f"geodns.cli.{_FILES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))
         return command
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from geodns.commands.client import Server, author_option, server_option, token_option
-from geodns.commands.giving import Answers, dry_run_option, give, json_option, yes_option
-from geodns.commands.ordered import tell
-from geodns.commands.waiting import wait
-from geodns.shown import MAX_WEIGHT, Json
-from geodns.when import seconds_asked
+from geodns.api.json_types import Json
+from geodns.cli.client import Server, author_option, server_option, token_option
+from geodns.cli.order_dialog import Answers, dry_run_option, give, json_option, tell, yes_option
+from geodns.cli.wait import wait
+from geodns.config.times import seconds_asked
+from geodns.model.limits import MAX_WEIGHT
 
 PATH = "/api/v1/orders"
 

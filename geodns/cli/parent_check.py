@@ -16,10 +16,10 @@ import dns.rdatatype
 import dns.resolver
 from dns.message import Message
 
-from geodns.delegation import UNREACHABLE, Delegation, ParentSays, ServerSays
+from geodns.cli.parent_records import UNREACHABLE, Delegation, ParentSays, ServerSays
+from geodns.config.server_keys import Listen
 from geodns.errors import ServerError
-from geodns.model import Address
-from geodns.settingskeys import Listen
+from geodns.model.base import Address
 
 PATIENCE = 3.0
 """Seconds that a server has for an answer."""

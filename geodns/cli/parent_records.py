@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Literal, NamedTuple
 
-from geodns.model import Address, Zone, family_of
-from geodns.zonefile.idn import to_unicode
+from geodns.model.base import Address, family_of
+from geodns.model.zone import Zone
+from geodns.wire.idn import to_unicode
 
 TTL = 3600
 """Seconds that is suggested: long enough that resolvers seldom ask, short enough to move within the hour."""

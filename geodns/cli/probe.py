@@ -11,17 +11,19 @@ from typing import Any, get_args
 
 import click
 
-from geodns.control import find_host
+from geodns.config.value_types import parse_address, parse_endpoint
+from geodns.control.host_lookup import find_host
 from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError
-from geodns.health import probes
+from geodns.health import clock
 from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.probe import own_name
+from geodns.health.probe import probe as probe_once
 from geodns.health.tls import certificate_json, describe_certificate, warning_of
-from geodns.model import BUILT_IN_CHECKS, Check, CheckType, Target, Zone, target_of
-from geodns.names import labels_of
-from geodns.scalars import parse_address, parse_endpoint
-from geodns.zonefile import read_zones, zone_files
-from geodns.zonefile.keys import CHECK_USERS
-from geodns.zonefile.probing import defaults_of
+from geodns.model.checks import BUILT_IN_CHECKS, Check, CheckType, Target
+from geodns.model.zone import Zone, target_of
+from geodns.wire.names import labels_of
+from geodns.zonefile.checks import CHECK_USERS, defaults_of
+from geodns.zonefile.reader import read_zones, zone_files
 
 SMTP = BUILT_IN_CHECKS[0]
 MAX_SHOWN = 500
@@ -90,13 +92,13 @@ def probe(
         timeout=timeout,
     )
     targets = find_targets(host, zones, change)
-    name = probes.own_name() if any(one.check.ehlo is None for one in targets) else None
+    name = own_name() if any(one.check.ehlo is None for one in targets) else None
     results = []
     for target in targets:
         transcript = Transcript(live=not as_json)
         if not as_json:
             click.echo(f"probe [{target.address}]:{target.port}, check {target.check.name}")
-        outcome = asyncio.run(probes.probe(target, ehlo=name, transcript=transcript.take))
+        outcome = asyncio.run(probe_once(target, ehlo=name, transcript=transcript.take))
         transcript.end()
         results.append((target, outcome, transcript))
         if not as_json:
@@ -265,7 +267,7 @@ class Transcript:
         self._rest = b""
         self._since = 0.0
 
-    def take(self, said: probes.Said) -> None:
+    def take(self, said: clock.Said) -> None:
         """Take the next piece."""
         if said.who != "<":
             self.end()

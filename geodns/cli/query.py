@@ -6,13 +6,13 @@ from ipaddress import IPv6Address
 import click
 import dnslib
 
-from geodns.commands.client import Server, server_option, token_option
+from geodns.api.json_types import Json
+from geodns.cli.client import Server, server_option, token_option
+from geodns.config.server_keys import Listen
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
-from geodns.names import labels_of
-from geodns.rrtypes import name_of, number_of
-from geodns.settingskeys import Listen
-from geodns.shown import Json
-from geodns.zonefile.idn import to_ascii
+from geodns.wire.codes import name_of, number_of
+from geodns.wire.idn import to_ascii
+from geodns.wire.names import labels_of
 
 TIMEOUT = 3.0
 _POOL_TYPES = ("A", "AAAA", "MX")

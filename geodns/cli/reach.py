@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from geodns import yamltext
+from geodns.config import yaml_nodes
+from geodns.config.report import Report
+from geodns.config.server_keys import KEYS, Listen
+from geodns.config.tokens import Token, parse_tokens
+from geodns.config.yaml_nodes import Node
 from geodns.errors import SettingsError
-from geodns.report import Report
-from geodns.settingskeys import KEYS, Listen
-from geodns.tokens import Token, parse_tokens
-from geodns.yamltext import Node
 
 _WANTED = ("servers", "http", "http_tls", "token", "token_file")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
@@ -51,7 +51,7 @@ def read_reach(config: Path) -> Reach:
     except OSError as error:
         report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
         raise SettingsError(str(report.problems()[0])) from error
-    root = None if yamltext.says_nothing(text) else yamltext.load(text, report)
+    root = None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
     if root is None:
         _refuse(report)
         return Reach()
@@ -78,7 +78,7 @@ def _refuse(report: Report) -> None:
         raise SettingsError("\n".join(errors))
 
 
-def _read(key: str, root: yamltext.Mapping, report: Report) -> object:
+def _read(key: str, root: yaml_nodes.Mapping, report: Report) -> object:
     node: Node | None = root.get(key)
     return None if node is None else KEYS[key].kind.read(node, report)
 

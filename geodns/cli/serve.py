@@ -8,12 +8,12 @@ import click
 
 import geodns
 from geodns import logs
+from geodns.config.settings import Settings, load_settings
 from geodns.errors import GeodnsError
 from geodns.serve import privileges, supervisor
 from geodns.serve.plan import ControlSeat, Plan, TcpLimits
 from geodns.serve.systemd import Given, Notifier, take_sockets
-from geodns.settings import Settings, load_settings
-from geodns.statelock import lock_state, make_state_directory
+from geodns.storage.lock import lock_state, make_state_directory
 
 PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click, os))
 """Where modules lie that the processes load when they are started: ours, libraries, Python's."""

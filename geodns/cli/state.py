@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from geodns.commands.client import Server, author_option, server_option, token_option
-from geodns.commands.giving import dry_run_option, give, json_option, yes_option
-from geodns.commands.ordered import Told, tell
+from geodns.api.json_types import Json
+from geodns.cli.client import Server, author_option, server_option, token_option
+from geodns.cli.order_dialog import Told, dry_run_option, give, json_option, tell, yes_option
 from geodns.errors import GeodnsError, UsageError
-from geodns.shown import Json
 
 PATH = "/api/v1/state"
 

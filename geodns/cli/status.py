@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 import click
@@ -11,11 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from geodns.commands.client import Answer, Server, server_option, token_option
-from geodns.commands.comparing import differences
-from geodns.commands.words import name_of, state_of, weight_of
+from geodns.api.json_types import Json
+from geodns.cli.client import Answer, Server, server_option, token_option
 from geodns.errors import GeodnsError, ServerError
-from geodns.shown import Json
 
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}
 
@@ -203,3 +202,156 @@ def _span(seconds: float) -> str:
     days, hours = divmod(hours, 24)
     parts = [(days, "d"), (hours, "h"), (minutes, "m"), (whole, "s")]
     return " ".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+MISSING = "-"
+"""What a server shows of something that it does not have."""
+NEAR = 0.02
+"""So much may shares differ: weights move step by step, and not everywhere at once."""
+
+
+class Difference(NamedTuple):
+    """Something that is not the same everywhere.
+
+    Attributes:
+        what: the zone, host or pool, and what of it.
+        says: what each server says of it, in their order.
+
+    """
+
+    what: str
+    says: tuple[str, ...]
+
+
+def differences(statuses: Mapping[str, Json]) -> list[Difference]:
+    """Return where servers disagree.
+
+    Args:
+        statuses: what each shows as its status.
+
+    """
+    shown = list(statuses.values())
+    return [
+        *_differing(shown, "zones", lambda zone, _: f"{zone} serial", _serial),
+        *_differing_deep(shown, "hosts", lambda zone, host: f"host {host}.{zone}", host_of),
+        *_differing_deep(shown, "pools", lambda zone, pool: f"pool {pool} of {zone}", _dealing),
+        *_shares(shown),
+    ]
+
+
+def _serial(about: Json) -> str:
+    serial = "not served" if about["serial"] is None else str(about["serial"])
+    return f"{serial}, file refused" if about["error"] else serial
+
+
+def _dealing(pool: Json) -> str:
+    using = ", ".join(pool["using"]) or "nobody"
+    resort = f", last resort: {pool['last_resort']}" if pool["last_resort"] else ""
+    return f"from {using}{resort}; live: {', '.join(pool['live']) or 'nobody'}"
+
+
+def _differing(
+    shown: list[Json], key: str, name: Callable[[str, str], str], say: Callable[[Json], str]
+) -> Iterator[Difference]:
+    for zone in dict.fromkeys(zone for status in shown for zone in status[key]):
+        says = tuple(say(status[key][zone]) if zone in status[key] else MISSING for status in shown)
+        if len(set(says)) > 1:
+            yield Difference(name(zone, ""), says)
+
+
+def _differing_deep(
+    shown: list[Json], key: str, name: Callable[[str, str], str], say: Callable[[Json], str]
+) -> Iterator[Difference]:
+    for zone, one, found in _pairs(shown, key):
+        says = tuple(MISSING if some is None else say(some) for some in found)
+        if len(set(says)) > 1:
+            yield Difference(name(zone, one), says)
+
+
+def _pairs(shown: list[Json], key: str) -> Iterator[tuple[str, str, list[Json | None]]]:
+    """Yield each host or pool of any server, with what each shows of it."""
+    names = dict.fromkeys(
+        (zone, one) for status in shown for zone, some in status[key].items() for one in some
+    )
+    for zone, one in names:
+        yield zone, one, [status[key].get(zone, {}).get(one) for status in shown]
+
+
+def _shares(shown: list[Json]) -> Iterator[Difference]:
+    """Yield the pools that deal the same hosts in other parts."""
+    for zone, pool, found in _pairs(shown, "pools"):
+        known = [one for one in found if one is not None]
+        if len(known) < len(found) or len({_dealing(one) for one in known}) > 1:
+            continue  # that is told already, and other shares follow from it
+        for family in ("A", "AAAA"):
+            shares = [one["families"][family]["share"] for one in known]
+            hosts = [
+                host
+                for host in dict.fromkeys(host for one in shares for host in one)
+                if all(host in one for one in shares)
+                and max(one[host] for one in shares) - min(one[host] for one in shares) > NEAR
+            ]
+            if hosts:
+                says = tuple(", ".join(f"{host} {one[host]:.1%}" for host in hosts[:8]) for one in shares)
+                yield Difference(f"{family} shares of pool {pool} of {zone}", says)
+
+
+_FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up", "down": "forced down"}
+
+
+def state_of(host: Json) -> str:
+    """Return a host's state and what is imposed on it: ``down (forced up until 14:00 by ops: testing)``."""
+    state: str = host["state"]
+    if host["forced"] is None:
+        return state
+    whose = _whose(host.get("until"), host.get("author"), host.get("reason"))
+    waits = f"; it waits: {host['held_back']}" if host.get("held_back") else ""
+    return f"{state} ({_FORCED[host['forced']]}{whose}{waits})"
+
+
+def weight_of(host: Json) -> str:
+    """Return a host's weight with what lowers it: ``12.5 of 50: shedding 0.25``."""
+    factors = " ".join(f"{factor} {value:g}" for factor, value in host["factors"].items())
+    weight = f"{host['effective_weight']:g}" + (f" of {host['weight']}: {factors}" if factors else "")
+    imposed = imposed_weight(host)
+    return weight if imposed is None else f"{weight} ({imposed})"
+
+
+def imposed_weight(host: Json) -> str | None:
+    """Return the weight imposed on a host: ``forced to 5 by ops: slow disk; the file says 50``."""
+    forced = host.get("forced_weight")
+    if forced is None:
+        return None
+    whose = _whose(forced["until"], forced["author"], forced["reason"])
+    return f"forced to {forced['weight']}{whose}; the file says {forced['file_weight']}"
+
+
+def host_of(host: Json) -> str:
+    """Return a host's state, and its weight if one is imposed: ``up, weight 5 (forced by ops; …)``."""
+    forced = host.get("forced_weight")
+    if forced is None:
+        return state_of(host)
+    whose = _whose(forced["until"], forced["author"], forced["reason"])
+    weight = f"weight {forced['weight']} (forced{whose}; the file says {forced['file_weight']})"
+    return f"{state_of(host)}, {weight}"
+
+
+def _whose(until: str | None, author: str | None, reason: str | None) -> str:
+    parts = [f" until {moment(until)}" if until else "", f" by {author}" if author else ""]
+    return "".join(parts) + (f": {reason}" if reason else "")
+
+
+def moment(text: str, now: datetime | None = None) -> str:
+    """Return a time of the JSON as the reader's clock shows it: ``14:00``, with the date if not today's."""
+    try:
+        at = datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return text
+    today = (now or datetime.now().astimezone()).date()
+    return at.strftime("%H:%M" if at.date() == today else "%Y-%m-%d %H:%M")
+
+
+def name_of(url: str, body: Json | None = None) -> str:
+    """Return how a server is called: by its own name and its URL, where it said its name."""
+    node = None if body is None else body.get("node")
+    return url if node is None else f"{node} ({url})"

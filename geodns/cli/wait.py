@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import click
 
-from geodns.commands.client import Answer, Server
+from geodns.api.json_types import Json
+from geodns.cli.client import Answer, Server
 from geodns.errors import GeodnsError
-from geodns.shown import Json
 
 LOOK_EVERY = 1.0
 SAY_EVERY = 10.0

@@ -1,17 +1,22 @@
 """`geodns check`: every problem of every zone file, and what it would change."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 from pydantic import ValidationError
 
-from geodns.commands.client import Server, server_option, token_option
-from geodns.errors import GeodnsError, ServerError
-from geodns.model import DnsSource, HostSource, Zone
-from geodns.zonediff import summary, zone_diff
-from geodns.zonefile import ParsedZone, read_zone, read_zones, zone_files
-from geodns.zonefile.hostsfrom import Finding, Found, in_files
+from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.convert.draft import PLACEHOLDER
+from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError
+from geodns.model.hosts import DnsSource, HostSource
+from geodns.model.zone import Zone
+from geodns.zonefile.names import is_within, zone_name
+from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones, zone_files
+from geodns.zonefile.schema import zone_schema
+from geodns.zonefile.sources import Finding, Found, in_files
+from geodns.zones.diff import summary, zone_diff
 
 
 @click.command()
@@ -113,3 +118,135 @@ def _served(server: Server, name: str) -> Zone:
         raise ServerError(
             f"what the server says of zone {name} cannot be read: it is of another version, ask with its own"
         ) from error
+
+
+@click.command()
+@click.argument("name")
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS…")
+@click.option(
+    "--zones", type=click.Path(path_type=Path), default="zones", show_default=True, help="The folder."
+)
+@click.option(
+    "--ns",
+    "servers",
+    multiple=True,
+    metavar="NAME=ADDRESS",
+    help="A name server in the zone, as ns1=198.51.100.1; one outside is its name alone, as ns2.example.net. "
+    "May be given several times.",
+)
+def init(name: str, addresses: tuple[str, ...], zones: Path, servers: tuple[str, ...]) -> None:
+    """Write the zone file of NAME, which deals mail hosts at each ADDRESS."""
+    try:
+        zone = zone_name(name.removesuffix("."))
+    except BadNameError as error:
+        raise UsageError(str(error)) from error
+    text = shortest_zone(zone, addresses, servers)
+    path = zones / f"{zone}.yaml"
+    try:
+        zones.mkdir(parents=True, exist_ok=True)
+        taken = [file for file in zone_files([zones]) if file.stem.lower() == zone]
+        if taken:
+            raise GeodnsError(f"{taken[0]} exists: edit it, or take it away first")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise GeodnsError(f"{path}: {error.strerror}") from error
+    click.echo(f"{path} written. Next:")
+    steps = [
+        f"put the public address of this server in the place of {PLACEHOLDER} (`ns`)" if not servers else "",
+        f"geodns check {zones}",
+        f"geodns serve --zones {zones}, and then: dig -p 5300 @127.0.0.1 {zone}",
+        f"delegate {zone} in its parent zone to the servers under `ns`, with their addresses as glue",
+    ]
+    for number, step in enumerate(filter(None, steps), 1):
+        click.echo(f"  {number}. {step}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the zone file, for editors.
+
+    With yaml-language-server, write it to a file and begin each zone file with
+    `# yaml-language-server: $schema=FILE`.
+    """
+    click.echo(json.dumps(zone_schema(), indent=2, ensure_ascii=False))
+
+
+def zone_in(folder: Path, name: str) -> Zone:
+    """Return a zone.
+
+    Args:
+        folder: of the zone files.
+        name: of the zone, with or without the final dot.
+
+    Raises:
+        UsageError: it is no name.
+        GeodnsError: it is not there, or its file has errors.
+
+    """
+    try:
+        wanted = zone_name(name.removesuffix("."))
+    except BadNameError as error:
+        raise UsageError(str(error)) from error
+    there = []
+    for path in zone_files([folder]):
+        try:
+            there.append(zone_name(path.stem))
+        except BadNameError:
+            continue
+        if there[-1] != wanted:
+            continue
+        parsed = read_zone(path)
+        if parsed.zone is None:
+            raise GeodnsError("\n".join(str(problem) for problem in parsed.problems if not problem.warning))
+        return parsed.zone
+    raise GeodnsError(f"no zone {wanted} in {folder}: there is {', '.join(there) or 'none'}")
+
+
+def shortest_zone(name: str, addresses: Sequence[str], servers: Sequence[str]) -> str:
+    """Return a zone file that deals some addresses.
+
+    Args:
+        name: the zone's.
+        addresses: of the hosts mta1, mta2, …
+        servers: name servers, as ``ns1=192.0.2.53`` or ``ns2.example.net.``; without any, ns1 at a
+            made-up address.
+
+    Raises:
+        UsageError: what the file would say is wrong.
+
+    """
+    lines = [
+        "# A zone of geodns. `geodns check` tells what is wrong with it, `geodns schema` every key.",
+        "",
+        "ns:                                     # the name servers: this program's own addresses",
+        *_servers(servers),
+        "",
+        "hosts:                                  # the mail hosts that are dealt, while they take mail",
+        *(f"  mta{number}: {json.dumps(address)}" for number, address in enumerate(addresses, 1)),
+        "",
+        "records:",
+        '  "@": {MX: {pool: main, preference: 10}}     # mail to the zone itself goes to the same hosts',
+        "",
+    ]
+    text = "\n".join(lines)
+    parsed = parse_zone(name, text.encode(), "")
+    if parsed.zone is None:
+        errors = [problem for problem in parsed.problems if not problem.warning]
+        raise UsageError("; ".join(f"{problem.what}: {problem.instead}" for problem in errors))
+    for server in parsed.zone.ns:
+        if not server.addresses and is_within(server.name, parsed.zone.origin):
+            raise UsageError(f"{server.name} is in the zone and has no address: write it as ns1=192.0.2.53")
+    return text
+
+
+def _servers(servers: Sequence[str]) -> list[str]:
+    if not servers:
+        return [
+            f"  ns1: {PLACEHOLDER}                       # CHANGE THIS to the public address of this server"
+        ]
+    addresses: dict[str, list[str]] = {}
+    for server in servers:
+        name, equals, address = server.partition("=")
+        addresses.setdefault(name, []).extend([address] if equals else [])
+    return [f"  {json.dumps(name)}: {json.dumps(found)}" for name, found in addresses.items()]

@@ -1,13 +1,15 @@
 """Which hosts a pool deals now: its live ones, its fallbacks', or the last resort (DESIGN section 5)."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 
-from geodns.live import Fitness, Forced, LiveSet
-from geodns.model import Address, Family, Member, Pool, Zone, family_of
+from geodns.compiler.live_set import Fitness, LiveSet
+from geodns.model.base import Address, Family, family_of
+from geodns.model.state import Forced
+from geodns.model.zone import Member, Pool, Zone
 
 
 class LastResort(StrEnum):
@@ -175,3 +177,9 @@ def _last_resort(
         if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) in forced]:
             return resort, found
     return LastResort.SERVFAIL, []
+
+
+def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:
+    """Return the part of the answers that each of some hosts has."""
+    total = sum((entry.effective for entry in dealt), Fraction(0))
+    return {entry.host: entry.effective / total for entry in dealt}

@@ -7,90 +7,14 @@ A host in a pool is judged by the pool's checks alone; the status page shows the
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
-from geodns.model import Address, Host, Jury, Target, Zone, target_of
-
-
-class State(StrEnum):
-    """What is believed of a target, an address or a host, from worst to best (the order of `rank`)."""
-
-    DOWN = "down"
-    SHEDDING = "shedding"
-    UNKNOWN = "unknown"
-    UP = "up"
-
-    @property
-    def rank(self) -> int:
-        """0 is worst."""
-        return _RANKS[self]
-
-
-_RANKS = {state: rank for rank, state in enumerate(State)}
-
-
-class Forced(StrEnum):
-    """What an operator (or reputation) has imposed on a host."""
-
-    DRAINED = "drained"
-    QUARANTINED = "quarantined"
-    UP = "up"
-    DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is believed of a target, and how near it is to changing.
-
-    Attributes:
-        state: UP, DOWN or UNKNOWN (no result yet); never SHEDDING, which is a factor of 0.
-        failures: gathered while UP.
-        successes: in a row.
-        sheds: 4xx greetings in a row.
-        level: how often the weight is halved; the factor is 2 to the power of -level.
-        shed_out: whether so many sheds came in a row that the factor is 0.
-        degraded: whether it answers slowly.
-        share: the percentage of its weight that the host's agent asks for.
-
-    """
-
-    state: State = State.UNKNOWN
-    failures: int = 0
-    successes: int = 0
-    sheds: int = 0
-    level: int = 0
-    shed_out: bool = False
-    degraded: bool = False
-    share: int = 100
-
-    @property
-    def factor(self) -> Fraction:
-        """What shedding leaves of the weight, 0 to 1."""
-        return Fraction(0) if self.shed_out else Fraction(1, 2**self.level)
-
-    @property
-    def shown(self) -> State:
-        """The state as the status shows it."""
-        return State.SHEDDING if self.shed_out and self.state is not State.DOWN else self.state
-
-    @property
-    def live(self) -> bool:
-        """Whether mail may be sent there; nothing known counts as fit."""
-        return self.state is not State.DOWN and not self.shed_out
-
-    @property
-    def pending(self) -> bool:
-        """Whether a change is under way, so that probes come faster."""
-        return (self.state is State.UP and self.failures > 0) or (
-            self.state is State.DOWN and self.successes > 0
-        )
-
-
-NOTHING_KNOWN = Verdict()
-HostKey = tuple[str, str]
-"""Zone name and host name."""
+from geodns.model.base import Address
+from geodns.model.checks import Jury, Target
+from geodns.model.hosts import Host
+from geodns.model.state import NOTHING_KNOWN, Forced, HostKey, State, Verdict
+from geodns.model.zone import Zone, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,3 +158,23 @@ class LiveSet:
         """Return the best state of a host over its addresses."""
         states = (self.address_state(zone, host, address) for address in host.addresses)
         return max(states, key=lambda state: state.rank)
+
+
+def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
+    """Return every factor in force on a host, the lowest over the checks that judge it; 0 when it is out."""
+    found: dict[str, Fraction] = {}
+    for jury in zone.juries_by_host[host.name]:
+        for name, value in live.fitness(zone, host, jury).factors.items():
+            found[name] = min(value, found.get(name, value))
+    return found
+
+
+def effective_weight(live: LiveSet, zone: Zone, host: Host) -> Fraction:
+    """Return a host's weight with every factor; 0 while it is not dealt as a live one."""
+    weight = live.weight(zone, host.name, host.weight)
+    weights = [
+        weight * fitness.factor if fitness.live else Fraction(0)
+        for jury in zone.juries_by_host[host.name]
+        for fitness in (live.fitness(zone, host, jury),)
+    ]
+    return min(weights, default=Fraction(weight))

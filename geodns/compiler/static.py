@@ -4,13 +4,16 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import chain
 
-from geodns import rr, wire
-from geodns.encode import encode
-from geodns.model import FAMILIES, Host, Record, Rule, Zone, family_of
-from geodns.rr import record
-from geodns.rrtypes import NUMBERS, number
-from geodns.table import Node, RotationKey, ZoneTable
-from geodns.wire import Answer, name_to_wire
+from geodns.model.base import FAMILIES, family_of
+from geodns.model.hosts import Host
+from geodns.model.zone import Record, Rule, Zone
+from geodns.responder.table import Node, RotationKey, ZoneTable
+from geodns.wire import codes
+from geodns.wire.codes import NUMBERS, number
+from geodns.wire.encode import encode
+from geodns.wire.message import NOTHING, Answer
+from geodns.wire.names import is_below, name_to_wire, parents
+from geodns.wire.records import TARGETS, each, record, target_of
 
 Records = dict[tuple[bytes, str], Record]
 """Fixed RRsets by owner name on the wire and type."""
@@ -38,14 +41,14 @@ def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> Zone
     cuts = {owner for owner, rtype in records if rtype == "NS" and owner != origin}
     rrsets = _rrsets(zone, origin, records, cuts)
     soa = _soa(zone, serial)
-    rrsets[origin][wire.SOA] = Answer(record(wire.SOA, zone.soa_ttl, soa), an=1)
-    nodes = {owner: Node(some, wire.NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
+    rrsets[origin][codes.SOA] = Answer(record(codes.SOA, zone.soa_ttl, soa), an=1)
+    nodes = {owner: Node(some, NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
     for owner in list(nodes):
-        for parent in wire.parents(owner):
+        for parent in parents(owner):
             if parent in nodes or len(parent) <= len(origin):
                 break
             nodes[parent] = Node()
-    negative = record(wire.SOA, min(zone.soa_ttl, zone.soa.minimum), soa)
+    negative = record(codes.SOA, min(zone.soa_ttl, zone.soa.minimum), soa)
     table = ZoneTable(zone.name, origin, negative, nodes)
     _add_addresses(table, nodes, rrsets, records)
     return table
@@ -85,7 +88,7 @@ def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes]) -> Rr
 
 
 def _below(owner: bytes, ends: set[bytes]) -> bool:
-    return bool(ends) and any(parent in ends for parent in wire.parents(owner))
+    return bool(ends) and any(parent in ends for parent in parents(owner))
 
 
 def _fixed(one: Record) -> Answer:
@@ -110,7 +113,7 @@ def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
         return ()
     found = [match.node.rrsets.get(NUMBERS[family]) for family in FAMILIES]
     return tuple(
-        one for answer in found if isinstance(answer, Answer) for one in rr.each(answer.body, owner=name)
+        one for answer in found if isinstance(answer, Answer) for one in each(answer.body, owner=name)
     )
 
 
@@ -130,10 +133,10 @@ def _add_addresses(table: ZoneTable, nodes: dict[bytes, Node], rrsets: Rrsets, r
         )
 
     for owner, own in rrsets.items():
-        for rtype in own.keys() & rr.TARGETS.keys():
+        for rtype in own.keys() & TARGETS.keys():
             answer = own[rtype]
             if isinstance(answer, Answer):
-                targets = dict.fromkeys(filter(None, map(rr.target_of, rr.each(answer.body))))
+                targets = dict.fromkeys(filter(None, map(target_of, each(answer.body))))
                 by_name = {target: addresses(target) for target in targets}
                 own[rtype] = answer._replace(extra=tuple(chain.from_iterable(by_name.values())))
                 if nodes[owner].referral is not None:
@@ -148,7 +151,7 @@ def _referral(cut: bytes, name_servers: Answer, addresses: Mapping[bytes, tuple[
     needed: list[bytes] = []
     helpful: list[bytes] = []
     for target, some in addresses.items():
-        (needed if wire.is_below(target, cut) else helpful).extend(some)
+        (needed if is_below(target, cut) else helpful).extend(some)
     body = name_servers.body + b"".join(needed)
     return Answer(body, ns=name_servers.an, ar=len(needed), extra=tuple(helpful))
 

@@ -4,14 +4,25 @@ from collections.abc import Sequence
 from ipaddress import IPv6Network
 from typing import Any
 
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import (
+    HOW_MANY,
+    OFF,
+    Key,
+    Kind,
+    Schema,
+    choice,
+    items_of,
+    parse_share,
+    read_keys,
+    text_of,
+    whole,
+)
+from geodns.config.yaml_nodes import Mapping, Node, Scalar, shown
 from geodns.errors import BadNameError
-from geodns.networks import HOW, Network, parse_network
-from geodns.querylog import HOW_MANY, QueryLog, parse_share
-from geodns.ratelimit import RateLimit
-from geodns.report import Report, quoted
-from geodns.scalars import OFF, Key, Kind, Schema, choice, items_of, read_keys, text_of, whole
-from geodns.wire import name_to_wire
-from geodns.yamltext import Mapping, Node, Scalar, shown
+from geodns.responder.answer_policy import QueryLog, RateLimit
+from geodns.wire.names import name_to_wire
+from geodns.wire.networks import HOW, Network, parse_network
 
 MAX_ITEMS = 64
 """Networks, or zones, that may be named: each costs every query that is looked at."""
@@ -58,7 +69,7 @@ def zone_on_wire(text: str) -> bytes:
     """
     if not text.isascii():
         # Tables of all of Unicode, for the few who need them.
-        from geodns.zonefile.idn import to_ascii  # noqa: PLC0415 - see above
+        from geodns.wire.idn import to_ascii  # noqa: PLC0415 - see above
 
         text = to_ascii(text)
     return name_to_wire(text.removesuffix(".") + ".")

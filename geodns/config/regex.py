@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import regex
 
-from geodns.report import quoted
+from geodns.config.report import quoted
 
 MAX_LENGTH = 500
 """Characters."""

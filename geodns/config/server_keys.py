@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from geodns.guardkeys import QUERY_LOG_KEY, RATE_LIMIT_KEY
-from geodns.model import Frozen
-from geodns.report import Report, quoted
-from geodns.scalars import (
+from geodns.config.answer_keys import QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.config.report import Report, quoted
+from geodns.config.tokens import HOW as TOKEN_HOW
+from geodns.config.tokens import Scope, Token, token_of
+from geodns.config.value_types import (
     EHLO,
     OFF,
     Key,
@@ -22,9 +23,8 @@ from geodns.scalars import (
     text_of,
     whole,
 )
-from geodns.tokens import HOW as TOKEN_HOW
-from geodns.tokens import Scope, Token, token_of
-from geodns.yamltext import Node
+from geodns.config.yaml_nodes import Node
+from geodns.model.base import Frozen
 
 _PORT = re.compile("[0-9]{1,5}")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")

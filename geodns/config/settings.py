@@ -12,18 +12,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from geodns import __version__, yamltext
+from geodns import __version__
+from geodns.config import yaml_nodes
+from geodns.config.report import Report
+from geodns.config.server_keys import KEYS, HttpTls, Listen, Tcp
+from geodns.config.tokens import Scope, Token, parse_tokens
+from geodns.config.value_types import OFF, read_keys
+from geodns.config.yaml_nodes import Node, Scalar
 from geodns.errors import Problem, SettingsError, UsageError
-from geodns.model import Frozen
-from geodns.policy import Policy
-from geodns.querylog import QueryLog
-from geodns.ratelimit import RateLimit
-from geodns.report import Report
-from geodns.scalars import OFF, read_keys
-from geodns.settingskeys import KEYS, HttpTls, Listen, Tcp
-from geodns.tokens import Scope, Token, parse_tokens
-from geodns.wire import name_to_wire
-from geodns.yamltext import Node, Scalar
+from geodns.model.base import Frozen
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.wire.names import name_to_wire
 
 DEFAULT_FILE = Path("geodns.yaml")
 
@@ -176,7 +175,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
     except OSError as error:
         report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
     else:
-        root = None if yamltext.says_nothing(text) else yamltext.load(text, report)
+        root = None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
         if root is not None:
             values = read_keys(root, report, KEYS, "the settings")
             _choose_token("token", "control", root, values, path.parent, report)
@@ -194,7 +193,7 @@ def _from_words(source: str, key: str, words: list[str], problems: list[Problem]
     """Read one setting from a flag or variable: the nodes stand nowhere, so problems name only the source."""
     report = Report(source)
     scalars: list[Node] = [Scalar(0, 0, word.strip(), plain=False) for word in words]
-    node = scalars[0] if len(scalars) == 1 else yamltext.Sequence(0, 0, scalars)
+    node = scalars[0] if len(scalars) == 1 else yaml_nodes.Sequence(0, 0, scalars)
     value = KEYS[key].kind.read(node, report)
     problems.extend(report.problems())
     return {} if value is None else {key: value}
@@ -205,7 +204,7 @@ def _beside(folder: Path, tls: HttpTls) -> HttpTls:
 
 
 def _choose_token(
-    key: str, scope: Scope, root: yamltext.Mapping, values: dict[str, Any], folder: Path, report: Report
+    key: str, scope: Scope, root: yaml_nodes.Mapping, values: dict[str, Any], folder: Path, report: Report
 ) -> None:
     """Put what stands in the file of a token in the token's place."""
     file: Path | None = values.pop(f"{key}_file", None)

@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime, tzinfo
 
+from geodns.config.report import quoted
 from geodns.errors import UsageError
-from geodns.report import quoted
 
 _UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)?")
@@ -78,3 +78,8 @@ def since_asked(text: str, now: float, zone: tzinfo | None = UTC) -> float:
         return max(0.0, found.timestamp())
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(f"`since` {quoted(text)} is no time: {SINCE}") from error
+
+
+def timestamp(seconds: float) -> str:
+    """Return seconds since the epoch as RFC 3339 text in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

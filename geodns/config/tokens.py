@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from geodns.model import Frozen
+from geodns.model.base import Frozen
 
 Scope = Literal["read", "control"]
 """What a token lets one do; ``control`` includes ``read``."""

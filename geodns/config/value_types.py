@@ -7,12 +7,14 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from geodns import yamltext
-from geodns.model import Address, Endpoint, MinLive
-from geodns.names import USUAL
-from geodns.report import Report, quoted
-from geodns.when import HOW_LONG, parse_duration
-from geodns.yamltext import Node, Scalar, is_nothing, shown
+from geodns.config import yaml_nodes
+from geodns.config.report import Report, quoted
+from geodns.config.times import HOW_LONG, parse_duration
+from geodns.config.yaml_nodes import Node, Scalar, is_nothing, shown
+from geodns.model.base import Address
+from geodns.model.hosts import Endpoint
+from geodns.model.zone import MinLive
+from geodns.wire.names import USUAL
 
 Schema = dict[str, Any]
 
@@ -56,7 +58,7 @@ def text_of(node: Node, report: Report, what: str, instead: str) -> str | None:
 
 def entries_of(node: Node, report: Report, what: str, instead: str) -> dict[str, tuple[Scalar, Node]]:
     """Return a mapping's entries; nothing at all is none, anything else is a problem."""
-    if isinstance(node, yamltext.Mapping):
+    if isinstance(node, yaml_nodes.Mapping):
         return node.items
     if not is_nothing(node):
         report.error(node, f"{shown(node)} where {what} is expected", instead)
@@ -237,7 +239,7 @@ def address_text(node: Node, report: Report) -> str | None:
 
     YAML takes a colon for the mark of a key as soon as a space, a bracket or the line's end follows it.
     """
-    if isinstance(node, yamltext.Mapping) and any(":" in key for key in node.items):
+    if isinstance(node, yaml_nodes.Mapping) and any(":" in key for key in node.items):
         report.error(node, "an IPv6 address that YAML reads as a key", 'quote this address, as "2001:db8::1"')
         return None
     text = text_of(node, report, "an address", 'write an address, as 192.0.2.1 or "2001:db8::1"')
@@ -274,7 +276,7 @@ def check_unicast(text: str, node: Node, report: Report) -> Address | None:
 
 def items_of(node: Node) -> Sequence[Node]:
     """Return a list's items, or the single item that stands without a list; nothing at all is none."""
-    if isinstance(node, yamltext.Sequence):
+    if isinstance(node, yaml_nodes.Sequence):
         return node.items
     return () if is_nothing(node) else (node,)
 
@@ -326,3 +328,30 @@ MIN_LIVE = Kind(
         ]
     },
 )
+
+HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
+
+
+def parse_share(text: str) -> float | None:
+    """Return the part that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(%|/([0-9]{1,9}))?", text)
+    if found is None:
+        return None
+    below = 100 if found[2] == "%" else int(found[3] or 1)
+    share = float(found[1]) / below if below else 0.0
+    return share if 0 < share <= 1 else None
+
+
+_TIMEOUT = duration(0.001, 600)
+_SECONDS = duration(0, 2**32 - 1, whole=True)
+_INTERVAL = duration(0.1, 86400)
+
+
+def objects(keys: dict[str, Key], *required: str) -> Schema:
+    """Return the JSON Schema of a mapping with these keys and no others."""
+    schema: Schema = {
+        "type": "object",
+        "properties": {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()},
+        "additionalProperties": False,
+    }
+    return schema | {"required": list(required)} if required else schema

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from geodns.report import Report, quoted
+from geodns.config.report import Report, quoted
 
 MAX_BYTES = 32 * 2**20
 """A zone of 100,000 records is about 5 MB."""

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from geodns.cluster import Cluster
-from geodns.events import Events
+from geodns.control.cluster import Cluster
 from geodns.health.outcome import Certificate, Kind, Outcome
 from geodns.health.tls import name_for, warning_of
-from geodns.model import Target
+from geodns.model.checks import Target
+from geodns.storage.event_log import Events
 
 LOOK_EVERY = 1.0
 """Seconds."""

@@ -4,22 +4,22 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from geodns import cookiefile, logswitch
-from geodns.cookiefile import CookieFile
-from geodns.events import Events
-from geodns.floodwatch import FloodWatch
-from geodns.keeper import Keeper
-from geodns.logswitch import LogSwitch
-from geodns.metrics import Metrics
-from geodns.policy import Policy
-from geodns.querylog import QueryLog
-from geodns.ratelimit import Limited
+from geodns.config.settings import Settings, policy_of
+from geodns.control import query_log_service
+from geodns.control.metrics import Metrics
+from geodns.control.persistence import Keeper
+from geodns.control.query_log_service import LogSwitch
+from geodns.responder.answer_policy import Policy, QueryLog
+from geodns.responder.rate_limit import Action, Limited
 from geodns.serve.frames import Logged
-from geodns.settings import Settings, policy_of
+from geodns.storage import cookie_secrets
+from geodns.storage.cookie_secrets import CookieFile
+from geodns.storage.event_log import Events
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at what may have changed."""
@@ -73,20 +73,20 @@ class Policing:
 
     def _last_secrets(self) -> tuple[bytes, ...]:
         with contextlib.suppress(ValueError):
-            return cookiefile.parse((self._keeper.note(_SECRETS) or "").encode())
+            return cookie_secrets.parse((self._keeper.note(_SECRETS) or "").encode())
         return ()
 
     def _last_log(self) -> QueryLog | None:
         text = self._keeper.note(_QUERY_LOG)
         if text is not None:
             with contextlib.suppress(ValueError):
-                return logswitch.from_text(text)
+                return query_log_service.from_text(text)
         return self._settings.query_log
 
     def _note(self) -> None:
         """Have what is in force now be known to the next control process."""
-        self._keeper.keep_note(_SECRETS, cookiefile.text_of(self._cookies.secrets))
-        self._keeper.keep_note(_QUERY_LOG, logswitch.to_text(self._log.wanted))
+        self._keeper.keep_note(_SECRETS, cookie_secrets.text_of(self._cookies.secrets))
+        self._keeper.keep_note(_QUERY_LOG, query_log_service.to_text(self._log.wanted))
 
     @property
     def policy(self) -> Policy:
@@ -131,3 +131,66 @@ class Policing:
         self._note()
         pending, _ = await asyncio.gather(self._carry(self.policy), asyncio.to_thread(self._keeper.write))
         return pending
+
+
+log = logging.getLogger(__name__)
+
+EVERY = 60.0
+"""Seconds from one line to the next; the warning goes as long after the last limited answer."""
+NAMED = 3
+"""Networks that are named: those that were limited most."""
+MOST = 1_000
+"""Networks that are remembered."""
+
+
+class FloodWatch:
+    """Gathers what all workers have limited.
+
+    Args:
+        tell: called with each line.
+
+    """
+
+    def __init__(self, tell: Callable[[str], object] = log.warning) -> None:
+        self._tell = tell
+        self._actions: Counter[Action] = Counter()
+        self._networks: Counter[str] = Counter()
+        self._told: float | None = None
+        self._last: float | None = None
+        self._shown = ""
+
+    def note(self, limited: Limited, now: float) -> None:
+        """Take what a worker has counted.
+
+        Args:
+            limited: by that worker.
+            now: seconds of a clock that only goes forward.
+
+        """
+        self._last = now
+        self._actions.update(limited.actions)
+        self._networks.update(limited.networks)
+        if len(self._networks) > MOST:
+            self._networks = Counter(dict(self._networks.most_common(MOST // 2)))
+
+    def tell(self, now: float) -> None:
+        """Tell what was limited since the last line, at most once a minute."""
+        if not self._actions or (self._told is not None and now - self._told < EVERY):
+            return
+        since = "" if self._told is None or now - self._told > 2 * EVERY else " in the last minute"
+        self._shown = f"{self._sums()}{since}"
+        self._told = now
+        self._tell(f"answers are rate limited: {self._shown}")
+        self._actions.clear()
+        self._networks.clear()
+
+    def warnings(self, now: float) -> list[str]:
+        """Return what an operator should know now."""
+        if self._last is None or now - self._last >= EVERY or not (self._actions or self._shown):
+            return []
+        return [f"answers are rate limited: {self._sums() if self._actions else self._shown}"]
+
+    def _sums(self) -> str:
+        actions = ", ".join(f"{self._actions[one]} {one}" for one in Action if self._actions[one])
+        most = ", ".join(f"{network} ({number})" for network, number in self._networks.most_common(NAMED))
+        return f"{actions}; most to {most}"

@@ -9,15 +9,29 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TypeVar
 
-from geodns.compiler import Compiled, PoolKey, Source, pools_by_host, recompile_pools
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, pools_by_host, recompile_pools
+from geodns.compiler.live_set import LiveSet
 from geodns.errors import NotFoundError
-from geodns.live import Forced, HostKey, LiveSet, State, Verdict
-from geodns.load import Loads
-from geodns.maxout import Wanted, held_back
-from geodns.model import Address, Load, Target, Zone
-from geodns.policy import DEFAULT, Policy
-from geodns.slowstart import SlowStart
-from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost
+from geodns.model.base import Address
+from geodns.model.checks import Target
+from geodns.model.hosts import Load
+from geodns.model.state import (
+    Forced,
+    ForcedState,
+    ForcedWeight,
+    HostKey,
+    HostSince,
+    PoolKey,
+    RetiredHost,
+    State,
+    Verdict,
+)
+from geodns.model.zone import Zone
+from geodns.responder.answer_policy import DEFAULT, Policy
+from geodns.signals.host_load import Loads
+from geodns.signals.quarantine_limit import Wanted, held_back
+from geodns.signals.slow_start import SlowStart
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from geodns.model import Zone
+from geodns.model.zone import Zone
 
 MOST = Fraction(3, 10)
 """The part of a pool's hosts that an edit may take out; one may always go while another stays."""

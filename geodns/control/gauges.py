@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from geodns.live import HostKey, State
-from geodns.liveness import Vitals
+from geodns.control.watchdog import Vitals
+from geodns.model.state import HostKey, State
 
 
 @dataclass(frozen=True, slots=True)

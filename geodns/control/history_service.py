@@ -3,25 +3,36 @@
 Points are sums, so that those of a minute add up to those of an hour.
 """
 
-import json
-import zlib
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fractions import Fraction
 from itertools import groupby
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from geodns.choice import Choice
-from geodns.compiler import PoolKey
-from geodns.dealing import Counts
-from geodns.live import HostKey
-from geodns.model import FAMILIES
-from geodns.table import Rotation
+from geodns.compiler.choice import Choice
+from geodns.errors import StoreError
+from geodns.model.base import FAMILIES
+from geodns.model.state import HostKey, PoolKey
+from geodns.responder.table import Rotation
+from geodns.responder.worker_state import Counts
+from geodns.storage.history_file import (
+    DAY,
+    HOUR,
+    KEPT,
+    MINUTE,
+    SHOWN,
+    HistoryFile,
+    Point,
+    Points,
+    Step,
+    merged,
+)
 
-MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
-KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
-"""For how many seconds points of each step are kept; what is made of others outlives them."""
-SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR, DAY: HOUR}
-"""The steps that points are shown in, the finest first, and the steps of the points that they are made of."""
 MOST = 100_000
 """Points that are shown at once: they take most of a second to make, and some megabytes."""
 
@@ -35,74 +46,6 @@ def step_for(seconds: float, hosts: int) -> int:
 def points_of(seconds: float, hosts: int, step: int) -> float:
     """Return how many points so many hosts have in a time, of which only a part may be kept."""
     return hosts * min(seconds, KEPT[SHOWN[step]]) / step
-
-
-class Point(NamedTuple):
-    """One host in one step.
-
-    Attributes:
-        picks: answers, each shared out among the hosts that it named.
-        intended: what these would have been by the shares that were intended.
-        probes: how many of its probes were answered.
-        rtt: the seconds that they took, together.
-        samples: how often its state was looked at.
-        up: in how many of these it was up.
-
-    """
-
-    picks: float = 0.0
-    intended: float = 0.0
-    probes: int = 0
-    rtt: float = 0.0
-    samples: int = 0
-    up: int = 0
-
-    def plus(self, other: "Point") -> "Point":
-        """Return both together."""
-        return Point(
-            self.picks + other.picks,
-            self.intended + other.intended,
-            self.probes + other.probes,
-            self.rtt + other.rtt,
-            self.samples + other.samples,
-            self.up + other.up,
-        )
-
-
-NOTHING = Point()
-Points = Mapping[str, Point]
-"""Those of a zone in one step, by host."""
-
-
-def merged(*some: Points) -> dict[str, Point]:
-    """Return the points of several steps, or of parts of one, together."""
-    found = dict(some[0]) if some else {}
-    for points in some[1:]:
-        for host, point in points.items():
-            found[host] = found.get(host, NOTHING).plus(point)
-    return found
-
-
-def packed(points: Points) -> bytes:
-    """Return a zone's points as bytes; `unpacked` is the way back."""
-    rounded = {
-        host: [round(point.picks, 3), round(point.intended, 3), point.probes, round(point.rtt, 5), *point[4:]]
-        for host, point in points.items()
-    }
-    return zlib.compress(json.dumps(rounded, separators=(",", ":")).encode())
-
-
-def unpacked(data: bytes) -> dict[str, Point]:
-    """Return what `packed` packed.
-
-    Raises:
-        ValueError: it packed something else.
-
-    """
-    try:
-        return {host: Point._make(values) for host, values in json.loads(zlib.decompress(data)).items()}
-    except (zlib.error, TypeError, AttributeError) as error:
-        raise ValueError(f"no points of hosts: {error}") from error
 
 
 class Tally:
@@ -182,10 +125,6 @@ class Tally:
         return found
 
 
-Step = tuple[int, Points]
-"""When a step begins, in seconds since the epoch, and its points."""
-
-
 def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dict[str, dict[str, list[Any]]]:
     """Return the points of a zone as the API shows them: columns for each host.
 
@@ -228,3 +167,173 @@ def recent(steps: Iterable[Step], step: int) -> dict[str, dict[str, list[float |
             for values in columns.values():
                 values.extend([None] * (number + 1 - len(values)))
     return found
+
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the states of the hosts."""
+RECENT = 30
+"""Minutes that are in memory."""
+
+
+class Recording:
+    """Gathers what happens to hosts, and knows what happened to them.
+
+    Args:
+        directory: of the state.
+        states: returns which hosts are up now.
+        choices: returns what each pool deals now.
+
+    Attributes:
+        trouble: why the history is not on disk; None while it is.
+
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        states: Callable[[], Mapping[HostKey, bool]],
+        choices: Callable[[], Mapping[PoolKey, Choice]],
+    ) -> None:
+        self.trouble: str | None = None
+        self._directory = directory
+        self._states = states
+        self._choices = choices
+        self._tally = Tally()
+        self._minute = 0
+        self._memory: deque[tuple[int, dict[str, dict[str, Any]]]] = deque(maxlen=RECENT)
+        self._file: HistoryFile | None = None
+        self._unwritten: list[tuple[int, Mapping[str, Points]]] = []
+        self._disk = threading.Lock()
+
+    # --- what happens -----------------------------------------------------------------------------------
+
+    def counted(self, counts: Counts, rotations: Callable[[bytes], Rotation | None]) -> None:
+        """Take what a worker has dealt."""
+        if counts.dealt:
+            self._tally.dealt(counts, rotations, self._choices())
+
+    def probed(self, hosts: tuple[HostKey, ...], seconds: float | None) -> None:
+        """Take a probe's result."""
+        if seconds is not None:
+            self._tally.probed(hosts, seconds)
+
+    async def watch(self) -> None:
+        """Look again and again, and write what is over; never return."""
+        await asyncio.to_thread(self._remember, time.time())
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._tally.seen(self._states())
+            now = time.time()
+            if self.turn(now):
+                await asyncio.to_thread(self.write, now)
+
+    def turn(self, now: float) -> bool:
+        """Close the minute if it is over; say whether it was.
+
+        Args:
+            now: seconds since the epoch.
+
+        """
+        minute = int(now // MINUTE) * MINUTE
+        before, self._minute = self._minute or minute, minute
+        if minute == before:
+            return False
+        self._close(before)
+        return True
+
+    def _close(self, minute: int) -> None:
+        zones = self._tally.close()
+        if zones:
+            self._memory.append((minute, zones))
+            self._unwritten = [*self._unwritten, (minute, zones)][-HOUR // MINUTE :]
+
+    async def close(self) -> None:
+        """Write what there is of the minute that is not over, too."""
+        self._close(self._minute or int(time.time() // MINUTE) * MINUTE)
+        await asyncio.to_thread(self.write, time.time())
+        if self._file is not None:
+            self._file.close()
+
+    # --- the disk ---------------------------------------------------------------------------------------
+
+    def write(self, now: float) -> None:
+        """Write what is to be written; what cannot be is tried again for an hour. Blocks on the disk."""
+        with self._disk:
+            try:
+                file = self._opened(now)
+                while self._unwritten:
+                    minute, zones = self._unwritten[0]
+                    file.add(MINUTE, minute, zones)
+                    self._unwritten = self._unwritten[1:]
+                file.roll_up(now)
+            except StoreError as error:
+                if self.trouble is None:
+                    log.warning("the history of hosts is not written: %s", error)
+                self.trouble = f"the history of hosts is not written: {error}"
+            else:
+                self.trouble = None
+
+    def _opened(self, now: float) -> HistoryFile:
+        if self._file is None:
+            self._file, warnings = HistoryFile.open(self._directory, now)
+            for warning in warnings:
+                log.warning("%s", warning)
+        return self._file
+
+    def _remember(self, now: float) -> None:
+        """Read the last half hour back."""
+        with self._disk:
+            try:
+                file = self._opened(now)
+                begin = now - RECENT * MINUTE
+                found: dict[int, dict[str, dict[str, Any]]] = {}
+                for zone in file.zones(MINUTE, begin, now):
+                    for at, points in file.read(zone, MINUTE, begin, now):
+                        found.setdefault(at, {})[zone] = dict(points)
+            except (StoreError, ValueError) as error:
+                log.warning("the history of hosts before is not shown: %s", error)
+            else:
+                known = dict(self._memory)
+                self._memory.extendleft(
+                    sorted(((at, one) for at, one in found.items() if at not in known), reverse=True)
+                )
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def history(self, zone: str, hosts: Collection[str], since: float, step: int) -> dict[str, Any]:
+        """Return a zone's points as the API shows them. Blocks on the disk, and takes long for many points.
+
+        Args:
+            zone: its name.
+            hosts: of them alone; none: of all.
+            since: seconds since the epoch.
+            step: one of `SHOWN`.
+
+        """
+        kept = SHOWN[step]
+        # What is added up begins with a whole step, or its first point would be one of a part of it.
+        begin = since if step == MINUTE else since // step * step
+        steps = self._look(zone, kept, begin)
+        if kept != MINUTE:
+            steps += self._look(zone, MINUTE, steps[-1][0] + kept if steps else begin)  # what is not over
+        return series(steps, step, hosts)
+
+    def _look(self, zone: str, step: int, since: float) -> list[Step]:
+        now = time.time()
+        with self._disk:
+            try:
+                return self._opened(now).read(zone, step, max(since, now - KEPT[step]), now)
+            except (StoreError, ValueError) as error:
+                log.warning("the history of hosts is not shown: %s", error)
+                return []
+
+    def recent(self) -> dict[str, Any]:
+        """Return the last half hour of all hosts, as sparklines need it."""
+        memory = list(self._memory)
+        zones = {zone for _, by_zone in memory for zone in by_zone}
+        return {
+            zone: recent(((at, by_zone.get(zone, {})) for at, by_zone in memory), MINUTE)
+            for zone in sorted(zones)
+        }

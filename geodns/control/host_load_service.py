@@ -1,6 +1,5 @@
 """How busy hosts are, kept up to date: what is asked, what is pushed, what is told of it."""
 
-import json
 import logging
 import random
 import time
@@ -8,38 +7,18 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from geodns.api.parts import host_key
-from geodns.cluster import Cluster
+from geodns.api.hosts import read_value
+from geodns.api.json_types import Json
+from geodns.api.responses import host_key
+from geodns.control.cluster import Cluster
+from geodns.control.metrics import Metrics
 from geodns.errors import UsageError
-from geodns.events import Events
-from geodns.health.load import LoadSources
-from geodns.live import Forced, HostKey, State
-from geodns.metrics import Metrics
-from geodns.model import Load
-from geodns.selectors import as_load
-from geodns.shown import Json
+from geodns.model.hosts import Load
+from geodns.model.state import Forced, HostKey, State
+from geodns.signals.host_load_poller import LoadSources
+from geodns.storage.event_log import Events
 
-_BODY = 'write {"value": 412}'
 _OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
-
-
-def read_value(body: bytes) -> float:
-    """Return the load that somebody pushes.
-
-    Raises:
-        UsageError: says what is wrong, and what to write instead.
-
-    """
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
-    if not isinstance(given, dict) or given.keys() != {"value"}:
-        raise UsageError(f"the body takes `value` and nothing else: {_BODY}")
-    try:
-        return as_load(given["value"])
-    except ValueError as error:
-        raise UsageError(f"`value`: {error}: {_BODY}") from error
 
 
 class Loading:

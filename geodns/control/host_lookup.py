@@ -1,18 +1,16 @@
 """Which hosts an operator means, and what their files say of them."""
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from unicodedata import normalize
 
+from geodns.config.report import quoted
+from geodns.config.value_types import parse_address
 from geodns.errors import AmbiguousError, BadNameError, NotFoundError
-from geodns.live import HostKey
-from geodns.model import Zone
-from geodns.report import quoted
-from geodns.scalars import parse_address
-from geodns.store import ForcedWeight
-from geodns.zonefile.idn import to_ascii, to_unicode
-from geodns.zonefile.patterns import is_glob, matcher
+from geodns.model.state import HostKey
+from geodns.model.zone import Zone
+from geodns.wire.idn import to_ascii, to_unicode
+from geodns.zonefile.names import is_glob, matcher
 
 
 def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None = None) -> list[HostKey]:
@@ -137,31 +135,3 @@ def require_host(zones: Mapping[str, Zone], zone: str, host: str) -> HostKey:
             f"zone {zone} has no host {host}; it has {', '.join(found.host_by_name) or 'none'}"
         )
     return found.name, name
-
-
-# --- weights that files give ---------------------------------------------------------------------------
-
-
-def file_weights(zone: Zone, host: str) -> str:
-    """Return the weights that a zone's file gives a host, its own and those in pools, as one line of JSON."""
-    own = zone.host_by_name[host].weight
-    pools = {
-        pool.name: member.weight for pool in zone.pools for member in pool.members if member.host == host
-    }
-    return json.dumps([own, pools], sort_keys=True)
-
-
-def hidden(forced: ForcedWeight, zone: Zone, host: str) -> str | None:
-    """Return the weights that a file has given a host since another was imposed; None while it has not."""
-    if forced.file in {"", file_weights(zone, host)}:
-        return None
-    own, pools = json.loads(file_weights(zone, host))
-    before = json.loads(forced.file)
-    if set(pools.values()) == {forced.weight}:
-        return None  # what is imposed, all the same
-    changed = {pool: weight for pool, weight in pools.items() if weight != before[1].get(pool)}
-    if not changed:
-        return str(own) if not pools and own != before[0] else None
-    if set(changed.values()) == {own}:
-        return str(own)
-    return ", ".join(f"{weight} in pool {pool}" for pool, weight in changed.items())

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-from geodns.dealing import OTHER_TYPE, Counts
-from geodns.gauges import AtScrape, Gauges
-from geodns.live import HostKey, State
-from geodns.ratelimit import Action
-from geodns.rcodes import rcode_name
-from geodns.rrtypes import name_of
-from geodns.table import Rotation
+from geodns.control.gauges import AtScrape, Gauges
+from geodns.model.state import HostKey, State
+from geodns.responder.rate_limit import Action
+from geodns.responder.table import Rotation
+from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.wire.codes import name_of, rcode_name
 
 PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 RECOMPILE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)

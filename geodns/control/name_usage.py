@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping
 
-from geodns.rails import RECENT
-from geodns.wire import name_from_wire
+from geodns.control.edit_guard import RECENT
+from geodns.wire.names import name_from_wire
 
 MOST = 50_000
 """Names that are remembered; past that the one that was not asked for longest is forgotten."""

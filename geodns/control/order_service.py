@@ -5,15 +5,12 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from geodns import stateexport
-from geodns.cluster import Cluster
-from geodns.compiler import PoolKey
-from geodns.control import find_hosts
-from geodns.events import Events
-from geodns.keeper import Keeper
-from geodns.live import HostKey
-from geodns.model import Zone
-from geodns.orders import (
+from geodns.api import state as state_
+from geodns.api.hosts import pools_json
+from geodns.api.json_types import Json
+from geodns.control.cluster import Cluster
+from geodns.control.host_lookup import find_hosts
+from geodns.control.orders import (
     Change,
     Imposed,
     Ordered,
@@ -26,13 +23,15 @@ from geodns.orders import (
     hiding,
     over,
     plan,
-    pools_json,
     preview,
     told,
     told_state,
     told_weight,
 )
-from geodns.shown import Json
+from geodns.control.persistence import Keeper
+from geodns.model.state import HostKey, PoolKey
+from geodns.model.zone import Zone
+from geodns.storage.event_log import Events
 
 ITSELF = "geodns"
 """The author of what ends by itself."""
@@ -169,7 +168,7 @@ class Ordering:
 
     def export(self, node: str) -> Json:
         """Return everything that is imposed."""
-        return stateexport.export(self._cluster, node, time.time())
+        return state_.export(self._cluster, node, time.time())
 
     async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[Ordered, Json]:
         """Impose what an export says, all of it or nothing.
@@ -187,7 +186,7 @@ class Ordering:
             UsageError: it is no export, or one with an error.
 
         """
-        found = stateexport.read(body, self._cluster, time.time())
+        found = state_.read(body, self._cluster, time.time())
         what = found.plan
         ordered = await self._do(
             tuple(sorted(what.hosts)), what, author, "import-state", dry_run=dry_run, yes=yes

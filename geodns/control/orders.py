@@ -3,20 +3,18 @@
 No clock and nothing that is served: an order that is only tried is worked out in the very same way.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from geodns.choice import Choice, choose
-from geodns.cluster import Cluster, with_changes
-from geodns.compiler import PoolKey
-from geodns.control import file_weights, hidden
-from geodns.live import Forced, HostKey
-from geodns.model import FAMILIES, Zone
-from geodns.shown import Json
-from geodns.status import resort_of, shares, timestamp
-from geodns.store import ForcedState, ForcedWeight
+from geodns.api.json_types import Json
+from geodns.compiler.choice import Choice, choose
+from geodns.config.times import timestamp
+from geodns.control.cluster import Cluster, with_changes
+from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey, PoolKey
+from geodns.model.zone import Zone
 
 
 class Verb(StrEnum):
@@ -256,30 +254,6 @@ def _then(choice: Choice) -> str:
     return f"last resort: {choice.last_resort}, {count} dealt all the same"
 
 
-def pools_json(changes: Mapping[PoolKey, Change]) -> Json:
-    """Return what pools deal before and after, by zone and pool."""
-    shown: Json = {}
-    for (zone, pool), change in changes.items():
-        shown.setdefault(zone, {})[pool] = {
-            "before": choice_json(change.before),
-            "after": choice_json(change.after),
-        }
-    return shown
-
-
-def choice_json(choice: Choice) -> Json:
-    """Return what a pool deals."""
-    return {
-        "shares": {
-            family: {host: float(share) for host, share in shares(choice.of(family)).items()}
-            for family in FAMILIES
-        },
-        "using": list(choice.using),
-        "last_resort": resort_of(choice.last_resort),
-        "live": list(choice.live),
-    }
-
-
 def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, Change]) -> list[str]:
     """Return the pools that deal a host once these are changed."""
     return [
@@ -356,3 +330,31 @@ def told(before: Imposed, after: Imposed) -> str:
     elif before.weight is not None and after.weight is None:
         parts.append(f"weight no longer forced to {before.weight.weight}")
     return ", ".join(parts)
+
+
+# --- weights that files give ---------------------------------------------------------------------------
+
+
+def file_weights(zone: Zone, host: str) -> str:
+    """Return the weights that a zone's file gives a host, its own and those in pools, as one line of JSON."""
+    own = zone.host_by_name[host].weight
+    pools = {
+        pool.name: member.weight for pool in zone.pools for member in pool.members if member.host == host
+    }
+    return json.dumps([own, pools], sort_keys=True)
+
+
+def hidden(forced: ForcedWeight, zone: Zone, host: str) -> str | None:
+    """Return the weights that a file has given a host since another was imposed; None while it has not."""
+    if forced.file in {"", file_weights(zone, host)}:
+        return None
+    own, pools = json.loads(file_weights(zone, host))
+    before = json.loads(forced.file)
+    if set(pools.values()) == {forced.weight}:
+        return None  # what is imposed, all the same
+    changed = {pool: weight for pool, weight in pools.items() if weight != before[1].get(pool)}
+    if not changed:
+        return str(own) if not pools and own != before[0] else None
+    if set(changed.values()) == {own}:
+        return str(own)
+    return ", ".join(f"{weight} in pool {pool}" for pool, weight in changed.items())

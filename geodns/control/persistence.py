@@ -8,14 +8,15 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from geodns.cluster import Cluster
-from geodns.compiler import Source
+from geodns.compiler.answers import Source
+from geodns.control.cluster import Cluster
 from geodns.errors import StoreError
-from geodns.folder import Edit
-from geodns.live import HostKey, Verdict
-from geodns.model import Target, Zone
-from geodns.serial import next_serial
-from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost, Store, StoredZone
+from geodns.model.checks import Target
+from geodns.model.serial import next_serial
+from geodns.model.state import ForcedState, ForcedWeight, HostKey, HostSince, RetiredHost, StoredZone, Verdict
+from geodns.model.zone import Zone
+from geodns.storage.state_file import Store
+from geodns.zones.folder import Edit
 
 log = logging.getLogger(__name__)
 

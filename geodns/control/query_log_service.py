@@ -4,96 +4,26 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from aiohttp import web
 
+from geodns.api.json_types import Json
+from geodns.api.query_log import _BODY, read_wish
+from geodns.config.times import timestamp
 from geodns.errors import BadNameError, UsageError
-from geodns.guardkeys import MAX_ITEMS, zone_on_wire
-from geodns.networks import parse_network
-from geodns.querylog import HOW_MANY, Noted, QueryLog, parse_share
-from geodns.querytext import describe
-from geodns.report import quoted
-from geodns.shown import Json
-from geodns.status import timestamp
-from geodns.when import seconds_asked
-from geodns.wire import name_from_wire, name_to_wire
+from geodns.responder.answer_policy import QueryLog
+from geodns.responder.query_log import PACKET, Noted
+from geodns.wire import codes, cookies, edns
+from geodns.wire.codes import name_of, rcode_name
+from geodns.wire.cookies import Standing
+from geodns.wire.message import BadQuery, Query, is_query, name_asked, outcome_of, parse
+from geodns.wire.names import name_from_wire, name_to_wire
+from geodns.wire.networks import parse_network
 
 log = logging.getLogger("geodns.querylog")
 
-FOR = 600.0
-"""Seconds after which a query log that an operator switched on ends by itself, unless told otherwise."""
-
 MOST = 2_500
 """Lines a second, from all workers together: each costs what a probe's turn might need."""
-
-_BODY = 'write {"on": true, "zones": ["out.example.com"], "clients": ["192.0.2.0/24"], "sample": "1%"}'
-_KEYS = {"on", "zones", "clients", "sample", "for"}
-
-
-def read_wish(body: Any, now: float) -> QueryLog | None:
-    """Return what an operator asks for; None is off.
-
-    Args:
-        body: as it came, already read as JSON.
-        now: seconds of the monotonic clock.
-
-    Raises:
-        UsageError: says what is wrong, and what to write instead.
-
-    """
-    if not isinstance(body, dict) or not isinstance(body.get("on"), bool):
-        raise UsageError(f"`on` is true or false: {_BODY}")
-    for key in body.keys() - _KEYS:
-        raise UsageError(f"{quoted(key)} is not known here: {_BODY}")
-    if not body["on"]:
-        if len(body) > 1:
-            raise UsageError("with `on` false nothing else has a meaning")
-        return None
-    share = body.get("sample", 1)
-    sample = _share(share)
-    if sample is None:
-        raise UsageError(f"`sample` {quoted(str(share))} is no part of the queries: {HOW_MANY}")
-    return QueryLog(
-        tuple(_zone(text) for text in _texts(body, "zones")),
-        tuple(_network(text) for text in _texts(body, "clients")),
-        sample,
-        _end(body.get("for", FOR), now),
-    )
-
-
-def _texts(body: Json, key: str) -> list[str]:
-    given = body.get(key, [])
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise UsageError(f"`{key}` is a list of texts: {_BODY}")
-    if len(given) > MAX_ITEMS:
-        raise UsageError(f"`{key}` names {len(given)}, at most {MAX_ITEMS} are looked for")
-    return given
-
-
-def _share(given: object) -> float | None:
-    if isinstance(given, str):
-        return parse_share(given)
-    # Numbers as they are: as text 0.00001 is 1e-05, which nobody writes.
-    return float(given) if isinstance(given, int | float) and given is not True and 0 < given <= 1 else None
-
-
-def _zone(text: str) -> bytes:
-    try:
-        return zone_on_wire(text)
-    except BadNameError as error:
-        raise UsageError(f"`zones`: {error}") from error
-
-
-def _network(text: str) -> Any:
-    try:
-        return parse_network(text)
-    except ValueError as error:
-        raise UsageError(f"`clients`: {error.args[0]}: {error.args[1]}") from error
-
-
-def _end(given: Any, now: float) -> float | None:
-    return None if given == "unlimited" else now + seconds_asked(given, "write unlimited")
 
 
 def to_text(wanted: QueryLog | None) -> str:
@@ -255,3 +185,106 @@ def _told(wanted: QueryLog) -> str:
     clients = ", ".join(map(str, wanted.clients)) or "all clients"
     left = "no end" if wanted.until is None else f"for {wanted.until - time.monotonic():.0f} s"
     return f"{zones}, {clients}, {100 * wanted.sample:g}% of the queries, {left}"
+
+
+Fields = dict[str, str | int | bool]
+
+
+_CLASSES = {codes.IN: "IN", codes.CH: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
+_COOKIES = {
+    Standing.NONE: "none",
+    Standing.ASKS: "asked for",
+    Standing.STALE: "not ours",
+    Standing.TRUSTED: "valid",
+}
+_CD = 0x10
+
+
+def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
+    """Return a line, and the same as fields.
+
+    In the line, as other name servers write it: ``+`` recursion desired or ``-`` not, ``E(0)`` EDNS and its
+    version, ``T`` TCP, ``D`` DNSSEC OK, ``C`` checking disabled, ``V`` a valid cookie of ours, ``K`` another
+    cookie; then what went back.
+
+    Args:
+        noted: the query and its answer.
+        secrets: by which cookies are judged.
+
+    """
+    address, port, transport = noted.client
+    packet = noted.packet
+    fields: Fields = {"client": address, "port": port, "transport": transport}
+    query = _parsed(packet)
+    if query is None:
+        name = name_asked(packet)
+        if name is not None:
+            fields["qname"] = _shown(name)
+        # Of one that is longer than what is kept of it, nobody can say.
+        why = "a long query" if len(packet) >= PACKET else "no well-formed query"
+        asked = f"{fields.get('qname', 'no name')} ({why})"
+    else:
+        fields |= {
+            "qname": _shown(query.name) if query.question else "",
+            "qtype": name_of(query.type) if query.question else "",
+            "qclass": _CLASSES.get(query.qclass, f"CLASS{query.qclass}") if query.question else "",
+            "flags": _flags(query, packet, noted, secrets, fields),
+        }
+        what = f"{fields['qname']} {fields['qtype']} {fields['qclass']}" if query.question else "no question"
+        asked = f"{what} {fields['flags']}"
+        if "ecs" in fields:
+            asked += f" [ECS {fields['ecs']}]"
+    return f"client {address}#{port} {transport}: {asked} → {_outcome(noted, fields)}", fields
+
+
+def _parsed(packet: bytes) -> Query | None:
+    if not is_query(packet):
+        return None
+    try:
+        return parse(packet)
+    except BadQuery:
+        return None
+
+
+def _flags(query: Query, packet: bytes, noted: Noted, secrets: Sequence[bytes], fields: Fields) -> str:
+    """Return the flags of a query, and add what they do not say to the fields."""
+    flags = "+" if query.rd else "-"
+    asked = query.edns
+    standing = Standing.NONE
+    if asked is not None:
+        flags += f"E({asked.version})"
+        fields |= {"edns": asked.version, "edns_size": asked.size, "do": asked.do}
+        if asked.cookie and not asked.broken:
+            standing = Standing.ASKS
+            if secrets:
+                standing = cookies.judge(asked.cookie, noted.client[0], noted.at, secrets).standing
+        fields["cookie"] = _COOKIES[standing]
+        if asked.subnet and not asked.broken:
+            fields["ecs"] = str(edns.network(asked.subnet) or "nobody")
+    flags += "T" if noted.client[2] == "tcp" else ""
+    flags += "D" if asked is not None and asked.do else ""
+    flags += "C" if packet[3] & _CD else ""
+    return flags + ("V" if standing is Standing.TRUSTED else "K" if standing else "")
+
+
+def _outcome(noted: Noted, fields: Fields) -> str:
+    """Say what went back, and add that to the fields."""
+    if noted.limited:
+        fields["limited"] = noted.limited
+    answer = noted.answer
+    if not answer:
+        return "dropped (rate limited)" if noted.limited else "no answer"
+    outcome = outcome_of(answer)
+    rcode, count = rcode_name(outcome.rcode), outcome.answers
+    fields |= {"rcode": rcode, "answers": count, "size": noted.size}
+    marks = [*(["AA"] if outcome.authoritative else []), *(["TC"] if outcome.truncated else [])]
+    fields["answer_flags"] = " ".join(marks)
+    answers = "1 answer" if count == 1 else f"{count} answers"
+    text = " ".join((rcode, *marks, answers, f"{noted.size} bytes"))
+    return f"{text} (rate limited)" if noted.limited else text
+
+
+def _shown(name: bytes) -> str:
+    """Return a name without its final dot, as people write it."""
+    text = name_from_wire(name)
+    return text if text == "." else text.removesuffix(".")

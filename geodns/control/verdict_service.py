@@ -10,15 +10,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from geodns.cluster import Cluster, Transition
+from geodns.control.cluster import Cluster, Transition
+from geodns.control.metrics import Metrics
 from geodns.errors import printable
-from geodns.events import Events
-from geodns.health.crowd import Stage
+from geodns.health.mass_failure import News
 from geodns.health.outcome import Outcome
-from geodns.health.suspicion import News
-from geodns.live import State, Verdict
-from geodns.metrics import Metrics
-from geodns.model import Target
+from geodns.health.pool_watch import Stage
+from geodns.model.checks import Target
+from geodns.model.state import State, Verdict
+from geodns.storage.event_log import Events
 
 RECOMPILE_EVERY = 1.0
 """Seconds from one recompilation for verdicts to the next."""

@@ -1,13 +1,16 @@
 """Tables on their way to the workers, and what the workers count on its way back to the hosts they dealt."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from geodns.dealing import Counts
+from geodns import __version__
+from geodns.responder.table import EMPTY, Rotation, Table
+from geodns.responder.worker_state import Counts
+from geodns.serve.control_link import Link
 from geodns.serve.frames import Born, Died, Logged
-from geodns.serve.link import Link
 from geodns.serve.plan import ControlSeat
-from geodns.table import EMPTY, Rotation, Table
+from geodns.storage.event_log import Events
 
 
 class Publisher:
@@ -57,3 +60,29 @@ class Publisher:
             # Workers may still count what they dealt from the Table before.
             self._rotations, fresh = {}, [*before.values(), *table.rotations.values()]
         self._rotations |= {one.uid: one for one in fresh}
+
+
+def tell_start(events: Events, seat: ControlSeat, zones: int) -> None:
+    """Tell that the server answers, or that another control process has taken over.
+
+    Args:
+        events: told.
+        seat: what the supervisor gave.
+        zones: how many are served.
+
+    """
+    what = "the server is started"
+    if seat.number:
+        what = f"the control process was started again, the one before {seat.before or 'ended'}"
+    data = {"version": __version__, "zones": zones, "again": bool(seat.number)}
+    events.tell("server", f"{what}: geodns {__version__}, zones {zones}", level=logging.INFO, data=data)
+
+
+def tell_worker(events: Events, message: Born | Died) -> None:
+    """Tell that a worker has died, or that the next one is there."""
+    if isinstance(message, Died):
+        # The supervisor has logged it.
+        text, level = f"worker {message.worker} {message.how}", logging.DEBUG
+    else:
+        text, level = f"worker {message.worker} is back (pid {message.pid})", logging.INFO
+    events.tell("worker", text, level=level, data={"worker": message.worker})

@@ -8,18 +8,19 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from geodns.cluster import Cluster, Transition, retire, source_of
-from geodns.compiler import Source, compile_zones
-from geodns.discovery import Discovery
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import compile_zones
+from geodns.control.cluster import Cluster, Transition, retire, source_of
+from geodns.control.edit_guard import losses
+from geodns.control.metrics import Metrics
+from geodns.control.persistence import Keeper
 from geodns.errors import StartError, ZoneError, printable
-from geodns.events import Events
-from geodns.folder import Edit, Folder
-from geodns.keeper import Keeper
-from geodns.live import HostKey
-from geodns.metrics import Metrics
-from geodns.model import Zone
-from geodns.rails import losses
-from geodns.zonediff import summary, zone_diff
+from geodns.model.state import HostKey
+from geodns.model.zone import Zone
+from geodns.storage.event_log import Events
+from geodns.zones.diff import summary, zone_diff
+from geodns.zones.discovery import Discovery
+from geodns.zones.folder import Edit, Folder
 
 log = logging.getLogger(__name__)
 

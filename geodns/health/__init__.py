@@ -1,1 +1,1 @@
-"""Health: probes that speak SMTP to the hosts, and what is believed of a host after each of them."""
+"""Probes to verdicts."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from geodns.model import Check
+from geodns.model.checks import Check
 
 STALLED = 1.0
 """Seconds that a time limit may be noticed too late before the fault is ours: the process was suspended or

@@ -5,11 +5,13 @@ import errno
 import os
 import socket
 import ssl
+import struct
 import sys
+from ipaddress import ip_address
+from typing import Literal
 
-from geodns.health import proxy
 from geodns.health.clock import Clock
-from geodns.model import Target
+from geodns.model.checks import Target
 
 _OURS = frozenset(
     {
@@ -55,9 +57,9 @@ async def connect(target: Target, clock: Clock) -> socket.socket:
         clock.note("*", b"connected")
         if target.check.proxy_protocol is not None:
             here, there = sock.getsockname()[:2], sock.getpeername()[:2]
-            header = proxy.header(target.check.proxy_protocol, here, there)
-            clock.note(">", header if target.check.proxy_protocol == "v1" else b"PROXY header, version 2")
-            await loop.sock_sendall(sock, header)
+            line = header(target.check.proxy_protocol, here, there)
+            clock.note(">", line if target.check.proxy_protocol == "v1" else b"PROXY header, version 2")
+            await loop.sock_sendall(sock, line)
     except BaseException:
         sock.close()
         raise
@@ -115,3 +117,28 @@ def reason(error: Exception | None) -> str:
     if number == errno.ENOTCONN:  # it was connected, and reset before we looked
         number = errno.ECONNRESET
     return os.strerror(number).lower() if number else "connection closed"
+
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+"""How version 2 begins (its section 2.2)."""
+
+
+def header(version: Literal["v1", "v2"], source: tuple[str, int], destination: tuple[str, int]) -> bytes:
+    """Return the header of a TCP connection.
+
+    Args:
+        version: of the protocol.
+        source: address and port of the client's end, both of the same family.
+        destination: of the server's.
+
+    """
+    here, there = (ip_address(address.partition("%")[0]) for address, _ in (source, destination))
+    ports = source[1], destination[1]
+    if version == "v1":
+        family = "TCP4" if here.version == 4 else "TCP6"
+        return f"PROXY {family} {here} {there} {ports[0]} {ports[1]}\r\n".encode()
+    addresses = here.packed + there.packed + struct.pack("!HH", *ports)
+    # Version 2, command PROXY; then the family with STREAM, and the length of what follows.
+    return (
+        SIGNATURE + struct.pack("!BBH", 0x21, 0x11 if here.version == 4 else 0x21, len(addresses)) + addresses
+    )

@@ -12,10 +12,9 @@ from yarl import URL
 from geodns import __version__
 from geodns.health import tls
 from geodns.health.clock import Clock
-from geodns.health.connecting import source_of
-from geodns.health.matching import missed
-from geodns.health.outcome import Encryption, Kind, Outcome, one_line
-from geodns.model import Check, Target
+from geodns.health.connect import source_of
+from geodns.health.outcome import Encryption, Kind, Outcome, missed, one_line
+from geodns.model.checks import Check, Target
 
 MAX_BODY = 65536
 """Bytes of the body that are read, and only where a text is expected in it."""

@@ -16,11 +16,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from geodns.health.crowd import Crowd, PoolKey, Stage, Watched
 from geodns.health.outcome import Kind, Outcome
-from geodns.health.state import advance, withhold
-from geodns.live import HostKey, State, Verdict
-from geodns.model import Target
+from geodns.health.pool_watch import Crowd, PoolKey, Stage, Watched
+from geodns.health.state_machine import advance, withhold
+from geodns.model.checks import Target
+from geodns.model.state import HostKey, State, Verdict
 
 SEVERAL = 2
 """Addresses that refuse the prober before that is worth a hint."""

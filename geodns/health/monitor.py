@@ -19,14 +19,14 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Protocol
 
-from geodns.health.crowd import PoolKey, Watched
+from geodns.health.mass_failure import News, Ruling, Suspect, Suspicion
 from geodns.health.outcome import Certificate, Kind, Outcome, one_line
-from geodns.health.pace import Pace
-from geodns.health.probes import probe
+from geodns.health.pool_watch import PoolKey, Watched
+from geodns.health.probe import probe
 from geodns.health.schedule import first_start, next_start
-from geodns.health.suspicion import News, Ruling, Suspect, Suspicion
-from geodns.live import NOTHING_KNOWN, HostKey, State, Verdict
-from geodns.model import Target
+from geodns.health.state_machine import Pace
+from geodns.model.checks import Target
+from geodns.model.state import NOTHING_KNOWN, HostKey, State, Verdict
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from geodns.config.regex import SLOWLY, found
+
 MAX_DETAIL = 200
 """Characters."""
 
@@ -108,3 +110,21 @@ def one_line(text: str, limit: int = MAX_DETAIL) -> str:
     if not clean.isprintable():
         clean = "".join(character if character.isprintable() else "\ufffd" for character in clean)
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
+
+
+def missed(pattern: str, text: str, what: str, said: str) -> tuple[Kind, str] | None:
+    """Return what it means that a text is not as expected; None: it is.
+
+    Args:
+        pattern: a regular expression that must be found in it.
+        text: where to look.
+        what: the text's name, as "the greeting".
+        said: what the operator sees of it.
+
+    """
+    shown = repr(pattern[:60])
+    try:
+        there = found(pattern, text)
+    except TimeoutError:
+        return Kind.UNKNOWN, f"it takes too long to look for {shown} in {what}: {SLOWLY}"
+    return None if there else (Kind.FAILURE, f"{what} does not match {shown}: {said}")

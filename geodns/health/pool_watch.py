@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from geodns.live import HostKey
-from geodns.model import Target, Zone
+from geodns.model.checks import Target
+from geodns.model.state import HostKey
+from geodns.model.zone import Zone
 
 MIN_HOSTS = 4
 """A pool with fewer is never suspected: two hosts may well fail together. Nor do fewer hosts than half of

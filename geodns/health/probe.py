@@ -9,15 +9,13 @@ import socket
 import threading
 
 from geodns.errors import BadNameError
-from geodns.health import agent, web
-from geodns.health.clock import Clock, Said, Transcript
-from geodns.health.connecting import connect, is_ours, reason
-from geodns.health.mail import Conversation, dialogue_of, own_literal
+from geodns.health import agent_check, http
+from geodns.health.clock import Clock, Transcript
+from geodns.health.connect import connect, is_ours, reason
 from geodns.health.outcome import Kind, Outcome, one_line
-from geodns.model import Target
-from geodns.names import labels_of
-
-__all__ = ["Said", "Transcript", "own_name", "probe"]
+from geodns.health.smtp_session import Conversation, dialogue_of, own_literal
+from geodns.model.checks import Target
+from geodns.wire.names import labels_of
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +68,10 @@ async def _probe(target: Target, ehlo: str | None, clock: Clock) -> Outcome:
     try:
         async with clock.limit:
             if target.check.type in {"http", "https"}:
-                return await web.ask(target, clock)
+                return await http.ask(target, clock)
             sock = await connect(target, clock)
             if target.check.type == "agent":
-                return await agent.ask(sock, clock, target.check.step_timeout)
+                return await agent_check.ask(sock, clock, target.check.step_timeout)
             if target.check.type == "tcp":
                 sock.close()
                 return Outcome(Kind.OK, "connected", clock.elapsed(), steps=tuple(clock.steps))

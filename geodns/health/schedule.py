@@ -2,8 +2,8 @@
 
 import random
 
-from geodns.live import State, Verdict
-from geodns.model import Check
+from geodns.model.checks import Check
+from geodns.model.state import State, Verdict
 
 JITTER = 0.1
 """How much of an interval a start moves at random, either way, so that targets do not fall into step."""

@@ -21,9 +21,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from geodns.health.matching import missed
-from geodns.health.outcome import Kind, one_line
-from geodns.health.replies import decoded, one_text, plain_text, refusal
+from geodns.health.outcome import MAX_DETAIL, Kind, missed, one_line
 
 MAX_LINE = 4096
 """Bytes of a reply line; RFC 5321 section 4.5.3.1.5 has 512, real banners are longer."""
@@ -386,3 +384,30 @@ class Dialogue:
         self._buffer = b""
         self._lines = []
         return [Close()]
+
+
+def decoded(line: bytes) -> str:
+    """Return a line's text."""
+    return line[4:].strip().decode("utf-8", "replace")
+
+
+def one_text(code: int, lines: list[bytes]) -> str:
+    """Return a reply as one line: its code, and the texts of its first lines."""
+    return " ".join([str(code), *filter(None, map(decoded, lines[:10]))])
+
+
+def plain_text(lines: list[bytes]) -> str:
+    """Return a reply's text without its codes."""
+    return "\n".join(map(decoded, lines))
+
+
+_BLOCKED = "(is the prober blocked?)"
+_ROOM = MAX_DETAIL - len(_BLOCKED) - 30
+"""For the text before it, when a command's name stands in front."""
+
+
+def refusal(code: int, text: str) -> str:
+    """Return the text of a refusal; a 5xx often means the prober, not the host."""
+    if code < 500:
+        return f"unexpected {text}"
+    return f"{one_line(text, _ROOM)} {_BLOCKED}"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from geodns.health import tls
 from geodns.health.clock import Clock
-from geodns.health.connecting import reason
+from geodns.health.connect import reason
 from geodns.health.outcome import Encryption, Kind, Outcome
 from geodns.health.smtp import (
     Close,
@@ -24,7 +24,7 @@ from geodns.health.smtp import (
     Wishes,
     address_literal,
 )
-from geodns.model import Check, Target
+from geodns.model.checks import Check, Target
 
 FAREWELL = 2.0
 """Seconds to wait for the reply to QUIT: the verdict stands already and should not wait long."""

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from geodns.health.outcome import Certificate, Encryption, one_line
-from geodns.model import Check, Target
+from geodns.model.checks import Check, Target
 
 MAX_NAME = 100
 """Characters of a subject or issuer that are kept."""

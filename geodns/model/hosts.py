@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from geodns.model.base import Frozen
+from geodns.model.base import Address, Frozen
 
 
 class Matcher(Frozen):
@@ -63,3 +63,107 @@ class Load(Frozen):
     interval: float = Field(default=10.0, ge=0.1, le=86400)
     timeout: float = Field(default=3.0, gt=0, le=600)
     stale: float = Field(default=60.0, ge=1, le=7 * 86400)
+
+
+class Endpoint(Frozen):
+    """Where a host is probed when that is not where it is dealt.
+
+    Attributes:
+        address: where to connect.
+        port: None means the check's port.
+
+    """
+
+    address: Address
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
+class Host(Frozen):
+    """A mail host.
+
+    Attributes:
+        name: its key under ``hosts`` (after ranges are written out); also its label in the zone.
+        addresses: where it takes mail, in the order of the file.
+        weight: its weight in pools that give none of their own; 0 is never dealt.
+        egress: the addresses its mail leaves from; `sources` falls back to `addresses`.
+        probe: where to probe it instead of its addresses.
+        load: how busy it may be, and where it says so; None means that it does not.
+
+    """
+
+    name: str
+    addresses: tuple[Address, ...]
+    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    egress: tuple[Address, ...] = ()
+    probe: Endpoint | None = None
+    load: Load | None = None
+
+    @property
+    def sources(self) -> tuple[Address, ...]:
+        """The addresses its mail leaves from."""
+        return self.egress or self.addresses
+
+
+class DnsSource(Frozen):
+    """A name whose addresses are hosts, one each.
+
+    Attributes:
+        dns: the name, without its final dot.
+        label: what the hosts' own labels begin with.
+        weight: of each host.
+        interval: seconds from one look-up to the next; None means that the answer's TTL decides.
+        resolver: whom to ask; None means those of the system.
+        port: of the resolver.
+
+    """
+
+    dns: str
+    label: str
+    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    interval: float | None = Field(default=None, ge=1)
+    resolver: Address | None = None
+    port: int = Field(default=53, ge=1, le=65535)
+
+    @property
+    def title(self) -> str:
+        """What it is called where it is shown, and what is kept of it is kept by; one in a zone."""
+        return f"dns {self.dns}"
+
+    def host_label(self, address: Address) -> str:
+        """Return the label of the host that an address is; the same always, and no two have the same."""
+        if address.version == 4:
+            return f"{self.label}-{str(address).replace('.', '-')}"
+        groups = (f"{int(group, 16):x}" for group in address.exploded.split(":"))
+        return f"{self.label}-{'-'.join(groups)}"
+
+
+class FileSource(Frozen):
+    """Files of hosts.
+
+    Attributes:
+        file: their path, relative to the zone file's folder; the last part of it may be a glob.
+
+    """
+
+    file: str
+
+    @property
+    def title(self) -> str:
+        """What it is called where it is shown, and what is kept of it is kept by; one in a zone."""
+        return f"file {self.file}"
+
+
+HostSource = DnsSource | FileSource
+
+
+class Origin(Frozen):
+    """Which host a source found, and which it is or which of its files."""
+
+    host: str
+    source: str
+
+
+def path_text(path: tuple[str | int, ...]) -> str:
+    """Return a path as it is written."""
+    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(parts).removeprefix(".")

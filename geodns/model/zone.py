@@ -8,49 +8,9 @@ from pydantic import Field
 
 from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, Jury, Target
-from geodns.model.load import Load
-from geodns.model.sources import HostSource, Origin
+from geodns.model.hosts import Host, HostSource, Origin
 
 MAX_ANSWERS = 32
-
-
-class Endpoint(Frozen):
-    """Where a host is probed when that is not where it is dealt.
-
-    Attributes:
-        address: where to connect.
-        port: None means the check's port.
-
-    """
-
-    address: Address
-    port: int | None = Field(default=None, ge=1, le=65535)
-
-
-class Host(Frozen):
-    """A mail host.
-
-    Attributes:
-        name: its key under ``hosts`` (after ranges are written out); also its label in the zone.
-        addresses: where it takes mail, in the order of the file.
-        weight: its weight in pools that give none of their own; 0 is never dealt.
-        egress: the addresses its mail leaves from; `sources` falls back to `addresses`.
-        probe: where to probe it instead of its addresses.
-        load: how busy it may be, and where it says so; None means that it does not.
-
-    """
-
-    name: str
-    addresses: tuple[Address, ...]
-    weight: int = Field(default=1, ge=0, le=2**31 - 1)
-    egress: tuple[Address, ...] = ()
-    probe: Endpoint | None = None
-    load: Load | None = None
-
-    @property
-    def sources(self) -> tuple[Address, ...]:
-        """The addresses its mail leaves from."""
-        return self.egress or self.addresses
 
 
 def target_of(zone: "Zone", host: Host, address: Address, check: Check) -> Target:

@@ -3,8 +3,46 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from geodns.querylog import QueryLog
-from geodns.ratelimit import RateLimit
+from geodns.wire.networks import Network
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLog:
+    """Which queries are logged.
+
+    Attributes:
+        zones: by names on the wire in lower case: those at or below one of them; empty: all.
+        clients: those of one of these networks; empty: all.
+        sample: the part of them that is logged, chosen by chance.
+        until: seconds of the machine's monotonic clock, when it ends by itself; None: never.
+
+    """
+
+    zones: tuple[bytes, ...] = ()
+    clients: tuple[Network, ...] = ()
+    sample: float = 1.0
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How answers over UDP are limited.
+
+    Attributes:
+        per_second: answers of one kind that a network gets; so many may come at once after a lull.
+        slip: one in so many that are over it is answered by TC or BADCOOKIE instead of dropped; 0: none,
+            1: all.
+        ipv4_prefix: bits of an IPv4 address that make a network.
+        ipv6_prefix: bits of an IPv6 address that do.
+        exempt: networks that are never limited.
+
+    """
+
+    per_second: int = 200
+    slip: int = 2
+    ipv4_prefix: int = 24
+    ipv6_prefix: int = 56
+    exempt: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

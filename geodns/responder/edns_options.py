@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from geodns import cookies, edns
-from geodns.cookies import Standing
-from geodns.edns import Edns
-from geodns.policy import Policy
+from geodns.responder.answer_policy import Policy
+from geodns.wire import cookies, edns
+from geodns.wire.cookies import Standing
+from geodns.wire.edns import Edns
 
 
 class Reply(NamedTuple):

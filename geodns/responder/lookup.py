@@ -2,18 +2,21 @@
 
 from typing import NamedTuple
 
-from geodns import edns, rr, wire
-from geodns.dealing import COUNTED_TYPES, State
-from geodns.policy import Policy
-from geodns.ratelimit import ERROR, denied, empty, positive
-from geodns.table import Match, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import QNAME, Answer, Query
+from geodns.responder.answer_policy import Policy
+from geodns.responder.rate_limit import ERROR, denied, empty, positive
+from geodns.responder.table import Match, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.worker_state import COUNTED_TYPES, State
+from geodns.wire import codes, edns, records
+from geodns.wire.message import HEADER, NOTHING, Answer, Query
+from geodns.wire.names import QNAME, is_below, parents, pointer
 
 MAX_CHAIN = 16
 """Aliases that an answer follows, at most."""
 
 ANY_TTL = 3600
-_ANY = Answer(rr.record(wire.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
+
+
+_ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """What ANY gets instead of everything (RFC 8482 section 4.2)."""
 
 
@@ -44,9 +47,9 @@ _NOT_SUPPORTED = edns.error_option(edns.EDE_NOT_SUPPORTED)
 
 def find(table: Table, query: Query, state: State) -> Found:
     """Answer a question that could be read."""
-    if query.qclass == wire.CH:
+    if query.qclass == codes.CH:
         return _about_us(table.policy, query)
-    if query.qclass != wire.IN or query.type in {wire.AXFR, wire.IXFR}:
+    if query.qclass != codes.IN or query.type in {codes.AXFR, codes.IXFR}:
         return refused(_NOT_SUPPORTED)
     zone = _zone_for(table, query)
     if zone is None:
@@ -56,17 +59,17 @@ def find(table: Table, query: Query, state: State) -> Found:
 
 def refused(error: bytes) -> Found:
     """Return what is found by whoever asks in the wrong place."""
-    return Found("", wire.REFUSED, wire.NOTHING, authoritative=False, error=error)
+    return Found("", codes.REFUSED, NOTHING, authoritative=False, error=error)
 
 
 def _about_us(policy: Policy, query: Query) -> Found:
     """Answer a question of class CHAOS (RFC 4892)."""
     text = policy.chaos.get(query.name)
-    if text is None or query.type not in {wire.TXT, wire.ANY}:
+    if text is None or query.type not in {codes.TXT, codes.ANY}:
         return refused(b"")
     rdata = bytes((len(text),)) + text
-    answer = Answer(rr.record(wire.TXT, 0, rdata, rclass=wire.CH), an=1)
-    return Found("", wire.NOERROR, answer, kind=positive(query.name, query.type))
+    answer = Answer(records.record(codes.TXT, 0, rdata, rclass=codes.CH), an=1)
+    return Found("", codes.NOERROR, answer, kind=positive(query.name, query.type))
 
 
 def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
@@ -74,7 +77,7 @@ def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
     zone = table.zones.get(name)
     if zone is not None:
         return zone
-    for parent in wire.parents(name):
+    for parent in parents(name):
         zone = table.zones.get(parent)
         if zone is not None:
             return zone
@@ -87,8 +90,8 @@ def _zone_for(table: Table, query: Query) -> ZoneTable | None:
     If we have none above, or none that delegates the name, the zone itself says that it has no DS.
     """
     zone = _zone_of(table, query.name)
-    if query.type == wire.DS and zone is not None and zone.origin == query.name != b"\0":
-        above = _zone_of(table, next(wire.parents(query.name)))
+    if query.type == codes.DS and zone is not None and zone.origin == query.name != b"\0":
+        above = _zone_of(table, next(parents(query.name)))
         match = None if above is None else above.match(query.name)
         if match is not None and match.referral is not None:
             return above
@@ -108,7 +111,7 @@ def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
         alias = _alias(match, name)
         if found is not None or alias is None:
             return found if isinstance(found, RotationKey) else None
-        name = rr.only_rdata(alias).lower()
+        name = records.only_rdata(alias).lower()
     return None
 
 
@@ -116,8 +119,8 @@ def _alias(match: Match, name: bytes) -> bytes | None:
     """Return the CNAME record that a name has, or that a DNAME above makes for it; None: there is none."""
     dname = match.dname(name)
     if dname:
-        return rr.alias_of(dname, name, match.owner)
-    alias = match.node.rrsets.get(wire.CNAME)
+        return records.alias_of(dname, name, match.owner)
+    alias = match.node.rrsets.get(codes.CNAME)
     return alias.body if isinstance(alias, Answer) else None
 
 
@@ -139,8 +142,8 @@ class _Chain:
         self.state = state
         self.name = query.name
         """What is looked at now; `at` is where it stands in the message, whole."""
-        self.at = wire.HEADER
-        self.written = wire.HEADER + len(query.question)
+        self.at = HEADER
+        self.written = HEADER + len(query.question)
         self.links: list[bytes] = []
         """The records that led from the question's name to this one."""
         self.node = query.name
@@ -155,61 +158,61 @@ class _Chain:
             match = self.zone.match(self.name)
             self.node = self.node if match is None else match.owner
             if match is not None and match.referral is not None:
-                if self.query.type != wire.DS or match.owner != self.name:
+                if self.query.type != codes.DS or match.owner != self.name:
                     return self._referral(match.referral, match.owner)
             elif self.links and _zone_of(self.table, self.name) is not self.zone:
                 break
             if match is None:
-                return self._done(wire.NXDOMAIN, self._no_data())
+                return self._done(codes.NXDOMAIN, self._no_data())
             dname = match.dname(self.name)
             alias = _alias(match, self.name)
             if dname and match.owner not in redirected:
                 redirected.add(match.owner)
                 self._add(dname, match.owner)
             if dname and alias is None:
-                return self._done(wire.YXDOMAIN, wire.NOTHING)
-            if alias is None or (not dname and self.query.type in {wire.CNAME, wire.ANY}):
+                return self._done(codes.YXDOMAIN, NOTHING)
+            if alias is None or (not dname and self.query.type in {codes.CNAME, codes.ANY}):
                 return self._rrset(match)
             self._add(alias, self.name)
-            target = rr.only_rdata(alias)
+            target = records.only_rdata(alias)
             self.name, self.at = target.lower(), self.written - len(target)
-            if self.name in seen or self.query.type == wire.CNAME:
+            if self.name in seen or self.query.type == codes.CNAME:
                 break
-        return self._done(wire.NOERROR, wire.NOTHING)
+        return self._done(codes.NOERROR, NOTHING)
 
     def _add(self, record: bytes, owner: bytes) -> None:
-        link = rr.renamed(record, self._written(owner))
+        link = records.renamed(record, self._written(owner))
         self.links.append(link)
         self.written += len(link)
 
     def _rrset(self, match: Match) -> Found:
         rrsets = match.node.rrsets
         exact = match.owner == self.query.name
-        if self.query.type == wire.ANY and rrsets:
-            alias = rrsets.get(wire.CNAME)
-            return self._done(wire.NOERROR, alias if isinstance(alias, Answer) else _ANY)
+        if self.query.type == codes.ANY and rrsets:
+            alias = rrsets.get(codes.CNAME)
+            return self._done(codes.NOERROR, alias if isinstance(alias, Answer) else _ANY)
         entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):
             return self._rotation(self.table.rotations[entry], match.owner, exact=exact)
         answer = self._no_data() if entry is None else entry
         if exact and self._may_be_known():
             self.state.remember_answer(self.query, self.zone, answer)
-        return self._done(wire.NOERROR, answer)
+        return self._done(codes.NOERROR, answer)
 
     def _rotation(self, rotation: Rotation, owner: bytes, *, exact: bool) -> Found:
         if not rotation.parts:
             if rotation.servfail:
                 return Found(
-                    self.zone.name, wire.SERVFAIL, wire.NOTHING, authoritative=False, error=_noted(rotation)
+                    self.zone.name, codes.SERVFAIL, NOTHING, authoritative=False, error=_noted(rotation)
                 )
-            return self._done(wire.NOERROR, self._no_data())
+            return self._done(codes.NOERROR, self._no_data())
         answers = list(self.state.deal(owner, rotation))
         if exact and len(rotation.parts) == 1 and self._may_be_known():
             self.state.remember_rotation(self.query, self.zone, rotation)
         body = b"".join(answer.body for answer in answers)
         extra = tuple(dict.fromkeys(one for answer in answers for one in answer.extra))
         joined = Answer(body, sum(answer.an for answer in answers), extra=extra)
-        return self._done(wire.NOERROR, joined)._replace(error=_noted(rotation))
+        return self._done(codes.NOERROR, joined)._replace(error=_noted(rotation))
 
     def _may_be_known(self) -> bool:
         """Say whether the short way may answer: class IN, no CNAME, and a type that `lower` leaves alone."""
@@ -217,7 +220,7 @@ class _Chain:
         lowered = query.question[-4:].lower() != query.question[-4:]
         return (
             not self.links
-            and query.qclass == wire.IN
+            and query.qclass == codes.IN
             and query.type in COUNTED_TYPES
             and not lowered
             and not 0x61 <= query.type & 0xFF <= 0x7A
@@ -225,29 +228,29 @@ class _Chain:
 
     def _written(self, name: bytes) -> bytes:
         """How a name is written next: as a pointer where it is a suffix of this name or the question's."""
-        for whole, at in ((self.name, self.at), (self.query.name, wire.HEADER)):
-            if wire.is_below(whole, name) and (short := wire.pointer(at + len(whole) - len(name))):
+        for whole, at in ((self.name, self.at), (self.query.name, HEADER)):
+            if is_below(whole, name) and (short := pointer(at + len(whole) - len(name))):
                 return short
         return name
 
     def _referral(self, referral: Answer, cut: bytes) -> Found:
-        body = rr.renamed(referral.body, self._written(cut))
-        return self._done(wire.NOERROR, referral._replace(body=body), authoritative=bool(self.links))
+        body = records.renamed(referral.body, self._written(cut))
+        return self._done(codes.NOERROR, referral._replace(body=body), authoritative=bool(self.links))
 
     def _no_data(self) -> Answer:
         """The SOA in the authority section (RFC 2308 section 3)."""
-        return Answer(rr.renamed(self.zone.negative, self._written(self.zone.origin)), ns=1)
+        return Answer(records.renamed(self.zone.negative, self._written(self.zone.origin)), ns=1)
 
     def _done(self, rcode: int, answer: Answer, *, authoritative: bool = True) -> Found:
         owner = self._written(self.name)
-        body = rr.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
+        body = records.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
         whole = b"".join((*self.links, body))
         counted = answer._replace(body=whole, an=answer.an + len(self.links))
         return Found(self.zone.name, rcode, counted, authoritative, kind=self._kind(rcode, counted))
 
     def _kind(self, rcode: int, answer: Answer) -> bytes:
-        if rcode == wire.NXDOMAIN:
+        if rcode == codes.NXDOMAIN:
             return denied(self.zone.origin)
         # An alias answers whatever type is asked: or there would be a limit for each.
-        rtype = wire.CNAME if self.links else self.query.type
+        rtype = codes.CNAME if self.links else self.query.type
         return positive(self.node, rtype) if answer.an else empty(self.node)

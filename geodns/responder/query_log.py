@@ -1,43 +1,25 @@
 """The query log where queries are: which of them a worker notes, and how it hands them on without waiting."""
 
 import random
-import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from geodns import wire
-from geodns.networks import Network, Networks, packed
+from geodns.responder.answer_policy import QueryLog
+from geodns.wire.message import HEADER, MAX_QUESTION, name_asked
+from geodns.wire.names import parents
+from geodns.wire.networks import Networks, packed
 
 MOST = 500
 """Queries that are noted between two pulses (`serve.worker.PULSE`); those past it are counted."""
 
 PACKET = 4096
 """Bytes of a query that are kept: all that one has over UDP."""
-ANSWER = wire.HEADER + wire.MAX_QUESTION + 11
+
+
+ANSWER = HEADER + MAX_QUESTION + 11
 """Bytes of an answer that are kept: up to where the upper bits of an RCODE may stand."""
 
 REMEMBERED = 4_096
 """Addresses of which is known whether they are wanted."""
-
-HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
-
-
-@dataclass(frozen=True, slots=True)
-class QueryLog:
-    """Which queries are logged.
-
-    Attributes:
-        zones: by names on the wire in lower case: those at or below one of them; empty: all.
-        clients: those of one of these networks; empty: all.
-        sample: the part of them that is logged, chosen by chance.
-        until: seconds of the machine's monotonic clock, when it ends by itself; None: never.
-
-    """
-
-    zones: tuple[bytes, ...] = ()
-    clients: tuple[Network, ...] = ()
-    sample: float = 1.0
-    until: float | None = None
 
 
 class Noted(NamedTuple):
@@ -59,16 +41,6 @@ class Noted(NamedTuple):
     answer: bytes
     size: int
     limited: str
-
-
-def parse_share(text: str) -> float | None:
-    """Return the part that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(%|/([0-9]{1,9}))?", text)
-    if found is None:
-        return None
-    below = 100 if found[2] == "%" else int(found[3] or 1)
-    share = float(found[1]) / below if below else 0.0
-    return share if 0 < share <= 1 else None
 
 
 class Recorder:
@@ -142,7 +114,7 @@ class Recorder:
         return known
 
     def _is_in_zones(self, packet: bytes) -> bool:
-        name = wire.name_asked(packet)
+        name = name_asked(packet)
         if name is None:
             return False
-        return name in self._zones or any(parent in self._zones for parent in wire.parents(name))
+        return name in self._zones or any(parent in self._zones for parent in parents(name))

@@ -16,13 +16,13 @@ import mmap
 import random
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
 from typing import NamedTuple
 
-from geodns.cookies import Standing
-from geodns.networks import Network, Networks, packed
+from geodns.responder.answer_policy import RateLimit
+from geodns.wire.cookies import Standing
+from geodns.wire.networks import Networks, packed
 
 CELLS = 65_536
 """Cells in each of the two rows; a power of two."""
@@ -36,27 +36,6 @@ MOST = 1_000
 """Networks that are counted one by one between two reports."""
 TOLD = 10
 """Networks in a report: those that were limited most."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How answers over UDP are limited.
-
-    Attributes:
-        per_second: answers of one kind that a network gets; so many may come at once after a lull.
-        slip: one in so many that are over it is answered by TC or BADCOOKIE instead of dropped; 0: none,
-            1: all.
-        ipv4_prefix: bits of an IPv4 address that make a network.
-        ipv6_prefix: bits of an IPv6 address that do.
-        exempt: networks that are never limited.
-
-    """
-
-    per_second: int = 200
-    slip: int = 2
-    ipv4_prefix: int = 24
-    ipv6_prefix: int = 56
-    exempt: tuple[Network, ...] = ()
 
 
 class Action(StrEnum):

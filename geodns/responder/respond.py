@@ -8,15 +8,30 @@ message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, and remembers wh
 
 import logging
 
-from geodns import edns, wire
-from geodns.cookies import Standing
-from geodns.dealing import OTHER_TYPE, State
-from geodns.lookup import Found, find
-from geodns.options import Reply, bare
-from geodns.ratelimit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
-from geodns.table import Table
-from geodns.tsig import NOTAUTH
-from geodns.wire import SHAPE, SHAPES, Query
+from geodns.responder.edns_options import Reply, bare
+from geodns.responder.lookup import Found, find
+from geodns.responder.rate_limit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
+from geodns.responder.table import Table
+from geodns.responder.worker_state import OTHER_TYPE, State
+from geodns.wire import codes, edns
+from geodns.wire.cookies import Standing
+from geodns.wire.message import (
+    HEADER,
+    NOTHING,
+    SHAPE,
+    SHAPES,
+    TCP_SIZE,
+    BadQuery,
+    Query,
+    fits,
+    is_query,
+    message,
+    parse,
+    question_alone,
+    refusal,
+)
+from geodns.wire.names import name_from_wire
+from geodns.wire.tsig import NOTAUTH
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +65,7 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Stat
         at += 1
         deal.at = at if at < spin.size else 0
         state.counted[tally] += 1
-        return b"".join((packet[:2], head, packet[wire.HEADER : end], rest))
+        return b"".join((packet[:2], head, packet[HEADER:end], rest))
     return _short_way(table, packet, client, now, state)
 
 
@@ -59,9 +74,9 @@ def _short_way(
 ) -> bytes | None:
     shape = SHAPES.get(packet[SHAPE])
     if shape is not None:
-        end = packet.find(b"\0", wire.HEADER) + 5
+        end = packet.find(b"\0", HEADER) + 5
         # Lowering type and class too is harmless: `_may_be_known` lets in no type that it could confuse.
-        deal = state.known.get(packet[wire.HEADER : end].lower())
+        deal = state.known.get(packet[HEADER:end].lower())
         if deal is not None:
             tail = packet[end:]
             reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
@@ -73,9 +88,9 @@ def _short_way(
                 spin = deal.spin
                 at = deal.at
                 if opt and spin.error:
-                    opt = edns.amended(opt, wire.NOERROR, spin.error)
+                    opt = edns.amended(opt, codes.NOERROR, spin.error)
                 heads, body, tally = spin.answers[spin.index[at]]
-                answer = b"".join((packet[:2], heads[shape], packet[wire.HEADER : end], body, opt))
+                answer = b"".join((packet[:2], heads[shape], packet[HEADER:end], body, opt))
                 if len(answer) <= size:
                     at += 1
                     deal.at = at if at < spin.size else 0
@@ -88,40 +103,40 @@ def _short_way(
 def _long_way(
     table: Table, packet: bytes, client: Client, now: float, state: State, limiter: Limiter | None = None
 ) -> bytes | None:
-    if not wire.is_query(packet):
+    if not is_query(packet):
         return None
     try:
-        query = wire.parse(packet)
-    except wire.BadQuery as bad:
+        query = parse(packet)
+    except BadQuery as bad:
         if limiter is not None and not limiter.admits(client[0], ERROR, now):
             dropped = limiter.curtail(Standing.NONE) is Action.DROPPED
-            return None if dropped else wire.refusal(packet, bad.rcode, truncated=True)
+            return None if dropped else refusal(packet, bad.rcode, truncated=True)
         state.count("", OTHER_TYPE, bad.rcode)
-        return wire.refusal(packet, bad.rcode)
+        return refusal(packet, bad.rcode)
     asked = query.edns
     reply = _reply(query, client, now, state)
     if asked is not None and asked.version:
-        found = Found("", wire.BADVERS, wire.NOTHING, authoritative=False, kind=OTHER_VERSION)
+        found = Found("", codes.BADVERS, NOTHING, authoritative=False, kind=OTHER_VERSION)
     elif asked is not None and asked.broken:
-        found = Found("", wire.FORMERR, wire.NOTHING, authoritative=False)
+        found = Found("", codes.FORMERR, NOTHING, authoritative=False)
     elif query.tsig:
-        found = Found("", NOTAUTH, wire.NOTHING, authoritative=False)
+        found = Found("", NOTAUTH, NOTHING, authoritative=False)
     elif not query.question:
         # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
-        rcode = wire.BADCOOKIE if reply.standing is Standing.STALE else wire.NOERROR
-        found = Found("", rcode, wire.NOTHING, authoritative=False, kind=NO_QUESTION)
+        rcode = codes.BADCOOKIE if reply.standing is Standing.STALE else codes.NOERROR
+        found = Found("", rcode, NOTHING, authoritative=False, kind=NO_QUESTION)
     else:
         found = _found(table, query, now, state)
     if limiter is not None and not _admitted(limiter, client, found.kind, reply.standing, now):
         state.withdraw()
-        end = wire.HEADER + len(query.question)
+        end = HEADER + len(query.question)
         return _curtailed(packet, end, reply.opt, limiter, reply.standing)
     state.count(found.zone, query.type, found.rcode)
-    size = wire.TCP_SIZE if client[2] == "tcp" else reply.size
+    size = TCP_SIZE if client[2] == "tcp" else reply.size
     opt = edns.amended(reply.opt, found.rcode, found.error) if reply.opt else b""
-    if found.error and opt and not wire.fits(query, found.answer, size, opt):
+    if found.error and opt and not fits(query, found.answer, size, opt):
         opt = edns.amended(reply.opt, found.rcode)  # what is said of an answer must not take its room
-    return wire.message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
+    return message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
 
 
 def _found(table: Table, query: Query, now: float, state: State) -> Found:
@@ -131,8 +146,8 @@ def _found(table: Table, query: Query, now: float, state: State) -> Found:
         # A bug must cost one answer, not the worker; the sender's resolver asks another server.
         if now >= state.fault_told + FAULT_EVERY:
             state.fault_told = now
-            log.exception("no answer for %s type %d", wire.name_from_wire(query.name), query.type)
-        return Found("", wire.SERVFAIL, wire.NOTHING, authoritative=False)
+            log.exception("no answer for %s type %d", name_from_wire(query.name), query.type)
+        return Found("", codes.SERVFAIL, NOTHING, authoritative=False)
 
 
 # --- where answers are limited, or queries logged --------------------------------------------------------
@@ -159,7 +174,7 @@ def _guarded(table: Table, packet: bytes, client: Client, now: float, state: Sta
         at += 1
         deal.at = at if at < spin.size else 0
         state.counted[tally] += 1
-        answer = b"".join((packet[:2], head, packet[wire.HEADER : end], rest))
+        answer = b"".join((packet[:2], head, packet[HEADER:end], rest))
     else:
         tail = packet[way[1] :]
         reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
@@ -191,17 +206,17 @@ def _curtailed(packet: bytes, end: int, opt: bytes, limiter: Limiter, standing: 
         return None
     if action is Action.BADCOOKIE:
         # It carries our cookie, with which the client may come again (RFC 7873 section 5.2.3).
-        opt = edns.amended(opt, wire.BADCOOKIE)
-        return wire.question_alone(packet, end, wire.BADCOOKIE, opt, truncated=False)
-    return wire.question_alone(packet, end, wire.NOERROR, opt and _with_reason(opt), truncated=True)
+        opt = edns.amended(opt, codes.BADCOOKIE)
+        return question_alone(packet, end, codes.BADCOOKIE, opt, truncated=False)
+    return question_alone(packet, end, codes.NOERROR, opt and _with_reason(opt), truncated=True)
 
 
 def _with_reason(opt: bytes) -> bytes:
     if len(opt) > edns.LENGTH:
-        return edns.amended(opt, wire.NOERROR, _LIMITED)
+        return edns.amended(opt, codes.NOERROR, _LIMITED)
     ready = _REASONS.get(opt)
     if ready is None:
-        ready = _REASONS[opt] = edns.amended(opt, wire.NOERROR, _LIMITED)
+        ready = _REASONS[opt] = edns.amended(opt, codes.NOERROR, _LIMITED)
     return ready
 
 

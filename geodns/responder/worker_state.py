@@ -5,15 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from geodns import edns, wire
-from geodns.edns import Edns
-from geodns.options import PLAIN, Reply, bare, reply
-from geodns.policy import Policy
-from geodns.querylog import Recorder
-from geodns.ratelimit import Cells, Limited, Limiter, empty, positive
-from geodns.rrtypes import NUMBERS
-from geodns.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import Answer, Query
+from geodns.responder.answer_policy import Policy
+from geodns.responder.edns_options import PLAIN, Reply, bare, reply
+from geodns.responder.query_log import Recorder
+from geodns.responder.rate_limit import Cells, Limited, Limiter, empty, positive
+from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
+from geodns.wire import codes, edns, message
+from geodns.wire.codes import NUMBERS
+from geodns.wire.edns import Edns
+from geodns.wire.message import Answer, Query
 
 REMEMBERED = 16_384
 """Questions that the short way knows, or packets that the shortest does, at most; then each starts anew."""
@@ -54,7 +54,7 @@ class _Tally:
     __slots__ = ("dealt", "query")
 
     def __init__(self, zone: str, qtype: int, dealt: tuple[bytes, int, int] | None) -> None:
-        self.query = (zone, qtype, wire.NOERROR)
+        self.query = (zone, qtype, codes.NOERROR)
         self.dealt = dealt
 
 
@@ -99,7 +99,7 @@ class Deal:
 
 
 def _ready(answer: Answer, tally: _Tally) -> tuple[tuple[bytes, ...], bytes, _Tally]:
-    return wire.heads(answer), answer.body + b"".join(answer.extra), tally
+    return message.heads(answer), answer.body + b"".join(answer.extra), tally
 
 
 class State:
@@ -209,7 +209,7 @@ class State:
 
     def _next_place(self, owner: bytes, rotation: Rotation) -> int:
         """Return a name's place in a rotation, and move it on where it is kept: by the short way, or here."""
-        known = self.known.get(wire.question(owner, NUMBERS[rotation.key.type]))
+        known = self.known.get(message.question(owner, NUMBERS[rotation.key.type]))
         if known is not None and known.spin.rotation is rotation:
             at = known.at
             known.at = (at + 1) % known.spin.size
@@ -276,7 +276,7 @@ class State:
             return
         size, opt, _, _ = bare(asked)
         if opt and deal.spin.error:
-            opt = edns.amended(opt, wire.NOERROR, deal.spin.error)
+            opt = edns.amended(opt, codes.NOERROR, deal.spin.error)
         if end + deal.spin.longest + len(opt) <= size:
             if len(self.packets) >= REMEMBERED:
                 self.packets = {}

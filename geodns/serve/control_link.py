@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from geodns.dealing import Counts
+from geodns.responder.table import Table
+from geodns.responder.table_changes import changes, pack
+from geodns.responder.worker_state import Counts
 from geodns.serve.frames import (
     LENGTH,
     Acked,
@@ -21,7 +23,6 @@ from geodns.serve.frames import (
     unpack_message,
 )
 from geodns.serve.plan import ControlSeat
-from geodns.table import Table, changes, pack
 
 log = logging.getLogger(__name__)
 

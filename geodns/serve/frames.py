@@ -11,8 +11,8 @@ from collections import deque
 from struct import Struct
 from typing import NamedTuple
 
-from geodns.dealing import Counts
-from geodns.querylog import Noted
+from geodns.responder.query_log import Noted
+from geodns.responder.worker_state import Counts
 
 _LENGTH = Struct(">I")
 LENGTH = _LENGTH.size

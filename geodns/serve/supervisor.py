@@ -15,9 +15,9 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 
-from geodns.ratelimit import Cells
+from geodns.responder.rate_limit import Cells
+from geodns.responder.table_changes import Draft, unpack
 from geodns.serve import udp, worker
-from geodns.serve.forking import SIGNALS, fork
 from geodns.serve.frames import (
     Acked,
     Born,
@@ -29,12 +29,10 @@ from geodns.serve.frames import (
     pack_message,
     unpack_message,
 )
-from geodns.serve.handed import sockets_of
-from geodns.serve.places import Place
 from geodns.serve.plan import ControlSeat, Plan
 from geodns.serve.privileges import drop
-from geodns.serve.sockets import Sockets
-from geodns.table import Draft, unpack
+from geodns.serve.process import SIGNALS, Place, fork
+from geodns.serve.sockets import Sockets, sockets_of
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from geodns.networks import packed
-from geodns.responder import respond
+from geodns.responder.respond import respond
 from geodns.serve.plan import TcpLimits
 from geodns.serve.sockets import BACKLOG
 from geodns.serve.worker import AGAIN, Follower
+from geodns.wire.networks import packed
 
 log = logging.getLogger(__name__)
 

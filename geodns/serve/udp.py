@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Sequence
 
-from geodns.responder import respond
+from geodns.responder.respond import respond
 from geodns.serve.sockets import Datagrams
 from geodns.serve.worker import AGAIN, Follower
 

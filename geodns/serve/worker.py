@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from geodns.dealing import State
-from geodns.ratelimit import Cells
+from geodns.responder.rate_limit import Cells
+from geodns.responder.table import Nodes, Table
+from geodns.responder.table_changes import Draft, outdated, unpack
+from geodns.responder.worker_state import State
 from geodns.serve.frames import Acked, Alive, Counted, Logged, Message, Stream, pack_message
-from geodns.table import Draft, Nodes, Table, outdated, unpack
 
 log = logging.getLogger(__name__)
 

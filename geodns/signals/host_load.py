@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from geodns.live import HostKey
-from geodns.model import Load
+from geodns.model.hosts import Load
+from geodns.model.state import HostKey
 
 PLAIN = 0.5
 """Up to this part of `full` a host has its plain weight: a queue half full is a day like any other."""

@@ -5,24 +5,28 @@ waits for it. What goes wrong is told, and changes nothing by itself.
 """
 
 import asyncio
+import json
 import logging
+import math
 import random
 import socket
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from prometheus_client.samples import Sample
 from yarl import URL
 
 from geodns import __version__
+from geodns.config import regex
+from geodns.config.report import quoted
 from geodns.health import tls
-from geodns.health.connecting import reason
+from geodns.health.connect import reason
 from geodns.health.outcome import one_line
-from geodns.model import Load
-from geodns.selectors import Answer
+from geodns.model.hosts import Load, Matcher, Metric, path_text
 
 log = logging.getLogger(__name__)
 
@@ -256,3 +260,112 @@ class _Resolver(AbstractResolver):
     async def close(self) -> None:
         """Look up no more; a thread that waits for an answer ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def as_load(value: object) -> float:
+    """Return a value that a load can have.
+
+    Raises:
+        ValueError: it is no number, not finite, or below 0.
+
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{_shown(value)} is no number")  # noqa: TRY004 - the text was wrong, not the call
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no load: it must be finite")
+    if number < 0:
+        raise ValueError(f"{number:g} is no load: it must not be below 0")
+    return number + 0.0  # -0.0 is 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+class Answer:
+    """What a source has answered; however many loads are read from it, each part of it is read once.
+
+    Args:
+        body: its text.
+
+    """
+
+    def __init__(self, body: str) -> None:
+        self._body = body
+        self._samples: dict[str, list[Sample]] = {}
+
+    def value(self, load: Load) -> float:
+        """Return the load that it tells.
+
+        Raises:
+            ValueError: it tells none; says why.
+
+        """
+        return self._number(load.path) if load.metric is None else self._sum(load.metric)
+
+    def _sum(self, metric: Metric) -> float:
+        samples = self._samples.get(metric.name)
+        if samples is None:
+            samples = self._samples[metric.name] = _samples(self._body, metric.name)
+        values = [
+            as_load(float(sample.value))
+            for sample in samples
+            if all(_fits(one, sample.labels) for one in metric.matchers)
+        ]
+        if not values:
+            raise ValueError(f"no sample matches {metric}")
+        return as_load(sum(values))
+
+    @cached_property
+    def _json(self) -> Any:
+        try:
+            return json.loads(self._body)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"no JSON: {error}") from error
+
+    def _number(self, path: tuple[str | int, ...]) -> float:
+        node = self._json
+        for number, step in enumerate(path, 1):
+            if isinstance(step, int):
+                there = isinstance(node, list) and step < len(node)
+            else:
+                there = isinstance(node, dict) and step in node
+            if not there:
+                raise ValueError(f"the JSON has no {path_text(path[:number])}")
+            node = node[step]
+        try:
+            return as_load(node)
+        except ValueError as error:
+            raise ValueError(f"{path_text(path)}: {error}") from error
+
+
+def _samples(body: str, name: str) -> list[Sample]:
+    """Return a metric's samples."""
+    # Whoever reads a zone file needs none of it, and it takes long to load.
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - see above
+
+    # The rest of the text is none of our business: it may be large, and reading it is not cheap.
+    lines = (line.lstrip(" \t") for line in body.split("\n") if name in line)
+    meant = "\n".join(line for line in lines if line.startswith(name)) + "\n"
+    try:
+        families = list(text_string_to_metric_families(meant))
+    except (ValueError, IndexError, KeyError) as error:
+        raise ValueError(f"no text in Prometheus' format: {error}") from error
+    return [sample for family in families for sample in family.samples if sample.name == name]
+
+
+def _fits(matcher: Matcher, labels: dict[str, str]) -> bool:
+    value = labels.get(matcher.label, "")
+    if matcher.op.endswith("~"):
+        try:
+            return regex.fits(matcher.value, value) is (matcher.op == "=~")
+        except TimeoutError:
+            shown = f"{matcher.label}{matcher.op}{quoted(matcher.value)}"
+            raise ValueError(f"it takes too long to tell whether {shown}: {regex.SLOWLY}") from None
+    return (value == matcher.value) is (matcher.op == "=")

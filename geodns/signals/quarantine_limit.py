@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from geodns.live import HostKey
-from geodns.model import Pool, Zone
+from geodns.model.state import HostKey
+from geodns.model.zone import Pool, Zone
 
 
 class Wanted(NamedTuple):

@@ -6,7 +6,7 @@ No clock: time is an argument, in seconds since the epoch, for a slow start goes
 from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 
-from geodns.live import HostKey
+from geodns.model.state import HostKey
 
 STEPS = 20
 """A host begins with one of so many parts of its weight, and rises part by part."""

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from geodns.cookies import SECRET
 from geodns.errors import StartError
+from geodns.wire.cookies import SECRET
 
 MOST = 8
 """Secrets in a file; with every one more, a forged cookie costs one more hash."""

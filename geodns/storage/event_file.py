@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from geodns.database import Database
-from geodns.when import precise
+from geodns.config.times import precise
+from geodns.storage.database import Database
 
 MAX_ROWS = 100_000
 MAX_AGE = 90 * 86400.0

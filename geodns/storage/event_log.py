@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geodns.errors import StoreError, printable
-from geodns.eventfile import PRUNE_EVERY, Event, EventFile, Wanted
+from geodns.storage.event_file import PRUNE_EVERY, Event, EventFile, Wanted
 
 log = logging.getLogger(__name__)
 

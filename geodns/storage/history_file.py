@@ -3,15 +3,57 @@
 It is a file of its own, as that of the events: it is written all the time, and no restart waits for it.
 """
 
+import json
+import zlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from geodns.database import Database
-from geodns.history import KEPT, MINUTE, Points, Step, merged, packed, unpacked
+from geodns.storage.database import Database
 
 _SCHEMA = """
 CREATE TABLE point (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL, hosts BLOB NOT NULL,
     PRIMARY KEY (step, at, zone)) WITHOUT ROWID
 """
+
+
+class Point(NamedTuple):
+    """One host in one step.
+
+    Attributes:
+        picks: answers, each shared out among the hosts that it named.
+        intended: what these would have been by the shares that were intended.
+        probes: how many of its probes were answered.
+        rtt: the seconds that they took, together.
+        samples: how often its state was looked at.
+        up: in how many of these it was up.
+
+    """
+
+    picks: float = 0.0
+    intended: float = 0.0
+    probes: int = 0
+    rtt: float = 0.0
+    samples: int = 0
+    up: int = 0
+
+    def plus(self, other: "Point") -> "Point":
+        """Return both together."""
+        return Point(
+            self.picks + other.picks,
+            self.intended + other.intended,
+            self.probes + other.probes,
+            self.rtt + other.rtt,
+            self.samples + other.samples,
+            self.up + other.up,
+        )
+
+
+Points = Mapping[str, Point]
+"""Those of a zone in one step, by host."""
+
+
+Step = tuple[int, Points]
+"""When a step begins, in seconds since the epoch, and its points."""
 
 
 class HistoryFile(Database):
@@ -66,3 +108,44 @@ class HistoryFile(Database):
             "EXCEPT SELECT at FROM point WHERE step = ?"
         )
         return [begin for (begin,) in self._read(query, [step, step, MINUTE, current, step])]
+
+
+MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
+KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
+"""For how many seconds points of each step are kept; what is made of others outlives them."""
+SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR, DAY: HOUR}
+"""The steps that points are shown in, the finest first, and the steps of the points that they are made of."""
+
+
+NOTHING = Point()
+
+
+def merged(*some: Points) -> dict[str, Point]:
+    """Return the points of several steps, or of parts of one, together."""
+    found = dict(some[0]) if some else {}
+    for points in some[1:]:
+        for host, point in points.items():
+            found[host] = found.get(host, NOTHING).plus(point)
+    return found
+
+
+def packed(points: Points) -> bytes:
+    """Return a zone's points as bytes; `unpacked` is the way back."""
+    rounded = {
+        host: [round(point.picks, 3), round(point.intended, 3), point.probes, round(point.rtt, 5), *point[4:]]
+        for host, point in points.items()
+    }
+    return zlib.compress(json.dumps(rounded, separators=(",", ":")).encode())
+
+
+def unpacked(data: bytes) -> dict[str, Point]:
+    """Return what `packed` packed.
+
+    Raises:
+        ValueError: it packed something else.
+
+    """
+    try:
+        return {host: Point._make(values) for host, values in json.loads(zlib.decompress(data)).items()}
+    except (zlib.error, TypeError, AttributeError) as error:
+        raise ValueError(f"no points of hosts: {error}") from error

@@ -5,11 +5,21 @@ One SQLite file, ``geodns.db`` in the state directory. Times are seconds since t
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
-from geodns.database import Database
-from geodns.live import Forced, HostKey, State, Verdict
-from geodns.model import Host
+from geodns.model.hosts import Host
+from geodns.model.state import (
+    Forced,
+    ForcedState,
+    ForcedWeight,
+    HostKey,
+    HostSince,
+    RetiredHost,
+    State,
+    StoredZone,
+    Verdict,
+)
+from geodns.storage.database import Database
 
 FILE_NAME = "geodns.db"
 SCHEMA_VERSION = 1
@@ -44,87 +54,6 @@ CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badn
     PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
 """What came after the version of the file was given: a version without it leaves it alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForcedState:
-    """What is imposed on a host, by whom and for how long.
-
-    Attributes:
-        forced: what.
-        reason: why, in the author's words; may be empty.
-        author: who did it.
-        since: when.
-        until: when it ends; None means when somebody ends it.
-        badness: how bad a host is that a program has quarantined: `max_out` bounds these, and the worst go
-            first; None: an operator said so.
-
-    """
-
-    forced: Forced
-    reason: str
-    author: str
-    since: float
-    until: float | None = None
-    badness: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ForcedWeight:
-    """A weight that is imposed on a host, by whom and for how long.
-
-    Attributes:
-        weight: what, instead of the file's in every pool; 0 is never dealt.
-        reason: why, in the author's words; may be empty.
-        author: who did it.
-        since: when.
-        until: when it ends; None means when somebody ends it.
-        file: the weights that the file gave the host then, as `control.file_weights` writes them.
-        edited: since when the file gives it others; None while it does not.
-
-    """
-
-    weight: int
-    reason: str
-    author: str
-    since: float
-    until: float | None = None
-    file: str = ""
-    edited: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredZone:
-    """The last good state of a zone.
-
-    Attributes:
-        digest: `Zone.digest` of it.
-        serial: what its SOA said.
-        text: the zone as JSON of the model.
-        at: when it was loaded.
-
-    """
-
-    digest: str
-    serial: int
-    text: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class HostSince:
-    """A host's state and since when it has had it."""
-
-    state: State
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class RetiredHost:
-    """A host taken out of its zone's file that answers for its own name until a time."""
-
-    host: Host
-    until: float
 
 
 class Store(Database):

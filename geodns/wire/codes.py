@@ -15,6 +15,20 @@ MAILA:254 ANY:255 URI:256 CAA:257 AVC:258 DOA:259 AMTRELAY:260 RESINFO:261 WALLE
 IPN:264 TA:32768 DLV:32769
 """
 
+
+def number(name: str) -> int:
+    """Return the number of a type that is known to be one, as a record's is.
+
+    Raises:
+        KeyError: it is none.
+
+    """
+    found = number_of(name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
 NUMBERS: Mapping[str, int] = {
     name: int(number) for name, number in (entry.split(":") for entry in _REGISTER.split())
 }
@@ -32,19 +46,6 @@ def number_of(name: str) -> int | None:
     return None if known is None or known > 0xFFFF else known
 
 
-def number(name: str) -> int:
-    """Return the number of a type that is known to be one, as a record's is.
-
-    Raises:
-        KeyError: it is none.
-
-    """
-    found = number_of(name)
-    if found is None:
-        raise KeyError(name)
-    return found
-
-
 def name_of(rtype: int) -> str:
     """Return a type's name, ``TYPE65280`` where it has none."""
     return _NAMES.get(rtype, f"TYPE{rtype}")
@@ -53,3 +54,51 @@ def name_of(rtype: int) -> str:
 def is_data(rtype: int) -> bool:
     """Tell whether a zone can have records of a type, not queries and messages alone (RFC 6895)."""
     return 0 < rtype < 0xFFFF and rtype != NUMBERS["OPT"] and not 128 <= rtype <= 255
+
+
+IN = 1
+CH = 3
+"""Class CHAOS: questions about the server itself."""
+NS = 2
+CNAME = 5
+SOA = 6
+HINFO = 13
+TXT = 16
+DNAME = 39
+DS = 43
+IXFR = 251
+AXFR = 252
+ANY = 255
+
+
+NOERROR = 0
+FORMERR = 1
+SERVFAIL = 2
+NXDOMAIN = 3
+NOTIMP = 4
+REFUSED = 5
+YXDOMAIN = 6
+BADVERS = 16
+BADCOOKIE = 23
+
+
+_RCODES = {
+    0: "NOERROR",
+    1: "FORMERR",
+    2: "SERVFAIL",
+    3: "NXDOMAIN",
+    4: "NOTIMP",
+    5: "REFUSED",
+    6: "YXDOMAIN",
+    7: "YXRRSET",
+    8: "NXRRSET",
+    9: "NOTAUTH",
+    10: "NOTZONE",
+    16: "BADVERS",
+    23: "BADCOOKIE",
+}
+
+
+def rcode_name(rcode: int) -> str:
+    """Return the name of a response code with its upper bits, ``RCODE3841`` where it has none."""
+    return _RCODES.get(rcode, f"RCODE{rcode}")

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from siphash24 import siphash24
 
-from geodns.edns import CLIENT_COOKIE
-from geodns.networks import packed
+from geodns.wire.edns import CLIENT_COOKIE
+from geodns.wire.networks import packed
 
 SECRET = 16
 """Bytes of a secret."""

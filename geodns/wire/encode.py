@@ -8,7 +8,7 @@ import dnslib
 from dnslib.label import DNSLabelError
 
 from geodns.errors import BadNameError
-from geodns.names import labels_of
+from geodns.wire.names import labels_of
 
 GENERIC = r"\#"
 """What begins the data of a type that is known by its bytes alone (RFC 3597 section 5)."""

@@ -4,70 +4,14 @@ Names on the wire are whole and uncompressed here; owner names in ready answers 
 to the question, so that the client's own letter case comes back (RFC 1035 sections 3.1, 4.1).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from struct import Struct, pack
 from typing import NamedTuple
 
-from geodns import edns
-from geodns.edns import OPT, Edns
-from geodns.errors import BadNameError
-from geodns.names import MAX_LABEL, MAX_NAME, labels_of
-from geodns.tsig import TSIG, unknown_key
-
-QNAME = b"\xc0\x0c"
-"""The compression pointer to the question's name, which always stands right behind the header."""
-
-
-def name_to_wire(text: str) -> bytes:
-    """Return an absolute name's wire form in lower case (RFC 1035 section 3.1).
-
-    Raises:
-        BadNameError: as `labels_of` says, and when the whole is over 255 bytes.
-
-    """
-    wire = b"".join(bytes((len(label),)) + label for label in labels_of(text)) + b"\0"
-    if len(wire) > MAX_NAME:
-        raise BadNameError(f"{text!r}: a name of {len(wire)} bytes, at most {MAX_NAME} are allowed")
-    return wire.lower()
-
-
-def name_from_wire(wire: bytes) -> str:
-    r"""Return the text of a whole, uncompressed name, absolute, with ``\`` escapes (RFC 4343 section 2.1)."""
-    labels: list[str] = []
-    position = 0
-    while wire[position]:
-        end = position + 1 + wire[position]
-        labels.append("".join(_shown(octet) for octet in wire[position + 1 : end]))
-        position = end
-    return ".".join(labels) + "."
-
-
-def _shown(octet: int) -> str:
-    if octet in b'.\\"();@$':
-        return "\\" + chr(octet)
-    return chr(octet) if 33 <= octet <= 126 else f"\\{octet:03d}"
-
-
-def parents(name: bytes) -> Iterator[bytes]:
-    """Yield a name on the wire without its first label, then without its first two, down to the root."""
-    position = 0
-    while name[position]:
-        position += 1 + name[position]
-        yield name[position:]
-
-
-def is_below(name: bytes, other: bytes) -> bool:
-    """Say whether a name is another one, or lies below it."""
-    return name == other or other in parents(name)
-
-
-def owner_end(records: bytes, position: int) -> int:
-    """Return where a record's owner name ends: `QNAME`, or a whole name."""
-    while length := records[position]:
-        if length > MAX_LABEL:
-            return position + len(QNAME)
-        position += 1 + length
-    return position + 1
+from geodns.wire.codes import FORMERR, IN, NOERROR, NOTIMP
+from geodns.wire.edns import OPT, BrokenOptError, Edns, read_opt
+from geodns.wire.names import MAX_LABEL, MAX_NAME, owner_end
+from geodns.wire.tsig import TSIG, unknown_key
 
 
 def question(name: bytes, qtype: int) -> bytes:
@@ -75,41 +19,11 @@ def question(name: bytes, qtype: int) -> bytes:
     return name + pack(">HH", qtype, IN)
 
 
-def pointer(offset: int) -> bytes | None:
-    """Return a compression pointer; None where the offset is out of a pointer's reach."""
-    return pack(">H", 0xC000 | offset) if offset < 0x4000 else None
-
-
 # --- messages ------------------------------------------------------------------------------------------
 
 HEADER = 12
 TCP_SIZE = 65535
 MAX_QUESTION = MAX_NAME + 4
-
-IN = 1
-CH = 3
-"""Class CHAOS: questions about the server itself."""
-NS = 2
-CNAME = 5
-SOA = 6
-HINFO = 13
-TXT = 16
-DNAME = 39
-DS = 43
-IXFR = 251
-AXFR = 252
-ANY = 255
-
-
-NOERROR = 0
-FORMERR = 1
-SERVFAIL = 2
-NXDOMAIN = 3
-NOTIMP = 4
-REFUSED = 5
-YXDOMAIN = 6
-BADVERS = 16
-BADCOOKIE = 23
 
 _COUNTS = Struct(">HHHH")
 _FIXED = Struct(">HHIH")
@@ -184,8 +98,8 @@ def parse(packet: bytes) -> Query:
             if asked is not None or place < counts[1] + counts[2] or packet[start]:
                 raise BadQuery(FORMERR)
             try:
-                asked = edns.read_opt(packet[start:position])
-            except edns.BrokenOptError:
+                asked = read_opt(packet[start:position])
+            except BrokenOptError:
                 raise BadQuery(FORMERR) from None
         elif rtype == TSIG:  # the very last record (RFC 8945 section 5.1)
             reply = unknown_key(packet[start:position])

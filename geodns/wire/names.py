@@ -1,6 +1,8 @@
 """Domain names as people write them: text to labels (RFC 1035 sections 2.3.4 and 5.1)."""
 
 import re
+from collections.abc import Iterator
+from struct import pack
 
 from geodns.errors import BadNameError
 
@@ -69,3 +71,64 @@ def _label(label: bytes | bytearray, text: str) -> bytes:
     if len(label) > MAX_LABEL:
         raise BadNameError(f"{text!r}: a label of {len(label)} bytes, at most {MAX_LABEL} are allowed")
     return bytes(label)
+
+
+QNAME = b"\xc0\x0c"
+"""The compression pointer to the question's name, which always stands right behind the header."""
+
+
+def name_to_wire(text: str) -> bytes:
+    """Return an absolute name's wire form in lower case (RFC 1035 section 3.1).
+
+    Raises:
+        BadNameError: as `labels_of` says, and when the whole is over 255 bytes.
+
+    """
+    wire = b"".join(bytes((len(label),)) + label for label in labels_of(text)) + b"\0"
+    if len(wire) > MAX_NAME:
+        raise BadNameError(f"{text!r}: a name of {len(wire)} bytes, at most {MAX_NAME} are allowed")
+    return wire.lower()
+
+
+def name_from_wire(wire: bytes) -> str:
+    r"""Return the text of a whole, uncompressed name, absolute, with ``\`` escapes (RFC 4343 section 2.1)."""
+    labels: list[str] = []
+    position = 0
+    while wire[position]:
+        end = position + 1 + wire[position]
+        labels.append("".join(_shown(octet) for octet in wire[position + 1 : end]))
+        position = end
+    return ".".join(labels) + "."
+
+
+def _shown(octet: int) -> str:
+    if octet in b'.\\"();@$':
+        return "\\" + chr(octet)
+    return chr(octet) if 33 <= octet <= 126 else f"\\{octet:03d}"
+
+
+def parents(name: bytes) -> Iterator[bytes]:
+    """Yield a name on the wire without its first label, then without its first two, down to the root."""
+    position = 0
+    while name[position]:
+        position += 1 + name[position]
+        yield name[position:]
+
+
+def is_below(name: bytes, other: bytes) -> bool:
+    """Say whether a name is another one, or lies below it."""
+    return name == other or other in parents(name)
+
+
+def owner_end(records: bytes, position: int) -> int:
+    """Return where a record's owner name ends: `QNAME`, or a whole name."""
+    while length := records[position]:
+        if length > MAX_LABEL:
+            return position + len(QNAME)
+        position += 1 + length
+    return position + 1
+
+
+def pointer(offset: int) -> bytes | None:
+    """Return a compression pointer; None where the offset is out of a pointer's reach."""
+    return pack(">H", 0xC000 | offset) if offset < 0x4000 else None

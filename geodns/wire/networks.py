@@ -1,8 +1,8 @@
 """Networks of clients: read from text, and asked often and cheaply whether an address is in one of them."""
 
-import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 
 Network = IPv4Network | IPv6Network
 
@@ -33,8 +33,8 @@ def parse_network(text: str) -> Network:
 def packed(address: str) -> bytes:
     """Return a client's address in 4 or 16 bytes."""
     if ":" in address:
-        return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])  # link-local ones name their link
-    return socket.inet_pton(socket.AF_INET, address)
+        return inet_pton(AF_INET6, address.partition("%")[0])  # link-local ones name their link
+    return inet_pton(AF_INET, address)
 
 
 class Networks:

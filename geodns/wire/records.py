@@ -7,8 +7,8 @@ whole and uncompressed.
 from collections.abc import Iterator, Mapping
 from struct import Struct, pack
 
-from geodns.names import MAX_NAME
-from geodns.wire import CNAME, IN, NS, QNAME, owner_end
+from geodns.wire.codes import CNAME, IN, NS
+from geodns.wire.names import MAX_NAME, QNAME, owner_end
 
 _FIXED = Struct(">HHIH")
 """Type, class, TTL, length of the data."""

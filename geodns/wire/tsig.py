@@ -1,6 +1,6 @@
 """Signed queries: we share a key with nobody, and say so (RFC 8945)."""
 
-from geodns.names import MAX_LABEL
+from geodns.wire.names import MAX_LABEL
 
 TSIG = 250
 NOTAUTH = 9

@@ -4,15 +4,32 @@ What is wrong is reported and left out, as in the other sections.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from geodns import yamltext
-from geodns.model import BUILT_IN_CHECKS, Address, Check, CheckType
-from geodns.report import Report
-from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
-from geodns.yamltext import Node
-from geodns.zonefile.hosts import Placed, check_short_name
-from geodns.zonefile.keys import CHECK, CHECK_USERS, DEFAULT_CHECK
+from geodns.config import yaml_nodes
+from geodns.config.report import Report
+from geodns.config.value_types import (
+    _INTERVAL,
+    _TIMEOUT,
+    ADDRESSES,
+    EHLO,
+    Key,
+    address_text,
+    check_unicast,
+    choice,
+    duration,
+    entries_of,
+    items_of,
+    part,
+    read_keys,
+    whole,
+)
+from geodns.config.yaml_nodes import Node
+from geodns.model.base import Address
+from geodns.model.checks import BUILT_IN_CHECKS, Check, CheckType
+from geodns.zonefile.check_values import KEYWORDS, MAILBOX, NAME, PATH, PATTERN, PATTERNS, STATUS
+from geodns.zonefile.hosts import Placed
+from geodns.zonefile.pools import check_short_name
 
 _BASES = {check.name: check for check in (*BUILT_IN_CHECKS, Check(name="agent", type="agent"))}
 """What a check begins with, by its name or by its type."""
@@ -35,7 +52,7 @@ def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
         if "fast_interval" not in given:
             values["fast_interval"] = min(base.fast_interval, values["interval"])
         check = Check(**values)
-        if isinstance(body, yamltext.Mapping):
+        if isinstance(body, yaml_nodes.Mapping):
             _check_times(body, check, given, report)
             _check_users(body, check, report)
             if check.type == "agent" and "port" not in body.items:
@@ -72,7 +89,7 @@ def _sources(node: Node, report: Report) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _check_users(body: yamltext.Mapping, check: Check, report: Report) -> None:
+def _check_users(body: yaml_nodes.Mapping, check: Check, report: Report) -> None:
     """Report keys that this check has no use for, by its type or by its other keys."""
     useless = [word for word in body.items if check.type not in CHECK_USERS.get(word, (check.type,))]
     for word in useless:
@@ -98,7 +115,7 @@ def _check_users(body: yamltext.Mapping, check: Check, report: Report) -> None:
         report.error(body.place("mail_from"), "`mail_from` without `rcpt_to`", "give the recipient as well")
 
 
-def _check_times(body: yamltext.Mapping, check: Check, given: Mapping[str, Any], report: Report) -> None:
+def _check_times(body: yaml_nodes.Mapping, check: Check, given: Mapping[str, Any], report: Report) -> None:
     if check.fast_interval > check.interval:
         report.error(
             body.place("fast_interval"),
@@ -121,3 +138,93 @@ def _check_times(body: yamltext.Mapping, check: Check, given: Mapping[str, Any],
                 f"{step} {given[step]:g}s is over timeout {check.timeout:g}s, the whole probe's",
                 f"give `timeout` as well, at least {given[step]:g}s",
             )
+
+
+PORT = whole(1, 65535, "port")
+_LEFT = duration(0, 366 * 86400)
+
+CHECK: dict[str, Key] = {
+    "type": Key(
+        choice(*get_args(CheckType)),
+        "The dialogue: smtp, submission, smtps, lmtp, http, https, agent (HAProxy's agent-check), or tcp, "
+        "which only connects.",
+    ),
+    "port": Key(
+        PORT, "The TCP port; default by type: 25, submission 587, smtps 465, lmtp 24, http 80, https 443."
+    ),
+    "source": Key(
+        ADDRESSES, "The address to connect from, or one of each family; default: the system's choice."
+    ),
+    "proxy_protocol": Key(choice("v1", "v2"), "The PROXY header to send before the dialogue; default none."),
+    "interval": Key(_INTERVAL, "From one probe's start to the next; default 10s."),
+    "fast_interval": Key(_INTERVAL, "The same while a change is pending; default 2s."),
+    "connect_timeout": Key(_TIMEOUT, "For the TCP handshake; default 3s."),
+    "greeting_timeout": Key(_TIMEOUT, "For the whole greeting; default 10s."),
+    "step_timeout": Key(_TIMEOUT, "For each later reply; default 5s."),
+    "timeout": Key(_TIMEOUT, "For everything together; default 25s."),
+    "rise": Key(whole(1, 1000, "rise"), "Good probes in a row that bring a host up; default 2."),
+    "fall": Key(whole(1, 1000, "fall"), "Bad probes that take it down; default 3."),
+    "ehlo": Key(EHLO, "The name given in EHLO; default: the server's own."),
+    "expect": Key(
+        PATTERN, "A regular expression that the greeting's text (http: the body) must match somewhere."
+    ),
+    "require": Key(KEYWORDS, "EHLO keywords that must be offered, as [SIZE, 8BITMIME]."),
+    "starttls": Key(
+        choice("ignore", "offered", "verified"),
+        "offered: STARTTLS must be offered and its handshake must work; verified: and the certificate good. "
+        "Default ignore, of submission offered.",
+    ),
+    "verify": Key(choice("none", "required"), "required: the certificate must be good; default none."),
+    "sni": Key(
+        NAME, "The name for TLS and for the certificate; default: `host`, or else the mail host's own."
+    ),
+    "cert_warning": Key(_LEFT, "Time left of a certificate from which to warn; default 14d."),
+    "cert_critical": Key(_LEFT, "Time left of a verified certificate from which the host fails; default 0."),
+    "mail_from": Key(MAILBOX, "The sender for `rcpt_to`; default: the null sender."),
+    "rcpt_to": Key(MAILBOX, "A recipient that must be taken; no mail is sent."),
+    "path": Key(PATH, "What to ask a web server; default /."),
+    "host": Key(NAME, "The Host header; default: `sni`, or else the address."),
+    "status": Key(STATUS, "Good HTTP status codes, as 200, 2xx or 200-399 (default), or a list of these."),
+    "header": Key(
+        PATTERNS, "Headers that the response must have, each with a regular expression for its value."
+    ),
+    "slow": Key(_TIMEOUT, "From EHLO to its 250: from here on an answer is slow; default: none is."),
+    "degraded_weight": Key(
+        part(0.01, 1), "What a host keeps of its weight while most of its answers are slow; default 0.5."
+    ),
+    "slowstart": Key(
+        duration(0, 86400),
+        "In how long a host that comes back from down rises from 5 % to its weight; default 0, at once.",
+    ),
+}
+
+_MAIL = ("smtp", "submission", "smtps", "lmtp")
+_WEB = ("http", "https")
+_STARTTLS = ("smtp", "submission", "lmtp")
+_IMPLICIT = ("smtps", "https")
+_TLS = (*_MAIL, "https")
+
+CHECK_USERS: dict[str, tuple[str, ...]] = {
+    "proxy_protocol": (*_MAIL, "tcp", "agent"),
+    "greeting_timeout": _MAIL,
+    "step_timeout": (*_MAIL, *_WEB, "agent"),
+    "ehlo": _MAIL,
+    "expect": (*_MAIL, *_WEB),
+    "require": _MAIL,
+    "starttls": _STARTTLS,
+    "slow": _MAIL,
+    "degraded_weight": _MAIL,
+    "verify": _IMPLICIT,
+    "sni": _TLS,
+    "cert_warning": _TLS,
+    "cert_critical": _TLS,
+    "mail_from": _MAIL,
+    "rcpt_to": _MAIL,
+    "path": _WEB,
+    "host": _WEB,
+    "status": _WEB,
+    "header": _WEB,
+}
+"""The types that have a use for a key; all have it for those that are not here."""
+
+DEFAULT_CHECK = Check(name="smtp")

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from geodns.model import Check, Host, Pool, Record, Rule
-from geodns.report import Report, quoted
-from geodns.yamltext import Node
+from geodns.config.report import Report, quoted
+from geodns.config.yaml_nodes import Node
+from geodns.model.checks import Check
+from geodns.model.hosts import Host
+from geodns.model.zone import Pool, Record, Rule
 from geodns.zonefile.hosts import Placed
 from geodns.zonefile.names import is_within, parent
 from geodns.zonefile.records import Names, Rrset

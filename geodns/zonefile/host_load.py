@@ -1,16 +1,16 @@
 """The key `load` of a host → models, one for each host of a range."""
 
-from typing import Any
+import math
+import re
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-from geodns import yamltext
-from geodns.model import Load
-from geodns.report import Report, quoted
-from geodns.scalars import read_keys
-from geodns.selectors import METRIC_EXAMPLE
-from geodns.yamltext import Node, Scalar
-from geodns.zonefile import patterns
-from geodns.zonefile.keys import LOAD
-from geodns.zonefile.loadkinds import url_problem
+from geodns.config import regex, yaml_nodes
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import _INTERVAL, _TIMEOUT, Key, Kind, duration, part, read_keys, text_of
+from geodns.config.yaml_nodes import Node, Scalar
+from geodns.model.hosts import Load, Matcher, Metric
+from geodns.zonefile import names
 
 _ASKED = ("metric", "json", "interval", "timeout")
 """What only has a meaning where somebody is asked."""
@@ -27,7 +27,7 @@ def read_loads(node: Node, count: int, report: Report) -> list[Load] | None:
     """
     before = report.errors
     given = read_keys(node, report, LOAD, "a load")
-    if not isinstance(node, yamltext.Mapping):
+    if not isinstance(node, yaml_nodes.Mapping):
         if report.errors == before:
             report.error(node, "an empty load", "write {url: …, metric: …, full: …}")
         return None
@@ -51,7 +51,7 @@ def read_loads(node: Node, count: int, report: Report) -> list[Load] | None:
     return [Load(url=url, path=given.get("json", ()), **kept, **times) for url in urls]
 
 
-def _check_source(node: yamltext.Mapping, report: Report) -> None:
+def _check_source(node: yaml_nodes.Mapping, report: Report) -> None:
     found = [word for word in ("metric", "json") if word in node.items]
     if not found:
         instead = f"write `metric: '{METRIC_EXAMPLE}'`, or `json: queues.active`"
@@ -60,7 +60,7 @@ def _check_source(node: yamltext.Mapping, report: Report) -> None:
         report.error(node.place("json"), "`json` beside `metric`", "take one of the two out")
 
 
-def _times(node: yamltext.Mapping, given: dict[str, Any], report: Report) -> dict[str, float]:
+def _times(node: yaml_nodes.Mapping, given: dict[str, Any], report: Report) -> dict[str, float]:
     """Return the times; those that are not given go with those that are."""
     plain = Load(full=1)
     interval = given.get("interval", plain.interval)
@@ -78,7 +78,7 @@ def _times(node: yamltext.Mapping, given: dict[str, Any], report: Report) -> dic
 def _urls(node: Scalar, count: int, report: Report) -> tuple[str | None, ...]:
     """Return each host's URL; a range is written out."""
     try:
-        texts = patterns.expand(node.text)
+        texts = names.expand(node.text)
     except ValueError as error:
         what, _, instead = str(error).rpartition(": ")
         report.error(node, what, instead)
@@ -96,3 +96,175 @@ def _urls(node: Scalar, count: int, report: Report) -> tuple[str | None, ...]:
             report.error(node, *problem)
             break
     return texts
+
+
+METRIC_EXAMPLE = 'postfix_queue_length{queue="active"}'
+PATH_EXAMPLE = "queues.active or queues[0].size"
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")  # the data model of Prometheus, without UTF-8 names
+_MATCHER = re.compile(
+    r"""\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*"""
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n"}
+_STEP = re.compile(r"\[([0-9]{1,6})\]|([^.\[\]]{1,200})")
+
+
+def parse_metric(text: str) -> Metric:
+    """Return the selector that a text is: a name, and perhaps matchers of labels in braces.
+
+    Raises:
+        ValueError: it is none; says where it goes wrong.
+
+    """
+    name = _NAME.match(text)
+    if name is None:
+        raise ValueError("it does not begin with a metric's name")
+    rest = text[name.end() :].strip()
+    if not rest:
+        return Metric(name=name[0])
+    if not rest.startswith("{") or not rest.endswith("}"):
+        raise ValueError(f"{quoted(rest)} after the name is no list of matchers")
+    inner, at = rest[1:-1], 0
+    matchers: list[Matcher] = []
+    while inner[at:].strip():
+        found = _MATCHER.match(inner, at)
+        if found is None or inner[found.end() : found.end() + 1] not in {"", ","}:
+            raise ValueError(f"{quoted(inner[at:].strip())} is no matcher")
+        matchers.append(_matcher(found[1], found[2], found[3][1:-1]))
+        at = found.end() + 1
+    return Metric(name=name[0], matchers=tuple(matchers))
+
+
+def _matcher(label: str, op: str, raw: str) -> Matcher:
+    def meant(found: re.Match[str]) -> str:
+        if found[1] in _ESCAPES:
+            return _ESCAPES[found[1]]
+        raise ValueError(f"{quoted(found[0])} stands for nothing in a value: for a backslash write two")
+
+    value = _ESCAPE.sub(meant, raw)
+    if op.endswith("~"):
+        wrong = regex.trouble(value)
+        if wrong is not None:
+            raise ValueError(": ".join(wrong))
+    return Matcher(label=label, op=cast(Any, op), value=value)
+
+
+def parse_path(text: str) -> tuple[str | int, ...]:
+    """Return the keys and indexes that a path in JSON is made of.
+
+    Raises:
+        ValueError: it is none; says where it goes wrong.
+
+    """
+    steps: list[str | int] = []
+    at = 0
+    while at < len(text) or not steps:
+        if steps and text[at] == "." and text[at + 1 : at + 2] != "[":
+            at += 1
+        elif steps and text[at] != "[":
+            raise ValueError(f"{quoted(text[at:])} follows without a dot")
+        found = _STEP.match(text, at)
+        if found is None:
+            raise ValueError(f"{quoted(text[at:])} is no key and no index" if text[at:] else "it ends early")
+        steps.append(int(found[1]) if found[1] is not None else found[2])
+        at = found.end()
+    return tuple(steps)
+
+
+def _read_full(node: Node, report: Report) -> float | None:
+    instead = "write the value at which the host has as much as it can bear, as 2000 or 0.8"
+    text = text_of(node, report, "a number", instead)
+    if text is None:
+        return None
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not number > 0:
+        report.error(node, f"{quoted(text)} is no number over 0", instead)
+        return None
+    return number
+
+
+FULL = Kind(_read_full, {"type": "number", "exclusiveMinimum": 0, "maximum": 1e15})
+
+
+def _read_path(node: Node, report: Report) -> tuple[str | int, ...] | None:
+    instead = f"write keys and indexes, as {PATH_EXAMPLE}"
+    text = text_of(node, report, "a path in JSON", instead)
+    if text is None:
+        return None
+    try:
+        return parse_path(text)
+    except ValueError as error:
+        report.error(node, f"{quoted(text)} is no path in JSON: {error}", instead)
+        return None
+
+
+JSON_PATH = Kind(_read_path, {"type": ["string", "integer"]})
+
+
+def _read_metric(node: Node, report: Report) -> Metric | None:
+    instead = f"write a metric's name and labels, as {METRIC_EXAMPLE}"
+    text = text_of(node, report, "a metric", instead)
+    if text is None:
+        return None
+    try:
+        return parse_metric(text)
+    except ValueError as error:
+        report.error(node, f"{quoted(text)} is no metric: {error}", instead)
+        return None
+
+
+METRIC = Kind(_read_metric, {"type": "string", "pattern": r"^[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{.*\})?\s*$"})
+
+
+def _read_url(node: Node, report: Report) -> Node | None:
+    # As it stands: it may have a range, and is looked at when that is written out.
+    return None if text_of(node, report, "a URL", f"write one as {URL_EXAMPLE}") is None else node
+
+
+URL = Kind(_read_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})
+
+
+LOAD: dict[str, Key] = {
+    "url": Key(URL, "Who is asked, as http://mta1:9154/metrics; without one the load is pushed to the API."),
+    "metric": Key(
+        METRIC,
+        'Which samples of an answer in Prometheus\' format count, as postfix_queue_length{queue="active"}; '
+        "several are added up.",
+    ),
+    "json": Key(JSON_PATH, "Which number of an answer in JSON counts, as queues.active or queues[0].size."),
+    "full": Key(FULL, "The value at which the host has as much as it can bear."),
+    "floor": Key(part(0.01, 1), "What it keeps of its weight even then; default 10%."),
+    "interval": Key(_INTERVAL, "From one question to the next; default 10s."),
+    "timeout": Key(_TIMEOUT, "For an answer; default 3s, at most `interval`."),
+    "stale": Key(
+        duration(1, 7 * 86400),
+        "How long a value counts; after that the plain weight does. Default 1m, or three times `interval`.",
+    ),
+}
+
+URL_EXAMPLE = "http://mta1.example.net:9154/metrics"
+MAX_URL = 2000
+"""Characters."""
+
+_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
+
+
+def url_problem(text: str) -> tuple[str, str] | None:
+    """Say what is wrong with a URL and what to write instead; None when it can be asked."""
+    write = f"write one as {URL_EXAMPLE}"
+    if _URL.fullmatch(text) is None or len(text) > MAX_URL:
+        return f"{quoted(text)} is no URL of http or https", write
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return f"{quoted(text)} is no URL: {error}", write
+    if not host or port == 0:
+        return f"{quoted(text)} names no {'host' if not host else 'port'}", write
+    if "@" in parts.netloc:
+        return "a URL with a password", "the status would show it: let this machine ask without one"
+    if parts.fragment:
+        return f"a URL with the fragment {quoted(parts.fragment)}", "servers never see it: take it out"
+    return None

@@ -6,36 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geodns import yamltext
+from geodns.config import yaml_nodes
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import address_text, check_unicast, entries_of, items_of, read_keys
+from geodns.config.yaml_nodes import Node, Scalar, is_nothing
 from geodns.errors import BadNameError, GeodnsError, Problem
-from geodns.model import (
-    FAMILIES,
-    Host,
-    HostSource,
-    NameServer,
-    Origin,
-    Pool,
-    Record,
-    Rule,
-    Soa,
-    Tier,
-    Zone,
-)
-from geodns.report import Report, quoted
-from geodns.scalars import address_text, check_unicast, entries_of, items_of, read_keys
-from geodns.yamltext import Node, Scalar, is_nothing
-from geodns.zonefile.checks import check_names, check_use
-from geodns.zonefile.fields import Context, read_name
-from geodns.zonefile.hosts import (
-    Placed,
-    PlacedPool,
-    implied_pool,
-    link_fallbacks,
-    read_hosts,
-    read_pools,
-    used_checks,
-)
-from geodns.zonefile.hostsfrom import (
+from geodns.model.base import FAMILIES
+from geodns.model.hosts import Host, HostSource, Origin
+from geodns.model.zone import NameServer, Pool, Record, Rule, Soa, Tier, Zone
+from geodns.zonefile.checks import read_checks
+from geodns.zonefile.crosschecks import check_names, check_use
+from geodns.zonefile.hosts import Placed, read_hosts
+from geodns.zonefile.names import is_within, zone_name
+from geodns.zonefile.pools import PlacedPool, implied_pool, link_fallbacks, read_pools, used_checks
+from geodns.zonefile.record_fields import Context, read_name
+from geodns.zonefile.records import Names, Rrset, Ttls, add, add_addresses, read_records, record
+from geodns.zonefile.schema import SOA, ZONE
+from geodns.zonefile.sources import (
     Finder,
     Gathering,
     check_sources,
@@ -45,10 +32,6 @@ from geodns.zonefile.hostsfrom import (
     taken_names,
     zone_over,
 )
-from geodns.zonefile.keys import SOA, ZONE
-from geodns.zonefile.names import is_within, zone_name
-from geodns.zonefile.probing import read_checks
-from geodns.zonefile.records import Names, Rrset, Ttls, add, add_addresses, read_records, record
 
 _NO_SERVERS = "a zone without name servers", "write `ns: {ns1: 192.0.2.53}`"
 SUFFIXES = (".yaml", ".yml")
@@ -109,7 +92,7 @@ def read_zone(path: Path, finder: Finder | None = None) -> ParsedZone:
         if not stat.S_ISREG(path.stat().st_mode):
             return _refused(path, "no regular file", "a zone is a file in YAML")
         with path.open("rb") as file:
-            text = file.read(yamltext.MAX_BYTES + 1)
+            text = file.read(yaml_nodes.MAX_BYTES + 1)
     except OSError as error:
         return _refused(path, f"cannot be read: {error.strerror}", "look at its name and permissions")
     name = path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
@@ -163,7 +146,7 @@ def parse_zone(name: str, text: bytes, file: str, finder: Finder = nothing) -> P
         what, _, instead = str(error).partition(": ")
         report.error(None, f"the file's name {what}", instead)
         origin = "invalid."
-    root = yamltext.load(text, report)
+    root = yaml_nodes.load(text, report)
     if root is not None:
         reader = _Reader(root, Context(origin, report), finder)
         zone, found = reader.read(), reader.found
@@ -181,7 +164,7 @@ class _Reader:
 
     """
 
-    def __init__(self, root: yamltext.Mapping, context: Context, finder: Finder) -> None:
+    def __init__(self, root: yaml_nodes.Mapping, context: Context, finder: Finder) -> None:
         self.found: list[Problem] = []
         self._finder = finder
         self._root = root
@@ -280,7 +263,7 @@ class _Reader:
         if node is None:
             return ()
         items = entries_of(node, report, "a mapping of name servers", _NO_SERVERS[1])
-        if not items and (is_nothing(node) or isinstance(node, yamltext.Mapping)):
+        if not items and (is_nothing(node) or isinstance(node, yaml_nodes.Mapping)):
             report.error(node, *_NO_SERVERS)
         for key, body in items.values():
             name = read_name(key.text, key, self._context)
@@ -374,7 +357,7 @@ class _Reader:
 
 def _says(records: Node | None, origin: str, words: set[str]) -> bool:
     """Tell whether `records` speaks of some types at the zone's own name, be it with an error."""
-    if not isinstance(records, yamltext.Mapping):
+    if not isinstance(records, yaml_nodes.Mapping):
         return False
     apex = (records.get("@"), records.get(origin))
-    return any(isinstance(node, yamltext.Mapping) and bool(words & node.items.keys()) for node in apex)
+    return any(isinstance(node, yaml_nodes.Mapping) and bool(words & node.items.keys()) for node in apex)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import Schema, check_address, no_machine_has, parse_address, read_whole
+from geodns.config.yaml_nodes import Node
 from geodns.errors import BadNameError
-from geodns.report import Report, quoted
-from geodns.scalars import Schema, check_address, no_machine_has, parse_address, read_whole
-from geodns.yamltext import Node
 from geodns.zonefile.names import absolute, is_absolute
 
 MAX_STRING = 255

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from geodns.rrtypes import NUMBERS, is_data, name_of, number_of
-from geodns.scalars import ADDRESS_SCHEMA
-from geodns.zonefile.fields import (
+from geodns.config.value_types import ADDRESS_SCHEMA
+from geodns.wire.codes import NUMBERS, is_data, name_of, number_of
+from geodns.zonefile.record_fields import (
     NAME,
     TEXT,
     Field,

@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, cast
 
-from geodns import yamltext
-from geodns.encode import encode
+from geodns.config import yaml_nodes
+from geodns.config.report import quoted
+from geodns.config.value_types import TTL, entries_of, text_of, whole
+from geodns.config.yaml_nodes import Node, Scalar, is_nothing, shown
 from geodns.errors import BadNameError
-from geodns.model import FAMILIES, Address, Record, Rule, Tier, family_of
-from geodns.report import quoted
-from geodns.scalars import TTL, entries_of, text_of, whole
-from geodns.yamltext import Node, Scalar, is_nothing, shown
-from geodns.zonefile.fields import Context, Value
-from geodns.zonefile.kinds import SIGNING, kind_of, record_type, schemas
+from geodns.model.base import FAMILIES, Address, family_of
+from geodns.model.zone import Record, Rule, Tier
+from geodns.wire.encode import encode
 from geodns.zonefile.names import is_strange_wildcard, owner
-from geodns.zonefile.rdata import MAX_RDATA
-from geodns.zonefile.values import read_value
+from geodns.zonefile.record_fields import Context, Value
+from geodns.zonefile.record_types import SIGNING, kind_of, record_type, schemas
+from geodns.zonefile.record_values import MAX_RDATA, read_value
 
 _MESSAGE = 65_535
 """Bytes of the largest DNS message."""
@@ -160,7 +160,7 @@ class _Name:
         items = entries_of(
             body, self._report, "a mapping of types", "write `{TYPE: value}`, as {A: 192.0.2.1}"
         )
-        if not items and (is_nothing(body) or isinstance(body, yamltext.Mapping)):
+        if not items and (is_nothing(body) or isinstance(body, yaml_nodes.Mapping)):
             self._report.error(body, "a name without records", "write `{TYPE: value}`, or take the name out")
         ttl: int | None = TTL.read(items["ttl"][1], self._report) if "ttl" in items else None
         for kind, (key, value) in items.items():
@@ -206,7 +206,7 @@ class _Name:
             self._report.error(
                 value, f"{kind} without a value", f"write it as in {quoted(record_type(kind).example)}"
             )
-        pooled = [isinstance(entry.at, yamltext.Mapping) and "pool" in entry.at.items for entry in entries]
+        pooled = [isinstance(entry.at, yaml_nodes.Mapping) and "pool" in entry.at.items for entry in entries]
         if any(pooled) and not all(pooled):
             self._report.error(
                 value, "pools and fixed values in one RRset", "write pools alone or values alone"
@@ -224,14 +224,14 @@ class _Name:
 
     def _entries(self, kind: str, node: Node, ttl: int | None, inside: str = "") -> Iterator[_Entry]:
         """Take lists and `{ttl, value}` apart."""
-        if isinstance(node, yamltext.Sequence):
+        if isinstance(node, yaml_nodes.Sequence):
             if inside == "list":
                 self._report.error(node, "a list in a list", "write one list of values")
                 return
             for item in node.items:
                 yield from self._entries(kind, item, ttl, "list")
             return
-        if isinstance(node, yamltext.Mapping):
+        if isinstance(node, yaml_nodes.Mapping):
             if "ttl" in node.items:
                 own = TTL.read(node.items["ttl"][1], self._report)
                 ttl = ttl if own is None else own
@@ -243,7 +243,7 @@ class _Name:
                 return
         yield _Entry(node, ttl)
 
-    def _unwrapped(self, kind: str, node: yamltext.Mapping, ttl: int | None) -> Iterator[_Entry]:
+    def _unwrapped(self, kind: str, node: yaml_nodes.Mapping, ttl: int | None) -> Iterator[_Entry]:
         for word, (key, value) in node.items.items():
             if word not in _WRAPPER:
                 self._report.unknown(key, "unknown key", word, _WRAPPER)
@@ -251,7 +251,7 @@ class _Name:
                 yield from self._entries(kind, value, ttl, "value")
 
     @staticmethod
-    def _is_wrapper(kind: str, node: yamltext.Mapping) -> bool:
+    def _is_wrapper(kind: str, node: yaml_nodes.Mapping) -> bool:
         if "pool" in node.items:
             return False
         names = record_type(kind).names
@@ -262,7 +262,7 @@ class _Name:
     def _fixed(self, kind: str, node: Node, entries: list[_Entry], ttls: list[int]) -> Record | None:
         values: dict[Value, None] = {}
         for entry in entries:
-            if len(record_type(kind).names) == 1 and isinstance(entry.at, yamltext.Mapping):
+            if len(record_type(kind).names) == 1 and isinstance(entry.at, yaml_nodes.Mapping):
                 self._no_fields(kind, entry.at)
                 continue
             value = read_value(kind, entry.at, self._context, frozenset({"ttl"}))
@@ -279,7 +279,7 @@ class _Name:
             self._report.error(node, f"{kind} of {self._name} does not fit a DNS message", "write less")
         return record(self._name, kind, ttls[0], tuple(values)) if values else None
 
-    def _no_fields(self, kind: str, node: yamltext.Mapping) -> None:
+    def _no_fields(self, kind: str, node: yaml_nodes.Mapping) -> None:
         if any(":" in key for key in node.items):
             read_value(kind, node, self._context)
             return
@@ -299,7 +299,7 @@ class _Name:
         allowed = ["pool", "ttl", *(["preference"] if kind == "MX" else [])]
         tiers: list[Tier] = []
         for entry in entries:
-            assert isinstance(entry.at, yamltext.Mapping)
+            assert isinstance(entry.at, yaml_nodes.Mapping)
             for word, (key, _) in entry.at.items.items():
                 if word not in allowed:
                     self._report.unknown(key, "unknown key", word, allowed)

@@ -9,15 +9,28 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geodns import yamltext
+from geodns.config import yaml_nodes
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import (
+    ADDRESS_SCHEMA,
+    Key,
+    Kind,
+    duration,
+    entries_of,
+    items_of,
+    parse_address,
+    parse_endpoint,
+    read_keys,
+    word,
+)
+from geodns.config.yaml_nodes import Node, Scalar
 from geodns.errors import BadNameError, Problem, printable
-from geodns.model import Address, DnsSource, FileSource, Host, HostSource, Origin, Pool
-from geodns.report import Report, quoted
-from geodns.scalars import entries_of, items_of, parse_address, parse_endpoint, read_keys
-from geodns.yamltext import Node, Scalar
-from geodns.zonefile import patterns
-from geodns.zonefile.hosts import MAX_HOSTS, Placed, read_hosts
-from geodns.zonefile.keys import HOST_SOURCE, MAX_LABEL
+from geodns.model.base import Address
+from geodns.model.hosts import DnsSource, FileSource, Host, HostSource, Origin
+from geodns.model.zone import Pool
+from geodns.zonefile import names
+from geodns.zonefile.check_values import NAME
+from geodns.zonefile.hosts import MAX_HOSTS, WEIGHT, Placed, read_hosts
 from geodns.zonefile.names import is_host_label, is_within, owner
 
 _EXAMPLES = "write `dns: mta.internal.example` or `file: hosts.d/*.yaml`"
@@ -80,7 +93,7 @@ def in_files(folder: Path) -> Finder:
 def files_of(folder: Path, source: FileSource) -> tuple[Path, Callable[[str], bool]]:
     """Return the folder that a source looks into, and what tells whether a file's name is meant."""
     path = folder / source.file
-    fits = patterns.matcher(path.name)
+    fits = names.matcher(path.name)
     return path.parent, lambda name: not name.startswith((".", "#")) and fits(name) is not None
 
 
@@ -101,14 +114,14 @@ def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, 
             report.error(None, "no regular file", f"write a file in YAML: {_FILE}")
             return None, report.problems()
         with path.open("rb") as file:
-            text = file.read(yamltext.MAX_BYTES + 1)
+            text = file.read(yaml_nodes.MAX_BYTES + 1)
     except OSError as error:
         report.error(None, f"cannot be read: {error.strerror}", "look at its name and permissions")
         return None, report.problems()
-    root = yamltext.load(text, report, _FILE)
+    root = yaml_nodes.load(text, report, _FILE)
     if root is None:
         return None, report.problems()
-    if root.items.keys() == {"hosts"} and isinstance(root.get("hosts"), yamltext.Mapping):
+    if root.items.keys() == {"hosts"} and isinstance(root.get("hosts"), yaml_nodes.Mapping):
         report.error(root.place("hosts"), "`hosts` on top", f"take it out: write {_FILE}")
         return None, report.problems()
     hosts = tuple(host for _, host in read_hosts(root, report).values())
@@ -169,7 +182,7 @@ def _file_source(at: Scalar, report: Report) -> HostSource:
     zones = os.path.normpath(os.path.dirname(report.file))  # noqa: PTH120 - likewise
     if text.endswith("/") or name in {"", ".", ".."}:
         report.error(at, f"{quoted(text)} is a folder", "write which files are meant, as hosts.d/*.yaml")
-    elif patterns.is_glob(folder):
+    elif names.is_glob(folder):
         report.error(at, f"{quoted(text)} has a glob in a folder's name", "write it in the last part only")
     elif os.path.normpath(os.path.join(zones, folder)) == zones:  # noqa: PTH118 - likewise
         what = f"{quoted(text)} lies among the zone files"
@@ -178,7 +191,7 @@ def _file_source(at: Scalar, report: Report) -> HostSource:
 
 
 def _dns_source(node: Node, given: Mapping[str, Any], report: Report, origin: str) -> HostSource | None:
-    assert isinstance(node, yamltext.Mapping)
+    assert isinstance(node, yaml_nodes.Mapping)
     name: str = given["dns"]
     if parse_address(name) is not None:
         report.error(node.get("dns"), f"the address {name} where a name is needed", "write it under `hosts`")
@@ -215,9 +228,9 @@ def _dns_source(node: Node, given: Mapping[str, Any], report: Report, origin: st
 def taken_names(records: Node | None, name_servers: Collection[str], origin: str) -> set[str]:
     """Return the owner names of which a zone says the addresses itself, so that no host can have them."""
     found = set(name_servers)
-    if isinstance(records, yamltext.Mapping):
+    if isinstance(records, yaml_nodes.Mapping):
         for text, (_, body) in records.items.items():
-            if isinstance(body, yamltext.Mapping) and _ADDRESSES & body.items.keys():
+            if isinstance(body, yaml_nodes.Mapping) and _ADDRESSES & body.items.keys():
                 try:
                     found.add(owner(text, origin))
                 except BadNameError:
@@ -308,3 +321,27 @@ def zone_over(source: HostSource, zones: Iterable[str]) -> str | None:
     if not isinstance(source, DnsSource) or source.resolver is not None:
         return None
     return next((name for name in zones if is_within(f"{source.dns}.", f"{name}.")), None)
+
+
+MAX_LABEL = 23
+"""Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
+
+HOST_SOURCE: dict[str, Key] = {
+    "dns": Key(NAME, "A name: each address that A and AAAA of it give is a host."),
+    "file": Key(
+        word("the path of a file, or a glob, as hosts.d/*.yaml"),
+        "Files with hosts as they stand under `hosts`; relative to the zone file's folder.",
+    ),
+    "weight": Key(WEIGHT, "Of `dns`: the weight of each host; default 1."),
+    "name": Key(
+        word("the beginning of the hosts' names, as mta"),
+        "Of `dns`: what the hosts' names begin with, as mta in mta-192-0-2-11; default: the first label.",
+    ),
+    "interval": Key(
+        duration(1, 86400), "Of `dns`: from one look-up to the next; default: the answer's TTL, 5s to 5m."
+    ),
+    "resolver": Key(
+        Kind(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
+        "Of `dns`: whom to ask, with or without a port; default: what /etc/resolv.conf says.",
+    ),
+}

@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from geodns.errors import printable
-from geodns.model import FAMILIES, Endpoint, MinLive, Pool, Record, Rule, Zone, family_of
+from geodns.model.base import FAMILIES, family_of
+from geodns.model.hosts import Endpoint
+from geodns.model.zone import MinLive, Pool, Record, Rule, Zone
 
 NAMED = 6
 """Names that stand in a line; of more there is the number."""

@@ -10,15 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from geodns.discovery.files import HostFiles
-from geodns.discovery.listing import NEVER, Listing, counted, hosts_of, pause, read_listing
-from geodns.discovery.lookup import Answer, look_up
 from geodns.errors import SourceError
-from geodns.model import Address, DnsSource, HostSource, Zone
-from geodns.watch import SELDOM
-from geodns.watch import pause as look_pause
-from geodns.zonefile import Finding, Found
-from geodns.zonefile.hostsfrom import file_title
+from geodns.model.base import Address
+from geodns.model.hosts import DnsSource, HostSource
+from geodns.model.zone import Zone
+from geodns.zonefile.sources import Finding, Found, file_title
+from geodns.zones.host_files import HostFiles
+from geodns.zones.listing import NEVER, Listing, counted, hosts_of, pause, read_listing
+from geodns.zones.lookup import Answer, look_up
+from geodns.zones.watch import SELDOM
+from geodns.zones.watch import pause as look_pause
 
 log = logging.getLogger(__name__)
 

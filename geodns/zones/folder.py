@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from geodns.errors import BadNameError, Problem, printable
-from geodns.model import Zone
-from geodns.watch import LOOK_EVERY, FileMark, Snapshot, Watch, pause, snapshot
-from geodns.zonefile import Finder, ParsedZone, parse_zone, read_zone
-from geodns.zonefile.hostsfrom import in_files
+from geodns.model.zone import Zone
 from geodns.zonefile.names import zone_name
+from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone
+from geodns.zonefile.sources import Finder, in_files
+from geodns.zones.watch import LOOK_EVERY, FileMark, Snapshot, Watch, pause, snapshot
 
 log = logging.getLogger(__name__)
 

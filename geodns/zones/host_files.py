@@ -4,11 +4,11 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from geodns.discovery.listing import Listing, Members
 from geodns.errors import Problem
-from geodns.model import FileSource, Host
-from geodns.watch import FileMark, Snapshot, Watch, snapshot
-from geodns.zonefile.hostsfrom import files_of, read_host_file
+from geodns.model.hosts import FileSource, Host
+from geodns.zonefile.sources import files_of, read_host_file
+from geodns.zones.listing import Listing, Members
+from geodns.zones.watch import FileMark, Snapshot, Watch, snapshot
 
 log = logging.getLogger(__name__)
 

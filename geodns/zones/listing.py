@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from geodns.model import Address, DnsSource, Host
+from geodns.model.base import Address
+from geodns.model.hosts import DnsSource, Host
 
 SOONEST, SELDOMEST = 5.0, 300.0
 """Seconds from one look-up to the next, whatever the answer's TTL is."""

@@ -10,9 +10,10 @@ import dns.exception
 import dns.rcode
 import dns.resolver
 
+from geodns.config.value_types import no_machine_has
 from geodns.errors import SourceError
-from geodns.model import FAMILIES, Address, DnsSource
-from geodns.scalars import no_machine_has
+from geodns.model.base import FAMILIES, Address
+from geodns.model.hosts import DnsSource
 
 LIFETIME = 8.0
 """Seconds that a look-up may take, half of them over TCP."""

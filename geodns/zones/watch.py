@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from geodns.zonefile import is_zone_file
+from geodns.zonefile.reader import is_zone_file
 
 QUIET = 0.5
 """Seconds that a file must stay as it is before it is read."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.api.access import BURST, CLIENTS, RATE, Access, exposed, is_loopback
-from geodns.api.parts import RefusedError
-from geodns.tokens import Scope, Token, token_of
+from geodns.api.responses import RefusedError
+from geodns.config.tokens import Scope, Token, token_of
 
 READ, CONTROL = token_of("r3ad", "read", "grafana"), token_of("c0ntrol", "control", "ops")
 OTHER = token_of("0ther", "control")

@@ -11,16 +11,16 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api import MAX_BODY, make_app
+from geodns.api.app import MAX_BODY, make_app
+from geodns.api.json_types import Json
+from geodns.api.responses import Asking
+from geodns.config.tokens import token_of
+from geodns.control.orders import Ordered, Verb, Wish
 from geodns.errors import BadNameError, NotFoundError, StoreError
-from geodns.explain import Asking
-from geodns.live import HostKey
-from geodns.model import Zone
-from geodns.orders import Ordered, Verb, Wish
-from geodns.shown import Json
-from geodns.stateexport import MAX_REASON
-from geodns.tokens import token_of
-from tests.zones import NAME, zone
+from geodns.model.limits import MAX_REASON
+from geodns.model.state import HostKey
+from geodns.model.zone import Zone
+from tests.sample_zones import NAME, zone
 
 DRAIN = f"/api/v1/hosts/{NAME}/mta1/drain"
 UNDRAIN = f"/api/v1/hosts/{NAME}/mta1/undrain"

@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from geodns.api import events as api_events
-from geodns.api import make_app
+from geodns.api import events as events_
+from geodns.api.app import make_app
 from geodns.api.events import EventRoutes
-from geodns.events import Events
-from tests.test_api import FakeBackend
+from geodns.storage.event_log import Events
+from tests.api.test_app import FakeBackend
 
 STREAM = "/api/v1/events/stream"
 Talk = Callable[[Events, aiohttp.ClientSession], Awaitable[None]]
@@ -135,7 +135,7 @@ def test_a_stream_gives_what_comes_and_resumes_where_it_was(tmp_path: Path) -> N
             assert response.headers["Cache-Control"] == "no-store"
             assert response.headers["X-Accel-Buffering"] == "no"
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-            assert await frame(response) == {"retry": str(api_events.RETRY)}
+            assert await frame(response) == {"retry": str(events_.RETRY)}
             told = events.tell("state", "zwölf → 1", zone="z", data={"before": "up"})
             assert await event(response) == told.to_json()
         events.tell("server", "while away")
@@ -150,8 +150,8 @@ def test_a_stream_gives_what_comes_and_resumes_where_it_was(tmp_path: Path) -> N
 
 
 def test_a_stream_has_a_comment_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_events, "COMMENT_EVERY", 0.1)
-    monkeypatch.setattr(api_events, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(events_, "COMMENT_EVERY", 0.1)
+    monkeypatch.setattr(events_, "LOOK_EVERY", 0.05)
 
     async def talk(events: Events, session: aiohttp.ClientSession) -> None:
         del events
@@ -179,8 +179,8 @@ def test_streams_end_when_the_server_does_with_all_that_was_told(tmp_path: Path)
 def test_only_so_many_may_follow_and_who_leaves_makes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_events, "STREAMS", 2)
-    monkeypatch.setattr(api_events, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(events_, "STREAMS", 2)
+    monkeypatch.setattr(events_, "LOOK_EVERY", 0.05)
 
     async def talk(events: Events, session: aiohttp.ClientSession) -> None:
         del events
@@ -201,7 +201,7 @@ def test_only_so_many_may_follow_and_who_leaves_makes_room(
 
 
 def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_events, "PATIENCE", 0.2)
+    monkeypatch.setattr(events_, "PATIENCE", 0.2)
 
     async def talk(events: Events, session: aiohttp.ClientSession) -> None:
         base = session._base_url
@@ -213,7 +213,7 @@ def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.Monk
             deaf.sendall(f"GET {STREAM}?after=0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             for number in range(9_000):  # more than both ends' buffers hold
                 events.tell("server", f"{number} {'x' * 1_500}")
-            monkeypatch.setattr(api_events, "STREAMS", 1)
+            monkeypatch.setattr(events_, "STREAMS", 1)
             statuses: list[int] = []
             while not statuses or statuses[-1] == 503:
                 await asyncio.sleep(0.05)

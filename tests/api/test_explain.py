@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.cluster import Cluster
-from geodns.compiler import Compiled, Source, compile_zones
+from geodns.api.explain import explain
+from geodns.api.responses import Asking
+from geodns.api.status import Seen
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.control.cluster import Cluster
 from geodns.errors import BadNameError, NotFoundError, UsageError
-from geodns.explain import Asking, explain
-from geodns.live import Forced, State, Verdict
-from geodns.status import Seen
-from geodns.store import ForcedWeight, RetiredHost
-from tests.test_status import NOW, TEXT, cluster_of
-from tests.zones import DOWN, NAME, SERIAL, SHED, failing, host, zone
+from geodns.model.state import Forced, ForcedWeight, RetiredHost, State, Verdict
+from tests.api.test_status import NOW, TEXT, cluster_of
+from tests.sample_zones import DOWN, NAME, SERIAL, SHED, failing, host, zone
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api import make_app
+from geodns.api.app import make_app
 from geodns.api.history import HistoryRoutes
-from geodns.recording import Recording
-from tests.test_api import FakeBackend
-from tests.zones import NAME, zone
+from geodns.control.history_service import Recording
+from tests.api.test_app import FakeBackend
+from tests.sample_zones import NAME, zone
 
 HOSTS = "hosts: {" + ", ".join(f"mta{number}: 192.0.2.{number + 1}" for number in range(200)) + "}"
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from geodns.api.orders import MAX_HOSTS
+from geodns.api.hosts import MAX_HOSTS
+from geodns.control.orders import Order, Verb, Wish
 from geodns.errors import NotFoundError
-from geodns.live import HostKey
-from geodns.orders import Order, Verb, Wish
-from tests.test_api import FakeBackend, ask
-from tests.zones import NAME
+from geodns.model.state import HostKey
+from tests.api.test_app import FakeBackend, ask
+from tests.sample_zones import NAME
 
 ORDERS = "/api/v1/orders"
 

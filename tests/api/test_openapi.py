@@ -8,12 +8,12 @@ from aiohttp import web
 from openapi_spec_validator import validate
 
 from geodns import daemon
-from geodns.api import make_app
+from geodns.api.app import make_app
 from geodns.api.openapi import OPERATIONS, PATH, document
 from geodns.api.schemas import SCHEMAS
-from geodns.orders import Verb
+from geodns.control.orders import Verb
+from tests.api.test_app import FakeBackend, ask
 from tests.controlling import Control, Running, ready
-from tests.test_api import FakeBackend, ask
 
 __all__ = ["ready"]
 

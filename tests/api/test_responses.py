@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from geodns.api.parts import Kept
+from geodns.api.responses import Kept
 
 
 class Costly:

@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from geodns.api import Site, site
+from geodns.api import site
+from geodns.api.site import Site
+from geodns.config.server_keys import HttpTls
 from geodns.errors import StartError
-from geodns.settingskeys import HttpTls
 from tests.health.certificates import authority, server
 
 

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api import page
-from geodns.api.guard import guard
+from geodns.api import site
+from geodns.api.access import guard
 
-FILES = page.read()
+FILES = site.read()
 
 
 def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
@@ -20,7 +20,7 @@ def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any
 
     async def run() -> tuple[int, bytes, Any]:
         app = web.Application()
-        app.add_routes(page.routes())
+        app.add_routes(site.routes())
         async with TestClient(TestServer(app, host="127.0.0.1"), auto_decompress=False) as client:
             headers.setdefault("Accept-Encoding", "identity")
             async with client.request(method, path, headers=headers) as response:
@@ -33,7 +33,7 @@ def test_the_page_is_at_the_root() -> None:
     status, body, headers = ask("/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert body.startswith(b"<!doctype html>")
-    assert headers["Content-Security-Policy"] == page.POLICY
+    assert headers["Content-Security-Policy"] == site.POLICY
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_there_is_nothing_else(path: str) -> None:
 def test_head_tells_what_get_would_send() -> None:
     status, body, headers = ask("/", "HEAD")
     assert (status, body) == (200, b"")
-    assert headers["Content-Length"] == str(len(FILES[page.INDEX].plain))
+    assert headers["Content-Length"] == str(len(FILES[site.INDEX].plain))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_has_not_changed_is_not_sent_again() -> None:
 
 
 def test_the_guard_leaves_the_pages_own_headers() -> None:
-    response = web.Response(headers={"Content-Security-Policy": page.POLICY})
+    response = web.Response(headers={"Content-Security-Policy": site.POLICY})
 
     async def handler(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0)
@@ -102,7 +102,7 @@ def test_the_guard_leaves_the_pages_own_headers() -> None:
         app = web.Application(middlewares=[guard])
         app.router.add_get("/healthz", handler)
         async with TestClient(TestServer(app, host="127.0.0.1")) as client, client.get("/healthz") as shown:
-            assert shown.headers["Content-Security-Policy"] == page.POLICY
+            assert shown.headers["Content-Security-Policy"] == site.POLICY
             assert shown.headers["X-Content-Type-Options"] == "nosniff"
 
     asyncio.run(run())
@@ -111,7 +111,7 @@ def test_the_guard_leaves_the_pages_own_headers() -> None:
 def test_every_part_is_named_by_the_page_or_another_part() -> None:
     texts = {name: asset.plain.decode() for name, asset in FILES.items()}
     assert {name for name in texts if name.endswith(".js")} == {
-        *re.findall(r'"assets/(\w+\.js)"', texts[page.INDEX])
+        *re.findall(r'"assets/(\w+\.js)"', texts[site.INDEX])
     }
     for name, text in texts.items():
         for part in re.findall(r'from "\./([^"]+)"|(?:href|src)="assets/([^"]+)"', text):
@@ -137,5 +137,5 @@ def test_no_part_does(what: str, pattern: str) -> None:
 
 
 def test_the_page_has_no_script_or_style_of_its_own() -> None:
-    index = FILES[page.INDEX].plain.decode()
+    index = FILES[site.INDEX].plain.decode()
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", index) == []

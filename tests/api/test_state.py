@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.cluster import Cluster
-from geodns.control import file_weights
+from geodns.api.state import export, read
+from geodns.control.cluster import Cluster
+from geodns.control.orders import file_weights
 from geodns.errors import UsageError
-from geodns.live import Forced
-from geodns.stateexport import MAX_AUTHOR, MAX_REASON, export, read
-from geodns.store import ForcedState, ForcedWeight
-from tests.test_orders import NOW, TEXT, cluster_of
-from tests.zones import NAME, zone
+from geodns.model.limits import MAX_AUTHOR, MAX_REASON
+from geodns.model.state import Forced, ForcedState, ForcedWeight
+from tests.control.test_orders import NOW, TEXT, cluster_of
+from tests.sample_zones import NAME, zone
 
 MTA1, MTA2 = (NAME, "mta1"), (NAME, "mta2")
 ENTRY: dict[str, Any] = {

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from geodns.cluster import Cluster
-from geodns.compiler import Compiled, Source, compile_zones
-from geodns.control import file_weights
+from geodns.api.status import Seen, host_of, hosts_of, pools_of
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.config.times import timestamp
+from geodns.control.cluster import Cluster
+from geodns.control.orders import file_weights
 from geodns.errors import NotFoundError
-from geodns.live import Forced, State, Verdict
-from geodns.model import Target, Zone
-from geodns.status import Seen, host_of, hosts_of, pools_of, timestamp
-from geodns.store import ForcedState, ForcedWeight
-from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, zone
+from geodns.model.checks import Target
+from geodns.model.state import Forced, ForcedState, ForcedWeight, State, Verdict
+from geodns.model.zone import Zone
+from tests.sample_zones import DOWN, NAME, SERIAL, SHED, UP, failing, zone
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
 

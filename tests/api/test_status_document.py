@@ -11,24 +11,25 @@ from typing import Any, cast
 import pytest
 
 from geodns import __version__
-from geodns.compiler import Source, compile_zones
-from geodns.discovery import Discovery
-from geodns.explain import Asking
-from geodns.folder import Folder
-from geodns.gauges import LoadGauge
+from geodns.api.responses import Asking
+from geodns.api.status import View
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import compile_zones
+from geodns.config.server_keys import Listen
+from geodns.control.gauges import LoadGauge
+from geodns.control.persistence import Keeper
+from geodns.control.watchdog import Vitals
+from geodns.health.mass_failure import Suspect
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
-from geodns.health.suspicion import Suspect
-from geodns.keeper import Keeper
-from geodns.live import Forced, State
-from geodns.liveness import Vitals
-from geodns.model import Target
-from geodns.serve.link import Link, Worker
-from geodns.settingskeys import Listen
-from geodns.store import ForcedState, ForcedWeight, Store
-from geodns.view import View
-from tests.test_status import DESIGNED_HOST, DESIGNED_POOL, holds
-from tests.zones import NAME, SERIAL
+from geodns.model.checks import Target
+from geodns.model.state import Forced, ForcedState, ForcedWeight, State
+from geodns.serve.control_link import Link, Worker
+from geodns.storage.state_file import Store
+from geodns.zones.discovery import Discovery
+from geodns.zones.folder import Folder
+from tests.api.test_status import DESIGNED_HOST, DESIGNED_POOL, holds
+from tests.sample_zones import NAME, SERIAL
 
 NOW = 1_795_417_200.0
 GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: {address: 192.0.2.11, weight: 50}, mta2: 192.0.2.12}\n"

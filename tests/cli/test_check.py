@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from geodns.commands.check import check
+from geodns.cli.zonefiles import check
 from geodns.errors import GeodnsError
-from geodns.model import Host, HostSource, Zone
-from geodns.zonefile import parse_zone, read_zone
-from geodns.zonefile.hostsfrom import Finding, Found
+from geodns.model.hosts import Host, HostSource
+from geodns.model.zone import Zone
+from geodns.zonefile.reader import parse_zone, read_zone
+from geodns.zonefile.sources import Finding, Found
 from tests.answering import Answering, answering
 from tests.zonetexts import LONG, NS, SHORT
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from geodns.commands.comparing import Difference, differences
+from geodns.cli.status import Difference, differences
 from tests.answering import NAME, host, pool, status
 
 ONE = status("mta1", "mta2")

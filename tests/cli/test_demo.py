@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from geodns import cli
-from geodns.commands.demo import _hosts, _what_to_try
+from geodns.cli import main
+from geodns.cli.demo import _hosts, _what_to_try
+from geodns.cli.demo_mailhost import MailServer
 from geodns.errors import StartError, UsageError, ZoneError
 
 pytest.importorskip("aiosmtpd", reason="the demo's mail servers need it: pip install 'geodns[demo]'")
 
-from geodns.demo import MailServer
 
-SAMPLE = Path(__file__).parent.parent / "zones"
+SAMPLE = Path(__file__).parents[2] / "zones"
 NS = "ns: {ns1: 192.0.2.53}\n"
 
 
@@ -54,8 +54,8 @@ def test_a_bad_zone_file_is_told_as_check_would(tmp_path: Path) -> None:
 
 
 def test_without_its_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodns.commands.demo.find_spec", lambda _: None)
-    result = CliRunner().invoke(cli.geodns, ["demo"])
+    monkeypatch.setattr("geodns.cli.demo.find_spec", lambda _: None)
+    result = CliRunner().invoke(main.geodns, ["demo"])
     assert isinstance(result.exception, UsageError)
     assert "pip install 'geodns[demo]'" in str(result.exception)
 

@@ -14,16 +14,15 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner
 
-from geodns.api import make_app
+from geodns.api.app import make_app
 from geodns.api.events import EventRoutes
-from geodns.commands import events as command
-from geodns.commands import following
-from geodns.commands.client import Answer, Server, UnreachableError
-from geodns.commands.events import events, line
+from geodns.cli import events as events_
+from geodns.cli.client import Answer, Server, UnreachableError
+from geodns.cli.events import events, line
 from geodns.errors import GeodnsError, ServerError
-from geodns.events import Events
+from geodns.storage.event_log import Events
 from tests.answering import Answering, answering
-from tests.test_api import FakeBackend
+from tests.api.test_app import FakeBackend
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_without_since_it_asks_for_the_last(fake: Answering) -> None:
 
 
 def test_with_since_it_turns_the_pages(fake: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "PAGE", 2)
+    monkeypatch.setattr(events_, "PAGE", 2)
     fake.give(
         "GET /api/v1/events",
         {"events": [event(3, "a"), event(4, "b")], "last": 4},
@@ -98,7 +97,7 @@ def other() -> Iterator[Answering]:
 def test_events_of_several_servers_are_one_list_in_the_order_of_time(
     fake: Answering, other: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "SHOWN", 3)
+    monkeypatch.setattr(events_, "SHOWN", 3)
     now = time.time()
     mine = [event(number, f"mine {number}", now + number) for number in (1, 3, 5)]
     fake.give("GET /api/v1/events", {"events": mine, "last": 5})
@@ -129,7 +128,7 @@ def test_what_happened_is_shown_of_those_that_are_there(fake: Answering) -> None
 def test_a_server_that_comes_back_is_followed_as_well(
     fake: Answering, other: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "AGAIN", (0.01, 0.02))
+    monkeypatch.setattr(events_, "AGAIN", (0.01, 0.02))
     fake.give("GET /api/v1/events", {"events": [], "last": 0})
     fake.give("GET /api/v1/events/stream", {"error": "wait"}, status=503)
     stream = f"data: {json.dumps(event(8, 'then'))}\n\n".encode()
@@ -177,7 +176,7 @@ async def listening(events: Events, port: int = 0) -> AsyncIterator[int]:
 def test_it_goes_on_without_a_gap_when_the_server_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "AGAIN", (0.02, 0.05))
+    monkeypatch.setattr(events_, "AGAIN", (0.02, 0.05))
     said: list[str] = []
     seen: list[str] = []
 
@@ -188,7 +187,7 @@ def test_it_goes_on_without_a_gap_when_the_server_comes_back(
             server = Server(f"http://127.0.0.1:{port}")
 
             async def watch() -> None:
-                async for one in following.follow(server, 0, {"kind": "server"}, said.append):
+                async for one in events_.follow(server, 0, {"kind": "server"}, said.append):
                     seen.append(one["text"])  # noqa: PERF401 - one by one, as they come
 
             task = asyncio.create_task(watch())
@@ -235,7 +234,7 @@ def test_a_refusal_ends_it(fake: Answering, status: int, body: object, says: str
 
 
 def test_a_busy_server_is_asked_again(fake: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "AGAIN", (0.01, 0.02))
+    monkeypatch.setattr(events_, "AGAIN", (0.01, 0.02))
     fake.give("GET /api/v1/events", {"events": [event(7, "before")], "last": 7})
     stream = f"retry: 1000\n\nid: 8\nevent: event\ndata: {json.dumps(event(8, 'then'))}\n\n".encode()
     fake.gives["GET /api/v1/events/stream"] = [

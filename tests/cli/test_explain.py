@@ -5,13 +5,13 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
-from geodns.explain import explain
-from geodns.live import Forced
+from geodns.api.explain import explain
+from geodns.cli import main
+from geodns.model.state import Forced
 from tests.answering import Answering, answering
-from tests.test_explain import CHAIN
-from tests.test_status import cluster_of
-from tests.zones import DOWN, NAME, zone
+from tests.api.test_explain import CHAIN
+from tests.api.test_status import cluster_of
+from tests.sample_zones import DOWN, NAME, zone
 
 
 def run(*arguments: str, name: str = NAME, rtype: str = "A", **forced: Forced) -> tuple[Result, Answering]:
@@ -19,7 +19,7 @@ def run(*arguments: str, name: str = NAME, rtype: str = "A", **forced: Forced) -
         cluster = cluster_of(zone(CHAIN), {"mta1": DOWN}, **forced)
         fake.give("GET /api/v1/explain", explain(cluster, name, rtype))
         environment = {"GEODNS_SERVER": fake.url, "COLUMNS": "200"}
-        return CliRunner(env=environment).invoke(cli.geodns, ["explain", name, rtype, *arguments]), fake
+        return CliRunner(env=environment).invoke(main.geodns, ["explain", name, rtype, *arguments]), fake
 
 
 def test_it_reads_like_an_answer_to_why() -> None:
@@ -58,4 +58,4 @@ def test_who_would_ask_is_passed_on_and_json_is_what_the_server_gave() -> None:
 
 @pytest.mark.parametrize("option", ["--client", "--ecs"])
 def test_options_need_a_value(option: str) -> None:
-    assert CliRunner().invoke(cli.geodns, ["explain", NAME, option]).exit_code == 2
+    assert CliRunner().invoke(main.geodns, ["explain", NAME, option]).exit_code == 2

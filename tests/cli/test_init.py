@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from geodns.commands.init import init
+from geodns.cli.zonefiles import init
 from geodns.errors import GeodnsError, UsageError
-from geodns.zonefile import read_zone
+from geodns.zonefile.reader import read_zone
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import geodns
-from geodns import cli
+from geodns.cli import main
 from geodns.errors import AmbiguousError, GeodnsError, ServerError, StartError, UsageError, ZoneError
 
 COMMANDS = (
@@ -17,7 +17,7 @@ COMMANDS = (
 def run(*arguments: str) -> int:
     """Run a command line; return its exit status."""
     with pytest.raises(SystemExit) as left:
-        cli.main(list(arguments))
+        main.main(list(arguments))
     code = left.value.code
     assert code is None or isinstance(code, int)
     return code or 0
@@ -82,7 +82,7 @@ def test_an_error_of_ours_is_one_line_and_its_status(
     def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "geodns", fail)
+    monkeypatch.setattr(main, "geodns", fail)
     assert run("status") == status
     out, shown = capsys.readouterr()
     assert out == ""
@@ -93,16 +93,16 @@ def test_a_fault_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "geodns", fail)
+    monkeypatch.setattr(main, "geodns", fail)
     with pytest.raises(ZeroDivisionError):
-        cli.main([])
+        main.main([])
 
 
 def test_a_command_loads_only_what_it_needs() -> None:
     text = (
-        "import sys\nfrom geodns.cli import main\n"
+        "import sys\nfrom geodns.cli.main import main\n"
         "try:\n    main(['status', '--help'])\nexcept SystemExit:\n    pass\n"
-        "loaded = [one for one in ('geodns.daemon', 'geodns.serve.supervisor', 'geodns.health.probes')\n"
+        "loaded = [one for one in ('geodns.daemon', 'geodns.serve.supervisor', 'geodns.health.probe')\n"
         "          if one in sys.modules]\n"
         "sys.exit(f'loaded: {loaded}' if loaded else 0)\n"
     )
@@ -120,5 +120,5 @@ def test_it_runs_as_a_module() -> None:
 
 def test_drain_and_undrain_share_a_file() -> None:
     for command in ("drain", "undrain"):
-        result = CliRunner().invoke(cli.geodns, [command, "--help"])
+        result = CliRunner().invoke(main.geodns, [command, "--help"])
         assert f"Usage: geodns {command}" in result.output

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
-from geodns.commands import giving
+from geodns.cli import main, order_dialog
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
 from tests.answering import NAME, Answering, answering, host
 
@@ -63,7 +62,7 @@ def elsewhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(fake: Answering, *arguments: str, **environment: str) -> Result:
-    return CliRunner(env=environment).invoke(cli.geodns, [*arguments, "--server", fake.url])
+    return CliRunner(env=environment).invoke(main.geodns, [*arguments, "--server", fake.url])
 
 
 def asked(fake: Answering) -> list[Any]:
@@ -222,9 +221,9 @@ def test_with_yes_it_is_not_asked_for(fake: Answering) -> None:
 def test_on_a_terminal_it_is_asked(
     fake: Answering, monkeypatch: pytest.MonkeyPatch, said: str, code: int
 ) -> None:
-    monkeypatch.setattr(giving, "_on_terminal", lambda: True)
+    monkeypatch.setattr(order_dialog, "_on_terminal", lambda: True)
     fake.give(ORDERS, DANGEROUS, ordered())
-    result = CliRunner().invoke(cli.geodns, ["drain", "mta1", "--server", fake.url], input=said)
+    result = CliRunner().invoke(main.geodns, ["drain", "mta1", "--server", fake.url], input=said)
     assert "Go on? [y/N]" in result.stderr
     assert (result.exit_code, len(asked(fake))) == (code, 1 + (code == 0))
     assert code or asked(fake)[1]["yes"] is True
@@ -234,7 +233,7 @@ def test_on_a_terminal_it_is_asked(
 
 
 def both(fake: Answering, other: Answering, *arguments: str) -> Result:
-    return CliRunner(env={"GEODNS_SERVER": f"{fake.url},{other.url}"}).invoke(cli.geodns, list(arguments))
+    return CliRunner(env={"GEODNS_SERVER": f"{fake.url},{other.url}"}).invoke(main.geodns, list(arguments))
 
 
 def test_every_server_gets_the_order_and_what_they_say_alike_is_said_once(
@@ -342,7 +341,7 @@ def test_who_orders_may_be_said(fake: Answering) -> None:
 
 @pytest.mark.parametrize("verb", [["drain"], ["quarantine"], ["force", "down"]], ids=" ".join)
 def test_the_help_says_what_dns_cannot_do(verb: list[str]) -> None:
-    text = " ".join(CliRunner().invoke(cli.geodns, [*verb, "--help"]).output.split())
+    text = " ".join(CliRunner().invoke(main.geodns, [*verb, "--help"]).output.split())
     assert "What DNS cannot do" in text
     assert "queued" in text
     assert "caches" in text or "for the TTL" in text

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from geodns.delegation import (
+from geodns.cli.parent_records import (
     UNREACHABLE,
     Delegation,
     Finding,
@@ -18,7 +18,7 @@ from geodns.delegation import (
     remarks,
     shown,
 )
-from tests.zones import NAME, zone
+from tests.sample_zones import NAME, zone
 
 TEXT = """
     ns: {ns1: [203.1.113.53, "2a00::53"], ns2.example.net.: []}

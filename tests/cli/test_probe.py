@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns.commands.probe import Change, find_targets, probe
+from geodns.cli.probe import Change, find_targets, probe
 from geodns.errors import AmbiguousError, GeodnsError, NotFoundError, UsageError
 from tests.health.certificates import authority, server
 from tests.health.servers import GOOD, Handler, closed_port, mail_server, script, serving, silent

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
-from geodns.cluster import Cluster
-from geodns.compiler import Compiled, compile_zones
+from geodns.api.explain import explain
+from geodns.cli import main
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.control.cluster import Cluster
 from geodns.errors import ServerError, UsageError
-from geodns.explain import explain
 from tests.answering import Answering, answering, status
-from tests.zones import NAME, TCP, Worker, sources, zone
+from tests.sample_zones import NAME, TCP, Worker, sources, zone
 
 TEXT = r"""
     hosts:
@@ -97,7 +97,7 @@ def run(fake: Answering, *arguments: str, explained: tuple[str, str] | None = No
         fake.give("GET /api/v1/explain", {"error": "it is in no zone that is served"}, status=404)
     else:
         fake.give("GET /api/v1/explain", explain(cluster, *explained))
-    return CliRunner().invoke(cli.geodns, ["query", *arguments, "--server", fake.url])
+    return CliRunner().invoke(main.geodns, ["query", *arguments, "--server", fake.url])
 
 
 @pytest.mark.usefixtures("listen")

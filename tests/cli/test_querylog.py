@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
+from geodns.cli import main
 from geodns.errors import ServerError
 from tests.answering import Answering, answering
 
@@ -30,7 +30,7 @@ def fake() -> Iterator[Answering]:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.geodns, ["querylog", *arguments])
+    return CliRunner().invoke(main.geodns, ["querylog", *arguments])
 
 
 @pytest.mark.parametrize(

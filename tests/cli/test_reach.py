@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.clientsettings import Reach, read_reach
+from geodns.cli.reach import Reach, read_reach
 from geodns.errors import SettingsError
 
 

@@ -2,7 +2,7 @@ import json
 
 from click.testing import CliRunner
 
-from geodns.commands.schema import schema
+from geodns.cli.zonefiles import schema
 from geodns.zonefile.schema import zone_schema
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
-from geodns.commands import serve as serve_module
+from geodns.cli import main, serve
 from geodns.errors import GeodnsError, SettingsError, StartError
 from geodns.serve.plan import Plan, TcpLimits
-from geodns.statelock import lock_state
+from geodns.storage.lock import lock_state
 
 
 class Run:
@@ -46,7 +45,7 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.geodns, ["serve", *arguments])
+    return CliRunner().invoke(main.geodns, ["serve", *arguments])
 
 
 def test_without_flags_it_serves_as_the_design_says(supervisor: Run) -> None:
@@ -176,7 +175,7 @@ def test_closed_standard_streams_do_not_become_sockets() -> None:
     if child == 0:
         for number in range(3):
             os.close(number)
-        serve_module._open_standard_streams()
+        serve._open_standard_streams()
         os.write(writer, bytes(str(all(os.isatty(n) or os.fstat(n) for n in range(3))), "ascii"))
         os._exit(0)
     os.close(writer)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
+from geodns.cli import main
 from geodns.errors import ServerError
 from tests.answering import NAME, Answering, answering, status
 
@@ -21,7 +21,7 @@ def fake() -> Iterator[Answering]:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.geodns, ["reload", *arguments])
+    return CliRunner().invoke(main.geodns, ["reload", *arguments])
 
 
 def test_one_server_says_what_it_serves(fake: Answering) -> None:

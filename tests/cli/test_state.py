@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
+from geodns.cli import main
 from geodns.errors import GeodnsError, UsageError
 from tests.answering import NAME, Answering, answering
-from tests.commands.test_orders import ordered
+from tests.cli.test_orders import ordered
 
 STATE = {"geodns_state": 1, "node": "ns1", "at": "2026-11-25T03:00:00Z", "forced": [], "weights": []}
 POST = "POST /api/v1/state"
@@ -31,7 +31,7 @@ def imported(**more: Any) -> dict[str, Any]:
 
 
 def run(fake: Answering, *arguments: str, given: str | None = None) -> Result:
-    return CliRunner().invoke(cli.geodns, [*arguments, "--server", fake.url], input=given)
+    return CliRunner().invoke(main.geodns, [*arguments, "--server", fake.url], input=given)
 
 
 def test_it_is_printed_or_written_to_a_file(fake: Answering) -> None:

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from geodns import cli
-from geodns.commands.status import render
+from geodns.cli import main
+from geodns.cli.status import render
 from tests.answering import NAME, Answering, answering, host, pool, status
 
 
@@ -19,7 +19,7 @@ def fake() -> Iterator[Answering]:
 
 def run(fake: Answering, *arguments: str) -> Result:
     environment = {"GEODNS_SERVER": fake.url, "COLUMNS": "200"}
-    return CliRunner(env=environment).invoke(cli.geodns, ["status", *arguments])
+    return CliRunner(env=environment).invoke(main.geodns, ["status", *arguments])
 
 
 def text_of(shown: dict[str, object]) -> str:
@@ -120,7 +120,7 @@ def test_watching_goes_on_while_the_server_is_away(fake: Answering, monkeypatch:
         if len(turns) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("geodns.commands.status.time.sleep", sleep)
+    monkeypatch.setattr("geodns.cli.status.time.sleep", sleep)
     result = run(fake, "--watch", "--interval", "0.5")
     assert turns == [0.5] * 3
     assert len(fake.asked) == 3
@@ -136,7 +136,7 @@ def test_watching_as_json_is_a_line_each_time(fake: Answering, monkeypatch: pyte
         if len(turns) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("geodns.commands.status.time.sleep", sleep)
+    monkeypatch.setattr("geodns.cli.status.time.sleep", sleep)
     lines = run(fake, "--watch", "--json").stdout.splitlines()
     shown = [json.loads(line)["pools"][NAME]["main"]["live"] for line in lines if line.startswith("{")]
     assert shown == [["mta1"], ["mta2"]]
@@ -172,7 +172,7 @@ def other() -> Iterator[Answering]:
 
 def both(fake: Answering, other: Answering, *arguments: str) -> Result:
     environment = {"GEODNS_SERVER": f"{fake.url},{other.url}", "COLUMNS": "200"}
-    return CliRunner(env=environment).invoke(cli.geodns, ["status", *arguments])
+    return CliRunner(env=environment).invoke(main.geodns, ["status", *arguments])
 
 
 def test_servers_that_agree_are_shown_once(fake: Answering, other: Answering) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from geodns.commands.words import host_of, moment, state_of, weight_of
+from geodns.cli.status import host_of, moment, state_of, weight_of
 from tests.answering import host
 
 TODAY = datetime.now(UTC).strftime("%Y-%m-%d")

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns import cli
-from geodns.commands import waiting
-from geodns.commands.waiting import Drained, drained_by, progress
+from geodns.cli import main, wait
+from geodns.cli.wait import Drained, drained_by, progress
 from geodns.errors import GeodnsError
 from tests.answering import Answering, answering
 
@@ -62,7 +61,7 @@ def test_a_host_that_is_drained_no_more_is_told_so(forced: str | None) -> None:
 
 
 def run(*statuses: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Result, Answering]:
-    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(wait, "LOOK_EVERY", 0.01)
     order = {
         "hosts": {ZONE: {"mta1": host()}},
         "pools": {},
@@ -79,7 +78,7 @@ def run(*statuses: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Res
         fake.give("GET /status", *({"hosts": {ZONE: {"mta1": one}}} for one in statuses))
         environment = {"GEODNS_SERVER": fake.url, "COLUMNS": "200"}
         arguments = ["drain", "mta1", "--wait", "--yes"]
-        return CliRunner(env=environment).invoke(cli.geodns, arguments), fake
+        return CliRunner(env=environment).invoke(main.geodns, arguments), fake
 
 
 def test_it_waits_until_the_queue_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import pytest
 
-from geodns.choice import Choice, LastResort, choose
-from geodns.live import Forced, LiveSet, State, Verdict
-from geodns.model import Zone
-from tests.zones import DOWN, SHED, UP, failing, live_set, zone
+from geodns.compiler.choice import Choice, LastResort, choose
+from geodns.compiler.live_set import LiveSet
+from geodns.model.state import Forced, State, Verdict
+from geodns.model.zone import Zone
+from tests.sample_zones import DOWN, SHED, UP, failing, live_set, zone
 
 ZONE = zone("""
     ttl: 30

@@ -8,24 +8,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.choice import LastResort, choose
-from geodns.compiler import Compiled, compile_zones
-from geodns.live import Forced, LiveSet, State, Verdict
-from geodns.model import (
-    BUILT_IN_CHECKS,
-    FAMILIES,
-    Family,
-    Host,
-    Member,
-    MinLive,
-    NameServer,
-    Pool,
-    Rule,
-    Soa,
-    Tier,
-    Zone,
-)
-from tests.zones import DOWN, NAME, ORIGIN, SHED, UP, failing, host, live_set, sources
+from geodns.compiler.choice import LastResort, choose
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.live_set import LiveSet
+from geodns.model.base import FAMILIES, Family
+from geodns.model.checks import BUILT_IN_CHECKS
+from geodns.model.hosts import Host
+from geodns.model.state import Forced, State, Verdict
+from geodns.model.zone import Member, MinLive, NameServer, Pool, Rule, Soa, Tier, Zone
+from tests.sample_zones import DOWN, NAME, ORIGIN, SHED, UP, failing, host, live_set, sources
 
 HOSTS = tuple("abcdefgh")
 POOLS = ("p", "q", "r", "s")

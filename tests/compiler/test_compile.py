@@ -5,14 +5,16 @@ from collections.abc import Iterable
 
 import pytest
 
-from geodns import wire
-from geodns.choice import LastResort
-from geodns.compiler import Compiled, Source, compile_zones, pools_by_host, recompile_pools
-from geodns.live import Forced, LiveSet, Verdict
-from geodns.model import Member, Rule, Tier, Zone
-from geodns.table import RotationKey
-from geodns.wire import name_to_wire
-from tests.zones import (
+from geodns.compiler.answers import Source
+from geodns.compiler.choice import LastResort
+from geodns.compiler.compile import Compiled, compile_zones, pools_by_host, recompile_pools
+from geodns.compiler.live_set import LiveSet
+from geodns.model.state import Forced, Verdict
+from geodns.model.zone import Member, Rule, Tier, Zone
+from geodns.responder.table import RotationKey
+from geodns.wire import codes
+from geodns.wire.names import name_to_wire
+from tests.sample_zones import (
     DOWN,
     NAME,
     ORIGIN,
@@ -264,7 +266,7 @@ def test_tiers(name: str, bad: dict[str, Verdict | Forced], expected: set[str] |
         forced={key: state for key, state in bad.items() if isinstance(state, Forced)},
     )
     found = Worker(TIERS, live=live).ask(name, "MX")
-    assert (found.rcode() == wire.SERVFAIL) == (expected is None)
+    assert (found.rcode() == codes.SERVFAIL) == (expected is None)
     assert set(data(found)) == (expected or set())
 
 

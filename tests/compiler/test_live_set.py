@@ -6,9 +6,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from geodns.live import Forced, LiveSet, State, Verdict
-from geodns.model import Host, Jury, Target, Zone, target_of
-from tests.zones import DOWN, NAME, SHED, UP, failing, live_set, zone
+from geodns.compiler.live_set import LiveSet
+from geodns.model.checks import Jury, Target
+from geodns.model.hosts import Host
+from geodns.model.state import Forced, State, Verdict
+from geodns.model.zone import Zone, target_of
+from tests.sample_zones import DOWN, NAME, SHED, UP, failing, live_set, zone
 
 V4, V6 = "192.0.2.11", "2001:db8::11"
 

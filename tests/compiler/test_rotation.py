@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geodns.rotation import CYCLE, cycle, layers, units
+from geodns.compiler.rotation import CYCLE, cycle, layers, units
 
 EVEN = math.lcm(*range(1, 33))
 """What a set is worth here: any number of hosts up to 32 divides it."""

@@ -2,17 +2,16 @@
 
 import pytest
 
-from geodns import wire
-from geodns.model import Record, Rule, Tier, Zone
-from geodns.nodes import compile_names
-from geodns.wire import name_to_wire
-from tests.zones import DOWN, ORIGIN, SERIAL, Worker, absolute, data, live_set, records, zone
+from geodns.compiler.static import compile_names
+from geodns.model.zone import Record, Rule, Tier, Zone
+from geodns.wire.names import name_from_wire, name_to_wire
+from tests.sample_zones import DOWN, ORIGIN, SERIAL, Worker, absolute, data, live_set, records, zone
 
 
 def names_of(one: Zone) -> set[str]:
     """Return the compiled owner names, relative to the zone."""
     nodes = compile_names(one, SERIAL).nodes
-    return {wire.name_from_wire(name).removesuffix(ORIGIN).removesuffix(".") or "@" for name in nodes}
+    return {name_from_wire(name).removesuffix(ORIGIN).removesuffix(".") or "@" for name in nodes}
 
 
 def test_empty_non_terminals_are_names() -> None:

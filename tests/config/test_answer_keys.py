@@ -7,12 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
+from geodns.config.answer_keys import MAX_ITEMS, QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.config.settings import Settings, load_settings, policy_of
 from geodns.errors import SettingsError
-from geodns.guardkeys import MAX_ITEMS, QUERY_LOG_KEY, RATE_LIMIT_KEY
-from geodns.querylog import QueryLog
-from geodns.ratelimit import RateLimit
-from geodns.settings import Settings, load_settings, policy_of
-from geodns.wire import name_to_wire
+from geodns.responder.answer_policy import QueryLog, RateLimit
+from geodns.wire.names import name_to_wire
 
 MANY = ", ".join(["192.0.2.1"] * (MAX_ITEMS + 1))
 

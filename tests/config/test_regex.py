@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from geodns.expressions import MAX_LENGTH, fits, found, trouble
+from geodns.config.regex import MAX_LENGTH, fits, found, trouble
 
 WRONG = {
     "long": ("a" * (MAX_LENGTH + 1), "a regular expression that is too long: write at most 500 characters"),

@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns import __version__
+from geodns.config.server_keys import HttpTls, Listen
+from geodns.config.settings import Settings, load_settings, policy_of
+from geodns.config.tokens import Token
 from geodns.errors import SettingsError
-from geodns.querylog import QueryLog
-from geodns.ratelimit import RateLimit
-from geodns.settings import Settings, load_settings, policy_of
-from geodns.settingskeys import HttpTls, Listen
-from geodns.tokens import Token
-from geodns.wire import name_to_wire
+from geodns.responder.answer_policy import QueryLog, RateLimit
+from geodns.wire.names import name_to_wire
 
 
 @pytest.fixture(autouse=True)

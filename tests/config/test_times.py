@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from geodns.config.times import precise, since_asked
 from geodns.errors import UsageError
-from geodns.when import precise, since_asked
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
 EAST = timezone(timedelta(hours=1))

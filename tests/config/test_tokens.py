@@ -2,7 +2,7 @@
 
 import pytest
 
-from geodns.tokens import parse_tokens, token_of
+from geodns.config.tokens import parse_tokens, token_of
 
 
 @pytest.mark.parametrize(

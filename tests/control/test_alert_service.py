@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from geodns.cluster import Cluster
-from geodns.compiler import compile_zones
-from geodns.concerns import Concern, Concerns, of_certificates, of_pools, of_prober
-from geodns.eventfile import Event
-from geodns.events import Events
+from geodns.compiler.compile import compile_zones
+from geodns.compiler.live_set import LiveSet
+from geodns.control.alert_service import Concern, Concerns, of_certificates, of_pools, of_prober
+from geodns.control.cluster import Cluster
 from geodns.health.outcome import Certificate, Kind, Outcome
-from geodns.live import LiveSet
-from geodns.model import Zone
-from tests.zones import DOWN, NAME, UP, sources, zone
+from geodns.model.zone import Zone
+from geodns.storage.event_file import Event
+from geodns.storage.event_log import Events
+from tests.sample_zones import DOWN, NAME, UP, sources, zone
 
 NOW = 1_795_417_200.0
 DAY = 86400.0

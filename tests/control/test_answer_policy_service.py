@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from geodns import policing as policing_module
+from geodns.api.query_log import read_wish
+from geodns.config.settings import Settings
+from geodns.control import answer_policy_service
+from geodns.control.answer_policy_service import Policing
+from geodns.control.persistence import Keeper
 from geodns.errors import StartError
-from geodns.events import Events
-from geodns.keeper import Keeper
-from geodns.logswitch import read_wish
-from geodns.policing import Policing
-from geodns.policy import Policy
-from geodns.querylog import QueryLog
-from geodns.ratelimit import Action, Limited, RateLimit
-from geodns.settings import Settings
-from geodns.store import Store
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.responder.rate_limit import Action, Limited
+from geodns.storage.event_log import Events
+from geodns.storage.state_file import Store
 
 SECRET, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -60,7 +59,7 @@ async def until(true: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policing_module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(answer_policy_service, "LOOK_EVERY", 0.01)
 
 
 def test_it_has_what_the_settings_say(tmp_path: Path) -> None:

@@ -9,13 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.cluster import Cluster, Transition, newcomers, retire, source_of
-from geodns.compiler import Compiled, Source, compile_zones
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.control.cluster import Cluster, Transition, newcomers, retire, source_of
 from geodns.errors import NotFoundError
-from geodns.live import Forced, HostKey, State, Verdict
-from geodns.model import Target, Zone
-from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost
-from tests.zones import DOWN, NAME, SERIAL, SHED, UP, failing, host, zone
+from geodns.model.checks import Target
+from geodns.model.state import (
+    Forced,
+    ForcedState,
+    ForcedWeight,
+    HostKey,
+    HostSince,
+    RetiredHost,
+    State,
+    Verdict,
+)
+from geodns.model.zone import Zone
+from tests.sample_zones import DOWN, NAME, SERIAL, SHED, UP, failing, host, zone
 
 NOW = 1_700_000_000.0
 OTHER = "in.example.net"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.rails import RECENT, losses
-from tests.zones import NAME, zone
+from geodns.control.edit_guard import RECENT, losses
+from tests.sample_zones import NAME, zone
 
 NOW = 1_000_000.0
 HOSTS = "hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3, d: 192.0.2.4, e: 192.0.2.5}"

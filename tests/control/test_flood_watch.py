@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from geodns.floodwatch import EVERY, MOST, FloodWatch
-from geodns.ratelimit import Action, Limited
+from geodns.control.answer_policy_service import EVERY, MOST, FloodWatch
+from geodns.responder.rate_limit import Action, Limited
 
 SOME = Limited({Action.DROPPED: 30, Action.TRUNCATED: 10}, {"192.0.2.0/24": 35, "2001:db8::/56": 5})
 

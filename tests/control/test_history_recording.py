@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from geodns.history import HOUR, MINUTE
-from geodns.historyfile import HistoryFile
-from geodns.live import HostKey
-from geodns.recording import RECENT, Recording
+from geodns.control.history_service import RECENT, Recording
+from geodns.model.state import HostKey
+from geodns.storage.history_file import HOUR, MINUTE, HistoryFile
 
 HOST: HostKey = ("a.example", "mta1")
 

@@ -7,23 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.history import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NOTHING,
-    Point,
-    Points,
-    Tally,
-    merged,
-    packed,
-    recent,
-    series,
-    step_for,
-    unpacked,
-)
-from geodns.table import Rotation
-from tests.zones import NAME, Worker, zone
+from geodns.control.history_service import Tally, recent, series, step_for
+from geodns.responder.table import Rotation
+from geodns.storage.history_file import DAY, HOUR, MINUTE, NOTHING, Point, Points, merged, packed, unpacked
+from tests.sample_zones import NAME, Worker, zone
 
 TEXT = """
     hosts: {mta1: {address: 192.0.2.11, weight: 70}, mta2: {address: 192.0.2.12, weight: 20},

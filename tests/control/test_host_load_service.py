@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from geodns import daemon as daemon_module
+from geodns import daemon
+from geodns.api.hosts import read_value
 from geodns.errors import UsageError
 from geodns.health.outcome import Kind
-from geodns.loading import read_value
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]
@@ -71,7 +71,7 @@ def share_of(running: Running, host: str) -> float:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon_module, "RISE_EVERY", 0.05)
+    monkeypatch.setattr(daemon, "RISE_EVERY", 0.05)
 
 
 @pytest.mark.usefixtures("quick")

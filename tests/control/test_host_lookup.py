@@ -1,9 +1,10 @@
 import pytest
 
-from geodns.control import file_weights, find_host, find_hosts, hidden, require_host
+from geodns.control.host_lookup import find_host, find_hosts, require_host
+from geodns.control.orders import file_weights, hidden
 from geodns.errors import AmbiguousError, NotFoundError
-from geodns.store import ForcedWeight
-from tests.zones import NAME, zone
+from geodns.model.state import ForcedWeight
+from tests.sample_zones import NAME, zone
 
 OTHER = "in.example.net"
 HOSTS = {NAME: ["mta1", "mta2", "out"], OTHER: ["mta2", "mta3"]}

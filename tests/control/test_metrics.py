@@ -9,14 +9,14 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from geodns.dealing import OTHER_TYPE, Counts
-from geodns.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
-from geodns.live import State
-from geodns.liveness import Vitals
-from geodns.metrics import Metrics
-from geodns.ratelimit import Action, Limited
-from geodns.table import Rotation
-from tests.zones import NAME, TCP, Worker, zone
+from geodns.control.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
+from geodns.control.metrics import Metrics
+from geodns.control.watchdog import Vitals
+from geodns.model.state import State
+from geodns.responder.rate_limit import Action, Limited
+from geodns.responder.table import Rotation
+from geodns.responder.worker_state import OTHER_TYPE, Counts
+from tests.sample_zones import NAME, TCP, Worker, zone
 
 NOTHING = Gauges({}, {}, {}, ready=False, restarts={})
 SOME = Gauges(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from geodns import asked
-from geodns.asked import Asked
-from geodns.rails import RECENT
-from geodns.wire import name_to_wire
+from geodns.control import name_usage
+from geodns.control.edit_guard import RECENT
+from geodns.control.name_usage import Asked
+from geodns.wire.names import name_to_wire
 
 
 def names(*texts: str) -> list[bytes]:
@@ -28,8 +28,8 @@ def test_notes_of_another_version_are_nothing(noted: str | None) -> None:
 
 
 def test_memory_is_bounded_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "MOST", 2)
-    monkeypatch.setattr(asked, "NOTED", 1)
+    monkeypatch.setattr(name_usage, "MOST", 2)
+    monkeypatch.setattr(name_usage, "NOTED", 1)
     one = Asked()
     for at, name in enumerate(("a.", "b.", "a.", "c.")):
         one.add(names(name), float(at))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from geodns.store import ForcedWeight, Store
+from geodns.model.state import ForcedWeight
+from geodns.storage.state_file import Store
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]

@@ -9,32 +9,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.cluster import Cluster
-from geodns.compiler import Compiled, compile_zones
-from geodns.control import file_weights
-from geodns.live import Forced, HostKey, LiveSet
-from geodns.model import Zone
-from geodns.orders import (
+from geodns.api.hosts import choice_json, pools_json
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.live_set import LiveSet
+from geodns.config.times import timestamp
+from geodns.control.cluster import Cluster
+from geodns.control.orders import (
     Imposed,
     Order,
     Plan,
     Verb,
     cached_for,
-    choice_json,
     dangers,
     dealt_by,
     edited,
+    file_weights,
     hiding,
     over,
     plan,
-    pools_json,
     preview,
     told,
 )
-from geodns.status import timestamp
-from geodns.store import ForcedState, ForcedWeight
-from tests.test_choice_random import worlds
-from tests.zones import DOWN, NAME, UP, live_set, sources, zone
+from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey
+from geodns.model.zone import Zone
+from tests.compiler.test_choice_random import worlds
+from tests.sample_zones import DOWN, NAME, UP, live_set, sources, zone
 
 NOW = 1_795_417_200.0
 TEXT = """

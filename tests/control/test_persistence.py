@@ -8,16 +8,26 @@ from typing import Any
 
 import pytest
 
-from geodns import keeper as keeper_module
-from geodns.cluster import Cluster
-from geodns.compiler import Source
+from geodns.compiler.answers import Source
+from geodns.control import persistence
+from geodns.control.cluster import Cluster
+from geodns.control.persistence import VERDICTS_LAST, Keeper
 from geodns.errors import StoreError
-from geodns.folder import Edit
-from geodns.keeper import VERDICTS_LAST, Keeper
-from geodns.live import Forced, State, Verdict
-from geodns.model import Target, Zone
-from geodns.store import ForcedState, ForcedWeight, HostSince, RetiredHost, Store, StoredZone
-from tests.zones import DOWN, NAME, UP, host, zone
+from geodns.model.checks import Target
+from geodns.model.state import (
+    Forced,
+    ForcedState,
+    ForcedWeight,
+    HostSince,
+    RetiredHost,
+    State,
+    StoredZone,
+    Verdict,
+)
+from geodns.model.zone import Zone
+from geodns.storage.state_file import Store
+from geodns.zones.folder import Edit
+from tests.sample_zones import DOWN, NAME, UP, host, zone
 
 NOW = 1_795_417_200.0
 MTA1, MTA2 = (NAME, "mta1"), (NAME, "mta2")
@@ -174,7 +184,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             del tz
             return cls(2026, 11, day[0], 12, tzinfo=UTC)
 
-    monkeypatch.setattr(keeper_module, "datetime", Clock)
+    monkeypatch.setattr(persistence, "datetime", Clock)
     return day
 
 

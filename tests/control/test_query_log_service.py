@@ -11,14 +11,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api import make_app
+from geodns.api.app import make_app
+from geodns.api.query_log import FOR, read_wish
+from geodns.config.answer_keys import MAX_ITEMS
+from geodns.config.tokens import token_of
+from geodns.control.query_log_service import MOST, LogSwitch
 from geodns.errors import UsageError
-from geodns.guardkeys import MAX_ITEMS
-from geodns.logswitch import FOR, MOST, LogSwitch, read_wish
-from geodns.querylog import Noted, QueryLog
-from geodns.tokens import token_of
-from geodns.wire import name_to_wire
-from tests.test_api import FakeBackend
+from geodns.responder.answer_policy import QueryLog
+from geodns.responder.query_log import Noted
+from geodns.wire.names import name_to_wire
+from tests.api.test_app import FakeBackend
 
 NOW = 5000.0
 

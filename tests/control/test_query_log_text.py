@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns import edns
-from geodns.cookies import make
-from geodns.policy import Policy
-from geodns.querylog import Noted, QueryLog
-from geodns.querytext import describe
-from geodns.ratelimit import RateLimit
-from geodns.responder import Client
-from tests.zones import ORIGIN, WEIGHTED, Worker
+from geodns.control.query_log_service import describe
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.responder.query_log import Noted
+from geodns.responder.respond import Client
+from geodns.wire import edns
+from geodns.wire.cookies import make
+from tests.sample_zones import ORIGIN, WEIGHTED, Worker
 
 SECRET = b"0123456789abcdef"
 CLIENT: Client = ("192.0.2.7", 4242, "udp")

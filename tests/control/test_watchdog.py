@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns import liveness
-from geodns.liveness import FREE, REMEMBER, Lag, Liveness, Vitals, concerns
+from geodns.control import watchdog
+from geodns.control.watchdog import FREE, REMEMBER, Lag, Liveness, Vitals, concerns
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_refusal_counts_from_when_it_began_and_anew_after_a_good_file(tmp_path
 def test_a_blocked_loop_is_measured_and_a_hanging_one_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(liveness, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(liveness, "HANGS", 0.2)
-    monkeypatch.setattr(liveness, "BLOCKED", 0.1)
+    monkeypatch.setattr(watchdog, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(watchdog, "HANGS", 0.2)
+    monkeypatch.setattr(watchdog, "BLOCKED", 0.1)
     rig = Rig(tmp_path)
     rig.heard = {}
 

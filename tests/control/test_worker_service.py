@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from geodns import __version__
-from geodns.events import Events
-from geodns.processes import tell_start, tell_worker
+from geodns.control.worker_service import tell_start, tell_worker
 from geodns.serve.frames import Born, Died
 from geodns.serve.plan import ControlSeat
+from geodns.storage.event_log import Events
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,15 @@ from functools import cache
 import dns.message
 import dns.name
 
-from geodns.compiler import Compiled, compile_zones
-from geodns.dealing import State
-from geodns.live import LiveSet
-from geodns.policy import Policy
-from geodns.querylog import QueryLog
-from geodns.ratelimit import RateLimit
-from geodns.responder import Client, respond
-from geodns.table import Table
-from geodns.zonefile import parse_zone
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.live_set import LiveSet
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.responder.respond import Client, respond
+from geodns.responder.table import Table
+from geodns.responder.worker_state import State
+from geodns.zonefile.reader import parse_zone
 from tests.integration import packets, richzone
-from tests.zones import WEIGHTED_TEXT, sources, zone
+from tests.sample_zones import WEIGHTED_TEXT, sources, zone
 
 FIXED = "fixed.test"
 _FIXED_NAME = dns.name.from_text(FIXED)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.agent import MAX_TEXT, judge
+from geodns.health.agent_check import MAX_TEXT, judge
 from geodns.health.outcome import MAX_DETAIL, Kind, Outcome
-from geodns.health.probes import probe
+from geodns.health.probe import probe
 from tests.health.servers import Handler, serving, target
 
 OK, FAILURE = Kind.OK, Kind.FAILURE

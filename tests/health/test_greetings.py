@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geodns.health.outcome import MAX_DETAIL, Kind
-from geodns.health.probes import probe
+from geodns.health.probe import probe
 from geodns.health.smtp import Close, Dialogue, Event, Judged, Phase, Send
-from geodns.model import Check, Target
+from geodns.model.checks import Check, Target
 from tests.health.servers import serving
 from tests.health.test_smtp import LINES
 

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from geodns.health import tls
 from geodns.health.clock import Said
+from geodns.health.http import MAX_BODY, judge
 from geodns.health.outcome import Kind, Outcome
-from geodns.health.probes import probe
-from geodns.health.web import MAX_BODY, judge
-from geodns.model import Check, Target
+from geodns.health.probe import probe
+from geodns.model.checks import Check, Target
 from tests.health.certificates import NAME, authority, server
 from tests.health.servers import Handler, closed_port, reset, script, serving, silent, target
 

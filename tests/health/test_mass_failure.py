@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.crowd import watched_pools
+from geodns.health.mass_failure import Ruling, Suspicion, refuses_prober
 from geodns.health.outcome import Kind, Outcome
-from geodns.health.state import advance
-from geodns.health.suspicion import Ruling, Suspicion, refuses_prober
-from geodns.live import NOTHING_KNOWN, State, Verdict
-from geodns.model import Target, Zone
-from tests.zones import DOWN, NAME, UP, failing, zone
+from geodns.health.pool_watch import watched_pools
+from geodns.health.state_machine import advance
+from geodns.model.checks import Target
+from geodns.model.state import NOTHING_KNOWN, State, Verdict
+from geodns.model.zone import Zone
+from tests.sample_zones import DOWN, NAME, UP, failing, zone
 
 KINDS = {
     "+": Outcome(Kind.OK, "220 mta ESMTP"),

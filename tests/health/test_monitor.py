@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import pytest
 
-from geodns.health.crowd import Watched
+from geodns.health.mass_failure import News
 from geodns.health.monitor import Monitor, OnRuling
 from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
-from geodns.health.suspicion import News
-from geodns.live import State, Verdict
-from geodns.model import Check, Target
+from geodns.health.pool_watch import Watched
+from geodns.model.checks import Check, Target
+from geodns.model.state import State, Verdict
 from tests.health.virtual import run
 
 CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)

@@ -2,8 +2,7 @@ import time
 
 import pytest
 
-from geodns.health.matching import missed
-from geodns.health.outcome import Kind
+from geodns.health.outcome import Kind, missed
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.crowd import Crowd, Stage, Watch, watched_pools
-from tests.zones import NAME, zone
+from geodns.health.pool_watch import Crowd, Stage, Watch, watched_pools
+from tests.sample_zones import NAME, zone
 
 WINDOW, HOLD = 10.0, 30.0
 

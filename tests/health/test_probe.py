@@ -13,10 +13,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 
-from geodns.health import connecting, probes
-from geodns.health.clock import Clock
+from geodns.health import connect as connect_
+from geodns.health import probe as probe_
+from geodns.health.clock import Clock, Said
 from geodns.health.outcome import MAX_DETAIL, Kind, Outcome
-from geodns.health.probes import Said, own_name, probe
+from geodns.health.probe import own_name, probe
 from tests.health.servers import (
     GOOD,
     Handler,
@@ -259,7 +260,7 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
         return sock
 
     async def main() -> Outcome:
-        monkeypatch.setattr("geodns.health.connecting.socket.socket", bound)
+        monkeypatch.setattr("geodns.health.connect.socket.socket", bound)
         try:
             return await probe(target(port, type="tcp"), ehlo=None)
         finally:
@@ -309,7 +310,7 @@ def test_whose_trouble_it_is(number: int, kind: Kind, at: str, monkeypatch: pyte
         if at == "connect":
             monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
         else:
-            monkeypatch.setattr("geodns.health.connecting.socket.socket", fail)
+            monkeypatch.setattr("geodns.health.connect.socket.socket", fail)
         try:
             return await probe(target(9), ehlo=None)
         finally:
@@ -370,7 +371,7 @@ def test_many_connections_from_one_address_may_share_its_ports() -> None:
     async def main() -> bool:
         async with serving(silent) as port:
             one = target(port, source=("127.0.0.1",))
-            with await connecting.connect(one, Clock(one.check, None)) as sock:
+            with await connect_.connect(one, Clock(one.check, None)) as sock:
                 return bool(sock.getsockopt(socket.IPPROTO_IP, 24))
 
     assert asyncio.run(main())
@@ -396,7 +397,7 @@ def test_a_fault_in_the_prober_is_no_fault_of_the_host(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(probes, "connect", fail)
+    monkeypatch.setattr(probe_, "connect", fail)
     outcome = run(probe(target(9), ehlo=None))
     assert outcome.kind is Kind.UNKNOWN
     assert "a bug" in outcome.detail

@@ -1,6 +1,6 @@
 import pytest
 
-from geodns.health.proxy import header
+from geodns.health.connect import header
 
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21"
 

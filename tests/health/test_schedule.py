@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.health.schedule import JITTER, first_start, next_start
-from geodns.live import State, Verdict
-from geodns.model import Check
+from geodns.model.checks import Check
+from geodns.model.state import State, Verdict
 
 CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)
 UP, DOWN = Verdict(State.UP), Verdict(State.DOWN)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.pace import Pace
+from geodns.health.state_machine import Pace
 
 LIMIT = 0.5
 

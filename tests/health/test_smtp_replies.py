@@ -1,7 +1,7 @@
 import pytest
 
 from geodns.health.outcome import MAX_DETAIL
-from geodns.health.replies import decoded, one_text, plain_text, refusal
+from geodns.health.smtp import decoded, one_text, plain_text, refusal
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 
 from geodns.health import tls
 from geodns.health.clock import Said
+from geodns.health.connect import SIGNATURE
 from geodns.health.outcome import Certificate, Kind, Outcome
-from geodns.health.probes import probe
-from geodns.health.proxy import SIGNATURE
-from geodns.model import Check, Target
+from geodns.health.probe import probe
+from geodns.model.checks import Check, Target
 from tests.health.certificates import NAME, Authority, authority, server
 from tests.health.servers import GOOD, Handler, mail_server, script, serving, target
 

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.health.outcome import Kind
-from geodns.health.state import MAX_LEVEL, advance, withhold
-from geodns.live import State, Verdict
-from geodns.model import Check
+from geodns.health.state_machine import MAX_LEVEL, advance, withhold
+from geodns.model.checks import Check
+from geodns.model.state import State, Verdict
 
 CHECK = Check(name="smtp", rise=2, fall=3)
 KINDS = {"o": Kind.OK, "f": Kind.FAILURE, "s": Kind.SHEDDING, "d": Kind.DEFERRED, "u": Kind.UNKNOWN}

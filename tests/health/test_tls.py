@@ -18,7 +18,7 @@ from geodns.health.tls import (
     too_old,
     warning_of,
 )
-from geodns.model import Check
+from geodns.model.checks import Check
 from tests.health.certificates import NAME, authority, server
 from tests.health.servers import target
 

@@ -14,7 +14,9 @@ import pytest
 
 from bench import servers
 from bench.servers import Server
-from geodns import wire
+from geodns.wire import codes
+from geodns.wire.message import question
+from geodns.wire.names import name_to_wire
 
 SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
 """Of the cookies of all servers (RFC 9018 section 5)."""
@@ -109,13 +111,13 @@ def _framed(number: int, packet: bytes) -> bytes:
 
 
 def _query(number: int, name: bytes) -> bytes:
-    return struct.pack(">6H", number, 0, 1, 0, 0, 0) + wire.question(name, wire.SOA)
+    return struct.pack(">6H", number, 0, 1, 0, 0, 0) + question(name, codes.SOA)
 
 
 @contextmanager
 def authorities(folder: Path, zones: Mapping[str, str]) -> Iterator[list[Authority]]:
     """Run NSD and Knot with these zone files' texts by zone name, whichever are installed."""
-    known = wire.name_to_wire(f"{next(iter(zones))}.")
+    known = name_to_wire(f"{next(iter(zones))}.")
     kinds = (
         Server("NSD", "nsd", "nsd", partial(servers.nsd_command, zones=zones, options=NSD_OPTIONS)),
         Server(

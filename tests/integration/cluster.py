@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dns.flags
 import dns.message
 import dns.query
 import dns.rdatatype

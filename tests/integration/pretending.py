@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from geodns.api import page
+from geodns.api import site as site_
 
 
 class Pretended:
@@ -30,7 +30,7 @@ class Pretended:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            *page.routes(),
+            *site_.routes(),
             web.get("/status", self._status),
             web.post("/api/v1/hosts/{zone}/{host}/{verb}", self._order),
         ]

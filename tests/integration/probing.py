@@ -11,8 +11,8 @@ import pytest
 
 from geodns.health import tls
 from geodns.health.outcome import Outcome
-from geodns.health.probes import probe
-from geodns.model import Check, Target
+from geodns.health.probe import probe
+from geodns.model.checks import Check, Target
 from tests.health.certificates import NAME
 
 

@@ -11,7 +11,8 @@ import dns.rrset
 
 from bench import servers
 from bench.servers import Server
-from geodns import wire
+from geodns.wire.message import question
+from geodns.wire.names import name_to_wire
 from tests.integration.cluster import ANSWER
 from tests.integration.mailhosts import Address
 
@@ -169,6 +170,6 @@ def resolving(
         port: where it listens; None takes a free one.
 
     """
-    query = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + wire.question(wire.name_to_wire(f"{known}."), 1)
+    query = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + question(name_to_wire(f"{known}."), 1)
     with servers.running(server(name, dns, zones), folder, query, port) as running:
         yield Resolver(running.port)

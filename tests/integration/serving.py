@@ -24,16 +24,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from geodns import rr, wire
-from geodns.dealing import Counts
+from geodns.responder.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.worker_state import Counts
 from geodns.serve import supervisor
-from geodns.serve.link import Link
+from geodns.serve.control_link import Link
 from geodns.serve.plan import ControlSeat, Plan, TcpLimits
-from geodns.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.wire import codes, records
+from geodns.wire.message import Answer
+from geodns.wire.names import name_to_wire
 
-ORIGIN = wire.name_to_wire("lab.example.")
-NAME = wire.name_to_wire("n.lab.example.")
-LONG = wire.name_to_wire("long.lab.example.")
+ORIGIN = name_to_wire("lab.example.")
+NAME = name_to_wire("n.lab.example.")
+LONG = name_to_wire("long.lab.example.")
 KEY = RotationKey("lab.example", "A", 30, (("main", 0),))
 TXT = 16
 QUERY = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + NAME + b"\0\1\0\1"
@@ -43,18 +45,18 @@ LONG_RECORDS = 200
 
 def zone(names: int) -> ZoneTable:
     """A zone with so many further names."""
-    fixed = wire.Answer(rr.record(1, 300, b"\x0a\0\0\1"), an=1)
-    long = wire.Answer(rr.record(TXT, 300, b"\xff" + bytes(255)) * LONG_RECORDS, an=LONG_RECORDS)
+    fixed = Answer(records.record(1, 300, b"\x0a\0\0\1"), an=1)
+    long = Answer(records.record(TXT, 300, b"\xff" + bytes(255)) * LONG_RECORDS, an=LONG_RECORDS)
     nodes = {ORIGIN: Node(), NAME: Node({1: KEY}), LONG: Node({TXT: long})}
     for number in range(names):
-        nodes[wire.name_to_wire(f"h{number}.lab.example.")] = Node({1: fixed, TXT: fixed})
-    negative = rr.record(wire.SOA, 30, b"\0\0" + bytes(20), ORIGIN)
+        nodes[name_to_wire(f"h{number}.lab.example.")] = Node({1: fixed, TXT: fixed})
+    negative = records.record(codes.SOA, 30, b"\0\0" + bytes(20), ORIGIN)
     return ZoneTable("lab.example", ORIGIN, negative, nodes)
 
 
 def rotation(number: int) -> Rotation:
     """A cycle of one answer: the number as an address."""
-    answer = wire.Answer(rr.record(1, 30, number.to_bytes(4, "big")), an=1)
+    answer = Answer(records.record(1, 30, number.to_bytes(4, "big")), an=1)
     return Rotation(KEY, (Part("main", (answer,), array("H", [0]), (("mta1",),)),))
 
 
@@ -234,7 +236,7 @@ def ask(address: tuple[str, int], packet: bytes = QUERY, timeout: float = 5.0) -
 
 def number_in(answer: bytes) -> int:
     """The number of the Table that an answer came from."""
-    assert answer[3] & 0x0F == wire.NOERROR
+    assert answer[3] & 0x0F == codes.NOERROR
     return int.from_bytes(answer[-4:], "big")
 
 

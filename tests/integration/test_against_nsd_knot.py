@@ -13,7 +13,7 @@ import dns.name
 import dns.zone
 import pytest
 
-from geodns import wire
+from geodns.wire import codes
 from tests.integration import differing, labzone, packets
 from tests.integration.authorities import SECRET, Authority, authorities
 from tests.integration.cluster import geodns, serving
@@ -202,7 +202,7 @@ def case_of(query: bytes) -> Case:
 def test_over_tcp(lab: Lab) -> None:
     # Zone transfers are left out: over TCP they may end the connection (RFC 5936 section 4.1.1).
     asked = variants(lab, random.Random(SEED + 1), TCP_QUERIES)
-    queries = [query for query in asked if case_of(query).qtype not in {wire.AXFR, wire.IXFR}]
+    queries = [query for query in asked if case_of(query).qtype not in {codes.AXFR, codes.IXFR}]
     compare(lab, queries, lambda one: one.ask_over_tcp(queries))
 
 
@@ -230,7 +230,7 @@ def test_a_cookie_of_one_server_is_good_for_all(lab: Lab) -> None:
 def cookie_of(server: Authority, sent: bytes) -> bytes:
     """Send a cookie; return the one that comes back."""
     opt = packets.opt(1232, options=struct.pack(">2H", 10, len(sent)) + sent)
-    (answer,) = server.ask([_query(_wire(dns.name.from_text(labzone.NAME)), wire.SOA, opt=opt)])
+    (answer,) = server.ask([_query(_wire(dns.name.from_text(labzone.NAME)), codes.SOA, opt=opt)])
     assert answer is not None
     (found,) = (
         one for one in dns.message.from_wire(answer).options if one.otype == dns.edns.OptionType.COOKIE

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from geodns import wire
+from geodns.wire.names import name_to_wire
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 from tests.integration.storms import resident, storm, talk
@@ -35,7 +35,7 @@ records:
 
 
 NAMES = [
-    wire.name_to_wire(f"{text}.")
+    name_to_wire(f"{text}.")
     for text in (
         ZONE,
         f"mx01.{ZONE}",

@@ -13,7 +13,9 @@ import pytest
 
 from bench import servers
 from bench.servers import Server, running
-from geodns import wire
+from geodns.wire import codes
+from geodns.wire.message import question
+from geodns.wire.names import name_to_wire
 from tests.integration.authorities import need
 from tests.integration.cluster import geodns, serving
 
@@ -44,7 +46,7 @@ def parent(folder: Path, records: str) -> Iterator[str]:
     )
     options = (f"ip-address: {address}@53",)
     nsd = Server("NSD", "nsd", "nsd", partial(servers.nsd_command, zones={PARENT: text}, options=options))
-    query = b"\0\1" + b"\0\0\0\1\0\0\0\0\0\0" + wire.question(wire.name_to_wire(f"{PARENT}."), wire.SOA)
+    query = b"\0\1" + b"\0\0\0\1\0\0\0\0\0\0" + question(name_to_wire(f"{PARENT}."), codes.SOA)
     with running(nsd, folder / "nsd", query):
         yield address
 

@@ -15,7 +15,9 @@ import pytest
 
 from bench import servers
 from bench.servers import Running
-from geodns import wire
+from geodns.wire import codes
+from geodns.wire.message import question
+from geodns.wire.names import name_to_wire
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 
@@ -63,7 +65,7 @@ class Internal:
     def running(self, *addresses: str) -> Iterator[Running]:
         nsd = partial(servers.nsd_command, zones={INTERNAL: self.text(*addresses)})
         query = b"\0\1" + bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0))
-        query += wire.question(wire.name_to_wire(f"{INTERNAL}."), wire.SOA)
+        query += question(name_to_wire(f"{INTERNAL}."), codes.SOA)
         with servers.running(servers.Server("NSD", "nsd", "nsd", nsd), self.folder, query, self.port) as one:
             yield one
 

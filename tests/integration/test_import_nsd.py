@@ -10,11 +10,11 @@ import dns.rdatatype
 import pytest
 
 from bench.servers import Server, nsd_command, running
-from geodns.convert.bind import read_bind
-from geodns.convert.yamlout import zone_file
-from geodns.zonefile import parse_zone
-from tests.convert.masters import ODD, RICH, rrsets_of
-from tests.zones import TCP, Worker
+from geodns.cli.convert.bind import read_bind
+from geodns.cli.convert.draft import zone_file
+from geodns.zonefile.reader import parse_zone
+from tests.cli.convert.masters import ODD, RICH, rrsets_of
+from tests.sample_zones import TCP, Worker
 
 pytestmark = pytest.mark.skipif(shutil.which("nsd") is None, reason="NSD is not installed")
 

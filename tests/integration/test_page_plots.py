@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.history import DAY, MINUTE, Point
-from geodns.historyfile import HistoryFile
+from geodns.storage.history_file import DAY, MINUTE, HistoryFile, Point
 from tests.integration.browser import Browser, browsing, needs_browser
 from tests.integration.cluster import Server, serving, zone_text
 from tests.integration.mailhosts import mail_hosts

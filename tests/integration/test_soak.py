@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns import wire
+from geodns.wire.names import name_to_wire
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import mail_hosts, wait_until
 from tests.integration.storms import resident, storm, talk
@@ -51,7 +51,7 @@ records:
 
 
 NAMES = [
-    wire.name_to_wire(f"{one}.")
+    name_to_wire(f"{one}.")
     for one in (
         ZONE,
         HOST,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.serial import is_above, next_serial
+from geodns.model.serial import is_above, next_serial
 
 TODAY = date(2026, 11, 23)
 

@@ -10,7 +10,7 @@ import dns.rdatatype
 import pytest
 
 from tests.masterfile import master
-from tests.zones import TCP, Worker
+from tests.sample_zones import TCP, Worker
 
 LONG = ".".join(["l" * 60] * 3) + "." + "m" * 46
 DIGEST = "49fd46e6c4b45c55d4ac49fd46e6c4b45c55d4ac49fd46e6c4b45c55d4ac1234"

@@ -5,10 +5,10 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from geodns.lookup import MAX_CHAIN, rotation_of
-from geodns.wire import name_to_wire
+from geodns.responder.lookup import MAX_CHAIN, rotation_of
+from geodns.wire.names import name_to_wire
 from tests.masterfile import master
-from tests.zones import TCP, Worker, zone
+from tests.sample_zones import TCP, Worker, zone
 
 
 @pytest.mark.parametrize(

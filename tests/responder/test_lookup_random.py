@@ -13,9 +13,9 @@ from dns.name import Name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.lookup import MAX_CHAIN
+from geodns.responder.lookup import MAX_CHAIN
 from tests.masterfile import master
-from tests.zones import TCP, Worker
+from tests.sample_zones import TCP, Worker
 
 TOP = dns.name.from_text("t.")
 LABELS = ("a", "b", "*")

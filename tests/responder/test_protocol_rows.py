@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
-from geodns.policy import DEFAULT, Policy
-from geodns.responder import Client
-from tests.zones import SERIAL, TCP, UDP, Worker, zone
+from geodns.responder.answer_policy import DEFAULT, Policy
+from geodns.responder.respond import Client
+from tests.sample_zones import SERIAL, TCP, UDP, Worker, zone
 
 ZONE = zone(
     """

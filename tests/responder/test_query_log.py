@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns import querylog
-from geodns.policy import Policy
-from geodns.querylog import MOST, PACKET, QueryLog, Recorder, parse_share
-from geodns.ratelimit import RateLimit
-from geodns.responder import Client
-from geodns.wire import name_to_wire
-from tests.zones import ORIGIN, TCP, UDP, WEIGHTED, Worker
+from geodns.config.value_types import parse_share
+from geodns.responder import query_log
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.responder.query_log import MOST, PACKET, Recorder
+from geodns.responder.respond import Client
+from geodns.wire.names import name_to_wire
+from tests.sample_zones import ORIGIN, TCP, UDP, WEIGHTED, Worker
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_there_is_no_room_for_is_counted() -> None:
 
 
 def test_forged_clients_do_not_grow_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(querylog, "REMEMBERED", 50)
+    monkeypatch.setattr(query_log, "REMEMBERED", 50)
     one = Recorder(QueryLog(clients=(ip_network("192.0.2.0/24"),)), random.Random(1))
     for number in range(500):
         one.note(query(), (f"10.0.{number >> 8}.{number & 255}", 1, "udp"), b"", "", 0.0, 0.0)

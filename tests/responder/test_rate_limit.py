@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns import ratelimit
-from geodns.cookies import Standing
-from geodns.ratelimit import (
+from geodns.responder import rate_limit
+from geodns.responder.answer_policy import RateLimit
+from geodns.responder.rate_limit import (
     CELLS,
     ERROR,
     MOST,
@@ -23,11 +23,11 @@ from geodns.ratelimit import (
     Action,
     Cells,
     Limiter,
-    RateLimit,
     denied,
     empty,
     positive,
 )
+from geodns.wire.cookies import Standing
 
 A = positive(b"\x03out\x07example\x03com\0", 1)
 CLIENT = "192.0.2.7"
@@ -194,7 +194,7 @@ def test_a_flood_of_forged_addresses_does_not_grow_memory() -> None:
         for _ in range(2):
             if not one.admits(address, A, NOW):
                 one.curtail(Standing.NONE)
-    assert len(one._pairs) <= ratelimit.REMEMBERED
+    assert len(one._pairs) <= rate_limit.REMEMBERED
     assert len(one._most) == MOST
     found = one.take()
     assert found is not None
@@ -203,7 +203,7 @@ def test_a_flood_of_forged_addresses_does_not_grow_memory() -> None:
 
 
 def test_an_address_whose_network_was_forgotten_meanwhile_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ratelimit, "REMEMBERED", 1)
+    monkeypatch.setattr(rate_limit, "REMEMBERED", 1)
     one = limiter(per_second=1, slip=0)
     assert [one.admits(CLIENT, A, NOW) for _ in range(2)] == [True, False]
     one.admits("203.0.113.1", A, NOW)
@@ -225,7 +225,7 @@ def test_shared_cells_are_one_mebibyte_and_have_a_secret_of_their_own() -> None:
 def test_where_cells_are_is_a_secret_also_without_python_s_own() -> None:
     """Under PYTHONHASHSEED=0 everybody knows how Python hashes."""
     program = (
-        "import random, sys; from geodns.ratelimit import *; found = set()\n"
+        "import random, sys; from geodns.responder.rate_limit import *; found = set()\n"
         "for secret in range(50):\n"
         "    one = Limiter(RateLimit(), Cells.shared(), random.Random(1), require_cookie=False)\n"
         "    found.add(one._pair('192.0.2.1', ERROR)[:2])\n"
@@ -233,7 +233,7 @@ def test_where_cells_are_is_a_secret_also_without_python_s_own() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,

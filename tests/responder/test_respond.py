@@ -8,10 +8,10 @@ import dns.name
 import dns.rcode
 import pytest
 
-from geodns.live import Forced
-from geodns.lookup import MAX_CHAIN
-from geodns.model import Record
-from tests.zones import DOWN, ORIGIN, TCP, Worker, absolute, data, has, live_set, records, zone
+from geodns.model.state import Forced
+from geodns.model.zone import Record
+from geodns.responder.lookup import MAX_CHAIN
+from tests.sample_zones import DOWN, ORIGIN, TCP, Worker, absolute, data, has, live_set, records, zone
 
 ZONE = zone("""
     soa: {mname: ns1, rname: hostmaster, minimum: 30}

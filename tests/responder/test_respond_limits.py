@@ -12,13 +12,12 @@ import dns.message
 import dns.rcode
 import pytest
 
-from geodns import edns
-from geodns.cookies import make
-from geodns.policy import Policy
-from geodns.querylog import QueryLog
-from geodns.ratelimit import Action, RateLimit
-from geodns.responder import Client
-from tests.zones import ORIGIN, TCP, UDP, WEIGHTED, Worker, data, zone
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.responder.rate_limit import Action
+from geodns.responder.respond import Client
+from geodns.wire import edns
+from geodns.wire.cookies import make
+from tests.sample_zones import ORIGIN, TCP, UDP, WEIGHTED, Worker, data, zone
 
 SECRET = b"0123456789abcdef"
 CLIENT = b"cookies!"

@@ -6,7 +6,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from tests.zones import ORIGIN, TCP, UDP, Worker, data, has, records, zone
+from tests.sample_zones import ORIGIN, TCP, UDP, Worker, data, has, records, zone
 
 ZONE = zone("""
     hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}

@@ -9,12 +9,12 @@ import dns.message
 import dns.rcode
 import pytest
 
-from geodns import edns
-from geodns.cookies import make
-from geodns.policy import Policy
-from geodns.settingskeys import MAX_TOLD
-from geodns.wire import name_to_wire
-from tests.zones import DOWN, NAME, ORIGIN, TCP, UDP, Worker, data, live_set, records, zone
+from geodns.config.server_keys import MAX_TOLD
+from geodns.responder.answer_policy import Policy
+from geodns.wire import edns
+from geodns.wire.cookies import make
+from geodns.wire.names import name_to_wire
+from tests.sample_zones import DOWN, NAME, ORIGIN, TCP, UDP, Worker, data, live_set, records, zone
 
 ZONE = zone("""
     hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}

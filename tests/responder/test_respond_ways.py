@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns import edns, wire
-from geodns.compiler import Compiled, compile_zones, recompile_pools
-from geodns.cookies import make
-from geodns.dealing import State
-from geodns.live import LiveSet
-from geodns.model import Zone
-from geodns.policy import Policy
-from geodns.responder import Client, respond
-from geodns.table import Rotation, ZoneTable
-from geodns.wire import Answer, Query, name_to_wire
-from tests.zones import (
+from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
+from geodns.compiler.live_set import LiveSet
+from geodns.model.zone import Zone
+from geodns.responder.answer_policy import Policy
+from geodns.responder.respond import Client, respond
+from geodns.responder.table import Rotation, ZoneTable
+from geodns.responder.worker_state import State
+from geodns.wire import edns as edns_
+from geodns.wire import message
+from geodns.wire.cookies import make
+from geodns.wire.message import Answer, Query
+from geodns.wire.names import name_to_wire
+from tests.sample_zones import (
     DOWN,
     NAME,
     ORIGIN,
@@ -93,7 +95,7 @@ TAILS = st.sampled_from(
             1,
             OPT[:-1]
             + b"\x1c"
-            + edns.option(edns.COOKIE, make(b"cookies!", bytes((127, 0, 0, 1)), 0, SECRET)),
+            + edns_.option(edns_.COOKIE, make(b"cookies!", bytes((127, 0, 0, 1)), 0, SECRET)),
         ),
         (1, OPT[:-1] + b"\x04\x00\x03\x00\x00"),
         (1, OPT[:-1] + b"\x0b\x00\x08\x00\x07\x00\x01\x18\x00\xc0\x00\x02"),
@@ -167,7 +169,7 @@ def test_the_same_few_names_over_and_over(one: Zone) -> None:
         additional, tail = rng.choice(tails)
         head = bytes((rng.choice((0, 1)), rng.choice((0, 0x10, 0x50)), 0, 1, 0, 0, 0, 0, 0, additional))
         name = bytes(octet ^ rng.choice((0, 0x20)) if octet >= 0x61 else octet for octet in rng.choice(names))
-        packet = number.to_bytes(2, "big") + head + wire.question(name, rng.choice((1, 15, 16, 28))) + tail
+        packet = number.to_bytes(2, "big") + head + message.question(name, rng.choice((1, 15, 16, 28))) + tail
         client = rng.choice((UDP, TCP))
         assert respond(table, packet, client, 0.0, short) == respond(table, packet, client, 0.0, long)
     assert short.packets, "the shortest way was among those compared"
@@ -179,7 +181,7 @@ def test_types_that_differ_by_a_letters_case_are_not_confused(order: tuple[int, 
     """The short ways look questions up in lower case, type and class with them."""
     short, long = State(random.Random(1)), LongWay(random.Random(1))
     for rtype in order * 3:
-        packet = b"\0\1\1\0\0\1" + bytes(6) + wire.question(name_to_wire(ORIGIN), rtype)
+        packet = b"\0\1\1\0\0\1" + bytes(6) + message.question(name_to_wire(ORIGIN), rtype)
         expected = respond(TABLE, packet, UDP, 0.0, long)
         assert respond(TABLE, packet, UDP, 0.0, short) == expected
     assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
@@ -220,10 +222,10 @@ def test_100_000_packets(caplog: pytest.LogCaptureFixture) -> None:
     """None raises (not even where the responder would catch it), none gets more than it may."""
     rng = random.Random(4)
     seeds = [
-        dns.message.make_query(absolute(name), rtype, use_edns=edns).to_wire()
+        dns.message.make_query(absolute(name), rtype, use_edns=edns_).to_wire()
         for name in WEIGHTED_OWNERS
         for rtype in ("A", "MX", "TXT", "ANY")
-        for edns in (False, True)
+        for edns_ in (False, True)
     ]
     worker = Worker(WEIGHTED)
     live = [live_set(WEIGHTED, {}), live_set(WEIGHTED, {"mta1": DOWN}), live_set(WEIGHTED, {"lone": DOWN})]

@@ -8,29 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.compiler import Compiled, Source, compile_zones, recompile_pools
-from geodns.dealing import State
-from geodns.live import LiveSet
-from geodns.policy import Policy
-from geodns.responder import respond
-from geodns.table import (
-    EMPTY,
-    SLICE,
-    SLICE_ANSWERS,
-    Change,
-    Draft,
-    Node,
-    Part,
-    Rotation,
-    RotationKey,
-    Table,
-    ZoneTable,
-    changes,
-    pack,
-    unpack,
-)
-from geodns.wire import Answer
-from tests.zones import DOWN, SERIAL, UDP, live_set, sources, zone
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
+from geodns.compiler.live_set import LiveSet
+from geodns.responder.answer_policy import Policy
+from geodns.responder.respond import respond
+from geodns.responder.table import EMPTY, SLICE, Node, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.table_changes import SLICE_ANSWERS, Change, Draft, changes, pack, unpack
+from geodns.responder.worker_state import State
+from geodns.wire.message import Answer
+from tests.sample_zones import DOWN, SERIAL, UDP, live_set, sources, zone
 
 
 def key(number: int) -> RotationKey:

@@ -3,18 +3,18 @@
 from collections import Counter
 from collections.abc import Callable
 
-import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 
-from geodns import dealing, edns, wire
-from geodns.compiler import compile_zones
-from geodns.cookies import make
-from geodns.live import LiveSet
-from geodns.policy import Policy
-from geodns.table import Rotation
-from tests.zones import (
+from geodns.compiler.compile import compile_zones
+from geodns.compiler.live_set import LiveSet
+from geodns.responder import worker_state
+from geodns.responder.answer_policy import Policy
+from geodns.responder.table import Rotation
+from geodns.wire import codes, edns
+from geodns.wire.cookies import make
+from tests.sample_zones import (
     DOWN,
     NAME,
     ORIGIN,
@@ -115,7 +115,7 @@ def test_one_cycle_of_queries_holds_the_weights_exactly(
     ask: Callable[[Worker, int], dns.message.Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if ask is the_short_way_forgets:
-        monkeypatch.setattr(dealing, "REMEMBERED", 3)
+        monkeypatch.setattr(worker_state, "REMEMBERED", 3)
     worker = Worker(WEIGHTED, seed=5)
     first, uniform = Counter[str](), Counter[str]()
     for number in range(CYCLE):
@@ -152,7 +152,7 @@ def test_workers_start_at_random_places() -> None:
 def test_a_dead_host_is_forgotten_however_full_the_memory_was(
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dealing, "REMEMBERED", room)
+    monkeypatch.setattr(worker_state, "REMEMBERED", room)
     worker = Worker(WEIGHTED)
     for name in ("@", "a", "text", "@", "a", "a", "@"):
         worker.ask(name)
@@ -162,7 +162,7 @@ def test_a_dead_host_is_forgotten_however_full_the_memory_was(
 
 
 def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dealing, "REMEMBERED", 20)
+    monkeypatch.setattr(worker_state, "REMEMBERED", 20)
     worker = Worker(WEIGHTED)
     odd = dns.message.make_query(ORIGIN, "A", use_edns=False)
     odd.set_rcode(dns.rcode.NXDOMAIN)
@@ -195,7 +195,7 @@ def test_places_of_removed_names_go() -> None:
     worker.compiled = compile_zones(worker.compiled, {NAME: worker.compiled.sources[NAME]}, LiveSet())
     worker.ask("@")
     assert {key.zone for _, key in worker.state._places} == {NAME}
-    assert worker.ask("two.example.").rcode() == wire.REFUSED
+    assert worker.ask("two.example.").rcode() == codes.REFUSED
 
 
 # --- counts --------------------------------------------------------------------------------------------
@@ -219,9 +219,9 @@ def test_counts_add_up_with_what_was_asked() -> None:
         (NAME, 16, 0): 7,
         (NAME, 1, 3): 7,
         ("", 1, 5): 7,
-        (NAME, dealing.OTHER_TYPE, 0): 7,
+        (NAME, worker_state.OTHER_TYPE, 0): 7,
         (NAME, 15, 0): 7,
-        ("", dealing.OTHER_TYPE, 1): 7,
+        ("", worker_state.OTHER_TYPE, 1): 7,
     }
     rotations = {made.uid: made for made in worker.compiled.table.rotations.values()}
     dealt = Counter[tuple[str, str]]()

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.dealing import Counts
-from geodns.querylog import Noted
-from geodns.ratelimit import Action, Limited
+from geodns.responder.query_log import Noted
+from geodns.responder.rate_limit import Action, Limited
+from geodns.responder.worker_state import Counts
 from geodns.serve.frames import (
     Acked,
     Born,

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from geodns.errors import StartError
-from geodns.serve import handed
-from geodns.serve.handed import sockets_of
-from geodns.serve.sockets import AnyAddress, Sockets
+from geodns.serve import sockets
+from geodns.serve.sockets import AnyAddress, Sockets, sockets_of
 from geodns.serve.systemd import Given
 
 HTTP = ("127.0.0.1", 0)
@@ -91,10 +90,16 @@ def test_workers_share_a_socket_or_have_their_own_beside_it(stack: contextlib.Ex
 def test_where_no_socket_can_be_had_beside_it_one_is_shared(
     stack: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> socket.socket:
-        raise StartError("another user's")
+    real = sockets.bound
 
-    monkeypatch.setattr(handed, "bound", refuse)
+    def refuse(
+        address: sockets.HostPort, kind: socket.SocketKind, what: str, **options: bool
+    ) -> socket.socket:
+        if what != "HTTP":
+            raise StartError("another user's")
+        return real(address, kind, what, **options)
+
+    monkeypatch.setattr(sockets, "bound", refuse)
     assert len({one[0].fileno() for one in taken(stack, pair(stack, share=True), 3).udp}) == 3
 
 

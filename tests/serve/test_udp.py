@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
+from geodns.responder.table import EMPTY
 from geodns.serve import udp
 from geodns.serve.frames import Stream
 from geodns.serve.sockets import AnyAddress, Datagrams
 from geodns.serve.worker import Follower
-from geodns.table import EMPTY
 
 QUERY = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01"
 

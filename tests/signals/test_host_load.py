@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.load import PARTS, PLAIN, STEP, Known, Loads, next_step, smoothed, wanted
-from geodns.model import Load, Metric
+from geodns.model.hosts import Load, Metric
+from geodns.signals.host_load import PARTS, PLAIN, STEP, Known, Loads, next_step, smoothed, wanted
 
 A, B = ("z", "a"), ("z", "b")
 TOLD = 1_795_417_200.0

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from geodns.health import load as load_module
-from geodns.health.load import CONCURRENCY, MAX_BODY, LoadSources, Plan, plans
-from geodns.model import Load, Metric
+from geodns.model.hosts import Load, Metric
+from geodns.signals import host_load_poller
+from geodns.signals.host_load_poller import CONCURRENCY, MAX_BODY, LoadSources, Plan, plans
 from tests.health.certificates import authority, server
 from tests.health.servers import closed_port, silent
 from tests.health.servers import serving as tcp_serving
@@ -276,7 +276,7 @@ def test_a_fault_of_our_own_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     async def test(source: Source, sources: LoadSources) -> None:
         load = source.load()
         with monkeypatch.context() as patch:
-            patch.setattr(load_module, "_read", broken)
+            patch.setattr(host_load_poller, "_read", broken)
             sources.follow([load])
             await until(lambda: len(source.errors.get(load, ())) > 1)
         assert source.errors[load][0] == "a fault of the server's own: its log says more"

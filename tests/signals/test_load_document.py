@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from geodns.model import Load, Matcher, Metric
-from geodns.selectors import Answer, as_load, parse_metric, parse_path, path_text
+from geodns.model.hosts import Load, Matcher, Metric, path_text
+from geodns.signals.host_load_poller import Answer, as_load
+from geodns.zonefile.host_load import parse_metric, parse_path
 
 METRICS: dict[str, tuple[str, Metric]] = {
     "name": ("load1", Metric(name="load1")),

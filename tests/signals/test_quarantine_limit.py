@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.live import HostKey
-from geodns.maxout import Wanted, held_back
-from tests.zones import NAME, zone
+from geodns.model.state import HostKey
+from geodns.signals.quarantine_limit import Wanted, held_back
+from tests.sample_zones import NAME, zone
 
 
 def text(max_out: str, size: int = 6) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.slowstart import STEPS, SlowStart, share
+from geodns.signals.slow_start import STEPS, SlowStart, share
 
 A, B = ("z", "a"), ("z", "b")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from geodns.cookiefile import MAX_BYTES, MOST, CookieFile, parse, text_of
 from geodns.errors import StartError
+from geodns.storage.cookie_secrets import MAX_BYTES, MOST, CookieFile, parse, text_of
 
 ONE, TWO = "0123456789abcdef" * 2, "FEDCBA98" * 4
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from geodns import eventfile
-from geodns.eventfile import MAX_AGE, Event, EventFile, Wanted
+from geodns.storage import event_file
+from geodns.storage.event_file import MAX_AGE, Event, EventFile, Wanted
 
 NOW = 1_795_417_200.0
 ALL = Wanted()
@@ -61,7 +61,7 @@ def test_an_empty_file_has_no_last_id(file: EventFile) -> None:
 
 
 def test_what_is_old_or_too_much_goes(file: EventFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventfile, "MAX_ROWS", 5)
+    monkeypatch.setattr(event_file, "MAX_ROWS", 5)
     file.append([event(1, NOW - MAX_AGE - 1), *(event(number) for number in range(2, 7))])
     file.prune(NOW)
     assert [one.id for one in file.after(0, 99, ALL)] == [2, 3, 4, 5, 6]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from geodns import events as events_module
 from geodns.errors import StoreError
-from geodns.eventfile import Event, EventFile, Wanted
-from geodns.events import Events
+from geodns.storage import event_log
+from geodns.storage.event_file import Event, EventFile, Wanted
+from geodns.storage.event_log import Events
 
 ALL = Wanted()
 
@@ -70,7 +70,7 @@ def test_a_clock_that_goes_back_takes_no_id_twice(tmp_path: Path, monkeypatch: p
         ids.extend(events.tell("server", "x").id for _ in range(3))
 
     running(tmp_path, tell)
-    monkeypatch.setattr("geodns.events.time.time", lambda: 1_000_000_000.0)
+    monkeypatch.setattr("geodns.storage.event_log.time.time", lambda: 1_000_000_000.0)
     running(tmp_path, tell)
     assert ids == sorted(set(ids))
 
@@ -126,8 +126,8 @@ def test_filters_are_the_same_in_memory_and_on_disk(tmp_path: Path, wanted: Want
 
 
 def test_memory_is_bounded_and_the_disk_has_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "IN_MEMORY", 10)
-    monkeypatch.setattr(events_module, "WRITE_EVERY", 0.01)
+    monkeypatch.setattr(event_log, "IN_MEMORY", 10)
+    monkeypatch.setattr(event_log, "WRITE_EVERY", 0.01)
 
     async def test(events: Events) -> None:
         first = events.tell("server", "0")
@@ -163,8 +163,8 @@ def test_a_full_disk_stops_nothing_and_what_waits_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = Full(monkeypatch)
-    monkeypatch.setattr(events_module, "IN_MEMORY", 2)
-    monkeypatch.setattr(events_module, "UNWRITTEN", 4)
+    monkeypatch.setattr(event_log, "IN_MEMORY", 2)
+    monkeypatch.setattr(event_log, "UNWRITTEN", 4)
 
     async def test(events: Events) -> None:
         for number in range(6):
@@ -233,6 +233,6 @@ def test_what_hosts_say_cannot_steer_a_terminal(tmp_path: Path) -> None:
     async def test(events: Events) -> None:
         told = events.tell("state", "220 \x1b[2J", reason="\x1b[2J")
         assert (told.text, told.reason) == (r"220 \x1b[2J", r"\x1b[2J")
-        assert len(events.tell("state", "x" * 10_000).text) == events_module.MAX_TEXT + 1
+        assert len(events.tell("state", "x" * 10_000).text) == event_log.MAX_TEXT + 1
 
     running(tmp_path, test)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.history import HOUR, KEPT, MINUTE, TEN_MINUTES, Point
-from geodns.historyfile import HistoryFile
+from geodns.storage.history_file import HOUR, KEPT, MINUTE, TEN_MINUTES, HistoryFile, Point
 
 NOON = 1_795_435_200  # 2026-11-23T12:00:00Z
 ONE = {"mta1": Point(1, 1, 1, 0.5, 12, 12)}

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from geodns.errors import StartError, StoreError
-from geodns.statelock import lock_state
+from geodns.storage.lock import lock_state
 
 HOLD = """
 import pathlib, sys
-from geodns.statelock import lock_state
+from geodns.storage.lock import lock_state
 lock_state(pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

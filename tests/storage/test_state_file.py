@@ -14,9 +14,18 @@ from pathlib import Path
 import pytest
 
 from geodns.errors import StoreError
-from geodns.live import Forced, State, Verdict
-from geodns.model import Endpoint, Host
-from geodns.store import FILE_NAME, ForcedState, ForcedWeight, HostSince, RetiredHost, Store, StoredZone
+from geodns.model.hosts import Endpoint, Host
+from geodns.model.state import (
+    Forced,
+    ForcedState,
+    ForcedWeight,
+    HostSince,
+    RetiredHost,
+    State,
+    StoredZone,
+    Verdict,
+)
+from geodns.storage.state_file import FILE_NAME, Store
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
 MTA1 = ("out.example.com", "mta1")
@@ -206,8 +215,8 @@ def test_lists_of_sources_survive_also_in_a_file_that_had_none(store: Store, tmp
 def test_forced_state_is_there_after_the_process_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal, sys\n"
-        "from geodns.live import Forced\n"
-        "from geodns.store import ForcedState, Store\n"
+        "from geodns.model.state import Forced, ForcedState\n"
+        "from geodns.storage.state_file import Store\n"
         "store, _ = Store.open(pathlib.Path(sys.argv[1]), 0)\n"
         "store.save_forced(('z', 'h'), ForcedState(Forced.DOWN, 'r', 'a', 1.5))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -1,7 +1,7 @@
 import dns.rdatatype
 import pytest
 
-from geodns.rrtypes import NUMBERS, is_data, name_of, number, number_of
+from geodns.wire.codes import NUMBERS, is_data, name_of, number, number_of
 
 QUERIES_AND_MESSAGES = {"OPT", "NXNAME", "TKEY", "TSIG", "IXFR", "AXFR", "MAILB", "MAILA", "ANY"}
 

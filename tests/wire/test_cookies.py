@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.cookies import AHEAD, FRESH, OLD, Standing, judge, make
+from geodns.wire.cookies import AHEAD, FRESH, OLD, Standing, judge, make
 
 CLIENT = bytes.fromhex("2464c4abcf10c957")
 ADDRESS = "198.51.100.100"

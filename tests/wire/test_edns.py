@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns import edns
-from geodns.edns import BrokenOptError, Edns
+from geodns.wire import edns
+from geodns.wire.edns import BrokenOptError, Edns
 
 OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.encode import encode, generic
-from geodns.zonefile.kinds import RECORD_TYPES
+from geodns.wire.encode import encode, generic
+from geodns.zonefile.record_types import RECORD_TYPES
 
 NUMBER = st.integers(0, 65535).map(str)
 BYTE = st.integers(0, 255).map(str)

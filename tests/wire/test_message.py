@@ -2,18 +2,18 @@
 
 from contextlib import suppress
 
-import dns.message
 import dns.name
 import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns import wire
-from geodns.edns import Edns
 from geodns.errors import BadNameError
-from geodns.rr import record
-from geodns.wire import Answer, BadQuery, name_from_wire, name_to_wire
+from geodns.wire import codes
+from geodns.wire.edns import Edns
+from geodns.wire.message import Answer, BadQuery, Query, is_query, message, parse, refusal
+from geodns.wire.names import name_from_wire, name_to_wire, parents, pointer
+from geodns.wire.records import record
 
 ANY_LABELS: st.SearchStrategy[list[bytes]] = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
 LABELS = ANY_LABELS.filter(lambda labels: sum(len(label) + 1 for label in labels) < 255)
@@ -50,7 +50,7 @@ def test_parents_are_those_of_dnspython(labels: list[bytes]) -> None:
     while name != dns.name.root:
         name = name.parent()
         expected.append(name.to_wire())
-    assert list(wire.parents(dns.name.Name([*labels, b""]).to_wire() or b"")) == expected
+    assert list(parents(dns.name.Name([*labels, b""]).to_wire() or b"")) == expected
 
 
 def test_a_name_has_at_most_255_bytes() -> None:
@@ -62,7 +62,7 @@ def test_a_name_has_at_most_255_bytes() -> None:
 
 @pytest.mark.parametrize(("offset", "expected"), [(12, b"\xc0\x0c"), (0x3FFF, b"\xff\xff"), (0x4000, None)])
 def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
-    assert wire.pointer(offset) == expected
+    assert pointer(offset) == expected
 
 
 # --- queries -------------------------------------------------------------------------------------------
@@ -80,27 +80,27 @@ def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
     ids=["nothing", "short", "a header", "QR", "any flag but QR"],
 )
 def test_what_may_be_answered(data: bytes, expected: bool) -> None:
-    assert wire.is_query(data) is expected
+    assert is_query(data) is expected
 
 
 def test_parses_a_query() -> None:
     question = b"\x03OuT\x07eXample\x03com\x00\x00\x1c\x00\x01"
     opt = b"\x00\x00\x29\x10\x00\x07\x00\x80\x00\x00\x05\x00\x63\x00\x01x"
-    query = wire.parse(packet(question, counts=(1, 0, 0, 1), rest=opt))
-    assert query == wire.Query(b"\xab\xcd", 1, question, NAME, 28, 1, Edns(4096, 0, do=True))
+    query = parse(packet(question, counts=(1, 0, 0, 1), rest=opt))
+    assert query == Query(b"\xab\xcd", 1, question, NAME, 28, 1, Edns(4096, 0, do=True))
 
 
 RR = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\x01\x02\x03\x04"
 
 
 def test_records_beside_the_opt_are_skipped() -> None:
-    query = wire.parse(packet(counts=(1, 1, 1, 2), rest=RR + RR + OPT + NAME + RR[2:]))
+    query = parse(packet(counts=(1, 1, 1, 2), rest=RR + RR + OPT + NAME + RR[2:]))
     assert query.edns == Edns(1232, 0, do=False)
 
 
 def test_a_question_for_a_cookie_alone() -> None:
     """RFC 7873 section 5.4."""
-    query = wire.parse(packet(b"", counts=(0, 0, 0, 1), rest=OPT[:-1] + b"\x0c\x00\x0a\x00\x08cookies!"))
+    query = parse(packet(b"", counts=(0, 0, 0, 1), rest=OPT[:-1] + b"\x0c\x00\x0a\x00\x08cookies!"))
     assert (query.question, query.name) == (b"", b"")
     assert query.edns == Edns(1232, 0, do=False, cookie=b"cookies!")
 
@@ -142,26 +142,26 @@ BROKEN = {
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
 def test_broken_queries_are_format_errors(data: bytes) -> None:
     with pytest.raises(BadQuery) as caught:
-        wire.parse(data)
-    assert caught.value.rcode == wire.FORMERR
+        parse(data)
+    assert caught.value.rcode == codes.FORMERR
 
 
 @pytest.mark.parametrize("opcode", range(1, 16))
 def test_other_opcodes_are_not_implemented_whatever_follows(opcode: int) -> None:
     with pytest.raises(BadQuery) as caught:
-        wire.parse(packet(b"", flags=bytes((opcode << 3, 0))))
-    assert caught.value.rcode == wire.NOTIMP
+        parse(packet(b"", flags=bytes((opcode << 3, 0))))
+    assert caught.value.rcode == codes.NOTIMP
 
 
 @given(st.binary(min_size=12, max_size=80))
 def test_any_bytes_parse_or_are_a_bad_query(data: bytes) -> None:
     with suppress(BadQuery):
-        query = wire.parse(data)
+        query = parse(data)
         assert data[12 : 12 + len(query.question)] == query.question
 
 
 def test_a_refusal_is_a_header_with_id_opcode_and_rd() -> None:
-    assert wire.refusal(packet(flags=b"\x7f\xff"), wire.NOTIMP) == b"\xab\xcd\xf9\x04" + bytes(8)
+    assert refusal(packet(flags=b"\x7f\xff"), codes.NOTIMP) == b"\xab\xcd\xf9\x04" + bytes(8)
 
 
 # --- sizes --------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ OTHER = record(17, 30, b"x" * 300)
 def test_what_is_left_out_when_it_does_not_fit(
     answer: Answer, counts: tuple[int, ...], truncated: bool
 ) -> None:
-    found = wire.message(wire.parse(packet()), wire.NOERROR, answer, 512, b"", authoritative=True)
+    found = message(parse(packet()), codes.NOERROR, answer, 512, b"", authoritative=True)
     assert tuple(int.from_bytes(found[place : place + 2], "big") for place in (4, 6, 8, 10)) == counts
     assert bool(found[2] & 0x02) is truncated
     assert len(found) <= 512
@@ -204,9 +204,9 @@ def test_what_is_left_out_when_it_does_not_fit(
 
 @pytest.mark.parametrize("slack", [0, -1])
 def test_the_limit_is_exact(slack: int) -> None:
-    query = wire.parse(packet(counts=(1, 0, 0, 1), rest=OPT))
+    query = parse(packet(counts=(1, 0, 0, 1), rest=OPT))
     whole = 12 + len(QUESTION) + len(SMALL) + len(OPT)
-    found = wire.message(query, wire.NOERROR, Answer(SMALL, an=1), whole + slack, OPT, authoritative=False)
+    found = message(query, codes.NOERROR, Answer(SMALL, an=1), whole + slack, OPT, authoritative=False)
     assert bool(found[2] & 0x02) is (slack < 0)
 
 
@@ -214,5 +214,5 @@ def test_the_limit_is_exact(slack: int) -> None:
 def test_the_limit_is_exact_for_extras(slack: int, kept: int) -> None:
     whole = 12 + len(QUESTION) + len(SMALL) + len(LARGE)
     answer = Answer(SMALL, an=1, extra=(LARGE,))
-    found = wire.message(wire.parse(packet()), wire.NOERROR, answer, whole + slack, b"", authoritative=False)
+    found = message(parse(packet()), codes.NOERROR, answer, whole + slack, b"", authoritative=False)
     assert int.from_bytes(found[10:12], "big") == kept

@@ -3,7 +3,7 @@
 import pytest
 
 from geodns.errors import BadNameError
-from geodns.names import labels_of
+from geodns.wire.names import labels_of
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.networks import Networks, packed, parse_network
+from geodns.wire.networks import Networks, packed, parse_network
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import dns.rcode
 import pytest
 
-from geodns.rcodes import rcode_name
+from geodns.wire.codes import rcode_name
 
 
 @pytest.mark.parametrize("rcode", [*range(11), 16, 23])

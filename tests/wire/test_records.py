@@ -6,16 +6,17 @@ import dns.rrset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns import rr, wire
-from geodns.rr import record
-from geodns.wire import Answer
-from tests.test_wire import LABELS, NAME, packet
+from geodns.wire import codes, records
+from geodns.wire.message import Answer, message, parse
+from geodns.wire.names import QNAME
+from geodns.wire.records import record
+from tests.wire.test_message import LABELS, NAME, packet
 
 
 def test_a_record_is_read_by_dnspython() -> None:
     answer = Answer(record(1, 30, b"\xc0\x00\x02\x01"), an=1)
     found = dns.message.from_wire(
-        wire.message(wire.parse(packet()), wire.NOERROR, answer, 512, b"", authoritative=True)
+        message(parse(packet()), codes.NOERROR, answer, 512, b"", authoritative=True)
     )
     assert found.answer == [dns.rrset.from_text("out.example.com.", 30, "IN", "A", "192.0.2.1")]
 
@@ -34,7 +35,7 @@ def test_renaming_touches_only_owners_that_are_the_question() -> None:
             record(1, 3, b"", glue),
         )
     )
-    assert rr.renamed(before, NAME) == after
+    assert records.renamed(before, NAME) == after
 
 
 @given(st.lists(st.tuples(st.booleans(), LABELS, st.binary(max_size=40)), max_size=6))
@@ -46,8 +47,8 @@ def test_renaming_any_records(entries: list[tuple[bool, list[bytes], bytes]]) ->
             for (ours, _, rdata), other in zip(entries, others, strict=True)
         )
 
-    assert rr.renamed(run(wire.QNAME), NAME) == run(NAME)
+    assert records.renamed(run(QNAME), NAME) == run(NAME)
 
 
 def test_the_data_of_a_record() -> None:
-    assert rr.only_rdata(record(wire.CNAME, 60, NAME)) == NAME
+    assert records.only_rdata(record(codes.CNAME, 60, NAME)) == NAME

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.tsig import unknown_key
-from tests.zones import ORIGIN, TCP, UDP, Worker, zone
+from geodns.wire.tsig import unknown_key
+from tests.sample_zones import ORIGIN, TCP, UDP, Worker, zone
 
 KEY = dns.tsigkeyring.from_text({"Key.Example.": "MTIzNDU2Nzg5MDEyMzQ1Ng=="})
 ZONE = zone('hosts: {mta1: 192.0.2.11}\nrecords: {"@": {A: 192.0.2.1}}')

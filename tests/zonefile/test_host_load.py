@@ -4,10 +4,11 @@ import jsonschema
 import pytest
 import yaml
 
-from geodns.model import Load, Matcher, Metric, Zone
-from geodns.zonefile.keys import LOAD
+from geodns.model.hosts import Load, Matcher, Metric
+from geodns.model.zone import Zone
+from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.schema import zone_schema
-from tests.test_zonefile_problems import marked, problems_of
+from tests.zonefile.test_problems import marked, problems_of
 from tests.zonetexts import NS, zone_of
 
 ACTIVE = Metric(name="q", matchers=(Matcher(label="queue", op="=", value="active"),))

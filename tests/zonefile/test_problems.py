@@ -6,7 +6,7 @@ In the texts below § marks the place; it is taken out before the text is read.
 import pytest
 
 from geodns.errors import Problem
-from geodns.zonefile import parse_zone
+from geodns.zonefile.reader import parse_zone
 from tests.zonetexts import NAME, NS
 
 HOSTS = NS + "hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}\n"

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geodns import yamltext
-from geodns.encode import encode
-from geodns.model import Endpoint, Member, MinLive, NameServer, Tier, Zone
-from geodns.zonefile import parse_zone, read_zone, read_zones, zone_files
+from geodns.config import yaml_nodes
+from geodns.model.hosts import Endpoint
+from geodns.model.zone import Member, MinLive, NameServer, Tier, Zone
+from geodns.wire.encode import encode
+from geodns.zonefile.reader import parse_zone, read_zone, read_zones, zone_files
 from tests.unprivileged import unprivileged
 from tests.zonetexts import LONG, NAME, NS, SHORT, record_of, zone_of
 
@@ -413,7 +414,7 @@ def test_without_libyaml_a_zone_reads_the_same(monkeypatch: pytest.MonkeyPatch) 
     import yaml
 
     expected = zone_of(LONG)
-    monkeypatch.setattr(yamltext, "_LOADER", yaml.BaseLoader)
+    monkeypatch.setattr(yaml_nodes, "_LOADER", yaml.BaseLoader)
     assert zone_of(LONG) == expected
     (problem,) = parse_zone(NAME, b"[" * 5000, "zone.yaml").problems
     assert "nested more than" in problem.what

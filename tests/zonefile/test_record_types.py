@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geodns.encode import encode
-from geodns.rrtypes import NUMBERS
-from geodns.zonefile import parse_zone
-from geodns.zonefile.kinds import IN_THE_FILE, RECORD_TYPES, SIGNING
+from geodns.wire.codes import NUMBERS
+from geodns.wire.encode import encode
+from geodns.zonefile.reader import parse_zone
+from geodns.zonefile.record_types import IN_THE_FILE, RECORD_TYPES, SIGNING
 from tests.zonetexts import NAME, NS, record_of, zone_of
 
 DIGEST = "ab" * 32

@@ -4,10 +4,13 @@ import jsonschema
 import pytest
 import yaml
 
-from geodns.zonefile.keys import CHECK, HOST, HOST_SOURCE, POOL, SOA, ZONE
-from geodns.zonefile.kinds import schemas
-from geodns.zonefile.schema import zone_schema
-from tests.test_zonefile import VALUES
+from geodns.zonefile.checks import CHECK
+from geodns.zonefile.hosts import HOST
+from geodns.zonefile.pools import POOL
+from geodns.zonefile.record_types import schemas
+from geodns.zonefile.schema import SOA, ZONE, zone_schema
+from geodns.zonefile.sources import HOST_SOURCE
+from tests.zonefile.test_reader import VALUES
 from tests.zonetexts import LONG, NS, SHORT
 
 VALIDATOR = jsonschema.Draft202012Validator(zone_schema())

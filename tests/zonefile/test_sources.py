@@ -10,11 +10,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.model import DnsSource, FileSource, Host, HostSource, Zone
-from geodns.zonefile import Finding, Found, ParsedZone, parse_zone, read_zone, read_zones
+from geodns.model.hosts import DnsSource, FileSource, Host, HostSource
+from geodns.model.zone import Zone
+from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones
 from geodns.zonefile.schema import zone_schema
-from tests.test_zonefile_problems import marked
-from tests.zones import Worker, host
+from geodns.zonefile.sources import Finding, Found
+from tests.sample_zones import Worker, host
+from tests.zonefile.test_problems import marked
 from tests.zonetexts import NAME, NS
 
 DNS = "hosts_from: [{dns: mta.internal.example}]\n"

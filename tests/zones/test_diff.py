@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.model import Endpoint, Host, Member, MinLive, Origin, Record, Rule, Tier, Zone
-from geodns.zonediff import summary, zone_diff
-from tests.zones import zone
+from geodns.model.hosts import Endpoint, Host, Origin
+from geodns.model.zone import Member, MinLive, Record, Rule, Tier, Zone
+from geodns.zones.diff import summary, zone_diff
+from tests.sample_zones import zone
 
 TEXT = """\
 ttl: 30

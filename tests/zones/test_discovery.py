@@ -9,12 +9,13 @@ from typing import Any
 import dns.rcode
 import pytest
 
-from geodns.discovery import Discovery
-from geodns.discovery import discovery as module
-from geodns.model import DnsSource, FileSource, HostSource, Zone
-from tests.discovery.nameserver import NAME as LOOKED_UP
-from tests.discovery.nameserver import NameServer, name_server
-from tests.zones import NAME, zone
+from geodns.model.hosts import DnsSource, FileSource, HostSource
+from geodns.model.zone import Zone
+from geodns.zones import discovery
+from geodns.zones.discovery import Discovery
+from tests.sample_zones import NAME, zone
+from tests.zones.nameserver import NAME as LOOKED_UP
+from tests.zones.nameserver import NameServer, name_server
 
 FILES = FileSource(file="hosts.d/*.yaml")
 SOON = 10.0
@@ -86,7 +87,7 @@ def test_the_first_list_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_one_that_fails_is_waited_for_but_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_WAIT", 0.2)
+    monkeypatch.setattr(discovery, "FIRST_WAIT", 0.2)
 
     async def test(rig: Rig) -> None:
         rig.server.silent = True
@@ -167,7 +168,7 @@ def test_a_fault_of_ours_does_not_end_the_look_ups(tmp_path: Path, monkeypatch: 
 
     async def test(rig: Rig) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(module, "look_up", fails)
+            patched.setattr(discovery, "look_up", fails)
             await rig.discovery.first([rig.zone])
         assert "a fault of geodns itself" in (rig.discovery.listing(NAME, rig.source).error or "")
         assert await rig.changed() == {NAME}

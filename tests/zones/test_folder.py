@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from geodns.compiler import Compiled, compile_zones
-from geodns.folder import Edit, Folder
-from geodns.live import LiveSet
-from geodns.model import HostSource
-from geodns.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
-from geodns.zonefile import Finder, Finding, Found, ParsedZone, read_zone
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.live_set import LiveSet
+from geodns.model.hosts import HostSource
+from geodns.zonefile.reader import ParsedZone, read_zone
+from geodns.zonefile.sources import Finder, Finding, Found
+from geodns.zones.folder import Edit, Folder
+from geodns.zones.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
+from tests.sample_zones import host, sources
 from tests.unprivileged import unprivileged
-from tests.zones import host, sources
 
 GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\nrecords: {'@': {MX: '0 .'}}\n"
 BETTER = GOOD.replace("mta1: 192.0.2.11", "mta1: 192.0.2.11, mta2: 192.0.2.12")
@@ -270,7 +271,7 @@ def test_a_fault_of_ours_in_reading_a_file_is_that_files_problem(
             raise RuntimeError("a bug")
         return read_zone(path, finder)
 
-    monkeypatch.setattr("geodns.folder.read_zone", fails)
+    monkeypatch.setattr("geodns.zones.folder.read_zone", fails)
     hand.write(A, BETTER)
     hand.write(B, GOOD)
     edit = hand.one()
@@ -371,7 +372,7 @@ def test_hosts_that_a_zone_is_not_good_with_are_not_served(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patched:
-        patched.setattr("geodns.folder.parse_zone", fails)
+        patched.setattr("geodns.zones.folder.parse_zone", fails)
         edit = hand.folder.read_again([A])
     assert parts(edit) == (set(), set(), set())
     (warning,) = hand.folder.warnings([A])

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.discovery import files
-from geodns.discovery.files import HostFiles
-from geodns.discovery.listing import NEVER, read_listing
 from geodns.errors import Problem
-from geodns.model import FileSource, Host
-from geodns.watch import BELIEVED_MISSING, QUIET
-from geodns.zonefile.hostsfrom import in_files
+from geodns.model.hosts import FileSource, Host
+from geodns.zonefile.sources import in_files
+from geodns.zones import host_files
+from geodns.zones.host_files import HostFiles
+from geodns.zones.listing import NEVER, read_listing
+from geodns.zones.watch import BELIEVED_MISSING, QUIET
 
 SOURCE = FileSource(file="hosts.d/*.yaml")
 
@@ -189,7 +189,7 @@ def test_a_file_whose_name_is_no_text_gives_no_host(tool: Tool, name: str) -> No
 
 
 def test_too_many_hosts_are_a_failure(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_FOUND", 3)
+    monkeypatch.setattr(host_files, "MAX_FOUND", 3)
     tool.write("c.yaml", "c1: 192.0.2.4\n")
     tool.wait()
     assert tool.hosts == ["a1", "b1", "b2"]
@@ -203,7 +203,7 @@ def test_a_fault_of_ours_is_a_problem_of_that_file(tool: Tool, monkeypatch: pyte
     def fails(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, ...]]:
         raise RuntimeError(f"a bug at {path}")
 
-    monkeypatch.setattr(files, "read_host_file", fails)
+    monkeypatch.setattr(host_files, "read_host_file", fails)
     tool.write("a.yaml", "a2: 192.0.2.1\n")
     tool.wait()
     assert tool.hosts == ["a1", "b1", "b2"]

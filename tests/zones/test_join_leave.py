@@ -5,13 +5,15 @@ from ipaddress import ip_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.cluster import Cluster, retire, source_of
-from geodns.compiler import compile_zones
-from geodns.discovery.listing import NEVER, Listing, hosts_of
-from geodns.live import State, Verdict
-from geodns.model import DnsSource, HostSource, Zone
-from geodns.zonefile import Finding, Found, parse_zone
-from tests.zones import DOWN, NAME, UP
+from geodns.compiler.compile import compile_zones
+from geodns.control.cluster import Cluster, retire, source_of
+from geodns.model.hosts import DnsSource, HostSource
+from geodns.model.state import State, Verdict
+from geodns.model.zone import Zone
+from geodns.zonefile.reader import parse_zone
+from geodns.zonefile.sources import Finding, Found
+from geodns.zones.listing import NEVER, Listing, hosts_of
+from tests.sample_zones import DOWN, NAME, UP
 
 RETIRE = 3600
 TEXT = f"""\

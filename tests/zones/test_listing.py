@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.discovery.listing import NEVER, Listing, hosts_of, pause, read_listing
-from geodns.model import Address, DnsSource
-from geodns.zonefile.keys import MAX_LABEL
+from geodns.model.base import Address
+from geodns.model.hosts import DnsSource
 from geodns.zonefile.names import is_host_label
+from geodns.zonefile.sources import MAX_LABEL
+from geodns.zones.listing import NEVER, Listing, hosts_of, pause, read_listing
 
 SOURCE = DnsSource(dns="mta.internal.example", label="mta", weight=3)
 ADDRESSES = st.ip_addresses()

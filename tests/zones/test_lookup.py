@@ -7,11 +7,11 @@ from ipaddress import ip_address
 import dns.rcode
 import pytest
 
-from geodns.discovery import lookup
-from geodns.discovery.lookup import MAX_FOUND, Answer, look_up
 from geodns.errors import SourceError
-from geodns.model import DnsSource
-from tests.discovery.nameserver import NAME, NameServer, addresses, name_server
+from geodns.model.hosts import DnsSource
+from geodns.zones import lookup
+from geodns.zones.lookup import MAX_FOUND, Answer, look_up
+from tests.zones.nameserver import NAME, NameServer, addresses, name_server
 
 
 def ask(tell: Callable[[NameServer], object], *, tcp: bool = True) -> tuple[Answer, list[str]]:

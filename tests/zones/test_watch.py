@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.watch import BELIEVED_MISSING, QUIET, Change, FileMark, Snapshot, Watch, pause, snapshot
-from geodns.zonefile import zone_files
+from geodns.zonefile.reader import zone_files
+from geodns.zones.watch import BELIEVED_MISSING, QUIET, Change, FileMark, Snapshot, Watch, pause, snapshot
 
 A, B, C = Path("zones/a.example.yaml"), Path("zones/b.example.yaml"), Path("zones/c.example.yaml")
 NOTHING: frozenset[Path] = frozenset()

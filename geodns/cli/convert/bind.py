@@ -16,12 +16,10 @@ import dns.rdtypes.ANY.SOA
 import dns.tokenizer
 import dns.zonefile
 
-from geodns.convert.draft import Draft, Rrset
-from geodns.convert.yamlout import duration
+from geodns.cli.convert.draft import Draft, Rrset, duration
+from geodns.config.value_types import MAX_TTL, no_machine_has, parse_address
 from geodns.errors import GeodnsError
-from geodns.scalars import MAX_TTL, no_machine_has, parse_address
-from geodns.zonefile import rdata as _types  # noqa: F401 - teaches dnspython the types that it does not know
-from geodns.zonefile.kinds import SIGNING, kind_of
+from geodns.zonefile.record_types import SIGNING, kind_of
 
 DEFAULT_TTL = 3600
 """Seconds, of records that have no TTL and no $TTL before them, as with NSD."""

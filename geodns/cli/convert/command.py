@@ -1,15 +1,19 @@
 """`geodns import`: a zone of another program → a zone file of ours."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from geodns.convert.bind import read_bind
-from geodns.convert.octodns import read_octodns
-from geodns.convert.yamlout import zone_file
+from geodns.cli.convert.bind import read_bind
+from geodns.cli.convert.draft import zone_file
+from geodns.cli.convert.master import master_file
+from geodns.cli.convert.octodns import read_octodns
+from geodns.cli.zonefiles import zone_in
 from geodns.errors import BadNameError, GeodnsError, UsageError
-from geodns.zonefile import parse_zone
+from geodns.model.serial import next_serial
 from geodns.zonefile.names import zone_name
+from geodns.zonefile.reader import parse_zone
 
 _READERS = {"bind": read_bind, "octodns": read_octodns}
 
@@ -61,3 +65,18 @@ def import_zone(file: Path, kind: str | None, origin: str | None, out: str) -> N
     except OSError as error:
         raise GeodnsError(f"{path}: {error.strerror}") from error
     click.echo(f"{path} written", err=True)
+
+
+@click.command("export")
+@click.argument("zone")
+@click.option(
+    "--zones", type=click.Path(path_type=Path), default="zones", show_default=True, help="The folder."
+)
+def export_zone(zone: str, zones: Path) -> None:
+    """Print ZONE as a zone file (RFC 1035).
+
+    What is dealt stands there as the whole set of hosts that may be dealt, and a comment says so.
+    A zone whose file has no serial gets today's first.
+    """
+    today = datetime.now(UTC).date()
+    click.echo(master_file(zone_in(zones, zone), next_serial(None, today)), nl=False)

@@ -1,10 +1,15 @@
 """A zone file of ours while it is being made from another program's: readers fill it, `yamlout` writes it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from geodns.zonefile.template import PLACEHOLDER
+import yaml
+
+from geodns.config.report import MAX_SHOWN
+from geodns.errors import BadNameError, printable
+from geodns.wire.names import labels_of
 
 Value = str | dict[str, Any]
 """A record's value as our YAML has it: text, or a mapping of fields or of a pool."""
@@ -88,3 +93,145 @@ class Draft:
         """Yield the remarks as lines for a terminal."""
         for line, text in self.remarks:
             yield f"{self.source}:{line}: {text}" if line else f"{self.source}: {text}"
+
+
+WIDTH = 100
+"""Characters; a line gets longer only by a single value."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.*][A-Za-z0-9_./~=+@*%]*(?:[ -]+[A-Za-z0-9_./~=+@*%]+)*")
+_RESOLVER = yaml.resolver.Resolver()
+_TEXT = "tag:yaml.org,2002:str"
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+def duration(seconds: int) -> str | int:
+    """Return seconds as our YAML writes them: ``1h``, ``5m``, ``90``."""
+    for unit, size in _UNITS:
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return seconds
+
+
+def scalar(value: str | int) -> str:
+    """Return a text as YAML, without quotes where that reads as the same text to every program."""
+    if isinstance(value, int):
+        return str(value)
+    if _PLAIN.fullmatch(value) and not value.startswith("*") and _is_text(value):
+        return value
+    if "'" not in value and value.isprintable() and ("\\" in value or '"' in value):
+        return f"'{value}'"
+    return '"' + "".join(_escaped(letter) for letter in value) + '"'
+
+
+def _is_text(value: str) -> bool:
+    return bool(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)) == _TEXT)  # type: ignore[no-untyped-call]  # PyYAML's
+
+
+def _escaped(letter: str) -> str:
+    if letter in '\\"':
+        return "\\" + letter
+    return letter if letter.isprintable() else f"\\U{ord(letter):08x}"
+
+
+def flow(value: Any) -> str:
+    """Return a value on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar(key)}: {flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return "" if value is None else scalar(value)
+
+
+def zone_file(draft: Draft) -> str:
+    """Return a draft as a zone file's text."""
+    return "\n".join(_lines(draft)) + "\n"
+
+
+def _lines(draft: Draft) -> Iterator[str]:
+    yield f"# {printable(draft.origin[:-1])}, from {printable(draft.source)}"
+    yield from (_comment(text, "") for text in draft.notes)
+    yield ""
+    yield f"record_ttl: {duration(draft.record_ttl)}"
+    if draft.soa:
+        yield f"soa: {flow(draft.soa)}"
+    if draft.ns:
+        yield "ns:"
+        yield from (
+            f"  {scalar(name)}: {flow(found[0] if len(found) == 1 else found)}"
+            for name, found in draft.ns.items()
+        )
+    for title, section in (("checks", draft.checks), ("hosts", draft.hosts), ("pools", draft.pools)):
+        if section:
+            yield ""
+            yield f"{title}:"
+            yield from (f"  {scalar(name)}: {flow(found)}" for name, found in section.items())
+    if draft.names:
+        yield ""
+        yield "records:" if any(name.rrsets for name in draft.names.values()) else "records: {}"
+        for owner in sorted(draft.names, key=_order):
+            yield from _name(owner, draft.names[owner], draft.record_ttl)
+
+
+def _order(owner: str) -> tuple[bytes, ...]:
+    """Sort a name behind its parent (RFC 4034 section 6.1)."""
+    if owner == "@":
+        return ()
+    try:
+        labels = labels_of(owner)
+    except BadNameError:  # not ASCII, or none: our own reader will see
+        labels = tuple(label.encode("utf-8", "replace") for label in owner.split("."))
+    return tuple(reversed([label.lower() for label in labels]))
+
+
+def _comment(text: str, indent: str) -> str:
+    return f"{indent}# {printable(text)}"
+
+
+def _name(owner: str, name: Name, ttl: int) -> Iterator[str]:
+    for remark in name.remarks:
+        yield _comment(f"{owner[:MAX_SHOWN]}: {remark}", "  ")
+    if not name.rrsets:
+        return
+    ttls = {rrset.ttl for rrset in name.rrsets.values()}
+    dealt = any(_is_dealt(rrset) for rrset in name.rrsets.values())
+    shared = ttls.pop() if len(ttls) == 1 else None
+    items: dict[str, Any] = {}
+    if shared is not None and (shared != ttl or dealt):
+        items["ttl"] = duration(shared)
+    for kind, rrset in name.rrsets.items():
+        values: Any = rrset.values[0] if len(rrset.values) == 1 else rrset.values
+        if shared is not None or (rrset.ttl == ttl and not _is_dealt(rrset)):
+            items[kind] = values
+        elif isinstance(values, dict) and "pool" in values:
+            items[kind] = {**values, "ttl": duration(rrset.ttl)}
+        else:
+            word = "value" if len(rrset.values) == 1 else "values"
+            items[kind] = {"ttl": duration(rrset.ttl), word: values}
+    line = f"  {scalar(owner)}: {flow(items)}"
+    if len(line) <= WIDTH:
+        yield line
+        return
+    yield f"  {scalar(owner)}:"
+    for kind, found in items.items():
+        yield from _block(kind, found, "    ")
+
+
+def _is_dealt(rrset: Rrset) -> bool:
+    return any(isinstance(value, dict) and "pool" in value for value in rrset.values)
+
+
+def _block(key: str, value: Any, indent: str) -> Iterator[str]:
+    line = f"{indent}{scalar(key)}: {flow(value)}"
+    if len(line) <= WIDTH or isinstance(value, str | int):
+        yield line
+    elif isinstance(value, list):
+        yield f"{indent}{scalar(key)}:"
+        yield from (f"{indent}  - {flow(one)}" for one in value)
+    else:
+        yield f"{indent}{scalar(key)}:"
+        for inner, one in value.items():
+            yield from _block(inner, one, indent + "  ")
+
+
+PLACEHOLDER = "192.0.2.53"
+"""An address of TEST-NET-1 (RFC 5737): no machine has it."""

@@ -5,11 +5,12 @@ Names are whole. A type that some server does not know by its name is written in
 
 from collections.abc import Iterable, Iterator
 
-from geodns.encode import encode
-from geodns.model import Record, Rule, Zone, family_of
-from geodns.rrtypes import number
+from geodns.model.base import family_of
+from geodns.model.zone import Record, Rule, Zone
+from geodns.wire.codes import number
+from geodns.wire.encode import encode
 from geodns.zonefile.names import parent
-from geodns.zonefile.rdata import wire_to_text
+from geodns.zonefile.record_values import wire_to_text
 
 _KNOWN = """
 A NS CNAME SOA PTR HINFO MINFO MX TXT RP AFSDB RT KEY AAAA LOC SRV NAPTR KX CERT DNAME APL DS

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from geodns.commands.client import Server, server_option, token_option
+from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.report.page import page
+from geodns.config.times import since_asked
 from geodns.errors import GeodnsError
-from geodns.reporting.page import page
-from geodns.when import since_asked
 
 MOST = 100_000
 """Events, at most: so many a server keeps."""

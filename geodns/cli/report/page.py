@@ -6,14 +6,8 @@ from typing import Any
 
 import jinja2
 
-from geodns.reporting.figures import (
-    answers_by_step,
-    certificates_of,
-    failovers_of,
-    host_figures,
-    slowest,
-)
-from geodns.reporting.plots import COLOURS, HEIGHT, WIDTH, line, stacked, strip
+from geodns.cli.report.figures import answers_by_step, certificates_of, failovers_of, host_figures, slowest
+from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, line, stacked, strip
 
 Json = Mapping[str, Any]
 
@@ -74,7 +68,7 @@ def _column(past: Json, host: str, column: str) -> list[float | None]:
 def _template() -> jinja2.Template:
     # What hosts say of themselves stands in the page: everything is escaped.
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("geodns", "reporting"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("geodns.cli", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"part": _part, "ms": _ms, "moment": _moment, "span": _span, "count": _count}
     return environment.get_template("page.html")

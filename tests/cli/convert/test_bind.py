@@ -11,16 +11,16 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geodns import cli
-from geodns.convert.bind import guessed_origin, read_bind, text_of_strings
-from geodns.convert.master import master_file
-from geodns.convert.yamlout import zone_file
+from geodns.cli import main
+from geodns.cli.convert.bind import guessed_origin, read_bind, text_of_strings
+from geodns.cli.convert.draft import zone_file
+from geodns.cli.convert.master import master_file
 from geodns.errors import GeodnsError
-from geodns.model import Zone
-from geodns.zonefile import parse_zone
+from geodns.model.zone import Zone
+from geodns.zonefile.reader import parse_zone
 from geodns.zonefile.schema import zone_schema
-from tests.convert.masters import ODD, RICH, Rrsets, rrsets_of
-from tests.zones import TCP, Worker
+from tests.cli.convert.masters import ODD, RICH, Rrsets, rrsets_of
+from tests.sample_zones import TCP, Worker
 
 HEAD = "$TTL 1h\n@ SOA ns1 hostmaster 7 1h 10m 1w 5m\n@ NS ns1\nns1 A 192.0.2.53\n"
 
@@ -217,7 +217,7 @@ WRONG = {
 def test_what_is_no_zone_file_is_told(
     text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geodns.convert.bind.MAX_RECORDS", 1000)
+    monkeypatch.setattr("geodns.cli.convert.bind.MAX_RECORDS", 1000)
     with pytest.raises(GeodnsError) as found:
         imported(text, tmp_path)
     assert message in str(found.value)
@@ -249,7 +249,7 @@ def test_strings_come_back_as_they_were(strings: tuple[bytes, ...], text: str, t
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.geodns, ["import", *arguments])
+    return CliRunner().invoke(main.geodns, ["import", *arguments])
 
 
 def test_the_command_writes_what_check_accepts(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_the_command_writes_what_check_accepts(tmp_path: Path) -> None:
     text = (out / "example.com.yaml").read_text()
     assert "  # a: A has TTLs from 5 to 60" in text
     assert "\n# www.example.net. A lies outside the zone: left out\n" in text
-    assert CliRunner().invoke(cli.geodns, ["check", str(out)]).exit_code == 0
+    assert CliRunner().invoke(main.geodns, ["check", str(out)]).exit_code == 0
     again = run(str(file), "--out", str(out))
     assert isinstance(again.exception, GeodnsError)
     assert "exists: take it away first" in str(again.exception)

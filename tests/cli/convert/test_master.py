@@ -10,18 +10,17 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns import cli
-from geodns.convert.master import master_file
-from geodns.encode import encode
+from geodns.cli import main
+from geodns.cli.convert.master import master_file
 from geodns.errors import GeodnsError, UsageError
-from geodns.model import Zone
-from geodns.names import labels_of
-from geodns.wire import name_from_wire
-from tests.convert.masters import rrsets_of
-from tests.test_record_types import TEXTS
+from geodns.model.zone import Zone
+from geodns.wire.encode import encode
+from geodns.wire.names import labels_of, name_from_wire
+from tests.cli.convert.masters import rrsets_of
+from tests.zonefile.test_record_types import TEXTS
 from tests.zonetexts import LONG, NAME, NS, zone_of
 
-SAMPLE = Path(__file__).parents[2] / "zones/out.example.com.yaml"
+SAMPLE = Path(__file__).parents[3] / "zones/out.example.com.yaml"
 
 
 def fixed(zone: Zone) -> dict[tuple[str, str], tuple[int, frozenset[bytes]]]:
@@ -190,7 +189,7 @@ def test_any_zone_comes_back_as_it_was(names: dict[str, tuple[list[tuple[str, st
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.geodns, ["export", *arguments])
+    return CliRunner().invoke(main.geodns, ["export", *arguments])
 
 
 def test_the_command_prints_a_zone_of_a_folder(tmp_path: Path) -> None:

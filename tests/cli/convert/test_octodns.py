@@ -8,15 +8,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from geodns import cli
-from geodns.convert.octodns import read_octodns
-from geodns.convert.yamlout import zone_file
-from geodns.encode import encode
+from geodns.cli import main
+from geodns.cli.convert.draft import zone_file
+from geodns.cli.convert.octodns import read_octodns
 from geodns.errors import GeodnsError
-from geodns.model import Zone
-from geodns.zonefile import parse_zone
+from geodns.model.zone import Zone
+from geodns.wire.encode import encode
+from geodns.zonefile.reader import parse_zone
 from geodns.zonefile.schema import zone_schema
-from tests.test_record_types import expected
+from tests.zonefile.test_record_types import expected
 from tests.zonetexts import NAME, record_of
 
 NS = "'': {type: NS, values: [ns1.example.net., ns2.example.net.]}\n"
@@ -263,7 +263,7 @@ LEFT_OUT = {
 def test_what_has_no_counterpart_is_told_beside_it(text: str, remark: str, tmp_path: Path) -> None:
     path = tmp_path / f"{NAME}.yaml"
     path.write_text(f"{NS}{text}\n")
-    done = CliRunner().invoke(cli.geodns, ["import", str(path)])
+    done = CliRunner().invoke(main.geodns, ["import", str(path)])
     assert done.exit_code == 0, done.output
     assert remark in done.stderr
     assert f"{path}:2: " in done.stderr

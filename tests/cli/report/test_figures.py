@@ -4,13 +4,7 @@ from typing import Any
 
 import pytest
 
-from geodns.reporting.figures import (
-    Failover,
-    certificates_of,
-    failovers_of,
-    host_figures,
-    slowest,
-)
+from geodns.cli.report.figures import Failover, certificates_of, failovers_of, host_figures, slowest
 
 
 def columns(**some: list[Any]) -> dict[str, list[Any]]:

@@ -3,8 +3,8 @@
 import html.parser
 from typing import Any
 
-from geodns.reporting.page import page
-from tests.reporting.test_figures import ZERO, columns, event
+from geodns.cli.report.page import page
+from tests.cli.report.test_figures import ZERO, columns, event
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 

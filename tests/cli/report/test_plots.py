@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.reporting.plots import COLOURS, HEIGHT, OTHERS, WIDTH, line, stacked, strip
+from geodns.cli.report.plots import COLOURS, HEIGHT, OTHERS, WIDTH, line, stacked, strip
 
 SHARES = st.lists(st.lists(st.integers(0, 9), min_size=12, max_size=12), min_size=1, max_size=20)
 

@@ -1,0 +1,144 @@
+"""The answers of a rotation as bytes: A, AAAA and MX of a pool."""
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+from geodns.compiler.choice import Choice, Dealt
+from geodns.compiler.rotation import cycle, units
+from geodns.compiler.static import addresses_of, compile_names
+from geodns.model.base import Family
+from geodns.model.hosts import Host
+from geodns.model.state import PoolKey
+from geodns.model.zone import Zone
+from geodns.responder.table import Part, Rotation, RotationKey, ZoneTable
+from geodns.wire.codes import NUMBERS
+from geodns.wire.edns import UDP_SIZE
+from geodns.wire.message import Answer
+from geodns.wire.names import name_to_wire
+from geodns.wire.records import record
+
+MAX_DEALT = UDP_SIZE - 320
+"""Bytes of a dealt answer with what goes beside it: what UDP takes with any question and a cookie."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A zone as it is served: the file's content and what only the running server knows of it.
+
+    Attributes:
+        zone: what the file says.
+        serial: the SOA's.
+        retired: hosts taken out of the file that still answer for their own names.
+
+    """
+
+    zone: Zone
+    serial: int
+    retired: tuple[Host, ...] = ()
+
+    @cached_property
+    def names(self) -> ZoneTable:
+        """Everything of the zone that does not depend on health, compiled."""
+        return compile_names(self.zone, self.serial, self.retired)
+
+
+def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
+    """Compile the ready answers of a rotation from what its pools deal."""
+    zone = source.zone
+    chosen = [(choices[zone.name, pool], preference) for pool, preference in key.tiers]
+    # With several tiers, one that has nobody live is left out while another lives.
+    serving = [entry for entry in chosen if entry[0].last_resort is None] or chosen
+    ttl = min(choice.ttl(zone, key.ttl) for choice, _ in serving)
+    note = _note([choice for choice, _ in serving if choice.last_resort is not None])
+    serving = [entry for entry in serving if entry[0].dealt]
+    if not serving:
+        return Rotation(key, (), servfail=True, note=note)
+    parts = []
+    for choice, preference in serving:
+        if key.type == "MX":
+            parts.append(_mx_part(source, choice, preference, ttl))
+        elif part := _address_part(zone, choice, cast(Family, key.type), ttl):
+            parts.append(part)
+    return Rotation(key, tuple(parts), note=note)
+
+
+NOTE = 120
+"""Characters of a note, at most: it stands in answers, whose room is small."""
+
+
+def _note(dead: Sequence[Choice]) -> str:
+    """Say which pools deal although nobody in them or their fallbacks is live."""
+    if not dead:
+        return ""
+    first = dead[0]
+    more = f" (and {len(dead) - 1} pools more)" if len(dead) > 1 else ""
+    what = f": hosts are dealt that are {first.last_resort}" if first.dealt else ""
+    return f"nobody in pool {first.pool}{more} is live{what}"[:NOTE]
+
+
+def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part | None:
+    """Compile a pool's A or AAAA cycle; a host with several addresses lends one to each answer, in turn."""
+    dealt = choice.of(family)
+    if not dealt:
+        return None
+    rtype = NUMBERS[family]
+    lent = [[record(rtype, ttl, address.packed) for address in entry.of(family)] for entry in dealt]
+    turns = [0] * len(dealt)
+    bodies: list[tuple[bytes, tuple[int, ...]]] = []
+    for row in _rows(zone, choice, dealt):
+        records = []
+        for host in row:
+            records.append(lent[host][turns[host] % len(lent[host])])
+            turns[host] += 1
+        bodies.append((b"".join(records), row))
+    return _part(choice, dealt, bodies)
+
+
+def _mx_part(source: Source, choice: Choice, preference: int, ttl: int) -> Part:
+    """Compile a pool's MX cycle: the hosts' names at equal preference, with their own addresses beside."""
+    names = [name_to_wire(source.zone.host_name(entry.host)) for entry in choice.dealt]
+    start = preference.to_bytes(2, "big")
+    lent = [record(NUMBERS["MX"], ttl, start + name) for name in names]
+    rows = _rows(source.zone, choice, choice.dealt)
+    bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
+    return _part(choice, choice.dealt, bodies, [addresses_of(source.names, name) for name in names])
+
+
+def _rows(zone: Zone, choice: Choice, dealt: tuple[Dealt, ...]) -> tuple[tuple[int, ...], ...]:
+    weights = units([entry.effective for entry in dealt])
+    # The seed differs from pool to pool, so that not all pools pair their first hosts.
+    seed = int.from_bytes(f"{zone.name}/{choice.pool}".encode()[-8:], "big")
+    return cycle(weights, choice.answers, seed)
+
+
+def _part(
+    choice: Choice,
+    dealt: tuple[Dealt, ...],
+    bodies: Iterable[tuple[bytes, tuple[int, ...]]],
+    beside: Sequence[tuple[bytes, ...]] = (),
+) -> Part:
+    """Number the distinct answers of a cycle.
+
+    Args:
+        choice: whose cycle it is.
+        dealt: what the numbers in the rows stand for.
+        bodies: answers and the rows they came from, in the order of the cycle.
+        beside: what may go with each of `dealt`, if it does not make an answer too long for the short way.
+
+    """
+    numbers: dict[tuple[bytes, tuple[int, ...]], int] = {}
+    index = array("I", (numbers.setdefault(body, len(numbers)) for body in bodies))
+    answers = []
+    for body, row in numbers:
+        extra = tuple(one for host in row for one in beside[host]) if beside else ()
+        fits = len(body) + sum(map(len, extra)) <= MAX_DEALT
+        answers.append(Answer(body, an=len(row), extra=extra if fits else ()))
+    return Part(
+        choice.pool,
+        tuple(answers),
+        index,
+        tuple(tuple(dealt[host].host for host in row) for _, row in numbers),
+    )

@@ -1,0 +1,1 @@
+"""Text that operators write, read into values with every problem and its place; the server's settings."""

@@ -1,0 +1,1 @@
+"""The running state, and the services that change it."""

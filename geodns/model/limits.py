@@ -1,0 +1,8 @@
+"""Bounds that several rooms share."""
+
+MAX_WEIGHT = 2**31 - 1
+"""The largest weight that a file or an order may give."""
+MAX_REASON = 500
+"""Characters of a reason."""
+MAX_AUTHOR = 200
+"""Characters of an author's name; the server writes more into it than the client says."""

@@ -1,0 +1,1 @@
+"""Packet to packet: `respond`, and the Table it deals from."""

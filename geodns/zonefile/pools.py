@@ -1,0 +1,258 @@
+"""Section `pools` of a zone file."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from geodns.config import yaml_nodes
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import (
+    MIN_LIVE,
+    Key,
+    choice,
+    duration,
+    entries_of,
+    items_of,
+    read_keys,
+    section,
+    text_of,
+    whole,
+    word,
+)
+from geodns.config.yaml_nodes import Node, Scalar, is_nothing
+from geodns.errors import BadNameError
+from geodns.model.checks import BUILT_IN_CHECKS, Check
+from geodns.model.hosts import Host
+from geodns.model.zone import MAX_ANSWERS, Member, MinLive, Pool
+from geodns.wire.idn import to_ascii
+from geodns.zonefile.check_values import JURY_SCHEMA, read_jury
+from geodns.zonefile.hosts import _BUILT_IN, _MAY_COME, _SHORT_NAME, WEIGHT, Placed, _halves
+from geodns.zonefile.names import expand, is_glob, matcher
+
+
+def check_short_name(key: Scalar, report: Report, what: str) -> None:
+    """Report a name that a check or a pool cannot have."""
+    if _SHORT_NAME.fullmatch(key.text) is None:
+        report.error(
+            key,
+            f"{quoted(key.text)} is no name for a {what}",
+            "write letters, digits, hyphens and underscores",
+        )
+
+
+class PlacedPool(NamedTuple):
+    """A pool, where its key stands, and its mapping."""
+
+    at: Node
+    body: Node
+    value: Pool
+
+    def place(self, key: str) -> Node:
+        """Return where one of its keys stands, or else its own key."""
+        found = self.body.get(key) if isinstance(self.body, yaml_nodes.Mapping) else None
+        return self.at if found is None else found
+
+
+def read_pools(
+    node: Node,
+    report: Report,
+    hosts: Mapping[str, Placed[Host]],
+    checks: Mapping[str, Placed[Check]],
+    *,
+    growing: bool = False,
+) -> dict[str, PlacedPool]:
+    """Read the pools; their fallbacks are looked at when all are known.
+
+    Args:
+        node: the section.
+        report: takes the problems.
+        hosts: those that pools may name.
+        checks: likewise.
+        growing: whether hosts may yet be found: one that is missing is no error then, nor is an empty pool.
+
+    """
+    pools: dict[str, PlacedPool] = {}
+    instead = "write `name: {hosts: […]}` for each pool"
+    for name, (key, body) in entries_of(node, report, "a mapping of pools", instead).items():
+        check_short_name(key, report, "pool")
+        given = read_keys(body, report, POOL, "a pool")
+        members: tuple[Member, ...] = ()
+        if "hosts" in given:
+            members = _members(given.pop("hosts"), report, hosts, growing=growing)
+        elif isinstance(body, yaml_nodes.Mapping) or is_nothing(body):
+            report.error(key, f"pool {quoted(name)} has no `hosts`", "write `hosts: […]`, names or globs")
+        if "fallback" in given:
+            given["fallback"] = given["fallback"].text
+        if "check" in given:
+            jury = read_jury(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
+            given |= {} if jury is None else jury._asdict()
+        pools[name] = PlacedPool(key, body, Pool(name=name, members=members, **given))
+        _check_min_live(pools[name], given, report, growing=growing)
+    return pools
+
+
+def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report, *, growing: bool) -> None:
+    least: MinLive | None = given.get("min_live")
+    if "fallback" not in given:
+        for word in ("min_live", "fallback_mode"):
+            if word in given:
+                report.warn(
+                    pool.place(word),
+                    f"`{word}` without a `fallback` has no effect",
+                    "name the pool to fall back to",
+                )
+    elif growing:
+        return
+    elif least is not None and not least.percent and least.amount > len(pool.value.members) > 0:
+        what = f"min_live {least.amount} is over the pool's {len(pool.value.members)} hosts"
+        report.error(pool.place("min_live"), what, "the fallback would always serve: write less")
+
+
+def _members(
+    node: Node, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool
+) -> tuple[Member, ...]:
+    """Read a pool's hosts; an exact name beats a glob."""
+    before = report.errors
+    weights: dict[str, int] = {}
+    exact: set[str] = set()
+    by_glob: dict[str, str] = {}
+    items = _weighted(node, report)
+    for item, weight in items:
+        names = _names_of(item, report, hosts, growing=growing)
+        by_pattern = is_glob(item.text)
+        for name in names:
+            own = hosts[name].value.weight if weight is None else weight
+            if not by_pattern:
+                if name in exact:
+                    report.error(item, f"host {quoted(name)} stands in the pool twice", "take one out")
+                exact.add(name)
+                weights[name] = own
+            elif name not in exact:
+                if name in by_glob and weights[name] != own:
+                    globs = f"{quoted(by_glob[name])} and {quoted(item.text)}"
+                    what = f"{globs} give host {quoted(name)} different weights"
+                    # What is found must not make the file bad that it is found for.
+                    tell = report.warn if growing else report.error
+                    tell(item, what, "write that host's name and weight as well")
+                    if growing:
+                        continue
+                by_glob[name] = item.text
+                weights[name] = own
+    if growing and not weights and items:
+        pass  # who names hosts that may come has been told so
+    elif report.errors == before and not any(weights.values()):
+        tell = report.warn if growing else report.error
+        instead = "name its hosts" if not weights else "give at least one a weight over 0"
+        tell(node, "a pool without hosts" if not weights else "no host of this pool has weight", instead)
+    return tuple(Member(host=name, weight=weights[name]) for name in hosts if name in weights)
+
+
+def _weighted(node: Node, report: Report) -> list[tuple[Scalar, int | None]]:
+    if isinstance(node, yaml_nodes.Mapping):
+        return [(key, WEIGHT.read(value, report)) for key, value in node.items.values()]
+    instead = 'write names or globs, as [mta1, "mx*"]'
+    return [
+        (item, None)
+        for item in items_of(node)
+        if text_of(item, report, "a host's name", instead) is not None and isinstance(item, Scalar)
+    ]
+
+
+def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool) -> list[str]:
+    text = item.text.lower()
+    if is_glob(text):
+        fits = matcher(text)
+        found = [name for name in hosts if fits(name)]
+        if not found and growing:
+            report.warn(item, f"the glob {quoted(item.text)} matches no host now", _MAY_COME)
+        elif not found:
+            report.error(
+                item, f"the glob {quoted(item.text)} matches no host", "the hosts are those under `hosts`"
+            )
+        return found
+    try:
+        names = [to_ascii(name).lower() for name in expand(text)]
+    except (ValueError, BadNameError) as error:
+        report.error(item, *_halves(error))
+        return []
+    missing = [name for name in names if name not in hosts]
+    if growing and missing:
+        report.warn(item, f"no host is called {quoted(missing[0])} now", _MAY_COME)
+        return [name for name in names if name in hosts]
+    for name in names:
+        if name not in hosts:
+            report.unknown(item, "no host is called", name, hosts)
+            return []
+    return names
+
+
+def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
+    """Report fallbacks that do not exist or that lead back to where they came from."""
+    done: set[str] = set()
+    for name, pool in pools.items():
+        if pool.value.fallback is not None and pool.value.fallback not in pools:
+            report.unknown(pool.place("fallback"), "no pool is called", pool.value.fallback, pools)
+        path: dict[str, None] = {}
+        here: str | None = name
+        while here is not None and here in pools and here not in done and here not in path:
+            path[here] = None
+            here = pools[here].value.fallback
+        if here is not None and here in path:
+            loop = [*path][[*path].index(here) :]
+            what = "a loop of fallbacks: " + " → ".join([*loop, here][:12])
+            report.error(pools[here].place("fallback"), what, "the last pool of a chain has no `fallback`")
+        done.update(path)
+
+
+def implied_pool(hosts: Mapping[str, Placed[Host]]) -> Pool:
+    """Return the pool that `hosts` alone imply."""
+    members = tuple(Member(host=host.name, weight=host.weight) for _, host in hosts.values())
+    return Pool(name="main", members=members, checks=("smtp",))
+
+
+def used_checks(checks: Mapping[str, Placed[Check]], pools: Mapping[str, Pool]) -> tuple[Check, ...]:
+    """Return the declared checks and the built-in ones that a pool uses."""
+    used = {check for pool in pools.values() for check in pool.checks}
+    built_in = (check for check in BUILT_IN_CHECKS if check.name in used and check.name not in checks)
+    return (*(check for _, check in checks.values()), *built_in)
+
+
+POOL: dict[str, Key] = {
+    "hosts": Key(
+        section(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "string"}},
+                    {"type": "object", "additionalProperties": WEIGHT.schema},
+                ]
+            }
+        ),
+        "Names, ranges or globs of hosts; as a mapping each with its weight in this pool.",
+    ),
+    "check": Key(
+        section(JURY_SCHEMA),
+        "What judges its hosts: a check, [a, b] when all must pass, {any_of: [a, b]}, or "
+        "{need: 2, of: [a, b, c]}; without one they are always up.",
+    ),
+    "answers": Key(whole(1, MAX_ANSWERS, "answers"), "How many hosts an answer names; default 2."),
+    "min_live": Key(
+        MIN_LIVE, "What must be live for the fallback to stay out: a count or a share of weight; default 50%."
+    ),
+    "fallback": Key(word("the name of a pool"), "The pool that helps out."),
+    "fallback_mode": Key(
+        choice("add", "replace"), "add the fallback's hosts to the survivors (default), or replace these."
+    ),
+    "when_down": Key(
+        choice("serve-all", "servfail"), "With nobody live: deal everybody (default), or answer SERVFAIL."
+    ),
+    "max_out": Key(
+        MIN_LIVE,
+        "How many hosts may be out by quarantines that programs give, those down counted in: a count or a "
+        "share; default 50%.",
+    ),
+    "hold": Key(
+        duration(0, 3600),
+        "How long verdicts are held when most of four or more hosts fail at once: the prober may be cut off; "
+        "default 30s.",
+    ),
+}

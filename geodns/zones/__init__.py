@@ -1,0 +1,1 @@
+"""Where zones and hosts come from while the server runs: folder, sources, differences."""
