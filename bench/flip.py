@@ -9,9 +9,9 @@ from geodns.compiler.compile import compile_zones
 from geodns.compiler.rotation import cycle
 from geodns.control.cluster import Cluster, source_of
 from geodns.errors import GeodnsError
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 from geodns.model.zone import Zone
-from geodns.responder.table_changes import changes, pack
+from geodns.responder.table_changes import deltas, pack
 from geodns.zonefile.reader import parse_zone
 
 BOUND_MS = 10.0
@@ -25,7 +25,7 @@ def measure(turns: int, shapes: Sequence[tuple[int, int]] = SHAPES) -> list[Figu
     times: list[list[float]] = [[] for _ in shapes]
     for turn in range(turns):
         for cluster, taken in zip(clusters, times, strict=True):
-            taken.append(_flip(cluster, State.DOWN if turn % 2 == 0 else State.UP))
+            taken.append(_flip(cluster, HealthState.DOWN if turn % 2 == 0 else HealthState.UP))
     base = statistics.median(times[0])
     return [
         Figure(
@@ -40,7 +40,9 @@ def measure(turns: int, shapes: Sequence[tuple[int, int]] = SHAPES) -> list[Figu
 def _cluster(pools: int, names: int) -> Cluster:
     cluster = Cluster({}, {}, {}, {})
     zone = parse(text(pools, names))
-    cluster.adopt(compile_zones(cluster.compiled, {zone.name: source_of(zone, 1, {})}, cluster.live()), 0.0)
+    cluster.serve_zones(
+        compile_zones(cluster.compiled, {zone.name: source_of(zone, 1, {})}, cluster.live()), 0.0
+    )
     return cluster
 
 
@@ -76,7 +78,7 @@ def parse(said: str) -> Zone:
     return parsed.zone
 
 
-def _flip(cluster: Cluster, state: State) -> float:
+def _flip(cluster: Cluster, state: HealthState) -> float:
     """Return the milliseconds of CPU time that one verdict takes."""
     zone = cluster.zone("bench.example.com")
     (target,) = next(iter(zone.targets_by_host["h0-0"].values()))
@@ -84,7 +86,7 @@ def _flip(cluster: Cluster, state: State) -> float:
     cycle.cache_clear()  # the first of its kind is the one that has to be quick
     begun = time.process_time()
     cluster.judged({target: Verdict(state)}, 0.0)
-    for change in changes(before, cluster.compiled.table, 1):
+    for change in deltas(before, cluster.compiled.table, 1):
         pack(change)
     took = time.process_time() - begun
     if cluster.compiled.table is before:

@@ -18,7 +18,7 @@ from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.errors import GeodnsError
 from geodns.responder.table import Table
-from geodns.responder.table_changes import Draft, changes, outdated, pack, unpack
+from geodns.responder.table_changes import TableReplica, deltas, outdated, pack, unpack
 from geodns.wire.message import question
 from geodns.wire.names import name_to_wire
 
@@ -63,17 +63,17 @@ def _steps(records: int, name_server: str, figures: list[Figure]) -> Table:
     zone = timed("YAML → Zone", partial(parse, text(records, name_server)))
     sources = {zone.name: Source(zone, 1)}
     table = timed("Zone → Table", partial(compile_zones, Compiled(), sources, LiveSet())).table
-    timed("Table → packed changes", lambda: sum(len(pack(change)) for change in changes(None, table, 1)))
+    timed("Table → packed changes", lambda: sum(len(pack(change)) for change in deltas(None, table, 1)))
     return table
 
 
 def _pauses(before: Table, after: Table, records: int) -> Figure:
     """Let a worker's draft take one Table in another's place, and free that, slice by slice."""
-    draft = Draft()
-    for change in changes(None, before, 1):
+    draft = TableReplica()
+    for change in deltas(None, before, 1):
         draft.take(unpack(pack(change)))
     old = draft.table
-    slices = [pack(change) for change in changes(before, after, 2)]
+    slices = [pack(change) for change in deltas(before, after, 2)]
     longest = 0.0
     gc.disable()  # as a worker does
     for packed in slices:

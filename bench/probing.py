@@ -19,7 +19,7 @@ from bench.processes import memory
 from bench.servers import free_port
 from geodns.errors import GeodnsError
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Outcome
+from geodns.health.outcome import ProbeOutcome
 from geodns.model.checks import Check, Target
 from geodns.model.state import Verdict
 
@@ -169,7 +169,7 @@ def _probe(link: Connection, targets: int, port: int, interval: float, seconds: 
 async def _probed(targets: int, port: int, interval: float, seconds: float) -> Probed:
     kinds: Counter[str] = Counter()
 
-    def note(target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
+    def note(target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
         del target, before, after
         kinds[str(outcome.kind)] += 1
 

@@ -29,32 +29,32 @@ from geodns.api.zones import ReloadRoutes
 from geodns.config.server_keys import Listen
 from geodns.config.settings import Settings
 from geodns.control import alert_service, worker_service
-from geodns.control.alert_service import Concern, Concerns
-from geodns.control.answer_policy_service import Policing
+from geodns.control.alert_service import Alert, Alerts
+from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.gauges import Gauges
-from geodns.control.history_service import Recording
-from geodns.control.host_load_service import Loading
+from geodns.control.history_service import HistoryService
+from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
-from geodns.control.name_usage import Asked
-from geodns.control.order_service import Ordering
-from geodns.control.persistence import Keeper
-from geodns.control.verdict_service import Judging
-from geodns.control.watchdog import Liveness
-from geodns.control.worker_service import Publisher
-from geodns.control.zone_service import Edits
+from geodns.control.name_usage import NameUsage
+from geodns.control.order_service import OrderService
+from geodns.control.persistence import Persistence
+from geodns.control.verdict_service import VerdictService
+from geodns.control.watchdog import Watchdog
+from geodns.control.worker_service import WorkerService
+from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Outcome
+from geodns.health.outcome import ProbeOutcome
 from geodns.health.pool_watch import watched_pools
 from geodns.health.probe import own_name
 from geodns.model.checks import Target
-from geodns.model.state import HostKey, State, Verdict
+from geodns.model.state import HealthState, HostKey, Verdict
 from geodns.responder.answer_policy import Policy
 from geodns.responder.worker_state import Counts
-from geodns.serve.plan import ControlSeat
+from geodns.serve.plan import ControlContext
 from geodns.signals.slow_start import RISE_EVERY
-from geodns.storage.event_log import Events
-from geodns.storage.state_file import Store
+from geodns.storage.event_log import EventLog
+from geodns.storage.state_file import StateFile
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
 
@@ -72,7 +72,7 @@ ASKED = "names asked for"
 """What the keeper's note of them is called."""
 
 
-def control(settings: Settings, seat: ControlSeat) -> int:
+def control(settings: Settings, seat: ControlContext) -> int:
     """Run the control process until it is told to end; the supervisor calls this in the forked child.
 
     Returns:
@@ -83,7 +83,7 @@ def control(settings: Settings, seat: ControlSeat) -> int:
     # of the time that a large one takes to load.
     gc.set_threshold(50_000, 20, 10)
     try:
-        store, warnings = Store.open(settings.state, time.time())
+        store, warnings = StateFile.open(settings.state, time.time())
     except StoreError as error:
         logs.tell(error)
         return 1
@@ -107,23 +107,25 @@ class Daemon:
 
     """
 
-    def __init__(self, settings: Settings, seat: ControlSeat, store: Store, warnings: list[str]) -> None:
+    def __init__(
+        self, settings: Settings, seat: ControlContext, store: StateFile, warnings: list[str]
+    ) -> None:
         self._settings = settings
         self._warnings = warnings
         self._seat = seat
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._events = Events(settings.state)
-        self._keeper = Keeper(store, lambda text: self._events.tell("watch", text, level=logging.ERROR))
+        self._events = EventLog(settings.state)
+        self._keeper = Persistence(store, lambda text: self._events.tell("watch", text, level=logging.ERROR))
         self._discovery = Discovery(settings.zones, self._keeper.found, self._tell_source)
         self._folder = Folder(settings.zones, self._discovery.find)
-        self._policing = Policing(
+        self._policing = AnswerPolicyService(
             settings, self._set_policy, self._keeper, self._events, again=bool(seat.number)
         )
         self._cluster = self._keeper.cluster()
         self._cluster.set_policy(self._policing.policy)
-        self._asked = Asked(self._keeper.note(ASKED))
-        self._publisher = Publisher(
+        self._asked = NameUsage(self._keeper.note(ASKED))
+        self._publisher = WorkerService(
             seat,
             self._counted,
             lambda message: self._policing.logged(message, self._metrics),
@@ -131,13 +133,15 @@ class Daemon:
         )
         self._link = self._publisher.link
         self._metrics = Metrics(__version__, BACKEND, self._gauges)
-        self._recording = Recording(settings.state, self._who_is_up, lambda: self._cluster.compiled.choices)
-        self._judging = Judging(
+        self._recording = HistoryService(
+            settings.state, self._who_is_up, lambda: self._cluster.compiled.choices
+        )
+        self._judging = VerdictService(
             self._cluster,
             self._metrics,
             self._events,
             self._last,
-            spared=self._spared,
+            skip_slow_start=self._spared,
             spawn=self._spawn,
             publish=self._publish,
             save=self._save,
@@ -149,14 +153,14 @@ class Daemon:
             concurrency=settings.probe_concurrency,
             rng=random.Random(),  # noqa: S311 - spreads probes
         )
-        self._loading = Loading(
+        self._loading = HostLoadService(
             self._cluster,
             self._metrics,
             self._events,
             self._shown,
             random.Random(),  # noqa: S311 - spreads questions
         )
-        self._edits = Edits(
+        self._edits = ZoneService(
             self._folder,
             self._discovery,
             self._keeper,
@@ -168,11 +172,11 @@ class Daemon:
             tell=self._judging.tell,
             asked=lambda: dict(self._asked.names),
         )
-        self._ordering = Ordering(
+        self._ordering = OrderService(
             self._cluster,
             self._keeper,
             self._events,
-            set_aside=self._monitor.set_aside,
+            ignore_hosts=self._monitor.ignore_hosts,
             deliver=self._delivered,
         )
         self._listen = tuple(Listen(*address) for address in seat.listen)
@@ -197,8 +201,8 @@ class Daemon:
             waiting=lambda: self._edits.waiting,
             last_event=lambda: self._events.last,
         )
-        self._concerns = Concerns(self._look, self._events)
-        self._liveness = Liveness(
+        self._concerns = Alerts(self._look, self._events)
+        self._liveness = Watchdog(
             lateness=lambda: self._monitor.lateness,
             heard=lambda: {name: one.heard for name, one in self._link.workers.items() if one.pid},
             refused=lambda: list(self._folder.refused),
@@ -301,7 +305,7 @@ class Daemon:
         ):
             self._spawn(work())
 
-    def _look(self) -> dict[Hashable, Concern]:
+    def _look(self) -> dict[Hashable, Alert]:
         last = map(self._monitor.last, self._cluster.targets)
         return dict(alert_service.found(self._cluster, self._monitor.hint, last, self._view.certificates()))
 
@@ -341,12 +345,12 @@ class Daemon:
 
     # --- hosts ------------------------------------------------------------------------------------------
 
-    def _judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
+    def _judged(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
         self._recording.probed(self._cluster.hosts_of(target), outcome.rtt)
         self._judging.judged(target, outcome, before, after)
 
     def _who_is_up(self) -> dict[HostKey, bool]:
-        return {host: one.state is State.UP for host, one in self._cluster.since.items()}
+        return {host: one.state is HealthState.UP for host, one in self._cluster.since.items()}
 
     def _tell_concern(self, text: str, concern: bool) -> None:
         self._events.tell("watch", text, level=logging.ERROR if concern else logging.INFO)
@@ -357,9 +361,9 @@ class Daemon:
         return self._view.gauges()
 
     def _spared(self) -> AbstractSet[Target]:
-        return self._monitor.spared
+        return self._monitor.skip_slow_start
 
-    def _last(self, target: Target) -> tuple[Outcome, float] | None:
+    def _last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
         return self._monitor.last(target)
 
     def _shown(self, host: HostKey) -> Json:
@@ -398,7 +402,7 @@ class Daemon:
             await self._edits.let_go(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
-                if self._cluster.rise(now, risen):
+                if self._cluster.advance_weights(now, risen):
                     await self._publish()
                 self._loading.tell()
             if time.monotonic() - saved >= SAVE_EVERY:

@@ -20,15 +20,24 @@ from geodns.config.tokens import token_of
 from geodns.control import verdict_service, watchdog
 from geodns.daemon import Daemon
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Kind, Outcome
+from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.model.checks import Target
 from geodns.responder.table import EMPTY, Table
-from geodns.responder.table_changes import Draft, unpack
+from geodns.responder.table_changes import TableReplica, unpack
 from geodns.responder.worker_state import Counts
-from geodns.serve.control_link import Link
-from geodns.serve.frames import LENGTH, Acked, Born, Counted, Died, Message, frame_length, pack_message
-from geodns.serve.plan import ControlSeat
-from geodns.storage.state_file import Store
+from geodns.serve.control_link import ControlLink
+from geodns.serve.frames import (
+    LENGTH,
+    CountsReport,
+    Message,
+    TableApplied,
+    WorkerExited,
+    WorkerStarted,
+    frame_length,
+    pack_message,
+)
+from geodns.serve.plan import ControlContext
+from geodns.storage.state_file import StateFile
 
 NAME = "out.example.com"
 TEXT = """\
@@ -74,7 +83,7 @@ class Supervisor:
 
     async def run(self) -> None:
         reader, self._writer = await asyncio.open_connection(sock=self._end)
-        draft = Draft()
+        draft = TableReplica()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 payload = await reader.readexactly(frame_length(await reader.readexactly(LENGTH)))
@@ -83,17 +92,17 @@ class Supervisor:
                     self.table = draft.table
                     if not self.numbers:
                         for name in self.WORKERS:
-                            self.say(Born(name, os.getpid(), 0))
+                            self.say(WorkerStarted(name, os.getpid(), 0))
                     self.numbers.append(number)
                     for name in self.WORKERS:
                         if name not in self.mute:
-                            self.say(Acked(name, number))
+                            self.say(TableApplied(name, number))
 
     def die(self, worker: str) -> None:
-        self.say(Died(worker))
+        self.say(WorkerExited(worker))
 
     def count(self, counts: Counts) -> None:
-        self.say(Counted("udp0", "udp", counts))
+        self.say(CountsReport("udp0", "udp", counts))
 
     async def hang_up(self) -> None:
         if self._writer is not None:
@@ -125,7 +134,7 @@ class Control:
         self.token: str | None = None
         self.workers = Supervisor.WORKERS
         self.number = 0
-        self.finds: dict[str, Kind] = {}
+        self.finds: dict[str, ProbeResult] = {}
         """What a probe finds at an address; OK where nothing is said."""
         self.ehlo: dict[str, float] = {}
         """How long it takes an address to answer EHLO; 1 ms where nothing is said."""
@@ -137,13 +146,13 @@ class Control:
         monkeypatch.setattr(watchdog, "BLOCKED", 60.0)
         monkeypatch.setattr(daemon_, "POLL_EVERY", 0.05)
 
-    async def _probe(self, target: Target, *, ehlo: str | None) -> Outcome:
+    async def _probe(self, target: Target, *, ehlo: str | None) -> ProbeOutcome:
         del ehlo
         if self.probing is not None:
             await self.probing(target)
-        kind = self.finds.get(str(target.address), Kind.OK)
+        kind = self.finds.get(str(target.address), ProbeResult.OK)
         rtt = self.ehlo.get(str(target.address), 0.001)
-        return Outcome(kind, f"{kind} at {target.address}", 0.001, rtt)
+        return ProbeOutcome(kind, f"{kind} at {target.address}", 0.001, rtt)
 
     def run(self, test: Callable[["Running"], Awaitable[None]], *, wait: bool = True) -> None:
         """Run a test beside a daemon; end both."""
@@ -160,12 +169,12 @@ class Control:
     async def _running(self) -> AsyncIterator["Running"]:
         ours, theirs = socket.socketpair()
         http = socket.create_server(("127.0.0.1", 0))
-        seat = ControlSeat(ours, http, (("127.0.0.1", 5300),), self.workers, self.number)
+        seat = ControlContext(ours, http, (("127.0.0.1", 5300),), self.workers, self.number)
         token = () if self.token is None else (token_of(self.token, "control"),)
         settings = Settings(
             zones=self.zones, state=self.state, http=Listen("127.0.0.1", 0), node="ns1", token=token, ehlo="x"
         )
-        store, warnings = Store.open(self.state, 0.0)
+        store, warnings = StateFile.open(self.state, 0.0)
         supervisor = Supervisor(theirs)
         hearing = asyncio.create_task(supervisor.run())
         try:
@@ -198,7 +207,7 @@ class Running:
         daemon: Daemon,
         ended: "asyncio.Task[int]",
         supervisor: Supervisor,
-        store: Store,
+        store: StateFile,
         session: aiohttp.ClientSession,
     ) -> None:
         self.control = control
@@ -240,7 +249,7 @@ class Running:
         os.kill(os.getpid(), number)
 
     @property
-    def link(self) -> Link:
+    def link(self) -> ControlLink:
         return self.daemon._link
 
 

@@ -16,12 +16,12 @@ from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.model.checks import Target
 from geodns.model.hosts import Host
-from geodns.model.state import Forced, State, Verdict
+from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Zone, target_of
 from geodns.responder.answer_policy import DEFAULT, Policy
 from geodns.responder.respond import Client, respond
 from geodns.responder.table import Table
-from geodns.responder.worker_state import State as WorkerState
+from geodns.responder.worker_state import WorkerState
 from geodns.zonefile.reader import parse_zone
 
 NAME = "out.example.com"
@@ -30,13 +30,13 @@ SERIAL = 2026112301
 UDP: Client = ("127.0.0.1", 40000, "udp")
 TCP: Client = ("127.0.0.1", 40000, "tcp")
 
-DOWN = Verdict(State.DOWN)
-UP = Verdict(State.UP)
-SHED = Verdict(State.UP, shed_out=True)
+DOWN = Verdict(HealthState.DOWN)
+UP = Verdict(HealthState.UP)
+SHED = Verdict(HealthState.UP, shed_out=True)
 
 
 def failing(failures: int) -> Verdict:
-    return Verdict(State.UP, failures=failures)
+    return Verdict(HealthState.UP, failures=failures)
 
 
 def zone(text: str, name: str = NAME) -> Zone:

@@ -14,11 +14,11 @@ from geodns import daemon
 from geodns.config.settings import Settings
 from geodns.daemon import control
 from geodns.errors import StoreError
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from geodns.model.checks import Target
-from geodns.model.state import Forced, ForcedState, RetiredHost, State, Verdict
-from geodns.serve.plan import ControlSeat
-from geodns.storage.state_file import FILE_NAME, Store
+from geodns.model.state import Forced, ForcedState, HealthState, RetiredHost, Verdict
+from geodns.serve.plan import ControlContext
+from geodns.storage.state_file import FILE_NAME, StateFile
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 from tests.sample_zones import host
 
@@ -36,7 +36,7 @@ __all__ = ["ready"]
 def test_it_judges_the_hosts_then_answers_and_says_so(
     ready: Control, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ready.finds = {"192.0.2.11": Kind.FAILURE}
+    ready.finds = {"192.0.2.11": ProbeResult.FAILURE}
 
     async def test(running: Running) -> None:
         assert running.supervisor.dealt() == {"mta2", "mta3"}
@@ -93,7 +93,7 @@ def test_an_end_while_starting_waits_for_nothing(ready: Control) -> None:
 
 
 def test_stored_states_are_taken_and_answering_starts_at_once(ready: Control) -> None:
-    ready.finds = {"192.0.2.11": Kind.FAILURE}
+    ready.finds = {"192.0.2.11": ProbeResult.FAILURE}
 
     async def nothing(running: Running) -> None:
         await running.dealt("mta2", "mta3")
@@ -115,7 +115,7 @@ def test_stored_states_are_taken_and_answering_starts_at_once(ready: Control) ->
 
 
 def test_what_was_forced_holds_over_a_restart_but_not_past_its_time(ready: Control) -> None:
-    store, _ = Store.open(ready.state, time.time())
+    store, _ = StateFile.open(ready.state, time.time())
     now = time.time()
     store.save_forced((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", now - 60))
     store.save_forced((NAME, "mta2"), ForcedState(Forced.DRAINED, "", "ann", now - 60, now - 30))
@@ -141,7 +141,7 @@ def test_a_second_control_process_is_silent_and_goes_on_with_the_numbers(
     assert capfd.readouterr().out == ""
 
 
-NOWHERE = ControlSeat(None, None, (), (), 0)  # type: ignore[arg-type]
+NOWHERE = ControlContext(None, None, (), (), 0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_state_that_cannot_be_used_is_said_and_ends_it(
     def broken(*_: Any) -> Any:
         raise StoreError("geodns.db: the disk does not read")
 
-    monkeypatch.setattr(Store, "load_serials", broken)
+    monkeypatch.setattr(StateFile, "load_serials", broken)
     assert control(Settings(zones=tmp_path, state=tmp_path / "state"), NOWHERE) == 1
     assert capsys.readouterr().err == "geodns: geodns.db: the disk does not read\n"
 
@@ -216,12 +216,16 @@ def test_a_host_taken_out_while_the_server_was_off_answers_for_its_own_name(read
 
 def test_sigterm_ends_it_cleanly_and_what_is_believed_is_kept(ready: Control) -> None:
     async def test(running: Running) -> None:
-        ready.finds["192.0.2.11"] = Kind.FAILURE
+        ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await until(lambda: running.daemon._judging._verdicts or running.supervisor.dealt() != set(ALL))
         running.signal(signal.SIGTERM)
         assert await asyncio.wait_for(asyncio.shield(running.ended), 20) == 0
         kept = running.store.load_verdicts(3600, time.time())
-        assert sorted(verdict.state for verdict in kept.values()) == [State.DOWN, State.UP, State.UP]
+        assert sorted(verdict.state for verdict in kept.values()) == [
+            HealthState.DOWN,
+            HealthState.UP,
+            HealthState.UP,
+        ]
 
     ready.run(test)
 
@@ -256,7 +260,7 @@ def test_a_task_that_dies_ends_the_process_so_that_another_one_begins(
 
     async def test(running: Running) -> None:
         monkeypatch.setattr(getattr(running.daemon, where), name, broken)
-        ready.finds["192.0.2.11"] = Kind.FAILURE
+        ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await asyncio.wait_for(asyncio.shield(running.ended), 20)
 
     ready.run(test)
@@ -281,8 +285,8 @@ def test_a_client_that_never_finishes_asking_does_not_hold_up_the_end(ready: Con
 
 
 def test_verdicts_of_the_store_are_of_its_targets_only(ready: Control) -> None:
-    store, _ = Store.open(ready.state, time.time())
-    store.save_verdicts({"smtp [192.0.2.99]:25 aa": Verdict(State.DOWN)}, time.time())
+    store, _ = StateFile.open(ready.state, time.time())
+    store.save_verdicts({"smtp [192.0.2.99]:25 aa": Verdict(HealthState.DOWN)}, time.time())
     store.save_retired({(NAME, "old"): RetiredHost(host("old", "192.0.2.99"), time.time() + 60)})
     store.close()
 

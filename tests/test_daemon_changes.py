@@ -13,10 +13,10 @@ from geodns import daemon
 from geodns.compiler.compile import compile_zones as real
 from geodns.control import verdict_service
 from geodns.errors import StoreError
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from geodns.responder.worker_state import Counts
-from geodns.serve.frames import Born, Died
-from geodns.storage.state_file import Store
+from geodns.serve.frames import WorkerExited, WorkerStarted
+from geodns.storage.state_file import StateFile
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]
@@ -117,7 +117,7 @@ def test_an_order_and_a_verdict_that_come_while_an_edit_is_compiled_hold(
         await until(begun.is_set)
         assert (await running.order("drain"))[0] == 200
         assert running.supervisor.dealt() == {"mta2", "mta3"}, "the order did not wait for the edit"
-        ready.finds["192.0.2.12"] = Kind.FAILURE
+        ready.finds["192.0.2.12"] = ProbeResult.FAILURE
         await running.dealt("mta3")
         go_on.set()
         await running.dealt("mta3", "mta4")
@@ -126,7 +126,7 @@ def test_an_order_and_a_verdict_that_come_while_an_edit_is_compiled_hold(
 
 
 def test_a_host_that_is_new_waits_for_its_first_good_probe(ready: Control) -> None:
-    ready.finds = {"192.0.2.14": Kind.FAILURE}
+    ready.finds = {"192.0.2.14": ProbeResult.FAILURE}
 
     async def test(running: Running) -> None:
         ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
@@ -161,7 +161,7 @@ def test_a_retired_host_is_let_go_when_its_time_is_over(ready: Control) -> None:
 
 def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
     async def test(running: Running) -> None:
-        ready.finds["192.0.2.11"] = Kind.FAILURE
+        ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
         await running.order("drain", "mta2", reason="disk swap")
         ready.file.write_text("ttl: thirty\n" + TEXT)
@@ -221,10 +221,10 @@ def test_deaths_of_workers_are_told_but_for_those_at_the_end(ready: Control) -> 
         def told() -> list[str]:
             return [one.text for one in running.daemon._events._memory if one.kind == "worker"]
 
-        running.supervisor.say(Died("udp0"))
-        running.supervisor.say(Born("udp0", 10, 1))
-        running.supervisor.say(Died("udp0", "(pid 10) was killed by SIGKILL"))
-        running.supervisor.say(Born("udp0", 11, 2))
+        running.supervisor.say(WorkerExited("udp0"))
+        running.supervisor.say(WorkerStarted("udp0", 10, 1))
+        running.supervisor.say(WorkerExited("udp0", "(pid 10) was killed by SIGKILL"))
+        running.supervisor.say(WorkerStarted("udp0", 11, 2))
         await until(lambda: len(told()) == 2)
         assert told() == ["worker udp0 (pid 10) was killed by SIGKILL", "worker udp0 is back (pid 11)"]
 
@@ -244,12 +244,12 @@ def test_verdicts_are_served_at_once_and_then_together(
             running.daemon._judging, "_recompiled", -3.0
         )  # as if the first round were long ago
         began = time.monotonic()
-        ready.finds["192.0.2.11"] = Kind.FAILURE
+        ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
         assert time.monotonic() - began < 2.5, "the first at once"
-        ready.finds["192.0.2.12"] = Kind.FAILURE
+        ready.finds["192.0.2.12"] = ProbeResult.FAILURE
         await until(lambda: running.daemon._judging._verdicts)
-        ready.finds["192.0.2.11"] = Kind.OK
+        ready.finds["192.0.2.11"] = ProbeResult.OK
         await until(lambda: len(running.daemon._judging._verdicts) == 2)
         assert (await running.order("drain", "mta3"))[0] == 200
         assert running.supervisor.dealt() == {"mta2"}, "an order waits for no verdicts"
@@ -277,7 +277,7 @@ def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
     suspect = f'geodns_prober_suspect{{pool="main",zone="{NAME}"}}'
 
     async def test(running: Running) -> None:
-        ready.finds |= {f"192.0.2.{number}": Kind.FAILURE for number in range(1, 6)}
+        ready.finds |= {f"192.0.2.{number}": ProbeResult.FAILURE for number in range(1, 6)}
         await running.scrape(lambda shown: f"{suspect} 1.0" in shown)
         assert (await running.get("/status"))["pools"][NAME]["main"]["prober_suspect"] is True
         await running.dealt(*hosts)
@@ -306,7 +306,7 @@ def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
 
     async def test(running: Running) -> None:
         assert await factors(running) == {}
-        ready.finds["192.0.2.11"] = Kind.FAILURE
+        ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
         ready.finds.clear()
         await running.dealt(*ALL)
@@ -358,7 +358,7 @@ def test_a_change_of_state_is_logged_with_its_cause_counted_and_kept(
     ready: Control, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(running: Running) -> None:
-        ready.finds["192.0.2.11"] = Kind.FAILURE
+        ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
         transitions = 'geodns_host_transitions_total{host="mta1",to="down",zone="out.example.com"} 1.0'
         assert transitions in await running.get("/metrics")
@@ -438,16 +438,16 @@ def test_an_order_is_carried_out_although_the_disk_fails_and_is_kept_once_it_doe
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = True
-    real = Store._write
+    real = StateFile._write
 
-    def write(self: Store, *arguments: Any, **options: Any) -> None:
+    def write(self: StateFile, *arguments: Any, **options: Any) -> None:
         if full:
             raise StoreError("geodns.db: the disk is full: free some space")
         real(self, *arguments, **options)
 
     async def test(running: Running) -> None:
         nonlocal full
-        monkeypatch.setattr(Store, "_write", write)
+        monkeypatch.setattr(StateFile, "_write", write)
         assert (await running.order("drain"))[0] == 200
         assert running.supervisor.dealt() == {"mta2", "mta3"}
         assert any("the disk is full" in one for one in (await running.get("/status"))["warnings"])
@@ -464,14 +464,14 @@ def test_a_disk_that_is_slow_does_not_hold_an_order_back(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = threading.Event()
-    real = Store.save_forced
+    real = StateFile.save_forced
 
-    def save(self: Store, *arguments: Any) -> None:
+    def save(self: StateFile, *arguments: Any) -> None:
         slow.wait(30)
         real(self, *arguments)
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr(Store, "save_forced", save)
+        monkeypatch.setattr(StateFile, "save_forced", save)
         order = asyncio.ensure_future(running.order("drain"))
         await running.dealt("mta2", "mta3")
         assert not order.done(), "the answer says that it is on disk too"
@@ -485,14 +485,14 @@ def test_an_order_for_a_host_that_an_edit_takes_meanwhile_is_an_error_and_no_fau
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = threading.Event()
-    real = Store.save_forced
+    real = StateFile.save_forced
 
-    def save(self: Store, *arguments: Any) -> None:
+    def save(self: StateFile, *arguments: Any) -> None:
         slow.wait(30)
         real(self, *arguments)
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr(Store, "save_forced", save)
+        monkeypatch.setattr(StateFile, "save_forced", save)
         order = asyncio.ensure_future(running.order("drain"))
         await running.dealt("mta2", "mta3")
         ready.file.write_text(WITHOUT_1)

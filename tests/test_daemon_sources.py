@@ -8,8 +8,8 @@ from typing import Any
 import dns.rcode
 
 from geodns.control.zone_service import TEXT_OF
-from geodns.health.outcome import Kind
-from geodns.storage.state_file import Store
+from geodns.health.outcome import ProbeResult
+from geodns.storage.state_file import StateFile
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 from tests.zones.nameserver import NAME as LOOKED_UP
 from tests.zones.nameserver import NameServer, name_server
@@ -59,7 +59,7 @@ def test_hosts_join_after_their_first_good_probe_and_leave_into_retirement(ready
             "error": None,
             "since": None,
         }
-        ready.finds["192.0.2.13"] = Kind.FAILURE
+        ready.finds["192.0.2.13"] = ProbeResult.FAILURE
         server.has("192.0.2.11", "192.0.2.12", "192.0.2.13")
         await until(lambda: MTA3 in running.daemon._cluster.zone(NAME).host_by_name)
         after = await running.get("/status")
@@ -144,7 +144,7 @@ def test_hosts_come_and_go_though_the_file_was_broken_at_the_start(ready: Contro
             text = ready.file.read_text()
             before = text.split('resolver: "')[1].split('"')[0]
             ready.file.write_text("hosts: 5\n")
-            store, _ = Store.open(ready.state, 0.0)
+            store, _ = StateFile.open(ready.state, 0.0)
             note = store.load_notes()[f"{TEXT_OF}{NAME}"]
             assert note == text
             store.save_note(f"{TEXT_OF}{NAME}", note.replace(before, f"127.0.0.1:{server.port}"))

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from geodns.api import hosts, openapi, site, status, zones
 from geodns.api.access import ACCESS, Access, guard
-from geodns.api.responses import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, Kept
+from geodns.api.responses import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, ResponseCache
 from geodns.config.tokens import Token
 
 MAX_BODY = 64 * 1024
@@ -35,7 +35,7 @@ def make_app(
     app[BACKEND] = backend
     app[METRICS] = metrics
     app[CARRY] = carry
-    app[KEPT] = Kept(time.monotonic, time.thread_time)
+    app[KEPT] = ResponseCache(time.monotonic, time.thread_time)
     app[ACCESS] = Access(tokens, time.monotonic)
     rooms = (site, status, zones, openapi, hosts)
     app.add_routes([*(route for room in rooms for route in room.routes()), *more])

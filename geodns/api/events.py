@@ -15,8 +15,8 @@ from geodns.api.responses import RefusedError
 from geodns.config.report import quoted
 from geodns.config.times import since_asked
 from geodns.errors import UsageError
-from geodns.storage.event_file import Event, Wanted
-from geodns.storage.event_log import KINDS, Events
+from geodns.storage.event_file import Event, EventFilter
+from geodns.storage.event_log import KINDS, EventLog
 
 MOST = 1_000
 """Events in one answer."""
@@ -43,7 +43,7 @@ class EventRoutes:
 
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: EventLog) -> None:
         self._events = events
         self._streams = 0
 
@@ -89,7 +89,7 @@ class EventRoutes:
         return response
 
     async def _follow(
-        self, request: web.Request, response: web.StreamResponse, position: int, wanted: Wanted
+        self, request: web.Request, response: web.StreamResponse, position: int, wanted: EventFilter
     ) -> None:
         events = self._events
         said = time.monotonic()
@@ -147,13 +147,13 @@ def _number(request: web.Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _wanted(request: web.Request) -> Wanted:
+def _wanted(request: web.Request) -> EventFilter:
     query = request.query
     kinds = frozenset(kind for some in query.getall("kind", []) for kind in some.split(",") if kind)
     for kind in sorted(kinds - set(KINDS)):
         raise UsageError(f"`kind` {quoted(kind)} is none: write some of {', '.join(KINDS)}")
     since = query.get("since")
-    return Wanted(
+    return EventFilter(
         kinds,
         _name(query.get("zone")),
         _name(query.get("host")),

@@ -9,21 +9,21 @@ import dnslib
 
 from geodns.api.json_types import Json
 from geodns.api.responses import Asking
-from geodns.api.status import Seen, number, resort_of
+from geodns.api.status import LastResult, number, resort_of
 from geodns.compiler.choice import Choice, Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
-from geodns.control.orders import told_weight
+from geodns.control.orders import describe_weight
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.base import family_of
 from geodns.model.checks import Target
 from geodns.model.hosts import Host
-from geodns.model.state import Forced, State
+from geodns.model.state import Forced, HealthState
 from geodns.model.zone import Member, MinLive, Pool, Zone
 from geodns.responder.lookup import rotation_of
 from geodns.responder.respond import respond
 from geodns.responder.table import Part, Rotation
-from geodns.responder.worker_state import State as WorkerState
+from geodns.responder.worker_state import WorkerState
 from geodns.wire.codes import number_of
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import name_to_wire
@@ -38,7 +38,7 @@ def explain(
     name: str,
     rtype: str,
     asking: Asking = Asking(),  # noqa: B008 - it cannot change
-    seen: Callable[[Target], Seen | None] = lambda _: None,
+    seen: Callable[[Target], LastResult | None] = lambda _: None,
 ) -> Json:
     """Return which pools stand behind a name, what every host's part in them is and why, and what comes next.
 
@@ -136,7 +136,7 @@ class _Shown:
         zone: Zone,
         live: LiveSet,
         rotation: Rotation,
-        seen: Callable[[Target], Seen | None],
+        seen: Callable[[Target], LastResult | None],
     ) -> None:
         self.cluster = cluster
         self.zone = zone
@@ -267,7 +267,7 @@ class _Shown:
         lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
         helps = f"helps out as a host of {pool.name}" if pool.name != choice.pool else ""
         imposed = self.cluster.weights.get((self.zone.name, host.name))
-        weight = "" if imposed is None else told_weight(imposed)
+        weight = "" if imposed is None else describe_weight(imposed)
         return (
             "; ".join(part for part in (helps, weight, lowered and f"lowered: {lowered}") if part) or "live"
         )
@@ -278,7 +278,7 @@ class _Shown:
         forced = None if key in self.cluster.held_back else self.cluster.forced.get(key)
         imposed = self.cluster.weights.get(key)
         if imposed is not None and not weight:
-            return f"{told_weight(imposed)}: never dealt"
+            return f"{describe_weight(imposed)}: never dealt"
         if not weight:
             return f"its weight in {pool.name} is 0: never dealt"
         if forced is not None and forced.forced is not Forced.UP:
@@ -301,7 +301,7 @@ class _Shown:
             for targets in self.zone.targets_by_host[host.name].values()
             for target in sorted(targets, key=lambda target: target.key)
             if target.check.name in pool.checks
-            and self.live.verdict(target).shown is not State.UP
+            and self.live.verdict(target).shown is not HealthState.UP
             and (last := self.seen(target)) is not None
         ]
         return f"{state} ({'; '.join(dict.fromkeys(details))})" if details else str(state)

@@ -9,7 +9,7 @@ from aiohttp import web
 from geodns.api.responses import BACKEND
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
-from geodns.control.history_service import MOST, Recording, points_of, step_for
+from geodns.control.history_service import MOST, HistoryService, points_of, step_for
 from geodns.errors import NotFoundError, UsageError
 from geodns.storage.history_file import DAY, HOUR, MINUTE, TEN_MINUTES
 
@@ -24,7 +24,7 @@ class HistoryRoutes:
 
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: HistoryService) -> None:
         self._recording = recording
 
     def routes(self) -> list[web.RouteDef]:

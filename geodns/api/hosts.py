@@ -11,7 +11,7 @@ from geodns.api.responses import BACKEND, CARRY, RefusedError, _rest, answer, au
 from geodns.api.status import resort_of
 from geodns.compiler.choice import Choice, shares
 from geodns.config.times import seconds_asked
-from geodns.control.orders import Change, Order, Ordered, Verb, Wish
+from geodns.control.orders import Order, OrderRequest, OrderResult, PoolChange, Verb
 from geodns.errors import UsageError
 from geodns.model.base import FAMILIES
 from geodns.model.limits import MAX_REASON, MAX_WEIGHT
@@ -43,7 +43,7 @@ async def _one(request: web.Request) -> web.Response:
     body = await read_object(request, _OF_ONE, '{"reason": "…", "for": "2h"}')
     order = _order(request, Verb(request.match_info["verb"]), body)
     ordered = await request.app[CARRY](
-        Wish(order, (f"{key[1]}.{key[0]}",), key[0], _truth(body, "dry_run"), _truth(body, "yes"))
+        OrderRequest(order, (f"{key[1]}.{key[0]}",), key[0], _truth(body, "dry_run"), _truth(body, "yes"))
     )
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
@@ -68,7 +68,7 @@ async def _many(request: web.Request) -> web.Response:
         raise RefusedError(400, f"`hosts` is a list of 1 to {MAX_HOSTS} names, addresses or globs")
     if zone is not None and not _is_name(zone):
         raise RefusedError(400, "`zone` is the name of a zone")
-    wish = Wish(
+    wish = OrderRequest(
         _order(request, Verb(verb), body), tuple(hosts), zone, _truth(body, "dry_run"), _truth(body, "yes")
     )
     ordered = await request.app[CARRY](wish)
@@ -77,7 +77,7 @@ async def _many(request: web.Request) -> web.Response:
     return answer(request, ordered, dry_run=wish.dry_run)
 
 
-def must_be_confirmed(ordered: Ordered, body: Json) -> bool:
+def must_be_confirmed(ordered: OrderResult, body: Json) -> bool:
     """Say whether an order was not carried out because somebody has to say yes first."""
     return bool(ordered.refused) and not (_truth(body, "dry_run") or _truth(body, "yes"))
 
@@ -160,7 +160,7 @@ def read_value(body: bytes) -> float:
         raise UsageError(f"`value`: {error}: {_BODY}") from error
 
 
-def pools_json(changes: Mapping[PoolKey, Change]) -> Json:
+def pools_json(changes: Mapping[PoolKey, PoolChange]) -> Json:
     """Return what pools deal before and after, by zone and pool."""
     shown: Json = {}
     for (zone, pool), change in changes.items():

@@ -11,7 +11,7 @@ from aiohttp.hdrs import ACCEPT_ENCODING
 from geodns.api.json_types import Json
 from geodns.config.tokens import Token
 from geodns.control.host_lookup import require_host
-from geodns.control.orders import Ordered, Wish
+from geodns.control.orders import OrderRequest, OrderResult
 from geodns.errors import NotFoundError, printable
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
@@ -53,7 +53,7 @@ class Backend(Protocol):
         """Return the pools and hosts behind a name, and why; raises NotFoundError."""
 
 
-Carry = Callable[[Wish], Awaitable[Ordered]]
+Carry = Callable[[OrderRequest], Awaitable[OrderResult]]
 """Carries out what an operator wishes."""
 
 BACKEND: web.AppKey[Backend] = web.AppKey("backend")
@@ -63,7 +63,7 @@ TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
 """What let a request in; None where nothing had to."""
 
 
-class Body:
+class CachedBody:
     """The body of an answer, packed once for all who take that.
 
     Attributes:
@@ -80,7 +80,7 @@ class Body:
         return gzip.compress(self.plain, 1)
 
 
-class Kept:
+class ResponseCache:
     """Answers that are costly to make, kept for a moment: many may watch, and what they see is the same.
 
     Args:
@@ -101,9 +101,9 @@ class Kept:
     def __init__(self, clock: Callable[[], float], worked: Callable[[], float]) -> None:
         self._clock = clock
         self._worked = worked
-        self._kept: dict[str, tuple[float, object, Body]] = {}
+        self._kept: dict[str, tuple[float, object, CachedBody]] = {}
 
-    def get(self, name: str, mark: object, make: Callable[[], bytes]) -> Body:
+    def get(self, name: str, mark: object, make: Callable[[], bytes]) -> CachedBody:
         """Return an answer that was made a moment ago, or make it.
 
         Args:
@@ -116,7 +116,7 @@ class Kept:
         if known is not None and known[1] == mark and self._clock() < known[0]:
             return known[2]
         began = self._worked()
-        answer = Body(make())
+        answer = CachedBody(make())
         cost = self._worked() - began
         if len(self._kept) >= self.MOST:
             self._kept.clear()
@@ -125,7 +125,7 @@ class Kept:
         return answer
 
 
-KEPT: web.AppKey[Kept] = web.AppKey("kept")
+KEPT: web.AppKey[ResponseCache] = web.AppKey("kept")
 
 
 class RefusedError(Exception):
@@ -151,7 +151,7 @@ def takes_gzip(request: web.Request) -> bool:
     return False
 
 
-def answer(request: web.Request, ordered: Ordered, *, dry_run: bool, **more: Any) -> web.Response:
+def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more: Any) -> web.Response:
     """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
     hosts, gone = {}, []
     for key in ordered.hosts:
@@ -169,7 +169,7 @@ def answer(request: web.Request, ordered: Ordered, *, dry_run: bool, **more: Any
     return web.json_response(shown, status=202 if ordered.pending else 200)
 
 
-def _rest(ordered: Ordered, *, dry_run: bool) -> Json:
+def _rest(ordered: OrderResult, *, dry_run: bool) -> Json:
     return {
         "pools": ordered.pools,
         "pending": list(ordered.pending),
@@ -188,7 +188,7 @@ def _by_zone(hosts: Any) -> Json:
     return shown
 
 
-def unconfirmed(ordered: Ordered) -> web.Response:
+def unconfirmed(ordered: OrderResult) -> web.Response:
     """Return what somebody has to say yes to."""
     error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
     return web.json_response({"error": error, "confirm": True, "pools": ordered.pools}, status=409)

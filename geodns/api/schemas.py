@@ -6,7 +6,7 @@ from geodns.compiler.choice import LastResort
 from geodns.config.times import MAX_FOR
 from geodns.control.orders import Verb
 from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_WEIGHT
-from geodns.model.state import Forced, State
+from geodns.model.state import Forced, HealthState
 from geodns.storage.event_log import KINDS
 from geodns.storage.history_file import SHOWN
 
@@ -131,7 +131,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Host": given(
         {
-            "state": one_of(State),
+            "state": one_of(HealthState),
             "forced": or_null(one_of(Forced)),
             "forced_weight": or_null(ref("ForcedWeight")),
             **_WEIGHED,
@@ -174,7 +174,7 @@ SCHEMAS: dict[str, Schema] = {
             "check": TEXT,
             "address": TEXT,
             "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-            "state": one_of(State),
+            "state": one_of(HealthState),
             "failures": COUNT,
             "degraded": TRUTH,
             "outcome": or_null(TEXT),
@@ -315,7 +315,7 @@ SCHEMAS: dict[str, Schema] = {
                 given(
                     {
                         "pool": TEXT,
-                        "state": one_of(State),
+                        "state": one_of(HealthState),
                         "forced": or_null(one_of(Forced)),
                         **_WEIGHED,
                         "first": SHARE,

@@ -13,7 +13,7 @@ from geodns.api.schemas import FORMAT
 from geodns.config.report import quoted
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
-from geodns.control.orders import Ordered, Plan, file_weights
+from geodns.control.orders import OrderResult, OverridePlan, file_weights
 from geodns.errors import UsageError
 from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_WEIGHT
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey
@@ -28,7 +28,7 @@ class Imposing(Protocol):
     def export(self, node: str) -> Json:
         """Return all of it."""
 
-    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[Ordered, Json]:
+    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[OrderResult, Json]:
         """Take an export up; return what has become of it, and its entries by kind."""
 
 
@@ -113,7 +113,7 @@ class Imported(NamedTuple):
 
     """
 
-    plan: Plan
+    plan: OverridePlan
     expired: tuple[str, ...]
     unknown: tuple[str, ...]
 
@@ -160,7 +160,7 @@ def read(body: Any, cluster: Cluster, now: float) -> Imported:
         if (host := _known(entry, one.until, cluster, now, expired, unknown)) is not None:
             file = file_weights(cluster.zone(host[0]), host[1])
             weights[host] = ForcedWeight(weight, one.reason, one.author, one.since, one.until, file)
-    return Imported(Plan(forced, weights), tuple(expired), tuple(unknown))
+    return Imported(OverridePlan(forced, weights), tuple(expired), tuple(unknown))
 
 
 def _entries(

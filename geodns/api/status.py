@@ -20,18 +20,18 @@ from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
 from geodns.control.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.control.orders import hidden
-from geodns.control.persistence import Keeper
+from geodns.control.persistence import Persistence
 from geodns.control.watchdog import Vitals, concerns
 from geodns.errors import NotFoundError, printable
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Certificate, Kind
+from geodns.health.outcome import Certificate, ProbeResult
 from geodns.health.tls import certificate_json, name_for, warning_of
 from geodns.model.base import FAMILIES, Address
 from geodns.model.checks import Target
 from geodns.model.hosts import Host, HostSource
 from geodns.model.state import ForcedWeight, HostKey, PoolKey
 from geodns.model.zone import Zone
-from geodns.serve.control_link import Link
+from geodns.serve.control_link import ControlLink
 from geodns.signals.host_load import Known
 from geodns.wire.networks import Network, parse_network
 from geodns.zonefile.sources import zone_over
@@ -39,7 +39,7 @@ from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Folder
 
 
-class Seen(NamedTuple):
+class LastResult(NamedTuple):
     """The last result of a target.
 
     Attributes:
@@ -60,7 +60,7 @@ class Seen(NamedTuple):
     certificate: Json | None = None
 
 
-def hosts_of(cluster: Cluster, seen: Callable[[Target], Seen | None]) -> Json:
+def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> Json:
     """Return the hosts of all zones."""
     live = cluster.live()
     return {
@@ -69,7 +69,7 @@ def hosts_of(cluster: Cluster, seen: Callable[[Target], Seen | None]) -> Json:
     }
 
 
-def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], Seen | None]) -> Json:
+def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult | None]) -> Json:
     """Return one host.
 
     Raises:
@@ -83,7 +83,7 @@ def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], Seen | None
 
 
 def _host(
-    cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], Seen | None]
+    cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], LastResult | None]
 ) -> Json:
     key = (zone.name, host.name)
     forced, weight = cluster.forced.get(key), cluster.weights.get(key)
@@ -144,7 +144,9 @@ def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> Json:
     }
 
 
-def _check(live: LiveSet, target: Target, address: Address, seen: Callable[[Target], Seen | None]) -> Json:
+def _check(
+    live: LiveSet, target: Target, address: Address, seen: Callable[[Target], LastResult | None]
+) -> Json:
     last = seen(target)
     verdict = live.verdict(target)
     shown: Json = {
@@ -328,9 +330,9 @@ class View:
         warnings: Callable[[], Sequence[str]],
         cluster: Cluster,
         folder: Folder,
-        keeper: Keeper,
+        keeper: Persistence,
         monitor: Monitor,
-        link: Link,
+        link: ControlLink,
         vitals: Callable[[], Vitals],
         discovery: Discovery,
         *,
@@ -471,7 +473,7 @@ class View:
     def _blind(self) -> list[str]:
         """Say so when probes fail by trouble of our own: the states shown are old then."""
         last = [self._monitor.last(target) for target in self._cluster.targets]
-        details = {one[0].detail for one in last if one is not None and one[0].kind is Kind.UNKNOWN}
+        details = {one[0].detail for one in last if one is not None and one[0].kind is ProbeResult.UNKNOWN}
         return [
             f"the prober has trouble of its own, host states may be old: {one}" for one in sorted(details)
         ]
@@ -510,7 +512,7 @@ class View:
         told = (warning_of(target, certificate, now) for target, certificate in self.certificates())
         return sorted({one for one in told if one is not None})
 
-    def seen(self, target: Target) -> Seen | None:
+    def seen(self, target: Target) -> LastResult | None:
         """Return a target's last result."""
         last = self._monitor.last(target)
         if last is None:
@@ -518,7 +520,7 @@ class View:
         outcome, when = last
         shown = self._monitor.certificate(target)
         certificate = None if shown is None else certificate_json(shown, time.time())
-        return Seen(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt, certificate)
+        return LastResult(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt, certificate)
 
     def gauges(self) -> Gauges:
         """Return what the metrics measure at a scrape."""

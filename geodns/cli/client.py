@@ -16,7 +16,7 @@ from geodns.api.json_types import Json
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
 
 if TYPE_CHECKING:
-    from geodns.cli.reach import Reach
+    from geodns.cli.reach import ServerList
 
 
 DEFAULT_SERVER = "http://127.0.0.1:8053"
@@ -34,20 +34,20 @@ def _note_config(context: click.Context, _: click.Parameter, value: Path | None)
         context.meta[_CONFIG] = value
 
 
-def _reach(context: click.Context) -> "Reach | None":
+def _reach(context: click.Context) -> "ServerList | None":
     """Return what geodns.yaml says of the servers; it is read when something of it is needed."""
     if _REACH not in context.meta:
         path = context.meta.get(_CONFIG) or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         context.meta[_REACH] = None if path is None else _read(path)
-    found: Reach | None = context.meta[_REACH]
+    found: ServerList | None = context.meta[_REACH]
     return found
 
 
-def _read(path: Path) -> "Reach":
+def _read(path: Path) -> "ServerList":
     # To read YAML, and the kinds of values, takes as long to load as all the rest of a command.
-    from geodns.cli.reach import read_reach  # noqa: PLC0415 - see above
+    from geodns.cli.reach import read_server_list  # noqa: PLC0415 - see above
 
-    return read_reach(path)
+    return read_server_list(path)
 
 
 def _servers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> str:
@@ -101,7 +101,7 @@ author_option = click.option(
 # --- requests ------------------------------------------------------------------------------------------
 
 
-class Answer(NamedTuple):
+class HttpReply(NamedTuple):
     """What a server says: the status (200 done, 202 under way) and what it shows."""
 
     status: int
@@ -159,13 +159,13 @@ class Server:
             raise UsageError(f"this goes to one server: name it with --server, one of {', '.join(self.urls)}")
         return asyncio.run(self._ask(self.urls[0], "POST", path, {}, body))
 
-    def get_all(self, path: str, **query: str) -> dict[str, Answer | GeodnsError]:
+    def get_all(self, path: str, **query: str) -> dict[str, HttpReply | GeodnsError]:
         """Return what each server shows, or why it does not."""
         return asyncio.run(self._all(self.urls, "GET", path, query, None))
 
     def post_all(
         self, path: str, body: Json, urls: Iterable[str] | None = None, **query: str
-    ) -> dict[str, Answer | GeodnsError]:
+    ) -> dict[str, HttpReply | GeodnsError]:
         """Ask each server for a change, all at once; return what each answers, or why it does not.
 
         Args:
@@ -177,7 +177,7 @@ class Server:
         """
         return asyncio.run(self._all(self.urls if urls is None else urls, "POST", path, query, body))
 
-    async def first(self, path: str, query: dict[str, str]) -> Answer:
+    async def first(self, path: str, query: dict[str, str]) -> HttpReply:
         """Do what `get` does where a loop runs already."""
         for url in self.urls[:-1]:
             try:
@@ -188,8 +188,8 @@ class Server:
 
     async def _all(
         self, urls: Iterable[str], method: str, path: str, query: dict[str, str], body: Json | None
-    ) -> dict[str, Answer | GeodnsError]:
-        async def one(url: str) -> Answer | GeodnsError:
+    ) -> dict[str, HttpReply | GeodnsError]:
+        async def one(url: str) -> HttpReply | GeodnsError:
             try:
                 return await self._ask(url, method, path, query, body)
             except GeodnsError as error:
@@ -200,7 +200,7 @@ class Server:
 
     async def _ask(
         self, url: str, method: str, path: str, query: dict[str, str], body: Json | None
-    ) -> Answer:
+    ) -> HttpReply:
         try:
             async with (
                 aiohttp.ClientSession(timeout=TIMEOUT, headers=self.headers()) as session,
@@ -216,7 +216,7 @@ class Server:
             raise _refusal(status, answer)
         if not isinstance(answer, dict):
             raise ServerError(f"{url}{path}: the answer is no JSON object: is that a geodns?")
-        return Answer(status, answer)
+        return HttpReply(status, answer)
 
 
 class UnreachableError(ServerError):
@@ -228,7 +228,7 @@ def _refusal(status: int, answer: Any) -> ServerError | NotFoundError:
     if status == 404:
         return NotFoundError(text)
     context = click.get_current_context(silent=True)
-    reach: Reach | None = None if context is None else context.meta.get(_REACH)
+    reach: ServerList | None = None if context is None else context.meta.get(_REACH)
     if status == 401 and reach is not None and reach.trouble is not None:
         text = f"{text} ({reach.trouble})"
     error = ServerError(text)

@@ -11,13 +11,13 @@ from rich.text import Text
 from geodns.cli.parent_records import (
     TTL,
     Delegation,
-    Finding,
+    DelegationFinding,
     delegation_of,
+    describe_finding,
     findings,
     form_fields,
     master_lines,
     remarks,
-    shown,
 )
 from geodns.cli.zonefiles import zone_in
 from geodns.config.server_keys import Listen
@@ -67,7 +67,9 @@ def _resolver(text: str | None) -> Listen | None:
         raise UsageError(f"--resolver: {': '.join(map(str, error.args))}") from error
 
 
-def _json(wanted: Delegation, parent: str, found: list[Finding], *, verified: bool) -> dict[str, object]:
+def _json(
+    wanted: Delegation, parent: str, found: list[DelegationFinding], *, verified: bool
+) -> dict[str, object]:
     return {
         "zone": wanted.zone,
         "parent": parent,
@@ -78,10 +80,14 @@ def _json(wanted: Delegation, parent: str, found: list[Finding], *, verified: bo
     }
 
 
-def _print(wanted: Delegation, parent: str, found: list[Finding], *, verified: bool) -> None:
+def _print(wanted: Delegation, parent: str, found: list[DelegationFinding], *, verified: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     sure = "" if verified else " (as its name says: --verify finds out)"
-    console.print(Text(f"{shown(wanted.zone)} is delegated in {shown(parent)}{sure}", style="bold"))
+    console.print(
+        Text(
+            f"{describe_finding(wanted.zone)} is delegated in {describe_finding(parent)}{sure}", style="bold"
+        )
+    )
     console.print("\nas lines of its zone file:\n")
     for line in master_lines(wanted):
         console.print(Text(line))

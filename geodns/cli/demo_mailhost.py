@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP
 log = logging.getLogger(__name__)
 
 
-class _Sink:
+class _MailSink:
     """Takes every message and keeps none."""
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
@@ -42,7 +42,7 @@ class MailServer:
     async def open(self) -> None:
         """Listen."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: SMTP(_Sink(), hostname=self._name, ident="geodns demo"), self._address, self._port
+            lambda: SMTP(_MailSink(), hostname=self._name, ident="geodns demo"), self._address, self._port
         )
 
     async def toggle(self) -> None:

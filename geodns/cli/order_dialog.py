@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Answer, Server, UnreachableError
+from geodns.cli.client import HttpReply, Server, UnreachableError
 from geodns.cli.status import host_of
 from geodns.errors import GeodnsError
 
@@ -25,11 +25,11 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print what each server answers, by its URL."
 )
 
-Answers = Mapping[str, Answer | GeodnsError]
+Answers = Mapping[str, HttpReply | GeodnsError]
 """What servers say, or why they do not, by their URLs."""
 
 
-class Told(NamedTuple):
+class OrderReport(NamedTuple):
     """What to print.
 
     Attributes:
@@ -50,7 +50,7 @@ def give(
     dry_run: bool,
     yes: bool,
     as_json: bool,
-    tell: Callable[[Json], Told],
+    tell: Callable[[Json], OrderReport],
     in_query: bool = False,
 ) -> Answers:
     """Give an order to every server, ask first where it is dangerous, and say what has become of it.
@@ -93,7 +93,7 @@ def _confirmed(answers: Answers) -> bool:
     dangers: dict[str, Json] = {}
     where: dict[str, list[str]] = {}
     for url, answer in answers.items():
-        if isinstance(answer, Answer) and (line := answer.body["confirm"]):
+        if isinstance(answer, HttpReply) and (line := answer.body["confirm"]):
             dangers[line] = answer.body["pools"]
             where.setdefault(line, []).append(url)
     if not dangers:
@@ -112,15 +112,15 @@ def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _show(answers: Answers, *, dry_run: bool, as_json: bool, tell: Callable[[Json], Told]) -> None:
+def _show(answers: Answers, *, dry_run: bool, as_json: bool, tell: Callable[[Json], OrderReport]) -> None:
     """Print what servers have answered; end with status 1 if one is not as ordered."""
     missed = {url: answer for url, answer in answers.items() if isinstance(answer, GeodnsError)}
     if len(missed) == len(answers) and len(set(map(str, missed.values()))) == 1 and not as_json:
         raise next(iter(missed.values()))
-    told = {url: tell(answer.body) for url, answer in answers.items() if isinstance(answer, Answer)}
+    told = {url: tell(answer.body) for url, answer in answers.items() if isinstance(answer, HttpReply)}
     if as_json:
         shown = {
-            url: answer.body if isinstance(answer, Answer) else {"error": str(answer)}
+            url: answer.body if isinstance(answer, HttpReply) else {"error": str(answer)}
             for url, answer in answers.items()
         }
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -149,7 +149,7 @@ def _print(rendered: Mapping[str, _Rendered]) -> None:
         click.echo(one.err, nl=False, err=True)
 
 
-def _rendered(told: Told) -> _Rendered:
+def _rendered(told: OrderReport) -> _Rendered:
     console = Console()
     with console.capture() as captured:
         for part in told.parts:
@@ -170,16 +170,16 @@ FEW = 8
 """So many hosts of a pool are named in a line."""
 
 
-def tell(answer: Json) -> Told:
+def tell(answer: Json) -> OrderReport:
     """Return what to print of an answer to an order."""
     notes = [f"note: {line}" for line in answer["notes"]]
     left = [f"not done: {line}" for line in answer["left"]]
     if answer["dry_run"]:
-        return Told([*_tried(answer), *notes], left)
+        return OrderReport([*_tried(answer), *notes], left)
     pending = []
     if answer["pending"]:
         pending = [f"still pending: {', '.join(answer['pending'])} (it may deal the host a moment longer)"]
-    return Told([*_hosts(answer), *_pools(answer["pools"]), *notes], [*left, *pending])
+    return OrderReport([*_hosts(answer), *_pools(answer["pools"]), *notes], [*left, *pending])
 
 
 def _tried(answer: Json) -> Iterator[RenderableType]:

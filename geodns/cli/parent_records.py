@@ -20,7 +20,7 @@ UNREACHABLE = "this machine has no way there (no IPv6?): ask from another one"
 Level = Literal["error", "warning", "note"]
 
 
-class Finding(NamedTuple):
+class DelegationFinding(NamedTuple):
     """Something that an operator should know.
 
     Attributes:
@@ -94,32 +94,34 @@ def form_fields(wanted: Delegation, parent: str) -> list[tuple[str, str, str, st
     ]
 
 
-def shown(name: str) -> str:
+def describe_finding(name: str) -> str:
     """Return a name as it is written, with its Unicode beside it where it has any."""
     pretty = to_unicode(name)
     return name if pretty == name else f"{name} ({pretty})"
 
 
-def remarks(wanted: Delegation) -> list[Finding]:
+def remarks(wanted: Delegation) -> list[DelegationFinding]:
     """Return what can be said of a delegation without asking anybody (RFC 2182 section 3)."""
     found = []
     if len(wanted.servers) == 1:
         found.append(
-            Finding("warning", "one name server alone: with it the zone is gone; run a second one elsewhere")
+            DelegationFinding(
+                "warning", "one name server alone: with it the zone is gone; run a second one elsewhere"
+            )
         )
     addresses = [address for some in wanted.servers.values() for address in some]
     outside = [name for name, some in wanted.servers.items() if not some]
     nets = {str(ip_network(f"{one}/{24 if one.version == 4 else 48}", strict=False)) for one in addresses}
     if len(addresses) > 1 and not outside and len(nets) == 1:
         found.append(
-            Finding(
+            DelegationFinding(
                 "warning",
                 f"all name servers are in {nets.pop()}: whatever cuts that off takes the zone away; put one "
                 "elsewhere",
             )
         )
     found += [
-        Finding(
+        DelegationFinding(
             "warning",
             f"{name} {address} cannot be reached from the internet (private, loopback or for documentation): "
             "give its public address in `ns`",
@@ -180,7 +182,7 @@ class ServerSays:
 
 def findings(
     wanted: Delegation, parent: str, parents: Sequence[ParentSays], servers: Sequence[ServerSays]
-) -> list[Finding]:
+) -> list[DelegationFinding]:
     """Return what is missing or differs, the worst first.
 
     Args:
@@ -195,33 +197,35 @@ def findings(
     return sorted(dict.fromkeys(found), key=lambda one: order[one.level])
 
 
-def _of_parents(wanted: Delegation, parent: str, parents: Sequence[ParentSays]) -> Iterator[Finding]:
+def _of_parents(
+    wanted: Delegation, parent: str, parents: Sequence[ParentSays]
+) -> Iterator[DelegationFinding]:
     if not parents:
-        yield Finding("error", f"no name server of {parent} was found: is {parent} served at all?")
+        yield DelegationFinding("error", f"no name server of {parent} was found: is {parent} served at all?")
     answered = [one for one in parents if one.trouble is None]
     for one in parents:
         if one.trouble is not None:
             level: Level = "note" if one.trouble == UNREACHABLE else "warning" if answered else "error"
-            yield Finding(level, f"{one.server} of {parent}: {one.trouble}")
+            yield DelegationFinding(level, f"{one.server} of {parent}: {one.trouble}")
     for one in answered:
         yield from _of_parent(wanted, parent, one)
     said = {(one.names, tuple(sorted(one.glue.items()))) for one in answered if not one.own}
     if len(said) > 1:
-        yield Finding(
+        yield DelegationFinding(
             "warning",
             f"the servers of {parent} do not say the same: an edit may be under way; ask again after a while",
         )
 
 
-def _of_parent(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[Finding]:
+def _of_parent(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[DelegationFinding]:
     if said.signed:
-        yield Finding(
+        yield DelegationFinding(
             "error",
             f"{parent} has a DS record for {wanted.zone}, which is not signed: resolvers that validate "
             "answer SERVFAIL; take the DS away",
         )
     if said.own:
-        yield Finding(
+        yield DelegationFinding(
             "note",
             f"{said.server} serves {wanted.zone} itself: what it has as {parent} cannot be seen from outside",
         )
@@ -231,56 +235,62 @@ def _of_parent(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[Fi
         yield from _names(wanted, parent, said)
         yield from _glue(wanted, parent, said)
         if said.ttl > LONG:
-            yield Finding(
+            yield DelegationFinding(
                 "warning",
                 f"the delegation is cached for {said.ttl // 3600} h: moves of name servers are slow",
             )
 
 
-def _not_delegated(wanted: Delegation, parent: str, said: ParentSays) -> Finding:
+def _not_delegated(wanted: Delegation, parent: str, said: ParentSays) -> DelegationFinding:
     if said.other:
         kinds = ", ".join(said.other)
-        return Finding(
+        return DelegationFinding(
             "error",
             f"{parent} has {kinds} at {wanted.zone} and no delegation: take that away, and put NS there",
         )
     why = " (it says that there is no such name)" if said.missing else ""
-    return Finding("error", f"{parent} does not delegate {wanted.zone}{why}: put the records above there")
+    return DelegationFinding(
+        "error", f"{parent} does not delegate {wanted.zone}{why}: put the records above there"
+    )
 
 
-def _names(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[Finding]:
+def _names(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[DelegationFinding]:
     for name in sorted(wanted.servers.keys() - said.names):
-        yield Finding("error", f"{parent} lacks NS {name}: add it")
+        yield DelegationFinding("error", f"{parent} lacks NS {name}: add it")
     for name in sorted(said.names - wanted.servers.keys()):
-        yield Finding(
+        yield DelegationFinding(
             "error",
             f"{parent} has NS {name}, which the zone has not: take it away, or add it to `ns`",
         )
 
 
-def _glue(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[Finding]:
+def _glue(wanted: Delegation, parent: str, said: ParentSays) -> Iterator[DelegationFinding]:
     for name in sorted(wanted.servers.keys() & said.names):
         has, needs = said.glue.get(name, frozenset()), set(wanted.servers[name])
         for address in _sorted(needs - has):
-            yield Finding("error", f"{parent} lacks the glue {name} {family_of(address)} {address}: add it")
+            yield DelegationFinding(
+                "error", f"{parent} lacks the glue {name} {family_of(address)} {address}: add it"
+            )
         for address in _sorted(has - needs if needs else ()):
-            yield Finding(
+            yield DelegationFinding(
                 "error",
                 f"{parent} has the glue {name} {family_of(address)} {address}, which the zone has not: take "
                 "it away, or add it to `ns`",
             )
 
 
-def _of_servers(servers: Sequence[ServerSays]) -> Iterator[Finding]:
+def _of_servers(servers: Sequence[ServerSays]) -> Iterator[DelegationFinding]:
     for one in servers:
         for transport, why in one.trouble.items():
             if why == UNREACHABLE:
-                yield Finding("note", f"{one.server} was not asked: {why}")
+                yield DelegationFinding("note", f"{one.server} was not asked: {why}")
             else:
-                yield Finding("error", f"{one.server} does not serve the zone over {transport}: {why}")
+                yield DelegationFinding(
+                    "error", f"{one.server} does not serve the zone over {transport}: {why}"
+                )
     serials = {one.serial for one in servers if one.serial is not None}
     if len(serials) > 1:
-        yield Finding(
+        yield DelegationFinding(
             "note",
             "the name servers have different serials, which is usual where each counts its own edits: "
             + ", ".join(f"{one.server} {one.serial}" for one in servers if one.serial is not None),

@@ -15,7 +15,7 @@ from geodns.config.value_types import parse_address, parse_endpoint
 from geodns.control.host_lookup import find_host
 from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError
 from geodns.health import clock
-from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
 from geodns.health.probe import own_name
 from geodns.health.probe import probe as probe_once
 from geodns.health.tls import certificate_json, describe_certificate, warning_of
@@ -82,7 +82,7 @@ def probe(
     """
     if tcp and (starttls or verify or sni or kind):
         raise UsageError("--tcp only connects: leave out --starttls, --verify, --sni and --type")
-    change = Change(
+    change = ProbeOptions(
         type=kind,
         ehlo=None if ehlo is None else _checked_name("--ehlo", ehlo),
         starttls=starttls,
@@ -104,7 +104,7 @@ def probe(
         if not as_json:
             for line in summary(target, outcome, time.time()):
                 click.echo(line)
-    good = all(outcome.kind is Kind.OK for _, outcome, _ in results)
+    good = all(outcome.kind is ProbeResult.OK for _, outcome, _ in results)
     if as_json:
         click.echo(
             json.dumps({"host": host, "ok": good, "probes": [_shown(*one) for one in results]}, indent=2)
@@ -113,7 +113,7 @@ def probe(
 
 
 @dataclass(frozen=True)
-class Change:
+class ProbeOptions:
     """What the command line says beside the zone file.
 
     Attributes:
@@ -175,7 +175,7 @@ class Change:
             raise UsageError(f"{option} with a check of type {check.type}: it is of {users}")
 
 
-NO_CHANGE = Change()
+NO_CHANGE = ProbeOptions()
 
 
 def _checked_name(option: str, text: str) -> str:
@@ -192,7 +192,7 @@ def _checked_name(option: str, text: str) -> str:
     return text.removesuffix(".")
 
 
-def find_targets(text: str, zones: Path, change: Change = NO_CHANGE) -> tuple[Target, ...]:
+def find_targets(text: str, zones: Path, change: ProbeOptions = NO_CHANGE) -> tuple[Target, ...]:
     """Return what an operator wants to have probed.
 
     Args:
@@ -225,12 +225,12 @@ def find_targets(text: str, zones: Path, change: Change = NO_CHANGE) -> tuple[Ta
     return tuple(dict.fromkeys(there))
 
 
-def _need_a_port(change: Change, port: int | None) -> None:
+def _need_a_port(change: ProbeOptions, port: int | None) -> None:
     if change.type == "agent" and port is None:
         raise UsageError("--type agent without a port: write it behind the address, as 192.0.2.11:9777")
 
 
-def _targets_of_host(name: str, path: Path, change: Change) -> tuple[Target, ...]:
+def _targets_of_host(name: str, path: Path, change: ProbeOptions) -> tuple[Target, ...]:
     zones, refused = _read(path)
     try:
         key = find_host(name, {zone.name: zone.host_by_name for zone in zones.values()})
@@ -267,7 +267,7 @@ class Transcript:
         self._rest = b""
         self._since = 0.0
 
-    def take(self, said: clock.Said) -> None:
+    def take(self, said: clock.TranscriptLine) -> None:
         """Take the next piece."""
         if said.who != "<":
             self.end()
@@ -295,7 +295,7 @@ class Transcript:
             click.echo(f"{at * 1000:9.1f} ms {who} {text}")
 
 
-def summary(target: Target, outcome: Outcome, now: float) -> Iterator[str]:
+def summary(target: Target, outcome: ProbeOutcome, now: float) -> Iterator[str]:
     """Yield what was found beside the transcript, and the verdict at last.
 
     Args:
@@ -326,7 +326,7 @@ def summary(target: Target, outcome: Outcome, now: float) -> Iterator[str]:
 _SPEAKERS = {"<": "server", ">": "prober", "*": "remark"}
 
 
-def _shown(target: Target, outcome: Outcome, transcript: Transcript) -> dict[str, Any]:
+def _shown(target: Target, outcome: ProbeOutcome, transcript: Transcript) -> dict[str, Any]:
     return {
         "check": target.check.name,
         "address": str(target.address),

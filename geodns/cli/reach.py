@@ -12,7 +12,7 @@ from geodns.config import yaml_nodes
 from geodns.config.report import Report
 from geodns.config.server_keys import KEYS, Listen
 from geodns.config.tokens import Token, parse_tokens
-from geodns.config.yaml_nodes import Node
+from geodns.config.yaml_nodes import YamlNode
 from geodns.errors import SettingsError
 
 _WANTED = ("servers", "http", "http_tls", "token", "token_file")
@@ -20,7 +20,7 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
 """Where to ask a server that listens everywhere."""
 
 
-class Reach(NamedTuple):
+class ServerList(NamedTuple):
     """How to reach the servers.
 
     Attributes:
@@ -35,7 +35,7 @@ class Reach(NamedTuple):
     trouble: str | None = None
 
 
-def read_reach(config: Path) -> Reach:
+def read_server_list(config: Path) -> ServerList:
     """Read how to reach the servers; paths in the file are relative to its directory.
 
     Args:
@@ -54,7 +54,7 @@ def read_reach(config: Path) -> Reach:
     root = None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
     if root is None:
         _refuse(report)
-        return Reach()
+        return ServerList()
     found: dict[str, Any] = {key: value for key in _WANTED if (value := _read(key, root, report)) is not None}
     _refuse(report)
     servers = found.get("servers") or _own(found.get("http"), encrypted="http_tls" in found)
@@ -69,7 +69,7 @@ def read_reach(config: Path) -> Reach:
             trouble = f"no token from {path}: it cannot be read ({why})"
         except ValueError as error:
             trouble = f"no token from {path}: {error}"
-    return Reach(servers, tokens[0].secret if tokens else None, trouble)
+    return ServerList(servers, tokens[0].secret if tokens else None, trouble)
 
 
 def _refuse(report: Report) -> None:
@@ -79,7 +79,7 @@ def _refuse(report: Report) -> None:
 
 
 def _read(key: str, root: yaml_nodes.Mapping, report: Report) -> object:
-    node: Node | None = root.get(key)
+    node: YamlNode | None = root.get(key)
     return None if node is None else KEYS[key].kind.read(node, report)
 
 

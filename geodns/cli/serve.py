@@ -11,7 +11,7 @@ from geodns import logs
 from geodns.config.settings import Settings, load_settings
 from geodns.errors import GeodnsError
 from geodns.serve import privileges, supervisor
-from geodns.serve.plan import ControlSeat, Plan, TcpLimits
+from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.storage.lock import lock_state, make_state_directory
 
@@ -84,7 +84,7 @@ def _run(
     lock = _lock(settings, identity)
     try:
         return supervisor.run(
-            Plan(
+            ServePlan(
                 listen=tuple((listen.host, listen.port) for listen in settings.listen),
                 http=(settings.http.host, settings.http.port),
                 workers=settings.worker_count,
@@ -120,7 +120,7 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
 
 
-def _control(settings: Settings, seat: ControlSeat) -> int:
+def _control(settings: Settings, seat: ControlContext) -> int:
     # Loaded in the forked child alone: the workers would carry it for as long as they live.
     from geodns.daemon import control  # noqa: PLC0415 - see above
 

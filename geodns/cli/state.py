@@ -9,7 +9,7 @@ import click
 
 from geodns.api.json_types import Json
 from geodns.cli.client import Server, author_option, server_option, token_option
-from geodns.cli.order_dialog import Told, dry_run_option, give, json_option, tell, yes_option
+from geodns.cli.order_dialog import OrderReport, dry_run_option, give, json_option, tell, yes_option
 from geodns.errors import GeodnsError, UsageError
 
 PATH = "/api/v1/state"
@@ -90,12 +90,12 @@ def _read(file: Path | None) -> Json:
     return body
 
 
-def _tell(answer: Json) -> Told:
+def _tell(answer: Json) -> OrderReport:
     told = tell(answer)
     imposed = [f"imposed: {line}" for line in answer["imposed"]] if answer["dry_run"] else []
     expired = [f"left out: {line}" for line in answer["expired"]]
     if not (answer["imposed"] or expired or answer["unknown"]):
-        return Told(["nothing is imposed in it"], [])
+        return OrderReport(["nothing is imposed in it"], [])
     parts = told.parts if answer["imposed"] else []
     unknown = [f"left out: {line}" for line in answer["unknown"]]
-    return Told([*imposed, *parts, *expired], [*unknown, *told.problems])
+    return OrderReport([*imposed, *parts, *expired], [*unknown, *told.problems])

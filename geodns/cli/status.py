@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Answer, Server, server_option, token_option
+from geodns.cli.client import HttpReply, Server, server_option, token_option
 from geodns.errors import GeodnsError, ServerError
 
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}
@@ -48,7 +48,7 @@ def status(*, as_json: bool, watch: bool, interval: float, server: str, token: s
         raise click.exceptions.Exit(1)
 
 
-class _Seen(NamedTuple):
+class _StatusRow(NamedTuple):
     """What servers show: as JSON, as tables, and whether all is well."""
 
     shown: Json
@@ -56,21 +56,21 @@ class _Seen(NamedTuple):
     well: bool
 
 
-def _one(source: Server) -> _Seen:
+def _one(source: Server) -> _StatusRow:
     shown = source.get("/status")
-    return _Seen(shown, render(shown), _is_well(shown))
+    return _StatusRow(shown, render(shown), _is_well(shown))
 
 
 def _is_well(shown: Json) -> bool:
     return bool(shown["ready"] and not shown["warnings"])
 
 
-def _several(source: Server) -> _Seen:
+def _several(source: Server) -> _StatusRow:
     answers = source.get_all("/status")
-    statuses = {url: one.body for url, one in answers.items() if isinstance(one, Answer)}
+    statuses = {url: one.body for url, one in answers.items() if isinstance(one, HttpReply)}
     found = differences(statuses)
     servers = {
-        url: one.body if isinstance(one, Answer) else {"error": str(one)} for url, one in answers.items()
+        url: one.body if isinstance(one, HttpReply) else {"error": str(one)} for url, one in answers.items()
     }
     shown = {
         "servers": servers,
@@ -91,10 +91,10 @@ def _several(source: Server) -> _Seen:
     for url, status in list(statuses.items())[:1]:
         parts += [Text(f"\n{url}:", style="bold"), render(status)]
     well = len(statuses) == len(answers) and not found and all(map(_is_well, statuses.values()))
-    return _Seen(shown, Group(*parts), well)
+    return _StatusRow(shown, Group(*parts), well)
 
 
-def _server(url: str, answer: Answer | GeodnsError) -> Text:
+def _server(url: str, answer: HttpReply | GeodnsError) -> Text:
     """Return a line about a server, or why it cannot be asked."""
     if isinstance(answer, GeodnsError):
         text = str(answer)
@@ -107,7 +107,7 @@ def _server(url: str, answer: Answer | GeodnsError) -> Text:
     return line
 
 
-def _watch(source: Server, look: Callable[[Server], _Seen], interval: float, *, as_json: bool) -> None:
+def _watch(source: Server, look: Callable[[Server], _StatusRow], interval: float, *, as_json: bool) -> None:
     if as_json:
         while True:
             click.echo(json.dumps(look(source).shown, ensure_ascii=False))

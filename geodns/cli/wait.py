@@ -8,7 +8,7 @@ from typing import NamedTuple
 import click
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Answer, Server
+from geodns.cli.client import HttpReply, Server
 from geodns.errors import GeodnsError
 
 LOOK_EVERY = 1.0
@@ -98,7 +98,7 @@ def _clock(seconds: float) -> str:
 
 def wait(
     server: Server,
-    answers: Mapping[str, Answer | GeodnsError],
+    answers: Mapping[str, HttpReply | GeodnsError],
     *,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
@@ -115,11 +115,11 @@ def wait(
         GeodnsError: a host is drained no more.
 
     """
-    taken = [answer.body for answer in answers.values() if isinstance(answer, Answer)]
+    taken = [answer.body for answer in answers.values() if isinstance(answer, HttpReply)]
     left = drained_by(taken, clock())
     told: dict[Drained, float] = {}
     while left:
-        shown = [one.body for one in server.get_all("/status").values() if isinstance(one, Answer)]
+        shown = [one.body for one in server.get_all("/status").values() if isinstance(one, HttpReply)]
         now = clock()
         for one in list(left):
             hosts = [body["hosts"].get(one.zone, {}).get(one.name) for body in shown]

@@ -15,7 +15,7 @@ from geodns.model.zone import Zone
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones, zone_files
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.sources import Finding, Found, in_files
+from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
 from geodns.zones.diff import summary, zone_diff
 
 
@@ -102,11 +102,11 @@ def _as_found(path: Path, zone: Zone, served: Zone) -> Zone:
         return zone
     beside = in_files(path.parent)
 
-    def find(name: str, source: HostSource) -> Finding:
+    def find(name: str, source: HostSource) -> SourceResult:
         if not isinstance(source, DnsSource):
             return beside(name, source)
         of_it = (one for one in served.origins if one.source == source.title)
-        return Finding(tuple(Found(served.host_by_name[one.host], one.source) for one in of_it))
+        return SourceResult(tuple(SourcedHost(served.host_by_name[one.host], one.source) for one in of_it))
 
     return read_zone(path, find).zone or zone
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from geodns.compiler.answers import Source, compile_rotation
 from geodns.compiler.choice import Choice, choose
 from geodns.compiler.live_set import LiveSet
-from geodns.compiler.static import families_of, key_of
+from geodns.compiler.static import pool_families, rotation_key
 from geodns.model.state import PoolKey
 from geodns.model.zone import Zone
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
@@ -95,9 +95,9 @@ def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
 
 def _keys_of(zone: Zone) -> dict[PoolKey, tuple[RotationKey, ...]]:
     found: dict[PoolKey, dict[RotationKey, None]] = {(zone.name, pool.name): {} for pool in zone.pools}
-    families = families_of(zone)
+    families = pool_families(zone)
     for rule in zone.rules:
-        if key := key_of(zone, rule, families):
+        if key := rotation_key(zone, rule, families):
             for pool, _ in key.tiers:
                 found[zone.name, pool][key] = None
     return {pool: tuple(keys) for pool, keys in found.items()}

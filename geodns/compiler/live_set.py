@@ -11,9 +11,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from geodns.model.base import Address
-from geodns.model.checks import Jury, Target
+from geodns.model.checks import CheckPolicy, Target
 from geodns.model.hosts import Host
-from geodns.model.state import NOTHING_KNOWN, Forced, HostKey, State, Verdict
+from geodns.model.state import NOTHING_KNOWN, Forced, HealthState, HostKey, Verdict
 from geodns.model.zone import Zone, target_of
 
 
@@ -85,7 +85,7 @@ class LiveSet:
         rest = {key: value for key, value in self.forced.items() if key != host}
         return replace(self, forced=rest if forced is None else rest | {host: forced})
 
-    def fitness(self, zone: Zone, host: Host, jury: Jury | None) -> Fitness:
+    def fitness(self, zone: Zone, host: Host, jury: CheckPolicy | None) -> Fitness:
         """Judge a host for a pool with these checks (None: always up)."""
         key = (zone.name, host.name)
         forced = self.forced.get(key)
@@ -105,13 +105,15 @@ class LiveSet:
         waits = [grade.seconds_to_fall for grade in live.values() if grade.seconds_to_fall is not None]
         return Fitness(tuple(live), {**further, **own}, min(waits, default=None))
 
-    def _grade(self, zone: Zone, host: Host, address: Address, jury: Jury, newcomer: bool) -> "_Grade | None":
+    def _grade(
+        self, zone: Zone, host: Host, address: Address, jury: CheckPolicy, newcomer: bool
+    ) -> "_Grade | None":
         """Judge an address; None when it may not be dealt."""
         good = [
             (verdict, check)
             for check in jury.checks
             if (verdict := self.verdict(target_of(zone, host, address, check))).live
-            and (verdict.state is State.UP or not newcomer)
+            and (verdict.state is HealthState.UP or not newcomer)
         ]
         if len(good) < jury.need:
             return None
@@ -140,21 +142,21 @@ class LiveSet:
             waits[spare] if len(waits) > spare else None,
         )
 
-    def address_state(self, zone: Zone, host: Host, address: Address) -> State:
+    def address_state(self, zone: Zone, host: Host, address: Address) -> HealthState:
         """Return what the checks of an address come to, in the pool that sees it worst; UP without any."""
         states = (
             self._state_for(zone, host, address, jury)
             for jury in zone.juries_by_host[host.name]
             if jury is not None
         )
-        return min(states, key=lambda state: state.rank, default=State.UP)
+        return min(states, key=lambda state: state.rank, default=HealthState.UP)
 
-    def _state_for(self, zone: Zone, host: Host, address: Address, jury: Jury) -> State:
+    def _state_for(self, zone: Zone, host: Host, address: Address, jury: CheckPolicy) -> HealthState:
         """Return the state that as many checks as are needed have or surpass."""
         states = (self.verdict(target_of(zone, host, address, check)).shown for check in jury.checks)
         return sorted(states, key=lambda state: state.rank, reverse=True)[jury.need - 1]
 
-    def host_state(self, zone: Zone, host: Host) -> State:
+    def host_state(self, zone: Zone, host: Host) -> HealthState:
         """Return the best state of a host over its addresses."""
         states = (self.address_state(zone, host, address) for address in host.addresses)
         return max(states, key=lambda state: state.rank)

@@ -7,13 +7,13 @@ from itertools import chain
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.hosts import Host
 from geodns.model.zone import Record, Rule, Zone
-from geodns.responder.table import Node, RotationKey, ZoneTable
+from geodns.responder.table import NameNode, RotationKey, ZoneTable
 from geodns.wire import codes
 from geodns.wire.codes import NUMBERS, number
 from geodns.wire.encode import encode
 from geodns.wire.message import NOTHING, Answer
 from geodns.wire.names import is_below, name_to_wire, parents
-from geodns.wire.records import TARGETS, each, record, target_of
+from geodns.wire.records import TARGETS, record, split_records, target_of
 
 Records = dict[tuple[bytes, str], Record]
 """Fixed RRsets by owner name on the wire and type."""
@@ -42,12 +42,12 @@ def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> Zone
     rrsets = _rrsets(zone, origin, records, cuts)
     soa = _soa(zone, serial)
     rrsets[origin][codes.SOA] = Answer(record(codes.SOA, zone.soa_ttl, soa), an=1)
-    nodes = {owner: Node(some, NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
+    nodes = {owner: NameNode(some, NOTHING if owner in cuts else None) for owner, some in rrsets.items()}
     for owner in list(nodes):
         for parent in parents(owner):
             if parent in nodes or len(parent) <= len(origin):
                 break
-            nodes[parent] = Node()
+            nodes[parent] = NameNode()
     negative = record(codes.SOA, min(zone.soa_ttl, zone.soa.minimum), soa)
     table = ZoneTable(zone.name, origin, negative, nodes)
     _add_addresses(table, nodes, rrsets, records)
@@ -77,12 +77,12 @@ def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes]) -> Rr
             # The NS of a cut that is a wildcard is synthesized like any other RRset (RFC 4592 section 4.2).
             if owner not in cuts or rtype in {"DS", "NS"}:
                 own[number(rtype)] = _fixed(one)
-    families = families_of(zone)
+    families = pool_families(zone)
     for rule in zone.rules:
         owner = name_to_wire(rule.owner)
         if not _below(owner, ends):
             own = rrsets.setdefault(owner, {})
-            if owner not in cuts and (key := key_of(zone, rule, families)):
+            if owner not in cuts and (key := rotation_key(zone, rule, families)):
                 own[NUMBERS[rule.type]] = key
     return rrsets
 
@@ -113,11 +113,14 @@ def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
         return ()
     found = [match.node.rrsets.get(NUMBERS[family]) for family in FAMILIES]
     return tuple(
-        one for answer in found if isinstance(answer, Answer) for one in each(answer.body, owner=name)
+        one
+        for answer in found
+        if isinstance(answer, Answer)
+        for one in split_records(answer.body, owner=name)
     )
 
 
-def _add_addresses(table: ZoneTable, nodes: dict[bytes, Node], rrsets: Rrsets, records: Records) -> None:
+def _add_addresses(table: ZoneTable, nodes: dict[bytes, NameNode], rrsets: Rrsets, records: Records) -> None:
     """Give cuts their referrals, and answers that name hosts in the zone the addresses of these."""
 
     @cache
@@ -136,7 +139,7 @@ def _add_addresses(table: ZoneTable, nodes: dict[bytes, Node], rrsets: Rrsets, r
         for rtype in own.keys() & TARGETS.keys():
             answer = own[rtype]
             if isinstance(answer, Answer):
-                targets = dict.fromkeys(filter(None, map(target_of, each(answer.body))))
+                targets = dict.fromkeys(filter(None, map(target_of, split_records(answer.body))))
                 by_name = {target: addresses(target) for target in targets}
                 own[rtype] = answer._replace(extra=tuple(chain.from_iterable(by_name.values())))
                 if nodes[owner].referral is not None:
@@ -159,7 +162,7 @@ def _referral(cut: bytes, name_servers: Answer, addresses: Mapping[bytes, tuple[
 # --- what is dealt -------------------------------------------------------------------------------------
 
 
-def families_of(zone: Zone) -> dict[str, frozenset[str]]:
+def pool_families(zone: Zone) -> dict[str, frozenset[str]]:
     """Return, for each pool, the families of which any host that it could deal has an address."""
     return {
         pool.name: frozenset(
@@ -172,7 +175,7 @@ def families_of(zone: Zone) -> dict[str, frozenset[str]]:
     }
 
 
-def key_of(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
+def rotation_key(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
     """Return the key of a rule's rotation; None when all hosts it could deal have other addresses.
 
     Where there is no host at all, as before a source of hosts has given its first, there is a rotation that

@@ -9,8 +9,8 @@ from geodns.config.value_types import (
     HOW_MANY,
     OFF,
     Key,
-    Kind,
     Schema,
+    ValueType,
     choice,
     items_of,
     parse_share,
@@ -18,7 +18,7 @@ from geodns.config.value_types import (
     text_of,
     whole,
 )
-from geodns.config.yaml_nodes import Mapping, Node, Scalar, shown
+from geodns.config.yaml_nodes import Mapping, Scalar, YamlNode, shown
 from geodns.errors import BadNameError
 from geodns.responder.answer_policy import QueryLog, RateLimit
 from geodns.wire.names import name_to_wire
@@ -30,7 +30,7 @@ MAX_ITEMS = 64
 _NETWORK: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"}
 
 
-def _read_network(node: Node, report: Report) -> Network | None:
+def _read_network(node: YamlNode, report: Report) -> Network | None:
     text = text_of(node, report, "a network", HOW)
     if text is None:
         return None
@@ -46,7 +46,7 @@ def _read_network(node: Node, report: Report) -> Network | None:
     return network
 
 
-def _items(node: Node, report: Report, what: str) -> Sequence[Node]:
+def _items(node: YamlNode, report: Report, what: str) -> Sequence[YamlNode]:
     """Return a list's items, unless they are too many."""
     items = items_of(node)
     if len(items) > MAX_ITEMS:
@@ -55,7 +55,7 @@ def _items(node: Node, report: Report, what: str) -> Sequence[Node]:
     return items
 
 
-def _read_networks(node: Node, report: Report) -> tuple[Network, ...]:
+def _read_networks(node: YamlNode, report: Report) -> tuple[Network, ...]:
     found = (_read_network(item, report) for item in _items(node, report, "networks"))
     return tuple(network for network in found if network is not None)
 
@@ -75,7 +75,7 @@ def zone_on_wire(text: str) -> bytes:
     return name_to_wire(text.removesuffix(".") + ".")
 
 
-def _read_zones(node: Node, report: Report) -> tuple[bytes, ...]:
+def _read_zones(node: YamlNode, report: Report) -> tuple[bytes, ...]:
     found: list[bytes] = []
     for item in _items(node, report, "zones"):
         text = text_of(item, report, "a zone's name", "write a name, as out.example.com")
@@ -86,7 +86,7 @@ def _read_zones(node: Node, report: Report) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _read_share(node: Node, report: Report) -> float | None:
+def _read_share(node: YamlNode, report: Report) -> float | None:
     text = text_of(node, report, "a part of the queries", HOW_MANY)
     share = None if text is None else parse_share(text)
     if text is not None and share is None:
@@ -98,7 +98,7 @@ def _several(one: Schema) -> Schema:
     return {"anyOf": [one, {"type": "array", "items": one, "maxItems": MAX_ITEMS}]}
 
 
-_NETWORKS = Kind(_read_networks, _several(_NETWORK))
+_NETWORKS = ValueType(_read_networks, _several(_NETWORK))
 
 RATE_LIMIT: dict[str, Key] = {
     "per_second": Key(
@@ -116,19 +116,22 @@ RATE_LIMIT: dict[str, Key] = {
 }
 
 QUERY_LOG: dict[str, Key] = {
-    "zones": Key(Kind(_read_zones, _several({"type": "string"})), "At or below these names; default: all."),
+    "zones": Key(
+        ValueType(_read_zones, _several({"type": "string"})), "At or below these names; default: all."
+    ),
     "clients": Key(_NETWORKS, "Of these networks; default: all."),
     "sample": Key(
-        Kind(_read_share, {"type": ["number", "string"]}), "The part that is logged, as 1%; default: all."
+        ValueType(_read_share, {"type": ["number", "string"]}),
+        "The part that is logged, as 1%; default: all.",
     ),
 }
 
 
-def _says(node: Node, word: str) -> bool:
+def _says(node: YamlNode, word: str) -> bool:
     return isinstance(node, Scalar) and node.text == word
 
 
-def _mapping(node: Node, report: Report, keys: dict[str, Key], what: str) -> dict[str, Any] | None:
+def _mapping(node: YamlNode, report: Report, keys: dict[str, Key], what: str) -> dict[str, Any] | None:
     """Return what a part says, for ``on`` nothing of its own; None means that the report says why not."""
     if isinstance(node, Mapping):
         return read_keys(node, report, keys, what)
@@ -139,7 +142,7 @@ def _mapping(node: Node, report: Report, keys: dict[str, Key], what: str) -> dic
     return None
 
 
-def _read_rate_limit(node: Node, report: Report) -> object:
+def _read_rate_limit(node: YamlNode, report: Report) -> object:
     """Return the limit, and whether cookies are required over it."""
     if _says(node, "off"):
         return OFF
@@ -150,7 +153,7 @@ def _read_rate_limit(node: Node, report: Report) -> object:
     return RateLimit(**values), required
 
 
-def _read_query_log(node: Node, report: Report) -> object:
+def _read_query_log(node: YamlNode, report: Report) -> object:
     if _says(node, "off"):
         return OFF
     values = _mapping(node, report, QUERY_LOG, "a choice of queries")
@@ -164,9 +167,10 @@ def _object(keys: dict[str, Key]) -> Schema:
 
 
 RATE_LIMIT_KEY = Key(
-    Kind(_read_rate_limit, _object(RATE_LIMIT)),
+    ValueType(_read_rate_limit, _object(RATE_LIMIT)),
     "How many answers over UDP a network of clients may get; without it, or with off, as many as it likes.",
 )
 QUERY_LOG_KEY = Key(
-    Kind(_read_query_log, _object(QUERY_LOG)), "Log queries from the start; `geodns querylog` changes it."
+    ValueType(_read_query_log, _object(QUERY_LOG)),
+    "Log queries from the start; `geodns querylog` changes it.",
 )

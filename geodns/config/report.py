@@ -12,7 +12,7 @@ MAX_HINTS = 200
 MAX_SHOWN = 60
 
 
-class Place(Protocol):
+class TextPlace(Protocol):
     """Anything that stands somewhere in a file; lines and columns count from 1."""
 
     @property
@@ -39,20 +39,20 @@ class Report:
         self._problems: list[Problem] = []
         self._hints = 0
 
-    def error(self, at: Place | None, what: str, instead: str = "") -> None:
+    def error(self, at: TextPlace | None, what: str, instead: str = "") -> None:
         """Note a problem that keeps the file from being served; None means the file as a whole."""
         self.errors += 1
         self._note(at, what, instead, warning=False)
 
-    def warn(self, at: Place | None, what: str, instead: str = "") -> None:
+    def warn(self, at: TextPlace | None, what: str, instead: str = "") -> None:
         """Note what we advise against."""
         self._note(at, what, instead, warning=True)
 
-    def _note(self, at: Place | None, what: str, instead: str, *, warning: bool) -> None:
+    def _note(self, at: TextPlace | None, what: str, instead: str, *, warning: bool) -> None:
         line, column = (0, 0) if at is None else (at.line, at.column)
         self._problems.append(Problem(self.file, line, column, what, instead, warning))
 
-    def unknown(self, at: Place, what: str, word: str, known: Iterable[str]) -> None:
+    def unknown(self, at: TextPlace, what: str, word: str, known: Iterable[str]) -> None:
         """Note a word that is none of the known ones, and the nearest of these."""
         names = [name for name in known if name]
         self._hints += 1

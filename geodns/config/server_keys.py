@@ -14,7 +14,7 @@ from geodns.config.value_types import (
     EHLO,
     OFF,
     Key,
-    Kind,
+    ValueType,
     choice,
     duration,
     items_of,
@@ -23,7 +23,7 @@ from geodns.config.value_types import (
     text_of,
     whole,
 )
-from geodns.config.yaml_nodes import Node
+from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import Frozen
 
 _PORT = re.compile("[0-9]{1,5}")
@@ -83,7 +83,7 @@ class Tcp(Frozen):
     idle: float = 10.0
 
 
-def _read_path(node: Node, report: Report) -> Path | None:
+def _read_path(node: YamlNode, report: Report) -> Path | None:
     text = text_of(node, report, "a path", "write a path, as /etc/geodns/zones")
     if text is None:
         return None
@@ -93,10 +93,10 @@ def _read_path(node: Node, report: Report) -> Path | None:
     return Path(text)
 
 
-_PATH = Kind(_read_path, {"type": "string"})
+_PATH = ValueType(_read_path, {"type": "string"})
 
 
-def _read_listen(node: Node, report: Report) -> Listen | None:
+def _read_listen(node: YamlNode, report: Report) -> Listen | None:
     text = text_of(node, report, "an address and a port", _LISTEN_HOW)
     if text is None:
         return None
@@ -107,7 +107,7 @@ def _read_listen(node: Node, report: Report) -> Listen | None:
     return None
 
 
-def _read_listeners(node: Node, report: Report) -> tuple[Listen, ...] | None:
+def _read_listeners(node: YamlNode, report: Report) -> tuple[Listen, ...] | None:
     items = items_of(node)
     if not items:
         report.error(node, "nothing to listen on", _LISTEN_HOW)
@@ -121,7 +121,7 @@ def _read_listeners(node: Node, report: Report) -> tuple[Listen, ...] | None:
     return tuple(listeners)
 
 
-def _read_node(node: Node, report: Report) -> str | None:
+def _read_node(node: YamlNode, report: Report) -> str | None:
     text = text_of(node, report, "this server's name", "write a short name, as ns1")
     if text is not None and re.fullmatch(r"[!-~]{1,63}", text) is None:
         report.error(
@@ -135,7 +135,7 @@ MAX_TOLD = 64
 """Characters of what is told of us: it must fit beside the longest question in the smallest answer."""
 
 
-def _read_told(node: Node, report: Report) -> object:
+def _read_told(node: YamlNode, report: Report) -> object:
     text = text_of(node, report, "a text", "write who this is, as ns1, or off")
     if text is not None and re.fullmatch(rf"[ -~]{{1,{MAX_TOLD}}}", text) is None:
         report.error(
@@ -166,7 +166,7 @@ def parse_server(text: str) -> str:
     return url.rstrip("/")
 
 
-def _read_servers(node: Node, report: Report) -> tuple[str, ...] | None:
+def _read_servers(node: YamlNode, report: Report) -> tuple[str, ...] | None:
     found: list[str] = []
     items = items_of(node)
     if not items:
@@ -185,10 +185,10 @@ def _read_servers(node: Node, report: Report) -> tuple[str, ...] | None:
     return tuple(found) or None
 
 
-def _reading(scope: Scope) -> Kind:
+def _reading(scope: Scope) -> ValueType:
     """Return how a token that stands in the settings themselves is read; it is a secret, and not shown."""
 
-    def read(node: Node, report: Report) -> tuple[Token, ...] | None:
+    def read(node: YamlNode, report: Report) -> tuple[Token, ...] | None:
         text = text_of(node, report, "a token", TOKEN_HOW)
         try:
             return None if text is None else (token_of(text, scope),)
@@ -196,7 +196,7 @@ def _reading(scope: Scope) -> Kind:
             report.error(node, str(error), TOKEN_HOW)
         return None
 
-    return Kind(read, {"type": "string"})
+    return ValueType(read, {"type": "string"})
 
 
 TCP: dict[str, Key] = {
@@ -207,7 +207,7 @@ TCP: dict[str, Key] = {
 """What may stand under ``tcp``."""
 
 
-def _read_tcp(node: Node, report: Report) -> Tcp:
+def _read_tcp(node: YamlNode, report: Report) -> Tcp:
     return Tcp(**read_keys(node, report, TCP, "a mapping of TCP limits"))
 
 
@@ -230,7 +230,7 @@ _TLS: dict[str, Key] = {
 }
 
 
-def _read_tls(node: Node, report: Report) -> HttpTls | None:
+def _read_tls(node: YamlNode, report: Report) -> HttpTls | None:
     values = read_keys(node, report, _TLS, "a mapping of cert and key")
     if "cert" not in values:
         report.error(node, "no certificate", "write {cert: /etc/geodns/cert.pem, key: /etc/geodns/key.pem}")
@@ -238,7 +238,7 @@ def _read_tls(node: Node, report: Report) -> HttpTls | None:
     return HttpTls(**values)
 
 
-def _read_account(node: Node, report: Report) -> str | None:
+def _read_account(node: YamlNode, report: Report) -> str | None:
     instead = "write the name of one on this machine, as geodns"
     text = text_of(node, report, "a user's or group's name", instead)
     if text is not None and _ACCOUNT_NAME.fullmatch(text) is None:
@@ -247,37 +247,39 @@ def _read_account(node: Node, report: Report) -> str | None:
     return text
 
 
-_ACCOUNT = Kind(_read_account, {"type": "string"})
-_TOLD = Kind(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
+_ACCOUNT = ValueType(_read_account, {"type": "string"})
+_TOLD = ValueType(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
 _LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
 
 KEYS: dict[str, Key] = {
     "zones": Key(_PATH, "The directory of the zone files."),
     "listen": Key(
-        Kind(_read_listeners, {"anyOf": [_LISTEN_SCHEMA, {"type": "array", "items": _LISTEN_SCHEMA}]}),
+        ValueType(_read_listeners, {"anyOf": [_LISTEN_SCHEMA, {"type": "array", "items": _LISTEN_SCHEMA}]}),
         "Where DNS is answered, over UDP and TCP.",
     ),
-    "http": Key(Kind(_read_listen, _LISTEN_SCHEMA), "Where status, metrics and control are."),
+    "http": Key(ValueType(_read_listen, _LISTEN_SCHEMA), "Where status, metrics and control are."),
     "state": Key(_PATH, "The directory of what survives a restart."),
     "workers": Key(whole(1, 1024, "the number of workers"), "UDP workers; without it one a core."),
-    "node": Key(Kind(_read_node, {"type": "string"}), "This server's name in the status."),
+    "node": Key(ValueType(_read_node, {"type": "string"}), "This server's name in the status."),
     "token": Key(_reading("control"), "What a client must show to change anything."),
     "token_file": Key(_PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
     "read_token": Key(_reading("read"), "What a client must show to read anything; without it all may."),
     "read_token_file": Key(_PATH, "A file that has it, as `token_file`."),
     "servers": Key(
-        Kind(_read_servers, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        ValueType(
+            _read_servers, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        ),
         "The HTTP sides of all name servers: orders go to each.",
     ),
     "http_tls": Key(
-        Kind(_read_tls, {"type": "object"}), "What the HTTP side shows; it speaks https alone then."
+        ValueType(_read_tls, {"type": "object"}), "What the HTTP side shows; it speaks https alone then."
     ),
     "identity": Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody; default: `node`."),
     "version": Key(_TOLD, "What version.server gets; off tells nobody."),
     "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),
     "ehlo": Key(EHLO, "The name that probes give."),
     "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
-    "tcp": Key(Kind(_read_tcp, {"type": "object"}), "What TCP clients may take."),
+    "tcp": Key(ValueType(_read_tcp, {"type": "object"}), "What TCP clients may take."),
     "user": Key(_ACCOUNT, "Whom to become once the ports are open."),
     "group": Key(_ACCOUNT, "The group to have then; without it the user's own."),
     "log_format": Key(choice("text", "json"), "How log lines look."),

@@ -18,7 +18,7 @@ from geodns.config.report import Report
 from geodns.config.server_keys import KEYS, HttpTls, Listen, Tcp
 from geodns.config.tokens import Scope, Token, parse_tokens
 from geodns.config.value_types import OFF, read_keys
-from geodns.config.yaml_nodes import Node, Scalar
+from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model.base import Frozen
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
@@ -192,7 +192,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
 def _from_words(source: str, key: str, words: list[str], problems: list[Problem]) -> dict[str, Any]:
     """Read one setting from a flag or variable: the nodes stand nowhere, so problems name only the source."""
     report = Report(source)
-    scalars: list[Node] = [Scalar(0, 0, word.strip(), plain=False) for word in words]
+    scalars: list[YamlNode] = [Scalar(0, 0, word.strip(), plain=False) for word in words]
     node = scalars[0] if len(scalars) == 1 else yaml_nodes.Sequence(0, 0, scalars)
     value = KEYS[key].kind.read(node, report)
     problems.extend(report.problems())

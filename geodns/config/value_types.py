@@ -10,7 +10,7 @@ from typing import Any
 from geodns.config import yaml_nodes
 from geodns.config.report import Report, quoted
 from geodns.config.times import HOW_LONG, parse_duration
-from geodns.config.yaml_nodes import Node, Scalar, is_nothing, shown
+from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing, shown
 from geodns.model.base import Address
 from geodns.model.hosts import Endpoint
 from geodns.model.zone import MinLive
@@ -27,7 +27,7 @@ ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """A kind of value.
 
     Attributes:
@@ -36,7 +36,7 @@ class Kind:
 
     """
 
-    read: Callable[[Node, Report], Any]
+    read: Callable[[YamlNode, Report], Any]
     schema: Schema
 
 
@@ -44,11 +44,11 @@ class Kind:
 class Key:
     """A key of a mapping: what its value is, and a sentence for the operator's editor."""
 
-    kind: Kind
+    kind: ValueType
     says: str
 
 
-def text_of(node: Node, report: Report, what: str, instead: str) -> str | None:
+def text_of(node: YamlNode, report: Report, what: str, instead: str) -> str | None:
     """Return a scalar's text; anything else, and nothing at all, is a problem."""
     if isinstance(node, Scalar) and not is_nothing(node):
         return node.text
@@ -56,7 +56,7 @@ def text_of(node: Node, report: Report, what: str, instead: str) -> str | None:
     return None
 
 
-def entries_of(node: Node, report: Report, what: str, instead: str) -> dict[str, tuple[Scalar, Node]]:
+def entries_of(node: YamlNode, report: Report, what: str, instead: str) -> dict[str, tuple[Scalar, YamlNode]]:
     """Return a mapping's entries; nothing at all is none, anything else is a problem."""
     if isinstance(node, yaml_nodes.Mapping):
         return node.items
@@ -65,7 +65,7 @@ def entries_of(node: Node, report: Report, what: str, instead: str) -> dict[str,
     return {}
 
 
-def read_keys(node: Node, report: Report, keys: Mapping[str, Key], what: str) -> dict[str, Any]:
+def read_keys(node: YamlNode, report: Report, keys: Mapping[str, Key], what: str) -> dict[str, Any]:
     """Read a mapping whose keys are known; what cannot be read is left out and reported.
 
     Args:
@@ -91,10 +91,10 @@ OFF = object()
 """A value that is switched off; None is one that could not be read."""
 
 
-def duration(low: float, high: float, *, whole: bool = False) -> Kind:
+def duration(low: float, high: float, *, whole: bool = False) -> ValueType:
     """A time in seconds, written as a number or with a unit."""
 
-    def read(node: Node, report: Report) -> float | int | None:
+    def read(node: YamlNode, report: Report) -> float | int | None:
         text = text_of(node, report, "a duration", HOW_LONG)
         if text is None:
             return None
@@ -110,7 +110,7 @@ def duration(low: float, high: float, *, whole: bool = False) -> Kind:
             return None
         return int(seconds) if whole else seconds
 
-    return Kind(
+    return ValueType(
         read,
         {
             "anyOf": [
@@ -124,17 +124,17 @@ def duration(low: float, high: float, *, whole: bool = False) -> Kind:
 TTL = duration(0, MAX_TTL, whole=True)
 
 
-def whole(low: int, high: int, what: str) -> Kind:
+def whole(low: int, high: int, what: str) -> ValueType:
     """A whole number from `low` to `high`."""
 
-    def read(node: Node, report: Report) -> int | None:
+    def read(node: YamlNode, report: Report) -> int | None:
         text = text_of(node, report, what, f"write {low} to {high}")
         return None if text is None else read_whole(text, node, report, what, low, high)
 
-    return Kind(read, {"type": "integer", "minimum": low, "maximum": high})
+    return ValueType(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def read_whole(text: str, node: Node, report: Report, what: str, low: int, high: int) -> int | None:
+def read_whole(text: str, node: YamlNode, report: Report, what: str, low: int, high: int) -> int | None:
     """Read a whole number that stands at a node."""
     if _WHOLE.fullmatch(text) is None:
         report.error(node, f"{what} {quoted(text)} is no whole number", f"write {low} to {high}")
@@ -145,11 +145,11 @@ def read_whole(text: str, node: Node, report: Report, what: str, low: int, high:
     return None
 
 
-def part(low: float, high: float) -> Kind:
+def part(low: float, high: float) -> ValueType:
     """A part of something, as 0.5 or 50%."""
     instead = f"write {low:g} to {high:g}, or {low:.0%} to {high:.0%}"
 
-    def read(node: Node, report: Report) -> float | None:
+    def read(node: YamlNode, report: Report) -> float | None:
         text = text_of(node, report, "a part", instead)
         if text is None:
             return None
@@ -163,7 +163,7 @@ def part(low: float, high: float) -> Kind:
             return None
         return number
 
-    return Kind(
+    return ValueType(
         read,
         {
             "anyOf": [
@@ -174,40 +174,40 @@ def part(low: float, high: float) -> Kind:
     )
 
 
-def choice(*words: str) -> Kind:
+def choice(*words: str) -> ValueType:
     """One of some words."""
 
-    def read(node: Node, report: Report) -> str | None:
+    def read(node: YamlNode, report: Report) -> str | None:
         text = text_of(node, report, " or ".join(words), f"write one of: {', '.join(words)}")
         if text is not None and text not in words:
             report.error(node, f"{quoted(text)} is not known here", f"write one of: {', '.join(words)}")
             return None
         return text
 
-    return Kind(read, {"enum": list(words)})
+    return ValueType(read, {"enum": list(words)})
 
 
-def _anything(node: Node, report: Report) -> Node:
+def _anything(node: YamlNode, report: Report) -> YamlNode:
     del report
     return node
 
 
-def section(schema: Schema) -> Kind:
+def section(schema: Schema) -> ValueType:
     """A part that is read by code of its own."""
-    return Kind(_anything, schema)
+    return ValueType(_anything, schema)
 
 
-def word(what: str) -> Kind:
+def word(what: str) -> ValueType:
     """A text that is not empty."""
 
-    def read(node: Node, report: Report) -> Scalar | None:
+    def read(node: YamlNode, report: Report) -> Scalar | None:
         text = text_of(node, report, what, f"write {what}")
         return None if text is None or not isinstance(node, Scalar) else node
 
-    return Kind(read, {"type": "string"})
+    return ValueType(read, {"type": "string"})
 
 
-def _read_ehlo(node: Node, report: Report) -> str | None:
+def _read_ehlo(node: YamlNode, report: Report) -> str | None:
     text = text_of(node, report, "a host's name", "write the name that the prober gives in EHLO")
     if text is None:
         return None
@@ -220,7 +220,7 @@ def _read_ehlo(node: Node, report: Report) -> str | None:
     return text.removesuffix(".")
 
 
-EHLO = Kind(_read_ehlo, {"type": "string"})
+EHLO = ValueType(_read_ehlo, {"type": "string"})
 
 
 @lru_cache(4096)
@@ -234,7 +234,7 @@ def parse_address(text: str) -> Address | None:
         return None
 
 
-def address_text(node: Node, report: Report) -> str | None:
+def address_text(node: YamlNode, report: Report) -> str | None:
     """Return the text of what should be an address; an IPv6 address must stand in quotes.
 
     YAML takes a colon for the mark of a key as soon as a space, a bracket or the line's end follows it.
@@ -249,7 +249,7 @@ def address_text(node: Node, report: Report) -> str | None:
     return text
 
 
-def check_address(text: str, node: Node, report: Report) -> Address | None:
+def check_address(text: str, node: YamlNode, report: Report) -> Address | None:
     """Return the address that the text at a node is."""
     address = parse_address(text)
     if address is None:
@@ -265,7 +265,7 @@ def no_machine_has(address: Address) -> bool:
     return number == 0 or number >> 120 == 0xFF
 
 
-def check_unicast(text: str, node: Node, report: Report) -> Address | None:
+def check_unicast(text: str, node: YamlNode, report: Report) -> Address | None:
     """Return the address that the text at a node is, which must be one that a machine can have."""
     address = check_address(text, node, report)
     if address is not None and no_machine_has(address):
@@ -274,7 +274,7 @@ def check_unicast(text: str, node: Node, report: Report) -> Address | None:
     return address
 
 
-def items_of(node: Node) -> Sequence[Node]:
+def items_of(node: YamlNode) -> Sequence[YamlNode]:
     """Return a list's items, or the single item that stands without a list; nothing at all is none."""
     if isinstance(node, yaml_nodes.Sequence):
         return node.items
@@ -304,7 +304,7 @@ def parse_endpoint(text: str) -> Endpoint | None:
     return Endpoint(address=parsed, port=int(port))
 
 
-def _read_min_live(node: Node, report: Report) -> MinLive | None:
+def _read_min_live(node: YamlNode, report: Report) -> MinLive | None:
     instead = "write a number of hosts or a percentage, as 2 or 50%"
     text = text_of(node, report, "a number of hosts or a percentage", instead)
     if text is None:
@@ -319,7 +319,7 @@ def _read_min_live(node: Node, report: Report) -> MinLive | None:
     return MinLive(amount=int(found[1]), percent=bool(found[2]))
 
 
-MIN_LIVE = Kind(
+MIN_LIVE = ValueType(
     _read_min_live,
     {
         "anyOf": [

@@ -26,7 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     """Something in a file.
 
     Attributes:
@@ -40,7 +40,7 @@ class Node:
 
 
 @dataclass(slots=True)
-class Scalar(Node):
+class Scalar(YamlNode):
     """A text; `plain` when it stands without quotes."""
 
     text: str
@@ -48,37 +48,37 @@ class Scalar(Node):
 
 
 @dataclass(slots=True)
-class Sequence(Node):
+class Sequence(YamlNode):
     """A list."""
 
-    items: list[Node] = field(default_factory=list)
+    items: list[YamlNode] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Mapping(Node):
+class Mapping(YamlNode):
     """A mapping; for each key's text the key itself and the value."""
 
-    items: dict[str, tuple[Scalar, Node]] = field(default_factory=dict)
+    items: dict[str, tuple[Scalar, YamlNode]] = field(default_factory=dict)
 
-    def get(self, key: str) -> Node | None:
+    def get(self, key: str) -> YamlNode | None:
         """Return the value of a key, or None."""
         found = self.items.get(key)
         return None if found is None else found[1]
 
-    def place(self, key: str) -> Node:
+    def place(self, key: str) -> YamlNode:
         """Return where a key stands, or else the mapping itself."""
         found = self.items.get(key)
         return self if found is None else found[0]
 
 
-def shown(node: Node) -> str:
+def shown(node: YamlNode) -> str:
     """Return a node as a message shows it."""
     if isinstance(node, Scalar):
         return quoted(node.text) if node.text or not node.plain else "nothing"
     return "a list" if isinstance(node, Sequence) else "a mapping"
 
 
-def is_nothing(node: Node | None) -> bool:
+def is_nothing(node: YamlNode | None) -> bool:
     """Tell whether a key is missing or has nothing behind its colon."""
     return node is None or (isinstance(node, Scalar) and node.plain and node.text in {"", "~", "null"})
 
@@ -113,7 +113,7 @@ def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
             mark = error.context_mark or mark
             instead = 'if this is an IPv6 address, quote this address, as "2001:db8::1"'
         what = " ".join(part for part in (error.context, error.problem) if part)
-        place = None if mark is None else Node(mark.line + 1, mark.column + 1)
+        place = None if mark is None else YamlNode(mark.line + 1, mark.column + 1)
         report.error(place, f"no valid YAML: {what}", instead)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML's own scanner lets chr() raise
         report.error(None, f"no valid YAML: {quoted(str(error))}")
@@ -142,8 +142,8 @@ def _decode(text: bytes, report: Report) -> str | None:
     return characters
 
 
-def _place(before: str) -> Node:
-    return Node(before.count("\n") + 1, len(before) - before.rfind("\n"))
+def _place(before: str) -> YamlNode:
+    return YamlNode(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 class _Stop(Exception):  # noqa: N818 - no error: the report already says what is wrong
@@ -167,10 +167,10 @@ class _Builder:
         self._report = report
         self._wanted = wanted
         self._stack: list[_Open] = []
-        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._anchors: dict[str, tuple[YamlNode, int]] = {}
         self._count = 0
         self._aliased = 0
-        self._root: Node | None = None
+        self._root: YamlNode | None = None
 
     def build(self, events: Iterator[Any]) -> Mapping | None:
         try:
@@ -240,7 +240,7 @@ class _Builder:
             self._fail(event, f"aliases that expand to more than {MAX_ALIASED:,} values", "write them out")
         self._add(node)
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: YamlNode) -> None:
         if self._count > MAX_NODES:
             self._report.error(node, f"more than {MAX_NODES:,} values", "split the zone into several")
             raise _Stop
@@ -263,7 +263,7 @@ class _Builder:
                     f"it stands at line {first[0].line} already: make them one",
                 )
 
-    def _key(self, node: Node) -> Scalar:
+    def _key(self, node: YamlNode) -> Scalar:
         if isinstance(node, Scalar):
             return node
         self._report.error(node, f"{shown(node)} as a key", "put quotes around the key")
@@ -274,5 +274,5 @@ class _Builder:
             self._fail(event, f"the tag {quoted(event.tag)}", "zone files know no tags: take it out")
 
     def _fail(self, event: Any, what: str, instead: str) -> NoReturn:
-        self._report.error(Node(event.start_mark.line + 1, event.start_mark.column + 1), what, instead)
+        self._report.error(YamlNode(event.start_mark.line + 1, event.start_mark.column + 1), what, instead)
         raise _Stop

@@ -10,17 +10,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from geodns.control.cluster import Cluster
-from geodns.health.outcome import Certificate, Kind, Outcome
+from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.tls import name_for, warning_of
 from geodns.model.checks import Target
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 
 LOOK_EVERY = 1.0
 """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class Alert:
     """Something that an operator should know for as long as it lasts.
 
     Attributes:
@@ -43,7 +43,7 @@ class Concern:
     pool: str | None = None
 
 
-class Concerns:
+class Alerts:
     """Looks again and again, and tells what has changed.
 
     Args:
@@ -52,10 +52,10 @@ class Concerns:
 
     """
 
-    def __init__(self, look: Callable[[], Mapping[Hashable, Concern]], events: Events) -> None:
+    def __init__(self, look: Callable[[], Mapping[Hashable, Alert]], events: EventLog) -> None:
         self._look = look
         self._events = events
-        self._told: Mapping[Hashable, Concern] = {}
+        self._told: Mapping[Hashable, Alert] = {}
 
     async def watch(self) -> None:
         """Look again and again; never return."""
@@ -73,7 +73,7 @@ class Concerns:
         for about in before.keys() - self._told.keys():
             self._say(before[about], before[about].over, logging.INFO)
 
-    def _say(self, one: Concern, text: str, level: int) -> None:
+    def _say(self, one: Alert, text: str, level: int) -> None:
         self._events.tell(one.kind, text, level=level, zone=one.zone, host=one.host, pool=one.pool)
 
 
@@ -83,9 +83,9 @@ class Concerns:
 def found(
     cluster: Cluster,
     hint: str | None,
-    seen: Iterable[tuple[Outcome, float] | None],
+    seen: Iterable[tuple[ProbeOutcome, float] | None],
     certificates: Iterable[tuple[Target, Certificate]],
-) -> Iterator[tuple[Hashable, Concern]]:
+) -> Iterator[tuple[Hashable, Alert]]:
     """Return all that is of concern now, by what it is about.
 
     Args:
@@ -100,7 +100,7 @@ def found(
     yield from of_certificates(cluster, certificates, time.time())
 
 
-def of_pools(cluster: Cluster) -> Iterator[tuple[Hashable, Concern]]:
+def of_pools(cluster: Cluster) -> Iterator[tuple[Hashable, Alert]]:
     """Return the pools whose answers are a last resort."""
     for (zone, pool), choice in cluster.compiled.choices.items():
         if choice.last_resort is not None:
@@ -109,24 +109,26 @@ def of_pools(cluster: Cluster) -> Iterator[tuple[Hashable, Concern]]:
             over = f"pool {pool} of {zone}: somebody is live again"
             yield (
                 ("pool", zone, pool),
-                Concern("state", text, over, last, logging.ERROR, zone=zone, pool=pool),
+                Alert("state", text, over, last, logging.ERROR, zone=zone, pool=pool),
             )
 
 
 def of_prober(
-    hint: str | None, seen: Iterable[tuple[Outcome, float] | None]
-) -> Iterator[tuple[Hashable, Concern]]:
+    hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None]
+) -> Iterator[tuple[Hashable, Alert]]:
     """Return that hosts refuse the prober, and what troubles it itself."""
     if hint is not None:
-        yield "hint", Concern("prober", hint, "hosts no longer refuse the prober", level=logging.ERROR)
-    for detail in sorted({one[0].detail for one in seen if one is not None and one[0].kind is Kind.UNKNOWN}):
+        yield "hint", Alert("prober", hint, "hosts no longer refuse the prober", level=logging.ERROR)
+    for detail in sorted(
+        {one[0].detail for one in seen if one is not None and one[0].kind is ProbeResult.UNKNOWN}
+    ):
         text = f"the prober has trouble of its own, host states may be old: {detail}"
-        yield ("blind", detail), Concern("prober", text, f"the prober has no such trouble any more: {detail}")
+        yield ("blind", detail), Alert("prober", text, f"the prober has no such trouble any more: {detail}")
 
 
 def of_certificates(
     cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
-) -> Iterator[tuple[Hashable, Concern]]:
+) -> Iterator[tuple[Hashable, Alert]]:
     """Return the certificates that are old or bad."""
     for target, certificate in certificates:
         text = warning_of(target, certificate, now)
@@ -146,4 +148,4 @@ def of_certificates(
         zone, host = hosts[0] if len(hosts) == 1 else (None, None)
         level = logging.WARNING if grade == "warning" else logging.ERROR
         about = ("certificate", name_for(target), where)
-        yield about, Concern("certificate", text, over, grade, level, zone, host)
+        yield about, Alert("certificate", text, over, grade, level, zone, host)

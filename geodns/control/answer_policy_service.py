@@ -12,14 +12,14 @@ from aiohttp import web
 from geodns.config.settings import Settings, policy_of
 from geodns.control import query_log_service
 from geodns.control.metrics import Metrics
-from geodns.control.persistence import Keeper
-from geodns.control.query_log_service import LogSwitch
+from geodns.control.persistence import Persistence
+from geodns.control.query_log_service import QueryLogService
 from geodns.responder.answer_policy import Policy, QueryLog
 from geodns.responder.rate_limit import Action, Limited
-from geodns.serve.frames import Logged
+from geodns.serve.frames import QueryLogBatch
 from geodns.storage import cookie_secrets
 from geodns.storage.cookie_secrets import CookieFile
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at what may have changed."""
@@ -31,7 +31,7 @@ Carry = Callable[[Policy], Awaitable[tuple[str, ...]]]
 """Brings a policy to the workers, and returns those that have not taken it in time."""
 
 
-class Policing:
+class AnswerPolicyService:
     """What the control process knows of a policy's parts.
 
     Args:
@@ -44,7 +44,7 @@ class Policing:
     """
 
     def __init__(
-        self, settings: Settings, carry: Carry, keeper: Keeper, events: Events, *, again: bool
+        self, settings: Settings, carry: Carry, keeper: Persistence, events: EventLog, *, again: bool
     ) -> None:
         """Begin.
 
@@ -63,7 +63,7 @@ class Policing:
             last=self._last_secrets() if again else None,
         )
         self._flood = FloodWatch(lambda text: events.tell("watch", text))
-        self._log = LogSwitch(
+        self._log = QueryLogService(
             self._last_log() if again else settings.query_log,
             self._changed,
             lambda text: events.tell("forced", text, level=logging.INFO, data={"verb": "querylog"}),
@@ -106,7 +106,7 @@ class Policing:
         """Take note of answers that were over the rate limit."""
         self._flood.note(limited, time.monotonic())
 
-    def logged(self, message: Logged, metrics: Metrics) -> None:
+    def logged(self, message: QueryLogBatch, metrics: Metrics) -> None:
         """Write what a worker has noted."""
         secrets = self._cookies.secrets
         metrics.logged(*self._log.write(message.noted, message.dropped, secrets, time.monotonic()))

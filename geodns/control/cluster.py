@@ -20,17 +20,17 @@ from geodns.model.state import (
     Forced,
     ForcedState,
     ForcedWeight,
+    HealthState,
     HostKey,
     HostSince,
     PoolKey,
     RetiredHost,
-    State,
     Verdict,
 )
 from geodns.model.zone import Zone
 from geodns.responder.answer_policy import DEFAULT, Policy
 from geodns.signals.host_load import Loads
-from geodns.signals.quarantine_limit import Wanted, held_back
+from geodns.signals.quarantine_limit import QuarantineRequest, held_back
 from geodns.signals.slow_start import SlowStart
 
 T = TypeVar("T")
@@ -41,8 +41,8 @@ class Transition:
     """A host that changed its state."""
 
     host: HostKey
-    before: State
-    after: State
+    before: HealthState
+    after: HealthState
 
 
 _Place = tuple[HostKey, str, Address, int]
@@ -53,7 +53,7 @@ def _place(host: HostKey, target: Target) -> _Place:
     return host, target.check.name, target.address, target.port
 
 
-_OUT = frozenset({State.DOWN, State.SHEDDING})
+_OUT = frozenset({HealthState.DOWN, HealthState.SHEDDING})
 """A host in one of these states is not dealt as a live one."""
 
 
@@ -115,13 +115,15 @@ class Cluster:
 
     def in_force(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, Forced]:
         """Return what of the states that are imposed on hosts is in force."""
-        back = self.hold_back(forced)
+        back = self.quarantines_on_hold(forced)
         return {host: state.forced for host, state in forced.items() if host not in back}
 
-    def hold_back(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
+    def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
         """Return which of the quarantines that programs have given are not in force, and why."""
         wanted = {
-            host: Wanted(one.badness, one.since) for host, one in forced.items() if one.badness is not None
+            host: QuarantineRequest(one.badness, one.since)
+            for host, one in forced.items()
+            if one.badness is not None
         }
         if not wanted:
             return {}
@@ -141,7 +143,7 @@ class Cluster:
 
     def live(self) -> LiveSet:
         """Return the live set of now."""
-        self.held_back = self.hold_back(self.forced)
+        self.held_back = self.quarantines_on_hold(self.forced)
         return LiveSet(
             dict(self.verdicts),
             {host: state.forced for host, state in self.forced.items() if host not in self.held_back},
@@ -170,7 +172,7 @@ class Cluster:
 
     # --- zones ------------------------------------------------------------------------------------------
 
-    def adopt(self, compiled: Compiled, now: float) -> list[Transition]:
+    def serve_zones(self, compiled: Compiled, now: float) -> list[Transition]:
         """Serve other zones.
 
         Args:
@@ -232,25 +234,25 @@ class Cluster:
     # --- hosts ------------------------------------------------------------------------------------------
 
     def judged(
-        self, verdicts: Mapping[Target, Verdict], now: float, spared: Collection[Target] = ()
+        self, verdicts: Mapping[Target, Verdict], now: float, skip_slow_start: Collection[Target] = ()
     ) -> list[Transition]:
         """Take note of new verdicts: serve what follows from them; say which hosts changed their state.
 
         Args:
             verdicts: the new ones.
             now: seconds since the epoch.
-            spared: those of them that have no slow start should they come back.
+            skip_slow_start: those of them that have no slow start should they come back.
 
         """
         self.verdicts.update(verdicts)
         hosts = {host for target in verdicts for host in self._hosts_by_target.get(target, ())}
-        at_once = {host for target in spared for host in self._hosts_by_target.get(target, ())}
+        at_once = {host for target in skip_slow_start for host in self._hosts_by_target.get(target, ())}
         self._note_returns(hosts, now, at_once)
         self.newcomers -= {host for host in hosts & self.newcomers if self._is_known(host)}
         self._recompile(hosts)
         return self._note_states(hosts, now)
 
-    def rise(self, now: float, clock: float) -> bool:
+    def advance_weights(self, now: float, clock: float) -> bool:
         """Let the hosts in their slow start rise as the time has come, and those with a load take a step.
 
         Args:
@@ -269,18 +271,18 @@ class Cluster:
         """Let those of some hosts begin to rise that come back from down, or come at all, but for a few."""
         for host in hosts:
             known = self.since.get(host)
-            was_down = known is not None and known.state is State.DOWN
+            was_down = known is not None and known.state is HealthState.DOWN
             if not (was_down or host in self._awaited or host in self.slow_start.since):
                 continue
             state = self.state_of(host)
             forced = self.forced.get(host)
-            if state is State.DOWN:
+            if state is HealthState.DOWN:
                 self.slow_start.end([host])
             elif forced is not None and forced.forced is Forced.UP:
                 pass  # it has been dealt all the while
-            elif host not in at_once and (was_down or (host in self._awaited and state is State.UP)):
+            elif host not in at_once and (was_down or (host in self._awaited and state is HealthState.UP)):
                 self.slow_start.begin(host, self._length(host), now)
-            if state is State.UP:
+            if state is HealthState.UP:
                 self._awaited -= {host}
 
     def _length(self, host: HostKey) -> float:
@@ -300,7 +302,7 @@ class Cluster:
         self.weights = with_changes(self.weights, weights)
         self._recompile(forced.keys() | weights.keys())
 
-    def state_of(self, host: HostKey) -> State:
+    def state_of(self, host: HostKey) -> HealthState:
         """Return a host's state, whatever is imposed on it."""
         zone = self.sources[host[0]].zone
         return LiveSet(self.verdicts).host_state(zone, zone.host_by_name[host[1]])
@@ -309,7 +311,7 @@ class Cluster:
         addresses = self.sources[host[0]].zone.targets_by_host[host[1]].values()
         unknown = Verdict()
         return all(
-            self.verdicts.get(target, unknown).state is not State.UNKNOWN
+            self.verdicts.get(target, unknown).state is not HealthState.UNKNOWN
             for targets in addresses
             for target in targets
         )

@@ -13,7 +13,7 @@ NAMED = 5
 """Hosts, or names, that a reason names."""
 
 
-def losses(before: Zone, after: Zone | None, asked: Mapping[str, float], now: float) -> tuple[str, ...]:
+def large_losses(before: Zone, after: Zone | None, asked: Mapping[str, float], now: float) -> tuple[str, ...]:
     """Return why an edit should wait, in words; nothing when it need not.
 
     Args:

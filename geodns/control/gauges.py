@@ -7,14 +7,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from geodns.control.watchdog import Vitals
-from geodns.model.state import HostKey, State
+from geodns.model.state import HealthState, HostKey
 
 
 @dataclass(frozen=True, slots=True)
 class HostGauge:
     """What is measured of a host at the moment of a scrape."""
 
-    state: State
+    state: HealthState
     forced: str | None
     effective_weight: float
 
@@ -132,7 +132,7 @@ class AtScrape(Collector):
             "geodns_host_effective_weight", "Weight with every factor; 0 when out.", labels=["zone", "host"]
         )
         for (zone, host), gauge in now.hosts.items():
-            for one in State:
+            for one in HealthState:
                 state.add_metric([zone, host, str(one)], float(gauge.state is one))
             if gauge.forced is not None:
                 forced.add_metric([zone, host, gauge.forced], 1)

@@ -177,7 +177,7 @@ RECENT = 30
 """Minutes that are in memory."""
 
 
-class Recording:
+class HistoryService:
     """Gathers what happens to hosts, and knows what happened to them.
 
     Args:

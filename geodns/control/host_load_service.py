@@ -14,14 +14,14 @@ from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.errors import UsageError
 from geodns.model.hosts import Load
-from geodns.model.state import Forced, HostKey, State
+from geodns.model.state import Forced, HealthState, HostKey
 from geodns.signals.host_load_poller import LoadSources
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 
 _OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
 
 
-class Loading:
+class HostLoadService:
     """What the control process does about the loads of hosts.
 
     Args:
@@ -37,7 +37,7 @@ class Loading:
         self,
         cluster: Cluster,
         metrics: Metrics,
-        events: Events,
+        events: EventLog,
         shown: Callable[[HostKey], Json],
         rng: random.Random,
     ) -> None:
@@ -98,7 +98,7 @@ class Loading:
         forced = self._cluster.forced.get(host)
         if forced is not None:
             return forced.forced in _OUT
-        return self._cluster.state_of(host) is State.DOWN
+        return self._cluster.state_of(host) is HealthState.DOWN
 
     # --- what is pushed ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 from prometheus_client.exposition import generate_latest
 
 from geodns.control.gauges import AtScrape, Gauges
-from geodns.model.state import HostKey, State
+from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
@@ -139,7 +139,7 @@ class Metrics:
         if seconds is not None:
             self._probe_seconds.labels(check).observe(seconds)
 
-    def changed(self, host: HostKey, state: State) -> None:
+    def changed(self, host: HostKey, state: HealthState) -> None:
         """Count a host's change of state."""
         self._transitions.labels(*host, str(state)).inc()
 

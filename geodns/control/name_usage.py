@@ -12,7 +12,7 @@ NOTED = 5_000
 """Names that are known after a restart, those asked for last."""
 
 
-class Asked:
+class NameUsage:
     """The names that were asked for.
 
     Args:

@@ -11,40 +11,40 @@ from geodns.api.json_types import Json
 from geodns.control.cluster import Cluster
 from geodns.control.host_lookup import find_hosts
 from geodns.control.orders import (
-    Change,
-    Imposed,
-    Ordered,
-    Plan,
-    Wish,
+    OrderRequest,
+    OrderResult,
+    OverridePlan,
+    Overrides,
+    PoolChange,
     cached_for,
     dangers,
     dealt_by,
-    edited,
-    hiding,
-    over,
+    describe_change,
+    describe_state,
+    describe_weight,
+    expired,
+    hidden_edits,
     plan,
     preview,
-    told,
-    told_state,
-    told_weight,
+    stale_weights,
 )
-from geodns.control.persistence import Keeper
+from geodns.control.persistence import Persistence
 from geodns.model.state import HostKey, PoolKey
 from geodns.model.zone import Zone
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 
 ITSELF = "geodns"
 """The author of what ends by itself."""
 
 
-class Ordering:
+class OrderService:
     """Carries orders out.
 
     Args:
         cluster: what is served.
         keeper: keeps what is imposed.
         events: tells it.
-        set_aside: called with the hosts that an operator may be working on.
+        ignore_hosts: called with the hosts that an operator may be working on.
         deliver: brings what is served now to the workers; returns those that have not taken it in time.
 
     """
@@ -52,19 +52,19 @@ class Ordering:
     def __init__(
         self,
         cluster: Cluster,
-        keeper: Keeper,
-        events: Events,
+        keeper: Persistence,
+        events: EventLog,
         *,
-        set_aside: Callable[[set[HostKey]], None],
+        ignore_hosts: Callable[[set[HostKey]], None],
         deliver: Callable[[], Coroutine[Any, Any, tuple[str, ...]]],
     ) -> None:
         self._cluster = cluster
         self._keeper = keeper
         self._events = events
-        self._set_aside = set_aside
+        self._ignore_hosts = ignore_hosts
         self._deliver = deliver
 
-    async def carry(self, wish: Wish) -> Ordered:
+    async def carry(self, wish: OrderRequest) -> OrderResult:
         """Impose what is ordered, and return once it is on disk and every worker deals by it.
 
         Raises:
@@ -82,8 +82,15 @@ class Ordering:
         return {name: source.zone for name, source in self._cluster.sources.items()}
 
     async def _do(
-        self, hosts: tuple[HostKey, ...], what: Plan, author: str, reason: str, *, dry_run: bool, yes: bool
-    ) -> Ordered:
+        self,
+        hosts: tuple[HostKey, ...],
+        what: OverridePlan,
+        author: str,
+        reason: str,
+        *,
+        dry_run: bool,
+        yes: bool,
+    ) -> OrderResult:
         changes = preview(self._cluster, what)
         danger = "; ".join(dangers(changes))
         ordered = self._ordered(hosts, what, changes)
@@ -94,8 +101,10 @@ class Ordering:
         pending, _ = await asyncio.gather(self._deliver(), asyncio.to_thread(self._keeper.write))
         return ordered._replace(pending=pending)
 
-    def _ordered(self, hosts: tuple[HostKey, ...], what: Plan, changes: Mapping[PoolKey, Change]) -> Ordered:
-        return Ordered(
+    def _ordered(
+        self, hosts: tuple[HostKey, ...], what: OverridePlan, changes: Mapping[PoolKey, PoolChange]
+    ) -> OrderResult:
+        return OrderResult(
             hosts,
             pools_json(changes),
             notes=what.notes,
@@ -104,7 +113,7 @@ class Ordering:
             cached_s={host: cached_for(self._cluster, [host]) for host in hosts},
         )
 
-    def _impose(self, what: Plan, author: str, reason: str) -> None:
+    def _impose(self, what: OverridePlan, author: str, reason: str) -> None:
         """Impose what is planned at once, tell it, and have it kept at the keeper's next writing."""
         before = {host: self._imposed(host) for host in what.hosts}
         self._cluster.impose(what.forced, what.weights)
@@ -119,15 +128,16 @@ class Ordering:
     def aside(self) -> None:
         """Let the hosts that an operator may be working on count for nothing where hosts fail together."""
         resting = {host for host, one in self._cluster.weights.items() if one.weight == 0}
-        self._set_aside(self._cluster.forced.keys() | resting)
+        self._ignore_hosts(self._cluster.forced.keys() | resting)
 
-    def _imposed(self, host: HostKey) -> Imposed:
-        return Imposed(self._cluster.forced.get(host), self._cluster.weights.get(host))
+    def _imposed(self, host: HostKey) -> Overrides:
+        return Overrides(self._cluster.forced.get(host), self._cluster.weights.get(host))
 
-    def _tell(self, host: HostKey, before: Imposed, after: Imposed, author: str, reason: str) -> None:
+    def _tell(self, host: HostKey, before: Overrides, after: Overrides, author: str, reason: str) -> None:
         self._events.tell(
             "forced",
-            f"host {host[1]}.{host[0]}: {told(before, after)} by {author} ({reason or 'no reason'})",
+            f"host {host[1]}.{host[0]}: {describe_change(before, after)} "
+            f"by {author} ({reason or 'no reason'})",
             zone=host[0],
             host=host[1],
             author=author,
@@ -139,20 +149,20 @@ class Ordering:
 
     def end_expired(self) -> bool:
         """End what was imposed for a time that is over; say whether there was any."""
-        what = over(self._cluster, time.time())
+        what = expired(self._cluster, time.time())
         if what.hosts:
             self._impose(what, ITSELF, "its time is over")
         return bool(what.hosts)
 
     def note_edits(self) -> None:
         """Say which forced weights hide what the zone files say now, and have it kept."""
-        what = edited(self._cluster, time.time())
+        what = stale_weights(self._cluster, time.time())
         for host, weight in what.weights.items():
             if weight is not None:
                 self._cluster.weights[host] = weight
                 self._keeper.keep_weight(host, weight)
         fresh = {host for host, weight in what.weights.items() if weight is not None and weight.edited}
-        for host, text in hiding(self._cluster).items():
+        for host, text in hidden_edits(self._cluster).items():
             if host in fresh:
                 self._events.tell("forced", text, zone=host[0], host=host[1], data={"hides": True})
 
@@ -162,7 +172,7 @@ class Ordering:
             f"host {host[1]}.{host[0]}: its quarantine waits: {why}"
             for host, why in sorted(self._cluster.held_back.items())
         ]
-        return [*hiding(self._cluster).values(), *back]
+        return [*hidden_edits(self._cluster).values(), *back]
 
     # --- all of it at once ------------------------------------------------------------------------------
 
@@ -170,7 +180,7 @@ class Ordering:
         """Return everything that is imposed."""
         return state_.export(self._cluster, node, time.time())
 
-    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[Ordered, Json]:
+    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[OrderResult, Json]:
         """Impose what an export says, all of it or nothing.
 
         Args:
@@ -192,9 +202,11 @@ class Ordering:
             tuple(sorted(what.hosts)), what, author, "import-state", dry_run=dry_run, yes=yes
         )
         lines = [
-            f"{host[1]}.{host[0]}: {told_state(one)}" for host, one in what.forced.items() if one is not None
+            f"{host[1]}.{host[0]}: {describe_state(one)}"
+            for host, one in what.forced.items()
+            if one is not None
         ] + [
-            f"{host[1]}.{host[0]}: {told_weight(one)}"
+            f"{host[1]}.{host[0]}: {describe_weight(one)}"
             for host, one in what.weights.items()
             if one is not None
         ]
@@ -205,7 +217,7 @@ class Ordering:
         }
 
 
-def _short(one: Imposed) -> Json:
+def _short(one: Overrides) -> Json:
     """Return what is imposed for programs that read events."""
     return {
         "forced": None if one.state is None else str(one.state.forced),

@@ -66,7 +66,7 @@ class Order(NamedTuple):
     badness: float | None = None
 
 
-class Wish(NamedTuple):
+class OrderRequest(NamedTuple):
     """An order, for whom, and how it is to be carried out.
 
     Attributes:
@@ -85,7 +85,7 @@ class Wish(NamedTuple):
     yes: bool = False
 
 
-class Imposed(NamedTuple):
+class Overrides(NamedTuple):
     """What is imposed on one host."""
 
     state: ForcedState | None = None
@@ -93,7 +93,7 @@ class Imposed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class OverridePlan:
     """What an order comes to.
 
     Attributes:
@@ -115,7 +115,7 @@ class Plan:
         return self.forced.keys() | self.weights.keys()
 
 
-def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -> Plan:
+def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -> OverridePlan:
     """Work out what an order imposes and ends; nothing is done.
 
     Args:
@@ -138,12 +138,12 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
         elif (what := IMPOSES.get(order.verb)) is not None:
             forced[host] = ForcedState(what, order.reason, order.author, now, until, order.badness)
             if state is not None:
-                notes.append(f"{name} was {told_state(state)}: this order replaces that")
+                notes.append(f"{name} was {describe_state(state)}: this order replaces that")
         elif order.verb is Verb.WEIGHT and order.weight is not None:
             file = file_weights(cluster.zone(host[0]), host[1])
             weights[host] = ForcedWeight(order.weight, order.reason, order.author, now, until, file)
             if weight is not None:
-                notes.append(f"{name} had its {told_weight(weight)}: this order replaces that")
+                notes.append(f"{name} had its {describe_weight(weight)}: this order replaces that")
         else:
             if state is not None:
                 forced[host] = None
@@ -152,7 +152,7 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
             if host not in forced and host not in weights:
                 was = "drained" if order.verb is Verb.UNDRAIN else "forced"
                 notes.append(f"{name} was not {was}")
-    return Plan(forced, weights, tuple(notes), tuple(left))
+    return OverridePlan(forced, weights, tuple(notes), tuple(left))
 
 
 def _left_alone(order: Order, name: str, state: ForcedState | None) -> str | None:
@@ -160,21 +160,21 @@ def _left_alone(order: Order, name: str, state: ForcedState | None) -> str | Non
     if state is None:
         return None
     if order.verb is Verb.UNDRAIN and state.forced is not Forced.DRAINED:
-        return f"{name} is not drained but {told_state(state)}: `geodns clear {name}` ends that"
+        return f"{name} is not drained but {describe_state(state)}: `geodns clear {name}` ends that"
     if order.badness is not None and state.badness is None:
-        return f"{name} is {told_state(state)}: what a program says does not replace that"
+        return f"{name} is {describe_state(state)}: what a program says does not replace that"
     return None
 
 
-def over(cluster: Cluster, now: float) -> Plan:
+def expired(cluster: Cluster, now: float) -> OverridePlan:
     """Return the end of everything that was imposed for a time which is over."""
-    return Plan(
+    return OverridePlan(
         {host: None for host, one in cluster.forced.items() if one.until is not None and one.until <= now},
         {host: None for host, one in cluster.weights.items() if one.until is not None and one.until <= now},
     )
 
 
-def edited(cluster: Cluster, now: float) -> Plan:
+def stale_weights(cluster: Cluster, now: float) -> OverridePlan:
     """Return the forced weights that begin or cease to hide what the files say now."""
     weights: dict[HostKey, ForcedWeight | None] = {}
     for host, one in cluster.weights.items():
@@ -183,10 +183,10 @@ def edited(cluster: Cluster, now: float) -> Plan:
             hides = hidden(one, zone, host[1]) is not None
             if hides != (one.edited is not None):
                 weights[host] = replace(one, edited=now if hides else None)
-    return Plan(weights=weights)
+    return OverridePlan(weights=weights)
 
 
-def hiding(cluster: Cluster) -> dict[HostKey, str]:
+def hidden_edits(cluster: Cluster) -> dict[HostKey, str]:
     """Return a warning of each forced weight that hides a later edit of the file."""
     found = {}
     for host, one in cluster.weights.items():
@@ -195,7 +195,7 @@ def hiding(cluster: Cluster) -> dict[HostKey, str]:
         if said is not None and one.edited is not None:
             name = f"{host[1]}.{host[0]}"
             found[host] = (
-                f"host {name}: its {told_weight(one)} hides an edit, the file has said {said} since "
+                f"host {name}: its {describe_weight(one)} hides an edit, the file has said {said} since "
                 f"{timestamp(one.edited)}: `geodns clear {name}` ends it"
             )
     return found
@@ -209,7 +209,7 @@ def _zone_with(cluster: Cluster, host: HostKey) -> Zone | None:
 # --- what follows --------------------------------------------------------------------------------------
 
 
-class Change(NamedTuple):
+class PoolChange(NamedTuple):
     """What a pool deals before an order, and after it."""
 
     before: Choice
@@ -222,7 +222,7 @@ class Change(NamedTuple):
         return lost or bool(self.before.dealt and not self.after.dealt)
 
 
-def preview(cluster: Cluster, what: Plan) -> dict[PoolKey, Change]:
+def preview(cluster: Cluster, what: OverridePlan) -> dict[PoolKey, PoolChange]:
     """Return the pools that a plan changes; nothing is done."""
     live = replace(
         cluster.live(),
@@ -232,13 +232,13 @@ def preview(cluster: Cluster, what: Plan) -> dict[PoolKey, Change]:
     found = {}
     for key in sorted(cluster.pools_of(what.hosts)):
         zone = cluster.zone(key[0])
-        change = Change(cluster.compiled.choices[key], choose(zone, zone.pool_by_name[key[1]], live))
+        change = PoolChange(cluster.compiled.choices[key], choose(zone, zone.pool_by_name[key[1]], live))
         if change.before != change.after:
             found[key] = change
     return found
 
 
-def dangers(changes: Mapping[PoolKey, Change]) -> list[str]:
+def dangers(changes: Mapping[PoolKey, PoolChange]) -> list[str]:
     """Return what an operator is asked to confirm: the pools that are left without a live host."""
     return [
         f"pool {pool} of {zone} would have no live host ({_then(change.after)})"
@@ -254,7 +254,7 @@ def _then(choice: Choice) -> str:
     return f"last resort: {choice.last_resort}, {count} dealt all the same"
 
 
-def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, Change]) -> list[str]:
+def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, PoolChange]) -> list[str]:
     """Return the pools that deal a host once these are changed."""
     return [
         key[1]
@@ -272,7 +272,7 @@ def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:
 # --- what has become of it ------------------------------------------------------------------------------
 
 
-class Ordered(NamedTuple):
+class OrderResult(NamedTuple):
     """What has become of an order.
 
     Attributes:
@@ -300,12 +300,12 @@ class Ordered(NamedTuple):
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def told_state(state: ForcedState) -> str:
+def describe_state(state: ForcedState) -> str:
     """Return what is imposed as words: ``drained by ops (new disk) until 2026-11-25T14:00:00Z``."""
     return f"{_WORDS[state.forced]}{_whose(state)}"
 
 
-def told_weight(weight: ForcedWeight) -> str:
+def describe_weight(weight: ForcedWeight) -> str:
     """Return which weight is imposed as words: ``weight forced to 5 by ops (slow disk)``."""
     return f"weight forced to {weight.weight}{_whose(weight)}"
 
@@ -318,7 +318,7 @@ def _until(seconds: float | None) -> str:
     return "" if seconds is None else f" until {timestamp(seconds)}"
 
 
-def told(before: Imposed, after: Imposed) -> str:
+def describe_change(before: Overrides, after: Overrides) -> str:
     """Return in a few words what has become of what is imposed on a host."""
     parts = []
     if after.state is not None and after.state != before.state:

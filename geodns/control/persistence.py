@@ -15,7 +15,7 @@ from geodns.model.checks import Target
 from geodns.model.serial import next_serial
 from geodns.model.state import ForcedState, ForcedWeight, HostKey, HostSince, RetiredHost, StoredZone, Verdict
 from geodns.model.zone import Zone
-from geodns.storage.state_file import Store
+from geodns.storage.state_file import StateFile
 from geodns.zones.folder import Edit
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ VERDICTS_LAST = 3600.0
 """Seconds after which a stored verdict says nothing any more."""
 
 
-class Keeper:
+class Persistence:
     """Writes to the store what happens, and reads back what happened before.
 
     Its methods block on the disk, where they do not say otherwise: the daemon calls them in threads. What
@@ -36,7 +36,7 @@ class Keeper:
 
     """
 
-    def __init__(self, store: Store, tell: Callable[[str], object] = log.error) -> None:
+    def __init__(self, store: StateFile, tell: Callable[[str], object] = log.error) -> None:
         """Read what is there.
 
         Args:

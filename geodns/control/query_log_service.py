@@ -15,7 +15,7 @@ from geodns.responder.answer_policy import QueryLog
 from geodns.responder.query_log import PACKET, Noted
 from geodns.wire import codes, cookies, edns
 from geodns.wire.codes import name_of, rcode_name
-from geodns.wire.cookies import Standing
+from geodns.wire.cookies import CookieStatus
 from geodns.wire.message import BadQuery, Query, is_query, name_asked, outcome_of, parse
 from geodns.wire.names import name_from_wire, name_to_wire
 from geodns.wire.networks import parse_network
@@ -59,7 +59,7 @@ Publish = Callable[[], Awaitable[tuple[str, ...]]]
 """Brings what is wanted to the workers, and returns those that have not taken it in time."""
 
 
-class LogSwitch:
+class QueryLogService:
     """The query log of a running server.
 
     Args:
@@ -192,10 +192,10 @@ Fields = dict[str, str | int | bool]
 
 _CLASSES = {codes.IN: "IN", codes.CH: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
 _COOKIES = {
-    Standing.NONE: "none",
-    Standing.ASKS: "asked for",
-    Standing.STALE: "not ours",
-    Standing.TRUSTED: "valid",
+    CookieStatus.NONE: "none",
+    CookieStatus.CLIENT_ONLY: "asked for",
+    CookieStatus.STALE: "not ours",
+    CookieStatus.VALID: "valid",
 }
 _CD = 0x10
 
@@ -250,21 +250,21 @@ def _flags(query: Query, packet: bytes, noted: Noted, secrets: Sequence[bytes], 
     """Return the flags of a query, and add what they do not say to the fields."""
     flags = "+" if query.rd else "-"
     asked = query.edns
-    standing = Standing.NONE
+    cookie_status = CookieStatus.NONE
     if asked is not None:
         flags += f"E({asked.version})"
         fields |= {"edns": asked.version, "edns_size": asked.size, "do": asked.do}
         if asked.cookie and not asked.broken:
-            standing = Standing.ASKS
+            cookie_status = CookieStatus.CLIENT_ONLY
             if secrets:
-                standing = cookies.judge(asked.cookie, noted.client[0], noted.at, secrets).standing
-        fields["cookie"] = _COOKIES[standing]
+                cookie_status = cookies.judge(asked.cookie, noted.client[0], noted.at, secrets).cookie_status
+        fields["cookie"] = _COOKIES[cookie_status]
         if asked.subnet and not asked.broken:
             fields["ecs"] = str(edns.network(asked.subnet) or "nobody")
     flags += "T" if noted.client[2] == "tcp" else ""
     flags += "D" if asked is not None and asked.do else ""
     flags += "C" if packet[3] & _CD else ""
-    return flags + ("V" if standing is Standing.TRUSTED else "K" if standing else "")
+    return flags + ("V" if cookie_status is CookieStatus.VALID else "K" if cookie_status else "")
 
 
 def _outcome(noted: Noted, fields: Fields) -> str:

@@ -14,11 +14,11 @@ from geodns.control.cluster import Cluster, Transition
 from geodns.control.metrics import Metrics
 from geodns.errors import printable
 from geodns.health.mass_failure import News
-from geodns.health.outcome import Outcome
-from geodns.health.pool_watch import Stage
+from geodns.health.outcome import ProbeOutcome
+from geodns.health.pool_watch import GuardStage
 from geodns.model.checks import Target
-from geodns.model.state import State, Verdict
-from geodns.storage.event_log import Events
+from geodns.model.state import HealthState, Verdict
+from geodns.storage.event_log import EventLog
 
 RECOMPILE_EVERY = 1.0
 """Seconds from one recompilation for verdicts to the next."""
@@ -27,14 +27,14 @@ MOST_CHECKS = 8
 """Checks of a host whose results an event carries."""
 
 _TELLING = {
-    Stage.HELD: "{} of its {} hosts began to fail at once ({}): the prober itself may be cut off, so their "
-    "verdicts are held",
-    Stage.COUNTED: "{} of its {} hosts go on failing ({}): they count as failures from now on",
-    Stage.CALM: "most of its hosts are good again, its verdicts are no longer in doubt",
+    GuardStage.HOLDING: "{} of its {} hosts began to fail at once ({}): the prober itself may be cut off, "
+    "so their verdicts are held",
+    GuardStage.COUNTING: "{} of its {} hosts go on failing ({}): they count as failures from now on",
+    GuardStage.NORMAL: "most of its hosts are good again, its verdicts are no longer in doubt",
 }
 
 
-class Judging:
+class VerdictService:
     """Takes what the monitor finds, and serves what follows from it.
 
     Args:
@@ -42,7 +42,7 @@ class Judging:
         metrics: counts probes and changes.
         events: tells them.
         last: returns a target's last outcome, and when.
-        spared: returns the targets that have no slow start when they come back.
+        skip_slow_start: returns the targets that have no slow start when they come back.
         spawn: runs something beside everything else.
         publish: tells the workers.
         save: writes states down.
@@ -53,10 +53,10 @@ class Judging:
         self,
         cluster: Cluster,
         metrics: Metrics,
-        events: Events,
-        last: Callable[[Target], tuple[Outcome, float] | None],
+        events: EventLog,
+        last: Callable[[Target], tuple[ProbeOutcome, float] | None],
         *,
-        spared: Callable[[], AbstractSet[Target]],
+        skip_slow_start: Callable[[], AbstractSet[Target]],
         spawn: Callable[[Coroutine[Any, Any, Any]], None],
         publish: Callable[[], Coroutine[Any, Any, Any]],
         save: Callable[[], Coroutine[Any, Any, Any]],
@@ -65,7 +65,7 @@ class Judging:
         self._metrics = metrics
         self._events = events
         self._last = last
-        self._spared = spared
+        self._spared = skip_slow_start
         self._spawn = spawn
         self._publish = publish
         self._save = save
@@ -73,10 +73,10 @@ class Judging:
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
 
-    def judged(self, target: Target, outcome: Outcome, before: Verdict, after: Verdict) -> None:
+    def judged(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
         """Take a probe's result."""
         self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
-        if before.degraded != after.degraded and after.state is not State.DOWN:
+        if before.degraded != after.degraded and after.state is not HealthState.DOWN:
             what = "answers slowly" if after.degraded else "no longer answers slowly"
             where = f"[{target.address}]:{target.port}"
             hosts = self._cluster.hosts_of(target)
@@ -100,7 +100,7 @@ class Judging:
         for one in news:
             zone, pool = one.pool
             said = _TELLING[one.stage].format(len(one.failing), one.hosts, _some(one.failing))
-            calm = one.stage is Stage.CALM
+            calm = one.stage is GuardStage.NORMAL
             self._events.tell(
                 "prober",
                 f"pool {pool} of {zone}: {said}",

@@ -99,7 +99,7 @@ class Lag:
         return self._seen[0][1] if self._seen else 0.0
 
 
-class Liveness:
+class Watchdog:
     """The watch, in the control process.
 
     Args:

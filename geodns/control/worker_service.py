@@ -7,13 +7,13 @@ from collections.abc import Callable
 from geodns import __version__
 from geodns.responder.table import EMPTY, Rotation, Table
 from geodns.responder.worker_state import Counts
-from geodns.serve.control_link import Link
-from geodns.serve.frames import Born, Died, Logged
-from geodns.serve.plan import ControlSeat
-from geodns.storage.event_log import Events
+from geodns.serve.control_link import ControlLink
+from geodns.serve.frames import QueryLogBatch, WorkerExited, WorkerStarted
+from geodns.serve.plan import ControlContext
+from geodns.storage.event_log import EventLog
 
 
-class Publisher:
+class WorkerService:
     """Publishes each Table once, in order, and knows the rotations of those that workers may still count.
 
     Args:
@@ -29,12 +29,14 @@ class Publisher:
 
     def __init__(
         self,
-        seat: ControlSeat,
+        seat: ControlContext,
         on_counts: Callable[[str, Counts], None],
-        on_log: Callable[[Logged], None],
-        on_worker: Callable[[Born | Died], None],
+        on_log: Callable[[QueryLogBatch], None],
+        on_worker: Callable[[WorkerStarted | WorkerExited], None],
     ) -> None:
-        self.link = Link(seat, lambda _, transport, counts: on_counts(transport, counts), on_log, on_worker)
+        self.link = ControlLink(
+            seat, lambda _, transport, counts: on_counts(transport, counts), on_log, on_worker
+        )
         self._one_way = asyncio.Lock()
         self._table: Table = EMPTY
         self._number = 0
@@ -62,7 +64,7 @@ class Publisher:
         self._rotations |= {one.uid: one for one in fresh}
 
 
-def tell_start(events: Events, seat: ControlSeat, zones: int) -> None:
+def tell_start(events: EventLog, seat: ControlContext, zones: int) -> None:
     """Tell that the server answers, or that another control process has taken over.
 
     Args:
@@ -78,9 +80,9 @@ def tell_start(events: Events, seat: ControlSeat, zones: int) -> None:
     events.tell("server", f"{what}: geodns {__version__}, zones {zones}", level=logging.INFO, data=data)
 
 
-def tell_worker(events: Events, message: Born | Died) -> None:
+def tell_worker(events: EventLog, message: WorkerStarted | WorkerExited) -> None:
     """Tell that a worker has died, or that the next one is there."""
-    if isinstance(message, Died):
+    if isinstance(message, WorkerExited):
         # The supervisor has logged it.
         text, level = f"worker {message.worker} {message.how}", logging.DEBUG
     else:

@@ -11,13 +11,13 @@ from typing import Any
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import compile_zones
 from geodns.control.cluster import Cluster, Transition, retire, source_of
-from geodns.control.edit_guard import losses
+from geodns.control.edit_guard import large_losses
 from geodns.control.metrics import Metrics
-from geodns.control.persistence import Keeper
+from geodns.control.persistence import Persistence
 from geodns.errors import StartError, ZoneError, printable
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
@@ -33,7 +33,7 @@ _Change = tuple[str, Zone | None, Source | None]
 """A zone's name, what was served, and what is served instead; None: nothing."""
 
 
-class Edits:
+class ZoneService:
     """Takes what the folder says, one edit after the other.
 
     Args:
@@ -57,10 +57,10 @@ class Edits:
         self,
         folder: Folder,
         discovery: Discovery,
-        keeper: Keeper,
+        keeper: Persistence,
         cluster: Cluster,
         metrics: Metrics,
-        events: Events,
+        events: EventLog,
         *,
         follow: Callable[[], None],
         publish: Callable[[], Coroutine[Any, Any, Any]],
@@ -217,7 +217,7 @@ class Edits:
             old = self._keeper.zone(name) if known is None else known.zone
             if edit.by_sources and name not in waiting:
                 continue  # who comes and goes by a look-up is no slip of a hand
-            why = () if old is None else losses(old, edit.zones.get(name), asked, now)
+            why = () if old is None else large_losses(old, edit.zones.get(name), asked, now)
             waiting.pop(name, None)
             if old is None or not why:
                 continue
@@ -256,7 +256,7 @@ class Edits:
         live = self._cluster.live()
         compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
         self._cluster.retired = dict(retired)
-        return self._cluster.adopt(compiled, now)
+        return self._cluster.serve_zones(compiled, now)
 
     async def let_go(self, now: float) -> None:
         """Serve zones without the hosts whose time after their end is over, where there are any."""

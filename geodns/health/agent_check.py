@@ -10,8 +10,8 @@ import asyncio
 import re
 import socket
 
-from geodns.health.clock import Clock
-from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.clock import ProbeClock
+from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
 
 MAX_TEXT = 4096
 """Bytes of the line."""
@@ -23,7 +23,7 @@ _CONNECTIONS = re.compile(r"maxconn:[0-9]{1,9}")
 """Of HAProxy's own connections: known, and without meaning here."""
 
 
-def judge(data: bytes) -> tuple[Kind, str, float | None]:
+def judge(data: bytes) -> tuple[ProbeResult, str, float | None]:
     """Return what an agent's text means: the judgement, one line, and the share of its weight.
 
     Args:
@@ -40,15 +40,15 @@ def judge(data: bytes) -> tuple[Kind, str, float | None]:
         if (percent := _SHARE.fullmatch(word)) is not None:
             share = min(1.0, int(percent[1]) / 100)
         elif word not in known and _CONNECTIONS.fullmatch(word) is None:
-            return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
+            return ProbeResult.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
     if not words:
-        return Kind.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
+        return ProbeResult.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
     if share == 0 or not _OUT.isdisjoint(words):
-        return Kind.FAILURE, text, share
-    return Kind.OK, text, share
+        return ProbeResult.FAILURE, text, share
+    return ProbeResult.OK, text, share
 
 
-async def ask(sock: socket.socket, clock: Clock, limit: float) -> Outcome:
+async def ask(sock: socket.socket, clock: ProbeClock, limit: float) -> ProbeOutcome:
     """Read an agent's text from a connection, and close it.
 
     Args:
@@ -72,4 +72,4 @@ async def ask(sock: socket.socket, clock: Clock, limit: float) -> Outcome:
             data += piece
     clock.done("response")
     kind, text, share = judge(data[:MAX_TEXT])
-    return Outcome(kind, text, clock.elapsed(), steps=tuple(clock.steps), weight=share)
+    return ProbeOutcome(kind, text, clock.elapsed(), steps=tuple(clock.steps), weight=share)

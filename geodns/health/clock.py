@@ -11,7 +11,7 @@ STALLED = 1.0
 overloaded, so the host's answer may lie unread."""
 
 
-class Said(NamedTuple):
+class TranscriptLine(NamedTuple):
     """An entry of a transcript.
 
     Attributes:
@@ -26,10 +26,10 @@ class Said(NamedTuple):
     data: bytes
 
 
-Transcript = Callable[[Said], None]
+Transcript = Callable[[TranscriptLine], None]
 
 
-class Clock:
+class ProbeClock:
     """The time limits of one probe, as one timer that is moved.
 
     Attributes:
@@ -80,4 +80,4 @@ class Clock:
     def note(self, who: Literal["<", ">", "*"], data: bytes) -> None:
         """Write into the transcript."""
         if self._transcript is not None:
-            self._transcript(Said(self.elapsed(), who, data))
+            self._transcript(TranscriptLine(self.elapsed(), who, data))

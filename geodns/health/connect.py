@@ -10,7 +10,7 @@ import sys
 from ipaddress import ip_address
 from typing import Literal
 
-from geodns.health.clock import Clock
+from geodns.health.clock import ProbeClock
 from geodns.model.checks import Target
 
 _OURS = frozenset(
@@ -37,7 +37,7 @@ section 3.1)."""
 _NO_PORT_YET = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24 if sys.platform == "linux" else None)
 
 
-async def connect(target: Target, clock: Clock) -> socket.socket:
+async def connect(target: Target, clock: ProbeClock) -> socket.socket:
     """Return a connection to a target, with its PROXY header sent.
 
     Raises:

@@ -11,9 +11,9 @@ from yarl import URL
 
 from geodns import __version__
 from geodns.health import tls
-from geodns.health.clock import Clock
+from geodns.health.clock import ProbeClock
 from geodns.health.connect import source_of
-from geodns.health.outcome import Encryption, Kind, Outcome, missed, one_line
+from geodns.health.outcome import Encryption, ProbeOutcome, ProbeResult, mismatch, one_line
 from geodns.model.checks import Check, Target
 
 MAX_BODY = 65536
@@ -22,7 +22,9 @@ SHOWN = 2000
 """Bytes of it in the transcript."""
 
 
-def judge(check: Check, status: int, phrase: str, headers: dict[str, str], body: str) -> tuple[Kind, str]:
+def judge(
+    check: Check, status: int, phrase: str, headers: dict[str, str], body: str
+) -> tuple[ProbeResult, str]:
     """Return what a response means.
 
     Args:
@@ -36,21 +38,21 @@ def judge(check: Check, status: int, phrase: str, headers: dict[str, str], body:
     what = f"{status} {phrase}".strip()
     if not any(first <= status <= last for first, last in check.status):
         wanted = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in check.status)
-        return Kind.FAILURE, one_line(f"status {what}, not {wanted}")
+        return ProbeResult.FAILURE, one_line(f"status {what}, not {wanted}")
     for name, pattern in check.header:
         value = headers.get(name)
         if value is None:
-            return Kind.FAILURE, one_line(f"no header {name}: {what}")
-        fault = missed(pattern, value, f"header {name}", value)
+            return ProbeResult.FAILURE, one_line(f"no header {name}: {what}")
+        fault = mismatch(pattern, value, f"header {name}", value)
         if fault is not None:
             return fault[0], one_line(fault[1])
-    fault = None if check.expect is None else missed(check.expect, body, "the body", what)
+    fault = None if check.expect is None else mismatch(check.expect, body, "the body", what)
     if fault is not None:
         return fault[0], one_line(fault[1])
-    return Kind.OK, one_line(what)
+    return ProbeResult.OK, one_line(what)
 
 
-async def ask(target: Target, clock: Clock) -> Outcome:
+async def ask(target: Target, clock: ProbeClock) -> ProbeOutcome:
     """Ask a web server once.
 
     Raises:
@@ -70,30 +72,34 @@ async def ask(target: Target, clock: Clock) -> Outcome:
     except aiohttp.ClientConnectorCertificateError as error:
         return _refused(tls.refused_by(error.certificate_error), clock)
     except aiohttp.ClientConnectorSSLError as error:
-        return Outcome(Kind.FAILURE, one_line(f"TLS is broken: {error.os_error}"), clock.elapsed())
+        return ProbeOutcome(
+            ProbeResult.FAILURE, one_line(f"TLS is broken: {error.os_error}"), clock.elapsed()
+        )
     except aiohttp.ClientOSError as error:
         raise _system_error(error) from None
     except aiohttp.ServerDisconnectedError:
-        return Outcome(Kind.FAILURE, "connection closed while waiting for the response", clock.elapsed())
+        return ProbeOutcome(
+            ProbeResult.FAILURE, "connection closed while waiting for the response", clock.elapsed()
+        )
     except aiohttp.ClientResponseError as error:
-        return Outcome(Kind.FAILURE, one_line(f"not HTTP: {error.message}"), clock.elapsed())
+        return ProbeOutcome(ProbeResult.FAILURE, one_line(f"not HTTP: {error.message}"), clock.elapsed())
     except aiohttp.ClientPayloadError as error:
-        return Outcome(Kind.FAILURE, one_line(f"the body is broken: {error}"), clock.elapsed())
+        return ProbeOutcome(ProbeResult.FAILURE, one_line(f"the body is broken: {error}"), clock.elapsed())
     found = tls.encryption_of(seen[-1], tls.name_for(target)) if seen else None
     if found is not None:
         clock.note("*", tls.describe(found).encode())
         fault = tls.too_old(check, found, time.time())
         if fault is not None:
-            kind, detail = Kind.FAILURE, one_line(fault)
-    return Outcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+            kind, detail = ProbeResult.FAILURE, one_line(fault)
+    return ProbeOutcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
 
 
-def _refused(shown: Encryption, clock: Clock) -> Outcome:
+def _refused(shown: Encryption, clock: ProbeClock) -> ProbeOutcome:
     ours = tls.by_our_fault(shown)
     if ours is not None:
-        return Outcome(Kind.UNKNOWN, tls.NO_AUTHORITY, clock.elapsed(), tls=ours)
+        return ProbeOutcome(ProbeResult.UNKNOWN, tls.NO_AUTHORITY, clock.elapsed(), tls=ours)
     detail = one_line(f"TLS is broken: {tls.complaint(shown)}")
-    return Outcome(Kind.FAILURE, detail, clock.elapsed(), tls=shown)
+    return ProbeOutcome(ProbeResult.FAILURE, detail, clock.elapsed(), tls=shown)
 
 
 def _system_error(error: aiohttp.ClientOSError) -> OSError:
@@ -121,7 +127,7 @@ def _sockets() -> Iterator[aiohttp.SocketFactoryType]:
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-async def _get(target: Target, clock: Clock, made: aiohttp.SocketFactoryType) -> tuple[Kind, str]:
+async def _get(target: Target, clock: ProbeClock, made: aiohttp.SocketFactoryType) -> tuple[ProbeResult, str]:
     check = target.check
     address = f"[{target.address}]" if target.address.version == 6 else str(target.address)
     host = check.host or check.sni
@@ -164,7 +170,7 @@ async def _get(target: Target, clock: Clock, made: aiohttp.SocketFactoryType) ->
         return judge(check, response.status, phrase, fields, body.decode("utf-8", "replace"))
 
 
-def _tracing(check: Check, clock: Clock) -> aiohttp.TraceConfig:
+def _tracing(check: Check, clock: ProbeClock) -> aiohttp.TraceConfig:
     async def connected(*_: object) -> None:
         clock.done("connect")
         clock.note("*", b"connected")

@@ -4,7 +4,7 @@ A firewall rule, a block list or a broken uplink of the prober looks like the de
 when more than half of the good hosts of a pool begin to fail within one interval, what is believed of them
 is held for the pool's `hold`; then their failures count, for it may be true. A pool goes round like this::
 
-    CALM ─ most of the good hosts fail within a window ─► HELD ─ `hold` is over ─► COUNTED
+    NORMAL ─ most of the good hosts fail within a window ─► HOLDING ─ `hold` is over ─► COUNTING
       ▲                                                    │                         │
       └──────────────── most of them are good again ───────┴─────────────────────────┘
 
@@ -16,11 +16,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from geodns.health.outcome import Kind, Outcome
-from geodns.health.pool_watch import Crowd, PoolKey, Stage, Watched
+from geodns.health.outcome import ProbeOutcome, ProbeResult
+from geodns.health.pool_watch import GuardStage, PoolKey, PoolWatch, WatchedPool
 from geodns.health.state_machine import advance, withhold
 from geodns.model.checks import Target
-from geodns.model.state import HostKey, State, Verdict
+from geodns.model.state import HealthState, HostKey, Verdict
 
 SEVERAL = 2
 """Addresses that refuse the prober before that is worth a hint."""
@@ -54,7 +54,7 @@ class News(NamedTuple):
     """
 
     pool: PoolKey
-    stage: Stage
+    stage: GuardStage
     failing: tuple[str, ...]
     hosts: int
 
@@ -74,7 +74,7 @@ class Suspect(NamedTuple):
     held_for: float | None
 
 
-class Ruling(NamedTuple):
+class GuardDecision(NamedTuple):
     """What follows from an outcome, or from the time that has passed.
 
     Attributes:
@@ -87,7 +87,7 @@ class Ruling(NamedTuple):
     news: tuple[News, ...] = ()
 
 
-class Suspicion:
+class MassFailureGuard:
     """Judges outcomes, and holds the verdicts of pools whose failures may be the prober's.
 
     A target is held while any pool that has it is: a verdict is the same for all of them.
@@ -97,43 +97,43 @@ class Suspicion:
 
     Attributes:
         held: the targets whose verdicts are held now.
-        spared: the targets that went down, or were, when it was in doubt whose fault that was: it is one of
-            us, or they come back many at once, and then the others must not bear their load meanwhile.
+        skip_slow_start: targets that went down, or were, while it was in doubt whose fault that was: one of
+            us is at fault, or they come back many at once, and then the others must not bear their load.
         hint: what to tell the operator when several hosts refuse the prober; None while they do not.
 
     """
 
     def __init__(self, verdicts: Mapping[Target, Verdict]) -> None:
         self.held: frozenset[Target] = frozenset()
-        self.spared: set[Target] = set()
+        self.skip_slow_start: set[Target] = set()
         self.hint: str | None = None
         self._verdicts = verdicts
-        self._pools: dict[PoolKey, Crowd] = {}
+        self._pools: dict[PoolKey, PoolWatch] = {}
         self._aside: frozenset[HostKey] = frozenset()
-        self._places: dict[Target, tuple[tuple[Crowd, str], ...]] = {}
+        self._places: dict[Target, tuple[tuple[PoolWatch, str], ...]] = {}
         self._bad: dict[Target, Verdict] = {}
         """Targets that failed last, and what was believed before they began to."""
         self._withheld: set[Target] = set()
         """Targets that would be down by now if they were not, or had not been, held."""
         self._refusals: dict[Target, str] = {}
 
-    def watch(self, pools: Mapping[PoolKey, Watched]) -> None:
+    def watch(self, pools: Mapping[PoolKey, WatchedPool]) -> None:
         """Watch these pools and no others, over the targets that are believed in now."""
         self._bad = {target: one for target, one in self._bad.items() if target in self._verdicts}
         for target, verdict in self._verdicts.items():
-            if verdict.state is State.DOWN:
+            if verdict.state is HealthState.DOWN:
                 self._bad.setdefault(target, verdict)
         before = self._pools
         self._pools = {
             key: before[key]
             if key in before and before[key].watched == watched
-            else Crowd(key, watched, self._bad, self._aside)
+            else PoolWatch(key, watched, self._bad, self._aside)
             for key, watched in pools.items()
         }
         for key, pool in self._pools.items():
             if key in before and before[key] is not pool:
                 pool.go_on(before[key])
-        places: dict[Target, list[tuple[Crowd, str]]] = {}
+        places: dict[Target, list[tuple[PoolWatch, str]]] = {}
         for pool in self._pools.values():
             for host, addresses in pool.watched.hosts.items():
                 for target in {target for some in addresses for target in some}:
@@ -141,22 +141,22 @@ class Suspicion:
         self._places = {target: tuple(found) for target, found in places.items()}
         self._hold()
         self._withheld &= self.held
-        self.spared &= self._verdicts.keys()
+        self.skip_slow_start &= self._verdicts.keys()
         self._refusals = {target: one for target, one in self._refusals.items() if target in self._verdicts}
         self._give_hint()
 
-    def set_aside(self, hosts: Collection[HostKey]) -> None:
+    def ignore_hosts(self, hosts: Collection[HostKey]) -> None:
         """Let these hosts and no others not count: whoever drains hosts may well end them all at once."""
         aside = frozenset(hosts)
         for zone, host in aside ^ self._aside:
             for pool in self._pools.values():
                 if pool.key[0] == zone and host in pool.watched.hosts:
-                    pool.set_aside(host, self._bad, aside=(zone, host) in aside)
+                    pool.ignore(host, self._bad, aside=(zone, host) in aside)
         self._aside = aside
 
     @property
     def end(self) -> float | None:
-        """When the next pool's failures will count; `pass_time` is to be called then."""
+        """When the next pool's failures will count; `advance` is to be called then."""
         ends = [pool.watch.end for pool in self._pools.values() if pool.watch.end is not None]
         return min(ends, default=None)
 
@@ -169,14 +169,14 @@ class Suspicion:
                 None if pool.watch.end is None else max(0.0, pool.watch.end - now),
             )
             for key, pool in self._pools.items()
-            if pool.watch.stage is not Stage.CALM
+            if pool.watch.stage is not GuardStage.NORMAL
         }
 
-    def judge(self, target: Target, outcome: Outcome, now: float) -> Ruling:
+    def judge(self, target: Target, outcome: ProbeOutcome, now: float) -> GuardDecision:
         """Return what is believed after an outcome; the target itself is always among the verdicts."""
         before = self._verdicts[target]
         bad = self._is_bad(target, outcome)
-        touched: list[Crowd] = []
+        touched: list[PoolWatch] = []
         if bad != (target in self._bad):
             if bad:
                 self._bad[target] = before
@@ -188,27 +188,29 @@ class Suspicion:
         turned = self._turned(touched)
         if target not in self.held:
             after = advance(before, outcome.kind, target.check)
-            if target in self._withheld and outcome.kind in {Kind.OK, Kind.FAILURE}:
+            if target in self._withheld and outcome.kind in {ProbeResult.OK, ProbeResult.FAILURE}:
                 self._withheld.remove(target)
-                if outcome.kind is Kind.OK:
+                if outcome.kind is ProbeResult.OK:
                     after = replace(after, failures=0, successes=0)
         else:
             after = withhold(before, outcome.kind, target.check)
             without = advance(before, outcome.kind, target.check)
-            if without.state is State.DOWN and after.state is not State.DOWN:
+            if without.state is HealthState.DOWN and after.state is not HealthState.DOWN:
                 self._withheld.add(target)
-        if after.state is State.DOWN and before.state is not State.DOWN:
-            doubted = any(pool.watch.stage is not Stage.CALM for pool, _ in self._places.get(target, ()))
-            (self.spared.add if doubted else self.spared.discard)(target)
+        if after.state is HealthState.DOWN and before.state is not HealthState.DOWN:
+            doubted = any(
+                pool.watch.stage is not GuardStage.NORMAL for pool, _ in self._places.get(target, ())
+            )
+            (self.skip_slow_start.add if doubted else self.skip_slow_start.discard)(target)
         return self._rule({target: after}, turned)
 
-    def pass_time(self, now: float) -> Ruling:
+    def advance(self, now: float) -> GuardDecision:
         """Return what follows from its being so late."""
         for pool in self._pools.values():
             pool.watch.look(now)
         return self._rule({}, self._turned(self._pools.values()))
 
-    def _turned(self, pools: Iterable[Crowd]) -> list[Crowd]:
+    def _turned(self, pools: Iterable[PoolWatch]) -> list[PoolWatch]:
         """Return those of some pools that are looked at otherwise than before; hold what is to be held."""
         turned = [pool for pool in pools if pool.watch.stage is not pool.seen]
         for pool in turned:
@@ -218,32 +220,32 @@ class Suspicion:
         return turned
 
     def _hold(self) -> None:
-        held = (pool.targets for pool in self._pools.values() if pool.watch.stage is Stage.HELD)
+        held = (pool.targets for pool in self._pools.values() if pool.watch.stage is GuardStage.HOLDING)
         self.held = frozenset().union(*held)
 
-    def _rule(self, verdicts: dict[Target, Verdict], turned: list[Crowd]) -> Ruling:
+    def _rule(self, verdicts: dict[Target, Verdict], turned: list[PoolWatch]) -> GuardDecision:
         for pool in turned:
-            if pool.seen is Stage.HELD:
+            if pool.seen is GuardStage.HOLDING:
                 self._restore(pool, verdicts)
             else:
                 self._release(pool, verdicts)
         news = (
             News(pool.key, pool.seen, tuple(pool.watch.fresh), len(pool.watched.hosts)) for pool in turned
         )
-        return Ruling(verdicts, tuple(news))
+        return GuardDecision(verdicts, tuple(news))
 
-    def _restore(self, pool: Crowd, verdicts: dict[Target, Verdict]) -> None:
+    def _restore(self, pool: PoolWatch, verdicts: dict[Target, Verdict]) -> None:
         """Take back what the first failures of a crowd have done already."""
         for target in pool.fresh() & self._bad.keys():
             before = self._bad[target]
             now = verdicts.get(target, self._verdicts[target])
-            if now.state is State.DOWN and before.state is not State.DOWN:
-                gathered = target.check.fall - 1 if before.state is State.UP else 0
+            if now.state is HealthState.DOWN and before.state is not HealthState.DOWN:
+                gathered = target.check.fall - 1 if before.state is HealthState.UP else 0
                 verdicts[target] = replace(before, failures=gathered, successes=0)
                 self._withheld.add(target)
-                self.spared.add(target)
+                self.skip_slow_start.add(target)
 
-    def _release(self, pool: Crowd, verdicts: dict[Target, Verdict]) -> None:
+    def _release(self, pool: PoolWatch, verdicts: dict[Target, Verdict]) -> None:
         """Let what was held count, or forget it when most of the pool is good again.
 
         The next word decides then of who has not been seen good yet: `judge` forgets the rest, or takes him
@@ -251,30 +253,30 @@ class Suspicion:
         """
         for target in (self._withheld & pool.targets) - self.held:
             now = verdicts.get(target, self._verdicts[target])
-            if pool.seen is Stage.COUNTED:
+            if pool.seen is GuardStage.COUNTING:
                 self._withheld.remove(target)
                 if target in self._bad:
-                    verdicts[target] = Verdict(State.DOWN)
-                    self.spared.add(target)
+                    verdicts[target] = Verdict(HealthState.DOWN)
+                    self.skip_slow_start.add(target)
             elif target not in self._bad:
                 self._withheld.remove(target)
-                if now.state is State.UP:
+                if now.state is HealthState.UP:
                     verdicts[target] = replace(now, failures=0, successes=0)
 
-    def _is_bad(self, target: Target, outcome: Outcome) -> bool:
+    def _is_bad(self, target: Target, outcome: ProbeOutcome) -> bool:
         """Tell whether a target's last word that says anything is one of failure or of refusal."""
-        if outcome.kind is Kind.UNKNOWN:
+        if outcome.kind is ProbeResult.UNKNOWN:
             return target in self._bad
-        refused = outcome.kind is not Kind.OK and refuses_prober(outcome.detail)
+        refused = outcome.kind is not ProbeResult.OK and refuses_prober(outcome.detail)
         if refused != (target in self._refusals):
             if refused:
                 self._refusals[target] = outcome.detail
             else:
                 del self._refusals[target]
             self._give_hint()
-        if outcome.kind is Kind.FAILURE or (outcome.kind is Kind.SHEDDING and refused):
+        if outcome.kind is ProbeResult.FAILURE or (outcome.kind is ProbeResult.SHEDDING and refused):
             return True
-        return outcome.kind is not Kind.OK and target in self._bad
+        return outcome.kind is not ProbeResult.OK and target in self._bad
 
     def _give_hint(self) -> None:
         places = {target.address for target in self._refusals}

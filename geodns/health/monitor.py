@@ -19,14 +19,14 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Protocol
 
-from geodns.health.mass_failure import News, Ruling, Suspect, Suspicion
-from geodns.health.outcome import Certificate, Kind, Outcome, one_line
-from geodns.health.pool_watch import PoolKey, Watched
+from geodns.health.mass_failure import GuardDecision, MassFailureGuard, News, Suspect
+from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult, one_line
+from geodns.health.pool_watch import PoolKey, WatchedPool
 from geodns.health.probe import probe
 from geodns.health.schedule import first_start, next_start
-from geodns.health.state_machine import Pace
+from geodns.health.state_machine import SlowAnswers
 from geodns.model.checks import Target
-from geodns.model.state import NOTHING_KNOWN, HostKey, State, Verdict
+from geodns.model.state import NOTHING_KNOWN, HealthState, HostKey, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ TICK = 0.005
 STARTS_A_TURN = 32
 """Probes started before the loop may do something else."""
 
-OnResult = Callable[[Target, Outcome, Verdict, Verdict], None]
+OnResult = Callable[[Target, ProbeOutcome, Verdict, Verdict], None]
 """Is told the target, what the probe found, and what was believed before and is believed after."""
 
 OnRuling = Callable[[Mapping[Target, Verdict], tuple[News, ...]], None]
@@ -56,11 +56,11 @@ def _no_ruling(verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> No
 class Probe(Protocol):
     """What probes a target once."""
 
-    async def __call__(self, target: Target, *, ehlo: str | None) -> Outcome:
+    async def __call__(self, target: Target, *, ehlo: str | None) -> ProbeOutcome:
         """Return what was found."""
 
 
-class _Entry:
+class _Scheduled:
     """A target in the schedule.
 
     Attributes:
@@ -79,19 +79,19 @@ class _Entry:
 
     __slots__ = ("certificate", "due", "fresh", "gone", "last", "pace", "slow", "started", "target", "task")
 
-    def __init__(self, target: Target, due: float, pace: Pace) -> None:
+    def __init__(self, target: Target, due: float, pace: SlowAnswers) -> None:
         self.target = target
         self.due = due
         self.started = 0.0
-        self.task: asyncio.Task[Outcome] | None = None
+        self.task: asyncio.Task[ProbeOutcome] | None = None
         self.slow = False
         self.fresh = True
         self.gone = False
-        self.last: tuple[Outcome, float] | None = None
+        self.last: tuple[ProbeOutcome, float] | None = None
         self.certificate: Certificate | None = None
         self.pace = pace
 
-    def __lt__(self, other: "_Entry") -> bool:
+    def __lt__(self, other: "_Scheduled") -> bool:
         return self.due < other.due
 
 
@@ -134,14 +134,14 @@ class Monitor:
         self._slow_places = max(1, int(concurrency * SLOW_SHARE))
         self._probe = probe
         self._clock = clock
-        self._entries: dict[Target, _Entry] = {}
+        self._entries: dict[Target, _Scheduled] = {}
         self._verdicts: dict[Target, Verdict] = {}
         self.verdicts: Mapping[Target, Verdict] = MappingProxyType(self._verdicts)
-        self._suspicion = Suspicion(self.verdicts)
+        self._guard = MassFailureGuard(self.verdicts)
         self._hold_over: asyncio.TimerHandle | None = None
-        self._heap: list[_Entry] = []
-        self._waiting_slow: deque[_Entry] = deque()
-        self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._heap: list[_Scheduled] = []
+        self._waiting_slow: deque[_Scheduled] = deque()
+        self._tasks: set[asyncio.Task[ProbeOutcome]] = set()
         self._slow_running = 0
         self._wake: asyncio.Handle | None = None
         self._unseen: set[Target] = set()
@@ -152,7 +152,7 @@ class Monitor:
         self,
         targets: Collection[Target],
         verdicts: Mapping[Target, Verdict] = MappingProxyType({}),
-        pools: Mapping[PoolKey, Watched] = MappingProxyType({}),
+        pools: Mapping[PoolKey, WatchedPool] = MappingProxyType({}),
     ) -> None:
         """Probe these targets and no others; those that are probed already go on undisturbed.
 
@@ -169,10 +169,10 @@ class Monitor:
         for target in wanted - self._entries.keys():
             verdict = verdicts.get(target, NOTHING_KNOWN)
             start = first_start(target.check, verdict, now, self._rng)
-            entry = _Entry(target, start, Pace.known(slow=verdict.degraded))
+            entry = _Scheduled(target, start, SlowAnswers.known(slow=verdict.degraded))
             self._entries[target] = entry
             self._verdicts[target] = verdict
-            if verdict.state is State.UNKNOWN:
+            if verdict.state is HealthState.UNKNOWN:
                 self._unseen.add(target)
             else:
                 entry.fresh = False
@@ -180,31 +180,31 @@ class Monitor:
         self._heap = [entry for entry in self._heap if not entry.gone]
         heapq.heapify(self._heap)
         self._waiting_slow = deque(entry for entry in self._waiting_slow if not entry.gone)
-        self._suspicion.watch(pools)
+        self._guard.watch(pools)
         self._await_end_of_hold()
         self._note_seen()
         self._arm()
 
-    def set_aside(self, hosts: Collection[HostKey]) -> None:
+    def ignore_hosts(self, hosts: Collection[HostKey]) -> None:
         """Draw no conclusions on ourselves from these hosts: something is imposed on them."""
-        self._suspicion.set_aside(hosts)
+        self._guard.ignore_hosts(hosts)
 
     @property
     def suspects(self) -> dict[PoolKey, Suspect]:
         """The pools whose failures may be trouble of our own."""
-        return self._suspicion.suspects(asyncio.get_running_loop().time())
+        return self._guard.suspects(asyncio.get_running_loop().time())
 
     @property
-    def spared(self) -> AbstractSet[Target]:
+    def skip_slow_start(self) -> AbstractSet[Target]:
         """Targets that come back, or will, from being down in doubt: nothing is to be made of that."""
-        return self._suspicion.spared
+        return self._guard.skip_slow_start
 
     @property
     def hint(self) -> str | None:
         """What an operator should know of hosts that refuse the prober; None while there are not several."""
-        return self._suspicion.hint
+        return self._guard.hint
 
-    def last(self, target: Target) -> tuple[Outcome, float] | None:
+    def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
         """Return a target's last outcome, and when in seconds since the epoch; None before the first."""
         entry = self._entries.get(target)
         return None if entry is None else entry.last
@@ -278,7 +278,7 @@ class Monitor:
             self._start(entry, now)
         self._arm()
 
-    def _take(self, now: float) -> _Entry | None:
+    def _take(self, now: float) -> _Scheduled | None:
         """Return the next target to probe, if there is one and a place for it."""
         if len(self._tasks) >= self._places:
             return None
@@ -291,7 +291,7 @@ class Monitor:
             self._waiting_slow.append(entry)
         return None
 
-    def _start(self, entry: _Entry, now: float) -> None:
+    def _start(self, entry: _Scheduled, now: float) -> None:
         entry.started = now
         self._slow_running += entry.slow
         entry.task = asyncio.get_running_loop().create_task(self._probe(entry.target, ehlo=self._ehlo))
@@ -300,7 +300,7 @@ class Monitor:
 
     # --- ending -----------------------------------------------------------------------------------------
 
-    def _ended(self, entry: _Entry, task: asyncio.Task[Outcome]) -> None:
+    def _ended(self, entry: _Scheduled, task: asyncio.Task[ProbeOutcome]) -> None:
         """Take a result, whatever became of the probe, and put its target back into the schedule."""
         now = asyncio.get_running_loop().time()
         full = len(self._tasks) >= self._places
@@ -320,16 +320,16 @@ class Monitor:
                 now,
                 self._rng,
                 spread=spread,
-                hurried=entry.target in self._suspicion.held,
+                hurried=entry.target in self._guard.held,
             )
             heapq.heappush(self._heap, entry)
         if full or self._waiting_slow or (self._heap and self._heap[0] is entry):
             self._arm()
 
-    def _judge(self, entry: _Entry, outcome: Outcome) -> None:
+    def _judge(self, entry: _Scheduled, outcome: ProbeOutcome) -> None:
         target = entry.target
         before = self._verdicts[target]
-        ruling = self._suspicion.judge(target, outcome, asyncio.get_running_loop().time())
+        ruling = self._guard.judge(target, outcome, asyncio.get_running_loop().time())
         after = _weighed(outcome, self._paced(entry, outcome, ruling.verdicts.pop(target)))
         entry.last = (outcome, self._clock())
         entry.certificate = outcome.certificate or entry.certificate
@@ -342,17 +342,17 @@ class Monitor:
             log.exception("the result of %s was not taken", target.key)
         self._take_ruling(ruling)
 
-    def _paced(self, entry: _Entry, outcome: Outcome, verdict: Verdict) -> Verdict:
+    def _paced(self, entry: _Scheduled, outcome: ProbeOutcome, verdict: Verdict) -> Verdict:
         """Return a verdict that says as well whether the target answers slowly."""
         limit = entry.target.check.slow
         if limit is None:
-            entry.pace = Pace()
-        elif outcome.kind is Kind.OK and outcome.ehlo_rtt is not None:
+            entry.pace = SlowAnswers()
+        elif outcome.kind is ProbeResult.OK and outcome.ehlo_rtt is not None:
             entry.pace = entry.pace.after(outcome.ehlo_rtt, limit)
-        degraded = entry.pace.slow and verdict.state is not State.DOWN
+        degraded = entry.pace.slow and verdict.state is not HealthState.DOWN
         return verdict if verdict.degraded == degraded else replace(verdict, degraded=degraded)
 
-    def _take_ruling(self, ruling: Ruling) -> None:
+    def _take_ruling(self, ruling: GuardDecision) -> None:
         """Believe what follows for other targets; probe those that are held without delay."""
         if not ruling.verdicts and not ruling.news:
             return
@@ -369,17 +369,17 @@ class Monitor:
         if self._hold_over is not None:
             self._hold_over.cancel()
             self._hold_over = None
-        end = self._suspicion.end
+        end = self._guard.end
         if end is not None and not self._closed:
             self._hold_over = asyncio.get_running_loop().call_at(end, self._end_hold)
 
     def _end_hold(self) -> None:
         self._hold_over = None
-        self._take_ruling(self._suspicion.pass_time(asyncio.get_running_loop().time()))
+        self._take_ruling(self._guard.advance(asyncio.get_running_loop().time()))
 
     def _hurry(self) -> None:
         """Bring forward the probes of what is held."""
-        held = self._suspicion.held
+        held = self._guard.held
         if not held:
             return
         now = asyncio.get_running_loop().time()
@@ -397,19 +397,19 @@ class Monitor:
             self._all_seen.set()
 
 
-def _weighed(outcome: Outcome, verdict: Verdict) -> Verdict:
+def _weighed(outcome: ProbeOutcome, verdict: Verdict) -> Verdict:
     """Return a verdict that says as well what share of its weight the host asked for last."""
-    if outcome.kind is not Kind.OK:
+    if outcome.kind is not ProbeResult.OK:
         return verdict
     share = 100 if outcome.weight is None else max(1, round(outcome.weight * 100))
     return verdict if verdict.share == share else replace(verdict, share=share)
 
 
-def _outcome(target: Target, task: asyncio.Task[Outcome]) -> Outcome:
+def _outcome(target: Target, task: asyncio.Task[ProbeOutcome]) -> ProbeOutcome:
     if task.cancelled():
-        return Outcome(Kind.UNKNOWN, "the probe was cancelled")
+        return ProbeOutcome(ProbeResult.UNKNOWN, "the probe was cancelled")
     error = task.exception()
     if error is None:
         return task.result()
     log.error("the probe of %s failed by a fault of its own", target.key, exc_info=error)
-    return Outcome(Kind.UNKNOWN, one_line(f"a fault of the prober: {error!r}"))
+    return ProbeOutcome(ProbeResult.UNKNOWN, one_line(f"a fault of the prober: {error!r}"))

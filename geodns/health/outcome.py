@@ -9,7 +9,7 @@ MAX_DETAIL = 200
 """Characters."""
 
 
-class Kind(StrEnum):
+class ProbeResult(StrEnum):
     """How a probe ended (the table of DESIGN section 6).
 
     ``ok`` and ``failure`` speak for themselves. ``shedding``: a 4xx greeting, the host has enough to do.
@@ -71,7 +71,7 @@ class Encryption:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProbeOutcome:
     """What one probe found.
 
     Attributes:
@@ -89,7 +89,7 @@ class Outcome:
 
     """
 
-    kind: Kind
+    kind: ProbeResult
     detail: str
     rtt: float | None = None
     ehlo_rtt: float | None = None
@@ -112,7 +112,7 @@ def one_line(text: str, limit: int = MAX_DETAIL) -> str:
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
 
 
-def missed(pattern: str, text: str, what: str, said: str) -> tuple[Kind, str] | None:
+def mismatch(pattern: str, text: str, what: str, said: str) -> tuple[ProbeResult, str] | None:
     """Return what it means that a text is not as expected; None: it is.
 
     Args:
@@ -126,5 +126,5 @@ def missed(pattern: str, text: str, what: str, said: str) -> tuple[Kind, str] | 
     try:
         there = found(pattern, text)
     except TimeoutError:
-        return Kind.UNKNOWN, f"it takes too long to look for {shown} in {what}: {SLOWLY}"
-    return None if there else (Kind.FAILURE, f"{what} does not match {shown}: {said}")
+        return ProbeResult.UNKNOWN, f"it takes too long to look for {shown} in {what}: {SLOWLY}"
+    return None if there else (ProbeResult.FAILURE, f"{what} does not match {shown}: {said}")

@@ -19,15 +19,15 @@ PoolKey = tuple[str, str]
 """Zone name and pool name."""
 
 
-class Stage(StrEnum):
+class GuardStage(StrEnum):
     """How a pool is looked at; `suspicion` draws the way round."""
 
-    CALM = "calm"
-    HELD = "held"
-    COUNTED = "counted"
+    NORMAL = "normal"
+    HOLDING = "holding"
+    COUNTING = "counting"
 
 
-class Watch:
+class FailureWindow:
     """The hosts of one pool, and whether so many fail at once that the prober is suspect.
 
     Args:
@@ -46,7 +46,7 @@ class Watch:
     __slots__ = ("_good", "_hold", "_total", "_window", "fresh", "since", "stage")
 
     def __init__(self, hosts: Collection[str], failing: Collection[str], window: float, hold: float) -> None:
-        self.stage = Stage.CALM
+        self.stage = GuardStage.NORMAL
         self.since = 0.0
         self.fresh: dict[str, float] = {}
         self._total = len(hosts)
@@ -57,9 +57,9 @@ class Watch:
     @property
     def end(self) -> float | None:
         """When the failures will count; None when nothing is held."""
-        return self.since + self._hold if self.stage is Stage.HELD else None
+        return self.since + self._hold if self.stage is GuardStage.HOLDING else None
 
-    def note(self, host: str, *, failing: bool, now: float) -> Stage:
+    def note(self, host: str, *, failing: bool, now: float) -> GuardStage:
         """Take note of how a host does; return how the pool is looked at now."""
         if not failing:
             self._good.add(host)
@@ -77,7 +77,7 @@ class Watch:
         else:
             self._good.discard(host)
 
-    def go_on(self, earlier: "Watch", hosts: Collection[str]) -> None:
+    def go_on(self, earlier: "FailureWindow", hosts: Collection[str]) -> None:
         """Go on where the watch over a pool was before an edit, over those of its hosts that it still has."""
         self.fresh = {
             host: when for host, when in earlier.fresh.items() if host in hosts and host not in self._good
@@ -85,24 +85,24 @@ class Watch:
         if self.fresh:
             self.stage, self.since = earlier.stage, earlier.since
 
-    def look(self, now: float) -> Stage:
+    def look(self, now: float) -> GuardStage:
         """Return how the pool is looked at, now that it is so late."""
-        if self.stage is Stage.CALM:
+        if self.stage is GuardStage.NORMAL:
             while self.fresh and (first := next(iter(self.fresh))) and self.fresh[first] < now - self._window:
                 del self.fresh[first]
             crowd = self._total >= MIN_HOSTS and len(self.fresh) > MIN_HOSTS // 2
             if crowd and len(self.fresh) > len(self._good):
-                self.stage, self.since = Stage.HELD, now
+                self.stage, self.since = GuardStage.HOLDING, now
         elif len(self._good) > len(self.fresh):
-            self.stage = Stage.CALM
+            self.stage = GuardStage.NORMAL
             self.fresh.clear()
         if self.end is not None and now >= self.end:
-            self.stage = Stage.COUNTED
+            self.stage = GuardStage.COUNTING
         return self.stage
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedPool:
     """A pool as it is watched.
 
     Attributes:
@@ -120,7 +120,7 @@ class Watched:
     hold: float
 
 
-def watched_pools(zones: Iterable[Zone]) -> dict[PoolKey, Watched]:
+def watched_pools(zones: Iterable[Zone]) -> dict[PoolKey, WatchedPool]:
     """Return the pools of zones that are large enough to be watched."""
     return {
         (zone.name, pool.name): watched
@@ -130,7 +130,7 @@ def watched_pools(zones: Iterable[Zone]) -> dict[PoolKey, Watched]:
     }
 
 
-def _watched(zone: Zone, name: str) -> Watched | None:
+def _watched(zone: Zone, name: str) -> WatchedPool | None:
     pool = zone.pool_by_name[name]
     jury = zone.jury_of(pool)
     members = [member.host for member in pool.members if member.weight]
@@ -144,10 +144,10 @@ def _watched(zone: Zone, name: str) -> Watched | None:
         )
         for host in members
     }
-    return Watched(hosts, jury.need, max(check.interval for check in jury.checks), pool.hold)
+    return WatchedPool(hosts, jury.need, max(check.interval for check in jury.checks), pool.hold)
 
 
-class Crowd:
+class PoolWatch:
     """A watched pool at work: which of its hosts fail, going by the last word of each target.
 
     Args:
@@ -166,19 +166,19 @@ class Crowd:
     __slots__ = ("_aside", "key", "seen", "targets", "watch", "watched")
 
     def __init__(
-        self, key: PoolKey, watched: Watched, bad: Collection[Target], aside: Collection[HostKey] = ()
+        self, key: PoolKey, watched: WatchedPool, bad: Collection[Target], aside: Collection[HostKey] = ()
     ) -> None:
         self.key = key
         self.watched = watched
         self._aside = {host for zone, host in aside if zone == key[0]}
         failing = [host for host in watched.hosts if host in self._aside or _fails(watched, host, bad)]
-        self.watch = Watch(watched.hosts.keys(), failing, watched.window, watched.hold)
-        self.seen = Stage.CALM
+        self.watch = FailureWindow(watched.hosts.keys(), failing, watched.window, watched.hold)
+        self.seen = GuardStage.NORMAL
         self.targets = frozenset(
             target for addresses in watched.hosts.values() for some in addresses for target in some
         )
 
-    def go_on(self, earlier: "Crowd") -> None:
+    def go_on(self, earlier: "PoolWatch") -> None:
         """Go on from the same pool before an edit: a host that joins ends no hold, nor one that leaves."""
         self.watch.go_on(earlier.watch, self.watched.hosts)
         self.seen = self.watch.stage
@@ -188,7 +188,7 @@ class Crowd:
         if host not in self._aside:
             self.watch.note(host, failing=_fails(self.watched, host, bad), now=now)
 
-    def set_aside(self, host: str, bad: Collection[Target], *, aside: bool) -> None:
+    def ignore(self, host: str, bad: Collection[Target], *, aside: bool) -> None:
         """Let a host of the pool count no longer, or again."""
         (self._aside.add if aside else self._aside.discard)(host)
         self.watch.settle(host, counts=not aside and not _fails(self.watched, host, bad))
@@ -199,5 +199,5 @@ class Crowd:
         return frozenset(target for host in self.watch.fresh for some in hosts[host] for target in some)
 
 
-def _fails(watched: Watched, host: str, bad: Collection[Target]) -> bool:
+def _fails(watched: WatchedPool, host: str, bad: Collection[Target]) -> bool:
     return not any(sum(target not in bad for target in some) >= watched.need for some in watched.hosts[host])

@@ -10,9 +10,9 @@ import threading
 
 from geodns.errors import BadNameError
 from geodns.health import agent_check, http
-from geodns.health.clock import Clock, Transcript
+from geodns.health.clock import ProbeClock, Transcript
 from geodns.health.connect import connect, is_ours, reason
-from geodns.health.outcome import Kind, Outcome, one_line
+from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
 from geodns.health.smtp_session import Conversation, dialogue_of, own_literal
 from geodns.model.checks import Target
 from geodns.wire.names import labels_of
@@ -46,7 +46,7 @@ def _ask_for_name(name: str) -> str:
     return found[0] if found else name
 
 
-async def probe(target: Target, *, ehlo: str | None, transcript: Transcript | None = None) -> Outcome:
+async def probe(target: Target, *, ehlo: str | None, transcript: Transcript | None = None) -> ProbeOutcome:
     """Probe a target once; every fault is an outcome.
 
     Args:
@@ -55,15 +55,15 @@ async def probe(target: Target, *, ehlo: str | None, transcript: Transcript | No
         transcript: is told everything that is said.
 
     """
-    clock = Clock(target.check, transcript)
+    clock = ProbeClock(target.check, transcript)
     try:
         return await _probe(target, ehlo, clock)
     except Exception as error:
         log.exception("the probe of %s failed by a fault of its own", target.key)
-        return Outcome(Kind.UNKNOWN, one_line(f"a fault of the prober: {error!r}"))
+        return ProbeOutcome(ProbeResult.UNKNOWN, one_line(f"a fault of the prober: {error!r}"))
 
 
-async def _probe(target: Target, ehlo: str | None, clock: Clock) -> Outcome:
+async def _probe(target: Target, ehlo: str | None, clock: ProbeClock) -> ProbeOutcome:
     talk: Conversation | None = None
     try:
         async with clock.limit:
@@ -74,7 +74,7 @@ async def _probe(target: Target, ehlo: str | None, clock: Clock) -> Outcome:
                 return await agent_check.ask(sock, clock, target.check.step_timeout)
             if target.check.type == "tcp":
                 sock.close()
-                return Outcome(Kind.OK, "connected", clock.elapsed(), steps=tuple(clock.steps))
+                return ProbeOutcome(ProbeResult.OK, "connected", clock.elapsed(), steps=tuple(clock.steps))
             name = target.check.ehlo or ehlo or own_literal(sock)
             talk = Conversation(dialogue_of(target.check, name), target, clock)
             return await talk.hold(sock)
@@ -85,21 +85,21 @@ async def _probe(target: Target, ehlo: str | None, clock: Clock) -> Outcome:
             talk.abort()
 
 
-def _failed(error: OSError, target: Target, talk: Conversation | None, clock: Clock) -> Outcome:
+def _failed(error: OSError, target: Target, talk: Conversation | None, clock: ProbeClock) -> ProbeOutcome:
     """Judge a connection that did not come about, or a dialogue that ran out of time."""
     if talk is not None and talk.outcome is not None:
         return talk.outcome
     if is_ours(error, target):
-        return Outcome(Kind.UNKNOWN, f"trouble of the prober's own: {reason(error)}")
+        return ProbeOutcome(ProbeResult.UNKNOWN, f"trouble of the prober's own: {reason(error)}")
     if isinstance(error, TimeoutError) and error.errno is None and clock.stalled():
-        return Outcome(Kind.UNKNOWN, "the prober was held up and missed its time limits")
+        return ProbeOutcome(ProbeResult.UNKNOWN, "the prober was held up and missed its time limits")
     why = "timed out" if isinstance(error, TimeoutError) else reason(error)
     if error.errno == errno.EACCES:
         why = f"{why} (a firewall there forbids it)"
     if talk is None:
         doing = " while waiting for the response" if clock.steps else " while connecting"
         detail = f"{why}{doing}" if clock.steps or isinstance(error, TimeoutError) else why
-        return Outcome(Kind.FAILURE, detail, clock.elapsed())
+        return ProbeOutcome(ProbeResult.FAILURE, detail, clock.elapsed())
     talk.lost(why)
     assert talk.outcome is not None
     return talk.outcome

@@ -3,7 +3,7 @@
 import random
 
 from geodns.model.checks import Check
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 
 JITTER = 0.1
 """How much of an interval a start moves at random, either way, so that targets do not fall into step."""
@@ -11,7 +11,7 @@ JITTER = 0.1
 
 def first_start(check: Check, verdict: Verdict, now: float, rng: random.Random) -> float:
     """Return when a target is probed first: at once, or some time in its interval if its state is known."""
-    return now if verdict.state is State.UNKNOWN else now + rng.random() * _period(check, verdict)
+    return now if verdict.state is HealthState.UNKNOWN else now + rng.random() * _period(check, verdict)
 
 
 def next_start(

@@ -21,7 +21,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from geodns.health.outcome import MAX_DETAIL, Kind, missed, one_line
+from geodns.health.outcome import MAX_DETAIL, ProbeResult, mismatch, one_line
 
 MAX_LINE = 4096
 """Bytes of a reply line; RFC 5321 section 4.5.3.1.5 has 512, real banners are longer."""
@@ -75,7 +75,7 @@ class Replied:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SmtpVerdict:
     """The verdict, given once.
 
     Attributes:
@@ -85,7 +85,7 @@ class Judged:
 
     """
 
-    kind: Kind
+    kind: ProbeResult
     detail: str
 
 
@@ -99,7 +99,7 @@ class Close:
     """Close the connection."""
 
 
-Event = Send | Greeted | Replied | Judged | StartTls | Close
+Event = Send | Greeted | Replied | SmtpVerdict | StartTls | Close
 
 _COMMANDS = {
     Phase.EHLO: "EHLO",
@@ -206,9 +206,9 @@ class Dialogue:
         if self.phase is Phase.HANDSHAKE:
             # Plain text after the 220 would be taken for the server's encrypted words (CVE-2011-0411).
             if self._buffer:
-                events += self._end(Kind.FAILURE, self._plain())
+                events += self._end(ProbeResult.FAILURE, self._plain())
         elif len(self._buffer) >= MAX_LINE:
-            events += self._end(Kind.FAILURE, self._too_long())
+            events += self._end(ProbeResult.FAILURE, self._too_long())
         return events
 
     def tls_started(self, fault: str | None = None) -> list[Event]:
@@ -225,18 +225,18 @@ class Dialogue:
             self.phase = Phase.GREETING
             return []
         if fault is not None:
-            return self._judge(Kind.FAILURE, fault)
+            return self._judge(ProbeResult.FAILURE, fault)
         self.phase = Phase.EHLO_TLS
         return [Send(self._ehlo)]
 
     def tls_failed(self, why: str) -> list[Event]:
         """End: no handshake came about."""
         what = "TLS" if self._wishes.tls == "implicit" else "STARTTLS"
-        return self._end(Kind.FAILURE, f"{what} is broken: {why}")
+        return self._end(ProbeResult.FAILURE, f"{what} is broken: {why}")
 
     def tls_unknown(self, why: str) -> list[Event]:
         """End: no handshake came about, and not by the server's fault."""
-        return self._end(Kind.UNKNOWN, why)
+        return self._end(ProbeResult.UNKNOWN, why)
 
     def _plain(self) -> str:
         if self._wishes.tls == "implicit":
@@ -252,7 +252,7 @@ class Dialogue:
         """
         seen = b"".join([*self._lines, self._buffer])
         after = f" after {seen[:80]!r}" if seen else ""
-        return self._end(Kind.FAILURE, f"{why} while waiting for {self._awaited()}{after}")
+        return self._end(ProbeResult.FAILURE, f"{why} while waiting for {self._awaited()}{after}")
 
     def _awaited(self) -> str:
         return self.phase.value.replace("EHLO", self._verb)
@@ -262,9 +262,9 @@ class Dialogue:
         self._size += len(line)
         found = _LINE.fullmatch(line.rstrip(b"\r\n"))
         if found is None:
-            return self._end(Kind.FAILURE, f"not SMTP: {line[:80]!r}")
+            return self._end(ProbeResult.FAILURE, f"not SMTP: {line[:80]!r}")
         if self._size > MAX_REPLY or len(self._lines) > MAX_LINES:
-            return self._end(Kind.FAILURE, self._too_long())
+            return self._end(ProbeResult.FAILURE, self._too_long())
         if found[2] == b"-":
             return []
         lines, self._lines, self._size = self._lines, [], 0
@@ -295,16 +295,16 @@ class Dialogue:
 
     def _on_greeting(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         if code == 421:
-            return self._end(Kind.SHEDDING, text)  # section 3.8: the server closes without a QUIT
+            return self._end(ProbeResult.SHEDDING, text)  # section 3.8: the server closes without a QUIT
         if 400 <= code <= 499:
-            return self._judge(Kind.SHEDDING, text)
+            return self._judge(ProbeResult.SHEDDING, text)
         if code != 220:
-            return self._judge(Kind.FAILURE, refusal(code, text))
+            return self._judge(ProbeResult.FAILURE, describe_refusal(code, text))
         if self._fault is not None:
-            return self._judge(Kind.FAILURE, self._fault)
+            return self._judge(ProbeResult.FAILURE, self._fault)
         expect = self._wishes.expect
         if expect is not None:
-            fault = missed(expect, plain_text(lines)[:EXPECT_WITHIN], "the greeting", text)
+            fault = mismatch(expect, plain_text(lines)[:EXPECT_WITHIN], "the greeting", text)
             if fault is not None:
                 return self._judge(*fault)
         self._greeting = text
@@ -320,15 +320,15 @@ class Dialogue:
         self._offered |= words
         if self.phase is Phase.EHLO and self._wishes.tls == "starttls":
             if not any(one.upper() == "STARTTLS" for one in self.keywords):
-                return self._judge(Kind.FAILURE, "STARTTLS is not offered")
+                return self._judge(ProbeResult.FAILURE, "STARTTLS is not offered")
             self.phase = Phase.STARTTLS
             return [Send(b"STARTTLS\r\n")]
         missing = [word for word in self._wishes.require if word not in self._offered]
         if missing:
             verb = "are" if len(missing) > 1 else "is"
-            return self._judge(Kind.FAILURE, f"{', '.join(missing)} {verb} not offered")
+            return self._judge(ProbeResult.FAILURE, f"{', '.join(missing)} {verb} not offered")
         if self._wishes.envelope is None:
-            return self._judge(Kind.OK, self._greeting)
+            return self._judge(ProbeResult.OK, self._greeting)
         self.phase = Phase.MAIL
         return [Send(f"MAIL FROM:<{self._wishes.envelope[0]}>\r\n".encode("ascii", "replace"))]
 
@@ -344,7 +344,7 @@ class Dialogue:
         # The verdict stands; RSET before QUIT tells the server's log that no mail was lost.
         self._judged = True
         self.phase = Phase.RSET
-        return [Judged(Kind.OK, one_line(self._greeting)), Send(b"RSET\r\n")]
+        return [SmtpVerdict(ProbeResult.OK, one_line(self._greeting)), Send(b"RSET\r\n")]
 
     def _on_rset(self) -> list[Event]:
         self.phase = Phase.QUIT
@@ -355,28 +355,28 @@ class Dialogue:
             self.phase = Phase.HANDSHAKE
             return [StartTls()]
         if code == 421:
-            return self._end(Kind.DEFERRED, f"STARTTLS: {text}")
+            return self._end(ProbeResult.DEFERRED, f"STARTTLS: {text}")
         # 454 too: "TLS not available" is what a server says whose certificate cannot be read.
-        return self._judge(Kind.FAILURE, f"STARTTLS is broken: {text}")
+        return self._judge(ProbeResult.FAILURE, f"STARTTLS is broken: {text}")
 
     def _refused(self, command: str, code: int, text: str) -> list[Event]:
         if code == 421:
-            return self._end(Kind.DEFERRED, f"{command}: {text}")
+            return self._end(ProbeResult.DEFERRED, f"{command}: {text}")
         if 400 <= code <= 499:
-            return self._judge(Kind.DEFERRED, f"{command}: {text}")
-        return self._judge(Kind.FAILURE, f"{command}: {refusal(code, text)}")
+            return self._judge(ProbeResult.DEFERRED, f"{command}: {text}")
+        return self._judge(ProbeResult.FAILURE, f"{command}: {describe_refusal(code, text)}")
 
-    def _judge(self, kind: Kind, detail: str) -> list[Event]:
+    def _judge(self, kind: ProbeResult, detail: str) -> list[Event]:
         """Give the verdict and take leave."""
         self._judged = True
         self.phase = Phase.QUIT
-        return [Judged(kind, one_line(detail)), Send(b"QUIT\r\n")]
+        return [SmtpVerdict(kind, one_line(detail)), Send(b"QUIT\r\n")]
 
-    def _end(self, kind: Kind, detail: str) -> list[Event]:
+    def _end(self, kind: ProbeResult, detail: str) -> list[Event]:
         """Close; this is the verdict unless there was one."""
         if self.phase is Phase.OVER:
             return []
-        verdict: list[Event] = [] if self._judged else [Judged(kind, one_line(detail))]
+        verdict: list[Event] = [] if self._judged else [SmtpVerdict(kind, one_line(detail))]
         return [*verdict, *self._close()]
 
     def _close(self) -> list[Event]:
@@ -406,7 +406,7 @@ _ROOM = MAX_DETAIL - len(_BLOCKED) - 30
 """For the text before it, when a command's name stands in front."""
 
 
-def refusal(code: int, text: str) -> str:
+def describe_refusal(code: int, text: str) -> str:
     """Return the text of a refusal; a 5xx often means the prober, not the host."""
     if code < 500:
         return f"unexpected {text}"

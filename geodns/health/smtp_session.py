@@ -8,18 +8,18 @@ from ipaddress import ip_address
 from typing import Literal
 
 from geodns.health import tls
-from geodns.health.clock import Clock
+from geodns.health.clock import ProbeClock
 from geodns.health.connect import reason
-from geodns.health.outcome import Encryption, Kind, Outcome
+from geodns.health.outcome import Encryption, ProbeOutcome, ProbeResult
 from geodns.health.smtp import (
     Close,
     Dialogue,
     Event,
     Greeted,
-    Judged,
     Phase,
     Replied,
     Send,
+    SmtpVerdict,
     StartTls,
     Wishes,
     address_literal,
@@ -65,7 +65,7 @@ class Conversation(asyncio.Protocol):
 
     """
 
-    def __init__(self, dialogue: Dialogue, target: Target, clock: Clock) -> None:
+    def __init__(self, dialogue: Dialogue, target: Target, clock: ProbeClock) -> None:
         self._dialogue = dialogue
         self._target = target
         self._check = target.check
@@ -76,9 +76,9 @@ class Conversation(asyncio.Protocol):
         self._tls: Encryption | None = None
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.wants_tls = False
-        self.outcome: Outcome | None = None
+        self.outcome: ProbeOutcome | None = None
 
-    async def hold(self, sock: socket.socket) -> Outcome:
+    async def hold(self, sock: socket.socket) -> ProbeOutcome:
         """Hold the whole conversation over a connection.
 
         Raises:
@@ -176,7 +176,7 @@ class Conversation(asyncio.Protocol):
                     self._clock.done(command)
                     if command == "EHLO" and good and self._ehlo_rtt is None:
                         self._ehlo_rtt = self._clock.steps[-1][1]
-                case Judged(kind, detail):
+                case SmtpVerdict(kind, detail):
                     self.outcome = self._judged(kind, detail)
                 case StartTls():
                     self.wants_tls = True
@@ -195,8 +195,8 @@ class Conversation(asyncio.Protocol):
         self._clock.begin()
         self._transport.write(data)
 
-    def _judged(self, kind: Kind, detail: str) -> Outcome:
-        return Outcome(
+    def _judged(self, kind: ProbeResult, detail: str) -> ProbeOutcome:
+        return ProbeOutcome(
             kind,
             detail,
             self._clock.elapsed() if self._greeted is None else self._greeted,

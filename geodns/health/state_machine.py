@@ -21,33 +21,33 @@ starts clean. Deferred and unknown outcomes change nothing.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from geodns.model.checks import Check
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 
 MAX_LEVEL = 10
 """Halvings at most, however large `fall` is; with a smaller `fall`, as many as that."""
 
-_UP = Verdict(State.UP)
-_DOWN = Verdict(State.DOWN)
+_UP = Verdict(HealthState.UP)
+_DOWN = Verdict(HealthState.DOWN)
 
 Step = Callable[[Verdict, Check], Verdict]
 
 
-def advance(verdict: Verdict, kind: Kind, check: Check) -> Verdict:
+def advance(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
     """Return what is believed after an outcome; the module's docstring has the rules."""
     step = _STEPS.get((verdict.state, kind))
     return verdict if step is None else step(verdict, check)
 
 
-def withhold(verdict: Verdict, kind: Kind, check: Check) -> Verdict:
+def withhold(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
     """Return what is believed after an outcome while bad ones may be the prober's own trouble.
 
     Good ones do what they always do. Failures gather, but never to the last one; sheds change nothing.
     """
-    if kind is Kind.SHEDDING or (kind is Kind.FAILURE and verdict.state is State.UNKNOWN):
+    if kind is ProbeResult.SHEDDING or (kind is ProbeResult.FAILURE and verdict.state is HealthState.UNKNOWN):
         return verdict
-    if kind is Kind.FAILURE and verdict.state is State.UP:
+    if kind is ProbeResult.FAILURE and verdict.state is HealthState.UP:
         return replace(verdict, failures=min(verdict.failures + 1, check.fall - 1), successes=0)
     return advance(verdict, kind, check)
 
@@ -60,7 +60,7 @@ def _relieved(verdict: Verdict) -> Verdict:
 
 def _come_up(verdict: Verdict, check: Check) -> Verdict:
     del check
-    return replace(_relieved(verdict), state=State.UP)
+    return replace(_relieved(verdict), state=HealthState.UP)
 
 
 def _succeed(verdict: Verdict, check: Check) -> Verdict:
@@ -104,16 +104,16 @@ def _shed(verdict: Verdict, check: Check) -> Verdict:
     )
 
 
-_STEPS: Mapping[tuple[State, Kind], Step] = {
-    (State.UNKNOWN, Kind.OK): _come_up,
-    (State.UNKNOWN, Kind.FAILURE): _go_down,
-    (State.UNKNOWN, Kind.SHEDDING): _shed,
-    (State.UP, Kind.OK): _succeed,
-    (State.UP, Kind.FAILURE): _fail,
-    (State.UP, Kind.SHEDDING): _shed,
-    (State.DOWN, Kind.OK): _recover,
-    (State.DOWN, Kind.FAILURE): _stay_down,
-    (State.DOWN, Kind.SHEDDING): _shed,
+_STEPS: Mapping[tuple[HealthState, ProbeResult], Step] = {
+    (HealthState.UNKNOWN, ProbeResult.OK): _come_up,
+    (HealthState.UNKNOWN, ProbeResult.FAILURE): _go_down,
+    (HealthState.UNKNOWN, ProbeResult.SHEDDING): _shed,
+    (HealthState.UP, ProbeResult.OK): _succeed,
+    (HealthState.UP, ProbeResult.FAILURE): _fail,
+    (HealthState.UP, ProbeResult.SHEDDING): _shed,
+    (HealthState.DOWN, ProbeResult.OK): _recover,
+    (HealthState.DOWN, ProbeResult.FAILURE): _stay_down,
+    (HealthState.DOWN, ProbeResult.SHEDDING): _shed,
 }
 
 RECENT = 5
@@ -125,7 +125,7 @@ END = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SlowAnswers:
     """How fast a target has answered of late.
 
     Attributes:
@@ -138,11 +138,11 @@ class Pace:
     slow: bool = False
 
     @classmethod
-    def known(cls, *, slow: bool) -> "Pace":
+    def known(cls, *, slow: bool) -> "SlowAnswers":
         """Return the pace of a target of which no more is known than what it came to before."""
         return cls((True,) * BEGIN, slow=True) if slow else cls()
 
-    def after(self, seconds: float, limit: float) -> "Pace":
+    def after(self, seconds: float, limit: float) -> "SlowAnswers":
         """Return the pace after one more answer.
 
         Args:
@@ -152,4 +152,4 @@ class Pace:
         """
         recent = (*self.recent, seconds >= limit)[-RECENT:]
         slow = sum(recent) > END if self.slow else sum(recent) >= BEGIN
-        return self if recent == self.recent and slow == self.slow else Pace(recent, slow)
+        return self if recent == self.recent and slow == self.slow else SlowAnswers(recent, slow)

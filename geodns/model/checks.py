@@ -164,7 +164,7 @@ class Target(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Jury:
+class CheckPolicy:
     """What judges the addresses of a pool's hosts.
 
     Attributes:

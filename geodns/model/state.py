@@ -10,7 +10,7 @@ PoolKey = tuple[str, str]
 """Zone name and pool name."""
 
 
-class State(StrEnum):
+class HealthState(StrEnum):
     """What is believed of a target, an address or a host, from worst to best (the order of `rank`)."""
 
     DOWN = "down"
@@ -24,7 +24,7 @@ class State(StrEnum):
         return _RANKS[self]
 
 
-_RANKS = {state: rank for rank, state in enumerate(State)}
+_RANKS = {state: rank for rank, state in enumerate(HealthState)}
 
 
 class Forced(StrEnum):
@@ -52,7 +52,7 @@ class Verdict:
 
     """
 
-    state: State = State.UNKNOWN
+    state: HealthState = HealthState.UNKNOWN
     failures: int = 0
     successes: int = 0
     sheds: int = 0
@@ -67,20 +67,20 @@ class Verdict:
         return Fraction(0) if self.shed_out else Fraction(1, 2**self.level)
 
     @property
-    def shown(self) -> State:
+    def shown(self) -> HealthState:
         """The state as the status shows it."""
-        return State.SHEDDING if self.shed_out and self.state is not State.DOWN else self.state
+        return HealthState.SHEDDING if self.shed_out and self.state is not HealthState.DOWN else self.state
 
     @property
     def live(self) -> bool:
         """Whether mail may be sent there; nothing known counts as fit."""
-        return self.state is not State.DOWN and not self.shed_out
+        return self.state is not HealthState.DOWN and not self.shed_out
 
     @property
     def pending(self) -> bool:
         """Whether a change is under way, so that probes come faster."""
-        return (self.state is State.UP and self.failures > 0) or (
-            self.state is State.DOWN and self.successes > 0
+        return (self.state is HealthState.UP and self.failures > 0) or (
+            self.state is HealthState.DOWN and self.successes > 0
         )
 
 
@@ -158,7 +158,7 @@ class StoredZone:
 class HostSince:
     """A host's state and since when it has had it."""
 
-    state: State
+    state: HealthState
     since: float
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from geodns.model.base import Address, Frozen, Seconds, Ttl
-from geodns.model.checks import Check, Jury, Target
+from geodns.model.checks import Check, CheckPolicy, Target
 from geodns.model.hosts import Host, HostSource, Origin
 
 MAX_ANSWERS = 32
@@ -228,14 +228,16 @@ class Zone(Frozen):
         """Return a host's absolute name."""
         return f"{host}.{self.origin}"
 
-    def jury_of(self, pool: Pool) -> Jury | None:
+    def jury_of(self, pool: Pool) -> CheckPolicy | None:
         """Return what judges a pool's hosts; None where nothing does."""
         return self._juries.get((pool.checks, pool.need))
 
     @cached_property
-    def _juries(self) -> dict[tuple[tuple[str, ...], int], Jury]:
+    def _juries(self) -> dict[tuple[tuple[str, ...], int], CheckPolicy]:
         return {
-            (pool.checks, pool.need): Jury(tuple(self.check_by_name[name] for name in pool.checks), pool.need)
+            (pool.checks, pool.need): CheckPolicy(
+                tuple(self.check_by_name[name] for name in pool.checks), pool.need
+            )
             for pool in self.pools
             if pool.checks
         }
@@ -250,9 +252,9 @@ class Zone(Frozen):
         return tuple(found.values())
 
     @cached_property
-    def juries_by_host(self) -> dict[str, tuple[Jury | None, ...]]:
+    def juries_by_host(self) -> dict[str, tuple[CheckPolicy | None, ...]]:
         """For each host, what judges it in the pools that have it; None where nothing does."""
-        juries: dict[str, dict[tuple[tuple[str, ...], int], Jury | None]] = {
+        juries: dict[str, dict[tuple[tuple[str, ...], int], CheckPolicy | None]] = {
             host.name: {} for host in self.hosts
         }
         for pool in self.pools:

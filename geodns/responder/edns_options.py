@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from geodns.responder.answer_policy import Policy
 from geodns.wire import cookies, edns
-from geodns.wire.cookies import Standing
+from geodns.wire.cookies import CookieStatus
 from geodns.wire.edns import Edns
 
 
@@ -14,14 +14,14 @@ class Reply(NamedTuple):
     Attributes:
         size: bytes that the client takes over UDP.
         opt: our OPT record for an answer without an extended RCODE; empty for clients without EDNS.
-        standing: what the query's cookie says of its sender.
+        cookie_status: what the query's cookie says of its sender.
         fresh: seconds for which the same OPT record from the same address gets the same reply.
 
     """
 
     size: int
     opt: bytes
-    standing: Standing = Standing.NONE
+    cookie_status: CookieStatus = CookieStatus.NONE
     fresh: float = 0.0
 
 
@@ -29,7 +29,7 @@ PLAIN = Reply(edns.UDP_SIZE_PLAIN, b"")
 """For clients without EDNS."""
 
 
-def bare(asked: Edns | None) -> Reply:
+def plain_reply(asked: Edns | None) -> Reply:
     """Return what goes into an answer to whoever has no option that we know."""
     return PLAIN if asked is None else Reply(min(asked.size, edns.UDP_SIZE), edns.opt_record(asked))
 
@@ -45,9 +45,9 @@ def reply(asked: Edns, policy: Policy, client: tuple[str, int, str], now: float)
 
     """
     options: list[bytes] = []
-    standing, fresh = Standing.NONE, 0.0
+    cookie_status, fresh = CookieStatus.NONE, 0.0
     if asked.cookie and policy.cookie_secrets:
-        standing, cookie, fresh = cookies.judge(asked.cookie, client[0], now, policy.cookie_secrets)
+        cookie_status, cookie, fresh = cookies.judge(asked.cookie, client[0], now, policy.cookie_secrets)
         options.append(edns.option(edns.COOKIE, cookie))
     if asked.nsid and policy.nsid:
         options.append(edns.option(edns.NSID, policy.nsid))
@@ -57,4 +57,4 @@ def reply(asked: Edns, policy: Policy, client: tuple[str, int, str], now: float)
     if asked.keepalive and client[2] == "tcp":  # over UDP it is ignored (RFC 7828 section 3.3.2)
         options.append(edns.keepalive_option(policy.idle))
     size = min(asked.size, edns.UDP_SIZE)
-    return Reply(size, edns.opt_record(asked, b"".join(options)), standing, fresh)
+    return Reply(size, edns.opt_record(asked, b"".join(options)), cookie_status, fresh)

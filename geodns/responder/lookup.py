@@ -5,7 +5,7 @@ from typing import NamedTuple
 from geodns.responder.answer_policy import Policy
 from geodns.responder.rate_limit import ERROR, denied, empty, positive
 from geodns.responder.table import Match, Rotation, RotationKey, Table, ZoneTable
-from geodns.responder.worker_state import COUNTED_TYPES, State
+from geodns.responder.worker_state import COUNTED_TYPES, WorkerState
 from geodns.wire import codes, edns, records
 from geodns.wire.message import HEADER, NOTHING, Answer, Query
 from geodns.wire.names import QNAME, is_below, parents, pointer
@@ -20,7 +20,7 @@ _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """What ANY gets instead of everything (RFC 8482 section 4.2)."""
 
 
-class Found(NamedTuple):
+class LookupResult(NamedTuple):
     """What is found for a query.
 
     Attributes:
@@ -45,7 +45,7 @@ _NOT_OURS = edns.error_option(edns.EDE_NOT_AUTHORITATIVE)
 _NOT_SUPPORTED = edns.error_option(edns.EDE_NOT_SUPPORTED)
 
 
-def find(table: Table, query: Query, state: State) -> Found:
+def find(table: Table, query: Query, state: WorkerState) -> LookupResult:
     """Answer a question that could be read."""
     if query.qclass == codes.CH:
         return _about_us(table.policy, query)
@@ -57,19 +57,19 @@ def find(table: Table, query: Query, state: State) -> Found:
     return _Chain(table, zone, query, state).follow()
 
 
-def refused(error: bytes) -> Found:
+def refused(error: bytes) -> LookupResult:
     """Return what is found by whoever asks in the wrong place."""
-    return Found("", codes.REFUSED, NOTHING, authoritative=False, error=error)
+    return LookupResult("", codes.REFUSED, NOTHING, authoritative=False, error=error)
 
 
-def _about_us(policy: Policy, query: Query) -> Found:
+def _about_us(policy: Policy, query: Query) -> LookupResult:
     """Answer a question of class CHAOS (RFC 4892)."""
     text = policy.chaos.get(query.name)
     if text is None or query.type not in {codes.TXT, codes.ANY}:
         return refused(b"")
     rdata = bytes((len(text),)) + text
     answer = Answer(records.record(codes.TXT, 0, rdata, rclass=codes.CH), an=1)
-    return Found("", codes.NOERROR, answer, kind=positive(query.name, query.type))
+    return LookupResult("", codes.NOERROR, answer, kind=positive(query.name, query.type))
 
 
 def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
@@ -111,7 +111,7 @@ def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
         alias = _alias(match, name)
         if found is not None or alias is None:
             return found if isinstance(found, RotationKey) else None
-        name = records.only_rdata(alias).lower()
+        name = records.rdata_of(alias).lower()
     return None
 
 
@@ -119,7 +119,7 @@ def _alias(match: Match, name: bytes) -> bytes | None:
     """Return the CNAME record that a name has, or that a DNAME above makes for it; None: there is none."""
     dname = match.dname(name)
     if dname:
-        return records.alias_of(dname, name, match.owner)
+        return records.cname_from_dname(dname, name, match.owner)
     alias = match.node.rrsets.get(codes.CNAME)
     return alias.body if isinstance(alias, Answer) else None
 
@@ -135,7 +135,7 @@ class _Chain:
     reason to believe one zone's server about another zone, and asks again.
     """
 
-    def __init__(self, table: Table, zone: ZoneTable, query: Query, state: State) -> None:
+    def __init__(self, table: Table, zone: ZoneTable, query: Query, state: WorkerState) -> None:
         self.table = table
         self.zone = zone
         self.query = query
@@ -149,7 +149,7 @@ class _Chain:
         self.node = query.name
         """The name of what answers: of a wildcard, a zone cut or a DNAME its own."""
 
-    def follow(self) -> Found:
+    def follow(self) -> LookupResult:
         """Look names up until there is an answer."""
         seen: set[bytes] = set()
         redirected: set[bytes] = set()
@@ -174,18 +174,18 @@ class _Chain:
             if alias is None or (not dname and self.query.type in {codes.CNAME, codes.ANY}):
                 return self._rrset(match)
             self._add(alias, self.name)
-            target = records.only_rdata(alias)
+            target = records.rdata_of(alias)
             self.name, self.at = target.lower(), self.written - len(target)
             if self.name in seen or self.query.type == codes.CNAME:
                 break
         return self._done(codes.NOERROR, NOTHING)
 
     def _add(self, record: bytes, owner: bytes) -> None:
-        link = records.renamed(record, self._written(owner))
+        link = records.with_owner(record, self._written(owner))
         self.links.append(link)
         self.written += len(link)
 
-    def _rrset(self, match: Match) -> Found:
+    def _rrset(self, match: Match) -> LookupResult:
         rrsets = match.node.rrsets
         exact = match.owner == self.query.name
         if self.query.type == codes.ANY and rrsets:
@@ -199,10 +199,10 @@ class _Chain:
             self.state.remember_answer(self.query, self.zone, answer)
         return self._done(codes.NOERROR, answer)
 
-    def _rotation(self, rotation: Rotation, owner: bytes, *, exact: bool) -> Found:
+    def _rotation(self, rotation: Rotation, owner: bytes, *, exact: bool) -> LookupResult:
         if not rotation.parts:
             if rotation.servfail:
-                return Found(
+                return LookupResult(
                     self.zone.name, codes.SERVFAIL, NOTHING, authoritative=False, error=_noted(rotation)
                 )
             return self._done(codes.NOERROR, self._no_data())
@@ -233,20 +233,20 @@ class _Chain:
                 return short
         return name
 
-    def _referral(self, referral: Answer, cut: bytes) -> Found:
-        body = records.renamed(referral.body, self._written(cut))
+    def _referral(self, referral: Answer, cut: bytes) -> LookupResult:
+        body = records.with_owner(referral.body, self._written(cut))
         return self._done(codes.NOERROR, referral._replace(body=body), authoritative=bool(self.links))
 
     def _no_data(self) -> Answer:
         """The SOA in the authority section (RFC 2308 section 3)."""
-        return Answer(records.renamed(self.zone.negative, self._written(self.zone.origin)), ns=1)
+        return Answer(records.with_owner(self.zone.negative, self._written(self.zone.origin)), ns=1)
 
-    def _done(self, rcode: int, answer: Answer, *, authoritative: bool = True) -> Found:
+    def _done(self, rcode: int, answer: Answer, *, authoritative: bool = True) -> LookupResult:
         owner = self._written(self.name)
-        body = records.renamed(answer.body, owner) if answer.an and owner != QNAME else answer.body
+        body = records.with_owner(answer.body, owner) if answer.an and owner != QNAME else answer.body
         whole = b"".join((*self.links, body))
         counted = answer._replace(body=whole, an=answer.an + len(self.links))
-        return Found(self.zone.name, rcode, counted, authoritative, kind=self._kind(rcode, counted))
+        return LookupResult(self.zone.name, rcode, counted, authoritative, kind=self._kind(rcode, counted))
 
     def _kind(self, rcode: int, answer: Answer) -> bytes:
         if rcode == codes.NXDOMAIN:

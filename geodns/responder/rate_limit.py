@@ -21,7 +21,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 from geodns.responder.answer_policy import RateLimit
-from geodns.wire.cookies import Standing
+from geodns.wire.cookies import CookieStatus
 from geodns.wire.networks import Networks, packed
 
 CELLS = 65_536
@@ -150,7 +150,7 @@ class Limiter:
         self._most: dict[bytes, int] = {}
         self.action: Action | None = None
 
-    def admits(self, address: str, kind: bytes, now: float) -> bool:
+    def allows(self, address: str, kind: bytes, now: float) -> bool:
         """Say whether a client may have an answer, and take it into account.
 
         Args:
@@ -176,17 +176,17 @@ class Limiter:
         times[second] = max(times[second], due)
         return True
 
-    def curtail(self, standing: Standing) -> Action:
-        """Say what becomes of the answer that `admits` has refused last, and count it.
+    def limited_action(self, cookie_status: CookieStatus) -> Action:
+        """Say what becomes of the answer that `allows` has refused last, and count it.
 
         Args:
-            standing: what the client's cookie says.
+            cookie_status: what the client's cookie says.
 
         """
         action = Action.DROPPED
         if self._slip and (self._slip == 1 or self._rng.random() * self._slip < 1):
             # Whoever forges addresses can send a cookie, too: it must not get more answers than without.
-            asks = self._require_cookie and standing in {Standing.ASKS, Standing.STALE}
+            asks = self._require_cookie and cookie_status in {CookieStatus.CLIENT_ONLY, CookieStatus.STALE}
             action = Action.BADCOOKIE if asks else Action.TRUNCATED
         self.action = action
         self._actions[action] = self._actions.get(action, 0) + 1

@@ -8,13 +8,13 @@ message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, and remembers wh
 
 import logging
 
-from geodns.responder.edns_options import Reply, bare
-from geodns.responder.lookup import Found, find
+from geodns.responder.edns_options import Reply, plain_reply
+from geodns.responder.lookup import LookupResult, find
 from geodns.responder.rate_limit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
 from geodns.responder.table import Table
-from geodns.responder.worker_state import OTHER_TYPE, State
+from geodns.responder.worker_state import OTHER_TYPE, WorkerState
 from geodns.wire import codes, edns
-from geodns.wire.cookies import Standing
+from geodns.wire.cookies import CookieStatus
 from geodns.wire.message import (
     HEADER,
     NOTHING,
@@ -42,7 +42,7 @@ Client = tuple[str, int, str]
 """Address, port, and ``udp`` or ``tcp``."""
 
 
-def respond(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:
+def respond(table: Table, packet: bytes, client: Client, now: float, state: WorkerState) -> bytes | None:
     """Return the answer to a packet, or None when there shall be none.
 
     Args:
@@ -70,7 +70,12 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Stat
 
 
 def _short_way(
-    table: Table, packet: bytes, client: Client, now: float, state: State, limiter: Limiter | None = None
+    table: Table,
+    packet: bytes,
+    client: Client,
+    now: float,
+    state: WorkerState,
+    limiter: Limiter | None = None,
 ) -> bytes | None:
     shape = SHAPES.get(packet[SHAPE])
     if shape is not None:
@@ -81,14 +86,14 @@ def _short_way(
             tail = packet[end:]
             reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
             if reply is not None and (shape > 1) == bool(tail):
-                size, opt, standing, _ = reply
-                if limiter is not None and not _admitted(limiter, client, deal.kind, standing, now):
-                    return _curtailed(packet, end, opt, limiter, standing)
+                size, opt, cookie_status, _ = reply
+                if limiter is not None and not _admitted(limiter, client, deal.kind, cookie_status, now):
+                    return _limited_answer(packet, end, opt, limiter, cookie_status)
                 limiter = None  # once is enough, also where this answer turns out too long
                 spin = deal.spin
                 at = deal.at
                 if opt and spin.error:
-                    opt = edns.amended(opt, codes.NOERROR, spin.error)
+                    opt = edns.with_rcode(opt, codes.NOERROR, spin.error)
                 heads, body, tally = spin.answers[spin.index[at]]
                 answer = b"".join((packet[:2], heads[shape], packet[HEADER:end], body, opt))
                 if len(answer) <= size:
@@ -101,45 +106,50 @@ def _short_way(
 
 
 def _long_way(
-    table: Table, packet: bytes, client: Client, now: float, state: State, limiter: Limiter | None = None
+    table: Table,
+    packet: bytes,
+    client: Client,
+    now: float,
+    state: WorkerState,
+    limiter: Limiter | None = None,
 ) -> bytes | None:
     if not is_query(packet):
         return None
     try:
         query = parse(packet)
     except BadQuery as bad:
-        if limiter is not None and not limiter.admits(client[0], ERROR, now):
-            dropped = limiter.curtail(Standing.NONE) is Action.DROPPED
+        if limiter is not None and not limiter.allows(client[0], ERROR, now):
+            dropped = limiter.limited_action(CookieStatus.NONE) is Action.DROPPED
             return None if dropped else refusal(packet, bad.rcode, truncated=True)
         state.count("", OTHER_TYPE, bad.rcode)
         return refusal(packet, bad.rcode)
     asked = query.edns
     reply = _reply(query, client, now, state)
     if asked is not None and asked.version:
-        found = Found("", codes.BADVERS, NOTHING, authoritative=False, kind=OTHER_VERSION)
+        found = LookupResult("", codes.BADVERS, NOTHING, authoritative=False, kind=OTHER_VERSION)
     elif asked is not None and asked.broken:
-        found = Found("", codes.FORMERR, NOTHING, authoritative=False)
+        found = LookupResult("", codes.FORMERR, NOTHING, authoritative=False)
     elif query.tsig:
-        found = Found("", NOTAUTH, NOTHING, authoritative=False)
+        found = LookupResult("", NOTAUTH, NOTHING, authoritative=False)
     elif not query.question:
         # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
-        rcode = codes.BADCOOKIE if reply.standing is Standing.STALE else codes.NOERROR
-        found = Found("", rcode, NOTHING, authoritative=False, kind=NO_QUESTION)
+        rcode = codes.BADCOOKIE if reply.cookie_status is CookieStatus.STALE else codes.NOERROR
+        found = LookupResult("", rcode, NOTHING, authoritative=False, kind=NO_QUESTION)
     else:
         found = _found(table, query, now, state)
-    if limiter is not None and not _admitted(limiter, client, found.kind, reply.standing, now):
+    if limiter is not None and not _admitted(limiter, client, found.kind, reply.cookie_status, now):
         state.withdraw()
         end = HEADER + len(query.question)
-        return _curtailed(packet, end, reply.opt, limiter, reply.standing)
+        return _limited_answer(packet, end, reply.opt, limiter, reply.cookie_status)
     state.count(found.zone, query.type, found.rcode)
     size = TCP_SIZE if client[2] == "tcp" else reply.size
-    opt = edns.amended(reply.opt, found.rcode, found.error) if reply.opt else b""
+    opt = edns.with_rcode(reply.opt, found.rcode, found.error) if reply.opt else b""
     if found.error and opt and not fits(query, found.answer, size, opt):
-        opt = edns.amended(reply.opt, found.rcode)  # what is said of an answer must not take its room
+        opt = edns.with_rcode(reply.opt, found.rcode)  # what is said of an answer must not take its room
     return message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
 
 
-def _found(table: Table, query: Query, now: float, state: State) -> Found:
+def _found(table: Table, query: Query, now: float, state: WorkerState) -> LookupResult:
     try:
         return find(table, query, state)
     except Exception:
@@ -147,7 +157,7 @@ def _found(table: Table, query: Query, now: float, state: State) -> Found:
         if now >= state.fault_told + FAULT_EVERY:
             state.fault_told = now
             log.exception("no answer for %s type %d", name_from_wire(query.name), query.type)
-        return Found("", codes.SERVFAIL, NOTHING, authoritative=False)
+        return LookupResult("", codes.SERVFAIL, NOTHING, authoritative=False)
 
 
 # --- where answers are limited, or queries logged --------------------------------------------------------
@@ -157,7 +167,7 @@ _REASONS: dict[bytes, bytes] = {}
 """Our OPT records without options (there are two), and the same with the reason."""
 
 
-def _guarded(table: Table, packet: bytes, client: Client, now: float, state: State) -> bytes | None:
+def _guarded(table: Table, packet: bytes, client: Client, now: float, state: WorkerState) -> bytes | None:
     """Do what `respond` does, within the rate limit, and tell the query log."""
     limiter = state.limiter if client[2] == "udp" else None  # an address that speaks TCP is no forged one
     recorder = state.recorder
@@ -167,7 +177,7 @@ def _guarded(table: Table, packet: bytes, client: Client, now: float, state: Sta
     answer: bytes | None
     if way is None:
         answer = _short_way(table, packet, client, now, state, limiter)
-    elif limiter is None or limiter.admits(client[0], way[0].kind, now):
+    elif limiter is None or limiter.allows(client[0], way[0].kind, now):
         deal, end, answers = way
         spin, at = deal.spin, deal.at
         head, rest, tally = answers[spin.index[at]]
@@ -179,18 +189,20 @@ def _guarded(table: Table, packet: bytes, client: Client, now: float, state: Sta
         tail = packet[way[1] :]
         reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
         opt = b"" if reply is None else reply.opt
-        answer = _curtailed(packet, way[1], opt, limiter, Standing.NONE)
+        answer = _limited_answer(packet, way[1], opt, limiter, CookieStatus.NONE)
     if recorder is not None:
         action = "" if limiter is None or limiter.action is None else limiter.action
         recorder.note(packet, client, answer, action, now, state.epoch)
     return answer
 
 
-def _admitted(limiter: Limiter, client: Client, kind: bytes, standing: Standing, now: float) -> bool:
-    return standing is Standing.TRUSTED or limiter.admits(client[0], kind, now)
+def _admitted(limiter: Limiter, client: Client, kind: bytes, cookie_status: CookieStatus, now: float) -> bool:
+    return cookie_status is CookieStatus.VALID or limiter.allows(client[0], kind, now)
 
 
-def _curtailed(packet: bytes, end: int, opt: bytes, limiter: Limiter, standing: Standing) -> bytes | None:
+def _limited_answer(
+    packet: bytes, end: int, opt: bytes, limiter: Limiter, cookie_status: CookieStatus
+) -> bytes | None:
     """Return what a client over the limit gets: nothing, or too little to be of use to a forger.
 
     Args:
@@ -198,30 +210,30 @@ def _curtailed(packet: bytes, end: int, opt: bytes, limiter: Limiter, standing: 
         end: where its question ends.
         opt: our OPT record for the answer that it does not get.
         limiter: has refused it.
-        standing: what its cookie says.
+        cookie_status: what its cookie says.
 
     """
-    action = limiter.curtail(standing)
+    action = limiter.limited_action(cookie_status)
     if action is Action.DROPPED:
         return None
     if action is Action.BADCOOKIE:
         # It carries our cookie, with which the client may come again (RFC 7873 section 5.2.3).
-        opt = edns.amended(opt, codes.BADCOOKIE)
+        opt = edns.with_rcode(opt, codes.BADCOOKIE)
         return question_alone(packet, end, codes.BADCOOKIE, opt, truncated=False)
     return question_alone(packet, end, codes.NOERROR, opt and _with_reason(opt), truncated=True)
 
 
 def _with_reason(opt: bytes) -> bytes:
     if len(opt) > edns.LENGTH:
-        return edns.amended(opt, codes.NOERROR, _LIMITED)
+        return edns.with_rcode(opt, codes.NOERROR, _LIMITED)
     ready = _REASONS.get(opt)
     if ready is None:
-        ready = _REASONS[opt] = edns.amended(opt, codes.NOERROR, _LIMITED)
+        ready = _REASONS[opt] = edns.with_rcode(opt, codes.NOERROR, _LIMITED)
     return ready
 
 
-def _reply(query: Query, client: Client, now: float, state: State) -> Reply:
+def _reply(query: Query, client: Client, now: float, state: WorkerState) -> Reply:
     asked = query.edns
     # To whoever speaks another EDNS we say nothing but that (RFC 6891 section 6.1.3).
     odd = asked is not None and (asked.version or asked.broken)
-    return bare(asked) if odd else state.reply(asked, client, now)
+    return plain_reply(asked) if odd else state.reply(asked, client, now)

@@ -81,7 +81,7 @@ class Rotation:
         return hashlib.blake2b(repr((self.key, sets)).encode(), digest_size=12).digest()
 
 
-class Node(NamedTuple):
+class NameNode(NamedTuple):
     """What a zone has at an owner name; without any RRset it is an empty non-terminal.
 
     Attributes:
@@ -93,12 +93,12 @@ class Node(NamedTuple):
     rrsets: Mapping[int, Answer | RotationKey] = MappingProxyType({})
     referral: Answer | None = None
 
-    def __reduce__(self) -> tuple[type["Node"], tuple[dict[int, Answer | RotationKey], Answer | None]]:
+    def __reduce__(self) -> tuple[type["NameNode"], tuple[dict[int, Answer | RotationKey], Answer | None]]:
         """Pickle the plain dict: a mapping proxy has no pickle."""
-        return Node, (dict(self.rrsets), self.referral)
+        return NameNode, (dict(self.rrsets), self.referral)
 
 
-class Nodes(Mapping[bytes, Node]):
+class Nodes(Mapping[bytes, NameNode]):
     """Nodes by owner name, in buckets: a large dict would move at once when it grows, and be freed at once.
 
     Args:
@@ -109,9 +109,9 @@ class Nodes(Mapping[bytes, Node]):
     __slots__ = ("_buckets",)
 
     def __init__(self, names: int) -> None:
-        self._buckets: list[dict[bytes, Node]] = [{} for _ in range(max(1, names // SLICE))]
+        self._buckets: list[dict[bytes, NameNode]] = [{} for _ in range(max(1, names // SLICE))]
 
-    def add(self, nodes: Mapping[bytes, Node]) -> None:
+    def add(self, nodes: Mapping[bytes, NameNode]) -> None:
         """Take some more, while nobody answers from them yet."""
         buckets = self._buckets
         for name, node in nodes.items():
@@ -122,7 +122,7 @@ class Nodes(Mapping[bytes, Node]):
         self._buckets.pop()
         return bool(self._buckets)
 
-    def __getitem__(self, name: bytes) -> Node:
+    def __getitem__(self, name: bytes) -> NameNode:
         return self._buckets[hash(name) % len(self._buckets)][name]
 
     def get(self, name: bytes, default: Any = None) -> Any:
@@ -146,7 +146,7 @@ class Match(NamedTuple):
 
     """
 
-    node: Node
+    node: NameNode
     owner: bytes
     synthesized: bool = False
 
@@ -178,7 +178,7 @@ class ZoneTable:
     name: str
     origin: bytes
     negative: bytes
-    nodes: Mapping[bytes, Node]
+    nodes: Mapping[bytes, NameNode]
 
     def match(self, name: bytes) -> Match | None:
         """Return what answers for a name on the wire, in lower case; None: there is no such name.

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from geodns.responder.answer_policy import Policy
-from geodns.responder.table import EMPTY, SLICE, Node, Nodes, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.table import EMPTY, SLICE, NameNode, Nodes, Rotation, RotationKey, Table, ZoneTable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -15,7 +15,7 @@ SLICE_ANSWERS = 250
 """Distinct answers of the rotations in one change, for the same reason; a larger rotation comes alone."""
 
 
-class Change(NamedTuple):
+class TableDelta(NamedTuple):
     """One slice of the way from a Table to the next; the last slice of a way has `commit`.
 
     Attributes:
@@ -34,7 +34,7 @@ class Change(NamedTuple):
     restart: bool = False
     open_zone: ZoneTable | None = None
     names: int = 0
-    nodes: Mapping[bytes, Node] | None = None
+    nodes: Mapping[bytes, NameNode] | None = None
     drop_zones: tuple[bytes, ...] = ()
     rotations: Mapping[RotationKey, Rotation] | None = None
     drop_rotations: tuple[RotationKey, ...] = ()
@@ -42,7 +42,7 @@ class Change(NamedTuple):
     commit: int | None = None
 
 
-def changes(old: Table | None, new: Table, number: int) -> Iterator[Change]:
+def deltas(old: Table | None, new: Table, number: int) -> Iterator[TableDelta]:
     """Yield the changes that lead from one Table to another; they compare by identity.
 
     Args:
@@ -53,23 +53,23 @@ def changes(old: Table | None, new: Table, number: int) -> Iterator[Change]:
     """
     before = EMPTY if old is None else old
     if old is None:
-        yield Change(restart=True)
+        yield TableDelta(restart=True)
     fresh = {key: one for key, one in new.rotations.items() if before.rotations.get(key) is not one}
     for rotations in _rotation_slices(fresh):
-        yield Change(rotations=rotations)
+        yield TableDelta(rotations=rotations)
     for origin, zone in new.zones.items():
         if before.zones.get(origin) is not zone:
             bare = ZoneTable(zone.name, zone.origin, zone.negative, {})
-            yield Change(open_zone=bare, names=len(zone.nodes))
+            yield TableDelta(open_zone=bare, names=len(zone.nodes))
             for nodes in _slices(zone.nodes):
-                yield Change(nodes=nodes)
+                yield TableDelta(nodes=nodes)
     for gone in _slices(dict.fromkeys(before.zones.keys() - new.zones.keys())):
-        yield Change(drop_zones=tuple(gone))
+        yield TableDelta(drop_zones=tuple(gone))
     for unused in _slices(dict.fromkeys(before.rotations.keys() - new.rotations.keys())):
-        yield Change(drop_rotations=tuple(unused))
+        yield TableDelta(drop_rotations=tuple(unused))
     if new.policy != before.policy:
-        yield Change(policy=new.policy)
-    yield Change(commit=number)
+        yield TableDelta(policy=new.policy)
+    yield TableDelta(commit=number)
 
 
 def _slices(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
@@ -93,7 +93,7 @@ def _rotation_slices(rotations: Mapping[RotationKey, Rotation]) -> Iterator[dict
         yield some
 
 
-class Draft:
+class TableReplica:
     """Puts changes together into Tables.
 
     Attributes:
@@ -108,7 +108,7 @@ class Draft:
         self._policy = table.policy
         self._nodes = Nodes(0)
 
-    def take(self, change: Change) -> int | None:
+    def take(self, change: TableDelta) -> int | None:
         """Apply one change; after the last of a way, `table` is the new one.
 
         Returns:
@@ -146,12 +146,12 @@ def outdated(old: Table, new: Table) -> list[Nodes]:
     ]
 
 
-def pack(change: Change) -> bytes:
+def pack(change: TableDelta) -> bytes:
     """Return a change's bytes for another process of this server."""
     return pickle.dumps(change, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def unpack(data: bytes) -> Change:
+def unpack(data: bytes) -> TableDelta:
     """Return the change that `pack` wrote; only for bytes of this server's own processes."""
-    change: Change = pickle.loads(data)  # noqa: S301 - from a socket pair that only our processes hold
+    change: TableDelta = pickle.loads(data)  # noqa: S301 - from a socket pair that only our processes hold
     return change

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from geodns.responder.answer_policy import Policy
-from geodns.responder.edns_options import PLAIN, Reply, bare, reply
+from geodns.responder.edns_options import PLAIN, Reply, plain_reply, reply
 from geodns.responder.query_log import Recorder
 from geodns.responder.rate_limit import Cells, Limited, Limiter, empty, positive
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
@@ -48,7 +48,7 @@ class Counts(NamedTuple):
         return bool(self.queries or self.dealt or self.limited or self.names)
 
 
-class _Tally:
+class CountKey:
     """What one more dealt answer counts for; it is its own key, because an object's hash is the cheapest."""
 
     __slots__ = ("dealt", "query")
@@ -58,12 +58,12 @@ class _Tally:
         self.dealt = dealt
 
 
-class _Spin:
+class ReadyRotation:
     """A rotation, or a fixed answer, made ready for the short way."""
 
     __slots__ = ("_dressed", "answers", "error", "index", "longest", "questions", "rotation", "size")
 
-    def __init__(self, answers: list[tuple[tuple[bytes, ...], bytes, _Tally]], index: "list[int]") -> None:
+    def __init__(self, answers: list[tuple[tuple[bytes, ...], bytes, CountKey]], index: "list[int]") -> None:
         self.answers = answers
         self.index = index
         self.size = len(index)
@@ -72,9 +72,9 @@ class _Spin:
         self.error = b""
         """An option for whoever debugs (RFC 8914)."""
         self.questions: list[bytes] = []
-        self._dressed: dict[tuple[int, bytes], list[_Dressed]] = {}
+        self._dressed: dict[tuple[int, bytes], list[PackedAnswer]] = {}
 
-    def dressed(self, shape: int, opt: bytes) -> "list[_Dressed]":
+    def dressed(self, shape: int, opt: bytes) -> "list[PackedAnswer]":
         """Return the answers with what goes before and behind them, which packets of a kind share."""
         ready = self._dressed.get((shape, opt))
         if ready is None:
@@ -83,26 +83,26 @@ class _Spin:
         return ready
 
 
-_Dressed = tuple[bytes, bytes, _Tally]
+PackedAnswer = tuple[bytes, bytes, CountKey]
 """What stands between the ID and the question; what stands behind it; what it counts for."""
 
 
-class Deal:
+class Cursor:
     """The place of one name and type in a rotation, and the kind of answer that it is for the rate limit."""
 
     __slots__ = ("at", "kind", "spin")
 
-    def __init__(self, spin: _Spin, at: int, kind: bytes) -> None:
+    def __init__(self, spin: ReadyRotation, at: int, kind: bytes) -> None:
         self.spin = spin
         self.at = at
         self.kind = kind
 
 
-def _ready(answer: Answer, tally: _Tally) -> tuple[tuple[bytes, ...], bytes, _Tally]:
+def _ready(answer: Answer, tally: CountKey) -> tuple[tuple[bytes, ...], bytes, CountKey]:
     return message.heads(answer), answer.body + b"".join(answer.extra), tally
 
 
-class State:
+class WorkerState:
     """A worker's only mutable object: places in rotations, what the short way knows, and counts.
 
     Args:
@@ -121,17 +121,17 @@ class State:
         self.guarded = False
         self.limiter: Limiter | None = None
         self.recorder: Recorder | None = None
-        self.packets: dict[bytes, tuple[Deal, int, list[_Dressed]]] = {}
-        self.known: dict[bytes, Deal] = {}
+        self.packets: dict[bytes, tuple[Cursor, int, list[PackedAnswer]]] = {}
+        self.known: dict[bytes, Cursor] = {}
         self.tails: dict[bytes, Reply] = {}
         self.fault_told = float("-inf")
         """When a fault of our own was logged last."""
         self.epoch = 0.0
         """What is added to `now` for the seconds since the epoch, of which cookies tell."""
         self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
-        self.counted: defaultdict[_Tally, int] = defaultdict(int)
+        self.counted: defaultdict[CountKey, int] = defaultdict(int)
         self._places: dict[tuple[bytes, RotationKey], int] = {}
-        self._spins: dict[RotationKey, _Spin] = {}
+        self._spins: dict[RotationKey, ReadyRotation] = {}
         self._queries: defaultdict[tuple[str, int, int], int] = defaultdict(int)
         self._dealt: defaultdict[tuple[bytes, int, int], int] = defaultdict(int)
         self._asked: set[bytes] = set()
@@ -166,7 +166,7 @@ class State:
             self.recorder = None if policy.query_log is None else Recorder(policy.query_log, self._rng)
         self.guarded = self.limiter is not None or self.recorder is not None
 
-    def _forget(self, key: RotationKey, spin: _Spin) -> None:
+    def _forget(self, key: RotationKey, spin: ReadyRotation) -> None:
         """Take a rotation from the short way, but keep each name's place."""
         for question in spin.questions:
             deal = self.known.pop(question, None)
@@ -230,9 +230,9 @@ class State:
         spin = self._spins.get(rotation.key)
         if spin is None:
             part = rotation.parts[0]
-            spin = _Spin(
+            spin = ReadyRotation(
                 [
-                    _ready(answer, _Tally(zone.name, query.type, (rotation.uid, 0, number)))
+                    _ready(answer, CountKey(zone.name, query.type, (rotation.uid, 0, number)))
                     for number, answer in enumerate(part.answers)
                 ],
                 list(part.index),
@@ -242,7 +242,7 @@ class State:
                 spin.error = edns.error_option(edns.EDE_OTHER, rotation.note)
             self._spins[rotation.key] = spin
         at = self._places.get((query.name, rotation.key), 0)
-        self.known[question] = Deal(spin, at % spin.size, positive(query.name, query.type))
+        self.known[question] = Cursor(spin, at % spin.size, positive(query.name, query.type))
         spin.questions.append(question)
 
     def remember_answer(self, query: Query, zone: ZoneTable, answer: Answer) -> None:
@@ -252,11 +252,11 @@ class State:
             if answer.an:
                 self._asked.add(query.name)
             self._make_room()
-            spin = _Spin([_ready(answer, _Tally(zone.name, query.type, None))], [0])
+            spin = ReadyRotation([_ready(answer, CountKey(zone.name, query.type, None))], [0])
             kind = positive(query.name, query.type) if answer.an else empty(query.name)
-            self.known[question] = Deal(spin, 0, kind)
+            self.known[question] = Cursor(spin, 0, kind)
 
-    def remember_packet(self, packet: bytes, end: int, shape: int, deal: Deal) -> None:
+    def remember_packet(self, packet: bytes, end: int, shape: int, deal: Cursor) -> None:
         """Let the shortest way answer a packet, if every answer that can be dealt fits.
 
         Args:
@@ -274,9 +274,9 @@ class State:
         asked = edns.read_tail(packet[end:].upper()) if length else None
         if length and asked is None:
             return
-        size, opt, _, _ = bare(asked)
+        size, opt, _, _ = plain_reply(asked)
         if opt and deal.spin.error:
-            opt = edns.amended(opt, codes.NOERROR, deal.spin.error)
+            opt = edns.with_rcode(opt, codes.NOERROR, deal.spin.error)
         if end + deal.spin.longest + len(opt) <= size:
             if len(self.packets) >= REMEMBERED:
                 self.packets = {}

@@ -8,21 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from geodns.responder.table import Table
-from geodns.responder.table_changes import changes, pack
+from geodns.responder.table_changes import deltas, pack
 from geodns.responder.worker_state import Counts
 from geodns.serve.frames import (
     LENGTH,
-    Acked,
-    Born,
-    Counted,
-    Died,
-    Logged,
+    CountsReport,
     Message,
+    QueryLogBatch,
+    TableApplied,
+    WorkerExited,
+    WorkerStarted,
     frame_length,
     framed,
     unpack_message,
 )
-from geodns.serve.plan import ControlSeat
+from geodns.serve.plan import ControlContext
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Worker:
     heard: float = 0.0
 
 
-class Link:
+class ControlLink:
     """The connection to the supervisor, and through it to the workers.
 
     When the connection is lost, there is nobody left to control: the process gets a SIGTERM from itself.
@@ -60,10 +60,10 @@ class Link:
 
     def __init__(
         self,
-        seat: ControlSeat,
+        seat: ControlContext,
         on_counts: Callable[[str, str, Counts], None],
-        on_log: Callable[[Logged], None] = lambda _: None,
-        on_worker: Callable[[Born | Died], None] = lambda _: None,
+        on_log: Callable[[QueryLogBatch], None] = lambda _: None,
+        on_worker: Callable[[WorkerStarted | WorkerExited], None] = lambda _: None,
     ) -> None:
         """Prepare a link.
 
@@ -118,7 +118,7 @@ class Link:
             # Should this be cancelled on its way, the next Table starts afresh.
             before, self._published = self._published, None
             batch = bytearray()
-            for change in changes(before, table, number):
+            for change in deltas(before, table, number):
                 batch += framed(pack(change))
                 if len(batch) >= BATCH:
                     await self._send(bytes(batch))
@@ -173,33 +173,33 @@ class Link:
     def _take(self, message: Message) -> None:
         """Do what a message asks for; of one that a worker lives, that it was heard is all."""
         match message:
-            case Born(worker, pid, restarts):
+            case WorkerStarted(worker, pid, restarts):
                 self._workers[worker] = Worker(pid, 0, restarts)
                 self._tell(message)
-            case Died(worker):
+            case WorkerExited(worker):
                 self._workers[worker] = Worker(None, 0, self._workers[worker].restarts)
                 self._tell(message)
-            case Acked(worker, number):
+            case TableApplied(worker, number):
                 self._workers[worker] = replace(self._workers[worker], number=number)
                 for waiter, wanted in self._waiters.items():
                     if not waiter.done() and not self._pending(wanted):
                         waiter.set_result(None)
-            case Counted(worker, transport, counts):
+            case CountsReport(worker, transport, counts):
                 try:
                     self._on_counts(worker, transport, counts)
                 except Exception:
                     log.exception("counts of %s are lost", worker)
-            case Logged():
+            case QueryLogBatch():
                 try:
                     self._on_log(message)
                 except Exception:
                     log.exception("queries that %s noted are lost", message.worker)
 
-    def _tell(self, message: Born | Died) -> None:
+    def _tell(self, message: WorkerStarted | WorkerExited) -> None:
         """Tell of deaths that nobody wanted, and of what follows them."""
-        if isinstance(message, Died) and message.how:
+        if isinstance(message, WorkerExited) and message.how:
             self._missed.add(message.worker)
             self._on_worker(message)
-        elif isinstance(message, Born) and message.worker in self._missed:
+        elif isinstance(message, WorkerStarted) and message.worker in self._missed:
             self._missed.discard(message.worker)
             self._on_worker(message)

@@ -21,7 +21,7 @@ LENGTH = _LENGTH.size
 _CHUNK = 1 << 18
 
 
-class Born(NamedTuple):
+class WorkerStarted(NamedTuple):
     """A worker was started.
 
     Attributes:
@@ -36,7 +36,7 @@ class Born(NamedTuple):
     restarts: int
 
 
-class Died(NamedTuple):
+class WorkerExited(NamedTuple):
     """A worker is gone.
 
     Attributes:
@@ -49,14 +49,14 @@ class Died(NamedTuple):
     how: str = ""
 
 
-class Acked(NamedTuple):
+class TableApplied(NamedTuple):
     """A worker answers from the Table of this number, or a later one."""
 
     worker: str
     number: int
 
 
-class Counted(NamedTuple):
+class CountsReport(NamedTuple):
     """What a worker has counted since it last said so."""
 
     worker: str
@@ -64,7 +64,7 @@ class Counted(NamedTuple):
     counts: Counts
 
 
-class Logged(NamedTuple):
+class QueryLogBatch(NamedTuple):
     """Queries that a worker has noted for the query log.
 
     Attributes:
@@ -79,13 +79,13 @@ class Logged(NamedTuple):
     dropped: int
 
 
-class Alive(NamedTuple):
+class Heartbeat(NamedTuple):
     """A worker that has had nothing else to say for a while."""
 
     worker: str
 
 
-Message = Born | Died | Acked | Counted | Logged | Alive
+Message = WorkerStarted | WorkerExited | TableApplied | CountsReport | QueryLogBatch | Heartbeat
 
 
 def framed(payload: bytes) -> bytes:

@@ -10,7 +10,7 @@ from geodns.serve.systemd import Given, Notifier
 
 
 @dataclass(frozen=True, slots=True)
-class ControlSeat:
+class ControlContext:
     """Where the control process sits: what it inherits from the supervisor.
 
     Attributes:
@@ -49,7 +49,7 @@ class TcpLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ServePlan:
     """What to run.
 
     Attributes:
@@ -68,7 +68,7 @@ class Plan:
     listen: tuple[HostPort, ...]
     http: HostPort
     workers: int
-    control: Callable[[ControlSeat], int]
+    control: Callable[[ControlContext], int]
     tcp: TcpLimits
     given: tuple[Given, ...] = ()
     identity: Identity | None = None

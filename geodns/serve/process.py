@@ -14,7 +14,7 @@ from geodns.serve.frames import Stream
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class ProcessSlot:
     """A place for a process: what runs there now, and when the next one is to be started.
 
     Attributes:

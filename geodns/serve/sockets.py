@@ -118,7 +118,7 @@ def open_http(address: HostPort) -> socket.socket:
         StartError: which address is the trouble, and what to do.
 
     """
-    return bound(address, socket.SOCK_STREAM, "HTTP")
+    return bind(address, socket.SOCK_STREAM, "HTTP")
 
 
 def open_sockets(listen: Sequence[HostPort], http: HostPort | socket.socket, workers: int) -> Sockets:
@@ -137,7 +137,7 @@ def open_sockets(listen: Sequence[HostPort], http: HostPort | socket.socket, wor
     try:
         real: list[HostPort] = []
         for address in dict.fromkeys(listen):
-            if _covered(address, listen):
+            if _has_wildcard(address, listen):
                 real.append(address)
                 continue
             probe, tcp = _free_pair(address)
@@ -183,13 +183,13 @@ def _text(path: str) -> str:
         return ""
 
 
-def shown(address: HostPort) -> str:
+def format_address(address: HostPort) -> str:
     """Return an address as ``--listen`` takes it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _covered(address: HostPort, listen: Iterable[HostPort]) -> bool:
+def _has_wildcard(address: HostPort, listen: Iterable[HostPort]) -> bool:
     """Say whether a wildcard listener on the same port has this address too."""
     wildcard = "::" if ":" in address[0] else "0.0.0.0"  # noqa: S104 - compared with, not bound
     return address[0] != wildcard and address[1] != 0 and (wildcard, address[1]) in listen
@@ -198,9 +198,9 @@ def _covered(address: HostPort, listen: Iterable[HostPort]) -> bool:
 def _free_pair(address: HostPort) -> tuple[socket.socket, socket.socket]:
     """Bind a UDP and a TCP socket to one address; nobody else can have either port then."""
     for _ in range(_TRIES if address[1] == 0 else 1):
-        udp = bound(address, socket.SOCK_DGRAM, "UDP")
+        udp = bind(address, socket.SOCK_DGRAM, "UDP")
         try:
-            return udp, bound((address[0], udp.getsockname()[1]), socket.SOCK_STREAM, "TCP")
+            return udp, bind((address[0], udp.getsockname()[1]), socket.SOCK_STREAM, "TCP")
         except StartError as error:
             udp.close()
             trouble = error
@@ -216,14 +216,14 @@ def _shared(listen: Iterable[HostPort]) -> Iterator[socket.socket]:
             addresses = {(one, port): False for one in family} | addresses
     for address, needed in addresses.items():
         try:
-            yield bound(address, socket.SOCK_DGRAM, "UDP", share=True)
+            yield bind(address, socket.SOCK_DGRAM, "UDP", share=True)
         except StartError:
             # An address that is just coming or going is the wildcard socket's.
             if needed:
                 raise
 
 
-def bound(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool = False) -> socket.socket:
+def bind(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool = False) -> socket.socket:
     """Return a socket that has an address.
 
     Args:
@@ -253,7 +253,7 @@ def bound(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool 
     except OSError as error:
         if opened is not None:
             opened.close()
-        raise StartError(f"{shown(address)}: {_trouble(error, what)}") from None
+        raise StartError(f"{format_address(address)}: {_trouble(error, what)}") from None
     return opened
 
 
@@ -307,8 +307,10 @@ def sockets_of(given: Sequence[Given], listen: Sequence[HostPort], http: HostPor
         raise StartError(f"systemd hands over no socket for {lacking} in the .socket unit as well")
     addresses = tuple(dict.fromkeys(map(_address, udp)))
     for odd in sorted(set(addresses) ^ set(map(_address, tcp))):
-        log.warning("%s was handed over for UDP or TCP alone: resolvers need both", shown(odd))
-    log.info("answering on sockets from systemd, not on `listen`: %s", ", ".join(map(shown, addresses)))
+        log.warning("%s was handed over for UDP or TCP alone: resolvers need both", format_address(odd))
+    log.info(
+        "answering on sockets from systemd, not on `listen`: %s", ", ".join(map(format_address, addresses))
+    )
     opened = web[0] if web else open_http(http)
     opened.listen(BACKLOG)
     shares = zip(*(_shares(one, workers) for one in udp), strict=True)
@@ -355,7 +357,7 @@ def _shares(one: socket.socket, workers: int) -> list[Datagrams]:
     for _ in range(1, workers):
         if beside:
             try:
-                sockets.append(bound(_address(one), socket.SOCK_DGRAM, "UDP", share=True))
+                sockets.append(bind(_address(one), socket.SOCK_DGRAM, "UDP", share=True))
                 continue
             except StartError:
                 beside = False

@@ -16,22 +16,22 @@ import time
 from collections.abc import Iterable, Iterator
 
 from geodns.responder.rate_limit import Cells
-from geodns.responder.table_changes import Draft, unpack
+from geodns.responder.table_changes import TableReplica, unpack
 from geodns.serve import udp, worker
 from geodns.serve.frames import (
-    Acked,
-    Born,
-    Died,
-    Logged,
     Message,
+    QueryLogBatch,
     Stream,
+    TableApplied,
+    WorkerExited,
+    WorkerStarted,
     framed,
     pack_message,
     unpack_message,
 )
-from geodns.serve.plan import ControlSeat, Plan
+from geodns.serve.plan import ControlContext, ServePlan
 from geodns.serve.privileges import drop
-from geodns.serve.process import SIGNALS, Place, fork
+from geodns.serve.process import SIGNALS, ProcessSlot, fork
 from geodns.serve.sockets import Sockets, sockets_of
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ STEADY = 10.0
 """Seconds of life after which a death is not blamed on the start."""
 
 
-def run(plan: Plan) -> int:
+def run(plan: ServePlan) -> int:
     """Serve until SIGTERM or SIGINT; to be called in the main thread of a process without other threads.
 
     Returns:
@@ -81,13 +81,13 @@ def run(plan: Plan) -> int:
 
 
 class _Supervisor:
-    def __init__(self, plan: Plan, sockets: Sockets) -> None:
+    def __init__(self, plan: ServePlan, sockets: Sockets) -> None:
         self._plan = plan
         self._sockets = sockets
-        self._control = Place(CONTROL, CONTROL_BACKOFF)
-        self._udp = tuple(Place(f"udp{number}", WORKER_BACKOFF) for number in range(plan.workers))
-        self._tcp = Place(TCP, WORKER_BACKOFF)
-        self._draft = Draft()
+        self._control = ProcessSlot(CONTROL, CONTROL_BACKOFF)
+        self._udp = tuple(ProcessSlot(f"udp{number}", WORKER_BACKOFF) for number in range(plan.workers))
+        self._tcp = ProcessSlot(TCP, WORKER_BACKOFF)
+        self._draft = TableReplica()
         self._way: list[bytes] = []
         """The frames since the last whole Table."""
         self._number = 0
@@ -104,11 +104,11 @@ class _Supervisor:
         self._alive_due = 0.0
 
     @property
-    def _workers(self) -> tuple[Place, ...]:
+    def _workers(self) -> tuple[ProcessSlot, ...]:
         return (*self._udp, self._tcp)
 
     @property
-    def _places(self) -> tuple[Place, ...]:
+    def _places(self) -> tuple[ProcessSlot, ...]:
         return (self._control, *self._workers)
 
     # --- the loop ---------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class _Supervisor:
                 with contextlib.suppress(BlockingIOError):
                     self._signalled(set(self._wake.recv(4096)))
                 continue
-            place: Place = key.data
+            place: ProcessSlot = key.data
             if place.stream is None:  # gone in this very turn
                 continue
             if events & selectors.EVENT_READ:
@@ -205,7 +205,7 @@ class _Supervisor:
 
     # --- streams ----------------------------------------------------------------------------------------
 
-    def _read(self, place: Place) -> bool:
+    def _read(self, place: ProcessSlot) -> bool:
         """Read once from a process, and pass on what it says; say whether it said anything."""
         assert place.stream is not None
         came = place.stream.fill()
@@ -217,17 +217,17 @@ class _Supervisor:
         else:
             while (payload := place.stream.take()) is not None:
                 message = unpack_message(payload)
-                if isinstance(message, Acked):
+                if isinstance(message, TableApplied):
                     place.acked = message.number
                     self._say_ready()
-                if isinstance(message, Logged) and self._is_busy(self._control):
+                if isinstance(message, QueryLogBatch) and self._is_busy(self._control):
                     less = message._replace(noted=(), dropped=message.dropped + len(message.noted))
                     self._tell(less)
                     continue
                 self._put(self._control, framed(payload))
         return came
 
-    def _is_busy(self, place: Place) -> bool:
+    def _is_busy(self, place: ProcessSlot) -> bool:
         return place.stream is not None and place.stream.backlog > MAX_LOG_BACKLOG
 
     def _say_ready(self) -> None:
@@ -263,19 +263,19 @@ class _Supervisor:
     def _tell(self, message: Message) -> None:
         self._put(self._control, pack_message(message))
 
-    def _put(self, place: Place, frames: bytes) -> None:
+    def _put(self, place: ProcessSlot, frames: bytes) -> None:
         if place.stream is not None and not place.stream.ended and not place.doomed:
             place.stream.put(frames)
             self._watch(place)
 
-    def _flush(self, place: Place) -> None:
+    def _flush(self, place: ProcessSlot) -> None:
         assert place.stream is not None
         place.stream.flush()
         self._watch(place)
         if place is not self._control:
             self._word[0] += 1
 
-    def _watch(self, place: Place) -> None:
+    def _watch(self, place: ProcessSlot) -> None:
         """Wait for room where something is left to write; replace whoever never reads."""
         assert place.stream is not None
         stalled = place.stream.backlog > MAX_BACKLOG and time.monotonic() - place.stream.moved > STALLED
@@ -289,7 +289,7 @@ class _Supervisor:
 
     # --- births and deaths ------------------------------------------------------------------------------
 
-    def _wanted(self, place: Place) -> bool:
+    def _wanted(self, place: ProcessSlot) -> bool:
         """Say whether something shall run there: workers from the first whole Table on."""
         return self._stop_by is None and (place is self._control or self._number > 0)
 
@@ -299,7 +299,7 @@ class _Supervisor:
             if place.pid is None and place.due <= now and self._wanted(place):
                 self._start(place)
 
-    def _start(self, place: Place) -> None:
+    def _start(self, place: ProcessSlot) -> None:
         try:
             pid, ours = self._born(place)
         except OSError as error:
@@ -315,15 +315,15 @@ class _Supervisor:
         if place is self._control:
             for one in self._workers:
                 if one.pid is not None:
-                    self._tell(Born(one.name, one.pid, one.restarts))
-                    self._tell(Acked(one.name, one.acked))
+                    self._tell(WorkerStarted(one.name, one.pid, one.restarts))
+                    self._tell(TableApplied(one.name, one.acked))
         else:
             place.acked = 0
-            self._tell(Born(place.name, pid, place.restarts))
+            self._tell(WorkerStarted(place.name, pid, place.restarts))
             if self._way:
                 self._put(place, b"".join(self._way))
 
-    def _born(self, place: Place) -> tuple[int, socket.socket]:
+    def _born(self, place: ProcessSlot) -> tuple[int, socket.socket]:
         """Fork; return the new process's pid, and this end of the stream to it."""
         ours, theirs = socket.socketpair()
 
@@ -339,7 +339,7 @@ class _Supervisor:
         finally:
             theirs.close()
 
-    def _reap(self, place: Place, pid: int, options: int) -> None:
+    def _reap(self, place: ProcessSlot, pid: int, options: int) -> None:
         """Bury a process if it is dead: hear its last words, and plan its successor."""
         done, how = os.waitpid(pid, options)
         if not done:
@@ -357,7 +357,7 @@ class _Supervisor:
         )
         ending = self._stop_by is not None or self._status is not None
         if place is not self._control:
-            self._tell(Died(place.name, "" if ending else f"(pid {pid}) {said}"))
+            self._tell(WorkerExited(place.name, "" if ending else f"(pid {pid}) {said}"))
         if ending:
             return
         place.how = f"(pid {pid}) {said}"
@@ -374,7 +374,7 @@ class _Supervisor:
         place.due = now + place.delay
         place.delay = min(2 * place.delay, place.backoff[1])
 
-    def _kill(self, places: Iterable[Place]) -> None:
+    def _kill(self, places: Iterable[ProcessSlot]) -> None:
         for place in list(places):
             if place.pid is not None:
                 os.kill(place.pid, signal.SIGKILL)
@@ -382,17 +382,17 @@ class _Supervisor:
 
     # --- in the new process -----------------------------------------------------------------------------
 
-    def _child(self, place: Place, link: socket.socket) -> int:
+    def _child(self, place: ProcessSlot, link: socket.socket) -> int:
         """Be a process other than the supervisor, until its end; return its exit status."""
         self._leave(place)
         if place is self._control:
             gc.enable()
             names = tuple(one.name for one in self._workers)
             return self._plan.control(
-                ControlSeat(link, self._sockets.http, self._sockets.listen, names, self._number, place.how)
+                ControlContext(link, self._sockets.http, self._sockets.listen, names, self._number, place.how)
             )
         transport = "tcp" if place is self._tcp else "udp"
-        follower = worker.Follower(
+        follower = worker.TableFollower(
             place.name,
             transport,
             Stream(link),
@@ -409,7 +409,7 @@ class _Supervisor:
         sockets = self._sockets.udp[self._udp.index(place)]
         return worker.work(follower, lambda: udp.serve(follower, sockets))
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, place: ProcessSlot) -> None:
         """Close what is others': a stream ends for its reader only when nobody has its other end."""
         self._selector.close()
         self._wake.close()

@@ -16,7 +16,7 @@ from typing import Any
 from geodns.responder.respond import respond
 from geodns.serve.plan import TcpLimits
 from geodns.serve.sockets import BACKLOG
-from geodns.serve.worker import AGAIN, Follower
+from geodns.serve.worker import AGAIN, TableFollower
 from geodns.wire.networks import packed
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ _LENGTH = struct.Struct(">H")
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def serve(follower: Follower, listeners: Sequence[socket.socket], limits: TcpLimits) -> None:
+def serve(follower: TableFollower, listeners: Sequence[socket.socket], limits: TcpLimits) -> None:
     """Answer until the worker shall end, which raises SystemExit."""
     asyncio.run(_Server(follower, limits, len(listeners)).run(listeners))
     raise SystemExit(0)
@@ -92,7 +92,7 @@ class _Server:
 
     """
 
-    def __init__(self, follower: Follower, limits: TcpLimits, listeners: int) -> None:
+    def __init__(self, follower: TableFollower, limits: TcpLimits, listeners: int) -> None:
         self.connections: OrderedDict[_Connection, None] = OrderedDict()
         self.by_client: Counter[str | bytes] = Counter()
         self.ending = False

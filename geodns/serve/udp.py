@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from geodns.responder.respond import respond
 from geodns.serve.sockets import Datagrams
-from geodns.serve.worker import AGAIN, Follower
+from geodns.serve.worker import AGAIN, TableFollower
 
 QUERY_SIZE = 4096
 """Bytes of a query that are read; what is cut off here is answered FORMERR."""
@@ -27,7 +27,7 @@ DRAIN = 64
 _TIMEVAL = struct.pack("@ll", 0, int(LULL * 1_000_000))
 
 
-def serve(follower: Follower, sockets: Sequence[Datagrams]) -> None:
+def serve(follower: TableFollower, sockets: Sequence[Datagrams]) -> None:
     """Answer until the worker shall end, which raises SystemExit."""
     gc.disable()  # answers and changes leave no circles behind
     # A wildcard's socket knows no timeout: it is polled, also where it is the only one.
@@ -39,7 +39,7 @@ def serve(follower: Follower, sockets: Sequence[Datagrams]) -> None:
             _poll(follower, sockets, until_whole=alone is not None)
 
 
-def _block(follower: Follower, alone: socket.socket) -> None:
+def _block(follower: TableFollower, alone: socket.socket) -> None:
     """Answer on one socket until a change comes that is too large to be taken at once."""
     alone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
     receive, send, monotonic, answer_to = alone.recvfrom, alone.sendto, time.monotonic, respond
@@ -75,7 +75,7 @@ def _block(follower: Follower, alone: socket.socket) -> None:
 
 
 def _poll(  # noqa: C901 - a call more costs every query
-    follower: Follower, sockets: Sequence[Datagrams], *, until_whole: bool
+    follower: TableFollower, sockets: Sequence[Datagrams], *, until_whole: bool
 ) -> None:
     """Answer on several sockets; a large change is taken slice by slice between rounds.
 

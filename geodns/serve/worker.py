@@ -11,9 +11,17 @@ from types import FrameType
 
 from geodns.responder.rate_limit import Cells
 from geodns.responder.table import Nodes, Table
-from geodns.responder.table_changes import Draft, outdated, unpack
-from geodns.responder.worker_state import State
-from geodns.serve.frames import Acked, Alive, Counted, Logged, Message, Stream, pack_message
+from geodns.responder.table_changes import TableReplica, outdated, unpack
+from geodns.responder.worker_state import WorkerState
+from geodns.serve.frames import (
+    CountsReport,
+    Heartbeat,
+    Message,
+    QueryLogBatch,
+    Stream,
+    TableApplied,
+    pack_message,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +47,7 @@ AGAIN = -1
 """A generation that no word shows: there is more to take."""
 
 
-class Follower:
+class TableFollower:
     """A worker's view of the rest of the server: the Table that comes down, acks and counts that go up.
 
     Attributes:
@@ -74,7 +82,7 @@ class Follower:
 
         """
         self.table, number = born
-        self.state = State(random.Random(), cells)  # noqa: S311 - spreads the places in rotations, keeps no secret
+        self.state = WorkerState(random.Random(), cells)  # noqa: S311 - spreads the places in rotations, keeps no secret
         self.state.epoch = time.time() - time.monotonic()
         self.stream = stream
         self.word = word
@@ -85,11 +93,11 @@ class Follower:
         self._anew = time.monotonic() + SEEN_AGAIN
         self._name = name
         self._transport = transport
-        self._draft = Draft(self.table)
+        self._draft = TableReplica(self.table)
         self._open = False
         self._outdated: list[Nodes] = []
         self._supervisor = supervisor
-        self._tell(Acked(name, number))
+        self._tell(TableApplied(name, number))
 
     def catch_up(self, budget: float = BUDGET) -> int:
         """Take what has come.
@@ -124,7 +132,7 @@ class Follower:
                 if number is not None:
                     self._outdated += outdated(self.table, self._draft.table)
                     self.table = self._draft.table
-                    self._tell(Acked(self._name, number))
+                    self._tell(TableApplied(self._name, number))
             if time.monotonic() >= end:
                 self.behind = True
                 return AGAIN
@@ -156,7 +164,7 @@ class Follower:
             else:
                 self._count()
                 if now - self._said >= HEARTBEAT:
-                    self._tell(Alive(self._name))
+                    self._tell(Heartbeat(self._name))
         return now + PULSE
 
     def finish(self) -> None:
@@ -171,7 +179,7 @@ class Follower:
     def _count(self) -> None:
         counts = self.state.take_counts()
         if counts:
-            self._tell(Counted(self._name, self._transport, counts))
+            self._tell(CountsReport(self._name, self._transport, counts))
 
     def _log(self) -> None:
         """Hand on what is noted for the query log; what the supervisor does not take is noted no further."""
@@ -179,14 +187,14 @@ class Follower:
         if recorder is not None and not self.stream.backlog:
             noted, dropped = recorder.take()
             if noted:
-                self._tell(Logged(self._name, noted, dropped))
+                self._tell(QueryLogBatch(self._name, noted, dropped))
 
     def _tell(self, message: Message) -> None:
         self._said = time.monotonic()
         self.stream.put(pack_message(message))
 
 
-def work(follower: Follower, serve: Callable[[], None]) -> int:
+def work(follower: TableFollower, serve: Callable[[], None]) -> int:
     """Serve until SIGTERM or the supervisor's end; the worker's whole life.
 
     Args:

@@ -46,7 +46,7 @@ _HEADERS = {
 }
 
 
-class Plan(NamedTuple):
+class PollPlan(NamedTuple):
     """How a URL is asked.
 
     Attributes:
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     loads: frozenset[Load]
 
 
-def plans(loads: Iterable[Load]) -> dict[str, Plan]:
+def plans(loads: Iterable[Load]) -> dict[str, PollPlan]:
     """Return how each URL is asked; loads without one are pushed, and nobody's question."""
     by_url: dict[str, set[Load]] = {}
     for load in loads:
@@ -70,7 +70,7 @@ def plans(loads: Iterable[Load]) -> dict[str, Plan]:
     found = {}
     for url, some in by_url.items():
         interval = min(load.interval for load in some)
-        found[url] = Plan(interval, min(interval, max(load.timeout for load in some)), frozenset(some))
+        found[url] = PollPlan(interval, min(interval, max(load.timeout for load in some)), frozenset(some))
     return found
 
 
@@ -94,7 +94,7 @@ class LoadSources:
         self._took = took
         self._failed = failed
         self._rng = rng
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, PollPlan] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -130,7 +130,7 @@ class LoadSources:
         if self._resolver is not None:
             await self._resolver.close()
 
-    async def _go_on(self, url: str, plan: Plan) -> None:
+    async def _go_on(self, url: str, plan: PollPlan) -> None:
         """Ask again and again; never return."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._rng.uniform(0, plan.interval))
@@ -214,7 +214,7 @@ def _unconnected(error: aiohttp.ClientConnectorError) -> str:
 
 def _read(body: str, loads: Iterable[Load]) -> dict[Load, float | str]:
     """Return what an answer tells of each load, or why it tells nothing."""
-    answer = Answer(body)
+    answer = LoadDocument(body)
     found: dict[Load, float | str] = {}
     for load in loads:
         try:
@@ -288,7 +288,7 @@ def _shown(value: object) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
-class Answer:
+class LoadDocument:
     """What a source has answered; however many loads are read from it, each part of it is read once.
 
     Args:

@@ -12,7 +12,7 @@ from geodns.model.state import HostKey
 from geodns.model.zone import Pool, Zone
 
 
-class Wanted(NamedTuple):
+class QuarantineRequest(NamedTuple):
     """A quarantine that a program wants.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Room:
 
 
 def held_back(
-    zones: Mapping[str, Zone], wanted: Mapping[HostKey, Wanted], is_out: Callable[[HostKey], bool]
+    zones: Mapping[str, Zone], wanted: Mapping[HostKey, QuarantineRequest], is_out: Callable[[HostKey], bool]
 ) -> dict[HostKey, str]:
     """Return the quarantines that are not in force, and what keeps each back.
 

@@ -70,7 +70,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """Which events somebody asks for.
 
     Attributes:
@@ -128,16 +128,16 @@ class EventFile(Database):
         ((last,),) = self._read("SELECT max(id) FROM event")
         return last or 0
 
-    def after(self, position: int, limit: int, wanted: Wanted) -> list[Event]:
+    def after(self, position: int, limit: int, wanted: EventFilter) -> list[Event]:
         """Return the first events after an id, oldest first."""
         return self._find("id > ?", [position], "ASC", limit, wanted)
 
-    def newest(self, limit: int, wanted: Wanted) -> list[Event]:
+    def newest(self, limit: int, wanted: EventFilter) -> list[Event]:
         """Return the last events there are, oldest first."""
         return self._find("1", [], "DESC", limit, wanted)[::-1]
 
     def _find(
-        self, where: str, values: list[float | str], order: str, limit: int, wanted: Wanted
+        self, where: str, values: list[float | str], order: str, limit: int, wanted: EventFilter
     ) -> list[Event]:
         terms, values = [where], list(values)
         if wanted.kinds:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geodns.errors import StoreError, printable
-from geodns.storage.event_file import PRUNE_EVERY, Event, EventFile, Wanted
+from geodns.storage.event_file import PRUNE_EVERY, Event, EventFile, EventFilter
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ MAX_TEXT = 2_000
 """Characters of a line."""
 
 
-class Events:
+class EventLog:
     """Tells what happens, and knows what has happened.
 
     `tell` may be called from any thread, and before `open`; everything else is for the one loop.
@@ -203,7 +203,7 @@ class Events:
         """The id of the last event."""
         return self._last
 
-    async def after(self, position: int, limit: int, wanted: Wanted) -> list[Event]:
+    async def after(self, position: int, limit: int, wanted: EventFilter) -> list[Event]:
         """Return the first events after an id, oldest first."""
         found = self._remembered(position, wanted)
         if position < self._forgotten and self._file is not None:
@@ -211,7 +211,7 @@ class Events:
             found = _joined(kept, found)
         return found[:limit]
 
-    async def newest(self, limit: int, wanted: Wanted) -> list[Event]:
+    async def newest(self, limit: int, wanted: EventFilter) -> list[Event]:
         """Return the last events there are, oldest first."""
         found = self._remembered(0, wanted)
         if len(found) < limit and self._file is not None:
@@ -219,7 +219,7 @@ class Events:
             found = _joined(kept, found)
         return found[-limit:]
 
-    def _remembered(self, position: int, wanted: Wanted) -> list[Event]:
+    def _remembered(self, position: int, wanted: EventFilter) -> list[Event]:
         """Return what is in memory after an id: from its end, for most want the last few."""
         with self._turn:
             late = list(itertools.takewhile(lambda one: one.id > position, reversed(self._memory)))

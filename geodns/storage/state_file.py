@@ -12,10 +12,10 @@ from geodns.model.state import (
     Forced,
     ForcedState,
     ForcedWeight,
+    HealthState,
     HostKey,
     HostSince,
     RetiredHost,
-    State,
     StoredZone,
     Verdict,
 )
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badn
 """What came after the version of the file was given: a version without it leaves it alone."""
 
 
-class Store(Database):
+class StateFile(Database):
     """The open state file."""
 
     FILE_NAME = FILE_NAME
@@ -97,7 +97,7 @@ class Store(Database):
             (now, max_age),
         )
         return {
-            target: Verdict(State(state), failures, successes, sheds, level, bool(shed_out))
+            target: Verdict(HealthState(state), failures, successes, sheds, level, bool(shed_out))
             for target, state, failures, successes, sheds, level, shed_out in rows
         }
 
@@ -184,7 +184,7 @@ class Store(Database):
     def load_host_states(self) -> dict[HostKey, HostSince]:
         """Return the states of all hosts."""
         rows = self._read("SELECT zone, host, state, since FROM host_state")
-        return {(zone, host): HostSince(State(state), since) for zone, host, state, since in rows}
+        return {(zone, host): HostSince(HealthState(state), since) for zone, host, state, since in rows}
 
     def save_returned(self, hosts: Mapping[HostKey, float]) -> None:
         """Keep when these hosts came back from down, and of no others."""

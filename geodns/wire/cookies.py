@@ -30,30 +30,30 @@ _VERSION = 1
 _SERVER_COOKIE = _START.size + 8
 
 
-class Standing(IntEnum):
+class CookieStatus(IntEnum):
     """What a query's cookie says of its sender."""
 
     NONE = 0
     """It has none."""
-    ASKS = 1
+    CLIENT_ONLY = 1
     """It has the client's part alone: whoever sent it would like ours."""
     STALE = 2
     """It has a server's part that is not ours, or not any more."""
-    TRUSTED = 3
+    VALID = 3
     """It has ours: its address is no forged one."""
 
 
-class Judged(NamedTuple):
+class CookieJudgement(NamedTuple):
     """What is thought of a cookie.
 
     Attributes:
-        standing: of the sender.
+        cookie_status: of the sender.
         cookie: the whole cookie that the answer carries.
         fresh: seconds for which another query with the same cookie gets the same answer; 0 is not at all.
 
     """
 
-    standing: Standing
+    cookie_status: CookieStatus
     cookie: bytes
     fresh: float
 
@@ -73,7 +73,7 @@ def make(client: bytes, address: bytes, when: int, secret: bytes) -> bytes:
     return start + digest
 
 
-def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> Judged:
+def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> CookieJudgement:
     """Judge a well-formed cookie.
 
     Args:
@@ -86,7 +86,7 @@ def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> 
     """
     client = cookie[:CLIENT_COOKIE]
     client_address = packed(address)
-    standing = Standing.STALE if len(cookie) > CLIENT_COOKIE else Standing.ASKS
+    cookie_status = CookieStatus.STALE if len(cookie) > CLIENT_COOKIE else CookieStatus.CLIENT_ONLY
     if len(cookie) == CLIENT_COOKIE + _SERVER_COOKIE:
         version, when = _START.unpack_from(cookie, CLIENT_COOKIE)
         # Serial numbers: the clock of 32 bits goes round (RFC 1982).
@@ -99,8 +99,8 @@ def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> 
                     siphash24(start + client_address, key=secret).digest(), cookie[len(start) :]
                 ):
                     continue
-                standing = Standing.TRUSTED
+                cookie_status = CookieStatus.VALID
                 if secret == secrets[0] and age < FRESH:
-                    return Judged(standing, cookie, min(FRESH - age, FRESH))
+                    return CookieJudgement(cookie_status, cookie, min(FRESH - age, FRESH))
                 break
-    return Judged(standing, make(client, client_address, int(now), secrets[0]), 0)
+    return CookieJudgement(cookie_status, make(client, client_address, int(now), secrets[0]), 0)

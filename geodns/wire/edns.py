@@ -151,7 +151,7 @@ def opt_record(edns: Edns, options: bytes = b"") -> bytes:
     return b"\0" + pack(">HHBBHH", OPT, UDP_SIZE, 0, 0, 0x8000 if edns.do else 0, len(options)) + options
 
 
-def amended(opt: bytes, rcode: int, options: bytes = b"") -> bytes:
+def with_rcode(opt: bytes, rcode: int, options: bytes = b"") -> bytes:
     """Return our OPT record with the upper bits of an RCODE, and with more options at its end."""
     length = (len(opt) - LENGTH + len(options)).to_bytes(2, "big")
     return b"".join((opt[:5], bytes((rcode >> 4,)), opt[6:9], length, opt[LENGTH:], options))

@@ -265,7 +265,7 @@ def _assemble(
     return b"".join((head, answer.body, *extra, opt, query.tsig))
 
 
-class Outcome(NamedTuple):
+class AnswerSummary(NamedTuple):
     """What an answer's start tells: the RCODE with its upper bits, AA, TC, and how many records answer."""
 
     rcode: int
@@ -274,7 +274,7 @@ class Outcome(NamedTuple):
     answers: int
 
 
-def outcome_of(answer: bytes) -> Outcome:
+def outcome_of(answer: bytes) -> AnswerSummary:
     """Read an answer of ours; only those without any record but OPT have upper bits in their RCODE."""
     rcode = answer[3] & 0x0F
     if answer[6:12] == b"\0\0\0\0\0\1":
@@ -282,7 +282,9 @@ def outcome_of(answer: bytes) -> Outcome:
         end = HEADER if name is None else HEADER + len(name) + 4
         if answer[end : end + 3] == b"\0" + pack(">H", OPT):
             rcode |= answer[end + 5] << 4
-    return Outcome(rcode, bool(answer[2] & _AA), bool(answer[2] & _TC), int.from_bytes(answer[6:8], "big"))
+    return AnswerSummary(
+        rcode, bool(answer[2] & _AA), bool(answer[2] & _TC), int.from_bytes(answer[6:8], "big")
+    )
 
 
 # --- the short way: the shapes that nearly all queries have ---------------------------------------------

@@ -22,12 +22,12 @@ def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME, rclass: int
     return owner + pack(">HHIH", rtype, rclass, ttl, len(rdata)) + rdata
 
 
-def renamed(records: bytes, owner: bytes) -> bytes:
+def with_owner(records: bytes, owner: bytes) -> bytes:
     """Return ready records that belong to the question's name with another owner name."""
-    return b"".join(each(records, owner))
+    return b"".join(split_records(records, owner))
 
 
-def each(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
+def split_records(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
     """Yield ready records one by one, those of the question's name with another owner name."""
     position = 0
     while position < len(records):
@@ -38,12 +38,12 @@ def each(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
         position = end
 
 
-def only_rdata(record_bytes: bytes) -> bytes:
+def rdata_of(record_bytes: bytes) -> bytes:
     """Return the data of a single ready record."""
     return record_bytes[len(QNAME) + _FIXED.size :]
 
 
-def alias_of(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
+def cname_from_dname(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
     """Return the CNAME record that a DNAME makes for a name, if not too long a one (RFC 6672 section 3.1).
 
     Args:
@@ -52,14 +52,14 @@ def alias_of(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
         owner: the DNAME's own name, on the wire.
 
     """
-    target = name[: len(name) - len(owner)] + only_rdata(dname)
+    target = name[: len(name) - len(owner)] + rdata_of(dname)
     ttl = int.from_bytes(dname[len(QNAME) + 4 : len(QNAME) + 8], "big")
     return record(CNAME, ttl, target) if len(target) <= MAX_NAME else None
 
 
 def target_of(record_bytes: bytes) -> bytes | None:
     """Return the name in a ready record of a type in `TARGETS`, in lower case; None where it is cut off."""
-    rdata = only_rdata(record_bytes)
+    rdata = rdata_of(record_bytes)
     start = position = TARGETS[int.from_bytes(record_bytes[len(QNAME) : len(QNAME) + 2], "big")]
     while position < len(rdata):
         length = rdata[position]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from geodns.config import regex, yaml_nodes
 from geodns.config.report import Report, quoted
-from geodns.config.value_types import Kind, Schema, items_of, text_of, whole
-from geodns.config.yaml_nodes import Node, Scalar
+from geodns.config.value_types import Schema, ValueType, items_of, text_of, whole
+from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.zonefile.names import is_host_label
 
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")  # RFC 5321 section 4.1.1.1: ehlo-keyword
@@ -17,7 +17,7 @@ _STATUS = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110 section 5.1: token
 
 
-def _read_name(node: Node, report: Report) -> str | None:
+def _read_name(node: YamlNode, report: Report) -> str | None:
     instead = "write a domain name, as mta1.example.net"
     text = text_of(node, report, "a name", instead)
     if text is None:
@@ -29,10 +29,10 @@ def _read_name(node: Node, report: Report) -> str | None:
     return name
 
 
-NAME = Kind(_read_name, {"type": "string"})
+NAME = ValueType(_read_name, {"type": "string"})
 
 
-def _read_pattern(node: Node, report: Report) -> str | None:
+def _read_pattern(node: YamlNode, report: Report) -> str | None:
     text = text_of(node, report, "a regular expression", "write one, as '^mta[0-9]+ ESMTP'")
     if text is not None and (wrong := regex.trouble(text)) is not None:
         report.error(node, *wrong)
@@ -40,10 +40,10 @@ def _read_pattern(node: Node, report: Report) -> str | None:
     return text
 
 
-PATTERN = Kind(_read_pattern, {"type": "string", "format": "regex"})
+PATTERN = ValueType(_read_pattern, {"type": "string", "format": "regex"})
 
 
-def _read_patterns(node: Node, report: Report) -> tuple[tuple[str, str], ...] | None:
+def _read_patterns(node: YamlNode, report: Report) -> tuple[tuple[str, str], ...] | None:
     instead = "write names and regular expressions, as {Content-Type: ^application/json}"
     if not isinstance(node, yaml_nodes.Mapping) or not node.items:
         report.error(node, "no headers of a response", instead)
@@ -59,7 +59,7 @@ def _read_patterns(node: Node, report: Report) -> tuple[tuple[str, str], ...] | 
     return tuple(found)
 
 
-PATTERNS = Kind(
+PATTERNS = ValueType(
     _read_patterns, {"type": "object", "additionalProperties": PATTERN.schema, "minProperties": 1}
 )
 
@@ -68,7 +68,7 @@ def _list_of(one: Schema) -> Schema:
     return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
-def _read_keywords(node: Node, report: Report) -> tuple[str, ...] | None:
+def _read_keywords(node: YamlNode, report: Report) -> tuple[str, ...] | None:
     instead = "write EHLO keywords without their parameters, as [SIZE, STARTTLS, 8BITMIME]"
     found: dict[str, None] = {}
     for item in items_of(node):
@@ -85,10 +85,10 @@ def _read_keywords(node: Node, report: Report) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-KEYWORDS = Kind(_read_keywords, _list_of({"type": ["string", "integer"]}))
+KEYWORDS = ValueType(_read_keywords, _list_of({"type": ["string", "integer"]}))
 
 
-def _read_mailbox(node: Node, report: Report) -> str | None:
+def _read_mailbox(node: YamlNode, report: Report) -> str | None:
     instead = "write a mailbox, as postmaster@example.net"
     if isinstance(node, Scalar) and node.text in {"", "<>"} and not node.plain:
         return ""
@@ -101,10 +101,10 @@ def _read_mailbox(node: Node, report: Report) -> str | None:
     return text
 
 
-MAILBOX = Kind(_read_mailbox, {"type": "string"})
+MAILBOX = ValueType(_read_mailbox, {"type": "string"})
 
 
-def _read_path(node: Node, report: Report) -> str | None:
+def _read_path(node: YamlNode, report: Report) -> str | None:
     instead = "write it with its first slash, as /healthz"
     text = text_of(node, report, "a path", instead)
     if text is None:
@@ -115,10 +115,10 @@ def _read_path(node: Node, report: Report) -> str | None:
     return text
 
 
-PATH = Kind(_read_path, {"type": "string", "pattern": "^/[!-~]*$"})
+PATH = ValueType(_read_path, {"type": "string", "pattern": "^/[!-~]*$"})
 
 
-def _read_status(node: Node, report: Report) -> tuple[tuple[int, int], ...] | None:
+def _read_status(node: YamlNode, report: Report) -> tuple[tuple[int, int], ...] | None:
     instead = "write 200, 2xx or 200-399, or a list of these"
     found = []
     for item in items_of(node):
@@ -137,7 +137,7 @@ def _read_status(node: Node, report: Report) -> tuple[tuple[int, int], ...] | No
     return tuple(found)
 
 
-STATUS = Kind(_read_status, _list_of({"type": ["string", "integer"]}))
+STATUS = ValueType(_read_status, _list_of({"type": ["string", "integer"]}))
 
 MAX_CHECKS = 16
 """That one pool may name."""
@@ -177,7 +177,7 @@ class Named(NamedTuple):
     need: int
 
 
-def read_jury(node: Node, report: Report, known: Collection[str]) -> Named | None:
+def read_check_policy(node: YamlNode, report: Report, known: Collection[str]) -> Named | None:
     """Read which checks judge a pool's hosts.
 
     Args:
@@ -217,7 +217,7 @@ def read_jury(node: Node, report: Report, known: Collection[str]) -> Named | Non
     return None
 
 
-def _names(node: Node, report: Report, known: Collection[str]) -> tuple[str, ...] | None:
+def _names(node: YamlNode, report: Report, known: Collection[str]) -> tuple[str, ...] | None:
     before = report.errors
     names: dict[str, None] = {}
     items = items_of(node)

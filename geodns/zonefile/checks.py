@@ -24,7 +24,7 @@ from geodns.config.value_types import (
     read_keys,
     whole,
 )
-from geodns.config.yaml_nodes import Node
+from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import Address
 from geodns.model.checks import BUILT_IN_CHECKS, Check, CheckType
 from geodns.zonefile.check_values import KEYWORDS, MAILBOX, NAME, PATH, PATTERN, PATTERNS, STATUS
@@ -37,7 +37,7 @@ _OF_A_CERTIFICATE = ("sni", "cert_warning", "cert_critical")
 _DAY = 86400
 
 
-def read_checks(node: Node | None, report: Report) -> dict[str, Placed[Check]]:
+def read_checks(node: YamlNode | None, report: Report) -> dict[str, Placed[Check]]:
     """Read the declared checks; one under a type's name is of that type unless it says another."""
     checks: dict[str, Placed[Check]] = {}
     if node is None:
@@ -69,7 +69,7 @@ def defaults_of(kind: CheckType) -> dict[str, Any]:
     return {"type": kind, "port": base.port, "starttls": base.starttls}
 
 
-def _sources(node: Node, report: Report) -> tuple[Address, ...]:
+def _sources(node: YamlNode, report: Report) -> tuple[Address, ...]:
     found: list[Address] = []
     for item in items_of(node):
         text = address_text(item, report)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from geodns.config.report import Report, quoted
-from geodns.config.yaml_nodes import Node
+from geodns.config.yaml_nodes import YamlNode
 from geodns.model.checks import Check
 from geodns.model.hosts import Host
 from geodns.model.zone import Pool, Record, Rule
 from geodns.zonefile.hosts import Placed
 from geodns.zonefile.names import is_within, parent
-from geodns.zonefile.records import Names, Rrset
+from geodns.zonefile.records import Names, PlacedRrset
 
 _TARGET_FIELD = {"MX": 1, "NS": 0, "SRV": 3, "CNAME": 0}
 _NEED_ADDRESS = {"MX", "NS", "SRV"}
@@ -67,7 +67,7 @@ def _check_occluded(names: Names, origin: str, cuts: set[str], aliased: set[str]
             (report.error if lost else report.warn)(rrset.at, what, instead)
 
 
-def _may_stand_there(kind: str, rrset: Rrset, *, at_cut: bool) -> bool:
+def _may_stand_there(kind: str, rrset: PlacedRrset, *, at_cut: bool) -> bool:
     """Tell whether an RRset at or below a delegation is of use: NS and DS of it, and glue."""
     if kind in {"A", "AAAA"}:
         return isinstance(rrset.data, Record) and not rrset.of.startswith("host")
@@ -96,7 +96,7 @@ def _follow(names: Names, origin: str, start: str, done: set[str], report: Repor
     """Report a chain of aliases that comes back to itself, once; and one that ends nowhere."""
     path: dict[str, None] = {}
     name = start
-    last: Rrset | None = None
+    last: PlacedRrset | None = None
     while name not in path and name not in done and is_within(name, origin):
         kinds = _lookup(names, origin, name)
         alias = None if kinds is None else kinds.get("CNAME")
@@ -123,7 +123,7 @@ def _is_delegated(names: Names, origin: str, name: str) -> bool:
     return any(above != origin and "NS" in names.get(above, {}) for above in _ancestors(name, origin))
 
 
-def _lookup(names: Names, origin: str, name: str) -> Mapping[str, Rrset] | None:
+def _lookup(names: Names, origin: str, name: str) -> Mapping[str, PlacedRrset] | None:
     """Return what a name in the zone answers, from a wildcard too (RFC 4592); None when it does not exist."""
     kinds = names.get(name)
     if kinds is not None or name == origin:
@@ -138,7 +138,7 @@ def _lookup(names: Names, origin: str, name: str) -> Mapping[str, Rrset] | None:
 
 
 def _check_targets(
-    names: Names, origin: str, cuts: set[str], rrset: Rrset, report: Report, *, certain: bool
+    names: Names, origin: str, cuts: set[str], rrset: PlacedRrset, report: Report, *, certain: bool
 ) -> None:
     if not isinstance(rrset.data, Record):
         return
@@ -159,7 +159,7 @@ def _check_targets(
             report.warn(rrset.at, what, instead)
 
 
-def _check_mail(kinds: Mapping[str, Rrset], report: Report) -> None:
+def _check_mail(kinds: Mapping[str, PlacedRrset], report: Report) -> None:
     dealt = next(rrset for rrset in kinds.values() if isinstance(rrset.data, Rule))
     if "MX" not in kinds:
         what = f"{dealt.data.owner} has pool addresses and no MX: senders may deliver to it (implicit MX)"
@@ -179,7 +179,7 @@ def check_use(
     names: Names,
     checks: Mapping[str, Placed[Check]],
     hosts: Mapping[str, Placed[Host]],
-    pools: Mapping[str, tuple[Node, Pool]],
+    pools: Mapping[str, tuple[YamlNode, Pool]],
     report: Report,
 ) -> None:
     """Warn of pools, checks and hosts that nothing uses; call it when `pools` and `records` are read well."""
@@ -200,7 +200,7 @@ def check_use(
             report.warn(at, f"no pool has host {quoted(name)}", "put it into a pool, or take it out")
 
 
-def _used_pools(named: Iterable[str], pools: Mapping[str, tuple[Node, Pool]]) -> set[str]:
+def _used_pools(named: Iterable[str], pools: Mapping[str, tuple[YamlNode, Pool]]) -> set[str]:
     used: set[str] = set()
     for first in named:
         name: str | None = first

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from geodns.config import regex, yaml_nodes
 from geodns.config.report import Report, quoted
-from geodns.config.value_types import _INTERVAL, _TIMEOUT, Key, Kind, duration, part, read_keys, text_of
-from geodns.config.yaml_nodes import Node, Scalar
+from geodns.config.value_types import _INTERVAL, _TIMEOUT, Key, ValueType, duration, part, read_keys, text_of
+from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.model.hosts import Load, Matcher, Metric
 from geodns.zonefile import names
 
@@ -16,7 +16,7 @@ _ASKED = ("metric", "json", "interval", "timeout")
 """What only has a meaning where somebody is asked."""
 
 
-def read_loads(node: Node, count: int, report: Report) -> list[Load] | None:
+def read_loads(node: YamlNode, count: int, report: Report) -> list[Load] | None:
     """Read how busy so many hosts may be; what is wrong is reported, and None returned.
 
     Args:
@@ -172,7 +172,7 @@ def parse_path(text: str) -> tuple[str | int, ...]:
     return tuple(steps)
 
 
-def _read_full(node: Node, report: Report) -> float | None:
+def _read_full(node: YamlNode, report: Report) -> float | None:
     instead = "write the value at which the host has as much as it can bear, as 2000 or 0.8"
     text = text_of(node, report, "a number", instead)
     if text is None:
@@ -184,10 +184,10 @@ def _read_full(node: Node, report: Report) -> float | None:
     return number
 
 
-FULL = Kind(_read_full, {"type": "number", "exclusiveMinimum": 0, "maximum": 1e15})
+FULL = ValueType(_read_full, {"type": "number", "exclusiveMinimum": 0, "maximum": 1e15})
 
 
-def _read_path(node: Node, report: Report) -> tuple[str | int, ...] | None:
+def _read_path(node: YamlNode, report: Report) -> tuple[str | int, ...] | None:
     instead = f"write keys and indexes, as {PATH_EXAMPLE}"
     text = text_of(node, report, "a path in JSON", instead)
     if text is None:
@@ -199,10 +199,10 @@ def _read_path(node: Node, report: Report) -> tuple[str | int, ...] | None:
         return None
 
 
-JSON_PATH = Kind(_read_path, {"type": ["string", "integer"]})
+JSON_PATH = ValueType(_read_path, {"type": ["string", "integer"]})
 
 
-def _read_metric(node: Node, report: Report) -> Metric | None:
+def _read_metric(node: YamlNode, report: Report) -> Metric | None:
     instead = f"write a metric's name and labels, as {METRIC_EXAMPLE}"
     text = text_of(node, report, "a metric", instead)
     if text is None:
@@ -214,15 +214,15 @@ def _read_metric(node: Node, report: Report) -> Metric | None:
         return None
 
 
-METRIC = Kind(_read_metric, {"type": "string", "pattern": r"^[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{.*\})?\s*$"})
+METRIC = ValueType(_read_metric, {"type": "string", "pattern": r"^[a-zA-Z_:][a-zA-Z0-9_:]*\s*(\{.*\})?\s*$"})
 
 
-def _read_url(node: Node, report: Report) -> Node | None:
+def _read_url(node: YamlNode, report: Report) -> YamlNode | None:
     # As it stands: it may have a range, and is looked at when that is written out.
     return None if text_of(node, report, "a URL", f"write one as {URL_EXAMPLE}") is None else node
 
 
-URL = Kind(_read_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})
+URL = ValueType(_read_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})
 
 
 LOAD: dict[str, Key] = {

@@ -14,7 +14,7 @@ from geodns.config.value_types import (
     ADDRESS_SCHEMA,
     ADDRESSES,
     Key,
-    Kind,
+    ValueType,
     address_text,
     check_unicast,
     entries_of,
@@ -26,7 +26,7 @@ from geodns.config.value_types import (
     whole,
     word,
 )
-from geodns.config.yaml_nodes import Node, Scalar
+from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import BadNameError
 from geodns.model.base import Address
 from geodns.model.checks import BUILT_IN_CHECKS
@@ -48,11 +48,11 @@ T = TypeVar("T")
 class Placed(NamedTuple, Generic[T]):
     """A value and where its key stands in the file."""
 
-    at: Node
+    at: YamlNode
     value: T
 
 
-def read_hosts(node: Node | None, report: Report) -> dict[str, Placed[Host]]:
+def read_hosts(node: YamlNode | None, report: Report) -> dict[str, Placed[Host]]:
     """Read the hosts, ranges written out; warn of addresses that two hosts have."""
     hosts: dict[str, Placed[Host]] = {}
     if node is None:
@@ -94,7 +94,7 @@ def _halves(error: Exception) -> tuple[str, str]:
     return (what, instead) if what else (instead, "")
 
 
-def _hosts_of(names: tuple[str, ...], body: Node, report: Report) -> list[Host]:
+def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Host]:
     short = not isinstance(body, yaml_nodes.Mapping) or any(":" in key for key in body.items)
     given: dict[str, Any] = {"address": body} if short else read_keys(body, report, HOST, "a host")
     address = given.get("address")
@@ -117,7 +117,7 @@ def _hosts_of(names: tuple[str, ...], body: Node, report: Report) -> list[Host]:
     ]
 
 
-def _expanded(text: str, at: Node, count: int, report: Report) -> tuple[str, ...] | None:
+def _expanded(text: str, at: YamlNode, count: int, report: Report) -> tuple[str, ...] | None:
     """Write out an address's range for so many hosts."""
     try:
         texts = expand(text)
@@ -131,7 +131,7 @@ def _expanded(text: str, at: Node, count: int, report: Report) -> tuple[str, ...
     return texts
 
 
-def _addresses(node: Node, count: int, report: Report) -> list[tuple[Address, ...]] | None:
+def _addresses(node: YamlNode, count: int, report: Report) -> list[tuple[Address, ...]] | None:
     """Read one or more addresses, each perhaps with a range, for so many hosts."""
     columns: list[list[Address]] = []
     for item in items_of(node):
@@ -180,7 +180,7 @@ HOST: dict[str, Key] = {
     "weight": Key(WEIGHT, "Its weight in pools that give none of their own; default 1, 0 is never dealt."),
     "egress": Key(ADDRESSES, "The addresses its mail leaves from, if not `address`."),
     "probe": Key(
-        Kind(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA),
+        ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA),
         "Where to probe it instead of its addresses, with or without a port.",
     ),
     "load": Key(section(objects(LOAD, "full")), "How busy it may be: its weight falls as that nears `full`."),

@@ -18,13 +18,13 @@ from geodns.config.value_types import (
     whole,
     word,
 )
-from geodns.config.yaml_nodes import Node, Scalar, is_nothing
+from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.errors import BadNameError
 from geodns.model.checks import BUILT_IN_CHECKS, Check
 from geodns.model.hosts import Host
 from geodns.model.zone import MAX_ANSWERS, Member, MinLive, Pool
 from geodns.wire.idn import to_ascii
-from geodns.zonefile.check_values import JURY_SCHEMA, read_jury
+from geodns.zonefile.check_values import JURY_SCHEMA, read_check_policy
 from geodns.zonefile.hosts import _BUILT_IN, _MAY_COME, _SHORT_NAME, WEIGHT, Placed, _halves
 from geodns.zonefile.names import expand, is_glob, matcher
 
@@ -42,18 +42,18 @@ def check_short_name(key: Scalar, report: Report, what: str) -> None:
 class PlacedPool(NamedTuple):
     """A pool, where its key stands, and its mapping."""
 
-    at: Node
-    body: Node
+    at: YamlNode
+    body: YamlNode
     value: Pool
 
-    def place(self, key: str) -> Node:
+    def place(self, key: str) -> YamlNode:
         """Return where one of its keys stands, or else its own key."""
         found = self.body.get(key) if isinstance(self.body, yaml_nodes.Mapping) else None
         return self.at if found is None else found
 
 
 def read_pools(
-    node: Node,
+    node: YamlNode,
     report: Report,
     hosts: Mapping[str, Placed[Host]],
     checks: Mapping[str, Placed[Check]],
@@ -83,7 +83,7 @@ def read_pools(
         if "fallback" in given:
             given["fallback"] = given["fallback"].text
         if "check" in given:
-            jury = read_jury(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
+            jury = read_check_policy(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
             given |= {} if jury is None else jury._asdict()
         pools[name] = PlacedPool(key, body, Pool(name=name, members=members, **given))
         _check_min_live(pools[name], given, report, growing=growing)
@@ -108,7 +108,7 @@ def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report, 
 
 
 def _members(
-    node: Node, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool
+    node: YamlNode, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool
 ) -> tuple[Member, ...]:
     """Read a pool's hosts; an exact name beats a glob."""
     before = report.errors
@@ -146,7 +146,7 @@ def _members(
     return tuple(Member(host=name, weight=weights[name]) for name in hosts if name in weights)
 
 
-def _weighted(node: Node, report: Report) -> list[tuple[Scalar, int | None]]:
+def _weighted(node: YamlNode, report: Report) -> list[tuple[Scalar, int | None]]:
     if isinstance(node, yaml_nodes.Mapping):
         return [(key, WEIGHT.read(value, report)) for key, value in node.items.values()]
     instead = 'write names or globs, as [mta1, "mx*"]'

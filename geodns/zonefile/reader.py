@@ -9,7 +9,7 @@ from typing import Any
 from geodns.config import yaml_nodes
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import address_text, check_unicast, entries_of, items_of, read_keys
-from geodns.config.yaml_nodes import Node, Scalar, is_nothing
+from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.errors import BadNameError, GeodnsError, Problem
 from geodns.model.base import FAMILIES
 from geodns.model.hosts import Host, HostSource, Origin
@@ -20,7 +20,7 @@ from geodns.zonefile.hosts import Placed, read_hosts
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.pools import PlacedPool, implied_pool, link_fallbacks, read_pools, used_checks
 from geodns.zonefile.record_fields import Context, read_name
-from geodns.zonefile.records import Names, Rrset, Ttls, add, add_addresses, read_records, record
+from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records, record
 from geodns.zonefile.schema import SOA, ZONE
 from geodns.zonefile.sources import (
     Finder,
@@ -202,7 +202,9 @@ class _Reader:
         if "pools" in given:
             placed = read_pools(given["pools"], report, hosts, checks, growing=bool(sources))
             link_fallbacks(placed, report)
-        pools: dict[str, tuple[Node, Pool]] = {name: (pool.at, pool.value) for name, pool in placed.items()}
+        pools: dict[str, tuple[YamlNode, Pool]] = {
+            name: (pool.at, pool.value) for name, pool in placed.items()
+        }
         if implied:
             pools["main"] = (self._hosts_place(), self._implied_pool(hosts, growing=bool(sources)))
         if "records" in given:
@@ -238,9 +240,9 @@ class _Reader:
 
     def _gather(
         self,
-        sources: Mapping[HostSource, Node],
+        sources: Mapping[HostSource, YamlNode],
         hosts: dict[str, Placed[Host]],
-        records: Node | None,
+        records: YamlNode | None,
         servers: tuple[NameServer, ...],
     ) -> tuple[Origin, ...]:
         """Put what sources have found beside the hosts of the file."""
@@ -254,10 +256,10 @@ class _Reader:
             self.found += finding.problems
         return tuple(gathering.origins)
 
-    def _hosts_place(self) -> Node:
+    def _hosts_place(self) -> YamlNode:
         return self._root.place("hosts" if "hosts" in self._root.items else "hosts_from")
 
-    def _name_servers(self, node: Node | None, ttl: int) -> tuple[NameServer, ...]:
+    def _name_servers(self, node: YamlNode | None, ttl: int) -> tuple[NameServer, ...]:
         report = self._report
         found: dict[str, NameServer] = {}
         if node is None:
@@ -287,7 +289,7 @@ class _Reader:
         if found:
             values = tuple((name,) for name in found)
             data = record(self._origin, "NS", ttl, values)
-            add(self._names, Rrset(self._root.place("ns"), data), self._context)
+            add(self._names, PlacedRrset(self._root.place("ns"), data), self._context)
         return tuple(found.values())
 
     def _servers_in_records(self) -> tuple[NameServer, ...]:
@@ -299,7 +301,7 @@ class _Reader:
             return ()
         return tuple(NameServer(name=value[0]) for value in found.data.values)
 
-    def _name_server(self, name: str, key: Scalar, body: Node) -> NameServer:
+    def _name_server(self, name: str, key: Scalar, body: YamlNode) -> NameServer:
         inside = is_within(name, self._origin)
         items = items_of(body)
         if not inside and items:
@@ -315,7 +317,7 @@ class _Reader:
                 addresses.append(address)
         return NameServer(name=name, addresses=tuple(addresses))
 
-    def _soa(self, node: Node | None, servers: tuple[NameServer, ...]) -> Soa:
+    def _soa(self, node: YamlNode | None, servers: tuple[NameServer, ...]) -> Soa:
         given: dict[str, Any] = {} if node is None else read_keys(node, self._report, SOA, "the SOA")
         first = servers[0].name if servers else self._origin
         mname, rname = given.pop("mname", None), given.pop("rname", None)
@@ -343,7 +345,7 @@ class _Reader:
             self._report.error(at, "no host of the pool has weight", "give at least one a weight over 0")
         return pool
 
-    def _implied_rules(self, records: Node | None, ttl: int) -> None:
+    def _implied_rules(self, records: YamlNode | None, ttl: int) -> None:
         """Deal pool `main` at the zone's own name, unless `records` says what its addresses are."""
         apex = self._names.get(self._origin, {})
         if apex.keys() & {"A", "AAAA", "CNAME"} or _says(
@@ -352,10 +354,10 @@ class _Reader:
             return
         for family in FAMILIES:
             data = Rule(owner=self._origin, type=family, ttl=ttl, tiers=(Tier(pool="main"),))
-            add(self._names, Rrset(self._hosts_place(), data), self._context)
+            add(self._names, PlacedRrset(self._hosts_place(), data), self._context)
 
 
-def _says(records: Node | None, origin: str, words: set[str]) -> bool:
+def _says(records: YamlNode | None, origin: str, words: set[str]) -> bool:
     """Tell whether `records` speaks of some types at the zone's own name, be it with an error."""
     if not isinstance(records, yaml_nodes.Mapping):
         return False

@@ -7,7 +7,7 @@ from typing import Literal
 
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import Schema, check_address, no_machine_has, parse_address, read_whole
-from geodns.config.yaml_nodes import Node
+from geodns.config.yaml_nodes import YamlNode
 from geodns.errors import BadNameError
 from geodns.zonefile.names import absolute, is_absolute
 
@@ -29,7 +29,7 @@ class Context:
 
 
 Value = tuple[str, ...]
-Reader = Callable[[str, Node, Context], Value | None]
+Reader = Callable[[str, YamlNode, Context], Value | None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Field:
     default: str | None = None
 
 
-def read_name(text: str, at: Node, context: Context) -> str | None:
+def read_name(text: str, at: YamlNode, context: Context) -> str | None:
     """Return a name of a record's value as an absolute one."""
     try:
         return absolute(text, context.origin)
@@ -61,7 +61,7 @@ def read_name(text: str, at: Node, context: Context) -> str | None:
         return None
 
 
-def target(text: str, at: Node, context: Context) -> Value | None:
+def target(text: str, at: YamlNode, context: Context) -> Value | None:
     """Read the name that a record points at."""
     if parse_address(text.removesuffix(".")) is not None:
         what = f"the address {quoted(text)} where a name is needed"
@@ -80,7 +80,7 @@ def target(text: str, at: Node, context: Context) -> Value | None:
 
 
 def _number(what: str, high: int) -> Reader:
-    def read(text: str, at: Node, context: Context) -> Value | None:
+    def read(text: str, at: YamlNode, context: Context) -> Value | None:
         number = read_whole(text, at, context.report, what, 0, high)
         return None if number is None else (str(number),)
 
@@ -96,7 +96,7 @@ def address_of(version: Literal[4, 6]) -> Reader:
     """Return the reader of a family's addresses."""
     other = {4: "AAAA", 6: "A"}[version]
 
-    def read(text: str, at: Node, context: Context) -> Value | None:
+    def read(text: str, at: YamlNode, context: Context) -> Value | None:
         address = check_address(text, at, context.report)
         if address is None:
             return None
@@ -159,7 +159,7 @@ def character_strings(text: str) -> list[bytes]:
     return strings
 
 
-def strings(text: str, at: Node, context: Context) -> Value | None:
+def strings(text: str, at: YamlNode, context: Context) -> Value | None:
     """Read the strings of TXT."""
     try:
         found = character_strings(text)
@@ -173,7 +173,7 @@ def strings(text: str, at: Node, context: Context) -> Value | None:
     )
 
 
-def tag(text: str, at: Node, context: Context) -> Value | None:
+def tag(text: str, at: YamlNode, context: Context) -> Value | None:
     """Read the tag of CAA (RFC 8659 section 4.1)."""
     if re.fullmatch("[A-Za-z0-9]{1,255}", text) is None:
         context.report.error(at, f"{quoted(text)} is no CAA tag", "write issue, issuewild or iodef")
@@ -181,7 +181,7 @@ def tag(text: str, at: Node, context: Context) -> Value | None:
     return (text.lower(),)
 
 
-def caa_value(text: str, at: Node, context: Context) -> Value | None:
+def caa_value(text: str, at: YamlNode, context: Context) -> Value | None:
     """Read the value of CAA, with or without quotation marks."""
     try:
         found = character_strings(text)
@@ -194,7 +194,7 @@ def caa_value(text: str, at: Node, context: Context) -> Value | None:
     return (found[0].decode("latin-1"),)
 
 
-def hex_data(text: str, at: Node, context: Context) -> Value | None:
+def hex_data(text: str, at: YamlNode, context: Context) -> Value | None:
     """Read hexadecimal data, with or without blanks in it."""
     digits = "".join(text.split()).lower()
     if not digits or len(digits) % 2 or re.fullmatch("[0-9a-f]+", digits) is None:
@@ -205,7 +205,7 @@ def hex_data(text: str, at: Node, context: Context) -> Value | None:
     return (digits,)
 
 
-def word(text: str, at: Node, context: Context) -> Value | None:
+def word(text: str, at: YamlNode, context: Context) -> Value | None:
     """Take a word of zone-file text as it is."""
     if not text or re.search(r"[\s()\";]", text) is not None:
         context.report.error(
@@ -215,13 +215,13 @@ def word(text: str, at: Node, context: Context) -> Value | None:
     return (text,)
 
 
-def words(text: str, at: Node, context: Context) -> Value | None:
+def words(text: str, at: YamlNode, context: Context) -> Value | None:
     """Take several words of zone-file text as they are."""
     del at, context
     return (text,)
 
 
-def in_quotes(text: str, at: Node, context: Context) -> Value | None:
+def in_quotes(text: str, at: YamlNode, context: Context) -> Value | None:
     r"""Put a text into quotation marks; backslashes in it are a zone file's own."""
     del at, context
     return ('"' + re.sub(r'(\\.)|"', lambda found: found[1] or '\\"', text) + '"',)

@@ -21,7 +21,7 @@ import dns.tokenizer
 from geodns.config import yaml_nodes
 from geodns.config.report import quoted
 from geodns.config.value_types import address_text, text_of
-from geodns.config.yaml_nodes import Node, Scalar, is_nothing
+from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.wire.codes import NUMBERS, number
 from geodns.wire.encode import GENERIC, encode, generic
 from geodns.zonefile.record_fields import Context, Value
@@ -39,7 +39,9 @@ _DIGESTS: dict[str, tuple[int, dict[int, int]]] = {
 _QUOTED_TEXTS = frozenset({"TXT", "SPF"})
 
 
-def read_value(kind: str, node: Node, context: Context, skip: frozenset[str] = frozenset()) -> Value | None:
+def read_value(
+    kind: str, node: YamlNode, context: Context, skip: frozenset[str] = frozenset()
+) -> Value | None:
     """Read one value, as text or as a mapping of its fields.
 
     Args:
@@ -107,7 +109,7 @@ def _parameters(node: yaml_nodes.Mapping, context: Context) -> Value | None:
     return (" ".join(words),)
 
 
-def _from_text(kind: str, known: RecordType, node: Node, context: Context) -> Value | None:
+def _from_text(kind: str, known: RecordType, node: YamlNode, context: Context) -> Value | None:
     instead = f"write it as in {quoted(known.example)}"
     if kind in {"A", "AAAA"}:
         text = address_text(node, context.report)
@@ -124,7 +126,7 @@ def _from_text(kind: str, known: RecordType, node: Node, context: Context) -> Va
     return _fields_of(kind, known, text, node, context)
 
 
-def _fields_of(kind: str, known: RecordType, text: str, node: Node, context: Context) -> Value | None:
+def _fields_of(kind: str, known: RecordType, text: str, node: YamlNode, context: Context) -> Value | None:
     instead = f"write it as in {quoted(known.example)}"
     if len(known.fields) == 1:
         value = known.fields[0].read(text, node, context)
@@ -143,7 +145,7 @@ def _fields_of(kind: str, known: RecordType, text: str, node: Node, context: Con
     )
 
 
-def _from_bytes(kind: str, known: RecordType, text: str, node: Node, context: Context) -> Value | None:
+def _from_bytes(kind: str, known: RecordType, text: str, node: YamlNode, context: Context) -> Value | None:
     """Read the generic form of a type that has fields of its own here."""
     try:
         shown = wire_to_text(number(kind), text_to_wire(number(kind), text, context.origin))
@@ -155,7 +157,7 @@ def _from_bytes(kind: str, known: RecordType, text: str, node: Node, context: Co
     return _fields_of(kind, known, shown, node, context)
 
 
-def _as_bytes(kind: str, known: RecordType, text: str, node: Node, context: Context) -> Value | None:
+def _as_bytes(kind: str, known: RecordType, text: str, node: YamlNode, context: Context) -> Value | None:
     try:
         return generic(text_to_wire(number(kind), text, context.origin))
     except ValueError as error:
@@ -165,7 +167,7 @@ def _as_bytes(kind: str, known: RecordType, text: str, node: Node, context: Cont
         return None
 
 
-def _check_digest(kind: str, value: Value, node: Node, context: Context) -> None:
+def _check_digest(kind: str, value: Value, node: YamlNode, context: Context) -> None:
     data = encode(kind, value)
     before, lengths = _DIGESTS[kind]
     known = lengths.get(data[before - 1])
@@ -174,7 +176,7 @@ def _check_digest(kind: str, value: Value, node: Node, context: Context) -> None
         context.report.warn(node, what, f"that has {known} bytes, {2 * known} digits")
 
 
-def _check_tlsa(value: Value, node: Node, context: Context) -> None:
+def _check_tlsa(value: Value, node: YamlNode, context: Context) -> None:
     usage, selector, matching, _ = value
     for what, given, most in (
         ("certificate_usage", usage, 3),

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, cast
 from geodns.config import yaml_nodes
 from geodns.config.report import quoted
 from geodns.config.value_types import TTL, entries_of, text_of, whole
-from geodns.config.yaml_nodes import Node, Scalar, is_nothing, shown
+from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing, shown
 from geodns.errors import BadNameError
 from geodns.model.base import FAMILIES, Address, family_of
 from geodns.model.zone import Record, Rule, Tier
@@ -34,7 +34,7 @@ _MISPLACED = {
 }
 
 
-class Rrset(NamedTuple):
+class PlacedRrset(NamedTuple):
     """What an owner name answers for a type.
 
     Attributes:
@@ -44,14 +44,14 @@ class Rrset(NamedTuple):
 
     """
 
-    at: Node
+    at: YamlNode
     data: Record | Rule
     of: str = ""
 
 
 Dealt = Literal["A", "AAAA", "MX"]
 
-Names = dict[str, dict[str, Rrset]]
+Names = dict[str, dict[str, PlacedRrset]]
 """Owner name → type → RRset; whatever a zone answers but the SOA."""
 
 
@@ -67,7 +67,7 @@ def record(owner: str, kind: str, ttl: int, values: tuple[Value, ...]) -> Record
     return Record.model_construct(owner=owner, type=kind, ttl=ttl, values=values)
 
 
-def add(names: Names, rrset: Rrset, context: Context) -> None:
+def add(names: Names, rrset: PlacedRrset, context: Context) -> None:
     """Put an RRset into the table; one that is there already must be of the same values.
 
     Such a one is implied, by a host, a name server or `ns`: what `records` says has the better TTL.
@@ -93,19 +93,21 @@ def add(names: Names, rrset: Rrset, context: Context) -> None:
 
 
 def add_addresses(
-    names: Names, at: Node, name: str, addresses: tuple[Address, ...], ttl: int, of: str, context: Context
+    names: Names, at: YamlNode, name: str, addresses: tuple[Address, ...], ttl: int, of: str, context: Context
 ) -> None:
     """Put a host's or a name server's own addresses into the table."""
     for family in FAMILIES:
         values = tuple((str(address),) for address in addresses if family_of(address) == family)
         if values:
-            add(names, Rrset(at, record(name, family, ttl, values), of), context)
+            add(names, PlacedRrset(at, record(name, family, ttl, values), of), context)
 
 
-def read_records(node: Node, names: Names, pools: Mapping[str, object], ttls: Ttls, context: Context) -> None:
+def read_records(
+    node: YamlNode, names: Names, pools: Mapping[str, object], ttls: Ttls, context: Context
+) -> None:
     """Read `records` into the table of names."""
     report = context.report
-    owners: dict[str, Node] = {}
+    owners: dict[str, YamlNode] = {}
     for text, (key, body) in entries_of(
         node, report, "a mapping of names", "write `name: {TYPE: value}`"
     ).items():
@@ -127,7 +129,7 @@ def read_records(node: Node, names: Names, pools: Mapping[str, object], ttls: Tt
             report.error(
                 key, f"{name} is given twice", f"it stands at line {first.line} already: make them one"
             )
-        for rrset in _Name(name, pools, ttls, context).read(body):
+        for rrset in _NameReader(name, pools, ttls, context).read(body):
             if first is key:
                 add(names, rrset, context)
 
@@ -138,14 +140,14 @@ def _fits(kind: str, values: Iterable[Value]) -> bool:
     return max(sizes) <= MAX_RDATA and sum(sizes) + _RECORD * len(sizes) <= _MESSAGE - _AROUND
 
 
-class _Entry(NamedTuple):
+class _PlacedEntry(NamedTuple):
     """One value of an RRset and the TTL that goes with it."""
 
-    at: Node
+    at: YamlNode
     ttl: int | None
 
 
-class _Name:
+class _NameReader:
     """Reads what stands under one owner name."""
 
     def __init__(self, name: str, pools: Mapping[str, object], ttls: Ttls, context: Context) -> None:
@@ -155,7 +157,7 @@ class _Name:
         self._context = context
         self._report = context.report
 
-    def read(self, body: Node) -> Iterator[Rrset]:
+    def read(self, body: YamlNode) -> Iterator[PlacedRrset]:
         known = [*schemas(), "pool", "ttl"]
         items = entries_of(
             body, self._report, "a mapping of types", "write `{TYPE: value}`, as {A: 192.0.2.1}"
@@ -177,8 +179,8 @@ class _Name:
                 self._report.unknown(key, "unknown key", kind, known)
 
     def _short(
-        self, key: Scalar, value: Node, ttl: int | None, items: Mapping[str, tuple[Scalar, Node]]
-    ) -> Iterator[Rrset]:
+        self, key: Scalar, value: YamlNode, ttl: int | None, items: Mapping[str, tuple[Scalar, YamlNode]]
+    ) -> Iterator[PlacedRrset]:
         pool = self._pool(value)
         for family in FAMILIES:
             if family in items:
@@ -186,20 +188,20 @@ class _Name:
                     key, f"`pool` beside {family}", f"`pool` stands for A and AAAA: take {family} out"
                 )
             elif pool is not None:
-                yield Rrset(key, self._rule(family, ttl, (Tier(pool=pool),)))
+                yield PlacedRrset(key, self._rule(family, ttl, (Tier(pool=pool),)))
 
     def _rule(self, kind: Dealt, ttl: int | None, tiers: tuple[Tier, ...]) -> Rule:
         ttl = self._ttls.dealt if ttl is None else ttl
         return Rule.model_construct(owner=self._name, type=kind, ttl=ttl, tiers=tiers)
 
-    def _pool(self, node: Node) -> str | None:
+    def _pool(self, node: YamlNode) -> str | None:
         text = text_of(node, self._report, "the name of a pool", "write a name from `pools`")
         if text is not None and text not in self._pools:
             self._report.unknown(node, "no pool is called", text, self._pools)
             return None
         return text
 
-    def _rrset(self, kind: str, key: Scalar, value: Node, ttl: int | None) -> Iterator[Rrset]:
+    def _rrset(self, kind: str, key: Scalar, value: YamlNode, ttl: int | None) -> Iterator[PlacedRrset]:
         before = self._report.errors
         entries = list(self._entries(kind, value, ttl))
         if not entries and self._report.errors == before:
@@ -220,9 +222,11 @@ class _Name:
                 self._report.error(entry.at, what, "one RRset has one TTL (RFC 2181 section 5.2)")
         data = self._dealt(kind, entries, ttls) if any(pooled) else self._fixed(kind, value, entries, ttls)
         if data is not None and self._report.errors == before:
-            yield Rrset(key, data)
+            yield PlacedRrset(key, data)
 
-    def _entries(self, kind: str, node: Node, ttl: int | None, inside: str = "") -> Iterator[_Entry]:
+    def _entries(
+        self, kind: str, node: YamlNode, ttl: int | None, inside: str = ""
+    ) -> Iterator[_PlacedEntry]:
         """Take lists and `{ttl, value}` apart."""
         if isinstance(node, yaml_nodes.Sequence):
             if inside == "list":
@@ -241,9 +245,9 @@ class _Name:
                 else:
                     yield from self._unwrapped(kind, node, ttl)
                 return
-        yield _Entry(node, ttl)
+        yield _PlacedEntry(node, ttl)
 
-    def _unwrapped(self, kind: str, node: yaml_nodes.Mapping, ttl: int | None) -> Iterator[_Entry]:
+    def _unwrapped(self, kind: str, node: yaml_nodes.Mapping, ttl: int | None) -> Iterator[_PlacedEntry]:
         for word, (key, value) in node.items.items():
             if word not in _WRAPPER:
                 self._report.unknown(key, "unknown key", word, _WRAPPER)
@@ -259,7 +263,9 @@ class _Name:
             return False
         return "value" in node.items or "values" in node.items or set(node.items) == {"ttl"}
 
-    def _fixed(self, kind: str, node: Node, entries: list[_Entry], ttls: list[int]) -> Record | None:
+    def _fixed(
+        self, kind: str, node: YamlNode, entries: list[_PlacedEntry], ttls: list[int]
+    ) -> Record | None:
         values: dict[Value, None] = {}
         for entry in entries:
             if len(record_type(kind).names) == 1 and isinstance(entry.at, yaml_nodes.Mapping):
@@ -292,7 +298,7 @@ class _Name:
                 node, f"{kind} without a value", f"write it as in {quoted(record_type(kind).example)}"
             )
 
-    def _dealt(self, kind: str, entries: list[_Entry], ttls: list[int]) -> Rule | None:
+    def _dealt(self, kind: str, entries: list[_PlacedEntry], ttls: list[int]) -> Rule | None:
         if not record_type(kind).pooled:
             self._report.error(entries[0].at, f"a pool under {kind}", "pools answer for A, AAAA and MX")
             return None

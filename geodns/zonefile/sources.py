@@ -14,7 +14,7 @@ from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     ADDRESS_SCHEMA,
     Key,
-    Kind,
+    ValueType,
     duration,
     entries_of,
     items_of,
@@ -23,7 +23,7 @@ from geodns.config.value_types import (
     read_keys,
     word,
 )
-from geodns.config.yaml_nodes import Node, Scalar
+from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, FileSource, Host, HostSource, Origin
@@ -39,53 +39,53 @@ _ADDRESSES = {"A", "AAAA", "CNAME", "DNAME", "NS", "pool"}
 """What `records` may say of a name that leaves no room for a host's addresses."""
 
 
-class Found(NamedTuple):
+class SourcedHost(NamedTuple):
     """A host, and which source or which of its files says so."""
 
     host: Host
     source: str
 
 
-class Finding(NamedTuple):
+class SourceResult(NamedTuple):
     """What a source has given, and what is wrong with its files."""
 
-    hosts: tuple[Found, ...] = ()
+    hosts: tuple[SourcedHost, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-Finder = Callable[[str, HostSource], Finding]
+Finder = Callable[[str, HostSource], SourceResult]
 """Returns what a source of a zone, which is given by its name, has found until now."""
 
 
-def nothing(zone: str, source: HostSource) -> Finding:
+def nothing(zone: str, source: HostSource) -> SourceResult:
     """Find no hosts: where only the text of a zone is at hand."""
     del zone, source
-    return Finding()
+    return SourceResult()
 
 
 def in_files(folder: Path) -> Finder:
     """Return what finds hosts in files beside a zone file, and does not look up any."""
 
-    def find(zone: str, source: HostSource) -> Finding:
+    def find(zone: str, source: HostSource) -> SourceResult:
         del zone
         if isinstance(source, DnsSource):
-            return Finding()
+            return SourceResult()
         place, fits = files_of(folder, source)
         report = Report(str(place))
         try:
             paths = sorted(path for path in place.iterdir() if fits(path.name) and not path.is_dir())
         except OSError as error:
             report.warn(None, f"cannot be read: {error.strerror}", f"{source.title} finds no host")
-            return Finding((), report.problems())
+            return SourceResult((), report.problems())
         if not paths:
             report.warn(None, f"no file fits {quoted(source.file)}", "it finds no host")
-        found: list[Found] = []
+        found: list[SourcedHost] = []
         problems = list(report.problems())
         for path in paths:
             hosts, wrong = read_host_file(path)
-            found += [Found(host, file_title(source, path)) for host in hosts or ()]
+            found += [SourcedHost(host, file_title(source, path)) for host in hosts or ()]
             problems += wrong
-        return Finding(tuple(found), tuple(problems))
+        return SourceResult(tuple(found), tuple(problems))
 
     return find
 
@@ -133,9 +133,9 @@ def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, 
 # --- the section ---------------------------------------------------------------------------------------
 
 
-def read_sources(node: Node | None, report: Report, origin: str) -> dict[HostSource, Node]:
+def read_sources(node: YamlNode | None, report: Report, origin: str) -> dict[HostSource, YamlNode]:
     """Read the sources; each is of a kind, and no two are the same."""
-    found: dict[HostSource, Node] = {}
+    found: dict[HostSource, YamlNode] = {}
     if node is None:
         return found
     items = items_of(node)
@@ -154,7 +154,7 @@ def read_sources(node: Node | None, report: Report, origin: str) -> dict[HostSou
     return found
 
 
-def _source(node: Node, report: Report, origin: str) -> HostSource | None:
+def _source(node: YamlNode, report: Report, origin: str) -> HostSource | None:
     before = report.errors
     given = read_keys(node, report, HOST_SOURCE, "a source of hosts")
     if report.errors > before:
@@ -190,7 +190,7 @@ def _file_source(at: Scalar, report: Report) -> HostSource:
     return FileSource(file=os.path.join(folder, name))  # noqa: PTH118 - likewise
 
 
-def _dns_source(node: Node, given: Mapping[str, Any], report: Report, origin: str) -> HostSource | None:
+def _dns_source(node: YamlNode, given: Mapping[str, Any], report: Report, origin: str) -> HostSource | None:
     assert isinstance(node, yaml_nodes.Mapping)
     name: str = given["dns"]
     if parse_address(name) is not None:
@@ -225,7 +225,7 @@ def _dns_source(node: Node, given: Mapping[str, Any], report: Report, origin: st
 # --- what is found -------------------------------------------------------------------------------------
 
 
-def taken_names(records: Node | None, name_servers: Collection[str], origin: str) -> set[str]:
+def taken_names(records: YamlNode | None, name_servers: Collection[str], origin: str) -> set[str]:
     """Return the owner names of which a zone says the addresses itself, so that no host can have them."""
     found = set(name_servers)
     if isinstance(records, yaml_nodes.Mapping):
@@ -263,7 +263,7 @@ class Gathering:
         self._names = dict.fromkeys(hosts, "`hosts`")
         self._owners = {address: "`hosts`" for _, host in hosts.values() for address in host.addresses}
 
-    def add(self, at: Node, found: Collection[Found]) -> None:
+    def add(self, at: YamlNode, found: Collection[SourcedHost]) -> None:
         """Take what a source found; `at` is where that stands in the file."""
         for one in found:
             host = self._fitting(at, one)
@@ -274,7 +274,7 @@ class Gathering:
             self._owners |= dict.fromkeys(host.addresses, one.source)
             self.origins.append(Origin(host=host.name, source=one.source))
 
-    def _fitting(self, at: Node, one: Found) -> Host | None:
+    def _fitting(self, at: YamlNode, one: SourcedHost) -> Host | None:
         host, what = one.host, f"host {quoted(one.host.name)} of {one.source}"
         if len(self._hosts) >= MAX_HOSTS:
             self._report.warn(at, f"{what} is one more than {MAX_HOSTS:,}", "it is left out")
@@ -290,7 +290,7 @@ class Gathering:
             return host
         return host.model_copy(update={"addresses": rest}) if rest else None
 
-    def _free(self, at: Node, what: str, addresses: tuple[Address, ...]) -> Iterator[Address]:
+    def _free(self, at: YamlNode, what: str, addresses: tuple[Address, ...]) -> Iterator[Address]:
         for address in addresses:
             if address in self._owners:
                 first = self._owners[address]
@@ -301,9 +301,9 @@ class Gathering:
 
 
 def check_sources(
-    sources: Mapping[HostSource, Node],
+    sources: Mapping[HostSource, YamlNode],
     origins: Collection[Origin],
-    pools: Mapping[str, tuple[Node, Pool]],
+    pools: Mapping[str, tuple[YamlNode, Pool]],
     report: Report,
 ) -> None:
     """Warn of found hosts that no pool has."""
@@ -341,7 +341,7 @@ HOST_SOURCE: dict[str, Key] = {
         duration(1, 86400), "Of `dns`: from one look-up to the next; default: the answer's TTL, 5s to 5m."
     ),
     "resolver": Key(
-        Kind(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
+        ValueType(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
         "Of `dns`: whom to ask, with or without a port; default: what /etc/resolv.conf says.",
     ),
 }

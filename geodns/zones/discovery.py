@@ -14,10 +14,10 @@ from geodns.errors import SourceError
 from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
-from geodns.zonefile.sources import Finding, Found, file_title
+from geodns.zonefile.sources import SourcedHost, SourceResult, file_title
 from geodns.zones.host_files import HostFiles
 from geodns.zones.listing import NEVER, Listing, counted, hosts_of, pause, read_listing
-from geodns.zones.lookup import Answer, look_up
+from geodns.zones.lookup import Addresses, look_up
 from geodns.zones.watch import SELDOM
 from geodns.zones.watch import pause as look_pause
 
@@ -70,12 +70,14 @@ class Discovery:
 
     # --- what is known ----------------------------------------------------------------------------------
 
-    def find(self, zone: str, source: HostSource) -> Finding:
+    def find(self, zone: str, source: HostSource) -> SourceResult:
         """Return what a source has given; files that nobody has looked at yet are read, in any thread."""
         key = zone, source.title
         if isinstance(source, DnsSource):
             addresses = _addresses(self._listings.get(key, NEVER))
-            return Finding(tuple(Found(host, source.title) for host in hosts_of(source, addresses)))
+            return SourceResult(
+                tuple(SourcedHost(host, source.title) for host in hosts_of(source, addresses))
+            )
         with self._turn:
             files = self._files.get(key)
             if files is None:
@@ -84,9 +86,9 @@ class Discovery:
                 self._files = {**self._files, key: files}
                 self._unsaved = True
             members = files.listing.members
-        return Finding(
+        return SourceResult(
             tuple(
-                Found(host, file_title(source, Path(name)))
+                SourcedHost(host, file_title(source, Path(name)))
                 for name, hosts in sorted(members.items())
                 for host in hosts
             )
@@ -239,7 +241,7 @@ class Discovery:
     def _known(self, key: SourceKey) -> Listing:
         return self._listings.get(key, NEVER)
 
-    def _take(self, key: SourceKey, source: DnsSource, answer: Answer) -> None:
+    def _take(self, key: SourceKey, source: DnsSource, answer: Addresses) -> None:
         before = self._known(key)
         hosts = hosts_of(source, answer.addresses)
         new = set(answer.addresses) != set(_addresses(before))

@@ -21,7 +21,7 @@ MAX_FOUND = 1000
 """Addresses of a name, at most: more is a mistake."""
 
 
-class Answer(NamedTuple):
+class Addresses(NamedTuple):
     """What a name has.
 
     Attributes:
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     ttl: float
 
 
-async def look_up(source: DnsSource) -> Answer:
+async def look_up(source: DnsSource) -> Addresses:
     """Look a source's name up.
 
     Raises:
@@ -63,7 +63,7 @@ async def look_up(source: DnsSource) -> Answer:
         raise SourceError(f"{name} has no address" + (" that a machine can have" if refused else ""))
     if len(addresses) > MAX_FOUND:
         raise SourceError(f"{name} has {len(addresses):,} addresses: at most {MAX_FOUND:,} are taken")
-    return Answer(addresses, refused, min(ttl for _, ttl in rrsets))
+    return Addresses(addresses, refused, min(ttl for _, ttl in rrsets))
 
 
 async def _ask(resolver: dns.asyncresolver.Resolver, name: str) -> Sequence[dns.resolver.Answer]:

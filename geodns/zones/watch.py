@@ -68,7 +68,7 @@ def pause(cost: float, *, restless: bool) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FolderChange:
     """Files to be read, and files whose zones go."""
 
     changed: frozenset[Path]
@@ -142,7 +142,7 @@ class Watch:
         """Whether something has changed and waits to be believed."""
         return bool(self._unsettled or self._missing)
 
-    def feed(self, seen: Snapshot, now: float) -> Change | None:
+    def feed(self, seen: Snapshot, now: float) -> FolderChange | None:
         """Take what a look found.
 
         Args:
@@ -168,7 +168,7 @@ class Watch:
             return None
         removed = self._believed_missing(seen.files, now)
         changed = self._settled(seen.files, now)
-        return Change(changed, removed) if changed or removed else None
+        return FolderChange(changed, removed) if changed or removed else None
 
     def _settled(self, files: Mapping[Path, FileMark], now: float) -> frozenset[Path]:
         """Take over the files that have long enough been as they are."""

@@ -15,7 +15,7 @@ from geodns.api.app import MAX_BODY, make_app
 from geodns.api.json_types import Json
 from geodns.api.responses import Asking
 from geodns.config.tokens import token_of
-from geodns.control.orders import Ordered, Verb, Wish
+from geodns.control.orders import OrderRequest, OrderResult, Verb
 from geodns.errors import BadNameError, NotFoundError, StoreError
 from geodns.model.limits import MAX_REASON
 from geodns.model.state import HostKey
@@ -32,7 +32,7 @@ class FakeBackend:
     """A running server that shows what it is told to, and takes orders."""
 
     def __init__(self, *, pending: tuple[str, ...] = (), unready: str | None = None) -> None:
-        self.wishes: list[Wish] = []
+        self.wishes: list[OrderRequest] = []
         self.pending = pending
         self.refused = ""
         self._unready = unready
@@ -63,14 +63,14 @@ class FakeBackend:
             raise NotFoundError(f"{name} is in no zone that is served")
         return {"name": name, "told": [rtype, asking.client, str(asking.network)]}
 
-    async def carry(self, wish: Wish) -> Ordered:
+    async def carry(self, wish: OrderRequest) -> OrderResult:
         await asyncio.sleep(0)
         key = (NAME, "mta1")
         pools: Json = {NAME: {"main": {"before": {}, "after": {}}}}
         if self.refused and not wish.yes:
-            return Ordered((key,), pools, self.refused)
+            return OrderResult((key,), pools, self.refused)
         self.wishes.append(wish)
-        return Ordered((key,), pools, "", self.pending, ("a note",), (), {key: ["main"]}, {key: 30})
+        return OrderResult((key,), pools, "", self.pending, ("a note",), (), {key: ["main"]}, {key: 30})
 
 
 Client = TestClient[Any, Any]
@@ -426,10 +426,10 @@ def test_reading_and_an_order_go_on_beside_each_other() -> None:
     backend = FakeBackend()
     held = asyncio.Event()
 
-    async def carry(wish: Wish) -> Ordered:
+    async def carry(wish: OrderRequest) -> OrderResult:
         del wish
         await held.wait()
-        return Ordered((), {})
+        return OrderResult((), {})
 
     backend.carry = carry  # type: ignore[method-assign]
 

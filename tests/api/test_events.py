@@ -15,18 +15,18 @@ from yarl import URL
 from geodns.api import events as events_
 from geodns.api.app import make_app
 from geodns.api.events import EventRoutes
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 from tests.api.test_app import FakeBackend
 
 STREAM = "/api/v1/events/stream"
-Talk = Callable[[Events, aiohttp.ClientSession], Awaitable[None]]
+Talk = Callable[[EventLog, aiohttp.ClientSession], Awaitable[None]]
 
 
 def serve(directory: Path, talk: Talk) -> None:
     """Run an HTTP side with events while `talk` talks to it."""
 
     async def run() -> None:
-        events = Events(directory)
+        events = EventLog(directory)
         await events.open()
         backend = FakeBackend()
         app = make_app(backend, bytes, backend.carry, (), EventRoutes(events).routes())
@@ -64,7 +64,7 @@ async def event(response: aiohttp.ClientResponse) -> Any:
 
 
 def test_a_list_of_what_has_happened(tmp_path: Path) -> None:
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         async def get(query: str = "") -> tuple[str, int]:
             async with session.get(f"/api/v1/events{query}") as response:
                 assert response.status == 200
@@ -106,7 +106,7 @@ def test_a_list_of_what_has_happened(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_asked_wrongly(tmp_path: Path, path: str, says: str) -> None:
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         del events
         async with session.get(path) as response:
             assert response.status == 400
@@ -117,7 +117,7 @@ def test_what_is_asked_wrongly(tmp_path: Path, path: str, says: str) -> None:
 
 @pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "%00", "x" * 3000])
 def test_names_of_any_bytes_are_names_of_nothing(tmp_path: Path, name: str) -> None:
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         told = events.tell("server", "x")
         for query in (f"zone={name}", f"host={name}", f"after=0&zone={name}"):
             async with session.get(URL(f"/api/v1/events?{query}", encoded=True)) as response:
@@ -127,7 +127,7 @@ def test_names_of_any_bytes_are_names_of_nothing(tmp_path: Path, name: str) -> N
 
 
 def test_a_stream_gives_what_comes_and_resumes_where_it_was(tmp_path: Path) -> None:
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         events.tell("server", "before")
         async with session.get(STREAM) as response:
             assert response.status == 200
@@ -153,7 +153,7 @@ def test_a_stream_has_a_comment_now_and_then(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(events_, "COMMENT_EVERY", 0.1)
     monkeypatch.setattr(events_, "LOOK_EVERY", 0.05)
 
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         del events
         async with session.get(STREAM) as response:
             await frame(response)
@@ -164,7 +164,7 @@ def test_a_stream_has_a_comment_now_and_then(tmp_path: Path, monkeypatch: pytest
 
 
 def test_streams_end_when_the_server_does_with_all_that_was_told(tmp_path: Path) -> None:
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         async with session.get(STREAM) as response:
             await frame(response)
             for number in range(250):
@@ -182,7 +182,7 @@ def test_only_so_many_may_follow_and_who_leaves_makes_room(
     monkeypatch.setattr(events_, "STREAMS", 2)
     monkeypatch.setattr(events_, "LOOK_EVERY", 0.05)
 
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         del events
         async with session.get(STREAM) as first, session.get(STREAM) as second:
             assert (first.status, second.status) == (200, 200)
@@ -203,7 +203,7 @@ def test_only_so_many_may_follow_and_who_leaves_makes_room(
 def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_, "PATIENCE", 0.2)
 
-    async def talk(events: Events, session: aiohttp.ClientSession) -> None:
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
         base = session._base_url
         assert base is not None
         assert base.host is not None

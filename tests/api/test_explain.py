@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from geodns.api.explain import explain
 from geodns.api.responses import Asking
-from geodns.api.status import Seen
+from geodns.api.status import LastResult
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.control.cluster import Cluster
 from geodns.errors import BadNameError, NotFoundError, UsageError
-from geodns.model.state import Forced, ForcedWeight, RetiredHost, State, Verdict
+from geodns.model.state import Forced, ForcedWeight, HealthState, RetiredHost, Verdict
 from tests.api.test_status import NOW, TEXT, cluster_of
 from tests.sample_zones import DOWN, NAME, SERIAL, SHED, failing, host, zone
 
@@ -61,7 +61,7 @@ def test_explain_takes_the_innermost_zone() -> None:
     outer, inner = zone("hosts: {a: 192.0.2.1}", "example.com"), zone(TEXT)
     cluster = Cluster({}, {}, {}, {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW)})
     sources = {one.name: Source(one, SERIAL) for one in (outer, inner)}
-    cluster.adopt(compile_zones(Compiled(), sources, cluster.live()), NOW)
+    cluster.serve_zones(compile_zones(Compiled(), sources, cluster.live()), NOW)
     assert explain(cluster, NAME, "A")["zone"] == NAME
     assert explain(cluster, "xout.example.com", "A")["zone"] == "example.com"
 
@@ -81,7 +81,7 @@ def test_explain_refuses_other_names(name: str, error: type[Exception]) -> None:
 
 # --- every host's part and why --------------------------------------------------------------------------
 
-HALF = Verdict(State.UP, level=1)
+HALF = Verdict(HealthState.UP, level=1)
 
 CHAIN = """
     ttl: 60
@@ -102,7 +102,9 @@ CHAIN = """
 
 def tier(verdicts: dict[str, Verdict], rtype: str = "A", **forced: Forced) -> Any:
     cluster = cluster_of(zone(CHAIN), verdicts, **forced)
-    (found,) = explain(cluster, NAME, rtype, seen=lambda _: Seen("failure", "refused", None, NOW))["tiers"]
+    (found,) = explain(cluster, NAME, rtype, seen=lambda _: LastResult("failure", "refused", None, NOW))[
+        "tiers"
+    ]
     return found
 
 

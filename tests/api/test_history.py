@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from geodns.api.app import make_app
 from geodns.api.history import HistoryRoutes
-from geodns.control.history_service import Recording
+from geodns.control.history_service import HistoryService
 from tests.api.test_app import FakeBackend
 from tests.sample_zones import NAME, zone
 
@@ -21,7 +21,7 @@ def ask(folder: Path, query: str) -> tuple[int, Any]:
     backend._zone = zone(HOSTS)
 
     async def run() -> tuple[int, Any]:
-        recording = Recording(folder, dict, dict)
+        recording = HistoryService(folder, dict, dict)
         app = make_app(backend, bytes, backend.carry, (), HistoryRoutes(recording).routes())
         async with (
             TestClient(TestServer(app, host="127.0.0.1")) as client,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from geodns.api.hosts import MAX_HOSTS
-from geodns.control.orders import Order, Verb, Wish
+from geodns.control.orders import Order, OrderRequest, Verb
 from geodns.errors import NotFoundError
 from geodns.model.state import HostKey
 from tests.api.test_app import FakeBackend, ask
@@ -23,22 +23,22 @@ def one(verb: str) -> str:
     [
         pytest.param(
             {"verb": "drain", "hosts": ["mta1", "mta*"], "reason": "disk", "for": "2h"},
-            Wish(Order(Verb.DRAIN, "disk", "api@127.0.0.1", 7200.0), ("mta1", "mta*")),
+            OrderRequest(Order(Verb.DRAIN, "disk", "api@127.0.0.1", 7200.0), ("mta1", "mta*")),
             id="drain",
         ),
         pytest.param(
             {"verb": "weight", "hosts": ["192.0.2.11"], "weight": 0, "zone": NAME, "yes": True},
-            Wish(Order(Verb.WEIGHT, "", "api@127.0.0.1", None, 0), ("192.0.2.11",), NAME, yes=True),
+            OrderRequest(Order(Verb.WEIGHT, "", "api@127.0.0.1", None, 0), ("192.0.2.11",), NAME, yes=True),
             id="weight",
         ),
         pytest.param(
             {"verb": "clear", "hosts": ["mta1"], "zone": None, "for": None, "weight": None, "dry_run": True},
-            Wish(Order(Verb.CLEAR, "", "api@127.0.0.1"), ("mta1",), dry_run=True),
+            OrderRequest(Order(Verb.CLEAR, "", "api@127.0.0.1"), ("mta1",), dry_run=True),
             id="clear, only tried",
         ),
     ],
 )
-def test_an_order_for_many(body: dict[str, Any], expected: Wish) -> None:
+def test_an_order_for_many(body: dict[str, Any], expected: OrderRequest) -> None:
     backend = FakeBackend()
     status, shown, _ = ask("POST", ORDERS, backend, json=body)
     assert (status, backend.wishes) == (200, [expected])
@@ -57,7 +57,7 @@ def test_an_order_for_one(verb: Verb) -> None:
     assert (status, shown["name"], shown["notes"]) == (200, "mta1", ["a note"])
     (wish,) = backend.wishes
     assert (wish.order.verb, wish.order.weight) == (verb, body.get("weight"))
-    assert wish == Wish(wish.order, (f"mta1.{NAME}",), NAME)
+    assert wish == OrderRequest(wish.order, (f"mta1.{NAME}",), NAME)
 
 
 def test_an_order_for_one_that_is_only_tried_shows_the_shares() -> None:

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from geodns.api.responses import Kept
+from geodns.api.responses import ResponseCache
 
 
 class Costly:
@@ -12,7 +12,7 @@ class Costly:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.now, self.seconds, self.made = 0.0, seconds, 0
-        self.kept = Kept(lambda: self.now, lambda: self.now)
+        self.kept = ResponseCache(lambda: self.now, lambda: self.now)
 
     def make(self) -> bytes:
         self.now += self.seconds
@@ -28,9 +28,9 @@ def test_an_answer_is_made_anew_when_its_time_is_over_or_something_has_happened(
     assert [costly.get("status") for _ in range(3)] == [b"1"] * 3
     assert costly.get("metrics") == b"2"
     assert costly.get("status", 2) == b"3"
-    costly.now = Kept.LEAST / 2
+    costly.now = ResponseCache.LEAST / 2
     assert costly.get("status", 2) == b"3"
-    costly.now = Kept.LEAST * 1.1
+    costly.now = ResponseCache.LEAST * 1.1
     assert costly.get("status", 2) == b"4"
 
 
@@ -49,13 +49,13 @@ def test_answers_to_what_clients_say_do_not_fill_the_memory() -> None:
     costly = Costly()
     for number in range(1000):
         costly.get(f"explain {number}")
-    assert len(costly.kept._kept) <= Kept.MOST
+    assert len(costly.kept._kept) <= ResponseCache.MOST
 
 
 def test_what_is_packed_is_no_older_than_what_is_not() -> None:
     costly = Costly()
     body = costly.kept.get("status", 1, costly.make)
-    costly.now = Kept.LEAST * 0.9
+    costly.now = ResponseCache.LEAST * 0.9
     assert costly.kept.get("status", 1, costly.make).packed is body.packed, "packed once"
-    costly.now = Kept.LEAST * 1.1
+    costly.now = ResponseCache.LEAST * 1.1
     assert gzip.decompress(costly.kept.get("status", 1, costly.make).packed) == b"2"

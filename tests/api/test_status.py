@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from geodns.api.status import Seen, host_of, hosts_of, pools_of
+from geodns.api.status import LastResult, host_of, hosts_of, pools_of
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.config.times import timestamp
@@ -15,7 +15,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.orders import file_weights
 from geodns.errors import NotFoundError
 from geodns.model.checks import Target
-from geodns.model.state import Forced, ForcedState, ForcedWeight, State, Verdict
+from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState, Verdict
 from geodns.model.zone import Zone
 from tests.sample_zones import DOWN, NAME, SERIAL, SHED, UP, failing, zone
 
@@ -56,7 +56,7 @@ DESIGNED_POOL = json.loads("""
 def cluster_of(one: Zone, verdicts: dict[str, Verdict], **forced: Forced) -> Cluster:
     """Serve a zone of which this is believed; verdicts by host or by address."""
     found = Cluster({}, {}, {}, {})
-    found.adopt(compile_zones(Compiled(), {one.name: Source(one, SERIAL)}, found.live()), NOW)
+    found.serve_zones(compile_zones(Compiled(), {one.name: Source(one, SERIAL)}, found.live()), NOW)
     judged: dict[Target, Verdict] = {}
     for name, by_address in one.targets_by_host.items():
         for address, targets in by_address.items():
@@ -68,13 +68,13 @@ def cluster_of(one: Zone, verdicts: dict[str, Verdict], **forced: Forced) -> Clu
     return found
 
 
-def nothing_seen(target: Target) -> Seen | None:
+def nothing_seen(target: Target) -> LastResult | None:
     del target
     return None
 
 
-def seen(target: Target) -> Seen | None:
-    return Seen("ok", f"220 {target.address} ESMTP", 0.00194, NOW)
+def seen(target: Target) -> LastResult | None:
+    return LastResult("ok", f"220 {target.address} ESMTP", 0.00194, NOW)
 
 
 def holds(shown: Any, designed: Any, where: str = "") -> None:
@@ -105,8 +105,8 @@ def test_the_designs_example_is_what_such_a_state_gives() -> None:
     one = zone("""
         hosts: {mta1: {address: 192.0.2.11, weight: 50}, mta2: {address: 192.0.2.12, weight: 30}}
     """)
-    cluster = cluster_of(one, {"mta1": Verdict(State.UP, sheds=1, level=1)})
-    shown = host_of(cluster, (NAME, "mta1"), lambda _: Seen("ok", "220 mta1 ESMTP", 0.0019, NOW))
+    cluster = cluster_of(one, {"mta1": Verdict(HealthState.UP, sheds=1, level=1)})
+    shown = host_of(cluster, (NAME, "mta1"), lambda _: LastResult("ok", "220 mta1 ESMTP", 0.0019, NOW))
     assert shown.pop("forced_weight") is None
     further = shown["checks"][0].keys() - DESIGNED_HOST["checks"][0].keys()
     for name in further:
@@ -123,7 +123,9 @@ def test_the_designs_example_is_what_such_a_state_gives() -> None:
         pytest.param(DOWN, None, ("down", None, {}, 0), id="down"),
         pytest.param(SHED, None, ("shedding", None, {}, 0), id="shedding"),
         pytest.param(Verdict(), None, ("unknown", None, {}, 50), id="unknown counts as up"),
-        pytest.param(Verdict(State.UP, level=2), None, ("up", None, {"shedding": 0.25}, 12.5), id="a factor"),
+        pytest.param(
+            Verdict(HealthState.UP, level=2), None, ("up", None, {"shedding": 0.25}, 12.5), id="a factor"
+        ),
         pytest.param(UP, Forced.DRAINED, ("up", "drained", {}, 0), id="drained"),
         pytest.param(UP, Forced.QUARANTINED, ("up", "quarantined", {}, 0), id="quarantined"),
         pytest.param(UP, Forced.DOWN, ("up", "down", {}, 0), id="forced down"),
@@ -145,7 +147,7 @@ def test_who_forced_a_host_why_and_until_when_is_shown() -> None:
 
 
 def test_a_forced_weight_is_shown_with_the_files_own_and_with_an_edit_that_it_hides() -> None:
-    cluster = cluster_of(zone(TEXT), {"mta1": Verdict(State.UP, level=1)})
+    cluster = cluster_of(zone(TEXT), {"mta1": Verdict(HealthState.UP, level=1)})
     weight = ForcedWeight(10, "slow disk", "ann", NOW, NOW + 60, file_weights(cluster.zone(NAME), "mta1"))
     cluster.impose({}, {(NAME, "mta1"): weight})
     shown = host_of(cluster, (NAME, "mta1"), seen)
@@ -179,7 +181,7 @@ def test_a_host_of_two_pools_shows_its_lowest_weight() -> None:
         hosts: {a: {address: 192.0.2.1, weight: 4}, b: 192.0.2.2}
         pools: {checked: {hosts: [a, b], check: smtp}, plain: {hosts: [a]}}
     """)
-    cluster = cluster_of(one, {"a": Verdict(State.UP, level=1)})
+    cluster = cluster_of(one, {"a": Verdict(HealthState.UP, level=1)})
     shown = host_of(cluster, (NAME, "a"), seen)
     assert (shown["factors"], shown["effective_weight"]) == ({"shedding": 0.5}, 2)
 
@@ -263,7 +265,7 @@ def test_a_pool_without_names_has_the_zones_ttl() -> None:
 
 
 def test_shares_add_up() -> None:
-    shown = pools_of(cluster_of(zone(TEXT), {"mta1": Verdict(State.UP, level=3)}))[NAME]["main"]
+    shown = pools_of(cluster_of(zone(TEXT), {"mta1": Verdict(HealthState.UP, level=3)}))[NAME]["main"]
     for family in shown["families"].values():
         assert sum(map(Fraction, family["share"].values())) == pytest.approx(1)
 
@@ -293,8 +295,8 @@ def test_a_pool_with_several_checks_shows_each_and_the_rule() -> None:
 
 def test_a_slow_host_shows_its_time_and_its_factor() -> None:
     one = zone(TEXT)
-    cluster = cluster_of(one, {"mta2": Verdict(State.UP, degraded=True)})
-    shown = hosts_of(cluster, lambda _: Seen("ok", "220 mta2", 0.002, NOW, 0.7512))[NAME]["mta2"]
+    cluster = cluster_of(one, {"mta2": Verdict(HealthState.UP, degraded=True)})
+    shown = hosts_of(cluster, lambda _: LastResult("ok", "220 mta2", 0.002, NOW, 0.7512))[NAME]["mta2"]
     assert (shown["factors"], shown["effective_weight"]) == ({"degraded": 0.5}, 15)
     assert (shown["checks"][0]["degraded"], shown["checks"][0]["ehlo_ms"]) == (True, 751.2)
     plain = hosts_of(cluster, lambda _: None)[NAME]["mta1"]["checks"][0]
@@ -306,7 +308,7 @@ def test_a_load_is_shown_beside_the_factor_that_it_makes() -> None:
         zone("hosts: {a: {address: 192.0.2.1, weight: 10, load: {full: 2000}}, b: 192.0.2.2}"), {}
     )
     cluster.loads.took((NAME, "a"), 4000, 5.0, NOW)
-    assert cluster.rise(NOW, 6.0)
+    assert cluster.advance_weights(NOW, 6.0)
     cluster.loads.failed((NAME, "a"), "connection refused")
     shown = hosts_of(cluster, seen)[NAME]
     assert shown["a"]["factors"] == {"load": 0.9}

@@ -17,15 +17,15 @@ from geodns.compiler.answers import Source
 from geodns.compiler.compile import compile_zones
 from geodns.config.server_keys import Listen
 from geodns.control.gauges import LoadGauge
-from geodns.control.persistence import Keeper
+from geodns.control.persistence import Persistence
 from geodns.control.watchdog import Vitals
 from geodns.health.mass_failure import Suspect
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
+from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
 from geodns.model.checks import Target
-from geodns.model.state import Forced, ForcedState, ForcedWeight, State
-from geodns.serve.control_link import Link, Worker
-from geodns.storage.state_file import Store
+from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState
+from geodns.serve.control_link import ControlLink, Worker
+from geodns.storage.state_file import StateFile
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Folder
 from tests.api.test_status import DESIGNED_HOST, DESIGNED_POOL, holds
@@ -51,15 +51,15 @@ DESIGNED = {
 class Rig:
     """A view and what it looks at."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: StateFile) -> None:
         self.file = folder / f"{NAME}.yaml"
         self.file.write_text(GOOD)
         self.folder = Folder(folder)
-        self.keeper = Keeper(store)
+        self.keeper = Persistence(store)
         self.cluster = self.keeper.cluster()
         self.workers = {"udp0": Worker(100, 1, 2), "tcp": Worker()}
         self.late = 0.0
-        self.seen: dict[str, Outcome] = {}
+        self.seen: dict[str, ProbeOutcome] = {}
         self.hint: str | None = None
         self.suspects: dict[tuple[str, str], Suspect] = {}
         self.view = View(
@@ -70,12 +70,12 @@ class Rig:
             self.folder,
             self.keeper,
             cast(Monitor, self),
-            cast(Link, SimpleNamespace(workers=self.workers)),
+            cast(ControlLink, SimpleNamespace(workers=self.workers)),
             lambda: Vitals(lateness=self.late),
             Discovery(folder, self.keeper.found, print),
         )
 
-    def last(self, target: Target) -> tuple[Outcome, float] | None:
+    def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
         found = self.seen.get(str(target.address))
         return None if found is None else (found, NOW)
 
@@ -86,7 +86,7 @@ class Rig:
     def serve(self) -> None:
         edit = self.folder.read_all()
         sources = {name: Source(one, SERIAL) for name, one in edit.zones.items()}
-        self.cluster.adopt(compile_zones(self.cluster.compiled, sources, self.cluster.live()), NOW)
+        self.cluster.serve_zones(compile_zones(self.cluster.compiled, sources, self.cluster.live()), NOW)
         self.view.ready = True
 
 
@@ -94,14 +94,14 @@ class Rig:
 def rig(tmp_path: Path) -> Iterator[Rig]:
     folder = tmp_path / "zones"
     folder.mkdir()
-    store, _ = Store.open(tmp_path / "state", NOW)
+    store, _ = StateFile.open(tmp_path / "state", NOW)
     yield Rig(folder, store)
     store.close()
 
 
 def test_the_status_has_the_fields_of_the_design(rig: Rig) -> None:
     rig.serve()
-    rig.seen["192.0.2.11"] = Outcome(Kind.OK, "220 mta1 ESMTP", 0.0019)
+    rig.seen["192.0.2.11"] = ProbeOutcome(ProbeResult.OK, "220 mta1 ESMTP", 0.0019)
     shown = json.loads(json.dumps(rig.view.status()))
     holds(shown, DESIGNED | {"hosts": {}, "pools": {}, "zones": {}}, "status")
     holds(shown["zones"][NAME], cast(Any, DESIGNED["zones"])[NAME], "zone")
@@ -127,9 +127,11 @@ def test_certificates_are_shown_measured_and_warned_of(rig: Rig) -> None:
     rig.serve()
     until = time.time() + 3.1 * 86400
     old = Certificate(f"mta1.{NAME}", "Someone", 0.0, until)
-    rig.seen["192.0.2.11"] = Outcome(Kind.OK, "220 mta1", 0.1, tls=Encryption("TLSv1.3", "AES", old))
-    rig.seen["192.0.2.12"] = Outcome(
-        Kind.OK, "220 mta2", 0.1, tls=Encryption("TLSv1.3", "AES", replace(old, not_after=until + 1e6))
+    rig.seen["192.0.2.11"] = ProbeOutcome(
+        ProbeResult.OK, "220 mta1", 0.1, tls=Encryption("TLSv1.3", "AES", old)
+    )
+    rig.seen["192.0.2.12"] = ProbeOutcome(
+        ProbeResult.OK, "220 mta2", 0.1, tls=Encryption("TLSv1.3", "AES", replace(old, not_after=until + 1e6))
     )
     shown = rig.view.status()
     (check,) = shown["hosts"][NAME]["mta1"]["checks"]
@@ -217,7 +219,7 @@ def test_gauges_are_of_every_host_served(rig: Rig) -> None:
     rig.cluster.force((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", NOW))
     gauges = rig.view.gauges()
     one = gauges.hosts[NAME, "mta1"]
-    assert (one.state, one.forced, one.effective_weight) == (State.UNKNOWN, "drained", 0)
+    assert (one.state, one.forced, one.effective_weight) == (HealthState.UNKNOWN, "drained", 0)
     assert gauges.hosts[NAME, "mta2"].effective_weight == 1
     assert gauges.serials == {NAME: SERIAL}
     assert gauges.restarts == {"udp0": 2, "tcp": 0}
@@ -264,9 +266,9 @@ def test_many_hosts_in_many_pools_are_shown_without_a_long_pause(rig: Rig) -> No
 def test_trouble_of_the_probers_own_is_a_warning(rig: Rig) -> None:
     """Else a server whose probes all fail for want of descriptors would look well."""
     rig.serve()
-    rig.seen["192.0.2.11"] = Outcome(Kind.FAILURE, "connection refused")
+    rig.seen["192.0.2.11"] = ProbeOutcome(ProbeResult.FAILURE, "connection refused")
     assert not [text for text in rig.view.status()["warnings"] if "prober" in text]
-    rig.seen["192.0.2.12"] = Outcome(Kind.UNKNOWN, "too many open files")
+    rig.seen["192.0.2.12"] = ProbeOutcome(ProbeResult.UNKNOWN, "too many open files")
     (warning,) = [text for text in rig.view.status()["warnings"] if "prober" in text]
     assert "too many open files" in warning
 
@@ -288,5 +290,5 @@ def test_loads_are_gauges_where_they_count(rig: Rig) -> None:
     assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(None, stale=False)}
     rig.cluster.loads.took((NAME, "mta1"), 3000, 100.0, NOW)
     assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(1.5, stale=False)}
-    rig.cluster.rise(NOW, 200.0)
+    rig.cluster.advance_weights(NOW, 200.0)
     assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(None, stale=True)}

@@ -13,7 +13,7 @@ from geodns.errors import GeodnsError
 from geodns.model.hosts import Host, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import parse_zone, read_zone
-from geodns.zonefile.sources import Finding, Found
+from geodns.zonefile.sources import SourcedHost, SourceResult
 from tests.answering import Answering, answering
 from tests.zonetexts import LONG, NS, SHORT
 
@@ -157,9 +157,9 @@ def test_hosts_that_the_server_has_looked_up_are_no_change(folder: Path, fake: A
     file.write_text(text)
     host = Host(name="mta-192-0-2-7", addresses=(IPv4Address("192.0.2.7"),))
 
-    def find(zone: str, source: HostSource) -> Finding:
+    def find(zone: str, source: HostSource) -> SourceResult:
         del zone
-        return Finding((Found(host, source.title),))
+        return SourceResult((SourcedHost(host, source.title),))
 
     served = read_zone(file, find).zone
     assert served is not None

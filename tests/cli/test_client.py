@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from geodns.cli import main
-from geodns.cli.client import Answer, Server, UnreachableError, in_words
+from geodns.cli.client import HttpReply, Server, UnreachableError, in_words
 from geodns.errors import NotFoundError, ServerError, SettingsError, UsageError
 from tests.answering import Answering, answering, status
 
@@ -203,7 +203,7 @@ def test_all_are_asked_at_once_and_each_says_something(fake: Answering, other: A
     fake.give("POST /x", {"done": 1}, status=202)
     found = Server(f"{fake.url},{other.url},{NOBODY},{fake.url}/").post_all("/x", {"a": 1}, q="1")
     assert list(found) == [fake.url, other.url, NOBODY]
-    assert found[fake.url] == Answer(202, {"done": 1})
+    assert found[fake.url] == HttpReply(202, {"done": 1})
     assert isinstance(found[other.url], NotFoundError)
     assert isinstance(found[NOBODY], UnreachableError)
     assert fake.asked[0][1] == "/x?q=1"

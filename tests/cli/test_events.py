@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from geodns.api.app import make_app
 from geodns.api.events import EventRoutes
 from geodns.cli import events as events_
-from geodns.cli.client import Answer, Server, UnreachableError
+from geodns.cli.client import HttpReply, Server, UnreachableError
 from geodns.cli.events import events, line
 from geodns.errors import GeodnsError, ServerError
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 from tests.answering import Answering, answering
 from tests.api.test_app import FakeBackend
 
@@ -136,12 +136,12 @@ def test_a_server_that_comes_back_is_followed_as_well(
     # It is away when the command begins, and there when it is asked again.
     asked = iter([UnreachableError("http://other: away"), None])
 
-    async def first(self: Server, path: str, query: dict[str, str]) -> Answer:
+    async def first(self: Server, path: str, query: dict[str, str]) -> HttpReply:
         if self.url == other.url:
             trouble = next(asked, None)
             if trouble is not None:
                 raise trouble
-            return Answer(200, {"events": [], "last": 7})
+            return HttpReply(200, {"events": [], "last": 7})
         return await really(self, path, query)
 
     really = Server.first
@@ -160,7 +160,7 @@ def test_a_server_that_comes_back_is_followed_as_well(
 
 
 @asynccontextmanager
-async def listening(events: Events, port: int = 0) -> AsyncIterator[int]:
+async def listening(events: EventLog, port: int = 0) -> AsyncIterator[int]:
     backend = FakeBackend()
     app = make_app(backend, bytes, backend.carry, (), EventRoutes(events).routes())
     runner = web.AppRunner(app, shutdown_timeout=0.5)
@@ -181,7 +181,7 @@ def test_it_goes_on_without_a_gap_when_the_server_comes_back(
     seen: list[str] = []
 
     async def test() -> None:
-        first = Events(tmp_path)
+        first = EventLog(tmp_path)
         await first.open()
         async with listening(first) as port:
             server = Server(f"http://127.0.0.1:{port}")
@@ -197,7 +197,7 @@ def test_it_goes_on_without_a_gap_when_the_server_comes_back(
                 await asyncio.sleep(0.01)
             first.tell("server", "the last word")
         await first.close()
-        second = Events(tmp_path)
+        second = EventLog(tmp_path)
         await second.open()
         second.tell("server", "before it listens")
         while not said:  # noqa: ASYNC110

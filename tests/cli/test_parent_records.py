@@ -8,15 +8,15 @@ import pytest
 from geodns.cli.parent_records import (
     UNREACHABLE,
     Delegation,
-    Finding,
+    DelegationFinding,
     ParentSays,
     ServerSays,
     delegation_of,
+    describe_finding,
     findings,
     form_fields,
     master_lines,
     remarks,
-    shown,
 )
 from tests.sample_zones import NAME, zone
 
@@ -31,7 +31,7 @@ GOOD = ParentSays("a.example. 192.0.2.1", names=frozenset({NS1, NS2}), glue={NS1
 SERVER = ServerSays(f"{NS1} 203.1.113.53", {}, 2026112501)
 
 
-def told(*parents: ParentSays, servers: tuple[ServerSays, ...] = (SERVER,)) -> list[Finding]:
+def told(*parents: ParentSays, servers: tuple[ServerSays, ...] = (SERVER,)) -> list[DelegationFinding]:
     return findings(WANTED, "example.com.", parents, servers)
 
 
@@ -148,7 +148,7 @@ def test_own_servers_that_do_not_serve_the_zone() -> None:
     broken = ServerSays("ns2", {"TCP": "nobody listens on port 53 there"}, 2026112501)
     found = told(GOOD, servers=(SERVER, broken))
     assert found == [
-        Finding("error", "ns2 does not serve the zone over TCP: nobody listens on port 53 there")
+        DelegationFinding("error", "ns2 does not serve the zone over TCP: nobody listens on port 53 there")
     ]
 
 
@@ -168,5 +168,5 @@ def test_the_root_and_unicode() -> None:
     assert form_fields(Delegation("com.", {"ns1.example.": ()}), ".") == [
         ("NS", "com", "ns1.example", "3600")
     ]
-    assert shown("xn--bcher-kva.example.") == "xn--bcher-kva.example. (bücher.example.)"
-    assert shown("xn--.example.") == "xn--.example."
+    assert describe_finding("xn--bcher-kva.example.") == "xn--bcher-kva.example. (bücher.example.)"
+    assert describe_finding("xn--.example.") == "xn--.example."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from geodns.cli.probe import Change, find_targets, probe
+from geodns.cli.probe import ProbeOptions, find_targets, probe
 from geodns.errors import AmbiguousError, GeodnsError, NotFoundError, UsageError
 from tests.health.certificates import authority, server
 from tests.health.servers import GOOD, Handler, closed_port, mail_server, script, serving, silent
@@ -291,18 +291,18 @@ def test_a_web_server_of_a_zone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "change", "expected"),
     [
-        ("192.0.2.1", Change(type="submission"), ("submission", 587, "offered", None)),
-        ("192.0.2.1", Change(type="smtps", verify=True), ("smtps", 465, "ignore", None)),
-        ("192.0.2.1:2465", Change(type="smtps"), ("smtps", 2465, "ignore", None)),
-        ("192.0.2.1", Change(starttls=True), ("smtp", 25, "offered", None)),
-        ("192.0.2.1", Change(verify=True), ("smtp", 25, "verified", None)),
-        ("mta1", Change(verify=True), ("smtp", 2525, "verified", "mta1.out.example.com")),
-        ("mta1", Change(type="lmtp"), ("lmtp", 24, "ignore", None)),
-        ("mta1:26", Change(type="submission"), ("submission", 26, "offered", "mta1.out.example.com")),
+        ("192.0.2.1", ProbeOptions(type="submission"), ("submission", 587, "offered", None)),
+        ("192.0.2.1", ProbeOptions(type="smtps", verify=True), ("smtps", 465, "ignore", None)),
+        ("192.0.2.1:2465", ProbeOptions(type="smtps"), ("smtps", 2465, "ignore", None)),
+        ("192.0.2.1", ProbeOptions(starttls=True), ("smtp", 25, "offered", None)),
+        ("192.0.2.1", ProbeOptions(verify=True), ("smtp", 25, "verified", None)),
+        ("mta1", ProbeOptions(verify=True), ("smtp", 2525, "verified", "mta1.out.example.com")),
+        ("mta1", ProbeOptions(type="lmtp"), ("lmtp", 24, "ignore", None)),
+        ("mta1:26", ProbeOptions(type="submission"), ("submission", 26, "offered", "mta1.out.example.com")),
     ],
 )
 def test_options_change_the_check(
-    host: str, change: Change, expected: tuple[str, int, str, str | None], tmp_path: Path
+    host: str, change: ProbeOptions, expected: tuple[str, int, str, str | None], tmp_path: Path
 ) -> None:
     write(tmp_path)
     (found,) = find_targets(host, tmp_path, change)

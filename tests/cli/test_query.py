@@ -92,7 +92,7 @@ def listen(fake: Answering) -> Iterator[str]:
 def run(fake: Answering, *arguments: str, explained: tuple[str, str] | None = None) -> Result:
     one = zone(TEXT)
     cluster = Cluster({}, {}, {}, {})
-    cluster.adopt(compile_zones(Compiled(), sources(one), cluster.live()), 0)
+    cluster.serve_zones(compile_zones(Compiled(), sources(one), cluster.live()), 0)
     if explained is None:
         fake.give("GET /api/v1/explain", {"error": "it is in no zone that is served"}, status=404)
     else:

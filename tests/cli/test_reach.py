@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from geodns.cli.reach import Reach, read_reach
+from geodns.cli.reach import ServerList, read_server_list
 from geodns.errors import SettingsError
 
 
-def reach(folder: Path, text: str) -> Reach:
+def reach(folder: Path, text: str) -> ServerList:
     file = folder / "geodns.yaml"
     file.write_text(text)
-    return read_reach(file)
+    return read_server_list(file)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_wrong_of_it_is_told(tmp_path: Path, text: str, says: str) -> No
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot be read \(No such file"):
-        read_reach(tmp_path / "nothing.yaml")
+        read_server_list(tmp_path / "nothing.yaml")
 
 
 @pytest.mark.parametrize(

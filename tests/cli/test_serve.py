@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from geodns.cli import main, serve
 from geodns.errors import GeodnsError, SettingsError, StartError
-from geodns.serve.plan import Plan, TcpLimits
+from geodns.serve.plan import ServePlan, TcpLimits
 from geodns.storage.lock import lock_state
 
 
@@ -18,12 +18,12 @@ class Run:
 
     def __init__(self, status: int = 0) -> None:
         self.status = status
-        self.plan: Plan | None = None
+        self.plan: ServePlan | None = None
         self.log: tuple[str, ...] = ()
         self.locked = False
         self.state = Path("state")
 
-    def __call__(self, plan: Plan) -> int:
+    def __call__(self, plan: ServePlan) -> int:
         self.plan = plan
         try:
             os.close(lock_state(self.state))
@@ -84,7 +84,7 @@ def test_the_log_is_as_the_settings_say(supervisor: Run) -> None:
 
 
 def test_what_is_written_is_for_nobody_else(supervisor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(plan: Plan) -> int:
+    def write(plan: ServePlan) -> int:
         del plan
         Path("state/written").touch()
         return 0
@@ -144,7 +144,7 @@ def test_a_second_server_on_the_same_state_does_not_start(supervisor: Run) -> No
 
 
 def test_the_lock_is_let_go_when_it_cannot_start(supervisor: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(plan: Plan) -> int:
+    def fail(plan: ServePlan) -> int:
         del plan
         raise StartError("the port is taken")
 

@@ -9,7 +9,7 @@ import pytest
 
 from geodns.compiler.choice import Choice, LastResort, choose
 from geodns.compiler.live_set import LiveSet
-from geodns.model.state import Forced, State, Verdict
+from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Zone
 from tests.sample_zones import DOWN, SHED, UP, failing, live_set, zone
 
@@ -166,7 +166,7 @@ def test_a_forced_weight_of_0_is_never_dealt_not_even_as_a_last_resort() -> None
 def test_factors_lower_the_weight_and_0_takes_a_host_out() -> None:
     half, nought = {"warm-up": Fraction(1, 2)}, {"load": Fraction(0)}
     found = choice(
-        "plain", live_set(ZONE, {"b": Verdict(State.UP, level=1)}, factors={"a": half, "c": nought})
+        "plain", live_set(ZONE, {"b": Verdict(HealthState.UP, level=1)}, factors={"a": half, "c": nought})
     )
     assert {one.host: one.effective for one in found.dealt} == {"a": 25, "b": 15}
 

@@ -14,7 +14,7 @@ from geodns.compiler.live_set import LiveSet
 from geodns.model.base import FAMILIES, Family
 from geodns.model.checks import BUILT_IN_CHECKS
 from geodns.model.hosts import Host
-from geodns.model.state import Forced, State, Verdict
+from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Member, MinLive, NameServer, Pool, Rule, Soa, Tier, Zone
 from tests.sample_zones import DOWN, NAME, ORIGIN, SHED, UP, failing, host, live_set, sources
 
@@ -76,7 +76,7 @@ def _host(name: str, number: int, kind: str) -> Host:
     return host(name, *(addresses if kind != "44" else (given["4"], f"198.51.100.{number}")))
 
 
-VERDICTS = st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(), Verdict(State.UP, level=2)))
+VERDICTS = st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(), Verdict(HealthState.UP, level=2)))
 
 
 @st.composite

@@ -7,9 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from geodns.compiler.live_set import LiveSet
-from geodns.model.checks import Jury, Target
+from geodns.model.checks import CheckPolicy, Target
 from geodns.model.hosts import Host
-from geodns.model.state import Forced, State, Verdict
+from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Zone, target_of
 from tests.sample_zones import DOWN, NAME, SHED, UP, failing, live_set, zone
 
@@ -29,9 +29,9 @@ def one() -> Zone:
     """)
 
 
-def jury(one: Zone, *checks: str, need: int | None = None) -> Jury:
+def jury(one: Zone, *checks: str, need: int | None = None) -> CheckPolicy:
     names = checks or ("smtp",)
-    return Jury(tuple(one.check_by_name[name] for name in names), need or len(names))
+    return CheckPolicy(tuple(one.check_by_name[name] for name in names), need or len(names))
 
 
 def mta1(one: Zone) -> Host:
@@ -39,7 +39,7 @@ def mta1(one: Zone) -> Host:
 
 
 BOTH, NONE = (V4, V6), ()
-SHEDDING_ONCE = Verdict(State.UP, level=1)
+SHEDDING_ONCE = Verdict(HealthState.UP, level=1)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ SHEDDING_ONCE = Verdict(State.UP, level=1)
         ({V4: DOWN}, (V6,)),
         ({V6: SHED}, (V4,)),
         ({V4: DOWN, V6: SHED}, NONE),
-        ({"mta1": Verdict(State.UNKNOWN)}, BOTH),
+        ({"mta1": Verdict(HealthState.UNKNOWN)}, BOTH),
         ({"mta1": failing(2)}, BOTH),
     ],
     ids=["nothing known", "up", "down", "half down", "half shedding", "down and shed", "unknown", "failing"],
@@ -99,7 +99,7 @@ def test_newcomers_wait_for_a_good_probe(
     [
         ({}, Fraction(1, 2)),
         ({"mta1": SHEDDING_ONCE}, Fraction(1, 4)),
-        ({V4: SHEDDING_ONCE, V6: Verdict(State.UP, level=3)}, Fraction(1, 4)),
+        ({V4: SHEDDING_ONCE, V6: Verdict(HealthState.UP, level=3)}, Fraction(1, 4)),
         ({V4: SHEDDING_ONCE, V6: DOWN}, Fraction(1, 4)),
         ({V4: SHEDDING_ONCE, V6: UP}, Fraction(1, 2)),
     ],
@@ -116,7 +116,7 @@ def test_factors_multiply(one: Zone, verdicts: dict[str, Verdict], factor: Fract
         ({}, None),
         ({"mta1": failing(1)}, 4),
         ({V4: failing(1), V6: failing(2)}, 2),
-        ({V4: failing(1), V6: Verdict(State.DOWN, failures=3)}, 4),
+        ({V4: failing(1), V6: Verdict(HealthState.DOWN, failures=3)}, 4),
     ],
     ids=["no failures", "one", "the nearer one", "what is down falls no more"],
 )
@@ -133,7 +133,7 @@ def test_a_pools_own_check_judges(one: Zone) -> None:
     state = type(state)(verdicts=down)
     assert state.fitness(one, mta1(one), jury(one)).live
     assert not state.fitness(one, mta1(one), jury(one, "web")).live
-    assert state.host_state(one, mta1(one)) is State.DOWN, "the status shows the worst over the checks"
+    assert state.host_state(one, mta1(one)) is HealthState.DOWN, "the status shows the worst over the checks"
 
 
 def test_a_host_probed_elsewhere_is_judged_by_that() -> None:
@@ -148,13 +148,13 @@ def test_a_host_probed_elsewhere_is_judged_by_that() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "state"),
     [
-        ({}, State.UNKNOWN),
-        ({"mta1": UP}, State.UP),
-        ({V4: UP, V6: DOWN}, State.UP),
-        ({V4: SHED, V6: DOWN}, State.SHEDDING),
-        ({V6: SHED}, State.UNKNOWN),
-        ({"mta1": DOWN}, State.DOWN),
-        ({"mta1": Verdict(State.DOWN, shed_out=True)}, State.DOWN),
+        ({}, HealthState.UNKNOWN),
+        ({"mta1": UP}, HealthState.UP),
+        ({V4: UP, V6: DOWN}, HealthState.UP),
+        ({V4: SHED, V6: DOWN}, HealthState.SHEDDING),
+        ({V6: SHED}, HealthState.UNKNOWN),
+        ({"mta1": DOWN}, HealthState.DOWN),
+        ({"mta1": Verdict(HealthState.DOWN, shed_out=True)}, HealthState.DOWN),
     ],
     ids=[
         "unknown",
@@ -166,7 +166,7 @@ def test_a_host_probed_elsewhere_is_judged_by_that() -> None:
         "down and shed",
     ],
 )
-def test_state_of_a_host(one: Zone, verdicts: dict[str, Verdict], state: State) -> None:
+def test_state_of_a_host(one: Zone, verdicts: dict[str, Verdict], state: HealthState) -> None:
     assert live_set(one, verdicts).host_state(one, mta1(one)) is state
 
 
@@ -175,7 +175,7 @@ def test_a_host_that_nothing_checks_is_up() -> None:
         hosts: {mta1: 192.0.2.1}
         pools: {main: {hosts: [mta1]}}
     """)
-    assert live_set(one).host_state(one, one.hosts[0]) is State.UP
+    assert live_set(one).host_state(one, one.hosts[0]) is HealthState.UP
 
 
 def test_forcing_and_releasing_leave_the_old_set_as_it_was(one: Zone) -> None:
@@ -191,9 +191,9 @@ def test_forcing_and_releasing_leave_the_old_set_as_it_was(one: Zone) -> None:
         (UP, False),
         (failing(1), True),
         (DOWN, False),
-        (Verdict(State.DOWN, successes=1), True),
-        (Verdict(State.UP, successes=5), False),
-        (Verdict(State.UNKNOWN, failures=1), False),
+        (Verdict(HealthState.DOWN, successes=1), True),
+        (Verdict(HealthState.UP, successes=5), False),
+        (Verdict(HealthState.UNKNOWN, failures=1), False),
     ],
 )
 def test_a_change_is_pending(verdict: Verdict, pending: bool) -> None:
@@ -202,7 +202,7 @@ def test_a_change_is_pending(verdict: Verdict, pending: bool) -> None:
 
 # --- several checks --------------------------------------------------------------------------------------
 
-SHEDS_ONCE, SHEDS_TWICE = Verdict(State.UP, level=1), Verdict(State.UP, level=2)
+SHEDS_ONCE, SHEDS_TWICE = Verdict(HealthState.UP, level=1), Verdict(HealthState.UP, level=2)
 ONE_LEFT, TWO_LEFT = failing(2), failing(1)
 
 
@@ -282,16 +282,16 @@ def test_a_newcomer_must_have_passed_as_many(verdicts: tuple[Verdict, ...], need
 @pytest.mark.parametrize(
     ("rule", "verdicts", "state"),
     [
-        ("[c1, c2, c3]", (UP, UP, DOWN), State.DOWN),
-        ("[c1, c2, c3]", (UP, UP, SHED), State.SHEDDING),
-        ("{any_of: [c1, c2, c3]}", (UP, DOWN, DOWN), State.UP),
-        ("{need: 2, of: [c1, c2, c3]}", (UP, SHED, DOWN), State.SHEDDING),
-        ("{need: 2, of: [c1, c2, c3]}", (UP, UP, DOWN), State.UP),
-        ("{need: 2, of: [c1, c2, c3]}", (UP, Verdict(), DOWN), State.UNKNOWN),
+        ("[c1, c2, c3]", (UP, UP, DOWN), HealthState.DOWN),
+        ("[c1, c2, c3]", (UP, UP, SHED), HealthState.SHEDDING),
+        ("{any_of: [c1, c2, c3]}", (UP, DOWN, DOWN), HealthState.UP),
+        ("{need: 2, of: [c1, c2, c3]}", (UP, SHED, DOWN), HealthState.SHEDDING),
+        ("{need: 2, of: [c1, c2, c3]}", (UP, UP, DOWN), HealthState.UP),
+        ("{need: 2, of: [c1, c2, c3]}", (UP, Verdict(), DOWN), HealthState.UNKNOWN),
     ],
 )
 def test_the_state_of_a_host_is_what_its_checks_come_to(
-    rule: str, verdicts: tuple[Verdict, ...], state: State
+    rule: str, verdicts: tuple[Verdict, ...], state: HealthState
 ) -> None:
     one = zone(f"""
         checks: {{c1: {{port: 1}}, c2: {{port: 2}}, c3: {{port: 3}}}}

@@ -8,12 +8,12 @@ import pytest
 
 from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
-from geodns.control.alert_service import Concern, Concerns, of_certificates, of_pools, of_prober
+from geodns.control.alert_service import Alert, Alerts, of_certificates, of_pools, of_prober
 from geodns.control.cluster import Cluster
-from geodns.health.outcome import Certificate, Kind, Outcome
+from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.model.zone import Zone
 from geodns.storage.event_file import Event
-from geodns.storage.event_log import Events
+from geodns.storage.event_log import EventLog
 from tests.sample_zones import DOWN, NAME, UP, sources, zone
 
 NOW = 1_795_417_200.0
@@ -27,21 +27,21 @@ TLS = zone(
 )
 
 
-def told(events: Events) -> list[Event]:
+def told(events: EventLog) -> list[Event]:
     return list(events._memory)
 
 
 def test_each_is_told_once_and_again_when_it_is_worse_and_when_it_is_over(tmp_path: Path) -> None:
-    events = Events(tmp_path)
-    found: dict[Hashable, Concern] = {}
-    concerns = Concerns(lambda: found, events)
+    events = EventLog(tmp_path)
+    found: dict[Hashable, Alert] = {}
+    concerns = Alerts(lambda: found, events)
     concerns.tell()
-    found["a"] = Concern("certificate", "14 days left", "it is new", "warning", zone="z", host="h")
+    found["a"] = Alert("certificate", "14 days left", "it is new", "warning", zone="z", host="h")
     concerns.tell()
-    found["a"] = Concern("certificate", "13 days left", "it is new", "warning", zone="z", host="h")
+    found["a"] = Alert("certificate", "13 days left", "it is new", "warning", zone="z", host="h")
     concerns.tell()
-    found["a"] = Concern("certificate", "1 day left", "it is new", "critical", logging.ERROR, "z", "h")
-    found["b"] = Concern("prober", "blind", "it sees")
+    found["a"] = Alert("certificate", "1 day left", "it is new", "critical", logging.ERROR, "z", "h")
+    found["b"] = Alert("prober", "blind", "it sees")
     concerns.tell()
     del found["a"]
     concerns.tell()
@@ -57,7 +57,7 @@ def served(one: Zone, live: LiveSet | None = None) -> Cluster:
     cluster = Cluster({}, {}, {}, {})
     if live is not None:
         cluster.verdicts.update(live.verdicts)
-    cluster.adopt(compile_zones(cluster.compiled, sources(one), cluster.live()), NOW)
+    cluster.serve_zones(compile_zones(cluster.compiled, sources(one), cluster.live()), NOW)
     return cluster
 
 
@@ -74,8 +74,12 @@ def test_a_pool_without_a_live_host_is_of_concern() -> None:
 
 
 def test_the_probers_own_troubles() -> None:
-    seen = [None, (Outcome(Kind.UNKNOWN, "no route"), NOW), (Outcome(Kind.UNKNOWN, "no route"), NOW)]
-    found = dict(of_prober("hosts refuse the prober", [*seen, (Outcome(Kind.OK, "220"), NOW)]))
+    seen = [
+        None,
+        (ProbeOutcome(ProbeResult.UNKNOWN, "no route"), NOW),
+        (ProbeOutcome(ProbeResult.UNKNOWN, "no route"), NOW),
+    ]
+    found = dict(of_prober("hosts refuse the prober", [*seen, (ProbeOutcome(ProbeResult.OK, "220"), NOW)]))
     assert [one.text for one in found.values()] == [
         "hosts refuse the prober",
         "the prober has trouble of its own, host states may be old: no route",

@@ -10,13 +10,13 @@ import pytest
 from geodns.api.query_log import read_wish
 from geodns.config.settings import Settings
 from geodns.control import answer_policy_service
-from geodns.control.answer_policy_service import Policing
-from geodns.control.persistence import Keeper
+from geodns.control.answer_policy_service import AnswerPolicyService
+from geodns.control.persistence import Persistence
 from geodns.errors import StartError
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.responder.rate_limit import Action, Limited
-from geodns.storage.event_log import Events
-from geodns.storage.state_file import Store
+from geodns.storage.event_log import EventLog
+from geodns.storage.state_file import StateFile
 
 SECRET, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
@@ -30,14 +30,16 @@ class Carried(list[Policy]):
         return ()
 
 
-def started(settings: Settings, carried: Carried | None = None, *, again: bool = False) -> Policing:
+def started(
+    settings: Settings, carried: Carried | None = None, *, again: bool = False
+) -> AnswerPolicyService:
     """Return what begins with what the state directory has."""
-    store, _ = Store.open(settings.state, 0.0)
+    store, _ = StateFile.open(settings.state, 0.0)
     carry = Carried() if carried is None else carried
-    return Policing(settings, carry, Keeper(store), Events(settings.state), again=again)
+    return AnswerPolicyService(settings, carry, Persistence(store), EventLog(settings.state), again=again)
 
 
-def watch(one: Policing, test: Callable[[], Awaitable[None]]) -> None:
+def watch(one: AnswerPolicyService, test: Callable[[], Awaitable[None]]) -> None:
     """Run a test while it watches."""
 
     async def run() -> None:
@@ -183,7 +185,7 @@ def test_an_end_that_came_while_no_control_process_was_there(tmp_path: Path) -> 
     "text", ["", "{}", "[1, 2, 3, 4]", '[["a..b"], [], 1, null]', '[[], ["x"], 1, null]']
 )
 def test_a_note_of_another_version_is_none(text: str, tmp_path: Path) -> None:
-    store, _ = Store.open(tmp_path, 0.0)
+    store, _ = StateFile.open(tmp_path, 0.0)
     store.save_note("query_log", text)
     store.save_note("cookie_secrets", "nonsense")
     store.close()

@@ -18,10 +18,10 @@ from geodns.model.state import (
     Forced,
     ForcedState,
     ForcedWeight,
+    HealthState,
     HostKey,
     HostSince,
     RetiredHost,
-    State,
     Verdict,
 )
 from geodns.model.zone import Zone
@@ -48,7 +48,7 @@ def serve(cluster: Cluster, *zones: Zone, now: float = NOW) -> list[Transition]:
     for one in zones:
         before = cluster.sources.get(one.name)
         sources[one.name] = before if before and before.zone is one else Source(one, SERIAL)
-    return cluster.adopt(compile_zones(cluster.compiled, sources, cluster.live()), now)
+    return cluster.serve_zones(compile_zones(cluster.compiled, sources, cluster.live()), now)
 
 
 def targets_of(one: Zone, *hosts: str) -> list[Target]:
@@ -110,7 +110,7 @@ EVENTS = st.lists(
             st.lists(
                 st.tuples(
                     st.integers(0, 30),
-                    st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(State.UP, sheds=1, level=1))),
+                    st.sampled_from((UP, DOWN, SHED, failing(1), Verdict(HealthState.UP, sheds=1, level=1))),
                 ),
                 max_size=4,
             ),
@@ -152,7 +152,7 @@ class Replay:
 
     def adopt(self) -> None:
         if self.compiling is not None:
-            self.cluster.adopt(self.compiling, NOW)
+            self.cluster.serve_zones(self.compiling, NOW)
             self.compiling = None
 
 
@@ -191,7 +191,7 @@ def test_an_order_and_a_verdict_outlive_a_compilation_that_began_before_them() -
     compiling = compile_zones(cluster.compiled, {NAME: Source(after, SERIAL)}, cluster.live())
     cluster.force((NAME, "a"), forced(Forced.DRAINED))
     judge(cluster, before, DOWN, "c")
-    cluster.adopt(compiling, NOW)
+    cluster.serve_zones(compiling, NOW)
     assert dealt(cluster) == {"b"}
     assert dealt(cluster, "spare") == {"b"}
 
@@ -205,24 +205,26 @@ def test_a_change_of_state_is_told_once_and_dated() -> None:
     one = zone(SMALL)
     cluster = cluster_of(one)
     assert set(judge(cluster, one, UP, now=NOW + 1)) == {
-        Transition((NAME, "a"), State.UNKNOWN, State.UP),
-        Transition((NAME, "b"), State.UNKNOWN, State.UP),
+        Transition((NAME, "a"), HealthState.UNKNOWN, HealthState.UP),
+        Transition((NAME, "b"), HealthState.UNKNOWN, HealthState.UP),
     }
-    assert judge(cluster, one, DOWN, "a", now=NOW + 5) == [Transition((NAME, "a"), State.UP, State.DOWN)]
+    assert judge(cluster, one, DOWN, "a", now=NOW + 5) == [
+        Transition((NAME, "a"), HealthState.UP, HealthState.DOWN)
+    ]
     assert judge(cluster, one, DOWN, "a", now=NOW + 9) == []
-    assert cluster.since[NAME, "a"] == HostSince(State.DOWN, NOW + 5)
-    assert cluster.since[NAME, "b"] == HostSince(State.UP, NOW + 1)
+    assert cluster.since[NAME, "a"] == HostSince(HealthState.DOWN, NOW + 5)
+    assert cluster.since[NAME, "b"] == HostSince(HealthState.UP, NOW + 1)
     assert dealt(cluster) == {"b"}
 
 
 def test_a_state_from_before_a_restart_keeps_its_date_and_a_new_one_is_told() -> None:
     one = zone(SMALL)
-    since = {(NAME, "a"): HostSince(State.UP, 5.0), (NAME, "b"): HostSince(State.UP, 6.0)}
+    since = {(NAME, "a"): HostSince(HealthState.UP, 5.0), (NAME, "b"): HostSince(HealthState.UP, 6.0)}
     cluster = Cluster({}, {}, since, {})
     cluster.verdicts.update(dict.fromkeys(targets_of(one, "a"), UP))
     cluster.verdicts.update(dict.fromkeys(targets_of(one, "b"), DOWN))
-    assert serve(cluster, one) == [Transition((NAME, "b"), State.UP, State.DOWN)]
-    assert cluster.since[NAME, "a"] == HostSince(State.UP, 5.0)
+    assert serve(cluster, one) == [Transition((NAME, "b"), HealthState.UP, HealthState.DOWN)]
+    assert cluster.since[NAME, "a"] == HostSince(HealthState.UP, 5.0)
     assert dealt(cluster) == {"a"}
 
 
@@ -284,7 +286,9 @@ PAIR = "hosts: {a: 192.0.2.1, b: 192.0.2.2, new: 192.0.2.3}"
         pytest.param(UP, True, id="good"),
         pytest.param(failing(1), True, id="up with failures"),
         pytest.param(DOWN, False, id="bad"),
-        pytest.param(Verdict(State.UNKNOWN, sheds=1, level=1), False, id="sheds before its first good probe"),
+        pytest.param(
+            Verdict(HealthState.UNKNOWN, sheds=1, level=1), False, id="sheds before its first good probe"
+        ),
         pytest.param(None, False, id="not probed yet"),
     ],
 )
@@ -377,7 +381,7 @@ def test_forcing_changes_no_state() -> None:
     cluster = cluster_of(one)
     judge(cluster, one, UP)
     cluster.force((NAME, "a"), forced(Forced.DOWN))
-    assert cluster.state_of((NAME, "a")) is State.UP
+    assert cluster.state_of((NAME, "a")) is HealthState.UP
 
 
 def test_states_and_weights_are_imposed_in_one_go_and_ended_in_another() -> None:
@@ -470,14 +474,14 @@ def test_a_host_that_comes_back_from_down_rises() -> None:
     judge(cluster, one, UP, "a", now=NOW + 20)
     assert shares_of(cluster) == {"a": 1, "b": 20, "c": 20}
     assert shares_of(cluster, "free") == {"a": 1}
-    assert not cluster.rise(NOW + 25, 0.0)
-    assert cluster.rise(NOW + 70, 0.0)
+    assert not cluster.advance_weights(NOW + 25, 0.0)
+    assert cluster.advance_weights(NOW + 70, 0.0)
     assert shares_of(cluster) == {"a": 10, "b": 20, "c": 20}
     judge(cluster, one, failing(1), "a", now=NOW + 75)
     assert shares_of(cluster)["a"] == 10, "a result is no step"
-    assert cluster.rise(NOW + 120, 0.0)
+    assert cluster.advance_weights(NOW + 120, 0.0)
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20}
-    assert not cluster.rise(NOW + 130, 0.0)
+    assert not cluster.advance_weights(NOW + 130, 0.0)
 
 
 def test_a_host_that_goes_down_meanwhile_begins_anew() -> None:
@@ -486,7 +490,7 @@ def test_a_host_that_goes_down_meanwhile_begins_anew() -> None:
     for verdict, now in ((DOWN, 0), (UP, 10), (DOWN, 60), (UP, 70)):
         judge(cluster, one, verdict, "a", now=NOW + now)
     assert shares_of(cluster)["a"] == 1
-    cluster.rise(NOW + 112, 0.0)
+    cluster.advance_weights(NOW + 112, 0.0)
     assert shares_of(cluster)["a"] == 8
 
 
@@ -499,7 +503,7 @@ def test_it_goes_on_over_a_restart_and_who_was_up_has_none() -> None:
     other = Cluster(cluster.verdicts, {}, cluster.since, {}, cluster.slow_start.since)
     serve(other, one, now=NOW + 50)
     assert shares_of(other) == {"a": 10, "b": 20, "c": 20}
-    down = {**cluster.since, (NAME, "b"): HostSince(State.DOWN, NOW)}
+    down = {**cluster.since, (NAME, "b"): HostSince(HealthState.DOWN, NOW)}
     other = Cluster(cluster.verdicts, {}, down, {}, {})
     serve(other, one, now=NOW + 50)
     assert shares_of(other) == {"a": 20, "b": 1, "c": 20}, "who came back while the server was off has one"
@@ -520,7 +524,7 @@ def test_newcomers_have_a_slow_start_and_new_addresses_of_old_hosts_have_none() 
     judge(cluster, edited, DOWN, "e", now=NOW + 20)
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 1}
     judge(cluster, edited, UP, "e", now=NOW + 70)
-    cluster.rise(NOW + 70, 0.0)
+    cluster.advance_weights(NOW + 70, 0.0)
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 20, "d": 10, "e": 1}
 
 
@@ -566,7 +570,7 @@ def test_a_load_lowers_the_weight_in_every_pool_and_takes_nobody_out() -> None:
     judge(cluster, one, UP)
     for step in range(20):
         cluster.loads.took((NAME, "a"), 1e9, 10.0 * step, NOW)
-        cluster.rise(NOW, 10.0 * step)
+        cluster.advance_weights(NOW, 10.0 * step)
     for pool in ("main", "more"):
         factors = {entry.host: entry.factors for entry in cluster.compiled.choices[NAME, pool].dealt}
         assert factors["a"] == {"load": Fraction(1, 10)}
@@ -577,7 +581,7 @@ def test_a_load_lowers_the_weight_in_every_pool_and_takes_nobody_out() -> None:
     assert entry.factors == {"slowstart": Fraction(1, 20), "load": Fraction(1, 10)}
     table = cluster.compiled.table
     cluster.loads.took((NAME, "a"), 0, 1000.0, NOW)
-    assert cluster.rise(NOW + 70, 1000.0), "both move together: one recompilation"
+    assert cluster.advance_weights(NOW + 70, 1000.0), "both move together: one recompilation"
     (entry, _) = cluster.compiled.choices[NAME, "main"].dealt
     assert entry.factors == {"slowstart": Fraction(1, 2), "load": Fraction(1, 5)}
     assert cluster.compiled.table is not table
@@ -588,7 +592,7 @@ def test_an_edit_that_takes_the_load_out_gives_the_weight_back() -> None:
     cluster = cluster_of(one)
     judge(cluster, one, UP)
     cluster.loads.took((NAME, "a"), 50, 0.0, NOW)
-    assert cluster.rise(NOW, 0.0)
+    assert cluster.advance_weights(NOW, 0.0)
     serve(cluster, zone(BUSY.replace("full: 10", "full: 20")))
     assert cluster.compiled.choices[NAME, "main"].dealt[0].factors == {"load": Fraction(9, 10)}
     serve(cluster, zone(BUSY.replace(", load: {full: 10}", "")))

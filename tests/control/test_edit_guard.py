@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.control.edit_guard import RECENT, losses
+from geodns.control.edit_guard import RECENT, large_losses
 from tests.sample_zones import NAME, zone
 
 NOW = 1_000_000.0
@@ -37,16 +37,16 @@ BEFORE = text("[a, b, c, d, e]")
     ],
 )
 def test_hosts_of_a_pool(after: str, expected: list[str]) -> None:
-    found = losses(zone(BEFORE), zone(after), {}, NOW)
+    found = large_losses(zone(BEFORE), zone(after), {}, NOW)
     assert len(found) == len(expected)
     assert all(part in one for part, one in zip(expected, found, strict=True))
 
 
 def test_one_host_may_always_go_while_another_stays() -> None:
     two, one = text("[a, b]"), text("[a]")
-    assert losses(zone(two), zone(one), {}, NOW) == ()
+    assert large_losses(zone(two), zone(one), {}, NOW) == ()
     only, other = text("[a]"), text("[b]")
-    assert losses(zone(only), zone(other), {}, NOW) == ()
+    assert large_losses(zone(only), zone(other), {}, NOW) == ()
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_one_host_may_always_go_while_another_stays() -> None:
 )
 def test_names_that_were_asked_for(asked: dict[str, float], expected: str | None) -> None:
     after = text("[b, c, d, e]", 'records: {"@": {pool: main}}', HOSTS.replace("a: 192.0.2.1, ", ""))
-    found = losses(zone(BEFORE), zone(after), asked, NOW)
+    found = large_losses(zone(BEFORE), zone(after), asked, NOW)
     assert len(found) == (expected is not None)
     assert expected is None or expected in found[0]
 
 
 def test_a_name_that_a_wildcard_answers_from_now_on_is_not_gone() -> None:
     after = text("[a, b, c, d, e]", 'records: {"@": {pool: main}, "*": {pool: main}}')
-    assert losses(zone(BEFORE), zone(after), {f"bulk.{NAME}.": NOW}, NOW) == ()
+    assert large_losses(zone(BEFORE), zone(after), {f"bulk.{NAME}.": NOW}, NOW) == ()
 
 
 def test_a_whole_zone_that_is_in_use() -> None:
-    assert losses(zone(BEFORE), None, {}, NOW) == ()
-    (found,) = losses(zone(BEFORE), None, {f"{NAME}.": NOW, f"a.{NAME}.": NOW}, NOW)
+    assert large_losses(zone(BEFORE), None, {}, NOW) == ()
+    (found,) = large_losses(zone(BEFORE), None, {f"{NAME}.": NOW, f"a.{NAME}.": NOW}, NOW)
     assert "2 names that were asked for" in found
 
 
@@ -92,4 +92,4 @@ def test_the_rule_for_any_pool(size: int, data: st.DataObject) -> None:
     before, after = (text(f"[{', '.join(some)}]", hosts=hosts) for some in (names, left))
     gone = size - len(left)
     waits = gone > 1 and gone / size > 0.3
-    assert bool(losses(zone(before), zone(after), {}, NOW)) == waits
+    assert bool(large_losses(zone(before), zone(after), {}, NOW)) == waits

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from geodns.control.history_service import RECENT, Recording
+from geodns.control.history_service import RECENT, HistoryService
 from geodns.model.state import HostKey
 from geodns.storage.history_file import HOUR, MINUTE, HistoryFile
 
 HOST: HostKey = ("a.example", "mta1")
 
 
-def recording(folder: Path) -> Recording:
-    return Recording(folder, lambda: {HOST: True}, dict)
+def recording(folder: Path) -> HistoryService:
+    return HistoryService(folder, lambda: {HOST: True}, dict)
 
 
-def read(one: Recording, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
+def read(one: HistoryService, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
     return one.history(HOST[0], (), since, MINUTE)
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from geodns import daemon
 from geodns.api.hosts import read_value
 from geodns.errors import UsageError
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]
@@ -212,7 +212,7 @@ def test_what_is_asked_for_lowers_the_weight_and_an_edit_is_followed(ready: Cont
             (warning,) = (await running.get("/status"))["warnings"]
             told = "status 500 Internal Server Error: its plain weight is used"
             assert warning == f"load of mta2.{NAME}: {told}"
-            ready.finds["192.0.2.12"] = Kind.FAILURE
+            ready.finds["192.0.2.12"] = ProbeResult.FAILURE
             await running.dealt("mta1", "mta3")
             assert (await running.get("/status"))["warnings"] == [], "that it is down says all"
             ready.finds.clear()

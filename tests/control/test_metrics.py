@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns.control.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
 from geodns.control.metrics import Metrics
 from geodns.control.watchdog import Vitals
-from geodns.model.state import State
+from geodns.model.state import HealthState
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
@@ -21,8 +21,8 @@ from tests.sample_zones import NAME, TCP, Worker, zone
 NOTHING = Gauges({}, {}, {}, ready=False, restarts={})
 SOME = Gauges(
     hosts={
-        (NAME, "mta1"): HostGauge(State.UP, "drained", 0.0),
-        (NAME, "mta2"): HostGauge(State.SHEDDING, None, 12.5),
+        (NAME, "mta1"): HostGauge(HealthState.UP, "drained", 0.0),
+        (NAME, "mta2"): HostGauge(HealthState.SHEDDING, None, 12.5),
     },
     serials={NAME: 2026112301},
     refused_files={NAME: False, "broken.example": True},
@@ -99,7 +99,7 @@ def used() -> Metrics:
     found = metrics(SOME)
     found.counted(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)
     found.probed("smtp", "ok", 0.01)
-    found.changed((NAME, "mta1"), State.DOWN)
+    found.changed((NAME, "mta1"), HealthState.DOWN)
     found.recompiled(0.002)
     found.refused("broken.example")
     worker = Worker(zone("hosts: {mta1: 192.0.2.11}"))
@@ -147,7 +147,9 @@ def test_a_server_that_has_just_begun_can_be_scraped() -> None:
 def test_what_is_so_at_a_scrape() -> None:
     found = metrics(SOME)
     assert value(found, "geodns_host_state", zone=NAME, host="mta2", state="shedding") == 1
-    states = [value(found, "geodns_host_state", zone=NAME, host="mta2", state=str(state)) for state in State]
+    states = [
+        value(found, "geodns_host_state", zone=NAME, host="mta2", state=str(state)) for state in HealthState
+    ]
     assert sorted(state for state in states if state is not None) == [0, 0, 0, 1]
     assert value(found, "geodns_host_effective_weight", zone=NAME, host="mta2") == 12.5
     assert value(found, "geodns_host_forced", zone=NAME, host="mta1", forced="drained") == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from geodns.model.state import ForcedWeight
-from geodns.storage.state_file import Store
+from geodns.storage.state_file import StateFile
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]
@@ -139,7 +139,7 @@ def test_a_weight_for_a_time_ends_by_itself_and_leaves_the_drain_beside_it(ready
 
 
 def test_a_weight_whose_time_was_over_while_nobody_served_does_not_come_back(ready: Control) -> None:
-    store, _ = Store.open(ready.state, 0.0)
+    store, _ = StateFile.open(ready.state, 0.0)
     store.save_forced_weight(MTA1, ForcedWeight(0, "", "ann", 1.0, 2.0))
     store.close()
 

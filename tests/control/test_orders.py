@@ -15,20 +15,20 @@ from geodns.compiler.live_set import LiveSet
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
 from geodns.control.orders import (
-    Imposed,
     Order,
-    Plan,
+    OverridePlan,
+    Overrides,
     Verb,
     cached_for,
     dangers,
     dealt_by,
-    edited,
+    describe_change,
+    expired,
     file_weights,
-    hiding,
-    over,
+    hidden_edits,
     plan,
     preview,
-    told,
+    stale_weights,
 )
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey
 from geodns.model.zone import Zone
@@ -57,7 +57,7 @@ WEIGHT = ForcedWeight(5, "slow", "ann", NOW - 60)
 def cluster_of(one: Zone, live: LiveSet | None = None) -> Cluster:
     live = live or live_set(one, {host.name: UP for host in one.hosts})
     cluster = Cluster(live.verdicts, {}, {}, {})
-    cluster.adopt(compile_zones(Compiled(), sources(one), cluster.live()), NOW)
+    cluster.serve_zones(compile_zones(Compiled(), sources(one), cluster.live()), NOW)
     cluster.impose(
         {host: ForcedState(forced, "", "", NOW) for host, forced in live.forced.items()},
         {host: ForcedWeight(weight, "", "", NOW) for host, weight in live.weights.items()},
@@ -162,33 +162,33 @@ def test_what_is_over_ends_and_nothing_else() -> None:
     cluster = cluster_of(zone(TEXT))
     ending = replace(WEIGHT, until=NOW)
     cluster.impose({MTA1: QUARANTINED, MTA2: DRAINED}, {MTA1: WEIGHT, MTA2: ending})
-    assert over(cluster, NOW - 1) == Plan()
-    assert over(cluster, NOW) == Plan({}, {MTA2: None})
-    assert over(cluster, NOW + 60) == Plan({MTA1: None}, {MTA2: None})
+    assert expired(cluster, NOW - 1) == OverridePlan()
+    assert expired(cluster, NOW) == OverridePlan({}, {MTA2: None})
+    assert expired(cluster, NOW + 60) == OverridePlan({MTA1: None}, {MTA2: None})
 
 
 def test_an_edit_that_a_forced_weight_hides_is_noted_once_and_until_it_is_taken_back() -> None:
     cluster = cluster_of(zone(TEXT))
     what = plan(order(Verb.WEIGHT, weight=5), [MTA1], cluster, NOW)
     cluster.impose(what.forced, what.weights)
-    assert edited(cluster, NOW + 1) == Plan()
-    assert hiding(cluster) == {}
+    assert stale_weights(cluster, NOW + 1) == OverridePlan()
+    assert hidden_edits(cluster) == {}
 
     def edit(text: str, now: float) -> None:
-        cluster.adopt(compile_zones(cluster.compiled, sources(zone(text)), cluster.live()), now)
-        cluster.impose({}, edited(cluster, now).weights)
+        cluster.serve_zones(compile_zones(cluster.compiled, sources(zone(text)), cluster.live()), now)
+        cluster.impose({}, stale_weights(cluster, now).weights)
 
     edit(TEXT.replace("weight: 50", "weight: 40"), NOW + 10)
-    assert hiding(cluster) == {
+    assert hidden_edits(cluster) == {
         MTA1: "host mta1.out.example.com: its weight forced to 5 by eve (why) hides an edit, the file has "
         f"said 40 since {timestamp(NOW + 10)}: `geodns clear mta1.out.example.com` ends it"
     }
     edit(TEXT.replace("weight: 50", "weight: 41"), NOW + 20)
-    assert f"the file has said 41 since {timestamp(NOW + 10)}" in hiding(cluster)[MTA1]
+    assert f"the file has said 41 since {timestamp(NOW + 10)}" in hidden_edits(cluster)[MTA1]
     edit("hosts: {mta2: 192.0.2.12}", NOW + 25)
-    assert hiding(cluster) == {}
+    assert hidden_edits(cluster) == {}
     edit(TEXT, NOW + 30)
-    assert hiding(cluster) == {}
+    assert hidden_edits(cluster) == {}
     assert cluster.weights[MTA1].edited is None
 
 
@@ -331,19 +331,22 @@ def test_caches_may_hold_a_host_for_the_longest_ttl_of_any_name() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        pytest.param(Imposed(), Imposed(DRAINED), "drained", id="drained"),
-        pytest.param(Imposed(DRAINED), Imposed(), "no longer drained", id="no longer"),
+        pytest.param(Overrides(), Overrides(DRAINED), "drained", id="drained"),
+        pytest.param(Overrides(DRAINED), Overrides(), "no longer drained", id="no longer"),
         pytest.param(
-            Imposed(DRAINED), Imposed(replace(QUARANTINED, until=None)), "quarantined", id="instead"
+            Overrides(DRAINED), Overrides(replace(QUARANTINED, until=None)), "quarantined", id="instead"
         ),
-        pytest.param(Imposed(DRAINED), Imposed(DRAINED, WEIGHT), "weight forced to 5", id="weight"),
+        pytest.param(Overrides(DRAINED), Overrides(DRAINED, WEIGHT), "weight forced to 5", id="weight"),
         pytest.param(
-            Imposed(), Imposed(QUARANTINED), f"quarantined until {timestamp(NOW + 60)}", id="for a time"
+            Overrides(), Overrides(QUARANTINED), f"quarantined until {timestamp(NOW + 60)}", id="for a time"
         ),
         pytest.param(
-            Imposed(DRAINED, WEIGHT), Imposed(), "no longer drained, weight no longer forced to 5", id="both"
+            Overrides(DRAINED, WEIGHT),
+            Overrides(),
+            "no longer drained, weight no longer forced to 5",
+            id="both",
         ),
     ],
 )
-def test_what_has_become_of_a_host_in_words(before: Imposed, after: Imposed, expected: str) -> None:
-    assert told(before, after) == expected
+def test_what_has_become_of_a_host_in_words(before: Overrides, after: Overrides, expected: str) -> None:
+    assert describe_change(before, after) == expected

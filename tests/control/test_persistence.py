@@ -11,21 +11,21 @@ import pytest
 from geodns.compiler.answers import Source
 from geodns.control import persistence
 from geodns.control.cluster import Cluster
-from geodns.control.persistence import VERDICTS_LAST, Keeper
+from geodns.control.persistence import VERDICTS_LAST, Persistence
 from geodns.errors import StoreError
 from geodns.model.checks import Target
 from geodns.model.state import (
     Forced,
     ForcedState,
     ForcedWeight,
+    HealthState,
     HostSince,
     RetiredHost,
-    State,
     StoredZone,
     Verdict,
 )
 from geodns.model.zone import Zone
-from geodns.storage.state_file import Store
+from geodns.storage.state_file import StateFile
 from geodns.zones.folder import Edit
 from tests.sample_zones import DOWN, NAME, UP, host, zone
 
@@ -46,16 +46,16 @@ class Disk:
         self.store = self.open()
         self.full = False
 
-    def open(self) -> Store:
-        store, warnings = Store.open(self._folder, NOW)
+    def open(self) -> StateFile:
+        store, warnings = StateFile.open(self._folder, NOW)
         assert not warnings
         return store
 
-    def restart(self) -> Keeper:
+    def restart(self) -> Persistence:
         self.store.close()
         self.store = self.open()
         self.full = False
-        return Keeper(self.store)
+        return Persistence(self.store)
 
     def fail(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = self.store._write
@@ -76,7 +76,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     found.store.close()
 
 
-def serve(keeper: Keeper, *zones: Zone, removed: frozenset[str] = frozenset()) -> dict[str, int]:
+def serve(keeper: Persistence, *zones: Zone, removed: frozenset[str] = frozenset()) -> dict[str, int]:
     """Serve zones as the daemon does; return the serials."""
     sources = {one.name: Source(one, keeper.serial(one)) for one in zones}
     keeper.save_edit(Edit({one.name: one for one in zones}, removed), sources, NOW)
@@ -93,7 +93,7 @@ def targets_of(one: Zone) -> set[Target]:
 
 
 def test_a_fresh_state_knows_nothing(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     cluster = keeper.cluster()
     assert (cluster.verdicts, cluster.forced, cluster.since, cluster.retired) == ({}, {}, {}, {})
     assert keeper.zone(NAME) is None
@@ -102,11 +102,11 @@ def test_a_fresh_state_knows_nothing(disk: Disk) -> None:
 
 
 def test_everything_comes_back_after_a_restart(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     serve(keeper, ONE)
     retired = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 5)}
     verdicts = dict.fromkeys(targets_of(ONE), DOWN)
-    since = {MTA1: HostSince(State.DOWN, NOW), MTA2: HostSince(State.UP, NOW - 9)}
+    since = {MTA1: HostSince(HealthState.DOWN, NOW), MTA2: HostSince(HealthState.UP, NOW - 9)}
     keeper.keep_forced(MTA1, DRAINED)
     keeper.save_retired(retired)
     keeper.save_states(verdicts, since, {MTA2: NOW - 9}, NOW)
@@ -120,7 +120,7 @@ def test_everything_comes_back_after_a_restart(disk: Disk) -> None:
 
 
 def test_what_is_ended_stays_ended(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     keeper.keep_forced(MTA1, DRAINED)
     keeper.write()
     keeper.keep_forced(MTA1, None)
@@ -129,27 +129,29 @@ def test_what_is_ended_stays_ended(disk: Disk) -> None:
 
 
 def test_nothing_is_on_disk_before_it_is_written(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     keeper.keep_forced(MTA1, DRAINED)
     assert disk.store.load_forced() == {}
 
 
 @pytest.mark.parametrize(("age", "known"), [(VERDICTS_LAST - 1, True), (VERDICTS_LAST + 1, False)])
 def test_a_verdict_says_nothing_after_too_long(disk: Disk, age: float, *, known: bool) -> None:
-    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, {}, NOW)
+    Persistence(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, {}, NOW)
     assert bool(disk.restart().verdicts(targets_of(ONE), NOW + age)) is known
 
 
 def test_a_verdict_is_of_the_check_as_it_was(disk: Disk) -> None:
     changed = zone("checks: {smtp: {fall: 9}}\n" + TEXT)
-    Keeper(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, {}, NOW)
+    Persistence(disk.store).save_states(dict.fromkeys(targets_of(ONE), UP), {}, {}, NOW)
     assert disk.restart().verdicts(targets_of(changed), NOW) == {}
 
 
 def test_states_of_hosts_that_are_no_more_are_forgotten(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
-    keeper.save_states({}, {MTA1: HostSince(State.UP, NOW), MTA2: HostSince(State.UP, NOW)}, {}, NOW)
-    keeper.save_states({}, {MTA2: HostSince(State.UP, NOW)}, {}, NOW)
+    keeper = Persistence(disk.store)
+    keeper.save_states(
+        {}, {MTA1: HostSince(HealthState.UP, NOW), MTA2: HostSince(HealthState.UP, NOW)}, {}, NOW
+    )
+    keeper.save_states({}, {MTA2: HostSince(HealthState.UP, NOW)}, {}, NOW)
     assert set(disk.store.load_host_states()) == {MTA2}
     keeper = disk.restart()
     keeper.save_states({}, {}, {}, NOW)
@@ -164,7 +166,7 @@ def test_a_zone_kept_in_a_form_that_is_no_more_is_not_known(disk: Disk) -> None:
 
 
 def test_what_a_zone_said_before_is_known_where_it_said_something_else(disk: Disk) -> None:
-    serve(Keeper(disk.store), ONE)
+    serve(Persistence(disk.store), ONE)
     keeper = disk.restart()
     assert keeper.earlier(ONE) is None
     assert keeper.earlier(OTHER) == ONE
@@ -189,7 +191,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_serial_rises_with_the_content_and_never_goes_back(disk: Disk, today: list[int]) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     assert serve(keeper, ONE) == {NAME: 2026112301}
     assert serve(keeper, ONE) == {NAME: 2026112301}
     assert serve(keeper, OTHER) == {NAME: 2026112302}
@@ -204,7 +206,7 @@ def test_a_serial_rises_with_the_content_and_never_goes_back(disk: Disk, today: 
 
 @pytest.mark.usefixtures("today")
 def test_a_zone_that_went_and_returns_goes_on_where_it_was(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     serve(keeper, ONE)
     serve(keeper, removed=frozenset({NAME}))
     assert keeper.zone(NAME) is None
@@ -217,7 +219,7 @@ def test_a_zone_that_went_and_returns_goes_on_where_it_was(disk: Disk) -> None:
 
 @pytest.mark.usefixtures("today")
 def test_an_operators_serial_is_taken_and_the_automatic_one_goes_on_from_it(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     serve(keeper, ONE)
     assert serve(keeper, FIXED) == {NAME: 4000000000}
     assert serve(keeper, OTHER) == {NAME: 4000000001}
@@ -225,7 +227,7 @@ def test_an_operators_serial_is_taken_and_the_automatic_one_goes_on_from_it(disk
 
 @pytest.mark.usefixtures("today")
 def test_a_serial_does_not_go_back_when_the_disk_fails(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     serve(keeper, ONE)
     disk.fail(monkeypatch)
     assert serve(keeper, OTHER) == {NAME: 2026112302}
@@ -235,7 +237,7 @@ def test_a_serial_does_not_go_back_when_the_disk_fails(disk: Disk, monkeypatch: 
 # --- a disk that fails ----------------------------------------------------------------------------------
 
 
-def writes(keeper: Keeper) -> Mapping[str, Any]:
+def writes(keeper: Persistence) -> Mapping[str, Any]:
     retired = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 5)}
 
     def forced() -> None:
@@ -246,11 +248,11 @@ def writes(keeper: Keeper) -> Mapping[str, Any]:
         "forced": forced,
         "zone": lambda: serve(keeper, ONE),
         "retired": lambda: keeper.save_retired(retired),
-        "states": lambda: keeper.save_states({}, {MTA1: HostSince(State.UP, NOW)}, {}, NOW),
+        "states": lambda: keeper.save_states({}, {MTA1: HostSince(HealthState.UP, NOW)}, {}, NOW),
     }
 
 
-def known(cluster: Cluster, keeper: Keeper) -> dict[str, bool]:
+def known(cluster: Cluster, keeper: Persistence) -> dict[str, bool]:
     return {
         "forced": bool(cluster.forced),
         "zone": bool(keeper.zone_names),
@@ -260,7 +262,7 @@ def known(cluster: Cluster, keeper: Keeper) -> dict[str, bool]:
 
 
 def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     weight = ForcedWeight(5, "slow", "ann", NOW, NOW + 60, "[50, {}]")
     keeper.keep_weight(MTA1, weight)
     keeper.write()
@@ -275,7 +277,7 @@ def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) 
 def test_what_could_not_be_written_is_a_warning_until_it_is(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     disk.fail(monkeypatch)
     with caplog.at_level(logging.ERROR):
         writes(keeper)[what]()
@@ -293,7 +295,7 @@ def test_what_could_not_be_written_is_a_warning_until_it_is(
 def test_the_latest_about_a_host_is_what_is_written_in_the_end(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     disk.fail(monkeypatch)
     keeper.keep_forced(MTA1, DRAINED)
     keeper.keep_forced(MTA2, DRAINED)
@@ -307,7 +309,7 @@ def test_the_latest_about_a_host_is_what_is_written_in_the_end(
 def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     real = disk.store.save_forced
 
     def save(*arguments: Any) -> None:
@@ -323,12 +325,12 @@ def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
 
 def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
     shed = dict.fromkeys(targets_of(ONE), Verdict(sheds=1, level=1))
-    Keeper(disk.store).save_states(shed, {}, {}, NOW)
+    Persistence(disk.store).save_states(shed, {}, {}, NOW)
     assert disk.restart().verdicts(targets_of(ONE), NOW) == shed
 
 
 def test_lists_of_sources_are_kept_and_tried_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Keeper(disk.store)
+    keeper = Persistence(disk.store)
     assert keeper.found == {}
     disk.fail(monkeypatch)
     keeper.save_found({(NAME, "dns a.example"): "a list"})

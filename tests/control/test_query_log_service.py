@@ -15,7 +15,7 @@ from geodns.api.app import make_app
 from geodns.api.query_log import FOR, read_wish
 from geodns.config.answer_keys import MAX_ITEMS
 from geodns.config.tokens import token_of
-from geodns.control.query_log_service import MOST, LogSwitch
+from geodns.control.query_log_service import MOST, QueryLogService
 from geodns.errors import UsageError
 from geodns.responder.answer_policy import QueryLog
 from geodns.responder.query_log import Noted
@@ -108,7 +108,7 @@ class Published:
         return self.pending
 
 
-def talk(switch: LogSwitch, *asked: tuple[str, Any]) -> list[tuple[int, Any]]:
+def talk(switch: QueryLogService, *asked: tuple[str, Any]) -> list[tuple[int, Any]]:
     """Ask over HTTP."""
 
     async def run() -> list[tuple[int, Any]]:
@@ -127,7 +127,7 @@ def talk(switch: LogSwitch, *asked: tuple[str, Any]) -> list[tuple[int, Any]]:
 
 def test_over_http() -> None:
     published = Published()
-    switch = LogSwitch(None, published)
+    switch = QueryLogService(None, published)
     before, on, after, off, wrong, nonsense = talk(
         switch,
         ("GET", None),
@@ -148,7 +148,7 @@ def test_over_http() -> None:
 
 
 def test_workers_that_are_late_are_named() -> None:
-    ((status, shown),) = talk(LogSwitch(None, Published("udp1")), ("POST", {"on": True}))
+    ((status, shown),) = talk(QueryLogService(None, Published("udp1")), ("POST", {"on": True}))
     assert (status, shown["pending"], shown["on"]) == (202, ["udp1"], True)
     assert shown["until"].endswith("Z")
 
@@ -161,7 +161,7 @@ def test_from_elsewhere_it_needs_the_token() -> None:
             bytes,
             backend.carry,
             (token_of("s3cret", "control"),),
-            LogSwitch(None, Published()).routes(),
+            QueryLogService(None, Published()).routes(),
         )
         server = TestServer(app, host="127.0.0.1")
         async with (
@@ -176,7 +176,7 @@ def test_from_elsewhere_it_needs_the_token() -> None:
 def test_it_ends_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     now = time.monotonic()
-    switch = LogSwitch(QueryLog(until=now + 100), Published())
+    switch = QueryLogService(QueryLog(until=now + 100), Published())
     assert not switch.expired(now + 99)
     assert switch.expired(now + 100)
     assert switch.wanted is None
@@ -188,7 +188,7 @@ def test_it_ends_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None
 
 def test_lines_have_the_time_of_the_query_and_its_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "geodns.querylog")
-    switch = LogSwitch(QueryLog(), Published())
+    switch = QueryLogService(QueryLog(), Published())
     packet = b"\0\1\1\0\0\1" + bytes(6) + name_to_wire("a.example.") + b"\0\1\0\1"
     noted = Noted(1_700_000_000.25, ("192.0.2.1", 5, "udp"), packet, b"\0\1\x81\5" + bytes(8), 12, "")
     assert switch.write([noted, noted], 3, (), 0.0) == (2, 3)
@@ -202,7 +202,7 @@ def test_lines_have_the_time_of_the_query_and_its_fields(caplog: pytest.LogCaptu
 
 def test_so_many_lines_a_second_and_no_more() -> None:
     """However many workers there are: the process that writes them also probes and obeys."""
-    switch = LogSwitch(QueryLog(), Published())
+    switch = QueryLogService(QueryLog(), Published())
     noted = Noted(0.0, ("192.0.2.1", 5, "udp"), bytes(12), b"", 0, "")
     assert switch.write([noted] * (MOST - 1), 0, (), 7.0) == (MOST - 1, 0)
     assert switch.write([noted] * 5, 2, (), 7.9) == (1, 6)
@@ -212,7 +212,7 @@ def test_so_many_lines_a_second_and_no_more() -> None:
 
 def test_who_switches_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    switch = LogSwitch(None, Published())
+    switch = QueryLogService(None, Published())
     talk(
         switch,
         ("POST", {"on": True, "clients": ["192.0.2.1"], "sample": "1/8", "for": "5m"}),

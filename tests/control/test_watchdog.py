@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.control import watchdog
-from geodns.control.watchdog import FREE, REMEMBER, Lag, Liveness, Vitals, concerns
+from geodns.control.watchdog import FREE, REMEMBER, Lag, Vitals, Watchdog, concerns
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ class Rig:
         self.heard = {"udp0": 100.0}
         self.refused: set[str] = set()
         self.told: list[tuple[str, bool]] = []
-        self.watch = Liveness(
+        self.watch = Watchdog(
             lateness=lambda: self.late,
             heard=lambda: self.heard,
             refused=lambda: self.refused,

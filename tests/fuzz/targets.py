@@ -13,7 +13,7 @@ from geodns.compiler.live_set import LiveSet
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.responder.respond import Client, respond
 from geodns.responder.table import Table
-from geodns.responder.worker_state import State
+from geodns.responder.worker_state import WorkerState
 from geodns.zonefile.reader import parse_zone
 from tests.integration import packets, richzone
 from tests.sample_zones import WEIGHTED_TEXT, sources, zone
@@ -62,9 +62,9 @@ _GUARDED = replace(_PLAIN, rate_limit=RateLimit(per_second=1), require_cookie=Tr
 
 
 @cache
-def _guarded() -> tuple[Table, State]:
+def _guarded() -> tuple[Table, WorkerState]:
     """What answers under a rate limit that is reached at once, and remembers whom."""
-    return replace(_table(), policy=_GUARDED), State(random.Random(1))
+    return replace(_table(), policy=_GUARDED), WorkerState(random.Random(1))
 
 
 def packet(data: bytes) -> None:
@@ -77,7 +77,7 @@ def packet(data: bytes) -> None:
     client: Client = ("192.0.2.200", 5353, "tcp" if tcp else "udp")
     runs = []
     for _ in range(2):
-        state = State(random.Random(1))
+        state = WorkerState(random.Random(1))
         runs.append([respond(_table(), query, client, NOW, state) for _ in range(3)])
     assert runs[0] == runs[1], "the same state and packet, but other bytes"
     found = [_check(query, answer, tcp=tcp) for answer in runs[0]]
@@ -119,7 +119,7 @@ def zone_file(data: bytes) -> None:
         return
     table = compile_zones(Compiled(), sources(parsed.zone), LiveSet()).table
     query = b"\0\1" + bytes((0, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + b"\4fuzz\4test\0\0\6\0\1"
-    answer = respond(table, query, ("192.0.2.1", 53, "tcp"), NOW, State(random.Random(1)))
+    answer = respond(table, query, ("192.0.2.1", 53, "tcp"), NOW, WorkerState(random.Random(1)))
     assert answer is not None
     assert answer[3] & 0x0F == 0
     assert dns.message.from_wire(answer).answer

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.health.agent_check import MAX_TEXT, judge
-from geodns.health.outcome import MAX_DETAIL, Kind, Outcome
+from geodns.health.outcome import MAX_DETAIL, ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from tests.health.servers import Handler, serving, target
 
-OK, FAILURE = Kind.OK, Kind.FAILURE
+OK, FAILURE = ProbeResult.OK, ProbeResult.FAILURE
 
-TEXTS: dict[str, tuple[bytes, Kind, float | None]] = {
+TEXTS: dict[str, tuple[bytes, ProbeResult, float | None]] = {
     "up": (b"up\n", OK, None),
     "UP": (b"UP\r\n", OK, None),
     "without a line's end": (b"up", OK, None),
@@ -49,7 +49,7 @@ TEXTS: dict[str, tuple[bytes, Kind, float | None]] = {
 
 
 @pytest.mark.parametrize(("text", "kind", "share"), TEXTS.values(), ids=TEXTS.keys())
-def test_texts(text: bytes, kind: Kind, share: float | None) -> None:
+def test_texts(text: bytes, kind: ProbeResult, share: float | None) -> None:
     found, detail, weight = judge(text)
     assert (found, weight) == (kind, share)
     assert detail.isprintable()
@@ -64,8 +64,8 @@ def test_any_bytes_are_judged(data: bytes) -> None:
     assert share is None or 0 <= share <= 1
 
 
-def probed(handler: Handler, **check: Any) -> Outcome:
-    async def main() -> Outcome:
+def probed(handler: Handler, **check: Any) -> ProbeOutcome:
+    async def main() -> ProbeOutcome:
         async with serving(handler) as port:
             return await probe(target(port, type="agent", **check), ehlo=None)
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.health.outcome import MAX_DETAIL, Kind
+from geodns.health.outcome import MAX_DETAIL, ProbeResult
 from geodns.health.probe import probe
-from geodns.health.smtp import Close, Dialogue, Event, Judged, Phase, Send
+from geodns.health.smtp import Close, Dialogue, Event, Phase, Send, SmtpVerdict
 from geodns.model.checks import Check, Target
 from tests.health.servers import serving
 from tests.health.test_smtp import LINES
 
-OK, SHEDDING, FAILURE = Kind.OK, Kind.SHEDDING, Kind.FAILURE
+OK, SHEDDING, FAILURE = ProbeResult.OK, ProbeResult.SHEDDING, ProbeResult.FAILURE
 
-GREETINGS: dict[str, tuple[bytes, Kind, str]] = {
+GREETINGS: dict[str, tuple[bytes, ProbeResult, str]] = {
     # RFC 5321, RFC 821 and RFC 2821
     "RFC 5321 appendix D.1": (
         b"220 foo.com Simple Mail Transfer Service Ready\r\n",
@@ -271,7 +271,7 @@ def bytewise(data: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("cut", [whole, bytewise])
 @pytest.mark.parametrize(("greeting", "kind", "detail"), GREETINGS.values(), ids=GREETINGS.keys())
-def test_greetings(greeting: bytes, kind: Kind, detail: str, cut: Cut) -> None:
+def test_greetings(greeting: bytes, kind: ProbeResult, detail: str, cut: Cut) -> None:
     talk = Dialogue("probe.example.com")
     events: list[Event] = []
     for chunk in cut(greeting):
@@ -283,7 +283,7 @@ def test_greetings(greeting: bytes, kind: Kind, detail: str, cut: Cut) -> None:
         assert [event for event in events if isinstance(event, Send)] == [Send(b"EHLO probe.example.com\r\n")]
         events += talk.receive(b"250 mta1\r\n")
     events += talk.lost("connection closed")
-    (judged,) = (event for event in events if isinstance(event, Judged))
+    (judged,) = (event for event in events if isinstance(event, SmtpVerdict))
     assert judged.kind is kind
     assert judged.detail.startswith(detail)
     assert judged.detail.isprintable()
@@ -321,7 +321,7 @@ def test_any_bytes_in_any_chunks_end_in_a_verdict_in_time(chunks: list[bytes], s
             started = loop.time()
             outcome = await probe(target, ehlo="probe.example.com")
             assert loop.time() - started < LIMIT + 1.0
-            assert outcome.kind is not Kind.UNKNOWN
+            assert outcome.kind is not ProbeResult.UNKNOWN
             assert outcome.detail.isprintable()
             assert 0 < len(outcome.detail) <= MAX_DETAIL
 

@@ -9,15 +9,15 @@ import pytest
 from aiohttp import web
 
 from geodns.health import tls
-from geodns.health.clock import Said
+from geodns.health.clock import TranscriptLine
 from geodns.health.http import MAX_BODY, judge
-from geodns.health.outcome import Kind, Outcome
+from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from geodns.model.checks import Check, Target
 from tests.health.certificates import NAME, authority, server
 from tests.health.servers import Handler, closed_port, reset, script, serving, silent, target
 
-OK, FAILURE = Kind.OK, Kind.FAILURE
+OK, FAILURE = ProbeResult.OK, ProbeResult.FAILURE
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -38,8 +38,8 @@ async def page(request: web.Request) -> web.StreamResponse:
 
 
 async def asked(
-    context: ssl.SSLContext | None = None, said: list[Said] | None = None, **check: Any
-) -> Outcome:
+    context: ssl.SSLContext | None = None, said: list[TranscriptLine] | None = None, **check: Any
+) -> ProbeOutcome:
     app = web.Application()
     app.router.add_get("/{path:.*}", page)
     runner = web.AppRunner(app)
@@ -58,7 +58,7 @@ async def asked(
         await runner.cleanup()
 
 
-ANSWERS: dict[str, tuple[dict[str, Any], Kind, str]] = {
+ANSWERS: dict[str, tuple[dict[str, Any], ProbeResult, str]] = {
     "all is well": ({}, OK, "200 OK"),
     "a redirect is not followed": ({"path": "/moved"}, OK, "302 Found"),
     "a redirect is not wanted": (
@@ -99,12 +99,12 @@ def test_what_takes_too_long_to_look_for_is_no_fault_of_the_hosts(
     check: dict[str, Any], headers: dict[str, str], body: str
 ) -> None:
     kind, detail = judge(Check(name="web", type="http", **check), 200, "OK", headers, body)
-    assert kind is Kind.UNKNOWN
+    assert kind is ProbeResult.UNKNOWN
     assert detail.startswith("it takes too long to look for '^(a|aa)+$' in ")
 
 
 @pytest.mark.parametrize(("check", "kind", "detail"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_answers(check: dict[str, Any], kind: Kind, detail: str) -> None:
+def test_answers(check: dict[str, Any], kind: ProbeResult, detail: str) -> None:
     outcome = asyncio.run(asked(**check))
     assert outcome.kind is kind
     assert outcome.detail.startswith(detail)
@@ -126,7 +126,7 @@ def test_answers(check: dict[str, Any], kind: Kind, detail: str) -> None:
     ],
 )
 def test_what_is_no_answer(handler: Handler, detail: str) -> None:
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         async with serving(handler) as port:
             one = target(port, type="http", expect="x", step_timeout=0.3)
             return await probe(one, ehlo=None)
@@ -139,7 +139,7 @@ def test_what_is_no_answer(handler: Handler, detail: str) -> None:
 
 def test_a_source_that_this_machine_does_not_have_is_its_own_trouble() -> None:
     outcome = asyncio.run(asked(source=("192.0.2.99",)))
-    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.kind is ProbeResult.UNKNOWN
     assert outcome.detail == "trouble of the prober's own: cannot assign requested address"
 
 
@@ -182,11 +182,11 @@ def test_who_trusts_nobody_blames_nobody(tmp_path: Path, monkeypatch: pytest.Mon
         outcome = asyncio.run(asked(context, verify="required"))
     finally:
         tls.context.cache_clear()
-    assert (outcome.kind, outcome.detail) == (Kind.UNKNOWN, tls.NO_AUTHORITY)
+    assert (outcome.kind, outcome.detail) == (ProbeResult.UNKNOWN, tls.NO_AUTHORITY)
 
 
 def test_https_on_a_port_without_tls() -> None:
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         async with serving(script(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
             return await probe(target(port, type="https"), ehlo=None)
 
@@ -210,7 +210,7 @@ def test_a_server_that_never_takes_leave_of_tls_keeps_no_connection(tmp_path: Pa
                     assert piece
                 return piece
 
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             served = asyncio.create_task(asyncio.to_thread(serve, listener))
             outcome = await probe(target(listener.getsockname()[1], type="https"), ehlo=None)
@@ -221,7 +221,7 @@ def test_a_server_that_never_takes_leave_of_tls_keeps_no_connection(tmp_path: Pa
 
 
 def test_the_transcript() -> None:
-    said: list[Said] = []
+    said: list[TranscriptLine] = []
     asyncio.run(asked(said=said, expect="queue"))
     assert [one.who for one in said] == ["*", ">", "<", "<"]
     assert said[1].data == b"GET / HTTP/1.1"

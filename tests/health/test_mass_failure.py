@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.mass_failure import Ruling, Suspicion, refuses_prober
-from geodns.health.outcome import Kind, Outcome
+from geodns.health.mass_failure import GuardDecision, MassFailureGuard, refuses_prober
+from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import watched_pools
 from geodns.health.state_machine import advance
 from geodns.model.checks import Target
-from geodns.model.state import NOTHING_KNOWN, State, Verdict
+from geodns.model.state import NOTHING_KNOWN, HealthState, Verdict
 from geodns.model.zone import Zone
 from tests.sample_zones import DOWN, NAME, UP, failing, zone
 
 KINDS = {
-    "+": Outcome(Kind.OK, "220 mta ESMTP"),
-    "-": Outcome(Kind.FAILURE, "timed out while connecting"),
-    "s": Outcome(Kind.SHEDDING, "421 too busy"),
-    "b": Outcome(Kind.SHEDDING, "421 4.7.0 mta Error: too many connections from 192.0.2.53"),
-    "d": Outcome(Kind.DEFERRED, "EHLO: 450 later"),
-    "u": Outcome(Kind.UNKNOWN, "trouble of the prober's own: network is unreachable"),
+    "+": ProbeOutcome(ProbeResult.OK, "220 mta ESMTP"),
+    "-": ProbeOutcome(ProbeResult.FAILURE, "timed out while connecting"),
+    "s": ProbeOutcome(ProbeResult.SHEDDING, "421 too busy"),
+    "b": ProbeOutcome(ProbeResult.SHEDDING, "421 4.7.0 mta Error: too many connections from 192.0.2.53"),
+    "d": ProbeOutcome(ProbeResult.DEFERRED, "EHLO: 450 later"),
+    "u": ProbeOutcome(ProbeResult.UNKNOWN, "trouble of the prober's own: network is unreachable"),
 }
 
 
@@ -48,12 +48,12 @@ class World:
             for target in some
         }
         self.verdicts = {target: DOWN if name in down else start for name, target in self.targets.items()}
-        self.suspicion = Suspicion(self.verdicts)
-        self.suspicion.watch(watched_pools([zone]))
+        self.guard = MassFailureGuard(self.verdicts)
+        self.guard.watch(watched_pools([zone]))
         self.now = 0.0
         self.told: list[str] = []
 
-    def take(self, ruling: Ruling) -> None:
+    def take(self, ruling: GuardDecision) -> None:
         self.verdicts |= ruling.verdicts
         self.told += [str(news.stage) for news in ruling.news]
 
@@ -62,16 +62,16 @@ class World:
         for word in story.split():
             if word[0] == "@":
                 self.now = float(word[1:])
-                self.take(self.suspicion.pass_time(self.now))
+                self.take(self.guard.advance(self.now))
             else:
-                self.take(self.suspicion.judge(self.targets[word[:-1]], KINDS[word[-1]], self.now))
+                self.take(self.guard.judge(self.targets[word[:-1]], KINDS[word[-1]], self.now))
         return self
 
     def believed(self) -> dict[str, Verdict]:
         return {name: self.verdicts[target] for name, target in self.targets.items()}
 
     def down(self) -> str:
-        return "".join(name for name, verdict in self.believed().items() if verdict.state is State.DOWN)
+        return "".join(name for name, verdict in self.believed().items() if verdict.state is HealthState.DOWN)
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,16 @@ class World:
     [
         pytest.param("1- 1- 1-", "1", "", id="a-single-host-goes-down"),
         pytest.param("1- 1- 1- 2- 2- 2-", "12", "", id="half-of-them-go-down"),
-        pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3-", "", "held", id="most-of-them-are-held"),
-        pytest.param("1- 1- 1- 2- 2- 2- 3-", "", "held", id="who-was-down-by-then-is-restored"),
-        pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3- @30", "123", "held counted", id="then-they-count"),
-        pytest.param("1- 2- 3- @30", "", "held counted", id="no-more-than-there-were"),
-        pytest.param("1- 1- 1- 2- 3- @30", "1", "held counted", id="the-restored-count-too"),
-        pytest.param("1- 2- 3- 1- 1- @29 1+ 2+ @60", "", "held calm", id="good-again-in-time"),
-        pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3-", "3", "held calm", id="who-fails-on-goes-down-at-once"),
-        pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3+ 3-", "", "held calm", id="who-was-good-since-does-not"),
-        pytest.param("1- 2- 3- 4- @31 1- 1- 2- 2-", "12", "held counted", id="not-held-twice"),
-        pytest.param("1b 2b 3b 1b 2b 3b 1b 2b 3b", "", "held", id="refusals-are-failures-of-a-kind"),
+        pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3-", "", "holding", id="most-of-them-are-held"),
+        pytest.param("1- 1- 1- 2- 2- 2- 3-", "", "holding", id="who-was-down-by-then-is-restored"),
+        pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3- @30", "123", "holding counting", id="then-they-count"),
+        pytest.param("1- 2- 3- @30", "", "holding counting", id="no-more-than-there-were"),
+        pytest.param("1- 1- 1- 2- 3- @30", "1", "holding counting", id="the-restored-count-too"),
+        pytest.param("1- 2- 3- 1- 1- @29 1+ 2+ @60", "", "holding normal", id="good-again-in-time"),
+        pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3-", "3", "holding normal", id="who-fails-on-goes-down-at-once"),
+        pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3+ 3-", "", "holding normal", id="who-was-good-since-does-not"),
+        pytest.param("1- 2- 3- 4- @31 1- 1- 2- 2-", "12", "holding counting", id="not-held-twice"),
+        pytest.param("1b 2b 3b 1b 2b 3b 1b 2b 3b", "", "holding", id="refusals-are-failures-of-a-kind"),
         pytest.param("1u 2u 3u 4u", "", "", id="what-we-know-of-is-no-suspicion"),
         pytest.param("1d 2d 3d 4d 1s 2s 3s 4s", "", "", id="a-busy-pool-neither"),
     ],
@@ -106,7 +106,7 @@ def test_what_is_held_is_near_to_falling_and_says_so_in_the_ttl() -> None:
     assert believed["2"] == failing(2), "held"
     assert believed["3"] == failing(1)
     assert believed["4"] == UP
-    assert len(world.suspicion.held) == 4, "whoever is good is probed faster too"
+    assert len(world.guard.held) == 4, "whoever is good is probed faster too"
 
 
 def test_what_the_prober_did_is_forgotten() -> None:
@@ -135,7 +135,7 @@ def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("story", "spared"),
+    ("story", "skip_slow_start"),
     [
         ("1- 1- 1-", ""),
         ("1- 1- 1- 2- 3-", "1"),
@@ -144,38 +144,42 @@ def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
         ("1- 2- 3- 1- 1- @30 1+ 2+ 3+ 1+ @99 1- 1- 1-", ""),
     ],
 )
-def test_who_was_down_in_doubt_is_spared_until_he_is_down_for_certain(story: str, spared: str) -> None:
+def test_who_was_down_in_doubt_is_spared_until_he_is_down_for_certain(
+    story: str, skip_slow_start: str
+) -> None:
     world = World().hear(story)
-    assert {name for name, target in world.targets.items() if target in world.suspicion.spared} == set(spared)
+    assert {name for name, target in world.targets.items() if target in world.guard.skip_slow_start} == set(
+        skip_slow_start
+    )
 
 
 def test_hosts_that_were_down_stay_so_and_may_come_back_while_others_are_held() -> None:
     world = World(5, down="5").hear("1- 2- 3- 1- 1- 5-")
-    assert (world.down(), world.told) == ("5", ["held"])
+    assert (world.down(), world.told) == ("5", ["holding"])
     assert world.hear("5+ 5+").down() == ""
 
 
 def test_hosts_on_which_something_is_imposed_do_not_count() -> None:
     drained = [(NAME, f"mx{number}") for number in "1234"]
     world = World(7)
-    world.suspicion.set_aside(drained)
+    world.guard.ignore_hosts(drained)
     assert world.hear("1- 2- 3- 4- 1- 1-").told == [], "somebody works on them"
     assert world.down() == "1"
-    world.suspicion.set_aside(())
+    world.guard.ignore_hosts(())
     assert world.hear("5- 6-").told == [], "they fail already: that is no news"
     assert world.hear("1+ 2+ 3+ 4+ 7-").told == []
-    assert world.hear("1- 2-").told == ["held"], "they count again"
-    world.suspicion.set_aside(drained)
-    assert world.hear("7+ 6+ 5+").told == ["held", "calm"]
+    assert world.hear("1- 2-").told == ["holding"], "they count again"
+    world.guard.ignore_hosts(drained)
+    assert world.hear("7+ 6+ 5+").told == ["holding", "normal"]
 
 
 def test_who_is_suspect_and_for_how_long() -> None:
     world = World().hear("1- 2- 3-")
-    assert world.suspicion.suspects(12.0)[NAME, "main"] == (3, 4, 18.0)
-    assert world.suspicion.end == 30.0
+    assert world.guard.suspects(12.0)[NAME, "main"] == (3, 4, 18.0)
+    assert world.guard.end == 30.0
     world.hear("@30")
-    assert world.suspicion.suspects(31.0)[NAME, "main"] == (3, 4, None)
-    assert world.suspicion.end is None
+    assert world.guard.suspects(31.0)[NAME, "main"] == (3, 4, None)
+    assert world.guard.end is None
     assert world.hear("1+ 2+").suspicion.suspects(32.0) == {}
 
 
@@ -185,36 +189,36 @@ def joined(world: World) -> World:
     (target,) = zone.targets_by_host["mx5"][zone.host_by_name["mx5"].addresses[0]]
     world.targets["5"] = target
     world.verdicts[target] = NOTHING_KNOWN
-    world.suspicion.watch(watched_pools([zone]))
+    world.guard.watch(watched_pools([zone]))
     return world
 
 
 def test_a_host_that_joins_ends_no_hold() -> None:
     world = joined(World().hear("1- 2- 3- 4- 1- 2- 3- 4- @5 1- 2- 3- 4-"))
     assert world.hear("1- 2- 3- 4- 5- 5-").down() == ""
-    assert world.suspicion.suspects(10.0)[NAME, "main"] == (5, 5, 20.0)
+    assert world.guard.suspects(10.0)[NAME, "main"] == (5, 5, 20.0)
     assert world.hear("@30").down() == "12345"
-    assert world.told == ["held", "counted"]
+    assert world.told == ["holding", "counting"]
 
 
 def test_a_host_that_joins_while_a_crowd_gathers_does_not_hide_it() -> None:
     world = joined(World().hear("1- 2-"))
-    assert world.hear("3-").told == ["held"]
+    assert world.hear("3-").told == ["holding"]
 
 
 def test_a_pool_without_the_hosts_that_failed_is_held_no_longer() -> None:
     world = World(7).hear("4- 5- 6- 7-")
-    world.suspicion.watch(watched_pools([one(4)]))
-    assert world.hear("1+ @30").told == ["held", "calm"]
+    world.guard.watch(watched_pools([one(4)]))
+    assert world.hear("1+ @30").told == ["holding", "normal"]
 
 
 def test_an_edit_of_another_zone_leaves_the_hold_alone_and_one_of_this_ends_it() -> None:
     world = World().hear("1- 2- 3-")
-    world.suspicion.watch(watched_pools([one()]))
-    assert world.suspicion.held
-    world.suspicion.watch({})
-    assert not world.suspicion.held
-    assert world.suspicion.end is None
+    world.guard.watch(watched_pools([one()]))
+    assert world.guard.held
+    world.guard.watch({})
+    assert not world.guard.held
+    assert world.guard.end is None
     assert world.hear("1- 1-").down() == "1"
 
 
@@ -249,15 +253,15 @@ def test_texts_that_are_about_the_prober(detail: str, *, refused: bool) -> None:
 
 def test_several_hosts_that_refuse_the_prober_are_a_hint() -> None:
     world = World().hear("1b")
-    assert world.suspicion.hint is None, "one host may have its reasons"
-    assert world.hear("2b").suspicion.hint == (
+    assert world.guard.hint is None, "one host may have its reasons"
+    assert world.hear("2b").guard.hint == (
         "2 addresses refuse the prober (421 4.7.0 mta Error: too many connections from 192.0.2.53): "
         "allow the prober's address there"
     )
-    assert world.hear("1u").suspicion.hint, "trouble of our own says nothing of it"
-    assert world.hear("1+").suspicion.hint is None
-    world.hear("1b").suspicion.watch({})
-    assert world.suspicion.hint is not None, "whether a pool is watched or not"
+    assert world.hear("1u").guard.hint, "trouble of our own says nothing of it"
+    assert world.hear("1+").guard.hint is None
+    world.hear("1b").guard.watch({})
+    assert world.guard.hint is not None, "whether a pool is watched or not"
 
 
 # --- whatever happens -----------------------------------------------------------------------------------
@@ -271,17 +275,19 @@ def run(world: World, words: list[tuple[float, str, str]]) -> None:
     since: float | None = None
     for wait, host, word in words:
         until = world.now + wait
-        while (end := world.suspicion.end) is not None and end <= until:
+        while (end := world.guard.end) is not None and end <= until:
             world.hear(f"@{end}")
         world.now = until
         believed = world.believed()
-        held = world.suspicion.held
+        held = world.guard.held
         if host in world.targets:
             world.hear(f"{host}{word}")
-        if held and world.suspicion.held:
-            fell = [n for n, v in world.believed().items() if v.state is State.DOWN and v != believed[n]]
-            assert all(believed[n].state is State.DOWN for n in fell), "nobody goes down while held"
-        if world.suspicion.held:
+        if held and world.guard.held:
+            fell = [
+                n for n, v in world.believed().items() if v.state is HealthState.DOWN and v != believed[n]
+            ]
+            assert all(believed[n].state is HealthState.DOWN for n in fell), "nobody goes down while held"
+        if world.guard.held:
             since = world.now if since is None else since
             longest = max(longest, world.now - since)
         else:

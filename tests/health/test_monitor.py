@@ -10,17 +10,17 @@ import pytest
 
 from geodns.health.mass_failure import News
 from geodns.health.monitor import Monitor, OnRuling
-from geodns.health.outcome import Certificate, Encryption, Kind, Outcome
-from geodns.health.pool_watch import Watched
+from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
+from geodns.health.pool_watch import WatchedPool
 from geodns.model.checks import Check, Target
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 from tests.health.virtual import run
 
 CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)
-UP, DOWN = Verdict(State.UP), Verdict(State.DOWN)
-DOUBTED = Verdict(State.UP, failures=1)
-OK = Outcome(Kind.OK, "220 mta1", 0.001)
-FAILURE = Outcome(Kind.FAILURE, "connection refused", 0.001)
+UP, DOWN = Verdict(HealthState.UP), Verdict(HealthState.DOWN)
+DOUBTED = Verdict(HealthState.UP, failures=1)
+OK = ProbeOutcome(ProbeResult.OK, "220 mta1", 0.001)
+FAILURE = ProbeOutcome(ProbeResult.FAILURE, "connection refused", 0.001)
 
 
 def targets(number: int, check: Check = CHECK) -> list[Target]:
@@ -32,14 +32,14 @@ class World:
 
     def __init__(
         self,
-        answer: Callable[[Target], Outcome] = lambda _: OK,
+        answer: Callable[[Target], ProbeOutcome] = lambda _: OK,
         concurrency: int = 512,
         on_ruling: OnRuling = lambda _, __: None,
     ) -> None:
         self.answer = answer
         self.seconds: Callable[[Target], float] = lambda _: 0.01
         self.starts: dict[Target, list[float]] = defaultdict(list)
-        self.results: list[tuple[Target, Outcome, Verdict, Verdict]] = []
+        self.results: list[tuple[Target, ProbeOutcome, Verdict, Verdict]] = []
         self.running: set[Target] = set()
         self.most = 0
         self.cancelled = 0
@@ -53,7 +53,7 @@ class World:
             on_ruling=on_ruling,
         )
 
-    async def probe(self, target: Target, *, ehlo: str | None) -> Outcome:
+    async def probe(self, target: Target, *, ehlo: str | None) -> ProbeOutcome:
         assert ehlo == "probe.example.com"
         assert target not in self.running
         self.running.add(target)
@@ -144,9 +144,9 @@ def test_pending_changes_are_probed_fast() -> None:
         changes = [(before, after) for _, _, before, after in world.results if before != after]
         assert [after for _, after in changes] == [
             DOUBTED,
-            Verdict(State.UP, failures=2),
+            Verdict(HealthState.UP, failures=2),
             DOWN,
-            Verdict(State.DOWN, successes=1),
+            Verdict(HealthState.DOWN, successes=1),
             UP,
         ]
         assert [before for before, _ in changes[1:]] == [after for _, after in changes[:-1]]
@@ -204,24 +204,24 @@ def test_a_schedule_that_is_kept_is_not_late() -> None:
     run(main())
 
 
-def _value_error(target: Target) -> Outcome:
+def _value_error(target: Target) -> ProbeOutcome:
     raise ValueError(f"a bug with {target.address}")
 
 
-def _cancelled(target: Target) -> Outcome:
+def _cancelled(target: Target) -> ProbeOutcome:
     del target
     raise asyncio.CancelledError
 
 
 @pytest.mark.parametrize("fault", [_value_error, _cancelled], ids=["raises", "cancelled-from-within"])
-def test_a_probe_with_a_bug_stops_nothing_and_blames_nobody(fault: Callable[[Target], Outcome]) -> None:
+def test_a_probe_with_a_bug_stops_nothing_and_blames_nobody(fault: Callable[[Target], ProbeOutcome]) -> None:
     async def main() -> None:
         world = World(fault)
         (target,) = targets(1)
         world.monitor.set_targets([target], {target: UP})
         await asyncio.sleep(50)
         assert len(world.results) >= 4
-        assert {outcome.kind for _, outcome, _, _ in world.results} == {Kind.UNKNOWN}
+        assert {outcome.kind for _, outcome, _, _ in world.results} == {ProbeResult.UNKNOWN}
         assert world.monitor.verdicts[target] == UP
         world.answer = lambda _: FAILURE
         await asyncio.sleep(50)
@@ -417,7 +417,7 @@ def test_after_closing_nothing_happens_any_more() -> None:
 
 def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -> None:
     hosts = targets(6)
-    pool = Watched({str(n): ((target,),) for n, target in enumerate(hosts)}, 1, 10, 30)
+    pool = WatchedPool({str(n): ((target,),) for n, target in enumerate(hosts)}, 1, 10, 30)
     told: list[tuple[float, str]] = []
     falls: list[float] = []
 
@@ -433,7 +433,7 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
         world.answer = lambda target: FAILURE if target in hosts[:5] else OK
         await asyncio.sleep(12)
         assert ("z", "main") in world.monitor.suspects
-        assert set(world.monitor.verdicts.values()) <= {UP, Verdict(State.UP, failures=2), DOUBTED}
+        assert set(world.monitor.verdicts.values()) <= {UP, Verdict(HealthState.UP, failures=2), DOUBTED}
         await asyncio.sleep(60)
         assert [target for target in hosts if world.monitor.verdicts[target] == DOWN] == hosts[:5]
         assert world.monitor.suspects["z", "main"].held_for is None
@@ -445,7 +445,7 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
 
     world = run(main())
     (held, _), (counted, _), _ = told
-    assert [stage for _, stage in told] == ["held", "counted", "calm"]
+    assert [stage for _, stage in told] == ["holding", "counting", "normal"]
     assert counted == pytest.approx(held + 30)
     assert falls == [counted] * 5, "all at once, and not before"
     fast = [start for start in world.starts[hosts[5]] if held < start < counted]
@@ -454,20 +454,20 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
 
 def test_a_host_has_the_share_that_its_agent_named_last() -> None:
     (target,) = targets(1)
-    said = [Outcome(Kind.OK, "up 75%", 0.001, weight=0.75)]
+    said = [ProbeOutcome(ProbeResult.OK, "up 75%", 0.001, weight=0.75)]
 
     async def main() -> World:
         world = World(lambda _: said[0])
         world.monitor.set_targets([target])
         await asyncio.sleep(15)
-        assert world.monitor.verdicts[target] == Verdict(State.UP, share=75)
-        said[0] = Outcome(Kind.FAILURE, "timed out", 0.001)
+        assert world.monitor.verdicts[target] == Verdict(HealthState.UP, share=75)
+        said[0] = ProbeOutcome(ProbeResult.FAILURE, "timed out", 0.001)
         await asyncio.sleep(11)
         assert world.monitor.verdicts[target].share == 75, "one failure says nothing of its weight"
-        said[0] = Outcome(Kind.OK, "0.1%", 0.001, weight=0.001)
+        said[0] = ProbeOutcome(ProbeResult.OK, "0.1%", 0.001, weight=0.001)
         await asyncio.sleep(25)
         assert world.monitor.verdicts[target].share == 1
-        said[0] = Outcome(Kind.OK, "up", 0.001)
+        said[0] = ProbeOutcome(ProbeResult.OK, "up", 0.001)
         await asyncio.sleep(25)
         assert world.monitor.verdicts[target] == UP
         await world.monitor.close()
@@ -482,7 +482,7 @@ def test_most_of_its_answers_slow_a_target_is_degraded_until_most_are_not() -> N
     ehlo = [0.1]
 
     async def main() -> World:
-        world = World(lambda _: Outcome(Kind.OK, "220 mta1", 0.001, ehlo[0]))
+        world = World(lambda _: ProbeOutcome(ProbeResult.OK, "220 mta1", 0.001, ehlo[0]))
         world.monitor.set_targets([target])
         await asyncio.sleep(50)
         ehlo[0] = 0.6
@@ -491,13 +491,13 @@ def test_most_of_its_answers_slow_a_target_is_degraded_until_most_are_not() -> N
         await asyncio.sleep(60)
         ehlo[0] = 0.6
         await asyncio.sleep(60)
-        assert world.monitor.verdicts[target] == Verdict(State.UP, degraded=True)
+        assert world.monitor.verdicts[target] == Verdict(HealthState.UP, degraded=True)
         ehlo[0] = 0.1
         await asyncio.sleep(9)  # one, perhaps
         assert world.monitor.verdicts[target].degraded
         await asyncio.sleep(60)
         assert world.monitor.verdicts[target] == UP
-        world.monitor.set_targets(targets(1), {targets(1)[0]: Verdict(State.UP, degraded=True)})
+        world.monitor.set_targets(targets(1), {targets(1)[0]: Verdict(HealthState.UP, degraded=True)})
         await asyncio.sleep(20)
         assert world.monitor.verdicts[targets(1)[0]] == UP, "an edit that takes `slow` out ends it"
         await world.monitor.close()

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from geodns.health.outcome import Kind, missed
+from geodns.health.outcome import ProbeResult, mismatch
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from geodns.health.outcome import Kind, missed
 )
 def test_what_is_found(pattern: str, text: str, found: bool) -> None:
     detail = f"the text does not match {pattern!r}: so"
-    assert missed(pattern, text, "the text", "so") == (None if found else (Kind.FAILURE, detail))
+    assert mismatch(pattern, text, "the text", "so") == (None if found else (ProbeResult.FAILURE, detail))
 
 
 @pytest.mark.parametrize(("pattern", "text"), [("(a|aa)+$", "a" * 900 + "b"), (r"\s+$", " " * 65000 + "x")])
 def test_looking_ends_in_time(pattern: str, text: str) -> None:
     began = time.process_time()
-    fault = missed(pattern, text, "the text", "so")
+    fault = mismatch(pattern, text, "the text", "so")
     assert time.process_time() - began < 1
     assert fault is not None
-    assert fault[0] is Kind.UNKNOWN
+    assert fault[0] is ProbeResult.UNKNOWN
     assert fault[1].startswith(f"it takes too long to look for {pattern!r} in the text: write it ")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.pool_watch import Crowd, Stage, Watch, watched_pools
+from geodns.health.pool_watch import FailureWindow, GuardStage, PoolWatch, watched_pools
 from tests.sample_zones import NAME, zone
 
 WINDOW, HOLD = 10.0, 30.0
@@ -12,7 +12,7 @@ WINDOW, HOLD = 10.0, 30.0
 
 def stages(hosts: str, story: str, failing: str = "") -> str:
     """Tell a story of ``-a`` (a fails), ``+a`` (it is good), ``@12`` (the time); return the stage after."""
-    watch = Watch(hosts, failing, WINDOW, HOLD)
+    watch = FailureWindow(hosts, failing, WINDOW, HOLD)
     now = 0.0
     for word in story.split():
         if word[0] == "@":
@@ -26,25 +26,25 @@ def stages(hosts: str, story: str, failing: str = "") -> str:
 @pytest.mark.parametrize(
     ("hosts", "story", "stage"),
     [
-        pytest.param("abcd", "", "calm", id="nothing"),
-        pytest.param("abcd", "-a", "calm", id="one-of-four"),
-        pytest.param("abcd", "-a -b", "calm", id="half"),
-        pytest.param("abcd", "-a -b -c", "held", id="more-than-half"),
-        pytest.param("abcd", "-a @5 -b @10 -c", "held", id="within-the-window"),
-        pytest.param("abcd", "-a @5 -b @10.1 -c", "calm", id="the-first-too-long-ago"),
-        pytest.param("abcd", "-a -a -a -b -b", "calm", id="the-same-hosts-again"),
-        pytest.param("abcd", "-a +a -a +a -b", "calm", id="flapping"),
-        pytest.param("abc", "-a -b -c", "calm", id="three-are-no-pool-to-judge-by"),
-        pytest.param("abcdefgh", "-a -b -c -d", "calm", id="half-of-eight"),
-        pytest.param("abcdefgh", "-a -b -c -d -e", "held", id="five-of-eight"),
-        pytest.param("abcd", "-a -b -c @29.9", "held", id="just-before-the-end"),
-        pytest.param("abcd", "-a -b -c @30", "counted", id="the-end-of-hold"),
-        pytest.param("abcd", "-a -b -c @30 -d @100", "counted", id="not-held-again"),
-        pytest.param("abcd", "-a -b -c +a", "held", id="half-good"),
-        pytest.param("abcd", "-a -b -c +a +b", "calm", id="a-majority-good"),
-        pytest.param("abcd", "-a -b -c @40 +a +b", "calm", id="a-majority-good-after-all"),
-        pytest.param("abcd", "-a -b -c +a +b -a -b", "calm", id="over-what-failed-then-counts-no-more"),
-        pytest.param("abcd", "-a -b -c +a +b +c -a -b -c", "held", id="another-time"),
+        pytest.param("abcd", "", "normal", id="nothing"),
+        pytest.param("abcd", "-a", "normal", id="one-of-four"),
+        pytest.param("abcd", "-a -b", "normal", id="half"),
+        pytest.param("abcd", "-a -b -c", "holding", id="more-than-half"),
+        pytest.param("abcd", "-a @5 -b @10 -c", "holding", id="within-the-window"),
+        pytest.param("abcd", "-a @5 -b @10.1 -c", "normal", id="the-first-too-long-ago"),
+        pytest.param("abcd", "-a -a -a -b -b", "normal", id="the-same-hosts-again"),
+        pytest.param("abcd", "-a +a -a +a -b", "normal", id="flapping"),
+        pytest.param("abc", "-a -b -c", "normal", id="three-are-no-pool-to-judge-by"),
+        pytest.param("abcdefgh", "-a -b -c -d", "normal", id="half-of-eight"),
+        pytest.param("abcdefgh", "-a -b -c -d -e", "holding", id="five-of-eight"),
+        pytest.param("abcd", "-a -b -c @29.9", "holding", id="just-before-the-end"),
+        pytest.param("abcd", "-a -b -c @30", "counting", id="the-end-of-hold"),
+        pytest.param("abcd", "-a -b -c @30 -d @100", "counting", id="not-held-again"),
+        pytest.param("abcd", "-a -b -c +a", "holding", id="half-good"),
+        pytest.param("abcd", "-a -b -c +a +b", "normal", id="a-majority-good"),
+        pytest.param("abcd", "-a -b -c @40 +a +b", "normal", id="a-majority-good-after-all"),
+        pytest.param("abcd", "-a -b -c +a +b -a -b", "normal", id="over-what-failed-then-counts-no-more"),
+        pytest.param("abcd", "-a -b -c +a +b +c -a -b -c", "holding", id="another-time"),
     ],
 )
 def test_stories(hosts: str, story: str, stage: str) -> None:
@@ -54,13 +54,13 @@ def test_stories(hosts: str, story: str, stage: str) -> None:
 @pytest.mark.parametrize(
     ("failing", "story", "stage"),
     [
-        pytest.param("a", "-b", "calm", id="one-is-no-crowd"),
-        pytest.param("a", "-b -c -d", "held", id="all-that-were-left"),
-        pytest.param("ab", "-c -d", "calm", id="two-are-no-crowd"),
-        pytest.param("a", "-a", "calm", id="what-fails-already-is-nothing-new"),
-        pytest.param("a", "-b -c -d +a", "held", id="one-more-good"),
-        pytest.param("a", "-b -c -d +a +b", "held", id="as-many-good"),
-        pytest.param("a", "-b -c -d +a +b +c", "calm", id="most-of-them-good"),
+        pytest.param("a", "-b", "normal", id="one-is-no-crowd"),
+        pytest.param("a", "-b -c -d", "holding", id="all-that-were-left"),
+        pytest.param("ab", "-c -d", "normal", id="two-are-no-crowd"),
+        pytest.param("a", "-a", "normal", id="what-fails-already-is-nothing-new"),
+        pytest.param("a", "-b -c -d +a", "holding", id="one-more-good"),
+        pytest.param("a", "-b -c -d +a +b", "holding", id="as-many-good"),
+        pytest.param("a", "-b -c -d +a +b +c", "normal", id="most-of-them-good"),
     ],
 )
 def test_hosts_that_failed_before_are_no_news(failing: str, story: str, stage: str) -> None:
@@ -77,17 +77,17 @@ def test_never_held_for_longer_than_hold_and_once_an_episode(
     events: list[tuple[float, str, bool]], size: int, hold: float
 ) -> None:
     hosts = "abcdefgh"[:size]
-    watch = Watch(hosts, "", WINDOW, hold)
-    now, before = 0.0, Stage.CALM
+    watch = FailureWindow(hosts, "", WINDOW, hold)
+    now, before = 0.0, GuardStage.NORMAL
     for wait, host, failing in events:
         now += wait
         stage = watch.look(now)
         if host in hosts:
             stage = watch.note(host, failing=failing, now=now)
-        if stage is Stage.HELD:
+        if stage is GuardStage.HOLDING:
             assert size >= 4
             assert now < watch.since + hold
-            assert before is not Stage.COUNTED, "an episode that counts is not held again"
+            assert before is not GuardStage.COUNTING, "an episode that counts is not held again"
             assert watch.end == watch.since + hold
         else:
             assert watch.end is None
@@ -96,11 +96,11 @@ def test_never_held_for_longer_than_hold_and_once_an_episode(
 
 @given(st.lists(st.tuples(st.floats(0, 15), st.booleans()), max_size=50), st.integers(4, 8))
 def test_a_single_host_is_never_doubted(events: list[tuple[float, bool]], size: int) -> None:
-    watch = Watch("abcdefgh"[:size], "", WINDOW, HOLD)
+    watch = FailureWindow("abcdefgh"[:size], "", WINDOW, HOLD)
     now = 0.0
     for wait, failing in events:
         now += wait
-        assert watch.note("a", failing=failing, now=now) is Stage.CALM
+        assert watch.note("a", failing=failing, now=now) is GuardStage.NORMAL
 
 
 def test_which_pools_are_watched() -> None:
@@ -135,7 +135,7 @@ def test_a_pool_with_several_checks_is_watched_by_what_it_needs() -> None:
     assert (watched.need, watched.window) == (1, 20)
     (targets,) = watched.hosts["mx1"]
     assert sorted(target.port for target in targets) == [25, 587]
-    crowd = Crowd((NAME, "main"), watched, ())
+    crowd = PoolWatch((NAME, "main"), watched, ())
     bad = [target for (some,) in watched.hosts.values() for target in some if target.port == 25]
     for host in watched.hosts:
         crowd.note(host, bad, 0.0)

@@ -15,8 +15,8 @@ from aiosmtpd.smtp import SMTP
 
 from geodns.health import connect as connect_
 from geodns.health import probe as probe_
-from geodns.health.clock import Clock, Said
-from geodns.health.outcome import MAX_DETAIL, Kind, Outcome
+from geodns.health.clock import ProbeClock, TranscriptLine
+from geodns.health.outcome import MAX_DETAIL, ProbeOutcome, ProbeResult
 from geodns.health.probe import own_name, probe
 from tests.health.servers import (
     GOOD,
@@ -44,11 +44,11 @@ PATIENT: dict[str, Any] = {
 }
 
 
-def run(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+def run(work: Coroutine[Any, Any, ProbeOutcome]) -> ProbeOutcome:
     return asyncio.run(work)
 
 
-async def probed(handler: Handler, **check: Any) -> Outcome:
+async def probed(handler: Handler, **check: Any) -> ProbeOutcome:
     async with serving(handler) as port:
         return await probe(target(port, **check), ehlo="probe.example.com")
 
@@ -83,59 +83,61 @@ async def teaser(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 @pytest.mark.parametrize(
     ("handler", "limits", "kind", "detail"),
     [
-        pytest.param(script(*GOOD), PATIENT, Kind.OK, "220 mta1 ESMTP", id="good"),
-        pytest.param(teaser, PATIENT, Kind.OK, "220 mta1 ESMTP mta1 ESMTP", id="early-talker-trap"),
-        pytest.param(drip, PATIENT, Kind.OK, "220 mta1 slow", id="slow-but-in-time"),
+        pytest.param(script(*GOOD), PATIENT, ProbeResult.OK, "220 mta1 ESMTP", id="good"),
+        pytest.param(teaser, PATIENT, ProbeResult.OK, "220 mta1 ESMTP mta1 ESMTP", id="early-talker-trap"),
+        pytest.param(drip, PATIENT, ProbeResult.OK, "220 mta1 slow", id="slow-but-in-time"),
         pytest.param(
-            drip, IMPATIENT, Kind.FAILURE, "timed out while waiting for the greeting", id="too-slow"
+            drip, IMPATIENT, ProbeResult.FAILURE, "timed out while waiting for the greeting", id="too-slow"
         ),
         pytest.param(
-            silent, IMPATIENT, Kind.FAILURE, "timed out while waiting for the greeting", id="silent"
+            silent, IMPATIENT, ProbeResult.FAILURE, "timed out while waiting for the greeting", id="silent"
         ),
         pytest.param(
             script(GOOD[0]),
             PATIENT | {"step_timeout": 0.3},
-            Kind.FAILURE,
+            ProbeResult.FAILURE,
             "timed out while waiting for the reply to EHLO",
             id="stuck",
         ),
         pytest.param(
             silent,
             PATIENT | {"timeout": 0.3},
-            Kind.FAILURE,
+            ProbeResult.FAILURE,
             "timed out while waiting for the gr",
             id="in-all",
         ),
-        pytest.param(flood, PATIENT, Kind.FAILURE, "banner too long", id="10-mb-banner"),
-        pytest.param(reset, PATIENT, Kind.FAILURE, "connection reset by peer while", id="reset"),
+        pytest.param(flood, PATIENT, ProbeResult.FAILURE, "banner too long", id="10-mb-banner"),
+        pytest.param(reset, PATIENT, ProbeResult.FAILURE, "connection reset by peer while", id="reset"),
         pytest.param(
-            script("220 mta1\r\n".encode("utf-16")), PATIENT, Kind.FAILURE, "not SMTP: b'", id="utf-16"
+            script("220 mta1\r\n".encode("utf-16")), PATIENT, ProbeResult.FAILURE, "not SMTP: b'", id="utf-16"
         ),
-        pytest.param(script(b"421 4.3.2 busy\r\n"), PATIENT, Kind.SHEDDING, "421 4.3.2 busy", id="421"),
+        pytest.param(
+            script(b"421 4.3.2 busy\r\n"), PATIENT, ProbeResult.SHEDDING, "421 4.3.2 busy", id="421"
+        ),
         pytest.param(
             script(b"554 5.7.1 no\r\n", b"221 Bye\r\n"),
             PATIENT,
-            Kind.FAILURE,
+            ProbeResult.FAILURE,
             "554 5.7.1 no (is the prober blocked?)",
             id="554",
         ),
         pytest.param(
             script(GOOD[0], b"450 later\r\n", b"221 Bye\r\n"),
             PATIENT,
-            Kind.DEFERRED,
+            ProbeResult.DEFERRED,
             "EHLO: 450",
             id="450-ehlo",
         ),
         pytest.param(
             script(*GOOD[:2]),
             PATIENT | {"step_timeout": 0.5},
-            Kind.OK,
+            ProbeResult.OK,
             "220 mta1 ESMTP",
             id="no-reply-to-quit",
         ),
     ],
 )
-def test_probing(handler: Handler, limits: dict[str, float], kind: Kind, detail: str) -> None:
+def test_probing(handler: Handler, limits: dict[str, float], kind: ProbeResult, detail: str) -> None:
     outcome = run(probed(handler, **limits))
     assert (outcome.kind, outcome.detail[: len(detail)]) == (kind, detail)
     assert outcome.detail.isprintable()
@@ -147,7 +149,7 @@ def test_probing(handler: Handler, limits: dict[str, float], kind: Kind, detail:
 def test_refused() -> None:
     with closed_port() as port:
         outcome = run(probe(target(port), ehlo=None))
-    assert (outcome.kind, outcome.detail) == (Kind.FAILURE, "connection refused")
+    assert (outcome.kind, outcome.detail) == (ProbeResult.FAILURE, "connection refused")
 
 
 def test_closed_at_once() -> None:
@@ -156,7 +158,7 @@ def test_closed_at_once() -> None:
         writer.close()
 
     outcome = run(probed(close, **PATIENT))
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.detail == "connection closed while waiting for the greeting"
 
 
@@ -214,8 +216,8 @@ def test_the_time_from_ehlo_to_its_250(
     ("host", "literal"), [("127.0.0.1", b"[127.0.0.1]"), ("::1", b"[IPv6:::1]")], ids=["v4", "v6"]
 )
 def test_without_a_name_the_prober_gives_its_own_address(host: str, literal: bytes) -> None:
-    async def main() -> list[Said]:
-        said: list[Said] = []
+    async def main() -> list[TranscriptLine]:
+        said: list[TranscriptLine] = []
         async with serving(script(*GOOD), host) as port:
             await probe(target(port, host), ehlo=None, transcript=said.append)
         return said
@@ -241,12 +243,12 @@ def test_without_a_name_the_prober_gives_its_own_address(host: str, literal: byt
 
 def test_tcp_asks_for_a_connection_only() -> None:
     outcome = run(probed(silent, type="tcp"))
-    assert (outcome.kind, outcome.detail) == (Kind.OK, "connected")
+    assert (outcome.kind, outcome.detail) == (ProbeResult.OK, "connected")
 
 
 def test_tcp_refused() -> None:
     with closed_port() as port:
-        assert run(probe(target(port, type="tcp"), ehlo=None)).kind is Kind.FAILURE
+        assert run(probe(target(port, type="tcp"), ehlo=None)).kind is ProbeResult.FAILURE
 
 
 def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,14 +261,14 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
         sock.bind(("127.0.0.1", port))
         return sock
 
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         monkeypatch.setattr("geodns.health.connect.socket.socket", bound)
         try:
             return await probe(target(port, type="tcp"), ehlo=None)
         finally:
             monkeypatch.undo()
 
-    assert run(main()).kind is Kind.FAILURE
+    assert run(main()).kind is ProbeResult.FAILURE
 
 
 # --- our own trouble ------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
     ("number", "kind"),
     [
         *(
-            (getattr(errno, name), Kind.UNKNOWN)
+            (getattr(errno, name), ProbeResult.UNKNOWN)
             for name in (
                 "ENETDOWN",
                 "EADDRNOTAVAIL",
@@ -290,7 +292,7 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
             )
         ),
         *(
-            (getattr(errno, name), Kind.FAILURE)
+            (getattr(errno, name), ProbeResult.FAILURE)
             for name in (
                 "EHOSTUNREACH",
                 "ECONNREFUSED",
@@ -302,11 +304,13 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
     ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else str(value),
 )
 @pytest.mark.parametrize("at", ["socket", "connect"])
-def test_whose_trouble_it_is(number: int, kind: Kind, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whose_trouble_it_is(
+    number: int, kind: ProbeResult, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, "injected")
 
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         if at == "connect":
             monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
         else:
@@ -326,7 +330,7 @@ def test_whose_trouble_it_is(number: int, kind: Kind, at: str, monkeypatch: pyte
 def test_what_a_router_or_a_firewall_says_is_no_trouble_of_our_own(
     number: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         async def told(
             *_: object,
         ) -> None:  # as an ICMP message does that comes when the connection is awaited
@@ -340,7 +344,7 @@ def test_what_a_router_or_a_firewall_says_is_no_trouble_of_our_own(
             monkeypatch.undo()
 
     outcome = run(main())
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.detail.startswith(os.strerror(number).lower())
     assert ("firewall" in outcome.detail) == (number == errno.EACCES)
 
@@ -354,7 +358,7 @@ def test_what_the_kernel_says_at_once_is_trouble_of_our_own(
         def connect(self, *_: object) -> None:
             raise OSError(number, "injected")
 
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         monkeypatch.setattr(socket, "socket", Refusing)
         try:
             return await probe(target(9, type=kind), ehlo=None)
@@ -362,7 +366,7 @@ def test_what_the_kernel_says_at_once_is_trouble_of_our_own(
             monkeypatch.undo()
 
     outcome = run(main())
-    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.kind is ProbeResult.UNKNOWN
     assert outcome.detail == f"trouble of the prober's own: {os.strerror(number).lower()}"
 
 
@@ -371,7 +375,7 @@ def test_many_connections_from_one_address_may_share_its_ports() -> None:
     async def main() -> bool:
         async with serving(silent) as port:
             one = target(port, source=("127.0.0.1",))
-            with await connect_.connect(one, Clock(one.check, None)) as sock:
+            with await connect_.connect(one, ProbeClock(one.check, None)) as sock:
                 return bool(sock.getsockopt(socket.IPPROTO_IP, 24))
 
     assert asyncio.run(main())
@@ -387,7 +391,7 @@ def test_tls_that_breaks_after_its_handshake_is_the_hosts_trouble(tmp_path: Path
 
     for kind, awaited in (("smtps", "greeting"), ("https", "response")):
         outcome = run(probed(noisy, type=kind, **PATIENT))
-        assert outcome.kind is Kind.FAILURE
+        assert outcome.kind is ProbeResult.FAILURE
         assert outcome.detail == f"TLS broke (WRONG_VERSION_NUMBER) while waiting for the {awaited}"
 
 
@@ -399,20 +403,20 @@ def test_a_fault_in_the_prober_is_no_fault_of_the_host(
 
     monkeypatch.setattr(probe_, "connect", fail)
     outcome = run(probe(target(9), ehlo=None))
-    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.kind is ProbeResult.UNKNOWN
     assert "a bug" in outcome.detail
     assert "127.0.0.1" in caplog.text
 
 
 def test_a_prober_that_was_held_up_blames_nobody() -> None:
-    async def main() -> Outcome:
+    async def main() -> ProbeOutcome:
         async with serving(silent) as port:
             work = asyncio.create_task(probe(target(port, **IMPATIENT), ehlo=None))
             await asyncio.sleep(0.1)
             time.sleep(2.5)  # noqa: ASYNC251 - this is what holds it up
             return await work
 
-    assert run(main()).kind is Kind.UNKNOWN
+    assert run(main()).kind is ProbeResult.UNKNOWN
 
 
 def test_a_cancelled_probe_leaves_nothing_behind() -> None:
@@ -460,7 +464,7 @@ def test_starttls_with_a_handshake(tmp_path: Path) -> None:
         await reader.read()
 
     outcome = run(probed(secure, starttls="offered", **PATIENT))
-    assert (outcome.kind, outcome.detail) == (Kind.OK, "220 mta1 ESMTP")
+    assert (outcome.kind, outcome.detail) == (ProbeResult.OK, "220 mta1 ESMTP")
 
 
 @pytest.mark.parametrize(
@@ -489,7 +493,7 @@ def test_starttls_with_a_handshake(tmp_path: Path) -> None:
 )
 def test_starttls_missing_or_broken(handler: Handler, limits: dict[str, float], detail: str) -> None:
     outcome = run(probed(handler, starttls="offered", **limits))
-    assert (outcome.kind, outcome.detail[: len(detail)]) == (Kind.FAILURE, detail)
+    assert (outcome.kind, outcome.detail[: len(detail)]) == (ProbeResult.FAILURE, detail)
 
 
 @pytest.mark.parametrize("reply", [b"this is no TLS\r\n" * 10, b""], ids=["garbage", "closed"])
@@ -505,7 +509,7 @@ def test_starttls_answered_by_something_else(reply: bytes) -> None:
         await writer.drain()
 
     outcome = run(probed(broken, starttls="offered", **PATIENT))
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.detail.startswith("STARTTLS is broken: ")
 
 
@@ -533,13 +537,13 @@ def test_a_real_server(starttls: str, tmp_path: Path) -> None:
         outcome = run(probe(target(port, starttls=starttls, **PATIENT), ehlo="probe.example.com"))
     finally:
         server.stop()
-    assert outcome.kind is Kind.OK
+    assert outcome.kind is ProbeResult.OK
     assert outcome.detail.startswith("220 ")
     assert SMTP.__name__ in outcome.detail
 
 
 def test_500_silent_hosts_leave_the_loop_responsive() -> None:
-    async def main() -> tuple[float, set[Kind]]:
+    async def main() -> tuple[float, set[ProbeResult]]:
         late = 0.0
         loop = asyncio.get_running_loop()
         async with serving(silent) as port:
@@ -552,7 +556,7 @@ def test_500_silent_hosts_leave_the_loop_responsive() -> None:
             return late, {one.result().kind for one in work}
 
     late, kinds = asyncio.run(main())
-    assert kinds <= {Kind.FAILURE, Kind.UNKNOWN}
+    assert kinds <= {ProbeResult.FAILURE, ProbeResult.UNKNOWN}
     assert late < 2
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from geodns.health.schedule import JITTER, first_start, next_start
 from geodns.model.checks import Check
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 
 CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)
-UP, DOWN = Verdict(State.UP), Verdict(State.DOWN)
-DOUBTED = Verdict(State.UP, failures=1)
+UP, DOWN = Verdict(HealthState.UP), Verdict(HealthState.DOWN)
+DOUBTED = Verdict(HealthState.UP, failures=1)
 FLOATS = st.floats(min_value=0, max_value=1e6)
 
 

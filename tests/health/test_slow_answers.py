@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.state_machine import Pace
+from geodns.health.state_machine import SlowAnswers
 
 LIMIT = 0.5
 
 
-def pace(answers: str, start: Pace | None = None) -> Pace:
+def pace(answers: str, start: SlowAnswers | None = None) -> SlowAnswers:
     """Return the pace after answers, ``s`` for slow and ``f`` for fast."""
-    found = start or Pace()
+    found = start or SlowAnswers()
     for answer in answers:
         found = found.after(0.5 if answer == "s" else 0.499, LIMIT)
     return found
@@ -53,8 +53,8 @@ def test_one_answer_among_others_changes_nothing(answers: str) -> None:
 
 
 def test_a_host_known_to_be_slow_is_so_until_it_has_shown_otherwise() -> None:
-    assert Pace.known(slow=False) == Pace()
-    known = Pace.known(slow=True)
+    assert SlowAnswers.known(slow=False) == SlowAnswers()
+    known = SlowAnswers.known(slow=True)
     assert known.slow
     assert pace("fff", known).slow
     assert not pace("ffff", known).slow

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.outcome import MAX_DETAIL, Kind
+from geodns.health.outcome import MAX_DETAIL, ProbeResult
 from geodns.health.smtp import (
     MAX_LINE,
     MAX_LINES,
@@ -13,10 +13,10 @@ from geodns.health.smtp import (
     Dialogue,
     Event,
     Greeted,
-    Judged,
     Phase,
     Replied,
     Send,
+    SmtpVerdict,
     StartTls,
     Wishes,
     address_literal,
@@ -32,8 +32,8 @@ def dialogue(*, starttls: bool = False) -> Dialogue:
     return Dialogue("probe.example.com", Wishes(tls="starttls" if starttls else None))
 
 
-def verdict_of(events: list[Event]) -> Judged:
-    (judged,) = (event for event in events if isinstance(event, Judged))
+def verdict_of(events: list[Event]) -> SmtpVerdict:
+    (judged,) = (event for event in events if isinstance(event, SmtpVerdict))
     return judged
 
 
@@ -41,7 +41,7 @@ def test_a_good_conversation() -> None:
     talk = dialogue()
     assert talk.receive(b"220-mta1 ESMTP wait\r\n220-more\r\n") == []
     assert talk.receive(b"220 ready\r\n") == [Greeted(), EHLO]
-    expected = [Replied("EHLO"), Judged(Kind.OK, "220 mta1 ESMTP wait more ready"), QUIT]
+    expected = [Replied("EHLO"), SmtpVerdict(ProbeResult.OK, "220 mta1 ESMTP wait more ready"), QUIT]
     assert talk.receive(KEYWORDS) == expected
     assert talk.keywords == ("PIPELINING", "starttls", "8BITMIME")
     assert talk.phase is Phase.QUIT
@@ -56,49 +56,71 @@ def test_starttls() -> None:
     assert talk.receive(KEYWORDS) == [Replied("EHLO"), Send(b"STARTTLS\r\n")]
     assert talk.receive(b"220 go\r\n") == [Replied("STARTTLS"), StartTls()]
     assert talk.tls_started() == [EHLO]
-    assert talk.receive(b"250 mta1\r\n") == [Replied("EHLO"), Judged(Kind.OK, "220 mta1 ESMTP"), QUIT]
+    assert talk.receive(b"250 mta1\r\n") == [
+        Replied("EHLO"),
+        SmtpVerdict(ProbeResult.OK, "220 mta1 ESMTP"),
+        QUIT,
+    ]
     assert talk.tls_started() == []
 
 
 def test_starttls_whose_handshake_fails() -> None:
     talk = dialogue(starttls=True)
     talk.receive(GREETING + KEYWORDS + b"220 go\r\n")
-    expected = [Judged(Kind.FAILURE, "STARTTLS is broken: wrong version"), Close()]
+    expected = [SmtpVerdict(ProbeResult.FAILURE, "STARTTLS is broken: wrong version"), Close()]
     assert talk.tls_failed("wrong version") == expected
 
 
 @pytest.mark.parametrize(
     ("greeting", "kind", "detail", "quits"),
     [
-        pytest.param(b"421 4.3.2 busy\r\n", Kind.SHEDDING, "421 4.3.2 busy", False, id="421"),
-        pytest.param(b"450 later\r\n", Kind.SHEDDING, "450 later", True, id="450"),
-        pytest.param(b"554 no\r\n", Kind.FAILURE, "554 no (is the prober blocked?)", True, id="554"),
-        pytest.param(b"554\n", Kind.FAILURE, "554 (is the prober blocked?)", True, id="bare-code-bare-lf"),
-        pytest.param(b"554 mx220 no\r\n", Kind.FAILURE, "554 mx220 no (is", True, id="220-in-the-text"),
-        pytest.param(b"220-a\r\n421 b\r\n", Kind.SHEDDING, "421 a b", False, id="codes-differ-last-decides"),
-        pytest.param(b"554-a\r\n450 b\r\n", Kind.SHEDDING, "450 a b", True, id="codes-differ-4xx"),
-        pytest.param(b"250 hi\r\n", Kind.FAILURE, "unexpected 250 hi", True, id="250"),
-        pytest.param(b"354 hi\r\n", Kind.FAILURE, "unexpected 354 hi", True, id="354"),
-        pytest.param(b"HTTP/1.1 400 Bad\r\n", Kind.FAILURE, "not SMTP: b'HTTP/1.1 400", False, id="http"),
-        pytest.param(b"120 hi\r\n", Kind.FAILURE, "not SMTP", False, id="no-such-code"),
-        pytest.param(b"2200 hi\r\n", Kind.FAILURE, "not SMTP", False, id="four-digits"),
-        pytest.param(b"\r\n", Kind.FAILURE, "not SMTP", False, id="empty-line"),
-        pytest.param(b"220-hi\r\n\r\n", Kind.FAILURE, "not SMTP", False, id="empty-second-line"),
-        pytest.param(b"220 a\0b\r\n", Kind.FAILURE, "not SMTP", False, id="nul"),
-        pytest.param("220 hi\r\n".encode("utf-16"), Kind.FAILURE, "not SMTP", False, id="utf-16"),
-        pytest.param("220 hi\r\n".encode("utf-16-be"), Kind.FAILURE, "not SMTP", False, id="utf-16-be"),
+        pytest.param(b"421 4.3.2 busy\r\n", ProbeResult.SHEDDING, "421 4.3.2 busy", False, id="421"),
+        pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "450 later", True, id="450"),
+        pytest.param(b"554 no\r\n", ProbeResult.FAILURE, "554 no (is the prober blocked?)", True, id="554"),
         pytest.param(
-            "\uff12\uff12\uff10 hi\r\n".encode(), Kind.FAILURE, "not SMTP", False, id="other-digits"
+            b"554\n", ProbeResult.FAILURE, "554 (is the prober blocked?)", True, id="bare-code-bare-lf"
         ),
-        pytest.param(b"\x15\x03\x01\x00\x02\x02\x0a", Kind.FAILURE, "not SMTP", False, id="tls"),
-        pytest.param(b"220 " + b"x" * MAX_LINE, Kind.FAILURE, "banner too long", False, id="endless-line"),
-        pytest.param(b"220-x\r\n" * (MAX_LINES + 1), Kind.FAILURE, "banner too long", False, id="many-lines"),
         pytest.param(
-            (b"220-" + b"x" * 4000 + b"\r\n") * 20, Kind.FAILURE, "banner too long", False, id="many-bytes"
+            b"554 mx220 no\r\n", ProbeResult.FAILURE, "554 mx220 no (is", True, id="220-in-the-text"
+        ),
+        pytest.param(
+            b"220-a\r\n421 b\r\n", ProbeResult.SHEDDING, "421 a b", False, id="codes-differ-last-decides"
+        ),
+        pytest.param(b"554-a\r\n450 b\r\n", ProbeResult.SHEDDING, "450 a b", True, id="codes-differ-4xx"),
+        pytest.param(b"250 hi\r\n", ProbeResult.FAILURE, "unexpected 250 hi", True, id="250"),
+        pytest.param(b"354 hi\r\n", ProbeResult.FAILURE, "unexpected 354 hi", True, id="354"),
+        pytest.param(
+            b"HTTP/1.1 400 Bad\r\n", ProbeResult.FAILURE, "not SMTP: b'HTTP/1.1 400", False, id="http"
+        ),
+        pytest.param(b"120 hi\r\n", ProbeResult.FAILURE, "not SMTP", False, id="no-such-code"),
+        pytest.param(b"2200 hi\r\n", ProbeResult.FAILURE, "not SMTP", False, id="four-digits"),
+        pytest.param(b"\r\n", ProbeResult.FAILURE, "not SMTP", False, id="empty-line"),
+        pytest.param(b"220-hi\r\n\r\n", ProbeResult.FAILURE, "not SMTP", False, id="empty-second-line"),
+        pytest.param(b"220 a\0b\r\n", ProbeResult.FAILURE, "not SMTP", False, id="nul"),
+        pytest.param("220 hi\r\n".encode("utf-16"), ProbeResult.FAILURE, "not SMTP", False, id="utf-16"),
+        pytest.param(
+            "220 hi\r\n".encode("utf-16-be"), ProbeResult.FAILURE, "not SMTP", False, id="utf-16-be"
+        ),
+        pytest.param(
+            "\uff12\uff12\uff10 hi\r\n".encode(), ProbeResult.FAILURE, "not SMTP", False, id="other-digits"
+        ),
+        pytest.param(b"\x15\x03\x01\x00\x02\x02\x0a", ProbeResult.FAILURE, "not SMTP", False, id="tls"),
+        pytest.param(
+            b"220 " + b"x" * MAX_LINE, ProbeResult.FAILURE, "banner too long", False, id="endless-line"
+        ),
+        pytest.param(
+            b"220-x\r\n" * (MAX_LINES + 1), ProbeResult.FAILURE, "banner too long", False, id="many-lines"
+        ),
+        pytest.param(
+            (b"220-" + b"x" * 4000 + b"\r\n") * 20,
+            ProbeResult.FAILURE,
+            "banner too long",
+            False,
+            id="many-bytes",
         ),
     ],
 )
-def test_greetings(greeting: bytes, kind: Kind, detail: str, quits: bool) -> None:
+def test_greetings(greeting: bytes, kind: ProbeResult, detail: str, quits: bool) -> None:
     talk = dialogue()
     events = talk.receive(greeting)
     judged = verdict_of(events)
@@ -111,15 +133,17 @@ def test_greetings(greeting: bytes, kind: Kind, detail: str, quits: bool) -> Non
 @pytest.mark.parametrize(
     ("reply", "kind", "detail", "quits"),
     [
-        pytest.param(b"450 later\r\n", Kind.DEFERRED, "EHLO: 450 later", True, id="450"),
-        pytest.param(b"421 bye\r\n", Kind.DEFERRED, "EHLO: 421 bye", False, id="421"),
-        pytest.param(b"550 no\r\n", Kind.FAILURE, "EHLO: 550 no (is the prober", True, id="550"),
-        pytest.param(b"220 hi\r\n", Kind.FAILURE, "EHLO: unexpected 220 hi", True, id="220"),
-        pytest.param(b"what?\r\n", Kind.FAILURE, "not SMTP", False, id="not-smtp"),
-        pytest.param(b"250-" + b"x" * 5000, Kind.FAILURE, "the reply to EHLO is too long", False, id="long"),
+        pytest.param(b"450 later\r\n", ProbeResult.DEFERRED, "EHLO: 450 later", True, id="450"),
+        pytest.param(b"421 bye\r\n", ProbeResult.DEFERRED, "EHLO: 421 bye", False, id="421"),
+        pytest.param(b"550 no\r\n", ProbeResult.FAILURE, "EHLO: 550 no (is the prober", True, id="550"),
+        pytest.param(b"220 hi\r\n", ProbeResult.FAILURE, "EHLO: unexpected 220 hi", True, id="220"),
+        pytest.param(b"what?\r\n", ProbeResult.FAILURE, "not SMTP", False, id="not-smtp"),
+        pytest.param(
+            b"250-" + b"x" * 5000, ProbeResult.FAILURE, "the reply to EHLO is too long", False, id="long"
+        ),
     ],
 )
-def test_replies_to_ehlo(reply: bytes, kind: Kind, detail: str, quits: bool) -> None:
+def test_replies_to_ehlo(reply: bytes, kind: ProbeResult, detail: str, quits: bool) -> None:
     talk = dialogue()
     talk.receive(GREETING)
     events = talk.receive(reply)
@@ -131,21 +155,31 @@ def test_replies_to_ehlo(reply: bytes, kind: Kind, detail: str, quits: bool) -> 
 @pytest.mark.parametrize(
     ("replies", "kind", "detail"),
     [
-        pytest.param(b"250-mta1\r\n250 SIZE\r\n", Kind.FAILURE, "STARTTLS is not offered", id="missing"),
-        pytest.param(b"250 STARTTLS\r\n", Kind.FAILURE, "STARTTLS is not offered", id="host-of-that-name"),
-        pytest.param(b"250-a\r\n250 STARTTLSX\r\n", Kind.FAILURE, "STARTTLS is not offered", id="other-word"),
-        pytest.param(KEYWORDS + b"454 no TLS\r\n", Kind.FAILURE, "STARTTLS is broken: 454 no TLS", id="454"),
-        pytest.param(KEYWORDS + b"500 what?\r\n", Kind.FAILURE, "STARTTLS is broken: 500 what?", id="500"),
-        pytest.param(KEYWORDS + b"421 bye\r\n", Kind.DEFERRED, "STARTTLS: 421 bye", id="421"),
+        pytest.param(
+            b"250-mta1\r\n250 SIZE\r\n", ProbeResult.FAILURE, "STARTTLS is not offered", id="missing"
+        ),
+        pytest.param(
+            b"250 STARTTLS\r\n", ProbeResult.FAILURE, "STARTTLS is not offered", id="host-of-that-name"
+        ),
+        pytest.param(
+            b"250-a\r\n250 STARTTLSX\r\n", ProbeResult.FAILURE, "STARTTLS is not offered", id="other-word"
+        ),
+        pytest.param(
+            KEYWORDS + b"454 no TLS\r\n", ProbeResult.FAILURE, "STARTTLS is broken: 454 no TLS", id="454"
+        ),
+        pytest.param(
+            KEYWORDS + b"500 what?\r\n", ProbeResult.FAILURE, "STARTTLS is broken: 500 what?", id="500"
+        ),
+        pytest.param(KEYWORDS + b"421 bye\r\n", ProbeResult.DEFERRED, "STARTTLS: 421 bye", id="421"),
         pytest.param(
             KEYWORDS + b"220 go\r\n250 mta1\r\n",
-            Kind.FAILURE,
+            ProbeResult.FAILURE,
             "STARTTLS is broken: plain text",
             id="injected",
         ),
     ],
 )
-def test_starttls_that_is_missing_or_broken(replies: bytes, kind: Kind, detail: str) -> None:
+def test_starttls_that_is_missing_or_broken(replies: bytes, kind: ProbeResult, detail: str) -> None:
     talk = dialogue(starttls=True)
     judged = verdict_of(talk.receive(GREETING + replies))
     assert judged.kind is kind
@@ -163,7 +197,7 @@ def test_starttls_that_is_missing_or_broken(replies: bytes, kind: Kind, detail: 
 def test_lost_before_the_verdict(received: bytes, detail: str) -> None:
     talk = dialogue()
     talk.receive(received)
-    assert talk.lost("timed out") == [Judged(Kind.FAILURE, detail), Close()]
+    assert talk.lost("timed out") == [SmtpVerdict(ProbeResult.FAILURE, detail), Close()]
 
 
 @pytest.mark.parametrize("greeting", [b"220 a\r\n250 b\r\n", b"554 no\r\n"], ids=["ok", "failure"])
@@ -237,7 +271,7 @@ def test_whatever_comes_however_it_is_cut_there_is_one_and_the_same_verdict(
     judged = verdict_of(at_once)
     assert pieces == at_once
     assert at_once[-1] == Close()
-    assert judged.kind is not Kind.UNKNOWN
+    assert judged.kind is not ProbeResult.UNKNOWN
     assert judged.detail.isprintable()
     assert 0 < len(judged.detail) <= MAX_DETAIL
 

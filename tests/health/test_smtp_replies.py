@@ -1,7 +1,7 @@
 import pytest
 
 from geodns.health.outcome import MAX_DETAIL
-from geodns.health.smtp import decoded, one_text, plain_text, refusal
+from geodns.health.smtp import decoded, describe_refusal, one_text, plain_text
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,6 @@ def test_several_lines() -> None:
 
 
 def test_a_refusal_has_room_for_the_question() -> None:
-    assert refusal(354, "354 go on") == "unexpected 354 go on"
-    assert refusal(554, "554 no") == "554 no (is the prober blocked?)"
-    assert len(refusal(554, "554 " + "x" * 500)) < MAX_DETAIL
+    assert describe_refusal(354, "354 go on") == "unexpected 354 go on"
+    assert describe_refusal(554, "554 no") == "554 no (is the prober blocked?)"
+    assert len(describe_refusal(554, "554 " + "x" * 500)) < MAX_DETAIL

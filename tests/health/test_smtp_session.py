@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from geodns.health import tls
-from geodns.health.clock import Said
+from geodns.health.clock import TranscriptLine
 from geodns.health.connect import SIGNATURE
-from geodns.health.outcome import Certificate, Kind, Outcome
+from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from geodns.model.checks import Check, Target
 from tests.health.certificates import NAME, Authority, authority, server
 from tests.health.servers import GOOD, Handler, mail_server, script, serving, target
 
-Server = Callable[..., Awaitable[Outcome]]
+Server = Callable[..., Awaitable[ProbeOutcome]]
 
 
-async def probed(handler: Handler, *, host: str | None = NAME, **check: Any) -> Outcome:
+async def probed(handler: Handler, *, host: str | None = NAME, **check: Any) -> ProbeOutcome:
     async with serving(handler) as port:
         one = target(port, **check)
         return await probe(
@@ -28,7 +28,7 @@ async def probed(handler: Handler, *, host: str | None = NAME, **check: Any) -> 
         )
 
 
-async def implicitly(context: ssl.SSLContext, heard: list[bytes] | None = None, **check: Any) -> Outcome:
+async def implicitly(context: ssl.SSLContext, heard: list[bytes] | None = None, **check: Any) -> ProbeOutcome:
     """Probe a server whose TLS comes first."""
     talks: set[asyncio.Task[Any]] = set()
 
@@ -73,7 +73,7 @@ def signer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authorit
 def test_lmtp_says_lhlo() -> None:
     heard: list[bytes] = []
     outcome = asyncio.run(probed(mail_server(heard=heard), type="lmtp"))
-    assert outcome.kind is Kind.OK
+    assert outcome.kind is ProbeResult.OK
     assert heard == [b"LHLO me.example\r\n", b"QUIT\r\n"]
 
 
@@ -94,7 +94,7 @@ def test_only_a_good_reply_to_ehlo_has_a_time() -> None:
 def test_submission_with_starttls(tmp_path: Path) -> None:
     context = server(tmp_path, None)
     outcome = asyncio.run(probed(mail_server(context), type="submission", starttls="offered"))
-    assert (outcome.kind, outcome.detail) == (Kind.OK, "220 mta1 ESMTP")
+    assert (outcome.kind, outcome.detail) == (ProbeResult.OK, "220 mta1 ESMTP")
     assert outcome.tls is not None
     assert outcome.tls.version == "TLSv1.3"
     assert [name for name, _ in outcome.steps] == ["connect", "greeting", "EHLO", "STARTTLS", "TLS", "EHLO"]
@@ -103,14 +103,14 @@ def test_submission_with_starttls(tmp_path: Path) -> None:
 def test_smtps_waits_for_the_greeting_in_tls(tmp_path: Path) -> None:
     heard: list[bytes] = []
     outcome = asyncio.run(implicitly(server(tmp_path, None), heard))
-    assert (outcome.kind, outcome.detail) == (Kind.OK, "220 mta1 ESMTP")
+    assert (outcome.kind, outcome.detail) == (ProbeResult.OK, "220 mta1 ESMTP")
     assert heard == [b"EHLO me.example\r\n", b"QUIT\r\n"]
     assert [name for name, _ in outcome.steps] == ["connect", "TLS", "greeting", "EHLO"]
 
 
 def test_smtps_on_a_port_without_tls() -> None:
     outcome = asyncio.run(probed(script(*GOOD), type="smtps"))
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.detail.startswith("TLS is broken: ")
 
 
@@ -121,7 +121,7 @@ def test_smtps_on_a_port_that_says_nothing() -> None:
         await reader.read()
 
     outcome = asyncio.run(probed(silent, type="smtps", step_timeout=0.3))
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.detail.startswith(("timed out while waiting for the TLS handshake", "TLS is broken"))
 
 
@@ -145,15 +145,15 @@ def test_a_certificate_s_fault_fails_a_host_only_where_it_is_verified(
 ) -> None:
     context = server(tmp_path, signer if signed else None, **made)
 
-    def run(*, verified: bool) -> Outcome:
+    def run(*, verified: bool) -> ProbeOutcome:
         if first:
             return asyncio.run(implicitly(context, verify="required" if verified else "none"))
         word = "verified" if verified else "offered"
         return asyncio.run(probed(mail_server(context), starttls=word))
 
     loose, strict = run(verified=False), run(verified=True)
-    assert loose.kind is Kind.OK
-    assert strict.kind is (Kind.OK if problem is None else Kind.FAILURE)
+    assert loose.kind is ProbeResult.OK
+    assert strict.kind is (ProbeResult.OK if problem is None else ProbeResult.FAILURE)
     for outcome in (loose, strict):
         assert outcome.certificate is not None
         assert outcome.certificate.problem == problem
@@ -167,9 +167,9 @@ def test_a_certificate_s_fault_fails_a_host_only_where_it_is_verified(
 def test_an_unknown_issuer_is_seen_by_whom_verifies(tmp_path: Path, signer: Authority) -> None:
     del signer
     context = server(tmp_path, authority("Test Authority"))  # of the same name, with another key
-    assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is Kind.OK
+    assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is ProbeResult.OK
     outcome = asyncio.run(probed(mail_server(context), starttls="verified"))
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.certificate is not None
     assert outcome.certificate.subject == NAME
 
@@ -189,7 +189,7 @@ def test_who_trusts_nobody_blames_nobody(
     signer = authority()
     context = server(tmp_path, signer)
 
-    def run() -> Outcome:
+    def run() -> ProbeOutcome:
         if first:
             return asyncio.run(implicitly(context, verify="required"))
         return asyncio.run(probed(mail_server(context), starttls="verified"))
@@ -199,11 +199,11 @@ def test_who_trusts_nobody_blames_nobody(
     tls.context.cache_clear()
     try:
         outcome = run()
-        assert (outcome.kind, outcome.detail) == (Kind.UNKNOWN, tls.NO_AUTHORITY)
+        assert (outcome.kind, outcome.detail) == (ProbeResult.UNKNOWN, tls.NO_AUTHORITY)
         assert outcome.certificate is not None
         assert (outcome.certificate.subject, outcome.certificate.problem) == (NAME, None)
         signer.trusted_in(tmp_path)
-        assert run().kind is Kind.OK
+        assert run().kind is ProbeResult.OK
     finally:
         tls.context.cache_clear()
 
@@ -213,15 +213,15 @@ def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> 
     asked: list[str | None] = []
     context.sni_callback = lambda _connection, name, _context: asked.append(name)
     outcome = asyncio.run(probed(mail_server(context), starttls="verified", sni="smtp.example.net"))
-    assert outcome.kind is Kind.OK
-    assert asyncio.run(probed(mail_server(context), starttls="verified")).kind is Kind.FAILURE
-    assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is Kind.OK
+    assert outcome.kind is ProbeResult.OK
+    assert asyncio.run(probed(mail_server(context), starttls="verified")).kind is ProbeResult.FAILURE
+    assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is ProbeResult.OK
     assert asked == ["smtp.example.net", NAME, None]
 
 
 def test_without_a_name_the_address_is_verified(tmp_path: Path, signer: Authority) -> None:
     context = server(tmp_path, signer, names=("127.0.0.1",))
-    assert asyncio.run(probed(mail_server(context), host=None, starttls="verified")).kind is Kind.OK
+    assert asyncio.run(probed(mail_server(context), host=None, starttls="verified")).kind is ProbeResult.OK
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["starttls", "implicit"])
@@ -229,16 +229,16 @@ def test_cert_critical_fails_a_host_and_takes_leave(first: bool, tmp_path: Path,
     context = server(tmp_path, signer, days=0.9)
     heard: list[bytes] = []
 
-    def run(critical: float) -> Outcome:
+    def run(critical: float) -> ProbeOutcome:
         if first:
             return asyncio.run(implicitly(context, heard, verify="required", cert_critical=critical))
         handler = mail_server(context, heard=heard)
         return asyncio.run(probed(handler, starttls="verified", cert_critical=critical))
 
-    assert run(3600).kind is Kind.OK
+    assert run(3600).kind is ProbeResult.OK
     heard.clear()
     outcome = run(86400)
-    assert outcome.kind is Kind.FAILURE
+    assert outcome.kind is ProbeResult.FAILURE
     assert outcome.detail.startswith("certificate expires in 0.9 days, under cert_critical: ")
     assert outcome.certificate is not None
     assert outcome.certificate.problem is None
@@ -248,30 +248,38 @@ def test_cert_critical_fails_a_host_and_takes_leave(first: bool, tmp_path: Path,
 
 # --- what is expected -----------------------------------------------------------------------------------
 
-WISHES: dict[str, tuple[dict[str, Any], Kind, str]] = {
-    "the text": ({"expect": "^mta1 ESMTP$"}, Kind.OK, "220 mta1 ESMTP"),
+WISHES: dict[str, tuple[dict[str, Any], ProbeResult, str]] = {
+    "the text": ({"expect": "^mta1 ESMTP$"}, ProbeResult.OK, "220 mta1 ESMTP"),
     "another text": (
         {"expect": "^mta2"},
-        Kind.FAILURE,
+        ProbeResult.FAILURE,
         "the greeting does not match '^mta2': 220 mta1 ESMTP",
     ),
-    "the code is no part of the text": ({"expect": "220"}, Kind.FAILURE, "the greeting does not match"),
-    "keywords": ({"require": ("SIZE", "8BITMIME", "AUTH")}, Kind.OK, "220 mta1 ESMTP"),
-    "one keyword too many": ({"require": ("SIZE", "DSN")}, Kind.FAILURE, "DSN is not offered"),
+    "the code is no part of the text": (
+        {"expect": "220"},
+        ProbeResult.FAILURE,
+        "the greeting does not match",
+    ),
+    "keywords": ({"require": ("SIZE", "8BITMIME", "AUTH")}, ProbeResult.OK, "220 mta1 ESMTP"),
+    "one keyword too many": ({"require": ("SIZE", "DSN")}, ProbeResult.FAILURE, "DSN is not offered"),
     "two keywords too many": (
         {"require": ("DSN", "CHUNKING")},
-        Kind.FAILURE,
+        ProbeResult.FAILURE,
         "DSN, CHUNKING are not offered",
     ),
-    "a parameter is no keyword": ({"require": ("PLAIN",)}, Kind.FAILURE, "PLAIN is not offered"),
-    "a recipient": ({"rcpt_to": "a@example.com"}, Kind.OK, "220 mta1 ESMTP"),
-    "a recipient later": ({"rcpt_to": "later@example.com"}, Kind.DEFERRED, "RCPT TO: 450 4.2.0 later"),
-    "no such recipient": ({"rcpt_to": "nobody@example.com"}, Kind.FAILURE, "RCPT TO: 550 5.1.1 no such user"),
+    "a parameter is no keyword": ({"require": ("PLAIN",)}, ProbeResult.FAILURE, "PLAIN is not offered"),
+    "a recipient": ({"rcpt_to": "a@example.com"}, ProbeResult.OK, "220 mta1 ESMTP"),
+    "a recipient later": ({"rcpt_to": "later@example.com"}, ProbeResult.DEFERRED, "RCPT TO: 450 4.2.0 later"),
+    "no such recipient": (
+        {"rcpt_to": "nobody@example.com"},
+        ProbeResult.FAILURE,
+        "RCPT TO: 550 5.1.1 no such user",
+    ),
 }
 
 
 @pytest.mark.parametrize(("check", "kind", "detail"), WISHES.values(), ids=WISHES.keys())
-def test_wishes(check: dict[str, Any], kind: Kind, detail: str) -> None:
+def test_wishes(check: dict[str, Any], kind: ProbeResult, detail: str) -> None:
     heard: list[bytes] = []
     outcome = asyncio.run(probed(mail_server(heard=heard), **check))
     assert outcome.kind is kind
@@ -282,14 +290,14 @@ def test_wishes(check: dict[str, Any], kind: Kind, detail: str) -> None:
 def test_a_text_that_takes_too_long_to_look_for_is_no_fault_of_the_hosts() -> None:
     banner = b"220 " + b"a" * 900 + b"!\r\n"
     outcome = asyncio.run(probed(script(banner, b"221 Bye\r\n"), expect="^(a|aa)+$"))
-    assert outcome.kind is Kind.UNKNOWN
+    assert outcome.kind is ProbeResult.UNKNOWN
     assert outcome.detail.startswith("it takes too long to look for '^(a|aa)+$' in ")
 
 
 def test_keywords_may_come_before_tls_or_in_it(tmp_path: Path) -> None:
     handler = mail_server(server(tmp_path, None))
     outcome = asyncio.run(probed(handler, starttls="offered", require=("STARTTLS", "AUTH")))
-    assert outcome.kind is Kind.OK
+    assert outcome.kind is ProbeResult.OK
 
 
 def test_an_envelope_is_begun_and_taken_back() -> None:
@@ -315,14 +323,14 @@ def test_the_source_address() -> None:
         await script(*GOOD)(reader, writer)
 
     both = Check(name="a", source=("127.0.0.7", "::1")).source
-    assert asyncio.run(probed(who, source=both)).kind is Kind.OK
-    assert asyncio.run(probed(who, source=both[1:])).kind is Kind.OK
+    assert asyncio.run(probed(who, source=both)).kind is ProbeResult.OK
+    assert asyncio.run(probed(who, source=both[1:])).kind is ProbeResult.OK
     assert peers == ["127.0.0.7", "127.0.0.1"]
 
 
 def test_a_source_that_this_machine_does_not_have_is_its_own_trouble() -> None:
     source = Check(name="a", source=("192.0.2.99",)).source
-    assert asyncio.run(probed(script(*GOOD), source=source)).kind is Kind.UNKNOWN
+    assert asyncio.run(probed(script(*GOOD), source=source)).kind is ProbeResult.UNKNOWN
 
 
 @pytest.mark.parametrize("kind", ["smtp", "tcp"])
@@ -341,15 +349,15 @@ def test_the_proxy_header_comes_before_everything(kind: str, version: str) -> No
         came.set()
         await script(*GOOD)(reader, writer)
 
-    async def main() -> Outcome:
-        said: list[Said] = []
+    async def main() -> ProbeOutcome:
+        said: list[TranscriptLine] = []
         async with serving(behind) as port:
             one = target(port, type=kind, proxy_protocol=version)
             outcome = await probe(one, ehlo="me.example", transcript=said.append)
             await asyncio.wait_for(came.wait(), 5)
         return outcome
 
-    assert asyncio.run(main()).kind is Kind.OK
+    assert asyncio.run(main()).kind is ProbeResult.OK
     if version == "v1":
         assert heard[0] == b"PROXY TCP4 " + heard[1] + b"\r\n"
     else:

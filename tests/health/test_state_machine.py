@@ -2,13 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from geodns.health.state_machine import MAX_LEVEL, advance, withhold
 from geodns.model.checks import Check
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 
 CHECK = Check(name="smtp", rise=2, fall=3)
-KINDS = {"o": Kind.OK, "f": Kind.FAILURE, "s": Kind.SHEDDING, "d": Kind.DEFERRED, "u": Kind.UNKNOWN}
+KINDS = {
+    "o": ProbeResult.OK,
+    "f": ProbeResult.FAILURE,
+    "s": ProbeResult.SHEDDING,
+    "d": ProbeResult.DEFERRED,
+    "u": ProbeResult.UNKNOWN,
+}
 
 
 def after(outcomes: str, check: Check = CHECK) -> Verdict:
@@ -23,39 +29,45 @@ def after(outcomes: str, check: Check = CHECK) -> Verdict:
     ("outcomes", "expected"),
     [
         pytest.param("", Verdict(), id="nothing-known"),
-        pytest.param("o", Verdict(State.UP), id="first-ok-decides"),
-        pytest.param("f", Verdict(State.DOWN), id="first-failure-decides"),
+        pytest.param("o", Verdict(HealthState.UP), id="first-ok-decides"),
+        pytest.param("f", Verdict(HealthState.DOWN), id="first-failure-decides"),
         pytest.param("du", Verdict(), id="deferred-and-unknown-decide-nothing"),
         pytest.param("s", Verdict(sheds=1, level=1), id="first-shedding-halves-only"),
-        pytest.param("so", Verdict(State.UP), id="shedding-then-ok"),
-        pytest.param("sf", Verdict(State.DOWN), id="shedding-then-failure"),
-        pytest.param("of", Verdict(State.UP, failures=1), id="one-failure"),
-        pytest.param("off", Verdict(State.UP, failures=2), id="two-failures"),
-        pytest.param("offf", Verdict(State.DOWN), id="three-failures-are-down"),
-        pytest.param("ofofof", Verdict(State.DOWN), id="failures-need-not-be-in-a-row"),
-        pytest.param("ofo", Verdict(State.UP, failures=1, successes=1), id="one-success-clears-nothing"),
-        pytest.param("ofoo", Verdict(State.UP), id="rise-successes-clear"),
-        pytest.param("offof", Verdict(State.DOWN), id="third-failure-before-cleared"),
-        pytest.param("offooff", Verdict(State.UP, failures=2), id="counted-from-zero-once-cleared"),
-        pytest.param("fo", Verdict(State.DOWN, successes=1), id="one-success-is-not-up"),
-        pytest.param("foo", Verdict(State.UP), id="rise-successes-are-up"),
-        pytest.param("fofo", Verdict(State.DOWN, successes=1), id="successes-must-be-in-a-row"),
-        pytest.param("fodduo", Verdict(State.UP), id="deferred-and-unknown-break-no-row"),
-        pytest.param("os", Verdict(State.UP, sheds=1, level=1), id="shedding-halves"),
-        pytest.param("oss", Verdict(State.UP, sheds=2, level=2), id="shedding-quarters"),
-        pytest.param("osss", Verdict(State.UP, sheds=3, level=3, shed_out=True), id="shed-out"),
-        pytest.param("osssso", Verdict(State.UP, level=2), id="first-ok-after-shed-out"),
-        pytest.param("osssoo", Verdict(State.UP, level=1), id="second-ok"),
-        pytest.param("osssooo", Verdict(State.UP), id="third-ok-restores"),
-        pytest.param("ossoss", Verdict(State.UP, sheds=2, level=3), id="shed-out-needs-a-row"),
-        pytest.param("osssf", Verdict(State.UP, 1, 0, 3, 3, shed_out=True), id="failure-brings-not-back"),
+        pytest.param("so", Verdict(HealthState.UP), id="shedding-then-ok"),
+        pytest.param("sf", Verdict(HealthState.DOWN), id="shedding-then-failure"),
+        pytest.param("of", Verdict(HealthState.UP, failures=1), id="one-failure"),
+        pytest.param("off", Verdict(HealthState.UP, failures=2), id="two-failures"),
+        pytest.param("offf", Verdict(HealthState.DOWN), id="three-failures-are-down"),
+        pytest.param("ofofof", Verdict(HealthState.DOWN), id="failures-need-not-be-in-a-row"),
         pytest.param(
-            "ofs", Verdict(State.UP, failures=1, sheds=1, level=1), id="shedding-clears-no-failures"
+            "ofo", Verdict(HealthState.UP, failures=1, successes=1), id="one-success-clears-nothing"
         ),
-        pytest.param("ofoso", Verdict(State.UP), id="shedding-breaks-no-row"),
-        pytest.param("fos", Verdict(State.DOWN, successes=1, sheds=1, level=1), id="shedding-while-down"),
-        pytest.param("fsssoo", Verdict(State.UP), id="up-again-starts-clean"),
-        pytest.param("osfff", Verdict(State.DOWN), id="down-starts-clean"),
+        pytest.param("ofoo", Verdict(HealthState.UP), id="rise-successes-clear"),
+        pytest.param("offof", Verdict(HealthState.DOWN), id="third-failure-before-cleared"),
+        pytest.param("offooff", Verdict(HealthState.UP, failures=2), id="counted-from-zero-once-cleared"),
+        pytest.param("fo", Verdict(HealthState.DOWN, successes=1), id="one-success-is-not-up"),
+        pytest.param("foo", Verdict(HealthState.UP), id="rise-successes-are-up"),
+        pytest.param("fofo", Verdict(HealthState.DOWN, successes=1), id="successes-must-be-in-a-row"),
+        pytest.param("fodduo", Verdict(HealthState.UP), id="deferred-and-unknown-break-no-row"),
+        pytest.param("os", Verdict(HealthState.UP, sheds=1, level=1), id="shedding-halves"),
+        pytest.param("oss", Verdict(HealthState.UP, sheds=2, level=2), id="shedding-quarters"),
+        pytest.param("osss", Verdict(HealthState.UP, sheds=3, level=3, shed_out=True), id="shed-out"),
+        pytest.param("osssso", Verdict(HealthState.UP, level=2), id="first-ok-after-shed-out"),
+        pytest.param("osssoo", Verdict(HealthState.UP, level=1), id="second-ok"),
+        pytest.param("osssooo", Verdict(HealthState.UP), id="third-ok-restores"),
+        pytest.param("ossoss", Verdict(HealthState.UP, sheds=2, level=3), id="shed-out-needs-a-row"),
+        pytest.param(
+            "osssf", Verdict(HealthState.UP, 1, 0, 3, 3, shed_out=True), id="failure-brings-not-back"
+        ),
+        pytest.param(
+            "ofs", Verdict(HealthState.UP, failures=1, sheds=1, level=1), id="shedding-clears-no-failures"
+        ),
+        pytest.param("ofoso", Verdict(HealthState.UP), id="shedding-breaks-no-row"),
+        pytest.param(
+            "fos", Verdict(HealthState.DOWN, successes=1, sheds=1, level=1), id="shedding-while-down"
+        ),
+        pytest.param("fsssoo", Verdict(HealthState.UP), id="up-again-starts-clean"),
+        pytest.param("osfff", Verdict(HealthState.DOWN), id="down-starts-clean"),
     ],
 )
 def test_what_is_believed(outcomes: str, expected: Verdict) -> None:
@@ -64,10 +76,10 @@ def test_what_is_believed(outcomes: str, expected: Verdict) -> None:
 
 def test_rise_and_fall_of_one() -> None:
     check = Check(name="smtp", rise=1, fall=1)
-    assert after("of", check) == Verdict(State.DOWN)
-    assert after("fo", check) == Verdict(State.UP)
-    assert after("os", check) == Verdict(State.UP, sheds=1, level=1, shed_out=True)
-    assert after("oso", check) == Verdict(State.UP)
+    assert after("of", check) == Verdict(HealthState.DOWN)
+    assert after("fo", check) == Verdict(HealthState.UP)
+    assert after("os", check) == Verdict(HealthState.UP, sheds=1, level=1, shed_out=True)
+    assert after("oso", check) == Verdict(HealthState.UP)
 
 
 @given(
@@ -82,7 +94,7 @@ def test_whatever_happens_the_numbers_stay_in_bounds(outcomes: str, rise: int, f
     assert 0 <= verdict.successes < rise
     assert 0 <= verdict.sheds <= fall
     assert 0 <= verdict.level <= MAX_LEVEL
-    assert (verdict.state is State.UNKNOWN) == (not set(outcomes) & {"o", "f"})
+    assert (verdict.state is HealthState.UNKNOWN) == (not set(outcomes) & {"o", "f"})
     assert not verdict.shed_out or verdict.sheds
     assert 0 <= verdict.factor <= 1
 
@@ -95,27 +107,27 @@ def test_whatever_happens_the_numbers_stay_in_bounds(outcomes: str, rise: int, f
 def test_oks_heal_everything_and_then_change_nothing(outcomes: str, rise: int, fall: int) -> None:
     check = Check(name="smtp", rise=rise, fall=fall)
     oks = "o" * (rise + MAX_LEVEL + 1)
-    assert after(outcomes + oks, check) == after(outcomes + oks + "o", check) == Verdict(State.UP)
+    assert after(outcomes + oks, check) == after(outcomes + oks + "o", check) == Verdict(HealthState.UP)
 
 
 @given(st.text("".join(KINDS), max_size=40), st.integers(min_value=1, max_value=12))
 def test_failures_bring_down_and_then_change_nothing(outcomes: str, fall: int) -> None:
     check = Check(name="smtp", fall=fall)
     down = after(outcomes + "f" * (fall + 1), check)
-    assert down.state is State.DOWN
+    assert down.state is HealthState.DOWN
     assert after(outcomes + "f" * (fall + 2), check) == down
 
 
 @pytest.mark.parametrize(
     ("outcomes", "kind", "expected"),
     [
-        pytest.param("o", "f", Verdict(State.UP, failures=1), id="failures-gather"),
-        pytest.param("off", "f", Verdict(State.UP, failures=2), id="but-never-to-the-last"),
+        pytest.param("o", "f", Verdict(HealthState.UP, failures=1), id="failures-gather"),
+        pytest.param("off", "f", Verdict(HealthState.UP, failures=2), id="but-never-to-the-last"),
         pytest.param("", "f", Verdict(), id="nothing-known-stays-so"),
-        pytest.param("fo", "f", Verdict(State.DOWN), id="down-stays-down"),
-        pytest.param("fo", "o", Verdict(State.UP), id="good-ones-count"),
-        pytest.param("", "o", Verdict(State.UP), id="the-first-good-one-too"),
-        pytest.param("os", "s", Verdict(State.UP, sheds=1, level=1), id="sheds-change-nothing"),
+        pytest.param("fo", "f", Verdict(HealthState.DOWN), id="down-stays-down"),
+        pytest.param("fo", "o", Verdict(HealthState.UP), id="good-ones-count"),
+        pytest.param("", "o", Verdict(HealthState.UP), id="the-first-good-one-too"),
+        pytest.param("os", "s", Verdict(HealthState.UP, sheds=1, level=1), id="sheds-change-nothing"),
     ],
 )
 def test_what_is_withheld(outcomes: str, kind: str, expected: Verdict) -> None:

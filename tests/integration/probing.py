@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from geodns.health import tls
-from geodns.health.outcome import Outcome
+from geodns.health.outcome import ProbeOutcome
 from geodns.health.probe import probe
 from geodns.model.checks import Check, Target
 from tests.health.certificates import NAME
 
 
-def probe_now(port: int, **check: Any) -> Outcome:
+def probe_now(port: int, **check: Any) -> ProbeOutcome:
     """Probe a port of 127.0.0.1, whose host is called `NAME`, by a check with these values."""
     one = Check(name="now", **{"timeout": 15, "connect_timeout": 5} | check)
     target = Target(check=one, address=ip_address("127.0.0.1"), port=port, host=NAME)

@@ -24,11 +24,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from geodns.responder.table import Node, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.responder.worker_state import Counts
 from geodns.serve import supervisor
-from geodns.serve.control_link import Link
-from geodns.serve.plan import ControlSeat, Plan, TcpLimits
+from geodns.serve.control_link import ControlLink
+from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
 from geodns.wire.names import name_to_wire
@@ -47,9 +47,9 @@ def zone(names: int) -> ZoneTable:
     """A zone with so many further names."""
     fixed = Answer(records.record(1, 300, b"\x0a\0\0\1"), an=1)
     long = Answer(records.record(TXT, 300, b"\xff" + bytes(255)) * LONG_RECORDS, an=LONG_RECORDS)
-    nodes = {ORIGIN: Node(), NAME: Node({1: KEY}), LONG: Node({TXT: long})}
+    nodes = {ORIGIN: NameNode(), NAME: NameNode({1: KEY}), LONG: NameNode({TXT: long})}
     for number in range(names):
-        nodes[name_to_wire(f"h{number}.lab.example.")] = Node({1: fixed, TXT: fixed})
+        nodes[name_to_wire(f"h{number}.lab.example.")] = NameNode({1: fixed, TXT: fixed})
     negative = records.record(codes.SOA, 30, b"\0\0" + bytes(20), ORIGIN)
     return ZoneTable("lab.example", ORIGIN, negative, nodes)
 
@@ -66,9 +66,9 @@ def rotation(number: int) -> Rotation:
 class Puppet:
     """Control that does what it is told, a JSON line each, on the HTTP socket."""
 
-    def __init__(self, seat: ControlSeat, names: int) -> None:
+    def __init__(self, seat: ControlContext, names: int) -> None:
         self.seat = seat
-        self.link = Link(seat, self.count)
+        self.link = ControlLink(seat, self.count)
         self.zone = zone(names)
         self.counted: Counter[str] = Counter()
         self.reloads = 0
@@ -137,7 +137,7 @@ def main(options: dict[str, Any]) -> int:
         module, _, attribute = name.rpartition(".")
         setattr(import_module(f"geodns.serve.{module}"), attribute, value)
 
-    def control(seat: ControlSeat) -> int:
+    def control(seat: ControlContext) -> int:
         if options["status"] is not None:
             return int(options["status"])
         return asyncio.run(_life(seat, options["names"]))
@@ -146,10 +146,10 @@ def main(options: dict[str, Any]) -> int:
     tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
     if options["files"] is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
-    return supervisor.run(Plan(listen, ("127.0.0.1", 0), options["workers"], control, tcp))
+    return supervisor.run(ServePlan(listen, ("127.0.0.1", 0), options["workers"], control, tcp))
 
 
-async def _life(seat: ControlSeat, names: int) -> int:
+async def _life(seat: ControlContext, names: int) -> int:
     return await Puppet(seat, names).run()
 
 

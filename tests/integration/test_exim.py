@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from tests.health.certificates import Authority, authority
 from tests.health.certificates import server as certified
 from tests.integration.cluster import free_port
@@ -106,22 +106,27 @@ def exim() -> Iterator[Exim]:
 @pytest.mark.parametrize(
     ("check", "kind", "detail"),
     [
-        pytest.param({}, Kind.OK, "220 mta1.out.example.com ESMTP Exim", id="plain"),
+        pytest.param({}, ProbeResult.OK, "220 mta1.out.example.com ESMTP Exim", id="plain"),
         pytest.param(
             {"type": "submission", "starttls": "offered", "require": ("SIZE", "STARTTLS")},
-            Kind.OK,
+            ProbeResult.OK,
             "220 mta1.out.example.com ESMTP Exim",
             id="submission",
         ),
-        pytest.param({"rcpt_to": "a@here.example"}, Kind.OK, "220 mta1", id="recipient"),
-        pytest.param({"rcpt_to": "a@busy.example"}, Kind.FAILURE, "RCPT TO: 550 no", id="no-recipient"),
+        pytest.param({"rcpt_to": "a@here.example"}, ProbeResult.OK, "220 mta1", id="recipient"),
         pytest.param(
-            {"rcpt_to": "a@later.example"}, Kind.DEFERRED, "RCPT TO: 451 greylisted", id="recipient-later"
+            {"rcpt_to": "a@busy.example"}, ProbeResult.FAILURE, "RCPT TO: 550 no", id="no-recipient"
         ),
-        pytest.param({"require": ("XCLIENT",)}, Kind.FAILURE, "XCLIENT is not offered", id="keyword"),
+        pytest.param(
+            {"rcpt_to": "a@later.example"},
+            ProbeResult.DEFERRED,
+            "RCPT TO: 451 greylisted",
+            id="recipient-later",
+        ),
+        pytest.param({"require": ("XCLIENT",)}, ProbeResult.FAILURE, "XCLIENT is not offered", id="keyword"),
     ],
 )
-def test_probes(exim: Exim, check: dict[str, Any], kind: Kind, detail: str) -> None:
+def test_probes(exim: Exim, check: dict[str, Any], kind: ProbeResult, detail: str) -> None:
     outcome = probe_now(exim.plain, **check)
     assert outcome.kind is kind
     assert outcome.detail.startswith(detail)
@@ -130,7 +135,7 @@ def test_probes(exim: Exim, check: dict[str, Any], kind: Kind, detail: str) -> N
 
 
 def test_its_certificate(exim: Exim) -> None:
-    assert probe_now(exim.wrapped, type="smtps").kind is Kind.OK
+    assert probe_now(exim.wrapped, type="smtps").kind is ProbeResult.OK
     stranger = probe_now(exim.wrapped, type="smtps", verify="required")
     assert stranger.detail.startswith("TLS is broken: certificate unknown issuer: mta1.out.example.com")
     with trusting(exim.signer.trusted_in(exim.folder)):
@@ -139,7 +144,7 @@ def test_its_certificate(exim: Exim) -> None:
             (exim.plain, {"starttls": "verified"}),
         ):
             outcome = probe_now(port, **check)
-            assert outcome.kind is Kind.OK
+            assert outcome.kind is ProbeResult.OK
             assert outcome.certificate is not None
             assert outcome.certificate.problem is None
 
@@ -147,7 +152,7 @@ def test_its_certificate(exim: Exim) -> None:
 def test_probes_leave_a_polite_log(exim: Exim) -> None:
     before = exim.log()
     for check in ({}, {"starttls": "offered"}, {"rcpt_to": "a@here.example"}):
-        assert probe_now(exim.plain, **check).kind is Kind.OK
+        assert probe_now(exim.plain, **check).kind is ProbeResult.OK
     log = exim.log().removeprefix(before)
     for rude in ("synchronization", "unexpected disconnection", "lost", "error", "incomplete"):
         assert rude not in log

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from tests.health.certificates import NAME, Authority, authority
 from tests.health.certificates import server as certified
 from tests.integration.cluster import QUICK, Server, free_port, serving
@@ -182,35 +182,42 @@ def test_banner_is_read_and_a_recipient_taken(server: Server) -> None:
 @pytest.mark.parametrize(
     ("check", "kind", "detail"),
     [
-        pytest.param({}, Kind.OK, BANNER, id="plain"),
-        pytest.param({"require": ("SIZE", "STARTTLS", "8BITMIME", "DSN")}, Kind.OK, BANNER, id="keywords"),
-        pytest.param({"require": ("CHUNKING",)}, Kind.FAILURE, "CHUNKING is not offered", id="no-keyword"),
-        pytest.param({"expect": "OpenSMTPD$"}, Kind.OK, BANNER, id="text"),
+        pytest.param({}, ProbeResult.OK, BANNER, id="plain"),
+        pytest.param(
+            {"require": ("SIZE", "STARTTLS", "8BITMIME", "DSN")}, ProbeResult.OK, BANNER, id="keywords"
+        ),
+        pytest.param(
+            {"require": ("CHUNKING",)}, ProbeResult.FAILURE, "CHUNKING is not offered", id="no-keyword"
+        ),
+        pytest.param({"expect": "OpenSMTPD$"}, ProbeResult.OK, BANNER, id="text"),
         pytest.param(
             {"expect": "Postfix"},
-            Kind.FAILURE,
+            ProbeResult.FAILURE,
             f"the greeting does not match 'Postfix': {BANNER}",
             id="other-text",
         ),
-        pytest.param({"rcpt_to": "postmaster@here.example"}, Kind.OK, BANNER, id="recipient"),
+        pytest.param({"rcpt_to": "postmaster@here.example"}, ProbeResult.OK, BANNER, id="recipient"),
         pytest.param(
             {"mail_from": "a@there.example", "rcpt_to": "postmaster@here.example"},
-            Kind.OK,
+            ProbeResult.OK,
             BANNER,
             id="sender",
         ),
         pytest.param(
             {"rcpt_to": "nobody@here.example"},
-            Kind.FAILURE,
+            ProbeResult.FAILURE,
             "RCPT TO: 524 5.2.4 Mailing list expansion problem",
             id="no-recipient",
         ),
         pytest.param(
-            {"rcpt_to": "a@there.example"}, Kind.FAILURE, "RCPT TO: 550 Invalid recipient", id="no-relay"
+            {"rcpt_to": "a@there.example"},
+            ProbeResult.FAILURE,
+            "RCPT TO: 550 Invalid recipient",
+            id="no-relay",
         ),
     ],
 )
-def test_probes(opensmtpd: Opensmtpd, check: dict[str, Any], kind: Kind, detail: str) -> None:
+def test_probes(opensmtpd: Opensmtpd, check: dict[str, Any], kind: ProbeResult, detail: str) -> None:
     outcome = probe_now(opensmtpd.plain, **check)
     assert outcome.kind is kind
     assert outcome.detail.startswith(detail)
@@ -219,7 +226,7 @@ def test_probes(opensmtpd: Opensmtpd, check: dict[str, Any], kind: Kind, detail:
 def test_its_certificate(opensmtpd: Opensmtpd) -> None:
     """Its version 6.8 finishes no handshake with OpenSSL 3 (its issue 1171), as others that ask may see."""
     stranger = probe_now(opensmtpd.plain, starttls="verified")
-    assert stranger.kind is Kind.FAILURE
+    assert stranger.kind is ProbeResult.FAILURE
     assert stranger.detail.startswith(f"STARTTLS is broken: certificate unknown issuer: {NAME}")
     works = handshake_works(opensmtpd)
     with trusting(opensmtpd.signer.trusted_in(opensmtpd.folder)):
@@ -231,12 +238,12 @@ def test_its_certificate(opensmtpd: Opensmtpd) -> None:
         ):
             outcome = probe_now(port, **check)
             if works:
-                assert (outcome.kind, outcome.detail) == (Kind.OK, BANNER)
+                assert (outcome.kind, outcome.detail) == (ProbeResult.OK, BANNER)
                 assert outcome.certificate is not None
                 assert outcome.certificate.problem is None
             else:
                 what = "TLS" if port == opensmtpd.wrapped else "STARTTLS"
-                assert outcome.kind is Kind.FAILURE
+                assert outcome.kind is ProbeResult.FAILURE
                 assert outcome.detail == f"{what} is broken: TLSV1_ALERT_INTERNAL_ERROR"
 
 
@@ -258,7 +265,7 @@ def handshake_works(opensmtpd: Opensmtpd) -> bool:
 def test_probes_leave_a_polite_log(opensmtpd: Opensmtpd) -> None:
     before = opensmtpd.log()
     for check in ({}, {"require": ("SIZE",)}, {"rcpt_to": "postmaster@here.example"}):
-        assert probe_now(opensmtpd.plain, **check).kind is Kind.OK
+        assert probe_now(opensmtpd.plain, **check).kind is ProbeResult.OK
     wait_until(lambda: opensmtpd.log().removeprefix(before).count("reason=quit") >= 3, what="they are logged")
     log = opensmtpd.log().removeprefix(before)
     for rude in ("failed-command", "io-error", "reason=disconnect", "timeout"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from geodns.health.outcome import Kind
+from geodns.health.outcome import ProbeResult
 from tests.health.servers import server_context
 from tests.integration.cluster import QUICK, Server, free_port, serving
 from tests.integration.hammer import Hammer
@@ -256,7 +256,7 @@ def test_probes_leave_a_polite_log(server: Server, postfix: Postfix) -> None:
 def test_lines_of_one_probe(postfix: Postfix, check: dict[str, Any], lines: list[str]) -> None:
     """What a probe leaves in the log; a mere connect leaves a complaint."""
     before = len(postfix.log_alone())
-    assert probe_now(postfix.alone, **check).kind is Kind.OK
+    assert probe_now(postfix.alone, **check).kind is ProbeResult.OK
     wait_until(
         lambda: postfix.log_alone()[before:] == lines, what=f"the probe is logged: {postfix.log_alone()}"
     )
@@ -272,7 +272,7 @@ def test_it_is_asked_for_more(postfix: Postfix) -> None:
         (postfix.proxied, {"proxy_protocol": "v2"}),
     ):
         outcome = probe_now(port, **check)
-        assert (outcome.kind, outcome.detail) == (Kind.OK, banner), check
+        assert (outcome.kind, outcome.detail) == (ProbeResult.OK, banner), check
     wrapped = probe_now(postfix.wrapped, type="smtps", sni="mta1.out.example.com")
     assert wrapped.certificate is not None
     assert (wrapped.certificate.problem, wrapped.certificate.subject) == (
@@ -280,7 +280,7 @@ def test_it_is_asked_for_more(postfix: Postfix) -> None:
         "mta1.out.example.com",
     )
     refused = probe_now(postfix.plain, rcpt_to="nobody@here.example")
-    assert refused.kind is Kind.FAILURE
+    assert refused.kind is ProbeResult.FAILURE
     assert refused.detail.startswith("RCPT TO: 550 5.1.1 <nobody@here.example>: Recipient address rejected")
     for rude in ("lost connection", "improper command pipelining", "timeout"):
         assert rude not in postfix.log()

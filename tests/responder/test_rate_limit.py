@@ -27,7 +27,7 @@ from geodns.responder.rate_limit import (
     empty,
     positive,
 )
-from geodns.wire.cookies import Standing
+from geodns.wire.cookies import CookieStatus
 
 A = positive(b"\x03out\x07example\x03com\0", 1)
 CLIENT = "192.0.2.7"
@@ -44,7 +44,7 @@ def limiter(shared: Cells | None = None, *, require_cookie: bool = False, **limi
 
 
 def passing(one: Limiter, times: int, address: str = CLIENT, kind: bytes = A, now: float = NOW) -> int:
-    return sum(one.admits(address, kind, now) for _ in range(times))
+    return sum(one.allows(address, kind, now) for _ in range(times))
 
 
 @pytest.mark.parametrize("rate", [1, 2, 3, 7, 200, 1000])
@@ -71,7 +71,7 @@ def test_never_more_than_the_rate_over_any_span(
     for step in steps:
         now += step
         for _ in range(rate // 2 + 1):
-            passed += [now] if split.choice(workers).admits(CLIENT, A, now) else []
+            passed += [now] if split.choice(workers).allows(CLIENT, A, now) else []
     for first in range(0, len(passed), 7):
         for last in range(first, len(passed)):
             assert last - first + 1 <= rate + rate * (passed[last] - passed[first]) + 0.01 + 1e-6 * rate
@@ -83,7 +83,7 @@ def test_who_stays_below_the_rate_is_never_limited(rate: int, steps: list[float]
     now = NOW
     for step in steps:
         now += 1 / rate + step
-        assert one.admits(CLIENT, A, now)
+        assert one.allows(CLIENT, A, now)
 
 
 def test_networks_and_kinds_do_not_limit_each_other() -> None:
@@ -149,24 +149,26 @@ def test_the_exempt_are_never_limited_and_others_are(address: Any, bits: int, ra
 )
 def test_one_in_slip_is_truncated(slip: int, least: int, most: int) -> None:
     one = limiter(slip=slip)
-    seen = Counter(one.curtail(Standing.NONE) for _ in range(1000))
+    seen = Counter(one.limited_action(CookieStatus.NONE) for _ in range(1000))
     assert least <= seen[Action.TRUNCATED] <= most
     assert seen[Action.TRUNCATED] + seen[Action.DROPPED] == 1000
 
 
-@pytest.mark.parametrize("standing", list(Standing))
+@pytest.mark.parametrize("cookie_status", list(CookieStatus))
 @pytest.mark.parametrize("require_cookie", [False, True])
-def test_badcookie_is_for_those_who_can_have_one(standing: Standing, *, require_cookie: bool) -> None:
+def test_badcookie_is_for_those_who_can_have_one(
+    cookie_status: CookieStatus, *, require_cookie: bool
+) -> None:
     one = limiter(slip=1, require_cookie=require_cookie)
-    told = require_cookie and standing in {Standing.ASKS, Standing.STALE}
-    assert one.curtail(standing) is (Action.BADCOOKIE if told else Action.TRUNCATED)
+    told = require_cookie and cookie_status in {CookieStatus.CLIENT_ONLY, CookieStatus.STALE}
+    assert one.limited_action(cookie_status) is (Action.BADCOOKIE if told else Action.TRUNCATED)
 
 
 @pytest.mark.parametrize(("slip", "least", "most"), [(0, 0, 0), (1, 1000, 1000), (2, 430, 570)])
 def test_a_cookie_gets_no_more_answers_than_none(slip: int, least: int, most: int) -> None:
     """Whoever forges addresses can send one, too."""
     one = limiter(slip=slip, require_cookie=True)
-    seen = Counter(one.curtail(Standing.ASKS) for _ in range(1000))
+    seen = Counter(one.limited_action(CookieStatus.CLIENT_ONLY) for _ in range(1000))
     assert least <= seen[Action.BADCOOKIE] <= most
     assert seen[Action.BADCOOKIE] + seen[Action.DROPPED] == 1000
 
@@ -176,8 +178,8 @@ def test_what_was_limited_is_counted_by_action_and_network() -> None:
     assert one.take() is None
     for address, times in ((CLIENT, 3), ("192.0.2.8", 2), ("2001:db8::1", 4)):
         for _ in range(times):
-            if not one.admits(address, A, NOW):
-                one.curtail(Standing.NONE)
+            if not one.allows(address, A, NOW):
+                one.limited_action(CookieStatus.NONE)
     found = one.take()
     assert found is not None
     assert (found.actions, found.networks) == (
@@ -192,8 +194,8 @@ def test_a_flood_of_forged_addresses_does_not_grow_memory() -> None:
     for number in range(40_000):
         address = f"{11 + (number >> 16)}.{number >> 8 & 255}.{number & 255}.9"
         for _ in range(2):
-            if not one.admits(address, A, NOW):
-                one.curtail(Standing.NONE)
+            if not one.allows(address, A, NOW):
+                one.limited_action(CookieStatus.NONE)
     assert len(one._pairs) <= rate_limit.REMEMBERED
     assert len(one._most) == MOST
     found = one.take()
@@ -205,10 +207,10 @@ def test_a_flood_of_forged_addresses_does_not_grow_memory() -> None:
 def test_an_address_whose_network_was_forgotten_meanwhile_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "REMEMBERED", 1)
     one = limiter(per_second=1, slip=0)
-    assert [one.admits(CLIENT, A, NOW) for _ in range(2)] == [True, False]
-    one.admits("203.0.113.1", A, NOW)
-    assert one.admits(CLIENT, A, NOW) is False
-    one.curtail(Standing.NONE)
+    assert [one.allows(CLIENT, A, NOW) for _ in range(2)] == [True, False]
+    one.allows("203.0.113.1", A, NOW)
+    assert one.allows(CLIENT, A, NOW) is False
+    one.limited_action(CookieStatus.NONE)
     found = one.take()
     assert found is not None
     assert found.networks == {"192.0.2.0/24": 1}

@@ -17,7 +17,7 @@ from geodns.model.zone import Zone
 from geodns.responder.answer_policy import Policy
 from geodns.responder.respond import Client, respond
 from geodns.responder.table import Rotation, ZoneTable
-from geodns.responder.worker_state import State
+from geodns.responder.worker_state import WorkerState
 from geodns.wire import edns as edns_
 from geodns.wire import message
 from geodns.wire.cookies import make
@@ -47,7 +47,7 @@ NOBODY: frozenset[bytes] = frozenset()
 """The long way asked again and again tells each name again."""
 
 
-class LongWay(State):
+class LongWay(WorkerState):
     """A worker that never learns the short way."""
 
     def remember_rotation(self, query: Query, zone: ZoneTable, rotation: Rotation) -> None:
@@ -132,7 +132,7 @@ def packets(draw: st.DrawFn) -> bytes:
 @settings(deadline=None)
 def test_both_ways_give_the_same_bytes_and_counts(asked: list[tuple[bytes, Client]], seed: int) -> None:
     """Whatever was asked before, in whatever order: places in rotations included."""
-    short, long = State(random.Random(seed)), LongWay(random.Random(seed))
+    short, long = WorkerState(random.Random(seed)), LongWay(random.Random(seed))
     for packet, client in asked:
         for _ in range(3):
             expected = respond(TABLE, packet, client, 0.0, long)
@@ -162,7 +162,7 @@ UNEVEN = zone("""
 def test_the_same_few_names_over_and_over(one: Zone) -> None:
     table = compile_zones(Compiled(), sources(one), LiveSet()).table
     rng = random.Random(7)
-    short, long = State(random.Random(1)), LongWay(random.Random(1))
+    short, long = WorkerState(random.Random(1)), LongWay(random.Random(1))
     names = [name_to_wire(absolute(name)) for name in ("@", "text", "mta3")]
     tails = [(0, b""), (1, OPT), (1, OPT[:7] + b"\x80" + OPT[8:]), (1, OPT[:3] + b"\x02\x61" + OPT[5:])]
     for number in range(4000):
@@ -179,7 +179,7 @@ def test_the_same_few_names_over_and_over(one: Zone) -> None:
 @pytest.mark.parametrize("order", [(65, 97), (97, 65), (257, 0x0141), (1, 0x0141), (33, 0x0161)])
 def test_types_that_differ_by_a_letters_case_are_not_confused(order: tuple[int, int]) -> None:
     """The short ways look questions up in lower case, type and class with them."""
-    short, long = State(random.Random(1)), LongWay(random.Random(1))
+    short, long = WorkerState(random.Random(1)), LongWay(random.Random(1))
     for rtype in order * 3:
         packet = b"\0\1\1\0\0\1" + bytes(6) + message.question(name_to_wire(ORIGIN), rtype)
         expected = respond(TABLE, packet, UDP, 0.0, long)

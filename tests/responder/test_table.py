@@ -13,9 +13,9 @@ from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.responder.answer_policy import Policy
 from geodns.responder.respond import respond
-from geodns.responder.table import EMPTY, SLICE, Node, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.responder.table_changes import SLICE_ANSWERS, Change, Draft, changes, pack, unpack
-from geodns.responder.worker_state import State
+from geodns.responder.table import EMPTY, SLICE, NameNode, Part, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.table_changes import SLICE_ANSWERS, TableDelta, TableReplica, deltas, pack, unpack
+from geodns.responder.worker_state import WorkerState
 from geodns.wire.message import Answer
 from tests.sample_zones import DOWN, SERIAL, UDP, live_set, sources, zone
 
@@ -30,7 +30,7 @@ def rotation(number: int) -> Rotation:
 
 
 def zone_table(number: int, size: int) -> ZoneTable:
-    nodes = {b"\x03%03d" % node: Node({1: key(node)}) for node in range(size)}
+    nodes = {b"\x03%03d" % node: NameNode({1: key(node)}) for node in range(size)}
     return ZoneTable(f"z{number}", b"\x01%d\x00" % number, b"soa", nodes)
 
 
@@ -62,15 +62,15 @@ def same(one: Table, other: Table) -> bool:
     return plain(one) == plain(other)
 
 
-def size(change: Change) -> int:
+def size(change: TableDelta) -> int:
     given = (change.nodes, change.rotations, change.drop_zones, change.drop_rotations)
     return sum(len(some) for some in given if some is not None)
 
 
 @given(TABLES, TABLES, st.booleans())
 def test_any_table_becomes_any_other(old: Table, new: Table, over_a_pipe: bool) -> None:
-    draft = Draft(old)
-    way = list(changes(old, new, 7))
+    draft = TableReplica(old)
+    way = list(deltas(old, new, 7))
     for change in way[:-1]:
         assert draft.take(unpack(pack(change)) if over_a_pipe else change) is None
         assert draft.table is old, "nothing is seen before the last slice"
@@ -81,20 +81,20 @@ def test_any_table_becomes_any_other(old: Table, new: Table, over_a_pipe: bool) 
 
 @given(TABLES, TABLES, TABLES, st.integers(0, 10))
 def test_a_restart_forgets_a_way_that_was_broken_off(old: Table, lost: Table, new: Table, taken: int) -> None:
-    draft = Draft(old)
-    for change in list(changes(old, lost, 1))[:-1][:taken]:
+    draft = TableReplica(old)
+    for change in list(deltas(old, lost, 1))[:-1][:taken]:
         draft.take(change)
-    for change in changes(None, new, 2):
+    for change in deltas(None, new, 2):
         draft.take(change)
     assert same(draft.table, new)
 
 
 @given(TABLES, TABLES, TABLES)
 def test_ways_follow_one_another(first: Table, second: Table, third: Table) -> None:
-    draft = Draft()
+    draft = TableReplica()
     before = EMPTY
     for number, table in enumerate((first, second, third)):
-        (done,) = {draft.take(change) for change in changes(before, table, number)} - {None}
+        (done,) = {draft.take(change) for change in deltas(before, table, number)} - {None}
         assert done == number
         before = table
     assert same(draft.table, third)
@@ -102,18 +102,18 @@ def test_ways_follow_one_another(first: Table, second: Table, third: Table) -> N
 
 @given(TABLES, TABLES)
 def test_a_table_that_was_handed_out_never_changes(first: Table, second: Table) -> None:
-    draft = Draft()
-    for change in changes(None, first, 1):
+    draft = TableReplica()
+    for change in deltas(None, first, 1):
         draft.take(unpack(pack(change)))
     handed_out = draft.table
-    for change in changes(first, second, 2):
+    for change in deltas(first, second, 2):
         draft.take(change)
     assert same(handed_out, first)
 
 
 @given(TABLES)
 def test_nothing_but_the_number_travels_when_nothing_changed(table: Table) -> None:
-    assert list(changes(table, table, 3)) == [Change(commit=3)]
+    assert list(deltas(table, table, 3)) == [TableDelta(commit=3)]
 
 
 def test_only_what_is_not_the_very_same_travels() -> None:
@@ -121,14 +121,14 @@ def test_only_what_is_not_the_very_same_travels() -> None:
     old = Table({big.origin: big}, {key(number): rotation(number) for number in range(1000)})
     flipped = rotation(5)
     new = Table(old.zones, {**old.rotations, key(5): flipped})
-    assert list(changes(old, new, 1)) == [Change(rotations={key(5): flipped}), Change(commit=1)]
+    assert list(deltas(old, new, 1)) == [TableDelta(rotations={key(5): flipped}), TableDelta(commit=1)]
 
 
 @pytest.mark.parametrize("size_of_zone", [0, SLICE, SLICE + 1, 10 * SLICE])
 def test_what_goes_goes_in_slices_too(size_of_zone: int) -> None:
     rotations = {key(number): rotation(number) for number in range(size_of_zone)}
     big = zone_table(1, size_of_zone)
-    way = list(changes(Table({big.origin: big}, rotations), EMPTY, 1))
+    way = list(deltas(Table({big.origin: big}, rotations), EMPTY, 1))
     assert all(size(change) <= SLICE for change in way)
     assert sum(len(change.drop_rotations) for change in way) == size_of_zone
 
@@ -143,7 +143,7 @@ def test_slices_of_rotations_are_cut_by_their_answers() -> None:
 
     weights = [1, SLICE_ANSWERS, *([100] * 7), 4 * SLICE_ANSWERS, *([1] * 250)]
     new = Table({}, {key(number): weighing(number, weight) for number, weight in enumerate(weights)})
-    way = [change.rotations for change in changes(EMPTY, new, 1) if change.rotations]
+    way = [change.rotations for change in deltas(EMPTY, new, 1) if change.rotations]
     assert [one for some in way for one in some] == list(new.rotations)
     for some in way:
         answers = [len(one.parts[0].answers) for one in some.values()]
@@ -156,13 +156,13 @@ def test_the_content_of_a_rotation_has_a_name() -> None:
     """Counts of dealt answers find their hosts by it, also after a restart or over a pipe."""
     one, again, other = rotation(1), rotation(1), rotation(2)
     assert one.uid == again.uid != other.uid
-    over_a_pipe = unpack(pack(Change(rotations={one.key: one}))).rotations
+    over_a_pipe = unpack(pack(TableDelta(rotations={one.key: one}))).rotations
     assert over_a_pipe is not None
     assert over_a_pipe[one.key].uid == one.uid
 
 
 def _answers(table: Table) -> Iterator[bytes | None]:
-    state = State(random.Random(3))
+    state = WorkerState(random.Random(3))
     for owner in (b"", b"\x02in", b"\x04mta1", b"\x03sub", b"\x01x", b"\x03old"):
         for rtype in (1, 2, 6, 15, 16, 28, 255):
             query = b"\0\1\1\0\0\1\0\0\0\0\0\0" + owner + b"\x03out\x07example\x03com\0\0%c\0\1" % rtype
@@ -183,9 +183,9 @@ def test_a_table_from_a_pipe_answers_the_same_bytes() -> None:
     second = recompile_pools(first, [(one.name, "main")], live_set(one, {"mta1": DOWN}))
     edited = zone("hosts: {mta1: 192.0.2.7}")
     third = compile_zones(second, {edited.name: Source(edited, SERIAL)}, LiveSet())
-    draft, before = Draft(), None
+    draft, before = TableReplica(), None
     for number, compiled in enumerate((first, second, third)):
-        for change in changes(before, compiled.table, number):
+        for change in deltas(before, compiled.table, number):
             draft.take(unpack(pack(change)))
         assert list(_answers(draft.table)) == list(_answers(compiled.table))
         before = compiled.table

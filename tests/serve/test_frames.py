@@ -9,13 +9,13 @@ from geodns.responder.query_log import Noted
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.worker_state import Counts
 from geodns.serve.frames import (
-    Acked,
-    Born,
-    Counted,
-    Died,
-    Logged,
+    CountsReport,
     Message,
+    QueryLogBatch,
     Stream,
+    TableApplied,
+    WorkerExited,
+    WorkerStarted,
     framed,
     pack_message,
     unpack_message,
@@ -85,12 +85,12 @@ def test_writing_to_nobody_raises_nothing(pair: tuple[Stream, Stream]) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Born("udp0", 4711, 2),
-        Died("tcp"),
-        Acked("udp1", 12),
-        Counted("udp0", "udp", Counts({("out.example.com", 1, 0): 3}, {(b"uid", 0, 1): 3})),
-        Counted("udp0", "udp", Counts({}, {}, Limited({Action.DROPPED: 2}, {"192.0.2.0/24": 2}))),
-        Logged("tcp", (Noted(1.5, ("192.0.2.1", 7, "tcp"), b"query", b"answer", 600, "dropped"),), 3),
+        WorkerStarted("udp0", 4711, 2),
+        WorkerExited("tcp"),
+        TableApplied("udp1", 12),
+        CountsReport("udp0", "udp", Counts({("out.example.com", 1, 0): 3}, {(b"uid", 0, 1): 3})),
+        CountsReport("udp0", "udp", Counts({}, {}, Limited({Action.DROPPED: 2}, {"192.0.2.0/24": 2}))),
+        QueryLogBatch("tcp", (Noted(1.5, ("192.0.2.1", 7, "tcp"), b"query", b"answer", 600, "dropped"),), 3),
     ],
     ids=lambda one: type(one).__name__,
 )

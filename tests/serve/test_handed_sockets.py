@@ -90,7 +90,7 @@ def test_workers_share_a_socket_or_have_their_own_beside_it(stack: contextlib.Ex
 def test_where_no_socket_can_be_had_beside_it_one_is_shared(
     stack: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sockets.bound
+    real = sockets.bind
 
     def refuse(
         address: sockets.HostPort, kind: socket.SocketKind, what: str, **options: bool
@@ -99,7 +99,7 @@ def test_where_no_socket_can_be_had_beside_it_one_is_shared(
             raise StartError("another user's")
         return real(address, kind, what, **options)
 
-    monkeypatch.setattr(sockets, "bound", refuse)
+    monkeypatch.setattr(sockets, "bind", refuse)
     assert len({one[0].fileno() for one in taken(stack, pair(stack, share=True), 3).udp}) == 3
 
 

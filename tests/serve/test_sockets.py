@@ -9,7 +9,7 @@ import pytest
 from bench.servers import free_port
 from geodns.errors import StartError
 from geodns.serve import sockets
-from geodns.serve.sockets import AnyAddress, local_addresses, open_sockets, shown
+from geodns.serve.sockets import AnyAddress, format_address, local_addresses, open_sockets
 
 HTTP = ("127.0.0.1", 0)
 
@@ -55,7 +55,10 @@ def test_the_port_of_http_is_taken() -> None:
         http = other.getsockname()
         with pytest.raises(StartError) as raised:
             open_sockets([("127.0.0.1", 0)], http, 1)
-    assert str(raised.value) == f"{shown(http)}: port taken (HTTP): another server? give --http another port"
+    assert (
+        str(raised.value)
+        == f"{format_address(http)}: port taken (HTTP): another server? give --http another port"
+    )
 
 
 def test_nothing_stays_open_when_something_is_wrong() -> None:

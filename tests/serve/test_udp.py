@@ -12,7 +12,7 @@ from geodns.responder.table import EMPTY
 from geodns.serve import udp
 from geodns.serve.frames import Stream
 from geodns.serve.sockets import AnyAddress, Datagrams
-from geodns.serve.worker import Follower
+from geodns.serve.worker import TableFollower
 
 QUERY = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x07example\0\0\x01\0\x01"
 
@@ -26,7 +26,7 @@ def test_a_single_socket_is_answered_on(wildcard: bool) -> None:
         plain.bind(("0.0.0.0" if wildcard else "127.0.0.1", 0))
         served: Datagrams = AnyAddress(plain) if wildcard else plain
         word = memoryview(bytearray(8)).cast("Q")
-        follower = Follower("udp0", "udp", Stream(ours), word, (EMPTY, 0), os.getppid())
+        follower = TableFollower("udp0", "udp", Stream(ours), word, (EMPTY, 0), os.getppid())
 
         def serve() -> None:
             with contextlib.suppress(SystemExit):

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from geodns.model.hosts import Load, Metric
 from geodns.signals import host_load_poller
-from geodns.signals.host_load_poller import CONCURRENCY, MAX_BODY, LoadSources, Plan, plans
+from geodns.signals.host_load_poller import CONCURRENCY, MAX_BODY, LoadSources, PollPlan, plans
 from tests.health.certificates import authority, server
 from tests.health.servers import closed_port, silent
 from tests.health.servers import serving as tcp_serving
@@ -289,5 +289,7 @@ def test_how_a_url_is_asked() -> None:
     one = Load(url="http://a/", metric=Metric(name="q"), full=1, interval=10, timeout=3)
     two = Load(url="http://a/", metric=Metric(name="r"), full=1, interval=5, timeout=5)
     three = Load(url="http://a/", metric=Metric(name="r"), full=1, interval=60, timeout=20)
-    assert plans([one, two, three, Load(full=1)]) == {"http://a/": Plan(5, 5, frozenset({one, two, three}))}
+    assert plans([one, two, three, Load(full=1)]) == {
+        "http://a/": PollPlan(5, 5, frozenset({one, two, three}))
+    }
     assert plans([Load(full=1)]) == {}

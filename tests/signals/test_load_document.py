@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from geodns.model.hosts import Load, Matcher, Metric, path_text
-from geodns.signals.host_load_poller import Answer, as_load
+from geodns.signals.host_load_poller import LoadDocument, as_load
 from geodns.zonefile.host_load import parse_metric, parse_path
 
 METRICS: dict[str, tuple[str, Metric]] = {
@@ -165,10 +165,10 @@ def test_the_load_in_a_text(metric: str, expected: float | str) -> None:
     load = Load(url="http://a/", metric=parse_metric(metric), full=1)
     if isinstance(expected, str):
         with pytest.raises(ValueError) as caught:
-            Answer(TEXT).value(load)
+            LoadDocument(TEXT).value(load)
         assert expected in str(caught.value)
     else:
-        assert Answer(TEXT).value(load) == expected
+        assert LoadDocument(TEXT).value(load) == expected
 
 
 @given(st.dictionaries(st.text(), st.floats(0, 1e9), min_size=1, max_size=5))
@@ -180,7 +180,7 @@ def test_what_the_client_library_writes_is_found(values: dict[str, float]) -> No
     text = generate_latest(registry).decode()
     for label, value in values.items():
         metric = Metric(name="q", matchers=(Matcher(label="a", op="=", value=label),))
-        assert Answer(text).value(Load(url="http://a/", metric=metric, full=1)) == value
+        assert LoadDocument(text).value(Load(url="http://a/", metric=metric, full=1)) == value
 
 
 JSON = json.dumps({"queues": [{"size": 17, "name": "active"}], "a": {"b": 0.5}, "t": True, "n": -1, "s": "5"})
@@ -211,17 +211,17 @@ def test_the_load_in_json(body: str, path: str, expected: float | str) -> None:
     load = Load(url="http://a/", path=parse_path(path), full=1)
     if isinstance(expected, str):
         with pytest.raises(ValueError) as caught:
-            Answer(body).value(load)
+            LoadDocument(body).value(load)
         assert expected in str(caught.value)
     else:
-        assert Answer(body).value(load) == expected
+        assert LoadDocument(body).value(load) == expected
 
 
 @given(st.text() | st.text('q{}="a1 .\n#NaN'))
 def test_any_answer_tells_a_load_or_why_not(body: str) -> None:
     for load in (Load(url="u", metric=Metric(name="q"), full=1), Load(url="u", path=("q",), full=1)):
         try:
-            assert Answer(body).value(load) >= 0
+            assert LoadDocument(body).value(load) >= 0
         except ValueError as error:
             assert str(error)  # noqa: PT017 - the same
 

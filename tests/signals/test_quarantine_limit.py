@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.model.state import HostKey
-from geodns.signals.quarantine_limit import Wanted, held_back
+from geodns.signals.quarantine_limit import QuarantineRequest, held_back
 from tests.sample_zones import NAME, zone
 
 
@@ -23,7 +23,7 @@ def back(max_out: str, wanted: dict[str, float], *out: str, size: int = 6) -> se
     """Who of those with a badness is held back, while some are out."""
     found = held_back(
         {NAME: zone(text(max_out, size))},
-        {key(host): Wanted(badness, at) for at, (host, badness) in enumerate(wanted.items())},
+        {key(host): QuarantineRequest(badness, at) for at, (host, badness) in enumerate(wanted.items())},
         lambda one: one[1] in out,
     )
     return {host for _, host in found}
@@ -58,12 +58,18 @@ def test_a_host_must_find_room_in_every_pool_that_it_is_in() -> None:
             records: {"@": {pool: all}, few: {pool: few}}
         """)
     }
-    found = held_back(zones, {key(host): Wanted(1, at) for at, host in enumerate("abc")}, lambda _: False)
+    found = held_back(
+        zones, {key(host): QuarantineRequest(1, at) for at, host in enumerate("abc")}, lambda _: False
+    )
     assert found == {key("b"): "1 of the 2 hosts of pool few are out, and max_out is 50%"}
 
 
 def test_hosts_and_zones_that_are_no_more_keep_nobody_back() -> None:
-    wanted = {("gone.example", "h0"): Wanted(9, 0), key("gone"): Wanted(9, 0), key("h0"): Wanted(1, 0)}
+    wanted = {
+        ("gone.example", "h0"): QuarantineRequest(9, 0),
+        key("gone"): QuarantineRequest(9, 0),
+        key("h0"): QuarantineRequest(1, 0),
+    }
     assert held_back({NAME: zone(text("1"))}, wanted, lambda host: host[1] == "gone") == {}
 
 

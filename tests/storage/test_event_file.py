@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from geodns.storage import event_file
-from geodns.storage.event_file import MAX_AGE, Event, EventFile, Wanted
+from geodns.storage.event_file import MAX_AGE, Event, EventFile, EventFilter
 
 NOW = 1_795_417_200.0
-ALL = Wanted()
+ALL = EventFilter()
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ import pytest
 
 from geodns.errors import StoreError
 from geodns.storage import event_log
-from geodns.storage.event_file import Event, EventFile, Wanted
-from geodns.storage.event_log import Events
+from geodns.storage.event_file import Event, EventFile, EventFilter
+from geodns.storage.event_log import EventLog
 
-ALL = Wanted()
+ALL = EventFilter()
 
 
-def running(directory: Path, test: Callable[[Events], Awaitable[None]]) -> None:
+def running(directory: Path, test: Callable[[EventLog], Awaitable[None]]) -> None:
     """Run a test with open events, and close them."""
 
     async def run() -> None:
-        events = Events(directory)
+        events = EventLog(directory)
         await events.open()
         try:
             await test(events)
@@ -40,7 +40,7 @@ def test_what_is_told_is_logged_remembered_and_there_after_a_restart(
 ) -> None:
     told: list[Event] = []
 
-    async def before(events: Events) -> None:
+    async def before(events: EventLog) -> None:
         with caplog.at_level(logging.INFO):
             told.append(events.tell("server", "the server is started", level=logging.INFO))
             told.append(
@@ -48,7 +48,7 @@ def test_what_is_told_is_logged_remembered_and_there_after_a_restart(
             )
         assert await events.after(0, 10, ALL) == told
 
-    async def after(events: Events) -> None:
+    async def after(events: EventLog) -> None:
         assert await events.after(0, 10, ALL) == told
         later = events.tell("server", "again")
         assert later.id > told[-1].id
@@ -66,7 +66,7 @@ def test_what_is_told_is_logged_remembered_and_there_after_a_restart(
 def test_a_clock_that_goes_back_takes_no_id_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids: list[int] = []
 
-    async def tell(events: Events) -> None:
+    async def tell(events: EventLog) -> None:
         ids.extend(events.tell("server", "x").id for _ in range(3))
 
     running(tmp_path, tell)
@@ -79,7 +79,7 @@ def test_what_was_told_before_a_kill_and_is_not_on_disk_leaves_its_id_unused(tmp
     lost: list[int] = []
 
     async def killed() -> None:
-        events = Events(tmp_path)
+        events = EventLog(tmp_path)
         await events.open()
         lost.append(events.tell("server", "lost").id)
         assert events._task is not None
@@ -87,7 +87,7 @@ def test_what_was_told_before_a_kill_and_is_not_on_disk_leaves_its_id_unused(tmp
         assert events._file is not None
         events._file.close()
 
-    async def after(events: Events) -> None:
+    async def after(events: EventLog) -> None:
         new = events.tell("server", "new")
         assert new.id > lost[0]
         assert await events.after(lost[0], 10, ALL) == [new]
@@ -100,23 +100,23 @@ def test_what_was_told_before_a_kill_and_is_not_on_disk_leaves_its_id_unused(tmp
     ("wanted", "found"),
     [
         pytest.param(ALL, "abcd", id="all"),
-        pytest.param(Wanted(kinds=frozenset({"forced", "server"})), "cd", id="kinds"),
-        pytest.param(Wanted(zone="z1"), "ac", id="zone"),
-        pytest.param(Wanted(host="h"), "abc", id="host"),
-        pytest.param(Wanted(host="h.z2"), "b", id="whole host"),
-        pytest.param(Wanted(host="h", zone="z1", kinds=frozenset({"state"})), "a", id="together"),
-        pytest.param(Wanted(since=4_000_000_000.0), "", id="since"),
+        pytest.param(EventFilter(kinds=frozenset({"forced", "server"})), "cd", id="kinds"),
+        pytest.param(EventFilter(zone="z1"), "ac", id="zone"),
+        pytest.param(EventFilter(host="h"), "abc", id="host"),
+        pytest.param(EventFilter(host="h.z2"), "b", id="whole host"),
+        pytest.param(EventFilter(host="h", zone="z1", kinds=frozenset({"state"})), "a", id="together"),
+        pytest.param(EventFilter(since=4_000_000_000.0), "", id="since"),
     ],
 )
-def test_filters_are_the_same_in_memory_and_on_disk(tmp_path: Path, wanted: Wanted, found: str) -> None:
-    async def tell(events: Events) -> None:
+def test_filters_are_the_same_in_memory_and_on_disk(tmp_path: Path, wanted: EventFilter, found: str) -> None:
+    async def tell(events: EventLog) -> None:
         events.tell("state", "a", zone="z1", host="h")
         events.tell("state", "b", zone="z2", host="h")
         events.tell("forced", "c", zone="z1", host="h")
         events.tell("server", "d")
         await look(events)
 
-    async def look(events: Events) -> None:
+    async def look(events: EventLog) -> None:
         assert "".join(texts(await events.after(0, 10, wanted))) == found
         assert "".join(texts(await events.newest(10, wanted))) == found
         assert "".join(texts(await events.newest(1, wanted))) == found[-1:]
@@ -129,7 +129,7 @@ def test_memory_is_bounded_and_the_disk_has_the_rest(tmp_path: Path, monkeypatch
     monkeypatch.setattr(event_log, "IN_MEMORY", 10)
     monkeypatch.setattr(event_log, "WRITE_EVERY", 0.01)
 
-    async def test(events: Events) -> None:
+    async def test(events: EventLog) -> None:
         first = events.tell("server", "0")
         for number in range(1, 100):
             events.tell("server", str(number))
@@ -166,7 +166,7 @@ def test_a_full_disk_stops_nothing_and_what_waits_is_written_later(
     monkeypatch.setattr(event_log, "IN_MEMORY", 2)
     monkeypatch.setattr(event_log, "UNWRITTEN", 4)
 
-    async def test(events: Events) -> None:
+    async def test(events: EventLog) -> None:
         for number in range(6):
             events.tell("server", str(number))
         await asyncio.to_thread(events.write)
@@ -178,7 +178,7 @@ def test_a_full_disk_stops_nothing_and_what_waits_is_written_later(
         await asyncio.to_thread(events.write)
         assert events.trouble is None
 
-    async def after(events: Events) -> None:
+    async def after(events: EventLog) -> None:
         assert texts(await events.after(0, 10, ALL)) == ["2", "3", "4", "5"]
 
     running(tmp_path, test)
@@ -189,7 +189,7 @@ def test_a_full_disk_stops_nothing_and_what_waits_is_written_later(
 def test_a_directory_that_cannot_be_used_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
 
-    async def test(events: Events) -> None:
+    async def test(events: EventLog) -> None:
         event = events.tell("server", "on we go")
         assert await events.newest(5, ALL) == [event]
         assert events.trouble is not None
@@ -200,7 +200,7 @@ def test_a_directory_that_cannot_be_used_is_a_warning(tmp_path: Path) -> None:
 def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "events.db").write_text("no database at all " * 100)
 
-    async def test(events: Events) -> None:
+    async def test(events: EventLog) -> None:
         assert events.trouble is None
         event = events.tell("server", "on we go")
         await asyncio.to_thread(events.write)
@@ -211,7 +211,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_who_waits_is_woken_at_once_also_by_a_thread(tmp_path: Path) -> None:
-    async def test(events: Events) -> None:
+    async def test(events: EventLog) -> None:
         waiting = asyncio.create_task(events.wait(events.last, 60))
         await asyncio.sleep(0)
         thread = threading.Thread(target=events.tell, args=("server", "x"))
@@ -230,7 +230,7 @@ def test_who_waits_is_woken_at_once_also_by_a_thread(tmp_path: Path) -> None:
 
 
 def test_what_hosts_say_cannot_steer_a_terminal(tmp_path: Path) -> None:
-    async def test(events: Events) -> None:
+    async def test(events: EventLog) -> None:
         told = events.tell("state", "220 \x1b[2J", reason="\x1b[2J")
         assert (told.text, told.reason) == (r"220 \x1b[2J", r"\x1b[2J")
         assert len(events.tell("state", "x" * 10_000).text) == event_log.MAX_TEXT + 1

@@ -19,13 +19,13 @@ from geodns.model.state import (
     Forced,
     ForcedState,
     ForcedWeight,
+    HealthState,
     HostSince,
     RetiredHost,
-    State,
     StoredZone,
     Verdict,
 )
-from geodns.storage.state_file import FILE_NAME, Store
+from geodns.storage.state_file import FILE_NAME, StateFile
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
 MTA1 = ("out.example.com", "mta1")
@@ -33,47 +33,49 @@ MTA2 = ("out.example.com", "mta2")
 DRAINED = ForcedState(Forced.DRAINED, "disk swap, søndag", "ann", NOW, NOW + 7200)
 
 
-def reopen(directory: Path) -> Store:
-    store, warnings = Store.open(directory, NOW)
+def reopen(directory: Path) -> StateFile:
+    store, warnings = StateFile.open(directory, NOW)
     assert warnings == []
     return store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[StateFile]:
     opened = reopen(tmp_path / "state")
     yield opened
     opened.close()
 
 
-def again(store: Store, tmp_path: Path) -> Store:
+def again(store: StateFile, tmp_path: Path) -> StateFile:
     store.close()
     return reopen(tmp_path / "state")
 
 
-def test_directory_is_made_private(store: Store, tmp_path: Path) -> None:
+def test_directory_is_made_private(store: StateFile, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert store.load_forced() == {}
 
 
-def test_verdicts_survive(store: Store, tmp_path: Path) -> None:
+def test_verdicts_survive(store: StateFile, tmp_path: Path) -> None:
     verdicts = {
-        "smtp [192.0.2.11]:25 aa": Verdict(State.UP, failures=2),
-        "smtp [2001:db8::11]:25 aa": Verdict(State.DOWN, successes=1, sheds=3, level=4, shed_out=True),
+        "smtp [192.0.2.11]:25 aa": Verdict(HealthState.UP, failures=2),
+        "smtp [2001:db8::11]:25 aa": Verdict(HealthState.DOWN, successes=1, sheds=3, level=4, shed_out=True),
     }
     store.save_verdicts(verdicts, NOW)
-    store.save_verdicts({"smtp [192.0.2.11]:25 aa": Verdict(State.DOWN)}, NOW + 1)
+    store.save_verdicts({"smtp [192.0.2.11]:25 aa": Verdict(HealthState.DOWN)}, NOW + 1)
     store = again(store, tmp_path)
-    assert store.load_verdicts(60, NOW + 2) == verdicts | {"smtp [192.0.2.11]:25 aa": Verdict(State.DOWN)}
+    assert store.load_verdicts(60, NOW + 2) == verdicts | {
+        "smtp [192.0.2.11]:25 aa": Verdict(HealthState.DOWN)
+    }
     store.close()
 
 
-def test_whether_a_target_is_slow_is_not_kept(store: Store) -> None:
-    store.save_verdicts({"smtp": Verdict(State.UP, failures=1, degraded=True)}, NOW)
-    assert store.load_verdicts(60, NOW) == {"smtp": Verdict(State.UP, failures=1)}
+def test_whether_a_target_is_slow_is_not_kept(store: StateFile) -> None:
+    store.save_verdicts({"smtp": Verdict(HealthState.UP, failures=1, degraded=True)}, NOW)
+    assert store.load_verdicts(60, NOW) == {"smtp": Verdict(HealthState.UP, failures=1)}
 
 
-def test_who_came_back_from_down_survives_and_only_the_last_ones(store: Store, tmp_path: Path) -> None:
+def test_who_came_back_from_down_survives_and_only_the_last_ones(store: StateFile, tmp_path: Path) -> None:
     store.save_returned({MTA1: NOW, MTA2: NOW + 1})
     store.save_returned({MTA2: NOW + 2})
     store = again(store, tmp_path)
@@ -81,7 +83,7 @@ def test_who_came_back_from_down_survives_and_only_the_last_ones(store: Store, t
     store.close()
 
 
-def test_a_file_from_before_slow_starts_is_taken_as_it_is(store: Store, tmp_path: Path) -> None:
+def test_a_file_from_before_slow_starts_is_taken_as_it_is(store: StateFile, tmp_path: Path) -> None:
     store.save_forced(MTA1, DRAINED)
     store._run("FULL", ["DROP TABLE returned"])
     store = again(store, tmp_path)
@@ -97,16 +99,16 @@ def test_a_file_from_before_slow_starts_is_taken_as_it_is(store: Store, tmp_path
         pytest.param(NOW - 61, False, id="from-the-future"),
     ],
 )
-def test_old_verdicts_are_not_believed_and_pruned(store: Store, asked: float, *, known: bool) -> None:
-    store.save_verdicts({"old": Verdict(State.UP)}, NOW)
-    store.save_verdicts({"fresh": Verdict(State.UP)}, asked)
+def test_old_verdicts_are_not_believed_and_pruned(store: StateFile, asked: float, *, known: bool) -> None:
+    store.save_verdicts({"old": Verdict(HealthState.UP)}, NOW)
+    store.save_verdicts({"fresh": Verdict(HealthState.UP)}, asked)
     assert ("old" in store.load_verdicts(60, asked)) is known
     store.prune_verdicts(60, asked)
     assert ("old" in store.load_verdicts(1e9, asked)) is known
     assert "fresh" in store.load_verdicts(60, asked)
 
 
-def test_forced_states_survive_and_are_cleared(store: Store, tmp_path: Path) -> None:
+def test_forced_states_survive_and_are_cleared(store: StateFile, tmp_path: Path) -> None:
     endless = ForcedState(Forced.DOWN, "", "bob", NOW)
     store.save_forced(MTA1, DRAINED)
     store.save_forced(MTA2, endless)
@@ -119,7 +121,7 @@ def test_forced_states_survive_and_are_cleared(store: Store, tmp_path: Path) -> 
     store.close()
 
 
-def test_how_bad_a_host_is_survives_and_goes_with_the_next_order(store: Store) -> None:
+def test_how_bad_a_host_is_survives_and_goes_with_the_next_order(store: StateFile) -> None:
     bad = ForcedState(Forced.QUARANTINED, "listed", "rbl", NOW, None, 12.5)
     store.save_forced(MTA1, bad)
     assert store.load_forced() == {MTA1: bad}
@@ -129,7 +131,7 @@ def test_how_bad_a_host_is_survives_and_goes_with_the_next_order(store: Store) -
     assert store.load_forced() == {MTA1: DRAINED}
 
 
-def test_forced_weights_survive_and_are_cleared(store: Store, tmp_path: Path) -> None:
+def test_forced_weights_survive_and_are_cleared(store: StateFile, tmp_path: Path) -> None:
     never = ForcedWeight(0, "", "bob", NOW)
     heavy = ForcedWeight(2**31 - 1, "søndag", "ann", NOW, NOW + 60, '[50, {"main": 50}]', NOW + 5)
     store.save_forced_weight(MTA1, never)
@@ -144,7 +146,7 @@ def test_forced_weights_survive_and_are_cleared(store: Store, tmp_path: Path) ->
     store.close()
 
 
-def test_zones_survive_and_dropped_ones_leave_their_serial(store: Store, tmp_path: Path) -> None:
+def test_zones_survive_and_dropped_ones_leave_their_serial(store: StateFile, tmp_path: Path) -> None:
     first = StoredZone("abc", 2**32 - 1, "ns: {ns1: 192.0.2.53}\n", NOW)
     store.save_zone("out.example.com", StoredZone("old", 7, "", NOW - 5))
     store.save_zone("out.example.com", first)
@@ -156,20 +158,20 @@ def test_zones_survive_and_dropped_ones_leave_their_serial(store: Store, tmp_pat
     store.close()
 
 
-def test_host_states_survive_and_are_forgotten(store: Store, tmp_path: Path) -> None:
-    store.save_host_states({MTA1: HostSince(State.UP, NOW), MTA2: HostSince(State.DOWN, NOW)})
-    store.save_host_states({MTA1: HostSince(State.SHEDDING, NOW + 1)})
+def test_host_states_survive_and_are_forgotten(store: StateFile, tmp_path: Path) -> None:
+    store.save_host_states({MTA1: HostSince(HealthState.UP, NOW), MTA2: HostSince(HealthState.DOWN, NOW)})
+    store.save_host_states({MTA1: HostSince(HealthState.SHEDDING, NOW + 1)})
     store = again(store, tmp_path)
     assert store.load_host_states() == {
-        MTA1: HostSince(State.SHEDDING, NOW + 1),
-        MTA2: HostSince(State.DOWN, NOW),
+        MTA1: HostSince(HealthState.SHEDDING, NOW + 1),
+        MTA2: HostSince(HealthState.DOWN, NOW),
     }
     store.forget_host_states([MTA1])
-    assert store.load_host_states() == {MTA2: HostSince(State.DOWN, NOW)}
+    assert store.load_host_states() == {MTA2: HostSince(HealthState.DOWN, NOW)}
     store.close()
 
 
-def test_retired_hosts_survive_as_one_set(store: Store, tmp_path: Path) -> None:
+def test_retired_hosts_survive_as_one_set(store: StateFile, tmp_path: Path) -> None:
     host = Host(
         name="mta1",
         addresses=(IPv4Address("192.0.2.11"), IPv6Address("2001:db8::11")),
@@ -183,7 +185,7 @@ def test_retired_hosts_survive_as_one_set(store: Store, tmp_path: Path) -> None:
     store.close()
 
 
-def test_notes_survive_also_in_a_file_that_had_none(store: Store, tmp_path: Path) -> None:
+def test_notes_survive_also_in_a_file_that_had_none(store: StateFile, tmp_path: Path) -> None:
     store.save_note("one", "first")
     store.save_note("one", "sécond")
     store = again(store, tmp_path)
@@ -197,7 +199,7 @@ def test_notes_survive_also_in_a_file_that_had_none(store: Store, tmp_path: Path
     store.close()
 
 
-def test_lists_of_sources_survive_also_in_a_file_that_had_none(store: Store, tmp_path: Path) -> None:
+def test_lists_of_sources_survive_also_in_a_file_that_had_none(store: StateFile, tmp_path: Path) -> None:
     one, other = ("a.example", "dns mta.internal.example"), ("a.example", "file hosts.d/*.yaml")
     store.save_found({one: "first", other: "a list"})
     store.save_found({one: "sécond"})
@@ -216,8 +218,8 @@ def test_forced_state_is_there_after_the_process_is_killed(tmp_path: Path) -> No
     program = (
         "import os, pathlib, signal, sys\n"
         "from geodns.model.state import Forced, ForcedState\n"
-        "from geodns.storage.state_file import Store\n"
-        "store, _ = Store.open(pathlib.Path(sys.argv[1]), 0)\n"
+        "from geodns.storage.state_file import StateFile\n"
+        "store, _ = StateFile.open(pathlib.Path(sys.argv[1]), 0)\n"
         "store.save_forced(('z', 'h'), ForcedState(Forced.DOWN, 'r', 'a', 1.5))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -228,14 +230,14 @@ def test_forced_state_is_there_after_the_process_is_killed(tmp_path: Path) -> No
     store.close()
 
 
-def test_threads_may_share_it(store: Store) -> None:
+def test_threads_may_share_it(store: StateFile) -> None:
     failures: list[Exception] = []
 
     def work(number: int) -> None:
         try:
             for turn in range(20):
                 store.save_forced((f"zone{number}", f"host{turn}"), DRAINED)
-                store.save_verdicts({f"target {number}": Verdict(State.UP, failures=turn)}, NOW)
+                store.save_verdicts({f"target {number}": Verdict(HealthState.UP, failures=turn)}, NOW)
                 store.load_forced()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in a thread must reach the test
             failures.append(error)
@@ -247,7 +249,9 @@ def test_threads_may_share_it(store: Store) -> None:
         thread.join()
     assert failures == []
     assert len(store.load_forced()) == 80
-    assert store.load_verdicts(1, NOW) == {f"target {n}": Verdict(State.UP, failures=19) for n in range(4)}
+    assert store.load_verdicts(1, NOW) == {
+        f"target {n}": Verdict(HealthState.UP, failures=19) for n in range(4)
+    }
 
 
 # ----- files that cannot be used: set aside
@@ -299,7 +303,7 @@ def test_unusable_file_is_set_aside_and_said_so(tmp_path: Path, spoil: Callable[
     spoil(path)
     spoilt = path.read_bytes()
 
-    store, (warning,) = Store.open(tmp_path, NOW)
+    store, (warning,) = StateFile.open(tmp_path, NOW)
     aside = tmp_path / "geodns.db.corrupt-20261123T070000Z"
     assert aside.name in warning
     assert "\n" not in warning
@@ -317,7 +321,7 @@ def test_second_file_set_aside_in_a_second_does_not_replace_the_first(tmp_path: 
     for content in ("first", "second"):
         (tmp_path / FILE_NAME).write_text(content * 100)
         (tmp_path / f"{FILE_NAME}-wal").write_text(content)
-        store, warnings = Store.open(tmp_path, NOW)
+        store, warnings = StateFile.open(tmp_path, NOW)
         store.close()
         assert len(warnings) == 1
     first = tmp_path / "geodns.db.corrupt-20261123T070000Z"
@@ -355,7 +359,7 @@ def unprivileged() -> Iterator[Path]:
 def test_unwritable_directory_is_refused(unprivileged: Path) -> None:
     for directory in (unprivileged, unprivileged / "state"):
         with pytest.raises(StoreError) as refused:
-            Store.open(directory, NOW)
+            StateFile.open(directory, NOW)
         assert "writ" in str(refused.value)
         assert str(directory) in str(refused.value)
         assert "\n" not in str(refused.value)
@@ -364,19 +368,19 @@ def test_unwritable_directory_is_refused(unprivileged: Path) -> None:
 def test_file_in_the_directorys_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(StoreError, match="--state"):
-        Store.open(tmp_path / "state", NOW)
+        StateFile.open(tmp_path / "state", NOW)
 
 
 def test_directory_in_the_files_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(StoreError, match="cannot be opened"):
-        Store.open(tmp_path, NOW)
+        StateFile.open(tmp_path, NOW)
 
 
 # ----- trouble while running
 
 
-def test_full_disk_is_one_line_and_changes_nothing(store: Store) -> None:
+def test_full_disk_is_one_line_and_changes_nothing(store: StateFile) -> None:
     store.save_forced(MTA1, DRAINED)
     pages = store._database.execute("PRAGMA page_count").fetchone()[0]
     store._database.execute(f"PRAGMA max_page_count = {pages}")
@@ -388,7 +392,7 @@ def test_full_disk_is_one_line_and_changes_nothing(store: Store) -> None:
     assert store.load_forced() == {}
 
 
-def test_locked_file_is_one_line(store: Store, tmp_path: Path) -> None:
+def test_locked_file_is_one_line(store: StateFile, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "state" / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     store._database.execute("PRAGMA busy_timeout = 0")
@@ -400,13 +404,13 @@ def test_locked_file_is_one_line(store: Store, tmp_path: Path) -> None:
     assert store.load_forced() == {MTA1: DRAINED}
 
 
-def test_text_that_is_no_unicode_is_refused(store: Store) -> None:
+def test_text_that_is_no_unicode_is_refused(store: StateFile) -> None:
     with pytest.raises(StoreError, match="no Unicode"):
         store.save_forced(MTA1, ForcedState(Forced.DOWN, "\udcff", "ann", NOW))
     assert store.load_forced() == {}
 
 
-def test_closed_store_is_refused(store: Store) -> None:
+def test_closed_store_is_refused(store: StateFile) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.load_forced()

@@ -146,7 +146,7 @@ def read(ours: bytes) -> dns.message.Message:
 @pytest.mark.parametrize("rcode", [0, 3, 16, 23])
 def test_our_record(do: bool, rcode: int) -> None:
     ours = edns.opt_record(Edns(4096, 0, do=do), edns.option(edns.NSID, b"ns1"))
-    found = read(edns.amended(ours, rcode, edns.error_option(edns.EDE_OTHER, "why")))
+    found = read(edns.with_rcode(ours, rcode, edns.error_option(edns.EDE_OTHER, "why")))
     assert (found.edns, found.payload, bool(found.ednsflags & 0x8000)) == (0, 1232, do)
     assert found.rcode() == rcode & ~0x0F, "the lower bits stand in the header"
     assert [option.to_text() for option in found.options] == ["NSID ns1", "EDE 0 (Other): why"]

@@ -35,7 +35,7 @@ def test_renaming_touches_only_owners_that_are_the_question() -> None:
             record(1, 3, b"", glue),
         )
     )
-    assert records.renamed(before, NAME) == after
+    assert records.with_owner(before, NAME) == after
 
 
 @given(st.lists(st.tuples(st.booleans(), LABELS, st.binary(max_size=40)), max_size=6))
@@ -47,8 +47,8 @@ def test_renaming_any_records(entries: list[tuple[bool, list[bytes], bytes]]) ->
             for (ours, _, rdata), other in zip(entries, others, strict=True)
         )
 
-    assert records.renamed(run(QNAME), NAME) == run(NAME)
+    assert records.with_owner(run(QNAME), NAME) == run(NAME)
 
 
 def test_the_data_of_a_record() -> None:
-    assert records.only_rdata(record(codes.CNAME, 60, NAME)) == NAME
+    assert records.rdata_of(record(codes.CNAME, 60, NAME)) == NAME

@@ -14,7 +14,7 @@ from geodns.model.hosts import DnsSource, FileSource, Host, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.sources import Finding, Found
+from geodns.zonefile.sources import SourcedHost, SourceResult
 from tests.sample_zones import Worker, host
 from tests.zonefile.test_problems import marked
 from tests.zonetexts import NAME, NS
@@ -27,10 +27,10 @@ VALIDATOR = jsonschema.Draft202012Validator(zone_schema())
 def parse(text: str, found: Mapping[str, tuple[Host, ...]] | None = None) -> ParsedZone:
     """Read a zone whose sources have found these hosts, by the beginnings of their titles."""
 
-    def find(zone: str, source: HostSource) -> Finding:
+    def find(zone: str, source: HostSource) -> SourceResult:
         assert zone == NAME
         hosts = next((some for title, some in (found or {}).items() if source.title.startswith(title)), ())
-        return Finding(tuple(Found(one, source.title) for one in hosts))
+        return SourceResult(tuple(SourcedHost(one, source.title) for one in hosts))
 
     return parse_zone(NAME, (NS + text).encode(), "zones/zone.yaml", find)
 

@@ -11,7 +11,7 @@ from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.model.hosts import HostSource
 from geodns.zonefile.reader import ParsedZone, read_zone
-from geodns.zonefile.sources import Finder, Finding, Found
+from geodns.zonefile.sources import Finder, SourcedHost, SourceResult
 from geodns.zones.folder import Edit, Folder
 from geodns.zones.watch import BELIEVED_MISSING, LOOK_EVERY, QUIET
 from tests.sample_zones import host, sources
@@ -319,14 +319,14 @@ class Given:
     """What a source gives, whatever the source."""
 
     def __init__(self) -> None:
-        self.hosts: tuple[Found, ...] = ()
+        self.hosts: tuple[SourcedHost, ...] = ()
 
     def has(self, *addresses: str) -> None:
-        self.hosts = tuple(Found(host(f"h-{one[-1]}", one), "file hosts.d/a.yaml") for one in addresses)
+        self.hosts = tuple(SourcedHost(host(f"h-{one[-1]}", one), "file hosts.d/a.yaml") for one in addresses)
 
-    def find(self, zone: str, source: HostSource) -> Finding:
+    def find(self, zone: str, source: HostSource) -> SourceResult:
         assert (zone, source.title) == (A, "file hosts.d/a.yaml")
-        return Finding(self.hosts)
+        return SourceResult(self.hosts)
 
 
 def hosts_in(edit: Edit) -> list[str]:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from geodns.compiler.compile import compile_zones
 from geodns.control.cluster import Cluster, retire, source_of
 from geodns.model.hosts import DnsSource, HostSource
-from geodns.model.state import State, Verdict
+from geodns.model.state import HealthState, Verdict
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import parse_zone
-from geodns.zonefile.sources import Finding, Found
+from geodns.zonefile.sources import SourcedHost, SourceResult
 from geodns.zones.listing import NEVER, Listing, hosts_of
 from tests.sample_zones import DOWN, NAME, UP
 
@@ -37,10 +37,12 @@ class Life:
         self.apply()
 
     def read(self) -> Zone:
-        def find(_: str, source: HostSource) -> Finding:
+        def find(_: str, source: HostSource) -> SourceResult:
             assert isinstance(source, DnsSource)
             addresses = tuple(address for host in self.listing.hosts for address in host.addresses)
-            return Finding(tuple(Found(host, source.title) for host in hosts_of(source, addresses)))
+            return SourceResult(
+                tuple(SourcedHost(host, source.title) for host in hosts_of(source, addresses))
+            )
 
         parsed = parse_zone(NAME, TEXT.encode(), "zone.yaml", find)
         assert parsed.zone is not None
@@ -58,7 +60,7 @@ class Life:
         sources = {NAME: source_of(zone, self.serial, retired)}
         compiled = compile_zones(self.cluster.compiled, sources, self.cluster.live())
         self.cluster.retired = retired
-        self.cluster.adopt(compiled, self.now)
+        self.cluster.serve_zones(compiled, self.now)
 
     def give(self, numbers: frozenset[int]) -> None:
         source = DnsSource(dns="mta.internal.example", label="mta")
@@ -104,12 +106,12 @@ def test_whoever_joins_and_leaves(steps: list[tuple[object, ...]]) -> None:
         assert set(choice.hosts) <= listed, "who has left is not dealt"
         assert bool(choice.hosts) == bool(listed), "while there is a host, somebody is dealt"
         states = {host: life.cluster.state_of((NAME, host)) for host in listed}
-        fit = {host for host, state in states.items() if state is State.UP}
+        fit = {host for host, state in states.items() if state is HealthState.UP}
         if fit:
             assert set(choice.hosts) >= fit
             waiting = {host for _, host in life.cluster.newcomers}
             assert not set(choice.hosts) & waiting, "who has joined waits for its first good probe"
-            assert not {host for host in choice.hosts if states[host] is State.DOWN}
+            assert not {host for host in choice.hosts if states[host] is HealthState.DOWN}
         answering = {host.name for host in life.cluster.sources[NAME].retired}
         young = {name for name, at in life.gone.items() if at + RETIRE > life.now}
         assert young <= answering, "who has left goes on answering for its own name"

@@ -10,12 +10,12 @@ import pytest
 from geodns.errors import SourceError
 from geodns.model.hosts import DnsSource
 from geodns.zones import lookup
-from geodns.zones.lookup import MAX_FOUND, Answer, look_up
+from geodns.zones.lookup import MAX_FOUND, Addresses, look_up
 from tests.zones.nameserver import NAME, NameServer, addresses, name_server
 
 
-def ask(tell: Callable[[NameServer], object], *, tcp: bool = True) -> tuple[Answer, list[str]]:
-    async def run() -> tuple[Answer, list[str]]:
+def ask(tell: Callable[[NameServer], object], *, tcp: bool = True) -> tuple[Addresses, list[str]]:
+    async def run() -> tuple[Addresses, list[str]]:
         async with name_server(tcp=tcp) as server:
             tell(server)
             source = DnsSource(dns=NAME, label="mta", resolver=ip_address("127.0.0.1"), port=server.port)
@@ -24,7 +24,7 @@ def ask(tell: Callable[[NameServer], object], *, tcp: bool = True) -> tuple[Answ
     return asyncio.run(run())
 
 
-def found(answer: Answer) -> list[str]:
+def found(answer: Addresses) -> list[str]:
     return sorted(str(address) for address in answer.addresses)
 
 

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.zonefile.reader import zone_files
-from geodns.zones.watch import BELIEVED_MISSING, QUIET, Change, FileMark, Snapshot, Watch, pause, snapshot
+from geodns.zones.watch import (
+    BELIEVED_MISSING,
+    QUIET,
+    FileMark,
+    FolderChange,
+    Snapshot,
+    Watch,
+    pause,
+    snapshot,
+)
 
 A, B, C = Path("zones/a.example.yaml"), Path("zones/b.example.yaml"), Path("zones/c.example.yaml")
 NOTHING: frozenset[Path] = frozenset()
@@ -23,12 +32,12 @@ def seen(**versions: int) -> Snapshot:
     return Snapshot({Path(f"zones/{letter}.example.yaml"): mark(n) for letter, n in versions.items()})
 
 
-def changed(*paths: Path) -> Change:
-    return Change(frozenset(paths), NOTHING)
+def changed(*paths: Path) -> FolderChange:
+    return FolderChange(frozenset(paths), NOTHING)
 
 
-def removed(*paths: Path) -> Change:
-    return Change(NOTHING, frozenset(paths))
+def removed(*paths: Path) -> FolderChange:
+    return FolderChange(NOTHING, frozenset(paths))
 
 
 UNREADABLE = Snapshot(unreadable="Permission denied")
@@ -130,7 +139,7 @@ UNREADABLE = Snapshot(unreadable="Permission denied")
         ),
     ],
 )
-def test_watch_believes(looks: list[tuple[float, Snapshot]], expected: dict[float, Change]) -> None:
+def test_watch_believes(looks: list[tuple[float, Snapshot]], expected: dict[float, FolderChange]) -> None:
     watch = Watch(seen(a=1, b=1))
     found = {now: watch.feed(look, now) for now, look in looks}
     assert {now: change for now, change in found.items() if change is not None} == expected

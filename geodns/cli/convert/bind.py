@@ -16,7 +16,7 @@ import dns.rdtypes.ANY.SOA
 import dns.tokenizer
 import dns.zonefile
 
-from geodns.cli.convert.draft import Draft, Rrset, duration
+from geodns.cli.convert.draft import DraftRrset, ZoneDraft, duration
 from geodns.config.value_types import MAX_TTL, no_machine_has, parse_address
 from geodns.errors import GeodnsError
 from geodns.zonefile.record_types import SIGNING, kind_of
@@ -34,7 +34,7 @@ _SUFFIX = re.compile(r"\.(zone|db|hosts|txt|conf|master|signed)$")
 
 
 @dataclass
-class _Sink:
+class _RecordSink:
     """Takes what dnspython's reader finds, in place of a transaction of its own.
 
     Attributes:
@@ -53,7 +53,7 @@ class _Sink:
     implied: int = 0
 
     @property
-    def manager(self) -> "_Sink":
+    def manager(self) -> "_RecordSink":
         return self
 
     def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
@@ -98,7 +98,7 @@ def guessed_origin(path: Path) -> str:
     return _SUFFIX.sub("", path.name.removeprefix("db.")) + "."
 
 
-def read_bind(path: Path, origin: str | None) -> Draft:
+def read_bind(path: Path, origin: str | None) -> ZoneDraft:
     """Read a zone file.
 
     Args:
@@ -124,14 +124,14 @@ def read_bind(path: Path, origin: str | None) -> Draft:
     return draft
 
 
-def _records(path: Path, origin: str) -> _Sink:
+def _records(path: Path, origin: str) -> _RecordSink:
     try:
         # Bytes beyond ASCII stand for themselves in a zone file; dnspython would take names for Unicode.
         text = "".join(
             letter if ord(letter) < 0x80 else f"\\{ord(letter):03d}"
             for letter in path.read_bytes().decode("latin-1").removeprefix("\u00ef\u00bb\u00bf")
         )
-        sink = _Sink(dns.name.from_text(origin))
+        sink = _RecordSink(dns.name.from_text(origin))
         tokens = dns.tokenizer.Tokenizer(text, str(path))
         # A sink has of a transaction what the reader calls, and no more.
         reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]  # see above
@@ -158,10 +158,10 @@ class _Drafter:
     ) -> None:
         self._origin = origin
         self._found = found
-        self._draft = Draft(origin.to_text().lower(), str(path))
+        self._draft = ZoneDraft(origin.to_text().lower(), str(path))
         self._left_out: dict[str, list[int]] = {}
 
-    def draft(self) -> Draft:
+    def draft(self) -> ZoneDraft:
         draft = self._draft
         soa = self._found.pop((self._origin.canonicalize(), int(dns.rdatatype.SOA)), None)
         if soa is None:
@@ -215,7 +215,7 @@ class _Drafter:
                 f"{kind} has TTLs from {ttl} to {max(found.ttls)}: one RRset has one (RFC 2181), the lowest"
             )
             draft.remark(text, line=found.line, owner=owner)
-        draft.name(owner).rrsets[kind] = Rrset(ttl, [*values])
+        draft.name(owner).rrsets[kind] = DraftRrset(ttl, [*values])
 
     def _value(self, kind: str, rdata: dns.rdata.Rdata) -> str:
         if kind in _STRINGS:
@@ -251,7 +251,7 @@ class _Drafter:
         if found.ttl == draft.record_ttl:
             del apex.rrsets["NS"]
 
-    def _is_plain(self, rrset: Rrset) -> bool:
+    def _is_plain(self, rrset: DraftRrset) -> bool:
         """Tell whether addresses may stand under `ns`, which has no TTL of its own."""
         if rrset.ttl != self._draft.record_ttl:
             return False

@@ -16,7 +16,7 @@ Value = str | dict[str, Any]
 
 
 @dataclass
-class Rrset:
+class DraftRrset:
     """What a name answers for a type.
 
     Attributes:
@@ -30,7 +30,7 @@ class Rrset:
 
 
 @dataclass
-class Name:
+class DraftName:
     """What stands under an owner name.
 
     Attributes:
@@ -39,12 +39,12 @@ class Name:
 
     """
 
-    rrsets: dict[str, Rrset] = field(default_factory=dict)
+    rrsets: dict[str, DraftRrset] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Draft:
+class ZoneDraft:
     """A zone file of ours in the making.
 
     Attributes:
@@ -68,13 +68,13 @@ class Draft:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     hosts: dict[str, Any] = field(default_factory=dict)
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
-    names: dict[str, Name] = field(default_factory=dict)
+    names: dict[str, DraftName] = field(default_factory=dict)
     remarks: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def name(self, owner: str) -> Name:
+    def name(self, owner: str) -> DraftName:
         """Return what stands under an owner name, nothing yet if it is new."""
-        return self.names.setdefault(owner, Name())
+        return self.names.setdefault(owner, DraftName())
 
     def remark(self, text: str, *, line: int = 0, owner: str | None = None) -> None:
         """Note that something has no counterpart here, or not quite."""
@@ -142,12 +142,12 @@ def flow(value: Any) -> str:
     return "" if value is None else scalar(value)
 
 
-def zone_file(draft: Draft) -> str:
+def zone_file(draft: ZoneDraft) -> str:
     """Return a draft as a zone file's text."""
     return "\n".join(_lines(draft)) + "\n"
 
 
-def _lines(draft: Draft) -> Iterator[str]:
+def _lines(draft: ZoneDraft) -> Iterator[str]:
     yield f"# {printable(draft.origin[:-1])}, from {printable(draft.source)}"
     yield from (_comment(text, "") for text in draft.notes)
     yield ""
@@ -187,7 +187,7 @@ def _comment(text: str, indent: str) -> str:
     return f"{indent}# {printable(text)}"
 
 
-def _name(owner: str, name: Name, ttl: int) -> Iterator[str]:
+def _name(owner: str, name: DraftName, ttl: int) -> Iterator[str]:
     for remark in name.remarks:
         yield _comment(f"{owner[:MAX_SHOWN]}: {remark}", "  ")
     if not name.rrsets:
@@ -216,7 +216,7 @@ def _name(owner: str, name: Name, ttl: int) -> Iterator[str]:
         yield from _block(kind, found, "    ")
 
 
-def _is_dealt(rrset: Rrset) -> bool:
+def _is_dealt(rrset: DraftRrset) -> bool:
     return any(isinstance(value, dict) and "pool" in value for value in rrset.values)
 
 

@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from geodns.cli.convert.draft import Draft, Rrset, Value
+from geodns.cli.convert.draft import DraftRrset, Value, ZoneDraft
 from geodns.config import yaml_nodes
 from geodns.config.report import Report
 from geodns.config.value_types import parse_address
-from geodns.config.yaml_nodes import Mapping, Node, Scalar
+from geodns.config.yaml_nodes import Mapping, Scalar, YamlNode
 from geodns.errors import GeodnsError
 from geodns.model.zone import MAX_ANSWERS
 from geodns.zonefile.record_types import RECORD_TYPES
@@ -31,7 +31,7 @@ _ON_ONE_LINE = frozenset({"MX", "SRV"})
 """Types whose fields read well as one text."""
 
 
-def read_octodns(path: Path, origin: str | None) -> Draft:
+def read_octodns(path: Path, origin: str | None) -> ZoneDraft:
     """Read a zone in octoDNS's YAML.
 
     Args:
@@ -50,8 +50,8 @@ def read_octodns(path: Path, origin: str | None) -> Draft:
     if root is None or report.errors:
         raise GeodnsError("; ".join(map(str, report.problems())))
     zone = origin or path.name.removesuffix(path.suffix).removesuffix(".") + "."
-    draft = Draft(zone, str(path))
-    pools = Pools(draft, {name or "@" for name in root.items})
+    draft = ZoneDraft(zone, str(path))
+    pools = DynamicPools(draft, {name or "@" for name in root.items})
     for name, (key, body) in root.items.items():
         owner = _owner(name, zone)
         for record in body.items if isinstance(body, yaml_nodes.Sequence) else [body]:
@@ -70,7 +70,7 @@ def _owner(name: str, zone: str) -> str:
     return name.removesuffix(f".{zone}") if name.endswith(".") else name
 
 
-def plain(node: Node) -> Any:
+def plain(node: YamlNode) -> Any:
     """Return a node as texts, lists and dictionaries; nothing at all is None."""
     if isinstance(node, Scalar):
         return None if yaml_nodes.is_nothing(node) else node.text
@@ -96,7 +96,7 @@ def _number(value: Any) -> Any:
 Remark = Callable[[str], None]
 
 
-class Pools:
+class DynamicPools:
     """Gathers the hosts and pools of a zone's dynamic records.
 
     Args:
@@ -105,7 +105,7 @@ class Pools:
 
     """
 
-    def __init__(self, draft: Draft, taken: set[str]) -> None:
+    def __init__(self, draft: ZoneDraft, taken: set[str]) -> None:
         self._draft = draft
         self._taken = set(taken)
         self._hosts: dict[str, str] = {}
@@ -153,7 +153,7 @@ class Pools:
             self._draft.pools[pool] |= {"min_live": 1, "fallback": following}
         for unused in pools.keys() - made.keys():
             remark(f"pool {unused} left out: without geography nothing leads to it")
-        self._draft.name(owner).rrsets[kind] = Rrset(ttl, [{"pool": chain[0]}])
+        self._draft.name(owner).rrsets[kind] = DraftRrset(ttl, [{"pool": chain[0]}])
         return True
 
     def _members(self, base: str, pool: dict[str, Any], remark: Remark) -> dict[str, tuple[int, str]]:
@@ -239,7 +239,7 @@ class Pools:
 class _Record:
     """Reads one record: octoDNS's word for an RRset."""
 
-    def __init__(self, draft: Draft, pools: Pools, owner: str, line: int, node: Mapping) -> None:
+    def __init__(self, draft: ZoneDraft, pools: DynamicPools, owner: str, line: int, node: Mapping) -> None:
         self._draft = draft
         self._pools = pools
         self._owner = owner
@@ -275,7 +275,7 @@ class _Record:
         unique = [one for number, one in enumerate(values) if one not in values[:number]]
         if len(unique) < len(values):
             self._remark("the same value twice: written once")
-        self._draft.name(self._owner).rrsets[kind] = Rrset(ttl, unique)
+        self._draft.name(self._owner).rrsets[kind] = DraftRrset(ttl, unique)
 
     def _ttl(self, text: Any) -> int:
         if text is None:
@@ -304,7 +304,7 @@ class _Record:
         return fields
 
 
-def _name_servers(draft: Draft) -> None:
+def _name_servers(draft: ZoneDraft) -> None:
     """Move the apex's NS to `ns`; a zone without any gets one to be filled in."""
     apex = draft.name("@")
     found = apex.rrsets.get("NS")
