@@ -259,8 +259,10 @@ KEYS: dict[str, Key] = {
     ),
     "http": Key(Kind(_read_listen, _LISTEN_SCHEMA), "Where status, metrics and control are."),
     "state": Key(_PATH, "The directory of what survives a restart."),
-    "workers": Key(whole(1, 1024, "the number of workers"), "UDP workers; without it one a core."),
-    "node": Key(Kind(_read_node, {"type": "string"}), "This server's name in the status."),
+    "workers": Key(whole(1, 1024, "the number of workers"), "UDP workers; default: one a core."),
+    "node": Key(
+        Kind(_read_node, {"type": "string"}), "This server's name in the status; default: this machine's."
+    ),
     "token": Key(_reading("control"), "What a client must show to change anything."),
     "token_file": Key(_PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
     "read_token": Key(_reading("read"), "What a client must show to read anything; without it all may."),
@@ -273,9 +275,9 @@ KEYS: dict[str, Key] = {
         Kind(_read_tls, {"type": "object"}), "What the HTTP side shows; it speaks https alone then."
     ),
     "identity": Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody; default: `node`."),
-    "version": Key(_TOLD, "What version.server gets; off tells nobody."),
+    "version": Key(_TOLD, "What version.server gets; off tells nobody; default: geodns and its version."),
     "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),
-    "ehlo": Key(EHLO, "The name that probes give."),
+    "ehlo": Key(EHLO, "The name that probes give in EHLO; default: this machine's own."),
     "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
     "tcp": Key(Kind(_read_tcp, {"type": "object"}), "What TCP clients may take."),
     "user": Key(_ACCOUNT, "Whom to become once the ports are open."),
