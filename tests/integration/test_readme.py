@@ -147,6 +147,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         [
             *shlex.split(block("make run")[0]),
             f"OPTIONS={options}",
+            "--old-file=pyproject.toml",  # else make would install anew after an edit of it
             f"READY={sys.executable}",
             f"BIN={Path(sys.executable).parent}",
         ],
