@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 # Else each of a thousand processes that the tests start compiles the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench fuzz clean
+.PHONY: run test check reference bench fuzz clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
 	$(BIN)/geodns demo $(OPTIONS)
@@ -20,6 +20,9 @@ check: $(READY)          ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reference: $(READY)      ## renew the parts of docs/ that are made from the tables of keys
+	$(BIN)/python -m tests.reference
 
 FUZZ_SECONDS ?= 600
 fuzz: $(READY)           ## look for packets and zone files that break something, each for so many seconds

@@ -1,5 +1,9 @@
-"""What the documents show is true: every YAML loads, every link leads somewhere, every option exists."""
+"""What the documents show is true: every YAML loads, every link leads somewhere, every option exists.
 
+The commands are run by `tests/integration/test_readme.py`.
+"""
+
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -11,10 +15,14 @@ import pytest
 from geodns.cli import main
 from geodns.config.settings import load_settings
 from geodns.zonefile.reader import parse_zone, read_zones, zone_files
+from tests import reference
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [README, ROOT / "CHANGELOG.md", *PAGES]
+MOST_LINES = 150
+"""Of the README: who meets geodns reads all of it; everything else has a page in docs/."""
 
 EXIM = shutil.which("exim4") or shutil.which("exim")
 LANGUAGE = re.compile(r"^```(\S*)\n.*?^```", re.DOTALL | re.MULTILINE)
@@ -94,9 +102,58 @@ def test_every_link_leads_somewhere(document: Path) -> None:
     assert [(file.name, name) for file, name in files if name and name not in anchors(file)] == []
 
 
+def test_the_readme_is_short_and_names_every_page() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    assert [page.name for page in PAGES if f"](docs/{page.name})" not in text] == []
+
+
+def test_every_page_has_one_title() -> None:
+    prose = {
+        page.name: re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        for page in PAGES
+    }
+    assert {
+        name: len(re.findall("^# ", text, re.MULTILINE)) for name, text in prose.items()
+    } == dict.fromkeys(prose, 1)
+
+
+@pytest.mark.parametrize("path", reference.pages(), ids=lambda path: path.name)
+def test_pages_made_from_the_tables_of_keys_are_up_to_date(path: Path) -> None:
+    assert path.read_text() == reference.pages()[path], f"docs/{path.name} is stale: run `make reference`"
+
+
+def test_every_target_of_make_and_every_module_exists() -> None:
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|=\d+ )make (\w+)", text, re.MULTILINE))
+    assert {"run", "test", "check"} <= named <= targets
+    modules = re.findall(r"python -m ((?!venv)[\w.]+)", text)
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    assert [path for path in re.findall(r"pytest (tests/\S+\.py)", text) if not (ROOT / path).is_file()] == []
+
+
+def test_the_service_is_installed_as_the_unit_says() -> None:
+    (shown,) = [text for _, text in blocks("sh") if text.startswith("install ")]
+    unit = (ROOT / "deploy/geodns.service").read_text()
+    assert [line for line in shown.splitlines() if f"#   {line}\n" not in unit] == []
+
+
+NOT_YET = {"control/services.py"}
+"""Files that the wiring of the control process still has to bring."""
+
+
+def test_the_architecture_names_files_that_there_are() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    named = re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text)
+    assert len(named) > 20
+    places = (ROOT / "geodns", ROOT)
+    assert {name for name in named if not any((place / name).exists() for place in places)} <= NOT_YET
+
+
 def test_every_block_is_of_a_language_that_is_checked() -> None:
     found = {language for document in DOCUMENTS for language in LANGUAGE.findall(document.read_text())}
-    assert found <= {"sh", "yaml", "unbound", "main.cf", "postfix", "exim"}
+    assert found <= {"sh", "yaml", "text", "unbound", "main.cf", "postfix", "exim"}
 
 
 @pytest.mark.skipif(

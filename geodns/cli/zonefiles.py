@@ -14,6 +14,7 @@ from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones, zone_files
+from geodns.zonefile.reference import zone_reference
 from geodns.zonefile.schema import zone_schema
 from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
 from geodns.zones.diff import summary, zone_diff
@@ -163,13 +164,17 @@ def init(name: str, addresses: tuple[str, ...], zones: Path, servers: tuple[str,
 
 
 @click.command()
-def schema() -> None:
+@click.option("--markdown", is_flag=True, help="Print a reference of every key for readers instead.")
+def schema(*, markdown: bool) -> None:
     """Print the JSON Schema of the zone file, for editors.
 
     With yaml-language-server, write it to a file and begin each zone file with
     `# yaml-language-server: $schema=FILE`.
     """
-    click.echo(json.dumps(zone_schema(), indent=2, ensure_ascii=False))
+    if markdown:
+        click.echo(zone_reference(), nl=False)
+    else:
+        click.echo(json.dumps(zone_schema(), indent=2, ensure_ascii=False))
 
 
 def zone_in(folder: Path, name: str) -> Zone:

@@ -180,7 +180,7 @@ def test_who_is_suspect_and_for_how_long() -> None:
     world.hear("@30")
     assert world.guard.suspects(31.0)[NAME, "main"] == (3, 4, None)
     assert world.guard.end is None
-    assert world.hear("1+ 2+").suspicion.suspects(32.0) == {}
+    assert world.hear("1+ 2+").guard.suspects(32.0) == {}
 
 
 def joined(world: World) -> World:

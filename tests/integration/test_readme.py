@@ -1,5 +1,10 @@
-"""The README's commands, run as they stand there; only addresses and ports become free ones of loopback."""
+"""The commands of README and docs/, run as they stand there; only addresses and ports become loopback's.
 
+One `make run` answers all that talk to a server; one `geodns serve` is started as a first zone's is.
+"""
+
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -9,24 +14,71 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.integration.cluster import END, READY, Server, free_port, serving, zone_text
-from tests.integration.mailhosts import MailHost, mail_hosts, wait_until
+from geodns.cli import main, parent_check
+from tests.integration.cluster import END, free_port
+from tests.integration.mailhosts import mail_hosts
 
 ROOT = Path(__file__).parents[2]
 ZONE = "out.example.com"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+class Block(NamedTuple):
+    """The commands of one shell block, and where it stands."""
+
+    place: str
+    lines: list[str]
+
 
 BLOCKS = [
-    found[1].splitlines()
-    for found in re.finditer(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    Block(f"{document.name}:{text[: found.start()].count(chr(10)) + 1}", found[1].splitlines())
+    for document in DOCUMENTS
+    for text in (document.read_text(),)
+    for found in re.finditer(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 ]
+APART = (
+    "make run",
+    f"dig @127.0.0.1 -p 5300 {ZONE} A +short",
+    "python3 -m venv",
+    "geodns init",
+    "geodns import",
+    "geodns delegation",
+)
+"""Blocks that have a test of their own below, by how they begin."""
+NOT_RUN = ("make check", "install -m")
+"""For a whole checkout, or a machine of one's own; `test_docs` looks at what they name."""
+NOBODY_THERE = "dig mta.internal.example A"
+"""The only line that is not run beside its neighbours: it would ask this machine's resolver."""
+
+FOR_A_SERVER = [block for block in BLOCKS if not block.lines[0].startswith(APART + NOT_RUN)]
+
+SAYS = {
+    "geodns status": "mta2",
+    "geodns probe mta2": "220",
+    f"geodns query {ZONE} A": "pool main",
+    f"geodns explain {ZONE}": "pool main: dealt from main",
+    'geodns drain mta2 --reason "disk is full" --for 2h --dry-run': "nothing was changed",
+    'geodns drain mta2 --reason "disk is full" --for 2h': "dealt no more",
+    'geodns weight mta2 5 --reason "slow disk"': "A 30.0% → ",
+    'geodns quarantine mta2 --for 2h --reason "listed"': "quarantined until",
+    "geodns undrain mta2": "dealt by main",
+    "geodns clear mta2": "dealt by main",
+    "geodns querylog": "1%",
+    "geodns querylog off": "off",
+    "geodns events --since 7d --kind state --kind forced": "drained by",
+    "geodns check --diff zones": "nothing changes",
+    "geodns reload": "zones are served as their files say: 1",
+}
+"""What is on the screen after some of them; the others have to end well."""
 
 
 def block(first_line: str) -> list[str]:
     """The shell block that begins with a line."""
-    return next(lines for lines in BLOCKS if lines[0].startswith(first_line))
+    return next(one.lines for one in BLOCKS if one.lines[0].startswith(first_line))
 
 
 def shell(line: str, cwd: Path, **env: str) -> str:
@@ -46,44 +98,56 @@ def shell(line: str, cwd: Path, **env: str) -> str:
     return done.stdout
 
 
+def geodns(line: str, status: int = 0) -> str:
+    """Run a command of ours in this process; return what it prints."""
+    words = shlex.split(line, comments=True)
+    assert words.pop(0) == "geodns"
+    printed = io.StringIO()
+    with (
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main.main(words)
+    assert (ended.value.code or 0) == status, f"{line}: status {ended.value.code}\n{printed.getvalue()}"
+    return printed.getvalue()
+
+
+# --- a server, and what is said to it -------------------------------------------------------------------
+
+
+class Demo(NamedTuple):
+    """What `make run` has started.
+
+    Attributes:
+        folder: has its zones.
+        dns: its port.
+        http: likewise.
+
+    """
+
+    folder: Path
+    dns: int
+    http: int
+
+
 @pytest.fixture(scope="module")
-def hosts() -> Iterator[dict[str, MailHost]]:
-    with mail_hosts("mta1", "mta2", "mta3") as found:
-        yield found
-
-
-def test_every_block_is_run_by_a_test_here() -> None:
-    known = [
-        "make run",
-        "dig @",
-        "python3 -m venv",
-        "geodns init",
-        "geodns import",
-        "geodns delegation",
-        "geodns status",
-        "geodns drain",
-        "geodns querylog",
-        "geodns events --since 7d",
-    ]
-    assert [next((one for one in known if lines[0].startswith(one)), lines[0]) for lines in BLOCKS] == known
-
-
-@pytest.mark.skipif(not shutil.which("dig"), reason="needs dig: apt-get install bind9-dnsutils")
-@pytest.mark.skipif(not shutil.which("make"), reason="needs make: apt-get install make")
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl: apt-get install curl")
-def test_try_it(tmp_path: Path) -> None:
-    """`make run` with the sample zone, then what the README tells to type in another terminal."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """Run `make run` with the sample zone, on other ports."""
+    _needs("make")
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "zones").mkdir()
     sample = (ROOT / f"zones/{ZONE}.yaml").read_text()
     for port in ("2511", "2512", "2513"):
         sample = sample.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
-    (tmp_path / f"{ZONE}.yaml").write_text(sample)
+    (folder / f"zones/{ZONE}.yaml").write_text(sample)
     dns, http = free_port(), free_port()
-    options = f"--zones {tmp_path} --listen 127.0.0.1:{dns} --http 127.0.0.1:{http}"
-    (line,) = block("make run")
+    options = f"--zones {folder / 'zones'} --listen 127.0.0.1:{dns} --http 127.0.0.1:{http}"
     process = subprocess.Popen(
         [
-            *shlex.split(line),
+            *shlex.split(block("make run")[0]),
             f"OPTIONS={options}",
+            "--old-file=pyproject.toml",  # else make would install anew after an edit of it
             f"READY={sys.executable}",
             f"BIN={Path(sys.executable).parent}",
         ],
@@ -100,15 +164,7 @@ def test_try_it(tmp_path: Path) -> None:
             assert text, f"it ended early: {printed}"
             printed += text
         assert f"dig @127.0.0.1 -p {dns} {ZONE} A +short" in printed
-        answers = []
-        for command in block("dig @"):
-            moved = command.replace("5300", str(dns)).replace("8053", str(http))
-            moved = moved.replace(".venv/bin/geodns", "geodns")
-            answers.append(shell(moved, ROOT, GEODNS_SERVER=f"http://127.0.0.1:{http}"))
-        assert {"192.0.2.11", "192.0.2.12", "192.0.2.13"} & set(answers[0].split())
-        assert f"mta1.{ZONE}." in answers[1] or f"mta2.{ZONE}." in answers[1]
-        assert '"pools"' in answers[2]
-        assert "mta3" in answers[3]
+        yield Demo(folder, dns, http)
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(END * 2)
@@ -116,6 +172,61 @@ def test_try_it(tmp_path: Path) -> None:
             process.stdout.close()
 
 
+@pytest.fixture
+def at_the_demo(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """Stand in the demo's folder, where nothing is forced."""
+    monkeypatch.chdir(demo.folder)
+    monkeypatch.setenv("GEODNS_SERVER", f"http://127.0.0.1:{demo.http}")
+    monkeypatch.setenv("COLUMNS", "200")
+    geodns("geodns clear 'mta*' --yes")
+    return demo
+
+
+def _needs(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}: .ci/run installs it")
+
+
+def _run(line: str, demo: Demo) -> str:
+    if line.startswith("geodns "):
+        return geodns(line)
+    if not line.startswith(".venv/"):
+        _needs(line.split(maxsplit=1)[0])
+    moved = line.replace("5300", str(demo.dns)).replace("8053", str(demo.http))
+    return shell(moved.replace(".venv/bin/geodns", "geodns"), ROOT)
+
+
+@pytest.mark.parametrize("lines", [pytest.param(one.lines, id=one.place) for one in FOR_A_SERVER])
+def test_what_is_said_to_a_server(lines: list[str], at_the_demo: Demo) -> None:
+    for line in lines:
+        if line == NOBODY_THERE:
+            continue
+        printed = _run(line, at_the_demo)
+        assert SAYS.get(line.partition("  #")[0].rstrip(), "") in printed, line
+        for file in re.findall(r" -o (\S+)", line):
+            assert "mta2" in Path(file).read_text()
+
+
+def test_every_expectation_is_of_a_line_that_is_run() -> None:
+    run = {line.partition("  #")[0].rstrip() for one in FOR_A_SERVER for line in one.lines}
+    assert SAYS.keys() <= run
+
+
+def test_try_it(at_the_demo: Demo) -> None:
+    a, mx, curl, status = (_run(line, at_the_demo) for line in block(APART[1]))
+    assert {"192.0.2.11", "192.0.2.12", "192.0.2.13"} & set(a.split())
+    assert f"mta1.{ZONE}." in mx or f"mta2.{ZONE}." in mx
+    assert '"pools"' in curl
+    assert "mta3" in status
+
+
+# --- what needs no server, or one of its own ------------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    os.environ.get("CI") != "true", reason="builds the package, which takes long: set CI=true"
+)
 def test_install(tmp_path: Path) -> None:
     """What is installed, not what lies in the checkout, has every part of itself."""
     # What it depends on is taken from here: to load it all once more takes minutes and shows nothing.
@@ -139,12 +250,13 @@ def test_install(tmp_path: Path) -> None:
     assert {path.relative_to(installed) for path in installed.rglob("*.py")} == ours
 
 
-def test_first_zone(tmp_path: Path) -> None:
+def test_first_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with mail_hosts("mta1") as one:
         init, check, probe, serve = (line.replace("192.0.2.", "127.0.0.") for line in block("geodns init"))
-        assert "written" in shell(init, tmp_path)
-        assert "zones 1, hosts 3" in shell(check, tmp_path)
-        assert "220" in shell(probe.replace("127.0.0.11", one["mta1"].endpoint), tmp_path)
+        assert "written" in geodns(init)
+        assert "zones 1, hosts 3" in geodns(check)
+        assert "220" in geodns(probe.replace("127.0.0.11", one["mta1"].endpoint))
         ready = serve.replace("127.0.0.53:53", "127.0.0.1:0") + " --http 127.0.0.1:0 --workers 1"
         process = subprocess.Popen(
             [sys.executable, "-m", *shlex.split(ready)],
@@ -161,7 +273,8 @@ def test_first_zone(tmp_path: Path) -> None:
             assert process.wait(END) == 0
 
 
-def test_from_and_to_other_servers(tmp_path: Path) -> None:
+def test_from_and_to_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "db.example.com").write_text(
         "$ORIGIN example.com.\n$TTL 1h\n@ SOA ns1 hostmaster 7 1h 10m 7d 30\n@ NS ns1\n"
         "ns1 A 192.0.2.53\n$GENERATE 1-2 mta$ A 192.0.2.$\n@ MX 10 mta1\n"
@@ -174,48 +287,19 @@ def test_from_and_to_other_servers(tmp_path: Path) -> None:
     )
     (tmp_path / "zones").mkdir()
     bind, octodns, export = block("geodns import")
-    shell(bind, tmp_path)
-    shell(octodns, tmp_path)
-    assert "zones 2" in shell("geodns check", tmp_path)
-    assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(shell(export, tmp_path).split())
+    geodns(bind)
+    geodns(octodns)
+    assert "zones 2" in geodns("geodns check")
+    assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(geodns(export).split())
 
 
-def test_a_host_that_misbehaves(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
-    with serving(tmp_path, {ZONE: zone_text(hosts)}) as server:
-        wait_until(lambda: server.state_of("mta2") == "up", READY)
-        said = {
-            line: _run(line, server, tmp_path)
-            for first in ("geodns status", "geodns drain", "geodns querylog on", "geodns events --since 7d")
-            for line in block(first)
-        }
-    assert "mta2" in said["geodns status"]
-    assert "pool main" in said[f"geodns query {ZONE} A"]
-    assert "220" in said["geodns probe mta2"]
-    assert "nothing was changed" in said['geodns drain mta2 --reason "disk is full" --for 2h --dry-run']
-    assert "dealt no more" in said['geodns drain mta2 --reason "disk is full" --for 2h']
-    assert "A 33.3% → " in said['geodns weight mta2 5 --reason "slow disk"']
-    assert "quarantined until" in said['geodns quarantine mta2 --for 2h --reason "listed"']
-    assert "dealt by main" in said["geodns clear mta2"]
-    assert "dealt by main" in said["geodns undrain mta2"]
-    assert "1%" in said["geodns querylog"]
-    assert "off" in said["geodns querylog off"]
-    assert "pool main: dealt from main" in said[f"geodns explain {ZONE}"]
-    assert "drained by" in said["geodns events --since 7d --kind state --kind forced"]
-    assert "nothing changes" in said["geodns check --diff zones"]
-    assert "zones are served as their files say: 1" in said["geodns reload"]
-    assert "mta2" in (tmp_path / "report.html").read_text()
-
-
-def test_what_belongs_at_the_parent(tmp_path: Path) -> None:
+def test_what_belongs_at_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(parent_check, "PATIENCE", 0.2)
     (tmp_path / "zones").mkdir()
     shutil.copy(ROOT / f"zones/{ZONE}.yaml", tmp_path / "zones")
     plain, verify = block("geodns delegation")
-    assert f"ns1.{ZONE}.  3600  IN  A     192.0.2.53" in shell(plain, tmp_path)
+    assert f"ns1.{ZONE}.  3600  IN  A     192.0.2.53" in geodns(plain)
     # Nobody is at that address here; what is found at one is in test_delegation.
     moved = verify.replace("192.0.2.1:53", "127.0.53.66:53")
-    with pytest.raises(AssertionError, match="name a resolver with --resolver ADDR:PORT"):
-        shell(moved, tmp_path)
-
-
-def _run(line: str, server: Server, cwd: Path) -> str:
-    return shell(line, cwd, GEODNS_SERVER=server.http, COLUMNS="200")
+    assert "name a resolver with --resolver ADDR:PORT" in geodns(moved, status=1)

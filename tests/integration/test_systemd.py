@@ -23,7 +23,7 @@ from tests.integration.test_bad_days_start import GOOD, ZONE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RATING = 1.4
-"""What README.md says that `systemd-analyze security` makes of the unit."""
+"""What docs/settings.md says that `systemd-analyze security` makes of the unit."""
 RATING_WITH_SOCKETS = 1.1
 
 
