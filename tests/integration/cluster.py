@@ -79,7 +79,9 @@ def geodns(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float = 30.0,
+    prefix: tuple[str, ...] = (),
     fresh: bool = False,
+    constants: Mapping[str, Any] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command of ours to its end.
 
@@ -88,13 +90,16 @@ def geodns(
         env: further variables.
         cwd: where it runs.
         timeout: seconds after which it is killed.
-        fresh: as `python -m geodns`, from nothing; else as a copy of the template, which is quicker.
+        prefix: a command that becomes ours in the end, such as `setpriv …`; what it starts is fresh.
+        fresh: start `python -m geodns`, from nothing, instead of a copy of the template.
+        constants: of the product, by dotted name, that have another value in it.
 
     """
-    if not fresh:
-        return template.run("main", list(arguments), env=env, cwd=cwd, timeout=timeout)
+    if not prefix and not fresh:
+        return template.run("main", list(arguments), env=env, cwd=cwd, timeout=timeout, constants=constants)
+    assert not constants, "only a copy of the template has other constants"
     return subprocess.run(
-        [*PROGRAM, *arguments],
+        [*prefix, *PROGRAM, *arguments],
         env=template.environment(env),
         cwd=cwd,
         timeout=timeout,
