@@ -92,7 +92,7 @@ def geodns(
         timeout: seconds after which it is killed.
         prefix: a command that becomes ours in the end, such as `setpriv …`; what it starts is fresh.
         fresh: start `python -m geodns`, from nothing, instead of a copy of the template.
-        constants: of the product, by dotted name, that have another value in it.
+        constants: those of `product.REAL` that have another value in it.
 
     """
     if not prefix and not fresh:
@@ -342,7 +342,7 @@ def starting(
         arguments: further arguments of `serve`.
         prefix: a command that becomes ours in the end, such as `setpriv …`; what it starts is fresh.
         fresh: start `python -m geodns`, from nothing, instead of a copy of the template.
-        constants: of the product, by dotted name, that have another value in it.
+        constants: those of `product.REAL` that have another value in it.
 
     """
     (folder / "zones").mkdir(parents=True, exist_ok=True)

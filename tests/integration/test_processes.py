@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.integration import product
 from tests.integration.serving import (
     Load,
     Server,
@@ -88,7 +89,7 @@ def test_ends_cleanly_under_load() -> None:
 
 
 def test_a_control_that_hangs_is_killed_at_the_end() -> None:
-    with serving(constants={"serve.supervisor.GRACE": 0.5}) as server:
+    with serving(constants={product.GRACE: 0.5}) as server:
         pids = server.pids()
         os.kill(pids["control"], signal.SIGSTOP)
         assert stopped_cleanly(server, signal.SIGTERM) == 0
@@ -133,7 +134,7 @@ def test_a_worker_that_is_killed_is_back_with_the_current_table(victim: str) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda one: one.name)
 def test_answers_go_on_without_control(number: signal.Signals) -> None:
-    with serving(constants={"serve.supervisor.CONTROL_BACKOFF": [1.0, 1.0]}) as server:
+    with serving(constants={product.CONTROL_BACKOFF: [1.0, 1.0]}) as server:
         pid = server.pids()["control"]
         with Load(server.listen[0]) as load:
             os.kill(pid, number)
