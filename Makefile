@@ -8,13 +8,19 @@ READY  := $(VENV)/.installed
 # Else each of a thousand processes that the tests start compiles the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check reference bench fuzz clean
+# They wait more than they compute. What shares something stays together, what takes longest comes first.
+PYTEST := $(BIN)/pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: run test quick check reference bench fuzz clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
 	$(BIN)/geodns demo $(OPTIONS)
 
 test: $(READY)           ## every test
-	$(BIN)/pytest --numprocesses 4 --dist loadfile
+	$(PYTEST)
+
+quick: $(READY)          ## every test that starts no server, in less than a minute
+	$(PYTEST) --ignore tests/integration --ignore tests/fuzz --ignore-glob '*/test_bench*'
 
 check: $(READY)          ## style and types
 	$(BIN)/ruff check .
@@ -28,6 +34,7 @@ FUZZ_SECONDS ?= 600
 fuzz: $(READY)           ## look for packets and zone files that break something, each for so many seconds
 	$(BIN)/python -m tests.fuzz packets -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz zones -max_total_time=$(FUZZ_SECONDS)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest --timeout 0 -o faulthandler_timeout=0 tests/integration/test_openapi.py
 
 bench: $(READY)          ## side by side with the name servers and the balancer that are installed
 	$(BIN)/python -m bench

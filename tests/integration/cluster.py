@@ -20,6 +20,7 @@ import dns.query
 import dns.rdatatype
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.integration import template
 from tests.integration.mailhosts import Address, MailHost
 
 READY = 30.0
@@ -28,6 +29,8 @@ ANSWER = 5.0
 """Seconds that a query may take."""
 END = 10.0
 """Seconds that a server may take to end."""
+PROGRAM = (sys.executable, "-m", "geodns")
+"""How a shell starts a command of ours."""
 
 
 def free_port(kind: int = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
@@ -71,25 +74,38 @@ def zone_text(
 
 
 def geodns(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 30.0
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 30.0,
+    prefix: tuple[str, ...] = (),
+    fresh: bool = False,
+    constants: Mapping[str, Any] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command of ours to its end."""
+    """Run a command of ours to its end.
+
+    Args:
+        arguments: its own, the command's name first.
+        env: further variables.
+        cwd: where it runs.
+        timeout: seconds after which it is killed.
+        prefix: a command that becomes ours in the end, such as `setpriv …`; what it starts is fresh.
+        fresh: start `python -m geodns`, from nothing, instead of a copy of the template.
+        constants: those of `product.REAL` that have another value in it.
+
+    """
+    if not prefix and not fresh:
+        return template.run("main", list(arguments), env=env, cwd=cwd, timeout=timeout, constants=constants)
+    assert not constants, "only a copy of the template has other constants"
     return subprocess.run(
-        [sys.executable, "-m", "geodns", *arguments],
-        env=_environment(env),
+        [*prefix, *PROGRAM, *arguments],
+        env=template.environment(env),
         cwd=cwd,
         timeout=timeout,
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    """The environment without the settings of whoever runs the tests, and with our package importable."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GEODNS_")}
-    root = str(Path(__file__).parents[2])
-    return kept | {"PYTHONPATH": root, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"} | dict(more or {})
 
 
 class Server:
@@ -104,7 +120,7 @@ class Server:
 
     """
 
-    def __init__(self, process: "subprocess.Popen[str]", folder: Path, log: Path) -> None:
+    def __init__(self, process: "template.Process | subprocess.Popen[str]", folder: Path, log: Path) -> None:
         self.process = process
         self.zones = folder / "zones"
         self.state = folder / "state"
@@ -229,9 +245,11 @@ class Server:
 
     # --- life -------------------------------------------------------------------------------------------
 
-    def command(self, *arguments: str, timeout: float = 30.0) -> "subprocess.CompletedProcess[str]":
+    def command(
+        self, *arguments: str, timeout: float = 30.0, fresh: bool = False
+    ) -> "subprocess.CompletedProcess[str]":
         """Run one of the commands that talk to a running server, with this one."""
-        return geodns(*arguments, env={"GEODNS_SERVER": self.http}, timeout=timeout)
+        return geodns(*arguments, env={"GEODNS_SERVER": self.http}, timeout=timeout, fresh=fresh)
 
     def write(self, zone: str, text: str) -> None:
         """Write a zone file as a careful editor does: beside it, then renamed over it."""
@@ -306,6 +324,8 @@ def starting(
     env: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
     prefix: tuple[str, ...] = (),
+    fresh: bool = False,
+    constants: Mapping[str, Any] | None = None,
 ) -> Iterator[Server]:
     """Start `geodns serve` in a folder, whose `zones` and `state` outlive it; do not wait for it.
 
@@ -319,28 +339,42 @@ def starting(
         workers: the same.
         env: further variables.
         arguments: further arguments of `serve`.
-        prefix: a command that becomes ours in the end, such as `setpriv …`.
+        prefix: a command that becomes ours in the end, such as `setpriv …`; what it starts is fresh.
+        fresh: start `python -m geodns`, from nothing, instead of a copy of the template.
+        constants: those of `product.REAL` that have another value in it.
 
     """
     (folder / "zones").mkdir(parents=True, exist_ok=True)
     for zone, text in (zones or {}).items():
         (folder / "zones" / f"{zone}.yaml").write_text(text)
-    command = [sys.executable, "-m", "geodns", "serve", "--http", http, "--workers", str(workers)]
+    command = ["serve", "--http", http, "--workers", str(workers)]
     command += ["--zones", str(folder / "zones"), "--state", str(folder / "state")]
     command += [part for one in listen for part in ("--listen", one)]
     log = folder / f"stderr.{time.monotonic_ns()}"
-    with (
-        log.open("wb") as stderr,
-        subprocess.Popen(
-            [*prefix, *command, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=_environment(env),
-            cwd=folder,
-            start_new_session=True,
-        ) as process,
-    ):
+    with contextlib.ExitStack() as stack:
+        stderr = stack.enter_context(log.open("wb"))
+        process: template.Process | subprocess.Popen[str]
+        if prefix or fresh:
+            assert not constants, "only a copy of the template has other constants"
+            process = subprocess.Popen(
+                [*prefix, *PROGRAM, *command, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env=template.environment(env),
+                cwd=folder,
+                start_new_session=True,
+            )
+        else:
+            process = template.start(
+                "main",
+                [*command, *arguments],
+                stderr=stderr.fileno(),
+                env=env,
+                cwd=folder,
+                constants=constants,
+            )
+        stack.enter_context(process)
         server = Server(process, folder, log)
         try:
             yield server

@@ -1,7 +1,7 @@
 """A server without zones or checks: the supervisor with a control process that tests tell what to do.
 
-Run as a program it serves a hand-made Table, whose one name has its Table's number as its address. Imported,
-it starts itself and talks to it.
+`main` serves a hand-made Table, whose one name has its Table's number as its address. The test's side starts
+that and talks to it.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ import threading
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from geodns import logs
 from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.responder.worker_state import Counts
 from geodns.serve import supervisor
@@ -32,6 +32,7 @@ from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
 from geodns.wire.names import name_to_wire
+from tests.integration import template
 
 ORIGIN = name_to_wire("lab.example.")
 NAME = name_to_wire("n.lab.example.")
@@ -132,10 +133,10 @@ class Puppet:
 
 
 def main(options: dict[str, Any]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(process)d %(message)s")
-    for name, value in options["settings"].items():
-        module, _, attribute = name.rpartition(".")
-        setattr(import_module(f"geodns.serve.{module}"), attribute, value)
+    if options["logs"]:
+        logs.configure("text", "debug")
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(process)d %(message)s")
 
     def control(seat: ControlContext) -> int:
         if options["status"] is not None:
@@ -165,7 +166,7 @@ class Server:
 
     """
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "template.Process | subprocess.Popen[str]") -> None:
         self.process = process
         with selectors.DefaultSelector() as selector:
             assert process.stdout is not None
@@ -196,24 +197,39 @@ class Server:
         return {"control": status["pid"]} | {name: one[0] for name, one in status["workers"].items()}
 
 
-def command(**options: Any) -> list[str]:
-    """The command that starts a server; options as `main` reads them."""
+def options_of(**options: Any) -> dict[str, Any]:
+    """Options as `main` reads them, of which some have another value than most tests want."""
     defaults = {
         "listen": [["127.0.0.1", 0]],
         "workers": 2,
         "names": 0,
-        "settings": {},
         "status": None,
         "tcp": {},
         "files": None,
+        "logs": False,
     }
-    return [sys.executable, "-m", __name__, json.dumps(defaults | options)]
+    return defaults | options
+
+
+def refused(**options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a server that cannot start."""
+    return template.run("main", options_of(**options), module=__name__, timeout=20)
 
 
 @contextlib.contextmanager
-def serving(**options: Any) -> Iterator[Server]:
-    """A server that ends with the block, whatever became of it."""
-    with subprocess.Popen(command(**options), stdout=subprocess.PIPE, text=True) as process:
+def serving(
+    constants: Mapping[str, Any] | None = None, *, stderr: int = 2, **options: Any
+) -> Iterator[Server]:
+    """A server that ends with the block, whatever became of it.
+
+    Args:
+        constants: as for `cluster.starting`.
+        stderr: where it goes.
+        options: as `main` reads them.
+
+    """
+    arguments = options_of(**options)
+    with template.start("main", arguments, module=__name__, stderr=stderr, constants=constants) as process:
         try:
             yield Server(process)
         finally:
@@ -221,7 +237,8 @@ def serving(**options: Any) -> Iterator[Server]:
             try:
                 process.wait(10)
             finally:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def ask(address: tuple[str, int], packet: bytes = QUERY, timeout: float = 5.0) -> bytes:
@@ -320,7 +337,3 @@ def process_state(pid: int) -> str:
 def gone(pid: int) -> bool:
     """Say whether a process has ended, buried by its parent or not."""
     return process_state(pid) == "Z"
-
-
-if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration import product
 from tests.integration.cluster import Server, serving
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import wait_until
@@ -29,9 +30,11 @@ records:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of two zones; a test may give it other constants."""
+    constants = getattr(request, "param", None)
     zones = {ZONE: text("192.0.2.1"), OTHER: text("192.0.2.101")}
-    with serving(tmp_path, zones) as one, Hammer(one, ZONE) as load:
+    with serving(tmp_path, zones, constants=constants) as one, Hammer(one, ZONE) as load:
         yield one
         load.more()
         assert load.problems == []
@@ -107,12 +110,13 @@ def test_editors(server: Server) -> None:
     assert server.status()["warnings"] == []
 
 
+@pytest.mark.parametrize("server", [{product.BELIEVED_MISSING: 1.0}], indirect=True, ids=["sooner"])
 def test_emptied_at_once_and_refilled(server: Server) -> None:
     kept = {file: file.read_text() for file in server.zones.iterdir()}
     for file in kept:
         file.unlink()
     assert "all zone files vanished at once" in warning(server)
-    rests(server, 6)  # longer than a single file that is missing is waited for
+    rests(server, 2)  # longer than a single file that is missing is waited for
     server.send(signal.SIGHUP)  # nor does a reload take the last zones away
     rests(server, 0.7)
     assert "all zone files vanished at once" in warning(server)
@@ -178,6 +182,7 @@ def test_spoilt_and_mended(server: Server) -> None:
     assert server.command("status").returncode == 0
 
 
+@pytest.mark.parametrize("server", [{product.BELIEVED_MISSING: 1.0}], indirect=True, ids=["sooner"])
 def test_two_files_of_one_zone(server: Server) -> None:
     """The first goes on; should it go, the other is there at once, and no query in between finds nobody."""
     second = server.zones / f"{ZONE}.yml"

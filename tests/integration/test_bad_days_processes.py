@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration import product
 from tests.integration.cluster import Server, is_gone, serving, zone_text
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import MailHost, mail_hosts, wait_until
@@ -29,9 +30,13 @@ def hosts() -> Iterator[dict[str, MailHost]]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, hosts: dict[str, MailHost]) -> Iterator[Server]:
-    """A server of two UDP workers, three hosts that are well, and one of them drained."""
-    with serving(tmp_path, {ZONE: zone_text(hosts)}, workers=2) as one:
+def server(tmp_path: Path, hosts: dict[str, MailHost], request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of two UDP workers, three hosts that are well, one of them drained.
+
+    A test may give it other constants.
+    """
+    constants = getattr(request, "param", None)
+    with serving(tmp_path, {ZONE: zone_text(hosts)}, workers=2, constants=constants) as one:
         one.order("mta3", "drain", ZONE, reason="new disk")
         yield one
 
@@ -89,6 +94,7 @@ def test_control_is_killed(server: Server, hosts: dict[str, MailHost]) -> None:
         assert load.problems == []
 
 
+@pytest.mark.parametrize("server", [{product.BELIEVED_MISSING: 1.0}], indirect=True, ids=["sooner"])
 def test_control_is_killed_while_the_folder_is_empty(server: Server) -> None:
     """Two mishaps at a time: the zones are known from the state then, and hosts are judged on."""
     (file,) = server.zones.iterdir()
@@ -102,7 +108,7 @@ def test_control_is_killed_while_the_folder_is_empty(server: Server) -> None:
         wait_until(lambda: server.status()["warnings"], what="a warning")
         assert "vanished" in server.status()["warnings"][0]
         assert server.status()["zones"][ZONE]["serial"] == serial
-        time.sleep(6)  # longer than a single file that is missing is waited for
+        time.sleep(2)  # longer than a single file that is missing is waited for
         assert server.seen(ZONE) == DEALT
         file.write_text(text)
         wait_until(lambda: not server.status()["warnings"], what="all is well again")
@@ -166,7 +172,8 @@ def drain_without_a_disk(server: Server) -> None:
 
 def test_the_state_cannot_be_written(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
     """The file may grow no more, which is a full disk to it; when it may again, the drain is made good."""
-    with serving(tmp_path, {ZONE: zone_text(hosts)}) as server:
+    sooner = {product.SAVE_EVERY: 1.0}
+    with serving(tmp_path, {ZONE: zone_text(hosts)}, constants=sooner) as server:
         control = server.control()
         limits = resource.prlimit(control, resource.RLIMIT_FSIZE)
         resource.prlimit(control, resource.RLIMIT_FSIZE, (1, limits[1]))
@@ -248,6 +255,9 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize(
+    "server", [{product.SILENT: 2.0, product.HEARTBEAT: 0.5}], indirect=True, ids=["sooner"]
+)
 def test_a_worker_that_hangs_is_named(server: Server) -> None:
     """The others answer on; the status, a metric and an event name it, and say when it is well again."""
     victim = min(server.workers())
@@ -256,7 +266,7 @@ def test_a_worker_that_hangs_is_named(server: Server) -> None:
         wait_until(
             lambda: any("has said nothing for" in one for one in server.status()["warnings"]), 30, "a warning"
         )
-        assert server.metric("geodns_worker_silence_seconds") > 15
+        assert server.metric("geodns_worker_silence_seconds") > 2
         with Hammer(server, ZONE, tcp=True) as load:
             load.more(20)
     finally:

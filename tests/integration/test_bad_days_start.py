@@ -39,20 +39,12 @@ def mortal() -> tuple[str, ...]:
 
 def refused(folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
     """Start a server that cannot start; return the only line it says."""
-    command = [*prefix, sys.executable, "-m", "geodns", "serve", "--workers", "1"]
+    command = ["serve", "--workers", "1"]
     defaults = {"--zones": "zones", "--state": "state", "--listen": "127.0.0.1:0", "--http": "127.0.0.1:0"}
     for flag, value in defaults.items():
         if flag not in arguments:
             command += [flag, value]
-    done = subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = geodns(*command, *arguments, cwd=folder, prefix=prefix)
     assert done.stdout == ""
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import dns.message
 import pytest
 
+from geodns.cli.main import geodns as geodns_group
 from tests.integration.cluster import ANSWER, Server, geodns, serving, zone_text
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import MailHost, closed, mail_hosts, wait_until
@@ -291,3 +293,48 @@ def test_probe_looks_names_up_in_zone_files(server: Server, hosts: dict[str, Mai
     done = geodns("probe", hosts["mta2"].endpoint, "--json")
     assert json.loads(done.stdout)["probes"][0]["detail"] == "220 mta2 ESMTP"
     assert geodns("probe", "nobody", "--zones", str(server.zones)).returncode == 1
+
+
+# --- as a shell starts them ----------------------------------------------------------------------------
+
+FRESH: dict[str, tuple[str, ...]] = {
+    "check": ("check", "zones"),
+    "init": ("init", "new.example.com", "192.0.2.1", "--zones", "new"),
+    "status": ("status",),
+    "events": ("events", "--since", "1h"),
+    "query": ("query", ZONE),
+    "explain": ("explain", ZONE),
+    "probe": ("probe", "mta1"),
+    "drain": ("drain", "mta1"),
+    "undrain": ("undrain", "mta1"),
+    "quarantine": ("quarantine", "mta1"),
+    "clear": ("clear", "mta1"),
+    "force": ("force", "down", "mta1", "--for", "1s"),
+    "weight": ("weight", "mta1", "2", "--for", "1s"),
+    "export-state": ("export-state", "state.json"),
+    "import-state": ("import-state", "state.json"),
+    "reload": ("reload",),
+    "querylog": ("querylog",),
+    "export": ("export", ZONE),
+    "import": ("import", "db.example", "--origin", "db.example", "--out", "new"),
+    "report": ("report", "-o", "report.html"),
+    "delegation": ("delegation", ZONE),
+    "schema": ("schema",),
+}
+"""A use of each command that ends by itself; `test_demo` and `test_readme` start the two others so."""
+
+
+def test_every_command_is_started_from_nothing_somewhere() -> None:
+    assert FRESH.keys() | {"serve", "demo"} == set(geodns_group.list_commands(click.Context(geodns_group)))
+
+
+def test_commands_work_from_nothing(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
+    """All other tests take copies of a process that has loaded what they need."""
+    (tmp_path / "db.example").write_text("$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.53\n")
+    (tmp_path / "new").mkdir()
+    with serving(tmp_path, {ZONE: zone_text(hosts)}, fresh=True) as server:
+        env = {"GEODNS_SERVER": server.http}
+        for name, arguments in FRESH.items():
+            done = geodns(*arguments, env=env, cwd=tmp_path, fresh=True)
+            assert done.returncode == 0, (name, done.stdout, done.stderr)
+            assert "Traceback" not in done.stderr, name

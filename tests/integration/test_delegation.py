@@ -16,6 +16,7 @@ from bench.servers import Server, running
 from geodns.wire import codes
 from geodns.wire.message import question
 from geodns.wire.names import name_to_wire
+from tests.integration import product
 from tests.integration.authorities import need
 from tests.integration.cluster import geodns, serving
 
@@ -51,9 +52,9 @@ def parent(folder: Path, records: str) -> Iterator[str]:
         yield address
 
 
-def verify(folder: Path, resolver: str) -> tuple[int, dict[str, Any]]:
+def verify(folder: Path, resolver: str, patience: float = 3.0) -> tuple[int, dict[str, Any]]:
     zones = ("--zones", str(folder / "zones"), "--resolver", f"{resolver}:53")
-    run = geodns("delegation", CHILD, *zones, "--verify", "--json")
+    run = geodns("delegation", CHILD, *zones, "--verify", "--json", constants={product.PATIENCE: patience})
     shown: dict[str, Any] = json.loads(run.stdout)
     return run.returncode, shown
 
@@ -91,7 +92,7 @@ def test_what_is_wrong_at_the_parent_is_told(tmp_path: Path, records: str, expec
     (tmp_path / "zones").mkdir()
     (tmp_path / "zones" / f"{CHILD}.yaml").write_text(ZONE)
     with parent(tmp_path, records) as address:
-        status, shown = verify(tmp_path, address)
+        status, shown = verify(tmp_path, address, 1.0)  # as long as it waits for who is not there
     assert status == 1
     assert any(expected in text for text in errors(shown)), shown
     # Nobody serves the zone itself here: over UDP that is silence.
@@ -103,7 +104,15 @@ def test_without_anybody_to_ask_it_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "zones").mkdir()
     (tmp_path / "zones" / f"{CHILD}.yaml").write_text(ZONE)
     zones = ("--zones", str(tmp_path / "zones"))
-    run = geodns("delegation", CHILD, *zones, "--verify", "--resolver", "127.0.53.77:53")
+    run = geodns(
+        "delegation",
+        CHILD,
+        *zones,
+        "--verify",
+        "--resolver",
+        "127.0.53.77:53",
+        constants={product.PATIENCE: 0.5},
+    )
     assert run.returncode == 1
     assert "name a resolver with --resolver ADDR:PORT" in run.stderr
     assert geodns("delegation", CHILD, *zones, "--resolver", "ns1:53").returncode == 2

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.cluster import Server, _environment, is_gone, serving, zone_text
+from tests.integration import template
+from tests.integration.cluster import Server, is_gone, serving, zone_text
 from tests.integration.mailhosts import mail_hosts, wait_until
 
 ZONE = "out.example.com"
@@ -27,7 +28,7 @@ class Follower:
 
     """
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: template.Process) -> None:
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
         self._threads = [
@@ -37,11 +38,11 @@ class Follower:
         for thread in self._threads:
             thread.start()
 
-    def _read(self, process: "subprocess.Popen[str]") -> None:
+    def _read(self, process: template.Process) -> None:
         assert process.stdout is not None
         self.events.extend(map(json.loads, process.stdout))
 
-    def _hear(self, process: "subprocess.Popen[str]") -> None:
+    def _hear(self, process: template.Process) -> None:
         assert process.stderr is not None
         self.said.extend(process.stderr)
 
@@ -61,14 +62,8 @@ class Follower:
 
 @contextlib.contextmanager
 def following(server: Server, *arguments: str) -> Iterator[Follower]:
-    command = [sys.executable, "-m", "geodns", "events", "--follow", "--json", "--server", server.http]
-    with subprocess.Popen(
-        [*command, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=_environment(None),
-    ) as process:
+    command = ["events", "--follow", "--json", "--server", server.http, *arguments]
+    with template.start("main", command) as process:
         follower = Follower(process)
         try:
             yield follower
@@ -140,7 +135,7 @@ def test_it_works_in_a_pipe_that_ends(tmp_path: Path) -> None:
         command = f"{sys.executable} -m geodns events --follow --since 1h | head -n 1"
         done = subprocess.run(
             ["bash", "-c", command],
-            env=_environment({"GEODNS_SERVER": server.http}),
+            env=template.environment({"GEODNS_SERVER": server.http}),
             capture_output=True,
             text=True,
             timeout=20,

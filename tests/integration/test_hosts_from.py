@@ -18,6 +18,7 @@ from bench.servers import Running
 from geodns.wire import codes
 from geodns.wire.message import question
 from geodns.wire.names import name_to_wire
+from tests.integration import product
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 
@@ -147,7 +148,8 @@ def test_files_of_hosts_join_leave_and_keep_what_they_said(tmp_path: Path, liste
     listeners.open("127.0.0.13")
     (folder / "a.yaml").write_text("a1: 127.0.0.11\n")
     text = zone_text('{file: "hosts.d/*.yaml"}', listeners.port)
-    with serving(tmp_path, {ZONE: text}) as server:
+    sooner = {product.BELIEVED_MISSING: 1.0}
+    with serving(tmp_path, {ZONE: text}, constants=sooner) as server:
         assert server.seen(ZONE) == {"127.0.0.11"}
         assert server.host("a1")["source"] == "file hosts.d/a.yaml"
         (folder / "b.yaml").write_text("b1: {address: 127.0.0.12, weight: 2}\n")
@@ -160,7 +162,7 @@ def test_files_of_hosts_join_leave_and_keep_what_they_said(tmp_path: Path, liste
         wait_until(lambda: source_of(server)["error"], what="the broken file is shown")
         assert f"{folder}/b.yaml:1:5: a host without an address" in source_of(server)["error"]
         assert server.stop() == 0
-    with serving(tmp_path) as server:
+    with serving(tmp_path, constants=sooner) as server:
         assert server.seen(ZONE) == all_three, "what the broken file said last outlives a restart"
         (folder / "b.yaml").unlink()
         wait_until(lambda: server.seen(ZONE) == {"127.0.0.11", "127.0.0.13"}, what="a file leaves")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
+from tests.integration import product
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import mail_hosts, wait_until
 
@@ -62,7 +63,7 @@ hosts:
 pools: {{main: {{hosts: "*", check: smtp, answers: 1}}}}
 records: {{"@": {{A: {{pool: main}}, MX: "0 ."}}}}
 """
-        with serving(tmp_path, {ZONE: text}) as server:
+        with serving(tmp_path, {ZONE: text}, constants={product.RISE_EVERY: 1.0}) as server:
             wait_until(lambda: server.host("mta1")["load"]["value"] == 100, what="the queue is known")
             assert factor(server, "mta1") == 1
             assert all(abs(share - 1 / 3) < 0.02 for share in shares(server).values())

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import pytest
 
 from tests.integration.cluster import geodns, serving
 from tests.integration.mailhosts import wait_until
-from tests.integration.serving import Server, ask, eventually
+from tests.integration.serving import ask, eventually
+from tests.integration.serving import serving as serving_tables
 from tests.integration.test_bad_days_start import GOOD, ZONE
 
 
@@ -59,14 +58,6 @@ def test_a_start_that_fails_says_why_in_an_object(tmp_path: Path, zone: str) -> 
     assert ("nonsense" if zone else "no zones in zones/") in last["message"]
 
 
-PROGRAM = """
-import os, runpy, sys
-from geodns import logs
-logs.configure("text", "debug")
-runpy.run_module("tests.integration.serving", run_name="__main__", alter_sys=True)
-"""
-
-
 def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -75,12 +66,8 @@ def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
             os.write(writer, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(writer, True)
-    options = {"listen": [["127.0.0.1", 0]], "workers": 1, "names": 0, "settings": {}, "status": None}
-    options |= {"tcp": {}, "files": None}
-    command = [sys.executable, "-c", PROGRAM, json.dumps(options)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, text=True) as process:
-        try:
-            server = Server(process)
+    try:
+        with serving_tables(workers=1, logs=True, stderr=writer) as server:
             for _ in range(3):  # each death is a line of the supervisor's
                 pid = server.pids()["tcp"]
                 os.kill(pid, signal.SIGKILL)
@@ -90,10 +77,9 @@ def test_a_log_that_nobody_reads_holds_up_no_answer() -> None:
             os.kill(server.pids()["tcp"], signal.SIGKILL)
             assert eventually(lambda: server.status()["workers"]["tcp"][2] == 4)
             text = os.read(reader, 1 << 16).decode()
-        finally:
-            process.kill()
-            os.close(reader)
-            os.close(writer)
+    finally:
+        os.close(reader)
+        os.close(writer)
     told = re.search(r"WARNING supervisor: (\d+) log lines were lost: stderr took no more\n", text)
     assert told is not None
     assert int(told[1]) >= 3

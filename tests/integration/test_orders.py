@@ -87,7 +87,7 @@ def test_what_is_imposed_on_one_is_taken_to_the_other(two: tuple[Server, Server]
 def test_what_is_imposed_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> None:
     with serving(tmp_path, {ZONE: TEXT}) as server:
         order((server,), "weight", "mta1", "0", "--for", "1d")
-        order((server,), "drain", "mta2", "--for", "6s")
+        order((server,), "drain", "mta2", "--for", "3s")
         server.send(signal.SIGKILL)
         server.process.wait()
     with serving(tmp_path) as server:

@@ -4,21 +4,21 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.integration import product
 from tests.integration.serving import (
     Load,
     Server,
     ask,
-    command,
     eventually,
     gone,
     number_in,
     process_state,
+    refused,
     serving,
 )
 
@@ -47,9 +47,7 @@ def test_port_taken(kind: socket.SocketKind) -> None:
         if kind == socket.SOCK_STREAM:
             other.listen()
         port = other.getsockname()[1]
-        done = subprocess.run(
-            command(listen=[["127.0.0.1", port]]), capture_output=True, text=True, timeout=20, check=False
-        )
+        done = refused(listen=[["127.0.0.1", port]])
     name = {socket.SOCK_DGRAM: "UDP", socket.SOCK_STREAM: "TCP"}[kind]
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
@@ -60,17 +58,14 @@ def test_port_taken(kind: socket.SocketKind) -> None:
 
 def test_port_taken_by_a_second_server() -> None:
     with serving() as server:
-        done = subprocess.run(
-            command(listen=server.listen), capture_output=True, text=True, timeout=20, check=False
-        )
+        done = refused(listen=server.listen)
         assert done.returncode == 1
         assert "port taken (UDP)" in done.stderr
         assert number_in(ask(server.listen[0])) == 1
 
 
 def test_control_that_ends_before_the_first_table_gives_its_status() -> None:
-    done = subprocess.run(command(status=7), capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 7
+    assert refused(status=7).returncode == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
@@ -94,7 +89,7 @@ def test_ends_cleanly_under_load() -> None:
 
 
 def test_a_control_that_hangs_is_killed_at_the_end() -> None:
-    with serving(settings={"supervisor.GRACE": 0.5}) as server:
+    with serving(constants={product.GRACE: 0.5}) as server:
         pids = server.pids()
         os.kill(pids["control"], signal.SIGSTOP)
         assert stopped_cleanly(server, signal.SIGTERM) == 0
@@ -139,7 +134,7 @@ def test_a_worker_that_is_killed_is_back_with_the_current_table(victim: str) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda one: one.name)
 def test_answers_go_on_without_control(number: signal.Signals) -> None:
-    with serving(settings={"supervisor.CONTROL_BACKOFF": [1.0, 1.0]}) as server:
+    with serving(constants={product.CONTROL_BACKOFF: [1.0, 1.0]}) as server:
         pid = server.pids()["control"]
         with Load(server.listen[0]) as load:
             os.kill(pid, number)
@@ -205,7 +200,9 @@ def test_a_worker_that_is_stopped_blocks_nobody() -> None:
 
 
 def test_a_worker_that_never_reads_is_replaced() -> None:
-    with serving(settings={"supervisor.MAX_BACKLOG": 100_000, "supervisor.STALLED": 0.5}) as server:
+    with serving(
+        constants={"serve.supervisor.MAX_BACKLOG": 100_000, "serve.supervisor.STALLED": 0.5}
+    ) as server:
         os.kill(server.pids()["udp1"], signal.SIGSTOP)
         assert server.publish(timeout=1, names=20_000) == {"number": 2, "pending": ["udp1"]}
         assert server.publish() == {"number": 3, "pending": []}

@@ -1,0 +1,39 @@
+"""What of the product the tests of its processes name in text: the program, and delays that they shorten."""
+
+PACKAGE = "geodns"
+PROGRAM = "geodns.cli.main"
+"""Where `main` is, which runs a command."""
+LOADED = (
+    "geodns.cli.serve",
+    "geodns.daemon",
+    "geodns.serve.supervisor",
+    "geodns.serve.tcp",
+    "geodns.cli.status",
+    "geodns.cli.orders",
+)
+"""What servers and commands load when they are called; the template has it loaded."""
+
+BELIEVED_MISSING = "zones.watch.BELIEVED_MISSING"
+SILENT = "control.watchdog.SILENT"
+HEARTBEAT = "serve.worker.HEARTBEAT"
+RISE_EVERY = "daemon.RISE_EVERY"
+SAVE_EVERY = "daemon.SAVE_EVERY"
+PATIENCE = "cli.parent_check.PATIENCE"
+GRACE = "serve.supervisor.GRACE"
+CONTROL_BACKOFF = "serve.supervisor.CONTROL_BACKOFF"
+MAX_BACKLOG = "serve.supervisor.MAX_BACKLOG"
+STALLED = "serve.supervisor.STALLED"
+
+REAL: dict[str, object] = {
+    BELIEVED_MISSING: 5.0,
+    SILENT: 15.0,
+    HEARTBEAT: 5.0,
+    RISE_EVERY: 5.0,
+    SAVE_EVERY: 10.0,
+    PATIENCE: 3.0,
+    GRACE: 5.0,
+    CONTROL_BACKOFF: (0.2, 5.0),
+    MAX_BACKLOG: 256 << 20,
+    STALLED: 5.0,
+}
+"""What they are where no test says otherwise."""
