@@ -68,7 +68,8 @@ ONLY_FROM = {
 
 PURE = frozenset(
     {"model", "wire", "compiler", "responder"}
-    | {"health.state_machine", "health.smtp", "health.mass_failure", "control.cluster", "control.orders"}
+    | {"health.state_machine", "health.smtp", "health.mass_failure", "health.schedule"}
+    | {"control.cluster", "control.orders"}
 )
 """Rooms without a clock, a socket or a thread: time is an argument."""
 IMPURE = frozenset({"asyncio", "concurrent", "select", "selectors", "socket", "ssl", "threading", "time"})

@@ -13,12 +13,11 @@ No clock and no sockets: time is an argument, in seconds of any clock that does 
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, PoolKey, PoolWatch, WatchedPool
-from geodns.health.state_machine import advance, withhold
+from geodns.health.state_machine import DOWN, advance, forgive, restore, withhold
 from geodns.model.checks import Target
 from geodns.model.state import HealthState, HostKey, Verdict
 
@@ -191,7 +190,7 @@ class MassFailureGuard:
             if target in self._withheld and outcome.kind in {ProbeResult.OK, ProbeResult.FAILURE}:
                 self._withheld.remove(target)
                 if outcome.kind is ProbeResult.OK:
-                    after = replace(after, failures=0, successes=0)
+                    after = forgive(after)
         else:
             after = withhold(before, outcome.kind, target.check)
             without = advance(before, outcome.kind, target.check)
@@ -240,8 +239,7 @@ class MassFailureGuard:
             before = self._bad[target]
             now = verdicts.get(target, self._verdicts[target])
             if now.state is HealthState.DOWN and before.state is not HealthState.DOWN:
-                gathered = target.check.fall - 1 if before.state is HealthState.UP else 0
-                verdicts[target] = replace(before, failures=gathered, successes=0)
+                verdicts[target] = restore(before, target.check)
                 self._withheld.add(target)
                 self.skip_slow_start.add(target)
 
@@ -256,12 +254,12 @@ class MassFailureGuard:
             if pool.seen is GuardStage.COUNTING:
                 self._withheld.remove(target)
                 if target in self._bad:
-                    verdicts[target] = Verdict(HealthState.DOWN)
+                    verdicts[target] = DOWN
                     self.skip_slow_start.add(target)
             elif target not in self._bad:
                 self._withheld.remove(target)
                 if now.state is HealthState.UP:
-                    verdicts[target] = replace(now, failures=0, successes=0)
+                    verdicts[target] = forgive(now)
 
     def _is_bad(self, target: Target, outcome: ProbeOutcome) -> bool:
         """Tell whether a target's last word that says anything is one of failure or of refusal."""

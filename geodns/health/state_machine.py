@@ -1,7 +1,7 @@
-"""The state machine of a target: what is believed after one more outcome. Pure, and a table.
+"""All that changes a Verdict: what a probe's outcome, slow answers and an agent's share do to it. Pure.
 
-It is gdnsd's, which does not flap: failures count although successes lie between them, until `rise`
-successes in a row clear them.
+The state machine is gdnsd's, which does not flap: failures count although successes lie between them, until
+`rise` successes in a row clear them.
 
 =========  ==================================  ==================================  =======================
 state      ok                                  failure                             shedding
@@ -21,15 +21,22 @@ starts clean. Deferred and unknown outcomes change nothing.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from geodns.health.outcome import ProbeResult
+from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.model.checks import Check
 from geodns.model.state import HealthState, Verdict
 
 MAX_LEVEL = 10
 """Halvings at most, however large `fall` is; with a smaller `fall`, as many as that."""
 
+RECENT = 5
+"""Answers that tell whether a target is slow."""
+BEGIN = 3
+"""So many slow ones among these make it slow."""
+END = 1
+"""With no more than so many it is slow no longer."""
+
+DOWN = Verdict(HealthState.DOWN)
 _UP = Verdict(HealthState.UP)
-_DOWN = Verdict(HealthState.DOWN)
 
 Step = Callable[[Verdict, Check], Verdict]
 
@@ -50,6 +57,79 @@ def withhold(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
     if kind is ProbeResult.FAILURE and verdict.state is HealthState.UP:
         return replace(verdict, failures=min(verdict.failures + 1, check.fall - 1), successes=0)
     return advance(verdict, kind, check)
+
+
+def restore(before: Verdict, check: Check) -> Verdict:
+    """Return what is believed once a fall is taken back that may be the prober's own trouble.
+
+    Args:
+        before: what was believed before the failures.
+        check: its `fall`; one more failure takes a target down that was UP.
+
+    """
+    gathered = check.fall - 1 if before.state is HealthState.UP else 0
+    return replace(before, failures=gathered, successes=0)
+
+
+def forgive(verdict: Verdict) -> Verdict:
+    """Return a verdict without the failures that were the prober's own."""
+    return replace(verdict, failures=0, successes=0)
+
+
+def with_share(verdict: Verdict, outcome: ProbeOutcome) -> Verdict:
+    """Return a verdict with the share of weight that a good outcome asks for; bad ones do not change it."""
+    if outcome.kind is not ProbeResult.OK:
+        return verdict
+    share = 100 if outcome.weight is None else max(1, round(outcome.weight * 100))
+    return verdict if verdict.share == share else replace(verdict, share=share)
+
+
+def with_slow_answers(verdict: Verdict, answers: "SlowAnswers") -> Verdict:
+    """Return a verdict that says whether the target answers slowly; one that is down does not."""
+    degraded = answers.slow and verdict.state is not HealthState.DOWN
+    return verdict if verdict.degraded == degraded else replace(verdict, degraded=degraded)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowAnswers:
+    """Whether most of a target's last answers were slow.
+
+    Attributes:
+        recent: whether each of them was, the newest last.
+        slow: whether the target counts as slow.
+
+    """
+
+    recent: tuple[bool, ...] = ()
+    slow: bool = False
+
+    @classmethod
+    def known(cls, *, slow: bool) -> "SlowAnswers":
+        """Begin with what was believed before a restart or an edit."""
+        return cls((True,) * BEGIN, slow=True) if slow else cls()
+
+    def after_probe(self, outcome: ProbeOutcome, check: Check) -> "SlowAnswers":
+        """Take a probe; only a good one that said EHLO counts, and none where the check has no `slow`."""
+        if check.slow is None:
+            return SlowAnswers()
+        if outcome.kind is not ProbeResult.OK or outcome.ehlo_rtt is None:
+            return self
+        return self.after(outcome.ehlo_rtt, check.slow)
+
+    def after(self, seconds: float, limit: float) -> "SlowAnswers":
+        """Take one more answer.
+
+        Args:
+            seconds: from EHLO to its 250.
+            limit: seconds from which an answer is slow.
+
+        """
+        recent = (*self.recent, seconds >= limit)[-RECENT:]
+        slow = sum(recent) > END if self.slow else sum(recent) >= BEGIN
+        return self if recent == self.recent and slow == self.slow else SlowAnswers(recent, slow)
+
+
+# --- the table ------------------------------------------------------------------------------------------
 
 
 def _relieved(verdict: Verdict) -> Verdict:
@@ -80,12 +160,12 @@ def _recover(verdict: Verdict, check: Check) -> Verdict:
 
 def _go_down(verdict: Verdict, check: Check) -> Verdict:
     del verdict, check
-    return _DOWN
+    return DOWN
 
 
 def _fail(verdict: Verdict, check: Check) -> Verdict:
     if verdict.failures + 1 >= check.fall:
-        return _DOWN
+        return DOWN
     return replace(verdict, failures=verdict.failures + 1, successes=0)
 
 
@@ -115,41 +195,3 @@ _STEPS: Mapping[tuple[HealthState, ProbeResult], Step] = {
     (HealthState.DOWN, ProbeResult.FAILURE): _stay_down,
     (HealthState.DOWN, ProbeResult.SHEDDING): _shed,
 }
-
-RECENT = 5
-"""Answers that are looked at."""
-BEGIN = 3
-"""So many slow ones of these make it slow."""
-END = 1
-"""With no more than so many it is slow no longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlowAnswers:
-    """How fast a target has answered of late.
-
-    Attributes:
-        recent: whether each of its last answers was slow, the newest last.
-        slow: what that comes to.
-
-    """
-
-    recent: tuple[bool, ...] = ()
-    slow: bool = False
-
-    @classmethod
-    def known(cls, *, slow: bool) -> "SlowAnswers":
-        """Return the pace of a target of which no more is known than what it came to before."""
-        return cls((True,) * BEGIN, slow=True) if slow else cls()
-
-    def after(self, seconds: float, limit: float) -> "SlowAnswers":
-        """Return the pace after one more answer.
-
-        Args:
-            seconds: from EHLO to its 250.
-            limit: from how many seconds on an answer is slow.
-
-        """
-        recent = (*self.recent, seconds >= limit)[-RECENT:]
-        slow = sum(recent) > END if self.slow else sum(recent) >= BEGIN
-        return self if recent == self.recent and slow == self.slow else SlowAnswers(recent, slow)

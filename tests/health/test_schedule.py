@@ -1,13 +1,12 @@
-"""When a target is probed next: at its interval, jittered, sooner while a change is pending."""
-
 import random
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.schedule import JITTER, first_start, next_start
-from geodns.model.checks import Check
+from geodns.health.schedule import JITTER, SLOW, Schedule, first_start, next_start
+from geodns.model.checks import Check, Target
 from geodns.model.state import HealthState, Verdict
 
 CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)
@@ -57,3 +56,82 @@ def test_what_is_hurried_comes_as_soon_as_what_is_pending() -> None:
     rng = random.Random(1)
     dues = [next_start(CHECK, UP, 0, 0, rng, hurried=True) for _ in range(1000)]
     assert 1.8 <= min(dues) < max(dues) <= 2.2
+
+
+A, B, C, D, E = (Target(check=CHECK, address=IPv4Address(number), port=25) for number in range(1, 6))
+
+
+def schedule(places: int, *targets: Target) -> Schedule:
+    """Return a schedule in which targets are due at 0, 1, 2 ..."""
+    made = Schedule(places, random.Random(1))
+    for number, target in enumerate(targets):
+        made.change((), {target: Verdict()}, number)
+    return made
+
+
+def taken(made: Schedule, now: float) -> list[Target]:
+    found = []
+    while (entry := made.take(now)) is not None:
+        found.append(entry.target)
+    return found
+
+
+def test_what_is_due_is_taken_in_its_order_while_there_are_places() -> None:
+    made = schedule(2, A, B, C)
+    assert made.next_due == 0
+    assert taken(made, 0.5) == [A]
+    assert made.next_due == 1
+    assert taken(made, 5) == [B]
+    assert made.next_due is None, "every place is taken"
+    assert made.lateness(5) == 3
+
+
+def test_a_place_that_is_given_up_is_for_the_next() -> None:
+    made = schedule(1, A, B)
+    first = made.take(5)
+    assert first is not None
+    assert made.take(5) is None
+    made.free(first)
+    made.put_back(first, UP, 6, hurried=False)
+    assert taken(made, 6) == [B]
+
+
+def test_slow_targets_leave_places_to_the_others() -> None:
+    made = schedule(4, A, B, C, D)
+    entries = [made.take(10) for _ in range(4)]
+    for entry in entries:
+        assert entry is not None
+        made.free(entry)
+        made.put_back(entry, DOUBTED, 10 + SLOW, hurried=False)
+    made.change((), {E: Verdict()}, 20)
+    first = taken(made, 20)
+    assert len(first) == 4
+    assert E in first, "though it was due last, one of four places is not for slow ones"
+    assert made.lateness(20) > 0, "the fourth slow one waits"
+
+
+def test_a_target_that_goes_is_not_taken_and_its_probe_keeps_its_place_until_it_ends() -> None:
+    made = schedule(1, A, B)
+    first = made.take(5)
+    assert first is not None
+    made.change([A, B], {A: Verdict()}, 5)
+    assert first.gone
+    assert made.next_due is None
+    made.free(first)
+    again = made.take(5)
+    assert again is not None
+    assert again is not first
+    assert again.target == A
+    assert made.next_due is None
+    assert made.lateness(50) == 0
+
+
+def test_hurried_targets_come_forward_and_no_others() -> None:
+    made = Schedule(9, random.Random(1))
+    far = CHECK.model_copy(update={"interval": 1000.0})
+    some = [Target(check=far, address=IPv4Address(number), port=25) for number in range(100)]
+    made.change((), dict.fromkeys(some, UP), 0)
+    made.hurry(frozenset(some[:3]), 10)
+    by_then = {entry.target for _ in range(9) if (entry := made.take(12)) is not None}
+    assert set(some[:3]) <= by_then
+    assert len(by_then) < 9

@@ -2,8 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.outcome import ProbeResult
-from geodns.health.state_machine import MAX_LEVEL, advance, withhold
+from geodns.health.outcome import ProbeOutcome, ProbeResult
+from geodns.health.state_machine import (
+    MAX_LEVEL,
+    SlowAnswers,
+    advance,
+    forgive,
+    restore,
+    with_share,
+    with_slow_answers,
+    withhold,
+)
 from geodns.model.checks import Check
 from geodns.model.state import HealthState, Verdict
 
@@ -132,3 +141,124 @@ def test_failures_bring_down_and_then_change_nothing(outcomes: str, fall: int) -
 )
 def test_what_is_withheld(outcomes: str, kind: str, expected: Verdict) -> None:
     assert withhold(after(outcomes), KINDS[kind], CHECK) == expected
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        pytest.param("o", Verdict(HealthState.UP, failures=2), id="one-failure-from-down"),
+        pytest.param("ofo", Verdict(HealthState.UP, failures=2), id="successes-begin-anew"),
+        pytest.param("os", Verdict(HealthState.UP, 2, 0, 1, 1), id="sheds-stay"),
+        pytest.param("", Verdict(), id="nothing-known"),
+        pytest.param("fo", Verdict(HealthState.DOWN), id="down-before"),
+    ],
+)
+def test_what_is_restored(outcomes: str, expected: Verdict) -> None:
+    assert restore(after(outcomes), CHECK) == expected
+
+
+def test_what_is_forgiven() -> None:
+    assert forgive(after("osffo")) == Verdict(HealthState.UP)
+    assert forgive(after("fos")) == Verdict(HealthState.DOWN, sheds=1, level=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "share"),
+    [
+        (ProbeResult.OK, 0.75, 75),
+        (ProbeResult.OK, 0.001, 1),
+        (ProbeResult.OK, None, 100),
+        (ProbeResult.FAILURE, None, 40),
+        (ProbeResult.SHEDDING, None, 40),
+        (ProbeResult.UNKNOWN, 0.75, 40),
+    ],
+)
+def test_only_a_good_outcome_changes_the_share(kind: ProbeResult, weight: float | None, share: int) -> None:
+    before = Verdict(HealthState.UP, share=40)
+    assert with_share(before, ProbeOutcome(kind, "", weight=weight)) == Verdict(HealthState.UP, share=share)
+
+
+# --- slow answers ---------------------------------------------------------------------------------------
+
+LIMIT = 0.5
+
+
+def answers(letters: str, start: SlowAnswers | None = None) -> SlowAnswers:
+    """Return what answers come to, ``s`` for slow and ``f`` for fast."""
+    found = start or SlowAnswers()
+    for letter in letters:
+        found = found.after(0.5 if letter == "s" else 0.499, LIMIT)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("letters", "slow"),
+    [
+        ("", False),
+        ("s", False),
+        ("ss", False),
+        ("sss", True),
+        ("ffffs", False),
+        ("sfsfs", True),
+        ("sffsfs", False),
+        ("sffsffsff", False),
+        ("sssf", True),
+        ("sssff", True),
+        ("sssfff", True),
+        ("sssffff", False),
+        ("sssfffs", True),
+        ("sssffffs", False),
+        ("ssssssssssf", True),
+    ],
+)
+def test_most_of_the_last_answers_decide(letters: str, *, slow: bool) -> None:
+    assert answers(letters).slow is slow
+
+
+@given(st.text("sf", max_size=60))
+def test_one_answer_among_others_changes_nothing(letters: str) -> None:
+    found = answers(letters)
+    assert len(found.recent) <= 5
+    assert not answers("fffff" + "s" + "fffff", found).slow
+    settled = answers("sssss", found)
+    assert settled.slow
+    assert answers("fss", settled).slow
+    assert not answers("s", answers("fffff", found)).slow
+
+
+def test_a_host_known_to_be_slow_is_so_until_it_has_shown_otherwise() -> None:
+    assert SlowAnswers.known(slow=False) == SlowAnswers()
+    known = SlowAnswers.known(slow=True)
+    assert known.slow
+    assert answers("fff", known).slow
+    assert not answers("ffff", known).slow
+
+
+def test_an_answer_that_is_like_the_others_makes_no_new_object() -> None:
+    steady = answers("fffff")
+    assert steady.after(0.1, LIMIT) is steady
+
+
+def test_only_good_probes_that_said_ehlo_count() -> None:
+    check = CHECK.model_copy(update={"slow": LIMIT})
+    slow = ProbeOutcome(ProbeResult.OK, "", ehlo_rtt=0.6)
+    found = SlowAnswers()
+    for outcome in (
+        slow,
+        slow,
+        ProbeOutcome(ProbeResult.OK, ""),
+        ProbeOutcome(ProbeResult.FAILURE, "", 1, 1),
+    ):
+        found = found.after_probe(outcome, check)
+    assert found == SlowAnswers((True, True))
+    found = found.after_probe(slow, check)
+    assert found.slow
+    assert found.after_probe(slow, CHECK) == SlowAnswers(), "the check has no `slow` any more"
+
+
+def test_a_slow_target_is_degraded_unless_it_is_down() -> None:
+    slow = SlowAnswers.known(slow=True)
+    up, down = Verdict(HealthState.UP), Verdict(HealthState.DOWN)
+    assert with_slow_answers(up, slow) == Verdict(HealthState.UP, degraded=True)
+    assert with_slow_answers(down, slow) == down
+    assert with_slow_answers(Verdict(HealthState.UP, degraded=True), SlowAnswers()) == up
