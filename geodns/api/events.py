@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import json
 import time
+from typing import Any
 
 from aiohttp import web
 
 from geodns.api.access import headers_for
 from geodns.api.responses import RefusedError
 from geodns.config.report import quoted
-from geodns.config.times import since_asked
+from geodns.config.times import precise, since_asked
 from geodns.errors import UsageError
 from geodns.storage.event_file import Event, EventFilter
 from geodns.storage.event_log import KINDS, EventLog
@@ -67,7 +68,7 @@ class EventRoutes:
                 last = found[-1].id
         else:
             found = await self._events.newest(limit, wanted)
-        shown = [one.to_json() for one in found]
+        shown = [event_json(one) for one in found]
         return web.json_response({"events": shown, "last": max([last, *(one.id for one in found)])})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
@@ -123,8 +124,24 @@ class EventRoutes:
             raise
 
 
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event as the API shows it."""
+    return {
+        "id": event.id,
+        "at": precise(event.at),
+        "kind": event.kind,
+        "zone": event.zone,
+        "host": event.host,
+        "pool": event.pool,
+        "author": event.author,
+        "reason": event.reason,
+        "text": event.text,
+        "data": dict(event.data),
+    }
+
+
 def _framed(event: Event) -> str:
-    data = json.dumps(event.to_json(), ensure_ascii=False, default=str)
+    data = json.dumps(event_json(event), ensure_ascii=False, default=str)
     return f"id: {event.id}\nevent: event\ndata: {data}\n\n"
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from geodns.config.times import precise
 from geodns.storage.database import Database
 
 MAX_ROWS = 100_000
@@ -52,21 +51,6 @@ class Event:
     reason: str | None
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as the API shows it."""
-        return {
-            "id": self.id,
-            "at": precise(self.at),
-            "kind": self.kind,
-            "zone": self.zone,
-            "host": self.host,
-            "pool": self.pool,
-            "author": self.author,
-            "reason": self.reason,
-            "text": self.text,
-            "data": dict(self.data),
-        }
 
 
 @dataclass(frozen=True, slots=True)

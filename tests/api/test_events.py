@@ -14,7 +14,8 @@ from yarl import URL
 
 from geodns.api import events as events_
 from geodns.api.app import make_app
-from geodns.api.events import EventRoutes
+from geodns.api.events import EventRoutes, event_json
+from geodns.storage.event_file import Event
 from geodns.storage.event_log import EventLog
 from tests.api.test_app import FakeBackend
 
@@ -61,6 +62,23 @@ async def event(response: aiohttp.ClientResponse) -> Any:
     shown = json.loads(found["data"])
     assert (found["id"], found["event"]) == (str(shown["id"]), "event")
     return shown
+
+
+def test_an_event_as_json() -> None:
+    data = {"before": "up", "checks": [{"detail": "→"}]}
+    event = Event(1, 1_795_417_200.0, "state", "z", None, None, "ann", "søndag", "→ ”text”", data)
+    assert event_json(event) == {
+        "id": 1,
+        "at": "2026-11-23T07:00:00.000Z",
+        "kind": "state",
+        "zone": "z",
+        "host": None,
+        "pool": None,
+        "author": "ann",
+        "reason": "søndag",
+        "text": "→ ”text”",
+        "data": data,
+    }
 
 
 def test_a_list_of_what_has_happened(tmp_path: Path) -> None:
@@ -137,14 +155,14 @@ def test_a_stream_gives_what_comes_and_resumes_where_it_was(tmp_path: Path) -> N
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert await frame(response) == {"retry": str(events_.RETRY)}
             told = events.tell("state", "zwölf → 1", zone="z", data={"before": "up"})
-            assert await event(response) == told.to_json()
+            assert await event(response) == event_json(told)
         events.tell("server", "while away")
         async with session.get(STREAM, headers={"Last-Event-ID": str(told.id)}) as response:
             assert (await event(response))["text"] == "while away"
             events.tell("server", "then")
             assert (await event(response))["text"] == "then"
         async with session.get(f"{STREAM}?after=0&kind=state") as response:
-            assert await event(response) == told.to_json()
+            assert await event(response) == event_json(told)
 
     serve(tmp_path, talk)
 
