@@ -1,9 +1,9 @@
-"""HAProxy's agent-check: a host says in one line of text how it is.
+"""Speaks HAProxy's agent-check: a host says in one line of text how it is.
 
 The words are those of HAProxy's configuration manual under ``agent-check``: ``up``, ``ready``, ``down``,
-``failed``, ``stopped``, ``drain``, ``maint``, a share of the weight as ``75%``, and behind ``#`` what the
-operator reads. They stand apart by blanks or commas; letter case does not matter. What the host says of
-itself is taken as a whole: one that is ``up`` and in ``drain`` takes no new work.
+``failed``, ``stopped``, ``drain``, ``maint``, a share of the weight as ``75%``, and after ``#`` a comment for
+the operator. Blanks or commas separate them; letter case does not matter. Any word that takes the host out
+wins: one that is ``up`` and in ``drain`` takes no new work.
 """
 
 import asyncio
@@ -20,20 +20,15 @@ _OUT = frozenset({"down", "fail", "failed", "stopped", "drain", "maint"})
 _IN = frozenset({"up", "ready"})
 _SHARE = re.compile(r"([0-9]{1,5})%")
 _CONNECTIONS = re.compile(r"maxconn:[0-9]{1,9}")
-"""Of HAProxy's own connections: known, and without meaning here."""
+"""Limits HAProxy's own connections; means nothing here."""
 
 
 def judge(data: bytes) -> tuple[ProbeResult, str, float | None]:
-    """Return what an agent's text means: the judgement, one line, and the share of its weight.
-
-    Args:
-        data: what came before the connection closed, or at least its first line.
-
-    """
+    """Return the result, the text for the operator, and the share of weight that an agent's line asks for."""
     line = re.split(rb"[\r\n]", data.lstrip(b"\r\n \t"), maxsplit=1)[0]
     text = one_line(" ".join(line.decode("utf-8", "replace").split()))
-    said, _, _ = text.partition("#")
-    words = [word for word in re.split(r"[\s,]+", said.lower()) if word]
+    before_comment, _, _ = text.partition("#")
+    words = [word for word in re.split(r"[\s,]+", before_comment.lower()) if word]
     share: float | None = None
     known = _OUT | _IN
     for word in words:
@@ -49,17 +44,7 @@ def judge(data: bytes) -> tuple[ProbeResult, str, float | None]:
 
 
 async def ask(sock: socket.socket, clock: ProbeClock, limit: float) -> ProbeOutcome:
-    """Read an agent's text from a connection, and close it.
-
-    Args:
-        sock: the connection.
-        clock: its limits.
-        limit: seconds for the text.
-
-    Raises:
-        OSError: the connection broke, or a time limit passed.
-
-    """
+    """Read an agent's text within `limit` seconds, and close the connection; raises OSError."""
     loop = asyncio.get_running_loop()
     clock.allow(limit)
     data = b""

@@ -1,4 +1,4 @@
-"""The time limits of one probe, how long each of its steps took, and its transcript."""
+"""Keeps the time limits of one probe, the time that each step takes, and the transcript."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,17 +7,16 @@ from typing import Literal, NamedTuple
 from geodns.model.checks import Check
 
 STALLED = 1.0
-"""Seconds that a time limit may be noticed too late before the fault is ours: the process was suspended or
-overloaded, so the host's answer may lie unread."""
+"""Seconds after a time limit from which noticing it is too late: this process was suspended or overloaded,
+and the host's answer may lie unread."""
 
 
 class TranscriptLine(NamedTuple):
-    """An entry of a transcript.
+    """Bytes as they came, which need not be whole lines.
 
     Attributes:
         at: seconds since the probe began.
         who: ``<`` the server, ``>`` the prober, ``*`` a remark.
-        data: the bytes as they came, which need not be whole lines.
 
     """
 
@@ -30,11 +29,10 @@ Transcript = Callable[[TranscriptLine], None]
 
 
 class ProbeClock:
-    """The time limits of one probe, as one timer that is moved.
+    """Time limits of one probe, as one timer that is moved.
 
     Attributes:
-        limit: the timer.
-        steps: the steps that were made, as `Outcome.steps`.
+        steps: as `ProbeOutcome.steps`.
 
     """
 
@@ -48,11 +46,10 @@ class ProbeClock:
         self.steps: list[tuple[str, float]] = []
 
     def elapsed(self) -> float:
-        """Return the seconds since the probe began."""
         return self._now() - self._started
 
     def begin(self) -> None:
-        """Begin a step: what was done since the last one does not count."""
+        """Begin a step; the time since the last one does not count."""
         self._step = self._now()
 
     def done(self, step: str) -> None:
@@ -62,22 +59,20 @@ class ProbeClock:
         self._step = now
 
     def allow(self, seconds: float) -> None:
-        """Move the limit: so long from now, but never past the whole probe's."""
+        """Set the limit to so many seconds from now, but never past the whole probe's."""
         if not self.limit.expired():
             self.limit.reschedule(min(self._end, self._now() + seconds))
 
     def left(self) -> float:
-        """Return the seconds to the limit."""
         when = self.limit.when()
         assert when is not None
         return max(0.001, when - self._now())
 
     def stalled(self) -> bool:
-        """Tell whether the limit that has passed is noticed so late that it means nothing."""
+        """Tell whether the limit was noticed so late that it says nothing of the host."""
         when = self.limit.when()
         return when is not None and self._now() - when > STALLED
 
     def note(self, who: Literal["<", ">", "*"], data: bytes) -> None:
-        """Write into the transcript."""
         if self._transcript is not None:
             self._transcript(TranscriptLine(self.elapsed(), who, data))

@@ -1,4 +1,4 @@
-"""The probe of a web server: one GET, judged by status, headers and body; no redirect is followed."""
+"""Probes a web server: one GET, judged by status, headers and body; follows no redirect."""
 
 import socket
 import ssl
@@ -17,22 +17,22 @@ from geodns.health.outcome import Encryption, ProbeOutcome, ProbeResult, mismatc
 from geodns.model.checks import Check, Target
 
 MAX_BODY = 65536
-"""Bytes of the body that are read, and only where a text is expected in it."""
+"""Bytes of the body that are read, and only where the check expects a text in it."""
 SHOWN = 2000
-"""Bytes of it in the transcript."""
+"""Bytes of the body in the transcript."""
 
 
 def judge(
     check: Check, status: int, phrase: str, headers: dict[str, str], body: str
 ) -> tuple[ProbeResult, str]:
-    """Return what a response means.
+    """Judge a response by what its check wants.
 
     Args:
-        check: what it must be.
-        status: its code.
-        phrase: what the server says to that.
+        check: the status, headers and text that are wanted.
+        status: the response's code.
+        phrase: the reason phrase behind it.
         headers: by their names in small letters.
-        body: its text, or the beginning of that.
+        body: the first `MAX_BODY` bytes.
 
     """
     what = f"{status} {phrase}".strip()
@@ -53,13 +53,7 @@ def judge(
 
 
 async def ask(target: Target, clock: ProbeClock) -> ProbeOutcome:
-    """Ask a web server once.
-
-    Raises:
-        OSError: the connection did not come about, or broke.
-        TimeoutError: a time limit passed.
-
-    """
+    """Ask a web server once; raises OSError where the connection fails, or TimeoutError."""
     check = target.check
     if check.implicit_tls:
         clock.allow(
@@ -159,9 +153,9 @@ async def _get(target: Target, clock: ProbeClock, made: aiohttp.SocketFactoryTyp
         ) as response,
     ):
         phrase = response.reason or ""
-        told = [f"HTTP/1.1 {response.status} {phrase}".rstrip()]
-        told += [f"{name}: {value}" for name, value in response.headers.items()]
-        clock.note("<", "\n".join([*told, ""]).encode("utf-8", "replace"))
+        lines = [f"HTTP/1.1 {response.status} {phrase}".rstrip()]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        clock.note("<", "\n".join([*lines, ""]).encode("utf-8", "replace"))
         body = await _body(response) if check.expect is not None else b""
         if body:
             clock.note("<", body[:SHOWN] + b"\n")

@@ -1,8 +1,8 @@
-"""Whether the prober itself is in trouble: when most of a pool fails at once, its verdicts are held a while.
+"""Holds the verdicts of a pool for a while when most of it fails at once: the prober may be cut off.
 
 A firewall rule, a block list or a broken uplink of the prober looks like the death of many hosts at once. So
-when more than half of the good hosts of a pool begin to fail within one interval, what is believed of them
-is held for the pool's `hold`; then their failures count, for it may be true. A pool goes round like this::
+when more than half of the good hosts of a pool begin to fail within one interval, their verdicts are held for
+the pool's `hold`; then their failures count, for it may be true. A pool goes round like this::
 
     NORMAL ─ most of the good hosts fail within a window ─► HOLDING ─ `hold` is over ─► COUNTING
       ▲                                                    │                         │
@@ -16,13 +16,14 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from geodns.health.outcome import ProbeOutcome, ProbeResult
-from geodns.health.pool_watch import GuardStage, PoolKey, PoolWatch, WatchedPool
+from geodns.health.pool_watch import GuardStage, PoolWatch, WatchedPool
+from geodns.health.smtp import PROBER_BLOCKED
 from geodns.health.state_machine import DOWN, advance, forgive, restore, withhold
 from geodns.model.checks import Target
-from geodns.model.state import HealthState, HostKey, Verdict
+from geodns.model.state import HealthState, HostKey, PoolKey, Verdict
 
 SEVERAL = 2
-"""Addresses that refuse the prober before that is worth a hint."""
+"""Addresses that must refuse the prober before there is a hint."""
 
 _REFUSAL = re.compile(
     r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)"
@@ -31,22 +32,19 @@ _REFUSAL = re.compile(
     r"|blocked|\bblock ?list|black ?list|not allowed to connect|access denied)",
     re.IGNORECASE | re.DOTALL,
 )
-"""As it is said to one client. What Exim and Exchange say when they are full themselves is not among it: that
+"""Texts that refuse one client. What Exim and Exchange say when they are full themselves does not match: it
 lacks "from this IP address", or has "server" before "connections"."""
-_OWN_REMARK = "(is the prober blocked?)"
 
 
 def refuses_prober(detail: str) -> bool:
     """Tell whether a host's 4xx or 5xx text speaks of the client, not of the host's own state."""
-    return _REFUSAL.search(detail.replace(_OWN_REMARK, "")) is not None
+    return _REFUSAL.search(detail.replace(PROBER_BLOCKED, "")) is not None
 
 
 class News(NamedTuple):
-    """A pool that is looked at otherwise than before.
+    """A pool whose stage has changed.
 
     Attributes:
-        pool: which.
-        stage: how it is looked at now.
         failing: its hosts that began to fail.
         hosts: how many it has.
 
@@ -77,8 +75,8 @@ class GuardDecision(NamedTuple):
     """What follows from an outcome, or from the time that has passed.
 
     Attributes:
-        verdicts: what is believed from now on, of targets of which something else was.
-        news: the pools that are looked at otherwise.
+        verdicts: those that change.
+        news: the pools whose stage has changed.
 
     """
 
@@ -92,13 +90,13 @@ class MassFailureGuard:
     A target is held while any pool that has it is: a verdict is the same for all of them.
 
     Args:
-        verdicts: what is believed, as whoever keeps it goes on changing it.
+        verdicts: a view; its owner applies each decision before it asks for the next.
 
     Attributes:
         held: the targets whose verdicts are held now.
-        skip_slow_start: targets that went down, or were, while it was in doubt whose fault that was: one of
-            us is at fault, or they come back many at once, and then the others must not bear their load.
-        hint: what to tell the operator when several hosts refuse the prober; None while they do not.
+        skip_slow_start: targets that went down while the prober was in doubt, or just before: if it was at
+            fault, or if many come back at once, the others must not bear their load meanwhile.
+        hint: a warning that several hosts refuse the prober; None while they do not.
 
     """
 
@@ -108,16 +106,16 @@ class MassFailureGuard:
         self.hint: str | None = None
         self._verdicts = verdicts
         self._pools: dict[PoolKey, PoolWatch] = {}
-        self._aside: frozenset[HostKey] = frozenset()
+        self._ignored: frozenset[HostKey] = frozenset()
         self._places: dict[Target, tuple[tuple[PoolWatch, str], ...]] = {}
         self._bad: dict[Target, Verdict] = {}
-        """Targets that failed last, and what was believed before they began to."""
+        """Targets that failed last, and their verdicts before they began to."""
         self._withheld: set[Target] = set()
         """Targets that would be down by now if they were not, or had not been, held."""
         self._refusals: dict[Target, str] = {}
 
     def watch(self, pools: Mapping[PoolKey, WatchedPool]) -> None:
-        """Watch these pools and no others, over the targets that are believed in now."""
+        """Watch these pools and no others; every target of theirs has a verdict by now."""
         self._bad = {target: one for target, one in self._bad.items() if target in self._verdicts}
         for target, verdict in self._verdicts.items():
             if verdict.state is HealthState.DOWN:
@@ -126,12 +124,12 @@ class MassFailureGuard:
         self._pools = {
             key: before[key]
             if key in before and before[key].watched == watched
-            else PoolWatch(key, watched, self._bad, self._aside)
+            else PoolWatch(key, watched, self._bad, self._ignored)
             for key, watched in pools.items()
         }
         for key, pool in self._pools.items():
             if key in before and before[key] is not pool:
-                pool.go_on(before[key])
+                pool.take_over(before[key])
         places: dict[Target, list[tuple[PoolWatch, str]]] = {}
         for pool in self._pools.values():
             for host, addresses in pool.watched.hosts.items():
@@ -145,34 +143,33 @@ class MassFailureGuard:
         self._give_hint()
 
     def ignore_hosts(self, hosts: Collection[HostKey]) -> None:
-        """Let these hosts and no others not count: whoever drains hosts may well end them all at once."""
-        aside = frozenset(hosts)
-        for zone, host in aside ^ self._aside:
+        """Count all hosts but these: whoever drains hosts may well stop them all at once."""
+        ignored = frozenset(hosts)
+        for zone, host in ignored ^ self._ignored:
             for pool in self._pools.values():
                 if pool.key[0] == zone and host in pool.watched.hosts:
-                    pool.ignore(host, self._bad, aside=(zone, host) in aside)
-        self._aside = aside
+                    pool.ignore(host, self._bad, ignored=(zone, host) in ignored)
+        self._ignored = ignored
 
     @property
     def end(self) -> float | None:
-        """When the next pool's failures will count; `advance` is to be called then."""
-        ends = [pool.watch.end for pool in self._pools.values() if pool.watch.end is not None]
+        """When the next pool's failures will count: call `advance` then."""
+        ends = [pool.failures.end for pool in self._pools.values() if pool.failures.end is not None]
         return min(ends, default=None)
 
     def suspects(self, now: float) -> dict[PoolKey, Suspect]:
-        """Return the pools whose failures may be the prober's."""
         return {
             key: Suspect(
-                len(pool.watch.fresh),
+                len(pool.failures.fresh),
                 len(pool.watched.hosts),
-                None if pool.watch.end is None else max(0.0, pool.watch.end - now),
+                None if pool.failures.end is None else max(0.0, pool.failures.end - now),
             )
             for key, pool in self._pools.items()
-            if pool.watch.stage is not GuardStage.NORMAL
+            if pool.failures.stage is not GuardStage.NORMAL
         }
 
     def judge(self, target: Target, outcome: ProbeOutcome, now: float) -> GuardDecision:
-        """Return what is believed after an outcome; the target itself is always among the verdicts."""
+        """Take an outcome; the target itself is always among the verdicts of the decision."""
         before = self._verdicts[target]
         bad = self._is_bad(target, outcome)
         touched: list[PoolWatch] = []
@@ -198,44 +195,44 @@ class MassFailureGuard:
                 self._withheld.add(target)
         if after.state is HealthState.DOWN and before.state is not HealthState.DOWN:
             doubted = any(
-                pool.watch.stage is not GuardStage.NORMAL for pool, _ in self._places.get(target, ())
+                pool.failures.stage is not GuardStage.NORMAL for pool, _ in self._places.get(target, ())
             )
             (self.skip_slow_start.add if doubted else self.skip_slow_start.discard)(target)
-        return self._rule({target: after}, turned)
+        return self._decide({target: after}, turned)
 
     def advance(self, now: float) -> GuardDecision:
-        """Return what follows from its being so late."""
+        """Take the time."""
         for pool in self._pools.values():
-            pool.watch.look(now)
-        return self._rule({}, self._turned(self._pools.values()))
+            pool.failures.advance(now)
+        return self._decide({}, self._turned(self._pools.values()))
 
     def _turned(self, pools: Iterable[PoolWatch]) -> list[PoolWatch]:
-        """Return those of some pools that are looked at otherwise than before; hold what is to be held."""
-        turned = [pool for pool in pools if pool.watch.stage is not pool.seen]
+        """Return the pools whose stage has changed since it was last acted upon."""
+        turned = [pool for pool in pools if pool.failures.stage is not pool.seen]
         for pool in turned:
-            pool.seen = pool.watch.stage
+            pool.seen = pool.failures.stage
         if turned:
             self._hold()
         return turned
 
     def _hold(self) -> None:
-        held = (pool.targets for pool in self._pools.values() if pool.watch.stage is GuardStage.HOLDING)
+        held = (pool.targets for pool in self._pools.values() if pool.failures.stage is GuardStage.HOLDING)
         self.held = frozenset().union(*held)
 
-    def _rule(self, verdicts: dict[Target, Verdict], turned: list[PoolWatch]) -> GuardDecision:
+    def _decide(self, verdicts: dict[Target, Verdict], turned: list[PoolWatch]) -> GuardDecision:
         for pool in turned:
             if pool.seen is GuardStage.HOLDING:
                 self._restore(pool, verdicts)
             else:
                 self._release(pool, verdicts)
         news = (
-            News(pool.key, pool.seen, tuple(pool.watch.fresh), len(pool.watched.hosts)) for pool in turned
+            News(pool.key, pool.seen, tuple(pool.failures.fresh), len(pool.watched.hosts)) for pool in turned
         )
         return GuardDecision(verdicts, tuple(news))
 
     def _restore(self, pool: PoolWatch, verdicts: dict[Target, Verdict]) -> None:
-        """Take back what the first failures of a crowd have done already."""
-        for target in pool.fresh() & self._bad.keys():
+        """Take back the falls of the first hosts of a mass failure."""
+        for target in pool.failing_targets() & self._bad.keys():
             before = self._bad[target]
             now = verdicts.get(target, self._verdicts[target])
             if now.state is HealthState.DOWN and before.state is not HealthState.DOWN:
@@ -246,7 +243,7 @@ class MassFailureGuard:
     def _release(self, pool: PoolWatch, verdicts: dict[Target, Verdict]) -> None:
         """Let what was held count, or forget it when most of the pool is good again.
 
-        The next word decides then of who has not been seen good yet: `judge` forgets the rest, or takes him
+        Of a target that has not been good since, the next outcome decides: `judge` forgives it, or takes it
         down.
         """
         for target in (self._withheld & pool.targets) - self.held:
@@ -262,7 +259,7 @@ class MassFailureGuard:
                     verdicts[target] = forgive(now)
 
     def _is_bad(self, target: Target, outcome: ProbeOutcome) -> bool:
-        """Tell whether a target's last word that says anything is one of failure or of refusal."""
+        """Tell whether the last outcome of a target that says anything is a failure or a refusal."""
         if outcome.kind is ProbeResult.UNKNOWN:
             return target in self._bad
         refused = outcome.kind is not ProbeResult.OK and refuses_prober(outcome.detail)
@@ -280,7 +277,7 @@ class MassFailureGuard:
         places = {target.address for target in self._refusals}
         self.hint = None
         if len(places) >= SEVERAL:
-            said = next(iter(self._refusals.values())).replace(_OWN_REMARK, "").strip()
+            text = next(iter(self._refusals.values())).replace(PROBER_BLOCKED, "").strip()
             self.hint = (
-                f"{len(places)} addresses refuse the prober ({said}): allow the prober's address there"
+                f"{len(places)} addresses refuse the prober ({text}): allow the prober's address there"
             )

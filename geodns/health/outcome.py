@@ -1,4 +1,4 @@
-"""What one probe found: the word that the state machine takes, and the text that the operator reads."""
+"""Says what one probe found: the result for the state machine, and a line for the operator."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,8 +12,8 @@ MAX_DETAIL = 200
 class ProbeResult(StrEnum):
     """How a probe ended (the table of DESIGN section 6).
 
-    ``ok`` and ``failure`` speak for themselves. ``shedding``: a 4xx greeting, the host has enough to do.
-    ``deferred``: a 4xx later, which says nothing. ``unknown``: trouble of our own, which says nothing either.
+    ``shedding``: a 4xx greeting, the host has enough to do. ``deferred``: a 4xx later, which says nothing of
+    its health; nor does ``unknown``, trouble of the prober's own.
     """
 
     OK = "ok"
@@ -25,13 +25,13 @@ class ProbeResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a host showed of itself.
+    """A host's certificate.
 
     Attributes:
-        subject: whose it is; the names it is good for where it has no subject.
-        issuer: who signed it.
-        not_before: seconds since the epoch from which it is good.
-        not_after: and until which.
+        subject: its common name, or the whole name; the names it is good for where it has no subject.
+        issuer: its common name, or the whole name.
+        not_before: seconds since the epoch.
+        not_after: likewise; 0 where the certificate could not be read.
         problem: ``expired``, ``not yet valid``, ``wrong name``, ``self-signed``, ``unknown issuer`` or
             another complaint about its chain; None when nothing was found. The chain is judged only where the
             check verifies it.
@@ -45,12 +45,7 @@ class Certificate:
     problem: str | None = None
 
     def days_left(self, now: float) -> float:
-        """Return for how many days it is still good; negative once it has expired.
-
-        Args:
-            now: seconds since the epoch.
-
-        """
+        """Return the days until it expires; negative once it has."""
         return (self.not_after - now) / 86400
 
 
@@ -61,7 +56,7 @@ class Encryption:
     Attributes:
         version: as ``TLSv1.3``; None where the handshake failed.
         cipher: its name in OpenSSL; None likewise.
-        certificate: the host's; None where none was seen or it cannot be read.
+        certificate: None where none was seen or it cannot be read.
 
     """
 
@@ -72,20 +67,18 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class ProbeOutcome:
-    """What one probe found.
+    """The outcome of one probe.
 
     Attributes:
-        kind: the judgement.
         detail: one line of at most 200 printable characters: the greeting, or what went wrong.
         rtt: seconds from the start of the connection to the greeting (TCP: to the connection), or to the
-            judgement where there was none; None when the probe never got as far as the host.
-        ehlo_rtt: seconds from EHLO to its 250, the first of them; None when it did not come so far.
+            end of the probe where there was none; None when the probe never got as far as the host.
+        ehlo_rtt: seconds from the first EHLO to its 250; None when it did not come so far.
         steps: what was waited for and the seconds it took, in order, as ``("EHLO", 0.002)``: ``connect``,
             ``greeting``, ``TLS`` (the handshake), ``response`` (HTTP, agents), and SMTP's commands; EHLO
             after STARTTLS is an ``EHLO`` of its own.
-        tls: None where there was none.
-        keywords: what the last reply to EHLO offered, one line each, as ``SIZE 10240000``.
-        weight: the share of its weight that the host asks for, 0 to 1; None where it says nothing of it.
+        keywords: those of the last reply to EHLO, one line each, as ``SIZE 10240000``.
+        weight: the share of its weight that an agent asks for, 0 to 1; None where it says nothing of it.
 
     """
 
@@ -100,7 +93,6 @@ class ProbeOutcome:
 
     @property
     def certificate(self) -> Certificate | None:
-        """What the host showed of itself, if it did."""
         return None if self.tls is None else self.tls.certificate
 
 
@@ -112,19 +104,19 @@ def one_line(text: str, limit: int = MAX_DETAIL) -> str:
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
 
 
-def mismatch(pattern: str, text: str, what: str, said: str) -> tuple[ProbeResult, str] | None:
-    """Return what it means that a text is not as expected; None: it is.
+def mismatch(pattern: str, text: str, what: str, shown: str) -> tuple[ProbeResult, str] | None:
+    """Return the failure if a text does not match, else None.
 
     Args:
-        pattern: a regular expression that must be found in it.
+        pattern: a regular expression that must be found in the text.
         text: where to look.
         what: the text's name, as "the greeting".
-        said: what the operator sees of it.
+        shown: the text as the operator sees it.
 
     """
-    shown = repr(pattern[:60])
+    wanted = repr(pattern[:60])
     try:
         there = found(pattern, text)
     except TimeoutError:
-        return ProbeResult.UNKNOWN, f"it takes too long to look for {shown} in {what}: {SLOWLY}"
-    return None if there else (ProbeResult.FAILURE, f"{what} does not match {shown}: {said}")
+        return ProbeResult.UNKNOWN, f"it takes too long to look for {wanted} in {what}: {SLOWLY}"
+    return None if there else (ProbeResult.FAILURE, f"{what} does not match {wanted}: {shown}")

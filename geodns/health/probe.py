@@ -1,7 +1,4 @@
-"""One probe: connect to a target, hold the dialogue of its check against the clock, say what was found.
-
-`probe` is the only thing here that others call; the rooms beside it know one dialogue each.
-"""
+"""Probes a target once: connects, and holds the dialogue of its check within its time limits."""
 
 import errno
 import logging
@@ -20,11 +17,11 @@ from geodns.wire.names import labels_of
 log = logging.getLogger(__name__)
 
 OWN_NAME_TIME = 2.0
-"""Seconds that a resolver may take to say this machine's name."""
+"""Seconds that a resolver may take for this machine's name."""
 
 
 def own_name() -> str | None:
-    """Return this machine's full domain name; None if it has none, or the resolver is too slow to say it."""
+    """Return this machine's full domain name; None if it has none, or the resolver is too slow."""
     name = socket.gethostname()
     name = (name if "." in name else _ask_for_name(name)).rstrip(".").lower()
     try:
@@ -51,8 +48,8 @@ async def probe(target: Target, *, ehlo: str | None, transcript: Transcript | No
 
     Args:
         target: what to probe, and how.
-        ehlo: the name to give unless the check has one; None means the address of the own end, as a literal.
-        transcript: is told everything that is said.
+        ehlo: the name to give unless the check has one; None means the connection's own address literal.
+        transcript: gets everything that is sent and received.
 
     """
     clock = ProbeClock(target.check, transcript)
@@ -86,7 +83,6 @@ async def _probe(target: Target, ehlo: str | None, clock: ProbeClock) -> ProbeOu
 
 
 def _failed(error: OSError, target: Target, talk: Conversation | None, clock: ProbeClock) -> ProbeOutcome:
-    """Judge a connection that did not come about, or a dialogue that ran out of time."""
     if talk is not None and talk.outcome is not None:
         return talk.outcome
     if is_ours(error, target):

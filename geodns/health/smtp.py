@@ -12,7 +12,7 @@ Nothing is sent before the final line of a reply: servers punish those who talk 
 the code of its final line. RFC 5321 section 4.2 demands the same code on every line; where a server breaks
 that (postscreen's ``220-`` teaser before a 421 or 550) the final line is its verdict, as for the clients of
 section 4.2.1, which "search for a line beginning with the reply code followed by <SP> or <CRLF>".
-How the bytes are cut into chunks makes no difference to what is found.
+Where the chunks of bytes end makes no difference.
 """
 
 import re
@@ -29,6 +29,11 @@ MAX_REPLY = 65536
 """Bytes of a whole reply."""
 MAX_LINES = 1000
 """Lines of a whole reply."""
+
+PROBER_BLOCKED = "(is the prober blocked?)"
+"""Stands after a 5xx: it often means the prober, not the host."""
+_ROOM = MAX_DETAIL - len(PROBER_BLOCKED) - 30
+"""Characters of the text before it, which leaves 30 for the command's name."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\x00]*))?")
 
@@ -66,7 +71,7 @@ class Replied:
 
     Attributes:
         command: its first word; EHLO for LHLO too.
-        good: whether the server did what it was told.
+        good: whether the reply is a 2xx.
 
     """
 
@@ -79,8 +84,8 @@ class SmtpVerdict:
     """The verdict, given once.
 
     Attributes:
-        kind: the judgement; ``unknown`` only where what is expected takes too long to look for, or where
-            the shell has trouble of its own.
+        kind: ``unknown`` only where looking for the expected text takes too long, or where the prober's TLS
+            has trouble of its own.
         detail: one printable line.
 
     """
@@ -108,10 +113,10 @@ _COMMANDS = {
     Phase.MAIL: "MAIL",
     Phase.RCPT: "RCPT",
 }
-"""What the phases in which the host may still fail wait for the reply to."""
+"""The command whose reply a phase waits for, while the host may still fail."""
 
 EXPECT_WITHIN = 1000
-"""Characters of the greeting in which an expected text is looked for."""
+"""Characters of the greeting that are searched for an expected text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +124,10 @@ class Wishes:
     """What a host must do beyond greeting and taking EHLO.
 
     Attributes:
-        lmtp: whether it speaks LMTP.
         tls: ``starttls``, ``implicit`` (before the greeting) or None.
         expect: a regular expression for the greeting's text, whose lines are joined by line feeds.
-        require: EHLO keywords that must be offered, in capital letters; before TLS or in it will do.
-        envelope: sender and recipient that must be taken, for a mail that is not sent.
+        require: EHLO keywords that must be offered, in capital letters, before TLS or in it.
+        envelope: sender and recipient that must be accepted, for a mail that is not sent.
 
     """
 
@@ -138,7 +142,7 @@ NO_WISHES = Wishes()
 
 
 def address_literal(address: IPv4Address | IPv6Address) -> str:
-    """Return how a client without a domain name calls itself (RFC 5321 sections 4.1.3 and 4.1.4)."""
+    """Return the EHLO name of a client without a domain name (RFC 5321 sections 4.1.3 and 4.1.4)."""
     return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
 
 
@@ -146,8 +150,7 @@ class Dialogue:
     """One conversation with a mail server.
 
     Attributes:
-        phase: what it waits for.
-        keywords: what the last reply to EHLO offered, a line each.
+        keywords: those of the last reply to EHLO, a line each.
 
     """
 
@@ -170,7 +173,7 @@ class Dialogue:
         """Begin, connected; with TLS from the start, make its handshake now.
 
         Args:
-            ehlo: the name to give; a domain name or an address literal.
+            ehlo: a domain name or an address literal.
             wishes: what the host must do.
 
         """
@@ -188,7 +191,6 @@ class Dialogue:
         self._judged = False
 
     def receive(self, data: bytes) -> list[Event]:
-        """Take bytes that the server sent."""
         if self.phase is Phase.OVER:
             return []
         buffer = self._buffer + data
@@ -204,7 +206,7 @@ class Dialogue:
             start = end + 1
         self._buffer = buffer[start:]
         if self.phase is Phase.HANDSHAKE:
-            # Plain text after the 220 would be taken for the server's encrypted words (CVE-2011-0411).
+            # Plain text after the 220 would pass for encrypted replies of the server (CVE-2011-0411).
             if self._buffer:
                 events += self._end(ProbeResult.FAILURE, self._plain())
         elif len(self._buffer) >= MAX_LINE:
@@ -215,13 +217,13 @@ class Dialogue:
         """Go on, encrypted (RFC 3207 section 4.2: begin anew with EHLO).
 
         Args:
-            fault: what is wrong with the certificate, so that the host fails as politely as it can.
+            fault: what is wrong with the certificate: the host fails, and the dialogue still ends with QUIT.
 
         """
         if self.phase is not Phase.HANDSHAKE:
             return []
         if self._wishes.tls == "implicit":
-            self._fault = fault  # to be said after the greeting: nothing is sent before that
+            self._fault = fault  # for after the greeting: nothing is sent before it
             self.phase = Phase.GREETING
             return []
         if fault is not None:
@@ -230,12 +232,12 @@ class Dialogue:
         return [Send(self._ehlo)]
 
     def tls_failed(self, why: str) -> list[Event]:
-        """End: no handshake came about."""
+        """End: the handshake failed."""
         what = "TLS" if self._wishes.tls == "implicit" else "STARTTLS"
         return self._end(ProbeResult.FAILURE, f"{what} is broken: {why}")
 
     def tls_unknown(self, why: str) -> list[Event]:
-        """End: no handshake came about, and not by the server's fault."""
+        """End: the handshake failed, and not by the server's fault."""
         return self._end(ProbeResult.UNKNOWN, why)
 
     def _plain(self) -> str:
@@ -341,7 +343,7 @@ class Dialogue:
     def _on_rcpt(self, code: int, text: str) -> list[Event]:
         if code not in {250, 251}:  # 251: taken, and forwarded (section 3.4)
             return self._refused("RCPT TO", code, text)
-        # The verdict stands; RSET before QUIT tells the server's log that no mail was lost.
+        # The verdict stands; RSET before QUIT shows in the server's log that no mail was lost.
         self._judged = True
         self.phase = Phase.RSET
         return [SmtpVerdict(ProbeResult.OK, one_line(self._greeting)), Send(b"RSET\r\n")]
@@ -367,7 +369,7 @@ class Dialogue:
         return self._judge(ProbeResult.FAILURE, f"{command}: {describe_refusal(code, text)}")
 
     def _judge(self, kind: ProbeResult, detail: str) -> list[Event]:
-        """Give the verdict and take leave."""
+        """Give the verdict and send QUIT."""
         self._judged = True
         self.phase = Phase.QUIT
         return [SmtpVerdict(kind, one_line(detail)), Send(b"QUIT\r\n")]
@@ -386,8 +388,11 @@ class Dialogue:
         return [Close()]
 
 
+# --- texts of replies -----------------------------------------------------------------------------------
+
+
 def decoded(line: bytes) -> str:
-    """Return a line's text."""
+    """Return the text of a reply's line, without its code."""
     return line[4:].strip().decode("utf-8", "replace")
 
 
@@ -401,13 +406,8 @@ def plain_text(lines: list[bytes]) -> str:
     return "\n".join(map(decoded, lines))
 
 
-_BLOCKED = "(is the prober blocked?)"
-_ROOM = MAX_DETAIL - len(_BLOCKED) - 30
-"""For the text before it, when a command's name stands in front."""
-
-
 def describe_refusal(code: int, text: str) -> str:
-    """Return the text of a refusal; a 5xx often means the prober, not the host."""
+    """Return the text of a reply that is not the wanted one."""
     if code < 500:
         return f"unexpected {text}"
-    return f"{one_line(text, _ROOM)} {_BLOCKED}"
+    return f"{one_line(text, _ROOM)} {PROBER_BLOCKED}"

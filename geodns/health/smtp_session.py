@@ -1,4 +1,4 @@
-"""The shell around the SMTP dialogue: it carries bytes between a connection and `smtp`, and makes TLS."""
+"""Carries bytes between a connection and the SMTP dialogue, and makes its TLS handshake."""
 
 import asyncio
 import socket
@@ -27,17 +27,11 @@ from geodns.health.smtp import (
 from geodns.model.checks import Check, Target
 
 FAREWELL = 2.0
-"""Seconds to wait for the reply to QUIT: the verdict stands already and should not wait long."""
+"""Seconds to wait for the reply to QUIT: the verdict stands by then."""
 
 
 def dialogue_of(check: Check, ehlo: str) -> Dialogue:
-    """Return the dialogue that a check wants.
-
-    Args:
-        check: of one of the mail types.
-        ehlo: the name to give.
-
-    """
+    """Return the dialogue of a check of one of the mail types."""
     encryption: Literal["starttls", "implicit"] = "implicit" if check.implicit_tls else "starttls"
     wishes = Wishes(
         lmtp=check.type == "lmtp",
@@ -50,18 +44,18 @@ def dialogue_of(check: Check, ehlo: str) -> Dialogue:
 
 
 def own_literal(sock: socket.socket) -> str:
-    """Return the own address of a connection, as a client without a name gives it."""
+    """Return this end's address, as the EHLO name of a client without a domain name."""
     address, _, _ = sock.getsockname()[0].partition("%")
     return address_literal(ip_address(address))
 
 
 class Conversation(asyncio.Protocol):
-    """Carries bytes between a connection and its dialogue.
+    """A connection and its dialogue.
 
     Attributes:
-        turn: done when the dialogue is over, or when it is this machine's turn to begin TLS.
+        turn: done when the dialogue is over, or when the TLS handshake is to begin.
         wants_tls: which of the two.
-        outcome: the verdict, as soon as there is one.
+        outcome: None until there is a verdict.
 
     """
 
@@ -79,12 +73,7 @@ class Conversation(asyncio.Protocol):
         self.outcome: ProbeOutcome | None = None
 
     async def hold(self, sock: socket.socket) -> ProbeOutcome:
-        """Hold the whole conversation over a connection.
-
-        Raises:
-            OSError: the connection broke, or a time limit passed; `lost` makes an outcome of that.
-
-        """
+        """Hold the whole conversation; raises OSError, of which `lost` makes an outcome."""
         await asyncio.get_running_loop().create_connection(lambda: self, sock=sock)
         if self._check.implicit_tls:
             await self._encrypt()
@@ -96,19 +85,16 @@ class Conversation(asyncio.Protocol):
         return self.outcome
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait, for asyncio."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         implicit = self._check.implicit_tls
         self._clock.allow(self._check.step_timeout if implicit else self._check.greeting_timeout)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, for asyncio."""
         self._clock.note("<", data)
         self._follow(self._dialogue.receive(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Judge the end of the connection, for asyncio."""
         self.lost(reason(exc))
 
     def lost(self, why: str) -> None:
@@ -121,7 +107,6 @@ class Conversation(asyncio.Protocol):
             self._transport.abort()
 
     async def _encrypt(self) -> None:
-        """Make the TLS handshake."""
         self.wants_tls = False
         self.turn = asyncio.get_running_loop().create_future()
         assert self._transport is not None
@@ -156,7 +141,6 @@ class Conversation(asyncio.Protocol):
         self._follow(self._dialogue.tls_started(tls.too_old(self._check, self._tls, time.time())))
 
     def _refused(self, shown: Encryption) -> None:
-        """Judge that the certificate was refused."""
         self._tls = tls.by_our_fault(shown)
         if self._tls is not None:
             self._follow(self._dialogue.tls_unknown(tls.NO_AUTHORITY))

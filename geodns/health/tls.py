@@ -1,4 +1,4 @@
-"""TLS of a probe: a context that takes every certificate, one that does not, and what a certificate says."""
+"""Makes TLS contexts, reads certificates and says what is wrong with them."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from geodns.health.outcome import Certificate, Encryption, one_line
 from geodns.model.checks import Check, Target
 
 MAX_NAME = 100
-"""Characters of a subject or issuer that are kept."""
+"""Characters of a subject or issuer."""
 
 _PROBLEMS = {
     9: "not yet valid",
@@ -33,24 +33,24 @@ _PROBLEMS = {
     62: "wrong name",
     64: "wrong name",  # of an address
 }
-"""OpenSSL's numbers (x509_vfy.h); it says anything else in its own words."""
+"""OpenSSL's numbers (x509_vfy.h); other problems are shown in its own words."""
 
 NO_AUTHORITY = "trouble of the prober's own: the system trusts no authority: install ca-certificates"
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-"""How OpenSSL finds an authority in a folder."""
+"""The file names by which OpenSSL finds an authority in a folder."""
 
 _HANDSHAKES: ContextVar[list[ssl.SSLObject]] = ContextVar("handshakes")
 
 
 class _Remembering(ssl.SSLObject):
-    """Keeps the certificate that it refuses: the operator wants to know whose it was."""
+    """Keeps a refused certificate: the operator wants to know whose it was."""
 
     def do_handshake(self) -> None:
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
-            error.__dict__["refused"] = _shown(self)
+            error.__dict__["refused"] = _unverified(self)
             raise
         if (seen := _HANDSHAKES.get(None)) is not None:
             seen.append(self)
@@ -58,7 +58,7 @@ class _Remembering(ssl.SSLObject):
 
 @contextmanager
 def handshakes(seen: list[ssl.SSLObject]) -> Iterator[None]:
-    """Gather the handshakes made within: aiohttp lets go of a connection before one can look at it."""
+    """Collect the handshakes made within: aiohttp gives up a connection before its caller can look at it."""
     token = _HANDSHAKES.set(seen)
     try:
         yield
@@ -66,8 +66,8 @@ def handshakes(seen: list[ssl.SSLObject]) -> Iterator[None]:
         _HANDSHAKES.reset(token)
 
 
-def _shown(connection: Any) -> bytes | None:
-    """Return the certificate that the other end has shown, before the handshake is done."""
+def _unverified(connection: Any) -> bytes | None:
+    """Return the other end's certificate before the handshake is done."""
     # Public from Python 3.13 on; before it, the same method of the object inside.
     inner = connection if hasattr(connection, "get_unverified_chain") else connection._sslobj  # noqa: SLF001 - see above
     try:
@@ -79,11 +79,11 @@ def _shown(connection: Any) -> bytes | None:
 
 @cache
 def context(*, verify: bool) -> ssl.SSLContext:
-    """Return the TLS of a client.
+    """Return the TLS context of a client.
 
     Args:
-        verify: whether the certificate must be signed by somebody whom the system trusts, and good for the
-            host's name; else every certificate will do, as for a mail server that encrypts if it can.
+        verify: the certificate must be signed by an authority that the system trusts, and good for the
+            host's name; else any will do, as for a mail server with opportunistic TLS.
 
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -101,7 +101,7 @@ def encryption_of(connection: ssl.SSLObject, name: str | None) -> Encryption:
 
     Args:
         connection: asyncio's ``ssl_object``.
-        name: the one that the certificate should be good for; None if that is unknown.
+        name: what the certificate should be good for; None does not look.
 
     """
     cipher = connection.cipher()
@@ -111,7 +111,7 @@ def encryption_of(connection: ssl.SSLObject, name: str | None) -> Encryption:
 
 
 def refused_by(error: Exception) -> Encryption:
-    """Return the TLS that did not come about because of the certificate; Python's error knows why."""
+    """Return the refused certificate of a `ssl.SSLCertVerificationError`, with its problem."""
     assert isinstance(error, ssl.SSLCertVerificationError)
     problem = _PROBLEMS.get(error.verify_code, one_line(error.verify_message.lower(), MAX_NAME))
     shown = getattr(error, "refused", None)
@@ -124,7 +124,7 @@ def refused_by(error: Exception) -> Encryption:
 
 
 def by_our_fault(refused: Encryption) -> Encryption | None:
-    """Return what was seen of a certificate that was refused as this machine trusts nobody; else None."""
+    """Return a refused certificate without its problem if this machine trusts no authority, else None."""
     certificate = refused.certificate
     if certificate is None or certificate.problem != "unknown issuer":
         return None
@@ -134,7 +134,7 @@ def by_our_fault(refused: Encryption) -> Encryption | None:
     folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath).split(os.pathsep)
     if any(map(_has_authorities, folders)):
         return None
-    context.cache_clear()  # it has read its file of authorities once: there may be one when it is made anew
+    context.cache_clear()  # a context reads the authorities once: the next one may find some
     return replace(refused, certificate=replace(certificate, problem=None))
 
 
@@ -146,11 +146,11 @@ def _has_authorities(folder: str) -> bool:
 
 
 def certificate_of(der: bytes, name: str | None, now: float) -> Certificate | None:
-    """Return what a certificate says, and what can be seen of its faults without its chain.
+    """Return a certificate, with the problem that shows without its chain; None if it cannot be read.
 
     Args:
         der: its bytes.
-        name: the one that it should be good for; None if that is unknown.
+        name: what it should be good for; None does not look.
         now: seconds since the epoch.
 
     """
@@ -196,14 +196,7 @@ def complaint(encryption: Encryption) -> str:
 
 
 def too_old(check: Check, encryption: Encryption, now: float) -> str | None:
-    """Return what is wrong with a good certificate that has too few days left; None: nothing is.
-
-    Args:
-        check: only one that verifies certificates takes a host out for that.
-        encryption: what was found.
-        now: seconds since the epoch.
-
-    """
+    """Return the failure if a verified certificate expires too soon (`cert_critical`), else None."""
     certificate = encryption.certificate
     if not check.verifies or certificate is None or certificate.not_after - now >= check.cert_critical:
         return None
@@ -212,13 +205,7 @@ def too_old(check: Check, encryption: Encryption, now: float) -> str | None:
 
 
 def certificate_json(certificate: Certificate, now: float) -> dict[str, str | float | None]:
-    """Return a certificate as the status and `geodns probe` show it; what could not be read is None.
-
-    Args:
-        certificate: what it says.
-        now: seconds since the epoch.
-
-    """
+    """Return a certificate as the status and `geodns probe` show it; what could not be read is None."""
     read = bool(certificate.not_after)
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(certificate.not_after))
     return {
@@ -231,15 +218,9 @@ def certificate_json(certificate: Certificate, now: float) -> dict[str, str | fl
 
 
 def warning_of(target: Target, certificate: Certificate, now: float) -> str | None:
-    """Return what an operator should know of a certificate; None: nothing.
+    """Return the warning that a target's certificate deserves, if any.
 
-    A fault beside its dates is told only where the check verifies: most servers that send mail do not look.
-
-    Args:
-        target: what showed it.
-        certificate: what it says.
-        now: seconds since the epoch.
-
+    A fault beside its dates is one only where the check verifies: most servers that send mail do not look.
     """
     where = f"certificate of {name_for(target)} at [{target.address}]:{target.port}"
     left = certificate.not_after - now
@@ -259,19 +240,19 @@ def _days(seconds: float) -> str:
 
 
 def name_for(target: Target) -> str:
-    """Return the name that a target's certificate should be good for."""
+    """Return the name that a target's certificate must be good for."""
     return target.check.sni or target.check.host or target.host or str(target.address)
 
 
 @lru_cache(4096)
 def _parsed(der: bytes) -> tuple[Certificate, tuple[str, ...], bool] | None:
-    """Read a certificate: each is shown at every probe, so this is remembered."""
+    """Read a certificate: the same ones come with every probe, so keep what they say."""
     try:
         read = x509.load_der_x509_certificate(der)
         names = _names(read)
         certificate = Certificate(
-            _who(read.subject) or ", ".join(names)[:MAX_NAME],
-            _who(read.issuer),
+            _shown_name(read.subject) or ", ".join(names)[:MAX_NAME],
+            _shown_name(read.issuer),
             read.not_valid_before_utc.timestamp(),
             read.not_valid_after_utc.timestamp(),
         )
@@ -280,14 +261,14 @@ def _parsed(der: bytes) -> tuple[Certificate, tuple[str, ...], bool] | None:
     return certificate, names, _is_self_signed(read)
 
 
-def _who(name: x509.Name) -> str:
+def _shown_name(name: x509.Name) -> str:
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     text = str(common[0].value) if common else name.rfc4514_string()
     return one_line(text, MAX_NAME)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the names that a certificate is good for: as for OpenSSL, the subject where no others stand."""
+    """Return the names that a certificate is good for; as for OpenSSL, its subject where it has no others."""
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -308,7 +289,7 @@ def _is_self_signed(certificate: x509.Certificate) -> bool:
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Tell whether a certificate's name is good for another; ``*`` is one label (RFC 6125 section 6.4.3)."""
+    """Tell whether a name fits a certificate's; ``*`` is one label (RFC 6125 section 6.4.3)."""
     name, pattern = name.lower().removesuffix("."), pattern.lower().removesuffix(".")
     if not pattern.startswith("*."):
         return name == pattern

@@ -53,9 +53,9 @@ class World:
         self.now = 0.0
         self.told: list[str] = []
 
-    def take(self, ruling: GuardDecision) -> None:
-        self.verdicts |= ruling.verdicts
-        self.told += [str(news.stage) for news in ruling.news]
+    def take(self, decision: GuardDecision) -> None:
+        self.verdicts |= decision.verdicts
+        self.told += [str(news.stage) for news in decision.news]
 
     def hear(self, story: str) -> "World":
         """Take words as ``1-`` (host 1 fails), ``@40`` (so late is it)."""
@@ -89,7 +89,7 @@ class World:
         pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3+ 3-", "", "holding normal", id="who-was-good-since-does-not"),
         pytest.param("1- 2- 3- 4- @31 1- 1- 2- 2-", "12", "holding counting", id="not-held-twice"),
         pytest.param("1b 2b 3b 1b 2b 3b 1b 2b 3b", "", "holding", id="refusals-are-failures-of-a-kind"),
-        pytest.param("1u 2u 3u 4u", "", "", id="what-we-know-of-is-no-suspicion"),
+        pytest.param("1u 2u 3u 4u", "", "", id="our-own-trouble-is-no-failure"),
         pytest.param("1d 2d 3d 4d 1s 2s 3s 4s", "", "", id="a-busy-pool-neither"),
     ],
 )
@@ -144,7 +144,7 @@ def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
         ("1- 2- 3- 1- 1- @30 1+ 2+ 3+ 1+ @99 1- 1- 1-", ""),
     ],
 )
-def test_who_was_down_in_doubt_is_spared_until_he_is_down_for_certain(
+def test_who_was_down_in_doubt_skips_slow_start_until_he_is_down_for_certain(
     story: str, skip_slow_start: str
 ) -> None:
     world = World().hear(story)
@@ -201,7 +201,7 @@ def test_a_host_that_joins_ends_no_hold() -> None:
     assert world.told == ["holding", "counting"]
 
 
-def test_a_host_that_joins_while_a_crowd_gathers_does_not_hide_it() -> None:
+def test_a_host_that_joins_while_others_begin_to_fail_does_not_hide_it() -> None:
     world = joined(World().hear("1- 2-"))
     assert world.hear("3-").told == ["holding"]
 

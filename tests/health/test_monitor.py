@@ -421,13 +421,13 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
     told: list[tuple[float, str]] = []
     falls: list[float] = []
 
-    def ruled(verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
+    def decided(verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
         now = asyncio.get_running_loop().time()
         told.extend((now, str(one.stage)) for one in news)
         falls.extend(now for verdict in verdicts.values() if verdict == DOWN)
 
     async def main() -> World:
-        world = World(on_ruling=ruled)
+        world = World(on_ruling=decided)
         world.monitor.set_targets(hosts, dict.fromkeys(hosts, UP), {("z", "main"): pool})
         await asyncio.sleep(50)
         world.answer = lambda target: FAILURE if target in hosts[:5] else OK

@@ -17,7 +17,7 @@ def stages(hosts: str, story: str, failing: str = "") -> str:
     for word in story.split():
         if word[0] == "@":
             now = float(word[1:])
-            watch.look(now)
+            watch.advance(now)
         else:
             watch.note(word[1:], failing=word[0] == "-", now=now)
     return str(watch.stage)
@@ -54,9 +54,9 @@ def test_stories(hosts: str, story: str, stage: str) -> None:
 @pytest.mark.parametrize(
     ("failing", "story", "stage"),
     [
-        pytest.param("a", "-b", "normal", id="one-is-no-crowd"),
+        pytest.param("a", "-b", "normal", id="one-is-no-mass-failure"),
         pytest.param("a", "-b -c -d", "holding", id="all-that-were-left"),
-        pytest.param("ab", "-c -d", "normal", id="two-are-no-crowd"),
+        pytest.param("ab", "-c -d", "normal", id="two-are-no-mass-failure"),
         pytest.param("a", "-a", "normal", id="what-fails-already-is-nothing-new"),
         pytest.param("a", "-b -c -d +a", "holding", id="one-more-good"),
         pytest.param("a", "-b -c -d +a +b", "holding", id="as-many-good"),
@@ -81,7 +81,7 @@ def test_never_held_for_longer_than_hold_and_once_an_episode(
     now, before = 0.0, GuardStage.NORMAL
     for wait, host, failing in events:
         now += wait
-        stage = watch.look(now)
+        stage = watch.advance(now)
         if host in hosts:
             stage = watch.note(host, failing=failing, now=now)
         if stage is GuardStage.HOLDING:
@@ -135,12 +135,12 @@ def test_a_pool_with_several_checks_is_watched_by_what_it_needs() -> None:
     assert (watched.need, watched.window) == (1, 20)
     (targets,) = watched.hosts["mx1"]
     assert sorted(target.port for target in targets) == [25, 587]
-    crowd = PoolWatch((NAME, "main"), watched, ())
+    pool = PoolWatch((NAME, "main"), watched, ())
     bad = [target for (some,) in watched.hosts.values() for target in some if target.port == 25]
     for host in watched.hosts:
-        crowd.note(host, bad, 0.0)
-    assert crowd.watch.end is None, "the other check will do"
+        pool.note(host, bad, 0.0)
+    assert pool.failures.end is None, "the other check will do"
     both = [target for (some,) in watched.hosts.values() for target in some]
     for host in watched.hosts:
-        crowd.note(host, both, 0.0)
-    assert crowd.watch.end == 30
+        pool.note(host, both, 0.0)
+    assert pool.failures.end == 30

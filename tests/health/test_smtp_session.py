@@ -10,7 +10,7 @@ import pytest
 
 from geodns.health import tls
 from geodns.health.clock import TranscriptLine
-from geodns.health.connect import SIGNATURE
+from geodns.health.connect import PROXY_SIGNATURE
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from geodns.model.checks import Check, Target
@@ -361,7 +361,7 @@ def test_the_proxy_header_comes_before_everything(kind: str, version: str) -> No
     if version == "v1":
         assert heard[0] == b"PROXY TCP4 " + heard[1] + b"\r\n"
     else:
-        assert heard[0].startswith(SIGNATURE)
+        assert heard[0].startswith(PROXY_SIGNATURE)
 
 
 def test_a_certificate_says_its_days() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from geodns.health.connect import header
+from geodns.health.connect import proxy_header
 
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21"
 
@@ -39,8 +39,8 @@ V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21"
         ),
     ],
 )
-def test_headers(
+def test_proxy_headers(
     version: str, source: tuple[str, int], destination: tuple[str, int], expected: bytes
 ) -> None:
     assert version in {"v1", "v2"}
-    assert header("v1" if version == "v1" else "v2", source, destination) == expected
+    assert proxy_header("v1" if version == "v1" else "v2", source, destination) == expected
