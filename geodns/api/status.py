@@ -123,7 +123,7 @@ def _load(known: Known) -> Json:
     return {
         "value": known.value,
         "full": known.load.full,
-        "at": None if known.told is None else timestamp(known.told),
+        "at": None if known.read_at is None else timestamp(known.read_at),
         "stale": known.stale,
         "error": known.error,
     }

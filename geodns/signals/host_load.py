@@ -1,4 +1,4 @@
-"""What a host's load does to its weight: a smooth curve, smoothed values, small steps.
+"""Lowers a host's weight as its load rises: a smooth curve, smoothed values, small steps.
 
 Load is no health: it takes no host out, and a value that is missing or old does nothing. No clock: time is an
 argument, in seconds of the monotonic clock, for no value is worth keeping over a restart.
@@ -13,66 +13,54 @@ from geodns.model.hosts import Load
 from geodns.model.state import HostKey
 
 PLAIN = 0.5
-"""Up to this part of `full` a host has its plain weight: a queue half full is a day like any other."""
+"""Up to this part of `full` a host has its plain weight: a queue half full is an ordinary day."""
 PARTS = 20
-"""A host has so many parts of its weight at most, so that rotations stay small; a floor may lie between."""
+"""The factor is a multiple of 1/20 or the floor, so that rotations stay small."""
 STEP = Fraction(1, 10)
-"""What a weight may change at once, as a part of the plain one."""
+"""The most that a factor may change at once."""
 INTERVALS = 3.0
-"""A value is smoothed over the time in which so many are read."""
+"""A value is smoothed over so many intervals."""
 
 _NEAR = 0.75 / PARTS
-"""A wish so near to what is so already changes nothing: what lies between two parts must not swing."""
+"""A goal so near to the factor changes nothing: a load between two parts must not swing."""
 _AT_FLOOR = 0.01
-"""From here on a wish is for the floor itself, which smoothed values come near to and never reach."""
+"""A goal so near to the floor is the floor itself, which smoothed values approach and never reach."""
 _ONE = Fraction(1)
 
 
 def wanted(ratio: float, floor: float) -> float:
-    """Return the part of its weight that a host is to have; it never rises with the load.
+    """Return the goal of a factor for a load as a part of `full`: 1 up to `PLAIN`, `floor` from 1 on.
 
-    1 up to `PLAIN`, `floor` from 1 on. Between the two it is Perlin's smoothstep, 3t² - 2t³, which has no
-    corner at either end: a host that comes to the bend is not thrown to and fro across it.
-
-    Args:
-        ratio: its load as a part of `full`.
-        floor: what is left at least.
-
+    Between the two it is Perlin's smoothstep, 3t² - 2t³, which has no corner at either end: a host at the
+    bend does not swing across it.
     """
     risen = min(1.0, max(0.0, (ratio - PLAIN) / (1 - PLAIN)))
     return 1 - (1 - floor) * risen * risen * (3 - 2 * risen)
 
 
 def smoothed(before: float, value: float, elapsed: float, over: float) -> float:
-    """Return a value smoothed by those before it: an exponential mean over time (EWMA).
+    """Return an exponential mean over time (EWMA).
 
     Args:
-        before: what it was smoothed to.
-        value: what is read now.
+        before: the mean so far.
+        value: the new one.
         elapsed: seconds between the two.
-        over: seconds after which a third (1/e) of what was before is left.
+        over: seconds after which a third (1/e) of the mean so far is left.
 
     """
     return value + (before - value) * math.exp(-max(0.0, elapsed) / over)
 
 
-def next_step(factor: Fraction, wish: float, floor: float) -> Fraction:
-    """Return the part of its weight that a host has after one step at most; its denominator divides 100.
-
-    Args:
-        factor: what it has.
-        wish: what it is to have.
-        floor: what it has at least; rounded to hundredths.
-
-    """
-    if wish >= 1:
+def next_step(factor: Fraction, goal: float, floor: float) -> Fraction:
+    """Return a factor after one step at most towards its goal; its denominator divides 100."""
+    if goal >= 1:
         to = _ONE
-    elif wish <= floor + _AT_FLOOR:
+    elif goal <= floor + _AT_FLOOR:
         to = _floor(floor)
-    elif abs(wish - factor) < _NEAR:
+    elif abs(goal - factor) < _NEAR:
         return factor
     else:
-        to = max(_floor(floor), Fraction(round(wish * PARTS), PARTS))
+        to = max(_floor(floor), Fraction(round(goal * PARTS), PARTS))
     return min(max(to, factor - STEP), factor + STEP)
 
 
@@ -82,24 +70,24 @@ def _floor(floor: float) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a host's load.
+    """A host's load, as far as it is known.
 
     Attributes:
         load: what its zone file says of it.
-        value: the last one read; None until there is one.
-        at: when that was; until there is one, when it was first waited for.
-        told: the same in seconds since the epoch, to be shown.
+        value: the last one; None until there is one.
+        at: when that came; until one has, when the first was waited for.
+        read_at: when it came in seconds since the epoch, for the status.
         ratio: smoothed, as a part of `full`; never over 1, so that one wild value is soon forgotten.
-        error: why the last attempt brought none; None when it did.
+        error: why the last attempt brought no value; None when it did.
         stale: whether `at` is too long ago for the value to count.
-        factor: the part of its weight that the host has.
+        factor: of the host's weight, as of the last step.
 
     """
 
     load: Load
     value: float | None = None
     at: float | None = None
-    told: float | None = None
+    read_at: float | None = None
     ratio: float = 0.0
     error: str | None = None
     stale: bool = False
@@ -107,7 +95,7 @@ class Known:
 
     @property
     def trouble(self) -> str | None:
-        """Why its plain weight is used, where it is for want of a value."""
+        """Why the plain weight is used for want of a value; None where it is not."""
         if not self.stale:
             return None
         if self.error is not None:
@@ -120,7 +108,7 @@ class Loads:
 
     Attributes:
         known: of the hosts that have one.
-        factors: the part of its weight that each has, as of the last `step`; never 1.
+        factors: of their weights, as of the last `step`; those that are 1 are left out.
 
     """
 
@@ -129,22 +117,22 @@ class Loads:
         self.factors: dict[HostKey, Fraction] = {}
 
     def keep(self, loads: Mapping[HostKey, Load]) -> None:
-        """Follow an edit: know of these hosts and no others.
+        """Follow an edit: keep these hosts and no others.
 
-        A host without a load has its plain weight at once, as the operator says. One whose load is read
-        elsewhere from now on keeps its factor until the new values tell another.
+        A host without a load has its plain weight at once. One whose load is read elsewhere from now on keeps
+        its factor until new values change it.
         """
         self.known = {host: _edited(self.known.get(host), load) for host, load in loads.items()}
         self.factors = {host: factor for host, factor in self.factors.items() if host in loads}
 
-    def took(self, host: HostKey, value: float, now: float, told: float) -> None:
-        """Take a value.
+    def took(self, host: HostKey, value: float, now: float, read_at: float) -> None:
+        """Take a value of a host that has a load.
 
         Args:
-            host: whose; it has a load.
+            host: whose.
             value: finite and not below 0.
             now: seconds of the monotonic clock.
-            told: seconds since the epoch.
+            read_at: seconds since the epoch.
 
         """
         before = self.known[host]
@@ -153,20 +141,15 @@ class Loads:
             over = INTERVALS * before.load.interval
             ratio = smoothed(before.ratio, ratio, now - before.at, over)
         self.known[host] = replace(
-            before, value=value, at=now, told=told, ratio=ratio, error=None, stale=False
+            before, value=value, at=now, read_at=read_at, ratio=ratio, error=None, stale=False
         )
 
     def failed(self, host: HostKey, error: str) -> None:
-        """Take note that there was no value; the last one goes on counting until it is stale."""
+        """Keep why there was no value; the last one counts until it is stale."""
         self.known[host] = replace(self.known[host], error=error)
 
     def step(self, now: float) -> list[HostKey]:
-        """Let every factor take its next step; return the hosts that have another now.
-
-        Args:
-            now: seconds of the monotonic clock.
-
-        """
+        """Let every factor take its next step; return the hosts whose factor changed."""
         changed = []
         for host, before in self.known.items():
             after = _stepped(before, now)
@@ -180,7 +163,6 @@ class Loads:
 
 
 def _edited(before: Known | None, load: Load) -> Known:
-    """Return what is known once a zone file says something else of a host's load, or the same."""
     if before is None:
         return Known(load)
     old = before.load
@@ -196,8 +178,8 @@ def _edited(before: Known | None, load: Load) -> Known:
 def _stepped(before: Known, now: float) -> Known:
     at = now if before.at is None else before.at
     stale = now - at > before.load.stale
-    wish = 1.0 if stale or before.value is None else wanted(before.ratio, before.load.floor)
-    factor = next_step(before.factor, wish, before.load.floor)
+    goal = 1.0 if stale or before.value is None else wanted(before.ratio, before.load.floor)
+    factor = next_step(before.factor, goal, before.load.floor)
     if (at, stale, factor) == (before.at, before.stale, before.factor):
         return before
     return replace(before, at=at, stale=stale, factor=factor)

@@ -1,7 +1,8 @@
-"""Asks hosts how busy they are: one question for each URL, however many hosts and metrics it tells of.
+"""Polls the URLs that give the load of hosts, and reads Prometheus' text or JSON from the answers.
 
-It has its own connections, its own threads for names and its own bound on how many ask at once: no probe ever
-waits for it. What goes wrong is told, and changes nothing by itself.
+A URL is asked once for all hosts and metrics that it gives. The poller has its own connections, its own
+threads for names and its own bound on questions at once: no probe ever waits for it. A failure is reported,
+and changes no weight by itself.
 """
 
 import asyncio
@@ -31,11 +32,11 @@ from geodns.model.hosts import Load, Matcher, Metric, path_text
 log = logging.getLogger(__name__)
 
 MAX_BODY = 2**20
-"""Bytes of an answer; one that is longer is refused, for half of it may tell half of the load."""
+"""Bytes of an answer; a longer one is refused, for half of it may give half of the load."""
 CONCURRENCY = 64
-"""Questions under way at once; where many hosts do not answer, the others must not wait long for them."""
+"""Questions at once; where many hosts do not answer, the others must not wait long for them."""
 JITTER = 0.1
-"""The part of its interval by which a question comes earlier or later, so that many do not come together."""
+"""The part of its interval by which a question comes earlier or later, so that not all come together."""
 
 _THREADS = 4
 """Names looked up at once; a resolver that does not answer holds up these threads and nothing else."""
@@ -47,12 +48,12 @@ _HEADERS = {
 
 
 class PollPlan(NamedTuple):
-    """How a URL is asked.
+    """How one URL is polled.
 
     Attributes:
         interval: seconds from one question to the next: the shortest that a host wants.
-        timeout: seconds for all of an answer: the longest that a host allows, within the interval.
-        loads: what is read from each answer.
+        timeout: seconds for a whole answer: the longest that a host allows, within the interval.
+        loads: those that each answer gives.
 
     """
 
@@ -62,7 +63,7 @@ class PollPlan(NamedTuple):
 
 
 def plans(loads: Iterable[Load]) -> dict[str, PollPlan]:
-    """Return how each URL is asked; loads without one are pushed, and nobody's question."""
+    """Return the plan of each URL; loads without one are pushed, not polled."""
     by_url: dict[str, set[Load]] = {}
     for load in loads:
         if load.url is not None:
@@ -75,15 +76,15 @@ def plans(loads: Iterable[Load]) -> dict[str, PollPlan]:
 
 
 class _UnreadError(Exception):
-    """Why there is no answer to read."""
+    """There is no answer to read; says why."""
 
 
 class LoadSources:
-    """Everything that is asked.
+    """The URLs that are polled.
 
     Args:
-        took: takes a load that was told.
-        failed: takes why one was not.
+        took: takes a value.
+        failed: takes why there is none.
         rng: spreads the questions.
 
     """
@@ -102,7 +103,7 @@ class LoadSources:
         self._room = asyncio.Semaphore(CONCURRENCY)
 
     def follow(self, loads: Collection[Load]) -> None:
-        """Ask for these and no others; what goes on as it did is not disturbed."""
+        """Poll for these loads and no others; a URL whose plan stays the same is not disturbed."""
         wanted = plans(loads)
         for url in self._plans.keys() - wanted.keys():
             self._end(url)
@@ -120,7 +121,6 @@ class LoadSources:
             task.add_done_callback(self._ended.discard)
 
     async def close(self) -> None:
-        """Ask no more."""
         for url in list(self._tasks):
             self._end(url)
         await asyncio.gather(*self._ended, return_exceptions=True)
@@ -131,7 +131,6 @@ class LoadSources:
             await self._resolver.close()
 
     async def _go_on(self, url: str, plan: PollPlan) -> None:
-        """Ask again and again; never return."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._rng.uniform(0, plan.interval))
         while True:
@@ -145,21 +144,16 @@ class LoadSources:
                 except Exception:
                     log.exception("a load could not be asked for")
                     found = dict.fromkeys(plan.loads, "a fault of the server's own: its log says more")
-            for load, told in found.items():
-                if isinstance(told, str):
-                    self._failed(load, told)
+            for load, result in found.items():
+                if isinstance(result, str):
+                    self._failed(load, result)
                 else:
-                    self._took(load, told)
+                    self._took(load, result)
             pause = plan.interval * self._rng.uniform(1 - JITTER, 1 + JITTER)
             await asyncio.sleep(max(0.0, begun + pause - loop.time()))
 
     async def _ask(self, url: str, timeout: float) -> str:  # noqa: ASYNC109 - a limit that the operator sets
-        """Return the text of an answer.
-
-        Raises:
-            _UnreadError: says why there is none.
-
-        """
+        """Return the text of an answer, or raise _UnreadError."""
         try:
             async with asyncio.timeout(timeout):
                 return await self._get(URL(url, encoded=True))
@@ -202,7 +196,6 @@ class LoadSources:
 
 
 def _unconnected(error: aiohttp.ClientConnectorError) -> str:
-    """Return why a connection did not come about."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"TLS is broken: {tls.complaint(tls.refused_by(error.certificate_error))}"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
@@ -210,18 +203,6 @@ def _unconnected(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"no address: {error.os_error.strerror or error.os_error}"
     return reason(error.os_error)
-
-
-def _read(body: str, loads: Iterable[Load]) -> dict[Load, float | str]:
-    """Return what an answer tells of each load, or why it tells nothing."""
-    answer = LoadDocument(body)
-    found: dict[Load, float | str] = {}
-    for load in loads:
-        try:
-            found[load] = answer.value(load)
-        except ValueError as error:
-            found[load] = one_line(str(error))
-    return found
 
 
 def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
@@ -234,7 +215,7 @@ def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
 
 
 class _Resolver(AbstractResolver):
-    """The system's resolver, in threads of its own: those of the loop write what operators order."""
+    """The system's resolver, in threads of its own: those of the loop are for writing orders down."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, "load-names")
@@ -242,7 +223,6 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Look a name up."""
         look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
         return [
@@ -258,17 +238,27 @@ class _Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Look up no more; a thread that waits for an answer ends by itself."""
+        """Stop; a thread that waits for an answer ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+# --- reading an answer ----------------------------------------------------------------------------------
+
+
+def _read(body: str, loads: Iterable[Load]) -> dict[Load, float | str]:
+    """Return each load that an answer gives, or why it gives none."""
+    answer = LoadDocument(body)
+    found: dict[Load, float | str] = {}
+    for load in loads:
+        try:
+            found[load] = answer.value(load)
+        except ValueError as error:
+            found[load] = one_line(str(error))
+    return found
+
+
 def as_load(value: object) -> float:
-    """Return a value that a load can have.
-
-    Raises:
-        ValueError: it is no number, not finite, or below 0.
-
-    """
+    """Return a value as a load, or raise ValueError: it is no number, not finite, or below 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{_shown(value)} is no number")  # noqa: TRY004 - the text was wrong, not the call
     try:
@@ -289,24 +279,14 @@ def _shown(value: object) -> str:
 
 
 class LoadDocument:
-    """What a source has answered; however many loads are read from it, each part of it is read once.
-
-    Args:
-        body: its text.
-
-    """
+    """An answer; each part of its text is parsed once, however many loads are read from it."""
 
     def __init__(self, body: str) -> None:
         self._body = body
         self._samples: dict[str, list[Sample]] = {}
 
     def value(self, load: Load) -> float:
-        """Return the load that it tells.
-
-        Raises:
-            ValueError: it tells none; says why.
-
-        """
+        """Return a load, or raise ValueError: the answer does not give it."""
         return self._number(load.path) if load.metric is None else self._sum(load.metric)
 
     def _sum(self, metric: Metric) -> float:
@@ -346,11 +326,10 @@ class LoadDocument:
 
 
 def _samples(body: str, name: str) -> list[Sample]:
-    """Return a metric's samples."""
-    # Whoever reads a zone file needs none of it, and it takes long to load.
+    # It takes long to load, and who reads a zone file needs none of it.
     from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - see above
 
-    # The rest of the text is none of our business: it may be large, and reading it is not cheap.
+    # Other metrics are left out: there may be many, and parsing is not cheap.
     lines = (line.lstrip(" \t") for line in body.split("\n") if name in line)
     meant = "\n".join(line for line in lines if line.startswith(name)) + "\n"
     try:

@@ -1,7 +1,7 @@
-"""How many hosts a program may take out of a pool: `max_out` bounds quarantines that nobody gave by hand.
+"""Bounds how many hosts programs may quarantine in a pool (`max_out`).
 
-A program that reads block lists or bounces knows nothing of the rest of the pool. What it takes out comes on
-top of what is down already; so the worst go first, and the others wait until there is room.
+A program that reads block lists or bounces does not look at the rest of the pool, and what it takes out comes
+on top of what is down already. So the worst hosts go first, and the others wait until there is room.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from geodns.model.zone import Pool, Zone
 
 
 class QuarantineRequest(NamedTuple):
-    """A quarantine that a program wants.
+    """A quarantine that a program asks for.
 
     Attributes:
         badness: how bad the host is; the worst go first.
-        since: when it was wanted, in seconds since the epoch; of equals the first goes first.
+        since: seconds since the epoch; of equals the first goes first.
 
     """
 
@@ -27,8 +27,6 @@ class QuarantineRequest(NamedTuple):
 
 @dataclass(slots=True)
 class _Room:
-    """A pool: how many of its hosts are out, and may be."""
-
     pool: Pool
     hosts: frozenset[str]
     out: int
@@ -58,12 +56,12 @@ class _Room:
 def held_back(
     zones: Mapping[str, Zone], wanted: Mapping[HostKey, QuarantineRequest], is_out: Callable[[HostKey], bool]
 ) -> dict[HostKey, str]:
-    """Return the quarantines that are not in force, and what keeps each back.
+    """Return the quarantines that must wait, and what keeps each back.
 
     Args:
         zones: those served, by name.
-        wanted: what programs want, of hosts that there may not be any more.
-        is_out: says of a host whether it is not dealt for another reason: it is down, or an operator says so.
+        wanted: may name hosts that are gone.
+        is_out: whether a host is not dealt for another reason: it is down, or an operator took it out.
 
     """
     rooms: dict[HostKey, list[_Room]] = {}

@@ -1,4 +1,4 @@
-"""Slow start: hosts that come back from down rise from a twentieth of their weight to all of it, in steps.
+"""Raises the weight of hosts that come back from down, in steps from a twentieth to all of it.
 
 No clock: time is an argument, in seconds since the epoch, for a slow start goes on over a restart.
 """
@@ -9,19 +9,13 @@ from fractions import Fraction
 from geodns.model.state import HostKey
 
 STEPS = 20
-"""A host begins with one of so many parts of its weight, and rises part by part."""
+"""Parts of the weight; a host begins with one and rises part by part."""
 RISE_EVERY = 5.0
-"""Seconds between two looks at who has risen: all of them are one recompilation."""
+"""Seconds between two calls of `rise`: all hosts that have risen are one recompilation."""
 
 
 def share(elapsed: float, length: float) -> Fraction:
-    """Return the part of its weight that a host has.
-
-    Args:
-        elapsed: seconds since it came back.
-        length: seconds of the slow start; 0 means none.
-
-    """
+    """Return the part of its weight that a host has so many seconds after it came back; `length` 0 is all."""
     if elapsed >= length:
         return Fraction(1)
     risen = int(elapsed / length * (STEPS - 1))
@@ -29,11 +23,11 @@ def share(elapsed: float, length: float) -> Fraction:
 
 
 class SlowStart:
-    """The hosts that rise.
+    """The hosts in their slow start.
 
     Attributes:
         since: when each came back.
-        shares: the part of its weight that each has, as of the last `rise`; never 1.
+        shares: of their weights, as of the last `rise`; never 1.
 
     """
 
@@ -42,19 +36,18 @@ class SlowStart:
         self.shares: dict[HostKey, Fraction] = {}
 
     def begin(self, host: HostKey, length: float, now: float) -> None:
-        """Let a host that has come back begin to rise."""
         if length > 0:
             self.since[host] = now
             self.shares[host] = share(0.0, length)
 
     def end(self, hosts: Collection[HostKey]) -> None:
-        """Let go of hosts that are down or no more."""
+        """Forget hosts that are down or gone."""
         for host in hosts:
             self.since.pop(host, None)
             self.shares.pop(host, None)
 
     def rise(self, length: Callable[[HostKey], float], now: float) -> list[HostKey]:
-        """Take note of the time; return the hosts whose part is another now.
+        """Take the time; return the hosts whose share changed.
 
         Args:
             length: returns the seconds that a host's slow start takes.
