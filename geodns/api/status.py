@@ -439,7 +439,9 @@ class View:
         for zone, source in self._sources():
             one = self._discovery.listing(zone.name, source)
             if one.since is not None:
-                found.append(f"zone {zone.name}: {one.told(source.title)}, since {timestamp(one.since)}")
+                found.append(
+                    f"zone {zone.name}: {one.describe_failure(source.title)}, since {timestamp(one.since)}"
+                )
             over = zone_over(source, self._cluster.sources)
             if over is not None:
                 found.append(

@@ -1,7 +1,7 @@
-"""What differs between two readings of a zone, in the words of its file; pure.
+"""Says in the words of a zone file what differs between two versions of a zone.
 
-What two sections say in two ways is told once, as the file has it: a host that is added brings records with
-its addresses, a TTL of all answers is that of each. Keys that have no word here are told by their names.
+What follows from another section is left out: a host that is added brings records with its addresses, a TTL
+of all answers is that of each. Keys that have no words here are shown by their names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,22 +15,22 @@ from geodns.model.hosts import Endpoint
 from geodns.model.zone import MinLive, Pool, Record, Rule, Zone
 
 NAMED = 6
-"""Names that stand in a line; of more there is the number."""
+"""Names in a line; of more it says how many."""
 WIDEST = 80
 """Characters of a value."""
 
 _MINUS = "\N{MINUS SIGN}"
 _NO_SECONDS = frozenset({"degraded_weight", "floor", "full"})
-"""Keys whose broken numbers are no times."""
+"""Keys whose fractions are no durations."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def zone_diff(before: Zone, after: Zone) -> tuple[str, ...]:
-    """Return what has changed, a line each; nothing exactly when `Zone.digest` is the same."""
+    """Return a line for each change; none if and only if `Zone.digest` is the same."""
     if before.digest == after.digest:
         return ()
     return (
-        tuple(_said(before, after))
+        tuple(_by_section(before, after))
         or tuple(_records(before, after, implied=True))
         or tuple(_orders(before, after))
         or tuple(_changes(before, after, Zone.model_fields.keys() - {"origins"}))
@@ -39,12 +39,12 @@ def zone_diff(before: Zone, after: Zone) -> tuple[str, ...]:
 
 
 def summary(zone: Zone) -> str:
-    """Say how large a zone is."""
+    """Return how large a zone is, in words."""
     names = len({owner for owner, _ in _every(zone)})
     return f"hosts {len(zone.hosts)}, pools {len(zone.pools)}, names {names}"
 
 
-def _said(before: Zone, after: Zone) -> Iterable[str]:
+def _by_section(before: Zone, after: Zone) -> Iterable[str]:
     apart = {"name", "soa", "ns", "checks", "hosts", "sources", "origins", "pools", "records", "rules"}
     yield from _changes(before, after, apart)
     yield from (f"soa {change}" for change in _changes(before.soa, after.soa))
@@ -62,9 +62,9 @@ def _sections(before: Zone, after: Zone) -> Iterable[str]:
         old_check, new_check = before.check_by_name[name], after.check_by_name[name]
         yield from _line(f"check {name}", _changes(old_check, new_check, {"name"}))
     yield from _keyed("hosts", before.host_by_name, after.host_by_name)
-    told = _weights_told(before, after)
+    in_pools = _weights_in_pools(before, after)
     for name in _both(before.host_by_name, after.host_by_name):
-        apart = {"name", "weight"} if name in told else {"name"}
+        apart = {"name", "weight"} if name in in_pools else {"name"}
         old_host, new_host = before.host_by_name[name], after.host_by_name[name]
         yield from _line(f"host {name}", _changes(old_host, new_host, apart))
     old_from, new_from = ({one.title: one for one in zone.sources} for zone in (before, after))
@@ -83,17 +83,17 @@ def _weights(pool: Pool) -> dict[str, int]:
     return {member.host: member.weight for member in pool.members}
 
 
-def _weights_told(before: Zone, after: Zone) -> set[str]:
-    """Return the hosts whose new weight is told by a pool that gives it none of its own."""
-    told = set()
+def _weights_in_pools(before: Zone, after: Zone) -> set[str]:
+    """Return the hosts whose new weight shows in a pool that gives them none of its own."""
+    shown = set()
     for name in _both(before.pool_by_name, after.pool_by_name):
         old, new = _weights(before.pool_by_name[name]), _weights(after.pool_by_name[name])
-        told |= {
+        shown |= {
             host
             for host in _both(old, new)
             if (old[host], new[host]) == (before.host_by_name[host].weight, after.host_by_name[host].weight)
         }
-    return told
+    return shown
 
 
 def _pool(before: Pool, after: Pool) -> Iterable[str]:
@@ -112,7 +112,7 @@ def _pool(before: Pool, after: Pool) -> Iterable[str]:
 
 
 Rrset = Record | Rule
-"""What answers for an owner name and type, whether it is fixed or dealt."""
+"""The answer for an owner name and type, fixed or dealt."""
 
 _Rrsets = dict[tuple[str, str], Rrset]
 
@@ -123,7 +123,7 @@ def _every(zone: Zone) -> _Rrsets:
 
 
 def _records(before: Zone, after: Zone, *, implied: bool) -> Iterable[str]:
-    """Tell records; those that follow from other sections only when asked for."""
+    """Return the changes of records; with `implied` also of those that follow from other sections."""
     old, new = _every(before), _every(after)
     if not implied:
         old_follow, new_follow = _following(before), _following(after)
@@ -131,7 +131,7 @@ def _records(before: Zone, after: Zone, *, implied: bool) -> Iterable[str]:
             key
             for key in {**old, **new}
             if all(
-                key not in some or _says(some[key]) == follow.get(key)
+                key not in some or _content(some[key]) == follow.get(key)
                 for some, follow in ((old, old_follow), (new, new_follow))
             )
         }
@@ -144,7 +144,7 @@ def _records(before: Zone, after: Zone, *, implied: bool) -> Iterable[str]:
 
 
 def _following(zone: Zone) -> dict[tuple[str, str], Any]:
-    """Return what the records say that follow from hosts and name servers."""
+    """Return the values of the records that follow from hosts and name servers."""
     found: dict[tuple[str, str], Any] = {(zone.origin, "NS"): tuple((one.name,) for one in zone.ns)}
     named = [(zone.host_name(one.name), one.addresses) for one in zone.hosts]
     for owner, addresses in (*((one.name, one.addresses) for one in zone.ns), *named):
@@ -154,7 +154,7 @@ def _following(zone: Zone) -> dict[tuple[str, str], Any]:
 
 
 def _rrset_changes(before: Zone, old: Rrset, after: Zone, new: Rrset) -> Iterable[str]:
-    if _says(old) != _says(new):
+    if _content(old) != _content(new):
         yield _arrow(_value(old), _value(new))
     if old.ttl != new.ttl and (old.ttl, new.ttl) != (_usual_ttl(before, old), _usual_ttl(after, new)):
         yield f"ttl {old.ttl} → {new.ttl}"
@@ -164,7 +164,7 @@ def _usual_ttl(zone: Zone, one: Rrset) -> int:
     return zone.record_ttl if isinstance(one, Record) else zone.ttl
 
 
-def _says(one: Rrset) -> Any:
+def _content(one: Rrset) -> Any:
     return one.values if isinstance(one, Record) else one.tiers
 
 
@@ -193,7 +193,6 @@ def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def _keyed(title: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[str]:
-    """Say how many came and went."""
     parts = [
         f"{sign}{len(names)} ({_few(names)})"
         for sign, names in (
@@ -207,7 +206,7 @@ def _keyed(title: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> I
 
 
 def _changes(before: BaseModel, after: BaseModel, apart: Iterable[str] = ()) -> Iterable[str]:
-    """Return the keys that have other values, whatever they are."""
+    """Return the changes of all keys but those `apart`."""
     for name in type(before).model_fields:
         old, new = getattr(before, name), getattr(after, name)
         if name not in apart and old != new:
@@ -230,7 +229,7 @@ def _short(text: str) -> str:
 
 
 def _shown(value: Any, key: str = "") -> str:
-    """Return a value as the file might have it."""
+    """Return a value as a file might write it."""
     match value:
         case None | () | "":
             text = "none"
@@ -244,9 +243,9 @@ def _shown(value: Any, key: str = "") -> str:
             text = str(value.address) if value.port is None else f"[{value.address}]:{value.port}"
         case BaseModel():
             fields = type(value).model_fields
-            said = {name: getattr(value, name) for name in fields}
+            values = {name: getattr(value, name) for name in fields}
             parts = (
-                f"{name} {_shown(one, name)}" for name, one in said.items() if one != fields[name].default
+                f"{name} {_shown(one, name)}" for name, one in values.items() if one != fields[name].default
             )
             text = f"{{{', '.join(parts)}}}"
         case _:
@@ -262,7 +261,7 @@ def _span(seconds: float) -> str:
 
 
 def _orders(before: Zone, after: Zone) -> Iterable[str]:
-    """Name the sections that say the same in another order."""
+    """Name the sections whose order alone has changed."""
     sections = [
         name
         for name in ("ns", "checks", "hosts", "sources", "pools")

@@ -1,4 +1,4 @@
-"""The shell of discovery: looks names up and watches files, and says whose hosts have changed."""
+"""Finds the hosts of `hosts_from` while the server runs: looks names up, watches files, tells of changes."""
 
 import asyncio
 import logging
@@ -16,15 +16,14 @@ from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.sources import SourcedHost, SourceResult, file_title
 from geodns.zones.host_files import HostFiles
-from geodns.zones.listing import NEVER, Listing, counted, hosts_of, pause, read_listing
+from geodns.zones.listing import NEVER, Listing, counted, hosts_of, lookup_pause, read_listing
 from geodns.zones.lookup import Addresses, look_up
-from geodns.zones.watch import SELDOM
-from geodns.zones.watch import pause as look_pause
+from geodns.zones.watch import SELDOM, look_pause
 
 log = logging.getLogger(__name__)
 
 FIRST_WAIT = 3.0
-"""Seconds that a zone waits for the first list of its sources, should they have none."""
+"""Seconds that a zone waits for the first list of a source that never gave one."""
 JITTER = 0.1
 
 Tell = Callable[[str, str, int, Mapping[str, Any]], object]
@@ -44,13 +43,13 @@ class _LookUps:
 
 
 class Discovery:
-    """Knows what every source has given last.
+    """The sources of all zones, and the last list of each.
 
     Args:
         folder: of the zone files.
         stored: what `stored` returned before a restart.
-        tell: called, in any thread, with a zone's name, a sentence about one of its sources, the sentence's
-            level in the log, and what is behind it.
+        tell: called in any thread with a zone's name, a sentence about one of its sources, the sentence's
+            log level, and its data.
 
     """
 
@@ -61,17 +60,17 @@ class Discovery:
         self._look_ups: dict[SourceKey, _LookUps] = {}
         self._files: dict[SourceKey, HostFiles] = {}
         self._turn = threading.Lock()
-        """Files are read in threads: by who reads zones, and by who looks whether they have changed."""
+        """Two threads read files: the one that reads zones, and the one that polls."""
         self._renewed: set[str] = set()
         self._changed: set[str] = set()
         self._news = asyncio.Event()
         self._pause = SELDOM
         self._unsaved = False
 
-    # --- what is known ----------------------------------------------------------------------------------
+    # --- the lists --------------------------------------------------------------------------------------
 
     def find(self, zone: str, source: HostSource) -> SourceResult:
-        """Return what a source has given; files that nobody has looked at yet are read, in any thread."""
+        """Return the last list of a source, in any thread; files that are new are read."""
         key = zone, source.title
         if isinstance(source, DnsSource):
             addresses = _addresses(self._listings.get(key, NEVER))
@@ -95,25 +94,19 @@ class Discovery:
         )
 
     def listing(self, zone: str, source: HostSource) -> Listing:
-        """Return what is known of a source."""
         key = zone, source.title
         files = self._files.get(key)
         return self._listings.get(key, NEVER) if files is None else files.listing
 
     def stored(self) -> dict[SourceKey, str]:
-        """Return all lists as text to keep."""
+        """Return all lists as text to keep over a restart."""
         known = self._listings | {key: files.listing for key, files in self._files.items()}
         return {key: one.text() for key, one in known.items() if one.at is not None}
 
-    # --- what is watched --------------------------------------------------------------------------------
+    # --- the sources that are watched -------------------------------------------------------------------
 
     async def first(self, zones: Iterable[Zone]) -> frozenset[str]:
-        """Look up what has never been looked up, and wait a little for it, once.
-
-        Returns:
-            The names of the zones that have hosts now which they had not when they were read.
-
-        """
+        """Look up new names, and wait a little, once; return the zones that have hosts of these now."""
         waiting: dict[SourceKey, _LookUps] = {}
         for zone in zones:
             for source in zone.sources:
@@ -133,11 +126,11 @@ class Discovery:
         return found
 
     def follow(self, zones: Iterable[Zone]) -> None:
-        """Watch the sources of these zones, and no others; not while zones are read (`find`, `renew`)."""
+        """Watch the sources of these zones and no others; not to be called while zones are read."""
         wanted = {(zone.name, source.title): source for zone in zones for source in zone.sources}
         for key in self._look_ups.keys() - wanted.keys():
             self._end(key)
-        # Without waiting for a turn, which a slow disk may hold: nobody reads zones meanwhile.
+        # Without the lock, which a slow disk may hold: nobody reads zones meanwhile.
         self._files = {key: files for key, files in self._files.items() if key in wanted}
         self._listings = {key: one for key, one in self._listings.items() if key in wanted}
         for key, source in wanted.items():
@@ -161,7 +154,7 @@ class Discovery:
             known.task.cancel()
 
     def renew(self) -> None:
-        """Read all files as they are now, as an operator asks for; it blocks on the disk."""
+        """Read all files as they are now, on a reload; it blocks on the disk."""
         with self._turn:
             for key, files in self._files.items():
                 before = files.listing
@@ -170,19 +163,17 @@ class Discovery:
                     self._renewed.add(key[0])
 
     def look_up_now(self) -> None:
-        """Look all names up at once."""
         for one in self._look_ups.values():
             one.now.set()
 
     async def close(self) -> None:
-        """End all look-ups."""
         tasks = [one.task for one in self._look_ups.values() if one.task is not None]
         for key in list(self._look_ups):
             self._end(key)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def changed(self) -> frozenset[str]:
-        """Wait until something is to be served otherwise or to be kept; return the names of such zones."""
+        """Wait for zones with other hosts, or for lists to be stored; return the names of those zones."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause):
@@ -197,7 +188,7 @@ class Discovery:
                 return names
 
     def _poll(self) -> set[str]:
-        """Look whether files have changed; return the zones that have other hosts now."""
+        """Look at the files; return the zones that have other hosts now."""
         began = time.thread_time()
         with self._turn:
             found, self._renewed = self._renewed, set()
@@ -224,7 +215,7 @@ class Discovery:
                 failures += 1
                 self._note(key, self._known(key).failed(str(error), time.time()))
             except Exception:
-                # A fault of ours must not end the look-ups for good.
+                # A bug must not end the look-ups for good.
                 log.exception("%s", key[1])
                 failures += 1
                 self._note(key, self._known(key).failed("a fault of geodns itself: see the log", time.time()))
@@ -232,7 +223,7 @@ class Discovery:
                 failures, ttl = 0, answer.ttl
                 self._take(key, own.source, answer)
             own.tried.set()
-            wait = pause(own.source, ttl, failures) * (1 - JITTER * random.random())  # noqa: S311 - spreads
+            wait = lookup_pause(own.source, ttl, failures) * (1 - JITTER * random.random())  # noqa: S311 - spreads
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await own.now.wait()
@@ -261,10 +252,10 @@ class Discovery:
             self._unsaved = True
             self._news.set()
 
-    # --- what is told -----------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------
 
     def _tell_members(self, key: SourceKey, before: Listing, after: Listing) -> None:
-        """Say who has joined and who has left; loudly where most have left."""
+        """Tell which hosts have joined and left; a warning where most have left."""
         old, new = ({host.name for host in one.hosts} for one in (before, after))
         left, joined = sorted(old - new), sorted(new - old)
         most = len(left) * 2 > len(old)
@@ -277,14 +268,14 @@ class Discovery:
         self._tell(key[0], text, logging.WARNING if most else logging.INFO, data)
 
     def _tell_trouble(self, key: SourceKey, before: Listing, after: Listing) -> bool:
-        """Say that a source has begun or ceased to fail; return whether there was anything to say."""
+        """Tell that a source has begun or ceased to fail; return whether it has."""
         if before.error == after.error:
             return False
         data = {"source": key[1], "hosts": len(after.hosts), "error": after.error}
         if after.error is None:
             self._tell(key[0], f"zone {key[0]}: {key[1]} gives hosts again", logging.INFO, data)
         else:
-            self._tell(key[0], f"zone {key[0]}: {after.told(key[1])}", logging.WARNING, data)
+            self._tell(key[0], f"zone {key[0]}: {after.describe_failure(key[1])}", logging.WARNING, data)
         return True
 
 

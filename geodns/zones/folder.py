@@ -1,4 +1,4 @@
-"""The folder of zone files: what was read of it, what is refused, and what an edit changes."""
+"""Reads the folder of zone files, keeps which are refused, and says what an edit changes."""
 
 import logging
 import time
@@ -12,21 +12,21 @@ from geodns.model.zone import Zone
 from geodns.zonefile.names import zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone
 from geodns.zonefile.sources import Finder, in_files
-from geodns.zones.watch import LOOK_EVERY, FileMark, Snapshot, Watch, pause, snapshot
+from geodns.zones.watch import LOOK_EVERY, FileMark, Snapshot, Watch, look_pause, snapshot
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What has changed in the folder.
+    """A change of the folder.
 
     Attributes:
-        zones: those that were read well, new or edited.
+        zones: new or edited, without errors.
         removed: those whose files are gone.
-        refused: those whose files were read and have errors.
-        problems: of files that were read, errors and warnings.
-        by_sources: whether no file of a zone has changed, but the hosts that its sources give.
+        refused: those whose files have errors.
+        problems: errors and warnings of all files that were read.
+        by_sources: whether the hosts that sources give have changed, and no zone file.
 
     """
 
@@ -40,19 +40,20 @@ class Edit:
 class Folder:
     """The zone files of a directory.
 
-    It blocks on the disk: the daemon reads in threads, one at a time; who looks meanwhile takes copies.
+    It blocks on the disk: the daemon reads in threads, one at a time, and every mapping here is replaced as a
+    whole, never changed.
 
     Args:
         directory: where they lie.
-        finder: finds the hosts that `hosts_from` is about; by default only what stands in files.
+        finder: finds the hosts of `hosts_from`; by default only those in files.
 
     Attributes:
         files: the file of each zone, whether it is served or refused.
-        refused: for zones whose file has errors: those errors. What was served before goes on being served.
+        refused: the errors of zones whose file has some; the zones before the edit stay served.
         pause: seconds to wait before the next look.
-        rivals: further files of zones that another file gives already: what to tell about each.
-        unfit: for zones that are not good with the hosts that sources give now: why. What was served before
-            goes on being served.
+        rivals: further files of zones that another file gives already, and the problem of each.
+        unfit: the errors of zones that have some with the hosts that sources give now; the zones before stay
+            served.
 
     """
 
@@ -64,7 +65,7 @@ class Folder:
         self.unfit: dict[str, tuple[Problem, ...]] = {}
         self._finder = in_files(directory) if finder is None else finder
         self._texts: dict[str, bytes] = {}
-        """Of zones whose hosts come and go: what their files said when they were last good."""
+        """The files, when last good, of zones with `hosts_from`."""
         self.pause = LOOK_EVERY
         self._watch = Watch(snapshot(directory))
 
@@ -74,12 +75,7 @@ class Folder:
         return self._watch.unreadable
 
     def warnings(self, served: Collection[str]) -> list[str]:
-        """Return what is odd about the folder now, in words.
-
-        Args:
-            served: the names of the zones that are served.
-
-        """
+        """Return the warnings about the folder, given the names of the zones that are served."""
         found = [
             f"{problems[0]} ({'the zone it had is served' if name in served else 'the zone is not served'})"
             for name, problems in list(self.refused.items())
@@ -96,7 +92,7 @@ class Folder:
         return found
 
     def read_all(self) -> Edit:
-        """Read the folder as it is, and believe it: at the start, and when an operator asks for a reload.
+        """Read the folder as it is, and believe it, at the start and on a reload.
 
         A folder that is empty or cannot be read is not believed: there is no start with it either.
         """
@@ -107,27 +103,22 @@ class Folder:
         return self._read(look.files, {*self.files.values(), *self.rivals} - look.files.keys())
 
     def expect(self, zones: Iterable[str]) -> None:
-        """Take the files of these zones for vanished all at once, and so to be kept until they are back."""
+        """Treat the files of these zones as vanished all at once: the zones stay until the files are back."""
         self.files = {name: self.directory / f"{name}.yaml" for name in zones}
         never = FileMark(0, 0, 0, 0)
         self._watch = Watch(Snapshot(dict.fromkeys(self.files.values(), never), self.unreadable))
 
     def poll(self, now: float) -> Edit | None:
-        """Look whether something has changed.
-
-        Args:
-            now: seconds of a clock that never goes back.
-
-        """
+        """Look at the folder, at seconds of a clock that never goes back; return what has changed."""
         began = time.thread_time()
         change = self._watch.feed(snapshot(self.directory), now)
-        self.pause = pause(time.thread_time() - began, restless=self._watch.restless)
+        self.pause = look_pause(time.thread_time() - began, restless=self._watch.restless)
         if change is None:
             return None
         return self._read(change.changed, change.removed)
 
     def read_again(self, names: Collection[str]) -> Edit:
-        """Read zones again whose sources give other hosts: their files as they were when last good."""
+        """Read zones again whose sources give other hosts, with their files as they were when last good."""
         zones: dict[str, Zone] = {}
         problems: list[Problem] = []
         unfit = {name: one for name, one in self.unfit.items() if name not in names}
@@ -143,16 +134,16 @@ class Folder:
         return Edit(zones, problems=tuple(problems), by_sources=True)
 
     def text(self, name: str) -> str:
-        """Return what a zone's file said when it was last good; empty where no host of it comes or goes."""
+        """Return a zone's file as it was when last good; empty for a zone without `hosts_from`."""
         return self._texts.get(name, b"").decode()
 
     def recall(self, name: str, text: str) -> Zone | None:
-        """Read a zone as it was before a restart, since its file has errors now, with the hosts of now."""
+        """Read a zone's text from before a restart, with the hosts of now: its file has errors now."""
         self._texts = {**self._texts, name: text.encode()}
         return self.read_again([name]).zones.get(name)
 
     def _read(self, paths: Collection[Path], removed: Collection[Path]) -> Edit:
-        # New mappings: others read the old ones meanwhile, in another thread.
+        # New mappings: another thread may read the old ones meanwhile.
         files = {name: path for name, path in self.files.items() if path not in removed}
         gone = self.files.keys() - files.keys()
         heirs = {path for path in self.rivals.keys() - removed if _name_of(path) in gone}
@@ -191,7 +182,7 @@ class Folder:
 
 
 def _name_of(path: Path) -> str:
-    """Return the name of a file's zone, or what is shown where the file's name is none."""
+    """Return the name of a file's zone, or the file's name where it is none."""
     try:
         return zone_name(path.stem)
     except BadNameError:
@@ -199,7 +190,7 @@ def _name_of(path: Path) -> str:
 
 
 def _read_safely(path: Path, finder: Finder) -> ParsedZone:
-    """Read a file; a fault of ours in doing so is a problem of that file, and must not take control down."""
+    """Read a file; a bug in reading is a problem of that file, and must not take control down."""
     return _safely(partial(read_zone, path, finder), path)
 
 

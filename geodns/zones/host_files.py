@@ -1,4 +1,4 @@
-"""The files of one source: which of them count, and what each said when it was last good."""
+"""Watches the files of one source of hosts, and keeps what each said when it was last good."""
 
 import logging
 from collections.abc import Collection
@@ -13,22 +13,19 @@ from geodns.zones.watch import FileMark, Snapshot, Watch, snapshot
 log = logging.getLogger(__name__)
 
 MAX_FOUND = 10_000
-"""Hosts in the files of a source, at most."""
+"""Hosts in all files of a source."""
 
 
 class HostFiles:
-    """Watches the files that a source means; it blocks on the disk.
+    """The files of one source; it blocks on the disk.
 
-    An edit counts once a file has been quiet, a file that is gone is doubted for a while, and where all
-    vanish at once all are kept, as with zone files. A file with an error keeps what it said before.
+    As with zone files, an edit counts once a file has been quiet, a file that is gone is doubted for a while,
+    and where all vanish at once all are kept. A file with an error keeps the hosts it had.
 
     Args:
         folder: of the zone file.
         source: says which files.
-        listing: what is known from before.
-
-    Attributes:
-        listing: what is known now.
+        listing: from before a restart.
 
     """
 
@@ -36,35 +33,29 @@ class HostFiles:
         self.listing = listing
         self._title = source.title
         self._place, self._fits = files_of(folder, source)
-        self._said: Members = listing.members
-        """What each file said when last good; the listing is another where that is too much, or none."""
+        self._members: Members = listing.members
+        """The hosts of each file when last good; the listing keeps others if these are too many or none."""
         self._bad: dict[str, Problem] = {}
         never = FileMark(0, 0, 0, 0)
         self._watch = Watch(Snapshot(dict.fromkeys((self._place / name for name in listing.members), never)))
 
     @property
     def restless(self) -> bool:
-        """Whether something has changed and waits to be believed."""
         return self._watch.restless
 
     def read_all(self, now: float) -> bool:
-        """Believe what there is: at the start, and when an operator asks for it; say whether hosts changed.
-
-        Args:
-            now: seconds since the epoch.
-
-        """
+        """Believe what there is, at the start and on a reload; return whether the hosts changed."""
         look = snapshot(self._place, self._fits)
         if not look.files:
             return self._note(look, now)
         self._watch = Watch(look)
         self._bad = {}
-        kept = {name: hosts for name, hosts in self._said.items() if self._place / name in look.files}
-        self._said = self._read(look.files, kept)
+        kept = {name: hosts for name, hosts in self._members.items() if self._place / name in look.files}
+        self._members = self._read(look.files, kept)
         return self._note(look, now)
 
     def poll(self, clock: float, now: float) -> bool:
-        """Look whether something has changed; say whether hosts have.
+        """Look at the files; return whether the hosts changed.
 
         Args:
             clock: seconds of a clock that never goes back.
@@ -76,8 +67,8 @@ class HostFiles:
         if change is not None:
             gone = {path.name for path in change.removed}
             self._bad = {name: one for name, one in self._bad.items() if name not in gone}
-            kept = {name: hosts for name, hosts in self._said.items() if name not in gone}
-            self._said = self._read(change.changed, kept)
+            kept = {name: hosts for name, hosts in self._members.items() if name not in gone}
+            self._members = self._read(change.changed, kept)
         return self._note(look, now)
 
     def _read(self, paths: Collection[Path], members: Members) -> Members:
@@ -101,19 +92,19 @@ class HostFiles:
     def _note(self, look: Snapshot, now: float) -> bool:
         before = self.listing
         error = self._trouble(look)
-        members = self._said
+        members = self._members
         number = sum(map(len, members.values()))
         if number > MAX_FOUND:
             error = f"{number:,} hosts in its files: at most {MAX_FOUND:,} are taken"
             members = before.members
         elif not number:
-            # Such as when none is left but files with errors.
+            # Perhaps only files with errors are left.
             error = error or "its files give no host"
             members = before.members
         if error is None:
             self.listing = before.gave(members, now)
         else:
-            # What is wrong with one file keeps the others from nothing.
+            # A fault in one file holds up no other.
             self.listing = Listing(dict(members), before.at, before.error, before.since).failed(error, now)
         return self.listing.members != before.members
 
@@ -131,7 +122,7 @@ class HostFiles:
 
 
 def _read_safely(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, ...]]:
-    """Read a file; a fault of ours in doing so is a problem of that file, and must not take control down."""
+    """Read a file; a bug in reading is a problem of that file, and must not take control down."""
     try:
         return read_host_file(path)
     except Exception:

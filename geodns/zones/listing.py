@@ -1,4 +1,4 @@
-"""What a source gave last and how it does now: the pure core of discovery.
+"""Keeps the last list of a source of hosts, and says why it gives none now.
 
 A source that fails, or that gives nothing, keeps its last list: an empty answer is more often an accident
 than an order. Times are seconds since the epoch.
@@ -15,23 +15,22 @@ from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, Host
 
 SOONEST, SELDOMEST = 5.0, 300.0
-"""Seconds from one look-up to the next, whatever the answer's TTL is."""
+"""Bounds of the seconds from one look-up to the next, whatever the answer's TTL is."""
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 """Seconds until a look-up that failed is tried again: doubled each time."""
 
 Members = Mapping[str, tuple[Host, ...]]
-"""The hosts of a source: of a look-up under "", of files under their names."""
+"""The hosts of a source, by file; of a look-up under ""."""
 
 _MEMBERS = TypeAdapter(dict[str, tuple[Host, ...]])
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is known of a source.
+    """The last list of a source, and how it does now.
 
     Attributes:
-        members: its last list.
-        at: when it gave that; None when it never did.
+        at: when it gave the list; None when it never did.
         error: why it gives none now; None while it does.
         since: since when it gives none.
 
@@ -44,39 +43,37 @@ class Listing:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """All hosts, in the order of their files' names."""
+        """All hosts, by the names of their files."""
         return tuple(host for _, hosts in sorted(self.members.items()) for host in hosts)
 
     def gave(self, members: Members, now: float) -> "Listing":
-        """Return what is known after a list was given."""
         return Listing(dict(members), now)
 
     def failed(self, error: str, now: float) -> "Listing":
-        """Return what is known after none was given."""
         return replace(self, error=error, since=now if self.since is None else self.since)
 
-    def told(self, title: str) -> str:
+    def describe_failure(self, title: str) -> str:
         """Return a sentence about a source that fails."""
         kept = len(self.hosts)
         what = f"its last list is kept ({counted(kept)})" if kept else "it has never given a host"
         return f"{title}: {self.error}: {what}"
 
     def text(self) -> str:
-        """Return it as text to keep; what fails now will show itself anew."""
+        """Return the list as text to keep; a failure is left out, since it will show anew."""
         return json.dumps({"at": self.at, "members": _MEMBERS.dump_python(dict(self.members), mode="json")})
 
 
 def counted(hosts: int) -> str:
-    """Return a number of hosts in words."""
+    """Return a number of hosts with its noun."""
     return f"{hosts:,} host{'' if hosts == 1 else 's'}"
 
 
 NEVER = Listing({})
-"""Of a source that has given nothing yet."""
+"""Of a source that has given no list yet."""
 
 
 def read_listing(text: str) -> Listing:
-    """Return what was kept as text; nothing where it cannot be read any more."""
+    """Return a listing that `Listing.text` wrote; NEVER where it cannot be read any more."""
     try:
         kept: Any = json.loads(text)
         return Listing(_MEMBERS.validate_python(kept["members"]), kept["at"])
@@ -85,7 +82,7 @@ def read_listing(text: str) -> Listing:
 
 
 def hosts_of(source: DnsSource, addresses: tuple[Address, ...]) -> tuple[Host, ...]:
-    """Return the hosts that a look-up's addresses are, always in the same order."""
+    """Return a host for each address of a look-up, always in the same order."""
     ordered = sorted(addresses, key=lambda address: (address.version, int(address)))
     return tuple(
         Host(name=source.host_label(address), addresses=(address,), weight=source.weight)
@@ -93,11 +90,11 @@ def hosts_of(source: DnsSource, addresses: tuple[Address, ...]) -> tuple[Host, .
     )
 
 
-def pause(source: DnsSource, ttl: float | None, failures: int) -> float:
+def lookup_pause(source: DnsSource, ttl: float | None, failures: int) -> float:
     """Return the seconds from one look-up to the next.
 
     Args:
-        source: what is looked up.
+        source: its `interval` wins over the TTL.
         ttl: of the answer; None when there was none.
         failures: in a row, until now.
 

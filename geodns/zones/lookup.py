@@ -1,4 +1,4 @@
-"""One look-up of a source's name: A and AAAA by the resolver that it says → addresses."""
+"""Looks up the A and AAAA records of a source's name, by the source's resolver or the system's."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ MAX_FOUND = 1000
 
 
 class Addresses(NamedTuple):
-    """What a name has.
+    """The addresses of a name.
 
     Attributes:
         addresses: those that a machine can have, of both families.
         refused: the others.
-        ttl: seconds that this may be kept, aliases on the way included.
+        ttl: the least, aliases on the way included.
 
     """
 
@@ -40,7 +40,7 @@ async def look_up(source: DnsSource) -> Addresses:
     """Look a source's name up.
 
     Raises:
-        SourceError: it has no address, or not both families could be looked up: what was meant is unknown.
+        SourceError: it has no address, or only one family could be looked up: the list would be a part.
 
     """
     name = source.dns
@@ -69,8 +69,8 @@ async def look_up(source: DnsSource) -> Addresses:
 async def _ask(resolver: dns.asyncresolver.Resolver, name: str) -> Sequence[dns.resolver.Answer]:
     """Ask for both families; over UDP only where TCP does not work.
 
-    Over UDP some servers give a few of many addresses, others each time, and do not say that it is a part
-    (Consul does): hosts would join and leave all the time.
+    Over UDP some servers (Consul) give a few of many addresses, others each time, and do not set TC: hosts
+    would join and leave all the time.
     """
     try:
         return await _ask_over(resolver, name, tcp=True)
@@ -92,7 +92,7 @@ async def _ask_over(
 
 
 def _resolver(source: DnsSource) -> dns.asyncresolver.Resolver:
-    # Made anew each time: what /etc/resolv.conf says may change while the server runs.
+    # A new one each time: /etc/resolv.conf may change while the server runs.
     resolver = dns.asyncresolver.Resolver(configure=source.resolver is None)
     if source.resolver is not None:
         resolver.nameservers = [str(source.resolver)]
@@ -101,7 +101,7 @@ def _resolver(source: DnsSource) -> dns.asyncresolver.Resolver:
 
 
 def _refusal(error: dns.resolver.NoNameservers) -> str:
-    """Say what the last server that was asked has answered, or why it could not be asked."""
+    """Return the answer of the last server that was asked, or why it could not be asked."""
     tried = error.kwargs.get("errors") or []
     if not tried:
         return "no resolver could be asked"

@@ -1,8 +1,8 @@
-"""When has a folder of zone files changed? The pure core that decides, and the look that it decides from.
+"""Looks at a folder of zone files and decides which changes to believe.
 
-The caller looks at the folder a few times a second and feeds what it saw. Edits count once a file has been
+The caller takes a `snapshot` a few times a second and feeds it to a `Watch`. Edits count once a file has been
 quiet, so that one which is half copied is not read; missing files are doubted, so that a slip of the hand
-takes no zone away.
+takes no zone away. Deciding needs no clock: time is an argument.
 """
 
 import os
@@ -21,7 +21,7 @@ QUIET = 0.5
 LOOK_EVERY = 0.2
 """Seconds from one look at a folder to the next, while it is not large."""
 LOOK_SHARE = 0.02
-"""What looking may take of a core's time; so thousands of files are looked at less often."""
+"""The part of a core that looking may take: thousands of files are looked at less often."""
 SELDOM = 5.0
 """Seconds from one look to the next, at most."""
 
@@ -30,7 +30,7 @@ BELIEVED_MISSING = 5.0
 
 
 class FileMark(NamedTuple):
-    """What of a file changes when it is edited, replaced or made readable."""
+    """A file's status that changes when it is edited, replaced or made readable."""
 
     inode: int
     size: int
@@ -39,12 +39,12 @@ class FileMark(NamedTuple):
 
 
 _UNKNOWN_MARK = FileMark(0, 0, 0, 0)
-"""Of a file that is there but cannot be looked at; reading it will say why."""
+"""Of a file that has no readable status; reading it will say why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one look at a folder found.
+    """One look at a folder.
 
     Attributes:
         files: those that count.
@@ -56,12 +56,12 @@ class Snapshot:
     unreadable: str | None = None
 
 
-def pause(cost: float, *, restless: bool) -> float:
-    """Return how many seconds to wait for the next look, so that looking takes a fiftieth of a core at most.
+def look_pause(cost: float, *, restless: bool) -> float:
+    """Return the seconds until the next look.
 
     Args:
         cost: processor seconds of the last look.
-        restless: whether something has changed and waits to be believed.
+        restless: whether a change waits to be believed.
 
     """
     return min(max(LOOK_EVERY, cost / LOOK_SHARE), QUIET if restless else SELDOM)
@@ -76,13 +76,7 @@ class FolderChange:
 
 
 def snapshot(folder: Path, wanted: Callable[[str], object] = is_zone_file) -> Snapshot:
-    """Look at a folder: one system call a file, and none is opened.
-
-    Args:
-        folder: where to look.
-        wanted: tells by its name whether a file counts.
-
-    """
+    """Look at the files of a folder whose names are wanted: one system call a file, and none is opened."""
     files: dict[Path, FileMark] = {}
     try:
         with os.scandir(folder) as entries:
@@ -123,13 +117,13 @@ class Watch:
 
     Attributes:
         kept: the files that are kept so.
-        all_missing: whether the folder has no zone file now and had some.
-        unreadable: why the folder could not be read at the last look.
+        all_missing: whether the folder has no file now and had some.
+        unreadable: why the folder could not be read at the last look; None when it could.
 
     """
 
     def __init__(self, baseline: Snapshot) -> None:
-        """Begin with what is there; take it before the files are read, so that no edit falls between."""
+        """Begin with a snapshot that was taken before the files were read, so that no edit is missed."""
         self.kept: frozenset[Path] = frozenset()
         self.all_missing = False
         self.unreadable = baseline.unreadable
@@ -139,20 +133,11 @@ class Watch:
 
     @property
     def restless(self) -> bool:
-        """Whether something has changed and waits to be believed."""
+        """Whether a change waits to be believed."""
         return bool(self._unsettled or self._missing)
 
     def feed(self, seen: Snapshot, now: float) -> FolderChange | None:
-        """Take what a look found.
-
-        Args:
-            seen: the look.
-            now: seconds of a clock that never goes back.
-
-        Returns:
-            What to do; None when there is nothing to do.
-
-        """
+        """Take a look, at seconds of a clock that never goes back; return what is believed, if anything."""
         self.unreadable = seen.unreadable
         if seen.unreadable is not None:
             self._missing.clear()
@@ -171,7 +156,7 @@ class Watch:
         return FolderChange(changed, removed) if changed or removed else None
 
     def _settled(self, files: Mapping[Path, FileMark], now: float) -> frozenset[Path]:
-        """Take over the files that have long enough been as they are."""
+        """Return the files that changed and have been quiet since; they are known now."""
         before = self._unsettled
         self._unsettled = {}
         settled: set[Path] = set()
@@ -189,7 +174,7 @@ class Watch:
         return frozenset(settled)
 
     def _believed_missing(self, files: Mapping[Path, FileMark], now: float) -> frozenset[Path]:
-        """Give up the files that have long enough been missing."""
+        """Return the files that have been missing for long enough; they are forgotten."""
         before = self._missing
         missing = self._known.keys() - files.keys() - self.kept
         self._missing = {path: before.get(path, now) for path in missing}

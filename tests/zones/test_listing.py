@@ -10,7 +10,7 @@ from geodns.model.base import Address
 from geodns.model.hosts import DnsSource
 from geodns.zonefile.names import is_host_label
 from geodns.zonefile.sources import MAX_LABEL
-from geodns.zones.listing import NEVER, Listing, hosts_of, pause, read_listing
+from geodns.zones.listing import NEVER, Listing, hosts_of, lookup_pause, read_listing
 
 SOURCE = DnsSource(dns="mta.internal.example", label="mta", weight=3)
 ADDRESSES = st.ip_addresses()
@@ -66,9 +66,12 @@ def test_a_list_that_cannot_be_read_any_more_is_none(text: str) -> None:
 
 
 def test_what_is_told_of_a_failure() -> None:
-    assert NEVER.failed("SERVFAIL", 1.0).told("dns a") == "dns a: SERVFAIL: it has never given a host"
+    assert (
+        NEVER.failed("SERVFAIL", 1.0).describe_failure("dns a")
+        == "dns a: SERVFAIL: it has never given a host"
+    )
     known = Listing({"": hosts_of(SOURCE, (ip_address("192.0.2.11"),))}).failed("SERVFAIL", 1.0)
-    assert known.told("dns a") == "dns a: SERVFAIL: its last list is kept (1 host)"
+    assert known.describe_failure("dns a") == "dns a: SERVFAIL: its last list is kept (1 host)"
 
 
 @pytest.mark.parametrize(
@@ -88,4 +91,4 @@ def test_when_it_is_looked_up_again(
     interval: float | None, ttl: float | None, failures: int, seconds: float
 ) -> None:
     source = DnsSource(dns="a.example", label="a", interval=interval)
-    assert pause(source, ttl, failures) == seconds
+    assert lookup_pause(source, ttl, failures) == seconds

@@ -15,7 +15,7 @@ from geodns.zones.watch import (
     FolderChange,
     Snapshot,
     Watch,
-    pause,
+    look_pause,
     snapshot,
 )
 
@@ -298,7 +298,7 @@ def test_thousands_of_files_are_cheap(tmp_path: Path) -> None:
     ],
 )
 def test_a_look_takes_a_fiftieth_of_a_core_at_most(cost: float, *, restless: bool, seconds: float) -> None:
-    assert pause(cost, restless=restless) == pytest.approx(seconds)
+    assert look_pause(cost, restless=restless) == pytest.approx(seconds)
 
 
 def test_a_watch_is_restless_until_it_believes() -> None:
