@@ -1,7 +1,7 @@
-"""The file of cookie secrets, which servers may share: made where there is none, read again when it changes.
+"""Reads the file of cookie secrets, which servers may share; makes our own and follows its changes.
 
 Each line is a secret of 32 hexadecimal digits; ``#`` begins a comment. The first makes cookies, the others
-are good, too. To change it on several servers: first add the new one below everywhere, then move it up
+are accepted too. To change it on several servers: first add the new one below everywhere, then move it up
 everywhere, an hour later take the old one out (RFC 9018 section 5).
 """
 
@@ -13,7 +13,7 @@ from geodns.errors import StartError
 from geodns.wire.cookies import SECRET
 
 MOST = 8
-"""Secrets in a file; with every one more, a forged cookie costs one more hash."""
+"""Secrets in a file; a forged cookie costs a hash for each."""
 
 MAX_BYTES = 4096
 """Bytes of a file."""
@@ -21,12 +21,7 @@ _HOW = "write 32 hexadecimal digits a line, as `openssl rand -hex 16` makes"
 
 
 def parse(text: bytes) -> tuple[bytes, ...]:
-    """Return the secrets that a file's text has.
-
-    Raises:
-        ValueError: says in which line what is wrong, but never the secret.
-
-    """
+    """Return the secrets of a file's text, or raise ValueError, which names the line but never the secret."""
     if len(text) > MAX_BYTES:
         raise ValueError(f"over {MAX_BYTES} bytes, too long for a file of secrets: {_HOW}")
     found: list[bytes] = []
@@ -49,12 +44,12 @@ def parse(text: bytes) -> tuple[bytes, ...]:
 
 
 def text_of(found: Iterable[bytes]) -> str:
-    """Return secrets as a file's text, which `parse` reads."""
+    """Return secrets as text that `parse` reads."""
     return "".join(f"{one.hex()}\n" for one in found)
 
 
 class CookieFile:
-    """The secrets of a file, as they are now.
+    """A file of secrets, read again at each `poll`.
 
     Attributes:
         secrets: the last good ones.
@@ -67,9 +62,9 @@ class CookieFile:
 
         Args:
             path: of the file.
-            make: whether it is ours: made when it is not there, made anew when it is of no use.
-            last: of a server that runs already: the secrets it had, to go on with should the file be of no
-                use; none where they are not known. None: of a server that is being started.
+            make: whether it is ours: made when missing, replaced when unusable.
+            last: of a server that runs already: its secrets, to keep should the file be unusable; empty where
+                they are not known. None: the server is being started.
 
         Raises:
             StartError: the server is being started, and the file is not ours and cannot be used.
@@ -88,14 +83,14 @@ class CookieFile:
             raise StartError(self.trouble)
 
     def poll(self) -> bool:
-        """Look at the file again; say whether the secrets are others now. A file in trouble changes none."""
+        """Read the file again; return whether the secrets changed. An unusable file changes none."""
         before = self.secrets
         self.trouble = None
         try:
             with self._path.open("rb") as file:
                 self.secrets = parse(file.read(MAX_BYTES + 1))
         except FileNotFoundError:
-            # Ours belongs to nobody else: whoever has removed it has no better one.
+            # Ours is not shared: whoever removed it has no better one.
             self.trouble = (
                 self._write()
                 if self._make
@@ -114,14 +109,14 @@ class CookieFile:
 
     @property
     def warning(self) -> str | None:
-        """What an operator of a running server should know; None for nothing."""
+        """The warning for the operator of a running server, if any."""
         if self.trouble is None or self._make:
             return self.trouble
         now = "the cookie secrets stay as they were" if self.secrets else "there are no cookies"
         return f"{self.trouble} (until then {now})"
 
     def _write(self) -> str | None:
-        """Make our file, with the secrets there are or with a new one; return why that cannot be."""
+        """Make our file, with the secrets of now or a new one; return why it cannot be written, else None."""
         self.secrets = self.secrets or (secrets.token_bytes(SECRET),)
         new = self._path.with_name(f"{self._path.name}.new")
         try:

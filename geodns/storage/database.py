@@ -1,4 +1,4 @@
-"""A file of the state directory as an SQLite database: opened or set aside, read, written, or one error.
+"""Opens an SQLite file of the state directory, sets a damaged one aside, and makes one line of every failure.
 
 Every method may be called from any thread (one lock serves all); a database must not be carried over a fork.
 """
@@ -20,14 +20,14 @@ Flush = Literal["FULL", "NORMAL"]
 
 
 class Database:
-    """The open file. Every method raises StoreError, with one line, when the file lets it down.
+    """The open file; every method raises StoreError when the file cannot be read or written.
 
     Attributes:
-        FILE_NAME: its name in the state directory.
-        VERSION: of its format; a file of another one is set aside.
+        FILE_NAME: in the state directory.
+        VERSION: of the format; a file of another one is set aside.
         SCHEMA: makes the tables of an empty file.
-        LATER: makes what came after the version was given: a version without it leaves it alone.
-        LOSS: what an operator must do when the file had to be set aside.
+        LATER: makes the tables that came later without a new version: an older program leaves them alone.
+        LOSS: what is lost, or what the operator must do, when the file was set aside.
 
     """
 
@@ -53,20 +53,10 @@ class Database:
 
     @classmethod
     def open(cls, directory: Path, now: float) -> tuple[Self, list[str]]:
-        """Open the file in a directory; both are made when missing.
+        """Open the file in a directory, and return it with warnings for the operator.
 
-        A file that is damaged, or that another version wrote, is set aside and a fresh one starts.
-
-        Args:
-            directory: what ``--state`` says.
-            now: names the file that is set aside.
-
-        Returns:
-            The open file, and what an operator should be told.
-
-        Raises:
-            StoreError: the directory or file cannot be read and written.
-
+        Both are made when missing. A file that is damaged, or that another version wrote, is set aside under
+        a name with `now` in it, and an empty one takes its place.
         """
         make_state_directory(directory)
         path = directory / cls.FILE_NAME
@@ -75,11 +65,11 @@ class Database:
         except DamagedError as damage:
             aside = set_aside(path, now)
             opened = cls(path)
-            told = (
+            warning = (
                 f"{path} {damage.how}: it was set aside as {aside.name} and the server starts without it; "
                 f"{cls.LOSS}"
             )
-            warnings = [told]
+            warnings = [warning]
         try:
             flush_directory(directory)
         except OSError as error:
@@ -88,15 +78,15 @@ class Database:
         return opened, warnings
 
     def close(self) -> None:
-        """Close the file; what is called later raises StoreError."""
+        """Close the file; later calls raise StoreError."""
         with self._lock, suppress(sqlite3.Error):
             self._database.close()
 
     def _read_through(self) -> None:
-        """Read what must be readable at the start; raises ValueError where it is not."""
+        """Read all that a start needs; raise ValueError where it makes no sense."""
 
     def _prepare(self) -> None:
-        """Make the tables in an empty file; find out whether a full one can be read and written."""
+        """Make the tables of an empty file; find out whether another can be read and written."""
         damage = self._read("PRAGMA quick_check(1)")
         if damage != [("ok",)]:
             raise DamagedError(self._path, f"is damaged ({' '.join(damage[0][0].split())})")
@@ -107,7 +97,7 @@ class Database:
                 self._path, f"has format {version}, and this version of geodns reads {self.VERSION}"
             )
         self._read("PRAGMA journal_mode = WAL")
-        # Setting the version writes even when nothing changes: a file that is read-only is found out here.
+        # Setting the version writes even when nothing changes, which finds out a read-only file.
         made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"))
         self._run("FULL", [*made, f"PRAGMA user_version = {self.VERSION}"])
         try:
@@ -118,7 +108,7 @@ class Database:
             ) from error
 
     def _file(self) -> tuple[int, int] | None:
-        """Return what tells the file that has our name now from all others; None when there is none."""
+        """Return the identity of the file that has our name now; None when there is none."""
         try:
             found = self._path.stat()
         except OSError:
@@ -140,10 +130,10 @@ class Database:
     def _run(
         self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
     ) -> None:
-        """Run statements as one transaction: all of it is done, or nothing."""
+        """Run statements as one transaction."""
         with self._lock:
             if self._file() != self._opened:
-                # SQLite would go on writing to a file without a name, and say nothing.
+                # SQLite would silently go on writing to a file without a name.
                 raise StoreError(f"{self._path} was removed or replaced while in use: start the server again")
             try:
                 self._database.execute(f"PRAGMA synchronous = {flush}")
@@ -164,12 +154,7 @@ class Database:
 
 
 class DamagedError(StoreError):
-    """The file is no database of ours, or is broken.
-
-    Attributes:
-        how: continues a sentence that begins with the file's name.
-
-    """
+    """The file is no database of ours, or is broken; `how` continues a sentence that begins with its name."""
 
     def __init__(self, path: Path, how: str) -> None:
         super().__init__(f"{path} {how}: start the server again, which sets the file aside")
@@ -177,7 +162,7 @@ class DamagedError(StoreError):
 
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-"""Primary result codes of a file that is not ours; ERROR comes of a table or column that is missing."""
+"""Primary result codes of a file that is not ours; ERROR means that a table or column is missing."""
 
 _LOCKED = "another program has locked it: end that program, or use another --state"
 _READ_ONLY = "it cannot be opened and written: make it and its directory writable for this user"
@@ -193,7 +178,7 @@ _ADVICE = {
 
 
 def trouble(path: Path, error: sqlite3.Error) -> StoreError:
-    """Say what SQLite's error means to an operator (https://www.sqlite.org/rescode.html)."""
+    """Return SQLite's error in an operator's words (https://www.sqlite.org/rescode.html)."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
     if code in _DAMAGE:
         return DamagedError(path, f"is damaged ({error})")
@@ -201,7 +186,7 @@ def trouble(path: Path, error: sqlite3.Error) -> StoreError:
 
 
 def set_aside(path: Path, now: float) -> Path:
-    """Rename the file and its two companions to a name that is free; they can still be opened there."""
+    """Rename the file and its two companions to a free name, where they can still be opened."""
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     number = 1
@@ -219,7 +204,7 @@ def set_aside(path: Path, now: float) -> Path:
 
 
 def flush_directory(directory: Path) -> None:
-    """Put the file's name on disk too; SQLite flushes what is in the file."""
+    """Put the names of new files on disk; SQLite flushes only what is in them."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

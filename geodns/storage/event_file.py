@@ -1,7 +1,7 @@
-"""Events on disk: one SQLite file beside the state's, bounded in rows and age.
+"""Keeps events on disk, in an SQLite file of its own that is bounded in rows and age.
 
-It is a file of its own because it grows, is written all the time and is dear to nobody: looking through it,
-or losing it, must not touch what a restart needs.
+It is apart from the state because it grows and is written all the time: searching it, or losing it, must not
+touch what a restart needs.
 """
 
 import json
@@ -16,7 +16,7 @@ MAX_AGE = 90 * 86400.0
 """Seconds."""
 
 PRUNE_EVERY = 1_000
-"""Rows that may be over the bound before the oldest go: counting them costs as much as writing hundreds."""
+"""Rows over the bound before the oldest go: counting them costs as much as writing hundreds."""
 
 _SCHEMA = """
 CREATE TABLE event (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, zone TEXT, host TEXT,
@@ -27,15 +27,15 @@ CREATE INDEX event_at ON event (at)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, as it is told to operators.
+    """Something that happened, for operators.
 
     Attributes:
         id: rising, also over restarts.
         at: seconds since the epoch.
-        kind: one of `events.KINDS`.
-        zone: which it is about; None: none, or all. Likewise `host` and `pool`, by their short names.
-        author: who brought it about, where somebody did.
-        reason: why, in the author's words, or a program's.
+        kind: one of `event_log.KINDS`.
+        zone: what it is about; None: none, or all. Likewise `host` and `pool`, by their short names.
+        author: who ordered it; None where nobody did.
+        reason: the author's words, or a host's.
         text: one line.
         data: further figures, as JSON has them.
 
@@ -55,12 +55,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events somebody asks for.
+    """Which events are wanted.
 
     Attributes:
-        kinds: none means all. Likewise `zone` and `host`.
-        zone: a zone's name.
-        host: a host's name, short or whole, without the final dot.
+        kinds: empty means all; None of `zone` and `host` too.
+        host: a short name or a whole one, without the final dot.
         since: seconds since the epoch.
 
     """
@@ -71,7 +70,6 @@ class EventFilter:
     since: float = 0.0
 
     def fits(self, event: Event) -> bool:
-        """Say whether an event is asked for."""
         return (
             (not self.kinds or event.kind in self.kinds)
             and (self.zone is None or self.zone == event.zone)
@@ -89,7 +87,6 @@ class EventFile(Database):
     LOSS = "what happened before is in the log"
 
     def append(self, events: Iterable[Event]) -> None:
-        """Keep events."""
         rows = [
             (
                 one.id,
@@ -108,7 +105,7 @@ class EventFile(Database):
         self._write("NORMAL", "INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def last_id(self) -> int:
-        """Return the id of the last event; 0 where there is none."""
+        """Return the id of the last event, or 0."""
         ((last,),) = self._read("SELECT max(id) FROM event")
         return last or 0
 
@@ -117,7 +114,7 @@ class EventFile(Database):
         return self._find("id > ?", [position], "ASC", limit, wanted)
 
     def newest(self, limit: int, wanted: EventFilter) -> list[Event]:
-        """Return the last events there are, oldest first."""
+        """Return the last events, oldest first."""
         return self._find("1", [], "DESC", limit, wanted)[::-1]
 
     def _find(
@@ -144,7 +141,7 @@ class EventFile(Database):
         return [Event(*(*row[:-1], json.loads(row[-1]))) for row in rows]
 
     def prune(self, now: float) -> None:
-        """Forget what is too old or too much."""
+        """Drop events over the bounds of age and number."""
         self._write("NORMAL", "DELETE FROM event WHERE at < ?", [(now - MAX_AGE,)])
         self._write(
             "NORMAL",

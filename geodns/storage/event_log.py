@@ -1,6 +1,6 @@
-"""What happens, told in one place: to the log, to whoever follows, and to the file that remembers it.
+"""Tells events to the log, to the clients that follow, and to the file of events.
 
-Nothing here waits for the disk but what says so, and nothing that the disk does stops anybody.
+Only what says so waits for the disk, and no trouble with the disk stops anything.
 """
 
 import asyncio
@@ -33,31 +33,27 @@ KINDS = (
     "waiting",
     "watch",
 )
-"""Host states; orders and their ends; edits; files with errors; the prober's doubts; processes that die and
-come back; start and stop; load; hosts from elsewhere; certificates; edits that wait; the watch over
-ourselves."""
+"""Host states; orders and their ends; edits; files with errors; trouble of the prober's own; processes that
+die and come back; start and stop; load; hosts from sources; certificates; edits that wait; the watchdog."""
 
 IN_MEMORY = 1_000
-"""Events that are remembered whatever the disk does."""
+"""Events in memory, whatever the disk does."""
 UNWRITTEN = 10_000
-"""Events that wait for the disk at most; then the oldest of them are lost."""
+"""Events that may wait for the disk; beyond that the oldest are lost."""
 WRITE_EVERY = 0.5
-"""Seconds from one writing to the next."""
+"""Seconds from one write to the next."""
 MAX_TEXT = 2_000
-"""Characters of a line."""
+"""Characters of an event's line."""
 
 
 class EventLog:
-    """Tells what happens, and knows what has happened.
+    """The events of this server.
 
     `tell` may be called from any thread, and before `open`; everything else is for the one loop.
 
-    Args:
-        directory: of the state.
-
     Attributes:
         trouble: why events are not on disk; None while they are.
-        ending: whether those who follow are to be sent away.
+        ending: whether the clients that follow must go.
 
     """
 
@@ -67,9 +63,9 @@ class EventLog:
         self._directory = directory
         self._file: EventFile | None = None
         self._memory: deque[Event] = deque()
-        """The last ones; all that are not written yet are among them."""
+        """The last ones, all that are not written yet among them."""
         self._forgotten = 0
-        """The id of the last event that is no more in memory."""
+        """The id of the last event that has left memory."""
         self._last = 0
         self._written = 0
         self._since_pruned = PRUNE_EVERY
@@ -94,21 +90,18 @@ class EventLog:
         reason: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Tell that something happened; does not block.
+        """Make an event, and write it to the log; does not block.
 
         Args:
             kind: one of `KINDS`.
             text: one line, for the log too.
             level: of the line in the log.
-            zone: which it is about.
+            zone: what it is about.
             host: likewise, by its short name.
             pool: likewise.
-            author: who brought it about.
-            reason: why.
+            author: who ordered it.
+            reason: the author's words, or a host's.
             data: more, small and as JSON has it; fields of the line where the log is JSON.
-
-        Returns:
-            The event.
 
         """
         about = {"zone": zone, "host": host, "pool": pool, "author": author, "reason": reason}
@@ -117,8 +110,8 @@ class EventLog:
         now = time.time()
         text, reason = _line(text), None if reason is None else _line(reason)
         with self._turn:
-            # Microseconds, where the clock has not gone back: so no id is given twice, even if a process
-            # was killed before it could write down the last ones that it had told.
+            # Microseconds, where the clock has not gone back: no id is given twice, even if a process was
+            # killed before it could write its last events.
             self._last = max(self._last + 1, int(now * 1_000_000))
             event = Event(self._last, now, kind, zone, host, pool, author, reason, text, dict(data or {}))
             self._memory.append(event)
@@ -134,14 +127,14 @@ class EventLog:
             self._forgotten = self._memory.popleft().id
 
     def _ring(self) -> None:
-        """Wake everybody who waits."""
+        """Wake all that `wait`."""
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
 
     # --- the disk ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Begin to write down what is told, and find what was told before; trouble with the disk is none."""
+        """Begin to write events, and find those of before a restart; a disk that fails is no error here."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.write)
         self._task = asyncio.create_task(self._keep(), name="events to the disk")
@@ -153,7 +146,7 @@ class EventLog:
                 await asyncio.to_thread(self.write)
 
     async def close(self) -> None:
-        """Write down what is left, and end."""
+        """Write what is left, and end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -163,7 +156,7 @@ class EventLog:
             self._file.close()
 
     def write(self) -> None:
-        """Write down what is not yet; blocks. What cannot be written is tried again with whatever comes."""
+        """Write what is not on disk yet; blocks. After a failure the next call tries again."""
         with self._disk:
             try:
                 file = self._opened()
@@ -212,7 +205,7 @@ class EventLog:
         return found[:limit]
 
     async def newest(self, limit: int, wanted: EventFilter) -> list[Event]:
-        """Return the last events there are, oldest first."""
+        """Return the last events, oldest first."""
         found = self._remembered(0, wanted)
         if len(found) < limit and self._file is not None:
             kept = await asyncio.to_thread(self._look, lambda file: file.newest(limit, wanted))
@@ -220,13 +213,13 @@ class EventLog:
         return found[-limit:]
 
     def _remembered(self, position: int, wanted: EventFilter) -> list[Event]:
-        """Return what is in memory after an id: from its end, for most want the last few."""
+        """Return events in memory after an id; searched from the end, for most readers want the last few."""
         with self._turn:
             late = list(itertools.takewhile(lambda one: one.id > position, reversed(self._memory)))
         return [one for one in reversed(late) if wanted.fits(one)]
 
     def _look(self, look: Callable[[EventFile], list[Event]]) -> list[Event]:
-        """Look into the file; what it does not give is not there."""
+        """Read the file; where that fails, its events are left out."""
         try:
             return [] if self._file is None else look(self._file)
         except StoreError as error:
@@ -234,7 +227,7 @@ class EventLog:
             return []
 
     async def wait(self, position: int, timeout: float) -> None:  # noqa: ASYNC109 - it is no error
-        """Wait until there is an event after an id, nobody may follow any more, or seconds have passed."""
+        """Wait until there is an event after an id, the log ends, or seconds have passed."""
         bell = self._bell
         if self._last > position or self.ending:
             return
@@ -243,13 +236,13 @@ class EventLog:
                 await bell.wait()
 
     def end(self) -> None:
-        """Send away those who follow, once they have what was told until now."""
+        """Let the clients that follow go, once they have all events."""
         self.ending = True
         self._ring()
 
 
 def _line(text: str) -> str:
-    """Return a text that fits into a line: what hosts say may be of any length, and steer terminals."""
+    """Return a text as a line: what hosts say may have any length, and escape codes for terminals."""
     return printable(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…")
 
 

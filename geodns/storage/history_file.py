@@ -1,6 +1,6 @@
-"""Points of hosts on disk: a day of minutes, what they add up to for longer, a row for each zone and step.
+"""Keeps points of hosts on disk: a day of minutes, and longer steps made of them; a row a zone and step.
 
-It is a file of its own, as that of the events: it is written all the time, and no restart waits for it.
+It is a file of its own, as that of the events: it is written all the time, and no restart needs it.
 """
 
 import json
@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from geodns.storage.database import Database
+
+MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
+KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
+"""Seconds that points of each step are kept; steps that are made of others outlive them."""
+SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR, DAY: HOUR}
+"""The steps that can be asked for, the finest first, and the stored steps that each is made of."""
 
 _SCHEMA = """
 CREATE TABLE point (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL, hosts BLOB NOT NULL,
@@ -20,12 +26,12 @@ class Point(NamedTuple):
     """One host in one step.
 
     Attributes:
-        picks: answers, each shared out among the hosts that it named.
-        intended: what these would have been by the shares that were intended.
+        picks: answers, each divided among the hosts that it named.
+        intended: what `picks` would be by the shares that the pool intends.
         probes: how many of its probes were answered.
         rtt: the seconds that they took, together.
         samples: how often its state was looked at.
-        up: in how many of these it was up.
+        up: in how many of the samples it was up.
 
     """
 
@@ -37,7 +43,6 @@ class Point(NamedTuple):
     up: int = 0
 
     def plus(self, other: "Point") -> "Point":
-        """Return both together."""
         return Point(
             self.picks + other.picks,
             self.intended + other.intended,
@@ -48,9 +53,10 @@ class Point(NamedTuple):
         )
 
 
-Points = Mapping[str, Point]
-"""Those of a zone in one step, by host."""
+NOTHING = Point()
 
+Points = Mapping[str, Point]
+"""The points of a zone in one step, by host."""
 
 Step = tuple[int, Points]
 """When a step begins, in seconds since the epoch, and its points."""
@@ -65,7 +71,7 @@ class HistoryFile(Database):
     LOSS = "plots and reports begin anew"
 
     def add(self, step: int, at: int, zones: Mapping[str, Points]) -> None:
-        """Keep the points of a step, by zone, or what is to be added to them."""
+        """Add points to those of a step, by zone."""
         rows = []
         for zone, points in zones.items():
             known = [one for _, one in self.read(zone, step, at, at + 1)]
@@ -73,7 +79,7 @@ class HistoryFile(Database):
         self._write("NORMAL", "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", rows)
 
     def read(self, zone: str, step: int, begin: float, end: float) -> list[Step]:
-        """Return a zone's points of the steps that begin in a time, oldest first."""
+        """Return a zone's points of the steps that begin in a span of time, oldest first."""
         rows = self._read(
             "SELECT at, hosts FROM point WHERE step = ? AND zone = ? AND at >= ? AND at < ? ORDER BY at",
             [step, zone, begin, end],
@@ -81,17 +87,12 @@ class HistoryFile(Database):
         return [(at, unpacked(hosts)) for at, hosts in rows]
 
     def zones(self, step: int, begin: float, end: float) -> list[str]:
-        """Return the zones that have points of the steps that begin in a time."""
+        """Return the zones that have points in a span of time."""
         query = "SELECT DISTINCT zone FROM point WHERE step = ? AND at >= ? AND at < ?"
         return [zone for (zone,) in self._read(query, [step, begin, end])]
 
     def roll_up(self, now: float) -> None:
-        """Make longer steps of the minutes where those are over, and forget what is kept long enough.
-
-        Args:
-            now: seconds since the epoch.
-
-        """
+        """Make the longer steps that are over of their minutes, and drop points older than `KEPT`."""
         for step in KEPT.keys() - {MINUTE}:
             for begin in self._open(step, int(now // step) * step):
                 for zone in self.zones(MINUTE, begin, begin + step):
@@ -102,7 +103,7 @@ class HistoryFile(Database):
             self._write("NORMAL", "DELETE FROM point WHERE step = ? AND at < ?", [(step, now - seconds)])
 
     def _open(self, step: int, current: int) -> list[int]:
-        """Return the steps that have minutes and are over, and are not made yet."""
+        """Return the steps that are over, have minutes and are not made yet."""
         query = (
             "SELECT DISTINCT at / ? * ? FROM point WHERE step = ? AND at < ? "
             "EXCEPT SELECT at FROM point WHERE step = ?"
@@ -110,18 +111,8 @@ class HistoryFile(Database):
         return [begin for (begin,) in self._read(query, [step, step, MINUTE, current, step])]
 
 
-MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
-KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
-"""For how many seconds points of each step are kept; what is made of others outlives them."""
-SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR, DAY: HOUR}
-"""The steps that points are shown in, the finest first, and the steps of the points that they are made of."""
-
-
-NOTHING = Point()
-
-
 def merged(*some: Points) -> dict[str, Point]:
-    """Return the points of several steps, or of parts of one, together."""
+    """Add up the points of several steps, or of parts of one."""
     found = dict(some[0]) if some else {}
     for points in some[1:]:
         for host, point in points.items():
@@ -130,7 +121,7 @@ def merged(*some: Points) -> dict[str, Point]:
 
 
 def packed(points: Points) -> bytes:
-    """Return a zone's points as bytes; `unpacked` is the way back."""
+    """Return a zone's points as bytes for `unpacked`."""
     rounded = {
         host: [round(point.picks, 3), round(point.intended, 3), point.probes, round(point.rtt, 5), *point[4:]]
         for host, point in points.items()
@@ -139,12 +130,7 @@ def packed(points: Points) -> bytes:
 
 
 def unpacked(data: bytes) -> dict[str, Point]:
-    """Return what `packed` packed.
-
-    Raises:
-        ValueError: it packed something else.
-
-    """
+    """Return what `packed` packed, or raise ValueError."""
     try:
         return {host: Point._make(values) for host, values in json.loads(zlib.decompress(data)).items()}
     except (zlib.error, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The state directory: making it, and holding it against a second server."""
+"""Makes the state directory and locks it against a second server."""
 
 import fcntl
 import os
@@ -10,12 +10,7 @@ LOCK_NAME = "lock"
 
 
 def make_state_directory(directory: Path) -> None:
-    """Make the state directory (mode 0700) if it is missing.
-
-    Raises:
-        StoreError: it cannot be made, or is something else.
-
-    """
+    """Make the state directory (mode 0700) if it is missing, or raise StoreError."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -24,7 +19,7 @@ def make_state_directory(directory: Path) -> None:
 
 
 def unusable(directory: Path, error: OSError) -> StoreError:
-    """Return the error for a state directory that the operating system refuses."""
+    """Return the error for a state directory that the system refuses."""
     why = error.strerror or str(error)
     return StoreError(
         f"the state directory {directory} cannot be used ({why}): "
@@ -33,13 +28,10 @@ def unusable(directory: Path, error: OSError) -> StoreError:
 
 
 def lock_state(directory: Path) -> int:
-    """Take the state directory for this process and those it forks.
+    """Lock the state directory for this process and those it forks; make it if it is missing.
 
     The lock is the kernel's (``flock``): it ends with the last process that holds the descriptor, however
     that process ends, so no stale lock is ever left behind.
-
-    Args:
-        directory: made if it is missing.
 
     Returns:
         The descriptor that holds the lock; closing it gives the lock up.

@@ -1,6 +1,7 @@
-"""Embedded state that must survive a restart: verdicts, what is forced, zones, hosts, notes.
+"""Keeps what a restart must know: verdicts, what is forced, zones, hosts, lists of sources, notes.
 
-One SQLite file, ``geodns.db`` in the state directory. Times are seconds since the epoch.
+One SQLite file, ``geodns.db`` in the state directory. Times are seconds since the epoch. What is saved with
+FULL is on disk when the call returns.
 """
 
 import math
@@ -39,7 +40,7 @@ CREATE TABLE retired (zone TEXT NOT NULL, host TEXT NOT NULL, model TEXT NOT NUL
 """
 
 STORED = 6
-"""So many of a verdict's fields are kept, its first; whether a target is slow is soon found out anew."""
+"""Fields of a verdict that are kept, the first ones: whether a target is slow is soon found out anew."""
 
 _LATER = """
 CREATE TABLE IF NOT EXISTS returned (zone TEXT NOT NULL, host TEXT NOT NULL, at REAL NOT NULL,
@@ -53,7 +54,6 @@ CREATE TABLE IF NOT EXISTS forced_weight (zone TEXT NOT NULL, host TEXT NOT NULL
 CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badness REAL NOT NULL,
     PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
-"""What came after the version of the file was given: a version without it leaves it alone."""
 
 
 class StateFile(Database):
@@ -79,7 +79,7 @@ class StateFile(Database):
     # ----- verdicts
 
     def save_verdicts(self, verdicts: Mapping[str, Verdict], now: float) -> None:
-        """Keep verdicts, by `Target.key`; those of other targets stay."""
+        """Keep verdicts by `Target.key`; those of other targets stay."""
         self._write(
             "NORMAL",
             "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -89,7 +89,7 @@ class StateFile(Database):
     def load_verdicts(self, max_age: float, now: float) -> dict[str, Verdict]:
         """Return the verdicts that were saved at most so many seconds ago, by `Target.key`.
 
-        One from the future is judged by its distance too: the clock was or is wrong.
+        One from the future has an age too: the clock was wrong, or is.
         """
         rows = self._read(
             "SELECT target, state, failures, successes, sheds, level, shed_out FROM verdict"
@@ -102,15 +102,13 @@ class StateFile(Database):
         }
 
     def prune_verdicts(self, max_age: float, now: float) -> None:
-        """Forget the verdicts that `load_verdicts` would not return."""
         self._write("NORMAL", "DELETE FROM verdict WHERE abs(? - at) > ?", [(now, max_age)])
 
     # ----- what is forced
 
     def save_forced(self, host: HostKey, state: ForcedState) -> None:
-        """Keep what is imposed on a host; it is on disk when this returns."""
         *kept, badness = astuple(state)
-        # First: without what is imposed, how bad a host is means nothing.
+        # First: a badness without a forced state means nothing.
         if badness is None:
             self._write("NORMAL", "DELETE FROM badness WHERE zone = ? AND host = ?", [host])
         else:
@@ -118,11 +116,10 @@ class StateFile(Database):
         self._write("FULL", "INSERT OR REPLACE INTO forced VALUES (?, ?, ?, ?, ?, ?, ?)", [(*host, *kept)])
 
     def clear_forced(self, host: HostKey) -> None:
-        """Forget what is imposed on a host, if anything; it is gone from disk when this returns."""
         self._write("FULL", "DELETE FROM forced WHERE zone = ? AND host = ?", [host])
 
     def load_forced(self) -> dict[HostKey, ForcedState]:
-        """Return everything imposed, also what has ended since."""
+        """Return all forced states, also those that have ended since."""
         rows = self._read(
             "SELECT zone, host, forced, reason, author, since, until, badness FROM forced"
             " LEFT JOIN badness USING (zone, host)"
@@ -130,7 +127,6 @@ class StateFile(Database):
         return {(zone, host): ForcedState(Forced(forced), *rest) for zone, host, forced, *rest in rows}
 
     def save_forced_weight(self, host: HostKey, weight: ForcedWeight) -> None:
-        """Keep the weight that is imposed on a host; it is on disk when this returns."""
         self._write(
             "FULL",
             "INSERT OR REPLACE INTO forced_weight VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -138,11 +134,10 @@ class StateFile(Database):
         )
 
     def clear_forced_weight(self, host: HostKey) -> None:
-        """Forget the weight that is imposed on a host, if any; it is gone from disk when this returns."""
         self._write("FULL", "DELETE FROM forced_weight WHERE zone = ? AND host = ?", [host])
 
     def load_forced_weights(self) -> dict[HostKey, ForcedWeight]:
-        """Return every weight imposed, also what has ended since."""
+        """Return all forced weights, also those that have ended since."""
         rows = self._read(
             "SELECT zone, host, weight, reason, author, since, until, file, edited FROM forced_weight"
         )
@@ -151,20 +146,18 @@ class StateFile(Database):
     # ----- zones
 
     def save_zone(self, name: str, zone: StoredZone) -> None:
-        """Keep a zone's last good state; it is on disk when this returns."""
         self._write("FULL", "INSERT OR REPLACE INTO zone VALUES (?, ?, ?, ?, ?)", [(name, *astuple(zone))])
 
     def drop_zone(self, name: str) -> None:
-        """Forget a zone but its serial, which must not go back should the zone return."""
+        """Forget a zone but for its serial, which must not go back should the zone return."""
         self._write("FULL", "UPDATE zone SET text = NULL WHERE name = ?", [(name,)])
 
     def load_zones(self) -> dict[str, StoredZone]:
-        """Return the zones that were not dropped."""
         rows = self._read("SELECT name, digest, serial, text, at FROM zone WHERE text IS NOT NULL")
         return {name: StoredZone(digest, serial, text, at) for name, digest, serial, text, at in rows}
 
     def load_serials(self) -> dict[str, int]:
-        """Return the last serial of every zone there ever was."""
+        """Return the last serial of every zone, also of dropped ones."""
         return dict(self._read("SELECT name, serial FROM zone"))
 
     # ----- hosts
@@ -178,16 +171,14 @@ class StateFile(Database):
         )
 
     def forget_host_states(self, hosts: Iterable[HostKey]) -> None:
-        """Forget the states of hosts that are no more."""
         self._write("NORMAL", "DELETE FROM host_state WHERE zone = ? AND host = ?", list(hosts))
 
     def load_host_states(self) -> dict[HostKey, HostSince]:
-        """Return the states of all hosts."""
         rows = self._read("SELECT zone, host, state, since FROM host_state")
         return {(zone, host): HostSince(HealthState(state), since) for zone, host, state, since in rows}
 
     def save_returned(self, hosts: Mapping[HostKey, float]) -> None:
-        """Keep when these hosts came back from down, and of no others."""
+        """Keep when these hosts, and no others, came back from down."""
         self._write(
             "NORMAL",
             "INSERT INTO returned VALUES (?, ?, ?)",
@@ -200,7 +191,7 @@ class StateFile(Database):
         return {(zone, host): at for zone, host, at in self._read("SELECT zone, host, at FROM returned")}
 
     def save_retired(self, hosts: Mapping[HostKey, RetiredHost]) -> None:
-        """Keep these retired hosts and no others; they are on disk when this returns."""
+        """Keep these retired hosts and no others."""
         self._write(
             "FULL",
             "INSERT INTO retired VALUES (?, ?, ?, ?)",
@@ -209,7 +200,7 @@ class StateFile(Database):
         )
 
     def load_retired(self) -> dict[HostKey, RetiredHost]:
-        """Return the retired hosts, also those whose time has passed since."""
+        """Return the retired hosts, also those whose `until` has passed."""
         rows = self._read("SELECT zone, host, model, until FROM retired")
         return {
             (zone, host): RetiredHost(Host.model_validate_json(model), until)
@@ -219,7 +210,7 @@ class StateFile(Database):
     # ----- sources of hosts
 
     def save_found(self, lists: Mapping[tuple[str, str], str]) -> None:
-        """Keep what sources gave last, by zone and title, and no others; it is on disk when this returns."""
+        """Keep the last lists of these sources, by zone and title, and of no others."""
         self._write(
             "FULL",
             "INSERT INTO found VALUES (?, ?, ?)",
@@ -228,16 +219,14 @@ class StateFile(Database):
         )
 
     def load_found(self) -> dict[tuple[str, str], str]:
-        """Return what sources gave last."""
         rows = self._read("SELECT zone, source, text FROM found")
         return {(zone, source): text for zone, source, text in rows}
 
     # ----- notes
 
     def save_note(self, name: str, text: str) -> None:
-        """Keep a text under a name, instead of the one before; it is on disk when this returns."""
+        """Keep a text under a name, instead of the one before."""
         self._write("FULL", "INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, text)])
 
     def load_notes(self) -> dict[str, str]:
-        """Return all notes by their names."""
         return dict(self._read("SELECT name, text FROM note"))
