@@ -1,8 +1,5 @@
 import asyncio
-import errno
-import os
 import socket
-import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -13,9 +10,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 
-from geodns.health import connect as connect_
 from geodns.health import probe as probe_
-from geodns.health.clock import ProbeClock, TranscriptLine
+from geodns.health.clock import TranscriptLine
 from geodns.health.outcome import MAX_DETAIL, ProbeOutcome, ProbeResult
 from geodns.health.probe import own_name, probe
 from tests.health.servers import (
@@ -251,134 +247,7 @@ def test_tcp_refused() -> None:
         assert run(probe(target(port, type="tcp"), ehlo=None)).kind is ProbeResult.FAILURE
 
 
-def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    with closed_port() as port:
-        pass
-    real = socket.socket
-
-    def bound(*kind: Any) -> socket.socket:
-        sock = real(*kind)
-        sock.bind(("127.0.0.1", port))
-        return sock
-
-    async def main() -> ProbeOutcome:
-        monkeypatch.setattr("geodns.health.connect.socket.socket", bound)
-        try:
-            return await probe(target(port, type="tcp"), ehlo=None)
-        finally:
-            monkeypatch.undo()
-
-    assert run(main()).kind is ProbeResult.FAILURE
-
-
 # --- our own trouble ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("number", "kind"),
-    [
-        *(
-            (getattr(errno, name), ProbeResult.UNKNOWN)
-            for name in (
-                "ENETDOWN",
-                "EADDRNOTAVAIL",
-                "EADDRINUSE",
-                "EMFILE",
-                "ENFILE",
-                "EPERM",
-                "ENOBUFS",
-                "ENOMEM",
-                "EAFNOSUPPORT",
-            )
-        ),
-        *(
-            (getattr(errno, name), ProbeResult.FAILURE)
-            for name in (
-                "EHOSTUNREACH",
-                "ECONNREFUSED",
-                "ECONNRESET",
-                "ETIMEDOUT",
-            )
-        ),
-    ],
-    ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else str(value),
-)
-@pytest.mark.parametrize("at", ["socket", "connect"])
-def test_whose_trouble_it_is(
-    number: int, kind: ProbeResult, at: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, "injected")
-
-    async def main() -> ProbeOutcome:
-        if at == "connect":
-            monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
-        else:
-            monkeypatch.setattr("geodns.health.connect.socket.socket", fail)
-        try:
-            return await probe(target(9), ehlo=None)
-        finally:
-            monkeypatch.undo()
-
-    outcome = run(main())
-    assert outcome.kind is kind
-    assert "injected" not in outcome.detail
-
-
-@pytest.mark.parametrize("kind", ["smtp", "http"])
-@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EACCES])
-def test_what_a_router_or_a_firewall_says_is_no_trouble_of_our_own(
-    number: int, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> ProbeOutcome:
-        async def told(
-            *_: object,
-        ) -> None:  # as an ICMP message does that comes when the connection is awaited
-            raise OSError(number, "injected")
-
-        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", told)
-        try:
-            with closed_port() as port:
-                return await probe(target(port, type=kind), ehlo=None)
-        finally:
-            monkeypatch.undo()
-
-    outcome = run(main())
-    assert outcome.kind is ProbeResult.FAILURE
-    assert outcome.detail.startswith(os.strerror(number).lower())
-    assert ("firewall" in outcome.detail) == (number == errno.EACCES)
-
-
-@pytest.mark.parametrize("kind", ["smtp", "http"])
-@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EACCES])
-def test_what_the_kernel_says_at_once_is_trouble_of_our_own(
-    number: int, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Refusing(socket.socket):
-        def connect(self, *_: object) -> None:
-            raise OSError(number, "injected")
-
-    async def main() -> ProbeOutcome:
-        monkeypatch.setattr(socket, "socket", Refusing)
-        try:
-            return await probe(target(9, type=kind), ehlo=None)
-        finally:
-            monkeypatch.undo()
-
-    outcome = run(main())
-    assert outcome.kind is ProbeResult.UNKNOWN
-    assert outcome.detail == f"trouble of the prober's own: {os.strerror(number).lower()}"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port is chosen when the address is bound")
-def test_many_connections_from_one_address_may_share_its_ports() -> None:
-    async def main() -> bool:
-        async with serving(silent) as port:
-            one = target(port, source=("127.0.0.1",))
-            with await connect_.connect(one, ProbeClock(one.check, None)) as sock:
-                return bool(sock.getsockopt(socket.IPPROTO_IP, 24))
-
-    assert asyncio.run(main())
 
 
 def test_tls_that_breaks_after_its_handshake_is_the_hosts_trouble(tmp_path: Path) -> None:
