@@ -72,7 +72,7 @@ class Suspect(NamedTuple):
 
 
 class GuardDecision(NamedTuple):
-    """What follows from an outcome, or from the time that has passed.
+    """The consequences of an outcome, or of time.
 
     Attributes:
         verdicts: those that change.

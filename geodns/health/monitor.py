@@ -45,7 +45,7 @@ class Probe(Protocol):
 
 
 class _Probed:
-    """What the probes of a target have shown.
+    """A target's probes: the one that runs, and what the last ones showed.
 
     Attributes:
         task: the probe that runs.
@@ -180,7 +180,7 @@ class Monitor:
 
     @property
     def lateness(self) -> float:
-        """How many seconds the most overdue probe is late; 0 when all is well."""
+        """Seconds by which the most overdue probe is late; 0 when all is well."""
         return self._schedule.lateness(asyncio.get_running_loop().time())
 
     async def first_round(self, limit: float = 5.0) -> None:

@@ -10,7 +10,7 @@ MAX_DETAIL = 200
 
 
 class ProbeResult(StrEnum):
-    """How a probe ended (the table of DESIGN section 6).
+    """The result of a probe, for the state machine.
 
     ``shedding``: a 4xx greeting, the host has enough to do. ``deferred``: a 4xx later, which says nothing of
     its health; nor does ``unknown``, trouble of the prober's own.

@@ -63,7 +63,7 @@ def _watched(zone: Zone, name: str) -> WatchedPool | None:
 
 
 class GuardStage(StrEnum):
-    """What becomes of a pool's failures; `mass_failure` draws the way round."""
+    """Failures of a pool count, are held, or count after a hold; `mass_failure` draws the way round."""
 
     NORMAL = "normal"
     HOLDING = "holding"

@@ -1,4 +1,4 @@
-"""When each target is probed, and which of those that are due get a place.
+"""Decides when each target is probed, and which of those that are due get a place.
 
 Targets that were slow the last time (dead ones, which keep a probe until its time is out) may hold only part
 of the places, so that however many of them there are the others are probed on time.
@@ -17,13 +17,13 @@ from geodns.model.checks import Check, Target
 from geodns.model.state import HealthState, Verdict
 
 JITTER = 0.1
-"""How much of an interval a start moves at random, either way, so that targets do not fall into step."""
+"""The part of an interval by which a start moves at random, either way: targets must not fall into step."""
 
 SLOW = 1.0
 """Seconds from which a probe counts as slow."""
 
 SLOW_SHARE = 0.75
-"""Of the places, for slow targets."""
+"""The part of the places that slow targets may hold."""
 
 
 def first_start(check: Check, verdict: Verdict, now: float, rng: random.Random) -> float:
@@ -116,7 +116,7 @@ class Schedule:
 
     @property
     def next_due(self) -> float | None:
-        """When `take` may have a target; None while every place is taken, or none waits."""
+        """When `take` may give a target; None while every place is taken, or no target waits."""
         if self._running >= self._places:
             return None
         if self._waiting_slow and self._slow_running < self._slow_places:

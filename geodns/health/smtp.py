@@ -39,7 +39,7 @@ _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\x00]*))?")
 
 
 class Phase(Enum):
-    """What the dialogue waits for; the value says it to the operator."""
+    """The reply that the dialogue waits for, in the operator's words."""
 
     GREETING = "the greeting"
     EHLO = "the reply to EHLO"
@@ -121,7 +121,7 @@ EXPECT_WITHIN = 1000
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a host must do beyond greeting and taking EHLO.
+    """Demands of a check beyond a greeting and EHLO.
 
     Attributes:
         tls: ``starttls``, ``implicit`` (before the greeting) or None.

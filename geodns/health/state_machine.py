@@ -31,9 +31,9 @@ MAX_LEVEL = 10
 RECENT = 5
 """Answers that tell whether a target is slow."""
 BEGIN = 3
-"""So many slow ones among these make it slow."""
+"""Slow ones among these that make it slow."""
 END = 1
-"""With no more than so many it is slow no longer."""
+"""Slow ones with which it is slow no longer."""
 
 DOWN = Verdict(HealthState.DOWN)
 _UP = Verdict(HealthState.UP)
@@ -92,7 +92,7 @@ def with_slow_answers(verdict: Verdict, answers: "SlowAnswers") -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SlowAnswers:
-    """Whether most of a target's last answers were slow.
+    """A target's last answers, and whether most were slow.
 
     Attributes:
         recent: whether each of them was, the newest last.

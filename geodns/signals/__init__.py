@@ -1,1 +1,1 @@
-"""What changes a host's weight beside its verdict: slow start, load, limits of quarantine."""
+"""Changes of a host's weight beside its verdict: slow start, load, the limit of quarantines."""

@@ -48,7 +48,7 @@ _HEADERS = {
 
 
 class PollPlan(NamedTuple):
-    """How one URL is polled.
+    """The polling of one URL.
 
     Attributes:
         interval: seconds from one question to the next: the shortest that a host wants.

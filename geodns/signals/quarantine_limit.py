@@ -34,7 +34,7 @@ class _Room:
 
     @property
     def most(self) -> int:
-        """How many may be out, hosts that are down counted in."""
+        """The most hosts that may be out, those that are down included."""
         bound = self.pool.max_out
         return bound.amount * len(self.hosts) // 100 if bound.percent else bound.amount
 

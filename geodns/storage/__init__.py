@@ -1,1 +1,1 @@
-"""What outlives the process: state, events, history, secrets, the lock."""
+"""All that outlives the process: state, events, history, secrets, the lock."""

@@ -55,7 +55,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are wanted.
+    """A choice of events.
 
     Attributes:
         kinds: empty means all; None of `zone` and `host` too.

@@ -59,7 +59,7 @@ Points = Mapping[str, Point]
 """The points of a zone in one step, by host."""
 
 Step = tuple[int, Points]
-"""When a step begins, in seconds since the epoch, and its points."""
+"""The begin of a step, in seconds since the epoch, and its points."""
 
 
 class HistoryFile(Database):

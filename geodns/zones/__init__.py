@@ -1,1 +1,1 @@
-"""Where zones and hosts come from while the server runs: folder, sources, differences."""
+"""The sources of zones and hosts while the server runs: folder, host files, look-ups, differences."""

@@ -69,7 +69,7 @@ def counted(hosts: int) -> str:
 
 
 NEVER = Listing({})
-"""Of a source that has given no list yet."""
+"""The listing of a source that has given none yet."""
 
 
 def read_listing(text: str) -> Listing:

@@ -39,7 +39,7 @@ class FileMark(NamedTuple):
 
 
 _UNKNOWN_MARK = FileMark(0, 0, 0, 0)
-"""Of a file that has no readable status; reading it will say why."""
+"""The mark of a file that has no readable status; reading it will say why."""
 
 
 @dataclass(frozen=True, slots=True)
