@@ -56,9 +56,8 @@ async def ask(target: Target, clock: ProbeClock) -> ProbeOutcome:
     """Ask a web server once; raises OSError where the connection fails, or TimeoutError."""
     check = target.check
     if check.implicit_tls:
-        clock.allow(
-            check.connect_timeout + check.step_timeout
-        )  # the handshake belongs to the connection here
+        # aiohttp connects and makes the handshake as one step.
+        clock.allow(check.connect_timeout + check.step_timeout)
     seen: list[ssl.SSLObject] = []
     try:
         with tls.handshakes(seen), _sockets() as made:

@@ -120,8 +120,8 @@ EXPECT_WITHIN = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """Demands of a check beyond a greeting and EHLO.
+class Requirements:
+    """Requirements of a check beyond a greeting and EHLO.
 
     Attributes:
         tls: ``starttls``, ``implicit`` (before the greeting) or None.
@@ -138,7 +138,7 @@ class Wishes:
     envelope: tuple[str, str] | None = None
 
 
-NO_WISHES = Wishes()
+NOTHING_REQUIRED = Requirements()
 
 
 def address_literal(address: IPv4Address | IPv6Address) -> str:
@@ -162,26 +162,26 @@ class Dialogue:
         "_judged",
         "_lines",
         "_offered",
+        "_required",
         "_size",
         "_verb",
-        "_wishes",
         "keywords",
         "phase",
     )
 
-    def __init__(self, ehlo: str, wishes: Wishes = NO_WISHES) -> None:
+    def __init__(self, ehlo: str, required: Requirements = NOTHING_REQUIRED) -> None:
         """Begin, connected; with TLS from the start, make its handshake now.
 
         Args:
             ehlo: a domain name or an address literal.
-            wishes: what the host must do.
+            required: what the host must do.
 
         """
-        self.phase = Phase.HANDSHAKE if wishes.tls == "implicit" else Phase.GREETING
+        self.phase = Phase.HANDSHAKE if required.tls == "implicit" else Phase.GREETING
         self.keywords: tuple[str, ...] = ()
-        self._verb = "LHLO" if wishes.lmtp else "EHLO"
+        self._verb = "LHLO" if required.lmtp else "EHLO"
         self._ehlo = f"{self._verb} {ehlo}\r\n".encode("ascii", "replace")
-        self._wishes = wishes
+        self._required = required
         self._offered: set[str] = set()
         self._fault: str | None = None
         self._buffer = b""
@@ -222,7 +222,7 @@ class Dialogue:
         """
         if self.phase is not Phase.HANDSHAKE:
             return []
-        if self._wishes.tls == "implicit":
+        if self._required.tls == "implicit":
             self._fault = fault  # for after the greeting: nothing is sent before it
             self.phase = Phase.GREETING
             return []
@@ -233,7 +233,7 @@ class Dialogue:
 
     def tls_failed(self, why: str) -> list[Event]:
         """End: the handshake failed."""
-        what = "TLS" if self._wishes.tls == "implicit" else "STARTTLS"
+        what = "TLS" if self._required.tls == "implicit" else "STARTTLS"
         return self._end(ProbeResult.FAILURE, f"{what} is broken: {why}")
 
     def tls_unknown(self, why: str) -> list[Event]:
@@ -241,7 +241,7 @@ class Dialogue:
         return self._end(ProbeResult.UNKNOWN, why)
 
     def _plain(self) -> str:
-        if self._wishes.tls == "implicit":
+        if self._required.tls == "implicit":
             return f"TLS is broken: the server speaks first, and plain text: {self._buffer[:80]!r}"
         return "STARTTLS is broken: plain text after its reply"
 
@@ -304,7 +304,7 @@ class Dialogue:
             return self._judge(ProbeResult.FAILURE, describe_refusal(code, text))
         if self._fault is not None:
             return self._judge(ProbeResult.FAILURE, self._fault)
-        expect = self._wishes.expect
+        expect = self._required.expect
         if expect is not None:
             fault = mismatch(expect, plain_text(lines)[:EXPECT_WITHIN], "the greeting", text)
             if fault is not None:
@@ -320,25 +320,25 @@ class Dialogue:
         self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in lines[1:])))
         words = {one.split()[0].partition("=")[0].upper() for one in self.keywords if one.split()}
         self._offered |= words
-        if self.phase is Phase.EHLO and self._wishes.tls == "starttls":
+        if self.phase is Phase.EHLO and self._required.tls == "starttls":
             if not any(one.upper() == "STARTTLS" for one in self.keywords):
                 return self._judge(ProbeResult.FAILURE, "STARTTLS is not offered")
             self.phase = Phase.STARTTLS
             return [Send(b"STARTTLS\r\n")]
-        missing = [word for word in self._wishes.require if word not in self._offered]
+        missing = [word for word in self._required.require if word not in self._offered]
         if missing:
             verb = "are" if len(missing) > 1 else "is"
             return self._judge(ProbeResult.FAILURE, f"{', '.join(missing)} {verb} not offered")
-        if self._wishes.envelope is None:
+        if self._required.envelope is None:
             return self._judge(ProbeResult.OK, self._greeting)
         self.phase = Phase.MAIL
-        return [Send(f"MAIL FROM:<{self._wishes.envelope[0]}>\r\n".encode("ascii", "replace"))]
+        return [Send(f"MAIL FROM:<{self._required.envelope[0]}>\r\n".encode("ascii", "replace"))]
 
     def _on_mail(self, code: int, text: str) -> list[Event]:
-        if code != 250 or self._wishes.envelope is None:
+        if code != 250 or self._required.envelope is None:
             return self._refused("MAIL FROM", code, text)
         self.phase = Phase.RCPT
-        return [Send(f"RCPT TO:<{self._wishes.envelope[1]}>\r\n".encode("ascii", "replace"))]
+        return [Send(f"RCPT TO:<{self._required.envelope[1]}>\r\n".encode("ascii", "replace"))]
 
     def _on_rcpt(self, code: int, text: str) -> list[Event]:
         if code not in {250, 251}:  # 251: taken, and forwarded (section 3.4)

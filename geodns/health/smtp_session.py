@@ -18,10 +18,10 @@ from geodns.health.smtp import (
     Greeted,
     Phase,
     Replied,
+    Requirements,
     Send,
     SmtpVerdict,
     StartTls,
-    Wishes,
     address_literal,
 )
 from geodns.model.checks import Check, Target
@@ -33,14 +33,14 @@ FAREWELL = 2.0
 def dialogue_of(check: Check, ehlo: str) -> Dialogue:
     """Return the dialogue of a check of one of the mail types."""
     encryption: Literal["starttls", "implicit"] = "implicit" if check.implicit_tls else "starttls"
-    wishes = Wishes(
+    required = Requirements(
         lmtp=check.type == "lmtp",
         tls=encryption if check.encrypts else None,
         expect=check.expect,
         require=check.require,
         envelope=None if check.rcpt_to is None else (check.mail_from, check.rcpt_to),
     )
-    return Dialogue(ehlo, wishes)
+    return Dialogue(ehlo, required)
 
 
 def own_literal(sock: socket.socket) -> str:

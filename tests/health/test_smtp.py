@@ -15,10 +15,10 @@ from geodns.health.smtp import (
     Greeted,
     Phase,
     Replied,
+    Requirements,
     Send,
     SmtpVerdict,
     StartTls,
-    Wishes,
     address_literal,
     decoded,
     describe_refusal,
@@ -33,7 +33,7 @@ KEYWORDS = b"250-mta1\r\n250-PIPELINING\r\n250-starttls\r\n250 8BITMIME\r\n"
 
 
 def dialogue(*, starttls: bool = False) -> Dialogue:
-    return Dialogue("probe.example.com", Wishes(tls="starttls" if starttls else None))
+    return Dialogue("probe.example.com", Requirements(tls="starttls" if starttls else None))
 
 
 def verdict_of(events: list[Event]) -> SmtpVerdict:
@@ -245,7 +245,7 @@ TALK = st.one_of(
 
 
 WISHES = st.builds(
-    Wishes,
+    Requirements,
     lmtp=st.booleans(),
     tls=st.sampled_from([None, "starttls", "implicit"]),
     expect=st.sampled_from([None, "hi", "^(a|aa)*$"]),
@@ -256,11 +256,11 @@ WISHES = st.builds(
 
 @given(TALK, TALK, st.lists(st.integers(min_value=0, max_value=4300), max_size=20), WISHES)
 def test_whatever_comes_however_it_is_cut_there_is_one_and_the_same_verdict(
-    talk: bytes, encrypted: bytes, cuts: list[int], wishes: Wishes
+    talk: bytes, encrypted: bytes, cuts: list[int], required: Requirements
 ) -> None:
     def events_of(edges: list[int]) -> list[Event]:
         """Hold a conversation whose texts, before TLS and in it, come cut there."""
-        one = Dialogue("probe.example.com", wishes)
+        one = Dialogue("probe.example.com", required)
         events: list[Event] = []
         if one.phase is not Phase.HANDSHAKE:
             for start, end in pairwise([0, *edges, len(talk)]):
