@@ -14,9 +14,8 @@ from yarl import URL
 
 from geodns.api import events as events_
 from geodns.api.app import make_app
-from geodns.api.events import EventRoutes
 from geodns.storage.event_log import EventLog
-from tests.api.test_app import FakeBackend
+from tests.servicing import FakeServices
 
 STREAM = "/api/v1/events/stream"
 Talk = Callable[[EventLog, aiohttp.ClientSession], Awaitable[None]]
@@ -28,8 +27,8 @@ def serve(directory: Path, talk: Talk) -> None:
     async def run() -> None:
         events = EventLog(directory)
         await events.open()
-        backend = FakeBackend()
-        app = make_app(backend, bytes, backend.carry, (), EventRoutes(events).routes())
+        fake = FakeServices()
+        app = make_app(fake.services(events=events), ())
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -42,6 +41,7 @@ def serve(directory: Path, talk: Talk) -> None:
             events.end()
             await runner.cleanup()
             await events.close()
+            fake.close()
 
     asyncio.run(run())
 
