@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.answers import Source
@@ -165,7 +165,6 @@ def essence(compiled: Compiled) -> Any:
 
 
 @given(EVENTS)
-@settings(deadline=None, max_examples=60)
 def test_what_is_served_is_what_compiling_from_scratch_would_give(events: list[tuple[Any, ...]]) -> None:
     replay = Replay()
     for name, *arguments in events:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.api.order_answers import choice_json, pools_json
@@ -206,7 +206,6 @@ def ordered(draw: st.DrawFn) -> tuple[Zone, LiveSet, list[tuple[Order, list[Host
 
 
 @given(ordered())
-@settings(deadline=None)
 def test_what_is_shown_before_an_order_is_what_is_served_after_it(
     world: tuple[Zone, LiveSet, list[tuple[Order, list[HostKey]]]],
 ) -> None:
