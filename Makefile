@@ -8,8 +8,8 @@ READY  := $(VENV)/.installed
 # Else each of a thousand processes that the tests start compiles the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# They wait more than they compute. What shares something stays together, what takes longest comes first.
-PYTEST := $(BIN)/pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
+# They wait more than they compute; tests/conftest.py says in what order.
+PYTEST := $(BIN)/pytest --numprocesses 4
 
 .PHONY: run test quick check reference bench fuzz clean
 

@@ -1,11 +1,14 @@
 """What holds for all tests: how many examples Hypothesis takes, and in what order they run."""
 
+import functools
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 # --- examples ------------------------------------------------------------------------------------------
 
@@ -32,25 +35,36 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def _starts_processes(item: pytest.Item) -> bool:
-    place = item.path.relative_to(HERE)
+def _starts_processes(path: Path) -> bool:
+    place = path.relative_to(HERE)
     return place.parts[0] in {"integration", "fuzz"} or place.name.startswith("test_bench")
 
 
-def _shares(item: pytest.Item) -> bool:
-    """Say whether a test shares with others of its file what is dear to start."""
-    made = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - it is pytest's own
-    return any(one[-1].scope == "module" for one in made)
+@functools.cache
+def _shares(path: Path) -> bool:
+    """Say whether the tests of a file share what is dear to start."""
+    return 'scope="module"' in path.read_text("utf-8")
 
 
-@pytest.hookimpl(tryfirst=True)
+def _turn(path: Path) -> int:
+    return 2 if not _starts_processes(path) else 0 if _shares(path) else 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what takes longest first; `--dist loadgroup` keeps in one process what shares something."""
+    """Run what takes longest first."""
+    items.sort(key=lambda item: _turn(item.path))
 
-    def turn(item: pytest.Item) -> int:
-        return 2 if not _starts_processes(item) else 0 if _shares(item) else 1
 
-    for item in items:
-        if turn(item) != 1:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(HERE))))
-    items.sort(key=turn)
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
+    """Gives each process a file at a time; a single test where the tests of a file share nothing dear."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if _turn(self.config.rootpath / file) == 1 else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    """Share the tests out among processes (`-n 4`), as we say and not as `--dist` does."""
+    config.option.loadscopereorder = False  # the order is the one above
+    return _Scheduling(config, log)

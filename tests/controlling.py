@@ -140,7 +140,7 @@ class Control:
         """How long it takes an address to answer EHLO; 1 ms where nothing is said."""
         self.probing: Callable[[Target], Awaitable[None]] | None = None
         self.status: int | None = None
-        monkeypatch.setattr(daemon_, "Monitor", partial(Monitor, probe=self._probe))
+        monkeypatch.setattr(verdict_service, "Monitor", partial(Monitor, probe=self._probe))
         monkeypatch.setattr(verdict_service, "RECOMPILE_EVERY", 0.1)
         # The machine of the tests stands still now and then: that is not to be told as the daemon's fault.
         monkeypatch.setattr(watchdog, "BLOCKED", 60.0)
@@ -160,7 +160,7 @@ class Control:
         async def beside() -> None:
             async with self._running() as running:
                 if wait:
-                    await until(lambda: running.daemon._view.ready or running.ended.done())
+                    await until(lambda: running.daemon.services.watchdog.ready or running.ended.done())
                 await test(running)
 
         asyncio.run(beside())
@@ -250,7 +250,7 @@ class Running:
 
     @property
     def link(self) -> ControlLink:
-        return self.daemon._link
+        return self.daemon.services.workers._link
 
 
 @pytest.fixture

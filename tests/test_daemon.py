@@ -5,6 +5,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_it_judges_the_hosts_then_answers_and_says_so(
     async def test(running: Running) -> None:
         assert running.supervisor.dealt() == {"mta2", "mta3"}
         assert len(running.supervisor.numbers) == 1, "nothing was answered before the first round"
-        http = running.daemon._seat.http.getsockname()[1]
+        http = running.daemon._context.http.getsockname()[1]
         assert capfd.readouterr().out == (
             f"ready: dns 127.0.0.1:5300 http 127.0.0.1:{http} zones 1 backend python\n"
         )
@@ -66,7 +67,7 @@ def test_while_the_first_probes_run_it_lives_and_is_not_ready(
     ready.probing = never
 
     async def test(running: Running) -> None:
-        await until(lambda: running.daemon._monitor.verdicts)
+        await until(lambda: running.daemon.services.verdicts._monitor.verdicts)
         assert await running.get("/healthz") == "alive\n"
         assert await running.get("/readyz") == "starting: the first probes are not done\n"
         await running.dealt(*ALL)
@@ -82,7 +83,7 @@ def test_an_end_while_starting_waits_for_nothing(ready: Control) -> None:
     ready.probing = never
 
     async def test(running: Running) -> None:
-        await until(lambda: running.daemon._monitor.verdicts)
+        await until(lambda: running.daemon.services.verdicts._monitor.verdicts)
         running.signal(signal.SIGTERM)
         await asyncio.wait({running.ended}, timeout=daemon.FIRST_ROUND - 1)
         assert running.ended.done()
@@ -203,7 +204,7 @@ def test_a_host_taken_out_while_the_server_was_off_answers_for_its_own_name(read
 
     async def test(running: Running) -> None:
         assert running.supervisor.dealt() == {"mta2", "mta3"}
-        assert MTA1 in running.daemon._cluster.retired
+        assert MTA1 in running.daemon.services.cluster.retired
         (table,) = running.supervisor.table.zones.values()
         assert b"\x04mta1" + table.origin in table.nodes
         await until(lambda: MTA1 in running.store.load_retired())
@@ -217,7 +218,9 @@ def test_a_host_taken_out_while_the_server_was_off_answers_for_its_own_name(read
 def test_sigterm_ends_it_cleanly_and_what_is_believed_is_kept(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
-        await until(lambda: running.daemon._judging._verdicts or running.supervisor.dealt() != set(ALL))
+        await until(
+            lambda: running.daemon.services.verdicts._verdicts or running.supervisor.dealt() != set(ALL)
+        )
         running.signal(signal.SIGTERM)
         assert await asyncio.wait_for(asyncio.shield(running.ended), 20) == 0
         kept = running.store.load_verdicts(3600, time.time())
@@ -243,9 +246,9 @@ def test_without_a_supervisor_it_ends(ready: Control, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        pytest.param("_folder", "poll", id="watching the folder"),
-        pytest.param("_ordering", "end_expired", id="keeping time"),
-        pytest.param("_cluster", "judged", id="taking verdicts"),
+        pytest.param("zones._folder", "poll", id="watching the folder"),
+        pytest.param("orders", "end_expired", id="keeping time"),
+        pytest.param("cluster", "judged", id="taking verdicts"),
     ],
 )
 def test_a_task_that_dies_ends_the_process_so_that_another_one_begins(
@@ -259,7 +262,7 @@ def test_a_task_that_dies_ends_the_process_so_that_another_one_begins(
         raise RuntimeError("a fault of ours")
 
     async def test(running: Running) -> None:
-        monkeypatch.setattr(getattr(running.daemon, where), name, broken)
+        monkeypatch.setattr(attrgetter(where)(running.daemon.services), name, broken)
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await asyncio.wait_for(asyncio.shield(running.ended), 20)
 
@@ -269,7 +272,7 @@ def test_a_task_that_dies_ends_the_process_so_that_another_one_begins(
 
 def test_a_client_that_never_finishes_asking_does_not_hold_up_the_end(ready: Control) -> None:
     async def test(running: Running) -> None:
-        host, port = running.daemon._seat.http.getsockname()
+        host, port = running.daemon._context.http.getsockname()
         _, writer = await asyncio.open_connection(host, port)
         writer.write(f"POST /api/v1/hosts/{NAME}/mta1/drain HTTP/1.1\r\nHost: {host}\r\n".encode())
         writer.write(b"Content-Length: 9\r\n\r\n{")
@@ -291,7 +294,7 @@ def test_verdicts_of_the_store_are_of_its_targets_only(ready: Control) -> None:
     store.close()
 
     async def test(running: Running) -> None:
-        assert len(running.daemon._cluster.verdicts) == 3
+        assert len(running.daemon.services.cluster.verdicts) == 3
         (table,) = running.supervisor.table.zones.values()
         assert b"\x03old" + table.origin in table.nodes
         assert (ready.state / FILE_NAME).exists()

@@ -12,6 +12,7 @@ import pytest
 from geodns import daemon
 from geodns.compiler.compile import compile_zones as real
 from geodns.control import verdict_service
+from geodns.control.worker_service import WorkerService
 from geodns.errors import StoreError
 from geodns.health.outcome import ProbeResult
 from geodns.responder.worker_state import Counts
@@ -45,7 +46,7 @@ def test_an_edit_is_served_and_a_host_taken_out_is_retired(ready: Control) -> No
 def test_a_bad_edit_changes_nothing_and_is_told(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.file.write_text("hosts: 5\n")
-        await until(lambda: running.daemon._folder.refused)
+        await until(lambda: running.daemon.services.zones._folder.refused)
         status = await running.get("/status")
         assert status["zones"][NAME]["error"]
         assert any("the zone it had is served" in one for one in status["warnings"])
@@ -63,10 +64,10 @@ def test_sighup_reads_at_once(ready: Control) -> None:
         other.write_text(TEXT)
         running.signal(signal.SIGHUP)
         await running.dealt("mta2", "mta3")
-        await until(lambda: "in.example.net" in running.daemon._cluster.sources)
+        await until(lambda: "in.example.net" in running.daemon.services.cluster.sources)
         other.unlink()
         running.signal(signal.SIGHUP)
-        await until(lambda: "in.example.net" not in running.daemon._cluster.sources)
+        await until(lambda: "in.example.net" not in running.daemon.services.cluster.sources)
         await until(lambda: "in.example.net" not in running.store.load_zones())
 
     ready.run(test)
@@ -131,7 +132,7 @@ def test_a_host_that_is_new_waits_for_its_first_good_probe(ready: Control) -> No
     async def test(running: Running) -> None:
         ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
         running.signal(signal.SIGHUP)
-        await until(lambda: "mta4" in running.daemon._cluster.zone(NAME).host_by_name)
+        await until(lambda: "mta4" in running.daemon.services.cluster.zone(NAME).host_by_name)
         await asyncio.sleep(0.1)
         assert running.supervisor.dealt() == set(ALL)
         ready.finds.clear()
@@ -166,12 +167,12 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
         await running.order("drain", "mta2", reason="disk swap")
         ready.file.write_text("ttl: thirty\n" + TEXT)
         running.signal(signal.SIGHUP)
-        await until(lambda: running.daemon._folder.refused)
-        await until(lambda: any(one.kind == "refused" for one in running.daemon._events._memory))
+        await until(lambda: running.daemon.services.zones._folder.refused)
+        await until(lambda: any(one.kind == "refused" for one in running.daemon.services.events._memory))
         ready.file.write_text(TEXT)
         running.signal(signal.SIGHUP)
-        await until(lambda: not running.daemon._folder.refused)
-        await until(lambda: running.daemon._events._memory[-1].kind == "reload")
+        await until(lambda: not running.daemon.services.zones._folder.refused)
+        await until(lambda: running.daemon.services.events._memory[-1].kind == "reload")
         ready.file.write_text("ttl: 40\n" + TEXT)
         running.signal(signal.SIGHUP)
         await until(lambda: '"ttl":40' in running.store.load_zones()[NAME].text)
@@ -219,7 +220,7 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
 def test_deaths_of_workers_are_told_but_for_those_at_the_end(ready: Control) -> None:
     async def test(running: Running) -> None:
         def told() -> list[str]:
-            return [one.text for one in running.daemon._events._memory if one.kind == "worker"]
+            return [one.text for one in running.daemon.services.events._memory if one.kind == "worker"]
 
         running.supervisor.say(WorkerExited("udp0"))
         running.supervisor.say(WorkerStarted("udp0", 10, 1))
@@ -241,16 +242,16 @@ def test_verdicts_are_served_at_once_and_then_together(
 
     async def test(running: Running) -> None:
         monkeypatch.setattr(
-            running.daemon._judging, "_recompiled", -3.0
+            running.daemon.services.verdicts, "_recompiled", -3.0
         )  # as if the first round were long ago
         began = time.monotonic()
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
         assert time.monotonic() - began < 2.5, "the first at once"
         ready.finds["192.0.2.12"] = ProbeResult.FAILURE
-        await until(lambda: running.daemon._judging._verdicts)
+        await until(lambda: running.daemon.services.verdicts._verdicts)
         ready.finds["192.0.2.11"] = ProbeResult.OK
-        await until(lambda: len(running.daemon._judging._verdicts) == 2)
+        await until(lambda: len(running.daemon.services.verdicts._verdicts) == 2)
         assert (await running.order("drain", "mta3"))[0] == 200
         assert running.supervisor.dealt() == {"mta2"}, "an order waits for no verdicts"
         assert time.monotonic() - began < 3
@@ -312,8 +313,8 @@ def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
         await running.dealt(*ALL)
         assert await factors(running) == {"slowstart": 0.05}
         # As if half a minute had passed.
-        running.daemon._cluster.slow_start.since[MTA1] -= 30
-        await until(lambda: running.daemon._cluster.slow_start.shares[MTA1] == 0.5)
+        running.daemon.services.cluster.slow_start.since[MTA1] -= 30
+        await until(lambda: running.daemon.services.cluster.slow_start.shares[MTA1] == 0.5)
         assert await factors(running) == {"slowstart": 0.5}
 
     async def after(running: Running) -> None:
@@ -390,7 +391,7 @@ def test_when_a_drain_returns_no_worker_deals_the_host_and_the_disk_knows(ready:
 
 
 def test_a_worker_that_does_not_say_so_is_pending(ready: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon, "DELIVERY", 0.2)
+    monkeypatch.setattr(WorkerService.deliver, "__defaults__", (0.2,))
 
     async def test(running: Running) -> None:
         running.supervisor.mute = {"tcp"}
@@ -428,8 +429,10 @@ def test_orders_that_come_together_leave_disk_and_workers_of_one_mind(ready: Con
             await asyncio.gather(
                 *(running.order(verb) for verb in ("drain", "undrain", "drain", "undrain") * 3)
             )
-            assert (MTA1 in running.store.load_forced()) == (MTA1 in running.daemon._cluster.forced)
-            assert ("mta1" in running.supervisor.dealt()) == (MTA1 not in running.daemon._cluster.forced)
+            assert (MTA1 in running.store.load_forced()) == (MTA1 in running.daemon.services.cluster.forced)
+            assert ("mta1" in running.supervisor.dealt()) == (
+                MTA1 not in running.daemon.services.cluster.forced
+            )
 
     ready.run(test)
 
@@ -497,7 +500,7 @@ def test_an_order_for_a_host_that_an_edit_takes_meanwhile_is_an_error_and_no_fau
         await running.dealt("mta2", "mta3")
         ready.file.write_text(WITHOUT_1)
         running.signal(signal.SIGHUP)
-        await until(lambda: "mta1" not in running.daemon._cluster.zone(NAME).host_by_name)
+        await until(lambda: "mta1" not in running.daemon.services.cluster.zone(NAME).host_by_name)
         slow.set()
         code, shown = await order
         assert code == 404
@@ -542,7 +545,7 @@ def test_without_a_worker_it_is_not_ready(ready: Control) -> None:
     async def test(running: Running) -> None:
         for worker in running.supervisor.WORKERS:
             running.supervisor.die(worker)
-        await until(lambda: running.daemon._view.unready() == "no worker is alive")
+        await until(lambda: running.daemon.services.watchdog.unready() == "no worker is alive")
         assert await running.get("/readyz") == "no worker is alive\n"
 
     ready.run(test)

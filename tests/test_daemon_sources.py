@@ -37,7 +37,7 @@ def run(ready: Control, test: Any) -> None:
 
     async def whole() -> None:
         async with beside() as server, ready._running() as running:
-            await until(lambda: running.daemon._view.ready or running.ended.done())
+            await until(lambda: running.daemon.services.watchdog.ready or running.ended.done())
             await test(running, server)
 
     asyncio.run(whole())
@@ -61,7 +61,7 @@ def test_hosts_join_after_their_first_good_probe_and_leave_into_retirement(ready
         }
         ready.finds["192.0.2.13"] = ProbeResult.FAILURE
         server.has("192.0.2.11", "192.0.2.12", "192.0.2.13")
-        await until(lambda: MTA3 in running.daemon._cluster.zone(NAME).host_by_name)
+        await until(lambda: MTA3 in running.daemon.services.cluster.zone(NAME).host_by_name)
         after = await running.get("/status")
         assert after["zones"][NAME]["serial"] > before["serial"]
         assert after["hosts"][NAME][MTA3]["source"] == TITLE
@@ -82,7 +82,7 @@ def test_a_failure_is_told_and_keeps_the_list_over_a_restart(ready: Control) -> 
     async def first(running: Running, server: NameServer) -> None:
         await until(running.store.load_found)
         server.rcode = dns.rcode.SERVFAIL
-        await until(lambda: running.daemon._discovery.listing(NAME, _source(running)).error)
+        await until(lambda: running.daemon.services.zones._discovery.listing(NAME, _source(running)).error)
         shown = await source_of(running)
         assert shown["hosts"] == 2
         assert shown["error"].endswith("answers SERVFAIL")
@@ -98,7 +98,7 @@ def test_a_failure_is_told_and_keeps_the_list_over_a_restart(ready: Control) -> 
         assert running.supervisor.dealt() == {MTA1, MTA2}
         server.silent = True
         ready.file.write_text(text_with(server).replace("interval: 200ms", "interval: 300ms"))
-        await until(lambda: running.daemon._cluster.zone(NAME).checks[0].interval == 0.3)
+        await until(lambda: running.daemon.services.cluster.zone(NAME).checks[0].interval == 0.3)
         assert running.supervisor.dealt() == {MTA1, MTA2}, "an edit of something else keeps it too"
 
     run(ready, first)
@@ -110,12 +110,12 @@ def test_a_source_that_an_edit_brings_is_looked_up_before_the_edit_is_served(rea
         for text in (TEXT, text_with(server)):
             ready.file.write_text(text)
             # It takes all hosts away that there are, and brings others.
-            await until(lambda: NAME in running.daemon._edits.waiting)
-            await running.daemon._edits.reload(yes=True)
+            await until(lambda: NAME in running.daemon.services.zones.waiting)
+            await running.daemon.services.zones.reload(yes=True)
             if text is TEXT:
                 await running.dealt("mta1", "mta2", "mta3")
-        assert running.daemon._cluster.zone(NAME).sources
-        assert set(running.daemon._cluster.zone(NAME).host_by_name) == {MTA1, MTA2}
+        assert running.daemon.services.cluster.zone(NAME).sources
+        assert set(running.daemon.services.cluster.zone(NAME).host_by_name) == {MTA1, MTA2}
         await running.dealt(MTA1, MTA2)
 
     run(ready, test)
@@ -124,10 +124,10 @@ def test_a_source_that_an_edit_brings_is_looked_up_before_the_edit_is_served(rea
 def test_hosts_come_and_go_while_the_file_is_broken(ready: Control) -> None:
     async def test(running: Running, server: NameServer) -> None:
         ready.file.write_text("hosts: 5\n")
-        await until(lambda: running.daemon._folder.refused)
+        await until(lambda: running.daemon.services.zones._folder.refused)
         server.has("192.0.2.12", "192.0.2.13")
         await running.dealt(MTA2, MTA3)
-        assert running.daemon._folder.refused
+        assert running.daemon.services.zones._folder.refused
 
     run(ready, test)
 
@@ -150,13 +150,13 @@ def test_hosts_come_and_go_though_the_file_was_broken_at_the_start(ready: Contro
             store.save_note(f"{TEXT_OF}{NAME}", note.replace(before, f"127.0.0.1:{server.port}"))
             store.close()
             async with ready._running() as running:
-                await until(lambda: running.daemon._view.ready or running.ended.done())
+                await until(lambda: running.daemon.services.watchdog.ready or running.ended.done())
                 await running.dealt(MTA2, MTA3)
-                assert running.daemon._folder.refused
+                assert running.daemon.services.zones._folder.refused
 
     run(ready, first)
     asyncio.run(second())
 
 
 def _source(running: Running) -> Any:
-    return running.daemon._cluster.zone(NAME).sources[0]
+    return running.daemon.services.cluster.zone(NAME).sources[0]

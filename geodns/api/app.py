@@ -1,42 +1,33 @@
 """The HTTP application."""
 
 import time
-from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
-from geodns.api import hosts, openapi, site, status, zones
+from geodns.api import events, explain, history, hosts, openapi, query_log, site, state, status, zones
 from geodns.api.access import ACCESS, Access, guard
-from geodns.api.responses import BACKEND, CARRY, KEPT, METRICS, Backend, Carry, ResponseCache
+from geodns.api.events import FOLLOWERS
+from geodns.api.responses import CACHE, SERVICES, ResponseCache
 from geodns.config.tokens import Token
+from geodns.control.services import Services
 
 MAX_BODY = 64 * 1024
 """Bytes of a request."""
 
 
-def make_app(
-    backend: Backend,
-    metrics: Callable[[], bytes],
-    carry: Carry,
-    tokens: tuple[Token, ...],
-    more: Iterable[web.RouteDef] = (),
-) -> web.Application:
+def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     """Return the application.
 
     Args:
-        backend: the running server, to be read.
-        metrics: gives them in Prometheus' text format.
-        carry: carries an order out.
+        services: asked and told by its handlers.
         tokens: what clients must show; see `Access`.
-        more: routes that other parts have; they raise UsageError for what is asked wrongly.
 
     """
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
-    app[BACKEND] = backend
-    app[METRICS] = metrics
-    app[CARRY] = carry
-    app[KEPT] = ResponseCache(time.monotonic, time.thread_time)
+    app[SERVICES] = services
+    app[CACHE] = ResponseCache(time.monotonic, time.thread_time)
     app[ACCESS] = Access(tokens, time.monotonic)
-    rooms = (site, status, zones, openapi, hosts)
-    app.add_routes([*(route for room in rooms for route in room.routes()), *more])
+    app[FOLLOWERS] = set()
+    rooms = (site, status, hosts, zones, explain, events, history, state, query_log, openapi)
+    app.add_routes([route for room in rooms for route in room.routes()])
     return app

@@ -12,12 +12,12 @@ from typing import Any
 from aiohttp import web
 
 from geodns.api.access import headers_for
-from geodns.api.responses import RefusedError
+from geodns.api.responses import SERVICES, RefusedError
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
 from geodns.errors import UsageError
 from geodns.storage.event_file import Event, EventFilter
-from geodns.storage.event_log import KINDS, EventLog
+from geodns.storage.event_log import KINDS
 
 MOST = 1_000
 """Events in one answer."""
@@ -36,92 +36,87 @@ RETRY = 1_000
 """Milliseconds after which a browser comes back."""
 
 
-class EventRoutes:
-    """What the HTTP side answers for events.
+FOLLOWERS: web.AppKey[set[web.StreamResponse]] = web.AppKey("followers")
+"""The streams that are open."""
 
-    Args:
-        events: of this server.
 
-    """
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/api/v1/events", _list),
+        web.get("/api/v1/events/stream", _stream, allow_head=False),
+    ]
 
-    def __init__(self, events: EventLog) -> None:
-        self._events = events
-        self._streams = 0
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return where all of it is."""
-        return [
-            web.get("/api/v1/events", self._list),
-            web.get("/api/v1/events/stream", self._stream, allow_head=False),
-        ]
+async def _list(request: web.Request) -> web.Response:
+    events, wanted = request.app[SERVICES].events, _wanted(request)
+    limit = _number(request, "limit", USUAL)
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"`limit` is 1 to {MOST}")
+    last = events.last
+    if "after" in request.query:
+        position = min(last, _number(request, "after", 0))
+        found = await events.after(position, limit, wanted)
+        if len(found) == limit:  # there may be more
+            last = found[-1].id
+    else:
+        found = await events.newest(limit, wanted)
+    shown = [event_json(one) for one in found]
+    return web.json_response({"events": shown, "last": max([last, *(one.id for one in found)])})
 
-    async def _list(self, request: web.Request) -> web.Response:
-        wanted = _wanted(request)
-        limit = _number(request, "limit", USUAL)
-        if not 1 <= limit <= MOST:
-            raise UsageError(f"`limit` is 1 to {MOST}")
-        last = self._events.last
-        if "after" in request.query:
-            position = min(last, _number(request, "after", 0))
-            found = await self._events.after(position, limit, wanted)
-            if len(found) == limit:  # there may be more
-                last = found[-1].id
-        else:
-            found = await self._events.newest(limit, wanted)
-        shown = [event_json(one) for one in found]
-        return web.json_response({"events": shown, "last": max([last, *(one.id for one in found)])})
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
-        wanted = _wanted(request)
-        position = _position(request, self._events.last)
-        if self._streams >= STREAMS:
-            raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
-        response = web.StreamResponse(
-            headers=headers_for(request) | {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
-        )
-        self._streams += 1
-        try:
-            await response.prepare(request)
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                await self._write(request, response, f"retry: {RETRY}\n\n")
-                await self._follow(request, response, position, wanted)
-        finally:
-            self._streams -= 1
-        return response
+async def _stream(request: web.Request) -> web.StreamResponse:
+    events, followers = request.app[SERVICES].events, request.app[FOLLOWERS]
+    wanted = _wanted(request)
+    position = _position(request, events.last)
+    if len(followers) >= STREAMS:
+        raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
+    response = web.StreamResponse(
+        headers=headers_for(request) | {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+    )
+    followers.add(response)
+    try:
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            await _write(request, response, f"retry: {RETRY}\n\n")
+            await _follow(request, response, position, wanted)
+    finally:
+        followers.discard(response)
+    return response
 
-    async def _follow(
-        self, request: web.Request, response: web.StreamResponse, position: int, wanted: EventFilter
-    ) -> None:
-        events = self._events
-        said = time.monotonic()
-        while True:
-            last = events.last
-            found = await events.after(position, BATCH, wanted)
-            position = found[-1].id if len(found) == BATCH else max(position, last)
-            if found:
-                await self._write(request, response, "".join(map(_framed, found)))
-                said = time.monotonic()
-            elif time.monotonic() - said >= COMMENT_EVERY:
-                await self._write(request, response, ": still here\n\n")
-                said = time.monotonic()
-            if position < events.last:
-                continue
-            if events.ending:
-                return
-            await events.wait(position, LOOK_EVERY)
-            if request.transport is None or request.transport.is_closing():
-                return
 
-    @staticmethod
-    async def _write(request: web.Request, response: web.StreamResponse, text: str) -> None:
-        """Write; raises TimeoutError, and lets go of the connection, where the client takes nothing."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await response.write(text.encode())
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-            raise
+async def _follow(
+    request: web.Request, response: web.StreamResponse, position: int, wanted: EventFilter
+) -> None:
+    events = request.app[SERVICES].events
+    said = time.monotonic()
+    while True:
+        last = events.last
+        found = await events.after(position, BATCH, wanted)
+        position = found[-1].id if len(found) == BATCH else max(position, last)
+        if found:
+            await _write(request, response, "".join(map(_framed, found)))
+            said = time.monotonic()
+        elif time.monotonic() - said >= COMMENT_EVERY:
+            await _write(request, response, ": still here\n\n")
+            said = time.monotonic()
+        if position < events.last:
+            continue
+        if events.ending:
+            return
+        await events.wait(position, LOOK_EVERY)
+        if request.transport is None or request.transport.is_closing():
+            return
+
+
+async def _write(request: web.Request, response: web.StreamResponse, text: str) -> None:
+    """Write; raises TimeoutError, and lets go of the connection, where the client takes nothing."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await response.write(text.encode())
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise
 
 
 def event_json(event: Event) -> dict[str, Any]:

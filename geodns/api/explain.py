@@ -4,12 +4,16 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
+from ipaddress import ip_address
+from typing import NamedTuple
 
 import dnslib
+from aiohttp import web
 
 from geodns.api.json_types import Json
-from geodns.api.responses import Asking
-from geodns.api.status import LastResult, number, resort_of
+from geodns.api.responses import SERVICES, RefusedError, cached_json
+from geodns.api.status import LastResult, last_result, number, resort_of
 from geodns.compiler.choice import Choice, Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
@@ -27,10 +31,53 @@ from geodns.responder.worker_state import WorkerState
 from geodns.wire.codes import number_of
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import name_to_wire
-from geodns.wire.networks import Network
+from geodns.wire.networks import Network, parse_network
 
 ANSWERS = 3
 """So many of the next answers are shown."""
+
+
+class Asking(NamedTuple):
+    """Who would ask.
+
+    Attributes:
+        client: the resolver's address.
+        network: the network that it says it asks for (RFC 7871); None: it does not say.
+
+    """
+
+    client: str = "127.0.0.1"
+    network: Network | None = None
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.get("/api/v1/explain", _explain)]
+
+
+async def _explain(request: web.Request) -> web.Response:
+    name = request.query.get("name")
+    if not name:
+        raise RefusedError(400, "say which name: /api/v1/explain?name=out.example.com&type=A")
+    rtype = request.query.get("type", "A").upper()
+    asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
+    services = request.app[SERVICES]
+    seen = partial(last_result, services.verdicts)
+    make = partial(explain, services.cluster, name, rtype, asking, seen)
+    return cached_json(request, f"explain {(name, rtype, asking)}", make)
+
+
+def _client(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise RefusedError(400, f"client {text!r} is no address: write one, as 192.0.2.7") from error
+
+
+def _network(text: str | None) -> Network | None:
+    try:
+        return None if text is None else parse_network(text)
+    except ValueError as error:
+        raise RefusedError(400, f"ecs: {': '.join(map(str, error.args))}") from error
 
 
 def explain(

@@ -6,61 +6,48 @@ import time
 
 from aiohttp import web
 
-from geodns.api.responses import BACKEND
+from geodns.api.responses import SERVICES
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
-from geodns.control.history_service import MOST, HistoryService, points_of, step_for
+from geodns.control.history_service import MOST, points_of, step_for
 from geodns.errors import NotFoundError, UsageError
 from geodns.storage.history_file import DAY, HOUR, MINUTE, TEN_MINUTES
 
 STEPS = {"1m": MINUTE, "10m": TEN_MINUTES, "1h": HOUR, "1d": DAY}
 
 
-class HistoryRoutes:
-    """What the HTTP side answers for the history.
+def routes() -> list[web.RouteDef]:
+    return [web.get("/api/v1/history", _zone), web.get("/api/v1/history/recent", _recent)]
 
-    Args:
-        recording: of this server.
 
-    """
+async def _zone(request: web.Request) -> web.Response:
+    now = time.time()
+    zones, history = request.app[SERVICES].cluster.zones, request.app[SERVICES].history
+    zone = request.query.get("zone", next(iter(zones), "") if len(zones) == 1 else "")
+    zone = zone.lower().rstrip(".")
+    if not zone:
+        raise UsageError("say which zone: /api/v1/history?zone=out.example.com&since=24h")
+    if zone not in zones:
+        raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")
+    since = since_asked(request.query.get("since", "24h"), now)
+    hosts = {_short(host, zone) for host in request.query.getall("host", [])}
+    many = len(hosts or zones[zone].hosts)
+    asked = request.query.get("step")
+    step = step_for(now - since, many) if asked is None else _step(asked, now - since, many)
 
-    def __init__(self, recording: HistoryService) -> None:
-        self._recording = recording
+    def text() -> str:
+        shown = history.history(zone, hosts, since, step)
+        # One by one: nothing else is done while a text is made, in whatever thread.
+        columns = ", ".join(f"{json.dumps(host)}: {json.dumps(one)}" for host, one in shown.items())
+        head = json.dumps({"step_s": step, "zone": zone, "from": precise(since)})
+        return f'{head[:-1]}, "hosts": {{{columns}}}}}'
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return where all of it is."""
-        return [
-            web.get("/api/v1/history", self._zone),
-            web.get("/api/v1/history/recent", self._recent),
-        ]
+    # In a thread: many points take most of a second, and the probes go on meanwhile.
+    return web.json_response(text=await asyncio.to_thread(text))
 
-    async def _zone(self, request: web.Request) -> web.Response:
-        now = time.time()
-        zones = request.app[BACKEND].zones()
-        zone = request.query.get("zone", next(iter(zones), "") if len(zones) == 1 else "")
-        zone = zone.lower().rstrip(".")
-        if not zone:
-            raise UsageError("say which zone: /api/v1/history?zone=out.example.com&since=24h")
-        if zone not in zones:
-            raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")
-        since = since_asked(request.query.get("since", "24h"), now)
-        hosts = {_short(host, zone) for host in request.query.getall("host", [])}
-        many = len(hosts or zones[zone].hosts)
-        asked = request.query.get("step")
-        step = step_for(now - since, many) if asked is None else _step(asked, now - since, many)
 
-        def text() -> str:
-            shown = self._recording.history(zone, hosts, since, step)
-            # One by one: nothing else is done while a text is made, in whatever thread.
-            columns = ", ".join(f"{json.dumps(host)}: {json.dumps(one)}" for host, one in shown.items())
-            head = json.dumps({"step_s": step, "zone": zone, "from": precise(since)})
-            return f'{head[:-1]}, "hosts": {{{columns}}}}}'
-
-        # In a thread: many points take most of a second, and the probes go on meanwhile.
-        return web.json_response(text=await asyncio.to_thread(text))
-
-    async def _recent(self, request: web.Request) -> web.Response:  # noqa: ARG002 - all there is
-        return web.json_response({"step_s": MINUTE, "zones": self._recording.recent()})
+async def _recent(request: web.Request) -> web.Response:
+    return web.json_response({"step_s": MINUTE, "zones": request.app[SERVICES].history.recent()})
 
 
 def _short(host: str, zone: str) -> str:

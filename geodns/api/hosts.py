@@ -1,21 +1,18 @@
-"""What operators order over HTTP: drain hosts, give them back, force their states and weights."""
+"""Hosts over HTTP: their status, orders of operators for them, and loads that are pushed."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
 from geodns.api.json_types import Json
-from geodns.api.responses import BACKEND, CARRY, RefusedError, _rest, answer, author_of, host_key, unconfirmed
-from geodns.api.status import resort_of
-from geodns.compiler.choice import Choice, shares
+from geodns.api.order_answers import answer, rest, unconfirmed
+from geodns.api.responses import SERVICES, RefusedError, author_of, host_key
+from geodns.api.status import host_status
 from geodns.config.times import seconds_asked
-from geodns.control.orders import Order, OrderRequest, OrderResult, PoolChange, Verb
+from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
 from geodns.errors import UsageError
-from geodns.model.base import FAMILIES
 from geodns.model.limits import MAX_REASON, MAX_WEIGHT
-from geodns.model.state import PoolKey
 from geodns.signals.host_load_poller import as_load
 
 MAX_HOSTS = 1_000
@@ -32,9 +29,23 @@ _ENDING = {Verb.UNDRAIN, Verb.CLEAR}
 def routes() -> list[web.RouteDef]:
     """Return where all of it is."""
     return [
+        web.get("/api/v1/hosts/{zone}/{host}", _host),
+        web.post("/api/v1/hosts/{zone}/{host}/load", _push_load),
         web.post("/api/v1/orders", _many),
         web.post(f"/api/v1/hosts/{{zone}}/{{host}}/{{verb:{'|'.join(Verb)}}}", _one),
     ]
+
+
+async def _host(request: web.Request) -> web.Response:
+    return web.json_response(host_status(request.app[SERVICES], host_key(request)))
+
+
+async def _push_load(request: web.Request) -> web.Response:
+    body = await request.read()  # first: a host may go while it comes
+    services, host = request.app[SERVICES], host_key(request)
+    services.loads.expect_push(host)
+    services.loads.push(host, read_value(body))
+    return web.json_response(host_status(services, host))
 
 
 async def _one(request: web.Request) -> web.Response:
@@ -42,14 +53,14 @@ async def _one(request: web.Request) -> web.Response:
     key = host_key(request)
     body = await read_object(request, _OF_ONE, '{"reason": "…", "for": "2h"}')
     order = _order(request, Verb(request.match_info["verb"]), body)
-    ordered = await request.app[CARRY](
+    ordered = await request.app[SERVICES].orders.carry(
         OrderRequest(order, (f"{key[1]}.{key[0]}",), key[0], _truth(body, "dry_run"), _truth(body, "yes"))
     )
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
-    shown = request.app[BACKEND].host(key)
+    shown = host_status(request.app[SERVICES], key)
     if _truth(body, "dry_run"):
-        return web.json_response(shown | _rest(ordered, dry_run=True))
+        return web.json_response(shown | rest(ordered, dry_run=True))
     told = {"notes": list(ordered.notes)} if ordered.notes else {}
     told |= {"left": list(ordered.left)} if ordered.left else {}
     if ordered.pending:
@@ -71,7 +82,7 @@ async def _many(request: web.Request) -> web.Response:
     wish = OrderRequest(
         _order(request, Verb(verb), body), tuple(hosts), zone, _truth(body, "dry_run"), _truth(body, "yes")
     )
-    ordered = await request.app[CARRY](wish)
+    ordered = await request.app[SERVICES].orders.carry(wish)
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
     return answer(request, ordered, dry_run=wish.dry_run)
@@ -158,27 +169,3 @@ def read_value(body: bytes) -> float:
         return as_load(given["value"])
     except ValueError as error:
         raise UsageError(f"`value`: {error}: {_BODY}") from error
-
-
-def pools_json(changes: Mapping[PoolKey, PoolChange]) -> Json:
-    """Return what pools deal before and after, by zone and pool."""
-    shown: Json = {}
-    for (zone, pool), change in changes.items():
-        shown.setdefault(zone, {})[pool] = {
-            "before": choice_json(change.before),
-            "after": choice_json(change.after),
-        }
-    return shown
-
-
-def choice_json(choice: Choice) -> Json:
-    """Return what a pool deals."""
-    return {
-        "shares": {
-            family: {host: float(share) for host, share in shares(choice.of(family)).items()}
-            for family in FAMILIES
-        },
-        "using": list(choice.using),
-        "last_resort": resort_of(choice.last_resort),
-        "live": list(choice.live),
-    }

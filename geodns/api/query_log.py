@@ -1,14 +1,21 @@
 """The routes of the query log: read it, switch it on and off."""
 
+import json
+import time
 from typing import Any
 
+from aiohttp import web
+
 from geodns.api.json_types import Json
+from geodns.api.responses import SERVICES
 from geodns.config.answer_keys import MAX_ITEMS, zone_on_wire
 from geodns.config.report import quoted
-from geodns.config.times import seconds_asked
+from geodns.config.times import seconds_asked, timestamp
 from geodns.config.value_types import HOW_MANY, parse_share
+from geodns.control.query_log_service import QueryLogService
 from geodns.errors import BadNameError, UsageError
 from geodns.responder.answer_policy import QueryLog
+from geodns.wire.names import name_from_wire
 from geodns.wire.networks import parse_network
 
 FOR = 600.0
@@ -16,6 +23,42 @@ FOR = 600.0
 
 _BODY = 'write {"on": true, "zones": ["out.example.com"], "clients": ["192.0.2.0/24"], "sample": "1%"}'
 _KEYS = {"on", "zones", "clients", "sample", "for"}
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.get("/api/v1/querylog", _get), web.post("/api/v1/querylog", _post)]
+
+
+async def _get(request: web.Request) -> web.Response:
+    return web.json_response(shown(request.app[SERVICES].policy.query_log))
+
+
+async def _post(request: web.Request) -> web.Response:
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
+    policy = request.app[SERVICES].policy
+    wanted = read_wish(body, time.monotonic())
+    pending = await policy.switch_query_log(wanted, str(request.remote))
+    if pending:
+        return web.json_response({**shown(policy.query_log), "pending": list(pending)}, status=202)
+    return web.json_response(shown(policy.query_log))
+
+
+def shown(log: QueryLogService) -> Json:
+    """Return which queries are logged."""
+    found: Json = {"on": log.wanted is not None, "written": log.written, "dropped": log.dropped}
+    wanted = log.wanted
+    if wanted is None:
+        return found
+    left = None if wanted.until is None else max(0.0, wanted.until - time.monotonic())
+    return found | {
+        "zones": [name_from_wire(name).removesuffix(".") for name in wanted.zones],
+        "clients": [str(network) for network in wanted.clients],
+        "sample": wanted.sample,
+        "until": None if left is None else timestamp(time.time() + left),
+    }
 
 
 def read_wish(body: Any, now: float) -> QueryLog | None:

@@ -1,9 +1,9 @@
-"""What the HTTP side is given to work with, and how it finds it in a request."""
+"""What handlers share: the services, answers that are kept for a moment, who asks and for which host."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT_ENCODING
@@ -11,54 +11,11 @@ from aiohttp.hdrs import ACCEPT_ENCODING
 from geodns.api.json_types import Json
 from geodns.config.tokens import Token
 from geodns.control.host_lookup import require_host
-from geodns.control.orders import OrderRequest, OrderResult
-from geodns.errors import NotFoundError, printable
+from geodns.control.services import Services
+from geodns.errors import printable
 from geodns.model.state import HostKey
-from geodns.model.zone import Zone
-from geodns.wire.networks import Network
 
-
-class Asking(NamedTuple):
-    """Who would ask.
-
-    Attributes:
-        client: the resolver's address.
-        network: the network that it says it asks for (RFC 7871); None: it does not say.
-
-    """
-
-    client: str = "127.0.0.1"
-    network: Network | None = None
-
-
-class Backend(Protocol):
-    """What the HTTP side asks of the running server."""
-
-    def zones(self) -> dict[str, Zone]:
-        """Return the zones served, by name."""
-
-    def status(self) -> Json:
-        """Return everything that ``/status`` shows."""
-
-    def mark(self) -> object:
-        """Return what is another one as soon as something worth telling has happened."""
-
-    def unready(self) -> str | None:
-        """Return why the server cannot answer; None when it can."""
-
-    def host(self, host: HostKey) -> Json:
-        """Return a host's status."""
-
-    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
-        """Return the pools and hosts behind a name, and why; raises NotFoundError."""
-
-
-Carry = Callable[[OrderRequest], Awaitable[OrderResult]]
-"""Carries out what an operator wishes."""
-
-BACKEND: web.AppKey[Backend] = web.AppKey("backend")
-METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
-CARRY: web.AppKey[Carry] = web.AppKey("carry")
+SERVICES: web.AppKey[Services] = web.AppKey("services")
 TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
 """What let a request in; None where nothing had to."""
 
@@ -125,7 +82,7 @@ class ResponseCache:
         return answer
 
 
-KEPT: web.AppKey[ResponseCache] = web.AppKey("kept")
+CACHE: web.AppKey[ResponseCache] = web.AppKey("cache")
 
 
 class RefusedError(Exception):
@@ -138,8 +95,24 @@ class RefusedError(Exception):
 
 def host_key(request: web.Request) -> HostKey:
     """Return the host that the path names in full; raises NotFoundError."""
-    zones = request.app[BACKEND].zones()
+    zones = request.app[SERVICES].cluster.zones
     return require_host(zones, request.match_info["zone"], request.match_info["host"])
+
+
+def cached(request: web.Request, name: str, make: Callable[[], bytes], kind: str) -> web.Response:
+    """Return an answer that is made at most once in a moment; anew as soon as something is told."""
+    services = request.app[SERVICES]
+    mark = services.cluster.compiled, services.events.last, services.watchdog.ready
+    body = request.app[CACHE].get(name, mark, make)
+    headers = {"Content-Type": kind, "Vary": "Accept-Encoding"}
+    if not takes_gzip(request):
+        return web.Response(body=body.plain, headers=headers)
+    return web.Response(body=body.packed, headers=headers | {"Content-Encoding": "gzip"})
+
+
+def cached_json(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
+    """Return an answer in JSON that is made at most once in a moment."""
+    return cached(request, name, lambda: json.dumps(make()).encode(), "application/json; charset=utf-8")
 
 
 def takes_gzip(request: web.Request) -> bool:
@@ -149,49 +122,6 @@ def takes_gzip(request: web.Request) -> bool:
         if coding == "gzip":
             return weight.strip("0.") != "" or not weight
     return False
-
-
-def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more: Any) -> web.Response:
-    """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
-    hosts, gone = {}, []
-    for key in ordered.hosts:
-        try:
-            hosts[key] = request.app[BACKEND].host(key)
-        except NotFoundError as error:  # an edit has taken it meanwhile
-            gone.append(str(error))
-    shown = {
-        "hosts": _by_zone(hosts),
-        **_rest(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
-        "dealt_by": _by_zone(ordered.dealt_by),
-        "cached_s": _by_zone(ordered.cached_s),
-        **more,
-    }
-    return web.json_response(shown, status=202 if ordered.pending else 200)
-
-
-def _rest(ordered: OrderResult, *, dry_run: bool) -> Json:
-    return {
-        "pools": ordered.pools,
-        "pending": list(ordered.pending),
-        "notes": list(ordered.notes),
-        "left": list(ordered.left),
-        "dry_run": dry_run,
-        "confirm": ordered.refused or None,
-    }
-
-
-def _by_zone(hosts: Any) -> Json:
-    shown: Json = {}
-    key: HostKey
-    for key, value in hosts.items():
-        shown.setdefault(key[0], {})[key[1]] = value
-    return shown
-
-
-def unconfirmed(ordered: OrderResult) -> web.Response:
-    """Return what somebody has to say yes to."""
-    error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
-    return web.json_response({"error": error, "confirm": True, "pools": ordered.pools}, status=409)
 
 
 def author_of(request: web.Request) -> str:

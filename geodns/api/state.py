@@ -1,19 +1,21 @@
 """Everything that is imposed on hosts, to be taken to another server and back."""
 
 import json
+import time
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from geodns.api.json_types import Json
-from geodns.api.responses import RefusedError, answer, author_of, unconfirmed
+from geodns.api.order_answers import answer, unconfirmed
+from geodns.api.responses import SERVICES, RefusedError, author_of
 from geodns.api.schemas import FORMAT
 from geodns.config.report import quoted
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
-from geodns.control.orders import OrderResult, OverridePlan, file_weights
+from geodns.control.orders import OverridePlan, describe_state, describe_weight, file_weights
 from geodns.errors import UsageError
 from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_WEIGHT
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey
@@ -22,47 +24,37 @@ MAX_STATE = 32 * 1024 * 1024
 """Bytes of a state: every host of the largest zones, and a long reason for each."""
 
 
-class Imposing(Protocol):
-    """What the HTTP side asks of what is imposed."""
-
-    def export(self, node: str) -> Json:
-        """Return all of it."""
-
-    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[OrderResult, Json]:
-        """Take an export up; return what has become of it, and its entries by kind."""
+def routes() -> list[web.RouteDef]:
+    return [web.get("/api/v1/state", _get), web.post("/api/v1/state", _post)]
 
 
-class StateRoutes:
-    """What the HTTP side answers for it.
+async def _get(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    return web.json_response(export(services.cluster, services.node, time.time()))
 
-    Args:
-        node: this server's name.
-        imposing: what is imposed.
 
-    """
+async def _post(request: web.Request) -> web.Response:
+    dry_run, yes = _flag(request, "dry_run"), _flag(request, "yes")
+    try:
+        body: Any = json.loads(await request.clone(client_max_size=MAX_STATE).read())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the body is no JSON ({error}): send what export-state has written") from error
+    services = request.app[SERVICES]
+    found = read(body, services.cluster, time.time())
+    ordered = await services.orders.apply(
+        found.plan, author_of(request), "import-state", dry_run=dry_run, yes=yes
+    )
+    if ordered.refused and not dry_run and not yes:
+        return unconfirmed(ordered)
+    told = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": list(found.unknown)}
+    return answer(request, ordered, dry_run=dry_run, **told)
 
-    def __init__(self, node: str, imposing: Imposing) -> None:
-        self._node = node
-        self._imposing = imposing
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return where all of it is."""
-        return [web.get("/api/v1/state", self._get), web.post("/api/v1/state", self._post)]
-
-    async def _get(self, request: web.Request) -> web.Response:
-        del request
-        return web.json_response(self._imposing.export(self._node))
-
-    async def _post(self, request: web.Request) -> web.Response:
-        dry_run, yes = _flag(request, "dry_run"), _flag(request, "yes")
-        try:
-            body: Any = json.loads(await request.clone(client_max_size=MAX_STATE).read())
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"the body is no JSON ({error}): send what export-state has written") from error
-        ordered, told = await self._imposing.bring(body, author_of(request), dry_run=dry_run, yes=yes)
-        if ordered.refused and not dry_run and not yes:
-            return unconfirmed(ordered)
-        return answer(request, ordered, dry_run=dry_run, **told)
+def _lines(what: OverridePlan) -> list[str]:
+    """Say what is forced on which hosts, a line each."""
+    states = [(host, describe_state(one)) for host, one in what.forced.items() if one is not None]
+    weights = [(host, describe_weight(one)) for host, one in what.weights.items() if one is not None]
+    return sorted(f"{host[1]}.{host[0]}: {text}" for host, text in [*states, *weights])
 
 
 def _flag(request: web.Request, name: str) -> bool:

@@ -1,10 +1,9 @@
 """What ``/status`` shows of the running state, as plain JSON (DESIGN section 7)."""
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from ipaddress import ip_address
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,31 +11,24 @@ from aiohttp import web
 
 from geodns import __version__
 from geodns.api.json_types import Json
-from geodns.api.responses import BACKEND, KEPT, METRICS, Asking, RefusedError, host_key, takes_gzip
+from geodns.api.responses import SERVICES, cached, cached_json
 from geodns.compiler.choice import Choice, LastResort, shares
 from geodns.compiler.live_set import LiveSet, effective_weight, factors_of
-from geodns.config.server_keys import Listen
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
-from geodns.control.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
+from geodns.control.metrics import BACKEND
 from geodns.control.orders import hidden
-from geodns.control.persistence import Persistence
-from geodns.control.watchdog import Vitals, concerns
+from geodns.control.services import Services
+from geodns.control.verdict_service import VerdictService
 from geodns.errors import NotFoundError, printable
-from geodns.health.monitor import Monitor
-from geodns.health.outcome import Certificate, ProbeResult
-from geodns.health.tls import certificate_json, name_for, warning_of
+from geodns.health.tls import certificate_json
 from geodns.model.base import FAMILIES, Address
 from geodns.model.checks import Target
 from geodns.model.hosts import Host, HostSource
 from geodns.model.state import ForcedWeight, HostKey, PoolKey
 from geodns.model.zone import Zone
-from geodns.serve.control_link import ControlLink
 from geodns.signals.host_load import Known
-from geodns.wire.networks import Network, parse_network
-from geodns.zonefile.sources import zone_over
-from geodns.zones.discovery import Discovery
-from geodns.zones.folder import Folder
+from geodns.zones.listing import Listing
 
 
 class LastResult(NamedTuple):
@@ -226,36 +218,21 @@ def number(weight: Fraction) -> int | float:
 
 
 def routes() -> list[web.RouteDef]:
-    """Return where all of it is."""
     return [
         web.get("/status", _status),
         web.get("/metrics", _metrics),
         web.get("/healthz", _healthz),
         web.get("/readyz", _readyz),
-        web.get("/api/v1/explain", _explain),
-        web.get("/api/v1/hosts/{zone}/{host}", _host_route),
     ]
 
 
 async def _status(request: web.Request) -> web.Response:
-    return _json(request, "status", request.app[BACKEND].status)
+    return cached_json(request, "status", partial(status, request.app[SERVICES]))
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    return _kept(request, "metrics", request.app[METRICS], "text/plain; version=0.0.4; charset=utf-8")
-
-
-def _json(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
-    return _kept(request, name, lambda: json.dumps(make()).encode(), "application/json; charset=utf-8")
-
-
-def _kept(request: web.Request, name: str, make: Callable[[], bytes], kind: str) -> web.Response:
-    """Return an answer that is made at most once in a moment."""
-    body = request.app[KEPT].get(name, request.app[BACKEND].mark(), make)
-    headers = {"Content-Type": kind, "Vary": "Accept-Encoding"}
-    if not takes_gzip(request):
-        return web.Response(body=body.plain, headers=headers)
-    return web.Response(body=body.packed, headers=headers | {"Content-Encoding": "gzip"})
+    kind = "text/plain; version=0.0.4; charset=utf-8"
+    return cached(request, "metrics", request.app[SERVICES].metrics.expose, kind)
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - to answer at all is the answer
@@ -263,335 +240,70 @@ async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - to a
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    reason = request.app[BACKEND].unready()
+    reason = request.app[SERVICES].watchdog.unready()
     return web.Response(
         text="ready\n" if reason is None else f"{reason}\n", status=200 if reason is None else 503
     )
 
 
-async def _explain(request: web.Request) -> web.Response:
-    name = request.query.get("name")
-    if not name:
-        raise RefusedError(400, "say which name: /api/v1/explain?name=out.example.com&type=A")
-    rtype = request.query.get("type", "A").upper()
-    asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
-    backend = request.app[BACKEND]
-    return _json(request, f"explain {(name, rtype, asking)}", lambda: backend.explain(name, rtype, asking))
+def status(services: Services) -> Json:
+    """Return everything that ``/status`` shows."""
+    zones, refused, now = services.zones, services.zones.refused, time.time()
+    served: dict[str, Json] = {
+        name: {
+            "serial": source.serial,
+            "file": printable(str(zones.files.get(name, ""))),
+            "error": str(refused[name][0]) if name in refused else None,
+        }
+        | ({"waiting": list(zones.waiting[name])} if name in zones.waiting else {})
+        for name, source in services.cluster.sources.items()
+    }
+    for zone, source, listing in zones.sources():
+        served[zone.name].setdefault("sources", []).append(_source(source, listing))
+    unserved = {
+        name: {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
+        for name, problems in refused.items()
+        if name not in served
+    }
+    held_until = {
+        key: None if one.held_for is None else now + one.held_for
+        for key, one in services.verdicts.suspects.items()
+    }
+    return {
+        "node": services.node,
+        "version": __version__,
+        "backend": BACKEND,
+        "uptime_s": round(time.monotonic() - services.started, 1),
+        "ready": services.watchdog.unready() is None,
+        "listen": [str(address) for address in services.listen],
+        "warnings": services.alerts.warnings(),
+        "zones": served | unserved,
+        "hosts": hosts_of(services.cluster, partial(last_result, services.verdicts)),
+        "pools": pools_of(services.cluster, held_until),
+    }
 
 
-def _client(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError as error:
-        raise RefusedError(400, f"client {text!r} is no address: write one, as 192.0.2.7") from error
+def _source(source: HostSource, listing: Listing) -> Json:
+    return {
+        "source": source.title,
+        "hosts": len(listing.hosts),
+        "at": None if listing.at is None else timestamp(listing.at),
+        "error": listing.error,
+        "since": None if listing.since is None else timestamp(listing.since),
+    }
 
 
-def _network(text: str | None) -> Network | None:
-    try:
-        return None if text is None else parse_network(text)
-    except ValueError as error:
-        raise RefusedError(400, f"ecs: {': '.join(map(str, error.args))}") from error
+def host_status(services: Services, host: HostKey) -> Json:
+    """Return one host's status; raises NotFoundError where it is not served any more."""
+    return host_of(services.cluster, host, partial(last_result, services.verdicts))
 
 
-async def _host_route(request: web.Request) -> web.Response:
-    return web.json_response(request.app[BACKEND].host(host_key(request)))
-
-
-BACKEND_NAME = "python"
-"""What deals the answers."""
-
-
-class View:
-    """The running server as it shows itself.
-
-    Args:
-        node: the server's name.
-        listen: where DNS is answered.
-        warnings: returns what else an operator should know.
-        cluster: the zones and hosts.
-        folder: the zone files.
-        keeper: what is written down.
-        monitor: the probes.
-        link: the workers.
-        vitals: returns what the watch over ourselves has seen.
-        discovery: the hosts that come and go.
-        waiting: returns why edits of zones wait, by zone.
-        last_event: returns the id of what was told last.
-
-    Attributes:
-        ready: whether the first answers have been compiled and delivered.
-
-    """
-
-    def __init__(
-        self,
-        node: str,
-        listen: Sequence[Listen],
-        warnings: Callable[[], Sequence[str]],
-        cluster: Cluster,
-        folder: Folder,
-        keeper: Persistence,
-        monitor: Monitor,
-        link: ControlLink,
-        vitals: Callable[[], Vitals],
-        discovery: Discovery,
-        *,
-        waiting: Callable[[], Mapping[str, Sequence[str]]] = dict,
-        last_event: Callable[[], int] = int,
-    ) -> None:
-        self.ready = False
-        self._node = node
-        self._listen = listen
-        self._warnings = warnings
-        self._cluster = cluster
-        self._folder = folder
-        self._keeper = keeper
-        self._monitor = monitor
-        self._link = link
-        self._vitals = vitals
-        self._discovery = discovery
-        self._waiting = waiting
-        self._last_event = last_event
-        self._started = time.monotonic()
-
-    def zones(self) -> dict[str, Zone]:
-        """Return the zones served, by name."""
-        return {name: source.zone for name, source in self._cluster.sources.items()}
-
-    def mark(self) -> object:
-        """Return what is another one once other answers are dealt, or something was told."""
-        return self._cluster.compiled, self._last_event(), self.ready
-
-    def unready(self) -> str | None:
-        """Return why the server cannot answer; None when it can."""
-        if not self.ready:
-            return "starting: the first probes are not done"
-        if not self._cluster.sources:
-            return "no zone is served"
-        if not any(worker.pid for worker in self._link.workers.values()):
-            return "no worker is alive"
+def last_result(verdicts: VerdictService, target: Target) -> LastResult | None:
+    """Return a target's last result; None where there is none."""
+    last = verdicts.last(target)
+    if last is None:
         return None
-
-    def host(self, host: HostKey) -> Json:
-        """Return a host's status."""
-        return host_of(self._cluster, host, self.seen)
-
-    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
-        """Return the pools and hosts behind a name, and why they are."""
-        from geodns.api.explain import explain  # noqa: PLC0415 - a circle that the wiring ends
-
-        return explain(self._cluster, name, rtype, asking, self.seen)
-
-    def status(self) -> Json:
-        """Return everything that ``/status`` shows."""
-        refused = dict(self._folder.refused)  # a copy: a thread may be reading files
-        waiting = self._waiting()
-        zones = {
-            name: {
-                "serial": source.serial,
-                "file": printable(str(self._folder.files.get(name, ""))),
-                "error": str(refused[name][0]) if name in refused else None,
-            }
-            | ({"waiting": list(waiting[name])} if name in waiting else {})
-            | self._found_by(source.zone)
-            for name, source in self._cluster.sources.items()
-        }
-        unserved = {
-            name: {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
-            for name, problems in refused.items()
-            if name not in zones
-        }
-        return {
-            "node": self._node,
-            "version": __version__,
-            "backend": BACKEND_NAME,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-            "ready": self.unready() is None,
-            "listen": [str(address) for address in self._listen],
-            "warnings": self._all_warnings(),
-            "zones": zones | unserved,
-            "hosts": hosts_of(self._cluster, self.seen),
-            "pools": pools_of(self._cluster, self._held_until()),
-        }
-
-    def _found_by(self, zone: Zone) -> Json:
-        """Return what is told of a zone whose hosts come and go."""
-        return {"sources": [self._source(zone, one) for one in zone.sources]} if zone.sources else {}
-
-    def _source(self, zone: Zone, source: HostSource) -> Json:
-        one = self._discovery.listing(zone.name, source)
-        return {
-            "source": source.title,
-            "hosts": len(one.hosts),
-            "at": None if one.at is None else timestamp(one.at),
-            "error": one.error,
-            "since": None if one.since is None else timestamp(one.since),
-        }
-
-    def _sources(self) -> Iterator[tuple[Zone, HostSource]]:
-        for served in self._cluster.sources.values():
-            for source in served.zone.sources:
-                yield served.zone, source
-
-    def _failing_sources(self) -> list[str]:
-        """Name the sources of hosts that give none now, or that ask ourselves."""
-        found = []
-        for zone, source in self._sources():
-            one = self._discovery.listing(zone.name, source)
-            if one.since is not None:
-                found.append(
-                    f"zone {zone.name}: {one.describe_failure(source.title)}, since {timestamp(one.since)}"
-                )
-            over = zone_over(source, self._cluster.sources)
-            if over is not None:
-                found.append(
-                    f"zone {zone.name}: {source.title} lies in zone {over}, which is served here: geodns may "
-                    "ask itself: name a `resolver` that does not come back to it"
-                )
-        return found
-
-    def _all_warnings(self) -> list[str]:
-        disk = [self._keeper.trouble] if self._keeper.trouble else []
-        return [
-            *self._warnings(),
-            *disk,
-            *self._folder.warnings(self._cluster.sources),
-            *self._failing_sources(),
-            *concerns(self._vitals()).values(),
-            *self._blind(),
-            *self._suspicions(),
-            *self._old_certificates(),
-            *self._without_live_hosts(),
-        ]
-
-    def _without_live_hosts(self) -> list[str]:
-        """Name the pools whose answers are a last resort: whoever is on call must hear of that first."""
-        return [
-            f"pool {pool} of {zone}: nobody is live, last resort: {choice.last_resort}"
-            for (zone, pool), choice in self._cluster.compiled.choices.items()
-            if choice.last_resort is not None
-        ]
-
-    def _blind(self) -> list[str]:
-        """Say so when probes fail by trouble of our own: the states shown are old then."""
-        last = [self._monitor.last(target) for target in self._cluster.targets]
-        details = {one[0].detail for one in last if one is not None and one[0].kind is ProbeResult.UNKNOWN}
-        return [
-            f"the prober has trouble of its own, host states may be old: {one}" for one in sorted(details)
-        ]
-
-    def _held_until(self) -> dict[PoolKey, float | None]:
-        now = time.time()
-        return {
-            key: None if one.held_for is None else now + one.held_for
-            for key, one in self._monitor.suspects.items()
-        }
-
-    def _suspicions(self) -> list[str]:
-        """Name the pools that failed as one, and the hosts that refuse the prober alone."""
-        found = [] if self._monitor.hint is None else [self._monitor.hint]
-        for (zone, pool), one in self._monitor.suspects.items():
-            until = (
-                "they count as failures by now"
-                if one.held_for is None
-                else f"their verdicts are held for {one.held_for:.0f} s more"
-            )
-            found.append(
-                f"pool {pool} of {zone}: {one.failing} of {one.hosts} hosts began to fail at once, "
-                f"the prober itself may be cut off (prober_suspect): {until}"
-            )
-        return found
-
-    def certificates(self) -> Iterator[tuple[Target, Certificate]]:
-        """Return what hosts showed of themselves last."""
-        for target in self._cluster.targets:
-            shown = self._monitor.certificate(target) if target.check.encrypts else None
-            if shown is not None:
-                yield target, shown
-
-    def _old_certificates(self) -> list[str]:
-        now = time.time()
-        told = (warning_of(target, certificate, now) for target, certificate in self.certificates())
-        return sorted({one for one in told if one is not None})
-
-    def seen(self, target: Target) -> LastResult | None:
-        """Return a target's last result."""
-        last = self._monitor.last(target)
-        if last is None:
-            return None
-        outcome, when = last
-        shown = self._monitor.certificate(target)
-        certificate = None if shown is None else certificate_json(shown, time.time())
-        return LastResult(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt, certificate)
-
-    def gauges(self) -> Gauges:
-        """Return what the metrics measure at a scrape."""
-        live = self._cluster.live()
-        hosts = {}
-        for name, source in self._cluster.sources.items():
-            for host in source.zone.hosts:
-                forced = self._cluster.forced.get((name, host.name))
-                hosts[name, host.name] = HostGauge(
-                    live.host_state(source.zone, host),
-                    None if forced is None else str(forced.forced),
-                    float(effective_weight(live, source.zone, host)),
-                )
-        refused = {name: name in self._folder.refused for name in list(self._folder.files)}
-        serials = {name: source.serial for name, source in self._cluster.sources.items()}
-        restarts = {name: worker.restarts for name, worker in self._link.workers.items()}
-        suspects = self._monitor.suspects
-        suspect = {key: key in suspects for key in self._cluster.compiled.choices}
-        ends = {
-            (target.check.name, name_for(target), str(target.address), str(target.port)): one.not_after
-            for target, one in self.certificates()
-            if one.not_after
-        }
-        loads = {
-            host: LoadGauge(
-                None if one.value is None or one.stale else one.value / one.load.full,
-                one.stale,
-            )
-            for host, one in self._cluster.loads.known.items()
-        }
-        return Gauges(
-            hosts,
-            serials,
-            refused,
-            self.unready() is None,
-            restarts,
-            suspect,
-            ends,
-            self._vitals(),
-            self._keeper.trouble is None,
-            self._pools(live),
-            self._source_gauges(),
-            loads,
-        )
-
-    def _pools(self, live: LiveSet) -> dict[PoolKey, PoolGauge]:
-        return {
-            (zone, name): PoolGauge(
-                _dealable(live, self._cluster.zone(zone), name),
-                len(choice.live),
-                helped=choice.using != (name,) and choice.last_resort is None,
-                last_resort=choice.last_resort is not None,
-                shares={host: float(part) for host, part in shares(choice.dealt).items()},
-            )
-            for (zone, name), choice in self._cluster.compiled.choices.items()
-        }
-
-    def _source_gauges(self) -> dict[tuple[str, str], SourceGauge]:
-        listings = {
-            (zone.name, source.title): self._discovery.listing(zone.name, source)
-            for zone, source in self._sources()
-        }
-        return {
-            key: SourceGauge(one.at is not None and one.error is None, len(one.hosts), one.at)
-            for key, one in listings.items()
-        }
-
-
-def _dealable(live: LiveSet, zone: Zone, pool: str) -> int:
-    """Return how many hosts of a pool would be dealt if all were well."""
-    members = zone.pool_by_name[pool].members
-    return sum(live.weight(zone, member.host, member.weight) > 0 for member in members)
+    outcome, when = last
+    shown = verdicts.certificate(target)
+    certificate = None if shown is None else certificate_json(shown, time.time())
+    return LastResult(str(outcome.kind), outcome.detail, outcome.rtt, when, outcome.ehlo_rtt, certificate)

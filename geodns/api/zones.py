@@ -1,12 +1,12 @@
-"""The zones that are served, as the server has read them: for programs that compare."""
+"""The zones that are served, as the server has read them, and the order to read them anew."""
 
 import asyncio
 import json
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
-from geodns.api.responses import BACKEND
+from geodns.api.responses import SERVICES
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.zone import Zone
 
@@ -16,11 +16,12 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/api/v1/zones", _zones),
         web.get("/api/v1/zones/{zone}", _zone),
+        web.post("/api/v1/reload", _reload),
     ]
 
 
 async def _zones(request: web.Request) -> web.Response:
-    zones = request.app[BACKEND].zones()
+    zones = request.app[SERVICES].cluster.zones
     return web.json_response(
         {
             "zones": {
@@ -32,7 +33,7 @@ async def _zones(request: web.Request) -> web.Response:
 
 
 async def _zone(request: web.Request) -> web.Response:
-    zones = request.app[BACKEND].zones()
+    zones = request.app[SERVICES].cluster.zones
     name = request.match_info["zone"].lower().rstrip(".")
     if name not in zones:
         raise NotFoundError(f"no zone {name} is served; there are {', '.join(zones) or 'none'}")
@@ -44,41 +45,17 @@ def _text(zone: Zone) -> str:
     return f'{{"name": {json.dumps(zone.name)}, "digest": "{zone.digest}", "zone": {zone.model_dump_json()}}}'
 
 
-class Reloading(Protocol):
-    """What can be told to read everything anew."""
-
-    waiting: dict[str, tuple[str, ...]]
-
-    async def reload(self, *, yes: bool = False) -> None:
-        """Serve what the files say now; with yes also what would wait."""
-
-
-class ReloadRoutes:
-    """What the HTTP side answers for reloads.
-
-    Args:
-        edits: that are read anew.
-
-    """
-
-    def __init__(self, edits: Reloading) -> None:
-        self._edits = edits
-
-    def routes(self) -> list[web.RouteDef]:
-        """Return where all of it is."""
-        return [web.post("/api/v1/reload", self._reload)]
-
-    async def _reload(self, request: web.Request) -> web.Response:
-        content = await request.read()
-        try:
-            body: Any = json.loads(content) if content.strip() else {}
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f'the body is no JSON ({error}): write {{"yes": true}}') from error
-        if not isinstance(body, dict) or not body.keys() <= {"yes"}:
-            raise UsageError('the body takes {"yes": true} and nothing else')
-        yes = body.get("yes", False)
-        if not isinstance(yes, bool):
-            raise UsageError("`yes` is true or false")
-        await self._edits.reload(yes=yes)
-        waiting = {zone: list(why) for zone, why in self._edits.waiting.items()}
-        return web.json_response({"waiting": waiting})
+async def _reload(request: web.Request) -> web.Response:
+    content = await request.read()
+    try:
+        body: Any = json.loads(content) if content.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f'the body is no JSON ({error}): write {{"yes": true}}') from error
+    if not isinstance(body, dict) or not body.keys() <= {"yes"}:
+        raise UsageError('the body takes {"yes": true} and nothing else')
+    yes = body.get("yes", False)
+    if not isinstance(yes, bool):
+        raise UsageError("`yes` is true or false")
+    zones = request.app[SERVICES].zones
+    await zones.reload(yes=yes)
+    return web.json_response({"waiting": {zone: list(why) for zone, why in zones.waiting.items()}})

@@ -1,22 +1,24 @@
-"""What is of concern for as long as it lasts, told when it begins, gets worse and ends.
+"""Alerts: conditions that last; an event when one begins, worsens or ends.
 
-Whoever is on call sees it in the status meanwhile; the events say since when, and that it is over.
+Each service says what is wrong in its own field (`alerts`); this is the one list of all of it, for the status
+and for the events.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from geodns.control.cluster import Cluster
-from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
-from geodns.health.tls import name_for, warning_of
-from geodns.model.checks import Target
+from geodns.model.state import HostKey, PoolKey
 from geodns.storage.event_log import EventLog
 
 LOOK_EVERY = 1.0
 """Seconds."""
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +26,76 @@ class Alert:
     """Something that an operator should know for as long as it lasts.
 
     Attributes:
-        kind: of the event, one of `events.KINDS`.
-        text: of the event.
-        over: of the event that ends it.
-        grade: tells how bad it is: with another it is told again.
-        level: of the line in the log.
-        zone: which it is about; likewise `host` and `pool`.
+        key: what it is about; two looks that find the same key find the same alert.
+        text: for the status.
+        kind: of its events, one of `event_log.KINDS`.
+        event: the text of its event, where that differs; empty where its beginning is told elsewhere.
+        over: the text of the event that ends it; empty where none does.
+        still_there: asked when it ends: what has left the zone has not got better, and nothing is told.
+        grade: how bad it is: an alert with another grade is told again.
+        level: of the event's line in the log.
+        zone: which it is about.
+        pool: likewise.
+        hosts: likewise; an event names its host if there is one alone.
+        data: of the event that begins it.
+        over_data: of the event that ends it.
+        shown: whether the status shows it.
 
     """
 
-    kind: str
+    key: Hashable
     text: str
-    over: str
+    kind: str = "watch"
+    event: str | None = None
+    over: str = ""
+    still_there: Callable[[], bool] = field(default=_always, compare=False)
     grade: str = ""
     level: int = logging.WARNING
     zone: str | None = None
-    host: str | None = None
-    pool: str | None = None
+    pool: PoolKey | None = None
+    hosts: tuple[HostKey, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    over_data: Mapping[str, Any] = field(default_factory=dict)
+    shown: bool = True
+
+    @property
+    def told(self) -> str:
+        """The text of the event that begins it; empty where none does."""
+        return self.text if self.event is None else self.event
+
+
+class Alerting(Protocol):
+    """A part of the server that knows what is wrong in its field."""
+
+    def alerts(self) -> Iterable[Alert]:
+        """Return what is wrong now."""
 
 
 class Alerts:
-    """Looks again and again, and tells what has changed.
+    """The list of what is wrong; tells how it changes.
 
     Args:
-        look: returns what is of concern now, by what it is about.
         events: told.
+        parts: asked what is wrong, in the order in which the status shows it.
 
     """
 
-    def __init__(self, look: Callable[[], Mapping[Hashable, Alert]], events: EventLog) -> None:
-        self._look = look
+    def __init__(self, events: EventLog, parts: Iterable[Alerting]) -> None:
         self._events = events
+        self._parts = tuple(parts)
         self._told: Mapping[Hashable, Alert] = {}
+
+    def now(self) -> dict[Hashable, Alert]:
+        """Return what is wrong now, by what it is about."""
+        found = {one.key: one for part in self._parts for one in part.alerts()}
+        if self._events.trouble is not None:
+            text = self._events.trouble
+            found["events"] = Alert("events", text, grade=text, level=logging.ERROR)
+        return found
+
+    def warnings(self) -> list[str]:
+        """Return what is wrong now, as the status shows it."""
+        return [one.text for one in self.now().values() if one.shown]
 
     async def watch(self) -> None:
         """Look again and again; never return."""
@@ -65,87 +105,27 @@ class Alerts:
 
     def tell(self) -> None:
         """Tell what has begun, got another grade or ended since the last time."""
-        before, self._told = self._told, dict(self._look())
-        for about, one in self._told.items():
-            known = before.get(about)
+        before, self._told = self._told, self.now()
+        for key, one in self._told.items():
+            known = before.get(key)
             if known is None or known.grade != one.grade:
-                self._say(one, one.text, one.level)
-        for about in before.keys() - self._told.keys():
-            self._say(before[about], before[about].over, logging.INFO)
+                self._say(one, one.told, one.level, one.data)
+        for key in before.keys() - self._told.keys():
+            if before[key].still_there():
+                ended = before[key]
+                self._say(ended, ended.over, logging.INFO, ended.over_data)
 
-    def _say(self, one: Alert, text: str, level: int) -> None:
-        self._events.tell(one.kind, text, level=level, zone=one.zone, host=one.host, pool=one.pool)
-
-
-# --- what there is to look at ---------------------------------------------------------------------------
-
-
-def found(
-    cluster: Cluster,
-    hint: str | None,
-    seen: Iterable[tuple[ProbeOutcome, float] | None],
-    certificates: Iterable[tuple[Target, Certificate]],
-) -> Iterator[tuple[Hashable, Alert]]:
-    """Return all that is of concern now, by what it is about.
-
-    Args:
-        cluster: what is served.
-        hint: what hosts that refuse the prober mean; None where they do not.
-        seen: the last result of each target.
-        certificates: what hosts showed of themselves last.
-
-    """
-    yield from of_pools(cluster)
-    yield from of_prober(hint, seen)
-    yield from of_certificates(cluster, certificates, time.time())
-
-
-def of_pools(cluster: Cluster) -> Iterator[tuple[Hashable, Alert]]:
-    """Return the pools whose answers are a last resort."""
-    for (zone, pool), choice in cluster.compiled.choices.items():
-        if choice.last_resort is not None:
-            last = str(choice.last_resort)
-            text = f"pool {pool} of {zone}: nobody is live, last resort: {last}"
-            over = f"pool {pool} of {zone}: somebody is live again"
-            yield (
-                ("pool", zone, pool),
-                Alert("state", text, over, last, logging.ERROR, zone=zone, pool=pool),
-            )
-
-
-def of_prober(
-    hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None]
-) -> Iterator[tuple[Hashable, Alert]]:
-    """Return that hosts refuse the prober, and what troubles it itself."""
-    if hint is not None:
-        yield "hint", Alert("prober", hint, "hosts no longer refuse the prober", level=logging.ERROR)
-    for detail in sorted(
-        {one[0].detail for one in seen if one is not None and one[0].kind is ProbeResult.UNKNOWN}
-    ):
-        text = f"the prober has trouble of its own, host states may be old: {detail}"
-        yield ("blind", detail), Alert("prober", text, f"the prober has no such trouble any more: {detail}")
-
-
-def of_certificates(
-    cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
-) -> Iterator[tuple[Hashable, Alert]]:
-    """Return the certificates that are old or bad."""
-    for target, certificate in certificates:
-        text = warning_of(target, certificate, now)
-        if text is None:
-            continue
-        left = certificate.not_after - now
-        grade = "warning"
-        if not certificate.not_after or (
-            target.check.verifies and certificate.problem not in {None, "expired"}
-        ):
-            grade = "bad"
-        elif left < max(0.0, target.check.cert_critical):
-            grade = "expired" if left < 0 else "critical"
-        where = f"[{target.address}]:{target.port}"
-        over = f"certificate of {name_for(target)} at {where}: nothing is wrong with it any more"
-        hosts = cluster.hosts_of(target)
-        zone, host = hosts[0] if len(hosts) == 1 else (None, None)
-        level = logging.WARNING if grade == "warning" else logging.ERROR
-        about = ("certificate", name_for(target), where)
-        yield about, Alert("certificate", text, over, grade, level, zone, host)
+    def _say(self, one: Alert, text: str, level: int, data: Mapping[str, Any]) -> None:
+        if not text:
+            return
+        host = one.hosts[0] if len(one.hosts) == 1 else None
+        zone = one.pool[0] if one.pool is not None else host[0] if host is not None else one.zone
+        self._events.tell(
+            one.kind,
+            text,
+            level=level,
+            zone=zone,
+            host=None if host is None else host[1],
+            pool=None if one.pool is None else one.pool[1],
+            data=data,
+        )

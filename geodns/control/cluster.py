@@ -105,6 +105,11 @@ class Cluster:
         return self.compiled.sources
 
     @property
+    def zones(self) -> dict[str, Zone]:
+        """The same, without what they are compiled from."""
+        return {name: source.zone for name, source in self.compiled.sources.items()}
+
+    @property
     def targets(self) -> Collection[Target]:
         """Everything to probe."""
         return self._hosts_by_target.keys()
@@ -292,9 +297,9 @@ class Cluster:
 
     def force(self, host: HostKey, state: ForcedState | None) -> None:
         """Impose something on a host, or end it, and serve what follows."""
-        self.impose({host: state}, {})
+        self.override({host: state}, {})
 
-    def impose(
+    def override(
         self, forced: Mapping[HostKey, ForcedState | None], weights: Mapping[HostKey, ForcedWeight | None]
     ) -> None:
         """Impose states and weights on hosts, or end them (None), and serve what follows, all at once."""

@@ -8,18 +8,25 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from geodns.compiler.choice import Choice
+from geodns.control.alert_service import Alert
+from geodns.control.cluster import Cluster
+from geodns.control.verdict_service import VerdictService
+from geodns.control.worker_service import WorkerService
 from geodns.errors import StoreError
+from geodns.health.outcome import ProbeOutcome
 from geodns.model.base import FAMILIES
-from geodns.model.state import HostKey, PoolKey
+from geodns.model.checks import Target
+from geodns.model.state import HealthState, HostKey, PoolKey
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import Counts
+from geodns.serve.frames import CountsReport, Message
 from geodns.storage.history_file import (
     DAY,
     HOUR,
@@ -33,6 +40,12 @@ from geodns.storage.history_file import (
     merged,
 )
 
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the states of the hosts."""
+RECENT = 30
+"""Minutes that are in memory."""
 MOST = 100_000
 """Points that are shown at once: they take most of a second to make, and some megabytes."""
 
@@ -169,21 +182,14 @@ def recent(steps: Iterable[Step], step: int) -> dict[str, dict[str, list[float |
     return found
 
 
-log = logging.getLogger(__name__)
-
-LOOK_EVERY = 5.0
-"""Seconds between two looks at the states of the hosts."""
-RECENT = 30
-"""Minutes that are in memory."""
-
-
 class HistoryService:
     """Gathers what happens to hosts, and knows what happened to them.
 
     Args:
         directory: of the state.
-        states: returns which hosts are up now.
-        choices: returns what each pool deals now.
+        cluster: says which hosts are up, and what each pool deals.
+        workers: say what they have dealt.
+        verdicts: say how long probes took.
 
     Attributes:
         trouble: why the history is not on disk; None while it is.
@@ -191,40 +197,43 @@ class HistoryService:
     """
 
     def __init__(
-        self,
-        directory: Path,
-        states: Callable[[], Mapping[HostKey, bool]],
-        choices: Callable[[], Mapping[PoolKey, Choice]],
+        self, directory: Path, cluster: Cluster, workers: WorkerService, verdicts: VerdictService
     ) -> None:
         self.trouble: str | None = None
         self._directory = directory
-        self._states = states
-        self._choices = choices
+        self._cluster = cluster
+        self._workers = workers
         self._tally = Tally()
         self._minute = 0
         self._memory: deque[tuple[int, dict[str, dict[str, Any]]]] = deque(maxlen=RECENT)
         self._file: HistoryFile | None = None
         self._unwritten: list[tuple[int, Mapping[str, Points]]] = []
         self._disk = threading.Lock()
+        workers.subscribe(self.on_message)
+        verdicts.subscribe(self.on_probe)
+
+    def alerts(self) -> Iterator[Alert]:
+        if self.trouble is not None:
+            yield Alert("history", self.trouble)
 
     # --- what happens -----------------------------------------------------------------------------------
 
-    def counted(self, counts: Counts, rotations: Callable[[bytes], Rotation | None]) -> None:
+    def on_message(self, message: Message) -> None:
         """Take what a worker has dealt."""
-        if counts.dealt:
-            self._tally.dealt(counts, rotations, self._choices())
+        if isinstance(message, CountsReport) and message.counts.dealt:
+            self._tally.dealt(message.counts, self._workers.rotation, self._cluster.compiled.choices)
 
-    def probed(self, hosts: tuple[HostKey, ...], seconds: float | None) -> None:
+    def on_probe(self, target: Target, outcome: ProbeOutcome) -> None:
         """Take a probe's result."""
-        if seconds is not None:
-            self._tally.probed(hosts, seconds)
+        if outcome.rtt is not None:
+            self._tally.probed(self._cluster.hosts_of(target), outcome.rtt)
 
     async def watch(self) -> None:
         """Look again and again, and write what is over; never return."""
         await asyncio.to_thread(self._remember, time.time())
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            self._tally.seen(self._states())
+            self._tally.seen({host: one.state is HealthState.UP for host, one in self._cluster.since.items()})
             now = time.time()
             if self.turn(now):
                 await asyncio.to_thread(self.write, now)
@@ -269,8 +278,6 @@ class HistoryService:
                     self._unwritten = self._unwritten[1:]
                 file.roll_up(now)
             except StoreError as error:
-                if self.trouble is None:
-                    log.warning("the history of hosts is not written: %s", error)
                 self.trouble = f"the history of hosts is not written: {error}"
             else:
                 self.trouble = None

@@ -1,53 +1,30 @@
-"""How busy hosts are, kept up to date: what is asked, what is pushed, what is told of it."""
+"""Loads of hosts to factors: asked where a URL says so, pushed where none does."""
 
-import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 
-from aiohttp import web
-
-from geodns.api.hosts import read_value
-from geodns.api.json_types import Json
-from geodns.api.responses import host_key
+from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.errors import UsageError
 from geodns.model.hosts import Load
 from geodns.model.state import Forced, HealthState, HostKey
 from geodns.signals.host_load_poller import LoadSources
-from geodns.storage.event_log import EventLog
 
 _OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
 
 
 class HostLoadService:
-    """What the control process does about the loads of hosts.
+    """Keeps the loads of hosts up to date; owns the poller."""
 
-    Args:
-        cluster: what is served.
-        metrics: counts what is read.
-        events: tells whose load is not known, and whose is again.
-        shown: returns a host's status.
-        rng: spreads the questions.
-
-    """
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        metrics: Metrics,
-        events: EventLog,
-        shown: Callable[[HostKey], Json],
-        rng: random.Random,
-    ) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
         self._cluster = cluster
         self._metrics = metrics
-        self._events = events
-        self._shown = shown
-        self._sources = LoadSources(self._took, self._failed, rng)
+        rng = random.Random()  # noqa: S311 - spreads questions
+        self._sources = LoadSources(self._on_load, self._on_failure, rng)
         self._hosts: dict[Load, list[HostKey]] = {}
-        self._stale: frozenset[HostKey] = frozenset()
 
     def follow(self) -> None:
         """Ask where the zones that are served now say."""
@@ -60,55 +37,26 @@ class HostLoadService:
         """Ask no more."""
         await self._sources.close()
 
-    def _took(self, load: Load, value: float) -> None:
+    def _on_load(self, load: Load, value: float) -> None:
         for host in self._hosts.get(load, ()):
             self._take(host, value)
+
+    def _on_failure(self, load: Load, error: str) -> None:
+        for host in self._hosts.get(load, ()):
+            self._cluster.loads.failed(host, error)
+            self._metrics.load_read("failure")
 
     def _take(self, host: HostKey, value: float) -> None:
         self._cluster.loads.took(host, value, time.monotonic(), time.time())
         self._metrics.load_read("ok")
 
-    def _failed(self, load: Load, error: str) -> None:
-        for host in self._hosts.get(load, ()):
-            self._cluster.loads.failed(host, error)
-            self._metrics.load_read("failure")
+    def expect_push(self, host: HostKey) -> None:
+        """Check that the load of a host comes from outside.
 
-    def tell(self) -> None:
-        """Say once of which hosts the load is not known any more, and of which it is again."""
-        known = self._cluster.loads.known
-        stale = frozenset(host for host, one in known.items() if one.stale)
-        for zone, host in sorted(stale - self._stale):
-            why = known[zone, host].trouble
-            text = f"load of {host}.{zone}: {why}: its plain weight is used"
-            self._events.tell("load", text, zone=zone, host=host, data={"stale": True})
-        for zone, host in sorted((self._stale - stale) & known.keys()):
-            text = f"load of {host}.{zone}: it is known again"
-            self._events.tell("load", text, level=logging.INFO, zone=zone, host=host, data={"stale": False})
-        self._stale = stale
+        Raises:
+            UsageError: the zone file says nothing of its load, or where to ask for it.
 
-    def warnings(self) -> list[str]:
-        """Return of which hosts the load is not known; those that are out anyway need none."""
-        return [
-            f"load of {host}.{zone}: {one.trouble}: its plain weight is used"
-            for (zone, host), one in self._cluster.loads.known.items()
-            if one.stale and not self._is_out((zone, host))
-        ]
-
-    def _is_out(self, host: HostKey) -> bool:
-        forced = self._cluster.forced.get(host)
-        if forced is not None:
-            return forced.forced in _OUT
-        return self._cluster.state_of(host) is HealthState.DOWN
-
-    # --- what is pushed ---------------------------------------------------------------------------------
-
-    def routes(self) -> list[web.RouteDef]:
-        """Return what the HTTP side answers for them."""
-        return [web.post("/api/v1/hosts/{zone}/{host}/load", self._push)]
-
-    async def _push(self, request: web.Request) -> web.Response:
-        body = await request.read()  # first: a host may go while it comes
-        host = host_key(request)
+        """
         known = self._cluster.loads.known.get(host)
         if known is None:
             raise UsageError(
@@ -120,5 +68,34 @@ class HostLoadService:
                 f"the load of {host[1]}.{host[0]} is read from its URL: to push it, leave nothing but "
                 "`full`, `floor` and `stale` under `load` in the zone file"
             )
-        self._take(host, read_value(body))
-        return web.json_response(self._shown(host))
+
+    def push(self, host: HostKey, value: float) -> None:
+        """Take a load that somebody pushes; raises as `expect_push` does."""
+        self.expect_push(host)
+        self._take(host, value)
+
+    def alerts(self) -> Iterator[Alert]:
+        """Return of which hosts the load is not known; the status shows none that is out anyway."""
+        for host, one in sorted(self._cluster.loads.known.items()):
+            if one.stale:
+                name = f"load of {host[1]}.{host[0]}"
+                yield Alert(
+                    ("load", host),
+                    f"{name}: {one.trouble}: its plain weight is used",
+                    kind="load",
+                    over=f"{name}: it is known again",
+                    still_there=partial(self._has_load, host),
+                    hosts=(host,),
+                    data={"stale": True},
+                    over_data={"stale": False},
+                    shown=not self._is_out(host),
+                )
+
+    def _has_load(self, host: HostKey) -> bool:
+        return host in self._cluster.loads.known
+
+    def _is_out(self, host: HostKey) -> bool:
+        forced = self._cluster.forced.get(host)
+        if forced is not None:
+            return forced.forced in _OUT
+        return self._cluster.state_of(host) is HealthState.DOWN

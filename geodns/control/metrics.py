@@ -5,32 +5,28 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-from geodns.control.gauges import AtScrape, Gauges
+from geodns import __version__
 from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
 from geodns.wire.codes import name_of, rcode_name
 
+BACKEND = "python"
+"""What deals the answers."""
+
 PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 RECOMPILE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 
 
 class Metrics:
-    """The server's metrics, in a registry of their own.
+    """The server's counters, in a registry of their own; gauges are registered there, too."""
 
-    Args:
-        version: of geodns.
-        backend: what deals the answers (``python``).
-        gauges: reads what is measured at a scrape.
-
-    """
-
-    def __init__(self, version: str, backend: str, gauges: Callable[[], Gauges]) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         build = Info("geodns_build", "What is running.", registry=self.registry)
-        build.info({"version": version, "backend": backend})
+        build.info({"version": __version__, "backend": BACKEND})
         self._queries = Counter(
             "geodns_queries_total",
             "Queries answered; zone is empty for names that are in no zone of ours.",
@@ -98,7 +94,6 @@ class Metrics:
         )
         for outcome in ("ok", "failure"):
             self._loads.labels(outcome)
-        self.registry.register(AtScrape(gauges))
 
     def expose(self) -> bytes:
         """Return everything in the text format."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from geodns.api.json_types import Json
 from geodns.compiler.choice import Choice, choose
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster, with_changes
@@ -277,7 +276,7 @@ class OrderResult(NamedTuple):
 
     Attributes:
         hosts: whom it was for.
-        pools: the pools that it changes, before and after.
+        changes: the pools that it changes, before and after.
         refused: why nothing was done: what would have to be confirmed; empty where all is well.
         pending: the workers that have not taken it in time.
         notes: what whoever ordered should know, a line each.
@@ -288,7 +287,7 @@ class OrderResult(NamedTuple):
     """
 
     hosts: tuple[HostKey, ...]
-    pools: Json
+    changes: Mapping[PoolKey, PoolChange]
     refused: str = ""
     pending: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,14 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from geodns.compiler.answers import Source
-from geodns.control.cluster import Cluster
+from geodns.control.alert_service import Alert
 from geodns.errors import StoreError
 from geodns.model.checks import Target
 from geodns.model.serial import next_serial
@@ -18,16 +19,33 @@ from geodns.model.zone import Zone
 from geodns.storage.state_file import StateFile
 from geodns.zones.folder import Edit
 
-log = logging.getLogger(__name__)
-
 VERDICTS_LAST = 3600.0
 """Seconds after which a stored verdict says nothing any more."""
+
+
+class Restored(NamedTuple):
+    """What a cluster must know of before a restart.
+
+    Attributes:
+        forced: the states forced on hosts.
+        since: each host's state and since when it has had it.
+        retired: hosts that were taken out and still answer for their own names.
+        returned: hosts in their slow start, and when they came back.
+        weights: the weights forced on hosts.
+
+    """
+
+    forced: Mapping[HostKey, ForcedState]
+    since: Mapping[HostKey, HostSince]
+    retired: Mapping[HostKey, RetiredHost]
+    returned: Mapping[HostKey, float]
+    weights: Mapping[HostKey, ForcedWeight]
 
 
 class Persistence:
     """Writes to the store what happens, and reads back what happened before.
 
-    Its methods block on the disk, where they do not say otherwise: the daemon calls them in threads. What
+    Its methods block on the disk, where they do not say otherwise: services call them in threads. What
     cannot be written is tried again with whatever comes next.
 
     Attributes:
@@ -36,16 +54,16 @@ class Persistence:
 
     """
 
-    def __init__(self, store: StateFile, tell: Callable[[str], object] = log.error) -> None:
+    def __init__(self, store: StateFile, warnings: Sequence[str] = ()) -> None:
         """Read what is there.
 
         Args:
             store: the open state file.
-            tell: called, once and in whatever thread, when writing fails.
+            warnings: what opening it had to tell.
 
         """
         self.trouble: str | None = None
-        self._tell = tell
+        self._warnings = tuple(warnings)
         self._store = store
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
         """What is still to be written, by what it is about: the latest alone counts."""
@@ -56,17 +74,22 @@ class Persistence:
         self.found: Mapping[tuple[str, str], str] = store.load_found()
         self._hosts_with_state = frozenset(store.load_host_states())
 
-    def cluster(self) -> Cluster:
-        """Return a cluster that knows what was imposed on hosts, since when, and who is retired."""
+    def restored(self) -> Restored:
         store = self._store
-        return Cluster(
-            {},
+        return Restored(
             store.load_forced(),
             store.load_host_states(),
             store.load_retired(),
             store.load_returned(),
             store.load_forced_weights(),
         )
+
+    def alerts(self) -> Iterator[Alert]:
+        """Return that something cannot be written, and what was odd when the state was opened."""
+        for text in self._warnings:  # told at the start
+            yield Alert(("state file", text), text, event="")
+        if self.trouble is not None:
+            yield Alert("state", self.trouble, grade=self.trouble, level=logging.ERROR)
 
     @property
     def zone_names(self) -> frozenset[str]:
@@ -183,10 +206,7 @@ class Persistence:
                 for about in list(self._unwritten):
                     self._write(about)
             except StoreError as error:
-                trouble = f"{error}: what changes now is forgotten at a restart"
-                if trouble != self.trouble:  # once: a log on the same full disk is no help
-                    self._tell(trouble)
-                self.trouble = trouble
+                self.trouble = f"{error}: what changes now is forgotten at a restart"
             else:
                 self.trouble = None
 

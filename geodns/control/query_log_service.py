@@ -3,16 +3,12 @@
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
-from aiohttp import web
-
-from geodns.api.json_types import Json
-from geodns.api.query_log import _BODY, read_wish
-from geodns.config.times import timestamp
-from geodns.errors import BadNameError, UsageError
+from geodns.errors import BadNameError
 from geodns.responder.answer_policy import QueryLog
 from geodns.responder.query_log import PACKET, Noted
+from geodns.storage.event_log import EventLog
 from geodns.wire import codes, cookies, edns
 from geodns.wire.codes import name_of, rcode_name
 from geodns.wire.cookies import CookieStatus
@@ -55,51 +51,23 @@ def from_text(text: str) -> QueryLog | None:
         raise ValueError(text) from error
 
 
-Publish = Callable[[], Awaitable[tuple[str, ...]]]
-"""Brings what is wanted to the workers, and returns those that have not taken it in time."""
-
-
 class QueryLogService:
-    """The query log of a running server.
-
-    Args:
-        wanted: what the settings say; None: off.
-        publish: called when something else is wanted.
-        tell: called with what was wanted, and by whom.
+    """Which queries are logged, and their lines.
 
     Attributes:
         wanted: which queries are logged now; None: none.
+        written: lines since it was switched on.
+        dropped: lines that there were too many of.
 
     """
 
-    def __init__(
-        self, wanted: QueryLog | None, publish: Publish, tell: Callable[[str], object] = log.info
-    ) -> None:
+    def __init__(self, wanted: QueryLog | None, events: EventLog) -> None:
         self.wanted = wanted
-        self._tell = tell
-        self._publish = publish
-        self._written = 0
-        self._dropped = 0
+        self.written = 0
+        self.dropped = 0
+        self._events = events
         self._second = float("-inf")
         self._room = MOST
-
-    def routes(self) -> list[web.RouteDef]:
-        """Return what the HTTP side answers for it."""
-        return [web.get("/api/v1/querylog", self._get), web.post("/api/v1/querylog", self._post)]
-
-    def show(self) -> Json:
-        """Return which queries are logged."""
-        wanted = self.wanted
-        shown: Json = {"on": wanted is not None, "written": self._written, "dropped": self._dropped}
-        if wanted is None:
-            return shown
-        left = None if wanted.until is None else max(0.0, wanted.until - time.monotonic())
-        return shown | {
-            "zones": [name_from_wire(name).removesuffix(".") for name in wanted.zones],
-            "clients": [str(network) for network in wanted.clients],
-            "sample": wanted.sample,
-            "until": None if left is None else timestamp(time.time() + left),
-        }
 
     def write(
         self, noted: Sequence[Noted], dropped: int, secrets: Sequence[bytes], now: float
@@ -126,8 +94,8 @@ class QueryLogService:
             # The time when it was asked, not when it was written.
             record.created, record.msecs = one.at, one.at % 1 * 1000
             log.handle(record)
-        self._written += len(taken)
-        self._dropped += dropped
+        self.written += len(taken)
+        self.dropped += dropped
         return len(taken), dropped
 
     def expired(self, now: float) -> bool:
@@ -143,40 +111,20 @@ class QueryLogService:
         self._tell(f"the query log is off: its time is over ({self._sums()})")
         return True
 
-    async def switch(self, wanted: QueryLog | None, who: str) -> tuple[str, ...]:
-        """Log other queries from now on; return the workers that have not heard of it yet.
-
-        Args:
-            wanted: which; None: none.
-            who: asks.
-
-        """
+    def switch(self, wanted: QueryLog | None, who: str) -> None:
+        """Note that other queries are to be logged from now on, and tell who said so."""
         if wanted is None and self.wanted is not None:
             self._tell(f"the query log is off, by {who} ({self._sums()})")
         elif wanted is not None:
             self._tell(f"the query log is on, by {who}: {_told(wanted)}")
-            self._written = self._dropped = 0
+            self.written = self.dropped = 0
         self.wanted = wanted
-        return await self._publish()
+
+    def _tell(self, text: str) -> None:
+        self._events.tell("forced", text, level=logging.INFO, data={"verb": "querylog"})
 
     def _sums(self) -> str:
-        return f"{self._written} queries written, {self._dropped} dropped"
-
-    async def _get(self, request: web.Request) -> web.Response:
-        del request
-        return web.json_response(self.show())
-
-    async def _post(self, request: web.Request) -> web.Response:
-        try:
-            body = json.loads(await request.read())
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
-        wanted = read_wish(body, time.monotonic())
-        pending = await self.switch(wanted, str(request.remote))
-        shown = self.show()
-        if pending:
-            return web.json_response({**shown, "pending": list(pending)}, status=202)
-        return web.json_response(shown)
+        return f"{self.written} queries written, {self.dropped} dropped"
 
 
 def _told(wanted: QueryLog) -> str:

@@ -1,23 +1,32 @@
-"""What results of probes bring about: verdicts that are served, changes and suspicion that are told.
+"""Results of probes to verdicts that are served; changes of hosts and doubts of the prober are told.
 
 Results that come together are one recompilation: the first at once, then at most one a second.
 """
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from collections.abc import Set as AbstractSet
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 
+from geodns.config.settings import Settings
+from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster, Transition
 from geodns.control.metrics import Metrics
+from geodns.control.persistence import Persistence
+from geodns.control.tasks import Tasks
+from geodns.control.worker_service import WorkerService
 from geodns.errors import printable
-from geodns.health.mass_failure import News
-from geodns.health.outcome import ProbeOutcome
-from geodns.health.pool_watch import GuardStage
+from geodns.health.mass_failure import News, Suspect
+from geodns.health.monitor import Monitor
+from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
+from geodns.health.pool_watch import GuardStage, watched_pools
+from geodns.health.probe import own_name
+from geodns.health.tls import name_for, warning_of
 from geodns.model.checks import Target
-from geodns.model.state import HealthState, Verdict
+from geodns.model.state import HealthState, PoolKey, Verdict
+from geodns.model.zone import Zone
 from geodns.storage.event_log import EventLog
 
 RECOMPILE_EVERY = 1.0
@@ -33,69 +42,109 @@ _TELLING = {
     GuardStage.NORMAL: "most of its hosts are good again, its verdicts are no longer in doubt",
 }
 
+OnProbe = Callable[[Target, ProbeOutcome], None]
+
 
 class VerdictService:
-    """Takes what the monitor finds, and serves what follows from it.
-
-    Args:
-        cluster: what is served.
-        metrics: counts probes and changes.
-        events: tells them.
-        last: returns a target's last outcome, and when.
-        skip_slow_start: returns the targets that have no slow start when they come back.
-        spawn: runs something beside everything else.
-        publish: tells the workers.
-        save: writes states down.
-
-    """
+    """Probes the hosts of the zones that are served, and serves what follows from it; owns the monitor."""
 
     def __init__(
         self,
+        settings: Settings,
         cluster: Cluster,
-        metrics: Metrics,
+        workers: WorkerService,
+        persistence: Persistence,
         events: EventLog,
-        last: Callable[[Target], tuple[ProbeOutcome, float] | None],
-        *,
-        skip_slow_start: Callable[[], AbstractSet[Target]],
-        spawn: Callable[[Coroutine[Any, Any, Any]], None],
-        publish: Callable[[], Coroutine[Any, Any, Any]],
-        save: Callable[[], Coroutine[Any, Any, Any]],
+        metrics: Metrics,
+        tasks: Tasks,
     ) -> None:
         self._cluster = cluster
-        self._metrics = metrics
+        self._workers = workers
+        self._persistence = persistence
         self._events = events
-        self._last = last
-        self._spared = skip_slow_start
-        self._spawn = spawn
-        self._publish = publish
-        self._save = save
+        self._metrics = metrics
+        self._tasks = tasks
+        self._subscribers: list[OnProbe] = []
+        self._monitor = Monitor(
+            self._on_result,
+            on_ruling=self._on_decision,
+            ehlo=settings.ehlo or own_name(),
+            concurrency=settings.probe_concurrency,
+            rng=random.Random(),  # noqa: S311 - spreads probes
+        )
         self._verdicts: dict[Target, Verdict] = {}
+        """Those that have not been served yet."""
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
 
-    def judged(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
-        """Take a probe's result."""
+    def subscribe(self, on_probe: OnProbe) -> None:
+        """Have something called with the result of every probe."""
+        self._subscribers.append(on_probe)
+
+    # --- what is probed ---------------------------------------------------------------------------------
+
+    async def first_round(self, zones: Iterable[Zone], limit: float) -> None:
+        """Probe the hosts of the first zones until all have a verdict, or so many seconds have passed."""
+        zones = list(zones)
+        targets = {
+            target
+            for zone in zones
+            for addresses in zone.targets_by_host.values()
+            for some in addresses.values()
+            for target in some
+        }
+        known = self._persistence.verdicts(targets, time.time())
+        self._cluster.verdicts.update(known)
+        self.ignore_overridden()
+        self._monitor.set_targets(targets, known, watched_pools(zones))
+        await self._monitor.first_round(limit)
+        self._note()
+
+    def follow(self) -> None:
+        """Probe the hosts of the zones that are served now."""
+        zones = [source.zone for source in self._cluster.sources.values()]
+        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
+
+    def ignore_overridden(self) -> None:
+        """Let the hosts that an operator may be working on count for nothing where hosts fail together."""
+        resting = {host for host, one in self._cluster.weights.items() if one.weight == 0}
+        self._monitor.ignore_hosts(self._cluster.forced.keys() | resting)
+
+    async def close(self) -> None:
+        """Probe no more, and write down what is believed."""
+        await self._monitor.close()
+        self._note()
+        await self.save()
+
+    def _note(self) -> None:
+        """Let the cluster know what has not been served yet; somebody else compiles or saves it."""
+        self._cluster.verdicts.update(self._verdicts)
+
+    # --- what is found ----------------------------------------------------------------------------------
+
+    def _on_result(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
+        for on_probe in self._subscribers:
+            on_probe(target, outcome)
         self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
         if before.degraded != after.degraded and after.state is not HealthState.DOWN:
-            what = "answers slowly" if after.degraded else "no longer answers slowly"
-            where = f"[{target.address}]:{target.port}"
-            hosts = self._cluster.hosts_of(target)
-            zone, host = hosts[0] if len(hosts) == 1 else (None, None)
-            self._events.tell(
-                "state",
-                f"check {target.check.name} of {where}: it {what} (EHLO)",
-                zone=zone,
-                host=host,
-                data={
-                    "check": target.check.name,
-                    "address": str(target.address),
-                    "degraded": after.degraded,
-                },
-            )
+            self._tell_slowness(target, slow=after.degraded)
         if before != after:
             self._serve({target: after})
 
-    def ruled(self, verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
+    def _tell_slowness(self, target: Target, *, slow: bool) -> None:
+        what = "answers slowly" if slow else "no longer answers slowly"
+        where = f"[{target.address}]:{target.port}"
+        hosts = self._cluster.hosts_of(target)
+        zone, host = hosts[0] if len(hosts) == 1 else (None, None)
+        self._events.tell(
+            "state",
+            f"check {target.check.name} of {where}: it {what} (EHLO)",
+            zone=zone,
+            host=host,
+            data={"check": target.check.name, "address": str(target.address), "degraded": slow},
+        )
+
+    def _on_decision(self, verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
         """Take what the results of others bring about for a target, and say which pools are in doubt."""
         for one in news:
             zone, pool = one.pool
@@ -112,9 +161,7 @@ class VerdictService:
         if verdicts:
             self._serve(verdicts)
 
-    def note(self) -> None:
-        """Let the cluster know what has not been served yet; somebody else compiles or saves it."""
-        self._cluster.verdicts.update(self._verdicts)
+    # --- what is served ---------------------------------------------------------------------------------
 
     def _serve(self, verdicts: Mapping[Target, Verdict]) -> None:
         self._verdicts |= verdicts
@@ -127,17 +174,27 @@ class VerdictService:
     def _take_verdicts(self) -> None:
         self._due = None
         self._recompiled = asyncio.get_running_loop().time()
-        self._spawn(self._serve_verdicts())
+        self._tasks.spawn(self._serve_verdicts())
 
     async def _serve_verdicts(self) -> None:
         verdicts, self._verdicts = self._verdicts, {}
         began = time.perf_counter()
-        transitions = self._cluster.judged(verdicts, time.time(), self._spared() & verdicts.keys())
+        at_once = self._monitor.skip_slow_start & verdicts.keys()
+        transitions = self._cluster.judged(verdicts, time.time(), at_once)
         self._metrics.recompiled(time.perf_counter() - began)
         self.tell(transitions)
-        await self._publish()
+        await self._workers.publish()
 
-    def tell(self, transitions: list[Transition]) -> None:
+    async def save(self) -> None:
+        """Write down what is believed, since when, and who is in a slow start."""
+        # Copies: the loop goes on changing the originals while a thread writes.
+        verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
+        returned = dict(self._cluster.slow_start.since)
+        await asyncio.to_thread(self._persistence.save_states, verdicts, since, returned, time.time())
+
+    # --- telling ----------------------------------------------------------------------------------------
+
+    def tell(self, transitions: Collection[Transition]) -> None:
         """Say which hosts changed their state, and why."""
         for one in transitions:
             zone, host = one.host
@@ -153,7 +210,7 @@ class VerdictService:
             )
             self._metrics.changed(one.host, one.after)
         if transitions:
-            self._spawn(self._save())
+            self._tasks.spawn(self.save())
 
     def _checks(self, one: Transition) -> list[dict[str, str]]:
         """Return what the host's checks found last."""
@@ -167,8 +224,131 @@ class VerdictService:
                 "detail": printable(seen[0].detail),
             }
             for target in targets
-            if (seen := self._last(target)) is not None
+            if (seen := self.last(target)) is not None
         ]
+
+    # --- what is known ----------------------------------------------------------------------------------
+
+    def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
+        """Return a target's last outcome, and when that was, in seconds since the epoch."""
+        return self._monitor.last(target)
+
+    def certificate(self, target: Target) -> Certificate | None:
+        """Return the certificate that a target showed last."""
+        return self._monitor.certificate(target)
+
+    def certificates(self) -> Iterator[tuple[Target, Certificate]]:
+        """Return what hosts showed of themselves last, where a check looks at that."""
+        for target in self._cluster.targets:
+            shown = self._monitor.certificate(target) if target.check.encrypts else None
+            if shown is not None:
+                yield target, shown
+
+    @property
+    def suspects(self) -> dict[PoolKey, Suspect]:
+        """The pools whose failures may be the prober's own trouble."""
+        return self._monitor.suspects
+
+    @property
+    def lateness(self) -> float:
+        """Seconds that the most overdue probe is late."""
+        return self._monitor.lateness
+
+    # --- what is wrong ----------------------------------------------------------------------------------
+
+    def alerts(self) -> Iterator[Alert]:
+        yield from of_prober(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
+        yield from of_suspects(self.suspects)
+        found = of_certificates(self._cluster, self.certificates(), time.time())
+        yield from sorted(found, key=lambda one: one.text)
+        yield from of_pools(self._cluster)
+
+
+def of_pools(cluster: Cluster) -> Iterator[Alert]:
+    """Return the pools whose answers are a last resort."""
+    for key, choice in cluster.compiled.choices.items():
+        if choice.last_resort is not None:
+            pool, last = f"pool {key[1]} of {key[0]}", str(choice.last_resort)
+            yield Alert(
+                ("pool", key),
+                f"{pool}: nobody is live, last resort: {last}",
+                kind="state",
+                over=f"{pool}: somebody is live again",
+                still_there=partial(_has_pool, cluster, key),
+                grade=last,
+                level=logging.ERROR,
+                pool=key,
+            )
+
+
+def of_prober(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None]) -> Iterator[Alert]:
+    """Return that hosts refuse the prober, and what troubles it itself.
+
+    Args:
+        hint: what hosts that refuse the prober mean; None where they do not.
+        seen: the last result of each target.
+
+    """
+    details = {one[0].detail for one in seen if one is not None and one[0].kind is ProbeResult.UNKNOWN}
+    for detail in sorted(details):
+        text = f"the prober has trouble of its own, host states may be old: {detail}"
+        over = f"the prober has no such trouble any more: {detail}"
+        yield Alert(("prober", detail), text, kind="prober", over=over)
+    if hint is not None:
+        over = "hosts no longer refuse the prober"
+        yield Alert("hint", hint, kind="prober", over=over, level=logging.ERROR)
+
+
+def of_suspects(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
+    """Return the pools that failed as one; when that begins and ends is told with the guard's news."""
+    for key, one in suspects.items():
+        until = (
+            "they count as failures by now"
+            if one.held_for is None
+            else f"their verdicts are held for {one.held_for:.0f} s more"
+        )
+        text = (
+            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts began to fail at once, "
+            f"the prober itself may be cut off (prober_suspect): {until}"
+        )
+        yield Alert(("suspect", key), text, event="", pool=key)
+
+
+def of_certificates(
+    cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
+) -> Iterator[Alert]:
+    """Return the certificates that are old or bad."""
+    for target, certificate in certificates:
+        text = warning_of(target, certificate, now)
+        if text is None:
+            continue
+        left = certificate.not_after - now
+        grade = "warning"
+        if not certificate.not_after or (
+            target.check.verifies and certificate.problem not in {None, "expired"}
+        ):
+            grade = "bad"
+        elif left < max(0.0, target.check.cert_critical):
+            grade = "expired" if left < 0 else "critical"
+        where = f"[{target.address}]:{target.port}"
+        yield Alert(
+            ("certificate", name_for(target), where),
+            text,
+            kind="certificate",
+            over=f"certificate of {name_for(target)} at {where}: nothing is wrong with it any more",
+            still_there=partial(_is_probed, cluster, target),
+            grade=grade,
+            level=logging.WARNING if grade == "warning" else logging.ERROR,
+            hosts=cluster.hosts_of(target),
+        )
+
+
+def _has_pool(cluster: Cluster, key: PoolKey) -> bool:
+    return key in cluster.compiled.choices
+
+
+def _is_probed(cluster: Cluster, target: Target) -> bool:
+    return target in cluster.targets
 
 
 def _some(hosts: tuple[str, ...], most: int = 8) -> str:

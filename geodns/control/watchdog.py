@@ -12,9 +12,15 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from geodns.control.alert_service import Alert
+from geodns.control.cluster import Cluster
+from geodns.control.verdict_service import VerdictService
+from geodns.control.worker_service import WorkerService
+from geodns.control.zone_service import ZoneService
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +62,32 @@ class Vitals:
     free: int | None = None
 
 
-def concerns(seen: Vitals) -> dict[str, str]:
-    """Return what an operator should hear of, by what it is about; nothing when all is well."""
-    found: dict[str, str] = {}
+def alerts_of(seen: Vitals) -> Iterator[Alert]:
+    """Return what is wrong with the server itself."""
     if seen.lateness > LATE:
-        found["probes"] = f"probes are late by {seen.lateness:.0f} s: the prober is overloaded"
+        yield _alert("probes", f"probes are late by {seen.lateness:.0f} s: the prober is overloaded")
     for worker, seconds in seen.silence.items():
         if seconds > SILENT:
-            found[f"worker {worker}"] = f"worker {worker} has said nothing for {seconds:.0f} s: it may hang"
+            text = f"worker {worker} has said nothing for {seconds:.0f} s: it may hang"
+            yield _alert(f"worker {worker}", text)
     if seen.lag > BLOCKED:
-        found["loop"] = (
-            f"the control process was busy with one thing for {seen.lag:.1f} s: probes and orders waited"
-        )
+        text = f"the control process was busy with one thing for {seen.lag:.1f} s: probes and orders waited"
+        yield _alert("loop", text)
     for zone, seconds in seen.refused.items():
         if seconds > REFUSED:
-            found[f"zone {zone}"] = (
+            text = (
                 f"the file of zone {zone} has been refused for {seconds / 3600:.0f} h: what is served is old"
             )
+            yield _alert(f"zone {zone}", text)
     if seen.free is not None and seen.free < FREE:
-        found["disk"] = (
+        text = (
             f"the disk of the state has {seen.free >> 20} MiB left: what is ordered may not survive a restart"
         )
-    return found
+        yield _alert("disk", text)
+
+
+def _alert(about: str, text: str) -> Alert:
+    return Alert(("server", about), text, over=f"no longer: {text}", level=logging.ERROR)
 
 
 class Lag:
@@ -102,43 +112,45 @@ class Lag:
 class Watchdog:
     """The watch, in the control process.
 
-    Args:
-        lateness: returns how late the most overdue probe is, in seconds.
-        heard: returns when each worker that lives was heard last, by `time.monotonic`.
-        refused: returns the zones whose file is refused.
-        state: the directory of the state.
-        tell: called with what has begun to be of concern, or no longer is (the second argument says which).
-
     Attributes:
         vitals: what was seen last.
+        ready: whether the first answers have been compiled and delivered.
 
     """
 
     def __init__(
         self,
-        *,
-        lateness: Callable[[], float],
-        heard: Callable[[], Mapping[str, float]],
-        refused: Callable[[], Collection[str]],
+        cluster: Cluster,
+        verdicts: VerdictService,
+        workers: WorkerService,
+        zones: ZoneService,
         state: Path,
-        tell: Callable[[str, bool], None],
     ) -> None:
         self.vitals = Vitals()
-        self._lateness = lateness
-        self._heard = heard
-        self._refused = refused
+        self.ready = False
+        self._cluster = cluster
+        self._verdicts = verdicts
+        self._workers = workers
+        self._zones = zones
         self._state = state
-        self._tell = tell
         self._lag = Lag()
         self._since: dict[str, float] = {}
-        self._told: dict[str, str] = {}
         self._free: int | None = None
         self._disk_at = float("-inf")
         self._beat = time.monotonic()
 
-    def warnings(self) -> list[str]:
-        """Return what an operator should know now."""
-        return list(concerns(self.vitals).values())
+    def unready(self) -> str | None:
+        """Return why the server cannot answer; None when it can."""
+        if not self.ready:
+            return "starting: the first probes are not done"
+        if not self._cluster.sources:
+            return "no zone is served"
+        if not any(worker.pid for worker in self._workers.workers.values()):
+            return "no worker is alive"
+        return None
+
+    def alerts(self) -> Iterator[Alert]:
+        return alerts_of(self.vitals)
 
     def look(self, now: float) -> None:
         """Look at everything.
@@ -147,21 +159,14 @@ class Watchdog:
             now: seconds of `time.monotonic`.
 
         """
-        refused = self._refused()
-        self._since = {zone: self._since.get(zone, now) for zone in refused}
+        self._since = {zone: self._since.get(zone, now) for zone in list(self._zones.refused)}
         self.vitals = Vitals(
-            self._lateness(),
-            {worker: now - at for worker, at in self._heard().items()},
+            self._verdicts.lateness,
+            {name: now - one.heard for name, one in self._workers.workers.items() if one.pid},
             self._lag.worst(now),
             {zone: now - since for zone, since in self._since.items()},
             self._free,
         )
-        found = concerns(self.vitals)
-        for about in found.keys() - self._told.keys():
-            self._tell(found[about], True)
-        for about in self._told.keys() - found.keys():
-            self._tell(f"no longer: {self._told[about]}", False)
-        self._told = found
 
     async def watch(self) -> None:
         """Look again and again; never return."""

@@ -1,55 +1,76 @@
-"""Tables on their way to the workers, and what the workers count on its way back to the hosts they dealt."""
+"""Tables on their way to the workers, and what workers say on its way to those who subscribe to it."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from geodns import __version__
+from geodns.control.cluster import Cluster
+from geodns.control.metrics import Metrics
 from geodns.responder.table import EMPTY, Rotation, Table
-from geodns.responder.worker_state import Counts
-from geodns.serve.control_link import ControlLink
-from geodns.serve.frames import QueryLogBatch, WorkerExited, WorkerStarted
+from geodns.serve.control_link import ControlLink, Worker
+from geodns.serve.frames import CountsReport, Message, WorkerExited, WorkerStarted
 from geodns.serve.plan import ControlContext
 from geodns.storage.event_log import EventLog
 
+log = logging.getLogger(__name__)
+
+DELIVERY = 2.0
+"""Seconds that an operator waits for the workers."""
+
+OnMessage = Callable[[Message], None]
+
 
 class WorkerService:
-    """Publishes each Table once, in order, and knows the rotations of those that workers may still count.
+    """Publishes what the cluster serves, in order, and passes on what the workers say.
 
-    Args:
-        seat: what the supervisor gave.
-        on_counts: called with a transport and what one of its workers counted.
-        on_log: called with what a worker noted for the query log.
-        on_worker: called when a worker has died, and when the next one is there.
-
-    Attributes:
-        link: to the workers.
-
+    It knows the rotations of all Tables by which workers may still count.
     """
 
-    def __init__(
-        self,
-        seat: ControlContext,
-        on_counts: Callable[[str, Counts], None],
-        on_log: Callable[[QueryLogBatch], None],
-        on_worker: Callable[[WorkerStarted | WorkerExited], None],
-    ) -> None:
-        self.link = ControlLink(
-            seat, lambda _, transport, counts: on_counts(transport, counts), on_log, on_worker
-        )
+    def __init__(self, context: ControlContext, cluster: Cluster, events: EventLog, metrics: Metrics) -> None:
+        self._context = context
+        self._cluster = cluster
+        self._events = events
+        self._metrics = metrics
+        self._link = ControlLink(context, self._on_message)
+        self._subscribers: list[OnMessage] = [self._count, self._tell]
+        self._dead: set[str] = set()
+        """Workers whose death was told."""
         self._one_way = asyncio.Lock()
         self._table: Table = EMPTY
         self._number = 0
         self._rotations: dict[bytes, Rotation] = {}
 
-    async def publish(self, table: Table) -> int:
-        """Bring a Table on its way to the workers, unless it is; return its number."""
+    @property
+    def workers(self) -> Mapping[str, Worker]:
+        """The workers by their names (``udp0`` …, ``tcp``), those that are not started yet too."""
+        return self._link.workers
+
+    async def start(self) -> None:
+        await self._link.start()
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    def subscribe(self, on_message: OnMessage) -> None:
+        """Have something called with every message of a worker, and of the supervisor about one."""
+        self._subscribers.append(on_message)
+
+    # --- to the workers ---------------------------------------------------------------------------------
+
+    async def publish(self) -> int:
+        """Bring what is served now on its way to the workers, unless it is; return its number."""
+        table = self._cluster.compiled.table
         async with self._one_way:
             if table is not self._table:
                 self._remember(table)
-                self._number = await self.link.publish(table)
+                self._number = await self._link.publish(table)
                 self._table = table
             return self._number
+
+    async def deliver(self, within: float = DELIVERY) -> tuple[str, ...]:
+        """Have the workers deal what is served now; return those that have not taken it in time."""
+        return await self._link.delivered(await self.publish(), within)
 
     def rotation(self, uid: bytes) -> Rotation | None:
         """Return the rotation that a worker counted by; also one that was replaced a moment ago."""
@@ -63,28 +84,38 @@ class WorkerService:
             self._rotations, fresh = {}, [*before.values(), *table.rotations.values()]
         self._rotations |= {one.uid: one for one in fresh}
 
+    # --- from the workers -------------------------------------------------------------------------------
 
-def tell_start(events: EventLog, seat: ControlContext, zones: int) -> None:
-    """Tell that the server answers, or that another control process has taken over.
+    def _on_message(self, message: Message) -> None:
+        for on_message in self._subscribers:
+            try:
+                on_message(message)
+            except Exception:
+                log.exception("what %s said is lost", message.worker)
 
-    Args:
-        events: told.
-        seat: what the supervisor gave.
-        zones: how many are served.
+    def _count(self, message: Message) -> None:
+        if isinstance(message, CountsReport):
+            self._metrics.counted(message.counts, message.transport, self.rotation)
 
-    """
-    what = "the server is started"
-    if seat.number:
-        what = f"the control process was started again, the one before {seat.before or 'ended'}"
-    data = {"version": __version__, "zones": zones, "again": bool(seat.number)}
-    events.tell("server", f"{what}: geodns {__version__}, zones {zones}", level=logging.INFO, data=data)
+    def _tell(self, message: Message) -> None:
+        """Tell of deaths that nobody wanted, and of what follows them."""
+        if isinstance(message, WorkerExited) and message.how:
+            self._dead.add(message.worker)
+            # The supervisor has logged it.
+            text, level = f"worker {message.worker} {message.how}", logging.DEBUG
+        elif isinstance(message, WorkerStarted) and message.worker in self._dead:
+            self._dead.discard(message.worker)
+            text, level = f"worker {message.worker} is back (pid {message.pid})", logging.INFO
+        else:
+            return
+        self._events.tell("worker", text, level=level, data={"worker": message.worker})
 
-
-def tell_worker(events: EventLog, message: WorkerStarted | WorkerExited) -> None:
-    """Tell that a worker has died, or that the next one is there."""
-    if isinstance(message, WorkerExited):
-        # The supervisor has logged it.
-        text, level = f"worker {message.worker} {message.how}", logging.DEBUG
-    else:
-        text, level = f"worker {message.worker} is back (pid {message.pid})", logging.INFO
-    events.tell("worker", text, level=level, data={"worker": message.worker})
+    def tell_start(self) -> None:
+        """Tell that the server answers, or that another control process has taken over."""
+        zones, context = len(self._cluster.sources), self._context
+        what = "the server is started"
+        if context.number:
+            what = f"the control process was started again, the one before {context.before or 'ended'}"
+        data = {"version": __version__, "zones": zones, "again": bool(context.number)}
+        text = f"{what}: geodns {__version__}, zones {zones}"
+        self._events.tell("server", text, level=logging.INFO, data=data)

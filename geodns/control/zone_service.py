@@ -4,28 +4,43 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import compile_zones
+from geodns.config.settings import Settings
+from geodns.config.times import timestamp
+from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster, Transition, retire, source_of
 from geodns.control.edit_guard import large_losses
+from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
+from geodns.control.name_usage import NameUsage
+from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
-from geodns.errors import StartError, ZoneError, printable
+from geodns.control.verdict_service import VerdictService
+from geodns.control.worker_service import WorkerService
+from geodns.errors import Problem, StartError, ZoneError, printable
+from geodns.model.hosts import HostSource
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
+from geodns.serve.frames import CountsReport, Message
 from geodns.storage.event_log import EventLog
+from geodns.zonefile.sources import zone_over
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
+from geodns.zones.listing import Listing
 
 log = logging.getLogger(__name__)
 
 TEXT_OF = "text of "
 """Before a zone's name: the note of what its file said, for zones whose hosts come and go."""
+NAMES = "names asked for"
+"""The name of the note of them."""
 MOST_LINES = 40
 """Lines of an edit's differences that its event carries."""
 
@@ -34,19 +49,7 @@ _Change = tuple[str, Zone | None, Source | None]
 
 
 class ZoneService:
-    """Takes what the folder says, one edit after the other.
-
-    Args:
-        folder: the zone files.
-        discovery: finds hosts that come from elsewhere.
-        keeper: keeps the zones.
-        cluster: is what they are served from.
-        metrics: counts files that are refused and how long compiling takes.
-        events: tells what has changed.
-        follow: called once the cluster has other zones: others look after other hosts from then on.
-        publish: tells the workers.
-        tell: tells which hosts have changed their states by an edit.
-        asked: returns when names were asked for last.
+    """Takes what the folder says, one edit after the other; owns the folder and the discovery of hosts.
 
     Attributes:
         waiting: zones whose files would take much away, and what: they wait until somebody says yes.
@@ -55,32 +58,61 @@ class ZoneService:
 
     def __init__(
         self,
-        folder: Folder,
-        discovery: Discovery,
-        keeper: Persistence,
+        settings: Settings,
         cluster: Cluster,
-        metrics: Metrics,
+        workers: WorkerService,
+        verdicts: VerdictService,
+        loads: HostLoadService,
+        orders: OrderService,
+        persistence: Persistence,
         events: EventLog,
-        *,
-        follow: Callable[[], None],
-        publish: Callable[[], Coroutine[Any, Any, Any]],
-        tell: Callable[[list[Transition]], None],
-        asked: Callable[[], Mapping[str, float]],
+        metrics: Metrics,
     ) -> None:
-        self._folder = folder
-        self._discovery = discovery
-        self._keeper = keeper
         self._cluster = cluster
-        self._metrics = metrics
+        self._workers = workers
+        self._verdicts = verdicts
+        self._loads = loads
+        self._orders = orders
+        self._persistence = persistence
         self._events = events
-        self._follow = follow
-        self._publish = publish
-        self._tell = tell
-        self._asked = asked
+        self._metrics = metrics
+        self._discovery = Discovery(settings.zones, persistence.found, self._tell_source)
+        self._folder = Folder(settings.zones, self._discovery.find)
+        self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
         self.waiting: dict[str, tuple[str, ...]] = {}
         self._refused: frozenset[str] = frozenset()
         """Zones whose files had errors when they were read last."""
+        workers.subscribe(self._on_message)
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The files of the zones, by zone; those that are refused too."""
+        return self._folder.files
+
+    @property
+    def refused(self) -> Mapping[str, Sequence[Problem]]:
+        """Zones whose files are refused, and their errors."""
+        return dict(self._folder.refused)  # a copy: a thread may be reading files
+
+    def sources(self) -> Iterator[tuple[Zone, HostSource, Listing]]:
+        """Return the sources of hosts of the zones that are served, and what each gave last."""
+        for zone in self._cluster.zones.values():
+            for source in zone.sources:
+                yield zone, source, self._discovery.listing(zone.name, source)
+
+    async def close(self) -> None:
+        """Look nothing up any more, and note which names were asked for."""
+        await self._discovery.close()
+        self.note_names()
+
+    def note_names(self) -> None:
+        """Have the names that were asked for be kept with what is written next."""
+        self._persistence.keep_note(NAMES, self._usage.note(time.time()))
+
+    def _on_message(self, message: Message) -> None:
+        if isinstance(message, CountsReport):
+            self._usage.add(message.counts.names, time.time())
 
     def first(self, *, again: bool) -> Edit:
         """Read the folder; a file with errors takes no zone away that was served before a restart.
@@ -99,9 +131,9 @@ class ZoneService:
         zones = dict(edit.zones)
         if again and not self._folder.files:
             # All files vanished at once, and are kept as when control lives.
-            self._folder.expect(self._keeper.zone_names)
+            self._folder.expect(self._persistence.zone_names)
         for name in self._folder.files.keys() - zones.keys():
-            zone, text = self._keeper.zone(name), self._keeper.note(f"{TEXT_OF}{name}")
+            zone, text = self._persistence.zone(name), self._persistence.note(f"{TEXT_OF}{name}")
             if zone is not None:
                 zones[name] = (self._folder.recall(name, text) if text else None) or zone
         if not zones:
@@ -133,7 +165,7 @@ class ZoneService:
             async with self._turn:
                 if names:
                     await self.apply(await asyncio.to_thread(self._folder.read_again, names))
-                await asyncio.to_thread(self._keeper.save_found, self._discovery.stored())
+                await asyncio.to_thread(self._persistence.save_found, self._discovery.stored())
 
     async def completed(self, edit: Edit) -> Edit:
         """Add the hosts of sources that an edit has brought, where they say soon which they are."""
@@ -178,12 +210,12 @@ class ZoneService:
         changes: list[_Change] = [(name, before[name].zone, None) for name in edit.removed & before.keys()]
         for name, zone in edit.zones.items():
             known = before.get(name)
-            old = await asyncio.to_thread(self._keeper.earlier, zone) if known is None else known.zone
+            old = await asyncio.to_thread(self._persistence.earlier, zone) if known is None else known.zone
             if old is not None:
                 retired = _others(retired, name) | retire(old, zone, retired, now)
             if known is None or known.zone.digest != zone.digest:
-                sources[name] = source_of(zone, self._keeper.serial(zone), retired)
-                if old is not None or name not in self._keeper.zone_names:
+                sources[name] = source_of(zone, self._persistence.serial(zone), retired)
+                if old is not None or name not in self._persistence.zone_names:
                     changes.append((name, old, sources[name]))
         for name in edit.removed:
             retired = _others(retired, name)
@@ -192,15 +224,17 @@ class ZoneService:
         if sources == before:
             return
         transitions = await self._adopt(sources, retired, now)
-        self._follow()
+        self._verdicts.follow()
+        self._loads.follow()
+        self._orders.note_edits()
         self._metrics.recompiled(time.perf_counter() - began)
-        await self._publish()
+        await self._workers.publish()
         if not edit.by_sources:  # those tell by themselves who came and went
             await asyncio.to_thread(self._tell_changes, changes)
         self._keep_texts(edit)
-        await asyncio.to_thread(self._keeper.save_edit, edit, sources, now)
-        await asyncio.to_thread(self._keeper.save_retired, retired)
-        self._tell(transitions)
+        await asyncio.to_thread(self._persistence.save_edit, edit, sources, now)
+        await asyncio.to_thread(self._persistence.save_retired, retired)
+        self._verdicts.tell(transitions)
 
     def _believed(self, edit: Edit) -> Edit:
         """Take everything, also zones whose files went and that waited since."""
@@ -210,11 +244,11 @@ class ZoneService:
 
     def _held(self, edit: Edit) -> Edit:
         """Return an edit without the zones of which it would take much away; these wait."""
-        now, asked = time.time(), self._asked()
+        now, asked = time.time(), dict(self._usage.names)
         zones, removed, waiting = dict(edit.zones), set(edit.removed), dict(self.waiting)
         for name in [*edit.zones, *edit.removed]:
             known = self._cluster.sources.get(name)
-            old = self._keeper.zone(name) if known is None else known.zone
+            old = self._persistence.zone(name) if known is None else known.zone
             if edit.by_sources and name not in waiting:
                 continue  # who comes and goes by a look-up is no slip of a hand
             why = () if old is None else large_losses(old, edit.zones.get(name), asked, now)
@@ -226,29 +260,15 @@ class ZoneService:
             zones.pop(name, None)
             if known is None:  # a control process that begins anew serves on what was served
                 zones[name] = old
-        self._tell_waiting(waiting)
         self.waiting = waiting
         return replace(edit, zones=zones, removed=frozenset(removed))
-
-    def _tell_waiting(self, waiting: Mapping[str, tuple[str, ...]]) -> None:
-        for name, why in waiting.items():
-            if self.waiting.get(name) != why:
-                text = f"zone {name}: its edit waits for `geodns reload --yes`: {'; '.join(why)}"
-                self._events.tell("waiting", text, zone=name, data={"why": list(why)})
-
-    def warnings(self) -> list[str]:
-        """Return which edits wait, and why."""
-        return [
-            f"zone {name}: its edit waits for `geodns reload --yes`: {'; '.join(why)}"
-            for name, why in self.waiting.items()
-        ]
 
     def _keep_texts(self, edit: Edit) -> None:
         """Keep what the files said whose zones have hosts of sources."""
         for name in edit.zones:
             text = self._folder.text(name)
-            if text or self._keeper.note(f"{TEXT_OF}{name}"):
-                self._keeper.keep_note(f"{TEXT_OF}{name}", text)
+            if text or self._persistence.note(f"{TEXT_OF}{name}"):
+                self._persistence.keep_note(f"{TEXT_OF}{name}", text)
 
     async def _adopt(
         self, sources: Mapping[str, Source], retired: Mapping[HostKey, Any], now: float
@@ -271,11 +291,39 @@ class ZoneService:
                 for name, source in self._cluster.sources.items()
             }
             await self._adopt(sources, left, now)
-            await self._publish()
+            await self._workers.publish()
             for zone, host in gone:
                 text = f"host {host}.{zone}: it was taken out of the file, and its own name answers no more"
                 self._events.tell("reload", text, level=logging.INFO, zone=zone, host=host)
-            await asyncio.to_thread(self._keeper.save_retired, left)
+            await asyncio.to_thread(self._persistence.save_retired, left)
+
+    # --- what is wrong ----------------------------------------------------------------------------------
+
+    def alerts(self) -> Iterator[Alert]:
+        """Return which edits wait, what is odd about the folder, and which sources of hosts fail."""
+        for name, why in self.waiting.items():
+            reasons = "; ".join(why)
+            text = f"zone {name}: its edit waits for `geodns reload --yes`: {reasons}"
+            yield Alert(
+                ("waiting", name), text, kind="waiting", grade=reasons, zone=name, data={"why": list(why)}
+            )
+        for text in self._folder.warnings(self._cluster.sources):
+            yield Alert(("folder", text), text, event="")
+        for zone, source, listing in self.sources():
+            if listing.since is not None:
+                failure = listing.describe_failure(source.title)
+                text = f"zone {zone.name}: {failure}, since {timestamp(listing.since)}"
+                yield Alert(("source", zone.name, source), text, event="", zone=zone.name)
+            over = zone_over(source, self._cluster.sources)
+            if over is not None:
+                text = (
+                    f"zone {zone.name}: {source.title} lies in zone {over}, which is served here: geodns may "
+                    "ask itself: name a `resolver` that does not come back to it"
+                )
+                yield Alert(("circle", zone.name, source), text, event="", zone=zone.name)
+
+    def _tell_source(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
+        self._events.tell("source", text, level=level, zone=zone, data=data)
 
     # --- telling ----------------------------------------------------------------------------------------
 

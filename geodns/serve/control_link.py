@@ -9,12 +9,9 @@ from dataclasses import dataclass, replace
 
 from geodns.responder.table import Table
 from geodns.responder.table_changes import deltas, pack
-from geodns.responder.worker_state import Counts
 from geodns.serve.frames import (
     LENGTH,
-    CountsReport,
     Message,
-    QueryLogBatch,
     TableApplied,
     WorkerExited,
     WorkerStarted,
@@ -58,29 +55,17 @@ class ControlLink:
 
     """
 
-    def __init__(
-        self,
-        seat: ControlContext,
-        on_counts: Callable[[str, str, Counts], None],
-        on_log: Callable[[QueryLogBatch], None] = lambda _: None,
-        on_worker: Callable[[WorkerStarted | WorkerExited], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, seat: ControlContext, on_message: Callable[[Message], None] = lambda _: None) -> None:
         """Prepare a link.
 
         Args:
             seat: what the supervisor handed over.
-            on_counts: called with a worker's name, its transport (``udp`` or ``tcp``) and what it counted.
-            on_log: called with what a worker noted for the query log.
-            on_worker: called when a worker has died while it was to live, and when the next one is there.
+            on_message: called with everything that a worker says, or that is said of it; must not raise.
 
         """
         self.number = seat.number
         self._seat = seat
-        self._on_counts = on_counts
-        self._on_log = on_log
-        self._on_worker = on_worker
-        self._missed: set[str] = set()
-        """Workers whose death was told."""
+        self._on_message = on_message
         self._workers = {name: Worker() for name in seat.workers}
         self._published: Table | None = None
         self._one_way = asyncio.Lock()
@@ -169,37 +154,19 @@ class ControlLink:
         self._take(message)
         known = self._workers[message.worker]
         self._workers[message.worker] = replace(known, heard=time.monotonic())
+        self._on_message(message)
 
     def _take(self, message: Message) -> None:
-        """Do what a message asks for; of one that a worker lives, that it was heard is all."""
+        """Note what a message says of its worker."""
         match message:
             case WorkerStarted(worker, pid, restarts):
                 self._workers[worker] = Worker(pid, 0, restarts)
-                self._tell(message)
             case WorkerExited(worker):
                 self._workers[worker] = Worker(None, 0, self._workers[worker].restarts)
-                self._tell(message)
             case TableApplied(worker, number):
                 self._workers[worker] = replace(self._workers[worker], number=number)
                 for waiter, wanted in self._waiters.items():
                     if not waiter.done() and not self._pending(wanted):
                         waiter.set_result(None)
-            case CountsReport(worker, transport, counts):
-                try:
-                    self._on_counts(worker, transport, counts)
-                except Exception:
-                    log.exception("counts of %s are lost", worker)
-            case QueryLogBatch():
-                try:
-                    self._on_log(message)
-                except Exception:
-                    log.exception("queries that %s noted are lost", message.worker)
-
-    def _tell(self, message: WorkerStarted | WorkerExited) -> None:
-        """Tell of deaths that nobody wanted, and of what follows them."""
-        if isinstance(message, WorkerExited) and message.how:
-            self._missed.add(message.worker)
-            self._on_worker(message)
-        elif isinstance(message, WorkerStarted) and message.worker in self._missed:
-            self._missed.discard(message.worker)
-            self._on_worker(message)
+            case _:
+                pass  # that it was heard is all

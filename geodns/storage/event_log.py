@@ -170,10 +170,7 @@ class EventLog:
                         file.prune(waiting[-1].at)
                         self._since_pruned = 0
             except StoreError as error:
-                trouble = f"{error}: what happens now is not in the events after a restart"
-                if trouble != self.trouble:  # once: a log on the same full disk is no help
-                    log.error("%s", trouble)  # noqa: TRY400 - the text says it all
-                self.trouble = trouble
+                self.trouble = f"{error}: what happens now is not in the events after a restart"
             else:
                 self.trouble = None
 

@@ -14,10 +14,10 @@ from yarl import URL
 
 from geodns.api import events as events_
 from geodns.api.app import make_app
-from geodns.api.events import EventRoutes, event_json
+from geodns.api.events import event_json
 from geodns.storage.event_file import Event
 from geodns.storage.event_log import EventLog
-from tests.api.test_app import FakeBackend
+from tests.servicing import FakeServices
 
 STREAM = "/api/v1/events/stream"
 Talk = Callable[[EventLog, aiohttp.ClientSession], Awaitable[None]]
@@ -29,8 +29,8 @@ def serve(directory: Path, talk: Talk) -> None:
     async def run() -> None:
         events = EventLog(directory)
         await events.open()
-        backend = FakeBackend()
-        app = make_app(backend, bytes, backend.carry, (), EventRoutes(events).routes())
+        fake = FakeServices()
+        app = make_app(fake.services(events=events), ())
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -43,6 +43,7 @@ def serve(directory: Path, talk: Talk) -> None:
             events.end()
             await runner.cleanup()
             await events.close()
+            fake.close()
 
     asyncio.run(run())
 

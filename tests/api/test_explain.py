@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.api.explain import explain
-from geodns.api.responses import Asking
+from geodns.api.explain import Asking, explain
 from geodns.api.status import LastResult
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones
@@ -173,7 +172,7 @@ def test_every_host_has_its_reason(
 def test_a_forced_weight_is_a_reason_and_counts_as_the_pools_own() -> None:
     cluster = cluster_of(zone(CHAIN), {})
     forced = {"mta1": ForcedWeight(10, "slow", "ann", NOW), "mta3": ForcedWeight(0, "", "ann", NOW)}
-    cluster.impose({}, {(NAME, host): weight for host, weight in forced.items()})
+    cluster.override({}, {(NAME, host): weight for host, weight in forced.items()})
     (found,) = explain(cluster, NAME, "A")["tiers"]
     members = found["members"]
     assert members["mta1"]["why"] == "weight forced to 10 by ann (slow)"

@@ -1,35 +1,19 @@
 """The history over HTTP: the step that is taken or refused, and the hosts that are meant."""
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api.app import make_app
-from geodns.api.history import HistoryRoutes
-from geodns.control.history_service import HistoryService
-from tests.api.test_app import FakeBackend
-from tests.sample_zones import NAME, zone
+from tests.api.test_app import ask as app_ask
+from tests.sample_zones import NAME
+from tests.servicing import FakeServices
 
 HOSTS = "hosts: {" + ", ".join(f"mta{number}: 192.0.2.{number + 1}" for number in range(200)) + "}"
 
 
-def ask(folder: Path, query: str) -> tuple[int, Any]:
-    backend = FakeBackend()
-    backend._zone = zone(HOSTS)
-
-    async def run() -> tuple[int, Any]:
-        recording = HistoryService(folder, dict, dict)
-        app = make_app(backend, bytes, backend.carry, (), HistoryRoutes(recording).routes())
-        async with (
-            TestClient(TestServer(app, host="127.0.0.1")) as client,
-            client.get(f"/api/v1/history?{query}") as response,
-        ):
-            return response.status, await response.json()
-
-    return asyncio.run(run())
+def ask(query: str) -> tuple[int, Any]:
+    status, shown, _ = app_ask("GET", f"/api/v1/history?{query}", FakeServices(HOSTS))
+    return status, shown
 
 
 @pytest.mark.parametrize(
@@ -44,8 +28,8 @@ def ask(folder: Path, query: str) -> tuple[int, Any]:
         pytest.param("since=90d&step=1d", 86400, id="by the day"),
     ],
 )
-def test_the_step_is_as_fine_as_it_may_be(tmp_path: Path, query: str, step: int) -> None:
-    status, shown = ask(tmp_path, query)
+def test_the_step_is_as_fine_as_it_may_be(query: str, step: int) -> None:
+    status, shown = ask(query)
     assert (status, shown["step_s"], shown["zone"], shown["hosts"]) == (200, step, NAME, {})
 
 
@@ -58,7 +42,7 @@ def test_the_step_is_as_fine_as_it_may_be(tmp_path: Path, query: str, step: int)
         ("zone=none.example", f"no zone none.example is served; there are {NAME}"),
     ],
 )
-def test_too_much_is_refused_with_what_to_write_instead(tmp_path: Path, query: str, says: str) -> None:
-    status, shown = ask(tmp_path, query)
+def test_too_much_is_refused_with_what_to_write_instead(query: str, says: str) -> None:
+    status, shown = ask(query)
     assert status in {400, 404}
     assert shown["error"].startswith(says)

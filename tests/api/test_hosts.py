@@ -8,8 +8,9 @@ from geodns.api.hosts import MAX_HOSTS
 from geodns.control.orders import Order, OrderRequest, Verb
 from geodns.errors import NotFoundError
 from geodns.model.state import HostKey
-from tests.api.test_app import FakeBackend, ask
+from tests.api.test_app import ask
 from tests.sample_zones import NAME
+from tests.servicing import FakeServices
 
 ORDERS = "/api/v1/orders"
 
@@ -39,11 +40,11 @@ def one(verb: str) -> str:
     ],
 )
 def test_an_order_for_many(body: dict[str, Any], expected: OrderRequest) -> None:
-    backend = FakeBackend()
-    status, shown, _ = ask("POST", ORDERS, backend, json=body)
-    assert (status, backend.wishes) == (200, [expected])
+    fake = FakeServices()
+    status, shown, _ = ask("POST", ORDERS, fake, json=body)
+    assert (status, fake.wishes) == (200, [expected])
     assert shown["hosts"][NAME]["mta1"]["state"] == "up"
-    assert shown["pools"] == {NAME: {"main": {"before": {}, "after": {}}}}
+    assert shown["pools"][NAME]["main"]["before"]["shares"] == {"A": {"mta1": 1.0}, "AAAA": {}}
     assert (shown["pending"], shown["notes"], shown["left"]) == ([], ["a note"], [])
     assert (shown["dealt_by"], shown["cached_s"]) == ({NAME: {"mta1": ["main"]}}, {NAME: {"mta1": 30}})
     assert (shown["dry_run"], shown["confirm"]) == (expected.dry_run, None)
@@ -51,25 +52,25 @@ def test_an_order_for_many(body: dict[str, Any], expected: OrderRequest) -> None
 
 @pytest.mark.parametrize("verb", list(Verb))
 def test_an_order_for_one(verb: Verb) -> None:
-    backend = FakeBackend()
+    fake = FakeServices()
     body = {"weight": 7} if verb is Verb.WEIGHT else {}
-    status, shown, _ = ask("POST", one(verb), backend, json=body)
-    assert (status, shown["name"], shown["notes"]) == (200, "mta1", ["a note"])
-    (wish,) = backend.wishes
+    status, shown, _ = ask("POST", one(verb), fake, json=body)
+    assert (status, shown["addresses"], shown["notes"]) == (200, ["192.0.2.11"], ["a note"])
+    (wish,) = fake.wishes
     assert (wish.order.verb, wish.order.weight) == (verb, body.get("weight"))
     assert wish == OrderRequest(wish.order, (f"mta1.{NAME}",), NAME)
 
 
 def test_an_order_for_one_that_is_only_tried_shows_the_shares() -> None:
-    backend = FakeBackend()
-    status, shown, _ = ask("POST", one("drain"), backend, json={"dry_run": True})
+    fake = FakeServices()
+    status, shown, _ = ask("POST", one("drain"), fake, json={"dry_run": True})
     assert (status, shown["state"], shown["dry_run"]) == (200, "up", True)
     assert shown["pools"][NAME]["main"].keys() == {"before", "after"}
 
 
 def test_workers_that_have_not_taken_an_order_for_many_are_named() -> None:
     body = {"verb": "drain", "hosts": ["mta1"]}
-    status, shown, _ = ask("POST", ORDERS, FakeBackend(pending=("tcp",)), json=body)
+    status, shown, _ = ask("POST", ORDERS, FakeServices(pending=("tcp",)), json=body)
     assert (status, shown["pending"]) == (202, ["tcp"])
 
 
@@ -81,22 +82,24 @@ def test_workers_that_have_not_taken_an_order_for_many_are_named() -> None:
     ],
 )
 def test_what_leaves_a_pool_dead_asks_for_a_yes(path: str, body: dict[str, Any]) -> None:
-    backend = FakeBackend()
-    backend.refused = "pool main would have no live host"
-    status, shown, _ = ask("POST", path, backend, json=body)
-    assert (status, shown["confirm"], backend.wishes) == (409, True, [])
+    fake = FakeServices()
+    fake.refused = "pool main would have no live host"
+    status, shown, _ = ask("POST", path, fake, json=body)
+    assert (status, shown["confirm"], fake.wishes) == (409, True, [])
     assert shown["error"].startswith("pool main would have no live host: nothing was changed")
-    assert shown["pools"] == {NAME: {"main": {"before": {}, "after": {}}}}
-    assert ask("POST", path, backend, json=body | {"yes": True})[0] == 200
-    assert len(backend.wishes) == 1
+    assert shown["pools"][NAME]["main"]["before"]["shares"] == {"A": {"mta1": 1.0}, "AAAA": {}}
+    fake = FakeServices()
+    fake.refused = "pool main would have no live host"
+    assert ask("POST", path, fake, json=body | {"yes": True})[0] == 200
+    assert len(fake.wishes) == 1
 
 
 def test_what_would_have_to_be_confirmed_is_said_when_it_is_tried() -> None:
-    backend = FakeBackend()
-    backend.refused = "pool main would have no live host"
+    fake = FakeServices()
+    fake.refused = "pool main would have no live host"
     body = {"verb": "drain", "hosts": ["mta1"], "dry_run": True}
-    status, shown, _ = ask("POST", ORDERS, backend, json=body)
-    assert (status, shown["confirm"]) == (200, backend.refused)
+    status, shown, _ = ask("POST", ORDERS, fake, json=body)
+    assert (status, shown["confirm"]) == (200, fake.refused)
 
 
 MANY = {"verb": "drain", "hosts": ["mta1"]}
@@ -132,21 +135,21 @@ MANY = {"verb": "drain", "hosts": ["mta1"]}
     ],
 )
 def test_a_wrong_order_is_refused(path: str, body: Any, error: str) -> None:
-    backend = FakeBackend()
-    status, shown, _ = ask("POST", path, backend, json=body)
-    assert (status, backend.wishes) == (400, [])
+    fake = FakeServices()
+    status, shown, _ = ask("POST", path, fake, json=body)
+    assert (status, fake.wishes) == (400, [])
     assert error in shown["error"]
 
 
 def test_a_host_that_an_edit_takes_meanwhile_is_named_beside_those_that_are_as_ordered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backend = FakeBackend()
+    fake = FakeServices()
 
-    def gone(key: HostKey) -> Any:
+    def gone(_: Any, key: HostKey) -> Any:
         raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
 
-    monkeypatch.setattr(backend, "host", gone)
-    status, shown, _ = ask("POST", ORDERS, backend, json=MANY)
+    monkeypatch.setattr("geodns.api.order_answers.host_status", gone)
+    status, shown, _ = ask("POST", ORDERS, fake, json=MANY)
     assert (status, shown["hosts"], shown["left"]) == (200, {}, [f"zone {NAME} has no host mta1 any more"])
-    assert len(backend.wishes) == 1
+    assert len(fake.wishes) == 1

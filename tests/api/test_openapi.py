@@ -12,8 +12,9 @@ from geodns.api.app import make_app
 from geodns.api.openapi import OPERATIONS, PATH, document
 from geodns.api.schemas import SCHEMAS
 from geodns.control.orders import Verb
-from tests.api.test_app import FakeBackend, ask
+from tests.api.test_app import ask
 from tests.controlling import Control, Running, ready
+from tests.servicing import FakeServices
 
 __all__ = ["ready"]
 
@@ -23,7 +24,7 @@ def test_it_is_openapi() -> None:
 
 
 def test_it_is_served() -> None:
-    status, shown, _ = ask("GET", PATH, FakeBackend())
+    status, shown, _ = ask("GET", PATH, FakeServices())
     assert (status, shown) == (200, document())
 
 
@@ -56,7 +57,10 @@ def test_every_route_is_described_and_every_description_has_a_route(
     ready.run(nothing)
     (app,) = apps
     assert _routes(app) == {(one.method, one.path) for one in OPERATIONS}
-    app = make_app(FakeBackend(), bytes, FakeBackend().carry, (), [web.get("/api/v1/new", _none)])
+    fake = FakeServices()
+    app = make_app(fake.services(), ())
+    app.router.add_get("/api/v1/new", _none)
+    fake.close()
     assert ("get", "/api/v1/new") in _routes(app)
 
 

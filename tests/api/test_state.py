@@ -58,7 +58,7 @@ def test_what_is_written_is_read_as_it_was(
         )
         for host, weight in weights.items()
     }  # fmt: skip
-    one.impose(forced, weights)
+    one.override(forced, weights)
     written = json.loads(json.dumps(export(one, "ns1", NOW)))
     found = read(written, cluster(), NOW)
     assert (found.plan.forced, found.plan.weights) == (forced, weights)

@@ -149,7 +149,7 @@ def test_who_forced_a_host_why_and_until_when_is_shown() -> None:
 def test_a_forced_weight_is_shown_with_the_files_own_and_with_an_edit_that_it_hides() -> None:
     cluster = cluster_of(zone(TEXT), {"mta1": Verdict(HealthState.UP, level=1)})
     weight = ForcedWeight(10, "slow disk", "ann", NOW, NOW + 60, file_weights(cluster.zone(NAME), "mta1"))
-    cluster.impose({}, {(NAME, "mta1"): weight})
+    cluster.override({}, {(NAME, "mta1"): weight})
     shown = host_of(cluster, (NAME, "mta1"), seen)
     assert (shown["weight"], shown["effective_weight"], shown["forced"]) == (10, 5, None)
     assert shown["forced_weight"] == {
@@ -162,7 +162,7 @@ def test_a_forced_weight_is_shown_with_the_files_own_and_with_an_edit_that_it_hi
         "hides": None,
     }
     older = replace(weight, file=weight.file.replace("50", "40"), edited=NOW + 5)
-    cluster.impose({}, {(NAME, "mta1"): older})
+    cluster.override({}, {(NAME, "mta1"): older})
     hides = host_of(cluster, (NAME, "mta1"), seen)["forced_weight"]["hides"]
     assert hides == f"the file has said 50 since {timestamp(NOW + 5)}"
 

@@ -5,34 +5,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from geodns import __version__
-from geodns.api.responses import Asking
-from geodns.api.status import View
-from geodns.compiler.answers import Source
-from geodns.compiler.compile import compile_zones
-from geodns.config.server_keys import Listen
-from geodns.control.gauges import LoadGauge
-from geodns.control.persistence import Persistence
-from geodns.control.watchdog import Vitals
+from geodns.api.status import status
 from geodns.health.mass_failure import Suspect
-from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
-from geodns.model.checks import Target
-from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState
-from geodns.serve.control_link import ControlLink, Worker
-from geodns.storage.state_file import StateFile
-from geodns.zones.discovery import Discovery
-from geodns.zones.folder import Folder
+from geodns.model.state import Forced, ForcedState, ForcedWeight
+from geodns.serve.control_link import Worker
 from tests.api.test_status import DESIGNED_HOST, DESIGNED_POOL, holds
 from tests.sample_zones import NAME, SERIAL
+from tests.servicing import GOOD, NOW, Rig
 
-NOW = 1_795_417_200.0
-GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: {address: 192.0.2.11, weight: 50}, mta2: 192.0.2.12}\n"
 BAD = "hosts: {mta1: nonsense}\n"
 
 DESIGNED = {
@@ -48,61 +34,17 @@ DESIGNED = {
 }
 
 
-class Rig:
-    """A view and what it looks at."""
-
-    def __init__(self, folder: Path, store: StateFile) -> None:
-        self.file = folder / f"{NAME}.yaml"
-        self.file.write_text(GOOD)
-        self.folder = Folder(folder)
-        self.keeper = Persistence(store)
-        self.cluster = self.keeper.cluster()
-        self.workers = {"udp0": Worker(100, 1, 2), "tcp": Worker()}
-        self.late = 0.0
-        self.seen: dict[str, ProbeOutcome] = {}
-        self.hint: str | None = None
-        self.suspects: dict[tuple[str, str], Suspect] = {}
-        self.view = View(
-            "ns1",
-            [Listen("127.0.0.1", 5300), Listen("::1", 5300)],
-            lambda: ["the state file was set aside"],
-            self.cluster,
-            self.folder,
-            self.keeper,
-            cast(Monitor, self),
-            cast(ControlLink, SimpleNamespace(workers=self.workers)),
-            lambda: Vitals(lateness=self.late),
-            Discovery(folder, self.keeper.found, print),
-        )
-
-    def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
-        found = self.seen.get(str(target.address))
-        return None if found is None else (found, NOW)
-
-    def certificate(self, target: Target) -> Certificate | None:
-        found = self.seen.get(str(target.address))
-        return None if found is None else found.certificate
-
-    def serve(self) -> None:
-        edit = self.folder.read_all()
-        sources = {name: Source(one, SERIAL) for name, one in edit.zones.items()}
-        self.cluster.serve_zones(compile_zones(self.cluster.compiled, sources, self.cluster.live()), NOW)
-        self.view.ready = True
-
-
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    folder = tmp_path / "zones"
-    folder.mkdir()
-    store, _ = StateFile.open(tmp_path / "state", NOW)
-    yield Rig(folder, store)
-    store.close()
+    found = Rig(tmp_path)
+    yield found
+    found.close()
 
 
 def test_the_status_has_the_fields_of_the_design(rig: Rig) -> None:
     rig.serve()
     rig.seen["192.0.2.11"] = ProbeOutcome(ProbeResult.OK, "220 mta1 ESMTP", 0.0019)
-    shown = json.loads(json.dumps(rig.view.status()))
+    shown = json.loads(json.dumps(status(rig.services)))
     holds(shown, DESIGNED | {"hosts": {}, "pools": {}, "zones": {}}, "status")
     holds(shown["zones"][NAME], cast(Any, DESIGNED["zones"])[NAME], "zone")
     holds(shown["hosts"][NAME]["mta1"], DESIGNED_HOST, "host")
@@ -133,41 +75,42 @@ def test_certificates_are_shown_measured_and_warned_of(rig: Rig) -> None:
     rig.seen["192.0.2.12"] = ProbeOutcome(
         ProbeResult.OK, "220 mta2", 0.1, tls=Encryption("TLSv1.3", "AES", replace(old, not_after=until + 1e6))
     )
-    shown = rig.view.status()
+    shown = status(rig.services)
     (check,) = shown["hosts"][NAME]["mta1"]["checks"]
     assert check["certificate"]["days_left"] == 3.1
     assert check["certificate"]["subject"] == f"mta1.{NAME}"
     assert check["certificate"]["problem"] is None
     warned = [one for one in shown["warnings"] if "certificate" in one]
     assert warned == [f"certificate of mta1.{NAME} at [192.0.2.11]:25 expires in 3 days: renew it"]
-    ends = rig.view.gauges().certificates
-    assert ends["tls", f"mta1.{NAME}", "192.0.2.11", "25"] == until
+    labels = {"check": "tls", "server_name": f"mta1.{NAME}", "address": "192.0.2.11", "port": "25"}
+    assert rig.metric("geodns_certificate_not_after_timestamp_seconds", **labels) == until
     del rig.seen["192.0.2.11"]
-    assert rig.view.status()["hosts"][NAME]["mta1"]["checks"][0]["certificate"] is None
+    assert status(rig.services)["hosts"][NAME]["mta1"]["checks"][0]["certificate"] is None
 
 
 def test_before_the_first_answer_it_is_not_ready_and_says_why(rig: Rig) -> None:
-    assert rig.view.unready() == "starting: the first probes are not done"
-    assert rig.view.status()["ready"] is False
-    assert rig.view.gauges().ready is False
+    assert rig.services.watchdog.unready() == "starting: the first probes are not done"
+    assert status(rig.services)["ready"] is False
+    assert rig.metric("geodns_ready") == 0
 
 
 def test_without_zones_or_workers_it_is_not_ready(rig: Rig) -> None:
-    rig.view.ready = True
-    assert rig.view.unready() == "no zone is served"
+    rig.services.watchdog.ready = True
+    assert rig.services.watchdog.unready() == "no zone is served"
     rig.serve()
-    assert rig.view.unready() is None
+    assert rig.services.watchdog.unready() is None
     rig.workers["udp0"] = Worker(None, 1, 2)
-    assert rig.view.unready() == "no worker is alive"
+    assert rig.services.watchdog.unready() == "no worker is alive"
 
 
 def test_refused_files_and_late_probes_are_warnings_and_do_not_make_it_unready(rig: Rig) -> None:
     rig.serve()
     rig.file.write_text(BAD)
     rig.file.with_name("new.example.yaml").write_text(BAD)
-    rig.folder.read_all()
+    rig.services.zones._folder.read_all()
     rig.late = 7.4
-    shown = rig.view.status()
+    rig.look()
+    shown = status(rig.services)
     assert shown["ready"] is True
     assert shown["warnings"][0] == "the state file was set aside"
     assert any("(the zone it had is served)" in one for one in shown["warnings"])
@@ -176,27 +119,27 @@ def test_refused_files_and_late_probes_are_warnings_and_do_not_make_it_unready(r
     assert f"{rig.file}:1:" in shown["zones"][NAME]["error"]
     assert shown["zones"]["new.example"]["serial"] is None
     assert "new.example" not in shown["hosts"]
-    gauges = rig.view.gauges()
-    assert gauges.refused_files == {NAME: True, "new.example": True}
-    assert (gauges.vitals.lateness, gauges.ready) == (7.4, True)
+    refused = [rig.metric("geodns_zone_file_refused", zone=zone) for zone in (NAME, "new.example")]
+    assert refused == [1, 1]
+    assert (rig.metric("geodns_probe_lateness_seconds"), rig.metric("geodns_ready")) == (7.4, 1)
 
 
 def test_a_prober_in_doubt_is_a_warning_a_field_and_a_metric(rig: Rig) -> None:
     rig.serve()
-    assert rig.view.status()["pools"][NAME]["main"]["prober_suspect"] is False
-    assert rig.view.gauges().prober_suspect == {(NAME, "main"): False}
+    assert status(rig.services)["pools"][NAME]["main"]["prober_suspect"] is False
+    assert rig.metric("geodns_prober_suspect", zone=NAME, pool="main") == 0
     rig.suspects[NAME, "main"] = Suspect(5, 6, 12.0)
     rig.hint = "2 addresses refuse the prober"
-    shown = rig.view.status()
+    shown = status(rig.services)
     told = f"pool main of {NAME}: 5 of 6 hosts began to fail at once, the prober itself may be cut off"
     assert f"{told} (prober_suspect): their verdicts are held for 12 s more" in shown["warnings"]
     assert "2 addresses refuse the prober" in shown["warnings"]
     pool = shown["pools"][NAME]["main"]
     assert pool["prober_suspect"] is True
     assert pool["held_until"].endswith("Z")
-    assert rig.view.gauges().prober_suspect == {(NAME, "main"): True}
+    assert rig.metric("geodns_prober_suspect", zone=NAME, pool="main") == 1
     rig.suspects[NAME, "main"] = Suspect(5, 6, None)
-    shown = rig.view.status()
+    shown = status(rig.services)
     assert f"{told} (prober_suspect): they count as failures by now" in shown["warnings"]
     assert shown["pools"][NAME]["main"]["held_until"] is None
 
@@ -205,51 +148,46 @@ def test_a_prober_in_doubt_is_a_warning_a_field_and_a_metric(rig: Rig) -> None:
 def test_a_little_late_is_no_warning(rig: Rig, late: float, *, warned: bool) -> None:
     rig.serve()
     rig.late = late
-    assert any("late" in one for one in rig.view.status()["warnings"]) is warned
+    rig.look()
+    assert any("late" in one for one in status(rig.services)["warnings"]) is warned
 
 
 def test_trouble_with_the_disk_is_a_warning(rig: Rig) -> None:
     rig.serve()
-    rig.keeper.trouble = "the disk is full"
-    assert "the disk is full" in rig.view.status()["warnings"]
+    rig.services.persistence.trouble = "the disk is full"
+    assert "the disk is full" in status(rig.services)["warnings"]
 
 
 def test_gauges_are_of_every_host_served(rig: Rig) -> None:
     rig.serve()
-    rig.cluster.force((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", NOW))
-    gauges = rig.view.gauges()
-    one = gauges.hosts[NAME, "mta1"]
-    assert (one.state, one.forced, one.effective_weight) == (HealthState.UNKNOWN, "drained", 0)
-    assert gauges.hosts[NAME, "mta2"].effective_weight == 1
-    assert gauges.serials == {NAME: SERIAL}
-    assert gauges.restarts == {"udp0": 2, "tcp": 0}
+    rig.services.cluster.force((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", NOW))
+    one = {"zone": NAME, "host": "mta1"}
+    assert rig.metric("geodns_host_state", **one, state="unknown") == 1
+    assert rig.metric("geodns_host_forced", **one, forced="drained") == 1
+    assert rig.metric("geodns_host_effective_weight", **one) == 0
+    assert rig.metric("geodns_host_effective_weight", zone=NAME, host="mta2") == 1
+    assert rig.metric("geodns_zone_serial", zone=NAME) == SERIAL
+    assert [rig.metric("geodns_worker_restarts_total", worker=one) for one in ("udp0", "tcp")] == [2, 0]
 
 
 def test_the_weights_that_are_forced_are_those_that_are_measured(rig: Rig) -> None:
     rig.serve()
-    before = rig.view.gauges()
-    rig.cluster.impose(
+    before = rig.metric("geodns_pool_hosts", zone=NAME, pool="main")
+    rig.services.cluster.override(
         {},
         {(NAME, host): ForcedWeight(weight, "", "ann", NOW) for host, weight in (("mta1", 0), ("mta2", 7))},
     )
-    after = rig.view.gauges()
-    assert [after.hosts[NAME, host].effective_weight for host in ("mta1", "mta2")] == [0, 7]
-    assert after.pools[NAME, "main"].hosts == before.pools[NAME, "main"].hosts - 1
+    weights = [rig.metric("geodns_host_effective_weight", zone=NAME, host=host) for host in ("mta1", "mta2")]
+    assert weights == [0, 7]
+    assert (before, rig.metric("geodns_pool_hosts", zone=NAME, pool="main")) == (2, 1)
 
 
 def test_a_file_name_of_any_bytes_can_be_shown(rig: Rig) -> None:
     rig.serve()
     (rig.file.parent / "caf\udce9.yaml").write_text(GOOD)
-    rig.folder.read_all()
-    json.dumps(rig.view.status()).encode()
-    " ".join(rig.view.gauges().refused_files).encode()
-
-
-def test_it_shows_zones_hosts_and_explanations(rig: Rig) -> None:
-    rig.serve()
-    assert list(rig.view.zones()) == [NAME]
-    assert rig.view.host((NAME, "mta1"))["weight"] == 50
-    assert rig.view.explain(NAME, "A", Asking())["tiers"][0]["pool"] == "main"
+    rig.services.zones._folder.read_all()
+    json.dumps(status(rig.services)).encode()
+    rig.services.metrics.expose()
 
 
 def test_many_hosts_in_many_pools_are_shown_without_a_long_pause(rig: Rig) -> None:
@@ -258,28 +196,33 @@ def test_many_hosts_in_many_pools_are_shown_without_a_long_pause(rig: Rig) -> No
     pools = "".join(f"  p{number}: {{hosts: '*', check: smtp}}\n" for number in range(25))
     rig.file.write_text(f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{hosts}pools:\n{pools}")
     rig.serve()
-    began = time.perf_counter()
-    assert len(rig.view.gauges().hosts) == 2000
-    assert time.perf_counter() - began < 2
+    began = time.process_time()
+    assert rig.metric("geodns_host_effective_weight", zone=NAME, host="h1999") == 1
+    assert time.process_time() - began < 2
 
 
 def test_trouble_of_the_probers_own_is_a_warning(rig: Rig) -> None:
     """Else a server whose probes all fail for want of descriptors would look well."""
     rig.serve()
     rig.seen["192.0.2.11"] = ProbeOutcome(ProbeResult.FAILURE, "connection refused")
-    assert not [text for text in rig.view.status()["warnings"] if "prober" in text]
+    assert not [text for text in status(rig.services)["warnings"] if "prober" in text]
     rig.seen["192.0.2.12"] = ProbeOutcome(ProbeResult.UNKNOWN, "too many open files")
-    (warning,) = [text for text in rig.view.status()["warnings"] if "prober" in text]
+    (warning,) = [text for text in status(rig.services)["warnings"] if "prober" in text]
     assert "too many open files" in warning
 
 
 def test_a_pool_without_a_live_host_is_a_warning(rig: Rig) -> None:
     rig.serve()
     for host in ("mta1", "mta2"):
-        assert not [text for text in rig.view.status()["warnings"] if "last resort" in text]
-        rig.cluster.force((NAME, host), ForcedState(Forced.DRAINED, "", "me", NOW))
-    (warning,) = [text for text in rig.view.status()["warnings"] if "last resort" in text]
+        assert not [text for text in status(rig.services)["warnings"] if "last resort" in text]
+        rig.services.cluster.force((NAME, host), ForcedState(Forced.DRAINED, "", "me", NOW))
+    (warning,) = [text for text in status(rig.services)["warnings"] if "last resort" in text]
     assert warning == f"pool main of {NAME}: nobody is live, last resort: drained"
+
+
+def loads(rig: Rig) -> tuple[float | None, float | None]:
+    one = {"zone": NAME, "host": "mta1"}
+    return rig.metric("geodns_host_load_ratio", **one), rig.metric("geodns_host_load_stale", **one)
 
 
 def test_loads_are_gauges_where_they_count(rig: Rig) -> None:
@@ -287,8 +230,8 @@ def test_loads_are_gauges_where_they_count(rig: Rig) -> None:
         "ns: {ns1: 192.0.2.53}\nhosts: {mta1: {address: 192.0.2.11, load: {full: 2000}}, mta2: 192.0.2.12}\n"
     )
     rig.serve()
-    assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(None, stale=False)}
-    rig.cluster.loads.took((NAME, "mta1"), 3000, 100.0, NOW)
-    assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(1.5, stale=False)}
-    rig.cluster.advance_weights(NOW, 200.0)
-    assert rig.view.gauges().loads == {(NAME, "mta1"): LoadGauge(None, stale=True)}
+    assert loads(rig) == (None, 0)
+    rig.services.cluster.loads.took((NAME, "mta1"), 3000, 100.0, NOW)
+    assert loads(rig) == (1.5, 0)
+    rig.services.cluster.advance_weights(NOW, 200.0)
+    assert loads(rig) == (None, 1)

@@ -15,14 +15,13 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from geodns.api.app import make_app
-from geodns.api.events import EventRoutes
 from geodns.cli import events as events_
 from geodns.cli.client import HttpReply, Server, UnreachableError
 from geodns.cli.events import events, line
 from geodns.errors import GeodnsError, ServerError
 from geodns.storage.event_log import EventLog
 from tests.answering import Answering, answering
-from tests.api.test_app import FakeBackend
+from tests.servicing import FakeServices
 
 
 @pytest.fixture
@@ -161,8 +160,8 @@ def test_a_server_that_comes_back_is_followed_as_well(
 
 @asynccontextmanager
 async def listening(events: EventLog, port: int = 0) -> AsyncIterator[int]:
-    backend = FakeBackend()
-    app = make_app(backend, bytes, backend.carry, (), EventRoutes(events).routes())
+    fake = FakeServices()
+    app = make_app(fake.services(events=events), ())
     runner = web.AppRunner(app, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -171,6 +170,7 @@ async def listening(events: EventLog, port: int = 0) -> AsyncIterator[int]:
     finally:
         events.end()
         await runner.cleanup()
+        fake.close()
 
 
 def test_it_goes_on_without_a_gap_when_the_server_comes_back(

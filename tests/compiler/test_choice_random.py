@@ -5,7 +5,7 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.choice import LastResort, choose
@@ -98,7 +98,6 @@ def worlds(draw: st.DrawFn) -> tuple[Zone, LiveSet]:
 
 
 @given(worlds())
-@settings(deadline=None)
 def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
     one, live = world
     for pool in one.pools:
@@ -129,7 +128,6 @@ def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
 
 
 @given(worlds())
-@settings(deadline=None)
 def test_compiled_answers_hold_the_weights_over_one_cycle(world: tuple[Zone, LiveSet]) -> None:
     """And for want of health no name ever loses its answer: there is one, or SERVFAIL."""
     one, live = world

@@ -5,7 +5,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.compiler.rotation import CYCLE, cycle, layers, units
@@ -81,7 +81,6 @@ def test_units(weights: tuple[Fraction | int, ...], expected: tuple[int, ...]) -
 @example([70, 20, 10], 2, 0)
 @example([1], 32, 0)
 @example([0, 1, 0], 3, 0)
-@settings(deadline=None)
 def test_first_picks_and_uniform_picks_both_equal_the_weights(
     weights: list[Fraction | int], answers: int, seed: int
 ) -> None:
@@ -103,7 +102,6 @@ def test_first_picks_and_uniform_picks_both_equal_the_weights(
 
 @given(WEIGHTS, ANSWERS)
 @example([70, *[1] * 30], 2)
-@settings(deadline=None)
 def test_no_stretch_of_the_cycle_strays_from_the_weights(weights: list[Fraction | int], answers: int) -> None:
     """After n sets every host has led within one set of its share of n.
 
@@ -118,7 +116,6 @@ def test_no_stretch_of_the_cycle_strays_from_the_weights(weights: list[Fraction 
 
 
 @given(WEIGHTS, ANSWERS)
-@settings(deadline=None)
 def test_sets_are_full_unless_a_host_has_more_than_its_share_of_places(
     weights: list[Fraction | int], answers: int
 ) -> None:

@@ -1,15 +1,17 @@
 """What is of concern for as long as it lasts: told when it begins, gets worse and ends, and not between."""
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
-from geodns.control.alert_service import Alert, Alerts, of_certificates, of_pools, of_prober
+from geodns.control.alert_service import Alert, Alerts
 from geodns.control.cluster import Cluster
+from geodns.control.verdict_service import of_certificates, of_pools, of_prober
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.model.zone import Zone
 from geodns.storage.event_file import Event
@@ -31,26 +33,75 @@ def told(events: EventLog) -> list[Event]:
     return list(events._memory)
 
 
+class Part:
+    """A part of the server with alerts of a test's."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Alert] = {}
+
+    def alerts(self) -> Iterable[Alert]:
+        return self.found.values()
+
+
 def test_each_is_told_once_and_again_when_it_is_worse_and_when_it_is_over(tmp_path: Path) -> None:
-    events = EventLog(tmp_path)
-    found: dict[Hashable, Alert] = {}
-    concerns = Alerts(lambda: found, events)
-    concerns.tell()
-    found["a"] = Alert("certificate", "14 days left", "it is new", "warning", zone="z", host="h")
-    concerns.tell()
-    found["a"] = Alert("certificate", "13 days left", "it is new", "warning", zone="z", host="h")
-    concerns.tell()
-    found["a"] = Alert("certificate", "1 day left", "it is new", "critical", logging.ERROR, "z", "h")
-    found["b"] = Alert("prober", "blind", "it sees")
-    concerns.tell()
+    events, part = EventLog(tmp_path), Part()
+    found, alerts = part.found, Alerts(events, [part])
+    alerts.tell()
+    old = Alert("a", "14 days left", "certificate", over="it is new", grade="warning", hosts=(("z", "h"),))
+    found["a"] = old
+    alerts.tell()
+    found["a"] = replace(old, text="13 days left")
+    alerts.tell()
+    found["a"] = replace(old, text="1 day left", grade="critical", level=logging.ERROR)
+    found["b"] = Alert("b", "blind", "prober", over="it sees")
+    alerts.tell()
+    assert alerts.warnings() == ["1 day left", "blind"]
     del found["a"]
-    concerns.tell()
-    assert [(one.kind, one.text, one.host) for one in told(events)] == [
-        ("certificate", "14 days left", "h"),
-        ("certificate", "1 day left", "h"),
-        ("prober", "blind", None),
-        ("certificate", "it is new", "h"),
+    alerts.tell()
+    assert [(one.kind, one.text, one.zone, one.host) for one in told(events)] == [
+        ("certificate", "14 days left", "z", "h"),
+        ("certificate", "1 day left", "z", "h"),
+        ("prober", "blind", None, None),
+        ("certificate", "it is new", "z", "h"),
     ]
+
+
+def test_what_is_told_elsewhere_or_shown_nowhere(tmp_path: Path) -> None:
+    events, part = EventLog(tmp_path), Part()
+    alerts = Alerts(events, [part])
+    part.found["a"] = Alert("a", "shown alone", event="")
+    part.found["b"] = Alert("b", "told alone", shown=False, data={"stale": True}, over_data={"stale": False})
+    part.found["c"] = Alert("c", "shown so", event="told so", over="over")
+    alerts.tell()
+    assert alerts.warnings() == ["shown alone", "shown so"]
+    part.found.clear()
+    alerts.tell()
+    assert [(one.text, one.data) for one in told(events)] == [
+        ("told alone", {"stale": True}),
+        ("told so", {}),
+        ("over", {}),
+    ]
+
+
+def test_what_has_left_has_not_got_better(tmp_path: Path) -> None:
+    events, part = EventLog(tmp_path), Part()
+    alerts, there = Alerts(events, [part]), [True]
+    for _ in range(2):
+        part.found["a"] = Alert("a", "bad", over="good again", still_there=lambda: bool(there))
+        alerts.tell()
+        part.found.clear()
+        alerts.tell()
+        there.clear()
+    assert [one.text for one in told(events)] == ["bad", "good again", "bad"]
+
+
+def test_events_that_cannot_be_written_are_an_alert(tmp_path: Path) -> None:
+    events = EventLog(tmp_path)
+    events.trouble = "the disk is full"
+    alerts = Alerts(events, [])
+    alerts.tell()
+    assert alerts.warnings() == ["the disk is full"]
+    assert [one.text for one in told(events)] == ["the disk is full"]
 
 
 def served(one: Zone, live: LiveSet | None = None) -> Cluster:
@@ -64,13 +115,15 @@ def served(one: Zone, live: LiveSet | None = None) -> Cluster:
 def test_a_pool_without_a_live_host_is_of_concern() -> None:
     one = zone("hosts: {mta1: 192.0.2.11}")
     cluster = served(one)
-    assert dict(of_pools(cluster)) == {}
+    assert list(of_pools(cluster)) == []
     (target,) = cluster.targets
     cluster.judged({target: UP}, NOW)
     cluster.judged({target: DOWN}, NOW)
-    (concern,) = dict(of_pools(cluster)).values()
-    assert concern.text == f"pool main of {NAME}: nobody is live, last resort: down"
-    assert (concern.kind, concern.zone, concern.pool) == ("state", NAME, "main")
+    (alert,) = of_pools(cluster)
+    assert alert.text == f"pool main of {NAME}: nobody is live, last resort: down"
+    assert (alert.kind, alert.pool, alert.still_there()) == ("state", (NAME, "main"), True)
+    cluster.serve_zones(compile_zones(cluster.compiled, {}, cluster.live()), NOW)
+    assert not alert.still_there()
 
 
 def test_the_probers_own_troubles() -> None:
@@ -79,10 +132,10 @@ def test_the_probers_own_troubles() -> None:
         (ProbeOutcome(ProbeResult.UNKNOWN, "no route"), NOW),
         (ProbeOutcome(ProbeResult.UNKNOWN, "no route"), NOW),
     ]
-    found = dict(of_prober("hosts refuse the prober", [*seen, (ProbeOutcome(ProbeResult.OK, "220"), NOW)]))
-    assert [one.text for one in found.values()] == [
-        "hosts refuse the prober",
+    found = of_prober("hosts refuse the prober", [*seen, (ProbeOutcome(ProbeResult.OK, "220"), NOW)])
+    assert [one.text for one in found] == [
         "the prober has trouble of its own, host states may be old: no route",
+        "hosts refuse the prober",
     ]
 
 
@@ -98,15 +151,15 @@ def test_the_probers_own_troubles() -> None:
 def test_certificates_get_worse_by_grades(left: float, grade: str | None) -> None:
     cluster = served(TLS)
     (target,) = cluster.targets
-    found = dict(of_certificates(cluster, [(target, Certificate("", "", 0.0, NOW + left))], NOW))
-    assert [one.grade for one in found.values()] == ([] if grade is None else [grade])
-    assert all((one.zone, one.host) == (NAME, "mta1") for one in found.values())
+    found = list(of_certificates(cluster, [(target, Certificate("", "", 0.0, NOW + left))], NOW))
+    assert [one.grade for one in found] == ([] if grade is None else [grade])
+    assert all(one.hosts == ((NAME, "mta1"),) for one in found)
 
 
 def test_a_certificate_of_another_name_is_bad() -> None:
     cluster = served(TLS)
     (target,) = cluster.targets
     shown = Certificate("", "", 0.0, NOW + 30 * DAY, "wrong name")
-    (concern,) = dict(of_certificates(cluster, [(target, shown)], NOW)).values()
-    assert concern.grade == "bad"
-    assert concern.text.endswith(": wrong name")
+    (alert,) = of_certificates(cluster, [(target, shown)], NOW)
+    assert alert.grade == "bad"
+    assert alert.text.endswith(": wrong name")

@@ -4,39 +4,74 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from geodns.api.query_log import read_wish
+from geodns.compiler.compile import compile_zones
+from geodns.compiler.live_set import LiveSet
 from geodns.config.settings import Settings
 from geodns.control import answer_policy_service
 from geodns.control.answer_policy_service import AnswerPolicyService
+from geodns.control.cluster import Cluster
+from geodns.control.metrics import Metrics
 from geodns.control.persistence import Persistence
 from geodns.errors import StartError
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.responder.rate_limit import Action, Limited
+from geodns.responder.worker_state import Counts
+from geodns.serve.frames import CountsReport, Message
 from geodns.storage.event_log import EventLog
 from geodns.storage.state_file import StateFile
+from tests.sample_zones import sources, zone
 
 SECRET, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
 
-class Carried(list[Policy]):
-    """The policies that were brought to the workers."""
+class Workers:
+    """What is brought to the workers, and what they say."""
 
-    async def __call__(self, policy: Policy) -> tuple[str, ...]:
+    def __init__(self) -> None:
+        self.cluster = Cluster({}, {}, {}, {})
+        self.cluster.serve_zones(
+            compile_zones(self.cluster.compiled, sources(zone("hosts: {mta1: 192.0.2.11}")), LiveSet()), 0.0
+        )
+        self.carried: list[Policy] = []
+        self.say: Callable[[Message], None] = print
+
+    async def deliver(self) -> tuple[str, ...]:
         await asyncio.sleep(0)
-        self.append(policy)
+        self.carried.append(self.cluster.compiled.table.policy)
         return ()
+
+    def subscribe(self, on_message: Callable[[Message], None]) -> None:
+        self.say = on_message
+
+    @property
+    def policy(self) -> Policy:
+        return self.cluster.compiled.table.policy
 
 
 def started(
-    settings: Settings, carried: Carried | None = None, *, again: bool = False
-) -> AnswerPolicyService:
+    settings: Settings, workers: Workers | None = None, *, again: bool = False
+) -> tuple[AnswerPolicyService, Workers]:
     """Return what begins with what the state directory has."""
     store, _ = StateFile.open(settings.state, 0.0)
-    carry = Carried() if carried is None else carried
-    return AnswerPolicyService(settings, carry, Persistence(store), EventLog(settings.state), again=again)
+    workers = Workers() if workers is None else workers
+    events, metrics = EventLog(settings.state), Metrics()
+    one = AnswerPolicyService(
+        settings, workers.cluster, cast(Any, workers), Persistence(store), events, metrics, again=again
+    )
+    return one, workers
+
+
+def policy_of(settings: Settings, *, again: bool = False) -> Policy:
+    return started(settings, again=again)[1].policy
+
+
+def warnings(one: AnswerPolicyService) -> list[str]:
+    return [alert.text for alert in one.alerts()]
 
 
 def watch(one: AnswerPolicyService, test: Callable[[], Awaitable[None]]) -> None:
@@ -66,7 +101,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_has_what_the_settings_say(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path, rate_limit=(RateLimit(per_second=7), True), query_log=QueryLog())
-    policy = started(settings).policy
+    policy = policy_of(settings)
     assert policy.rate_limit == RateLimit(per_second=7)
     assert policy.require_cookie
     assert policy.query_log == QueryLog()
@@ -78,74 +113,67 @@ def test_a_secret_file_of_the_operator_s_must_be_there(tmp_path: Path) -> None:
         started(Settings(state=tmp_path, cookie_secret_file=tmp_path / "none"))
 
 
-def test_other_secrets_are_carried_and_a_broken_file_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_other_secrets_are_carried_and_a_broken_file_is_an_alert(tmp_path: Path) -> None:
     file = tmp_path / "secrets"
     file.write_text(SECRET)
-    carried = Carried()
-    one = started(Settings(state=tmp_path, cookie_secret_file=file), carried)
+    one, workers = started(Settings(state=tmp_path, cookie_secret_file=file))
 
     async def test() -> None:
         file.write_text(f"{OTHER}\n{SECRET}\n")
-        await until(lambda: carried)
-        assert carried[0].cookie_secrets == (bytes.fromhex(OTHER), bytes.fromhex(SECRET))
+        await until(lambda: workers.carried)
+        assert workers.carried[0].cookie_secrets == (bytes.fromhex(OTHER), bytes.fromhex(SECRET))
         file.write_text("secret")
-        await until(one.warnings)
-        await until(lambda: "no secret" in caplog.text)
+        await until(lambda: any("no secret" in text for text in warnings(one)))
+        assert SECRET not in warnings(one)[0]
         file.write_text(SECRET)
-        await until(lambda: not one.warnings())
+        await until(lambda: not warnings(one))
 
     watch(one, test)
-    assert caplog.text.count("no secret") == 1
-    assert SECRET not in caplog.text
 
 
 def test_a_query_log_whose_time_is_over_is_carried(tmp_path: Path) -> None:
-    carried = Carried()
     wanted = QueryLog(until=time.monotonic() + 0.05)
-    one = started(Settings(state=tmp_path, query_log=wanted), carried)
-    assert one.policy.query_log == wanted
+    one, workers = started(Settings(state=tmp_path, query_log=wanted))
+    assert workers.policy.query_log == wanted
 
     async def test() -> None:
-        await until(lambda: carried)
+        await until(lambda: workers.carried)
 
     watch(one, test)
-    assert [policy.query_log for policy in carried] == [None]
+    assert [policy.query_log for policy in workers.carried] == [None]
 
 
 def test_a_control_process_that_is_started_again_goes_on_with_the_last_secrets(tmp_path: Path) -> None:
     file = tmp_path / "secrets"
     file.write_text(f"{SECRET}\n")
     settings = Settings(state=tmp_path / "state", cookie_secret_file=file)
-    carried = Carried()
-    one = started(settings, carried)
+    one, workers = started(settings)
 
     async def test() -> None:
         file.write_text(f"{OTHER}\n{SECRET}\n")
-        await until(lambda: carried)
+        await until(lambda: workers.carried)
         await asyncio.sleep(0.1)  # and is written down
 
     watch(one, test)
     file.unlink()
-    one = started(settings, again=True)
-    assert one.policy.cookie_secrets == (bytes.fromhex(OTHER), bytes.fromhex(SECRET))
-    (warning,) = one.warnings()
+    one, workers = started(settings, again=True)
+    assert workers.policy.cookie_secrets == (bytes.fromhex(OTHER), bytes.fromhex(SECRET))
+    (warning,) = warnings(one)
     assert warning.startswith(f"{file}: there is no such file: write one: ")
     assert SECRET not in warning
     file.write_text(SECRET)
 
     async def mended() -> None:
-        await until(lambda: not one.warnings())
+        await until(lambda: not warnings(one))
 
     watch(one, mended)
 
 
 def test_without_secrets_that_are_known_there_are_no_cookies(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path / "state", cookie_secret_file=tmp_path / "none")
-    one = started(settings, again=True)
-    assert one.policy.cookie_secrets == ()
-    assert "until then there are no cookies" in one.warnings()[0]
+    one, workers = started(settings, again=True)
+    assert workers.policy.cookie_secrets == ()
+    assert "until then there are no cookies" in warnings(one)[0]
 
 
 WISHES = {
@@ -160,25 +188,25 @@ def test_what_an_operator_has_switched_holds_for_the_next_control_process(
     setting: QueryLog | None, wish: dict[str, object], tmp_path: Path
 ) -> None:
     settings = Settings(state=tmp_path, query_log=setting)
-    one = started(settings)
-    assert one.policy.query_log == setting
+    one, workers = started(settings)
+    assert workers.policy.query_log == setting
     wanted = read_wish(wish, time.monotonic())
-    asyncio.run(one._log.switch(wanted, "a test"))
-    assert started(settings, again=True).policy.query_log == wanted
-    assert started(settings).policy.query_log == setting, "a server's own start begins by the settings"
+    asyncio.run(one.switch_query_log(wanted, "a test"))
+    assert policy_of(settings, again=True).query_log == wanted
+    assert policy_of(settings).query_log == setting, "a server's own start begins by the settings"
 
 
 def test_an_end_that_came_while_no_control_process_was_there(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path, query_log=QueryLog())
     over = QueryLog(until=time.monotonic() - 1)
-    asyncio.run(started(settings)._log.switch(over, "a test"))
-    one = started(settings, again=True)
+    asyncio.run(started(settings)[0].switch_query_log(over, "a test"))
+    one, workers = started(settings, again=True)
 
     async def test() -> None:
-        await until(lambda: one.policy.query_log is None)
+        await until(lambda: workers.policy.query_log is None)
 
     watch(one, test)
-    assert started(settings, again=True).policy.query_log is None
+    assert policy_of(settings, again=True).query_log is None
 
 
 @pytest.mark.parametrize(
@@ -190,19 +218,11 @@ def test_a_note_of_another_version_is_none(text: str, tmp_path: Path) -> None:
     store.save_note("cookie_secrets", "nonsense")
     store.close()
     settings = Settings(state=tmp_path, query_log=QueryLog(sample=0.5))
-    assert started(settings, again=True).policy.query_log == settings.query_log
+    assert policy_of(settings, again=True).query_log == settings.query_log
 
 
-def test_limited_answers_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one = started(Settings(state=tmp_path))
-    one.limited(Limited({Action.DROPPED: 3}, {"192.0.2.0/24": 3}))
-    text = "answers are rate limited: 3 dropped; most to 192.0.2.0/24 (3)"
-    assert one.warnings() == [text]
-
-    async def test() -> None:
-        await until(lambda: text in caplog.text)
-        one.limited(Limited({Action.DROPPED: 3}, {"192.0.2.0/24": 3}))
-        await asyncio.sleep(0.1)
-
-    watch(one, test)
-    assert caplog.text.count(text) == 1
+def test_limited_answers_are_an_alert(tmp_path: Path) -> None:
+    one, workers = started(Settings(state=tmp_path))
+    limited = Limited({Action.DROPPED: 3}, {"192.0.2.0/24": 3})
+    workers.say(CountsReport("udp0", "udp", Counts({}, {}, limited=limited)))
+    assert warnings(one) == ["answers are rate limited: 3 dropped; most to 192.0.2.0/24 (3)"]

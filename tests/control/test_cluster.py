@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.answers import Source
@@ -165,7 +165,6 @@ def essence(compiled: Compiled) -> Any:
 
 
 @given(EVENTS)
-@settings(deadline=None, max_examples=60)
 def test_what_is_served_is_what_compiling_from_scratch_would_give(events: list[tuple[Any, ...]]) -> None:
     replay = Replay()
     for name, *arguments in events:
@@ -387,12 +386,12 @@ def test_forcing_changes_no_state() -> None:
 def test_states_and_weights_are_imposed_in_one_go_and_ended_in_another() -> None:
     cluster = cluster_of(zone(SMALL))
     weight = ForcedWeight(5, "why", "who", NOW)
-    cluster.impose({(NAME, "a"): forced(Forced.DRAINED)}, {(NAME, "b"): weight})
+    cluster.override({(NAME, "a"): forced(Forced.DRAINED)}, {(NAME, "b"): weight})
     assert cluster.live().forced == {(NAME, "a"): Forced.DRAINED}
     assert cluster.live().weights == {(NAME, "b"): 5}
     (choice,) = cluster.compiled.choices.values()
     assert [(one.host, one.weight) for one in choice.dealt] == [("b", 5)]
-    cluster.impose({(NAME, "a"): None}, {(NAME, "b"): None, (NAME, "x"): None})
+    cluster.override({(NAME, "a"): None}, {(NAME, "b"): None, (NAME, "x"): None})
     assert (cluster.forced, cluster.weights) == ({}, {})
 
 
@@ -613,7 +612,7 @@ def test_what_programs_quarantine_is_bounded_and_follows_what_is_down() -> None:
     def listed(badness: float | None) -> ForcedState:
         return ForcedState(Forced.QUARANTINED, "listed", "rbl", NOW, None, badness)
 
-    cluster.impose({(NAME, host): listed(at) for at, host in enumerate("abc")}, {})
+    cluster.override({(NAME, host): listed(at) for at, host in enumerate("abc")}, {})
     assert (dealt(cluster), set(cluster.held_back)) == ({"a", "d"}, {(NAME, "a")})
     # Another one goes down: the mildest quarantine gives its place back.
     judge(cluster, one, DOWN, "d")
@@ -623,5 +622,5 @@ def test_what_programs_quarantine_is_bounded_and_follows_what_is_down() -> None:
     # By hand is by hand, and takes a place.
     cluster.force((NAME, "a"), listed(None))
     assert dealt(cluster) == {"b", "d"}
-    cluster.impose({(NAME, host): None for host in "abc"}, {})
+    cluster.override({(NAME, host): None for host in "abc"}, {})
     assert (dealt(cluster), cluster.held_back) == ({"a", "b", "c", "d"}, {})

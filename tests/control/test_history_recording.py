@@ -3,10 +3,11 @@
 import asyncio
 import time
 from pathlib import Path
-
-import pytest
+from types import SimpleNamespace
+from typing import Any, cast
 
 from geodns.control.history_service import RECENT, HistoryService
+from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.model.state import HostKey
 from geodns.storage.history_file import HOUR, MINUTE, HistoryFile
 
@@ -14,7 +15,12 @@ HOST: HostKey = ("a.example", "mta1")
 
 
 def recording(folder: Path) -> HistoryService:
-    return HistoryService(folder, lambda: {HOST: True}, dict)
+    world = SimpleNamespace(subscribe=id, hosts_of=lambda _: (HOST,))
+    return HistoryService(folder, cast(Any, world), cast(Any, world), cast(Any, world))
+
+
+def probed(one: HistoryService, seconds: float | None) -> None:
+    one.on_probe(cast(Any, None), ProbeOutcome(ProbeResult.OK, "", seconds))
 
 
 def read(one: HistoryService, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
@@ -25,13 +31,13 @@ def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None
     now = time.time() // MINUTE * MINUTE - 3 * MINUTE
     one = recording(tmp_path)
     assert not one.turn(now)
-    one.probed((HOST,), 0.25)
-    one.probed((HOST,), None)
+    probed(one, 0.25)
+    probed(one, None)
     assert not one.turn(now + 59)
     assert one.turn(now + 60)
     one.write(now + 60)
     assert one.recent()[HOST[0]]["mta1"] == {"rtt_ms": [250.0], "rate": [0.0]}
-    one.probed((HOST,), 0.75)
+    probed(one, 0.75)
     asyncio.run(one.close())
     again = recording(tmp_path)
     again._remember(now + 120)
@@ -45,7 +51,7 @@ def test_a_restart_within_a_minute_adds_to_it(tmp_path: Path) -> None:
     for seconds in (0.25, 0.75):
         one = recording(tmp_path)
         one.turn(now + 1)
-        one.probed((HOST,), seconds)
+        probed(one, seconds)
         asyncio.run(one.close())
     assert read(recording(tmp_path))["mta1"]["rtt_ms"] == [500.0]
 
@@ -55,7 +61,7 @@ def test_added_up_points_begin_with_a_whole_step(tmp_path: Path) -> None:
     one = recording(tmp_path)
     for number in range(12):
         one.turn(hour + number * MINUTE)
-        one.probed((HOST,), number / 100)
+        probed(one, number / 100)
     one.turn(hour + 12 * MINUTE)
     one.write(hour + 12 * MINUTE)
     shown = one.history(HOST[0], (), hour + 5 * MINUTE, 10 * MINUTE)["mta1"]
@@ -65,24 +71,22 @@ def test_added_up_points_begin_with_a_whole_step(tmp_path: Path) -> None:
     assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "and of one that is"
 
 
-def test_a_disk_that_fails_is_told_once_and_what_waited_is_written_later(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_disk_that_fails_is_an_alert_and_what_waited_is_written_later(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.write_text("no folder")
     now = time.time() // MINUTE * MINUTE - 5 * MINUTE
     one = recording(folder)
     one.turn(now)
     for minute in (1, 2):
-        one.probed((HOST,), 0.5)
+        probed(one, 0.5)
         one.turn(now + minute * MINUTE)
         one.write(now)
-    assert one.trouble is not None
-    assert len(caplog.records) == 1
+    (alert,) = one.alerts()
+    assert alert.text.startswith("the history of hosts is not written: ")
     assert read(one) == {}
     folder.unlink()
     one.write(now)
-    assert one.trouble is None
+    assert list(one.alerts()) == []
     assert len(read(one)["mta1"]["at"]) == 2
 
 
@@ -90,7 +94,7 @@ def test_a_damaged_file_is_set_aside_and_history_begins_anew(tmp_path: Path) -> 
     (tmp_path / HistoryFile.FILE_NAME).write_text("no database, but long enough to be looked at" * 20)
     one = recording(tmp_path)
     one.turn(MINUTE)
-    one.probed((HOST,), 0.5)
+    probed(one, 0.5)
     one.turn(2 * MINUTE)
     one.write(time.time())
     assert one.trouble is None
@@ -100,6 +104,6 @@ def test_a_damaged_file_is_set_aside_and_history_begins_anew(tmp_path: Path) -> 
 def test_memory_is_bounded(tmp_path: Path) -> None:
     one = recording(tmp_path)
     for minute in range(1, 3 * RECENT):
-        one.probed((HOST,), 0.5)
+        probed(one, 0.5)
         one.turn(minute * MINUTE)
     assert len(one.recent()[HOST[0]]["mta1"]["rtt_ms"]) == RECENT

@@ -64,7 +64,7 @@ async def shown(running: Running, host: str = "mta1") -> Any:
 
 def share_of(running: Running, host: str) -> float:
     """The host's part of what is dealt at the zone's name."""
-    choice = running.daemon._cluster.compiled.choices[NAME, "main"]
+    choice = running.daemon.services.cluster.compiled.choices[NAME, "main"]
     weights = {entry.host: entry.effective for entry in choice.dealt}
     return float(weights[host] / sum(weights.values()))
 
@@ -92,7 +92,7 @@ def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
         code, answer = await running.order("load", value=3000)
         assert (code, answer["load"]["value"], answer["weight"]) == (200, 3000, 1)
         async with asyncio.timeout(20):
-            while running.daemon._cluster.loads.factors.get(MTA1, 1) > 0.1:
+            while running.daemon.services.cluster.loads.factors.get(MTA1, 1) > 0.1:
                 await running.order("load", value=3000)
                 await asyncio.sleep(0.05)
         status = await running.get("/status")
@@ -105,7 +105,7 @@ def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
         metrics = await running.get("/metrics")
         assert f'geodns_host_load_ratio{{host="mta1",zone="{NAME}"}} 1.5' in metrics
         # Nobody pushes any more.
-        await until(lambda: running.daemon._cluster.loads.factors == {})
+        await until(lambda: running.daemon.services.cluster.loads.factors == {})
         status = await running.get("/status")
         warning = f"load of mta1.{NAME}: nothing has been pushed for 1 s: its plain weight is used"
         assert status["warnings"] == [warning]
@@ -195,7 +195,7 @@ def test_what_is_asked_for_lowers_the_weight_and_an_edit_is_followed(ready: Cont
     exporter = Exporter()
 
     async def test(running: Running) -> None:
-        loads = running.daemon._cluster.loads
+        loads = running.daemon.services.cluster.loads
         async with exporter.running() as url:
             busy = TEXT.replace("mta2: 192.0.2.12", _asked(url, "mta2"))
             ready.file.write_text(busy)
@@ -220,7 +220,7 @@ def test_what_is_asked_for_lowers_the_weight_and_an_edit_is_followed(ready: Cont
             await until(lambda: (NAME, "mta2") in loads.factors)
             ready.file.write_text(TEXT)
             await until(lambda: loads.known == {})
-            assert not running.daemon._loading._sources._tasks
+            assert not running.daemon.services.loads._sources._tasks
             assert (await shown(running, "mta2"))["factors"] == {}
             ready.file.write_text(busy)
             await until(lambda: loads.known and loads.known[NAME, "mta2"].value == 5000)

@@ -2,43 +2,25 @@
 
 import random
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import dns.message
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from geodns.control.gauges import Gauges, HostGauge, LoadGauge, PoolGauge, SourceGauge
+from geodns import __version__
 from geodns.control.metrics import Metrics
-from geodns.control.watchdog import Vitals
-from geodns.model.state import HealthState
+from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
+from geodns.model.state import Forced, ForcedState, HealthState, Verdict
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
-from tests.sample_zones import NAME, TCP, Worker, zone
+from tests.sample_zones import NAME, SERIAL, TCP, Worker, zone
+from tests.servicing import NOW, Rig
 
-NOTHING = Gauges({}, {}, {}, ready=False, restarts={})
-SOME = Gauges(
-    hosts={
-        (NAME, "mta1"): HostGauge(HealthState.UP, "drained", 0.0),
-        (NAME, "mta2"): HostGauge(HealthState.SHEDDING, None, 12.5),
-    },
-    serials={NAME: 2026112301},
-    refused_files={NAME: False, "broken.example": True},
-    ready=True,
-    restarts={"udp0": 3, "tcp": 0},
-    prober_suspect={(NAME, "main"): True, (NAME, "side"): False},
-    sources={
-        (NAME, "dns mta.internal.example"): SourceGauge(up=True, hosts=3, at=1800000000.0),
-        (NAME, "file hosts.d/*.yaml"): SourceGauge(up=False, hosts=0, at=None),
-    },
-    certificates={("tls", "mta1.example", "192.0.2.1", "587"): 1800000000.0},
-    vitals=Vitals(lateness=1.5, silence={"udp0": 0.2, "tcp": 61.0}, lag=0.3, free=1 << 30),
-    written=False,
-    pools={(NAME, "main"): PoolGauge(3, 2, helped=True, last_resort=False, shares={"mta1": 0.75, "x": 0.25})},
-    loads={(NAME, "mta1"): LoadGauge(1.25, stale=False), (NAME, "mta2"): LoadGauge(None, stale=True)},
-)
 NAMES = {
     "geodns_answers_total": "counter",
     "geodns_build_info": "gauge",
@@ -79,8 +61,27 @@ NAMES = {
 }
 
 
-def metrics(gauges: Gauges = NOTHING) -> Metrics:
-    return Metrics("1.2.3", "python", lambda: gauges)
+TEXT = """
+ns: {ns1: 192.0.2.53}
+checks: {tls: {starttls: offered}}
+hosts: {mta1: {address: 192.0.2.11, load: {full: 2000}}, mta2: 192.0.2.12, mta3: 192.0.2.13}
+hosts_from: [{file: "hosts.d/*.yaml"}]
+pools:
+  main: {hosts: [mta1, mta2], check: tls, min_live: 2, fallback: side}
+  side: {hosts: [mta3], check: tls}
+records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
+"""
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    found = Rig(tmp_path, TEXT)
+    yield found
+    found.close()
+
+
+def metrics() -> Metrics:
+    return Metrics()
 
 
 def families(of: Metrics) -> dict[str, Metric]:
@@ -94,9 +95,22 @@ def value(of: Metrics, name: str, **labels: str) -> float | None:
 NO_ROTATIONS: Mapping[bytes, Rotation] = {}
 
 
-def used() -> Metrics:
-    """Metrics to which everything has happened."""
-    found = metrics(SOME)
+@pytest.fixture
+def used(rig: Rig) -> Metrics:
+    return all_used(rig)
+
+
+def all_used(rig: Rig) -> Metrics:
+    """Return metrics to which everything has happened."""
+    rig.serve()
+    rig.seen["192.0.2.11"] = ProbeOutcome(
+        ProbeResult.OK, "220", 0.1, tls=Encryption("TLSv1.3", "AES", Certificate("mta1", "ca", 0.0, 1.8e9))
+    )
+    rig.services.cluster.force((NAME, "mta2"), ForcedState(Forced.DRAINED, "", "ann", NOW))
+    rig.services.cluster.loads.took((NAME, "mta1"), 2500.0, time.monotonic(), NOW)
+    rig.services.watchdog._free = 1 << 30
+    rig.look()
+    found = rig.services.metrics
     found.counted(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)
     found.probed("smtp", "ok", 0.01)
     found.changed((NAME, "mta1"), HealthState.DOWN)
@@ -111,17 +125,17 @@ def used() -> Metrics:
     return found
 
 
-def test_there_are_the_promised_metrics_and_no_others_of_ours() -> None:
+def test_there_are_the_promised_metrics_and_no_others_of_ours(used: Metrics) -> None:
     shown = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
-        for family in families(used()).values()
+        for family in families(used).values()
         if family.name.startswith("geodns_")
     }
     assert {name: kind for name, kind in shown.items() if not name.endswith("_created")} == NAMES
 
 
-def test_names_and_units_follow_the_conventions() -> None:
-    for family in families(used()).values():
+def test_names_and_units_follow_the_conventions(used: Metrics) -> None:
+    for family in families(used).values():
         if family.name.endswith("_created"):
             continue
         assert re.fullmatch("(geodns|process)_[a-z0-9_]*[a-z0-9]", family.name)
@@ -137,39 +151,56 @@ def test_names_and_units_follow_the_conventions() -> None:
                 assert sample.name.endswith("_total"), sample.name
 
 
-def test_a_server_that_has_just_begun_can_be_scraped() -> None:
-    found = families(metrics())
+def test_a_server_that_has_just_begun_can_be_scraped(rig: Rig) -> None:
+    found = families(rig.services.metrics)
     assert [sample.value for sample in found["geodns_ready"].samples] == [0]
     (build,) = found["geodns_build_info"].samples
-    assert (build.labels, build.value) == ({"version": "1.2.3", "backend": "python"}, 1)
+    assert (build.labels, build.value) == ({"version": __version__, "backend": "python"}, 1)
 
 
-def test_what_is_so_at_a_scrape() -> None:
-    found = metrics(SOME)
-    assert value(found, "geodns_host_state", zone=NAME, host="mta2", state="shedding") == 1
-    states = [
-        value(found, "geodns_host_state", zone=NAME, host="mta2", state=str(state)) for state in HealthState
-    ]
-    assert sorted(state for state in states if state is not None) == [0, 0, 0, 1]
-    assert value(found, "geodns_host_effective_weight", zone=NAME, host="mta2") == 12.5
-    assert value(found, "geodns_host_forced", zone=NAME, host="mta1", forced="drained") == 1
-    assert value(found, "geodns_host_forced", zone=NAME, host="mta2", forced="drained") is None
-    assert value(found, "geodns_pool_intended_share_ratio", zone=NAME, pool="main", host="mta1") == 0.75
-    assert value(found, "geodns_pool_fallback", zone=NAME, pool="main") == 1
-    assert value(found, "geodns_zone_serial", zone=NAME) == 2026112301
-    assert value(found, "geodns_zone_file_refused", zone="broken.example") == 1
-    assert value(found, "geodns_zone_file_refused", zone=NAME) == 0
-    assert value(found, "geodns_probe_lateness_seconds") == 1.5
-    assert value(found, "geodns_worker_restarts_total", worker="udp0") == 3
-    dns, file = ({"zone": NAME, "source": one} for one in ("dns mta.internal.example", "file hosts.d/*.yaml"))
-    assert value(found, "geodns_host_source_up", **dns) == 1
-    assert value(found, "geodns_host_source_up", **file) == 0
-    assert value(found, "geodns_host_source_hosts", **dns) == 3
-    at = "geodns_host_source_last_success_timestamp_seconds"
-    assert (value(found, at, **dns), value(found, at, **file)) == (1800000000, None)
-    assert value(found, "geodns_ready") == 1
-    labels = {"check": "tls", "server_name": "mta1.example", "address": "192.0.2.1", "port": "587"}
-    assert value(found, "geodns_certificate_not_after_timestamp_seconds", **labels) == 1800000000
+def test_what_is_so_at_a_scrape(rig: Rig) -> None:
+    rig.serve()
+    cluster = rig.services.cluster
+    target = next(target for target in cluster.targets if str(target.address) == "192.0.2.12")
+    cluster.judged({target: Verdict(HealthState.UP, sheds=3, level=3, shed_out=True)}, NOW)
+    cluster.force((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", NOW))
+    rig.file.with_name("broken.example.yaml").write_text("hosts: {mta1: nonsense}\n")
+    rig.services.zones._folder.read_all()
+    rig.late = 1.5
+    rig.look()
+    states = {
+        str(state): rig.metric("geodns_host_state", zone=NAME, host="mta2", state=str(state))
+        for state in HealthState
+    }
+    assert states == {"up": 0, "down": 0, "unknown": 0, "shedding": 1}
+    assert rig.metric("geodns_host_forced", zone=NAME, host="mta1", forced="drained") == 1
+    assert rig.metric("geodns_host_forced", zone=NAME, host="mta2", forced="drained") is None
+    assert rig.metric("geodns_pool_hosts", zone=NAME, pool="main") == 2
+    assert rig.metric("geodns_pool_live_hosts", zone=NAME, pool="main") == 1
+    assert rig.metric("geodns_pool_fallback", zone=NAME, pool="main") == 1
+    assert rig.metric("geodns_pool_fallback", zone=NAME, pool="side") == 0
+    assert rig.metric("geodns_pool_last_resort", zone=NAME, pool="main") == 0
+    assert rig.metric("geodns_pool_intended_share_ratio", zone=NAME, pool="main", host="mta3") == 1
+    assert rig.metric("geodns_zone_serial", zone=NAME) == SERIAL
+    assert rig.metric("geodns_zone_file_refused", zone="broken.example") == 1
+    assert rig.metric("geodns_zone_file_refused", zone=NAME) == 0
+    assert rig.metric("geodns_probe_lateness_seconds") == 1.5
+    assert rig.metric("geodns_worker_restarts_total", worker="udp0") == 2
+    assert rig.metric("geodns_ready") == 1
+
+
+def test_sources_of_hosts_are_measured(rig: Rig) -> None:
+    labels = {"zone": NAME, "source": "file hosts.d/*.yaml"}
+    rig.serve()
+    assert rig.metric("geodns_host_source_hosts", **labels) == 0
+    (rig.file.parent / "hosts.d").mkdir()
+    (rig.file.parent / "hosts.d" / "a.yaml").write_text("mta9: 192.0.2.19\n")
+    rig.services.zones._discovery.renew()
+    rig.serve()
+    assert rig.metric("geodns_host_source_up", **labels) == 1
+    assert rig.metric("geodns_host_source_hosts", **labels) == 1
+    at = rig.metric("geodns_host_source_last_success_timestamp_seconds", **labels)
+    assert at == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize(
@@ -244,8 +275,8 @@ def test_probes_are_counted_by_outcome_and_timed_where_they_took_time() -> None:
     assert value(found, "geodns_probe_duration_seconds_bucket", check="smtp", le="0.005") == 1
 
 
-def test_events_are_counted() -> None:
-    found = used()
+def test_events_are_counted(used: Metrics) -> None:
+    found = used
     assert value(found, "geodns_host_transitions_total", zone=NAME, host="mta1", to="down") == 1
     assert value(found, "geodns_zone_load_errors_total", zone="broken.example") == 1
     assert value(found, "geodns_recompile_seconds_count") == 1
@@ -273,12 +304,15 @@ def test_what_is_limited_and_logged_is_counted_from_zero() -> None:
     assert value(found, "geodns_query_log_total", outcome="dropped") == 2
 
 
-def test_loads_are_measured_where_they_are_known_and_counted() -> None:
-    one = metrics(SOME)
-    assert value(one, "geodns_host_load_ratio", zone=NAME, host="mta1") == 1.25
-    assert value(one, "geodns_host_load_ratio", zone=NAME, host="mta2") is None
-    assert value(one, "geodns_host_load_stale", zone=NAME, host="mta1") == 0
-    assert value(one, "geodns_host_load_stale", zone=NAME, host="mta2") == 1
-    assert value(one, "geodns_load_readings_total", outcome="failure") == 0
-    one.load_read("failure")
-    assert value(one, "geodns_load_readings_total", outcome="failure") == 1
+def test_loads_are_measured_where_they_are_known_and_counted(rig: Rig) -> None:
+    rig.serve()
+    labels = {"zone": NAME, "host": "mta1"}
+    assert rig.metric("geodns_host_load_ratio", **labels) is None
+    assert rig.metric("geodns_host_load_stale", **labels) == 0
+    rig.services.loads.push((NAME, "mta1"), 2500.0)
+    assert rig.metric("geodns_host_load_ratio", **labels) == 1.25
+    assert rig.metric("geodns_host_load_stale", zone=NAME, host="mta2") is None
+    assert rig.metric("geodns_load_readings_total", outcome="ok") == 1
+    assert rig.metric("geodns_load_readings_total", outcome="failure") == 0
+    rig.services.metrics.load_read("failure")
+    assert rig.metric("geodns_load_readings_total", outcome="failure") == 1

@@ -96,7 +96,7 @@ def test_an_order_for_nobody_changes_nothing(
     async def test(running: Running) -> None:
         found, shown = await order(running, "drain", *hosts, **more)
         assert (found, list(shown)) == (code, ["error"])
-        assert running.daemon._cluster.forced == {}
+        assert running.daemon.services.cluster.forced == {}
 
     ready.run(test)
 
@@ -262,7 +262,7 @@ def test_orders_of_all_kinds_that_come_together_leave_disk_and_workers_of_one_mi
         verbs = [("weight", {"weight": 0}), ("drain", {}), ("clear", {}), ("undrain", {})] * 3
         for _ in range(3):
             await asyncio.gather(*(order(running, verb, "mta1", **more) for verb, more in verbs))
-            cluster = running.daemon._cluster
+            cluster = running.daemon.services.cluster
             assert (MTA1 in running.store.load_forced()) == (MTA1 in cluster.forced)
             assert (MTA1 in running.store.load_forced_weights()) == (MTA1 in cluster.weights)
             out = MTA1 in cluster.forced or MTA1 in cluster.weights

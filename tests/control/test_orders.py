@@ -6,10 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.api.hosts import choice_json, pools_json
+from geodns.api.order_answers import choice_json, pools_json
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.config.times import timestamp
@@ -58,7 +58,7 @@ def cluster_of(one: Zone, live: LiveSet | None = None) -> Cluster:
     live = live or live_set(one, {host.name: UP for host in one.hosts})
     cluster = Cluster(live.verdicts, {}, {}, {})
     cluster.serve_zones(compile_zones(Compiled(), sources(one), cluster.live()), NOW)
-    cluster.impose(
+    cluster.override(
         {host: ForcedState(forced, "", "", NOW) for host, forced in live.forced.items()},
         {host: ForcedWeight(weight, "", "", NOW) for host, weight in live.weights.items()},
     )
@@ -121,10 +121,10 @@ def test_what_an_order_imposes_and_says(
     left: list[str],
 ) -> None:
     cluster = cluster_of(zone(TEXT))
-    cluster.impose({MTA1: before[0]}, {MTA1: before[1]})
+    cluster.override({MTA1: before[0]}, {MTA1: before[1]})
     given = order(Verb(verb), seconds=60.0, weight=7 if verb == "weight" else None)
     what = plan(given, [MTA1], cluster, NOW)
-    cluster.impose(what.forced, what.weights)
+    cluster.override(what.forced, what.weights)
     forced, heavy = cluster.forced.get(MTA1), cluster.weights.get(MTA1)
     assert (forced and forced.forced, heavy and heavy.weight) == (state, weight)
     assert len(what.notes) == (1 if notes else 0)
@@ -161,7 +161,7 @@ def test_a_program_replaces_no_order_of_an_operator(before: ForcedState | None, 
 def test_what_is_over_ends_and_nothing_else() -> None:
     cluster = cluster_of(zone(TEXT))
     ending = replace(WEIGHT, until=NOW)
-    cluster.impose({MTA1: QUARANTINED, MTA2: DRAINED}, {MTA1: WEIGHT, MTA2: ending})
+    cluster.override({MTA1: QUARANTINED, MTA2: DRAINED}, {MTA1: WEIGHT, MTA2: ending})
     assert expired(cluster, NOW - 1) == OverridePlan()
     assert expired(cluster, NOW) == OverridePlan({}, {MTA2: None})
     assert expired(cluster, NOW + 60) == OverridePlan({MTA1: None}, {MTA2: None})
@@ -170,13 +170,13 @@ def test_what_is_over_ends_and_nothing_else() -> None:
 def test_an_edit_that_a_forced_weight_hides_is_noted_once_and_until_it_is_taken_back() -> None:
     cluster = cluster_of(zone(TEXT))
     what = plan(order(Verb.WEIGHT, weight=5), [MTA1], cluster, NOW)
-    cluster.impose(what.forced, what.weights)
+    cluster.override(what.forced, what.weights)
     assert stale_weights(cluster, NOW + 1) == OverridePlan()
     assert hidden_edits(cluster) == {}
 
     def edit(text: str, now: float) -> None:
         cluster.serve_zones(compile_zones(cluster.compiled, sources(zone(text)), cluster.live()), now)
-        cluster.impose({}, stale_weights(cluster, now).weights)
+        cluster.override({}, stale_weights(cluster, now).weights)
 
     edit(TEXT.replace("weight: 50", "weight: 40"), NOW + 10)
     assert hidden_edits(cluster) == {
@@ -206,7 +206,6 @@ def ordered(draw: st.DrawFn) -> tuple[Zone, LiveSet, list[tuple[Order, list[Host
 
 
 @given(ordered())
-@settings(deadline=None)
 def test_what_is_shown_before_an_order_is_what_is_served_after_it(
     world: tuple[Zone, LiveSet, list[tuple[Order, list[HostKey]]]],
 ) -> None:
@@ -221,7 +220,7 @@ def test_what_is_shown_before_an_order_is_what_is_served_after_it(
         assert (cluster.forced, cluster.weights) == imposed
         shown = pools_json(changes).get(NAME, {})
         promised = {host: dealt_by(cluster, host, changes) for host in hosts}
-        cluster.impose(what.forced, what.weights)
+        cluster.override(what.forced, what.weights)
         for pool in one.pools:
             before = served.choices[NAME, pool.name]
             after = cluster.compiled.choices[NAME, pool.name]
@@ -263,7 +262,7 @@ def changed(*what: tuple[Order, HostKey], down: tuple[str, ...] = ()) -> tuple[C
     cluster = cluster_of(one, live_set(one, verdicts))
     for given_order, host in what[:-1]:
         done = plan(given_order, [host], cluster, NOW)
-        cluster.impose(done.forced, done.weights)
+        cluster.override(done.forced, done.weights)
     return cluster, preview(cluster, plan(what[-1][0], [what[-1][1]], cluster, NOW))
 
 

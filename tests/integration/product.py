@@ -19,6 +19,7 @@ HEARTBEAT = "serve.worker.HEARTBEAT"
 RISE_EVERY = "daemon.RISE_EVERY"
 SAVE_EVERY = "daemon.SAVE_EVERY"
 PATIENCE = "cli.parent_check.PATIENCE"
+FIRST_ROUND = "daemon.FIRST_ROUND"
 GRACE = "serve.supervisor.GRACE"
 CONTROL_BACKOFF = "serve.supervisor.CONTROL_BACKOFF"
 MAX_BACKLOG = "serve.supervisor.MAX_BACKLOG"
@@ -31,6 +32,7 @@ REAL: dict[str, object] = {
     RISE_EVERY: 5.0,
     SAVE_EVERY: 10.0,
     PATIENCE: 3.0,
+    FIRST_ROUND: 5.0,
     GRACE: 5.0,
     CONTROL_BACKOFF: (0.2, 5.0),
     MAX_BACKLOG: 256 << 20,

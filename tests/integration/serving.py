@@ -25,9 +25,9 @@ from typing import Any, Self
 
 from geodns import logs
 from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.responder.worker_state import Counts
 from geodns.serve import supervisor
 from geodns.serve.control_link import ControlLink
+from geodns.serve.frames import CountsReport, Message
 from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
@@ -75,9 +75,10 @@ class Puppet:
         self.reloads = 0
         self.end = asyncio.Event()
 
-    def count(self, worker: str, transport: str, counts: Counts) -> None:
-        assert worker.startswith(transport)
-        self.counted[transport] += sum(counts.queries.values())
+    def count(self, message: Message) -> None:
+        if isinstance(message, CountsReport):
+            assert message.worker.startswith(message.transport)
+            self.counted[message.transport] += sum(message.counts.queries.values())
 
     def reload(self) -> None:
         self.reloads += 1

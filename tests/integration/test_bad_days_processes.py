@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -57,14 +58,15 @@ def test_a_worker_is_killed(server: Server) -> None:
             shown = server.metric("geodns_queries_total")
             before = set(server.workers())
             victim = min(before)
-            killed = time.monotonic()
             os.kill(victim, signal.SIGKILL)
             wait_until(lambda: len(set(server.children()) - {victim}) == 4, what="a worker in its place")  # noqa: B023 - at once
-            # A second is promised; a machine that is busy with other tests gets three.
-            assert time.monotonic() - killed < 3
             assert set(server.workers()) > before - {victim}
             assert server.metric("geodns_queries_total") >= shown
         wait_until(lambda: server.metric("geodns_worker_restarts_total") == 2, what="restarts are counted")
+        # A second is promised; a machine that is busy with other tests may take longer than it is told to.
+        delays = re.findall(r"was killed by SIGKILL: started again in ([0-9.]+) s", server.log())
+        assert len(delays) == 2
+        assert all(float(delay) <= 0.5 for delay in delays)
         lost = len(load.problems)
         wait_until(lambda: load.answers > 300, what="answers")
         assert load.values.keys() == DEALT
@@ -165,8 +167,8 @@ def drain_without_a_disk(server: Server) -> None:
     """Drain a host and wait for the warning: what an operator orders is done, whatever the disk does."""
     server.order("mta3", "drain", ZONE, reason="at night")
     assert server.seen(ZONE) == DEALT
-    (warning,) = server.status()["warnings"]
-    assert "forgotten at a restart" in warning
+    # Others may come beside it: of the files of events and of the history, once they are written.
+    assert any("forgotten at a restart" in warning for warning in server.status()["warnings"])
     assert server.request("/readyz")[0] == 200
 
 
@@ -206,9 +208,13 @@ def test_the_disk_is_full(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a folder in which somebody goes on making files."""
-    while folder.exists():
+
+    def gone() -> bool:
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
+        return not folder.exists()
+
+    wait_until(gone, what="the folder is gone")
 
 
 def test_the_state_directory_is_removed(tmp_path: Path, hosts: dict[str, MailHost]) -> None:

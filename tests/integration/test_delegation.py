@@ -1,8 +1,8 @@
 """`geodns delegation` asks a real NSD that has the parent, and a real server of the zone."""
 
-import itertools
 import json
 import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,23 +25,28 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="binds port 53 of loopback addresses: run as root"),
 ]
 
+_chance = random.SystemRandom()
+
+
+def loopback() -> str:
+    """An address of its own: others run name servers on port 53 at the same time, or did a moment ago."""
+    return f"127.{_chance.randrange(60, 250)}.{_chance.randrange(250)}.{_chance.randrange(1, 250)}"
+
+
 PARENT, CHILD = "parent.example", "out.parent.example"
-ZONE = """
-ns: {ns1: 127.0.53.2}
-hosts: {mta1: 192.0.2.11}
-records: {"@": {A: {pool: main}, AAAA: {pool: main}, MX: {pool: main, preference: 10}}}
+HOME, ELSEWHERE, NOBODY = loopback(), loopback(), loopback()
+ZONE = f"""
+ns: {{ns1: {HOME}}}
+hosts: {{mta1: 192.0.2.11}}
+records: {{"@": {{A: {{pool: main}}, AAAA: {{pool: main}}, MX: {{pool: main, preference: 10}}}}}}
 """
-GOOD = "out NS ns1.out\nns1.out A 127.0.53.2\n"
-
-
-_numbers = itertools.count(100)
-"""An address for each: one that was used a moment ago may not be free yet."""
+GOOD = f"out NS ns1.out\nns1.out A {HOME}\n"
 
 
 @contextmanager
 def parent(folder: Path, records: str) -> Iterator[str]:
     """Run NSD with a parent that has these records, on port 53; yield its address."""
-    address = f"127.0.53.{next(_numbers)}"
+    address = loopback()
     text = (
         f"$ORIGIN {PARENT}.\n$TTL 300\n@ SOA ns hostmaster 1 1h 1h 1d 300\n NS ns\nns A {address}\n{records}"
     )
@@ -64,7 +69,7 @@ def errors(shown: dict[str, Any]) -> list[str]:
 
 
 def test_a_delegation_that_is_as_it_should_be(tmp_path: Path) -> None:
-    with parent(tmp_path, GOOD) as address, serving(tmp_path, {CHILD: ZONE}, listen=("127.0.53.2:53",)):
+    with parent(tmp_path, GOOD) as address, serving(tmp_path, {CHILD: ZONE}, listen=(f"{HOME}:53",)):
         status, shown = verify(tmp_path, address)
         assert (status, errors(shown)) == (0, []), shown
         assert (shown["parent"], shown["verified"]) == (f"{PARENT}.", True)
@@ -78,9 +83,9 @@ def test_a_delegation_that_is_as_it_should_be(tmp_path: Path) -> None:
     ("records", "expected"),
     [
         pytest.param("", "parent.example. does not delegate out.parent.example. (it says", id="nothing"),
-        pytest.param("out NS ns1.out\n", "lacks the glue ns1.out.parent.example. A 127.0.53.2", id="no glue"),
+        pytest.param("out NS ns1.out\n", f"lacks the glue ns1.out.parent.example. A {HOME}", id="no glue"),
         pytest.param(
-            GOOD.replace("53.2", "53.9"), "has the glue ns1.out.parent.example. A 127.0.53.9", id="glue"
+            GOOD.replace(HOME, ELSEWHERE), f"has the glue ns1.out.parent.example. A {ELSEWHERE}", id="glue"
         ),
         pytest.param(GOOD + "out NS old.example.\n", "has NS old.example., which the zone has not", id="NS"),
         pytest.param(GOOD + f"out DS 1 13 2 {'00' * 32}\n", "has a DS record for out.parent", id="DS"),
@@ -110,7 +115,7 @@ def test_without_anybody_to_ask_it_says_what_to_do(tmp_path: Path) -> None:
         *zones,
         "--verify",
         "--resolver",
-        "127.0.53.77:53",
+        f"{NOBODY}:53",
         constants={product.PATIENCE: 0.5},
     )
     assert run.returncode == 1

@@ -78,10 +78,8 @@ def test_nothing_is_missed_over_restarts_and_kills(tmp_path: Path) -> None:
         text = zone_text(hosts)
         with serving(tmp_path, {ZONE: text}) as server, following(server, "--since", "1h") as follower:
             follower.wait_for("the server is started")
-            began = time.monotonic()
             hosts["mta1"].close()
             follower.wait_for(f"host mta1.{ZONE}: up → down")
-            assert time.monotonic() - began < 10
             server.order("mta2", "drain", ZONE, reason="disk swap")
             server.write(ZONE, text + "min_ttl: 2s\n")
             follower.wait_for(f"zone {ZONE}: min_ttl 5 → 2")
@@ -170,6 +168,5 @@ def test_a_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
         for follower in followers:
             follower.wait_for("the server is started")
         time.sleep(0.5)  # from the list to the stream
-        began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 3.0
+        assert "killed" not in server.log()

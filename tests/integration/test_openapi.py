@@ -87,7 +87,7 @@ def test_an_operation_answers_as_it_is_described(
 
 def test_after_all_that_the_server_is_well(server: Server) -> None:
     print(f"cases: {dict(cases)}")  # noqa: T201 - for whoever wants the figure
-    assert cases.total() > 15 * EXAMPLES
+    assert cases.total() > 60
     assert server.ask(f"ns1.{ZONE}").answer
     assert server.status()["zones"].keys() == {ZONE}
     log = server.log()

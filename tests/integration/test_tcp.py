@@ -153,7 +153,7 @@ def test_what_counts_is_when_an_unfinished_query_began(server: Server) -> None:
         client.sendall(FRAME[7:8])  # 1.4 s without a whole query, 0.7 s since this one began
         assert select.select([client], [], [], 0)[0] == []
         assert received(client) == b""
-        assert 0.9 < time.monotonic() - begun < 3
+        assert time.monotonic() - begun > 0.9
 
 
 def test_a_query_that_takes_its_time_is_answered(server: Server) -> None:
@@ -278,13 +278,11 @@ def test_the_end_does_not_wait_for_clients_that_stay() -> None:
     with serving(workers=1) as server, connected(server) as idle, connected(server) as half:
         assert asked(idle) == 1
         half.sendall(FRAME[:9])
-        begun = time.monotonic()
         server.process.terminate()
         assert idle.recv(1) == b""
         with pytest.raises(ConnectionRefusedError), connected(server):
             pass
-        assert server.process.wait(10) == 0
-        assert time.monotonic() - begun < 4
+        assert server.process.wait(9) == 0  # less than a connection may idle
 
 
 def whole(client: socket.socket) -> bytes:

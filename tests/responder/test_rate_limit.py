@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.responder import rate_limit
@@ -58,7 +58,6 @@ def test_a_second_s_worth_comes_at_once_and_then_the_rate(rate: int) -> None:
 steps = st.lists(st.floats(0, 3) | st.just(0.0), max_size=120)
 
 
-@settings(deadline=None)
 @given(rate=st.integers(1, 50), steps=steps, start=st.floats(0, 1e7), split=st.randoms())
 def test_never_more_than_the_rate_over_any_span(
     rate: int, steps: list[float], start: float, split: random.Random
@@ -101,7 +100,6 @@ def test_networks_and_kinds_do_not_limit_each_other() -> None:
     assert [passing(one, 100, *other) for other in others] == [5] * len(others)
 
 
-@settings(max_examples=20, deadline=None)
 @given(secret=st.binary(min_size=16, max_size=16))
 def test_ten_thousand_networks_over_the_limit_leave_others_alone(secret: bytes) -> None:
     """A collision needs both rows: with 10,000 of 65,536 cells full, one network in forty."""

@@ -8,7 +8,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
@@ -129,7 +129,6 @@ def packets(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(st.tuples(packets(), st.sampled_from([UDP, UDP, TCP])), max_size=60), st.integers(0, 2**32))
-@settings(deadline=None)
 def test_both_ways_give_the_same_bytes_and_counts(asked: list[tuple[bytes, Client]], seed: int) -> None:
     """Whatever was asked before, in whatever order: places in rotations included."""
     short, long = WorkerState(random.Random(seed)), LongWay(random.Random(seed))

@@ -214,9 +214,7 @@ def test_an_edit_is_followed_and_the_end_is_clean() -> None:
         assert sources._tasks[kept.url or ""] is not task
         sources.follow([])
         assert not sources._tasks
-        began = time.monotonic()
-        await sources.close()
-        assert time.monotonic() - began < 1
+        await asyncio.wait_for(sources.close(), 5)
         before_all = source.asked.total()
         await asyncio.sleep(0.3)
         assert source.asked.total() == before_all
@@ -261,10 +259,8 @@ def test_a_resolver_that_hangs_holds_up_no_thread_of_others(monkeypatch: pytest.
         await until(lambda: len(source.errors[stuck[0]]) > 12)
         began = time.monotonic()
         await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(4)))
-        assert time.monotonic() - began < 0.5, "threads of the loop are free"
-        began = time.monotonic()
-        await sources.close()
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.9, "threads of the loop are free"
+        await asyncio.wait_for(sources.close(), 0.9)
 
     run(test)
 

@@ -26,9 +26,9 @@ def test_a_name_or_a_number_names_a_type(name: str, expected: int | None) -> Non
         assert number(name) == expected
 
 
-@pytest.mark.parametrize("rtype", [*range(0x400), 0xFFFE, 0xFFFF])
-def test_every_number_has_a_name(rtype: int) -> None:
-    assert number_of(name_of(rtype)) == rtype
+def test_every_number_has_a_name() -> None:
+    for rtype in range(0x10000):
+        assert number_of(name_of(rtype)) == rtype
 
 
 def test_what_only_queries_and_messages_have_is_no_data() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dnslib
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.config import yaml_nodes
@@ -564,13 +564,11 @@ TREES = st.recursive(
 KEYS = ("soa", "checks", "hosts", "pools", "records", "ttl", "retire")
 
 
-@settings(max_examples=400)
 @given(st.dictionaries(st.sampled_from(KEYS), TREES, max_size=5))
 def test_any_values_under_known_keys_are_a_zone_or_refused(sections: dict[str, str]) -> None:
     whole_or_refused((NS + "".join(f"{key}: {value}\n" for key, value in sections.items())).encode())
 
 
-@settings(max_examples=400)
 @given(
     TREES,
     st.sampled_from(["@", "a", "mta1", "*"]),
@@ -580,7 +578,6 @@ def test_any_value_of_a_record_is_a_zone_or_refused(value: str, owner: str, kind
     whole_or_refused(f'{SHORT}records: {{"{owner}": {{{kind}: {value}}}}}\n'.encode())
 
 
-@settings(max_examples=400)
 @given(st.text(st.characters(codec="utf-8"), max_size=400))
 @example("\\#")
 @example("")

@@ -5,7 +5,7 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.wire.codes import NUMBERS
@@ -197,7 +197,6 @@ def test_signing_s_types_are_none_of_the_file_s() -> None:
     assert {"DNSKEY", "CDS", "CDNSKEY", "DS"} <= {*IN_THE_FILE}
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(TEXTS)),
     st.text(max_size=40)

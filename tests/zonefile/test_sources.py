@@ -7,7 +7,7 @@ import dns.rcode
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.model.hosts import DnsSource, FileSource, Host, HostSource
@@ -283,7 +283,6 @@ records:
 )
 
 
-@settings(deadline=None)
 @given(st.lists(ONE, max_size=6), st.lists(ONE, max_size=6))
 def test_whatever_sources_find_the_zone_is_good(by_dns: list[Host], by_file: list[Host]) -> None:
     zone, _ = zone_of(TEXT, {"dns": tuple(by_dns), "file": tuple(by_file)})

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.errors import Problem
@@ -220,7 +220,6 @@ DEEDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(DEEDS)
 def test_whatever_is_done_to_files_the_hosts_are_some_that_stood_there(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, str, int]]

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.compile import compile_zones
@@ -90,7 +90,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
 @given(STEPS)
 def test_whoever_joins_and_leaves(steps: list[tuple[object, ...]]) -> None:
     life = Life()

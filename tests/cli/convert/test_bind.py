@@ -90,7 +90,7 @@ def test_every_rrset_of_the_file_is_answered(tmp_path: Path) -> None:
 MUTATION = st.tuples(st.integers(0, len(RICH) - 1), st.integers(0, 3), st.binary(max_size=3))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(MUTATION, min_size=1, max_size=4))
 def test_any_bytes_are_a_zone_or_refused(tmp_path: Path, mutations: list[tuple[int, int, bytes]]) -> None:
     text = bytearray(RICH.encode())

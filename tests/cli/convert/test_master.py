@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.cli import main
@@ -163,7 +163,6 @@ VALUES = (
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(
         NAMES,

@@ -1,0 +1,46 @@
+"""The services of the control process, in the order in which they are made."""
+
+from typing import NamedTuple
+
+from geodns.config.server_keys import Listen
+from geodns.control.alert_service import Alerts
+from geodns.control.answer_policy_service import AnswerPolicyService
+from geodns.control.cluster import Cluster
+from geodns.control.history_service import HistoryService
+from geodns.control.host_load_service import HostLoadService
+from geodns.control.metrics import Metrics
+from geodns.control.order_service import OrderService
+from geodns.control.persistence import Persistence
+from geodns.control.verdict_service import VerdictService
+from geodns.control.watchdog import Watchdog
+from geodns.control.worker_service import WorkerService
+from geodns.control.zone_service import ZoneService
+from geodns.storage.event_log import EventLog
+
+
+class Services(NamedTuple):
+    """The parts of the control process; whoever handles a request gets this.
+
+    Attributes:
+        node: this server's name.
+        listen: where DNS is answered.
+        started: when, by `time.monotonic`.
+
+    """
+
+    node: str
+    listen: tuple[Listen, ...]
+    started: float
+    events: EventLog
+    metrics: Metrics
+    persistence: Persistence
+    cluster: Cluster
+    workers: WorkerService
+    policy: AnswerPolicyService
+    verdicts: VerdictService
+    loads: HostLoadService
+    orders: OrderService
+    history: HistoryService
+    zones: ZoneService
+    watchdog: Watchdog
+    alerts: Alerts

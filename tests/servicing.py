@@ -1,0 +1,200 @@
+"""The services of a control process, each of them real, but for the probes and the workers."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import compile_zones
+from geodns.config.settings import Settings
+from geodns.control.orders import OrderRequest, OrderResult, PoolChange
+from geodns.control.services import Services
+from geodns.control.tasks import Tasks
+from geodns.daemon import build
+from geodns.health.mass_failure import Suspect
+from geodns.health.monitor import Monitor
+from geodns.health.outcome import Certificate, ProbeOutcome
+from geodns.model.checks import Target
+from geodns.model.state import Forced, ForcedState, HealthState, Verdict
+from geodns.responder.table import Table
+from geodns.serve.control_link import ControlLink, Worker
+from geodns.serve.plan import ControlContext
+from geodns.storage.state_file import StateFile
+from tests.sample_zones import NAME, SERIAL
+
+NOW = 1_795_417_200.0
+GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: {address: 192.0.2.11, weight: 50}, mta2: 192.0.2.12}\n"
+
+
+class Rig:
+    """Services and what a test may turn of their surroundings.
+
+    Attributes:
+        services: as the daemon makes them.
+        file: of the zone.
+        seen: what the last probe of an address found.
+        late: seconds that the most overdue probe is late.
+        hint: of the prober's.
+        suspects: pools in doubt.
+        ignored: the hosts that count for nothing where hosts fail together.
+        workers: of the link.
+        pending: workers that take no Table.
+        published: the Tables that workers got.
+
+    """
+
+    def __init__(self, folder: Path, text: str = GOOD) -> None:
+        (folder / "zones").mkdir()
+        self.file = folder / "zones" / f"{NAME}.yaml"
+        self.file.write_text(text)
+        self.seen: dict[str, ProbeOutcome] = {}
+        self.late = 0.0
+        self.hint: str | None = None
+        self.suspects: dict[tuple[str, str], Suspect] = {}
+        self.ignored: frozenset[tuple[str, str]] = frozenset()
+        self.workers = {"udp0": Worker(100, 1, 2), "tcp": Worker()}
+        self.pending: tuple[str, ...] = ()
+        self.published: list[Table] = []
+        settings = Settings(zones=folder / "zones", state=folder / "state", node="ns1", ehlo="x")
+        context = ControlContext(
+            cast(Any, None), cast(Any, None), (("127.0.0.1", 5300), ("::1", 5300)), ("udp0", "tcp"), 0
+        )
+        self.store, _ = StateFile.open(settings.state, NOW)
+        tasks = Tasks(asyncio.Event())
+        self.services = build(settings, context, self.store, ["the state file was set aside"], tasks)
+        self.services.verdicts._monitor = cast(Monitor, _Monitor(self))
+        self.services.workers._link = cast(ControlLink, _Link(self))
+
+    def serve(self) -> None:
+        """Serve what the file says, at once."""
+        cluster = self.services.cluster
+        edit = self.services.zones._folder.read_all()
+        sources = {name: Source(one, SERIAL) for name, one in edit.zones.items()}
+        cluster.serve_zones(compile_zones(cluster.compiled, sources, cluster.live()), NOW)
+        self.services.watchdog.ready = True
+        self.look()
+
+    def all_are_up(self) -> None:
+        self.services.cluster.judged(
+            {target: Verdict(HealthState.UP) for target in self.services.cluster.targets}, NOW
+        )
+
+    def look(self) -> None:
+        """Have the watchdog look."""
+        self.services.watchdog.look(time.monotonic())
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.services.metrics.registry.get_sample_value(name, labels)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class _Monitor:
+    """Probes nothing, and found what the rig says."""
+
+    skip_slow_start: frozenset[Target] = frozenset()
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+
+    @property
+    def hint(self) -> str | None:
+        return self._rig.hint
+
+    @property
+    def suspects(self) -> dict[tuple[str, str], Suspect]:
+        return self._rig.suspects
+
+    @property
+    def lateness(self) -> float:
+        return self._rig.late
+
+    def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
+        found = self._rig.seen.get(str(target.address))
+        return None if found is None else (found, NOW)
+
+    def certificate(self, target: Target) -> Certificate | None:
+        found = self._rig.seen.get(str(target.address))
+        return None if found is None else found.certificate
+
+    def ignore_hosts(self, hosts: set[tuple[str, str]]) -> None:
+        self._rig.ignored = frozenset(hosts)
+
+    def set_targets(self, *_: object) -> None:
+        pass
+
+
+class _Link:
+    """Workers that take every Table at once, but those that are pending."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+
+    @property
+    def workers(self) -> dict[str, Worker]:
+        return self._rig.workers
+
+    async def publish(self, table: Table) -> int:
+        await asyncio.sleep(0)
+        self._rig.published.append(table)
+        return len(self._rig.published)
+
+    async def delivered(self, number: int, timeout: float) -> tuple[str, ...]:  # noqa: ASYNC109 - as the real one
+        del number, timeout
+        await asyncio.sleep(0)
+        return self._rig.pending
+
+
+class FakeServices:
+    """Services with a zone of one host, that take orders and only note them.
+
+    Attributes:
+        wishes: the orders.
+        pending: workers that do not take them in time.
+        refused: why they would have to be confirmed.
+        failure: raised where the status is asked for.
+
+    """
+
+    def __init__(
+        self, text: str = "hosts: {mta1: 192.0.2.11}", *, pending: tuple[str, ...] = (), alive: bool = True
+    ) -> None:
+        self.wishes: list[OrderRequest] = []
+        self.pending = pending
+        self.refused = ""
+        self.failure: Exception | None = None
+        self._folder = tempfile.TemporaryDirectory()
+        self.rig = Rig(Path(self._folder.name), f"ns: {{ns1: 192.0.2.53}}\n{text}\n")
+        self.rig.serve()
+        self.rig.all_are_up()
+        if not alive:
+            self.rig.workers.clear()
+
+    def services(self, **others: Any) -> Services:
+        """Return them, with some replaced by others."""
+        alerts = SimpleNamespace(warnings=self._warnings)
+        return self.rig.services._replace(orders=cast(Any, self), alerts=cast(Any, alerts), **others)
+
+    def _warnings(self) -> list[str]:
+        if self.failure is not None:
+            raise self.failure
+        return []
+
+    async def carry(self, wish: OrderRequest) -> OrderResult:
+        await asyncio.sleep(0)
+        key, pool = (NAME, "mta1"), (NAME, "main")
+        choice = self.rig.services.cluster.compiled.choices[pool]
+        changes = {pool: PoolChange(choice, choice)}
+        if self.refused and not wish.yes:
+            return OrderResult((key,), changes, self.refused)
+        self.wishes.append(wish)
+        self.rig.services.cluster.force(key, ForcedState(Forced.DRAINED, "", "", NOW))
+        return OrderResult((key,), changes, "", self.pending, ("a note",), (), {key: ["main"]}, {key: 30})
+
+    def close(self) -> None:
+        self.rig.close()
+        self._folder.cleanup()
