@@ -221,7 +221,8 @@ def test_the_state_directory_is_removed(tmp_path: Path, hosts: dict[str, MailHos
     with serving(tmp_path, {ZONE: zone_text(hosts)}) as server:
         remove(server.state)
         drain_without_a_disk(server)
-        assert "geodns.db was removed or replaced while in use" in server.log()
+        text = "geodns.db was removed or replaced while in use"
+        wait_until(lambda: text in server.log(), 10, "it is told")
 
 
 # --- what comes over HTTP ------------------------------------------------------------------------------
@@ -278,5 +279,9 @@ def test_a_worker_that_hangs_is_named(server: Server) -> None:
     finally:
         os.kill(victim, signal.SIGCONT)
     wait_until(lambda: not server.status()["warnings"], 10, "no warning")
-    told = [one["text"] for one in server.get("/api/v1/events?kind=watch")["events"]]
-    assert [text.startswith("no longer: ") for text in told] == [False, True]
+
+    def told() -> list[bool]:
+        events = server.get("/api/v1/events?kind=watch")["events"]
+        return [one["text"].startswith("no longer: ") for one in events]
+
+    wait_until(lambda: told() == [False, True], 10, "both are told")
