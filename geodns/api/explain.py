@@ -61,7 +61,7 @@ def explain(
         raise UsageError(f"{rtype} is no record type: write A, AAAA or MX")
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table
-    key = rotation_of(table.zones[name_to_wire(zone.origin)], name_to_wire(owner), rnumber)
+    key = rotation_of(table, name_to_wire(owner), rnumber)
     tiers = []
     if key is not None:
         rotation = table.rotations[key]

@@ -126,7 +126,7 @@ def _part(
         choice: whose cycle it is.
         dealt: what the numbers in the rows stand for.
         bodies: answers and the rows they came from, in the order of the cycle.
-        beside: what may go with each of `dealt`, if it does not make an answer too long for the short way.
+        beside: what may go with each of `dealt`, if it does not make an answer too long for UDP.
 
     """
     numbers: dict[tuple[bytes, tuple[int, ...]], int] = {}

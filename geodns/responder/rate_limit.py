@@ -170,7 +170,7 @@ class Limiter:
         if due > now + self._ahead:
             self._refused = network
             return False
-        due = (max(now, due)) + self._step
+        due = (due if due > now else now) + self._step  # noqa: FURB136 - calling `max` costs more
         # Read again: another worker may have gone on meanwhile, and must not be set back to what it was then.
         times[first] = max(times[first], due)
         times[second] = max(times[second], due)

@@ -287,13 +287,12 @@ def outcome_of(answer: bytes) -> AnswerSummary:
     )
 
 
-# --- the short way: the shapes that nearly all queries have ---------------------------------------------
+# --- what nearly all queries begin with, and their answers ------------------------------------------------
 
-SHAPE = slice(2, HEADER)
+AFTER_ID = slice(2, HEADER)
 """The header without the ID."""
 
-
-SHAPES: Mapping[bytes, int] = {
+ORDINARY_HEADERS: Mapping[bytes, int] = {
     bytes((rd, low)) + _COUNTS.pack(1, 0, 0, additional): 2 * additional + rd
     for rd in (0, _RD)
     for low in range(0, 0x100, 0x10)
