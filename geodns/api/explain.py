@@ -149,7 +149,9 @@ class _Shown:
         """Return a host as a pool sees it, found out once."""
         found = self._known.get((pool.name, host))
         if found is None:
-            found = self.live.fitness(self.zone, self.zone.host_by_name[host], self.zone.jury_of(pool))
+            found = self.live.fitness(
+                self.zone, self.zone.host_by_name[host], self.zone.check_policy_of(pool)
+            )
             self._known[pool.name, host] = found
         return found
 

@@ -132,7 +132,7 @@ def watched_pools(zones: Iterable[Zone]) -> dict[PoolKey, WatchedPool]:
 
 def _watched(zone: Zone, name: str) -> WatchedPool | None:
     pool = zone.pool_by_name[name]
-    jury = zone.jury_of(pool)
+    jury = zone.check_policy_of(pool)
     members = [member.host for member in pool.members if member.weight]
     if jury is None or len(members) < MIN_HOSTS:
         return None
