@@ -31,7 +31,6 @@ from geodns.wire.message import (
     refusal,
 )
 from geodns.wire.names import name_from_wire
-from geodns.wire.tsig import NOTAUTH
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +152,7 @@ def _refused(query: Query, reply: Reply) -> LookupResult | None:
     if asked is not None and asked.broken:
         return LookupResult("", codes.FORMERR, NOTHING, authoritative=False)
     if query.tsig:
-        return LookupResult("", NOTAUTH, NOTHING, authoritative=False)
+        return LookupResult("", codes.NOTAUTH, NOTHING, authoritative=False)
     if not query.question:
         # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
         rcode = codes.BADCOOKIE if reply.cookie_status is CookieStatus.STALE else codes.NOERROR
