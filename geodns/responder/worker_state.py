@@ -24,17 +24,17 @@ SHORT_TAIL = 128
 _WORTH_COUNTING = "A AAAA ANY CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT"
 COUNTED_TYPES = frozenset(NUMBERS[name] for name in _WORTH_COUNTING.split())
 OTHER_TYPE = 0
-"""Counts for any type that is not worth a number of its own: whoever asks must not fill our memory."""
+"""Counts for all other types: whoever asks must not fill our memory."""
 
 
 class Counts(NamedTuple):
-    """What a worker has answered since it was last asked.
+    """A worker's counts since they were last taken.
 
     Attributes:
         queries: by zone name (empty: none of ours), QTYPE and RCODE.
         dealt: by rotation (`Rotation.uid`), part and position in the part's answers.
-        names: that were asked for, answered and not said so lately; on the wire, in lower case.
-        limited: answers that were over the rate limit, which are not among the others; None: there were none.
+        limited: answers over the rate limit, which the others do not count; None: none.
+        names: answered with data and new in the question cache; on the wire, in lower case.
 
     """
 
@@ -44,12 +44,11 @@ class Counts(NamedTuple):
     names: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
-        """Say whether anything was counted."""
         return bool(self.queries or self.dealt or self.limited or self.names)
 
 
 class CountKey:
-    """What one more dealt answer counts for; it is its own key, because an object's hash is the cheapest."""
+    """What an answer of the caches counts for; a key by identity, because that hash is the cheapest."""
 
     __slots__ = ("dealt", "query")
 
@@ -87,11 +86,11 @@ ReadyAnswer = tuple[tuple[bytes, ...], bytes, CountKey]
 """The headers of `message.heads`; the records; what it counts for."""
 
 PackedAnswer = tuple[bytes, bytes, CountKey]
-"""What stands between the ID and the question; what stands behind it; what it counts for."""
+"""The bytes between ID and question; the bytes behind the question; what it counts for."""
 
 
 class Cursor:
-    """The place of one name and type in a rotation, and the kind of answer that it is for the rate limit."""
+    """The place of one name and type in a rotation, and the answer's kind for the rate limit."""
 
     __slots__ = ("at", "kind", "ready")
 
@@ -119,8 +118,8 @@ class WorkerState:
     """A worker's only mutable object: places in rotations, caches of ready answers, and counts.
 
     Args:
-        rng: says where in each rotation this worker starts, and what is left to chance elsewhere.
-        cells: of the rate limit, where other workers share them.
+        rng: chooses where in each rotation this worker starts, and whatever else is random.
+        cells: of the rate limit, if other workers share them.
 
     Attributes:
         guarded: whether answers are limited or queries are logged: then there is more to do for each.
@@ -155,7 +154,7 @@ class WorkerState:
         self._asked: set[bytes] = set()
 
     def adopt(self, table: Table) -> None:
-        """Take another Table as the current one; forget what it changes, but no name's place."""
+        """Make a Table the current one; forget what it changes, but no name's place."""
         other_zones = not table.has_zones_of(self.table)
         self.packets = {}
         if table.policy != self.table.policy:
@@ -170,7 +169,7 @@ class WorkerState:
         self.table = table
 
     def _guard(self, before: Policy, policy: Policy) -> None:
-        """Limit and log by another policy; notes that nobody has taken are lost with the recorder."""
+        """Limit and log by another policy; notes that were not taken yet are lost with the recorder."""
         if (policy.rate_limit, policy.require_cookie) != (before.rate_limit, before.require_cookie):
             self.limiter = None
             if policy.rate_limit is not None:
@@ -191,7 +190,6 @@ class WorkerState:
         del self._ready[key]
 
     def take_counts(self) -> Counts:
-        """Return what was counted since the last call."""
         queries, dealt = self._queries, self._dealt
         for count_key, number in self.counted.items():
             queries[count_key.query] += number
