@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from geodns.model.base import Address, Frozen
+from geodns.model.limits import MAX_WEIGHT
 
 
 class Matcher(Frozen):
@@ -72,7 +73,7 @@ class Host(Frozen):
 
     name: str
     addresses: tuple[Address, ...]
-    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT)
     egress: tuple[Address, ...] = ()
     probe: Endpoint | None = None
     load: Load | None = None
@@ -96,7 +97,7 @@ class DnsSource(Frozen):
 
     dns: str
     label: str
-    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT)
     interval: float | None = Field(default=None, ge=1)
     resolver: Address | None = None
     port: int = Field(default=53, ge=1, le=65535)

@@ -9,6 +9,7 @@ from pydantic import Field
 from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, CheckPolicy, Target
 from geodns.model.hosts import Host, HostSource, Origin
+from geodns.model.limits import MAX_WEIGHT
 
 MAX_ANSWERS = 32
 
@@ -37,7 +38,7 @@ class Member(Frozen):
     """A host in a pool, with its weight there."""
 
     host: str
-    weight: int = Field(ge=0, le=2**31 - 1)
+    weight: int = Field(ge=0, le=MAX_WEIGHT)
 
 
 class Pool(Frozen):

@@ -101,9 +101,9 @@ def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
 
 
 def _zone_for(table: Table, query: Query) -> ZoneTable | None:
-    """Return the zone that answers; for the DS of a zone's own name that is the one above (RFC 4035 3.1.4.1).
+    """Return the zone that answers: for the DS of a zone's own name the zone above (RFC 4035 3.1.4.1).
 
-    If we have none above, or none that delegates the name, the zone itself says that it has no DS.
+    If we have none above, or it does not delegate the name, the zone itself answers that it has no DS.
     """
     zone = _zone_of(table, query.name)
     if query.type == codes.DS and zone is not None and zone.origin == query.name != b"\0":
@@ -125,7 +125,7 @@ def rotation_of(table: Table, name: bytes, qtype: int) -> RotationKey | None:
 
 
 def _alias(match: Match, name: bytes) -> bytes | None:
-    """Return the CNAME record that a name has, or that a DNAME above makes for it; None: there is none."""
+    """Return the CNAME record at a name, or the one that a DNAME above makes for it."""
     dname = match.dname(name)
     if dname:
         return records.cname_from_dname(dname, name, match.owner)
@@ -138,10 +138,10 @@ def _owned_by(owner: bytes, records_: bytes) -> bytes:
 
 
 class _Chain:
-    """One answer in the making: the question's name, or what its aliases lead to.
+    """A lookup that follows aliases.
 
-    It never leaves the zone of the question. Knot and BIND do not either, though NSD does: a resolver has no
-    reason to believe one zone's server about another zone, and asks again.
+    It never leaves the zone of the question, as in Knot and BIND, but not in NSD: a resolver has no reason
+    to believe one zone's server about another zone, and asks again.
     """
 
     def __init__(self, table: Table, zone: ZoneTable, query: Query) -> None:
@@ -149,16 +149,16 @@ class _Chain:
         self.zone = zone
         self.query = query
         self.name = query.name
-        """What is looked at now; `at` is where it stands in the message, whole."""
+        """The name that is looked up now; `at` is its offset in the message."""
         self.at = HEADER
         self.written = HEADER + len(query.question)
+        """The message's length so far."""
         self.links: list[bytes] = []
-        """The records that led from the question's name to this one."""
+        """The aliases from the question's name to this one."""
         self.node = query.name
-        """The name of what answers: of a wildcard, a zone cut or a DNAME its own."""
+        """The name of the node that answers, which may be a wildcard, a zone cut or a DNAME."""
 
     def follow(self) -> LookupResult:
-        """Look names up until there is an answer."""
         seen: set[bytes] = set()
         redirected: set[bytes] = set()
         for _ in range(MAX_CHAIN):
@@ -226,7 +226,7 @@ class _Chain:
         )
 
     def _written(self, name: bytes) -> bytes:
-        """How a name is written next: as a pointer where it is a suffix of this name or the question's."""
+        """Return a name as a pointer, if it is a suffix of the present name or the question's."""
         for whole, at in ((self.name, self.at), (self.query.name, HEADER)):
             if is_below(whole, name) and (short := pointer(at + len(whole) - len(name))):
                 return short
@@ -237,7 +237,7 @@ class _Chain:
         return self._done(codes.NOERROR, referral._replace(body=body), authoritative=bool(self.links))
 
     def _no_data(self) -> Answer:
-        """The SOA in the authority section (RFC 2308 section 3)."""
+        """Return the SOA in the authority section (RFC 2308 section 3)."""
         return Answer(records.with_owner(self.zone.negative, self._written(self.zone.origin)), ns=1)
 
     def _done(
@@ -254,5 +254,5 @@ class _Chain:
         return positive(self.node, self._counted_type()) if answer.an else empty(self.node)
 
     def _counted_type(self) -> int:
-        # An alias answers whatever type is asked: or there would be a limit for each.
+        # An alias answers every type, and must not have a limit for each.
         return codes.CNAME if self.links else self.query.type

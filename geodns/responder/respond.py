@@ -130,7 +130,7 @@ def _look_up(
         state.count("", OTHER_TYPE, bad.rcode)
         return refusal(packet, bad.rcode)
     reply = _reply(query, client, now, state)
-    found = _refused(query, reply) or _find_and_deal(table, query, now, state)
+    found = _answer_without_question(query, reply) or _find_and_deal(table, query, now, state)
     if limiter is not None and not _is_allowed(limiter, client, found.kind, reply.cookie_status, now):
         end = HEADER + len(query.question)
         return _limited_answer(packet, end, reply.opt, limiter, reply.cookie_status)
@@ -140,12 +140,12 @@ def _look_up(
     size = TCP_SIZE if client[2] == "tcp" else reply.size
     opt = edns.with_rcode(reply.opt, found.rcode, found.error) if reply.opt else b""
     if found.error and opt and not fits(query, found.answer, size, opt):
-        opt = edns.with_rcode(reply.opt, found.rcode)  # what is said of an answer must not take its room
+        opt = edns.with_rcode(reply.opt, found.rcode)  # a note must not take the answer's room
     return message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
 
 
-def _refused(query: Query, reply: Reply) -> LookupResult | None:
-    """Return the answer to what is no question about names; None: it is one."""
+def _answer_without_question(query: Query, reply: Reply) -> LookupResult | None:
+    """Return the answer to a query whose question does not count; None: it does."""
     asked = query.edns
     if asked is not None and asked.version:
         return LookupResult("", codes.BADVERS, NOTHING, authoritative=False, kind=OTHER_VERSION)
@@ -154,7 +154,7 @@ def _refused(query: Query, reply: Reply) -> LookupResult | None:
     if query.tsig:
         return LookupResult("", codes.NOTAUTH, NOTHING, authoritative=False)
     if not query.question:
-        # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
+        # The client only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
         rcode = codes.BADCOOKIE if reply.cookie_status is CookieStatus.STALE else codes.NOERROR
         return LookupResult("", rcode, NOTHING, authoritative=False, kind=NO_QUESTION)
     return None
