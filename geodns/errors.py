@@ -7,7 +7,6 @@
     ├── ZoneError               zone files with problems; carries all of them
     ├── SettingsError           the server's own settings are wrong
     ├── BadNameError            text that is no domain name
-    ├── WireError               bytes that are no DNS message, or a message that cannot be made
     ├── StoreError              the state directory or its file cannot be used
     ├── ControlError            what an operator asked for cannot be done
     │   ├── NotFoundError       no such zone, host or pool
@@ -91,10 +90,6 @@ class SettingsError(GeodnsError):
 
 class BadNameError(GeodnsError):
     """Text that is no domain name (RFC 1035 section 2.3.4)."""
-
-
-class WireError(GeodnsError):
-    """Bytes that are no DNS message, or a message that cannot be made."""
 
 
 class StoreError(GeodnsError):

@@ -108,7 +108,7 @@ def explain(
         raise UsageError(f"{rtype} is no record type: write A, AAAA or MX")
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table
-    key = rotation_of(table.zones[name_to_wire(zone.origin)], name_to_wire(owner), rnumber)
+    key = rotation_of(table, name_to_wire(owner), rnumber)
     tiers = []
     if key is not None:
         rotation = table.rotations[key]
@@ -196,7 +196,9 @@ class _Shown:
         """Return a host as a pool sees it, found out once."""
         found = self._known.get((pool.name, host))
         if found is None:
-            found = self.live.fitness(self.zone, self.zone.host_by_name[host], self.zone.jury_of(pool))
+            found = self.live.fitness(
+                self.zone, self.zone.host_by_name[host], self.zone.check_policy_of(pool)
+            )
             self._known[pool.name, host] = found
         return found
 

@@ -241,7 +241,7 @@ def _targets_of_host(name: str, path: Path, change: ProbeOptions) -> tuple[Targe
         ) from error
     zone = zones[key[0]]
     host = zone.host_by_name[key[1]]
-    juries = (jury for jury in zone.juries_by_host[host.name] if jury is not None)
+    juries = (jury for jury in zone.check_policies_by_host[host.name] if jury is not None)
     judging = {check.name: check for jury in juries for check in jury.checks}
     checks = [change.of(check) for _, check in sorted(judging.items())] or [change.of(SMTP)]
     targets = (target_of(zone, host, address, check) for address in host.addresses for check in checks)

@@ -1,1 +1,1 @@
-"""Zone and LiveSet to Table: only what a change touches is compiled again."""
+"""Zone and LiveSet to Table; only what a change touches is compiled again."""

@@ -1,4 +1,4 @@
-"""The answers of a rotation as bytes: A, AAAA and MX of a pool."""
+"""The bytes of a rotation's answers: A, AAAA and MX of its pools."""
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,16 +21,14 @@ from geodns.wire.names import name_to_wire
 from geodns.wire.records import record
 
 MAX_DEALT = UDP_SIZE - 320
-"""Bytes of a dealt answer with what goes beside it: what UDP takes with any question and a cookie."""
+"""Bytes of a dealt answer with its additional records: what fits UDP with any question and a cookie."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A zone as it is served: the file's content and what only the running server knows of it.
+    """A zone to serve: its file, and what only the running server knows of it.
 
     Attributes:
-        zone: what the file says.
-        serial: the SOA's.
         retired: hosts taken out of the file that still answer for their own names.
 
     """
@@ -41,12 +39,11 @@ class Source:
 
     @cached_property
     def names(self) -> ZoneTable:
-        """Everything of the zone that does not depend on health, compiled."""
         return compile_names(self.zone, self.serial, self.retired)
 
 
 def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
-    """Compile the ready answers of a rotation from what its pools deal."""
+    """Compile a rotation from what its pools deal."""
     zone = source.zone
     chosen = [(choices[zone.name, pool], preference) for pool, preference in key.tiers]
     # With several tiers, one that has nobody live is left out while another lives.
@@ -66,11 +63,11 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
 
 
 NOTE = 120
-"""Characters of a note, at most: it stands in answers, whose room is small."""
+"""Characters of a note, at most: it goes into answers, where room is short."""
 
 
 def _note(dead: Sequence[Choice]) -> str:
-    """Say which pools deal although nobody in them or their fallbacks is live."""
+    """Name the pools that deal although nobody in them or their fallbacks is live."""
     if not dead:
         return ""
     first = dead[0]
@@ -123,10 +120,10 @@ def _part(
     """Number the distinct answers of a cycle.
 
     Args:
-        choice: whose cycle it is.
-        dealt: what the numbers in the rows stand for.
-        bodies: answers and the rows they came from, in the order of the cycle.
-        beside: what may go with each of `dealt`, if it does not make an answer too long for the short way.
+        choice: of the pool.
+        dealt: the hosts that rows count.
+        bodies: answers and their rows, in the order of the cycle.
+        beside: additional records of each host; an answer goes without where they make it too long for UDP.
 
     """
     numbers: dict[tuple[bytes, tuple[int, ...]], int] = {}

@@ -13,7 +13,7 @@ from geodns.model.zone import Member, Pool, Zone
 
 
 class LastResort(StrEnum):
-    """Whom a pool deals when nobody in its chain is live."""
+    """Which hosts a pool deals when nobody in its chain is live."""
 
     DOWN = "down"
     QUARANTINED = "quarantined"
@@ -35,10 +35,9 @@ class Dealt:
     """A host that is dealt.
 
     Attributes:
-        host: its name.
-        addresses: those that may be named, of both families.
-        weight: what the pool gives it, or an operator has imposed instead.
-        factors: what lowers that, by name; each 0 to 1.
+        addresses: those that are live, of both families.
+        weight: the pool's, or what an operator has forced instead.
+        factors: by name; each 0 to 1.
 
     """
 
@@ -49,11 +48,9 @@ class Dealt:
 
     @property
     def effective(self) -> Fraction:
-        """The weight with every factor in force."""
         return math.prod(self.factors.values(), start=Fraction(self.weight))
 
     def of(self, family: Family) -> tuple[Address, ...]:
-        """The addresses of one family."""
         return tuple(address for address in self.addresses if family_of(address) == family)
 
 
@@ -62,12 +59,11 @@ class Choice:
     """What a pool deals now, for every name and type alike.
 
     Attributes:
-        pool: its name.
         using: the pools dealt from, nearest first.
         last_resort: None while anybody in the chain is live.
-        dealt: the hosts, each once.
+        dealt: each host once.
         answers: hosts in an answer, at most.
-        longest_ttl: seconds that an answer may be kept just now; None when nothing limits it.
+        longest_ttl: seconds that an answer may be kept just now; None: nothing limits it.
 
     """
 
@@ -80,20 +76,18 @@ class Choice:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The names of the hosts dealt."""
         return tuple(dealt.host for dealt in self.dealt)
 
     @property
     def live(self) -> tuple[str, ...]:
-        """The names of the hosts dealt because they are live."""
+        """The hosts dealt because they are live."""
         return self.hosts if self.last_resort is None else ()
 
     def of(self, family: Family) -> tuple[Dealt, ...]:
-        """The hosts that have an address of the family to deal."""
         return tuple(dealt for dealt in self.dealt if dealt.of(family))
 
     def ttl(self, zone: Zone, ceiling: int) -> int:
-        """Return the TTL of an answer whose name would have `ceiling` seconds when all is well."""
+        """Return the TTL of an answer, where `ceiling` is that of its name when all is well."""
         if self.longest_ttl is None:
             return ceiling
         return min(ceiling, max(zone.min_ttl, int(self.longest_ttl)))
@@ -108,9 +102,9 @@ def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
         resort, picked = _last_resort(zone, pool, chain, live)
     using = tuple(dict.fromkeys(name for name, _, _ in picked))
     waits = [fitness.seconds_to_fall for _, _, fitness in picked if fitness.seconds_to_fall is not None]
-    jury = zone.jury_of(pool)
-    if jury is not None and (resort is not None or using != (pool.name,)):
-        waits.append(min(check.interval * check.rise for check in jury.checks))
+    policy = zone.check_policy_of(pool)
+    if policy is not None and (resort is not None or using != (pool.name,)):
+        waits.append(min(check.interval * check.rise for check in policy.checks))
     dealt = tuple(
         Dealt(member.host, fitness.live, live.weight(zone, member.host, member.weight), fitness.factors)
         for _, member, fitness in picked
@@ -119,16 +113,16 @@ def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
 
 
 _Picked = tuple[str, Member, Fitness]
-"""The pool that a host is dealt from, its place there, and how fit it is."""
+"""The pool that a host is dealt from, its membership there, and its fitness."""
 
 
 def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
-    """Return the live hosts of the first pool, with or instead of its fallback's where they are too few."""
+    """Return the live hosts of the first pool; where they are too few, with its fallback's or these alone."""
     helpers: list[_Picked] = []
     for pool in reversed(chain):
-        jury = zone.jury_of(pool)
+        policy = zone.check_policy_of(pool)
         judged = [
-            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], jury))
+            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy))
             for member in pool.members
             if live.weight(zone, member.host, member.weight)
         ]
@@ -141,7 +135,7 @@ def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
 
 
 def _enough(zone: Zone, pool: Pool, live: LiveSet, fit: list[_Picked]) -> bool:
-    """Say whether the live hosts reach `min_live`; nobody is never enough."""
+    """Say whether the live hosts reach `min_live`; none is never enough."""
     if not fit:
         return False
     if not pool.min_live.percent:
@@ -164,7 +158,7 @@ def _unique(picked: Iterable[_Picked]) -> list[_Picked]:
 def _last_resort(
     zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet
 ) -> tuple[LastResort, list[_Picked]]:
-    """Return whom to deal, by plain weight, when nobody in the chain is live."""
+    """Return the hosts to deal, by plain weight, when nobody in the chain is live."""
     if pool.when_down == "servfail":
         return LastResort.SERVFAIL, []
     everybody = _unique(
@@ -180,6 +174,6 @@ def _last_resort(
 
 
 def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:
-    """Return the part of the answers that each of some hosts has."""
+    """Return each host's part of the answers."""
     total = sum((entry.effective for entry in dealt), Fraction(0))
     return {entry.host: entry.effective / total for entry in dealt}

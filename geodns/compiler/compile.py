@@ -1,4 +1,4 @@
-"""From zones and the live set to the Table, touching only what a change touches."""
+"""Zones and the live set to the Table; only what a change touches is compiled again."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,10 @@ from geodns.wire.names import name_to_wire
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A Table and what it was made from.
+    """A Table and what it was compiled from.
 
     Attributes:
-        table: for the workers.
         sources: by zone name.
-        choices: what each pool deals.
         keys: the rotations that each pool takes part in.
 
     """
@@ -32,7 +30,7 @@ class Compiled:
 
 
 def compile_zones(previous: Compiled, sources: Mapping[str, Source], live: LiveSet) -> Compiled:
-    """Compile the zones that are not the very same as before, drop those that are gone, keep the rest."""
+    """Compile the zones whose source is another object than before; drop those that are gone."""
     zones: dict[bytes, ZoneTable] = {}
     choices: dict[PoolKey, Choice] = {}
     keys: dict[PoolKey, tuple[RotationKey, ...]] = {}
@@ -57,13 +55,9 @@ def compile_zones(previous: Compiled, sources: Mapping[str, Source], live: LiveS
 
 
 def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet) -> Compiled:
-    """Choose anew for some pools, and make anew the rotations of those whose choice has changed.
+    """Choose again for some pools, and compile the rotations of those whose choice changes.
 
-    Args:
-        previous: what is served now.
-        pools: whose hosts may have changed, those that have them through a fallback included.
-        live: the live set of now.
-
+    Pools that have a host through a fallback must be among them: `pools_by_host` knows.
     """
     changed: dict[PoolKey, Choice] = {}
     for key in pools:
@@ -81,16 +75,13 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
 
 
 def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
-    """Return, for each host, the pools whose choice it can change, those with fallbacks included."""
+    """Return, for each host, the pools whose choice it can change, also through a fallback."""
     found: dict[str, set[PoolKey]] = {host.name: set() for host in zone.hosts}
     for pool in zone.pools:
         for link in zone.chain(pool.name):
             for member in link.members:
                 found[member.host].add((zone.name, pool.name))
     return {host: frozenset(pools) for host, pools in found.items()}
-
-
-# --- rotations -----------------------------------------------------------------------------------------
 
 
 def _keys_of(zone: Zone) -> dict[PoolKey, tuple[RotationKey, ...]]:

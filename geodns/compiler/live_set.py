@@ -1,12 +1,12 @@
-"""LiveSet: an immutable snapshot of what is known about every host: verdicts, forced states, factors.
+"""LiveSet: verdicts, forced states, weights and factors of all hosts at one moment.
 
-A *verdict* belongs to a target (check, address, port) and is made by the state machine in ``health.state``.
-A host in a pool is judged by the pool's checks alone; the status page shows the sum over all pools' checks.
+A verdict belongs to a target (check, address, port). Only a pool's own checks decide whether it deals a host;
+the status shows the worst over all pools' checks.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ class Fitness:
     """A host as one pool sees it.
 
     Attributes:
-        live: its addresses that may be dealt, in the host's order; empty when none may.
+        live: its addresses that may be dealt, in the host's order.
         factors: every factor in force on its weight, by name; each 0 to 1.
-        seconds_to_fall: the least time in which the failures seen could take an address of `live` down; None
-            when there are too few for that.
+        seconds_to_fall: how soon the failures seen so far can take a live address down, at the earliest;
+            None: they cannot.
 
     """
 
@@ -35,12 +35,11 @@ class Fitness:
 
     @property
     def factor(self) -> Fraction:
-        """The product of the factors."""
         return math.prod(self.factors.values(), start=Fraction(1))
 
 
 class _Grade(NamedTuple):
-    """A live address: what its checks leave of the weight, and how soon they could take it down."""
+    """A live address: the factors of its checks, and how soon these can take it down."""
 
     shedding: Fraction
     degraded: Fraction
@@ -49,7 +48,6 @@ class _Grade(NamedTuple):
 
     @property
     def factor(self) -> Fraction:
-        """What all leave."""
         return self.shedding * self.degraded * self.agent
 
 
@@ -58,11 +56,10 @@ class LiveSet:
     """Everything that decides which hosts are dealt, at one moment.
 
     Attributes:
-        verdicts: of targets; one that is missing counts as `NOTHING_KNOWN`.
-        forced: what is imposed on hosts.
+        verdicts: a target without one counts as `NOTHING_KNOWN`.
         newcomers: hosts added while running that no probe has found good yet.
-        factors: further factors of hosts (warm-up, reputation, load …), by name.
-        weights: what operators have imposed on hosts instead of their files' weights, in every pool.
+        factors: further factors of hosts (load, slow start …), by name.
+        weights: forced instead of the files' weights, in every pool.
 
     """
 
@@ -73,29 +70,23 @@ class LiveSet:
     weights: Mapping[HostKey, int] = field(default_factory=dict)
 
     def weight(self, zone: Zone, host: str, given: int) -> int:
-        """Return a host's weight: what is imposed on it, or else what its file (or a pool there) gives it."""
+        """Return the weight that is forced on a host, else the given one."""
         return self.weights.get((zone.name, host), given)
 
     def verdict(self, target: Target) -> Verdict:
-        """Return what is believed of a target."""
         return self.verdicts.get(target, NOTHING_KNOWN)
 
-    def with_forced(self, host: HostKey, forced: Forced | None) -> "LiveSet":
-        """Return a copy in which a host is forced, or no longer."""
-        rest = {key: value for key, value in self.forced.items() if key != host}
-        return replace(self, forced=rest if forced is None else rest | {host: forced})
-
-    def fitness(self, zone: Zone, host: Host, jury: CheckPolicy | None) -> Fitness:
-        """Judge a host for a pool with these checks (None: always up)."""
+    def fitness(self, zone: Zone, host: Host, policy: CheckPolicy | None) -> Fitness:
+        """Judge a host for a pool with these checks; None: it has none, its hosts are always up."""
         key = (zone.name, host.name)
         forced = self.forced.get(key)
         if forced is not None and forced is not Forced.UP:
             return Fitness(())
         further = self.factors.get(key, {})
-        if jury is None or forced is Forced.UP:
+        if policy is None or forced is Forced.UP:
             return Fitness(host.addresses, further)
         new = key in self.newcomers
-        judged = {address: self._grade(zone, host, address, jury, new) for address in host.addresses}
+        judged = {address: self._grade(zone, host, address, policy, new) for address in host.addresses}
         live = {address: grade for address, grade in judged.items() if grade is not None}
         if not live:
             return Fitness(())
@@ -106,18 +97,18 @@ class LiveSet:
         return Fitness(tuple(live), {**further, **own}, min(waits, default=None))
 
     def _grade(
-        self, zone: Zone, host: Host, address: Address, jury: CheckPolicy, newcomer: bool
+        self, zone: Zone, host: Host, address: Address, policy: CheckPolicy, newcomer: bool
     ) -> "_Grade | None":
-        """Judge an address; None when it may not be dealt."""
+        """Judge an address; None: it may not be dealt."""
         good = [
             (verdict, check)
-            for check in jury.checks
+            for check in policy.checks
             if (verdict := self.verdict(target_of(zone, host, address, check))).live
             and (verdict.state is HealthState.UP or not newcomer)
         ]
-        if len(good) < jury.need:
+        if len(good) < policy.need:
             return None
-        # Those that are not needed do not weigh: of the good ones the best as many.
+        # Only as many checks as are needed count: the best of the good ones.
         factors = [
             (
                 verdict.factor,
@@ -126,14 +117,14 @@ class LiveSet:
             )
             for verdict, check in good
         ]
-        needed = sorted(factors, key=math.prod, reverse=True)[: jury.need]
-        # So many of the good ones can go before the address does; the last of them takes it down.
+        needed = sorted(factors, key=math.prod, reverse=True)[: policy.need]
+        # The spare ones may fail first; the one after them takes the address down.
         waits = sorted(
             check.fast_interval * (check.fall - verdict.failures)
             for verdict, check in good
             if verdict.failures
         )
-        spare = len(good) - jury.need
+        spare = len(good) - policy.need
         shedding, degraded, agent = (min(column) for column in zip(*needed, strict=True))
         return _Grade(
             shedding,
@@ -143,40 +134,40 @@ class LiveSet:
         )
 
     def address_state(self, zone: Zone, host: Host, address: Address) -> HealthState:
-        """Return what the checks of an address come to, in the pool that sees it worst; UP without any."""
+        """Return an address's state in the pool that sees it worst; UP if none has checks."""
         states = (
-            self._state_for(zone, host, address, jury)
-            for jury in zone.juries_by_host[host.name]
-            if jury is not None
+            self._state_for(zone, host, address, policy)
+            for policy in zone.check_policies_by_host[host.name]
+            if policy is not None
         )
         return min(states, key=lambda state: state.rank, default=HealthState.UP)
 
-    def _state_for(self, zone: Zone, host: Host, address: Address, jury: CheckPolicy) -> HealthState:
-        """Return the state that as many checks as are needed have or surpass."""
-        states = (self.verdict(target_of(zone, host, address, check)).shown for check in jury.checks)
-        return sorted(states, key=lambda state: state.rank, reverse=True)[jury.need - 1]
+    def _state_for(self, zone: Zone, host: Host, address: Address, policy: CheckPolicy) -> HealthState:
+        """Return the best state that as many checks as are needed have or surpass."""
+        states = (self.verdict(target_of(zone, host, address, check)).shown for check in policy.checks)
+        return sorted(states, key=lambda state: state.rank, reverse=True)[policy.need - 1]
 
     def host_state(self, zone: Zone, host: Host) -> HealthState:
-        """Return the best state of a host over its addresses."""
+        """Return the state of a host's best address."""
         states = (self.address_state(zone, host, address) for address in host.addresses)
         return max(states, key=lambda state: state.rank)
 
 
 def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:
-    """Return every factor in force on a host, the lowest over the checks that judge it; 0 when it is out."""
+    """Return every factor in force on a host, each the lowest over the pools that have it."""
     found: dict[str, Fraction] = {}
-    for jury in zone.juries_by_host[host.name]:
-        for name, value in live.fitness(zone, host, jury).factors.items():
+    for policy in zone.check_policies_by_host[host.name]:
+        for name, value in live.fitness(zone, host, policy).factors.items():
             found[name] = min(value, found.get(name, value))
     return found
 
 
 def effective_weight(live: LiveSet, zone: Zone, host: Host) -> Fraction:
-    """Return a host's weight with every factor; 0 while it is not dealt as a live one."""
+    """Return a host's weight with every factor; 0 while it is not live in one of its pools."""
     weight = live.weight(zone, host.name, host.weight)
     weights = [
         weight * fitness.factor if fitness.live else Fraction(0)
-        for jury in zone.juries_by_host[host.name]
-        for fitness in (live.fitness(zone, host, jury),)
+        for policy in zone.check_policies_by_host[host.name]
+        for fitness in (live.fitness(zone, host, policy),)
     ]
     return min(weights, default=Fraction(weight))

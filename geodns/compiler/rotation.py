@@ -1,4 +1,4 @@
-"""From weights to the cycle of answer sets: both the first pick and a uniform pick get the weights exactly.
+"""Weights to the cycle of answer sets: shares are exact both for first addresses and for random picks.
 
 Drawing *k* of *n* hosts one after another is right only for clients that take the first address. Here the
 cycle is built from whole numbers, layer by layer: sets of *k* hosts as far as the weights allow, then of
@@ -24,7 +24,7 @@ class Layer:
     Attributes:
         size: hosts in each set.
         sets: how many sets.
-        firsts: for each host, in how many of them it stands first; it appears in `size` times as many.
+        firsts: for each host, the sets where it stands first; it appears in `size` times as many.
 
     """
 
@@ -34,14 +34,10 @@ class Layer:
 
 
 def units(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
-    """Return whole numbers in the proportion of the weights, as small as they can be.
+    """Return the smallest whole numbers in the proportion of the weights, of which some must be above 0.
 
     Where their sum would pass max(`CYCLE`, hosts with weight) they are apportioned to that sum by largest
     remainders, and no weight above 0 becomes 0.
-
-    Args:
-        weights: none negative, some above 0.
-
     """
     exact = [Fraction(weight) for weight in weights]
     scale = math.lcm(*(weight.denominator for weight in exact))
@@ -143,19 +139,19 @@ def cycle(weights: tuple[int, ...], answers: int, seed: int = 0) -> tuple[tuple[
     those shares: of the first *n* sets, host *i* leads less than one more or less than its share of *n*.
 
     Args:
-        weights: whole, at least one above 0 (see `units`).
+        weights: as `units` makes them.
         answers: hosts in a set, at most; 1 to 32.
-        seed: of the partners that hosts have in the copies.
+        seed: chooses the partners that hosts have in the copies of the cycle.
 
     """
     rng = random.Random(seed)  # noqa: S311 - partners need variety, not secrecy
     total = sum(weights)
-    shape = layers(weights, answers)
+    layered = layers(weights, answers)
     led: list[list[tuple[int, ...]]] = [[] for _ in weights]
     for _ in range(max(1, CYCLE // total)):
         order = list(range(len(weights)))
         rng.shuffle(order)
-        for layer in shape:
+        for layer in layered:
             for row in _sets(layer, order):
                 led[row[0]].append(row)
     for rows in led:

@@ -1,4 +1,4 @@
-"""From a zone to its nodes: everything that does not depend on health, compiled."""
+"""What of a zone does not depend on health: its names, fixed answers and referrals."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -19,7 +19,7 @@ Records = dict[tuple[bytes, str], Record]
 """Fixed RRsets by owner name on the wire and type."""
 
 Rrsets = dict[bytes, dict[int, Answer | RotationKey]]
-"""What is answered, by owner name on the wire and type number."""
+"""By owner name on the wire and type number."""
 
 
 def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> ZoneTable:
@@ -27,12 +27,6 @@ def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> Zone
 
     Names below a zone cut are not ours, but for glue (RFC 1034 section 4.2.1), and below a DNAME there are
     none (RFC 6672 section 2.4).
-
-    Args:
-        zone: what the file says.
-        serial: the SOA's.
-        retired: hosts taken out of the file that still answer for their own names.
-
     """
     origin = name_to_wire(zone.origin)
     records: Records = {
@@ -55,7 +49,7 @@ def compile_names(zone: Zone, serial: int, retired: Iterable[Host] = ()) -> Zone
 
 
 def _retired(zone: Zone, retired: Iterable[Host]) -> Iterable[Record]:
-    """Return the address records of hosts that were taken out, where their names have no other now."""
+    """Yield the address records of hosts taken out of the file, unless their names have others now."""
     kinds = [(one.owner, one.type) for one in zone.records] + [(rule.owner, rule.type) for rule in zone.rules]
     taken = {owner for owner, rtype in kinds if rtype in {"A", "AAAA", "CNAME"}}
     for host in retired:
@@ -107,7 +101,7 @@ def _soa(zone: Zone, serial: int) -> bytes:
 
 
 def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
-    """Return the fixed address records that a zone has for a name, each whole; glue is not among them."""
+    """Return a name's fixed address records, each whole; glue is not among them."""
     match = table.match(name)
     if match is None or (match.owner != name and not match.synthesized):
         return ()
@@ -121,7 +115,7 @@ def addresses_of(table: ZoneTable, name: bytes) -> tuple[bytes, ...]:
 
 
 def _add_addresses(table: ZoneTable, nodes: dict[bytes, NameNode], rrsets: Rrsets, records: Records) -> None:
-    """Give cuts their referrals, and answers that name hosts in the zone the addresses of these."""
+    """Give zone cuts their referrals, and answers that name hosts of the zone these hosts' addresses."""
 
     @cache
     def addresses(target: bytes) -> tuple[bytes, ...]:
@@ -163,7 +157,7 @@ def _referral(cut: bytes, name_servers: Answer, addresses: Mapping[bytes, tuple[
 
 
 def pool_families(zone: Zone) -> dict[str, frozenset[str]]:
-    """Return, for each pool, the families of which any host that it could deal has an address."""
+    """Return, for each pool, the address families of all hosts that it could deal."""
     return {
         pool.name: frozenset(
             family_of(address)
@@ -176,10 +170,10 @@ def pool_families(zone: Zone) -> dict[str, frozenset[str]]:
 
 
 def rotation_key(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
-    """Return the key of a rule's rotation; None when all hosts it could deal have other addresses.
+    """Return the key of a rule's rotation; None: all hosts that it could deal are of the other family.
 
-    Where there is no host at all, as before a source of hosts has given its first, there is a rotation that
-    says SERVFAIL: a sender that hears of no address may bounce the mail.
+    Where there is no host at all, as before a source has given its first, there is a rotation that says
+    SERVFAIL: a sender that hears of no address may bounce the mail.
     """
     found = frozenset().union(*(families[tier.pool] for tier in rule.tiers))
     if rule.type != "MX" and found and rule.type not in found:

@@ -292,7 +292,7 @@ class Cluster:
 
     def _length(self, host: HostKey) -> float:
         """Return how many seconds a host's slow start takes: the longest that a check of it says."""
-        juries = self.sources[host[0]].zone.juries_by_host[host[1]]
+        juries = self.sources[host[0]].zone.check_policies_by_host[host[1]]
         return max((check.slowstart for jury in juries if jury for check in jury.checks), default=0.0)
 
     def force(self, host: HostKey, state: ForcedState | None) -> None:

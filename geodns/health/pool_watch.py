@@ -47,7 +47,7 @@ def watched_pools(zones: Iterable[Zone]) -> dict[PoolKey, WatchedPool]:
 
 def _watched(zone: Zone, name: str) -> WatchedPool | None:
     pool = zone.pool_by_name[name]
-    policy = zone.jury_of(pool)
+    policy = zone.check_policy_of(pool)
     members = [member.host for member in pool.members if member.weight]
     if policy is None or len(members) < MIN_HOSTS:
         return None

@@ -1,4 +1,4 @@
-"""What every model is made of: frozen, addresses and their families, numbers of a record's width."""
+"""What all models share: frozen, addresses and their families, numbers as wide as a record's."""
 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
@@ -17,11 +17,11 @@ Seconds = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class Frozen(BaseModel):
-    """A model that cannot change and takes no unknown keys."""
+    """Immutable; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def family_of(address: Address) -> Family:
-    """Return the record type that carries an address."""
+    """Return the type of record that holds the address."""
     return "A" if address.version == 4 else "AAAA"

@@ -1,4 +1,4 @@
-"""How hosts are judged: a check, its targets, and the jury of a pool's checks."""
+"""Checks, what they probe, and how many of a pool's checks must pass."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,46 +25,43 @@ PORTS: Mapping[str, int] = MappingProxyType(
         "https": 443,
     }
 )
-"""Where each type of check connects unless told otherwise; an agent has no port of its own."""
+"""Default ports; an agent has none."""
 
 
 class Check(Frozen):
-    """How the hosts of a pool are judged (DESIGN section 6; the words are HAProxy's).
+    """How a host is probed, and what the results do to its verdict; HAProxy's words.
 
     Attributes:
         name: its key under ``checks``.
-        type: the dialogue that is spoken.
-        port: TCP port.
         source: addresses to connect from, at most one of each family; the system chooses for a family
             that has none.
         proxy_protocol: the version of the PROXY header that is sent before everything else.
-        interval: seconds from one probe's start to the next.
-        fast_interval: the same while a change is pending.
+        interval: seconds between the starts of two probes.
+        fast_interval: the same while the verdict is about to change.
         connect_timeout: seconds for the TCP handshake.
         greeting_timeout: seconds for the whole greeting; RFC 5321 section 4.5.3.2 lets servers be slow.
         step_timeout: seconds for each later reply, and for the TLS handshake.
         timeout: seconds for everything together.
         rise: successes in a row that bring a host up.
         fall: failures that take it down.
-        ehlo: the name the prober gives; None means the server's own host name.
+        ehlo: the name that the prober gives; None: this machine's host name.
         expect: a regular expression that the greeting's text (http: the body) must match somewhere.
         require: EHLO keywords that must be offered, in capital letters.
         starttls: ``ignore``; ``offered``: STARTTLS must be offered and its handshake must work;
             ``verified``: and the certificate must be good for the host's name.
-        verify: the same for TLS from the start: ``none``, or ``required``.
-        sni: the name for TLS and for the certificate; None means `host`, or else the mail host's own.
-        cert_warning: seconds left of a certificate from which an operator is warned.
-        cert_critical: seconds left from which a verified certificate is none any more.
+        verify: the same for TLS from the start.
+        sni: the name for TLS and for the certificate; None: `host`, or else the mail host's own.
+        cert_warning: seconds before a certificate expires when the operator is warned.
+        cert_critical: seconds before it expires when a verified one fails the check.
         mail_from: the sender of a mail that is begun and never sent; empty is the null sender.
-        rcpt_to: its recipient; None means that no mail is begun.
-        path: what is asked of a web server.
-        host: the Host header; None means `sni`, or else the address.
-        status: the HTTP status codes that are good, as pairs of the first and the last.
-        header: headers of the response, by their names in small letters, and the regular expressions
-            that must match in them.
-        slow: seconds from EHLO to its 250 from which an answer is slow; None means that none is.
-        degraded_weight: the part of its weight that a host keeps while it is slow.
-        slowstart: seconds in which a host that comes back from down rises to its weight; 0 is at once.
+        rcpt_to: its recipient; None: no mail is begun.
+        path: of the HTTP request.
+        host: the Host header; None: `sni`, or else the address.
+        status: the good HTTP status codes, as pairs of the first and the last.
+        header: response headers by name in small letters, and regular expressions that must match.
+        slow: seconds from EHLO to its 250 that make an answer slow; None: none is slow.
+        degraded_weight: the part of its weight that a slow host keeps.
+        slowstart: seconds in which a host that comes back up rises to its weight; 0: at once.
 
     """
 
@@ -101,22 +98,19 @@ class Check(Frozen):
 
     @property
     def implicit_tls(self) -> bool:
-        """Whether TLS comes before everything else."""
         return self.type in {"smtps", "https"}
 
     @property
     def encrypts(self) -> bool:
-        """Whether there is TLS in the dialogue, and so a certificate."""
+        """Whether there is TLS, and so a certificate."""
         return self.implicit_tls or self.starttls != "ignore"
 
     @property
     def verifies(self) -> bool:
-        """Whether the certificate must be good."""
         return self.verify == "required" if self.implicit_tls else self.starttls == "verified"
 
     @property
     def degraded(self) -> Fraction:
-        """What a slow host keeps of its weight."""
         return Fraction(self.degraded_weight).limit_denominator(1000)
 
 
@@ -129,17 +123,14 @@ BUILT_IN_CHECKS: tuple[Check, ...] = (
     Check(name="http", type="http", port=PORTS["http"]),
     Check(name="https", type="https", port=PORTS["https"]),
 )
-"""One of each type that has a port of its own."""
+"""One of each type that has a default port."""
 
 
 class Target(Frozen):
-    """One thing to probe, whichever pools and zones use it.
+    """What is probed: once, whichever pools and zones use it.
 
     Attributes:
-        check: how.
-        address: where.
-        port: the TCP port there.
-        host: the host's whole name, where its certificate is looked at and the check says no other.
+        host: the host's whole name, if the certificate must fit it and the check names no other.
 
     """
 
@@ -150,7 +141,7 @@ class Target(Frozen):
 
     @cached_property
     def key(self) -> str:
-        """A text that names the target over restarts: check, address, port and what the check says."""
+        """Identifies the target across restarts: check, address, port and what the check says."""
         said = self.check.model_dump_json() + (self.host or "")
         digest = hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
         return f"{self.check.name} [{self.address}]:{self.port} {digest}"
@@ -165,13 +156,7 @@ class Target(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class CheckPolicy:
-    """What judges the addresses of a pool's hosts.
-
-    Attributes:
-        checks: in the order of the file.
-        need: how many of them must find an address good.
-
-    """
+    """The checks of a pool's hosts, and how many of them an address must pass."""
 
     checks: tuple[Check, ...]
     need: int = 1

@@ -1,21 +1,15 @@
-"""How busy a host may be, and where it says so."""
+"""Hosts: their addresses, weights and load, and the sources that hosts come from."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from geodns.model.base import Address, Frozen
+from geodns.model.limits import MAX_WEIGHT
 
 
 class Matcher(Frozen):
-    """What one label of a sample must be, in PromQL's words.
-
-    Attributes:
-        label: its name; a sample without it has the empty value.
-        op: ``=``, ``!=``, or whether a regular expression fits the whole value: ``=~``, ``!~``.
-        value: the text, or the expression.
-
-    """
+    """What a label must be, as in PromQL: one that is missing is empty, ``=~`` fits the whole value."""
 
     label: str
     op: Literal["=", "!=", "=~", "!~"]
@@ -23,13 +17,7 @@ class Matcher(Frozen):
 
 
 class Metric(Frozen):
-    """Which samples of a text in Prometheus' format are meant; their sum is the load.
-
-    Attributes:
-        name: of the samples.
-        matchers: all of them must fit.
-
-    """
+    """The samples in Prometheus' text format whose sum is the load; all matchers must fit."""
 
     name: str
     matchers: tuple[Matcher, ...] = ()
@@ -44,13 +32,13 @@ class Load(Frozen):
     """How a host's load lowers its weight, and where it is read.
 
     Attributes:
-        url: who is asked; None means that it is pushed.
-        metric: which samples of the answer; None where it is JSON, or pushed.
-        path: keys and indexes that lead to the number in JSON; empty where it is none.
-        full: the value at which the host has as much as it can bear.
-        floor: the part of its weight that it keeps even then.
-        interval: seconds from one question to the next.
-        timeout: seconds that an answer may take.
+        url: where it is polled; None: it is pushed.
+        metric: which samples of the answer; None: the answer is JSON, or it is pushed.
+        path: keys and indexes that lead to the number in JSON; empty: no JSON.
+        full: the load at which only `floor` of the weight is left.
+        floor: the part of its weight that the host always keeps.
+        interval: seconds between polls.
+        timeout: seconds.
         stale: seconds after which a value no longer counts.
 
     """
@@ -66,13 +54,7 @@ class Load(Frozen):
 
 
 class Endpoint(Frozen):
-    """Where a host is probed when that is not where it is dealt.
-
-    Attributes:
-        address: where to connect.
-        port: None means the check's port.
-
-    """
+    """Where a host is probed if not at its addresses; no port: the check's."""
 
     address: Address
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -82,25 +64,23 @@ class Host(Frozen):
     """A mail host.
 
     Attributes:
-        name: its key under ``hosts`` (after ranges are written out); also its label in the zone.
-        addresses: where it takes mail, in the order of the file.
-        weight: its weight in pools that give none of their own; 0 is never dealt.
-        egress: the addresses its mail leaves from; `sources` falls back to `addresses`.
-        probe: where to probe it instead of its addresses.
-        load: how busy it may be, and where it says so; None means that it does not.
+        name: its key under ``hosts``, ranges written out; also its label in the zone.
+        addresses: in the order of the file.
+        weight: in pools that give none of their own; 0: never dealt.
+        egress: the addresses that its mail leaves from; empty: `addresses`.
 
     """
 
     name: str
     addresses: tuple[Address, ...]
-    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT)
     egress: tuple[Address, ...] = ()
     probe: Endpoint | None = None
     load: Load | None = None
 
     @property
     def sources(self) -> tuple[Address, ...]:
-        """The addresses its mail leaves from."""
+        """The addresses that its mail leaves from."""
         return self.egress or self.addresses
 
 
@@ -110,27 +90,25 @@ class DnsSource(Frozen):
     Attributes:
         dns: the name, without its final dot.
         label: what the hosts' own labels begin with.
-        weight: of each host.
-        interval: seconds from one look-up to the next; None means that the answer's TTL decides.
-        resolver: whom to ask; None means those of the system.
-        port: of the resolver.
+        interval: seconds between look-ups; None: the answer's TTL.
+        resolver: None: the system's.
 
     """
 
     dns: str
     label: str
-    weight: int = Field(default=1, ge=0, le=2**31 - 1)
+    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT)
     interval: float | None = Field(default=None, ge=1)
     resolver: Address | None = None
     port: int = Field(default=53, ge=1, le=65535)
 
     @property
     def title(self) -> str:
-        """What it is called where it is shown, and what is kept of it is kept by; one in a zone."""
+        """Names it where it is shown and stored; unique in a zone."""
         return f"dns {self.dns}"
 
     def host_label(self, address: Address) -> str:
-        """Return the label of the host that an address is; the same always, and no two have the same."""
+        """Return the label of the host at an address: always the same, and no two share one."""
         if address.version == 4:
             return f"{self.label}-{str(address).replace('.', '-')}"
         groups = (f"{int(group, 16):x}" for group in address.exploded.split(":"))
@@ -138,18 +116,13 @@ class DnsSource(Frozen):
 
 
 class FileSource(Frozen):
-    """Files of hosts.
-
-    Attributes:
-        file: their path, relative to the zone file's folder; the last part of it may be a glob.
-
-    """
+    """Files of hosts: a path relative to the zone file's folder, whose last part may be a glob."""
 
     file: str
 
     @property
     def title(self) -> str:
-        """What it is called where it is shown, and what is kept of it is kept by; one in a zone."""
+        """Names it where it is shown and stored; unique in a zone."""
         return f"file {self.file}"
 
 
@@ -157,13 +130,13 @@ HostSource = DnsSource | FileSource
 
 
 class Origin(Frozen):
-    """Which host a source found, and which it is or which of its files."""
+    """Which source found a host: its title, or the file."""
 
     host: str
     source: str
 
 
 def path_text(path: tuple[str | int, ...]) -> str:
-    """Return a path as it is written."""
+    """Return a path in JSON as it is written: ``queues[0].size``."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(parts).removeprefix(".")

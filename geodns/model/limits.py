@@ -1,4 +1,4 @@
-"""Bounds that several rooms share."""
+"""Bounds that several packages share."""
 
 MAX_WEIGHT = 2**31 - 1
 """The largest weight that a file or an order may give."""

@@ -1,4 +1,4 @@
-"""What is believed of hosts and targets, and what is forced on hosts."""
+"""Verdicts on targets, states of hosts, and what operators force on hosts."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ PoolKey = tuple[str, str]
 
 
 class HealthState(StrEnum):
-    """What is believed of a target, an address or a host, from worst to best (the order of `rank`)."""
+    """The state of a target, an address or a host, from worst to best."""
 
     DOWN = "down"
     SHEDDING = "shedding"
@@ -28,7 +28,7 @@ _RANKS = {state: rank for rank, state in enumerate(HealthState)}
 
 
 class Forced(StrEnum):
-    """What an operator (or reputation) has imposed on a host."""
+    """What an operator or a program forces on a host."""
 
     DRAINED = "drained"
     QUARANTINED = "quarantined"
@@ -38,17 +38,17 @@ class Forced(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is believed of a target, and how near it is to changing.
+    """The health of a target, and how near it is to changing.
 
     Attributes:
         state: UP, DOWN or UNKNOWN (no result yet); never SHEDDING, which is a factor of 0.
         failures: gathered while UP.
         successes: in a row.
         sheds: 4xx greetings in a row.
-        level: how often the weight is halved; the factor is 2 to the power of -level.
-        shed_out: whether so many sheds came in a row that the factor is 0.
+        level: how often shedding has halved the weight.
+        shed_out: whether sheds in a row made the factor 0.
         degraded: whether it answers slowly.
-        share: the percentage of its weight that the host's agent asks for.
+        share: percent of its weight, as the host's agent asks.
 
     """
 
@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def shown(self) -> HealthState:
-        """The state as the status shows it."""
+        """The state for the status: SHEDDING where nothing of the weight is left."""
         return HealthState.SHEDDING if self.shed_out and self.state is not HealthState.DOWN else self.state
 
     @property
@@ -78,7 +78,7 @@ class Verdict:
 
     @property
     def pending(self) -> bool:
-        """Whether a change is under way, so that probes come faster."""
+        """Whether the state is about to change, so that probes come at `fast_interval`."""
         return (self.state is HealthState.UP and self.failures > 0) or (
             self.state is HealthState.DOWN and self.successes > 0
         )
@@ -91,14 +91,11 @@ HostKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ForcedState:
-    """What is imposed on a host, by whom and for how long.
+    """What is forced on a host, by whom and for how long; times are seconds since the epoch.
 
     Attributes:
-        forced: what.
-        reason: why, in the author's words; may be empty.
-        author: who did it.
-        since: when.
-        until: when it ends; None means when somebody ends it.
+        reason: in the author's words; may be empty.
+        until: None: until somebody ends it.
         badness: how bad a host is that a program has quarantined: `max_out` bounds these, and the worst go
             first; None: an operator said so.
 
@@ -114,16 +111,14 @@ class ForcedState:
 
 @dataclass(frozen=True, slots=True)
 class ForcedWeight:
-    """A weight that is imposed on a host, by whom and for how long.
+    """A weight that is forced on a host, by whom and for how long; times are seconds since the epoch.
 
     Attributes:
-        weight: what, instead of the file's in every pool; 0 is never dealt.
-        reason: why, in the author's words; may be empty.
-        author: who did it.
-        since: when.
-        until: when it ends; None means when somebody ends it.
-        file: the weights that the file gave the host then, as `control.file_weights` writes them.
-        edited: since when the file gives it others; None while it does not.
+        weight: instead of the file's, in every pool; 0: never dealt.
+        reason: in the author's words; may be empty.
+        until: None: until somebody ends it.
+        file: the weights that the file gave the host then, as `control.orders.file_weights` writes them.
+        edited: since when the file gives others; None while it does not.
 
     """
 
@@ -138,13 +133,13 @@ class ForcedWeight:
 
 @dataclass(frozen=True, slots=True)
 class StoredZone:
-    """The last good state of a zone.
+    """A zone as it was served last.
 
     Attributes:
-        digest: `Zone.digest` of it.
-        serial: what its SOA said.
+        digest: `Zone.digest`.
+        serial: the SOA's.
         text: the zone as JSON of the model.
-        at: when it was loaded.
+        at: when it was loaded, in seconds since the epoch.
 
     """
 
@@ -156,7 +151,7 @@ class StoredZone:
 
 @dataclass(frozen=True, slots=True)
 class HostSince:
-    """A host's state and since when it has had it."""
+    """A host's state, and since when in seconds since the epoch."""
 
     state: HealthState
     since: float
@@ -164,7 +159,7 @@ class HostSince:
 
 @dataclass(frozen=True, slots=True)
 class RetiredHost:
-    """A host taken out of its zone's file that answers for its own name until a time."""
+    """A host taken out of its file that answers for its own name until a time in seconds since the epoch."""
 
     host: Host
     until: float

@@ -1,4 +1,4 @@
-"""What a zone file says of its zone: hosts, pools, records, rules."""
+"""A zone, its pools, and the records that are fixed or dealt."""
 
 import hashlib
 from functools import cached_property
@@ -9,14 +9,15 @@ from pydantic import Field
 from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, CheckPolicy, Target
 from geodns.model.hosts import Host, HostSource, Origin
+from geodns.model.limits import MAX_WEIGHT
 
 MAX_ANSWERS = 32
 
 
 def target_of(zone: "Zone", host: Host, address: Address, check: Check) -> Target:
-    """Return what is probed to judge one address of a host.
+    """Return what a check probes for one address of a host.
 
-    Hosts of several names that share an address share a probe too, unless a certificate is looked at.
+    Hosts that share an address share a probe too, unless a certificate must fit the host's name.
     """
     certified = check.encrypts and check.sni is None and check.host is None
     name = zone.host_name(host.name).removesuffix(".") if certified else None
@@ -27,13 +28,7 @@ def target_of(zone: "Zone", host: Host, address: Address, check: Check) -> Targe
 
 
 class MinLive(Frozen):
-    """What of a pool must be live before its fallback stays out.
-
-    Attributes:
-        amount: hosts, or percent of the pool's weight.
-        percent: which of the two.
-
-    """
+    """A part of a pool: a number of hosts, or percent of its weight."""
 
     amount: int = Field(ge=0)
     percent: bool = False
@@ -43,7 +38,7 @@ class Member(Frozen):
     """A host in a pool, with its weight there."""
 
     host: str
-    weight: int = Field(ge=0, le=2**31 - 1)
+    weight: int = Field(ge=0, le=MAX_WEIGHT)
 
 
 class Pool(Frozen):
@@ -51,18 +46,16 @@ class Pool(Frozen):
 
     Attributes:
         name: its key under ``pools``.
-        members: the hosts and their weights, in the order of the file.
-        checks: the names of the checks that judge them; none means always up.
-        need: how many of these must find an address good.
-        answers: how many hosts an answer names.
-        min_live: below it the fallback serves too.
-        fallback: the pool that helps out.
+        members: in the order of the file.
+        checks: by name; none: its hosts are always up.
+        need: how many of the checks an address must pass.
+        answers: hosts in an answer.
+        min_live: where less than this is live, the fallback serves too.
         fallback_mode: ``add`` the fallback's hosts to the survivors, or ``replace`` these.
-        when_down: what to answer when nobody is live: everybody (``serve-all``) or SERVFAIL.
+        when_down: the answer when nobody is live: everybody (``serve-all``) or SERVFAIL.
         hold: seconds that verdicts are held, at most, when most of its hosts fail at once: the prober may
             be cut off.
-        max_out: how many of its hosts may be out because programs have quarantined them, hosts that are down
-            counted in.
+        max_out: how many hosts programs may quarantine, hosts that are down counted in.
 
     """
 
@@ -80,14 +73,12 @@ class Pool(Frozen):
 
 
 class Soa(Frozen):
-    """The zone's SOA (RFC 1035 section 3.3.13), without a serial unless the operator gives one.
+    """The zone's SOA (RFC 1035 section 3.3.13); times in seconds.
 
     Attributes:
-        mname: the primary server, absolute.
-        rname: the mailbox as a name, absolute.
-        serial: None means automatic.
-        refresh: seconds; likewise `retry`, `expire` and `minimum` (RFC 2308: the negative TTL).
-        ttl: seconds, of the record itself; None means the zone's `record_ttl`.
+        serial: None: automatic.
+        minimum: the TTL of negative answers (RFC 2308).
+        ttl: of the record itself; None: the zone's `record_ttl`.
 
     """
 
@@ -102,7 +93,7 @@ class Soa(Frozen):
 
 
 class NameServer(Frozen):
-    """A name server of the zone: its absolute name, and its addresses when it lies inside."""
+    """A name server of the zone; its addresses only if it lies inside."""
 
     name: str
     addresses: tuple[Address, ...] = ()
@@ -112,9 +103,7 @@ class Record(Frozen):
     r"""A fixed RRset.
 
     Attributes:
-        owner: absolute.
         type: the mnemonic in capitals, or TYPE and a number where it has none.
-        ttl: seconds.
         values: one a record, each as the fields of a zone file, names in them absolute. Strings stand
             unquoted, encoded as latin-1 (one character a byte); those of TXT and SPF are not over 255 bytes.
             Types that have no fields here have ``\#``, the data's length and its bytes in hexadecimal
@@ -129,7 +118,7 @@ class Record(Frozen):
 
 
 class Tier(Frozen):
-    """A pool in a rule; the preference is of MX answers and 0 elsewhere."""
+    """A pool in a rule; the preference counts for MX only."""
 
     pool: str
     preference: int = Field(default=0, ge=0, le=65535)
@@ -139,9 +128,7 @@ class Rule(Frozen):
     """An RRset that is dealt: which pools answer for an owner name and type.
 
     Attributes:
-        owner: absolute.
-        type: A, AAAA or MX.
-        ttl: seconds when all is well; never over what the live set allows.
+        ttl: seconds when all is well; failures lower it.
         tiers: one pool for A and AAAA; for MX any number, each at its preference.
 
     """
@@ -153,19 +140,14 @@ class Rule(Frozen):
 
 
 class Zone(Frozen):
-    """A whole zone file.
+    """A whole zone file; times in seconds.
 
     Attributes:
-        name: without the final dot.
-        ttl: seconds, of answers that are dealt; may fall to `min_ttl`.
-        record_ttl: seconds, of everything else.
-        min_ttl: seconds.
-        retire: seconds that a host taken out of the file goes on answering for its own name.
-        soa: what its SOA says.
-        ns: its name servers.
+        ttl: of answers that are dealt; may fall to `min_ttl`.
+        record_ttl: of everything else.
+        retire: how long a host taken out of the file goes on answering for its own name.
         checks: those that a pool uses or the file declares, built-in ones included.
-        hosts: in the order of the file; those that sources found are behind them.
-        sources: where further hosts come from.
+        hosts: in the order of the file, then those that sources found.
         origins: which hosts are of a source.
         pools: in the order of the file.
         records: everything fixed that the file states or implies, but SOA: name servers and their
@@ -196,44 +178,39 @@ class Zone(Frozen):
 
     @cached_property
     def host_by_name(self) -> dict[str, Host]:
-        """Hosts by their names."""
         return {host.name: host for host in self.hosts}
 
     @cached_property
     def source_of(self) -> dict[str, str]:
-        """For the hosts that a source found: which."""
+        """The source of each host that one found."""
         return {one.host: one.source for one in self.origins}
 
     @cached_property
     def pool_by_name(self) -> dict[str, Pool]:
-        """Pools by their names."""
         return {pool.name: pool for pool in self.pools}
 
     @cached_property
     def check_by_name(self) -> dict[str, Check]:
-        """Checks by their names."""
         return {check.name: check for check in self.checks}
 
     @cached_property
     def digest(self) -> str:
-        """What the zone says, as a short text that changes when it does."""
+        """Changes when anything in the zone does."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=16).hexdigest()
 
     @property
     def soa_ttl(self) -> int:
-        """The TTL of the SOA record, in seconds."""
         return self.record_ttl if self.soa.ttl is None else self.soa.ttl
 
     def host_name(self, host: str) -> str:
-        """Return a host's absolute name."""
         return f"{host}.{self.origin}"
 
-    def jury_of(self, pool: Pool) -> CheckPolicy | None:
-        """Return what judges a pool's hosts; None where nothing does."""
-        return self._juries.get((pool.checks, pool.need))
+    def check_policy_of(self, pool: Pool) -> CheckPolicy | None:
+        """Return the checks of a pool's hosts; None: it has none."""
+        return self._check_policies.get((pool.checks, pool.need))
 
     @cached_property
-    def _juries(self) -> dict[tuple[tuple[str, ...], int], CheckPolicy]:
+    def _check_policies(self) -> dict[tuple[tuple[str, ...], int], CheckPolicy]:
         return {
             (pool.checks, pool.need): CheckPolicy(
                 tuple(self.check_by_name[name] for name in pool.checks), pool.need
@@ -252,27 +229,27 @@ class Zone(Frozen):
         return tuple(found.values())
 
     @cached_property
-    def juries_by_host(self) -> dict[str, tuple[CheckPolicy | None, ...]]:
-        """For each host, what judges it in the pools that have it; None where nothing does."""
-        juries: dict[str, dict[tuple[tuple[str, ...], int], CheckPolicy | None]] = {
+    def check_policies_by_host(self) -> dict[str, tuple[CheckPolicy | None, ...]]:
+        """For each host, the checks of the pools that have it; None for a pool without."""
+        policies: dict[str, dict[tuple[tuple[str, ...], int], CheckPolicy | None]] = {
             host.name: {} for host in self.hosts
         }
         for pool in self.pools:
-            jury = self.jury_of(pool)
+            policy = self.check_policy_of(pool)
             for member in pool.members:
-                juries[member.host][pool.checks, pool.need if jury else 0] = jury
-        return {host: tuple(found.values()) for host, found in juries.items()}
+                policies[member.host][pool.checks, pool.need if policy else 0] = policy
+        return {host: tuple(found.values()) for host, found in policies.items()}
 
     @cached_property
     def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
-        """For each host, what is probed for each of its addresses, over all pools that have it."""
+        """What is probed for each address of each host, over all pools that have it."""
         return {
             host.name: {
                 address: frozenset(
                     target_of(self, host, address, check)
-                    for jury in self.juries_by_host[host.name]
-                    if jury is not None
-                    for check in jury.checks
+                    for policy in self.check_policies_by_host[host.name]
+                    if policy is not None
+                    for check in policy.checks
                 )
                 for address in host.addresses
             }

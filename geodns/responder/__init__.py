@@ -1,1 +1,1 @@
-"""Packet to packet: `respond`, and the Table it deals from."""
+"""Packet to packet: `respond`, and the Table that it deals from."""

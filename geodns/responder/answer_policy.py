@@ -1,4 +1,4 @@
-"""Policy: what of the server's settings goes into answers; it travels to the workers with the Table."""
+"""Policy: settings that shape answers; it travels to the workers with the Table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ class QueryLog:
     """Which queries are logged.
 
     Attributes:
-        zones: by names on the wire in lower case: those at or below one of them; empty: all.
-        clients: those of one of these networks; empty: all.
-        sample: the part of them that is logged, chosen by chance.
+        zones: names on the wire in lower case, which stand for all at or below them; empty: all.
+        clients: empty: all.
+        sample: the part of them that is logged, at random.
         until: seconds of the machine's monotonic clock, when it ends by itself; None: never.
 
     """
@@ -29,11 +29,10 @@ class RateLimit:
     """How answers over UDP are limited.
 
     Attributes:
-        per_second: answers of one kind that a network gets; so many may come at once after a lull.
-        slip: one in so many that are over it is answered by TC or BADCOOKIE instead of dropped; 0: none,
-            1: all.
-        ipv4_prefix: bits of an IPv4 address that make a network.
-        ipv6_prefix: bits of an IPv6 address that do.
+        per_second: answers of one kind to one network; after a lull as many may come at once.
+        slip: one in so many limited answers is TC or BADCOOKIE instead of dropped; 0: none, 1: all.
+        ipv4_prefix: bits of an address that make a network.
+        ipv6_prefix: likewise.
         exempt: networks that are never limited.
 
     """
@@ -50,14 +49,13 @@ class Policy:
     """How answers are given, whatever is in the zones.
 
     Attributes:
-        nsid: who we are, for whoever asks by NSID (RFC 5001); empty: nobody is told.
-        chaos: what questions of class CHAOS get (RFC 4892): a text of at most 255 bytes by name on the wire,
-            in lower case.
-        cookie_secrets: the first makes cookies, all of them are good (RFC 9018); none: no cookies.
-        rate_limit: how many answers a network may get; None: as many as it likes.
+        nsid: the answer to NSID (RFC 5001); empty: none.
+        chaos: answers of class CHAOS (RFC 4892), at most 255 bytes each, by name on the wire in lower case.
+        cookie_secrets: the first makes cookies, all are accepted (RFC 9018); none: no cookies.
+        rate_limit: None: no limit.
         require_cookie: whether clients over the rate limit get BADCOOKIE where they could have a cookie.
-        idle: seconds that a TCP connection may be idle, told to whoever asks (RFC 7828).
-        query_log: which queries are told to whoever reads the log; None: none.
+        idle: seconds that a TCP connection may be idle, for whoever asks (RFC 7828).
+        query_log: None: no query is logged.
 
     """
 

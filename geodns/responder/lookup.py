@@ -5,31 +5,34 @@ from typing import NamedTuple
 from geodns.responder.answer_policy import Policy
 from geodns.responder.rate_limit import ERROR, denied, empty, positive
 from geodns.responder.table import Match, Rotation, RotationKey, Table, ZoneTable
-from geodns.responder.worker_state import COUNTED_TYPES, WorkerState
 from geodns.wire import codes, edns, records
-from geodns.wire.message import HEADER, NOTHING, Answer, Query
+from geodns.wire.message import HEADER, NOTHING, Answer, Query, question
 from geodns.wire.names import QNAME, is_below, parents, pointer
 
 MAX_CHAIN = 16
 """Aliases that an answer follows, at most."""
 
 ANY_TTL = 3600
-
-
 _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """What ANY gets instead of everything (RFC 8482 section 4.2)."""
 
 
 class LookupResult(NamedTuple):
-    """What is found for a query.
+    """A fixed answer, or the rotation that it is dealt from.
 
     Attributes:
         zone: the zone's name; empty: none of ours.
         rcode: with its upper bits.
-        answer: the sections.
+        answer: the sections; where a rotation is dealt from, only the aliases that led to it.
         authoritative: the AA bit.
-        error: for whoever debugs: an extended error's option; empty is none.
+        error: an extended error's option (RFC 8914); empty: none.
         kind: what the answer counts as for the rate limit.
+        rotation: what is dealt from; None: the answer is fixed.
+        name: the name whose place in the rotation counts: the question's, an alias's target or a wildcard.
+        owner: how the owner name of the dealt records is written.
+        positions: of the answers dealt, one in each part; empty until `with_dealt`.
+        exact: whether the very name in the question answers, not an alias's target or a wildcard: then the
+            next one gets the same, or the next answer of the rotation.
 
     """
 
@@ -39,26 +42,39 @@ class LookupResult(NamedTuple):
     authoritative: bool = True
     error: bytes = b""
     kind: bytes = ERROR
+    rotation: Rotation | None = None
+    name: bytes = b""
+    owner: bytes = QNAME
+    positions: tuple[int, ...] = ()
+    exact: bool = False
+
+    def with_dealt(self, rotation: Rotation, positions: tuple[int, ...]) -> "LookupResult":
+        """Return the result with these answers of its rotation, one of each part."""
+        dealt = [part.answers[position] for part, position in zip(rotation.parts, positions, strict=True)]
+        body = _owned_by(self.owner, b"".join(answer.body for answer in dealt))
+        extra = tuple(dict.fromkeys(one for answer in dealt for one in answer.extra))
+        count = self.answer.an + sum(answer.an for answer in dealt)
+        whole = Answer(self.answer.body + body, count, extra=extra)
+        return self._replace(answer=whole, positions=positions)
 
 
 _NOT_OURS = edns.error_option(edns.EDE_NOT_AUTHORITATIVE)
 _NOT_SUPPORTED = edns.error_option(edns.EDE_NOT_SUPPORTED)
 
 
-def find(table: Table, query: Query, state: WorkerState) -> LookupResult:
-    """Answer a question that could be read."""
+def find(table: Table, query: Query) -> LookupResult:
+    """Look up what a well-formed query asks for."""
     if query.qclass == codes.CH:
         return _about_us(table.policy, query)
     if query.qclass != codes.IN or query.type in {codes.AXFR, codes.IXFR}:
-        return refused(_NOT_SUPPORTED)
+        return _refused(_NOT_SUPPORTED)
     zone = _zone_for(table, query)
     if zone is None:
-        return refused(_NOT_OURS)
-    return _Chain(table, zone, query, state).follow()
+        return _refused(_NOT_OURS)
+    return _Chain(table, zone, query).follow()
 
 
-def refused(error: bytes) -> LookupResult:
-    """Return what is found by whoever asks in the wrong place."""
+def _refused(error: bytes) -> LookupResult:
     return LookupResult("", codes.REFUSED, NOTHING, authoritative=False, error=error)
 
 
@@ -66,7 +82,7 @@ def _about_us(policy: Policy, query: Query) -> LookupResult:
     """Answer a question of class CHAOS (RFC 4892)."""
     text = policy.chaos.get(query.name)
     if text is None or query.type not in {codes.TXT, codes.ANY}:
-        return refused(b"")
+        return _refused(b"")
     rdata = bytes((len(text),)) + text
     answer = Answer(records.record(codes.TXT, 0, rdata, rclass=codes.CH), an=1)
     return LookupResult("", codes.NOERROR, answer, kind=positive(query.name, query.type))
@@ -85,9 +101,9 @@ def _zone_of(table: Table, name: bytes) -> ZoneTable | None:
 
 
 def _zone_for(table: Table, query: Query) -> ZoneTable | None:
-    """Return the zone that answers; for the DS of a zone's own name that is the one above (RFC 4035 3.1.4.1).
+    """Return the zone that answers: for the DS of a zone's own name the zone above (RFC 4035 3.1.4.1).
 
-    If we have none above, or none that delegates the name, the zone itself says that it has no DS.
+    If we have none above, or it does not delegate the name, the zone itself answers that it has no DS.
     """
     zone = _zone_of(table, query.name)
     if query.type == codes.DS and zone is not None and zone.origin == query.name != b"\0":
@@ -98,25 +114,18 @@ def _zone_for(table: Table, query: Query) -> ZoneTable | None:
     return zone
 
 
-def rotation_of(zone: ZoneTable, name: bytes, qtype: int) -> RotationKey | None:
+def rotation_of(table: Table, name: bytes, qtype: int) -> RotationKey | None:
     """Return the key of what is dealt for a name on the wire and a type, through wildcards and aliases.
 
     None where nothing is dealt: the answer is fixed, or there is no such name.
     """
-    for _ in range(MAX_CHAIN):
-        match = zone.match(name)
-        if match is None or match.referral is not None:
-            return None
-        found = None if match.dname(name) else match.node.rrsets.get(qtype)
-        alias = _alias(match, name)
-        if found is not None or alias is None:
-            return found if isinstance(found, RotationKey) else None
-        name = records.rdata_of(alias).lower()
-    return None
+    query = Query(b"\0\0", 0, question(name, qtype), name, qtype, codes.IN, None)
+    rotation = find(table, query).rotation
+    return None if rotation is None else rotation.key
 
 
 def _alias(match: Match, name: bytes) -> bytes | None:
-    """Return the CNAME record that a name has, or that a DNAME above makes for it; None: there is none."""
+    """Return the CNAME record at a name, or the one that a DNAME above makes for it."""
     dname = match.dname(name)
     if dname:
         return records.cname_from_dname(dname, name, match.owner)
@@ -124,33 +133,32 @@ def _alias(match: Match, name: bytes) -> bytes | None:
     return alias.body if isinstance(alias, Answer) else None
 
 
-def _noted(rotation: Rotation) -> bytes:
-    return edns.error_option(edns.EDE_OTHER, rotation.note) if rotation.note else b""
+def _owned_by(owner: bytes, records_: bytes) -> bytes:
+    return records_ if owner == QNAME else records.with_owner(records_, owner)
 
 
 class _Chain:
-    """One answer in the making: the question's name, or what its aliases lead to.
+    """A lookup that follows aliases.
 
-    It never leaves the zone of the question. Knot and BIND do not either, though NSD does: a resolver has no
-    reason to believe one zone's server about another zone, and asks again.
+    It never leaves the zone of the question, as in Knot and BIND, but not in NSD: a resolver has no reason
+    to believe one zone's server about another zone, and asks again.
     """
 
-    def __init__(self, table: Table, zone: ZoneTable, query: Query, state: WorkerState) -> None:
+    def __init__(self, table: Table, zone: ZoneTable, query: Query) -> None:
         self.table = table
         self.zone = zone
         self.query = query
-        self.state = state
         self.name = query.name
-        """What is looked at now; `at` is where it stands in the message, whole."""
+        """The name that is looked up now; `at` is its offset in the message."""
         self.at = HEADER
         self.written = HEADER + len(query.question)
+        """The message's length so far."""
         self.links: list[bytes] = []
-        """The records that led from the question's name to this one."""
+        """The aliases from the question's name to this one."""
         self.node = query.name
-        """The name of what answers: of a wildcard, a zone cut or a DNAME its own."""
+        """The name of the node that answers, which may be a wildcard, a zone cut or a DNAME."""
 
     def follow(self) -> LookupResult:
-        """Look names up until there is an answer."""
         seen: set[bytes] = set()
         redirected: set[bytes] = set()
         for _ in range(MAX_CHAIN):
@@ -187,47 +195,38 @@ class _Chain:
 
     def _rrset(self, match: Match) -> LookupResult:
         rrsets = match.node.rrsets
-        exact = match.owner == self.query.name
         if self.query.type == codes.ANY and rrsets:
             alias = rrsets.get(codes.CNAME)
             return self._done(codes.NOERROR, alias if isinstance(alias, Answer) else _ANY)
+        exact = match.owner == self.query.name and not self.links
         entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):
-            return self._rotation(self.table.rotations[entry], match.owner, exact=exact)
-        answer = self._no_data() if entry is None else entry
-        if exact and self._may_be_known():
-            self.state.remember_answer(self.query, self.zone, answer)
-        return self._done(codes.NOERROR, answer)
+            return self._rotation(self.table.rotations[entry], exact=exact)
+        return self._done(codes.NOERROR, self._no_data() if entry is None else entry, exact=exact)
 
-    def _rotation(self, rotation: Rotation, owner: bytes, *, exact: bool) -> LookupResult:
+    def _rotation(self, rotation: Rotation, *, exact: bool) -> LookupResult:
+        zone = self.zone.name
+        error = edns.error_option(edns.EDE_OTHER, rotation.note) if rotation.note else b""
         if not rotation.parts:
-            if rotation.servfail:
-                return LookupResult(
-                    self.zone.name, codes.SERVFAIL, NOTHING, authoritative=False, error=_noted(rotation)
-                )
-            return self._done(codes.NOERROR, self._no_data())
-        answers = list(self.state.deal(owner, rotation))
-        if exact and len(rotation.parts) == 1 and self._may_be_known():
-            self.state.remember_rotation(self.query, self.zone, rotation)
-        body = b"".join(answer.body for answer in answers)
-        extra = tuple(dict.fromkeys(one for answer in answers for one in answer.extra))
-        joined = Answer(body, sum(answer.an for answer in answers), extra=extra)
-        return self._done(codes.NOERROR, joined)._replace(error=_noted(rotation))
-
-    def _may_be_known(self) -> bool:
-        """Say whether the short way may answer: class IN, no CNAME, and a type that `lower` leaves alone."""
-        query = self.query
-        lowered = query.question[-4:].lower() != query.question[-4:]
-        return (
-            not self.links
-            and query.qclass == codes.IN
-            and query.type in COUNTED_TYPES
-            and not lowered
-            and not 0x61 <= query.type & 0xFF <= 0x7A
+            if not rotation.servfail:
+                return self._done(codes.NOERROR, self._no_data())._replace(rotation=rotation)
+            return LookupResult(
+                zone, codes.SERVFAIL, NOTHING, authoritative=False, error=error, rotation=rotation
+            )
+        return LookupResult(
+            zone,
+            codes.NOERROR,
+            Answer(b"".join(self.links), an=len(self.links)),
+            error=error,
+            kind=positive(self.node, self._counted_type()),
+            rotation=rotation,
+            name=self.node,
+            owner=self._written(self.name),
+            exact=exact,
         )
 
     def _written(self, name: bytes) -> bytes:
-        """How a name is written next: as a pointer where it is a suffix of this name or the question's."""
+        """Return a name as a pointer, if it is a suffix of the present name or the question's."""
         for whole, at in ((self.name, self.at), (self.query.name, HEADER)):
             if is_below(whole, name) and (short := pointer(at + len(whole) - len(name))):
                 return short
@@ -238,19 +237,22 @@ class _Chain:
         return self._done(codes.NOERROR, referral._replace(body=body), authoritative=bool(self.links))
 
     def _no_data(self) -> Answer:
-        """The SOA in the authority section (RFC 2308 section 3)."""
+        """Return the SOA in the authority section (RFC 2308 section 3)."""
         return Answer(records.with_owner(self.zone.negative, self._written(self.zone.origin)), ns=1)
 
-    def _done(self, rcode: int, answer: Answer, *, authoritative: bool = True) -> LookupResult:
-        owner = self._written(self.name)
-        body = records.with_owner(answer.body, owner) if answer.an and owner != QNAME else answer.body
-        whole = b"".join((*self.links, body))
-        counted = answer._replace(body=whole, an=answer.an + len(self.links))
-        return LookupResult(self.zone.name, rcode, counted, authoritative, kind=self._kind(rcode, counted))
+    def _done(
+        self, rcode: int, answer: Answer, *, authoritative: bool = True, exact: bool = False
+    ) -> LookupResult:
+        body = _owned_by(self._written(self.name), answer.body) if answer.an else answer.body
+        whole = answer._replace(body=b"".join((*self.links, body)), an=answer.an + len(self.links))
+        kind = self._kind(rcode, whole)
+        return LookupResult(self.zone.name, rcode, whole, authoritative, kind=kind, exact=exact)
 
     def _kind(self, rcode: int, answer: Answer) -> bytes:
         if rcode == codes.NXDOMAIN:
             return denied(self.zone.origin)
-        # An alias answers whatever type is asked: or there would be a limit for each.
-        rtype = codes.CNAME if self.links else self.query.type
-        return positive(self.node, rtype) if answer.an else empty(self.node)
+        return positive(self.node, self._counted_type()) if answer.an else empty(self.node)
+
+    def _counted_type(self) -> int:
+        # An alias answers every type, and must not have a limit for each.
+        return codes.CNAME if self.links else self.query.type

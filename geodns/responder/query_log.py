@@ -1,4 +1,4 @@
-"""The query log where queries are: which of them a worker notes, and how it hands them on without waiting."""
+"""The query log in a worker: which queries it notes until the next pulse takes them."""
 
 import random
 from typing import NamedTuple
@@ -9,29 +9,27 @@ from geodns.wire.names import parents
 from geodns.wire.networks import Networks, packed
 
 MOST = 500
-"""Queries that are noted between two pulses (`serve.worker.PULSE`); those past it are counted."""
+"""Queries noted between two pulses (`serve.worker.PULSE`), at most; the others are counted."""
 
 PACKET = 4096
 """Bytes of a query that are kept: all that one has over UDP."""
-
 
 ANSWER = HEADER + MAX_QUESTION + 11
 """Bytes of an answer that are kept: up to where the upper bits of an RCODE may stand."""
 
 REMEMBERED = 4_096
-"""Addresses of which is known whether they are wanted."""
+"""Addresses for which is remembered whether they are wanted."""
 
 
 class Noted(NamedTuple):
-    """A query and its answer, as far as they are told.
+    """A query and the start of its answer.
 
     Attributes:
         at: seconds since the epoch.
         client: address, port, and ``udp`` or ``tcp``.
-        packet: the query.
-        answer: the answer's start; empty when there is none.
-        size: the answer's bytes.
-        limited: what the rate limit made of the answer; empty: nothing.
+        answer: its start; empty when there is none.
+        size: the whole answer's bytes.
+        limited: the rate limit's action; empty: none.
 
     """
 
@@ -44,13 +42,7 @@ class Noted(NamedTuple):
 
 
 class Recorder:
-    """A worker's notes, until they are taken.
-
-    Args:
-        wanted: which queries.
-        rng: chooses the sample.
-
-    """
+    """A worker's notes, until they are taken; `rng` chooses the sample."""
 
     def __init__(self, wanted: QueryLog, rng: random.Random) -> None:
         self._sample = wanted.sample
@@ -71,15 +63,15 @@ class Recorder:
         now: float,
         epoch: float,
     ) -> None:
-        """Note a query, if it is one of those that are wanted.
+        """Note a query if it is wanted.
 
         Args:
             packet: the query.
-            client: who asks.
-            answer: what goes back; None for nothing.
-            limited: what the rate limit made of it; empty: nothing.
+            client: address, port and transport.
+            answer: None: dropped.
+            limited: the rate limit's action; empty: none.
             now: seconds of the monotonic clock.
-            epoch: what is added to it for seconds since the epoch.
+            epoch: is added to `now` for seconds since the epoch.
 
         """
         if self._sample < 1 and self._rng.random() >= self._sample:
@@ -99,7 +91,7 @@ class Recorder:
         )
 
     def take(self) -> tuple[tuple[Noted, ...], int]:
-        """Return what was noted since the last call, and how many more there would have been."""
+        """Return the notes since the last call, and how many queries had no room."""
         found = tuple(self._noted), self._dropped
         self._noted, self._dropped = [], 0
         return found

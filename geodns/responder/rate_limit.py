@@ -4,12 +4,12 @@ Whoever forges the address of a victim makes a name server send it answers. So e
 each network a limited number of times a second. What is over it is dropped, or answered by so little that a
 real client comes again over TCP.
 
-A limit is kept as the time when the next answer would be due at the permitted rate (the generic cell rate
+A limit is kept as the time when the next answer is due at the permitted rate (the generic cell rate
 algorithm): one number for each kind and network, in memory that all workers share. Networks and kinds are
-hashed into two rows of such cells, and over the limit is who is so in both: a forger would have to hit both
-of a victim's cells. Nobody locks them. Two workers that write one at the same moment lose a count, and a
-time is never set back; only answers that pass write at all, so what can be lost is little, and no flood makes
-it more.
+hashed into two rows of such cells, and only who is over the limit in both is limited: a forger has to hit
+both of a victim's cells. There is no lock. Two workers that write a cell at the same moment lose a count, but
+a time is never set back; only answers that pass write at all, so the loss is small and no flood makes it
+larger.
 """
 
 import mmap
@@ -31,15 +31,15 @@ _BITS = CELLS.bit_length() - 1
 _SIZE = 8
 
 REMEMBERED = 16_384
-"""Addresses of which something is known, at most; then that starts anew: forged ones must not fill memory."""
+"""Pairs of address and kind, at most; then they start anew: forged addresses must not fill memory."""
 MOST = 1_000
-"""Networks that are counted one by one between two reports."""
+"""Networks that are counted between two reports, at most."""
 TOLD = 10
 """Networks in a report: those that were limited most."""
 
 
 class Action(StrEnum):
-    """What becomes of an answer that is over the limit."""
+    """What happens to an answer over the limit."""
 
     DROPPED = "dropped"
     TRUNCATED = "truncated"
@@ -47,11 +47,10 @@ class Action(StrEnum):
 
 
 class Limited(NamedTuple):
-    """How many answers were limited.
+    """Counts of limited answers.
 
     Attributes:
-        actions: by what became of them.
-        networks: by network, as text; only those that were limited most.
+        networks: as text; only those that were limited most.
 
     """
 
@@ -62,32 +61,25 @@ class Limited(NamedTuple):
 # --- kinds of answers ----------------------------------------------------------------------------------
 
 ERROR = b"!"
-"""What errors count as, whatever the question."""
+"""Errors, whatever the question."""
 OTHER_VERSION = b"v"
-"""What BADVERS counts as."""
+"""BADVERS."""
 NO_QUESTION = b"?"
-"""What answers to whoever wants only a cookie count as."""
+"""Answers to a query for a cookie alone."""
 
 
 def positive(owner: bytes, qtype: int) -> bytes:
-    """Return what an answer with data counts as.
-
-    Args:
-        owner: of the RRset that answered, on the wire; of a wildcard's its own, so that random names below it
-            are one kind.
-        qtype: the type asked for.
-
-    """
+    """Return the kind of an answer with data; all names below a wildcard, the owner, are one kind."""
     return b"+%c%c%b" % (qtype >> 8, qtype & 0xFF, owner)
 
 
 def empty(owner: bytes) -> bytes:
-    """Return what an answer without data counts as: by the name that has no such type, or by the zone cut."""
+    """Return the kind of an answer without data: by the name without that type, or by the zone cut."""
     return b"0" + owner
 
 
 def denied(origin: bytes) -> bytes:
-    """Return what "no such name" counts as: by the zone."""
+    """Return the kind of "no such name": by the zone."""
     return b"-" + origin
 
 
@@ -98,7 +90,7 @@ class Cells(NamedTuple):
     """What all workers share.
 
     Attributes:
-        times: two rows of seconds of the machine's monotonic clock, which is one for all processes.
+        times: two rows of seconds of the monotonic clock, which all processes share.
         secret: goes into every hash: Python's own are keyed too, but not under PYTHONHASHSEED=0.
 
     """
@@ -108,39 +100,30 @@ class Cells(NamedTuple):
 
     @classmethod
     def shared(cls) -> "Cells":
-        """Return cells that processes share which are forked later; untouched they take no memory."""
+        """Return cells for processes that are forked later; untouched they take no memory."""
         return cls(memoryview(mmap.mmap(-1, 2 * CELLS * _SIZE)).cast("d"), secrets.token_bytes(16))
 
 
 class Limiter:
-    """A worker's view of the limits, and what it has counted.
+    """A worker's view of the limits, and its counts.
 
     Attributes:
-        action: what became of the last answer that was over the limit.
+        action: what happened to the last answer over the limit.
 
     """
 
     def __init__(self, limit: RateLimit, cells: Cells, rng: random.Random, *, require_cookie: bool) -> None:
-        """Begin.
-
-        Args:
-            limit: how much is too much.
-            cells: shared by all workers.
-            rng: chooses which answers slip through: by turns, two floods might each get always the same.
-            require_cookie: whether clients that could have a cookie of ours are told to use it.
-
-        """
         self._times = cells.times
         self._step = 1 / limit.per_second
-        # A step less than a second, but for what rounding may cost.
+        # A second less one step, and a little more for rounding.
         self._ahead = 1 - 0.99 * self._step
         self._slip = limit.slip
         self._prefixes = {4: limit.ipv4_prefix, 16: limit.ipv6_prefix}
-        self._shapes = {
+        self._masks = {
             size: (cells.secret + bytes((size,)), prefix // 8, 0xFF00 >> prefix % 8 & 0xFF)
             for size, prefix in self._prefixes.items()
         }
-        """By bytes of an address: what a network begins with, its whole bytes, the mask of the one behind."""
+        """By bytes of an address: what a hashed network begins with, its whole bytes, the next one's mask."""
         self._exempt = Networks(limit.exempt)
         self._rng = rng
         self._require_cookie = require_cookie
@@ -151,14 +134,7 @@ class Limiter:
         self.action: Action | None = None
 
     def allows(self, address: str, kind: bytes, now: float) -> bool:
-        """Say whether a client may have an answer, and take it into account.
-
-        Args:
-            address: the client's.
-            kind: of the answer, see above.
-            now: seconds of the monotonic clock.
-
-        """
+        """Say whether a client may have an answer of a kind, and if so count it as given."""
         pair = self._pairs.get((address, kind))
         if pair is None:
             pair = self._pair(address, kind)
@@ -170,22 +146,18 @@ class Limiter:
         if due > now + self._ahead:
             self._refused = network
             return False
-        due = (max(now, due)) + self._step
-        # Read again: another worker may have gone on meanwhile, and must not be set back to what it was then.
+        due = (due if due > now else now) + self._step  # noqa: FURB136 - calling `max` costs more
+        # Read again: another worker may have written meanwhile, and must not be set back.
         times[first] = max(times[first], due)
         times[second] = max(times[second], due)
         return True
 
     def limited_action(self, cookie_status: CookieStatus) -> Action:
-        """Say what becomes of the answer that `allows` has refused last, and count it.
-
-        Args:
-            cookie_status: what the client's cookie says.
-
-        """
+        """Choose what happens to the answer that `allows` refused last, and count it."""
         action = Action.DROPPED
+        # At random: by turns, of two floods one might always slip through.
         if self._slip and (self._slip == 1 or self._rng.random() * self._slip < 1):
-            # Whoever forges addresses can send a cookie, too: it must not get more answers than without.
+            # Whoever forges addresses can send a cookie too, and must not get more answers for it.
             asks = self._require_cookie and cookie_status in {CookieStatus.CLIENT_ONLY, CookieStatus.STALE}
             action = Action.BADCOOKIE if asks else Action.TRUNCATED
         self.action = action
@@ -196,7 +168,7 @@ class Limiter:
         return action
 
     def take(self) -> Limited | None:
-        """Return what was counted since the last call; None for nothing."""
+        """Return the counts since the last call; None: nothing was limited."""
         if not self._actions:
             return None
         most = sorted(self._most.items(), key=lambda item: -item[1])[:TOLD]
@@ -205,14 +177,11 @@ class Limiter:
         return found
 
     def _pair(self, address: str, kind: bytes) -> tuple[int, int, bytes]:
-        """Return the two cells of a kind and a client's network, and what the network is hashed by.
-
-        For those that are exempt that is empty.
-        """
+        """Return the two cells of a kind and a client's network, and the network; empty: it is exempt."""
         if len(self._pairs) >= REMEMBERED:
             self._pairs = {}
         full = packed(address)
-        start, whole, mask = self._shapes[len(full)]
+        start, whole, mask = self._masks[len(full)]
         network = start + full[:whole]
         if mask:
             network += bytes((full[whole] & mask,))
@@ -227,7 +196,7 @@ class Limiter:
         size, prefix = next(
             (size, prefix)
             for size, prefix in self._prefixes.items()
-            if network.startswith(self._shapes[size][0])
+            if network.startswith(self._masks[size][0])
         )
-        address = network[len(self._shapes[size][0]) :].ljust(size, b"\0")
+        address = network[len(self._masks[size][0]) :].ljust(size, b"\0")
         return str(ip_network((address, prefix)))

@@ -1,9 +1,9 @@
-"""From a packet to its answer: `respond`, pure but for a worker's `State`.
+"""From a packet to its answer: `respond`, pure but for a `WorkerState`.
 
-Three ways lead to an answer. The shortest serves a packet that came before, but for its ID and letter case:
-one look-up and one join. The short one serves a question that was answered before, behind an ordinary
-header, and lets the shortest know the packet. Everything else takes the long way, which reads the whole
-message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, and remembers what the short way may deal.
+There are three ways to an answer. The packet cache serves a packet that came before, but for its ID and
+letter case: one look-up and one join. The question cache serves a question that was answered before, behind
+an ordinary header, and fills the packet cache. Everything else takes the full lookup, which reads the whole
+message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, deals, and fills the question cache.
 """
 
 import logging
@@ -12,14 +12,14 @@ from geodns.responder.edns_options import Reply, plain_reply
 from geodns.responder.lookup import LookupResult, find
 from geodns.responder.rate_limit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
 from geodns.responder.table import Table
-from geodns.responder.worker_state import OTHER_TYPE, WorkerState
+from geodns.responder.worker_state import OTHER_TYPE, Cursor, PackedAnswer, WorkerState
 from geodns.wire import codes, edns
 from geodns.wire.cookies import CookieStatus
 from geodns.wire.message import (
+    AFTER_ID,
     HEADER,
     NOTHING,
-    SHAPE,
-    SHAPES,
+    ORDINARY_HEADERS,
     TCP_SIZE,
     BadQuery,
     Query,
@@ -31,12 +31,11 @@ from geodns.wire.message import (
     refusal,
 )
 from geodns.wire.names import name_from_wire
-from geodns.wire.tsig import NOTAUTH
 
 log = logging.getLogger(__name__)
 
 FAULT_EVERY = 60.0
-"""Seconds from one fault of our own that is logged to the next: whoever finds one might ask all day."""
+"""Seconds between log lines of faults of our own: whoever finds one might ask all day."""
 
 Client = tuple[str, int, str]
 """Address, port, and ``udp`` or ``tcp``."""
@@ -45,31 +44,38 @@ Client = tuple[str, int, str]
 def respond(table: Table, packet: bytes, client: Client, now: float, state: WorkerState) -> bytes | None:
     """Return the answer to a packet, or None when there shall be none.
 
-    Args:
-        table: what to answer from.
-        packet: as it came.
-        client: who asks.
-        now: seconds of a clock that only goes forward.
-        state: this worker's.
-
+    `now` is in seconds of a clock that only goes forward.
     """
     if table is not state.table:
         state.adopt(table)
     if state.guarded:
-        return _guarded(table, packet, client, now, state)
-    way = state.packets.get(packet[2:].lower())
-    if way is not None:
-        deal, end, answers = way
-        spin, at = deal.spin, deal.at
-        head, rest, tally = answers[spin.index[at]]
+        return _answer_guarded(table, packet, client, now, state)
+    cached = state.packets.get(packet[2:].lower())
+    if cached is not None:
+        # `_answer_from_packet_cache` written out: calling it would cost a tenth of all this.
+        cursor, end, answers = cached
+        ready, at = cursor.ready, cursor.at
+        head, rest, count_key = answers[ready.index[at]]
         at += 1
-        deal.at = at if at < spin.size else 0
-        state.counted[tally] += 1
+        cursor.at = at if at < ready.size else 0
+        state.counted[count_key] += 1
         return b"".join((packet[:2], head, packet[HEADER:end], rest))
-    return _short_way(table, packet, client, now, state)
+    return _answer_from_question_cache(table, packet, client, now, state)
 
 
-def _short_way(
+def _answer_from_packet_cache(
+    packet: bytes, cached: tuple[Cursor, int, list[PackedAnswer]], state: WorkerState
+) -> bytes:
+    cursor, end, answers = cached
+    ready, at = cursor.ready, cursor.at
+    head, rest, count_key = answers[ready.index[at]]
+    at += 1
+    cursor.at = at if at < ready.size else 0
+    state.counted[count_key] += 1
+    return b"".join((packet[:2], head, packet[HEADER:end], rest))
+
+
+def _answer_from_question_cache(
     table: Table,
     packet: bytes,
     client: Client,
@@ -77,35 +83,35 @@ def _short_way(
     state: WorkerState,
     limiter: Limiter | None = None,
 ) -> bytes | None:
-    shape = SHAPES.get(packet[SHAPE])
-    if shape is not None:
+    variant = ORDINARY_HEADERS.get(packet[AFTER_ID])
+    if variant is not None:
         end = packet.find(b"\0", HEADER) + 5
-        # Lowering type and class too is harmless: `_may_be_known` lets in no type that it could confuse.
-        deal = state.known.get(packet[HEADER:end].lower())
-        if deal is not None:
+        # Lowering type and class too is harmless: the cache holds no question that it could confuse.
+        cursor = state.questions.get(packet[HEADER:end].lower())
+        if cursor is not None:
             tail = packet[end:]
             reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
-            if reply is not None and (shape > 1) == bool(tail):
+            if reply is not None and (variant > 1) == bool(tail):
                 size, opt, cookie_status, _ = reply
-                if limiter is not None and not _admitted(limiter, client, deal.kind, cookie_status, now):
+                if limiter is not None and not _is_allowed(limiter, client, cursor.kind, cookie_status, now):
                     return _limited_answer(packet, end, opt, limiter, cookie_status)
                 limiter = None  # once is enough, also where this answer turns out too long
-                spin = deal.spin
-                at = deal.at
-                if opt and spin.error:
-                    opt = edns.with_rcode(opt, codes.NOERROR, spin.error)
-                heads, body, tally = spin.answers[spin.index[at]]
-                answer = b"".join((packet[:2], heads[shape], packet[HEADER:end], body, opt))
+                ready = cursor.ready
+                at = cursor.at
+                if opt and ready.error:
+                    opt = edns.with_rcode(opt, codes.NOERROR, ready.error)
+                heads, body, count_key = ready.answers[ready.index[at]]
+                answer = b"".join((packet[:2], heads[variant], packet[HEADER:end], body, opt))
                 if len(answer) <= size:
                     at += 1
-                    deal.at = at if at < spin.size else 0
-                    state.counted[tally] += 1
-                    state.remember_packet(packet, end, shape, deal)
+                    cursor.at = at if at < ready.size else 0
+                    state.counted[count_key] += 1
+                    state.remember_packet(packet, end, variant, cursor)
                     return answer
-    return _long_way(table, packet, client, now, state, limiter)
+    return _look_up(table, packet, client, now, state, limiter)
 
 
-def _long_way(
+def _look_up(
     table: Table,
     packet: bytes,
     client: Client,
@@ -123,41 +129,51 @@ def _long_way(
             return None if dropped else refusal(packet, bad.rcode, truncated=True)
         state.count("", OTHER_TYPE, bad.rcode)
         return refusal(packet, bad.rcode)
-    asked = query.edns
     reply = _reply(query, client, now, state)
-    if asked is not None and asked.version:
-        found = LookupResult("", codes.BADVERS, NOTHING, authoritative=False, kind=OTHER_VERSION)
-    elif asked is not None and asked.broken:
-        found = LookupResult("", codes.FORMERR, NOTHING, authoritative=False)
-    elif query.tsig:
-        found = LookupResult("", NOTAUTH, NOTHING, authoritative=False)
-    elif not query.question:
-        # It only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
-        rcode = codes.BADCOOKIE if reply.cookie_status is CookieStatus.STALE else codes.NOERROR
-        found = LookupResult("", rcode, NOTHING, authoritative=False, kind=NO_QUESTION)
-    else:
-        found = _found(table, query, now, state)
-    if limiter is not None and not _admitted(limiter, client, found.kind, reply.cookie_status, now):
-        state.withdraw()
+    found = _answer_without_question(query, reply) or _find_and_deal(table, query, now, state)
+    if limiter is not None and not _is_allowed(limiter, client, found.kind, reply.cookie_status, now):
         end = HEADER + len(query.question)
         return _limited_answer(packet, end, reply.opt, limiter, reply.cookie_status)
     state.count(found.zone, query.type, found.rcode)
+    if found.rotation is not None:
+        state.count_dealt(found.rotation, found.positions)
     size = TCP_SIZE if client[2] == "tcp" else reply.size
     opt = edns.with_rcode(reply.opt, found.rcode, found.error) if reply.opt else b""
     if found.error and opt and not fits(query, found.answer, size, opt):
-        opt = edns.with_rcode(reply.opt, found.rcode)  # what is said of an answer must not take its room
+        opt = edns.with_rcode(reply.opt, found.rcode)  # a note must not take the answer's room
     return message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
 
 
-def _found(table: Table, query: Query, now: float, state: WorkerState) -> LookupResult:
+def _answer_without_question(query: Query, reply: Reply) -> LookupResult | None:
+    """Return the answer to a query whose question does not count; None: it does."""
+    asked = query.edns
+    if asked is not None and asked.version:
+        return LookupResult("", codes.BADVERS, NOTHING, authoritative=False, kind=OTHER_VERSION)
+    if asked is not None and asked.broken:
+        return LookupResult("", codes.FORMERR, NOTHING, authoritative=False)
+    if query.tsig:
+        return LookupResult("", codes.NOTAUTH, NOTHING, authoritative=False)
+    if not query.question:
+        # The client only wants a cookie, or to know whether its own is good (RFC 7873 section 5.4).
+        rcode = codes.BADCOOKIE if reply.cookie_status is CookieStatus.STALE else codes.NOERROR
+        return LookupResult("", rcode, NOTHING, authoritative=False, kind=NO_QUESTION)
+    return None
+
+
+def _find_and_deal(table: Table, query: Query, now: float, state: WorkerState) -> LookupResult:
     try:
-        return find(table, query, state)
+        found = find(table, query)
+        rotation = found.rotation
+        if rotation is not None and rotation.parts:
+            found = found.with_dealt(rotation, state.deal(found.name, rotation))
+        state.remember(query, found)
     except Exception:
         # A bug must cost one answer, not the worker; the sender's resolver asks another server.
         if now >= state.fault_told + FAULT_EVERY:
             state.fault_told = now
             log.exception("no answer for %s type %d", name_from_wire(query.name), query.type)
         return LookupResult("", codes.SERVFAIL, NOTHING, authoritative=False)
+    return found
 
 
 # --- where answers are limited, or queries logged --------------------------------------------------------
@@ -167,36 +183,35 @@ _REASONS: dict[bytes, bytes] = {}
 """Our OPT records without options (there are two), and the same with the reason."""
 
 
-def _guarded(table: Table, packet: bytes, client: Client, now: float, state: WorkerState) -> bytes | None:
+def _answer_guarded(
+    table: Table, packet: bytes, client: Client, now: float, state: WorkerState
+) -> bytes | None:
     """Do what `respond` does, within the rate limit, and tell the query log."""
     limiter = state.limiter if client[2] == "udp" else None  # an address that speaks TCP is no forged one
     recorder = state.recorder
     if recorder is not None and limiter is not None:
         limiter.action = None
-    way = state.packets.get(packet[2:].lower())
+    cached = state.packets.get(packet[2:].lower())
     answer: bytes | None
-    if way is None:
-        answer = _short_way(table, packet, client, now, state, limiter)
-    elif limiter is None or limiter.allows(client[0], way[0].kind, now):
-        deal, end, answers = way
-        spin, at = deal.spin, deal.at
-        head, rest, tally = answers[spin.index[at]]
-        at += 1
-        deal.at = at if at < spin.size else 0
-        state.counted[tally] += 1
-        answer = b"".join((packet[:2], head, packet[HEADER:end], rest))
+    if cached is None:
+        answer = _answer_from_question_cache(table, packet, client, now, state, limiter)
+    elif limiter is None or limiter.allows(client[0], cached[0].kind, now):
+        answer = _answer_from_packet_cache(packet, cached, state)
     else:
-        tail = packet[way[1] :]
+        end = cached[1]
+        tail = packet[end:]
         reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
         opt = b"" if reply is None else reply.opt
-        answer = _limited_answer(packet, way[1], opt, limiter, CookieStatus.NONE)
+        answer = _limited_answer(packet, end, opt, limiter, CookieStatus.NONE)
     if recorder is not None:
         action = "" if limiter is None or limiter.action is None else limiter.action
         recorder.note(packet, client, answer, action, now, state.epoch)
     return answer
 
 
-def _admitted(limiter: Limiter, client: Client, kind: bytes, cookie_status: CookieStatus, now: float) -> bool:
+def _is_allowed(
+    limiter: Limiter, client: Client, kind: bytes, cookie_status: CookieStatus, now: float
+) -> bool:
     return cookie_status is CookieStatus.VALID or limiter.allows(client[0], kind, now)
 
 
@@ -205,13 +220,7 @@ def _limited_answer(
 ) -> bytes | None:
     """Return what a client over the limit gets: nothing, or too little to be of use to a forger.
 
-    Args:
-        packet: the query.
-        end: where its question ends.
-        opt: our OPT record for the answer that it does not get.
-        limiter: has refused it.
-        cookie_status: what its cookie says.
-
+    `end` is where the query's question ends, `opt` our OPT record for the answer that it does not get.
     """
     action = limiter.limited_action(cookie_status)
     if action is Action.DROPPED:

@@ -1,8 +1,4 @@
-"""Table: the compiled answers that workers deal, and the changes that carry one Table into the next.
-
-A Table is immutable and is swapped in one reference. It travels between processes as a run of `Change`s, each
-small enough to be taken between two queries; `changes` makes them, `Draft` puts them together again.
-"""
+"""Table: the compiled answers that workers deal; immutable, replaced by swapping one reference."""
 
 import hashlib
 from array import array
@@ -19,15 +15,13 @@ from geodns.wire.message import Answer
 from geodns.wire.names import parents
 
 SLICE = 100
-"""Names, keys or zones in one change: what a worker takes between two queries in well under 2 ms."""
+"""Names, keys or zones in one delta: what a worker takes between two queries in well under 2 ms."""
 
 
 class RotationKey(NamedTuple):
-    """What a rotation is for; names that use the same key share it.
+    """Identifies a rotation; all names with the same key share it.
 
     Attributes:
-        zone: the zone's name.
-        type: A, AAAA or MX.
         ttl: seconds when all is well.
         tiers: pools and their MX preferences.
 
@@ -44,7 +38,6 @@ class Part:
     """The cycle of one pool in a rotation.
 
     Attributes:
-        pool: whose it is.
         answers: the distinct answers.
         index: the cycle, as positions in `answers`.
         sets: the hosts behind each distinct answer, in the order dealt.
@@ -62,10 +55,9 @@ class Rotation:
     """The fixed cycle of ready answers of a key; answer *n* joins answer *n* modulo length of each part.
 
     Attributes:
-        key: what it is for.
-        parts: one a pool that is dealt from; none when there is nothing to deal.
+        parts: one for each pool that is dealt from; none when there is nothing to deal.
         servfail: whether nothing to deal is SERVFAIL; else it is NODATA.
-        note: for whoever debugs: what is odd about what is dealt; empty when all is well.
+        note: the text of an extended error (RFC 8914), when nobody in a pool is live; else empty.
 
     """
 
@@ -74,9 +66,12 @@ class Rotation:
     servfail: bool = False
     note: str = ""
 
+    def __repr__(self) -> str:
+        return f"Rotation({self.key}, {[len(part.answers) for part in self.parts]} answers)"
+
     @cached_property
     def uid(self) -> bytes:
-        """A digest by which counts of dealt answers find their hosts again, also after a restart."""
+        """A digest of the content: counts of dealt answers find their hosts by it, also after a restart."""
         sets = [(part.pool, part.sets) for part in self.parts]
         return hashlib.blake2b(repr((self.key, sets)).encode(), digest_size=12).digest()
 
@@ -85,7 +80,7 @@ class NameNode(NamedTuple):
     """What a zone has at an owner name; without any RRset it is an empty non-terminal.
 
     Attributes:
-        rrsets: by type number: a fixed answer, or the key of the rotation to deal from.
+        rrsets: by type: a fixed answer, or the key of the rotation to deal from.
         referral: the answer for everything at and below a zone cut (RFC 1034 section 4.2.1).
 
     """
@@ -94,17 +89,12 @@ class NameNode(NamedTuple):
     referral: Answer | None = None
 
     def __reduce__(self) -> tuple[type["NameNode"], tuple[dict[int, Answer | RotationKey], Answer | None]]:
-        """Pickle the plain dict: a mapping proxy has no pickle."""
+        # A mapping proxy cannot be pickled.
         return NameNode, (dict(self.rrsets), self.referral)
 
 
 class Nodes(Mapping[bytes, NameNode]):
-    """Nodes by owner name, in buckets: a large dict would move at once when it grows, and be freed at once.
-
-    Args:
-        names: how many there will be.
-
-    """
+    """Nodes by owner name, in buckets: a large dict would move as a whole when it grows or is freed."""
 
     __slots__ = ("_buckets",)
 
@@ -112,13 +102,13 @@ class Nodes(Mapping[bytes, NameNode]):
         self._buckets: list[dict[bytes, NameNode]] = [{} for _ in range(max(1, names // SLICE))]
 
     def add(self, nodes: Mapping[bytes, NameNode]) -> None:
-        """Take some more, while nobody answers from them yet."""
+        """Add nodes while no query is answered from these yet."""
         buckets = self._buckets
         for name, node in nodes.items():
             buckets[hash(name) % len(buckets)][name] = node
 
     def free(self) -> bool:
-        """Free a bucket, when nobody answers from these nodes any more; say whether one is left."""
+        """Free a bucket once no query is answered from these nodes any more; say whether one is left."""
         self._buckets.pop()
         return bool(self._buckets)
 
@@ -126,7 +116,7 @@ class Nodes(Mapping[bytes, NameNode]):
         return self._buckets[hash(name) % len(self._buckets)][name]
 
     def get(self, name: bytes, default: Any = None) -> Any:
-        """Return the node of a name; without an exception on the way when there is none."""
+        # Without the exception that `Mapping.get` catches.
         return self._buckets[hash(name) % len(self._buckets)].get(name, default)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -137,12 +127,11 @@ class Nodes(Mapping[bytes, NameNode]):
 
 
 class Match(NamedTuple):
-    """What a zone has for a name.
+    """The node that answers for a name.
 
     Attributes:
-        node: what answers.
-        owner: its name: the very one, that of a zone cut or a DNAME above, or the wildcard's.
-        synthesized: whether the name does not exist, and a wildcard stands in (RFC 4592 section 3.3.1).
+        owner: the node's name: the one asked for, a zone cut or a DNAME above it, or a wildcard.
+        synthesized: whether the name does not exist and a wildcard answers (RFC 4592 section 3.3.1).
 
     """
 
@@ -156,7 +145,7 @@ class Match(NamedTuple):
         return None if self.synthesized else self.node.referral
 
     def dname(self, name: bytes) -> bytes:
-        """Return the DNAME record that a name lies below; empty: none."""
+        """Return the DNAME record above a name; empty: none."""
         if self.synthesized or self.owner == name:
             return b""
         found = self.node.rrsets.get(codes.DNAME)
@@ -168,8 +157,7 @@ class ZoneTable:
     """A zone's compiled names.
 
     Attributes:
-        name: the zone's name, for counters.
-        origin: the same on the wire, in lower case.
+        origin: the zone's name on the wire, in lower case.
         negative: the SOA record of negative answers, its TTL by RFC 2308 section 5.
         nodes: by owner name on the wire, in lower case; nothing below a zone cut or a DNAME.
 
@@ -180,10 +168,13 @@ class ZoneTable:
     negative: bytes
     nodes: Mapping[bytes, NameNode]
 
-    def match(self, name: bytes) -> Match | None:
-        """Return what answers for a name on the wire, in lower case; None: there is no such name.
+    def __repr__(self) -> str:
+        return f"ZoneTable({self.name}, {len(self.nodes)} names)"
 
-        As RFC 1034 section 4.3.2 step 3 has it, with RFC 4592 section 3.3.1 and RFC 6672 section 3.2.
+    def match(self, name: bytes) -> Match | None:
+        """Return the node that answers for a name on the wire, in lower case; None: there is no such name.
+
+        RFC 1034 section 4.3.2 step 3, with RFC 4592 section 3.3.1 and RFC 6672 section 3.2.
         """
         node = self.nodes.get(name)
         if node is not None:
@@ -193,7 +184,7 @@ class ZoneTable:
             if node is not None:
                 if node.referral is not None or codes.DNAME in node.rrsets:
                     return Match(node, encloser)
-                # The closest encloser's wildcard, and no other one.
+                # Only the closest encloser's wildcard counts.
                 wildcard = b"\x01*" + encloser
                 node = self.nodes.get(wildcard)
                 return None if node is None else Match(node, wildcard, synthesized=True)
@@ -202,21 +193,18 @@ class ZoneTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Everything that workers answer from.
-
-    Attributes:
-        zones: by their names on the wire, in lower case.
-        rotations: every rotation that a node names.
-        policy: how answers are given, whatever they are.
-
-    """
+    """Everything that workers answer from; zones by their names on the wire, in lower case."""
 
     zones: Mapping[bytes, ZoneTable] = field(default_factory=dict)
     rotations: Mapping[RotationKey, Rotation] = field(default_factory=dict)
     policy: Policy = DEFAULT
 
+    def __repr__(self) -> str:
+        # Else a failing test would print every answer of every zone.
+        return f"Table({[*self.zones.values()]}, {len(self.rotations)} rotations)"
+
     def has_zones_of(self, other: "Table") -> bool:
-        """Say whether both have the very same zones, whatever their rotations."""
+        """Say whether both have the same zone objects, whatever their rotations."""
         return len(self.zones) == len(other.zones) and all(
             other.zones.get(origin) is zone for origin, zone in self.zones.items()
         )

@@ -1,4 +1,7 @@
-"""One Table to the next in small slices, for workers that hold the one before."""
+"""A Table to the next in small deltas, which workers take between two queries.
+
+`deltas` makes an update, a run of deltas whose last one commits; `TableReplica` applies it.
+"""
 
 import pickle
 from collections.abc import Iterator, Mapping
@@ -12,22 +15,20 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 SLICE_ANSWERS = 250
-"""Distinct answers of the rotations in one change, for the same reason; a larger rotation comes alone."""
+"""Distinct answers of the rotations in one delta, as with `SLICE`; a larger rotation comes alone."""
 
 
 class TableDelta(NamedTuple):
-    """One slice of the way from a Table to the next; the last slice of a way has `commit`.
+    """One slice of an update.
 
     Attributes:
-        restart: forget everything, also what earlier changes of this way brought.
-        open_zone: a zone that is made anew, without its nodes; later `nodes` are its.
+        restart: forget everything, also what earlier deltas brought.
+        open_zone: a new zone without its nodes, which follow in later deltas.
         names: how many nodes the open zone will have.
-        nodes: some of the open zone's nodes.
-        drop_zones: zones that go.
-        rotations: new ones and ones that take another's place.
-        drop_rotations: keys that nothing names any longer.
-        policy: another one.
-        commit: this way's number, when with this change the new Table is whole; else None.
+        nodes: some of the open zone's.
+        rotations: new ones, and others for the same keys.
+        policy: None: as it was.
+        commit: the update's number in its last delta: the new Table is whole; else None.
 
     """
 
@@ -43,12 +44,12 @@ class TableDelta(NamedTuple):
 
 
 def deltas(old: Table | None, new: Table, number: int) -> Iterator[TableDelta]:
-    """Yield the changes that lead from one Table to another; they compare by identity.
+    """Yield the update from one Table to another, whose zones and rotations compare by identity.
 
     Args:
-        old: what the other side has; None when that is not known.
+        old: what the replica has; None: not known.
         new: what it shall have.
-        number: told in the last change.
+        number: of the update, for its last delta.
 
     """
     before = EMPTY if old is None else old
@@ -79,7 +80,7 @@ def _slices(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
 
 
 def _rotation_slices(rotations: Mapping[RotationKey, Rotation]) -> Iterator[dict[RotationKey, Rotation]]:
-    """Yield slices by what they weigh: rotations differ a thousandfold."""
+    """Yield slices by their number of answers: rotations differ a thousandfold."""
     some: dict[RotationKey, Rotation] = {}
     weight = 0
     for key, rotation in rotations.items():
@@ -94,12 +95,7 @@ def _rotation_slices(rotations: Mapping[RotationKey, Rotation]) -> Iterator[dict
 
 
 class TableReplica:
-    """Puts changes together into Tables.
-
-    Attributes:
-        table: the last whole one.
-
-    """
+    """Applies updates; `table` is the last whole one."""
 
     def __init__(self, table: Table = EMPTY) -> None:
         self.table = table
@@ -108,37 +104,32 @@ class TableReplica:
         self._policy = table.policy
         self._nodes = Nodes(0)
 
-    def take(self, change: TableDelta) -> int | None:
-        """Apply one change; after the last of a way, `table` is the new one.
-
-        Returns:
-            The way's number when it is complete, else None.
-
-        """
-        if change.restart:
+    def take(self, delta: TableDelta) -> int | None:
+        """Apply one delta; return the update's number once it is complete, else None."""
+        if delta.restart:
             self._zones, self._rotations, self._policy = {}, {}, EMPTY.policy
-        if change.rotations is not None:
-            self._rotations.update(change.rotations)
-        if change.open_zone is not None:
-            zone = change.open_zone
-            self._nodes = Nodes(change.names)
+        if delta.rotations is not None:
+            self._rotations.update(delta.rotations)
+        if delta.open_zone is not None:
+            zone = delta.open_zone
+            self._nodes = Nodes(delta.names)
             self._zones[zone.origin] = ZoneTable(zone.name, zone.origin, zone.negative, self._nodes)
-        if change.nodes is not None:
-            self._nodes.add(change.nodes)
-        for origin in change.drop_zones:
+        if delta.nodes is not None:
+            self._nodes.add(delta.nodes)
+        for origin in delta.drop_zones:
             self._zones.pop(origin, None)
-        for key in change.drop_rotations:
+        for key in delta.drop_rotations:
             self._rotations.pop(key, None)
-        if change.policy is not None:
-            self._policy = change.policy
-        if change.commit is None:
+        if delta.policy is not None:
+            self._policy = delta.policy
+        if delta.commit is None:
             return None
         self.table = Table(dict(self._zones), dict(self._rotations), self._policy)
-        return change.commit
+        return delta.commit
 
 
 def outdated(old: Table, new: Table) -> list[Nodes]:
-    """Return the nodes of which nobody answers any more once a Table has taken another's place."""
+    """Return the nodes that are no longer answered from once a Table has replaced another."""
     return [
         zone.nodes
         for origin, zone in old.zones.items()
@@ -146,12 +137,12 @@ def outdated(old: Table, new: Table) -> list[Nodes]:
     ]
 
 
-def pack(change: TableDelta) -> bytes:
-    """Return a change's bytes for another process of this server."""
-    return pickle.dumps(change, protocol=pickle.HIGHEST_PROTOCOL)
+def pack(delta: TableDelta) -> bytes:
+    """Return a delta's bytes for another process of this server."""
+    return pickle.dumps(delta, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def unpack(data: bytes) -> TableDelta:
-    """Return the change that `pack` wrote; only for bytes of this server's own processes."""
-    change: TableDelta = pickle.loads(data)  # noqa: S301 - from a socket pair that only our processes hold
-    return change
+    """Return the delta that `pack` wrote; only for bytes of this server's own processes."""
+    delta: TableDelta = pickle.loads(data)  # noqa: S301 - from a socket pair that only our processes hold
+    return delta

@@ -1,40 +1,40 @@
-"""A worker's own state: its place in every rotation, what the short ways know, and what it has counted."""
+"""A worker's own state: its place in every rotation, its caches of ready answers, and what it has counted."""
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from geodns.responder.answer_policy import Policy
 from geodns.responder.edns_options import PLAIN, Reply, plain_reply, reply
+from geodns.responder.lookup import LookupResult
 from geodns.responder.query_log import Recorder
-from geodns.responder.rate_limit import Cells, Limited, Limiter, empty, positive
-from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
-from geodns.wire import codes, edns, message
+from geodns.responder.rate_limit import Cells, Limited, Limiter
+from geodns.responder.table import EMPTY, Rotation, RotationKey, Table
+from geodns.wire import codes, edns
 from geodns.wire.codes import NUMBERS
 from geodns.wire.edns import Edns
-from geodns.wire.message import Answer, Query
+from geodns.wire.message import Answer, Query, heads, question
 
 REMEMBERED = 16_384
-"""Questions that the short way knows, or packets that the shortest does, at most; then each starts anew."""
+"""Entries of each cache, at most; then it starts anew."""
 
-_WORTH_COUNTING = "A AAAA ANY CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT"
 SHORT_TAIL = 128
 """Bytes of an OPT record, at most, whose reply is kept: options that nobody needs may be 64 KiB long."""
 
+_WORTH_COUNTING = "A AAAA ANY CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR SOA SRV SVCB TLSA TXT"
 COUNTED_TYPES = frozenset(NUMBERS[name] for name in _WORTH_COUNTING.split())
 OTHER_TYPE = 0
-"""Counts for any type that is not worth a number of its own: whoever asks must not fill our memory."""
+"""Counts for all other types: whoever asks must not fill our memory."""
 
 
 class Counts(NamedTuple):
-    """What a worker has answered since it was last asked.
+    """A worker's counts since they were last taken.
 
     Attributes:
         queries: by zone name (empty: none of ours), QTYPE and RCODE.
         dealt: by rotation (`Rotation.uid`), part and position in the part's answers.
-        names: that were asked for, answered and not said so lately; on the wire, in lower case.
-        limited: answers that were over the rate limit, which are not among the others; None: there were none.
+        limited: answers over the rate limit, which the others do not count; None: none.
+        names: answered with data and new in the question cache; on the wire, in lower case.
 
     """
 
@@ -44,12 +44,11 @@ class Counts(NamedTuple):
     names: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
-        """Say whether anything was counted."""
         return bool(self.queries or self.dealt or self.limited or self.names)
 
 
 class CountKey:
-    """What one more dealt answer counts for; it is its own key, because an object's hash is the cheapest."""
+    """What an answer of the caches counts for; a key by identity, because that hash is the cheapest."""
 
     __slots__ = ("dealt", "query")
 
@@ -59,58 +58,78 @@ class CountKey:
 
 
 class ReadyRotation:
-    """A rotation, or a fixed answer, made ready for the short way."""
+    """A rotation of one part, or a fixed answer, made ready for the caches."""
 
-    __slots__ = ("_dressed", "answers", "error", "index", "longest", "questions", "rotation", "size")
+    __slots__ = ("_packed", "answers", "error", "index", "longest", "questions", "rotation", "size")
 
-    def __init__(self, answers: list[tuple[tuple[bytes, ...], bytes, CountKey]], index: "list[int]") -> None:
+    def __init__(self, answers: "list[ReadyAnswer]", index: list[int]) -> None:
         self.answers = answers
         self.index = index
         self.size = len(index)
         self.longest = max(len(body) for _, body, _ in answers)
         self.rotation: Rotation | None = None
         self.error = b""
-        """An option for whoever debugs (RFC 8914)."""
+        """An extended error's option (RFC 8914); empty: none."""
         self.questions: list[bytes] = []
-        self._dressed: dict[tuple[int, bytes], list[PackedAnswer]] = {}
+        self._packed: dict[tuple[int, bytes], list[PackedAnswer]] = {}
 
-    def dressed(self, shape: int, opt: bytes) -> "list[PackedAnswer]":
-        """Return the answers with what goes before and behind them, which packets of a kind share."""
-        ready = self._dressed.get((shape, opt))
-        if ready is None:
-            ready = [(heads[shape], body + opt, tally) for heads, body, tally in self.answers]
-            self._dressed[shape, opt] = ready
-        return ready
+    def packed(self, variant: int, opt: bytes) -> "list[PackedAnswer]":
+        """Return the answers as all packets get them whose header and OPT record ask for the same."""
+        packed = self._packed.get((variant, opt))
+        if packed is None:
+            packed = [(heads[variant], body + opt, count_key) for heads, body, count_key in self.answers]
+            self._packed[variant, opt] = packed
+        return packed
 
+
+ReadyAnswer = tuple[tuple[bytes, ...], bytes, CountKey]
+"""The headers of `message.heads`; the records; what it counts for."""
 
 PackedAnswer = tuple[bytes, bytes, CountKey]
-"""What stands between the ID and the question; what stands behind it; what it counts for."""
+"""The bytes between ID and question; the bytes behind the question; what it counts for."""
 
 
 class Cursor:
-    """The place of one name and type in a rotation, and the kind of answer that it is for the rate limit."""
+    """The place of one name and type in a rotation, and the answer's kind for the rate limit."""
 
-    __slots__ = ("at", "kind", "spin")
+    __slots__ = ("at", "kind", "ready")
 
-    def __init__(self, spin: ReadyRotation, at: int, kind: bytes) -> None:
-        self.spin = spin
+    def __init__(self, ready: ReadyRotation, at: int, kind: bytes) -> None:
+        self.ready = ready
         self.at = at
         self.kind = kind
 
 
-def _ready(answer: Answer, tally: CountKey) -> tuple[tuple[bytes, ...], bytes, CountKey]:
-    return message.heads(answer), answer.body + b"".join(answer.extra), tally
+def _ready_answer(answer: Answer, count_key: CountKey) -> ReadyAnswer:
+    return heads(answer), answer.body + b"".join(answer.extra), count_key
+
+
+def _is_cacheable(query: Query) -> bool:
+    """Say whether no other question is the same in lower case: `lower` spoils some types and classes."""
+    return (
+        query.qclass == codes.IN
+        and query.type in COUNTED_TYPES
+        and query.question[-4:].lower() == query.question[-4:]
+        and not 0x61 <= query.type & 0xFF <= 0x7A
+    )
 
 
 class WorkerState:
-    """A worker's only mutable object: places in rotations, what the short way knows, and counts.
+    """A worker's only mutable object: places in rotations, caches of ready answers, and counts.
 
     Args:
-        rng: says where in each rotation this worker starts, and what is left to chance elsewhere.
-        cells: of the rate limit, where other workers share them.
+        rng: chooses where in each rotation this worker starts, and whatever else is random.
+        cells: of the rate limit, if other workers share them.
 
     Attributes:
         guarded: whether answers are limited or queries are logged: then there is more to do for each.
+        packets: the packet cache: by a packet without its ID in lower case, the cursor, where the question
+            ends, and the answers.
+        questions: the question cache: by a question in lower case.
+        tails: replies by what stands behind a question, where that holds no option.
+        fault_told: when a fault of our own was logged last.
+        epoch: what is added to `now` for the seconds since the epoch, of which cookies tell.
+        counted: answers of both caches.
 
     """
 
@@ -122,39 +141,35 @@ class WorkerState:
         self.limiter: Limiter | None = None
         self.recorder: Recorder | None = None
         self.packets: dict[bytes, tuple[Cursor, int, list[PackedAnswer]]] = {}
-        self.known: dict[bytes, Cursor] = {}
+        self.questions: dict[bytes, Cursor] = {}
         self.tails: dict[bytes, Reply] = {}
         self.fault_told = float("-inf")
-        """When a fault of our own was logged last."""
         self.epoch = 0.0
-        """What is added to `now` for the seconds since the epoch, of which cookies tell."""
-        self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
         self.counted: defaultdict[CountKey, int] = defaultdict(int)
+        self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
         self._places: dict[tuple[bytes, RotationKey], int] = {}
-        self._spins: dict[RotationKey, ReadyRotation] = {}
+        self._ready: dict[RotationKey, ReadyRotation] = {}
         self._queries: defaultdict[tuple[str, int, int], int] = defaultdict(int)
         self._dealt: defaultdict[tuple[bytes, int, int], int] = defaultdict(int)
         self._asked: set[bytes] = set()
-        self._drawn: list[tuple[bytes, int, int]] = []
-        """What the last answer of the long way was dealt, until it counts."""
 
     def adopt(self, table: Table) -> None:
-        """Take another Table as the current one; forget what it changes, but no name's place."""
+        """Make a Table the current one; forget what it changes, but no name's place."""
         other_zones = not table.has_zones_of(self.table)
         self.packets = {}
         if table.policy != self.table.policy:
             self.tails, self._replies = {}, {}
             self._guard(self.table.policy, table.policy)
-        for key, spin in list(self._spins.items()):
-            if other_zones or table.rotations.get(key) is not spin.rotation:
-                self._forget(key, spin)
+        for key, ready in list(self._ready.items()):
+            if other_zones or table.rotations.get(key) is not ready.rotation:
+                self._forget(key, ready)
         if other_zones:
-            self.known = {}
+            self.questions = {}
             self._places = {place: at for place, at in self._places.items() if place[1] in table.rotations}
         self.table = table
 
     def _guard(self, before: Policy, policy: Policy) -> None:
-        """Limit and log by another policy; notes that nobody has taken are lost with the recorder."""
+        """Limit and log by another policy; notes that were not taken yet are lost with the recorder."""
         if (policy.rate_limit, policy.require_cookie) != (before.rate_limit, before.require_cookie):
             self.limiter = None
             if policy.rate_limit is not None:
@@ -166,21 +181,20 @@ class WorkerState:
             self.recorder = None if policy.query_log is None else Recorder(policy.query_log, self._rng)
         self.guarded = self.limiter is not None or self.recorder is not None
 
-    def _forget(self, key: RotationKey, spin: ReadyRotation) -> None:
-        """Take a rotation from the short way, but keep each name's place."""
-        for question in spin.questions:
-            deal = self.known.pop(question, None)
-            if deal is not None:
-                self._places[question[:-4], key] = deal.at
-        del self._spins[key]
+    def _forget(self, key: RotationKey, ready: ReadyRotation) -> None:
+        """Take a rotation from the question cache, but keep each name's place."""
+        for asked in ready.questions:
+            cursor = self.questions.pop(asked, None)
+            if cursor is not None:
+                self._places[asked[:-4], key] = cursor.at
+        del self._ready[key]
 
     def take_counts(self) -> Counts:
-        """Return what was counted since the last call."""
         queries, dealt = self._queries, self._dealt
-        for tally, number in self.counted.items():
-            queries[tally.query] += number
-            if tally.dealt is not None:
-                dealt[tally.dealt] += number
+        for count_key, number in self.counted.items():
+            queries[count_key.query] += number
+            if count_key.dealt is not None:
+                dealt[count_key.dealt] += number
         self.counted.clear()
         self._queries, self._dealt = defaultdict(int), defaultdict(int)
         limited = None if self.limiter is None else self.limiter.take()
@@ -188,82 +202,74 @@ class WorkerState:
         return Counts(dict(queries), dict(dealt), limited, frozenset(asked))
 
     def count(self, zone: str, qtype: int, rcode: int) -> None:
-        """Count an answer of the long way."""
+        """Count an answer of the full lookup."""
         self._queries[zone, qtype if qtype in COUNTED_TYPES else OTHER_TYPE, rcode] += 1
-        for drawn in self._drawn:
-            self._dealt[drawn] += 1
-        self._drawn = []
 
-    def withdraw(self) -> None:
-        """Count nothing for an answer that is not given."""
-        self._drawn = []
+    def count_dealt(self, rotation: Rotation, positions: tuple[int, ...]) -> None:
+        """Count what the full lookup dealt: a position in the answers of each part."""
+        for part, position in enumerate(positions):
+            self._dealt[rotation.uid, part, position] += 1
 
-    def deal(self, owner: bytes, rotation: Rotation) -> Iterator[Answer]:
-        """Yield the next answer of each part of a rotation, at this owner name's own place."""
-        at = self._next_place(owner, rotation)
-        self._drawn = []
-        for number, part in enumerate(rotation.parts):
-            chosen = part.index[at % len(part.index)]
-            self._drawn.append((rotation.uid, number, chosen))
-            yield part.answers[chosen]
+    def deal(self, name: bytes, rotation: Rotation) -> tuple[int, ...]:
+        """Move a name on in a rotation; return the position of its next answer in each part."""
+        at = self._next_place(name, rotation)
+        return tuple(part.index[at % len(part.index)] for part in rotation.parts)
 
-    def _next_place(self, owner: bytes, rotation: Rotation) -> int:
-        """Return a name's place in a rotation, and move it on where it is kept: by the short way, or here."""
-        known = self.known.get(message.question(owner, NUMBERS[rotation.key.type]))
-        if known is not None and known.spin.rotation is rotation:
-            at = known.at
-            known.at = (at + 1) % known.spin.size
+    def _next_place(self, name: bytes, rotation: Rotation) -> int:
+        """Return a name's place in a rotation, and move it on where it is kept: in its cursor, or here."""
+        cursor = self.questions.get(question(name, NUMBERS[rotation.key.type]))
+        if cursor is not None and cursor.ready.rotation is rotation:
+            at = cursor.at
+            cursor.at = (at + 1) % cursor.ready.size
             return at
-        place = (owner, rotation.key)
+        place = (name, rotation.key)
         start = self._places.get(place)
         at = self._rng.getrandbits(32) if start is None else start
         self._places[place] = at + 1
         return at
 
-    def remember_rotation(self, query: Query, zone: ZoneTable, rotation: Rotation) -> None:
-        """Let the short way deal from a rotation of one part."""
-        question = query.question.lower()
-        if question in self.known:
+    def remember(self, query: Query, found: LookupResult) -> None:
+        """Let the question cache answer next time, if it can."""
+        rotation, asked = found.rotation, query.question.lower()
+        if not found.exact or (rotation is not None and len(rotation.parts) > 1):
             return
-        self._asked.add(query.name)
+        if asked in self.questions or not _is_cacheable(query):
+            return
+        if rotation is not None or found.answer.an:
+            self._asked.add(query.name)
         self._make_room()
-        spin = self._spins.get(rotation.key)
-        if spin is None:
-            part = rotation.parts[0]
-            spin = ReadyRotation(
-                [
-                    _ready(answer, CountKey(zone.name, query.type, (rotation.uid, 0, number)))
-                    for number, answer in enumerate(part.answers)
-                ],
-                list(part.index),
-            )
-            spin.rotation = rotation
-            if rotation.note:
-                spin.error = edns.error_option(edns.EDE_OTHER, rotation.note)
-            self._spins[rotation.key] = spin
-        at = self._places.get((query.name, rotation.key), 0)
-        self.known[question] = Cursor(spin, at % spin.size, positive(query.name, query.type))
-        spin.questions.append(question)
+        if rotation is None:
+            count_key = CountKey(found.zone, query.type, None)
+            ready, at = ReadyRotation([_ready_answer(found.answer, count_key)], [0]), 0
+        else:
+            ready = self._ready.get(rotation.key) or self._make_ready(found, rotation)
+            at = self._places.get((query.name, rotation.key), 0) % ready.size
+            ready.questions.append(asked)
+        self.questions[asked] = Cursor(ready, at, found.kind)
 
-    def remember_answer(self, query: Query, zone: ZoneTable, answer: Answer) -> None:
-        """Let the short way give a fixed answer."""
-        question = query.question.lower()
-        if question not in self.known:
-            if answer.an:
-                self._asked.add(query.name)
-            self._make_room()
-            spin = ReadyRotation([_ready(answer, CountKey(zone.name, query.type, None))], [0])
-            kind = positive(query.name, query.type) if answer.an else empty(query.name)
-            self.known[question] = Cursor(spin, 0, kind)
+    def _make_ready(self, found: LookupResult, rotation: Rotation) -> ReadyRotation:
+        (part,) = rotation.parts
+        qtype = NUMBERS[rotation.key.type]
+        ready = ReadyRotation(
+            [
+                _ready_answer(answer, CountKey(found.zone, qtype, (rotation.uid, 0, position)))
+                for position, answer in enumerate(part.answers)
+            ],
+            list(part.index),
+        )
+        ready.rotation = rotation
+        ready.error = found.error
+        self._ready[rotation.key] = ready
+        return ready
 
-    def remember_packet(self, packet: bytes, end: int, shape: int, deal: Cursor) -> None:
-        """Let the shortest way answer a packet, if every answer that can be dealt fits.
+    def remember_packet(self, packet: bytes, end: int, variant: int, cursor: Cursor) -> None:
+        """Let the packet cache answer next time, if every answer that can be dealt fits.
 
         Args:
-            packet: one that the short way answered.
+            packet: one that the question cache answered.
             end: where its question ends.
-            shape: of its header.
-            deal: what its question is dealt.
+            variant: which of `heads` its answers get.
+            cursor: of its question.
 
         """
         # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
@@ -275,22 +281,15 @@ class WorkerState:
         if length and asked is None:
             return
         size, opt, _, _ = plain_reply(asked)
-        if opt and deal.spin.error:
-            opt = edns.with_rcode(opt, codes.NOERROR, deal.spin.error)
-        if end + deal.spin.longest + len(opt) <= size:
+        if opt and cursor.ready.error:
+            opt = edns.with_rcode(opt, codes.NOERROR, cursor.ready.error)
+        if end + cursor.ready.longest + len(opt) <= size:
             if len(self.packets) >= REMEMBERED:
                 self.packets = {}
-            self.packets[packet[2:].lower()] = deal, end, deal.spin.dressed(shape, opt)
+            self.packets[packet[2:].lower()] = cursor, end, cursor.ready.packed(variant, opt)
 
     def tail_reply(self, tail: bytes, client: tuple[str, int, str], now: float) -> Reply | None:
-        """Return what to reply to a tail; None when it is more than an ordinary OPT record.
-
-        Args:
-            tail: what stands behind the question.
-            client: address, port and transport.
-            now: seconds of a clock that only goes forward.
-
-        """
+        """Return the reply to what stands behind a question; None if that is more than an OPT record."""
         if edns.LENGTH < len(tail) <= SHORT_TAIL:
             # A resolver sends the same cookie with all its queries.
             known = self._replies.get((client[0], tail))
@@ -311,17 +310,16 @@ class WorkerState:
         return found
 
     def reply(self, asked: Edns | None, client: tuple[str, int, str], now: float) -> Reply:
-        """Return what to reply to what an OPT record said."""
         return PLAIN if asked is None else reply(asked, self.table.policy, client, now + self.epoch)
 
     def _make_room(self) -> None:
-        """Start anew when full; this comes before a spin is looked up, which else would escape `adopt`."""
-        if len(self.known) >= REMEMBERED:
+        """Start anew when full: before a ready rotation is looked up, which else would escape `adopt`."""
+        if len(self.questions) >= REMEMBERED:
             self.start_anew()
 
     def start_anew(self) -> None:
-        """Forget what the short ways know, but no name's place: whoever asks again is seen again."""
+        """Forget what both caches know, but no name's place: whoever asks again is seen again."""
         self.packets = {}
-        for key, spin in list(self._spins.items()):
-            self._forget(key, spin)
-        self.known = {}
+        for key, ready in list(self._ready.items()):
+            self._forget(key, ready)
+        self.questions = {}

@@ -1,4 +1,4 @@
-"""The numbers of DNS record types and their names (IANA's register, and RFC 3597 for the rest)."""
+"""Types, classes and response codes: numbers and names (IANA's registers, and RFC 3597 for other types)."""
 
 import re
 from collections.abc import Mapping
@@ -16,8 +16,24 @@ IPN:264 TA:32768 DLV:32769
 """
 
 
+NUMBERS: Mapping[str, int] = {
+    name: int(number) for name, number in (entry.split(":") for entry in _REGISTER.split())
+}
+
+_NAMES = {number: name for name, number in NUMBERS.items()}
+_GENERIC = re.compile("TYPE(0|[1-9][0-9]{0,4})")
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of a type in capitals, also of ``TYPE65280`` (RFC 3597 section 5); None: no type."""
+    known = NUMBERS.get(name)
+    if known is None and (generic := _GENERIC.fullmatch(name)) is not None:
+        known = int(generic[1])
+    return None if known is None or known > 0xFFFF else known
+
+
 def number(name: str) -> int:
-    """Return the number of a type that is known to be one, as a record's is.
+    """Return the number of what is known to be a type, as a record's is.
 
     Raises:
         KeyError: it is none.
@@ -29,31 +45,14 @@ def number(name: str) -> int:
     return found
 
 
-NUMBERS: Mapping[str, int] = {
-    name: int(number) for name, number in (entry.split(":") for entry in _REGISTER.split())
-}
-"""Every type that has a name."""
-
-_NAMES = {number: name for name, number in NUMBERS.items()}
-_GENERIC = re.compile("TYPE(0|[1-9][0-9]{0,4})")
-
-
-def number_of(name: str) -> int | None:
-    """Return the number of a type's name in capitals, or of ``TYPE65280`` (RFC 3597 section 5); else None."""
-    known = NUMBERS.get(name)
-    if known is None and (generic := _GENERIC.fullmatch(name)) is not None:
-        known = int(generic[1])
-    return None if known is None or known > 0xFFFF else known
-
-
 def name_of(rtype: int) -> str:
     """Return a type's name, ``TYPE65280`` where it has none."""
     return _NAMES.get(rtype, f"TYPE{rtype}")
 
 
 def is_data(rtype: int) -> bool:
-    """Tell whether a zone can have records of a type, not queries and messages alone (RFC 6895)."""
-    return 0 < rtype < 0xFFFF and rtype != NUMBERS["OPT"] and not 128 <= rtype <= 255
+    """Say whether a zone can have records of a type; others are for queries and messages alone (RFC 6895)."""
+    return 0 < rtype < 0xFFFF and rtype != OPT and not 128 <= rtype <= 255
 
 
 IN = 1
@@ -65,11 +64,12 @@ SOA = 6
 HINFO = 13
 TXT = 16
 DNAME = 39
+OPT = 41
 DS = 43
+TSIG = 250
 IXFR = 251
 AXFR = 252
 ANY = 255
-
 
 NOERROR = 0
 FORMERR = 1
@@ -78,24 +78,24 @@ NXDOMAIN = 3
 NOTIMP = 4
 REFUSED = 5
 YXDOMAIN = 6
+NOTAUTH = 9
 BADVERS = 16
 BADCOOKIE = 23
 
-
 _RCODES = {
-    0: "NOERROR",
-    1: "FORMERR",
-    2: "SERVFAIL",
-    3: "NXDOMAIN",
-    4: "NOTIMP",
-    5: "REFUSED",
-    6: "YXDOMAIN",
+    NOERROR: "NOERROR",
+    FORMERR: "FORMERR",
+    SERVFAIL: "SERVFAIL",
+    NXDOMAIN: "NXDOMAIN",
+    NOTIMP: "NOTIMP",
+    REFUSED: "REFUSED",
+    YXDOMAIN: "YXDOMAIN",
     7: "YXRRSET",
     8: "NXRRSET",
-    9: "NOTAUTH",
+    NOTAUTH: "NOTAUTH",
     10: "NOTZONE",
-    16: "BADVERS",
-    23: "BADCOOKIE",
+    BADVERS: "BADVERS",
+    BADCOOKIE: "BADCOOKIE",
 }
 
 

@@ -1,4 +1,4 @@
-"""DNS cookies that servers of several makers understand: version 1, SipHash-2-4 (RFC 7873, RFC 9018).
+"""DNS cookies of version 1, SipHash-2-4, which servers of several makers share (RFC 7873, RFC 9018).
 
 The hash is a C library's: in Python it would cost more than all the rest of an answer.
 """
@@ -18,14 +18,14 @@ SECRET = 16
 """Bytes of a secret."""
 
 FRESH = 1800
-"""Seconds for which a cookie is given back as it is (RFC 9018 section 4.3)."""
+"""Age in seconds up to which a cookie is returned unchanged (RFC 9018 section 4.3)."""
 OLD = 3600
-"""Seconds after which it is worth nothing."""
+"""Age in seconds above which a cookie is stale."""
 AHEAD = 300
 """Seconds that the clock of another server of ours may be ahead."""
 
 _START = Struct(">B3xI")
-"""Version, three reserved bytes, and the seconds of the time it was made."""
+"""Version, three reserved bytes, and when it was made in seconds since the epoch."""
 _VERSION = 1
 _SERVER_COOKIE = _START.size + 8
 
@@ -34,22 +34,20 @@ class CookieStatus(IntEnum):
     """What a query's cookie says of its sender."""
 
     NONE = 0
-    """It has none."""
+    """None."""
     CLIENT_ONLY = 1
-    """It has the client's part alone: whoever sent it would like ours."""
+    """The client's part alone: it asks for ours."""
     STALE = 2
-    """It has a server's part that is not ours, or not any more."""
+    """A server's part that is not ours, or not any more."""
     VALID = 3
-    """It has ours: its address is no forged one."""
+    """Ours: its address is not forged."""
 
 
 class CookieJudgement(NamedTuple):
-    """What is thought of a cookie.
+    """What a cookie is worth, and the one that the answer carries.
 
     Attributes:
-        cookie_status: of the sender.
-        cookie: the whole cookie that the answer carries.
-        fresh: seconds for which another query with the same cookie gets the same answer; 0 is not at all.
+        fresh: seconds for which the same cookie gets the same judgement; 0: not at all.
 
     """
 
@@ -59,30 +57,17 @@ class CookieJudgement(NamedTuple):
 
 
 def make(client: bytes, address: bytes, when: int, secret: bytes) -> bytes:
-    """Return a whole cookie (RFC 9018 section 4).
-
-    Args:
-        client: the client's part.
-        address: its address, packed.
-        when: seconds since the epoch.
-        secret: 16 bytes.
-
-    """
+    """Return a whole cookie for a client's part, packed address and a time since the epoch (RFC 9018)."""
     start = client + _START.pack(_VERSION, when & 0xFFFFFFFF)
     digest: bytes = siphash24(start + address, key=secret).digest()
     return start + digest
 
 
 def judge(cookie: bytes, address: str, now: float, secrets: Sequence[bytes]) -> CookieJudgement:
-    """Judge a well-formed cookie.
+    """Judge a well-formed cookie; `now` is in seconds since the epoch.
 
-    Args:
-        cookie: the client's part, and perhaps a server's.
-        address: whom it came from.
-        now: seconds since the epoch.
-        secrets: the first makes cookies, all of them are good: so servers change theirs one after another
-            (RFC 9018 section 5).
-
+    The first secret makes cookies, all are accepted: so servers change theirs one after another (RFC 9018
+    section 5).
     """
     client = cookie[:CLIENT_COOKIE]
     client_address = packed(address)

@@ -1,15 +1,15 @@
-"""The OPT record and its options, from bytes and to bytes (RFC 6891)."""
+"""The OPT record and its options: read from queries, made for answers (RFC 6891)."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from struct import Struct, pack
 from typing import NamedTuple
 
-OPT = 41
+from geodns.wire.codes import OPT
 
 UDP_SIZE = 1232
 """The largest UDP answer: fits any path unfragmented (DNS flag day 2020)."""
 UDP_SIZE_PLAIN = 512
-"""The same for clients without EDNS (RFC 1035 section 4.2.1)."""
+"""The largest for clients without EDNS (RFC 1035 section 4.2.1)."""
 
 LENGTH = 11
 """Bytes of an OPT record without options."""
@@ -35,21 +35,20 @@ _BITS = {1: 32, 2: 128}
 
 
 class BrokenOptError(Exception):
-    """An OPT record whose options do not fill it, or one inside of which nothing can be trusted."""
+    """An OPT record whose options do not fill its data exactly."""
 
 
 class Edns(NamedTuple):
-    """What a query's OPT record says (RFC 6891 section 6.1.2); options that we do not know are left out.
+    """What a query's OPT record says (RFC 6891 section 6.1.2).
 
     Attributes:
         size: the UDP payload that the client takes; under 512 counts as 512.
-        version: 0 is all there is.
         do: the DNSSEC OK bit, echoed.
-        cookie: the client's own and, where it has one, ours (RFC 7873); empty without the option.
+        cookie: the client's part and perhaps a server's (RFC 7873); empty without the option.
         nsid: whether it asks who we are (RFC 5001).
-        subnet: for whom it asks (RFC 7871): the option's data, well formed; empty without the option.
-        keepalive: whether it wants to know how long a connection may be idle (RFC 7828).
-        broken: whether a cookie or a subnet is malformed, which is FORMERR.
+        subnet: the data of a client subnet (RFC 7871); empty without the option.
+        keepalive: whether it asks how long a connection may be idle (RFC 7828).
+        broken: whether the cookie or the subnet is malformed, which is FORMERR.
 
     """
 
@@ -93,7 +92,7 @@ def read_opt(opt: bytes) -> Edns:
 
 
 def read_tail(tail: bytes) -> Edns | None:
-    """Read what stands behind a question, when it is just an OPT record of version 0; else return None."""
+    """Read what stands behind a question; None: that is not just an OPT record of version 0."""
     if len(tail) < LENGTH or tail[:3] != _START or tail[6] or len(tail) != LENGTH + tail[9] * 256 + tail[10]:
         return None
     try:
@@ -103,7 +102,7 @@ def read_tail(tail: bytes) -> Edns | None:
 
 
 def _is_subnet(data: bytes) -> bool:
-    """Say whether a query may say this of its subnet (RFC 7871 sections 6 and 7.1.2)."""
+    """Say whether a query's subnet is well formed (RFC 7871 sections 6 and 7.1.2)."""
     if len(data) < 4 or data[3]:
         return False
     family, source = data[0] << 8 | data[1], data[2]
@@ -115,7 +114,7 @@ def _is_subnet(data: bytes) -> bool:
 
 
 def network(subnet: bytes) -> IPv4Network | IPv6Network | None:
-    """Return the network that a well-formed subnet option names; None where it names none."""
+    """Return the network of a well-formed subnet option; None: it names none."""
     family, source = subnet[1], subnet[2]
     if not family:
         return None
@@ -132,12 +131,12 @@ def option(code: int, data: bytes) -> bytes:
 
 
 def subnet_option(subnet: bytes, scope: int) -> bytes:
-    """Return a query's subnet and the prefix length that the answer is meant for (RFC 7871 section 7.2.1)."""
+    """Return the query's subnet with the prefix length that the answer holds for (RFC 7871 section 7.2.1)."""
     return option(SUBNET, subnet[:3] + bytes((scope,)) + subnet[4:])
 
 
 def keepalive_option(idle: float) -> bytes:
-    """Return how long a connection may be idle, told in tenths of a second (RFC 7828 section 3.1)."""
+    """Return how many seconds a connection may be idle; the option has tenths (RFC 7828 section 3.1)."""
     return option(KEEPALIVE, pack(">H", min(65535, int(idle * 10))))
 
 
@@ -147,11 +146,11 @@ def error_option(code: int, text: str = "") -> bytes:
 
 
 def opt_record(edns: Edns, options: bytes = b"") -> bytes:
-    """Return our OPT record for an answer: our size, our version, DO echoed, these options."""
+    """Return our OPT record for an answer: our size and version, DO echoed, these options."""
     return b"\0" + pack(">HHBBHH", OPT, UDP_SIZE, 0, 0, 0x8000 if edns.do else 0, len(options)) + options
 
 
 def with_rcode(opt: bytes, rcode: int, options: bytes = b"") -> bytes:
-    """Return our OPT record with the upper bits of an RCODE, and with more options at its end."""
+    """Return our OPT record with the upper bits of an RCODE, and more options at its end."""
     length = (len(opt) - LENGTH + len(options)).to_bytes(2, "big")
     return b"".join((opt[:5], bytes((rcode >> 4,)), opt[6:9], length, opt[LENGTH:], options))

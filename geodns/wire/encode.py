@@ -1,4 +1,4 @@
-"""Record data from the fields of a zone file to wire form, encoded by dnslib where there are fields."""
+"""Record data from the fields of a zone file to bytes, by dnslib; at compile time only."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from geodns.errors import BadNameError
 from geodns.wire.names import labels_of
 
 GENERIC = r"\#"
-"""What begins the data of a type that is known by its bytes alone (RFC 3597 section 5)."""
+"""Begins data that is given as bytes, for types without fields here (RFC 3597 section 5)."""
 
 
 def generic(data: bytes) -> tuple[str, str, str]:
-    r"""Return data as ``\#``, their length and their bytes in hexadecimal: fields that fit every type."""
+    r"""Return data as ``\#``, its length and its bytes in hexadecimal: fields that fit every type."""
     return GENERIC, str(len(data)), data.hex()
 
 
@@ -23,7 +23,6 @@ class _PlainBuffer(dnslib.DNSBuffer):  # type: ignore[misc]  # dnslib is untyped
     """A buffer that never compresses: a pointer would be relative to a message that does not exist yet."""
 
     def encode_name(self, name: dnslib.DNSLabel) -> None:
-        """Append a whole name."""
         self.encode_name_nocompress(name)
 
 
@@ -69,11 +68,7 @@ _BAD_NAME = (BadNameError, DNSLabelError)
 
 
 def encode(rtype: str, fields: tuple[str, ...]) -> bytes:
-    """Return a record's data in wire form, names uncompressed and in lower case.
-
-    Args:
-        rtype: one of `rrtypes.NUMBERS`, or TYPE and a number.
-        fields: as `model.Record` has them.
+    """Return a record's data as bytes, names uncompressed and in lower case.
 
     Raises:
         ValueError: fields that do not fit the type.

@@ -1,15 +1,15 @@
-"""Internationalised names (RFC 5890): the labels that are not ASCII → punycode, each for itself."""
+"""Internationalised names (RFC 5890): labels beyond ASCII to punycode and back."""
 
 import idna
 
 from geodns.errors import BadNameError
 
 _DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
-"""What input methods of East Asia write for a dot (RFC 3490 section 3.1)."""
+"""Dots of East Asian input methods (RFC 3490 section 3.1)."""
 
 
 def to_ascii(text: str) -> str:
-    """Return a name with each label that is not ASCII in punycode; the others stay as they are.
+    """Return a name with each label beyond ASCII in punycode.
 
     Upper case, full width and the like are mapped first (UTS 46), so ``Bücher`` and ``bücher`` are one name.
 
@@ -27,7 +27,7 @@ def to_ascii(text: str) -> str:
 def _encoded(label: str) -> str:
     try:
         mapped = idna.uts46_remap(label, std3_rules=False)
-        # The mapping may make it plain, as it does with letters of full width.
+        # The mapping may lead to ASCII, as with letters of full width.
         return (
             mapped if mapped.isascii() else ".".join(idna.alabel(one).decode() for one in mapped.split("."))
         )
@@ -38,7 +38,7 @@ def _encoded(label: str) -> str:
 
 
 def to_unicode(name: str) -> str:
-    """Return a name with each punycode label as people read it; what cannot be read stays as it is."""
+    """Return a name with each punycode label as people read it; broken ones stay as they are."""
     return ".".join(map(_decoded, name.split(".")))
 
 

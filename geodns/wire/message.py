@@ -1,25 +1,17 @@
-"""The wire: names, headers, whole messages; with `rr`, `edns` and `tsig`, the only file with byte offsets.
+"""Headers, queries and whole messages (RFC 1035 section 4.1).
 
-Names on the wire are whole and uncompressed here; owner names in ready answers are the pointer `QNAME`
-to the question, so that the client's own letter case comes back (RFC 1035 sections 3.1, 4.1).
+Names are whole and uncompressed; owner names in ready answers are the pointer `QNAME` to the question, so
+that the client's own letter case comes back.
 """
 
 from collections.abc import Mapping, Sequence
 from struct import Struct, pack
 from typing import NamedTuple
 
-from geodns.wire.codes import FORMERR, IN, NOERROR, NOTIMP
-from geodns.wire.edns import OPT, BrokenOptError, Edns, read_opt
+from geodns.wire.codes import FORMERR, IN, NOERROR, NOTIMP, OPT, TSIG
+from geodns.wire.edns import BrokenOptError, Edns, read_opt
 from geodns.wire.names import MAX_LABEL, MAX_NAME, owner_end
-from geodns.wire.tsig import TSIG, unknown_key
-
-
-def question(name: bytes, qtype: int) -> bytes:
-    """Return the question of class IN for a name on the wire (RFC 1035 section 4.1.2)."""
-    return name + pack(">HH", qtype, IN)
-
-
-# --- messages ------------------------------------------------------------------------------------------
+from geodns.wire.tsig import unknown_key
 
 HEADER = 12
 TCP_SIZE = 65535
@@ -30,18 +22,23 @@ _FIXED = Struct(">HHIH")
 _QR, _AA, _TC, _RD = 0x80, 0x04, 0x02, 0x01
 
 
+# --- queries -------------------------------------------------------------------------------------------
+
+
+def question(name: bytes, qtype: int) -> bytes:
+    """Return the question of class IN for a name on the wire."""
+    return name + pack(">HH", qtype, IN)
+
+
 class Query(NamedTuple):
-    """A query that could be read.
+    """A well-formed query.
 
     Attributes:
-        id: two bytes.
-        rd: recursion desired, copied to the answer.
+        rd: the RD bit, copied to the answer.
         question: name, type and class as the client wrote them; empty when it asks for a cookie alone.
-        name: the name on the wire in lower case.
-        type: the QTYPE.
-        qclass: the QCLASS.
+        name: on the wire in lower case.
         edns: None without an OPT record.
-        tsig: what a signed query is answered with behind everything else; empty when it is not signed.
+        tsig: the TSIG record of the answer; empty when the query is not signed.
 
     """
 
@@ -56,12 +53,7 @@ class Query(NamedTuple):
 
 
 class BadQuery(Exception):  # noqa: N818 - it is an answer as much as an error
-    """A message that is answered by its header alone.
-
-    Attributes:
-        rcode: FORMERR or NOTIMP.
-
-    """
+    """A message that is answered by its header alone, with FORMERR or NOTIMP."""
 
     def __init__(self, rcode: int) -> None:
         super().__init__(rcode)
@@ -69,7 +61,7 @@ class BadQuery(Exception):  # noqa: N818 - it is an answer as much as an error
 
 
 def is_query(packet: bytes) -> bool:
-    """Say whether a packet may be answered at all: a whole header with QR clear."""
+    """Say whether a packet may be answered: it has a whole header with QR clear."""
     return len(packet) >= HEADER and not packet[2] & _QR
 
 
@@ -122,7 +114,7 @@ def parse(packet: bytes) -> Query:
 
 
 def name_asked(packet: bytes) -> bytes | None:
-    """Return the name in the question, on the wire in lower case; None where there is none to be read."""
+    """Return the name in the question, on the wire in lower case; None: there is no readable one."""
     if len(packet) < HEADER or not packet[4] | packet[5]:
         return None
     try:
@@ -175,15 +167,10 @@ def refusal(packet: bytes, rcode: int, *, truncated: bool = False) -> bytes:
 
 
 def question_alone(packet: bytes, end: int, rcode: int, opt: bytes, *, truncated: bool) -> bytes:
-    """Return an answer without any, made at once from a query.
+    """Return an answer without records, made directly from a query whose question ends at `end`.
 
-    Args:
-        packet: the query.
-        end: where its question ends.
-        rcode: its lower bits; the upper ones stand in the OPT record.
-        opt: our OPT record, empty for clients without EDNS.
-        truncated: the TC bit: whoever is no forger comes again over TCP (RFC 7766 section 5).
-
+    The upper bits of the RCODE stand in `opt`, which is empty for clients without EDNS. Truncated, it makes
+    whoever is no forger come again over TCP (RFC 7766 section 5).
     """
     flags = _QR | packet[2] & _RD | (_TC if truncated else 0)
     counts = _COUNTS.pack(end > HEADER, 0, 0, bool(opt))
@@ -194,9 +181,9 @@ class Answer(NamedTuple):
     """The ready sections of an answer; owner names that equal the question's are `QNAME`.
 
     Attributes:
-        body: answer, authority and needed additional records, in wire form.
+        body: answer, authority and needed additional records.
         an: how many records of `body` are answers; likewise `ns` (authority) and `ar` (additional).
-        extra: additional records that may be left out, each in wire form.
+        extra: additional records that may be left out.
 
     """
 
@@ -222,16 +209,9 @@ def fits(query: Query, answer: Answer, limit: int, opt: bytes) -> bool:
 def message(
     query: Query, rcode: int, answer: Answer, limit: int, opt: bytes, *, authoritative: bool
 ) -> bytes:
-    """Return a whole answer within the limit: extras that do not fit go; then TC, on the question alone.
+    """Return a whole answer within the limit: without extras that do not fit; else TC and the question alone.
 
-    Args:
-        query: what is answered.
-        rcode: its lower bits; the upper ones stand in the OPT record.
-        answer: the sections.
-        limit: bytes that the client takes.
-        opt: our OPT record, empty for clients without EDNS.
-        authoritative: the AA bit.
-
+    The upper bits of the RCODE stand in `opt`, which is empty for clients without EDNS.
     """
     flags = _QR | query.rd | (_AA if authoritative else 0)
     if not fits(query, answer, limit, opt):
@@ -266,7 +246,7 @@ def _assemble(
 
 
 class AnswerSummary(NamedTuple):
-    """What an answer's start tells: the RCODE with its upper bits, AA, TC, and how many records answer."""
+    """What an answer's start tells: the RCODE with its upper bits, AA, TC, and the number of answers."""
 
     rcode: int
     authoritative: bool
@@ -287,19 +267,19 @@ def outcome_of(answer: bytes) -> AnswerSummary:
     )
 
 
-# --- the short way: the shapes that nearly all queries have ---------------------------------------------
+# --- what nearly all queries begin with, and their answers ------------------------------------------------
 
-SHAPE = slice(2, HEADER)
+AFTER_ID = slice(2, HEADER)
 """The header without the ID."""
 
-
-SHAPES: Mapping[bytes, int] = {
+ORDINARY_HEADERS: Mapping[bytes, int] = {
     bytes((rd, low)) + _COUNTS.pack(1, 0, 0, additional): 2 * additional + rd
     for rd in (0, _RD)
     for low in range(0, 0x100, 0x10)
     for additional in (0, 1)
 }
-"""Ordinary headers (opcode QUERY, one question, at most one additional record) and which of `heads` fits."""
+"""Headers of nearly all queries (opcode QUERY, one question, at most one additional record), and which of
+`heads` their answers get."""
 
 
 def heads(answer: Answer) -> tuple[bytes, bytes, bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Domain names as people write them: text to labels (RFC 1035 sections 2.3.4 and 5.1)."""
+"""Domain names: text to labels to wire and back (RFC 1035 sections 2.3.4, 3.1 and 5.1)."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ MAX_NAME = 255
 """Bytes on the wire, the root's zero included."""
 
 USUAL = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+")
-"""An absolute name in lower case, of letters, digits, hyphens and underscores, as nearly every one is."""
+"""Nearly every name: absolute, in lower case, of letters, digits, hyphens and underscores."""
 
 _PLAIN = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without a backslash: nearly every name, and four times as fast to read."""
@@ -78,7 +78,7 @@ QNAME = b"\xc0\x0c"
 
 
 def name_to_wire(text: str) -> bytes:
-    """Return an absolute name's wire form in lower case (RFC 1035 section 3.1).
+    """Return an absolute name on the wire, in lower case.
 
     Raises:
         BadNameError: as `labels_of` says, and when the whole is over 255 bytes.
@@ -91,7 +91,7 @@ def name_to_wire(text: str) -> bytes:
 
 
 def name_from_wire(wire: bytes) -> str:
-    r"""Return the text of a whole, uncompressed name, absolute, with ``\`` escapes (RFC 4343 section 2.1)."""
+    r"""Return an uncompressed name as absolute text, with ``\`` escapes (RFC 4343 section 2.1)."""
     labels: list[str] = []
     position = 0
     while wire[position]:
@@ -108,7 +108,7 @@ def _shown(octet: int) -> str:
 
 
 def parents(name: bytes) -> Iterator[bytes]:
-    """Yield a name on the wire without its first label, then without its first two, down to the root."""
+    """Yield the names above one on the wire, nearest first, up to the root."""
     position = 0
     while name[position]:
         position += 1 + name[position]
@@ -121,7 +121,7 @@ def is_below(name: bytes, other: bytes) -> bool:
 
 
 def owner_end(records: bytes, position: int) -> int:
-    """Return where a record's owner name ends: `QNAME`, or a whole name."""
+    """Return where the owner name of a ready record ends: `QNAME`, or a whole name."""
     while length := records[position]:
         if length > MAX_LABEL:
             return position + len(QNAME)
@@ -130,5 +130,5 @@ def owner_end(records: bytes, position: int) -> int:
 
 
 def pointer(offset: int) -> bytes | None:
-    """Return a compression pointer; None where the offset is out of a pointer's reach."""
+    """Return a compression pointer; None: the offset is out of its reach."""
     return pack(">H", 0xC000 | offset) if offset < 0x4000 else None

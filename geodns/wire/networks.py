@@ -1,4 +1,4 @@
-"""Networks of clients: read from text, and asked often and cheaply whether an address is in one of them."""
+"""Networks of clients: read from text, and fast to search for an address."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -10,7 +10,7 @@ HOW = 'write an address and how many bits count, as 192.0.2.0/24 or "2001:db8::/
 
 
 def parse_network(text: str) -> Network:
-    """Return the network that a text is; an address alone is a network of one.
+    """Read a network; an address alone is a network of one.
 
     Raises:
         ValueError: with two arguments: what is wrong, and what to write instead.
@@ -38,7 +38,7 @@ def packed(address: str) -> bytes:
 
 
 class Networks:
-    """Some networks, to be asked whether an address is in one of them."""
+    """A set of networks."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._known = tuple(

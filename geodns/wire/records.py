@@ -1,34 +1,36 @@
-"""Ready records: made at compile time, renamed and looked into when an answer is put together.
+"""Ready records: made at compile time, renamed and split when an answer is put together.
 
-The owner name of a ready record is the pointer `wire.QNAME` to the question, or whole; names in its data are
-whole and uncompressed.
+The owner name of a ready record is the pointer `QNAME` to the question, or whole; names in its data are whole
+and uncompressed.
 """
 
 from collections.abc import Iterator, Mapping
 from struct import Struct, pack
 
-from geodns.wire.codes import CNAME, IN, NS
+from geodns.wire.codes import CNAME, IN, NUMBERS
 from geodns.wire.names import MAX_NAME, QNAME, owner_end
 
 _FIXED = Struct(">HHIH")
 """Type, class, TTL, length of the data."""
 
-TARGETS: Mapping[int, int] = {NS: 0, 15: 2, 33: 6, 64: 2, 65: 2}
-"""Where in the data of NS, MX, SRV, SVCB and HTTPS the name stands whose addresses are wanted next."""
+TARGETS: Mapping[int, int] = {
+    NUMBERS[name]: offset for name, offset in (("NS", 0), ("MX", 2), ("SRV", 6), ("SVCB", 2), ("HTTPS", 2))
+}
+"""By type, where in the data the name stands whose addresses are wanted next."""
 
 
 def record(rtype: int, ttl: int, rdata: bytes, owner: bytes = QNAME, rclass: int = IN) -> bytes:
-    """Return a record, of class IN unless told (RFC 1035 section 4.1.3)."""
+    """Return a ready record (RFC 1035 section 4.1.3)."""
     return owner + pack(">HHIH", rtype, rclass, ttl, len(rdata)) + rdata
 
 
 def with_owner(records: bytes, owner: bytes) -> bytes:
-    """Return ready records that belong to the question's name with another owner name."""
+    """Return ready records, with another owner name where that is the question's."""
     return b"".join(split_records(records, owner))
 
 
 def split_records(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
-    """Yield ready records one by one, those of the question's name with another owner name."""
+    """Yield ready records one by one, with another owner name where that is the question's."""
     position = 0
     while position < len(records):
         fixed = owner_end(records, position)
@@ -39,18 +41,14 @@ def split_records(records: bytes, owner: bytes = QNAME) -> Iterator[bytes]:
 
 
 def rdata_of(record_bytes: bytes) -> bytes:
-    """Return the data of a single ready record."""
+    """Return the data of one ready record whose owner name is `QNAME`."""
     return record_bytes[len(QNAME) + _FIXED.size :]
 
 
 def cname_from_dname(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
-    """Return the CNAME record that a DNAME makes for a name, if not too long a one (RFC 6672 section 3.1).
+    """Return the CNAME record that a DNAME makes for a name below its owner (RFC 6672 section 3.1).
 
-    Args:
-        dname: the ready record.
-        name: a name below it, on the wire.
-        owner: the DNAME's own name, on the wire.
-
+    None: the target would be too long.
     """
     target = name[: len(name) - len(owner)] + rdata_of(dname)
     ttl = int.from_bytes(dname[len(QNAME) + 4 : len(QNAME) + 8], "big")
@@ -58,7 +56,7 @@ def cname_from_dname(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
 
 
 def target_of(record_bytes: bytes) -> bytes | None:
-    """Return the name in a ready record of a type in `TARGETS`, in lower case; None where it is cut off."""
+    """Return the name in the data of a type in `TARGETS`, in lower case; None: it is cut off."""
     rdata = rdata_of(record_bytes)
     start = position = TARGETS[int.from_bytes(record_bytes[len(QNAME) : len(QNAME) + 2], "big")]
     while position < len(rdata):

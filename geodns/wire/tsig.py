@@ -1,9 +1,6 @@
-"""Signed queries: we share a key with nobody, and say so (RFC 8945)."""
+"""Signed queries (RFC 8945): no key is ours, and the answer says so."""
 
 from geodns.wire.names import MAX_LABEL
-
-TSIG = 250
-NOTAUTH = 9
 
 _FIXED = 10
 """Bytes of a record between its owner and its data."""
@@ -12,12 +9,7 @@ _BADKEY = (17).to_bytes(2, "big")
 
 
 def unknown_key(record: bytes) -> bytes | None:
-    """Return the record that answers one whose key is unknown (RFC 8945 section 5.2.1); None: it is broken.
-
-    Args:
-        record: a whole TSIG record, as it stood in the query.
-
-    """
+    """Return the TSIG record that answers one of an unknown key (section 5.2.1); None: it is broken."""
     owner = _name_end(record, 0)
     if owner is None:
         return None
@@ -31,7 +23,7 @@ def unknown_key(record: bytes) -> bytes | None:
     other = after_mac + 4
     if other + 2 + int.from_bytes(record[other : other + 2], "big") != len(record):
         return None
-    # Without a key there is no MAC to give; the time is the client's own, for it is not a matter of clocks.
+    # Without a key there is no MAC. The time is the client's own: its clock is not what is wrong.
     data = b"".join((record[start:mac], b"\0\0", record[after_mac : after_mac + 2], _BADKEY, b"\0\0"))
     return record[: owner + 8] + len(data).to_bytes(2, "big") + data
 

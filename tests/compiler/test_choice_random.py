@@ -104,7 +104,9 @@ def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
         chain = one.chain(pool.name)
         found = choose(one, pool, live)
         fit = {
-            (link.name, member.host): live.fitness(one, one.host_by_name[member.host], one.jury_of(link))
+            (link.name, member.host): live.fitness(
+                one, one.host_by_name[member.host], one.check_policy_of(link)
+            )
             for link in chain
             for member in link.members
             if member.weight

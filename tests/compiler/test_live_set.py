@@ -178,13 +178,6 @@ def test_a_host_that_nothing_checks_is_up() -> None:
     assert live_set(one).host_state(one, one.hosts[0]) is HealthState.UP
 
 
-def test_forcing_and_releasing_leave_the_old_set_as_it_was(one: Zone) -> None:
-    before = live_set(one)
-    forced = before.with_forced((NAME, "mta1"), Forced.DRAINED)
-    assert forced.forced == {(NAME, "mta1"): Forced.DRAINED}
-    assert forced.with_forced((NAME, "mta1"), None).forced == before.forced == {}
-
-
 @pytest.mark.parametrize(
     ("verdict", "pending"),
     [

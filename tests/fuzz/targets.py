@@ -70,8 +70,8 @@ def _guarded() -> tuple[Table, WorkerState]:
 def packet(data: bytes) -> None:
     """Answer a packet: its first byte says over which transport, the rest is the packet.
 
-    It is answered three times, which takes the long way, the short and the shortest where they are open, and
-    the same once more from the same beginning. A server with a rate limit may drop it, or cut the answer.
+    It is answered three times, by the full lookup, the question cache and the packet cache where they can,
+    and the same once more from the same beginning. A server with a rate limit may drop it, or cut the answer.
     """
     tcp, query = data[:1] == b"\1", data[1:]
     client: Client = ("192.0.2.200", 5353, "tcp" if tcp else "udp")

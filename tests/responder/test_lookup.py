@@ -347,7 +347,7 @@ WORKER = Worker(PARENT, CHILD, ALONE, GRANDCHILD, OTHER)
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_names(row: Row) -> None:
-    for _ in ("the long way", "the short way", "again"):
+    for _ in ("full lookup", "question cache", "packet cache"):
         assert ask(WORKER, row.question, "t.test.") == row
 
 

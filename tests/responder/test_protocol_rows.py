@@ -416,7 +416,7 @@ ROWS = {
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 @pytest.mark.parametrize("warm", [False, True], ids=["first", "again"])
 def test_row(row: Row, warm: bool) -> None:
-    """Every row by the long way, and by whichever is taken once its question and packet are known."""
+    """Every row by the full lookup, and by the caches once its question and packet are known."""
     worker = Worker(ZONE, policy=row.policy).at(row.now)
     for packet in (ask(), ask(tail=opt()), row.query, row.query, row.query) if warm else ():
         worker.raw(packet, row.client)

@@ -1,5 +1,6 @@
 """Every kind of answer, named by the clause that asks for it; dnspython reads them all."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import dns.flags
@@ -11,6 +12,7 @@ import pytest
 from geodns.model.state import Forced
 from geodns.model.zone import Record
 from geodns.responder.lookup import MAX_CHAIN
+from geodns.responder.respond import FAULT_EVERY
 from tests.sample_zones import DOWN, ORIGIN, TCP, Worker, absolute, data, has, live_set, records, zone
 
 ZONE = zone("""
@@ -148,7 +150,7 @@ def sections(found: dns.message.Message) -> tuple[set[str], set[str], set[str], 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_answers(case: Case, edns: bool) -> None:
     worker = Worker(ZONE, SECOND, CHILD)
-    for _ in ("the long way", "the short way", "again"):
+    for _ in ("full lookup", "question cache", "packet cache"):
         found = worker.ask(case.name, case.rtype, use_edns=edns)
         assert sections(found) == case[2:]
         assert not has(found, dns.flags.TC)
@@ -251,3 +253,12 @@ def test_chains_are_bounded() -> None:
     assert len(found.answer) == MAX_CHAIN
     assert len(Worker(one).ask("n5", "TXT", client=TCP).answer) == MAX_CHAIN
     assert data(Worker(one).ask("n8", "TXT", client=TCP))[-1] == '"end"'
+
+
+def test_a_fault_of_ours_costs_one_answer_and_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(ZONE)
+    worker.compiled = replace(worker.compiled, table=replace(worker.compiled.table, rotations={}))
+    for now, lines in ((0.0, 1), (FAULT_EVERY / 2, 1), (FAULT_EVERY, 2)):
+        assert worker.at(now).ask("@").rcode() == dns.rcode.SERVFAIL
+        assert [record.message for record in caplog.records] == [f"no answer for {ORIGIN} type 1"] * lines
+    assert worker.ask("text", "TXT").rcode() == dns.rcode.NOERROR

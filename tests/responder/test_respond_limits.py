@@ -55,11 +55,11 @@ def passed(one: Worker, *packets: bytes, times: int = 20, client: Client = UDP) 
 @pytest.mark.parametrize(
     "packets",
     [
-        pytest.param([packet()], id="the shortest way"),
+        pytest.param([packet()], id="packet cache"),
         pytest.param(
             [packet(), packet(use_edns=0), packet(cookie=ASKS), packet("oUt.exAmple.com.")], id="forms"
         ),
-        pytest.param([packet("alias")], id="the long way"),
+        pytest.param([packet("alias")], id="full lookup"),
         pytest.param([packet(f"x{number}.w") for number in range(50)], id="names below a wildcard"),
         pytest.param([packet(f"x{number}") for number in range(50)], id="names that there are not"),
         pytest.param([packet(f"x{number}.sub") for number in range(50)], id="referrals of a cut"),

@@ -44,7 +44,7 @@ def option(code: int, text: bytes = b"") -> dns.edns.Option:
 
 
 def ask(one: Worker, *options: dns.edns.Option, name: str = "@", **other: Any) -> dns.message.Message:
-    """Ask with options, twice over: the second answer comes by a short way, and is the same."""
+    """Ask with options, twice over: the second answer comes from a cache, and is the same."""
     first, second = (
         one.ask(name, use_edns=0, payload=1232, options=list(options), **other) for _ in range(2)
     )
@@ -109,7 +109,7 @@ def test_without_secrets_there_are_no_cookies() -> None:
 
 
 def test_a_cookie_that_ages_is_renewed() -> None:
-    """RFC 9018 section 4.3; the short way forgets it in time."""
+    """RFC 9018 section 4.3; the cache forgets it in time."""
     one = worker()
     packet = dns.message.make_query(ORIGIN, "A", use_edns=0, options=[option(edns.COOKIE, GOOD)]).to_wire()
     one.state.epoch = -500.0

@@ -43,7 +43,7 @@ def plain(worker: Worker, _: int) -> dns.message.Message:
 
 
 def every_shape(worker: Worker, number: int) -> dns.message.Message:
-    """Take both ways in turn: a response code or options in a query are rare, a TCP client is not."""
+    """Take caches and full lookup in turn: response codes or options in a query are rare, TCP is not."""
     shape = number % 5
     query = dns.message.make_query(ORIGIN, "A", use_edns=0 if shape == 1 else False)
     if shape == 2:
@@ -91,7 +91,7 @@ def a_zone_comes_and_goes(worker: Worker, number: int) -> dns.message.Message:
     return worker.ask("@")
 
 
-def the_short_way_forgets(worker: Worker, number: int) -> dns.message.Message:
+def the_caches_forget(worker: Worker, number: int) -> dns.message.Message:
     for name in ("text", "mta1", "a", "mta2")[: number % 5]:
         worker.ask(name)
     return worker.ask("@")
@@ -108,13 +108,13 @@ def the_short_way_forgets(worker: Worker, number: int) -> dns.message.Message:
         its_own_pool_is_made_anew,
         the_zone_is_edited,
         a_zone_comes_and_goes,
-        the_short_way_forgets,
+        the_caches_forget,
     ],
 )
 def test_one_cycle_of_queries_holds_the_weights_exactly(
     ask: Callable[[Worker, int], dns.message.Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if ask is the_short_way_forgets:
+    if ask is the_caches_forget:
         monkeypatch.setattr(worker_state, "REMEMBERED", 3)
     worker = Worker(WEIGHTED, seed=5)
     first, uniform = Counter[str](), Counter[str]()
@@ -171,10 +171,10 @@ def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) ->
         worker.ask(f"h{number}.w")
         worker.ask("big", "TXT")
         worker.ask(WEIGHTED_OWNERS[number % len(WEIGHTED_OWNERS)], "A", use_edns=0, payload=512 + number)
-        assert len(worker.state.known) <= 20
+        assert len(worker.state.questions) <= 20
         assert len(worker.state.tails) <= 20
         assert len(worker.state.packets) <= 20
-        assert sum(len(spin.questions) for spin in worker.state._spins.values()) <= 20
+        assert sum(len(ready.questions) for ready in worker.state._ready.values()) <= 20
         assert len(worker.state._places) <= len(WEIGHTED_OWNERS) * 3
 
 
@@ -185,7 +185,7 @@ def test_names_that_only_a_wildcard_has_are_not_remembered() -> None:
         for name in (f"h{number}.w", f"h{number}", f"h{number}.sub"):
             for rtype in ("A", "A", "TXT", "TXT"):
                 worker.ask(name, rtype)
-    assert not worker.state.known
+    assert not worker.state.questions
     assert not worker.state.packets
 
 

@@ -1,7 +1,10 @@
+"""Names and numbers of types and response codes, as dnspython has them."""
+
+import dns.rcode
 import dns.rdatatype
 import pytest
 
-from geodns.wire.codes import NUMBERS, is_data, name_of, number, number_of
+from geodns.wire.codes import NUMBERS, is_data, name_of, number, number_of, rcode_name
 
 QUERIES_AND_MESSAGES = {"OPT", "NXNAME", "TKEY", "TSIG", "IXFR", "AXFR", "MAILB", "MAILA", "ANY"}
 
@@ -36,3 +39,9 @@ def test_what_only_queries_and_messages_have_is_no_data() -> None:
     assert not is_data(0)
     assert not is_data(65535)
     assert is_data(65280)
+
+
+def test_the_names_of_response_codes_are_those_that_dnspython_knows() -> None:
+    for rcode in (*range(11), 16, 23):
+        assert rcode_name(rcode) == dns.rcode.to_text(dns.rcode.Rcode(rcode))
+    assert rcode_name(3841) == "RCODE3841"

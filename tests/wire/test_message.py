@@ -1,22 +1,16 @@
-"""The wire, held against dnspython where it has an opinion."""
+"""Queries read, answers put together within their limits."""
 
 from contextlib import suppress
 
-import dns.name
-import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.errors import BadNameError
 from geodns.wire import codes
 from geodns.wire.edns import Edns
 from geodns.wire.message import Answer, BadQuery, Query, is_query, message, parse, refusal
-from geodns.wire.names import name_from_wire, name_to_wire, parents, pointer
 from geodns.wire.records import record
 
-ANY_LABELS: st.SearchStrategy[list[bytes]] = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
-LABELS = ANY_LABELS.filter(lambda labels: sum(len(label) + 1 for label in labels) < 255)
 NAME = b"\x03out\x07example\x03com\x00"
 QUESTION = NAME + b"\x00\x01\x00\x01"
 OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
@@ -30,39 +24,6 @@ def packet(
     rest: bytes = b"",
 ) -> bytes:
     return b"\xab\xcd" + flags + b"".join(count.to_bytes(2, "big") for count in counts) + question + rest
-
-
-# --- names ---------------------------------------------------------------------------------------------
-
-
-@given(LABELS)
-def test_any_name_survives_text_and_back(labels: list[bytes]) -> None:
-    whole = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
-    text = name_from_wire(whole)
-    assert name_to_wire(text) == b"".join(bytes((len(x),)) + x.lower() for x in labels) + b"\0"
-    assert dns.name.from_text(text).to_wire() == whole, "dnspython reads the text alike"
-
-
-@given(LABELS)
-def test_parents_are_those_of_dnspython(labels: list[bytes]) -> None:
-    name = dns.name.Name([*labels, b""])
-    expected = []
-    while name != dns.name.root:
-        name = name.parent()
-        expected.append(name.to_wire())
-    assert list(parents(dns.name.Name([*labels, b""]).to_wire() or b"")) == expected
-
-
-def test_a_name_has_at_most_255_bytes() -> None:
-    longest = ".".join(["a" * 63] * 3 + ["a" * 61]) + "."
-    assert len(name_to_wire(longest)) == 255
-    with pytest.raises(BadNameError, match="a name of 256 bytes, at most 255 are allowed"):
-        name_to_wire(longest.replace("." + "a" * 61 + ".", "." + "a" * 62 + "."))
-
-
-@pytest.mark.parametrize(("offset", "expected"), [(12, b"\xc0\x0c"), (0x3FFF, b"\xff\xff"), (0x4000, None)])
-def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
-    assert pointer(offset) == expected
 
 
 # --- queries -------------------------------------------------------------------------------------------

@@ -1,9 +1,17 @@
-"""Names as people write them (RFC 1035 sections 2.3.4 and 5.1)."""
+"""Names as people write them and on the wire, held against dnspython where it has an opinion."""
 
+import dns.name
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.errors import BadNameError
-from geodns.wire.names import labels_of
+from geodns.wire.names import labels_of, name_from_wire, name_to_wire, parents, pointer
+
+ANY_LABELS: st.SearchStrategy[list[bytes]] = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
+LABELS = ANY_LABELS.filter(lambda labels: sum(len(label) + 1 for label in labels) < 255)
+
+# --- text ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -51,3 +59,36 @@ def test_reads_labels(text: str, labels: tuple[bytes, ...]) -> None:
 def test_refuses(text: str, message: str) -> None:
     with pytest.raises(BadNameError, match=message):
         labels_of(text)
+
+
+# --- on the wire ---------------------------------------------------------------------------------------
+
+
+@given(LABELS)
+def test_any_name_survives_text_and_back(labels: list[bytes]) -> None:
+    whole = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+    text = name_from_wire(whole)
+    assert name_to_wire(text) == b"".join(bytes((len(x),)) + x.lower() for x in labels) + b"\0"
+    assert dns.name.from_text(text).to_wire() == whole, "dnspython reads the text alike"
+
+
+@given(LABELS)
+def test_parents_are_those_of_dnspython(labels: list[bytes]) -> None:
+    name = dns.name.Name([*labels, b""])
+    expected = []
+    while name != dns.name.root:
+        name = name.parent()
+        expected.append(name.to_wire())
+    assert list(parents(dns.name.Name([*labels, b""]).to_wire() or b"")) == expected
+
+
+def test_a_name_has_at_most_255_bytes() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61]) + "."
+    assert len(name_to_wire(longest)) == 255
+    with pytest.raises(BadNameError, match="a name of 256 bytes, at most 255 are allowed"):
+        name_to_wire(longest.replace("." + "a" * 61 + ".", "." + "a" * 62 + "."))
+
+
+@pytest.mark.parametrize(("offset", "expected"), [(12, b"\xc0\x0c"), (0x3FFF, b"\xff\xff"), (0x4000, None)])
+def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
+    assert pointer(offset) == expected

@@ -10,7 +10,8 @@ from geodns.wire import codes, records
 from geodns.wire.message import Answer, message, parse
 from geodns.wire.names import QNAME
 from geodns.wire.records import record
-from tests.wire.test_message import LABELS, NAME, packet
+from tests.wire.test_message import NAME, packet
+from tests.wire.test_names import LABELS
 
 
 def test_a_record_is_read_by_dnspython() -> None:

@@ -618,11 +618,11 @@ def test_what_judges_a_pool(check: str, names: tuple[str, ...], need: int) -> No
         "  free: {hosts: [mta1]}\n"
         "records: {a: {pool: main}, b: {pool: side}, c: {pool: free}}\n"
     )
-    jury = one.jury_of(one.pool_by_name["main"])
+    jury = one.check_policy_of(one.pool_by_name["main"])
     assert jury is not None
     assert tuple(check.name for check in jury.checks) == names
     assert jury.need == need
-    assert one.jury_of(one.pool_by_name["free"]) is None
+    assert one.check_policy_of(one.pool_by_name["free"]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The short ways against the long one, over queries of every shape and packets that nobody should send."""
+"""The caches against the full lookup, over queries of every shape and packets that nobody should send."""
 
 import logging
 import random
@@ -15,13 +15,13 @@ from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.model.zone import Zone
 from geodns.responder.answer_policy import Policy
+from geodns.responder.lookup import LookupResult
 from geodns.responder.respond import Client, respond
-from geodns.responder.table import Rotation, ZoneTable
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import edns as edns_
 from geodns.wire import message
 from geodns.wire.cookies import make
-from geodns.wire.message import Answer, Query
+from geodns.wire.message import Query
 from geodns.wire.names import name_to_wire
 from tests.sample_zones import (
     DOWN,
@@ -44,16 +44,13 @@ SECRET = b"0123456789abcdef"
 TABLE = replace(COMPILED.table, policy=Policy(nsid=b"ns1", cookie_secrets=(SECRET,)))
 
 NOBODY: frozenset[bytes] = frozenset()
-"""The long way asked again and again tells each name again."""
+"""The full lookup tells each name again whenever it is asked."""
 
 
-class LongWay(WorkerState):
-    """A worker that never learns the short way."""
+class FullLookupOnly(WorkerState):
+    """A worker whose caches stay empty."""
 
-    def remember_rotation(self, query: Query, zone: ZoneTable, rotation: Rotation) -> None:
-        pass
-
-    def remember_answer(self, query: Query, zone: ZoneTable, answer: Answer) -> None:
+    def remember(self, query: Query, found: LookupResult) -> None:
         pass
 
 
@@ -129,22 +126,24 @@ def packets(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(st.tuples(packets(), st.sampled_from([UDP, UDP, TCP])), max_size=60), st.integers(0, 2**32))
-def test_both_ways_give_the_same_bytes_and_counts(asked: list[tuple[bytes, Client]], seed: int) -> None:
+def test_caches_and_full_lookup_give_the_same_bytes_and_counts(
+    asked: list[tuple[bytes, Client]], seed: int
+) -> None:
     """Whatever was asked before, in whatever order: places in rotations included."""
-    short, long = WorkerState(random.Random(seed)), LongWay(random.Random(seed))
+    cached, full = WorkerState(random.Random(seed)), FullLookupOnly(random.Random(seed))
     for packet, client in asked:
         for _ in range(3):
-            expected = respond(TABLE, packet, client, 0.0, long)
-            assert respond(TABLE, packet, client, 0.0, short) == expected
-    assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
+            expected = respond(TABLE, packet, client, 0.0, full)
+            assert respond(TABLE, packet, client, 0.0, cached) == expected
+    assert cached.take_counts()._replace(names=NOBODY) == full.take_counts()._replace(names=NOBODY)
 
 
-def test_the_short_way_is_taken_by_what_is_asked_twice() -> None:
-    """Or the test before would compare the long way with itself."""
+def test_what_is_asked_twice_is_in_the_question_cache() -> None:
+    """Or the test before would compare the full lookup with itself."""
     worker = Worker(WEIGHTED)
     for name, rtype in (("@", "A"), ("@", "MX"), ("text", "TXT"), ("mta3", "AAAA"), ("text", "CAA")):
         worker.ask(name, rtype)
-    assert len(worker.state.known) == 5
+    assert len(worker.state.questions) == 5
 
 
 UNEVEN = zone("""
@@ -161,7 +160,7 @@ UNEVEN = zone("""
 def test_the_same_few_names_over_and_over(one: Zone) -> None:
     table = compile_zones(Compiled(), sources(one), LiveSet()).table
     rng = random.Random(7)
-    short, long = WorkerState(random.Random(1)), LongWay(random.Random(1))
+    cached, full = WorkerState(random.Random(1)), FullLookupOnly(random.Random(1))
     names = [name_to_wire(absolute(name)) for name in ("@", "text", "mta3")]
     tails = [(0, b""), (1, OPT), (1, OPT[:7] + b"\x80" + OPT[8:]), (1, OPT[:3] + b"\x02\x61" + OPT[5:])]
     for number in range(4000):
@@ -170,20 +169,20 @@ def test_the_same_few_names_over_and_over(one: Zone) -> None:
         name = bytes(octet ^ rng.choice((0, 0x20)) if octet >= 0x61 else octet for octet in rng.choice(names))
         packet = number.to_bytes(2, "big") + head + message.question(name, rng.choice((1, 15, 16, 28))) + tail
         client = rng.choice((UDP, TCP))
-        assert respond(table, packet, client, 0.0, short) == respond(table, packet, client, 0.0, long)
-    assert short.packets, "the shortest way was among those compared"
-    assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
+        assert respond(table, packet, client, 0.0, cached) == respond(table, packet, client, 0.0, full)
+    assert cached.packets, "the packet cache was among those compared"
+    assert cached.take_counts()._replace(names=NOBODY) == full.take_counts()._replace(names=NOBODY)
 
 
 @pytest.mark.parametrize("order", [(65, 97), (97, 65), (257, 0x0141), (1, 0x0141), (33, 0x0161)])
 def test_types_that_differ_by_a_letters_case_are_not_confused(order: tuple[int, int]) -> None:
-    """The short ways look questions up in lower case, type and class with them."""
-    short, long = WorkerState(random.Random(1)), LongWay(random.Random(1))
+    """The caches look questions up in lower case, type and class with them."""
+    cached, full = WorkerState(random.Random(1)), FullLookupOnly(random.Random(1))
     for rtype in order * 3:
         packet = b"\0\1\1\0\0\1" + bytes(6) + message.question(name_to_wire(ORIGIN), rtype)
-        expected = respond(TABLE, packet, UDP, 0.0, long)
-        assert respond(TABLE, packet, UDP, 0.0, short) == expected
-    assert short.take_counts()._replace(names=NOBODY) == long.take_counts()._replace(names=NOBODY)
+        expected = respond(TABLE, packet, UDP, 0.0, full)
+        assert respond(TABLE, packet, UDP, 0.0, cached) == expected
+    assert cached.take_counts()._replace(names=NOBODY) == full.take_counts()._replace(names=NOBODY)
 
 
 @pytest.mark.parametrize("first", [0x0241, 0x0261])
