@@ -45,15 +45,14 @@ class Exit(NamedTuple):
 
 
 class ProcessSlot:
-    """A place for a process: what runs there now, and when the next one is due.
+    """A place for a process, and when the next one is due there.
 
     Attributes:
         pid: None while nothing runs.
-        stream: to the process.
         due: when to start the next one, by `time.monotonic`.
         restarts: processes before this one.
-        acked: the newest Table that a worker said it answers from.
-        last: how the process before this one ended.
+        acked: number of the newest Table that a worker said it answers from.
+        last: the end of the process before this one.
 
     """
 
