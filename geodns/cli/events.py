@@ -18,7 +18,8 @@ import aiohttp
 import click
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, UnreachableError, server_option, token_option
+from geodns.cli.client import Server, UnreachableError
+from geodns.cli.options import server_option, token_option
 from geodns.config.times import precise, since_asked
 from geodns.errors import ServerError
 from geodns.storage.event_log import KINDS

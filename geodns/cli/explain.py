@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.client import Server
+from geodns.cli.options import server_option, token_option
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.client import Server
+from geodns.cli.options import server_option, token_option
 from geodns.cli.report.page import page
 from geodns.config.times import since_asked
 from geodns.errors import GeodnsError
