@@ -48,7 +48,7 @@ def explain(
 
 
 def render(shown: Json) -> RenderableType:
-    """Return an explanation as text and tables."""
+    """Return the API's explanation as text and tables."""
     head = Text(f"{shown['name']} {shown['type']}", style="bold")
     parts: list[RenderableType] = [
         head + Text(f"  zone {shown['zone']}, serial {shown['serial']}", style="dim")

@@ -1,4 +1,4 @@
-"""``geodns query``: ask a running server by DNS, and say which pool and hosts are behind its answer."""
+"""``geodns query``: ask a running server by DNS, and show the pool and hosts behind its answer."""
 
 import socket
 from ipaddress import IPv6Address
