@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 Format = Literal["text", "json"]
 
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has; the rest came with ``extra=``."""
+"""Fields of every record; the rest came with ``extra=``."""
 
 _STDERR = 2
 

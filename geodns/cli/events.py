@@ -68,7 +68,7 @@ def events(
     query = {
         name: value for name, value in (("kind", ",".join(kinds)), ("zone", zone), ("host", host)) if value
     }
-    if since is not None:  # asked once: while pages are turned, "an hour ago" would move on
+    if since is not None:  # worked out once: "an hour ago" would move on from page to page
         query["since"] = precise(since_asked(since, time.time(), None))
     most = BEFORE if following else SHOWN
     pasts = [_Past(Server(url, token), query, most) for url in asked.urls]
@@ -184,7 +184,7 @@ async def _follow(pasts: Sequence[_Past], query: Mapping[str, str], show: _Show)
 
     task = asyncio.create_task(work())
     if stat.S_ISFIFO(os.fstat(1).st_mode):
-        # Else a reader that is gone would be found out by the next event, which may be long in coming.
+        # Else only the next event, which may be long in coming, would show that the reader is gone.
         asyncio.get_running_loop().add_reader(1, task.cancel)
     try:
         await task
@@ -258,7 +258,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> Exception:
         text = str((await response.json(content_type=None))["error"])
     except (ValueError, KeyError, TypeError):
         text = f"status {response.status}"
-    # A server that starts, has too many clients or is behind a proxy may be well in a moment.
+    # A server that starts, has too many clients or is behind a proxy may answer in a moment.
     return _BusyError(text) if response.status in {429, 500, 502, 503, 504} else ServerError(text)
 
 

@@ -51,7 +51,7 @@ _hosts = click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 @click.command()
 @_hosts
 @click.option(
-    "--wait", "waits", is_flag=True, help="Return when HOST may be rebooted, and say how far that is."
+    "--wait", "waits", is_flag=True, help="Wait until HOST may be rebooted, and print the progress."
 )
 @_ordering()
 def drain(hosts: tuple[str, ...], *, waits: bool, **given: Any) -> None:

@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What belongs at the parent; names are absolute.
+    """The name servers that the parent should name; names are absolute.
 
     Attributes:
         servers: the name servers and their glue: addresses of those that lie in the zone.

@@ -17,7 +17,7 @@ from geodns.errors import SettingsError
 
 _WANTED = ("servers", "http", "http_tls", "token", "token_file")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
-"""Where to ask a server that listens everywhere."""
+"""The address at which to ask a server that listens everywhere."""
 
 
 class ServerList(NamedTuple):

@@ -30,8 +30,8 @@ PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click,
 @click.option("--http", metavar="ADDR:PORT", help="The HTTP side: status, metrics, control [127.0.0.1:8053].")
 @click.option("--state", metavar="DIR", help="Where to keep what a restart must know [state].")
 @click.option("--workers", metavar="N", help="UDP workers [one a core].")
-@click.option("--user", metavar="NAME", help="Whom to become once the ports are open [stays who it is].")
-@click.option("--group", metavar="NAME", help="The group to have then [the user's own].")
+@click.option("--user", metavar="NAME", help="The user to run as once the ports are open [who starts it].")
+@click.option("--group", metavar="NAME", help="The group to run as then [the user's own].")
 @click.option("--log-format", metavar="FORMAT", help="text or json [text].")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [info].")
 def serve(config: Path | None, **flags: object) -> None:
@@ -70,7 +70,7 @@ def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int
         privileges.make_directory(settings.state, identity)
     else:
         make_state_directory(settings.state)
-    umask = os.umask(0o077)  # what is written from here on is for nobody else's eyes
+    umask = os.umask(0o077)  # nobody else may read what is written from here on
     try:
         return _run(settings, given, notifier, identity)
     finally:
@@ -120,7 +120,7 @@ def _open_standard_streams() -> None:
 
 
 def _control(settings: Settings, context: ControlContext) -> int:
-    # Loaded in the forked child alone: the workers would carry it for as long as they live.
+    # Loaded in the forked child alone, else every worker would hold its memory.
     from geodns.daemon import control  # noqa: PLC0415 - see above
 
     return control(settings, context)

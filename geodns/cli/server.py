@@ -84,7 +84,7 @@ def querylog(context: click.Context, /, server: str, token: str | None) -> None:
         click.echo(_describe_log(Server(server, token).get(QUERY_LOG)))
 
 
-# Who names the server behind the word means the same as who names it before.
+# The server may be named behind `on` and `off` as well as before them.
 _server_again = click.option("--server", metavar="URL", help="The HTTP side of the running server.")
 _token_again = click.option("--token", metavar="TOKEN", help="What the server asks of writers.")
 

@@ -28,7 +28,7 @@ _FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up"
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON that the server gives.")
-@click.option("--watch", is_flag=True, help="Show it anew until interrupted.")
+@click.option("--watch", is_flag=True, help="Refresh it until interrupted.")
 @click.option(
     "--interval", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds, for --watch."
 )
@@ -129,7 +129,7 @@ def _watch(source: Server, look: Callable[[Server], _StatusRow], interval: float
             try:
                 live.update(look(source).rendered, refresh=True)
             except ServerError as error:
-                # The server may be on its way back: whoever watches wants to see that.
+                # Whoever watches wants to see the server come back.
                 live.update(Text(str(error), style="red"), refresh=True)
             time.sleep(interval)
 

@@ -13,7 +13,7 @@ from geodns.errors import GeodnsError
 
 LOOK_EVERY = 1.0
 SAY_EVERY = 10.0
-"""Seconds between two lines that say nothing new but numbers."""
+"""Seconds between two lines of progress."""
 
 
 class Drained(NamedTuple):
@@ -99,7 +99,7 @@ def wait(server: Server, answers: Mapping[str, HttpReply | GeodnsError]) -> None
         for one in list(left):
             hosts = [body["hosts"].get(one.zone, {}).get(one.name) for body in shown]
             found = progress(one, [host for host in hosts if host is not None], now)
-            if not shown:  # nobody can be asked: who knows
+            if not shown:  # no server answers, so nobody knows
                 found = found._replace(done=False)
             if found.done or now - said.get(one, float("-inf")) >= SAY_EVERY:
                 said[one] = now

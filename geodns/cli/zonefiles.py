@@ -50,7 +50,7 @@ def check(
             click.echo(problem)
     zones = list(_by_path(parsed).values())
     if diff:
-        from geodns.cli.client import Server  # noqa: PLC0415 - to talk to a server takes long to load
+        from geodns.cli.client import Server  # noqa: PLC0415 - an HTTP client takes long to load
 
         whole = any(path.is_dir() for path in paths)
         for line in changes(Server(server, token), _by_path(parsed), whole=whole):

@@ -11,7 +11,7 @@ from geodns.serve.systemd import Given, Notifier
 
 @dataclass(frozen=True, slots=True)
 class ControlContext:
-    """What the control process inherits from the supervisor.
+    """Sockets and facts that the control process inherits from the supervisor.
 
     Attributes:
         link: its end of the stream to the supervisor, for `ControlLink`.

@@ -17,7 +17,7 @@ from geodns.serve.frames import Stream
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-"""What the supervisor listens to."""
+"""Signals that the supervisor handles, and its children do not inherit."""
 
 MAX_BACKLOG = 256 << 20
 """Bytes that may wait for a process that reads nothing, before it is taken for dead and replaced."""

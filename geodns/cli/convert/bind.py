@@ -130,7 +130,7 @@ def _records(path: Path, origin: str) -> _RecordSink:
         )
         sink = _RecordSink(dns.name.from_text(origin))
         tokens = dns.tokenizer.Tokenizer(text, str(path))
-        # A sink has of a transaction what the reader calls, and no more.
+        # A sink has the methods of a transaction that the reader calls, and no others.
         reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]  # see above
         reader.zone_origin = dns.name.root  # else what lies outside would be dropped without a word
         # The line's end is read when its record is taken.

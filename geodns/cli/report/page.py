@@ -60,7 +60,7 @@ def _column(past: Json, host: str, column: str) -> list[float | None]:
 
 
 def _template() -> jinja2.Template:
-    # What hosts say of themselves stands in the page: everything is escaped.
+    # Texts of mail hosts stand in the page, so everything is escaped.
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("geodns.cli", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
