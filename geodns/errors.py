@@ -1,18 +1,19 @@
-"""Every exception that geodns raises on purpose, as one tree.
+"""The errors that geodns raises on purpose, as one tree; the number is a command's exit status, else 1.
 
 ::
 
-    GeodnsError                 anything below; `status` is the exit status of a command that meets it
+    GeodnsError                 `status` is the exit status of a command that meets it
     ├── UsageError              a command was called wrongly (status 2)
     ├── ZoneError               zone files with problems; carries all of them
     ├── SettingsError           the server's own settings are wrong
-    ├── BadNameError            text that is no domain name
+    ├── BadNameError            a text is no domain name
     ├── StoreError              the state directory or its file cannot be used
-    ├── ControlError            what an operator asked for cannot be done
-    │   ├── NotFoundError       no such zone, host or pool
-    │   └── AmbiguousError      a short host name that two zones have (status 2)
+    │   └── DamagedError        in storage/database.py
+    ├── NotFoundError           no such zone, host or pool
+    ├── AmbiguousError          a short host name that two zones have (status 2)
     ├── SourceError             a source of hosts gives none: what it gave before is kept
     ├── ServerError             a running server could not be reached, or answered with an error
+    │   └── UnreachableError    in cli/client.py
     └── StartError              the server cannot start (port taken, no zones, state locked …)
 """
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 
 def printable(text: str) -> str:
-    """Return text with what terminals, logs and scrapes cannot show escaped; a path may be any bytes."""
+    """Escape what terminals, logs and scrapes cannot show; a path may be any bytes."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
@@ -28,15 +29,12 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong (or doubtful) in a zone file.
+    """One thing that is wrong in a file; with a warning the file can be served all the same.
 
     Attributes:
-        file: the file's path as the operator gave it.
-        line: counted from 1; 0 when the whole file is meant.
-        column: counted from 1; 0 when the whole file is meant.
-        what: what is wrong.
+        file: the path as the operator gave it.
+        line: counted from 1, as `column`; 0 where the whole file is meant.
         instead: what to write instead; may be empty.
-        warning: true when the file can be served all the same.
 
     """
 
@@ -60,7 +58,7 @@ class Problem:
 
 
 class GeodnsError(Exception):
-    """Anything that geodns raises on purpose; its text is one line for the operator."""
+    """Any error raised on purpose; its text is one line for the operator."""
 
     status = 1
 
@@ -72,12 +70,7 @@ class UsageError(GeodnsError):
 
 
 class ZoneError(GeodnsError):
-    """Zone files with problems.
-
-    Attributes:
-        problems: all of them, in the order of the files.
-
-    """
+    """Zone files with problems: all of them, in the order of the files."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -89,29 +82,25 @@ class SettingsError(GeodnsError):
 
 
 class BadNameError(GeodnsError):
-    """Text that is no domain name (RFC 1035 section 2.3.4)."""
+    """A text is no domain name (RFC 1035 section 2.3.4)."""
 
 
 class StoreError(GeodnsError):
     """The state directory or its file cannot be used."""
 
 
-class ControlError(GeodnsError):
-    """What an operator asked for cannot be done."""
-
-
-class NotFoundError(ControlError):
+class NotFoundError(GeodnsError):
     """No such zone, host or pool."""
 
 
-class AmbiguousError(ControlError):
+class AmbiguousError(GeodnsError):
     """A short host name that more than one zone has."""
 
     status = 2
 
 
 class SourceError(GeodnsError):
-    """A source of hosts gives none: what it gave before is kept."""
+    """A source of hosts gives none; the hosts that it gave before are kept."""
 
 
 class ServerError(GeodnsError):

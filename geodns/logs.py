@@ -1,7 +1,7 @@
 """Log lines of every process, as text or JSON, on stderr: what stderr does not take at once is dropped.
 
-A query must not wait for whoever reads the log, so nothing here blocks; lines that are lost are counted, and
-told as soon as there is room.
+A query must not wait for whoever reads the log, so nothing here blocks; lost lines are counted, and a line
+says how many as soon as there is room.
 """
 
 import logging
@@ -17,10 +17,12 @@ from typing import Any, Literal
 
 from geodns.errors import GeodnsError, printable
 
+log = logging.getLogger(__name__)
+
 Format = Literal["text", "json"]
 
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has; the rest came with ``extra=``."""
+"""Fields of every record; the rest came with ``extra=``."""
 
 _STDERR = 2
 
@@ -33,15 +35,14 @@ class Text(logging.Formatter):
         self.process = "supervisor"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Return the line without the exception that may follow it."""
         head = f"{self.formatTime(record)} {record.levelname} {self.process}"
         return f"{head}: {printable(record.getMessage())}"
 
 
 class Json(logging.Formatter):
-    """An object a line: ``time`` (RFC 3339, UTC), ``level``, ``process``, ``logger``, ``message``, and more.
+    """An object a line: ``time`` (RFC 3339, UTC), ``level``, ``process``, ``logger``, ``message``.
 
-    More are the fields that a record carries by ``extra=``, and ``exception`` with a traceback.
+    The fields that a record carries by ``extra=`` follow, and ``exception`` with a traceback.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,6 @@ class Json(logging.Formatter):
         self._dumps = dumps
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the object."""
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, Any] = {
             "time": f"{at}.{int(record.msecs):03d}Z",
@@ -73,7 +73,7 @@ class Handler(logging.Handler):
     """Writes lines to a descriptor without ever waiting for its reader.
 
     Attributes:
-        lost: lines that were dropped and not told of yet.
+        lost: lines that were dropped since the last line about that.
 
     """
 
@@ -86,19 +86,18 @@ class Handler(logging.Handler):
         self._send, self._close = _sender(descriptor)
 
     def begin(self, process: str) -> None:
-        """Be the log of a process that was forked: what its parent could not write is its parent's."""
+        """Be the log of a forked process: what its parent could not write is its parent's."""
         self.lines.process = process
         self.lost = 0
         self._rest = b""
 
     def close(self) -> None:
-        """Let go of what was opened to write; the descriptor itself stays."""
+        """Let go of what was opened for writing; the descriptor itself stays."""
         close, self._close = self._close, _nothing  # logging closes once more at the end
         close()
         super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or count it as lost."""
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001 - a record whose arguments do not fit must not stop anything
@@ -130,13 +129,7 @@ class Handler(logging.Handler):
 
 
 def configure(form: Format, level: str) -> None:
-    """Have this process, and those that it forks, log to stderr.
-
-    Args:
-        form: of the lines.
-        level: ``debug``, ``info``, ``warning`` or ``error``: what is below is left out.
-
-    """
+    """Have this process, and those that it forks, log to stderr what is at this level or above."""
     root = logging.getLogger()
     for earlier in _ours():
         root.removeHandler(earlier)
@@ -153,18 +146,12 @@ def begin(process: str) -> None:
         handler.begin(process)
 
 
-def told(error: GeodnsError) -> bool:
-    """Log an error that ends the process where the log is JSON, and say so; else a plain line is shorter."""
-    json = any(isinstance(handler.lines, Json) for handler in _ours())
-    if json:
-        logging.getLogger(__name__).critical("%s", error)
-    return json
-
-
 def tell(error: GeodnsError) -> None:
-    """Tell an error that ends the process."""
-    if not told(error):
-        print(f"geodns: {error}", file=sys.stderr)  # noqa: T201 - the operator's terminal
+    """Say which error ends the process: in a log of text a plain line does."""
+    if any(isinstance(handler.lines, Json) for handler in _ours()):
+        log.critical("%s", error)
+    else:
+        sys.stderr.write(f"geodns: {error}\n")
 
 
 def _ours() -> list[Handler]:
@@ -175,11 +162,11 @@ def _uncaught(kind: type[BaseException], error: BaseException, traceback: Traceb
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
         return
-    logging.getLogger(__name__).critical("ends by a fault of its own", exc_info=(kind, error, traceback))
+    log.critical("ends by a fault of its own", exc_info=(kind, error, traceback))
 
 
 def _sender(descriptor: int) -> tuple[Callable[[bytes], int], Callable[[], None]]:
-    """Return what writes to a descriptor as much as it takes at once, and what ends that.
+    """Return what writes to a descriptor as much as it takes at once, and what closes that.
 
     The first raises BlockingIOError where nothing is taken. The descriptor itself stays as it is: its flags
     are shared with whoever else has it.
@@ -199,7 +186,7 @@ def _sender(descriptor: int) -> tuple[Callable[[bytes], int], Callable[[], None]
 
 
 def _nothing() -> None:
-    """Leave everything as it is."""
+    """Nothing was opened, so there is nothing to close."""
 
 
 def _if_ready(descriptor: int, data: bytes) -> int:

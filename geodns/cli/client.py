@@ -1,4 +1,4 @@
-"""How commands talk to running servers: requests, JSON answers, and errors in an operator's words."""
+"""Requests to running servers, their JSON answers, and errors in an operator's words."""
 
 import asyncio
 import errno
@@ -6,119 +6,32 @@ import getpass
 import os
 import socket
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 import click
 
 from geodns.api.json_types import Json
+from geodns.cli.options import DEFAULT_SERVER, why_no_token
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
 
-if TYPE_CHECKING:
-    from geodns.cli.reach import ServerList
-
-
-DEFAULT_SERVER = "http://127.0.0.1:8053"
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
-DEFAULT_FILE = Path("geodns.yaml")
-_CONFIG = "geodns.config"
-_REACH = "geodns.reach"
-
-
-# --- options -------------------------------------------------------------------------------------------
-
-
-def _note_config(context: click.Context, _: click.Parameter, value: Path | None) -> None:
-    if value is not None:
-        context.meta[_CONFIG] = value
-
-
-def _reach(context: click.Context) -> "ServerList | None":
-    """Return what geodns.yaml says of the servers; it is read when something of it is needed."""
-    if _REACH not in context.meta:
-        path = context.meta.get(_CONFIG) or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-        context.meta[_REACH] = None if path is None else _read(path)
-    found: ServerList | None = context.meta[_REACH]
-    return found
-
-
-def _read(path: Path) -> "ServerList":
-    # To read YAML, and the kinds of values, takes as long to load as all the rest of a command.
-    from geodns.cli.reach import read_server_list  # noqa: PLC0415 - see above
-
-    return read_server_list(path)
-
-
-def _servers(context: click.Context, _: click.Parameter, value: tuple[str, ...]) -> str:
-    if value:
-        return ",".join(value)
-    reach = _reach(context)
-    return ",".join((reach and reach.servers) or (DEFAULT_SERVER,))
-
-
-def _token(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
-    if value:
-        return value
-    reach = _reach(context)
-    return None if reach is None or reach.token is None else reach.token.get_secret_value()
-
-
-def server_option(command: Any) -> Any:
-    """Add the options that say which servers are meant; the command gets them as one text, with commas."""
-    command = click.option(
-        "--server",
-        envvar="GEODNS_SERVER",
-        multiple=True,
-        callback=_servers,
-        metavar="URL",
-        help="The HTTP side of the running server; several with commas, or the option again "
-        f"[`servers` or `http` of geodns.yaml, or {DEFAULT_SERVER}].",
-    )(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        is_eager=True,
-        expose_value=False,
-        callback=_note_config,
-        help="The settings that say where the servers are [./geodns.yaml if there].",
-    )(command)
-
-
-token_option = click.option(
-    "--token",
-    envvar="GEODNS_TOKEN",
-    metavar="TOKEN",
-    callback=_token,
-    help="What the server asks for [`token` or `token_file` of geodns.yaml].",
-)
-author_option = click.option(
-    "--author", metavar="NAME", help="Who orders it; shown in the status and the events [the user's name]."
-)
-
-
-# --- requests ------------------------------------------------------------------------------------------
 
 
 class HttpReply(NamedTuple):
-    """What a server says: the status (200 done, 202 under way) and what it shows."""
+    """A server's answer: the status (200 done, 202 under way) and the body."""
 
     status: int
     body: Json
 
 
 class Server:
-    """A running server, or several.
+    """A running server, or several; `url` is the first one's.
 
     Args:
         url: of its HTTP side; several with commas.
         token: for writing; None where the server asks for none.
         author: who asks; None: the user who runs the command.
-
-    Attributes:
-        urls: of all of them.
-        url: of the first.
 
     """
 
@@ -134,51 +47,31 @@ class Server:
         self._author = author or _user()
 
     def headers(self) -> dict[str, str]:
-        """Return what every request says: who asks, and with which token."""
         shown = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         return {"X-Geodns-Author": self._author, **shown}
 
     def get(self, path: str, **query: str) -> Json:
-        """Return what the server shows; of several, the first that is there.
+        """Ask the server; of several, the first that answers.
 
         Raises:
-            ServerError: no answer, or one that says what is wrong; NotFoundError for what it has not.
+            ServerError: no answer, or one that says what is wrong.
+            NotFoundError: the server knows no such thing.
 
         """
         return asyncio.run(self.first(path, query)).body
 
-    def post(self, path: str, body: Json) -> tuple[int, Json]:
-        """Ask for a change; return the status (200 done, 202 under way) and what the server shows then.
-
-        Raises:
-            ServerError: as for `get`.
-            UsageError: there are several servers.
-
-        """
-        if len(self.urls) > 1:
-            raise UsageError(f"this goes to one server: name it with --server, one of {', '.join(self.urls)}")
-        return asyncio.run(self._ask(self.urls[0], "POST", path, {}, body))
-
     def get_all(self, path: str, **query: str) -> dict[str, HttpReply | GeodnsError]:
-        """Return what each server shows, or why it does not."""
+        """Ask each server, all at once; return what each answers, or why it does not."""
         return asyncio.run(self._all(self.urls, "GET", path, query, None))
 
     def post_all(
         self, path: str, body: Json, urls: Iterable[str] | None = None, **query: str
     ) -> dict[str, HttpReply | GeodnsError]:
-        """Ask each server for a change, all at once; return what each answers, or why it does not.
-
-        Args:
-            path: what for.
-            body: likewise.
-            urls: ask these alone.
-            query: likewise.
-
-        """
+        """Ask each server for a change, or those of `urls` alone, as `get_all` does."""
         return asyncio.run(self._all(self.urls if urls is None else urls, "POST", path, query, body))
 
     async def first(self, path: str, query: dict[str, str]) -> HttpReply:
-        """Do what `get` does where a loop runs already."""
+        """Do as `get` does, where a loop runs already."""
         for url in self.urls[:-1]:
             try:
                 return await self._ask(url, "GET", path, query, None)
@@ -220,17 +113,15 @@ class Server:
 
 
 class UnreachableError(ServerError):
-    """A server that is not there, or not one of ours."""
+    """Nothing answers there, or no geodns does."""
 
 
 def _refusal(status: int, answer: Any) -> ServerError | NotFoundError:
     text = answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}"
     if status == 404:
         return NotFoundError(text)
-    context = click.get_current_context(silent=True)
-    reach: ServerList | None = None if context is None else context.meta.get(_REACH)
-    if status == 401 and reach is not None and reach.trouble is not None:
-        text = f"{text} ({reach.trouble})"
+    if status == 401 and (trouble := why_no_token()) is not None:
+        text = f"{text} ({trouble})"
     error = ServerError(text)
     if status == 400:
         error.status = UsageError.status
@@ -271,11 +162,11 @@ _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
         "what listens there speaks no HTTP: is that the HTTP side of a geodns, and not https://?",
     ),
 )
-"""The first kind that fits says it."""
+"""The first kind that fits gives the text."""
 
 
 def in_words(error: BaseException) -> str:
-    """Return why a server could not be asked, as an operator says it."""
+    """Say why a server could not be asked, in an operator's words."""
     for kind, text in _KINDS:
         if isinstance(error, kind):
             return text

@@ -1,4 +1,4 @@
-"""``geodns delegation``: what to put at a zone's parent, and whether it is there."""
+"""``geodns delegation``: the records that a zone's parent needs, and whether it has them."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from geodns.cli.parent_records import (
     Delegation,
     DelegationFinding,
     delegation_of,
-    describe_finding,
+    describe_name,
     findings,
     form_fields,
     master_lines,
@@ -84,9 +84,7 @@ def _print(wanted: Delegation, parent: str, found: list[DelegationFinding], *, v
     console = Console(soft_wrap=True, highlight=False)
     sure = "" if verified else " (as its name says: --verify finds out)"
     console.print(
-        Text(
-            f"{describe_finding(wanted.zone)} is delegated in {describe_finding(parent)}{sure}", style="bold"
-        )
+        Text(f"{describe_name(wanted.zone)} is delegated in {describe_name(parent)}{sure}", style="bold")
     )
     console.print("\nas lines of its zone file:\n")
     for line in master_lines(wanted):

@@ -34,7 +34,7 @@ def demo(zones: str, listen: str, http: str) -> None:
     """
     if find_spec("aiosmtpd") is None:
         raise UsageError("the demo's mail servers need aiosmtpd: pip install 'geodns[demo]'")
-    hosts = _hosts(Path(zones))
+    hosts = loopback_hosts(Path(zones))
     _require_free(hosts)
     for name in _ENDINGS:
         if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
@@ -60,8 +60,8 @@ def _interrupted(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _hosts(folder: Path) -> list[tuple[str, Host, Listen]]:
-    """Return the hosts that are probed on this machine, with their zones."""
+def loopback_hosts(folder: Path) -> list[tuple[str, Host, Listen]]:
+    """Find the hosts that are probed on this machine, with their zones."""
     parsed = read_zones(zone_files([folder])).values()
     errors = tuple(problem for one in parsed for problem in one.problems if not problem.warning)
     if errors:
@@ -79,7 +79,7 @@ def _hosts(folder: Path) -> list[tuple[str, Host, Listen]]:
 
 
 def _require_free(hosts: list[tuple[str, Host, Listen]]) -> None:
-    """Say which mail server has no place before anything is started."""
+    """Refuse to start anything while a mail server's port is taken."""
     for zone, host, at in hosts:
         family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         with socket.socket(family) as place:
@@ -101,7 +101,6 @@ def _mail_server(zone: str, host: Host, at: Listen) -> Iterator[subprocess.Popen
 
 @contextmanager
 def _process(module: str, *arguments: str, stdout: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run a module of ours until the block ends."""
     # In a session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
     process = subprocess.Popen(  # noqa: S603 - our own modules
         [sys.executable, "-m", module, *arguments], stdout=stdout, text=True, start_new_session=True
@@ -126,11 +125,12 @@ def _run(server: subprocess.Popen[str], zone: str, servers: dict[str, subprocess
         click.echo(line, nl=False)
         if line.startswith("ready: "):
             words = line.split()
-            click.echo(_what_to_try(zone, words[2], words[4], servers))
+            click.echo(what_to_try(zone, words[2], words[4], servers))
     server.wait()
 
 
-def _what_to_try(zone: str, dns: str, http: str, servers: dict[str, subprocess.Popen[str]]) -> str:
+def what_to_try(zone: str, dns: str, http: str, servers: dict[str, subprocess.Popen[str]]) -> str:
+    """Return commands to try, with the names, addresses and processes of this demo."""
     where = Listen.parse(dns.partition(",")[0])
     stopped, process = list(servers.items())[-1]
     typed = sys.argv[0] if Path(sys.argv[0]).name == "geodns" else f"{sys.executable} -m geodns"

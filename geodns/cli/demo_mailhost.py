@@ -18,20 +18,12 @@ class _MailSink:
     """Takes every message and keeps none."""
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        """Accept a message."""
         del server, session, envelope
         return "250 Message accepted and forgotten"
 
 
 class MailServer:
-    """An SMTP server whose port can be closed and opened.
-
-    Args:
-        name: what it calls itself.
-        address: where it listens.
-        port: the same.
-
-    """
+    """An SMTP server whose port can be closed and opened."""
 
     def __init__(self, name: str, address: str, port: int) -> None:
         self._name = name
@@ -40,13 +32,11 @@ class MailServer:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen."""
         self._server = await asyncio.get_running_loop().create_server(
             lambda: SMTP(_MailSink(), hostname=self._name, ident="geodns demo"), self._address, self._port
         )
 
     async def toggle(self) -> None:
-        """Close the port if it is open, else open it."""
         if self._server is None:
             await self.open()
         else:

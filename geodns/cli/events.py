@@ -1,4 +1,4 @@
-"""``geodns events``: what has happened on a running server and why, and what happens."""
+"""``geodns events``: the events of running servers, past ones by pages and new ones as a stream."""
 
 import asyncio
 import contextlib
@@ -18,16 +18,25 @@ import aiohttp
 import click
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, UnreachableError, server_option, token_option
+from geodns.cli.client import Server, UnreachableError
+from geodns.cli.options import server_option, token_option
 from geodns.config.times import precise, since_asked
 from geodns.errors import ServerError
 from geodns.storage.event_log import KINDS
 
+EVENTS = "/api/v1/events"
+STREAM = f"{EVENTS}/stream"
 PAGE = 1_000
 SHOWN = 50
-"""Events that are shown when nobody says since when."""
+"""Events that are shown without --since."""
 BEFORE = 10
 """Events that are shown before those that are followed."""
+SILENT = 40.0
+"""Seconds without even a comment after which the connection is taken for dead."""
+AGAIN = (0.2, 2.0)
+"""Seconds to the next try: at first, and at most after doubling."""
+LONGEST = 1 << 20
+"""Bytes of an event."""
 
 
 @click.command()
@@ -59,7 +68,7 @@ def events(
     query = {
         name: value for name, value in (("kind", ",".join(kinds)), ("zone", zone), ("host", host)) if value
     }
-    if since is not None:  # asked once: while pages are turned, "an hour ago" would move on
+    if since is not None:  # worked out once: "an hour ago" would move on from page to page
         query["since"] = precise(since_asked(since, time.time(), None))
     most = BEFORE if following else SHOWN
     pasts = [_Past(Server(url, token), query, most) for url in asked.urls]
@@ -76,12 +85,11 @@ def events(
 
 
 class _Past:
-    """What has happened on a server, page by page.
+    """The past events of a server.
 
     Attributes:
-        server: which.
-        position: the id from which to go on; None where it could not be asked at all.
-        missed: whether some of it could not be asked for.
+        position: the id from which to go on; None where the server could not be asked at all.
+        missed: whether the server went away before all was read.
 
     """
 
@@ -93,12 +101,7 @@ class _Past:
         self._most = most
 
     def read(self) -> Iterator[tuple[str, Json]]:
-        """Return its URL with each event, oldest first.
-
-        Raises:
-            ServerError: it cannot be asked.
-
-        """
+        """Yield each event with the server's URL, oldest first."""
         if "since" not in self._query:
             yield from self._page(limit=str(self._most))
             return
@@ -116,7 +119,7 @@ class _Past:
         return ((self.server.url, event) for event in shown["events"])
 
     def read_if_there(self) -> Iterator[tuple[str, Json]]:
-        """Do the same, but say so when it is not there: the others' events are shown all the same."""
+        """Read as far as the server is there; it does not keep the others' events from being shown."""
         try:
             yield from self.read()
         except UnreachableError as error:
@@ -125,7 +128,7 @@ class _Past:
 
 
 class _Show:
-    """How events are shown: of one server as they are, of several each with its server."""
+    """Prints events; of several servers, each with its server."""
 
     def __init__(self, urls: tuple[str, ...], *, as_json: bool) -> None:
         names = {url: urlsplit(url).netloc for url in urls}
@@ -134,7 +137,7 @@ class _Show:
         self._names = {url: f"{name:{width}} " for url, name in names.items()} if len(urls) > 1 else {}
 
     def all(self, pasts: Sequence[_Past], most: int | None) -> None:
-        """Show what has happened on all servers in the order of time, or the last of it."""
+        """Print the past of all servers in the order of time, or the last of it."""
         if len(pasts) == 1:
             merged = pasts[0].read()
         else:
@@ -143,7 +146,7 @@ class _Show:
             self.one(url, event)
 
     def one(self, url: str, event: Json) -> None:
-        """Show an event, flushed, so that whoever reads a pipe has each at once."""
+        """Print an event, flushed, so that whoever reads a pipe has each at once."""
         if self._as_json:
             event = {"server": url, **event} if self._names else event
             click.echo(json.dumps(event, ensure_ascii=False))
@@ -151,8 +154,21 @@ class _Show:
             click.echo(f"{self._names.get(url, '')}{line(event)}")
 
     def say(self, url: str, text: str) -> None:
-        """Say something of a server beside the events."""
         _say(f"{url}: {text}" if self._names else text)
+
+
+def _say(text: str) -> None:
+    click.echo(f"geodns: {text}", err=True)
+
+
+def line(event: Json) -> str:
+    """Return an event as a line, its time by the clock of this machine."""
+    at = datetime.fromisoformat(event["at"]).astimezone()
+    today = at.date() == datetime.now().astimezone().date()
+    return f"{at:%H:%M:%S} {event['text']}" if today else f"{at:%Y-%m-%d %H:%M:%S} {event['text']}"
+
+
+# --- following ------------------------------------------------------------------------------------------
 
 
 async def _follow(pasts: Sequence[_Past], query: Mapping[str, str], show: _Show) -> None:
@@ -168,7 +184,7 @@ async def _follow(pasts: Sequence[_Past], query: Mapping[str, str], show: _Show)
 
     task = asyncio.create_task(work())
     if stat.S_ISFIFO(os.fstat(1).st_mode):
-        # Else a reader that is gone would be found out by the next event, which may be long in coming.
+        # Else only the next event, which may be long in coming, would show that the reader is gone.
         asyncio.get_running_loop().add_reader(1, task.cancel)
     try:
         await task
@@ -179,40 +195,19 @@ async def _follow(pasts: Sequence[_Past], query: Mapping[str, str], show: _Show)
             raise
 
 
-def _say(text: str) -> None:
-    click.echo(f"geodns: {text}", err=True)
-
-
-def line(event: Json) -> str:
-    """Return an event as people read it: when, by the clock of this machine, and what."""
-    at = datetime.fromisoformat(event["at"]).astimezone()
-    today = at.date() == datetime.now().astimezone().date()
-    return f"{at:%H:%M:%S} {event['text']}" if today else f"{at:%Y-%m-%d %H:%M:%S} {event['text']}"
-
-
-EVENTS = "/api/v1/events"
-STREAM = f"{EVENTS}/stream"
-SILENT = 40.0
-"""Seconds without even a comment after which the connection is taken for dead."""
-AGAIN = (0.2, 2.0)
-"""Seconds to the next try: at first, and at most after doubling."""
-LONGEST = 1 << 20
-"""Bytes of an event."""
-
-
 async def follow(
     server: Server, position: int | None, query: Mapping[str, str], say: Callable[[str], None]
 ) -> AsyncIterator[Json]:
-    """Return the events after one, and go on for ever; while the server is away, wait for it.
+    """Yield the events after one, and go on for ever; while the server is away, wait for it.
 
     Args:
-        server: whose.
+        server: of the events.
         position: the id of that event; None: of the last there is once the server is there.
         query: which events, as the API asks for them.
-        say: called when the server is gone, and when it is back.
+        say: called with a line when the server is gone, and when it is back.
 
     Raises:
-        ServerError: it does not let us follow.
+        ServerError: it refuses.
 
     """
     pause = AGAIN[0]
@@ -240,7 +235,7 @@ async def follow(
 
 
 class _BusyError(Exception):
-    """The server cannot be followed just now."""
+    """The server cannot be followed at this moment."""
 
 
 @contextlib.asynccontextmanager
@@ -263,7 +258,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> Exception:
         text = str((await response.json(content_type=None))["error"])
     except (ValueError, KeyError, TypeError):
         text = f"status {response.status}"
-    # A server that starts, has too many clients or is behind a proxy may be well in a moment.
+    # A server that starts, has too many clients or is behind a proxy may answer in a moment.
     return _BusyError(text) if response.status in {429, 500, 502, 503, 504} else ServerError(text)
 
 

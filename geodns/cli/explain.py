@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.client import Server
+from geodns.cli.options import server_option, token_option
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})
 
@@ -47,7 +48,7 @@ def explain(
 
 
 def render(shown: Json) -> RenderableType:
-    """Return an explanation as text and tables."""
+    """Return the API's explanation as text and tables."""
     head = Text(f"{shown['name']} {shown['type']}", style="bold")
     parts: list[RenderableType] = [
         head + Text(f"  zone {shown['zone']}, serial {shown['serial']}", style="dim")

@@ -1,4 +1,4 @@
-"""The commands, found by name and loaded when called: each loads what it needs, and no other's."""
+"""The commands by name; each is loaded only when it is called."""
 
 import sys
 from importlib import import_module

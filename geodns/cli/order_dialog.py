@@ -1,9 +1,9 @@
-"""How an order is given to every server: tried first, asked for where it is dangerous, then reported."""
+"""Giving an order to every server: tried first, confirmed where it is dangerous, given, reported."""
 
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console, RenderableType
@@ -12,34 +12,40 @@ from rich.text import Text
 
 from geodns.api.json_types import Json
 from geodns.cli.client import HttpReply, Server, UnreachableError
+from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.status import host_of
 from geodns.errors import GeodnsError
 
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Change nothing; print the shares before and after."
-)
-yes_option = click.option(
-    "--yes", is_flag=True, help="Do not ask, even if a pool is left without a live host."
-)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print what each server answers, by its URL."
-)
+FEW = 8
+"""Hosts of a pool that are named in a line."""
 
 Answers = Mapping[str, HttpReply | GeodnsError]
-"""What servers say, or why they do not, by their URLs."""
+"""Servers' answers, or why there are none, by their URLs."""
 
 
 class OrderReport(NamedTuple):
-    """What to print.
-
-    Attributes:
-        parts: lines and tables for the standard output.
-        problems: lines for the standard error: what is not as it was ordered.
-
-    """
+    """The report of an answer: lines and tables for the standard output, problems for the standard error."""
 
     parts: list[RenderableType]
     problems: list[str]
+
+
+Describe = Callable[[Json], OrderReport]
+
+
+def order_options(command: Any) -> Any:
+    """Add the options of every command that changes hosts: who asks, how to ask, and which servers."""
+    options = (
+        author_option,
+        click.option("--dry-run", is_flag=True, help="Change nothing; print the shares before and after."),
+        click.option("--yes", is_flag=True, help="Do not ask, even if a pool is left without a live host."),
+        click.option("--json", "as_json", is_flag=True, help="Print what each server answers, by its URL."),
+        server_option,
+        token_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def give(
@@ -47,26 +53,26 @@ def give(
     path: str,
     body: Json,
     *,
+    describe: Describe,
     dry_run: bool,
     yes: bool,
     as_json: bool,
-    tell: Callable[[Json], OrderReport],
     in_query: bool = False,
 ) -> Answers:
-    """Give an order to every server, ask first where it is dangerous, and say what has become of it.
+    """Give an order to every server, and print what has become of it.
 
     Args:
         servers: whom to give it to.
-        path: where.
-        body: what.
-        dry_run: only work out what would be.
-        yes: do not ask.
-        as_json: print what they answer.
-        tell: returns what to print of an answer.
-        in_query: whether `dry_run` and `yes` go there, and not into the body.
+        path: of the order.
+        body: of the order.
+        describe: returns what to print of an answer.
+        dry_run: only work out what the order would do.
+        yes: do not ask, even if a pool is left without a live host.
+        as_json: print the answers as they are.
+        in_query: send `dry_run` and `yes` in the query, not in the body.
 
     Returns:
-        What each server answered; where one is not as ordered, the command has ended.
+        What each server answered; where one is not as ordered, the command has ended with status 1.
 
     """
 
@@ -84,12 +90,15 @@ def give(
         # Who could not even be asked what it would do is not tried again: that took long enough.
         urls = [url for url in servers.urls if not isinstance(answers.get(url), GeodnsError)]
         answers = {**answers, **post(urls, yes=yes)}
-    _show(answers, dry_run=dry_run, as_json=as_json, tell=tell)
+    _show(answers, dry_run=dry_run, as_json=as_json, describe=describe)
     return answers
 
 
+# --- asking ---------------------------------------------------------------------------------------------
+
+
 def _confirmed(answers: Answers) -> bool:
-    """Ask whether a pool may be left without a live host; end where nobody says yes."""
+    """Ask whether a pool may be left without a live host; the command ends where nobody says yes."""
     dangers: dict[str, Json] = {}
     where: dict[str, list[str]] = {}
     for url, answer in answers.items():
@@ -100,7 +109,7 @@ def _confirmed(answers: Answers) -> bool:
         return False
     for line, pools in dangers.items():
         click.echo(f"{', '.join(where[line])}: {line}" if len(answers) > 1 else line, err=True)
-        Console(stderr=True).print(shares_table(pools))
+        Console(stderr=True).print(_shares_table(pools))
     if not _on_terminal():
         raise GeodnsError("nothing was changed: --yes goes on without asking")
     if not click.confirm("Go on?", err=True):
@@ -112,12 +121,20 @@ def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _show(answers: Answers, *, dry_run: bool, as_json: bool, tell: Callable[[Json], OrderReport]) -> None:
+# --- reporting ------------------------------------------------------------------------------------------
+
+
+class _Printed(NamedTuple):
+    out: str
+    err: str
+
+
+def _show(answers: Answers, *, dry_run: bool, as_json: bool, describe: Describe) -> None:
     """Print what servers have answered; end with status 1 if one is not as ordered."""
     missed = {url: answer for url, answer in answers.items() if isinstance(answer, GeodnsError)}
     if len(missed) == len(answers) and len(set(map(str, missed.values()))) == 1 and not as_json:
         raise next(iter(missed.values()))
-    told = {url: tell(answer.body) for url, answer in answers.items() if isinstance(answer, HttpReply)}
+    reports = {url: describe(answer.body) for url, answer in answers.items() if isinstance(answer, HttpReply)}
     if as_json:
         shown = {
             url: answer.body if isinstance(answer, HttpReply) else {"error": str(answer)}
@@ -125,53 +142,45 @@ def _show(answers: Answers, *, dry_run: bool, as_json: bool, tell: Callable[[Jso
         }
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        _print({url: _rendered(told[url]) if url in told else _miss(url, missed[url]) for url in answers})
-    if missed or not (dry_run or all(not one.problems for one in told.values())):
+        _print({url: _report(reports[url]) if url in reports else _miss(url, missed[url]) for url in answers})
+    if missed or not (dry_run or all(not report.problems for report in reports.values())):
         raise click.exceptions.Exit(1)
 
 
-class _Rendered(NamedTuple):
-    """What is printed for a server: on the standard output, and on the standard error."""
-
-    out: str
-    err: str
-
-
-def _print(rendered: Mapping[str, _Rendered]) -> None:
-    """Print what there is of each server; of those that say the same, once."""
-    together: dict[_Rendered, list[str]] = {}
-    for url, one in rendered.items():
+def _print(printed: Mapping[str, _Printed]) -> None:
+    """Print the report of each server; of those that say the same, once."""
+    together: dict[_Printed, list[str]] = {}
+    for url, one in printed.items():
         together.setdefault(one, []).append(url)
     for one, urls in together.items():
-        if len(rendered) > 1:
+        if len(printed) > 1:
             click.echo(f"{', '.join(urls)}:")
         click.echo(one.out, nl=False)
         click.echo(one.err, nl=False, err=True)
 
 
-def _rendered(told: OrderReport) -> _Rendered:
+def _report(report: OrderReport) -> _Printed:
     console = Console()
     with console.capture() as captured:
-        for part in told.parts:
+        for part in report.parts:
             if isinstance(part, str):
                 console.out(part, highlight=False)
             else:
                 console.print(part)
-    return _Rendered(captured.get(), "".join(f"{line}\n" for line in told.problems))
+    return _Printed(captured.get(), "".join(f"{line}\n" for line in report.problems))
 
 
-def _miss(url: str, error: GeodnsError) -> _Rendered:
+def _miss(url: str, error: GeodnsError) -> _Printed:
     again = f"once it can be reached, run this again with --server {url}"
     what = again if isinstance(error, UnreachableError) else "it has not taken the order"
-    return _Rendered("", f"missed: {error}\n{what}\n")
+    return _Printed("", f"missed: {error}\n{what}\n")
 
 
-FEW = 8
-"""So many hosts of a pool are named in a line."""
+# --- the answer to an order in words --------------------------------------------------------------------
 
 
-def tell(answer: Json) -> OrderReport:
-    """Return what to print of an answer to an order."""
+def describe_order(answer: Json) -> OrderReport:
+    """Say what an order has changed, or would change."""
     notes = [f"note: {line}" for line in answer["notes"]]
     left = [f"not done: {line}" for line in answer["left"]]
     if answer["dry_run"]:
@@ -183,20 +192,19 @@ def tell(answer: Json) -> OrderReport:
 
 
 def _tried(answer: Json) -> Iterator[RenderableType]:
-    count = sum(len(hosts) for hosts in answer["hosts"].values())
     names = [f"{host}.{zone}" for zone, hosts in answer["hosts"].items() for host in hosts]
-    if count:
+    if names:
         yield f"nothing was changed; this would be for {_some(names)}"
     if answer["confirm"]:
         yield f"it would ask first: {answer['confirm']}"
     if answer["pools"]:
-        yield shares_table(answer["pools"])
+        yield _shares_table(answer["pools"])
     else:
         yield "no pool would deal otherwise"
 
 
-def shares_table(pools: Json) -> RenderableType:
-    """Return the shares before and after as a table; of hosts whose shares change."""
+def _shares_table(pools: Json) -> Table:
+    """Tabulate the shares before and after, of hosts whose shares change."""
     table = Table(box=None, pad_edge=False)
     for column in ("pool", "host", "before", "after"):
         table.add_column(
@@ -235,11 +243,10 @@ def _hosts(answer: Json) -> Iterator[str]:
 
 
 def _where(answer: Json, zone: str, name: str) -> str:
-    """Say which pools deal a host now, and for how long caches may have what was dealt before."""
+    """Say which pools deal a host now; where none does, for how long caches may have it."""
     pools = answer["dealt_by"][zone][name]
-    cached = f"caches may hold it for {answer['cached_s'][zone][name]} s"
     if not pools:
-        return f"dealt no more; {cached}"
+        return f"dealt no more; caches may hold it for {answer['cached_s'][zone][name]} s"
     changes = answer["pools"].get(zone, {})
     shares = [
         (f"{pool} " if len(pools) > 1 else "") + f"{family} {_share(old)} → {_share(new)}"

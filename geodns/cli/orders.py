@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, author_option, server_option, token_option
-from geodns.cli.order_dialog import Answers, dry_run_option, give, json_option, tell, yes_option
+from geodns.cli.client import Server
+from geodns.cli.order_dialog import Answers, describe_order, give, order_options
 from geodns.cli.wait import wait
 from geodns.config.times import seconds_asked
 from geodns.model.limits import MAX_WEIGHT
@@ -24,7 +24,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> str |
 
 
 def _ordering(*, ends: bool = False) -> Callable[[Command], Command]:
-    """Add what every order takes; those that end something have no end themselves."""
+    """Add the options of every order; those that end something have no end themselves."""
 
     def add(command: Command) -> Command:
         timed = click.option(
@@ -36,12 +36,7 @@ def _ordering(*, ends: bool = False) -> Callable[[Command], Command]:
                 "--reason", default="", metavar="TEXT", help="Why; shown in the status and the events."
             ),
             *(() if ends else (timed,)),
-            author_option,
-            dry_run_option,
-            yes_option,
-            json_option,
-            server_option,
-            token_option,
+            order_options,
         )
         for option in reversed(options):
             command = option(command)
@@ -56,7 +51,7 @@ _hosts = click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 @click.command()
 @_hosts
 @click.option(
-    "--wait", "waits", is_flag=True, help="Return when HOST may be rebooted, and say how far that is."
+    "--wait", "waits", is_flag=True, help="Wait until HOST may be rebooted, and print the progress."
 )
 @_ordering()
 def drain(hosts: tuple[str, ...], *, waits: bool, **given: Any) -> None:
@@ -162,17 +157,15 @@ def _order(
     zone: str | None,
     reason: str,
     author: str | None,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
     server: str,
     token: str | None,
     duration: str | None = None,
     weight: int | None = None,
     badness: float | None = None,
+    **dialog: bool,
 ) -> tuple[Server, Answers]:
     body: Json = {"verb": verb, "hosts": list(hosts), "reason": reason}
     more = {"zone": zone, "for": duration, "weight": weight, "badness": badness}
     body |= {key: value for key, value in more.items() if value is not None}
     servers = Server(server, token, author)
-    return servers, give(servers, PATH, body, dry_run=dry_run, yes=yes, as_json=as_json, tell=tell)
+    return servers, give(servers, PATH, body, describe=describe_order, **dialog)

@@ -1,4 +1,4 @@
-"""Asking other name servers: who serves a zone's parent, what they say of it, whether its own serve it."""
+"""``delegation --verify``: ask the parent's name servers what they say of a zone, and its own for it."""
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
@@ -27,10 +27,10 @@ PORT = 53
 AT_ONCE = 16
 """Servers that are asked side by side."""
 MOST = 64
-"""Addresses that are asked: nobody needs more, and a zone may have any number."""
+"""Addresses that are asked at most: a zone may have any number."""
 NOWHERE = "it has no address"
 _OUR_OWN = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-_WAYS: Mapping[str, Callable[..., Message]] = {"UDP": dns.query.udp, "TCP": dns.query.tcp}
+_TRANSPORTS: Mapping[str, Callable[..., Message]] = {"UDP": dns.query.udp, "TCP": dns.query.tcp}
 _OTHERS = ("CNAME", "A", "AAAA", "MX", "TXT")
 
 
@@ -58,7 +58,7 @@ class Inquiry:
         self._resolver.lifetime = 2 * PATIENCE
 
     def parent(self) -> str:
-        """Return the zone that the delegation belongs in.
+        """Find the zone that the delegation belongs in.
 
         Raises:
             ServerError: nobody could be asked.
@@ -74,13 +74,11 @@ class Inquiry:
         return found.to_text()
 
     def parents(self, parent: str) -> list[ParentSays]:
-        """Ask each server of the parent, several at once."""
         places = {name: self._addresses(name) for name in self._texts(parent, "NS")}
         lost = [ParentSays(name, trouble=NOWHERE) for name, addresses in places.items() if not addresses]
         return [*lost, *_at_once(self._parent, places)]
 
     def servers(self) -> list[ServerSays]:
-        """Ask each of the zone's own name servers, several at once."""
         places = {name: glue or self._addresses(name) for name, glue in self._wanted.servers.items()}
         lost = [ServerSays(name, {"UDP": NOWHERE}) for name, addresses in places.items() if not addresses]
         return [*lost, *_at_once(self._server, places)]
@@ -129,7 +127,7 @@ class Inquiry:
         return any(one.rdtype == dns.rdatatype.DS for one in answer.answer)
 
     def _others(self, address: str) -> tuple[str, ...]:
-        """Return the types of what else is at the name."""
+        """Return the types of other records at the name."""
         found: dict[str, None] = {}
         for rtype in _OTHERS:
             answer, _ = dns.query.udp_with_fallback(self._query(rtype), address, PATIENCE, PORT)
@@ -141,11 +139,7 @@ class Inquiry:
     def _server(self, server: str, address: str) -> ServerSays:
         trouble: dict[str, str] = {}
         serial: int | None = None
-        ways: tuple[tuple[str, Callable[..., Message]], ...] = (
-            ("UDP", dns.query.udp),
-            ("TCP", dns.query.tcp),
-        )
-        for transport, ask in ways:
+        for transport, ask in _TRANSPORTS.items():
             try:
                 answer = ask(self._query("SOA"), address, PATIENCE, PORT)
             except (dns.exception.DNSException, OSError) as error:

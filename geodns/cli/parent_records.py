@@ -1,4 +1,4 @@
-"""What a zone's parent must say of it, and what is wrong with what it says."""
+"""The records that a zone's parent needs, and what is wrong with those that it has."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +21,7 @@ Level = Literal["error", "warning", "note"]
 
 
 class DelegationFinding(NamedTuple):
-    """Something that an operator should know.
-
-    Attributes:
-        level: an error loses queries; a warning may; a note is only told.
-        text: what is wrong, and what to do.
-
-    """
+    """Something to know or mend at the parent: an error loses queries, a warning may, a note does not."""
 
     level: Level
     text: str
@@ -43,11 +37,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What belongs at the parent.
+    """The name servers that the parent should name; names are absolute.
 
     Attributes:
-        zone: absolute.
-        servers: the name servers, absolute, and their glue: addresses of those that lie in the zone.
+        servers: the name servers and their glue: addresses of those that lie in the zone.
 
     """
 
@@ -56,7 +49,7 @@ class Delegation:
 
     @property
     def parent(self) -> str:
-        """The zone that is most likely the parent: that of the name above."""
+        """The most likely parent: the zone of the name above."""
         return self.zone.partition(".")[2] or "."
 
     @property
@@ -72,7 +65,7 @@ class Delegation:
 
 
 def delegation_of(zone: Zone) -> Delegation:
-    """Return what belongs at a zone's parent."""
+    """Take the name servers and their glue from a zone."""
     return Delegation(zone.origin, {server.name: server.addresses for server in zone.ns})
 
 
@@ -94,14 +87,14 @@ def form_fields(wanted: Delegation, parent: str) -> list[tuple[str, str, str, st
     ]
 
 
-def describe_finding(name: str) -> str:
-    """Return a name as it is written, with its Unicode beside it where it has any."""
+def describe_name(name: str) -> str:
+    """Return a name with its Unicode beside it where it has any."""
     pretty = to_unicode(name)
     return name if pretty == name else f"{name} ({pretty})"
 
 
 def remarks(wanted: Delegation) -> list[DelegationFinding]:
-    """Return what can be said of a delegation without asking anybody (RFC 2182 section 3)."""
+    """Judge a delegation without asking anybody (RFC 2182 section 3)."""
     found = []
     if len(wanted.servers) == 1:
         found.append(
@@ -138,18 +131,17 @@ def remarks(wanted: Delegation) -> list[DelegationFinding]:
 
 @dataclass(frozen=True, slots=True)
 class ParentSays:
-    """What one of the parent's servers answered.
+    """The answer of one of the parent's servers.
 
     Attributes:
         server: its name and address.
-        trouble: why there is no answer to speak of; None when there is one.
+        trouble: why there is no usable answer; None when there is one.
         names: the name servers that it refers to; empty: it does not delegate the zone.
-        glue: the addresses that it gives with them.
         ttl: of the delegation, in seconds.
-        other: what it has at the name instead, as ``A``, ``CNAME``; empty: nothing.
-        missing: whether it says that the name does not exist.
-        signed: whether it has a DS record for the zone.
-        own: whether it serves the zone itself, so that what it has as its parent cannot be seen.
+        other: types that it has at the name instead, as ``A``, ``CNAME``.
+        missing: it says that the name does not exist.
+        signed: it has a DS record for the zone.
+        own: it serves the zone itself, so that its records as the parent cannot be seen.
 
     """
 
@@ -166,7 +158,7 @@ class ParentSays:
 
 @dataclass(frozen=True, slots=True)
 class ServerSays:
-    """What one of the zone's own name servers answered.
+    """The answer of one of the zone's own name servers.
 
     Attributes:
         server: its name and address.
@@ -183,15 +175,7 @@ class ServerSays:
 def findings(
     wanted: Delegation, parent: str, parents: Sequence[ParentSays], servers: Sequence[ServerSays]
 ) -> list[DelegationFinding]:
-    """Return what is missing or differs, the worst first.
-
-    Args:
-        wanted: what belongs there.
-        parent: the zone that the parent's servers serve.
-        parents: what each of these said.
-        servers: what each of the zone's own name servers said.
-
-    """
+    """Return what is missing or differs at the parent and the zone's own servers, the worst first."""
     found = [*_of_parents(wanted, parent, parents), *_of_servers(servers)]
     order: dict[str, int] = {"error": 0, "warning": 1, "note": 2}
     return sorted(dict.fromkeys(found), key=lambda one: order[one.level])

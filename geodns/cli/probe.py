@@ -1,4 +1,4 @@
-"""`geodns probe`: one probe now, with the transcript, what was seen of TLS, and the verdict."""
+"""``geodns probe``: one probe now, with its transcript, TLS, certificate and verdict."""
 
 import asyncio
 import json
@@ -114,18 +114,7 @@ def probe(
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the command line says beside the zone file.
-
-    Attributes:
-        type: the check's type, with that type's defaults.
-        ehlo: the name to give.
-        starttls: whether STARTTLS must work.
-        verify: whether the certificate must be good.
-        sni: the name for TLS.
-        tcp: whether only to connect.
-        timeout: seconds for everything.
-
-    """
+    """The options that change a zone file's check, as `probe` has them."""
 
     type: CheckType | None = None
     ehlo: str | None = None
@@ -136,7 +125,7 @@ class ProbeOptions:
     timeout: float | None = None
 
     def of(self, check: Check) -> Check:
-        """Return a check as the command line has it.
+        """Return a check as the options change it.
 
         Raises:
             UsageError: the check's type has no use for an option.
@@ -193,12 +182,12 @@ def _checked_name(option: str, text: str) -> str:
 
 
 def find_targets(text: str, zones: Path, change: ProbeOptions = NO_CHANGE) -> tuple[Target, ...]:
-    """Return what an operator wants to have probed.
+    """Return the targets that an operator means.
 
     Args:
         text: an address or a host of a zone file, either with a port or without.
-        zones: where the zone files are.
-        change: what else the operator says.
+        zones: a folder of zone files, or one file.
+        change: options for the checks.
 
     Raises:
         UsageError: no address and no name of a host, or an option that does not fit the check.
@@ -241,8 +230,8 @@ def _targets_of_host(name: str, path: Path, change: ProbeOptions) -> tuple[Targe
         ) from error
     zone = zones[key[0]]
     host = zone.host_by_name[key[1]]
-    juries = (jury for jury in zone.check_policies_by_host[host.name] if jury is not None)
-    judging = {check.name: check for jury in juries for check in jury.checks}
+    policies = (policy for policy in zone.check_policies_by_host[host.name] if policy is not None)
+    judging = {check.name: check for policy in policies for check in policy.checks}
     checks = [change.of(check) for _, check in sorted(judging.items())] or [change.of(SMTP)]
     targets = (target_of(zone, host, address, check) for address in host.addresses for check in checks)
     return tuple(dict.fromkeys(targets))
@@ -259,7 +248,7 @@ def _read(path: Path) -> tuple[Mapping[str, Zone], list[str]]:
 
 
 class Transcript:
-    """Puts what comes in pieces together as lines, each with the time of its first piece."""
+    """Joins the pieces of a dialogue to lines, each with the time of its first piece."""
 
     def __init__(self, *, live: bool) -> None:
         self.lines: list[tuple[float, str, str]] = []
@@ -268,7 +257,6 @@ class Transcript:
         self._since = 0.0
 
     def take(self, said: clock.TranscriptLine) -> None:
-        """Take the next piece."""
         if said.who != "<":
             self.end()
         if not self._rest:
@@ -282,7 +270,7 @@ class Transcript:
             self._rest = b""
 
     def end(self) -> None:
-        """Show what has come of a line that the server did not finish."""
+        """Show the last line, which the server did not finish."""
         self._add(self._since, "<", self._rest)
         self._rest = b""
 
@@ -296,14 +284,7 @@ class Transcript:
 
 
 def summary(target: Target, outcome: ProbeOutcome, now: float) -> Iterator[str]:
-    """Yield what was found beside the transcript, and the verdict at last.
-
-    Args:
-        target: what was probed.
-        outcome: what was found.
-        now: seconds since the epoch.
-
-    """
+    """Yield the findings beside the transcript, the verdict last; `now` is in seconds since the epoch."""
     if outcome.tls is not None and outcome.tls.version is not None:
         yield f"  TLS: {outcome.tls.version}, {outcome.tls.cipher}"
     if outcome.certificate is not None:

@@ -1,4 +1,4 @@
-"""``geodns query``: ask a running server by DNS, and say which pool and hosts are behind its answer."""
+"""``geodns query``: ask a running server by DNS, and show the pool and hosts behind its answer."""
 
 import socket
 from ipaddress import IPv6Address
@@ -7,7 +7,8 @@ import click
 import dnslib
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.client import Server
+from geodns.cli.options import server_option, token_option
 from geodns.config.server_keys import Listen
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
 from geodns.wire.codes import name_of, number_of

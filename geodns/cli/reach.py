@@ -1,6 +1,6 @@
-"""What commands take from ``geodns.yaml`` to reach running servers: where these are, and the token for them.
+"""The running servers and the token for them, as ``geodns.yaml`` names them to commands.
 
-Nothing else of the file is looked at: what is wrong with the rest must not keep an operator from an order.
+Nothing else of the file is looked at: an error in the rest must not keep an operator from an order.
 """
 
 from pathlib import Path
@@ -17,18 +17,11 @@ from geodns.errors import SettingsError
 
 _WANTED = ("servers", "http", "http_tls", "token", "token_file")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nobody listens here
-"""Where to ask a server that listens everywhere."""
+"""The address at which to ask a server that listens everywhere."""
 
 
 class ServerList(NamedTuple):
-    """How to reach the servers.
-
-    Attributes:
-        servers: the URLs of their HTTP sides; none where the file does not say.
-        token: what to show them.
-        trouble: why there is no token although there should be one.
-
-    """
+    """The servers' URLs, none where the file does not say; `trouble` is why a token is missing."""
 
     servers: tuple[str, ...] = ()
     token: SecretStr | None = None
@@ -36,10 +29,7 @@ class ServerList(NamedTuple):
 
 
 def read_server_list(config: Path) -> ServerList:
-    """Read how to reach the servers; paths in the file are relative to its directory.
-
-    Args:
-        config: the file.
+    """Read the servers and the token from the settings; paths in the file are relative to its directory.
 
     Raises:
         SettingsError: it cannot be read, or what it says of the servers is wrong; one problem a line.
@@ -84,7 +74,7 @@ def _read(key: str, root: yaml_nodes.Mapping, report: Report) -> object:
 
 
 def _own(http: object, *, encrypted: bool) -> tuple[str, ...]:
-    """Return the server that the file itself is for, where it says so."""
+    """Return the URL of the server that the file itself configures, where it gives its port."""
     if not isinstance(http, Listen) or not http.port:
         return ()
     scheme = "https" if encrypted else "http"

@@ -16,7 +16,7 @@ from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.storage.lock import lock_state, make_state_directory
 
 PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click, os))
-"""Where modules lie that the processes load when they are started: ours, libraries, Python's."""
+"""Folders of modules that the processes load when they are started: ours, libraries, Python's."""
 
 
 @click.command()
@@ -30,8 +30,8 @@ PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click,
 @click.option("--http", metavar="ADDR:PORT", help="The HTTP side: status, metrics, control [127.0.0.1:8053].")
 @click.option("--state", metavar="DIR", help="Where to keep what a restart must know [state].")
 @click.option("--workers", metavar="N", help="UDP workers [one a core].")
-@click.option("--user", metavar="NAME", help="Whom to become once the ports are open [stays who it is].")
-@click.option("--group", metavar="NAME", help="The group to have then [the user's own].")
+@click.option("--user", metavar="NAME", help="The user to run as once the ports are open [who starts it].")
+@click.option("--group", metavar="NAME", help="The group to run as then [the user's own].")
 @click.option("--log-format", metavar="FORMAT", help="text or json [text].")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [info].")
 def serve(config: Path | None, **flags: object) -> None:
@@ -47,19 +47,18 @@ def serve(config: Path | None, **flags: object) -> None:
     try:
         status = run(settings, given, notifier)
     except GeodnsError as error:
-        if not logs.told(error):
-            raise
+        logs.tell(error)
         status = error.status
     raise click.exceptions.Exit(status)
 
 
 def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int:
-    """Run the server until it is told to end; return its exit status.
+    """Run the server until a signal ends it; return its exit status.
 
     Args:
         settings: its own.
         given: sockets that systemd has opened.
-        notifier: to be told how the service is.
+        notifier: to systemd.
 
     Raises:
         StartError: it cannot start.
@@ -71,7 +70,7 @@ def run(settings: Settings, given: tuple[Given, ...], notifier: Notifier) -> int
         privileges.make_directory(settings.state, identity)
     else:
         make_state_directory(settings.state)
-    umask = os.umask(0o077)  # what is written from here on is for nobody else's eyes
+    umask = os.umask(0o077)  # nobody else may read what is written from here on
     try:
         return _run(settings, given, notifier, identity)
     finally:
@@ -88,7 +87,7 @@ def _run(
                 listen=tuple((listen.host, listen.port) for listen in settings.listen),
                 http=(settings.http.host, settings.http.port),
                 workers=settings.worker_count,
-                control=lambda seat: _control(settings, seat),
+                control=lambda context: _control(settings, context),
                 tcp=TcpLimits(**settings.tcp.model_dump()),
                 given=given,
                 identity=identity,
@@ -100,7 +99,7 @@ def _run(
 
 
 def _lock(settings: Settings, identity: privileges.Identity | None) -> int:
-    """Lock the state directory, as the user that will write there; return what holds the lock."""
+    """Lock the state directory, as the user that will write there; return the lock's descriptor."""
     with privileges.acting_as(identity):
         if identity is not None:
             read_later = (settings.zones, settings.cookie_secret_file)
@@ -120,8 +119,8 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole of its life
 
 
-def _control(settings: Settings, seat: ControlContext) -> int:
-    # Loaded in the forked child alone: the workers would carry it for as long as they live.
+def _control(settings: Settings, context: ControlContext) -> int:
+    # Loaded in the forked child alone, else every worker would hold its memory.
     from geodns.daemon import control  # noqa: PLC0415 - see above
 
-    return control(settings, seat)
+    return control(settings, context)

@@ -1,12 +1,43 @@
-"""``geodns reload``: have a running server read its zone files anew, also what would wait."""
+"""``geodns reload`` and ``geodns querylog``: orders to the servers themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import click
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, server_option, token_option
-from geodns.errors import GeodnsError
+from geodns.cli.client import HttpReply, Server
+from geodns.cli.options import server_option, token_option
+
+RELOAD = "/api/v1/reload"
+QUERY_LOG = "/api/v1/querylog"
+
+
+def _give(servers: Server, path: str, body: Json, show: Callable[[str, str, HttpReply], bool]) -> None:
+    """Order something of every server; exit with status 1 unless all have done it.
+
+    Args:
+        servers: whom to give the order to.
+        path: of the order.
+        body: of the order.
+        show: prints an answer, given the server's URL and how its lines begin; whether it has done it.
+
+    Raises:
+        GeodnsError: there is one server only, and it did not take the order.
+
+    """
+    answers = servers.post_all(path, body)
+    good = True
+    for url, answer in answers.items():
+        if isinstance(answer, HttpReply):
+            good = show(url, f"{url}: " if len(answers) > 1 else "", answer) and good
+        elif len(answers) == 1:
+            raise answer
+        else:
+            click.echo(f"{answer}: run this again with --server {url}", err=True)
+            good = False
+    if not good:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -20,29 +51,16 @@ def reload(*, yes: bool, server: str, token: str | None) -> None:
     was asked for within a day, waits for --yes: until then the zone is served as it was. Exit status 1 when
     something waits, or a file is refused.
     """
-    source = Server(server, token)
-    answers = source.post_all("/api/v1/reload", {"yes": yes})
-    good = True
-    for url, answer in answers.items():
-        if isinstance(answer, GeodnsError):
-            if len(answers) == 1:
-                raise answer
-            click.echo(f"{answer}: run this again with --server {url}", err=True)
-            good = False
-            continue
-        good = (
-            _tell(Server(url, token), answer.body["waiting"], f"{url}: " if len(answers) > 1 else "") and good
-        )
-    if not good:
-        raise click.exceptions.Exit(1)
+    _give(Server(server, token), RELOAD, {"yes": yes}, partial(_show_zones, token))
 
 
-def _tell(source: Server, waiting: Mapping[str, list[str]], prefix: str) -> bool:
+def _show_zones(token: str | None, url: str, prefix: str, answer: HttpReply) -> bool:
     """Say what has become of a server's files; return whether it serves them as they are."""
+    waiting: Mapping[str, list[str]] = answer.body["waiting"]
     for zone, why in waiting.items():
         text = f"{zone} waits: {'; '.join(why)}: `geodns reload --yes` serves it all the same"
         click.echo(prefix + text, err=True)
-    zones = source.get("/status")["zones"]
+    zones = Server(url, token).get("/status")["zones"]
     refused = [about["error"] for about in zones.values() if about["error"]]
     for error in refused:
         click.echo(prefix + error, err=True)
@@ -50,9 +68,6 @@ def _tell(source: Server, waiting: Mapping[str, list[str]], prefix: str) -> bool
         return False
     click.echo(f"{prefix}zones are served as their files say: {len(zones)}")
     return True
-
-
-PATH = "/api/v1/querylog"
 
 
 @click.group(invoke_without_command=True)
@@ -66,10 +81,10 @@ def querylog(context: click.Context, /, server: str, token: str | None) -> None:
     """
     context.obj = server, token
     if context.invoked_subcommand is None:
-        click.echo(told(Server(server, token).get(PATH)))
+        click.echo(_describe_log(Server(server, token).get(QUERY_LOG)))
 
 
-# Who names the server behind the word means the same as who names it before.
+# The server may be named behind `on` and `off` as well as before them.
 _server_again = click.option("--server", metavar="URL", help="The HTTP side of the running server.")
 _token_again = click.option("--token", metavar="TOKEN", help="What the server asks of writers.")
 
@@ -112,26 +127,18 @@ def off(context: click.Context, /, server: str | None, token: str | None) -> Non
 
 def _switch(context: click.Context, body: Json, server: str | None, token: str | None) -> None:
     before: tuple[str, str | None] = context.obj
-    answers = Server(server or before[0], token or before[1]).post_all(PATH, body)
-    good = True
-    for url, answer in answers.items():
-        if isinstance(answer, GeodnsError):
-            if len(answers) == 1:
-                raise answer
-            click.echo(f"{answer}: run this again with --server {url}", err=True)
-            good = False
-            continue
-        click.echo(f"{url}: {told(answer.body)}" if len(answers) > 1 else told(answer.body))
-        if answer.status == 202:
-            pending = ", ".join(answer.body["pending"])
-            click.echo(f"still pending: {pending} (it will follow in a moment)", err=True)
-            good = False
-    if not good:
-        raise click.exceptions.Exit(1)
+    _give(Server(server or before[0], token or before[1]), QUERY_LOG, body, _show_log)
 
 
-def told(shown: Json) -> str:
-    """Say what the server shows."""
+def _show_log(_url: str, prefix: str, answer: HttpReply) -> bool:
+    click.echo(prefix + _describe_log(answer.body))
+    if answer.status == 202:
+        pending = ", ".join(answer.body["pending"])
+        click.echo(f"still pending: {pending} (it will follow in a moment)", err=True)
+    return answer.status != 202
+
+
+def _describe_log(shown: Json) -> str:
     sums = f"{shown['written']} written, {shown['dropped']} dropped"
     if not shown["on"]:
         return f"the query log is off ({sums})" if shown["written"] else "the query log is off"

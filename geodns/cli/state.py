@@ -1,4 +1,4 @@
-"""``geodns export-state`` and ``geodns import-state``: what is imposed on hosts, taken elsewhere."""
+"""``geodns export-state`` and ``geodns import-state``: forced states and weights, taken elsewhere."""
 
 import json
 import sys
@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from geodns.api.json_types import Json
-from geodns.cli.client import Server, author_option, server_option, token_option
-from geodns.cli.order_dialog import OrderReport, dry_run_option, give, json_option, tell, yes_option
+from geodns.cli.client import Server
+from geodns.cli.options import server_option, token_option
+from geodns.cli.order_dialog import OrderReport, describe_order, give, order_options
 from geodns.errors import GeodnsError, UsageError
 
 PATH = "/api/v1/state"
@@ -40,37 +41,17 @@ def export_state(file: Path | None, server: str, token: str | None) -> None:
 
 @click.command("import-state")
 @_file
-@author_option
-@dry_run_option
-@yes_option
-@json_option
-@server_option
-@token_option
+@order_options
 def import_state(
-    file: Path | None,
-    *,
-    author: str | None,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    server: str,
-    token: str | None,
+    file: Path | None, *, author: str | None, server: str, token: str | None, **dialog: bool
 ) -> None:
     """Impose what `export-state` wrote to FILE, or gives on the standard input: all of it, or nothing.
 
     What is imposed on other hosts stays. Entries whose time is over are left out; hosts that a server does
     not have are named, and make the exit status 1.
     """
-    give(
-        Server(server, token, author),
-        PATH,
-        _read(file),
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
-        tell=_tell,
-        in_query=True,
-    )
+    servers = Server(server, token, author)
+    give(servers, PATH, _read(file), describe=_describe_import, in_query=True, **dialog)
 
 
 def _read(file: Path | None) -> Json:
@@ -90,12 +71,12 @@ def _read(file: Path | None) -> Json:
     return body
 
 
-def _tell(answer: Json) -> OrderReport:
-    told = tell(answer)
-    imposed = [f"imposed: {line}" for line in answer["imposed"]] if answer["dry_run"] else []
+def _describe_import(answer: Json) -> OrderReport:
+    order = describe_order(answer)
+    forced = [f"imposed: {line}" for line in answer["imposed"]] if answer["dry_run"] else []
     expired = [f"left out: {line}" for line in answer["expired"]]
     if not (answer["imposed"] or expired or answer["unknown"]):
         return OrderReport(["nothing is imposed in it"], [])
-    parts = told.parts if answer["imposed"] else []
+    parts = order.parts if answer["imposed"] else []
     unknown = [f"left out: {line}" for line in answer["unknown"]]
-    return OrderReport([*imposed, *parts, *expired], [*unknown, *told.problems])
+    return OrderReport([*forced, *parts, *expired], [*unknown, *order.problems])

@@ -1,8 +1,8 @@
-"""``geodns status``: what a running server deals and why, as a table."""
+"""``geodns status``: what running servers deal and why, as tables; and where they disagree."""
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,15 +13,22 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.api.json_types import Json
-from geodns.cli.client import HttpReply, Server, server_option, token_option
+from geodns.cli.client import HttpReply, Server
+from geodns.cli.options import server_option, token_option
 from geodns.errors import GeodnsError, ServerError
 
+MISSING = "-"
+"""Stands for what a server does not have."""
+NEAR = 0.02
+"""Shares may differ by so much: weights move step by step, and not everywhere at once."""
+
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}
+_FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up", "down": "forced down"}
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON that the server gives.")
-@click.option("--watch", is_flag=True, help="Show it anew until interrupted.")
+@click.option("--watch", is_flag=True, help="Refresh it until interrupted.")
 @click.option(
     "--interval", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds, for --watch."
 )
@@ -49,7 +56,7 @@ def status(*, as_json: bool, watch: bool, interval: float, server: str, token: s
 
 
 class _StatusRow(NamedTuple):
-    """What servers show: as JSON, as tables, and whether all is well."""
+    """A status: as JSON, as tables, and whether all is well."""
 
     shown: Json
     rendered: RenderableType
@@ -95,7 +102,6 @@ def _several(source: Server) -> _StatusRow:
 
 
 def _server(url: str, answer: HttpReply | GeodnsError) -> Text:
-    """Return a line about a server, or why it cannot be asked."""
     if isinstance(answer, GeodnsError):
         text = str(answer)
         return Text(text if text.startswith(url) else f"{url}: {text}", style="red")
@@ -105,6 +111,12 @@ def _server(url: str, answer: HttpReply | GeodnsError) -> Text:
     for warning in shown["warnings"]:
         line += Text(f"\n  warning: {warning}", style="yellow")
     return line
+
+
+def name_of(url: str, body: Json) -> str:
+    """Return a server's own name and its URL; the URL alone where it says no name."""
+    node = body.get("node")
+    return url if node is None else f"{node} ({url})"
 
 
 def _watch(source: Server, look: Callable[[Server], _StatusRow], interval: float, *, as_json: bool) -> None:
@@ -117,9 +129,12 @@ def _watch(source: Server, look: Callable[[Server], _StatusRow], interval: float
             try:
                 live.update(look(source).rendered, refresh=True)
             except ServerError as error:
-                # The server may be on its way back: whoever watches wants to see that.
+                # Whoever watches wants to see the server come back.
                 live.update(Text(str(error), style="red"), refresh=True)
             time.sleep(interval)
+
+
+# --- as tables ------------------------------------------------------------------------------------------
 
 
 def render(shown: Json) -> RenderableType:
@@ -196,147 +211,40 @@ def _pools(pools: Json) -> Table:
     return table
 
 
-def _span(seconds: float) -> str:
-    minutes, whole = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (whole, "s")]
-    return " ".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
-
-
-MISSING = "-"
-"""What a server shows of something that it does not have."""
-NEAR = 0.02
-"""So much may shares differ: weights move step by step, and not everywhere at once."""
-
-
-class Difference(NamedTuple):
-    """Something that is not the same everywhere.
-
-    Attributes:
-        what: the zone, host or pool, and what of it.
-        says: what each server says of it, in their order.
-
-    """
-
-    what: str
-    says: tuple[str, ...]
-
-
-def differences(statuses: Mapping[str, Json]) -> list[Difference]:
-    """Return where servers disagree.
-
-    Args:
-        statuses: what each shows as its status.
-
-    """
-    shown = list(statuses.values())
-    return [
-        *_differing(shown, "zones", lambda zone, _: f"{zone} serial", _serial),
-        *_differing_deep(shown, "hosts", lambda zone, host: f"host {host}.{zone}", host_of),
-        *_differing_deep(shown, "pools", lambda zone, pool: f"pool {pool} of {zone}", _dealing),
-        *_shares(shown),
-    ]
-
-
-def _serial(about: Json) -> str:
-    serial = "not served" if about["serial"] is None else str(about["serial"])
-    return f"{serial}, file refused" if about["error"] else serial
-
-
-def _dealing(pool: Json) -> str:
-    using = ", ".join(pool["using"]) or "nobody"
-    resort = f", last resort: {pool['last_resort']}" if pool["last_resort"] else ""
-    return f"from {using}{resort}; live: {', '.join(pool['live']) or 'nobody'}"
-
-
-def _differing(
-    shown: list[Json], key: str, name: Callable[[str, str], str], say: Callable[[Json], str]
-) -> Iterator[Difference]:
-    for zone in dict.fromkeys(zone for status in shown for zone in status[key]):
-        says = tuple(say(status[key][zone]) if zone in status[key] else MISSING for status in shown)
-        if len(set(says)) > 1:
-            yield Difference(name(zone, ""), says)
-
-
-def _differing_deep(
-    shown: list[Json], key: str, name: Callable[[str, str], str], say: Callable[[Json], str]
-) -> Iterator[Difference]:
-    for zone, one, found in _pairs(shown, key):
-        says = tuple(MISSING if some is None else say(some) for some in found)
-        if len(set(says)) > 1:
-            yield Difference(name(zone, one), says)
-
-
-def _pairs(shown: list[Json], key: str) -> Iterator[tuple[str, str, list[Json | None]]]:
-    """Yield each host or pool of any server, with what each shows of it."""
-    names = dict.fromkeys(
-        (zone, one) for status in shown for zone, some in status[key].items() for one in some
-    )
-    for zone, one in names:
-        yield zone, one, [status[key].get(zone, {}).get(one) for status in shown]
-
-
-def _shares(shown: list[Json]) -> Iterator[Difference]:
-    """Yield the pools that deal the same hosts in other parts."""
-    for zone, pool, found in _pairs(shown, "pools"):
-        known = [one for one in found if one is not None]
-        if len(known) < len(found) or len({_dealing(one) for one in known}) > 1:
-            continue  # that is told already, and other shares follow from it
-        for family in ("A", "AAAA"):
-            shares = [one["families"][family]["share"] for one in known]
-            hosts = [
-                host
-                for host in dict.fromkeys(host for one in shares for host in one)
-                if all(host in one for one in shares)
-                and max(one[host] for one in shares) - min(one[host] for one in shares) > NEAR
-            ]
-            if hosts:
-                says = tuple(", ".join(f"{host} {one[host]:.1%}" for host in hosts[:8]) for one in shares)
-                yield Difference(f"{family} shares of pool {pool} of {zone}", says)
-
-
-_FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up", "down": "forced down"}
+# --- in words -------------------------------------------------------------------------------------------
 
 
 def state_of(host: Json) -> str:
-    """Return a host's state and what is imposed on it: ``down (forced up until 14:00 by ops: testing)``."""
+    """Return a host's state and what is forced on it: ``down (forced up until 14:00 by ops: testing)``."""
     state: str = host["state"]
     if host["forced"] is None:
         return state
-    whose = _whose(host.get("until"), host.get("author"), host.get("reason"))
     waits = f"; it waits: {host['held_back']}" if host.get("held_back") else ""
-    return f"{state} ({_FORCED[host['forced']]}{whose}{waits})"
+    return f"{state} ({_FORCED[host['forced']]}{_whose(host)}{waits})"
 
 
 def weight_of(host: Json) -> str:
     """Return a host's weight with what lowers it: ``12.5 of 50: shedding 0.25``."""
     factors = " ".join(f"{factor} {value:g}" for factor, value in host["factors"].items())
     weight = f"{host['effective_weight']:g}" + (f" of {host['weight']}: {factors}" if factors else "")
-    imposed = imposed_weight(host)
-    return weight if imposed is None else f"{weight} ({imposed})"
-
-
-def imposed_weight(host: Json) -> str | None:
-    """Return the weight imposed on a host: ``forced to 5 by ops: slow disk; the file says 50``."""
     forced = host.get("forced_weight")
-    if forced is None:
-        return None
-    whose = _whose(forced["until"], forced["author"], forced["reason"])
-    return f"forced to {forced['weight']}{whose}; the file says {forced['file_weight']}"
+    return weight if forced is None else f"{weight} (forced to {forced['weight']}{_instead_of(forced)})"
 
 
 def host_of(host: Json) -> str:
-    """Return a host's state, and its weight if one is imposed: ``up, weight 5 (forced by ops; …)``."""
+    """Return a host's state, and its weight if one is forced: ``up, weight 5 (forced by ops; …)``."""
     forced = host.get("forced_weight")
-    if forced is None:
-        return state_of(host)
-    whose = _whose(forced["until"], forced["author"], forced["reason"])
-    weight = f"weight {forced['weight']} (forced{whose}; the file says {forced['file_weight']})"
-    return f"{state_of(host)}, {weight}"
+    weight = "" if forced is None else f", weight {forced['weight']} (forced{_instead_of(forced)})"
+    return state_of(host) + weight
 
 
-def _whose(until: str | None, author: str | None, reason: str | None) -> str:
+def _instead_of(forced: Json) -> str:
+    return f"{_whose(forced)}; the file says {forced['file_weight']}"
+
+
+def _whose(forced: Json) -> str:
+    """Say until when something is forced, by whom and why; an old server does not say."""
+    until, author, reason = (forced.get(key) for key in ("until", "author", "reason"))
     parts = [f" until {moment(until)}" if until else "", f" by {author}" if author else ""]
     return "".join(parts) + (f": {reason}" if reason else "")
 
@@ -351,7 +259,75 @@ def moment(text: str, now: datetime | None = None) -> str:
     return at.strftime("%H:%M" if at.date() == today else "%Y-%m-%d %H:%M")
 
 
-def name_of(url: str, body: Json | None = None) -> str:
-    """Return how a server is called: by its own name and its URL, where it said its name."""
-    node = None if body is None else body.get("node")
-    return url if node is None else f"{node} ({url})"
+def _span(seconds: float) -> str:
+    minutes, whole = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (whole, "s")]
+    return " ".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+# --- where servers disagree -----------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """A zone, host or pool that is not the same everywhere, and what each server says of it."""
+
+    what: str
+    says: tuple[str, ...]
+
+
+def differences(statuses: Mapping[str, Json]) -> list[Difference]:
+    """Return where servers disagree, by the statuses that they show."""
+    shown = list(statuses.values())
+    zones = [{f"{zone} serial": about for zone, about in one["zones"].items()} for one in shown]
+    hosts = [_flat(one["hosts"], "host {}.{}") for one in shown]
+    pools = [_flat(one["pools"], "pool {} of {}") for one in shown]
+    return [
+        *_differing(zones, _serial),
+        *_differing(hosts, host_of),
+        *_differing(pools, _dealing),
+        *_differing_shares(pools),
+    ]
+
+
+def _flat(by_zone: Json, what: str) -> Json:
+    return {what.format(name, zone): about for zone, some in by_zone.items() for name, about in some.items()}
+
+
+def _serial(about: Json) -> str:
+    serial = "not served" if about["serial"] is None else str(about["serial"])
+    return f"{serial}, file refused" if about["error"] else serial
+
+
+def _dealing(pool: Json) -> str:
+    using = ", ".join(pool["using"]) or "nobody"
+    resort = f", last resort: {pool['last_resort']}" if pool["last_resort"] else ""
+    return f"from {using}{resort}; live: {', '.join(pool['live']) or 'nobody'}"
+
+
+def _differing(shown: Sequence[Json], say: Callable[[Json], str]) -> Iterator[Difference]:
+    """Yield what servers do not say the same of; each of them shows things by their names."""
+    for what in dict.fromkeys(what for things in shown for what in things):
+        says = tuple(say(things[what]) if what in things else MISSING for things in shown)
+        if len(set(says)) > 1:
+            yield Difference(what, says)
+
+
+def _differing_shares(shown: Sequence[Json]) -> Iterator[Difference]:
+    """Yield the pools of which all servers deal the same hosts, in other parts."""
+    for what in dict.fromkeys(what for pools in shown for what in pools):
+        known = [pools[what] for pools in shown if what in pools]
+        if len(known) < len(shown) or len(set(map(_dealing, known))) > 1:
+            continue  # that is a difference already, and other shares follow from it
+        for family in ("A", "AAAA"):
+            shares = [pool["families"][family]["share"] for pool in known]
+            hosts = [
+                host
+                for host in dict.fromkeys(host for one in shares for host in one)
+                if all(host in one for one in shares)
+                and max(one[host] for one in shares) - min(one[host] for one in shares) > NEAR
+            ]
+            if hosts:
+                says = tuple(", ".join(f"{host} {one[host]:.1%}" for host in hosts[:8]) for one in shares)
+                yield Difference(f"{family} shares of {what}", says)

@@ -1,7 +1,7 @@
-"""Waiting until a drained host may be rebooted: nobody deals it, no cache has it, and its queue is empty."""
+"""``drain --wait``: wait until nobody deals a host, no cache has it, and its queue is empty."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,15 +13,13 @@ from geodns.errors import GeodnsError
 
 LOOK_EVERY = 1.0
 SAY_EVERY = 10.0
-"""Seconds between two lines that say nothing new but numbers."""
+"""Seconds between two lines of progress."""
 
 
 class Drained(NamedTuple):
     """A host that was drained.
 
     Attributes:
-        zone: its zone.
-        name: its short name.
         dealt: when the last worker of any server had stopped dealing it, in seconds since the epoch.
         cached: until when caches may have it.
 
@@ -37,20 +35,14 @@ class Drained(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far along a host is.
-
-    Attributes:
-        line: in words.
-        done: whether it may be rebooted.
-
-    """
+    """A line about a host, and whether it may be rebooted."""
 
     line: str
     done: bool
 
 
 def drained_by(answers: Iterable[Json], now: float) -> list[Drained]:
-    """Return the hosts that servers have drained, by what they answered to the order.
+    """Return the hosts that servers have drained, by their answers to the order.
 
     Args:
         answers: of the servers that have taken it.
@@ -66,12 +58,7 @@ def drained_by(answers: Iterable[Json], now: float) -> list[Drained]:
 
 
 def progress(one: Drained, hosts: Iterable[Json], now: float) -> Progress:
-    """Return how far along a host is.
-
-    Args:
-        one: the host.
-        hosts: what each server shows of it.
-        now: seconds since the epoch.
+    """Judge a host by what each server shows of it.
 
     Raises:
         GeodnsError: it is not drained any more somewhere.
@@ -96,41 +83,29 @@ def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
-def wait(
-    server: Server,
-    answers: Mapping[str, HttpReply | GeodnsError],
-    *,
-    clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Wait until the hosts that were just drained may be rebooted, and say how far along that is.
-
-    Args:
-        server: those that were given the order.
-        answers: what they answered.
-        clock: seconds since the epoch.
-        sleep: waits for some seconds.
+def wait(server: Server, answers: Mapping[str, HttpReply | GeodnsError]) -> None:
+    """Wait until the hosts that servers have just drained may be rebooted, and say how far along they are.
 
     Raises:
         GeodnsError: a host is drained no more.
 
     """
     taken = [answer.body for answer in answers.values() if isinstance(answer, HttpReply)]
-    left = drained_by(taken, clock())
-    told: dict[Drained, float] = {}
+    left = drained_by(taken, time.time())
+    said: dict[Drained, float] = {}
     while left:
         shown = [one.body for one in server.get_all("/status").values() if isinstance(one, HttpReply)]
-        now = clock()
+        now = time.time()
         for one in list(left):
             hosts = [body["hosts"].get(one.zone, {}).get(one.name) for body in shown]
             found = progress(one, [host for host in hosts if host is not None], now)
-            if not shown:  # nobody can be asked: who knows
+            if not shown:  # no server answers, so nobody knows
                 found = found._replace(done=False)
-            if found.done or now - told.get(one, float("-inf")) >= SAY_EVERY:
-                told[one] = now
+            if found.done or now - said.get(one, float("-inf")) >= SAY_EVERY:
+                said[one] = now
                 click.echo(found.line)
             if found.done:
                 click.echo(f"{one}: safe to reboot")
                 left.remove(one)
         if left:
-            sleep(LOOK_EVERY)
+            time.sleep(LOOK_EVERY)

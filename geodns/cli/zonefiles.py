@@ -1,14 +1,15 @@
-"""`geodns check`: every problem of every zone file, and what it would change."""
+"""``geodns check``, ``init`` and ``schema``: zone files; and one zone of a folder, for other commands."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from pydantic import ValidationError
 
-from geodns.cli.client import Server, server_option, token_option
 from geodns.cli.convert.draft import PLACEHOLDER
+from geodns.cli.options import server_option, token_option
 from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
@@ -18,6 +19,9 @@ from geodns.zonefile.reference import zone_reference
 from geodns.zonefile.schema import zone_schema
 from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
 from geodns.zones.diff import summary, zone_diff
+
+if TYPE_CHECKING:
+    from geodns.cli.client import Server
 
 
 @click.command()
@@ -46,6 +50,8 @@ def check(
             click.echo(problem)
     zones = list(_by_path(parsed).values())
     if diff:
+        from geodns.cli.client import Server  # noqa: PLC0415 - an HTTP client takes long to load
+
         whole = any(path.is_dir() for path in paths)
         for line in changes(Server(server, token), _by_path(parsed), whole=whole):
             click.echo(line)
@@ -66,16 +72,16 @@ def _by_path(parsed: Mapping[Path, ParsedZone]) -> dict[Path, Zone]:
     return {path: file.zone for path, file in parsed.items() if file.zone is not None}
 
 
-def changes(server: Server, zones: Mapping[Path, Zone], *, whole: bool) -> Iterator[str]:
-    """Return what a running server would serve otherwise, a line each.
+def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Iterator[str]:
+    """Yield what zone files would change of what a running server serves, a line each.
 
     Args:
         server: that is asked.
-        zones: as they would be, by their files.
-        whole: whether these are all.
+        zones: by their files.
+        whole: whether these are all the zones that it would serve.
 
     Raises:
-        ServerError: it does not answer, or has not this version's words.
+        ServerError: it does not answer, or its zones are of another version.
 
     """
     digests = {name: shown["digest"] for name, shown in server.get("/api/v1/zones")["zones"].items()}
@@ -86,7 +92,7 @@ def changes(server: Server, zones: Mapping[Path, Zone], *, whole: bool) -> Itera
             yield f"{zone.name}: new: {summary(zone)}"
         elif digests[zone.name] != zone.digest:
             served = _served(server, zone.name)
-            for line in zone_diff(served, _as_found(path, zone, served)):
+            for line in zone_diff(served, _with_looked_up(path, zone, served)):
                 quiet = False
                 yield f"{zone.name}: {line}"
     gone = digests.keys() - {zone.name for zone in zones.values()} if whole else ()
@@ -97,8 +103,8 @@ def changes(server: Server, zones: Mapping[Path, Zone], *, whole: bool) -> Itera
         yield "nothing changes"
 
 
-def _as_found(path: Path, zone: Zone, served: Zone) -> Zone:
-    """Return a zone with the hosts that the server has looked up, which nobody looks up here."""
+def _with_looked_up(path: Path, zone: Zone, served: Zone) -> Zone:
+    """Add the hosts that the server has looked up, which nobody looks up here."""
     if not any(isinstance(source, DnsSource) for source in zone.sources):
         return zone
     beside = in_files(path.parent)
@@ -112,7 +118,7 @@ def _as_found(path: Path, zone: Zone, served: Zone) -> Zone:
     return read_zone(path, find).zone or zone
 
 
-def _served(server: Server, name: str) -> Zone:
+def _served(server: "Server", name: str) -> Zone:
     try:
         return Zone.model_validate(server.get(f"/api/v1/zones/{name}")["zone"])
     except (ValidationError, KeyError) as error:
@@ -178,11 +184,7 @@ def schema(*, markdown: bool) -> None:
 
 
 def zone_in(folder: Path, name: str) -> Zone:
-    """Return a zone.
-
-    Args:
-        folder: of the zone files.
-        name: of the zone, with or without the final dot.
+    """Read one zone of a folder; its name is with or without the final dot.
 
     Raises:
         UsageError: it is no name.
@@ -209,11 +211,11 @@ def zone_in(folder: Path, name: str) -> Zone:
 
 
 def shortest_zone(name: str, addresses: Sequence[str], servers: Sequence[str]) -> str:
-    """Return a zone file that deals some addresses.
+    """Return the text of a zone file that deals hosts mta1, mta2 and so on at some addresses.
 
     Args:
-        name: the zone's.
-        addresses: of the hosts mta1, mta2, …
+        name: of the zone.
+        addresses: of the hosts.
         servers: name servers, as ``ns1=192.0.2.53`` or ``ns2.example.net.``; without any, ns1 at a
             made-up address.
 
@@ -225,7 +227,7 @@ def shortest_zone(name: str, addresses: Sequence[str], servers: Sequence[str]) -
         "# A zone of geodns. `geodns check` tells what is wrong with it, `geodns schema` every key.",
         "",
         "ns:                                     # the name servers: this program's own addresses",
-        *_servers(servers),
+        *_ns_lines(servers),
         "",
         "hosts:                                  # the mail hosts that are dealt, while they take mail",
         *(f"  mta{number}: {json.dumps(address)}" for number, address in enumerate(addresses, 1)),
@@ -245,7 +247,7 @@ def shortest_zone(name: str, addresses: Sequence[str], servers: Sequence[str]) -
     return text
 
 
-def _servers(servers: Sequence[str]) -> list[str]:
+def _ns_lines(servers: Sequence[str]) -> list[str]:
     if not servers:
         return [
             f"  ns1: {PLACEHOLDER}                       # CHANGE THIS to the public address of this server"

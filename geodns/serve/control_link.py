@@ -1,4 +1,4 @@
-"""The control process's side: publish Tables to the workers, and know when each of them answers from one."""
+"""Control's end of the link: publishes Tables to the workers, and knows when each answers from one."""
 
 import asyncio
 import logging
@@ -29,12 +29,12 @@ BATCH = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What is known of a worker.
+    """A worker as control knows it.
 
     Attributes:
-        pid: its process; None while there is none.
+        pid: None while there is no process.
         number: of the newest Table that it said it answers from; 0 when it said nothing yet.
-        restarts: how many processes there were before this one.
+        restarts: processes before this one.
         heard: when it said something last, by `time.monotonic`.
 
     """
@@ -89,7 +89,7 @@ class ControlLink:
         self._writer.close()
 
     async def publish(self, table: Table) -> int:
-        """Send the workers what leads from the Table before to this one, after all that was published before.
+        """Send the workers the changes from the last Table to this one, after all that was published before.
 
         Returns:
             The Table's number, as soon as everything is on its way; `delivered` says when it has arrived.
@@ -119,14 +119,10 @@ class ControlLink:
         await asyncio.sleep(0)  # `drain` gives no turn while the other side keeps up
 
     async def delivered(self, number: int, timeout: float) -> tuple[str, ...]:  # noqa: ASYNC109 - a result, no error
-        """Wait until every worker answers from this Table or a later one.
-
-        Args:
-            number: as `publish` returned it.
-            timeout: seconds to wait at most.
+        """Wait until every worker answers from this Table or a later one, at most `timeout` seconds.
 
         Returns:
-            The names of the workers that did not say so in time; empty is all well.
+            The names of the workers that did not say so in time.
 
         """
         if self._pending(number):

@@ -1,6 +1,6 @@
-"""What the processes say to each other: frames of known length on a stream socket that never blocks.
+"""Frames between the processes: each with its length before it, on a stream socket that never blocks.
 
-Downwards (control, supervisor, workers) every frame is a packed `table.Change`; upwards it is one of the
+Downwards (control, supervisor, workers) every frame is a packed `TableDelta`; upwards it is one of the
 messages below. Both ends are processes of this server, forked from one another.
 """
 
@@ -22,14 +22,7 @@ _CHUNK = 1 << 18
 
 
 class WorkerStarted(NamedTuple):
-    """A worker was started.
-
-    Attributes:
-        worker: its name, which its successor inherits.
-        pid: its process.
-        restarts: how many were started under this name before it.
-
-    """
+    """A worker was started; `restarts` counts those that had its name before."""
 
     worker: str
     pid: int
@@ -37,13 +30,7 @@ class WorkerStarted(NamedTuple):
 
 
 class WorkerExited(NamedTuple):
-    """A worker is gone.
-
-    Attributes:
-        worker: its name.
-        how: continues a sentence about it; empty where it was told to end.
-
-    """
+    """A worker is gone; `how` continues a sentence about it, and is empty where it was told to end."""
 
     worker: str
     how: str = ""
@@ -57,7 +44,7 @@ class TableApplied(NamedTuple):
 
 
 class CountsReport(NamedTuple):
-    """What a worker has counted since it last said so."""
+    """A worker's counts since its last report."""
 
     worker: str
     transport: str
@@ -65,14 +52,7 @@ class CountsReport(NamedTuple):
 
 
 class QueryLogBatch(NamedTuple):
-    """Queries that a worker has noted for the query log.
-
-    Attributes:
-        worker: its name.
-        noted: the queries.
-        dropped: how many more there would have been.
-
-    """
+    """Queries that a worker has noted for the query log; `dropped` counts those that found no room."""
 
     worker: str
     noted: tuple[Noted, ...]
@@ -89,12 +69,12 @@ Message = WorkerStarted | WorkerExited | TableApplied | CountsReport | QueryLogB
 
 
 def framed(payload: bytes) -> bytes:
-    """Return a frame with its length before it."""
+    """Put its length before a frame."""
     return _LENGTH.pack(len(payload)) + payload
 
 
 def frame_length(head: bytes) -> int:
-    """Return the length that stands before a frame."""
+    """Read the length that stands before a frame."""
     length: int = _LENGTH.unpack(head)[0]
     return length
 
@@ -105,7 +85,7 @@ def pack_message(message: Message) -> bytes:
 
 
 def unpack_message(payload: bytes) -> Message:
-    """Return the message that `pack_message` wrote; only for bytes of this server's own processes."""
+    """Read what `pack_message` wrote; only for bytes of this server's own processes."""
     message: Message = pickle.loads(payload)  # noqa: S301 - from a socket pair that only our processes hold
     return message
 
@@ -114,8 +94,7 @@ class Stream:
     """One end of a socket pair: whole frames in and out, without ever waiting for the other end.
 
     Attributes:
-        socket: for selectors.
-        backlog: bytes that were put and are not out yet.
+        backlog: bytes that were put and are not sent yet.
         moved: when the other end last made room, or there was nothing to send, by `time.monotonic`.
         ended: whether the other end is gone.
 
@@ -140,7 +119,6 @@ class Stream:
         self.flush()
 
     def flush(self) -> None:
-        """Send what the other end takes now."""
         while self._out:
             try:
                 sent = self.socket.send(self._out[0])
@@ -192,5 +170,4 @@ class Stream:
         return bytes(memoryview(self._in)[start : self._start])
 
     def close(self) -> None:
-        """Close this end."""
         self.socket.close()

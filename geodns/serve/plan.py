@@ -1,4 +1,4 @@
-"""What the supervisor is told to run, and what it hands to the control process."""
+"""The supervisor's orders, and what it hands to the control process."""
 
 import socket
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from geodns.serve.systemd import Given, Notifier
 
 @dataclass(frozen=True, slots=True)
 class ControlContext:
-    """Where the control process sits: what it inherits from the supervisor.
+    """Sockets and facts that the control process inherits from the supervisor.
 
     Attributes:
-        link: its end of the stream to the supervisor; `link.Link` speaks on it.
+        link: its end of the stream to the supervisor, for `ControlLink`.
         http: a listening socket.
         listen: the real addresses where DNS is answered.
-        workers: the names of the workers that there are, or will be after the first Table.
-        number: of the last Table that the workers got from an earlier control process; 0 for the first one.
+        workers: names of the workers that there are, or will be after the first Table.
+        number: of the last Table that the workers got from an earlier control process; 0: there was none.
         before: how that one ended; continues a sentence about it.
 
     """
@@ -33,7 +33,7 @@ class ControlContext:
 
 @dataclass(frozen=True, slots=True)
 class TcpLimits:
-    """What TCP clients may take.
+    """Limits on TCP clients.
 
     Attributes:
         connections: at one time; past that the one that was idle longest goes.
@@ -50,18 +50,17 @@ class TcpLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServePlan:
-    """What to run.
+    """The processes of a server, and where they listen.
 
     Attributes:
         listen: where DNS is answered, numeric; port 0 takes one that is free for UDP and TCP.
         http: where control listens.
-        workers: how many for UDP.
+        workers: of UDP.
         control: the control process: called in a process of its own, with signals SIGHUP and SIGINT ignored
             and SIGTERM deadly until it says otherwise; returns its exit status.
-        tcp: what TCP clients may take.
         given: sockets that systemd has opened.
         identity: whom to become when all sockets are open; None: nobody else.
-        notifier: to be told how the service is.
+        notifier: to systemd.
 
     """
 

@@ -1,4 +1,4 @@
-"""Becoming an ordinary user once the ports are open: who that is, what it must read and write, for good."""
+"""Giving up root once the ports are open: to which user, what it must read and write, and for good."""
 
 import contextlib
 import grp
@@ -14,15 +14,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 class Identity(NamedTuple):
-    """Whom to become.
-
-    Attributes:
-        user: the name.
-        uid: the number.
-        gid: of the group.
-        groups: all of its groups, `gid` among them.
-
-    """
+    """The user to become; `gid` is among its `groups`."""
 
     user: str
     uid: int
@@ -31,7 +23,7 @@ class Identity(NamedTuple):
 
 
 def find(user: str | None, group: str | None) -> Identity | None:
-    """Return whom to become; None where this process is that user already, or nobody is asked for.
+    """Find the user to become; None where this process is that user already, or the settings name nobody.
 
     Raises:
         StartError: there is no such user or group, or only root could become it.
@@ -89,7 +81,7 @@ def make_directory(directory: Path, identity: Identity) -> None:
 
 @contextlib.contextmanager
 def acting_as(identity: Identity | None) -> Iterator[None]:
-    """Be the user for a while, as far as files are concerned; what it may not do, root does not do either."""
+    """Use files as the user, for a while: what it may not do, root does not do either."""
     if identity is None:
         yield
         return
@@ -106,14 +98,10 @@ def acting_as(identity: Identity | None) -> Iterator[None]:
 
 
 def require_readable(paths: Iterable[Path], identity: Identity) -> None:
-    """Have paths that the server reads later on be readable for the user.
-
-    Args:
-        paths: files and directories; those that are missing are somebody else's trouble.
-        identity: whom this process acts as, see `acting_as`.
+    """Require that the user, whom this process acts as, can read paths; missing ones are not checked.
 
     Raises:
-        StartError: which one is not.
+        StartError: one cannot be read.
 
     """
     for path in paths:
@@ -132,15 +120,15 @@ def require_readable(paths: Iterable[Path], identity: Identity) -> None:
 
 
 def _wanted(path: Path) -> int:
-    """Return what a reader must be allowed: in a directory also to enter it; raises nothing."""
+    """Return the access mode that a reader needs: in a directory also to enter it."""
     return os.R_OK | (os.X_OK if os.path.isdir(path) else 0)  # noqa: PTH112 - Path's raises where none may look
 
 
 def require_writable(directory: Path, identity: Identity) -> None:
-    """Have a directory and the files in it, where it is there, be the user's to write.
+    """Require that the user can write a directory and the files in it, where it is there.
 
     Raises:
-        StartError: something in it is not.
+        StartError: something in it cannot be written.
 
     """
     try:
@@ -182,7 +170,7 @@ def drop(identity: Identity) -> None:
 
 
 def _no_new_privileges() -> None:
-    """Have no program that might be started regain anything (prctl(2), PR_SET_NO_NEW_PRIVS)."""
+    """Keep any program that might be started from regaining privileges (prctl(2), PR_SET_NO_NEW_PRIVS)."""
     with contextlib.suppress(ImportError, OSError, AttributeError):  # one lock of several
         import ctypes  # noqa: PLC0415 - for this alone
 

@@ -1,58 +1,181 @@
-"""A place for a process of the supervisor's: what runs there, and when the next one is to be started."""
+"""One child of the supervisor: forked, spoken to over a stream, replaced when it hangs or ends."""
 
 import contextlib
 import logging
 import os
+import selectors
 import signal
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from geodns import logs
 from geodns.serve.frames import Stream
 
-
-@dataclass(slots=True, eq=False)
-class ProcessSlot:
-    """A place for a process: what runs there now, and when the next one is to be started.
-
-    Attributes:
-        name: of the process.
-        backoff: seconds before a restart: at first, and at most.
-        pid: None while nothing runs.
-        stream: to the process.
-        born: when it was started, by `time.monotonic`.
-        due: when to start the next one.
-        delay: seconds to wait after the next death.
-        restarts: processes before this one.
-        acked: the newest Table that a worker said it answers from.
-        doomed: killed, not dead yet.
-        how: how the process before this one ended; continues a sentence about it.
-
-    """
-
-    name: str
-    backoff: tuple[float, float]
-    pid: int | None = None
-    stream: Stream | None = None
-    born: float = 0.0
-    due: float = 0.0
-    delay: float = field(init=False)
-    restarts: int = -1
-    acked: int = 0
-    doomed: bool = False
-    how: str = ""
-
-    def __post_init__(self) -> None:
-        """Begin with the first delay."""
-        self.delay = self.backoff[0]
-
-
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-"""What the supervisor listens to."""
+"""Signals that the supervisor handles, and its children do not inherit."""
+
+MAX_BACKLOG = 256 << 20
+"""Bytes that may wait for a process that reads nothing, before it is taken for dead and replaced."""
+
+STALLED = 5.0
+"""Seconds without reading before that: a large change may well wait for a worker that is busy answering."""
+
+FORK_AGAIN = 0.5
+"""Seconds before the next try where the machine has no room for another process."""
+
+STEADY = 10.0
+"""Seconds of life after which a death is not blamed on the start."""
+
+
+class Exit(NamedTuple):
+    """The end of a process; `status` is negative where a signal killed it. Its text continues a sentence."""
+
+    pid: int
+    status: int
+
+    def __str__(self) -> str:
+        if self.status >= 0:
+            return f"(pid {self.pid}) ended with status {self.status}"
+        return f"(pid {self.pid}) was killed by {signal.Signals(-self.status).name}"
+
+
+class ProcessSlot:
+    """A place for a process, and when the next one is due there.
+
+    Attributes:
+        pid: None while nothing runs.
+        due: when to start the next one, by `time.monotonic`.
+        restarts: processes before this one.
+        acked: number of the newest Table that a worker said it answers from.
+        last: the end of the process before this one.
+
+    """
+
+    def __init__(self, name: str, backoff: tuple[float, float], selector: selectors.BaseSelector) -> None:
+        """Prepare a slot that is due at once.
+
+        Args:
+            name: of the process.
+            backoff: seconds before a restart: at first, and at most after doubling.
+            selector: of the supervisor's loop; it gets the slot with what happens on the stream.
+
+        """
+        self.name = name
+        self.pid: int | None = None
+        self.stream: Stream | None = None
+        self.due = 0.0
+        self.restarts = -1
+        self.acked = 0
+        self.last: Exit | None = None
+        self._selector = selector
+        self._backoff = backoff
+        self._delay = backoff[0]
+        self._started = 0.0
+        self._doomed = False
+        """Killed, not dead yet."""
+
+    def start(self, live: Callable[[socket.socket], int]) -> bool:
+        """Fork a process that lives with its end of a new stream; False: there is no room, `due` is later."""
+        try:
+            self.pid, ours = self._fork(live)
+        except OSError as error:
+            log.error("%s cannot be started: %s", self.name, error.strerror)  # noqa: TRY400 - tried again soon
+            self.due = time.monotonic() + FORK_AGAIN
+            return False
+        self.stream = Stream(ours)
+        self.restarts += 1
+        self.acked = 0
+        self._started = time.monotonic()
+        self._doomed = False
+        self._selector.register(ours, selectors.EVENT_READ, self)
+        return True
+
+    def _fork(self, live: Callable[[socket.socket], int]) -> tuple[int, socket.socket]:
+        ours, theirs = socket.socketpair()
+
+        def child() -> int:
+            ours.close()
+            return live(theirs)
+
+        try:
+            return fork(self.name, child), ours
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    # --- the stream -------------------------------------------------------------------------------------
+
+    def fill(self) -> bool:
+        """Read once; say whether anything came."""
+        assert self.stream is not None
+        came = self.stream.fill()
+        if self.stream.ended:
+            # SIGCHLD tells of its death; until then there is nothing to wait for here.
+            self._selector.unregister(self.stream.socket)
+        return came
+
+    def put(self, frames: bytes) -> None:
+        """Send frames, as far as anybody is there to read them."""
+        if self.stream is not None and not self.stream.ended and not self._doomed:
+            self.stream.put(frames)
+            self._watch(self.stream)
+
+    def flush(self) -> None:
+        """Send what the process takes now."""
+        if self.stream is not None and not self.stream.ended:
+            self.stream.flush()
+            self._watch(self.stream)
+
+    def _watch(self, stream: Stream) -> None:
+        """Wait for room where something is left to write; kill whoever never reads."""
+        if stream.backlog > MAX_BACKLOG and time.monotonic() - stream.moved > STALLED and not self._doomed:
+            self._doomed = True
+            log.error("%s (pid %d) reads nothing any more: killed", self.name, self.pid)
+            self.signal(signal.SIGKILL)
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if stream.backlog else 0)
+        if self._selector.get_key(stream.socket).events != wanted:
+            self._selector.modify(stream.socket, wanted, self)
+
+    # --- the end ----------------------------------------------------------------------------------------
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal, if there is one."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+    def wait(self, options: int = 0) -> Exit | None:
+        """Return how the process has ended; None while it lives. Its last words can still be read."""
+        if self.pid is None:
+            return None
+        done, how = os.waitpid(self.pid, options)
+        return Exit(done, os.waitstatus_to_exitcode(how)) if done else None
+
+    def bury(self, end: Exit) -> None:
+        """Let go of a process that has ended."""
+        assert self.stream is not None
+        if not self.stream.ended:
+            self._selector.unregister(self.stream.socket)
+        self.stream.close()
+        self.stream = self.pid = None
+        self.last = end
+
+    def restart_later(self) -> None:
+        """Have the next process be due, the later the oftener one ends soon after its start."""
+        assert self.last is not None
+        now = time.monotonic()
+        if now - self._started >= STEADY:
+            self._delay = self._backoff[0]
+        fields = {"worker": self.name, "pid": self.last.pid, "status": self.last.status}
+        log.error("%s %s: started again in %.2g s", self.name, self.last, self._delay, extra=fields)
+        self.due = now + self._delay
+        self._delay = min(2 * self._delay, self._backoff[1])
 
 
 def fork(name: str, live: Callable[[], int]) -> int:

@@ -1,4 +1,4 @@
-"""The sockets of a server: found free, opened once, and kept by the supervisor for whoever serves them.
+"""The sockets of a server: opened once, or taken over from systemd, and kept by the supervisor.
 
 UDP has one SO_REUSEPORT socket per worker and address, among which the kernel spreads clients; TCP and HTTP
 have one listening socket per listener.
@@ -16,8 +16,13 @@ from typing import Protocol
 from geodns.errors import StartError
 from geodns.serve.systemd import Given
 
+log = logging.getLogger(__name__)
+
 HostPort = tuple[str, int]
 """A numeric address and a port."""
+
+HTTP = "http"
+"""``FileDescriptorName=`` of the socket for the HTTP side; all others are for DNS."""
 
 BUFFER = 1 << 20
 """Bytes of queries that wait for a worker that is being restarted; the kernel may allow less."""
@@ -33,19 +38,15 @@ _IP_PKTINFO = 8
 
 
 class Datagrams(Protocol):
-    """What a UDP worker needs of a socket."""
+    """A UDP socket, as far as a worker needs one."""
 
-    def fileno(self) -> int:
-        """Return the descriptor."""
+    def fileno(self) -> int: ...
 
-    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, tuple[str, int]]:
-        """Return a packet and the sender."""
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, tuple[str, int]]: ...
 
-    def sendto(self, data: bytes, address: tuple[str, int], /) -> int:
-        """Send a packet."""
+    def sendto(self, data: bytes, address: tuple[str, int], /) -> int: ...
 
-    def close(self) -> None:
-        """Close the descriptor."""
+    def close(self) -> None: ...
 
 
 class AnyAddress:
@@ -64,11 +65,9 @@ class AnyAddress:
             wildcard.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
     def fileno(self) -> int:
-        """Return the descriptor."""
         return self._socket.fileno()
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, tuple[str, int]]:
-        """Return a packet and the sender, and remember the address asked."""
         packet, asked, _, client = self._socket.recvmsg(bufsize, 64, flags)
         # Without the interface: the way back is the routing table's business.
         self._asked = [
@@ -78,25 +77,15 @@ class AnyAddress:
         return packet, client
 
     def sendto(self, data: bytes, address: tuple[str, int], /) -> int:
-        """Answer from the address that was asked."""
         return self._socket.sendmsg((data,), self._asked, 0, address)
 
     def close(self) -> None:
-        """Close the descriptor."""
         self._socket.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Every socket of a server.
-
-    Attributes:
-        listen: the listeners, with the ports that were taken for port 0.
-        udp: by worker, its sockets.
-        tcp: listening.
-        http: listening.
-
-    """
+    """Every socket of a server; `listen` has the real ports, `udp` the sockets of each worker."""
 
     listen: tuple[HostPort, ...]
     udp: tuple[tuple[Datagrams, ...], ...]
@@ -104,7 +93,6 @@ class Sockets:
     http: socket.socket
 
     def close(self) -> None:
-        """Close them all."""
         for datagrams in (one for sockets in self.udp for one in sockets):
             datagrams.close()
         for one in (*self.tcp, self.http):
@@ -112,12 +100,7 @@ class Sockets:
 
 
 def open_http(address: HostPort) -> socket.socket:
-    """Open the HTTP side's socket, which does not listen yet.
-
-    Raises:
-        StartError: which address is the trouble, and what to do.
-
-    """
+    """Open the HTTP side's socket, which does not listen yet; raises StartError."""
     return bind(address, socket.SOCK_STREAM, "HTTP")
 
 
@@ -130,7 +113,7 @@ def open_sockets(listen: Sequence[HostPort], http: HostPort | socket.socket, wor
         workers: of UDP.
 
     Raises:
-        StartError: which address is the trouble, and what to do.
+        StartError: an address cannot be had; its text says which, and what to do.
 
     """
     opened: list[socket.socket] = []
@@ -162,7 +145,7 @@ def open_sockets(listen: Sequence[HostPort], http: HostPort | socket.socket, wor
 
 
 def local_addresses() -> tuple[str, ...]:
-    """Return this machine's addresses, as far as the kernel lists them without a question.
+    """Return this machine's addresses, as the kernel lists them.
 
     Link-local IPv6 addresses are left out: they mean nothing without an interface.
     """
@@ -184,7 +167,7 @@ def _text(path: str) -> str:
 
 
 def format_address(address: HostPort) -> str:
-    """Return an address as ``--listen`` takes it."""
+    """Write an address as ``--listen`` takes it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -224,7 +207,7 @@ def _shared(listen: Iterable[HostPort]) -> Iterator[socket.socket]:
 
 
 def bind(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool = False) -> socket.socket:
-    """Return a socket that has an address.
+    """Open a socket at an address.
 
     Args:
         address: numeric.
@@ -233,7 +216,7 @@ def bind(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool =
         share: with further sockets of the same address, among which the kernel spreads clients.
 
     Raises:
-        StartError: the address is the trouble, and what to do.
+        StartError: the address cannot be had; its text says why, and what to do.
 
     """
     host, port = address
@@ -258,7 +241,6 @@ def bind(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool =
 
 
 def _trouble(error: OSError, what: str) -> str:
-    """Say what is wrong with an address, and what to do."""
     option, other = ("--http", "server") if what == "HTTP" else ("--listen", "name server")
     match error.errno:
         case errno.EADDRINUSE:
@@ -274,12 +256,6 @@ def _trouble(error: OSError, what: str) -> str:
             return f"cannot be opened ({what}): {error.strerror}"
 
 
-log = logging.getLogger(__name__)
-
-HTTP = "http"
-"""``FileDescriptorName=`` of the socket for the HTTP side; all others are for DNS."""
-
-
 def sockets_of(given: Sequence[Given], listen: Sequence[HostPort], http: HostPort, workers: int) -> Sockets:
     """Return the sockets of a server: those that were handed over, and the others opened.
 
@@ -290,7 +266,7 @@ def sockets_of(given: Sequence[Given], listen: Sequence[HostPort], http: HostPor
         workers: of UDP.
 
     Raises:
-        StartError: a socket is of no use, and what to write into its unit; or as for `open_sockets`.
+        StartError: a socket is of no use (its text says what to write into the unit), or cannot be opened.
 
     """
     for name, one in given:
@@ -323,7 +299,7 @@ def _address(one: socket.socket) -> HostPort:
 
 
 def _check(name: str, one: socket.socket) -> None:
-    """Have a socket be one that DNS or HTTP can be spoken on."""
+    """Refuse a socket that neither DNS nor HTTP can be spoken on."""
     if one.family not in {socket.AF_INET, socket.AF_INET6}:
         raise StartError(
             f"the socket {name} from systemd is none of IPv4 or IPv6: write an address and a port, "

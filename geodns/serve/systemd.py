@@ -1,4 +1,4 @@
-"""What systemd and a service say to each other: sockets that are handed over, readiness, a watchdog.
+"""A service under systemd: sockets that are handed over, readiness, the watchdog.
 
 sd_listen_fds(3) and sd_notify(3) are a few variables and datagrams; the libraries for them either bind
 libsystemd, which then has to be there to build them, or are no longer kept.
@@ -21,13 +21,7 @@ _LISTEN = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class Given(NamedTuple):
-    """A socket that was handed over.
-
-    Attributes:
-        name: ``FileDescriptorName=`` of the unit, or the unit's own name.
-        socket: not inheritable by programs any more.
-
-    """
+    """A socket that was handed over; its name is ``FileDescriptorName=`` of the unit, or the unit's own."""
 
     name: str
     socket: socket.socket
@@ -62,15 +56,15 @@ def take_sockets(environ: MutableMapping[str, str]) -> tuple[Given, ...]:
 
 
 def _is_number(text: str) -> bool:
-    """Say whether `int` reads a text; superscripts are digits, too."""
+    # Superscripts are digits, too, and `int` reads none.
     return text.isascii() and text.isdecimal()
 
 
 class Notifier:
-    """Tells systemd how the service is; without anybody to tell it to, nothing.
+    """Tells systemd that the service is ready, alive or stopping; without systemd it does nothing.
 
     Attributes:
-        every: seconds between two calls of `alive`; None where nobody watches.
+        every: seconds between two calls of `alive`; None where no watchdog watches.
 
     """
 
@@ -82,15 +76,12 @@ class Notifier:
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
 
     def ready(self) -> None:
-        """Say that the service answers."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the service ends."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Say that the service is not stuck."""
         self._send("WATCHDOG=1")
 
     def _send(self, state: str) -> None:
@@ -100,5 +91,5 @@ class Notifier:
             try:
                 out.settimeout(_PATIENCE)
                 out.sendto(state.encode(), self._address)
-            except OSError:  # it is told how we are for its sake, not for ours
+            except OSError:  # systemd's loss, not ours
                 return

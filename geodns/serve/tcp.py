@@ -51,18 +51,18 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def serve(follower: TableFollower, listeners: Sequence[socket.socket], limits: TcpLimits) -> None:
-    """Answer until the worker shall end, which raises SystemExit."""
+    """Answer until the worker shall end; raises SystemExit then."""
     asyncio.run(_Server(follower, limits, len(listeners)).run(listeners))
     raise SystemExit(0)
 
 
 def client_key(host: str) -> str | bytes:
-    """Return what connections are counted by: an IPv4 address, or the /64 that an IPv6 client owns."""
+    """Count connections by IPv4 address, or by the /64 that an IPv6 client owns."""
     return packed(host)[:8] if ":" in host else host
 
 
 def _within_descriptors(wanted: int, listeners: int) -> int:
-    """Return how many connections there are descriptors for, after asking for as many as are wanted."""
+    """Raise the limit of open files for the connections wanted; return how many there is room for."""
     reserve = ROOM + ACCEPTED * listeners
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted + reserve if hard == resource.RLIM_INFINITY else min(hard, wanted + reserve)
@@ -86,9 +86,9 @@ class _Server:
     """All connections, and the worker's own affairs between them.
 
     Attributes:
-        connections: with the one that has been idle longest in front.
-        by_client: how many of them each client has, see `client_key`.
-        ending: whether no more than what was asked is answered.
+        connections: the one that has been idle longest stands first.
+        by_client: connections of each client, see `client_key`.
+        ending: only what was asked before is still answered.
 
     """
 
@@ -105,7 +105,6 @@ class _Server:
         self._empty = asyncio.Event()
 
     async def run(self, listeners: Sequence[socket.socket]) -> None:
-        """Serve until SIGTERM or the supervisor's end."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._trouble)
         loop.add_signal_handler(signal.SIGTERM, self._end.set)
@@ -156,12 +155,10 @@ class _Server:
             next(iter(self.connections)).drop()
 
     def moved(self, connection: "_Connection") -> None:
-        """Take a connection for the one that was idle last."""
         if connection in self.connections:
             self.connections.move_to_end(connection)
 
     def left(self, connection: "_Connection") -> None:
-        """Forget a connection."""
         self.connections.pop(connection, None)
         self.by_client[connection.key] -= 1
         if not self.by_client[connection.key]:
@@ -173,7 +170,6 @@ class _Server:
             self._empty.set()
 
     def answer(self, packet: bytes, client: tuple[str, int, str]) -> bytes | None:
-        """Return the answer from the newest Table there is."""
         follower = self._follower
         if follower.word[0] != self._seen and not follower.behind:
             self._catch_up()
@@ -242,7 +238,6 @@ class _Connection(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask the server for room."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=UNSENT)
@@ -252,7 +247,6 @@ class _Connection(asyncio.Protocol):
         self._server.arrived(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Forget the connection."""
         if self._turn is not None:
             self._turn.cancel()
         self._server.left(self)
@@ -272,7 +266,6 @@ class _Connection(asyncio.Protocol):
         self._transport.resume_reading()  # the client's end is to be seen
 
     def data_received(self, data: bytes) -> None:
-        """Answer every query that is whole now."""
         self.heard = time.monotonic()
         if self._over:
             return
@@ -282,7 +275,7 @@ class _Connection(asyncio.Protocol):
         self._answer()
 
     def pause_writing(self) -> None:
-        """Answer no more: the client does not take what it has asked for."""
+        """Answer no more: the client does not take its answers."""
         self._full = True
 
     def resume_writing(self) -> None:
@@ -320,9 +313,9 @@ class _Connection(asyncio.Protocol):
             loop.call_later(QUIET, self.finish)
 
     def _answers(self) -> tuple[bytes, bool, bool]:
-        """Return a turn's answers, whether there may be more queries, and whether one was no query at all.
+        """Return a turn's answers, whether there may be more queries, and whether one got no answer at all.
 
-        Who sends that is no DNS client either, or one that lost its place.
+        Who sends such a query is no DNS client, or one that lost its place in the stream.
         """
         answers = bytearray()
         start = 0
@@ -342,7 +335,7 @@ class _Connection(asyncio.Protocol):
         return bytes(answers), whole, lost
 
     def _next(self, start: int) -> tuple[bool, bytes, int]:
-        """Return whether there is a whole message at `start`, the message, and where the next one starts."""
+        """Return whether a whole message stands at `start`, the message, and where the next one starts."""
         if len(self._in) < start + 2:
             return False, b"", start
         end = start + 2 + _LENGTH.unpack_from(self._in, start)[0]

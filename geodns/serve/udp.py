@@ -16,7 +16,7 @@ from geodns.serve.sockets import Datagrams
 from geodns.serve.worker import AGAIN, TableFollower
 
 QUERY_SIZE = 4096
-"""Bytes of a query that are read; what is cut off here is answered FORMERR."""
+"""Bytes of a query that are read; one that is cut off here is answered FORMERR."""
 
 LULL = 0.1
 """Seconds without a query after which a blocking worker looks for changes by itself."""
@@ -79,18 +79,14 @@ def _poll(  # noqa: C901 - a call more costs every query
 ) -> None:
     """Answer on several sockets; a large change is taken slice by slice between rounds.
 
-    Args:
-        follower: the worker's.
-        sockets: where queries come.
-        until_whole: return as soon as no change is half taken.
-
+    With `until_whole` it returns as soon as no change is half taken.
     """
     monotonic, answer_to, dont_wait = time.monotonic, respond, socket.MSG_DONTWAIT
     word, state = follower.word, follower.state
-    ways = {one.fileno(): (one.recvfrom, one.sendto) for one in sockets}
+    calls = {one.fileno(): (one.recvfrom, one.sendto) for one in sockets}
     stream = follower.stream.socket.fileno()
     with select.epoll() as poller:
-        for descriptor in (*ways, stream):
+        for descriptor in (*calls, stream):
             poller.register(descriptor, select.EPOLLIN)
         seen = follower.catch_up(0)
         due = 0.0
@@ -102,7 +98,7 @@ def _poll(  # noqa: C901 - a call more costs every query
                 if descriptor == stream:
                     seen = follower.catch_up(0)
                     continue
-                receive, send = ways[descriptor]
+                receive, send = calls[descriptor]
                 for _ in range(DRAIN):
                     try:
                         packet, client = receive(QUERY_SIZE, dont_wait)

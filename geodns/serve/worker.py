@@ -1,4 +1,4 @@
-"""What every worker process does, whatever its transport: follow the Table, say what was counted, end."""
+"""The duties of every worker process, whatever its transport: follow the Table, report counts, end."""
 
 import gc
 import logging
@@ -35,24 +35,22 @@ PULSE = 0.2
 """Seconds within which a worker sees that it shall end."""
 
 HEARTBEAT = 5.0
-"""Seconds after which a worker that has nothing to say says that."""
+"""Seconds of silence after which a worker says that it lives."""
 
 SEEN_AGAIN = 3600.0
-"""Seconds after which a name that is asked for is told again."""
+"""Seconds after which a name that is asked for is reported again."""
 
 LAST_WORDS = 1.0
-"""Seconds that a worker which ends tries to hand in its counts."""
+"""Seconds that an ending worker tries to hand in its counts."""
 
 AGAIN = -1
 """A generation that no word shows: there is more to take."""
 
 
 class TableFollower:
-    """A worker's view of the rest of the server: the Table that comes down, acks and counts that go up.
+    """A worker's link to the supervisor: the Table that comes down, acks and counts that go up.
 
     Attributes:
-        table: the one to answer from.
-        state: the worker's.
         behind: whether part of a change, or of the stream, is still to be taken.
         word: generation word; when it has moved since `catch_up`, there is something to take.
         ending: set by SIGTERM.
@@ -69,7 +67,7 @@ class TableFollower:
         supervisor: int,
         cells: Cells | None = None,
     ) -> None:
-        """Begin, and tell which Table there is to begin with.
+        """Begin with the Table that came with the fork, and acknowledge it.
 
         Args:
             name: of the worker.
@@ -93,14 +91,14 @@ class TableFollower:
         self._anew = time.monotonic() + SEEN_AGAIN
         self._name = name
         self._transport = transport
-        self._draft = TableReplica(self.table)
+        self._replica = TableReplica(self.table)
         self._open = False
         self._outdated: list[Nodes] = []
         self._supervisor = supervisor
         self._tell(TableApplied(name, number))
 
     def catch_up(self, budget: float = BUDGET) -> int:
-        """Take what has come.
+        """Take the changes that have come.
 
         Args:
             budget: seconds after which no further slice is taken; one is taken in any case.
@@ -127,18 +125,18 @@ class TableFollower:
                 if not self._outdated[-1].free():
                     self._outdated.pop()
             else:
-                number = self._draft.take(unpack(payload))
+                number = self._replica.take(unpack(payload))
                 self._open = number is None
                 if number is not None:
-                    self._outdated += outdated(self.table, self._draft.table)
-                    self.table = self._draft.table
+                    self._outdated += outdated(self.table, self._replica.table)
+                    self.table = self._replica.table
                     self._tell(TableApplied(self._name, number))
             if time.monotonic() >= end:
                 self.behind = True
                 return AGAIN
 
     def pulse(self, now: float) -> float:
-        """Do what is to be done from time to time, between queries: end, or say what was counted.
+        """Do the periodic duties, between queries: end, or report counts.
 
         Args:
             now: seconds of `time.monotonic`.
@@ -182,7 +180,7 @@ class TableFollower:
             self._tell(CountsReport(self._name, self._transport, counts))
 
     def _log(self) -> None:
-        """Hand on what is noted for the query log; what the supervisor does not take is noted no further."""
+        """Hand on the query log's notes; while the supervisor takes none, the recorder fills and drops."""
         recorder = self.state.recorder
         if recorder is not None and not self.stream.backlog:
             noted, dropped = recorder.take()
@@ -195,16 +193,7 @@ class TableFollower:
 
 
 def work(follower: TableFollower, serve: Callable[[], None]) -> int:
-    """Serve until SIGTERM or the supervisor's end; the worker's whole life.
-
-    Args:
-        follower: the worker's.
-        serve: raises SystemExit when the worker shall end, as `pulse` and `catch_up` do.
-
-    Returns:
-        The exit status.
-
-    """
+    """Serve until SIGTERM or the supervisor's end; `serve` raises SystemExit then, as `pulse` does."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         follower.ending = True

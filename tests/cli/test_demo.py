@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from geodns.cli import main
-from geodns.cli.demo import _hosts, _what_to_try
+from geodns.cli.demo import loopback_hosts, what_to_try
 from geodns.cli.demo_mailhost import MailServer
 from geodns.errors import StartError, UsageError, ZoneError
 
@@ -26,7 +26,7 @@ def folder_of(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_sample_zone_has_three_hosts_probed_here() -> None:
-    found = _hosts(SAMPLE)
+    found = loopback_hosts(SAMPLE)
     assert [(zone, host.name) for zone, host, _ in found] == [
         ("out.example.com", name) for name in ("mta1", "mta2", "mta3")
     ]
@@ -40,17 +40,17 @@ def test_hosts_that_are_probed_elsewhere_get_no_mail_server(tmp_path: Path) -> N
   d: 192.0.2.4
   e: {address: 192.0.2.5, probe: "[::1]:2505"}
 """
-    assert [host.name for _, host, _ in _hosts(folder_of(tmp_path, text))] == ["a", "e"]
+    assert [host.name for _, host, _ in loopback_hosts(folder_of(tmp_path, text))] == ["a", "e"]
 
 
 def test_without_such_hosts_it_says_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r'no host with a `probe` on loopback, as in `probe: "127'):
-        _hosts(folder_of(tmp_path, "hosts: {a: 192.0.2.1}\n"))
+        loopback_hosts(folder_of(tmp_path, "hosts: {a: 192.0.2.1}\n"))
 
 
 def test_a_bad_zone_file_is_told_as_check_would(tmp_path: Path) -> None:
     with pytest.raises(ZoneError, match=r"out\.example\.com\.yaml:2:"):
-        _hosts(folder_of(tmp_path, "hosts: {a: nonsense}\n"))
+        loopback_hosts(folder_of(tmp_path, "hosts: {a: nonsense}\n"))
 
 
 def test_without_its_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_four_commands_are_shown_to_try() -> None:
         pid = 4711
 
     servers = {"mta1": Process(), "mta3": Process()}
-    shown = _what_to_try("out.example.com", "127.0.0.1:5300,[::1]:5300", "127.0.0.1:8053", servers)  # type: ignore[arg-type]
+    shown = what_to_try("out.example.com", "127.0.0.1:5300,[::1]:5300", "127.0.0.1:8053", servers)  # type: ignore[arg-type]
     lines = [line.strip() for line in shown.splitlines() if line.startswith("  ")]
     assert lines[:3] == [
         "dig @127.0.0.1 -p 5300 out.example.com A +short",

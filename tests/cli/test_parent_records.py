@@ -12,7 +12,7 @@ from geodns.cli.parent_records import (
     ParentSays,
     ServerSays,
     delegation_of,
-    describe_finding,
+    describe_name,
     findings,
     form_fields,
     master_lines,
@@ -168,5 +168,5 @@ def test_the_root_and_unicode() -> None:
     assert form_fields(Delegation("com.", {"ns1.example.": ()}), ".") == [
         ("NS", "com", "ns1.example", "3600")
     ]
-    assert describe_finding("xn--bcher-kva.example.") == "xn--bcher-kva.example. (bücher.example.)"
-    assert describe_finding("xn--.example.") == "xn--.example."
+    assert describe_name("xn--bcher-kva.example.") == "xn--bcher-kva.example. (bücher.example.)"
+    assert describe_name("xn--.example.") == "xn--.example."

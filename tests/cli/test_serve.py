@@ -137,9 +137,11 @@ def test_wrong_settings_start_nothing(supervisor: Run, arguments: list[str]) -> 
 def test_a_second_server_on_the_same_state_does_not_start(supervisor: Run) -> None:
     lock = lock_state(Path("state"))
     try:
-        assert isinstance(run().exception, GeodnsError)
+        result = run()
     finally:
         os.close(lock)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("geodns: ")
     assert supervisor.plan is None
 
 
@@ -149,7 +151,8 @@ def test_the_lock_is_let_go_when_it_cannot_start(supervisor: Run, monkeypatch: p
         raise StartError("the port is taken")
 
     monkeypatch.setattr("geodns.serve.supervisor.run", fail)
-    assert isinstance(run().exception, StartError)
+    result = run()
+    assert (result.exit_code, result.stderr) == (1, "geodns: the port is taken\n")
     assert supervisor.plan is None
     os.close(lock_state(Path("state")))
 

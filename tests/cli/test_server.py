@@ -1,6 +1,7 @@
-"""Reading the zone files anew, on one server and on several."""
+"""`geodns reload` and `geodns querylog`, on one server and on several."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,6 +11,7 @@ from geodns.errors import ServerError
 from tests.answering import NAME, Answering, answering, status
 
 RELOAD = "POST /api/v1/reload"
+PATH = "/api/v1/querylog"
 
 
 @pytest.fixture
@@ -49,3 +51,96 @@ def test_what_the_only_server_says_is_the_error(fake: Answering) -> None:
     result = run("--server", fake.url)
     assert isinstance(result.exception, ServerError)
     assert str(result.exception) == "wrong token"
+
+
+# --- the query log --------------------------------------------------------------------------------------
+
+OFF = {"on": False, "written": 0, "dropped": 0}
+ON = {
+    "on": True,
+    "written": 12,
+    "dropped": 3,
+    "zones": ["out.example.com"],
+    "clients": ["192.0.2.0/24"],
+    "sample": 0.01,
+    "until": "2026-11-25T01:00Z",
+}
+
+
+def query_log(*arguments: str) -> Result:
+    return CliRunner().invoke(main.geodns, ["querylog", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (OFF, "the query log is off"),
+        (OFF | {"written": 5, "dropped": 1}, "the query log is off (5 written, 1 dropped)"),
+        (
+            ON,
+            "the query log is on: out.example.com; 192.0.2.0/24; 1% of the queries; until 2026-11-25T01:00Z",
+        ),
+        (
+            ON | {"zones": [], "clients": [], "sample": 1, "until": None},
+            "the query log is on: all zones; all clients; every query; until it is switched off",
+        ),
+    ],
+)
+def test_alone_it_shows_what_is_so(fake: Answering, shown: dict[str, Any], text: str) -> None:
+    fake.give(f"GET {PATH}", shown)
+    result = query_log("--server", fake.url)
+    sums = " (12 written, 3 dropped)" if shown["on"] else ""
+    assert (result.exit_code, result.stdout) == (0, f"{text}{sums}\n")
+    assert [one[:2] for one in fake.asked] == [("GET", PATH)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (["on"], {"on": True, "zones": [], "clients": []}),
+        (
+            ["on", "--zone", "a.example", "--zone", "b.example", "--client", "192.0.2.0/24"],
+            {"on": True, "zones": ["a.example", "b.example"], "clients": ["192.0.2.0/24"]},
+        ),
+        (
+            ["on", "--sample", "1%", "--for", "unlimited"],
+            {"on": True, "zones": [], "clients": [], "sample": "1%", "for": "unlimited"},
+        ),
+        (["off"], {"on": False}),
+    ],
+)
+def test_what_is_asked_for_is_sent(fake: Answering, arguments: list[str], body: dict[str, Any]) -> None:
+    fake.give(f"POST {PATH}", ON if body["on"] else OFF)
+    result = query_log(*arguments, "--server", fake.url, "--token", "s3cret")
+    assert result.exit_code == 0, result.output
+    (asked,) = fake.asked
+    assert asked[:2] == ("POST", PATH)
+    assert asked[2]["Authorization"] == "Bearer s3cret"
+    assert asked[3] == body
+
+
+def test_the_server_may_be_named_before_the_word(fake: Answering) -> None:
+    fake.give(f"POST {PATH}", OFF)
+    assert query_log("--server", fake.url, "--token", "s3cret", "off").stdout == "the query log is off\n"
+    assert fake.asked[0][2]["Authorization"] == "Bearer s3cret"
+
+
+def test_what_the_server_refuses_is_told(fake: Answering) -> None:
+    fake.give(f"POST {PATH}", {"error": "`sample` is wrong"}, status=400)
+    result = query_log("on", "--sample", "x", "--server", fake.url)
+    assert isinstance(result.exception, ServerError)
+    assert str(result.exception) == "`sample` is wrong"
+
+
+def test_workers_that_have_not_heard_of_it_are_named(fake: Answering) -> None:
+    fake.give(f"POST {PATH}", OFF | {"pending": ["udp1"]}, status=202)
+    result = query_log("off", "--server", fake.url)
+    assert (result.exit_code, result.stderr) == (1, "still pending: udp1 (it will follow in a moment)\n")
+
+
+def test_several_servers_are_all_switched_and_one_that_is_not_there_is_a_problem(fake: Answering) -> None:
+    fake.give(f"POST {PATH}", OFF)
+    result = query_log("off", "--server", f"{fake.url},http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (1, f"{fake.url}: the query log is off\n")
+    assert "nobody listens there" in result.stderr
+    assert "run this again with --server http://127.0.0.1:1" in result.stderr

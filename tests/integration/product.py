@@ -22,8 +22,8 @@ PATIENCE = "cli.parent_check.PATIENCE"
 FIRST_ROUND = "daemon.FIRST_ROUND"
 GRACE = "serve.supervisor.GRACE"
 CONTROL_BACKOFF = "serve.supervisor.CONTROL_BACKOFF"
-MAX_BACKLOG = "serve.supervisor.MAX_BACKLOG"
-STALLED = "serve.supervisor.STALLED"
+MAX_BACKLOG = "serve.process.MAX_BACKLOG"
+STALLED = "serve.process.STALLED"
 
 REAL: dict[str, object] = {
     BELIEVED_MISSING: 5.0,

@@ -1,1 +1,1 @@
-"""Zones from and to what other programs read: BIND zone files, octoDNS's YAML."""
+"""Zones from and for other programs: BIND zone files, octoDNS's YAML."""

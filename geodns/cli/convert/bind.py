@@ -1,4 +1,4 @@
-"""BIND zone files (RFC 1035 section 5; $TTL, $INCLUDE and $GENERATE), as dnspython reads them → drafts."""
+"""BIND zone files (RFC 1035 section 5; $TTL, $INCLUDE and $GENERATE), read by dnspython into drafts."""
 
 import contextlib
 import re
@@ -22,11 +22,11 @@ from geodns.errors import GeodnsError
 from geodns.zonefile.record_types import SIGNING, kind_of
 
 DEFAULT_TTL = 3600
-"""Seconds, of records that have no TTL and no $TTL before them, as with NSD."""
+"""Seconds, for records that have no TTL and no $TTL before them, as NSD takes it."""
 _NO_TTL = -1
 
 MAX_RECORDS = 2_000_000
-"""What a $GENERATE may make of a short line has a bound."""
+"""A bound, since a $GENERATE makes any number of records from a short line."""
 
 _TARGETS = frozenset({"NS", "MX", "SRV", "CNAME", "PTR", "DNAME"})
 _STRINGS = frozenset({"TXT", "SPF"})
@@ -35,13 +35,10 @@ _SUFFIX = re.compile(r"\.(zone|db|hosts|txt|conf|master|signed)$")
 
 @dataclass
 class _RecordSink:
-    """Takes what dnspython's reader finds, in place of a transaction of its own.
+    """Takes the records of dnspython's reader, in place of a transaction of its own.
 
     Attributes:
-        origin: where relative names begin.
-        where: where the reader is now.
-        found: the RRsets.
-        count: of the records.
+        where: returns the file and line that the reader is at.
         implied: the first line whose record has no TTL, while no $TTL stands before it; 0: none.
 
     """
@@ -94,7 +91,7 @@ class _Found:
 
 
 def guessed_origin(path: Path) -> str:
-    """Return the zone that a file's name speaks of: ``db.example.com`` and ``example.com.zone`` alike."""
+    """Take the zone from a file's name: ``db.example.com`` and ``example.com.zone`` are example.com."""
     return _SUFFIX.sub("", path.name.removeprefix("db.")) + "."
 
 
@@ -103,7 +100,7 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
 
     Args:
         path: the file; what it includes is searched beside it.
-        origin: the zone's absolute name; None: its SOA says, and relative names begin with the file's name.
+        origin: the zone's absolute name; None: its SOA's, and relative names begin with the file's name.
 
     Raises:
         GeodnsError: the file cannot be read or is no zone file.
@@ -133,7 +130,7 @@ def _records(path: Path, origin: str) -> _RecordSink:
         )
         sink = _RecordSink(dns.name.from_text(origin))
         tokens = dns.tokenizer.Tokenizer(text, str(path))
-        # A sink has of a transaction what the reader calls, and no more.
+        # A sink has the methods of a transaction that the reader calls, and no others.
         reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]  # see above
         reader.zone_origin = dns.name.root  # else what lies outside would be dropped without a word
         # The line's end is read when its record is taken.
@@ -151,8 +148,6 @@ def _records(path: Path, origin: str) -> _RecordSink:
 
 
 class _Drafter:
-    """Turns RRsets into a draft."""
-
     def __init__(
         self, path: Path, origin: dns.name.Name, found: dict[tuple[dns.name.Name, int], _Found]
     ) -> None:
@@ -260,7 +255,7 @@ class _Drafter:
 
 
 def text_of_strings(strings: tuple[bytes, ...]) -> str:
-    r"""Return the strings of a TXT record as our YAML has them: bare where that says it all."""
+    r"""Write the strings of a TXT record for our YAML: bare where that reads as the same strings."""
     joined = b"".join(strings)
     split = tuple(joined[start : start + 255] for start in range(0, max(1, len(joined)), 255))
     inside = [

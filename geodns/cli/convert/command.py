@@ -1,4 +1,4 @@
-"""`geodns import`: a zone of another program → a zone file of ours."""
+"""``geodns import`` and ``export``: zones from and for other programs."""
 
 from datetime import UTC, datetime
 from pathlib import Path

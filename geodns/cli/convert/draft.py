@@ -1,4 +1,4 @@
-"""A zone file of ours while it is being made from another program's: readers fill it, `yamlout` writes it."""
+"""A zone file in the making: readers of other programs' zones fill a draft, `zone_file` writes it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,19 +11,24 @@ from geodns.config.report import MAX_SHOWN
 from geodns.errors import BadNameError, printable
 from geodns.wire.names import labels_of
 
+PLACEHOLDER = "192.0.2.53"
+"""An address of TEST-NET-1 (RFC 5737): no machine has it."""
+
+WIDTH = 100
+"""Characters; a line gets longer only by a single value."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.*][A-Za-z0-9_./~=+@*%]*(?:[ -]+[A-Za-z0-9_./~=+@*%]+)*")
+_RESOLVER = yaml.resolver.Resolver()
+_TEXT = "tag:yaml.org,2002:str"
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
 Value = str | dict[str, Any]
-"""A record's value as our YAML has it: text, or a mapping of fields or of a pool."""
+"""A record's value in our YAML: text, or a mapping of fields or of a pool."""
 
 
 @dataclass
 class DraftRrset:
-    """What a name answers for a type.
-
-    Attributes:
-        ttl: seconds.
-        values: as our YAML has them.
-
-    """
+    """The TTL and values of a name and type."""
 
     ttl: int
     values: list[Value]
@@ -31,13 +36,7 @@ class DraftRrset:
 
 @dataclass
 class DraftName:
-    """What stands under an owner name.
-
-    Attributes:
-        rrsets: by type.
-        remarks: comments that belong there.
-
-    """
+    """An owner name's RRsets by type, and the comments that belong there."""
 
     rrsets: dict[str, DraftRrset] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -45,18 +44,15 @@ class DraftName:
 
 @dataclass
 class ZoneDraft:
-    """A zone file of ours in the making.
+    """A zone file in the making.
 
     Attributes:
         origin: the zone's absolute name.
-        source: what it is made from, as the operator gave it.
-        record_ttl: seconds.
-        soa: its keys and values.
+        source: the file that it is made from, as the operator gave it.
         ns: name servers and their addresses.
-        checks: by name; likewise `hosts` and `pools`.
-        names: owner names, relative to the zone, and what they answer.
-        remarks: what has no counterpart: (line, text); line 0 is the file as a whole.
-        notes: the texts of those that belong to no owner name.
+        names: by owner name, relative to the zone.
+        remarks: line and text of what has no counterpart; line 0 is the file as a whole.
+        notes: texts of the remarks that belong to no owner name.
 
     """
 
@@ -73,7 +69,7 @@ class ZoneDraft:
     notes: list[str] = field(default_factory=list)
 
     def name(self, owner: str) -> DraftName:
-        """Return what stands under an owner name, nothing yet if it is new."""
+        """Return the draft of an owner name; a new one is empty."""
         return self.names.setdefault(owner, DraftName())
 
     def remark(self, text: str, *, line: int = 0, owner: str | None = None) -> None:
@@ -95,17 +91,8 @@ class ZoneDraft:
             yield f"{self.source}:{line}: {text}" if line else f"{self.source}: {text}"
 
 
-WIDTH = 100
-"""Characters; a line gets longer only by a single value."""
-
-_PLAIN = re.compile(r"[A-Za-z0-9_.*][A-Za-z0-9_./~=+@*%]*(?:[ -]+[A-Za-z0-9_./~=+@*%]+)*")
-_RESOLVER = yaml.resolver.Resolver()
-_TEXT = "tag:yaml.org,2002:str"
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
-
-
 def duration(seconds: int) -> str | int:
-    """Return seconds as our YAML writes them: ``1h``, ``5m``, ``90``."""
+    """Write seconds as zone files have them: ``1h``, ``5m``, ``90``."""
     for unit, size in _UNITS:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
@@ -113,7 +100,7 @@ def duration(seconds: int) -> str | int:
 
 
 def scalar(value: str | int) -> str:
-    """Return a text as YAML, without quotes where that reads as the same text to every program."""
+    """Write a text as YAML, without quotes where every program reads the same text then."""
     if isinstance(value, int):
         return str(value)
     if _PLAIN.fullmatch(value) and not value.startswith("*") and _is_text(value):
@@ -134,7 +121,7 @@ def _escaped(letter: str) -> str:
 
 
 def flow(value: Any) -> str:
-    """Return a value on one line."""
+    """Write a value on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{scalar(key)}: {flow(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -143,7 +130,7 @@ def flow(value: Any) -> str:
 
 
 def zone_file(draft: ZoneDraft) -> str:
-    """Return a draft as a zone file's text."""
+    """Write a draft as the text of a zone file."""
     return "\n".join(_lines(draft)) + "\n"
 
 
@@ -231,7 +218,3 @@ def _block(key: str, value: Any, indent: str) -> Iterator[str]:
         yield f"{indent}{scalar(key)}:"
         for inner, one in value.items():
             yield from _block(inner, one, indent + "  ")
-
-
-PLACEHOLDER = "192.0.2.53"
-"""An address of TEST-NET-1 (RFC 5737): no machine has it."""

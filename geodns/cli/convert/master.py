@@ -1,4 +1,4 @@
-"""A zone → a zone file (RFC 1035 section 5) that every name server reads.
+"""Writing a zone as a zone file (RFC 1035 section 5) that every name server reads.
 
 Names are whole. A type that some server does not know by its name is written in the generic form (RFC 3597).
 """
@@ -18,19 +18,14 @@ SSHFP IPSECKEY DNSKEY DHCID TLSA SMIMEA CDS CDNSKEY OPENPGPKEY CSYNC ZONEMD SVCB
 L32 L64 LP EUI48 EUI64 URI CAA
 """
 _BY_NAME = frozenset(_KNOWN.split())
-"""Types that all of BIND, NSD and Knot know by their names, and so their text."""
+"""Types whose names and text all of BIND, NSD and Knot know."""
 
 
 def master_file(zone: Zone, serial: int) -> str:
-    """Return a zone's records as text.
+    """Return a zone's records as text, with `serial` where the zone has none of its own.
 
-    What is dealt stands there as all hosts of its pool that have weight, with a comment. What lies below a
-    DNAME is commented out: it is not served, and others refuse a file with it.
-
-    Args:
-        zone: the zone.
-        serial: of its SOA, where the zone's file gives none.
-
+    Of a pool all hosts that have weight stand there, with a comment. What lies below a DNAME is commented
+    out: it is not served, and others refuse a file with it.
     """
     return "\n".join(_lines(zone, serial)) + "\n"
 
@@ -80,7 +75,7 @@ def _rrset(one: Record) -> Iterator[str]:
 
 
 def _whole(zone: Zone, rule: Rule) -> Record | None:
-    """Return everything that a rule may deal while all is well; None when that is nothing."""
+    """Return all records that a rule may deal while all is well; None where it has none."""
     values: dict[tuple[str, ...], None] = {}
     for tier in rule.tiers:
         if rule.type == "MX":

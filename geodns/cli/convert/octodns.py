@@ -22,6 +22,7 @@ from geodns.zonefile.record_types import RECORD_TYPES
 TTL = 3600
 """Seconds, where a record says none."""
 
+_HOST_LABEL = 63
 _FORWARD = {
     "ALIAS": "an alias at a name with other data has no counterpart: write its addresses",
     "URLFWD": "a redirection of URLs has no counterpart",
@@ -36,7 +37,7 @@ def read_octodns(path: Path, origin: str | None) -> ZoneDraft:
 
     Args:
         path: the file, called like the zone.
-        origin: the zone's absolute name; None: the file's name says.
+        origin: the zone's absolute name; None: as the file is called.
 
     Raises:
         GeodnsError: the file cannot be read, or is no such zone.
@@ -71,7 +72,7 @@ def _owner(name: str, zone: str) -> str:
 
 
 def plain(node: YamlNode) -> Any:
-    """Return a node as texts, lists and dictionaries; nothing at all is None."""
+    """Turn a node into texts, lists and dictionaries; an empty one is None."""
     if isinstance(node, Scalar):
         return None if yaml_nodes.is_nothing(node) else node.text
     if isinstance(node, yaml_nodes.Sequence):
@@ -80,7 +81,7 @@ def plain(node: YamlNode) -> Any:
     return {key: plain(value) for key, (_, value) in node.items.items()}
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
@@ -89,7 +90,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> Any:
-    """Return a whole number as one, which stands in YAML without quotes."""
+    """Turn a whole number into an int, which stands in YAML without quotes."""
     return int(value) if isinstance(value, str) and re.fullmatch("0|[1-9][0-9]{0,9}", value) else value
 
 
@@ -97,13 +98,7 @@ Remark = Callable[[str], None]
 
 
 class DynamicPools:
-    """Gathers the hosts and pools of a zone's dynamic records.
-
-    Args:
-        draft: takes them.
-        taken: owner names of the zone; a host's name is none of these.
-
-    """
+    """Gathers the hosts and pools of a zone's dynamic records; no host gets a name that is `taken`."""
 
     def __init__(self, draft: ZoneDraft, taken: set[str]) -> None:
         self._draft = draft
@@ -113,12 +108,7 @@ class DynamicPools:
     def dynamic(
         self, owner: str, kind: str, ttl: int, body: dict[str, Any], values: list[str], remark: Remark
     ) -> bool:
-        """Take a dynamic record of addresses; what has no counterpart is told.
-
-        Returns:
-            Whether it is dealt with; if not, its plain values are all that it has.
-
-        """
+        """Take a dynamic record of addresses; False: only its plain values can be taken."""
         dynamic = body.get("dynamic")
         pools = {
             str(name): pool
@@ -157,7 +147,7 @@ class DynamicPools:
         return True
 
     def _members(self, base: str, pool: dict[str, Any], remark: Remark) -> dict[str, tuple[int, str]]:
-        """Return a pool's hosts, each with its weight and status."""
+        """Return the weight and status of each of a pool's hosts."""
         found: dict[str, tuple[int, str]] = {}
         values = pool.get("values")
         for one in values if isinstance(values, list) else []:
@@ -237,7 +227,7 @@ class DynamicPools:
 
 
 class _Record:
-    """Reads one record: octoDNS's word for an RRset."""
+    """Reads one record, as octoDNS calls an RRset."""
 
     def __init__(self, draft: ZoneDraft, pools: DynamicPools, owner: str, line: int, node: Mapping) -> None:
         self._draft = draft
@@ -314,13 +304,6 @@ def _name_servers(draft: ZoneDraft) -> None:
     draft.record_ttl = found.ttl
     del apex.rrsets["NS"]
     draft.ns |= {value: [] for value in found.values if isinstance(value, str)}
-
-
-_HOST_LABEL = 63
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _chosen(rules: Any, pools: dict[str, Any], remark: Remark) -> str | None:

@@ -1,1 +1,1 @@
-"""What the report says, and how it is drawn: from the JSON of the API to one HTML file."""
+"""``geodns report``: from the JSON of the API to figures, plots and one HTML file."""

@@ -1,4 +1,4 @@
-"""``geodns report``: how hosts fared in a time, as one HTML file."""
+"""``geodns report``: uptime, failovers and shares of hosts over a time, as one HTML file."""
 
 import time
 from pathlib import Path
@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.client import Server
+from geodns.cli.options import server_option, token_option
 from geodns.cli.report.page import page
 from geodns.config.times import since_asked
 from geodns.errors import GeodnsError
 
 MOST = 100_000
-"""Events, at most: so many a server keeps."""
+"""Events at most, as many as a server keeps."""
 
 
 @click.command()
@@ -30,10 +31,10 @@ MOST = 100_000
 @server_option
 @token_option
 def report(since: str, output: Path, server: str, token: str | None) -> None:
-    """Write how every host fared: time up, failovers, answers against their share, latency, certificates.
+    """Write a report on every host: uptime, failovers, answers against its share, latency, certificates.
 
-    The file needs nothing else: it can be sent by mail. Of the last day there are points of a minute, of the
-    last 90 days of an hour.
+    The file is complete in itself and can be sent by mail. It has a point a minute for the last day, and a
+    point an hour for the last 90 days.
     """
     now = time.time()
     begin = since_asked(since, now, None)
@@ -56,7 +57,7 @@ def report(since: str, output: Path, server: str, token: str | None) -> None:
 
 
 def _events(source: Server, since: str) -> list[Any]:
-    """Return all changes of states, oldest first."""
+    """Return all changes of hosts' states, oldest first."""
     found: list[Any] = []
     after = 0
     while len(found) < MOST:

@@ -1,4 +1,4 @@
-"""The figures of a report, from what the API tells: uptime, failovers, shares, latency, certificates."""
+"""The figures of a report, from the API's JSON: uptime, failovers, shares, latency, certificates."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,17 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class HostFigures:
-    """How one host fared.
+    """One host's time.
 
     Attributes:
-        name: its short name.
-        state: what it is now; ``gone`` where it is not served any more.
-        uptime: the part of the time in which it was up; None where nobody looked.
-        dealt: the part of its zone's answers that it had; None where there were none.
-        intended: what that should have been.
-        answers: how many answers that is.
-        mean_ms: how long its probes took; None where none was answered.
+        state: now; ``gone`` where it is not served any more.
+        uptime: the part of the time in which it was up; None where no probe looked.
+        dealt: its part of its zone's answers; None where there were none.
+        intended: what that part should have been.
+        answers: that it was dealt in.
+        mean_ms: of its probes; None where none was answered.
         worst_ms: the same in the slowest step.
-        failures: how often it went down.
+        failures: times that it went down.
 
     """
 
@@ -39,14 +38,11 @@ class HostFigures:
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """A time in which a host was down.
+    """A time in which a host was down, in seconds since the epoch.
 
     Attributes:
-        zone: its zone.
-        host: its short name.
-        began: seconds since the epoch.
-        ended: the same; None where it is down still.
-        cause: what was told when it began.
+        ended: None where it is down still.
+        cause: the text of the event with which it began.
 
     """
 
@@ -63,7 +59,7 @@ class Failover:
 
 @dataclass(frozen=True, slots=True)
 class CertificateEnd:
-    """A certificate that a host showed, and how long it is good."""
+    """A certificate that a host showed, and its end."""
 
     host: str
     check: str
@@ -74,10 +70,10 @@ class CertificateEnd:
 
 
 def host_figures(hosts: Json, history: Json, failovers: Iterable[Failover]) -> list[HostFigures]:
-    """Return the figures of a zone's hosts, those of now first, in the order of the status.
+    """Work out the figures of a zone's hosts, those of now first, in the order of the status.
 
     Args:
-        hosts: of the zone, as the status shows them.
+        hosts: of the zone, as ``/status`` shows them.
         history: of the zone's hosts, as ``/api/v1/history`` shows it.
         failovers: of the zone.
 
@@ -94,7 +90,7 @@ def host_figures(hosts: Json, history: Json, failovers: Iterable[Failover]) -> l
 
 
 def answers_by_step(history: Json) -> dict[int, float]:
-    """Return how many answers a zone gave in each step, by when it began."""
+    """Sum up a zone's answers in each step, by the step's begin."""
     totals: dict[int, float] = {}
     for columns in history.values():
         for at, answers in zip(columns["at"], columns["answers"], strict=True):
@@ -130,11 +126,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def failovers_of(events: Iterable[Json]) -> list[Failover]:
-    """Return the times in which hosts were down, the latest first.
+    """Pair events of kind ``state``, oldest first, to failovers, the latest first.
 
-    Args:
-        events: of kind ``state``, oldest first; one that began before the first of them is not known.
-
+    A failover that began before the first event is not known.
     """
     found: list[Failover] = []
     open_: dict[tuple[str, str], Failover] = {}
@@ -152,7 +146,7 @@ def failovers_of(events: Iterable[Json]) -> list[Failover]:
 
 
 def certificates_of(hosts: Json) -> list[CertificateEnd]:
-    """Return the certificates of a zone's hosts, the first to end first."""
+    """Gather the certificates of a zone's hosts, the first to end first."""
     found = [
         CertificateEnd(
             name, check["check"], check["address"], shown["not_after"], shown["days_left"], shown["problem"]

@@ -13,15 +13,9 @@ Json = Mapping[str, Any]
 
 
 def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], since: float, now: float) -> str:
-    """Return the report.
+    """Return the report on the time from `since` to `now`, in seconds since the epoch.
 
-    Args:
-        status: what ``/status`` shows.
-        history: by zone, the hosts of ``/api/v1/history``.
-        events: of kind ``state``, oldest first.
-        since: seconds since the epoch.
-        now: the same.
-
+    `history` holds the hosts of ``/api/v1/history`` by zone; events are of kind ``state``, oldest first.
     """
     failovers = failovers_of(events)
     zones, slow, certificates = [], [], []
@@ -66,7 +60,7 @@ def _column(past: Json, host: str, column: str) -> list[float | None]:
 
 
 def _template() -> jinja2.Template:
-    # What hosts say of themselves stands in the page: everything is escaped.
+    # Texts of mail hosts stand in the page, so everything is escaped.
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("geodns.cli", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -6,19 +6,12 @@ from typing import Any, NamedTuple
 WIDTH, HEIGHT = 640, 160
 """Of a plot, in units of its own: it is drawn as wide as there is room."""
 COLOURS = 8
-"""So many there are in the style; what comes after is drawn as one."""
+"""Colours in the page's style; hosts beyond them are drawn as one."""
 OTHERS = "others"
 
 
 class Area(NamedTuple):
-    """One host's part of a stacked plot.
-
-    Attributes:
-        name: of the host, or of the rest.
-        colour: the number of its colour.
-        path: its outline, as SVG has it.
-
-    """
+    """One host's part of a stacked plot: its outline as an SVG path, and the number of its colour."""
 
     name: str
     colour: int
@@ -26,7 +19,7 @@ class Area(NamedTuple):
 
 
 def stacked(history: Mapping[str, Any], column: str, names: Sequence[str]) -> list[Area]:
-    """Return the shares of a zone's hosts over time, one on the other; steps without any are gaps.
+    """Stack the shares of a zone's hosts over time; steps without any are gaps.
 
     Args:
         history: of the zone's hosts, as the API shows it.
@@ -53,7 +46,7 @@ def stacked(history: Mapping[str, Any], column: str, names: Sequence[str]) -> li
 
 
 def _area(times: Sequence[int], base: Mapping[int, float], top: Mapping[int, float]) -> str:
-    """Return the outline between two lines, as steps: a share is of a whole step, and no slope."""
+    """Outline the area between two lines, as steps: a share is of a whole step, and no slope."""
     above, below = [], []
     for number, at in enumerate(times):
         left, right = WIDTH * number / len(times), WIDTH * (number + 1) / len(times)
@@ -64,7 +57,7 @@ def _area(times: Sequence[int], base: Mapping[int, float], top: Mapping[int, flo
 
 
 def line(values: Sequence[float | None], width: int = 160, height: int = 24) -> list[str]:
-    """Return a line through values as lists of points, a list for each stretch without a gap."""
+    """Draw a line through values: its points, as one text for each stretch without a gap."""
     most = max((value for value in values if value is not None), default=0.0) or 1.0
     stretches: list[list[str]] = [[]]
     for number, value in enumerate(values):
@@ -77,7 +70,7 @@ def line(values: Sequence[float | None], width: int = 160, height: int = 24) -> 
 
 
 class Span(NamedTuple):
-    """A part of a strip: where it begins, how long it is, and how much of it a host was up."""
+    """A part of a strip, and the part of it in which a host was up."""
 
     x: float
     width: float
@@ -85,7 +78,7 @@ class Span(NamedTuple):
 
 
 def strip(values: Sequence[float | None], width: int = 160) -> list[Span]:
-    """Return a host's time up as parts of a strip: alike ones are one, and nothing is where nobody looked."""
+    """Draw a host's time up as a strip: equal parts are one, and there is a gap where no probe looked."""
     found: list[Span] = []
     unit = width / max(1, len(values))
     for number, value in enumerate(values):
