@@ -118,7 +118,7 @@ class AnswerPolicyService:
                 self._flood.note(counts.limited, time.monotonic())
             case QueryLogBatch(noted=noted, dropped=dropped):
                 written = self.query_log.write(noted, dropped, self._cookies.secrets, time.monotonic())
-                self._metrics.logged(*written)
+                self._metrics.count_logged(*written)
             case _:
                 pass
 

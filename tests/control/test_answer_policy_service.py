@@ -248,7 +248,7 @@ class Reported:
 
     def look(self, now: float) -> None:
         self.now = now
-        self._alerts.tell()
+        self._alerts.report()
 
     def lines(self) -> list[str]:
         found = [one.text for one in self._events._memory]

@@ -1,4 +1,4 @@
-"""The history of hosts as it is recorded: minutes closed and written, read back after a restart, a disk that fails."""
+"""The history of hosts as it is recorded: minutes written, read back after a restart, a disk that fails."""
 
 import asyncio
 import time
