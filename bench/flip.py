@@ -85,7 +85,7 @@ def _flip(cluster: Cluster, state: HealthState) -> float:
     before = cluster.compiled.table
     cycle.cache_clear()  # the first of its kind is the one that has to be quick
     begun = time.process_time()
-    cluster.judged({target: Verdict(state)}, 0.0)
+    cluster.apply_verdicts({target: Verdict(state)}, 0.0)
     for change in deltas(before, cluster.compiled.table, 1):
         pack(change)
     took = time.process_time() - begun

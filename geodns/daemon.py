@@ -146,7 +146,9 @@ class Daemon:
             events.tell("watch", warning)
         await events.open()
         try:
-            return await self._live(await asyncio.to_thread(zones.first, again=bool(self._context.number)))
+            return await self._live(
+                await asyncio.to_thread(zones.read_first, again=bool(self._context.number))
+            )
         finally:
             await events.close()
 
@@ -194,7 +196,7 @@ class Daemon:
         if late:
             services.events.tell("worker", f"these workers are slow to start: {', '.join(late)}")
         services.watchdog.ready = True
-        services.workers.tell_start()
+        services.workers.report_start()
         if not again:
             self._say_ready()
         for work in (
@@ -228,14 +230,14 @@ class Daemon:
                 await services.workers.publish()
                 await asyncio.to_thread(services.persistence.write)
             now = time.time()
-            await services.zones.let_go(now)
+            await services.zones.end_retirements(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
                 if services.cluster.advance_weights(now, risen):
                     await services.workers.publish()
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()
-                services.zones.note_names()
+                services.zones.keep_names()
                 await services.verdicts.save()
 
 

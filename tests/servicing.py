@@ -78,7 +78,7 @@ class Rig:
         self.look()
 
     def all_are_up(self) -> None:
-        self.services.cluster.judged(
+        self.services.cluster.apply_verdicts(
             {target: Verdict(HealthState.UP) for target in self.services.cluster.targets}, NOW
         )
 

@@ -219,7 +219,7 @@ def test_sigterm_ends_it_cleanly_and_what_is_believed_is_kept(ready: Control) ->
     async def test(running: Running) -> None:
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await until(
-            lambda: running.daemon.services.verdicts._verdicts or running.supervisor.dealt() != set(ALL)
+            lambda: running.daemon.services.verdicts._unserved or running.supervisor.dealt() != set(ALL)
         )
         running.signal(signal.SIGTERM)
         assert await asyncio.wait_for(asyncio.shield(running.ended), 20) == 0
@@ -248,7 +248,7 @@ def test_without_a_supervisor_it_ends(ready: Control, caplog: pytest.LogCaptureF
     [
         pytest.param("zones._folder", "poll", id="watching the folder"),
         pytest.param("orders", "end_expired", id="keeping time"),
-        pytest.param("cluster", "judged", id="taking verdicts"),
+        pytest.param("cluster", "apply_verdicts", id="taking verdicts"),
     ],
 )
 def test_a_task_that_dies_ends_the_process_so_that_another_one_begins(

@@ -249,9 +249,9 @@ def test_verdicts_are_served_at_once_and_then_together(
         await running.dealt("mta2", "mta3")
         assert time.monotonic() - began < 2.5, "the first at once"
         ready.finds["192.0.2.12"] = ProbeResult.FAILURE
-        await until(lambda: running.daemon.services.verdicts._verdicts)
+        await until(lambda: running.daemon.services.verdicts._unserved)
         ready.finds["192.0.2.11"] = ProbeResult.OK
-        await until(lambda: len(running.daemon.services.verdicts._verdicts) == 2)
+        await until(lambda: len(running.daemon.services.verdicts._unserved) == 2)
         assert (await running.order("drain", "mta3"))[0] == 200
         assert running.supervisor.dealt() == {"mta2"}, "an order waits for no verdicts"
         assert time.monotonic() - began < 3

@@ -9,7 +9,7 @@ from aiohttp import web
 from geodns.api.responses import SERVICES
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
-from geodns.control.history_service import MOST, points_of, step_for
+from geodns.control.history import MOST, points_of, step_for
 from geodns.errors import NotFoundError, UsageError
 from geodns.storage.history_file import DAY, HOUR, MINUTE, TEN_MINUTES
 

@@ -38,7 +38,7 @@ class Alert:
         pool: likewise.
         hosts: likewise; an event names its host if there is one alone.
         data: of the event that begins it.
-        over_data: of the event that ends it.
+        resolved_data: of the event that ends it.
         shown: whether the status shows it.
 
     """
@@ -47,7 +47,7 @@ class Alert:
     text: str
     kind: str = "watch"
     event: str | None = None
-    over: str = ""
+    resolved: str = ""
     still_there: Callable[[], bool] = field(default=_always, compare=False)
     grade: str = ""
     level: int = logging.WARNING
@@ -55,11 +55,11 @@ class Alert:
     pool: PoolKey | None = None
     hosts: tuple[HostKey, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
-    over_data: Mapping[str, Any] = field(default_factory=dict)
+    resolved_data: Mapping[str, Any] = field(default_factory=dict)
     shown: bool = True
 
     @property
-    def told(self) -> str:
+    def event_text(self) -> str:
         """The text of the event that begins it; empty where none does."""
         return self.text if self.event is None else self.event
 
@@ -83,7 +83,7 @@ class Alerts:
     def __init__(self, events: EventLog, parts: Iterable[Alerting]) -> None:
         self._events = events
         self._parts = tuple(parts)
-        self._told: Mapping[Hashable, Alert] = {}
+        self._reported: Mapping[Hashable, Alert] = {}
 
     def now(self) -> dict[Hashable, Alert]:
         """Return what is wrong now, by what it is about."""
@@ -100,22 +100,22 @@ class Alerts:
     async def watch(self) -> None:
         """Look again and again; never return."""
         while True:
-            self.tell()
+            self.report()
             await asyncio.sleep(LOOK_EVERY)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Tell what has begun, got another grade or ended since the last time."""
-        before, self._told = self._told, self.now()
-        for key, one in self._told.items():
+        before, self._reported = self._reported, self.now()
+        for key, one in self._reported.items():
             known = before.get(key)
             if known is None or known.grade != one.grade:
-                self._say(one, one.told, one.level, one.data)
-        for key in before.keys() - self._told.keys():
+                self._emit(one, one.event_text, one.level, one.data)
+        for key in before.keys() - self._reported.keys():
             if before[key].still_there():
                 ended = before[key]
-                self._say(ended, ended.over, logging.INFO, ended.over_data)
+                self._emit(ended, ended.resolved, logging.INFO, ended.resolved_data)
 
-    def _say(self, one: Alert, text: str, level: int, data: Mapping[str, Any]) -> None:
+    def _emit(self, one: Alert, text: str, level: int, data: Mapping[str, Any]) -> None:
         if not text:
             return
         host = one.hosts[0] if len(one.hosts) == 1 else None

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from geodns.config.settings import Settings, policy_of
-from geodns.control import query_log_service
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.control.persistence import Persistence
 from geodns.control.query_log_service import QueryLogService
+from geodns.control.query_log_text import from_text, to_text
 from geodns.control.worker_service import WorkerService
 from geodns.responder.answer_policy import QueryLog
 from geodns.responder.rate_limit import Action, Limited
@@ -96,14 +96,14 @@ class AnswerPolicyService:
         text = self._persistence.note(_QUERY_LOG)
         if text is not None:
             with contextlib.suppress(ValueError):
-                return query_log_service.from_text(text)
+                return from_text(text)
         return self._settings.query_log
 
     def _set_policy(self) -> None:
         """Answer by what is in force now, and have the next control process know it."""
         secrets, wanted = self._cookies.secrets, self.query_log.wanted
         self._persistence.keep_note(_SECRETS, cookie_secrets.text_of(secrets))
-        self._persistence.keep_note(_QUERY_LOG, query_log_service.to_text(wanted))
+        self._persistence.keep_note(_QUERY_LOG, to_text(wanted))
         self._cluster.set_policy(policy_of(self._settings, secrets, wanted))
 
     def alerts(self) -> Iterator[Alert]:
@@ -118,7 +118,7 @@ class AnswerPolicyService:
                 self._flood.note(counts.limited, time.monotonic())
             case QueryLogBatch(noted=noted, dropped=dropped):
                 written = self.query_log.write(noted, dropped, self._cookies.secrets, time.monotonic())
-                self._metrics.logged(*written)
+                self._metrics.count_logged(*written)
             case _:
                 pass
 

@@ -238,7 +238,7 @@ class Cluster:
 
     # --- hosts ------------------------------------------------------------------------------------------
 
-    def judged(
+    def apply_verdicts(
         self, verdicts: Mapping[Target, Verdict], now: float, skip_slow_start: Collection[Target] = ()
     ) -> list[Transition]:
         """Take note of new verdicts: serve what follows from them; say which hosts changed their state.

@@ -1,44 +1,25 @@
-"""How hosts fared over time: what they were dealt and should have been, how fast and how long they were up.
-
-Points are sums, so that those of a minute add up to those of an hour.
-"""
+"""Records how hosts fare, minute by minute, in memory and in history.db, and reads it back."""
 
 import asyncio
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from fractions import Fraction
-from itertools import groupby
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geodns.compiler.choice import Choice
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
+from geodns.control.history import Tally, recent, series
 from geodns.control.verdict_service import VerdictService
 from geodns.control.worker_service import WorkerService
 from geodns.errors import StoreError
 from geodns.health.outcome import ProbeOutcome
-from geodns.model.base import FAMILIES
 from geodns.model.checks import Target
-from geodns.model.state import HealthState, HostKey, PoolKey
-from geodns.responder.table import Rotation
-from geodns.responder.worker_state import Counts
+from geodns.model.state import HealthState
 from geodns.serve.frames import CountsReport, Message
-from geodns.storage.history_file import (
-    DAY,
-    HOUR,
-    KEPT,
-    MINUTE,
-    SHOWN,
-    HistoryFile,
-    Point,
-    Points,
-    Step,
-    merged,
-)
+from geodns.storage.history_file import HOUR, KEPT, MINUTE, SHOWN, HistoryFile, Points, Step
 
 log = logging.getLogger(__name__)
 
@@ -46,140 +27,6 @@ LOOK_EVERY = 5.0
 """Seconds between two looks at the states of the hosts."""
 RECENT = 30
 """Minutes that are in memory."""
-MOST = 100_000
-"""Points that are shown at once: they take most of a second to make, and some megabytes."""
-
-
-def step_for(seconds: float, hosts: int) -> int:
-    """Return the finest step in which so many hosts can be shown over so long a time."""
-    steps = [step for step, made_of in SHOWN.items() if seconds <= KEPT[made_of] + HOUR] or [DAY]
-    return next((step for step in steps if points_of(seconds, hosts, step) <= MOST), steps[-1])
-
-
-def points_of(seconds: float, hosts: int, step: int) -> float:
-    """Return how many points so many hosts have in a time, of which only a part may be kept."""
-    return hosts * min(seconds, KEPT[SHOWN[step]]) / step
-
-
-class Tally:
-    """The points of a step that is not over."""
-
-    def __init__(self) -> None:
-        self._points: dict[HostKey, list[float]] = {}
-        self._intended: dict[tuple[str, str, str], tuple[Choice, dict[str, float]]] = {}
-
-    def _of(self, host: HostKey) -> list[float]:
-        return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0])
-
-    def dealt(
-        self,
-        counts: Counts,
-        rotations: Callable[[bytes], Rotation | None],
-        choices: Mapping[PoolKey, Choice],
-    ) -> None:
-        """Add what a worker has dealt.
-
-        Args:
-            counts: what it says.
-            rotations: finds a rotation by its uid.
-            choices: what each pool deals now, from which the intended shares follow.
-
-        """
-        totals: dict[tuple[str, str, str], int] = {}
-        for (uid, part, chosen), number in counts.dealt.items():
-            rotation = rotations(uid)
-            if rotation is None:
-                continue
-            key, dealt = rotation.key, rotation.parts[part]
-            hosts = dealt.sets[chosen]
-            for host in hosts:
-                self._of((key.zone, host))[0] += number / len(hosts)
-            place = key.zone, dealt.pool, key.type
-            totals[place] = totals.get(place, 0) + number
-        for place, number in totals.items():
-            for host, share in self._shares(place, choices).items():
-                self._of((place[0], host))[1] += number * share
-
-    def _shares(self, place: tuple[str, str, str], choices: Mapping[PoolKey, Choice]) -> dict[str, float]:
-        zone, pool, rtype = place
-        choice = choices.get((zone, pool))
-        if choice is None:  # the pool is gone meanwhile
-            return {}
-        known = self._intended.get(place)
-        if known is None or known[0] is not choice:
-            family = next((one for one in FAMILIES if one == rtype), None)
-            dealt = choice.dealt if family is None else choice.of(family)
-            total = sum((entry.effective for entry in dealt), Fraction(0))
-            known = choice, {entry.host: float(entry.effective / total) for entry in dealt if total}
-            self._intended[place] = known
-        return known[1]
-
-    def probed(self, hosts: Iterable[HostKey], seconds: float) -> None:
-        """Add how long a probe took, to all hosts that it was for."""
-        for host in hosts:
-            point = self._of(host)
-            point[2] += 1
-            point[3] += seconds
-
-    def seen(self, states: Mapping[HostKey, bool]) -> None:
-        """Add a look at the hosts: which of them are up."""
-        for host, is_up in states.items():
-            point = self._of(host)
-            point[4] += 1
-            point[5] += is_up
-
-    def close(self) -> dict[str, dict[str, Point]]:
-        """Return the points by zone, and begin anew."""
-        found: dict[str, dict[str, Point]] = {}
-        for (zone, host), (picks, intended, probes, rtt, samples, up) in self._points.items():
-            point = Point(picks, intended, int(probes), rtt, int(samples), int(up))
-            found.setdefault(zone, {})[host] = point
-        self._points = {}
-        return found
-
-
-def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dict[str, dict[str, list[Any]]]:
-    """Return the points of a zone as the API shows them: columns for each host.
-
-    Args:
-        steps: in the order of time.
-        step: in seconds; finer points are added up.
-        hosts: of them alone; none: of all.
-
-    """
-    found: dict[str, dict[str, list[Any]]] = {}
-    for at, some in groupby(steps, lambda one: one[0] // step * step):
-        points = merged(*(points for _, points in some))
-        picks = sum(point.picks for point in points.values())
-        intended = sum(point.intended for point in points.values())
-        for name in points.keys() & set(hosts) if hosts else points:
-            point = points[name]
-            row = {
-                "at": at,
-                "answers": round(point.picks, 3),
-                "share": round(point.picks / picks, 5) if picks else None,
-                "intended": round(point.intended / intended, 5) if intended else None,
-                "rtt_ms": round(point.rtt / point.probes * 1000, 2) if point.probes else None,
-                "up": round(point.up / point.samples, 4) if point.samples else None,
-            }
-            columns = found.setdefault(name, {key: [] for key in row})
-            for key, value in row.items():
-                columns[key].append(value)
-    return found
-
-
-def recent(steps: Iterable[Step], step: int) -> dict[str, dict[str, list[float | None]]]:
-    """Return what sparklines are drawn from: each host's latency and answers a second, a step each."""
-    found: dict[str, dict[str, list[float | None]]] = {}
-    for number, (_, points) in enumerate(steps):
-        for name, point in points.items():
-            columns = found.setdefault(name, {"rtt_ms": [None] * number, "rate": [None] * number})
-            columns["rtt_ms"].append(round(point.rtt / point.probes * 1000, 2) if point.probes else None)
-            columns["rate"].append(round(point.picks / step, 4))
-        for columns in found.values():
-            for values in columns.values():
-                values.extend([None] * (number + 1 - len(values)))
-    return found
 
 
 class HistoryService:

@@ -44,11 +44,11 @@ class HostLoadService:
     def _on_failure(self, load: Load, error: str) -> None:
         for host in self._hosts.get(load, ()):
             self._cluster.loads.failed(host, error)
-            self._metrics.load_read("failure")
+            self._metrics.count_load_reading("failure")
 
     def _take(self, host: HostKey, value: float) -> None:
         self._cluster.loads.took(host, value, time.monotonic(), time.time())
-        self._metrics.load_read("ok")
+        self._metrics.count_load_reading("ok")
 
     def expect_push(self, host: HostKey) -> None:
         """Check that the load of a host comes from outside.
@@ -83,11 +83,11 @@ class HostLoadService:
                     ("load", host),
                     f"{name}: {one.trouble}: its plain weight is used",
                     kind="load",
-                    over=f"{name}: it is known again",
+                    resolved=f"{name}: it is known again",
                     still_there=partial(self._has_load, host),
                     hosts=(host,),
                     data={"stale": True},
-                    over_data={"stale": False},
+                    resolved_data={"stale": False},
                     shown=not self._is_out(host),
                 )
 

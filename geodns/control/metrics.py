@@ -99,7 +99,9 @@ class Metrics:
         """Return everything in the text format."""
         return generate_latest(self.registry)
 
-    def counted(self, counts: Counts, transport: str, rotations: Callable[[bytes], Rotation | None]) -> None:
+    def count_answers(
+        self, counts: Counts, transport: str, rotations: Callable[[bytes], Rotation | None]
+    ) -> None:
         """Add what a worker has answered.
 
         Args:
@@ -123,30 +125,30 @@ class Metrics:
             for action, number in counts.limited.actions.items():
                 self._limited.labels(str(action)).inc(number)
 
-    def logged(self, written: int, dropped: int) -> None:
+    def count_logged(self, written: int, dropped: int) -> None:
         """Count what went into the query log, and what would have."""
         self._logged.labels("written").inc(written)
         self._logged.labels("dropped").inc(dropped)
 
-    def probed(self, check: str, outcome: str, seconds: float | None) -> None:
+    def count_probe(self, check: str, outcome: str, seconds: float | None) -> None:
         """Count a probe."""
         self._probes.labels(check, outcome).inc()
         if seconds is not None:
             self._probe_seconds.labels(check).observe(seconds)
 
-    def changed(self, host: HostKey, state: HealthState) -> None:
+    def count_transition(self, host: HostKey, state: HealthState) -> None:
         """Count a host's change of state."""
         self._transitions.labels(*host, str(state)).inc()
 
-    def load_read(self, outcome: str) -> None:
+    def count_load_reading(self, outcome: str) -> None:
         """Count an attempt to learn a host's load: ``ok`` or ``failure``."""
         self._loads.labels(outcome).inc()
 
-    def recompiled(self, seconds: float) -> None:
+    def observe_recompile(self, seconds: float) -> None:
         """Note how long a recompilation took."""
         self._recompile.observe(seconds)
 
-    def refused(self, zone: str) -> None:
+    def count_refused_file(self, zone: str) -> None:
         """Count a zone file that was refused."""
         self._load_errors.labels(zone).inc()
 

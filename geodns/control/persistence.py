@@ -50,7 +50,7 @@ class Persistence:
 
     Attributes:
         trouble: why the last write failed; None while the disk does its work.
-        found: what sources of hosts gave last, by zone and source.
+        source_lists: what sources of hosts gave last, by zone and source.
 
     """
 
@@ -71,7 +71,7 @@ class Persistence:
         self._zones = store.load_zones()
         self._serials = store.load_serials()
         self._notes = store.load_notes()
-        self.found: Mapping[tuple[str, str], str] = store.load_found()
+        self.source_lists: Mapping[tuple[str, str], str] = store.load_found()
         self._hosts_with_state = frozenset(store.load_host_states())
 
     def restored(self) -> Restored:
@@ -145,11 +145,11 @@ class Persistence:
         self._keep(partial(self._store.save_retired, retired), "retired")
         self.write()
 
-    def save_found(self, lists: Mapping[tuple[str, str], str]) -> None:
+    def save_source_lists(self, lists: Mapping[tuple[str, str], str]) -> None:
         """Keep what sources of hosts gave last, and of no others."""
-        if lists != self.found:
-            self.found = dict(lists)
-            self._keep(partial(self._store.save_found, self.found), "found")
+        if lists != self.source_lists:
+            self.source_lists = dict(lists)
+            self._keep(partial(self._store.save_found, self.source_lists), "found")
             self.write()
 
     def note(self, name: str) -> str | None:

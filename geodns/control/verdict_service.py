@@ -72,7 +72,7 @@ class VerdictService:
             concurrency=settings.probe_concurrency,
             rng=random.Random(),  # noqa: S311 - spreads probes
         )
-        self._verdicts: dict[Target, Verdict] = {}
+        self._unserved: dict[Target, Verdict] = {}
         """Those that have not been served yet."""
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
@@ -98,7 +98,7 @@ class VerdictService:
         self.ignore_overridden()
         self._monitor.set_targets(targets, known, watched_pools(zones))
         await self._monitor.first_round(limit)
-        self._note()
+        self._hand_over()
 
     def follow(self) -> None:
         """Probe the hosts of the zones that are served now."""
@@ -113,25 +113,25 @@ class VerdictService:
     async def close(self) -> None:
         """Probe no more, and write down what is believed."""
         await self._monitor.close()
-        self._note()
+        self._hand_over()
         await self.save()
 
-    def _note(self) -> None:
+    def _hand_over(self) -> None:
         """Let the cluster know what has not been served yet; somebody else compiles or saves it."""
-        self._cluster.verdicts.update(self._verdicts)
+        self._cluster.verdicts.update(self._unserved)
 
     # --- what is found ----------------------------------------------------------------------------------
 
     def _on_result(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
         for on_probe in self._subscribers:
             on_probe(target, outcome)
-        self._metrics.probed(target.check.name, str(outcome.kind), outcome.rtt)
+        self._metrics.count_probe(target.check.name, str(outcome.kind), outcome.rtt)
         if before.degraded != after.degraded and after.state is not HealthState.DOWN:
-            self._tell_slowness(target, slow=after.degraded)
+            self._report_slowness(target, slow=after.degraded)
         if before != after:
             self._serve({target: after})
 
-    def _tell_slowness(self, target: Target, *, slow: bool) -> None:
+    def _report_slowness(self, target: Target, *, slow: bool) -> None:
         what = "answers slowly" if slow else "no longer answers slowly"
         where = f"[{target.address}]:{target.port}"
         hosts = self._cluster.hosts_of(target)
@@ -164,7 +164,7 @@ class VerdictService:
     # --- what is served ---------------------------------------------------------------------------------
 
     def _serve(self, verdicts: Mapping[Target, Verdict]) -> None:
-        self._verdicts |= verdicts
+        self._unserved |= verdicts
         if self._due is None:
             loop = asyncio.get_running_loop()
             self._due = loop.call_later(
@@ -177,12 +177,12 @@ class VerdictService:
         self._tasks.spawn(self._serve_verdicts())
 
     async def _serve_verdicts(self) -> None:
-        verdicts, self._verdicts = self._verdicts, {}
+        verdicts, self._unserved = self._unserved, {}
         began = time.perf_counter()
         at_once = self._monitor.skip_slow_start & verdicts.keys()
-        transitions = self._cluster.judged(verdicts, time.time(), at_once)
-        self._metrics.recompiled(time.perf_counter() - began)
-        self.tell(transitions)
+        transitions = self._cluster.apply_verdicts(verdicts, time.time(), at_once)
+        self._metrics.observe_recompile(time.perf_counter() - began)
+        self.report(transitions)
         await self._workers.publish()
 
     async def save(self) -> None:
@@ -194,7 +194,7 @@ class VerdictService:
 
     # --- telling ----------------------------------------------------------------------------------------
 
-    def tell(self, transitions: Collection[Transition]) -> None:
+    def report(self, transitions: Collection[Transition]) -> None:
         """Say which hosts changed their state, and why."""
         for one in transitions:
             zone, host = one.host
@@ -208,7 +208,7 @@ class VerdictService:
                 reason=why or None,
                 data={"before": str(one.before), "after": str(one.after), "checks": checks[:MOST_CHECKS]},
             )
-            self._metrics.changed(one.host, one.after)
+            self._metrics.count_transition(one.host, one.after)
         if transitions:
             self._tasks.spawn(self.save())
 
@@ -257,14 +257,14 @@ class VerdictService:
     # --- what is wrong ----------------------------------------------------------------------------------
 
     def alerts(self) -> Iterator[Alert]:
-        yield from of_prober(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
-        yield from of_suspects(self.suspects)
-        found = of_certificates(self._cluster, self.certificates(), time.time())
+        yield from prober_alerts(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
+        yield from suspect_alerts(self.suspects)
+        found = certificate_alerts(self._cluster, self.certificates(), time.time())
         yield from sorted(found, key=lambda one: one.text)
-        yield from of_pools(self._cluster)
+        yield from pool_alerts(self._cluster)
 
 
-def of_pools(cluster: Cluster) -> Iterator[Alert]:
+def pool_alerts(cluster: Cluster) -> Iterator[Alert]:
     """Return the pools whose answers are a last resort."""
     for key, choice in cluster.compiled.choices.items():
         if choice.last_resort is not None:
@@ -273,7 +273,7 @@ def of_pools(cluster: Cluster) -> Iterator[Alert]:
                 ("pool", key),
                 f"{pool}: nobody is live, last resort: {last}",
                 kind="state",
-                over=f"{pool}: somebody is live again",
+                resolved=f"{pool}: somebody is live again",
                 still_there=partial(_has_pool, cluster, key),
                 grade=last,
                 level=logging.ERROR,
@@ -281,7 +281,7 @@ def of_pools(cluster: Cluster) -> Iterator[Alert]:
             )
 
 
-def of_prober(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None]) -> Iterator[Alert]:
+def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None]) -> Iterator[Alert]:
     """Return that hosts refuse the prober, and what troubles it itself.
 
     Args:
@@ -293,13 +293,13 @@ def of_prober(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None
     for detail in sorted(details):
         text = f"the prober has trouble of its own, host states may be old: {detail}"
         over = f"the prober has no such trouble any more: {detail}"
-        yield Alert(("prober", detail), text, kind="prober", over=over)
+        yield Alert(("prober", detail), text, kind="prober", resolved=over)
     if hint is not None:
         over = "hosts no longer refuse the prober"
-        yield Alert("hint", hint, kind="prober", over=over, level=logging.ERROR)
+        yield Alert("hint", hint, kind="prober", resolved=over, level=logging.ERROR)
 
 
-def of_suspects(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
+def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
     """Return the pools that failed as one; when that begins and ends is told with the guard's news."""
     for key, one in suspects.items():
         until = (
@@ -314,7 +314,7 @@ def of_suspects(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
         yield Alert(("suspect", key), text, event="", pool=key)
 
 
-def of_certificates(
+def certificate_alerts(
     cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
 ) -> Iterator[Alert]:
     """Return the certificates that are old or bad."""
@@ -335,7 +335,7 @@ def of_certificates(
             ("certificate", name_for(target), where),
             text,
             kind="certificate",
-            over=f"certificate of {name_for(target)} at {where}: nothing is wrong with it any more",
+            resolved=f"certificate of {name_for(target)} at {where}: nothing is wrong with it any more",
             still_there=partial(_is_probed, cluster, target),
             grade=grade,
             level=logging.WARNING if grade == "warning" else logging.ERROR,

@@ -62,7 +62,7 @@ class Vitals:
     free: int | None = None
 
 
-def alerts_of(seen: Vitals) -> Iterator[Alert]:
+def server_alerts(seen: Vitals) -> Iterator[Alert]:
     """Return what is wrong with the server itself."""
     if seen.lateness > LATE:
         yield _alert("probes", f"probes are late by {seen.lateness:.0f} s: the prober is overloaded")
@@ -87,7 +87,7 @@ def alerts_of(seen: Vitals) -> Iterator[Alert]:
 
 
 def _alert(about: str, text: str) -> Alert:
-    return Alert(("server", about), text, over=f"no longer: {text}", level=logging.ERROR)
+    return Alert(("server", about), text, resolved=f"no longer: {text}", level=logging.ERROR)
 
 
 class Lag:
@@ -150,7 +150,7 @@ class Watchdog:
         return None
 
     def alerts(self) -> Iterator[Alert]:
-        return alerts_of(self.vitals)
+        return server_alerts(self.vitals)
 
     def look(self, now: float) -> None:
         """Look at everything.
@@ -172,7 +172,7 @@ class Watchdog:
         """Look again and again; never return."""
         hanging = threading.Event()
         loop = threading.get_ident()
-        threading.Thread(target=self._see_it_hang, args=(hanging, loop), daemon=True).start()
+        threading.Thread(target=self._log_hang, args=(hanging, loop), daemon=True).start()
         try:
             while True:
                 before = time.monotonic()
@@ -186,7 +186,7 @@ class Watchdog:
         finally:
             hanging.set()
 
-    def _see_it_hang(self, ended: threading.Event, thread: int) -> None:
+    def _log_hang(self, ended: threading.Event, thread: int) -> None:
         """Log where the loop hangs, once each time: from a thread, for the loop cannot."""
         told = self._beat
         while not ended.wait(1.0):

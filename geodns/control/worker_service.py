@@ -33,7 +33,7 @@ class WorkerService:
         self._events = events
         self._metrics = metrics
         self._link = ControlLink(context, self._on_message)
-        self._subscribers: list[OnMessage] = [self._count, self._tell]
+        self._subscribers: list[OnMessage] = [self._count, self._report]
         self._dead: set[str] = set()
         """Workers whose death was told."""
         self._one_way = asyncio.Lock()
@@ -95,9 +95,9 @@ class WorkerService:
 
     def _count(self, message: Message) -> None:
         if isinstance(message, CountsReport):
-            self._metrics.counted(message.counts, message.transport, self.rotation)
+            self._metrics.count_answers(message.counts, message.transport, self.rotation)
 
-    def _tell(self, message: Message) -> None:
+    def _report(self, message: Message) -> None:
         """Tell of deaths that nobody wanted, and of what follows them."""
         if isinstance(message, WorkerExited) and message.how:
             self._dead.add(message.worker)
@@ -110,7 +110,7 @@ class WorkerService:
             return
         self._events.tell("worker", text, level=level, data={"worker": message.worker})
 
-    def tell_start(self) -> None:
+    def report_start(self) -> None:
         """Tell that the server answers, or that another control process has taken over."""
         zones, context = len(self._cluster.sources), self._context
         what = "the server is started"

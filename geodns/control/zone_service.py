@@ -76,7 +76,7 @@ class ZoneService:
         self._persistence = persistence
         self._events = events
         self._metrics = metrics
-        self._discovery = Discovery(settings.zones, persistence.found, self._tell_source)
+        self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event)
         self._folder = Folder(settings.zones, self._discovery.find)
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
@@ -104,9 +104,9 @@ class ZoneService:
     async def close(self) -> None:
         """Look nothing up any more, and note which names were asked for."""
         await self._discovery.close()
-        self.note_names()
+        self.keep_names()
 
-    def note_names(self) -> None:
+    def keep_names(self) -> None:
         """Have the names that were asked for be kept with what is written next."""
         self._persistence.keep_note(NAMES, self._usage.note(time.time()))
 
@@ -114,7 +114,7 @@ class ZoneService:
         if isinstance(message, CountsReport):
             self._usage.add(message.counts.names, time.time())
 
-    def first(self, *, again: bool) -> Edit:
+    def read_first(self, *, again: bool) -> Edit:
         """Read the folder; a file with errors takes no zone away that was served before a restart.
 
         It blocks on the disk.
@@ -165,7 +165,7 @@ class ZoneService:
             async with self._turn:
                 if names:
                     await self.apply(await asyncio.to_thread(self._folder.read_again, names))
-                await asyncio.to_thread(self._persistence.save_found, self._discovery.stored())
+                await asyncio.to_thread(self._persistence.save_source_lists, self._discovery.stored())
 
     async def completed(self, edit: Edit) -> Edit:
         """Add the hosts of sources that an edit has brought, where they say soon which they are."""
@@ -198,10 +198,10 @@ class ZoneService:
 
         """
         edit = await self.completed(edit)
-        edit = self._believed(edit) if yes else await asyncio.to_thread(self._held, edit)
-        self._tell_problems(edit)
+        edit = self._with_all(edit) if yes else await asyncio.to_thread(self._without_large_losses, edit)
+        self._report_problems(edit)
         for name in edit.refused:
-            self._metrics.refused(name)
+            self._metrics.count_refused_file(name)
         began = time.perf_counter()
         now = time.time()
         before = self._cluster.sources
@@ -212,37 +212,37 @@ class ZoneService:
             known = before.get(name)
             old = await asyncio.to_thread(self._persistence.earlier, zone) if known is None else known.zone
             if old is not None:
-                retired = _others(retired, name) | retire(old, zone, retired, now)
+                retired = _without_zone(retired, name) | retire(old, zone, retired, now)
             if known is None or known.zone.digest != zone.digest:
                 sources[name] = source_of(zone, self._persistence.serial(zone), retired)
                 if old is not None or name not in self._persistence.zone_names:
                     changes.append((name, old, sources[name]))
         for name in edit.removed:
-            retired = _others(retired, name)
+            retired = _without_zone(retired, name)
         self._discovery.follow(source.zone for source in sources.values())
-        self._tell_recovered(edit, {name for name, _, _ in changes})
+        self._report_recovered(edit, {name for name, _, _ in changes})
         if sources == before:
             return
-        transitions = await self._adopt(sources, retired, now)
+        transitions = await self._serve(sources, retired, now)
         self._verdicts.follow()
         self._loads.follow()
         self._orders.note_edits()
-        self._metrics.recompiled(time.perf_counter() - began)
+        self._metrics.observe_recompile(time.perf_counter() - began)
         await self._workers.publish()
         if not edit.by_sources:  # those tell by themselves who came and went
-            await asyncio.to_thread(self._tell_changes, changes)
+            await asyncio.to_thread(self._report_changes, changes)
         self._keep_texts(edit)
         await asyncio.to_thread(self._persistence.save_edit, edit, sources, now)
         await asyncio.to_thread(self._persistence.save_retired, retired)
-        self._verdicts.tell(transitions)
+        self._verdicts.report(transitions)
 
-    def _believed(self, edit: Edit) -> Edit:
+    def _with_all(self, edit: Edit) -> Edit:
         """Take everything, also zones whose files went and that waited since."""
         gone = self.waiting.keys() - self._folder.files.keys()
         self.waiting = {}
         return replace(edit, removed=edit.removed | gone)
 
-    def _held(self, edit: Edit) -> Edit:
+    def _without_large_losses(self, edit: Edit) -> Edit:
         """Return an edit without the zones of which it would take much away; these wait."""
         now, asked = time.time(), dict(self._usage.names)
         zones, removed, waiting = dict(edit.zones), set(edit.removed), dict(self.waiting)
@@ -270,7 +270,7 @@ class ZoneService:
             if text or self._persistence.note(f"{TEXT_OF}{name}"):
                 self._persistence.keep_note(f"{TEXT_OF}{name}", text)
 
-    async def _adopt(
+    async def _serve(
         self, sources: Mapping[str, Source], retired: Mapping[HostKey, Any], now: float
     ) -> list[Transition]:
         live = self._cluster.live()
@@ -278,7 +278,7 @@ class ZoneService:
         self._cluster.retired = dict(retired)
         return self._cluster.serve_zones(compiled, now)
 
-    async def let_go(self, now: float) -> None:
+    async def end_retirements(self, now: float) -> None:
         """Serve zones without the hosts whose time after their end is over, where there are any."""
         if all(one.until > now for one in self._cluster.retired.values()):
             return
@@ -290,7 +290,7 @@ class ZoneService:
                 name: source_of(source.zone, source.serial, left) if name in over else source
                 for name, source in self._cluster.sources.items()
             }
-            await self._adopt(sources, left, now)
+            await self._serve(sources, left, now)
             await self._workers.publish()
             for zone, host in gone:
                 text = f"host {host}.{zone}: it was taken out of the file, and its own name answers no more"
@@ -322,12 +322,12 @@ class ZoneService:
                 )
                 yield Alert(("circle", zone.name, source), text, event="", zone=zone.name)
 
-    def _tell_source(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
+    def _on_source_event(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
         self._events.tell("source", text, level=level, zone=zone, data=data)
 
     # --- telling ----------------------------------------------------------------------------------------
 
-    def _tell_problems(self, edit: Edit) -> None:
+    def _report_problems(self, edit: Edit) -> None:
         """Log every problem; the first error of each file is an event."""
         zones = {str(path): name for name, path in self._folder.files.items()}
         errors = Counter(problem.file for problem in edit.problems if not problem.warning)
@@ -345,7 +345,7 @@ class ZoneService:
             else:
                 log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem, extra=place)
 
-    def _tell_recovered(self, edit: Edit, changed: Collection[str]) -> None:
+    def _report_recovered(self, edit: Edit, changed: Collection[str]) -> None:
         """Tell that files are good again which say what is served anyhow."""
         good = edit.zones.keys() - edit.refused
         for name in sorted((self._refused & good) - set(changed)):
@@ -353,7 +353,7 @@ class ZoneService:
             self._events.tell("reload", text, level=logging.INFO, zone=name)
         self._refused = self._refused - good - edit.removed | edit.refused
 
-    def _tell_changes(self, changes: Iterable[_Change]) -> None:
+    def _report_changes(self, changes: Iterable[_Change]) -> None:
         for name, old, new in changes:
             file = printable(str(self._folder.files.get(name, "")))
             data: dict[str, Any] = {"file": file or None, "serial": None if new is None else new.serial}
@@ -370,5 +370,5 @@ class ZoneService:
             self._events.tell("reload", text, level=logging.INFO, zone=name, data=data)
 
 
-def _others(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:
+def _without_zone(retired: Mapping[HostKey, Any], zone: str) -> dict[HostKey, Any]:
     return {key: one for key, one in retired.items() if key[0] != zone}

@@ -62,7 +62,7 @@ def cluster_of(one: Zone, verdicts: dict[str, Verdict], **forced: Forced) -> Clu
         for address, targets in by_address.items():
             verdict = verdicts.get(str(address), verdicts.get(name, UP))
             judged |= dict.fromkeys(targets, verdict)
-    found.judged(judged, NOW)
+    found.apply_verdicts(judged, NOW)
     for name, what in forced.items():
         found.force((one.name, name), ForcedState(what, "disk", "ann@127.0.0.1", NOW, NOW + 60))
     return found

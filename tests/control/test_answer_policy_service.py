@@ -13,7 +13,8 @@ from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.config.settings import Settings
 from geodns.control import answer_policy_service
-from geodns.control.answer_policy_service import AnswerPolicyService
+from geodns.control.alert_service import Alert, Alerts
+from geodns.control.answer_policy_service import EVERY, MOST, AnswerPolicyService, FloodWatch
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.control.persistence import Persistence
@@ -226,3 +227,92 @@ def test_limited_answers_are_an_alert(tmp_path: Path) -> None:
     limited = Limited({Action.DROPPED: 3}, {"192.0.2.0/24": 3})
     workers.say(CountsReport("udp0", "udp", Counts({}, {}, limited=limited)))
     assert warnings(one) == ["answers are rate limited: 3 dropped; most to 192.0.2.0/24 (3)"]
+
+
+# --- floods ---------------------------------------------------------------------------------------------
+
+SOME = Limited({Action.DROPPED: 30, Action.TRUNCATED: 10}, {"192.0.2.0/24": 35, "2001:db8::/56": 5})
+
+
+class Reported:
+    """A flood watch, and the events of its alerts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.watch = FloodWatch()
+        self.now = 0.0
+        self._events = EventLog(folder)
+        self._alerts = Alerts(self._events, [self])
+
+    def alerts(self) -> list[Alert]:
+        return list(self.watch.alerts(self.now))
+
+    def look(self, now: float) -> None:
+        self.now = now
+        self._alerts.report()
+
+    def lines(self) -> list[str]:
+        found = [one.text for one in self._events._memory]
+        self._events._memory.clear()
+        return found
+
+
+def flood_warnings(watch: FloodWatch, now: float) -> list[str]:
+    return [one.text for one in watch.alerts(now)]
+
+
+def test_a_flood_is_an_event_at_once_and_then_once_a_minute(tmp_path: Path) -> None:
+    flood = Reported(tmp_path)
+    flood.look(999.0)
+    assert flood.lines() == []
+    for second in range(150):
+        flood.watch.note(SOME, 1000.0 + second)
+        flood.watch.note(SOME, 1000.0 + second)
+        flood.look(1000.0 + second)
+    first, second_line, third = flood.lines()
+    assert first == (
+        "answers are rate limited: 60 dropped, 20 truncated; most to 192.0.2.0/24 (70), 2001:db8::/56 (10)"
+    )
+    assert second_line == third
+    assert second_line == (
+        "answers are rate limited: 3600 dropped, 1200 truncated; "
+        "most to 192.0.2.0/24 (4200), 2001:db8::/56 (600) in the last minute"
+    )
+
+
+def test_the_last_minute_of_a_flood_is_not_forgotten(tmp_path: Path) -> None:
+    flood = Reported(tmp_path)
+    flood.watch.note(SOME, 0.0)
+    flood.look(0.0)
+    flood.watch.note(SOME, 1.0)
+    flood.look(1.0)
+    assert len(flood.lines()) == 1
+    flood.look(EVERY)
+    assert "30 dropped, 10 truncated" in flood.lines()[0]
+    flood.look(2 * EVERY)
+    assert flood.lines() == []
+
+
+def test_three_limited_networks_are_named() -> None:
+    watch = FloodWatch()
+    watch.note(Limited({Action.BADCOOKIE: 10}, {f"192.0.{one}.0/24": one for one in range(1, 5)}), 0.0)
+    assert flood_warnings(watch, 0.0) == [
+        "answers are rate limited: 10 badcookie; most to 192.0.4.0/24 (4), 192.0.3.0/24 (3), 192.0.2.0/24 (2)"
+    ]
+
+
+def test_the_warning_goes_a_minute_after_a_flood() -> None:
+    watch = FloodWatch()
+    assert flood_warnings(watch, 0.0) == []
+    watch.note(SOME, 10.0)
+    (shown,) = flood_warnings(watch, 10.0)
+    assert shown.startswith("answers are rate limited: 30 dropped, 10 truncated; most to 192.0.2.0/24 (35)")
+    assert flood_warnings(watch, 10.0 + EVERY - 1) == [shown]
+    assert flood_warnings(watch, 10.0 + EVERY) == []
+
+
+def test_many_limited_networks_do_not_grow_memory() -> None:
+    watch = FloodWatch()
+    for number in range(3 * MOST):
+        watch.note(Limited({Action.DROPPED: 2}, {f"network {number}": 1, "the worst": 1}), 0.0)
+    assert len(watch._networks) <= MOST
+    assert "most to the worst (3000)" in flood_warnings(watch, 0.0)[0]

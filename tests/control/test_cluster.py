@@ -61,7 +61,7 @@ def targets_of(one: Zone, *hosts: str) -> list[Target]:
 
 
 def judge(cluster: Cluster, one: Zone, verdict: Verdict, *hosts: str, now: float = NOW) -> list[Transition]:
-    return cluster.judged(dict.fromkeys(targets_of(one, *hosts), verdict), now)
+    return cluster.apply_verdicts(dict.fromkeys(targets_of(one, *hosts), verdict), now)
 
 
 def dealt(cluster: Cluster, pool: str = "main", name: str = NAME) -> set[str]:
@@ -133,7 +133,9 @@ class Replay:
     def judge(self, judged: Iterable[tuple[int, Verdict]]) -> None:
         targets = sorted(self.cluster.targets, key=lambda target: target.key)
         if targets:
-            self.cluster.judged({targets[place % len(targets)]: verdict for place, verdict in judged}, NOW)
+            self.cluster.apply_verdicts(
+                {targets[place % len(targets)]: verdict for place, verdict in judged}, NOW
+            )
 
     def force(self, name: str, what: Forced | None) -> None:
         key = (NAME if name in "abcd" else OTHER, name)
@@ -532,7 +534,7 @@ def test_who_was_down_in_doubt_has_no_slow_start() -> None:
     cluster = cluster_of(one)
     judge(cluster, one, UP)
     judge(cluster, one, DOWN)
-    cluster.judged(dict.fromkeys(targets_of(one), UP), NOW, targets_of(one, "a", "b"))
+    cluster.apply_verdicts(dict.fromkeys(targets_of(one), UP), NOW, targets_of(one, "a", "b"))
     assert shares_of(cluster) == {"a": 20, "b": 20, "c": 1}
 
 

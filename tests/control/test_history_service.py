@@ -1,140 +1,109 @@
-"""Points of hosts: what is dealt and intended, sums that merge, columns and sparklines."""
+"""The history of hosts as it is recorded: minutes written, read back after a restart, a disk that fails."""
 
-import itertools
-from typing import Any
+import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from geodns.control.history_service import RECENT, HistoryService
+from geodns.health.outcome import ProbeOutcome, ProbeResult
+from geodns.model.state import HostKey
+from geodns.storage.history_file import HOUR, MINUTE, HistoryFile
 
-from geodns.control.history_service import Tally, recent, series, step_for
-from geodns.responder.table import Rotation
-from geodns.storage.history_file import DAY, HOUR, MINUTE, NOTHING, Point, Points, merged, packed, unpacked
-from tests.sample_zones import NAME, Worker, zone
-
-TEXT = """
-    hosts: {mta1: {address: 192.0.2.11, weight: 70}, mta2: {address: 192.0.2.12, weight: 20},
-            mta3: {address: 192.0.2.13, weight: 10}}
-    pools: {main: {hosts: [mta1, mta2, mta3], answers: 2}}
-    records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
-"""
-COUNTS = st.integers(0, 1000)
-POINTS = st.dictionaries(
-    st.sampled_from(["mta1", "mta2", "søndag"]),
-    st.builds(Point, COUNTS.map(float), COUNTS.map(float), COUNTS, COUNTS.map(float), COUNTS, COUNTS),
-)
+HOST: HostKey = ("a.example", "mta1")
 
 
-def test_a_whole_cycle_is_dealt_as_it_is_intended() -> None:
-    worker, tally = Worker(zone(TEXT)), Tally()
-    cycle = len(next(iter(worker.compiled.table.rotations.values())).parts[0].index)
-    for _ in range(cycle):
-        worker.ask("@")
-    by_uid: dict[bytes, Rotation] = {one.uid: one for one in worker.compiled.table.rotations.values()}
-    tally.dealt(worker.state.take_counts(), by_uid.get, worker.compiled.choices)
-    points = tally.close()[NAME]
-    assert sum(point.picks for point in points.values()) == pytest.approx(cycle)
-    for host, share in (("mta1", 0.7), ("mta2", 0.2), ("mta3", 0.1)):
-        assert points[host].picks == pytest.approx(share * cycle)
-        assert points[host].intended == pytest.approx(share * cycle)
+def service(folder: Path) -> HistoryService:
+    world = SimpleNamespace(subscribe=id, hosts_of=lambda _: (HOST,))
+    return HistoryService(folder, cast(Any, world), cast(Any, world), cast(Any, world))
 
 
-def test_what_is_intended_follows_the_choice_of_now() -> None:
-    worker, tally = Worker(zone(TEXT)), Tally()
-    worker.ask("@")
-    counts = worker.state.take_counts()
-    by_uid = {one.uid: one for one in worker.compiled.table.rotations.values()}
-    tally.dealt(counts, by_uid.get, worker.compiled.choices)
-    tally.dealt(counts, by_uid.get, {})  # the pool is gone
-    nothing: dict[bytes, Rotation] = {}
-    tally.dealt(counts, nothing.get, worker.compiled.choices)  # the rotation is not known any more
-    points = tally.close()[NAME]
-    assert sum(point.picks for point in points.values()) == pytest.approx(2)
-    assert sum(point.intended for point in points.values()) == pytest.approx(1)
+def probed(one: HistoryService, seconds: float | None) -> None:
+    one.on_probe(cast(Any, None), ProbeOutcome(ProbeResult.OK, "", seconds))
 
 
-def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None:
-    tally = Tally()
-    tally.probed([(NAME, "mta1"), ("other.example", "mta1")], 0.25)
-    tally.probed([(NAME, "mta1")], 0.75)
-    tally.seen({(NAME, "mta1"): True, (NAME, "mta2"): False})
-    tally.seen({(NAME, "mta1"): False, (NAME, "mta2"): False})
-    assert tally.close() == {
-        NAME: {"mta1": Point(0, 0, 2, 1.0, 2, 1), "mta2": Point(samples=2)},
-        "other.example": {"mta1": Point(probes=1, rtt=0.25)},
-    }
-    assert tally.close() == {}
+def read(one: HistoryService, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
+    return one.history(HOST[0], (), since, MINUTE)
 
 
-@given(POINTS)
-def test_points_survive_the_disk(points: Points) -> None:
-    assert unpacked(packed(points)) == points
+def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:
+    now = time.time() // MINUTE * MINUTE - 3 * MINUTE
+    one = service(tmp_path)
+    assert not one.turn(now)
+    probed(one, 0.25)
+    probed(one, None)
+    assert not one.turn(now + 59)
+    assert one.turn(now + 60)
+    one.write(now + 60)
+    assert one.recent()[HOST[0]]["mta1"] == {"rtt_ms": [250.0], "rate": [0.0]}
+    probed(one, 0.75)
+    asyncio.run(one.close())
+    again = service(tmp_path)
+    again._remember(now + 120)
+    assert again.recent()[HOST[0]]["mta1"]["rtt_ms"] == [250.0, 750.0]
+    assert read(again)["mta1"]["rtt_ms"] == [250.0, 750.0]
+    assert read(again, since=now + 1)["mta1"]["at"] == [int(now) + 60]
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", packed({})[:-1]])
-def test_what_is_no_points_is_told_so(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no points of hosts"):
-        unpacked(data)
+def test_a_restart_within_a_minute_adds_to_it(tmp_path: Path) -> None:
+    now = time.time() // MINUTE * MINUTE - MINUTE
+    for seconds in (0.25, 0.75):
+        one = service(tmp_path)
+        one.turn(now + 1)
+        probed(one, seconds)
+        asyncio.run(one.close())
+    assert read(service(tmp_path))["mta1"]["rtt_ms"] == [500.0]
 
 
-@given(st.lists(POINTS, max_size=4))
-def test_merging_in_any_order_gives_the_same_sums(some: list[Points]) -> None:
-    for order in itertools.permutations(some):
-        assert merged(*order) == merged(*some)
-    for host, point in merged(*some).items():
-        assert point.probes == sum(points.get(host, NOTHING).probes for points in some)
+def test_added_up_points_begin_with_a_whole_step(tmp_path: Path) -> None:
+    hour = time.time() // HOUR * HOUR - HOUR
+    one = service(tmp_path)
+    for number in range(12):
+        one.turn(hour + number * MINUTE)
+        probed(one, number / 100)
+    one.turn(hour + 12 * MINUTE)
+    one.write(hour + 12 * MINUTE)
+    shown = one.history(HOST[0], (), hour + 5 * MINUTE, 10 * MINUTE)["mta1"]
+    assert (shown["at"], shown["rtt_ms"]) == ([hour, hour + 600], [45.0, 105.0])
+    assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "of an hour that is not over"
+    one.write(hour + HOUR)
+    assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "and of one that is"
 
 
-def test_columns_of_a_zone() -> None:
-    steps = [
-        (60, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2, 0, 0.0, 4, 1)}),
-        (120, {"mta1": Point(samples=0)}),
-    ]
-    shown = series(steps, 60)
-    assert shown["mta1"] == {
-        "at": [60, 120],
-        "answers": [3, 0],
-        "share": [0.75, None],
-        "intended": [0.5, None],
-        "rtt_ms": [250.0, None],
-        "up": [1.0, None],
-    }
-    assert shown["mta2"]["up"] == [0.25]
-    assert series(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
+def test_a_disk_that_fails_is_an_alert_and_what_waited_is_written_later(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.write_text("no folder")
+    now = time.time() // MINUTE * MINUTE - 5 * MINUTE
+    one = service(folder)
+    one.turn(now)
+    for minute in (1, 2):
+        probed(one, 0.5)
+        one.turn(now + minute * MINUTE)
+        one.write(now)
+    (alert,) = one.alerts()
+    assert alert.text.startswith("the history of hosts is not written: ")
+    assert read(one) == {}
+    folder.unlink()
+    one.write(now)
+    assert list(one.alerts()) == []
+    assert len(read(one)["mta1"]["at"]) == 2
 
 
-def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
-    steps = [(at, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2)}) for at in (540, 600, 660, 1200)]
-    assert series(steps, 600, ["mta1"]) == {
-        "mta1": {
-            "at": [0, 600, 1200],
-            "answers": [3, 6, 3],
-            "share": [0.75] * 3,
-            "intended": [0.5] * 3,
-            "rtt_ms": [250.0] * 3,
-            "up": [1.0] * 3,
-        }
-    }
+def test_a_damaged_file_is_set_aside_and_history_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / HistoryFile.FILE_NAME).write_text("no database, but long enough to be looked at" * 20)
+    one = service(tmp_path)
+    one.turn(MINUTE)
+    probed(one, 0.5)
+    one.turn(2 * MINUTE)
+    one.write(time.time())
+    assert one.trouble is None
+    assert list(tmp_path.glob("history.db.corrupt-*"))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "hosts", "step"),
-    [
-        pytest.param(DAY, 3, MINUTE, id="a day of few"),
-        pytest.param(DAY, 500, 600, id="a day of many"),
-        pytest.param(DAY, 4000, HOUR, id="a day of very many"),
-        pytest.param(7 * DAY, 3, HOUR, id="a week"),
-        pytest.param(90 * DAY, 500, DAY, id="all of many"),
-        pytest.param(90 * DAY, 50_000, DAY, id="all of too many"),
-    ],
-)
-def test_what_step_is_fine_enough(seconds: float, hosts: int, step: int) -> None:
-    assert step_for(seconds, hosts) == step
-
-
-@given(st.lists(POINTS, max_size=6))
-def test_sparklines_are_all_as_long_as_the_time(some: list[Points]) -> None:
-    shown: dict[str, Any] = recent(((at * 60, points) for at, points in enumerate(some)), 60)
-    assert shown.keys() == {host for points in some for host in points}
-    for columns in shown.values():
-        assert [len(columns["rtt_ms"]), len(columns["rate"])] == [len(some)] * 2
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    one = service(tmp_path)
+    for minute in range(1, 3 * RECENT):
+        probed(one, 0.5)
+        one.turn(minute * MINUTE)
+    assert len(one.recent()[HOST[0]]["mta1"]["rtt_ms"]) == RECENT

@@ -111,17 +111,17 @@ def all_used(rig: Rig) -> Metrics:
     rig.services.watchdog._free = 1 << 30
     rig.look()
     found = rig.services.metrics
-    found.counted(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)
-    found.probed("smtp", "ok", 0.01)
-    found.changed((NAME, "mta1"), HealthState.DOWN)
-    found.recompiled(0.002)
-    found.refused("broken.example")
+    found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)
+    found.count_probe("smtp", "ok", 0.01)
+    found.count_transition((NAME, "mta1"), HealthState.DOWN)
+    found.observe_recompile(0.002)
+    found.count_refused_file("broken.example")
     worker = Worker(zone("hosts: {mta1: 192.0.2.11}"))
     worker.ask("@")
     table = worker.compiled.table
     by_uid = {one.uid: one for one in table.rotations.values()}
-    found.counted(worker.state.take_counts(), "udp", by_uid.get)
-    found.logged(3, 2)
+    found.count_answers(worker.state.take_counts(), "udp", by_uid.get)
+    found.count_logged(3, 2)
     return found
 
 
@@ -162,7 +162,7 @@ def test_what_is_so_at_a_scrape(rig: Rig) -> None:
     rig.serve()
     cluster = rig.services.cluster
     target = next(target for target in cluster.targets if str(target.address) == "192.0.2.12")
-    cluster.judged({target: Verdict(HealthState.UP, sheds=3, level=3, shed_out=True)}, NOW)
+    cluster.apply_verdicts({target: Verdict(HealthState.UP, sheds=3, level=3, shed_out=True)}, NOW)
     cluster.force((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", NOW))
     rig.file.with_name("broken.example.yaml").write_text("hosts: {mta1: nonsense}\n")
     rig.services.zones._folder.read_all()
@@ -216,7 +216,7 @@ def test_sources_of_hosts_are_measured(rig: Rig) -> None:
 def test_queries_are_counted_by_their_names(qtype: int, rcode: int, labels: tuple[str, str]) -> None:
     found = metrics()
     for transport, number in (("udp", 2), ("udp", 3), ("tcp", 7)):
-        found.counted(Counts({(NAME, qtype, rcode): number}, {}), transport, NO_ROTATIONS.get)
+        found.count_answers(Counts({(NAME, qtype, rcode): number}, {}), transport, NO_ROTATIONS.get)
     named = {"zone": NAME, "type": labels[0], "rcode": labels[1]}
     assert value(found, "geodns_queries_total", **named, transport="udp") == 5
     assert value(found, "geodns_queries_total", **named, transport="tcp") == 7
@@ -230,7 +230,7 @@ def test_answers_are_counted_for_each_host_that_they_named() -> None:
     for _ in range(4):
         for record in worker.ask("@").answer[0]:
             named[str(record)] += 1
-    found.counted(worker.state.take_counts(), "udp", rotations.get)
+    found.count_answers(worker.state.take_counts(), "udp", rotations.get)
     shown = [
         value(found, "geodns_answers_total", zone=NAME, pool="main", host=host) for host in ("mta1", "mta2")
     ]
@@ -240,7 +240,7 @@ def test_answers_are_counted_for_each_host_that_they_named() -> None:
 
 def test_counts_of_a_rotation_that_nobody_knows_are_let_go() -> None:
     found = metrics()
-    found.counted(Counts({}, {(b"gone", 0, 0): 4}), "udp", NO_ROTATIONS.get)
+    found.count_answers(Counts({}, {(b"gone", 0, 0): 4}), "udp", NO_ROTATIONS.get)
     assert not families(found)["geodns_answers"].samples
 
 
@@ -256,16 +256,16 @@ def test_whatever_clients_ask_the_series_are_bounded() -> None:
             query[2] = rng.choice((0, 1, 0x28, 0x78))
             worker.raw(bytes(query))
             worker.raw(bytes(query), TCP)
-        found.counted(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
+        found.count_answers(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
         sizes.append(sum(len(family.samples) for family in families(found).values()))
         assert sizes[turn] < 300
 
 
 def test_probes_are_counted_by_outcome_and_timed_where_they_took_time() -> None:
     found = metrics()
-    found.probed("smtp", "ok", 0.004)
-    found.probed("smtp", "failure", 3.0)
-    found.probed("smtp", "unknown", None)
+    found.count_probe("smtp", "ok", 0.004)
+    found.count_probe("smtp", "failure", 3.0)
+    found.count_probe("smtp", "unknown", None)
     outcomes: Mapping[str, float | None] = {
         outcome: value(found, "geodns_probes_total", check="smtp", outcome=outcome)
         for outcome in ("ok", "failure", "unknown", "shedding")
@@ -286,7 +286,7 @@ def test_an_answer_that_no_pool_gives_counts_for_no_host() -> None:
     worker = Worker(zone("hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}"))
     worker.ask("@", "TXT")
     found = metrics()
-    found.counted(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
+    found.count_answers(worker.state.take_counts(), "udp", NO_ROTATIONS.get)
     assert not families(found)["geodns_answers"].samples
 
 
@@ -295,8 +295,8 @@ def test_what_is_limited_and_logged_is_counted_from_zero() -> None:
     assert [value(found, "geodns_rate_limited_total", action=str(action)) for action in Action] == [0, 0, 0]
     for _ in range(2):
         limited = Limited({Action.DROPPED: 5, Action.BADCOOKIE: 1}, {"192.0.2.0/24": 6})
-        found.counted(Counts({}, {}, limited), "udp", NO_ROTATIONS.get)
-        found.logged(7, 1)
+        found.count_answers(Counts({}, {}, limited), "udp", NO_ROTATIONS.get)
+        found.count_logged(7, 1)
     assert value(found, "geodns_rate_limited_total", action="dropped") == 10
     assert value(found, "geodns_rate_limited_total", action="truncated") == 0
     assert value(found, "geodns_rate_limited_total", action="badcookie") == 2
@@ -314,5 +314,5 @@ def test_loads_are_measured_where_they_are_known_and_counted(rig: Rig) -> None:
     assert rig.metric("geodns_host_load_stale", zone=NAME, host="mta2") is None
     assert rig.metric("geodns_load_readings_total", outcome="ok") == 1
     assert rig.metric("geodns_load_readings_total", outcome="failure") == 0
-    rig.services.metrics.load_read("failure")
+    rig.services.metrics.count_load_reading("failure")
     assert rig.metric("geodns_load_readings_total", outcome="failure") == 1

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from geodns.compiler.answers import Source
-from geodns.control import persistence
 from geodns.control.persistence import VERDICTS_LAST, Persistence, Restored
 from geodns.errors import StoreError
 from geodns.model.checks import Target
@@ -75,10 +74,10 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     found.store.close()
 
 
-def serve(keeper: Persistence, *zones: Zone, removed: frozenset[str] = frozenset()) -> dict[str, int]:
+def serve(persistence: Persistence, *zones: Zone, removed: frozenset[str] = frozenset()) -> dict[str, int]:
     """Serve zones as the daemon does; return the serials."""
-    sources = {one.name: Source(one, keeper.serial(one)) for one in zones}
-    keeper.save_edit(Edit({one.name: one for one in zones}, removed), sources, NOW)
+    sources = {one.name: Source(one, persistence.serial(one)) for one in zones}
+    persistence.save_edit(Edit({one.name: one for one in zones}, removed), sources, NOW)
     return {name: source.serial for name, source in sources.items()}
 
 
@@ -92,44 +91,44 @@ def targets_of(one: Zone) -> set[Target]:
 
 
 def test_a_fresh_state_knows_nothing(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    assert all(one == {} for one in keeper.restored())
-    assert list(keeper.alerts()) == []
-    assert keeper.zone(NAME) is None
-    assert keeper.earlier(ONE) is None
-    assert keeper.verdicts(targets_of(ONE), NOW) == {}
+    persistence = Persistence(disk.store)
+    assert all(one == {} for one in persistence.restored())
+    assert list(persistence.alerts()) == []
+    assert persistence.zone(NAME) is None
+    assert persistence.earlier(ONE) is None
+    assert persistence.verdicts(targets_of(ONE), NOW) == {}
 
 
 def test_everything_comes_back_after_a_restart(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    serve(keeper, ONE)
+    persistence = Persistence(disk.store)
+    serve(persistence, ONE)
     retired = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 5)}
     verdicts = dict.fromkeys(targets_of(ONE), DOWN)
     since = {MTA1: HostSince(HealthState.DOWN, NOW), MTA2: HostSince(HealthState.UP, NOW - 9)}
-    keeper.keep_forced(MTA1, DRAINED)
-    keeper.save_retired(retired)
-    keeper.save_states(verdicts, since, {MTA2: NOW - 9}, NOW)
-    keeper = disk.restart()
-    cluster = keeper.restored()
+    persistence.keep_forced(MTA1, DRAINED)
+    persistence.save_retired(retired)
+    persistence.save_states(verdicts, since, {MTA2: NOW - 9}, NOW)
+    persistence = disk.restart()
+    cluster = persistence.restored()
     assert (cluster.forced, cluster.retired, cluster.since) == ({MTA1: DRAINED}, retired, since)
     assert cluster.returned == {MTA2: NOW - 9}
-    assert keeper.verdicts(targets_of(ONE), NOW + 1) == verdicts
-    assert keeper.zone(NAME) == ONE
-    assert keeper.trouble is None
+    assert persistence.verdicts(targets_of(ONE), NOW + 1) == verdicts
+    assert persistence.zone(NAME) == ONE
+    assert persistence.trouble is None
 
 
 def test_what_is_ended_stays_ended(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    keeper.keep_forced(MTA1, DRAINED)
-    keeper.write()
-    keeper.keep_forced(MTA1, None)
-    keeper.write()
+    persistence = Persistence(disk.store)
+    persistence.keep_forced(MTA1, DRAINED)
+    persistence.write()
+    persistence.keep_forced(MTA1, None)
+    persistence.write()
     assert disk.restart().restored().forced == {}
 
 
 def test_nothing_is_on_disk_before_it_is_written(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    keeper.keep_forced(MTA1, DRAINED)
+    persistence = Persistence(disk.store)
+    persistence.keep_forced(MTA1, DRAINED)
     assert disk.store.load_forced() == {}
 
 
@@ -146,29 +145,29 @@ def test_a_verdict_is_of_the_check_as_it_was(disk: Disk) -> None:
 
 
 def test_states_of_hosts_that_are_no_more_are_forgotten(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    keeper.save_states(
+    persistence = Persistence(disk.store)
+    persistence.save_states(
         {}, {MTA1: HostSince(HealthState.UP, NOW), MTA2: HostSince(HealthState.UP, NOW)}, {}, NOW
     )
-    keeper.save_states({}, {MTA2: HostSince(HealthState.UP, NOW)}, {}, NOW)
+    persistence.save_states({}, {MTA2: HostSince(HealthState.UP, NOW)}, {}, NOW)
     assert set(disk.store.load_host_states()) == {MTA2}
-    keeper = disk.restart()
-    keeper.save_states({}, {}, {}, NOW)
+    persistence = disk.restart()
+    persistence.save_states({}, {}, {}, NOW)
     assert disk.store.load_host_states() == {}
 
 
 def test_a_zone_kept_in_a_form_that_is_no_more_is_not_known(disk: Disk) -> None:
     disk.store.save_zone(NAME, StoredZone("x", 1, '{"name": "out.example.com"}', NOW))
-    keeper = disk.restart()
-    assert keeper.zone(NAME) is None
-    assert keeper.earlier(ONE) is None
+    persistence = disk.restart()
+    assert persistence.zone(NAME) is None
+    assert persistence.earlier(ONE) is None
 
 
 def test_what_a_zone_said_before_is_known_where_it_said_something_else(disk: Disk) -> None:
     serve(Persistence(disk.store), ONE)
-    keeper = disk.restart()
-    assert keeper.earlier(ONE) is None
-    assert keeper.earlier(OTHER) == ONE
+    persistence = disk.restart()
+    assert persistence.earlier(ONE) is None
+    assert persistence.earlier(OTHER) == ONE
 
 
 # --- serials --------------------------------------------------------------------------------------------
@@ -185,90 +184,90 @@ def today(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             del tz
             return cls(2026, 11, day[0], 12, tzinfo=UTC)
 
-    monkeypatch.setattr(persistence, "datetime", Clock)
+    monkeypatch.setattr("geodns.control.persistence.datetime", Clock)
     return day
 
 
 def test_a_serial_rises_with_the_content_and_never_goes_back(disk: Disk, today: list[int]) -> None:
-    keeper = Persistence(disk.store)
-    assert serve(keeper, ONE) == {NAME: 2026112301}
-    assert serve(keeper, ONE) == {NAME: 2026112301}
-    assert serve(keeper, OTHER) == {NAME: 2026112302}
-    keeper = disk.restart()
-    assert serve(keeper, OTHER) == {NAME: 2026112302}
-    assert serve(keeper, ONE) == {NAME: 2026112303}
+    persistence = Persistence(disk.store)
+    assert serve(persistence, ONE) == {NAME: 2026112301}
+    assert serve(persistence, ONE) == {NAME: 2026112301}
+    assert serve(persistence, OTHER) == {NAME: 2026112302}
+    persistence = disk.restart()
+    assert serve(persistence, OTHER) == {NAME: 2026112302}
+    assert serve(persistence, ONE) == {NAME: 2026112303}
     today[0] = 24
-    assert serve(keeper, OTHER) == {NAME: 2026112401}
+    assert serve(persistence, OTHER) == {NAME: 2026112401}
     today[0] = 20
-    assert serve(keeper, ONE) == {NAME: 2026112402}
+    assert serve(persistence, ONE) == {NAME: 2026112402}
 
 
 @pytest.mark.usefixtures("today")
 def test_a_zone_that_went_and_returns_goes_on_where_it_was(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    serve(keeper, ONE)
-    serve(keeper, removed=frozenset({NAME}))
-    assert keeper.zone(NAME) is None
-    assert serve(keeper, ONE) == {NAME: 2026112302}
-    serve(keeper, removed=frozenset({NAME}))
-    keeper = disk.restart()
-    assert keeper.zone_names == frozenset()
-    assert serve(keeper, ONE) == {NAME: 2026112303}
+    persistence = Persistence(disk.store)
+    serve(persistence, ONE)
+    serve(persistence, removed=frozenset({NAME}))
+    assert persistence.zone(NAME) is None
+    assert serve(persistence, ONE) == {NAME: 2026112302}
+    serve(persistence, removed=frozenset({NAME}))
+    persistence = disk.restart()
+    assert persistence.zone_names == frozenset()
+    assert serve(persistence, ONE) == {NAME: 2026112303}
 
 
 @pytest.mark.usefixtures("today")
 def test_an_operators_serial_is_taken_and_the_automatic_one_goes_on_from_it(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
-    serve(keeper, ONE)
-    assert serve(keeper, FIXED) == {NAME: 4000000000}
-    assert serve(keeper, OTHER) == {NAME: 4000000001}
+    persistence = Persistence(disk.store)
+    serve(persistence, ONE)
+    assert serve(persistence, FIXED) == {NAME: 4000000000}
+    assert serve(persistence, OTHER) == {NAME: 4000000001}
 
 
 @pytest.mark.usefixtures("today")
 def test_a_serial_does_not_go_back_when_the_disk_fails(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Persistence(disk.store)
-    serve(keeper, ONE)
+    persistence = Persistence(disk.store)
+    serve(persistence, ONE)
     disk.fail(monkeypatch)
-    assert serve(keeper, OTHER) == {NAME: 2026112302}
-    assert serve(keeper, ONE) == {NAME: 2026112303}
+    assert serve(persistence, OTHER) == {NAME: 2026112302}
+    assert serve(persistence, ONE) == {NAME: 2026112303}
 
 
 # --- a disk that fails ----------------------------------------------------------------------------------
 
 
-def writes(keeper: Persistence) -> Mapping[str, Any]:
+def writes(persistence: Persistence) -> Mapping[str, Any]:
     retired = {(NAME, "old"): RetiredHost(host("old", "192.0.2.90"), NOW + 5)}
 
     def forced() -> None:
-        keeper.keep_forced(MTA1, DRAINED)
-        keeper.write()
+        persistence.keep_forced(MTA1, DRAINED)
+        persistence.write()
 
     return {
         "forced": forced,
-        "zone": lambda: serve(keeper, ONE),
-        "retired": lambda: keeper.save_retired(retired),
-        "states": lambda: keeper.save_states({}, {MTA1: HostSince(HealthState.UP, NOW)}, {}, NOW),
+        "zone": lambda: serve(persistence, ONE),
+        "retired": lambda: persistence.save_retired(retired),
+        "states": lambda: persistence.save_states({}, {MTA1: HostSince(HealthState.UP, NOW)}, {}, NOW),
     }
 
 
-def known(cluster: Restored, keeper: Persistence) -> dict[str, bool]:
+def known(cluster: Restored, persistence: Persistence) -> dict[str, bool]:
     return {
         "forced": bool(cluster.forced),
-        "zone": bool(keeper.zone_names),
+        "zone": bool(persistence.zone_names),
         "retired": bool(cluster.retired),
         "states": bool(cluster.since),
     }
 
 
 def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) -> None:
-    keeper = Persistence(disk.store)
+    persistence = Persistence(disk.store)
     weight = ForcedWeight(5, "slow", "ann", NOW, NOW + 60, "[50, {}]")
-    keeper.keep_weight(MTA1, weight)
-    keeper.write()
-    keeper = disk.restart()
-    assert keeper.restored().weights == {MTA1: weight}
-    keeper.keep_weight(MTA1, None)
-    keeper.write()
+    persistence.keep_weight(MTA1, weight)
+    persistence.write()
+    persistence = disk.restart()
+    assert persistence.restored().weights == {MTA1: weight}
+    persistence.keep_weight(MTA1, None)
+    persistence.write()
     assert disk.restart().restored().weights == {}
 
 
@@ -276,49 +275,49 @@ def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) 
 def test_what_could_not_be_written_is_a_warning_until_it_is(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    keeper = Persistence(disk.store)
+    persistence = Persistence(disk.store)
     disk.fail(monkeypatch)
-    writes(keeper)[what]()
-    (alert,) = keeper.alerts()
+    writes(persistence)[what]()
+    (alert,) = persistence.alerts()
     assert (alert.text, alert.level) == (
         "geodns.db: the disk is full: free some space: what changes now is forgotten at a restart",
         logging.ERROR,
     )
     disk.full = False
-    keeper.write()
-    assert list(keeper.alerts()) == []
-    keeper = disk.restart()
-    assert known(keeper.restored(), keeper)[what]
+    persistence.write()
+    assert list(persistence.alerts()) == []
+    persistence = disk.restart()
+    assert known(persistence.restored(), persistence)[what]
 
 
 def test_the_latest_about_a_host_is_what_is_written_in_the_end(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = Persistence(disk.store)
+    persistence = Persistence(disk.store)
     disk.fail(monkeypatch)
-    keeper.keep_forced(MTA1, DRAINED)
-    keeper.keep_forced(MTA2, DRAINED)
-    keeper.write()
-    keeper.keep_forced(MTA1, None)
+    persistence.keep_forced(MTA1, DRAINED)
+    persistence.keep_forced(MTA2, DRAINED)
+    persistence.write()
+    persistence.keep_forced(MTA1, None)
     disk.full = False
-    keeper.write()
+    persistence.write()
     assert disk.restart().restored().forced == {MTA2: DRAINED}
 
 
 def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = Persistence(disk.store)
+    persistence = Persistence(disk.store)
     real = disk.store.save_forced
 
     def save(*arguments: Any) -> None:
         real(*arguments)
-        keeper.keep_forced(MTA1, None)
+        persistence.keep_forced(MTA1, None)
 
     monkeypatch.setattr(disk.store, "save_forced", save)
-    keeper.keep_forced(MTA1, DRAINED)
-    keeper.write()
-    keeper.write()
+    persistence.keep_forced(MTA1, DRAINED)
+    persistence.write()
+    persistence.write()
     assert disk.restart().restored().forced == {}
 
 
@@ -329,11 +328,11 @@ def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
 
 
 def test_lists_of_sources_are_kept_and_tried_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = Persistence(disk.store)
-    assert keeper.found == {}
+    persistence = Persistence(disk.store)
+    assert persistence.source_lists == {}
     disk.fail(monkeypatch)
-    keeper.save_found({(NAME, "dns a.example"): "a list"})
-    assert "disk is full" in (keeper.trouble or "")
+    persistence.save_source_lists({(NAME, "dns a.example"): "a list"})
+    assert "disk is full" in (persistence.trouble or "")
     disk.full = False
-    keeper.write()
-    assert disk.restart().found == {(NAME, "dns a.example"): "a list"}
+    persistence.write()
+    assert disk.restart().source_lists == {(NAME, "dns a.example"): "a list"}

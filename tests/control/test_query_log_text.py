@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.control.query_log_service import describe
+from geodns.control.query_log_text import describe
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.responder.query_log import Noted
 from geodns.responder.respond import Client

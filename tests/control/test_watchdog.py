@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from geodns.control import watchdog
 from geodns.control.alert_service import Alerts
-from geodns.control.watchdog import FREE, REMEMBER, SILENT, Lag, Vitals, Watchdog, alerts_of
+from geodns.control.watchdog import FREE, REMEMBER, SILENT, Lag, Vitals, Watchdog, server_alerts
 from geodns.serve.control_link import Worker
 from geodns.storage.event_log import EventLog
 
@@ -38,7 +38,7 @@ from geodns.storage.event_log import EventLog
     ],
 )
 def test_what_is_of_concern(seen: Vitals, expected: dict[str, str]) -> None:
-    found = {one.key[1]: one.text for one in alerts_of(seen) if isinstance(one.key, tuple)}
+    found = {one.key[1]: one.text for one in server_alerts(seen) if isinstance(one.key, tuple)}
     assert found.keys() == expected.keys()
     assert all(expected[about] in found[about] for about in expected)
 
@@ -68,7 +68,7 @@ class Rig:
 
     def look(self, now: float) -> None:
         self.watch.look(now)
-        self._alerts.tell()
+        self._alerts.report()
 
     @property
     def told(self) -> list[tuple[str, bool]]:

@@ -39,7 +39,7 @@ def service(folder: Path, number: int = 0, before: str = "") -> tuple[WorkerServ
 )
 def test_a_start_is_told_with_its_cause(tmp_path: Path, number: int, before: str, text: str) -> None:
     workers, events = service(tmp_path, number, before)
-    workers.tell_start()
+    workers.report_start()
     (told,) = events._memory
     assert (told.kind, told.text) == ("server", f"{text}: geodns {__version__}, zones 0")
 

@@ -77,7 +77,7 @@ class Life:
 
     def judge(self, number: int, verdict: Verdict) -> None:
         targets = [one for one in self.cluster.targets if str(one.address) == f"192.0.2.{number}"]
-        self.cluster.judged(dict.fromkeys(targets, verdict), self.now)
+        self.cluster.apply_verdicts(dict.fromkeys(targets, verdict), self.now)
 
 
 STEPS = st.lists(

@@ -1,0 +1,140 @@
+"""Points of hosts: what is dealt and intended, sums that merge, columns and sparklines."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodns.control.history import Tally, recent, series, step_for
+from geodns.responder.table import Rotation
+from geodns.storage.history_file import DAY, HOUR, MINUTE, NOTHING, Point, Points, merged, packed, unpacked
+from tests.sample_zones import NAME, Worker, zone
+
+TEXT = """
+    hosts: {mta1: {address: 192.0.2.11, weight: 70}, mta2: {address: 192.0.2.12, weight: 20},
+            mta3: {address: 192.0.2.13, weight: 10}}
+    pools: {main: {hosts: [mta1, mta2, mta3], answers: 2}}
+    records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
+"""
+COUNTS = st.integers(0, 1000)
+POINTS = st.dictionaries(
+    st.sampled_from(["mta1", "mta2", "søndag"]),
+    st.builds(Point, COUNTS.map(float), COUNTS.map(float), COUNTS, COUNTS.map(float), COUNTS, COUNTS),
+)
+
+
+def test_a_whole_cycle_is_dealt_as_it_is_intended() -> None:
+    worker, tally = Worker(zone(TEXT)), Tally()
+    cycle = len(next(iter(worker.compiled.table.rotations.values())).parts[0].index)
+    for _ in range(cycle):
+        worker.ask("@")
+    by_uid: dict[bytes, Rotation] = {one.uid: one for one in worker.compiled.table.rotations.values()}
+    tally.dealt(worker.state.take_counts(), by_uid.get, worker.compiled.choices)
+    points = tally.close()[NAME]
+    assert sum(point.picks for point in points.values()) == pytest.approx(cycle)
+    for host, share in (("mta1", 0.7), ("mta2", 0.2), ("mta3", 0.1)):
+        assert points[host].picks == pytest.approx(share * cycle)
+        assert points[host].intended == pytest.approx(share * cycle)
+
+
+def test_what_is_intended_follows_the_choice_of_now() -> None:
+    worker, tally = Worker(zone(TEXT)), Tally()
+    worker.ask("@")
+    counts = worker.state.take_counts()
+    by_uid = {one.uid: one for one in worker.compiled.table.rotations.values()}
+    tally.dealt(counts, by_uid.get, worker.compiled.choices)
+    tally.dealt(counts, by_uid.get, {})  # the pool is gone
+    nothing: dict[bytes, Rotation] = {}
+    tally.dealt(counts, nothing.get, worker.compiled.choices)  # the rotation is not known any more
+    points = tally.close()[NAME]
+    assert sum(point.picks for point in points.values()) == pytest.approx(2)
+    assert sum(point.intended for point in points.values()) == pytest.approx(1)
+
+
+def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None:
+    tally = Tally()
+    tally.probed([(NAME, "mta1"), ("other.example", "mta1")], 0.25)
+    tally.probed([(NAME, "mta1")], 0.75)
+    tally.seen({(NAME, "mta1"): True, (NAME, "mta2"): False})
+    tally.seen({(NAME, "mta1"): False, (NAME, "mta2"): False})
+    assert tally.close() == {
+        NAME: {"mta1": Point(0, 0, 2, 1.0, 2, 1), "mta2": Point(samples=2)},
+        "other.example": {"mta1": Point(probes=1, rtt=0.25)},
+    }
+    assert tally.close() == {}
+
+
+@given(POINTS)
+def test_points_survive_the_disk(points: Points) -> None:
+    assert unpacked(packed(points)) == points
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", packed({})[:-1]])
+def test_what_is_no_points_is_told_so(data: bytes) -> None:
+    with pytest.raises(ValueError, match="no points of hosts"):
+        unpacked(data)
+
+
+@given(st.lists(POINTS, max_size=4))
+def test_merging_in_any_order_gives_the_same_sums(some: list[Points]) -> None:
+    for order in itertools.permutations(some):
+        assert merged(*order) == merged(*some)
+    for host, point in merged(*some).items():
+        assert point.probes == sum(points.get(host, NOTHING).probes for points in some)
+
+
+def test_columns_of_a_zone() -> None:
+    steps = [
+        (60, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2, 0, 0.0, 4, 1)}),
+        (120, {"mta1": Point(samples=0)}),
+    ]
+    shown = series(steps, 60)
+    assert shown["mta1"] == {
+        "at": [60, 120],
+        "answers": [3, 0],
+        "share": [0.75, None],
+        "intended": [0.5, None],
+        "rtt_ms": [250.0, None],
+        "up": [1.0, None],
+    }
+    assert shown["mta2"]["up"] == [0.25]
+    assert series(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
+
+
+def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
+    steps = [(at, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2)}) for at in (540, 600, 660, 1200)]
+    assert series(steps, 600, ["mta1"]) == {
+        "mta1": {
+            "at": [0, 600, 1200],
+            "answers": [3, 6, 3],
+            "share": [0.75] * 3,
+            "intended": [0.5] * 3,
+            "rtt_ms": [250.0] * 3,
+            "up": [1.0] * 3,
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hosts", "step"),
+    [
+        pytest.param(DAY, 3, MINUTE, id="a day of few"),
+        pytest.param(DAY, 500, 600, id="a day of many"),
+        pytest.param(DAY, 4000, HOUR, id="a day of very many"),
+        pytest.param(7 * DAY, 3, HOUR, id="a week"),
+        pytest.param(90 * DAY, 500, DAY, id="all of many"),
+        pytest.param(90 * DAY, 50_000, DAY, id="all of too many"),
+    ],
+)
+def test_what_step_is_fine_enough(seconds: float, hosts: int, step: int) -> None:
+    assert step_for(seconds, hosts) == step
+
+
+@given(st.lists(POINTS, max_size=6))
+def test_sparklines_are_all_as_long_as_the_time(some: list[Points]) -> None:
+    shown: dict[str, Any] = recent(((at * 60, points) for at, points in enumerate(some)), 60)
+    assert shown.keys() == {host for points in some for host in points}
+    for columns in shown.values():
+        assert [len(columns["rtt_ms"]), len(columns["rate"])] == [len(some)] * 2
