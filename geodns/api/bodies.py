@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, Literal, NotRequired, TypeVar
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
+    FailFast,
     Field,
     PlainValidator,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
+    with_config,
 )
 from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict
 
-from geodns.api.schemas import PRINTABLE, Amount, Badness, Reason, Weight
+from geodns.api.schemas import PRINTABLE, Amount, Badness, Moment, Reason, Weight
 from geodns.config.answer_keys import MAX_ITEMS, zone_on_wire
 from geodns.config.report import quoted
 from geodns.config.times import MAX_FOR, seconds_asked
@@ -23,6 +26,8 @@ from geodns.config.value_types import HOW_MANY, parse_share
 from geodns.control.orders import Order, Verb
 from geodns.errors import GeodnsError, UsageError
 from geodns.model.base import Frozen
+from geodns.model.limits import MAX_AUTHOR
+from geodns.model.state import Forced
 from geodns.responder.answer_policy import QueryLog
 from geodns.signals.host_load_poller import as_load
 from geodns.wire.networks import parse_network
@@ -141,6 +146,53 @@ class ReloadBody(Body):
     yes: bool = False
 
 
+FORMAT: Final = 1
+_exact = with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+
+
+class ForcedByJson(TypedDict):
+    """Who forced something on a host, why and for how long; `until` null: until somebody ends it."""
+
+    reason: NotRequired[Reason]
+    author: NotRequired[Annotated[str, Field(max_length=MAX_AUTHOR), PRINTABLE]]
+    since: Moment
+    until: NotRequired[Moment | None]
+
+
+class OverrideJson(ForcedByJson):
+    """Something that is forced on a host."""
+
+    zone: str
+    host: str
+
+
+@_exact
+class ForcedEntryJson(OverrideJson):
+    """A state that is forced on a host."""
+
+    forced: Forced
+    badness: NotRequired[Badness | None]
+
+
+@_exact
+class WeightEntryJson(OverrideJson):
+    """A weight that is forced on a host."""
+
+    weight: Weight
+
+
+@_exact
+class StateJson(TypedDict):
+    """Everything that is forced: what a server exports, and takes up again."""
+
+    geodns_state: Literal[1]
+    node: NotRequired[str]
+    at: NotRequired[Moment]
+    # Of many wrong entries the first is told: a list may have a million.
+    forced: NotRequired[Annotated[list[ForcedEntryJson], FailFast()]]
+    weights: NotRequired[Annotated[list[WeightEntryJson], FailFast()]]
+
+
 # --- from bytes -----------------------------------------------------------------------------------------
 
 T = TypeVar("T")
@@ -245,7 +297,7 @@ def order_of(verb: Verb, body: HostOrderBody, author: str) -> Order:
     if body.weight is not None and verb is not Verb.WEIGHT:
         raise UsageError(f"`weight` has no meaning here: {verb} leaves weights as they are")
     if body.weight is None and verb is Verb.WEIGHT:
-        raise UsageError("`weight` is missing: write a whole number, 0 for a host that is never dealt")
+        raise UsageError("`weight`: missing: write a whole number, 0 for a host that is never dealt")
     return Order(verb, body.reason, author, body.seconds, body.weight, body.badness)
 
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from geodns import __version__
-from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, QueryLogWish, ReloadBody
+from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, QueryLogWish, ReloadBody, StateJson
 from geodns.api.history import STEPS
 from geodns.api.schemas import (
     DescribedJson,
@@ -30,7 +30,6 @@ from geodns.api.schemas import (
     QueryLogJson,
     RecentJson,
     ReloadedJson,
-    StateJson,
     StatusJson,
     UnconfirmedJson,
     ZoneJson,

@@ -4,14 +4,14 @@ An answer may get more keys in a later version. Request bodies stand in `api/bod
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, FailFast, Field, with_config
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from geodns.compiler.choice import LastResort
 from geodns.config.report import quoted
-from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_WEIGHT
+from geodns.model.limits import MAX_REASON, MAX_WEIGHT
 from geodns.model.state import Forced, HealthState
 from geodns.storage.event_log import KINDS
 from geodns.storage.history_file import MINUTE, SHOWN
@@ -266,48 +266,6 @@ class OrderedHostJson(HostJson):
     dry_run: NotRequired[bool]
     confirm: NotRequired[str | None]
     pools: NotRequired[Changes]
-
-
-FORMAT: Final = 1
-_exact = with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
-
-
-class OverrideJson(TypedDict):
-    """What is forced on a host, by whom and for how long; `until` null: until somebody ends it."""
-
-    zone: str
-    host: str
-    since: Moment
-    reason: NotRequired[Reason]
-    author: NotRequired[Annotated[str, Field(max_length=MAX_AUTHOR), PRINTABLE]]
-    until: NotRequired[Moment | None]
-
-
-@_exact
-class ForcedEntryJson(OverrideJson):
-    """A state that is forced on a host."""
-
-    forced: Forced
-    badness: NotRequired[Badness | None]
-
-
-@_exact
-class WeightEntryJson(OverrideJson):
-    """A weight that is forced on a host."""
-
-    weight: Weight
-
-
-@_exact
-class StateJson(TypedDict):
-    """Everything that is forced: what a server exports, and takes up again."""
-
-    geodns_state: Literal[1]
-    node: NotRequired[str]
-    at: NotRequired[Moment]
-    # Of many wrong entries the first is told: a list may have a million.
-    forced: NotRequired[Annotated[list[ForcedEntryJson], FailFast()]]
-    weights: NotRequired[Annotated[list[WeightEntryJson], FailFast()]]
 
 
 # --- what happened --------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiohttp import web
 
+from geodns.api.bodies import ReloadBody, read_body
 from geodns.api.responses import BACKEND
-from geodns.errors import NotFoundError, UsageError
+from geodns.errors import NotFoundError
 from geodns.model.zone import Zone
 
 
@@ -69,16 +70,7 @@ class ReloadRoutes:
         return [web.post("/api/v1/reload", self._reload)]
 
     async def _reload(self, request: web.Request) -> web.Response:
-        content = await request.read()
-        try:
-            body: Any = json.loads(content) if content.strip() else {}
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f'the body is no JSON ({error}): write {{"yes": true}}') from error
-        if not isinstance(body, dict) or not body.keys() <= {"yes"}:
-            raise UsageError('the body takes {"yes": true} and nothing else')
-        yes = body.get("yes", False)
-        if not isinstance(yes, bool):
-            raise UsageError("`yes` is true or false")
-        await self._edits.reload(yes=yes)
+        body = read_body(await request.read(), ReloadBody, '{"yes": true}')
+        await self._edits.reload(yes=body.yes)
         waiting = {zone: list(why) for zone, why in self._edits.waiting.items()}
         return web.json_response({"waiting": waiting})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from geodns.api.hosts import read_value
+from geodns.api.bodies import LoadBody, read_body
 from geodns.api.json_types import Json
 from geodns.api.responses import host_key
 from geodns.control.cluster import Cluster
@@ -120,5 +120,5 @@ class HostLoadService:
                 f"the load of {host[1]}.{host[0]} is read from its URL: to push it, leave nothing but "
                 "`full`, `floor` and `stale` under `load` in the zone file"
             )
-        self._take(host, read_value(body))
+        self._take(host, read_body(body, LoadBody, '{"value": 412}').value)
         return web.json_response(self._shown(host))

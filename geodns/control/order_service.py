@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from geodns.api import state as state_
+from geodns.api.bodies import StateJson
 from geodns.api.hosts import pools_json
 from geodns.api.json_types import Json
 from geodns.control.cluster import Cluster
@@ -176,11 +177,13 @@ class OrderService:
 
     # --- all of it at once ------------------------------------------------------------------------------
 
-    def export(self, node: str) -> Json:
+    def export(self, node: str) -> StateJson:
         """Return everything that is imposed."""
         return state_.export(self._cluster, node, time.time())
 
-    async def bring(self, body: Any, author: str, *, dry_run: bool, yes: bool) -> tuple[OrderResult, Json]:
+    async def bring(
+        self, body: StateJson, author: str, *, dry_run: bool, yes: bool
+    ) -> tuple[OrderResult, Json]:
         """Impose what an export says, all of it or nothing.
 
         Args:
@@ -191,9 +194,6 @@ class OrderService:
 
         Returns:
             What has become of it, and how many of its entries there were of what kind.
-
-        Raises:
-            UsageError: it is no export, or one with an error.
 
         """
         found = state_.read(body, self._cluster, time.time())

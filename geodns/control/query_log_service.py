@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from geodns.api.bodies import QueryLogWish, query_log_of, read_body
 from geodns.api.json_types import Json
-from geodns.api.query_log import _BODY, read_wish
+from geodns.api.query_log import EXAMPLE
 from geodns.config.times import timestamp
-from geodns.errors import BadNameError, UsageError
+from geodns.errors import BadNameError
 from geodns.responder.answer_policy import QueryLog
 from geodns.responder.query_log import PACKET, Noted
 from geodns.wire import codes, cookies, edns
@@ -167,11 +168,8 @@ class QueryLogService:
         return web.json_response(self.show())
 
     async def _post(self, request: web.Request) -> web.Response:
-        try:
-            body = json.loads(await request.read())
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"the body is no JSON ({error}): {_BODY}") from error
-        wanted = read_wish(body, time.monotonic())
+        wish = read_body(await request.read(), QueryLogWish, EXAMPLE)
+        wanted = query_log_of(wish, time.monotonic())
         pending = await self.switch(wanted, str(request.remote))
         shown = self.show()
         if pending:

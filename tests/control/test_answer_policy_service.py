@@ -1,13 +1,14 @@
 """The policy of a running server: what makes it another, and what an operator hears of it."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from geodns.api.query_log import read_wish
+from geodns.api.bodies import QueryLogWish, query_log_of
 from geodns.config.settings import Settings
 from geodns.control import answer_policy_service
 from geodns.control.answer_policy_service import AnswerPolicyService
@@ -162,7 +163,7 @@ def test_what_an_operator_has_switched_holds_for_the_next_control_process(
     settings = Settings(state=tmp_path, query_log=setting)
     one = started(settings)
     assert one.policy.query_log == setting
-    wanted = read_wish(wish, time.monotonic())
+    wanted = query_log_of(QueryLogWish.model_validate_json(json.dumps(wish)), time.monotonic())
     asyncio.run(one._log.switch(wanted, "a test"))
     assert started(settings, again=True).policy.query_log == wanted
     assert started(settings).policy.query_log == setting, "a server's own start begins by the settings"
