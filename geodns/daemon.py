@@ -20,7 +20,7 @@ from geodns.api.access import exposed
 from geodns.api.app import make_app
 from geodns.api.events import EventRoutes
 from geodns.api.history import HistoryRoutes
-from geodns.api.json_types import Json
+from geodns.api.schemas import HostJson
 from geodns.api.site import Site
 from geodns.api.state import StateRoutes
 from geodns.api.status import BACKEND_NAME as BACKEND
@@ -366,7 +366,7 @@ class Daemon:
     def _last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
         return self._monitor.last(target)
 
-    def _shown(self, host: HostKey) -> Json:
+    def _shown(self, host: HostKey) -> HostJson:
         return self._view.host(host)
 
     async def _publish(self) -> int:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from geodns.api.bodies import HostOrderBody, OrderBody, order_of, read_body
-from geodns.api.json_types import Json
-from geodns.api.responses import BACKEND, CARRY, _rest, answer, author_of, host_key, unconfirmed
-from geodns.api.status import resort_of
+from geodns.api.responses import BACKEND, CARRY, answer, author_of, host_key, outcome_json, unconfirmed
+from geodns.api.schemas import DealtJson, HostOutcomeJson, PoolChangeJson
 from geodns.compiler.choice import Choice, shares
 from geodns.control.orders import OrderRequest, OrderResult, PoolChange, Verb
-from geodns.model.base import FAMILIES
+from geodns.model.base import Family
 from geodns.model.state import PoolKey
 
 
@@ -32,14 +31,16 @@ async def _one(request: web.Request) -> web.Response:
     )
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
-    shown = request.app[BACKEND].host(key)
+    shown, told = request.app[BACKEND].host(key), HostOutcomeJson()
     if body.dry_run:
-        return web.json_response(shown | _rest(ordered, dry_run=True))
-    told = {"notes": list(ordered.notes)} if ordered.notes else {}
-    told |= {"left": list(ordered.left)} if ordered.left else {}
+        return web.json_response({**shown, **outcome_json(ordered, dry_run=True)})
+    if ordered.notes:
+        told["notes"] = list(ordered.notes)
+    if ordered.left:
+        told["left"] = list(ordered.left)
     if ordered.pending:
-        return web.json_response(shown | told | {"pending": list(ordered.pending)}, status=202)
-    return web.json_response(shown | told)
+        told["pending"] = list(ordered.pending)
+    return web.json_response({**shown, **told}, status=202 if ordered.pending else 200)
 
 
 async def _many(request: web.Request) -> web.Response:
@@ -58,9 +59,9 @@ def must_be_confirmed(ordered: OrderResult, body: HostOrderBody) -> bool:
     return bool(ordered.refused) and not (body.dry_run or body.yes)
 
 
-def pools_json(changes: Mapping[PoolKey, PoolChange]) -> Json:
+def pools_json(changes: Mapping[PoolKey, PoolChange]) -> dict[str, dict[str, PoolChangeJson]]:
     """Return what pools deal before and after, by zone and pool."""
-    shown: Json = {}
+    shown: dict[str, dict[str, PoolChangeJson]] = {}
     for (zone, pool), change in changes.items():
         shown.setdefault(zone, {})[pool] = {
             "before": choice_json(change.before),
@@ -69,14 +70,15 @@ def pools_json(changes: Mapping[PoolKey, PoolChange]) -> Json:
     return shown
 
 
-def choice_json(choice: Choice) -> Json:
+def choice_json(choice: Choice) -> DealtJson:
     """Return what a pool deals."""
     return {
-        "shares": {
-            family: {host: float(share) for host, share in shares(choice.of(family)).items()}
-            for family in FAMILIES
-        },
+        "shares": {"A": _shares(choice, "A"), "AAAA": _shares(choice, "AAAA")},
         "using": list(choice.using),
-        "last_resort": resort_of(choice.last_resort),
+        "last_resort": choice.last_resort,
         "live": list(choice.live),
     }
+
+
+def _shares(choice: Choice, family: Family) -> dict[str, float]:
+    return {host: float(share) for host, share in shares(choice.of(family)).items()}

@@ -1,14 +1,21 @@
 """What the HTTP side is given to work with, and how it finds it in a request."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT_ENCODING
 
-from geodns.api.json_types import Json
+from geodns.api.schemas import (
+    ExplanationJson,
+    HostJson,
+    OrderedJson,
+    OutcomeJson,
+    StatusJson,
+    UnconfirmedJson,
+)
 from geodns.config.tokens import Token
 from geodns.control.host_lookup import require_host
 from geodns.control.orders import OrderRequest, OrderResult
@@ -37,7 +44,7 @@ class Backend(Protocol):
     def zones(self) -> dict[str, Zone]:
         """Return the zones served, by name."""
 
-    def status(self) -> Json:
+    def status(self) -> StatusJson:
         """Return everything that ``/status`` shows."""
 
     def mark(self) -> object:
@@ -46,10 +53,10 @@ class Backend(Protocol):
     def unready(self) -> str | None:
         """Return why the server cannot answer; None when it can."""
 
-    def host(self, host: HostKey) -> Json:
+    def host(self, host: HostKey) -> HostJson:
         """Return a host's status."""
 
-    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
+    def explain(self, name: str, rtype: str, asking: Asking) -> ExplanationJson:
         """Return the pools and hosts behind a name, and why; raises NotFoundError."""
 
 
@@ -151,6 +158,9 @@ def takes_gzip(request: web.Request) -> bool:
     return False
 
 
+T = TypeVar("T")
+
+
 def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more: Any) -> web.Response:
     """Return what has become of an order; 202 where some worker may still deal what was dealt before."""
     hosts, gone = {}, []
@@ -159,17 +169,17 @@ def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more:
             hosts[key] = request.app[BACKEND].host(key)
         except NotFoundError as error:  # an edit has taken it meanwhile
             gone.append(str(error))
-    shown = {
+    shown: OrderedJson = {
         "hosts": _by_zone(hosts),
-        **_rest(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
+        **outcome_json(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
         "dealt_by": _by_zone(ordered.dealt_by),
         "cached_s": _by_zone(ordered.cached_s),
-        **more,
     }
-    return web.json_response(shown, status=202 if ordered.pending else 200)
+    return web.json_response({**shown, **more}, status=202 if ordered.pending else 200)
 
 
-def _rest(ordered: OrderResult, *, dry_run: bool) -> Json:
+def outcome_json(ordered: OrderResult, *, dry_run: bool) -> OutcomeJson:
+    """Return what has become of an order, without its hosts."""
     return {
         "pools": ordered.pools,
         "pending": list(ordered.pending),
@@ -180,9 +190,8 @@ def _rest(ordered: OrderResult, *, dry_run: bool) -> Json:
     }
 
 
-def _by_zone(hosts: Any) -> Json:
-    shown: Json = {}
-    key: HostKey
+def _by_zone(hosts: Mapping[HostKey, T]) -> dict[str, dict[str, T]]:
+    shown: dict[str, dict[str, T]] = {}
     for key, value in hosts.items():
         shown.setdefault(key[0], {})[key[1]] = value
     return shown
@@ -191,7 +200,8 @@ def _by_zone(hosts: Any) -> Json:
 def unconfirmed(ordered: OrderResult) -> web.Response:
     """Return what somebody has to say yes to."""
     error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
-    return web.json_response({"error": error, "confirm": True, "pools": ordered.pools}, status=409)
+    shown: UnconfirmedJson = {"error": error, "confirm": True, "pools": ordered.pools}
+    return web.json_response(shown, status=409)
 
 
 def author_of(request: web.Request) -> str:

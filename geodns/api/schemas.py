@@ -231,7 +231,18 @@ class PoolChangeJson(TypedDict):
     after: DealtJson
 
 
-class OrderedJson(TypedDict):
+class OutcomeJson(TypedDict):
+    """What has become of an order; see OrderedJson."""
+
+    pools: Changes
+    pending: list[str]
+    notes: list[str]
+    left: list[str]
+    dry_run: bool
+    confirm: str | None
+
+
+class OrderedJson(OutcomeJson):
     """What has become of an order; hosts by zone and name.
 
     `pending` names the workers that have not taken it yet, `left` the hosts that are not as was ordered,
@@ -239,12 +250,6 @@ class OrderedJson(TypedDict):
     """
 
     hosts: dict[str, dict[str, HostJson]]
-    pools: Changes
-    pending: list[str]
-    notes: list[str]
-    left: list[str]
-    dry_run: bool
-    confirm: str | None
     dealt_by: dict[str, dict[str, list[str]]]
     cached_s: dict[str, dict[str, Count]]
 
@@ -257,15 +262,19 @@ class ImportedJson(OrderedJson):
     unknown: list[str]
 
 
-class OrderedHostJson(HostJson):
-    """A host, and what has become of the order for it; see Ordered."""
+class HostOutcomeJson(TypedDict, total=False):
+    """What has become of an order for one host; see OrderedJson."""
 
-    pending: NotRequired[list[str]]
-    notes: NotRequired[list[str]]
-    left: NotRequired[list[str]]
-    dry_run: NotRequired[bool]
-    confirm: NotRequired[str | None]
-    pools: NotRequired[Changes]
+    pools: Changes
+    pending: list[str]
+    notes: list[str]
+    left: list[str]
+    dry_run: bool
+    confirm: str | None
+
+
+class OrderedHostJson(HostJson, HostOutcomeJson):
+    """A host, and what has become of the order for it; see Ordered."""
 
 
 # --- what happened --------------------------------------------------------------------------------------

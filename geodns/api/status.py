@@ -11,9 +11,20 @@ from typing import NamedTuple
 from aiohttp import web
 
 from geodns import __version__
-from geodns.api.json_types import Json
 from geodns.api.responses import BACKEND, KEPT, METRICS, Asking, RefusedError, host_key, takes_gzip
-from geodns.compiler.choice import Choice, LastResort, shares
+from geodns.api.schemas import (
+    CheckJson,
+    ExplanationJson,
+    FamilyJson,
+    ForcedWeightJson,
+    HostJson,
+    HostLoadJson,
+    PoolJson,
+    SourceJson,
+    StatusJson,
+    ZoneStateJson,
+)
+from geodns.compiler.choice import Choice, shares
 from geodns.compiler.live_set import LiveSet, effective_weight, factors_of
 from geodns.config.server_keys import Listen
 from geodns.config.times import timestamp
@@ -26,11 +37,11 @@ from geodns.errors import NotFoundError, printable
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, ProbeResult
 from geodns.health.tls import certificate_json, name_for, warning_of
-from geodns.model.base import FAMILIES, Address
+from geodns.model.base import Address, Family
 from geodns.model.checks import Target
 from geodns.model.hosts import Host, HostSource
 from geodns.model.state import ForcedWeight, HostKey, PoolKey
-from geodns.model.zone import Zone
+from geodns.model.zone import Pool, Zone
 from geodns.serve.control_link import ControlLink
 from geodns.signals.host_load import Known
 from geodns.wire.networks import Network, parse_network
@@ -57,10 +68,10 @@ class LastResult(NamedTuple):
     rtt: float | None
     at: float
     ehlo: float | None = None
-    certificate: Json | None = None
+    certificate: dict[str, str | float | None] | None = None
 
 
-def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> Json:
+def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> dict[str, dict[str, HostJson]]:
     """Return the hosts of all zones."""
     live = cluster.live()
     return {
@@ -69,7 +80,7 @@ def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> J
     }
 
 
-def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult | None]) -> Json:
+def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult | None]) -> HostJson:
     """Return one host.
 
     Raises:
@@ -84,13 +95,13 @@ def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult 
 
 def _host(
     cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], LastResult | None]
-) -> Json:
+) -> HostJson:
     key = (zone.name, host.name)
     forced, weight = cluster.forced.get(key), cluster.weights.get(key)
     since = cluster.since.get(key)
-    shown: Json = {
-        "state": str(live.host_state(zone, host)),
-        "forced": None if forced is None else str(forced.forced),
+    shown: HostJson = {
+        "state": live.host_state(zone, host),
+        "forced": None if forced is None else forced.forced,
         "weight": live.weight(zone, host.name, host.weight),
         "forced_weight": None if weight is None else _forced_weight(weight, zone, host),
         "factors": {name: float(value) for name, value in factors_of(live, zone, host).items()},
@@ -119,7 +130,7 @@ def _host(
     return shown
 
 
-def _load(known: Known) -> Json:
+def _load(known: Known) -> HostLoadJson:
     return {
         "value": known.value,
         "full": known.load.full,
@@ -129,7 +140,7 @@ def _load(known: Known) -> Json:
     }
 
 
-def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> Json:
+def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> ForcedWeightJson:
     said = None if forced.edited is None else hidden(forced, zone, host.name)
     return {
         "weight": forced.weight,
@@ -146,14 +157,14 @@ def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> Json:
 
 def _check(
     live: LiveSet, target: Target, address: Address, seen: Callable[[Target], LastResult | None]
-) -> Json:
+) -> CheckJson:
     last = seen(target)
     verdict = live.verdict(target)
-    shown: Json = {
+    shown: CheckJson = {
         "check": target.check.name,
         "address": str(address),
         "port": target.port,
-        "state": str(verdict.shown),
+        "state": verdict.shown,
         "failures": verdict.failures,
         "degraded": verdict.degraded,
         "outcome": None if last is None else last.outcome,
@@ -169,7 +180,9 @@ def _check(
     return shown
 
 
-def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = MappingProxyType({})) -> Json:
+def pools_of(
+    cluster: Cluster, held_until: Mapping[PoolKey, float | None] = MappingProxyType({})
+) -> dict[str, dict[str, PoolJson]]:
     """Return the pools of all zones.
 
     Args:
@@ -179,9 +192,9 @@ def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = Mapp
     """
     return {
         name: {
-            pool.name: {"checks": list(pool.checks), "need": pool.need if pool.checks else 0}
-            | _pool(
+            pool.name: _pool(
                 source.zone,
+                pool,
                 cluster.compiled.choices[name, pool.name],
                 [key.ttl for key in cluster.compiled.keys[name, pool.name]],
                 suspect=(name, pool.name) in held_until,
@@ -194,30 +207,29 @@ def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = Mapp
 
 
 def _pool(
-    zone: Zone, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
-) -> Json:
+    zone: Zone, pool: Pool, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
+) -> PoolJson:
     return {
+        "checks": list(pool.checks),
+        "need": pool.need if pool.checks else 0,
         "using": list(choice.using),
-        "last_resort": resort_of(choice.last_resort),
+        "last_resort": choice.last_resort,
         "live": list(choice.live),
         "answers": choice.answers,
         "ttl": choice.ttl(zone, zone.ttl),
         "max_ttl": max(ttls, default=zone.ttl),
         "prober_suspect": suspect,
         "held_until": None if held_until is None else timestamp(held_until),
-        "families": {
-            family: {
-                "live": [entry.host for entry in choice.of(family)] if choice.last_resort is None else [],
-                "share": {host: float(share) for host, share in shares(choice.of(family)).items()},
-            }
-            for family in FAMILIES
-        },
+        "families": {"A": _family(choice, "A"), "AAAA": _family(choice, "AAAA")},
     }
 
 
-def resort_of(resort: LastResort | None) -> str | None:
-    """Return a last resort's name; None where nobody needs one."""
-    return None if resort is None else str(resort)
+def _family(choice: Choice, family: Family) -> FamilyJson:
+    dealt = choice.of(family)
+    return {
+        "live": [entry.host for entry in dealt] if choice.last_resort is None else [],
+        "share": {host: float(share) for host, share in shares(dealt).items()},
+    }
 
 
 def number(weight: Fraction) -> int | float:
@@ -245,7 +257,7 @@ async def _metrics(request: web.Request) -> web.Response:
     return _kept(request, "metrics", request.app[METRICS], "text/plain; version=0.0.4; charset=utf-8")
 
 
-def _json(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
+def _json(request: web.Request, name: str, make: Callable[[], Mapping[str, object]]) -> web.Response:
     return _kept(request, name, lambda: json.dumps(make()).encode(), "application/json; charset=utf-8")
 
 
@@ -372,35 +384,35 @@ class View:
             return "no worker is alive"
         return None
 
-    def host(self, host: HostKey) -> Json:
+    def host(self, host: HostKey) -> HostJson:
         """Return a host's status."""
         return host_of(self._cluster, host, self.seen)
 
-    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
+    def explain(self, name: str, rtype: str, asking: Asking) -> ExplanationJson:
         """Return the pools and hosts behind a name, and why they are."""
         from geodns.api.explain import explain  # noqa: PLC0415 - a circle that the wiring ends
 
         return explain(self._cluster, name, rtype, asking, self.seen)
 
-    def status(self) -> Json:
+    def status(self) -> StatusJson:
         """Return everything that ``/status`` shows."""
         refused = dict(self._folder.refused)  # a copy: a thread may be reading files
         waiting = self._waiting()
-        zones = {
-            name: {
+        zones: dict[str, ZoneStateJson] = {}
+        for name, source in self._cluster.sources.items():
+            zones[name] = {
                 "serial": source.serial,
                 "file": printable(str(self._folder.files.get(name, ""))),
                 "error": str(refused[name][0]) if name in refused else None,
             }
-            | ({"waiting": list(waiting[name])} if name in waiting else {})
-            | self._found_by(source.zone)
-            for name, source in self._cluster.sources.items()
-        }
-        unserved = {
-            name: {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
-            for name, problems in refused.items()
-            if name not in zones
-        }
+            if name in waiting:
+                zones[name]["waiting"] = list(waiting[name])
+            if source.zone.sources:
+                zones[name]["sources"] = [self._source(source.zone, one) for one in source.zone.sources]
+        for name, problems in refused.items():
+            if name not in zones:
+                file = printable(problems[0].file)
+                zones[name] = {"serial": None, "file": file, "error": str(problems[0])}
         return {
             "node": self._node,
             "version": __version__,
@@ -409,16 +421,12 @@ class View:
             "ready": self.unready() is None,
             "listen": [str(address) for address in self._listen],
             "warnings": self._all_warnings(),
-            "zones": zones | unserved,
+            "zones": zones,
             "hosts": hosts_of(self._cluster, self.seen),
             "pools": pools_of(self._cluster, self._held_until()),
         }
 
-    def _found_by(self, zone: Zone) -> Json:
-        """Return what is told of a zone whose hosts come and go."""
-        return {"sources": [self._source(zone, one) for one in zone.sources]} if zone.sources else {}
-
-    def _source(self, zone: Zone, source: HostSource) -> Json:
+    def _source(self, zone: Zone, source: HostSource) -> SourceJson:
         one = self._discovery.listing(zone.name, source)
         return {
             "source": source.title,

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from geodns.api.bodies import ReloadBody, read_body
 from geodns.api.responses import BACKEND
+from geodns.api.schemas import ReloadedJson, ZonesJson
 from geodns.errors import NotFoundError
 from geodns.model.zone import Zone
 
@@ -22,14 +23,13 @@ def routes() -> list[web.RouteDef]:
 
 async def _zones(request: web.Request) -> web.Response:
     zones = request.app[BACKEND].zones()
-    return web.json_response(
-        {
-            "zones": {
-                name: {"digest": zone.digest, "hosts": len(zone.hosts), "pools": len(zone.pools)}
-                for name, zone in zones.items()
-            }
+    shown: ZonesJson = {
+        "zones": {
+            name: {"digest": zone.digest, "hosts": len(zone.hosts), "pools": len(zone.pools)}
+            for name, zone in zones.items()
         }
-    )
+    }
+    return web.json_response(shown)
 
 
 async def _zone(request: web.Request) -> web.Response:
@@ -72,5 +72,5 @@ class ReloadRoutes:
     async def _reload(self, request: web.Request) -> web.Response:
         body = read_body(await request.read(), ReloadBody, '{"yes": true}')
         await self._edits.reload(yes=body.yes)
-        waiting = {zone: list(why) for zone, why in self._edits.waiting.items()}
-        return web.json_response({"waiting": waiting})
+        shown: ReloadedJson = {"waiting": {zone: list(why) for zone, why in self._edits.waiting.items()}}
+        return web.json_response(shown)

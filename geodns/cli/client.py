@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import click
 
-from geodns.api.json_types import Json
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
 
 if TYPE_CHECKING:
     from geodns.cli.reach import ServerList
 
+Json = dict[str, Any]
+"""An object of the API: commands read it as it comes, since types of pydantic take long to load."""
 
 DEFAULT_SERVER = "http://127.0.0.1:8053"
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)

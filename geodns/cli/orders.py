@@ -5,8 +5,7 @@ from typing import Any
 
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server, author_option, server_option, token_option
+from geodns.cli.client import Json, Server, author_option, server_option, token_option
 from geodns.cli.order_dialog import Answers, dry_run_option, give, json_option, tell, yes_option
 from geodns.cli.wait import wait
 from geodns.config.times import seconds_asked

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server, server_option, token_option
+from geodns.cli.client import Json, Server, server_option, token_option
 from geodns.errors import GeodnsError
 
 

@@ -12,8 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from geodns.api.json_types import Json
-from geodns.cli.client import HttpReply, Server, server_option, token_option
+from geodns.cli.client import HttpReply, Json, Server, server_option, token_option
 from geodns.errors import GeodnsError, ServerError
 
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from geodns.api.bodies import LoadBody, read_body
-from geodns.api.json_types import Json
 from geodns.api.responses import host_key
+from geodns.api.schemas import HostJson
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.errors import UsageError
@@ -38,7 +38,7 @@ class HostLoadService:
         cluster: Cluster,
         metrics: Metrics,
         events: EventLog,
-        shown: Callable[[HostKey], Json],
+        shown: Callable[[HostKey], HostJson],
         rng: random.Random,
     ) -> None:
         self._cluster = cluster

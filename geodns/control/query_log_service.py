@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from geodns.api.bodies import QueryLogWish, query_log_of, read_body
-from geodns.api.json_types import Json
 from geodns.api.query_log import EXAMPLE
+from geodns.api.schemas import QueryLogJson
 from geodns.config.times import timestamp
 from geodns.errors import BadNameError
 from geodns.responder.answer_policy import QueryLog
@@ -88,14 +88,15 @@ class QueryLogService:
         """Return what the HTTP side answers for it."""
         return [web.get("/api/v1/querylog", self._get), web.post("/api/v1/querylog", self._post)]
 
-    def show(self) -> Json:
+    def show(self) -> QueryLogJson:
         """Return which queries are logged."""
         wanted = self.wanted
-        shown: Json = {"on": wanted is not None, "written": self._written, "dropped": self._dropped}
+        shown: QueryLogJson = {"on": wanted is not None, "written": self._written, "dropped": self._dropped}
         if wanted is None:
             return shown
         left = None if wanted.until is None else max(0.0, wanted.until - time.monotonic())
-        return shown | {
+        return {
+            **shown,
             "zones": [name_from_wire(name).removesuffix(".") for name in wanted.zones],
             "clients": [str(network) for network in wanted.clients],
             "sample": wanted.sample,

@@ -12,7 +12,6 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from geodns.api.app import MAX_BODY, make_app
-from geodns.api.json_types import Json
 from geodns.api.responses import Asking
 from geodns.config.tokens import token_of
 from geodns.control.orders import OrderRequest, OrderResult, Verb
@@ -42,7 +41,7 @@ class FakeBackend:
     def zones(self) -> dict[str, Zone]:
         return {NAME: self._zone}
 
-    def status(self) -> Json:
+    def status(self) -> Any:
         if self.failure is not None:
             raise self.failure
         return {"node": "ns1"}
@@ -53,10 +52,10 @@ class FakeBackend:
     def unready(self) -> str | None:
         return self._unready
 
-    def host(self, host: HostKey) -> Json:
+    def host(self, host: HostKey) -> Any:
         return {"state": "up", "forced": "drained" if self.wishes else None, "name": host[1]}
 
-    def explain(self, name: str, rtype: str, asking: Asking) -> Json:
+    def explain(self, name: str, rtype: str, asking: Asking) -> Any:
         if name == "bad":
             raise BadNameError("no name")
         if name != NAME:
@@ -66,7 +65,7 @@ class FakeBackend:
     async def carry(self, wish: OrderRequest) -> OrderResult:
         await asyncio.sleep(0)
         key = (NAME, "mta1")
-        pools: Json = {NAME: {"main": {"before": {}, "after": {}}}}
+        pools: Any = {NAME: {"main": {"before": {}, "after": {}}}}
         if self.refused and not wish.yes:
             return OrderResult((key,), pools, self.refused)
         self.wishes.append(wish)
