@@ -199,6 +199,8 @@ T = TypeVar("T")
 
 MOST = 10
 """Problems in one error."""
+COUNTED = 1_000
+"""Problems past which none is looked at: a state of 32 MiB may have millions."""
 
 _SAYS = {
     "json_invalid": "no JSON ({error})",
@@ -247,6 +249,8 @@ def read_body(content: bytes, kind: type[T], example: str) -> T:
 
 def problems_of(error: ValidationError) -> str:
     """Return all that is wrong as one line: ``loc: what: write …``."""
+    if error.error_count() > COUNTED:
+        return f"the body: {error.error_count()} problems"
     found = error.errors(include_url=False)
     more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
     return "; ".join(map(_problem, found[:MOST])) + more

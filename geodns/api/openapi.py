@@ -3,6 +3,7 @@
 https://spec.openapis.org/oas/v3.1.1.html
 """
 
+import asyncio
 import functools
 import json
 import re
@@ -213,7 +214,7 @@ path does not have is answered 405 with `Allow`, a path that is not there 404. E
 
 
 def document() -> dict[str, Any]:
-    """Return the description; it takes a while to make."""
+    """Return the description."""
     refs, shared = _schemas()
     paths: dict[str, Any] = {}
     for one in OPERATIONS:
@@ -315,4 +316,5 @@ def _text() -> str:
 
 
 async def _document(request: web.Request) -> web.Response:  # noqa: ARG001 - it is the same for all
-    return web.json_response(text=_text())
+    # In a thread: the first request makes it, which takes a tenth of a second.
+    return web.json_response(text=await asyncio.to_thread(_text))

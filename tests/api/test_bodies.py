@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.api.bodies import (
+    COUNTED,
     FOR,
     MAX_HOSTS,
     MOST,
@@ -89,6 +90,11 @@ def test_of_very_many_problems_the_first_are_told() -> None:
     says = error_of(ReloadBody, {f"key{number}": 1 for number in range(MOST + 2)})
     assert says.count("not known here") == MOST
     assert says.endswith("; and 2 more: write EXAMPLE")
+
+
+def test_problems_without_number_are_only_counted() -> None:
+    body = {f"key{number}": 1 for number in range(COUNTED + 1)}
+    assert error_of(ReloadBody, body) == f"the body: {COUNTED + 1} problems: write EXAMPLE"
 
 
 def test_of_many_wrong_entries_the_first_is_told() -> None:
