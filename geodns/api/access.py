@@ -1,4 +1,4 @@
-"""Who may ask for what: tokens and their scopes, and how often one client may ask."""
+"""Who may ask for what, and how often; every error of a handler as JSON; the headers of every answer."""
 
 import hmac
 import ipaddress
@@ -12,20 +12,93 @@ from geodns.api.responses import TOKEN, RefusedError
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
 
+log = logging.getLogger(__name__)
+
 RATE = 200.0
 """Requests a second that one client may make, in the long run."""
 BURST = 400.0
 """Requests that it may make at once."""
 CLIENTS = 4096
-"""So many clients are remembered; past that the one that asked longest ago is forgotten."""
+"""Clients remembered; past that the one that asked longest ago is forgotten."""
+
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Open to all, at any rate: those who ask are machines that hold no secrets."""
+PAGE = "/assets/"
+"""The page and its parts say nothing of what is served: they ask for that, and show a token."""
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
+_MORE = {
+    401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 section 15.5.2
+    429: {"Retry-After": "1"},
+}
+_STATUSES = {NotFoundError: 404, AmbiguousError: 400, BadNameError: 400, UsageError: 400, GeodnsError: 500}
+"""The nearest kind comes first."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Check who asks, and turn every error into ``{"error": …}``."""
+    try:
+        _let_in(request)
+        response = await handler(request)
+    except Exception as error:  # noqa: BLE001 - every error becomes an answer
+        response = _answer(request, error)
+    if not response.prepared:  # a stream has been sent already, with headers of its own
+        for name, value in headers_for(request).items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+def headers_for(request: web.Request) -> dict[str, str]:
+    """Return the headers that an answer has unless it says otherwise."""
+    return {**_HEADERS, **(_TLS_HEADERS if request.secure else {})}
+
+
+def _let_in(request: web.Request) -> None:
+    if request.path in OPEN:
+        return
+    access = request.app[ACCESS]
+    access.count(request.remote or "")
+    if request.path == "/" or request.path.startswith(PAGE):
+        return
+    scope: Scope = "read" if request.method in {"GET", "HEAD"} else "control"
+    request[TOKEN] = access.require(request, scope)
+
+
+def _answer(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, RefusedError):
+        return _error(str(error), error.status, **_MORE.get(error.status, {}))
+    if isinstance(error, web.HTTPException):
+        more = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        return _error(f"{request.method} {request.path}: {error.reason}", error.status, **more)
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return _error(str(error), status)
+    log.error("%s %s failed", request.method, request.rel_url, exc_info=error)
+    return _error("this failed by a fault of the server's own: its log says more", 500)
+
+
+def _error(text: str, status: int, **headers: str) -> web.Response:
+    return web.json_response({"error": text}, status=status, headers=headers)
 
 
 class Access:
-    """The tokens that are good, and the clients that ask.
+    """Checks tokens, and bounds how often a client may ask.
+
+    Without a token of scope ``control`` clients on this machine may write, and no others; without one of
+    scope ``read`` everybody may read.
 
     Args:
-        tokens: all of them; without one of scope ``control`` clients on this machine may write, and no
-            others; without one of scope ``read`` everybody may read.
+        tokens: of both scopes.
         clock: seconds, of any beginning.
 
     """
@@ -37,11 +110,11 @@ class Access:
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def require(self, request: web.Request, scope: Scope) -> Token | None:
-        """Return the token that lets a request in; None where it needs none.
+        """Return the token that lets a request in; None: it needs none.
 
         Raises:
-            RefusedError: 401 without a good token, 403 for one of too small a scope or another machine, 400
-                for a Host header that is none.
+            RefusedError: 401 without a good token; 403 for too small a scope, or another machine; 400 for a
+                wrong Host header.
 
         """
         if scope not in self._scopes:
@@ -63,7 +136,7 @@ class Access:
         return token
 
     def _known(self, shown: str) -> Token | None:
-        """Compare with every token, so that the time tells nothing of which."""
+        # All of them, so that the time does not tell which.
         given = shown.encode(errors="surrogateescape")
         found = None
         for token, secret in self._tokens:
@@ -72,7 +145,7 @@ class Access:
         return found
 
     def count(self, client: str) -> None:
-        """Take note of a request; raises RefusedError (429) for a client that asks too often."""
+        """Count a request; raises RefusedError (429) for a client that asks too often."""
         now = self._clock()
         left, at = self._clients.pop(client, (BURST, now))
         left = min(BURST, left + (now - at) * RATE)
@@ -83,8 +156,34 @@ class Access:
             raise RefusedError(429, f"too many requests: at most {RATE:.0f} a second, please")
 
 
+ACCESS: web.AppKey[Access] = web.AppKey("access")
+
+
+def _must_be_here(request: web.Request) -> None:
+    if not is_loopback(request.remote or ""):
+        raise RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
+    # A foreign page in a browser on this machine is on this machine too. It cannot leave Origin out or lie in
+    # it, nor can a name that was pointed here (DNS rebinding) appear as an address in Host.
+    try:
+        asked, own = request.url.host or "", str(request.url.origin())
+    except ValueError as error:
+        raise RefusedError(400, f"the Host header is wrong: {error}") from error
+    if not is_loopback(asked) or request.headers.get("Origin", own) != own:
+        raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address or a name can only be this machine's."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        # A listener on [::] sees clients of IPv4 as ::ffff:127.0.0.1.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def exposed(host: str, tokens: tuple[Token, ...], *, encrypted: bool) -> list[str]:
-    """Return what an operator may not have meant: who reads along where others reach the HTTP side."""
+    """Return warnings of who can read the HTTP side, or the tokens on their way to it, at an address."""
     if is_loopback(host):
         return []
     found = []
@@ -99,103 +198,3 @@ def exposed(host: str, tokens: tuple[Token, ...], *, encrypted: bool) -> list[st
             "geodns.yaml takes a certificate"
         )
     return found
-
-
-def _must_be_here(request: web.Request) -> None:
-    """Refuse a writer that is not on this machine, or that is a page of somebody else's in its browser."""
-    if not is_loopback(request.remote or ""):
-        raise RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
-    # A page in a browser on this machine is on this machine too. It cannot leave Origin out or lie in it, nor
-    # can a name that was pointed here (DNS rebinding) appear as an address in Host.
-    try:
-        asked, own = request.url.host or "", str(request.url.origin())
-    except ValueError as error:
-        raise RefusedError(400, f"the Host header is wrong: {error}") from error
-    if not is_loopback(asked) or request.headers.get("Origin", own) != own:
-        raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether an address, or a name, can only be this machine's."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-        # A listener on [::] sees clients of IPv4 as ::ffff:127.0.0.1.
-        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-ACCESS: web.AppKey[Access] = web.AppKey("access")
-
-log = logging.getLogger(__name__)
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-"""Of every answer that does not say otherwise."""
-_TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
-
-OPEN = frozenset({"/healthz", "/readyz"})
-"""What everybody may read, as often as they like: those who ask are machines that hold no secrets."""
-
-PAGE = "/assets/"
-"""The page and its parts say nothing of what is served: they ask for that, and show a token."""
-
-_MORE = {
-    401: {"WWW-Authenticate": "Bearer"},  # RFC 9110 section 15.5.2
-    429: {"Retry-After": "1"},
-}
-_STATUSES = {NotFoundError: 404, AmbiguousError: 400, BadNameError: 400, UsageError: 400, GeodnsError: 500}
-"""The nearest kind comes first."""
-
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@web.middleware
-async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Check who asks, and turn every error into ``{"error": …}``."""
-    try:
-        _let_in(request)
-        response = await handler(request)
-    except Exception as error:  # noqa: BLE001 - every error becomes an answer
-        response = _answer(request, error)
-    if not response.prepared:  # what has been sent already is a stream, with headers of its own
-        for name, value in headers_for(request).items():
-            response.headers.setdefault(name, value)
-    return response
-
-
-def headers_for(request: web.Request) -> dict[str, str]:
-    """Return the headers of an answer that does not say otherwise."""
-    return {**_HEADERS, **(_TLS_HEADERS if request.secure else {})}
-
-
-def _answer(request: web.Request, error: Exception) -> web.Response:
-    if isinstance(error, RefusedError):
-        return _error(str(error), error.status, **_MORE.get(error.status, {}))
-    if isinstance(error, web.HTTPException):
-        more = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-        return _error(f"{request.method} {request.path}: {error.reason}", error.status, **more)
-    for kind, status in _STATUSES.items():
-        if isinstance(error, kind):
-            return _error(str(error), status)
-    log.error("%s %s failed", request.method, request.rel_url, exc_info=error)
-    return _error("this failed by a fault of the server's own: its log says more", 500)
-
-
-def _error(text: str, status: int, **headers: str) -> web.Response:
-    return web.json_response({"error": text}, status=status, headers=headers)
-
-
-def _let_in(request: web.Request) -> None:
-    if request.path in OPEN:
-        return
-    access = request.app[ACCESS]
-    access.count(request.remote or "")
-    if request.path == "/" or request.path.startswith(PAGE):
-        return
-    scope: Scope = "read" if request.method in {"GET", "HEAD"} else "control"
-    request[TOKEN] = access.require(request, scope)

@@ -11,9 +11,16 @@ from typing import NamedTuple
 import dnslib
 from aiohttp import web
 
-from geodns.api.json_types import Json
 from geodns.api.responses import SERVICES, RefusedError, cached_json
-from geodns.api.status import LastResult, last_result, number, resort_of
+from geodns.api.schemas import (
+    BurstJson,
+    ExplanationJson,
+    LinkJson,
+    MemberJson,
+    NextJson,
+    TierJson,
+)
+from geodns.api.status import LastResult, last_result, number
 from geodns.compiler.choice import Choice, Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
@@ -86,7 +93,7 @@ def explain(
     rtype: str,
     asking: Asking = Asking(),  # noqa: B008 - it cannot change
     seen: Callable[[Target], LastResult | None] = lambda _: None,
-) -> Json:
+) -> ExplanationJson:
     """Return which pools stand behind a name, what every host's part in them is and why, and what comes next.
 
     Args:
@@ -136,20 +143,21 @@ def _zone_of(cluster: Cluster, owner: str) -> Zone:
     return max(found, key=lambda zone: len(zone.name))
 
 
-def _hosts_by_data(zone: Zone) -> Mapping[str, str]:
+def _hosts_by_data(zone: Zone) -> dict[str, str]:
     """Return hosts by what an answer shows of them: their addresses and their own names."""
     by_address = {str(address): host.name for host in zone.hosts for address in host.addresses}
     return by_address | {zone.host_name(host.name): host.name for host in zone.hosts}
 
 
-def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) -> list[Json]:
+def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) -> list[NextJson]:
     """Return the answers that a worker gives one after another; each worker is at a place of its own."""
     question = dnslib.DNSRecord(q=dnslib.DNSQuestion(owner, rtype))
     options = [] if asking.network is None else [_subnet_option(asking.network)]
     question.add_ar(dnslib.EDNS0(udp_len=1232, opts=options))
     # A state of its own: nothing that is shown here takes a place in any rotation, or counts.
     state = WorkerState(random.Random())  # noqa: S311 - a place to start from
-    asked, hosts, found = bytes(question.pack()), _hosts_by_data(zone), []
+    asked, hosts = bytes(question.pack()), _hosts_by_data(zone)
+    found: list[NextJson] = []
     for _ in range(ANSWERS):
         packet = respond(cluster.compiled.table, asked, (asking.client, 53, "udp"), 0.0, state)
         if packet is None:
@@ -202,7 +210,7 @@ class _Shown:
             self._known[pool.name, host] = found
         return found
 
-    def tier(self, pool: str, preference: int) -> Json:
+    def tier(self, pool: str, preference: int) -> TierJson:
         """Return one pool of the rule, and its fallbacks."""
         choice = self.cluster.compiled.choices[self.zone.name, pool]
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
@@ -213,7 +221,7 @@ class _Shown:
             "pool": pool,
             "preference": preference,
             "using": list(choice.using),
-            "last_resort": resort_of(choice.last_resort),
+            "last_resort": choice.last_resort,
             "chain": [self._link(link) for link in chain],
             "ttl": ttl,
             "ttl_why": self._ttl_why(choice, ttl),
@@ -232,7 +240,7 @@ class _Shown:
             "members": self._members(choice, chain, shares),
         }
 
-    def _link(self, pool: Pool) -> Json:
+    def _link(self, pool: Pool) -> LinkJson:
         """Return a pool of the chain, and whether it has enough live hosts to do without its fallback."""
         fit = [member for member in pool.members if self._weight(member) and self._fit(pool, member.host)]
         weight = sum(map(self._weight, pool.members))
@@ -256,9 +264,9 @@ class _Shown:
 
     def _members(
         self, choice: Choice, chain: tuple[Pool, ...], shares: Mapping[str, tuple[Fraction, Fraction]]
-    ) -> Json:
+    ) -> dict[str, MemberJson]:
         """Return every host that the pool or a fallback could deal, with its part and why."""
-        members: Json = {}
+        members: dict[str, MemberJson] = {}
         dealt = {entry.host: entry for entry in choice.dealt}
         for pool in chain:
             for member in pool.members:
@@ -274,7 +282,7 @@ class _Shown:
         member: Member,
         dealt: Dealt | None,
         shares: Mapping[str, tuple[Fraction, Fraction]],
-    ) -> Json:
+    ) -> MemberJson:
         name, weight = member.host, self._weight(member)
         host = self.zone.host_by_name[name]
         key = (self.zone.name, name)
@@ -284,8 +292,8 @@ class _Shown:
         effective = dealt.effective if dealt else weight * fitness.factor if fitness.live else Fraction(0)
         return {
             "pool": pool.name,
-            "state": str(self.live.host_state(self.zone, host)),
-            "forced": None if forced is None else str(forced),
+            "state": self.live.host_state(self.zone, host),
+            "forced": forced,
             "weight": dealt.weight if dealt else weight,
             "factors": {name: float(value) for name, value in fitness.factors.items()},
             "effective_weight": number(Fraction(effective)),
@@ -409,7 +417,7 @@ def sizes_of(part: Part) -> dict[str, float]:
     return {str(size): count / len(part.index) for size, count in sorted(sizes.items(), reverse=True)}
 
 
-def burst_of(part: Part, ttl: int) -> Json:
+def burst_of(part: Part, ttl: int) -> BurstJson:
     """Return what one cached answer can do: for so long all that its clients send may go to one host.
 
     Clients that take the first address send everything to it. Those that pick one of the set send each

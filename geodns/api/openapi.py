@@ -3,17 +3,39 @@
 https://spec.openapis.org/oas/v3.1.1.html
 """
 
+import asyncio
 import functools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from geodns import __version__
+from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, QueryLogWish, ReloadBody, StateJson
 from geodns.api.history import STEPS
-from geodns.api.schemas import NAME, SCHEMAS, TEXT, TRUTH, Schema, one_of, ref, some
+from geodns.api.schemas import (
+    DescribedJson,
+    ErrorJson,
+    EventsJson,
+    ExplanationJson,
+    HistoryJson,
+    HostJson,
+    ImportedJson,
+    OrderedHostJson,
+    OrderedJson,
+    QueryLogJson,
+    RecentJson,
+    ReloadedJson,
+    StatusJson,
+    UnconfirmedJson,
+    ZoneJson,
+    ZonesJson,
+)
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -24,6 +46,11 @@ STREAM = "/api/v1/events/stream"
 _JSON, _PLAIN = "application/json", "text/plain"
 _HOST = "/api/v1/hosts/{zone}/{host}"
 
+Schema = dict[str, Any]
+_TEXT: Schema = {"type": "string"}
+_NAME: Schema = {"type": "string", "minLength": 1}
+_TRUTH: Schema = {"type": "boolean"}
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -32,13 +59,11 @@ class Operation:
     Attributes:
         method: in small letters, as OpenAPI has it.
         path: with its places in braces.
-        summary: one line.
-        gives: one of `SCHEMAS`; empty for text.
-        kind: of what it gives.
-        takes: the schema of the body; None: there is none.
+        gives: the type of the answer; None: text.
+        kind: the media type of the answer.
+        takes: the type of the body; None: there is none.
         optional: whether the body may be left out.
-        query: what may stand in the query.
-        needs: what must.
+        needs: what must stand in the query.
         also: statuses with an answer of its own kind beside 200.
         errors: statuses with an error, beside those that any request may get.
         open: whether everybody may ask, as often as they like.
@@ -48,9 +73,9 @@ class Operation:
     method: str
     path: str
     summary: str
-    gives: str = ""
+    gives: Any = None
     kind: str = _JSON
-    takes: str | None = None
+    takes: Any = None
     optional: bool = False
     query: dict[str, Schema] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
@@ -67,70 +92,70 @@ class Operation:
 _SINCE: Schema = {"type": "string", "minLength": 2, "examples": ["1h", "2026-11-25T03:00:00Z"]}
 _ID: Schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 _KIND: Schema = {"type": "string", "examples": ["state,forced"], "description": f"Of {', '.join(KINDS)}."}
-_FILTER: dict[str, Schema] = {"since": _SINCE, "after": _ID, "kind": _KIND, "zone": TEXT, "host": TEXT}
+_FILTER: dict[str, Schema] = {"since": _SINCE, "after": _ID, "kind": _KIND, "zone": _TEXT, "host": _TEXT}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 500}
 
 OPERATIONS = (
-    Operation("get", "/status", "Zones, hosts, pools and warnings, as they are now", "Status"),
+    Operation("get", "/status", "Zones, hosts, pools and warnings, as they are now", StatusJson),
     Operation("get", "/metrics", "Metrics in Prometheus' text format", kind=_PLAIN),
     Operation("get", "/healthz", "Says that the process lives", kind=_PLAIN, open=True),
     Operation("get", "/readyz", "Says whether it can answer", kind=_PLAIN, also=(503,), open=True),
-    Operation("get", PATH, "This description", "Described"),
+    Operation("get", PATH, "This description", DescribedJson),
     Operation(
         "get",
         "/api/v1/explain",
         "Why a name is answered as it is",
-        "Explanation",
+        ExplanationJson,
         query={
-            "name": NAME | {"examples": ["out.example.com"]},
-            "type": TEXT | {"default": "A"},
+            "name": _NAME | {"examples": ["out.example.com"]},
+            "type": _TEXT | {"default": "A"},
             "client": {"type": "string", "examples": ["192.0.2.7"]},
             "ecs": {"type": "string", "examples": ["192.0.2.0/24"]},
         },
         needs=frozenset({"name"}),
         errors=(404,),
     ),
-    Operation("get", "/api/v1/zones", "The zones that are served", "Zones"),
-    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", "Zone", errors=(404,)),
+    Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),
+    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404,)),
     Operation(
-        "post", "/api/v1/reload", "Read the zone files anew", "Reloaded", takes="Reload", optional=True
+        "post", "/api/v1/reload", "Read the zone files anew", ReloadedJson, takes=ReloadBody, optional=True
     ),
-    Operation("get", _HOST, "One host", "Host", errors=(404,)),
+    Operation("get", _HOST, "One host", HostJson, errors=(404,)),
     *(
         Operation(
             "post",
             f"{_HOST}/{verb}",
             f"Order for one host: {verb}",
-            "OrderedHost",
-            takes="HostOrder",
+            OrderedHostJson,
+            takes=HostOrderBody,
             optional=True,
             also=(202,),
             errors=(404, 409),
         )
         for verb in Verb
     ),
-    Operation("post", f"{_HOST}/load", "Push how busy a host is", "Host", takes="Load", errors=(404,)),
+    Operation("post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404,)),
     Operation(
         "post",
         "/api/v1/orders",
         "One order for any number of hosts",
-        "Ordered",
-        takes="Order",
+        OrderedJson,
+        takes=OrderBody,
         also=(202,),
         errors=(404, 409),
     ),
-    Operation("get", "/api/v1/state", "Everything that is forced", "State"),
+    Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(
         "post",
         "/api/v1/state",
         "Force what another server, or this one earlier, has exported",
-        "Ordered",
-        takes="State",
-        query={"dry_run": TRUTH, "yes": TRUTH},
+        ImportedJson,
+        takes=StateJson,
+        query={"dry_run": _TRUTH, "yes": _TRUTH},
         also=(202,),
         errors=(409,),
     ),
-    Operation("get", "/api/v1/events", "What has happened", "Events", query=_FILTER | {"limit": _LIMIT}),
+    Operation("get", "/api/v1/events", "What has happened", EventsJson, query=_FILTER | {"limit": _LIMIT}),
     Operation(
         "get",
         STREAM,
@@ -143,18 +168,23 @@ OPERATIONS = (
         "get",
         "/api/v1/history",
         "How the hosts of a zone fared over time",
-        "History",
-        query={"zone": TEXT, "host": some(TEXT), "since": _SINCE, "step": one_of(tuple(STEPS))},
+        HistoryJson,
+        query={
+            "zone": _TEXT,
+            "host": {"type": "array", "items": _TEXT},
+            "since": _SINCE,
+            "step": {"type": "string", "enum": list(STEPS)},
+        },
         errors=(404,),
     ),
-    Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", "Recent"),
-    Operation("get", "/api/v1/querylog", "Which queries are logged", "QueryLog"),
+    Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", RecentJson),
+    Operation("get", "/api/v1/querylog", "Which queries are logged", QueryLogJson),
     Operation(
         "post",
         "/api/v1/querylog",
         "Log other queries, or none",
-        "QueryLog",
-        takes="QueryLogWish",
+        QueryLogJson,
+        takes=QueryLogWish,
         also=(202,),
     ),
 )
@@ -185,37 +215,67 @@ path does not have is answered 405 with `Allow`, a path that is not there 404. E
 
 def document() -> dict[str, Any]:
     """Return the description."""
+    refs, shared = _schemas()
     paths: dict[str, Any] = {}
     for one in OPERATIONS:
-        paths.setdefault(one.path, {})[one.method] = _described(one)
+        paths.setdefault(one.path, {})[one.method] = _described(one, refs)
     return {
         "openapi": "3.1.0",
         "info": {"title": "geodns", "version": __version__, "description": _ABOUT},
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": shared,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _described(one: Operation) -> dict[str, Any]:
+class _SchemaMaker(GenerateJsonSchema):
+    """Names types without the suffixes that tell them from the house's own."""
+
+    def normalize_name(self, name: str) -> str:
+        return super().normalize_name(name).removesuffix("Json").removesuffix("Body")
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - a name is title enough
+        return False
+
+
+def _schemas() -> tuple[dict[Any, Schema], dict[str, Schema]]:
+    """Return a reference for each type, and what they refer to, by name."""
+    types = [ErrorJson, UnconfirmedJson, *(kind for one in OPERATIONS for kind in (one.takes, one.gives))]
+    refs, found = TypeAdapter.json_schemas(
+        [(kind, "validation", TypeAdapter(kind)) for kind in dict.fromkeys(types) if kind is not None],
+        ref_template="#/components/schemas/{model}",
+        schema_generator=_SchemaMaker,
+    )
+    shared = {name: _plain(schema) for name, schema in found["$defs"].items()}
+    return {kind: ref for (kind, _), ref in refs.items()}, shared
+
+
+def _plain(schema: Schema) -> Schema:
+    """Leave out the name of the class, and what an enumeration says to whoever reads its code."""
+    dropped = {"title", "description"} if "enum" in schema else {"title"}
+    return {key: value for key, value in schema.items() if key not in dropped}
+
+
+def _described(one: Operation, refs: Mapping[Any, Schema]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": _id(one),
         "summary": one.summary,
         # Without a token, too: the server may have none of that scope.
         "security": [] if one.open else [{}, {"token": [one.scope]}],
         "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": NAME} for name in _places(one)),
+            *({"name": name, "in": "path", "required": True, "schema": _NAME} for name in _places(one)),
             *(
                 {"name": name, "in": "query", "required": name in one.needs, "schema": schema}
                 for name, schema in one.query.items()
             ),
         ],
-        "responses": {str(status): _response(one, status) for status in sorted(_statuses(one))},
+        "responses": {str(status): _response(one, status, refs) for status in sorted(_statuses(one))},
     }
     if one.takes is not None:
-        found["requestBody"] = {"required": not one.optional, "content": {_JSON: {"schema": ref(one.takes)}}}
+        content = {_JSON: {"schema": refs[one.takes]}}
+        found["requestBody"] = {"required": not one.optional, "content": content}
     return found
 
 
@@ -233,15 +293,15 @@ def _statuses(one: Operation) -> set[int]:
     return {200, *one.also, *one.errors, *anywhere}
 
 
-def _response(one: Operation, status: int) -> dict[str, Any]:
+def _response(one: Operation, status: int, refs: Mapping[Any, Schema]) -> dict[str, Any]:
     if status == 200 or status in one.also:
-        schema, kind = ref(one.gives) if one.gives else TEXT, one.kind
+        schema, kind = _TEXT if one.gives is None else refs[one.gives], one.kind
     else:
-        schema, kind = ref("Unconfirmed" if status == 409 else "Error"), _JSON
+        schema, kind = refs[UnconfirmedJson if status == 409 else ErrorJson], _JSON
     found: dict[str, Any] = {"description": _TOLD[status], "content": {kind: {"schema": schema}}}
     if status in _HEADERS:
         name, example = _HEADERS[status]
-        found["headers"] = {name: {"required": True, "schema": TEXT, "example": example}}
+        found["headers"] = {name: {"required": True, "schema": _TEXT, "example": example}}
     return found
 
 
@@ -256,4 +316,5 @@ def _text() -> str:
 
 
 async def _document(request: web.Request) -> web.Response:  # noqa: ARG001 - it is the same for all
-    return web.json_response(text=_text())
+    # In a thread: the first request makes it, which takes a tenth of a second.
+    return web.json_response(text=await asyncio.to_thread(_text))

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from geodns.api.json_types import Json
 from geodns.api.responses import SERVICES
-from geodns.api.status import host_status, resort_of
+from geodns.api.schemas import DealtJson, OrderedJson, OutcomeJson, PoolChangeJson, UnconfirmedJson
+from geodns.api.status import host_status
 from geodns.compiler.choice import Choice, shares
 from geodns.control.orders import OrderResult, PoolChange
 from geodns.errors import NotFoundError
-from geodns.model.base import FAMILIES
+from geodns.model.base import Family
 from geodns.model.state import HostKey, PoolKey
 
 T = TypeVar("T")
@@ -25,17 +25,17 @@ def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more:
             hosts[key] = host_status(request.app[SERVICES], key)
         except NotFoundError as error:  # an edit has taken it meanwhile
             gone.append(str(error))
-    shown = {
+    shown: OrderedJson = {
         "hosts": _by_zone(hosts),
-        **rest(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
+        **outcome_json(ordered._replace(left=(*ordered.left, *gone)), dry_run=dry_run),
         "dealt_by": _by_zone(ordered.dealt_by),
         "cached_s": _by_zone(ordered.cached_s),
-        **more,
     }
-    return web.json_response(shown, status=202 if ordered.pending else 200)
+    return web.json_response({**shown, **more}, status=202 if ordered.pending else 200)
 
 
-def rest(ordered: OrderResult, *, dry_run: bool) -> Json:
+def outcome_json(ordered: OrderResult, *, dry_run: bool) -> OutcomeJson:
+    """Return what has become of an order, without its hosts."""
     return {
         "pools": pools_json(ordered.changes),
         "pending": list(ordered.pending),
@@ -56,14 +56,13 @@ def _by_zone(hosts: Mapping[HostKey, T]) -> dict[str, dict[str, T]]:
 def unconfirmed(ordered: OrderResult) -> web.Response:
     """Return what somebody has to say yes to."""
     error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
-    return web.json_response(
-        {"error": error, "confirm": True, "pools": pools_json(ordered.changes)}, status=409
-    )
+    shown: UnconfirmedJson = {"error": error, "confirm": True, "pools": pools_json(ordered.changes)}
+    return web.json_response(shown, status=409)
 
 
-def pools_json(changes: Mapping[PoolKey, PoolChange]) -> Json:
+def pools_json(changes: Mapping[PoolKey, PoolChange]) -> dict[str, dict[str, PoolChangeJson]]:
     """Return what pools deal before and after, by zone and pool."""
-    shown: Json = {}
+    shown: dict[str, dict[str, PoolChangeJson]] = {}
     for (zone, pool), change in changes.items():
         shown.setdefault(zone, {})[pool] = {
             "before": choice_json(change.before),
@@ -72,14 +71,15 @@ def pools_json(changes: Mapping[PoolKey, PoolChange]) -> Json:
     return shown
 
 
-def choice_json(choice: Choice) -> Json:
+def choice_json(choice: Choice) -> DealtJson:
     """Return what a pool deals."""
     return {
-        "shares": {
-            family: {host: float(share) for host, share in shares(choice.of(family)).items()}
-            for family in FAMILIES
-        },
+        "shares": {"A": _shares(choice, "A"), "AAAA": _shares(choice, "AAAA")},
         "using": list(choice.using),
-        "last_resort": resort_of(choice.last_resort),
+        "last_resort": choice.last_resort,
         "live": list(choice.live),
     }
+
+
+def _shares(choice: Choice, family: Family) -> dict[str, float]:
+    return {host: float(share) for host, share in shares(choice.of(family)).items()}

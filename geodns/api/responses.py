@@ -2,13 +2,12 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT_ENCODING
 
-from geodns.api.json_types import Json
 from geodns.config.tokens import Token
 from geodns.control.host_lookup import require_host
 from geodns.control.services import Services
@@ -110,7 +109,7 @@ def cached(request: web.Request, name: str, make: Callable[[], bytes], kind: str
     return web.Response(body=body.packed, headers=headers | {"Content-Encoding": "gzip"})
 
 
-def cached_json(request: web.Request, name: str, make: Callable[[], Json]) -> web.Response:
+def cached_json(request: web.Request, name: str, make: Callable[[], Mapping[str, object]]) -> web.Response:
     """Return an answer in JSON that is made at most once in a moment."""
     return cached(request, name, lambda: json.dumps(make()).encode(), "application/json; charset=utf-8")
 

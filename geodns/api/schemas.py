@@ -1,355 +1,468 @@
-"""The shapes of what the HTTP side takes and gives, as JSON Schema (2020-12), by their names in OpenAPI."""
+"""The types of what the HTTP side answers; `api/openapi.py` describes the API from them.
 
-from typing import Any
+An answer may get more keys in a later version. Request bodies stand in `api/bodies.py`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from geodns.compiler.choice import LastResort
-from geodns.config.times import MAX_FOR
-from geodns.control.orders import Verb
-from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_WEIGHT
+from geodns.config.report import quoted
+from geodns.model.limits import MAX_REASON, MAX_WEIGHT
 from geodns.model.state import Forced, HealthState
 from geodns.storage.event_log import KINDS
-from geodns.storage.history_file import SHOWN
+from geodns.storage.history_file import MINUTE, SHOWN
 
-Schema = dict[str, Any]
-TEXT: Schema = {"type": "string"}
-NAME: Schema = {"type": "string", "minLength": 1}
-TRUTH: Schema = {"type": "boolean"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-AMOUNT: Schema = {"type": "number", "minimum": 0}
-SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-MOMENT: Schema = {"type": "string", "format": "date-time"}
-WEIGHT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_WEIGHT}
-BADNESS: Schema = {"type": "number", "minimum": 0, "maximum": 100}
-FOR: Schema = {
-    "description": "How long, as 30m, 2h, 1d, or in seconds.",
-    "oneOf": [
-        {"type": "string", "minLength": 2, "examples": ["2h"]},
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_FOR},
-    ],
-}
+LATEST = 4_000_000_000.0
+"""A moment in the year 2096: later ones are typing errors."""
 
 
-def ref(name: str) -> Schema:
-    """Refer to one of `SCHEMAS`."""
-    return {"$ref": f"#/components/schemas/{name}"}
+def seconds_of(moment: str) -> float:
+    """Return an RFC 3339 time as seconds since the epoch; raises ValueError."""
+    try:
+        found = datetime.fromisoformat(moment)
+        seconds = found.timestamp() if found.tzinfo is not None else -1.0
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 <= seconds <= LATEST:
+        raise ValueError(f"{quoted(moment)} is no time: write it as 2026-11-25T03:00:00Z")
+    return seconds
 
 
-def some(items: Schema, **bounds: int) -> Schema:
-    """Return the schema of a list."""
-    return {"type": "array", "items": items, **bounds}
+def _moment(text: str) -> str:
+    seconds_of(text)
+    return text
 
 
-def by_name(values: Schema) -> Schema:
-    """Return the schema of an object whose keys are names."""
-    return {"type": "object", "additionalProperties": values}
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{quoted(text)}: write one line that can be printed")
+    return text
 
 
-def or_null(one: Schema) -> Schema:
-    """Return a schema that null fits, too."""
-    return {"anyOf": [one, {"type": "null"}]}
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Moment = Annotated[str, AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+Weight = Annotated[int, Field(ge=0, le=MAX_WEIGHT)]
+Badness = Annotated[float, Field(ge=0, le=100, description="The worst hosts are taken out first.")]
+PRINTABLE = AfterValidator(_line)
+Reason = Annotated[str, Field(max_length=MAX_REASON, description="One line."), PRINTABLE]
 
 
-def one_of(words: Any) -> Schema:
-    """Return the schema of one of some words."""
-    return {"type": "string", "enum": [str(word) for word in words]}
+Changes = dict[str, dict[str, "PoolChangeJson"]]
+"""By zone and pool."""
 
 
-def given(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    """Return the schema of what is answered; a later version may add keys."""
-    return {"type": "object", "properties": required | (optional or {}), "required": list(required)}
+class ErrorJson(TypedDict):
+    """Why a request was refused, and what to write instead."""
+
+    error: str
 
 
-def taken(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    """Return the schema of what is sent: a key that is not known is an error."""
-    return {**given(required, optional), "additionalProperties": False}
+class UnconfirmedJson(ErrorJson):
+    """Why an order needs a `yes`, and what the pools would deal."""
+
+    confirm: Literal[True]
+    pools: Changes
 
 
-_LINE = {"type": "string", "maxLength": MAX_REASON, "description": "One line."}
-_ORDER_MORE: dict[str, Schema] = {
-    "reason": _LINE,
-    "for": or_null(FOR),
-    "weight": or_null(WEIGHT),
-    "badness": or_null(BADNESS),
-    "dry_run": TRUTH,
-    "yes": TRUTH,
-}
-_IMPOSED: dict[str, Schema] = {"zone": TEXT, "host": TEXT, "since": MOMENT}
-_IMPOSED_MORE: dict[str, Schema] = {
-    "reason": _LINE,
-    "author": {"type": "string", "maxLength": MAX_AUTHOR},
-    "until": or_null(MOMENT),
-}
-_DEALT = given(
+# --- status ---------------------------------------------------------------------------------------------
+
+
+class StatusJson(TypedDict):
+    """Everything as it is now; hosts and pools by zone and name."""
+
+    node: str
+    version: str
+    backend: str
+    uptime_s: Amount
+    ready: bool
+    listen: list[str]
+    warnings: list[str]
+    zones: dict[str, "ZoneStateJson"]
+    hosts: dict[str, dict[str, "HostJson"]]
+    pools: dict[str, dict[str, "PoolJson"]]
+
+
+class SourceJson(TypedDict):
+    """A source of hosts that come and go."""
+
+    source: str
+    hosts: Count
+    at: Moment | None
+    error: str | None
+    since: Annotated[Moment | None, Field(description="Since when it fails.")]
+
+
+class ZoneStateJson(TypedDict):
+    """A zone's file; `error` says why its last edit is not served, `waiting` what an edit waits for."""
+
+    serial: Annotated[Count | None, Field(description="null: the zone is not served.")]
+    file: str
+    error: str | None
+    waiting: NotRequired[list[str]]
+    sources: NotRequired[list[SourceJson]]
+
+
+class WeighedJson(TypedDict):
+    """A weight, and what is left of it after every factor in force."""
+
+    weight: Count
+    factors: dict[str, Share]
+    effective_weight: Amount
+
+
+class ForcedWeightJson(TypedDict):
+    """A weight that is forced on a host; `hides` names a later edit of the file that it hides."""
+
+    weight: Weight
+    file_weight: Count
+    reason: str
+    author: str
+    since: Moment
+    until: Moment | None
+    hides: str | None
+
+
+class CheckJson(TypedDict):
+    """A check of one address, and its last result."""
+
+    check: str
+    address: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    state: HealthState
+    failures: Count
+    degraded: Annotated[bool, Field(description="It answers slowly.")]
+    outcome: str | None
+    detail: Annotated[str | None, Field(description="The banner, or what went wrong.")]
+    rtt_ms: Amount | None
+    ehlo_ms: Amount | None
+    at: Moment | None
+    certificate: NotRequired[dict[str, Any] | None]
+    probed: Annotated[NotRequired[str], Field(description="Where it is probed, if not at `address`.")]
+
+
+class HostLoadJson(TypedDict):
+    """How busy a host is; at `full` it has as much as it can bear."""
+
+    value: Amount | None
+    full: Amount
+    at: Moment | None
+    stale: bool
+    error: str | None
+
+
+class HostJson(WeighedJson):
+    """A host; the optional keys tell of what is forced on it, of its source and its load."""
+
+    state: HealthState
+    forced: Forced | None
+    forced_weight: ForcedWeightJson | None
+    addresses: list[str]
+    since: Moment | None
+    checks: list[CheckJson]
+    reason: NotRequired[str]
+    author: NotRequired[str]
+    forced_since: NotRequired[Moment]
+    until: NotRequired[Moment | None]
+    badness: NotRequired[Badness]
+    held_back: Annotated[NotRequired[str | None], Field(description="Why its quarantine waits.")]
+    source: NotRequired[str]
+    load: NotRequired[HostLoadJson]
+
+
+class FamilyJson(TypedDict):
+    """What of a pool is dealt in A or AAAA answers."""
+
+    live: list[str]
+    share: dict[str, Share]
+
+
+class FamiliesJson(TypedDict):
+    """By the type of the answers."""
+
+    A: FamilyJson
+    AAAA: FamilyJson
+
+
+class PoolJson(TypedDict):
+    """A pool; `using` names the pools that it deals from, `need` how many of its checks must pass."""
+
+    checks: list[str]
+    need: Count
+    using: list[str]
+    last_resort: LastResort | None
+    live: list[str]
+    answers: Annotated[int, Field(ge=1, le=32)]
+    ttl: Count
+    max_ttl: Count
+    prober_suspect: bool
+    held_until: Moment | None
+    families: FamiliesJson
+
+
+# --- orders ---------------------------------------------------------------------------------------------
+
+
+class FamilySharesJson(TypedDict):
+    """Each host's part of the answers, by their type."""
+
+    A: dict[str, Share]
+    AAAA: dict[str, Share]
+
+
+class DealtJson(TypedDict):
+    """What a pool deals."""
+
+    shares: FamilySharesJson
+    using: list[str]
+    last_resort: LastResort | None
+    live: list[str]
+
+
+class PoolChangeJson(TypedDict):
+    """What a pool deals before an order, and after it."""
+
+    before: DealtJson
+    after: DealtJson
+
+
+class OutcomeJson(TypedDict):
+    """What has become of an order; see OrderedJson."""
+
+    pools: Changes
+    pending: list[str]
+    notes: list[str]
+    left: list[str]
+    dry_run: bool
+    confirm: str | None
+
+
+class OrderedJson(OutcomeJson):
+    """What has become of an order; hosts by zone and name.
+
+    `pending` names the workers that have not taken it yet, `left` the hosts that are not as was ordered,
+    `confirm` what would need a `yes`, `cached_s` for how many seconds caches may hold a host's addresses.
+    """
+
+    hosts: dict[str, dict[str, HostJson]]
+    dealt_by: dict[str, dict[str, list[str]]]
+    cached_s: dict[str, dict[str, Count]]
+
+
+class ImportedJson(OrderedJson):
+    """What has become of an import; entries that are over, or about hosts not served here, change nothing."""
+
+    imposed: list[str]
+    expired: list[str]
+    unknown: list[str]
+
+
+class HostOutcomeJson(TypedDict, total=False):
+    """What has become of an order for one host; see OrderedJson."""
+
+    pools: Changes
+    pending: list[str]
+    notes: list[str]
+    left: list[str]
+    dry_run: bool
+    confirm: str | None
+
+
+class OrderedHostJson(HostJson, HostOutcomeJson):
+    """A host, and what has become of the order for it; see Ordered."""
+
+
+# --- what happened --------------------------------------------------------------------------------------
+
+
+class EventJson(TypedDict):
+    """Something that happened."""
+
+    id: Count
+    at: Moment
+    kind: Annotated[str, Field(json_schema_extra={"enum": [*KINDS]})]
+    zone: str | None
+    host: str | None
+    pool: str | None
+    author: str | None
+    reason: str | None
+    text: str
+    data: dict[str, Any]
+
+
+class EventsJson(TypedDict):
+    """Events, the oldest first; ask for what comes later with `after` and the id in `last`."""
+
+    events: list[EventJson]
+    last: Count
+
+
+class ColumnsJson(TypedDict):
+    """A host's points: one of each list for each moment in `at`, in seconds since the epoch."""
+
+    at: list[Amount]
+    answers: list[Amount]
+    share: list[Share | None]
+    intended: list[Share | None]
+    rtt_ms: list[Amount | None]
+    up: list[Share | None]
+
+
+HistoryJson = TypedDict(  # `from` is a word of Python's
+    "HistoryJson",
     {
-        "shares": given({"A": by_name(SHARE), "AAAA": by_name(SHARE)}),
-        "using": some(TEXT),
-        "last_resort": or_null(one_of(LastResort)),
-        "live": some(TEXT),
-    }
-)
-_CHANGES = by_name(by_name(given({"before": _DEALT, "after": _DEALT})))
-_FAMILY = given({"live": some(TEXT), "share": by_name(SHARE)})
-_SHARES = some(or_null(SHARE))
-_AMOUNTS = some(or_null(AMOUNT))
-_WEIGHED: dict[str, Schema] = {"weight": COUNT, "factors": by_name(SHARE), "effective_weight": AMOUNT}
-
-FORMAT = 1
-
-SCHEMAS: dict[str, Schema] = {
-    "Error": given({"error": TEXT}),
-    "Unconfirmed": given({"error": TEXT, "confirm": {"const": True}, "pools": _CHANGES}),
-    "Status": given(
-        {
-            "node": TEXT,
-            "version": TEXT,
-            "backend": TEXT,
-            "uptime_s": AMOUNT,
-            "ready": TRUTH,
-            "listen": some(TEXT),
-            "warnings": some(TEXT),
-            "zones": by_name(ref("ZoneState")),
-            "hosts": by_name(by_name(ref("Host"))),
-            "pools": by_name(by_name(ref("Pool"))),
-        }
-    ),
-    "ZoneState": given(
-        {"serial": or_null(COUNT), "file": TEXT, "error": or_null(TEXT)},
-        {
-            "waiting": some(TEXT),
-            "sources": some(
-                given(
-                    {
-                        "source": TEXT,
-                        "hosts": COUNT,
-                        "at": or_null(MOMENT),
-                        "error": or_null(TEXT),
-                        "since": or_null(MOMENT),
-                    }
-                )
-            ),
-        },
-    ),
-    "Host": given(
-        {
-            "state": one_of(HealthState),
-            "forced": or_null(one_of(Forced)),
-            "forced_weight": or_null(ref("ForcedWeight")),
-            **_WEIGHED,
-            "addresses": some(TEXT),
-            "since": or_null(MOMENT),
-            "checks": some(ref("Check")),
-        },
-        {
-            "reason": TEXT,
-            "author": TEXT,
-            "forced_since": MOMENT,
-            "until": or_null(MOMENT),
-            "badness": BADNESS,
-            "held_back": or_null(TEXT),
-            "source": TEXT,
-            "load": given(
-                {
-                    "value": or_null(AMOUNT),
-                    "full": AMOUNT,
-                    "at": or_null(MOMENT),
-                    "stale": TRUTH,
-                    "error": or_null(TEXT),
-                }
-            ),
-        },
-    ),
-    "ForcedWeight": given(
-        {
-            "weight": WEIGHT,
-            "file_weight": COUNT,
-            "reason": TEXT,
-            "author": TEXT,
-            "since": MOMENT,
-            "until": or_null(MOMENT),
-            "hides": or_null(TEXT),
-        }
-    ),
-    "Check": given(
-        {
-            "check": TEXT,
-            "address": TEXT,
-            "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-            "state": one_of(HealthState),
-            "failures": COUNT,
-            "degraded": TRUTH,
-            "outcome": or_null(TEXT),
-            "detail": or_null(TEXT),
-            "rtt_ms": or_null(AMOUNT),
-            "ehlo_ms": or_null(AMOUNT),
-            "at": or_null(MOMENT),
-        },
-        {"certificate": or_null({"type": "object"}), "probed": TEXT},
-    ),
-    "Pool": given(
-        {
-            "checks": some(TEXT),
-            "need": COUNT,
-            "using": some(TEXT),
-            "last_resort": or_null(one_of(LastResort)),
-            "live": some(TEXT),
-            "answers": {"type": "integer", "minimum": 1, "maximum": 32},
-            "ttl": COUNT,
-            "max_ttl": COUNT,
-            "prober_suspect": TRUTH,
-            "held_until": or_null(MOMENT),
-            "families": given({"A": _FAMILY, "AAAA": _FAMILY}),
-        }
-    ),
-    "Order": taken(
-        {
-            "verb": one_of(Verb),
-            "hosts": some({"type": "string", "minLength": 1, "maxLength": 300}, minItems=1, maxItems=1000),
-        },
-        {"zone": or_null({"type": "string", "minLength": 1, "maxLength": 300}), **_ORDER_MORE},
-    ),
-    "HostOrder": taken({}, _ORDER_MORE),
-    "Ordered": given(
-        {
-            "hosts": by_name(by_name(ref("Host"))),
-            "pools": _CHANGES,
-            "pending": some(TEXT),
-            "notes": some(TEXT),
-            "left": some(TEXT),
-            "dry_run": TRUTH,
-            "confirm": or_null(TEXT),
-            "dealt_by": by_name(by_name(some(TEXT))),
-            "cached_s": by_name(by_name(COUNT)),
-        }
-    ),
-    "OrderedHost": {
-        "allOf": [
-            ref("Host"),
-            given(
-                {},
-                {
-                    "pending": some(TEXT),
-                    "notes": some(TEXT),
-                    "left": some(TEXT),
-                    "dry_run": TRUTH,
-                    "confirm": or_null(TEXT),
-                    "pools": _CHANGES,
-                },
-            ),
-        ]
+        "step_s": Annotated[int, Field(json_schema_extra={"enum": [*SHOWN]})],
+        "zone": str,
+        "from": Moment,
+        "hosts": dict[str, ColumnsJson],
     },
-    "State": taken(
-        {"geodns_state": {"type": "integer", "const": FORMAT}},
-        {
-            "node": TEXT,
-            "at": MOMENT,
-            "forced": some(
-                taken(_IMPOSED | {"forced": one_of(Forced)}, _IMPOSED_MORE | {"badness": or_null(BADNESS)})
-            ),
-            "weights": some(taken(_IMPOSED | {"weight": WEIGHT}, _IMPOSED_MORE)),
-        },
-    ),
-    "Event": given(
-        {
-            "id": COUNT,
-            "at": MOMENT,
-            "kind": one_of(KINDS),
-            "zone": or_null(TEXT),
-            "host": or_null(TEXT),
-            "pool": or_null(TEXT),
-            "author": or_null(TEXT),
-            "reason": or_null(TEXT),
-            "text": TEXT,
-            "data": {"type": "object"},
-        }
-    ),
-    "Events": given({"events": some(ref("Event")), "last": COUNT}),
-    "History": given(
-        {
-            "step_s": {"type": "integer", "enum": list(SHOWN)},
-            "zone": TEXT,
-            "from": MOMENT,
-            "hosts": by_name(
-                given(
-                    {
-                        "at": some(AMOUNT),
-                        "answers": some(AMOUNT),
-                        "share": _SHARES,
-                        "intended": _SHARES,
-                        "rtt_ms": _AMOUNTS,
-                        "up": _SHARES,
-                    }
-                )
-            ),
-        }
-    ),
-    "Recent": given(
-        {"step_s": {"const": 60}, "zones": by_name(by_name(given({"rtt_ms": _AMOUNTS, "rate": _AMOUNTS})))}
-    ),
-    "Explanation": given(
-        {
-            "name": TEXT,
-            "type": TEXT,
-            "zone": TEXT,
-            "serial": COUNT,
-            "tiers": some(ref("Tier")),
-            "next": some(
-                given({"rcode": TEXT, "ttl": or_null(COUNT), "data": some(TEXT), "hosts": some(TEXT)})
-            ),
-            "hosts": by_name(TEXT),
-        }
-    ),
-    "Tier": given(
-        {
-            "pool": TEXT,
-            "preference": COUNT,
-            "using": some(TEXT),
-            "last_resort": or_null(one_of(LastResort)),
-            "chain": some(given({"pool": TEXT, "hosts": COUNT, "live": COUNT, "live_weight": SHARE})),
-            "ttl": COUNT,
-            "ttl_why": TEXT,
-            "cycle": COUNT,
-            "sizes": by_name(SHARE),
-            "burst": or_null(given({"seconds": COUNT, "uniform": by_name(SHARE)})),
-            "hosts": by_name(given({**_WEIGHED, "addresses": some(TEXT)})),
-            "members": by_name(
-                given(
-                    {
-                        "pool": TEXT,
-                        "state": one_of(HealthState),
-                        "forced": or_null(one_of(Forced)),
-                        **_WEIGHED,
-                        "first": SHARE,
-                        "uniform": SHARE,
-                        "why": TEXT,
-                    }
-                )
-            ),
-        }
-    ),
-    "QueryLog": given(
-        {"on": TRUTH, "written": COUNT, "dropped": COUNT},
-        {
-            "zones": some(TEXT),
-            "clients": some(TEXT),
-            "sample": SHARE,
-            "until": or_null(MOMENT),
-            "pending": some(TEXT),
-        },
-    ),
-    "QueryLogWish": taken(
-        {"on": TRUTH},
-        {
-            "zones": some(TEXT),
-            "clients": some(TEXT),
-            "sample": {"oneOf": [TEXT, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}]},
-            "for": FOR,
-        },
-    ),
-    "Load": taken({"value": AMOUNT}),
-    "Zones": given({"zones": by_name(given({"digest": TEXT, "hosts": COUNT, "pools": COUNT}))}),
-    "Zone": given({"name": TEXT, "digest": TEXT, "zone": {"type": "object"}}),
-    "Reload": taken({}, {"yes": TRUTH}),
-    "Reloaded": given({"waiting": by_name(some(TEXT))}),
-    "Described": given({"openapi": TEXT, "info": {"type": "object"}, "paths": {"type": "object"}}),
-}
-"""By their names in OpenAPI."""
+)
+
+
+class SparklineJson(TypedDict):
+    """A host's last half hour, a minute each."""
+
+    rtt_ms: list[Amount | None]
+    rate: list[Amount | None]
+
+
+class RecentJson(TypedDict):
+    """The last half hour by zone and host."""
+
+    step_s: Annotated[int, Field(json_schema_extra={"const": MINUTE})]
+    zones: dict[str, dict[str, SparklineJson]]
+
+
+# --- why ------------------------------------------------------------------------------------------------
+
+
+class LinkJson(TypedDict):
+    """A pool of a chain of fallbacks; the last has none, and no `min_live`."""
+
+    pool: str
+    hosts: Count
+    live: Count
+    live_weight: Share
+    min_live: str | None
+    fallback: str | None
+    fallback_mode: str
+    when_down: str
+
+
+class BurstJson(TypedDict):
+    """How much of what a cached answer's clients send may go to one host, and for how long."""
+
+    seconds: Count
+    uniform: dict[str, Share]
+
+
+class DealtHostJson(WeighedJson):
+    """A host that is dealt."""
+
+    addresses: list[str]
+
+
+class MemberJson(WeighedJson):
+    """A host that could be dealt: its part of first picks and of uniform picks, and why."""
+
+    pool: str
+    state: HealthState
+    forced: Forced | None
+    first: Share
+    uniform: Share
+    why: str
+
+
+class TierJson(TypedDict):
+    """A pool behind a name, with its fallbacks."""
+
+    pool: str
+    preference: Count
+    using: list[str]
+    last_resort: LastResort | None
+    chain: list[LinkJson]
+    ttl: Count
+    ttl_why: str
+    cycle: Annotated[Count, Field(description="Answers until they come again in the same order.")]
+    sizes: Annotated[dict[str, Share], Field(description="The part of the answers with so many hosts.")]
+    burst: BurstJson | None
+    hosts: dict[str, DealtHostJson]
+    members: dict[str, MemberJson]
+
+
+class NextJson(TypedDict):
+    """An answer that a worker may give next."""
+
+    rcode: str
+    ttl: Count | None
+    data: list[str]
+    hosts: list[str]
+
+
+class ExplanationJson(TypedDict):
+    """Why a name is answered as it is; `hosts` are by their addresses and names in answers."""
+
+    name: str
+    type: str
+    zone: str
+    serial: Count
+    tiers: list[TierJson]
+    next: list[NextJson]
+    hosts: dict[str, str]
+
+
+# --- the rest -------------------------------------------------------------------------------------------
+
+
+class QueryLogJson(TypedDict):
+    """Which queries are logged; empty lists mean all."""
+
+    on: bool
+    written: Count
+    dropped: Count
+    zones: NotRequired[list[str]]
+    clients: NotRequired[list[str]]
+    sample: NotRequired[Share]
+    until: NotRequired[Moment | None]
+    pending: NotRequired[list[str]]
+
+
+class ZoneDigestJson(TypedDict):
+    """What tells whether two servers serve the same zone."""
+
+    digest: str
+    hosts: Count
+    pools: Count
+
+
+class ZonesJson(TypedDict):
+    """The zones that are served, by name."""
+
+    zones: dict[str, ZoneDigestJson]
+
+
+class ZoneJson(TypedDict):
+    """A zone as it was read."""
+
+    name: str
+    digest: str
+    zone: dict[str, Any]
+
+
+class ReloadedJson(TypedDict):
+    """By zone, why an edit is not served without a `yes`."""
+
+    waiting: dict[str, list[str]]
+
+
+class DescribedJson(TypedDict):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]

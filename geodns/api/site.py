@@ -1,4 +1,4 @@
-"""Where the HTTP side listens: so many connections, each for so long, over TLS where it has a certificate."""
+"""Where the HTTP side listens (bounded connections, TLS), and the files of the page."""
 
 import asyncio
 import gzip
@@ -28,21 +28,14 @@ LOOK_EVERY = 30.0
 """Seconds between two looks at the certificate's files."""
 
 
-class _Full(asyncio.Protocol):
-    """Ends a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 class Site:
-    """The HTTP side as it listens.
+    """Listens for an application, and shows a renewed certificate as soon as it is there.
 
     Args:
-        app: what answers.
+        app: answers.
         listener: a bound socket.
-        tls: the certificate; None speaks without TLS.
-        end: seconds that a client which is slow to ask may hold up the end.
+        tls: None: speak plain HTTP.
+        end: seconds that a slow client may hold up the end.
         connections: at one time.
 
     """
@@ -56,7 +49,7 @@ class Site:
         end: float,
         connections: int = CONNECTIONS,
     ) -> None:
-        """Begin; raises StartError for a certificate that cannot be used."""
+        """Raises StartError for a certificate that cannot be used."""
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=end, keepalive_timeout=IDLE)
         self._listener = listener
         self._tls = tls
@@ -69,7 +62,6 @@ class Site:
             self._context = _context(tls)
 
     async def start(self) -> None:
-        """Listen, and have a certificate that is renewed be shown from then on."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         patience = None if self._context is None else HANDSHAKE
@@ -80,7 +72,7 @@ class Site:
             self._watching = loop.create_task(self._watch(self._tls))
 
     async def close(self) -> None:
-        """Take no more requests, and end those under way."""
+        """Take no more requests, and let those under way end."""
         if self._watching is not None:
             self._watching.cancel()
         if self._server is not None:
@@ -99,7 +91,7 @@ class Site:
             self.renew(tls)
 
     def renew(self, tls: HttpTls) -> None:
-        """Show the certificate that is in the files now; one that cannot be used changes nothing."""
+        """Show the certificate that is in the files now; one that is no good changes nothing."""
         dates = _dates(tls)
         if dates == self._dates or self._context is None:
             return
@@ -111,6 +103,13 @@ class Site:
             log.error("%s; the one before is shown further on", error)  # noqa: TRY400 - no traceback: see the text
         else:
             log.info("the HTTP side shows the renewed certificate of %s", tls.cert)
+
+
+class _Full(asyncio.Protocol):
+    """Ends a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def _context(tls: HttpTls) -> ssl.SSLContext:
@@ -140,6 +139,8 @@ def _date(path: Path) -> int:
         return 0
 
 
+# --- the page -------------------------------------------------------------------------------------------
+
 FOLDER = "web"
 INDEX = "index.html"
 TYPES = {
@@ -148,7 +149,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""What is sent, by how its name ends; other files there are not for browsers."""
+"""By the ending of a name; files of other endings are not for browsers."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -156,19 +157,11 @@ POLICY = (
     # Text of hosts and operators is never markup: a browser that knows this refuses to take it as such.
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Only what this server sends is run or shown, and nothing is sent anywhere else."""
+"""Only what this server sends runs or shows, and nothing is sent elsewhere."""
 
 
 class Asset(NamedTuple):
-    """A file as it is sent.
-
-    Attributes:
-        plain: its bytes.
-        packed: the same through gzip.
-        kind: its media type.
-        tag: changes with its bytes.
-
-    """
+    """A file of the page; `kind` is its media type, `tag` changes with its bytes."""
 
     plain: bytes
     packed: bytes
@@ -177,7 +170,7 @@ class Asset(NamedTuple):
 
 
 def routes() -> list[web.RouteDef]:
-    """Read the files, and return where they are."""
+    """Read the files of the page, and return their routes."""
     assets = read()
 
     async def index(request: web.Request) -> web.Response:

@@ -10,9 +10,19 @@ from typing import NamedTuple
 from aiohttp import web
 
 from geodns import __version__
-from geodns.api.json_types import Json
 from geodns.api.responses import SERVICES, cached, cached_json
-from geodns.compiler.choice import Choice, LastResort, shares
+from geodns.api.schemas import (
+    CheckJson,
+    FamilyJson,
+    ForcedWeightJson,
+    HostJson,
+    HostLoadJson,
+    PoolJson,
+    SourceJson,
+    StatusJson,
+    ZoneStateJson,
+)
+from geodns.compiler.choice import Choice, shares
 from geodns.compiler.live_set import LiveSet, effective_weight, factors_of
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
@@ -20,13 +30,14 @@ from geodns.control.metrics import BACKEND
 from geodns.control.orders import hidden
 from geodns.control.services import Services
 from geodns.control.verdict_service import VerdictService
+from geodns.control.zone_service import ZoneService
 from geodns.errors import NotFoundError, printable
 from geodns.health.tls import certificate_json
-from geodns.model.base import FAMILIES, Address
+from geodns.model.base import Address, Family
 from geodns.model.checks import Target
 from geodns.model.hosts import Host, HostSource
 from geodns.model.state import ForcedWeight, HostKey, PoolKey
-from geodns.model.zone import Zone
+from geodns.model.zone import Pool, Zone
 from geodns.signals.host_load import Known
 from geodns.zones.listing import Listing
 
@@ -49,10 +60,10 @@ class LastResult(NamedTuple):
     rtt: float | None
     at: float
     ehlo: float | None = None
-    certificate: Json | None = None
+    certificate: dict[str, str | float | None] | None = None
 
 
-def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> Json:
+def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> dict[str, dict[str, HostJson]]:
     """Return the hosts of all zones."""
     live = cluster.live()
     return {
@@ -61,7 +72,7 @@ def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> J
     }
 
 
-def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult | None]) -> Json:
+def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult | None]) -> HostJson:
     """Return one host.
 
     Raises:
@@ -76,13 +87,13 @@ def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult 
 
 def _host(
     cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], LastResult | None]
-) -> Json:
+) -> HostJson:
     key = (zone.name, host.name)
     forced, weight = cluster.forced.get(key), cluster.weights.get(key)
     since = cluster.since.get(key)
-    shown: Json = {
-        "state": str(live.host_state(zone, host)),
-        "forced": None if forced is None else str(forced.forced),
+    shown: HostJson = {
+        "state": live.host_state(zone, host),
+        "forced": None if forced is None else forced.forced,
         "weight": live.weight(zone, host.name, host.weight),
         "forced_weight": None if weight is None else _forced_weight(weight, zone, host),
         "factors": {name: float(value) for name, value in factors_of(live, zone, host).items()},
@@ -111,7 +122,7 @@ def _host(
     return shown
 
 
-def _load(known: Known) -> Json:
+def _load(known: Known) -> HostLoadJson:
     return {
         "value": known.value,
         "full": known.load.full,
@@ -121,7 +132,7 @@ def _load(known: Known) -> Json:
     }
 
 
-def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> Json:
+def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> ForcedWeightJson:
     said = None if forced.edited is None else hidden(forced, zone, host.name)
     return {
         "weight": forced.weight,
@@ -138,14 +149,14 @@ def _forced_weight(forced: ForcedWeight, zone: Zone, host: Host) -> Json:
 
 def _check(
     live: LiveSet, target: Target, address: Address, seen: Callable[[Target], LastResult | None]
-) -> Json:
+) -> CheckJson:
     last = seen(target)
     verdict = live.verdict(target)
-    shown: Json = {
+    shown: CheckJson = {
         "check": target.check.name,
         "address": str(address),
         "port": target.port,
-        "state": str(verdict.shown),
+        "state": verdict.shown,
         "failures": verdict.failures,
         "degraded": verdict.degraded,
         "outcome": None if last is None else last.outcome,
@@ -161,7 +172,9 @@ def _check(
     return shown
 
 
-def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = MappingProxyType({})) -> Json:
+def pools_of(
+    cluster: Cluster, held_until: Mapping[PoolKey, float | None] = MappingProxyType({})
+) -> dict[str, dict[str, PoolJson]]:
     """Return the pools of all zones.
 
     Args:
@@ -171,9 +184,9 @@ def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = Mapp
     """
     return {
         name: {
-            pool.name: {"checks": list(pool.checks), "need": pool.need if pool.checks else 0}
-            | _pool(
+            pool.name: _pool(
                 source.zone,
+                pool,
                 cluster.compiled.choices[name, pool.name],
                 [key.ttl for key in cluster.compiled.keys[name, pool.name]],
                 suspect=(name, pool.name) in held_until,
@@ -186,30 +199,29 @@ def pools_of(cluster: Cluster, held_until: Mapping[PoolKey, float | None] = Mapp
 
 
 def _pool(
-    zone: Zone, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
-) -> Json:
+    zone: Zone, pool: Pool, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
+) -> PoolJson:
     return {
+        "checks": list(pool.checks),
+        "need": pool.need if pool.checks else 0,
         "using": list(choice.using),
-        "last_resort": resort_of(choice.last_resort),
+        "last_resort": choice.last_resort,
         "live": list(choice.live),
         "answers": choice.answers,
         "ttl": choice.ttl(zone, zone.ttl),
         "max_ttl": max(ttls, default=zone.ttl),
         "prober_suspect": suspect,
         "held_until": None if held_until is None else timestamp(held_until),
-        "families": {
-            family: {
-                "live": [entry.host for entry in choice.of(family)] if choice.last_resort is None else [],
-                "share": {host: float(share) for host, share in shares(choice.of(family)).items()},
-            }
-            for family in FAMILIES
-        },
+        "families": {"A": _family(choice, "A"), "AAAA": _family(choice, "AAAA")},
     }
 
 
-def resort_of(resort: LastResort | None) -> str | None:
-    """Return a last resort's name; None where nobody needs one."""
-    return None if resort is None else str(resort)
+def _family(choice: Choice, family: Family) -> FamilyJson:
+    dealt = choice.of(family)
+    return {
+        "live": [entry.host for entry in dealt] if choice.last_resort is None else [],
+        "share": {host: float(share) for host, share in shares(dealt).items()},
+    }
 
 
 def number(weight: Fraction) -> int | float:
@@ -246,25 +258,9 @@ async def _readyz(request: web.Request) -> web.Response:
     )
 
 
-def status(services: Services) -> Json:
+def status(services: Services) -> StatusJson:
     """Return everything that ``/status`` shows."""
-    zones, refused, now = services.zones, services.zones.refused, time.time()
-    served: dict[str, Json] = {
-        name: {
-            "serial": source.serial,
-            "file": printable(str(zones.files.get(name, ""))),
-            "error": str(refused[name][0]) if name in refused else None,
-        }
-        | ({"waiting": list(zones.waiting[name])} if name in zones.waiting else {})
-        for name, source in services.cluster.sources.items()
-    }
-    for zone, source, listing in zones.sources():
-        served[zone.name].setdefault("sources", []).append(_source(source, listing))
-    unserved = {
-        name: {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
-        for name, problems in refused.items()
-        if name not in served
-    }
+    now = time.time()
     held_until = {
         key: None if one.held_for is None else now + one.held_for
         for key, one in services.verdicts.suspects.items()
@@ -277,13 +273,33 @@ def status(services: Services) -> Json:
         "ready": services.watchdog.unready() is None,
         "listen": [str(address) for address in services.listen],
         "warnings": services.alerts.warnings(),
-        "zones": served | unserved,
+        "zones": _zones(services.cluster, services.zones),
         "hosts": hosts_of(services.cluster, partial(last_result, services.verdicts)),
         "pools": pools_of(services.cluster, held_until),
     }
 
 
-def _source(source: HostSource, listing: Listing) -> Json:
+def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:
+    """Return the zones that are served, and those whose files are refused and that never were."""
+    refused = zones.refused
+    found: dict[str, ZoneStateJson] = {}
+    for name, source in cluster.sources.items():
+        found[name] = {
+            "serial": source.serial,
+            "file": printable(str(zones.files.get(name, ""))),
+            "error": str(refused[name][0]) if name in refused else None,
+        }
+        if name in zones.waiting:
+            found[name]["waiting"] = list(zones.waiting[name])
+    for zone, origin, listing in zones.sources():
+        found[zone.name].setdefault("sources", []).append(_source(origin, listing))
+    for name, problems in refused.items():
+        if name not in found:
+            found[name] = {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
+    return found
+
+
+def _source(source: HostSource, listing: Listing) -> SourceJson:
     return {
         "source": source.title,
         "hosts": len(listing.hosts),
@@ -293,7 +309,7 @@ def _source(source: HostSource, listing: Listing) -> Json:
     }
 
 
-def host_status(services: Services, host: HostKey) -> Json:
+def host_status(services: Services, host: HostKey) -> HostJson:
     """Return one host's status; raises NotFoundError where it is not served any more."""
     return host_of(services.cluster, host, partial(last_result, services.verdicts))
 

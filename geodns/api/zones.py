@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from typing import Any
 
 from aiohttp import web
 
+from geodns.api.bodies import ReloadBody, read_body
 from geodns.api.responses import SERVICES
-from geodns.errors import NotFoundError, UsageError
+from geodns.api.schemas import ReloadedJson, ZonesJson
+from geodns.errors import NotFoundError
 from geodns.model.zone import Zone
 
 
@@ -22,14 +23,13 @@ def routes() -> list[web.RouteDef]:
 
 async def _zones(request: web.Request) -> web.Response:
     zones = request.app[SERVICES].cluster.zones
-    return web.json_response(
-        {
-            "zones": {
-                name: {"digest": zone.digest, "hosts": len(zone.hosts), "pools": len(zone.pools)}
-                for name, zone in zones.items()
-            }
+    shown: ZonesJson = {
+        "zones": {
+            name: {"digest": zone.digest, "hosts": len(zone.hosts), "pools": len(zone.pools)}
+            for name, zone in zones.items()
         }
-    )
+    }
+    return web.json_response(shown)
 
 
 async def _zone(request: web.Request) -> web.Response:
@@ -46,16 +46,8 @@ def _text(zone: Zone) -> str:
 
 
 async def _reload(request: web.Request) -> web.Response:
-    content = await request.read()
-    try:
-        body: Any = json.loads(content) if content.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f'the body is no JSON ({error}): write {{"yes": true}}') from error
-    if not isinstance(body, dict) or not body.keys() <= {"yes"}:
-        raise UsageError('the body takes {"yes": true} and nothing else')
-    yes = body.get("yes", False)
-    if not isinstance(yes, bool):
-        raise UsageError("`yes` is true or false")
+    body = read_body(await request.read(), ReloadBody, '{"yes": true}')
     zones = request.app[SERVICES].zones
-    await zones.reload(yes=yes)
-    return web.json_response({"waiting": {zone: list(why) for zone, why in zones.waiting.items()}})
+    await zones.reload(yes=body.yes)
+    shown: ReloadedJson = {"waiting": {zone: list(why) for zone, why in zones.waiting.items()}}
+    return web.json_response(shown)

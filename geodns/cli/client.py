@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import aiohttp
 import click
 
-from geodns.api.json_types import Json
 from geodns.cli.options import DEFAULT_SERVER, why_no_token
 from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
+
+Json = dict[str, Any]
+"""An object of the API: commands read it as it comes, since types of pydantic take long to load."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server, UnreachableError
+from geodns.cli.client import Json, Server, UnreachableError
 from geodns.cli.options import server_option, token_option
 from geodns.config.times import precise, since_asked
 from geodns.errors import ServerError

@@ -7,8 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server
+from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})

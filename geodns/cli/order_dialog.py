@@ -10,8 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from geodns.api.json_types import Json
-from geodns.cli.client import HttpReply, Server, UnreachableError
+from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.status import host_of
 from geodns.errors import GeodnsError

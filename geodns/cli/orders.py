@@ -5,8 +5,7 @@ from typing import Any
 
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server
+from geodns.cli.client import Json, Server
 from geodns.cli.order_dialog import Answers, describe_order, give, order_options
 from geodns.cli.wait import wait
 from geodns.config.times import seconds_asked

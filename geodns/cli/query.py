@@ -6,8 +6,7 @@ from ipaddress import IPv6Address
 import click
 import dnslib
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server
+from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
 from geodns.config.server_keys import Listen
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError

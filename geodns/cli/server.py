@@ -5,8 +5,7 @@ from functools import partial
 
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import HttpReply, Server
+from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import server_option, token_option
 
 RELOAD = "/api/v1/reload"

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import Server
+from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
 from geodns.cli.order_dialog import OrderReport, describe_order, give, order_options
 from geodns.errors import GeodnsError, UsageError

@@ -12,8 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from geodns.api.json_types import Json
-from geodns.cli.client import HttpReply, Server
+from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import server_option, token_option
 from geodns.errors import GeodnsError, ServerError
 

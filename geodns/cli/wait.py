@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from geodns.api.json_types import Json
-from geodns.cli.client import HttpReply, Server
+from geodns.cli.client import HttpReply, Json, Server
 from geodns.errors import GeodnsError
 
 LOOK_EVERY = 1.0

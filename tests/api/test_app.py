@@ -13,7 +13,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from geodns.api.app import MAX_BODY, make_app
 from geodns.api.explain import Asking
-from geodns.api.json_types import Json
 from geodns.config.tokens import token_of
 from geodns.control.cluster import Cluster
 from geodns.control.orders import OrderRequest, OrderResult, Verb
@@ -127,7 +126,7 @@ def test_metrics_come_in_the_text_format() -> None:
 def test_an_explanation_is_for_whoever_would_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def noted(_: Cluster, name: str, rtype: str, asking: Asking, __: Any) -> Json:
+    def noted(_: Cluster, name: str, rtype: str, asking: Asking, __: Any) -> dict[str, Any]:
         asked.append((name, rtype, asking.client, str(asking.network)))
         return {}
 
@@ -245,16 +244,16 @@ def test_workers_that_have_not_taken_it_are_named() -> None:
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [
-        pytest.param(b"reason=x", 400, "no JSON", id="no JSON"),
+        pytest.param(b"reason=x", 400, "the body: no JSON", id="no JSON"),
         pytest.param(b"\xff\xfe\x00", 400, "no JSON", id="no text"),
         pytest.param(b'{"reason": "\xff"}', 400, "no JSON", id="no UTF-8"),
         pytest.param(b"[" * 60_000, 400, "no JSON", id="nested without end"),
-        pytest.param(b"[]", 400, "and nothing else", id="a list"),
-        pytest.param(b'"x"', 400, "and nothing else", id="a text"),
-        pytest.param(b'{"until": "2h"}', 400, "and nothing else", id="unknown field"),
-        pytest.param(b'{"reason": 5}', 400, "`reason` is one line", id="reason is no text"),
-        pytest.param(b'{"reason": "a\\nb"}', 400, "`reason` is one line", id="reason of two lines"),
-        pytest.param(b'{"reason": "\\ud800"}', 400, "`reason` is one line", id="half a surrogate"),
+        pytest.param(b"[]", 400, "the body: a list is no object: write", id="a list"),
+        pytest.param(b'"x"', 400, "the body: 'x' is no object: write", id="a text"),
+        pytest.param(b'{"until": "2h"}', 400, "`until`: not known here", id="unknown field"),
+        pytest.param(b'{"reason": 5}', 400, "`reason`: 5 is no text", id="reason is no text"),
+        pytest.param(b'{"reason": "a\\nb"}', 400, "write one line", id="reason of two lines"),
+        pytest.param(b'{"reason": "\\ud800"}', 400, "the body: no JSON", id="half a surrogate"),
         pytest.param(
             json.dumps({"reason": "x" * (MAX_REASON + 1)}).encode(), 400, "at most 500", id="reason too long"
         ),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from geodns.api.hosts import MAX_HOSTS
+from geodns.api.bodies import MAX_HOSTS
 from geodns.control.orders import Order, OrderRequest, Verb
 from geodns.errors import NotFoundError
 from geodns.model.state import HostKey
@@ -108,30 +108,36 @@ MANY = {"verb": "drain", "hosts": ["mta1"]}
 @pytest.mark.parametrize(
     ("path", "body", "error"),
     [
-        pytest.param(ORDERS, {}, "`verb` is one of drain, undrain,", id="no verb"),
-        pytest.param(ORDERS, MANY | {"verb": "explode"}, "`verb` is one of", id="another verb"),
-        pytest.param(ORDERS, MANY | {"verb": []}, "`verb` is one of", id="no text"),
-        pytest.param(ORDERS, {"verb": "drain"}, "`hosts` is a list", id="no hosts"),
-        pytest.param(ORDERS, MANY | {"hosts": "mta1"}, "`hosts` is a list", id="a text"),
-        pytest.param(ORDERS, MANY | {"hosts": []}, "`hosts` is a list", id="nobody"),
-        pytest.param(ORDERS, MANY | {"hosts": [""]}, "`hosts` is a list", id="an empty name"),
-        pytest.param(ORDERS, MANY | {"hosts": [5]}, "`hosts` is a list", id="a number"),
-        pytest.param(ORDERS, MANY | {"hosts": ["a"] * (MAX_HOSTS + 1)}, "1 to 1000 names", id="too many"),
-        pytest.param(ORDERS, MANY | {"zone": 5}, "`zone` is the name of", id="zone"),
-        pytest.param(ORDERS, MANY | {"host": "mta1"}, "and nothing else", id="unknown key"),
-        pytest.param(ORDERS, MANY | {"yes": 1}, "`yes` is true or false", id="yes"),
-        pytest.param(ORDERS, MANY | {"dry_run": "no"}, "`dry_run` is true or false", id="dry_run"),
-        pytest.param(ORDERS, MANY | {"for": "2"}, "`for` '2' has no unit: write 2h or 2m", id="no unit"),
+        pytest.param(ORDERS, {}, "`verb`: missing; `hosts`: missing: write", id="no verb"),
+        pytest.param(
+            ORDERS, MANY | {"verb": "explode"}, "`verb`: 'explode': write 'drain', ", id="another verb"
+        ),
+        pytest.param(ORDERS, MANY | {"verb": []}, "`verb`: a list: write 'drain', ", id="no text"),
+        pytest.param(ORDERS, {"verb": "drain"}, "`hosts`: missing", id="no hosts"),
+        pytest.param(ORDERS, MANY | {"hosts": "mta1"}, "`hosts`: 'mta1' is no list", id="a text"),
+        pytest.param(ORDERS, MANY | {"hosts": []}, "`hosts`: a list: write at least 1", id="nobody"),
+        pytest.param(ORDERS, MANY | {"hosts": [""]}, "`hosts[0]`: '': write 1 or more", id="an empty name"),
+        pytest.param(ORDERS, MANY | {"hosts": [5]}, "`hosts[0]`: 5 is no text", id="a number"),
+        pytest.param(ORDERS, MANY | {"hosts": ["a"] * (MAX_HOSTS + 1)}, "write at most 1000", id="too many"),
+        pytest.param(ORDERS, MANY | {"zone": 5}, "`zone`: 5 is no text", id="zone"),
+        pytest.param(ORDERS, MANY | {"host": "mta1"}, "`host`: not known here", id="unknown key"),
+        pytest.param(ORDERS, MANY | {"yes": 1}, "`yes`: 1 is neither true nor false", id="yes"),
+        pytest.param(
+            ORDERS, MANY | {"dry_run": "no"}, "`dry_run`: 'no' is neither true nor false", id="dry_run"
+        ),
+        pytest.param(ORDERS, MANY | {"for": "2"}, "`for`: '2' has no unit: write 2h or 2m", id="no unit"),
         pytest.param(ORDERS, MANY | {"weight": 5}, "`weight` has no meaning here: drain", id="drain to 5"),
-        pytest.param(ORDERS, MANY | {"verb": "weight"}, "`weight` is a whole number", id="no weight"),
-        pytest.param(one("weight"), {}, "`weight` is a whole number", id="no weight for one"),
-        pytest.param(one("weight"), {"weight": -1}, "`weight` is a whole number", id="negative"),
-        pytest.param(one("weight"), {"weight": 2**31}, "`weight` is a whole number", id="too large"),
-        pytest.param(one("weight"), {"weight": True}, "`weight` is a whole number", id="truth"),
-        pytest.param(one("weight"), {"weight": 1.5}, "`weight` is a whole number", id="broken"),
+        pytest.param(ORDERS, MANY | {"verb": "weight"}, "`weight`: missing: write a whole", id="no weight"),
+        pytest.param(one("weight"), {}, "`weight`: missing: write a whole", id="no weight for one"),
+        pytest.param(one("weight"), {"weight": -1}, "`weight`: -1: write at least 0", id="negative"),
+        pytest.param(
+            one("weight"), {"weight": 2**31}, "`weight`: 2147483648: write at most 2147483647", id="too large"
+        ),
+        pytest.param(one("weight"), {"weight": True}, "`weight`: true is no whole number", id="truth"),
+        pytest.param(one("weight"), {"weight": 1.5}, "`weight`: 1.5 is no whole number", id="broken"),
         pytest.param(one("undrain"), {"for": "2h"}, "`for` has no meaning here: undrain", id="undrain for"),
         pytest.param(one("clear"), {"for": "2h"}, "`for` has no meaning here: clear", id="clear for"),
-        pytest.param(one("drain"), {"verb": "drain"}, "and nothing else", id="a verb for one"),
+        pytest.param(one("drain"), {"verb": "drain"}, "`verb`: not known here", id="a verb for one"),
     ],
 )
 def test_a_wrong_order_is_refused(path: str, body: Any, error: str) -> None:

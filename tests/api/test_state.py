@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.api.state import export, read
+from geodns.api.bodies import StateJson, read_body
+from geodns.api.state import Imported, export
+from geodns.api.state import read as read_state
 from geodns.control.cluster import Cluster
 from geodns.control.orders import file_weights
 from geodns.errors import UsageError
@@ -37,6 +39,10 @@ def body(*forced: Any, weights: tuple[Any, ...] = (), **more: Any) -> dict[str, 
     return {"geodns_state": 1, "forced": list(forced), "weights": list(weights)} | more
 
 
+def read(given_body: Any, cluster: Cluster, now: float) -> Imported:
+    return read_state(read_body(json.dumps(given_body).encode(), StateJson, "EXAMPLE"), cluster, now)
+
+
 lines = st.text(st.characters(categories=("L", "N", "P", "S")), max_size=20)
 moments = st.integers(0, 3_000_000_000).map(float)
 states = st.builds(ForcedState, st.sampled_from(Forced), lines, lines, moments, st.none() | st.just(NOW + 60))
@@ -59,8 +65,7 @@ def test_what_is_written_is_read_as_it_was(
         for host, weight in weights.items()
     }  # fmt: skip
     one.override(forced, weights)
-    written = json.loads(json.dumps(export(one, "ns1", NOW)))
-    found = read(written, cluster(), NOW)
+    found = read(export(one, "ns1", NOW), cluster(), NOW)
     assert (found.plan.forced, found.plan.weights) == (forced, weights)
     assert (found.expired, found.unknown) == ((), ())
 
@@ -96,28 +101,40 @@ HEAVY = {key: value for key, value in ENTRY.items() if key != "forced"} | {"weig
 @pytest.mark.parametrize(
     ("given_body", "says"),
     [
-        pytest.param([], "this is no state of geodns", id="a list"),
-        pytest.param({}, "this is no state of geodns", id="nothing"),
-        pytest.param(body(geodns_state=2), "this is no state of geodns", id="another format"),
-        pytest.param(body(hosts=[]), "'hosts' is not known", id="another key"),
-        pytest.param(body() | {"forced": {}}, "`forced` is a list", id="no list"),
-        pytest.param(body("x"), "forced[0] is no object", id="no object"),
-        pytest.param(body({"zone": NAME, "forced": "up"}), "forced[0] has no `host`", id="no host"),
-        pytest.param(body(ENTRY | {"zone": 1}), "forced[0]: `zone` is a text", id="no text"),
-        pytest.param(body(ENTRY | {"wieght": 1}), "forced[0]: 'wieght' is not known", id="unknown key"),
-        pytest.param(body(ENTRY, ENTRY | {"forced": "out"}), "forced[1]: `forced` 'out': write", id="state"),
-        pytest.param(body(ENTRY | {"forced": []}), "write one of drained, quar", id="state of another kind"),
-        pytest.param(body(ENTRY | {"reason": "a\nb"}), "`reason` is one line", id="two lines"),
+        pytest.param([], "the body: a list is no object: write EXAMPLE", id="a list"),
+        pytest.param({}, "`geodns_state`: missing: write EXAMPLE", id="nothing"),
+        pytest.param(body(geodns_state=2), "`geodns_state`: 2: write 1", id="another format"),
+        pytest.param(body(hosts=[]), "`hosts`: not known here", id="another key"),
+        pytest.param(body() | {"forced": {}}, "`forced`: an object is no list", id="no list"),
+        pytest.param(body("x"), "`forced[0]`: 'x' is no object", id="no object"),
+        pytest.param(body({"zone": NAME, "forced": "up"}), "`forced[0].host`: missing", id="no host"),
+        pytest.param(body(ENTRY | {"zone": 1}), "`forced[0].zone`: 1 is no text", id="no text"),
+        pytest.param(body(ENTRY | {"wieght": 1}), "`forced[0].wieght`: not known here", id="unknown key"),
+        pytest.param(body(ENTRY, ENTRY | {"forced": "out"}), "`forced[1].forced`: 'out': write", id="state"),
+        pytest.param(
+            body(ENTRY | {"forced": []}),
+            "`forced[0].forced`: a list: write 'drained', 'quarantined'",
+            id="state of another kind",
+        ),
+        pytest.param(
+            body(ENTRY | {"reason": "a\nb"}), "`forced[0].reason`: 'a\\nb': write one line", id="two lines"
+        ),
         pytest.param(body(ENTRY | {"reason": "x" * (MAX_REASON + 1)}), "at most 500", id="long reason"),
         pytest.param(body(ENTRY | {"author": "x" * (MAX_AUTHOR + 1)}), "at most 200", id="long author"),
-        pytest.param(body(ENTRY | {"since": None}), "`since` is missing", id="no since"),
-        pytest.param(body(ENTRY | {"since": 5}), "`since` '5' is no time", id="a number"),
+        pytest.param(body(ENTRY | {"since": None}), "`forced[0].since`: null is no text", id="no since"),
+        pytest.param(body(ENTRY | {"since": 5}), "`forced[0].since`: 5 is no text", id="a number"),
         pytest.param(body(ENTRY | {"until": "2026-11-23T07:00:00"}), "is no time", id="no zone of time"),
         pytest.param(body(ENTRY | {"until": "9999-01-01T00:00:00Z"}), "is no time", id="too late"),
-        pytest.param(body(weights=(HEAVY | {"weight": -1},)), "weights[0]: `weight` is a", id="negative"),
-        pytest.param(body(weights=(HEAVY | {"weight": True},)), "weights[0]: `weight` is a", id="truth"),
-        pytest.param(body(weights=(HEAVY | {"weight": 2**31},)), "weights[0]: `weight` is a", id="large"),
-        pytest.param(body(weights=(ENTRY,)), "weights[0] has no `weight`", id="no weight"),
+        pytest.param(
+            body(weights=(HEAVY | {"weight": -1},)), "`weights[0].weight`: -1: write", id="negative"
+        ),
+        pytest.param(
+            body(weights=(HEAVY | {"weight": True},)), "`weights[0].weight`: true is no", id="truth"
+        ),
+        pytest.param(
+            body(weights=(HEAVY | {"weight": 2**31},)), "`weights[0].weight`: 2147483648: ", id="large"
+        ),
+        pytest.param(body(weights=(ENTRY,)), "`weights[0].weight`: missing", id="no weight"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(given_body: Any, says: str) -> None:

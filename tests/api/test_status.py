@@ -94,10 +94,10 @@ def holds(shown: Any, designed: Any, where: str = "") -> None:
 
 def test_hosts_and_pools_have_the_fields_of_the_design() -> None:
     cluster = cluster_of(zone(TEXT), {})
-    for one in hosts_of(cluster, seen)[NAME].values():
-        holds(one, DESIGNED_HOST, "host")
-    for one in pools_of(cluster)[NAME].values():
-        holds(one, DESIGNED_POOL, "pool")
+    for host in hosts_of(cluster, seen)[NAME].values():
+        holds(host, DESIGNED_HOST, "host")
+    for pool in pools_of(cluster)[NAME].values():
+        holds(pool, DESIGNED_POOL, "pool")
     json.dumps([hosts_of(cluster, seen), pools_of(cluster)])
 
 
@@ -106,13 +106,13 @@ def test_the_designs_example_is_what_such_a_state_gives() -> None:
         hosts: {mta1: {address: 192.0.2.11, weight: 50}, mta2: {address: 192.0.2.12, weight: 30}}
     """)
     cluster = cluster_of(one, {"mta1": Verdict(HealthState.UP, sheds=1, level=1)})
-    shown = host_of(cluster, (NAME, "mta1"), lambda _: LastResult("ok", "220 mta1 ESMTP", 0.0019, NOW))
+    shown: Any = host_of(cluster, (NAME, "mta1"), lambda _: LastResult("ok", "220 mta1 ESMTP", 0.0019, NOW))
     assert shown.pop("forced_weight") is None
     further = shown["checks"][0].keys() - DESIGNED_HOST["checks"][0].keys()
     for name in further:
         del shown["checks"][0][name]
     assert shown == DESIGNED_HOST
-    pool = pools_of(cluster_of(one, {}))[NAME]["main"]
+    pool: Any = pools_of(cluster_of(one, {}))[NAME]["main"]
     assert {name: pool[name] for name in DESIGNED_POOL} == DESIGNED_POOL
 
 
@@ -163,8 +163,9 @@ def test_a_forced_weight_is_shown_with_the_files_own_and_with_an_edit_that_it_hi
     }
     older = replace(weight, file=weight.file.replace("50", "40"), edited=NOW + 5)
     cluster.override({}, {(NAME, "mta1"): older})
-    hides = host_of(cluster, (NAME, "mta1"), seen)["forced_weight"]["hides"]
-    assert hides == f"the file has said 50 since {timestamp(NOW + 5)}"
+    weighed = host_of(cluster, (NAME, "mta1"), seen)["forced_weight"]
+    assert weighed is not None
+    assert weighed["hides"] == f"the file has said 50 since {timestamp(NOW + 5)}"
 
 
 def test_the_state_of_a_host_is_the_best_of_its_addresses() -> None:
@@ -266,7 +267,7 @@ def test_a_pool_without_names_has_the_zones_ttl() -> None:
 
 def test_shares_add_up() -> None:
     shown = pools_of(cluster_of(zone(TEXT), {"mta1": Verdict(HealthState.UP, level=3)}))[NAME]["main"]
-    for family in shown["families"].values():
+    for family in (shown["families"]["A"], shown["families"]["AAAA"]):
         assert sum(map(Fraction, family["share"].values())) == pytest.approx(1)
 
 

@@ -75,7 +75,7 @@ def test_certificates_are_shown_measured_and_warned_of(rig: Rig) -> None:
     rig.seen["192.0.2.12"] = ProbeOutcome(
         ProbeResult.OK, "220 mta2", 0.1, tls=Encryption("TLSv1.3", "AES", replace(old, not_after=until + 1e6))
     )
-    shown = status(rig.services)
+    shown: Any = status(rig.services)
     (check,) = shown["hosts"][NAME]["mta1"]["checks"]
     assert check["certificate"]["days_left"] == 3.1
     assert check["certificate"]["subject"] == f"mta1.{NAME}"
@@ -110,7 +110,7 @@ def test_refused_files_and_late_probes_are_warnings_and_do_not_make_it_unready(r
     rig.services.zones._folder.read_all()
     rig.late = 7.4
     rig.look()
-    shown = status(rig.services)
+    shown: Any = status(rig.services)
     assert shown["ready"] is True
     assert shown["warnings"][0] == "the state file was set aside"
     assert any("(the zone it had is served)" in one for one in shown["warnings"])
@@ -130,7 +130,7 @@ def test_a_prober_in_doubt_is_a_warning_a_field_and_a_metric(rig: Rig) -> None:
     assert rig.metric("geodns_prober_suspect", zone=NAME, pool="main") == 0
     rig.suspects[NAME, "main"] = Suspect(5, 6, 12.0)
     rig.hint = "2 addresses refuse the prober"
-    shown = status(rig.services)
+    shown: Any = status(rig.services)
     told = f"pool main of {NAME}: 5 of 6 hosts began to fail at once, the prober itself may be cut off"
     assert f"{told} (prober_suspect): their verdicts are held for 12 s more" in shown["warnings"]
     assert "2 addresses refuse the prober" in shown["warnings"]

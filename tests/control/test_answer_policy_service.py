@@ -1,6 +1,7 @@
 """The policy of a running server: what makes it another, and what an operator hears of it."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from geodns.api.query_log import read_wish
+from geodns.api.bodies import QueryLogWish, query_log_of
 from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.config.settings import Settings
@@ -191,7 +192,7 @@ def test_what_an_operator_has_switched_holds_for_the_next_control_process(
     settings = Settings(state=tmp_path, query_log=setting)
     one, workers = started(settings)
     assert workers.policy.query_log == setting
-    wanted = read_wish(wish, time.monotonic())
+    wanted = query_log_of(QueryLogWish.model_validate_json(json.dumps(wish)), time.monotonic())
     asyncio.run(one.switch_query_log(wanted, "a test"))
     assert policy_of(settings, again=True).query_log == wanted
     assert policy_of(settings).query_log == setting, "a server's own start begins by the settings"

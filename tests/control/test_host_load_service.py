@@ -12,44 +12,12 @@ import pytest
 from aiohttp import web
 
 from geodns import daemon
-from geodns.api.hosts import read_value
-from geodns.errors import UsageError
 from geodns.health.outcome import ProbeResult
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 
 __all__ = ["ready"]
 
 MTA1 = (NAME, "mta1")
-
-
-@pytest.mark.parametrize("body", ['{"value": 412}', '{"value": 412.0}', ' {"value":412}\n'])
-def test_a_value_is_read(body: str) -> None:
-    assert read_value(body.encode()) == 412
-
-
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ("", "the body is no JSON"),
-        ("412", "the body takes `value` and nothing else"),
-        ("{}", "the body takes `value` and nothing else"),
-        ('{"load": 0.8}', 'nothing else: write {"value": 412}'),
-        ('{"value": 1, "full": 2}', "nothing else"),
-        ('{"value": "412"}', "`value`: '412' is no number"),
-        ('{"value": true}', "`value`: true is no number"),
-        ('{"value": null}', "`value`: null is no number"),
-        ('{"value": [1]}', "`value`: a list is no number"),
-        ('{"value": NaN}', "`value`: nan is no load: it must be finite"),
-        ('{"value": Infinity}', "it must be finite"),
-        ('{"value": 1e999}', "it must be finite"),
-        ('{"value": -1}', "`value`: -1 is no load: it must not be below 0"),
-        ("[" * 9000, "the body is no JSON"),
-    ],
-)
-def test_a_value_that_is_none_is_refused(body: str, says: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        read_value(body.encode())
-    assert says in str(caught.value)
 
 
 def zone(load: str, host: str = "mta1") -> str:

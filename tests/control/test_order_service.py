@@ -228,7 +228,7 @@ def test_an_import_with_one_error_imposes_nothing(ready: Control) -> None:
         await order(running, "clear", "mta1")
         wrong = exported | {"forced": [*exported["forced"], {"zone": NAME}]}
         code, shown = await running.post("/api/v1/state", wrong)
-        assert (code, "forced[1] has no" in shown["error"]) == (400, True)
+        assert (code, "`forced[1].host`: missing" in shown["error"]) == (400, True)
         assert running.supervisor.dealt() == ALL
 
     ready.run(test)

@@ -279,7 +279,7 @@ def memory(pid: int) -> int:
 
 
 def test_mistakes_are_told(plain: Server) -> None:
-    assert "`sample` '10' is no part of the queries" in switch(plain, "on", "--sample", "10", status=2)
+    assert "`sample`: '10' is no part of the queries" in switch(plain, "on", "--sample", "10", status=2)
     assert "'mta1' is no network" in switch(plain, "on", "--client", "mta1", status=2)
 
 
