@@ -13,7 +13,8 @@ import pytest
 
 from geodns import logs
 from geodns.errors import StartError
-from geodns.logs import Handler, Json, Text
+from geodns.logs import Handler, JsonFormatter
+from geodns.logs import TextFormatter as Text
 
 log = logging.getLogger("geodns.test")
 
@@ -39,7 +40,7 @@ def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
 
 
 def as_json(made: logging.LogRecord) -> dict[str, Any]:
-    text = Json().format(made)
+    text = JsonFormatter().format(made)
     assert "\n" not in text
     found: dict[str, Any] = json.loads(text)
     return found
