@@ -27,7 +27,7 @@ _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 _STDERR = 2
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """A line that people read: time, level, process, message. What is not printable is escaped."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Text(logging.Formatter):
         return f"{head}: {printable(record.getMessage())}"
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """An object a line: ``time`` (RFC 3339, UTC), ``level``, ``process``, ``logger``, ``message``.
 
     The fields that a record carries by ``extra=`` follow, and ``exception`` with a traceback.
@@ -77,7 +77,7 @@ class Handler(logging.Handler):
 
     """
 
-    def __init__(self, descriptor: int, formatter: Text | Json) -> None:
+    def __init__(self, descriptor: int, formatter: TextFormatter | JsonFormatter) -> None:
         super().__init__()
         self.lines = formatter
         self.setFormatter(formatter)
@@ -134,7 +134,7 @@ def configure(form: Format, level: str) -> None:
     for earlier in _ours():
         root.removeHandler(earlier)
         earlier.close()
-    root.addHandler(Handler(_STDERR, Json() if form == "json" else Text()))
+    root.addHandler(Handler(_STDERR, JsonFormatter() if form == "json" else TextFormatter()))
     root.setLevel(level.upper())
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
@@ -148,7 +148,7 @@ def begin(process: str) -> None:
 
 def tell(error: GeodnsError) -> None:
     """Say which error ends the process: in a log of text a plain line does."""
-    if any(isinstance(handler.lines, Json) for handler in _ours()):
+    if any(isinstance(handler.lines, JsonFormatter) for handler in _ours()):
         log.critical("%s", error)
     else:
         sys.stderr.write(f"geodns: {error}\n")

@@ -95,7 +95,7 @@ def probe(
     name = own_name() if any(one.check.ehlo is None for one in targets) else None
     results = []
     for target in targets:
-        transcript = Transcript(live=not as_json)
+        transcript = TranscriptLines(live=not as_json)
         if not as_json:
             click.echo(f"probe [{target.address}]:{target.port}, check {target.check.name}")
         outcome = asyncio.run(probe_once(target, ehlo=name, transcript=transcript.take))
@@ -247,7 +247,7 @@ def _read(path: Path) -> tuple[Mapping[str, Zone], list[str]]:
     return zones, [str(file) for file, one in parsed.items() if one.zone is None]
 
 
-class Transcript:
+class TranscriptLines:
     """Joins the pieces of a dialogue to lines, each with the time of its first piece."""
 
     def __init__(self, *, live: bool) -> None:
@@ -307,7 +307,7 @@ def summary(target: Target, outcome: ProbeOutcome, now: float) -> Iterator[str]:
 _SPEAKERS = {"<": "server", ">": "prober", "*": "remark"}
 
 
-def _shown(target: Target, outcome: ProbeOutcome, transcript: Transcript) -> dict[str, Any]:
+def _shown(target: Target, outcome: ProbeOutcome, transcript: TranscriptLines) -> dict[str, Any]:
     return {
         "check": target.check.name,
         "address": str(target.address),

@@ -80,7 +80,7 @@ class ProcessSlot:
         """Killed, not dead yet."""
 
     def start(self, live: Callable[[socket.socket], int]) -> bool:
-        """Fork a process that lives with its end of a new stream; False: there is no room, `due` is later."""
+        """Fork a process that runs `live` with its end of a new stream; False: no room, `due` is later."""
         try:
             self.pid, ours = self._fork(live)
         except OSError as error:
@@ -151,7 +151,7 @@ class ProcessSlot:
             os.kill(self.pid, number)
 
     def wait(self, options: int = 0) -> Exit | None:
-        """Return how the process has ended; None while it lives. Its last words can still be read."""
+        """Return the process's end; None while it lives. Its last messages can still be read."""
         if self.pid is None:
             return None
         done, how = os.waitpid(self.pid, options)
@@ -179,7 +179,7 @@ class ProcessSlot:
 
 
 def fork(name: str, live: Callable[[], int]) -> int:
-    """Start a process that does nothing but live; return its pid.
+    """Fork a process that runs `live` and exits; return its pid.
 
     Raises:
         OSError: the machine has no room for another process.
@@ -199,7 +199,7 @@ def fork(name: str, live: Callable[[], int]) -> int:
 
 
 def _exit_after(name: str, live: Callable[[], int], mask: Iterable[int]) -> NoReturn:
-    """Live and end, without what the supervisor would do at its own end."""
+    """Live and exit, without the supervisor's own clean-up."""
     status = 1
     logs.begin(name)
     try:

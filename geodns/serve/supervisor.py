@@ -113,7 +113,7 @@ class _Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Have signals as bytes on a socket; afterwards, as before."""
+        """Receive signals as bytes on a socket, and restore their handlers in the end."""
         self._wake.setblocking(False)
         self._wakeup.setblocking(False)
         self._selector.register(self._wake, selectors.EVENT_READ)
@@ -130,7 +130,6 @@ class _Supervisor:
             self._wakeup.close()
 
     def _turn(self) -> None:
-        """Wait for something, and see to it."""
         now = time.monotonic()
         dues = [slot.due for slot in self._slots if slot.pid is None and self._wanted(slot)]
         dues += [] if self._stop_by is None else [self._stop_by]
@@ -164,7 +163,7 @@ class _Supervisor:
         return (self._alive_due,)
 
     def _end_by(self, end: float) -> None:
-        """See whether everything has ended, and kill what has not in time."""
+        """Note that everything has ended, or kill what has not in time."""
         running = [slot.name for slot in self._slots if slot.pid is not None]
         if not running:
             self._status = 0
@@ -269,7 +268,7 @@ class _Supervisor:
                 slot.put(b"".join(self._updates))
 
     def _reap(self, slot: ProcessSlot, options: int = 0) -> None:
-        """See whether a process has ended: hear its last words, and plan its successor."""
+        """If a process has ended, read its last messages and plan its successor."""
         end = slot.wait(options)
         if end is None:
             return
@@ -297,7 +296,7 @@ class _Supervisor:
     # --- in the new process -----------------------------------------------------------------------------
 
     def _child(self, slot: ProcessSlot, link: socket.socket) -> int:
-        """Be a process other than the supervisor, until its end; return its exit status."""
+        """Run control or a worker in the new process; return its exit status."""
         self._leave(slot)
         if slot is self._control:
             gc.enable()
@@ -324,7 +323,7 @@ class _Supervisor:
         return worker.work(follower, lambda: udp.serve(follower, sockets))
 
     def _leave(self, slot: ProcessSlot) -> None:
-        """Close what is others': a stream ends for its reader only when nobody has its other end."""
+        """Close what belongs to others: a stream ends for its reader only when nobody has its other end."""
         self._selector.close()
         self._wake.close()
         self._wakeup.close()

@@ -52,7 +52,7 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 def serve(follower: TableFollower, listeners: Sequence[socket.socket], limits: TcpLimits) -> None:
     """Answer until the worker shall end; raises SystemExit then."""
-    asyncio.run(_Server(follower, limits, len(listeners)).run(listeners))
+    asyncio.run(_TcpServer(follower, limits, len(listeners)).run(listeners))
     raise SystemExit(0)
 
 
@@ -82,7 +82,7 @@ def _within_descriptors(wanted: int, listeners: int) -> int:
     return possible
 
 
-class _Server:
+class _TcpServer:
     """All connections, and the worker's own affairs between them.
 
     Attributes:
@@ -226,7 +226,7 @@ class _Connection(asyncio.Protocol):
 
     """
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, server: _TcpServer) -> None:
         self.key: str | bytes = ""
         self.last = self.heard = time.monotonic()
         self._server = server

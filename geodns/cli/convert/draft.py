@@ -22,7 +22,7 @@ _RESOLVER = yaml.resolver.Resolver()
 _TEXT = "tag:yaml.org,2002:str"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
-Value = str | dict[str, Any]
+DraftValue = str | dict[str, Any]
 """A record's value in our YAML: text, or a mapping of fields or of a pool."""
 
 
@@ -31,7 +31,7 @@ class DraftRrset:
     """The TTL and values of a name and type."""
 
     ttl: int
-    values: list[Value]
+    values: list[DraftValue]
 
 
 @dataclass

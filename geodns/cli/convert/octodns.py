@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from geodns.cli.convert.draft import DraftRrset, Value, ZoneDraft
+from geodns.cli.convert.draft import DraftRrset, DraftValue, ZoneDraft
 from geodns.config import yaml_nodes
 from geodns.config.report import Report
 from geodns.config.value_types import parse_address
@@ -60,7 +60,7 @@ def read_octodns(path: Path, origin: str | None) -> ZoneDraft:
                 raise GeodnsError(
                     f"{path}:{record.line}:{record.column}: a record is a mapping with a `type`"
                 )
-            _Record(draft, pools, owner, key.line, record).read()
+            _RecordReader(draft, pools, owner, key.line, record).read()
     _name_servers(draft)
     return draft
 
@@ -226,7 +226,7 @@ class DynamicPools:
         return name
 
 
-class _Record:
+class _RecordReader:
     """Reads one record, as octoDNS calls an RRset."""
 
     def __init__(self, draft: ZoneDraft, pools: DynamicPools, owner: str, line: int, node: Mapping) -> None:
@@ -274,7 +274,7 @@ class _Record:
             raise GeodnsError(f"{self._draft.source}:{self._line}: the TTL {text!r} is no number of seconds")
         return int(text)
 
-    def _value(self, value: Any) -> Value:
+    def _value(self, value: Any) -> DraftValue:
         """Return a value in our words, which are octoDNS's but for old ones."""
         if isinstance(value, list):
             raise GeodnsError(f"{self._draft.source}:{self._line}: a list in a list of values")

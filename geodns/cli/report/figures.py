@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
-from typing import Any
 
-Json = Mapping[str, Any]
+from geodns.api.json_types import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import jinja2
 
+from geodns.api.json_types import Json
 from geodns.cli.report.figures import answers_by_step, certificates_of, failovers_of, host_figures, slowest
 from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, line, stacked, strip
-
-Json = Mapping[str, Any]
 
 
 def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], since: float, now: float) -> str:
