@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # They wait more than they compute; tests/conftest.py says in what order.
 PYTEST := $(BIN)/pytest --numprocesses 4
 
-.PHONY: run test quick check reference bench fuzz clean
+.PHONY: run test quick nightly check reference bench fuzz clean
 
 run: $(READY)            ## three mail servers on loopback and a name server that balances them
 	$(BIN)/geodns demo $(OPTIONS)
@@ -21,6 +21,9 @@ test: $(READY)           ## every test
 
 quick: $(READY)          ## every test that starts no server, in less than a minute
 	$(PYTEST) --ignore tests/integration --ignore tests/fuzz --ignore-glob '*/test_bench*'
+
+nightly: $(READY)        ## every test with a thousand examples where others take thirty, and a long soak
+	HYPOTHESIS_PROFILE=nightly SOAK_SECONDS=300 $(PYTEST) --timeout 1800 -o faulthandler_timeout=0
 
 check: $(READY)          ## style and types
 	$(BIN)/ruff check .
@@ -34,7 +37,6 @@ FUZZ_SECONDS ?= 600
 fuzz: $(READY)           ## look for packets and zone files that break something, each for so many seconds
 	$(BIN)/python -m tests.fuzz packets -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz zones -max_total_time=$(FUZZ_SECONDS)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest --timeout 0 -o faulthandler_timeout=0 tests/integration/test_openapi.py
 
 bench: $(READY)          ## side by side with the name servers and the balancer that are installed
 	$(BIN)/python -m bench

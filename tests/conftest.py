@@ -19,7 +19,11 @@ settings.register_profile("default", _PATIENT, max_examples=30)
 # The same examples each time: what fails is the change's fault.
 settings.register_profile("ci", _PATIENT, max_examples=100, derandomize=True, print_blob=True)
 settings.register_profile("nightly", _PATIENT, max_examples=1000, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if "CI" in os.environ else "default"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if "CI" in os.environ else "default")
+settings.load_profile(PROFILE)
+
+LIMIT = 3600 if PROFILE == "nightly" else 400
+"""Seconds for a test by examples: what fails is made smaller for up to five minutes, which is worth it."""
 
 # --- order ---------------------------------------------------------------------------------------------
 
@@ -51,7 +55,10 @@ def _turn(path: Path) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what takes longest first."""
+    """Run what takes longest first; have a clock that Hypothesis cannot hold up for what it runs."""
+    for item in items:
+        if hasattr(getattr(item, "function", None), "hypothesis"):
+            item.add_marker(pytest.mark.timeout(LIMIT, method="thread"))
     items.sort(key=lambda item: _turn(item.path))
 
 
@@ -61,6 +68,25 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return nodeid if _turn(self.config.rootpath / file) == 1 else file
+
+    def schedule(self) -> None:
+        """Hand out tests, and say where no more will come: a process keeps its last one back till then."""
+        super().schedule()
+        for node in self.nodes:
+            self._reschedule(node)
+
+    def remove_node(self, node: Any) -> str | None:
+        """Have others do what a process that died had to do, but for the test that it died of."""
+        work = self.assigned_work.pop(node)
+        left = [(unit, nodeid) for unit in work.values() for nodeid, done in unit.items() if not done]
+        if not left:
+            return None
+        unit, crashed = left[0]
+        unit[crashed] = True
+        self.workqueue.update({scope: unit for scope, unit in work.items() if not all(unit.values())})
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return str(crashed)
 
 
 @pytest.hookimpl(optionalhook=True)

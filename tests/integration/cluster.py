@@ -21,7 +21,7 @@ import dns.rdatatype
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration import template
-from tests.integration.mailhosts import Address, MailHost
+from tests.integration.mailhosts import Address, MailHost, wait_until
 
 READY = 30.0
 """Seconds that a server may take to get ready on a busy machine."""
@@ -274,6 +274,13 @@ class Server:
     def send(self, number: int) -> None:
         """Send the supervisor a signal."""
         self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the supervisor, and wait until all others have seen that: they hold the lock of the state."""
+        children = self.children()
+        self.process.kill()
+        self.process.wait(END)
+        wait_until(lambda: all(map(is_gone, children)), what="control and workers end with the supervisor")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Have it end; return its exit status."""

@@ -138,7 +138,7 @@ def _stream(number: int) -> IO[str]:
     """A standard stream, as Python opens it with PYTHONUNBUFFERED."""
     if number == 0:
         return open(0, encoding="utf-8", closefd=False)
-    raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - the same
+    raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - for the whole of its life
     errors = "backslashreplace" if number == 2 else "strict"
     return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)
 
@@ -265,10 +265,11 @@ class _Template:
         try:
             with self._lock:
                 socket.send_fds(self._control, [json.dumps(order).encode()], [*streams, theirs])
-                text, (end, *_), _, _ = socket.recv_fds(self._control, 100, 1)
+                text, ends, _, _ = socket.recv_fds(self._control, 100, 1)
         finally:
             os.close(theirs)
-        return int(text), end, status
+        assert text, "the template has died: its own stderr says of what"
+        return int(text), ends[0], status
 
 
 @functools.cache

@@ -134,6 +134,7 @@ def compare(
     return comparison
 
 
+@pytest.mark.timeout(400)  # a quarter of a minute of computing
 def test_every_name_and_type(lab: Lab) -> None:
     asked = [(name, rtype) for name in lab.own_names() for rtype in ALL_TYPES]
     asked += [(name, rtype) for name in lab.other_names() for rtype in FEW_TYPES]

@@ -182,8 +182,7 @@ def test_the_state_cannot_be_written(tmp_path: Path, hosts: dict[str, MailHost])
         drain_without_a_disk(server)
         resource.prlimit(control, resource.RLIMIT_FSIZE, limits)
         wait_until(lambda: not server.status()["warnings"], 20, "the disk does its work again")
-        server.process.kill()
-        server.process.wait()
+        server.kill()
     with serving(tmp_path) as server:
         assert server.host("mta3")["forced"] == "drained"
 

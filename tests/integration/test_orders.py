@@ -1,7 +1,6 @@
 """Orders as operators give them: to two name servers at once, over restarts, on a terminal."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,8 +87,7 @@ def test_what_is_imposed_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> N
     with serving(tmp_path, {ZONE: TEXT}) as server:
         order((server,), "weight", "mta1", "0", "--for", "1d")
         order((server,), "drain", "mta2", "--for", "3s")
-        server.send(signal.SIGKILL)
-        server.process.wait()
+        server.kill()
     with serving(tmp_path) as server:
         assert server.host("mta1")["forced_weight"]["weight"] == 0
         wait_until(lambda: server.host("mta2")["forced"] is None, what="the drain ends")
