@@ -1,7 +1,6 @@
-"""Builds the control process: makes every service in order, starts them, ends them in reverse order.
+"""Runs the control process: makes the services in order, starts and ends them.
 
-Zone files, probes and operators each tell the cluster what has changed; what it compiles from that is
-published to the workers. Everything is saved as it happens, so that another control process can go on.
+State is saved as it changes, so that another control process can go on at any moment.
 """
 
 import asyncio
@@ -45,20 +44,18 @@ log = logging.getLogger(__name__)
 FIRST_ROUND = 5.0
 """Seconds that the first answer waits for the first verdicts."""
 HTTP_END = 1.0
-"""Seconds that a client which is slow to ask may hold up the end; what changed last is saved after it."""
+"""Seconds that a slow HTTP client may hold up the end, before the last changes are saved."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
 
 
 def control(settings: Settings, context: ControlContext) -> int:
-    """Run the control process until it is told to end; the supervisor calls this in the forked child.
+    """Run the control process in the child that the supervisor has forked.
 
-    Returns:
-        The exit status: 1 when there is nothing to serve or nowhere to keep state; 0 otherwise.
-
+    Return the exit status: 1 when there is nothing to serve or nowhere to keep state, else 0.
     """
-    # A zone makes hundreds of thousands of objects that stay: looking through them over and over is a third
-    # of the time that a large one takes to load.
+    # A zone makes hundreds of thousands of objects that stay: collecting garbage among them again and again
+    # is a third of the time that a large zone takes to load.
     gc.set_threshold(50_000, 20, 10)
     try:
         store, warnings = StateFile.open(settings.state, time.time())
@@ -77,16 +74,7 @@ def control(settings: Settings, context: ControlContext) -> int:
 def build(
     settings: Settings, context: ControlContext, store: StateFile, warnings: list[str], tasks: Tasks
 ) -> Services:
-    """Make the services, each after those that it needs.
-
-    Args:
-        settings: the server's own.
-        context: what the supervisor gives: sockets and addresses.
-        store: the open state file.
-        warnings: what opening it had to tell.
-        tasks: that run beside the loops.
-
-    """
+    """Make the services, each after those that it needs; `warnings` are of opening the state file."""
     again = bool(context.number)
     events = EventLog(settings.state)
     metrics = Metrics()
@@ -124,7 +112,7 @@ def build(
 
 
 class Daemon:
-    """The control process once its loop runs; arguments as for `build`."""
+    """The control process in its loop; arguments as for `build`."""
 
     def __init__(
         self, settings: Settings, context: ControlContext, store: StateFile, warnings: list[str]
@@ -137,7 +125,7 @@ class Daemon:
         self.services = build(settings, context, store, warnings, self._tasks)
 
     async def run(self) -> int:
-        """Start everything, serve until told to end, save and leave."""
+        """Serve until a signal or a failed task ends it; return the exit status."""
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
@@ -183,14 +171,14 @@ class Daemon:
         return 0
 
     async def _begin(self, edit: Edit) -> None:
-        """Judge the hosts once, answer, and keep everything going from then on."""
+        """Probe the hosts once, answer, and start the services' loops."""
         services, again = self.services, bool(self._context.number)
         edit = await services.zones.completed(edit)
         await services.verdicts.first_round(edit.zones.values(), FIRST_ROUND)
         services.orders.end_expired()
-        # Whoever starts a server means what the files say; a control process that was started again does not.
+        # Whoever starts a server means what the files say; a restart of the control process is nobody's yes.
         await services.zones.apply(edit, yes=not again)
-        # Not before: a reload must not overtake the first reading. Until here SIGHUP is ignored.
+        # Ignored until here: a reload must not overtake the first reading.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         late = await services.workers.deliver(FIRST_ROUND)
         if late:
@@ -217,11 +205,11 @@ class Daemon:
         dns = ",".join(str(listen) for listen in self.services.listen)
         http = Listen(*self._context.http.getsockname()[:2])
         zones = len(self.services.cluster.sources)
-        with contextlib.suppress(OSError):  # whoever started it may not be there to read this
+        with contextlib.suppress(OSError):  # nobody may be there to read it
             print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201 - the line
 
     async def _keep_time(self) -> None:
-        """End what was forced for a time and who has been retired long enough; move weights; save."""
+        """End overrides and retirements whose time is over; move weights; save."""
         services = self.services
         saved = risen = time.monotonic()
         while True:
@@ -242,7 +230,7 @@ class Daemon:
 
 
 async def _cancelled(*tasks: "asyncio.Future[Any] | None") -> None:
-    """Cancel what runs, and wait for its end."""
+    """Cancel tasks, and wait for their ends."""
     running = [task for task in tasks if task is not None]
     for task in running:
         task.cancel()

@@ -1,7 +1,6 @@
 """Alerts: conditions that last; an event when one begins, worsens or ends.
 
-Each service says what is wrong in its own field (`alerts`); this is the one list of all of it, for the status
-and for the events.
+Each service lists its own (`alerts`). `Alerts` puts them together, for the status and for events.
 """
 
 import asyncio
@@ -23,20 +22,18 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that an operator should know for as long as it lasts.
+    """A condition that an operator should know for as long as it lasts.
 
     Attributes:
-        key: what it is about; two looks that find the same key find the same alert.
+        key: identifies the alert from one look to the next.
         text: for the status.
         kind: of its events, one of `event_log.KINDS`.
-        event: the text of its event, where that differs; empty where its beginning is told elsewhere.
-        over: the text of the event that ends it; empty where none does.
-        still_there: asked when it ends: what has left the zone has not got better, and nothing is told.
-        grade: how bad it is: an alert with another grade is told again.
-        level: of the event's line in the log.
-        zone: which it is about.
-        pool: likewise.
-        hosts: likewise; an event names its host if there is one alone.
+        event: text of the event that begins it; None: `text`; empty: none, another part reports it.
+        resolved: text of the event that ends it; empty: none.
+        still_there: asked at the end: what has left the zone has not got better, so there is no event.
+        grade: an alert whose grade changes is an event again.
+        level: of the event that begins it, in the log.
+        zone: that it is about; likewise `pool` and `hosts`. An event names a host only if there is just one.
         data: of the event that begins it.
         resolved_data: of the event that ends it.
         shown: whether the status shows it.
@@ -60,25 +57,17 @@ class Alert:
 
     @property
     def event_text(self) -> str:
-        """The text of the event that begins it; empty where none does."""
         return self.text if self.event is None else self.event
 
 
 class Alerting(Protocol):
-    """A part of the server that knows what is wrong in its field."""
+    """A part of the server that has alerts."""
 
-    def alerts(self) -> Iterable[Alert]:
-        """Return what is wrong now."""
+    def alerts(self) -> Iterable[Alert]: ...
 
 
 class Alerts:
-    """The list of what is wrong; tells how it changes.
-
-    Args:
-        events: told.
-        parts: asked what is wrong, in the order in which the status shows it.
-
-    """
+    """All alerts, in the order of the parts, and the events of their changes."""
 
     def __init__(self, events: EventLog, parts: Iterable[Alerting]) -> None:
         self._events = events
@@ -86,7 +75,6 @@ class Alerts:
         self._reported: Mapping[Hashable, Alert] = {}
 
     def now(self) -> dict[Hashable, Alert]:
-        """Return what is wrong now, by what it is about."""
         found = {one.key: one for part in self._parts for one in part.alerts()}
         if self._events.trouble is not None:
             text = self._events.trouble
@@ -94,17 +82,15 @@ class Alerts:
         return found
 
     def warnings(self) -> list[str]:
-        """Return what is wrong now, as the status shows it."""
         return [one.text for one in self.now().values() if one.shown]
 
     async def watch(self) -> None:
-        """Look again and again; never return."""
         while True:
             self.report()
             await asyncio.sleep(LOOK_EVERY)
 
     def report(self) -> None:
-        """Tell what has begun, got another grade or ended since the last time."""
+        """Make an event of each alert that has begun, changed its grade or ended since the last call."""
         before, self._reported = self._reported, self.now()
         for key, one in self._reported.items():
             known = before.get(key)

@@ -1,4 +1,4 @@
-"""The policy of answers while running: cookie secrets, rate limits and the query log."""
+"""Keeps the answer policy of the workers up to date: cookie secrets, rate limits and the query log."""
 
 import asyncio
 import contextlib
@@ -23,25 +23,20 @@ from geodns.storage.cookie_secrets import CookieFile
 from geodns.storage.event_log import EventLog
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at what may have changed."""
+"""Seconds."""
 EVERY = 60.0
-"""Seconds from one line about limited answers to the next; the warning goes as long after the last one."""
+"""Seconds between two events of a flood; the warning stays as long after the last limited answer."""
 NAMED = 3
-"""Networks that are named: those that were limited most."""
+"""Networks in a warning: those that were limited most."""
 MOST = 1_000
-"""Networks that are remembered."""
+"""Networks in memory."""
 
 _SECRETS, _QUERY_LOG = "cookie_secrets", "query_log"
-"""What the notes of them are called."""
+"""Names of persistence's notes."""
 
 
 class AnswerPolicyService:
-    """Keeps the policy up to date that workers answer by.
-
-    Attributes:
-        query_log: which queries are logged.
-
-    """
+    """Changes the policy when a cookie secret, an operator or the clock does."""
 
     def __init__(
         self,
@@ -54,19 +49,19 @@ class AnswerPolicyService:
         *,
         again: bool,
     ) -> None:
-        """Begin.
+        """Begin with the settings, or with the policy of the control process before.
 
         Args:
             settings: the server's own.
             cluster: answers by the policy.
-            workers: take it, and say what they limited and noted.
-            persistence: keeps what must be known when the control process is started again.
-            events: tells what has changed.
-            metrics: counts the lines of the query log.
-            again: whether it is: the server runs already, and goes on as it did.
+            workers: get it, and report limited answers and logged queries.
+            persistence: carries secrets and query log over a restart of the control process.
+            events: of changes.
+            metrics: count logged queries.
+            again: whether the control process is started again, while the server runs.
 
         Raises:
-            StartError: the server is being started, and the file of the cookie secrets cannot be used.
+            StartError: the server starts, and the file of the cookie secrets cannot be used.
 
         """
         self._settings = settings
@@ -100,7 +95,7 @@ class AnswerPolicyService:
         return self._settings.query_log
 
     def _set_policy(self) -> None:
-        """Answer by what is in force now, and have the next control process know it."""
+        """Answer by the secrets and query log of now, and note them for the next control process."""
         secrets, wanted = self._cookies.secrets, self.query_log.wanted
         self._persistence.keep_note(_SECRETS, cookie_secrets.text_of(secrets))
         self._persistence.keep_note(_QUERY_LOG, to_text(wanted))
@@ -123,22 +118,18 @@ class AnswerPolicyService:
                 pass
 
     async def watch(self) -> None:
-        """Look again and again at what may have changed; never return."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             others = await asyncio.to_thread(self._cookies.poll)
             if others:
                 self._events.tell("reload", "the cookie secrets are others now", level=logging.INFO)
-            if self.query_log.expired(time.monotonic()) or others:
+            if self.query_log.end_expired(time.monotonic()) or others:
                 await self._change()
 
     async def switch_query_log(self, wanted: QueryLog | None, who: str) -> tuple[str, ...]:
-        """Log other queries from now on; return the workers that have not heard of it yet.
+        """Log these queries from now on (None: none); return the workers that are late to know.
 
-        Args:
-            wanted: which; None: none.
-            who: asks.
-
+        `who` stands in the event.
         """
         self.query_log.switch(wanted, who)
         return await self._change()
@@ -146,7 +137,7 @@ class AnswerPolicyService:
     async def _change(self) -> tuple[str, ...]:
         self._set_policy()
         write = asyncio.to_thread(self._persistence.write)
-        if not self._cluster.sources:  # the first Table brings it
+        if not self._cluster.sources:  # the first Table will bring it
             await write
             return ()
         pending, _ = await asyncio.gather(self._workers.deliver(), write)
@@ -154,23 +145,17 @@ class AnswerPolicyService:
 
 
 class FloodWatch:
-    """Gathers what all workers have limited."""
+    """Sums up the answers that workers have limited, and warns of them."""
 
     def __init__(self) -> None:
         self._actions: Counter[Action] = Counter()
         self._networks: Counter[str] = Counter()
-        self._told: float | None = None
+        self._event_at: float | None = None
         self._last: float | None = None
         self._shown = ""
 
     def note(self, limited: Limited, now: float) -> None:
-        """Take what a worker has counted.
-
-        Args:
-            limited: by that worker.
-            now: seconds of a clock that only goes forward.
-
-        """
+        """Add a worker's counts; the time is monotonic, in seconds."""
         self._last = now
         self._actions.update(limited.actions)
         self._networks.update(limited.networks)
@@ -178,11 +163,13 @@ class FloodWatch:
             self._networks = Counter(dict(self._networks.most_common(MOST // 2)))
 
     def alerts(self, now: float) -> Iterator[Alert]:
-        """Return what was limited; once a minute it is another alert, of what came since."""
-        if self._actions and (self._told is None or now - self._told >= EVERY):
-            since = "" if self._told is None or now - self._told > 2 * EVERY else " in the last minute"
+        """Return the warning while a flood lasts; a new grade makes it an event once a minute."""
+        if self._actions and (self._event_at is None or now - self._event_at >= EVERY):
+            since = (
+                "" if self._event_at is None or now - self._event_at > 2 * EVERY else " in the last minute"
+            )
             self._shown = f"{self._sums()}{since}"
-            self._told = now
+            self._event_at = now
             self._actions.clear()
             self._networks.clear()
         if self._last is None or now - self._last >= EVERY or not (self._actions or self._shown):
@@ -192,7 +179,7 @@ class FloodWatch:
             "flood",
             f"answers are rate limited: {shown}",
             event=f"answers are rate limited: {self._shown}",
-            grade=f"{self._told}",
+            grade=f"{self._event_at}",
         )
 
     def _sums(self) -> str:

@@ -1,6 +1,6 @@
-"""The running state: the zones served, the live set, what is compiled from both, and what each event touches.
+"""Holds the running state: zones, verdicts, overrides, and the Table compiled of them.
 
-No clock, no sockets, no threads: the daemon tells it what happened and publishes the Table that results.
+Each change recompiles only what it touches. Pure: services bring changes and publish the Table that results.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A host that changed its state."""
+    """A host's change of state."""
 
     host: HostKey
     before: HealthState
@@ -46,7 +46,7 @@ class Transition:
 
 
 _Place = tuple[HostKey, str, Address, int]
-"""A host, the name of a check, and where that connects to."""
+"""Host, name of a check, and where that connects to."""
 
 
 def _place(host: HostKey, target: Target) -> _Place:
@@ -54,23 +54,21 @@ def _place(host: HostKey, target: Target) -> _Place:
 
 
 _OUT = frozenset({HealthState.DOWN, HealthState.SHEDDING})
-"""A host in one of these states is not dealt as a live one."""
+"""States in which a host is not live."""
 
 
 class Cluster:
-    """The zones, and everything known of their hosts.
+    """The zones that are served and the state of their hosts.
 
     Attributes:
-        verdicts: what is believed of targets.
-        compiled: what is served.
-        forced: what is imposed on hosts.
-        weights: which weights are imposed on hosts.
+        compiled: from all below; its Table is served.
+        forced: states that operators or programs force.
+        weights: weights that operators force.
         newcomers: hosts that wait for their first good probe.
         since: each host's state and when it began.
-        retired: hosts that were taken out and still answer for their own names.
-        held_back: quarantines given by programs that are not in force, and why.
-        slow_start: hosts that came back from down and have not risen to their weight yet.
-        loads: how busy hosts are that say so.
+        retired: hosts that left the file and still answer for their own names.
+        held_back: quarantines by programs that are not in force, and why.
+        slow_start: hosts that came back from down and rise to their weight.
 
     """
 
@@ -94,37 +92,34 @@ class Cluster:
         self.loads = Loads()
         self.held_back: dict[HostKey, str] = {}
         self._awaited: frozenset[HostKey] = frozenset()
-        """Hosts that were added while running, until they are good for the first time."""
+        """Hosts added while running, until they are up for the first time."""
         self._policy = DEFAULT
         self._hosts_by_target: dict[Target, tuple[HostKey, ...]] = {}
         self._pools_by_host: dict[HostKey, frozenset[PoolKey]] = {}
 
     @property
     def sources(self) -> Mapping[str, Source]:
-        """The zones served, by name."""
+        """The zones that are served, with serials and retired hosts."""
         return self.compiled.sources
 
     @property
     def zones(self) -> dict[str, Zone]:
-        """The same, without what they are compiled from."""
         return {name: source.zone for name, source in self.compiled.sources.items()}
 
     @property
     def targets(self) -> Collection[Target]:
-        """Everything to probe."""
         return self._hosts_by_target.keys()
 
     def hosts_of(self, target: Target) -> tuple[HostKey, ...]:
-        """Return the hosts that a target is probed for."""
         return self._hosts_by_target.get(target, ())
 
     def in_force(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, Forced]:
-        """Return what of the states that are imposed on hosts is in force."""
+        """Return the forced states without the quarantines on hold."""
         back = self.quarantines_on_hold(forced)
         return {host: state.forced for host, state in forced.items() if host not in back}
 
     def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
-        """Return which of the quarantines that programs have given are not in force, and why."""
+        """Return the quarantines by programs that would take out too many hosts, and why each waits."""
         wanted = {
             host: QuarantineRequest(one.badness, one.since)
             for host, one in forced.items()
@@ -133,7 +128,7 @@ class Cluster:
         if not wanted:
             return {}
         zones = {name: source.zone for name, source in self.sources.items()}
-        believed = LiveSet(self.verdicts)
+        unforced = LiveSet(self.verdicts)
 
         def is_out(host: HostKey) -> bool:
             state = forced.get(host)
@@ -142,12 +137,11 @@ class Cluster:
             zone = zones.get(host[0])
             if zone is None or host[1] not in zone.host_by_name:
                 return True
-            return host in self.newcomers or believed.host_state(zone, zone.host_by_name[host[1]]) in _OUT
+            return host in self.newcomers or unforced.host_state(zone, zone.host_by_name[host[1]]) in _OUT
 
         return held_back(zones, wanted, is_out)
 
     def live(self) -> LiveSet:
-        """Return the live set of now."""
         self.held_back = self.quarantines_on_hold(self.forced)
         return LiveSet(
             dict(self.verdicts),
@@ -164,12 +158,7 @@ class Cluster:
         return found
 
     def zone(self, name: str) -> Zone:
-        """Return a zone that is served.
-
-        Raises:
-            NotFoundError: there is none of that name.
-
-        """
+        """Return a zone that is served; raise NotFoundError where none of that name is."""
         source = self.sources.get(name)
         if source is None:
             raise NotFoundError(f"no zone {name} is served; there are {', '.join(self.sources) or 'none'}")
@@ -178,11 +167,11 @@ class Cluster:
     # --- zones ------------------------------------------------------------------------------------------
 
     def serve_zones(self, compiled: Compiled, now: float) -> list[Transition]:
-        """Serve other zones.
+        """Serve other zones; return the hosts' changes of state.
 
         Args:
-            compiled: what `compile_zones` made of them, perhaps in another thread and a moment ago: all
-                that health decides is chosen anew.
+            compiled: by `compile_zones`, perhaps in another thread and a moment ago: the choices are made
+                anew, by the verdicts and overrides of now.
             now: seconds since the epoch.
 
         """
@@ -193,7 +182,7 @@ class Cluster:
         self.verdicts = {
             target: known
             for target, keys in self._hosts_by_target.items()
-            for known in (self.verdicts.get(target) or _first(by_place, target, keys),)
+            for known in (self.verdicts.get(target) or _first_verdict(by_place, target, keys),)
             if known is not None
         }
         new = newcomers(before, compiled.sources)
@@ -209,13 +198,13 @@ class Cluster:
         return self._note_states(hosts, now)
 
     def set_policy(self, policy: Policy) -> None:
-        """Give answers by another policy, whatever is compiled elsewhere just now."""
+        """Answer by another policy; it also holds for zones that a thread compiles just now."""
         self._policy = policy
         if self.sources:  # else there is nothing to answer yet
             self.compiled = _with_policy(self.compiled, policy)
 
     def _verdicts_by_place(self) -> dict[_Place, Verdict]:
-        """Return the verdicts so that they outlive an edit of their check: a host that is down stays down."""
+        """Return the verdicts by what an edit of a check leaves as it is: a host that is down stays down."""
         return {
             _place(host, target): self.verdicts[target]
             for target, hosts in self._hosts_by_target.items()
@@ -241,12 +230,12 @@ class Cluster:
     def apply_verdicts(
         self, verdicts: Mapping[Target, Verdict], now: float, skip_slow_start: Collection[Target] = ()
     ) -> list[Transition]:
-        """Take note of new verdicts: serve what follows from them; say which hosts changed their state.
+        """Take new verdicts; return the hosts' changes of state.
 
         Args:
-            verdicts: the new ones.
+            verdicts: the new ones alone.
             now: seconds since the epoch.
-            skip_slow_start: those of them that have no slow start should they come back.
+            skip_slow_start: targets whose hosts get their whole weight at once if they come back.
 
         """
         self.verdicts.update(verdicts)
@@ -258,14 +247,11 @@ class Cluster:
         return self._note_states(hosts, now)
 
     def advance_weights(self, now: float, clock: float) -> bool:
-        """Let the hosts in their slow start rise as the time has come, and those with a load take a step.
+        """Move the weights of hosts in slow start or with a load; return whether any has changed.
 
         Args:
             now: seconds since the epoch.
             clock: seconds of the monotonic clock.
-
-        Returns:
-            Whether any has another weight; all together are one recompilation.
 
         """
         moved = {*self.slow_start.rise(self._length, now), *self.loads.step(clock)}
@@ -273,7 +259,7 @@ class Cluster:
         return bool(moved)
 
     def _note_returns(self, hosts: Iterable[HostKey], now: float, at_once: Collection[HostKey] = ()) -> None:
-        """Let those of some hosts begin to rise that come back from down, or come at all, but for a few."""
+        """Begin the slow start of hosts that come back from down or are new, but for those `at_once`."""
         for host in hosts:
             known = self.since.get(host)
             was_down = known is not None and known.state is HealthState.DOWN
@@ -296,19 +282,19 @@ class Cluster:
         return max((check.slowstart for jury in juries if jury for check in jury.checks), default=0.0)
 
     def force(self, host: HostKey, state: ForcedState | None) -> None:
-        """Impose something on a host, or end it, and serve what follows."""
+        """Override one host's state; None ends it."""
         self.override({host: state}, {})
 
     def override(
         self, forced: Mapping[HostKey, ForcedState | None], weights: Mapping[HostKey, ForcedWeight | None]
     ) -> None:
-        """Impose states and weights on hosts, or end them (None), and serve what follows, all at once."""
+        """Override states and weights of hosts, or end overrides (None), all in one recompilation."""
         self.forced = with_changes(self.forced, forced)
         self.weights = with_changes(self.weights, weights)
         self._recompile(forced.keys() | weights.keys())
 
     def state_of(self, host: HostKey) -> HealthState:
-        """Return a host's state, whatever is imposed on it."""
+        """Return a host's state by its probes, without overrides."""
         zone = self.sources[host[0]].zone
         return LiveSet(self.verdicts).host_state(zone, zone.host_by_name[host[1]])
 
@@ -322,7 +308,7 @@ class Cluster:
         )
 
     def pools_of(self, hosts: Iterable[HostKey]) -> frozenset[PoolKey]:
-        """Return the pools whose choice these hosts can change, those with fallbacks included."""
+        """Return the pools that these hosts can change, those whose fallback has them included."""
         return frozenset(pool for host in hosts for pool in self._pools_by_host.get(host, ()))
 
     def _recompile(self, hosts: Iterable[HostKey]) -> None:
@@ -343,7 +329,7 @@ class Cluster:
 
 
 def with_changes(before: Mapping[HostKey, T], changes: Mapping[HostKey, T | None]) -> dict[HostKey, T]:
-    """Return what is imposed on hosts once it is changed; None ends it."""
+    """Return overrides with some changed; None ends one."""
     after = {host: one for host, one in before.items() if host not in changes}
     return after | {host: one for host, one in changes.items() if one is not None}
 
@@ -361,12 +347,14 @@ def _loads(sources: Mapping[str, Source]) -> dict[HostKey, Load]:
     }
 
 
-def _first(verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]) -> Verdict | None:
+def _first_verdict(
+    verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]
+) -> Verdict | None:
     return next((known for host in hosts if (known := verdicts.get(_place(host, target)))), None)
 
 
 def newcomers(before: Mapping[str, Source], after: Mapping[str, Source]) -> frozenset[HostKey]:
-    """Return the hosts, and those with new addresses, that came into zones which were served already."""
+    """Return the hosts that are new, or have new addresses, in zones that were served before."""
     return frozenset(
         (name, host.name)
         for name, source in after.items()
@@ -384,12 +372,12 @@ def _addresses(zone: Zone, host: str) -> set[Address]:
 def retire(
     before: Zone, after: Zone, retired: Mapping[HostKey, RetiredHost], now: float
 ) -> dict[HostKey, RetiredHost]:
-    """Return the hosts of a zone that are retired once it is edited.
+    """Return the hosts of a zone that are retired after an edit.
 
     Args:
         before: the zone that was served.
         after: the one that will be.
-        retired: those of all zones until now.
+        retired: hosts of all zones.
         now: seconds since the epoch.
 
     """
@@ -404,6 +392,6 @@ def retire(
 
 
 def source_of(zone: Zone, serial: int, retired: Mapping[HostKey, RetiredHost]) -> Source:
-    """Return a zone as it is served."""
+    """Return a zone with its serial and retired hosts."""
     hosts = tuple(one.host for key, one in retired.items() if key[0] == zone.name)
     return Source(zone, serial, hosts)

@@ -1,4 +1,4 @@
-"""What an edit would take away that may be a slip of the hand: then it waits until somebody says yes."""
+"""Finds what an edit would take away that may be a slip: such an edit waits for an operator's yes."""
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -6,32 +6,35 @@ from fractions import Fraction
 from geodns.model.zone import Zone
 
 MOST = Fraction(3, 10)
-"""The part of a pool's hosts that an edit may take out; one may always go while another stays."""
+"""The part of a pool's hosts that an edit may take out; one host may always go while another stays."""
 RECENT = 86400.0
-"""Seconds for which a name that was asked for is thought to be in use."""
+"""Seconds after its last query in which a name counts as used."""
 NAMED = 5
-"""Hosts, or names, that a reason names."""
+"""Hosts or names in one reason."""
 
 
-def large_losses(before: Zone, after: Zone | None, asked: Mapping[str, float], now: float) -> tuple[str, ...]:
-    """Return why an edit should wait, in words; nothing when it need not.
+def large_losses(
+    before: Zone, after: Zone | None, last_queried: Mapping[str, float], now: float
+) -> tuple[str, ...]:
+    """Return the reasons why an edit should wait; empty: it need not.
 
     Args:
-        before: the zone as it is served.
-        after: as it would be; None: not at all.
-        asked: when names were asked for last, in seconds since the epoch; absolute names.
+        before: the zone that is served.
+        after: the edited one; None: the zone would be gone.
+        last_queried: by absolute name, in seconds since the epoch.
         now: the same.
 
     """
-    pools = () if after is None else tuple(_of_pools(before, after))
-    return (*pools, *_of_names(before, after, {name for name, at in asked.items() if now - at <= RECENT}))
+    pools = () if after is None else tuple(_pool_losses(before, after))
+    used = {name for name, at in last_queried.items() if now - at <= RECENT}
+    return (*pools, *_name_losses(before, after, used))
 
 
-def _of_pools(before: Zone, after: Zone) -> Iterable[str]:
+def _pool_losses(before: Zone, after: Zone) -> Iterable[str]:
     for pool in before.pools:
         other = after.pool_by_name.get(pool.name)
         if other is None:
-            continue  # who asked for it is dealt from another one, or its name is gone and told below
+            continue  # its names use another pool now, or are gone: `_name_losses` finds those
         had = [member.host for member in pool.members if member.weight]
         left = {member.host for member in other.members if member.weight}
         gone = [host for host in had if host not in left]
@@ -40,14 +43,14 @@ def _of_pools(before: Zone, after: Zone) -> Iterable[str]:
         yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({_some(gone)})"
 
 
-def _of_names(before: Zone, after: Zone | None, asked: Iterable[str]) -> Iterable[str]:
+def _name_losses(before: Zone, after: Zone | None, used: Iterable[str]) -> Iterable[str]:
     had, left = owners(before), frozenset[str]() if after is None else owners(after)
-    # Hosts that leave go on answering for their own names a while.
+    # Retired hosts go on answering for their own names.
     retired = {before.host_name(host.name) for host in before.hosts} if after is not None else set[str]()
     gone = sorted(
         {
             owner
-            for name in asked
+            for name in used
             if (owner := _covered(name, had)) is not None
             and owner not in retired
             and _covered(name, left) is None
@@ -59,7 +62,7 @@ def _of_names(before: Zone, after: Zone | None, asked: Iterable[str]) -> Iterabl
 
 
 def owners(zone: Zone) -> frozenset[str]:
-    """Return the names that have records, or are dealt for."""
+    """Return the names that have records or pools."""
     return frozenset([*(one.owner for one in zone.records), *(one.owner for one in zone.rules)])
 
 

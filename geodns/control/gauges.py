@@ -1,4 +1,4 @@
-"""Gauges: read from the services at the moment of a scrape."""
+"""Gauges for Prometheus, read from the services at each scrape."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,12 +18,7 @@ Row = tuple[tuple[str, ...], float]
 
 
 class Gauges(Collector):
-    """Measures anew at each scrape.
-
-    Args:
-        services: asked.
-
-    """
+    """The gauges of all services."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -40,7 +35,7 @@ class Gauges(Collector):
 
 
 def _gauge(name: str, text: str, labels: str, rows: Iterable[Row]) -> Metric:
-    """Return a gauge; its labels are words of one text."""
+    """Return a gauge; its labels are separated by spaces."""
     family = GaugeMetricFamily(name, text, labels=labels.split())
     for values, number in rows:
         family.add_metric(values, float(number))
@@ -152,7 +147,7 @@ def _pools(services: Services) -> Iterator[Metric]:
 
 
 def _with_weight(live: LiveSet, zone: Zone, pool: str) -> int:
-    """Return how many hosts of a pool would be dealt if all were well."""
+    """Return how many hosts of a pool would be dealt if all were up."""
     members = zone.pool_by_name[pool].members
     return sum(live.weight(zone, member.host, member.weight) > 0 for member in members)
 

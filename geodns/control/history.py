@@ -1,4 +1,4 @@
-"""Points of hosts over time: what they were dealt and should have been, how fast and how long they were up.
+"""Sums up how hosts fare: answers dealt and intended, latency, time up.
 
 Points are sums, so that those of a minute add up to those of an hour.
 """
@@ -16,42 +16,42 @@ from geodns.responder.worker_state import Counts
 from geodns.storage.history_file import DAY, HOUR, KEPT, SHOWN, Point, Step, merged
 
 MOST = 100_000
-"""Points that are shown at once: they take most of a second to make, and some megabytes."""
+"""Points in one response: they take most of a second to make, and some megabytes."""
 
 
 def step_for(seconds: float, hosts: int) -> int:
-    """Return the finest step in which so many hosts can be shown over so long a time."""
+    """Return the finest step that shows so many hosts over so many seconds in at most `MOST` points."""
     steps = [step for step, made_of in SHOWN.items() if seconds <= KEPT[made_of] + HOUR] or [DAY]
     return next((step for step in steps if points_of(seconds, hosts, step) <= MOST), steps[-1])
 
 
 def points_of(seconds: float, hosts: int, step: int) -> float:
-    """Return how many points so many hosts have in a time, of which only a part may be kept."""
+    """Return how many points so many hosts have, given how long each step is kept."""
     return hosts * min(seconds, KEPT[SHOWN[step]]) / step
 
 
 class Tally:
-    """The points of a step that is not over."""
+    """The points of the current step."""
 
     def __init__(self) -> None:
         self._points: dict[HostKey, list[float]] = {}
         self._intended: dict[tuple[str, str, str], tuple[Choice, dict[str, float]]] = {}
 
-    def _of(self, host: HostKey) -> list[float]:
+    def _point(self, host: HostKey) -> list[float]:
         return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0])
 
-    def dealt(
+    def add_answers(
         self,
         counts: Counts,
         rotations: Callable[[bytes], Rotation | None],
         choices: Mapping[PoolKey, Choice],
     ) -> None:
-        """Add what a worker has dealt.
+        """Add the answers that a worker has dealt.
 
         Args:
-            counts: what it says.
+            counts: since its last report.
             rotations: finds a rotation by its uid.
-            choices: what each pool deals now, from which the intended shares follow.
+            choices: of now; the intended shares follow from them.
 
         """
         totals: dict[tuple[str, str, str], int] = {}
@@ -62,17 +62,17 @@ class Tally:
             key, dealt = rotation.key, rotation.parts[part]
             hosts = dealt.sets[chosen]
             for host in hosts:
-                self._of((key.zone, host))[0] += number / len(hosts)
+                self._point((key.zone, host))[0] += number / len(hosts)
             place = key.zone, dealt.pool, key.type
             totals[place] = totals.get(place, 0) + number
         for place, number in totals.items():
             for host, share in self._shares(place, choices).items():
-                self._of((place[0], host))[1] += number * share
+                self._point((place[0], host))[1] += number * share
 
     def _shares(self, place: tuple[str, str, str], choices: Mapping[PoolKey, Choice]) -> dict[str, float]:
         zone, pool, rtype = place
         choice = choices.get((zone, pool))
-        if choice is None:  # the pool is gone meanwhile
+        if choice is None:  # the pool is gone
             return {}
         known = self._intended.get(place)
         if known is None or known[0] is not choice:
@@ -83,17 +83,17 @@ class Tally:
             self._intended[place] = known
         return known[1]
 
-    def probed(self, hosts: Iterable[HostKey], seconds: float) -> None:
-        """Add how long a probe took, to all hosts that it was for."""
+    def add_probe(self, hosts: Iterable[HostKey], seconds: float) -> None:
+        """Add a probe's duration to all hosts that it was for."""
         for host in hosts:
-            point = self._of(host)
+            point = self._point(host)
             point[2] += 1
             point[3] += seconds
 
-    def seen(self, states: Mapping[HostKey, bool]) -> None:
-        """Add a look at the hosts: which of them are up."""
+    def add_states(self, states: Mapping[HostKey, bool]) -> None:
+        """Add a sample of which hosts are up."""
         for host, is_up in states.items():
-            point = self._of(host)
+            point = self._point(host)
             point[4] += 1
             point[5] += is_up
 
@@ -108,12 +108,12 @@ class Tally:
 
 
 def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dict[str, dict[str, list[Any]]]:
-    """Return the points of a zone as the API shows them: columns for each host.
+    """Return a zone's points as columns, by host.
 
     Args:
         steps: in the order of time.
         step: in seconds; finer points are added up.
-        hosts: of them alone; none: of all.
+        hosts: these alone; empty: all.
 
     """
     found: dict[str, dict[str, list[Any]]] = {}
@@ -138,7 +138,7 @@ def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dic
 
 
 def recent(steps: Iterable[Step], step: int) -> dict[str, dict[str, list[float | None]]]:
-    """Return what sparklines are drawn from: each host's latency and answers a second, a step each."""
+    """Return the data of sparklines: by host, latency and answers a second in each step."""
     found: dict[str, dict[str, list[float | None]]] = {}
     for number, (_, points) in enumerate(steps):
         for name, point in points.items():

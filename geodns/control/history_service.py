@@ -1,4 +1,4 @@
-"""Records how hosts fare, minute by minute, in memory and in history.db, and reads it back."""
+"""Records how hosts fare, minute by minute, in memory and in history.db."""
 
 import asyncio
 import logging
@@ -24,22 +24,16 @@ from geodns.storage.history_file import HOUR, KEPT, MINUTE, SHOWN, HistoryFile, 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks at the states of the hosts."""
+"""Seconds between two samples of the hosts' states."""
 RECENT = 30
-"""Minutes that are in memory."""
+"""Minutes in memory."""
 
 
 class HistoryService:
-    """Gathers what happens to hosts, and knows what happened to them.
-
-    Args:
-        directory: of the state.
-        cluster: says which hosts are up, and what each pool deals.
-        workers: say what they have dealt.
-        verdicts: say how long probes took.
+    """Gathers answers, probes and states, and returns their history.
 
     Attributes:
-        trouble: why the history is not on disk; None while it is.
+        trouble: why the history is not on disk; None: it is.
 
     """
 
@@ -56,42 +50,35 @@ class HistoryService:
         self._file: HistoryFile | None = None
         self._unwritten: list[tuple[int, Mapping[str, Points]]] = []
         self._disk = threading.Lock()
-        workers.subscribe(self.on_message)
-        verdicts.subscribe(self.on_probe)
+        workers.subscribe(self._on_message)
+        verdicts.subscribe(self._on_probe)
 
     def alerts(self) -> Iterator[Alert]:
         if self.trouble is not None:
             yield Alert("history", self.trouble)
 
-    # --- what happens -----------------------------------------------------------------------------------
+    # --- gathering --------------------------------------------------------------------------------------
 
-    def on_message(self, message: Message) -> None:
-        """Take what a worker has dealt."""
+    def _on_message(self, message: Message) -> None:
         if isinstance(message, CountsReport) and message.counts.dealt:
-            self._tally.dealt(message.counts, self._workers.rotation, self._cluster.compiled.choices)
+            self._tally.add_answers(message.counts, self._workers.rotation, self._cluster.compiled.choices)
 
-    def on_probe(self, target: Target, outcome: ProbeOutcome) -> None:
-        """Take a probe's result."""
+    def _on_probe(self, target: Target, outcome: ProbeOutcome) -> None:
         if outcome.rtt is not None:
-            self._tally.probed(self._cluster.hosts_of(target), outcome.rtt)
+            self._tally.add_probe(self._cluster.hosts_of(target), outcome.rtt)
 
     async def watch(self) -> None:
-        """Look again and again, and write what is over; never return."""
-        await asyncio.to_thread(self._remember, time.time())
+        await asyncio.to_thread(self._restore_memory, time.time())
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            self._tally.seen({host: one.state is HealthState.UP for host, one in self._cluster.since.items()})
+            states = self._cluster.since.items()
+            self._tally.add_states({host: one.state is HealthState.UP for host, one in states})
             now = time.time()
-            if self.turn(now):
+            if self.close_minute(now):
                 await asyncio.to_thread(self.write, now)
 
-    def turn(self, now: float) -> bool:
-        """Close the minute if it is over; say whether it was.
-
-        Args:
-            now: seconds since the epoch.
-
-        """
+    def close_minute(self, now: float) -> bool:
+        """Close the minute if it is over (by seconds since the epoch); return whether it was."""
         minute = int(now // MINUTE) * MINUTE
         before, self._minute = self._minute or minute, minute
         if minute == before:
@@ -106,7 +93,7 @@ class HistoryService:
             self._unwritten = [*self._unwritten, (minute, zones)][-HOUR // MINUTE :]
 
     async def close(self) -> None:
-        """Write what there is of the minute that is not over, too."""
+        """Write everything, the minute that is not over too."""
         self._close(self._minute or int(time.time() // MINUTE) * MINUTE)
         await asyncio.to_thread(self.write, time.time())
         if self._file is not None:
@@ -115,7 +102,7 @@ class HistoryService:
     # --- the disk ---------------------------------------------------------------------------------------
 
     def write(self, now: float) -> None:
-        """Write what is to be written; what cannot be is tried again for an hour. Blocks on the disk."""
+        """Write what is unwritten; what cannot be written is tried again for an hour. Blocks on the disk."""
         with self._disk:
             try:
                 file = self._opened(now)
@@ -136,8 +123,7 @@ class HistoryService:
                 log.warning("%s", warning)
         return self._file
 
-    def _remember(self, now: float) -> None:
-        """Read the last half hour back."""
+    def _restore_memory(self, now: float) -> None:
         with self._disk:
             try:
                 file = self._opened(now)
@@ -157,24 +143,24 @@ class HistoryService:
     # --- reading ----------------------------------------------------------------------------------------
 
     def history(self, zone: str, hosts: Collection[str], since: float, step: int) -> dict[str, Any]:
-        """Return a zone's points as the API shows them. Blocks on the disk, and takes long for many points.
+        """Return a zone's points as columns, by host. Blocks on the disk, long for many points.
 
         Args:
             zone: its name.
-            hosts: of them alone; none: of all.
+            hosts: these alone; empty: all.
             since: seconds since the epoch.
             step: one of `SHOWN`.
 
         """
         kept = SHOWN[step]
-        # What is added up begins with a whole step, or its first point would be one of a part of it.
+        # Begin with a whole step, or the first point would sum up a part of one.
         begin = since if step == MINUTE else since // step * step
-        steps = self._look(zone, kept, begin)
+        steps = self._read(zone, kept, begin)
         if kept != MINUTE:
-            steps += self._look(zone, MINUTE, steps[-1][0] + kept if steps else begin)  # what is not over
+            steps += self._read(zone, MINUTE, steps[-1][0] + kept if steps else begin)  # the current step
         return series(steps, step, hosts)
 
-    def _look(self, zone: str, step: int, since: float) -> list[Step]:
+    def _read(self, zone: str, step: int, since: float) -> list[Step]:
         now = time.time()
         with self._disk:
             try:
@@ -184,7 +170,7 @@ class HistoryService:
                 return []
 
     def recent(self) -> dict[str, Any]:
-        """Return the last half hour of all hosts, as sparklines need it."""
+        """Return the last half hour of all hosts, for sparklines."""
         memory = list(self._memory)
         zones = {zone for _, by_zone in memory for zone in by_zone}
         return {

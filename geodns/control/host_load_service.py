@@ -1,4 +1,4 @@
-"""Loads of hosts to factors: asked where a URL says so, pushed where none does."""
+"""Takes the loads of hosts, polled from their URLs or pushed, into the cluster."""
 
 import random
 import time
@@ -17,24 +17,23 @@ _OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
 
 
 class HostLoadService:
-    """Keeps the loads of hosts up to date; owns the poller."""
+    """Keeps the cluster's loads up to date; owns the poller."""
 
     def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
         self._cluster = cluster
         self._metrics = metrics
-        rng = random.Random()  # noqa: S311 - spreads questions
+        rng = random.Random()  # noqa: S311 - spreads polls
         self._sources = LoadSources(self._on_load, self._on_failure, rng)
         self._hosts: dict[Load, list[HostKey]] = {}
 
     def follow(self) -> None:
-        """Ask where the zones that are served now say."""
+        """Poll the URLs of the zones that are served now."""
         self._hosts = {}
         for host, known in self._cluster.loads.known.items():
             self._hosts.setdefault(known.load, []).append(host)
         self._sources.follow(self._hosts.keys())
 
     async def close(self) -> None:
-        """Ask no more."""
         await self._sources.close()
 
     def _on_load(self, load: Load, value: float) -> None:
@@ -51,12 +50,7 @@ class HostLoadService:
         self._metrics.count_load_reading("ok")
 
     def expect_push(self, host: HostKey) -> None:
-        """Check that the load of a host comes from outside.
-
-        Raises:
-            UsageError: the zone file says nothing of its load, or where to ask for it.
-
-        """
+        """Raise UsageError where a host's load is not pushed: the file has no `load`, or one with a URL."""
         known = self._cluster.loads.known.get(host)
         if known is None:
             raise UsageError(
@@ -70,12 +64,12 @@ class HostLoadService:
             )
 
     def push(self, host: HostKey, value: float) -> None:
-        """Take a load that somebody pushes; raises as `expect_push` does."""
+        """Take a pushed load; raise as `expect_push` does."""
         self.expect_push(host)
         self._take(host, value)
 
     def alerts(self) -> Iterator[Alert]:
-        """Return of which hosts the load is not known; the status shows none that is out anyway."""
+        """Return the hosts whose load is stale; the status leaves out those that are not dealt anyway."""
         for host, one in sorted(self._cluster.loads.known.items()):
             if one.stale:
                 name = f"load of {host[1]}.{host[0]}"

@@ -1,4 +1,4 @@
-"""Which hosts an operator means, and what their files say of them."""
+"""Finds the hosts that operators name: in full, in short, by address or by glob."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,17 +14,17 @@ from geodns.zonefile.names import is_glob, matcher
 
 
 def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None = None) -> list[HostKey]:
-    """Return the hosts that an operator means, each once, in the order of the zones.
+    """Return the hosts that some texts name, each once, in the order of the zones.
 
     Args:
         texts: each a name as for `find_host`, an address (every host that has it), or a glob over the
             names of all hosts, short or with their zones.
-        zones: what is served.
-        zone: look nowhere else.
+        zones: those that are served.
+        zone: the only one to look in; None: all.
 
     Raises:
-        NotFoundError: one of them is nobody; with all that are.
-        AmbiguousError: a short name, and several zones have it.
+        NotFoundError: some texts name no host; the error has all of them.
+        AmbiguousError: several zones have a host of a short name.
 
     """
     if zone is not None:
@@ -53,7 +53,7 @@ def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None
 
 
 def _matching(text: str, zones: Mapping[str, Zone]) -> list[HostKey] | None:
-    """Return the hosts of an address or a glob; None for a name."""
+    """Return the hosts of an address or a glob; None: the text is a name."""
     address = parse_address(text.removeprefix("[").removesuffix("]"))
     if address is not None:
         return [
@@ -66,7 +66,7 @@ def _matching(text: str, zones: Mapping[str, Zone]) -> list[HostKey] | None:
         return None
     glob = normalize("NFC", text.lower().rstrip("."))
     fits = matcher(glob)
-    # As people read them: `x*` does not mean all that is punycode, unless the glob is punycode itself.
+    # Match names as people read them: `x*` is not all of punycode, unless the glob itself is punycode.
     read = str if "xn--" in glob else to_unicode
     return [
         (zone.name, host.name)
@@ -77,22 +77,22 @@ def _matching(text: str, zones: Mapping[str, Zone]) -> list[HostKey] | None:
 
 
 def _shorter(name: str) -> Iterable[str]:
-    """Yield the forms that a whole name may be shortened to: ``mta1``, ``mta1.out`` … the name itself."""
+    """Return the short forms of a whole name: ``mta1``, ``mta1.out`` … the name itself."""
     labels = name.split(".")
     return (".".join(labels[:count]) for count in range(1, len(labels) + 1))
 
 
 def find_host(text: str, zones: Mapping[str, Iterable[str]]) -> HostKey:
-    """Return the host that an operator means.
+    """Return the host of a name.
 
     Args:
-        text: ``mta1``, its whole name ``mta1.out.example.com`` with or without the final dot, or as much of
-            that as tells it apart (``mta1.out``); in punycode or not.
-        zones: the names of the hosts of each zone.
+        text: ``mta1``, the whole name ``mta1.out.example.com`` with or without the final dot, or its first
+            labels (``mta1.out``); in punycode or not.
+        zones: names of hosts, by zone.
 
     Raises:
         NotFoundError: no zone has it.
-        AmbiguousError: a short form, and several zones have it.
+        AmbiguousError: several zones have a host of a short form.
 
     """
     wanted = _ascii(text).lower().rstrip(".")
@@ -120,12 +120,7 @@ def _ascii(text: str) -> str:
 
 
 def require_host(zones: Mapping[str, Zone], zone: str, host: str) -> HostKey:
-    """Return the key of a host that is named in full.
-
-    Raises:
-        NotFoundError: there is no such zone or host.
-
-    """
+    """Return the key of a host; raise NotFoundError where there is no such zone or host."""
     found = zones.get(_ascii(zone).lower().rstrip("."))
     if found is None:
         raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")

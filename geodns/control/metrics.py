@@ -1,4 +1,4 @@
-"""What is counted as it happens, for Prometheus (https://prometheus.io/docs/practices/naming/)."""
+"""Counts events for Prometheus, by its naming rules (https://prometheus.io/docs/practices/naming/)."""
 
 from collections.abc import Callable
 
@@ -13,14 +13,14 @@ from geodns.responder.worker_state import OTHER_TYPE, Counts
 from geodns.wire.codes import name_of, rcode_name
 
 BACKEND = "python"
-"""What deals the answers."""
+"""The implementation that deals answers."""
 
 PROBE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 RECOMPILE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 
 
 class Metrics:
-    """The server's counters, in a registry of their own; gauges are registered there, too."""
+    """The server's counters, and the registry to which the gauges are added."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -96,7 +96,7 @@ class Metrics:
             self._loads.labels(outcome)
 
     def expose(self) -> bytes:
-        """Return everything in the text format."""
+        """Return all metrics in the text format."""
         return generate_latest(self.registry)
 
     def count_answers(
@@ -126,30 +126,25 @@ class Metrics:
                 self._limited.labels(str(action)).inc(number)
 
     def count_logged(self, written: int, dropped: int) -> None:
-        """Count what went into the query log, and what would have."""
         self._logged.labels("written").inc(written)
         self._logged.labels("dropped").inc(dropped)
 
     def count_probe(self, check: str, outcome: str, seconds: float | None) -> None:
-        """Count a probe."""
         self._probes.labels(check, outcome).inc()
         if seconds is not None:
             self._probe_seconds.labels(check).observe(seconds)
 
     def count_transition(self, host: HostKey, state: HealthState) -> None:
-        """Count a host's change of state."""
         self._transitions.labels(*host, str(state)).inc()
 
     def count_load_reading(self, outcome: str) -> None:
-        """Count an attempt to learn a host's load: ``ok`` or ``failure``."""
+        """Count an attempt to read a load: ``ok`` or ``failure``."""
         self._loads.labels(outcome).inc()
 
     def observe_recompile(self, seconds: float) -> None:
-        """Note how long a recompilation took."""
         self._recompile.observe(seconds)
 
     def count_refused_file(self, zone: str) -> None:
-        """Count a zone file that was refused."""
         self._load_errors.labels(zone).inc()
 
 

@@ -1,4 +1,4 @@
-"""Which names were asked for, and when last: what nobody asks for can be taken away without a word."""
+"""When each name was last queried; unused names may be removed freely."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,34 +7,29 @@ from geodns.control.edit_guard import RECENT
 from geodns.wire.names import name_from_wire
 
 MOST = 50_000
-"""Names that are remembered; past that the one that was not asked for longest is forgotten."""
+"""Names in memory; of more, the one that was not queried for longest goes."""
 NOTED = 5_000
-"""Names that are known after a restart, those asked for last."""
+"""Names that outlive a restart, those queried last."""
 
 
 class NameUsage:
-    """The names that were asked for.
-
-    Args:
-        noted: what `note` returned in an earlier life; None: nothing.
-
-    """
+    """The names that were queried; it begins with a `note` of an earlier process."""
 
     def __init__(self, noted: str | None = None) -> None:
         self._names: dict[str, float] = {}
         try:
             found = json.loads(noted or "{}")
             self._names = {str(name): float(at) for name, at in found.items()}
-        except (ValueError, TypeError, AttributeError):  # of another version: nothing is known then
+        except (ValueError, TypeError, AttributeError):  # another version's note: begin without
             pass
 
     @property
     def names(self) -> Mapping[str, float]:
-        """When each name was asked for last, in seconds since the epoch; absolute names."""
+        """Each absolute name's last query, in seconds since the epoch."""
         return self._names
 
     def add(self, names: Iterable[bytes], now: float) -> None:
-        """Take note of names, as they are on the wire in lower case, that were asked for now."""
+        """Add names, on the wire and in lower case, that were queried now."""
         for wire in names:
             name = name_from_wire(wire)
             self._names.pop(name, None)  # what comes last is the newest
@@ -43,6 +38,6 @@ class NameUsage:
                 del self._names[next(iter(self._names))]
 
     def note(self, now: float) -> str:
-        """Return what should be known after a restart."""
+        """Return the newest names as text, for the next process."""
         fresh = {name: round(at) for name, at in self._names.items() if now - at <= RECENT}
         return json.dumps(dict([*fresh.items()][-NOTED:]))

@@ -1,4 +1,4 @@
-"""Orders of operators, carried out; what they forced for a time ends here."""
+"""Carries operators' orders out, and ends overrides whose time is over."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from geodns.control.orders import (
     describe_change,
     expired,
     hidden_edits,
-    plan,
+    plan_order,
     preview,
     stale_weights,
 )
@@ -30,11 +30,11 @@ from geodns.model.state import HostKey, PoolKey
 from geodns.storage.event_log import EventLog
 
 ITSELF = "geodns"
-"""The author of what ends by itself."""
+"""The author of overrides' ends that nobody ordered."""
 
 
 class OrderService:
-    """Carries orders out: forced on the hosts, told, kept, and on its way to every worker."""
+    """Changes overrides: in the cluster, in the workers, on disk and as events."""
 
     def __init__(
         self,
@@ -51,83 +51,77 @@ class OrderService:
         self._events = events
 
     async def carry(self, request: OrderRequest) -> OrderResult:
-        """Impose what is ordered, and return once it is on disk and every worker deals by it.
+        """Carry an order out; return once it is on disk and the workers have it, or are late.
 
         Raises:
             NotFoundError: there is no such host.
-            AmbiguousError: a host's short name, and several zones have it.
+            AmbiguousError: several zones have a host of a short name.
 
         """
         order = request.order
         hosts = tuple(find_hosts(request.hosts, self._cluster.zones, request.zone))
-        what = plan(order, hosts, self._cluster, time.time())
+        plan = plan_order(order, hosts, self._cluster, time.time())
         return await self._do(
-            hosts, what, order.author, order.reason, dry_run=request.dry_run, yes=request.yes
+            hosts, plan, order.author, order.reason, dry_run=request.dry_run, yes=request.yes
         )
 
     async def apply(
-        self, what: OverridePlan, author: str, reason: str, *, dry_run: bool, yes: bool
+        self, plan: OverridePlan, author: str, reason: str, *, dry_run: bool, yes: bool
     ) -> OrderResult:
-        """Force what is planned already, all of it or nothing; the authors of what it holds stay.
+        """Carry out a plan made elsewhere, all of it or nothing.
 
-        Args:
-            what: for which hosts.
-            author: who asks.
-            reason: why.
-            dry_run: only work out what would be.
-            yes: even if nobody in a pool is live then.
-
+        The author and reason are those of the events; overrides keep the ones they have in the plan.
         """
-        return await self._do(tuple(sorted(what.hosts)), what, author, reason, dry_run=dry_run, yes=yes)
+        return await self._do(tuple(sorted(plan.hosts)), plan, author, reason, dry_run=dry_run, yes=yes)
 
     async def _do(
         self,
         hosts: tuple[HostKey, ...],
-        what: OverridePlan,
+        plan: OverridePlan,
         author: str,
         reason: str,
         *,
         dry_run: bool,
         yes: bool,
     ) -> OrderResult:
-        changes = preview(self._cluster, what)
+        changes = preview(self._cluster, plan)
         danger = "; ".join(dangers(changes))
-        ordered = self._ordered(hosts, what, changes)
+        result = self._result(hosts, plan, changes)
         if dry_run or (danger and not yes):
-            return ordered._replace(refused=danger)
-        self._force(what, author, reason)
-        # At once: a disk that is slow must not hold back what the workers are to know.
+            return result._replace(refused=danger)
+        self._override(plan, author, reason)
+        # Both at once: a slow disk must not hold up the workers.
         pending, _ = await asyncio.gather(self._workers.deliver(), asyncio.to_thread(self._persistence.write))
-        return ordered._replace(pending=pending)
+        return result._replace(pending=pending)
 
-    def _ordered(
-        self, hosts: tuple[HostKey, ...], what: OverridePlan, changes: Mapping[PoolKey, PoolChange]
+    def _result(
+        self, hosts: tuple[HostKey, ...], plan: OverridePlan, changes: Mapping[PoolKey, PoolChange]
     ) -> OrderResult:
         return OrderResult(
             hosts,
             changes,
-            notes=what.notes,
-            left=what.left,
+            notes=plan.notes,
+            left=plan.left,
             dealt_by={host: dealt_by(self._cluster, host, changes) for host in hosts},
             cached_s={host: cached_for(self._cluster, [host]) for host in hosts},
         )
 
-    def _force(self, what: OverridePlan, author: str, reason: str) -> None:
-        """Impose what is planned at once, tell it, and have it kept at the keeper's next writing."""
-        before = {host: self._overrides(host) for host in what.hosts}
-        self._cluster.override(what.forced, what.weights)
+    def _override(self, plan: OverridePlan, author: str, reason: str) -> None:
+        """Change the overrides at once, with events; persistence keeps them at its next write."""
+        before = {host: self._overrides(host) for host in plan.hosts}
+        self._cluster.override(plan.forced, plan.weights)
         self._verdicts.ignore_overridden()
-        for host, state in what.forced.items():
+        for host, state in plan.forced.items():
             self._persistence.keep_forced(host, state)
-        for host, weight in what.weights.items():
+        for host, weight in plan.weights.items():
             self._persistence.keep_weight(host, weight)
-        for host in sorted(what.hosts):
-            self._tell(host, before[host], self._overrides(host), author, reason)
+        for host in sorted(plan.hosts):
+            self._report(host, before[host], self._overrides(host), author, reason)
 
     def _overrides(self, host: HostKey) -> Overrides:
         return Overrides(self._cluster.forced.get(host), self._cluster.weights.get(host))
 
-    def _tell(self, host: HostKey, before: Overrides, after: Overrides, author: str, reason: str) -> None:
+    def _report(self, host: HostKey, before: Overrides, after: Overrides, author: str, reason: str) -> None:
         self._events.tell(
             "forced",
             f"host {host[1]}.{host[0]}: {describe_change(before, after)} "
@@ -136,41 +130,40 @@ class OrderService:
             host=host[1],
             author=author,
             reason=reason,
-            data={"before": _short(before), "after": _short(after)},
+            data={"before": _event_data(before), "after": _event_data(after)},
         )
 
-    # --- what happens by itself -------------------------------------------------------------------------
+    # --- without an order -------------------------------------------------------------------------------
 
     def end_expired(self) -> bool:
-        """End what was imposed for a time that is over; say whether there was any."""
-        what = expired(self._cluster, time.time())
-        if what.hosts:
-            self._force(what, ITSELF, "its time is over")
-        return bool(what.hosts)
+        """End the overrides whose time is over; return whether there were any."""
+        plan = expired(self._cluster, time.time())
+        if plan.hosts:
+            self._override(plan, ITSELF, "its time is over")
+        return bool(plan.hosts)
 
     def note_edits(self) -> None:
-        """Say which forced weights hide what the zone files say now, and have it kept."""
-        what = stale_weights(self._cluster, time.time())
-        for host, weight in what.weights.items():
+        """Report the forced weights that begin to hide an edit of the file."""
+        plan = stale_weights(self._cluster, time.time())
+        for host, weight in plan.weights.items():
             if weight is not None:
                 self._cluster.weights[host] = weight
                 self._persistence.keep_weight(host, weight)
-        fresh = {host for host, weight in what.weights.items() if weight is not None and weight.edited}
+        weights = plan.weights.items()
+        fresh = {host for host, weight in weights if weight is not None and weight.edited}
         for host, text in hidden_edits(self._cluster).items():
             if host in fresh:
                 self._events.tell("forced", text, zone=host[0], host=host[1], data={"hides": True})
 
     def alerts(self) -> Iterator[Alert]:
-        """Return what is forced and hides what the file says, and which quarantines wait."""
         for host, text in hidden_edits(self._cluster).items():
-            yield Alert(("hides", host), text, event="")  # told when it begins, and not again at a restart
+            yield Alert(("hides", host), text, event="")  # `note_edits` does, and not again at a restart
         for host, why in sorted(self._cluster.held_back.items()):
             text = f"host {host[1]}.{host[0]}: its quarantine waits: {why}"
             yield Alert(("held back", host), text, event="")
 
 
-def _short(one: Overrides) -> dict[str, str | int | None]:
-    """Return what is imposed for programs that read events."""
+def _event_data(one: Overrides) -> dict[str, str | int | None]:
     return {
         "forced": None if one.state is None else str(one.state.forced),
         "weight": None if one.weight is None else one.weight.weight,

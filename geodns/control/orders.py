@@ -1,6 +1,6 @@
-"""What operators order, worked out before it is done: what is imposed then, and what every pool deals.
+"""Plans operators' orders: which overrides they set and end, and what every pool deals then.
 
-No clock and nothing that is served: an order that is only tried is worked out in the very same way.
+Pure, so that a dry run and the order itself give the same plan.
 """
 
 import json
@@ -17,7 +17,7 @@ from geodns.model.zone import Zone
 
 
 class Verb(StrEnum):
-    """What can be ordered."""
+    """The kinds of orders."""
 
     DRAIN = "drain"
     UNDRAIN = "undrain"
@@ -28,13 +28,13 @@ class Verb(StrEnum):
     CLEAR = "clear"
 
 
-IMPOSES = {
+FORCED_BY = {
     Verb.DRAIN: Forced.DRAINED,
     Verb.QUARANTINE: Forced.QUARANTINED,
     Verb.UP: Forced.UP,
     Verb.DOWN: Forced.DOWN,
 }
-"""The orders that impose a state; `WEIGHT` imposes a weight, the others end what is imposed."""
+"""The state that a verb forces; `WEIGHT` forces a weight, the others end overrides."""
 
 _WORDS = {
     Forced.DRAINED: "drained",
@@ -45,14 +45,12 @@ _WORDS = {
 
 
 class Order(NamedTuple):
-    """What an operator orders.
+    """An operator's order, as it holds for each host.
 
     Attributes:
-        verb: what.
-        reason: why, in the operator's words.
-        author: who, as far as it is known.
-        seconds: how long; None until it is ended.
-        weight: of `Verb.WEIGHT`.
+        author: as far as known.
+        seconds: how long it holds; None: until it is ended.
+        weight: of `Verb.WEIGHT` alone.
         badness: of `Verb.QUARANTINE` where a program gives it; see `ForcedState`.
 
     """
@@ -66,14 +64,13 @@ class Order(NamedTuple):
 
 
 class OrderRequest(NamedTuple):
-    """An order, for whom, and how it is to be carried out.
+    """An order for some hosts.
 
     Attributes:
-        order: what.
-        hosts: for whom, as `control.find_hosts` takes them.
-        zone: look nowhere else for them.
-        dry_run: only work out what would be.
-        yes: even if nobody in a pool is live then.
+        hosts: names, addresses and globs, as `host_lookup.find_hosts` reads them.
+        zone: the only zone to look in; None: all.
+        dry_run: plan the order alone.
+        yes: carry it out even if it leaves a pool without a live host.
 
     """
 
@@ -85,7 +82,7 @@ class OrderRequest(NamedTuple):
 
 
 class Overrides(NamedTuple):
-    """What is imposed on one host."""
+    """The overrides of one host."""
 
     state: ForcedState | None = None
     weight: ForcedWeight | None = None
@@ -93,13 +90,13 @@ class Overrides(NamedTuple):
 
 @dataclass(frozen=True)
 class OverridePlan:
-    """What an order comes to.
+    """The overrides that an order sets and ends.
 
     Attributes:
-        forced: the states that hosts get; None ends one.
-        weights: likewise.
-        notes: what whoever ordered should know, a line each.
-        left: which hosts the order does not change, though it was meant to, and what does; a line each.
+        forced: by host; None ends its forced state.
+        weights: by host; None ends its forced weight.
+        notes: lines for whoever ordered.
+        left: a line for each host that the order cannot change, with the order that can.
 
     """
 
@@ -110,20 +107,11 @@ class OverridePlan:
 
     @property
     def hosts(self) -> Collection[HostKey]:
-        """Whom it changes."""
         return self.forced.keys() | self.weights.keys()
 
 
-def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -> OverridePlan:
-    """Work out what an order imposes and ends; nothing is done.
-
-    Args:
-        order: what.
-        hosts: for whom.
-        cluster: what is imposed until now, and the zones.
-        now: seconds since the epoch.
-
-    """
+def plan_order(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -> OverridePlan:
+    """Plan an order for hosts; the time is in seconds since the epoch."""
     forced: dict[HostKey, ForcedState | None] = {}
     weights: dict[HostKey, ForcedWeight | None] = {}
     notes: list[str] = []
@@ -134,8 +122,8 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
         state, weight = cluster.forced.get(host), cluster.weights.get(host)
         if (why := _left_alone(order, name, state)) is not None:
             left.append(why)
-        elif (what := IMPOSES.get(order.verb)) is not None:
-            forced[host] = ForcedState(what, order.reason, order.author, now, until, order.badness)
+        elif (forces := FORCED_BY.get(order.verb)) is not None:
+            forced[host] = ForcedState(forces, order.reason, order.author, now, until, order.badness)
             if state is not None:
                 notes.append(f"{name} was {describe_state(state)}: this order replaces that")
         elif order.verb is Verb.WEIGHT and order.weight is not None:
@@ -155,7 +143,7 @@ def plan(order: Order, hosts: Sequence[HostKey], cluster: Cluster, now: float) -
 
 
 def _left_alone(order: Order, name: str, state: ForcedState | None) -> str | None:
-    """Return why an order does nothing to a host; None where it does."""
+    """Return why an order cannot change a host; None: it can."""
     if state is None:
         return None
     if order.verb is Verb.UNDRAIN and state.forced is not Forced.DRAINED:
@@ -166,7 +154,7 @@ def _left_alone(order: Order, name: str, state: ForcedState | None) -> str | Non
 
 
 def expired(cluster: Cluster, now: float) -> OverridePlan:
-    """Return the end of everything that was imposed for a time which is over."""
+    """Plan the end of every override whose time is over."""
     return OverridePlan(
         {host: None for host, one in cluster.forced.items() if one.until is not None and one.until <= now},
         {host: None for host, one in cluster.weights.items() if one.until is not None and one.until <= now},
@@ -174,7 +162,7 @@ def expired(cluster: Cluster, now: float) -> OverridePlan:
 
 
 def stale_weights(cluster: Cluster, now: float) -> OverridePlan:
-    """Return the forced weights that begin or cease to hide what the files say now."""
+    """Plan new dates for the forced weights that begin or cease to hide an edit of the file."""
     weights: dict[HostKey, ForcedWeight | None] = {}
     for host, one in cluster.weights.items():
         zone = _zone_with(cluster, host)
@@ -186,7 +174,7 @@ def stale_weights(cluster: Cluster, now: float) -> OverridePlan:
 
 
 def hidden_edits(cluster: Cluster) -> dict[HostKey, str]:
-    """Return a warning of each forced weight that hides a later edit of the file."""
+    """Return a warning for each forced weight that hides a later edit of the file."""
     found = {}
     for host, one in cluster.weights.items():
         zone = _zone_with(cluster, host)
@@ -205,31 +193,31 @@ def _zone_with(cluster: Cluster, host: HostKey) -> Zone | None:
     return source.zone if source is not None and host[1] in source.zone.host_by_name else None
 
 
-# --- what follows --------------------------------------------------------------------------------------
+# --- effects on pools ----------------------------------------------------------------------------------
 
 
 class PoolChange(NamedTuple):
-    """What a pool deals before an order, and after it."""
+    """A pool's choice before and after an order."""
 
     before: Choice
     after: Choice
 
     @property
     def dangerous(self) -> bool:
-        """Whether the order takes the last live host, or the last that would be dealt at all."""
+        """Whether the order takes the last live host, or the last host that would be dealt at all."""
         lost = self.before.last_resort is None and self.after.last_resort is not None
         return lost or bool(self.before.dealt and not self.after.dealt)
 
 
-def preview(cluster: Cluster, what: OverridePlan) -> dict[PoolKey, PoolChange]:
-    """Return the pools that a plan changes; nothing is done."""
+def preview(cluster: Cluster, plan: OverridePlan) -> dict[PoolKey, PoolChange]:
+    """Return the pools that a plan changes, without carrying it out."""
     live = replace(
         cluster.live(),
-        forced=cluster.in_force(with_changes(cluster.forced, what.forced)),
-        weights={host: one.weight for host, one in with_changes(cluster.weights, what.weights).items()},
+        forced=cluster.in_force(with_changes(cluster.forced, plan.forced)),
+        weights={host: one.weight for host, one in with_changes(cluster.weights, plan.weights).items()},
     )
     found = {}
-    for key in sorted(cluster.pools_of(what.hosts)):
+    for key in sorted(cluster.pools_of(plan.hosts)):
         zone = cluster.zone(key[0])
         change = PoolChange(cluster.compiled.choices[key], choose(zone, zone.pool_by_name[key[1]], live))
         if change.before != change.after:
@@ -238,15 +226,15 @@ def preview(cluster: Cluster, what: OverridePlan) -> dict[PoolKey, PoolChange]:
 
 
 def dangers(changes: Mapping[PoolKey, PoolChange]) -> list[str]:
-    """Return what an operator is asked to confirm: the pools that are left without a live host."""
+    """Return a line for each pool that would have no live host, for the operator to confirm."""
     return [
-        f"pool {pool} of {zone} would have no live host ({_then(change.after)})"
+        f"pool {pool} of {zone} would have no live host ({_last_resort(change.after)})"
         for (zone, pool), change in changes.items()
         if change.dangerous
     ]
 
 
-def _then(choice: Choice) -> str:
+def _last_resort(choice: Choice) -> str:
     if not choice.dealt:
         return "its names would be answered with SERVFAIL"
     count = "1 host" if len(choice.dealt) == 1 else f"{len(choice.dealt)} hosts"
@@ -254,7 +242,7 @@ def _then(choice: Choice) -> str:
 
 
 def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, PoolChange]) -> list[str]:
-    """Return the pools that deal a host once these are changed."""
+    """Return the pools that deal a host after these changes."""
     return [
         key[1]
         for key in sorted(cluster.pools_of([host]))
@@ -263,24 +251,22 @@ def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, PoolChan
 
 
 def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:
-    """Return for how many seconds caches may hold answers with these hosts: the longest TTL they ever had."""
+    """Return for how many seconds caches may hold answers with these hosts: their longest TTL."""
     ttls = [key.ttl for pool in cluster.pools_of(hosts) for key in cluster.compiled.keys[pool]]
     return max(ttls, default=0)
 
 
-# --- what has become of it ------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------------
 
 
 class OrderResult(NamedTuple):
-    """What has become of an order.
+    """The outcome of an order, or of a dry run.
 
     Attributes:
-        hosts: whom it was for.
-        changes: the pools that it changes, before and after.
-        refused: why nothing was done: what would have to be confirmed; empty where all is well.
-        pending: the workers that have not taken it in time.
-        notes: what whoever ordered should know, a line each.
-        left: which hosts are not as was ordered, and why; a line each.
+        refused: what has to be confirmed first; empty: nothing.
+        pending: workers that have not applied the new Table in time.
+        notes: as in `OverridePlan`.
+        left: likewise.
         dealt_by: the pools that deal each host afterwards.
         cached_s: seconds that caches may hold each host's addresses.
 
@@ -296,16 +282,16 @@ class OrderResult(NamedTuple):
     cached_s: Mapping[HostKey, int] = {}
 
 
-# --- words ---------------------------------------------------------------------------------------------
+# --- descriptions --------------------------------------------------------------------------------------
 
 
 def describe_state(state: ForcedState) -> str:
-    """Return what is imposed as words: ``drained by ops (new disk) until 2026-11-25T14:00:00Z``."""
+    """Describe a forced state: ``drained by ops (new disk) until 2026-11-25T14:00:00Z``."""
     return f"{_WORDS[state.forced]}{_whose(state)}"
 
 
 def describe_weight(weight: ForcedWeight) -> str:
-    """Return which weight is imposed as words: ``weight forced to 5 by ops (slow disk)``."""
+    """Describe a forced weight: ``weight forced to 5 by ops (slow disk)``."""
     return f"weight forced to {weight.weight}{_whose(weight)}"
 
 
@@ -318,7 +304,7 @@ def _until(seconds: float | None) -> str:
 
 
 def describe_change(before: Overrides, after: Overrides) -> str:
-    """Return in a few words what has become of what is imposed on a host."""
+    """Describe how a host's overrides have changed."""
     parts = []
     if after.state is not None and after.state != before.state:
         parts.append(_WORDS[after.state.forced] + _until(after.state.until))
@@ -335,7 +321,7 @@ def describe_change(before: Overrides, after: Overrides) -> str:
 
 
 def file_weights(zone: Zone, host: str) -> str:
-    """Return the weights that a zone's file gives a host, its own and those in pools, as one line of JSON."""
+    """Return the weights that a zone's file gives a host, its own and by pool, as one line of JSON."""
     own = zone.host_by_name[host].weight
     pools = {
         pool.name: member.weight for pool in zone.pools for member in pool.members if member.host == host
@@ -344,13 +330,13 @@ def file_weights(zone: Zone, host: str) -> str:
 
 
 def hidden(forced: ForcedWeight, zone: Zone, host: str) -> str | None:
-    """Return the weights that a file has given a host since another was imposed; None while it has not."""
+    """Return the weights that the file has given a host since its weight was forced; None: no others."""
     if forced.file in {"", file_weights(zone, host)}:
         return None
     own, pools = json.loads(file_weights(zone, host))
     before = json.loads(forced.file)
     if set(pools.values()) == {forced.weight}:
-        return None  # what is imposed, all the same
+        return None  # the file says now what is forced
     changed = {pool: weight for pool, weight in pools.items() if weight != before[1].get(pool)}
     if not changed:
         return str(own) if not pools and own != before[0] else None

@@ -1,4 +1,4 @@
-"""What a restart must know, written down as it happens; trouble with the disk is a warning, never an end."""
+"""Writes the state that must survive a restart; trouble with the disk is a warning, never an end."""
 
 import logging
 import threading
@@ -20,20 +20,11 @@ from geodns.storage.state_file import StateFile
 from geodns.zones.folder import Edit
 
 VERDICTS_LAST = 3600.0
-"""Seconds after which a stored verdict says nothing any more."""
+"""Seconds for which a stored verdict counts."""
 
 
 class Restored(NamedTuple):
-    """What a cluster must know of before a restart.
-
-    Attributes:
-        forced: the states forced on hosts.
-        since: each host's state and since when it has had it.
-        retired: hosts that were taken out and still answer for their own names.
-        returned: hosts in their slow start, and when they came back.
-        weights: the weights forced on hosts.
-
-    """
+    """The stored arguments of a `Cluster`; `returned` is when each host in slow start came back."""
 
     forced: Mapping[HostKey, ForcedState]
     since: Mapping[HostKey, HostSince]
@@ -43,30 +34,24 @@ class Restored(NamedTuple):
 
 
 class Persistence:
-    """Writes to the store what happens, and reads back what happened before.
+    """The state file, as the services use it.
 
-    Its methods block on the disk, where they do not say otherwise: services call them in threads. What
-    cannot be written is tried again with whatever comes next.
+    `keep_…` puts a change off until the next `write`; `write`, `save_…` and reading block on the disk, so
+    services call them in threads. A write that fails is tried again with the next one.
 
     Attributes:
-        trouble: why the last write failed; None while the disk does its work.
-        source_lists: what sources of hosts gave last, by zone and source.
+        trouble: why the last write failed; None: it did not.
+        source_lists: last list of hosts of each source, by zone and source.
 
     """
 
     def __init__(self, store: StateFile, warnings: Sequence[str] = ()) -> None:
-        """Read what is there.
-
-        Args:
-            store: the open state file.
-            warnings: what opening it had to tell.
-
-        """
+        """Read the state file; `warnings` came up when it was opened."""
         self.trouble: str | None = None
         self._warnings = tuple(warnings)
         self._store = store
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
-        """What is still to be written, by what it is about: the latest alone counts."""
+        """Changes not yet written, the latest of each subject alone."""
         self._turn = threading.Lock()
         self._zones = store.load_zones()
         self._serials = store.load_serials()
@@ -85,19 +70,18 @@ class Persistence:
         )
 
     def alerts(self) -> Iterator[Alert]:
-        """Return that something cannot be written, and what was odd when the state was opened."""
-        for text in self._warnings:  # told at the start
+        for text in self._warnings:  # events of the start
             yield Alert(("state file", text), text, event="")
         if self.trouble is not None:
             yield Alert("state", self.trouble, grade=self.trouble, level=logging.ERROR)
 
     @property
     def zone_names(self) -> frozenset[str]:
-        """The zones that were served last."""
+        """The zones that were stored last."""
         return frozenset(self._zones)
 
     def zone(self, name: str) -> Zone | None:
-        """Return a zone as it was last served; None where it is not known, or in a form that is no more."""
+        """Return a zone as last served; None: it is not stored, or in another version's form."""
         kept = self._zones.get(name)
         try:
             return None if kept is None else Zone.model_validate_json(kept.text)
@@ -105,17 +89,17 @@ class Persistence:
             return None
 
     def earlier(self, zone: Zone) -> Zone | None:
-        """Return a zone as it was last served, where it said something else than it does now."""
+        """Return a zone as last served, if that differs from this one."""
         kept = self._zones.get(zone.name)
         return None if kept is None or kept.digest == zone.digest else self.zone(zone.name)
 
     def verdicts(self, targets: set[Target], now: float) -> dict[Target, Verdict]:
-        """Return what was believed of targets not too long ago."""
+        """Return the stored verdicts of targets that are not too old."""
         stored = self._store.load_verdicts(VERDICTS_LAST, now)
         return {target: stored[target.key] for target in targets if target.key in stored}
 
     def serial(self, zone: Zone) -> int:
-        """Return the serial a zone is served with: the operator's, the one it had, or the next one."""
+        """Return the serial for a zone: the operator's, the one of the same content, or the next one."""
         if zone.soa.serial is not None:
             self._serials[zone.name] = zone.soa.serial
             return zone.soa.serial
@@ -127,7 +111,7 @@ class Persistence:
         return serial
 
     def save_edit(self, edit: Edit, sources: Mapping[str, Source], now: float) -> None:
-        """Keep the zones that an edit brought; let go of those that went."""
+        """Store the zones of an edit, and drop those that it removes."""
         for name in edit.zones:
             source = sources[name]
             known = self._zones.get(name)
@@ -141,36 +125,33 @@ class Persistence:
         self.write()
 
     def save_retired(self, retired: Mapping[HostKey, RetiredHost]) -> None:
-        """Keep the hosts that answer for their own names only."""
         self._keep(partial(self._store.save_retired, retired), "retired")
         self.write()
 
     def save_source_lists(self, lists: Mapping[tuple[str, str], str]) -> None:
-        """Keep what sources of hosts gave last, and of no others."""
+        """Replace the stored lists of sources."""
         if lists != self.source_lists:
             self.source_lists = dict(lists)
             self._keep(partial(self._store.save_found, self.source_lists), "found")
             self.write()
 
     def note(self, name: str) -> str | None:
-        """Return what was noted under a name; None where nothing was."""
         return self._notes.get(name)
 
     def keep_note(self, name: str, text: str) -> None:
-        """Note something under a name at the next `write`; does not block."""
         if self._notes.get(name) != text:
             self._notes[name] = text
             self._keep(partial(self._store.save_note, name, text), "note", name)
 
     def keep_forced(self, host: HostKey, state: ForcedState | None) -> None:
-        """Keep what is imposed on a host (None: nothing any more) at the next `write`; does not block."""
+        """Keep a host's forced state; None: it has ended."""
         if state is None:
             self._keep(partial(self._store.clear_forced, host), "forced", *host)
         else:
             self._keep(partial(self._store.save_forced, host, state), "forced", *host)
 
     def keep_weight(self, host: HostKey, weight: ForcedWeight | None) -> None:
-        """Keep the weight imposed on a host (None: none any more) at the next `write`; does not block."""
+        """Keep a host's forced weight; None: it has ended."""
         if weight is None:
             self._keep(partial(self._store.clear_forced_weight, host), "weight", *host)
         else:
@@ -183,7 +164,7 @@ class Persistence:
         returned: Mapping[HostKey, float],
         now: float,
     ) -> None:
-        """Keep what changes often: verdicts, host states, slow starts; forget hosts that are no more."""
+        """Store what changes often: verdicts, host states, slow starts; forget hosts that are gone."""
 
         def save() -> None:
             self._store.save_verdicts({target.key: one for target, one in verdicts.items()}, now)
@@ -200,7 +181,7 @@ class Persistence:
         self._unwritten[about] = change
 
     def write(self) -> None:
-        """Write what is to be kept, and what could not be written before."""
+        """Write all changes that are kept, those that failed before included."""
         with self._turn:
             try:
                 for about in list(self._unwritten):
@@ -211,7 +192,7 @@ class Persistence:
                 self.trouble = None
 
     def _write(self, about: tuple[str, ...]) -> None:
-        # Taken out first: should something newer about the same come meanwhile, it is not lost.
+        # Take it out first, or a newer change of the same subject that comes meanwhile would be lost.
         change = self._unwritten.pop(about, None)
         if change is not None:
             try:

@@ -1,4 +1,4 @@
-"""The query log where operators are: switched on and off while running, and written."""
+"""Switches the query log on and off while running, and writes its lines."""
 
 import logging
 import time
@@ -13,16 +13,16 @@ from geodns.wire.names import name_from_wire
 log = logging.getLogger("geodns.querylog")
 
 MOST = 2_500
-"""Lines a second, from all workers together: each costs what a probe's turn might need."""
+"""Lines a second, of all workers together: writing them takes time from probes and orders."""
 
 
 class QueryLogService:
-    """Which queries are logged, and their lines.
+    """The query log of all workers.
 
     Attributes:
-        wanted: which queries are logged now; None: none.
+        wanted: queries to log; None: none.
         written: lines since it was switched on.
-        dropped: lines that there were too many of.
+        dropped: queries without a line, because there were too many.
 
     """
 
@@ -37,12 +37,12 @@ class QueryLogService:
     def write(
         self, noted: Sequence[Noted], dropped: int, secrets: Sequence[bytes], now: float
     ) -> tuple[int, int]:
-        """Write what a worker has noted; return how many lines that were, and how many there are not.
+        """Write the lines of a worker's queries; return how many were written and how many dropped.
 
         Args:
             noted: the queries.
-            dropped: how many more there would have been.
-            secrets: by which cookies are judged.
+            dropped: how many the worker has dropped.
+            secrets: to judge cookies by.
             now: seconds of the monotonic clock.
 
         """
@@ -56,44 +56,38 @@ class QueryLogService:
             record = log.makeRecord(
                 log.name, logging.INFO, __file__, 0, "%s", (text,), None, extra=dict(fields)
             )
-            # The time when it was asked, not when it was written.
+            # The time of the query, not of the line.
             record.created, record.msecs = one.at, one.at % 1 * 1000
             log.handle(record)
         self.written += len(taken)
         self.dropped += dropped
         return len(taken), dropped
 
-    def expired(self, now: float) -> bool:
-        """Switch off what is over; say whether anything was.
-
-        Args:
-            now: seconds of the monotonic clock.
-
-        """
+    def end_expired(self, now: float) -> bool:
+        """Switch it off if its time is over (by the monotonic clock); return whether it was."""
         if self.wanted is None or self.wanted.until is None or now < self.wanted.until:
             return False
         self.wanted = None
-        self._tell(f"the query log is off: its time is over ({self._sums()})")
+        self._report(f"the query log is off: its time is over ({self._sums()})")
         return True
 
     def switch(self, wanted: QueryLog | None, who: str) -> None:
-        """Note that other queries are to be logged from now on, and tell who said so."""
+        """Log other queries from now on; None: none."""
         if wanted is None and self.wanted is not None:
-            self._tell(f"the query log is off, by {who} ({self._sums()})")
+            self._report(f"the query log is off, by {who} ({self._sums()})")
         elif wanted is not None:
-            self._tell(f"the query log is on, by {who}: {_told(wanted)}")
+            self._report(f"the query log is on, by {who}: {_describe(wanted)}")
             self.written = self.dropped = 0
         self.wanted = wanted
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._events.tell("forced", text, level=logging.INFO, data={"verb": "querylog"})
 
     def _sums(self) -> str:
         return f"{self.written} queries written, {self.dropped} dropped"
 
 
-def _told(wanted: QueryLog) -> str:
-    """Say which queries are logged."""
+def _describe(wanted: QueryLog) -> str:
     zones = ", ".join(name_from_wire(name).removesuffix(".") for name in wanted.zones) or "all zones"
     clients = ", ".join(map(str, wanted.clients)) or "all clients"
     left = "no end" if wanted.until is None else f"for {wanted.until - time.monotonic():.0f} s"

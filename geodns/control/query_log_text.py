@@ -1,4 +1,4 @@
-"""The query log as text: the line of a query, and the note of what is logged."""
+"""Describes queries as lines of the query log, and its switch as text for the next control process."""
 
 import json
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ _CD = 0x10
 
 
 def to_text(wanted: QueryLog | None) -> str:
-    """Return what is logged as a text that another control process of the same server can read.
+    """Return the switch as text for another control process of the same server.
 
-    Its end is of the machine's monotonic clock, which goes on for as long as the server can.
+    Its end is on the machine's monotonic clock, which outlives every process.
     """
     if wanted is None:
         return "null"
@@ -38,12 +38,7 @@ def to_text(wanted: QueryLog | None) -> str:
 
 
 def from_text(text: str) -> QueryLog | None:
-    """Return what `to_text` was given.
-
-    Raises:
-        ValueError: another version has written the text.
-
-    """
+    """Read the text of `to_text`; raise ValueError if another version has written it."""
     found = json.loads(text)
     if found is None:
         return None
@@ -55,16 +50,11 @@ def from_text(text: str) -> QueryLog | None:
 
 
 def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
-    """Return a line, and the same as fields.
+    """Return the line of a query, and the same as fields.
 
-    In the line, as other name servers write it: ``+`` recursion desired or ``-`` not, ``E(0)`` EDNS and its
+    The line is written as by other name servers: ``+`` recursion desired or ``-`` not, ``E(0)`` EDNS and its
     version, ``T`` TCP, ``D`` DNSSEC OK, ``C`` checking disabled, ``V`` a valid cookie of ours, ``K`` another
-    cookie; then what went back.
-
-    Args:
-        noted: the query and its answer.
-        secrets: by which cookies are judged.
-
+    cookie; then the answer.
     """
     address, port, transport = noted.client
     packet = noted.packet
@@ -74,7 +64,7 @@ def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
         name = name_asked(packet)
         if name is not None:
             fields["qname"] = _shown(name)
-        # Of one that is longer than what is kept of it, nobody can say.
+        # A query longer than what is kept of it cannot be judged.
         why = "a long query" if len(packet) >= PACKET else "no well-formed query"
         asked = f"{fields.get('qname', 'no name')} ({why})"
     else:
@@ -101,7 +91,7 @@ def _parsed(packet: bytes) -> Query | None:
 
 
 def _flags(query: Query, packet: bytes, noted: Noted, secrets: Sequence[bytes], fields: Fields) -> str:
-    """Return the flags of a query, and add what they do not say to the fields."""
+    """Return the flags of a query; add its EDNS to the fields."""
     flags = "+" if query.rd else "-"
     asked = query.edns
     cookie_status = CookieStatus.NONE
@@ -122,7 +112,7 @@ def _flags(query: Query, packet: bytes, noted: Noted, secrets: Sequence[bytes], 
 
 
 def _outcome(noted: Noted, fields: Fields) -> str:
-    """Say what went back, and add that to the fields."""
+    """Describe the answer; add it to the fields."""
     if noted.limited:
         fields["limited"] = noted.limited
     answer = noted.answer
@@ -139,6 +129,5 @@ def _outcome(noted: Noted, fields: Fields) -> str:
 
 
 def _shown(name: bytes) -> str:
-    """Return a name without its final dot, as people write it."""
     text = name_from_wire(name)
     return text if text == "." else text.removesuffix(".")

@@ -1,4 +1,4 @@
-"""The services of the control process, in the order in which they are made."""
+"""Names the parts of the control process, in the order in which they are made."""
 
 from typing import NamedTuple
 
@@ -19,14 +19,7 @@ from geodns.storage.event_log import EventLog
 
 
 class Services(NamedTuple):
-    """The parts of the control process; whoever handles a request gets this.
-
-    Attributes:
-        node: this server's name.
-        listen: where DNS is answered.
-        started: when, by `time.monotonic`.
-
-    """
+    """The parts of the control process, for requests' handlers and gauges; `started` is monotonic time."""
 
     node: str
     listen: tuple[Listen, ...]

@@ -1,4 +1,4 @@
-"""Tasks that run beside everything else; none of them fails unseen."""
+"""Runs background tasks; one that fails ends the control process."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ class Tasks:
     """The background tasks of the control process.
 
     Args:
-        stop: set when one of them fails: without it the server would go on half blind, so it is started anew.
+        stop: set when one fails: the server would go on half blind, so the control process is started anew.
 
     """
 
@@ -32,7 +32,6 @@ class Tasks:
             self._stop.set()
 
     async def close(self) -> None:
-        """Cancel all of them, and wait for their ends."""
         running = list(self._running)
         for task in running:
             task.cancel()

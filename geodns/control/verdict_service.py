@@ -1,6 +1,6 @@
-"""Results of probes to verdicts that are served; changes of hosts and doubts of the prober are told.
+"""Probes the hosts, serves their verdicts, and reports changes of state and doubts of the prober.
 
-Results that come together are one recompilation: the first at once, then at most one a second.
+Verdicts that come together are one recompilation: the first at once, then at most one a second.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from geodns.model.zone import Zone
 from geodns.storage.event_log import EventLog
 
 RECOMPILE_EVERY = 1.0
-"""Seconds from one recompilation for verdicts to the next."""
+"""Seconds between two recompilations for verdicts."""
 
 MOST_CHECKS = 8
-"""Checks of a host whose results an event carries."""
+"""Checks of a host in an event."""
 
-_TELLING = {
+_GUARD_NEWS = {
     GuardStage.HOLDING: "{} of its {} hosts began to fail at once ({}): the prober itself may be cut off, "
     "so their verdicts are held",
     GuardStage.COUNTING: "{} of its {} hosts go on failing ({}): they count as failures from now on",
@@ -46,7 +46,7 @@ OnProbe = Callable[[Target, ProbeOutcome], None]
 
 
 class VerdictService:
-    """Probes the hosts of the zones that are served, and serves what follows from it; owns the monitor."""
+    """Carries verdicts from the monitor, which it owns, to the cluster."""
 
     def __init__(
         self,
@@ -73,18 +73,18 @@ class VerdictService:
             rng=random.Random(),  # noqa: S311 - spreads probes
         )
         self._unserved: dict[Target, Verdict] = {}
-        """Those that have not been served yet."""
+        """Verdicts that the cluster does not have yet."""
         self._due: asyncio.TimerHandle | None = None
         self._recompiled = -RECOMPILE_EVERY
 
     def subscribe(self, on_probe: OnProbe) -> None:
-        """Have something called with the result of every probe."""
+        """Have a function called with every probe's result."""
         self._subscribers.append(on_probe)
 
-    # --- what is probed ---------------------------------------------------------------------------------
+    # --- targets ----------------------------------------------------------------------------------------
 
     async def first_round(self, zones: Iterable[Zone], limit: float) -> None:
-        """Probe the hosts of the first zones until all have a verdict, or so many seconds have passed."""
+        """Probe the hosts of the first zones until all have a verdict, or for so many seconds."""
         zones = list(zones)
         targets = {
             target
@@ -106,21 +106,21 @@ class VerdictService:
         self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
 
     def ignore_overridden(self) -> None:
-        """Let the hosts that an operator may be working on count for nothing where hosts fail together."""
+        """Let hosts that an operator may be working on not count as failing together."""
         resting = {host for host, one in self._cluster.weights.items() if one.weight == 0}
         self._monitor.ignore_hosts(self._cluster.forced.keys() | resting)
 
     async def close(self) -> None:
-        """Probe no more, and write down what is believed."""
+        """End the probes and save the verdicts."""
         await self._monitor.close()
         self._hand_over()
         await self.save()
 
     def _hand_over(self) -> None:
-        """Let the cluster know what has not been served yet; somebody else compiles or saves it."""
+        """Give the cluster the verdicts that it does not have yet, for the caller to compile or save."""
         self._cluster.verdicts.update(self._unserved)
 
-    # --- what is found ----------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------------
 
     def _on_result(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
         for on_probe in self._subscribers:
@@ -145,14 +145,14 @@ class VerdictService:
         )
 
     def _on_decision(self, verdicts: Mapping[Target, Verdict], news: tuple[News, ...]) -> None:
-        """Take what the results of others bring about for a target, and say which pools are in doubt."""
+        """Serve verdicts that the mass-failure guard has released, and report its news of pools."""
         for one in news:
             zone, pool = one.pool
-            said = _TELLING[one.stage].format(len(one.failing), one.hosts, _some(one.failing))
+            text = _GUARD_NEWS[one.stage].format(len(one.failing), one.hosts, _some(one.failing))
             calm = one.stage is GuardStage.NORMAL
             self._events.tell(
                 "prober",
-                f"pool {pool} of {zone}: {said}",
+                f"pool {pool} of {zone}: {text}",
                 level=logging.INFO if calm else logging.ERROR,
                 zone=zone,
                 pool=pool,
@@ -161,7 +161,7 @@ class VerdictService:
         if verdicts:
             self._serve(verdicts)
 
-    # --- what is served ---------------------------------------------------------------------------------
+    # --- serving ----------------------------------------------------------------------------------------
 
     def _serve(self, verdicts: Mapping[Target, Verdict]) -> None:
         self._unserved |= verdicts
@@ -186,16 +186,16 @@ class VerdictService:
         await self._workers.publish()
 
     async def save(self) -> None:
-        """Write down what is believed, since when, and who is in a slow start."""
-        # Copies: the loop goes on changing the originals while a thread writes.
+        """Save verdicts, states and slow starts."""
+        # Copies: the loop changes the originals while a thread writes.
         verdicts, since = dict(self._cluster.verdicts), dict(self._cluster.since)
         returned = dict(self._cluster.slow_start.since)
         await asyncio.to_thread(self._persistence.save_states, verdicts, since, returned, time.time())
 
-    # --- telling ----------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------
 
     def report(self, transitions: Collection[Transition]) -> None:
-        """Say which hosts changed their state, and why."""
+        """Make an event of each host's change of state, with its cause."""
         for one in transitions:
             zone, host = one.host
             checks = self._checks(one)
@@ -213,7 +213,7 @@ class VerdictService:
             self._tasks.spawn(self.save())
 
     def _checks(self, one: Transition) -> list[dict[str, str]]:
-        """Return what the host's checks found last."""
+        """Return the last results of the host's checks, for an event."""
         by_address = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]]
         targets = sorted({target for some in by_address.values() for target in some}, key=lambda one: one.key)
         return [
@@ -227,18 +227,17 @@ class VerdictService:
             if (seen := self.last(target)) is not None
         ]
 
-    # --- what is known ----------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------------
 
     def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
-        """Return a target's last outcome, and when that was, in seconds since the epoch."""
+        """Return a target's last outcome and its time, in seconds since the epoch."""
         return self._monitor.last(target)
 
     def certificate(self, target: Target) -> Certificate | None:
-        """Return the certificate that a target showed last."""
         return self._monitor.certificate(target)
 
     def certificates(self) -> Iterator[tuple[Target, Certificate]]:
-        """Return what hosts showed of themselves last, where a check looks at that."""
+        """Return the last certificate of each target whose check uses TLS."""
         for target in self._cluster.targets:
             shown = self._monitor.certificate(target) if target.check.encrypts else None
             if shown is not None:
@@ -254,7 +253,7 @@ class VerdictService:
         """Seconds that the most overdue probe is late."""
         return self._monitor.lateness
 
-    # --- what is wrong ----------------------------------------------------------------------------------
+    # --- alerts -----------------------------------------------------------------------------------------
 
     def alerts(self) -> Iterator[Alert]:
         yield from prober_alerts(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
@@ -265,7 +264,7 @@ class VerdictService:
 
 
 def pool_alerts(cluster: Cluster) -> Iterator[Alert]:
-    """Return the pools whose answers are a last resort."""
+    """Return an alert for each pool that deals its last resort."""
     for key, choice in cluster.compiled.choices.items():
         if choice.last_resort is not None:
             pool, last = f"pool {key[1]} of {key[0]}", str(choice.last_resort)
@@ -282,10 +281,10 @@ def pool_alerts(cluster: Cluster) -> Iterator[Alert]:
 
 
 def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | None]) -> Iterator[Alert]:
-    """Return that hosts refuse the prober, and what troubles it itself.
+    """Return the prober's own troubles.
 
     Args:
-        hint: what hosts that refuse the prober mean; None where they do not.
+        hint: why hosts may refuse the prober; None: they do not.
         seen: the last result of each target.
 
     """
@@ -300,7 +299,7 @@ def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | 
 
 
 def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
-    """Return the pools that failed as one; when that begins and ends is told with the guard's news."""
+    """Return the pools in doubt; their events are the guard's news."""
     for key, one in suspects.items():
         until = (
             "they count as failures by now"
@@ -317,7 +316,7 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
 def certificate_alerts(
     cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
 ) -> Iterator[Alert]:
-    """Return the certificates that are old or bad."""
+    """Return an alert for each certificate that is old or bad."""
     for target, certificate in certificates:
         text = warning_of(target, certificate, now)
         if text is None:

@@ -1,7 +1,7 @@
-"""A watch over ourselves: late probes, silent workers, a blocked loop, a full disk, files refused for long.
+"""Watches the server itself: late probes, silent workers, a blocked loop, a full disk, refused files.
 
-A check that has stopped looks like a check that finds all well. So everything that is to happen again and
-again is looked after by something else, and whoever is on call is told.
+A check that has stopped looks like one that finds all well. So everything that runs again and again is
+watched by something else, and its failure is an alert.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 LATE = 5.0
 """Seconds that a probe may be overdue."""
 SILENT = 15.0
-"""Seconds that a worker may say nothing: it says something each few seconds, whatever it is asked."""
+"""Seconds that a worker may send nothing: without queries, too, it sends something every few seconds."""
 BLOCKED = 1.0
-"""Seconds that the control process's loop may take for one thing."""
+"""Seconds that one callback may hold up the control process's loop."""
 HANGS = 10.0
-"""Seconds of that after which it is logged where the loop hangs: it could not say so itself any more."""
+"""Seconds of a blocked loop after which a thread logs where it hangs: the loop cannot."""
 REFUSED = 3600.0
 """Seconds that a zone file may be refused before that is more than an edit under way."""
 FREE = 64 << 20
@@ -39,19 +39,19 @@ FREE = 64 << 20
 LOOK_EVERY = 1.0
 DISK_EVERY = 30.0
 REMEMBER = 60.0
-"""Seconds for which a blocked loop is told after it went on."""
+"""Seconds for which a blocked loop is shown after it went on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What the watch has seen.
+    """The server's own condition, in seconds but for the disk.
 
     Attributes:
-        lateness: seconds that the most overdue probe is late.
-        silence: seconds since each worker was heard.
-        lag: the longest time within the last minute in which the loop did one thing, in seconds.
-        refused: zones whose file is refused, and for how many seconds.
-        free: bytes free on the disk of the state; None where nobody can say.
+        lateness: of the most overdue probe.
+        silence: since each worker was heard.
+        lag: the longest block of the loop within the last minute.
+        refused: for which each zone's file has been refused.
+        free: bytes on the disk of the state; None: unknown.
 
     """
 
@@ -62,26 +62,27 @@ class Vitals:
     free: int | None = None
 
 
-def server_alerts(seen: Vitals) -> Iterator[Alert]:
-    """Return what is wrong with the server itself."""
-    if seen.lateness > LATE:
-        yield _alert("probes", f"probes are late by {seen.lateness:.0f} s: the prober is overloaded")
-    for worker, seconds in seen.silence.items():
+def server_alerts(vitals: Vitals) -> Iterator[Alert]:
+    """Return alerts on the server itself."""
+    if vitals.lateness > LATE:
+        yield _alert("probes", f"probes are late by {vitals.lateness:.0f} s: the prober is overloaded")
+    for worker, seconds in vitals.silence.items():
         if seconds > SILENT:
             text = f"worker {worker} has said nothing for {seconds:.0f} s: it may hang"
             yield _alert(f"worker {worker}", text)
-    if seen.lag > BLOCKED:
-        text = f"the control process was busy with one thing for {seen.lag:.1f} s: probes and orders waited"
+    if vitals.lag > BLOCKED:
+        text = f"the control process was busy with one thing for {vitals.lag:.1f} s: probes and orders waited"
         yield _alert("loop", text)
-    for zone, seconds in seen.refused.items():
+    for zone, seconds in vitals.refused.items():
         if seconds > REFUSED:
             text = (
                 f"the file of zone {zone} has been refused for {seconds / 3600:.0f} h: what is served is old"
             )
             yield _alert(f"zone {zone}", text)
-    if seen.free is not None and seen.free < FREE:
+    if vitals.free is not None and vitals.free < FREE:
         text = (
-            f"the disk of the state has {seen.free >> 20} MiB left: what is ordered may not survive a restart"
+            f"the disk of the state has {vitals.free >> 20} MiB left: "
+            "what is ordered may not survive a restart"
         )
         yield _alert("disk", text)
 
@@ -91,30 +92,29 @@ def _alert(about: str, text: str) -> Alert:
 
 
 class Lag:
-    """How long the loop was kept from going on, over the last minute."""
+    """The longest block of the loop in the last minute."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, float]] = deque()
 
     def note(self, now: float, lag: float) -> None:
-        """Take a measurement: falling ones are kept, for the largest is all that counts."""
+        # Keep falling measurements alone: the largest is all that counts.
         while self._seen and self._seen[-1][1] <= lag:
             self._seen.pop()
         self._seen.append((now, lag))
 
     def worst(self, now: float) -> float:
-        """Return the largest of the last minute."""
         while self._seen and self._seen[0][0] < now - REMEMBER:
             self._seen.popleft()
         return self._seen[0][1] if self._seen else 0.0
 
 
 class Watchdog:
-    """The watch, in the control process.
+    """Looks at the other services once a second.
 
     Attributes:
-        vitals: what was seen last.
-        ready: whether the first answers have been compiled and delivered.
+        vitals: of the last look.
+        ready: whether the first Table has been delivered.
 
     """
 
@@ -140,7 +140,7 @@ class Watchdog:
         self._beat = time.monotonic()
 
     def unready(self) -> str | None:
-        """Return why the server cannot answer; None when it can."""
+        """Return why the server cannot answer; None: it can."""
         if not self.ready:
             return "starting: the first probes are not done"
         if not self._cluster.sources:
@@ -153,12 +153,7 @@ class Watchdog:
         return server_alerts(self.vitals)
 
     def look(self, now: float) -> None:
-        """Look at everything.
-
-        Args:
-            now: seconds of `time.monotonic`.
-
-        """
+        """Measure the vitals, at a monotonic time."""
         self._since = {zone: self._since.get(zone, now) for zone in list(self._zones.refused)}
         self.vitals = Vitals(
             self._verdicts.lateness,
@@ -169,7 +164,6 @@ class Watchdog:
         )
 
     async def watch(self) -> None:
-        """Look again and again; never return."""
         hanging = threading.Event()
         loop = threading.get_ident()
         threading.Thread(target=self._log_hang, args=(hanging, loop), daemon=True).start()
@@ -187,12 +181,12 @@ class Watchdog:
             hanging.set()
 
     def _log_hang(self, ended: threading.Event, thread: int) -> None:
-        """Log where the loop hangs, once each time: from a thread, for the loop cannot."""
-        told = self._beat
+        """Log from a thread where the loop hangs, once each time."""
+        logged = self._beat
         while not ended.wait(1.0):
             beat = self._beat
-            if beat != told and time.monotonic() - beat > HANGS:
-                told = beat
+            if beat != logged and time.monotonic() - beat > HANGS:
+                logged = beat
                 frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, in spite of its name
                 where = "".join(traceback.format_stack(frame)) if frame else "nowhere"
                 log.critical("the control process hangs: answers stay as they are. It is here:\n%s", where)

@@ -1,4 +1,4 @@
-"""Tables on their way to the workers, and what workers say on its way to those who subscribe to it."""
+"""Publishes Tables to the workers, and passes their messages on to subscribers."""
 
 import asyncio
 import logging
@@ -16,16 +16,13 @@ from geodns.storage.event_log import EventLog
 log = logging.getLogger(__name__)
 
 DELIVERY = 2.0
-"""Seconds that an operator waits for the workers."""
+"""Seconds that an order waits for the workers."""
 
 OnMessage = Callable[[Message], None]
 
 
 class WorkerService:
-    """Publishes what the cluster serves, in order, and passes on what the workers say.
-
-    It knows the rotations of all Tables by which workers may still count.
-    """
+    """The workers; it knows the rotations of all Tables that they may still count by."""
 
     def __init__(self, context: ControlContext, cluster: Cluster, events: EventLog, metrics: Metrics) -> None:
         self._context = context
@@ -35,15 +32,15 @@ class WorkerService:
         self._link = ControlLink(context, self._on_message)
         self._subscribers: list[OnMessage] = [self._count, self._report]
         self._dead: set[str] = set()
-        """Workers whose death was told."""
-        self._one_way = asyncio.Lock()
+        """Workers whose death was reported, until they are back."""
+        self._publishing = asyncio.Lock()
         self._table: Table = EMPTY
         self._number = 0
         self._rotations: dict[bytes, Rotation] = {}
 
     @property
     def workers(self) -> Mapping[str, Worker]:
-        """The workers by their names (``udp0`` …, ``tcp``), those that are not started yet too."""
+        """The workers by name (``udp0`` …, ``tcp``), also before they are started."""
         return self._link.workers
 
     async def start(self) -> None:
@@ -53,15 +50,15 @@ class WorkerService:
         await self._link.close()
 
     def subscribe(self, on_message: OnMessage) -> None:
-        """Have something called with every message of a worker, and of the supervisor about one."""
+        """Have a function called with every message of a worker, or of the supervisor about one."""
         self._subscribers.append(on_message)
 
     # --- to the workers ---------------------------------------------------------------------------------
 
     async def publish(self) -> int:
-        """Bring what is served now on its way to the workers, unless it is; return its number."""
+        """Send the cluster's Table to the workers unless it was sent; return its number."""
         table = self._cluster.compiled.table
-        async with self._one_way:
+        async with self._publishing:
             if table is not self._table:
                 self._remember(table)
                 self._number = await self._link.publish(table)
@@ -69,18 +66,18 @@ class WorkerService:
             return self._number
 
     async def deliver(self, within: float = DELIVERY) -> tuple[str, ...]:
-        """Have the workers deal what is served now; return those that have not taken it in time."""
+        """Publish, and wait until the workers have applied it; return those that are late."""
         return await self._link.delivered(await self.publish(), within)
 
     def rotation(self, uid: bytes) -> Rotation | None:
-        """Return the rotation that a worker counted by; also one that was replaced a moment ago."""
+        """Return a rotation by its uid; also one that was replaced a moment ago."""
         return self._rotations.get(uid)
 
     def _remember(self, table: Table) -> None:
         before = self._table.rotations
         fresh = [one for key, one in table.rotations.items() if before.get(key) is not one]
         if len(self._rotations) > 2 * len(table.rotations) + 1000:
-            # Workers may still count what they dealt from the Table before.
+            # Workers may still report what they dealt from the Table before.
             self._rotations, fresh = {}, [*before.values(), *table.rotations.values()]
         self._rotations |= {one.uid: one for one in fresh}
 
@@ -98,7 +95,7 @@ class WorkerService:
             self._metrics.count_answers(message.counts, message.transport, self.rotation)
 
     def _report(self, message: Message) -> None:
-        """Tell of deaths that nobody wanted, and of what follows them."""
+        """Report workers that died unasked, and their return."""
         if isinstance(message, WorkerExited) and message.how:
             self._dead.add(message.worker)
             # The supervisor has logged it.
@@ -111,7 +108,7 @@ class WorkerService:
         self._events.tell("worker", text, level=level, data={"worker": message.worker})
 
     def report_start(self) -> None:
-        """Tell that the server answers, or that another control process has taken over."""
+        """Report that the server answers, or that another control process has taken over."""
         zones, context = len(self._cluster.sources), self._context
         what = "the server is started"
         if context.number:

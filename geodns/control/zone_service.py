@@ -1,4 +1,4 @@
-"""Edits of zone files on their way into what is served: read, compiled, published, kept and told."""
+"""Serves edits of zone files and sources of hosts: read, guarded, compiled, published, stored, reported."""
 
 import asyncio
 import logging
@@ -38,21 +38,21 @@ from geodns.zones.listing import Listing
 log = logging.getLogger(__name__)
 
 TEXT_OF = "text of "
-"""Before a zone's name: the note of what its file said, for zones whose hosts come and go."""
+"""Name of a note, before the zone's: its file's text, for zones with sources of hosts."""
 NAMES = "names asked for"
-"""The name of the note of them."""
+"""Name of the note of `NameUsage`."""
 MOST_LINES = 40
-"""Lines of an edit's differences that its event carries."""
+"""Lines of an edit's differences in its event."""
 
 _Change = tuple[str, Zone | None, Source | None]
-"""A zone's name, what was served, and what is served instead; None: nothing."""
+"""A zone's name, the zone served before, and what is served now; None: nothing."""
 
 
 class ZoneService:
-    """Takes what the folder says, one edit after the other; owns the folder and the discovery of hosts.
+    """Applies edits, one after the other; owns the folder and the discovery of hosts.
 
     Attributes:
-        waiting: zones whose files would take much away, and what: they wait until somebody says yes.
+        waiting: zones whose edits wait for an operator's yes, and why.
 
     """
 
@@ -82,32 +82,30 @@ class ZoneService:
         self._turn = asyncio.Lock()
         self.waiting: dict[str, tuple[str, ...]] = {}
         self._refused: frozenset[str] = frozenset()
-        """Zones whose files had errors when they were read last."""
+        """Zones whose files had errors when last read."""
         workers.subscribe(self._on_message)
 
     @property
     def files(self) -> Mapping[str, Path]:
-        """The files of the zones, by zone; those that are refused too."""
+        """Zone files by zone, refused ones too."""
         return self._folder.files
 
     @property
     def refused(self) -> Mapping[str, Sequence[Problem]]:
-        """Zones whose files are refused, and their errors."""
         return dict(self._folder.refused)  # a copy: a thread may be reading files
 
     def sources(self) -> Iterator[tuple[Zone, HostSource, Listing]]:
-        """Return the sources of hosts of the zones that are served, and what each gave last."""
+        """Return the sources of hosts of the zones that are served, with their last lists."""
         for zone in self._cluster.zones.values():
             for source in zone.sources:
                 yield zone, source, self._discovery.listing(zone.name, source)
 
     async def close(self) -> None:
-        """Look nothing up any more, and note which names were asked for."""
         await self._discovery.close()
         self.keep_names()
 
     def keep_names(self) -> None:
-        """Have the names that were asked for be kept with what is written next."""
+        """Keep the names that were queried, at persistence's next write."""
         self._persistence.keep_note(NAMES, self._usage.note(time.time()))
 
     def _on_message(self, message: Message) -> None:
@@ -115,12 +113,10 @@ class ZoneService:
             self._usage.add(message.counts.names, time.time())
 
     def read_first(self, *, again: bool) -> Edit:
-        """Read the folder; a file with errors takes no zone away that was served before a restart.
-
-        It blocks on the disk.
+        """Read the folder; where a file has errors, take the zone as last served. Blocks on the disk.
 
         Args:
-            again: whether zones were served a moment ago, by an earlier control process.
+            again: whether an earlier control process served zones a moment ago.
 
         Raises:
             ZoneError: there are files, and none can be served.
@@ -130,7 +126,7 @@ class ZoneService:
         edit = self._folder.read_all()
         zones = dict(edit.zones)
         if again and not self._folder.files:
-            # All files vanished at once, and are kept as when control lives.
+            # All files have vanished at once: keep their zones, as the watch of the folder would.
             self._folder.expect(self._persistence.zone_names)
         for name in self._folder.files.keys() - zones.keys():
             zone, text = self._persistence.zone(name), self._persistence.note(f"{TEXT_OF}{name}")
@@ -150,7 +146,7 @@ class ZoneService:
         return replace(edit, zones=zones)
 
     async def watch(self) -> None:
-        """Look at the folder again and again, and serve what has changed; never return."""
+        """Serve edits as the folder changes."""
         while True:
             await asyncio.sleep(self._folder.pause)
             async with self._turn:
@@ -159,7 +155,7 @@ class ZoneService:
                     await self.apply(edit)
 
     async def watch_sources(self) -> None:
-        """Serve other hosts whenever sources give others; never return."""
+        """Serve hosts as sources change them."""
         while True:
             names = await self._discovery.changed()
             async with self._turn:
@@ -168,7 +164,7 @@ class ZoneService:
                 await asyncio.to_thread(self._persistence.save_source_lists, self._discovery.stored())
 
     async def completed(self, edit: Edit) -> Edit:
-        """Add the hosts of sources that an edit has brought, where they say soon which they are."""
+        """Return an edit with the hosts of its new sources, of those that answer soon."""
         names = await self._discovery.first(edit.zones.values())
         if not names:
             return edit
@@ -178,23 +174,18 @@ class ZoneService:
         return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
 
     async def reload(self, *, yes: bool = False) -> None:
-        """Serve what the folder and the sources say now.
-
-        Args:
-            yes: also what would wait.
-
-        """
+        """Read the folder and the sources anew; `yes` also serves edits that would wait."""
         self._discovery.look_up_now()
         async with self._turn:
             await asyncio.to_thread(self._discovery.renew)
             await self.apply(await asyncio.to_thread(self._folder.read_all), yes=yes)
 
     async def apply(self, edit: Edit, *, yes: bool = False) -> None:
-        """Serve what an edit has left of the zones; what is compiled meanwhile for other reasons is kept.
+        """Serve an edit; verdicts and orders that come meanwhile hold.
 
         Args:
-            edit: what was read.
-            yes: take it whatever it takes away.
+            edit: of any zones; the others stay.
+            yes: serve it whatever it takes away.
 
         """
         edit = await self.completed(edit)
@@ -229,7 +220,7 @@ class ZoneService:
         self._orders.note_edits()
         self._metrics.observe_recompile(time.perf_counter() - began)
         await self._workers.publish()
-        if not edit.by_sources:  # those tell by themselves who came and went
+        if not edit.by_sources:  # the discovery reports those itself
             await asyncio.to_thread(self._report_changes, changes)
         self._keep_texts(edit)
         await asyncio.to_thread(self._persistence.save_edit, edit, sources, now)
@@ -237,34 +228,34 @@ class ZoneService:
         self._verdicts.report(transitions)
 
     def _with_all(self, edit: Edit) -> Edit:
-        """Take everything, also zones whose files went and that waited since."""
+        """Return an edit that also removes zones that waited because their files went; nothing waits then."""
         gone = self.waiting.keys() - self._folder.files.keys()
         self.waiting = {}
         return replace(edit, removed=edit.removed | gone)
 
     def _without_large_losses(self, edit: Edit) -> Edit:
-        """Return an edit without the zones of which it would take much away; these wait."""
-        now, asked = time.time(), dict(self._usage.names)
+        """Return an edit without the zones that would lose much; these wait."""
+        now, last_queried = time.time(), dict(self._usage.names)
         zones, removed, waiting = dict(edit.zones), set(edit.removed), dict(self.waiting)
         for name in [*edit.zones, *edit.removed]:
             known = self._cluster.sources.get(name)
             old = self._persistence.zone(name) if known is None else known.zone
             if edit.by_sources and name not in waiting:
-                continue  # who comes and goes by a look-up is no slip of a hand
-            why = () if old is None else large_losses(old, edit.zones.get(name), asked, now)
+                continue  # hosts that a source takes out are no slip of a hand
+            why = () if old is None else large_losses(old, edit.zones.get(name), last_queried, now)
             waiting.pop(name, None)
             if old is None or not why:
                 continue
             waiting[name] = why
             removed.discard(name)
             zones.pop(name, None)
-            if known is None:  # a control process that begins anew serves on what was served
+            if known is None:  # at a restart of the control process: go on with the zone of before
                 zones[name] = old
         self.waiting = waiting
         return replace(edit, zones=zones, removed=frozenset(removed))
 
     def _keep_texts(self, edit: Edit) -> None:
-        """Keep what the files said whose zones have hosts of sources."""
+        """Keep the files' texts of zones with sources of hosts."""
         for name in edit.zones:
             text = self._folder.text(name)
             if text or self._persistence.note(f"{TEXT_OF}{name}"):
@@ -279,7 +270,7 @@ class ZoneService:
         return self._cluster.serve_zones(compiled, now)
 
     async def end_retirements(self, now: float) -> None:
-        """Serve zones without the hosts whose time after their end is over, where there are any."""
+        """Serve zones without the retired hosts whose time is over."""
         if all(one.until > now for one in self._cluster.retired.values()):
             return
         async with self._turn:
@@ -297,10 +288,9 @@ class ZoneService:
                 self._events.tell("reload", text, level=logging.INFO, zone=zone, host=host)
             await asyncio.to_thread(self._persistence.save_retired, left)
 
-    # --- what is wrong ----------------------------------------------------------------------------------
+    # --- alerts -----------------------------------------------------------------------------------------
 
     def alerts(self) -> Iterator[Alert]:
-        """Return which edits wait, what is odd about the folder, and which sources of hosts fail."""
         for name, why in self.waiting.items():
             reasons = "; ".join(why)
             text = f"zone {name}: its edit waits for `geodns reload --yes`: {reasons}"
@@ -325,7 +315,7 @@ class ZoneService:
     def _on_source_event(self, zone: str, text: str, level: int, data: Mapping[str, Any]) -> None:
         self._events.tell("source", text, level=level, zone=zone, data=data)
 
-    # --- telling ----------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------
 
     def _report_problems(self, edit: Edit) -> None:
         """Log every problem; the first error of each file is an event."""
@@ -346,7 +336,7 @@ class ZoneService:
                 log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem, extra=place)
 
     def _report_recovered(self, edit: Edit, changed: Collection[str]) -> None:
-        """Tell that files are good again which say what is served anyhow."""
+        """Report files without errors again that say what is served anyhow."""
         good = edit.zones.keys() - edit.refused
         for name in sorted((self._refused & good) - set(changed)):
             text = f"zone {name}: its file has no errors any more, and says what is served"
@@ -363,7 +353,7 @@ class ZoneService:
                 text = f"zone {name} is served: {summary(new.zone)} ({file})"
             else:
                 lines = zone_diff(old, new.zone)
-                if not lines:  # another version of this program had other words for the same
+                if not lines:  # stored by another version in other words
                     continue
                 data |= {"lines": lines[:MOST_LINES], "more": max(0, len(lines) - MOST_LINES)}
                 text = f"zone {name}: {', '.join(lines)} ({file})"

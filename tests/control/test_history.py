@@ -31,7 +31,7 @@ def test_a_whole_cycle_is_dealt_as_it_is_intended() -> None:
     for _ in range(cycle):
         worker.ask("@")
     by_uid: dict[bytes, Rotation] = {one.uid: one for one in worker.compiled.table.rotations.values()}
-    tally.dealt(worker.state.take_counts(), by_uid.get, worker.compiled.choices)
+    tally.add_answers(worker.state.take_counts(), by_uid.get, worker.compiled.choices)
     points = tally.close()[NAME]
     assert sum(point.picks for point in points.values()) == pytest.approx(cycle)
     for host, share in (("mta1", 0.7), ("mta2", 0.2), ("mta3", 0.1)):
@@ -44,10 +44,10 @@ def test_what_is_intended_follows_the_choice_of_now() -> None:
     worker.ask("@")
     counts = worker.state.take_counts()
     by_uid = {one.uid: one for one in worker.compiled.table.rotations.values()}
-    tally.dealt(counts, by_uid.get, worker.compiled.choices)
-    tally.dealt(counts, by_uid.get, {})  # the pool is gone
+    tally.add_answers(counts, by_uid.get, worker.compiled.choices)
+    tally.add_answers(counts, by_uid.get, {})  # the pool is gone
     nothing: dict[bytes, Rotation] = {}
-    tally.dealt(counts, nothing.get, worker.compiled.choices)  # the rotation is not known any more
+    tally.add_answers(counts, nothing.get, worker.compiled.choices)  # the rotation is not known any more
     points = tally.close()[NAME]
     assert sum(point.picks for point in points.values()) == pytest.approx(2)
     assert sum(point.intended for point in points.values()) == pytest.approx(1)
@@ -55,10 +55,10 @@ def test_what_is_intended_follows_the_choice_of_now() -> None:
 
 def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None:
     tally = Tally()
-    tally.probed([(NAME, "mta1"), ("other.example", "mta1")], 0.25)
-    tally.probed([(NAME, "mta1")], 0.75)
-    tally.seen({(NAME, "mta1"): True, (NAME, "mta2"): False})
-    tally.seen({(NAME, "mta1"): False, (NAME, "mta2"): False})
+    tally.add_probe([(NAME, "mta1"), ("other.example", "mta1")], 0.25)
+    tally.add_probe([(NAME, "mta1")], 0.75)
+    tally.add_states({(NAME, "mta1"): True, (NAME, "mta2"): False})
+    tally.add_states({(NAME, "mta1"): False, (NAME, "mta2"): False})
     assert tally.close() == {
         NAME: {"mta1": Point(0, 0, 2, 1.0, 2, 1), "mta2": Point(samples=2)},
         "other.example": {"mta1": Point(probes=1, rtt=0.25)},

@@ -20,7 +20,7 @@ def service(folder: Path) -> HistoryService:
 
 
 def probed(one: HistoryService, seconds: float | None) -> None:
-    one.on_probe(cast(Any, None), ProbeOutcome(ProbeResult.OK, "", seconds))
+    one._on_probe(cast(Any, None), ProbeOutcome(ProbeResult.OK, "", seconds))
 
 
 def read(one: HistoryService, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
@@ -30,17 +30,17 @@ def read(one: HistoryService, since: float = 0.0) -> dict[str, dict[str, list[fl
 def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:
     now = time.time() // MINUTE * MINUTE - 3 * MINUTE
     one = service(tmp_path)
-    assert not one.turn(now)
+    assert not one.close_minute(now)
     probed(one, 0.25)
     probed(one, None)
-    assert not one.turn(now + 59)
-    assert one.turn(now + 60)
+    assert not one.close_minute(now + 59)
+    assert one.close_minute(now + 60)
     one.write(now + 60)
     assert one.recent()[HOST[0]]["mta1"] == {"rtt_ms": [250.0], "rate": [0.0]}
     probed(one, 0.75)
     asyncio.run(one.close())
     again = service(tmp_path)
-    again._remember(now + 120)
+    again._restore_memory(now + 120)
     assert again.recent()[HOST[0]]["mta1"]["rtt_ms"] == [250.0, 750.0]
     assert read(again)["mta1"]["rtt_ms"] == [250.0, 750.0]
     assert read(again, since=now + 1)["mta1"]["at"] == [int(now) + 60]
@@ -50,7 +50,7 @@ def test_a_restart_within_a_minute_adds_to_it(tmp_path: Path) -> None:
     now = time.time() // MINUTE * MINUTE - MINUTE
     for seconds in (0.25, 0.75):
         one = service(tmp_path)
-        one.turn(now + 1)
+        one.close_minute(now + 1)
         probed(one, seconds)
         asyncio.run(one.close())
     assert read(service(tmp_path))["mta1"]["rtt_ms"] == [500.0]
@@ -60,9 +60,9 @@ def test_added_up_points_begin_with_a_whole_step(tmp_path: Path) -> None:
     hour = time.time() // HOUR * HOUR - HOUR
     one = service(tmp_path)
     for number in range(12):
-        one.turn(hour + number * MINUTE)
+        one.close_minute(hour + number * MINUTE)
         probed(one, number / 100)
-    one.turn(hour + 12 * MINUTE)
+    one.close_minute(hour + 12 * MINUTE)
     one.write(hour + 12 * MINUTE)
     shown = one.history(HOST[0], (), hour + 5 * MINUTE, 10 * MINUTE)["mta1"]
     assert (shown["at"], shown["rtt_ms"]) == ([hour, hour + 600], [45.0, 105.0])
@@ -76,10 +76,10 @@ def test_a_disk_that_fails_is_an_alert_and_what_waited_is_written_later(tmp_path
     folder.write_text("no folder")
     now = time.time() // MINUTE * MINUTE - 5 * MINUTE
     one = service(folder)
-    one.turn(now)
+    one.close_minute(now)
     for minute in (1, 2):
         probed(one, 0.5)
-        one.turn(now + minute * MINUTE)
+        one.close_minute(now + minute * MINUTE)
         one.write(now)
     (alert,) = one.alerts()
     assert alert.text.startswith("the history of hosts is not written: ")
@@ -93,9 +93,9 @@ def test_a_disk_that_fails_is_an_alert_and_what_waited_is_written_later(tmp_path
 def test_a_damaged_file_is_set_aside_and_history_begins_anew(tmp_path: Path) -> None:
     (tmp_path / HistoryFile.FILE_NAME).write_text("no database, but long enough to be looked at" * 20)
     one = service(tmp_path)
-    one.turn(MINUTE)
+    one.close_minute(MINUTE)
     probed(one, 0.5)
-    one.turn(2 * MINUTE)
+    one.close_minute(2 * MINUTE)
     one.write(time.time())
     assert one.trouble is None
     assert list(tmp_path.glob("history.db.corrupt-*"))
@@ -105,5 +105,5 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     one = service(tmp_path)
     for minute in range(1, 3 * RECENT):
         probed(one, 0.5)
-        one.turn(minute * MINUTE)
+        one.close_minute(minute * MINUTE)
     assert len(one.recent()[HOST[0]]["mta1"]["rtt_ms"]) == RECENT

@@ -1,4 +1,4 @@
-"""What orders come to: what they impose and replace, and that what is shown is what is served then."""
+"""Plans of orders: which overrides they set and end, and that a preview shows what is served then."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -26,7 +26,7 @@ from geodns.control.orders import (
     expired,
     file_weights,
     hidden_edits,
-    plan,
+    plan_order,
     preview,
     stale_weights,
 )
@@ -69,7 +69,7 @@ def order(verb: Verb, **more: Any) -> Order:
     return Order(verb, "why", "eve", **more)
 
 
-# --- what is imposed ------------------------------------------------------------------------------------
+# --- overrides ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ def test_what_an_order_imposes_and_says(
     cluster = cluster_of(zone(TEXT))
     cluster.override({MTA1: before[0]}, {MTA1: before[1]})
     given = order(Verb(verb), seconds=60.0, weight=7 if verb == "weight" else None)
-    what = plan(given, [MTA1], cluster, NOW)
-    cluster.override(what.forced, what.weights)
+    plan = plan_order(given, [MTA1], cluster, NOW)
+    cluster.override(plan.forced, plan.weights)
     forced, heavy = cluster.forced.get(MTA1), cluster.weights.get(MTA1)
     assert (forced and forced.forced, heavy and heavy.weight) == (state, weight)
-    assert len(what.notes) == (1 if notes else 0)
-    assert all(part in what.notes[0] for part in notes)
-    assert len(what.left) == (1 if left else 0)
-    assert all(part in what.left[0] for part in left)
+    assert len(plan.notes) == (1 if notes else 0)
+    assert all(part in plan.notes[0] for part in notes)
+    assert len(plan.left) == (1 if left else 0)
+    assert all(part in plan.left[0] for part in left)
     if forced is not None and forced != before[0]:
         assert forced == ForcedState(forced.forced, "why", "eve", NOW, NOW + 60)
     if heavy is not None and heavy != before[1]:
@@ -149,13 +149,13 @@ def test_what_an_order_imposes_and_says(
 def test_a_program_replaces_no_order_of_an_operator(before: ForcedState | None, *, replaced: bool) -> None:
     cluster = cluster_of(zone(TEXT))
     cluster.force(MTA1, before)
-    what = plan(order(Verb.QUARANTINE, badness=9.0), [MTA1], cluster, NOW)
-    assert (MTA1 in what.forced) is replaced
-    assert [("what a program says does not replace that" in line) for line in what.left] == [True] * (
+    plan = plan_order(order(Verb.QUARANTINE, badness=9.0), [MTA1], cluster, NOW)
+    assert (MTA1 in plan.forced) is replaced
+    assert [("what a program says does not replace that" in line) for line in plan.left] == [True] * (
         not replaced
     )
     if replaced:
-        assert what.forced[MTA1] == ForcedState(Forced.QUARANTINED, "why", "eve", NOW, None, 9.0)
+        assert plan.forced[MTA1] == ForcedState(Forced.QUARANTINED, "why", "eve", NOW, None, 9.0)
 
 
 def test_what_is_over_ends_and_nothing_else() -> None:
@@ -169,8 +169,8 @@ def test_what_is_over_ends_and_nothing_else() -> None:
 
 def test_an_edit_that_a_forced_weight_hides_is_noted_once_and_until_it_is_taken_back() -> None:
     cluster = cluster_of(zone(TEXT))
-    what = plan(order(Verb.WEIGHT, weight=5), [MTA1], cluster, NOW)
-    cluster.override(what.forced, what.weights)
+    plan = plan_order(order(Verb.WEIGHT, weight=5), [MTA1], cluster, NOW)
+    cluster.override(plan.forced, plan.weights)
     assert stale_weights(cluster, NOW + 1) == OverridePlan()
     assert hidden_edits(cluster) == {}
 
@@ -192,12 +192,12 @@ def test_an_edit_that_a_forced_weight_hides_is_noted_once_and_until_it_is_taken_
     assert cluster.weights[MTA1].edited is None
 
 
-# --- what follows ---------------------------------------------------------------------------------------
+# --- effects on pools -----------------------------------------------------------------------------------
 
 
 @st.composite
 def ordered(draw: st.DrawFn) -> tuple[Zone, LiveSet, list[tuple[Order, list[HostKey]]]]:
-    """Draw a zone, what is believed of it, and orders for some of its hosts, one after the other."""
+    """Draw a zone, verdicts on its hosts, and orders for some of them, one after the other."""
     one, live = draw(worlds())
     hosts = st.lists(st.sampled_from([(NAME, host.name) for host in one.hosts]), min_size=1, unique=True)
     weights = st.builds(order, st.just(Verb.WEIGHT), weight=st.sampled_from((0, 1, 2, 9, 2**31 - 1)))
@@ -212,15 +212,15 @@ def test_what_is_shown_before_an_order_is_what_is_served_after_it(
     one, live, given_orders = world
     cluster = cluster_of(one, live)
     for given_order, hosts in given_orders:
-        what = plan(given_order, hosts, cluster, NOW)
+        plan = plan_order(given_order, hosts, cluster, NOW)
         served = cluster.compiled
-        imposed = dict(cluster.forced), dict(cluster.weights)
-        changes = preview(cluster, what)
+        overrides = dict(cluster.forced), dict(cluster.weights)
+        changes = preview(cluster, plan)
         assert cluster.compiled is served, "nothing served is touched"
-        assert (cluster.forced, cluster.weights) == imposed
+        assert (cluster.forced, cluster.weights) == overrides
         shown = pools_json(changes).get(NAME, {})
         promised = {host: dealt_by(cluster, host, changes) for host in hosts}
-        cluster.override(what.forced, what.weights)
+        cluster.override(plan.forced, plan.weights)
         for pool in one.pools:
             before = served.choices[NAME, pool.name]
             after = cluster.compiled.choices[NAME, pool.name]
@@ -261,9 +261,9 @@ def changed(*what: tuple[Order, HostKey], down: tuple[str, ...] = ()) -> tuple[C
     verdicts = {host.name: DOWN if host.name in down else UP for host in one.hosts}
     cluster = cluster_of(one, live_set(one, verdicts))
     for given_order, host in what[:-1]:
-        done = plan(given_order, [host], cluster, NOW)
+        done = plan_order(given_order, [host], cluster, NOW)
         cluster.override(done.forced, done.weights)
-    return cluster, preview(cluster, plan(what[-1][0], [what[-1][1]], cluster, NOW))
+    return cluster, preview(cluster, plan_order(what[-1][0], [what[-1][1]], cluster, NOW))
 
 
 DRAIN = order(Verb.DRAIN)

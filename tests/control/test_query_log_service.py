@@ -22,10 +22,10 @@ def test_it_ends_when_its_time_is_over(tmp_path: Path, caplog: pytest.LogCapture
     caplog.set_level(logging.INFO)
     now = time.monotonic()
     switch = service(QueryLog(until=now + 100), tmp_path)
-    assert not switch.expired(now + 99)
-    assert switch.expired(now + 100)
+    assert not switch.end_expired(now + 99)
+    assert switch.end_expired(now + 100)
     assert switch.wanted is None
-    assert not switch.expired(now + 101)
+    assert not switch.end_expired(now + 101)
     assert [one.getMessage() for one in caplog.records] == [
         "the query log is off: its time is over (0 queries written, 0 dropped)"
     ]
