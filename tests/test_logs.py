@@ -1,3 +1,4 @@
+import contextlib
 import json
 import logging
 import os
@@ -143,6 +144,16 @@ def ends(kind: str) -> tuple[int, int]:
         ours, theirs = socket.socketpair()
         return ours.detach(), theirs.detach()
     return os.openpty()
+
+
+def drained(descriptor: int) -> bytes:
+    """Read all that is there."""
+    os.set_blocking(descriptor, False)
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(descriptor, 1 << 20):
+            data += part
+    return data
 
 
 def ready(descriptor: int) -> bytes:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import jinja2
 
-from geodns.api.json_types import Json
+from geodns.cli.client import Json
 from geodns.cli.report.figures import answers_by_step, certificates_of, failovers_of, host_figures, slowest
 from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, line, stacked, strip
 
