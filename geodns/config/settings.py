@@ -1,27 +1,21 @@
-"""The server's own settings: flags over environment over ``geodns.yaml`` over defaults.
+"""Gathers the server's settings: flags over environment over ``geodns.yaml`` over defaults.
 
-All three sources are read by the same kinds of values (``scalars``), so that each is told the same way what
-is wrong with it.
+All of these are read by the types of `KEYS`, so that each is told the same way what is wrong with it.
 """
 
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from geodns import __version__
 from geodns.config import yaml_nodes
+from geodns.config.keys import read_keys
 from geodns.config.report import Report
-from geodns.config.server_keys import KEYS, HttpTls, Listen, Tcp
-from geodns.config.tokens import Scope, Token, parse_tokens
-from geodns.config.value_types import OFF, read_keys
+from geodns.config.server_keys import KEYS, HttpTls, Settings
+from geodns.config.tokens import Scope, read_tokens
+from geodns.config.value_types import OFF
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import Problem, SettingsError, UsageError
-from geodns.model.base import Frozen
-from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
+from geodns.responder.answer_policy import Policy, QueryLog
 from geodns.wire.names import name_to_wire
 
 DEFAULT_FILE = Path("geodns.yaml")
@@ -36,71 +30,8 @@ ENVIRONMENT = {
 """The variables that are read, and the keys they stand for; an empty one counts as not set."""
 
 
-def _short_host_name() -> str:
-    return socket.gethostname().partition(".")[0] or "localhost"
-
-
-class Settings(Frozen):
-    """What the server is told about itself.
-
-    Attributes:
-        zones: the directory of the zone files.
-        listen: where DNS is answered, over UDP and TCP.
-        http: where status, metrics and control are.
-        state: the directory of what survives a restart.
-        workers: UDP workers; None means one a core.
-        node: this server's name in the status.
-        token: what a client must show to change anything; none: only loopback clients may.
-        read_token: what it must show to read anything; none: all may.
-        servers: the HTTP sides of all name servers, for commands that give orders to each.
-        http_tls: the certificate of the HTTP side; None: it speaks without TLS.
-        identity: who answers, for NSID and `id.server`; None: nobody is told.
-        version: what `version.server` gets; None: nothing.
-        cookie_secret_file: where the secrets of cookies are; None: one in `state`, of this server's own.
-        ehlo: the name that probes give unless their check says another; None means the host's own.
-        probe_concurrency: how many probes may run at once.
-        tcp: what TCP clients may take.
-        user: whom the server becomes once its ports are open; None: it stays who it is.
-        group: the group it has then; None: the user's own.
-        log_format: ``text`` or ``json``.
-        log_level: what is below is not logged.
-        rate_limit: how many answers a network may get, and whether clients over it must show a cookie; None:
-            as many as it likes.
-        query_log: which queries are logged from the start; None: none.
-
-    """
-
-    zones: Path = Path("zones")
-    listen: tuple[Listen, ...] = (Listen("127.0.0.1", 5300),)
-    http: Listen = Listen("127.0.0.1", 8053)
-    state: Path = Path("state")
-    workers: int | None = None
-    node: str = Field(default_factory=_short_host_name)
-    token: tuple[Token, ...] = ()
-    read_token: tuple[Token, ...] = ()
-    servers: tuple[str, ...] = ()
-    http_tls: HttpTls | None = None
-    identity: str | None = Field(default_factory=_short_host_name)
-    version: str | None = f"geodns {__version__}"
-    cookie_secret_file: Path | None = None
-    ehlo: str | None = None
-    probe_concurrency: int = 512
-    tcp: Tcp = Tcp()
-    user: str | None = None
-    group: str | None = None
-    log_format: Literal["text", "json"] = "text"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    rate_limit: tuple[RateLimit, bool] | None = None
-    query_log: QueryLog | None = None
-
-    @property
-    def worker_count(self) -> int:
-        """How many UDP workers to start: as many as asked for, or as there are cores to run on."""
-        return self.workers or len(os.sched_getaffinity(0))
-
-
 def load_settings(config: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Gather the settings from everywhere.
+    """Gather the settings from flags, environment and file.
 
     Args:
         config: what ``--config`` says; None means ``geodns.yaml`` in the current directory, if there is
@@ -108,10 +39,6 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         flags: by their keys in the file (``probe_concurrency``); None, and nothing in a list, mean that the
             flag was not given.
         environ: the environment.
-
-    Returns:
-        The settings; where several sources say something, the strongest has it: flags, then the
-        environment, then the file.
 
     Raises:
         SettingsError: with every problem of every source, one a line.
@@ -141,14 +68,7 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
 
 
 def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLog | None = None) -> Policy:
-    """Return what of the settings goes into answers.
-
-    Args:
-        settings: the server's.
-        secrets: of cookies; the first makes them.
-        query_log: which queries are logged now.
-
-    """
+    """Return what of the settings goes into answers; the first of the cookies' secrets makes them."""
     rate_limit, require_cookie = settings.rate_limit or (None, False)
     told = {
         "id.server": settings.identity,
@@ -170,27 +90,32 @@ def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLo
 def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
     report = Report(str(path))
     values: dict[str, Any] = {}
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
-    else:
-        root = None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
-        if root is not None:
-            values = read_keys(root, report, KEYS, "the settings")
-            _choose_token("token", "control", root, values, path.parent, report)
-            _choose_token("read_token", "read", root, values, path.parent, report)
-            if "http_tls" in values:
-                values["http_tls"] = _beside(path.parent, values["http_tls"])
-            for key in ("zones", "state", "cookie_secret_file"):
-                if key in values:
-                    values[key] = path.parent / values[key]
+    root = read_file(path, report)
+    if root is not None:
+        values = read_keys(root, report, KEYS, "the settings")
+        _choose_token("token", "control", root, values, path.parent, report)
+        _choose_token("read_token", "read", root, values, path.parent, report)
+        if "http_tls" in values:
+            values["http_tls"] = _beside(path.parent, values["http_tls"])
+        for key in ("zones", "state", "cookie_secret_file"):
+            if key in values:
+                values[key] = path.parent / values[key]
     problems.extend(report.problems())
     return values
 
 
+def read_file(path: Path, report: Report) -> yaml_nodes.Mapping | None:
+    """Return what a file of settings says; None where it says nothing, or the report says what is wrong."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
+        return None
+    return None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
+
+
 def _from_words(source: str, key: str, words: list[str], problems: list[Problem]) -> dict[str, Any]:
-    """Read one setting from a flag or variable: the nodes stand nowhere, so problems name only the source."""
+    """Read one setting from a flag or variable; problems name the source alone."""
     report = Report(source)
     scalars: list[YamlNode] = [Scalar(0, 0, word.strip(), plain=False) for word in words]
     node = scalars[0] if len(scalars) == 1 else yaml_nodes.Sequence(0, 0, scalars)
@@ -206,7 +131,7 @@ def _beside(folder: Path, tls: HttpTls) -> HttpTls:
 def _choose_token(
     key: str, scope: Scope, root: yaml_nodes.Mapping, values: dict[str, Any], folder: Path, report: Report
 ) -> None:
-    """Put what stands in the file of a token in the token's place."""
+    """Put the tokens of a token's file in its place."""
     file: Path | None = values.pop(f"{key}_file", None)
     if file is None:
         return
@@ -215,9 +140,9 @@ def _choose_token(
         report.error(place, f"both {key} and {key}_file", "take one of them out")
         return
     try:
-        values[key] = parse_tokens((folder / file).read_text("utf-8"), scope)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        report.error(place, f"{file} cannot be read ({why})", "write the path of a file with the token alone")
+        values[key] = read_tokens(folder / file, scope)
+    except OSError as error:
+        what = f"{file} cannot be read ({error.strerror})"
+        report.error(place, what, "write the path of a file with the token alone")
     except ValueError as error:
         report.error(place, f"{file}: {error}", "write one token a line, alone or after its owner's name")

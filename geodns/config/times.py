@@ -22,6 +22,14 @@ def parse_duration(text: str) -> float | None:
     return None if found is None else round(float(found[1]) * _UNITS[found[2] or ""], 6)
 
 
+def duration_text(seconds: float) -> str:
+    """Return seconds in the largest unit that they are a whole number of: ``90s``, ``2h``, ``100ms``."""
+    for unit in "dhms":
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds // _UNITS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
 MAX_FOR = 10 * 365 * 86400.0
 """Seconds that an operator may ask something to hold for."""
 

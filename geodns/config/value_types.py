@@ -1,7 +1,7 @@
-"""Kinds of values that a zone file's keys take: how each is read, and its JSON Schema beside it."""
+"""Types of values that operators write: how each is read and written, and its JSON Schema beside it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -9,16 +9,14 @@ from typing import Any
 
 from geodns.config import yaml_nodes
 from geodns.config.report import Report, quoted
-from geodns.config.times import HOW_LONG, parse_duration
+from geodns.config.times import HOW_LONG, duration_text, parse_duration
 from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing, shown
 from geodns.model.base import Address
 from geodns.model.hosts import Endpoint
-from geodns.model.zone import MinLive
+from geodns.model.limits import MAX_TTL
 from geodns.wire.names import USUAL
 
 Schema = dict[str, Any]
-
-MAX_TTL = 2**31 - 1
 
 _PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -28,24 +26,18 @@ ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
 
 @dataclass(frozen=True)
 class ValueType:
-    """A kind of value.
+    """A type of values.
 
     Attributes:
         read: turns a node into the value; None means that the report says why not.
         schema: the same as JSON Schema.
+        show: turns the value into what an operator would write.
 
     """
 
     read: Callable[[YamlNode, Report], Any]
     schema: Schema
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of a mapping: what its value is, and a sentence for the operator's editor."""
-
-    kind: ValueType
-    says: str
+    show: Callable[[Any], str] = str
 
 
 def text_of(node: YamlNode, report: Report, what: str, instead: str) -> str | None:
@@ -65,34 +57,12 @@ def entries_of(node: YamlNode, report: Report, what: str, instead: str) -> dict[
     return {}
 
 
-def read_keys(node: YamlNode, report: Report, keys: Mapping[str, Key], what: str) -> dict[str, Any]:
-    """Read a mapping whose keys are known; what cannot be read is left out and reported.
-
-    Args:
-        node: should be the mapping.
-        report: takes the problems.
-        keys: the keys that may stand there.
-        what: the mapping's name in messages, as in "a check".
-
-    """
-    values = {}
-    for name, (key, value) in entries_of(node, report, what, f"write keys: {', '.join(keys)}").items():
-        known = keys.get(name)
-        if known is None:
-            report.unknown(key, "unknown key", name, keys)
-            continue
-        read = known.kind.read(value, report)
-        if read is not None:
-            values[name] = read
-    return values
-
-
 OFF = object()
 """A value that is switched off; None is one that could not be read."""
 
 
 def duration(low: float, high: float, *, whole: bool = False) -> ValueType:
-    """A time in seconds, written as a number or with a unit."""
+    """A time in seconds, written as a number or with a unit; `whole`: without fractions."""
 
     def read(node: YamlNode, report: Report) -> float | int | None:
         text = text_of(node, report, "a duration", HOW_LONG)
@@ -118,10 +88,16 @@ def duration(low: float, high: float, *, whole: bool = False) -> ValueType:
                 {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)?$"},
             ]
         },
+        duration_text,
     )
 
 
-TTL = duration(0, MAX_TTL, whole=True)
+def seconds(low: int, high: int) -> ValueType:
+    """A time in whole seconds."""
+    return duration(low, high, whole=True)
+
+
+TTL = seconds(0, MAX_TTL)
 
 
 def whole(low: int, high: int, what: str) -> ValueType:
@@ -171,6 +147,7 @@ def part(low: float, high: float) -> ValueType:
                 {"type": "string", "pattern": r"^[0-9]{0,3}(\.[0-9]{1,6})?%?$"},
             ]
         },
+        lambda number: f"{number:.0%}",
     )
 
 
@@ -281,7 +258,12 @@ def items_of(node: YamlNode) -> Sequence[YamlNode]:
     return () if is_nothing(node) else (node,)
 
 
-ADDRESSES = section({"anyOf": [ADDRESS_SCHEMA, {"type": "array", "items": ADDRESS_SCHEMA}]})
+def one_or_more(one: Schema, **bounds: int) -> Schema:
+    """Return the JSON Schema of what `items_of` takes: a value, or a list of such values."""
+    return {"anyOf": [one, {"type": "array", "items": one, **bounds}]}
+
+
+ADDRESSES = section(one_or_more(ADDRESS_SCHEMA))
 
 
 def parse_endpoint(text: str) -> Endpoint | None:
@@ -304,31 +286,6 @@ def parse_endpoint(text: str) -> Endpoint | None:
     return Endpoint(address=parsed, port=int(port))
 
 
-def _read_min_live(node: YamlNode, report: Report) -> MinLive | None:
-    instead = "write a number of hosts or a percentage, as 2 or 50%"
-    text = text_of(node, report, "a number of hosts or a percentage", instead)
-    if text is None:
-        return None
-    found = re.fullmatch("([0-9]{1,9})(%?)", text)
-    if found is None:
-        report.error(node, f"{quoted(text)} is no number of hosts and no percentage", instead)
-        return None
-    if found[2] and int(found[1]) > 100:
-        report.error(node, f"{text} is out of range", "write 0% to 100%")
-        return None
-    return MinLive(amount=int(found[1]), percent=bool(found[2]))
-
-
-MIN_LIVE = ValueType(
-    _read_min_live,
-    {
-        "anyOf": [
-            {"type": "integer", "minimum": 0},
-            {"type": "string", "pattern": "^([0-9]+|[0-9]{1,2}%|100%)$"},
-        ]
-    },
-)
-
 HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
 
 
@@ -340,18 +297,3 @@ def parse_share(text: str) -> float | None:
     below = 100 if found[2] == "%" else int(found[3] or 1)
     share = float(found[1]) / below if below else 0.0
     return share if 0 < share <= 1 else None
-
-
-_TIMEOUT = duration(0.001, 600)
-_SECONDS = duration(0, 2**32 - 1, whole=True)
-_INTERVAL = duration(0.1, 86400)
-
-
-def objects(keys: dict[str, Key], *required: str) -> Schema:
-    """Return the JSON Schema of a mapping with these keys and no others."""
-    schema: Schema = {
-        "type": "object",
-        "properties": {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()},
-        "additionalProperties": False,
-    }
-    return schema | {"required": list(required)} if required else schema

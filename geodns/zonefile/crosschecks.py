@@ -7,9 +7,9 @@ from geodns.config.yaml_nodes import YamlNode
 from geodns.model.checks import Check
 from geodns.model.hosts import Host
 from geodns.model.zone import Pool, Record, Rule
-from geodns.zonefile.hosts import Placed
 from geodns.zonefile.names import is_within, parent
 from geodns.zonefile.records import Names, PlacedRrset
+from geodns.zonefile.sections import Placed
 
 _TARGET_FIELD = {"MX": 1, "NS": 0, "SRV": 3, "CNAME": 0}
 _NEED_ADDRESS = {"MX", "NS", "SRV"}

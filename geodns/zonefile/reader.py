@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import read_keys
 from geodns.config.report import Report, quoted
-from geodns.config.value_types import address_text, check_unicast, entries_of, items_of, read_keys
+from geodns.config.value_types import address_text, check_unicast, entries_of, items_of
 from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.errors import BadNameError, GeodnsError, Problem
 from geodns.model.base import FAMILIES
 from geodns.model.hosts import Host, HostSource, Origin
-from geodns.model.zone import NameServer, Pool, Record, Rule, Soa, Tier, Zone
+from geodns.model.zone import NameServer, Pool, Record, Rule, Tier, Zone
 from geodns.zonefile.checks import read_checks
 from geodns.zonefile.crosschecks import check_names, check_use
-from geodns.zonefile.hosts import Placed, read_hosts
+from geodns.zonefile.hosts import read_hosts
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.pools import PlacedPool, implied_pool, link_fallbacks, read_pools, used_checks
 from geodns.zonefile.record_fields import Context, read_name
 from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records, record
-from geodns.zonefile.schema import SOA, ZONE
+from geodns.zonefile.schema import ZONE
+from geodns.zonefile.sections import Placed
+from geodns.zonefile.soa import read_soa
 from geodns.zonefile.sources import (
     Finder,
     Gathering,
@@ -176,8 +179,8 @@ class _Reader:
     def read(self) -> Zone:
         report = self._report
         given = read_keys(self._root, report, ZONE, "a zone")
-        ttls = Ttls(given.get("ttl", 30), given.get("record_ttl", 3600))
-        min_ttl = given.get("min_ttl", min(5, ttls.dealt))
+        ttls = Ttls(given.get("ttl", _default("ttl")), given.get("record_ttl", _default("record_ttl")))
+        min_ttl = given.get("min_ttl", min(_default("min_ttl"), ttls.dealt))
         if min_ttl > ttls.dealt:
             at = self._root.get("min_ttl")
             report.error(at, f"min_ttl {min_ttl} is over ttl {ttls.dealt}", f"write at most {ttls.dealt}")
@@ -214,7 +217,7 @@ class _Reader:
         well_read = report.errors == before
         if "ns" not in given:
             servers = self._servers_in_records()
-        soa = self._soa(given.get("soa"), servers)
+        soa = read_soa(given.get("soa"), servers, self._context)
         check_names(self._names, self._origin, report)
         self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
         if well_read:
@@ -226,7 +229,7 @@ class _Reader:
             ttl=ttls.dealt,
             record_ttl=ttls.fixed,
             min_ttl=min(min_ttl, ttls.dealt),
-            retire=given.get("retire", 3600.0),
+            retire=given.get("retire", _default("retire")),
             soa=soa,
             ns=servers,
             checks=used_checks(checks, {name: pool for name, (_, pool) in pools.items()}),
@@ -317,27 +320,6 @@ class _Reader:
                 addresses.append(address)
         return NameServer(name=name, addresses=tuple(addresses))
 
-    def _soa(self, node: YamlNode | None, servers: tuple[NameServer, ...]) -> Soa:
-        given: dict[str, Any] = {} if node is None else read_keys(node, self._report, SOA, "the SOA")
-        first = servers[0].name if servers else self._origin
-        mname, rname = given.pop("mname", None), given.pop("rname", None)
-        return Soa(
-            mname=first if mname is None else read_name(mname.text, mname, self._context) or first,
-            rname=f"hostmaster.{self._origin}" if rname is None else self._mailbox(rname),
-            **given,
-        )
-
-    def _mailbox(self, node: Scalar) -> str:
-        r"""Return a mailbox as a name: dots before the @ get a backslash (RFC 1035 section 8)."""
-        local, at, domain = node.text.partition("@")
-        if not at or local.endswith("\\"):
-            return read_name(node.text, node, self._context) or self._origin
-        if not local or not domain.strip(".") or "@" in domain:
-            self._report.error(node, f"{quoted(node.text)} is no mailbox", "write hostmaster@example.net")
-            return self._origin
-        text = local.replace("\\", "\\\\").replace(".", "\\.") + "." + domain.removesuffix(".") + "."
-        return read_name(text, node, self._context) or self._origin
-
     def _implied_pool(self, hosts: Mapping[str, Placed[Any]], *, growing: bool) -> Pool:
         pool = implied_pool(hosts)
         if not growing and not any(member.weight for member in pool.members):
@@ -355,6 +337,10 @@ class _Reader:
         for family in FAMILIES:
             data = Rule(owner=self._origin, type=family, ttl=ttl, tiers=(Tier(pool="main"),))
             add(self._names, PlacedRrset(self._hosts_place(), data), self._context)
+
+
+def _default(field: str) -> Any:
+    return Zone.model_fields[field].default
 
 
 def _says(records: YamlNode | None, origin: str, words: set[str]) -> bool:

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     ADDRESS_SCHEMA,
-    Key,
+    Schema,
     ValueType,
     duration,
     entries_of,
     items_of,
     parse_address,
     parse_endpoint,
-    read_keys,
+    whole,
     word,
 )
 from geodns.config.yaml_nodes import Scalar, YamlNode
@@ -29,9 +30,32 @@ from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, FileSource, Host, HostSource, Origin
 from geodns.model.zone import Pool
 from geodns.zonefile import names
-from geodns.zonefile.check_values import NAME
-from geodns.zonefile.hosts import MAX_HOSTS, WEIGHT, Placed, read_hosts
+from geodns.zonefile.hosts import MAX_HOSTS, read_hosts
 from geodns.zonefile.names import is_host_label, is_within, owner
+from geodns.zonefile.sections import HOST_NAME, Placed
+
+MAX_LABEL = 23
+"""Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
+
+_DNS = keys_of(
+    DnsSource,
+    {
+        "dns": HOST_NAME,
+        "weight": whole,
+        "name": word("the beginning of the hosts' names, as mta"),
+        "interval": duration,
+        "resolver": ValueType(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
+    },
+    fields={"name": "label"},
+    defaults={
+        "name": "the first label",
+        "interval": "the answer's TTL, 5s to 5m",
+        "resolver": "what /etc/resolv.conf says",
+    },
+)
+_FILES = keys_of(FileSource, {"file": word("the path of a file, or a glob, as hosts.d/*.yaml")})
+HOST_SOURCE = {"dns": _DNS["dns"], **_FILES, **_DNS}
+SOURCE_SCHEMA: Schema = {"anyOf": [objects(_DNS, "dns"), objects(_FILES, "file")]}
 
 _EXAMPLES = "write `dns: mta.internal.example` or `file: hosts.d/*.yaml`"
 _FILE = "`name: address` for each host, as under `hosts` of a zone"
@@ -212,14 +236,10 @@ def _dns_source(node: YamlNode, given: Mapping[str, Any], report: Report, origin
         report.error(
             node.get("dns"), what, "write another name, or a `resolver` that answers for it otherwise"
         )
-    return DnsSource(
-        dns=name,
-        label=label,
-        weight=given.get("weight", 1),
-        interval=given.get("interval"),
-        resolver=None if endpoint is None else endpoint.address,
-        port=(endpoint.port if endpoint is not None else None) or 53,
-    )
+    kept = {key: given[key] for key in ("weight", "interval") if key in given}
+    if endpoint is not None:
+        kept |= {"resolver": endpoint.address} | ({"port": endpoint.port} if endpoint.port else {})
+    return DnsSource(dns=name, label=label, **kept)
 
 
 # --- what is found -------------------------------------------------------------------------------------
@@ -321,27 +341,3 @@ def zone_over(source: HostSource, zones: Iterable[str]) -> str | None:
     if not isinstance(source, DnsSource) or source.resolver is not None:
         return None
     return next((name for name in zones if is_within(f"{source.dns}.", f"{name}.")), None)
-
-
-MAX_LABEL = 23
-"""Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
-
-HOST_SOURCE: dict[str, Key] = {
-    "dns": Key(NAME, "A name: each address that A and AAAA of it give is a host."),
-    "file": Key(
-        word("the path of a file, or a glob, as hosts.d/*.yaml"),
-        "Files with hosts as they stand under `hosts`; relative to the zone file's folder.",
-    ),
-    "weight": Key(WEIGHT, "Of `dns`: the weight of each host; default 1."),
-    "name": Key(
-        word("the beginning of the hosts' names, as mta"),
-        "Of `dns`: what the hosts' names begin with, as mta in mta-192-0-2-11; default: the first label.",
-    ),
-    "interval": Key(
-        duration(1, 86400), "Of `dns`: from one look-up to the next; default: the answer's TTL, 5s to 5m."
-    ),
-    "resolver": Key(
-        ValueType(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
-        "Of `dns`: whom to ask, with or without a port; default: what /etc/resolv.conf says.",
-    ),
-}

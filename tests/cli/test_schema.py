@@ -1,18 +1,22 @@
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner
+from pydantic import Field
 
 from geodns.cli.zonefiles import schema
-from geodns.config.value_types import ADDRESSES, MIN_LIVE, Key, choice, duration, part, whole, word
+from geodns.config.keys import keys_of
+from geodns.config.value_types import ADDRESSES, choice, duration, part, whole, word
+from geodns.model.base import Frozen
 from geodns.zonefile.checks import CHECK
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
-from geodns.zonefile.pools import POOL
+from geodns.zonefile.pools import MIN_LIVE, POOL
 from geodns.zonefile.reference import key_table, value_of, zone_reference
-from geodns.zonefile.schema import SOA, ZONE, zone_schema
+from geodns.zonefile.schema import ZONE, zone_schema
+from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
 
 
@@ -50,13 +54,22 @@ def test_what_may_stand_at_a_key(kind: Any, text: str) -> None:
     assert value_of(kind.schema) == text
 
 
-def test_defaults_come_from_the_sentence_or_else_from_the_caller() -> None:
-    keys = {
-        "fall": Key(whole(1, 9, "fall"), "Bad probes that take it down; default 3."),
-        "expect": Key(word("a pattern"), "What the greeting must match, a|b."),
-    }
-    _, _, fall, expect = key_table(
-        keys, {"fall": "7", "expect": "none"}, ("For", {"fall": ["smtp", "tcp"]})
-    ).splitlines()
-    assert fall == "| `fall` | whole number, 1 to 9 | 3 | Bad probes that take it down. | smtp, tcp |"
-    assert expect == r"| `expect` | text | none | What the greeting must match, a\|b. |  |"
+class Sample(Frozen):
+    fall: int = Field(default=3, ge=1, le=9, description="Bad probes that take it down.")
+    expect: str | None = Field(default=None, description="What the greeting must match, a|b.")
+    wait: float = Field(default=90, ge=0, le=600, description="How long to wait.")
+    mode: Literal["add", "replace"] | None = Field(default=None, description="What to do.")
+
+
+def test_bounds_defaults_and_sentences_come_from_the_model() -> None:
+    kinds: dict[str, Any] = {"fall": whole, "pattern": word("a pattern"), "wait": duration, "mode": choice}
+    keys = keys_of(Sample, kinds, {"pattern": "expect"}, {"mode": "neither"})
+    _, _, *rows = key_table(keys, ("For", {"fall": ["smtp", "tcp"]})).splitlines()
+    assert rows == [
+        "| `fall` | whole number, 1 to 9 | 3 | Bad probes that take it down. | smtp, tcp |",
+        r"| `pattern` | text |  | What the greeting must match, a\|b. |  |",
+        "| `wait` | duration, 0s to 10m | 90s | How long to wait. |  |",
+        "| `mode` | `add`, `replace` | neither | What to do. |  |",
+    ]
+    assert keys["fall"].schema["description"] == "Bad probes that take it down. Default: 3."
+    assert keys["pattern"].schema["description"] == "What the greeting must match, a|b."
