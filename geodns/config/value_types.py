@@ -26,16 +26,10 @@ ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
 
 @dataclass(frozen=True)
 class ValueType:
-    """A type of values.
-
-    Attributes:
-        read: turns a node into the value; None means that the report says why not.
-        schema: the same as JSON Schema.
-        show: turns the value into what an operator would write.
-
-    """
+    """A type of values: its reader, its JSON Schema, and the way back to what an operator writes."""
 
     read: Callable[[YamlNode, Report], Any]
+    """Returns None where the report says why not."""
     schema: Schema
     show: Callable[[Any], str] = str
 
@@ -111,7 +105,7 @@ def whole(low: int, high: int, what: str) -> ValueType:
 
 
 def read_whole(text: str, node: YamlNode, report: Report, what: str, low: int, high: int) -> int | None:
-    """Read a whole number that stands at a node."""
+    """Read a node's text as a whole number."""
     if _WHOLE.fullmatch(text) is None:
         report.error(node, f"{what} {quoted(text)} is no whole number", f"write {low} to {high}")
     elif len(text) > 20 or not low <= int(text) <= high:
@@ -152,7 +146,7 @@ def part(low: float, high: float) -> ValueType:
 
 
 def choice(*words: str) -> ValueType:
-    """One of some words."""
+    """One of these words."""
 
     def read(node: YamlNode, report: Report) -> str | None:
         text = text_of(node, report, " or ".join(words), f"write one of: {', '.join(words)}")
@@ -170,12 +164,12 @@ def _anything(node: YamlNode, report: Report) -> YamlNode:
 
 
 def section(schema: Schema) -> ValueType:
-    """A part that is read by code of its own."""
+    """A value that is read later, by the code of its section."""
     return ValueType(_anything, schema)
 
 
 def word(what: str) -> ValueType:
-    """A text that is not empty."""
+    """A text that is not empty; read as its node, which knows where it stands."""
 
     def read(node: YamlNode, report: Report) -> Scalar | None:
         text = text_of(node, report, what, f"write {what}")
@@ -202,7 +196,7 @@ EHLO = ValueType(_read_ehlo, {"type": "string"})
 
 @lru_cache(4096)
 def parse_address(text: str) -> Address | None:
-    """Return the address that a text is, or None; IPv6 zones (``%eth0``) are none."""
+    """Return the address that a text is, else None; one with an IPv6 zone (``%eth0``) is none."""
     try:
         if ":" in text:
             return None if "%" in text else IPv6Address(text)
@@ -227,7 +221,7 @@ def address_text(node: YamlNode, report: Report) -> str | None:
 
 
 def check_address(text: str, node: YamlNode, report: Report) -> Address | None:
-    """Return the address that the text at a node is."""
+    """Return the address that a node's text is."""
     address = parse_address(text)
     if address is None:
         report.error(node, f"{quoted(text)} is no address", 'write it as 192.0.2.1 or "2001:db8::1"')
@@ -235,7 +229,7 @@ def check_address(text: str, node: YamlNode, report: Report) -> Address | None:
 
 
 def no_machine_has(address: Address) -> bool:
-    """Tell whether an address cannot be a machine's: of no interface, or of a group."""
+    """Tell whether an address is no machine's: unspecified, multicast or broadcast."""
     number = int(address)
     if address.version == 4:
         return number < 2**24 or 0xE0000000 <= number < 0xF0000000 or number == 0xFFFFFFFF
@@ -243,7 +237,7 @@ def no_machine_has(address: Address) -> bool:
 
 
 def check_unicast(text: str, node: YamlNode, report: Report) -> Address | None:
-    """Return the address that the text at a node is, which must be one that a machine can have."""
+    """Return the address that a node's text is; it must be one that a machine can have."""
     address = check_address(text, node, report)
     if address is not None and no_machine_has(address):
         report.error(node, f"no machine can have the address {address}", "write the host's own address")
@@ -267,7 +261,7 @@ ADDRESSES = section(one_or_more(ADDRESS_SCHEMA))
 
 
 def parse_endpoint(text: str) -> Endpoint | None:
-    """Return the address and port that ``10.0.0.13:2525``, ``[::1]:25`` or a bare address are, or None."""
+    """Return the address and port of ``10.0.0.13:2525``, ``[::1]:25`` or a bare address, else None."""
     address, port = text, None
     if text.startswith("["):
         address, bracket, rest = text[1:].partition("]")
@@ -290,7 +284,7 @@ HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
 
 
 def parse_share(text: str) -> float | None:
-    """Return the part that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
+    """Return the share that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(%|/([0-9]{1,9}))?", text)
     if found is None:
         return None
