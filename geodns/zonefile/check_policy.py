@@ -9,7 +9,7 @@ from geodns.config.value_types import Schema, items_of, one_or_more, text_of, wh
 from geodns.config.yaml_nodes import YamlNode
 
 MAX_CHECKS = 16
-"""That one pool may name."""
+"""Checks that one pool may name."""
 
 _FORMS = "write a name, [a, b] when all must pass, {any_of: [a, b]}, or {need: 2, of: [a, b, c]}"
 _NEED = whole(1, MAX_CHECKS, "need")

@@ -101,17 +101,17 @@ CHECK_USERS: dict[str, tuple[str, ...]] = {
     "status": _WEB,
     "header": _WEB,
 }
-"""The types that have a use for a key; all have it for those that are not here."""
+"""The types that use a key; keys that are not here are of all types."""
 
 _DEFAULT = Check(name="smtp")
 _BASES = {check.name: check for check in (*BUILT_IN_CHECKS, Check(name="agent", type="agent"))}
-"""What a check begins with, by its name or by its type."""
+"""Defaults of a check, by its name or its type."""
 _OF_A_CERTIFICATE = ("sni", "cert_warning", "cert_critical")
 _DAY = 86400
 
 
 def read_checks(node: YamlNode | None, report: Report) -> dict[str, Placed[Check]]:
-    """Read the declared checks; one under a type's name is of that type unless it says another."""
+    """Read the declared checks; one under a type's name is of that type unless it has another `type`."""
     checks: dict[str, Placed[Check]] = {}
     if node is None:
         return checks
@@ -137,7 +137,7 @@ def read_checks(node: YamlNode | None, report: Report) -> dict[str, Placed[Check
 
 
 def defaults_of(kind: CheckType) -> dict[str, Any]:
-    """Return what a type of check begins with, where that is not what others begin with."""
+    """Return the defaults that differ by type."""
     base = _BASES.get(kind, _DEFAULT)
     return {"type": kind, "port": base.port, "starttls": base.starttls}
 
@@ -163,7 +163,7 @@ def _sources(node: YamlNode, report: Report) -> tuple[Address, ...]:
 
 
 def _check_users(body: yaml_nodes.Mapping, check: Check, report: Report) -> None:
-    """Report keys that this check has no use for, by its type or by its other keys."""
+    """Report keys that have no effect with this type or these other keys."""
     useless = [word for word in body.items if check.type not in CHECK_USERS.get(word, (check.type,))]
     for word in useless:
         *others, last = CHECK_USERS[word]

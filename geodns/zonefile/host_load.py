@@ -26,12 +26,7 @@ _STEP = re.compile(r"\[([0-9]{1,6})\]|([^.\[\]]{1,200})")
 
 
 def parse_metric(text: str) -> Metric:
-    """Return the selector that a text is: a name, and perhaps matchers of labels in braces.
-
-    Raises:
-        ValueError: it is none; says where it goes wrong.
-
-    """
+    """Return the selector of a text: a name, and perhaps matchers of labels in braces; raises ValueError."""
     name = _NAME.match(text)
     if name is None:
         raise ValueError("it does not begin with a metric's name")
@@ -66,12 +61,7 @@ def _matcher(label: str, op: str, raw: str) -> Matcher:
 
 
 def parse_path(text: str) -> tuple[str | int, ...]:
-    """Return the keys and indexes that a path in JSON is made of.
-
-    Raises:
-        ValueError: it is none; says where it goes wrong.
-
-    """
+    """Return the keys and indexes of a path in JSON; raises ValueError."""
     steps: list[str | int] = []
     at = 0
     while at < len(text) or not steps:
@@ -96,7 +86,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
 
 
 def url_problem(text: str) -> tuple[str, str] | None:
-    """Say what is wrong with a URL and what to write instead; None when it can be asked."""
+    """Return what is wrong with a URL and what to write instead; None when it is good."""
     write = f"write one as {URL_EXAMPLE}"
     if _URL.fullmatch(text) is None or len(text) > MAX_URL:
         return f"{quoted(text)} is no URL of http or https", write
@@ -182,18 +172,11 @@ LOAD = keys_of(
 )
 
 _ASKED = ("metric", "json", "interval", "timeout")
-"""What only has a meaning where somebody is asked."""
+"""Keys that need a `url`."""
 
 
 def read_loads(node: YamlNode, count: int, report: Report) -> list[Load] | None:
-    """Read how busy so many hosts may be; what is wrong is reported, and None returned.
-
-    Args:
-        node: what stands under `load`.
-        count: how many hosts it is for; a range in the URL must have as many.
-        report: takes the problems.
-
-    """
+    """Read a load for so many hosts, a range in its URL written out; None where the report says why not."""
     before = report.errors
     given = read_keys(node, report, LOAD, "a load")
     if not isinstance(node, yaml_nodes.Mapping):
@@ -230,7 +213,7 @@ def _check_source(node: yaml_nodes.Mapping, report: Report) -> None:
 
 
 def _times(node: yaml_nodes.Mapping, given: dict[str, Any], report: Report) -> dict[str, float]:
-    """Return the times; those that are not given go with those that are."""
+    """Return the times; those that are not given fit those that are."""
     plain = Load(full=1)
     interval = given.get("interval", plain.interval)
     timeout = given.get("timeout", min(plain.timeout, interval))

@@ -1,7 +1,7 @@
 """The section `hosts` of a zone file: its keys and their reading.
 
-What is wrong is reported and left out, and the rest is read on: the models of a file with errors are good
-for finding more errors and for nothing else.
+What is wrong is reported and left out, and reading goes on: the models of a file with errors serve only to
+find more errors.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ HOST = keys_of(
 
 
 def read_hosts(node: YamlNode | None, report: Report) -> dict[str, Placed[Host]]:
-    """Read the hosts, ranges written out; warn of addresses that two hosts have."""
+    """Read the hosts, ranges written out; warn of addresses that two of them have."""
     hosts: dict[str, Placed[Host]] = {}
     if node is None:
         return hosts

@@ -88,14 +88,14 @@ _MAY_COME = "a source under `hosts_from` may find it: else write another name"
 
 
 class PlacedPool(NamedTuple):
-    """A pool, where its key stands, and its mapping."""
+    """A pool, and where its key and its body stand."""
 
     at: YamlNode
     body: YamlNode
     value: Pool
 
     def place(self, key: str) -> YamlNode:
-        """Return where one of its keys stands, or else its own key."""
+        """Return where a key of its body stands, or else its own key."""
         found = self.body.get(key) if isinstance(self.body, yaml_nodes.Mapping) else None
         return self.at if found is None else found
 
@@ -152,7 +152,7 @@ def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report, 
 def _members(
     node: YamlNode, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool
 ) -> tuple[Member, ...]:
-    """Read a pool's hosts; an exact name beats a glob."""
+    """Read a pool's hosts; the weight of an exact name wins over a glob's."""
     before = report.errors
     weights: dict[str, int] = {}
     exact: set[str] = set()
@@ -180,7 +180,7 @@ def _members(
                 by_glob[name] = item.text
                 weights[name] = own
     if growing and not weights and items:
-        pass  # who names hosts that may come has been told so
+        pass  # `_names_of` has warned
     elif report.errors == before and not any(weights.values()):
         tell = report.warn if growing else report.error
         instead = "name its hosts" if not weights else "give at least one a weight over 0"
@@ -228,7 +228,7 @@ def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]], *
 
 
 def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
-    """Report fallbacks that do not exist or that lead back to where they came from."""
+    """Report fallbacks that do not exist, and loops of fallbacks."""
     done: set[str] = set()
     for name, pool in pools.items():
         if pool.value.fallback is not None and pool.value.fallback not in pools:
@@ -246,13 +246,13 @@ def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
 
 
 def implied_pool(hosts: Mapping[str, Placed[Host]]) -> Pool:
-    """Return the pool that `hosts` alone imply."""
+    """Return the pool `main` of a file that has `hosts` and no `pools`."""
     members = tuple(Member(host=host.name, weight=host.weight) for _, host in hosts.values())
     return Pool(name="main", members=members, checks=("smtp",))
 
 
 def used_checks(checks: Mapping[str, Placed[Check]], pools: Mapping[str, Pool]) -> tuple[Check, ...]:
-    """Return the declared checks and the built-in ones that a pool uses."""
+    """Return the declared checks, and the built-in ones that a pool uses."""
     used = {check for pool in pools.values() for check in pool.checks}
     built_in = (check for check in BUILT_IN_CHECKS if check.name in used and check.name not in checks)
     return (*(check for _, check in checks.values()), *built_in)

@@ -1,4 +1,4 @@
-"""The zone file's reference in Markdown, made from the tables that the reader uses."""
+"""The reference of keys in Markdown, made from the tables that the reader uses."""
 
 from collections.abc import Iterable, Mapping
 
@@ -36,7 +36,7 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
 
 
 def zone_reference() -> str:
-    """Return a page of every key and every record type, with a title."""
+    """Return the page of all keys and record types of the zone file."""
     parts = ["# Zone file reference: every key"]
     for title, keys, note in _SECTIONS:
         table = key_table(keys, more=("Only for", CHECK_USERS)) if keys is CHECK else key_table(keys)
@@ -65,7 +65,7 @@ def key_table(keys: Mapping[str, Key], more: tuple[str, Mapping[str, Iterable[st
 
 
 def value_of(schema: Schema) -> str:
-    """Return what a JSON Schema allows, as ``whole number, 1 to 65535``."""
+    """Return what a JSON Schema allows in words: ``whole number, 1 to 65535``."""
     forms: list[Schema] = schema.get("anyOf", [])
     if schema == MIN_LIVE.schema:
         return "count or percentage"
