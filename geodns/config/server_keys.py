@@ -87,7 +87,7 @@ def _read_path(node: YamlNode, report: Report) -> Path | None:
     return Path(text)
 
 
-_PATH = ValueType(_read_path, {"type": "string"})
+_PATH = ValueType(_read_path, {"type": "string"}, "path")
 
 
 def _read_listen(node: YamlNode, report: Report) -> Listen | None:
@@ -102,7 +102,9 @@ def _read_listen(node: YamlNode, report: Report) -> Listen | None:
 
 
 _LISTENER = ValueType(
-    _read_listen, {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
+    _read_listen,
+    {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"},
+    "address and port",
 )
 
 
@@ -121,7 +123,10 @@ def _read_listeners(node: YamlNode, report: Report) -> tuple[Listen, ...] | None
 
 
 _LISTENERS = ValueType(
-    _read_listeners, one_or_more(_LISTENER.schema), lambda listeners: ", ".join(map(str, listeners))
+    _read_listeners,
+    one_or_more(_LISTENER.schema),
+    "address and port, or list",
+    lambda listeners: ", ".join(map(str, listeners)),
 )
 
 

@@ -26,11 +26,19 @@ ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
 
 @dataclass(frozen=True)
 class ValueType:
-    """A type of values: its reader, its JSON Schema, and the way back to what an operator writes."""
+    """A type of values.
+
+    Attributes:
+        read: turns a node into the value; None: the report says why not.
+        schema: the same as JSON Schema.
+        form: the same in words, for the reference; empty: by the schema.
+        show: turns the value into what an operator writes.
+
+    """
 
     read: Callable[[YamlNode, Report], Any]
-    """Returns None where the report says why not."""
     schema: Schema
+    form: str = ""
     show: Callable[[Any], str] = str
 
 
@@ -82,6 +90,7 @@ def duration(low: float, high: float, *, whole: bool = False) -> ValueType:
                 {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)?$"},
             ]
         },
+        f"duration, {duration_text(low)} to {duration_text(high)}",
         duration_text,
     )
 
@@ -101,7 +110,8 @@ def whole(low: int, high: int, what: str) -> ValueType:
         text = text_of(node, report, what, f"write {low} to {high}")
         return None if text is None else read_whole(text, node, report, what, low, high)
 
-    return ValueType(read, {"type": "integer", "minimum": low, "maximum": high})
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return ValueType(read, schema, f"whole number, {low} to {high}")
 
 
 def read_whole(text: str, node: YamlNode, report: Report, what: str, low: int, high: int) -> int | None:
@@ -141,6 +151,7 @@ def part(low: float, high: float) -> ValueType:
                 {"type": "string", "pattern": r"^[0-9]{0,3}(\.[0-9]{1,6})?%?$"},
             ]
         },
+        f"{low:.0%} to {high:.0%}, or a fraction",
         lambda number: f"{number:.0%}",
     )
 
@@ -163,9 +174,9 @@ def _anything(node: YamlNode, report: Report) -> YamlNode:
     return node
 
 
-def section(schema: Schema) -> ValueType:
+def section(schema: Schema, form: str = "") -> ValueType:
     """A value that is read later, by the code of its section."""
-    return ValueType(_anything, schema)
+    return ValueType(_anything, schema, form)
 
 
 def word(what: str) -> ValueType:
@@ -257,7 +268,7 @@ def one_or_more(one: Schema, **bounds: int) -> Schema:
     return {"anyOf": [one, {"type": "array", "items": one, **bounds}]}
 
 
-ADDRESSES = section(one_or_more(ADDRESS_SCHEMA))
+ADDRESSES = section(one_or_more(ADDRESS_SCHEMA), "address or list")
 
 
 def parse_endpoint(text: str) -> Endpoint | None:

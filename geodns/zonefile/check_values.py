@@ -118,5 +118,6 @@ def _read_status(node: YamlNode, report: Report) -> tuple[tuple[int, int], ...] 
 STATUS = ValueType(
     _read_status,
     one_or_more({"type": ["string", "integer"]}, minItems=1),
+    "status or list",
     lambda codes: ", ".join(f"{first}-{last}" for first, last in codes),
 )

@@ -40,7 +40,7 @@ HOST = keys_of(
         "address": ADDRESSES,
         "weight": whole,
         "egress": ADDRESSES,
-        "probe": ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA),
+        "probe": ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA, "address"),
         "load": section(objects(LOAD, "full")),
     },
     fields={"address": "addresses"},

@@ -53,6 +53,7 @@ MIN_LIVE = ValueType(
             {"type": "string", "pattern": "^([0-9]+|[0-9]{1,2}%|100%)$"},
         ]
     },
+    "count or percentage",
     lambda least: f"{least.amount}{'%' if least.percent else ''}",
 )
 

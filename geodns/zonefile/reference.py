@@ -3,23 +3,19 @@
 from collections.abc import Iterable, Mapping
 
 from geodns.config.keys import Key
-from geodns.config.times import duration_text
-from geodns.config.value_types import ADDRESS_SCHEMA, Schema, duration, part
+from geodns.config.value_types import Schema
 from geodns.zonefile.checks import CHECK, CHECK_USERS
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
-from geodns.zonefile.pools import MIN_LIVE, POOL
+from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import IN_THE_FILE, RECORD_TYPES, RecordType
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
 
-_DURATION = duration(0, 1).schema["anyOf"][1]
-_PART = part(0, 1).schema["anyOf"][1]
 _TYPES = {
     "string": "text",
     "number": "number",
-    "integer": "whole number",
     "object": "mapping",
     "array": "list",
 }
@@ -59,34 +55,20 @@ def key_table(keys: Mapping[str, Key], more: tuple[str, Mapping[str, Iterable[st
     title, words = more
     rows = []
     for name, key in keys.items():
-        row = [f"`{name}`", value_of(key.kind.schema), key.default, key.says]
+        row = [f"`{name}`", key.kind.form or value_of(key.kind.schema), key.default, key.says]
         rows.append([*row, ", ".join(words.get(name, ()))] if title else row)
     return _table(["Key", "Value", "Default", "Meaning", *([title] if title else [])], rows)
 
 
 def value_of(schema: Schema) -> str:
-    """Return what a JSON Schema allows in words: ``whole number, 1 to 65535``."""
+    """Return what a JSON Schema allows, in words: ``text or list``."""
     forms: list[Schema] = schema.get("anyOf", [])
-    if schema == MIN_LIVE.schema:
-        return "count or percentage"
-    if _DURATION in forms:
-        return f"duration, {duration_text(forms[0]['minimum'])} to {duration_text(forms[0]['maximum'])}"
-    if _PART in forms:
-        return f"{forms[0]['minimum']:.0%} to {forms[0]['maximum']:.0%}, or a fraction"
     if forms:
         return " or ".join(dict.fromkeys(value_of(form) for form in forms))
-    return _plain(schema)
-
-
-def _plain(schema: Schema) -> str:
     if "enum" in schema:
         return ", ".join(f"`{word}`" for word in schema["enum"])
-    if schema == ADDRESS_SCHEMA:
-        return "address"
     kind = schema["type"]
-    text = _TYPES.get(kind if isinstance(kind, str) else kind[0], "nothing")
-    bounded = {"minimum", "maximum"} <= schema.keys()
-    return f"{text}, {schema['minimum']} to {schema['maximum']}" if bounded else text
+    return _TYPES[kind if isinstance(kind, str) else kind[0]]
 
 
 def _record_table(types: Mapping[str, RecordType]) -> str:

@@ -44,7 +44,9 @@ _DNS = keys_of(
         "weight": whole,
         "name": word("the beginning of the hosts' names, as mta"),
         "interval": duration,
-        "resolver": ValueType(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
+        "resolver": ValueType(
+            word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA, "address"
+        ),
     },
     fields={"name": "label"},
     defaults={
