@@ -26,7 +26,8 @@ from geodns.api.state import StateRoutes
 from geodns.api.status import BACKEND_NAME as BACKEND
 from geodns.api.status import View
 from geodns.api.zones import ReloadRoutes
-from geodns.config.server_keys import Listen, Settings
+from geodns.config.server_keys import Listen
+from geodns.config.settings import Settings
 from geodns.control import alert_service, worker_service
 from geodns.control.alert_service import Alert, Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from geodns import daemon as daemon_
-from geodns.config.server_keys import Listen, Settings
+from geodns.config.server_keys import Listen
+from geodns.config.settings import Settings
 from geodns.config.tokens import token_of
 from geodns.control import verdict_service, watchdog
 from geodns.daemon import Daemon

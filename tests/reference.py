@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from geodns.config.answer_keys import QUERY_LOG, RATE_LIMIT
-from geodns.config.server_keys import HTTP_TLS, KEYS, TCP
-from geodns.config.settings import ENVIRONMENT
+from geodns.config.server_keys import HTTP_TLS, TCP
+from geodns.config.settings import ENVIRONMENT, KEYS
 from geodns.zonefile.reference import key_table, zone_reference
 
 DOCS = Path(__file__).parent.parent / "docs"

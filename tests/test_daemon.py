@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from geodns import daemon
-from geodns.config.server_keys import Settings
+from geodns.config.settings import Settings
 from geodns.daemon import control
 from geodns.errors import StoreError
 from geodns.health.outcome import ProbeResult

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from geodns.config import yaml_nodes
 from geodns.config.keys import read_keys
 from geodns.config.report import Report
-from geodns.config.server_keys import KEYS, Listen
-from geodns.config.settings import read_file
+from geodns.config.server_keys import Listen
+from geodns.config.settings import KEYS, read_file
 from geodns.config.tokens import Token, read_tokens
 from geodns.errors import SettingsError
 

@@ -10,8 +10,7 @@ import click
 
 import geodns
 from geodns import logs
-from geodns.config.server_keys import KEYS, Settings
-from geodns.config.settings import load_settings
+from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.errors import GeodnsError
 from geodns.serve import privileges, supervisor
 from geodns.serve.plan import ControlContext, ServePlan, TcpLimits

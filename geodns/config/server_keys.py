@@ -1,29 +1,18 @@
-"""The server's settings: every key of ``geodns.yaml`` with its type, its default and a sentence.
+"""Types of values that only ``geodns.yaml`` has: listeners, servers, tokens, accounts, `tcp`, `http_tls`."""
 
-`Settings` is the table: a field is a key. Flags, environment, messages and docs/settings.md come from it.
-"""
-
-import os
 import re
-import socket
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import Field
-
-from geodns import __version__
-from geodns.config.answer_keys import QUERY_LOG_KEY, RATE_LIMIT_KEY
-from geodns.config.keys import Key, keys_in, objects, read_keys, words_of
+from geodns.config.keys import Key, keys_in, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.tokens import HOW as TOKEN_HOW
 from geodns.config.tokens import Scope, Token, token_of
 from geodns.config.value_types import (
-    EHLO,
     OFF,
     ValueType,
-    choice,
     duration,
     items_of,
     one_or_more,
@@ -33,7 +22,6 @@ from geodns.config.value_types import (
 )
 from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import Frozen
-from geodns.responder.answer_policy import QueryLog, RateLimit
 
 _PORT = re.compile("[0-9]{1,5}")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?")
@@ -87,7 +75,7 @@ def _read_path(node: YamlNode, report: Report) -> Path | None:
     return Path(text)
 
 
-_PATH = ValueType(_read_path, {"type": "string"}, "path")
+PATH = ValueType(_read_path, {"type": "string"}, "path")
 
 
 def _read_listen(node: YamlNode, report: Report) -> Listen | None:
@@ -101,7 +89,7 @@ def _read_listen(node: YamlNode, report: Report) -> Listen | None:
     return None
 
 
-_LISTENER = ValueType(
+LISTENER = ValueType(
     _read_listen,
     {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"},
     "address and port",
@@ -122,9 +110,9 @@ def _read_listeners(node: YamlNode, report: Report) -> tuple[Listen, ...] | None
     return tuple(listeners)
 
 
-_LISTENERS = ValueType(
+LISTENERS = ValueType(
     _read_listeners,
-    one_or_more(_LISTENER.schema),
+    one_or_more(LISTENER.schema),
     "address and port, or list",
     lambda listeners: ", ".join(map(str, listeners)),
 )
@@ -140,7 +128,7 @@ def _read_node(node: YamlNode, report: Report) -> str | None:
     return text
 
 
-_NODE = ValueType(_read_node, {"type": "string"})
+NODE = ValueType(_read_node, {"type": "string"})
 
 MAX_TOLD = 64
 """Characters of what is told of us: it must fit beside the longest question in the smallest answer."""
@@ -156,7 +144,7 @@ def _read_told(node: YamlNode, report: Report) -> object:
     return OFF if text == "off" else text
 
 
-_TOLD = ValueType(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
+TOLD = ValueType(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
 _SERVER_HOW = "write the URL of its HTTP side, as http://192.0.2.53:8053"
 
 
@@ -197,10 +185,10 @@ def _read_servers(node: YamlNode, report: Report) -> tuple[str, ...] | None:
     return tuple(found) or None
 
 
-_SERVERS = ValueType(_read_servers, one_or_more({"type": "string"}))
+SERVERS = ValueType(_read_servers, one_or_more({"type": "string"}))
 
 
-def _token(scope: Scope) -> ValueType:
+def token_type(scope: Scope) -> ValueType:
     """Return the type of a token that stands in the settings themselves; messages do not show it."""
 
     def read(node: YamlNode, report: Report) -> tuple[Token, ...] | None:
@@ -223,7 +211,7 @@ def _read_account(node: YamlNode, report: Report) -> str | None:
     return text
 
 
-_ACCOUNT = ValueType(_read_account, {"type": "string"})
+ACCOUNT = ValueType(_read_account, {"type": "string"})
 
 
 class Tcp(Frozen):
@@ -247,12 +235,15 @@ def _read_tcp(node: YamlNode, report: Report) -> Tcp:
     return Tcp(**read_keys(node, report, TCP, "a mapping of TCP limits"))
 
 
+TCP_LIMITS = ValueType(_read_tcp, objects(TCP))
+
+
 class HttpTls(Frozen):
     """The certificate that the HTTP side shows: the keys under ``http_tls``."""
 
-    cert: Annotated[Path, Key(_PATH, "The file of the certificate and its chain, in PEM.")]
+    cert: Annotated[Path, Key(PATH, "The file of the certificate and its chain, in PEM.")]
     key: Annotated[
-        Path | None, Key(_PATH, "The file of its key, without a passphrase.", default="the same file")
+        Path | None, Key(PATH, "The file of its key, without a passphrase.", default="the same file")
     ] = None
 
 
@@ -267,96 +258,4 @@ def _read_tls(node: YamlNode, report: Report) -> HttpTls | None:
     return HttpTls(**values)
 
 
-def _host_name() -> str:
-    return socket.gethostname().partition(".")[0] or "localhost"
-
-
-LogFormat = Literal["text", "json"]
-LogLevel = Literal["debug", "info", "warning", "error"]
-
-
-class Settings(Frozen):
-    """What the server is told about itself; where `None` stands, the key's default says what holds."""
-
-    zones: Annotated[Path, Key(_PATH, "The directory of the zone files.")] = Path("zones")
-    listen: Annotated[tuple[Listen, ...], Key(_LISTENERS, "Where DNS is answered, over UDP and TCP.")] = (
-        Listen("127.0.0.1", 5300),
-    )
-    http: Annotated[Listen, Key(_LISTENER, "Where status, metrics and control are.")] = Listen(
-        "127.0.0.1", 8053
-    )
-    state: Annotated[Path, Key(_PATH, "The directory of what survives a restart.")] = Path("state")
-    workers: Annotated[
-        int | None, Key(whole(1, 1024, "the number of workers"), "UDP workers.", default="one a core")
-    ] = None
-    node: Annotated[str, Key(_NODE, "This server's name in the status.", default="this machine's")] = Field(
-        default_factory=_host_name
-    )
-    token: Annotated[
-        tuple[Token, ...],
-        Key(_token("control"), "What a client must show to change anything; without it only loopback may."),
-    ] = ()
-    read_token: Annotated[
-        tuple[Token, ...],
-        Key(_token("read"), "What a client must show to read anything; without it all may."),
-    ] = ()
-    servers: Annotated[
-        tuple[str, ...], Key(_SERVERS, "The HTTP sides of all name servers: orders go to each.")
-    ] = ()
-    http_tls: Annotated[
-        HttpTls | None,
-        Key(
-            ValueType(_read_tls, objects(HTTP_TLS, "cert")),
-            "What the HTTP side shows; it speaks https alone then.",
-        ),
-    ] = None
-    identity: Annotated[
-        str | None, Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody.", default="`node`")
-    ] = Field(default_factory=_host_name)
-    version: Annotated[
-        str | None,
-        Key(_TOLD, "What version.server gets; off tells nobody.", default="geodns and its version"),
-    ] = f"geodns {__version__}"
-    cookie_secret_file: Annotated[
-        Path | None,
-        Key(
-            _PATH,
-            "The secrets of DNS cookies, one a line, that several servers share.",
-            default="one in `state`, this server's own",
-        ),
-    ] = None
-    ehlo: Annotated[
-        str | None, Key(EHLO, "The name that probes give in EHLO.", default="this machine's own")
-    ] = None
-    probe_concurrency: Annotated[
-        int, Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once.")
-    ] = 512
-    tcp: Annotated[
-        Tcp, Key(ValueType(_read_tcp, objects(TCP)), "What TCP clients may take.", default="those below")
-    ] = Tcp()
-    user: Annotated[
-        str | None, Key(_ACCOUNT, "Whom to become once the ports are open.", default="who starts it")
-    ] = None
-    group: Annotated[str | None, Key(_ACCOUNT, "The group to have then.", default="the user's own")] = None
-    log_format: Annotated[LogFormat, Key(choice(*words_of(LogFormat)), "How log lines look.")] = "text"
-    log_level: Annotated[LogLevel, Key(choice(*words_of(LogLevel)), "What is below is not logged.")] = "info"
-    rate_limit: Annotated[tuple[RateLimit, bool] | None, RATE_LIMIT_KEY] = None
-    query_log: Annotated[QueryLog | None, QUERY_LOG_KEY] = None
-
-    @property
-    def worker_count(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
-
-
-_BESIDE = {
-    "token": Key(_PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
-    "read_token": Key(_PATH, "A file that has it, as `token_file`."),
-}
-
-KEYS: dict[str, Key] = {
-    name: key
-    for field, own in keys_in(Settings).items()
-    for name, key in {field: own, f"{field}_file": _BESIDE.get(field)}.items()
-    if key is not None
-}
-"""What may stand in ``geodns.yaml``."""
+CERTIFICATE = ValueType(_read_tls, objects(HTTP_TLS, "cert"))

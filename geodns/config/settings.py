@@ -1,22 +1,137 @@
-"""Gathers the server's settings: flags over environment over ``geodns.yaml`` over defaults.
+"""The server's settings: flags over environment over ``geodns.yaml`` over defaults.
 
-All of these are read by the types of `KEYS`, so that each is told the same way what is wrong with it.
+`Settings` is the table: a field is a key, with its type, a sentence and its default. Flags, environment,
+messages and docs/settings.md come from it.
 """
 
+import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from geodns import __version__
 from geodns.config import yaml_nodes
-from geodns.config.keys import read_keys
+from geodns.config.answer_keys import QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.config.keys import Key, keys_in, read_keys, words_of
 from geodns.config.report import Report
-from geodns.config.server_keys import KEYS, HttpTls, Settings
-from geodns.config.tokens import Scope, read_tokens
-from geodns.config.value_types import OFF
+from geodns.config.server_keys import (
+    ACCOUNT,
+    CERTIFICATE,
+    LISTENER,
+    LISTENERS,
+    NODE,
+    PATH,
+    SERVERS,
+    TCP_LIMITS,
+    TOLD,
+    HttpTls,
+    Listen,
+    Tcp,
+    token_type,
+)
+from geodns.config.tokens import Scope, Token, read_tokens
+from geodns.config.value_types import EHLO, OFF, choice, whole
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import Problem, SettingsError, UsageError
-from geodns.responder.answer_policy import Policy, QueryLog
+from geodns.model.base import Frozen
+from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.wire.names import name_to_wire
+
+
+def _host_name() -> str:
+    return socket.gethostname().partition(".")[0] or "localhost"
+
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Settings(Frozen):
+    """What the server is told about itself; for None, the default of the key says what holds."""
+
+    zones: Annotated[Path, Key(PATH, "The directory of the zone files.")] = Path("zones")
+    listen: Annotated[tuple[Listen, ...], Key(LISTENERS, "Where DNS is answered, over UDP and TCP.")] = (
+        Listen("127.0.0.1", 5300),
+    )
+    http: Annotated[Listen, Key(LISTENER, "Where status, metrics and control are.")] = Listen(
+        "127.0.0.1", 8053
+    )
+    state: Annotated[Path, Key(PATH, "The directory of what survives a restart.")] = Path("state")
+    workers: Annotated[
+        int | None, Key(whole(1, 1024, "the number of workers"), "UDP workers.", default="one a core")
+    ] = None
+    node: Annotated[str, Key(NODE, "This server's name in the status.", default="this machine's")] = Field(
+        default_factory=_host_name
+    )
+    token: Annotated[
+        tuple[Token, ...],
+        Key(
+            token_type("control"),
+            "What a client must show to change anything; without it only loopback may.",
+        ),
+    ] = ()
+    read_token: Annotated[
+        tuple[Token, ...],
+        Key(token_type("read"), "What a client must show to read anything; without it all may."),
+    ] = ()
+    servers: Annotated[
+        tuple[str, ...], Key(SERVERS, "The HTTP sides of all name servers: orders go to each.")
+    ] = ()
+    http_tls: Annotated[
+        HttpTls | None,
+        Key(CERTIFICATE, "What the HTTP side shows; it speaks https alone then."),
+    ] = None
+    identity: Annotated[
+        str | None, Key(TOLD, "Who answers, for NSID and id.server; off tells nobody.", default="`node`")
+    ] = Field(default_factory=_host_name)
+    version: Annotated[
+        str | None,
+        Key(TOLD, "What version.server gets; off tells nobody.", default="geodns and its version"),
+    ] = f"geodns {__version__}"
+    cookie_secret_file: Annotated[
+        Path | None,
+        Key(
+            PATH,
+            "The secrets of DNS cookies, one a line, that several servers share.",
+            default="one in `state`, this server's own",
+        ),
+    ] = None
+    ehlo: Annotated[
+        str | None, Key(EHLO, "The name that probes give in EHLO.", default="this machine's own")
+    ] = None
+    probe_concurrency: Annotated[
+        int, Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once.")
+    ] = 512
+    tcp: Annotated[Tcp, Key(TCP_LIMITS, "What TCP clients may take.", default="those below")] = Tcp()
+    user: Annotated[
+        str | None, Key(ACCOUNT, "Whom to become once the ports are open.", default="who starts it")
+    ] = None
+    group: Annotated[str | None, Key(ACCOUNT, "The group to have then.", default="the user's own")] = None
+    log_format: Annotated[LogFormat, Key(choice(*words_of(LogFormat)), "How log lines look.")] = "text"
+    log_level: Annotated[LogLevel, Key(choice(*words_of(LogLevel)), "What is below is not logged.")] = "info"
+    rate_limit: Annotated[tuple[RateLimit, bool] | None, RATE_LIMIT_KEY] = None
+    query_log: Annotated[QueryLog | None, QUERY_LOG_KEY] = None
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+_BESIDE = {
+    "token": Key(PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
+    "read_token": Key(PATH, "A file that has it, as `token_file`."),
+}
+
+KEYS: dict[str, Key] = {
+    name: key
+    for field, own in keys_in(Settings).items()
+    for name, key in {field: own, f"{field}_file": _BESIDE.get(field)}.items()
+    if key is not None
+}
+"""What may stand in ``geodns.yaml``."""
 
 DEFAULT_FILE = Path("geodns.yaml")
 

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from geodns.config.server_keys import Settings
-from geodns.config.settings import policy_of
+from geodns.config.settings import Settings, policy_of
 from geodns.control import query_log_service
 from geodns.control.metrics import Metrics
 from geodns.control.persistence import Persistence

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from geodns.config.answer_keys import MAX_ITEMS, QUERY_LOG_KEY, RATE_LIMIT_KEY
-from geodns.config.server_keys import Settings
-from geodns.config.settings import load_settings, policy_of
+from geodns.config.settings import Settings, load_settings, policy_of
 from geodns.errors import SettingsError
 from geodns.responder.answer_policy import QueryLog, RateLimit
 from geodns.wire.names import name_to_wire

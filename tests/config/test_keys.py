@@ -9,7 +9,7 @@ from pydantic import Field
 from geodns.config import yaml_nodes
 from geodns.config.keys import Key, keys_in, keys_of, objects, read_keys
 from geodns.config.report import Report
-from geodns.config.server_keys import KEYS, Settings
+from geodns.config.settings import KEYS, Settings
 from geodns.config.value_types import choice, duration, part, whole, word
 from geodns.model.base import Frozen
 

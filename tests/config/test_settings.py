@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns import __version__
-from geodns.config.server_keys import HttpTls, Listen, Settings
-from geodns.config.settings import load_settings, policy_of
+from geodns.config.server_keys import HttpTls, Listen
+from geodns.config.settings import Settings, load_settings, policy_of
 from geodns.config.tokens import Token
 from geodns.errors import SettingsError
 from geodns.responder.answer_policy import QueryLog, RateLimit

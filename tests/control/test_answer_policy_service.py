@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geodns.api.query_log import read_wish
-from geodns.config.server_keys import Settings
+from geodns.config.settings import Settings
 from geodns.control import answer_policy_service
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.persistence import Persistence
