@@ -107,9 +107,9 @@ class Settings(Frozen):
     ] = 512
     tcp: Annotated[Tcp, Key(TCP_LIMITS, "What TCP clients may take.", default="those below")] = Tcp()
     user: Annotated[
-        str | None, Key(ACCOUNT, "Whom to become once the ports are open.", default="who starts it")
+        str | None, Key(ACCOUNT, "The user to run as once the ports are open.", default="who starts it")
     ] = None
-    group: Annotated[str | None, Key(ACCOUNT, "The group to have then.", default="the user's own")] = None
+    group: Annotated[str | None, Key(ACCOUNT, "The group to run as then.", default="the user's own")] = None
     log_format: Annotated[LogFormat, Key(choice(*words_of(LogFormat)), "How log lines look.")] = "text"
     log_level: Annotated[LogLevel, Key(choice(*words_of(LogLevel)), "What is below is not logged.")] = "info"
     rate_limit: Annotated[tuple[RateLimit, bool] | None, RATE_LIMIT_KEY] = None
