@@ -4,15 +4,16 @@ Nothing else of the file is looked at: an error in the rest must not keep an ope
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import read_keys
 from geodns.config.report import Report
-from geodns.config.server_keys import KEYS, Listen
-from geodns.config.tokens import Token, parse_tokens
-from geodns.config.yaml_nodes import YamlNode
+from geodns.config.server_keys import Listen
+from geodns.config.settings import KEYS, read_file
+from geodns.config.tokens import Token, read_tokens
 from geodns.errors import SettingsError
 
 _WANTED = ("servers", "http", "http_tls", "token", "token_file")
@@ -36,16 +37,9 @@ def read_server_list(config: Path) -> ServerList:
 
     """
     report = Report(str(config))
-    try:
-        text = config.read_bytes()
-    except OSError as error:
-        report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
-        raise SettingsError(str(report.problems()[0])) from error
-    root = None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
-    if root is None:
-        _refuse(report)
-        return ServerList()
-    found: dict[str, Any] = {key: value for key in _WANTED if (value := _read(key, root, report)) is not None}
+    root = read_file(config, report)
+    wanted = {} if root is None else {key: entry for key, entry in root.items.items() if key in _WANTED}
+    found = read_keys(yaml_nodes.Mapping(1, 1, wanted), report, KEYS, "the settings")
     _refuse(report)
     servers = found.get("servers") or _own(found.get("http"), encrypted="http_tls" in found)
     tokens: tuple[Token, ...] = found.get("token", ())
@@ -53,10 +47,9 @@ def read_server_list(config: Path) -> ServerList:
     if not tokens and "token_file" in found:
         path = config.parent / found["token_file"]
         try:
-            tokens = parse_tokens(path.read_text("utf-8"), "control")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not text"
-            trouble = f"no token from {path}: it cannot be read ({why})"
+            tokens = read_tokens(path, "control")
+        except OSError as error:
+            trouble = f"no token from {path}: it cannot be read ({error.strerror})"
         except ValueError as error:
             trouble = f"no token from {path}: {error}"
     return ServerList(servers, tokens[0].secret if tokens else None, trouble)
@@ -66,11 +59,6 @@ def _refuse(report: Report) -> None:
     errors = [str(problem) for problem in report.problems() if not problem.warning]
     if errors:
         raise SettingsError("\n".join(errors))
-
-
-def _read(key: str, root: yaml_nodes.Mapping, report: Report) -> object:
-    node: YamlNode | None = root.get(key)
-    return None if node is None else KEYS[key].kind.read(node, report)
 
 
 def _own(http: object, *, encrypted: bool) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 import geodns
 from geodns import logs
-from geodns.config.settings import Settings, load_settings
+from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.errors import GeodnsError
 from geodns.serve import privileges, supervisor
 from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
@@ -19,21 +21,27 @@ PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click,
 """Folders of modules that the processes load when they are started: ours, libraries, Python's."""
 
 
+def _setting(key: str, metavar: str = "", *, multiple: bool = False) -> Callable[[Any], Any]:
+    """Return the flag of a setting, in the words of the table of settings."""
+    known = KEYS[key]
+    says = f"{known.says}{' May be repeated.' if multiple else ''} [{known.default}]"
+    metavar = metavar or "|".join(known.kind.schema["enum"])
+    return click.option(f"--{key.replace('_', '-')}", multiple=multiple, metavar=metavar, help=says)
+
+
 @click.command()
 @click.option(
-    "--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings [./geodns.yaml if there]."
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="The settings. [./geodns.yaml if there]"
 )
-@click.option("--zones", metavar="DIR", help="The folder of zone files [zones].")
-@click.option(
-    "--listen", multiple=True, metavar="ADDR:PORT", help="Answer here; may be repeated [127.0.0.1:5300]."
-)
-@click.option("--http", metavar="ADDR:PORT", help="The HTTP side: status, metrics, control [127.0.0.1:8053].")
-@click.option("--state", metavar="DIR", help="Where to keep what a restart must know [state].")
-@click.option("--workers", metavar="N", help="UDP workers [one a core].")
-@click.option("--user", metavar="NAME", help="The user to run as once the ports are open [who starts it].")
-@click.option("--group", metavar="NAME", help="The group to run as then [the user's own].")
-@click.option("--log-format", metavar="FORMAT", help="text or json [text].")
-@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [info].")
+@_setting("zones", "DIR")
+@_setting("listen", "ADDR:PORT", multiple=True)
+@_setting("http", "ADDR:PORT")
+@_setting("state", "DIR")
+@_setting("workers", "N")
+@_setting("user", "NAME")
+@_setting("group", "NAME")
+@_setting("log_format")
+@_setting("log_level")
 def serve(config: Path | None, **flags: object) -> None:
     """Answer DNS for the zones in a folder.
 

@@ -1,20 +1,20 @@
-"""The settings ``rate_limit`` and ``query_log``: what may stand there, and how it is read."""
+"""The settings ``rate_limit`` and ``query_log``: their keys, and how they are read."""
 
 from collections.abc import Sequence
 from ipaddress import IPv6Network
 from typing import Any
 
+from geodns.config.keys import Key, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     HOW_MANY,
     OFF,
-    Key,
     Schema,
     ValueType,
     choice,
     items_of,
+    one_or_more,
     parse_share,
-    read_keys,
     text_of,
     whole,
 )
@@ -61,7 +61,7 @@ def _read_networks(node: YamlNode, report: Report) -> tuple[Network, ...]:
 
 
 def zone_on_wire(text: str) -> bytes:
-    """Return a name, as an operator writes it, absolute with a final dot or without.
+    """Return a name as an operator writes it, with or without its final dot.
 
     Raises:
         BadNameError: it is no domain name.
@@ -94,36 +94,39 @@ def _read_share(node: YamlNode, report: Report) -> float | None:
     return share
 
 
-def _several(one: Schema) -> Schema:
-    return {"anyOf": [one, {"type": "array", "items": one, "maxItems": MAX_ITEMS}]}
+_NETWORKS = ValueType(_read_networks, one_or_more(_NETWORK, maxItems=MAX_ITEMS))
+_ZONES = ValueType(_read_zones, one_or_more({"type": "string"}, maxItems=MAX_ITEMS))
+_SHARE = ValueType(_read_share, {"type": ["number", "string"]})
 
-
-_NETWORKS = ValueType(_read_networks, _several(_NETWORK))
+_PLAIN = RateLimit()
 
 RATE_LIMIT: dict[str, Key] = {
     "per_second": Key(
-        whole(1, 100_000, "per_second"), "Answers of one kind that a network of clients gets; default 200."
+        whole(1, 100_000, "per_second"),
+        "Answers of one kind that a network of clients gets.",
+        default=f"{_PLAIN.per_second}",
     ),
     "slip": Key(
-        whole(0, 10, "slip"), "One in so many of the rest is told to use TCP; default 2; 0 none, 1 all."
+        whole(0, 10, "slip"),
+        "One in so many of the rest is told to use TCP: 0 none, 1 all.",
+        default=f"{_PLAIN.slip}",
     ),
-    "ipv4_prefix": Key(whole(8, 32, "ipv4_prefix"), "Bits that make an IPv4 network; default 24."),
-    "ipv6_prefix": Key(whole(16, 128, "ipv6_prefix"), "Bits that make an IPv6 network; default 56."),
+    "ipv4_prefix": Key(
+        whole(8, 32, "ipv4_prefix"), "Bits that make an IPv4 network.", default=f"{_PLAIN.ipv4_prefix}"
+    ),
+    "ipv6_prefix": Key(
+        whole(16, 128, "ipv6_prefix"), "Bits that make an IPv6 network.", default=f"{_PLAIN.ipv6_prefix}"
+    ),
     "exempt": Key(_NETWORKS, "Networks that are never limited."),
     "require_cookie": Key(
-        choice("on", "off"), "on: BADCOOKIE over the limit for clients that know cookies; default off."
+        choice("on", "off"), "on: BADCOOKIE over the limit for clients that know cookies.", default="off"
     ),
 }
 
 QUERY_LOG: dict[str, Key] = {
-    "zones": Key(
-        ValueType(_read_zones, _several({"type": "string"})), "At or below these names; default: all."
-    ),
-    "clients": Key(_NETWORKS, "Of these networks; default: all."),
-    "sample": Key(
-        ValueType(_read_share, {"type": ["number", "string"]}),
-        "The part that is logged, as 1%; default: all.",
-    ),
+    "zones": Key(_ZONES, "At or below these names.", default="all"),
+    "clients": Key(_NETWORKS, "Of these networks.", default="all"),
+    "sample": Key(_SHARE, "The part that is logged, as 1%.", default="all"),
 }
 
 
@@ -132,7 +135,7 @@ def _says(node: YamlNode, word: str) -> bool:
 
 
 def _mapping(node: YamlNode, report: Report, keys: dict[str, Key], what: str) -> dict[str, Any] | None:
-    """Return what a part says, for ``on`` nothing of its own; None means that the report says why not."""
+    """Return the values of a part, for ``on`` none; None means that the report says why not."""
     if isinstance(node, Mapping):
         return read_keys(node, report, keys, what)
     if _says(node, "on"):
@@ -160,17 +163,17 @@ def _read_query_log(node: YamlNode, report: Report) -> object:
     return None if values is None else QueryLog(**values)
 
 
-def _object(keys: dict[str, Key]) -> Schema:
-    properties = {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()}
-    mapping = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"anyOf": [{"enum": ["on", "off"]}, mapping]}
+def _switched(keys: dict[str, Key]) -> Schema:
+    return {"anyOf": [{"enum": ["on", "off"]}, objects(keys)]}
 
 
 RATE_LIMIT_KEY = Key(
-    ValueType(_read_rate_limit, _object(RATE_LIMIT)),
-    "How many answers over UDP a network of clients may get; without it, or with off, as many as it likes.",
+    ValueType(_read_rate_limit, _switched(RATE_LIMIT)),
+    "How many answers over UDP a network of clients may get; off: as many as it likes.",
+    default="off",
 )
 QUERY_LOG_KEY = Key(
-    ValueType(_read_query_log, _object(QUERY_LOG)),
+    ValueType(_read_query_log, _switched(QUERY_LOG)),
     "Log queries from the start; `geodns querylog` changes it.",
+    default="off",
 )

@@ -1,7 +1,7 @@
-r"""Regular expressions that operators write: refused when they cost too much, and tried in bounded time.
+r"""Regular expressions that operators write: refused when they cost too much, matched in bounded time.
 
-The standard library cannot stop looking: ``^([a-z0-9-]+\.?)+ ESMTP$`` takes years for a long banner that it
-nearly fits, and nothing else would be done meanwhile. The ``regex`` library can.
+``re`` has no time limit: ``^([a-z0-9-]+\.?)+ ESMTP$`` takes years for a long banner that nearly matches, and
+would block the whole process. The ``regex`` library has one.
 """
 
 import math
@@ -15,11 +15,11 @@ from geodns.config.report import quoted
 MAX_LENGTH = 500
 """Characters."""
 MAX_TIMES = 100_000
-"""Product of all counts in an expression: what is to be repeated so often is written out in memory."""
+"""The product of all counts in an expression: the library writes repeats out in memory."""
 MAX_WRITTEN = 3_000_000
-"""Characters that are written out so, at most: some 100 MB."""
+"""Characters of what is written out, some 100 MB."""
 LIMIT = 0.05
-"""Seconds of the processor's time for one text: a thousand times what all but repeats within repeats need."""
+"""Seconds for one text: a thousand times what any expression without nested repeats needs."""
 SLOWLY = "write it without repeats within repeats"
 """What to write instead of an expression that takes too long."""
 
@@ -28,7 +28,7 @@ _TIMES = re.compile(r"(\))\s*(?:\{([0-9]+)|\+)|\{([0-9]+)")
 
 
 def trouble(text: str) -> tuple[str, str] | None:
-    """Return what is wrong with an expression, and what to write instead; None: nothing."""
+    """Return what is wrong with an expression and what to write instead; None when it is good."""
     if len(text) > MAX_LENGTH:
         return "a regular expression that is too long", f"write at most {MAX_LENGTH} characters"
     most = min(MAX_TIMES, MAX_WRITTEN // max(1, len(text)))
@@ -45,31 +45,21 @@ def trouble(text: str) -> tuple[str, str] | None:
 
 
 def _times(text: str) -> int:
-    """Return how often the innermost part of an expression is written out, were all its repeats nested.
+    """Return how often the innermost part is written out at most, as if all repeats were nested.
 
-    A group that must come n times is written out as often, and once more for those that may follow.
+    A group of at least n repeats is written out n times, and once more for those that may follow.
     """
     repeats = _TIMES.findall(text)
     return math.prod(int(least or 1) + 1 if group else max(1, int(one)) for group, least, one in repeats)
 
 
 def found(expression: str, text: str) -> bool:
-    """Return whether an expression is found in a text.
-
-    Raises:
-        TimeoutError: it takes too long to look.
-
-    """
+    """Tell whether an expression matches somewhere in a text; raises TimeoutError after `LIMIT`."""
     return _compiled(expression, 0).search(text, timeout=LIMIT) is not None
 
 
 def fits(expression: str, text: str) -> bool:
-    """Return whether a text as a whole, ends of lines and all, is what an expression says.
-
-    Raises:
-        TimeoutError: it takes too long to look.
-
-    """
+    """Tell whether an expression matches a whole text, line ends included; raises TimeoutError."""
     return _compiled(expression, regex.DOTALL).fullmatch(text, timeout=LIMIT) is not None
 
 

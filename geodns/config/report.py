@@ -1,51 +1,40 @@
-"""The problems of one file, gathered while it is read, so that all of them can be told at once."""
+"""The problems of one file, gathered while it is read, so that an operator sees all of them at once."""
 
 import difflib
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass
 
 from geodns.errors import Problem
 
 MAX_HINTS = 200
-"""Only so many problems of a file get a nearest name: finding one is slow, and nobody reads more."""
+"""Problems of a file that get a nearest name: finding one is slow, and nobody reads more."""
 
 MAX_SHOWN = 60
 
 
-class TextPlace(Protocol):
-    """Anything that stands somewhere in a file; lines and columns count from 1."""
+@dataclass(slots=True)
+class TextPlace:
+    """A place in a file; lines and columns count from 1, columns in characters."""
 
-    @property
-    def line(self) -> int:
-        """The line."""
-
-    @property
-    def column(self) -> int:
-        """The column, in characters."""
+    line: int
+    column: int
 
 
 class Report:
-    """What is wrong with a file so far.
-
-    Attributes:
-        file: the path as the operator gave it.
-        errors: how many problems are more than warnings.
-
-    """
+    """The problems of a file so far."""
 
     def __init__(self, file: str) -> None:
-        self.file = file
-        self.errors = 0
+        self.file = file  # as the operator gave it
+        self.errors = 0  # without warnings
         self._problems: list[Problem] = []
         self._hints = 0
 
     def error(self, at: TextPlace | None, what: str, instead: str = "") -> None:
-        """Note a problem that keeps the file from being served; None means the file as a whole."""
+        """Note a problem that keeps the file from being used; without a place it is of the whole file."""
         self.errors += 1
         self._note(at, what, instead, warning=False)
 
     def warn(self, at: TextPlace | None, what: str, instead: str = "") -> None:
-        """Note what we advise against."""
         self._note(at, what, instead, warning=True)
 
     def _note(self, at: TextPlace | None, what: str, instead: str, *, warning: bool) -> None:
@@ -53,7 +42,7 @@ class Report:
         self._problems.append(Problem(self.file, line, column, what, instead, warning))
 
     def unknown(self, at: TextPlace, what: str, word: str, known: Iterable[str]) -> None:
-        """Note a word that is none of the known ones, and the nearest of these."""
+        """Note a word that is not known, and the nearest one that is."""
         names = [name for name in known if name]
         self._hints += 1
         close: list[str] = []
@@ -71,10 +60,10 @@ class Report:
         self.error(at, f"{what} {quoted(word)}", instead)
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return every problem once, sorted by place."""
+        """Return each problem once, sorted by place."""
         return tuple(sorted(dict.fromkeys(self._problems)))
 
 
 def quoted(text: str) -> str:
-    """Return a text as a message shows it: on one line, printable, not too long."""
+    """Return a text as messages show it: on one line, printable, not too long."""
     return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")

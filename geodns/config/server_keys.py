@@ -1,25 +1,22 @@
-"""What may stand in ``geodns.yaml``: every key, how it is read, and what is wrong with it."""
+"""Types of values that only ``geodns.yaml`` has: listeners, servers, tokens, accounts, `tcp`, `http_tls`."""
 
 import re
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
-from geodns.config.answer_keys import QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.config.keys import Key, keys_in, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.tokens import HOW as TOKEN_HOW
 from geodns.config.tokens import Scope, Token, token_of
 from geodns.config.value_types import (
-    EHLO,
     OFF,
-    Key,
     ValueType,
-    choice,
     duration,
     items_of,
+    one_or_more,
     parse_address,
-    read_keys,
     text_of,
     whole,
 )
@@ -68,21 +65,6 @@ class Listen(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Tcp(Frozen):
-    """What TCP clients may take.
-
-    Attributes:
-        connections: at one time; past that the one that was idle longest goes.
-        per_client: of one IPv4 address or IPv6 /64 at one time.
-        idle: seconds without a whole query, or with answers that are not taken.
-
-    """
-
-    connections: int = 1000
-    per_client: int = 100
-    idle: float = 10.0
-
-
 def _read_path(node: YamlNode, report: Report) -> Path | None:
     text = text_of(node, report, "a path", "write a path, as /etc/geodns/zones")
     if text is None:
@@ -93,7 +75,7 @@ def _read_path(node: YamlNode, report: Report) -> Path | None:
     return Path(text)
 
 
-_PATH = ValueType(_read_path, {"type": "string"})
+PATH = ValueType(_read_path, {"type": "string"}, "path")
 
 
 def _read_listen(node: YamlNode, report: Report) -> Listen | None:
@@ -105,6 +87,13 @@ def _read_listen(node: YamlNode, report: Report) -> Listen | None:
     except ValueError as error:
         report.error(node, *error.args)
     return None
+
+
+LISTENER = ValueType(
+    _read_listen,
+    {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"},
+    "address and port",
+)
 
 
 def _read_listeners(node: YamlNode, report: Report) -> tuple[Listen, ...] | None:
@@ -121,6 +110,14 @@ def _read_listeners(node: YamlNode, report: Report) -> tuple[Listen, ...] | None
     return tuple(listeners)
 
 
+LISTENERS = ValueType(
+    _read_listeners,
+    one_or_more(LISTENER.schema),
+    "address and port, or list",
+    lambda listeners: ", ".join(map(str, listeners)),
+)
+
+
 def _read_node(node: YamlNode, report: Report) -> str | None:
     text = text_of(node, report, "this server's name", "write a short name, as ns1")
     if text is not None and re.fullmatch(r"[!-~]{1,63}", text) is None:
@@ -130,6 +127,8 @@ def _read_node(node: YamlNode, report: Report) -> str | None:
         return None
     return text
 
+
+NODE = ValueType(_read_node, {"type": "string"})
 
 MAX_TOLD = 64
 """Characters of what is told of us: it must fit beside the longest question in the smallest answer."""
@@ -145,6 +144,7 @@ def _read_told(node: YamlNode, report: Report) -> object:
     return OFF if text == "off" else text
 
 
+TOLD = ValueType(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
 _SERVER_HOW = "write the URL of its HTTP side, as http://192.0.2.53:8053"
 
 
@@ -185,8 +185,11 @@ def _read_servers(node: YamlNode, report: Report) -> tuple[str, ...] | None:
     return tuple(found) or None
 
 
-def _reading(scope: Scope) -> ValueType:
-    """Return how a token that stands in the settings themselves is read; it is a secret, and not shown."""
+SERVERS = ValueType(_read_servers, one_or_more({"type": "string"}))
+
+
+def token_type(scope: Scope) -> ValueType:
+    """Return the type of a token that stands in the settings themselves; messages do not show it."""
 
     def read(node: YamlNode, report: Report) -> tuple[Token, ...] | None:
         text = text_of(node, report, "a token", TOKEN_HOW)
@@ -199,45 +202,6 @@ def _reading(scope: Scope) -> ValueType:
     return ValueType(read, {"type": "string"})
 
 
-TCP: dict[str, Key] = {
-    "connections": Key(whole(1, 1_000_000, "connections"), "At one time; past that the longest idle goes."),
-    "per_client": Key(whole(1, 1_000_000, "per_client"), "Of one IPv4 address or IPv6 /64 at one time."),
-    "idle": Key(duration(0.1, 3600), "For a connection without a query, or that takes no answers."),
-}
-"""What may stand under ``tcp``."""
-
-
-def _read_tcp(node: YamlNode, report: Report) -> Tcp:
-    return Tcp(**read_keys(node, report, TCP, "a mapping of TCP limits"))
-
-
-class HttpTls(Frozen):
-    """The certificate that the HTTP side shows.
-
-    Attributes:
-        cert: its file, in PEM, with the chain after it.
-        key: the file of its key, without a passphrase; None: the same file.
-
-    """
-
-    cert: Path
-    key: Path | None = None
-
-
-_TLS: dict[str, Key] = {
-    "cert": Key(_PATH, "The file of the certificate and its chain, in PEM."),
-    "key": Key(_PATH, "The file of its key, without a passphrase; without it the same file."),
-}
-
-
-def _read_tls(node: YamlNode, report: Report) -> HttpTls | None:
-    values = read_keys(node, report, _TLS, "a mapping of cert and key")
-    if "cert" not in values:
-        report.error(node, "no certificate", "write {cert: /etc/geodns/cert.pem, key: /etc/geodns/key.pem}")
-        return None
-    return HttpTls(**values)
-
-
 def _read_account(node: YamlNode, report: Report) -> str | None:
     instead = "write the name of one on this machine, as geodns"
     text = text_of(node, report, "a user's or group's name", instead)
@@ -247,47 +211,51 @@ def _read_account(node: YamlNode, report: Report) -> str | None:
     return text
 
 
-_ACCOUNT = ValueType(_read_account, {"type": "string"})
-_TOLD = ValueType(_read_told, {"type": "string", "minLength": 1, "maxLength": MAX_TOLD})
-_LISTEN_SCHEMA = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"}
+ACCOUNT = ValueType(_read_account, {"type": "string"})
 
-KEYS: dict[str, Key] = {
-    "zones": Key(_PATH, "The directory of the zone files."),
-    "listen": Key(
-        ValueType(_read_listeners, {"anyOf": [_LISTEN_SCHEMA, {"type": "array", "items": _LISTEN_SCHEMA}]}),
-        "Where DNS is answered, over UDP and TCP.",
-    ),
-    "http": Key(ValueType(_read_listen, _LISTEN_SCHEMA), "Where status, metrics and control are."),
-    "state": Key(_PATH, "The directory of what survives a restart."),
-    "workers": Key(whole(1, 1024, "the number of workers"), "UDP workers; default: one a core."),
-    "node": Key(
-        ValueType(_read_node, {"type": "string"}),
-        "This server's name in the status; default: this machine's.",
-    ),
-    "token": Key(_reading("control"), "What a client must show to change anything."),
-    "token_file": Key(_PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
-    "read_token": Key(_reading("read"), "What a client must show to read anything; without it all may."),
-    "read_token_file": Key(_PATH, "A file that has it, as `token_file`."),
-    "servers": Key(
-        ValueType(
-            _read_servers, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-        ),
-        "The HTTP sides of all name servers: orders go to each.",
-    ),
-    "http_tls": Key(
-        ValueType(_read_tls, {"type": "object"}), "What the HTTP side shows; it speaks https alone then."
-    ),
-    "identity": Key(_TOLD, "Who answers, for NSID and id.server; off tells nobody; default: `node`."),
-    "version": Key(_TOLD, "What version.server gets; off tells nobody; default: geodns and its version."),
-    "cookie_secret_file": Key(_PATH, "The secrets of DNS cookies, one a line, that several servers share."),
-    "ehlo": Key(EHLO, "The name that probes give in EHLO; default: this machine's own."),
-    "probe_concurrency": Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once."),
-    "tcp": Key(ValueType(_read_tcp, {"type": "object"}), "What TCP clients may take."),
-    "user": Key(_ACCOUNT, "Whom to become once the ports are open."),
-    "group": Key(_ACCOUNT, "The group to have then; without it the user's own."),
-    "log_format": Key(choice("text", "json"), "How log lines look."),
-    "log_level": Key(choice("debug", "info", "warning", "error"), "What is below is not logged."),
-    "rate_limit": RATE_LIMIT_KEY,
-    "query_log": QUERY_LOG_KEY,
-}
-"""What may stand in ``geodns.yaml``."""
+
+class Tcp(Frozen):
+    """What TCP clients may take: the keys under ``tcp``."""
+
+    connections: Annotated[
+        int, Key(whole(1, 1_000_000, "connections"), "At one time; past that the longest idle goes.")
+    ] = 1000
+    per_client: Annotated[
+        int, Key(whole(1, 1_000_000, "per_client"), "Of one IPv4 address or IPv6 /64 at one time.")
+    ] = 100
+    idle: Annotated[
+        float, Key(duration(0.1, 3600), "For a connection without a query, or that takes no answers.")
+    ] = 10.0
+
+
+TCP = keys_in(Tcp)
+
+
+def _read_tcp(node: YamlNode, report: Report) -> Tcp:
+    return Tcp(**read_keys(node, report, TCP, "a mapping of TCP limits"))
+
+
+TCP_LIMITS = ValueType(_read_tcp, objects(TCP))
+
+
+class HttpTls(Frozen):
+    """The certificate that the HTTP side shows: the keys under ``http_tls``."""
+
+    cert: Annotated[Path, Key(PATH, "The file of the certificate and its chain, in PEM.")]
+    key: Annotated[
+        Path | None, Key(PATH, "The file of its key, without a passphrase.", default="the same file")
+    ] = None
+
+
+HTTP_TLS = keys_in(HttpTls)
+
+
+def _read_tls(node: YamlNode, report: Report) -> HttpTls | None:
+    values = read_keys(node, report, HTTP_TLS, "a mapping of cert and key")
+    if "cert" not in values:
+        report.error(node, "no certificate", "write {cert: /etc/geodns/cert.pem, key: /etc/geodns/key.pem}")
+        return None
+    return HttpTls(**values)
+
+
+CERTIFICATE = ValueType(_read_tls, objects(HTTP_TLS, "cert"))

@@ -1,28 +1,137 @@
-"""The server's own settings: flags over environment over ``geodns.yaml`` over defaults.
+"""The server's settings: flags over environment over ``geodns.yaml`` over defaults.
 
-All three sources are read by the same kinds of values (``scalars``), so that each is told the same way what
-is wrong with it.
+`Settings` is the table: a field is a key, with its type, a sentence and its default. Flags, environment,
+messages and docs/settings.md come from it.
 """
 
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from geodns import __version__
 from geodns.config import yaml_nodes
+from geodns.config.answer_keys import QUERY_LOG_KEY, RATE_LIMIT_KEY
+from geodns.config.keys import Key, keys_in, read_keys, words_of
 from geodns.config.report import Report
-from geodns.config.server_keys import KEYS, HttpTls, Listen, Tcp
-from geodns.config.tokens import Scope, Token, parse_tokens
-from geodns.config.value_types import OFF, read_keys
+from geodns.config.server_keys import (
+    ACCOUNT,
+    CERTIFICATE,
+    LISTENER,
+    LISTENERS,
+    NODE,
+    PATH,
+    SERVERS,
+    TCP_LIMITS,
+    TOLD,
+    HttpTls,
+    Listen,
+    Tcp,
+    token_type,
+)
+from geodns.config.tokens import Scope, Token, read_tokens
+from geodns.config.value_types import EHLO, OFF, choice, whole
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model.base import Frozen
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.wire.names import name_to_wire
+
+
+def _host_name() -> str:
+    return socket.gethostname().partition(".")[0] or "localhost"
+
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Settings(Frozen):
+    """What the server is told about itself; for None, the default of the key says what holds."""
+
+    zones: Annotated[Path, Key(PATH, "The directory of the zone files.")] = Path("zones")
+    listen: Annotated[tuple[Listen, ...], Key(LISTENERS, "Where DNS is answered, over UDP and TCP.")] = (
+        Listen("127.0.0.1", 5300),
+    )
+    http: Annotated[Listen, Key(LISTENER, "Where status, metrics and control are.")] = Listen(
+        "127.0.0.1", 8053
+    )
+    state: Annotated[Path, Key(PATH, "The directory of what survives a restart.")] = Path("state")
+    workers: Annotated[
+        int | None, Key(whole(1, 1024, "the number of workers"), "UDP workers.", default="one a core")
+    ] = None
+    node: Annotated[str, Key(NODE, "This server's name in the status.", default="this machine's")] = Field(
+        default_factory=_host_name
+    )
+    token: Annotated[
+        tuple[Token, ...],
+        Key(
+            token_type("control"),
+            "What a client must show to change anything; without it only loopback may.",
+        ),
+    ] = ()
+    read_token: Annotated[
+        tuple[Token, ...],
+        Key(token_type("read"), "What a client must show to read anything; without it all may."),
+    ] = ()
+    servers: Annotated[
+        tuple[str, ...], Key(SERVERS, "The HTTP sides of all name servers: orders go to each.")
+    ] = ()
+    http_tls: Annotated[
+        HttpTls | None,
+        Key(CERTIFICATE, "What the HTTP side shows; it speaks https alone then."),
+    ] = None
+    identity: Annotated[
+        str | None, Key(TOLD, "Who answers, for NSID and id.server; off tells nobody.", default="`node`")
+    ] = Field(default_factory=_host_name)
+    version: Annotated[
+        str | None,
+        Key(TOLD, "What version.server gets; off tells nobody.", default="geodns and its version"),
+    ] = f"geodns {__version__}"
+    cookie_secret_file: Annotated[
+        Path | None,
+        Key(
+            PATH,
+            "The secrets of DNS cookies, one a line, that several servers share.",
+            default="one in `state`, this server's own",
+        ),
+    ] = None
+    ehlo: Annotated[
+        str | None, Key(EHLO, "The name that probes give in EHLO.", default="this machine's own")
+    ] = None
+    probe_concurrency: Annotated[
+        int, Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once.")
+    ] = 512
+    tcp: Annotated[Tcp, Key(TCP_LIMITS, "What TCP clients may take.", default="those below")] = Tcp()
+    user: Annotated[
+        str | None, Key(ACCOUNT, "The user to run as once the ports are open.", default="who starts it")
+    ] = None
+    group: Annotated[str | None, Key(ACCOUNT, "The group to run as then.", default="the user's own")] = None
+    log_format: Annotated[LogFormat, Key(choice(*words_of(LogFormat)), "How log lines look.")] = "text"
+    log_level: Annotated[LogLevel, Key(choice(*words_of(LogLevel)), "What is below is not logged.")] = "info"
+    rate_limit: Annotated[tuple[RateLimit, bool] | None, RATE_LIMIT_KEY] = None
+    query_log: Annotated[QueryLog | None, QUERY_LOG_KEY] = None
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+_BESIDE = {
+    "token": Key(PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
+    "read_token": Key(PATH, "A file that has it, as `token_file`."),
+}
+
+KEYS: dict[str, Key] = {
+    name: key
+    for field, own in keys_in(Settings).items()
+    for name, key in {field: own, f"{field}_file": _BESIDE.get(field)}.items()
+    if key is not None
+}
+"""What may stand in ``geodns.yaml``."""
 
 DEFAULT_FILE = Path("geodns.yaml")
 
@@ -36,71 +145,8 @@ ENVIRONMENT = {
 """The variables that are read, and the keys they stand for; an empty one counts as not set."""
 
 
-def _short_host_name() -> str:
-    return socket.gethostname().partition(".")[0] or "localhost"
-
-
-class Settings(Frozen):
-    """What the server is told about itself.
-
-    Attributes:
-        zones: the directory of the zone files.
-        listen: where DNS is answered, over UDP and TCP.
-        http: where status, metrics and control are.
-        state: the directory of what survives a restart.
-        workers: UDP workers; None means one a core.
-        node: this server's name in the status.
-        token: what a client must show to change anything; none: only loopback clients may.
-        read_token: what it must show to read anything; none: all may.
-        servers: the HTTP sides of all name servers, for commands that give orders to each.
-        http_tls: the certificate of the HTTP side; None: it speaks without TLS.
-        identity: who answers, for NSID and `id.server`; None: nobody is told.
-        version: what `version.server` gets; None: nothing.
-        cookie_secret_file: where the secrets of cookies are; None: one in `state`, of this server's own.
-        ehlo: the name that probes give unless their check says another; None means the host's own.
-        probe_concurrency: how many probes may run at once.
-        tcp: what TCP clients may take.
-        user: whom the server becomes once its ports are open; None: it stays who it is.
-        group: the group it has then; None: the user's own.
-        log_format: ``text`` or ``json``.
-        log_level: what is below is not logged.
-        rate_limit: how many answers a network may get, and whether clients over it must show a cookie; None:
-            as many as it likes.
-        query_log: which queries are logged from the start; None: none.
-
-    """
-
-    zones: Path = Path("zones")
-    listen: tuple[Listen, ...] = (Listen("127.0.0.1", 5300),)
-    http: Listen = Listen("127.0.0.1", 8053)
-    state: Path = Path("state")
-    workers: int | None = None
-    node: str = Field(default_factory=_short_host_name)
-    token: tuple[Token, ...] = ()
-    read_token: tuple[Token, ...] = ()
-    servers: tuple[str, ...] = ()
-    http_tls: HttpTls | None = None
-    identity: str | None = Field(default_factory=_short_host_name)
-    version: str | None = f"geodns {__version__}"
-    cookie_secret_file: Path | None = None
-    ehlo: str | None = None
-    probe_concurrency: int = 512
-    tcp: Tcp = Tcp()
-    user: str | None = None
-    group: str | None = None
-    log_format: Literal["text", "json"] = "text"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    rate_limit: tuple[RateLimit, bool] | None = None
-    query_log: QueryLog | None = None
-
-    @property
-    def worker_count(self) -> int:
-        """How many UDP workers to start: as many as asked for, or as there are cores to run on."""
-        return self.workers or len(os.sched_getaffinity(0))
-
-
 def load_settings(config: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Gather the settings from everywhere.
+    """Gather the settings from flags, environment and file.
 
     Args:
         config: what ``--config`` says; None means ``geodns.yaml`` in the current directory, if there is
@@ -108,10 +154,6 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         flags: by their keys in the file (``probe_concurrency``); None, and nothing in a list, mean that the
             flag was not given.
         environ: the environment.
-
-    Returns:
-        The settings; where several sources say something, the strongest has it: flags, then the
-        environment, then the file.
 
     Raises:
         SettingsError: with every problem of every source, one a line.
@@ -141,14 +183,7 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
 
 
 def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLog | None = None) -> Policy:
-    """Return what of the settings goes into answers.
-
-    Args:
-        settings: the server's.
-        secrets: of cookies; the first makes them.
-        query_log: which queries are logged now.
-
-    """
+    """Return what of the settings goes into answers; the first of the cookies' secrets makes them."""
     rate_limit, require_cookie = settings.rate_limit or (None, False)
     told = {
         "id.server": settings.identity,
@@ -170,27 +205,32 @@ def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLo
 def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
     report = Report(str(path))
     values: dict[str, Any] = {}
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
-    else:
-        root = None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
-        if root is not None:
-            values = read_keys(root, report, KEYS, "the settings")
-            _choose_token("token", "control", root, values, path.parent, report)
-            _choose_token("read_token", "read", root, values, path.parent, report)
-            if "http_tls" in values:
-                values["http_tls"] = _beside(path.parent, values["http_tls"])
-            for key in ("zones", "state", "cookie_secret_file"):
-                if key in values:
-                    values[key] = path.parent / values[key]
+    root = read_file(path, report)
+    if root is not None:
+        values = read_keys(root, report, KEYS, "the settings")
+        _choose_token("token", "control", root, values, path.parent, report)
+        _choose_token("read_token", "read", root, values, path.parent, report)
+        if "http_tls" in values:
+            values["http_tls"] = _beside(path.parent, values["http_tls"])
+        for key in ("zones", "state", "cookie_secret_file"):
+            if key in values:
+                values[key] = path.parent / values[key]
     problems.extend(report.problems())
     return values
 
 
+def read_file(path: Path, report: Report) -> yaml_nodes.Mapping | None:
+    """Return what a file of settings says; None where it says nothing, or the report says what is wrong."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
+        return None
+    return None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
+
+
 def _from_words(source: str, key: str, words: list[str], problems: list[Problem]) -> dict[str, Any]:
-    """Read one setting from a flag or variable: the nodes stand nowhere, so problems name only the source."""
+    """Read one setting from a flag or variable; problems name the source alone."""
     report = Report(source)
     scalars: list[YamlNode] = [Scalar(0, 0, word.strip(), plain=False) for word in words]
     node = scalars[0] if len(scalars) == 1 else yaml_nodes.Sequence(0, 0, scalars)
@@ -206,7 +246,7 @@ def _beside(folder: Path, tls: HttpTls) -> HttpTls:
 def _choose_token(
     key: str, scope: Scope, root: yaml_nodes.Mapping, values: dict[str, Any], folder: Path, report: Report
 ) -> None:
-    """Put what stands in the file of a token in the token's place."""
+    """Put the tokens of a token's file in its place."""
     file: Path | None = values.pop(f"{key}_file", None)
     if file is None:
         return
@@ -215,9 +255,9 @@ def _choose_token(
         report.error(place, f"both {key} and {key}_file", "take one of them out")
         return
     try:
-        values[key] = parse_tokens((folder / file).read_text("utf-8"), scope)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        report.error(place, f"{file} cannot be read ({why})", "write the path of a file with the token alone")
+        values[key] = read_tokens(folder / file, scope)
+    except OSError as error:
+        what = f"{file} cannot be read ({error.strerror})"
+        report.error(place, what, "write the path of a file with the token alone")
     except ValueError as error:
         report.error(place, f"{file}: {error}", "write one token a line, alone or after its owner's name")

@@ -1,4 +1,4 @@
-"""Times as operators write them and programs show them: durations, RFC 3339 text, how long ago."""
+"""Times as text: durations, RFC 3339, how long ago."""
 
 import re
 from datetime import UTC, datetime, tzinfo
@@ -17,30 +17,32 @@ _UNIT = "write a number and its unit, as 90s, 30m, 2h, 1d"
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds that ``30``, ``10s`` or ``2h`` are, or None."""
+    """Return the seconds of ``30``, ``10s`` or ``2h``, else None."""
     found = _DURATION.fullmatch(text)
     return None if found is None else round(float(found[1]) * _UNITS[found[2] or ""], 6)
 
 
+def duration_text(seconds: float) -> str:
+    """Return seconds in the largest unit that they are a whole number of: ``90s``, ``2h``, ``100ms``."""
+    for unit in "dhms":
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds // _UNITS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
 MAX_FOR = 10 * 365 * 86400.0
-"""Seconds that an operator may ask something to hold for."""
+"""Seconds that an order may last."""
 
 
 def seconds_asked(given: object, forever: str) -> float:
-    """Return the seconds that `for` asks for, as a number of JSON or a text with its unit.
+    """Return the seconds that `for` asks for: a number of JSON, or a text with its unit.
 
-    Args:
-        given: as JSON has it.
-        forever: what to write instead for no end.
-
-    Raises:
-        UsageError: it is no time, or none that ends within ten years.
-
+    `forever` is what messages tell to write for no end. Raises UsageError for no duration, or over ten years.
     """
     seconds: float | None = None
     if isinstance(given, str):
         seconds = parse_duration(given)
-        if _NUMBER.fullmatch(given):  # whoever types `2` at night means hours
+        if _NUMBER.fullmatch(given):  # who types `2` at night means hours
             raise UsageError(f"`for` {quoted(given)} has no unit: write {given}h or {given}m")
     elif isinstance(given, int | float) and not isinstance(given, bool):
         seconds = given
@@ -57,16 +59,9 @@ def precise(seconds: float) -> str:
 
 
 def since_asked(text: str, now: float, zone: tzinfo | None = UTC) -> float:
-    """Return the moment that `since` names, in seconds since the epoch.
+    """Return the moment that `since` names, as a duration ago or a time, in seconds since the epoch.
 
-    Args:
-        text: how long ago, or when.
-        now: seconds since the epoch.
-        zone: of a time that names none; None is the machine's own.
-
-    Raises:
-        UsageError: it is neither.
-
+    A time without a zone is of `zone`; None: of this machine's. Raises UsageError for anything else.
     """
     ago = parse_duration(text)
     if ago is not None:

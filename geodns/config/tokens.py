@@ -1,6 +1,7 @@
-"""What a client shows to be let in: tokens, their scopes, and the files they stand in."""
+"""Tokens that let HTTP clients in: their scopes, and the files they stand in."""
 
 import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr
@@ -17,14 +18,7 @@ HOW = "write one word of letters and digits, as `openssl rand -hex 32` makes"
 
 
 class Token(Frozen):
-    """A secret that lets its bearer in.
-
-    Attributes:
-        scope: what for.
-        secret: the word itself.
-        name: whose it is, for the log of events; None where nobody said.
-
-    """
+    """A secret that lets its bearer in; `name` is whose it is, for the log of events."""
 
     scope: Scope
     secret: SecretStr
@@ -41,11 +35,10 @@ def token_of(text: str, scope: Scope, name: str | None = None) -> Token:
 def parse_tokens(text: str, scope: Scope) -> tuple[Token, ...]:
     """Read a file of tokens: one a line, each alone or after its name; empty lines and ``#`` are skipped.
 
-    Several tokens are what a change of tokens needs: the new one is added, the clients follow, the old one
-    goes.
+    Several at once let an operator change tokens: add the new one, let the clients follow, remove the old.
 
     Raises:
-        ValueError: what is wrong, with the number of the line and without the secret.
+        ValueError: what is wrong in which line, without the secret.
 
     """
     found: list[Token] = []
@@ -63,3 +56,18 @@ def parse_tokens(text: str, scope: Scope) -> tuple[Token, ...]:
     if not found:
         raise ValueError("a token that is empty")
     return tuple(found)
+
+
+def read_tokens(file: Path, scope: Scope) -> tuple[Token, ...]:
+    """Read a file of tokens.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: as `parse_tokens`.
+
+    """
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise OSError(0, "not text") from error
+    return parse_tokens(text, scope)

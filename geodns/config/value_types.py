@@ -1,7 +1,7 @@
-"""Kinds of values that a zone file's keys take: how each is read, and its JSON Schema beside it."""
+"""Types of values that operators write: how each is read and written, and its JSON Schema beside it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -9,16 +9,14 @@ from typing import Any
 
 from geodns.config import yaml_nodes
 from geodns.config.report import Report, quoted
-from geodns.config.times import HOW_LONG, parse_duration
+from geodns.config.times import HOW_LONG, duration_text, parse_duration
 from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing, shown
 from geodns.model.base import Address
 from geodns.model.hosts import Endpoint
-from geodns.model.zone import MinLive
+from geodns.model.limits import MAX_TTL
 from geodns.wire.names import USUAL
 
 Schema = dict[str, Any]
-
-MAX_TTL = 2**31 - 1
 
 _PART = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(%)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -28,24 +26,20 @@ ADDRESS_SCHEMA: Schema = {"type": "string", "pattern": r"^[0-9A-Fa-f:.\[\]-]+$"}
 
 @dataclass(frozen=True)
 class ValueType:
-    """A kind of value.
+    """A type of values.
 
     Attributes:
-        read: turns a node into the value; None means that the report says why not.
+        read: turns a node into the value; None: the report says why not.
         schema: the same as JSON Schema.
+        form: the same in words, for the reference; empty: by the schema.
+        show: turns the value into what an operator writes.
 
     """
 
     read: Callable[[YamlNode, Report], Any]
     schema: Schema
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of a mapping: what its value is, and a sentence for the operator's editor."""
-
-    kind: ValueType
-    says: str
+    form: str = ""
+    show: Callable[[Any], str] = str
 
 
 def text_of(node: YamlNode, report: Report, what: str, instead: str) -> str | None:
@@ -65,34 +59,12 @@ def entries_of(node: YamlNode, report: Report, what: str, instead: str) -> dict[
     return {}
 
 
-def read_keys(node: YamlNode, report: Report, keys: Mapping[str, Key], what: str) -> dict[str, Any]:
-    """Read a mapping whose keys are known; what cannot be read is left out and reported.
-
-    Args:
-        node: should be the mapping.
-        report: takes the problems.
-        keys: the keys that may stand there.
-        what: the mapping's name in messages, as in "a check".
-
-    """
-    values = {}
-    for name, (key, value) in entries_of(node, report, what, f"write keys: {', '.join(keys)}").items():
-        known = keys.get(name)
-        if known is None:
-            report.unknown(key, "unknown key", name, keys)
-            continue
-        read = known.kind.read(value, report)
-        if read is not None:
-            values[name] = read
-    return values
-
-
 OFF = object()
 """A value that is switched off; None is one that could not be read."""
 
 
 def duration(low: float, high: float, *, whole: bool = False) -> ValueType:
-    """A time in seconds, written as a number or with a unit."""
+    """A time in seconds, written as a number or with a unit; `whole`: without fractions."""
 
     def read(node: YamlNode, report: Report) -> float | int | None:
         text = text_of(node, report, "a duration", HOW_LONG)
@@ -118,10 +90,17 @@ def duration(low: float, high: float, *, whole: bool = False) -> ValueType:
                 {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)?$"},
             ]
         },
+        f"duration, {duration_text(low)} to {duration_text(high)}",
+        duration_text,
     )
 
 
-TTL = duration(0, MAX_TTL, whole=True)
+def seconds(low: int, high: int) -> ValueType:
+    """A time in whole seconds."""
+    return duration(low, high, whole=True)
+
+
+TTL = seconds(0, MAX_TTL)
 
 
 def whole(low: int, high: int, what: str) -> ValueType:
@@ -131,11 +110,12 @@ def whole(low: int, high: int, what: str) -> ValueType:
         text = text_of(node, report, what, f"write {low} to {high}")
         return None if text is None else read_whole(text, node, report, what, low, high)
 
-    return ValueType(read, {"type": "integer", "minimum": low, "maximum": high})
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return ValueType(read, schema, f"whole number, {low} to {high}")
 
 
 def read_whole(text: str, node: YamlNode, report: Report, what: str, low: int, high: int) -> int | None:
-    """Read a whole number that stands at a node."""
+    """Read a node's text as a whole number."""
     if _WHOLE.fullmatch(text) is None:
         report.error(node, f"{what} {quoted(text)} is no whole number", f"write {low} to {high}")
     elif len(text) > 20 or not low <= int(text) <= high:
@@ -171,11 +151,13 @@ def part(low: float, high: float) -> ValueType:
                 {"type": "string", "pattern": r"^[0-9]{0,3}(\.[0-9]{1,6})?%?$"},
             ]
         },
+        f"{low:.0%} to {high:.0%}, or a fraction",
+        lambda number: f"{number:.0%}",
     )
 
 
 def choice(*words: str) -> ValueType:
-    """One of some words."""
+    """One of these words."""
 
     def read(node: YamlNode, report: Report) -> str | None:
         text = text_of(node, report, " or ".join(words), f"write one of: {', '.join(words)}")
@@ -192,13 +174,13 @@ def _anything(node: YamlNode, report: Report) -> YamlNode:
     return node
 
 
-def section(schema: Schema) -> ValueType:
-    """A part that is read by code of its own."""
-    return ValueType(_anything, schema)
+def section(schema: Schema, form: str = "") -> ValueType:
+    """A value that is read later, by the code of its section."""
+    return ValueType(_anything, schema, form)
 
 
 def word(what: str) -> ValueType:
-    """A text that is not empty."""
+    """A text that is not empty; read as its node, which knows where it stands."""
 
     def read(node: YamlNode, report: Report) -> Scalar | None:
         text = text_of(node, report, what, f"write {what}")
@@ -225,7 +207,7 @@ EHLO = ValueType(_read_ehlo, {"type": "string"})
 
 @lru_cache(4096)
 def parse_address(text: str) -> Address | None:
-    """Return the address that a text is, or None; IPv6 zones (``%eth0``) are none."""
+    """Return the address that a text is, else None; one with an IPv6 zone (``%eth0``) is none."""
     try:
         if ":" in text:
             return None if "%" in text else IPv6Address(text)
@@ -250,7 +232,7 @@ def address_text(node: YamlNode, report: Report) -> str | None:
 
 
 def check_address(text: str, node: YamlNode, report: Report) -> Address | None:
-    """Return the address that the text at a node is."""
+    """Return the address that a node's text is."""
     address = parse_address(text)
     if address is None:
         report.error(node, f"{quoted(text)} is no address", 'write it as 192.0.2.1 or "2001:db8::1"')
@@ -258,7 +240,7 @@ def check_address(text: str, node: YamlNode, report: Report) -> Address | None:
 
 
 def no_machine_has(address: Address) -> bool:
-    """Tell whether an address cannot be a machine's: of no interface, or of a group."""
+    """Tell whether an address is no machine's: unspecified, multicast or broadcast."""
     number = int(address)
     if address.version == 4:
         return number < 2**24 or 0xE0000000 <= number < 0xF0000000 or number == 0xFFFFFFFF
@@ -266,7 +248,7 @@ def no_machine_has(address: Address) -> bool:
 
 
 def check_unicast(text: str, node: YamlNode, report: Report) -> Address | None:
-    """Return the address that the text at a node is, which must be one that a machine can have."""
+    """Return the address that a node's text is; it must be one that a machine can have."""
     address = check_address(text, node, report)
     if address is not None and no_machine_has(address):
         report.error(node, f"no machine can have the address {address}", "write the host's own address")
@@ -281,11 +263,16 @@ def items_of(node: YamlNode) -> Sequence[YamlNode]:
     return () if is_nothing(node) else (node,)
 
 
-ADDRESSES = section({"anyOf": [ADDRESS_SCHEMA, {"type": "array", "items": ADDRESS_SCHEMA}]})
+def one_or_more(one: Schema, **bounds: int) -> Schema:
+    """Return the JSON Schema of what `items_of` takes: a value, or a list of such values."""
+    return {"anyOf": [one, {"type": "array", "items": one, **bounds}]}
+
+
+ADDRESSES = section(one_or_more(ADDRESS_SCHEMA), "address or list")
 
 
 def parse_endpoint(text: str) -> Endpoint | None:
-    """Return the address and port that ``10.0.0.13:2525``, ``[::1]:25`` or a bare address are, or None."""
+    """Return the address and port of ``10.0.0.13:2525``, ``[::1]:25`` or a bare address, else None."""
     address, port = text, None
     if text.startswith("["):
         address, bracket, rest = text[1:].partition("]")
@@ -304,54 +291,14 @@ def parse_endpoint(text: str) -> Endpoint | None:
     return Endpoint(address=parsed, port=int(port))
 
 
-def _read_min_live(node: YamlNode, report: Report) -> MinLive | None:
-    instead = "write a number of hosts or a percentage, as 2 or 50%"
-    text = text_of(node, report, "a number of hosts or a percentage", instead)
-    if text is None:
-        return None
-    found = re.fullmatch("([0-9]{1,9})(%?)", text)
-    if found is None:
-        report.error(node, f"{quoted(text)} is no number of hosts and no percentage", instead)
-        return None
-    if found[2] and int(found[1]) > 100:
-        report.error(node, f"{text} is out of range", "write 0% to 100%")
-        return None
-    return MinLive(amount=int(found[1]), percent=bool(found[2]))
-
-
-MIN_LIVE = ValueType(
-    _read_min_live,
-    {
-        "anyOf": [
-            {"type": "integer", "minimum": 0},
-            {"type": "string", "pattern": "^([0-9]+|[0-9]{1,2}%|100%)$"},
-        ]
-    },
-)
-
 HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
 
 
 def parse_share(text: str) -> float | None:
-    """Return the part that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
+    """Return the share that ``1%``, ``1/100`` or ``0.01`` is, above 0 and at most 1; else None."""
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(%|/([0-9]{1,9}))?", text)
     if found is None:
         return None
     below = 100 if found[2] == "%" else int(found[3] or 1)
     share = float(found[1]) / below if below else 0.0
     return share if 0 < share <= 1 else None
-
-
-_TIMEOUT = duration(0.001, 600)
-_SECONDS = duration(0, 2**32 - 1, whole=True)
-_INTERVAL = duration(0.1, 86400)
-
-
-def objects(keys: dict[str, Key], *required: str) -> Schema:
-    """Return the JSON Schema of a mapping with these keys and no others."""
-    schema: Schema = {
-        "type": "object",
-        "properties": {name: {"description": key.says, **key.kind.schema} for name, key in keys.items()},
-        "additionalProperties": False,
-    }
-    return schema | {"required": list(required)} if required else schema

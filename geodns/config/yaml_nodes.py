@@ -1,7 +1,7 @@
 """YAML text → nodes that know their line and column, with every scalar left as text.
 
-The nodes are built from the parser's events in a loop of our own. So nothing recurses however deep a file
-nests, duplicate keys are seen, and what aliases expand to is counted.
+Our own loop builds them from the parser's events: nothing recurses however deep a file nests, duplicate keys
+are found, and the size of expanded aliases is bounded.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from geodns.config.report import Report, quoted
+from geodns.config.report import Report, TextPlace, quoted
 
 MAX_BYTES = 32 * 2**20
 """A zone of 100,000 records is about 5 MB."""
@@ -26,17 +26,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
-class YamlNode:
-    """Something in a file.
-
-    Attributes:
-        line: counted from 1.
-        column: counted from 1, in characters.
-
-    """
-
-    line: int
-    column: int
+class YamlNode(TextPlace):
+    """A list, a mapping or a scalar, and where it begins."""
 
 
 @dataclass(slots=True)
@@ -56,17 +47,16 @@ class Sequence(YamlNode):
 
 @dataclass(slots=True)
 class Mapping(YamlNode):
-    """A mapping; for each key's text the key itself and the value."""
+    """A mapping; `items` has the key's node and the value by the key's text."""
 
     items: dict[str, tuple[Scalar, YamlNode]] = field(default_factory=dict)
 
     def get(self, key: str) -> YamlNode | None:
-        """Return the value of a key, or None."""
         found = self.items.get(key)
         return None if found is None else found[1]
 
     def place(self, key: str) -> YamlNode:
-        """Return where a key stands, or else the mapping itself."""
+        """Return the key's own node, or else the mapping."""
         found = self.items.get(key)
         return self if found is None else found[0]
 
@@ -79,7 +69,7 @@ def shown(node: YamlNode) -> str:
 
 
 def is_nothing(node: YamlNode | None) -> bool:
-    """Tell whether a key is missing or has nothing behind its colon."""
+    """Tell whether a key is missing or nothing follows its colon."""
     return node is None or (isinstance(node, Scalar) and node.plain and node.text in {"", "~", "null"})
 
 
@@ -87,16 +77,9 @@ KEYS = "keys: `ns:`, `hosts:`, `records:`"
 
 
 def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
-    """Read a file that must be one mapping.
+    """Read a file that must be one mapping; None where the report says why it is none.
 
-    Args:
-        text: what the file says.
-        report: takes the problems.
-        wanted: what to write into a file that is empty or something else.
-
-    Returns:
-        The mapping, or None when there is none; then the report says why.
-
+    `wanted` is what to write into a file that is empty or something else.
     """
     if len(text) > MAX_BYTES:
         report.error(None, f"over {MAX_BYTES // 2**20} MiB", "split the zone into several")
@@ -113,7 +96,7 @@ def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
             mark = error.context_mark or mark
             instead = 'if this is an IPv6 address, quote this address, as "2001:db8::1"'
         what = " ".join(part for part in (error.context, error.problem) if part)
-        place = None if mark is None else YamlNode(mark.line + 1, mark.column + 1)
+        place = None if mark is None else TextPlace(mark.line + 1, mark.column + 1)
         report.error(place, f"no valid YAML: {what}", instead)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML's own scanner lets chr() raise
         report.error(None, f"no valid YAML: {quoted(str(error))}")
@@ -121,7 +104,7 @@ def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
 
 
 def says_nothing(text: bytes) -> bool:
-    """Whether a file has only comments: that is a file which leaves everything at its default."""
+    """Tell whether a file has only comments, and so leaves everything at its default."""
     lines = (line.strip() for line in text.splitlines())
     return all(not line or line.startswith(b"#") for line in lines)
 
@@ -142,17 +125,17 @@ def _decode(text: bytes, report: Report) -> str | None:
     return characters
 
 
-def _place(before: str) -> YamlNode:
-    return YamlNode(before.count("\n") + 1, len(before) - before.rfind("\n"))
+def _place(before: str) -> TextPlace:
+    return TextPlace(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 class _Stop(Exception):  # noqa: N818 - no error: the report already says what is wrong
-    """The rest of the file is not read."""
+    """Stops the reading of a file."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come."""
+    """A list or mapping that has not ended yet."""
 
     node: Sequence | Mapping
     anchor: str | None
@@ -161,8 +144,6 @@ class _Open:
 
 
 class _Builder:
-    """The tree as far as it is built."""
-
     def __init__(self, report: Report, wanted: str) -> None:
         self._report = report
         self._wanted = wanted
@@ -274,5 +255,5 @@ class _Builder:
             self._fail(event, f"the tag {quoted(event.tag)}", "zone files know no tags: take it out")
 
     def _fail(self, event: Any, what: str, instead: str) -> NoReturn:
-        self._report.error(YamlNode(event.start_mark.line + 1, event.start_mark.column + 1), what, instead)
+        self._report.error(TextPlace(event.start_mark.line + 1, event.start_mark.column + 1), what, instead)
         raise _Stop

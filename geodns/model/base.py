@@ -5,12 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from geodns.model.limits import MAX_TTL
+
 Address = IPv4Address | IPv6Address
 Family = Literal["A", "AAAA"]
 FAMILIES: tuple[Family, ...] = ("A", "AAAA")
 
-Ttl = Annotated[int, Field(ge=0, le=2**31 - 1)]
-"""Seconds; RFC 2181 section 8 gives the bound."""
+Ttl = Annotated[int, Field(ge=0, le=MAX_TTL)]
+"""Seconds."""
 
 Seconds = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """Any number of 32 bits, as the SOA's times are (RFC 1035 section 3.3.13)."""

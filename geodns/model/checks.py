@@ -66,35 +66,87 @@ class Check(Frozen):
     """
 
     name: str
-    type: CheckType = "smtp"
-    port: int = Field(default=25, ge=1, le=65535)
-    source: tuple[Address, ...] = ()
-    proxy_protocol: Literal["v1", "v2"] | None = None
-    interval: float = Field(default=10.0, ge=0.1, le=86400)
-    fast_interval: float = Field(default=2.0, ge=0.1, le=86400)
-    connect_timeout: float = Field(default=3.0, gt=0, le=600)
-    greeting_timeout: float = Field(default=10.0, gt=0, le=600)
-    step_timeout: float = Field(default=5.0, gt=0, le=600)
-    timeout: float = Field(default=25.0, gt=0, le=600)
-    rise: int = Field(default=2, ge=1, le=1000)
-    fall: int = Field(default=3, ge=1, le=1000)
-    ehlo: str | None = None
-    expect: str | None = None
-    require: tuple[str, ...] = ()
-    starttls: Literal["ignore", "offered", "verified"] = "ignore"
-    verify: Literal["none", "required"] = "none"
-    sni: str | None = None
-    cert_warning: float = Field(default=14 * 86400.0, ge=0)
-    cert_critical: float = Field(default=0.0, ge=0)
-    mail_from: str = ""
-    rcpt_to: str | None = None
-    path: str = "/"
-    host: str | None = None
-    status: tuple[tuple[int, int], ...] = ((200, 399),)
-    header: tuple[tuple[str, str], ...] = ()
-    slow: float | None = Field(default=None, gt=0, le=600)
-    degraded_weight: float = Field(default=0.5, gt=0, le=1)
-    slowstart: float = Field(default=0.0, ge=0, le=86400)
+    type: CheckType = Field(
+        default="smtp",
+        description="The dialogue: smtp, submission, smtps, lmtp, http, https, agent (HAProxy's agent-check) "
+        "or tcp, which only connects.",
+    )
+    port: int = Field(default=25, ge=1, le=65535, description="The TCP port.")
+    source: tuple[Address, ...] = Field(
+        default=(), description="The address to connect from, or one of each family."
+    )
+    proxy_protocol: Literal["v1", "v2"] | None = Field(
+        default=None, description="The PROXY header to send before the dialogue."
+    )
+    interval: float = Field(default=10.0, ge=0.1, le=86400, description="From one probe's start to the next.")
+    fast_interval: float = Field(
+        default=2.0, ge=0.1, le=86400, description="The same while a change is pending."
+    )
+    connect_timeout: float = Field(default=3.0, ge=0.001, le=600, description="For the TCP handshake.")
+    greeting_timeout: float = Field(default=10.0, ge=0.001, le=600, description="For the whole greeting.")
+    step_timeout: float = Field(default=5.0, ge=0.001, le=600, description="For each later reply.")
+    timeout: float = Field(default=25.0, ge=0.001, le=600, description="For everything together.")
+    rise: int = Field(default=2, ge=1, le=1000, description="Good probes in a row that bring a host up.")
+    fall: int = Field(default=3, ge=1, le=1000, description="Bad probes that take it down.")
+    ehlo: str | None = Field(default=None, description="The name given in EHLO.")
+    expect: str | None = Field(
+        default=None,
+        description="A regular expression that the greeting's text (http: the body) must match somewhere.",
+    )
+    require: tuple[str, ...] = Field(
+        default=(), description="EHLO keywords that must be offered, as [SIZE, 8BITMIME]."
+    )
+    starttls: Literal["ignore", "offered", "verified"] = Field(
+        default="ignore",
+        description="offered: STARTTLS must be offered and its handshake must work; verified: and the "
+        "certificate good.",
+    )
+    verify: Literal["none", "required"] = Field(
+        default="none", description="required: the certificate must be good."
+    )
+    sni: str | None = Field(default=None, description="The name for TLS and for the certificate.")
+    cert_warning: float = Field(
+        default=14 * 86400.0,
+        ge=0,
+        le=366 * 86400,
+        description="Time left of a certificate from which to warn.",
+    )
+    cert_critical: float = Field(
+        default=0.0,
+        ge=0,
+        le=366 * 86400,
+        description="Time left of a verified certificate from which the host fails.",
+    )
+    mail_from: str = Field(default="", description="The sender for `rcpt_to`.")
+    rcpt_to: str | None = Field(default=None, description="A recipient that must be taken; no mail is sent.")
+    path: str = Field(default="/", description="What to ask a web server.")
+    host: str | None = Field(default=None, description="The Host header.")
+    status: tuple[tuple[int, int], ...] = Field(
+        default=((200, 399),),
+        description="Good HTTP status codes, as 200, 2xx or 200-399, or a list of these.",
+    )
+    header: tuple[tuple[str, str], ...] = Field(
+        default=(),
+        description="Headers that the response must have, each with a regular expression for its value.",
+    )
+    slow: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=600,
+        description="From EHLO to its 250: from here on an answer is slow.",
+    )
+    degraded_weight: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=1,
+        description="What a host keeps of its weight while most of its answers are slow.",
+    )
+    slowstart: float = Field(
+        default=0.0,
+        ge=0,
+        le=86400,
+        description="In how long a host that comes back from down rises from 5 % to its weight; 0: at once.",
+    )
 
     @property
     def implicit_tls(self) -> bool:

@@ -43,14 +43,30 @@ class Load(Frozen):
 
     """
 
-    url: str | None = None
-    metric: Metric | None = None
-    path: tuple[str | int, ...] = ()
-    full: float = Field(gt=0)
-    floor: float = Field(default=0.1, ge=0.01, le=1)
-    interval: float = Field(default=10.0, ge=0.1, le=86400)
-    timeout: float = Field(default=3.0, gt=0, le=600)
-    stale: float = Field(default=60.0, ge=1, le=7 * 86400)
+    url: str | None = Field(
+        default=None,
+        description="Who is asked, as http://mta1:9154/metrics; without one the load is pushed to the API.",
+    )
+    metric: Metric | None = Field(
+        default=None,
+        description="Which samples of an answer in Prometheus' format count, as "
+        'postfix_queue_length{queue="active"}; several are added up.',
+    )
+    path: tuple[str | int, ...] = Field(
+        default=(),
+        description="Which number of an answer in JSON counts, as queues.active or queues[0].size.",
+    )
+    full: float = Field(gt=0, description="The value at which the host has as much as it can bear.")
+    floor: float = Field(default=0.1, ge=0.01, le=1, description="What it keeps of its weight even then.")
+    interval: float = Field(default=10.0, ge=0.1, le=86400, description="From one question to the next.")
+    timeout: float = Field(default=3.0, ge=0.001, le=600, description="For an answer; at most `interval`.")
+    stale: float = Field(
+        default=60.0,
+        ge=1,
+        le=7 * 86400,
+        description="How long a value counts, then the plain weight does; unless given, at least three times "
+        "`interval`.",
+    )
 
 
 class Endpoint(Frozen):
@@ -72,11 +88,24 @@ class Host(Frozen):
     """
 
     name: str
-    addresses: tuple[Address, ...]
-    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT)
-    egress: tuple[Address, ...] = ()
-    probe: Endpoint | None = None
-    load: Load | None = None
+    addresses: tuple[Address, ...] = Field(
+        description="Where it takes mail: one address or a list; ranges as 198.51.100.[11-14]."
+    )
+    weight: int = Field(
+        default=1,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="Its weight in pools that give none of their own; 0 is never dealt.",
+    )
+    egress: tuple[Address, ...] = Field(
+        default=(), description="The addresses its mail leaves from, if not `address`."
+    )
+    probe: Endpoint | None = Field(
+        default=None, description="Where to probe it instead of its addresses, with or without a port."
+    )
+    load: Load | None = Field(
+        default=None, description="How busy it may be: its weight falls as that nears `full`."
+    )
 
     @property
     def sources(self) -> tuple[Address, ...]:
@@ -95,11 +124,15 @@ class DnsSource(Frozen):
 
     """
 
-    dns: str
-    label: str
-    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT)
-    interval: float | None = Field(default=None, ge=1)
-    resolver: Address | None = None
+    dns: str = Field(description="A name: each address that A and AAAA of it give is a host.")
+    label: str = Field(description="Of `dns`: what the hosts' names begin with, as mta in mta-192-0-2-11.")
+    weight: int = Field(default=1, ge=0, le=MAX_WEIGHT, description="Of `dns`: the weight of each host.")
+    interval: float | None = Field(
+        default=None, ge=1, le=86400, description="Of `dns`: from one look-up to the next."
+    )
+    resolver: Address | None = Field(
+        default=None, description="Of `dns`: whom to ask, with or without a port."
+    )
     port: int = Field(default=53, ge=1, le=65535)
 
     @property
@@ -118,7 +151,9 @@ class DnsSource(Frozen):
 class FileSource(Frozen):
     """Files of hosts: a path relative to the zone file's folder, whose last part may be a glob."""
 
-    file: str
+    file: str = Field(
+        description="Files with hosts as they stand under `hosts`; relative to the zone file's folder."
+    )
 
     @property
     def title(self) -> str:

@@ -6,3 +6,5 @@ MAX_REASON = 500
 """Characters of a reason."""
 MAX_AUTHOR = 200
 """Characters of an author's name; the server writes more into it than the client says."""
+MAX_TTL = 2**31 - 1
+"""Seconds (RFC 2181 section 8)."""

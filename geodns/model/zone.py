@@ -60,16 +60,39 @@ class Pool(Frozen):
     """
 
     name: str
-    members: tuple[Member, ...]
-    checks: tuple[str, ...] = ()
+    members: tuple[Member, ...] = Field(
+        description="Names, ranges or globs of hosts; as a mapping each with its weight in this pool."
+    )
+    checks: tuple[str, ...] = Field(
+        default=(),
+        description="What judges its hosts: a check, [a, b] when all must pass, {any_of: [a, b]}, or "
+        "{need: 2, of: [a, b, c]}; without one they are always up.",
+    )
     need: int = Field(default=1, ge=1)
-    answers: int = Field(default=2, ge=1, le=MAX_ANSWERS)
-    min_live: MinLive = MinLive(amount=50, percent=True)
-    fallback: str | None = None
-    fallback_mode: Literal["add", "replace"] = "add"
-    when_down: Literal["serve-all", "servfail"] = "serve-all"
-    hold: float = Field(default=30.0, ge=0, le=3600)
-    max_out: MinLive = MinLive(amount=50, percent=True)
+    answers: int = Field(default=2, ge=1, le=MAX_ANSWERS, description="How many hosts an answer names.")
+    min_live: MinLive = Field(
+        default=MinLive(amount=50, percent=True),
+        description="What must be live for the fallback to stay out: a count or a share of weight.",
+    )
+    fallback: str | None = Field(default=None, description="The pool that helps out.")
+    fallback_mode: Literal["add", "replace"] = Field(
+        default="add", description="add the fallback's hosts to the survivors, or replace these."
+    )
+    when_down: Literal["serve-all", "servfail"] = Field(
+        default="serve-all", description="With nobody live: deal everybody, or answer SERVFAIL."
+    )
+    hold: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="How long verdicts are held when most of four or more hosts fail at once: the prober may "
+        "be cut off.",
+    )
+    max_out: MinLive = Field(
+        default=MinLive(amount=50, percent=True),
+        description="How many hosts may be out by quarantines that programs give, those down counted in: a "
+        "count or a share.",
+    )
 
 
 class Soa(Frozen):
@@ -82,14 +105,14 @@ class Soa(Frozen):
 
     """
 
-    mname: str
-    rname: str
-    serial: int | None = Field(default=None, ge=0, le=2**32 - 1)
-    refresh: Seconds = 3600
-    retry: Seconds = 600
-    expire: Seconds = 604800
-    minimum: Seconds = 30
-    ttl: Ttl | None = None
+    mname: str = Field(description="The primary server.")
+    rname: str = Field(description="Who is responsible: a mailbox, with an @ or as a name.")
+    serial: int | None = Field(default=None, ge=0, le=2**32 - 1, description="The serial number.")
+    refresh: Seconds = Field(default=3600, description="Seconds between a secondary's checks.")
+    retry: Seconds = Field(default=600, description="Seconds until a secondary tries again.")
+    expire: Seconds = Field(default=604800, description="Seconds after which a secondary gives up.")
+    minimum: Seconds = Field(default=30, description="How long resolvers may keep 'no such name' (RFC 2308).")
+    ttl: Ttl | None = Field(default=None, description="The TTL of the SOA record itself.")
 
 
 class NameServer(Frozen):
@@ -157,18 +180,34 @@ class Zone(Frozen):
     """
 
     name: str
-    ttl: Ttl = 30
-    record_ttl: Ttl = 3600
-    min_ttl: Ttl = 5
-    retire: float = 3600.0
-    soa: Soa
-    ns: tuple[NameServer, ...]
-    checks: tuple[Check, ...] = ()
-    hosts: tuple[Host, ...] = ()
-    sources: tuple[HostSource, ...] = ()
+    ttl: Ttl = Field(default=30, description="TTL of answers that are dealt.")
+    record_ttl: Ttl = Field(default=3600, description="TTL of everything else.")
+    min_ttl: Ttl = Field(default=5, description="What `ttl` may fall to while hosts fail.")
+    retire: float = Field(
+        default=3600.0,
+        ge=0,
+        le=30 * 86400,
+        description="How long a host taken out of the file answers for its name.",
+    )
+    soa: Soa = Field(description="What the SOA says, where that is not the default.")
+    ns: tuple[NameServer, ...] = Field(
+        description="Name servers: those in the zone with their addresses, those outside with []."
+    )
+    checks: tuple[Check, ...] = Field(
+        default=(), description="How hosts are judged; one of each type but agent is built in."
+    )
+    hosts: tuple[Host, ...] = Field(
+        default=(), description="The mail hosts by their labels; ranges as mx[01-04]."
+    )
+    sources: tuple[HostSource, ...] = Field(
+        default=(),
+        description="Where further hosts come from, which join and leave while the server runs.",
+    )
     origins: tuple[Origin, ...] = ()
-    pools: tuple[Pool, ...] = ()
-    records: tuple[Record, ...] = ()
+    pools: tuple[Pool, ...] = Field(default=(), description="Hosts that are dealt together.")
+    records: tuple[Record, ...] = Field(
+        default=(), description="Owner names and what they answer; @ is the zone itself."
+    )
     rules: tuple[Rule, ...] = ()
 
     @property

@@ -1,19 +1,17 @@
-"""The section `checks` of a zone file → models; every key is held against the check's type.
+"""The section `checks` of a zone file: its keys, which check types use them, and their reading.
 
 What is wrong is reported and left out, as in the other sections.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import keys_of, read_keys
 from geodns.config.report import Report
 from geodns.config.value_types import (
-    _INTERVAL,
-    _TIMEOUT,
     ADDRESSES,
     EHLO,
-    Key,
     address_text,
     check_unicast,
     choice,
@@ -21,31 +19,106 @@ from geodns.config.value_types import (
     entries_of,
     items_of,
     part,
-    read_keys,
     whole,
 )
 from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import Address
-from geodns.model.checks import BUILT_IN_CHECKS, Check, CheckType
-from geodns.zonefile.check_values import KEYWORDS, MAILBOX, NAME, PATH, PATTERN, PATTERNS, STATUS
-from geodns.zonefile.hosts import Placed
-from geodns.zonefile.pools import check_short_name
+from geodns.model.checks import BUILT_IN_CHECKS, PORTS, Check, CheckType
+from geodns.zonefile.check_values import KEYWORDS, MAILBOX, PATH, PATTERN, PATTERNS, STATUS
+from geodns.zonefile.sections import HOST_NAME, Placed, check_short_name
 
+CHECK = keys_of(
+    Check,
+    {
+        "type": choice,
+        "port": whole,
+        "source": ADDRESSES,
+        "proxy_protocol": choice,
+        "interval": duration,
+        "fast_interval": duration,
+        "connect_timeout": duration,
+        "greeting_timeout": duration,
+        "step_timeout": duration,
+        "timeout": duration,
+        "rise": whole,
+        "fall": whole,
+        "ehlo": EHLO,
+        "expect": PATTERN,
+        "require": KEYWORDS,
+        "starttls": choice,
+        "verify": choice,
+        "sni": HOST_NAME,
+        "cert_warning": duration,
+        "cert_critical": duration,
+        "mail_from": MAILBOX,
+        "rcpt_to": MAILBOX,
+        "path": PATH,
+        "host": HOST_NAME,
+        "status": STATUS,
+        "header": PATTERNS,
+        "slow": duration,
+        "degraded_weight": part,
+        "slowstart": duration,
+    },
+    defaults={
+        "type": "the check's name where that is a type, else smtp",
+        "port": "by type: " + ", ".join(f"{name} {port}" for name, port in PORTS.items()),
+        "source": "the system's choice",
+        "proxy_protocol": "none",
+        "ehlo": "the server's own",
+        "starttls": "ignore, of submission offered",
+        "sni": "`host`, or else the mail host's own",
+        "mail_from": "the null sender",
+        "host": "`sni`, or else the address",
+        "slow": "none",
+    },
+)
+
+_MAIL = ("smtp", "submission", "smtps", "lmtp")
+_WEB = ("http", "https")
+_STARTTLS = ("smtp", "submission", "lmtp")
+_IMPLICIT = ("smtps", "https")
+_TLS = (*_MAIL, "https")
+
+CHECK_USERS: dict[str, tuple[str, ...]] = {
+    "proxy_protocol": (*_MAIL, "tcp", "agent"),
+    "greeting_timeout": _MAIL,
+    "step_timeout": (*_MAIL, *_WEB, "agent"),
+    "ehlo": _MAIL,
+    "expect": (*_MAIL, *_WEB),
+    "require": _MAIL,
+    "starttls": _STARTTLS,
+    "slow": _MAIL,
+    "degraded_weight": _MAIL,
+    "verify": _IMPLICIT,
+    "sni": _TLS,
+    "cert_warning": _TLS,
+    "cert_critical": _TLS,
+    "mail_from": _MAIL,
+    "rcpt_to": _MAIL,
+    "path": _WEB,
+    "host": _WEB,
+    "status": _WEB,
+    "header": _WEB,
+}
+"""The types that use a key; keys that are not here are of all types."""
+
+_DEFAULT = Check(name="smtp")
 _BASES = {check.name: check for check in (*BUILT_IN_CHECKS, Check(name="agent", type="agent"))}
-"""What a check begins with, by its name or by its type."""
+"""Defaults of a check, by its name or its type."""
 _OF_A_CERTIFICATE = ("sni", "cert_warning", "cert_critical")
 _DAY = 86400
 
 
 def read_checks(node: YamlNode | None, report: Report) -> dict[str, Placed[Check]]:
-    """Read the declared checks; one under a type's name is of that type unless it says another."""
+    """Read the declared checks; one under a type's name is of that type unless it has another `type`."""
     checks: dict[str, Placed[Check]] = {}
     if node is None:
         return checks
     for name, (key, body) in entries_of(node, report, "a mapping of checks", "write `name: {…}`").items():
         check_short_name(key, report, "check")
         given = read_keys(body, report, CHECK, "a check")
-        base = _BASES.get(name, DEFAULT_CHECK)
+        base = _BASES.get(name, _DEFAULT)
         if "source" in given:
             given["source"] = _sources(given["source"], report)
         values = {**base.model_dump(), "name": name, **defaults_of(given.get("type", base.type)), **given}
@@ -64,8 +137,8 @@ def read_checks(node: YamlNode | None, report: Report) -> dict[str, Placed[Check
 
 
 def defaults_of(kind: CheckType) -> dict[str, Any]:
-    """Return what a type of check begins with, where that is not what others begin with."""
-    base = _BASES.get(kind, DEFAULT_CHECK)
+    """Return the defaults that differ by type."""
+    base = _BASES.get(kind, _DEFAULT)
     return {"type": kind, "port": base.port, "starttls": base.starttls}
 
 
@@ -90,7 +163,7 @@ def _sources(node: YamlNode, report: Report) -> tuple[Address, ...]:
 
 
 def _check_users(body: yaml_nodes.Mapping, check: Check, report: Report) -> None:
-    """Report keys that this check has no use for, by its type or by its other keys."""
+    """Report keys that have no effect with this type or these other keys."""
     useless = [word for word in body.items if check.type not in CHECK_USERS.get(word, (check.type,))]
     for word in useless:
         *others, last = CHECK_USERS[word]
@@ -138,93 +211,3 @@ def _check_times(body: yaml_nodes.Mapping, check: Check, given: Mapping[str, Any
                 f"{step} {given[step]:g}s is over timeout {check.timeout:g}s, the whole probe's",
                 f"give `timeout` as well, at least {given[step]:g}s",
             )
-
-
-PORT = whole(1, 65535, "port")
-_LEFT = duration(0, 366 * 86400)
-
-CHECK: dict[str, Key] = {
-    "type": Key(
-        choice(*get_args(CheckType)),
-        "The dialogue: smtp, submission, smtps, lmtp, http, https, agent (HAProxy's agent-check), or tcp, "
-        "which only connects.",
-    ),
-    "port": Key(
-        PORT, "The TCP port; default by type: 25, submission 587, smtps 465, lmtp 24, http 80, https 443."
-    ),
-    "source": Key(
-        ADDRESSES, "The address to connect from, or one of each family; default: the system's choice."
-    ),
-    "proxy_protocol": Key(choice("v1", "v2"), "The PROXY header to send before the dialogue; default none."),
-    "interval": Key(_INTERVAL, "From one probe's start to the next; default 10s."),
-    "fast_interval": Key(_INTERVAL, "The same while a change is pending; default 2s."),
-    "connect_timeout": Key(_TIMEOUT, "For the TCP handshake; default 3s."),
-    "greeting_timeout": Key(_TIMEOUT, "For the whole greeting; default 10s."),
-    "step_timeout": Key(_TIMEOUT, "For each later reply; default 5s."),
-    "timeout": Key(_TIMEOUT, "For everything together; default 25s."),
-    "rise": Key(whole(1, 1000, "rise"), "Good probes in a row that bring a host up; default 2."),
-    "fall": Key(whole(1, 1000, "fall"), "Bad probes that take it down; default 3."),
-    "ehlo": Key(EHLO, "The name given in EHLO; default: the server's own."),
-    "expect": Key(
-        PATTERN, "A regular expression that the greeting's text (http: the body) must match somewhere."
-    ),
-    "require": Key(KEYWORDS, "EHLO keywords that must be offered, as [SIZE, 8BITMIME]."),
-    "starttls": Key(
-        choice("ignore", "offered", "verified"),
-        "offered: STARTTLS must be offered and its handshake must work; verified: and the certificate good. "
-        "Default ignore, of submission offered.",
-    ),
-    "verify": Key(choice("none", "required"), "required: the certificate must be good; default none."),
-    "sni": Key(
-        NAME, "The name for TLS and for the certificate; default: `host`, or else the mail host's own."
-    ),
-    "cert_warning": Key(_LEFT, "Time left of a certificate from which to warn; default 14d."),
-    "cert_critical": Key(_LEFT, "Time left of a verified certificate from which the host fails; default 0."),
-    "mail_from": Key(MAILBOX, "The sender for `rcpt_to`; default: the null sender."),
-    "rcpt_to": Key(MAILBOX, "A recipient that must be taken; no mail is sent."),
-    "path": Key(PATH, "What to ask a web server; default /."),
-    "host": Key(NAME, "The Host header; default: `sni`, or else the address."),
-    "status": Key(STATUS, "Good HTTP status codes, as 200, 2xx or 200-399 (default), or a list of these."),
-    "header": Key(
-        PATTERNS, "Headers that the response must have, each with a regular expression for its value."
-    ),
-    "slow": Key(_TIMEOUT, "From EHLO to its 250: from here on an answer is slow; default: none is."),
-    "degraded_weight": Key(
-        part(0.01, 1), "What a host keeps of its weight while most of its answers are slow; default 0.5."
-    ),
-    "slowstart": Key(
-        duration(0, 86400),
-        "In how long a host that comes back from down rises from 5 % to its weight; default 0, at once.",
-    ),
-}
-
-_MAIL = ("smtp", "submission", "smtps", "lmtp")
-_WEB = ("http", "https")
-_STARTTLS = ("smtp", "submission", "lmtp")
-_IMPLICIT = ("smtps", "https")
-_TLS = (*_MAIL, "https")
-
-CHECK_USERS: dict[str, tuple[str, ...]] = {
-    "proxy_protocol": (*_MAIL, "tcp", "agent"),
-    "greeting_timeout": _MAIL,
-    "step_timeout": (*_MAIL, *_WEB, "agent"),
-    "ehlo": _MAIL,
-    "expect": (*_MAIL, *_WEB),
-    "require": _MAIL,
-    "starttls": _STARTTLS,
-    "slow": _MAIL,
-    "degraded_weight": _MAIL,
-    "verify": _IMPLICIT,
-    "sni": _TLS,
-    "cert_warning": _TLS,
-    "cert_critical": _TLS,
-    "mail_from": _MAIL,
-    "rcpt_to": _MAIL,
-    "path": _WEB,
-    "host": _WEB,
-    "status": _WEB,
-    "header": _WEB,
-}
-"""The types that have a use for a key; all have it for those that are not here."""
-
-DEFAULT_CHECK = Check(name="smtp")

@@ -1,22 +1,21 @@
-"""What can only be seen once a whole zone file is read: aliases, targets, delegations, what is never used."""
+"""Checks that need a whole zone file: aliases, targets, delegations, mail policy, what nothing uses."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from geodns.config.report import Report, quoted
-from geodns.config.yaml_nodes import YamlNode
 from geodns.model.checks import Check
 from geodns.model.hosts import Host
 from geodns.model.zone import Pool, Record, Rule
-from geodns.zonefile.hosts import Placed
 from geodns.zonefile.names import is_within, parent
 from geodns.zonefile.records import Names, PlacedRrset
+from geodns.zonefile.sections import Placed
 
 _TARGET_FIELD = {"MX": 1, "NS": 0, "SRV": 3, "CNAME": 0}
 _NEED_ADDRESS = {"MX", "NS", "SRV"}
 
 
 def check_names(names: Names, origin: str, report: Report) -> None:
-    """Report what is wrong between names: aliases, targets, delegations, mail policy."""
+    """Report bad aliases, targets, delegations and mail policy."""
     certain = not report.errors  # what seems to be missing may stand in a part that could not be read
     cuts = {name for name, kinds in names.items() if "NS" in kinds and name != origin}
     aliased = {name for name, kinds in names.items() if "DNAME" in kinds}
@@ -42,9 +41,9 @@ def _ancestors(name: str, origin: str) -> Iterator[str]:
 
 
 def _check_occluded(names: Names, origin: str, cuts: set[str], aliased: set[str], report: Report) -> None:
-    """Warn of what is not served: it lies at or below a delegation, or below a DNAME (RFC 6672 section 2.4).
+    """Warn of names at or below a delegation, or below a DNAME (RFC 6672 section 2.4): they are not served.
 
-    It is an error where mail is lost by it: pools and hosts.
+    Those of pools and hosts are errors, since mail would be lost.
     """
     for name, kinds in names.items():
         path = [*_ancestors(name, origin)]
@@ -68,7 +67,7 @@ def _check_occluded(names: Names, origin: str, cuts: set[str], aliased: set[str]
 
 
 def _may_stand_there(kind: str, rrset: PlacedRrset, *, at_cut: bool) -> bool:
-    """Tell whether an RRset at or below a delegation is of use: NS and DS of it, and glue."""
+    """Tell whether an RRset at or below a delegation is NS or DS of it, or glue."""
     if kind in {"A", "AAAA"}:
         return isinstance(rrset.data, Record) and not rrset.of.startswith("host")
     return at_cut and kind in {"NS", "DS"}
@@ -93,7 +92,7 @@ def _check_aliases(names: Names, origin: str, report: Report, *, certain: bool) 
 
 
 def _follow(names: Names, origin: str, start: str, done: set[str], report: Report, *, certain: bool) -> None:
-    """Report a chain of aliases that comes back to itself, once; and one that ends nowhere."""
+    """Report a loop of aliases, once, and a chain that ends at a name which does not exist."""
     path: dict[str, None] = {}
     name = start
     last: PlacedRrset | None = None
@@ -124,7 +123,7 @@ def _is_delegated(names: Names, origin: str, name: str) -> bool:
 
 
 def _lookup(names: Names, origin: str, name: str) -> Mapping[str, PlacedRrset] | None:
-    """Return what a name in the zone answers, from a wildcard too (RFC 4592); None when it does not exist."""
+    """Return a name's RRsets, also from a wildcard (RFC 4592); None when it does not exist."""
     kinds = names.get(name)
     if kinds is not None or name == origin:
         return kinds or {}
@@ -179,10 +178,10 @@ def check_use(
     names: Names,
     checks: Mapping[str, Placed[Check]],
     hosts: Mapping[str, Placed[Host]],
-    pools: Mapping[str, tuple[YamlNode, Pool]],
+    pools: Mapping[str, Placed[Pool]],
     report: Report,
 ) -> None:
-    """Warn of pools, checks and hosts that nothing uses; call it when `pools` and `records` are read well."""
+    """Warn of pools, checks and hosts that nothing uses; only after `pools` and `records` had no error."""
     rules = (
         rrset.data for kinds in names.values() for rrset in kinds.values() if isinstance(rrset.data, Rule)
     )
@@ -200,11 +199,11 @@ def check_use(
             report.warn(at, f"no pool has host {quoted(name)}", "put it into a pool, or take it out")
 
 
-def _used_pools(named: Iterable[str], pools: Mapping[str, tuple[YamlNode, Pool]]) -> set[str]:
+def _used_pools(named: Iterable[str], pools: Mapping[str, Placed[Pool]]) -> set[str]:
     used: set[str] = set()
     for first in named:
         name: str | None = first
         while name is not None and name in pools and name not in used:
             used.add(name)
-            name = pools[name][1].fallback
+            name = pools[name].value.fallback
     return used

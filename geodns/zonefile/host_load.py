@@ -1,4 +1,4 @@
-"""The key `load` of a host → models, one for each host of a range."""
+"""The key `load` of a host: its keys, selectors of metrics, paths in JSON, and their reading."""
 
 import math
 import re
@@ -6,97 +6,12 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from geodns.config import regex, yaml_nodes
+from geodns.config.keys import keys_of, read_keys
 from geodns.config.report import Report, quoted
-from geodns.config.value_types import _INTERVAL, _TIMEOUT, Key, ValueType, duration, part, read_keys, text_of
+from geodns.config.value_types import ValueType, duration, part, text_of
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.model.hosts import Load, Matcher, Metric
-from geodns.zonefile import names
-
-_ASKED = ("metric", "json", "interval", "timeout")
-"""What only has a meaning where somebody is asked."""
-
-
-def read_loads(node: YamlNode, count: int, report: Report) -> list[Load] | None:
-    """Read how busy so many hosts may be; what is wrong is reported, and None returned.
-
-    Args:
-        node: what stands under `load`.
-        count: how many hosts it is for; a range in the URL must have as many.
-        report: takes the problems.
-
-    """
-    before = report.errors
-    given = read_keys(node, report, LOAD, "a load")
-    if not isinstance(node, yaml_nodes.Mapping):
-        if report.errors == before:
-            report.error(node, "an empty load", "write {url: …, metric: …, full: …}")
-        return None
-    if "full" not in node.items:
-        what = "a load without `full`"
-        report.error(node, what, "write the value at which the host has as much as it can bear")
-    asked = "url" in node.items
-    if asked:
-        _check_source(node, report)
-    for word in _ASKED:
-        if word in node.items and not asked:
-            instead = "give the URL as well; without one the load is pushed, as a number"
-            report.error(node.place(word), f"`{word}` without `url`", instead)
-    times = _times(node, given, report)
-    urls: tuple[str | None, ...] = (None,) * count
-    if "url" in given:
-        urls = _urls(given["url"], count, report)
-    if report.errors > before:
-        return None
-    kept = {word: given[word] for word in ("full", "floor", "metric") if word in given}
-    return [Load(url=url, path=given.get("json", ()), **kept, **times) for url in urls]
-
-
-def _check_source(node: yaml_nodes.Mapping, report: Report) -> None:
-    found = [word for word in ("metric", "json") if word in node.items]
-    if not found:
-        instead = f"write `metric: '{METRIC_EXAMPLE}'`, or `json: queues.active`"
-        report.error(node.place("url"), "`url` without `metric` or `json`", instead)
-    elif len(found) > 1:
-        report.error(node.place("json"), "`json` beside `metric`", "take one of the two out")
-
-
-def _times(node: yaml_nodes.Mapping, given: dict[str, Any], report: Report) -> dict[str, float]:
-    """Return the times; those that are not given go with those that are."""
-    plain = Load(full=1)
-    interval = given.get("interval", plain.interval)
-    timeout = given.get("timeout", min(plain.timeout, interval))
-    stale = given.get("stale", max(plain.stale, 3 * interval))
-    if timeout > interval:
-        what = f"timeout {timeout:g}s is over interval {interval:g}s"
-        report.error(node.place("timeout"), what, f"write at most {interval:g}s")
-    if "stale" in given and "url" in given and stale <= interval:
-        what = f"stale {stale:g}s is not over interval {interval:g}s"
-        report.error(node.place("stale"), what, f"no value would last to the next: write {3 * interval:g}s")
-    return {"interval": interval, "timeout": timeout, "stale": stale}
-
-
-def _urls(node: Scalar, count: int, report: Report) -> tuple[str | None, ...]:
-    """Return each host's URL; a range is written out."""
-    try:
-        texts = names.expand(node.text)
-    except ValueError as error:
-        what, _, instead = str(error).rpartition(": ")
-        report.error(node, what, instead)
-        return ()
-    if count and len(texts) != count:
-        what = f"{quoted(node.text)} stands for {len(texts)} of {count} hosts' URLs"
-        instead = (
-            f"write as many as there are hosts: {count}, as in http://mx[01-04].example.net:9154/metrics"
-        )
-        report.error(node, what, instead)
-        return ()
-    for text in texts:
-        problem = url_problem(text)
-        if problem is not None:
-            report.error(node, *problem)
-            break
-    return texts
-
+from geodns.zonefile.sections import written_out
 
 METRIC_EXAMPLE = 'postfix_queue_length{queue="active"}'
 PATH_EXAMPLE = "queues.active or queues[0].size"
@@ -111,12 +26,7 @@ _STEP = re.compile(r"\[([0-9]{1,6})\]|([^.\[\]]{1,200})")
 
 
 def parse_metric(text: str) -> Metric:
-    """Return the selector that a text is: a name, and perhaps matchers of labels in braces.
-
-    Raises:
-        ValueError: it is none; says where it goes wrong.
-
-    """
+    """Return the selector of a text: a name, and perhaps matchers of labels in braces; raises ValueError."""
     name = _NAME.match(text)
     if name is None:
         raise ValueError("it does not begin with a metric's name")
@@ -151,12 +61,7 @@ def _matcher(label: str, op: str, raw: str) -> Matcher:
 
 
 def parse_path(text: str) -> tuple[str | int, ...]:
-    """Return the keys and indexes that a path in JSON is made of.
-
-    Raises:
-        ValueError: it is none; says where it goes wrong.
-
-    """
+    """Return the keys and indexes of a path in JSON; raises ValueError."""
     steps: list[str | int] = []
     at = 0
     while at < len(text) or not steps:
@@ -170,6 +75,33 @@ def parse_path(text: str) -> tuple[str | int, ...]:
         steps.append(int(found[1]) if found[1] is not None else found[2])
         at = found.end()
     return tuple(steps)
+
+
+URL_EXAMPLE = "http://mta1.example.net:9154/metrics"
+MAX_URL = 2000
+"""Characters."""
+
+_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
+
+
+def url_problem(text: str) -> tuple[str, str] | None:
+    """Return what is wrong with a URL and what to write instead; None when it is good."""
+    write = f"write one as {URL_EXAMPLE}"
+    if _URL.fullmatch(text) is None or len(text) > MAX_URL:
+        return f"{quoted(text)} is no URL of http or https", write
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return f"{quoted(text)} is no URL: {error}", write
+    if not host or port == 0:
+        return f"{quoted(text)} names no {'host' if not host else 'port'}", write
+    if "@" in parts.netloc:
+        return "a URL with a password", "the status would show it: let this machine ask without one"
+    if parts.fragment:
+        return f"a URL with the fragment {quoted(parts.fragment)}", "servers never see it: take it out"
+    return None
 
 
 def _read_full(node: YamlNode, report: Report) -> float | None:
@@ -224,47 +156,84 @@ def _read_url(node: YamlNode, report: Report) -> YamlNode | None:
 
 URL = ValueType(_read_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"})
 
+LOAD = keys_of(
+    Load,
+    {
+        "url": URL,
+        "metric": METRIC,
+        "json": JSON_PATH,
+        "full": FULL,
+        "floor": part,
+        "interval": duration,
+        "timeout": duration,
+        "stale": duration,
+    },
+    fields={"json": "path"},
+)
 
-LOAD: dict[str, Key] = {
-    "url": Key(URL, "Who is asked, as http://mta1:9154/metrics; without one the load is pushed to the API."),
-    "metric": Key(
-        METRIC,
-        'Which samples of an answer in Prometheus\' format count, as postfix_queue_length{queue="active"}; '
-        "several are added up.",
-    ),
-    "json": Key(JSON_PATH, "Which number of an answer in JSON counts, as queues.active or queues[0].size."),
-    "full": Key(FULL, "The value at which the host has as much as it can bear."),
-    "floor": Key(part(0.01, 1), "What it keeps of its weight even then; default 10%."),
-    "interval": Key(_INTERVAL, "From one question to the next; default 10s."),
-    "timeout": Key(_TIMEOUT, "For an answer; default 3s, at most `interval`."),
-    "stale": Key(
-        duration(1, 7 * 86400),
-        "How long a value counts; after that the plain weight does. Default 1m, or three times `interval`.",
-    ),
-}
-
-URL_EXAMPLE = "http://mta1.example.net:9154/metrics"
-MAX_URL = 2000
-"""Characters."""
-
-_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
-_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
+_ASKED = ("metric", "json", "interval", "timeout")
+"""Keys that need a `url`."""
 
 
-def url_problem(text: str) -> tuple[str, str] | None:
-    """Say what is wrong with a URL and what to write instead; None when it can be asked."""
-    write = f"write one as {URL_EXAMPLE}"
-    if _URL.fullmatch(text) is None or len(text) > MAX_URL:
-        return f"{quoted(text)} is no URL of http or https", write
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        return f"{quoted(text)} is no URL: {error}", write
-    if not host or port == 0:
-        return f"{quoted(text)} names no {'host' if not host else 'port'}", write
-    if "@" in parts.netloc:
-        return "a URL with a password", "the status would show it: let this machine ask without one"
-    if parts.fragment:
-        return f"a URL with the fragment {quoted(parts.fragment)}", "servers never see it: take it out"
-    return None
+def read_loads(node: YamlNode, count: int, report: Report) -> list[Load] | None:
+    """Read a load for so many hosts, a range in its URL written out; None where the report says why not."""
+    before = report.errors
+    given = read_keys(node, report, LOAD, "a load")
+    if not isinstance(node, yaml_nodes.Mapping):
+        if report.errors == before:
+            report.error(node, "an empty load", "write {url: …, metric: …, full: …}")
+        return None
+    if "full" not in node.items:
+        what = "a load without `full`"
+        report.error(node, what, "write the value at which the host has as much as it can bear")
+    asked = "url" in node.items
+    if asked:
+        _check_source(node, report)
+    for word in _ASKED:
+        if word in node.items and not asked:
+            instead = "give the URL as well; without one the load is pushed, as a number"
+            report.error(node.place(word), f"`{word}` without `url`", instead)
+    times = _times(node, given, report)
+    urls: tuple[str | None, ...] = (None,) * count
+    if "url" in given:
+        urls = _urls(given["url"], count, report)
+    if report.errors > before:
+        return None
+    kept = {word: given[word] for word in ("full", "floor", "metric") if word in given}
+    return [Load(url=url, path=given.get("json", ()), **kept, **times) for url in urls]
+
+
+def _check_source(node: yaml_nodes.Mapping, report: Report) -> None:
+    found = [word for word in ("metric", "json") if word in node.items]
+    if not found:
+        instead = f"write `metric: '{METRIC_EXAMPLE}'`, or `json: queues.active`"
+        report.error(node.place("url"), "`url` without `metric` or `json`", instead)
+    elif len(found) > 1:
+        report.error(node.place("json"), "`json` beside `metric`", "take one of the two out")
+
+
+def _times(node: yaml_nodes.Mapping, given: dict[str, Any], report: Report) -> dict[str, float]:
+    """Return the times; those that are not given fit those that are."""
+    plain = Load(full=1)
+    interval = given.get("interval", plain.interval)
+    timeout = given.get("timeout", min(plain.timeout, interval))
+    stale = given.get("stale", max(plain.stale, 3 * interval))
+    if timeout > interval:
+        what = f"timeout {timeout:g}s is over interval {interval:g}s"
+        report.error(node.place("timeout"), what, f"write at most {interval:g}s")
+    if "stale" in given and "url" in given and stale <= interval:
+        what = f"stale {stale:g}s is not over interval {interval:g}s"
+        report.error(node.place("stale"), what, f"no value would last to the next: write {3 * interval:g}s")
+    return {"interval": interval, "timeout": timeout, "stale": stale}
+
+
+def _urls(node: Scalar, count: int, report: Report) -> tuple[str | None, ...]:
+    """Return each host's URL; a range is written out."""
+    example = "http://mx[01-04].example.net:9154/metrics"
+    texts = written_out(node.text, node, count, "URLs", example, report) or ()
+    for text in texts:
+        problem = url_problem(text)
+        if problem is not None:
+            report.error(node, *problem)
+            break
+    return texts

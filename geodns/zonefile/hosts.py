@@ -1,27 +1,24 @@
-"""The sections `hosts` and `pools` of a zone file → models.
+"""The section `hosts` of a zone file: its keys and their reading.
 
-What is wrong is reported and left out, and the rest is read on: the models of a file with errors are good
-for finding more errors and for nothing else.
+What is wrong is reported and left out, and reading goes on: the models of a file with errors serve only to
+find more errors.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     ADDRESS_SCHEMA,
     ADDRESSES,
-    Key,
     ValueType,
     address_text,
     check_unicast,
     entries_of,
     items_of,
-    objects,
     parse_endpoint,
-    read_keys,
     section,
     whole,
     word,
@@ -29,31 +26,29 @@ from geodns.config.value_types import (
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import BadNameError
 from geodns.model.base import Address
-from geodns.model.checks import BUILT_IN_CHECKS
 from geodns.model.hosts import Endpoint, Host
-from geodns.model.limits import MAX_WEIGHT
 from geodns.wire.idn import to_ascii
 from geodns.zonefile.host_load import LOAD, read_loads
 from geodns.zonefile.names import expand, is_host_label
+from geodns.zonefile.sections import Placed, halves, written_out
 
 MAX_HOSTS = 100_000
-_MAY_COME = "a source under `hosts_from` may find it: else write another name"
 
-_BUILT_IN = {check.name: check for check in BUILT_IN_CHECKS}
-_SHORT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
-
-T = TypeVar("T")
-
-
-class Placed(NamedTuple, Generic[T]):
-    """A value and where its key stands in the file."""
-
-    at: YamlNode
-    value: T
+HOST = keys_of(
+    Host,
+    {
+        "address": ADDRESSES,
+        "weight": whole,
+        "egress": ADDRESSES,
+        "probe": ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA, "address"),
+        "load": section(objects(LOAD, "full")),
+    },
+    fields={"address": "addresses"},
+)
 
 
 def read_hosts(node: YamlNode | None, report: Report) -> dict[str, Placed[Host]]:
-    """Read the hosts, ranges written out; warn of addresses that two hosts have."""
+    """Read the hosts, ranges written out; warn of addresses that two of them have."""
     hosts: dict[str, Placed[Host]] = {}
     if node is None:
         return hosts
@@ -79,7 +74,7 @@ def _host_names(key: Scalar, report: Report) -> tuple[str, ...]:
     try:
         names = tuple(to_ascii(name).lower() for name in expand(key.text))
     except (ValueError, BadNameError) as error:
-        report.error(key, *_halves(error))
+        report.error(key, *halves(error))
         return ()
     for name in names:
         if not is_host_label(name):
@@ -87,11 +82,6 @@ def _host_names(key: Scalar, report: Report) -> tuple[str, ...]:
             report.error(key, f"{quoted(name)} is no name for a host", instead)
             return ()
     return names
-
-
-def _halves(error: Exception) -> tuple[str, str]:
-    what, _, instead = str(error).rpartition(": ")
-    return (what, instead) if what else (instead, "")
 
 
 def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Host]:
@@ -104,31 +94,22 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
     egress = _addresses(given["egress"], len(names), report) if "egress" in given else None
     probes = _endpoints(given["probe"], len(names), report) if "probe" in given else None
     loads = read_loads(given["load"], len(names), report) if "load" in given else None
+    weight = {"weight": given["weight"]} if "weight" in given else {}
     return [
         Host(
             name=name,
             addresses=addresses[number] if addresses else (),
-            weight=given.get("weight", 1),
             egress=egress[number] if egress else (),
             probe=probes[number] if probes else None,
             load=loads[number] if loads else None,
+            **weight,
         )
         for number, name in enumerate(names)
     ]
 
 
-def _expanded(text: str, at: YamlNode, count: int, report: Report) -> tuple[str, ...] | None:
-    """Write out an address's range for so many hosts."""
-    try:
-        texts = expand(text)
-    except ValueError as error:
-        report.error(at, *_halves(error))
-        return None
-    if count and len(texts) != count:
-        instead = f"write as many as there are hosts: {count}, as in mx[01-04] and 198.51.100.[11-14]"
-        report.error(at, f"{quoted(text)} stands for {len(texts)} of {count} hosts' addresses", instead)
-        return None
-    return texts
+def _written_out(text: str, at: YamlNode, count: int, report: Report) -> tuple[str, ...] | None:
+    return written_out(text, at, count, "addresses", "mx[01-04] and 198.51.100.[11-14]", report)
 
 
 def _addresses(node: YamlNode, count: int, report: Report) -> list[tuple[Address, ...]] | None:
@@ -136,7 +117,7 @@ def _addresses(node: YamlNode, count: int, report: Report) -> list[tuple[Address
     columns: list[list[Address]] = []
     for item in items_of(node):
         text = address_text(item, report)
-        texts = None if text is None else _expanded(text, item, count, report)
+        texts = None if text is None else _written_out(text, item, count, report)
         column: list[Address] = []
         for one in texts or ():
             address = check_unicast(one, item, report)
@@ -152,7 +133,7 @@ def _addresses(node: YamlNode, count: int, report: Report) -> list[tuple[Address
 
 
 def _endpoints(node: Scalar, count: int, report: Report) -> list[Endpoint] | None:
-    texts = _expanded(node.text, node, count, report)
+    texts = _written_out(node.text, node, count, report)
     if texts is None:
         return None
     found = [endpoint for text in texts if (endpoint := parse_endpoint(text)) is not None]
@@ -171,17 +152,3 @@ def _warn_of_shared_addresses(hosts: Mapping[str, Placed[Host]], report: Report)
             if first != host.name:
                 what = f"hosts {quoted(first)} and {quoted(host.name)} have the address {address} both"
                 report.warn(at, what, "it is dealt as often as both weights say: make them one host")
-
-
-WEIGHT = whole(0, MAX_WEIGHT, "weight")
-
-HOST: dict[str, Key] = {
-    "address": Key(ADDRESSES, "Where it takes mail: one address or a list; ranges as 198.51.100.[11-14]."),
-    "weight": Key(WEIGHT, "Its weight in pools that give none of their own; default 1, 0 is never dealt."),
-    "egress": Key(ADDRESSES, "The addresses its mail leaves from, if not `address`."),
-    "probe": Key(
-        ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA),
-        "Where to probe it instead of its addresses, with or without a port.",
-    ),
-    "load": Key(section(objects(LOAD, "full")), "How busy it may be: its weight falls as that nears `full`."),
-}

@@ -1,4 +1,4 @@
-"""Names in a zone file: text, relative to the zone or not → absolute, in lower case, valid."""
+"""Names in a zone file: relative or absolute text → absolute, in lower case, valid; ranges and globs."""
 
 import fnmatch
 import re
@@ -22,12 +22,7 @@ def is_absolute(text: str) -> bool:
 
 
 def absolute(text: str, origin: str) -> str:
-    """Return a name of a zone file as an absolute one.
-
-    Raises:
-        BadNameError: it is no domain name.
-
-    """
+    """Return a name of a zone file as an absolute one; raises BadNameError."""
     if text == "@":
         return origin
     name = to_ascii(text).lower()
@@ -41,12 +36,7 @@ def absolute(text: str, origin: str) -> str:
 
 
 def owner(text: str, origin: str) -> str:
-    """Return an owner name of a zone file as an absolute one.
-
-    Raises:
-        BadNameError: it is no domain name, or it lies outside the zone.
-
-    """
+    """Return an owner name as an absolute one; raises BadNameError, also for one outside the zone."""
     name = absolute(text, origin)
     if not is_within(name, origin):
         raise BadNameError(f"{text!r} lies outside the zone: write names that end in {origin}")
@@ -54,7 +44,7 @@ def owner(text: str, origin: str) -> str:
 
 
 def is_strange_wildcard(name: str) -> bool:
-    """Tell whether an asterisk in a name makes no wildcard, as it does where it is the whole first label."""
+    """Tell whether an asterisk in a name makes no wildcard: it is not the whole first label."""
     return "*" in name.removeprefix("*.")
 
 
@@ -64,7 +54,7 @@ def is_within(name: str, origin: str) -> bool:
 
 
 def parent(name: str) -> str:
-    r"""Return an absolute name without its first label; a dot behind a backslash parts no labels."""
+    r"""Return an absolute name without its first label; ``\.`` ends no label."""
     start = 0
     while True:
         dot = name.index(".", start)
@@ -79,12 +69,7 @@ def is_host_label(text: str) -> bool:
 
 
 def zone_name(text: str) -> str:
-    """Return a zone's name in lower case, without a final dot.
-
-    Raises:
-        BadNameError: it is no domain name.
-
-    """
+    """Return a zone's name in lower case, without a final dot; raises BadNameError."""
     name = to_ascii(text).lower()
     if len(name) >= _LONGEST or USUAL.fullmatch(f"{name}.") is None:
         raise BadNameError(f"{text!r} is no domain name: a zone's file is called like out.example.com.yaml")
@@ -98,7 +83,7 @@ _DECIMAL = re.compile("[0-9]+")
 
 
 def has_range(text: str) -> bool:
-    """Tell whether a text is meant to have a range."""
+    """Tell whether a text has a range, or seems meant to."""
     return re.search(r"\[.*-.*\]|\[[^\]:.]*$", text) is not None
 
 
@@ -108,15 +93,11 @@ def is_glob(text: str) -> bool:
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """Write out a text's range; a text without one stands for itself.
+    """Return each text that a text with a range stands for; one without a range stands for itself.
 
-    A range whose both ends are decimal digits counts in decimal, also in the last group of an IPv6 address:
-    ``2001:db8::[8-11]`` is ::8, ::9, ::10, ::11, to go with ``mx[8-11]``. A letter in either end makes it
-    hexadecimal: ``2001:db8::[8-b]``. An end that begins with 0 gives every number that width.
-
-    Raises:
-        ValueError: the range is not well formed, runs backwards or is too long.
-
+    Two decimal ends count in decimal, also in the last group of an IPv6 address: ``2001:db8::[8-11]`` is ::8,
+    ::9, ::10, ::11, to go with ``mx[8-11]``. A letter in either end makes the range hexadecimal:
+    ``2001:db8::[8-b]``. A first end with leading zeros gives every number its width. Raises ValueError.
     """
     found = list(_RANGE.finditer(text))
     if not found:
@@ -145,5 +126,5 @@ def expand(text: str) -> tuple[str, ...]:
 
 
 def matcher(glob: str) -> Callable[[str], object]:
-    """Return what tells whether a name fits a glob; ``*`` is any text, ``?`` any character."""
+    """Return a test of names against a glob: ``*`` is any text, ``?`` any character."""
     return re.compile(fnmatch.translate(glob.replace("[", "[[]"))).match

@@ -1,18 +1,18 @@
-"""Section `pools` of a zone file."""
+"""The section `pools` of a zone file: its keys and their reading."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import keys_of, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
-    MIN_LIVE,
-    Key,
+    ValueType,
     choice,
     duration,
     entries_of,
     items_of,
-    read_keys,
     section,
     text_of,
     whole,
@@ -22,32 +22,81 @@ from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.errors import BadNameError
 from geodns.model.checks import BUILT_IN_CHECKS, Check
 from geodns.model.hosts import Host
-from geodns.model.zone import MAX_ANSWERS, Member, MinLive, Pool
+from geodns.model.zone import Member, MinLive, Pool
 from geodns.wire.idn import to_ascii
-from geodns.zonefile.check_values import JURY_SCHEMA, read_check_policy
-from geodns.zonefile.hosts import _BUILT_IN, _MAY_COME, _SHORT_NAME, WEIGHT, Placed, _halves
+from geodns.zonefile.check_policy import CHECK_POLICY_SCHEMA, read_check_policy
+from geodns.zonefile.hosts import HOST
 from geodns.zonefile.names import expand, is_glob, matcher
+from geodns.zonefile.sections import Placed, check_short_name, halves
 
 
-def check_short_name(key: Scalar, report: Report, what: str) -> None:
-    """Report a name that a check or a pool cannot have."""
-    if _SHORT_NAME.fullmatch(key.text) is None:
-        report.error(
-            key,
-            f"{quoted(key.text)} is no name for a {what}",
-            "write letters, digits, hyphens and underscores",
-        )
+def _read_min_live(node: YamlNode, report: Report) -> MinLive | None:
+    instead = "write a number of hosts or a percentage, as 2 or 50%"
+    text = text_of(node, report, "a number of hosts or a percentage", instead)
+    if text is None:
+        return None
+    found = re.fullmatch("([0-9]{1,9})(%?)", text)
+    if found is None:
+        report.error(node, f"{quoted(text)} is no number of hosts and no percentage", instead)
+        return None
+    if found[2] and int(found[1]) > 100:
+        report.error(node, f"{text} is out of range", "write 0% to 100%")
+        return None
+    return MinLive(amount=int(found[1]), percent=bool(found[2]))
+
+
+MIN_LIVE = ValueType(
+    _read_min_live,
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": "^([0-9]+|[0-9]{1,2}%|100%)$"},
+        ]
+    },
+    "count or percentage",
+    lambda least: f"{least.amount}{'%' if least.percent else ''}",
+)
+
+_WEIGHT = HOST["weight"].kind
+_HOSTS = section(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "object", "additionalProperties": _WEIGHT.schema},
+        ]
+    }
+)
+
+POOL = keys_of(
+    Pool,
+    {
+        "hosts": _HOSTS,
+        "check": section(CHECK_POLICY_SCHEMA),
+        "answers": whole,
+        "min_live": MIN_LIVE,
+        "fallback": word("the name of a pool"),
+        "fallback_mode": choice,
+        "when_down": choice,
+        "max_out": MIN_LIVE,
+        "hold": duration,
+    },
+    fields={"hosts": "members", "check": "checks"},
+)
+
+_BUILT_IN = {check.name: check for check in BUILT_IN_CHECKS}
+_MAY_COME = "a source under `hosts_from` may find it: else write another name"
 
 
 class PlacedPool(NamedTuple):
-    """A pool, where its key stands, and its mapping."""
+    """A pool, and where its key and its body stand."""
 
     at: YamlNode
     body: YamlNode
     value: Pool
 
     def place(self, key: str) -> YamlNode:
-        """Return where one of its keys stands, or else its own key."""
+        """Return where a key of its body stands, or else its own key."""
         found = self.body.get(key) if isinstance(self.body, yaml_nodes.Mapping) else None
         return self.at if found is None else found
 
@@ -60,15 +109,9 @@ def read_pools(
     *,
     growing: bool = False,
 ) -> dict[str, PlacedPool]:
-    """Read the pools; their fallbacks are looked at when all are known.
+    """Read the pools; `link_fallbacks` looks at their fallbacks when all are known.
 
-    Args:
-        node: the section.
-        report: takes the problems.
-        hosts: those that pools may name.
-        checks: likewise.
-        growing: whether hosts may yet be found: one that is missing is no error then, nor is an empty pool.
-
+    Where hosts are `growing`, more may yet be found: a missing one is no error then, nor is an empty pool.
     """
     pools: dict[str, PlacedPool] = {}
     instead = "write `name: {hosts: […]}` for each pool"
@@ -83,8 +126,8 @@ def read_pools(
         if "fallback" in given:
             given["fallback"] = given["fallback"].text
         if "check" in given:
-            jury = read_check_policy(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
-            given |= {} if jury is None else jury._asdict()
+            policy = read_check_policy(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
+            given |= {} if policy is None else policy._asdict()
         pools[name] = PlacedPool(key, body, Pool(name=name, members=members, **given))
         _check_min_live(pools[name], given, report, growing=growing)
     return pools
@@ -110,7 +153,7 @@ def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report, 
 def _members(
     node: YamlNode, report: Report, hosts: Mapping[str, Placed[Host]], *, growing: bool
 ) -> tuple[Member, ...]:
-    """Read a pool's hosts; an exact name beats a glob."""
+    """Read a pool's hosts; the weight of an exact name wins over a glob's."""
     before = report.errors
     weights: dict[str, int] = {}
     exact: set[str] = set()
@@ -138,7 +181,7 @@ def _members(
                 by_glob[name] = item.text
                 weights[name] = own
     if growing and not weights and items:
-        pass  # who names hosts that may come has been told so
+        pass  # `_names_of` has warned
     elif report.errors == before and not any(weights.values()):
         tell = report.warn if growing else report.error
         instead = "name its hosts" if not weights else "give at least one a weight over 0"
@@ -148,7 +191,7 @@ def _members(
 
 def _weighted(node: YamlNode, report: Report) -> list[tuple[Scalar, int | None]]:
     if isinstance(node, yaml_nodes.Mapping):
-        return [(key, WEIGHT.read(value, report)) for key, value in node.items.values()]
+        return [(key, _WEIGHT.read(value, report)) for key, value in node.items.values()]
     instead = 'write names or globs, as [mta1, "mx*"]'
     return [
         (item, None)
@@ -172,7 +215,7 @@ def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]], *
     try:
         names = [to_ascii(name).lower() for name in expand(text)]
     except (ValueError, BadNameError) as error:
-        report.error(item, *_halves(error))
+        report.error(item, *halves(error))
         return []
     missing = [name for name in names if name not in hosts]
     if growing and missing:
@@ -186,7 +229,7 @@ def _names_of(item: Scalar, report: Report, hosts: Mapping[str, Placed[Host]], *
 
 
 def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
-    """Report fallbacks that do not exist or that lead back to where they came from."""
+    """Report fallbacks that do not exist, and loops of fallbacks."""
     done: set[str] = set()
     for name, pool in pools.items():
         if pool.value.fallback is not None and pool.value.fallback not in pools:
@@ -204,55 +247,13 @@ def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
 
 
 def implied_pool(hosts: Mapping[str, Placed[Host]]) -> Pool:
-    """Return the pool that `hosts` alone imply."""
+    """Return the pool `main` of a file that has `hosts` and no `pools`."""
     members = tuple(Member(host=host.name, weight=host.weight) for _, host in hosts.values())
     return Pool(name="main", members=members, checks=("smtp",))
 
 
 def used_checks(checks: Mapping[str, Placed[Check]], pools: Mapping[str, Pool]) -> tuple[Check, ...]:
-    """Return the declared checks and the built-in ones that a pool uses."""
+    """Return the declared checks, and the built-in ones that a pool uses."""
     used = {check for pool in pools.values() for check in pool.checks}
     built_in = (check for check in BUILT_IN_CHECKS if check.name in used and check.name not in checks)
     return (*(check for _, check in checks.values()), *built_in)
-
-
-POOL: dict[str, Key] = {
-    "hosts": Key(
-        section(
-            {
-                "anyOf": [
-                    {"type": "string"},
-                    {"type": "array", "items": {"type": "string"}},
-                    {"type": "object", "additionalProperties": WEIGHT.schema},
-                ]
-            }
-        ),
-        "Names, ranges or globs of hosts; as a mapping each with its weight in this pool.",
-    ),
-    "check": Key(
-        section(JURY_SCHEMA),
-        "What judges its hosts: a check, [a, b] when all must pass, {any_of: [a, b]}, or "
-        "{need: 2, of: [a, b, c]}; without one they are always up.",
-    ),
-    "answers": Key(whole(1, MAX_ANSWERS, "answers"), "How many hosts an answer names; default 2."),
-    "min_live": Key(
-        MIN_LIVE, "What must be live for the fallback to stay out: a count or a share of weight; default 50%."
-    ),
-    "fallback": Key(word("the name of a pool"), "The pool that helps out."),
-    "fallback_mode": Key(
-        choice("add", "replace"), "add the fallback's hosts to the survivors (default), or replace these."
-    ),
-    "when_down": Key(
-        choice("serve-all", "servfail"), "With nobody live: deal everybody (default), or answer SERVFAIL."
-    ),
-    "max_out": Key(
-        MIN_LIVE,
-        "How many hosts may be out by quarantines that programs give, those down counted in: a count or a "
-        "share; default 50%.",
-    ),
-    "hold": Key(
-        duration(0, 3600),
-        "How long verdicts are held when most of four or more hosts fail at once: the prober may be cut off; "
-        "default 30s.",
-    ),
-}

@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import read_keys
 from geodns.config.report import Report, quoted
-from geodns.config.value_types import address_text, check_unicast, entries_of, items_of, read_keys
-from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
+from geodns.config.yaml_nodes import YamlNode
 from geodns.errors import BadNameError, GeodnsError, Problem
 from geodns.model.base import FAMILIES
 from geodns.model.hosts import Host, HostSource, Origin
-from geodns.model.zone import NameServer, Pool, Record, Rule, Soa, Tier, Zone
+from geodns.model.zone import NameServer, Pool, Record, Rule, Tier, Zone
 from geodns.zonefile.checks import read_checks
 from geodns.zonefile.crosschecks import check_names, check_use
-from geodns.zonefile.hosts import Placed, read_hosts
-from geodns.zonefile.names import is_within, zone_name
+from geodns.zonefile.hosts import read_hosts
+from geodns.zonefile.name_servers import NO_SERVERS, read_name_servers
+from geodns.zonefile.names import zone_name
 from geodns.zonefile.pools import PlacedPool, implied_pool, link_fallbacks, read_pools, used_checks
-from geodns.zonefile.record_fields import Context, read_name
-from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records, record
-from geodns.zonefile.schema import SOA, ZONE
+from geodns.zonefile.record_fields import Context
+from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records
+from geodns.zonefile.schema import ZONE
+from geodns.zonefile.sections import Placed
+from geodns.zonefile.soa import read_soa
 from geodns.zonefile.sources import (
     Finder,
     Gathering,
@@ -33,18 +36,16 @@ from geodns.zonefile.sources import (
     zone_over,
 )
 
-_NO_SERVERS = "a zone without name servers", "write `ns: {ns1: 192.0.2.53}`"
 SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class ParsedZone:
-    """What became of a file.
+    """A file's zone, None exactly when a problem is more than a warning.
 
     Attributes:
-        zone: None exactly when a problem is more than a warning.
-        problems: errors and warnings, sorted by place; those of files with further hosts are among them.
-        text: what the file says; kept of zones alone whose hosts come and go.
+        problems: sorted by place; those of files with further hosts are among them.
+        text: the file's, kept only of zones whose hosts come and go.
 
     """
 
@@ -54,19 +55,12 @@ class ParsedZone:
 
 
 def is_zone_file(name: str) -> bool:
-    """Tell whether a file of this name in a folder is a zone file; hidden ones and editors' own are not."""
+    """Tell whether a file of a folder is a zone file, by its name; hidden files and editors' own are not."""
     return name.endswith(SUFFIXES) and not name.startswith((".", "#"))
 
 
 def zone_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the zone files that are meant: files as they are, of folders what ends in .yaml or .yml.
-
-    Hidden files and those that editors leave about are left out.
-
-    Raises:
-        GeodnsError: a folder cannot be read.
-
-    """
+    """Return the given files, and the zone files in the given folders; raises GeodnsError."""
     files: dict[Path, None] = {}
     for path in paths:
         if not path.is_dir():
@@ -83,10 +77,7 @@ def zone_files(paths: Iterable[Path]) -> list[Path]:
 def read_zone(path: Path, finder: Finder | None = None) -> ParsedZone:
     """Read a zone file; one that cannot be read is a problem of that file.
 
-    Args:
-        path: the file.
-        finder: finds what `hosts_from` is about; by default what stands in files beside the zone file.
-
+    The finder gives the hosts of `hosts_from`; None: only those in files beside the zone file.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -104,7 +95,7 @@ def _refused(path: Path, what: str, instead: str) -> ParsedZone:
 
 
 def read_zones(paths: Iterable[Path]) -> dict[Path, ParsedZone]:
-    """Read files of which no two may be of the same zone."""
+    """Read files; no two may be of the same zone."""
     parsed: dict[Path, ParsedZone] = {}
     first: dict[str, Path] = {}
     for path in paths:
@@ -118,7 +109,7 @@ def read_zones(paths: Iterable[Path]) -> dict[Path, ParsedZone]:
 
 
 def _with_loops(path: Path, one: ParsedZone, zones: Iterable[str]) -> ParsedZone:
-    """Warn of sources that look up what these zones answer."""
+    """Warn of sources that look up names in these zones."""
     report = Report(str(path))
     for source in () if one.zone is None else one.zone.sources:
         over = zone_over(source, zones)
@@ -132,10 +123,10 @@ def parse_zone(name: str, text: bytes, file: str, finder: Finder = nothing) -> P
     """Read a zone file's text.
 
     Args:
-        name: the zone's name, as the file's name gives it.
-        text: what the file says, up to one byte more than may be read.
-        file: the file's path, for messages.
-        finder: finds what `hosts_from` is about.
+        name: the zone's, from the file's name.
+        text: up to one byte more than `MAX_BYTES`.
+        file: the path, for messages.
+        finder: gives the hosts of `hosts_from`.
 
     """
     report = Report(file)
@@ -157,15 +148,10 @@ def parse_zone(name: str, text: bytes, file: str, finder: Finder = nothing) -> P
 
 
 class _Reader:
-    """Reads the mapping that a zone file is.
-
-    Attributes:
-        found: problems of other files, in which hosts were found.
-
-    """
+    """Reads a zone file's mapping."""
 
     def __init__(self, root: yaml_nodes.Mapping, context: Context, finder: Finder) -> None:
-        self.found: list[Problem] = []
+        self.found: list[Problem] = []  # in files of hosts
         self._finder = finder
         self._root = root
         self._context = context
@@ -176,12 +162,12 @@ class _Reader:
     def read(self) -> Zone:
         report = self._report
         given = read_keys(self._root, report, ZONE, "a zone")
-        ttls = Ttls(given.get("ttl", 30), given.get("record_ttl", 3600))
-        min_ttl = given.get("min_ttl", min(5, ttls.dealt))
+        ttls = Ttls(given.get("ttl", _default("ttl")), given.get("record_ttl", _default("record_ttl")))
+        min_ttl = given.get("min_ttl", min(_default("min_ttl"), ttls.dealt))
         if min_ttl > ttls.dealt:
             at = self._root.get("min_ttl")
             report.error(at, f"min_ttl {min_ttl} is over ttl {ttls.dealt}", f"write at most {ttls.dealt}")
-        servers = self._name_servers(given.get("ns"), ttls.fixed)
+        servers = read_name_servers(self._root.place("ns"), given.get("ns"), self._names, ttls, self._context)
         checks = read_checks(given.get("checks"), report)
         errors = report.errors
         hosts = read_hosts(given.get("hosts"), report)
@@ -202,19 +188,17 @@ class _Reader:
         if "pools" in given:
             placed = read_pools(given["pools"], report, hosts, checks, growing=bool(sources))
             link_fallbacks(placed, report)
-        pools: dict[str, tuple[YamlNode, Pool]] = {
-            name: (pool.at, pool.value) for name, pool in placed.items()
-        }
+        pools = {name: Placed(pool.at, pool.value) for name, pool in placed.items()}
         if implied:
-            pools["main"] = (self._hosts_place(), self._implied_pool(hosts, growing=bool(sources)))
+            pools["main"] = Placed(self._hosts_place(), self._implied_pool(hosts, growing=bool(sources)))
         if "records" in given:
             read_records(given["records"], self._names, pools, ttls, self._context)
         if implied:
             self._implied_rules(given.get("records"), ttls.dealt)
         well_read = report.errors == before
         if "ns" not in given:
-            servers = self._servers_in_records()
-        soa = self._soa(given.get("soa"), servers)
+            servers = self._servers_in_records(given.get("records"))
+        soa = read_soa(given.get("soa"), servers, self._context)
         check_names(self._names, self._origin, report)
         self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
         if well_read:
@@ -226,7 +210,7 @@ class _Reader:
             ttl=ttls.dealt,
             record_ttl=ttls.fixed,
             min_ttl=min(min_ttl, ttls.dealt),
-            retire=given.get("retire", 3600.0),
+            retire=given.get("retire", _default("retire")),
             soa=soa,
             ns=servers,
             checks=used_checks(checks, {name: pool for name, (_, pool) in pools.items()}),
@@ -245,7 +229,7 @@ class _Reader:
         records: YamlNode | None,
         servers: tuple[NameServer, ...],
     ) -> tuple[Origin, ...]:
-        """Put what sources have found beside the hosts of the file."""
+        """Add the hosts that sources have found to those of the file."""
         if not sources:
             return ()
         taken = taken_names(records, [server.name for server in servers], self._origin)
@@ -259,84 +243,14 @@ class _Reader:
     def _hosts_place(self) -> YamlNode:
         return self._root.place("hosts" if "hosts" in self._root.items else "hosts_from")
 
-    def _name_servers(self, node: YamlNode | None, ttl: int) -> tuple[NameServer, ...]:
-        report = self._report
-        found: dict[str, NameServer] = {}
-        if node is None:
-            return ()
-        items = entries_of(node, report, "a mapping of name servers", _NO_SERVERS[1])
-        if not items and (is_nothing(node) or isinstance(node, yaml_nodes.Mapping)):
-            report.error(node, *_NO_SERVERS)
-        for key, body in items.values():
-            name = read_name(key.text, key, self._context)
-            if name is None:
-                continue
-            if name in found:
-                report.error(key, f"name server {quoted(key.text)} is given twice", "take it out")
-                continue
-            if name.startswith("*."):
-                report.warn(key, f"name server {quoted(key.text)} is a wildcard", "write a host's name")
-            found[name] = self._name_server(name, key, body)
-            add_addresses(
-                self._names,
-                key,
-                name,
-                found[name].addresses,
-                ttl,
-                f"name server {quoted(key.text)}",
-                self._context,
-            )
-        if found:
-            values = tuple((name,) for name in found)
-            data = record(self._origin, "NS", ttl, values)
-            add(self._names, PlacedRrset(self._root.place("ns"), data), self._context)
-        return tuple(found.values())
-
-    def _servers_in_records(self) -> tuple[NameServer, ...]:
+    def _servers_in_records(self, records: YamlNode | None) -> tuple[NameServer, ...]:
         """Take the name servers from `records`, where that has NS at the zone's own name."""
         found = self._names.get(self._origin, {}).get("NS")
         if found is None or not isinstance(found.data, Record):
-            if not _says(self._root.get("records"), self._origin, {"NS"}):
-                self._report.error(self._root, *_NO_SERVERS)
+            if not _says(records, self._origin, {"NS"}):
+                self._report.error(self._root, *NO_SERVERS)
             return ()
         return tuple(NameServer(name=value[0]) for value in found.data.values)
-
-    def _name_server(self, name: str, key: Scalar, body: YamlNode) -> NameServer:
-        inside = is_within(name, self._origin)
-        items = items_of(body)
-        if not inside and items:
-            what = f"name server {quoted(key.text)} is outside the zone: its addresses cannot be served here"
-            self._report.error(items[0], what, "write []")
-        addresses = []
-        for item in items:
-            text = address_text(item, self._report)
-            address = None if text is None else check_unicast(text, item, self._report)
-            if address in addresses:
-                self._report.error(item, f"the address {address} is given twice", "take one out")
-            elif address is not None:
-                addresses.append(address)
-        return NameServer(name=name, addresses=tuple(addresses))
-
-    def _soa(self, node: YamlNode | None, servers: tuple[NameServer, ...]) -> Soa:
-        given: dict[str, Any] = {} if node is None else read_keys(node, self._report, SOA, "the SOA")
-        first = servers[0].name if servers else self._origin
-        mname, rname = given.pop("mname", None), given.pop("rname", None)
-        return Soa(
-            mname=first if mname is None else read_name(mname.text, mname, self._context) or first,
-            rname=f"hostmaster.{self._origin}" if rname is None else self._mailbox(rname),
-            **given,
-        )
-
-    def _mailbox(self, node: Scalar) -> str:
-        r"""Return a mailbox as a name: dots before the @ get a backslash (RFC 1035 section 8)."""
-        local, at, domain = node.text.partition("@")
-        if not at or local.endswith("\\"):
-            return read_name(node.text, node, self._context) or self._origin
-        if not local or not domain.strip(".") or "@" in domain:
-            self._report.error(node, f"{quoted(node.text)} is no mailbox", "write hostmaster@example.net")
-            return self._origin
-        text = local.replace("\\", "\\\\").replace(".", "\\.") + "." + domain.removesuffix(".") + "."
-        return read_name(text, node, self._context) or self._origin
 
     def _implied_pool(self, hosts: Mapping[str, Placed[Any]], *, growing: bool) -> Pool:
         pool = implied_pool(hosts)
@@ -346,7 +260,7 @@ class _Reader:
         return pool
 
     def _implied_rules(self, records: YamlNode | None, ttl: int) -> None:
-        """Deal pool `main` at the zone's own name, unless `records` says what its addresses are."""
+        """Deal pool `main` at the zone's own name, unless `records` has addresses there."""
         apex = self._names.get(self._origin, {})
         if apex.keys() & {"A", "AAAA", "CNAME"} or _says(
             records, self._origin, {"A", "AAAA", "CNAME", "pool"}
@@ -357,8 +271,12 @@ class _Reader:
             add(self._names, PlacedRrset(self._hosts_place(), data), self._context)
 
 
+def _default(field: str) -> Any:
+    return Zone.model_fields[field].default
+
+
 def _says(records: YamlNode | None, origin: str, words: set[str]) -> bool:
-    """Tell whether `records` speaks of some types at the zone's own name, be it with an error."""
+    """Tell whether `records` has one of some types at the zone's own name, be it with an error."""
     if not isinstance(records, yaml_nodes.Mapping):
         return False
     apex = (records.get("@"), records.get(origin))

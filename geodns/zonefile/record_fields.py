@@ -1,4 +1,4 @@
-"""Fields of records: a field's text as the operator writes it → as `model.Record` has it."""
+"""Fields of records: a field's text as operators write it → as `Record` has it."""
 
 import re
 from collections.abc import Callable
@@ -16,13 +16,7 @@ MAX_STRING = 255
 
 @dataclass(frozen=True)
 class Context:
-    """What reading a value needs.
-
-    Attributes:
-        origin: the zone's absolute name.
-        report: takes the problems.
-
-    """
+    """What reading a value needs; `origin` is the zone's absolute name."""
 
     origin: str
     report: Report
@@ -37,11 +31,9 @@ class Field:
     """A field of a record.
 
     Attributes:
-        name: octoDNS's word for it.
-        read: turns its text into the field as `model.Record` has it (TXT: into several strings); None
-            means that the report says why not.
-        schema: its JSON Schema.
-        default: what it is when it is left out; None: it may not be.
+        name: octoDNS's word.
+        read: turns text into what `Record` has (of TXT several strings); None: the report says why not.
+        default: None: the field must be there.
 
     """
 
@@ -52,7 +44,7 @@ class Field:
 
 
 def read_name(text: str, at: YamlNode, context: Context) -> str | None:
-    """Return a name of a record's value as an absolute one."""
+    """Return a name in a record as an absolute one; None: the report says why not."""
     try:
         return absolute(text, context.origin)
     except BadNameError as error:
@@ -88,12 +80,12 @@ def _number(what: str, high: int) -> Reader:
 
 
 def numeric(name: str, high: int, default: str | None = None) -> Field:
-    """Return a field that is a whole number."""
+    """Return a field of a whole number."""
     return Field(name, _number(name, high), {"type": "integer", "minimum": 0, "maximum": high}, default)
 
 
 def address_of(version: Literal[4, 6]) -> Reader:
-    """Return the reader of a family's addresses."""
+    """Return the reader of addresses of a family."""
     other = {4: "AAAA", 6: "A"}[version]
 
     def read(text: str, at: YamlNode, context: Context) -> Value | None:
@@ -119,12 +111,7 @@ _STRING = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|((?:[^"\\\s]|\\.)+))(?=\s|"|$)'
 
 
 def _unescaped(text: str) -> bytes:
-    r"""Return a text's bytes, with ``\;`` and ``\ddd`` read as a zone file does (RFC 1035 section 5.1).
-
-    Raises:
-        ValueError: a backslash with nothing behind it, or a number over 255.
-
-    """
+    r"""Return a text's bytes, ``\;`` and ``\ddd`` read as in RFC 1035 section 5.1; raises ValueError."""
     if "\\" not in text:
         return text.encode()
     found = bytearray()
@@ -140,12 +127,7 @@ def _unescaped(text: str) -> bytes:
 
 
 def character_strings(text: str) -> list[bytes]:
-    """Return a TXT value's strings: one, unless the text begins with a quotation mark.
-
-    Raises:
-        ValueError: quotation marks or backslashes do not come out even.
-
-    """
+    """Return a TXT value's strings: one, unless the text begins with a quotation mark; raises ValueError."""
     if not text.lstrip().startswith('"'):
         return [_unescaped(text)]
     strings: list[bytes] = []
@@ -206,7 +188,7 @@ def hex_data(text: str, at: YamlNode, context: Context) -> Value | None:
 
 
 def word(text: str, at: YamlNode, context: Context) -> Value | None:
-    """Take a word of zone-file text as it is."""
+    """Take one word of zone-file text as it is."""
     if not text or re.search(r"[\s()\";]", text) is not None:
         context.report.error(
             at, f"{quoted(text)} is not one word", "write it without blanks and quotation marks"
@@ -222,7 +204,7 @@ def words(text: str, at: YamlNode, context: Context) -> Value | None:
 
 
 def in_quotes(text: str, at: YamlNode, context: Context) -> Value | None:
-    r"""Put a text into quotation marks; backslashes in it are a zone file's own."""
+    r"""Put a text into quotation marks; backslashes in it mean what they do in a zone file."""
     del at, context
     return ('"' + re.sub(r'(\\.)|"', lambda found: found[1] or '\\"', text) + '"',)
 
@@ -232,5 +214,5 @@ TEXT: Schema = {"type": "string"}
 
 
 def single(read: Reader, schema: Schema) -> tuple[Field, ...]:
-    """Return the fields of a type that has one."""
+    """Return the fields of a type that has only one."""
     return (Field("value", read, schema),)

@@ -1,4 +1,4 @@
-"""Record types of the zone file: which fields each has, in octoDNS's words, and an example of each."""
+"""Record types of the zone file: fields in octoDNS's words, and an example of each."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -28,11 +28,9 @@ class RecordType:
     """A record type that the zone file knows.
 
     Attributes:
-        fields: in the order of the zone file.
-        example: a value as text.
-        says: what it is, for the operator's editor.
+        says: a sentence for operators and their editors.
         pooled: whether a pool may stand for its values.
-        as_text: whether the fields, joined, are zone-file text that becomes bytes; else they are kept.
+        as_text: its fields, joined, are zone-file text that becomes bytes; else `Record` keeps them.
 
     """
 
@@ -44,7 +42,6 @@ class RecordType:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of its fields."""
         return tuple(field.name for field in self.fields)
 
 
@@ -177,7 +174,7 @@ _EXAMPLES = {
 _ANY_DATA = r"\# 4 0a000001"
 
 SIGNING = frozenset({"RRSIG", "NSEC", "NSEC3", "NSEC3PARAM"})
-"""What signing makes, and no file says."""
+"""Types that signing makes; no file may have them."""
 
 IN_THE_FILE = tuple(
     name for name, number in NUMBERS.items() if is_data(number) and name not in {"SOA", *SIGNING}
@@ -187,7 +184,7 @@ IN_THE_FILE = tuple(
 
 @lru_cache(1024)
 def kind_of(word: str) -> str | None:
-    """Return the name of the type that a word in a file means, ``TYPE1`` being A; None when it is none."""
+    """Return the type that a word of a file names, A for ``TYPE1``; None when it names none."""
     number = number_of(word)
     if number is None or not is_data(number):
         return None
@@ -197,7 +194,7 @@ def kind_of(word: str) -> str | None:
 
 @lru_cache(1024)
 def record_type(kind: str) -> RecordType:
-    """Return what the zone file knows of a type that `kind_of` has named."""
+    """Return the record type of a name that `kind_of` has given."""
     known = RECORD_TYPES.get(kind)
     if known is not None:
         return known
@@ -207,9 +204,9 @@ def record_type(kind: str) -> RecordType:
 
 @lru_cache(1)
 def schemas() -> dict[str, RecordType]:
-    """Return every type that has a name, those with fields first."""
+    """Return all types with a name, those with fields first."""
     return {**RECORD_TYPES, **{kind: record_type(kind) for kind in IN_THE_FILE}}
 
 
 GENERIC_PATTERN = "^TYPE[1-9][0-9]{0,4}$"
-"""What types without a name are called (RFC 3597 section 5)."""
+"""Types without a name (RFC 3597 section 5)."""

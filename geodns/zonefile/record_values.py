@@ -1,4 +1,4 @@
-"""A record's value, as text or as a mapping of its fields → what `model.Record` has of it."""
+"""A record's value, as text or as a mapping of its fields → as `Record` has it."""
 
 import re
 import sys
@@ -35,24 +35,16 @@ _DIGESTS: dict[str, tuple[int, dict[int, int]]] = {
     "TLSA": (3, {1: 32, 2: 64}),
     "SMIMEA": (3, {1: 32, 2: 64}),
 }
-"""How many bytes stand before a digest, of which the last is its type; how long those of a type are."""
+"""The bytes before a digest, of which the last is its type, and the lengths of digests by type."""
 _QUOTED_TEXTS = frozenset({"TXT", "SPF"})
 
 
 def read_value(
     kind: str, node: YamlNode, context: Context, skip: frozenset[str] = frozenset()
 ) -> Value | None:
-    """Read one value, as text or as a mapping of its fields.
+    """Read one value, as text or as a mapping of its fields; None when the report says why not.
 
-    Args:
-        kind: the record type.
-        node: where it stands.
-        context: the zone's name and the report.
-        skip: keys of the mapping that are no fields.
-
-    Returns:
-        The record's fields; None when the report says why not.
-
+    Keys of the mapping in `skip` are no fields.
     """
     known = record_type(kind)
     if isinstance(node, yaml_nodes.Mapping) and len(known.fields) > 1:
@@ -92,7 +84,7 @@ def _from_fields(
 
 
 def _parameters(node: yaml_nodes.Mapping, context: Context) -> Value | None:
-    """Return the parameters of a service as zone-file text (RFC 9460 section 2.1)."""
+    """Return a service's parameters as zone-file text (RFC 9460 section 2.1)."""
     words: list[str] = []
     for name, (key, value) in node.items.items():
         if isinstance(value, yaml_nodes.Sequence):
@@ -146,7 +138,7 @@ def _fields_of(kind: str, known: RecordType, text: str, node: YamlNode, context:
 
 
 def _from_bytes(kind: str, known: RecordType, text: str, node: YamlNode, context: Context) -> Value | None:
-    """Read the generic form of a type that has fields of its own here."""
+    r"""Read the generic form (``\# 4 0a000001``) of a type that has fields here."""
     try:
         shown = wire_to_text(number(kind), text_to_wire(number(kind), text, context.origin))
     except ValueError as error:
@@ -197,11 +189,11 @@ def _joined(parts: list[Value | None]) -> Value | None:
 
 
 MAX_RDATA = 0xFFFF
-"""Bytes; the length has two of them (RFC 1035 section 4.1.3)."""
+"""Bytes: the length is of 16 bits (RFC 1035 section 4.1.3)."""
 
 
 class MB(dns.rdtypes.nsbase.NSBase):
-    """A type of RFC 1035 that is a name and that dnspython leaves to others."""
+    """A name; dnspython does not know this type of RFC 1035."""
 
 
 class MG(dns.rdtypes.nsbase.NSBase):
@@ -232,7 +224,6 @@ class MINFO(dns.rdata.Rdata):
         self.emailbx = emailbx
 
     def to_styled_text(self, style: Any) -> str:
-        """Return both names."""
         return f"{self.rmailbx.to_styled_text(style)} {self.emailbx.to_styled_text(style)}"
 
     @classmethod
@@ -245,7 +236,6 @@ class MINFO(dns.rdata.Rdata):
         relativize: bool = True,
         relativize_to: dns.name.Name | None = None,
     ) -> "MINFO":
-        """Read both names."""
         first = tok.get_name(origin, relativize, relativize_to)
         return cls(rdclass, rdtype, first, tok.get_name(origin, relativize, relativize_to))
 
@@ -257,7 +247,6 @@ class MINFO(dns.rdata.Rdata):
 
     @classmethod
     def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: Any, origin: Any = None) -> "MINFO":
-        """Read both names from the wire."""
         return cls(rdclass, rdtype, parser.get_name(origin, True), parser.get_name(origin, True))
 
 
@@ -266,13 +255,13 @@ for _kind in ("MB", "MG", "MR", "MD", "MF", "MINFO"):
 
 
 class DS(dns.rdtypes.dsbase.DSBase):
-    """A digest of any length: an odd one is a warning of ours, and nobody's zone is refused for it."""
+    """A digest of any length: we warn of an odd one, and refuse no zone for it."""
 
     _digest_length_by_type: dict[int, int] = {}  # noqa: RUF012 - as above it
 
 
 class CDS(DS):
-    """Likewise; digest type 0 says that the parent's DS shall go (RFC 8078 section 4)."""
+    """Likewise; digest type 0 asks for the parent's DS to be removed (RFC 8078 section 4)."""
 
     _digest_length_by_type: dict[int, int] = {0: 1}  # noqa: RUF012 - as dnspython has it
 
@@ -305,7 +294,7 @@ for _lenient in (DS, CDS, DLV, TLSA, SMIMEA, SSHFP):
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn whatever dnspython raises at bad text or bytes into a ValueError with one line."""
+    """Turn whatever dnspython raises for bad text or bytes into a ValueError of one line."""
     try:
         yield
     except Exception as error:
@@ -321,19 +310,10 @@ def _origin(text: str) -> dns.name.Name:
 
 
 def text_to_wire(number: int, text: str, origin: str) -> bytes:
-    r"""Return the bytes of a record's data that a zone file has as text, names whole.
+    r"""Return the data of a record from zone-file text, names uncompressed; raises ValueError.
 
-    Names are in lower case in those types where signing wants them so (RFC 4034 section 6.2), and in newer
-    ones as they stand.
-
-    Args:
-        number: the type's.
-        text: as in a zone file, ``\# 2 abcd`` for any type (RFC 3597 section 5).
-        origin: the absolute name that relative names belong to.
-
-    Raises:
-        ValueError: the text is none of the type.
-
+    Any type may be ``\# 2 abcd`` (RFC 3597 section 5). Names are in lower case in the types where signing
+    wants them so (RFC 4034 section 6.2), and as they stand in newer ones.
     """
     with _refusals():
         tokens = dns.tokenizer.Tokenizer(text.strip(), idna_codec=dns.name.IDNA_2008_UTS_46)
@@ -349,18 +329,13 @@ def text_to_wire(number: int, text: str, origin: str) -> bytes:
         wire = rdata.to_digestable()
         if len(wire) > MAX_RDATA:
             raise ValueError(f"over {MAX_RDATA} bytes")
-        # What cannot be read back would be of no use to anybody.
+        # What cannot be read back is of no use.
         dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RdataType.make(number), wire, 0, len(wire))
         return wire
 
 
 def wire_to_text(number: int, wire: bytes) -> str:
-    r"""Return a record's data as a zone file has them: the type's own text, or ``\# 2 abcd``.
-
-    Raises:
-        ValueError: the bytes are none of the type.
-
-    """
+    r"""Return a record's data as zone-file text: the type's own, or ``\# 2 abcd``; raises ValueError."""
     with _refusals():
         rdata = dns.rdata.from_wire(
             dns.rdataclass.IN, dns.rdatatype.RdataType.make(number), wire, 0, len(wire)
@@ -369,4 +344,4 @@ def wire_to_text(number: int, wire: bytes) -> str:
 
 
 _CHUNKED = frozenset(NUMBERS[kind] for kind in ("TLSA", "SMIMEA", "DS", "CDS", "SSHFP", "ZONEMD"))
-"""Types with hexadecimal data, which are easier to compare in one piece."""
+"""Types whose hexadecimal data is written in one piece: easier to compare."""

@@ -1,4 +1,4 @@
-"""The section `records` of a zone file → fixed RRsets and rules, and the table of names they stand in."""
+"""The section `records` of a zone file → fixed RRsets and rules, in a table by name and type."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, cast
@@ -19,11 +19,11 @@ from geodns.zonefile.record_values import MAX_RDATA, read_value
 _MESSAGE = 65_535
 """Bytes of the largest DNS message."""
 _AROUND = 12 + 255 + 4 + 11
-"""Bytes that stand in it at most beside the answer: header, question and OPT."""
+"""Bytes of header, question and OPT at most."""
 _RECORD = 12
-"""Bytes of an answer's record beside its data."""
+"""Bytes of a record beside its data."""
 _SURE = 16_000
-"""Characters of values that fit, without a closer look."""
+"""Characters of values that surely fit."""
 
 _PREFERENCE = whole(0, 65535, "preference")
 _WRAPPER = frozenset({"ttl", "value", "values"})
@@ -35,11 +35,9 @@ _MISPLACED = {
 
 
 class PlacedRrset(NamedTuple):
-    """What an owner name answers for a type.
+    """An RRset and where it stands.
 
     Attributes:
-        at: where that stands in the file.
-        data: what.
         of: the host or name server whose own address it is, as messages call it; empty for `records`.
 
     """
@@ -52,7 +50,7 @@ class PlacedRrset(NamedTuple):
 Dealt = Literal["A", "AAAA", "MX"]
 
 Names = dict[str, dict[str, PlacedRrset]]
-"""Owner name → type → RRset; whatever a zone answers but the SOA."""
+"""Owner name → type → RRset, of all but the SOA."""
 
 
 class Ttls(NamedTuple):
@@ -63,14 +61,14 @@ class Ttls(NamedTuple):
 
 
 def record(owner: str, kind: str, ttl: int, values: tuple[Value, ...]) -> Record:
-    """Return a record whose parts are checked already; pydantic's checks would cost more than reading it."""
+    """Return a record of parts that are checked already: pydantic would take longer than the reading."""
     return Record.model_construct(owner=owner, type=kind, ttl=ttl, values=values)
 
 
 def add(names: Names, rrset: PlacedRrset, context: Context) -> None:
-    """Put an RRset into the table; one that is there already must be of the same values.
+    """Put an RRset into the table; one that is there already must have the same values.
 
-    Such a one is implied, by a host, a name server or `ns`: what `records` says has the better TTL.
+    That one is implied by a host, a name server or `ns`; the TTL of `records` wins.
     """
     kinds = names.setdefault(rrset.data.owner, {})
     first = kinds.setdefault(rrset.data.type, rrset)
@@ -105,7 +103,7 @@ def add_addresses(
 def read_records(
     node: YamlNode, names: Names, pools: Mapping[str, object], ttls: Ttls, context: Context
 ) -> None:
-    """Read `records` into the table of names."""
+    """Read `records` into the table."""
     report = context.report
     owners: dict[str, YamlNode] = {}
     for text, (key, body) in entries_of(
@@ -135,7 +133,7 @@ def read_records(
 
 
 def _fits(kind: str, values: Iterable[Value]) -> bool:
-    """Tell whether an RRset fits a DNS message, and each of its values a record."""
+    """Tell whether an RRset fits a message, and each value a record."""
     sizes = [len(encode(kind, value)) for value in values]
     return max(sizes) <= MAX_RDATA and sum(sizes) + _RECORD * len(sizes) <= _MESSAGE - _AROUND
 
@@ -227,7 +225,7 @@ class _NameReader:
     def _entries(
         self, kind: str, node: YamlNode, ttl: int | None, inside: str = ""
     ) -> Iterator[_PlacedEntry]:
-        """Take lists and `{ttl, value}` apart."""
+        """Yield each value of lists and of `{ttl, value}`."""
         if isinstance(node, yaml_nodes.Sequence):
             if inside == "list":
                 self._report.error(node, "a list in a list", "write one list of values")

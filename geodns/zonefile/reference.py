@@ -1,25 +1,21 @@
-"""The zone file's reference in Markdown, made from the tables that the reader uses."""
+"""The reference of keys in Markdown, made from the tables that the reader uses."""
 
-import re
 from collections.abc import Iterable, Mapping
 
-from geodns.config.value_types import ADDRESS_SCHEMA, MIN_LIVE, Key, Schema, duration, part
+from geodns.config.keys import Key
+from geodns.config.value_types import Schema
 from geodns.zonefile.checks import CHECK, CHECK_USERS
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import IN_THE_FILE, RECORD_TYPES, RecordType
-from geodns.zonefile.schema import SOA, ZONE
+from geodns.zonefile.schema import ZONE
+from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
 
-_DEFAULT = re.compile(r"[;.] [Dd]efault:? (.*)\.$")
-_DURATION = duration(0, 1).schema["anyOf"][1]
-_PART = part(0, 1).schema["anyOf"][1]
-_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _TYPES = {
     "string": "text",
     "number": "number",
-    "integer": "whole number",
     "object": "mapping",
     "array": "list",
 }
@@ -36,7 +32,7 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
 
 
 def zone_reference() -> str:
-    """Return a page of every key and every record type, with a title."""
+    """Return the page of all keys and record types of the zone file."""
     parts = ["# Zone file reference: every key"]
     for title, keys, note in _SECTIONS:
         table = key_table(keys, more=("Only for", CHECK_USERS)) if keys is CHECK else key_table(keys)
@@ -54,60 +50,25 @@ value is text as in a zone file, a mapping of the fields below, or a list of the
 gives one type a TTL of its own. These also take `{{pool: NAME}}`, MX with a `preference`: {}."""
 
 
-def key_table(
-    keys: Mapping[str, Key],
-    defaults: Mapping[str, str] | None = None,
-    more: tuple[str, Mapping[str, Iterable[str]]] = ("", {}),
-) -> str:
-    """Return a table of keys.
-
-    Args:
-        keys: of one mapping.
-        defaults: where the sentence does not say them.
-        more: a last column's title, and its words by key.
-
-    """
+def key_table(keys: Mapping[str, Key], more: tuple[str, Mapping[str, Iterable[str]]] = ("", {})) -> str:
+    """Return a table of keys; `more` is a last column's title, and its words by key."""
     title, words = more
     rows = []
     for name, key in keys.items():
-        said = _DEFAULT.search(key.says)
-        sentence = f"{key.says[: said.start()]}." if said else key.says
-        default = said[1] if said else (defaults or {}).get(name, "")
-        row = [f"`{name}`", value_of(key.kind.schema), default, sentence]
+        row = [f"`{name}`", key.kind.form or value_of(key.kind.schema), key.default, key.says]
         rows.append([*row, ", ".join(words.get(name, ()))] if title else row)
     return _table(["Key", "Value", "Default", "Meaning", *([title] if title else [])], rows)
 
 
 def value_of(schema: Schema) -> str:
-    """Return what a JSON Schema allows, as ``whole number, 1 to 65535``."""
+    """Return what a JSON Schema allows, in words: ``text or list``."""
     forms: list[Schema] = schema.get("anyOf", [])
-    if schema == MIN_LIVE.schema:
-        return "count or percentage"
-    if _DURATION in forms:
-        return f"duration, {_time(forms[0]['minimum'])} to {_time(forms[0]['maximum'])}"
-    if _PART in forms:
-        return f"{forms[0]['minimum']:.0%} to {forms[0]['maximum']:.0%}, or a fraction"
     if forms:
         return " or ".join(dict.fromkeys(value_of(form) for form in forms))
-    return _plain(schema)
-
-
-def _plain(schema: Schema) -> str:
     if "enum" in schema:
         return ", ".join(f"`{word}`" for word in schema["enum"])
-    if schema == ADDRESS_SCHEMA:
-        return "address"
     kind = schema["type"]
-    text = _TYPES.get(kind if isinstance(kind, str) else kind[0], "nothing")
-    bounded = {"minimum", "maximum"} <= schema.keys()
-    return f"{text}, {schema['minimum']} to {schema['maximum']}" if bounded else text
-
-
-def _time(seconds: float) -> str:
-    for unit, size in _UNITS.items():
-        if seconds and seconds % size == 0:
-            return f"{seconds // size:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0s"
+    return _TYPES[kind if isinstance(kind, str) else kind[0]]
 
 
 def _record_table(types: Mapping[str, RecordType]) -> str:

@@ -1,22 +1,37 @@
-"""The JSON Schema of the zone file, for editors; made from the tables that the reader uses."""
+"""The whole zone file: its sections put together, and the JSON Schema for editors made of them."""
 
-from geodns.config.value_types import (
-    _SECONDS,
-    ADDRESSES,
-    TTL,
-    Key,
-    Schema,
-    duration,
-    objects,
-    section,
-    whole,
-    word,
-)
+from geodns.config.keys import keys_of, objects
+from geodns.config.value_types import ADDRESSES, TTL, Schema, duration, one_or_more, seconds, section
+from geodns.model.zone import Zone
 from geodns.zonefile.checks import CHECK
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import GENERIC_PATTERN, RecordType, record_type, schemas
-from geodns.zonefile.sources import HOST_SOURCE
+from geodns.zonefile.soa import SOA
+from geodns.zonefile.sources import SOURCE_SCHEMA
+
+
+def _named(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+ZONE = keys_of(
+    Zone,
+    {
+        "ttl": seconds,
+        "min_ttl": seconds,
+        "record_ttl": seconds,
+        "retire": duration,
+        "soa": section(objects(SOA)),
+        "ns": section(_named({"anyOf": [*ADDRESSES.schema["anyOf"], {"type": "null"}]})),
+        "checks": section(_named(objects(CHECK))),
+        "hosts": section(_named({"anyOf": [*ADDRESSES.schema["anyOf"], objects(HOST, "address")]})),
+        "hosts_from": section(one_or_more(SOURCE_SCHEMA, minItems=1)),
+        "pools": section(_named(objects(POOL, "hosts"))),
+        "records": section({"type": "object"}),
+    },
+    fields={"hosts_from": "sources"},
+)
 
 
 def zone_schema() -> Schema:
@@ -81,55 +96,3 @@ def _rrset(name: str, kind: RecordType) -> Schema:
             {"type": "array", "items": {"anyOf": [*forms, *wrapped]}, "minItems": 1},
         ]
     }
-
-
-SOA: dict[str, Key] = {
-    "mname": Key(word("the name of the primary server"), "The primary server; default: the first of `ns`."),
-    "rname": Key(
-        word("a mailbox, as hostmaster or hostmaster@example.net"),
-        "Who is responsible: a mailbox, with an @ or as a name; default: hostmaster.",
-    ),
-    "serial": Key(whole(0, 2**32 - 1, "serial"), "The serial number; default: automatic."),
-    "ttl": Key(TTL, "The TTL of the SOA record itself; default: `record_ttl`."),
-    "refresh": Key(_SECONDS, "Seconds between a secondary's checks; default 1h."),
-    "retry": Key(_SECONDS, "Seconds until a secondary tries again; default 10m."),
-    "expire": Key(_SECONDS, "Seconds after which a secondary gives up; default 7d."),
-    "minimum": Key(_SECONDS, "How long resolvers may keep 'no such name' (RFC 2308); default 30s."),
-}
-
-
-def _named(values: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": values}
-
-
-_ADDRESSES_OR_NONE: Schema = {"anyOf": [*ADDRESSES.schema["anyOf"], {"type": "null"}]}
-
-_DNS = {name: key for name, key in HOST_SOURCE.items() if name != "file"}
-_SOURCE: Schema = {"anyOf": [objects(_DNS, "dns"), objects({"file": HOST_SOURCE["file"]}, "file")]}
-
-ZONE: dict[str, Key] = {
-    "ttl": Key(TTL, "TTL of answers that are dealt; default 30s."),
-    "min_ttl": Key(TTL, "What that may fall to while hosts fail; default 5s, 0 allowed."),
-    "record_ttl": Key(TTL, "TTL of everything else; default 1h."),
-    "retire": Key(
-        duration(0, 30 * 86400), "How long a host taken out of the file answers for its name; default 1h."
-    ),
-    "soa": Key(section(objects(SOA)), "What the SOA says, where that is not the default."),
-    "ns": Key(
-        section(_named(_ADDRESSES_OR_NONE)),
-        "Name servers: those in the zone with their addresses, those outside with [].",
-    ),
-    "checks": Key(
-        section(_named(objects(CHECK))), "How hosts are judged; one of each type but agent is built in."
-    ),
-    "hosts": Key(
-        section(_named({"anyOf": [*ADDRESSES.schema["anyOf"], objects(HOST, "address")]})),
-        "The mail hosts by their labels; ranges as mx[01-04].",
-    ),
-    "hosts_from": Key(
-        section({"anyOf": [_SOURCE, {"type": "array", "items": _SOURCE, "minItems": 1}]}),
-        "Where further hosts come from, which join and leave while the server runs.",
-    ),
-    "pools": Key(section(_named(objects(POOL, "hosts"))), "Hosts that are dealt together."),
-    "records": Key(section({"type": "object"}), "Owner names and what they answer; @ is the zone itself."),
-}

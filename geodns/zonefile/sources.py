@@ -1,6 +1,6 @@
-"""The section `hosts_from` of a zone file → sources, and what they find → hosts of the zone.
+"""The section `hosts_from` of a zone file → sources; the hosts that they find → hosts of the zone.
 
-What a source finds never makes a zone bad: a host that does not fit is left out, with a warning.
+A source never makes a zone bad: a found host that does not fit is left out, with a warning.
 """
 
 import os.path
@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geodns.config import yaml_nodes
+from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     ADDRESS_SCHEMA,
-    Key,
+    Schema,
     ValueType,
     duration,
     entries_of,
     items_of,
     parse_address,
     parse_endpoint,
-    read_keys,
+    whole,
     word,
 )
 from geodns.config.yaml_nodes import Scalar, YamlNode
@@ -29,42 +30,67 @@ from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, FileSource, Host, HostSource, Origin
 from geodns.model.zone import Pool
 from geodns.zonefile import names
-from geodns.zonefile.check_values import NAME
-from geodns.zonefile.hosts import MAX_HOSTS, WEIGHT, Placed, read_hosts
+from geodns.zonefile.hosts import MAX_HOSTS, read_hosts
 from geodns.zonefile.names import is_host_label, is_within, owner
+from geodns.zonefile.sections import HOST_NAME, Placed
+
+MAX_LABEL = 23
+"""Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
+
+_DNS = keys_of(
+    DnsSource,
+    {
+        "dns": HOST_NAME,
+        "weight": whole,
+        "name": word("the beginning of the hosts' names, as mta"),
+        "interval": duration,
+        "resolver": ValueType(
+            word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA, "address"
+        ),
+    },
+    fields={"name": "label"},
+    defaults={
+        "name": "the first label",
+        "interval": "the answer's TTL, 5s to 5m",
+        "resolver": "what /etc/resolv.conf says",
+    },
+)
+_FILES = keys_of(FileSource, {"file": word("the path of a file, or a glob, as hosts.d/*.yaml")})
+HOST_SOURCE = {"dns": _DNS["dns"], **_FILES, **_DNS}
+SOURCE_SCHEMA: Schema = {"anyOf": [objects(_DNS, "dns"), objects(_FILES, "file")]}
 
 _EXAMPLES = "write `dns: mta.internal.example` or `file: hosts.d/*.yaml`"
 _FILE = "`name: address` for each host, as under `hosts` of a zone"
 _ADDRESSES = {"A", "AAAA", "CNAME", "DNAME", "NS", "pool"}
-"""What `records` may say of a name that leaves no room for a host's addresses."""
+"""Keys of a name under `records` that exclude a host's addresses."""
 
 
 class SourcedHost(NamedTuple):
-    """A host, and which source or which of its files says so."""
+    """A host, and the source or the file that it is from."""
 
     host: Host
     source: str
 
 
 class SourceResult(NamedTuple):
-    """What a source has given, and what is wrong with its files."""
+    """The hosts that a source has found, and the problems of its files."""
 
     hosts: tuple[SourcedHost, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
 Finder = Callable[[str, HostSource], SourceResult]
-"""Returns what a source of a zone, which is given by its name, has found until now."""
+"""Returns what a source of a zone, given by its name, has found so far."""
 
 
 def nothing(zone: str, source: HostSource) -> SourceResult:
-    """Find no hosts: where only the text of a zone is at hand."""
+    """Find no hosts: for a zone's text alone."""
     del zone, source
     return SourceResult()
 
 
 def in_files(folder: Path) -> Finder:
-    """Return what finds hosts in files beside a zone file, and does not look up any."""
+    """Return a finder of hosts in files beside a zone file; it looks up no names."""
 
     def find(zone: str, source: HostSource) -> SourceResult:
         del zone
@@ -91,14 +117,14 @@ def in_files(folder: Path) -> Finder:
 
 
 def files_of(folder: Path, source: FileSource) -> tuple[Path, Callable[[str], bool]]:
-    """Return the folder that a source looks into, and what tells whether a file's name is meant."""
+    """Return the folder of a source's files, and a test of their names."""
     path = folder / source.file
     fits = names.matcher(path.name)
     return path.parent, lambda name: not name.startswith((".", "#")) and fits(name) is not None
 
 
 def file_title(source: FileSource, path: Path) -> str:
-    """Return how a file of a source is called where its hosts are shown."""
+    """Return the title of a file of a source, as its hosts are shown with."""
     return FileSource(file=os.path.join(os.path.dirname(source.file), path.name)).title  # noqa: PTH118, PTH120 - text
 
 
@@ -106,7 +132,7 @@ def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, 
     """Read a file of hosts; None instead of them when it has an error."""
     report = Report(printable(str(path)))
     if not path.name.isprintable():
-        # Names are shown and kept as text, which bytes that are none would break.
+        # Names are shown and kept as text: stray bytes would break that.
         report.error(None, "a name that cannot be shown", "rename it, to letters and digits, say")
         return None, report.problems()
     try:
@@ -134,7 +160,7 @@ def read_host_file(path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, 
 
 
 def read_sources(node: YamlNode | None, report: Report, origin: str) -> dict[HostSource, YamlNode]:
-    """Read the sources; each is of a kind, and no two are the same."""
+    """Read the sources; no two may be the same."""
     found: dict[HostSource, YamlNode] = {}
     if node is None:
         return found
@@ -212,21 +238,17 @@ def _dns_source(node: YamlNode, given: Mapping[str, Any], report: Report, origin
         report.error(
             node.get("dns"), what, "write another name, or a `resolver` that answers for it otherwise"
         )
-    return DnsSource(
-        dns=name,
-        label=label,
-        weight=given.get("weight", 1),
-        interval=given.get("interval"),
-        resolver=None if endpoint is None else endpoint.address,
-        port=(endpoint.port if endpoint is not None else None) or 53,
-    )
+    kept = {key: given[key] for key in ("weight", "interval") if key in given}
+    if endpoint is not None:
+        kept |= {"resolver": endpoint.address} | ({"port": endpoint.port} if endpoint.port else {})
+    return DnsSource(dns=name, label=label, **kept)
 
 
 # --- what is found -------------------------------------------------------------------------------------
 
 
 def taken_names(records: YamlNode | None, name_servers: Collection[str], origin: str) -> set[str]:
-    """Return the owner names of which a zone says the addresses itself, so that no host can have them."""
+    """Return the owner names whose addresses a zone gives itself: no host can have them."""
     found = set(name_servers)
     if isinstance(records, yaml_nodes.Mapping):
         for text, (_, body) in records.items.items():
@@ -234,23 +256,12 @@ def taken_names(records: YamlNode | None, name_servers: Collection[str], origin:
                 try:
                     found.add(owner(text, origin))
                 except BadNameError:
-                    continue  # whoever reads `records` says so
+                    continue  # `read_records` reports it
     return found
 
 
 class Gathering:
-    """Puts what sources find beside a zone's own hosts, which have precedence.
-
-    Args:
-        hosts: the zone's own; what is found comes behind them.
-        taken: the owner names that no host can have.
-        origin: the zone's absolute name.
-        report: takes the problems.
-
-    Attributes:
-        origins: the hosts that were found.
-
-    """
+    """Adds found hosts behind a zone's own hosts, which win; no host can have a `taken` owner name."""
 
     def __init__(
         self, hosts: dict[str, Placed[Host]], taken: Collection[str], origin: str, report: Report
@@ -264,7 +275,7 @@ class Gathering:
         self._owners = {address: "`hosts`" for _, host in hosts.values() for address in host.addresses}
 
     def add(self, at: YamlNode, found: Collection[SourcedHost]) -> None:
-        """Take what a source found; `at` is where that stands in the file."""
+        """Add the hosts of the source that stands at `at`."""
         for one in found:
             host = self._fitting(at, one)
             if host is None:
@@ -303,7 +314,7 @@ class Gathering:
 def check_sources(
     sources: Mapping[HostSource, YamlNode],
     origins: Collection[Origin],
-    pools: Mapping[str, tuple[YamlNode, Pool]],
+    pools: Mapping[str, Placed[Pool]],
     report: Report,
 ) -> None:
     """Warn of found hosts that no pool has."""
@@ -317,31 +328,7 @@ def check_sources(
 
 
 def zone_over(source: HostSource, zones: Iterable[str]) -> str | None:
-    """Return which of some zones a source would look up in, where it asks the system's resolvers."""
+    """Return the zone that a source would look up names in, of some, if it asks the system's resolvers."""
     if not isinstance(source, DnsSource) or source.resolver is not None:
         return None
     return next((name for name in zones if is_within(f"{source.dns}.", f"{name}.")), None)
-
-
-MAX_LABEL = 23
-"""Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
-
-HOST_SOURCE: dict[str, Key] = {
-    "dns": Key(NAME, "A name: each address that A and AAAA of it give is a host."),
-    "file": Key(
-        word("the path of a file, or a glob, as hosts.d/*.yaml"),
-        "Files with hosts as they stand under `hosts`; relative to the zone file's folder.",
-    ),
-    "weight": Key(WEIGHT, "Of `dns`: the weight of each host; default 1."),
-    "name": Key(
-        word("the beginning of the hosts' names, as mta"),
-        "Of `dns`: what the hosts' names begin with, as mta in mta-192-0-2-11; default: the first label.",
-    ),
-    "interval": Key(
-        duration(1, 86400), "Of `dns`: from one look-up to the next; default: the answer's TTL, 5s to 5m."
-    ),
-    "resolver": Key(
-        ValueType(word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA),
-        "Of `dns`: whom to ask, with or without a port; default: what /etc/resolv.conf says.",
-    ),
-}

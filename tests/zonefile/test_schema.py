@@ -8,7 +8,8 @@ from geodns.zonefile.checks import CHECK
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import schemas
-from geodns.zonefile.schema import SOA, ZONE, zone_schema
+from geodns.zonefile.schema import ZONE, zone_schema
+from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
 from tests.zonefile.test_reader import VALUES
 from tests.zonetexts import LONG, NS, SHORT

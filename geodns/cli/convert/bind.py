@@ -17,8 +17,9 @@ import dns.tokenizer
 import dns.zonefile
 
 from geodns.cli.convert.draft import DraftRrset, ZoneDraft, duration
-from geodns.config.value_types import MAX_TTL, no_machine_has, parse_address
+from geodns.config.value_types import no_machine_has, parse_address
 from geodns.errors import GeodnsError
+from geodns.model.limits import MAX_TTL
 from geodns.zonefile.record_types import SIGNING, kind_of
 
 DEFAULT_TTL = 3600

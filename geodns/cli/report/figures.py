@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
-from geodns.api.json_types import Json
+from geodns.cli.client import Json
 
 
 @dataclass(frozen=True, slots=True)
