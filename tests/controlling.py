@@ -17,7 +17,7 @@ from geodns import daemon as daemon_
 from geodns.config.server_keys import Listen
 from geodns.config.settings import Settings
 from geodns.config.tokens import token_of
-from geodns.control import verdict_service, watchdog
+from geodns.control import alert_service, verdict_service, watchdog
 from geodns.daemon import Daemon
 from geodns.health.monitor import Monitor
 from geodns.health.outcome import ProbeOutcome, ProbeResult
@@ -142,6 +142,7 @@ class Control:
         self.status: int | None = None
         monkeypatch.setattr(verdict_service, "Monitor", partial(Monitor, probe=self._probe))
         monkeypatch.setattr(verdict_service, "RECOMPILE_EVERY", 0.1)
+        monkeypatch.setattr(alert_service, "LOOK_EVERY", 0.05)
         # The machine of the tests stands still now and then: that is not to be told as the daemon's fault.
         monkeypatch.setattr(watchdog, "BLOCKED", 60.0)
         monkeypatch.setattr(daemon_, "POLL_EVERY", 0.05)

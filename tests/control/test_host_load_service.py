@@ -78,6 +78,7 @@ def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
         warning = f"load of mta1.{NAME}: nothing has been pushed for 1 s: its plain weight is used"
         assert status["warnings"] == [warning]
         assert status["hosts"][NAME]["mta1"]["load"]["stale"] is True
+        await until(lambda: "nothing has been pushed" in caplog.text)
         assert f'geodns_host_load_stale{{host="mta1",zone="{NAME}"}} 1.0' in await running.get("/metrics")
         await running.order("drain")
         assert (await running.get("/status"))["warnings"] == [], "who is out anyway needs no warning"
