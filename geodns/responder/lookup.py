@@ -155,12 +155,13 @@ class _Chain:
         """The message's length so far."""
         self.links: list[bytes] = []
         """The aliases from the question's name to this one."""
+        self.redirected: set[bytes] = set()
+        """The owners of the DNAME records among them."""
         self.node = query.name
         """The name of the node that answers, which may be a wildcard, a zone cut or a DNAME."""
 
     def follow(self) -> LookupResult:
         seen: set[bytes] = set()
-        redirected: set[bytes] = set()
         for _ in range(MAX_CHAIN):
             seen.add(self.name)
             match = self.zone.match(self.name)
@@ -174,8 +175,8 @@ class _Chain:
                 return self._done(codes.NXDOMAIN, self._no_data())
             dname = match.dname(self.name)
             alias = _alias(match, self.name)
-            if dname and match.owner not in redirected:
-                redirected.add(match.owner)
+            if dname and match.owner not in self.redirected:
+                self.redirected.add(match.owner)
                 self._add(dname, match.owner)
             if dname and alias is None:
                 return self._done(codes.YXDOMAIN, NOTHING)
@@ -198,6 +199,8 @@ class _Chain:
         if self.query.type == codes.ANY and rrsets:
             alias = rrsets.get(codes.CNAME)
             return self._done(codes.NOERROR, alias if isinstance(alias, Answer) else _ANY)
+        if self.query.type == codes.DNAME and match.owner in self.redirected:
+            return self._done(codes.NOERROR, NOTHING)  # it is in the answer already (RFC 2181 section 5)
         exact = match.owner == self.query.name and not self.links
         entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):

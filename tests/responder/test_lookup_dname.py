@@ -3,6 +3,7 @@
 import dns.name
 import dns.rcode
 import dns.rdatatype
+import dnslib
 import pytest
 
 from geodns.responder.lookup import MAX_CHAIN, rotation_of
@@ -87,3 +88,11 @@ def test_a_pool_is_found_through_a_dname_by_queries_and_by_explain() -> None:
         assert worker.ask(name).answer[-1][0].to_text() == "192.0.2.1"
     for name in ("x.self", f"{'q' * 30}.big", "d", "no"):
         assert rotation_of(table, name_to_wire(f"{name}.out.example.com."), 1) is None
+
+
+def test_a_dname_that_led_to_itself_stands_in_the_answer_once() -> None:
+    worker = Worker(master("t.example", "@ 3600 NS ns.example.org.\na 600 DNAME t.example."))
+    packet = worker.raw(dnslib.DNSRecord.question("a.a.t.example", "DNAME").pack(), TCP)
+    assert packet is not None
+    records = [(str(one.rname), dnslib.QTYPE[one.rtype]) for one in dnslib.DNSRecord.parse(packet).rr]
+    assert records == [("a.t.example.", "DNAME"), ("a.a.t.example.", "CNAME")]

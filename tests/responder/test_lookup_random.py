@@ -117,7 +117,8 @@ class Oracle:
         if rtype not in data:
             return Expected("NOERROR", True, answer, self.soa(origin), set())
         values = data[rtype]
-        answer = answer + [(name, rtype, value) for value in values]
+        # A DNAME that led here is in the answer already (RFC 2181 section 5).
+        answer = answer + [one for value in values if (one := (name, rtype, value)) not in answer]
         targets = values if rtype in {"NS", "MX"} else ()
         return Expected("NOERROR", True, answer, set(), self.addresses(origin, targets))
 
