@@ -213,7 +213,7 @@ class WorkerState:
     def deal(self, name: bytes, rotation: Rotation) -> tuple[int, ...]:
         """Move a name on in a rotation; return the position of its next answer in each part."""
         at = self._next_place(name, rotation)
-        return tuple(part.index[at % len(part.index)] for part in rotation.parts)
+        return tuple([part.index[at % len(part.index)] for part in rotation.parts])
 
     def _next_place(self, name: bytes, rotation: Rotation) -> int:
         """Return a name's place in a rotation, and move it on where it is kept: in its cursor, or here."""
