@@ -12,7 +12,7 @@ from geodns.api.query_log import _BODY, read_wish
 from geodns.config.times import timestamp
 from geodns.errors import BadNameError, UsageError
 from geodns.responder.answer_policy import QueryLog
-from geodns.responder.query_log import PACKET, Noted
+from geodns.responder.query_log import MAX_PACKET, Noted
 from geodns.wire import codes, cookies, edns
 from geodns.wire.codes import name_of, rcode_name
 from geodns.wire.cookies import CookieStatus
@@ -221,7 +221,7 @@ def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
         if name is not None:
             fields["qname"] = _shown(name)
         # Of one that is longer than what is kept of it, nobody can say.
-        why = "a long query" if len(packet) >= PACKET else "no well-formed query"
+        why = "a long query" if len(packet) >= MAX_PACKET else "no well-formed query"
         asked = f"{fields.get('qname', 'no name')} ({why})"
     else:
         fields |= {

@@ -127,7 +127,7 @@ class WorkerState:
             ends, and the answers.
         questions: the question cache: by a question in lower case.
         tails: replies by what stands behind a question, where that holds no option.
-        fault_told: when a fault of our own was logged last.
+        fault_logged: when a fault of our own was logged last.
         epoch: what is added to `now` for the seconds since the epoch, of which cookies tell.
         counted: answers of both caches.
 
@@ -143,7 +143,7 @@ class WorkerState:
         self.packets: dict[bytes, tuple[Cursor, int, list[PackedAnswer]]] = {}
         self.questions: dict[bytes, Cursor] = {}
         self.tails: dict[bytes, Reply] = {}
-        self.fault_told = float("-inf")
+        self.fault_logged = float("-inf")
         self.epoch = 0.0
         self.counted: defaultdict[CountKey, int] = defaultdict(int)
         self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
