@@ -62,7 +62,7 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
     return Rotation(key, tuple(parts), note=note)
 
 
-NOTE = 120
+MAX_NOTE = 120
 """Characters of a note, at most: it goes into answers, where room is short."""
 
 
@@ -73,7 +73,7 @@ def _note(dead: Sequence[Choice]) -> str:
     first = dead[0]
     more = f" (and {len(dead) - 1} pools more)" if len(dead) > 1 else ""
     what = f": hosts are dealt that are {first.last_resort}" if first.dealt else ""
-    return f"nobody in pool {first.pool}{more} is live{what}"[:NOTE]
+    return f"nobody in pool {first.pool}{more} is live{what}"[:MAX_NOTE]
 
 
 def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part | None:

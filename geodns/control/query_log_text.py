@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from geodns.errors import BadNameError
 from geodns.responder.answer_policy import QueryLog
-from geodns.responder.query_log import PACKET, Noted
+from geodns.responder.query_log import MAX_PACKET, Noted
 from geodns.wire import codes, cookies, edns
 from geodns.wire.codes import name_of, rcode_name
 from geodns.wire.cookies import CookieStatus
@@ -65,7 +65,7 @@ def describe(noted: Noted, secrets: Sequence[bytes]) -> tuple[str, Fields]:
         if name is not None:
             fields["qname"] = _shown(name)
         # A query longer than what is kept of it cannot be judged.
-        why = "a long query" if len(packet) >= PACKET else "no well-formed query"
+        why = "a long query" if len(packet) >= MAX_PACKET else "no well-formed query"
         asked = f"{fields.get('qname', 'no name')} ({why})"
     else:
         fields |= {

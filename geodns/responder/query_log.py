@@ -8,13 +8,13 @@ from geodns.wire.message import HEADER, MAX_QUESTION, name_asked
 from geodns.wire.names import parents
 from geodns.wire.networks import Networks, packed
 
-MOST = 500
+MAX_NOTED = 500
 """Queries noted between two pulses (`serve.worker.PULSE`), at most; the others are counted."""
 
-PACKET = 4096
+MAX_PACKET = 4096
 """Bytes of a query that are kept: all that one has over UDP."""
 
-ANSWER = HEADER + MAX_QUESTION + 11
+MAX_ANSWER = HEADER + MAX_QUESTION + 11
 """Bytes of an answer that are kept: up to where the upper bits of an RCODE may stand."""
 
 REMEMBERED = 4_096
@@ -82,12 +82,12 @@ class Recorder:
             return
         if self._zones and not self._is_in_zones(packet):
             return
-        if len(self._noted) >= MOST:
+        if len(self._noted) >= MAX_NOTED:
             self._dropped += 1
             return
         start = answer or b""
         self._noted.append(
-            Noted(now + epoch, client, packet[:PACKET], start[:ANSWER], len(start), str(limited))
+            Noted(now + epoch, client, packet[:MAX_PACKET], start[:MAX_ANSWER], len(start), str(limited))
         )
 
     def take(self) -> tuple[tuple[Noted, ...], int]:

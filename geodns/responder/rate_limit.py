@@ -28,13 +28,13 @@ CELLS = 65_536
 """Cells in each of the two rows; a power of two."""
 _MASK = CELLS - 1
 _BITS = CELLS.bit_length() - 1
-_SIZE = 8
+_CELL_SIZE = 8
 
 REMEMBERED = 16_384
 """Pairs of address and kind, at most; then they start anew: forged addresses must not fill memory."""
-MOST = 1_000
+MAX_COUNTED = 1_000
 """Networks that are counted between two reports, at most."""
-TOLD = 10
+MAX_REPORTED = 10
 """Networks in a report: those that were limited most."""
 
 
@@ -101,7 +101,7 @@ class Cells(NamedTuple):
     @classmethod
     def shared(cls) -> "Cells":
         """Return cells for processes that are forked later; untouched they take no memory."""
-        return cls(memoryview(mmap.mmap(-1, 2 * CELLS * _SIZE)).cast("d"), secrets.token_bytes(16))
+        return cls(memoryview(mmap.mmap(-1, 2 * CELLS * _CELL_SIZE)).cast("d"), secrets.token_bytes(16))
 
 
 class Limiter:
@@ -163,7 +163,7 @@ class Limiter:
         self.action = action
         self._actions[action] = self._actions.get(action, 0) + 1
         network = self._refused
-        if network in self._most or len(self._most) < MOST:
+        if network in self._most or len(self._most) < MAX_COUNTED:
             self._most[network] = self._most.get(network, 0) + 1
         return action
 
@@ -171,7 +171,7 @@ class Limiter:
         """Return the counts since the last call; None: nothing was limited."""
         if not self._actions:
             return None
-        most = sorted(self._most.items(), key=lambda item: -item[1])[:TOLD]
+        most = sorted(self._most.items(), key=lambda item: -item[1])[:MAX_REPORTED]
         found = Limited(self._actions, {self._shown(network): number for network, number in most})
         self._actions, self._most = {}, {}
         return found

@@ -169,8 +169,8 @@ def _find_and_deal(table: Table, query: Query, now: float, state: WorkerState) -
         state.remember(query, found)
     except Exception:
         # A bug must cost one answer, not the worker; the sender's resolver asks another server.
-        if now >= state.fault_told + FAULT_EVERY:
-            state.fault_told = now
+        if now >= state.fault_logged + FAULT_EVERY:
+            state.fault_logged = now
             log.exception("no answer for %s type %d", name_from_wire(query.name), query.type)
         return LookupResult("", codes.SERVFAIL, NOTHING, authoritative=False)
     return found

@@ -127,7 +127,7 @@ class WorkerState:
             ends, and the answers.
         questions: the question cache: by a question in lower case.
         tails: replies by what stands behind a question, where that holds no option.
-        fault_told: when a fault of our own was logged last.
+        fault_logged: when a fault of our own was logged last.
         epoch: what is added to `now` for the seconds since the epoch, of which cookies tell.
         counted: answers of both caches.
 
@@ -143,7 +143,7 @@ class WorkerState:
         self.packets: dict[bytes, tuple[Cursor, int, list[PackedAnswer]]] = {}
         self.questions: dict[bytes, Cursor] = {}
         self.tails: dict[bytes, Reply] = {}
-        self.fault_told = float("-inf")
+        self.fault_logged = float("-inf")
         self.epoch = 0.0
         self.counted: defaultdict[CountKey, int] = defaultdict(int)
         self._replies: dict[tuple[str, bytes], tuple[float, Reply]] = {}
@@ -213,7 +213,7 @@ class WorkerState:
     def deal(self, name: bytes, rotation: Rotation) -> tuple[int, ...]:
         """Move a name on in a rotation; return the position of its next answer in each part."""
         at = self._next_place(name, rotation)
-        return tuple(part.index[at % len(part.index)] for part in rotation.parts)
+        return tuple([part.index[at % len(part.index)] for part in rotation.parts])
 
     def _next_place(self, name: bytes, rotation: Rotation) -> int:
         """Return a name's place in a rotation, and move it on where it is kept: in its cursor, or here."""

@@ -9,8 +9,10 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from geodns.responder.lookup import find
+from geodns.wire.message import parse
 from tests.masterfile import master
-from tests.sample_zones import TCP, Worker
+from tests.sample_zones import TCP, WEIGHTED, Worker, absolute
 
 LONG = ".".join(["l" * 60] * 3) + "." + "m" * 46
 DIGEST = "49fd46e6c4b45c55d4ac49fd46e6c4b45c55d4ac49fd46e6c4b45c55d4ac1234"
@@ -409,3 +411,32 @@ def test_letter_case_is_that_of_ascii(asked: bytes, found: bool) -> None:
     name = dns.name.Name([asked, b"t", b""])
     answer = worker.send(dns.message.make_query(name, "A", use_edns=False).to_wire())
     assert (answer.rcode() == 0) is found
+
+
+# --- what the caches may answer -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "dealt", "exact"),
+    [
+        ("@", "A", True, True),
+        ("tiers", "MX", True, True),
+        ("text", "TXT", False, True),
+        ("text", "A", False, True),
+        ("alias", "A", True, False),
+        ("alias", "CNAME", False, True),
+        ("x.w", "A", True, False),
+        ("x.w", "TXT", False, False),
+        ("x.sub", "A", False, False),
+        ("missing", "A", False, False),
+        ("example.net.", "A", False, False),
+    ],
+)
+def test_a_lookup_says_what_is_dealt_and_what_depends_on_the_question_alone(
+    name: str, rtype: str, dealt: bool, exact: bool
+) -> None:
+    table = Worker(WEIGHTED).compiled.table
+    query = parse(dns.message.make_query(absolute(name), rtype).to_wire())
+    found = find(table, query)
+    assert (found.rotation is not None, found.exact) == (dealt, exact)
+    assert find(table, query) == found, "nothing is dealt yet"

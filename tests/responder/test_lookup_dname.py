@@ -92,7 +92,8 @@ def test_a_pool_is_found_through_a_dname_by_queries_and_by_explain() -> None:
 
 def test_a_dname_that_led_to_itself_stands_in_the_answer_once() -> None:
     worker = Worker(master("t.example", "@ 3600 NS ns.example.org.\na 600 DNAME t.example."))
-    packet = worker.raw(dnslib.DNSRecord.question("a.a.t.example", "DNAME").pack(), TCP)
+    question = bytes(dnslib.DNSRecord.question("a.a.t.example", "DNAME").pack())
+    packet = worker.raw(question, TCP)
     assert packet is not None
     records = [(str(one.rname), dnslib.QTYPE[one.rtype]) for one in dnslib.DNSRecord.parse(packet).rr]
     assert records == [("a.t.example.", "DNAME"), ("a.a.t.example.", "CNAME")]

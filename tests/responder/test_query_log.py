@@ -10,46 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.config.value_types import parse_share
 from geodns.responder import query_log
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
-from geodns.responder.query_log import MOST, PACKET, Recorder
+from geodns.responder.query_log import MAX_NOTED, MAX_PACKET, Recorder
 from geodns.responder.respond import Client
 from geodns.wire.names import name_to_wire
 from tests.sample_zones import ORIGIN, TCP, UDP, WEIGHTED, Worker
-
-
-@pytest.mark.parametrize(
-    ("text", "share"),
-    [
-        ("1", 1.0),
-        ("1%", 0.01),
-        ("0.5%", 0.005),
-        ("100%", 1.0),
-        ("1/100", 0.01),
-        ("3/4", 0.75),
-        ("0.01", 0.01),
-        ("0", None),
-        ("0%", None),
-        ("2", None),
-        ("101%", None),
-        ("1/0", None),
-        ("-1%", None),
-        ("1 %", None),
-        ("1e-2", None),
-        ("", None),
-        ("all", None),
-        ("٣%", None),
-    ],
-)
-def test_shares(text: str, share: float | None) -> None:
-    assert parse_share(text) == (None if share is None else pytest.approx(share))
-
-
-@given(st.text(max_size=12) | st.text(alphabet="0123456789./%", max_size=12))
-def test_a_share_is_a_part_or_nothing(text: str) -> None:
-    share = parse_share(text)
-    assert share is None or 0 < share <= 1
 
 
 def query(name: str = ORIGIN, rtype: str = "A") -> bytes:
@@ -114,11 +80,11 @@ def test_it_ends_by_itself() -> None:
 
 def test_what_there_is_no_room_for_is_counted() -> None:
     one = Recorder(QueryLog(), random.Random(1))
-    for _ in range(MOST + 7):
+    for _ in range(MAX_NOTED + 7):
         one.note(bytes(5000), TCP, bytes(60_000), "", 5.0, 1000.0)
     lines, dropped = one.take()
-    assert (len(lines), dropped) == (MOST, 7)
-    assert (lines[0].at, len(lines[0].packet), lines[0].size) == (1005.0, PACKET, 60_000)
+    assert (len(lines), dropped) == (MAX_NOTED, 7)
+    assert (lines[0].at, len(lines[0].packet), lines[0].size) == (1005.0, MAX_PACKET, 60_000)
     assert len(lines[0].answer) < 300
     assert one.take() == ((), 0)
 

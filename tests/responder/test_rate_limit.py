@@ -18,8 +18,8 @@ from geodns.responder.answer_policy import RateLimit
 from geodns.responder.rate_limit import (
     CELLS,
     ERROR,
-    MOST,
-    TOLD,
+    MAX_COUNTED,
+    MAX_REPORTED,
     Action,
     Cells,
     Limiter,
@@ -195,11 +195,11 @@ def test_a_flood_of_forged_addresses_does_not_grow_memory() -> None:
             if not one.allows(address, A, NOW):
                 one.limited_action(CookieStatus.NONE)
     assert len(one._pairs) <= rate_limit.REMEMBERED
-    assert len(one._most) == MOST
+    assert len(one._most) == MAX_COUNTED
     found = one.take()
     assert found is not None
     assert sum(found.actions.values()) >= 40_000, "all of them are counted, though not by network"
-    assert len(found.networks) == TOLD
+    assert len(found.networks) == MAX_REPORTED
 
 
 def test_an_address_whose_network_was_forgotten_meanwhile_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
