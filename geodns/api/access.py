@@ -1,4 +1,4 @@
-"""Who may ask for what, and how often; every error of a handler as JSON; the headers of every answer."""
+"""Access: tokens and their scopes, request rates; errors of handlers as JSON; headers of every answer."""
 
 import hmac
 import ipaddress

@@ -125,13 +125,13 @@ class OrderBody(HostOrderBody):
 
 
 class LoadBody(Body):
-    """How busy a host is."""
+    """A load that a host reports."""
 
     value: Annotated[Amount, AfterValidator(as_load)]
 
 
 class QueryLogWish(Body):
-    """Which queries to log from now on; empty lists mean all."""
+    """Queries to log from now on; empty lists mean all."""
 
     on: bool
     zones: Annotated[tuple[Annotated[str, AfterValidator(_zone)], ...], _Items] = ()
@@ -141,7 +141,7 @@ class QueryLogWish(Body):
 
 
 class ReloadBody(Body):
-    """Whether edits that would take much away are served, too."""
+    """A reload; with `yes` also of edits that would take much away."""
 
     yes: bool = False
 
@@ -151,7 +151,7 @@ _exact = with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False
 
 
 class ForcedByJson(TypedDict):
-    """Who forced something on a host, why and for how long; `until` null: until somebody ends it."""
+    """Author, reason and time of an override; `until` null: until somebody ends it."""
 
     reason: NotRequired[Reason]
     author: NotRequired[Annotated[str, Field(max_length=MAX_AUTHOR), PRINTABLE]]
@@ -225,7 +225,7 @@ _SAYS = {
     "too_long": "{given}: write at most {max_length}",
     "value_error": "{error}",
 }
-"""What is wrong, by pydantic's type of error."""
+"""Our words for pydantic's types of errors."""
 
 
 def read_body(content: bytes, kind: type[T], example: str) -> T:

@@ -1,4 +1,4 @@
-"""What has happened and what happens: events of a time, and a stream of them as they come.
+"""Events over HTTP: those of a time, and a stream of them as they come.
 
 The stream is of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 """

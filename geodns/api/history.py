@@ -1,4 +1,4 @@
-"""How hosts fared over time: a zone's points of a day or of ninety, and the last half hour of everything."""
+"""History over HTTP: a zone's points of up to ninety days, and the last half hour of every host."""
 
 import asyncio
 import json

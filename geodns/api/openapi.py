@@ -22,7 +22,6 @@ from geodns.api.schemas import (
     DescribedJson,
     ErrorJson,
     EventsJson,
-    ExplanationJson,
     HistoryJson,
     HostJson,
     ImportedJson,
@@ -36,6 +35,7 @@ from geodns.api.schemas import (
     ZoneJson,
     ZonesJson,
 )
+from geodns.api.schemas_explain import ExplanationJson
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -54,7 +54,7 @@ _TRUTH: Schema = {"type": "boolean"}
 
 @dataclass(frozen=True)
 class Operation:
-    """What can be asked at a path.
+    """One method of one path.
 
     Attributes:
         method: in small letters, as OpenAPI has it.
@@ -85,7 +85,7 @@ class Operation:
 
     @property
     def scope(self) -> Scope:
-        """Which tokens let it in."""
+        """The tokens that let it in."""
         return "read" if self.method == "get" else "control"
 
 

@@ -1,4 +1,4 @@
-"""What has become of an order, as JSON."""
+"""Results of orders as JSON."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

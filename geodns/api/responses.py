@@ -1,4 +1,4 @@
-"""What handlers share: the services, answers that are kept for a moment, who asks and for which host."""
+"""Helpers of all handlers: services, answers cached for a moment, the host and the author of a request."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from geodns.model.state import HostKey
 
 SERVICES: web.AppKey[Services] = web.AppKey("services")
 TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
-"""What let a request in; None where nothing had to."""
+"""The token that let a request in; None where it needed none."""
 
 
 class CachedBody:

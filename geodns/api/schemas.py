@@ -147,7 +147,7 @@ class CheckJson(TypedDict):
 
 
 class HostLoadJson(TypedDict):
-    """How busy a host is; at `full` it has as much as it can bear."""
+    """A host's load; at `full` it has as much as it can bear."""
 
     value: Amount | None
     full: Amount
@@ -176,7 +176,7 @@ class HostJson(WeighedJson):
 
 
 class FamilyJson(TypedDict):
-    """What of a pool is dealt in A or AAAA answers."""
+    """A pool's part in A or AAAA answers."""
 
     live: list[str]
     share: dict[str, Share]
@@ -216,7 +216,7 @@ class FamilySharesJson(TypedDict):
 
 
 class DealtJson(TypedDict):
-    """What a pool deals."""
+    """The hosts that a pool deals, with their shares."""
 
     shares: FamilySharesJson
     using: list[str]
@@ -225,14 +225,14 @@ class DealtJson(TypedDict):
 
 
 class PoolChangeJson(TypedDict):
-    """What a pool deals before an order, and after it."""
+    """A pool before an order, and after it."""
 
     before: DealtJson
     after: DealtJson
 
 
 class OutcomeJson(TypedDict):
-    """What has become of an order; see OrderedJson."""
+    """The result of an order; see OrderedJson."""
 
     pools: Changes
     pending: list[str]
@@ -243,7 +243,7 @@ class OutcomeJson(TypedDict):
 
 
 class OrderedJson(OutcomeJson):
-    """What has become of an order; hosts by zone and name.
+    """The result of an order; hosts by zone and name.
 
     `pending` names the workers that have not taken it yet, `left` the hosts that are not as was ordered,
     `confirm` what would need a `yes`, `cached_s` for how many seconds caches may hold a host's addresses.
@@ -255,7 +255,7 @@ class OrderedJson(OutcomeJson):
 
 
 class ImportedJson(OrderedJson):
-    """What has become of an import; entries that are over, or about hosts not served here, change nothing."""
+    """The result of an import; entries that are over, or about hosts not served here, change nothing."""
 
     imposed: list[str]
     expired: list[str]
@@ -263,7 +263,7 @@ class ImportedJson(OrderedJson):
 
 
 class HostOutcomeJson(TypedDict, total=False):
-    """What has become of an order for one host; see OrderedJson."""
+    """The result of an order for one host; see OrderedJson."""
 
     pools: Changes
     pending: list[str]
@@ -338,89 +338,11 @@ class RecentJson(TypedDict):
     zones: dict[str, dict[str, SparklineJson]]
 
 
-# --- why ------------------------------------------------------------------------------------------------
-
-
-class LinkJson(TypedDict):
-    """A pool of a chain of fallbacks; the last has none, and no `min_live`."""
-
-    pool: str
-    hosts: Count
-    live: Count
-    live_weight: Share
-    min_live: str | None
-    fallback: str | None
-    fallback_mode: str
-    when_down: str
-
-
-class BurstJson(TypedDict):
-    """How much of what a cached answer's clients send may go to one host, and for how long."""
-
-    seconds: Count
-    uniform: dict[str, Share]
-
-
-class DealtHostJson(WeighedJson):
-    """A host that is dealt."""
-
-    addresses: list[str]
-
-
-class MemberJson(WeighedJson):
-    """A host that could be dealt: its part of first picks and of uniform picks, and why."""
-
-    pool: str
-    state: HealthState
-    forced: Forced | None
-    first: Share
-    uniform: Share
-    why: str
-
-
-class TierJson(TypedDict):
-    """A pool behind a name, with its fallbacks."""
-
-    pool: str
-    preference: Count
-    using: list[str]
-    last_resort: LastResort | None
-    chain: list[LinkJson]
-    ttl: Count
-    ttl_why: str
-    cycle: Annotated[Count, Field(description="Answers until they come again in the same order.")]
-    sizes: Annotated[dict[str, Share], Field(description="The part of the answers with so many hosts.")]
-    burst: BurstJson | None
-    hosts: dict[str, DealtHostJson]
-    members: dict[str, MemberJson]
-
-
-class NextJson(TypedDict):
-    """An answer that a worker may give next."""
-
-    rcode: str
-    ttl: Count | None
-    data: list[str]
-    hosts: list[str]
-
-
-class ExplanationJson(TypedDict):
-    """Why a name is answered as it is; `hosts` are by their addresses and names in answers."""
-
-    name: str
-    type: str
-    zone: str
-    serial: Count
-    tiers: list[TierJson]
-    next: list[NextJson]
-    hosts: dict[str, str]
-
-
 # --- the rest -------------------------------------------------------------------------------------------
 
 
 class QueryLogJson(TypedDict):
-    """Which queries are logged; empty lists mean all."""
+    """The queries that are logged; empty lists mean all."""
 
     on: bool
     written: Count
@@ -433,7 +355,7 @@ class QueryLogJson(TypedDict):
 
 
 class ZoneDigestJson(TypedDict):
-    """What tells whether two servers serve the same zone."""
+    """A digest that two servers share if they serve the same zone."""
 
     digest: str
     hosts: Count

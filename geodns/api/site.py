@@ -1,4 +1,4 @@
-"""Where the HTTP side listens (bounded connections, TLS), and the files of the page."""
+"""The HTTP listener (bounded connections, TLS), and the files of the page."""
 
 import asyncio
 import gzip

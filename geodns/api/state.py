@@ -84,7 +84,7 @@ def _shared(one: ForcedState | ForcedWeight) -> ForcedByJson:
 
 
 class Imported(NamedTuple):
-    """What an export comes to here.
+    """The plan that an export makes here.
 
     Attributes:
         plan: what it imposes.

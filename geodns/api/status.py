@@ -1,4 +1,4 @@
-"""What ``/status`` shows of the running state, as plain JSON (DESIGN section 7)."""
+"""``/status``, ``/metrics`` and health over HTTP: the running state as JSON."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping

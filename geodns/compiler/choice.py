@@ -1,4 +1,4 @@
-"""Which hosts a pool deals now: its live ones, its fallbacks', or the last resort (DESIGN section 5)."""
+"""Chooses the hosts that a pool deals: its live ones, its fallbacks', or the last resort."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from geodns.model.zone import Member, Pool, Zone
 
 
 class LastResort(StrEnum):
-    """Which hosts a pool deals when nobody in its chain is live."""
+    """The hosts that a pool deals when nobody in its chain is live."""
 
     DOWN = "down"
     QUARANTINED = "quarantined"
@@ -56,7 +56,7 @@ class Dealt:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a pool deals now, for every name and type alike.
+    """The hosts that a pool deals now, for every name and type alike.
 
     Attributes:
         using: the pools dealt from, nearest first.

@@ -1,4 +1,4 @@
-"""What of a zone does not depend on health: its names, fixed answers and referrals."""
+"""Compiles what health does not change: names, fixed answers, referrals."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache

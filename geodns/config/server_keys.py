@@ -215,7 +215,7 @@ ACCOUNT = ValueType(_read_account, {"type": "string"})
 
 
 class Tcp(Frozen):
-    """What TCP clients may take: the keys under ``tcp``."""
+    """Limits of TCP clients: the keys under ``tcp``."""
 
     connections: Annotated[
         int, Key(whole(1, 1_000_000, "connections"), "At one time; past that the longest idle goes.")

@@ -50,7 +50,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class Settings(Frozen):
-    """What the server is told about itself; for None, the default of the key says what holds."""
+    """The server's settings; for None, the default of the key says what holds."""
 
     zones: Annotated[Path, Key(PATH, "The directory of the zone files.")] = Path("zones")
     listen: Annotated[tuple[Listen, ...], Key(LISTENERS, "Where DNS is answered, over UDP and TCP.")] = (
@@ -131,7 +131,7 @@ KEYS: dict[str, Key] = {
     for name, key in {field: own, f"{field}_file": _BESIDE.get(field)}.items()
     if key is not None
 }
-"""What may stand in ``geodns.yaml``."""
+"""The keys of ``geodns.yaml``."""
 
 DEFAULT_FILE = Path("geodns.yaml")
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from geodns.model.base import Frozen
 
 Scope = Literal["read", "control"]
-"""What a token lets one do; ``control`` includes ``read``."""
+"""The rights of a token; ``control`` includes ``read``."""
 
 _TOKEN = re.compile("[!-~]+")
 _NAME = re.compile("[A-Za-z0-9._-]{1,32}")

@@ -1,4 +1,4 @@
-"""When each name was last queried; unused names may be removed freely."""
+"""Remembers when each name was last queried: unused names may be removed without a question."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What operators wrote and what is believed of hosts, as frozen values.
+"""Frozen values: the zones that operators write, and the states of hosts.
 
 Names of hosts, pools and checks are the short ones of the file. Owner names and names in record data are
 absolute, in lower case and end in a dot (``mta1.out.example.com.``); a zone's own name has none

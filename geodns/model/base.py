@@ -1,4 +1,4 @@
-"""What all models share: frozen, addresses and their families, numbers as wide as a record's."""
+"""Base of all models: frozen values, addresses and their families, numbers as wide as a record's."""
 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal

@@ -29,7 +29,7 @@ PORTS: Mapping[str, int] = MappingProxyType(
 
 
 class Check(Frozen):
-    """How a host is probed, and what the results do to its verdict; HAProxy's words.
+    """A check: a probe of hosts, and the rules by which its results make verdicts; HAProxy's words.
 
     Attributes:
         name: its key under ``checks``.
@@ -179,7 +179,7 @@ BUILT_IN_CHECKS: tuple[Check, ...] = (
 
 
 class Target(Frozen):
-    """What is probed: once, whichever pools and zones use it.
+    """An address and port under a check: probed once, whichever pools and zones use it.
 
     Attributes:
         host: the host's whole name, if the certificate must fit it and the check names no other.

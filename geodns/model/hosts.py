@@ -9,7 +9,7 @@ from geodns.model.limits import MAX_WEIGHT
 
 
 class Matcher(Frozen):
-    """What a label must be, as in PromQL: one that is missing is empty, ``=~`` fits the whole value."""
+    """A condition on a label, as in PromQL: one that is missing is empty, ``=~`` fits the whole value."""
 
     label: str
     op: Literal["=", "!=", "=~", "!~"]
@@ -29,7 +29,7 @@ class Metric(Frozen):
 
 
 class Load(Frozen):
-    """How a host's load lowers its weight, and where it is read.
+    """A host's load: its source, and how it lowers the weight.
 
     Attributes:
         url: where it is polled; None: it is pushed.
@@ -70,7 +70,7 @@ class Load(Frozen):
 
 
 class Endpoint(Frozen):
-    """Where a host is probed if not at its addresses; no port: the check's."""
+    """An address to probe instead of the host's own; no port: the check's."""
 
     address: Address
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -165,7 +165,7 @@ HostSource = DnsSource | FileSource
 
 
 class Origin(Frozen):
-    """Which source found a host: its title, or the file."""
+    """The source that found a host: its title, or the file."""
 
     host: str
     source: str

@@ -28,7 +28,7 @@ _RANKS = {state: rank for rank, state in enumerate(HealthState)}
 
 
 class Forced(StrEnum):
-    """What an operator or a program forces on a host."""
+    """A state that an operator or a program forces on a host."""
 
     DRAINED = "drained"
     QUARANTINED = "quarantined"
@@ -63,7 +63,7 @@ class Verdict:
 
     @property
     def factor(self) -> Fraction:
-        """What shedding leaves of the weight, 0 to 1."""
+        """The part of the weight that shedding leaves, 0 to 1."""
         return Fraction(0) if self.shed_out else Fraction(1, 2**self.level)
 
     @property
@@ -91,7 +91,7 @@ HostKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ForcedState:
-    """What is forced on a host, by whom and for how long; times are seconds since the epoch.
+    """A state forced on a host, by whom and for how long; times are seconds since the epoch.
 
     Attributes:
         reason: in the author's words; may be empty.

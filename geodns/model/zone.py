@@ -281,7 +281,7 @@ class Zone(Frozen):
 
     @cached_property
     def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
-        """What is probed for each address of each host, over all pools that have it."""
+        """The targets for each address of each host, over all pools that have it."""
         return {
             host.name: {
                 address: frozenset(

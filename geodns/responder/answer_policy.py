@@ -8,7 +8,7 @@ from geodns.wire.networks import Network
 
 @dataclass(frozen=True, slots=True)
 class QueryLog:
-    """Which queries are logged.
+    """The queries that are logged.
 
     Attributes:
         zones: names on the wire in lower case, which stand for all at or below them; empty: all.
@@ -26,7 +26,7 @@ class QueryLog:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How answers over UDP are limited.
+    """A limit on answers over UDP.
 
     Attributes:
         per_second: answers of one kind to one network; after a lull as many may come at once.
@@ -46,7 +46,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How answers are given, whatever is in the zones.
+    """Settings of answers, whatever is in the zones.
 
     Attributes:
         nsid: the answer to NSID (RFC 5001); empty: none.

@@ -9,7 +9,7 @@ from geodns.wire.edns import Edns
 
 
 class Reply(NamedTuple):
-    """What a query's OPT record means for the answer.
+    """Size and OPT record of an answer, as the query's OPT asks.
 
     Attributes:
         size: bytes that the client takes over UDP.

@@ -1,4 +1,4 @@
-"""Which answer a zone has for a name: zone cuts, wildcards, aliases (RFC 1034 section 4.3.2, 4592, 6672)."""
+"""Finds a zone's answer for a name: zone cuts, wildcards, aliases (RFC 1034 section 4.3.2, 4592, 6672)."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ MAX_CHAIN = 16
 
 ANY_TTL = 3600
 _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
-"""What ANY gets instead of everything (RFC 8482 section 4.2)."""
+"""The answer to ANY instead of everything (RFC 8482 section 4.2)."""
 
 
 class LookupResult(NamedTuple):

@@ -39,7 +39,7 @@ MAX_REPORTED = 10
 
 
 class Action(StrEnum):
-    """What happens to an answer over the limit."""
+    """The fate of an answer over the limit."""
 
     DROPPED = "dropped"
     TRUNCATED = "truncated"
@@ -87,7 +87,7 @@ def denied(origin: bytes) -> bytes:
 
 
 class Cells(NamedTuple):
-    """What all workers share.
+    """The cells that all workers share.
 
     Attributes:
         times: two rows of seconds of the monotonic clock, which all processes share.

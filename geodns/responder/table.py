@@ -77,7 +77,7 @@ class Rotation:
 
 
 class NameNode(NamedTuple):
-    """What a zone has at an owner name; without any RRset it is an empty non-terminal.
+    """The RRsets at an owner name; without any RRset it is an empty non-terminal.
 
     Attributes:
         rrsets: by type: a fixed answer, or the key of the rotation to deal from.

@@ -48,7 +48,7 @@ class Counts(NamedTuple):
 
 
 class CountKey:
-    """What an answer of the caches counts for; a key by identity, because that hash is the cheapest."""
+    """Zone, type and RCODE that a cached answer counts for; a key by identity: that hash is the cheapest."""
 
     __slots__ = ("dealt", "query")
 

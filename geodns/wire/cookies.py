@@ -31,7 +31,7 @@ _SERVER_COOKIE = _START.size + 8
 
 
 class CookieStatus(IntEnum):
-    """What a query's cookie says of its sender."""
+    """A query's cookie: the trust it earns its sender."""
 
     NONE = 0
     """None."""
@@ -44,7 +44,7 @@ class CookieStatus(IntEnum):
 
 
 class CookieJudgement(NamedTuple):
-    """What a cookie is worth, and the one that the answer carries.
+    """The verdict on a cookie, and the one that the answer carries.
 
     Attributes:
         fresh: seconds for which the same cookie gets the same judgement; 0: not at all.

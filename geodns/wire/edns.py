@@ -39,7 +39,7 @@ class BrokenOptError(Exception):
 
 
 class Edns(NamedTuple):
-    """What a query's OPT record says (RFC 6891 section 6.1.2).
+    """A query's OPT record, read (RFC 6891 section 6.1.2).
 
     Attributes:
         size: the UDP payload that the client takes; under 512 counts as 512.

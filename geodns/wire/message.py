@@ -246,7 +246,7 @@ def _assemble(
 
 
 class AnswerSummary(NamedTuple):
-    """What an answer's start tells: the RCODE with its upper bits, AA, TC, and the number of answers."""
+    """An answer's first bytes, read: the RCODE with its upper bits, AA, TC, and the number of answers."""
 
     rcode: int
     authoritative: bool

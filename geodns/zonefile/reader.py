@@ -1,4 +1,4 @@
-"""Zone files → zones: every problem of a file at once, each with its place (DESIGN section 4)."""
+"""Zone files → zones: every problem of a file at once, each with its place."""
 
 import stat
 from collections.abc import Iterable, Mapping

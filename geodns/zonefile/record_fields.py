@@ -16,7 +16,7 @@ MAX_STRING = 255
 
 @dataclass(frozen=True)
 class Context:
-    """What reading a value needs; `origin` is the zone's absolute name."""
+    """The surroundings of a value; `origin` is the zone's absolute name."""
 
     origin: str
     report: Report

@@ -1,4 +1,4 @@
-"""What several sections of a zone file share: where a value stands, names, ranges."""
+"""Helpers of several sections of a zone file: places of values, names, ranges."""
 
 import re
 from typing import Generic, NamedTuple, TypeVar

@@ -1,4 +1,4 @@
-"""Which hosts a pool deals: the sentences of DESIGN section 5, one by one."""
+"""Which hosts a pool deals: every rule of the choice, one by one."""
 
 from collections.abc import Mapping
 from dataclasses import replace

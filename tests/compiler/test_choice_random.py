@@ -1,4 +1,4 @@
-"""Which hosts a pool deals, over random pools, fallbacks and live sets: the sentences of DESIGN section 5."""
+"""Which hosts a pool deals, over random pools, fallbacks and live sets: the rules of the choice."""
 
 import math
 from collections import Counter

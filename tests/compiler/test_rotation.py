@@ -1,4 +1,4 @@
-"""Rotations: both kinds of client see the weights exactly (DESIGN section 5)."""
+"""Rotations: both kinds of client see the weights exactly."""
 
 import math
 from collections import Counter

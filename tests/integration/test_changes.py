@@ -19,7 +19,7 @@ BASE = "base.example.com"
 MISSING = 1.5
 """Seconds that a file has here to come back."""
 LAG = 0.5
-"""Seconds that the workers may be behind the status on a busy machine; DESIGN section 3 says 0.1."""
+"""Seconds that the workers may be behind the status on a busy machine; 0.1 is the aim."""
 
 
 @pytest.fixture(scope="module")

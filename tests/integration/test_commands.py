@@ -217,7 +217,7 @@ def test_token(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
 
 # --- status, query, probe ------------------------------------------------------------------------------
 
-# DESIGN section 7's fields, and those that came to them.
+# The fields that programs rely on.
 TOP = {"node", "version", "backend", "uptime_s", "ready", "warnings", "zones", "hosts", "pools"}
 HOST = {"state", "forced", "weight", "factors", "effective_weight", "addresses", "since", "checks"}
 CHECK = {"check", "address", "port", "state", "outcome", "detail", "rtt_ms", "at"}

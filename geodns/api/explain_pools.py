@@ -1,0 +1,266 @@
+"""Explains a pool behind a name: every host's part in it and the reasons, TTL, shares, bursts."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from geodns.api.schemas_explain import BurstJson, LinkJson, MemberJson, TierJson
+from geodns.api.status import LastResult, number
+from geodns.compiler.choice import Choice, Dealt
+from geodns.compiler.live_set import Fitness, LiveSet
+from geodns.control.cluster import Cluster
+from geodns.control.orders import describe_weight
+from geodns.model.base import family_of
+from geodns.model.checks import Target
+from geodns.model.hosts import Host
+from geodns.model.state import Forced, HealthState
+from geodns.model.zone import Member, MinLive, Pool, Zone
+from geodns.responder.table import Part, Rotation
+
+
+class PoolExplanation:
+    """One rotation, as it is explained."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        zone: Zone,
+        live: LiveSet,
+        rotation: Rotation,
+        seen: Callable[[Target], LastResult | None],
+    ) -> None:
+        self.cluster = cluster
+        self.zone = zone
+        self.live = live
+        self.rotation = rotation
+        self.seen = seen
+        self._known: dict[tuple[str, str], Fitness] = {}
+
+    def _fitness(self, pool: Pool, host: str) -> Fitness:
+        """Return a host as a pool sees it, found out once."""
+        found = self._known.get((pool.name, host))
+        if found is None:
+            found = self.live.fitness(
+                self.zone, self.zone.host_by_name[host], self.zone.check_policy_of(pool)
+            )
+            self._known[pool.name, host] = found
+        return found
+
+    def tier(self, pool: str, preference: int) -> TierJson:
+        """Return one pool of the rule, and its fallbacks."""
+        choice = self.cluster.compiled.choices[self.zone.name, pool]
+        part = next((part for part in self.rotation.parts if part.pool == pool), None)
+        shares = {} if part is None else shares_of(part)
+        chain = self.zone.chain(pool)
+        ttl = choice.ttl(self.zone, self.rotation.key.ttl)
+        return {
+            "pool": pool,
+            "preference": preference,
+            "using": list(choice.using),
+            "last_resort": choice.last_resort,
+            "chain": [self._link(link) for link in chain],
+            "ttl": ttl,
+            "ttl_why": self._ttl_why(choice, ttl),
+            "cycle": 0 if part is None else len(part.index),
+            "sizes": {} if part is None else sizes_of(part),
+            "burst": None if part is None else burst_of(part, ttl),
+            "hosts": {
+                entry.host: {
+                    "weight": entry.weight,
+                    "factors": {name: float(value) for name, value in entry.factors.items()},
+                    "effective_weight": number(entry.effective),
+                    "addresses": [str(address) for address in entry.addresses],
+                }
+                for entry in choice.dealt
+            },
+            "members": self._members(choice, chain, shares),
+        }
+
+    def _link(self, pool: Pool) -> LinkJson:
+        """Return a pool of the chain, and whether it has enough live hosts to do without its fallback."""
+        fit = [member for member in pool.members if self._weight(member) and self._fit(pool, member.host)]
+        weight = sum(map(self._weight, pool.members))
+        return {
+            "pool": pool.name,
+            "hosts": len(pool.members),
+            "live": len(fit),
+            "live_weight": float(Fraction(sum(map(self._weight, fit)), weight)) if weight else 0.0,
+            "min_live": None if pool.fallback is None else _min_live(pool.min_live),
+            "fallback": pool.fallback,
+            "fallback_mode": pool.fallback_mode,
+            "when_down": pool.when_down,
+        }
+
+    def _weight(self, member: Member) -> int:
+        return self.live.weight(self.zone, member.host, member.weight)
+
+    def _fit(self, pool: Pool, host: str) -> bool:
+        fitness = self._fitness(pool, host)
+        return bool(fitness.live and fitness.factor)
+
+    def _members(
+        self, choice: Choice, chain: tuple[Pool, ...], shares: Mapping[str, tuple[Fraction, Fraction]]
+    ) -> dict[str, MemberJson]:
+        """Return every host that the pool or a fallback could deal, with its part and why."""
+        members: dict[str, MemberJson] = {}
+        dealt = {entry.host: entry for entry in choice.dealt}
+        for pool in chain:
+            for member in pool.members:
+                if member.host not in members:
+                    entry = dealt.get(member.host)
+                    members[member.host] = self._member(choice, pool, member, entry, shares)
+        return members
+
+    def _member(
+        self,
+        choice: Choice,
+        pool: Pool,
+        member: Member,
+        dealt: Dealt | None,
+        shares: Mapping[str, tuple[Fraction, Fraction]],
+    ) -> MemberJson:
+        name, weight = member.host, self._weight(member)
+        host = self.zone.host_by_name[name]
+        key = (self.zone.name, name)
+        fitness = self._fitness(pool, host.name)
+        first, uniform = shares.get(name, (Fraction(0), Fraction(0)))
+        forced = self.live.forced.get(key)
+        effective = dealt.effective if dealt else weight * fitness.factor if fitness.live else Fraction(0)
+        return {
+            "pool": pool.name,
+            "state": self.live.host_state(self.zone, host),
+            "forced": forced,
+            "weight": dealt.weight if dealt else weight,
+            "factors": {name: float(value) for name, value in fitness.factors.items()},
+            "effective_weight": number(Fraction(effective)),
+            "first": float(first),
+            "uniform": float(uniform),
+            "why": self._why(choice, pool, host, weight, in_answers=name in shares),
+        }
+
+    def _why(self, choice: Choice, pool: Pool, host: Host, weight: int, *, in_answers: bool) -> str:
+        """Say in a few words why a host has the part that it has."""
+        if in_answers:
+            return self._why_dealt(choice, pool, host)
+        told = self._kept_out(choice, pool, host, weight)
+        if told is not None:
+            return told
+        if choice.last_resort is None and pool.name not in choice.using:
+            return f"its pool is not needed: {choice.pool} has enough live hosts"
+        if self.rotation.key.type != "MX" and not any(
+            family_of(address) == self.rotation.key.type for address in host.addresses
+        ):
+            return f"it has no {self.rotation.key.type} address"
+        return "none of its addresses of this family is live" if choice.dealt else "nobody is dealt"
+
+    def _why_dealt(self, choice: Choice, pool: Pool, host: Host) -> str:
+        if choice.last_resort is not None:
+            return f"last resort: nobody in the chain is live ({self._state(pool, host)})"
+        fitness = self._fitness(pool, host.name)
+        lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
+        helps = f"helps out as a host of {pool.name}" if pool.name != choice.pool else ""
+        imposed = self.cluster.weights.get((self.zone.name, host.name))
+        weight = "" if imposed is None else describe_weight(imposed)
+        return (
+            "; ".join(part for part in (helps, weight, lowered and f"lowered: {lowered}") if part) or "live"
+        )
+
+    def _kept_out(self, choice: Choice, pool: Pool, host: Host, weight: int) -> str | None:
+        """Say what keeps a host out by itself; None when nothing does."""
+        key = (self.zone.name, host.name)
+        forced = None if key in self.cluster.held_back else self.cluster.forced.get(key)
+        imposed = self.cluster.weights.get(key)
+        if imposed is not None and not weight:
+            return f"{describe_weight(imposed)}: never dealt"
+        if not weight:
+            return f"its weight in {pool.name} is 0: never dealt"
+        if forced is not None and forced.forced is not Forced.UP:
+            why = f": {forced.reason}" if forced.reason else ""
+            return f"{forced.forced} by {forced.author}{why}"
+        fitness = self._fitness(pool, host.name)
+        if key in self.live.newcomers and not fitness.live:
+            return "new: it waits for its first good probe"
+        if not fitness.live or not fitness.factor:
+            resort = choice.last_resort
+            instead = f"; the last resort is {resort}" if resort is not None else ""
+            return f"{self._state(pool, host)}{instead}"
+        return None
+
+    def _state(self, pool: Pool, host: Host) -> str:
+        """Return a host's state with what its checks in a pool found."""
+        state = self.live.host_state(self.zone, host)
+        details = [
+            f"{target.check.name}: {last.detail}"
+            for targets in self.zone.targets_by_host[host.name].values()
+            for target in sorted(targets, key=lambda target: target.key)
+            if target.check.name in pool.checks
+            and self.live.verdict(target).shown is not HealthState.UP
+            and (last := self.seen(target)) is not None
+        ]
+        return f"{state} ({'; '.join(dict.fromkeys(details))})" if details else str(state)
+
+    def _ttl_why(self, choice: Choice, ttl: int) -> str:
+        ceiling = self.rotation.key.ttl
+        if ttl >= ceiling:
+            return "as the zone file says"
+        floor = f", not below min_ttl {self.zone.min_ttl} s" if ttl == self.zone.min_ttl else ""
+        failing = [
+            entry.host
+            for entry in choice.dealt
+            for pool in self.zone.chain(choice.pool)
+            if choice.last_resort is None
+            and any(member.host == entry.host for member in pool.members)
+            and self._fitness(pool, entry.host).seconds_to_fall == choice.longest_ttl
+        ]
+        if failing:
+            hosts = ", ".join(dict.fromkeys(failing))
+            soon = f"{choice.longest_ttl:g} s"
+            return f"{ceiling} s lowered: {hosts} has failures and may be down in {soon}{floor}"
+        what = "the last resort" if choice.last_resort is not None else "the fallback"
+        return (
+            f"{ceiling} s lowered while {what} serves, so that hosts that come back are asked for soon{floor}"
+        )
+
+
+def _min_live(wanted: MinLive) -> str:
+    return f"{wanted.amount}%" if wanted.percent else str(wanted.amount)
+
+
+def shares_of(part: Part) -> dict[str, tuple[Fraction, Fraction]]:
+    """Return each host's share of first picks, and of uniform picks, over the cycle that is served."""
+    first: Counter[str] = Counter()
+    named: dict[str, Counter[int]] = {}
+    for at, count in Counter(part.index).items():
+        hosts = part.sets[at]
+        first[hosts[0]] += count
+        for host in hosts:
+            named.setdefault(host, Counter())[len(hosts)] += count
+    total = len(part.index)
+    return {
+        host: (
+            Fraction(first[host], total),
+            sum((Fraction(count, size * total) for size, count in sizes.items()), Fraction(0)),
+        )
+        for host, sizes in named.items()
+    }
+
+
+def sizes_of(part: Part) -> dict[str, float]:
+    """Return what part of the answers names so many hosts, the largest first."""
+    sizes: Counter[int] = Counter()
+    for at, count in Counter(part.index).items():
+        sizes[len(part.sets[at])] += count
+    return {str(size): count / len(part.index) for size, count in sorted(sizes.items(), reverse=True)}
+
+
+def burst_of(part: Part, ttl: int) -> BurstJson:
+    """Return what one cached answer can do: for so long all that its clients send may go to one host.
+
+    Clients that take the first address send everything to it. Those that pick one of the set send each
+    host its part; where a set has one host, that is everything again.
+    """
+    smallest: dict[str, int] = {}
+    for hosts in part.sets:
+        for host in hosts:
+            smallest[host] = min(len(hosts), smallest.get(host, len(hosts)))
+    return {"seconds": ttl, "uniform": {host: 1 / size for host, size in smallest.items()}}
