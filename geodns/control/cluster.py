@@ -53,7 +53,7 @@ def _place(host: HostKey, target: Target) -> _Place:
     return host, target.check.name, target.address, target.port
 
 
-_OUT = frozenset({HealthState.DOWN, HealthState.SHEDDING})
+_NOT_LIVE = frozenset({HealthState.DOWN, HealthState.SHEDDING})
 """States in which a host is not live."""
 
 
@@ -137,7 +137,8 @@ class Cluster:
             zone = zones.get(host[0])
             if zone is None or host[1] not in zone.host_by_name:
                 return True
-            return host in self.newcomers or unforced.host_state(zone, zone.host_by_name[host[1]]) in _OUT
+            known = zone.host_by_name[host[1]]
+            return host in self.newcomers or unforced.host_state(zone, known) in _NOT_LIVE
 
         return held_back(zones, wanted, is_out)
 
