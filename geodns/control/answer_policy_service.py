@@ -36,7 +36,7 @@ _SECRETS, _QUERY_LOG = "cookie_secrets", "query_log"
 
 
 class AnswerPolicyService:
-    """Changes the policy when a cookie secret, an operator or the clock does."""
+    """Sets the policy of the cluster, and changes it with the cookie secrets and the query log."""
 
     def __init__(
         self,

@@ -102,8 +102,8 @@ class VerdictService:
 
     def follow(self) -> None:
         """Probe the hosts of the zones that are served now."""
-        zones = [source.zone for source in self._cluster.sources.values()]
-        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
+        pools = watched_pools(self._cluster.zones.values())
+        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, pools)
 
     def ignore_overridden(self) -> None:
         """Let hosts that an operator may be working on not count as failing together."""

@@ -72,7 +72,7 @@ def test_points_survive_the_disk(points: Points) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", packed({})[:-1]])
-def test_what_is_no_points_is_told_so(data: bytes) -> None:
+def test_bytes_that_are_no_points_are_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="no points of hosts"):
         unpacked(data)
 

@@ -1,4 +1,4 @@
-"""The query log's switch, and how lines come into the log."""
+"""The switch of the query log, and the lines that it writes."""
 
 import logging
 import time
@@ -57,7 +57,7 @@ def test_so_many_lines_a_second_and_no_more(tmp_path: Path) -> None:
     assert (switch.written, switch.dropped) == (MAX_LINES + 5, 6)
 
 
-def test_who_switches_it_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_names_who_switches_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     switch = service(None, tmp_path)
     clients = (parse_network("192.0.2.1"),)
