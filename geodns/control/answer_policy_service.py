@@ -49,16 +49,7 @@ class AnswerPolicyService:
         *,
         again: bool,
     ) -> None:
-        """Begin with the settings, or with the policy of the control process before.
-
-        Args:
-            settings: the server's own.
-            cluster: answers by the policy.
-            workers: get it, and report limited answers and logged queries.
-            persistence: carries secrets and query log over a restart of the control process.
-            events: of changes.
-            metrics: count logged queries.
-            again: whether the control process is started again, while the server runs.
+        """Begin with the settings or, when the control process is started `again`, with the last policy.
 
         Raises:
             StartError: the server starts, and the file of the cookie secrets cannot be used.
