@@ -1,6 +1,7 @@
 """Runs the control process: makes the services in order, starts and ends them.
 
-State is saved as it changes, so that another control process can go on at any moment.
+Zone files, probes and orders change the cluster; its Table goes to the workers. State is saved as it
+changes, so that another control process can go on at any moment.
 """
 
 import asyncio
@@ -119,6 +120,7 @@ class Daemon:
     ) -> None:
         self._settings = settings
         self._context = context
+        self._again = bool(context.number)
         self._warnings = warnings
         self._stop = asyncio.Event()
         self._tasks = Tasks(self._stop)
@@ -134,9 +136,7 @@ class Daemon:
             events.tell("watch", warning)
         await events.open()
         try:
-            return await self._live(
-                await asyncio.to_thread(zones.read_first, again=bool(self._context.number))
-            )
+            return await self._live(await asyncio.to_thread(zones.read_first, again=self._again))
         finally:
             await events.close()
 
@@ -172,12 +172,12 @@ class Daemon:
 
     async def _begin(self, edit: Edit) -> None:
         """Probe the hosts once, answer, and start the services' loops."""
-        services, again = self.services, bool(self._context.number)
+        services = self.services
         edit = await services.zones.completed(edit)
         await services.verdicts.first_round(edit.zones.values(), FIRST_ROUND)
         services.orders.end_expired()
         # Whoever starts a server means what the files say; a restart of the control process is nobody's yes.
-        await services.zones.apply(edit, yes=not again)
+        await services.zones.apply(edit, yes=not self._again)
         # Ignored until here: a reload must not overtake the first reading.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         late = await services.workers.deliver(FIRST_ROUND)
@@ -185,7 +185,7 @@ class Daemon:
             services.events.tell("worker", f"these workers are slow to start: {', '.join(late)}")
         services.watchdog.ready = True
         services.workers.report_start()
-        if not again:
+        if not self._again:
             self._say_ready()
         for work in (
             services.zones.watch,

@@ -1,4 +1,4 @@
-"""The services of a control process, each of them real, but for the probes and the workers."""
+"""The services of a control process, all real but for probes and workers."""
 
 import asyncio
 import tempfile
@@ -30,18 +30,14 @@ GOOD = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: {address: 192.0.2.11, weight: 50}, 
 
 
 class Rig:
-    """Services and what a test may turn of their surroundings.
+    """The services as the daemon makes them; a test sets what probes and workers do.
 
     Attributes:
-        services: as the daemon makes them.
         file: of the zone.
-        seen: what the last probe of an address found.
+        seen: last outcome by address.
         late: seconds that the most overdue probe is late.
-        hint: of the prober's.
-        suspects: pools in doubt.
-        ignored: the hosts that count for nothing where hosts fail together.
-        workers: of the link.
-        pending: workers that take no Table.
+        ignored: hosts that do not count as failing together.
+        pending: workers that apply no Table.
         published: the Tables that workers got.
 
     """
@@ -69,7 +65,7 @@ class Rig:
         self.services.workers._link = cast(ControlLink, _Link(self))
 
     def serve(self) -> None:
-        """Serve what the file says, at once."""
+        """Serve the file at once."""
         cluster = self.services.cluster
         edit = self.services.zones._folder.read_all()
         sources = {name: Source(one, SERIAL) for name, one in edit.zones.items()}
@@ -83,7 +79,6 @@ class Rig:
         )
 
     def look(self) -> None:
-        """Have the watchdog look."""
         self.services.watchdog.look(time.monotonic())
 
     def metric(self, name: str, **labels: str) -> float | None:
@@ -94,7 +89,7 @@ class Rig:
 
 
 class _Monitor:
-    """Probes nothing, and found what the rig says."""
+    """Probes nothing; the rig has its results."""
 
     skip_slow_start: frozenset[Target] = frozenset()
 
@@ -129,7 +124,7 @@ class _Monitor:
 
 
 class _Link:
-    """Workers that take every Table at once, but those that are pending."""
+    """Workers that apply every Table at once, but for those that are pending."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -150,13 +145,13 @@ class _Link:
 
 
 class FakeServices:
-    """Services with a zone of one host, that take orders and only note them.
+    """Services with a zone of one host, whose orders are noted and change little.
 
     Attributes:
         wishes: the orders.
-        pending: workers that do not take them in time.
-        refused: why they would have to be confirmed.
-        failure: raised where the status is asked for.
+        pending: workers that are late.
+        refused: what would have to be confirmed.
+        failure: raised by a request for the status.
 
     """
 
@@ -175,7 +170,6 @@ class FakeServices:
             self.rig.workers.clear()
 
     def services(self, **others: Any) -> Services:
-        """Return them, with some replaced by others."""
         alerts = SimpleNamespace(warnings=self._warnings)
         return self.rig.services._replace(orders=cast(Any, self), alerts=cast(Any, alerts), **others)
 

@@ -34,7 +34,7 @@ __all__ = ["ready"]
 # --- the start ------------------------------------------------------------------------------------------
 
 
-def test_it_judges_the_hosts_then_answers_and_says_so(
+def test_it_probes_the_hosts_then_answers_and_says_so(
     ready: Control, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ready.finds = {"192.0.2.11": ProbeResult.FAILURE}
@@ -215,7 +215,7 @@ def test_a_host_taken_out_while_the_server_was_off_answers_for_its_own_name(read
 # --- the end --------------------------------------------------------------------------------------------
 
 
-def test_sigterm_ends_it_cleanly_and_what_is_believed_is_kept(ready: Control) -> None:
+def test_sigterm_ends_it_cleanly_and_keeps_the_verdicts(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await until(

@@ -43,7 +43,7 @@ def test_an_edit_is_served_and_a_host_taken_out_is_retired(ready: Control) -> No
     ready.run(test)
 
 
-def test_a_bad_edit_changes_nothing_and_is_told(ready: Control) -> None:
+def test_a_bad_edit_changes_nothing_and_is_an_event(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.file.write_text("hosts: 5\n")
         await until(lambda: running.daemon.services.zones._folder.refused)
@@ -160,7 +160,7 @@ def test_a_retired_host_is_let_go_when_its_time_is_over(ready: Control) -> None:
 # --- events ---------------------------------------------------------------------------------------------
 
 
-def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
+def test_changes_are_events_with_their_causes(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
@@ -217,17 +217,17 @@ def test_what_happens_is_told_with_its_cause(ready: Control) -> None:
     ]
 
 
-def test_deaths_of_workers_are_told_but_for_those_at_the_end(ready: Control) -> None:
+def test_deaths_of_workers_are_events_but_for_those_at_the_end(ready: Control) -> None:
     async def test(running: Running) -> None:
-        def told() -> list[str]:
+        def reported() -> list[str]:
             return [one.text for one in running.daemon.services.events._memory if one.kind == "worker"]
 
         running.supervisor.say(WorkerExited("udp0"))
         running.supervisor.say(WorkerStarted("udp0", 10, 1))
         running.supervisor.say(WorkerExited("udp0", "(pid 10) was killed by SIGKILL"))
         running.supervisor.say(WorkerStarted("udp0", 11, 2))
-        await until(lambda: len(told()) == 2)
-        assert told() == ["worker udp0 (pid 10) was killed by SIGKILL", "worker udp0 is back (pid 11)"]
+        await until(lambda: len(reported()) == 2)
+        assert reported() == ["worker udp0 (pid 10) was killed by SIGKILL", "worker udp0 is back (pid 11)"]
 
     ready.run(test)
 
@@ -324,7 +324,9 @@ def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
     ready.run(after)
 
 
-def test_a_slow_host_is_told_and_has_less_weight(ready: Control, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_host_is_an_event_and_has_less_weight(
+    ready: Control, caplog: pytest.LogCaptureFixture
+) -> None:
     ready.file.write_text(TEXT.replace("fall: 1", "fall: 1, slow: 500ms, degraded_weight: 20%"))
 
     async def test(running: Running) -> None:

@@ -78,7 +78,7 @@ def test_hosts_join_after_their_first_good_probe_and_leave_into_retirement(ready
     run(ready, test)
 
 
-def test_a_failure_is_told_and_keeps_the_list_over_a_restart(ready: Control) -> None:
+def test_a_failure_is_an_event_and_keeps_the_list_over_a_restart(ready: Control) -> None:
     async def first(running: Running, server: NameServer) -> None:
         await until(running.store.load_found)
         server.rcode = dns.rcode.SERVFAIL

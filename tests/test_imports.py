@@ -168,6 +168,18 @@ def test_the_walls_stand() -> None:
     assert [pair for pair in NEVER if pair[1] in MAY_IMPORT[pair[0]]] == []
 
 
+def test_in_control_only_services_have_a_clock_or_tasks() -> None:
+    others = {"control.persistence", "control.watchdog", "control.tasks"}
+    impure = [
+        (name, outside)
+        for name, path in modules(PACKAGE).items()
+        if name.startswith("control.") and not name.endswith("_service") and name not in others
+        for outside, _ in outsiders(path)
+        if outside.partition(".")[0] in IMPURE
+    ]
+    assert impure == []
+
+
 def test_what_is_allowed_runs_down_only() -> None:
     assert tuple(TopologicalSorter(MAY_IMPORT).static_order())
 

@@ -24,11 +24,11 @@ from geodns.storage.event_log import EventLog
 
 LOOK_EVERY = 1.0
 """Seconds."""
-EVERY = 60.0
+FLOOD_EVERY = 60.0
 """Seconds between two events of a flood; the warning stays as long after the last limited answer."""
-NAMED = 3
+NETWORKS_NAMED = 3
 """Networks in a warning: those that were limited most."""
-MOST = 1_000
+NETWORKS_KEPT = 1_000
 """Networks in memory."""
 
 _SECRETS, _QUERY_LOG = "cookie_secrets", "query_log"
@@ -36,7 +36,7 @@ _SECRETS, _QUERY_LOG = "cookie_secrets", "query_log"
 
 
 class AnswerPolicyService:
-    """Changes the policy when a cookie secret, an operator or the clock does."""
+    """Sets the policy of the cluster, and changes it with the cookie secrets and the query log."""
 
     def __init__(
         self,
@@ -49,16 +49,7 @@ class AnswerPolicyService:
         *,
         again: bool,
     ) -> None:
-        """Begin with the settings, or with the policy of the control process before.
-
-        Args:
-            settings: the server's own.
-            cluster: answers by the policy.
-            workers: get it, and report limited answers and logged queries.
-            persistence: carries secrets and query log over a restart of the control process.
-            events: of changes.
-            metrics: count logged queries.
-            again: whether the control process is started again, while the server runs.
+        """Begin with the settings or, when the control process is started `again`, with the last policy.
 
         Raises:
             StartError: the server starts, and the file of the cookie secrets cannot be used.
@@ -159,20 +150,19 @@ class FloodWatch:
         self._last = now
         self._actions.update(limited.actions)
         self._networks.update(limited.networks)
-        if len(self._networks) > MOST:
-            self._networks = Counter(dict(self._networks.most_common(MOST // 2)))
+        if len(self._networks) > NETWORKS_KEPT:
+            self._networks = Counter(dict(self._networks.most_common(NETWORKS_KEPT // 2)))
 
     def alerts(self, now: float) -> Iterator[Alert]:
         """Return the warning while a flood lasts; a new grade makes it an event once a minute."""
-        if self._actions and (self._event_at is None or now - self._event_at >= EVERY):
-            since = (
-                "" if self._event_at is None or now - self._event_at > 2 * EVERY else " in the last minute"
-            )
+        if self._actions and (self._event_at is None or now - self._event_at >= FLOOD_EVERY):
+            recent = self._event_at is not None and now - self._event_at <= 2 * FLOOD_EVERY
+            since = " in the last minute" if recent else ""
             self._shown = f"{self._sums()}{since}"
             self._event_at = now
             self._actions.clear()
             self._networks.clear()
-        if self._last is None or now - self._last >= EVERY or not (self._actions or self._shown):
+        if self._last is None or now - self._last >= FLOOD_EVERY or not (self._actions or self._shown):
             return
         shown = self._sums() if self._actions else self._shown
         yield Alert(
@@ -184,5 +174,6 @@ class FloodWatch:
 
     def _sums(self) -> str:
         actions = ", ".join(f"{self._actions[one]} {one}" for one in Action if self._actions[one])
-        most = ", ".join(f"{network} ({number})" for network, number in self._networks.most_common(NAMED))
+        networks = self._networks.most_common(NETWORKS_NAMED)
+        most = ", ".join(f"{network} ({number})" for network, number in networks)
         return f"{actions}; most to {most}"

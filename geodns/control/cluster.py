@@ -53,7 +53,7 @@ def _place(host: HostKey, target: Target) -> _Place:
     return host, target.check.name, target.address, target.port
 
 
-_OUT = frozenset({HealthState.DOWN, HealthState.SHEDDING})
+_NOT_LIVE = frozenset({HealthState.DOWN, HealthState.SHEDDING})
 """States in which a host is not live."""
 
 
@@ -115,8 +115,7 @@ class Cluster:
 
     def in_force(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, Forced]:
         """Return the forced states without the quarantines on hold."""
-        back = self.quarantines_on_hold(forced)
-        return {host: state.forced for host, state in forced.items() if host not in back}
+        return _without(forced, self.quarantines_on_hold(forced))
 
     def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
         """Return the quarantines by programs that would take out too many hosts, and why each waits."""
@@ -127,7 +126,7 @@ class Cluster:
         }
         if not wanted:
             return {}
-        zones = {name: source.zone for name, source in self.sources.items()}
+        zones = self.zones
         unforced = LiveSet(self.verdicts)
 
         def is_out(host: HostKey) -> bool:
@@ -137,7 +136,8 @@ class Cluster:
             zone = zones.get(host[0])
             if zone is None or host[1] not in zone.host_by_name:
                 return True
-            return host in self.newcomers or unforced.host_state(zone, zone.host_by_name[host[1]]) in _OUT
+            known = zone.host_by_name[host[1]]
+            return host in self.newcomers or unforced.host_state(zone, known) in _NOT_LIVE
 
         return held_back(zones, wanted, is_out)
 
@@ -145,7 +145,7 @@ class Cluster:
         self.held_back = self.quarantines_on_hold(self.forced)
         return LiveSet(
             dict(self.verdicts),
-            {host: state.forced for host, state in self.forced.items() if host not in self.held_back},
+            _without(self.forced, self.held_back),
             self.newcomers,
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},
@@ -239,8 +239,8 @@ class Cluster:
 
         """
         self.verdicts.update(verdicts)
-        hosts = {host for target in verdicts for host in self._hosts_by_target.get(target, ())}
-        at_once = {host for target in skip_slow_start for host in self._hosts_by_target.get(target, ())}
+        hosts = {host for target in verdicts for host in self.hosts_of(target)}
+        at_once = {host for target in skip_slow_start for host in self.hosts_of(target)}
         self._note_returns(hosts, now, at_once)
         self.newcomers -= {host for host in hosts & self.newcomers if self._is_known(host)}
         self._recompile(hosts)
@@ -332,6 +332,10 @@ def with_changes(before: Mapping[HostKey, T], changes: Mapping[HostKey, T | None
     """Return overrides with some changed; None ends one."""
     after = {host: one for host, one in before.items() if host not in changes}
     return after | {host: one for host, one in changes.items() if one is not None}
+
+
+def _without(forced: Mapping[HostKey, ForcedState], held_back: Collection[HostKey]) -> dict[HostKey, Forced]:
+    return {host: state.forced for host, state in forced.items() if host not in held_back}
 
 
 def _with_policy(compiled: Compiled, policy: Policy) -> Compiled:

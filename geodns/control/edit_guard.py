@@ -5,11 +5,11 @@ from fractions import Fraction
 
 from geodns.model.zone import Zone
 
-MOST = Fraction(3, 10)
+MAX_LOST = Fraction(3, 10)
 """The part of a pool's hosts that an edit may take out; one host may always go while another stays."""
-RECENT = 86400.0
-"""Seconds after its last query in which a name counts as used."""
-NAMED = 5
+USED_FOR = 86400.0
+"""Seconds after its last query for which a name counts as used."""
+MAX_NAMED = 5
 """Hosts or names in one reason."""
 
 
@@ -26,7 +26,7 @@ def large_losses(
 
     """
     pools = () if after is None else tuple(_pool_losses(before, after))
-    used = {name for name, at in last_queried.items() if now - at <= RECENT}
+    used = {name for name, at in last_queried.items() if now - at <= USED_FOR}
     return (*pools, *_name_losses(before, after, used))
 
 
@@ -38,7 +38,7 @@ def _pool_losses(before: Zone, after: Zone) -> Iterable[str]:
         had = [member.host for member in pool.members if member.weight]
         left = {member.host for member in other.members if member.weight}
         gone = [host for host in had if host not in left]
-        if not gone or (len(gone) == 1 and left) or Fraction(len(gone), len(had)) <= MOST:
+        if not gone or (len(gone) == 1 and left) or Fraction(len(gone), len(had)) <= MAX_LOST:
             continue
         yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({_some(gone)})"
 
@@ -81,5 +81,5 @@ def _covered(name: str, names: frozenset[str]) -> str | None:
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(name.removesuffix(".") for name in names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(name.removesuffix(".") for name in names[:MAX_NAMED]) + more

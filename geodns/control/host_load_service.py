@@ -13,7 +13,7 @@ from geodns.model.hosts import Load
 from geodns.model.state import Forced, HealthState, HostKey
 from geodns.signals.host_load_poller import LoadSources
 
-_OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
+_NOT_DEALT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
 
 
 class HostLoadService:
@@ -91,5 +91,5 @@ class HostLoadService:
     def _is_out(self, host: HostKey) -> bool:
         forced = self._cluster.forced.get(host)
         if forced is not None:
-            return forced.forced in _OUT
+            return forced.forced in _NOT_DEALT
         return self._cluster.state_of(host) is HealthState.DOWN

@@ -28,10 +28,8 @@ def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None
 
     """
     if zone is not None:
-        name = _ascii(zone).lower().rstrip(".")
-        if name not in zones:
-            raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")
-        zones = {name: zones[name]}
+        only = _zone_named(zone, zones)
+        zones = {only.name: only}
     names = {name: one.host_by_name for name, one in zones.items()}
     found: set[HostKey] = set()
     nobody: list[str] = []
@@ -121,12 +119,17 @@ def _ascii(text: str) -> str:
 
 def require_host(zones: Mapping[str, Zone], zone: str, host: str) -> HostKey:
     """Return the key of a host; raise NotFoundError where there is no such zone or host."""
-    found = zones.get(_ascii(zone).lower().rstrip("."))
-    if found is None:
-        raise NotFoundError(f"no zone {zone} is served; there are {', '.join(zones) or 'none'}")
+    found = _zone_named(zone, zones)
     name = _ascii(host).lower()
     if name not in found.host_by_name:
         raise NotFoundError(
             f"zone {zone} has no host {host}; it has {', '.join(found.host_by_name) or 'none'}"
         )
     return found.name, name
+
+
+def _zone_named(text: str, zones: Mapping[str, Zone]) -> Zone:
+    found = zones.get(_ascii(text).lower().rstrip("."))
+    if found is None:
+        raise NotFoundError(f"no zone {text} is served; there are {', '.join(zones) or 'none'}")
+    return found

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 
-from geodns.control.edit_guard import RECENT
+from geodns.control.edit_guard import USED_FOR
 from geodns.wire.names import name_from_wire
 
-MOST = 50_000
+MAX_NAMES = 50_000
 """Names in memory; of more, the one that was not queried for longest goes."""
-NOTED = 5_000
+MAX_NOTED = 5_000
 """Names that outlive a restart, those queried last."""
 
 
@@ -34,10 +34,10 @@ class NameUsage:
             name = name_from_wire(wire)
             self._names.pop(name, None)  # what comes last is the newest
             self._names[name] = now
-            if len(self._names) > MOST:
+            if len(self._names) > MAX_NAMES:
                 del self._names[next(iter(self._names))]
 
     def note(self, now: float) -> str:
         """Return the newest names as text, for the next process."""
-        fresh = {name: round(at) for name, at in self._names.items() if now - at <= RECENT}
-        return json.dumps(dict([*fresh.items()][-NOTED:]))
+        fresh = {name: round(at) for name, at in self._names.items() if now - at <= USED_FOR}
+        return json.dumps(dict([*fresh.items()][-MAX_NOTED:]))

@@ -12,7 +12,7 @@ from geodns.wire.names import name_from_wire
 
 log = logging.getLogger("geodns.querylog")
 
-MOST = 2_500
+MAX_LINES = 2_500
 """Lines a second, of all workers together: writing them takes time from probes and orders."""
 
 
@@ -32,7 +32,7 @@ class QueryLogService:
         self.dropped = 0
         self._events = events
         self._second = float("-inf")
-        self._room = MOST
+        self._room = MAX_LINES
 
     def write(
         self, noted: Sequence[Noted], dropped: int, secrets: Sequence[bytes], now: float
@@ -47,7 +47,7 @@ class QueryLogService:
 
         """
         if now >= self._second + 1:
-            self._second, self._room = now, MOST
+            self._second, self._room = now, MAX_LINES
         taken = noted[: self._room]
         self._room -= len(taken)
         dropped += len(noted) - len(taken)

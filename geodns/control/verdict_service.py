@@ -102,8 +102,8 @@ class VerdictService:
 
     def follow(self) -> None:
         """Probe the hosts of the zones that are served now."""
-        zones = [source.zone for source in self._cluster.sources.values()]
-        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, watched_pools(zones))
+        pools = watched_pools(self._cluster.zones.values())
+        self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, pools)
 
     def ignore_overridden(self) -> None:
         """Let hosts that an operator may be working on not count as failing together."""
@@ -291,11 +291,11 @@ def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | 
     details = {one[0].detail for one in seen if one is not None and one[0].kind is ProbeResult.UNKNOWN}
     for detail in sorted(details):
         text = f"the prober has trouble of its own, host states may be old: {detail}"
-        over = f"the prober has no such trouble any more: {detail}"
-        yield Alert(("prober", detail), text, kind="prober", resolved=over)
+        resolved = f"the prober has no such trouble any more: {detail}"
+        yield Alert(("prober", detail), text, kind="prober", resolved=resolved)
     if hint is not None:
-        over = "hosts no longer refuse the prober"
-        yield Alert("hint", hint, kind="prober", resolved=over, level=logging.ERROR)
+        resolved = "hosts no longer refuse the prober"
+        yield Alert("hint", hint, kind="prober", resolved=resolved, level=logging.ERROR)
 
 
 def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:

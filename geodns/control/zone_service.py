@@ -81,7 +81,7 @@ class ZoneService:
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
         self.waiting: dict[str, tuple[str, ...]] = {}
-        self._refused: frozenset[str] = frozenset()
+        self._refused_before: frozenset[str] = frozenset()
         """Zones whose files had errors when last read."""
         workers.subscribe(self._on_message)
 
@@ -189,7 +189,7 @@ class ZoneService:
 
         """
         edit = await self.completed(edit)
-        edit = self._with_all(edit) if yes else await asyncio.to_thread(self._without_large_losses, edit)
+        edit = self._confirmed(edit) if yes else await asyncio.to_thread(self._without_large_losses, edit)
         self._report_problems(edit)
         for name in edit.refused:
             self._metrics.count_refused_file(name)
@@ -227,7 +227,7 @@ class ZoneService:
         await asyncio.to_thread(self._persistence.save_retired, retired)
         self._verdicts.report(transitions)
 
-    def _with_all(self, edit: Edit) -> Edit:
+    def _confirmed(self, edit: Edit) -> Edit:
         """Return an edit that also removes zones that waited because their files went; nothing waits then."""
         gone = self.waiting.keys() - self._folder.files.keys()
         self.waiting = {}
@@ -338,10 +338,10 @@ class ZoneService:
     def _report_recovered(self, edit: Edit, changed: Collection[str]) -> None:
         """Report files without errors again that say what is served anyhow."""
         good = edit.zones.keys() - edit.refused
-        for name in sorted((self._refused & good) - set(changed)):
+        for name in sorted((self._refused_before & good) - set(changed)):
             text = f"zone {name}: its file has no errors any more, and says what is served"
             self._events.tell("reload", text, level=logging.INFO, zone=name)
-        self._refused = self._refused - good - edit.removed | edit.refused
+        self._refused_before = self._refused_before - good - edit.removed | edit.refused
 
     def _report_changes(self, changes: Iterable[_Change]) -> None:
         for name, old, new in changes:

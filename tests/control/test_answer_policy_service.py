@@ -1,4 +1,4 @@
-"""The policy of a running server: what makes it another, and what an operator hears of it."""
+"""The answer policy of a running server: what changes it, its alerts, and floods."""
 
 import asyncio
 import json
@@ -15,7 +15,12 @@ from geodns.compiler.live_set import LiveSet
 from geodns.config.settings import Settings
 from geodns.control import answer_policy_service
 from geodns.control.alert_service import Alert, Alerts
-from geodns.control.answer_policy_service import EVERY, MOST, AnswerPolicyService, FloodWatch
+from geodns.control.answer_policy_service import (
+    FLOOD_EVERY,
+    NETWORKS_KEPT,
+    AnswerPolicyService,
+    FloodWatch,
+)
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
 from geodns.control.persistence import Persistence
@@ -96,6 +101,11 @@ async def until(true: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+def is_written(one: AnswerPolicyService) -> bool:
+    """Whether a thread writes the last change at least; the end of the loop waits for it."""
+    return not one._persistence._unwritten
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_policy_service, "LOOK_EVERY", 0.01)
@@ -153,8 +163,7 @@ def test_a_control_process_that_is_started_again_goes_on_with_the_last_secrets(t
 
     async def test() -> None:
         file.write_text(f"{OTHER}\n{SECRET}\n")
-        await until(lambda: workers.carried)
-        await asyncio.sleep(0.1)  # and is written down
+        await until(lambda: workers.carried and is_written(one))
 
     watch(one, test)
     file.unlink()
@@ -205,7 +214,7 @@ def test_an_end_that_came_while_no_control_process_was_there(tmp_path: Path) -> 
     one, workers = started(settings, again=True)
 
     async def test() -> None:
-        await until(lambda: workers.policy.query_log is None)
+        await until(lambda: workers.policy.query_log is None and is_written(one))
 
     watch(one, test)
     assert policy_of(settings, again=True).query_log is None
@@ -287,9 +296,9 @@ def test_the_last_minute_of_a_flood_is_not_forgotten(tmp_path: Path) -> None:
     flood.watch.note(SOME, 1.0)
     flood.look(1.0)
     assert len(flood.lines()) == 1
-    flood.look(EVERY)
+    flood.look(FLOOD_EVERY)
     assert "30 dropped, 10 truncated" in flood.lines()[0]
-    flood.look(2 * EVERY)
+    flood.look(2 * FLOOD_EVERY)
     assert flood.lines() == []
 
 
@@ -307,13 +316,13 @@ def test_the_warning_goes_a_minute_after_a_flood() -> None:
     watch.note(SOME, 10.0)
     (shown,) = flood_warnings(watch, 10.0)
     assert shown.startswith("answers are rate limited: 30 dropped, 10 truncated; most to 192.0.2.0/24 (35)")
-    assert flood_warnings(watch, 10.0 + EVERY - 1) == [shown]
-    assert flood_warnings(watch, 10.0 + EVERY) == []
+    assert flood_warnings(watch, 10.0 + FLOOD_EVERY - 1) == [shown]
+    assert flood_warnings(watch, 10.0 + FLOOD_EVERY) == []
 
 
 def test_many_limited_networks_do_not_grow_memory() -> None:
     watch = FloodWatch()
-    for number in range(3 * MOST):
+    for number in range(3 * NETWORKS_KEPT):
         watch.note(Limited({Action.DROPPED: 2}, {f"network {number}": 1, "the worst": 1}), 0.0)
-    assert len(watch._networks) <= MOST
+    assert len(watch._networks) <= NETWORKS_KEPT
     assert "most to the worst (3000)" in flood_warnings(watch, 0.0)[0]

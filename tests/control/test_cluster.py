@@ -1,4 +1,4 @@
-"""The running state: whatever happens in whatever order, what is served follows from what is known."""
+"""The running state: after any changes in any order, the Table is that of compiling from scratch."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -202,7 +202,7 @@ def test_an_order_and_a_verdict_outlive_a_compilation_that_began_before_them() -
 SMALL = "hosts: {a: 192.0.2.1, b: 192.0.2.2}"
 
 
-def test_a_change_of_state_is_told_once_and_dated() -> None:
+def test_a_change_of_state_is_returned_once_and_dated() -> None:
     one = zone(SMALL)
     cluster = cluster_of(one)
     assert set(judge(cluster, one, UP, now=NOW + 1)) == {
@@ -218,7 +218,7 @@ def test_a_change_of_state_is_told_once_and_dated() -> None:
     assert dealt(cluster) == {"b"}
 
 
-def test_a_state_from_before_a_restart_keeps_its_date_and_a_new_one_is_told() -> None:
+def test_a_state_from_before_a_restart_keeps_its_date_and_a_new_one_is_a_change() -> None:
     one = zone(SMALL)
     since = {(NAME, "a"): HostSince(HealthState.UP, 5.0), (NAME, "b"): HostSince(HealthState.UP, 6.0)}
     cluster = Cluster({}, {}, since, {})
@@ -348,7 +348,7 @@ def test_a_newcomer_whose_target_another_zone_has_found_good_need_not_wait() -> 
     assert cluster.newcomers == frozenset()
 
 
-def test_newcomers_are_told_by_what_they_are_dealt_at() -> None:
+def test_newcomers_are_found_by_their_addresses() -> None:
     def found(before: str, after: str) -> set[str]:
         old, new = {NAME: Source(zone(before), 1)}, {NAME: Source(zone(after), 2)}
         return {name for _, name in newcomers(old, new)}
@@ -362,7 +362,7 @@ def test_newcomers_are_told_by_what_they_are_dealt_at() -> None:
 # --- what is forced -------------------------------------------------------------------------------------
 
 
-def test_what_is_forced_holds_over_edits_and_ends_when_it_is_told_to() -> None:
+def test_overrides_hold_over_edits_until_they_are_ended() -> None:
     one = zone(SMALL)
     cluster = cluster_of(one)
     cluster.force((NAME, "a"), forced(Forced.DRAINED))
@@ -385,7 +385,7 @@ def test_forcing_changes_no_state() -> None:
     assert cluster.state_of((NAME, "a")) is HealthState.UP
 
 
-def test_states_and_weights_are_imposed_in_one_go_and_ended_in_another() -> None:
+def test_states_and_weights_are_overridden_in_one_go_and_ended_in_another() -> None:
     cluster = cluster_of(zone(SMALL))
     weight = ForcedWeight(5, "why", "who", NOW)
     cluster.override({(NAME, "a"): forced(Forced.DRAINED)}, {(NAME, "b"): weight})

@@ -1,10 +1,10 @@
-"""What an edit would take away, and whether that is worth a question."""
+"""Edits that would take much away, and whether they wait."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.control.edit_guard import RECENT, large_losses
+from geodns.control.edit_guard import USED_FOR, large_losses
 from tests.sample_zones import NAME, zone
 
 NOW = 1_000_000.0
@@ -50,13 +50,13 @@ def test_one_host_may_always_go_while_another_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("last_queried", "expected"),
     [
         pytest.param({}, None, id="nobody asked"),
         pytest.param(
             {f"bulk.{NAME}.": NOW - 60}, "1 name that was asked for within a day would be gone", id="lately"
         ),
-        pytest.param({f"bulk.{NAME}.": NOW - RECENT - 1}, None, id="long ago"),
+        pytest.param({f"bulk.{NAME}.": NOW - USED_FOR - 1}, None, id="long ago"),
         pytest.param({f"other.{NAME}.": NOW}, None, id="there was no such name"),
         pytest.param({f"x.y.w.{NAME}.": NOW}, f"(*.w.{NAME})", id="by a wildcard"),
         pytest.param(
@@ -66,9 +66,9 @@ def test_one_host_may_always_go_while_another_stays() -> None:
         pytest.param({f"{NAME}.": NOW}, None, id="a name that stays"),
     ],
 )
-def test_names_that_were_asked_for(asked: dict[str, float], expected: str | None) -> None:
+def test_names_that_were_queried(last_queried: dict[str, float], expected: str | None) -> None:
     after = text("[b, c, d, e]", 'records: {"@": {pool: main}}', HOSTS.replace("a: 192.0.2.1, ", ""))
-    found = large_losses(zone(BEFORE), zone(after), asked, NOW)
+    found = large_losses(zone(BEFORE), zone(after), last_queried, NOW)
     assert len(found) == (expected is not None)
     assert expected is None or expected in found[0]
 

@@ -1,6 +1,5 @@
 """Points of hosts: what is dealt and intended, sums that merge, columns and sparklines."""
 
-import itertools
 from typing import Any
 
 import pytest
@@ -9,8 +8,9 @@ from hypothesis import strategies as st
 
 from geodns.control.history import Tally, recent, series, step_for
 from geodns.responder.table import Rotation
-from geodns.storage.history_file import DAY, HOUR, MINUTE, NOTHING, Point, Points, merged, packed, unpacked
+from geodns.storage.history_file import DAY, HOUR, MINUTE, Point, Points
 from tests.sample_zones import NAME, Worker, zone
+from tests.storage.test_history_file import POINTS
 
 TEXT = """
     hosts: {mta1: {address: 192.0.2.11, weight: 70}, mta2: {address: 192.0.2.12, weight: 20},
@@ -18,11 +18,6 @@ TEXT = """
     pools: {main: {hosts: [mta1, mta2, mta3], answers: 2}}
     records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
 """
-COUNTS = st.integers(0, 1000)
-POINTS = st.dictionaries(
-    st.sampled_from(["mta1", "mta2", "søndag"]),
-    st.builds(Point, COUNTS.map(float), COUNTS.map(float), COUNTS, COUNTS.map(float), COUNTS, COUNTS),
-)
 
 
 def test_a_whole_cycle_is_dealt_as_it_is_intended() -> None:
@@ -64,25 +59,6 @@ def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None
         "other.example": {"mta1": Point(probes=1, rtt=0.25)},
     }
     assert tally.close() == {}
-
-
-@given(POINTS)
-def test_points_survive_the_disk(points: Points) -> None:
-    assert unpacked(packed(points)) == points
-
-
-@pytest.mark.parametrize("data", [b"", b"nonsense", packed({})[:-1]])
-def test_what_is_no_points_is_told_so(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no points of hosts"):
-        unpacked(data)
-
-
-@given(st.lists(POINTS, max_size=4))
-def test_merging_in_any_order_gives_the_same_sums(some: list[Points]) -> None:
-    for order in itertools.permutations(some):
-        assert merged(*order) == merged(*some)
-    for host, point in merged(*some).items():
-        assert point.probes == sum(points.get(host, NOTHING).probes for points in some)
 
 
 def test_columns_of_a_zone() -> None:

@@ -1,4 +1,4 @@
-"""Loads in a running control process: pushed, asked for, gone stale; what is served and told of them."""
+"""Loads in a running control process: pushed, polled, gone stale; their weights and events."""
 
 import asyncio
 import contextlib
@@ -40,10 +40,11 @@ def share_of(running: Running, host: str) -> float:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "RISE_EVERY", 0.05)
+    monkeypatch.setattr("geodns.control.alert_service.LOOK_EVERY", 0.05)
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
+def test_a_pushed_load_lowers_the_weight_until_it_is_stale(
     ready: Control, caplog: pytest.LogCaptureFixture
 ) -> None:
     ready.file.write_text(zone("{full: 2000, stale: 1s}"))
@@ -74,6 +75,7 @@ def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
         assert f'geodns_host_load_ratio{{host="mta1",zone="{NAME}"}} 1.5' in metrics
         # Nobody pushes any more.
         await until(lambda: running.daemon.services.cluster.loads.factors == {})
+        await until(lambda: "nothing has been pushed" in caplog.text)
         status = await running.get("/status")
         warning = f"load of mta1.{NAME}: nothing has been pushed for 1 s: its plain weight is used"
         assert status["warnings"] == [warning]
@@ -89,8 +91,8 @@ def test_what_is_pushed_lowers_the_weight_until_it_is_stale(
         await until(lambda: "it is known again" in caplog.text)
         assert caplog.text.count("nothing has been pushed") == 1
         events = (await running.get("/api/v1/events?kind=load"))["events"]
-        told = sorted((one["host"], one["data"]["stale"]) for one in events)
-        assert told == [("mta1", False), ("mta1", True)]
+        reported = sorted((one["host"], one["data"]["stale"]) for one in events)
+        assert reported == [("mta1", False), ("mta1", True)]
 
     with caplog.at_level(logging.INFO):
         ready.run(test)
@@ -160,7 +162,7 @@ class Exporter:
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_is_asked_for_lowers_the_weight_and_an_edit_is_followed(ready: Control) -> None:
+def test_a_polled_load_lowers_the_weight_and_an_edit_is_followed(ready: Control) -> None:
     exporter = Exporter()
 
     async def test(running: Running) -> None:

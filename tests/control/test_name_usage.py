@@ -1,9 +1,9 @@
-"""Names that were asked for: bounded, and known after a restart."""
+"""Names that were queried: bounded, and known after a restart."""
 
 import pytest
 
 from geodns.control import name_usage
-from geodns.control.edit_guard import RECENT
+from geodns.control.edit_guard import USED_FOR
 from geodns.control.name_usage import NameUsage
 from geodns.wire.names import name_to_wire
 
@@ -19,7 +19,7 @@ def test_the_last_time_counts_and_survives() -> None:
     assert one.names == {"a.example.": 200.0, "b.example.": 100.0}
     again = NameUsage(one.note(300.0))
     assert again.names == one.names
-    assert NameUsage(one.note(150.0 + RECENT)).names == {"a.example.": 200.0}
+    assert NameUsage(one.note(150.0 + USED_FOR)).names == {"a.example.": 200.0}
 
 
 @pytest.mark.parametrize("noted", [None, "", "nonsense", "[]", '{"a.": "x"}', "7"])
@@ -28,8 +28,8 @@ def test_notes_of_another_version_are_nothing(noted: str | None) -> None:
 
 
 def test_memory_is_bounded_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(name_usage, "MOST", 2)
-    monkeypatch.setattr(name_usage, "NOTED", 1)
+    monkeypatch.setattr(name_usage, "MAX_NAMES", 2)
+    monkeypatch.setattr(name_usage, "MAX_NOTED", 1)
     one = NameUsage()
     for at, name in enumerate(("a.", "b.", "a.", "c.")):
         one.add(names(name), float(at))

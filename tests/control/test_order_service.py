@@ -1,4 +1,4 @@
-"""Orders carried out by a whole control process: served, told, kept over a restart, ended by themselves."""
+"""Orders carried out by a whole control process: served, reported, kept over a restart, ended in time."""
 
 import asyncio
 import signal
@@ -221,7 +221,7 @@ def test_what_is_exported_is_imported_all_at_once(ready: Control) -> None:
     ready.run(test)
 
 
-def test_an_import_with_one_error_imposes_nothing(ready: Control) -> None:
+def test_an_import_with_one_error_forces_nothing(ready: Control) -> None:
     async def test(running: Running) -> None:
         await order(running, "drain", "mta1")
         exported = await running.get("/api/v1/state")

@@ -112,7 +112,7 @@ def order(verb: Verb, **more: Any) -> Order:
         pytest.param("clear", (None, None), None, None, ["was not forced"], [], id="clear nothing"),
     ],
 )  # fmt: skip
-def test_what_an_order_imposes_and_says(
+def test_the_overrides_and_notes_of_an_order(
     verb: str,
     before: tuple[ForcedState | None, ForcedWeight | None],
     state: Forced | None,
@@ -158,7 +158,7 @@ def test_a_program_replaces_no_order_of_an_operator(before: ForcedState | None, 
         assert plan.forced[MTA1] == ForcedState(Forced.QUARANTINED, "why", "eve", NOW, None, 9.0)
 
 
-def test_what_is_over_ends_and_nothing_else() -> None:
+def test_overrides_whose_time_is_over_end_and_no_others() -> None:
     cluster = cluster_of(zone(TEXT))
     ending = replace(WEIGHT, until=NOW)
     cluster.override({MTA1: QUARANTINED, MTA2: DRAINED}, {MTA1: WEIGHT, MTA2: ending})
@@ -347,5 +347,5 @@ def test_caches_may_hold_a_host_for_the_longest_ttl_of_any_name() -> None:
         ),
     ],
 )
-def test_what_has_become_of_a_host_in_words(before: Overrides, after: Overrides, expected: str) -> None:
+def test_a_change_of_overrides_in_words(before: Overrides, after: Overrides, expected: str) -> None:
     assert describe_change(before, after) == expected

@@ -1,4 +1,4 @@
-"""What a restart must know: written down, read back, and never a reason to end."""
+"""The state that must survive a restart: written, read back, and never a reason to end."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ FIXED = zone("soa: {serial: 4000000000}\n" + TEXT)
 
 
 class Disk:
-    """A store on a real disk that can be told to fail."""
+    """A state file on a real disk that fails when a test wants it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -272,7 +272,7 @@ def test_a_forced_weight_is_known_after_a_restart_until_it_is_ended(disk: Disk) 
 
 
 @pytest.mark.parametrize("what", ["forced", "zone", "retired", "states"])
-def test_what_could_not_be_written_is_a_warning_until_it_is(
+def test_a_failed_write_is_a_warning_until_it_succeeds(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     persistence = Persistence(disk.store)

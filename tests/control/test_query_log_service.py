@@ -1,4 +1,4 @@
-"""The query log's switch, and how lines come into the log."""
+"""The switch of the query log, and the lines that it writes."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geodns.control.query_log_service import MOST, QueryLogService
+from geodns.control.query_log_service import MAX_LINES, QueryLogService
 from geodns.responder.answer_policy import QueryLog
 from geodns.responder.query_log import Noted
 from geodns.storage.event_log import EventLog
@@ -51,13 +51,13 @@ def test_so_many_lines_a_second_and_no_more(tmp_path: Path) -> None:
     """However many workers there are: the process that writes them also probes and obeys."""
     switch = service(QueryLog(), tmp_path)
     noted = Noted(0.0, ("192.0.2.1", 5, "udp"), bytes(12), b"", 0, "")
-    assert switch.write([noted] * (MOST - 1), 0, (), 7.0) == (MOST - 1, 0)
+    assert switch.write([noted] * (MAX_LINES - 1), 0, (), 7.0) == (MAX_LINES - 1, 0)
     assert switch.write([noted] * 5, 2, (), 7.9) == (1, 6)
     assert switch.write([noted] * 5, 0, (), 8.0) == (5, 0)
-    assert (switch.written, switch.dropped) == (MOST + 5, 6)
+    assert (switch.written, switch.dropped) == (MAX_LINES + 5, 6)
 
 
-def test_who_switches_it_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_names_who_switches_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     switch = service(None, tmp_path)
     clients = (parse_network("192.0.2.1"),)

@@ -22,7 +22,7 @@ CLIENT: Client = ("192.0.2.7", 4242, "udp")
 GOOD = make(b"cookies!", bytes((192, 0, 2, 7)), 0, SECRET)
 
 
-def told(
+def described(
     packet: bytes, client: Client = CLIENT, *, times: int = 1, **policy: Any
 ) -> tuple[str, dict[str, Any]]:
     """What the log says of a packet that is sent so often, the last time."""
@@ -85,13 +85,13 @@ def option(code: int, text: bytes) -> list[dns.edns.Option]:
     ],
 )
 def test_lines(packet: bytes, line: str) -> None:
-    text, _ = told(packet)
+    text, _ = described(packet)
     assert text.startswith(f"client 192.0.2.7#4242 udp: {line}")
     assert text.isprintable()
 
 
 def test_tcp() -> None:
-    text, fields = told(query(), ("2001:db8::1", 7, "tcp"))
+    text, fields = described(query(), ("2001:db8::1", 7, "tcp"))
     assert text == "client 2001:db8::1#7 tcp: out.example.com A IN +T → NOERROR AA 2 answers 65 bytes"
     assert fields["transport"] == "tcp"
 
@@ -99,7 +99,7 @@ def test_tcp() -> None:
 def test_a_question_for_a_cookie_alone() -> None:
     empty = dns.message.Message(id=1)
     empty.use_edns(0, options=option(edns.COOKIE, b"cookies!" + bytes(8)))
-    text, fields = told(empty.to_wire())
+    text, fields = described(empty.to_wire())
     assert "udp: no question -E(0)K → BADCOOKIE 0 answers" in text
     assert (fields["qname"], fields["cookie"]) == ("", "not ours")
 
@@ -108,7 +108,7 @@ def test_a_question_for_a_cookie_alone() -> None:
 def test_a_long_query(padding: int, says: str) -> None:
     """What is kept of it may end anywhere: that must not be called its fault."""
     options = edns.option(12, bytes(padding))
-    text, fields = told(query(use_edns=0)[:-2] + len(options).to_bytes(2, "big") + options)
+    text, fields = described(query(use_edns=0)[:-2] + len(options).to_bytes(2, "big") + options)
     assert fields["qname"] == "out.example.com"
     assert says in text
     assert "no well-formed query" not in text
@@ -116,20 +116,20 @@ def test_a_long_query(padding: int, says: str) -> None:
 
 def test_what_is_limited() -> None:
     limit: dict[str, Any] = {"rate_limit": RateLimit(per_second=1, slip=0)}
-    assert told(query(), times=3, **limit)[0].endswith("+ → dropped (rate limited)")
+    assert described(query(), times=3, **limit)[0].endswith("+ → dropped (rate limited)")
     slip: dict[str, Any] = {"rate_limit": RateLimit(per_second=1, slip=1)}
-    text, fields = told(query(), times=3, **slip)
+    text, fields = described(query(), times=3, **slip)
     assert text.endswith("+ → NOERROR TC 0 answers 33 bytes (rate limited)")
     assert fields["limited"] == "truncated"
     asks = query(use_edns=0, options=option(edns.COOKIE, b"cookies!"))
-    text, _ = told(asks, times=3, require_cookie=True, **slip)
+    text, _ = described(asks, times=3, require_cookie=True, **slip)
     assert " → BADCOOKIE 0 answers " in text
     assert text.endswith("bytes (rate limited)")
 
 
 def test_fields() -> None:
     options = option(edns.COOKIE, GOOD) + option(edns.SUBNET, b"\0\1\x18\0\xcb\0\x71")
-    _, fields = told(query(use_edns=0, payload=4096, want_dnssec=True, options=options))
+    _, fields = described(query(use_edns=0, payload=4096, want_dnssec=True, options=options))
     assert fields == {
         "client": "192.0.2.7",
         "port": 4242,

@@ -1,4 +1,4 @@
-"""The watch over ourselves: what is of concern, and that it is told once, and when it is over."""
+"""The watchdog: its alerts, that each is one event, and another when it is over."""
 
 import asyncio
 import threading
@@ -37,7 +37,7 @@ from geodns.storage.event_log import EventLog
         pytest.param(Vitals(free=3 << 20), {"disk": "has 3 MiB left"}, id="a full disk"),
     ],
 )
-def test_what_is_of_concern(seen: Vitals, expected: dict[str, str]) -> None:
+def test_what_is_an_alert(seen: Vitals, expected: dict[str, str]) -> None:
     found = {one.key[1]: one.text for one in server_alerts(seen) if isinstance(one.key, tuple)}
     assert found.keys() == expected.keys()
     assert all(expected[about] in found[about] for about in expected)
@@ -55,7 +55,7 @@ def test_the_worst_lag_is_the_largest_of_the_last_minute(steps: list[tuple[float
 
 
 class Rig:
-    """A watchdog whose world is told."""
+    """A watchdog, and what it looks at."""
 
     def __init__(self, folder: Path) -> None:
         self.lateness = 0.0
@@ -71,26 +71,26 @@ class Rig:
         self._alerts.report()
 
     @property
-    def told(self) -> list[tuple[str, bool]]:
+    def reported(self) -> list[tuple[str, bool]]:
         return [(one.text, not one.text.startswith("no longer")) for one in self.events._memory]
 
     def warnings(self) -> list[str]:
         return self._alerts.warnings()
 
 
-def test_each_concern_is_told_once_and_when_it_is_over(tmp_path: Path) -> None:
+def test_each_alert_is_an_event_once_and_when_it_is_over(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.look(100.0)
-    assert rig.told == []
+    assert rig.reported == []
     assert rig.warnings() == []
     rig.lateness = 9.0
     for now in (101.0, 102.0):
         rig.look(now)
-    assert rig.told == [("probes are late by 9 s: the prober is overloaded", True)]
+    assert rig.reported == [("probes are late by 9 s: the prober is overloaded", True)]
     assert rig.warnings() == ["probes are late by 9 s: the prober is overloaded"]
     rig.lateness = 0.0
     rig.look(103.0)
-    assert rig.told[1:] == [("no longer: probes are late by 9 s: the prober is overloaded", False)]
+    assert rig.reported[1:] == [("no longer: probes are late by 9 s: the prober is overloaded", False)]
     assert rig.warnings() == []
 
 
@@ -98,7 +98,7 @@ def test_workers_that_are_not_there_are_not_silent(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.look(100.0 + SILENT + 1)
     assert rig.watch.vitals.silence == {"udp0": SILENT + 1}
-    assert [text for text, _ in rig.told] == ["worker udp0 has said nothing for 16 s: it may hang"]
+    assert [text for text, _ in rig.reported] == ["worker udp0 has said nothing for 16 s: it may hang"]
 
 
 def test_a_refusal_counts_from_when_it_began_and_anew_after_a_good_file(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_refusal_counts_from_when_it_began_and_anew_after_a_good_file(tmp_path
     rig.look(3200.0)
     assert rig.watch.vitals.refused == {"out.example.com": 0.0}
     rig.look(3200.0 + 3601)
-    assert [text for text, _ in rig.told if "zone" in text] == [
+    assert [text for text, _ in rig.reported if "zone" in text] == [
         "the file of zone out.example.com has been refused for 1 h: what is served is old"
     ]
 

@@ -1,4 +1,4 @@
-"""What is told of the server's own processes, and who hears what they say."""
+"""Events of the server's own processes, and subscribers to their messages."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -37,14 +37,14 @@ def service(folder: Path, number: int = 0, before: str = "") -> tuple[WorkerServ
         ),
     ],
 )
-def test_a_start_is_told_with_its_cause(tmp_path: Path, number: int, before: str, text: str) -> None:
+def test_a_start_is_an_event_with_its_cause(tmp_path: Path, number: int, before: str, text: str) -> None:
     workers, events = service(tmp_path, number, before)
     workers.report_start()
     (told,) = events._memory
     assert (told.kind, told.text) == ("server", f"{text}: geodns {__version__}, zones 0")
 
 
-def test_a_workers_death_and_return_are_told(tmp_path: Path) -> None:
+def test_death_and_return_of_a_worker_are_events(tmp_path: Path) -> None:
     workers, events = service(tmp_path)
     workers._on_message(WorkerStarted("udp0", 9, 0))
     workers._on_message(WorkerExited("udp0"))  # as it was to

@@ -1,14 +1,53 @@
-"""Points on disk: minutes that become hours, and what is forgotten."""
+"""Points as bytes and on disk: minutes that become hours, and what is forgotten."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from geodns.storage.history_file import HOUR, KEPT, MINUTE, TEN_MINUTES, HistoryFile, Point
+from geodns.storage.history_file import (
+    HOUR,
+    KEPT,
+    MINUTE,
+    NOTHING,
+    TEN_MINUTES,
+    HistoryFile,
+    Point,
+    Points,
+    merged,
+    packed,
+    unpacked,
+)
 
 NOON = 1_795_435_200  # 2026-11-23T12:00:00Z
 ONE = {"mta1": Point(1, 1, 1, 0.5, 12, 12)}
+COUNTS = st.integers(0, 1000)
+POINTS = st.dictionaries(
+    st.sampled_from(["mta1", "mta2", "søndag"]),
+    st.builds(Point, COUNTS.map(float), COUNTS.map(float), COUNTS, COUNTS.map(float), COUNTS, COUNTS),
+)
+
+
+@given(POINTS)
+def test_points_survive_the_disk(points: Points) -> None:
+    assert unpacked(packed(points)) == points
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", packed({})[:-1]])
+def test_bytes_that_are_no_points_are_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="no points of hosts"):
+        unpacked(data)
+
+
+@given(st.lists(POINTS, max_size=4))
+def test_merging_in_any_order_gives_the_same_sums(some: list[Points]) -> None:
+    for order in itertools.permutations(some):
+        assert merged(*order) == merged(*some)
+    for host, point in merged(*some).items():
+        assert point.probes == sum(points.get(host, NOTHING).probes for points in some)
 
 
 @pytest.fixture
