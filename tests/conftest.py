@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ settings.load_profile(PROFILE)
 
 LIMIT = 3600 if PROFILE == "nightly" else 400
 """Seconds for a test by examples: what fails is made smaller for up to five minutes, which is worth it."""
+
+# --- signals --------------------------------------------------------------------------------------------
+
+# A shell without job control has what it starts in the background ignore SIGINT, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # --- order ---------------------------------------------------------------------------------------------
 

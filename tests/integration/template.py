@@ -232,10 +232,16 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in (self.stdout, self.stderr):
-            if stream is not None:
-                stream.close()
-        self.wait(20)
+        if kind is not None:
+            self.kill()
+        try:
+            self.wait(20)
+        finally:
+            self.kill()
+            # Not before its end: where a thread reads, closing waits for that thread.
+            for stream in (self.stdout, self.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 class _Template:
