@@ -31,38 +31,10 @@ PORTS: Mapping[str, int] = MappingProxyType(
 class Check(Frozen):
     """A check: a probe of hosts, and the rules by which its results make verdicts; HAProxy's words.
 
-    Attributes:
-        name: its key under ``checks``.
-        source: addresses to connect from, at most one of each family; the system chooses for a family
-            that has none.
-        proxy_protocol: the version of the PROXY header that is sent before everything else.
-        interval: seconds between the starts of two probes.
-        fast_interval: the same while the verdict is about to change.
-        connect_timeout: seconds for the TCP handshake.
-        greeting_timeout: seconds for the whole greeting; RFC 5321 section 4.5.3.2 lets servers be slow.
-        step_timeout: seconds for each later reply, and for the TLS handshake.
-        timeout: seconds for everything together.
-        rise: successes in a row that bring a host up.
-        fall: failures that take it down.
-        ehlo: the name that the prober gives; None: this machine's host name.
-        expect: a regular expression that the greeting's text (http: the body) must match somewhere.
-        require: EHLO keywords that must be offered, in capital letters.
-        starttls: ``ignore``; ``offered``: STARTTLS must be offered and its handshake must work;
-            ``verified``: and the certificate must be good for the host's name.
-        verify: the same for TLS from the start.
-        sni: the name for TLS and for the certificate; None: `host`, or else the mail host's own.
-        cert_warning: seconds before a certificate expires when the operator is warned.
-        cert_critical: seconds before it expires when a verified one fails the check.
-        mail_from: the sender of a mail that is begun and never sent; empty is the null sender.
-        rcpt_to: its recipient; None: no mail is begun.
-        path: of the HTTP request.
-        host: the Host header; None: `sni`, or else the address.
-        status: the good HTTP status codes, as pairs of the first and the last.
-        header: response headers by name in small letters, and regular expressions that must match.
-        slow: seconds from EHLO to its 250 that make an answer slow; None: none is slow.
-        degraded_weight: the part of its weight that a slow host keeps.
-        slowstart: seconds in which a host that comes back up rises to its weight; 0: at once.
-
+    Times are seconds. Where a field is None: `ehlo` is this machine's host name, `sni` is `host` or else the
+    mail host's own name, `host` is `sni` or else the address, without `rcpt_to` no mail is begun, without
+    `slow` no answer is slow. `require` is in capitals, the names of `header` are in small letters, `status`
+    has pairs of the first and the last code. RFC 5321 section 4.5.3.2 lets greetings be slow.
     """
 
     name: str

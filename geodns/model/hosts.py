@@ -29,18 +29,9 @@ class Metric(Frozen):
 
 
 class Load(Frozen):
-    """A host's load: its source, and how it lowers the weight.
+    """A host's load: its source, and how it lowers the weight; times in seconds.
 
-    Attributes:
-        url: where it is polled; None: it is pushed.
-        metric: which samples of the answer; None: the answer is JSON, or it is pushed.
-        path: keys and indexes that lead to the number in JSON; empty: no JSON.
-        full: the load at which only `floor` of the weight is left.
-        floor: the part of its weight that the host always keeps.
-        interval: seconds between polls.
-        timeout: seconds.
-        stale: seconds after which a value no longer counts.
-
+    Without `url` it is pushed; without `metric` the answer is JSON, and `path` leads to the number.
     """
 
     url: str | None = Field(
@@ -77,15 +68,7 @@ class Endpoint(Frozen):
 
 
 class Host(Frozen):
-    """A mail host.
-
-    Attributes:
-        name: its key under ``hosts``, ranges written out; also its label in the zone.
-        addresses: in the order of the file.
-        weight: in pools that give none of their own; 0: never dealt.
-        egress: the addresses that its mail leaves from; empty: `addresses`.
-
-    """
+    """A mail host; its name is its key under ``hosts``, ranges written out, and its label in the zone."""
 
     name: str
     addresses: tuple[Address, ...] = Field(
@@ -116,12 +99,8 @@ class Host(Frozen):
 class DnsSource(Frozen):
     """A name whose addresses are hosts, one each.
 
-    Attributes:
-        dns: the name, without its final dot.
-        label: what the hosts' own labels begin with.
-        interval: seconds between look-ups; None: the answer's TTL.
-        resolver: None: the system's.
-
+    `dns` has no final dot. Without `interval` (seconds) the answer's TTL holds, without `resolver` the
+    system's is asked.
     """
 
     dns: str = Field(description="A name: each address that A and AAAA of it give is a host.")

@@ -45,17 +45,10 @@ class Pool(Frozen):
     """Hosts that are dealt together.
 
     Attributes:
-        name: its key under ``pools``.
         members: in the order of the file.
         checks: by name; none: its hosts are always up.
         need: how many of the checks an address must pass.
-        answers: hosts in an answer.
-        min_live: where less than this is live, the fallback serves too.
-        fallback_mode: ``add`` the fallback's hosts to the survivors, or ``replace`` these.
-        when_down: the answer when nobody is live: everybody (``serve-all``) or SERVFAIL.
-        hold: seconds that verdicts are held, at most, when most of its hosts fail at once: the prober may
-            be cut off.
-        max_out: how many hosts programs may quarantine, hosts that are down counted in.
+        hold: seconds.
 
     """
 
@@ -98,11 +91,7 @@ class Pool(Frozen):
 class Soa(Frozen):
     """The zone's SOA (RFC 1035 section 3.3.13); times in seconds.
 
-    Attributes:
-        serial: None: automatic.
-        minimum: the TTL of negative answers (RFC 2308).
-        ttl: of the record itself; None: the zone's `record_ttl`.
-
+    Without `serial` it is automatic; without `ttl` the record has the zone's `record_ttl`.
     """
 
     mname: str = Field(description="The primary server.")
@@ -166,9 +155,6 @@ class Zone(Frozen):
     """A whole zone file; times in seconds.
 
     Attributes:
-        ttl: of answers that are dealt; may fall to `min_ttl`.
-        record_ttl: of everything else.
-        retire: how long a host taken out of the file goes on answering for its own name.
         checks: those that a pool uses or the file declares, built-in ones included.
         hosts: in the order of the file, then those that sources found.
         origins: which hosts are of a source.
