@@ -202,7 +202,7 @@ def test_the_disk_is_full(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
             while True:
                 file.write(b"x" * 4096)
         drain_without_a_disk(server)
-        assert "the disk is full: free some space" in server.log()
+        wait_until(lambda: "the disk is full: free some space" in server.log(), 10, "it is told")
 
 
 def remove(folder: Path) -> None:
