@@ -138,6 +138,7 @@ class Daemon:
         try:
             return await self._live(await asyncio.to_thread(zones.read_first, again=self._again))
         finally:
+            self.services.alerts.report()  # of the last writes, and of a start that failed
             await events.close()
 
     async def _live(self, edit: Edit) -> int:
@@ -162,13 +163,19 @@ class Daemon:
             services.events.end()
             await site.close()
             await _cancelled(begun, ended)
-            await self._tasks.close()
-            await services.zones.close()
-            await services.loads.close()
-            await services.verdicts.close()
-            await services.history.close()
-            await services.workers.close()
+            await self._close()
         return 0
+
+    async def _close(self) -> None:
+        """End the services, those made last first; a failure of one keeps no other from saving."""
+        services = self.services
+        async with contextlib.AsyncExitStack() as ends:
+            ends.push_async_callback(services.workers.close)
+            ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
+            ends.push_async_callback(services.loads.close)
+            ends.push_async_callback(services.zones.close)
+            ends.push_async_callback(self._tasks.close)
 
     async def _begin(self, edit: Edit) -> None:
         """Probe the hosts once, answer, and start the services' loops."""

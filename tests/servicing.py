@@ -122,6 +122,9 @@ class _Monitor:
     def set_targets(self, *_: object) -> None:
         pass
 
+    async def close(self) -> None:
+        pass
+
 
 class _Link:
     """Workers that apply every Table at once, but for those that are pending."""

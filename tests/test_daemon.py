@@ -300,3 +300,18 @@ def test_verdicts_of_the_store_are_of_its_targets_only(ready: Control) -> None:
         assert (ready.state / FILE_NAME).exists()
 
     ready.run(test)
+
+
+def test_trouble_with_the_disk_at_the_very_end_is_told(
+    ready: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreError("geodns.db: the disk is full")
+
+    async def test(running: Running) -> None:
+        monkeypatch.setattr(StateFile, "_write", full)
+        running.signal(signal.SIGTERM)
+        await asyncio.wait_for(asyncio.shield(running.ended), 20)
+
+    ready.run(test)
+    assert "geodns.db: the disk is full: what changes now is forgotten at a restart" in caplog.text

@@ -257,7 +257,7 @@ def problems_of(error: ValidationError) -> str:
 
 
 def _problem(one: ErrorDetails) -> str:
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in one["loc"])
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{_key(step)}" for step in one["loc"])
     says = _SAYS.get(one["type"], one["msg"])
     about = {
         key: int(value) if isinstance(value, float) and value.is_integer() else value
@@ -265,6 +265,11 @@ def _problem(one: ErrorDetails) -> str:
     }
     what = says.format(given=_shown(one["input"]), **about)
     return f"`{place.removeprefix('.')}`: {what}" if place else f"the body: {what}"
+
+
+def _key(text: str) -> str:
+    """Return a key of the body as it is, if that is one short word."""
+    return text if text.isidentifier() and len(text) <= MAX_NAME else quoted(text)
 
 
 def _shown(given: Any) -> str:

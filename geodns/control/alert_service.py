@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from geodns.model.state import HostKey, PoolKey
 from geodns.storage.event_log import EventLog
 
+log = logging.getLogger(__name__)
+
 LOOK_EVERY = 1.0
 """Seconds."""
 
@@ -71,20 +73,34 @@ class Alerts:
 
     def __init__(self, events: EventLog, parts: Iterable[Alerting]) -> None:
         self._events = events
-        self._parts = tuple(parts)
+        self._last: dict[Alerting, tuple[Alert, ...]] = dict.fromkeys(parts, ())
+        self._failing: set[Alerting] = set()
         self._reported: Mapping[Hashable, Alert] = {}
 
     def now(self) -> dict[Hashable, Alert]:
-        found = {one.key: one for part in self._parts for one in part.alerts()}
+        found = {one.key: one for part in self._last for one in self._alerts_of(part)}
         if self._events.trouble is not None:
             text = self._events.trouble
             found["events"] = Alert("events", text, grade=text, level=logging.ERROR)
         return found
 
+    def _alerts_of(self, part: Alerting) -> tuple[Alert, ...]:
+        """Return a part's alerts, or its last ones while a fault of ours keeps it from saying."""
+        try:
+            self._last[part] = tuple(part.alerts())
+        except Exception:
+            if part not in self._failing:
+                log.exception("the alerts of %s are those of a moment ago", type(part).__name__)
+            self._failing.add(part)
+        else:
+            self._failing.discard(part)
+        return self._last[part]
+
     def warnings(self) -> list[str]:
         return [one.text for one in self.now().values() if one.shown]
 
     async def watch(self) -> None:
+        """Report for ever; what begins and ends between two looks is no event."""
         while True:
             self.report()
             await asyncio.sleep(LOOK_EVERY)

@@ -111,6 +111,7 @@ class AnswerPolicyService:
     async def watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
+            self._flood.advance(time.monotonic())
             others = await asyncio.to_thread(self._cookies.poll)
             if others:
                 self._events.tell("reload", "the cookie secrets are others now", level=logging.INFO)
@@ -153,8 +154,10 @@ class FloodWatch:
         if len(self._networks) > NETWORKS_KEPT:
             self._networks = Counter(dict(self._networks.most_common(NETWORKS_KEPT // 2)))
 
-    def alerts(self, now: float) -> Iterator[Alert]:
-        """Return the warning while a flood lasts; a new grade makes it an event once a minute."""
+    def advance(self, now: float) -> None:
+        """Sum up what came since the last event, once a minute."""
+        if self._last is None or now - self._last >= FLOOD_EVERY:
+            self._shown = ""
         if self._actions and (self._event_at is None or now - self._event_at >= FLOOD_EVERY):
             recent = self._event_at is not None and now - self._event_at <= 2 * FLOOD_EVERY
             since = " in the last minute" if recent else ""
@@ -162,14 +165,17 @@ class FloodWatch:
             self._event_at = now
             self._actions.clear()
             self._networks.clear()
+
+    def alerts(self, now: float) -> Iterator[Alert]:
+        """Return the warning while a flood lasts; its grade changes, and makes an event, with each sum."""
         if self._last is None or now - self._last >= FLOOD_EVERY or not (self._actions or self._shown):
             return
         shown = self._sums() if self._actions else self._shown
         yield Alert(
             "flood",
             f"answers are rate limited: {shown}",
-            event=f"answers are rate limited: {self._shown}",
-            grade=f"{self._event_at}",
+            event=f"answers are rate limited: {self._shown}" if self._shown else "",
+            grade=f"{self._event_at}" if self._shown else "",
         )
 
     def _sums(self) -> str:

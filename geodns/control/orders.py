@@ -323,10 +323,7 @@ def describe_change(before: Overrides, after: Overrides) -> str:
 def file_weights(zone: Zone, host: str) -> str:
     """Return the weights that a zone's file gives a host, its own and by pool, as one line of JSON."""
     own = zone.host_by_name[host].weight
-    pools = {
-        pool.name: member.weight for pool in zone.pools for member in pool.members if member.host == host
-    }
-    return json.dumps([own, pools], sort_keys=True)
+    return json.dumps([own, zone.weights_by_host.get(host, {})], sort_keys=True)
 
 
 def hidden(forced: ForcedWeight, zone: Zone, host: str) -> str | None:

@@ -19,8 +19,12 @@ class Tasks:
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
         self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        if self._closed:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -32,6 +36,7 @@ class Tasks:
             self._stop.set()
 
     async def close(self) -> None:
+        self._closed = True
         running = list(self._running)
         for task in running:
             task.cancel()

@@ -29,6 +29,8 @@ from geodns.model.state import HealthState, PoolKey, Verdict
 from geodns.model.zone import Zone
 from geodns.storage.event_log import EventLog
 
+log = logging.getLogger(__name__)
+
 RECOMPILE_EVERY = 1.0
 """Seconds between two recompilations for verdicts."""
 
@@ -113,6 +115,8 @@ class VerdictService:
     async def close(self) -> None:
         """End the probes and save the verdicts."""
         await self._monitor.close()
+        if self._due is not None:
+            self._due.cancel()
         self._hand_over()
         await self.save()
 
@@ -123,13 +127,16 @@ class VerdictService:
     # --- results ----------------------------------------------------------------------------------------
 
     def _on_result(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
-        for on_probe in self._subscribers:
-            on_probe(target, outcome)
+        if before != after:
+            self._serve({target: after})
         self._metrics.count_probe(target.check.name, str(outcome.kind), outcome.rtt)
         if before.degraded != after.degraded and after.state is not HealthState.DOWN:
             self._report_slowness(target, slow=after.degraded)
-        if before != after:
-            self._serve({target: after})
+        for on_probe in self._subscribers:
+            try:
+                on_probe(target, outcome)
+            except Exception:
+                log.exception("the result of %s is lost to one who subscribed", target.key)
 
     def _report_slowness(self, target: Target, *, slow: bool) -> None:
         what = "answers slowly" if slow else "no longer answers slowly"

@@ -215,6 +215,15 @@ class Zone(Frozen):
         return {pool.name: pool for pool in self.pools}
 
     @cached_property
+    def weights_by_host(self) -> dict[str, dict[str, int]]:
+        """The weight of each host in each pool that has it."""
+        found: dict[str, dict[str, int]] = {}
+        for pool in self.pools:
+            for member in pool.members:
+                found.setdefault(member.host, {})[pool.name] = member.weight
+        return found
+
+    @cached_property
     def check_by_name(self) -> dict[str, Check]:
         return {check.name: check for check in self.checks}
 

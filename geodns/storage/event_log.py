@@ -152,6 +152,8 @@ class EventLog:
             await asyncio.gather(self._task, return_exceptions=True)
         self._loop = None
         await asyncio.to_thread(self.write)
+        if self.trouble is not None:
+            log.error("%s", self.trouble)
         if self._file is not None:
             self._file.close()
 

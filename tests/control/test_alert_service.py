@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from geodns.control.alert_service import Alert, Alerts
 from geodns.storage.event_file import Event
 from geodns.storage.event_log import EventLog
@@ -87,3 +89,22 @@ def test_events_that_cannot_be_written_are_an_alert(tmp_path: Path) -> None:
     alerts.report()
     assert alerts.warnings() == ["the disk is full"]
     assert [one.text for one in reported(events)] == ["the disk is full"]
+
+
+def test_a_fault_of_ours_in_one_part_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Part):
+        def alerts(self) -> Iterable[Alert]:
+            yield from self.found.values()
+            if self.found.pop("b", None) is None:
+                raise RuntimeError("a fault of ours")
+
+    events, broken, other = EventLog(tmp_path), Broken(), Part()
+    alerts = Alerts(events, [broken, other])
+    broken.found = {"a": Alert("a", "bad", resolved="good"), "b": Alert("b", "bad too", resolved="good too")}
+    alerts.report()
+    other.found["c"] = Alert("c", "another")
+    for _ in range(3):
+        alerts.report()
+    assert alerts.warnings() == ["bad", "bad too", "another"], "the last that it could say"
+    assert [one.text for one in reported(events)] == ["bad", "bad too", "another"]
+    assert caplog.text.count("the alerts of Broken are those of a moment ago") == 1

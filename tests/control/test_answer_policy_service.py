@@ -258,6 +258,7 @@ class Reported:
 
     def look(self, now: float) -> None:
         self.now = now
+        self.watch.advance(now)
         self._alerts.report()
 
     def lines(self) -> list[str]:
@@ -314,6 +315,7 @@ def test_the_warning_goes_a_minute_after_a_flood() -> None:
     watch = FloodWatch()
     assert flood_warnings(watch, 0.0) == []
     watch.note(SOME, 10.0)
+    watch.advance(10.0)
     (shown,) = flood_warnings(watch, 10.0)
     assert shown.startswith("answers are rate limited: 30 dropped, 10 truncated; most to 192.0.2.0/24 (35)")
     assert flood_warnings(watch, 10.0 + FLOOD_EVERY - 1) == [shown]
@@ -326,3 +328,20 @@ def test_many_limited_networks_do_not_grow_memory() -> None:
         watch.note(Limited({Action.DROPPED: 2}, {f"network {number}": 1, "the worst": 1}), 0.0)
     assert len(watch._networks) <= NETWORKS_KEPT
     assert "most to the worst (3000)" in flood_warnings(watch, 0.0)[0]
+
+
+def test_a_flood_that_comes_back_is_not_told_by_what_was_before(tmp_path: Path) -> None:
+    told = Reported(tmp_path)
+    told.watch.note(SOME, 0.0)
+    told.look(0.9)
+    told.look(60.2)
+    told.watch.note(Limited({Action.DROPPED: 7}, {"192.0.2.0/24": 7}), 60.5)
+    told.look(60.7)
+    assert flood_warnings(told.watch, 60.7) == [
+        "answers are rate limited: 7 dropped; most to 192.0.2.0/24 (7)"
+    ]
+    told.look(61.2)
+    assert [line.partition(";")[0] for line in told.lines()] == [
+        "answers are rate limited: 30 dropped, 10 truncated",
+        "answers are rate limited: 7 dropped",
+    ]

@@ -1,5 +1,6 @@
 """Plans of orders: which overrides they set and end, and that a preview shows what is served then."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -349,3 +350,20 @@ def test_caches_may_hold_a_host_for_the_longest_ttl_of_any_name() -> None:
 )
 def test_a_change_of_overrides_in_words(before: Overrides, after: Overrides, expected: str) -> None:
     assert describe_change(before, after) == expected
+
+
+def test_hidden_edits_of_many_hosts_in_many_pools_are_found_fast() -> None:
+    """They are looked for once a second, on the loop that probes."""
+    hosts = "".join(f"  h{number}: 192.0.{number // 250}.{1 + number % 250}\n" for number in range(1000))
+    pools = "".join(f"  p{number}: {{hosts: '*', check: smtp}}\n" for number in range(40))
+    one = zone(f"hosts:\n{hosts}pools:\n{pools}")
+    cluster = Cluster({}, {}, {}, {})
+    cluster.serve_zones(compile_zones(Compiled(), sources(one), LiveSet()), NOW)
+    forced = {
+        (NAME, f"h{number}"): ForcedWeight(5, "", "ann", NOW, None, '[9, {"p0": 9}]', NOW)
+        for number in range(400)
+    }
+    cluster.weights = dict(forced)
+    began = time.process_time()
+    assert len(hidden_edits(cluster)) == 400
+    assert time.process_time() - began < 1

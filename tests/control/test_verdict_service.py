@@ -1,14 +1,23 @@
 """Alerts on pools, the prober and certificates."""
 
+import asyncio
+import time
+from pathlib import Path
+
 import pytest
 
 from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
+from geodns.control import verdict_service
 from geodns.control.cluster import Cluster
 from geodns.control.verdict_service import certificate_alerts, pool_alerts, prober_alerts
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
+from geodns.model.checks import Target
+from geodns.model.state import Verdict
 from geodns.model.zone import Zone
+from geodns.storage.state_file import StateFile
 from tests.sample_zones import DOWN, NAME, UP, sources, zone
+from tests.servicing import Rig
 
 NOW = 1_795_417_200.0
 DAY = 86400.0
@@ -80,3 +89,53 @@ def test_a_certificate_of_another_name_is_bad() -> None:
     (alert,) = certificate_alerts(cluster, [(target, shown)], NOW)
     assert alert.grade == "bad"
     assert alert.text.endswith(": wrong name")
+
+
+def test_a_verdict_is_served_whoever_fails_to_hear_of_the_probe(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(target: Target, outcome: ProbeOutcome) -> None:
+        raise RuntimeError(f"{target.key} {outcome.kind}")
+
+    rig = Rig(tmp_path)
+    rig.serve()
+    rig.all_are_up()
+    verdicts = rig.services.verdicts
+    heard: list[ProbeOutcome] = []
+    verdicts.subscribe(broken)
+    verdicts.subscribe(lambda _, outcome: heard.append(outcome))
+    target = next(iter(rig.services.cluster.targets))
+    outcome = ProbeOutcome(ProbeResult.FAILURE, "connection refused")
+
+    async def test() -> None:
+        verdicts._on_result(target, outcome, UP, DOWN)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(test())
+    assert heard == [outcome]
+    assert rig.services.cluster.verdicts[target] == DOWN
+    assert "is lost to one who subscribed" in caplog.text
+    rig.close()
+
+
+def test_after_the_end_no_verdict_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_service, "RECOMPILE_EVERY", 0.05)
+    rig = Rig(tmp_path)
+    rig.serve()
+    verdicts = rig.services.verdicts
+    target = next(iter(rig.services.cluster.targets))
+
+    async def test() -> None:
+        for after in (UP, DOWN):  # the second waits for its turn
+            verdicts._on_result(target, ProbeOutcome(ProbeResult.OK, "220"), Verdict(), after)
+            await asyncio.sleep(0.01)
+        await verdicts.close()
+        published = len(rig.published)
+        await asyncio.sleep(0.1)
+        assert len(rig.published) == published
+
+    asyncio.run(test())
+    stored = StateFile.open(tmp_path / "state", NOW)[0]
+    assert stored.load_verdicts(3600, time.time())[target.key] == DOWN, "but it is kept"
+    stored.close()
+    rig.close()

@@ -21,6 +21,7 @@ SAVE_EVERY = "daemon.SAVE_EVERY"
 PATIENCE = "cli.parent_check.PATIENCE"
 FIRST_ROUND = "daemon.FIRST_ROUND"
 GRACE = "serve.supervisor.GRACE"
+WORKER_BACKOFF = "serve.supervisor.WORKER_BACKOFF"
 CONTROL_BACKOFF = "serve.supervisor.CONTROL_BACKOFF"
 MAX_BACKLOG = "serve.process.MAX_BACKLOG"
 STALLED = "serve.process.STALLED"
@@ -34,6 +35,7 @@ REAL: dict[str, object] = {
     PATIENCE: 3.0,
     FIRST_ROUND: 5.0,
     GRACE: 5.0,
+    WORKER_BACKOFF: (0.05, 0.5),
     CONTROL_BACKOFF: (0.2, 5.0),
     MAX_BACKLOG: 256 << 20,
     STALLED: 5.0,

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -274,15 +275,22 @@ def test_the_end_leaves_nobody_without_answers() -> None:
         assert server.process.wait(5) == 0
 
 
-def test_the_end_does_not_wait_for_clients_that_stay() -> None:
-    with serving(workers=1) as server, connected(server) as idle, connected(server) as half:
+def test_the_end_does_not_wait_for_clients_that_stay(tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    with (
+        log.open("wb") as stderr,
+        serving(workers=1, stderr=stderr.fileno()) as server,
+        connected(server) as idle,
+        connected(server) as half,
+    ):
         assert asked(idle) == 1
         half.sendall(FRAME[:9])
         server.process.terminate()
         assert idle.recv(1) == b""
         with pytest.raises(ConnectionRefusedError), connected(server):
             pass
-        assert server.process.wait(9) == 0  # less than a connection may idle
+        assert server.process.wait(9) == 0
+        assert "killed" not in log.read_text(), "it ended by itself, and not when its grace was over"
 
 
 def whole(client: socket.socket) -> bytes:
