@@ -159,8 +159,8 @@ class PoolExplanation:
         fitness = self._fitness(pool, host.name)
         lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
         helps = f"helps out as a host of {pool.name}" if pool.name != choice.pool else ""
-        imposed = self.cluster.weights.get((self.zone.name, host.name))
-        weight = "" if imposed is None else describe_weight(imposed)
+        override = self.cluster.weights.get((self.zone.name, host.name))
+        weight = "" if override is None else describe_weight(override)
         return (
             "; ".join(part for part in (helps, weight, lowered and f"lowered: {lowered}") if part) or "live"
         )
@@ -169,9 +169,9 @@ class PoolExplanation:
         """Say what keeps a host out by itself; None when nothing does."""
         key = (self.zone.name, host.name)
         forced = None if key in self.cluster.held_back else self.cluster.forced.get(key)
-        imposed = self.cluster.weights.get(key)
-        if imposed is not None and not weight:
-            return f"{describe_weight(imposed)}: never dealt"
+        override = self.cluster.weights.get(key)
+        if override is not None and not weight:
+            return f"{describe_weight(override)}: never dealt"
         if not weight:
             return f"its weight in {pool.name} is 0: never dealt"
         if forced is not None and forced.forced is not Forced.UP:

@@ -11,7 +11,6 @@ from geodns.control.orders import OrderRequest, OrderResult, Verb
 
 
 def routes() -> list[web.RouteDef]:
-    """Return where all of it is."""
     return [
         web.get("/api/v1/hosts/{zone}/{host}", _host),
         web.post("/api/v1/hosts/{zone}/{host}/load", _push_load),
@@ -43,27 +42,27 @@ async def _one(request: web.Request) -> web.Response:
     )
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
-    shown, told = host_status(services, key), HostOutcomeJson()
+    shown, outcome = host_status(services, key), HostOutcomeJson()
     if body.dry_run:
         return web.json_response({**shown, **outcome_json(ordered, dry_run=True)})
     if ordered.notes:
-        told["notes"] = list(ordered.notes)
+        outcome["notes"] = list(ordered.notes)
     if ordered.left:
-        told["left"] = list(ordered.left)
+        outcome["left"] = list(ordered.left)
     if ordered.pending:
-        told["pending"] = list(ordered.pending)
-    return web.json_response({**shown, **told}, status=202 if ordered.pending else 200)
+        outcome["pending"] = list(ordered.pending)
+    return web.json_response({**shown, **outcome}, status=202 if ordered.pending else 200)
 
 
 async def _many(request: web.Request) -> web.Response:
     """Carry out one order for any number of hosts."""
     body = read_body(await request.read(), OrderBody, '{"verb": "drain", "hosts": ["mta1"], "reason": "…"}')
     order = order_of(body.verb, body, author_of(request))
-    wish = OrderRequest(order, tuple(body.hosts), body.zone, body.dry_run, body.yes)
-    ordered = await request.app[SERVICES].orders.carry(wish)
+    asked = OrderRequest(order, tuple(body.hosts), body.zone, body.dry_run, body.yes)
+    ordered = await request.app[SERVICES].orders.carry(asked)
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
-    return answer(request, ordered, dry_run=wish.dry_run)
+    return answer(request, ordered, dry_run=asked.dry_run)
 
 
 def must_be_confirmed(ordered: OrderResult, body: HostOrderBody) -> bool:

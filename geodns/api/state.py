@@ -1,4 +1,4 @@
-"""Everything that is imposed on hosts, to be taken to another server and back."""
+"""Overrides of hosts over HTTP: exported, and taken up by another server."""
 
 import time
 from dataclasses import replace
@@ -39,8 +39,8 @@ async def _post(request: web.Request) -> web.Response:
     )
     if ordered.refused and not dry_run and not yes:
         return unconfirmed(ordered)
-    told = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": list(found.unknown)}
-    return answer(request, ordered, dry_run=dry_run, **told)
+    entries = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": list(found.unknown)}
+    return answer(request, ordered, dry_run=dry_run, **entries)
 
 
 def _lines(what: OverridePlan) -> list[str]:
@@ -58,7 +58,7 @@ def _flag(request: web.Request, name: str) -> bool:
 
 
 def export(cluster: Cluster, node: str, now: float) -> StateJson:
-    """Return everything that is imposed, also on hosts that are in no file just now."""
+    """Return all overrides, also those of hosts that are in no file just now."""
     return {
         "geodns_state": FORMAT,
         "node": node,
@@ -87,7 +87,7 @@ class Imported(NamedTuple):
     """The plan that an export makes here.
 
     Attributes:
-        plan: what it imposes.
+        plan: the overrides.
         expired: entries whose time is over, a line each.
         unknown: entries about hosts that are not served here, a line each.
 

@@ -13,7 +13,6 @@ from geodns.model.zone import Zone
 
 
 def routes() -> list[web.RouteDef]:
-    """Return where all of it is."""
     return [
         web.get("/api/v1/zones", _zones),
         web.get("/api/v1/zones/{zone}", _zone),

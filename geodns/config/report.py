@@ -1,7 +1,7 @@
 """The problems of one file, gathered while it is read, so that an operator sees all of them at once."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from geodns.errors import Problem
@@ -67,3 +67,8 @@ class Report:
 def quoted(text: str) -> str:
     """Return a text as messages show it: on one line, printable, not too long."""
     return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
+
+
+def first_names(names: Sequence[str], most: int = 8) -> str:
+    """Return the first of some names as one text, with an ellipsis where there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -278,8 +278,8 @@ class Cluster:
 
     def _length(self, host: HostKey) -> float:
         """Return how many seconds a host's slow start takes: the longest that a check of it says."""
-        juries = self.sources[host[0]].zone.check_policies_by_host[host[1]]
-        return max((check.slowstart for jury in juries if jury for check in jury.checks), default=0.0)
+        policies = self.sources[host[0]].zone.check_policies_by_host[host[1]]
+        return max((check.slowstart for policy in policies if policy for check in policy.checks), default=0.0)
 
     def force(self, host: HostKey, state: ForcedState | None) -> None:
         """Override one host's state; None ends it."""

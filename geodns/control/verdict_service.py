@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
+from geodns.config.report import first_names
 from geodns.config.settings import Settings
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster, Transition
@@ -155,7 +156,7 @@ class VerdictService:
         """Serve verdicts that the mass-failure guard has released, and report its news of pools."""
         for one in news:
             zone, pool = one.pool
-            text = _GUARD_NEWS[one.stage].format(len(one.failing), one.hosts, _some(one.failing))
+            text = _GUARD_NEWS[one.stage].format(len(one.failing), one.hosts, first_names(one.failing))
             calm = one.stage is GuardStage.NORMAL
             self._events.tell(
                 "prober",
@@ -355,7 +356,3 @@ def _has_pool(cluster: Cluster, key: PoolKey) -> bool:
 
 def _is_probed(cluster: Cluster, target: Target) -> bool:
     return target in cluster.targets
-
-
-def _some(hosts: tuple[str, ...], most: int = 8) -> str:
-    return ", ".join(hosts[:most]) + (", …" if len(hosts) > most else "")

@@ -1,4 +1,4 @@
-"""The monitor: probes every target when it is due, and keeps what is believed of each."""
+"""The monitor: probes every target when it is due, and keeps its verdict."""
 
 import asyncio
 import logging

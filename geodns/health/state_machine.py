@@ -42,13 +42,13 @@ Step = Callable[[Verdict, Check], Verdict]
 
 
 def advance(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
-    """Return what is believed after an outcome; the module's docstring has the rules."""
+    """Return the verdict after an outcome; the module's docstring has the rules."""
     step = _STEPS.get((verdict.state, kind))
     return verdict if step is None else step(verdict, check)
 
 
 def withhold(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
-    """Return what is believed after an outcome while bad ones may be the prober's own trouble.
+    """Return the verdict after an outcome while bad ones may be the prober's own trouble.
 
     Good ones do what they always do. Failures gather, but never to the last one; sheds change nothing.
     """
@@ -60,10 +60,10 @@ def withhold(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
 
 
 def restore(before: Verdict, check: Check) -> Verdict:
-    """Return what is believed once a fall is taken back that may be the prober's own trouble.
+    """Return the verdict once a fall is taken back that may be the prober's own trouble.
 
     Args:
-        before: what was believed before the failures.
+        before: the verdict before the failures.
         check: its `fall`; one more failure takes a target down that was UP.
 
     """
@@ -105,7 +105,7 @@ class SlowAnswers:
 
     @classmethod
     def known(cls, *, slow: bool) -> "SlowAnswers":
-        """Begin with what was believed before a restart or an edit."""
+        """Begin with the verdict of before a restart or an edit."""
         return cls((True,) * BEGIN, slow=True) if slow else cls()
 
     def after_probe(self, outcome: ProbeOutcome, check: Check) -> "SlowAnswers":

@@ -55,18 +55,20 @@ class ControlLink:
 
     """
 
-    def __init__(self, seat: ControlContext, on_message: Callable[[Message], None] = lambda _: None) -> None:
+    def __init__(
+        self, context: ControlContext, on_message: Callable[[Message], None] = lambda _: None
+    ) -> None:
         """Prepare a link.
 
         Args:
-            seat: what the supervisor handed over.
+            context: what the supervisor handed over.
             on_message: called with everything that a worker says, or that is said of it; must not raise.
 
         """
-        self.number = seat.number
-        self._seat = seat
+        self.number = context.number
+        self._context = context
         self._on_message = on_message
-        self._workers = {name: Worker() for name in seat.workers}
+        self._workers = {name: Worker() for name in context.workers}
         self._published: Table | None = None
         self._one_way = asyncio.Lock()
         self._waiters: dict[asyncio.Future[None], int] = {}
@@ -80,7 +82,7 @@ class ControlLink:
 
     async def start(self) -> None:
         """Connect; to be called once, in the loop that goes on running."""
-        reader, self._writer = await asyncio.open_connection(sock=self._seat.link)
+        reader, self._writer = await asyncio.open_connection(sock=self._context.link)
         self._listener = asyncio.create_task(self._listen(reader), name="link to the supervisor")
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from geodns.config.report import first_names
 from geodns.errors import SourceError
 from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, HostSource
@@ -261,9 +262,9 @@ class Discovery:
         most = len(left) * 2 > len(old)
         text = f"zone {key[0]}: {key[1]} gives {counted(len(new))}"
         if joined:
-            text += f", joined: {_some(joined)}"
+            text += f", joined: {first_names(joined)}"
         if left:
-            text += f", left{' (most of them)' if most else ''}: {_some(left)}"
+            text += f", left{' (most of them)' if most else ''}: {first_names(left)}"
         data = {"source": key[1], "hosts": len(new), "joined": len(joined), "left": len(left)}
         self._tell(key[0], text, logging.WARNING if most else logging.INFO, data)
 
@@ -281,7 +282,3 @@ class Discovery:
 
 def _addresses(listing: Listing) -> tuple[Address, ...]:
     return tuple(address for host in listing.hosts for address in host.addresses)
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
