@@ -96,7 +96,7 @@ def _read_share(node: YamlNode, report: Report) -> float | None:
 
 _NETWORKS = ValueType(_read_networks, one_or_more(_NETWORK, maxItems=MAX_ITEMS))
 _ZONES = ValueType(_read_zones, one_or_more({"type": "string"}, maxItems=MAX_ITEMS))
-_SHARE = ValueType(_read_share, {"type": ["number", "string"]})
+_SHARE = ValueType(_read_share, {"type": ["number", "string"]}, "part, as 1% or 0.01")
 
 _PLAIN = RateLimit()
 

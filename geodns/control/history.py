@@ -3,17 +3,15 @@
 Points are sums, so that those of a minute add up to those of an hour.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from itertools import groupby
-from typing import Any
 
 from geodns.compiler.choice import Choice
 from geodns.model.base import FAMILIES
 from geodns.model.state import HostKey, PoolKey
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import Counts
-from geodns.storage.history_file import DAY, HOUR, KEPT, SHOWN, Point, Step, merged
+from geodns.storage.history_file import DAY, HOUR, KEPT, SHOWN, Point
 
 MOST = 100_000
 """Points in one response: they take most of a second to make, and some megabytes."""
@@ -105,47 +103,3 @@ class Tally:
             found.setdefault(zone, {})[host] = point
         self._points = {}
         return found
-
-
-def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dict[str, dict[str, list[Any]]]:
-    """Return a zone's points as columns, by host.
-
-    Args:
-        steps: in the order of time.
-        step: in seconds; finer points are added up.
-        hosts: these alone; empty: all.
-
-    """
-    found: dict[str, dict[str, list[Any]]] = {}
-    for at, some in groupby(steps, lambda one: one[0] // step * step):
-        points = merged(*(points for _, points in some))
-        picks = sum(point.picks for point in points.values())
-        intended = sum(point.intended for point in points.values())
-        for name in points.keys() & set(hosts) if hosts else points:
-            point = points[name]
-            row = {
-                "at": at,
-                "answers": round(point.picks, 3),
-                "share": round(point.picks / picks, 5) if picks else None,
-                "intended": round(point.intended / intended, 5) if intended else None,
-                "rtt_ms": round(point.rtt / point.probes * 1000, 2) if point.probes else None,
-                "up": round(point.up / point.samples, 4) if point.samples else None,
-            }
-            columns = found.setdefault(name, {key: [] for key in row})
-            for key, value in row.items():
-                columns[key].append(value)
-    return found
-
-
-def recent(steps: Iterable[Step], step: int) -> dict[str, dict[str, list[float | None]]]:
-    """Return the data of sparklines: by host, latency and answers a second in each step."""
-    found: dict[str, dict[str, list[float | None]]] = {}
-    for number, (_, points) in enumerate(steps):
-        for name, point in points.items():
-            columns = found.setdefault(name, {"rtt_ms": [None] * number, "rate": [None] * number})
-            columns["rtt_ms"].append(round(point.rtt / point.probes * 1000, 2) if point.probes else None)
-            columns["rate"].append(round(point.picks / step, 4))
-        for columns in found.values():
-            for values in columns.values():
-                values.extend([None] * (number + 1 - len(values)))
-    return found

@@ -5,13 +5,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
-from geodns.control.history import Tally, recent, series
+from geodns.control.history import Tally
 from geodns.control.verdict_service import VerdictService
 from geodns.control.worker_service import WorkerService
 from geodns.errors import StoreError
@@ -19,7 +18,7 @@ from geodns.health.outcome import ProbeOutcome
 from geodns.model.checks import Target
 from geodns.model.state import HealthState
 from geodns.serve.frames import CountsReport, Message
-from geodns.storage.history_file import HOUR, KEPT, MINUTE, SHOWN, HistoryFile, Points, Step
+from geodns.storage.history_file import HOUR, KEPT, MINUTE, SHOWN, HistoryFile, Point, Points, Step
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class HistoryService:
         self._workers = workers
         self._tally = Tally()
         self._minute = 0
-        self._memory: deque[tuple[int, dict[str, dict[str, Any]]]] = deque(maxlen=RECENT)
+        self._memory: deque[tuple[int, dict[str, dict[str, Point]]]] = deque(maxlen=RECENT)
         self._file: HistoryFile | None = None
         self._unwritten: list[tuple[int, Mapping[str, Points]]] = []
         self._disk = threading.Lock()
@@ -128,7 +127,7 @@ class HistoryService:
             try:
                 file = self._opened(now)
                 begin = now - RECENT * MINUTE
-                found: dict[int, dict[str, dict[str, Any]]] = {}
+                found: dict[int, dict[str, dict[str, Point]]] = {}
                 for zone in file.zones(MINUTE, begin, now):
                     for at, points in file.read(zone, MINUTE, begin, now):
                         found.setdefault(at, {})[zone] = dict(points)
@@ -142,12 +141,13 @@ class HistoryService:
 
     # --- reading ----------------------------------------------------------------------------------------
 
-    def history(self, zone: str, hosts: Collection[str], since: float, step: int) -> dict[str, Any]:
-        """Return a zone's points as columns, by host. Blocks on the disk, long for many points.
+    def steps(self, zone: str, since: float, step: int) -> list[Step]:
+        """Return a zone's points for steps of so many seconds, the current one in finer steps.
+
+        It blocks on the disk, long for many points.
 
         Args:
             zone: its name.
-            hosts: these alone; empty: all.
             since: seconds since the epoch.
             step: one of `SHOWN`.
 
@@ -158,7 +158,7 @@ class HistoryService:
         steps = self._read(zone, kept, begin)
         if kept != MINUTE:
             steps += self._read(zone, MINUTE, steps[-1][0] + kept if steps else begin)  # the current step
-        return series(steps, step, hosts)
+        return steps
 
     def _read(self, zone: str, step: int, since: float) -> list[Step]:
         now = time.time()
@@ -169,11 +169,6 @@ class HistoryService:
                 log.warning("the history of hosts is not shown: %s", error)
                 return []
 
-    def recent(self) -> dict[str, Any]:
-        """Return the last half hour of all hosts, for sparklines."""
-        memory = list(self._memory)
-        zones = {zone for _, by_zone in memory for zone in by_zone}
-        return {
-            zone: recent(((at, by_zone.get(zone, {})) for at, by_zone in memory), MINUTE)
-            for zone in sorted(zones)
-        }
+    def last_minutes(self) -> list[tuple[int, dict[str, dict[str, Point]]]]:
+        """Return the points of the last half hour: the minute, then by zone and host."""
+        return list(self._memory)

@@ -3,10 +3,15 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from geodns.api.history import columns, sparklines
+from geodns.storage.history_file import Point, Points
 from tests.api.test_app import ask as app_ask
 from tests.sample_zones import NAME
 from tests.servicing import FakeServices
+from tests.storage.test_history_file import POINTS
 
 HOSTS = "hosts: {" + ", ".join(f"mta{number}: 192.0.2.{number + 1}" for number in range(200)) + "}"
 
@@ -46,3 +51,43 @@ def test_too_much_is_refused_with_what_to_write_instead(query: str, says: str) -
     status, shown = ask(query)
     assert status in {400, 404}
     assert shown["error"].startswith(says)
+
+
+def test_columns_of_a_zone() -> None:
+    steps = [
+        (60, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2, 0, 0.0, 4, 1)}),
+        (120, {"mta1": Point(samples=0)}),
+    ]
+    shown = columns(steps, 60)
+    assert shown["mta1"] == {
+        "at": [60, 120],
+        "answers": [3, 0],
+        "share": [0.75, None],
+        "intended": [0.5, None],
+        "rtt_ms": [250.0, None],
+        "up": [1.0, None],
+    }
+    assert shown["mta2"]["up"] == [0.25]
+    assert columns(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
+
+
+def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
+    steps = [(at, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2)}) for at in (540, 600, 660, 1200)]
+    assert columns(steps, 600, ["mta1"]) == {
+        "mta1": {
+            "at": [0, 600, 1200],
+            "answers": [3, 6, 3],
+            "share": [0.75] * 3,
+            "intended": [0.5] * 3,
+            "rtt_ms": [250.0] * 3,
+            "up": [1.0] * 3,
+        }
+    }
+
+
+@given(st.lists(POINTS, max_size=6))
+def test_sparklines_are_all_as_long_as_the_time(some: list[Points]) -> None:
+    shown: dict[str, Any] = sparklines(((at * 60, points) for at, points in enumerate(some)), 60)
+    assert shown.keys() == {host for points in some for host in points}
+    for own in shown.values():
+        assert [len(own["rtt_ms"]), len(own["rate"])] == [len(some)] * 2

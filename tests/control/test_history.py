@@ -1,16 +1,11 @@
 """Points of hosts: what is dealt and intended, sums that merge, columns and sparklines."""
 
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from geodns.control.history import Tally, recent, series, step_for
+from geodns.control.history import Tally, step_for
 from geodns.responder.table import Rotation
-from geodns.storage.history_file import DAY, HOUR, MINUTE, Point, Points
+from geodns.storage.history_file import DAY, HOUR, MINUTE, Point
 from tests.sample_zones import NAME, Worker, zone
-from tests.storage.test_history_file import POINTS
 
 TEXT = """
     hosts: {mta1: {address: 192.0.2.11, weight: 70}, mta2: {address: 192.0.2.12, weight: 20},
@@ -61,38 +56,6 @@ def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None
     assert tally.close() == {}
 
 
-def test_columns_of_a_zone() -> None:
-    steps = [
-        (60, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2, 0, 0.0, 4, 1)}),
-        (120, {"mta1": Point(samples=0)}),
-    ]
-    shown = series(steps, 60)
-    assert shown["mta1"] == {
-        "at": [60, 120],
-        "answers": [3, 0],
-        "share": [0.75, None],
-        "intended": [0.5, None],
-        "rtt_ms": [250.0, None],
-        "up": [1.0, None],
-    }
-    assert shown["mta2"]["up"] == [0.25]
-    assert series(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
-
-
-def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
-    steps = [(at, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2)}) for at in (540, 600, 660, 1200)]
-    assert series(steps, 600, ["mta1"]) == {
-        "mta1": {
-            "at": [0, 600, 1200],
-            "answers": [3, 6, 3],
-            "share": [0.75] * 3,
-            "intended": [0.5] * 3,
-            "rtt_ms": [250.0] * 3,
-            "up": [1.0] * 3,
-        }
-    }
-
-
 @pytest.mark.parametrize(
     ("seconds", "hosts", "step"),
     [
@@ -106,11 +69,3 @@ def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
 )
 def test_what_step_is_fine_enough(seconds: float, hosts: int, step: int) -> None:
     assert step_for(seconds, hosts) == step
-
-
-@given(st.lists(POINTS, max_size=6))
-def test_sparklines_are_all_as_long_as_the_time(some: list[Points]) -> None:
-    shown: dict[str, Any] = recent(((at * 60, points) for at, points in enumerate(some)), 60)
-    assert shown.keys() == {host for points in some for host in points}
-    for columns in shown.values():
-        assert [len(columns["rtt_ms"]), len(columns["rate"])] == [len(some)] * 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from geodns.api.history import columns
 from geodns.control.history_service import RECENT, HistoryService
 from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.model.state import HostKey
@@ -23,8 +24,15 @@ def probed(one: HistoryService, seconds: float | None) -> None:
     one._on_probe(cast(Any, None), ProbeOutcome(ProbeResult.OK, "", seconds))
 
 
-def read(one: HistoryService, since: float = 0.0) -> dict[str, dict[str, list[float]]]:
-    return one.history(HOST[0], (), since, MINUTE)
+def read(one: HistoryService, since: float = 0.0, step: int = MINUTE) -> dict[str, Any]:
+    return dict(columns(one.steps(HOST[0], since, step), step))
+
+
+def latencies(one: HistoryService) -> list[float]:
+    """The mean of each of the last minutes, in seconds."""
+    return [
+        by_zone[HOST[0]][HOST[1]].rtt / by_zone[HOST[0]][HOST[1]].probes for _, by_zone in one.last_minutes()
+    ]
 
 
 def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:
@@ -36,12 +44,12 @@ def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None
     assert not one.close_minute(now + 59)
     assert one.close_minute(now + 60)
     one.write(now + 60)
-    assert one.recent()[HOST[0]]["mta1"] == {"rtt_ms": [250.0], "rate": [0.0]}
+    assert latencies(one) == [0.25]
     probed(one, 0.75)
     asyncio.run(one.close())
     again = service(tmp_path)
     again._restore_memory(now + 120)
-    assert again.recent()[HOST[0]]["mta1"]["rtt_ms"] == [250.0, 750.0]
+    assert latencies(again) == [0.25, 0.75]
     assert read(again)["mta1"]["rtt_ms"] == [250.0, 750.0]
     assert read(again, since=now + 1)["mta1"]["at"] == [int(now) + 60]
 
@@ -64,11 +72,11 @@ def test_added_up_points_begin_with_a_whole_step(tmp_path: Path) -> None:
         probed(one, number / 100)
     one.close_minute(hour + 12 * MINUTE)
     one.write(hour + 12 * MINUTE)
-    shown = one.history(HOST[0], (), hour + 5 * MINUTE, 10 * MINUTE)["mta1"]
+    shown = read(one, hour + 5 * MINUTE, 10 * MINUTE)["mta1"]
     assert (shown["at"], shown["rtt_ms"]) == ([hour, hour + 600], [45.0, 105.0])
-    assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "of an hour that is not over"
+    assert read(one, hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "of an hour that is not over"
     one.write(hour + HOUR)
-    assert one.history(HOST[0], (), hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "and of one that is"
+    assert read(one, hour, HOUR)["mta1"]["rtt_ms"] == [55.0], "and of one that is"
 
 
 def test_a_disk_that_fails_is_an_alert_and_what_waited_is_written_later(tmp_path: Path) -> None:
@@ -106,4 +114,4 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     for minute in range(1, 3 * RECENT):
         probed(one, 0.5)
         one.close_minute(minute * MINUTE)
-    assert len(one.recent()[HOST[0]]["mta1"]["rtt_ms"]) == RECENT
+    assert len(one.last_minutes()) == RECENT
