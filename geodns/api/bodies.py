@@ -186,8 +186,9 @@ class StateJson(TypedDict):
     """Everything that is forced: what a server exports, and takes up again."""
 
     geodns_state: Literal[1]
-    node: NotRequired[str]
-    at: NotRequired[Moment]
+    # Both only tell people where a file comes from: whatever stands there is taken.
+    node: NotRequired[Annotated[Any, WithJsonSchema({"type": "string"})]]
+    at: NotRequired[Annotated[Any, WithJsonSchema({"type": "string", "format": "date-time"})]]
     # Of many wrong entries the first is told: a list may have a million.
     forced: NotRequired[Annotated[list[ForcedEntryJson], FailFast()]]
     weights: NotRequired[Annotated[list[WeightEntryJson], FailFast()]]
@@ -208,13 +209,13 @@ _SAYS = {
     "extra_forbidden": "not known here",
     "model_type": "{given} is no object",
     "dict_type": "{given} is no object",
-    "list_type": "{given} is no list",
-    "tuple_type": "{given} is no list",
-    "string_type": "{given} is no text",
-    "bool_type": "{given} is neither true nor false",
-    "int_type": "{given} is no whole number",
-    "float_type": "{given} is no number",
-    "finite_number": "{given} is not finite",
+    "list_type": "{given} is no list: write one",
+    "tuple_type": "{given} is no list: write one",
+    "string_type": "{given} is no text: write one",
+    "bool_type": "{given} is neither true nor false: write one of them",
+    "int_type": "{given} is no whole number: write one",
+    "float_type": "{given} is no number: write one",
+    "finite_number": "{given} is not finite: write a number",
     "enum": "{given}: write {expected}",
     "literal_error": "{given}: write {expected}",
     "greater_than_equal": "{given}: write at least {ge}",
@@ -226,6 +227,8 @@ _SAYS = {
     "value_error": "{error}",
 }
 """Our words for pydantic's types of errors."""
+_EXAMPLE_HELPS = {"json_invalid", "missing", "extra_forbidden", "model_type", "dict_type"}
+"""Of these the words say what is wrong, and an example what to write."""
 
 
 def read_body(content: bytes, kind: type[T], example: str) -> T:
@@ -237,21 +240,26 @@ def read_body(content: bytes, kind: type[T], example: str) -> T:
         example: what to write instead of one that is wrong.
 
     Raises:
-        UsageError: names everything that is wrong, where, and what to write instead, in one line.
+        UsageError: names what is wrong, at most ten problems, where, and what to write instead, in one line.
 
     """
+    adapter = TypeAdapter(kind)
     try:
-        return TypeAdapter(kind).validate_json(content.strip() or b"{}")
+        return adapter.validate_json(content.strip() or b"{}")
     except ValidationError as error:
-        says = problems_of(error)
-        raise UsageError(says if ": write " in says else f"{says}: write {example}") from error
+        if error.error_count() > COUNTED:
+            raise UsageError(f"the body: {error.error_count()} problems: write {example}") from error
+        found = error.errors(include_url=False)
+        says = problems_of(found)
+        if any(one["type"] == "extra_forbidden" and len(one["loc"]) == 1 for one in found):
+            says += f" (known: {', '.join(adapter.json_schema()['properties'])})"
+        if any(one["type"] in _EXAMPLE_HELPS for one in found):
+            says += f": write {example}"
+        raise UsageError(says) from error
 
 
-def problems_of(error: ValidationError) -> str:
-    """Return all that is wrong as one line: ``loc: what: write …``."""
-    if error.error_count() > COUNTED:
-        return f"the body: {error.error_count()} problems"
-    found = error.errors(include_url=False)
+def problems_of(found: list[ErrorDetails]) -> str:
+    """Return the first problems as one line: ``loc: what: write …``."""
     more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
     return "; ".join(map(_problem, found[:MOST])) + more
 
@@ -281,7 +289,7 @@ def _shown(given: Any) -> str:
         case int():
             return str(given) if given.bit_length() < 64 else "a huge number"
         case list():
-            return "a list"
+            return f"a list of {len(given)}"
         case _:
             return "an object"
 

@@ -248,7 +248,7 @@ def test_workers_that_have_not_taken_it_are_named() -> None:
         pytest.param(b"\xff\xfe\x00", 400, "no JSON", id="no text"),
         pytest.param(b'{"reason": "\xff"}', 400, "no JSON", id="no UTF-8"),
         pytest.param(b"[" * 60_000, 400, "no JSON", id="nested without end"),
-        pytest.param(b"[]", 400, "the body: a list is no object: write", id="a list"),
+        pytest.param(b"[]", 400, "the body: a list of 0 is no object: write", id="a list"),
         pytest.param(b'"x"', 400, "the body: 'x' is no object: write", id="a text"),
         pytest.param(b'{"until": "2h"}', 400, "`until`: not known here", id="unknown field"),
         pytest.param(b'{"reason": 5}', 400, "`reason`: 5 is no text", id="reason is no text"),

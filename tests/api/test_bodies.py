@@ -60,7 +60,7 @@ def error_of(kind: Any, body: Any) -> str:
         pytest.param(b'{"\\ud800": 1}', "the body: no JSON", id="half a surrogate"),
         pytest.param(b"[" * 60_000, "the body: no JSON", id="nested without end"),
         pytest.param(b'{"value": %b}' % (b"1" * 9_000), "the body: no JSON", id="a number without end"),
-        pytest.param(b"[]", "the body: a list is no object: write EXAMPLE", id="a list"),
+        pytest.param(b"[]", "the body: a list of 0 is no object: write EXAMPLE", id="a list"),
         pytest.param(b'"x"', "the body: 'x' is no object: write EXAMPLE", id="a text"),
         pytest.param(b"null", "the body: null is no object: write EXAMPLE", id="null"),
         pytest.param(b'{"wieght": 1}', "`wieght`: not known here", id="unknown key"),
@@ -81,15 +81,17 @@ def test_all_that_is_wrong_is_told_in_one_line() -> None:
     body = {"hosts": [5, ""], "reason": "a\nb", "weight": 1.5, "for": "2", "yes": 1, "colour": "red"}
     assert error_of(OrderBody, body) == (
         r"`reason`: 'a\nb': write one line that can be printed; `for`: '2' has no unit: write 2h or 2m; "
-        "`weight`: 1.5 is no whole number; `yes`: 1 is neither true nor false; `verb`: missing; "
-        "`hosts[0]`: 5 is no text; `hosts[1]`: '': write 1 or more characters; `colour`: not known here"
+        "`weight`: 1.5 is no whole number: write one; `yes`: 1 is neither true nor false: write one of them; "
+        "`verb`: missing; `hosts[0]`: 5 is no text: write one; `hosts[1]`: '': write 1 or more characters; "
+        "`colour`: not known here (known: reason, for, weight, badness, dry_run, yes, verb, hosts, zone)"
+        ": write EXAMPLE"
     )
 
 
 def test_of_very_many_problems_the_first_are_told() -> None:
     says = error_of(ReloadBody, {f"key{number}": 1 for number in range(MOST + 2)})
     assert says.count("not known here") == MOST
-    assert says.endswith("; and 2 more: write EXAMPLE")
+    assert says.endswith("; and 2 more (known: yes): write EXAMPLE")
 
 
 def test_problems_without_number_are_only_counted() -> None:
@@ -101,6 +103,16 @@ def test_of_many_wrong_entries_the_first_is_told() -> None:
     says = error_of(StateJson, {"geodns_state": 1, "forced": [{}] * 1_000})
     assert "`forced[0].zone`: missing; " in says
     assert "forced[1]" not in says
+
+
+@pytest.mark.parametrize("body", [{"for": "9999999w"}, {"weight": -1}, {"yes": 1}, {"reason": 5}])
+def test_advice_is_given_once(body: Any) -> None:
+    assert error_of(HostOrderBody, body).count("write") <= 1
+
+
+@pytest.mark.parametrize("given", [5, None, [], "rome"])
+def test_whatever_stands_where_a_state_comes_from_is_taken(given: Any) -> None:
+    assert read(StateJson, {"geodns_state": 1, "node": given, "at": given})["node"] == given
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -162,10 +174,10 @@ def test_a_key_that_a_verb_gives_no_meaning_or_lacks(verb: Verb, body: Any, says
     ("body", "says"),
     [
         ({"verb": "explode"}, "`verb`: 'explode': write 'drain', 'undrain', 'quarantine', 'up', "),
-        ({"verb": []}, "`verb`: a list: write 'drain', "),
-        ({"hosts": "mta1"}, "`hosts`: 'mta1' is no list: write EXAMPLE"),
-        ({"hosts": []}, "`hosts`: a list: write at least 1"),
-        ({"hosts": ["a"] * (MAX_HOSTS + 1)}, "`hosts`: a list: write at most 1000"),
+        ({"verb": []}, "`verb`: a list of 0: write 'drain', "),
+        ({"hosts": "mta1"}, "`hosts`: 'mta1' is no list: write one"),
+        ({"hosts": []}, "`hosts`: a list of 0: write at least 1"),
+        ({"hosts": ["a"] * (MAX_HOSTS + 1)}, "`hosts`: a list of 1001: write at most 1000"),
         ({"hosts": ["a" * 301]}, "write at most 300 characters"),
         ({"hosts": ["a\tb"]}, r"`hosts[0]`: 'a\tb': write one line"),
         ({"zone": 5}, "`zone`: 5 is no text"),
@@ -198,11 +210,11 @@ def test_a_load(content: bytes) -> None:
     ("content", "says"),
     [
         ("412", "the body: 412 is no object: write EXAMPLE"),
-        ('{"load": 0.8}', "`value`: missing; `load`: not known here: write EXAMPLE"),
+        ('{"load": 0.8}', "`value`: missing; `load`: not known here (known: value): write EXAMPLE"),
         ('{"value": "412"}', "`value`: '412' is no number"),
         ('{"value": true}', "`value`: true is no number"),
         ('{"value": null}', "`value`: null is no number"),
-        ('{"value": [1]}', "`value`: a list is no number"),
+        ('{"value": [1]}', "`value`: a list of 1 is no number: write one"),
         ('{"value": NaN}', "`value`: NaN is not finite"),
         ('{"value": Infinity}', "`value`: Infinity is not finite"),
         ('{"value": 1e999}', "is not finite"),
@@ -260,7 +272,7 @@ def test_a_wish(body: Any, wanted: QueryLog | None) -> None:
         ({"on": True, "zones": [1]}, "`zones[0]`: 1 is no text"),
         ({"on": True, "zones": ["a..b"]}, "`zones[0]`: "),
         ({"on": True, "zones": ["a..ü"]}, "`zones[0]`: "),
-        ({"on": True, "zones": ["x"] * (MAX_ITEMS + 1)}, "`zones`: a list: write at most 64"),
+        ({"on": True, "zones": ["x"] * (MAX_ITEMS + 1)}, "`zones`: a list of 65: write at most 64"),
         ({"on": True, "clients": ["mta1"]}, "`clients[0]`: 'mta1' is no network: write an address"),
         ({"on": True, "sample": 0}, "`sample`: 0 is no part of the queries: write 1 for all"),
         ({"on": True, "sample": True}, "`sample`: true is no part"),

@@ -112,10 +112,10 @@ MANY = {"verb": "drain", "hosts": ["mta1"]}
         pytest.param(
             ORDERS, MANY | {"verb": "explode"}, "`verb`: 'explode': write 'drain', ", id="another verb"
         ),
-        pytest.param(ORDERS, MANY | {"verb": []}, "`verb`: a list: write 'drain', ", id="no text"),
+        pytest.param(ORDERS, MANY | {"verb": []}, "`verb`: a list of 0: write 'drain', ", id="no text"),
         pytest.param(ORDERS, {"verb": "drain"}, "`hosts`: missing", id="no hosts"),
         pytest.param(ORDERS, MANY | {"hosts": "mta1"}, "`hosts`: 'mta1' is no list", id="a text"),
-        pytest.param(ORDERS, MANY | {"hosts": []}, "`hosts`: a list: write at least 1", id="nobody"),
+        pytest.param(ORDERS, MANY | {"hosts": []}, "`hosts`: a list of 0: write at least 1", id="nobody"),
         pytest.param(ORDERS, MANY | {"hosts": [""]}, "`hosts[0]`: '': write 1 or more", id="an empty name"),
         pytest.param(ORDERS, MANY | {"hosts": [5]}, "`hosts[0]`: 5 is no text", id="a number"),
         pytest.param(ORDERS, MANY | {"hosts": ["a"] * (MAX_HOSTS + 1)}, "write at most 1000", id="too many"),

@@ -101,7 +101,7 @@ HEAVY = {key: value for key, value in ENTRY.items() if key != "forced"} | {"weig
 @pytest.mark.parametrize(
     ("given_body", "says"),
     [
-        pytest.param([], "the body: a list is no object: write EXAMPLE", id="a list"),
+        pytest.param([], "the body: a list of 0 is no object: write EXAMPLE", id="a list"),
         pytest.param({}, "`geodns_state`: missing: write EXAMPLE", id="nothing"),
         pytest.param(body(geodns_state=2), "`geodns_state`: 2: write 1", id="another format"),
         pytest.param(body(hosts=[]), "`hosts`: not known here", id="another key"),
@@ -113,7 +113,7 @@ HEAVY = {key: value for key, value in ENTRY.items() if key != "forced"} | {"weig
         pytest.param(body(ENTRY, ENTRY | {"forced": "out"}), "`forced[1].forced`: 'out': write", id="state"),
         pytest.param(
             body(ENTRY | {"forced": []}),
-            "`forced[0].forced`: a list: write 'drained', 'quarantined'",
+            "`forced[0].forced`: a list of 0: write 'drained', 'quarantined'",
             id="state of another kind",
         ),
         pytest.param(
