@@ -14,7 +14,7 @@ from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.status import host_of
 from geodns.errors import GeodnsError
-from geodns.model.base import FAMILY_NAMES
+from geodns.wire.codes import FAMILY_NAMES
 
 FEW = 8
 """Hosts of a pool that are named in a line."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import server_option, token_option
 from geodns.errors import GeodnsError, ServerError
-from geodns.model.base import FAMILIES, FAMILY_NAMES
+from geodns.wire.codes import FAMILY_NAMES
 
 MISSING = "-"
 """Stands for what a server does not have."""
@@ -242,8 +242,8 @@ def _apart(host: Json) -> str:
     """Return the families that are not as the host is; an old server does not say."""
     families = host.get("families", {})
     return "".join(
-        f", {FAMILY_NAMES[family]} {families[family]}"
-        for family in FAMILIES
+        f", {word} {families[family]}"
+        for family, word in FAMILY_NAMES.items()
         if families.get(family, host["state"]) != host["state"]
     )
 

@@ -24,11 +24,12 @@ from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, watched_pools
 from geodns.health.probe import own_name
 from geodns.health.tls import name_for, warning_of
-from geodns.model.base import FAMILIES, FAMILY_NAMES, Family, family_of
+from geodns.model.base import FAMILIES, Family, family_of
 from geodns.model.checks import Target
 from geodns.model.state import NOT_LIVE, Forced, HealthState, HostKey, PoolKey, Verdict
 from geodns.model.zone import Zone
 from geodns.storage.event_log import EventLog
+from geodns.wire.codes import FAMILY_NAMES
 
 RECOMPILE_EVERY = 1.0
 """Seconds between two recompilations for verdicts."""

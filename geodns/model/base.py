@@ -10,7 +10,6 @@ from geodns.model.limits import MAX_TTL
 Address = IPv4Address | IPv6Address
 Family = Literal["A", "AAAA"]
 FAMILIES: tuple[Family, ...] = ("A", "AAAA")
-FAMILY_NAMES: dict[Family, str] = {"A": "IPv4", "AAAA": "IPv6"}
 
 Ttl = Annotated[int, Field(ge=0, le=MAX_TTL)]
 """Seconds."""
