@@ -212,7 +212,7 @@ def _mx(zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, 
 
 def _both(one: Dealt, other: Dealt) -> Dealt:
     """Return a host that both families deal, by the weight of its better one."""
-    better = one if one.effective >= other.effective else other
+    better = one if one.factors == other.factors or one.effective >= other.effective else other
     return Dealt(one.host, (*one.addresses, *other.addresses), better.weight, better.factors)
 
 
