@@ -6,11 +6,11 @@ from fractions import Fraction
 
 from geodns.api.schemas_explain import BurstJson, LinkJson, MemberJson, TierJson
 from geodns.api.status import LastResult, number
-from geodns.compiler.choice import Choice, Dealt
+from geodns.compiler.choice import Deal, Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
 from geodns.control.orders import describe_weight
-from geodns.model.base import family_of
+from geodns.model.base import FAMILIES, family_of
 from geodns.model.checks import Target
 from geodns.model.hosts import Host
 from geodns.model.state import Forced, HealthState
@@ -34,6 +34,8 @@ class PoolExplanation:
         self.live = live
         self.rotation = rotation
         self.seen = seen
+        self._family = next((one for one in FAMILIES if one == rotation.key.type), None)
+        """Whose addresses alone count; None: MX, for which all do."""
         self._known: dict[tuple[str, str], Fitness] = {}
 
     def _fitness(self, pool: Pool, host: str) -> Fitness:
@@ -41,26 +43,26 @@ class PoolExplanation:
         found = self._known.get((pool.name, host))
         if found is None:
             found = self.live.fitness(
-                self.zone, self.zone.host_by_name[host], self.zone.check_policy_of(pool)
+                self.zone, self.zone.host_by_name[host], self.zone.check_policy_of(pool), self._family
             )
             self._known[pool.name, host] = found
         return found
 
     def tier(self, pool: str, preference: int) -> TierJson:
         """Return one pool of the rule, and its fallbacks."""
-        choice = self.cluster.compiled.choices[self.zone.name, pool]
+        deal = self.cluster.compiled.choices[self.zone.name, pool].of(self.rotation.key.type)
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
         shares = {} if part is None else shares_of(part)
         chain = self.zone.chain(pool)
-        ttl = choice.ttl(self.zone, self.rotation.key.ttl)
+        ttl = deal.ttl(self.zone, self.rotation.key.ttl)
         return {
             "pool": pool,
             "preference": preference,
-            "using": list(choice.using),
-            "last_resort": choice.last_resort,
+            "using": list(deal.using),
+            "last_resort": deal.last_resort,
             "chain": [self._link(link) for link in chain],
             "ttl": ttl,
-            "ttl_why": self._ttl_why(choice, ttl),
+            "ttl_why": self._ttl_why(chain, deal, ttl),
             "cycle": 0 if part is None else len(part.index),
             "sizes": {} if part is None else sizes_of(part),
             "burst": None if part is None else burst_of(part, ttl),
@@ -71,18 +73,19 @@ class PoolExplanation:
                     "effective_weight": number(entry.effective),
                     "addresses": [str(address) for address in entry.addresses],
                 }
-                for entry in choice.dealt
+                for entry in deal.dealt
             },
-            "members": self._members(choice, chain, shares),
+            "members": self._members(deal, chain, shares),
         }
 
     def _link(self, pool: Pool) -> LinkJson:
         """Return a pool of the chain, and whether it has enough live hosts to do without its fallback."""
-        fit = [member for member in pool.members if self._weight(member) and self._fit(pool, member.host)]
-        weight = sum(map(self._weight, pool.members))
+        members = [one for one in pool.members if self._has_family(self.zone.host_by_name[one.host])]
+        fit = [member for member in members if self._weight(member) and self._fit(pool, member.host)]
+        weight = sum(map(self._weight, members))
         return {
             "pool": pool.name,
-            "hosts": len(pool.members),
+            "hosts": len(members),
             "live": len(fit),
             "live_weight": float(Fraction(sum(map(self._weight, fit)), weight)) if weight else 0.0,
             "min_live": None if pool.fallback is None else _min_live(pool.min_live),
@@ -90,6 +93,9 @@ class PoolExplanation:
             "fallback_mode": pool.fallback_mode,
             "when_down": pool.when_down,
         }
+
+    def _has_family(self, host: Host) -> bool:
+        return self._family is None or self._family in host.by_family
 
     def _weight(self, member: Member) -> int:
         return self.live.weight(self.zone, member.host, member.weight)
@@ -99,21 +105,21 @@ class PoolExplanation:
         return bool(fitness.live and fitness.factor)
 
     def _members(
-        self, choice: Choice, chain: tuple[Pool, ...], shares: Mapping[str, tuple[Fraction, Fraction]]
+        self, deal: Deal, chain: tuple[Pool, ...], shares: Mapping[str, tuple[Fraction, Fraction]]
     ) -> dict[str, MemberJson]:
         """Return every host that the pool or a fallback could deal, with its part and why."""
         members: dict[str, MemberJson] = {}
-        dealt = {entry.host: entry for entry in choice.dealt}
+        dealt = {entry.host: entry for entry in deal.dealt}
         for pool in chain:
             for member in pool.members:
                 if member.host not in members:
                     entry = dealt.get(member.host)
-                    members[member.host] = self._member(choice, pool, member, entry, shares)
+                    members[member.host] = self._member(deal, pool, member, entry, shares)
         return members
 
     def _member(
         self,
-        choice: Choice,
+        deal: Deal,
         pool: Pool,
         member: Member,
         dealt: Dealt | None,
@@ -128,44 +134,42 @@ class PoolExplanation:
         effective = dealt.effective if dealt else weight * fitness.factor if fitness.live else Fraction(0)
         return {
             "pool": pool.name,
-            "state": self.live.host_state(self.zone, host),
+            "state": self._health(host),
             "forced": forced,
             "weight": dealt.weight if dealt else weight,
             "factors": {name: float(value) for name, value in fitness.factors.items()},
             "effective_weight": number(Fraction(effective)),
             "first": float(first),
             "uniform": float(uniform),
-            "why": self._why(choice, pool, host, weight, in_answers=name in shares),
+            "why": self._why(deal, pool, host, weight, in_answers=name in shares),
         }
 
-    def _why(self, choice: Choice, pool: Pool, host: Host, weight: int, *, in_answers: bool) -> str:
+    def _why(self, deal: Deal, pool: Pool, host: Host, weight: int, *, in_answers: bool) -> str:
         """Say in a few words why a host has the part that it has."""
         if in_answers:
-            return self._why_dealt(choice, pool, host)
-        told = self._kept_out(choice, pool, host, weight)
+            return self._why_dealt(deal, pool, host)
+        if not self._has_family(host):
+            return f"it has no {self._family} address"
+        told = self._kept_out(deal, pool, host, weight)
         if told is not None:
             return told
-        if choice.last_resort is None and pool.name not in choice.using:
-            return f"its pool is not needed: {choice.pool} has enough live hosts"
-        if self.rotation.key.type != "MX" and not any(
-            family_of(address) == self.rotation.key.type for address in host.addresses
-        ):
-            return f"it has no {self.rotation.key.type} address"
-        return "none of its addresses of this family is live" if choice.dealt else "nobody is dealt"
+        if deal.last_resort is None and pool.name not in deal.using:
+            return f"its pool is not needed: {deal.pool} has enough live hosts"
+        return "others are live" if deal.dealt else "nobody is dealt"
 
-    def _why_dealt(self, choice: Choice, pool: Pool, host: Host) -> str:
-        if choice.last_resort is not None:
+    def _why_dealt(self, deal: Deal, pool: Pool, host: Host) -> str:
+        if deal.last_resort is not None:
             return f"last resort: nobody in the chain is live ({self._state(pool, host)})"
         fitness = self._fitness(pool, host.name)
         lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
-        helps = f"helps out as a host of {pool.name}" if pool.name != choice.pool else ""
+        helps = "" if pool.name == deal.pool else f"helps out as a host of {pool.name}"
         override = self.cluster.weights.get((self.zone.name, host.name))
         weight = "" if override is None else describe_weight(override)
         return (
             "; ".join(part for part in (helps, weight, lowered and f"lowered: {lowered}") if part) or "live"
         )
 
-    def _kept_out(self, choice: Choice, pool: Pool, host: Host, weight: int) -> str | None:
+    def _kept_out(self, deal: Deal, pool: Pool, host: Host, weight: int) -> str | None:
         """Say what keeps a host out by itself; None when nothing does."""
         key = (self.zone.name, host.name)
         forced = None if key in self.cluster.held_back else self.cluster.forced.get(key)
@@ -181,17 +185,18 @@ class PoolExplanation:
         if key in self.live.newcomers and not fitness.live:
             return "new: it waits for its first good probe"
         if not fitness.live or not fitness.factor:
-            resort = choice.last_resort
+            resort = deal.last_resort
             instead = f"; the last resort is {resort}" if resort is not None else ""
             return f"{self._state(pool, host)}{instead}"
         return None
 
     def _state(self, pool: Pool, host: Host) -> str:
         """Return a host's state with what its checks in a pool found."""
-        state = self.live.host_state(self.zone, host)
+        state = self._health(host)
         details = [
             f"{target.check.name}: {last.detail}"
-            for targets in self.zone.targets_by_host[host.name].values()
+            for address, targets in self.zone.targets_by_host[host.name].items()
+            if self._family in {None, family_of(address)}
             for target in sorted(targets, key=lambda target: target.key)
             if target.check.name in pool.checks
             and self.live.verdict(target).shown is not HealthState.UP
@@ -199,24 +204,30 @@ class PoolExplanation:
         ]
         return f"{state} ({'; '.join(dict.fromkeys(details))})" if details else str(state)
 
-    def _ttl_why(self, choice: Choice, ttl: int) -> str:
+    def _health(self, host: Host) -> HealthState:
+        """Return a host's state, in the family that is asked for where it has that."""
+        if self._family in host.by_family:
+            return self.live.family_states(self.zone, host)[self._family]
+        return self.live.host_state(self.zone, host)
+
+    def _ttl_why(self, chain: tuple[Pool, ...], deal: Deal, ttl: int) -> str:
         ceiling = self.rotation.key.ttl
         if ttl >= ceiling:
             return "as the zone file says"
         floor = f", not below min_ttl {self.zone.min_ttl} s" if ttl == self.zone.min_ttl else ""
         failing = [
             entry.host
-            for entry in choice.dealt
-            for pool in self.zone.chain(choice.pool)
-            if choice.last_resort is None
+            for entry in deal.dealt
+            for pool in chain
+            if deal.last_resort is None
             and any(member.host == entry.host for member in pool.members)
-            and self._fitness(pool, entry.host).seconds_to_fall == choice.longest_ttl
+            and self._fitness(pool, entry.host).seconds_to_fall == deal.longest_ttl
         ]
         if failing:
             hosts = ", ".join(dict.fromkeys(failing))
-            soon = f"{choice.longest_ttl:g} s"
+            soon = f"{deal.longest_ttl:g} s"
             return f"{ceiling} s lowered: {hosts} has failures and may be down in {soon}{floor}"
-        what = "the last resort" if choice.last_resort is not None else "the fallback"
+        what = "the last resort" if deal.last_resort is not None else "the fallback"
         return (
             f"{ceiling} s lowered while {what} serves, so that hosts that come back are asked for soon{floor}"
         )

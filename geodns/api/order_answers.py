@@ -77,9 +77,10 @@ def choice_json(choice: Choice) -> DealtJson:
         "shares": {"A": _shares(choice, "A"), "AAAA": _shares(choice, "AAAA")},
         "using": list(choice.using),
         "last_resort": choice.last_resort,
+        "last_resorts": {"A": choice.of("A").last_resort, "AAAA": choice.of("AAAA").last_resort},
         "live": list(choice.live),
     }
 
 
 def _shares(choice: Choice, family: Family) -> dict[str, float]:
-    return {host: float(share) for host, share in shares(choice.of(family)).items()}
+    return {host: float(share) for host, share in shares(choice.of(family).dealt).items()}

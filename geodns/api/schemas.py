@@ -156,10 +156,18 @@ class HostLoadJson(TypedDict):
     error: str | None
 
 
+class HostFamiliesJson(TypedDict, total=False):
+    """A host's state in each address family that it has: that of its best address there."""
+
+    A: HealthState
+    AAAA: HealthState
+
+
 class HostJson(WeighedJson):
     """A host; the optional keys tell of what is forced on it, of its source and its load."""
 
     state: HealthState
+    families: HostFamiliesJson
     forced: Forced | None
     forced_weight: ForcedWeightJson | None
     addresses: list[str]
@@ -176,8 +184,10 @@ class HostJson(WeighedJson):
 
 
 class FamilyJson(TypedDict):
-    """A pool's part in A or AAAA answers."""
+    """A pool's part in A or AAAA answers; `using` is empty where nobody has an address of the family."""
 
+    using: list[str]
+    last_resort: LastResort | None
     live: list[str]
     share: dict[str, Share]
 
@@ -190,7 +200,10 @@ class FamiliesJson(TypedDict):
 
 
 class PoolJson(TypedDict):
-    """A pool; `using` names the pools that it deals from, `need` how many of its checks must pass."""
+    """A pool; `using` names the pools that it deals from, `need` how many of its checks must pass.
+
+    `using` and `live` are those of both families, `last_resort` is the worse one's, `ttl` the shorter one's.
+    """
 
     checks: list[str]
     need: Count
@@ -216,12 +229,20 @@ class FamilySharesJson(TypedDict):
 
 
 class DealtJson(TypedDict):
-    """The hosts that a pool deals, with their shares."""
+    """The hosts that a pool deals, with their shares; `last_resort` is the worse of both families'."""
 
     shares: FamilySharesJson
     using: list[str]
     last_resort: LastResort | None
+    last_resorts: "FamilyResortsJson"
     live: list[str]
+
+
+class FamilyResortsJson(TypedDict):
+    """What a pool deals where nobody in its chain is live, by the type of the answers."""
+
+    A: LastResort | None
+    AAAA: LastResort | None
 
 
 class PoolChangeJson(TypedDict):

@@ -15,6 +15,7 @@ from geodns.api.schemas import (
     CheckJson,
     FamilyJson,
     ForcedWeightJson,
+    HostFamiliesJson,
     HostJson,
     HostLoadJson,
     PoolJson,
@@ -36,7 +37,7 @@ from geodns.health.tls import certificate_json
 from geodns.model.base import Address, Family
 from geodns.model.checks import Target
 from geodns.model.hosts import Host, HostSource
-from geodns.model.state import ForcedWeight, HostKey, PoolKey
+from geodns.model.state import ForcedWeight, HealthState, HostKey, PoolKey
 from geodns.model.zone import Pool, Zone
 from geodns.signals.host_load import Known
 from geodns.zones.listing import Listing
@@ -93,6 +94,7 @@ def _host(
     since = cluster.since.get(key)
     shown: HostJson = {
         "state": live.host_state(zone, host),
+        "families": _families(live.family_states(zone, host)),
         "forced": None if forced is None else forced.forced,
         "weight": live.weight(zone, host.name, host.weight),
         "forced_weight": None if weight is None else _forced_weight(weight, zone, host),
@@ -119,6 +121,13 @@ def _host(
         if forced.badness is not None:
             shown["badness"] = forced.badness
             shown["held_back"] = cluster.held_back.get(key)
+    return shown
+
+
+def _families(states: Mapping[Family, HealthState]) -> HostFamiliesJson:
+    shown: HostFamiliesJson = {}
+    for family, state in states.items():
+        shown[family] = state
     return shown
 
 
@@ -217,10 +226,12 @@ def _pool(
 
 
 def _family(choice: Choice, family: Family) -> FamilyJson:
-    dealt = choice.of(family)
+    deal = choice.of(family)
     return {
-        "live": [entry.host for entry in dealt] if choice.last_resort is None else [],
-        "share": {host: float(share) for host, share in shares(dealt).items()},
+        "using": list(deal.using),
+        "last_resort": deal.last_resort,
+        "live": list(deal.live),
+        "share": {host: float(share) for host, share in shares(deal.dealt).items()},
     }
 
 

@@ -14,6 +14,7 @@ from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.status import host_of
 from geodns.errors import GeodnsError
+from geodns.wire.codes import FAMILY_NAMES
 
 FEW = 8
 """Hosts of a pool that are named in a line."""
@@ -226,9 +227,19 @@ def _dealing(pool: Json) -> str:
 
 
 def _resort(pool: Json) -> str | None:
-    if pool["last_resort"] == "servfail":
-        return "SERVFAIL"
-    return None if pool["last_resort"] is None else f"last resort: {pool['last_resort']}"
+    """Return the last resort in words, with its family where that of the other is not the same."""
+    if pool["last_resort"] is None:
+        return None
+    resorts = pool.get("last_resorts", {})  # an old server does not say
+    # A family that nobody has is in no trouble.
+    dealt = {family: one for family, one in resorts.items() if one or pool["shares"][family]}
+    if len(set(dealt.values())) < 2:
+        return _resort_word(pool["last_resort"])
+    return ", ".join(f"{FAMILY_NAMES[family]} {_resort_word(one)}" for family, one in dealt.items() if one)
+
+
+def _resort_word(resort: str) -> str:
+    return "SERVFAIL" if resort == "servfail" else f"last resort: {resort}"
 
 
 def _share(share: float | None) -> str:

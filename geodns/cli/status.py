@@ -15,6 +15,7 @@ from rich.text import Text
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import server_option, token_option
 from geodns.errors import GeodnsError, ServerError
+from geodns.wire.codes import FAMILY_NAMES
 
 MISSING = "-"
 """Stands for what a server does not have."""
@@ -199,27 +200,52 @@ def _pools(pools: Json) -> Table:
     for column in ("pool", "using", "answers", "ttl", "share of A", "share of AAAA"):
         table.add_column(column, overflow="fold")
     for name, pool in pools.items():
-        using = ", ".join(pool["using"]) or "nobody"
-        if pool["last_resort"]:
-            using += f" (last resort: {pool['last_resort']})"
         shares = [
             ", ".join(f"{host} {share:.1%}" for host, share in pool["families"][family]["share"].items())
             for family in ("A", "AAAA")
         ]
-        table.add_row(name, using, str(pool["answers"]), f"{pool['ttl']} s", *shares)
+        table.add_row(name, _using(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
     return table
+
+
+def _using(pool: Json) -> str:
+    """Return the pools that a pool deals from, and its last resort, by family where these differ."""
+    families = {
+        FAMILY_NAMES[family]: about
+        for family, about in pool["families"].items()
+        if about.get("using") or about.get("last_resort")
+    }
+    said = {family: _dealt_from(about) for family, about in families.items()}
+    if len(set(said.values())) < 2:
+        return _dealt_from(pool)
+    return "; ".join(f"{family}: {text}" for family, text in said.items())
+
+
+def _dealt_from(about: Json) -> str:
+    resort = f" (last resort: {about['last_resort']})" if about["last_resort"] else ""
+    return (", ".join(about["using"]) or "nobody") + resort
 
 
 # --- in words -------------------------------------------------------------------------------------------
 
 
 def state_of(host: Json) -> str:
-    """Return a host's state and what is forced on it: ``down (forced up until 14:00 by ops: testing)``."""
-    state: str = host["state"]
+    """Return a host's state and what is forced on it: ``up, IPv4 down (drained by ops: disk)``."""
+    state: str = host["state"] + _apart(host)
     if host["forced"] is None:
         return state
     waits = f"; it waits: {host['held_back']}" if host.get("held_back") else ""
     return f"{state} ({_FORCED[host['forced']]}{_whose(host)}{waits})"
+
+
+def _apart(host: Json) -> str:
+    """Return the families that are not as the host is; an old server does not say."""
+    families = host.get("families", {})
+    return "".join(
+        f", {word} {families[family]}"
+        for family, word in FAMILY_NAMES.items()
+        if families.get(family, host["state"]) != host["state"]
+    )
 
 
 def weight_of(host: Json) -> str:
@@ -300,9 +326,7 @@ def _serial(about: Json) -> str:
 
 
 def _dealing(pool: Json) -> str:
-    using = ", ".join(pool["using"]) or "nobody"
-    resort = f", last resort: {pool['last_resort']}" if pool["last_resort"] else ""
-    return f"from {using}{resort}; live: {', '.join(pool['live']) or 'nobody'}"
+    return f"from {_using(pool)}; live: {', '.join(pool['live']) or 'nobody'}"
 
 
 def _differing(shown: Sequence[Json], say: Callable[[Json], str]) -> Iterator[Difference]:

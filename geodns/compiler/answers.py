@@ -4,12 +4,10 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
-from geodns.compiler.choice import Choice, Dealt
+from geodns.compiler.choice import Choice, Deal, Dealt
 from geodns.compiler.rotation import cycle, units
 from geodns.compiler.static import addresses_of, compile_names
-from geodns.model.base import Family
 from geodns.model.hosts import Host
 from geodns.model.state import PoolKey
 from geodns.model.zone import Zone
@@ -45,20 +43,22 @@ class Source:
 def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
     """Compile a rotation from what its pools deal."""
     zone = source.zone
-    chosen = [(choices[zone.name, pool], preference) for pool, preference in key.tiers]
+    chosen = [(choices[zone.name, pool].of(key.type), preference) for pool, preference in key.tiers]
     # With several tiers, one that has nobody live is left out while another lives.
     serving = [entry for entry in chosen if entry[0].last_resort is None] or chosen
-    ttl = min(choice.ttl(zone, key.ttl) for choice, _ in serving)
-    note = _note([choice for choice, _ in serving if choice.last_resort is not None])
+    ttl = min(deal.ttl(zone, key.ttl) for deal, _ in serving)
+    dead = [deal for deal, _ in serving if deal.last_resort is not None]
+    note = _note(dead)
     serving = [entry for entry in serving if entry[0].dealt]
     if not serving:
-        return Rotation(key, (), servfail=True, note=note)
-    parts = []
-    for choice, preference in serving:
-        if key.type == "MX":
-            parts.append(_mx_part(source, choice, preference, ttl))
-        elif part := _address_part(zone, choice, cast(Family, key.type), ttl):
-            parts.append(part)
+        return Rotation(key, (), servfail=bool(dead), note=note)
+    parts = (
+        _mx_part(source, deal, answers, preference, ttl)
+        if key.type == "MX"
+        else _address_part(zone, deal, answers, NUMBERS[key.type], ttl)
+        for deal, preference in serving
+        for answers in (zone.pool_by_name[deal.pool].answers,)
+    )
     return Rotation(key, tuple(parts), note=note)
 
 
@@ -66,7 +66,7 @@ MAX_NOTE = 120
 """Characters of a note, at most: it goes into answers, where room is short."""
 
 
-def _note(dead: Sequence[Choice]) -> str:
+def _note(dead: Sequence[Deal]) -> str:
     """Name the pools that deal although nobody in them or their fallbacks is live."""
     if not dead:
         return ""
@@ -76,52 +76,54 @@ def _note(dead: Sequence[Choice]) -> str:
     return f"nobody in pool {first.pool}{more} is live{what}"[:MAX_NOTE]
 
 
-def _address_part(zone: Zone, choice: Choice, family: Family, ttl: int) -> Part | None:
+def _address_part(zone: Zone, deal: Deal, answers: int, rtype: int, ttl: int) -> Part:
     """Compile a pool's A or AAAA cycle; a host with several addresses lends one to each answer, in turn."""
-    dealt = choice.of(family)
-    if not dealt:
-        return None
-    rtype = NUMBERS[family]
-    lent = [[record(rtype, ttl, address.packed) for address in entry.of(family)] for entry in dealt]
-    turns = [0] * len(dealt)
+    lent = [[record(rtype, ttl, address.packed) for address in entry.addresses] for entry in deal.dealt]
+    turns = [0] * len(lent)
     bodies: list[tuple[bytes, tuple[int, ...]]] = []
-    for row in _rows(zone, choice, dealt):
+    for row in _rows(zone, deal, answers):
         records = []
         for host in row:
             records.append(lent[host][turns[host] % len(lent[host])])
             turns[host] += 1
         bodies.append((b"".join(records), row))
-    return _part(choice, dealt, bodies)
+    return _part(deal, bodies)
 
 
-def _mx_part(source: Source, choice: Choice, preference: int, ttl: int) -> Part:
-    """Compile a pool's MX cycle: the hosts' names at equal preference, with their own addresses beside."""
-    names = [name_to_wire(source.zone.host_name(entry.host)) for entry in choice.dealt]
+def _mx_part(source: Source, deal: Deal, answers: int, preference: int, ttl: int) -> Part:
+    """Compile a pool's MX cycle: the hosts' names at equal preference, with their live addresses beside."""
+    names = [name_to_wire(source.zone.host_name(host)) for host in deal.hosts]
     start = preference.to_bytes(2, "big")
     lent = [record(NUMBERS["MX"], ttl, start + name) for name in names]
-    rows = _rows(source.zone, choice, choice.dealt)
+    rows = _rows(source.zone, deal, answers)
     bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
-    return _part(choice, choice.dealt, bodies, [addresses_of(source.names, name) for name in names])
+    beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
+    return _part(deal, bodies, beside)
 
 
-def _rows(zone: Zone, choice: Choice, dealt: tuple[Dealt, ...]) -> tuple[tuple[int, ...], ...]:
-    weights = units([entry.effective for entry in dealt])
+def _live_addresses(source: Source, name: bytes, entry: Dealt) -> tuple[bytes, ...]:
+    """Return those of a host's own address records whose addresses are dealt."""
+    live = {address.packed for address in entry.addresses}
+    data = len(name) + 10  # after type, class, TTL and length
+    return tuple(one for one in addresses_of(source.names, name) if one[data:] in live)
+
+
+def _rows(zone: Zone, deal: Deal, answers: int) -> tuple[tuple[int, ...], ...]:
+    weights = units([entry.effective for entry in deal.dealt])
     # The seed differs from pool to pool, so that not all pools pair their first hosts.
-    seed = int.from_bytes(f"{zone.name}/{choice.pool}".encode()[-8:], "big")
-    return cycle(weights, choice.answers, seed)
+    seed = int.from_bytes(f"{zone.name}/{deal.pool}".encode()[-8:], "big")
+    return cycle(weights, answers, seed)
 
 
 def _part(
-    choice: Choice,
-    dealt: tuple[Dealt, ...],
+    deal: Deal,
     bodies: Iterable[tuple[bytes, tuple[int, ...]]],
     beside: Sequence[tuple[bytes, ...]] = (),
 ) -> Part:
     """Number the distinct answers of a cycle.
 
     Args:
-        choice: of the pool.
-        dealt: the hosts that rows count.
+        deal: has the hosts that rows count.
         bodies: answers and their rows, in the order of the cycle.
         beside: additional records of each host; an answer goes without where they make it too long for UDP.
 
@@ -134,8 +136,8 @@ def _part(
         fits = len(body) + sum(map(len, extra)) <= MAX_DEALT
         answers.append(Answer(body, an=len(row), extra=extra if fits else ()))
     return Part(
-        choice.pool,
+        deal.pool,
         tuple(answers),
         index,
-        tuple(tuple(dealt[host].host for host in row) for _, row in numbers),
+        tuple(tuple(deal.dealt[host].host for host in row) for _, row in numbers),
     )

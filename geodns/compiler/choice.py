@@ -1,13 +1,14 @@
-"""Chooses the hosts that a pool deals: its live ones, its fallbacks', or the last resort."""
+"""Chooses the hosts that a pool deals in each family: its live ones, its fallbacks', or the last resort."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from itertools import chain as chain_of
 
 from geodns.compiler.live_set import Fitness, LiveSet
-from geodns.model.base import Address, Family, family_of
+from geodns.model.base import FAMILIES, Address, Family
 from geodns.model.state import Forced
 from geodns.model.zone import Member, Pool, Zone
 
@@ -35,7 +36,7 @@ class Dealt:
     """A host that is dealt.
 
     Attributes:
-        addresses: those that are live, of both families.
+        addresses: those that are live, of the families that are dealt.
         weight: the pool's, or what an operator has forced instead.
         factors: by name; each 0 to 1.
 
@@ -50,28 +51,23 @@ class Dealt:
     def effective(self) -> Fraction:
         return math.prod(self.factors.values(), start=Fraction(self.weight))
 
-    def of(self, family: Family) -> tuple[Address, ...]:
-        return tuple(address for address in self.addresses if family_of(address) == family)
-
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The hosts that a pool deals now, for every name and type alike.
+class Deal:
+    """The hosts that a pool deals now in answers of one type.
 
     Attributes:
         using: the pools dealt from, nearest first.
-        last_resort: None while anybody in the chain is live.
+        last_resort: None while anybody in the chain is live, or where nobody has an address of the family.
         dealt: each host once.
-        answers: hosts in an answer, at most.
         longest_ttl: seconds that an answer may be kept just now; None: nothing limits it.
 
     """
 
     pool: str
-    using: tuple[str, ...]
-    last_resort: LastResort | None
-    dealt: tuple[Dealt, ...]
-    answers: int
+    using: tuple[str, ...] = ()
+    last_resort: LastResort | None = None
+    dealt: tuple[Dealt, ...] = ()
     longest_ttl: float | None = None
 
     @property
@@ -83,9 +79,6 @@ class Choice:
         """The hosts dealt because they are live."""
         return self.hosts if self.last_resort is None else ()
 
-    def of(self, family: Family) -> tuple[Dealt, ...]:
-        return tuple(dealt for dealt in self.dealt if dealt.of(family))
-
     def ttl(self, zone: Zone, ceiling: int) -> int:
         """Return the TTL of an answer, where `ceiling` is that of its name when all is well."""
         if self.longest_ttl is None:
@@ -93,13 +86,89 @@ class Choice:
         return min(ceiling, max(zone.min_ttl, int(self.longest_ttl)))
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The hosts that a pool deals now.
+
+    Attributes:
+        answers: hosts in an answer, at most.
+        families: A and AAAA, each judged by the addresses of its family alone.
+        mx: the hosts that MX answers name.
+
+    """
+
+    pool: str
+    answers: int
+    families: Mapping[str, Deal]
+    mx: Deal
+
+    def of(self, rtype: str) -> Deal:
+        """Return what is dealt in answers of a type: A, AAAA or MX."""
+        return self.families.get(rtype, self.mx)
+
+    @property
+    def using(self) -> tuple[str, ...]:
+        """The pools dealt from in any family."""
+        return _once(self.mx.using, *(deal.using for deal in self.families.values()))
+
+    @property
+    def last_resort(self) -> LastResort | None:
+        """The worst of the families'."""
+        return max((deal.last_resort for deal in self.families.values()), key=_badness)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts dealt in any family."""
+        return _once(self.mx.hosts, *(deal.hosts for deal in self.families.values()))
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The hosts dealt in any family because they are live there."""
+        return _once(self.mx.live, *(deal.live for deal in self.families.values()))
+
+    def ttl(self, zone: Zone, ceiling: int) -> int:
+        """Return the shortest TTL of its families."""
+        return min(deal.ttl(zone, ceiling) for deal in self.families.values())
+
+
+def _once(*names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain_of.from_iterable(names)))
+
+
+def _badness(resort: LastResort | None) -> int:
+    return -1 if resort is None else list(LastResort).index(resort)
+
+
 def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
     """Decide what a pool deals."""
     chain = zone.chain(pool.name)
-    picked = _unique(_pick(zone, chain, live))
+    had = {family: _has(zone, chain, live, family) for family in FAMILIES}
+    families: dict[str, Deal] = {
+        # Where there is no host at all, as before a source has given its first, SERVFAIL is the answer.
+        family: _deal(zone, pool, chain, live, family)
+        if had[family] or not any(had.values())
+        else Deal(pool.name)
+        for family in FAMILIES
+    }
+    return Choice(pool.name, pool.answers, families, _mx(zone, pool, chain, families))
+
+
+def _has(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> bool:
+    """Say whether anybody that the chain could deal has an address of a family; orders do not count."""
+    return any(
+        family in zone.host_by_name[member.host].by_family
+        and (member.weight or live.weight(zone, member.host, member.weight))
+        for link in chain
+        for member in link.members
+    )
+
+
+def _deal(zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> Deal:
+    """Decide what a pool deals in one family, by the addresses of that alone."""
+    picked = _unique(_pick(zone, chain, live, family))
     resort = None
     if not picked:
-        resort, picked = _last_resort(zone, pool, chain, live)
+        resort, picked = _last_resort(zone, pool, chain, live, family)
     using = tuple(dict.fromkeys(name for name, _, _ in picked))
     waits = [fitness.seconds_to_fall for _, _, fitness in picked if fitness.seconds_to_fall is not None]
     policy = zone.check_policy_of(pool)
@@ -109,42 +178,83 @@ def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
         Dealt(member.host, fitness.live, live.weight(zone, member.host, member.weight), fitness.factors)
         for _, member, fitness in picked
     )
-    return Choice(pool.name, using, resort, dealt, pool.answers, min(waits, default=None))
+    return Deal(pool.name, using, resort, dealt, min(waits, default=None))
+
+
+def _mx(zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, Deal]) -> Deal:
+    """Return the hosts to name in MX: those live in any family; where there are none, the best last resort.
+
+    A family that only fallbacks have does not count while the pool's own hosts have another: its hosts
+    would get mail of the other, too, while all is well.
+    """
+    own = {family for member in pool.members for family in zone.host_by_name[member.host].by_family}
+    able = {family: deal for family, deal in families.items() if deal.dealt and (family in own or not own)}
+    if not able:
+        return max(families.values(), key=lambda deal: (bool(deal.dealt), _badness(deal.last_resort)))
+    best = min((deal.last_resort for deal in able.values()), key=_badness)
+    joined = [deal for deal in able.values() if deal.last_resort == best]
+    if len(joined) == 1:
+        return joined[0]
+    found: dict[str, Dealt] = {}
+    for entry in chain_of.from_iterable(deal.dealt for deal in joined):
+        known = found.get(entry.host)
+        found[entry.host] = entry if known is None else _both(known, entry)
+    order = dict.fromkeys(member.host for link in chain for member in link.members)
+    waits = [deal.longest_ttl for deal in joined if deal.longest_ttl is not None]
+    return Deal(
+        pool.name,
+        tuple(link.name for link in chain if any(link.name in deal.using for deal in joined)),
+        best,
+        tuple(found[host] for host in order if host in found),
+        min(waits, default=None),
+    )
+
+
+def _both(one: Dealt, other: Dealt) -> Dealt:
+    """Return a host that both families deal, by the weight of its better one."""
+    better = one if one.factors == other.factors or one.effective >= other.effective else other
+    return Dealt(one.host, (*one.addresses, *other.addresses), better.weight, better.factors)
 
 
 _Picked = tuple[str, Member, Fitness]
 """The pool that a host is dealt from, its membership there, and its fitness."""
 
 
-def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet) -> list[_Picked]:
+def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> list[_Picked]:
     """Return the live hosts of the first pool; where they are too few, with its fallback's or these alone."""
     helpers: list[_Picked] = []
     for pool in reversed(chain):
         policy = zone.check_policy_of(pool)
-        judged = [
-            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy))
+        able = [
+            member
             for member in pool.members
-            if live.weight(zone, member.host, member.weight)
+            if family in zone.host_by_name[member.host].by_family
+            and live.weight(zone, member.host, member.weight)
+        ]
+        judged = [
+            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy, family))
+            for member in able
         ]
         fit = [entry for entry in judged if entry[2].live and entry[2].factor]
-        if pool.fallback is None or _enough(zone, pool, live, fit):
+        if pool.fallback is None or _enough(zone, pool, live, family, fit):
             helpers = fit
         elif pool.fallback_mode == "add" or not helpers:
             helpers = fit + helpers
     return helpers
 
 
-def _enough(zone: Zone, pool: Pool, live: LiveSet, fit: list[_Picked]) -> bool:
-    """Say whether the live hosts reach `min_live`; none is never enough."""
+def _enough(zone: Zone, pool: Pool, live: LiveSet, family: Family, fit: list[_Picked]) -> bool:
+    """Say whether the live hosts reach `min_live` of those with the family; none is never enough."""
     if not fit:
         return False
+    having = [member for member in pool.members if family in zone.host_by_name[member.host].by_family]
     if not pool.min_live.percent:
-        return len(fit) >= pool.min_live.amount
+        return len(fit) >= min(pool.min_live.amount, len(having))
 
     def weight(members: Iterable[Member]) -> int:
         return sum(live.weight(zone, member.host, member.weight) for member in members)
 
-    return weight(member for _, member, _ in fit) * 100 >= pool.min_live.amount * weight(pool.members)
+    return weight(member for _, member, _ in fit) * 100 >= pool.min_live.amount * weight(having)
 
 
 def _unique(picked: Iterable[_Picked]) -> list[_Picked]:
@@ -156,16 +266,17 @@ def _unique(picked: Iterable[_Picked]) -> list[_Picked]:
 
 
 def _last_resort(
-    zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet
+    zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet, family: Family
 ) -> tuple[LastResort, list[_Picked]]:
     """Return the hosts to deal, by plain weight, when nobody in the chain is live."""
     if pool.when_down == "servfail":
         return LastResort.SERVFAIL, []
     everybody = _unique(
-        (link.name, member, Fitness(zone.host_by_name[member.host].addresses))
+        (link.name, member, Fitness(zone.host_by_name[member.host].by_family[family]))
         for link in chain
         for member in link.members
-        if live.weight(zone, member.host, member.weight)
+        if family in zone.host_by_name[member.host].by_family
+        and live.weight(zone, member.host, member.weight)
     )
     for resort, forced in _RESORTS:
         if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) in forced]:

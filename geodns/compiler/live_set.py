@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from geodns.model.base import Address
+from geodns.model.base import Address, Family
 from geodns.model.checks import CheckPolicy, Target
 from geodns.model.hosts import Host
 from geodns.model.state import NOTHING_KNOWN, Forced, HealthState, HostKey, Verdict
@@ -76,17 +76,23 @@ class LiveSet:
     def verdict(self, target: Target) -> Verdict:
         return self.verdicts.get(target, NOTHING_KNOWN)
 
-    def fitness(self, zone: Zone, host: Host, policy: CheckPolicy | None) -> Fitness:
-        """Judge a host for a pool with these checks; None: it has none, its hosts are always up."""
+    def fitness(
+        self, zone: Zone, host: Host, policy: CheckPolicy | None, family: Family | None = None
+    ) -> Fitness:
+        """Judge a host for a pool with these checks; None: it has none, its hosts are always up.
+
+        With a family only the addresses of that count.
+        """
+        addresses = host.addresses if family is None else host.by_family.get(family, ())
         key = (zone.name, host.name)
         forced = self.forced.get(key)
         if forced is not None and forced is not Forced.UP:
             return Fitness(())
         further = self.factors.get(key, {})
         if policy is None or forced is Forced.UP:
-            return Fitness(host.addresses, further)
+            return Fitness(addresses, further)
         new = key in self.newcomers
-        judged = {address: self._grade(zone, host, address, policy, new) for address in host.addresses}
+        judged = {address: self._grade(zone, host, address, policy, new) for address in addresses}
         live = {address: grade for address, grade in judged.items() if grade is not None}
         if not live:
             return Fitness(())
@@ -149,8 +155,17 @@ class LiveSet:
 
     def host_state(self, zone: Zone, host: Host) -> HealthState:
         """Return the state of a host's best address."""
-        states = (self.address_state(zone, host, address) for address in host.addresses)
-        return max(states, key=lambda state: state.rank)
+        return max(self.family_states(zone, host).values(), key=lambda state: state.rank)
+
+    def family_states(self, zone: Zone, host: Host) -> dict[Family, HealthState]:
+        """Return the state of a host's best address of each family that it has."""
+        return {
+            family: max(
+                (self.address_state(zone, host, address) for address in addresses),
+                key=lambda state: state.rank,
+            )
+            for family, addresses in host.by_family.items()
+        }
 
 
 def factors_of(live: LiveSet, zone: Zone, host: Host) -> dict[str, Fraction]:

@@ -13,10 +13,11 @@ from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, pools_by_host, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.errors import NotFoundError
-from geodns.model.base import Address
+from geodns.model.base import Address, Family
 from geodns.model.checks import Target
 from geodns.model.hosts import Load
 from geodns.model.state import (
+    NOT_LIVE,
     Forced,
     ForcedState,
     ForcedWeight,
@@ -53,10 +54,6 @@ def _place(host: HostKey, target: Target) -> _Place:
     return host, target.check.name, target.address, target.port
 
 
-_NOT_LIVE = frozenset({HealthState.DOWN, HealthState.SHEDDING})
-"""States in which a host is not live."""
-
-
 class Cluster:
     """The zones that are served and the state of their hosts.
 
@@ -69,6 +66,7 @@ class Cluster:
         retired: hosts that left the file and still answer for their own names.
         held_back: quarantines by programs that are not in force, and why.
         slow_start: hosts that came back from down and rise to their weight.
+        half_dead: live hosts that are not live in one family, and their states there.
 
     """
 
@@ -91,6 +89,7 @@ class Cluster:
         self.slow_start = SlowStart(returned)
         self.loads = Loads()
         self.held_back: dict[HostKey, str] = {}
+        self.half_dead: dict[HostKey, dict[Family, HealthState]] = {}
         self._awaited: frozenset[HostKey] = frozenset()
         """Hosts added while running, until they are up for the first time."""
         self._policy = DEFAULT
@@ -137,7 +136,7 @@ class Cluster:
             if zone is None or host[1] not in zone.host_by_name:
                 return True
             known = zone.host_by_name[host[1]]
-            return host in self.newcomers or unforced.host_state(zone, known) in _NOT_LIVE
+            return host in self.newcomers or unforced.host_state(zone, known) in NOT_LIVE
 
         return held_back(zones, wanted, is_out)
 
@@ -190,6 +189,7 @@ class Cluster:
         waiting = (self.newcomers | new) & hosts
         self.newcomers = frozenset(host for host in waiting if not self._is_known(host))
         self.since = {host: since for host, since in self.since.items() if host in hosts}
+        self.half_dead = {host: dead for host, dead in self.half_dead.items() if host in hosts}
         self.slow_start.end(self.slow_start.since.keys() - hosts)
         self.slow_start.rise(self._length, now)
         self._note_returns(hosts, now)
@@ -295,8 +295,12 @@ class Cluster:
 
     def state_of(self, host: HostKey) -> HealthState:
         """Return a host's state by its probes, without overrides."""
+        return max(self.family_states(host).values(), key=lambda state: state.rank)
+
+    def family_states(self, host: HostKey) -> dict[Family, HealthState]:
+        """Return a host's state in each family, by its probes."""
         zone = self.sources[host[0]].zone
-        return LiveSet(self.verdicts).host_state(zone, zone.host_by_name[host[1]])
+        return LiveSet(self.verdicts).family_states(zone, zone.host_by_name[host[1]])
 
     def _is_known(self, host: HostKey) -> bool:
         addresses = self.sources[host[0]].zone.targets_by_host[host[1]].values()
@@ -319,13 +323,22 @@ class Cluster:
     def _note_states(self, hosts: Iterable[HostKey], now: float) -> list[Transition]:
         found = []
         for host in hosts:
-            state = self.state_of(host)
+            states = self.family_states(host)
+            state = max(states.values(), key=lambda state: state.rank)
+            self._note_families(host, state, states)
             known = self.since.get(host)
             if known is None or known.state != state:
                 self.since[host] = HostSince(state, now)
                 if known is not None:
                     found.append(Transition(host, known.state, state))
         return found
+
+    def _note_families(self, host: HostKey, state: HealthState, states: Mapping[Family, HealthState]) -> None:
+        dead = {family: one for family, one in states.items() if one in NOT_LIVE}
+        if dead and state not in NOT_LIVE:
+            self.half_dead[host] = dead
+        else:
+            self.half_dead.pop(host, None)
 
 
 def with_changes(before: Mapping[HostKey, T], changes: Mapping[HostKey, T | None]) -> dict[HostKey, T]:

@@ -9,8 +9,9 @@ from geodns.compiler.choice import shares
 from geodns.compiler.live_set import LiveSet, effective_weight
 from geodns.control.services import Services
 from geodns.health.tls import name_for
+from geodns.model.base import FAMILIES
 from geodns.model.hosts import Host
-from geodns.model.state import HealthState
+from geodns.model.state import NOT_LIVE, HealthState
 from geodns.model.zone import Zone
 
 Row = tuple[tuple[str, ...], float]
@@ -58,6 +59,17 @@ def _hosts(services: Services) -> Iterator[Metric]:
         "1 for the state that a host has.",
         "zone host state",
         (((*key, str(one)), state is one) for key, state in states for one in HealthState),
+    )
+    yield _gauge(
+        "geodns_address_live",
+        "0 while an address of a host is down, or sheds all its mail; else 1.",
+        "zone host family address",
+        (
+            ((*key, family, str(address)), live.address_state(zone, host, address) not in NOT_LIVE)
+            for key, zone, host in found
+            for family, addresses in host.by_family.items()
+            for address in addresses
+        ),
     )
     yield _gauge(
         "geodns_host_forced",
@@ -119,22 +131,27 @@ def _pools(services: Services) -> Iterator[Metric]:
         "geodns_pool_fallback",
         "1 while a pool's fallback serves.",
         "zone pool",
-        ((key, choice.using != (key[1],) and choice.last_resort is None) for key, choice in choices.items()),
+        (
+            # MX leaves out a family that only the fallback has: that is no trouble.
+            (key, choice.mx.using != (key[1],) and choice.mx.last_resort is None)
+            for key, choice in choices.items()
+        ),
     )
     yield _gauge(
         "geodns_pool_last_resort",
-        "1 while nobody in a pool or its fallbacks is live.",
+        "1 while nobody in a pool or its fallbacks is live, in one family at least.",
         "zone pool",
         ((key, choice.last_resort is not None) for key, choice in choices.items()),
     )
     yield _gauge(
         "geodns_pool_intended_share_ratio",
-        "The part of a pool's answers that a host is to have.",
-        "zone pool host",
+        "The part of a pool's A or AAAA answers that a host is to have.",
+        "zone pool host family",
         (
-            ((*key, host), float(part))
+            ((*key, host, family), float(part))
             for key, choice in choices.items()
-            for host, part in shares(choice.dealt).items()
+            for family in FAMILIES
+            for host, part in shares(choice.of(family).dealt).items()
         ),
     )
     suspects = services.verdicts.suspects

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 
 from geodns.compiler.choice import Choice
-from geodns.model.base import FAMILIES
 from geodns.model.state import HostKey, PoolKey
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import Counts
@@ -74,8 +73,7 @@ class Tally:
             return {}
         known = self._intended.get(place)
         if known is None or known[0] is not choice:
-            family = next((one for one in FAMILIES if one == rtype), None)
-            dealt = choice.dealt if family is None else choice.of(family)
+            dealt = choice.of(rtype).dealt
             total = sum((entry.effective for entry in dealt), Fraction(0))
             known = choice, {entry.host: float(entry.effective / total) for entry in dealt if total}
             self._intended[place] = known

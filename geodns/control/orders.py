@@ -12,6 +12,7 @@ from typing import NamedTuple
 from geodns.compiler.choice import Choice, choose
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster, with_changes
+from geodns.model.base import FAMILIES, Family
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey, PoolKey
 from geodns.model.zone import Zone
 
@@ -203,10 +204,31 @@ class PoolChange(NamedTuple):
     after: Choice
 
     @property
+    def lost(self) -> tuple[Family, ...]:
+        """The families that lose their last live host, or the last that would be dealt at all."""
+        pairs = [(one, self.before.of(one), self.after.of(one)) for one in FAMILIES]
+        return tuple(
+            one
+            for one, before, after in pairs
+            if (before.last_resort is None and after.last_resort is not None)
+            or (before.dealt and not after.dealt)
+        )
+
+    @property
     def dangerous(self) -> bool:
-        """Whether the order takes the last live host, or the last host that would be dealt at all."""
-        lost = self.before.last_resort is None and self.after.last_resort is not None
-        return lost or bool(self.before.dealt and not self.after.dealt)
+        return bool(self.lost)
+
+    @property
+    def what_is_lost(self) -> str:
+        """Say what has no live host any more: the pool, or one family of it."""
+        which = f" for {' and '.join(self.lost)}" if self.after.live else ""
+        deals = [self.after.of(one) for one in (self.lost if which else FAMILIES)]
+        hosts = {host for deal in deals for host in deal.hosts}
+        if not hosts:
+            return f"no live host{which} (its names would be answered with SERVFAIL)"
+        count = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
+        resorts = dict.fromkeys(str(deal.last_resort) for deal in deals if deal.last_resort is not None)
+        return f"no live host{which} (last resort: {' and '.join(resorts)}, {count} dealt all the same)"
 
 
 def preview(cluster: Cluster, plan: OverridePlan) -> dict[PoolKey, PoolChange]:
@@ -228,17 +250,10 @@ def preview(cluster: Cluster, plan: OverridePlan) -> dict[PoolKey, PoolChange]:
 def dangers(changes: Mapping[PoolKey, PoolChange]) -> list[str]:
     """Return a line for each pool that would have no live host, for the operator to confirm."""
     return [
-        f"pool {pool} of {zone} would have no live host ({_last_resort(change.after)})"
+        f"pool {pool} of {zone} would have {change.what_is_lost}"
         for (zone, pool), change in changes.items()
         if change.dangerous
     ]
-
-
-def _last_resort(choice: Choice) -> str:
-    if not choice.dealt:
-        return "its names would be answered with SERVFAIL"
-    count = "1 host" if len(choice.dealt) == 1 else f"{len(choice.dealt)} hosts"
-    return f"last resort: {choice.last_resort}, {count} dealt all the same"
 
 
 def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, PoolChange]) -> list[str]:

@@ -25,10 +25,12 @@ from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, watched_pools
 from geodns.health.probe import own_name
 from geodns.health.tls import name_for, warning_of
+from geodns.model.base import FAMILIES, Family, family_of
 from geodns.model.checks import Target
-from geodns.model.state import HealthState, PoolKey, Verdict
+from geodns.model.state import NOT_LIVE, Forced, HealthState, HostKey, PoolKey, Verdict
 from geodns.model.zone import Zone
 from geodns.storage.event_log import EventLog
+from geodns.wire.codes import FAMILY_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +208,7 @@ class VerdictService:
         """Make an event of each host's change of state, with its cause."""
         for one in transitions:
             zone, host = one.host
-            checks = self._checks(one)
+            checks = self._checks(one.host)
             why = "; ".join(sorted({check["detail"] for check in checks}))
             self._events.tell(
                 "state",
@@ -220,10 +222,16 @@ class VerdictService:
         if transitions:
             self._tasks.spawn(self.save())
 
-    def _checks(self, one: Transition) -> list[dict[str, str]]:
-        """Return the last results of the host's checks, for an event."""
-        by_address = self._cluster.zone(one.host[0]).targets_by_host[one.host[1]]
-        targets = sorted({target for some in by_address.values() for target in some}, key=lambda one: one.key)
+    def _checks(self, host: HostKey, family: Family | None = None) -> list[dict[str, str]]:
+        """Return the last results of the host's checks, in one family or all, for an event."""
+        by_address = self._cluster.zone(host[0]).targets_by_host[host[1]]
+        found = {
+            target
+            for address, some in by_address.items()
+            if family in {None, family_of(address)}
+            for target in some
+        }
+        targets = sorted(found, key=lambda one: one.key)
         return [
             {
                 "check": target.check.name,
@@ -269,22 +277,59 @@ class VerdictService:
         found = certificate_alerts(self._cluster, self.certificates(), time.time())
         yield from sorted(found, key=lambda one: one.text)
         yield from pool_alerts(self._cluster)
+        yield from family_alerts(self._cluster, self._checks)
 
 
 def pool_alerts(cluster: Cluster) -> Iterator[Alert]:
-    """Return an alert for each pool that deals its last resort."""
+    """Return an alert for each pool that deals its last resort, in both families or in one."""
     for key, choice in cluster.compiled.choices.items():
         if choice.last_resort is not None:
-            pool, last = f"pool {key[1]} of {key[0]}", str(choice.last_resort)
+            deals = {one: choice.of(one) for one in FAMILIES}
+            dead = {FAMILY_NAMES[one]: deal for one, deal in deals.items() if deal.last_resort is not None}
+            some = any(deal.live for deal in deals.values())
+            where = f" on {' and '.join(dead)}" if some else ""
+            pool = f"pool {key[1]} of {key[0]}"
             yield Alert(
                 ("pool", key),
-                f"{pool}: nobody is live, last resort: {last}",
+                f"{pool}: nobody is live{where}, last resort: {choice.last_resort}",
                 kind="state",
                 resolved=f"{pool}: somebody is live again",
                 still_there=partial(_has_pool, cluster, key),
-                grade=last,
+                grade=f"{choice.last_resort}{where}",
                 level=logging.ERROR,
                 pool=key,
+            )
+
+
+def family_alerts(
+    cluster: Cluster, checks: Callable[[HostKey, Family], list[dict[str, str]]]
+) -> Iterator[Alert]:
+    """Return an alert for each family in which a host is not live that is live in the other.
+
+    Args:
+        cluster: the running state.
+        checks: returns the last results of a host's checks in a family.
+
+    """
+    for host, dead in cluster.half_dead.items():
+        forced = cluster.forced.get(host)
+        if forced is not None and forced.forced is not Forced.UP:
+            continue  # it has been taken out, whatever its addresses do
+        addresses = cluster.zone(host[0]).host_by_name[host[1]].by_family
+        for family, state in dead.items():
+            seen = checks(host, family)
+            why = "; ".join(sorted({check["detail"] for check in seen if check["outcome"] != ProbeResult.OK}))
+            name, word = f"host {host[1]}.{host[0]}", FAMILY_NAMES[family]
+            yield Alert(
+                ("family", host, family),
+                f"{name}: {state} on {word} alone ({', '.join(map(str, addresses[family]))})"
+                f"{f': {why}' if why else ''}",
+                kind="state",
+                resolved=f"{name}: live on {word} again",
+                still_there=partial(_is_live_on, cluster, host, family),
+                grade=str(state),
+                hosts=(host,),
+                data={"family": family, "state": str(state), "checks": seen[:MOST_CHECKS]},
             )
 
 
@@ -348,6 +393,17 @@ def certificate_alerts(
             level=logging.WARNING if grade == "warning" else logging.ERROR,
             hosts=cluster.hosts_of(target),
         )
+
+
+def _is_live_on(cluster: Cluster, host: HostKey, family: Family) -> bool:
+    """Say whether a host is served and live in a family."""
+    source = cluster.sources.get(host[0])
+    known = None if source is None else source.zone.host_by_name.get(host[1])
+    return (
+        known is not None
+        and family in known.by_family
+        and cluster.family_states(host)[family] not in NOT_LIVE
+    )
 
 
 def _has_pool(cluster: Cluster, key: PoolKey) -> bool:

@@ -1,10 +1,11 @@
 """Hosts: their addresses, weights and load, and the sources that hosts come from."""
 
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
 
-from geodns.model.base import Address, Frozen
+from geodns.model.base import Address, Family, Frozen, family_of
 from geodns.model.limits import MAX_WEIGHT
 
 
@@ -89,6 +90,15 @@ class Host(Frozen):
     load: Load | None = Field(
         default=None, description="How busy it may be: its weight falls as that nears `full`."
     )
+
+    @cached_property
+    def by_family(self) -> dict[Family, tuple[Address, ...]]:
+        """Its addresses, of each family that it has."""
+        found: dict[Family, tuple[Address, ...]] = {}
+        for address in self.addresses:
+            family = family_of(address)
+            found[family] = (*found.get(family, ()), address)
+        return found
 
     @property
     def sources(self) -> tuple[Address, ...]:

@@ -27,6 +27,10 @@ class HealthState(StrEnum):
 _RANKS = {state: rank for rank, state in enumerate(HealthState)}
 
 
+NOT_LIVE = frozenset({HealthState.DOWN, HealthState.SHEDDING})
+"""States in which a host, or an address, is not live."""
+
+
 class Forced(StrEnum):
     """A state that an operator or a program forces on a host."""
 

@@ -64,7 +64,7 @@ class Row {
     attribute(this.node, "data-level", about.level);
     attribute(this.node, "data-state", about.word);
     turn(this.sign, about.icon);
-    write(this.word, about.word);
+    write(this.word, about.word + about.partly);
     write(this.since, about.since ? `for ${about.since}` : "");
     write(this.notes, about.notes.join("; "));
     write(this.addresses, host.addresses.join(" "));

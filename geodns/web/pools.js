@@ -1,7 +1,7 @@
 /** Pools: who is dealt, and what part each host has, as bars. */
 
 import { attribute, el, icon, keep, show, turn, write } from "./dom.js";
-import { resort } from "./summary.js";
+import { instead, resort } from "./summary.js";
 import { count, list, percent, whole } from "./words.js";
 
 const ALL = 10; // hosts that are shown one by one
@@ -73,16 +73,14 @@ class Pool {
   }
 
   draw(pool) {
-    const helpers = pool.using.filter((one) => one !== this.name);
-    const level = pool.last_resort ? "bad" : helpers.length || pool.prober_suspect ? "warn" : "good";
+    const others = instead(this.name, pool);
+    const level = pool.last_resort ? "bad" : others.length || pool.prober_suspect ? "warn" : "good";
     attribute(this.node, "data-level", level);
     turn(this.sign, { bad: "down", warn: "warn", good: "up" }[level]);
-    write(this.badge, pool.last_resort ? "last resort" : helpers.length ? "fallback" : "");
+    write(this.badge, pool.last_resort ? "last resort" : others.length ? "fallback" : "");
     const ttl = pool.ttl < pool.max_ttl ? `TTL ${pool.ttl} s, lowered from ${pool.max_ttl} s` : `TTL ${pool.ttl} s`;
-    write(this.facts, `${pool.last_resort ? 0 : pool.live.length} live · ${count(pool.answers, "address", "addresses")} an answer · ${ttl}`);
-    const alarms = [];
-    if (pool.last_resort) alarms.push(resort(pool.last_resort));
-    else if (helpers.length) alarms.push(`${list(helpers)} ${pool.using.includes(this.name) ? "helps out" : "stands in"}`);
+    write(this.facts, `${pool.live.length} live · ${count(pool.answers, "address", "addresses")} an answer · ${ttl}`);
+    const alarms = others.map((one) => (one.resort ? resort(one.resort) : `${list(one.helpers)} ${one.word}`) + one.on);
     if (pool.prober_suspect) alarms.push("the prober itself may be cut off");
     write(this.alarm, alarms.join("; "));
     show(this.alarm, alarms.length > 0);

@@ -1,6 +1,6 @@
 /** What the status means: what is wrong now, worst first, and what is said of each host. No elements here. */
 
-import { amount, clock, count, duration, list, percent, whole } from "./words.js";
+import { FAMILIES, amount, clock, count, duration, list, percent, whole } from "./words.js";
 
 export const LEVELS = ["bad", "warn", "note", "good"];
 const SHOWN = 6; // hosts named one by one at the top
@@ -16,6 +16,11 @@ function standing({ state, forced }) {
   if (state === "down") return { word: "down", icon: "down", level: "bad" };
   if (state === "shedding") return { word: "shedding", icon: "warn", level: "warn" };
   return { word: state, icon: "unknown", level: "note" };
+}
+
+/** The families that are not as the host is: ", IPv4 down". */
+function apart({ state, families }) {
+  return Object.entries(families).filter(([, one]) => one !== state).map(([family, one]) => `, ${FAMILIES[family]} ${one}`).join("");
 }
 
 /** The check that says most of a host: its worst. */
@@ -70,9 +75,12 @@ export function describe(name, host, parts, now) {
   if (failing) notes.push(`${count(failing.failures, "failure")} gathered`);
   if (host.checks.some((one) => one.degraded)) notes.push("slow to answer");
   const one = standing(host);
+  const partly = apart(host);
+  if (partly && one.level === "good") Object.assign(one, { icon: "warn", level: "warn" });
   const shown = certificate(host);
   return {
     ...one,
+    partly,
     since: ago(host.forced ? host.forced_since : host.since, now),
     notes,
     detail: check?.detail ?? "",
@@ -82,7 +90,7 @@ export function describe(name, host, parts, now) {
     load: host.load && host.load.value !== null && !host.load.stale ? `load ${amount(host.load.value)} of ${amount(host.load.full)}` : "",
     trouble: one.level !== "good" || notes.length > 0 || (shown !== null && shown.level !== "good"),
     // What the filter looks in; a line break keeps one from running into the next.
-    text: [name, one.word, host.state, ...host.addresses, ...notes, ...host.checks.map((each) => each.detail ?? "")].join("\n").toLowerCase(),
+    text: [name, one.word + partly, host.state, ...host.addresses, ...notes, ...host.checks.map((each) => each.detail ?? "")].join("\n").toLowerCase(),
   };
 }
 
@@ -101,14 +109,32 @@ export function partsOf(pools) {
   return parts;
 }
 
+/**
+ * What is dealt instead of a pool's own hosts, in each family or, where both are alike, in all.
+ * @returns {{on: string, resort: ?string, helpers: string[], word: string}[]}
+ */
+export function instead(pool, { families }) {
+  const dealing = Object.entries(families).filter(([, one]) => one.using.length || one.last_resort);
+  const same = dealing.every(([, one]) => one.last_resort === dealing[0][1].last_resort && String(one.using) === String(dealing[0][1].using));
+  const alive = dealing.some(([, one]) => !one.last_resort);
+  return (same ? dealing.slice(0, 1) : dealing)
+    .map(([family, one]) => ({
+      on: same || !alive ? "" : ` on ${FAMILIES[family]}`,
+      resort: one.last_resort,
+      helpers: one.using.filter((used) => used !== pool),
+      word: one.using.includes(pool) ? "helps out" : "stands in",
+    }))
+    .filter((one) => one.resort || one.helpers.length);
+}
+
 function problemsOfPools(pools) {
   const dead = [];
   const helped = [];
   for (const [zone, some] of Object.entries(pools)) {
     for (const [pool, one] of Object.entries(some)) {
-      if (one.last_resort) dead.push({ level: "bad", pool, text: `Pool ${pool} of ${zone}: nobody is live, ${resort(one.last_resort)}` });
-      else if (one.using.some((used) => used !== pool)) {
-        helped.push({ level: "warn", text: `Pool ${pool} of ${zone} has too few live hosts: ${list(one.using.filter((used) => used !== pool))} ${one.using.includes(pool) ? "helps out" : "stands in"}` });
+      for (const { on, resort: last, helpers, word } of instead(pool, one)) {
+        if (last) dead.push({ level: "bad", pool, text: `Pool ${pool} of ${zone}: nobody is live${on}, ${resort(last)}` });
+        else helped.push({ level: "warn", text: `Pool ${pool} of ${zone} has too few live hosts${on}: ${list(helpers)} ${word}` });
       }
     }
   }

@@ -44,6 +44,9 @@ export function amount(value) {
   return value.toFixed(value >= 1 ? 1 : 2);
 }
 
+/** Address families by the type of their records. */
+export const FAMILIES = { A: "IPv4", AAAA: "IPv6" };
+
 export function count(number, one, many = `${one}s`) {
   return `${whole(number)} ${number === 1 ? one : many}`;
 }

@@ -16,6 +16,9 @@ IPN:264 TA:32768 DLV:32769
 """
 
 
+FAMILY_NAMES = {"A": "IPv4", "AAAA": "IPv6"}
+"""Address families by the types of their records."""
+
 NUMBERS: Mapping[str, int] = {
     name: int(number) for name, number in (entry.split(":") for entry in _REGISTER.split())
 }

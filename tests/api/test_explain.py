@@ -169,6 +169,36 @@ def test_every_host_has_its_reason(
     assert tier(verdicts, rtype, **forced)["members"][name]["why"] == expected
 
 
+def test_each_family_is_explained_by_its_own_addresses() -> None:
+    one = zone("""
+        hosts: {a: [192.0.2.1, "2001:db8::1"], b: [192.0.2.2, "2001:db8::2"], r: 192.0.2.9}
+        pools:
+          main: {hosts: [a, b], check: smtp, fallback: back}
+          back: {hosts: [r], check: smtp}
+        records: {"@": {pool: main, MX: {pool: main}}}
+    """)
+    cluster = cluster_of(one, {"192.0.2.1": DOWN, "192.0.2.2": DOWN})
+    tiers = {rtype: explain(cluster, NAME, rtype)["tiers"][0] for rtype in ("A", "AAAA", "MX")}
+    assert {rtype: one["using"] for rtype, one in tiers.items()} == {
+        "A": ["back"],
+        "AAAA": ["main"],
+        "MX": ["main", "back"],
+    }
+    assert {rtype: one["chain"][0]["live"] for rtype, one in tiers.items()} == {"A": 0, "AAAA": 2, "MX": 2}
+    assert {name: one["why"] for name, one in tiers["A"]["members"].items()} == {
+        "a": "down",
+        "b": "down",
+        "r": "helps out as a host of back",
+    }
+    assert tiers["A"]["members"]["a"]["state"] == "down"
+    assert {name: one["why"] for name, one in tiers["AAAA"]["members"].items()} == {
+        "a": "live",
+        "b": "live",
+        "r": "it has no AAAA address",
+    }
+    assert (tiers["A"]["ttl"], tiers["AAAA"]["ttl"]) == (20, 30), "the TTL is that of the family"
+
+
 def test_a_forced_weight_is_a_reason_and_counts_as_the_pools_own() -> None:
     cluster = cluster_of(zone(CHAIN), {})
     forced = {"mta1": ForcedWeight(10, "slow", "ann", NOW), "mta3": ForcedWeight(0, "", "ann", NOW)}

@@ -41,15 +41,17 @@ TEXT = """
 
 # From the design, section 7. The values say the types; every name must be there.
 DESIGNED_HOST = json.loads("""
- {"state": "up", "forced": null, "weight": 50, "factors": {"shedding": 0.5}, "effective_weight": 25,
+ {"state": "up", "families": {"A": "up"}, "forced": null, "weight": 50,
+  "factors": {"shedding": 0.5}, "effective_weight": 25,
   "addresses": ["192.0.2.11"], "since": "2026-11-23T07:00:00Z",
   "checks": [{"check": "smtp", "address": "192.0.2.11", "port": 25, "state": "up", "outcome": "ok",
               "detail": "220 mta1 ESMTP", "rtt_ms": 1.9, "at": "2026-11-23T07:00:00Z"}]}
 """)
 DESIGNED_POOL = json.loads("""
  {"using": ["main"], "last_resort": null, "live": ["mta1", "mta2"], "answers": 2, "ttl": 30,
-  "families": {"A": {"live": ["mta1", "mta2"], "share": {"mta1": 0.625, "mta2": 0.375}},
-               "AAAA": {"live": [], "share": {}}}}
+  "families": {"A": {"using": ["main"], "last_resort": null, "live": ["mta1", "mta2"],
+                     "share": {"mta1": 0.625, "mta2": 0.375}},
+               "AAAA": {"using": [], "last_resort": null, "live": [], "share": {}}}}
 """)
 
 
@@ -95,7 +97,7 @@ def holds(shown: Any, designed: Any, where: str = "") -> None:
 def test_hosts_and_pools_have_the_fields_of_the_design() -> None:
     cluster = cluster_of(zone(TEXT), {})
     for host in hosts_of(cluster, seen)[NAME].values():
-        holds(host, DESIGNED_HOST, "host")
+        holds(host, DESIGNED_HOST | {"families": {}}, "host")
     for pool in pools_of(cluster)[NAME].values():
         holds(pool, DESIGNED_POOL, "pool")
     json.dumps([hosts_of(cluster, seen), pools_of(cluster)])
@@ -114,6 +116,33 @@ def test_the_designs_example_is_what_such_a_state_gives() -> None:
     assert shown == DESIGNED_HOST
     pool: Any = pools_of(cluster_of(one, {}))[NAME]["main"]
     assert {name: pool[name] for name in DESIGNED_POOL} == DESIGNED_POOL
+
+
+def test_each_family_is_shown_apart() -> None:
+    one = zone("""
+        hosts: {a: [192.0.2.1, "2001:db8::1"], b: [192.0.2.2, "2001:db8::2"], r: 192.0.2.9}
+        pools:
+          main: {hosts: [a, b], check: smtp, fallback: back}
+          alone: {hosts: [a, b], check: smtp}
+          back: {hosts: [r], check: smtp}
+    """)
+    cluster = cluster_of(one, {"192.0.2.1": DOWN, "192.0.2.2": DOWN})
+    shown: Any = hosts_of(cluster, seen)[NAME]
+    assert (shown["a"]["state"], shown["a"]["families"]) == ("up", {"A": "down", "AAAA": "up"})
+    assert shown["r"]["families"] == {"A": "up"}
+    pools: Any = pools_of(cluster)[NAME]
+    even = {"a": 0.5, "b": 0.5}
+    both = {"using": ["main"], "last_resort": None, "live": ["a", "b"], "share": even}
+    assert pools["main"]["families"] == {
+        "A": {"using": ["back"], "last_resort": None, "live": ["r"], "share": {"r": 1}},
+        "AAAA": both,
+    }
+    assert (pools["main"]["using"], pools["main"]["live"]) == (["main", "back"], ["a", "b", "r"])
+    assert pools["alone"]["families"] == {
+        "A": {"using": ["alone"], "last_resort": "down", "live": [], "share": even},
+        "AAAA": both | {"using": ["alone"]},
+    }
+    assert (pools["alone"]["last_resort"], pools["alone"]["live"]) == ("down", ["a", "b"])
 
 
 @pytest.mark.parametrize(

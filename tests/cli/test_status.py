@@ -336,7 +336,7 @@ WEIGHT = {"weight": 5, "file_weight": 50, "reason": "", "author": "ops", "until"
             [
                 Difference(
                     f"pool main of {NAME}",
-                    ("from main; live: mta1, mta2", "from main, last resort: down; live: nobody"),
+                    ("from main; live: mta1, mta2", "from main (last resort: down); live: nobody"),
                 )
             ],
             id="last resort",
@@ -399,6 +399,13 @@ def forced_weight(**more: Any) -> dict[str, Any]:
     [
         pytest.param(host(), "up", id="nothing"),
         pytest.param(host(state="down", forced="drained"), "down (drained)", id="an old server"),
+        pytest.param(host(families={"A": "down", "AAAA": "up"}), "up, IPv4 down", id="half dead"),
+        pytest.param(host(families={"A": "up", "AAAA": "up"}), "up", id="both families"),
+        pytest.param(
+            host(families={"A": "up", "AAAA": "shedding"}, forced="drained"),
+            "up, IPv6 shedding (drained)",
+            id="half dead, drained",
+        ),
         pytest.param(
             host(state="down", forced="up", author="ops", reason="testing", until=f"{TODAY}T14:00:00Z"),
             "down (forced up until 14:00 by ops: testing)",

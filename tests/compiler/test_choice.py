@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from geodns.compiler.choice import Choice, LastResort, choose
+from geodns.compiler.choice import Choice, Deal, LastResort, choose
 from geodns.compiler.live_set import LiveSet
 from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Zone
@@ -145,22 +145,22 @@ def test_who_is_dealt(case: Case) -> None:
 
 def test_a_host_of_both_has_the_nearest_pools_weight() -> None:
     found = choice("shared", live_set(ZONE, {"b": DOWN}, forced={"a": FORCED_UP}))
-    assert {one.host: one.weight for one in found.dealt} == {"a": 7}
+    assert {one.host: one.weight for one in found.mx.dealt} == {"a": 7}
     found = choice("shared", live_set(ZONE, {"a": DOWN}))
-    assert {one.host: one.weight for one in found.dealt} == {"b": 1, "a": 1, "d": 5}
+    assert {one.host: one.weight for one in found.mx.dealt} == {"b": 1, "a": 1, "d": 5}
 
 
 def test_a_forced_weight_stands_instead_of_every_pools_own() -> None:
     live = replace(live_set(ZONE, {}), weights={(ZONE.name, host): 7 for host in ZONE.host_by_name})
     for pool in ZONE.pools:
-        assert {one.weight for one in choose(ZONE, pool, live).dealt} == {7}
+        assert {one.weight for one in choose(ZONE, pool, live).mx.dealt} == {7}
 
 
 def test_a_forced_weight_of_0_is_never_dealt_not_even_as_a_last_resort() -> None:
     live = replace(live_set(ZONE, {}), weights={(ZONE.name, host): 0 for host in ZONE.host_by_name})
     for pool in ZONE.pools:
         found = choose(ZONE, pool, live)
-        assert (found.dealt, found.last_resort) == ((), LastResort.SERVFAIL)
+        assert (found.mx.dealt, found.last_resort) == ((), LastResort.SERVFAIL)
 
 
 def test_factors_lower_the_weight_and_0_takes_a_host_out() -> None:
@@ -168,7 +168,7 @@ def test_factors_lower_the_weight_and_0_takes_a_host_out() -> None:
     found = choice(
         "plain", live_set(ZONE, {"b": Verdict(HealthState.UP, level=1)}, factors={"a": half, "c": nought})
     )
-    assert {one.host: one.effective for one in found.dealt} == {"a": 25, "b": 15}
+    assert {one.host: one.effective for one in found.mx.dealt} == {"a": 25, "b": 15}
 
 
 def test_the_last_resort_knows_no_factors() -> None:
@@ -179,7 +179,7 @@ def test_the_last_resort_knows_no_factors() -> None:
     )
     found = choice("plain", live)
     assert found.last_resort is LastResort.DOWN
-    assert {one.host: one.effective for one in found.dealt} == {"a": 50, "b": 30, "c": 20}
+    assert {one.host: one.effective for one in found.mx.dealt} == {"a": 50, "b": 30, "c": 20}
 
 
 def test_forced_up_with_a_factor_of_0_is_still_somebody() -> None:
@@ -230,39 +230,149 @@ def test_ttl(pool: str, verdicts: dict[str, Verdict], ceiling: int, min_ttl: int
 # --- families ------------------------------------------------------------------------------------------
 
 MIXED = zone("""
+    checks:
+      smtp: {interval: 10s, fast_interval: 2s, rise: 2, fall: 3}
     hosts:
-      four: 192.0.2.1
-      both: [192.0.2.2, "2001:db8::2"]
-    pools: {main: {hosts: [four, both], check: smtp}}
+      a: {address: [192.0.2.1, "2001:db8::1"], weight: 5}
+      b: {address: [192.0.2.2, "2001:db8::2"], weight: 3}
+      four: 192.0.2.4
+      six: "2001:db8::6"
+      r: [192.0.2.9, "2001:db8::9"]
+    pools:
+      alone:  {hosts: [a, b], check: smtp}
+      main:   {hosts: [a, b], check: smtp, fallback: back}
+      mixed:  {hosts: [four, b], check: smtp}
+      old:    {hosts: [four], check: smtp, fallback: back}
+      count:  {hosts: [a, four], check: smtp, fallback: back, min_live: 2}
+      strict: {hosts: [a, b], check: smtp, when_down: servfail}
+      back:   {hosts: [r], check: smtp}
+      only:   {hosts: [four], check: smtp}
+      resting: {hosts: {four: 1, six: 0}, check: smtp}
     records: {one: {pool: main}}
 """)
+A, B = {"192.0.2.1": DOWN}, {"192.0.2.2": DOWN}
+BOTH_OFF_4 = {**A, **B}
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "a", "aaaa"),
-    [
-        ({}, {"four": 1, "both": 1}, {"both": 1}),
-        ({"192.0.2.2": DOWN}, {"four": 1}, {"both": 1}),
-        ({"2001:db8::2": DOWN}, {"four": 1, "both": 1}, {}),
-        ({"both": DOWN}, {"four": 1}, {}),
-        ({"four": DOWN, "192.0.2.2": DOWN}, {}, {"both": 1}),
-        ({"four": DOWN, "both": DOWN}, {"four": 1, "both": 1}, {"both": 1}),
-    ],
-    ids=[
-        "all live",
-        "half a host",
-        "only IPv6 down",
-        "host down",
-        "no IPv4 left",
-        "last resort: all addresses",
-    ],
-)
-def test_each_family_deals_the_pools_live_addresses(
-    verdicts: dict[str, Verdict], a: dict[str, int], aaaa: dict[str, int]
-) -> None:
-    found = choice("main", live_set(MIXED, verdicts), MIXED)
-    assert {one.host: len(one.of("A")) for one in found.of("A")} == a
-    assert {one.host: len(one.of("AAAA")) for one in found.of("AAAA")} == aaaa
+class Families(NamedTuple):
+    """What a pool deals in A, in AAAA and names in MX, as `hosts <- pools (last resort)`."""
+
+    pool: str
+    bad: Mapping[str, Verdict | Forced]
+    a: str
+    aaaa: str
+    mx: str
+
+
+def drawn(deal: Deal) -> str:
+    resort = f" ({deal.last_resort})" if deal.last_resort else ""
+    return f"{' '.join(deal.hosts)} <- {' '.join(deal.using)}{resort}"
+
+
+FAMILY_CASES = {
+    "all live": Families("main", {}, "a b <- main", "a b <- main", "a b <- main"),
+    "the issue: both dead on IPv4, a fallback serves": Families(
+        "main", BOTH_OFF_4, "r <- back", "a b <- main", "a b r <- main back"
+    ),
+    "both dead on IPv4, no fallback": Families(
+        "alone", BOTH_OFF_4, "a b <- alone (down)", "a b <- alone", "a b <- alone"
+    ),
+    "half a host: too little weight is left on IPv4": Families(
+        "main", A, "b r <- main back", "a b <- main", "a b r <- main back"
+    ),
+    "half a host: enough is left": Families("main", B, "a <- main", "a b <- main", "a b <- main"),
+    "each family loses another": Families(
+        "alone", {**A, "2001:db8::2": DOWN}, "b <- alone", "a <- alone", "a b <- alone"
+    ),
+    "the chain dead on IPv4": Families(
+        "main", {**BOTH_OFF_4, "192.0.2.9": DOWN}, "a b r <- main back (down)", "a b <- main", "a b <- main"
+    ),
+    "SERVFAIL in one family": Families(
+        "strict", BOTH_OFF_4, " <-  (servfail)", "a b <- strict", "a b <- strict"
+    ),
+    "min_live counts those that have the family": Families(
+        "count", {}, "a four <- count", "a <- count", "a four <- count"
+    ),
+    "only who has it is the last resort": Families(
+        "mixed", {"b": DOWN}, "four <- mixed", "b <- mixed (down)", "four <- mixed"
+    ),
+    "drained, the only one with IPv6": Families(
+        "mixed", {"b": DRAINED}, "four <- mixed", "b <- mixed (drained)", "four <- mixed"
+    ),
+    "forced down, the only one with IPv6": Families(
+        "mixed", {"b": FORCED_DOWN}, "four <- mixed", " <-  (servfail)", "four <- mixed"
+    ),
+    "all dead": Families(
+        "mixed",
+        {"b": DOWN, "four": DOWN},
+        "b four <- mixed (down)",
+        "b <- mixed (down)",
+        "b four <- mixed (down)",
+    ),
+    "the better last resort in MX": Families(
+        "mixed",
+        {"b": DRAINED, "four": DOWN},
+        "four <- mixed (down)",
+        "b <- mixed (drained)",
+        "four <- mixed (down)",
+    ),
+    "only the fallback has IPv6": Families("old", {}, "four <- old", "r <- back", "four <- old"),
+    "only the fallback has IPv6, IPv4 falls": Families(
+        "old", {"four": DOWN}, "r <- back", "r <- back", "r <- back"
+    ),
+    "nobody has IPv6": Families("only", {}, "four <- only", " <- ", "four <- only"),
+    "nobody has IPv6, all down": Families(
+        "only", {"four": DOWN}, "four <- only (down)", " <- ", "four <- only (down)"
+    ),
+    "nobody with IPv6 has weight": Families("resting", {}, "four <- resting", " <- ", "four <- resting"),
+}
+
+
+@pytest.mark.parametrize("case", FAMILY_CASES.values(), ids=FAMILY_CASES.keys())
+def test_families_are_judged_apart(case: Families) -> None:
+    live = live_set(
+        MIXED,
+        {name: state for name, state in case.bad.items() if isinstance(state, Verdict)},
+        forced={name: state for name, state in case.bad.items() if isinstance(state, Forced)},
+    )
+    found = choice(case.pool, live, MIXED)
+    assert (drawn(found.of("A")), drawn(found.of("AAAA")), drawn(found.mx)) == (case.a, case.aaaa, case.mx)
+
+
+def test_a_pools_own_are_the_union_and_the_worst_of_its_families() -> None:
+    found = choice("main", live_set(MIXED, {**BOTH_OFF_4, "192.0.2.9": DOWN}), MIXED)
+    assert (found.using, found.last_resort) == (("main", "back"), LastResort.DOWN)
+    assert (found.live, found.hosts) == (("a", "b"), ("a", "b", "r"))
+    found = choice("main", live_set(MIXED, BOTH_OFF_4), MIXED)
+    assert (found.using, found.last_resort, found.live) == (("main", "back"), None, ("a", "b", "r"))
+
+
+def test_an_answer_has_the_live_addresses_of_its_family_and_mx_those_of_both() -> None:
+    found = choice("alone", live_set(MIXED, A), MIXED)
+    addresses = {
+        rtype: {one.host: [str(address) for address in one.addresses] for one in found.of(rtype).dealt}
+        for rtype in ("A", "AAAA", "MX")
+    }
+    assert addresses == {
+        "A": {"b": ["192.0.2.2"]},
+        "AAAA": {"a": ["2001:db8::1"], "b": ["2001:db8::2"]},
+        "MX": {"a": ["2001:db8::1"], "b": ["192.0.2.2", "2001:db8::2"]},
+    }
+
+
+def test_the_ttl_is_that_of_the_family() -> None:
+    found = choice("alone", live_set(MIXED, {"192.0.2.1": failing(2)}), MIXED)
+    assert [found.of(rtype).ttl(MIXED, 300) for rtype in ("A", "AAAA", "MX")] == [5, 300, 5]
+    found = choice("main", live_set(MIXED, BOTH_OFF_4), MIXED)
+    assert [found.of(rtype).ttl(MIXED, 300) for rtype in ("A", "AAAA", "MX")] == [20, 300, 20]
+
+
+def test_shedding_in_one_family_lowers_the_weight_there_and_mx_follows_the_better_one() -> None:
+    found = choice("alone", live_set(MIXED, {"192.0.2.1": Verdict(HealthState.UP, level=1)}), MIXED)
+    weights = {
+        rtype: {one.host: one.effective for one in found.of(rtype).dealt} for rtype in ("A", "AAAA", "MX")
+    }
+    assert weights == {"A": {"a": Fraction(5, 2), "b": 3}, "AAAA": {"a": 5, "b": 3}, "MX": {"a": 5, "b": 3}}
 
 
 def test_a_long_chain_of_fallbacks_is_followed_to_its_end() -> None:

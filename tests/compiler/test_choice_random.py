@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 from hypothesis import given
@@ -100,33 +101,85 @@ def worlds(draw: st.DrawFn) -> tuple[Zone, LiveSet]:
 @given(worlds())
 def test_the_sentences_of_the_design(world: tuple[Zone, LiveSet]) -> None:
     one, live = world
-    for pool in one.pools:
+    for pool, family in product(one.pools, FAMILIES):
         chain = one.chain(pool.name)
-        found = choose(one, pool, live)
+        found = choose(one, pool, live).of(family)
+        had = {(link.name, host.name) for link, host in having(one, chain, family)}
         fit = {
-            (link.name, member.host): live.fitness(
-                one, one.host_by_name[member.host], one.check_policy_of(link)
-            )
-            for link in chain
-            for member in link.members
-            if member.weight
+            (link.name, host.name): live.fitness(one, host, one.check_policy_of(link), family)
+            for link, host in having(one, chain, family)
         }
         alive = {key for key, fitness in fit.items() if fitness.live and fitness.factor}
         ordered = {name for (_, name), state in live.forced.items() if state is Forced.DOWN}
         assert len(set(found.hosts)) == len(found.hosts), "each host once"
         assert not ordered & set(found.hosts), "forced down is an order"
         assert all(one_dealt.effective > 0 for one_dealt in found.dealt), "weight 0 is never dealt"
-        assert set(found.hosts) <= {name for _, name in fit}, "nobody from elsewhere"
-        assert (found.last_resort is None) == bool(alive), "whoever lives serves alone"
+        assert set(found.hosts) <= {name for _, name in had}, "nobody from elsewhere"
+        assert (found.last_resort is None) == bool(alive or not had), "whoever lives serves alone"
         for dealt in found.dealt:
             if alive:
                 views = [fit[key] for key in alive if key[1] == dealt.host]
                 assert dealt.addresses in [view.live for view in views], "live addresses alone"
             else:
-                assert dealt.addresses == one.host_by_name[dealt.host].addresses
-        if not found.dealt:
+                assert dealt.addresses == one.host_by_name[dealt.host].by_family[family]
+        if not found.dealt and had:
             assert found.last_resort is LastResort.SERVFAIL
-            assert pool.when_down == "servfail" or {name for _, name in fit} <= ordered
+            assert pool.when_down == "servfail" or {name for _, name in had} <= ordered
+
+
+def having(one: Zone, chain: tuple[Pool, ...], family: Family) -> list[tuple[Pool, Host]]:
+    """Return who in a chain has weight and an address of a family, by the pool that has it."""
+    return [
+        (link, one.host_by_name[member.host])
+        for link in chain
+        for member in link.members
+        if member.weight and family in one.host_by_name[member.host].by_family
+    ]
+
+
+@given(worlds())
+def test_mx_names_whoever_is_live_in_any_family_of_the_pools_own(world: tuple[Zone, LiveSet]) -> None:
+    one, live = world
+    for pool in one.pools:
+        found = choose(one, pool, live)
+        own = [
+            found.of(family)
+            for family in FAMILIES
+            if any(family in one.host_by_name[member.host].by_family for member in pool.members)
+        ]
+        alive = {name for deal in own for name in deal.live}
+        if alive:
+            assert (set(found.mx.hosts), found.mx.last_resort) == (alive, None)
+        elif any(deal.dealt for deal in own):
+            assert set(found.mx.hosts) <= {name for deal in own for name in deal.hosts}
+        assert bool(found.mx.dealt) == any(found.of(family).dealt for family in FAMILIES)
+        assert len(set(found.mx.hosts)) == len(found.mx.hosts)
+
+
+def with_family(one: Zone, family: Family) -> Zone:
+    """Return a zone in which no host has an address of the other family."""
+    hosts = tuple(
+        host(each.name, *map(str, each.by_family[family])) for each in one.hosts if family in each.by_family
+    )
+    names = {each.name for each in hosts}
+    pools = tuple(
+        pool.model_copy(update={"members": tuple(one for one in pool.members if one.host in names)})
+        for pool in one.pools
+    )
+    return one.model_copy(update={"hosts": hosts, "pools": pools})
+
+
+@given(worlds(), st.sampled_from(FAMILIES))
+def test_who_speaks_one_family_is_never_worse_off_for_the_other(
+    world: tuple[Zone, LiveSet], family: Family
+) -> None:
+    """Answers are those of a zone in which nobody has an address of the other."""
+    one, live = world
+    alone = with_family(one, family)
+    for pool in one.pools:
+        if having(one, one.chain(pool.name), family):
+            pure = choose(alone, alone.pool_by_name[pool.name], live)
+            assert choose(one, pool, live).of(family) == pure.of(family)
 
 
 @given(worlds())
@@ -135,18 +188,20 @@ def test_compiled_answers_hold_the_weights_over_one_cycle(world: tuple[Zone, Liv
     one, live = world
     compiled = compile_zones(Compiled(), sources(one), live)
     for key, rotation in compiled.table.rotations.items():
-        found = compiled.choices[NAME, key.tiers[0][0]]
-        family: Family = "AAAA" if key.type == "AAAA" else "A"
-        dealt = found.dealt if key.type == "MX" else found.of(family)
-        assert rotation.servfail == (not found.dealt)
-        assert bool(rotation.parts) == bool(dealt), "a family with none, while the other has some, is NODATA"
+        pool = one.pool_by_name[key.tiers[0][0]]
+        choice = compiled.choices[NAME, pool.name]
+        dealt = choice.of(key.type).dealt
+        had = [family for family in FAMILIES if having(one, one.chain(pool.name), family)]
+        assert bool(rotation.parts) == bool(dealt)
+        nodata = not rotation.parts and not rotation.servfail
+        assert nodata == (key.type in FAMILIES and key.type not in had), "nobody in the chain has one"
         for part in rotation.parts:
             first, uniform = Counter[str](), Counter[str]()
             for chosen in part.index:
                 hosts = part.sets[chosen]
                 first[hosts[0]] += 1
                 uniform.update(dict.fromkeys(hosts, 12 // len(hosts)))
-                assert part.answers[chosen].an == len(hosts) <= found.answers
+                assert part.answers[chosen].an == len(hosts) <= choice.answers
             total = sum(entry.effective for entry in dealt)
             shares = {entry.host: entry.effective / total for entry in dealt}
             if math.lcm(*(share.denominator for share in shares.values())) <= 1024:

@@ -330,7 +330,7 @@ def test_a_host_with_another_address_is_dealt_at_the_old_one_until_the_new_one_i
     serve(cluster, after)
 
     def addresses() -> list[str]:
-        (one,) = (entry for entry in cluster.compiled.choices[NAME, "main"].dealt if entry.host == "a")
+        (one,) = (entry for entry in cluster.compiled.choices[NAME, "main"].mx.dealt if entry.host == "a")
         return [str(address) for address in one.addresses]
 
     assert addresses() == ["192.0.2.1"]
@@ -392,7 +392,7 @@ def test_states_and_weights_are_overridden_in_one_go_and_ended_in_another() -> N
     assert cluster.live().forced == {(NAME, "a"): Forced.DRAINED}
     assert cluster.live().weights == {(NAME, "b"): 5}
     (choice,) = cluster.compiled.choices.values()
-    assert [(one.host, one.weight) for one in choice.dealt] == [("b", 5)]
+    assert [(one.host, one.weight) for one in choice.mx.dealt] == [("b", 5)]
     cluster.override({(NAME, "a"): None}, {(NAME, "b"): None, (NAME, "x"): None})
     assert (cluster.forced, cluster.weights) == ({}, {})
 
@@ -462,7 +462,7 @@ def shares_of(cluster: Cluster, pool: str = "main") -> dict[str, int]:
     """Return how many twentieths of its weight each host dealt has."""
     return {
         entry.host: int(entry.factors.get("slowstart", Fraction(1)) * 20)
-        for entry in cluster.compiled.choices[NAME, pool].dealt
+        for entry in cluster.compiled.choices[NAME, pool].mx.dealt
     }
 
 
@@ -573,17 +573,17 @@ def test_a_load_lowers_the_weight_in_every_pool_and_takes_nobody_out() -> None:
         cluster.loads.took((NAME, "a"), 1e9, 10.0 * step, NOW)
         cluster.advance_weights(NOW, 10.0 * step)
     for pool in ("main", "more"):
-        factors = {entry.host: entry.factors for entry in cluster.compiled.choices[NAME, pool].dealt}
+        factors = {entry.host: entry.factors for entry in cluster.compiled.choices[NAME, pool].mx.dealt}
         assert factors["a"] == {"load": Fraction(1, 10)}
     assert cluster.compiled.choices[NAME, "main"].using == ("main",), "who is busy is live all the same"
     judge(cluster, one, DOWN, "a", now=NOW + 10)
     judge(cluster, one, UP, "a", now=NOW + 20)
-    (entry, _) = cluster.compiled.choices[NAME, "main"].dealt
+    (entry, _) = cluster.compiled.choices[NAME, "main"].mx.dealt
     assert entry.factors == {"slowstart": Fraction(1, 20), "load": Fraction(1, 10)}
     table = cluster.compiled.table
     cluster.loads.took((NAME, "a"), 0, 1000.0, NOW)
     assert cluster.advance_weights(NOW + 70, 1000.0), "both move together: one recompilation"
-    (entry, _) = cluster.compiled.choices[NAME, "main"].dealt
+    (entry, _) = cluster.compiled.choices[NAME, "main"].mx.dealt
     assert entry.factors == {"slowstart": Fraction(1, 2), "load": Fraction(1, 5)}
     assert cluster.compiled.table is not table
 
@@ -595,9 +595,9 @@ def test_an_edit_that_takes_the_load_out_gives_the_weight_back() -> None:
     cluster.loads.took((NAME, "a"), 50, 0.0, NOW)
     assert cluster.advance_weights(NOW, 0.0)
     serve(cluster, zone(BUSY.replace("full: 10", "full: 20")))
-    assert cluster.compiled.choices[NAME, "main"].dealt[0].factors == {"load": Fraction(9, 10)}
+    assert cluster.compiled.choices[NAME, "main"].mx.dealt[0].factors == {"load": Fraction(9, 10)}
     serve(cluster, zone(BUSY.replace(", load: {full: 10}", "")))
-    assert cluster.compiled.choices[NAME, "main"].dealt[0].factors == {}
+    assert cluster.compiled.choices[NAME, "main"].mx.dealt[0].factors == {}
     assert cluster.loads.known == {}
 
 

@@ -33,7 +33,7 @@ async def shown(running: Running, host: str = "mta1") -> Any:
 def share_of(running: Running, host: str) -> float:
     """The host's part of what is dealt at the zone's name."""
     choice = running.daemon.services.cluster.compiled.choices[NAME, "main"]
-    weights = {entry.host: entry.effective for entry in choice.dealt}
+    weights = {entry.host: entry.effective for entry in choice.mx.dealt}
     return float(weights[host] / sum(weights.values()))
 
 

@@ -32,6 +32,7 @@ NAMES = {
     "geodns_host_source_hosts": "gauge",
     "geodns_host_source_last_success_timestamp_seconds": "gauge",
     "geodns_host_source_up": "gauge",
+    "geodns_address_live": "gauge",
     "geodns_host_state": "gauge",
     "geodns_host_transitions_total": "counter",
     "geodns_load_readings_total": "counter",
@@ -173,6 +174,10 @@ def test_what_is_so_at_a_scrape(rig: Rig) -> None:
         for state in HealthState
     }
     assert states == {"up": 0, "down": 0, "unknown": 0, "shedding": 1}
+    address = {"zone": NAME, "host": "mta2", "family": "A", "address": "192.0.2.12"}
+    assert rig.metric("geodns_address_live", **address) == 0
+    address |= {"host": "mta1", "address": "192.0.2.11"}
+    assert rig.metric("geodns_address_live", **address) == 1
     assert rig.metric("geodns_host_forced", zone=NAME, host="mta1", forced="drained") == 1
     assert rig.metric("geodns_host_forced", zone=NAME, host="mta2", forced="drained") is None
     assert rig.metric("geodns_pool_hosts", zone=NAME, pool="main") == 2
@@ -180,7 +185,9 @@ def test_what_is_so_at_a_scrape(rig: Rig) -> None:
     assert rig.metric("geodns_pool_fallback", zone=NAME, pool="main") == 1
     assert rig.metric("geodns_pool_fallback", zone=NAME, pool="side") == 0
     assert rig.metric("geodns_pool_last_resort", zone=NAME, pool="main") == 0
-    assert rig.metric("geodns_pool_intended_share_ratio", zone=NAME, pool="main", host="mta3") == 1
+    share = {"zone": NAME, "pool": "main", "host": "mta3", "family": "A"}
+    assert rig.metric("geodns_pool_intended_share_ratio", **share) == 1
+    assert rig.metric("geodns_pool_intended_share_ratio", **{**share, "family": "AAAA"}) is None
     assert rig.metric("geodns_zone_serial", zone=NAME) == SERIAL
     assert rig.metric("geodns_zone_file_refused", zone="broken.example") == 1
     assert rig.metric("geodns_zone_file_refused", zone=NAME) == 0

@@ -250,7 +250,7 @@ def _dealt(cluster: Cluster, host: str) -> Iterable[str]:
 def _weights_hold(cluster: Cluster, one: Zone) -> None:
     """A forced weight stands instead of the file's in every pool, and one of 0 is never dealt."""
     for choice in cluster.compiled.choices.values():
-        for dealt in choice.dealt:
+        for dealt in choice.mx.dealt:
             forced = cluster.weights.get((one.name, dealt.host))
             if forced is not None:
                 assert dealt.weight == forced.weight > 0
@@ -275,7 +275,11 @@ NEVER = order(Verb.WEIGHT, weight=0)
     ("what", "expected"),
     [
         pytest.param([(DRAIN, MTA1)], [], id="one of two"),
-        pytest.param([(DRAIN, MTA1), (DRAIN, MTA2)], [], id="a fallback serves"),
+        pytest.param(
+            [(DRAIN, MTA1), (DRAIN, MTA2)],
+            ["pool main of out.example.com would have no live host for AAAA (last resort: drained, 1 host"],
+            id="a fallback serves, but not IPv6",
+        ),
         pytest.param(
             [(DRAIN, MTA1), (DRAIN, MTA2), (DRAIN, MTA3)],
             [
@@ -312,6 +316,7 @@ def test_the_shares_before_and_after_stand_beside_each_other() -> None:
     before, after = shown[NAME]["main"]["before"], shown[NAME]["main"]["after"]
     assert before["shares"]["A"] == {"mta1": 0.625, "mta2": 0.375}
     assert after["shares"] == {"A": {"mta1": 0.25, "mta2": 0.75}, "AAAA": {"mta2": 1}}
+    assert after["last_resorts"] == {"A": None, "AAAA": None}
     assert (after["using"], after["last_resort"], after["live"]) == (["main"], None, ["mta1", "mta2"])
 
 
@@ -319,7 +324,7 @@ def test_min_live_counts_the_weight_that_is_forced() -> None:
     _, changes = changed((order(Verb.WEIGHT, weight=1), MTA1), down=("mta1",))
     assert changes[NAME, "main"].before.using == ("main", "reserve")
     assert changes[NAME, "main"].after.using == ("main",)
-    assert changes[NAME, "main"].after.dealt[0].effective == Fraction(30)
+    assert changes[NAME, "main"].after.mx.dealt[0].effective == Fraction(30)
 
 
 def test_caches_may_hold_a_host_for_the_longest_ttl_of_any_name() -> None:

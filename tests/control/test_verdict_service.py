@@ -10,13 +10,13 @@ from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.control import verdict_service
 from geodns.control.cluster import Cluster
-from geodns.control.verdict_service import certificate_alerts, pool_alerts, prober_alerts
+from geodns.control.verdict_service import certificate_alerts, family_alerts, pool_alerts, prober_alerts
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.model.checks import Target
-from geodns.model.state import Verdict
+from geodns.model.state import Forced, ForcedState, Verdict
 from geodns.model.zone import Zone
 from geodns.storage.state_file import StateFile
-from tests.sample_zones import DOWN, NAME, UP, sources, zone
+from tests.sample_zones import DOWN, NAME, SHED, UP, sources, zone
 from tests.servicing import Rig
 
 NOW = 1_795_417_200.0
@@ -50,6 +50,60 @@ def test_a_pool_without_a_live_host_is_an_alert() -> None:
     assert (alert.kind, alert.pool, alert.still_there()) == ("state", (NAME, "main"), True)
     cluster.serve_zones(compile_zones(cluster.compiled, {}, cluster.live()), NOW)
     assert not alert.still_there()
+
+
+HALVES = zone("""
+    hosts: {mta1: [192.0.2.11, "2001:db8::11"], mta2: [192.0.2.12, "2001:db8::12"]}
+""")
+
+
+def judged(cluster: Cluster, **verdicts: Verdict) -> None:
+    """Believe this of addresses; keys are family and last number, as v4_11."""
+    for target in cluster.targets:
+        verdict = verdicts.get(f"v{target.address.version}_{str(target.address)[-2:]}", UP)
+        cluster.apply_verdicts({target: verdict}, NOW)
+
+
+def family_texts(cluster: Cluster) -> list[str]:
+    seen = [{"check": "smtp", "outcome": "failure", "detail": "timed out"}]
+    return [alert.text for alert in family_alerts(cluster, lambda _host, _family: seen)]
+
+
+def test_a_pool_dead_in_one_family_is_an_alert_that_says_so() -> None:
+    cluster = served(HALVES)
+    judged(cluster, v4_11=DOWN, v4_12=DOWN)
+    (alert,) = pool_alerts(cluster)
+    assert alert.text == f"pool main of {NAME}: nobody is live on IPv4, last resort: down"
+    judged(cluster, v4_11=DOWN, v4_12=DOWN, v6_11=DOWN, v6_12=DOWN)
+    (worse,) = pool_alerts(cluster)
+    assert worse.text == f"pool main of {NAME}: nobody is live, last resort: down"
+    assert (alert.key, alert.grade) != (worse.key, worse.grade), "an event again"
+    assert alert.key == worse.key
+
+
+def test_a_half_dead_host_is_an_alert_until_it_is_live_there_again() -> None:
+    cluster = served(HALVES)
+    judged(cluster)
+    assert family_texts(cluster) == []
+    judged(cluster, v4_11=DOWN)
+    assert family_texts(cluster) == [f"host mta1.{NAME}: down on IPv4 alone (192.0.2.11): timed out"]
+    (alert,) = family_alerts(cluster, lambda _host, _family: [])
+    assert (alert.kind, alert.hosts, alert.data["family"]) == ("state", ((NAME, "mta1"),), "A")
+    assert not alert.still_there(), "it ends without an event while it is not live there"
+    judged(cluster, v4_11=SHED)
+    assert family_texts(cluster) == [f"host mta1.{NAME}: shedding on IPv4 alone (192.0.2.11): timed out"]
+    judged(cluster, v4_11=DOWN, v6_11=DOWN)
+    assert family_texts(cluster) == [], "down whole is told by its state"
+    assert not alert.still_there()
+    judged(cluster, v6_11=DOWN)
+    assert family_texts(cluster) == [f"host mta1.{NAME}: down on IPv6 alone (2001:db8::11): timed out"]
+    assert alert.still_there()
+    cluster.force((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", NOW))
+    assert family_texts(cluster) == [], "somebody has taken it out"
+    cluster.force((NAME, "mta1"), None)
+    cluster.serve_zones(compile_zones(cluster.compiled, {}, cluster.live()), NOW)
+    assert family_texts(cluster) == []
+    assert not alert.still_there(), "what has left the zone is not live again"
 
 
 def test_the_probers_own_troubles() -> None:

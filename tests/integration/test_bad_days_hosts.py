@@ -12,9 +12,9 @@ from pathlib import Path
 import dns.rcode
 import pytest
 
-from tests.integration.cluster import Server, serving, zone_text
+from tests.integration.cluster import QUICK, Server, serving, zone_text
 from tests.integration.hammer import Hammer
-from tests.integration.mailhosts import Manners, greets, mail_hosts, reset, silent, wait_until
+from tests.integration.mailhosts import MailHost, Manners, greets, mail_hosts, reset, silent, wait_until
 
 ZONE = "lab.example"
 UNHELD = """\
@@ -178,6 +178,46 @@ records:
             wait_until(lambda: server.seen(ZONE) == {"192.0.2.2"}, what="mta2 alone is dealt")
             load.more()
             assert load.problems == []
+
+
+def test_half_dead(tmp_path: Path) -> None:
+    """Hosts that have lost IPv4 alone: A gets the fallback or the last resort, AAAA and MX go on."""
+    with mail_hosts("spare", host="127.0.0.1") as spare, contextlib.ExitStack() as stack:
+        six = MailHost("half", "::1").open()
+        stack.callback(six.end)
+        text = f"""\
+ns: {{ns1: 192.0.2.53}}
+checks:
+  smtp: {QUICK.replace("{", "{port: " + str(six.address[1]) + ", ", 1)}
+hosts:
+  half: {{address: [127.0.0.1, "::1"]}}
+  spare: {{address: 192.0.2.9, probe: "{spare["spare"].endpoint}"}}
+pools:
+  main: {{hosts: [half], check: smtp, fallback: reserve}}
+  alone: {{hosts: [half], check: smtp}}
+  reserve: {{hosts: [spare], check: smtp}}
+records:
+  "@": {{pool: main, MX: {{pool: main, preference: 10}}}}
+  alone: {{pool: alone, MX: {{pool: alone, preference: 10}}}}
+"""
+        with serving(tmp_path, {ZONE: text}) as server:
+            families = {"A": "down", "AAAA": "up"}
+            wait_until(
+                lambda: server.status()["hosts"][ZONE]["half"]["families"] == families, what="half dead"
+            )
+            alone = f"alone.{ZONE}"
+            wait_until(lambda: server.seen(ZONE) == {"192.0.2.9"}, what="the fallback")
+            assert server.seen(ZONE, "AAAA") == {"::1"}
+            assert server.seen(alone) == {"127.0.0.1"}, "the last resort, no NODATA"
+            assert server.seen(alone, "AAAA") == {"::1"}
+            (beside,) = server.ask(alone, "MX").additional
+            assert [str(record) for record in beside] == ["::1"], "MX brings live addresses alone"
+            shown = server.command("status")
+            assert "up, IPv4 down" in shown.stdout
+            text = f"host half.{ZONE}: down on IPv4 alone (127.0.0.1)"
+            wait_until(lambda: any(one.startswith(text) for one in server.status()["warnings"]), what=text)
+            events = server.request("/api/v1/events?limit=100")[1]
+            assert text in str(events)
 
 
 def test_drained_to_the_last(tmp_path: Path) -> None:

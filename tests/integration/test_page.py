@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -233,6 +234,28 @@ def test_texts_of_others_stay_texts(browser: Browser, server: Server, hosts: dic
         browser.value("document.querySelectorAll('main img, main script, dialog img, [onerror]').length") == 0
     )
     assert "geodns" in browser.driver.title
+
+
+def test_it_says_which_family_is_down(browser: Browser, tmp_path: Path) -> None:
+    half = MailHost("half", "::1").open()
+    check = f"{{port: {half.address[1]}, interval: 1s, fast_interval: 200ms, rise: 1, fall: 2}}"
+    text = f"""\
+ns: {{ns1: 192.0.2.53}}
+checks: {{smtp: {check}}}
+hosts: {{half: [127.0.0.1, "::1"]}}
+"""
+    with serving(tmp_path, {ZONE: text}) as server:
+        browser.open(server.http)
+        said = "up, IPv4 down for "
+        wait_until(lambda: browser.cell(ZONE, "half", "state").startswith(said), what=said)
+        browser.wait("document.querySelector('#problems').textContent.includes('down on IPv4 alone')")
+        first = browser.text("#problems li p")
+        assert (
+            first
+            == f"Pool main of {ZONE}: nobody is live on IPv4, hosts that are down are dealt as a last resort"
+        )
+        assert "nobody is live on IPv4, last resort" not in browser.text("#problems"), "told once"
+    half.end()
 
 
 # --- for everybody --------------------------------------------------------------------------------------
