@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from geodns.api.connections import OPEN, READS
 from geodns.api.responses import TOKEN, RefusedError
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
@@ -21,8 +22,6 @@ BURST = 400.0
 CLIENTS = 4096
 """Clients remembered; past that the one that asked longest ago is forgotten."""
 
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Open to all, at any rate: those who ask are machines that hold no secrets."""
 PAGE = "/assets/"
 """The page and its parts say nothing of what is served: they ask for that, and show a token."""
 
@@ -70,7 +69,7 @@ def _let_in(request: web.Request) -> None:
     access.count(request.remote or "")
     if request.path == "/" or request.path.startswith(PAGE):
         return
-    scope: Scope = "read" if request.method in {"GET", "HEAD"} else "control"
+    scope: Scope = "read" if request.method in READS else "control"
     request[TOKEN] = access.require(request, scope)
 
 
@@ -83,6 +82,8 @@ def _answer(request: web.Request, error: Exception) -> web.Response:
     for kind, status in _STATUSES.items():
         if isinstance(error, kind):
             return _error(str(error), status)
+    if isinstance(error, ConnectionError):
+        return _error("the client is gone", 400)  # to nobody
     log.error("%s %s failed", request.method, request.rel_url, exc_info=error)
     return _error("this failed by a fault of the server's own: its log says more", 500)
 
