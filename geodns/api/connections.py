@@ -30,6 +30,8 @@ OPEN = frozenset({"/healthz", "/readyz"})
 """Open to all, at any rate: those who ask are machines that hold no secrets."""
 OTHERS = 64
 """Descriptors for everything else; half of the rest are for probes."""
+LARGE = frozenset({"/api/v1/state"})
+"""Their handlers read the bodies, which are larger than others."""
 READS = frozenset({"GET", "HEAD"})
 
 IDLE = 75.0
@@ -234,26 +236,33 @@ async def bound(
     """
     connection = request.protocol
     if not isinstance(connection, Connection):  # in a test
-        await _read(request)
+        await read_in_time(request)
         return await handler(request)
     try:
         if connection.spare and request.path not in OPEN and request.method in READS:
             raise RefusedError(503, "too many connections: those left are for orders, /healthz and /readyz")
         connection.await_body()
-        await _read(request)
+        await read_in_time(request)
         connection.work()
         return await handler(request)
     finally:
         connection.rest()
 
 
-async def _read(request: web.Request) -> None:
-    """Read the body; the request keeps it for its handler."""
-    if not request.can_read_body:
-        return
+async def read_in_time(request: web.Request, most: int | None = None) -> bytes:
+    """Read the body; the request keeps it for its handler, unless its path is in `LARGE`.
+
+    Raises:
+        RefusedError: see `bound`.
+
+    """
+    if most is not None:
+        request = request.clone(client_max_size=most)
+    elif request.path in LARGE or not request.can_read_body:
+        return b""
     try:
         async with asyncio.timeout(BODY):
-            await request.read()
+            return await request.read()
     except TimeoutError:
         raise RefusedError(408, f"the body did not come within {BODY:g} s") from None
     except (HttpProcessingError, web.RequestPayloadError) as error:
