@@ -1,5 +1,6 @@
 """The HTTP application."""
 
+import socket
 import time
 
 from aiohttp import web
@@ -28,8 +29,9 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     app = web.Application(middlewares=[guard, bound], client_max_size=MAX_BODY)
     app[SERVICES] = services
     app[CACHE] = ResponseCache(time.monotonic, time.thread_time)
-    app[ACCESS] = Access(tokens, time.monotonic)
     app[NUISANCES] = Nuisances(time.monotonic)
+    names = (services.node, socket.gethostname())
+    app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
     rooms = (site, status, hosts, zones, explain, events, history, state, query_log, openapi)
     app.add_routes([route for room in rooms for route in room.routes()])

@@ -254,7 +254,7 @@ def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.Monk
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((base.host, base.port))
-            deaf.sendall(f"GET {STREAM}?after=0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            deaf.sendall(f"GET {STREAM}?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             for number in range(9_000):  # more than both ends' buffers hold
                 events.tell("server", f"{number} {'x' * 1_500}")
             monkeypatch.setattr(events_, "STREAMS", 1)
