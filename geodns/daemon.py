@@ -223,7 +223,7 @@ class Daemon:
             await asyncio.sleep(POLL_EVERY)
             if services.orders.end_expired():
                 await services.workers.publish()
-                await asyncio.to_thread(services.persistence.write)
+                await services.persistence.written()
             now = time.time()
             await services.zones.end_retirements(now)
             if time.monotonic() - risen >= RISE_EVERY:

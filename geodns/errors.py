@@ -35,6 +35,7 @@ class Problem:
         file: the path as the operator gave it.
         line: counted from 1, as `column`; 0 where the whole file is meant.
         instead: what to write instead; may be empty.
+        times: for how many problems it stands.
 
     """
 
@@ -44,6 +45,7 @@ class Problem:
     what: str
     instead: str = ""
     warning: bool = False
+    times: int = 1
 
     def __str__(self) -> str:
         file = printable(self.file)

@@ -57,6 +57,21 @@ def test_a_bad_edit_changes_nothing_and_is_an_event(ready: Control) -> None:
     ready.run(test)
 
 
+def test_of_very_many_problems_the_log_has_the_first_hundred(
+    ready: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(running: Running) -> None:
+        lines = "".join(f"  h{number}: {{XX{number}: y}}\n" for number in range(5_000))
+        ready.file.write_text(f"ns: {{ns1: 192.0.2.53}}\nhosts: {{mta1: 192.0.2.11}}\nrecords:\n{lines}")
+        await until(lambda: "more problems in " in caplog.text)
+        assert (await running.get("/status"))["zones"][NAME]["error"]
+
+    ready.run(test)
+    about = [record for record in caplog.records if f"{NAME}.yaml:" in record.getMessage()]
+    assert len(about) == 102, "the event, a hundred lines and the count"
+    assert "4,900 more problems in " in caplog.text
+
+
 def test_sighup_reads_at_once(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.file.write_text(WITHOUT_1)

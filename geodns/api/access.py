@@ -4,11 +4,14 @@ import hmac
 import ipaddress
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
+from geodns.api.connections import OPEN, READS
+from geodns.api.nuisances import Nuisances
 from geodns.api.responses import TOKEN, RefusedError
+from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
 
@@ -21,8 +24,8 @@ BURST = 400.0
 CLIENTS = 4096
 """Clients remembered; past that the one that asked longest ago is forgotten."""
 
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Open to all, at any rate: those who ask are machines that hold no secrets."""
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+"""What proxies add (RFC 7239, RFC 9110): who asks one on this machine may be anywhere."""
 PAGE = "/assets/"
 """The page and its parts say nothing of what is served: they ask for that, and show a token."""
 
@@ -70,7 +73,7 @@ def _let_in(request: web.Request) -> None:
     access.count(request.remote or "")
     if request.path == "/" or request.path.startswith(PAGE):
         return
-    scope: Scope = "read" if request.method in {"GET", "HEAD"} else "control"
+    scope: Scope = "read" if request.method in READS else "control"
     request[TOKEN] = access.require(request, scope)
 
 
@@ -83,6 +86,8 @@ def _answer(request: web.Request, error: Exception) -> web.Response:
     for kind, status in _STATUSES.items():
         if isinstance(error, kind):
             return _error(str(error), status)
+    if isinstance(error, ConnectionError):
+        return _error("the client is gone", 400)  # to nobody
     log.error("%s %s failed", request.method, request.rel_url, exc_info=error)
     return _error("this failed by a fault of the server's own: its log says more", 500)
 
@@ -95,31 +100,43 @@ class Access:
     """Checks tokens, and bounds how often a client may ask.
 
     Without a token of scope ``control`` clients on this machine may write, and no others; without one of
-    scope ``read`` everybody may read.
+    scope ``read`` everybody may read. Clients on this machine must then ask by its own names.
 
     Args:
         tokens: of both scopes.
         clock: seconds, of any beginning.
+        nuisances: counts wrong tokens.
+        names: of this machine.
 
     """
 
-    def __init__(self, tokens: tuple[Token, ...], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        tokens: tuple[Token, ...],
+        clock: Callable[[], float],
+        nuisances: Nuisances | None = None,
+        names: Iterable[str] = (),
+    ) -> None:
         self._tokens = tuple((token, token.secret.get_secret_value().encode()) for token in tokens)
         self._scopes = {token.scope for token in tokens}
         self._clock = clock
+        self._nuisances = nuisances or Nuisances(clock)
+        self._names = frozenset(name.lower() for name in names)
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def require(self, request: web.Request, scope: Scope) -> Token | None:
         """Return the token that lets a request in; None: it needs none.
 
         Raises:
-            RefusedError: 401 without a good token; 403 for too small a scope, or another machine; 400 for a
-                wrong Host header.
+            RefusedError: 401 without a good token; 403 for too small a scope, another machine, or a name that
+                is not this machine's; 400 for a wrong Host header.
 
         """
         if scope not in self._scopes:
             if scope == "control":
                 _must_be_here(request)
+            if is_loopback(request.remote or ""):
+                self._must_be_meant(request, scope)
             return None
         header = request.headers.get("Authorization")
         if header is None:
@@ -130,6 +147,7 @@ class Access:
             raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
         token = self._known(shown.strip())
         if token is None:
+            self._nuisances.note("wrong tokens", request.remote or "")
             raise RefusedError(401, "wrong token: none of this server's is that")
         if token.scope not in {scope, "control"}:
             raise RefusedError(403, f"this token is for {token.scope}: {scope} needs another")
@@ -143,6 +161,24 @@ class Access:
             if hmac.compare_digest(given, secret):
                 found = token
         return found
+
+    def _must_be_meant(self, request: web.Request, scope: Scope) -> None:
+        # A foreign page in a browser on this machine is on this machine too. It cannot leave Origin out or
+        # lie in it, nor can a name that was pointed here (DNS rebinding) appear as an address in Host.
+        try:
+            asked, own = request.url.host or "", str(request.url.origin())
+        except ValueError as error:
+            raise RefusedError(400, f"the Host header is wrong: {error}") from error
+        known = is_loopback(asked) or asked.lower() in self._names
+        if scope == "read":
+            if not known and not _is_address(asked):
+                raise RefusedError(
+                    403,
+                    f"reading by the name {quoted(asked)} needs a token: ask 127.0.0.1, or set "
+                    "`read_token_file` in geodns.yaml",
+                )
+        elif not known or request.headers.get("Origin", own) != own:
+            raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
 
     def count(self, client: str) -> None:
         """Count a request; raises RefusedError (429) for a client that asks too often."""
@@ -162,14 +198,16 @@ ACCESS: web.AppKey[Access] = web.AppKey("access")
 def _must_be_here(request: web.Request) -> None:
     if not is_loopback(request.remote or ""):
         raise RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
-    # A foreign page in a browser on this machine is on this machine too. It cannot leave Origin out or lie in
-    # it, nor can a name that was pointed here (DNS rebinding) appear as an address in Host.
+    if any(name in request.headers for name in FORWARDED):
+        raise RefusedError(403, "writing through a proxy needs a token: set `token` in geodns.yaml")
+
+
+def _is_address(host: str) -> bool:
     try:
-        asked, own = request.url.host or "", str(request.url.origin())
-    except ValueError as error:
-        raise RefusedError(400, f"the Host header is wrong: {error}") from error
-    if not is_loopback(asked) or request.headers.get("Origin", own) != own:
-        raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

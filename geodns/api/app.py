@@ -1,12 +1,15 @@
 """The HTTP application."""
 
+import socket
 import time
 
 from aiohttp import web
 
 from geodns.api import events, explain, history, hosts, openapi, query_log, site, state, status, zones
 from geodns.api.access import ACCESS, Access, guard
+from geodns.api.connections import bound
 from geodns.api.events import FOLLOWERS
+from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import CACHE, SERVICES, ResponseCache
 from geodns.config.tokens import Token
 from geodns.control.services import Services
@@ -23,11 +26,13 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
         tokens: what clients must show; see `Access`.
 
     """
-    app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[guard, bound], client_max_size=MAX_BODY)
     app[SERVICES] = services
     app[CACHE] = ResponseCache(time.monotonic, time.thread_time)
-    app[ACCESS] = Access(tokens, time.monotonic)
-    app[FOLLOWERS] = set()
+    app[NUISANCES] = Nuisances(time.monotonic)
+    names = (services.node, socket.gethostname())
+    app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
+    app[FOLLOWERS] = {}
     rooms = (site, status, hosts, zones, explain, events, history, state, query_log, openapi)
     app.add_routes([route for room in rooms for route in room.routes()])
     return app

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,8 @@ MOST = 1_000
 USUAL = 500
 STREAMS = 100
 """Clients that may follow at once."""
+PER_CLIENT = 50
+"""Of one address."""
 COMMENT_EVERY = 15.0
 """Seconds without an event after which a comment keeps the connection from being taken for dead."""
 LOOK_EVERY = 1.0
@@ -36,8 +39,8 @@ RETRY = 1_000
 """Milliseconds after which a browser comes back."""
 
 
-FOLLOWERS: web.AppKey[set[web.StreamResponse]] = web.AppKey("followers")
-"""The streams that are open."""
+FOLLOWERS: web.AppKey[dict[web.StreamResponse, web.Request]] = web.AppKey("followers")
+"""The streams that are open, the oldest first."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -68,20 +71,38 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     events, followers = request.app[SERVICES].events, request.app[FOLLOWERS]
     wanted = _wanted(request)
     position = _position(request, events.last)
-    if len(followers) >= STREAMS:
-        raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
+    _make_room(followers, request.remote)
     response = web.StreamResponse(
         headers=headers_for(request) | {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     )
-    followers.add(response)
+    followers[response] = request
     try:
         await response.prepare(request)
         with contextlib.suppress(ConnectionError, TimeoutError):
             await _write(request, response, f"retry: {RETRY}\n\n")
             await _follow(request, response, position, wanted)
     finally:
-        followers.discard(response)
+        followers.pop(response, None)
     return response
+
+
+def _make_room(followers: dict[web.StreamResponse, web.Request], client: str | None) -> None:
+    """Make a place for one more; raise RefusedError (503) where all have their fair share of places.
+
+    That of a client that has many goes to one who has few: it comes back where it left off, if it can.
+    """
+    numbers = Counter(one.remote for one in followers.values())
+    if numbers[client] >= PER_CLIENT:
+        raise RefusedError(503, f"{PER_CLIENT} clients of this address follow the events: try again later")
+    if len(followers) < STREAMS:
+        return
+    greedy, number = numbers.most_common(1)[0]
+    if number <= numbers[client] + 1:
+        raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
+    oldest = next(response for response, one in followers.items() if one.remote == greedy)
+    transport = followers.pop(oldest).transport
+    if transport is not None:
+        transport.abort()
 
 
 async def _follow(

@@ -1,31 +1,36 @@
-"""The HTTP listener (bounded connections, TLS), and the files of the page."""
+"""The HTTP listener and its TLS, and the files of the page."""
 
 import asyncio
+import errno
 import gzip
 import hashlib
 import logging
 import socket
 import ssl
+import time
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from geodns.api.connections import CONNECTIONS, Connections
+from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import takes_gzip
 from geodns.config.server_keys import HttpTls
 from geodns.errors import StartError
+from geodns.serve.sockets import BACKLOG
+from geodns.serve.tcp import KERNEL_BUFFER
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 500
-"""At one time: descriptors are for probes, too."""
-IDLE = 75.0
-"""Seconds that a connection may be without a whole request."""
+ACCEPTED = 16
+"""Connections that are let in at once; also the errors that asyncio reports at once, without descriptors."""
 HANDSHAKE = 10.0
 """Seconds for TLS."""
 LOOK_EVERY = 30.0
 """Seconds between two looks at the certificate's files."""
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Site:
@@ -50,12 +55,12 @@ class Site:
         connections: int = CONNECTIONS,
     ) -> None:
         """Raises StartError for a certificate that cannot be used."""
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=end, keepalive_timeout=IDLE)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=end)
         self._listener = listener
         self._tls = tls
-        self._connections = connections
+        self._connections = Connections(connections, app.get(NUISANCES) or Nuisances(time.monotonic))
         self._server: asyncio.Server | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._context: ssl.SSLContext | None = None
         if tls is not None:
             self._dates = _dates(tls)
@@ -66,24 +71,42 @@ class Site:
         loop = asyncio.get_running_loop()
         patience = None if self._context is None else HANDSHAKE
         self._server = await loop.create_server(
-            self._protocol, sock=self._listener, ssl=self._context, ssl_handshake_timeout=patience
+            self._protocol,
+            sock=self._listener,
+            ssl=self._context,
+            ssl_handshake_timeout=patience,
+            backlog=ACCEPTED,
         )
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # a connection inherits them
+            self._listener.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER)
+        self._listener.listen(BACKLOG)  # asyncio has one number for both
+        loop.set_exception_handler(self._trouble)
+        self._watching.append(loop.create_task(self._connections.watch()))
         if self._tls is not None:
-            self._watching = loop.create_task(self._watch(self._tls))
+            self._watching.append(loop.create_task(self._watch(self._tls)))
 
     async def close(self) -> None:
         """Take no more requests, and let those under way end."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= self._connections:
-            return _Full()
-        return server()
+        return _Full() if server is None else self._connections.connection(server) or _Full()
+
+    def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Make room where a connection could not be let in; asyncio tries again in a second."""
+        error = context.get("exception")
+        if isinstance(error, ValueError) and self._server is not None and not self._server.is_serving():
+            return  # the next try, where the listener is closed by now
+        if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
+            loop.default_exception_handler(context)
+            return
+        self._connections.drop_waiting(1)
+        self._connections.nuisances.note("no room for a connection", "all", error.strerror or "")
 
     async def _watch(self, tls: HttpTls) -> None:
         while True:

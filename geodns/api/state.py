@@ -7,6 +7,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from geodns.api.bodies import FORMAT, ForcedByJson, OverrideJson, StateJson, read_body
+from geodns.api.connections import read_in_time
 from geodns.api.order_answers import answer, unconfirmed
 from geodns.api.responses import SERVICES, RefusedError, author_of
 from geodns.api.schemas import seconds_of
@@ -30,7 +31,7 @@ async def _get(request: web.Request) -> web.Response:
 
 async def _post(request: web.Request) -> web.Response:
     dry_run, yes = _flag(request, "dry_run"), _flag(request, "yes")
-    content = await request.clone(client_max_size=MAX_STATE).read()
+    content = await read_in_time(request, MAX_STATE)
     body = read_body(content, StateJson, "what export-state has written")
     services = request.app[SERVICES]
     found = read(body, services.cluster, time.time())

@@ -23,6 +23,9 @@ from geodns.zones.diff import summary, zone_diff
 if TYPE_CHECKING:
     from geodns.cli.client import Server
 
+MAX_SHOWN = 1_000
+"""Problems that `check` prints."""
+
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]…", type=click.Path(path_type=Path))
@@ -45,9 +48,12 @@ def check(
     if not files or (paths == (Path("zones"),) and not paths[0].exists()):
         raise GeodnsError(f"no zone file in {shown}: write one with `geodns init NAME ADDRESS…`")
     parsed = read_zones(files)
-    for file in parsed.values():
-        for problem in file.problems:
-            click.echo(problem)
+    problems = [problem for file in parsed.values() for problem in file.problems]
+    for problem in problems[:MAX_SHOWN]:
+        click.echo(problem)
+    if len(problems) > MAX_SHOWN:
+        more = sum(problem.times for problem in problems[MAX_SHOWN:])
+        click.echo(f"and {more:,} more: mend these first, or check fewer files at once")
     zones = list(_by_path(parsed).values())
     if diff:
         from geodns.cli.client import Server  # noqa: PLC0415 - an HTTP client takes long to load
@@ -55,7 +61,7 @@ def check(
         whole = any(path.is_dir() for path in paths)
         for line in changes(Server(server, token), _by_path(parsed), whole=whole):
             click.echo(line)
-    if len(zones) < len(files) or any(not one.warning for file in parsed.values() for one in file.problems):
+    if len(zones) < len(files) or any(not one.warning for one in problems):
         context.exit(1)
     names = sum(
         len({item.owner for item in zone.records} | {item.owner for item in zone.rules}) for zone in zones

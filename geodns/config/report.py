@@ -9,6 +9,9 @@ from geodns.errors import Problem
 MAX_HINTS = 200
 """Problems of a file that get a nearest name: finding one is slow, and nobody reads more."""
 
+MAX_KEPT = 1_000
+"""Errors of a file that are kept, and warnings likewise; the rest are counted."""
+
 MAX_SHOWN = 60
 
 
@@ -26,7 +29,8 @@ class Report:
     def __init__(self, file: str) -> None:
         self.file = file  # as the operator gave it
         self.errors = 0  # without warnings
-        self._problems: list[Problem] = []
+        self._problems: dict[bool, dict[Problem, None]] = {False: {}, True: {}}
+        self._more = {False: 0, True: 0}  # by whether they are warnings, as those that are kept
         self._hints = 0
 
     def error(self, at: TextPlace | None, what: str, instead: str = "") -> None:
@@ -39,7 +43,13 @@ class Report:
 
     def _note(self, at: TextPlace | None, what: str, instead: str, *, warning: bool) -> None:
         line, column = (0, 0) if at is None else (at.line, at.column)
-        self._problems.append(Problem(self.file, line, column, what, instead, warning))
+        problem, kept = Problem(self.file, line, column, what, instead, warning), self._problems[warning]
+        if problem in kept:
+            return
+        if len(kept) < MAX_KEPT:
+            kept[problem] = None
+        else:
+            self._more[warning] += 1
 
     def unknown(self, at: TextPlace, what: str, word: str, known: Iterable[str]) -> None:
         """Note a word that is not known, and the nearest one that is."""
@@ -60,8 +70,13 @@ class Report:
         self.error(at, f"{what} {quoted(word)}", instead)
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return each problem once, sorted by place."""
-        return tuple(sorted(dict.fromkeys(self._problems)))
+        """Return each problem once, sorted by place, and how many more there are."""
+        more = tuple(
+            Problem(self.file, 0, 0, f"{number:,} more {kind}", "mend these first", warning, number)
+            for (warning, number), kind in zip(self._more.items(), ("errors", "warnings"), strict=True)
+            if number
+        )
+        return (*sorted([*self._problems[False], *self._problems[True]]), *more)
 
 
 def quoted(text: str) -> str:

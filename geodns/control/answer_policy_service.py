@@ -128,7 +128,7 @@ class AnswerPolicyService:
 
     async def _change(self) -> tuple[str, ...]:
         self._set_policy()
-        write = asyncio.to_thread(self._persistence.write)
+        write = self._persistence.written()
         if not self._cluster.sources:  # the first Table will bring it
             await write
             return ()

@@ -91,7 +91,7 @@ class OrderService:
             return result._replace(refused=danger)
         self._override(plan, author, reason)
         # Both at once: a slow disk must not hold up the workers.
-        pending, _ = await asyncio.gather(self._workers.deliver(), asyncio.to_thread(self._persistence.write))
+        pending, _ = await asyncio.gather(self._workers.deliver(), self._persistence.written())
         return result._replace(pending=pending)
 
     def _result(

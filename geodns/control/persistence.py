@@ -1,8 +1,10 @@
 """Writes the state that must survive a restart; trouble with the disk is a warning, never an end."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -36,8 +38,9 @@ class Restored(NamedTuple):
 class Persistence:
     """The state file, as the services use it.
 
-    `keep_…` puts a change off until the next `write`; `write`, `save_…` and reading block on the disk, so
-    services call them in threads. A write that fails is tried again with the next one.
+    `keep_…` puts a change off until the next write; `write`, `save_…` and reading block on the disk, so
+    services call them in threads. A write that fails is tried again with the next one. Who comes while
+    another writes shares the next write with all who wait: a locked file costs them its time once.
 
     Attributes:
         trouble: why the last write failed; None: it did not.
@@ -53,6 +56,12 @@ class Persistence:
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
         """Changes not yet written, the latest of each subject alone."""
         self._turn = threading.Lock()
+        self._asked = self._done = 0
+        """Numbers of the calls of `write`: the last that began, and the last whose changes were tried."""
+        self._thread = ThreadPoolExecutor(1, "state")
+        """What orders wait for: nothing else may take it."""
+        self._one = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
         self._zones = store.load_zones()
         self._serials = store.load_serials()
         self._notes = store.load_notes()
@@ -180,9 +189,24 @@ class Persistence:
     def _keep(self, change: Callable[[], None], *about: str) -> None:
         self._unwritten[about] = change
 
+    async def written(self) -> None:
+        """Do as `write`, from the loop, in a thread of its own."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._write_next())
+        await asyncio.shield(self._next)
+
+    async def _write_next(self) -> None:
+        async with self._one:
+            self._next = None  # changes that are kept from here on need another write
+            await asyncio.get_running_loop().run_in_executor(self._thread, self.write)
+
     def write(self) -> None:
         """Write all changes that are kept, those that failed before included."""
+        self._asked = mine = self._asked + 1
         with self._turn:
+            if self._done >= mine:
+                return
+            covered = self._asked
             try:
                 for about in list(self._unwritten):
                     self._write(about)
@@ -190,6 +214,7 @@ class Persistence:
                 self.trouble = f"{error}: what changes now is forgotten at a restart"
             else:
                 self.trouble = None
+            self._done = covered
 
     def _write(self, about: tuple[str, ...]) -> None:
         # Take it out first, or a newer change of the same subject that comes meanwhile would be lost.

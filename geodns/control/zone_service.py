@@ -1,6 +1,7 @@
 """Serves edits of zone files and sources of hosts: read, guarded, compiled, published, stored, reported."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import Counter
@@ -41,6 +42,10 @@ TEXT_OF = "text of "
 """Name of a note, before the zone's: its file's text, for zones with sources of hosts."""
 NAMES = "names asked for"
 """Name of the note of `NameUsage`."""
+MOST_PROBLEMS = 100
+"""Of an edit, in the log."""
+MOST_FILES = 5
+"""Named in the line of how many more there are."""
 MOST_LINES = 40
 """Lines of an edit's differences in its event."""
 
@@ -190,7 +195,7 @@ class ZoneService:
         """
         edit = await self.completed(edit)
         edit = self._confirmed(edit) if yes else await asyncio.to_thread(self._without_large_losses, edit)
-        self._report_problems(edit)
+        await asyncio.to_thread(self._report_problems, edit)  # there may be many
         for name in edit.refused:
             self._metrics.count_refused_file(name)
         began = time.perf_counter()
@@ -318,9 +323,11 @@ class ZoneService:
     # --- events -----------------------------------------------------------------------------------------
 
     def _report_problems(self, edit: Edit) -> None:
-        """Log every problem; the first error of each file is an event."""
+        """Log the first problems, and how many more there are; the first error of each file is an event."""
         zones = {str(path): name for name, path in self._folder.files.items()}
         errors = Counter(problem.file for problem in edit.problems if not problem.warning)
+        left = MOST_PROBLEMS
+        more: Counter[str] = Counter()
         for problem in edit.problems:
             place = {"file": problem.file, "line": problem.line}
             number = 0 if problem.warning else errors.pop(problem.file, 0)
@@ -332,8 +339,21 @@ class ZoneService:
                     zone=zones.get(problem.file),
                     data={**place, "errors": number},
                 )
-            else:
+            elif left:
+                left -= 1
                 log.log(logging.WARNING if problem.warning else logging.ERROR, "%s", problem, extra=place)
+            else:
+                more[problem.file] += problem.times
+        if more:
+            files = ", ".join(map(printable, itertools.islice(more, MOST_FILES)))
+            others = f" and {len(more) - MOST_FILES} other files" if len(more) > MOST_FILES else ""
+            log.error(
+                "%s more problems in %s%s: `geodns check` prints them",
+                f"{more.total():,}",
+                files,
+                others,
+                extra={"problems": more.total()},
+            )
 
     def _report_recovered(self, edit: Edit, changed: Collection[str]) -> None:
         """Report files without errors again that say what is served anyhow."""

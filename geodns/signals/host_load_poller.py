@@ -1,8 +1,8 @@
 """Polls the URLs that give the load of hosts, and reads Prometheus' text or JSON from the answers.
 
 A URL is asked once for all hosts and metrics that it gives. The poller has its own connections, its own
-threads for names and its own bound on questions at once: no probe ever waits for it. A failure is reported,
-and changes no weight by itself.
+threads for names and for reading answers, and its own bound on questions at once: no probe or order ever
+waits for it. A failure is reported, and changes no weight by itself.
 """
 
 import asyncio
@@ -11,10 +11,11 @@ import logging
 import math
 import random
 import socket
-from collections.abc import Callable, Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -33,6 +34,14 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 2**20
 """Bytes of an answer; a longer one is refused, for half of it may give half of the load."""
+MAX_LINE = 4096
+"""Characters of a sample's line; reading one costs the square of that."""
+MAX_LABELS = 64
+"""Of a sample."""
+MAX_SAMPLES = 10_000
+"""Of a metric."""
+MAX_TIME = 0.25
+"""Seconds of computing for one answer: nothing else computes in Python meanwhile."""
 CONCURRENCY = 64
 """Questions at once; where many hosts do not answer, the others must not wait long for them."""
 JITTER = 0.1
@@ -101,6 +110,8 @@ class LoadSources:
         self._session: aiohttp.ClientSession | None = None
         self._resolver: _Resolver | None = None
         self._room = asyncio.Semaphore(CONCURRENCY)
+        self._reader = ThreadPoolExecutor(1, "load-answers")
+        """One thread: several would only take turns."""
 
     def follow(self, loads: Collection[Load]) -> None:
         """Poll for these loads and no others; a URL whose plan stays the same is not disturbed."""
@@ -129,6 +140,7 @@ class LoadSources:
             await self._session.close()
         if self._resolver is not None:
             await self._resolver.close()
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     async def _go_on(self, url: str, plan: PollPlan) -> None:
         loop = asyncio.get_running_loop()
@@ -138,7 +150,7 @@ class LoadSources:
             async with self._room:
                 try:
                     body = await self._ask(url, plan.timeout)
-                    found = await asyncio.to_thread(_read, body, plan.loads)
+                    found = await loop.run_in_executor(self._reader, _read, body, plan.loads)
                 except _UnreadError as error:
                     found = dict.fromkeys(plan.loads, str(error))
                 except Exception:
@@ -284,6 +296,7 @@ class LoadDocument:
     def __init__(self, body: str) -> None:
         self._body = body
         self._samples: dict[str, list[Sample]] = {}
+        self._end = time.thread_time() + MAX_TIME
 
     def value(self, load: Load) -> float:
         """Return a load, or raise ValueError: the answer does not give it."""
@@ -292,15 +305,46 @@ class LoadDocument:
     def _sum(self, metric: Metric) -> float:
         samples = self._samples.get(metric.name)
         if samples is None:
-            samples = self._samples[metric.name] = _samples(self._body, metric.name)
-        values = [
-            as_load(float(sample.value))
-            for sample in samples
-            if all(_fits(one, sample.labels) for one in metric.matchers)
-        ]
+            samples = self._samples[metric.name] = self._read(metric.name)
+        values = [as_load(float(sample.value)) for sample in samples if self._fits(metric, sample)]
         if not values:
             raise ValueError(f"no sample matches {metric}")
         return as_load(sum(values))
+
+    def _fits(self, metric: Metric, sample: Sample) -> bool:
+        self._look_at_clock()
+        return all(_fits(one, sample.labels) for one in metric.matchers)
+
+    def _look_at_clock(self) -> None:
+        if time.thread_time() > self._end:
+            raise ValueError(f"the answer takes more than {MAX_TIME:g} s to read: let the URL give less")
+
+    def _read(self, name: str) -> list[Sample]:
+        # It takes long to load, and who reads a zone file needs none of it.
+        from prometheus_client.parser import text_fd_to_metric_families  # noqa: PLC0415 - see above
+
+        try:
+            families = list(text_fd_to_metric_families(cast("TextIO", self._lines(name))))
+        except (ValueError, IndexError, KeyError) as error:
+            raise ValueError(f"no text in Prometheus' format: {error}") from error
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        if any(len(sample.labels) > MAX_LABELS for sample in samples):
+            raise ValueError(f"a sample of {name} has more than {MAX_LABELS} labels")
+        return samples
+
+    def _lines(self, name: str) -> Iterator[str]:
+        """Return the lines of a metric: there may be many others, and parsing is not cheap."""
+        number = 0
+        for raw in self._body.split("\n"):
+            if name not in raw or not (line := raw.lstrip(" \t")).startswith(name):
+                continue
+            number += 1
+            if number > MAX_SAMPLES:
+                raise ValueError(f"more than {MAX_SAMPLES:,} lines of {name}")
+            if len(line) > MAX_LINE:
+                raise ValueError(f"a line of {name} is longer than {MAX_LINE} characters")
+            self._look_at_clock()
+            yield line
 
     @cached_property
     def _json(self) -> Any:
@@ -323,20 +367,6 @@ class LoadDocument:
             return as_load(node)
         except ValueError as error:
             raise ValueError(f"{path_text(path)}: {error}") from error
-
-
-def _samples(body: str, name: str) -> list[Sample]:
-    # It takes long to load, and who reads a zone file needs none of it.
-    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - see above
-
-    # Other metrics are left out: there may be many, and parsing is not cheap.
-    lines = (line.lstrip(" \t") for line in body.split("\n") if name in line)
-    meant = "\n".join(line for line in lines if line.startswith(name)) + "\n"
-    try:
-        families = list(text_string_to_metric_families(meant))
-    except (ValueError, IndexError, KeyError) as error:
-        raise ValueError(f"no text in Prometheus' format: {error}") from error
-    return [sample for family in families for sample in family.samples if sample.name == name]
 
 
 def _fits(matcher: Matcher, labels: dict[str, str]) -> bool:

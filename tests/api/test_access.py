@@ -81,6 +81,50 @@ def test_without_a_token_only_this_machine_writes(remote: str, expected: int | N
 
 
 @pytest.mark.parametrize(
+    ("host", "remote", "tokens", "expected"),
+    [
+        pytest.param("127.0.0.1:8053", "127.0.0.1", (), None, id="by its address"),
+        pytest.param("[::1]:8053", "::1", (), None, id="by IPv6"),
+        pytest.param("localhost:8053", "127.0.0.1", (), None, id="localhost"),
+        pytest.param("NS1.example:8053", "127.0.0.1", (), None, id="this machine's own name"),
+        pytest.param("192.0.2.1", "127.0.0.1", (), None, id="no name can be pointed: an address"),
+        pytest.param("evil.example:8053", "127.0.0.1", (), 403, id="a name pointed here (DNS rebinding)"),
+        pytest.param("evil.example:8053", "127.0.0.1", (CONTROL,), 403, id="a token for writing alone"),
+        pytest.param("evil.example:8053", "127.0.0.1", (READ,), 401, id="a token for reading"),
+        pytest.param("ns1.other.example", "192.0.2.7", (), None, id="from another machine"),
+    ],
+)
+def test_reads_on_this_machine_are_by_its_own_names(
+    host: str, remote: str, tokens: tuple[Token, ...], expected: int | None
+) -> None:
+    request = asked(remote=remote, Host=host)
+    try:
+        Access(tokens, lambda: 0.0, names=("ns1.example",)).require(request, "read")
+        status = None
+    except RefusedError as error:
+        status = error.status
+    assert status == expected
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "x-real-ip"])
+def test_who_comes_through_a_proxy_is_no_operator_of_this_machine(header: str) -> None:
+    request = asked(**{header: "192.0.2.7"})
+    with pytest.raises(RefusedError, match="through a proxy needs a token") as caught:
+        Access((), lambda: 0.0).require(request, "control")
+    assert caught.value.status == 403
+    assert let_in((CONTROL,), asked("c0ntrol", **{header: "192.0.2.7"}), "control") == CONTROL
+    assert let_in((), request, "read") is None
+
+
+def test_wrong_tokens_are_told_once_a_minute_with_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    access = Access((CONTROL,), lambda: 0.0)
+    for _ in range(1_000):
+        with pytest.raises(RefusedError):
+            access.require(asked("gu3ss", remote="192.0.2.7"), "control")
+    assert [record.getMessage() for record in caplog.records] == ["HTTP: wrong tokens from 192.0.2.7"]
+
+
+@pytest.mark.parametrize(
     ("host", "tokens", "encrypted", "expected"),
     [
         ("127.0.0.1", (), False, []),

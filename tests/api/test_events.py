@@ -219,6 +219,31 @@ def test_only_so_many_may_follow_and_who_leaves_makes_room(
     serve(tmp_path, talk)
 
 
+def test_a_client_that_has_all_places_gives_one_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_, "STREAMS", 3)
+
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
+        del events
+        deaf = [await session.get(STREAM) for _ in range(3)]
+        connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with (
+            aiohttp.ClientSession(session._base_url, connector=connector) as other,
+            other.get(STREAM) as response,
+        ):
+            assert response.status == 200
+        with pytest.raises(aiohttp.ClientError):  # the oldest
+            await deaf[0].content.read()
+        for one in deaf:
+            one.close()
+        monkeypatch.setattr(events_, "PER_CLIENT", 0)
+        async with session.get(STREAM) as response:
+            assert response.status == 503
+
+    serve(tmp_path, talk)
+
+
 def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_, "PATIENCE", 0.2)
 
@@ -229,7 +254,7 @@ def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.Monk
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((base.host, base.port))
-            deaf.sendall(f"GET {STREAM}?after=0 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            deaf.sendall(f"GET {STREAM}?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             for number in range(9_000):  # more than both ends' buffers hold
                 events.tell("server", f"{number} {'x' * 1_500}")
             monkeypatch.setattr(events_, "STREAMS", 1)

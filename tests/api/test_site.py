@@ -5,7 +5,6 @@ nothing in it takes text for markup.
 """
 
 import asyncio
-import contextlib
 import gzip
 import os
 import re
@@ -114,48 +113,6 @@ def test_a_certificate_that_cannot_be_used_is_no_start(tmp_path: Path) -> None:
                 (tmp_path / "a.pem").write_text(content)
             with pytest.raises(StartError, match=rf"http_tls: .*a\.pem cannot be used \(.*{why}"):
                 Site(web.Application(), listener, HttpTls(cert=tmp_path / "a.pem"), end=0.1)
-
-
-def test_one_connection_too_many_is_ended_and_the_next_is_not() -> None:
-    async def talk(_: Site, port: int) -> None:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        # A connection counts from when the server has taken it.
-        while (await _asked(held[-1])) == b"":
-            held[-1] = await asyncio.open_connection("127.0.0.1", port)
-        refused, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert await refused.read() == b""
-        writer.close()
-        held[0][1].close()
-        await held[0][1].wait_closed()
-        for _round in range(100):
-            with contextlib.suppress(aiohttp.ClientError):
-                assert await read(f"http://127.0.0.1:{port}/") == "http\n"
-                break
-            await asyncio.sleep(0.02)
-        else:
-            raise AssertionError("no place became free")
-        for held_one in held:
-            held_one[1].close()
-
-    listening(talk, connections=3)
-
-
-async def _asked(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
-    reader, writer = connection
-    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-    return await reader.readline()
-
-
-def test_a_connection_that_never_asks_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "IDLE", 0.3)
-
-    async def talk(_: Site, port: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: ")
-        assert await asyncio.wait_for(reader.read(), 10) == b""
-        writer.close()
-
-    listening(talk)
 
 
 # --- the page -------------------------------------------------------------------------------------------

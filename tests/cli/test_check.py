@@ -34,6 +34,19 @@ def test_a_good_tree_is_one_line(folder: Path) -> None:
     assert (result.exit_code, result.output) == (0, "zones 2, hosts 6, pools 2, names 10\n")
 
 
+def test_a_thousand_problems_are_printed_and_the_rest_counted(folder: Path) -> None:
+    lines = "".join(f"  h{number}: {{XX{number}: y}}\n" for number in range(3_000))
+    for name in ("a", "b"):
+        (folder / f"{name}.example.yaml").write_text(f"{NS}records:\n{lines}")
+    result = CliRunner().invoke(check, [])
+    printed = result.output.splitlines()
+    assert (result.exit_code, len(printed)) == (1, 1_001)
+    assert printed[999].startswith("zones/a.example.yaml:1002:")
+    assert printed[1_000] == "and 5,000 more: mend these first, or check fewer files at once"
+    result = CliRunner().invoke(check, ["zones/a.example.yaml"])
+    assert result.output.splitlines()[1_000].startswith("and 2,000 more: ")
+
+
 def test_warnings_come_before_the_summary(folder: Path) -> None:
     (folder / "out.example.com.yaml").write_text(LONG)
     result = CliRunner().invoke(check, ["zones"])

@@ -1,6 +1,8 @@
 """The state that must survive a restart: written, read back, and never a reason to end."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -336,3 +338,50 @@ def test_lists_of_sources_are_kept_and_tried_again(disk: Disk, monkeypatch: pyte
     disk.full = False
     persistence.write()
     assert disk.restart().source_lists == {(NAME, "dns a.example"): "a list"}
+
+
+def test_orders_that_meet_a_locked_file_wait_together_and_once(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[float] = []
+
+    def locked(*_: Any, **__: Any) -> None:
+        begun.append(time.monotonic())
+        time.sleep(0.2)
+        raise StoreError("locked")
+
+    persistence = Persistence(disk.store)
+    monkeypatch.setattr(disk.store, "_write", locked)
+
+    async def order(number: int) -> None:
+        await asyncio.sleep(number / 200)
+        persistence.keep_forced((NAME, f"mta{number}"), DRAINED)
+        await persistence.written()
+        assert persistence.trouble is not None
+
+    async def many() -> None:
+        threads = [asyncio.to_thread(persistence.save_retired, {}) for _ in range(5)]
+        await asyncio.gather(*map(order, range(30)), *threads)
+
+    at = time.monotonic()
+    asyncio.run(many())
+    assert len(begun) <= 5
+    assert time.monotonic() - at < 0.2 * 30
+    monkeypatch.undo()
+    asyncio.run(persistence.written())
+    assert len(disk.store.load_forced()) == 30
+
+
+def test_whoever_awaits_a_write_has_his_change_on_disk(disk: Disk) -> None:
+    persistence = Persistence(disk.store)
+
+    async def order(number: int) -> None:
+        await asyncio.sleep(number % 7 / 1_000)
+        persistence.keep_forced((NAME, f"mta{number}"), DRAINED)
+        await persistence.written()
+        assert (NAME, f"mta{number}") in disk.store.load_forced()
+
+    async def many() -> None:
+        await asyncio.gather(*map(order, range(100)))
+
+    asyncio.run(many())

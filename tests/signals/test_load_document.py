@@ -1,6 +1,7 @@
 """Selectors of metrics, paths in JSON, and the load that they find in an answer."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from geodns.model.hosts import Load, Matcher, Metric, path_text
-from geodns.signals.host_load_poller import LoadDocument, as_load
+from geodns.signals.host_load_poller import MAX_TIME, LoadDocument, as_load
 from geodns.zonefile.host_load import parse_metric, parse_path
 
 METRICS: dict[str, tuple[str, Metric]] = {
@@ -215,6 +216,31 @@ def test_the_load_in_json(body: str, path: str, expected: float | str) -> None:
         assert expected in str(caught.value)
     else:
         assert LoadDocument(body).value(load) == expected
+
+
+HOSTILE = {
+    "quotes": ('q{a="' + '\\"' * 500_000, "longer than 4096 characters"),
+    "just as long as may be": ("\n".join(['q{a="' + '\\"' * 2_040 + '"} 1'] * 256), ""),
+    "braces": ("q" + "{" * 1_000_000, "longer than 4096 characters"),
+    "labels": ("q{" + ",".join(f'l{number}="1"' for number in range(65)) + "} 1\n", "more than 64 labels"),
+    "label lines": ("\n".join(["q{" + ",".join(f'l{n}="1"' for n in range(400)) + "} 1"] * 280), ""),
+    "samples": ("q 1\n" * 10_001, "more than 10,000 lines"),
+    "most samples": ('q{a="aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",bb="1"} 1\n' * 10_000, ""),
+    "exemplars": ('q_total{a="1"} 1 # {b="2"} 3\n' * 9_000, ""),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_answer_costs_little(body: str, expected: str) -> None:
+    metric = parse_metric('q{a=~"(a|aa|aaa)+b"}' if "bb=" in body else "q")
+    begun = time.thread_time()
+    try:
+        LoadDocument(body).value(Load(url="u", metric=metric, full=1))
+        told = ""
+    except ValueError as error:
+        told = str(error)
+    assert expected in told
+    assert time.thread_time() - begun < 2 * MAX_TIME
 
 
 @given(st.text() | st.text('q{}="a1 .\n#NaN'))

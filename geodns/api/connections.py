@@ -1,0 +1,274 @@
+"""Bounds the connections of the HTTP side: how many, how many of one client, and how long each may wait.
+
+A connection *waits* while it has no whole request, is between two, or owes the body of one. When places run
+out, the one that has waited longest goes, so whoever asks something whole gets an answer. Where all are at
+work (streams, slow answers), some further ones are let in for `/healthz`, `/readyz` and orders alone.
+"""
+
+import asyncio
+import resource
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+from weakref import WeakSet
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from geodns.api.nuisances import Nuisances
+from geodns.api.responses import RefusedError
+from geodns.errors import printable
+from geodns.serve.tcp import client_key
+
+CONNECTIONS = 500
+"""At one time: descriptors are for probes, too."""
+PER_CLIENT = 100
+"""Of one address, or of one /64 of IPv6."""
+KEPT = 50
+"""Beyond those, for `OPEN` and orders."""
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Open to all, at any rate: those who ask are machines that hold no secrets."""
+OTHERS = 64
+"""Descriptors for everything else; half of the rest are for probes."""
+LARGE = frozenset({"/api/v1/state"})
+"""Their handlers read the bodies, which are larger than others."""
+READS = frozenset({"GET", "HEAD"})
+
+IDLE = 75.0
+"""Seconds between two requests of a connection."""
+HEADERS = 10.0
+"""Seconds from the first byte of a request, or from the beginning, to the end of its headers."""
+BODY = 10.0
+"""Seconds from there to the end of the body."""
+UNTAKEN = 20.0
+"""Seconds for which a client may take nothing of its answer."""
+LINGER = 2.0
+"""Seconds for which the rest of a request that was refused is still read: a reset would lose the refusal."""
+
+CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+"""Errors of aiohttp that are no fault of the server's."""
+
+_OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": IDLE, "lingering_time": LINGER}
+
+
+class Connection(web.RequestHandler):
+    """A client's connection.
+
+    Attributes:
+        client: see `client_key`.
+        since: when it began to wait; `time.monotonic`.
+        patience: seconds from then after which it is ended; None: it is at work.
+        spare: one of those that are `KEPT`.
+
+    """
+
+    def __init__(self, room: "Connections", server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            **_OPTIONS,
+        )
+        self.client: str | bytes = ""
+        self.since = time.monotonic()
+        self.patience: float | None = HEADERS
+        self.spare = False
+        self._room = room
+        self._unsent = 0
+        self._taken = self.since
+        """When the client last took something of what it is to get."""
+        self._line: asyncio.Transport | None = None
+
+    @property
+    def remote(self) -> str:
+        peer = None if self._line is None else self._line.get_extra_info("peername")
+        return str(peer[0]) if peer else ""  # nothing when it is gone again
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._line = transport
+        self.client = client_key(self.remote)
+        self._wait(HEADERS)
+        super().connection_made(transport)
+        self._room.arrived(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._room.left(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.patience == IDLE:
+            self._wait(HEADERS)
+        super().data_received(data)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        if not self._noted(kw.get("exc_info")):
+            super().log_exception(*args, **kw)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if not self._noted(exc):
+            return super().handle_error(request, status, exc, message)
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of another answer is sent")
+        answer = web.json_response({"error": f"this is no HTTP request: {_first_line(exc)}"}, status=400)
+        answer.force_close()
+        return answer
+
+    def _noted(self, error: object) -> bool:
+        """Count an error that is the client's."""
+        if isinstance(error, CLIENTS_FAULTS):
+            self._room.nuisances.note("malformed requests", self.remote, _first_line(error))
+            return True
+        return False
+
+    def _wait(self, patience: float) -> None:
+        self.since, self.patience = time.monotonic(), patience
+
+    def await_body(self) -> None:
+        self._wait(BODY + 1)  # the request is told so first
+
+    def work(self) -> None:
+        self.patience = None
+
+    def rest(self) -> None:
+        self._wait(IDLE)
+
+    def look(self, now: float) -> None:
+        """End it where its time is over."""
+        assert self._line is not None
+        unsent = self._line.get_write_buffer_size()
+        if not unsent or unsent < self._unsent:
+            self._taken = now
+        self._unsent = unsent
+        late = self.patience is not None and not unsent and now - self.since > self.patience
+        if late or now - self._taken > UNTAKEN:
+            self.drop()
+
+    def drop(self) -> None:
+        if self._line is not None:
+            self._line.abort()
+        self._room.left(self)
+
+
+class Connections:
+    """All connections of the listener.
+
+    Args:
+        most: at one time; fewer where the process may open few files.
+        nuisances: counts malformed requests.
+
+    """
+
+    LOOK_EVERY = 0.5
+    """Seconds between two looks at all of them."""
+
+    def __init__(self, most: int, nuisances: Nuisances) -> None:
+        self.nuisances = nuisances
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = most if soft == resource.RLIM_INFINITY else min(most, max(8, (soft - OTHERS) // 2))
+        self._open: dict[Connection, None] = {}
+        self._beginning: WeakSet[Connection] = WeakSet()
+        """Those whose TLS is not agreed on; they count apart, for nobody knows them yet."""
+
+    def connection(self, server: web.Server) -> Connection | None:
+        """Return the connection for a client that comes; None: too many come at once."""
+        if len(self._beginning) >= self._most:
+            return None
+        new = Connection(self, server)
+        self._beginning.add(new)
+        return new
+
+    def arrived(self, new: Connection) -> None:
+        self._beginning.discard(new)
+        self._open[new] = None
+        mine = [one for one in self._open if one.client == new.client]
+        if len(mine) > PER_CLIENT:
+            self._make_room(mine, new)
+        elif len(self._open) > self._most:
+            self._make_room(self._open, new)
+
+    def _make_room(self, among: Iterable[Connection], new: Connection) -> None:
+        waiting = [one for one in among if one.patience is not None and one is not new]
+        if waiting:
+            self.nuisances.note("too many connections", new.remote)
+            min(waiting, key=lambda one: one.since).drop()
+        elif sum(one.spare for one in self._open) < min(KEPT, self._most):
+            new.spare = True
+        else:
+            self.nuisances.note("too many connections", new.remote)
+            new.drop()
+
+    def left(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+        self._beginning.discard(connection)
+
+    def drop_waiting(self, number: int) -> None:
+        """End those that have waited longest: descriptors have run out."""
+        waiting = [one for one in self._open if one.patience is not None]
+        for one in sorted(waiting, key=lambda one: one.since)[:number]:
+            one.drop()
+
+    async def watch(self) -> None:
+        """End the connections whose time is over, and tell what was counted."""
+        while True:
+            await asyncio.sleep(self.LOOK_EVERY)
+            now = time.monotonic()
+            for one in list(self._open):
+                one.look(now)
+            self.nuisances.tell()
+
+
+@web.middleware
+async def bound(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Hold a request to the bounds of its connection; read its body, for which there is little time.
+
+    Raises:
+        RefusedError: 503 on a connection that is kept for others; 408 for a body that is late; 400 for one
+            that is broken.
+
+    """
+    connection = request.protocol
+    if not isinstance(connection, Connection):  # in a test
+        await read_in_time(request)
+        return await handler(request)
+    try:
+        if connection.spare and request.path not in OPEN and request.method in READS:
+            raise RefusedError(503, "too many connections: those left are for orders, /healthz and /readyz")
+        connection.await_body()
+        await read_in_time(request)
+        connection.work()
+        return await handler(request)
+    finally:
+        connection.rest()
+
+
+async def read_in_time(request: web.Request, most: int | None = None) -> bytes:
+    """Read the body; the request keeps it for its handler, unless its path is in `LARGE`.
+
+    Raises:
+        RefusedError: see `bound`.
+
+    """
+    if most is not None:
+        request = request.clone(client_max_size=most)
+    elif request.path in LARGE or not request.can_read_body:
+        return b""
+    try:
+        async with asyncio.timeout(BODY):
+            return await request.read()
+    except TimeoutError:
+        raise RefusedError(408, f"the body did not come within {BODY:g} s") from None
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        raise RefusedError(400, f"the body cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: object) -> str:
+    text = error.message if isinstance(error, HttpProcessingError) else str(error)
+    return printable(text.partition("\n")[0].removesuffix(":"))  # further lines show the bytes
