@@ -192,6 +192,7 @@ class Daemon:
             services.zones.watch_sources,
             services.policy.watch,
             self._keep_time,
+            services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
             services.alerts.watch,

@@ -50,6 +50,8 @@ async def _one(request: web.Request) -> web.Response:
         told["notes"] = list(ordered.notes)
     if ordered.left:
         told["left"] = list(ordered.left)
+    if not ordered.kept:
+        told["kept"] = False
     if ordered.pending:
         told["pending"] = list(ordered.pending)
     return web.json_response({**shown, **told}, status=202 if ordered.pending else 200)

@@ -51,7 +51,7 @@ class OrderService:
         self._events = events
 
     async def carry(self, request: OrderRequest) -> OrderResult:
-        """Carry an order out; return once it is on disk and the workers have it, or are late.
+        """Carry an order out; return once it is on disk (or cannot be) and the workers have it, or are late.
 
         Raises:
             NotFoundError: there is no such host.
@@ -91,7 +91,12 @@ class OrderService:
             return result._replace(refused=danger)
         self._override(plan, author, reason)
         # Both at once: a slow disk must not hold up the workers.
-        pending, _ = await asyncio.gather(self._workers.deliver(), asyncio.to_thread(self._persistence.write))
+        pending, unkept = await asyncio.gather(
+            self._workers.deliver(), asyncio.to_thread(self._persistence.write_orders, plan.hosts)
+        )
+        if unkept is not None:
+            note = f"in force, but not kept ({unkept}): it is written as soon as it can be"
+            result = result._replace(kept=False, notes=(*result.notes, note))
         return result._replace(pending=pending)
 
     def _result(

@@ -1,8 +1,10 @@
 """Writes the state that must survive a restart; trouble with the disk is a warning, never an end."""
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +23,13 @@ from geodns.zones.folder import Edit
 
 VERDICTS_LAST = 3600.0
 """Seconds for which a stored verdict counts."""
+TRY_EVERY = 1.0
+"""Seconds from one try to the next while something could not be written."""
+SLOW = 1.0
+"""Seconds that a failure took after which the rest of the changes wait for the next try."""
+
+_ORDERS = ("forced", "weight")
+"""Subjects that are written first: nobody can find them out again."""
 
 
 class Restored(NamedTuple):
@@ -180,16 +189,33 @@ class Persistence:
     def _keep(self, change: Callable[[], None], *about: str) -> None:
         self._unwritten[about] = change
 
-    def write(self) -> None:
-        """Write all changes that are kept, those that failed before included."""
+    async def watch(self) -> None:
+        """Write what could not be written, as soon as it can be."""
+        while True:
+            await asyncio.sleep(TRY_EVERY)
+            if self.trouble is not None:
+                await asyncio.to_thread(self.write)
+
+    def write_orders(self, hosts: Collection[HostKey]) -> str | None:
+        """Write, and return why the overrides of some hosts are not on disk; None: they are."""
+        left = self.write()
+        kept = not any(about[0] in _ORDERS and about[1:] in hosts for about in left)
+        return None if kept else self.trouble or "it could not be written"
+
+    def write(self) -> frozenset[tuple[str, ...]]:
+        """Write all changes that are kept, those that failed before included; return what is left."""
         with self._turn:
-            try:
-                for about in list(self._unwritten):
+            trouble = None
+            for about in sorted(self._unwritten, key=lambda about: about[0] not in _ORDERS):
+                began = time.monotonic()
+                try:
                     self._write(about)
-            except StoreError as error:
-                self.trouble = f"{error}: what changes now is forgotten at a restart"
-            else:
-                self.trouble = None
+                except StoreError as error:
+                    trouble = trouble or f"{error}: what changes now is forgotten at a restart"
+                    if time.monotonic() - began > SLOW:
+                        break
+            self.trouble = trouble
+            return frozenset(self._unwritten)
 
     def _write(self, about: tuple[str, ...]) -> None:
         # Take it out first, or a newer change of the same subject that comes meanwhile would be lost.

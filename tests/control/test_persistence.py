@@ -321,6 +321,29 @@ def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
     assert disk.restart().restored().forced == {}
 
 
+def test_orders_are_written_first_and_one_that_fails_holds_nothing_else_up(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persistence = Persistence(disk.store)
+
+    broken, real = True, disk.store.save_forced
+
+    def save(*arguments: Any) -> None:
+        if broken:
+            raise StoreError("geodns.db: no")
+        real(*arguments)
+
+    monkeypatch.setattr(disk.store, "save_forced", save)
+    persistence.keep_note("names", "x")
+    persistence.keep_forced(MTA1, DRAINED)
+    assert persistence.write_orders([MTA1]) == "geodns.db: no: what changes now is forgotten at a restart"
+    assert persistence.write_orders([MTA2]) is None
+    assert disk.store.load_notes() == {"names": "x"}
+    broken = False
+    assert persistence.write_orders([MTA1]) is None
+    assert disk.store.load_forced() == {MTA1: DRAINED}
+
+
 def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
     shed = dict.fromkeys(targets_of(ONE), Verdict(sheds=1, level=1))
     Persistence(disk.store).save_states(shed, {}, {}, NOW)
