@@ -59,7 +59,8 @@ def control(settings: Settings, context: ControlContext) -> int:
     # is a third of the time that a large zone takes to load.
     gc.set_threshold(50_000, 20, 10)
     try:
-        store, warnings = StateFile.open(settings.state, time.time())
+        # Started again, it goes on with what it can read, whatever has become of the disk.
+        store, warnings = StateFile.open(settings.state, time.time(), must=not context.number)
     except StoreError as error:
         logs.tell(error)
         return 1

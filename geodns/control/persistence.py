@@ -56,7 +56,7 @@ class Persistence:
 
     def __init__(self, store: StateFile, warnings: Sequence[str] = ()) -> None:
         """Read the state file; `warnings` came up when it was opened."""
-        self.trouble: str | None = None
+        self.trouble = None if store.offline is None else _forgotten(store.offline)
         self._warnings = tuple(warnings)
         self._store = store
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
@@ -206,12 +206,17 @@ class Persistence:
         """Write all changes that are kept, those that failed before included; return what is left."""
         with self._turn:
             trouble = None
+            try:
+                self._store.reopen()
+            except StoreError as error:
+                self.trouble = _forgotten(error)
+                return frozenset(self._unwritten)
             for about in sorted(self._unwritten, key=lambda about: about[0] not in _ORDERS):
                 began = time.monotonic()
                 try:
                     self._write(about)
                 except StoreError as error:
-                    trouble = trouble or f"{error}: what changes now is forgotten at a restart"
+                    trouble = trouble or _forgotten(error)
                     if time.monotonic() - began > SLOW:
                         break
             self.trouble = trouble
@@ -226,3 +231,7 @@ class Persistence:
             except StoreError:
                 self._unwritten.setdefault(about, change)
                 raise
+
+
+def _forgotten(error: StoreError) -> str:
+    return f"{error}: what changes now is forgotten at a restart"

@@ -350,6 +350,32 @@ def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
     assert disk.restart().verdicts(targets_of(ONE), NOW) == shed
 
 
+def test_what_comes_while_the_disk_is_full_from_the_start_is_written_in_the_end(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.store.offline = StoreError("geodns.db: the disk is full: free some space")
+    full = True
+
+    def reopen() -> None:
+        if full:
+            raise StoreError("geodns.db: the disk is full: free some space")
+        disk.store.offline = None
+
+    monkeypatch.setattr(disk.store, "reopen", reopen)
+    persistence = Persistence(disk.store)
+    assert persistence.trouble == (
+        "geodns.db: the disk is full: free some space: what changes now is forgotten at a restart"
+    )
+    persistence.write()
+    assert persistence.trouble is not None
+    persistence.keep_forced(MTA1, DRAINED)
+    assert persistence.write_orders([MTA1]) == persistence.trouble
+    full = False
+    assert persistence.write_orders([MTA1]) is None
+    assert persistence.trouble is None
+    assert disk.store.load_forced() == {MTA1: DRAINED}
+
+
 def test_lists_of_sources_are_kept_and_tried_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     persistence = Persistence(disk.store)
     assert persistence.source_lists == {}

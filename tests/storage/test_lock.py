@@ -1,4 +1,5 @@
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -54,3 +55,12 @@ def test_file_in_the_directorys_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(StoreError, match="--state"):
         lock_state(tmp_path / "state")
+
+
+def test_a_full_disk_keeps_nobody_from_locking(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        os.close(lock_state(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
