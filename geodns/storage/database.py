@@ -109,10 +109,11 @@ class Database:
                 opened = cls(path, error)
                 taken = opened.take_from(aside)
             opened._read_through()
-            without = f"took over what can be read of it ({taken} rows)" if taken else "starts without it"
-            return opened, [
-                f"{path} {damage.how}: it was set aside as {aside.name} and the server {without}; {cls.LOSS}"
-            ]
+            place = f"it was set aside as {aside.name}"
+            does, where = "starts without it", ""
+            if taken:
+                does, where = f"took over what can be read of it ({taken} rows)", " where they are no more"
+            return opened, [f"{path} {damage.how}: {place} and the server {does}; {cls.LOSS}{where}"]
 
     def take_from(self, path: Path) -> int:
         """Take over the rows of another file that can be read, of any version; return how many.

@@ -83,7 +83,7 @@ class StateFile(Database):
     VERSION = SCHEMA_VERSION
     SCHEMA = _SCHEMA
     LATER = _LATER
-    LOSS = "hosts that were drained or forced and are no more must be so again"
+    LOSS = "hosts that were drained or forced must be so again"
     TAKEN = (
         "forced",
         "badness",
