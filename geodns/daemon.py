@@ -30,6 +30,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.services import Services
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
+from geodns.control.wall_clock import WallClock
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
@@ -48,6 +49,8 @@ HTTP_END = 1.0
 """Seconds that a slow HTTP client may hold up the end, before the last changes are saved."""
 POLL_EVERY = 0.2
 SAVE_EVERY = 10.0
+CLOCK = "clock"
+"""Name of the note of `WallClock`."""
 
 
 def control(settings: Settings, context: ControlContext) -> int:
@@ -59,7 +62,8 @@ def control(settings: Settings, context: ControlContext) -> int:
     # is a third of the time that a large zone takes to load.
     gc.set_threshold(50_000, 20, 10)
     try:
-        store, warnings = StateFile.open(settings.state, time.time())
+        # Started again, it goes on with what it can read, whatever has become of the disk.
+        store, warnings = StateFile.open(settings.state, time.time(), must=not context.number)
     except StoreError as error:
         logs.tell(error)
         return 1
@@ -80,16 +84,17 @@ def build(
     events = EventLog(settings.state)
     metrics = Metrics()
     persistence = Persistence(store, warnings)
+    clock = WallClock(persistence.note(CLOCK))
     cluster = Cluster({}, *persistence.restored())
     workers = WorkerService(context, cluster, events, metrics)
     policy = AnswerPolicyService(settings, cluster, workers, persistence, events, metrics, again=again)
     verdicts = VerdictService(settings, cluster, workers, persistence, events, metrics, tasks)
     loads = HostLoadService(cluster, metrics)
-    orders = OrderService(cluster, workers, verdicts, persistence, events)
+    orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
     zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    alerts = Alerts(events, (persistence, history, orders, policy, loads, zones, watchdog, verdicts))
+    alerts = Alerts(events, (persistence, clock, history, orders, policy, loads, zones, watchdog, verdicts))
     services = Services(
         settings.node,
         tuple(Listen(*address) for address in context.listen),
@@ -97,6 +102,7 @@ def build(
         events,
         metrics,
         persistence,
+        clock,
         cluster,
         workers,
         policy,
@@ -199,6 +205,7 @@ class Daemon:
             services.zones.watch_sources,
             services.policy.watch,
             self._keep_time,
+            services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
             services.alerts.watch,
@@ -221,11 +228,13 @@ class Daemon:
         saved = risen = time.monotonic()
         while True:
             await asyncio.sleep(POLL_EVERY)
+            services.clock.look()
             if services.orders.end_expired():
                 await services.workers.publish()
                 await services.persistence.written()
             now = time.time()
-            await services.zones.end_retirements(now)
+            if services.clock.steady:
+                await services.zones.end_retirements(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
                 if services.cluster.advance_weights(now, risen):
@@ -233,6 +242,7 @@ class Daemon:
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()
                 services.zones.keep_names()
+                services.persistence.keep_note(CLOCK, services.clock.note())
                 await services.verdicts.save()
 
 

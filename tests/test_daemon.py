@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -128,6 +129,31 @@ def test_what_was_forced_holds_over_a_restart_but_not_past_its_time(ready: Contr
         await until(lambda: (NAME, "mta2") not in running.store.load_forced())
 
     ready.run(test)
+
+
+def test_a_full_disk_stops_no_start_and_what_was_forced_holds(ready: Control) -> None:
+    store, _ = StateFile.open(ready.state, time.time())
+    store.save_forced((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", time.time() - 60))
+    store.close()
+    ready.number = 3
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert any("geodns.db: " in one for one in (await running.get("/status"))["warnings"])
+        code, shown = await running.order("drain", "mta2")
+        assert (code, shown["kept"]) == (200, False)
+        assert running.supervisor.dealt() == {"mta3"}
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        await until(lambda: running.daemon.services.persistence.trouble is None)
+        assert set(running.store.load_forced()) == {(NAME, "mta1"), (NAME, "mta2")}
+        assert running.store.offline is None
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        ready.run(test)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_second_control_process_is_silent_and_goes_on_with_the_numbers(

@@ -468,14 +468,21 @@ def test_an_order_is_carried_out_although_the_disk_fails_and_is_kept_once_it_doe
     async def test(running: Running) -> None:
         nonlocal full
         monkeypatch.setattr(StateFile, "_write", write)
-        assert (await running.order("drain"))[0] == 200
+        code, shown = await running.order("drain")
+        assert (code, shown["kept"]) == (200, False)
+        assert "in force, but not kept (geodns.db: the disk is full" in shown["notes"][0]
         assert running.supervisor.dealt() == {"mta2", "mta3"}
+        code, shown = await running.post("/api/v1/orders", {"verb": "weight", "hosts": ["mta2"], "weight": 1})
+        assert (code, shown["kept"]) == (200, False)
         assert any("the disk is full" in one for one in (await running.get("/status"))["warnings"])
         assert not running.ended.done()
         full = False
-        await running.order("drain", "mta2")
+        await until(lambda: MTA1 in running.store.load_forced())
+        await until(lambda: running.daemon.services.persistence.trouble is None)
         assert (await running.get("/status"))["warnings"] == []
-        assert set(running.store.load_forced()) == {MTA1, (NAME, "mta2")}
+        assert set(running.store.load_forced_weights()) == {(NAME, "mta2")}
+        code, shown = await running.post("/api/v1/orders", {"verb": "drain", "hosts": ["mta3"]})
+        assert (code, shown["kept"], shown["notes"]) == (200, True, [])
 
     ready.run(test)
 

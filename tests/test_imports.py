@@ -169,7 +169,7 @@ def test_the_walls_stand() -> None:
 
 
 def test_in_control_only_services_have_a_clock_or_tasks() -> None:
-    others = {"control.persistence", "control.watchdog", "control.tasks"}
+    others = {"control.persistence", "control.watchdog", "control.wall_clock", "control.tasks"}
     impure = [
         (name, outside)
         for name, path in modules(PACKAGE).items()

@@ -49,6 +49,8 @@ async def _one(request: web.Request) -> web.Response:
         outcome["notes"] = list(ordered.notes)
     if ordered.left:
         outcome["left"] = list(ordered.left)
+    if not ordered.kept:
+        outcome["kept"] = False
     if ordered.pending:
         outcome["pending"] = list(ordered.pending)
     return web.json_response({**shown, **outcome}, status=202 if ordered.pending else 200)

@@ -41,6 +41,7 @@ def outcome_json(ordered: OrderResult, *, dry_run: bool) -> OutcomeJson:
         "pending": list(ordered.pending),
         "notes": list(ordered.notes),
         "left": list(ordered.left),
+        "kept": ordered.kept,
         "dry_run": dry_run,
         "confirm": ordered.refused or None,
     }

@@ -259,6 +259,7 @@ class OutcomeJson(TypedDict):
     pending: list[str]
     notes: list[str]
     left: list[str]
+    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
     dry_run: bool
     confirm: str | None
 
@@ -290,6 +291,7 @@ class HostOutcomeJson(TypedDict, total=False):
     pending: list[str]
     notes: list[str]
     left: list[str]
+    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
     dry_run: bool
     confirm: str | None
 

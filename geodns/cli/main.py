@@ -76,7 +76,7 @@ def geodns() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and leave with its status: 0 good, 1 a problem found, 2 wrong usage."""
+    """Run a command and leave with its status: 0 good, 1 a problem found, 2 wrong usage, 3 late, 4 unkept."""
     try:
         geodns(args=arguments, prog_name="geodns")
     except GeodnsError as error:

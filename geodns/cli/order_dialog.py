@@ -16,6 +16,8 @@ from geodns.cli.status import host_of
 from geodns.errors import GeodnsError
 from geodns.wire.codes import FAMILY_NAMES
 
+UNKEPT = 4
+"""Exit status of an order that is in force, but that a restart of the server would forget."""
 FEW = 8
 """Hosts of a pool that are named in a line."""
 
@@ -24,10 +26,14 @@ Answers = Mapping[str, HttpReply | GeodnsError]
 
 
 class OrderReport(NamedTuple):
-    """The report of an answer: lines and tables for the standard output, problems for the standard error."""
+    """The report of an answer: lines and tables for the standard output, problems for the standard error.
+
+    `kept` tells whether what was ordered is on the server's disk.
+    """
 
     parts: list[RenderableType]
     problems: list[str]
+    kept: bool = True
 
 
 Describe = Callable[[Json], OrderReport]
@@ -58,6 +64,7 @@ def give(
     yes: bool,
     as_json: bool,
     in_query: bool = False,
+    then: Callable[[Answers], None] | None = None,
 ) -> Answers:
     """Give an order to every server, and print what has become of it.
 
@@ -70,9 +77,11 @@ def give(
         yes: do not ask, even if a pool is left without a live host.
         as_json: print the answers as they are.
         in_query: send `dry_run` and `yes` in the query, not in the body.
+        then: called when it has been given; not for a dry run.
 
     Returns:
-        What each server answered; where one is not as ordered, the command has ended with status 1.
+        What each server answered; where one is not as ordered, the command has ended with status 1, and where
+        one could not write the order down, with status 4.
 
     """
 
@@ -90,7 +99,11 @@ def give(
         # Who could not even be asked what it would do is not tried again: that took long enough.
         urls = [url for url in servers.urls if not isinstance(answers.get(url), GeodnsError)]
         answers = {**answers, **post(urls, yes=yes)}
-    _show(answers, dry_run=dry_run, as_json=as_json, describe=describe)
+    kept = _show(answers, dry_run=dry_run, as_json=as_json, describe=describe)
+    if then is not None and not dry_run:
+        then(answers)
+    if not kept:
+        raise click.exceptions.Exit(UNKEPT)
     return answers
 
 
@@ -129,8 +142,8 @@ class _Printed(NamedTuple):
     err: str
 
 
-def _show(answers: Answers, *, dry_run: bool, as_json: bool, describe: Describe) -> None:
-    """Print what servers have answered; end with status 1 if one is not as ordered."""
+def _show(answers: Answers, *, dry_run: bool, as_json: bool, describe: Describe) -> bool:
+    """Print what servers answered; return whether all keep it, or end with status 1: one is not as told."""
     missed = {url: answer for url, answer in answers.items() if isinstance(answer, GeodnsError)}
     if len(missed) == len(answers) and len(set(map(str, missed.values()))) == 1 and not as_json:
         raise next(iter(missed.values()))
@@ -145,6 +158,7 @@ def _show(answers: Answers, *, dry_run: bool, as_json: bool, describe: Describe)
         _print({url: _report(reports[url]) if url in reports else _miss(url, missed[url]) for url in answers})
     if missed or not (dry_run or all(not report.problems for report in reports.values())):
         raise click.exceptions.Exit(1)
+    return all(report.kept for report in reports.values())
 
 
 def _print(printed: Mapping[str, _Printed]) -> None:
@@ -188,7 +202,8 @@ def describe_order(answer: Json) -> OrderReport:
     pending = []
     if answer["pending"]:
         pending = [f"still pending: {', '.join(answer['pending'])} (it may deal the host a moment longer)"]
-    return OrderReport([*_hosts(answer), *_pools(answer["pools"]), *notes], [*left, *pending])
+    parts: list[RenderableType] = [*_hosts(answer), *_pools(answer["pools"]), *notes]
+    return OrderReport(parts, [*left, *pending], answer.get("kept", True))
 
 
 def _tried(answer: Json) -> Iterator[RenderableType]:

@@ -1,6 +1,7 @@
 """The orders: ``geodns drain``, ``undrain``, ``quarantine``, ``force``, ``weight`` and ``clear``."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -65,9 +66,7 @@ def drain(hosts: tuple[str, ...], *, waits: bool, **given: Any) -> None:
     With --wait it returns when the last answer with the host has left all caches that keep to its TTL and,
     where the host tells its load, that is 0: then it is safe to reboot.
     """
-    server, answers = _order("drain", hosts, **given)
-    if waits and not given["dry_run"]:
-        wait(server, answers)
+    _order("drain", hosts, then=wait if waits else None, **given)
 
 
 @click.command()
@@ -161,10 +160,12 @@ def _order(
     duration: str | None = None,
     weight: int | None = None,
     badness: float | None = None,
+    then: Callable[[Server, Answers], None] | None = None,
     **dialog: bool,
-) -> tuple[Server, Answers]:
+) -> None:
     body: Json = {"verb": verb, "hosts": list(hosts), "reason": reason}
     more = {"zone": zone, "for": duration, "weight": weight, "badness": badness}
     body |= {key: value for key, value in more.items() if value is not None}
     servers = Server(server, token, author)
-    return servers, give(servers, PATH, body, describe=describe_order, **dialog)
+    after = None if then is None else partial(then, servers)
+    give(servers, PATH, body, describe=describe_order, then=after, **dialog)

@@ -15,7 +15,7 @@ from geodns.errors import GeodnsError
 from geodns.serve import privileges, supervisor
 from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
 from geodns.serve.systemd import Given, Notifier, take_sockets
-from geodns.storage.lock import lock_state, make_state_directory
+from geodns.storage.lock import StateLock, lock_state, make_state_directory
 
 PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click, os))
 """Folders of modules that the processes load when they are started: ours, libraries, Python's."""
@@ -103,11 +103,11 @@ def _run(
             )
         )
     finally:
-        os.close(lock)
+        lock.close()
 
 
-def _lock(settings: Settings, identity: privileges.Identity | None) -> int:
-    """Lock the state directory, as the user that will write there; return the lock's descriptor."""
+def _lock(settings: Settings, identity: privileges.Identity | None) -> StateLock:
+    """Lock the state directory, as the user that will write there."""
     with privileges.acting_as(identity):
         if identity is not None:
             read_later = (settings.zones, settings.cookie_secret_file)

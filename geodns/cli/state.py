@@ -50,7 +50,7 @@ def import_state(
     not have are named, and make the exit status 1.
     """
     servers = Server(server, token, author)
-    give(servers, PATH, _read(file), describe=_describe_import, in_query=True, **dialog)
+    give(servers, PATH, _read(file), describe=_describe_import, in_query=True, then=None, **dialog)
 
 
 def _read(file: Path | None) -> Json:
@@ -78,4 +78,4 @@ def _describe_import(answer: Json) -> OrderReport:
         return OrderReport(["nothing is imposed in it"], [])
     parts = order.parts if answer["imposed"] else []
     unknown = [f"left out: {line}" for line in answer["unknown"]]
-    return OrderReport([*forced, *parts, *expired], [*unknown, *order.problems])
+    return OrderReport([*forced, *parts, *expired], [*unknown, *order.problems], order.kept)

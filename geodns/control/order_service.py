@@ -25,6 +25,7 @@ from geodns.control.orders import (
 )
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
+from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
 from geodns.model.state import HostKey, PoolKey
 from geodns.storage.event_log import EventLog
@@ -43,15 +44,17 @@ class OrderService:
         verdicts: VerdictService,
         persistence: Persistence,
         events: EventLog,
+        clock: WallClock,
     ) -> None:
         self._cluster = cluster
         self._workers = workers
         self._verdicts = verdicts
         self._persistence = persistence
         self._events = events
+        self._clock = clock
 
     async def carry(self, request: OrderRequest) -> OrderResult:
-        """Carry an order out; return once it is on disk and the workers have it, or are late.
+        """Carry an order out; return once it is on disk (or cannot be) and the workers have it, or are late.
 
         Raises:
             NotFoundError: there is no such host.
@@ -91,7 +94,12 @@ class OrderService:
             return result._replace(refused=danger)
         self._override(plan, author, reason)
         # Both at once: a slow disk must not hold up the workers.
-        pending, _ = await asyncio.gather(self._workers.deliver(), self._persistence.written())
+        pending, unkept = await asyncio.gather(
+            self._workers.deliver(), self._persistence.orders_written(plan.hosts)
+        )
+        if unkept is not None:
+            note = f"in force, but not kept ({unkept}): it is written as soon as it can be"
+            result = result._replace(kept=False, notes=(*result.notes, note))
         return result._replace(pending=pending)
 
     def _result(
@@ -136,7 +144,9 @@ class OrderService:
     # --- without an order -------------------------------------------------------------------------------
 
     def end_expired(self) -> bool:
-        """End the overrides whose time is over; return whether there were any."""
+        """End the overrides whose time is over, if the clock is steady; return whether there were any."""
+        if not self._clock.steady:
+            return False
         plan = expired(self._cluster, time.time())
         if plan.hosts:
             self._override(plan, ITSELF, "its time is over")

@@ -284,6 +284,7 @@ class OrderResult(NamedTuple):
         left: likewise.
         dealt_by: the pools that deal each host afterwards.
         cached_s: seconds that caches may hold each host's addresses.
+        kept: whether it is on disk, so that a restart knows it.
 
     """
 
@@ -295,6 +296,7 @@ class OrderResult(NamedTuple):
     left: tuple[str, ...] = ()
     dealt_by: Mapping[HostKey, list[str]] = {}
     cached_s: Mapping[HostKey, int] = {}
+    kept: bool = True
 
 
 # --- descriptions --------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +24,13 @@ from geodns.zones.folder import Edit
 
 VERDICTS_LAST = 3600.0
 """Seconds for which a stored verdict counts."""
+TRY_EVERY = 1.0
+"""Seconds from one try to the next while something could not be written."""
+SLOW = 1.0
+"""Seconds that a failure took after which the rest of the changes wait for the next try."""
+
+_ORDERS = ("forced", "weight")
+"""Subjects that are written first: nobody can find them out again."""
 
 
 class Restored(NamedTuple):
@@ -50,11 +58,13 @@ class Persistence:
 
     def __init__(self, store: StateFile, warnings: Sequence[str] = ()) -> None:
         """Read the state file; `warnings` came up when it was opened."""
-        self.trouble: str | None = None
+        self.trouble = None if store.offline is None else _forgotten(store.offline)
         self._warnings = tuple(warnings)
         self._store = store
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
         """Changes not yet written, the latest of each subject alone."""
+        self._left: frozenset[tuple[str, ...]] = frozenset()
+        """Subjects that the last write could not write."""
         self._turn = threading.Lock()
         self._asked = self._done = 0
         """Numbers of the calls of `write`: the last that began, and the last whose changes were tried."""
@@ -189,6 +199,19 @@ class Persistence:
     def _keep(self, change: Callable[[], None], *about: str) -> None:
         self._unwritten[about] = change
 
+    async def watch(self) -> None:
+        """Write what could not be written, as soon as it can be."""
+        while True:
+            await asyncio.sleep(TRY_EVERY)
+            if self.trouble is not None:
+                await self.written()
+
+    async def orders_written(self, hosts: Collection[HostKey]) -> str | None:
+        """Write, and return why the overrides of some hosts are not on disk; None: they are."""
+        await self.written()
+        kept = not any(about[0] in _ORDERS and about[1:] in hosts for about in self._left)
+        return None if kept else self.trouble or "it could not be written"
+
     async def written(self) -> None:
         """Do as `write`, from the loop, in a thread of its own."""
         if self._next is None:
@@ -204,17 +227,27 @@ class Persistence:
         """Write all changes that are kept, those that failed before included."""
         self._asked = mine = self._asked + 1
         with self._turn:
-            if self._done >= mine:
-                return
-            covered = self._asked
+            if self._done < mine:
+                covered = self._asked
+                self.trouble = self._write_all()
+                self._left = frozenset(self._unwritten)
+                self._done = covered
+
+    def _write_all(self) -> str | None:
+        trouble = None
+        try:
+            self._store.reopen()
+        except StoreError as error:
+            return _forgotten(error)
+        for about in sorted(self._unwritten, key=lambda about: about[0] not in _ORDERS):
+            began = time.monotonic()
             try:
-                for about in list(self._unwritten):
-                    self._write(about)
+                self._write(about)
             except StoreError as error:
-                self.trouble = f"{error}: what changes now is forgotten at a restart"
-            else:
-                self.trouble = None
-            self._done = covered
+                trouble = trouble or _forgotten(error)
+                if time.monotonic() - began > SLOW:
+                    break
+        return trouble
 
     def _write(self, about: tuple[str, ...]) -> None:
         # Take it out first, or a newer change of the same subject that comes meanwhile would be lost.
@@ -225,3 +258,7 @@ class Persistence:
             except StoreError:
                 self._unwritten.setdefault(about, change)
                 raise
+
+
+def _forgotten(error: StoreError) -> str:
+    return f"{error}: what changes now is forgotten at a restart"

@@ -12,6 +12,7 @@ from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
+from geodns.control.wall_clock import WallClock
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
@@ -27,6 +28,7 @@ class Services(NamedTuple):
     events: EventLog
     metrics: Metrics
     persistence: Persistence
+    clock: WallClock
     cluster: Cluster
     workers: WorkerService
     policy: AnswerPolicyService

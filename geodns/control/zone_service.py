@@ -30,6 +30,7 @@ from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.serve.frames import CountsReport, Message
 from geodns.storage.event_log import EventLog
+from geodns.storage.reading_log import ReadingLog
 from geodns.zonefile.sources import zone_over
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
@@ -82,7 +83,8 @@ class ZoneService:
         self._events = events
         self._metrics = metrics
         self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event)
-        self._folder = Folder(settings.zones, self._discovery.find)
+        self._deaths = ReadingLog(settings.state / "reading")
+        self._folder = Folder(settings.zones, self._discovery.find, self._deaths)
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
         self.waiting: dict[str, tuple[str, ...]] = {}
@@ -107,6 +109,7 @@ class ZoneService:
 
     async def close(self) -> None:
         await self._discovery.close()
+        self._deaths.close()
         self.keep_names()
 
     def keep_names(self) -> None:
@@ -219,12 +222,13 @@ class ZoneService:
         self._report_recovered(edit, {name for name, _, _ in changes})
         if sources == before:
             return
-        transitions = await self._serve(sources, retired, now)
-        self._verdicts.follow()
-        self._loads.follow()
-        self._orders.note_edits()
-        self._metrics.observe_recompile(time.perf_counter() - began)
-        await self._workers.publish()
+        with self._folder.applying(edit.zones):
+            transitions = await self._serve(sources, retired, now)
+            self._verdicts.follow()
+            self._loads.follow()
+            self._orders.note_edits()
+            self._metrics.observe_recompile(time.perf_counter() - began)
+            await self._workers.publish()
         if not edit.by_sources:  # the discovery reports those itself
             await asyncio.to_thread(self._report_changes, changes)
         self._keep_texts(edit)

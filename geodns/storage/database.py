@@ -4,10 +4,12 @@ Every method may be called from any thread (one lock serves all); a database mus
 """
 
 import os
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -28,6 +30,9 @@ class Database:
         SCHEMA: makes the tables of an empty file.
         LATER: makes the tables that came later without a new version: an older program leaves them alone.
         LOSS: what is lost, or what the operator must do, when the file was set aside.
+        TAKEN: tables whose rows an empty file takes over from the one that was set aside, and memory from one
+            that cannot be written.
+        offline: why everything is in memory for now; None: the file is in use.
 
     """
 
@@ -36,46 +41,128 @@ class Database:
     SCHEMA: ClassVar[str]
     LATER: ClassVar[str] = ""
     LOSS: ClassVar[str]
+    TAKEN: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offline: StoreError | None = None) -> None:
+        """Open a file, or, where it cannot be used now, hold in memory what can be read of it."""
         self._path = path
         self._lock = threading.Lock()
+        self.offline = offline
         try:
-            self._database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._database = _connected(":memory:" if offline else path)
         except sqlite3.Error as error:
             raise trouble(path, error) from error
-        self._opened = self._file()
+        self._opened = None if offline else self._file()
         try:
-            self._prepare()
+            if offline is None:
+                self._prepare()
+            else:
+                self._database.executescript(f"{self.SCHEMA};{self.LATER}")
+                self.take_from(path)
+                self._read_through()
         except BaseException:
             self._database.close()
             raise
 
     @classmethod
-    def open(cls, directory: Path, now: float) -> tuple[Self, list[str]]:
+    def open(cls, directory: Path, now: float, *, must: bool = True) -> tuple[Self, list[str]]:
         """Open the file in a directory, and return it with warnings for the operator.
 
         Both are made when missing. A file that is damaged, or that another version wrote, is set aside under
-        a name with `now` in it, and an empty one takes its place.
+        a name with `now` in it, and an empty one takes its place, with what can be read of the other.
+
+        Args:
+            directory: where it lies.
+            now: seconds since the epoch.
+            must: whether a file that cannot be used is an error; False: memory takes its place, with what can
+                be read of it, until `reopen` can use it. A disk that is full or broken is never one.
+
+        Raises:
+            StoreError: it cannot be used; or not even be read, since another program has locked it.
+
         """
-        make_state_directory(directory)
         path = directory / cls.FILE_NAME
         try:
-            opened, warnings = cls(path), []
+            opened, warnings = cls._opened_at(path, now)
+            try:
+                flush_directory(directory)
+            except OSError as error:
+                opened.close()
+                raise unusable(directory, error) from error
+        except StoreError as error:
+            if not cls.TAKEN or (must and not isinstance(error, DiskError)):
+                raise
+            opened, warnings = cls(path, error), []
+        return opened, [*warnings, *opened.remarks()]
+
+    @classmethod
+    def _opened_at(cls, path: Path, now: float) -> tuple[Self, list[str]]:
+        make_state_directory(path.parent)
+        try:
+            return cls(path), []
         except DamagedError as damage:
             aside = set_aside(path, now)
-            opened = cls(path)
-            warning = (
-                f"{path} {damage.how}: it was set aside as {aside.name} and the server starts without it; "
-                f"{cls.LOSS}"
-            )
-            warnings = [warning]
+            try:
+                opened = cls(path)
+                taken = opened.take_from(aside)
+            except DiskError as error:
+                opened = cls(path, error)
+                taken = opened.take_from(aside)
+            opened._read_through()
+            place = f"it was set aside as {aside.name}"
+            does, where = "starts without it", ""
+            if taken:
+                does, where = f"took over what can be read of it ({taken} rows)", " where they are no more"
+            return opened, [f"{path} {damage.how}: {place} and the server {does}; {cls.LOSS}{where}"]
+
+    def take_from(self, path: Path) -> int:
+        """Take over the rows of another file that can be read, of any version; return how many.
+
+        Raises:
+            StoreError: another program has locked the file.
+
+        """
+        source = _readable(path) if self.TAKEN else None
+        if source is None:
+            return 0
+        with closing(source):
+            return self._take(source)
+
+    def _take(self, source: sqlite3.Connection) -> int:
         try:
-            flush_directory(directory)
-        except OSError as error:
-            opened.close()
-            raise unusable(directory, error) from error
-        return opened, warnings
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                taken = sum(_copied(source, self._database, table) for table in self.TAKEN)
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise trouble(self._path, error) from error
+        return taken
+
+    def reopen(self) -> None:
+        """Use the file again where everything was in memory, and take that over into it.
+
+        Raises:
+            StoreError: it still cannot be used.
+
+        """
+        with self._lock:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        if self.offline is None:
+            return
+        make_state_directory(self._path.parent)
+        try:
+            fresh = type(self)(self._path)
+        except DamagedError:
+            set_aside(self._path, time.time())
+            fresh = type(self)(self._path)
+        fresh._take(self._database)  # noqa: SLF001 - one of us
+        self._database.close()
+        self._database, self._opened, self.offline = fresh._database, fresh._opened, None  # noqa: SLF001 - likewise
 
     def close(self) -> None:
         """Close the file; later calls raise StoreError."""
@@ -83,7 +170,11 @@ class Database:
             self._database.close()
 
     def _read_through(self) -> None:
-        """Read all that a start needs; raise ValueError where it makes no sense."""
+        """Read all that a start needs."""
+
+    def remarks(self) -> list[str]:
+        """Return warnings about what was left out when the file was opened."""
+        return []
 
     def _prepare(self) -> None:
         """Make the tables of an empty file; find out whether another can be read and written."""
@@ -100,12 +191,7 @@ class Database:
         # Setting the version writes even when nothing changes, which finds out a read-only file.
         made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"))
         self._run("FULL", [*made, f"PRAGMA user_version = {self.VERSION}"])
-        try:
-            self._read_through()
-        except ValueError as error:
-            raise DamagedError(
-                self._path, f"holds what cannot be read ({str(error).splitlines()[0]})"
-            ) from error
+        self._read_through()
 
     def _file(self) -> tuple[int, int] | None:
         """Return the identity of the file that has our name now; None when there is none."""
@@ -132,6 +218,7 @@ class Database:
     ) -> None:
         """Run statements as one transaction."""
         with self._lock:
+            self._reopen()
             if self._file() != self._opened:
                 # SQLite would silently go on writing to a file without a name.
                 raise StoreError(f"{self._path} was removed or replaced while in use: start the server again")
@@ -153,6 +240,10 @@ class Database:
                 raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error
 
 
+class DiskError(StoreError):
+    """The disk is full or broken: nobody gave the wrong place."""
+
+
 class DamagedError(StoreError):
     """The file is no database of ours, or is broken; `how` continues a sentence that begins with its name."""
 
@@ -163,6 +254,11 @@ class DamagedError(StoreError):
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """Primary result codes of a file that is not ours; ERROR means that a table or column is missing."""
+
+_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NEEDED = 64 << 10
+"""Bytes without which SQLite cannot even read."""
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 _LOCKED = "another program has locked it: end that program, or use another --state"
 _READ_ONLY = "it cannot be opened and written: make it and its directory writable for this user"
@@ -179,10 +275,89 @@ _ADVICE = {
 
 def trouble(path: Path, error: sqlite3.Error) -> StoreError:
     """Return SQLite's error in an operator's words (https://www.sqlite.org/rescode.html)."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+    code = _code(error)
+    if code == sqlite3.SQLITE_IOERR and _is_full(path.parent):  # SQLite says only sometimes why
+        code = sqlite3.SQLITE_FULL
     if code in _DAMAGE:
         return DamagedError(path, f"is damaged ({error})")
-    return StoreError(f"{path}: {_ADVICE.get(code, str(error))}")
+    kind = DiskError if code in _DISK else StoreError
+    return kind(f"{path}: {_ADVICE.get(code, str(error))}")
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        return shutil.disk_usage(directory).free < _NEEDED
+    except OSError:
+        return False
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)) & 0xFF
+
+
+def _text(text: bytes) -> str:
+    """Return a cell's text; what is no UTF-8 is read too, and left to who uses it."""
+    return text.decode(errors="surrogateescape")
+
+
+def _connected(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+    found = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False, uri=uri)
+    found.text_factory = _text
+    return found
+
+
+def _readable(path: Path) -> sqlite3.Connection | None:
+    """Open a file that is there to read it alone; None: it cannot be.
+
+    Raises:
+        StoreError: another program has locked it.
+
+    """
+    # EXCLUSIVE keeps the index of what is not in the main file yet in memory: its file may find no room.
+    for mode in ("NORMAL", "EXCLUSIVE"):
+        found = None
+        try:
+            found = _connected(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+            found.execute(f"PRAGMA locking_mode = {mode}")
+            found.execute("SELECT 1 FROM sqlite_master").fetchall()
+        except sqlite3.Error as error:
+            if found is not None:
+                found.close()
+            if _code(error) in _BUSY:
+                raise trouble(path, error) from error
+        else:
+            return found
+    return None
+
+
+def _copied(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> int:
+    """Copy a table's rows that the target does not have, as far as both have columns; return how many."""
+    found: dict[tuple[Any, ...], None] = {}
+    known, keys = _columns(source, table), _columns(target, table)
+    columns = ", ".join(sorted(known.keys() & keys.keys()))
+    by = sorted((place, name) for name, place in keys.items() if place)
+    for order in ("ASC", "DESC") if columns else ():  # from both ends: what is damaged lies between
+        try:
+            ordered = ", ".join(f"{name} {order}" for _, name in by)
+            for row in source.execute(f"SELECT {columns} FROM {table} ORDER BY {ordered}"):  # noqa: S608 - ours
+                found.setdefault(row)
+        except sqlite3.Error:
+            continue
+        break
+    places = ", ".join("?" * (columns.count(",") + 1))
+    taken = 0
+    for row in found:
+        with suppress(sqlite3.IntegrityError, UnicodeEncodeError):
+            query = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - likewise
+            taken += target.execute(query, row).rowcount
+    return taken
+
+
+def _columns(database: sqlite3.Connection, table: str) -> dict[str, int]:
+    """Return a table's columns with their places in its key; 0: it is not in the key."""
+    with suppress(sqlite3.Error):
+        return {row[1]: row[5] for row in database.execute(f"PRAGMA table_info({table})")}
+    return {}
 
 
 def set_aside(path: Path, now: float) -> Path:

@@ -1,5 +1,6 @@
 """Makes the state directory and locks it against a second server."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -27,14 +28,25 @@ def unusable(directory: Path, error: OSError) -> StoreError:
     )
 
 
-def lock_state(directory: Path) -> int:
+class StateLock:
+    """A locked state directory.
+
+    The locks are the kernel's (``flock``): they end with the last process that holds their descriptors,
+    however that process ends, so no stale lock is ever left behind. The directory itself is locked as well as
+    the file in it, which somebody may remove.
+    """
+
+    def __init__(self, *descriptors: int) -> None:
+        self._descriptors = descriptors
+
+    def close(self) -> None:
+        """Give the lock up, as far as this process holds it."""
+        for one in self._descriptors:
+            os.close(one)
+
+
+def lock_state(directory: Path) -> StateLock:
     """Lock the state directory for this process and those it forks; make it if it is missing.
-
-    The lock is the kernel's (``flock``): it ends with the last process that holds the descriptor, however
-    that process ends, so no stale lock is ever left behind.
-
-    Returns:
-        The descriptor that holds the lock; closing it gives the lock up.
 
     Raises:
         StartError: another server holds it.
@@ -42,22 +54,37 @@ def lock_state(directory: Path) -> int:
 
     """
     make_state_directory(directory)
+    with contextlib.ExitStack() as undo:
+        try:
+            file = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            undo.callback(os.close, file)
+            folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            undo.callback(os.close, folder)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_folder(folder)
+        except BlockingIOError as error:
+            raise StartError(
+                f"{directory} is in use by {_holder(file)} (another geodns serve?): "
+                "give this one its own --state"
+            ) from error
+        except OSError as error:
+            raise unusable(directory, error) from error
+        undo.pop_all()
+    with contextlib.suppress(OSError):  # a full disk keeps no server from starting
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+    return StateLock(file, folder)
+
+
+def _lock_folder(folder: int) -> None:
     try:
-        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise unusable(directory, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        raise StartError(
-            f"{directory} is in use by process {holder} (another geodns serve?): "
-            "give this one its own --state"
-        ) from error
-    except OSError as error:
-        os.close(descriptor)
-        raise unusable(directory, error) from error
-    return descriptor
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # NFS locks only what is open for writing, which no directory is
+        pass
+
+
+def _holder(file: int) -> str:
+    found = os.pread(file, 32, 0).decode("ascii", "replace").strip()
+    return f"process {found}" if found else "another process"

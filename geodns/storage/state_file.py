@@ -2,24 +2,28 @@
 
 One SQLite file, ``geodns.db`` in the state directory. Times are seconds since the epoch. What is saved with
 FULL is on disk when the call returns.
+
+Columns are read and written by their names, and a row that makes no sense is left out alone. So
+other versions, earlier or later, can read the orders: `forced`, `badness` and `forced_weight` keep their
+columns, and get new ones only with a default.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
+from typing import TypeVar
 
-from geodns.model.hosts import Host
+from geodns.errors import printable
 from geodns.model.state import (
-    Forced,
     ForcedState,
     ForcedWeight,
-    HealthState,
     HostKey,
     HostSince,
     RetiredHost,
     StoredZone,
     Verdict,
 )
+from geodns.storage import state_rows
 from geodns.storage.database import Database
 
 FILE_NAME = "geodns.db"
@@ -56,6 +60,22 @@ CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badn
 """
 
 
+SHOWN = 5
+"""Rows left out that are named; of more, only the number is told."""
+_KEYS = {
+    "forced": 2,
+    "forced_weight": 2,
+    "host_state": 2,
+    "returned": 2,
+    "retired": 2,
+    "found": 2,
+}
+"""Columns that name a row, where it is not the first alone."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
 class StateFile(Database):
     """The open state file."""
 
@@ -64,17 +84,57 @@ class StateFile(Database):
     SCHEMA = _SCHEMA
     LATER = _LATER
     LOSS = "hosts that were drained or forced must be so again"
+    TAKEN = (
+        "forced",
+        "badness",
+        "forced_weight",
+        "zone",
+        "retired",
+        "returned",
+        "host_state",
+        "verdict",
+        "note",
+        "found",
+    )
 
     def _read_through(self) -> None:
+        self._left_out: dict[tuple[str, str], str] = {}
         self.load_verdicts(math.inf, 0)
         self.load_forced()
         self.load_forced_weights()
         self.load_zones()
+        self.load_serials()
         self.load_host_states()
         self.load_retired()
         self.load_returned()
         self.load_notes()
         self.load_found()
+
+    def remarks(self) -> list[str]:
+        found = [f"{what} {which} ({why})" for (what, which), why in self._left_out.items()]
+        if not found:
+            return []
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        rows = "a row makes" if len(found) == 1 else f"{len(found)} rows make"
+        named = f"{', '.join(found[:SHOWN])}{more}"
+        return [
+            f"{self._path}: {rows} no sense: left out, and to be ordered again if it was an order: {named}"
+        ]
+
+    def _load(
+        self, what: str, query: str, made: Callable[..., tuple[K, V]], values: Sequence[float] = ()
+    ) -> dict[K, V]:
+        """Return what the rows of a query are made into, but for those that make no sense."""
+        found = {}
+        for row in self._read(query, values):
+            try:
+                key, value = made(*row)
+            except (ValueError, TypeError) as error:
+                which = ".".join(str(part) for part in reversed(row[: _KEYS.get(what, 1)]))
+                self._left_out[what, printable(which)] = printable(str(error).splitlines()[0])
+            else:
+                found[key] = value
+        return found
 
     # ----- verdicts
 
@@ -82,7 +142,8 @@ class StateFile(Database):
         """Keep verdicts by `Target.key`; those of other targets stay."""
         self._write(
             "NORMAL",
-            "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO verdict (target, state, failures, successes, sheds, level, shed_out, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(target, *astuple(verdict)[:STORED], now) for target, verdict in verdicts.items()],
         )
 
@@ -91,15 +152,13 @@ class StateFile(Database):
 
         One from the future has an age too: the clock was wrong, or is.
         """
-        rows = self._read(
+        return self._load(
+            "verdict",
             "SELECT target, state, failures, successes, sheds, level, shed_out FROM verdict"
             " WHERE abs(? - at) <= ?",
+            state_rows.verdict,
             (now, max_age),
         )
-        return {
-            target: Verdict(HealthState(state), failures, successes, sheds, level, bool(shed_out))
-            for target, state, failures, successes, sheds, level, shed_out in rows
-        }
 
     def prune_verdicts(self, max_age: float, now: float) -> None:
         self._write("NORMAL", "DELETE FROM verdict WHERE abs(? - at) > ?", [(now, max_age)])
@@ -112,24 +171,33 @@ class StateFile(Database):
         if badness is None:
             self._write("NORMAL", "DELETE FROM badness WHERE zone = ? AND host = ?", [host])
         else:
-            self._write("NORMAL", "INSERT OR REPLACE INTO badness VALUES (?, ?, ?)", [(*host, badness)])
-        self._write("FULL", "INSERT OR REPLACE INTO forced VALUES (?, ?, ?, ?, ?, ?, ?)", [(*host, *kept)])
+            query = "INSERT OR REPLACE INTO badness (zone, host, badness) VALUES (?, ?, ?)"
+            self._write("NORMAL", query, [(*host, badness)])
+        self._write(
+            "FULL",
+            "INSERT OR REPLACE INTO forced (zone, host, forced, reason, author, since, until)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*host, *kept)],
+        )
 
     def clear_forced(self, host: HostKey) -> None:
         self._write("FULL", "DELETE FROM forced WHERE zone = ? AND host = ?", [host])
 
     def load_forced(self) -> dict[HostKey, ForcedState]:
         """Return all forced states, also those that have ended since."""
-        rows = self._read(
+        return self._load(
+            "forced",
             "SELECT zone, host, forced, reason, author, since, until, badness FROM forced"
-            " LEFT JOIN badness USING (zone, host)"
+            " LEFT JOIN badness USING (zone, host)",
+            state_rows.forced,
         )
-        return {(zone, host): ForcedState(Forced(forced), *rest) for zone, host, forced, *rest in rows}
 
     def save_forced_weight(self, host: HostKey, weight: ForcedWeight) -> None:
         self._write(
             "FULL",
-            "INSERT OR REPLACE INTO forced_weight VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO forced_weight"
+            " (zone, host, weight, reason, author, since, until, file, edited)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*host, *astuple(weight))],
         )
 
@@ -138,27 +206,32 @@ class StateFile(Database):
 
     def load_forced_weights(self) -> dict[HostKey, ForcedWeight]:
         """Return all forced weights, also those that have ended since."""
-        rows = self._read(
-            "SELECT zone, host, weight, reason, author, since, until, file, edited FROM forced_weight"
+        return self._load(
+            "forced_weight",
+            "SELECT zone, host, weight, reason, author, since, until, file, edited FROM forced_weight",
+            state_rows.forced_weight,
         )
-        return {(zone, host): ForcedWeight(*rest) for zone, host, *rest in rows}
 
     # ----- zones
 
     def save_zone(self, name: str, zone: StoredZone) -> None:
-        self._write("FULL", "INSERT OR REPLACE INTO zone VALUES (?, ?, ?, ?, ?)", [(name, *astuple(zone))])
+        self._write(
+            "FULL",
+            "INSERT OR REPLACE INTO zone (name, digest, serial, text, at) VALUES (?, ?, ?, ?, ?)",
+            [(name, *astuple(zone))],
+        )
 
     def drop_zone(self, name: str) -> None:
         """Forget a zone but for its serial, which must not go back should the zone return."""
         self._write("FULL", "UPDATE zone SET text = NULL WHERE name = ?", [(name,)])
 
     def load_zones(self) -> dict[str, StoredZone]:
-        rows = self._read("SELECT name, digest, serial, text, at FROM zone WHERE text IS NOT NULL")
-        return {name: StoredZone(digest, serial, text, at) for name, digest, serial, text, at in rows}
+        query = "SELECT name, digest, serial, text, at FROM zone WHERE text IS NOT NULL"
+        return self._load("zone", query, state_rows.zone)
 
     def load_serials(self) -> dict[str, int]:
         """Return the last serial of every zone, also of dropped ones."""
-        return dict(self._read("SELECT name, serial FROM zone"))
+        return self._load("serial", "SELECT name, serial FROM zone", state_rows.serial)
 
     # ----- hosts
 
@@ -166,7 +239,7 @@ class StateFile(Database):
         """Keep the states of hosts; those of others stay."""
         self._write(
             "NORMAL",
-            "INSERT OR REPLACE INTO host_state VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO host_state (zone, host, state, since) VALUES (?, ?, ?, ?)",
             [(*host, *astuple(state)) for host, state in states.items()],
         )
 
@@ -174,38 +247,35 @@ class StateFile(Database):
         self._write("NORMAL", "DELETE FROM host_state WHERE zone = ? AND host = ?", list(hosts))
 
     def load_host_states(self) -> dict[HostKey, HostSince]:
-        rows = self._read("SELECT zone, host, state, since FROM host_state")
-        return {(zone, host): HostSince(HealthState(state), since) for zone, host, state, since in rows}
+        return self._load(
+            "host_state", "SELECT zone, host, state, since FROM host_state", state_rows.host_since
+        )
 
     def save_returned(self, hosts: Mapping[HostKey, float]) -> None:
         """Keep when these hosts, and no others, came back from down."""
         self._write(
             "NORMAL",
-            "INSERT INTO returned VALUES (?, ?, ?)",
+            "INSERT INTO returned (zone, host, at) VALUES (?, ?, ?)",
             [(*host, at) for host, at in hosts.items()],
             first="DELETE FROM returned",
         )
 
     def load_returned(self) -> dict[HostKey, float]:
         """Return when hosts came back from down, of those that were still in their slow start."""
-        return {(zone, host): at for zone, host, at in self._read("SELECT zone, host, at FROM returned")}
+        return self._load("returned", "SELECT zone, host, at FROM returned", state_rows.returned)
 
     def save_retired(self, hosts: Mapping[HostKey, RetiredHost]) -> None:
         """Keep these retired hosts and no others."""
         self._write(
             "FULL",
-            "INSERT INTO retired VALUES (?, ?, ?, ?)",
+            "INSERT INTO retired (zone, host, model, until) VALUES (?, ?, ?, ?)",
             [(*key, retired.host.model_dump_json(), retired.until) for key, retired in hosts.items()],
             first="DELETE FROM retired",
         )
 
     def load_retired(self) -> dict[HostKey, RetiredHost]:
         """Return the retired hosts, also those whose `until` has passed."""
-        rows = self._read("SELECT zone, host, model, until FROM retired")
-        return {
-            (zone, host): RetiredHost(Host.model_validate_json(model), until)
-            for zone, host, model, until in rows
-        }
+        return self._load("retired", "SELECT zone, host, model, until FROM retired", state_rows.retired)
 
     # ----- sources of hosts
 
@@ -213,20 +283,19 @@ class StateFile(Database):
         """Keep the last lists of these sources, by zone and title, and of no others."""
         self._write(
             "FULL",
-            "INSERT INTO found VALUES (?, ?, ?)",
+            "INSERT INTO found (zone, source, text) VALUES (?, ?, ?)",
             [(*key, text) for key, text in lists.items()],
             first="DELETE FROM found",
         )
 
     def load_found(self) -> dict[tuple[str, str], str]:
-        rows = self._read("SELECT zone, source, text FROM found")
-        return {(zone, source): text for zone, source, text in rows}
+        return self._load("found", "SELECT zone, source, text FROM found", state_rows.found)
 
     # ----- notes
 
     def save_note(self, name: str, text: str) -> None:
         """Keep a text under a name, instead of the one before."""
-        self._write("FULL", "INSERT OR REPLACE INTO note VALUES (?, ?)", [(name, text)])
+        self._write("FULL", "INSERT OR REPLACE INTO note (name, text) VALUES (?, ?)", [(name, text)])
 
     def load_notes(self) -> dict[str, str]:
-        return dict(self._read("SELECT name, text FROM note"))
+        return self._load("note", "SELECT name, text FROM note", state_rows.note)

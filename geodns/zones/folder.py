@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model.zone import Zone
@@ -15,6 +17,11 @@ from geodns.zonefile.sources import Finder, in_files
 from geodns.zones.watch import LOOK_EVERY, FileMark, Snapshot, Watch, look_pause, snapshot
 
 log = logging.getLogger(__name__)
+
+_DEADLY = (
+    "control died reading it, again and again",
+    "give the server more memory or make the file smaller, then `touch` it: it is read once it has changed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,33 @@ class Edit:
     by_sources: bool = False
 
 
+class Deaths(Protocol):
+    """Whoever remembers, beyond the end of this process, which file was being read."""
+
+    def begin(self, path: Path) -> bool:
+        """Note that a file is being read from now on; False: it kills whoever reads it."""
+
+    def end(self) -> None:
+        """Note that it did not kill this process."""
+
+    def died(self) -> None:
+        """Note that this process ends because of it."""
+
+
+class _Forgetful:
+    """Remembers nothing."""
+
+    def begin(self, path: Path) -> bool:
+        del path
+        return True
+
+    def end(self) -> None:
+        pass
+
+    def died(self) -> None:
+        pass
+
+
 class Folder:
     """The zone files of a directory.
 
@@ -46,6 +80,7 @@ class Folder:
     Args:
         directory: where they lie.
         finder: finds the hosts of `hosts_from`; by default only those in files.
+        deaths: told what is read.
 
     Attributes:
         files: the file of each zone, whether it is served or refused.
@@ -57,7 +92,8 @@ class Folder:
 
     """
 
-    def __init__(self, directory: Path, finder: Finder | None = None) -> None:
+    def __init__(self, directory: Path, finder: Finder | None = None, deaths: Deaths | None = None) -> None:
+        self._deaths = _Forgetful() if deaths is None else deaths
         self.directory = directory
         self.files: dict[str, Path] = {}
         self.refused: dict[str, tuple[Problem, ...]] = {}
@@ -124,7 +160,7 @@ class Folder:
         unfit = {name: one for name, one in self.unfit.items() if name not in names}
         for name in sorted(self._texts.keys() & set(names)):
             file = self.files.get(name, self.directory / f"{name}.yaml")
-            one = _safely(partial(parse_zone, name, self._texts[name], str(file), self._finder), file)
+            one = self._survived(partial(parse_zone, name, self._texts[name], str(file), self._finder), file)
             problems.extend(one.problems)
             if one.zone is None:
                 unfit[name] = tuple(problem for problem in one.problems if not problem.warning)
@@ -142,6 +178,28 @@ class Folder:
         self._texts = {**self._texts, name: text.encode()}
         return self.read_again([name]).zones.get(name)
 
+    @contextmanager
+    def applying(self, names: Collection[str]) -> Iterator[None]:
+        """Blame the file of a zone, where it is the only one, if this process dies meanwhile."""
+        file = self.files.get(next(iter(names))) if len(names) == 1 else None
+        if file is not None:
+            self._deaths.begin(file)
+        try:
+            yield
+        except Exception:  # there may be too little memory for the zone, and control ends
+            self._deaths.died()
+            raise
+        self._deaths.end()
+
+    def _survived(self, read: Callable[[], ParsedZone], path: Path) -> ParsedZone:
+        """Read a file, unless it has killed whoever read it before."""
+        if not self._deaths.begin(path):
+            return ParsedZone(None, (Problem(str(path), 0, 0, *_DEADLY),))
+        try:
+            return _safely(read, path)
+        finally:
+            self._deaths.end()
+
     def _read(self, paths: Collection[Path], removed: Collection[Path]) -> Edit:
         # New mappings: another thread may read the old ones meanwhile.
         files = {name: path for name, path in self.files.items() if path not in removed}
@@ -155,7 +213,7 @@ class Folder:
         failed: set[str] = set()
         problems: list[Problem] = []
         for path in sorted(again):
-            one = _read_safely(path, self._finder)
+            one = self._survived(partial(read_zone, path, self._finder), path)
             name = one.zone.name if one.zone is not None else _name_of(path)
             first = files.get(name, path)
             if first != path and first.exists():
@@ -189,12 +247,8 @@ def _name_of(path: Path) -> str:
         return printable(path.stem.lower())
 
 
-def _read_safely(path: Path, finder: Finder) -> ParsedZone:
-    """Read a file; a bug in reading is a problem of that file, and must not take control down."""
-    return _safely(partial(read_zone, path, finder), path)
-
-
 def _safely(read: Callable[[], ParsedZone], path: Path) -> ParsedZone:
+    """Read a file; a bug in reading is a problem of that file, and must not take control down."""
     try:
         return read()
     except Exception:

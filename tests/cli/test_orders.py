@@ -172,6 +172,18 @@ def test_notes_are_told_and_what_was_not_done_is_a_problem(fake: Answering) -> N
     assert result.stderr == "not done: mta2 is quarantined\n"
 
 
+def test_an_order_that_a_restart_would_forget_is_status_4(fake: Answering) -> None:
+    fake.give(ORDERS, TRIED, ordered(kept=False, notes=["in force, but not kept"]))
+    result = run(fake, "drain", "mta1")
+    assert (result.exit_code, result.stderr) == (4, "")
+    assert "note: in force, but not kept\n" in result.stdout
+
+
+def test_what_is_not_as_ordered_is_worse_than_what_is_not_kept(fake: Answering) -> None:
+    fake.give(ORDERS, TRIED, ordered(kept=False, left=["mta2 is quarantined"]))
+    assert run(fake, "undrain", "mta*").exit_code == 1
+
+
 def test_a_dry_run_asks_once_and_prints_a_table(fake: Answering) -> None:
     result = run(fake, "drain", "mta1", "--dry-run")
     assert result.exit_code == 0

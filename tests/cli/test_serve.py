@@ -26,7 +26,7 @@ class Run:
     def __call__(self, plan: ServePlan) -> int:
         self.plan = plan
         try:
-            os.close(lock_state(self.state))
+            lock_state(self.state).close()
         except GeodnsError:
             self.locked = True
         return self.status
@@ -55,7 +55,7 @@ def test_without_flags_it_serves_as_the_design_says(supervisor: Run) -> None:
     assert supervisor.plan.http == ("127.0.0.1", 8053)
     assert supervisor.plan.workers == len(os.sched_getaffinity(0))
     assert supervisor.locked, "the state directory is locked while it runs"
-    os.close(lock_state(Path("state")))
+    lock_state(Path("state")).close()
 
 
 def test_flags_say_otherwise(supervisor: Run) -> None:
@@ -139,7 +139,7 @@ def test_a_second_server_on_the_same_state_does_not_start(supervisor: Run) -> No
     try:
         result = run()
     finally:
-        os.close(lock)
+        lock.close()
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("geodns: ")
     assert supervisor.plan is None
@@ -154,7 +154,7 @@ def test_the_lock_is_let_go_when_it_cannot_start(supervisor: Run, monkeypatch: p
     result = run()
     assert (result.exit_code, result.stderr) == (1, "geodns: the port is taken\n")
     assert supervisor.plan is None
-    os.close(lock_state(Path("state")))
+    lock_state(Path("state")).close()
 
 
 def test_the_control_process_gets_the_settings(supervisor: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+import time
 from typing import Any
 
 import pytest
 
+from geodns.control import wall_clock
 from geodns.model.state import ForcedWeight
 from geodns.storage.state_file import StateFile
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
@@ -146,6 +148,33 @@ def test_a_weight_whose_time_was_over_while_nobody_served_does_not_come_back(rea
     async def test(running: Running) -> None:
         assert running.supervisor.dealt() == ALL
         await until(lambda: running.store.load_forced_weights() == {})
+
+    ready.run(test)
+
+
+def test_a_clock_that_is_set_ends_no_order_until_it_is_steady(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wall_clock, "STEADY", 2.0)
+
+    async def test(running: Running) -> None:
+        await order(running, "drain", "mta1", **{"for": "2h"})
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 86400)
+        monkeypatch.setattr(running.daemon.services.clock, "_wall", time.time)
+        await until(lambda: not running.daemon.services.clock.steady)
+        await asyncio.sleep(0.5)
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert any("the clock was set ahead" in one for one in (await running.get("/status"))["warnings"])
+        monkeypatch.setattr(time, "time", real)
+        monkeypatch.setattr(running.daemon.services.clock, "_wall", real)
+        await asyncio.sleep(0.3)
+        await until(lambda: running.daemon.services.clock.steady)
+        await asyncio.sleep(0.3)
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert (await running.get("/status"))["warnings"] == []
+        texts = [one["text"] for one in (await running.get("/api/v1/events?kind=watch"))["events"]]
+        assert any("the clock was set ahead by 86,4" in one for one in texts)
 
     ready.run(test)
 

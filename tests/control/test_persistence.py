@@ -323,10 +323,62 @@ def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
     assert disk.restart().restored().forced == {}
 
 
+def test_orders_are_written_first_and_one_that_fails_holds_nothing_else_up(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persistence = Persistence(disk.store)
+
+    broken, real = True, disk.store.save_forced
+
+    def save(*arguments: Any) -> None:
+        if broken:
+            raise StoreError("geodns.db: no")
+        real(*arguments)
+
+    monkeypatch.setattr(disk.store, "save_forced", save)
+    persistence.keep_note("names", "x")
+    persistence.keep_forced(MTA1, DRAINED)
+    assert (
+        asyncio.run(persistence.orders_written([MTA1]))
+        == "geodns.db: no: what changes now is forgotten at a restart"
+    )
+    assert asyncio.run(persistence.orders_written([MTA2])) is None
+    assert disk.store.load_notes() == {"names": "x"}
+    broken = False
+    assert asyncio.run(persistence.orders_written([MTA1])) is None
+    assert disk.store.load_forced() == {MTA1: DRAINED}
+
+
 def test_unknown_verdicts_need_no_probe_to_be_kept(disk: Disk) -> None:
     shed = dict.fromkeys(targets_of(ONE), Verdict(sheds=1, level=1))
     Persistence(disk.store).save_states(shed, {}, {}, NOW)
     assert disk.restart().verdicts(targets_of(ONE), NOW) == shed
+
+
+def test_what_comes_while_the_disk_is_full_from_the_start_is_written_in_the_end(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.store.offline = StoreError("geodns.db: the disk is full: free some space")
+    full = True
+
+    def reopen() -> None:
+        if full:
+            raise StoreError("geodns.db: the disk is full: free some space")
+        disk.store.offline = None
+
+    monkeypatch.setattr(disk.store, "reopen", reopen)
+    persistence = Persistence(disk.store)
+    assert persistence.trouble == (
+        "geodns.db: the disk is full: free some space: what changes now is forgotten at a restart"
+    )
+    persistence.write()
+    assert persistence.trouble is not None
+    persistence.keep_forced(MTA1, DRAINED)
+    assert asyncio.run(persistence.orders_written([MTA1])) == persistence.trouble
+    full = False
+    assert asyncio.run(persistence.orders_written([MTA1])) is None
+    assert persistence.trouble is None
+    assert disk.store.load_forced() == {MTA1: DRAINED}
 
 
 def test_lists_of_sources_are_kept_and_tried_again(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
+import errno
+import fcntl
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -20,12 +23,12 @@ sys.stdin.read()
 
 def test_lock_makes_a_private_directory_and_names_its_holder(tmp_path: Path) -> None:
     directory = tmp_path / "deep" / "state"
-    descriptor = lock_state(directory)
+    lock = lock_state(directory)
     try:
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert (directory / "lock").read_text() == f"{os.getpid()}\n"
     finally:
-        os.close(descriptor)
+        lock.close()
 
 
 def test_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
@@ -41,12 +44,41 @@ def test_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> 
         )
         holder.kill()
         holder.wait()
-    os.close(lock_state(tmp_path))
+    lock_state(tmp_path).close()
+
+
+def test_without_its_file_it_is_locked_still(tmp_path: Path) -> None:
+    lock = lock_state(tmp_path)
+    try:
+        (tmp_path / "lock").unlink()
+        for _ in range(2):  # the second finds the first one's file
+            with pytest.raises(StartError, match="in use by another process"):
+                lock_state(tmp_path)
+    finally:
+        lock.close()
+    lock_state(tmp_path).close()
+
+
+def test_a_disk_that_locks_no_directory_locks_the_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    lock = lock_state(tmp_path)
+    with pytest.raises(StartError, match=f"in use by process {os.getpid()}"):
+        lock_state(tmp_path)
+    lock.close()
 
 
 def test_shorter_pid_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("123456789012\n")
-    os.close(lock_state(tmp_path))
+    lock_state(tmp_path).close()
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
@@ -54,3 +86,12 @@ def test_file_in_the_directorys_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(StoreError, match="--state"):
         lock_state(tmp_path / "state")
+
+
+def test_a_full_disk_keeps_nobody_from_locking(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        lock_state(tmp_path).close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -288,11 +289,6 @@ def sql(statement: str) -> Callable[[Path], None]:
         pytest.param(no_database, id="no-database"),
         pytest.param(cut_short, id="cut-short"),
         pytest.param(scribbled, id="scribbled-over"),
-        pytest.param(sql("PRAGMA user_version = 99"), id="from-the-future"),
-        pytest.param(sql("PRAGMA user_version = 0"), id="somebody-elses"),
-        pytest.param(sql("DROP TABLE retired"), id="table-missing"),
-        pytest.param(sql("UPDATE forced SET forced = 'sideways'"), id="unknown-word"),
-        pytest.param(sql("INSERT INTO retired VALUES ('z', 'h', '{', 0)"), id="broken-model"),
     ],
 )
 def test_unusable_file_is_set_aside_and_said_so(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
@@ -314,6 +310,140 @@ def test_unusable_file_is_set_aside_and_said_so(tmp_path: Path, spoil: Callable[
     assert len(aside.read_bytes()) >= len(spoilt)
     store = reopen(tmp_path)
     assert store.load_forced() == {MTA2: DRAINED}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(["PRAGMA user_version = 99"], id="from-the-future"),
+        pytest.param(["PRAGMA user_version = 0"], id="somebody-elses"),
+        pytest.param(["DROP TABLE retired"], id="table-missing"),
+        pytest.param(
+            [
+                "PRAGMA user_version = 2",
+                "ALTER TABLE forced ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'",
+                "ALTER TABLE verdict DROP COLUMN level",
+            ],
+            id="other-columns",
+        ),
+    ],
+)
+def test_what_another_version_wrote_is_taken_over(tmp_path: Path, spoil: list[str]) -> None:
+    store = reopen(tmp_path)
+    bad = ForcedState(Forced.QUARANTINED, "rbl", "bot", NOW, None, 80.0)
+    store.save_forced(MTA1, DRAINED)
+    store.save_forced(MTA2, bad)
+    store.save_forced_weight(MTA1, ForcedWeight(5, "slow", "ann", NOW, None, "[50, {}]"))
+    store.save_zone("out.example.com", StoredZone("d", 2026112301, "{}", NOW))
+    store.close()
+    for statement in spoil:
+        sql(statement)(tmp_path / FILE_NAME)
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert "set aside as geodns.db.corrupt-20261123T070000Z and the server took over" in warning
+    assert store.load_forced() == {MTA1: DRAINED, MTA2: bad}
+    assert store.load_forced_weights() == {MTA1: ForcedWeight(5, "slow", "ann", NOW, None, "[50, {}]")}
+    assert store.load_serials() == {"out.example.com": 2026112301}
+    store.close()
+    reopen(tmp_path).close()
+
+
+def test_what_lies_beside_a_damaged_page_is_taken_over(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    hosts = [("out.example.com", f"mta{number:03}") for number in range(300)]
+    for one in hosts:
+        store.save_forced(one, DRAINED)
+    store.save_zone("out.example.com", StoredZone("d", 2026112301, "{}", NOW))
+    store.close()
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    middle = whole.rindex(b"mta150")
+    begin = middle // 4096 * 4096
+    path.write_bytes(whole[:begin] + b"\xa5" * 64 + whole[begin + 64 :])
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert "took over what can be read of it" in warning
+    found = store.load_forced()
+    assert hosts[0] in found
+    assert hosts[-1] in found
+    assert hosts[150] not in found
+    assert store.load_serials() == {"out.example.com": 2026112301}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        (
+            "UPDATE forced SET forced = 'sideways' WHERE host = 'mta2'",
+            "forced mta2.out.example.com ('sideways'",
+        ),
+        ("UPDATE forced SET until = 'tomorrow' WHERE host = 'mta2'", "'tomorrow' is no time in seconds"),
+        ("UPDATE forced SET until = 1e300 WHERE host = 'mta2'", "1e+300 is no time"),
+        ("UPDATE forced SET since = -1 WHERE host = 'mta2'", "-1.0 is no time"),
+        ("UPDATE forced SET reason = x'ff' WHERE host = 'mta2'", "is no text"),
+        ("UPDATE forced SET reason = CAST(x'ff' AS TEXT) WHERE host = 'mta2'", "surrogates not allowed"),
+        ("UPDATE forced SET author = char(27) || '[2J' WHERE host = 'mta2'", "no line that can be printed"),
+        ("INSERT INTO badness VALUES ('out.example.com', 'mta2', 'bad')", "'bad' is no number from 0 to 100"),
+        ("INSERT INTO retired VALUES ('z', 'h', '{', 0)", "retired h.z"),
+        (
+            "INSERT INTO forced_weight VALUES ('z', 'h', -5, '', '', 1, NULL, '', NULL)",
+            "-5 is no whole number",
+        ),
+        (
+            "INSERT INTO forced_weight VALUES ('z', 'h', 'x', '', '', 1, NULL, '', NULL)",
+            "'x' is no whole number",
+        ),
+        (
+            "INSERT INTO forced_weight VALUES ('z', 'h', 1e300, '', '', 1, NULL, '', NULL)",
+            "1e+300 is no whole",
+        ),
+        ("INSERT INTO verdict VALUES ('smtp', 'poorly', 0, 0, 0, 0, 0, 0)", "verdict smtp ('poorly'"),
+        ("INSERT INTO verdict VALUES ('smtp', 'up', 0, 0, 0, 1000000, 0, 0)", "verdict smtp (1000000 is no"),
+        ("INSERT INTO host_state VALUES ('z', 'h', 'odd', 0)", "host_state h.z"),
+        ("INSERT INTO returned VALUES ('z', 'h', 'noon')", "returned h.z"),
+        ("INSERT INTO zone VALUES ('z', 'd', 'today', '{}', 1)", "zone z ('today' is no whole number"),
+        ("INSERT INTO note VALUES ('n', x'00')", "note n"),
+        ("INSERT INTO found VALUES ('z', 'dns x', x'00')", "found dns x.z"),
+    ],
+)
+def test_a_row_that_makes_no_sense_is_left_out_alone_and_told(
+    tmp_path: Path, statement: str, names: str
+) -> None:
+    store = reopen(tmp_path)
+    store.save_forced(MTA1, DRAINED)
+    store.save_forced(MTA2, DRAINED)
+    store.close()
+    sql(statement)(tmp_path / FILE_NAME)
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert names in warning
+    assert warning.isprintable()
+    assert "geodns.db: " in warning
+    assert "left out" in warning
+    forced = store.load_forced()
+    assert forced.pop(MTA1) == DRAINED
+    assert list(forced) in ([], [MTA2])
+    store.load_verdicts(60, NOW)
+    store.save_forced(MTA2, DRAINED)
+    assert store.load_forced() == {MTA1: DRAINED, MTA2: DRAINED}
+    store.close()
+
+
+def test_the_files_weights_that_are_not_known_cost_no_forced_weight(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    store.save_forced_weight(MTA1, ForcedWeight(5, "slow", "ann", NOW, None, "[50, 3]"))
+    assert store.load_forced_weights() == {MTA1: ForcedWeight(5, "slow", "ann", NOW)}
+    store.close()
+
+
+def test_of_many_rows_that_make_no_sense_a_few_are_named(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    for number in range(9):
+        store.save_forced(("z", f"h{number}"), DRAINED)
+    store.close()
+    sql("UPDATE forced SET since = 'then'")(tmp_path / FILE_NAME)
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert "9 rows make no sense" in warning
+    assert warning.endswith(" and 4 more")
     store.close()
 
 
@@ -375,6 +505,101 @@ def test_directory_in_the_files_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(StoreError, match="cannot be opened"):
         StateFile.open(tmp_path, NOW)
+
+
+# ----- a disk that is full at the start
+
+
+@pytest.fixture
+def full() -> Iterator[Callable[[], None]]:
+    """No file may grow, as on a full disk, until what this gives is called."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+
+    def free() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    yield free
+    free()
+
+
+def killed(directory: Path) -> None:
+    """Leave the state of a process that was killed: an order that is in the log of the file alone."""
+    store = reopen(directory)
+    store.save_forced(MTA1, DRAINED)
+    saved = [(one, one.read_bytes()) for one in directory.iterdir() if not one.name.endswith("-shm")]
+    store.close()
+    for path, content in saved:
+        path.write_bytes(content)
+
+
+def test_a_full_disk_keeps_nobody_from_starting_with_what_there_is(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    killed(tmp_path)
+    free = request.getfixturevalue("full")
+    store, warnings = StateFile.open(tmp_path, NOW)
+    assert warnings == []
+    assert "geodns.db" in str(store.offline)
+    assert store.load_forced() == {MTA1: DRAINED}
+    with pytest.raises(StoreError):
+        store.save_forced(MTA2, DRAINED)
+    with pytest.raises(StoreError):
+        store.reopen()
+    free()
+    store.save_forced(MTA2, DRAINED)
+    assert store.offline is None
+    store.close()
+    store = reopen(tmp_path)
+    assert store.load_forced() == {MTA1: DRAINED, MTA2: DRAINED}
+    store.close()
+
+
+def test_a_full_disk_without_any_state_is_a_start_with_none(tmp_path: Path, full: Callable[[], None]) -> None:
+    store, _ = StateFile.open(tmp_path, NOW)
+    assert store.load_forced() == {}
+    full()
+    store.reopen()
+    store.save_forced(MTA1, DRAINED)
+    store.close()
+    store = reopen(tmp_path)
+    assert store.load_forced() == {MTA1: DRAINED}
+    store.close()
+
+
+def test_whoever_is_started_again_reads_also_what_it_may_not_write(tmp_path: Path) -> None:
+    killed(tmp_path)
+    path = tmp_path / FILE_NAME
+    program = (
+        "import os, pathlib, sys\n"
+        "from geodns.storage.state_file import StateFile\n"
+        "if os.geteuid() == 0: os.setegid(65534); os.seteuid(65534)\n"
+        "store, _ = StateFile.open(pathlib.Path(sys.argv[1]), 0, must=False)\n"
+        "print(len(store.load_forced()), store.offline)\n"
+    )
+    home = Path(tempfile.mkdtemp())
+    try:
+        for one in (path, tmp_path / f"{FILE_NAME}-wal"):
+            shutil.copy(one, home)
+            (home / one.name).chmod(0o444)
+        home.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(home)], check=True, capture_output=True, text=True
+        )
+    finally:
+        home.chmod(0o755)
+        shutil.rmtree(home)
+    assert "writ" in done.stdout
+
+
+def test_what_another_program_has_locked_for_itself_is_no_start_without_it(tmp_path: Path) -> None:
+    killed(tmp_path)
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="another program has locked it"):
+        StateFile.open(tmp_path, NOW, must=False)
+    other.close()
 
 
 # ----- trouble while running

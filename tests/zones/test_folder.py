@@ -289,6 +289,58 @@ def test_an_international_file_name_is_its_zone_s(hand: Hand) -> None:
     assert set(hand.folder.refused) == {"xn--bcher-kva.example"}
 
 
+class Remembering:
+    """Remembers what was read, and refuses some."""
+
+    def __init__(self) -> None:
+        self.deadly: set[Path] = set()
+        self.told: list[str] = []
+
+    def begin(self, path: Path) -> bool:
+        self.told.append(path.stem)
+        return path not in self.deadly
+
+    def end(self) -> None:
+        self.told.append("end")
+
+    def died(self) -> None:
+        self.told.append("died")
+
+
+def test_a_file_that_kills_its_reader_is_refused_and_its_zone_stays(hand: Hand) -> None:
+    deaths = Remembering()
+    hand.folder = Folder(hand.directory, None, deaths)
+    hand.folder.read_all()
+    assert deaths.told == [A, "end"]
+    deaths.deadly.add(hand.write(A, BETTER))
+    hand.write(B, GOOD)
+    edit = hand.one()
+    assert parts(edit) == ({B}, set(), {A})
+    (problem,) = hand.folder.refused[A]
+    assert problem.what == "control died reading it, again and again"
+    (warning,) = hand.folder.warnings([A, B])
+    assert "`touch` it" in warning
+    assert warning.endswith("(the zone it had is served)")
+    deaths.deadly.clear()
+    hand.write(A, BETTER)
+    assert parts(hand.one()) == ({A}, set(), set())
+
+
+def test_of_an_edit_that_is_applied_the_only_zone_is_to_blame(hand: Hand) -> None:
+    deaths = Remembering()
+    hand.folder = Folder(hand.directory, None, deaths)
+    hand.write(B, GOOD)
+    hand.folder.read_all()
+    deaths.told.clear()
+    with hand.folder.applying([A]):
+        assert deaths.told == [A]
+    with hand.folder.applying([A, B]):
+        pass
+    with pytest.raises(MemoryError), hand.folder.applying([B]):
+        raise MemoryError
+    assert deaths.told == [A, "end", "end", B, "died"]
+
+
 def test_a_few_files_are_looked_at_often(hand: Hand) -> None:
     assert hand.wait(0.2) == []
     assert hand.folder.pause == LOOK_EVERY

@@ -1,0 +1,94 @@
+"""Notes which file is being read, so that one which kills its reader again and again is set aside.
+
+A zone file may need more memory than there is: the kernel kills whoever reads it, and nobody can catch that.
+So the file's name is on disk while it is read; the next process finds it there.
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+MOST_DEATHS = 2
+"""Processes that may die reading a file as it is; then it is not read until it changes."""
+MAX_BYTES = 1 << 16
+
+Mark = list[int]
+"""A file's status that changes when it is edited, replaced or touched."""
+
+
+class ReadingLog:
+    """The note on disk; where it cannot be written, nothing is set aside."""
+
+    def __init__(self, path: Path) -> None:
+        self._deaths: dict[str, tuple[Mark, int]] = {}
+        self._reading: tuple[str, Mark] | None = None
+        self._file = -1
+        with suppress(OSError):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._take(os.pread(self._file, MAX_BYTES, 0))
+            self._write()
+
+    def _take(self, text: bytes) -> None:
+        """Take over what the process before has noted; what cannot be read counts as nothing."""
+        with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            found: Any = json.loads(text.partition(b"\n")[0])
+            self._deaths = {
+                str(name): (list(mark), int(count)) for name, (mark, count) in found["deaths"].items()
+            }
+            if found["reading"] is not None:
+                self._count(str(found["reading"][0]), list(found["reading"][1]))
+
+    def _count(self, name: str, mark: Mark) -> None:
+        before, count = self._deaths.get(name, (mark, 0))
+        self._deaths[name] = (mark, count + 1 if before == mark else 1)
+
+    def begin(self, path: Path) -> bool:
+        """Note that a file is being read from now on; False: too many died of it as it is."""
+        mark = _mark(path)
+        if mark is None:
+            return True
+        before, count = self._deaths.get(str(path), (mark, 0))
+        if before == mark and count >= MOST_DEATHS:
+            return False
+        self._reading = str(path), mark
+        self._write()
+        return True
+
+    def end(self) -> None:
+        """Note that whoever read the file has survived it."""
+        if self._reading is not None:
+            self._deaths.pop(self._reading[0], None)
+            self._reading = None
+            self._write()
+
+    def died(self) -> None:
+        """Note that this process ends because of the file that is being read."""
+        if self._reading is not None:
+            self._count(*self._reading)
+            self._reading = None
+            self._write()
+
+    def close(self) -> None:
+        """Note that nothing is read any more, whatever becomes of this process."""
+        self._reading = None
+        self._write()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _write(self) -> None:
+        # No flush: it must outlive this process, not the machine.
+        text = json.dumps({"reading": self._reading, "deaths": self._deaths})
+        if self._file >= 0 and len(text) < MAX_BYTES:
+            with suppress(OSError):
+                os.pwrite(self._file, f"{text}\n".encode(), 0)
+
+
+def _mark(path: Path) -> Mark | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
