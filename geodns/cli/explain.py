@@ -3,12 +3,13 @@
 import json
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
+from geodns.cli.output import show
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})
 
@@ -43,7 +44,7 @@ def explain(
     if as_json:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        Console().print(render(shown))
+        show(render(shown))
 
 
 def render(shown: Json) -> RenderableType:

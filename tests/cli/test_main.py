@@ -52,7 +52,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         pytest.param(["--nonsense"], id="unknown option"),
         pytest.param(["drain"], id="argument missing"),
         pytest.param(["status", "--interval", "0"], id="value out of range"),
-        pytest.param(["status", "extra"], id="argument too many"),
+        pytest.param(["schema", "extra"], id="argument too many"),
     ],
 )
 def test_wrong_usage_is_status_2_on_standard_error(
