@@ -93,7 +93,7 @@ export class Why {
       const own = told.tiers.map((one) => [one.pool, one.members[this.focus]]).filter(([, member]) => member);
       byId("why-verdict").replaceChildren(...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)));
       answer.replaceChildren(
-        ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `No pool is behind ${told.name} ${told.type}.`)]),
+        ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `${told.name} ${told.type}: ${told.no_pool}${told.near.length ? `: did you mean ${told.near.join(" or ")}?` : ""}`)]),
         el("h3", {}, `The next ${count(told.next.length, "answer")}`),
         el("ol", {}, ...answers(told.next)));
     } catch (error) {

@@ -216,7 +216,7 @@ def test_times_are_told_as_how_long_ago(since: str | None, shown: str) -> None:
     assert ago(since, datetime(2026, 11, 23, 7, tzinfo=UTC).timestamp()) == shown
 
 
-TWO = {
+TWO: dict[str, Any] = {
     "zones": {name: {"serial": 1, "file": "", "error": None} for name in (NAME, "in.example.com")},
     "hosts": {
         NAME: {"mta1": host(), "mta2": host(addresses=["192.0.2.12"])},
