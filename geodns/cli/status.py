@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.cli.client import HttpReply, Json, Server
-from geodns.cli.options import server_option, token_option
+from geodns.cli.options import number, server_option, token_option
 from geodns.cli.output import show
 from geodns.errors import GeodnsError, NotFoundError, ServerError
 
@@ -33,7 +33,7 @@ _FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up"
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON that the server gives.")
 @click.option("--watch", is_flag=True, help="Refresh it until interrupted.")
 @click.option(
-    "--interval", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds, for --watch."
+    "--interval", default=1.0, show_default=True, type=number(0.1), metavar="SECONDS", help="For --watch."
 )
 @server_option
 @token_option
