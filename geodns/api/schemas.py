@@ -77,6 +77,7 @@ class StatusJson(TypedDict):
     """Everything as it is now; hosts and pools by zone and name."""
 
     node: str
+    identity: Annotated[str | None, Field(description="For NSID and id.server; null: nobody is told.")]
     version: str
     backend: str
     uptime_s: Amount

@@ -191,7 +191,10 @@ def render(shown: Json, now: float | None = None) -> RenderableType:
     """Return a status as tables, with a line for each host; `now` is in seconds since the epoch."""
     now = time.time() if now is None else now
     ready = "ready" if shown["ready"] else "not ready"
-    head = Text(f"{shown['node']}: {ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}")
+    identity = shown.get("identity")
+    known = f" (identity {identity})" if identity and identity != shown["node"] else ""
+    about = f"{ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}"
+    head = Text(f"{shown['node']}{known}: {about}")
     parts: list[RenderableType] = [head]
     parts += [Text(f"warning: {warning}", style="yellow") for warning in shown["warnings"]]
     for zone, about in shown["zones"].items():

@@ -44,6 +44,9 @@ export function amount(value) {
   return value.toFixed(value >= 1 ? 1 : 2);
 }
 
+/** An address with its port; that of IPv6 stands in brackets. */
+export const place = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+
 export function count(number, one, many = `${one}s`) {
   return `${whole(number)} ${number === 1 ? one : many}`;
 }
