@@ -310,8 +310,9 @@ class ColumnsJson(TypedDict):
     answers: list[Amount]
     share: list[Share | None]
     intended: list[Share | None]
-    rtt_ms: list[Amount | None]
+    rtt_ms: Annotated[list[Amount | None], Field(description="The mean; time-outs are not in it.")]
     up: list[Share | None]
+    timeouts: list[Count]
 
 
 HistoryJson = TypedDict(  # `from` is a word of Python's

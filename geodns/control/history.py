@@ -38,7 +38,7 @@ class Tally:
         self._intended: dict[tuple[str, str, str], tuple[Choice, dict[str, float]]] = {}
 
     def _point(self, host: HostKey) -> list[float]:
-        return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0])
+        return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0, 0])
 
     def add_answers(
         self,
@@ -83,10 +83,13 @@ class Tally:
             self._intended[place] = known
         return known[1]
 
-    def add_probe(self, hosts: Iterable[HostKey], seconds: float) -> None:
-        """Add a probe's duration to all hosts that it was for."""
+    def add_probe(self, hosts: Iterable[HostKey], seconds: float | None) -> None:
+        """Add a probe's duration to all hosts that it was for; None: it timed out."""
         for host in hosts:
             point = self._point(host)
+            if seconds is None:
+                point[6] += 1
+                continue
             point[2] += 1
             point[3] += seconds
 
@@ -100,8 +103,8 @@ class Tally:
     def close(self) -> dict[str, dict[str, Point]]:
         """Return the points by zone, and begin anew."""
         found: dict[str, dict[str, Point]] = {}
-        for (zone, host), (picks, intended, probes, rtt, samples, up) in self._points.items():
-            point = Point(picks, intended, int(probes), rtt, int(samples), int(up))
+        for (zone, host), (picks, intended, probes, rtt, *counts) in self._points.items():
+            point = Point(picks, intended, int(probes), rtt, *map(int, counts))
             found.setdefault(zone, {})[host] = point
         self._points = {}
         return found
@@ -130,6 +133,7 @@ def series(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> dic
                 "intended": round(point.intended / intended, 5) if intended else None,
                 "rtt_ms": round(point.rtt / point.probes * 1000, 2) if point.probes else None,
                 "up": round(point.up / point.samples, 4) if point.samples else None,
+                "timeouts": point.timeouts,
             }
             columns = found.setdefault(name, {key: [] for key in row})
             for key, value in row.items():

@@ -61,6 +61,16 @@ def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None
     assert tally.close() == {}
 
 
+def test_time_outs_are_counted_and_are_no_latency() -> None:
+    tally = Tally()
+    for seconds in (0.1, None, 0.3, None):
+        tally.add_probe([(NAME, "mta1")], seconds)
+    point = tally.close()[NAME]["mta1"]
+    assert (point.probes, round(point.rtt, 9), point.timeouts) == (2, 0.4, 2)
+    columns = series([(60, {"mta1": point})], 60)["mta1"]
+    assert (columns["rtt_ms"], columns["timeouts"]) == ([200.0], [2])
+
+
 def test_columns_of_a_zone() -> None:
     steps = [
         (60, {"mta1": Point(3, 2, 2, 0.5, 4, 4), "mta2": Point(1, 2, 0, 0.0, 4, 1)}),
@@ -74,6 +84,7 @@ def test_columns_of_a_zone() -> None:
         "intended": [0.5, None],
         "rtt_ms": [250.0, None],
         "up": [1.0, None],
+        "timeouts": [0, 0],
     }
     assert shown["mta2"]["up"] == [0.25]
     assert series(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
@@ -89,6 +100,7 @@ def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
             "intended": [0.5] * 3,
             "rtt_ms": [250.0] * 3,
             "up": [1.0] * 3,
+            "timeouts": [0] * 3,
         }
     }
 
