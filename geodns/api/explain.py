@@ -9,6 +9,7 @@ from typing import NamedTuple
 import dnslib
 from aiohttp import web
 
+from geodns.api.explain_names import nearest_outside, unpooled
 from geodns.api.explain_pools import PoolExplanation
 from geodns.api.responses import SERVICES, RefusedError, cached_json
 from geodns.api.schemas_explain import ExplanationJson, NextJson
@@ -100,18 +101,22 @@ def explain(
         raise UsageError(f"{rtype} is no record type: write A, AAAA or MX")
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table
-    key = rotation_of(table, name_to_wire(owner), rnumber)
+    wire = name_to_wire(owner)
+    key = rotation_of(table, wire, rnumber)
     tiers = []
     if key is not None:
         rotation = table.rotations[key]
         shown = PoolExplanation(cluster, zone, cluster.live(), rotation, seen)
         tiers = [shown.tier(*tier) for tier in key.tiers]
+    other = None if tiers else unpooled(table, table.zones[name_to_wire(zone.origin)], wire, rnumber)
     return {
         "name": owner,
         "type": rtype,
         "zone": zone.name,
         "serial": cluster.sources[zone.name].serial,
         "tiers": tiers,
+        "no_pool": None if other is None else other.why,
+        "near": [] if other is None else list(other.near),
         "next": _next(cluster, zone, owner, rnumber, asking),
         "hosts": _hosts_by_data(zone),
     }
@@ -124,7 +129,9 @@ def _zone_of(cluster: Cluster, owner: str) -> Zone:
         if owner == source.zone.origin or owner.endswith(f".{source.zone.origin}")
     ]
     if not found:
-        raise NotFoundError(f"{owner} is in no zone that is served")
+        near = nearest_outside(cluster.compiled.table, owner)
+        hint = f": did you mean {' or '.join(near)}?" if near else ""
+        raise NotFoundError(f"{owner} is in no zone that is served{hint}")
     return max(found, key=lambda zone: len(zone.name))
 
 

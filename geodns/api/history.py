@@ -102,6 +102,7 @@ def columns(steps: Iterable[Step], step: int, hosts: Collection[str] = ()) -> di
                 "intended": round(point.intended / intended, 5) if intended else None,
                 "rtt_ms": round(point.rtt / point.probes * 1000, 2) if point.probes else None,
                 "up": round(point.up / point.samples, 4) if point.samples else None,
+                "timeouts": point.timeouts,
             }
             own = found.setdefault(name, {key: [] for key in row})
             for key, value in row.items():

@@ -77,6 +77,7 @@ class StatusJson(TypedDict):
     """Everything as it is now; hosts and pools by zone and name."""
 
     node: str
+    identity: Annotated[str | None, Field(description="For NSID and id.server; null: nobody is told.")]
     version: str
     backend: str
     uptime_s: Amount
@@ -332,8 +333,9 @@ class ColumnsJson(TypedDict):
     answers: list[Amount]
     share: list[Share | None]
     intended: list[Share | None]
-    rtt_ms: list[Amount | None]
+    rtt_ms: Annotated[list[Amount | None], Field(description="The mean; time-outs are not in it.")]
     up: list[Share | None]
+    timeouts: list[Count]
 
 
 HistoryJson = TypedDict(  # `from` is a word of Python's

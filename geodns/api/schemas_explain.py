@@ -81,5 +81,7 @@ class ExplanationJson(TypedDict):
     zone: str
     serial: Count
     tiers: list[TierJson]
+    no_pool: Annotated[str | None, Field(description="Why no pool is behind it; null where one is.")]
+    near: Annotated[list[str], Field(description="Of a name that is not there: the nearest that are.")]
     next: list[NextJson]
     hosts: dict[str, str]

@@ -278,6 +278,7 @@ def status(services: Services) -> StatusJson:
     }
     return {
         "node": services.node,
+        "identity": services.cluster.compiled.table.policy.nsid.decode() or None,
         "version": __version__,
         "backend": BACKEND,
         "uptime_s": round(time.monotonic() - services.started, 1),

@@ -3,12 +3,13 @@
 import json
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
+from geodns.cli.output import show
 
 _NUMBERS = frozenset({"weight", "first picks", "uniform picks"})
 
@@ -43,7 +44,7 @@ def explain(
     if as_json:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        Console().print(render(shown))
+        show(render(shown))
 
 
 def render(shown: Json) -> RenderableType:
@@ -53,13 +54,21 @@ def render(shown: Json) -> RenderableType:
         head + Text(f"  zone {shown['zone']}, serial {shown['serial']}", style="dim")
     ]
     if not shown["tiers"]:
-        parts.append(Text("no pool is behind it: it is fixed by the zone file, or there is no such name"))
+        parts.append(Text(unpooled(shown)))
     for tier in shown["tiers"]:
         parts += _tier(tier, shown["type"])
     if shown["next"]:
         parts.append(Text("\nthe next answers (every worker is at a place of its own in the cycle):"))
     parts += [Text(f"  {_answer(answer)}") for answer in shown["next"]]
     return Group(*parts)
+
+
+def unpooled(shown: Json) -> str:
+    """Say why no pool is behind a name, and which names may have been meant."""
+    # A server of an earlier version does not say why.
+    why: str = shown.get("no_pool") or "no pool is behind it"
+    near = shown.get("near")
+    return f"{why}: did you mean {' or '.join(near)}?" if near else why
 
 
 def _tier(tier: Json, rtype: str) -> list[RenderableType]:

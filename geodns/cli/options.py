@@ -1,5 +1,7 @@
 """The options that say which servers a command talks to, with which token, and who asks."""
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,27 @@ DEFAULT_SERVER = "http://127.0.0.1:8053"
 DEFAULT_FILE = Path("geodns.yaml")
 _CONFIG = "geodns.config"
 _SERVER_LIST = "geodns.server_list"
+
+
+def number(
+    low: float, high: float = math.inf, *, whole: bool = False, hint: str = ""
+) -> Callable[[str], float]:
+    """Return the type of a number, which is refused in the words that zone files are refused in."""
+    write = f"write {low} to {high}" if high < math.inf else f"write {low} or more"
+
+    def read(text: str) -> float:
+        try:
+            found = int(text) if whole else float(text)
+        except ValueError as error:
+            more = f" ({hint})" if hint else ""
+            raise click.BadParameter(
+                f"{text!r} is no {'whole ' if whole else ''}number: {write}{more}"
+            ) from error
+        if not low <= found <= high:
+            raise click.BadParameter(f"{text} is out of range: {write}")
+        return found
+
+    return read
 
 
 def _note_config(context: click.Context, _: click.Parameter, value: Path | None) -> None:

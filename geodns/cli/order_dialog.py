@@ -12,6 +12,7 @@ from rich.text import Text
 
 from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
+from geodns.cli.output import WIDE, show
 from geodns.cli.status import host_of
 from geodns.errors import GeodnsError
 from geodns.wire.codes import FAMILY_NAMES
@@ -122,7 +123,7 @@ def _confirmed(answers: Answers) -> bool:
         return False
     for line, pools in dangers.items():
         click.echo(f"{', '.join(where[line])}: {line}" if len(answers) > 1 else line, err=True)
-        Console(stderr=True).print(_shares_table(pools))
+        show(_shares_table(pools), err=True)
     if not _on_terminal():
         raise GeodnsError("nothing was changed: --yes goes on without asking")
     if not click.confirm("Go on?", err=True):
@@ -175,6 +176,8 @@ def _print(printed: Mapping[str, _Printed]) -> None:
 
 def _report(report: OrderReport) -> _Printed:
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
     with console.capture() as captured:
         for part in report.parts:
             if isinstance(part, str):

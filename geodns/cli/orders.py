@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from geodns.cli.client import Json, Server
+from geodns.cli.options import number
 from geodns.cli.order_dialog import Answers, describe_order, give, order_options
 from geodns.cli.wait import wait
 from geodns.config.times import seconds_asked
@@ -45,6 +46,7 @@ def _ordering(*, ends: bool = False) -> Callable[[Command], Command]:
     return add
 
 
+_WEIGHT = number(0, MAX_WEIGHT, whole=True, hint="it stands last: geodns weight mta1 5")
 _hosts = click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 
 
@@ -84,7 +86,7 @@ def undrain(hosts: tuple[str, ...], **given: Any) -> None:
 @_hosts
 @click.option(
     "--badness",
-    type=click.FloatRange(0, 100),
+    type=number(0, 100),
     metavar="N",
     help="For programs: how bad it is, 0 to 100; the pool's max_out bounds it, and the worst go first.",
 )
@@ -129,7 +131,7 @@ def down(hosts: tuple[str, ...], **given: Any) -> None:
 
 @click.command()
 @_hosts
-@click.argument("weight", type=click.IntRange(0, MAX_WEIGHT), metavar="N")
+@click.argument("weight", type=_WEIGHT, metavar="N")
 @_ordering()
 def weight(hosts: tuple[str, ...], weight: int, **given: Any) -> None:
     """Give HOST the weight N in every pool, instead of the zone file's, until `clear`.

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import click
 
+from geodns.cli.options import number
 from geodns.config.value_types import parse_address, parse_endpoint
 from geodns.control.host_lookup import find_host
 from geodns.errors import BadNameError, GeodnsError, NotFoundError, UsageError
@@ -47,7 +48,7 @@ MAX_SHOWN = 500
 @click.option("--tcp", is_flag=True, help="Only connect: short for --type tcp at the check's own port.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.1, 600),
+    type=number(0.1, 600),
     metavar="SECONDS",
     help="For everything, instead of the check's limits.",
 )

@@ -7,6 +7,7 @@ import click
 import dnslib
 
 from geodns.cli.client import Json, Server
+from geodns.cli.explain import unpooled
 from geodns.cli.options import server_option, token_option
 from geodns.config.server_keys import Listen
 from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
@@ -15,7 +16,6 @@ from geodns.wire.idn import to_ascii
 from geodns.wire.names import labels_of
 
 TIMEOUT = 3.0
-_POOL_TYPES = ("A", "AAAA", "MX")
 
 
 @click.command()
@@ -81,8 +81,8 @@ def _explain(source: Server, name: str, rtype: str, answer: dnslib.DNSRecord) ->
     for record in answer.rr:
         if (host := _host(shown["hosts"], record)) is not None:
             click.echo(f"; {record.rdata} is host {host}")
-    if rtype in _POOL_TYPES and not shown["tiers"]:
-        click.echo("; fixed by the zone file: no pool is behind it")
+    if not shown["tiers"]:
+        click.echo(f"; {unpooled(shown)}")
 
 
 def _tier(tier: Json) -> str:

@@ -4,17 +4,19 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from geodns.cli.client import HttpReply, Json, Server
-from geodns.cli.options import server_option, token_option
-from geodns.errors import GeodnsError, ServerError
+from geodns.cli.options import number, server_option, token_option
+from geodns.cli.output import show
+from geodns.errors import GeodnsError, NotFoundError, ServerError
 from geodns.wire.codes import FAMILY_NAMES
 
 MISSING = "-"
@@ -27,22 +29,35 @@ _FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up"
 
 
 @click.command()
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.option("--zone", metavar="ZONE", help="Only this zone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON that the server gives.")
 @click.option("--watch", is_flag=True, help="Refresh it until interrupted.")
 @click.option(
-    "--interval", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds, for --watch."
+    "--interval", default=1.0, show_default=True, type=number(0.1), metavar="SECONDS", help="For --watch."
 )
 @server_option
 @token_option
-def status(*, as_json: bool, watch: bool, interval: float, server: str, token: str | None) -> None:
-    """Show what a running server deals, and the state of every host.
+def status(
+    *,
+    hosts: tuple[str, ...],
+    zone: str | None,
+    as_json: bool,
+    watch: bool,
+    interval: float,
+    server: str,
+    token: str | None,
+) -> None:
+    """Show what a running server deals, and the state of every HOST, a line each.
 
-    Of several servers, show where they disagree, and what the first of them deals.
+    HOST is mta1, mta1.out.example.com, 192.0.2.11 or 'mta*.out'. On a terminal a line is cut where it is
+    full; in a pipe it is whole. Of several servers, show where they disagree, and what the first of them
+    deals.
 
     Exit status 1 when a server cannot be asked, cannot answer or has warnings, or servers disagree.
     """
     source = Server(server, token)
-    look = _one if len(source.urls) == 1 else _several
+    look = partial(_one if len(source.urls) == 1 else _several, narrow=partial(narrowed, hosts, zone))
     if watch:
         _watch(source, look, interval, as_json=as_json)
         return
@@ -50,7 +65,7 @@ def status(*, as_json: bool, watch: bool, interval: float, server: str, token: s
     if as_json:
         click.echo(json.dumps(seen.shown, indent=2, ensure_ascii=False))
     else:
-        Console().print(seen.rendered)
+        show(seen.rendered)
     if not seen.well:
         raise click.exceptions.Exit(1)
 
@@ -63,8 +78,34 @@ class _StatusRow(NamedTuple):
     well: bool
 
 
-def _one(source: Server) -> _StatusRow:
-    shown = source.get("/status")
+_Narrow = Callable[[Json], Json]
+
+
+def narrowed(hosts: Sequence[str], zone: str | None, shown: Json) -> Json:
+    """Return a status with some hosts alone, or a zone; raises NotFoundError where it has none of them."""
+    if zone is None and not hosts:
+        return shown
+    # The types of hosts and zones take as long to load as all the rest of a command.
+    from geodns.control.host_lookup import find_among, zone_named  # noqa: PLC0415 - see above
+
+    known = {
+        name: {host: one["addresses"] for host, one in some.items()} for name, some in shown["hosts"].items()
+    }
+    zones = list(shown["zones"]) if zone is None else [zone_named(zone, shown["zones"])]
+    if not hosts:
+        kept = {what: {name: shown[what][name] for name in zones if name in shown[what]} for what in _BY_ZONE}
+        return shown | kept
+    found: Json = {}
+    for name, host in find_among(hosts, {name: known[name] for name in zones if name in known}):
+        found.setdefault(name, {})[host] = shown["hosts"][name][host]
+    return shown | {"zones": {name: shown["zones"][name] for name in found}, "hosts": found, "pools": {}}
+
+
+_BY_ZONE = ("zones", "hosts", "pools")
+
+
+def _one(source: Server, narrow: _Narrow) -> _StatusRow:
+    shown = narrow(source.get("/status"))
     return _StatusRow(shown, render(shown), _is_well(shown))
 
 
@@ -72,8 +113,11 @@ def _is_well(shown: Json) -> bool:
     return bool(shown["ready"] and not shown["warnings"])
 
 
-def _several(source: Server) -> _StatusRow:
-    answers = source.get_all("/status")
+def _several(source: Server, narrow: _Narrow) -> _StatusRow:
+    answers = {url: _narrowed(one, narrow) for url, one in source.get_all("/status").items()}
+    missing = [one for one in answers.values() if isinstance(one, NotFoundError)]
+    if len(missing) == len(answers):
+        raise missing[0]
     statuses = {url: one.body for url, one in answers.items() if isinstance(one, HttpReply)}
     found = differences(statuses)
     servers = {
@@ -99,6 +143,13 @@ def _several(source: Server) -> _StatusRow:
         parts += [Text(f"\n{url}:", style="bold"), render(status)]
     well = len(statuses) == len(answers) and not found and all(map(_is_well, statuses.values()))
     return _StatusRow(shown, Group(*parts), well)
+
+
+def _narrowed(answer: HttpReply | GeodnsError, narrow: _Narrow) -> HttpReply | GeodnsError:
+    try:
+        return answer if isinstance(answer, GeodnsError) else answer._replace(body=narrow(answer.body))
+    except NotFoundError as error:
+        return error
 
 
 def _server(url: str, answer: HttpReply | GeodnsError) -> Text:
@@ -137,10 +188,14 @@ def _watch(source: Server, look: Callable[[Server], _StatusRow], interval: float
 # --- as tables ------------------------------------------------------------------------------------------
 
 
-def render(shown: Json) -> RenderableType:
-    """Return a status as tables."""
+def render(shown: Json, now: float | None = None) -> RenderableType:
+    """Return a status as tables, with a line for each host; `now` is in seconds since the epoch."""
+    now = time.time() if now is None else now
     ready = "ready" if shown["ready"] else "not ready"
-    head = Text(f"{shown['node']}: {ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}")
+    identity = shown.get("identity")
+    known = f" (identity {identity})" if identity and identity != shown["node"] else ""
+    about = f"{ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}"
+    head = Text(f"{shown['node']}{known}: {about}")
     parts: list[RenderableType] = [head]
     parts += [Text(f"warning: {warning}", style="yellow") for warning in shown["warnings"]]
     for zone, about in shown["zones"].items():
@@ -148,42 +203,54 @@ def render(shown: Json) -> RenderableType:
         if about["error"]:
             parts.append(Text(f"refused: {about['error']}", style="red"))
         for one in about.get("sources", ()):
-            given = f"hosts from {one['source']}: {one['hosts']}, last given {one['at'] or 'never'}"
+            given = f"hosts from {one['source']}: {one['hosts']}, last given {ago(one['at'], now) or 'never'}"
             parts.append(Text(given, style="yellow" if one["error"] else "dim"))
         if zone in shown["hosts"]:
-            parts += [_hosts(shown["hosts"][zone]), _pools(shown["pools"][zone])]
+            parts.append(_hosts(shown["hosts"][zone], now))
+        if zone in shown["pools"]:
+            parts.append(_pools(shown["pools"][zone]))
     return Group(*parts)
 
 
-def _hosts(hosts: Json) -> Table:
+def _hosts(hosts: Json, now: float) -> Table:
+    """Tabulate hosts; what nobody has gets no column, and a narrow terminal cuts the longest texts."""
     table = Table(box=None, pad_edge=False)
-    for column in ("host", "state", "weight", "addresses", "since", "last probe"):
-        table.add_column(column, justify="right" if column == "weight" else "left", overflow="fold")
+    columns = {"host": "left", "state": "left", "weight": "right", "since": "left", "addresses": "left"}
+    columns |= {"load": "left"} if any(host.get("load") for host in hosts.values()) else {}
+    columns |= {"source": "left"} if any("source" in host for host in hosts.values()) else {}
+    for column in (*columns, "last probe"):
+        right = columns.get(column) == "right"
+        table.add_column(column, justify="right" if right else "left", no_wrap=column in {"host", "since"})
     for name, host in hosts.items():
         colour = _COLOURS.get(host["state"], "")
         state = Text(state_of(host), style="magenta" if host["forced"] else colour)
         state.stylize(colour, 0, len(host["state"]))
-        weight = Text(weight_of(host), style="magenta" if host.get("forced_weight") else "")
-        addresses = "\n".join(host["addresses"])
-        shown = Text(name) + Text(f"\n{host['source']}" if "source" in host else "", style="dim")
-        last = Text("\n").join(
-            part
-            for part in (_last_probe(host["checks"]), _load(host.get("load")))
-            if part is not None and part
-        )
-        table.add_row(shown, state, weight, addresses, host["since"] or "", last)
+        cells = {
+            "host": Text(name),
+            "state": state,
+            "weight": Text(weight_of(host), style="magenta" if host.get("forced_weight") else ""),
+            "since": Text(ago(host["since"], now)),
+            "addresses": Text(", ".join(host["addresses"])),
+            "load": _load(host.get("load")),
+            "source": Text(host.get("source", ""), style="dim"),
+        }
+        row = [*(cells[column] for column in columns), _last_probe(host["checks"])]
+        for cell in row:
+            cell.no_wrap, cell.overflow = True, "ellipsis"
+        table.add_row(*row)
     return table
 
 
 def _last_probe(checks: list[Json]) -> Text:
-    lines = []
-    for check in checks:
+    """Say what probes found last, trouble first, since a narrow terminal cuts the rest."""
+    found = []
+    for check in sorted(checks, key=lambda check: check["state"] == "up"):
         took = "" if check["rtt_ms"] is None else f" {check['rtt_ms']:g} ms"
-        lines.append(
+        found.append(
             f"{check['check']} {check['outcome'] or 'not yet'}{took}: {check['detail'] or ''}".rstrip(": ")
         )
     # Addresses that are probed at one place share its result.
-    return Text("\n".join(dict.fromkeys(lines)))
+    return Text("; ".join(dict.fromkeys(found)))
 
 
 def _load(load: Json | None) -> Text:
@@ -191,7 +258,7 @@ def _load(load: Json | None) -> Text:
         return Text()
     value = "not known yet" if load["value"] is None else f"{load['value']:g} of {load['full']:g}"
     marks = [*(["stale"] if load["stale"] else []), *([load["error"]] if load["error"] else [])]
-    text = f"load {value}" + (f" ({': '.join(marks)})" if marks else "")
+    text = value + (f" ({': '.join(marks)})" if marks else "")
     return Text(text, style="yellow" if load["stale"] else "")
 
 
@@ -284,12 +351,25 @@ def moment(text: str, now: datetime | None = None) -> str:
     return at.strftime("%H:%M" if at.date() == today else "%Y-%m-%d %H:%M")
 
 
-def _span(seconds: float) -> str:
+def ago(text: str | None, now: float) -> str:
+    """Return a time of the JSON as how long ago it was, in its two largest units: ``3d 4h ago``."""
+    try:
+        seconds = now - datetime.fromisoformat(text or "").timestamp()
+    except ValueError:
+        return text or ""
+    return "now" if seconds < 1 else f"{_span(seconds, 2)} ago"
+
+
+def _span(seconds: float, most: int = 4) -> str:
     minutes, whole = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (whole, "s")]
-    return " ".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+    parts = [
+        f"{number}{unit}"
+        for number, unit in zip((days, hours, minutes, whole), "dhms", strict=True)
+        if number
+    ]
+    return " ".join(parts[:most]) or "0s"
 
 
 # --- where servers disagree -----------------------------------------------------------------------------

@@ -108,6 +108,11 @@ def read_keys(node: YamlNode, report: Report, keys: Mapping[str, Key], what: str
     values = {}
     for name, (key, value) in entries_of(node, report, what, f"write keys: {', '.join(keys)}").items():
         known = keys.get(name)
+        if known is None and name == "<<":
+            report.error(
+                key, "a merge key", "write the keys out, or what many share under a zone's `defaults`"
+            )
+            continue
         if known is None:
             report.unknown(key, "unknown key", name, keys)
             continue

@@ -63,9 +63,9 @@ class Settings(Frozen):
     workers: Annotated[
         int | None, Key(whole(1, 1024, "the number of workers"), "UDP workers.", default="one a core")
     ] = None
-    node: Annotated[str, Key(NODE, "This server's name in the status.", default="this machine's")] = Field(
-        default_factory=_host_name
-    )
+    node: Annotated[
+        str, Key(NODE, "This server's name in the status.", default="`identity`, or else this machine's")
+    ] = Field(default_factory=_host_name)
     token: Annotated[
         tuple[Token, ...],
         Key(
@@ -178,6 +178,8 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         raise error
     if "node" in values:
         values.setdefault("identity", values["node"])
+    elif values.get("identity", OFF) is not OFF:
+        values["node"] = values["identity"]
     values = {key: None if value is OFF else value for key, value in values.items()}
     return Settings(**values)
 

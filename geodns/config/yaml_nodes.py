@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from geodns.config.report import Report, TextPlace, quoted
+from geodns.config.yaml_errors import Span, in_words
 
 MAX_BYTES = 32 * 2**20
 """A zone of 100,000 records is about 5 MB."""
@@ -87,17 +88,11 @@ def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
     characters = _decode(text, report)
     if characters is None:
         return None
+    builder = _Builder(report, wanted)
     try:
-        return _Builder(report, wanted).build(yaml.parse(characters, Loader=_LOADER))
+        return builder.build(yaml.parse(characters, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        instead = "look at quotes, brackets and indentation here or above"
-        if "unexpected ':'" in str(error.problem):
-            mark = error.context_mark or mark
-            instead = 'if this is an IPv6 address, quote this address, as "2001:db8::1"'
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        place = None if mark is None else TextPlace(mark.line + 1, mark.column + 1)
-        report.error(place, f"no valid YAML: {what}", instead)
+        report.error(*in_words(error, characters, builder.quotes))
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML's own scanner lets chr() raise
         report.error(None, f"no valid YAML: {quoted(str(error))}")
     return None
@@ -152,6 +147,7 @@ class _Builder:
         self._count = 0
         self._aliased = 0
         self._root: YamlNode | None = None
+        self.quotes: Span | None = None
 
     def build(self, events: Iterator[Any]) -> Mapping | None:
         try:
@@ -176,6 +172,8 @@ class _Builder:
             )
             if event.anchor is not None or event.tag is not None or not event.value.isascii():
                 self._look_at(event, node)
+            if event.start_mark.line != event.end_mark.line and event.style in {"'", '"'}:
+                self.quotes = Span(node, event.end_mark.line + 1)
             self._count += 1
             self._add(node)
         elif kind in {yaml.SequenceStartEvent, yaml.MappingStartEvent}:
@@ -212,7 +210,9 @@ class _Builder:
         found = self._anchors.get(event.anchor)
         if found is None:
             self._fail(
-                event, f"no finished anchor &{event.anchor} stands before this alias", "write the value out"
+                event,
+                f"no finished anchor &{event.anchor} stands before this alias",
+                f'write the value out; a glob stands in quotes, as "*{event.anchor[:40]}"',
             )
         node, size = found
         self._count += size

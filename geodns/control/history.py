@@ -35,7 +35,7 @@ class Tally:
         self._intended: dict[tuple[str, str, str], tuple[Choice, dict[str, float]]] = {}
 
     def _point(self, host: HostKey) -> list[float]:
-        return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0])
+        return self._points.setdefault(host, [0.0, 0.0, 0, 0.0, 0, 0, 0])
 
     def add_answers(
         self,
@@ -79,10 +79,13 @@ class Tally:
             self._intended[place] = known
         return known[1]
 
-    def add_probe(self, hosts: Iterable[HostKey], seconds: float) -> None:
-        """Add a probe's duration to all hosts that it was for."""
+    def add_probe(self, hosts: Iterable[HostKey], seconds: float | None) -> None:
+        """Add a probe's duration to all hosts that it was for; None: it timed out."""
         for host in hosts:
             point = self._point(host)
+            if seconds is None:
+                point[6] += 1
+                continue
             point[2] += 1
             point[3] += seconds
 
@@ -96,8 +99,8 @@ class Tally:
     def close(self) -> dict[str, dict[str, Point]]:
         """Return the points by zone, and begin anew."""
         found: dict[str, dict[str, Point]] = {}
-        for (zone, host), (picks, intended, probes, rtt, samples, up) in self._points.items():
-            point = Point(picks, intended, int(probes), rtt, int(samples), int(up))
+        for (zone, host), (picks, intended, probes, rtt, *counts) in self._points.items():
+            point = Point(picks, intended, int(probes), rtt, *map(int, counts))
             found.setdefault(zone, {})[host] = point
         self._points = {}
         return found

@@ -14,7 +14,7 @@ from geodns.control.history import Tally
 from geodns.control.verdict_service import VerdictService
 from geodns.control.worker_service import WorkerService
 from geodns.errors import StoreError
-from geodns.health.outcome import ProbeOutcome
+from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.model.checks import Target
 from geodns.model.state import HealthState
 from geodns.serve.frames import CountsReport, Message
@@ -64,7 +64,9 @@ class HistoryService:
 
     def _on_probe(self, target: Target, outcome: ProbeOutcome) -> None:
         if outcome.rtt is not None:
-            self._tally.add_probe(self._cluster.hosts_of(target), outcome.rtt)
+            # A time limit is no latency: in a mean it would stand for what was never measured.
+            timed_out = outcome.kind is ProbeResult.FAILURE and outcome.detail.startswith("timed out")
+            self._tally.add_probe(self._cluster.hosts_of(target), None if timed_out else outcome.rtt)
 
     async def watch(self) -> None:
         await asyncio.to_thread(self._restore_memory, time.time())

@@ -7,6 +7,7 @@ from unicodedata import normalize
 from geodns.config.report import quoted
 from geodns.config.value_types import parse_address
 from geodns.errors import AmbiguousError, BadNameError, NotFoundError
+from geodns.model.base import Address
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.wire.idn import to_ascii, to_unicode
@@ -30,14 +31,25 @@ def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None
     if zone is not None:
         only = _zone_named(zone, zones)
         zones = {only.name: only}
-    names = {name: one.host_by_name for name, one in zones.items()}
+    return find_among(
+        texts,
+        {name: {host.name: host.addresses for host in one.hosts} for name, one in zones.items()},
+    )
+
+
+Known = Mapping[str, Mapping[str, Iterable[Address | str]]]
+"""The addresses of hosts, by zone and host."""
+
+
+def find_among(texts: Sequence[str], known: Known) -> list[HostKey]:
+    """Do as `find_hosts` does, among hosts of which no more is known."""
     found: set[HostKey] = set()
     nobody: list[str] = []
     for text in texts:
-        some = _matching(text, zones)
+        some = _matching(text, known)
         if some is None:
             try:
-                some = [find_host(text, names)]
+                some = [find_host(text, known)]
             except NotFoundError as error:
                 nobody.append(str(error))
                 continue
@@ -47,31 +59,22 @@ def find_hosts(texts: Sequence[str], zones: Mapping[str, Zone], zone: str | None
         found.update(some)
     if nobody:
         raise NotFoundError("; ".join(nobody))
-    return [(name, host) for name, hosts in names.items() for host in hosts if (name, host) in found]
+    return [(name, host) for name, hosts in known.items() for host in hosts if (name, host) in found]
 
 
-def _matching(text: str, zones: Mapping[str, Zone]) -> list[HostKey] | None:
+def _matching(text: str, known: Known) -> list[HostKey] | None:
     """Return the hosts of an address or a glob; None: the text is a name."""
+    hosts = ((zone, host) for zone, some in known.items() for host in some)
     address = parse_address(text.removeprefix("[").removesuffix("]"))
     if address is not None:
-        return [
-            (zone.name, host.name)
-            for zone in zones.values()
-            for host in zone.hosts
-            if address in host.addresses
-        ]
+        return [key for key in hosts if str(address) in map(str, known[key[0]][key[1]])]
     if not is_glob(text):
         return None
     glob = normalize("NFC", text.lower().rstrip("."))
     fits = matcher(glob)
     # Match names as people read them: `x*` is not all of punycode, unless the glob itself is punycode.
     read = str if "xn--" in glob else to_unicode
-    return [
-        (zone.name, host.name)
-        for zone in zones.values()
-        for host in zone.hosts
-        if any(map(fits, _shorter(read(f"{host.name}.{zone.name}"))))
-    ]
+    return [(zone, host) for zone, host in hosts if any(map(fits, _shorter(read(f"{host}.{zone}"))))]
 
 
 def _shorter(name: str) -> Iterable[str]:
@@ -129,7 +132,12 @@ def require_host(zones: Mapping[str, Zone], zone: str, host: str) -> HostKey:
 
 
 def _zone_named(text: str, zones: Mapping[str, Zone]) -> Zone:
-    found = zones.get(_ascii(text).lower().rstrip("."))
-    if found is None:
-        raise NotFoundError(f"no zone {text} is served; there are {', '.join(zones) or 'none'}")
+    return zones[zone_named(text, zones)]
+
+
+def zone_named(text: str, zones: Iterable[str]) -> str:
+    """Return the name of a zone as it is served; raises NotFoundError where none has it."""
+    found = _ascii(text).lower().rstrip(".")
+    if found not in (names := list(zones)):
+        raise NotFoundError(f"no zone {text} is served; there are {', '.join(names) or 'none'}")
     return found

@@ -28,10 +28,11 @@ class Point(NamedTuple):
     Attributes:
         picks: answers, each divided among the hosts that it named.
         intended: what `picks` would be by the shares that the pool intends.
-        probes: how many of its probes were answered.
+        probes: how many of its probes were answered, or failed at once.
         rtt: the seconds that they took, together.
         samples: how often its state was looked at.
         up: in how many of the samples it was up.
+        timeouts: how many of its probes timed out; their seconds are not in `rtt`.
 
     """
 
@@ -41,6 +42,7 @@ class Point(NamedTuple):
     rtt: float = 0.0
     samples: int = 0
     up: int = 0
+    timeouts: int = 0
 
     def plus(self, other: "Point") -> "Point":
         return Point(
@@ -50,6 +52,7 @@ class Point(NamedTuple):
             self.rtt + other.rtt,
             self.samples + other.samples,
             self.up + other.up,
+            self.timeouts + other.timeouts,
         )
 
 
@@ -123,15 +126,26 @@ def merged(*some: Points) -> dict[str, Point]:
 def packed(points: Points) -> bytes:
     """Return a zone's points as bytes for `unpacked`."""
     rounded = {
-        host: [round(point.picks, 3), round(point.intended, 3), point.probes, round(point.rtt, 5), *point[4:]]
+        host: [
+            round(point.picks, 3),
+            round(point.intended, 3),
+            point.probes,
+            round(point.rtt, 5),
+            *_rest(point),
+        ]
         for host, point in points.items()
     }
     return zlib.compress(json.dumps(rounded, separators=(",", ":")).encode())
 
 
+def _rest(point: Point) -> tuple[float, ...]:
+    # Earlier versions know no time-outs: they read what has none.
+    return point[4:] if point.timeouts else point[4:6]
+
+
 def unpacked(data: bytes) -> dict[str, Point]:
     """Return what `packed` packed, or raise ValueError."""
     try:
-        return {host: Point._make(values) for host, values in json.loads(zlib.decompress(data)).items()}
+        return {host: Point(*values) for host, values in json.loads(zlib.decompress(data)).items()}
     except (zlib.error, TypeError, AttributeError) as error:
         raise ValueError(f"no points of hosts: {error}") from error

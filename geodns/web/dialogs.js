@@ -1,7 +1,7 @@
 /** Dialogs: an order with its reason, and the token. */
 
 import { Refused, hostPath, order, session } from "./api.js";
-import { byId, el, show, write } from "./dom.js";
+import { byId, el, show, table, write } from "./dom.js";
 import { list, percent } from "./words.js";
 
 /** Open a dialog whose buttons of value "no" close it; `done` is called with each submission. */
@@ -46,10 +46,17 @@ export class TokenDialog {
 }
 
 const VERBS = {
-  drain: { go: "Drain", done: "drained", text: "No new answers name it. Mail that is queued already still leaves it, and clients may hold its address for one TTL and their connections for longer." },
-  undrain: { go: "Undrain", done: "given back", text: "It is dealt again as its probes say." },
-  clear: { go: "Clear", done: "cleared", text: "All that is forced on it ends, and its probes decide." },
+  drain: { go: "Drain", done: "is drained", text: "No new answers name it. Mail that is queued already still leaves it, and clients may hold its address for one TTL and their connections for longer." },
+  quarantine: { go: "Quarantine", done: "is quarantined", text: "No new answers name it, since its mail may be refused. Where nobody else in a pool is left, it is dealt before drained hosts." },
+  weight: { go: "Set weight", done: "has another weight", text: "It has this weight in every pool, instead of the zone file's. With 0 it is never dealt." },
+  up: { go: "Force up", done: "is forced up", text: "It is dealt even if its probes fail." },
+  down: { go: "Force down", done: "is forced down", text: "It is never dealt, not even as a last resort." },
+  undrain: { go: "Undrain", done: "is given back", text: "It is dealt again as its probes say." },
+  clear: { go: "Clear", done: "has no overrides any more", text: "All overrides of it end, and its probes decide." },
 };
+const ENDS = ["undrain", "clear"];
+const SHOWN = 12; // rows of a preview
+const REST = 300; // ms after a weight was typed
 
 /** Asks for a reason, and gives an order. */
 export class OrderDialog {
@@ -63,23 +70,41 @@ export class OrderDialog {
     this.dialog = prepare("order", () => this.send());
     this.asked = null;
     this.busy = false;
+    this.timer = null;
+    const turned = () => this.turn(byId("order-verb").value, this.asked.zone, this.asked.host);
+    byId("order-verb").addEventListener("change", turned);
+    byId("order-weight").addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(turned, REST);
+    });
   }
 
-  open(verb, zone, host) {
-    const { go, text } = VERBS[verb];
-    this.asked = { verb, zone, host, yes: false };
-    write(byId("order-title"), `${go} ${host}.${zone}`);
-    write(byId("order-text"), text);
+  open(verb, zone, host, weight) {
+    byId("order-verb").value = verb === "override" ? "quarantine" : verb;
+    byId("order-weight").value = weight;
     byId("order-reason").value = "";
-    byId("order-reason").required = verb === "drain";
     byId("order-for").value = "";
     byId("order-author").value = session.author;
-    show(byId("order-until"), verb === "drain");
+    this.turn(verb === "override" ? "quarantine" : verb, zone, host);
+    this.dialog.showModal();
+    byId(verb === "override" ? "order-verb" : "order-reason").focus();
+  }
+
+  /** Show another order of the same host. */
+  turn(verb, zone, host) {
+    const { go, text } = VERBS[verb];
+    const begins = !ENDS.includes(verb);
+    this.asked = { verb, zone, host, yes: false };
+    write(byId("order-title"), `${go}: ${host}.${zone}`);
+    write(byId("order-text"), text);
+    byId("order-reason").required = begins;
+    byId("order-weight").required = verb === "weight";
+    show(byId("order-what"), begins);
+    show(byId("order-until"), begins);
+    show(byId("order-number"), verb === "weight");
     show(byId("order-after"), false);
     this.say("");
     write(byId("order-go"), go);
-    this.dialog.showModal();
-    byId("order-reason").focus();
     this.preview(this.asked);
   }
 
@@ -92,13 +117,12 @@ export class OrderDialog {
   async preview(asked) {
     let told;
     try {
-      told = await order(hostPath(asked.zone, asked.host, asked.verb), { dry_run: true });
+      told = await order(hostPath(asked.zone, asked.host, asked.verb), { dry_run: true, ...weightOf(asked) });
     } catch {
       return; // the order itself will say what is wrong
     }
     if (this.asked !== asked) return;
-    const lines = changes(told.pools ?? {});
-    byId("order-after").replaceChildren(el("p", {}, lines.length ? "Shares then:" : "No share changes."), el("ul", {}, ...lines.map((line) => el("li", {}, line))));
+    byId("order-after").replaceChildren(...changes(told.pools ?? {}));
     show(byId("order-after"), true);
   }
 
@@ -114,15 +138,15 @@ export class OrderDialog {
 
   async carry(asked) {
     session.author = byId("order-author").value.trim();
-    const body = { reason: byId("order-reason").value.trim() };
-    if (asked.verb === "drain" && byId("order-for").value) body.for = byId("order-for").value;
+    const body = { reason: byId("order-reason").value.trim(), ...weightOf(asked) };
+    if (!ENDS.includes(asked.verb) && byId("order-for").value) body.for = byId("order-for").value;
     if (asked.yes) body.yes = true;
     this.say("");
     try {
       const told = await order(hostPath(asked.zone, asked.host, asked.verb), body);
       this.dialog.close();
       const late = told.pending?.length ? `, but these workers are late: ${told.pending.join(", ")}` : "";
-      this.done(`${asked.host} of ${asked.zone} is ${VERBS[asked.verb].done}${late}`, asked.zone, asked.host);
+      this.done(`${asked.host} of ${asked.zone} ${VERBS[asked.verb].done}${late}`, asked.zone, asked.host);
     } catch (error) {
       await this.failed(asked, error);
     }
@@ -157,19 +181,33 @@ function left(error) {
   return dead.length ? `This leaves ${list(dead)} without a live host` : capital(error.message);
 }
 
-/** What becomes of the shares, a line for each pool. */
+function weightOf({ verb }) {
+  const text = byId("order-weight").value;
+  return verb === "weight" && text !== "" ? { weight: Number(text) } : {};
+}
+
+/** What becomes of the shares: a table of the hosts whose shares change. */
 function changes(pools) {
-  const lines = [];
-  for (const some of Object.values(pools)) {
+  const rows = [];
+  const dead = [];
+  for (const [zone, some] of Object.entries(pools)) {
     for (const [pool, { before, after }] of Object.entries(some)) {
-      const family = Object.keys(before.shares.A ?? {}).length || Object.keys(after.shares.A ?? {}).length ? "A" : "AAAA";
-      const [old, fresh] = [before.shares[family] ?? {}, after.shares[family] ?? {}];
-      const hosts = [...new Set([...Object.keys(old), ...Object.keys(fresh)])];
-      const moved = hosts.filter((host) => Math.abs((old[host] ?? 0) - (fresh[host] ?? 0)) > 0.0005);
-      const words = after.last_resort && !before.last_resort ? ["nobody is live"] : [];
-      if (moved.length) words.push(list(moved.map((host) => `${host} ${percent(old[host] ?? 0)} → ${percent(fresh[host] ?? 0)}`), 4));
-      if (words.length) lines.push(`${pool}: ${words.join("; ")}`);
+      if (after.last_resort && !before.last_resort) dead.push(`pool ${pool} of ${zone}`);
+      let known = ""; // families that change alike are shown once
+      for (const family of ["A", "AAAA"]) {
+        const [old, fresh] = [before.shares[family] ?? {}, after.shares[family] ?? {}];
+        const hosts = [...new Set([...Object.keys(old), ...Object.keys(fresh)])];
+        const moved = hosts.filter((host) => Math.abs((old[host] ?? 0) - (fresh[host] ?? 0)) > 0.0005);
+        const lines = moved.map((host) => [host, percent(old[host] ?? 0), percent(fresh[host] ?? 0)]);
+        if (!lines.length || String(lines) === known) continue;
+        known = String(lines);
+        rows.push(...lines.map(([host, ...shares]) => ({ cells: [host, pool, family, ...shares] })));
+      }
     }
   }
-  return lines;
+  const shown = dead.length ? [el("p", {}, `Nobody is live then in ${list(dead)}.`)] : [];
+  if (!rows.length) return [...shown, el("p", {}, "No share changes.")];
+  shown.push(table("Shares then", ["Host", "Pool", "Type", "Now", "Then"], rows.slice(0, SHOWN)));
+  if (rows.length > SHOWN) shown.push(el("p", { class: "quiet" }, `and ${rows.length - SHOWN} more`));
+  return shown;
 }

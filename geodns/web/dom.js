@@ -48,6 +48,13 @@ export function svg(tag, attributes = {}, ...children) {
 /** An icon of the sheet in the page. */
 export const icon = (name) => svg("svg", { class: "icon", "aria-hidden": true }, svg("use", { href: `#i-${name}` }));
 
+/** A table that scrolls by itself where it is too wide; rows are lists of cells, the first of them its head. */
+export function table(caption, head, rows) {
+  const cells = rows.map((row) => el("tr", row.mark ? { "data-mark": true } : {}, ...row.cells.map((cell, at) => (at ? el("td", {}, cell) : el("th", { scope: "row" }, cell)))));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...cells)));
+}
+
 /** Make another icon of one. */
 export function turn(shown, name) {
   attribute(shown.firstChild, "href", `#i-${name}`);

@@ -15,15 +15,20 @@ function sample() {
   return el("tr", { role: "row", tabindex: "-1" },
     el("th", { role: "rowheader", scope: "row", class: "host" }, el("span", { class: "name" }), el("span", { class: "quiet address" })),
     cell("state", "State", el("span", { class: "chip" }, icon("unknown"), el("b")), " ", el("span", { class: "quiet since" }), el("span", { class: "notes" })),
-    cell("share", "Share", el("span", { class: "bar", "aria-hidden": true }, el("span")), el("span", { class: "parts" }), el("span", { class: "quiet load" })),
+    cell("share", "Share", el("span", { class: "parts" }, "none"), el("span", { class: "quiet load" })),
     number("rtt", "Latency"),
     number("rate", "Answers/s"),
     cell("reply", "Last reply", el("span", { class: "banner" })),
     cell("certificate", "Certificate", el("span", { class: "cert" })),
-    cell("do", "Do", button("why", "Why"), button("drain", "Drain"), button("undrain", "Undrain"), button("clear", "Clear")));
+    cell("do", "Do", button("why", "Why"), button("drain", "Drain"), button("undrain", "Undrain"), button("override", "Override…"), button("clear", "Clear")));
 }
 
 const SAMPLE = sample();
+
+function bar() {
+  const [fill, text] = [el("span"), el("span")];
+  return { node: el("span", { class: "part" }, el("span", { class: "bar", "aria-hidden": true }, fill), text), fill, text };
+}
 
 class Row {
   constructor(zone, name) {
@@ -37,8 +42,8 @@ class Row {
     this.word = find("b");
     this.since = find(".since");
     this.notes = find(".notes");
-    this.fill = find(".bar > span");
     this.share = find(".parts");
+    this.bars = new Map();
     this.load = find(".load");
     this.rtt = find(".rtt > span");
     this.rttSpark = new Spark(find(".rtt > .spark"));
@@ -54,7 +59,8 @@ class Row {
     button("why", "Why: explain");
     this.drain = button("drain", "Drain");
     this.undrain = button("undrain", "Undrain");
-    this.clear = button("clear", "Clear what is forced on");
+    button("override", "Override");
+    this.clear = button("clear", "Clear the overrides of");
     this.about = null;
   }
 
@@ -79,12 +85,17 @@ class Row {
     show(this.clear, (host.forced !== null && host.forced !== "drained") || Boolean(host.forced_weight));
   }
 
+  /** A bar for each pool that deals it, with the pool's name. */
   drawShare(parts) {
-    const most = Math.max(0, ...parts.map((one) => one.share));
-    const width = `${(most * 100).toFixed(2)}%`;
-    if (this.fill.style.width !== width) this.fill.style.width = width;
-    const words = parts.map(({ pool, share, other }) => `${percent(share)}${other === null ? "" : ` (AAAA ${percent(other)})`} of ${pool}`);
-    write(this.share, words.join(", ") || "none");
+    if (!parts.length || !this.bars.size) {
+      this.bars.clear();
+      this.share.replaceChildren(...(parts.length ? [] : ["none"]));
+    }
+    keep(this.share, this.bars, parts.map((one) => [one.pool, one]), () => bar(), (row, { pool, share, other }) => {
+      const width = `${(share * 100).toFixed(2)}%`;
+      if (row.fill.style.width !== width) row.fill.style.width = width;
+      write(row.text, `${percent(share)}${other === null ? "" : ` (AAAA ${percent(other)})`} of ${pool}`);
+    });
   }
 
   sparks(recent) {

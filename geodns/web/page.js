@@ -36,7 +36,7 @@ const orders = new OrderDialog(tokens, (text, zone, host) => {
 
 function act(verb, zone, host) {
   if (verb === "why") why.open(zone, host, state.status.hosts[zone][host]);
-  else orders.open(verb, zone, host);
+  else orders.open(verb, zone, host, state.status.hosts[zone][host].weight);
 }
 
 // --- reading the status ----------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ function draw() {
   headline.draw(summary);
   zones.draw(status, now);
   write(byId("node"), status.node);
-  write(byId("server"), `version ${status.version} · running for ${duration(status.uptime_s)}`);
+  const known = status.identity && status.identity !== status.node ? `identity ${status.identity} · ` : "";
+  write(byId("server"), `${known}version ${status.version} · running for ${duration(status.uptime_s)}`);
   document.title = `${summary.level === "good" ? "" : `${summary.title} – `}geodns ${status.node}`;
   performance.measure("draw", { start: begun, end: performance.now() });
   if (!state.drawn++) performance.mark("first-status");

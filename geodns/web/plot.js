@@ -1,18 +1,19 @@
-/** Plots of a host's day: what it was dealt against what was intended, how long its probes took, when it was down. */
+/** Plots of a host's last hours: what it was dealt against what was intended, how long its probes took, when it was down. */
 
 import { el, svg } from "./dom.js";
 import { amount, clock, percent } from "./words.js";
 
-export const STEP = 600; // seconds of a point
-export const DAY = 86400;
+export const SPANS = { "1h": [3600, 60], "6h": [21600, 60], "24h": [86400, 600] }; // seconds in all, and of a point
+const LEAST = 900; // seconds that a plot shows, however young its data
 
 const WIDTH = 320;
 const HEIGHT = 128;
-const LEFT = 40; // what is left of it is for the scales
+const LEFT = 52; // what is left of it is for the scales
 const SHARE = { top: 10, bottom: 64 };
 const LATENCY = { top: 78, bottom: 108 };
 const NICE = [1, 2, 5, 10]; // what a scale may end with, times a power of ten
-const EVERY = 6; // hours between two marks
+const TICKS = [300, 600, 900, 1800, 3600, 7200, 10800, 21600]; // seconds between two marks
+const MARKS = 5; // at most
 
 /** The least nice number that nothing is above. */
 function above(most) {
@@ -28,18 +29,21 @@ export function most(columns) {
   return Math.max(0, ...columns.share.map((one) => one ?? 0), ...columns.intended.map((one) => one ?? 0));
 }
 
+/** When a host's points begin, in seconds since the epoch. */
+export const begin = (columns) => columns.at[0] ?? Infinity;
+
 /** A column as steps: a path along its top, and the same down to the ground. */
-function stepped(times, values, x, y, ground) {
+function stepped(times, values, x, y, ground, step) {
   let line = "";
   let area = "";
   let end = null; // where the stretch before ended
   times.forEach((at, number) => {
     const value = values[number];
     if (value === null) return;
-    const [from, to, top] = [x(at), x(at + STEP), y(value)];
+    const [from, to, top] = [x(at), x(at + step), y(value)];
     line += end === at ? `V${top}H${to}` : `M${from} ${top}H${to}`;
     area += `M${from} ${ground}V${top}H${to}V${ground}Z`;
-    end = at + STEP;
+    end = at + step;
   });
   return [line, area];
 }
@@ -65,14 +69,16 @@ function summary({ share, intended, rtt_ms: rtt, up }) {
 }
 
 function marks(from, to, x) {
-  const first = new Date(from * 1000);
-  first.setMinutes(0, 0, 0);
+  const every = TICKS.find((one) => (to - from) / one <= MARKS) ?? TICKS.at(-1);
   const made = [];
-  for (let at = first; at.getTime() / 1000 <= to; at = new Date(at.getTime() + 3600000)) {
-    if (at.getTime() / 1000 < from || at.getHours() % EVERY) continue;
-    const place = x(at.getTime() / 1000);
+  // By the clock of whoever looks, which may be ahead by half an hour.
+  const ahead = new Date(from * 1000).getTimezoneOffset() * 60;
+  for (let at = Math.ceil((from - ahead) / every) * every + ahead; at <= to; at += every) {
+    const place = x(at);
     made.push(svg("path", { class: "grid", d: `M${place} ${SHARE.top}V${SHARE.bottom}M${place} ${LATENCY.top}V${LATENCY.bottom}` }));
-    if (place > LEFT + 12 && place < WIDTH - 16) made.push(svg("text", { x: place, y: HEIGHT - 6, "text-anchor": "middle" }, clock(at, at, { seconds: false })));
+    const when = new Date(at * 1000);
+    const anchor = place < LEFT + 14 ? "start" : place > WIDTH - 14 ? "end" : "middle";
+    made.push(svg("text", { x: place, y: HEIGHT - 6, "text-anchor": anchor }, clock(when, when, { seconds: false })));
   }
   return made;
 }
@@ -82,23 +88,24 @@ function marks(from, to, x) {
  * @param {string} name of the host
  * @param {object|undefined} columns its points, as the API tells them; none where nothing is known
  * @param {number} now the server's time in seconds
- * @param {number} [scale] what a full plot of shares is
+ * @param {object} [how] `span` of SPANS; `scale`, what a full plot of shares is; `since`, when plots beside it begin
  */
-export function plot(name, columns, now, scale) {
+export function plot(name, columns, now, { span = "24h", scale, since } = {}) {
   const caption = (text) => el("figcaption", {}, el("b", {}, name), " ", el("span", { class: "quiet" }, text));
   if (!columns) return el("figure", { class: "plot" }, caption("nothing is known of it yet"));
-  const from = now - DAY;
-  const x = (at) => +(LEFT + ((Math.min(Math.max(at, from), now) - from) / DAY) * (WIDTH - LEFT - 2)).toFixed(1);
+  const [seconds, step] = SPANS[span];
+  const from = Math.max(now - seconds, Math.min(since ?? begin(columns), now - LEAST));
+  const x = (at) => +(LEFT + ((Math.min(Math.max(at, from), now) - from) / (now - from)) * (WIDTH - LEFT - 2)).toFixed(1);
   const y = ({ top, bottom }, full) => (value) => +(bottom - (Math.min(value, full) / full) * (bottom - top)).toFixed(1);
   const share = scaleOf(scale ?? most(columns));
   const rtt = above(Math.max(...columns.rtt_ms.map((one) => one ?? 0), 0.1));
-  const [dealt, area] = stepped(columns.at, columns.share, x, y(SHARE, share), SHARE.bottom);
-  const [intended] = stepped(columns.at, columns.intended, x, y(SHARE, share), SHARE.bottom);
-  const [probes] = stepped(columns.at, columns.rtt_ms, x, y(LATENCY, rtt), LATENCY.bottom);
+  const [dealt, area] = stepped(columns.at, columns.share, x, y(SHARE, share), SHARE.bottom, step);
+  const [intended] = stepped(columns.at, columns.intended, x, y(SHARE, share), SHARE.bottom, step);
+  const [probes] = stepped(columns.at, columns.rtt_ms, x, y(LATENCY, rtt), LATENCY.bottom, step);
   const down = columns.at.map((at, number) => [at, columns.up[number]]).filter(([, up]) => up !== null && up < 1);
   const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true });
   drawn.append(
-    ...down.map(([at, up]) => svg("rect", { class: "down", x: x(at), y: SHARE.top, width: Math.max(1, x(at + STEP) - x(at)), height: LATENCY.bottom - SHARE.top, "fill-opacity": (0.15 + 0.3 * (1 - up)).toFixed(2) })),
+    ...down.map(([at, up]) => svg("rect", { class: "down", x: x(at), y: SHARE.top, width: Math.max(1, x(at + step) - x(at)), height: LATENCY.bottom - SHARE.top, "fill-opacity": (0.15 + 0.3 * (1 - up)).toFixed(2) })),
     ...marks(from, now, x),
     svg("path", { class: "axis", d: `M${LEFT} ${SHARE.top}V${SHARE.bottom}H${WIDTH}M${LEFT} ${LATENCY.top}V${LATENCY.bottom}H${WIDTH}` }),
     svg("path", { class: "area", d: area }),

@@ -1,19 +1,13 @@
 /** Why a name is answered as it is, and what is known of one host. */
 
 import { read, trouble } from "./api.js";
-import { day } from "./day.js";
-import { byId, el } from "./dom.js";
+import { day, spans } from "./day.js";
+import { byId, el, table } from "./dom.js";
 import { legend, plot } from "./plot.js";
-import { amount, clock, count, percent } from "./words.js";
+import { amount, clock, count, percent, place } from "./words.js";
 
 function facts(pairs) {
   return el("dl", {}, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
-}
-
-function table(caption, head, rows) {
-  const cells = rows.map((row) => el("tr", row.mark ? { "data-mark": true } : {}, ...row.cells.map((cell, at) => (at ? el("td", {}, cell) : el("th", { scope: "row" }, cell)))));
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...cells)));
 }
 
 const time = (text) => (text ? clock(new Date(text)) : "–");
@@ -22,7 +16,7 @@ function probes(name, host) {
   const rows = host.checks.map((check) => {
     const cert = check.certificate;
     const shown = cert ? [cert.problem, cert.subject, cert.not_after && `until ${cert.not_after.slice(0, 10)}`].filter(Boolean).join(", ") : "–";
-    return { cells: [`${check.check} ${check.address}:${check.port}`, check.state, check.outcome ?? "–", check.detail ?? "–", check.rtt_ms === null ? "–" : `${amount(check.rtt_ms)} ms`, time(check.at), shown] };
+    return { cells: [`${check.check} ${place(check.address, check.port)}`, check.state, check.outcome ?? "–", check.detail ?? "–", check.rtt_ms === null ? "–" : `${amount(check.rtt_ms)} ms`, time(check.at), shown] };
   });
   return table(`Probes of ${name}`, ["Check", "State", "Outcome", "Reply", "Time", "At", "Certificate"], rows);
 }
@@ -73,16 +67,22 @@ export class Why {
   }
 
   async day(zone, name) {
-    const place = byId("why-day");
-    place.replaceChildren();
+    const box = byId("why-day");
+    const plots = el("div", {}, el("p", { class: "quiet" }, "asking…"));
+    const choice = spans((span) => this.plot(zone, name, span, plots));
+    box.replaceChildren(choice, plots);
+    await this.plot(zone, name, choice.span, plots);
+  }
+
+  async plot(zone, name, span, box) {
     let shown;
     try {
-      const [points, now] = await day(zone, [name]);
-      shown = [legend(), plot("The last 24 hours", points[name], now)];
+      const [points, now] = await day(zone, [name], span);
+      shown = [legend(), plot(name, points[name], now, { span })];
     } catch (error) {
       shown = [el("p", { class: "error" }, trouble(error))];
     }
-    if (this.focus === name && this.dialog.open) place.replaceChildren(...shown);
+    box.replaceChildren(...shown);
   }
 
   async explain() {
@@ -93,7 +93,7 @@ export class Why {
       const own = told.tiers.map((one) => [one.pool, one.members[this.focus]]).filter(([, member]) => member);
       byId("why-verdict").replaceChildren(...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)));
       answer.replaceChildren(
-        ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `No pool is behind ${told.name} ${told.type}.`)]),
+        ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `${told.name} ${told.type}: ${told.no_pool}${told.near.length ? `: did you mean ${told.near.join(" or ")}?` : ""}`)]),
         el("h3", {}, `The next ${count(told.next.length, "answer")}`),
         el("ol", {}, ...answers(told.next)));
     } catch (error) {

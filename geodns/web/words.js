@@ -47,6 +47,9 @@ export function amount(value) {
 /** Address families by the type of their records. */
 export const FAMILIES = { A: "IPv4", AAAA: "IPv6" };
 
+/** An address with its port; that of IPv6 stands in brackets. */
+export const place = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+
 export function count(number, one, many = `${one}s`) {
   return `${whole(number)} ${number === 1 ? one : many}`;
 }

@@ -230,7 +230,10 @@ def _times(node: yaml_nodes.Mapping, given: dict[str, Any], report: Report) -> d
 def _urls(node: Scalar, count: int, report: Report) -> tuple[str | None, ...]:
     """Return each host's URL; a range is written out."""
     example = "http://mx[01-04].example.net:9154/metrics"
-    texts = written_out(node.text, node, count, "URLs", example, report) or ()
+    shared = "{host}" in node.text or "{address}" in node.text
+    texts = written_out(node.text, node, 0 if shared else count, "URLs", example, report) or ()
+    if shared:
+        texts = texts[:1] * count
     for text in texts:
         problem = url_problem(text)
         if problem is not None:

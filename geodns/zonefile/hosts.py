@@ -26,7 +26,7 @@ from geodns.config.value_types import (
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import BadNameError
 from geodns.model.base import Address
-from geodns.model.hosts import Endpoint, Host
+from geodns.model.hosts import Endpoint, Host, Load
 from geodns.wire.idn import to_ascii
 from geodns.zonefile.host_load import LOAD, read_loads
 from geodns.zonefile.names import expand, is_host_label
@@ -41,7 +41,7 @@ HOST = keys_of(
         "weight": whole,
         "egress": ADDRESSES,
         "probe": ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA, "address"),
-        "load": section(objects(LOAD, "full")),
+        "load": section(objects(LOAD) | {"minProperties": 1}),  # `full` may stand in `defaults`
     },
     fields={"address": "addresses"},
 )
@@ -84,9 +84,13 @@ def _host_names(key: Scalar, report: Report) -> tuple[str, ...]:
     return names
 
 
+def is_short(body: YamlNode) -> bool:
+    """Tell whether a host is its address or addresses alone; YAML reads some of IPv6 as a mapping."""
+    return not isinstance(body, yaml_nodes.Mapping) or any(":" in key for key in body.items)
+
+
 def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Host]:
-    short = not isinstance(body, yaml_nodes.Mapping) or any(":" in key for key in body.items)
-    given: dict[str, Any] = {"address": body} if short else read_keys(body, report, HOST, "a host")
+    given: dict[str, Any] = {"address": body} if is_short(body) else read_keys(body, report, HOST, "a host")
     address = given.get("address")
     if address is None or not items_of(address):
         report.error(body, "a host without an address", "write `address: 192.0.2.1`, or a list of addresses")
@@ -94,6 +98,7 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
     egress = _addresses(given["egress"], len(names), report) if "egress" in given else None
     probes = _endpoints(given["probe"], len(names), report) if "probe" in given else None
     loads = read_loads(given["load"], len(names), report) if "load" in given else None
+    loads = _own_urls(loads, names, addresses)
     weight = {"weight": given["weight"]} if "weight" in given else {}
     return [
         Host(
@@ -106,6 +111,24 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
         )
         for number, name in enumerate(names)
     ]
+
+
+def _own_urls(
+    loads: list[Load] | None, names: tuple[str, ...], addresses: list[tuple[Address, ...]] | None
+) -> list[Load] | None:
+    """Put each host's name and address into the URL that several hosts share."""
+    if loads is None or not any("{" in (load.url or "") for load in loads):
+        return loads
+    firsts = [one[0] for one in addresses] if addresses else [None] * len(names)
+    return [
+        load.model_copy(update={"url": _own_url(load.url, name, first)}) if load.url else load
+        for load, name, first in zip(loads, names, firsts, strict=True)
+    ]
+
+
+def _own_url(url: str, name: str, address: Address | None) -> str:
+    shown = "" if address is None else str(address) if address.version == 4 else f"[{address}]"
+    return url.replace("{host}", name).replace("{address}", shown)
 
 
 def _written_out(text: str, at: YamlNode, count: int, report: Report) -> tuple[str, ...] | None:

@@ -12,10 +12,12 @@ from geodns.config.report import Report, quoted
 from geodns.config.yaml_nodes import YamlNode
 from geodns.errors import BadNameError, GeodnsError, Problem
 from geodns.model.base import FAMILIES
+from geodns.model.checks import Check
 from geodns.model.hosts import Host, HostSource, Origin
 from geodns.model.zone import NameServer, Pool, Record, Rule, Tier, Zone
 from geodns.zonefile.checks import read_checks
 from geodns.zonefile.crosschecks import check_names, check_use
+from geodns.zonefile.defaults import Defaults
 from geodns.zonefile.hosts import read_hosts
 from geodns.zonefile.name_servers import NO_SERVERS, read_name_servers
 from geodns.zonefile.names import zone_name
@@ -168,9 +170,10 @@ class _Reader:
             at = self._root.get("min_ttl")
             report.error(at, f"min_ttl {min_ttl} is over ttl {ttls.dealt}", f"write at most {ttls.dealt}")
         servers = read_name_servers(self._root.place("ns"), given.get("ns"), self._names, ttls, self._context)
-        checks = read_checks(given.get("checks"), report)
+        shared = Defaults(given.get("defaults"), report)
+        checks = read_checks(shared.fill("checks", given.get("checks")), report)
         errors = report.errors
-        hosts = read_hosts(given.get("hosts"), report)
+        hosts = read_hosts(shared.fill("hosts", given.get("hosts")), report)
         if "hosts" in given and not hosts and report.errors == errors:
             # Every host commented out would leave the cluster's name without an address: mail would bounce.
             report.error(given["hosts"], "no hosts", "write one, as mta1: 192.0.2.11, or leave `hosts` out")
@@ -186,11 +189,14 @@ class _Reader:
         implied = "pools" not in given and bool(hosts or sources)
         placed: Mapping[str, PlacedPool] = {}
         if "pools" in given:
-            placed = read_pools(given["pools"], report, hosts, checks, growing=bool(sources))
+            filled = shared.fill("pools", given["pools"]) or given["pools"]
+            placed = read_pools(filled, report, hosts, checks, growing=bool(sources))
             link_fallbacks(placed, report)
         pools = {name: Placed(pool.at, pool.value) for name, pool in placed.items()}
         if implied:
-            pools["main"] = Placed(self._hosts_place(), self._implied_pool(hosts, growing=bool(sources)))
+            pool = self._implied_pool(hosts, shared, checks, growing=bool(sources))
+            pools["main"] = Placed(self._hosts_place(), pool)
+        checks |= _built_in(shared, checks, pools, report)
         if "records" in given:
             read_records(given["records"], self._names, pools, ttls, self._context)
         if implied:
@@ -252,8 +258,20 @@ class _Reader:
             return ()
         return tuple(NameServer(name=value[0]) for value in found.data.values)
 
-    def _implied_pool(self, hosts: Mapping[str, Placed[Any]], *, growing: bool) -> Pool:
+    def _implied_pool(
+        self,
+        hosts: Mapping[str, Placed[Host]],
+        shared: Defaults,
+        checks: Mapping[str, Placed[Check]],
+        *,
+        growing: bool,
+    ) -> Pool:
         pool = implied_pool(hosts)
+        written = shared.implied_pool(self._hosts_place(), hosts)
+        if written is not None:
+            told = self._report if hosts else Report("")  # that it is empty is told elsewhere
+            read = read_pools(written, told, hosts, checks, growing=growing)
+            pool = read["main"].value.model_copy(update={"members": pool.members})
         if not growing and not any(member.weight for member in pool.members):
             at = self._root.place("hosts")
             self._report.error(at, "no host of the pool has weight", "give at least one a weight over 0")
@@ -269,6 +287,15 @@ class _Reader:
         for family in FAMILIES:
             data = Rule(owner=self._origin, type=family, ttl=ttl, tiers=(Tier(pool="main"),))
             add(self._names, PlacedRrset(self._hosts_place(), data), self._context)
+
+
+def _built_in(
+    shared: Defaults, checks: Mapping[str, Placed[Check]], pools: Mapping[str, Placed[Pool]], report: Report
+) -> dict[str, Placed[Check]]:
+    """Return the built-in checks that pools use, where they differ by the file's defaults."""
+    found = read_checks(shared.built_in_checks(), report)
+    used = {check for _, pool in pools.values() for check in pool.checks}
+    return {name: one for name, one in found.items() if name in used and name not in checks}
 
 
 def _default(field: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from geodns.config.keys import Key
 from geodns.config.value_types import Schema
 from geodns.zonefile.checks import CHECK, CHECK_USERS
+from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
@@ -20,8 +21,15 @@ _TYPES = {
     "array": "list",
 }
 
+_SHARED = """\
+Each takes the keys of its section, but for a host's `address` and `probe`, a pool's `hosts` and `fallback`,
+and a check's `type`. What stands in the host, pool or check itself wins; `load` is joined key by key. A
+default that a pool or a check of that type cannot use is left out there. Built-in checks take them too, hosts
+of `hosts_from` do not."""
+
 _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ("Top level", ZONE, "A file has `ns`, `records` or both. All else may be left out."),
+    ("`defaults`", DEFAULTS, _SHARED),
     ("`soa`", SOA, ""),
     ("`checks: NAME`", CHECK, "“Only for” lists the check types that use a key; without one, all do."),
     ("`hosts: NAME`", HOST, "A host is an address, a list of addresses, or a mapping that has `address`."),

@@ -1,9 +1,10 @@
 """The whole zone file: its sections put together, and the JSON Schema for editors made of them."""
 
-from geodns.config.keys import keys_of, objects
+from geodns.config.keys import Key, keys_of, objects
 from geodns.config.value_types import ADDRESSES, TTL, Schema, duration, one_or_more, seconds, section
 from geodns.model.zone import Zone
 from geodns.zonefile.checks import CHECK
+from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import GENERIC_PATTERN, RecordType, record_type, schemas
@@ -31,7 +32,7 @@ ZONE = keys_of(
         "records": section({"type": "object"}),
     },
     fields={"hosts_from": "sources"},
-)
+) | {"defaults": Key(section(objects(DEFAULTS)), "Keys that hosts, pools and checks share.")}
 
 
 def zone_schema() -> Schema:

@@ -51,6 +51,58 @@ def test_explain_says_where_no_pool_answers(name: str, rtype: str) -> None:
     assert explain(cluster_of(zone(TEXT), {}), name, rtype)["tiers"] == []
 
 
+NAMES = """
+    hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}
+    records:
+      bulk: {pool: main}
+      static: {A: 192.0.2.80, TXT: x}
+      "*.old": {A: 192.0.2.81}
+      deep.er: {TXT: x}
+      sub: {NS: ns.example.net.}
+      lost: {CNAME: nowhere}
+    pools: {main: {hosts: "mta*", check: smtp}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "why", "near"),
+    [
+        ("bulk", "A", None, []),
+        ("bluk", "A", "there is no such name", ["bulk"]),
+        ("mta11", "MX", "there is no such name", ["mta1", "mta2"]),
+        ("zzzzzz", "A", "there is no such name", []),
+        ("static", "A", "fixed by the zone file: no pool is behind it", []),
+        ("static", "MX", "the name is there, but has no MX; it has A, TXT", []),
+        ("bulk", "MX", "the name is there, but has no MX; it has A", []),
+        ("x.old", "A", f"fixed by the zone file (*.old.{NAME}.): no pool is behind it", []),
+        ("er", "A", "only names below it are there: it has no records", []),
+        ("a.sub", "A", f"delegated: the name servers of sub.{NAME}. answer", []),
+        ("lost", "A", "an alias whose target does not exist in this zone", []),
+    ],
+)
+def test_it_says_what_a_name_is_that_no_pool_answers_for(
+    name: str, rtype: str, why: str | None, near: list[str]
+) -> None:
+    shown = explain(cluster_of(zone(NAMES), {}), f"{name}.{NAME}", rtype)
+    assert (shown["no_pool"], shown["near"]) == (why, [f"{one}.{NAME}." for one in near])
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("mta1", f"mta1.{NAME}."),
+        ("out.exmaple.com", f"{NAME}."),
+        ("zz", None),
+        ("x" * 60 + "." + "y" * 60 + "." + "z" * 60 + "." + "v" * 60, None),
+    ],
+)
+def test_a_name_of_no_zone_is_told_the_nearest(name: str, near: str | None) -> None:
+    hint = f": did you mean {near}?" if near else ""
+    with pytest.raises(NotFoundError) as raised:
+        explain(cluster_of(zone(NAMES), {}), name, "A")
+    assert str(raised.value) == f"{name}. is in no zone that is served{hint}"
+
+
 def test_explain_names_hosts_by_what_answers_show() -> None:
     hosts = explain(cluster_of(zone(TEXT), {}), NAME, "A")["hosts"]
     assert hosts["2001:db8::11"] == hosts["192.0.2.11"] == hosts["mta1.out.example.com."] == "mta1"

@@ -66,6 +66,7 @@ def test_columns_of_a_zone() -> None:
         "intended": [0.5, None],
         "rtt_ms": [250.0, None],
         "up": [1.0, None],
+        "timeouts": [0, 0],
     }
     assert shown["mta2"]["up"] == [0.25]
     assert columns(steps, 60, ["mta2", "gone"]).keys() == {"mta2"}
@@ -81,6 +82,7 @@ def test_finer_points_are_added_up_with_the_shares_of_all() -> None:
             "intended": [0.5] * 3,
             "rtt_ms": [250.0] * 3,
             "up": [1.0] * 3,
+            "timeouts": [0] * 3,
         }
     }
 

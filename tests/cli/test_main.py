@@ -52,7 +52,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         pytest.param(["--nonsense"], id="unknown option"),
         pytest.param(["drain"], id="argument missing"),
         pytest.param(["status", "--interval", "0"], id="value out of range"),
-        pytest.param(["status", "extra"], id="argument too many"),
+        pytest.param(["schema", "extra"], id="argument too many"),
     ],
 )
 def test_wrong_usage_is_status_2_on_standard_error(
@@ -62,6 +62,25 @@ def test_wrong_usage_is_status_2_on_standard_error(
     out, error = capsys.readouterr()
     assert out == ""
     assert error.startswith("Usage: geodns")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["weight", "mta1", "abc"], "'abc' is no whole number: write 0 to 2147483647 (it stands last:"),
+        (["weight", "mta1", "-1"], "No such option"),
+        (["weight", "mta1", "2147483648"], "2147483648 is out of range: write 0 to 2147483647"),
+        (["quarantine", "mta1", "--badness", "bad"], "'bad' is no number: write 0 to 100"),
+        (["quarantine", "mta1", "--badness", "nan"], "nan is out of range: write 0 to 100"),
+        (["status", "--interval", "0"], "0 is out of range: write 0.1 or more"),
+        (["probe", "mta1", "--timeout", "3s"], "'3s' is no number: write 0.1 to 600"),
+    ],
+)
+def test_a_wrong_number_is_told_what_to_write(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert run(*arguments) == 2
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,13 @@ def test_an_answer_without_records_is_a_problem_found(fake: Answering, name: str
 
 
 @pytest.mark.usefixtures("listen")
+def test_a_name_that_does_not_exist_is_told_so(fake: Answering) -> None:
+    name = f"mta9.{NAME}"
+    result = run(fake, name, explained=(name, "A"))
+    assert f"; there is no such name: did you mean mta2.{NAME}. or mta1.{NAME}.?" in result.output
+
+
+@pytest.mark.usefixtures("listen")
 @pytest.mark.parametrize("arguments", [[], ["--tcp"]], ids=["cut short over UDP", "asked over TCP"])
 def test_a_long_answer_comes_whole(fake: Answering, arguments: list[str]) -> None:
     result = run(fake, f"big.{NAME}", "TXT", *arguments)

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from geodns.cli import main
-from geodns.cli.status import Difference, differences, host_of, moment, render, state_of, weight_of
+from geodns.cli.status import Difference, ago, differences, host_of, moment, render, state_of, weight_of
+from geodns.errors import GeodnsError
 from tests.answering import NAME, Answering, answering, host, pool, status
 
 
@@ -149,20 +150,128 @@ def test_watching_as_json_is_a_line_each_time(fake: Answering, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("load", "line"),
     [
-        ({"value": 1450.0, "stale": False, "error": None}, "load 1450 of 2000"),
-        ({"value": 0.5, "stale": False, "error": "refused"}, "load 0.5 of 2000 (refused)"),
-        ({"value": 1450.0, "stale": True, "error": "refused"}, "load 1450 of 2000 (stale: refused)"),
-        ({"value": None, "stale": False, "error": None}, "load not known yet"),
-        ({"value": None, "stale": True, "error": None}, "load not known yet (stale)"),
+        ({"value": 1450.0, "stale": False, "error": None}, "1450 of 2000"),
+        ({"value": 0.5, "stale": False, "error": "refused"}, "0.5 of 2000 (refused)"),
+        ({"value": 1450.0, "stale": True, "error": "refused"}, "1450 of 2000 (stale: refused)"),
+        ({"value": None, "stale": False, "error": None}, "not known yet"),
+        ({"value": None, "stale": True, "error": None}, "not known yet (stale)"),
     ],
 )
-def test_a_load_has_its_line(load: dict[str, object], line: str) -> None:
+def test_a_load_has_its_column(load: dict[str, object], line: str) -> None:
     shown = status("mta1", "mta2")
     busy = host(factors={"load": 0.55}, effective_weight=27.5, load={"full": 2000.0, "at": None, **load})
     shown["hosts"] = {NAME: {"mta1": busy, "mta2": host()}}
     text = text_of(shown)
     assert "27.5 of 50: load 0.55" in text
-    assert line in [row.strip() for row in text.splitlines()]
+    rows = [row for row in text.splitlines() if row.startswith("mta1 ")]
+    assert f"  {line}  " in rows[0]
+
+
+# --- a line each ----------------------------------------------------------------------------------------
+
+LONG = "554 5.7.1 Service unavailable; Client host [192.0.2.53] blocked using a list of a very long name"
+
+
+def crowded() -> dict[str, Any]:
+    """A status whose host has much to say."""
+    check = host()["checks"][0]
+    checks = [check, check | {"check": "submission", "state": "down", "outcome": "failure", "detail": LONG}]
+    forced: dict[str, Any] = {"forced": "drained", "reason": "the disk is full " * 5, "author": "ops"}
+    mta1 = host(addresses=["192.0.2.11", "2001:db8::11"], checks=checks, source="dns mta.example", **forced)
+    return status("mta2", hosts={NAME: {"mta1": mta1, "mta2": host()}})
+
+
+@pytest.mark.parametrize("width", [60, 80, 132])
+def test_a_host_is_one_line_on_a_terminal(width: int) -> None:
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(render(crowded()))
+    lines = captured.get().splitlines()
+    table = lines[[line.startswith("host ") for line in lines].index(True) :]
+    assert [line.split()[0] for line in table[:4]] == ["host", "mta1", "mta2", "pool"]
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_line_in_a_pipe_is_whole(fake: Answering) -> None:
+    fake.give("GET /status", crowded())
+    result = CliRunner(env={"GEODNS_SERVER": fake.url, "COLUMNS": "80"}).invoke(main.geodns, ["status"])
+    row = next(line for line in result.output.splitlines() if line.startswith("mta1"))
+    assert row.endswith(f"submission failure 1.9 ms: {LONG}; smtp ok 1.9 ms: 220 mta1 ESMTP")
+    assert "192.0.2.11, 2001:db8::11" in row
+    assert ("the disk is full " * 5).strip() in row
+
+
+@pytest.mark.parametrize(
+    ("since", "shown"),
+    [
+        ("2026-11-23T07:00:00Z", "now"),
+        ("2026-11-23T06:59:18Z", "42s ago"),
+        ("2026-11-23T06:56:01Z", "3m 59s ago"),
+        ("2026-11-20T02:30:12Z", "3d 4h ago"),
+        ("soon", "soon"),
+        (None, ""),
+    ],
+)
+def test_times_are_told_as_how_long_ago(since: str | None, shown: str) -> None:
+    assert ago(since, datetime(2026, 11, 23, 7, tzinfo=UTC).timestamp()) == shown
+
+
+TWO: dict[str, Any] = {
+    "zones": {name: {"serial": 1, "file": "", "error": None} for name in (NAME, "in.example.com")},
+    "hosts": {
+        NAME: {"mta1": host(), "mta2": host(addresses=["192.0.2.12"])},
+        "in.example.com": {"mta1": host(addresses=["2001:db8::11"]), "mx1": host()},
+    },
+    "pools": {NAME: {"main": pool("mta1")}, "in.example.com": {"inbound": pool("mx1")}},
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["mta2"], {NAME: ["mta2"]}),
+        (["mta1.in.example.com"], {"in.example.com": ["mta1"]}),
+        (["mta*"], {NAME: ["mta1", "mta2"], "in.example.com": ["mta1"]}),
+        (["192.0.2.12", "mx1"], {NAME: ["mta2"], "in.example.com": ["mx1"]}),
+        (["2001:DB8:0::11"], {"in.example.com": ["mta1"]}),
+        (["--zone", "IN.example.com.", "mta1"], {"in.example.com": ["mta1"]}),
+        (["--zone", NAME], {NAME: ["mta1", "mta2"]}),
+    ],
+)
+def test_hosts_and_zones_are_chosen(
+    fake: Answering, arguments: list[str], expected: dict[str, list[str]]
+) -> None:
+    fake.give("GET /status", status("mta1", **TWO))
+    shown = json.loads(run(fake, "--json", *arguments).output)
+    assert {zone: list(hosts) for zone, hosts in shown["hosts"].items()} == expected
+    assert list(shown["zones"]) == list(expected)
+    assert set(shown["pools"]) <= set(expected)
+    assert run(fake, *arguments).output.count("\nmta1 ") == sum("mta1" in one for one in expected.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["mta9"], 1, "no host mta9"),
+        (["mta1"], 2, "write one of mta1.out.example.com, mta1.in.example.com"),
+        (["--zone", "x.example"], 1, "no zone x.example is served; there are out.example.com"),
+    ],
+)
+def test_who_is_not_there_is_told(fake: Answering, arguments: list[str], code: int, says: str) -> None:
+    fake.give("GET /status", status("mta1", **TWO))
+    result = run(fake, *arguments)
+    assert isinstance(result.exception, GeodnsError)
+    assert result.exception.status == code
+    assert says in str(result.exception)
+
+
+def test_a_host_that_one_server_lacks_is_shown_of_the_other(fake: Answering, other: Answering) -> None:
+    fake.give("GET /status", status("mta1"))
+    other.give("GET /status", status("mta1", hosts={NAME: {"mta2": host()}}))
+    result = both(fake, other, "mta1")
+    assert "no host mta1" in result.output
+    assert "\nmta1 " in result.output
+    assert result.exit_code == 1
 
 
 # --- several servers ------------------------------------------------------------------------------------

@@ -188,6 +188,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
         ("node: ns1", b"ns1", b"ns1", f"geodns {__version__}".encode()),
         ("node: ns1\nidentity: eu-1", b"eu-1", b"eu-1", f"geodns {__version__}".encode()),
         ("node: ns1\nidentity: off\nversion: off", b"", None, None),
+        ("identity: eu-1", b"eu-1", b"eu-1", f"geodns {__version__}".encode()),
         ("version: a name server", None, None, b"a name server"),
     ],
 )
@@ -202,6 +203,19 @@ def test_who_we_say_we_are(
         assert nsid is None or policy.chaos.get(name_to_wire(name)) == server_id
     for name in ("version.server", "version.bind"):
         assert policy.chaos.get(name_to_wire(name)) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [
+        ("identity: eu-1", "eu-1"),
+        ("node: ns1\nidentity: eu-1", "ns1"),
+        ("identity: off", socket.gethostname().partition(".")[0]),
+    ],
+)
+def test_identity_names_the_server_where_nothing_else_does(text: str, node: str) -> None:
+    write(text)
+    assert load_settings(None, {}, {}).node == node
 
 
 def test_clients_are_told_how_long_a_connection_may_be_idle() -> None:

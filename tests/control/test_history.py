@@ -56,6 +56,14 @@ def test_probes_and_states_are_gathered_by_zone_and_a_step_begins_anew() -> None
     assert tally.close() == {}
 
 
+def test_time_outs_are_counted_and_are_no_latency() -> None:
+    tally = Tally()
+    for seconds in (0.1, None, 0.3, None):
+        tally.add_probe([(NAME, "mta1")], seconds)
+    point = tally.close()[NAME]["mta1"]
+    assert (point.probes, round(point.rtt, 9), point.timeouts) == (2, 0.4, 2)
+
+
 @pytest.mark.parametrize(
     ("seconds", "hosts", "step"),
     [

@@ -35,6 +35,19 @@ def latencies(one: HistoryService) -> list[float]:
     ]
 
 
+def test_a_time_out_is_counted_and_is_no_latency(tmp_path: Path) -> None:
+    now = time.time() // MINUTE * MINUTE - 3 * MINUTE
+    one = service(tmp_path)
+    one.close_minute(now)
+    probed(one, 0.5)
+    late = ProbeOutcome(ProbeResult.FAILURE, "timed out while waiting for the greeting", 10.0)
+    one._on_probe(cast(Any, None), late)
+    one.close_minute(now + 60)
+    one.write(now + 60)
+    columns = read(one)[HOST[1]]
+    assert (columns["rtt_ms"], columns["timeouts"]) == ([500.0], [1])
+
+
 def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:
     now = time.time() // MINUTE * MINUTE - 3 * MINUTE
     one = service(tmp_path)

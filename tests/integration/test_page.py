@@ -128,7 +128,7 @@ def test_a_pool_without_a_live_host_stands_above_everything(
 def test_drain_with_a_reason_and_undrain(browser: Browser, server: Server) -> None:
     browser.open(server.http)
     browser.find(f"[aria-label='Drain mta1 of {ZONE}']").click()
-    assert browser.text("#order-title") == f"Drain mta1.{ZONE}"
+    assert browser.text("#order-title") == f"Drain: mta1.{ZONE}"
     browser.find("#order-reason").send_keys("disk swap")
     browser.find("#order-for").send_keys("2 hours")
     browser.find("#order-author").send_keys("Zoë")
@@ -179,7 +179,13 @@ def test_what_would_leave_a_pool_dead_asks_first(browser: Browser, server: Serve
     browser.open(server.http)
     browser.find(f"[aria-label='Drain mta1 of {ZONE}']").click()
     browser.wait("!document.getElementById('order-after').hidden", what="it shows what it would do")
-    assert "main: mta1 50 % → 0 %, mta2 30 % → 60 % and mta3 20 % → 40 %" in browser.text("#order-after")
+    rows = browser.text("#order-after").splitlines()
+    assert rows[1:] == [
+        "Host Pool Type Now Then",
+        "mta1 main A 50 % 0 %",
+        "mta2 main A 30 % 60 %",
+        "mta3 main A 20 % 40 %",
+    ]
     browser.press(Keys.ESCAPE)
     browser.find(f"[aria-label='Drain only of {LONE}']").click()
     browser.find("#order-reason").send_keys("it burns", Keys.ENTER)
@@ -198,10 +204,47 @@ def test_what_is_forced_is_cleared(browser: Browser, server: Server) -> None:
     browser.open(server.http)
     assert browser.cell(ZONE, "mta2", "state").startswith("quarantined")
     assert "weight 5 instead of 30" in browser.cell(ZONE, "mta2", "notes")
-    browser.find(f"[aria-label='Clear what is forced on mta2 of {ZONE}']").click()
+    browser.find(f"[aria-label='Clear the overrides of mta2 of {ZONE}']").click()
     browser.find("#order-go").click()
     browser.wait_state(ZONE, "mta2", "up", 3)
     assert server.host("mta2", ZONE)["forced_weight"] is None
+
+
+@pytest.mark.parametrize(
+    ("verb", "forced", "weight"),
+    [("quarantine", "quarantined", None), ("up", "up", None), ("down", "down", None), ("weight", None, 7)],
+)
+def test_every_order_is_given(
+    browser: Browser, server: Server, verb: str, forced: str | None, weight: int | None
+) -> None:
+    browser.open(server.http)
+    browser.find(f"[aria-label='Override mta2 of {ZONE}']").click()
+    browser.run(
+        f"const verb = document.getElementById('order-verb'); verb.value = '{verb}';"
+        "verb.dispatchEvent(new Event('change'))"
+    )
+    if weight is not None:
+        browser.run(f"document.getElementById('order-weight').value = {weight}")
+    browser.find("#order-reason").send_keys("by hand")
+    assert browser.violations("'#order'") == []
+    browser.find("#order-go").click()
+    wait_until(lambda: not browser.value("document.getElementById('order').open"), what="it is done")
+    host = server.host("mta2", ZONE)
+    assert (host["forced"], (host["forced_weight"] or {}).get("weight")) == (forced, weight)
+    server.order("mta2", "clear", ZONE)
+
+
+def test_close_is_in_sight_however_long_an_explanation_is(browser: Browser, server: Server) -> None:
+    browser.look(width=900)
+    browser.open(server.http)
+    browser.find(f"[aria-label='Why: explain mta2 of {ZONE}']").click()
+    browser.wait("document.querySelector('#why-verdict .verdict')")
+    browser.run("document.getElementById('why').scrollTop = 10000")
+    box = browser.value("document.querySelector('#why button[value=no]').getBoundingClientRect().toJSON()")
+    assert 0 <= box["top"] < box["bottom"] <= browser.value("innerHeight")
+    assert 0 <= box["left"] < box["right"] <= 900
+    browser.find("#why button[value=no]").click()
+    assert not browser.value("document.getElementById('why').open")
 
 
 def test_why(browser: Browser, server: Server) -> None:

@@ -43,7 +43,8 @@ def remember(state: Path) -> None:
             )
             for host, weight in WEIGHTS.items()
         }
-        file.add(MINUTE, minute, {ZONE: points})
+        young = {"many.example": {"h1": points["mta1"]}} if now - minute < 2400 else {}
+        file.add(MINUTE, minute, {ZONE: points, **young})
     file.close()
 
 
@@ -91,6 +92,33 @@ def test_a_day_is_shown_to_those_who_look_and_to_those_who_read(browser: Browser
     assert browser.complaints() == []
 
 
+def test_the_hours_are_chosen_and_plots_begin_where_data_begins(browser: Browser, server: Server) -> None:
+    opened(browser, server, ZONE)
+    marks = "[...document.querySelectorAll('.day .plot:first-child text')].map((one) => one.textContent)"
+    seen = set()
+    for span in ("1h", "6h", "24h"):
+        select = "document.querySelector('.day[open] select')"
+        browser.run(
+            f"{select}.value = '{span}'; document.querySelector('.day[open] .plots').replaceChildren();"
+            f"{select}.dispatchEvent(new Event('change'))"
+        )
+        browser.wait("document.querySelectorAll('.day .plot svg').length === 3", what=f"{span} is drawn")
+        times = [text for text in browser.value(marks) if ":" in text]
+        assert 2 <= len(times) <= 6
+        seen.add(tuple(times))
+        outside = (
+            "[...document.querySelectorAll('.day .plot text')].filter((one) => {"
+            "const box = one.getBBox(); return box.x < 0 || box.x + box.width > 320; }).length"
+        )
+        assert browser.value(outside) == 0, "labels are whole"
+    assert len(seen) == 3
+    opened(browser, server, "many.example")  # 40 minutes old
+    times = [text for text in browser.value(marks.replace("first-child", "nth-child(2)")) if ":" in text]
+    minutes = [60 * int(text[:2]) + int(text[3:]) for text in times]
+    assert 2 <= len(minutes) <= 6
+    assert (minutes[-1] - minutes[0]) % 1440 <= 50
+
+
 def test_the_filter_chooses_the_plots(browser: Browser, server: Server) -> None:
     opened(browser, server, ZONE)
     browser.find("#filter").send_keys("mta2")
@@ -115,6 +143,7 @@ def test_why_shows_the_day_of_the_host(browser: Browser, server: Server) -> None
     browser.open(server.http)
     browser.run("document.querySelector('[aria-label=\"Why: explain mta3 of out.example.com\"]').click()")
     browser.wait("document.querySelector('#why-day svg')")
+    assert "the last 6 h" in browser.text("#why-day select")
     assert "dealt 11.1 %, intended 20 %" in browser.text("#why-day")
     assert browser.violations("'#why'") == []
     browser.run("document.getElementById('why').close()")

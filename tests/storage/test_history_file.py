@@ -1,6 +1,8 @@
 """Points as bytes and on disk: minutes that become hours, and what is forgotten."""
 
 import itertools
+import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +110,9 @@ def test_it_stays_bounded(file: HistoryFile) -> None:
     hours_kept = [at for at, _ in file.read("a.example", HOUR, 0, end)]
     assert len(hours_kept) == 90
     assert min(hours_kept) >= end - 24 * HOUR + HOUR - KEPT[HOUR]
+
+
+def test_time_outs_are_kept_and_points_without_them_are_as_earlier_versions_wrote_them() -> None:
+    points = {"mta1": Point(1, 1, 1, 0.5, 12, 12, 3), "mta2": Point(1, 1, 1, 0.5, 12, 12)}
+    assert unpacked(packed(points)) == points
+    assert json.loads(zlib.decompress(packed(points)))["mta2"] == [1, 1, 1, 0.5, 12, 12]

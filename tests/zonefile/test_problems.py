@@ -34,7 +34,7 @@ ERRORS = {
     "only a comment": ("# nothing\n", "the file is empty"),
     "a list": ("§- a\n- b\n", "not a mapping"),
     "a text": ("§ns\n", "not a mapping"),
-    "broken YAML": ("ns: {ns1: 192.0.2.53\nhosts§: {}\n", "no valid YAML"),
+    "broken YAML": ("ns: §{ns1: 192.0.2.53\nhosts: {}\n", "no valid YAML"),
     "control character": (NS + "hosts: §\x00\n", "U+0000"),
     "two documents": (NS + "§---\n" + NS, "a second document"),
     "tag": ("ns: §!include ns.yaml\n", "'!include'"),

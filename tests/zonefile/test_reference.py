@@ -5,6 +5,7 @@ import pytest
 from geodns.config.keys import Key
 from geodns.config.value_types import ADDRESSES, ValueType, choice, duration, part, whole, word
 from geodns.zonefile.checks import CHECK
+from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import MIN_LIVE, POOL
@@ -18,7 +19,9 @@ def test_the_reference_has_a_row_for_every_key() -> None:
     rows = Counter(
         line.split("|")[1].strip(" `") for line in zone_reference().splitlines() if line[:3] == "| `"
     )
-    keys = Counter(name for table in (CHECK, HOST, HOST_SOURCE, LOAD, POOL, SOA, ZONE) for name in table)
+    keys = Counter(
+        name for table in (CHECK, DEFAULTS, HOST, HOST_SOURCE, LOAD, POOL, SOA, ZONE) for name in table
+    )
     assert {name: rows[name] for name in keys} == keys
 
 

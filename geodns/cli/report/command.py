@@ -57,11 +57,11 @@ def report(since: str, output: Path, server: str, token: str | None) -> None:
 
 
 def _events(source: Server, since: str) -> list[Any]:
-    """Return all changes of hosts' states, oldest first."""
+    """Return all changes of hosts' states, and of what is forced on them, oldest first."""
     found: list[Any] = []
     after = 0
     while len(found) < MOST:
-        shown = source.get("/api/v1/events", kind="state", since=since, after=str(after), limit="1000")
+        shown = source.get("/api/v1/events", kind="state,forced", since=since, after=str(after), limit="1000")
         found += shown["events"]
         if not shown["events"]:
             break

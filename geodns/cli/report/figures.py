@@ -1,9 +1,10 @@
 """The figures of a report, from the API's JSON: uptime, failovers, shares, latency, certificates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
+from typing import NamedTuple
 
 from geodns.cli.client import Json
 
@@ -18,9 +19,12 @@ class HostFigures:
         dealt: its part of its zone's answers; None where there were none.
         intended: what that part should have been.
         answers: that it was dealt in.
-        mean_ms: of its probes; None where none was answered.
+        mean_ms: of its probes but for time-outs; None where none was answered.
         worst_ms: the same in the slowest step.
+        timeouts: of its probes.
         failures: times that it went down.
+        drained: seconds that it was drained, quarantined or forced down.
+        shedding: seconds that it was shedding.
 
     """
 
@@ -33,6 +37,9 @@ class HostFigures:
     mean_ms: float | None
     worst_ms: float | None
     failures: int
+    timeouts: int = 0
+    drained: float = 0.0
+    shedding: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,48 @@ class CertificateEnd:
     not_after: str
     days_left: float
     problem: str | None
+
+
+class Change(NamedTuple):
+    """A change of a host's state, or of what is forced on it; at seconds since the epoch."""
+
+    at: float
+    before: str | None
+    after: str | None
+
+
+OUT = frozenset({"drained", "quarantined", "down"})
+"""Forced states in which no answer names a host."""
+
+
+def changes_of(events: Iterable[Json], kind: str) -> dict[tuple[str, str], list[Change]]:
+    """Gather the changes of a kind (``state`` or ``forced``) by zone and host, oldest first."""
+    found: dict[tuple[str, str], list[Change]] = {}
+    for event in events:
+        data = event["data"]
+        if event.get("kind", "state") != kind or event["host"] is None or "after" not in data:
+            continue
+        before, after = data["before"], data["after"]
+        if kind == "forced":
+            before, after = before["forced"], after["forced"]
+        at = datetime.fromisoformat(event["at"]).timestamp()
+        found.setdefault((event["zone"], event["host"]), []).append(Change(at, before, after))
+    return found
+
+
+def seconds_in(
+    states: Collection[str], changes: Sequence[Change], current: str | None, since: float, now: float
+) -> float:
+    """Return how long a host was in one of some states; `current` is the one of now."""
+    begun = since if (changes[0].before if changes else current) in states else None
+    total = 0.0
+    for change in changes:
+        if change.after in states:
+            begun = change.at if begun is None else begun
+        elif begun is not None:
+            total += max(0.0, change.at - max(begun, since))
+            begun = None
+    return total if begun is None else total + max(0.0, now - max(begun, since))
 
 
 def host_figures(hosts: Json, history: Json, failovers: Iterable[Failover]) -> list[HostFigures]:
@@ -116,6 +165,7 @@ def _figures(
         _mean(columns.get("rtt_ms", ())),
         max((value for value in columns.get("rtt_ms", ()) if value is not None), default=None),
         failures,
+        sum(columns.get("timeouts", ())),
     )
 
 
@@ -133,7 +183,7 @@ def failovers_of(events: Iterable[Json]) -> list[Failover]:
     open_: dict[tuple[str, str], Failover] = {}
     for event in events:
         data = event["data"]
-        if "after" not in data or event["host"] is None:
+        if event.get("kind", "state") != "state" or "after" not in data or event["host"] is None:
             continue  # a host that answers slowly, say: it is up
         key = event["zone"], event["host"]
         at = datetime.fromisoformat(event["at"]).timestamp()

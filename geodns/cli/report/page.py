@@ -1,25 +1,53 @@
 """A report as one HTML file that needs nothing else: no script, no picture, no network."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import jinja2
 
 from geodns.cli.client import Json
-from geodns.cli.report.figures import answers_by_step, certificates_of, failovers_of, host_figures, slowest
-from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, line, stacked, strip
+from geodns.cli.report.figures import (
+    OUT,
+    answers_by_step,
+    certificates_of,
+    changes_of,
+    failovers_of,
+    host_figures,
+    seconds_in,
+    slowest,
+)
+from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, Axis, line, stacked, strip
 
 
 def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], since: float, now: float) -> str:
     """Return the report on the time from `since` to `now`, in seconds since the epoch.
 
-    `history` holds the hosts of ``/api/v1/history`` by zone; events are of kind ``state``, oldest first.
+    `history` holds the hosts of ``/api/v1/history`` by zone; events are of kinds ``state`` and
+    ``forced``, oldest first.
     """
     failovers = failovers_of(events)
+    states, forced = changes_of(events, "state"), changes_of(events, "forced")
+    times = sorted({at for past in history.values() for columns in past.values() for at in columns["at"]})
+    axis = Axis.of(times, now)
+    begin = max(since, axis.begin)
     zones, slow, certificates = [], [], []
     for name, past in history.items():
         hosts = status["hosts"].get(name, {})
-        figures = host_figures(hosts, past, [one for one in failovers if one.zone == name])
+        figures = [
+            replace(
+                one,
+                drained=seconds_in(
+                    OUT,
+                    forced.get((name, one.name), ()),
+                    hosts.get(one.name, {}).get("forced"),
+                    begin,
+                    now,
+                ),
+                shedding=seconds_in({"shedding"}, states.get((name, one.name), ()), one.state, begin, now),
+            )
+            for one in host_figures(hosts, past, [one for one in failovers if one.zone == name])
+        ]
         ranked = sorted(figures, key=lambda one: -(one.dealt or one.intended or 0.0))
         names = [one.name for one in ranked[:COLOURS]]
         zones.append(
@@ -27,8 +55,8 @@ def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], sinc
                 "name": name,
                 "serial": status["zones"][name]["serial"],
                 "answers": sum(answers_by_step(past).values()),
-                "dealt": stacked(past, "share", names),
-                "intended": stacked(past, "intended", names),
+                "dealt": stacked(past, "share", names, axis),
+                "intended": stacked(past, "intended", names, axis),
                 "hosts": [
                     (one, strip(_column(past, one.name, "up")), line(_column(past, one.name, "rtt_ms")))
                     for one in figures
@@ -37,8 +65,13 @@ def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], sinc
         )
         slow += [(name, one) for one in slowest(figures)]
         certificates += [(name, one) for one in certificates_of(hosts)]
+    identity = status.get("identity")
     return _template().render(
         node=status["node"],
+        identity=identity if identity != status["node"] else None,
+        data_since=_moment(times[0]) if times else None,
+        late=bool(times) and times[0] > since + axis.step,
+        marks=[(axis.x(at), _mark(at, axis)) for at in axis.marks()],
         version=status["version"],
         warnings=status["warnings"],
         since=_moment(since),
@@ -80,6 +113,12 @@ def _count(value: float) -> str:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _mark(at: float, axis: Axis) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime(
+        "%H:%M" if axis.end - axis.begin <= 86400 else "%m-%d %H:%M"
+    )
 
 
 def _span(seconds: float) -> str:

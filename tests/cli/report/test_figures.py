@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from geodns.cli.report.figures import Failover, certificates_of, failovers_of, host_figures, slowest
+from geodns.cli.report.figures import (
+    OUT,
+    Change,
+    Failover,
+    certificates_of,
+    changes_of,
+    failovers_of,
+    host_figures,
+    seconds_in,
+    slowest,
+)
 
 
 def columns(**some: list[Any]) -> dict[str, list[Any]]:
@@ -99,3 +109,38 @@ def test_certificates_by_their_end() -> None:
         "never": {"checks": [{"check": "submission", "certificate": None}]},
     }
     assert [(one.host, one.days_left) for one in certificates_of(hosts)] == [("soon", 3.0), ("late", 90.0)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "current", "seconds"),
+    [
+        pytest.param([], None, 0, id="never"),
+        pytest.param([], "drained", 100, id="all the time"),
+        pytest.param(
+            [Change(110, None, "drained"), Change(130, "drained", None)], None, 20, id="for a while"
+        ),
+        pytest.param([Change(130, "drained", None)], None, 30, id="since before"),
+        pytest.param([Change(150, None, "quarantined")], "quarantined", 50, id="until now"),
+        pytest.param(
+            [Change(110, None, "drained"), Change(120, "drained", "down"), Change(130, "down", "up")],
+            "up",
+            20,
+            id="one after another",
+        ),
+        pytest.param([Change(50, None, "drained"), Change(120, "drained", None)], None, 20, id="before data"),
+    ],
+)
+def test_how_long_a_host_was_out(changes: list[Change], current: str | None, seconds: float) -> None:
+    assert seconds_in(OUT, changes, current, 100, 200) == seconds
+
+
+def test_changes_are_of_one_kind() -> None:
+    forced = event(3, "mta1", None) | {
+        "kind": "forced",
+        "data": {"before": {"forced": None, "weight": None}, "after": {"forced": "drained", "weight": 3}},
+    }
+    events = [event(1, "mta1", "shedding") | {"kind": "state"}, forced, event(5, None, None)]
+    key = ("z.example", "mta1")
+    assert changes_of(events, "state") == {key: [Change(ZERO + 1, "x", "shedding")]}
+    assert changes_of(events, "forced") == {key: [Change(ZERO + 3, None, "drained")]}
+    assert failovers_of([forced]) == []

@@ -53,6 +53,45 @@ def test_it_says_what_there_is_to_say() -> None:
     assert all(part in text for part in ("50.00%", "88.9%", "77.8%", "2.0 ms"))
 
 
+def test_it_says_from_when_there_is_data_and_has_axes() -> None:
+    text = report()
+    assert "There is data from 1970-01-01 00:00:00 on" not in text  # older than what was asked for
+    history = {"mta1": columns(at=[ZERO - 600, ZERO - 540], answers=[1.0, 1.0], share=[1.0, 1.0])}
+    status = {
+        "node": "ns1",
+        "identity": "eu-1",
+        "version": "1",
+        "warnings": [],
+        "zones": {"z.example": {"serial": 7}},
+        "hosts": {"z.example": {"mta1": {"state": "up", "forced": "drained", "checks": []}}},
+    }
+    text = page(status, {"z.example": history}, [], ZERO - 86400, ZERO)
+    assert "There is data from 2026-11-25 02:50:00 on" in text
+    assert "(eu-1)" in text
+    assert all(f">{mark}</text>" in text for mark in ("0 %", "50 %", "100 %", "02:55", "03:00"))
+    assert "10 min" in text, "drained for all the time that is known"
+
+
+def test_time_outs_stand_beside_the_mean() -> None:
+    history = {"mta1": columns(answers=[1.0, 1.0], rtt_ms=[2.0, 4.0], timeouts=[0, 17])}
+    shown = Tags(report()).open
+    text = page(
+        {
+            "node": "ns1",
+            "version": "1",
+            "warnings": [],
+            "zones": {"z.example": {"serial": 7}},
+            "hosts": {"z.example": {"mta1": {"state": "up", "checks": []}}},
+        },
+        {"z.example": history},
+        [],
+        ZERO,
+        ZERO,
+    )
+    assert shown == []
+    assert '3.0 ms</td><td class="number">17</td>' in text
+
+
 def test_it_needs_nothing_else_and_closes_what_it_opens() -> None:
     tags = Tags(report())
     assert tags.open == []

@@ -1,0 +1,19 @@
+"""Tables on the standard output: fitted to a terminal, a line each in a pipe."""
+
+from rich.console import Console, RenderableType
+
+WIDE = 100_000
+"""Columns of a pipe: `grep`, `awk` and `less -S` take whole lines."""
+
+
+def show(rendered: RenderableType, *, err: bool = False) -> None:
+    """Print something; where no terminal reads it, nothing is wrapped or cut."""
+    console = Console(stderr=err)
+    if console.is_terminal:
+        console.print(rendered)
+        return
+    console = Console(stderr=err, width=WIDE)
+    with console.capture() as captured:
+        console.print(rendered)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    console.file.write("".join(f"{line}\n" for line in lines))
