@@ -16,7 +16,7 @@ import dns.rdtypes.ANY.SOA
 import dns.tokenizer
 import dns.zonefile
 
-from geodns.cli.convert.draft import DraftRrset, ZoneDraft, duration
+from geodns.cli.convert.draft import DraftRrset, SourcePlace, ZoneDraft, duration
 from geodns.config.value_types import no_machine_has, parse_address
 from geodns.errors import GeodnsError
 from geodns.model.limits import MAX_TTL
@@ -75,7 +75,7 @@ class _RecordSink:
         if self.count > MAX_RECORDS:
             raise GeodnsError(f"{file}:{line}: more than {MAX_RECORDS:,} records")
         key = (name.canonicalize(), int(rdata.rdtype))
-        one = self.found.setdefault(key, _Found(name, file, line))
+        one = self.found.setdefault(key, _Found(name, SourcePlace(file, line)))
         one.ttls.append(ttl)
         one.rdatas.append(rdata)
 
@@ -85,8 +85,7 @@ class _Found:
     """An RRset as the file has it."""
 
     name: dns.name.Name
-    file: str
-    line: int
+    place: SourcePlace
     ttls: list[int] = field(default_factory=list)
     rdatas: list[dns.rdata.Rdata] = field(default_factory=list)
 
@@ -118,7 +117,7 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
     draft = _Drafter(path, apex, found).draft()
     if sink.implied:
         text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
-        draft.remark(text, line=sink.implied)
+        draft.remark(text, place=SourcePlace(str(path), sink.implied))
     return draft
 
 
@@ -167,11 +166,11 @@ class _Drafter:
         for (name, number), one in self._found.items():
             kind = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(number))
             if not name.is_subdomain(self._origin):
-                draft.remark(f"{one.name} {kind} lies outside the zone: left out", line=one.line)
+                draft.remark(f"{one.name} {kind} lies outside the zone: left out", place=one.place)
             elif kind in SIGNING:
-                self._left_out.setdefault(kind, []).append(one.line)
+                self._left_out.setdefault(kind, []).append(one.place.line)
             elif (known := kind_of(kind)) is None:
-                raise GeodnsError(f"{one.file}:{one.line}: {kind} cannot stand in a zone")
+                raise GeodnsError(f"{one.place}: {kind} cannot stand in a zone")
             else:
                 self._rrset(known, one)
         for kind, lines in self._left_out.items():
@@ -195,22 +194,22 @@ class _Drafter:
             **{word: duration(int(getattr(soa, word))) for word in ("refresh", "retry", "expire", "minimum")},
         }
         if len(set(found.rdatas)) > 1:
-            self._draft.remark("several SOA records: the first is taken", line=found.line)
+            self._draft.remark("several SOA records: the first is taken", place=found.place)
 
     def _rrset(self, kind: str, found: _Found) -> None:
         draft, owner = self._draft, self._owner(found.name)
         values = list(dict.fromkeys(self._value(kind, rdata) for rdata in found.rdatas))
         if len(values) < len(found.rdatas):
-            draft.remark(f"{kind} has the same value twice: written once", line=found.line, owner=owner)
+            draft.remark(f"{kind} has the same value twice: written once", place=found.place, owner=owner)
         if max(found.ttls) > MAX_TTL:
-            draft.remark(f"{kind} has a TTL over {MAX_TTL}: that is written", line=found.line, owner=owner)
+            draft.remark(f"{kind} has a TTL over {MAX_TTL}: that is written", place=found.place, owner=owner)
             found.ttls = [min(ttl, MAX_TTL) for ttl in found.ttls]
         ttl = min(found.ttls)
         if ttl != max(found.ttls):
             text = (
                 f"{kind} has TTLs from {ttl} to {max(found.ttls)}: one RRset has one (RFC 2181), the lowest"
             )
-            draft.remark(text, line=found.line, owner=owner)
+            draft.remark(text, place=found.place, owner=owner)
         draft.name(owner).rrsets[kind] = DraftRrset(ttl, [*values])
 
     def _value(self, kind: str, rdata: dns.rdata.Rdata) -> str:
