@@ -1,8 +1,8 @@
 """A zone file in the making: readers of other programs' zones fill a draft, `zone_file` writes it."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,7 +87,7 @@ class ZoneDraft:
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     _spellings: dict[str, str] = field(default_factory=dict)
-    _places: dict[str, SourcePlace] = field(default_factory=dict)
+    _places: dict[tuple[str, str], SourcePlace] = field(default_factory=dict)
 
     def owner(self, text: str) -> str:
         """Return an owner name as the draft spells it: two that differ in case are one (RFC 4343)."""
@@ -101,9 +101,9 @@ class ZoneDraft:
         """Return the draft of an owner name; a new one is empty."""
         return self.names.setdefault(self.owner(owner), DraftName())
 
-    def place_of(self, owner: str) -> SourcePlace:
-        """Return where an owner name stands first in the source, as far as is known."""
-        return self._places.get(owner, SourcePlace(self.source))
+    def place_of(self, owner: str, kind: str) -> SourcePlace:
+        """Return where an RRset stands first in the source, as far as is known."""
+        return self._places.get((owner, kind), SourcePlace(self.source))
 
     def problem(self, place: SourcePlace, what: str, instead: str = "") -> None:
         """Note what keeps the zone from being made."""
@@ -125,7 +125,7 @@ class ZoneDraft:
     ) -> None:
         """Add values to an RRset, each once, however it is spelled; what cannot be read is a problem."""
         name = self.name(owner)
-        self._places.setdefault(self.owner(owner), place)
+        self._places.setdefault((self.owner(owner), kind), place)
         rrset = name.rrsets.get(kind)
         if rrset is None:
             rrset = name.rrsets[kind] = DraftRrset(ttl, [])
@@ -239,9 +239,29 @@ def flow(value: Any) -> str:
     return "" if value is None else scalar(value)
 
 
+class _Line(str):
+    """A line of the new file, and what of the source it comes from, by column."""
+
+    __slots__ = ("places",)
+    places: list[tuple[int, SourcePlace]]
+
+
 def zone_file(draft: ZoneDraft) -> str:
     """Write a draft as the text of a zone file."""
     return "\n".join(_lines(draft)) + "\n"
+
+
+def at_source(draft: ZoneDraft, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield problems of the new file, those of records with the place where the source has them."""
+    lines = list(_lines(draft))
+    for problem in problems:
+        line = lines[problem.line - 1] if 0 < problem.line <= len(lines) else ""
+        places = line.places if isinstance(line, _Line) else []
+        found = [place for column, place in places if column <= problem.column and place.line]
+        if found:
+            yield replace(problem, file=found[-1].file, line=found[-1].line, column=0)
+        else:
+            yield problem
 
 
 def _lines(draft: ZoneDraft) -> Iterator[str]:
@@ -266,7 +286,7 @@ def _lines(draft: ZoneDraft) -> Iterator[str]:
         yield ""
         yield "records:" if any(name.rrsets for name in draft.names.values()) else "records: {}"
         for owner in sorted(draft.names, key=_order):
-            yield from _name(owner, draft.names[owner], draft.record_ttl)
+            yield from _name(owner, draft.names[owner], draft)
 
 
 def _order(owner: str) -> tuple[bytes, ...]:
@@ -284,7 +304,14 @@ def _comment(text: str, indent: str) -> str:
     return f"{indent}# {printable(text)}"
 
 
-def _name(owner: str, name: DraftName, ttl: int) -> Iterator[str]:
+def _placed(text: str, places: list[tuple[int, SourcePlace]]) -> _Line:
+    line = _Line(text)
+    line.places = places
+    return line
+
+
+def _name(owner: str, name: DraftName, draft: ZoneDraft) -> Iterator[str]:
+    ttl = draft.record_ttl
     for remark in name.remarks:
         yield _comment(f"{owner[:MAX_SHOWN]}: {remark}", "  ")
     if not name.rrsets:
@@ -304,13 +331,19 @@ def _name(owner: str, name: DraftName, ttl: int) -> Iterator[str]:
         else:
             word = "value" if len(rrset.values) == 1 else "values"
             items[kind] = {"ttl": duration(rrset.ttl), word: values}
+    first = next(iter(name.rrsets))
     line = f"  {scalar(owner)}: {flow(items)}"
     if len(line) <= WIDTH:
-        yield line
+        places, column = [(0, draft.place_of(owner, first))], len(f"  {scalar(owner)}: {{") + 1
+        for kind, found in items.items():
+            places.append((column, draft.place_of(owner, kind if kind in name.rrsets else first)))
+            column += len(f"{scalar(kind)}: {flow(found)}, ")
+        yield _placed(line, places)
         return
-    yield f"  {scalar(owner)}:"
+    yield _placed(f"  {scalar(owner)}:", [(0, draft.place_of(owner, first))])
     for kind, found in items.items():
-        yield from _block(kind, found, "    ")
+        places = [(0, draft.place_of(owner, kind if kind in name.rrsets else first))]
+        yield from (_placed(text, places) for text in _block(kind, found, "    "))
 
 
 def _is_dealt(rrset: DraftRrset) -> bool:
