@@ -48,6 +48,12 @@ class Load(Frozen):
         default=(),
         description="Which number of an answer in JSON counts, as queues.active or queues[0].size.",
     )
+    absent: float | None = Field(
+        default=None,
+        ge=0,
+        description="What an answer without the sample, or the key in JSON, means: 0 where an empty queue "
+        "has none.",
+    )
     full: float = Field(gt=0, description="The value at which the host has as much as it can bear.")
     floor: float = Field(default=0.1, ge=0.01, le=1, description="What it keeps of its weight even then.")
     interval: float = Field(default=10.0, ge=0.1, le=86400, description="From one question to the next.")

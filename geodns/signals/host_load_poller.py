@@ -278,6 +278,10 @@ def _shown(value: object) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
+class _AbsentError(ValueError):
+    """An answer that can be read lacks the value."""
+
+
 class LoadDocument:
     """An answer; each part of its text is parsed once, however many loads are read from it."""
 
@@ -287,7 +291,12 @@ class LoadDocument:
 
     def value(self, load: Load) -> float:
         """Return a load, or raise ValueError: the answer does not give it."""
-        return self._number(load.path) if load.metric is None else self._sum(load.metric)
+        try:
+            return self._number(load.path) if load.metric is None else self._sum(load.metric)
+        except _AbsentError:
+            if load.absent is None:
+                raise
+            return load.absent
 
     def _sum(self, metric: Metric) -> float:
         samples = self._samples.get(metric.name)
@@ -299,7 +308,7 @@ class LoadDocument:
             if all(_fits(one, sample.labels) for one in metric.matchers)
         ]
         if not values:
-            raise ValueError(f"no sample matches {metric}")
+            raise _AbsentError(f"no sample matches {metric}")
         return as_load(sum(values))
 
     @cached_property
@@ -317,7 +326,7 @@ class LoadDocument:
             else:
                 there = isinstance(node, dict) and step in node
             if not there:
-                raise ValueError(f"the JSON has no {path_text(path[:number])}")
+                raise _AbsentError(f"the JSON has no {path_text(path[:number])}")
             node = node[step]
         try:
             return as_load(node)
