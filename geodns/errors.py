@@ -33,7 +33,7 @@ class Problem:
 
     Attributes:
         file: the path as the operator gave it.
-        line: counted from 1, as `column`; 0 where the whole file is meant.
+        line: counted from 1, as `column`; 0 where the whole file is meant, or the whole line.
         instead: what to write instead; may be empty.
         times: for how many problems it stands.
 
@@ -49,7 +49,7 @@ class Problem:
 
     def __str__(self) -> str:
         file = printable(self.file)
-        place = f"{file}:{self.line}:{self.column}" if self.line else file
+        place = ":".join([file, *(str(one) for one in (self.line, self.column) if one)])
         parts = [
             place,
             *(["warning"] if self.warning else []),

@@ -20,8 +20,8 @@ MTA1, MTA2, MTA3 = (f"mta-192-0-2-1{number}" for number in (1, 2, 3))
 TITLE = f"dns {LOOKED_UP}"
 
 
-def text_with(server: NameServer, *, more: str = "") -> str:
-    source = f'hosts_from: {{dns: {LOOKED_UP}, resolver: "127.0.0.1:{server.port}", interval: 1s}}'
+def text_with(server: NameServer, *, more: str = "", options: str = "") -> str:
+    source = f'hosts_from: {{dns: {LOOKED_UP}, resolver: "127.0.0.1:{server.port}", interval: 1s{options}}}'
     return TEXT.replace("hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12, mta3: 192.0.2.13}", source + more)
 
 
@@ -117,6 +117,35 @@ def test_a_source_that_an_edit_brings_is_looked_up_before_the_edit_is_served(rea
         assert running.daemon.services.cluster.zone(NAME).sources
         assert set(running.daemon.services.cluster.zone(NAME).host_by_name) == {MTA1, MTA2}
         await running.dealt(MTA1, MTA2)
+
+    run(ready, test)
+
+
+def test_a_source_that_loses_much_at_once_waits(ready: Control) -> None:
+    five = [f"192.0.2.{number}" for number in range(11, 16)]
+
+    async def test(running: Running, server: NameServer) -> None:
+        zones = running.daemon.services.zones
+        server.has(*five)
+        await until(lambda: len(running.daemon.services.cluster.zone(NAME).hosts) == 5)
+        server.has("192.0.2.99", *five[:2])
+        await until(lambda: NAME in zones.waiting)
+        assert len(running.daemon.services.cluster.zone(NAME).hosts) == 5
+        warnings = (await running.get("/status"))["warnings"]
+        assert any("would lose 3 of its 5 hosts" in one and "reload --yes" in one for one in warnings)
+        server.has(*five)
+        await until(lambda: NAME not in zones.waiting)
+        server.has(*five[:2])
+        await until(lambda: NAME in zones.waiting)
+        await zones.reload(yes=True)
+        await until(lambda: len(running.daemon.services.cluster.zone(NAME).hosts) == 2)
+        server.has(*five)
+        await until(lambda: len(running.daemon.services.cluster.zone(NAME).hosts) == 5)
+        ready.file.write_text(text_with(server, options=", trust: true"))
+        await until(lambda: running.daemon.services.cluster.zone(NAME).sources[0].trust)
+        server.has(*five[:1])
+        await until(lambda: len(running.daemon.services.cluster.zone(NAME).hosts) == 1)
+        assert not zones.waiting
 
     run(ready, test)
 

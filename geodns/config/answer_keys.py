@@ -94,7 +94,7 @@ def _read_share(node: YamlNode, report: Report) -> float | None:
     return share
 
 
-_NETWORKS = ValueType(_read_networks, one_or_more(_NETWORK, maxItems=MAX_ITEMS))
+NETWORKS = ValueType(_read_networks, one_or_more(_NETWORK, maxItems=MAX_ITEMS))
 _ZONES = ValueType(_read_zones, one_or_more({"type": "string"}, maxItems=MAX_ITEMS))
 _SHARE = ValueType(_read_share, {"type": ["number", "string"]}, "part, as 1% or 0.01")
 
@@ -117,7 +117,7 @@ RATE_LIMIT: dict[str, Key] = {
     "ipv6_prefix": Key(
         whole(16, 128, "ipv6_prefix"), "Bits that make an IPv6 network.", default=f"{_PLAIN.ipv6_prefix}"
     ),
-    "exempt": Key(_NETWORKS, "Networks that are never limited."),
+    "exempt": Key(NETWORKS, "Networks that are never limited."),
     "require_cookie": Key(
         choice("on", "off"), "on: BADCOOKIE over the limit for clients that know cookies.", default="off"
     ),
@@ -125,7 +125,7 @@ RATE_LIMIT: dict[str, Key] = {
 
 QUERY_LOG: dict[str, Key] = {
     "zones": Key(_ZONES, "At or below these names.", default="all"),
-    "clients": Key(_NETWORKS, "Of these networks.", default="all"),
+    "clients": Key(NETWORKS, "Of these networks.", default="all"),
     "sample": Key(_SHARE, "The part that is logged, as 1%.", default="all"),
 }
 

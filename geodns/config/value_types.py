@@ -169,6 +169,19 @@ def choice(*words: str) -> ValueType:
     return ValueType(read, {"enum": list(words)})
 
 
+_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def _read_flag(node: YamlNode, report: Report) -> bool | None:
+    text = text_of(node, report, "true or false", "write true or false")
+    if text is not None and text not in _FLAGS:
+        report.error(node, f"{quoted(text)} is not known here", "write true or false")
+    return _FLAGS.get(text or "")
+
+
+FLAG = ValueType(_read_flag, {"type": "boolean"}, "`true`, `false`", lambda value: str(value).lower())
+
+
 def _anything(node: YamlNode, report: Report) -> YamlNode:
     del report
     return node

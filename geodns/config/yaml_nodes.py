@@ -5,7 +5,8 @@ are found, and the size of expanded aliases is bounded.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -76,19 +77,31 @@ def is_nothing(node: YamlNode | None) -> bool:
 
 KEYS = "keys: `ns:`, `hosts:`, `records:`"
 
+Tags = Table[str, Callable[[YamlNode], YamlNode]]
+"""What a tagged node stands for, by its tag; raises ValueError where it stands for nothing."""
 
-def load(text: bytes, report: Report, wanted: str = KEYS) -> Mapping | None:
+
+def load(text: bytes, report: Report, wanted: str = KEYS, tags: Tags | None = None) -> Mapping | None:
     """Read a file that must be one mapping; None where the report says why it is none.
 
-    `wanted` is what to write into a file that is empty or something else.
+    `wanted` is what to write into a file that is empty or something else. No tags but `tags` may stand there.
     """
+    node = load_any(text, report, wanted, tags)
+    if node is None or isinstance(node, Mapping):
+        return node
+    report.error(node, f"{shown(node)}, not a mapping", f"write {wanted}")
+    return None
+
+
+def load_any(text: bytes, report: Report, wanted: str, tags: Tags | None = None) -> YamlNode | None:
+    """Read a file that may be any value; None where the report says why it is none."""
     if len(text) > MAX_BYTES:
         report.error(None, f"over {MAX_BYTES // 2**20} MiB", "split the zone into several")
         return None
     characters = _decode(text, report)
     if characters is None:
         return None
-    builder = _Builder(report, wanted)
+    builder = _Builder(report, wanted, tags or {})
     try:
         return builder.build(yaml.parse(characters, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
@@ -136,11 +149,13 @@ class _Open:
     anchor: str | None
     count: int
     key: Scalar | None = None
+    start: Any = None
 
 
 class _Builder:
-    def __init__(self, report: Report, wanted: str) -> None:
+    def __init__(self, report: Report, wanted: str, tags: Tags) -> None:
         self._report = report
+        self._tags = tags
         self._wanted = wanted
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[YamlNode, int]] = {}
@@ -149,7 +164,7 @@ class _Builder:
         self._root: YamlNode | None = None
         self.quotes: Span | None = None
 
-    def build(self, events: Iterator[Any]) -> Mapping | None:
+    def build(self, events: Iterator[Any]) -> YamlNode | None:
         try:
             for event in events:
                 self._take(event)
@@ -158,11 +173,8 @@ class _Builder:
         root = self._root
         if root is None or is_nothing(root):
             self._report.error(None, "the file is empty", f"write {self._wanted}")
-        elif not isinstance(root, Mapping):
-            self._report.error(root, f"{shown(root)}, not a mapping", f"write {self._wanted}")
-        else:
-            return root
-        return None
+            return None
+        return root
 
     def _take(self, event: Any) -> None:
         kind = type(event)
@@ -170,12 +182,13 @@ class _Builder:
             node = Scalar(
                 event.start_mark.line + 1, event.start_mark.column + 1, event.value, event.style in {None, ""}
             )
-            if event.anchor is not None or event.tag is not None or not event.value.isascii():
-                self._look_at(event, node)
             if event.start_mark.line != event.end_mark.line and event.style in {"'", '"'}:
                 self.quotes = Span(node, event.end_mark.line + 1)
             self._count += 1
-            self._add(node)
+            if event.anchor is not None or event.tag is not None or not event.value.isascii():
+                self._add(self._looked_at(event, node))
+            else:
+                self._add(node)
         elif kind in {yaml.SequenceStartEvent, yaml.MappingStartEvent}:
             self._open(event, Sequence if kind is yaml.SequenceStartEvent else Mapping)
         elif kind in {yaml.SequenceEndEvent, yaml.MappingEndEvent}:
@@ -185,12 +198,22 @@ class _Builder:
         elif kind is yaml.DocumentStartEvent and self._root is not None:
             self._fail(event, "a second document", "one file is one zone: take out the `---`")
 
-    def _look_at(self, event: Any, node: Scalar) -> None:
+    def _looked_at(self, event: Any, node: Scalar) -> YamlNode:
         self._no_tag(event)
         if _SURROGATE.search(node.text):
             self._fail(event, "half a character (a surrogate)", "write the whole character")
+        found = self._meant(event, node)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (node, 1)
+            self._anchors[event.anchor] = (found, 1)
+        return found
+
+    def _meant(self, event: Any, node: YamlNode) -> YamlNode:
+        if event.tag not in self._tags:
+            return node
+        try:
+            return self._tags[event.tag](node)
+        except ValueError as error:
+            self._fail(event, str(error), "")
 
     def _open(self, event: Any, kind: type[Sequence | Mapping]) -> None:
         if len(self._stack) >= MAX_DEPTH:
@@ -198,13 +221,14 @@ class _Builder:
         self._no_tag(event)
         node = kind(event.start_mark.line + 1, event.start_mark.column + 1)
         self._count += 1
-        self._stack.append(_Open(node, event.anchor, self._count))
+        self._stack.append(_Open(node, event.anchor, self._count, start=event))
 
     def _close(self) -> None:
         closed = self._stack.pop()
+        node = self._meant(closed.start, closed.node)
         if closed.anchor is not None:
-            self._anchors[closed.anchor] = (closed.node, self._count - closed.count + 1)
-        self._add(closed.node)
+            self._anchors[closed.anchor] = (node, self._count - closed.count + 1)
+        self._add(node)
 
     def _alias(self, event: Any) -> None:
         found = self._anchors.get(event.anchor)
@@ -251,7 +275,7 @@ class _Builder:
         raise _Stop
 
     def _no_tag(self, event: Any) -> None:
-        if event.tag is not None and event.tag != "!":
+        if event.tag is not None and event.tag != "!" and event.tag not in self._tags:
             self._fail(event, f"the tag {quoted(event.tag)}", "zone files know no tags: take it out")
 
     def _fail(self, event: Any, what: str, instead: str) -> NoReturn:

@@ -1,6 +1,6 @@
 """Finds what an edit would take away that may be a slip: such an edit waits for an operator's yes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 
 from geodns.model.zone import Zone
@@ -14,7 +14,11 @@ MAX_NAMED = 5
 
 
 def large_losses(
-    before: Zone, after: Zone | None, last_queried: Mapping[str, float], now: float
+    before: Zone,
+    after: Zone | None,
+    last_queried: Mapping[str, float],
+    now: float,
+    trusted: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the reasons why an edit should wait; empty: it need not.
 
@@ -23,21 +27,22 @@ def large_losses(
         after: the edited one; None: the zone would be gone.
         last_queried: by absolute name, in seconds since the epoch.
         now: the same.
+        trusted: hosts of sources that may take out as many as they like.
 
     """
-    pools = () if after is None else tuple(_pool_losses(before, after))
+    pools = () if after is None else tuple(_pool_losses(before, after, trusted))
     used = {name for name, at in last_queried.items() if now - at <= USED_FOR}
     return (*pools, *_name_losses(before, after, used))
 
 
-def _pool_losses(before: Zone, after: Zone) -> Iterable[str]:
+def _pool_losses(before: Zone, after: Zone, trusted: Collection[str]) -> Iterable[str]:
     for pool in before.pools:
         other = after.pool_by_name.get(pool.name)
         if other is None:
             continue  # its names use another pool now, or are gone: `_name_losses` finds those
         had = [member.host for member in pool.members if member.weight]
         left = {member.host for member in other.members if member.weight}
-        gone = [host for host in had if host not in left]
+        gone = [host for host in had if host not in left and host not in trusted]
         if not gone or (len(gone) == 1 and left) or Fraction(len(gone), len(had)) <= MAX_LOST:
             continue
         yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({_some(gone)})"

@@ -274,6 +274,9 @@ class VerdictService:
     def alerts(self) -> Iterator[Alert]:
         yield from prober_alerts(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
         yield from suspect_alerts(self.suspects)
+        yield from remark_alerts(
+            self._cluster, ((one, self._monitor.last(one)) for one in self._cluster.targets)
+        )
         found = certificate_alerts(self._cluster, self.certificates(), time.time())
         yield from sorted(found, key=lambda one: one.text)
         yield from pool_alerts(self._cluster)
@@ -341,7 +344,11 @@ def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | 
         seen: the last result of each target.
 
     """
-    details = {one[0].detail for one in seen if one is not None and one[0].kind is ProbeResult.UNKNOWN}
+    details = {
+        one[0].detail
+        for one in seen
+        if one is not None and one[0].kind is ProbeResult.UNKNOWN and one[0].remark is None
+    }
     for detail in sorted(details):
         text = f"the prober has trouble of its own, host states may be old: {detail}"
         resolved = f"the prober has no such trouble any more: {detail}"
@@ -349,6 +356,28 @@ def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | 
     if hint is not None:
         resolved = "hosts no longer refuse the prober"
         yield Alert("hint", hint, kind="prober", resolved=resolved, level=logging.ERROR)
+
+
+def remark_alerts(
+    cluster: Cluster, seen: Iterable[tuple[Target, tuple[ProbeOutcome, float] | None]]
+) -> Iterator[Alert]:
+    """Return what operators should know of outcomes that change nothing by themselves."""
+    found = [(target, one[0].remark) for target, one in seen if one is not None and one[0].remark is not None]
+    for target, remark in sorted(found, key=lambda one: one[0].key):
+        hosts = cluster.hosts_of(target)
+        where = f"[{target.address}]:{target.port}"
+        names = ", ".join(f"{host}.{zone}" for zone, host in hosts[:MOST_CHECKS])
+        what = f"check {target.check.name} of {names} at {where}"
+        yield Alert(
+            ("remark", target),
+            f"{what}: {printable(remark)}",
+            kind="state",
+            resolved=f"{what}: what it says is understood again",
+            still_there=partial(_is_probed, cluster, target),
+            grade="remark",
+            hosts=hosts,
+            data={"check": target.check.name, "address": str(target.address)},
+        )
 
 
 def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:

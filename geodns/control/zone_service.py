@@ -31,7 +31,7 @@ from geodns.model.zone import Zone
 from geodns.serve.frames import CountsReport, Message
 from geodns.storage.event_log import EventLog
 from geodns.storage.reading_log import ReadingLog
-from geodns.zonefile.sources import zone_over
+from geodns.zonefile.sources import trusted_hosts, zone_over
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
@@ -82,7 +82,8 @@ class ZoneService:
         self._persistence = persistence
         self._events = events
         self._metrics = metrics
-        self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event)
+        own = {(one.host, one.port) for one in (*settings.listen, settings.http)}
+        self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event, own)
         self._deaths = ReadingLog(settings.state / "reading")
         self._folder = Folder(settings.zones, self._discovery.find, self._deaths)
         self._usage = NameUsage(persistence.note(NAMES))
@@ -249,9 +250,9 @@ class ZoneService:
         for name in [*edit.zones, *edit.removed]:
             known = self._cluster.sources.get(name)
             old = self._persistence.zone(name) if known is None else known.zone
-            if edit.by_sources and name not in waiting:
-                continue  # hosts that a source takes out are no slip of a hand
-            why = () if old is None else large_losses(old, edit.zones.get(name), last_queried, now)
+            new = edit.zones.get(name)
+            trusted = trusted_hosts(old, new) if old is not None and new is not None else ()
+            why = () if old is None else large_losses(old, new, last_queried, now, trusted)
             waiting.pop(name, None)
             if old is None or not why:
                 continue

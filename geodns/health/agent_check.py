@@ -9,6 +9,7 @@ wins: one that is ``up`` and in ``drain`` takes no new work.
 import asyncio
 import re
 import socket
+from typing import NamedTuple
 
 from geodns.health.clock import ProbeClock
 from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
@@ -16,6 +17,9 @@ from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
 MAX_TEXT = 4096
 """Bytes of the line."""
 
+_BLANK = b"\r\n \t"
+_END = re.compile(rb"[\r\n]")
+"""A line may end in either, or both."""
 _OUT = frozenset({"down", "fail", "failed", "stopped", "drain", "maint"})
 _IN = frozenset({"up", "ready"})
 _SHARE = re.compile(r"([0-9]{1,5})%")
@@ -23,38 +27,63 @@ _CONNECTIONS = re.compile(r"maxconn:[0-9]{1,9}")
 """Limits HAProxy's own connections; means nothing here."""
 
 
-def judge(data: bytes) -> tuple[ProbeResult, str, float | None]:
-    """Return the result, the text for the operator, and the share of weight that an agent's line asks for."""
-    line = re.split(rb"[\r\n]", data.lstrip(b"\r\n \t"), maxsplit=1)[0]
-    text = one_line(" ".join(line.decode("utf-8", "replace").split()))
-    before_comment, _, _ = text.partition("#")
-    words = [word for word in re.split(r"[\s,]+", before_comment.lower()) if word]
+class Judgement(NamedTuple):
+    """What an agent's line means.
+
+    Attributes:
+        text: for the operator.
+        share: of its weight that the host asks for.
+        remark: which words nobody knows; they change nothing, as with HAProxy.
+
+    """
+
+    kind: ProbeResult
+    text: str
     share: float | None = None
-    known = _OUT | _IN
+    remark: str | None = None
+
+
+def judge(data: bytes) -> Judgement:
+    """Judge an agent's first line that is not empty; unknown words change nothing."""
+    line = re.split(rb"[\r\n]", data.lstrip(_BLANK), maxsplit=1)[0]
+    text = one_line(" ".join(line.decode("utf-8", "replace").split()))
+    if not line:
+        return Judgement(ProbeResult.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"))
+    before_comment, _, _ = line.decode("utf-8", "replace").partition("#")
+    words = [word for word in re.split(r"[ \t\v\f,]+", before_comment.lower()) if word]
+    share: float | None = None
+    unknown: list[str] = []
     for word in words:
         if (percent := _SHARE.fullmatch(word)) is not None:
             share = min(1.0, int(percent[1]) / 100)
-        elif word not in known and _CONNECTIONS.fullmatch(word) is None:
-            return ProbeResult.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
-    if not words:
-        return ProbeResult.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"), None
+        elif word not in _OUT | _IN and _CONNECTIONS.fullmatch(word) is None:
+            unknown.append(word)
+    remark = None
+    if unknown or not words:
+        what = f"no word of agents: {unknown[0][:40]!r}" if unknown else "no word before the comment"
+        remark = one_line(f"the agent says {what}, which changes nothing ({line[:80]!r})")
     if share == 0 or not _OUT.isdisjoint(words):
-        return ProbeResult.FAILURE, text, share
-    return ProbeResult.OK, text, share
+        return Judgement(ProbeResult.FAILURE, text, share, remark)
+    if len(unknown) == len(words):
+        return Judgement(ProbeResult.UNKNOWN, one_line(f"not an agent's text: {line[:80]!r}"), None, remark)
+    return Judgement(ProbeResult.OK, text, share, remark)
 
 
-async def ask(sock: socket.socket, clock: ProbeClock, limit: float) -> ProbeOutcome:
-    """Read an agent's text within `limit` seconds, and close the connection; raises OSError."""
+async def ask(sock: socket.socket, clock: ProbeClock, send: str, limit: float) -> ProbeOutcome:
+    """Send what the agent waits for, read its text within `limit` seconds, and close; raises OSError."""
     loop = asyncio.get_running_loop()
     clock.allow(limit)
     data = b""
     with sock:
-        while b"\n" not in data.lstrip(b"\r\n \t") and len(data) < MAX_TEXT:
+        if send:
+            clock.note(">", send.encode())
+            await loop.sock_sendall(sock, send.encode())
+        while not _END.search(data.lstrip(_BLANK)) and len(data) < MAX_TEXT:
             piece = await loop.sock_recv(sock, MAX_TEXT)
             if not piece:
                 break
             clock.note("<", piece)
             data += piece
     clock.done("response")
-    kind, text, share = judge(data[:MAX_TEXT])
-    return ProbeOutcome(kind, text, clock.elapsed(), steps=tuple(clock.steps), weight=share)
+    kind, text, share, remark = judge(data[:MAX_TEXT])
+    return ProbeOutcome(kind, text, clock.elapsed(), steps=tuple(clock.steps), weight=share, remark=remark)

@@ -13,7 +13,7 @@ class ProbeResult(StrEnum):
     """The result of a probe, for the state machine.
 
     ``shedding``: a 4xx greeting, the host has enough to do. ``deferred``: a 4xx later, which says nothing of
-    its health; nor does ``unknown``, trouble of the prober's own.
+    its health; nor does ``unknown``: trouble of the prober's own, or an agent's text without a known word.
     """
 
     OK = "ok"
@@ -79,6 +79,7 @@ class ProbeOutcome:
             after STARTTLS is an ``EHLO`` of its own.
         keywords: those of the last reply to EHLO, one line each, as ``SIZE 10240000``.
         weight: the share of its weight that an agent asks for, 0 to 1; None where it says nothing of it.
+        remark: what an operator should know of it although it does nothing by itself.
 
     """
 
@@ -90,6 +91,7 @@ class ProbeOutcome:
     tls: Encryption | None = None
     keywords: tuple[str, ...] = ()
     weight: float | None = None
+    remark: str | None = None
 
     @property
     def certificate(self) -> Certificate | None:

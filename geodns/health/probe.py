@@ -68,7 +68,7 @@ async def _probe(target: Target, ehlo: str | None, clock: ProbeClock) -> ProbeOu
                 return await http.ask(target, clock)
             sock = await connect(target, clock)
             if target.check.type == "agent":
-                return await agent_check.ask(sock, clock, target.check.step_timeout)
+                return await agent_check.ask(sock, clock, target.check.send, target.check.step_timeout)
             if target.check.type == "tcp":
                 sock.close()
                 return ProbeOutcome(ProbeResult.OK, "connected", clock.elapsed(), steps=tuple(clock.steps))

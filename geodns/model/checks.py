@@ -101,6 +101,10 @@ class Check(Frozen):
         default=(),
         description="Headers that the response must have, each with a regular expression for its value.",
     )
+    send: str = Field(
+        default="",
+        description="What an agent is sent first, for those that wait; line ends as \\n in quotes.",
+    )
     slow: float | None = Field(
         default=None,
         ge=0.001,

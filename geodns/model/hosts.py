@@ -1,11 +1,12 @@
 """Hosts: their addresses, weights and load, and the sources that hosts come from."""
 
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from pydantic import Field
 
-from geodns.model.base import Address, Family, Frozen, family_of
+from geodns.model.base import FAMILIES, Address, Family, Frozen, family_of
 from geodns.model.limits import MAX_WEIGHT
 
 
@@ -47,6 +48,12 @@ class Load(Frozen):
     path: tuple[str | int, ...] = Field(
         default=(),
         description="Which number of an answer in JSON counts, as queues.active or queues[0].size.",
+    )
+    absent: float | None = Field(
+        default=None,
+        ge=0,
+        description="What an answer without the sample, or the key in JSON, means: 0 where an empty queue "
+        "has none.",
     )
     full: float = Field(gt=0, description="The value at which the host has as much as it can bear.")
     floor: float = Field(default=0.1, ge=0.01, le=1, description="What it keeps of its weight even then.")
@@ -123,11 +130,34 @@ class DnsSource(Frozen):
         default=None, description="Of `dns`: whom to ask, with or without a port."
     )
     port: int = Field(default=53, ge=1, le=65535)
+    family: Literal["A", "AAAA"] | None = Field(
+        default=None, description="Of `dns`: ask for addresses of this family alone."
+    )
+    networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Of `dns`: which addresses are taken; loopback and link-local only by this."
+    )
+    trust: bool = Field(
+        default=False, description="Take at once what it gives, though over 30 % of a pool leave by it."
+    )
 
     @property
     def title(self) -> str:
         """Names it where it is shown and stored; unique in a zone."""
         return f"dns {self.dns}"
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families to ask for."""
+        return FAMILIES if self.family is None else (self.family,)
+
+    def takes(self, address: Address) -> bool:
+        """Tell whether an address that the name has may become a host."""
+        if family_of(address) not in self.families:
+            return False
+        if self.networks:
+            return any(address in network for network in self.networks)
+        plain = (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+        return not (plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast)
 
     def host_label(self, address: Address) -> str:
         """Return the label of the host at an address: always the same, and no two share one."""
@@ -142,6 +172,9 @@ class FileSource(Frozen):
 
     file: str = Field(
         description="Files with hosts as they stand under `hosts`; relative to the zone file's folder."
+    )
+    trust: bool = Field(
+        default=False, description="Take at once what it gives, though over 30 % of a pool leave by it."
     )
 
     @property

@@ -290,6 +290,10 @@ def _shown(value: object) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
+class _AbsentError(ValueError):
+    """An answer that can be read lacks the value."""
+
+
 class LoadDocument:
     """An answer; each part of its text is parsed once, however many loads are read from it."""
 
@@ -300,7 +304,12 @@ class LoadDocument:
 
     def value(self, load: Load) -> float:
         """Return a load, or raise ValueError: the answer does not give it."""
-        return self._number(load.path) if load.metric is None else self._sum(load.metric)
+        try:
+            return self._number(load.path) if load.metric is None else self._sum(load.metric)
+        except _AbsentError:
+            if load.absent is None:
+                raise
+            return load.absent
 
     def _sum(self, metric: Metric) -> float:
         samples = self._samples.get(metric.name)
@@ -308,7 +317,7 @@ class LoadDocument:
             samples = self._samples[metric.name] = self._read(metric.name)
         values = [as_load(float(sample.value)) for sample in samples if self._fits(metric, sample)]
         if not values:
-            raise ValueError(f"no sample matches {metric}")
+            raise _AbsentError(f"no sample matches {metric}")
         return as_load(sum(values))
 
     def _fits(self, metric: Metric, sample: Sample) -> bool:
@@ -361,7 +370,7 @@ class LoadDocument:
             else:
                 there = isinstance(node, dict) and step in node
             if not there:
-                raise ValueError(f"the JSON has no {path_text(path[:number])}")
+                raise _AbsentError(f"the JSON has no {path_text(path[:number])}")
             node = node[step]
         try:
             return as_load(node)

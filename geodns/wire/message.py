@@ -94,7 +94,7 @@ def parse(packet: bytes) -> Query:
             except BrokenOptError:
                 raise BadQuery(FORMERR) from None
         elif rtype == TSIG:  # the very last record (RFC 8945 section 5.1)
-            reply = unknown_key(packet[start:position])
+            reply = unknown_key(packet, start, position)
             if reply is None or not counts[3] or place != records - 1:
                 raise BadQuery(FORMERR)
             signed = reply

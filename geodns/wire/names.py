@@ -129,6 +129,40 @@ def owner_end(records: bytes, position: int) -> int:
     return position + 1
 
 
+_HEADER = 12
+"""Bytes of a message before its first name."""
+
+
+def whole_name(packet: bytes, position: int) -> tuple[bytes, int] | None:
+    """Return a name without compression, and where it ends in the packet; None: it is broken.
+
+    A pointer leads to an earlier place (RFC 1035 section 4.1.4), so it cannot go round in circles.
+    """
+    name = b""
+    end: int | None = None
+    start = position
+    while position < len(packet):
+        length = packet[position]
+        if length >= 0xC0:
+            if position + 1 >= len(packet):
+                return None
+            end = position + 2 if end is None else end
+            position = int.from_bytes(packet[position : position + 2], "big") & 0x3FFF
+            if not _HEADER <= position < start:
+                return None
+            start = position
+            continue
+        if length > MAX_LABEL or position + 1 + length > len(packet):
+            return None
+        name += packet[position : position + 1 + length]
+        position += 1 + length
+        if len(name) > MAX_NAME:
+            return None
+        if not length:
+            return name, position if end is None else end
+    return None
+
+
 def pointer(offset: int) -> bytes | None:
     """Return a compression pointer; None: the offset is out of its reach."""
     return pack(">H", 0xC000 | offset) if offset < 0x4000 else None

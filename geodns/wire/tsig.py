@@ -1,6 +1,6 @@
 """Signed queries (RFC 8945): no key is ours, and the answer says so."""
 
-from geodns.wire.names import MAX_LABEL
+from geodns.wire.names import MAX_LABEL, whole_name
 
 _FIXED = 10
 """Bytes of a record between its owner and its data."""
@@ -8,11 +8,16 @@ _TIME_AND_FUDGE = 8
 _BADKEY = (17).to_bytes(2, "big")
 
 
-def unknown_key(record: bytes) -> bytes | None:
-    """Return the TSIG record that answers one of an unknown key (section 5.2.1); None: it is broken."""
-    owner = _name_end(record, 0)
-    if owner is None:
+def unknown_key(packet: bytes, position: int, end: int) -> bytes | None:
+    """Return the TSIG record that answers one of an unknown key (section 5.2.1); None: it is broken.
+
+    `position` and `end` say where it stands in the packet.
+    """
+    found = whole_name(packet, position)
+    if found is None:
         return None
+    name, behind = found
+    record, owner = name + packet[behind:end], len(name)
     start = owner + _FIXED
     algorithm = _name_end(record, start)
     # Class ANY, TTL 0 (section 4.2).

@@ -96,6 +96,22 @@ def _read_path(node: YamlNode, report: Report) -> str | None:
 PATH = ValueType(_read_path, {"type": "string", "pattern": "^/[!-~]*$"})
 
 
+MAX_SENT = 1000
+"""Bytes to an agent."""
+
+
+def _read_sent(node: YamlNode, report: Report) -> str | None:
+    instead = 'write a text, as "mta1\\n" with quotation marks where it has a line end'
+    text = text_of(node, report, "a text", instead)
+    if text is not None and not 0 < len(text.encode()) <= MAX_SENT:
+        report.error(node, f"{quoted(text)} has not 1 to {MAX_SENT} bytes", instead)
+        return None
+    return text
+
+
+SENT = ValueType(_read_sent, {"type": "string", "minLength": 1, "maxLength": MAX_SENT})
+
+
 def _read_status(node: YamlNode, report: Report) -> tuple[tuple[int, int], ...] | None:
     instead = "write 200, 2xx or 200-399, or a list of these"
     found = []

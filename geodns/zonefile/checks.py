@@ -24,7 +24,7 @@ from geodns.config.value_types import (
 from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import Address
 from geodns.model.checks import BUILT_IN_CHECKS, PORTS, Check, CheckType
-from geodns.zonefile.check_values import KEYWORDS, MAILBOX, PATH, PATTERN, PATTERNS, STATUS
+from geodns.zonefile.check_values import KEYWORDS, MAILBOX, PATH, PATTERN, PATTERNS, SENT, STATUS
 from geodns.zonefile.sections import HOST_NAME, Placed, check_short_name
 
 CHECK = keys_of(
@@ -56,6 +56,7 @@ CHECK = keys_of(
         "host": HOST_NAME,
         "status": STATUS,
         "header": PATTERNS,
+        "send": SENT,
         "slow": duration,
         "degraded_weight": part,
         "slowstart": duration,
@@ -70,6 +71,7 @@ CHECK = keys_of(
         "sni": "`host`, or else the mail host's own",
         "mail_from": "the null sender",
         "host": "`sni`, or else the address",
+        "send": "nothing",
         "slow": "none",
     },
 )
@@ -100,6 +102,7 @@ CHECK_USERS: dict[str, tuple[str, ...]] = {
     "host": _WEB,
     "status": _WEB,
     "header": _WEB,
+    "send": ("agent",),
 }
 """The types that use a key; keys that are not here are of all types."""
 

@@ -119,6 +119,20 @@ def _read_full(node: YamlNode, report: Report) -> float | None:
 FULL = ValueType(_read_full, {"type": "number", "exclusiveMinimum": 0, "maximum": 1e15})
 
 
+def _read_absent(node: YamlNode, report: Report) -> float | None:
+    instead = "write the value that an answer without it stands for, as 0"
+    text = text_of(node, report, "a number", instead)
+    if text is not None and _NUMBER.fullmatch(text) is None:
+        report.error(node, f"{quoted(text)} is no number from 0 on", instead)
+        return None
+    return None if text is None else float(text)
+
+
+ABSENT = ValueType(
+    _read_absent, {"type": "number", "minimum": 0, "maximum": 1e15}, "number", lambda value: f"{value:g}"
+)
+
+
 def _read_path(node: YamlNode, report: Report) -> tuple[str | int, ...] | None:
     instead = f"write keys and indexes, as {PATH_EXAMPLE}"
     text = text_of(node, report, "a path in JSON", instead)
@@ -162,6 +176,7 @@ LOAD = keys_of(
         "url": URL,
         "metric": METRIC,
         "json": JSON_PATH,
+        "absent": ABSENT,
         "full": FULL,
         "floor": part,
         "interval": duration,
@@ -169,9 +184,10 @@ LOAD = keys_of(
         "stale": duration,
     },
     fields={"json": "path"},
+    defaults={"absent": "no value: after `stale` a warning"},
 )
 
-_ASKED = ("metric", "json", "interval", "timeout")
+_ASKED = ("metric", "json", "absent", "interval", "timeout")
 """Keys that need a `url`."""
 
 
@@ -199,7 +215,7 @@ def read_loads(node: YamlNode, count: int, report: Report) -> list[Load] | None:
         urls = _urls(given["url"], count, report)
     if report.errors > before:
         return None
-    kept = {word: given[word] for word in ("full", "floor", "metric") if word in given}
+    kept = {word: given[word] for word in ("full", "floor", "metric", "absent") if word in given}
     return [Load(url=url, path=given.get("json", ()), **kept, **times) for url in urls]
 
 

@@ -45,7 +45,7 @@ def owner(text: str, origin: str) -> str:
 
 def is_strange_wildcard(name: str) -> bool:
     """Tell whether an asterisk in a name makes no wildcard: it is not the whole first label."""
-    return "*" in name.removeprefix("*.")
+    return "*" in name and not name.startswith("*.")
 
 
 def is_within(name: str, origin: str) -> bool:
@@ -69,9 +69,13 @@ def is_host_label(text: str) -> bool:
 
 
 def zone_name(text: str) -> str:
-    """Return a zone's name in lower case, without a final dot; raises BadNameError."""
+    """Return a zone's name in lower case, without a final dot; raises BadNameError.
+
+    A label may be an asterisk, which is no wildcard there (RFC 4592 section 4.1).
+    """
     name = to_ascii(text).lower()
-    if len(name) >= _LONGEST or USUAL.fullmatch(f"{name}.") is None:
+    usual = re.sub(r"(^|(?<=\.))\*(?=\.|$)", "x", name)
+    if len(name) >= _LONGEST or USUAL.fullmatch(f"{usual}.") is None:
         raise BadNameError(f"{text!r} is no domain name: a zone's file is called like out.example.com.yaml")
     return name
 

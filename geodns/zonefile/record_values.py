@@ -12,11 +12,15 @@ import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.rdtypes.ANY.L64
+import dns.rdtypes.ANY.NID
 import dns.rdtypes.ANY.SSHFP
 import dns.rdtypes.dsbase
 import dns.rdtypes.nsbase
+import dns.rdtypes.svcbbase
 import dns.rdtypes.tlsabase
 import dns.tokenizer
+import dns.wire
 
 from geodns.config import yaml_nodes
 from geodns.config.report import quoted
@@ -24,6 +28,7 @@ from geodns.config.value_types import address_text, text_of
 from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.wire.codes import NUMBERS, number
 from geodns.wire.encode import GENERIC, encode, generic
+from geodns.wire.names import owner_end
 from geodns.zonefile.record_fields import Context, Value
 from geodns.zonefile.record_types import RecordType, record_type
 
@@ -55,6 +60,8 @@ def read_value(
         _check_digest(kind, value, node, context)
     if value is not None and kind == "TLSA":
         _check_tlsa(value, node, context)
+    if value is not None and kind in {"SVCB", "HTTPS"}:
+        _check_alias_mode(value, node, context)
     return value
 
 
@@ -179,6 +186,13 @@ def _check_tlsa(value: Value, node: YamlNode, context: Context) -> None:
             context.report.warn(node, f"{what} {given} means nothing yet", f"write 0 to {most} (RFC 6698)")
 
 
+def _check_alias_mode(value: Value, node: YamlNode, context: Context) -> None:
+    data = encode("SVCB", value)
+    if data[:2] == b"\0\0" and owner_end(data, 2) < len(data):
+        what = "parameters beside priority 0 (AliasMode): clients ignore them"
+        context.report.warn(node, what, "take them out, or write a priority over 0 (RFC 9460 section 2.4.2)")
+
+
 def _joined(parts: list[Value | None]) -> Value | None:
     value: list[str] = []
     for part in parts:
@@ -286,7 +300,57 @@ class SSHFP(dns.rdtypes.ANY.SSHFP.SSHFP):
     _fingerprint_length_by_type: dict[int, int] = {}  # noqa: RUF012 - as above it
 
 
-for _lenient in (DS, CDS, DLV, TLSA, SMIMEA, SSHFP):
+class _LenientService(dns.rdtypes.svcbbase.SVCBBase):
+    """AliasMode with parameters: clients ignore those (RFC 9460 section 2.4.2), so we warn only."""
+
+    @classmethod
+    def from_text(cls, rdclass: Any, rdtype: Any, tok: dns.tokenizer.Tokenizer, *names: Any) -> Any:
+        priority = tok.get_uint16()
+        tok.unget(dns.tokenizer.Token(dns.tokenizer.IDENTIFIER, str(priority or 1)))
+        found = super().from_text(rdclass, rdtype, tok, *names)
+        return cls(rdclass, rdtype, priority, found.target, found.params)
+
+    @classmethod
+    def from_wire_parser(cls, rdclass: Any, rdtype: Any, parser: Any, origin: Any = None) -> Any:
+        priority = parser.get_uint16()
+        rest = dns.wire.Parser((priority or 1).to_bytes(2, "big") + parser.get_remaining())
+        found = super().from_wire_parser(rdclass, rdtype, rest, origin)
+        return cls(rdclass, rdtype, priority, found.target, found.params)
+
+
+@dns.immutable.immutable
+class SVCB(_LenientService):
+    """Lenient, as above."""
+
+
+@dns.immutable.immutable
+class HTTPS(_LenientService):
+    """Lenient, as above."""
+
+
+def _groups(text: str) -> str:
+    """Write out four groups of up to four digits, which others read as in IPv6 addresses."""
+    return ":".join(group.zfill(4) if group else group for group in text.split(":"))
+
+
+@dns.immutable.immutable
+class NID(dns.rdtypes.ANY.NID.NID):
+    """With short groups, too."""
+
+    def __init__(self, rdclass: Any, rdtype: Any, preference: Any, nodeid: Any) -> None:
+        super().__init__(rdclass, rdtype, preference, _groups(nodeid) if isinstance(nodeid, str) else nodeid)  # type: ignore[no-untyped-call]  # dnspython's
+
+
+@dns.immutable.immutable
+class L64(dns.rdtypes.ANY.L64.L64):
+    """With short groups, too."""
+
+    def __init__(self, rdclass: Any, rdtype: Any, preference: Any, locator64: Any) -> None:
+        whole = _groups(locator64) if isinstance(locator64, str) else locator64
+        super().__init__(rdclass, rdtype, preference, whole)  # type: ignore[no-untyped-call]  # dnspython's
+
+
+for _lenient in (DS, CDS, DLV, TLSA, SMIMEA, SSHFP, SVCB, HTTPS, NID, L64):
     # dnspython has no way to register another class for a type that it knows.
     _of = dns.rdatatype.RdataType.make(NUMBERS[_lenient.__name__])
     dns.rdata._rdata_classes[dns.rdataclass.IN, _of] = _lenient  # noqa: SLF001 - see above

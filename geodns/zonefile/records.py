@@ -119,7 +119,7 @@ def read_records(
             report.warn(
                 key, f"{quoted(text)} without a final dot is {name[:120]}", f"write {quoted(text + '.')}"
             )
-        if is_strange_wildcard(name):
+        if is_strange_wildcard(name.removesuffix(context.origin)):
             what = f"{quoted(text)}: an asterisk that is not the whole first label is no wildcard"
             report.warn(key, what, "write *.old, if it should be one")
         first = owners.setdefault(name, key)

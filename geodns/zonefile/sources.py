@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geodns.config import yaml_nodes
+from geodns.config.answer_keys import NETWORKS
 from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     ADDRESS_SCHEMA,
+    FLAG,
     Schema,
     ValueType,
+    choice,
     duration,
     entries_of,
     items_of,
@@ -28,7 +31,7 @@ from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, FileSource, Host, HostSource, Origin
-from geodns.model.zone import Pool
+from geodns.model.zone import Pool, Zone
 from geodns.zonefile import names
 from geodns.zonefile.hosts import MAX_HOSTS, read_hosts
 from geodns.zonefile.names import is_host_label, is_within, owner
@@ -47,15 +50,25 @@ _DNS = keys_of(
         "resolver": ValueType(
             word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA, "address"
         ),
+        "family": choice,
+        "networks": NETWORKS,
+        "trust": FLAG,
     },
     fields={"name": "label"},
     defaults={
         "name": "the first label",
         "interval": "the answer's TTL, 5s to 5m",
         "resolver": "what /etc/resolv.conf says",
+        "family": "both",
+        "networks": "all but loopback and link-local",
+        "trust": "false",
     },
 )
-_FILES = keys_of(FileSource, {"file": word("the path of a file, or a glob, as hosts.d/*.yaml")})
+_FILES = keys_of(
+    FileSource,
+    {"file": word("the path of a file, or a glob, as hosts.d/*.yaml"), "trust": FLAG},
+    defaults={"trust": "false"},
+)
 HOST_SOURCE = {"dns": _DNS["dns"], **_FILES, **_DNS}
 SOURCE_SCHEMA: Schema = {"anyOf": [objects(_DNS, "dns"), objects(_FILES, "file")]}
 
@@ -193,16 +206,17 @@ def _source(node: YamlNode, report: Report, origin: str) -> HostSource | None:
         return None
     if "file" in given:
         for key, _ in entries_of(node, report, "", "").values():
-            if key.text != "file":
+            if key.text not in _FILES:
                 what = f"`{key.text}` goes with `dns`"
                 report.error(key, what, "each host in the files has its own: take it out")
-        source: HostSource | None = _file_source(given["file"], report)
+        source: HostSource | None = _file_source(given, report)
     else:
         source = _dns_source(node, given, report, origin)
     return None if report.errors > before else source
 
 
-def _file_source(at: Scalar, report: Report) -> HostSource:
+def _file_source(given: Mapping[str, Any], report: Report) -> HostSource:
+    at: Scalar = given["file"]
     text = at.text
     folder, name = os.path.split(os.path.normpath(text))
     zones = os.path.normpath(os.path.dirname(report.file))  # noqa: PTH120 - likewise
@@ -213,7 +227,8 @@ def _file_source(at: Scalar, report: Report) -> HostSource:
     elif os.path.normpath(os.path.join(zones, folder)) == zones:  # noqa: PTH118 - likewise
         what = f"{quoted(text)} lies among the zone files"
         report.error(at, what, "put hosts into a folder of their own, as hosts.d/*.yaml")
-    return FileSource(file=os.path.join(folder, name))  # noqa: PTH118 - likewise
+    path = os.path.join(folder, name)  # noqa: PTH118 - likewise
+    return FileSource(file=path, trust=given.get("trust", False))
 
 
 def _dns_source(node: YamlNode, given: Mapping[str, Any], report: Report, origin: str) -> HostSource | None:
@@ -238,7 +253,7 @@ def _dns_source(node: YamlNode, given: Mapping[str, Any], report: Report, origin
         report.error(
             node.get("dns"), what, "write another name, or a `resolver` that answers for it otherwise"
         )
-    kept = {key: given[key] for key in ("weight", "interval") if key in given}
+    kept = {key: given[key] for key in ("weight", "interval", "family", "networks", "trust") if key in given}
     if endpoint is not None:
         kept |= {"resolver": endpoint.address} | ({"port": endpoint.port} if endpoint.port else {})
     return DnsSource(dns=name, label=label, **kept)
@@ -325,6 +340,18 @@ def check_sources(
         what = f"no pool has host {quoted(idle[0].host)} of {idle[0].source}{more}"
         instead = 'put it into a pool, by a glob as "mta-*", or take the source out'
         report.warn(next(iter(sources.values())), what, instead)
+
+
+def trusted_hosts(zone: Zone, after: Zone) -> frozenset[str]:
+    """Return a zone's hosts of sources that the zone after it still has, and trusts."""
+    trusting = [source for source in after.sources if source.trust]
+    return frozenset(one.host for one in zone.origins if any(_gives(source, one) for source in trusting))
+
+
+def _gives(source: HostSource, origin: Origin) -> bool:
+    if isinstance(source, DnsSource):
+        return origin.source == source.title
+    return bool(names.matcher(source.title)(origin.source))
 
 
 def zone_over(source: HostSource, zones: Iterable[str]) -> str | None:

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import random
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from geodns.config.report import first_names
 from geodns.errors import SourceError
-from geodns.model.base import Address
+from geodns.model.base import Address, family_of
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.sources import SourcedHost, SourceResult, file_title
@@ -51,12 +54,22 @@ class Discovery:
         stored: what `stored` returned before a restart.
         tell: called in any thread with a zone's name, a sentence about one of its sources, the sentence's
             log level, and its data.
+        own: addresses and ports where this server listens: no look-up makes hosts of them.
 
     """
 
-    def __init__(self, folder: Path, stored: Mapping[SourceKey, str], tell: Tell) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stored: Mapping[SourceKey, str],
+        tell: Tell,
+        own: Collection[tuple[str, int]] = (),
+    ) -> None:
         self._folder = folder
         self._tell = tell
+        self._own = own
+        self._ports: dict[str, frozenset[int]] = {}
+        self._refused: dict[SourceKey, list[Address]] = {}
         self._listings: dict[SourceKey, Listing] = {key: read_listing(text) for key, text in stored.items()}
         self._look_ups: dict[SourceKey, _LookUps] = {}
         self._files: dict[SourceKey, HostFiles] = {}
@@ -74,7 +87,8 @@ class Discovery:
         """Return the last list of a source, in any thread; files that are new are read."""
         key = zone, source.title
         if isinstance(source, DnsSource):
-            addresses = _addresses(self._listings.get(key, NEVER))
+            # One that was kept before a restart or an edit may be one that the source does not take now.
+            addresses = tuple(filter(source.takes, _addresses(self._listings.get(key, NEVER))))
             return SourceResult(
                 tuple(SourcedHost(host, source.title) for host in hosts_of(source, addresses))
             )
@@ -110,6 +124,7 @@ class Discovery:
         """Look up new names, and wait a little, once; return the zones that have hosts of these now."""
         waiting: dict[SourceKey, _LookUps] = {}
         for zone in zones:
+            self._ports[zone.name] = frozenset(check.port for check in zone.checks)
             for source in zone.sources:
                 key = zone.name, source.title
                 if isinstance(source, DnsSource) and self._listings.get(key, NEVER).at is None:
@@ -234,17 +249,40 @@ class Discovery:
         return self._listings.get(key, NEVER)
 
     def _take(self, key: SourceKey, source: DnsSource, answer: Addresses) -> None:
-        before = self._known(key)
-        hosts = hosts_of(source, answer.addresses)
-        new = set(answer.addresses) != set(_addresses(before))
-        if new and answer.refused:
-            some = ", ".join(map(str, answer.refused[:8]))
-            text = f"zone {key[0]}: {key[1]}: no machine can have {some}: left out"
-            self._tell(key[0], text, logging.WARNING, {"source": key[1], "refused": len(answer.refused)})
-        self._note(key, before.gave({"": hosts}, time.time()))
+        before, now = self._known(key), time.time()
+        own = [one for one in answer.addresses if self._is_ours(key[0], one)]
+        refused = [*answer.refused, *own]
+        kept = [one for one in _addresses(before) if family_of(one) in answer.silent and source.takes(one)]
+        addresses = (*(one for one in answer.addresses if one not in own), *kept)
+        new = set(addresses) != set(_addresses(before))
+        if refused and refused != self._refused.get(key):
+            some = ", ".join(map(str, refused[:8]))
+            why = "no machine's, this server's own, or outside `networks`"
+            text = f"zone {key[0]}: {key[1]}: {some} left out: {why}"
+            self._tell(key[0], text, logging.WARNING, {"source": key[1], "refused": len(refused)})
+        self._refused[key] = refused
+        if not addresses:
+            self._note(key, before.failed("it gives this server's own addresses alone", now))
+            return
+        given = before.gave({"": hosts_of(source, addresses)}, now)
+        if answer.error is not None:
+            given = replace(given, since=before.since).failed(answer.error, now)
+        self._note(key, given)
         if new:
             self._tell_members(key, before, self._known(key))
             self._changed.add(key[0])
+
+    def _is_ours(self, zone: str, address: Address) -> bool:
+        """Tell whether a check of the zone would reach this server itself, and find it well."""
+        for host, port in self._own:
+            if port not in self._ports.get(zone, ()):
+                continue
+            listens = ip_address(host)
+            if listens == address or (
+                listens.is_unspecified and listens.version >= address.version and _is_local(address)
+            ):
+                return True
+        return False
 
     def _note(self, key: SourceKey, now: Listing) -> None:
         before = self._known(key)
@@ -278,6 +316,17 @@ class Discovery:
         else:
             self._tell(key[0], f"zone {key[0]}: {after.describe_failure(key[1])}", logging.WARNING, data)
         return True
+
+
+def _is_local(address: Address) -> bool:
+    """Tell whether an address is this machine's: only then can a socket have it."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        try:
+            one.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _addresses(listing: Listing) -> tuple[Address, ...]:

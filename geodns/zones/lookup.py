@@ -12,7 +12,7 @@ import dns.resolver
 
 from geodns.config.value_types import no_machine_has
 from geodns.errors import SourceError
-from geodns.model.base import FAMILIES, Address
+from geodns.model.base import Address, Family
 from geodns.model.hosts import DnsSource
 
 LIFETIME = 8.0
@@ -25,70 +25,101 @@ class Addresses(NamedTuple):
     """The addresses of a name.
 
     Attributes:
-        addresses: those that a machine can have, of both families.
+        addresses: those that the source takes, of the families that answered.
         refused: the others.
         ttl: the least, aliases on the way included.
+        silent: families that gave no answer, whose last list holds.
+        error: why not; None: they say NXDOMAIN, as Consul does of a family without addresses.
 
     """
 
     addresses: tuple[Address, ...]
     refused: tuple[Address, ...]
     ttl: float
+    silent: frozenset[Family] = frozenset()
+    error: str | None = None
 
 
 async def look_up(source: DnsSource) -> Addresses:
     """Look a source's name up.
 
     Raises:
-        SourceError: it has no address, or only one family could be looked up: the list would be a part.
+        SourceError: no family has an address, or none could be looked up.
 
     """
     name = source.dns
     try:
-        answers = await _ask(_resolver(source), f"{name}.")
-    except dns.resolver.NXDOMAIN as error:
-        raise SourceError(f"there is no name {name} (NXDOMAIN)") from error
-    except dns.resolver.NoNameservers as error:
-        raise SourceError(_refusal(error)) from error
-    except dns.exception.Timeout as error:
-        raise SourceError(f"no answer within {LIFETIME / 2:g} s") from error
+        found = await _ask(_resolver(source), f"{name}.", source.families)
     except (dns.exception.DNSException, OSError) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"cannot be looked up: {why}") from error
-    rrsets = [(one.rrset, one.chaining_result.minimum_ttl) for one in answers if one.rrset]
-    found = dict.fromkeys(ip_address(str(one)) for rrset, _ in rrsets for one in rrset or ())
-    refused = tuple(address for address in found if no_machine_has(address))
-    addresses = tuple(address for address in found if address not in refused)
+        raise SourceError(_why(error, name)) from error
+    answers = {family: one for family, one in found.items() if isinstance(one, dns.resolver.Answer)}
+    failed = {family: one for family, one in found.items() if not isinstance(one, dns.resolver.Answer)}
+    for one in failed.values():
+        if not isinstance(one, dns.exception.DNSException | OSError):
+            raise one  # a bug
+        if not answers:
+            raise SourceError(_why(one, name)) from one
+    trouble = [
+        f"{family}: {_why(one, name)}"
+        for family, one in failed.items()
+        if not isinstance(one, dns.resolver.NXDOMAIN)
+    ]
+    rrsets = [(one.rrset, one.chaining_result.minimum_ttl) for one in answers.values() if one.rrset]
+    given = dict.fromkeys(ip_address(str(one)) for rrset, _ in rrsets for one in rrset or ())
+    refused = tuple(one for one in given if no_machine_has(one) or not source.takes(one))
+    addresses = tuple(one for one in given if one not in refused)
+    if not addresses and trouble:
+        raise SourceError("; ".join(trouble))
     if not addresses:
-        raise SourceError(f"{name} has no address" + (" that a machine can have" if refused else ""))
+        only = " that may become a host: no machine's, or outside `networks`" if refused else ""
+        raise SourceError(f"{name} has no address{only}")
     if len(addresses) > MAX_FOUND:
         raise SourceError(f"{name} has {len(addresses):,} addresses: at most {MAX_FOUND:,} are taken")
-    return Addresses(addresses, refused, min(ttl for _, ttl in rrsets))
+    ttl = min(ttl for _, ttl in rrsets)
+    return Addresses(addresses, refused, ttl, frozenset(failed), "; ".join(trouble) or None)
 
 
-async def _ask(resolver: dns.asyncresolver.Resolver, name: str) -> Sequence[dns.resolver.Answer]:
-    """Ask for both families; over UDP only where TCP does not work.
+def _why(error: BaseException, name: str) -> str:
+    if isinstance(error, dns.resolver.NXDOMAIN):
+        return f"there is no name {name} (NXDOMAIN)"
+    if isinstance(error, dns.resolver.NoNameservers):
+        return _refusal(error)
+    if isinstance(error, dns.exception.Timeout):
+        return f"no answer within {LIFETIME / 2:g} s"
+    return f"cannot be looked up: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+_Found = dict[Family, dns.resolver.Answer | BaseException]
+
+
+async def _ask(resolver: dns.asyncresolver.Resolver, name: str, families: Sequence[Family]) -> _Found:
+    """Ask for the families; over UDP only where TCP does not work.
 
     Over UDP some servers (Consul) give a few of many addresses, others each time, and do not set TC: hosts
     would join and leave all the time.
     """
-    try:
-        return await _ask_over(resolver, name, tcp=True)
-    except (dns.resolver.NoNameservers, dns.exception.Timeout):
-        return await _ask_over(resolver, name, tcp=False)
+    found = await _ask_over(resolver, name, families, tcp=True)
+    again = [
+        family
+        for family, one in found.items()
+        if isinstance(one, dns.resolver.NoNameservers | dns.exception.Timeout)
+    ]
+    return found | await _ask_over(resolver, name, again, tcp=False) if again else found
 
 
 async def _ask_over(
-    resolver: dns.asyncresolver.Resolver, name: str, *, tcp: bool
-) -> Sequence[dns.resolver.Answer]:
-    return await asyncio.gather(
+    resolver: dns.asyncresolver.Resolver, name: str, families: Sequence[Family], *, tcp: bool
+) -> _Found:
+    answers = await asyncio.gather(
         *(
             resolver.resolve(
                 name, family, tcp=tcp, raise_on_no_answer=False, lifetime=LIFETIME / 2, search=False
             )
-            for family in FAMILIES
-        )
+            for family in families
+        ),
+        return_exceptions=True,
     )
+    return dict(zip(families, answers, strict=True))
 
 
 def _resolver(source: DnsSource) -> dns.asyncresolver.Resolver:

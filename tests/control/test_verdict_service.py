@@ -10,7 +10,13 @@ from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.control import verdict_service
 from geodns.control.cluster import Cluster
-from geodns.control.verdict_service import certificate_alerts, family_alerts, pool_alerts, prober_alerts
+from geodns.control.verdict_service import (
+    certificate_alerts,
+    family_alerts,
+    pool_alerts,
+    prober_alerts,
+    remark_alerts,
+)
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.model.checks import Target
 from geodns.model.state import Forced, ForcedState, Verdict
@@ -117,6 +123,16 @@ def test_the_probers_own_troubles() -> None:
         "the prober has trouble of its own, host states may be old: no route",
         "hosts refuse the prober",
     ]
+
+
+def test_what_changes_nothing_is_told_as_it_is() -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    outcome = ProbeOutcome(ProbeResult.UNKNOWN, "x", remark="the agent says no word of agents")
+    (alert,) = remark_alerts(cluster, [(target, (outcome, NOW)), (target, None)])
+    assert alert.text.endswith(": the agent says no word of agents")
+    assert alert.hosts == ((NAME, "mta1"),)
+    assert not list(prober_alerts(None, [(outcome, NOW)])), "it is no trouble of the prober's own"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from geodns.health.outcome import MAX_DETAIL, ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from tests.health.servers import Handler, serving, target
 
-OK, FAILURE = ProbeResult.OK, ProbeResult.FAILURE
+OK, FAILURE, UNKNOWN = ProbeResult.OK, ProbeResult.FAILURE, ProbeResult.UNKNOWN
 
 TEXTS: dict[str, tuple[bytes, ProbeResult, float | None]] = {
     "up": (b"up\n", OK, None),
@@ -35,30 +35,40 @@ TEXTS: dict[str, tuple[bytes, ProbeResult, float | None]] = {
     "more than everything": (b"150%\n", OK, 1.0),
     "nothing": (b"0%\n", FAILURE, 0.0),
     "a share of a host that drains": (b"drain 75%\n", FAILURE, 0.75),
-    "up in a reason only": (b"# up\n", FAILURE, None),
+    "up in a reason only": (b"# up\n", UNKNOWN, None),
     "maxconn alone is no complaint": (b"maxconn:10\n", OK, None),
-    "an unknown word": (b"fine\n", FAILURE, None),
-    "half a percentage": (b"7.5%\n", FAILURE, None),
-    "a negative share": (b"-5%\n", FAILURE, None),
+    "an unknown word": (b"fine\n", UNKNOWN, None),
+    "half a percentage": (b"7.5%\n", UNKNOWN, None),
+    "a negative share": (b"-5%\n", UNKNOWN, None),
+    "a byte order mark": (b"\xef\xbb\xbfup\n", UNKNOWN, None),
+    "a byte order mark and down": (b"\xef\xbb\xbfdown\n", UNKNOWN, None),
+    "a NUL": (b"up\0\n", UNKNOWN, None),
+    "a NUL alone": (b"\0", UNKNOWN, None),
+    "a carriage return at the end": (b"up\r", OK, None),
+    "an unknown word beside a known one": (b"up fine 50%\n", OK, 0.5),
+    "an unknown word beside one that takes it out": (b"fine drain\n", FAILURE, None),
     "no text": (b"", FAILURE, None),
     "an empty line first": (b"\r\nup\n", OK, None),
     "only the first line": (b"up\ndown\n", OK, None),
-    "HTTP": (b"HTTP/1.0 200 OK\r\n\r\nup", FAILURE, None),
-    "SMTP": (b"220 mta1 ESMTP\r\n", FAILURE, None),
+    "HTTP": (b"HTTP/1.0 200 OK\r\n\r\nup", UNKNOWN, None),
+    "SMTP": (b"220 mta1 ESMTP\r\n", UNKNOWN, None),
 }
 
 
 @pytest.mark.parametrize(("text", "kind", "share"), TEXTS.values(), ids=TEXTS.keys())
 def test_texts(text: bytes, kind: ProbeResult, share: float | None) -> None:
-    found, detail, weight = judge(text)
+    found, detail, weight, remark = judge(text)
     assert (found, weight) == (kind, share)
     assert detail.isprintable()
+    assert (remark is not None) == (kind is UNKNOWN or b"fine" in text)
+    assert (remark or "x").isprintable()
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_judged(data: bytes) -> None:
-    kind, detail, share = judge(data)
-    assert kind in {OK, FAILURE}
+    kind, detail, share, remark = judge(data)
+    assert kind in {OK, FAILURE, UNKNOWN}
+    assert remark is None or (remark.isprintable() and len(remark) <= MAX_DETAIL)
     assert 0 < len(detail) <= MAX_DETAIL
     assert detail.isprintable()
     assert share is None or 0 <= share <= 1
@@ -103,3 +113,18 @@ def test_an_agent_that_never_ends() -> None:
 def test_an_agent_that_says_nothing_in_time() -> None:
     outcome = probed(saying(b"u", stays=True), step_timeout=0.2)
     assert (outcome.kind, outcome.detail) == (FAILURE, "timed out while waiting for the response")
+
+
+def test_a_line_may_end_in_a_carriage_return_alone() -> None:
+    outcome = probed(saying(b"up\r", stays=True))
+    assert (outcome.kind, outcome.detail, outcome.remark) == (OK, "up", None)
+
+
+def test_an_agent_that_waits_is_sent_what_it_waits_for() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\n")
+        writer.write(b"drain\n" if asked == b"mta1\n" else b"up\n")
+        await writer.drain()
+        writer.close()
+
+    assert probed(handler, send="mta1\n").detail == "drain"

@@ -96,7 +96,8 @@ def source_of(server: Server) -> dict[str, Any]:
 @needs_nsd
 def test_hosts_of_a_name_join_and_leave_and_outlive_its_server(tmp_path: Path, listeners: Listeners) -> None:
     internal = Internal(tmp_path / "nsd")
-    source = f'{{dns: {NAMED}, resolver: "127.0.0.1:{internal.port}", interval: 1s, weight: 3}}'
+    options = "interval: 1s, weight: 3, networks: 127.0.0.0/8"
+    source = f'{{dns: {NAMED}, resolver: "127.0.0.1:{internal.port}", {options}}}'
     zones = {ZONE: zone_text(source, listeners.port)}
     with contextlib.ExitStack() as stack:
         nsd = stack.enter_context(contextlib.ExitStack())
@@ -112,7 +113,7 @@ def test_hosts_of_a_name_join_and_leave_and_outlive_its_server(tmp_path: Path, l
         assert server.values(f"mta-127-0-0-13.{ZONE}") == ["127.0.0.13"]
         assert server.status()["zones"][ZONE]["serial"] > serial
         assert source_of(server)["hosts"] == 3
-        assert "no machine can have 0.0.0.0" in server.log()
+        assert "0.0.0.0 left out: no machine's" in server.log()
         # It is dealt after its first good probe, like a host that an edit adds.
         listeners.open("127.0.0.13")
         wait_until(lambda: "127.0.0.13" in server.seen(ZONE), what="the third joins")
@@ -182,7 +183,7 @@ def test_a_zone_without_any_host_answers_servfail_until_it_has_one(
     tmp_path: Path, listeners: Listeners
 ) -> None:
     internal = Internal(tmp_path / "nsd")
-    source = f'{{dns: {NAMED}, resolver: "127.0.0.1:{internal.port}"}}'
+    source = f'{{dns: {NAMED}, resolver: "127.0.0.1:{internal.port}", networks: 127.0.0.0/8}}'
     check = f"{{type: tcp, port: {listeners.port}}}"
     text = f"ns: {{ns1: 192.0.2.53}}\nchecks: {{smtp: {check}}}\nhosts_from: {source}\n"
     with serving(tmp_path, {ZONE: text}) as server:

@@ -172,6 +172,29 @@ def test_the_load_in_a_text(metric: str, expected: float | str) -> None:
         assert LoadDocument(TEXT).value(load) == expected
 
 
+@pytest.mark.parametrize(
+    ("load", "body", "expected"),
+    [
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), TEXT, 0),
+        (Load(url="http://a/", metric=Metric(name="q2"), full=1, absent=0), TEXT, 3),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "", 0),
+        (Load(url="http://a/", path=("a", "b"), full=1, absent=7), '{"a": {}}', 7),
+    ],
+)
+def test_a_missing_sample_may_mean_something(load: Load, body: str, expected: float) -> None:
+    assert LoadDocument(body).value(load) == expected
+
+
+def test_what_cannot_be_read_is_no_missing_sample() -> None:
+    for load, body in (
+        (Load(url="http://a/", metric=Metric(name="bad"), full=1, absent=0), TEXT),
+        (Load(url="http://a/", path=("a",), full=1, absent=0), "<html>"),
+        (Load(url="http://a/", path=("a",), full=1, absent=0), '{"a": "x"}'),
+    ):
+        with pytest.raises(ValueError):
+            LoadDocument(body).value(load)
+
+
 @given(st.dictionaries(st.text(), st.floats(0, 1e9), min_size=1, max_size=5))
 def test_what_the_client_library_writes_is_found(values: dict[str, float]) -> None:
     registry = CollectorRegistry()

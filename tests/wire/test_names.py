@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.errors import BadNameError
-from geodns.wire.names import labels_of, name_from_wire, name_to_wire, parents, pointer
+from geodns.wire.names import (
+    MAX_NAME,
+    labels_of,
+    name_from_wire,
+    name_to_wire,
+    parents,
+    pointer,
+    whole_name,
+)
 
 ANY_LABELS: st.SearchStrategy[list[bytes]] = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
 LABELS = ANY_LABELS.filter(lambda labels: sum(len(label) + 1 for label in labels) < 255)
@@ -92,3 +100,18 @@ def test_a_name_has_at_most_255_bytes() -> None:
 @pytest.mark.parametrize(("offset", "expected"), [(12, b"\xc0\x0c"), (0x3FFF, b"\xff\xff"), (0x4000, None)])
 def test_pointers_reach_14_bits(offset: int, expected: bytes | None) -> None:
     assert pointer(offset) == expected
+
+
+@given(st.binary(max_size=60), st.integers(0, 60))
+def test_names_in_any_packet_end(data: bytes, position: int) -> None:
+    found = whole_name(data, position)
+    assert found is None or (len(found[0]) <= MAX_NAME and found[0][-1] == 0 and found[1] <= len(data))
+
+
+def test_a_chain_of_pointers_may_not_make_a_name_too_long() -> None:
+    packet = bytes(12) + b"\0"
+    for _ in range(5):
+        target = len(packet) - (1 if len(packet) == 13 else 66)
+        packet += bytes([63]) + b"x" * 63 + bytes([0xC0 | target >> 8, target & 255])
+    assert whole_name(packet, len(packet) - 66) is None
+    assert whole_name(packet, len(packet) - 3 * 66) is not None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodns.wire.names import MAX_NAME
 from geodns.wire.tsig import unknown_key
 from tests.sample_zones import ORIGIN, TCP, UDP, Worker, zone
 
@@ -73,17 +74,46 @@ CLASS = TSIG.index(b"\0\xfa") + 2
 @pytest.mark.parametrize(
     "record",
     [
-        b"\xc0\x0c" + TSIG[CLASS - 2 :],
+        b"\xc0\x04" + TSIG[CLASS - 2 :],
+        b"\xc0" + bytes([len(HEAD)]) + TSIG[CLASS - 2 :],
+        b"\xff\xff" + TSIG[CLASS - 2 :],
         TSIG[:CLASS] + b"\0\1" + TSIG[CLASS + 2 :],
         TSIG[: CLASS + 2] + b"\0\0\0\1" + TSIG[CLASS + 6 :],
         TSIG[: CLASS + 6] + b"\0\0",
         TSIG[: CLASS + 6] + b"\0\3" + b"\1a\0",
         TSIG[: CLASS + 6] + b"\0\2" + b"\xc0\x0c",
     ],
-    ids=["compressed", "class IN", "TTL 1", "no data", "an algorithm alone", "a compressed algorithm"],
+    ids=[
+        "into the header",
+        "round in circles",
+        "beyond",
+        "class IN",
+        "TTL 1",
+        "no data",
+        "an algorithm alone",
+        "a compressed algorithm",
+    ],
 )
 def test_broken_ones(record: bytes) -> None:
     assert Worker(ZONE).raw(HEAD + record) == HEAD[:2] + b"\x81\x01" + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected"),
+    [(b"\xc0\x0c", ORIGIN), (b"\x03Key\xc0\x0c", f"Key.{ORIGIN}"), (b"\xc0\x10", ORIGIN.partition(".")[2])],
+    ids=["a pointer", "a label and a pointer", "a pointer into a name"],
+)
+def test_an_owner_name_may_be_compressed(owner: bytes, expected: str) -> None:
+    """As of every record (RFC 1035 section 4.1.4): the key is unknown all the same."""
+    answer = Worker(ZONE).raw(HEAD + owner + TSIG[CLASS - 2 :])
+    assert answer is not None
+    found = dns.message.from_wire(answer, keyring=False)
+    assert found.tsig is not None
+    assert (found.rcode(), found.tsig.name.to_text(), found.tsig[0].error) == (
+        dns.rcode.NOTAUTH,
+        expected,
+        dns.rcode.BADKEY,
+    )
 
 
 def test_it_is_the_last_record() -> None:
@@ -99,5 +129,6 @@ def test_it_is_the_last_record() -> None:
 def test_any_bytes_are_answered_or_broken(place: int, octet: int, end: int) -> None:
     record = bytearray(TSIG)
     record[place] = octet
-    found = unknown_key(bytes(record[:end]))
-    assert found is None or len(found) <= end
+    packet = HEAD + bytes(record[:end])
+    found = unknown_key(packet, len(HEAD), len(packet))
+    assert found is None or len(found) <= end + MAX_NAME

@@ -44,6 +44,10 @@ GOOD: dict[str, tuple[str, Load]] = {
         f"{{{URL}, json: a, full: 1, interval: 1s}}",
         Load(url="http://mta1:9154/m", path=("a",), full=1, interval=1, timeout=1, stale=60),
     ),
+    "absent": (
+        f"{{{URL}, json: a, full: 1, absent: 0}}",
+        Load(url="http://mta1:9154/m", path=("a",), full=1, absent=0),
+    ),
     "pushed, short-lived": ("{full: 1, stale: 5s}", Load(full=1, stale=5)),
 }
 

@@ -117,6 +117,8 @@ ERRORS = {
     "verify of smtp": (NS + "checks: {smtp: {§verify: required}}\n", "it is of smtps and https: take it out"),
     "step_timeout of tcp": (NS + "checks: {tcp: {§step_timeout: 1s}}\n", "in a check of type tcp"),
     "agent's name without a port": (NS + "checks: {§agent: {rise: 1}}\n", "give `port`: agents have none"),
+    "send in a check of smtp": (NS + "checks: {a: {§send: x}}\n", "`send` in a check of type smtp"),
+    "nothing to send": (NS + "checks: {a: {type: agent, port: 1, send: §''}}\n", "has not 1 to 1000 bytes"),
     "agent without a port": (NS + "checks: {§a: {type: agent}}\n", "give `port`: agents have none"),
     "sni without TLS": (
         NS + "checks: {smtp: {§sni: a.example}}\n",

@@ -241,6 +241,7 @@ CHECKS = {
     "http": ("h: {type: http}", "h", {"port": 80, "path": "/", "status": ((200, 399),)}),
     "https": ("h: {type: https}", "h", {"port": 443, "verify": "none"}),
     "agent": ("a: {type: agent, port: 9777}", "a", {"port": 9777, "rise": 2}),
+    "agent that waits": ('a: {type: agent, port: 9777, send: "x\\n"}', "a", {"send": "x\n"}),
     "smtp that becomes a submission": (
         "smtp: {type: submission}",
         "smtp",

@@ -13,6 +13,7 @@ from geodns.model.hosts import DnsSource, FileSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zones import discovery
 from geodns.zones.discovery import Discovery
+from geodns.zones.listing import Listing, hosts_of
 from tests.sample_zones import NAME, zone
 from tests.zones.nameserver import NAME as LOOKED_UP
 from tests.zones.nameserver import NameServer, name_server
@@ -146,6 +147,59 @@ def test_lists_outlive_a_restart_and_sources_that_are_gone_do_not(tmp_path: Path
 
     run(tmp_path, first)
     run(tmp_path, second, kept)
+
+
+def test_a_family_that_does_not_answer_keeps_its_last_list(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        rig.server.has("192.0.2.1", "2001:db8::1")
+        await rig.discovery.first([rig.zone])
+        rig.discovery.follow([rig.zone])
+        await rig.noted()
+        for code, error in ((dns.rcode.NXDOMAIN, None), (dns.rcode.SERVFAIL, "AAAA: ")):
+            rig.server.rcodes["AAAA"] = code
+            rig.server.has("192.0.2.2" if error else "192.0.2.3")
+            rig.discovery.look_up_now()
+            assert await rig.changed() == {NAME}
+            listing = rig.discovery.listing(NAME, rig.source)
+            assert [str(one.addresses[0]) for one in listing.hosts][1:] == ["2001:db8::1"]
+            assert (listing.error or "").startswith(error or "")
+            assert (listing.error is None) == (error is None)
+
+    run(tmp_path, test)
+
+
+def test_this_server_itself_is_no_host_where_a_check_would_find_it_well(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        zone_of_checks = zone(
+            "checks: {near: {type: tcp, port: 5300}}\npools: {main: {hosts: own, check: near}}\n"
+            "hosts: {own: 192.0.2.200}\nrecords: {'@': {pool: main}}"
+        )
+        watched = zone_of_checks.model_copy(update={"sources": (rig.source,)})
+        rig.discovery._own = {("192.0.2.1", 5300), ("192.0.2.2", 53)}
+        await rig.discovery.first([watched])
+        assert rig.hosts() == ["mta-192-0-2-2"]
+        assert "192.0.2.1 left out: " in rig.told[0]
+        rig.server.has("192.0.2.1")
+        rig.discovery.follow([watched])
+        await rig.noted()
+        rig.discovery.look_up_now()
+        await rig.noted()
+        assert rig.hosts() == ["mta-192-0-2-2"]
+        assert "this server's own addresses alone: its last list is kept" in rig.told[-1]
+
+    run(tmp_path, test)
+
+
+def test_what_a_list_from_before_has_and_the_source_does_not_take_is_no_host(tmp_path: Path) -> None:
+    key = (NAME, f"dns {LOOKED_UP}")
+    kept = Listing(
+        {"": hosts_of(DnsSource(dns=LOOKED_UP, label="mta"), (ip_address("127.0.0.1"),))}, 1.0
+    ).text()
+
+    async def test(rig: Rig) -> None:
+        assert rig.hosts() == []
+
+    run(tmp_path, test, {key: kept})
 
 
 def test_other_options_are_heeded_at_once(tmp_path: Path) -> None:

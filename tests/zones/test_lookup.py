@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
+from typing import Any
 
 import dns.rcode
 import pytest
@@ -14,11 +15,15 @@ from geodns.zones.lookup import MAX_FOUND, Addresses, look_up
 from tests.zones.nameserver import NAME, NameServer, addresses, name_server
 
 
-def ask(tell: Callable[[NameServer], object], *, tcp: bool = True) -> tuple[Addresses, list[str]]:
+def ask(
+    tell: Callable[[NameServer], object], *, tcp: bool = True, **more: Any
+) -> tuple[Addresses, list[str]]:
     async def run() -> tuple[Addresses, list[str]]:
         async with name_server(tcp=tcp) as server:
             tell(server)
-            source = DnsSource(dns=NAME, label="mta", resolver=ip_address("127.0.0.1"), port=server.port)
+            source = DnsSource(
+                dns=NAME, label="mta", resolver=ip_address("127.0.0.1"), port=server.port, **more
+            )
             return await look_up(source), server.asked
 
     return asyncio.run(run())
@@ -78,6 +83,44 @@ def rcode(code: dns.rcode.Rcode, *, only: str | None = None) -> Callable[[NameSe
     return tell
 
 
+@pytest.mark.parametrize(
+    ("code", "only", "expected", "error"),
+    [
+        pytest.param(dns.rcode.NXDOMAIN, "AAAA", "192.0.2.11", None, id="Consul"),
+        pytest.param(dns.rcode.NXDOMAIN, "A", "2001:db8::11", None, id="the other way round"),
+        pytest.param(dns.rcode.SERVFAIL, "AAAA", "192.0.2.11", "AAAA: Do53:127.0.0.1", id="half a failure"),
+    ],
+)
+def test_the_family_that_answers_counts(
+    code: dns.rcode.Rcode, only: str, expected: str, error: str | None
+) -> None:
+    answer, _ = ask(rcode(code, only=only))
+    assert found(answer) == [expected]
+    assert answer.silent == {only}
+    assert (answer.error or "").startswith(error or "")
+    assert (answer.error is None) == (error is None)
+
+
+def test_one_family_may_be_asked_for_alone() -> None:
+    answer, asked = ask(rcode(dns.rcode.NXDOMAIN, only="AAAA"), family="A")
+    assert (found(answer), asked) == (["192.0.2.11"], ["tcp"])
+    assert not answer.silent
+
+
+LOCAL = ("127.0.0.1", "169.254.1.1", "::1", "fe80::1", "::ffff:127.0.0.1")
+
+
+def test_local_addresses_are_taken_only_where_the_source_says_so() -> None:
+    answer, _ = ask(lambda server: server.has("192.0.2.11", *LOCAL))
+    assert found(answer) == ["192.0.2.11"]
+    assert len(answer.refused) == len(LOCAL)
+    networks = [ip_network("127.0.0.0/8"), ip_network("fe80::/10")]
+    answer, _ = ask(lambda server: server.has("192.0.2.11", "0.0.0.0", *LOCAL), networks=networks)
+    assert found(answer) == ["127.0.0.1", "fe80::1"]
+    with pytest.raises(SourceError, match="outside `networks`"):
+        ask(lambda server: server.has("127.0.0.1"))
+
+
 def quiet(server: NameServer) -> None:
     server.silent = True
 
@@ -88,11 +131,9 @@ def quiet(server: NameServer) -> None:
         pytest.param(rcode(dns.rcode.NXDOMAIN), "there is no name mta.internal.example", id="nxdomain"),
         pytest.param(rcode(dns.rcode.SERVFAIL), "answers SERVFAIL", id="servfail"),
         pytest.param(rcode(dns.rcode.REFUSED), "answers REFUSED", id="refused"),
-        pytest.param(rcode(dns.rcode.SERVFAIL, only="AAAA"), "answers SERVFAIL", id="half a failure"),
-        pytest.param(rcode(dns.rcode.NXDOMAIN, only="A"), "there is no name", id="half an nxdomain"),
         pytest.param(lambda server: server.has(), "has no address", id="nodata"),
         pytest.param(
-            lambda server: server.has("0.0.0.0"), "no address that a machine can have", id="no machine's"
+            lambda server: server.has("0.0.0.0"), "no address that may become a host", id="no machine's"
         ),
         pytest.param(quiet, "no answer within", id="silence"),
         pytest.param(

@@ -1,33 +1,24 @@
-"""BIND zone files (RFC 1035 section 5; $TTL, $INCLUDE and $GENERATE), read by dnspython into drafts."""
+"""BIND zone files into drafts."""
 
-import contextlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import dns.exception
 import dns.name
 import dns.rdata
-import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.SOA
-import dns.tokenizer
-import dns.zonefile
 
-from geodns.cli.convert.draft import DraftRrset, ZoneDraft, duration
+from geodns.cli.convert.draft import DraftRrset, DraftValue, SourcePlace, ZoneDraft, duration, zone_by_file
+from geodns.cli.convert.master_reader import MasterFile
 from geodns.config.value_types import no_machine_has, parse_address
-from geodns.errors import GeodnsError
+from geodns.errors import Problem
 from geodns.model.limits import MAX_TTL
 from geodns.zonefile.record_types import SIGNING, kind_of
 
 DEFAULT_TTL = 3600
 """Seconds, for records that have no TTL and no $TTL before them, as NSD takes it."""
-_NO_TTL = -1
-
-MAX_RECORDS = 2_000_000
-"""A bound, since a $GENERATE makes any number of records from a short line."""
 
 _TARGETS = frozenset({"NS", "MX", "SRV", "CNAME", "PTR", "DNAME"})
 _STRINGS = frozenset({"TXT", "SPF"})
@@ -35,60 +26,13 @@ _SUFFIX = re.compile(r"\.(zone|db|hosts|txt|conf|master|signed)$")
 
 
 @dataclass
-class _RecordSink:
-    """Takes the records of dnspython's reader, in place of a transaction of its own.
-
-    Attributes:
-        where: returns the file and line that the reader is at.
-        implied: the first line whose record has no TTL, while no $TTL stands before it; 0: none.
-
-    """
-
-    origin: dns.name.Name
-    where: Callable[[], tuple[str, int]] = lambda: ("", 0)
-    found: dict[tuple[dns.name.Name, int], "_Found"] = field(default_factory=dict)
-    count: int = 0
-    implied: int = 0
-
-    @property
-    def manager(self) -> "_RecordSink":
-        return self
-
-    def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
-        return self.origin, False, self.origin
-
-    def check_put_rdataset(self, _check: Any) -> None:
-        """Check nothing: our own reader does."""
-
-    def _set_origin(self, _origin: dns.name.Name) -> None:
-        """Nothing depends on it."""
-
-    def add_unicode(self, _token: str) -> None:
-        """Nothing depends on it."""
-
-    def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
-        self.count += 1
-        file, line = self.where()
-        if ttl == _NO_TTL:
-            ttl = DEFAULT_TTL
-            self.implied = self.implied or line
-        if self.count > MAX_RECORDS:
-            raise GeodnsError(f"{file}:{line}: more than {MAX_RECORDS:,} records")
-        key = (name.canonicalize(), int(rdata.rdtype))
-        one = self.found.setdefault(key, _Found(name, file, line))
-        one.ttls.append(ttl)
-        one.rdatas.append(rdata)
-
-
-@dataclass
 class _Found:
     """An RRset as the file has it."""
 
     name: dns.name.Name
-    file: str
-    line: int
+    place: SourcePlace
     ttls: list[int] = field(default_factory=list)
-    rdatas: list[dns.rdata.Rdata] = field(default_factory=list)
+    rdatas: list[tuple[dns.rdata.Rdata, SourcePlace]] = field(default_factory=list)
 
 
 def guessed_origin(path: Path) -> str:
@@ -107,54 +51,48 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
         GeodnsError: the file cannot be read or is no zone file.
 
     """
-    sink = _records(path, guessed_origin(path) if origin is None else origin)
-    found = sink.found
-    apexes = [one.name for (_, kind), one in found.items() if kind == dns.rdatatype.SOA]
-    if len(apexes) > 1:
-        raise GeodnsError(f"{path}: SOA records at {apexes[0]} and {apexes[1]}: a file is one zone")
-    apex = apexes[0] if apexes else dns.name.from_text(guessed_origin(path) if origin is None else origin)
-    if origin is not None and apex != dns.name.from_text(origin):
-        raise GeodnsError(f"{path}: its SOA is {apex}'s, not {origin}'s: give that as --origin, or none")
-    draft = _Drafter(path, apex, found).draft()
-    if sink.implied:
-        text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
-        draft.remark(text, line=sink.implied)
-    return draft
-
-
-def _records(path: Path, origin: str) -> _RecordSink:
+    guess = guessed_origin(path)
     try:
-        # Bytes beyond ASCII stand for themselves in a zone file; dnspython would take names for Unicode.
-        text = "".join(
-            letter if ord(letter) < 0x80 else f"\\{ord(letter):03d}"
-            for letter in path.read_bytes().decode("latin-1").removeprefix("\u00ef\u00bb\u00bf")
-        )
-        sink = _RecordSink(dns.name.from_text(origin))
-        tokens = dns.tokenizer.Tokenizer(text, str(path))
-        # A sink has the methods of a transaction that the reader calls, and no others.
-        reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, sink, True, default_ttl=_NO_TTL)  # type: ignore[arg-type]  # see above
-        reader.zone_origin = dns.name.root  # else what lies outside would be dropped without a word
-        # The line's end is read when its record is taken.
-        sink.where = lambda: (reader.tok.where()[0], max(1, reader.tok.where()[1] - 1))
-        with contextlib.chdir(path.resolve().parent):
-            reader.read()
-    except OSError as error:
-        raise GeodnsError(f"{error.filename or path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise GeodnsError(f"{path}: a file that it includes is not in UTF-8: {error}") from error
-    except (dns.exception.DNSException, ValueError) as error:
-        shown = " ".join(str(error).split()) or type(error).__name__
-        raise GeodnsError(shown if str(path) in shown else f"{path}: {shown}") from error
-    return sink
+        start = dns.name.from_text(guess if origin is None else origin)
+    except dns.exception.DNSException:
+        start = dns.name.root
+    file = MasterFile(path, start)
+    file.read()
+    found: dict[tuple[dns.name.Name, int], _Found] = {}
+    for name, ttl, rdata, place in file.records:
+        one = found.setdefault((name.canonicalize(), int(rdata.rdtype)), _Found(name, place))
+        one.ttls.append(DEFAULT_TTL if ttl is None else ttl)
+        one.rdatas.append((rdata, place))
+    apexes = [one for (_, kind), one in found.items() if kind == dns.rdatatype.SOA]
+    problems = list(file.problems)
+    for other in apexes[1:]:
+        del found[other.name.canonicalize(), int(dns.rdatatype.SOA)]
+        what = f"SOA records at {apexes[0].name} and {other.name}"
+        problems.append(Problem(other.place.file, other.place.line, 0, what, "a file is one zone"))
+    apex = apexes[0].name if apexes else start
+    if origin is not None and apex != start:
+        what = f"its SOA is {apex}'s, not {origin}'s"
+        problems.append(Problem(*apexes[0].place, 0, what, "give that as --origin, or none"))
+    elif origin is None and apex == start:
+        zone_by_file(path, guess.removesuffix("."))
+    draft = _Drafter(path, apex, found, problems).draft()
+    if file.implied is not None:
+        text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
+        draft.remark(text, place=file.implied)
+    return draft.checked()
 
 
 class _Drafter:
     def __init__(
-        self, path: Path, origin: dns.name.Name, found: dict[tuple[dns.name.Name, int], _Found]
+        self,
+        path: Path,
+        origin: dns.name.Name,
+        found: dict[tuple[dns.name.Name, int], _Found],
+        problems: list[Problem],
     ) -> None:
         self._origin = origin
         self._found = found
-        self._draft = ZoneDraft(origin.to_text().lower(), str(path))
+        self._draft = ZoneDraft(origin.to_text().lower(), str(path), problems=problems)
         self._left_out: dict[str, list[int]] = {}
 
     def draft(self) -> ZoneDraft:
@@ -167,11 +105,11 @@ class _Drafter:
         for (name, number), one in self._found.items():
             kind = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(number))
             if not name.is_subdomain(self._origin):
-                draft.remark(f"{one.name} {kind} lies outside the zone: left out", line=one.line)
+                draft.remark(f"{one.name} {kind} lies outside the zone: left out", place=one.place)
             elif kind in SIGNING:
-                self._left_out.setdefault(kind, []).append(one.line)
+                self._left_out.setdefault(kind, []).append(one.place.line)
             elif (known := kind_of(kind)) is None:
-                raise GeodnsError(f"{one.file}:{one.line}: {kind} cannot stand in a zone")
+                draft.problem(one.place, f"{one.name} {kind} cannot stand in a zone")
             else:
                 self._rrset(known, one)
         for kind, lines in self._left_out.items():
@@ -184,7 +122,7 @@ class _Drafter:
         return name.relativize(self._origin).to_text()
 
     def _soa(self, found: _Found) -> None:
-        soa = found.rdatas[0]
+        soa, _ = found.rdatas[0]
         assert isinstance(soa, dns.rdtypes.ANY.SOA.SOA)
         self._draft.record_ttl = min(*found.ttls, MAX_TTL)
         rname = self._owner(soa.rname)
@@ -194,24 +132,24 @@ class _Drafter:
             "serial": soa.serial,
             **{word: duration(int(getattr(soa, word))) for word in ("refresh", "retry", "expire", "minimum")},
         }
-        if len(set(found.rdatas)) > 1:
-            self._draft.remark("several SOA records: the first is taken", line=found.line)
+        if len({rdata for rdata, _ in found.rdatas}) > 1:
+            self._draft.remark("several SOA records: the first is taken", place=found.place)
 
     def _rrset(self, kind: str, found: _Found) -> None:
         draft, owner = self._draft, self._owner(found.name)
-        values = list(dict.fromkeys(self._value(kind, rdata) for rdata in found.rdatas))
-        if len(values) < len(found.rdatas):
-            draft.remark(f"{kind} has the same value twice: written once", line=found.line, owner=owner)
         if max(found.ttls) > MAX_TTL:
-            draft.remark(f"{kind} has a TTL over {MAX_TTL}: that is written", line=found.line, owner=owner)
+            draft.remark(f"{kind} has a TTL over {MAX_TTL}: that is written", place=found.place, owner=owner)
             found.ttls = [min(ttl, MAX_TTL) for ttl in found.ttls]
         ttl = min(found.ttls)
         if ttl != max(found.ttls):
             text = (
                 f"{kind} has TTLs from {ttl} to {max(found.ttls)}: one RRset has one (RFC 2181), the lowest"
             )
-            draft.remark(text, line=found.line, owner=owner)
-        draft.name(owner).rrsets[kind] = DraftRrset(ttl, [*values])
+            draft.remark(text, place=found.place, owner=owner)
+        values: list[tuple[DraftValue, SourcePlace]] = [
+            (self._value(kind, rdata), place) for rdata, place in found.rdatas
+        ]
+        draft.put(owner, kind, ttl, values, found.place)
 
     def _value(self, kind: str, rdata: dns.rdata.Rdata) -> str:
         if kind in _STRINGS:
@@ -232,8 +170,7 @@ class _Drafter:
         if apex is None or found is None:
             draft.add_name_server()
             return
-        for value in found.values:
-            assert isinstance(value, str)
+        for value in [draft.owner(one) for one in found.values if isinstance(one, str)]:
             inside = draft.names.get(value)
             moved: list[str] = []
             for family in ("A", "AAAA"):

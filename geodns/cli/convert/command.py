@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from geodns.cli.convert.bind import read_bind
-from geodns.cli.convert.draft import zone_file
+from geodns.cli.convert.draft import at_source, zone_file
 from geodns.cli.convert.master import master_file
 from geodns.cli.convert.octodns import read_octodns
 from geodns.cli.zonefiles import zone_in
@@ -49,7 +49,7 @@ def import_zone(file: Path, kind: str | None, origin: str | None, out: str) -> N
     name = draft.origin[:-1]
     path = Path(out) / f"{name}.yaml"
     parsed = parse_zone(name, text.encode(), str(path) if out != "-" else f"{name}.yaml")
-    for problem in parsed.problems:
+    for problem in at_source(draft, parsed.problems):
         click.echo(problem, err=True)
     if parsed.zone is None:
         raise GeodnsError(f"{file} would not be served: nothing is written")

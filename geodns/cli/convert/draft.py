@@ -1,15 +1,22 @@
 """A zone file in the making: readers of other programs' zones fill a draft, `zone_file` writes it."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
-from geodns.config.report import MAX_SHOWN
-from geodns.errors import BadNameError, printable
+from geodns.config import yaml_nodes
+from geodns.config.report import MAX_SHOWN, Report
+from geodns.config.yaml_nodes import Scalar, YamlNode
+from geodns.errors import BadNameError, GeodnsError, Problem, ZoneError, printable
 from geodns.wire.names import labels_of
+from geodns.zonefile.names import absolute, zone_name
+from geodns.zonefile.record_fields import Context
+from geodns.zonefile.record_types import kind_of
+from geodns.zonefile.record_values import read_value
 
 PLACEHOLDER = "192.0.2.53"
 """An address of TEST-NET-1 (RFC 5737): no machine has it."""
@@ -24,6 +31,16 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 DraftValue = str | dict[str, Any]
 """A record's value in our YAML: text, or a mapping of fields or of a pool."""
+
+
+class SourcePlace(NamedTuple):
+    """A line of a source, counted from 1; 0 is the file as a whole."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{printable(self.file)}:{self.line}" if self.line else printable(self.file)
 
 
 @dataclass
@@ -51,8 +68,9 @@ class ZoneDraft:
         source: the file that it is made from, as the operator gave it.
         ns: name servers and their addresses.
         names: by owner name, relative to the zone.
-        remarks: line and text of what has no counterpart; line 0 is the file as a whole.
+        remarks: place and text of what has no counterpart.
         notes: texts of the remarks that belong to no owner name.
+        problems: what keeps the zone from being made.
 
     """
 
@@ -65,16 +83,85 @@ class ZoneDraft:
     hosts: dict[str, Any] = field(default_factory=dict)
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: dict[str, DraftName] = field(default_factory=dict)
-    remarks: list[tuple[int, str]] = field(default_factory=list)
+    remarks: list[tuple[SourcePlace, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    _spellings: dict[str, str] = field(default_factory=dict)
+    _places: dict[tuple[str, str], SourcePlace] = field(default_factory=dict)
+
+    def owner(self, text: str) -> str:
+        """Return an owner name as the draft spells it: two that differ in case are one (RFC 4343)."""
+        try:
+            whole = absolute(text, self.origin)
+        except BadNameError:  # our own reader will see
+            whole = text
+        return self._spellings.setdefault(whole, text.lower() if text.isascii() else text)
 
     def name(self, owner: str) -> DraftName:
         """Return the draft of an owner name; a new one is empty."""
-        return self.names.setdefault(owner, DraftName())
+        return self.names.setdefault(self.owner(owner), DraftName())
 
-    def remark(self, text: str, *, line: int = 0, owner: str | None = None) -> None:
+    def place_of(self, owner: str, kind: str) -> SourcePlace:
+        """Return where an RRset stands first in the source, as far as is known."""
+        return self._places.get((owner, kind), SourcePlace(self.source))
+
+    def problem(self, place: SourcePlace, what: str, instead: str = "") -> None:
+        """Note what keeps the zone from being made."""
+        self.problems.append(Problem(place.file, place.line, 0, what, instead))
+
+    def checked(self) -> "ZoneDraft":
+        """Return the draft; raises ZoneError with all its problems."""
+        if self.problems:
+            raise ZoneError(tuple(sorted(dict.fromkeys(self.problems))))
+        return self
+
+    def put(
+        self,
+        owner: str,
+        kind: str,
+        ttl: int,
+        values: list[tuple[DraftValue, SourcePlace]],
+        place: SourcePlace,
+    ) -> None:
+        """Add values to an RRset, each once, however it is spelled; what cannot be read is a problem."""
+        name = self.name(owner)
+        self._places.setdefault((self.owner(owner), kind), place)
+        rrset = name.rrsets.get(kind)
+        if rrset is None:
+            rrset = name.rrsets[kind] = DraftRrset(ttl, [])
+        elif ttl != rrset.ttl:
+            rrset.ttl = min(ttl, rrset.ttl)
+            text = f"{kind} of this name has several TTLs: one RRset has one (RFC 2181), the lowest"
+            self.remark(text, place=place, owner=owner)
+        seen = {self._key(owner, kind, value, None) for value in rrset.values}
+        twice = False
+        for value, at in values:
+            key = self._key(owner, kind, value, at)
+            if key in seen:
+                twice = True
+                continue
+            seen.add(key)
+            rrset.values.append(value)
+        if twice:
+            self.remark(f"{kind} has the same value twice: written once", place=place, owner=owner)
+
+    def _key(self, owner: str, kind: str, value: DraftValue, place: SourcePlace | None) -> Any:
+        """Return what makes two values the same record; reading finds problems, too."""
+        if isinstance(value, dict) and "pool" in value:
+            return repr(value)
+        report = Report(self.source)
+        known = kind_of(kind)
+        read = None if known is None else read_value(known, _node(value), Context(self.origin, report))
+        if place is not None and (problems := [one for one in report.problems() if not one.warning]):
+            self.problems += [
+                Problem(place.file, place.line, 0, f"{owner[:MAX_SHOWN]} {kind}: {one.what}", one.instead)
+                for one in problems
+            ]
+        return repr(value) if read is None else read
+
+    def remark(self, text: str, *, place: SourcePlace | None = None, owner: str | None = None) -> None:
         """Note that something has no counterpart here, or not quite."""
-        self.remarks.append((line, text))
+        self.remarks.append((SourcePlace(self.source) if place is None else place, text))
         if owner is None:
             self.notes.append(text)
         else:
@@ -82,13 +169,36 @@ class ZoneDraft:
 
     def add_name_server(self) -> None:
         """Add a name server that is to be filled in, for a zone that has none."""
-        self.ns["ns1"] = [] if "ns1" in self.names else [PLACEHOLDER]
+        self.ns["ns1"] = [] if self.owner("ns1") in self.names else [PLACEHOLDER]
         self.remark("no NS at the zone's own name: CHANGE `ns` to this server's public name and address")
 
     def shown_remarks(self) -> Iterator[str]:
         """Yield the remarks as lines for a terminal."""
-        for line, text in self.remarks:
-            yield f"{self.source}:{line}: {text}" if line else f"{self.source}: {text}"
+        yield from (f"{place}: {text}" for place, text in self.remarks)
+
+
+def _node(value: Any) -> YamlNode:
+    if isinstance(value, dict):
+        return yaml_nodes.Mapping(
+            0, 0, {key: (Scalar(0, 0, key, plain=False), _node(one)) for key, one in value.items()}
+        )
+    if isinstance(value, list):
+        return yaml_nodes.Sequence(0, 0, [_node(one) for one in value])
+    return Scalar(0, 0, "" if value is None else str(value), plain=value is None)
+
+
+_LAST_LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+def zone_by_file(path: Path, guess: str) -> str:
+    """Return the absolute name of the zone that a file's name says; raises GeodnsError where it cannot be."""
+    try:
+        name = zone_name(guess)
+    except BadNameError:
+        name = ""
+    if not _LAST_LABEL.fullmatch(name.rpartition(".")[2]):
+        raise GeodnsError(f"{path}: its name says that the zone is {guess!r}, which cannot be: give --origin")
+    return f"{name}."
 
 
 def duration(seconds: int) -> str | int:
@@ -129,9 +239,29 @@ def flow(value: Any) -> str:
     return "" if value is None else scalar(value)
 
 
+class _Line(str):
+    """A line of the new file, and what of the source it comes from, by column."""
+
+    __slots__ = ("places",)
+    places: list[tuple[int, SourcePlace]]
+
+
 def zone_file(draft: ZoneDraft) -> str:
     """Write a draft as the text of a zone file."""
     return "\n".join(_lines(draft)) + "\n"
+
+
+def at_source(draft: ZoneDraft, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield problems of the new file, those of records with the place where the source has them."""
+    lines = list(_lines(draft))
+    for problem in problems:
+        line = lines[problem.line - 1] if 0 < problem.line <= len(lines) else ""
+        places = line.places if isinstance(line, _Line) else []
+        found = [place for column, place in places if column <= problem.column and place.line]
+        if found:
+            yield replace(problem, file=found[-1].file, line=found[-1].line, column=0)
+        else:
+            yield problem
 
 
 def _lines(draft: ZoneDraft) -> Iterator[str]:
@@ -156,7 +286,7 @@ def _lines(draft: ZoneDraft) -> Iterator[str]:
         yield ""
         yield "records:" if any(name.rrsets for name in draft.names.values()) else "records: {}"
         for owner in sorted(draft.names, key=_order):
-            yield from _name(owner, draft.names[owner], draft.record_ttl)
+            yield from _name(owner, draft.names[owner], draft)
 
 
 def _order(owner: str) -> tuple[bytes, ...]:
@@ -174,7 +304,14 @@ def _comment(text: str, indent: str) -> str:
     return f"{indent}# {printable(text)}"
 
 
-def _name(owner: str, name: DraftName, ttl: int) -> Iterator[str]:
+def _placed(text: str, places: list[tuple[int, SourcePlace]]) -> _Line:
+    line = _Line(text)
+    line.places = places
+    return line
+
+
+def _name(owner: str, name: DraftName, draft: ZoneDraft) -> Iterator[str]:
+    ttl = draft.record_ttl
     for remark in name.remarks:
         yield _comment(f"{owner[:MAX_SHOWN]}: {remark}", "  ")
     if not name.rrsets:
@@ -194,13 +331,19 @@ def _name(owner: str, name: DraftName, ttl: int) -> Iterator[str]:
         else:
             word = "value" if len(rrset.values) == 1 else "values"
             items[kind] = {"ttl": duration(rrset.ttl), word: values}
+    first = next(iter(name.rrsets))
     line = f"  {scalar(owner)}: {flow(items)}"
     if len(line) <= WIDTH:
-        yield line
+        places, column = [(0, draft.place_of(owner, first))], len(f"  {scalar(owner)}: {{") + 1
+        for kind, found in items.items():
+            places.append((column, draft.place_of(owner, kind if kind in name.rrsets else first)))
+            column += len(f"{scalar(kind)}: {flow(found)}, ")
+        yield _placed(line, places)
         return
-    yield f"  {scalar(owner)}:"
+    yield _placed(f"  {scalar(owner)}:", [(0, draft.place_of(owner, first))])
     for kind, found in items.items():
-        yield from _block(kind, found, "    ")
+        places = [(0, draft.place_of(owner, kind if kind in name.rrsets else first))]
+        yield from (_placed(text, places) for text in _block(kind, found, "    "))
 
 
 def _is_dealt(rrset: DraftRrset) -> bool:

@@ -10,13 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from geodns.cli.convert.draft import DraftRrset, DraftValue, ZoneDraft
+from geodns.cli.convert.bind import text_of_strings
+from geodns.cli.convert.draft import DraftRrset, DraftValue, SourcePlace, ZoneDraft, zone_by_file
 from geodns.config import yaml_nodes
-from geodns.config.report import Report
-from geodns.config.value_types import parse_address
+from geodns.config.report import Report, quoted
+from geodns.config.value_types import items_of, parse_address
 from geodns.config.yaml_nodes import Mapping, Scalar, YamlNode
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, Problem, ZoneError
 from geodns.model.zone import MAX_ANSWERS
+from geodns.zonefile.record_fields import MAX_STRING
 from geodns.zonefile.record_types import RECORD_TYPES
 
 TTL = 3600
@@ -27,7 +29,26 @@ _FORWARD = {
     "ALIAS": "an alias at a name with other data has no counterpart: write its addresses",
     "URLFWD": "a redirection of URLs has no counterpart",
 }
-_LEGACY = {"priority": "preference", "value": "exchange"}
+_LEGACY = {
+    "MX": {"priority": "preference", "value": "exchange"},
+    "DS": {
+        "flags": "key_tag",
+        "protocol": "algorithm",
+        "algorithm": "digest_type",
+        "public_key": "digest",
+    },
+}
+"""Old words of fields, and what octoDNS calls them today; DS changed the meaning of one."""
+
+AUTOMATIC_TTL = 300
+"""Seconds: what Cloudflare makes of the TTL 1, which stands for "automatic"."""
+
+_KEYS = frozenset({"type", "ttl", "value", "values", "octodns", "dynamic", "geo", "lenient"})
+_SILENT = frozenset({"healthcheck", "lenient", "ignored", "cloudflare"})
+"""Keys of `octodns` that are read elsewhere, or change nothing in the zone."""
+
+MAX_INCLUDES = 1000
+MAX_INCLUDED_DEPTH = 10
 _ON_ONE_LINE = frozenset({"MX", "SRV"})
 """Types whose fields read well as one text."""
 
@@ -43,32 +64,116 @@ def read_octodns(path: Path, origin: str | None) -> ZoneDraft:
         GeodnsError: the file cannot be read, or is no such zone.
 
     """
-    report = Report(str(path))
-    try:
-        root = yaml_nodes.load(path.read_bytes(), report)
-    except OSError as error:
-        raise GeodnsError(f"{path}: {error.strerror}") from error
-    if root is None or report.errors:
-        raise GeodnsError("; ".join(map(str, report.problems())))
-    zone = origin or path.name.removesuffix(path.suffix).removesuffix(".") + "."
+    zone = origin or zone_by_file(path, path.name.removesuffix(path.suffix).removesuffix("."))
+    files = _Includes(path)
+    root = files.read(path)
+    if root is not None and not isinstance(root, Mapping):
+        what = f"{yaml_nodes.shown(root)}, not a mapping"
+        files.problems.append(Problem(str(path), root.line, root.column, what, "write a mapping of names"))
+    if not isinstance(root, Mapping) or files.problems:
+        raise ZoneError(tuple(sorted(dict.fromkeys(files.problems))))
+    root = merged(root)
     draft = ZoneDraft(zone, str(path))
-    pools = DynamicPools(draft, {name or "@" for name in root.items})
+    pools = DynamicPools(draft, {_owner(name, zone) for name in root.items})
     for name, (key, body) in root.items.items():
         owner = _owner(name, zone)
         for record in body.items if isinstance(body, yaml_nodes.Sequence) else [body]:
             if not isinstance(record, Mapping):
-                raise GeodnsError(
-                    f"{path}:{record.line}:{record.column}: a record is a mapping with a `type`"
-                )
-            _RecordReader(draft, pools, owner, key.line, record).read()
+                text = f"{owner}: {yaml_nodes.shown(record)} where a record is expected"
+                draft.problem(files.place(record), text, "write a mapping with a `type`")
+                continue
+            place = files.place(key if record is body else record)
+            _RecordReader(draft, pools, files, owner, place, merged(record)).read()
     _name_servers(draft)
-    return draft
+    return draft.checked()
+
+
+class _Includes:
+    """Reads a file and what it includes.
+
+    Attributes:
+        problems: of all of them.
+
+    """
+
+    def __init__(self, main: Path) -> None:
+        self.problems: list[Problem] = []
+        self._main = str(main)
+        self._count = 0
+        self._of: dict[int, tuple[str, YamlNode]] = {}  # kept, since an id is a node's only while that lives
+
+    def place(self, node: YamlNode) -> SourcePlace:
+        found = self._of.get(id(node))
+        return SourcePlace(self._main if found is None else found[0], node.line)
+
+    def read(self, path: Path, depth: int = 0) -> YamlNode | None:
+        report = Report(str(path))
+
+        def include(node: YamlNode) -> YamlNode:
+            return self._include(path.parent, node, depth)
+
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            if not depth:
+                raise GeodnsError(f"{path}: {error.strerror}") from error
+            raise ValueError(f"{path}: {error.strerror}") from error
+        node = yaml_nodes.load_any(text, report, "a mapping of names", {"!include": include})
+        self.problems += report.problems()
+        if depth and node is not None:
+            self._mark(node, str(path))
+        return node
+
+    def _include(self, folder: Path, node: YamlNode, depth: int) -> YamlNode:
+        """Return what `!include file`, or a list of files, stands for."""
+        names = [one.text for one in items_of(node) if isinstance(one, Scalar)]
+        if isinstance(node, Mapping) or not names:
+            raise ValueError("`!include` without a file")
+        self._count += len(names)
+        if depth >= MAX_INCLUDED_DEPTH or self._count > MAX_INCLUDES:
+            raise ValueError(f"too many files included at {names[0]!r}: does one include itself?")
+        found = [one for name in names if (one := self.read(folder / name, depth + 1)) is not None]
+        if len(found) == 1:
+            return found[0]
+        whole = Mapping(node.line, node.column)
+        for one in found:
+            if not isinstance(one, Mapping):
+                raise ValueError("several files included as one: each must be a mapping")  # noqa: TRY004
+            whole.items |= one.items
+        return whole
+
+    def _mark(self, node: YamlNode, file: str) -> None:
+        pending = [node]
+        while pending:
+            one = pending.pop()
+            if id(one) in self._of:
+                continue
+            self._of[id(one)] = file, one
+            if isinstance(one, yaml_nodes.Sequence):
+                pending += one.items
+            elif isinstance(one, Mapping):
+                pending += [part for pair in one.items.values() for part in pair]
+
+
+def merged(node: Mapping) -> Mapping:
+    """Return a mapping with what its merge key (``<<``) brings in; its own keys win, then the first's."""
+    key, value = node.items.get("<<", (None, None))
+    if key is None or value is None or not key.plain:
+        return node
+    whole = Mapping(node.line, node.column)
+    for one in reversed(items_of(value)):
+        if isinstance(one, Mapping):
+            whole.items |= merged(one).items
+    whole.items |= {name: entry for name, entry in node.items.items() if name != "<<"}
+    return whole
 
 
 def _owner(name: str, zone: str) -> str:
-    if name in {"", "@"}:
+    if name in {"", "@"} or name.lower() == zone:
         return "@"
-    return name.removesuffix(f".{zone}") if name.endswith(".") else name
+    if not name.lower().endswith(f".{zone}"):
+        return name
+    return name[: -len(zone) - 1]
 
 
 def plain(node: YamlNode) -> Any:
@@ -78,7 +183,7 @@ def plain(node: YamlNode) -> Any:
     if isinstance(node, yaml_nodes.Sequence):
         return [plain(item) for item in node.items]
     assert isinstance(node, Mapping)
-    return {key: plain(value) for key, (_, value) in node.items.items()}
+    return {key: plain(value) for key, (_, value) in merged(node).items.items()}
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -87,6 +192,10 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() in {"true", "yes", "on"}
 
 
 def _number(value: Any) -> Any:
@@ -161,7 +270,11 @@ class DynamicPools:
             if status == "down":
                 remark(f"{address} has the status `down`: weight 0")
                 weight = "0"
-            found[self._host(base, address)] = (int(weight) if weight.isdecimal() else 1, status)
+            host = self._host(base, address)
+            before = found.get(host, (0, ""))[0]
+            if host in found:
+                remark(f"{address} stands twice in a pool: its weights are added")
+            found[host] = (before + (int(weight) if weight.isdecimal() else 1), status)
         return found
 
     def _host(self, base: str, address: str) -> str:
@@ -229,16 +342,30 @@ class DynamicPools:
 class _RecordReader:
     """Reads one record, as octoDNS calls an RRset."""
 
-    def __init__(self, draft: ZoneDraft, pools: DynamicPools, owner: str, line: int, node: Mapping) -> None:
+    def __init__(
+        self,
+        draft: ZoneDraft,
+        pools: DynamicPools,
+        files: _Includes,
+        owner: str,
+        place: SourcePlace,
+        node: Mapping,
+    ) -> None:
         self._draft = draft
         self._pools = pools
+        self._files = files
         self._owner = owner
-        self._line = node.line or line
+        self._place = place
+        self._node = node
         self._body: dict[str, Any] = plain(node)
-        self._kind = str(self._body.get("type", "")).upper()
+        self._kind = str(self._body.get("type") or "").upper()
 
     def _remark(self, text: str) -> None:
-        self._draft.remark(f"{self._kind}: {text}", line=self._line, owner=self._owner)
+        self._draft.remark(f"{self._kind}: {text}", place=self._place, owner=self._owner)
+
+    def _problem(self, text: str, instead: str = "", at: YamlNode | None = None) -> None:
+        place = self._place if at is None else self._files.place(at)
+        self._draft.problem(place, f"{self._owner} {self._kind}".rstrip() + f": {text}", instead)
 
     def read(self) -> None:
         kind, body = self._kind, self._body
@@ -246,15 +373,19 @@ class _RecordReader:
             self._remark(f"left out: {_FORWARD[kind]}")
             return
         if not re.fullmatch("[A-Z0-9]+", kind):
-            raise GeodnsError(f"{self._draft.source}:{self._line}: a record without a `type`")
+            self._problem("a record without a `type`")
+            return
+        if _is_true(_mapping(body.get("octodns")).get("ignored")):
+            self._remark("left out: octoDNS leaves it to others (`ignored`)")
+            return
+        self._strange()
         if "geo" in body:
             self._remark("`geo` has no counterpart: its `values` alone are taken")
         ttl = self._ttl(body.get("ttl"))
-        given = [one for one in _list(body.get("values", body.get("value"))) if one is not None]
-        values = [self._value(one) for one in given]
+        values = self._values()
         if "dynamic" in body:
             if kind in {"A", "AAAA"}:
-                addresses = [one for one in values if isinstance(one, str)]
+                addresses = [one for one, _ in values if isinstance(one, str)]
                 if self._pools.dynamic(self._owner, kind, ttl, body, addresses, self._remark):
                     return
             else:
@@ -262,27 +393,52 @@ class _RecordReader:
         if not values:
             self._remark("left out: it has no value")
             return
-        unique = [one for number, one in enumerate(values) if one not in values[:number]]
-        if len(unique) < len(values):
-            self._remark("the same value twice: written once")
-        self._draft.name(self._owner).rrsets[kind] = DraftRrset(ttl, unique)
+        self._draft.put(self._owner, kind, ttl, values, self._place)
+
+    def _strange(self) -> None:
+        """Tell of keys that change what octoDNS publishes, or that nobody knows."""
+        special = _mapping(self._body.get("octodns"))
+        cloudflare = _mapping(special.get("cloudflare"))
+        if _is_true(cloudflare.get("proxied")):
+            self._remark("`proxied` has no counterpart: the world will see the value itself, not Cloudflare")
+        odd = [f"`{word}`" for word in self._body if word not in _KEYS]
+        odd += [f"`octodns.{word}`" for word in special if word not in _SILENT]
+        odd += [f"`octodns.cloudflare.{word}`" for word in cloudflare if word not in {"proxied", "auto-ttl"}]
+        if odd:
+            self._remark(f"{', '.join(odd)} left out: no counterpart")
 
     def _ttl(self, text: Any) -> int:
+        automatic = _is_true(_mapping(_mapping(self._body.get("octodns")).get("cloudflare")).get("auto-ttl"))
+        if text == "1" or automatic:
+            self._remark(f"its TTL is automatic: {AUTOMATIC_TTL} s are taken, as Cloudflare does")
+            return AUTOMATIC_TTL
         if text is None:
             return TTL
         if not isinstance(text, str) or not re.fullmatch("[0-9]{1,10}", text):
-            raise GeodnsError(f"{self._draft.source}:{self._line}: the TTL {text!r} is no number of seconds")
+            self._problem(f"the TTL {quoted(str(text))} is no number of seconds", at=self._node.get("ttl"))
+            return TTL
         return int(text)
 
-    def _value(self, value: Any) -> DraftValue:
+    def _values(self) -> list[tuple[DraftValue, SourcePlace]]:
+        node = self._node.get("values") or self._node.get("value")
+        found: list[tuple[DraftValue, SourcePlace]] = []
+        for one in () if node is None else items_of(node):
+            value = plain(one)
+            if isinstance(value, list):
+                self._problem("a list in a list of values", at=one)
+            elif value is not None:
+                found.append((self._value(value), self._files.place(one)))
+        return found
+
+    def _value(self, value: str | dict[str, Any]) -> DraftValue:
         """Return a value in our words, which are octoDNS's but for old ones."""
-        if isinstance(value, list):
-            raise GeodnsError(f"{self._draft.source}:{self._line}: a list in a list of values")
         if not isinstance(value, dict):
-            address = parse_address(str(value))
-            return str(value) if address is None else str(address)
-        if self._kind == "MX" and "exchange" not in value:
-            value = {_LEGACY.get(word, word): one for word, one in value.items()}
+            if self._kind in {"TXT", "SPF"}:
+                return _text(value)
+            address = parse_address(value) if self._kind in {"A", "AAAA"} else None
+            return value if address is None else str(address)
+        if self._kind in _LEGACY and (self._kind != "DS" or value.keys() & {"flags", "public_key"}):
+            value = _renamed(value, _LEGACY[self._kind])
         known = RECORD_TYPES.get(self._kind)
         if known is None:
             return {word: _number(one) for word, one in value.items()}
@@ -292,6 +448,26 @@ class _RecordReader:
         if self._kind in _ON_ONE_LINE and [*fields] == [*known.names]:
             return " ".join(map(str, fields.values()))
         return fields
+
+
+def _renamed(value: dict[str, Any], words: dict[str, str]) -> dict[str, Any]:
+    """Return fields with today's words for old ones; where both stand, today's wins."""
+    old = {words[word]: one for word, one in value.items() if word in words}
+    return old | {word: one for word, one in value.items() if word not in words}
+
+
+def _text(value: str) -> str:
+    r"""Return a TXT value as we write it: of escapes octoDNS knows ``\;`` alone."""
+    if value.startswith('"'):
+        value = value[1:-1] if len(value) > 1 and value.endswith('"') else value[1:]
+        value = value.replace('" "', "")
+    value = value.replace("\\;", ";")
+    if value and "\\" not in value and value == value.strip() and not value.startswith('"'):
+        return value
+    data = value.encode()
+    return text_of_strings(
+        tuple(data[start : start + MAX_STRING] for start in range(0, max(1, len(data)), MAX_STRING))
+    )
 
 
 def _name_servers(draft: ZoneDraft) -> None:

@@ -15,7 +15,7 @@ from geodns.cli import main
 from geodns.cli.convert.bind import guessed_origin, read_bind, text_of_strings
 from geodns.cli.convert.draft import zone_file
 from geodns.cli.convert.master import master_file
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, ZoneError
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import parse_zone
 from geodns.zonefile.schema import zone_schema
@@ -208,7 +208,10 @@ WRONG = {
     "another class": (HEAD + "a CH TXT x\n", "RR class is not zone's class"),
     "no such file": (HEAD + "$INCLUDE nowhere\n", "No such file"),
     "two zones": (HEAD + "b SOA n h 1 2 3 4 5\n", "a file is one zone"),
-    "query type": (HEAD + "a TYPE251 \\# 0\n", ":5: IXFR cannot stand in a zone"),
+    "query type": (HEAD + "a TYPE251 \\# 0\n", ":5: a.example.com. IXFR cannot stand in a zone"),
+    "a range too long": (HEAD + "$GENERATE 1-100000000 a$ A 192.0.2.1\n", "100,000,000 records"),
+    "an include of itself": (HEAD + "$INCLUDE db.example.com\n", "does one include itself"),
+    "no range": (HEAD + "$GENERATE 3-1 a$ A 192.0.2.1\n", "'3-1' is no range"),
     "too many": (HEAD + "$GENERATE 1-9999999 a A 192.0.2.1\n", "more than"),
 }
 
@@ -217,11 +220,99 @@ WRONG = {
 def test_what_is_no_zone_file_is_told(
     text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geodns.cli.convert.bind.MAX_RECORDS", 1000)
+    monkeypatch.setattr("geodns.cli.convert.master_reader.MAX_RECORDS", 1000)
     with pytest.raises(GeodnsError) as found:
         imported(text, tmp_path)
     assert message in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_all_that_is_wrong_is_told_with_its_line_record_and_value(tmp_path: Path) -> None:
+    (tmp_path / "more").write_text("; nothing\nx MX 10\n")
+    text = (
+        HEAD + "a A 192.0.2.256\n  A 192.0.2.257\nb TYPO x\nc TXT ( a ; (\n b )\nd MX (\n 70000\n m )\n"
+        "$INCLUDE more\n$BOGUS\ne SRV 1 2 3 192.0.2.1\nf TXT x"
+    )
+    with pytest.raises(ZoneError) as found:
+        imported(text, tmp_path)
+    told = [line.rpartition("/")[2] for line in str(found.value).splitlines()]
+    expected = [
+        ("db.example.com:5: ", "a A 192.0.2.256"),
+        ("db.example.com:6: ", "a.example.com. A 192.0.2.257"),
+        ("db.example.com:7: ", "b TYPO x"),
+        ("db.example.com:10: ", "d MX ( 70000 m )"),
+        ("db.example.com:14: ", "$BOGUS"),
+        ("more:2: ", "x MX 10"),
+    ]
+    assert [
+        (line.startswith(place), record in line) for line, (place, record) in zip(told, expected, strict=True)
+    ] == [(True, True)] * 6, told
+
+
+def test_what_others_read_is_read(tmp_path: Path) -> None:
+    (tmp_path / "more").write_bytes(b'$TTL 60\na TXT "\xff"\n')
+    zone, remarks = imported(
+        HEAD + "$INCLUDE more\nb A 192.0.2.1\n"
+        '$GENERATE 1-2 c$ IN 5 TXT "text $"\n$GENERATE 8-9 d$ 7 IN MX 10 d${-7,3}\n'
+        "n NID 10 14:4f:0:1\nn L64 10 2001:db8:0:1\n"
+        "Mail A 192.0.2.2\nmail MX 10 X\n MX 10 x\n",
+        tmp_path,
+    )
+    found = {(one.owner.partition(".")[0], one.type): one for one in zone.records}
+    assert found["a", "TXT"].values == (("\xff",),)
+    assert found["b", "A"].ttl == 60
+    assert (found["c2", "TXT"].values, found["c2", "TXT"].ttl) == ((("text", "2"),), 5)
+    assert (found["d9", "MX"].values, found["d9", "MX"].ttl) == ((("10", "d002.example.com."),), 7)
+    assert found["n", "NID"].values[0][2] == "000a0014004f00000001"
+    assert found["n", "L64"].values[0][2] == "000a20010db800000001"
+    assert found["mail", "MX"].values == (("10", "x.example.com."),)
+    assert remarks == ["MX has the same value twice: written once"]
+
+
+def test_an_alias_with_parameters_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "db.example.com"
+    path.write_text(HEAD + "b A 192.0.2.1\na HTTPS 0 b alpn=h2\na A 192.0.2.1\n")
+    done = run(str(path))
+    assert done.exit_code == 0, done.output
+    assert f"{path}:6: warning: parameters beside priority 0" in done.stderr
+    zone, _ = imported(path.read_text(), tmp_path)
+    assert {one.type: one for one in zone.records}["HTTPS"].values[0][2].endswith("0001000302" + b"h2".hex())
+
+
+@pytest.mark.parametrize("name", ["*.example.com", "a.*.example.com"])
+def test_a_zone_s_name_may_have_an_asterisk(name: str, tmp_path: Path) -> None:
+    zone, remarks = imported(HEAD + "a A 192.0.2.1\n* TXT x\n", tmp_path, f"db.{name}")
+    assert zone.name == name
+    assert remarks == []
+    worker = Worker(zone)
+    assert len(worker.ask(f"a.{name}.", "A").answer) == 1
+    assert len(worker.ask(f"b.{name}.", "TXT").answer) == 1
+
+
+def test_every_wildcard_is_one_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "db.example.com"
+    path.write_text(HEAD + "*.*.* TXT x\n*.a A 192.0.2.1\n")
+    done = run(str(path))
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["db.127", "etcd.io._0_base", "192.0.2"])
+def test_a_name_that_is_no_zone_s_hints_at_origin(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(HEAD)
+    with pytest.raises(GeodnsError, match="--origin"):
+        read_bind(path, None)
+    assert read_bind(path, "etcd.io.").origin == "etcd.io."
+    path.write_text(HEAD.replace("@", "a.example."))
+    assert read_bind(path, None).origin == "a.example."
+
+
+def test_problems_of_records_have_the_source_s_line(tmp_path: Path) -> None:
+    path = tmp_path / "db.example.com"
+    path.write_text(HEAD + "a TXT x\na CNAME b\nb A 192.0.2.1\nc TXT y\nc MX 10 nowhere\n")
+    done = run(str(path))
+    assert f"{path}:6: CNAME of a.example.com. beside other data" in done.stderr
+    assert f"{path}:9: warning: MX of c.example.com. points at nowhere" in done.stderr
 
 
 STRINGS = {

@@ -255,6 +255,22 @@ LEFT_OUT = {
     "no rule": ("a: {type: A, value: 192.0.2.1, dynamic: {}}", "no rule names a pool"),
     "no value": ("a: {type: A}", "A: left out: it has no value"),
     "value twice": ("a: {type: A, values: [192.0.2.1, 192.0.2.1]}", "the same value twice"),
+    "proxied": (
+        "a: {type: A, value: 192.0.2.1, octodns: {cloudflare: {proxied: true}}}",
+        "`proxied` has no counterpart",
+    ),
+    "ignored": ("a: {type: A, value: 192.0.2.1, octodns: {ignored: true}}", "left out: octoDNS leaves it"),
+    "automatic TTL": ("a: {type: A, value: 192.0.2.1, ttl: 1}", "its TTL is automatic: 300 s"),
+    "providers": ("a: {type: A, value: 192.0.2.1, octodns: {excluded: [x]}}", "`octodns.excluded` left out"),
+    "unknown key": ("a: {type: A, value: 192.0.2.1, colour: red}", "`colour` left out"),
+    "value twice by case": ("a: {type: PTR, values: [B.example., b.example.]}", "the same value twice"),
+    "weights of a value twice": (
+        (
+            "a: {type: A, dynamic: {pools: {p: {values: [{value: 192.0.2.1}, {value: 192.0.2.1}]}}, "
+            "rules: [{pool: p}]}}"
+        ),
+        "its weights are added",
+    ),
     "field": ("a: {type: MX, value: {preference: 1, exchange: b.example., x: 1}}", "`x` left out"),
 }
 
@@ -286,6 +302,112 @@ def test_names_may_be_international(tmp_path: Path) -> None:
 def test_the_name_servers_ttl_is_the_zone_s(tmp_path: Path) -> None:
     zone, _ = imported("'': {type: NS, ttl: 86400, values: [ns1.example.net.]}\n", tmp_path)
     assert {one.type: one.ttl for one in zone.records} == {"NS": 86400}
+
+
+def test_names_that_differ_in_case_are_one(tmp_path: Path) -> None:
+    zone, _ = imported(
+        "'': {type: NS, values: [NS1.example.net., ns1.example.net.]}\n"
+        "Mail: {type: A, value: 192.0.2.1}\n"
+        "mail: {type: TXT, value: x}\n"
+        f"MAIL.{NAME.upper()}.: {{type: MX, value: {{preference: 1, exchange: Mail}}}}\n"
+        f"Sub: {{type: NS, value: ns.example.}}\nsub: {{type: DS, value: 1 8 2 {DIGEST}}}\n"
+        "'*.Wild': {type: A, value: 192.0.2.1}\n'*.wild': {type: A, value: 192.0.2.2}\n",
+        tmp_path,
+    )
+    kinds = {(one.owner.removesuffix(f".{NAME}."), one.type) for one in zone.records}
+    assert {("mail", "A"), ("mail", "TXT"), ("mail", "MX"), ("sub", "NS"), ("sub", "DS")} <= kinds
+    assert record_of(zone, "*.wild", "A") == (("192.0.2.1",), ("192.0.2.2",))
+    assert [server.name for server in zone.ns] == ["ns1.example.net."]
+
+
+def test_a_value_that_stands_twice_in_a_pool_has_both_weights(tmp_path: Path) -> None:
+    pool = "[{value: 192.0.2.1, weight: 12}, {value: 192.0.2.1, weight: 3}, {value: 192.0.2.2, weight: 5}]"
+    zone, _ = imported(dynamic(f"{{one: {{values: {pool}}}}}", values="[]"), tmp_path)
+    assert shown(zone)["www-one"][0] == {"192.0.2.1": 15, "192.0.2.2": 5}
+
+
+def test_old_words_of_fields(tmp_path: Path) -> None:
+    zone, remarks = imported(
+        f"{NS}a: {{type: MX, values: [{{priority: 7, exchange: m.example.}}, "
+        "{priority: 1, preference: 8, value: x., exchange: n.example.}]}\n"
+        f"b: {{type: DS, value: {{flags: 5, protocol: 8, algorithm: 2, public_key: {DIGEST}}}}}\n"
+        "b.c: {type: NS, value: ns.example.}\n",
+        tmp_path,
+    )
+    assert record_of(zone, "a", "MX") == (("7", "m.example."), ("8", "n.example."))
+    assert [encode("DS", value) for value in record_of(zone, "b", "DS")] == [
+        expected("DS", f"5 8 2 {DIGEST}")
+    ]
+    assert remarks == []
+
+
+TXTS = {
+    "two backslashes": (r"'back\\slash'", rb"back\\slash"),
+    "one": (r"'back\slash \065'", rb"back\slash \065"),
+    "semicolon": (r"'v=DKIM1\; p=a'", b"v=DKIM1; p=a"),
+    "in quotes": ("""'"one" "two"'""", b"onetwo"),
+    "quotes within": ("""'"a \\" b"'""", b'a \\" b'),
+}
+
+
+@pytest.mark.parametrize(("text", "data"), TXTS.values(), ids=TXTS.keys())
+def test_only_a_semicolon_is_escaped_in_a_text(text: str, data: bytes, tmp_path: Path) -> None:
+    zone, _ = imported(f"{NS}a: {{type: TXT, value: {text}}}\n", tmp_path)
+    assert record_of(zone, "a", "TXT") == ((data.decode("latin-1"),),)
+
+
+def test_merges_and_includes(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "base.yaml").write_text("type: A\nttl: 60\n")
+    (tmp_path / "more" / "names.yaml").write_text("c: {type: TXT, value: c}\nd: !include base.yaml\n")
+    (tmp_path / "e.yaml").write_text("[192.0.2.3, 192.0.2.4]")
+    zone, remarks = imported(
+        f"{NS}<<: !include more/names.yaml\n"
+        "a: &a {type: A, ttl: 30, value: 192.0.2.1}\n"
+        "b: {<<: *a, value: 192.0.2.2}\n"
+        "d: {type: TXT, value: own}\n"
+        "e: {<<: !include more/base.yaml, values: !include e.yaml}\n",
+        tmp_path,
+    )
+    found = {one.owner.removesuffix(f".{NAME}."): (one.type, one.ttl, one.values) for one in zone.records}
+    assert found["b"] == ("A", 30, (("192.0.2.2",),))
+    assert found["c"] == ("TXT", 3600, (("c",),))
+    assert found["d"] == ("TXT", 3600, (("own",),))
+    assert found["e"] == ("A", 60, (("192.0.2.3",), ("192.0.2.4",)))
+    assert remarks == []
+
+
+def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GeodnsError, match="does one include itself"):
+        imported(f"a: !include {NAME}.yaml\n", tmp_path)
+
+
+def test_everything_that_is_wrong_is_told_with_its_line_name_and_value(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("\nx: {type: A, value: nowhere}\n")
+    text = (
+        f"{NS}<<: !include more.yaml\na:\n  type: A\n  values:\n  - 192.0.2.1\n  - 192.0.2.999\n"
+        "b: {ttl: 5}\nc: {type: TXT, ttl: soon, value: x}\n"
+        "d: {type: MX, value: {preference: 70000, exchange: m}}\n"
+    )
+    with pytest.raises(GeodnsError) as found:
+        imported(text, tmp_path)
+    lines = [line.rpartition("/")[2] for line in str(found.value).splitlines()]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["more.yaml:2", "x A"],
+        [f"{NAME}.yaml:7", "a A"],
+        [f"{NAME}.yaml:8", "b"],
+        [f"{NAME}.yaml:9", "c TXT"],
+        [f"{NAME}.yaml:10", "d MX"],
+    ]
+    assert "192.0.2.999" in lines[1]
+
+
+def test_a_name_that_is_no_zone_s_hints_at_origin(tmp_path: Path) -> None:
+    path = tmp_path / "etcd.io._0_base.yaml"
+    path.write_text(f"{NS}a: {{type: A, value: 192.0.2.1}}\n")
+    with pytest.raises(GeodnsError, match="--origin"):
+        read_octodns(path, None)
+    assert read_octodns(path, "etcd.io.").origin == "etcd.io."
 
 
 @pytest.mark.parametrize(
