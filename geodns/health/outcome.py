@@ -79,6 +79,8 @@ class ProbeOutcome:
             after STARTTLS is an ``EHLO`` of its own.
         keywords: those of the last reply to EHLO, one line each, as ``SIZE 10240000``.
         weight: the share of its weight that an agent asks for, 0 to 1; None where it says nothing of it.
+        silent: whether a failure was a time-out or "unreachable" before the host said anything: only such
+            a one may be the prober's own trouble.
 
     """
 
@@ -90,6 +92,7 @@ class ProbeOutcome:
     tls: Encryption | None = None
     keywords: tuple[str, ...] = ()
     weight: float | None = None
+    silent: bool = False
 
     @property
     def certificate(self) -> Certificate | None:

@@ -430,11 +430,14 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
         world = World(on_ruling=decided)
         world.monitor.set_targets(hosts, dict.fromkeys(hosts, UP), {("z", "main"): pool})
         await asyncio.sleep(50)
-        world.answer = lambda target: FAILURE if target in hosts[:5] else OK
+        world.answer = lambda target: replace(FAILURE, silent=True) if target in hosts[:5] else OK
         await asyncio.sleep(12)
         assert ("z", "main") in world.monitor.suspects
-        assert set(world.monitor.verdicts.values()) <= {UP, Verdict(HealthState.UP, failures=2), DOUBTED}
-        await asyncio.sleep(60)
+        down = [target for target in hosts if world.monitor.verdicts[target] == DOWN]
+        assert len(down) <= 2, "who had failed three times by then stays down"
+        await asyncio.sleep(12)
+        assert [target for target in hosts if world.monitor.verdicts[target] == DOWN] == down
+        await asyncio.sleep(48)
         assert [target for target in hosts if world.monitor.verdicts[target] == DOWN] == hosts[:5]
         assert world.monitor.suspects["z", "main"].held_for is None
         world.answer = lambda _: OK
@@ -447,7 +450,8 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
     (held, _), (counted, _), _ = told
     assert [stage for _, stage in told] == ["holding", "counting", "normal"]
     assert counted == pytest.approx(held + 30)
-    assert falls == [counted] * 5, "all at once, and not before"
+    assert 3 <= len(falls) <= 5
+    assert set(falls) == {counted}, "all at once, and not before"
     fast = [start for start in world.starts[hosts[5]] if held < start < counted]
     assert len(fast) >= 13, "who is good is probed every 2 s too"
 
