@@ -258,6 +258,7 @@ class VerdictService:
     def alerts(self) -> Iterator[Alert]:
         yield from prober_alerts(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
         yield from suspect_alerts(self.suspects)
+        yield from sorted(deferral_alerts(self._cluster, self._monitor.deferring()), key=lambda one: one.text)
         found = certificate_alerts(self._cluster, self.certificates(), time.time())
         yield from sorted(found, key=lambda one: one.text)
         yield from pool_alerts(self._cluster)
@@ -311,6 +312,24 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
             f"the prober itself may be cut off (prober_suspect): {until}"
         )
         yield Alert(("suspect", key), text, event="", pool=key)
+
+
+def deferral_alerts(cluster: Cluster, deferring: Iterable[tuple[Target, ProbeOutcome]]) -> Iterator[Alert]:
+    """Return an alert for each target that goes on deferring its check's recipient."""
+    for target, outcome in deferring:
+        hosts = cluster.hosts_of(target)
+        names = _some(tuple(f"{host}.{zone}" for zone, host in hosts))
+        what = f"check {target.check.name} of {names} at [{target.address}]:{target.port}"
+        yield Alert(
+            ("deferral", target),
+            f"{what}: recipients are deferred ({printable(outcome.detail)}), and the host keeps its weight: "
+            "look at its queue, disk and filters, or write `rcpt_4xx: shed`",
+            kind="state",
+            resolved=f"{what}: recipients are no longer deferred",
+            still_there=partial(_is_probed, cluster, target),
+            hosts=hosts,
+            data={"check": target.check.name, "address": str(target.address)},
+        )
 
 
 def certificate_alerts(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from types import MappingProxyType
@@ -52,16 +52,18 @@ class _Probed:
         last: the last outcome, and when in seconds since the epoch.
         certificate: the last one seen, however long ago.
         answers: whether the last ones were slow.
+        deferrals: how many in a row were deferred.
 
     """
 
-    __slots__ = ("answers", "certificate", "last", "task")
+    __slots__ = ("answers", "certificate", "deferrals", "last", "task")
 
     def __init__(self, answers: SlowAnswers) -> None:
         self.task: asyncio.Task[ProbeOutcome] | None = None
         self.last: tuple[ProbeOutcome, float] | None = None
         self.certificate: Certificate | None = None
         self.answers = answers
+        self.deferrals = 0
 
 
 class Monitor:
@@ -178,6 +180,12 @@ class Monitor:
         probed = self._probed.get(target)
         return None if probed is None else probed.certificate
 
+    def deferring(self) -> Iterator[tuple[Target, ProbeOutcome]]:
+        """Return the targets that deferred the recipient of their check `fall` times in a row or more."""
+        for target, probed in self._probed.items():
+            if probed.deferrals >= target.check.fall and probed.last is not None:
+                yield target, probed.last[0]
+
     @property
     def lateness(self) -> float:
         """Seconds by which the most overdue probe is late; 0 when all is well."""
@@ -256,6 +264,8 @@ class Monitor:
         probed.last = (outcome, self._clock())
         probed.certificate = outcome.certificate or probed.certificate
         probed.answers = probed.answers.after_probe(outcome, target.check)
+        if outcome.kind is not ProbeResult.UNKNOWN:
+            probed.deferrals = probed.deferrals + 1 if outcome.kind is ProbeResult.DEFERRED else 0
         before = self._verdicts[target]
         decision = self._guard.judge(target, outcome, asyncio.get_running_loop().time())
         after = with_slow_answers(decision.verdicts.pop(target), probed.answers)

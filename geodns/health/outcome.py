@@ -12,8 +12,9 @@ MAX_DETAIL = 200
 class ProbeResult(StrEnum):
     """The result of a probe, for the state machine.
 
-    ``shedding``: a 4xx greeting, the host has enough to do. ``deferred``: a 4xx later, which says nothing of
-    its health; nor does ``unknown``, trouble of the prober's own.
+    ``shedding``: a 4xx to the greeting, EHLO, STARTTLS or MAIL, the host has enough to do. ``deferred``: a
+    4xx to RCPT, which may be about the recipient alone and changes nothing; nor does ``unknown``, trouble of
+    the prober's own.
     """
 
     OK = "ok"

@@ -128,6 +128,7 @@ class Requirements:
         expect: a regular expression for the greeting's text, whose lines are joined by line feeds.
         require: EHLO keywords that must be offered, in capital letters, before TLS or in it.
         envelope: sender and recipient that must be accepted, for a mail that is not sent.
+        shed_rcpt: whether a 4xx to the recipient is shedding: it may be about the recipient alone.
 
     """
 
@@ -136,6 +137,7 @@ class Requirements:
     expect: str | None = None
     require: tuple[str, ...] = ()
     envelope: tuple[str, str] | None = None
+    shed_rcpt: bool = False
 
 
 NOTHING_REQUIRED = Requirements()
@@ -357,15 +359,17 @@ class Dialogue:
             self.phase = Phase.HANDSHAKE
             return [StartTls()]
         if code == 421:
-            return self._end(ProbeResult.DEFERRED, f"STARTTLS: {text}")
+            return self._end(ProbeResult.SHEDDING, f"STARTTLS: {text}")
         # 454 too: "TLS not available" is what a server says whose certificate cannot be read.
         return self._judge(ProbeResult.FAILURE, f"STARTTLS is broken: {text}")
 
     def _refused(self, command: str, code: int, text: str) -> list[Event]:
+        kept = self.phase is Phase.RCPT and not self._required.shed_rcpt
+        busy = ProbeResult.DEFERRED if kept else ProbeResult.SHEDDING
         if code == 421:
-            return self._end(ProbeResult.DEFERRED, f"{command}: {text}")
+            return self._end(busy, f"{command}: {text}")
         if 400 <= code <= 499:
-            return self._judge(ProbeResult.DEFERRED, f"{command}: {text}")
+            return self._judge(busy, f"{command}: {text}")
         return self._judge(ProbeResult.FAILURE, f"{command}: {describe_refusal(code, text)}")
 
     def _judge(self, kind: ProbeResult, detail: str) -> list[Event]:

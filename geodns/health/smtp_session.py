@@ -39,6 +39,7 @@ def dialogue_of(check: Check, ehlo: str) -> Dialogue:
         expect=check.expect,
         require=check.require,
         envelope=None if check.rcpt_to is None else (check.mail_from, check.rcpt_to),
+        shed_rcpt=check.rcpt_4xx == "shed",
     )
     return Dialogue(ehlo, required)
 

@@ -5,7 +5,12 @@ import pytest
 from geodns.compiler.compile import compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.control.cluster import Cluster
-from geodns.control.verdict_service import certificate_alerts, pool_alerts, prober_alerts
+from geodns.control.verdict_service import (
+    certificate_alerts,
+    deferral_alerts,
+    pool_alerts,
+    prober_alerts,
+)
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.model.zone import Zone
 from tests.sample_zones import DOWN, NAME, UP, sources, zone
@@ -54,6 +59,19 @@ def test_the_probers_own_troubles() -> None:
         "the prober has trouble of its own, host states may be old: no route",
         "hosts refuse the prober",
     ]
+
+
+def test_a_host_that_defers_recipients_is_an_alert() -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    (alert,) = deferral_alerts(
+        cluster, [(target, ProbeOutcome(ProbeResult.DEFERRED, "RCPT TO: 452 4.3.1 disk full"))]
+    )
+    assert alert.text == (
+        f"check tls of mta1.{NAME} at [192.0.2.11]:25: recipients are deferred (RCPT TO: 452 4.3.1 disk full)"
+        ", and the host keeps its weight: look at its queue, disk and filters, or write `rcpt_4xx: shed`"
+    )
+    assert (alert.kind, alert.hosts, alert.still_there()) == ("state", ((NAME, "mta1"),), True)
 
 
 @pytest.mark.parametrize(

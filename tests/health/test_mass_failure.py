@@ -22,7 +22,7 @@ KINDS = {
     "r": ProbeOutcome(ProbeResult.FAILURE, "connection refused"),
     "s": ProbeOutcome(ProbeResult.SHEDDING, "421 too busy"),
     "b": ProbeOutcome(ProbeResult.SHEDDING, "421 4.7.0 mta Error: too many connections from 192.0.2.53"),
-    "d": ProbeOutcome(ProbeResult.DEFERRED, "EHLO: 450 later"),
+    "d": ProbeOutcome(ProbeResult.DEFERRED, "RCPT TO: 450 later"),
     "u": ProbeOutcome(ProbeResult.UNKNOWN, "trouble of the prober's own: network is unreachable"),
 }
 

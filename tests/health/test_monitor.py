@@ -456,6 +456,30 @@ def test_when_most_of_a_pool_fails_it_is_held_and_probed_fast_then_it_counts() -
     assert len(fast) >= 13, "who is good is probed every 2 s too"
 
 
+def test_recipients_that_are_deferred_again_and_again_are_told_and_take_no_weight() -> None:
+    (target,) = targets(1)
+    deferred = ProbeOutcome(ProbeResult.DEFERRED, "RCPT TO: 452 4.3.1 disk full", 0.001)
+    said = [deferred]
+
+    async def main() -> None:
+        world = World(lambda _: said[0])
+        world.monitor.set_targets([target], {target: UP})
+        await asyncio.sleep(22)
+        assert list(world.monitor.deferring()) == [], "two may be greylisting"
+        said[0] = ProbeOutcome(ProbeResult.UNKNOWN, "no route")
+        await asyncio.sleep(11)
+        said[0] = deferred
+        await asyncio.sleep(22)
+        assert list(world.monitor.deferring()) == [(target, deferred)]
+        assert world.monitor.verdicts[target] == UP
+        said[0] = OK
+        await asyncio.sleep(12)
+        assert list(world.monitor.deferring()) == []
+        await world.monitor.close()
+
+    run(main())
+
+
 def test_a_host_has_the_share_that_its_agent_named_last() -> None:
     (target,) = targets(1)
     said = [ProbeOutcome(ProbeResult.OK, "up 75%", 0.001, weight=0.75)]

@@ -120,7 +120,7 @@ async def teaser(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         pytest.param(
             script(GOOD[0], b"450 later\r\n", b"221 Bye\r\n"),
             PATIENT,
-            ProbeResult.DEFERRED,
+            ProbeResult.SHEDDING,
             "EHLO: 450",
             id="450-ehlo",
         ),

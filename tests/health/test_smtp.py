@@ -137,8 +137,8 @@ def test_greetings(greeting: bytes, kind: ProbeResult, detail: str, quits: bool)
 @pytest.mark.parametrize(
     ("reply", "kind", "detail", "quits"),
     [
-        pytest.param(b"450 later\r\n", ProbeResult.DEFERRED, "EHLO: 450 later", True, id="450"),
-        pytest.param(b"421 bye\r\n", ProbeResult.DEFERRED, "EHLO: 421 bye", False, id="421"),
+        pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "EHLO: 450 later", True, id="450"),
+        pytest.param(b"421 bye\r\n", ProbeResult.SHEDDING, "EHLO: 421 bye", False, id="421"),
         pytest.param(b"550 no\r\n", ProbeResult.FAILURE, "EHLO: 550 no (is the prober", True, id="550"),
         pytest.param(b"220 hi\r\n", ProbeResult.FAILURE, "EHLO: unexpected 220 hi", True, id="220"),
         pytest.param(b"what?\r\n", ProbeResult.FAILURE, "not SMTP", False, id="not-smtp"),
@@ -174,7 +174,7 @@ def test_replies_to_ehlo(reply: bytes, kind: ProbeResult, detail: str, quits: bo
         pytest.param(
             KEYWORDS + b"500 what?\r\n", ProbeResult.FAILURE, "STARTTLS is broken: 500 what?", id="500"
         ),
-        pytest.param(KEYWORDS + b"421 bye\r\n", ProbeResult.DEFERRED, "STARTTLS: 421 bye", id="421"),
+        pytest.param(KEYWORDS + b"421 bye\r\n", ProbeResult.SHEDDING, "STARTTLS: 421 bye", id="421"),
         pytest.param(
             KEYWORDS + b"220 go\r\n250 mta1\r\n",
             ProbeResult.FAILURE,

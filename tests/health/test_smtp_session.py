@@ -270,6 +270,11 @@ WISHES: dict[str, tuple[dict[str, Any], ProbeResult, str]] = {
     "a parameter is no keyword": ({"require": ("PLAIN",)}, ProbeResult.FAILURE, "PLAIN is not offered"),
     "a recipient": ({"rcpt_to": "a@example.com"}, ProbeResult.OK, "220 mta1 ESMTP"),
     "a recipient later": ({"rcpt_to": "later@example.com"}, ProbeResult.DEFERRED, "RCPT TO: 450 4.2.0 later"),
+    "a recipient later, and that takes weight": (
+        {"rcpt_to": "later@example.com", "rcpt_4xx": "shed"},
+        ProbeResult.SHEDDING,
+        "RCPT TO: 450 4.2.0 later",
+    ),
     "no such recipient": (
         {"rcpt_to": "nobody@example.com"},
         ProbeResult.FAILURE,
