@@ -1,6 +1,6 @@
 import asyncio
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -40,7 +40,9 @@ class World:
         self.seconds: Callable[[Target], float] = lambda _: 0.01
         self.starts: dict[Target, list[float]] = defaultdict(list)
         self.results: list[tuple[Target, ProbeOutcome, Verdict, Verdict]] = []
-        self.running: set[Target] = set()
+        self.running: Counter[Target] = Counter()
+        self.abreast = 1
+        """Probes that one target may have at once."""
         self.most = 0
         self.cancelled = 0
         self.monitor = Monitor(
@@ -55,9 +57,9 @@ class World:
 
     async def probe(self, target: Target, *, ehlo: str | None) -> ProbeOutcome:
         assert ehlo == "probe.example.com"
-        assert target not in self.running
-        self.running.add(target)
-        self.most = max(self.most, len(self.running))
+        self.running[target] += 1
+        assert self.running[target] <= self.abreast
+        self.most = max(self.most, self.running.total())
         self.starts[target].append(asyncio.get_running_loop().time())
         try:
             await asyncio.sleep(self.seconds(target))
@@ -66,7 +68,9 @@ class World:
             self.cancelled += 1
             raise
         finally:
-            self.running.discard(target)
+            self.running[target] -= 1
+            if not self.running[target]:
+                del self.running[target]
 
     def gaps(self, target: Target, since: float = 0.0) -> list[float]:
         return [after - before for before, after in pairwise(self.starts[target]) if before >= since]
@@ -262,10 +266,10 @@ def test_targets_come_and_go_and_the_rest_is_undisturbed() -> None:
         world.seconds = lambda _: 3.0
         world.monitor.set_targets([kept, gone], {})
         await asyncio.sleep(1)
-        assert world.running == {kept, gone}
+        assert world.running.keys() == {kept, gone}
         world.monitor.set_targets([kept, added], {kept: DOWN})
         await asyncio.sleep(0.1)
-        assert world.running == {kept, added}
+        assert world.running.keys() == {kept, added}
         assert set(world.monitor.verdicts) == {kept, added}
         assert world.cancelled == 1
         await asyncio.sleep(60)
@@ -410,6 +414,58 @@ def test_after_closing_nothing_happens_any_more() -> None:
         assert sum(map(len, world.starts.values())) == 20
 
     run(main())
+
+
+@pytest.mark.parametrize("usual", [0.01, 3.0])
+@pytest.mark.parametrize("fall", [2, 3, 5])
+def test_a_host_that_accepts_and_never_greets_is_down_soon(usual: float, fall: int) -> None:
+    check = CHECK.model_copy(update={"fall": fall})
+    (target,) = targets(1, check)
+
+    async def main() -> float:
+        world = World()
+        world.abreast = fall
+        world.seconds = lambda _: usual
+        world.monitor.set_targets([target])
+        await asyncio.sleep(100)
+        assert world.most == 1, "it answers as it usually does"
+        before = len(world.starts[target]) - 1
+        since = world.starts[target][before]
+        await asyncio.sleep(since + 5 - asyncio.get_running_loop().time())  # between two probes
+        assert not world.running[target]
+        world.seconds = lambda _: check.greeting_timeout
+        world.answer = lambda _: replace(FAILURE, silent=True)
+        for _ in range(400):
+            await asyncio.sleep(0.1)
+            if world.monitor.verdicts[target] == DOWN:
+                break
+        took = asyncio.get_running_loop().time() - world.starts[target][before + 1]
+        await world.monitor.close()
+        return took
+
+    bound = usual + 2 + (fall - 2) * check.fast_interval + check.greeting_timeout
+    assert bound - 0.2 < run(main()) <= bound + 0.2
+
+
+def test_a_host_that_goes_while_several_probes_hang_ends_them_all() -> None:
+    (target,) = targets(1)
+
+    async def main() -> World:
+        world = World()
+        world.abreast = 3
+        world.seconds = lambda _: 60.0
+        world.monitor.set_targets([target], {target: UP})
+        await asyncio.sleep(16)
+        assert world.running[target] == 3
+        world.monitor.set_targets([])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await world.monitor.close()
+        return world
+
+    world = run(main())
+    assert world.cancelled == 3
+    assert world.results == []
 
 
 # --- trouble of the prober's own --------------------------------------------------------------------------
