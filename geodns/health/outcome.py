@@ -74,7 +74,7 @@ class ProbeOutcome:
         detail: one line of at most 200 printable characters: the greeting, or what went wrong.
         rtt: seconds from the start of the connection to the greeting (TCP: to the connection), or to the
             end of the probe where there was none; None when the probe never got as far as the host.
-        ehlo_rtt: seconds from the first EHLO to its 250; None when it did not come so far.
+        ehlo_rtt: seconds from the first EHLO (or HELO) to its 250; None when it did not come so far.
         steps: what was waited for and the seconds it took, in order, as ``("EHLO", 0.002)``: ``connect``,
             ``greeting``, ``TLS`` (the handshake), ``response`` (HTTP, agents), and SMTP's commands; EHLO
             after STARTTLS is an ``EHLO`` of its own.

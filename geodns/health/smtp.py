@@ -6,6 +6,7 @@
                                 (MAIL ─250─► RCPT ─250─► RSET ─►) QUIT ─221─► OVER
         └─ anything else is judged ─► QUIT; what is no SMTP, 421 and lost connections ─► OVER
 
+After a 5xx to the first EHLO comes one HELO (RFC 5321 section 3.2), whose 250 offers no keywords.
 With TLS from the start (port 465) a HANDSHAKE comes before the GREETING. LMTP (RFC 2033) says LHLO.
 
 Nothing is sent before the final line of a reply: servers punish those who talk early. A reply is judged by
@@ -43,6 +44,7 @@ class Phase(Enum):
 
     GREETING = "the greeting"
     EHLO = "the reply to EHLO"
+    HELO = "the reply to HELO"
     STARTTLS = "the reply to STARTTLS"
     HANDSHAKE = "the TLS handshake"
     EHLO_TLS = "the reply to EHLO after STARTTLS"
@@ -108,6 +110,7 @@ Event = Send | Greeted | Replied | SmtpVerdict | StartTls | Close
 
 _COMMANDS = {
     Phase.EHLO: "EHLO",
+    Phase.HELO: "HELO",
     Phase.STARTTLS: "STARTTLS",
     Phase.EHLO_TLS: "EHLO",
     Phase.MAIL: "MAIL",
@@ -159,8 +162,10 @@ class Dialogue:
     __slots__ = (
         "_buffer",
         "_ehlo",
+        "_ehlo_refusal",
         "_fault",
         "_greeting",
+        "_helo",
         "_judged",
         "_lines",
         "_offered",
@@ -183,6 +188,8 @@ class Dialogue:
         self.keywords: tuple[str, ...] = ()
         self._verb = "LHLO" if required.lmtp else "EHLO"
         self._ehlo = f"{self._verb} {ehlo}\r\n".encode("ascii", "replace")
+        self._helo = f"HELO {ehlo}\r\n".encode("ascii", "replace")
+        self._ehlo_refusal: tuple[int, str] | None = None
         self._required = required
         self._offered: set[str] = set()
         self._fault: str | None = None
@@ -254,6 +261,9 @@ class Dialogue:
             why: what happened, as in "timed out".
 
         """
+        if self.phase is Phase.HELO and self._ehlo_refusal is not None:
+            refusal = f"{self._verb}: {describe_refusal(*self._ehlo_refusal)}"
+            return self._end(ProbeResult.FAILURE, refusal)
         seen = b"".join([*self._lines, self._buffer])
         after = f" after {seen[:80]!r}" if seen else ""
         return self._end(ProbeResult.FAILURE, f"{why} while waiting for {self._awaited()}{after}")
@@ -288,7 +298,7 @@ class Dialogue:
 
     def _on_command(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         match self.phase:
-            case Phase.EHLO | Phase.EHLO_TLS:
+            case Phase.EHLO | Phase.HELO | Phase.EHLO_TLS:
                 return self._on_ehlo(code, text, lines)
             case Phase.STARTTLS:
                 return self._on_starttls(code, text)
@@ -317,12 +327,24 @@ class Dialogue:
 
     def _on_ehlo(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         after = " after STARTTLS" if self.phase is Phase.EHLO_TLS else ""
+        if self.phase is Phase.EHLO and 500 <= code <= 599 and not self._required.lmtp:
+            self._ehlo_refusal = code, text
+            self.phase = Phase.HELO
+            return [Send(self._helo)]
         if code != 250:
-            return self._refused(f"{self._verb}{after}", code, text)
-        self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in lines[1:])))
+            if self._ehlo_refusal is not None and code >= 500:
+                code, text = self._ehlo_refusal  # says more: HELO is what the host likes better
+            verb = "HELO" if self.phase is Phase.HELO and code < 500 else self._verb
+            return self._refused(f"{verb}{after}", code, text)
+        return self._on_welcome(lines)
+
+    def _on_welcome(self, lines: list[bytes]) -> list[Event]:
+        """Look at what a 250 to EHLO or HELO offers."""
+        offered = [] if self.phase is Phase.HELO else lines[1:]
+        self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in offered)))
         words = {one.split()[0].partition("=")[0].upper() for one in self.keywords if one.split()}
         self._offered |= words
-        if self.phase is Phase.EHLO and self._required.tls == "starttls":
+        if self.phase is not Phase.EHLO_TLS and self._required.tls == "starttls":
             if not any(one.upper() == "STARTTLS" for one in self.keywords):
                 return self._judge(ProbeResult.FAILURE, "STARTTLS is not offered")
             self.phase = Phase.STARTTLS

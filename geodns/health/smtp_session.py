@@ -159,7 +159,7 @@ class Conversation(asyncio.Protocol):
                     self._clock.done("greeting")
                 case Replied(command, good):
                     self._clock.done(command)
-                    if command == "EHLO" and good and self._ehlo_rtt is None:
+                    if command in {"EHLO", "HELO"} and good and self._ehlo_rtt is None:
                         self._ehlo_rtt = self._clock.steps[-1][1]
                 case SmtpVerdict(kind, detail):
                     self.outcome = self._judged(kind, detail)

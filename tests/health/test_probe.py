@@ -215,7 +215,7 @@ def test_the_time_from_ehlo_to_its_250(
         await asyncio.sleep(reply)
         writer.write(code + b" mta1\r\n")
         await reader.readline()
-        writer.write(b"221 Bye\r\n")
+        writer.write(b"221 Bye\r\n" if code == b"250" else b"550 nor HELO\r\n")
 
     outcome = run(probed(handler))
     if least is None or most is None:

@@ -139,7 +139,6 @@ def test_greetings(greeting: bytes, kind: ProbeResult, detail: str, quits: bool)
     [
         pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "EHLO: 450 later", True, id="450"),
         pytest.param(b"421 bye\r\n", ProbeResult.SHEDDING, "EHLO: 421 bye", False, id="421"),
-        pytest.param(b"550 no\r\n", ProbeResult.FAILURE, "EHLO: 550 no (is the prober", True, id="550"),
         pytest.param(b"220 hi\r\n", ProbeResult.FAILURE, "EHLO: unexpected 220 hi", True, id="220"),
         pytest.param(b"what?\r\n", ProbeResult.FAILURE, "not SMTP", False, id="not-smtp"),
         pytest.param(
@@ -154,6 +153,54 @@ def test_replies_to_ehlo(reply: bytes, kind: ProbeResult, detail: str, quits: bo
     assert verdict_of(events).kind is kind
     assert verdict_of(events).detail.startswith(detail)
     assert events[-1] == (QUIT if quits else Close())
+
+
+HELO = Send(b"HELO probe.example.com\r\n")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "detail", "quits"),
+    [
+        pytest.param(b"250 mta1\r\n", ProbeResult.OK, "220 mta1 ESMTP", True, id="250"),
+        pytest.param(b"250-mta1\r\n250 DSN\r\n", ProbeResult.OK, "220 mta1 ESMTP", True, id="two-lines"),
+        pytest.param(b"550 nor that\r\n", ProbeResult.FAILURE, "EHLO: 502 what?", True, id="550"),
+        pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "HELO: 450 later", True, id="450"),
+        pytest.param(b"421 bye\r\n", ProbeResult.SHEDDING, "HELO: 421 bye", False, id="421"),
+        pytest.param(b"what?\r\n", ProbeResult.FAILURE, "not SMTP", False, id="not-smtp"),
+    ],
+)
+def test_a_5xx_to_ehlo_is_followed_by_one_helo(
+    reply: bytes, kind: ProbeResult, detail: str, quits: bool
+) -> None:
+    talk = dialogue()
+    talk.receive(GREETING)
+    assert talk.receive(b"502 what?\r\n") == [Replied("EHLO", good=False), HELO]
+    events = talk.receive(reply)
+    assert HELO not in events
+    assert verdict_of(events).kind is kind
+    assert verdict_of(events).detail.startswith(detail)
+    assert talk.keywords == (), "HELO offers none"
+    assert events[-1] == (QUIT if quits else Close())
+
+
+def test_a_host_that_closes_after_its_5xx_to_ehlo_fails_with_that_text() -> None:
+    talk = dialogue()
+    talk.receive(GREETING + b"554 5.7.1 go away\r\n")
+    assert verdict_of(talk.lost("connection closed")).detail.startswith("EHLO: 554 5.7.1 go away")
+
+
+def test_helo_is_not_enough_where_more_is_asked_for() -> None:
+    talk = dialogue(starttls=True)
+    talk.receive(GREETING + b"502 what?\r\n")
+    assert verdict_of(talk.receive(b"250 mta1\r\n")).detail == "STARTTLS is not offered"
+    talk = Dialogue("probe.example.com", Requirements(require=("SIZE",)))
+    talk.receive(GREETING + b"502 what?\r\n")
+    assert verdict_of(talk.receive(b"250 mta1\r\n")).detail == "SIZE is not offered"
+
+
+def test_lmtp_has_no_helo() -> None:
+    talk = Dialogue("probe.example.com", Requirements(lmtp=True))
+    assert verdict_of(talk.receive(GREETING + b"500 what?\r\n")).detail.startswith("LHLO: 500 what?")
 
 
 @pytest.mark.parametrize(
