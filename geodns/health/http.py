@@ -146,9 +146,7 @@ async def _get(target: Target, clock: ProbeClock, made: aiohttp.SocketFactoryTyp
             headers=headers if host is None else headers | {"Host": host},
             allow_redirects=False,
             ssl=tls.context(verify=check.verifies) if check.implicit_tls else True,
-            server_hostname=(tls.name_for(target) if check.verifies else check.sni or check.host)
-            if check.implicit_tls
-            else None,
+            server_hostname=tls.name_for(target) if check.implicit_tls else None,
         ) as response,
     ):
         phrase = response.reason or ""

@@ -122,7 +122,7 @@ class Conversation(asyncio.Protocol):
                 self._transport,
                 self,
                 tls.context(verify=verifies),
-                server_hostname=name if verifies else self._check.sni,
+                server_hostname=name,
                 ssl_handshake_timeout=self._clock.left() + 1,
             )
         except ssl.SSLCertVerificationError as error:

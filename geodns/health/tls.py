@@ -240,7 +240,7 @@ def _days(seconds: float) -> str:
 
 
 def name_for(target: Target) -> str:
-    """Return the name that a target's certificate must be good for."""
+    """Return the name that a target's certificate must be good for, and SNI says where it is no address."""
     return target.check.sni or target.check.host or target.host or str(target.address)
 
 

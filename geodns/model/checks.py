@@ -76,7 +76,7 @@ class Check(Frozen):
     verify: Literal["none", "required"] = Field(
         default="none", description="required: the certificate must be good."
     )
-    sni: str | None = Field(default=None, description="The name for TLS and for the certificate.")
+    sni: str | None = Field(default=None, description="The name sent in TLS, which the certificate must fit.")
     cert_warning: float = Field(
         default=14 * 86400.0,
         ge=0,

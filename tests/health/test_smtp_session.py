@@ -216,7 +216,9 @@ def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> 
     assert outcome.kind is ProbeResult.OK
     assert asyncio.run(probed(mail_server(context), starttls="verified")).kind is ProbeResult.FAILURE
     assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is ProbeResult.OK
-    assert asked == ["smtp.example.net", NAME, None]
+    assert asked == ["smtp.example.net", NAME, NAME], "the host's own name, whether verified or not"
+    assert asyncio.run(probed(mail_server(context), host=None, starttls="offered")).kind is ProbeResult.OK
+    assert asked[3] is None, "an address is no name for SNI"
 
 
 def test_without_a_name_the_address_is_verified(tmp_path: Path, signer: Authority) -> None:
