@@ -84,7 +84,8 @@ async def ask(target: Target, clock: ProbeClock) -> ProbeOutcome:
         fault = tls.too_old(check, found, time.time())
         if fault is not None:
             kind, detail = ProbeResult.FAILURE, one_line(fault)
-    return ProbeOutcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+    outcome = ProbeOutcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+    return tls.with_remark(outcome)
 
 
 def _refused(shown: Encryption, clock: ProbeClock) -> ProbeOutcome:

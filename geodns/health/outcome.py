@@ -58,12 +58,14 @@ class Encryption:
         version: as ``TLSv1.3``; None where the handshake failed.
         cipher: its name in OpenSSL; None likewise.
         certificate: None where none was seen or it cannot be read.
+        old: whether a client that insists on today's version and ciphers would refuse it.
 
     """
 
     version: str | None
     cipher: str | None
     certificate: Certificate | None
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)

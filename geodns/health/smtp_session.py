@@ -181,7 +181,7 @@ class Conversation(asyncio.Protocol):
         self._transport.write(data)
 
     def _judged(self, kind: ProbeResult, detail: str) -> ProbeOutcome:
-        return ProbeOutcome(
+        outcome = ProbeOutcome(
             kind,
             detail,
             self._clock.elapsed() if self._greeted is None else self._greeted,
@@ -190,6 +190,7 @@ class Conversation(asyncio.Protocol):
             tls=self._tls,
             keywords=self._dialogue.keywords,
         )
+        return tls.with_remark(outcome)
 
     def _done(self) -> None:
         if not self.turn.done():

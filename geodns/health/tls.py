@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
-from geodns.health.outcome import Certificate, Encryption, one_line
+from geodns.health.outcome import MAX_DETAIL, Certificate, Encryption, ProbeOutcome, ProbeResult, one_line
 from geodns.model.checks import Check, Target
 
 MAX_NAME = 100
@@ -36,6 +36,13 @@ _PROBLEMS = {
 """OpenSSL's numbers (x509_vfy.h); other problems are shown in its own words."""
 
 NO_AUTHORITY = "trouble of the prober's own: the system trusts no authority: install ca-certificates"
+
+EVERYTHING = "ALL:!PSK:!SRP:+aNULL:@SECLEVEL=0"
+"""All ciphers of OpenSSL that need no secret, those without a certificate last: a sender that takes any
+certificate encrypts with these too rather than not at all (RFC 7435)."""
+
+_LEGACY_SERVER_CONNECT = 0x4
+"""OpenSSL's SSL_OP_LEGACY_SERVER_CONNECT, in ssl from Python 3.12 on: servers without RFC 5746."""
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """The file names by which OpenSSL finds an authority in a folder."""
@@ -83,7 +90,8 @@ def context(*, verify: bool) -> ssl.SSLContext:
 
     Args:
         verify: the certificate must be signed by an authority that the system trusts, and good for the
-            host's name; else any will do, as for a mail server with opportunistic TLS.
+            host's name, and version and ciphers must be today's; else all will do that OpenSSL can, as for a
+            mail server with opportunistic TLS.
 
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -93,7 +101,15 @@ def context(*, verify: bool) -> ssl.SSLContext:
     else:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
+        made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        made.options |= _LEGACY_SERVER_CONNECT
+        made.set_ciphers(EVERYTHING)
     return made
+
+
+@cache
+def _todays_ciphers() -> frozenset[str]:
+    return frozenset(one["name"] for one in ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).get_ciphers())
 
 
 def encryption_of(connection: ssl.SSLObject, name: str | None) -> Encryption:
@@ -107,7 +123,9 @@ def encryption_of(connection: ssl.SSLObject, name: str | None) -> Encryption:
     cipher = connection.cipher()
     shown = connection.getpeercert(binary_form=True)
     certificate = None if shown is None else certificate_of(shown, name, time.time())
-    return Encryption(connection.version(), None if cipher is None else cipher[0], certificate)
+    version, suite = connection.version(), None if cipher is None else cipher[0]
+    old = version in {"TLSv1", "TLSv1.1"} or (suite is not None and suite not in _todays_ciphers())
+    return Encryption(version, suite, certificate, old)
 
 
 def refused_by(error: Exception) -> Encryption:
@@ -172,9 +190,17 @@ def certificate_of(der: bytes, name: str | None, now: float) -> Certificate | No
 
 def describe(encryption: Encryption) -> str:
     """Return the TLS of a connection as one line."""
-    what = f"{encryption.version} {encryption.cipher}"
+    what = f"{encryption.version} {encryption.cipher}{' (old)' if encryption.old else ''}"
     certificate = encryption.certificate
     return what if certificate is None else f"{what}, certificate: {describe_certificate(certificate)}"
+
+
+def with_remark(outcome: ProbeOutcome) -> ProbeOutcome:
+    """Return an outcome; a good one says so if its TLS is old."""
+    if outcome.kind is not ProbeResult.OK or outcome.tls is None or not outcome.tls.old:
+        return outcome
+    remark = f" (old TLS: {outcome.tls.version} {outcome.tls.cipher})"
+    return replace(outcome, detail=one_line(outcome.detail, MAX_DETAIL - len(remark)) + remark)
 
 
 def describe_certificate(certificate: Certificate) -> str:

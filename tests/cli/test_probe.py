@@ -259,7 +259,7 @@ def test_what_is_seen_of_tls(tmp_path: Path) -> None:
     ]
     assert verdict.startswith("ok: 220 mta1 ESMTP (after ")
     (one,) = json.loads(shown.stdout)["probes"]
-    assert one["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"}
+    assert one["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "old": False}
     assert one["certificate"]["subject"] == "mta1.example.net"
     assert one["certificate"]["problem"] == "wrong name"
     assert one["certificate"]["days_left"] == 5.5

@@ -1,6 +1,7 @@
 """Certificates with every fault, and TLS servers that show them."""
 
 import ssl
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 NAME = "mta1.out.example.com"
@@ -63,6 +64,7 @@ def server(
     names: tuple[str, ...] = (NAME,),
     since: float = -10,
     days: float = 90,
+    rsa_key: bool = False,
 ) -> ssl.SSLContext:
     """Return the TLS of a server.
 
@@ -72,9 +74,12 @@ def server(
         names: what its certificate is good for; addresses too.
         since: days from now.
         days: how many are left.
+        rsa_key: whether its key is for RSA, as old ciphers need.
 
     """
-    key = ec.generate_private_key(ec.SECP256R1())
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = ec.generate_private_key(ec.SECP256R1())
+    if rsa_key:
+        key = rsa.generate_private_key(65537, 2048)
     now = datetime.now(UTC)
     issuer = names[0] if signer is None else "Test Authority"
     alternative = [
@@ -95,4 +100,13 @@ def server(
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
+    return context
+
+
+def only(context: ssl.SSLContext, version: ssl.TLSVersion, ciphers: str) -> ssl.SSLContext:
+    """Have a server know one version of TLS and some ciphers, however old."""
+    with warnings.catch_warnings(action="ignore"):
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.maximum_version = version
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
     return context

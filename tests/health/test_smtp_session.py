@@ -14,7 +14,7 @@ from geodns.health.connect import PROXY_SIGNATURE
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from geodns.model.checks import Check, Target
-from tests.health.certificates import NAME, Authority, authority, server
+from tests.health.certificates import NAME, Authority, authority, only, server
 from tests.health.servers import GOOD, Handler, mail_server, script, serving, target
 
 Server = Callable[..., Awaitable[ProbeOutcome]]
@@ -219,6 +219,46 @@ def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> 
     assert asked == ["smtp.example.net", NAME, NAME], "the host's own name, whether verified or not"
     assert asyncio.run(probed(mail_server(context), host=None, starttls="offered")).kind is ProbeResult.OK
     assert asked[3] is None, "an address is no name for SNI"
+
+
+@pytest.mark.parametrize(
+    ("version", "ciphers", "cipher"),
+    [
+        pytest.param(
+            ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA", "TLSv1.2 ECDHE-RSA-AES128-SHA", id="sha1"
+        ),
+        pytest.param(
+            ssl.TLSVersion.TLSv1_2, "AES256-SHA256", "TLSv1.2 AES256-SHA256", id="no-forward-secrecy"
+        ),
+        pytest.param(ssl.TLSVersion.TLSv1, "ALL", "TLSv1 ECDHE-RSA-AES256-SHA", id="tls-1.0"),
+        pytest.param(
+            ssl.TLSVersion.TLSv1_2, "AECDH-AES128-SHA", "TLSv1.2 AECDH-AES128-SHA", id="no-certificate"
+        ),
+    ],
+)
+def test_old_tls_is_good_enough_for_a_check_that_does_not_verify(
+    version: ssl.TLSVersion, ciphers: str, cipher: str, tmp_path: Path, signer: Authority
+) -> None:
+    context = only(server(tmp_path, signer, rsa_key=True), version, ciphers)
+    loose = asyncio.run(probed(mail_server(context), starttls="offered"))
+    assert (loose.kind, loose.detail) == (ProbeResult.OK, f"220 mta1 ESMTP (old TLS: {cipher})")
+    assert loose.tls is not None
+    assert loose.tls.old
+    strict = asyncio.run(probed(mail_server(context), starttls="verified"))
+    assert strict.kind is ProbeResult.FAILURE
+    assert strict.detail.startswith("STARTTLS is broken: ")
+
+
+def test_tls_of_today_is_not_old_and_a_certificate_comes_before_none(
+    tmp_path: Path, signer: Authority
+) -> None:
+    for context in (
+        server(tmp_path, signer, rsa_key=True),
+        only(server(tmp_path, signer, rsa_key=True), ssl.TLSVersion.TLSv1_2, "ALL"),
+    ):
+        outcome = asyncio.run(probed(mail_server(context), starttls="offered"))
+        assert (outcome.kind, outcome.detail) == (ProbeResult.OK, "220 mta1 ESMTP")
+        assert outcome.certificate is not None
 
 
 def test_without_a_name_the_address_is_verified(tmp_path: Path, signer: Authority) -> None:
