@@ -32,10 +32,11 @@ class Certificate:
         subject: its common name, or the whole name; the names it is good for where it has no subject.
         issuer: its common name, or the whole name.
         not_before: seconds since the epoch.
-        not_after: likewise; 0 where the certificate could not be read.
+        not_after: likewise, the earliest of its chain; 0 where the certificate could not be read.
         problem: ``expired``, ``not yet valid``, ``wrong name``, ``self-signed``, ``unknown issuer`` or
             another complaint about its chain; None when nothing was found. The chain is judged only where the
             check verifies it.
+        ends_with: the authority in its chain that expires first, whose date `not_after` is; None: its own.
 
     """
 
@@ -44,6 +45,7 @@ class Certificate:
     not_before: float
     not_after: float
     problem: str | None = None
+    ends_with: str | None = None
 
     def days_left(self, now: float) -> float:
         """Return the days until it expires; negative once it has."""

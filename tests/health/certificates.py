@@ -23,6 +23,10 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
 
+    @property
+    def name(self) -> str:
+        return str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
     def trusted_in(self, folder: Path) -> Path:
         """Write what a client must have to trust it."""
         file = folder / "authority.pem"
@@ -45,14 +49,18 @@ def _unsigned(subject: str, issuer: str, since: datetime, until: datetime) -> x5
     )
 
 
-def authority(name: str = "Test Authority") -> Authority:
+def authority(
+    name: str = "Test Authority", signer: Authority | None = None, *, days: float = 365
+) -> Authority:
+    """Return an authority that signs itself, or that another has signed, with so many days left."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
+    issuer = name if signer is None else signer.name
     certificate = (
-        _unsigned(name, name, now - 30 * DAY, now + 365 * DAY)
+        _unsigned(name, issuer, now - 30 * DAY, now + days * DAY)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(key if signer is None else signer.key, hashes.SHA256())
     )
     return Authority(key, certificate)
 
@@ -65,6 +73,7 @@ def server(
     since: float = -10,
     days: float = 90,
     rsa_key: bool = False,
+    chain: tuple[Authority, ...] = (),
 ) -> ssl.SSLContext:
     """Return the TLS of a server.
 
@@ -75,13 +84,14 @@ def server(
         since: days from now.
         days: how many are left.
         rsa_key: whether its key is for RSA, as old ciphers need.
+        chain: whose certificates it shows behind its own.
 
     """
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = ec.generate_private_key(ec.SECP256R1())
     if rsa_key:
         key = rsa.generate_private_key(65537, 2048)
     now = datetime.now(UTC)
-    issuer = names[0] if signer is None else "Test Authority"
+    issuer = names[0] if signer is None else signer.name
     alternative = [
         x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names
     ]
@@ -97,6 +107,7 @@ def server(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         + certificate.public_bytes(serialization.Encoding.PEM)
+        + b"".join(one.certificate.public_bytes(serialization.Encoding.PEM) for one in chain)
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)

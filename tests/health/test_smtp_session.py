@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,41 @@ def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> 
     assert asked == ["smtp.example.net", NAME, NAME], "the host's own name, whether verified or not"
     assert asyncio.run(probed(mail_server(context), host=None, starttls="offered")).kind is ProbeResult.OK
     assert asked[3] is None, "an address is no name for SNI"
+
+
+@pytest.mark.parametrize("starttls", ["offered", "verified"])
+def test_the_end_of_a_certificate_is_the_earliest_of_its_chain(
+    starttls: str, tmp_path: Path, signer: Authority
+) -> None:
+    middle = authority("Middle", signer, days=2.5)
+    stranger = authority("Stranger", days=1)
+    context = server(tmp_path, middle, chain=(stranger, middle))
+    outcome = asyncio.run(probed(mail_server(context), starttls=starttls))
+    found = outcome.certificate
+    assert outcome.kind is ProbeResult.OK
+    assert found is not None
+    assert (found.subject, found.issuer, found.ends_with, found.problem) == (NAME, "Middle", "Middle", None)
+    assert 2.4 < found.days_left(time.time()) <= 2.5
+    if starttls == "verified":
+        late = asyncio.run(probed(mail_server(context), starttls=starttls, cert_critical=3 * 86400.0))
+        assert late.kind is ProbeResult.FAILURE
+        assert late.detail.startswith(
+            "certificate: Middle in its chain expires in 2.5 days, under cert_critical"
+        )
+
+
+def test_an_expired_authority_in_the_chain_is_no_fault_unless_verified(
+    tmp_path: Path, signer: Authority
+) -> None:
+    middle = authority("Middle", signer, days=-1)
+    context = server(tmp_path, middle, chain=(middle,))
+    loose = asyncio.run(probed(mail_server(context), starttls="offered"))
+    assert loose.kind is ProbeResult.OK
+    assert loose.certificate is not None
+    assert (loose.certificate.problem, loose.certificate.ends_with) == ("expired", "Middle")
+    strict = asyncio.run(probed(mail_server(context), starttls="verified"))
+    assert strict.kind is ProbeResult.FAILURE
+    assert "expired, the one of its issuer" in strict.detail
 
 
 @pytest.mark.parametrize(
