@@ -13,13 +13,12 @@ round like this::
 No clock and no sockets: time is an argument, in seconds of any clock that does not go back.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, PoolWatch, WatchedPool
-from geodns.health.smtp import PROBER_BLOCKED
+from geodns.health.smtp import PROBER_BLOCKED, refuses_client
 from geodns.health.state_machine import DOWN, advance, forgive, withhold
 from geodns.model.checks import Target
 from geodns.model.state import HealthState, HostKey, PoolKey, Verdict
@@ -27,20 +26,10 @@ from geodns.model.state import HealthState, HostKey, PoolKey, Verdict
 SEVERAL = 2
 """Addresses that must refuse the prober before there is a hint."""
 
-_REFUSAL = re.compile(
-    r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)"
-    r"|too many concurrent smtp connections from this|per-source limit|connection rate"
-    r"|number of concurrent connections has exceeded"
-    r"|blocked|\bblock ?list|black ?list|not allowed to connect|access denied)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""Texts that refuse one client. What Exim and Exchange say when they are full themselves does not match: it
-lacks "from this IP address", or has "server" before "connections"."""
-
 
 def refuses_prober(detail: str) -> bool:
     """Tell whether a host's 4xx or 5xx text speaks of the client, not of the host's own state."""
-    return _REFUSAL.search(detail.replace(PROBER_BLOCKED, "")) is not None
+    return refuses_client(detail.replace(PROBER_BLOCKED, ""))
 
 
 class News(NamedTuple):

@@ -92,11 +92,11 @@ def test_the_transcript_and_the_verdict() -> None:
 
 
 def test_a_refusal() -> None:
-    with running(script(b"554 go away\r\n", b"221 Bye\r\n")) as port:
+    with running(script(b"554 blocked: go away\r\n", b"221 Bye\r\n")) as port:
         result = call(f"127.0.0.1:{port}")
     assert result.exit_code == 1
-    assert words(result) == ["* connected", "< 554 go away", "> QUIT", "< 221 Bye"]
-    assert "failure: 554 go away (is the prober blocked?)" in result.stdout
+    assert words(result) == ["* connected", "< 554 blocked: go away", "> QUIT", "< 221 Bye"]
+    assert "failure: 554 blocked: go away (is the prober blocked?)" in result.stdout
 
 
 def test_nobody_there() -> None:
