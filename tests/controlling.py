@@ -153,7 +153,8 @@ class Control:
             await self.probing(target)
         kind = self.finds.get(str(target.address), ProbeResult.OK)
         rtt = self.ehlo.get(str(target.address), 0.001)
-        return ProbeOutcome(kind, f"{kind} at {target.address}", 0.001, rtt)
+        silent = kind is ProbeResult.FAILURE
+        return ProbeOutcome(kind, f"{kind} at {target.address}", 0.001, rtt, silent=silent)
 
     def run(self, test: Callable[["Running"], Awaitable[None]], *, wait: bool = True) -> None:
         """Run a test beside a daemon; end both."""

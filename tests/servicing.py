@@ -108,6 +108,9 @@ class _Monitor:
     def lateness(self) -> float:
         return self._rig.late
 
+    def deferring(self) -> tuple[tuple[Target, ProbeOutcome], ...]:
+        return ()
+
     def last(self, target: Target) -> tuple[ProbeOutcome, float] | None:
         found = self._rig.seen.get(str(target.address))
         return None if found is None else (found, NOW)

@@ -284,7 +284,7 @@ def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
     hosts = [f"mx{number}" for number in range(1, 7)]
     ready.file.write_text(
         "ns: {ns1: 192.0.2.53}\n"
-        "checks: {smtp: {interval: 400ms, fast_interval: 100ms, rise: 1, fall: 1, slowstart: 1h}}\n"
+        "checks: {smtp: {interval: 400ms, fast_interval: 100ms, rise: 1, fall: 9, slowstart: 1h}}\n"
         'hosts: {"mx[1-6]": {address: "192.0.2.[1-6]"}}\n'
         'pools: {main: {hosts: "*", check: smtp, hold: 1s}}\n'
         'records: {"@": {A: {pool: main}}}\n'

@@ -287,7 +287,7 @@ class TranscriptLines:
 def summary(target: Target, outcome: ProbeOutcome, now: float) -> Iterator[str]:
     """Yield the findings beside the transcript, the verdict last; `now` is in seconds since the epoch."""
     if outcome.tls is not None and outcome.tls.version is not None:
-        yield f"  TLS: {outcome.tls.version}, {outcome.tls.cipher}"
+        yield f"  TLS: {outcome.tls.version}, {outcome.tls.cipher}{' (old)' if outcome.tls.old else ''}"
     if outcome.certificate is not None:
         certificate = outcome.certificate
         left = f", {certificate.days_left(now):.1f} days left" if certificate.not_after else ""
@@ -319,7 +319,7 @@ def _shown(target: Target, outcome: ProbeOutcome, transcript: TranscriptLines) -
         "steps": [{"step": step, "ms": round(took * 1000, 1)} for step, took in outcome.steps],
         "tls": None
         if outcome.tls is None
-        else {"version": outcome.tls.version, "cipher": outcome.tls.cipher},
+        else {"version": outcome.tls.version, "cipher": outcome.tls.cipher, "old": outcome.tls.old},
         "certificate": None
         if outcome.certificate is None
         else certificate_json(outcome.certificate, time.time()),

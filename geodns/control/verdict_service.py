@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from geodns.config.report import first_names
@@ -24,7 +25,7 @@ from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, watched_pools
 from geodns.health.probe import own_name
-from geodns.health.tls import name_for, warning_of
+from geodns.health.tls import name_for, places_of, warning_of
 from geodns.model.base import FAMILIES, Family, family_of
 from geodns.model.checks import Target
 from geodns.model.state import NOT_LIVE, Forced, HealthState, HostKey, PoolKey, Verdict
@@ -277,7 +278,8 @@ class VerdictService:
         yield from remark_alerts(
             self._cluster, ((one, self._monitor.last(one)) for one in self._cluster.targets)
         )
-        found = certificate_alerts(self._cluster, self.certificates(), time.time())
+        yield from sorted(deferral_alerts(self._cluster, self._monitor.deferring()), key=lambda one: one.text)
+        found = certificate_alerts(self._cluster, self.certificates(), time.time(), self.certificate)
         yield from sorted(found, key=lambda one: one.text)
         yield from pool_alerts(self._cluster)
         yield from family_alerts(self._cluster, self._checks)
@@ -395,32 +397,59 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
         yield Alert(("suspect", key), text, event="", pool=key)
 
 
-def certificate_alerts(
-    cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
-) -> Iterator[Alert]:
-    """Return an alert for each certificate that is old or bad."""
-    for target, certificate in certificates:
-        text = warning_of(target, certificate, now)
-        if text is None:
-            continue
-        left = certificate.not_after - now
-        grade = "warning"
-        if not certificate.not_after or (
-            target.check.verifies and certificate.problem not in {None, "expired"}
-        ):
-            grade = "bad"
-        elif left < max(0.0, target.check.cert_critical):
-            grade = "expired" if left < 0 else "critical"
-        where = f"[{target.address}]:{target.port}"
+def deferral_alerts(cluster: Cluster, deferring: Iterable[tuple[Target, ProbeOutcome]]) -> Iterator[Alert]:
+    """Return an alert for each target that goes on deferring its check's recipient."""
+    for target, outcome in deferring:
+        hosts = cluster.hosts_of(target)
+        names = first_names(tuple(f"{host}.{zone}" for zone, host in hosts))
+        what = f"check {target.check.name} of {names} at [{target.address}]:{target.port}"
         yield Alert(
-            ("certificate", name_for(target), where),
-            text,
-            kind="certificate",
-            resolved=f"certificate of {name_for(target)} at {where}: nothing is wrong with it any more",
+            ("deferral", target),
+            f"{what}: recipients are deferred ({printable(outcome.detail)}), and the host keeps its weight: "
+            "look at its queue, disk and filters, or write `rcpt_4xx: shed`",
+            kind="state",
+            resolved=f"{what}: recipients are no longer deferred",
             still_there=partial(_is_probed, cluster, target),
+            hosts=hosts,
+            data={"check": target.check.name, "address": str(target.address)},
+        )
+
+
+def certificate_alerts(
+    cluster: Cluster,
+    certificates: Iterable[tuple[Target, Certificate]],
+    now: float,
+    latest: Callable[[Target], Certificate | None] = lambda _: None,
+) -> Iterator[Alert]:
+    """Return an alert for each certificate of a host that is old or bad, at whichever of its addresses.
+
+    Args:
+        cluster: what is probed.
+        certificates: the last ones seen.
+        now: seconds since the epoch.
+        latest: returns a target's certificate once the alert has ended: another bad one is no improvement.
+
+    """
+    bad: dict[tuple[str, Certificate], list[tuple[int, str, Target, Certificate]]] = {}
+    for target, certificate in certificates:
+        if warning_of(target, certificate, now) is not None:
+            rank = _GRADES.index(_grade(target, certificate, now))
+            same = bad.setdefault((name_for(target), replace(certificate, problem=None)), [])
+            same.append((rank, target.key, target, certificate))
+    for (name, certificate), same in bad.items():
+        same.sort(key=lambda one: one[:2])
+        rank, _, worst, shown = same[0]
+        grade = _GRADES[rank]
+        targets = [one[2] for one in same]
+        yield Alert(
+            ("certificate", name, certificate),
+            warning_of(worst, shown, now, targets) or "",
+            kind="certificate",
+            resolved=f"certificate of {name} at {places_of(targets)}: nothing is wrong with it any more",
+            still_there=partial(_are_well, cluster, tuple(targets), latest),
             grade=grade,
             level=logging.WARNING if grade == "warning" else logging.ERROR,
-            hosts=cluster.hosts_of(target),
+            hosts=tuple(dict.fromkeys(host for one in targets for host in cluster.hosts_of(one))),
         )
 
 
@@ -432,6 +461,30 @@ def _is_live_on(cluster: Cluster, host: HostKey, family: Family) -> bool:
         known is not None
         and family in known.by_family
         and cluster.family_states(host)[family] not in NOT_LIVE
+    )
+
+
+_GRADES = ("bad", "expired", "critical", "warning")
+"""How bad certificates are, the worst first."""
+
+
+def _grade(target: Target, certificate: Certificate, now: float) -> str:
+    left = certificate.not_after - now
+    if not certificate.not_after or (target.check.verifies and certificate.problem not in {None, "expired"}):
+        return "bad"
+    if left < max(0.0, target.check.cert_critical):
+        return "expired" if left < 0 else "critical"
+    return "warning"
+
+
+def _are_well(
+    cluster: Cluster, targets: tuple[Target, ...], latest: Callable[[Target], Certificate | None]
+) -> bool:
+    """Tell whether some of the targets are still probed, and none shows another bad certificate."""
+    shown = [(one, latest(one)) for one in targets if _is_probed(cluster, one)]
+    now = time.time()
+    return bool(shown) and all(
+        certificate is None or warning_of(one, certificate, now) is None for one, certificate in shown
     )
 
 

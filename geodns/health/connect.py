@@ -127,6 +127,17 @@ def _cannot_begin(target: Target) -> bool:
     return False
 
 
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EACCES})
+"""What the kernel says when a router or nobody answers in the host's place."""
+
+
+def is_silence(error: OSError) -> bool:
+    """Tell whether a failure leaves open that the prober is cut off: a time-out, or "unreachable"."""
+    if isinstance(error, ssl.SSLError):
+        return False
+    return isinstance(error, TimeoutError) or error.errno in _UNREACHABLE
+
+
 def reason(error: Exception | None) -> str:
     """Return why a connection failed, in the system's words and not asyncio's; None is a close."""
     if isinstance(error, ssl.SSLError):

@@ -84,7 +84,8 @@ async def ask(target: Target, clock: ProbeClock) -> ProbeOutcome:
         fault = tls.too_old(check, found, time.time())
         if fault is not None:
             kind, detail = ProbeResult.FAILURE, one_line(fault)
-    return ProbeOutcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+    outcome = ProbeOutcome(kind, detail, clock.elapsed(), steps=tuple(clock.steps), tls=found)
+    return tls.with_remark(outcome)
 
 
 def _refused(shown: Encryption, clock: ProbeClock) -> ProbeOutcome:
@@ -146,9 +147,7 @@ async def _get(target: Target, clock: ProbeClock, made: aiohttp.SocketFactoryTyp
             headers=headers if host is None else headers | {"Host": host},
             allow_redirects=False,
             ssl=tls.context(verify=check.verifies) if check.implicit_tls else True,
-            server_hostname=(tls.name_for(target) if check.verifies else check.sni or check.host)
-            if check.implicit_tls
-            else None,
+            server_hostname=tls.name_for(target) if check.implicit_tls else None,
         ) as response,
     ):
         phrase = response.reason or ""

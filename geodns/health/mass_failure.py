@@ -1,51 +1,42 @@
-"""Holds the verdicts of a pool for a while when most of it fails at once: the prober may be cut off.
+"""Holds the verdicts of a pool for a while when most of it is silent at once: the prober may be cut off.
 
-A firewall rule, a block list or a broken uplink of the prober looks like the death of many hosts at once. So
-when more than half of the good hosts of a pool begin to fail within one interval, their verdicts are held for
-the pool's `hold`; then their failures count, for it may be true. A pool goes round like this::
+A firewall rule or a broken uplink of the prober looks like the death of many hosts at once. So when more than
+half of the hosts of a pool that could be reached fall silent (time-outs, "unreachable") within one interval,
+such failures are held for the pool's `hold`; then they count, for it may be true. Whatever shows that a host
+was reached (a refusal, a reply, a TLS fault) counts at once, and what has counted is not undone. A pool goes
+round like this::
 
-    NORMAL ─ most of the good hosts fail within a window ─► HOLDING ─ `hold` is over ─► COUNTING
-      ▲                                                    │                         │
-      └──────────────── most of them are good again ───────┴─────────────────────────┘
+    NORMAL ─ most hosts fall silent within a window ─► HOLDING ─ `hold` is over ─► COUNTING
+      ▲                                                  │                         │
+      └──────────────── most are reached again ──────────┴─────────────────────────┘
 
 No clock and no sockets: time is an argument, in seconds of any clock that does not go back.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, PoolWatch, WatchedPool
-from geodns.health.smtp import PROBER_BLOCKED
-from geodns.health.state_machine import DOWN, advance, forgive, restore, withhold
+from geodns.health.smtp import PROBER_BLOCKED, refuses_client
+from geodns.health.state_machine import DOWN, advance, forgive, withhold
 from geodns.model.checks import Target
 from geodns.model.state import HealthState, HostKey, PoolKey, Verdict
 
 SEVERAL = 2
 """Addresses that must refuse the prober before there is a hint."""
 
-_REFUSAL = re.compile(
-    r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)"
-    r"|too many concurrent smtp connections from this|per-source limit|connection rate"
-    r"|number of concurrent connections has exceeded"
-    r"|blocked|\bblock ?list|black ?list|not allowed to connect|access denied)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""Texts that refuse one client. What Exim and Exchange say when they are full themselves does not match: it
-lacks "from this IP address", or has "server" before "connections"."""
-
 
 def refuses_prober(detail: str) -> bool:
     """Tell whether a host's 4xx or 5xx text speaks of the client, not of the host's own state."""
-    return _REFUSAL.search(detail.replace(PROBER_BLOCKED, "")) is not None
+    return refuses_client(detail.replace(PROBER_BLOCKED, ""))
 
 
 class News(NamedTuple):
     """A pool whose stage has changed.
 
     Attributes:
-        failing: its hosts that began to fail.
+        failing: its hosts that fell silent.
         hosts: how many it has.
 
     """
@@ -60,7 +51,7 @@ class Suspect(NamedTuple):
     """A pool whose failures may be the prober's.
 
     Attributes:
-        failing: how many of its hosts began to fail.
+        failing: how many of its hosts fell silent.
         hosts: how many it has.
         held_for: seconds that its verdicts are still held; None when the failures count by now.
 
@@ -108,23 +99,26 @@ class MassFailureGuard:
         self._pools: dict[PoolKey, PoolWatch] = {}
         self._ignored: frozenset[HostKey] = frozenset()
         self._places: dict[Target, tuple[tuple[PoolWatch, str], ...]] = {}
-        self._bad: dict[Target, Verdict] = {}
-        """Targets that failed last, and their verdicts before they began to."""
+        self._silent: dict[Target, HealthState] = {}
+        """Targets whose last result that says anything was silence, and their states before it began."""
+        self._heard: set[Target] = set()
+        """Targets that have had a result: of others that are down nobody knows why."""
         self._withheld: set[Target] = set()
         """Targets that would be down by now if they were not, or had not been, held."""
         self._refusals: dict[Target, str] = {}
 
     def watch(self, pools: Mapping[PoolKey, WatchedPool]) -> None:
         """Watch these pools and no others; every target of theirs has a verdict by now."""
-        self._bad = {target: one for target, one in self._bad.items() if target in self._verdicts}
+        self._silent = {target: one for target, one in self._silent.items() if target in self._verdicts}
+        self._heard &= self._verdicts.keys()
         for target, verdict in self._verdicts.items():
-            if verdict.state is HealthState.DOWN:
-                self._bad.setdefault(target, verdict)
+            if verdict.state is HealthState.DOWN and target not in self._heard:
+                self._silent.setdefault(target, verdict.state)
         before = self._pools
         self._pools = {
             key: before[key]
             if key in before and before[key].watched == watched
-            else PoolWatch(key, watched, self._bad, self._ignored)
+            else PoolWatch(key, watched, self._silent, self._ignored)
             for key, watched in pools.items()
         }
         for key, pool in self._pools.items():
@@ -148,7 +142,7 @@ class MassFailureGuard:
         for zone, host in ignored ^ self._ignored:
             for pool in self._pools.values():
                 if pool.key[0] == zone and host in pool.watched.hosts:
-                    pool.ignore(host, self._bad, ignored=(zone, host) in ignored)
+                    pool.ignore(host, self._silent, ignored=(zone, host) in ignored)
         self._ignored = ignored
 
     @property
@@ -171,30 +165,31 @@ class MassFailureGuard:
     def judge(self, target: Target, outcome: ProbeOutcome, now: float) -> GuardDecision:
         """Take an outcome; the target itself is always among the verdicts of the decision."""
         before = self._verdicts[target]
-        bad = self._is_bad(target, outcome)
+        self._note_refusal(target, outcome)
         touched: list[PoolWatch] = []
-        if bad != (target in self._bad):
-            if bad:
-                self._bad[target] = before
-            else:
-                del self._bad[target]
-            for pool, host in self._places.get(target, ()):
-                pool.note(host, self._bad, now)
-                touched.append(pool)
+        if outcome.kind is not ProbeResult.UNKNOWN:
+            self._heard.add(target)
+            if outcome.silent != (target in self._silent):
+                if outcome.silent:
+                    self._silent[target] = before.state
+                else:
+                    del self._silent[target]
+                for pool, host in self._places.get(target, ()):
+                    pool.note(host, self._silent, now)
+                    touched.append(pool)
         turned = self._turned(touched)
-        if target not in self.held:
-            after = advance(before, outcome.kind, target.check)
-            if target in self._withheld and outcome.kind in {ProbeResult.OK, ProbeResult.FAILURE}:
-                self._withheld.remove(target)
-                if outcome.kind is ProbeResult.OK:
-                    after = forgive(after)
-        else:
-            after = withhold(before, outcome.kind, target.check)
-            without = advance(before, outcome.kind, target.check)
-            if without.state is HealthState.DOWN and after.state is not HealthState.DOWN:
+        after = advance(before, outcome.kind, target.check)
+        if target in self.held and outcome.silent:
+            if after.state is HealthState.DOWN and before.state is not HealthState.DOWN:
                 self._withheld.add(target)
+            after = withhold(before, target.check)
+        elif target in self._withheld and outcome.kind is ProbeResult.FAILURE:
+            self._withheld.remove(target)
+        elif target in self._withheld and outcome.kind is ProbeResult.OK and target not in self.held:
+            self._withheld.remove(target)
+            after = forgive(after)
         if after.state is HealthState.DOWN and before.state is not HealthState.DOWN:
-            doubted = any(
+            doubted = outcome.silent and any(
                 pool.failures.stage is not GuardStage.NORMAL for pool, _ in self._places.get(target, ())
             )
             (self.skip_slow_start.add if doubted else self.skip_slow_start.discard)(target)
@@ -222,7 +217,7 @@ class MassFailureGuard:
     def _decide(self, verdicts: dict[Target, Verdict], turned: list[PoolWatch]) -> GuardDecision:
         for pool in turned:
             if pool.seen is GuardStage.HOLDING:
-                self._restore(pool, verdicts)
+                self._doubt(pool)
             else:
                 self._release(pool, verdicts)
         news = (
@@ -230,38 +225,34 @@ class MassFailureGuard:
         )
         return GuardDecision(verdicts, tuple(news))
 
-    def _restore(self, pool: PoolWatch, verdicts: dict[Target, Verdict]) -> None:
-        """Take back the falls of the first hosts of a mass failure."""
-        for target in pool.failing_targets() & self._bad.keys():
-            before = self._bad[target]
-            now = verdicts.get(target, self._verdicts[target])
-            if now.state is HealthState.DOWN and before.state is not HealthState.DOWN:
-                verdicts[target] = restore(before, target.check)
-                self._withheld.add(target)
+    def _doubt(self, pool: PoolWatch) -> None:
+        """Note which hosts have gone down just before the doubt began: what has counted is not undone."""
+        for target in pool.failing_targets() & self._silent.keys():
+            fell = self._silent[target] is not HealthState.DOWN
+            if fell and self._verdicts[target].state is HealthState.DOWN:
                 self.skip_slow_start.add(target)
 
     def _release(self, pool: PoolWatch, verdicts: dict[Target, Verdict]) -> None:
-        """Let what was held count, or forget it when most of the pool is good again.
+        """Let what was held count, or forget it when most of the pool is reached again.
 
-        Of a target that has not been good since, the next outcome decides: `judge` forgives it, or takes it
+        Of a target that has been silent since, the next outcome decides: `judge` forgives it, or takes it
         down.
         """
         for target in (self._withheld & pool.targets) - self.held:
             now = verdicts.get(target, self._verdicts[target])
             if pool.seen is GuardStage.COUNTING:
                 self._withheld.remove(target)
-                if target in self._bad:
+                if target in self._silent:
                     verdicts[target] = DOWN
                     self.skip_slow_start.add(target)
-            elif target not in self._bad:
+            elif target not in self._silent:
                 self._withheld.remove(target)
                 if now.state is HealthState.UP:
                     verdicts[target] = forgive(now)
 
-    def _is_bad(self, target: Target, outcome: ProbeOutcome) -> bool:
-        """Tell whether the last outcome of a target that says anything is a failure or a refusal."""
+    def _note_refusal(self, target: Target, outcome: ProbeOutcome) -> None:
         if outcome.kind is ProbeResult.UNKNOWN:
-            return target in self._bad
+            return
         refused = outcome.kind is not ProbeResult.OK and refuses_prober(outcome.detail)
         if refused != (target in self._refusals):
             if refused:
@@ -269,9 +260,6 @@ class MassFailureGuard:
             else:
                 del self._refusals[target]
             self._give_hint()
-        if outcome.kind is ProbeResult.FAILURE or (outcome.kind is ProbeResult.SHEDDING and refused):
-            return True
-        return outcome.kind is not ProbeResult.OK and target in self._bad
 
     def _give_hint(self) -> None:
         places = {target.address for target in self._refusals}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from geodns.health.mass_failure import GuardDecision, MassFailureGuard, News, Su
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult, one_line
 from geodns.health.pool_watch import WatchedPool
 from geodns.health.probe import probe
-from geodns.health.schedule import Schedule, ScheduledTarget
+from geodns.health.schedule import Schedule, Start
 from geodns.health.state_machine import SlowAnswers, with_share, with_slow_answers
 from geodns.model.checks import Target
 from geodns.model.state import NOTHING_KNOWN, HealthState, HostKey, PoolKey, Verdict
@@ -45,23 +45,25 @@ class Probe(Protocol):
 
 
 class _Probed:
-    """A target's probes: the one that runs, and what the last ones showed.
+    """A target's probes: those that run, and what the last ones showed.
 
     Attributes:
-        task: the probe that runs.
+        tasks: the probes that run.
         last: the last outcome, and when in seconds since the epoch.
         certificate: the last one seen, however long ago.
         answers: whether the last ones were slow.
+        deferrals: how many in a row were deferred.
 
     """
 
-    __slots__ = ("answers", "certificate", "last", "task")
+    __slots__ = ("answers", "certificate", "deferrals", "last", "tasks")
 
     def __init__(self, answers: SlowAnswers) -> None:
-        self.task: asyncio.Task[ProbeOutcome] | None = None
+        self.tasks: set[asyncio.Task[ProbeOutcome]] = set()
         self.last: tuple[ProbeOutcome, float] | None = None
         self.certificate: Certificate | None = None
         self.answers = answers
+        self.deferrals = 0
 
 
 class Monitor:
@@ -146,8 +148,8 @@ class Monitor:
             probed = self._probed.pop(target)
             del self._verdicts[target]
             self._unseen.discard(target)
-            if probed.task is not None:
-                probed.task.cancel()
+            for task in probed.tasks:
+                task.cancel()
 
     def ignore_hosts(self, hosts: Collection[HostKey]) -> None:
         """Take no failure of these hosts, and of no others, for the prober's own: operators work on them."""
@@ -177,6 +179,12 @@ class Monitor:
         """Return the last certificate seen, however long ago: a host that fails now has it still."""
         probed = self._probed.get(target)
         return None if probed is None else probed.certificate
+
+    def deferring(self) -> Iterator[tuple[Target, ProbeOutcome]]:
+        """Return the targets that deferred the recipient of their check `fall` times in a row or more."""
+        for target, probed in self._probed.items():
+            if probed.deferrals >= target.check.fall and probed.last is not None:
+                yield target, probed.last[0]
 
     @property
     def lateness(self) -> float:
@@ -223,39 +231,47 @@ class Monitor:
         self._wake = None
         now = asyncio.get_running_loop().time()
         for _ in range(STARTS_A_TURN):
-            entry = self._schedule.take(now)
-            if entry is None:
+            start = self._schedule.take(now)
+            if start is None:
                 break
-            self._start(entry)
+            self._start(start)
         self._arm()
 
-    def _start(self, entry: ScheduledTarget) -> None:
-        task = asyncio.get_running_loop().create_task(self._probe(entry.target, ehlo=self._ehlo))
-        self._probed[entry.target].task = task
+    def _start(self, start: Start) -> None:
+        task = asyncio.get_running_loop().create_task(self._probe(start.target, ehlo=self._ehlo))
+        self._probed[start.target].tasks.add(task)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, entry))
+        task.add_done_callback(partial(self._ended, start))
 
-    def _ended(self, entry: ScheduledTarget, task: asyncio.Task[ProbeOutcome]) -> None:
+    def _ended(self, start: Start, task: asyncio.Task[ProbeOutcome]) -> None:
         """Take a result, whatever became of the probe, and put its target back into the schedule."""
         now = asyncio.get_running_loop().time()
         self._tasks.discard(task)
-        self._schedule.free(entry)
-        if not entry.gone:
-            self._judge(entry.target, _outcome(entry.target, task))
-        if not entry.gone:  # the callback may have taken it out
-            target = entry.target
-            hurried = target in self._guard.held
-            self._schedule.put_back(entry, self._verdicts[target], now, hurried=hurried)
+        self._schedule.free(start)
+        if not start.entry.gone:
+            target = start.target
+            outcome = _outcome(target, task)
+            self._probed[target].tasks.discard(task)
+            self._judge(target, outcome)
+            if not start.entry.gone:  # the callback may have taken it out
+                self._schedule.put_back(
+                    start,
+                    self._verdicts[target],
+                    now,
+                    hurried=target in self._guard.held,
+                    answered=outcome.kind not in {ProbeResult.FAILURE, ProbeResult.UNKNOWN},
+                )
         self._arm()
 
     # --- keeping verdicts -------------------------------------------------------------------------------
 
     def _judge(self, target: Target, outcome: ProbeOutcome) -> None:
         probed = self._probed[target]
-        probed.task = None
         probed.last = (outcome, self._clock())
         probed.certificate = outcome.certificate or probed.certificate
         probed.answers = probed.answers.after_probe(outcome, target.check)
+        if outcome.kind is not ProbeResult.UNKNOWN:
+            probed.deferrals = probed.deferrals + 1 if outcome.kind is ProbeResult.DEFERRED else 0
         before = self._verdicts[target]
         decision = self._guard.judge(target, outcome, asyncio.get_running_loop().time())
         after = with_slow_answers(decision.verdicts.pop(target), probed.answers)

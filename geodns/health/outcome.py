@@ -12,8 +12,9 @@ MAX_DETAIL = 200
 class ProbeResult(StrEnum):
     """The result of a probe, for the state machine.
 
-    ``shedding``: a 4xx greeting, the host has enough to do. ``deferred``: a 4xx later, which says nothing of
-    its health; nor does ``unknown``: trouble of the prober's own, or an agent's text without a known word.
+    ``shedding``: a 4xx to the greeting, EHLO, STARTTLS or MAIL, the host has enough to do. ``deferred``: a
+    4xx to RCPT, which may be about the recipient alone and changes nothing; nor does ``unknown``: trouble of
+    the prober's own, or an agent's text without a known word.
     """
 
     OK = "ok"
@@ -31,10 +32,11 @@ class Certificate:
         subject: its common name, or the whole name; the names it is good for where it has no subject.
         issuer: its common name, or the whole name.
         not_before: seconds since the epoch.
-        not_after: likewise; 0 where the certificate could not be read.
+        not_after: likewise, the earliest of its chain; 0 where the certificate could not be read.
         problem: ``expired``, ``not yet valid``, ``wrong name``, ``self-signed``, ``unknown issuer`` or
             another complaint about its chain; None when nothing was found. The chain is judged only where the
             check verifies it.
+        ends_with: the authority in its chain that expires first, whose date `not_after` is; None: its own.
 
     """
 
@@ -43,6 +45,7 @@ class Certificate:
     not_before: float
     not_after: float
     problem: str | None = None
+    ends_with: str | None = None
 
     def days_left(self, now: float) -> float:
         """Return the days until it expires; negative once it has."""
@@ -57,12 +60,14 @@ class Encryption:
         version: as ``TLSv1.3``; None where the handshake failed.
         cipher: its name in OpenSSL; None likewise.
         certificate: None where none was seen or it cannot be read.
+        old: whether a client that insists on today's version and ciphers would refuse it.
 
     """
 
     version: str | None
     cipher: str | None
     certificate: Certificate | None
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,15 @@ class ProbeOutcome:
         detail: one line of at most 200 printable characters: the greeting, or what went wrong.
         rtt: seconds from the start of the connection to the greeting (TCP: to the connection), or to the
             end of the probe where there was none; None when the probe never got as far as the host.
-        ehlo_rtt: seconds from the first EHLO to its 250; None when it did not come so far.
+        ehlo_rtt: seconds from the first EHLO (or HELO) to its 250; None when it did not come so far.
         steps: what was waited for and the seconds it took, in order, as ``("EHLO", 0.002)``: ``connect``,
             ``greeting``, ``TLS`` (the handshake), ``response`` (HTTP, agents), and SMTP's commands; EHLO
             after STARTTLS is an ``EHLO`` of its own.
         keywords: those of the last reply to EHLO, one line each, as ``SIZE 10240000``.
         weight: the share of its weight that an agent asks for, 0 to 1; None where it says nothing of it.
         remark: what an operator should know of it although it does nothing by itself.
+        silent: whether a failure was a time-out or "unreachable" before the host said anything: only such
+            a one may be the prober's own trouble.
 
     """
 
@@ -92,6 +99,7 @@ class ProbeOutcome:
     keywords: tuple[str, ...] = ()
     weight: float | None = None
     remark: str | None = None
+    silent: bool = False
 
     @property
     def certificate(self) -> Certificate | None:

@@ -1,4 +1,4 @@
-"""Counts the hosts of one pool that begin to fail at once.
+"""Counts the hosts of one pool that fall silent at once.
 
 No clock: time is an argument, in seconds of any clock that does not go back.
 """
@@ -13,7 +13,7 @@ from geodns.model.zone import Zone
 
 MIN_HOSTS = 4
 """The smallest pool that is watched: two hosts may well fail together. Nor is it a mass failure when fewer
-hosts fail than half of this and one, however few are left."""
+hosts are silent than half of this and one, however few are left."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class WatchedPool:
     """A pool as it is watched.
 
     Attributes:
-        hosts: for each host and each of its addresses, what is probed. A host fails when none of its
-            addresses has `need` targets that did not fail last.
+        hosts: for each host and each of its addresses, what is probed. A host is silent when none of its
+            addresses has `need` targets that were reached last, whatever they said.
         need: how many of an address's targets must be good.
         window: seconds within which failures count as one event.
         hold: seconds that verdicts are held, at most.
@@ -71,16 +71,16 @@ class GuardStage(StrEnum):
 
 
 class PoolWatch:
-    """A watched pool and which of its hosts fail, going by the last result of each target.
+    """A watched pool and which of its hosts are silent, going by the last result of each target.
 
     Args:
         key: the pool.
         watched: its hosts and bounds.
-        bad: the targets that failed last.
+        bad: the targets that were silent last.
         ignored: hosts that do not count: an operator has forced them, and may work on them.
 
     Attributes:
-        failures: how many hosts fail at once.
+        failures: how many hosts are silent at once.
         seen: the stage that was last acted upon.
         targets: everything that is probed for the pool.
 
@@ -107,7 +107,7 @@ class PoolWatch:
         self.seen = self.failures.stage
 
     def note(self, host: str, bad: Collection[Target], now: float) -> None:
-        """Count a host again, one of whose targets has changed between good and bad."""
+        """Count a host again, one of whose targets has fallen silent or was reached again."""
         if host not in self._ignored:
             self.failures.note(host, failing=_fails(self.watched, host, bad), now=now)
 
@@ -117,7 +117,7 @@ class PoolWatch:
         self.failures.settle(host, good=not ignored and not _fails(self.watched, host, bad))
 
     def failing_targets(self) -> frozenset[Target]:
-        """Return what is probed of the hosts that began to fail."""
+        """Return what is probed of the hosts that fell silent."""
         hosts = self.watched.hosts
         return frozenset(target for host in self.failures.fresh for some in hosts[host] for target in some)
 

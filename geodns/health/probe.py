@@ -4,11 +4,12 @@ import errno
 import logging
 import socket
 import threading
+from dataclasses import replace
 
 from geodns.errors import BadNameError
 from geodns.health import agent_check, http
 from geodns.health.clock import ProbeClock, Transcript
-from geodns.health.connect import connect, is_ours, reason
+from geodns.health.connect import connect, is_ours, is_silence, reason
 from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
 from geodns.health.smtp_session import Conversation, dialogue_of, own_literal
 from geodns.model.checks import Target
@@ -92,10 +93,11 @@ def _failed(error: OSError, target: Target, talk: Conversation | None, clock: Pr
     why = "timed out" if isinstance(error, TimeoutError) else reason(error)
     if error.errno == errno.EACCES:
         why = f"{why} (a firewall there forbids it)"
+    silent = is_silence(error) and not clock.heard
     if talk is None:
         doing = " while waiting for the response" if clock.steps else " while connecting"
         detail = f"{why}{doing}" if clock.steps or isinstance(error, TimeoutError) else why
-        return ProbeOutcome(ProbeResult.FAILURE, detail, clock.elapsed())
+        return ProbeOutcome(ProbeResult.FAILURE, detail, clock.elapsed(), silent=silent)
     talk.lost(why)
     assert talk.outcome is not None
-    return talk.outcome
+    return replace(talk.outcome, silent=silent)

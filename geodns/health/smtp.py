@@ -6,6 +6,7 @@
                                 (MAIL ─250─► RCPT ─250─► RSET ─►) QUIT ─221─► OVER
         └─ anything else is judged ─► QUIT; what is no SMTP, 421 and lost connections ─► OVER
 
+After a 5xx to the first EHLO comes one HELO (RFC 5321 section 3.2), whose 250 offers no keywords.
 With TLS from the start (port 465) a HANDSHAKE comes before the GREETING. LMTP (RFC 2033) says LHLO.
 
 Nothing is sent before the final line of a reply: servers punish those who talk early. A reply is judged by
@@ -31,9 +32,37 @@ MAX_LINES = 1000
 """Lines of a whole reply."""
 
 PROBER_BLOCKED = "(is the prober blocked?)"
-"""Stands after a 5xx: it often means the prober, not the host."""
-_ROOM = MAX_DETAIL - len(PROBER_BLOCKED) - 30
-"""Characters of the text before it, which leaves 30 for the command's name."""
+"""Stands after a 5xx that speaks of blocking: it means the prober, not the host."""
+_COMMAND_ROOM = 30
+"""Characters of a detail that are left for the command's name."""
+
+_CLIENT_REFUSED = re.compile(
+    r"\b[45][0-9]{2}\b.*(too many (concurrent |simultaneous )?(connections|sessions)"
+    r"|too many concurrent smtp connections from this|per-source limit|connection rate"
+    r"|number of concurrent connections has exceeded"
+    r"|your access to this mail system|poor reputation"
+    r"|blocked|\bblock ?list|black ?list|not allowed to connect|(?<!relay )access denied)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Texts that refuse one client. What Exim and Exchange say when they are full themselves does not match: it
+lacks "from this IP address", or has "server" before "connections"."""
+
+_HELO = r"h?elo command rejected|need fully.qualified|fully.qualified (host|domain)|(bad|invalid) (helo|ehlo)"
+_LOGIN = r"authentication (is )?required|must (first )?authenticate|auth(enticate)? first"
+_RELAY = r"relay(ing)? (access )?(denied|not permitted|prohibited)|not permitted to relay"
+_ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), advice)
+    for pattern, advice in (
+        (r"sender address rejected", "(write another `mail_from`)"),
+        (rf"recipient address rejected: need fully|{_RELAY}", "(write an `rcpt_to` that the host takes)"),
+        (_HELO, "(write `ehlo: NAME`, a full name with an address)"),
+        (r"your (reverse )?hostname|reverse dns", "(give this server's address a reverse name)"),
+        (_LOGIN, "(it asks for a login: take `rcpt_to` out)"),
+    )
+)
+"""What to do about some texts, the first that fits."""
+_STARTTLS_FIRST = re.compile(r"starttls|encryption (is )?(required|needed)|tls (is )?required", re.IGNORECASE)
+_USE_STARTTLS = "(write `starttls: offered`)"
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\x00]*))?")
 
@@ -43,6 +72,7 @@ class Phase(Enum):
 
     GREETING = "the greeting"
     EHLO = "the reply to EHLO"
+    HELO = "the reply to HELO"
     STARTTLS = "the reply to STARTTLS"
     HANDSHAKE = "the TLS handshake"
     EHLO_TLS = "the reply to EHLO after STARTTLS"
@@ -108,6 +138,7 @@ Event = Send | Greeted | Replied | SmtpVerdict | StartTls | Close
 
 _COMMANDS = {
     Phase.EHLO: "EHLO",
+    Phase.HELO: "HELO",
     Phase.STARTTLS: "STARTTLS",
     Phase.EHLO_TLS: "EHLO",
     Phase.MAIL: "MAIL",
@@ -128,6 +159,7 @@ class Requirements:
         expect: a regular expression for the greeting's text, whose lines are joined by line feeds.
         require: EHLO keywords that must be offered, in capital letters, before TLS or in it.
         envelope: sender and recipient that must be accepted, for a mail that is not sent.
+        shed_rcpt: whether a 4xx to the recipient is shedding: it may be about the recipient alone.
 
     """
 
@@ -136,6 +168,7 @@ class Requirements:
     expect: str | None = None
     require: tuple[str, ...] = ()
     envelope: tuple[str, str] | None = None
+    shed_rcpt: bool = False
 
 
 NOTHING_REQUIRED = Requirements()
@@ -157,8 +190,10 @@ class Dialogue:
     __slots__ = (
         "_buffer",
         "_ehlo",
+        "_ehlo_refusal",
         "_fault",
         "_greeting",
+        "_helo",
         "_judged",
         "_lines",
         "_offered",
@@ -181,6 +216,8 @@ class Dialogue:
         self.keywords: tuple[str, ...] = ()
         self._verb = "LHLO" if required.lmtp else "EHLO"
         self._ehlo = f"{self._verb} {ehlo}\r\n".encode("ascii", "replace")
+        self._helo = f"HELO {ehlo}\r\n".encode("ascii", "replace")
+        self._ehlo_refusal: tuple[int, str] | None = None
         self._required = required
         self._offered: set[str] = set()
         self._fault: str | None = None
@@ -252,6 +289,9 @@ class Dialogue:
             why: what happened, as in "timed out".
 
         """
+        if self.phase is Phase.HELO and self._ehlo_refusal is not None:
+            refusal = f"{self._verb}: {self._described(*self._ehlo_refusal)}"
+            return self._end(ProbeResult.FAILURE, refusal)
         seen = b"".join([*self._lines, self._buffer])
         after = f" after {seen[:80]!r}" if seen else ""
         return self._end(ProbeResult.FAILURE, f"{why} while waiting for {self._awaited()}{after}")
@@ -286,7 +326,7 @@ class Dialogue:
 
     def _on_command(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         match self.phase:
-            case Phase.EHLO | Phase.EHLO_TLS:
+            case Phase.EHLO | Phase.HELO | Phase.EHLO_TLS:
                 return self._on_ehlo(code, text, lines)
             case Phase.STARTTLS:
                 return self._on_starttls(code, text)
@@ -301,7 +341,7 @@ class Dialogue:
         if 400 <= code <= 499:
             return self._judge(ProbeResult.SHEDDING, text)
         if code != 220:
-            return self._judge(ProbeResult.FAILURE, describe_refusal(code, text))
+            return self._judge(ProbeResult.FAILURE, self._described(code, text))
         if self._fault is not None:
             return self._judge(ProbeResult.FAILURE, self._fault)
         expect = self._required.expect
@@ -315,12 +355,24 @@ class Dialogue:
 
     def _on_ehlo(self, code: int, text: str, lines: list[bytes]) -> list[Event]:
         after = " after STARTTLS" if self.phase is Phase.EHLO_TLS else ""
+        if self.phase is Phase.EHLO and 500 <= code <= 599 and not self._required.lmtp:
+            self._ehlo_refusal = code, text
+            self.phase = Phase.HELO
+            return [Send(self._helo)]
         if code != 250:
-            return self._refused(f"{self._verb}{after}", code, text)
-        self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in lines[1:])))
+            if self._ehlo_refusal is not None and code >= 500:
+                code, text = self._ehlo_refusal  # says more: HELO is what the host likes better
+            verb = "HELO" if self.phase is Phase.HELO and code < 500 else self._verb
+            return self._refused(f"{verb}{after}", code, text)
+        return self._on_welcome(lines)
+
+    def _on_welcome(self, lines: list[bytes]) -> list[Event]:
+        """Look at what a 250 to EHLO or HELO offers."""
+        offered = [] if self.phase is Phase.HELO else lines[1:]
+        self.keywords = tuple(filter(None, (one_line(decoded(line)) for line in offered)))
         words = {one.split()[0].partition("=")[0].upper() for one in self.keywords if one.split()}
         self._offered |= words
-        if self.phase is Phase.EHLO and self._required.tls == "starttls":
+        if self.phase is not Phase.EHLO_TLS and self._required.tls == "starttls":
             if not any(one.upper() == "STARTTLS" for one in self.keywords):
                 return self._judge(ProbeResult.FAILURE, "STARTTLS is not offered")
             self.phase = Phase.STARTTLS
@@ -357,16 +409,20 @@ class Dialogue:
             self.phase = Phase.HANDSHAKE
             return [StartTls()]
         if code == 421:
-            return self._end(ProbeResult.DEFERRED, f"STARTTLS: {text}")
+            return self._end(ProbeResult.SHEDDING, f"STARTTLS: {text}")
         # 454 too: "TLS not available" is what a server says whose certificate cannot be read.
         return self._judge(ProbeResult.FAILURE, f"STARTTLS is broken: {text}")
 
     def _refused(self, command: str, code: int, text: str) -> list[Event]:
+        kept = self.phase is Phase.RCPT and not self._required.shed_rcpt
+        busy = ProbeResult.DEFERRED if kept else ProbeResult.SHEDDING
+        detail = f"{command}: {self._described(code, text)}"
         if code == 421:
-            return self._end(ProbeResult.DEFERRED, f"{command}: {text}")
-        if 400 <= code <= 499:
-            return self._judge(ProbeResult.DEFERRED, f"{command}: {text}")
-        return self._judge(ProbeResult.FAILURE, f"{command}: {describe_refusal(code, text)}")
+            return self._end(busy, detail)
+        return self._judge(busy if 400 <= code <= 499 else ProbeResult.FAILURE, detail)
+
+    def _described(self, code: int, text: str) -> str:
+        return describe_refusal(code, text, encrypts=self._required.tls is not None)
 
     def _judge(self, kind: ProbeResult, detail: str) -> list[Event]:
         """Give the verdict and send QUIT."""
@@ -406,8 +462,30 @@ def plain_text(lines: list[bytes]) -> str:
     return "\n".join(map(decoded, lines))
 
 
-def describe_refusal(code: int, text: str) -> str:
-    """Return the text of a reply that is not the wanted one."""
-    if code < 500:
+def refuses_client(text: str) -> bool:
+    """Tell whether a 4xx or 5xx text speaks of the client, not of the host's own state."""
+    return _CLIENT_REFUSED.search(text) is not None
+
+
+def describe_refusal(code: int, text: str, *, encrypts: bool = False) -> str:
+    """Return the text of a reply that is not the wanted one, and what to do where it gives that away.
+
+    Args:
+        code: its code.
+        text: the whole reply in one line.
+        encrypts: whether the check asks for TLS by now.
+
+    """
+    if code < 400:
         return f"unexpected {text}"
-    return f"{one_line(text, _ROOM)} {PROBER_BLOCKED}"
+    hint = _hint(code, text, encrypts=encrypts)
+    return text if hint is None else f"{one_line(text, MAX_DETAIL - _COMMAND_ROOM - len(hint))} {hint}"
+
+
+def _hint(code: int, text: str, *, encrypts: bool) -> str | None:
+    if code >= 500 and not encrypts and _STARTTLS_FIRST.search(text) is not None:
+        return _USE_STARTTLS
+    for pattern, advice in _ADVICE:
+        if pattern.search(text) is not None:
+            return advice
+    return PROBER_BLOCKED if code >= 500 and refuses_client(text) else None

@@ -39,6 +39,7 @@ def dialogue_of(check: Check, ehlo: str) -> Dialogue:
         expect=check.expect,
         require=check.require,
         envelope=None if check.rcpt_to is None else (check.mail_from, check.rcpt_to),
+        shed_rcpt=check.rcpt_4xx == "shed",
     )
     return Dialogue(ehlo, required)
 
@@ -121,7 +122,7 @@ class Conversation(asyncio.Protocol):
                 self._transport,
                 self,
                 tls.context(verify=verifies),
-                server_hostname=name if verifies else self._check.sni,
+                server_hostname=name,
                 ssl_handshake_timeout=self._clock.left() + 1,
             )
         except ssl.SSLCertVerificationError as error:
@@ -158,7 +159,7 @@ class Conversation(asyncio.Protocol):
                     self._clock.done("greeting")
                 case Replied(command, good):
                     self._clock.done(command)
-                    if command == "EHLO" and good and self._ehlo_rtt is None:
+                    if command in {"EHLO", "HELO"} and good and self._ehlo_rtt is None:
                         self._ehlo_rtt = self._clock.steps[-1][1]
                 case SmtpVerdict(kind, detail):
                     self.outcome = self._judged(kind, detail)
@@ -180,7 +181,7 @@ class Conversation(asyncio.Protocol):
         self._transport.write(data)
 
     def _judged(self, kind: ProbeResult, detail: str) -> ProbeOutcome:
-        return ProbeOutcome(
+        outcome = ProbeOutcome(
             kind,
             detail,
             self._clock.elapsed() if self._greeted is None else self._greeted,
@@ -189,6 +190,7 @@ class Conversation(asyncio.Protocol):
             tls=self._tls,
             keywords=self._dialogue.keywords,
         )
+        return tls.with_remark(outcome)
 
     def _done(self) -> None:
         if not self.turn.done():

@@ -47,28 +47,11 @@ def advance(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
     return verdict if step is None else step(verdict, check)
 
 
-def withhold(verdict: Verdict, kind: ProbeResult, check: Check) -> Verdict:
-    """Return the verdict after an outcome while bad ones may be the prober's own trouble.
-
-    Good ones do what they always do. Failures gather, but never to the last one; sheds change nothing.
-    """
-    if kind is ProbeResult.SHEDDING or (kind is ProbeResult.FAILURE and verdict.state is HealthState.UNKNOWN):
-        return verdict
-    if kind is ProbeResult.FAILURE and verdict.state is HealthState.UP:
+def withhold(verdict: Verdict, check: Check) -> Verdict:
+    """Return what is believed after a failure that may be the prober's own: it is never the last one."""
+    if verdict.state is HealthState.UP:
         return replace(verdict, failures=min(verdict.failures + 1, check.fall - 1), successes=0)
-    return advance(verdict, kind, check)
-
-
-def restore(before: Verdict, check: Check) -> Verdict:
-    """Return the verdict once a fall is taken back that may be the prober's own trouble.
-
-    Args:
-        before: the verdict before the failures.
-        check: its `fall`; one more failure takes a target down that was UP.
-
-    """
-    gathered = check.fall - 1 if before.state is HealthState.UP else 0
-    return replace(before, failures=gathered, successes=0)
+    return replace(verdict, successes=0)
 
 
 def forgive(verdict: Verdict) -> Verdict:

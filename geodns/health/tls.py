@@ -4,20 +4,20 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache, lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
-from geodns.health.outcome import Certificate, Encryption, one_line
+from geodns.health.outcome import MAX_DETAIL, Certificate, Encryption, ProbeOutcome, ProbeResult, one_line
 from geodns.model.checks import Check, Target
 
 MAX_NAME = 100
@@ -37,6 +37,13 @@ _PROBLEMS = {
 
 NO_AUTHORITY = "trouble of the prober's own: the system trusts no authority: install ca-certificates"
 
+EVERYTHING = "ALL:!PSK:!SRP:+aNULL:@SECLEVEL=0"
+"""All ciphers of OpenSSL that need no secret, those without a certificate last: a sender that takes any
+certificate encrypts with these too rather than not at all (RFC 7435)."""
+
+_LEGACY_SERVER_CONNECT = 0x4
+"""OpenSSL's SSL_OP_LEGACY_SERVER_CONNECT, in ssl from Python 3.12 on: servers without RFC 5746."""
+
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """The file names by which OpenSSL finds an authority in a folder."""
 
@@ -50,7 +57,7 @@ class _Remembering(ssl.SSLObject):
         try:
             super().do_handshake()
         except ssl.SSLCertVerificationError as error:
-            error.__dict__["refused"] = _unverified(self)
+            error.__dict__["refused"] = _chain(self, verified=False)
             raise
         if (seen := _HANDSHAKES.get(None)) is not None:
             seen.append(self)
@@ -66,15 +73,17 @@ def handshakes(seen: list[ssl.SSLObject]) -> Iterator[None]:
         _HANDSHAKES.reset(token)
 
 
-def _unverified(connection: Any) -> bytes | None:
-    """Return the other end's certificate before the handshake is done."""
-    # Public from Python 3.13 on; before it, the same method of the object inside.
+def _chain(connection: Any, *, verified: bool) -> tuple[bytes, ...]:
+    """Return the other end's certificates, its own first: what it showed, or what was verified."""
+    # Public from Python 3.13 on; before it, the same methods of the object inside.
     inner = connection if hasattr(connection, "get_unverified_chain") else connection._sslobj  # noqa: SLF001 - see above
     try:
-        first = inner.get_unverified_chain()[0]
+        shown = inner.get_verified_chain() if verified else inner.get_unverified_chain()
     except (AttributeError, ValueError, TypeError, LookupError):
-        return None
-    return first if isinstance(first, bytes) else ssl.PEM_cert_to_DER_cert(first.public_bytes())
+        return ()
+    return tuple(
+        one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in shown or ()
+    )
 
 
 @cache
@@ -83,7 +92,8 @@ def context(*, verify: bool) -> ssl.SSLContext:
 
     Args:
         verify: the certificate must be signed by an authority that the system trusts, and good for the
-            host's name; else any will do, as for a mail server with opportunistic TLS.
+            host's name, and version and ciphers must be today's; else all will do that OpenSSL can, as for a
+            mail server with opportunistic TLS.
 
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -93,7 +103,15 @@ def context(*, verify: bool) -> ssl.SSLContext:
     else:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
+        made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        made.options |= _LEGACY_SERVER_CONNECT
+        made.set_ciphers(EVERYTHING)
     return made
+
+
+@cache
+def _todays_ciphers() -> frozenset[str]:
+    return frozenset(one["name"] for one in ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).get_ciphers())
 
 
 def encryption_of(connection: ssl.SSLObject, name: str | None) -> Encryption:
@@ -106,19 +124,24 @@ def encryption_of(connection: ssl.SSLObject, name: str | None) -> Encryption:
     """
     cipher = connection.cipher()
     shown = connection.getpeercert(binary_form=True)
-    certificate = None if shown is None else certificate_of(shown, name, time.time())
-    return Encryption(connection.version(), None if cipher is None else cipher[0], certificate)
+    chain = _chain(connection, verified=connection.context.verify_mode is ssl.CERT_REQUIRED)
+    certificate = None if shown is None else certificate_of(shown, name, time.time(), chain[1:])
+    version, suite = connection.version(), None if cipher is None else cipher[0]
+    old = version in {"TLSv1", "TLSv1.1"} or (suite is not None and suite not in _todays_ciphers())
+    return Encryption(version, suite, certificate, old)
 
 
 def refused_by(error: Exception) -> Encryption:
     """Return the refused certificate of a `ssl.SSLCertVerificationError`, with its problem."""
     assert isinstance(error, ssl.SSLCertVerificationError)
     problem = _PROBLEMS.get(error.verify_code, one_line(error.verify_message.lower(), MAX_NAME))
-    shown = getattr(error, "refused", None)
-    certificate = None if shown is None else certificate_of(shown, None, time.time())
+    shown = getattr(error, "refused", ())
+    certificate = certificate_of(shown[0], None, time.time(), shown[1:]) if shown else None
     if certificate is None:
         certificate = Certificate("", "", 0.0, 0.0)
-    elif problem in {"expired", "not yet valid"} and certificate.problem != problem:
+    elif problem in {"expired", "not yet valid"} and (
+        certificate.problem != problem or certificate.ends_with is not None
+    ):
         problem = f"{problem}, the one of its issuer"
     return Encryption(None, None, replace(certificate, problem=problem))
 
@@ -145,36 +168,61 @@ def _has_authorities(folder: str) -> bool:
         return False
 
 
-def certificate_of(der: bytes, name: str | None, now: float) -> Certificate | None:
-    """Return a certificate, with the problem that shows without its chain; None if it cannot be read.
+def certificate_of(
+    der: bytes, name: str | None, now: float, chain: Sequence[bytes] = ()
+) -> Certificate | None:
+    """Return a certificate, with the problem that shows without verifying it; None if it cannot be read.
 
     Args:
         der: its bytes.
         name: what it should be good for; None does not look.
         now: seconds since the epoch.
+        chain: the certificates that came with it.
 
     """
     parsed = _parsed(der)
     if parsed is None:
         return None
-    certificate, names, self_signed = parsed
+    certificate = _with_end_of_chain(parsed, [one for one in map(_parsed, chain) if one is not None])
     problem = None
     if now > certificate.not_after:
         problem = "expired"
     elif now < certificate.not_before:
         problem = "not yet valid"
-    elif self_signed:
+    elif parsed.self_signed:
         problem = "self-signed"
-    elif name is not None and not any(_fits(name, one) for one in names):
+    elif name is not None and not any(_fits(name, one) for one in parsed.names):
         problem = "wrong name"
     return replace(certificate, problem=problem)
 
 
+def _with_end_of_chain(own: "_Parsed", others: list["_Parsed"]) -> Certificate:
+    """Return a certificate with the earliest end among those above it; strangers do not count."""
+    found, below = own.certificate, own
+    while not below.self_signed:
+        above = [one for one in others if one.subject == below.issuer]
+        if not above:
+            break
+        below = max(above, key=lambda one: one.certificate.not_after)  # a root that another has signed too
+        others = [one for one in others if one is not below]
+        if below.certificate.not_after < found.not_after:
+            found = replace(found, not_after=below.certificate.not_after, ends_with=below.certificate.subject)
+    return found
+
+
 def describe(encryption: Encryption) -> str:
     """Return the TLS of a connection as one line."""
-    what = f"{encryption.version} {encryption.cipher}"
+    what = f"{encryption.version} {encryption.cipher}{' (old)' if encryption.old else ''}"
     certificate = encryption.certificate
     return what if certificate is None else f"{what}, certificate: {describe_certificate(certificate)}"
+
+
+def with_remark(outcome: ProbeOutcome) -> ProbeOutcome:
+    """Return an outcome; a good one says so if its TLS is old."""
+    if outcome.kind is not ProbeResult.OK or outcome.tls is None or not outcome.tls.old:
+        return outcome
+    remark = f" (old TLS: {outcome.tls.version} {outcome.tls.cipher})"
+    return replace(outcome, detail=one_line(outcome.detail, MAX_DETAIL - len(remark)) + remark)
 
 
 def describe_certificate(certificate: Certificate) -> str:
@@ -186,7 +234,10 @@ def describe_certificate(certificate: Certificate) -> str:
         time.strftime("%Y-%m-%d", time.gmtime(when))
         for when in (certificate.not_before, certificate.not_after)
     )
-    return f"{problem}{certificate.subject}, issued by {certificate.issuer}, good from {since} to {until}"
+    end = f", the end of {certificate.ends_with} in its chain" if certificate.ends_with else ""
+    return (
+        f"{problem}{certificate.subject}, issued by {certificate.issuer}, good from {since} to {until}{end}"
+    )
 
 
 def complaint(encryption: Encryption) -> str:
@@ -201,7 +252,11 @@ def too_old(check: Check, encryption: Encryption, now: float) -> str | None:
     if not check.verifies or certificate is None or certificate.not_after - now >= check.cert_critical:
         return None
     left = certificate.days_left(now)
-    return f"certificate expires in {left:.1f} days, under cert_critical: {describe_certificate(certificate)}"
+    whose = f": {certificate.ends_with} in its chain" if certificate.ends_with else ""
+    return (
+        f"certificate{whose} expires in {left:.1f} days, under cert_critical: "
+        f"{describe_certificate(certificate)}"
+    )
 
 
 def certificate_json(certificate: Certificate, now: float) -> dict[str, str | float | None]:
@@ -214,23 +269,35 @@ def certificate_json(certificate: Certificate, now: float) -> dict[str, str | fl
         "not_after": until if read else None,
         "days_left": round(certificate.days_left(now), 1) if read else None,
         "problem": certificate.problem,
+        "ends_with": certificate.ends_with,
     }
 
 
-def warning_of(target: Target, certificate: Certificate, now: float) -> str | None:
-    """Return the warning that a target's certificate deserves, if any.
+def warning_of(
+    target: Target, certificate: Certificate, now: float, places: Sequence[Target] = ()
+) -> str | None:
+    """Return the warning that a target's certificate deserves, if any; `places` are all that show it.
 
     A fault beside its dates is one only where the check verifies: most servers that send mail do not look.
     """
-    where = f"certificate of {name_for(target)} at [{target.address}]:{target.port}"
+    where = f"certificate of {name_for(target)} at {places_of(places or (target,))}"
     left = certificate.not_after - now
     if not certificate.not_after or (target.check.verifies and certificate.problem not in {None, "expired"}):
         return f"{where}: {certificate.problem}"
+    advice = "renew it"
+    if certificate.ends_with is not None:
+        where = f"{where}: {certificate.ends_with} in its chain"
+        advice = "install a newer chain"
     if left < 0:
-        return f"{where} expired {_days(-left)} ago: renew it"
+        return f"{where} expired {_days(-left)} ago: {advice}"
     if left < target.check.cert_warning:
-        return f"{where} expires in {_days(left)}: renew it"
+        return f"{where} expires in {_days(left)}: {advice}"
     return None
+
+
+def places_of(targets: Sequence[Target]) -> str:
+    """Return where targets are probed, in words."""
+    return " and ".join(dict.fromkeys(f"[{one.address}]:{one.port}" for one in targets))
 
 
 def _days(seconds: float) -> str:
@@ -240,12 +307,22 @@ def _days(seconds: float) -> str:
 
 
 def name_for(target: Target) -> str:
-    """Return the name that a target's certificate must be good for."""
+    """Return the name that a target's certificate must be good for, and SNI says where it is no address."""
     return target.check.sni or target.check.host or target.host or str(target.address)
 
 
+class _Parsed(NamedTuple):
+    """A certificate as it is read: what is shown, the names it is good for, and who signed it."""
+
+    certificate: Certificate
+    names: tuple[str, ...]
+    self_signed: bool
+    subject: x509.Name
+    issuer: x509.Name
+
+
 @lru_cache(4096)
-def _parsed(der: bytes) -> tuple[Certificate, tuple[str, ...], bool] | None:
+def _parsed(der: bytes) -> _Parsed | None:
     """Read a certificate: the same ones come with every probe, so keep what they say."""
     try:
         read = x509.load_der_x509_certificate(der)
@@ -258,7 +335,7 @@ def _parsed(der: bytes) -> tuple[Certificate, tuple[str, ...], bool] | None:
         )
     except (ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
         return None
-    return certificate, names, _is_self_signed(read)
+    return _Parsed(certificate, names, _is_self_signed(read), read.subject, read.issuer)
 
 
 def _shown_name(name: x509.Name) -> str:

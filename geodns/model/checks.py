@@ -76,7 +76,7 @@ class Check(Frozen):
     verify: Literal["none", "required"] = Field(
         default="none", description="required: the certificate must be good."
     )
-    sni: str | None = Field(default=None, description="The name for TLS and for the certificate.")
+    sni: str | None = Field(default=None, description="The name sent in TLS, which the certificate must fit.")
     cert_warning: float = Field(
         default=14 * 86400.0,
         ge=0,
@@ -91,6 +91,11 @@ class Check(Frozen):
     )
     mail_from: str = Field(default="", description="The sender for `rcpt_to`.")
     rcpt_to: str | None = Field(default=None, description="A recipient that must be taken; no mail is sent.")
+    rcpt_4xx: Literal["keep", "shed"] = Field(
+        default="keep",
+        description="What a 4xx to `rcpt_to` does to the weight. keep: nothing, and `fall` in a row are a "
+        "warning; shed: what a 4xx greeting does.",
+    )
     path: str = Field(default="/", description="What to ask a web server.")
     host: str | None = Field(default=None, description="The Host header.")
     status: tuple[tuple[int, int], ...] = Field(

@@ -48,7 +48,7 @@ class Verdict:
         state: UP, DOWN or UNKNOWN (no result yet); never SHEDDING, which is a factor of 0.
         failures: gathered while UP.
         successes: in a row.
-        sheds: 4xx greetings in a row.
+        sheds: 4xx replies that shed, in a row.
         level: how often shedding has halved the weight.
         shed_out: whether sheds in a row made the factor 0.
         degraded: whether it answers slowly.

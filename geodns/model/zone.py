@@ -78,8 +78,8 @@ class Pool(Frozen):
         default=30.0,
         ge=0,
         le=3600,
-        description="How long verdicts are held when most of four or more hosts fail at once: the prober may "
-        "be cut off.",
+        description="How long verdicts are held when most of four or more hosts fall silent at once: the "
+        "prober may be cut off.",
     )
     max_out: MinLive = Field(
         default=MinLive(amount=50, percent=True),

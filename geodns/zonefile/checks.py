@@ -52,6 +52,7 @@ CHECK = keys_of(
         "cert_critical": duration,
         "mail_from": MAILBOX,
         "rcpt_to": MAILBOX,
+        "rcpt_4xx": choice,
         "path": PATH,
         "host": HOST_NAME,
         "status": STATUS,
@@ -98,6 +99,7 @@ CHECK_USERS: dict[str, tuple[str, ...]] = {
     "cert_critical": _TLS,
     "mail_from": _MAIL,
     "rcpt_to": _MAIL,
+    "rcpt_4xx": _MAIL,
     "path": _WEB,
     "host": _WEB,
     "status": _WEB,
@@ -110,6 +112,7 @@ _DEFAULT = Check(name="smtp")
 _BASES = {check.name: check for check in (*BUILT_IN_CHECKS, Check(name="agent", type="agent"))}
 """Defaults of a check, by its name or its type."""
 _OF_A_CERTIFICATE = ("sni", "cert_warning", "cert_critical")
+_OF_A_RECIPIENT = ("mail_from", "rcpt_4xx")
 _DAY = 86400
 
 
@@ -187,8 +190,9 @@ def _check_users(body: yaml_nodes.Mapping, check: Check, report: Report) -> None
             least = check.cert_warning / _DAY
             what = f"cert_critical {check.cert_critical / _DAY:g}d is over cert_warning {least:g}d"
             report.error(body.place("cert_critical"), what, "nobody would be warned: write less")
-    if "mail_from" in body.items and check.rcpt_to is None and "mail_from" not in useless:
-        report.error(body.place("mail_from"), "`mail_from` without `rcpt_to`", "give the recipient as well")
+    for word in _OF_A_RECIPIENT:
+        if word in body.items and check.rcpt_to is None and word not in useless:
+            report.error(body.place(word), f"`{word}` without `rcpt_to`", "give the recipient as well")
 
 
 def _check_times(body: yaml_nodes.Mapping, check: Check, given: Mapping[str, Any], report: Report) -> None:

@@ -92,11 +92,11 @@ def test_the_transcript_and_the_verdict() -> None:
 
 
 def test_a_refusal() -> None:
-    with running(script(b"554 go away\r\n", b"221 Bye\r\n")) as port:
+    with running(script(b"554 blocked: go away\r\n", b"221 Bye\r\n")) as port:
         result = call(f"127.0.0.1:{port}")
     assert result.exit_code == 1
-    assert words(result) == ["* connected", "< 554 go away", "> QUIT", "< 221 Bye"]
-    assert "failure: 554 go away (is the prober blocked?)" in result.stdout
+    assert words(result) == ["* connected", "< 554 blocked: go away", "> QUIT", "< 221 Bye"]
+    assert "failure: 554 blocked: go away (is the prober blocked?)" in result.stdout
 
 
 def test_nobody_there() -> None:
@@ -259,7 +259,7 @@ def test_what_is_seen_of_tls(tmp_path: Path) -> None:
     ]
     assert verdict.startswith("ok: 220 mta1 ESMTP (after ")
     (one,) = json.loads(shown.stdout)["probes"]
-    assert one["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384"}
+    assert one["tls"] == {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "old": False}
     assert one["certificate"]["subject"] == "mta1.example.net"
     assert one["certificate"]["problem"] == "wrong name"
     assert one["certificate"]["days_left"] == 5.5

@@ -12,6 +12,7 @@ from geodns.control import verdict_service
 from geodns.control.cluster import Cluster
 from geodns.control.verdict_service import (
     certificate_alerts,
+    deferral_alerts,
     family_alerts,
     pool_alerts,
     prober_alerts,
@@ -135,6 +136,19 @@ def test_what_changes_nothing_is_told_as_it_is() -> None:
     assert not list(prober_alerts(None, [(outcome, NOW)])), "it is no trouble of the prober's own"
 
 
+def test_a_host_that_defers_recipients_is_an_alert() -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    (alert,) = deferral_alerts(
+        cluster, [(target, ProbeOutcome(ProbeResult.DEFERRED, "RCPT TO: 452 4.3.1 disk full"))]
+    )
+    assert alert.text == (
+        f"check tls of mta1.{NAME} at [192.0.2.11]:25: recipients are deferred (RCPT TO: 452 4.3.1 disk full)"
+        ", and the host keeps its weight: look at its queue, disk and filters, or write `rcpt_4xx: shed`"
+    )
+    assert (alert.kind, alert.hosts, alert.still_there()) == ("state", ((NAME, "mta1"),), True)
+
+
 @pytest.mark.parametrize(
     ("left", "grade"),
     [
@@ -150,6 +164,42 @@ def test_certificates_get_worse_by_grades(left: float, grade: str | None) -> Non
     found = list(certificate_alerts(cluster, [(target, Certificate("", "", 0.0, NOW + left))], NOW))
     assert [one.grade for one in found] == ([] if grade is None else [grade])
     assert all(one.hosts == ((NAME, "mta1"),) for one in found)
+
+
+def test_the_same_certificate_at_two_addresses_of_a_host_is_one_alert() -> None:
+    cluster = served(
+        zone(
+            """
+            checks: {tls: {type: smtp, starttls: offered}, mx: {type: smtps, port: 465}}
+            hosts: {mta1: {address: [192.0.2.11, "2001:db8::11"]}, mta2: 192.0.2.12}
+            pools: {main: {hosts: "*", check: [tls, mx]}}
+            """
+        )
+    )
+    old = Certificate("mta1", "Someone", 0.0, NOW + 3 * DAY)
+    bad = dict.fromkeys(cluster.targets, old)
+    first, second = sorted(certificate_alerts(cluster, bad.items(), NOW), key=lambda one: one.text)
+    assert first.text == (
+        f"certificate of mta1.{NAME} at [192.0.2.11]:465 and [2001:db8::11]:465 and [192.0.2.11]:25 and "
+        "[2001:db8::11]:25 expires in 3 days: renew it"
+    )
+    assert first.hosts == ((NAME, "mta1"),)
+    assert second.text.startswith(
+        f"certificate of mta2.{NAME} at [192.0.2.12]:465 and [192.0.2.12]:25 expires"
+    )
+    rest = {one: shown for one, shown in bad.items() if one.port == 25 and one.address.version == 4}
+    again = [one.key for one in certificate_alerts(cluster, rest.items(), NOW)]
+    assert set(again) == {first.key, second.key}, "no news when one is renewed"
+
+
+def test_a_certificate_that_another_bad_one_follows_has_not_got_better() -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    latest = {target: Certificate("a", "b", 0.0, time.time() + DAY)}
+    (alert,) = certificate_alerts(cluster, latest.items(), time.time(), latest.get)
+    assert not alert.still_there()
+    latest[target] = Certificate("a", "b", 0.0, time.time() + 90 * DAY)
+    assert alert.still_there()
 
 
 def test_a_certificate_of_another_name_is_bad() -> None:

@@ -1,6 +1,7 @@
 """Certificates with every fault, and TLS servers that show them."""
 
 import ssl
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 NAME = "mta1.out.example.com"
@@ -21,6 +22,10 @@ class Authority:
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+
+    @property
+    def name(self) -> str:
+        return str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
     def trusted_in(self, folder: Path) -> Path:
         """Write what a client must have to trust it."""
@@ -44,14 +49,18 @@ def _unsigned(subject: str, issuer: str, since: datetime, until: datetime) -> x5
     )
 
 
-def authority(name: str = "Test Authority") -> Authority:
+def authority(
+    name: str = "Test Authority", signer: Authority | None = None, *, days: float = 365
+) -> Authority:
+    """Return an authority that signs itself, or that another has signed, with so many days left."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
+    issuer = name if signer is None else signer.name
     certificate = (
-        _unsigned(name, name, now - 30 * DAY, now + 365 * DAY)
+        _unsigned(name, issuer, now - 30 * DAY, now + days * DAY)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(key if signer is None else signer.key, hashes.SHA256())
     )
     return Authority(key, certificate)
 
@@ -63,6 +72,8 @@ def server(
     names: tuple[str, ...] = (NAME,),
     since: float = -10,
     days: float = 90,
+    rsa_key: bool = False,
+    chain: tuple[Authority, ...] = (),
 ) -> ssl.SSLContext:
     """Return the TLS of a server.
 
@@ -72,11 +83,15 @@ def server(
         names: what its certificate is good for; addresses too.
         since: days from now.
         days: how many are left.
+        rsa_key: whether its key is for RSA, as old ciphers need.
+        chain: whose certificates it shows behind its own.
 
     """
-    key = ec.generate_private_key(ec.SECP256R1())
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = ec.generate_private_key(ec.SECP256R1())
+    if rsa_key:
+        key = rsa.generate_private_key(65537, 2048)
     now = datetime.now(UTC)
-    issuer = names[0] if signer is None else "Test Authority"
+    issuer = names[0] if signer is None else signer.name
     alternative = [
         x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name) for name in names
     ]
@@ -92,7 +107,17 @@ def server(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         + certificate.public_bytes(serialization.Encoding.PEM)
+        + b"".join(one.certificate.public_bytes(serialization.Encoding.PEM) for one in chain)
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
+    return context
+
+
+def only(context: ssl.SSLContext, version: ssl.TLSVersion, ciphers: str) -> ssl.SSLContext:
+    """Have a server know one version of TLS and some ciphers, however old."""
+    with warnings.catch_warnings(action="ignore"):
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.maximum_version = version
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
     return context

@@ -130,6 +130,7 @@ def test_whose_trouble_it_is(
 
     outcome = asyncio.run(main())
     assert outcome.kind is kind
+    assert outcome.silent is (number in {errno.EHOSTUNREACH, errno.ETIMEDOUT})
     assert "injected" not in outcome.detail
 
 

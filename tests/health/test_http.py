@@ -152,7 +152,10 @@ def test_nobody_there() -> None:
 def test_a_certificate_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signer = authority()
     context = server(tmp_path, signer, days=5)
+    names: list[str | None] = []
+    context.sni_callback = lambda _connection, name, _context: names.append(name)
     loose = asyncio.run(asked(context))
+    assert names == [NAME]
     assert (loose.kind, loose.detail) == (OK, "200 OK")
     assert loose.certificate is not None
     assert (loose.certificate.subject, loose.certificate.problem) == (NAME, None)

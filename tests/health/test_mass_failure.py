@@ -1,4 +1,4 @@
-"""Verdicts while the prober may be cut off: held, restored, counted, forgotten."""
+"""Verdicts while the prober may be cut off: held, counted, forgotten."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -18,10 +18,11 @@ from tests.sample_zones import DOWN, NAME, UP, failing, zone
 
 KINDS = {
     "+": ProbeOutcome(ProbeResult.OK, "220 mta ESMTP"),
-    "-": ProbeOutcome(ProbeResult.FAILURE, "timed out while connecting"),
+    "-": ProbeOutcome(ProbeResult.FAILURE, "timed out while connecting", silent=True),
+    "r": ProbeOutcome(ProbeResult.FAILURE, "connection refused"),
     "s": ProbeOutcome(ProbeResult.SHEDDING, "421 too busy"),
     "b": ProbeOutcome(ProbeResult.SHEDDING, "421 4.7.0 mta Error: too many connections from 192.0.2.53"),
-    "d": ProbeOutcome(ProbeResult.DEFERRED, "EHLO: 450 later"),
+    "d": ProbeOutcome(ProbeResult.DEFERRED, "RCPT TO: 450 later"),
     "u": ProbeOutcome(ProbeResult.UNKNOWN, "trouble of the prober's own: network is unreachable"),
 }
 
@@ -80,15 +81,20 @@ class World:
         pytest.param("1- 1- 1-", "1", "", id="a-single-host-goes-down"),
         pytest.param("1- 1- 1- 2- 2- 2-", "12", "", id="half-of-them-go-down"),
         pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3-", "", "holding", id="most-of-them-are-held"),
-        pytest.param("1- 1- 1- 2- 2- 2- 3-", "", "holding", id="who-was-down-by-then-is-restored"),
+        pytest.param("1- 1- 1- 2- 2- 2- 3-", "12", "holding", id="who-was-down-by-then-stays-so"),
         pytest.param("1- 2- 3- 1- 2- 3- 1- 2- 3- @30", "123", "holding counting", id="then-they-count"),
         pytest.param("1- 2- 3- @30", "", "holding counting", id="no-more-than-there-were"),
-        pytest.param("1- 1- 1- 2- 3- @30", "1", "holding counting", id="the-restored-count-too"),
+        pytest.param("1r 1r 1r 2r 2r 2r 3r 3r 3r", "123", "", id="refusals-count-at-once"),
+        pytest.param("1r 2r 3r 4r 1r 2r 3r 4r 1r 2r 3r 4r", "1234", "", id="of-all-hosts-too"),
+        pytest.param("1- 2- 3- 1r 2r 1r", "1", "holding normal", id="a-refusal-shows-that-it-was-reached"),
+        pytest.param("1- 2- 3- 4- 1r 1r", "1", "holding", id="and-is-not-held-with-the-others"),
+        pytest.param("1r 2- 3- 4- @30", "", "holding counting", id="a-refusal-is-not-counted-as-silence"),
+        pytest.param("1r 2r 3- 4- 3- 4- 3- 4-", "34", "", id="nor-do-two-silent-ones-of-four-make-doubt"),
         pytest.param("1- 2- 3- 1- 1- @29 1+ 2+ @60", "", "holding normal", id="good-again-in-time"),
         pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3-", "3", "holding normal", id="who-fails-on-goes-down-at-once"),
         pytest.param("1- 2- 3- 3- 3- 1+ 2+ 3+ 3-", "", "holding normal", id="who-was-good-since-does-not"),
         pytest.param("1- 2- 3- 4- @31 1- 1- 2- 2-", "12", "holding counting", id="not-held-twice"),
-        pytest.param("1b 2b 3b 1b 2b 3b 1b 2b 3b", "", "holding", id="refusals-are-failures-of-a-kind"),
+        pytest.param("1b 2b 3b 1b 2b 3b 1b 2b 3b", "", "", id="nor-are-replies-that-refuse-the-prober"),
         pytest.param("1u 2u 3u 4u", "", "", id="our-own-trouble-is-no-failure"),
         pytest.param("1d 2d 3d 4d 1s 2s 3s 4s", "", "", id="a-busy-pool-neither"),
     ],
@@ -100,9 +106,9 @@ def test_stories(story: str, down: str, told: str) -> None:
 
 
 def test_what_is_held_is_near_to_falling_and_says_so_in_the_ttl() -> None:
-    world = World().hear("1- 1- 1- 2- 3- 2- 2- 2-")
+    world = World().hear("1- 1- 2- 3- 2- 2- 2-")
     believed = world.believed()
-    assert believed["1"] == failing(2), "restored"
+    assert believed["1"] == failing(2)
     assert believed["2"] == failing(2), "held"
     assert believed["3"] == failing(1)
     assert believed["4"] == UP
@@ -110,28 +116,47 @@ def test_what_is_held_is_near_to_falling_and_says_so_in_the_ttl() -> None:
 
 
 def test_what_the_prober_did_is_forgotten() -> None:
-    assert World().hear("1- 1- 1- 2- 3- 1+ 2+").believed()["1"] == UP
+    assert World().hear("1- 1- 2- 3- 1- 1+ 2+").believed()["1"] == UP
 
 
-def test_refusals_that_shed_take_no_weight_while_held() -> None:
-    believed = World().hear("1b 2b 3b 1b 2b 3b 1b").believed()
-    assert all(verdict.live and verdict.factor >= 0.5 for verdict in believed.values())
+def test_a_busy_host_sheds_while_others_are_held() -> None:
+    world = World(5).hear("1- 2- 3- 4- 1s 1s 1s")
+    assert world.told == ["holding"]
+    assert not world.believed()["1"].live
+    assert world.believed()["2"].live
 
 
 @pytest.mark.parametrize("fall", [1, 3])
-def test_a_prober_that_is_cut_off_from_the_start_takes_nobody_down(fall: int) -> None:
+def test_a_prober_that_is_cut_off_from_the_start_takes_no_more_down_than_half(fall: int) -> None:
     world = World(start=Verdict(), fall=fall).hear("1- 2- 3- 4-")
-    assert set(world.believed().values()) == {Verdict()}
+    assert world.down() == "12", "the first result decides, and what has counted is not undone"
     world.hear("@30")
     assert world.down() == "1234", "for a time"
 
 
-def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
+def test_with_a_fall_of_one_the_first_failures_have_counted() -> None:
     world = World(fall=1).hear("1- 2-")
     assert world.down() == "12"
     world.hear("3- 4-")
-    assert world.down() == ""
-    assert world.hear("1+ 2+ 3+").down() == ""
+    assert world.down() == "12"
+    assert world.hear("1+ 2+ 3+ 1+ 2+").down() == ""
+
+
+def test_hosts_that_refused_before_are_news_when_they_fall_silent_too() -> None:
+    world = World(6).hear("1r 2r 3r 1r 2r 3r 1r 2r 3r @100")
+    assert world.down() == "123"
+    assert world.hear("4- 5- 6-").told == [], "three that refuse show that the prober is not cut off"
+    assert world.hear("1-").told == ["holding"]
+    assert world.hear("4- 4- 4- 1r").down() == "123"
+
+
+def test_hosts_that_were_down_before_the_start_may_be_silent_or_not() -> None:
+    world = World(6, down="123").hear("4- 5- 6-")
+    assert world.told == ["holding"], "nobody has been reached"
+    world = World(6, down="123").hear("1r 2r 3r")
+    world.guard.watch({})
+    world.guard.watch(watched_pools([one(6)]))
+    assert world.hear("4- 5- 6-").told == [], "an edit does not forget who was reached"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +164,7 @@ def test_with_a_fall_of_one_the_first_failures_are_taken_back() -> None:
     [
         ("1- 1- 1-", ""),
         ("1- 1- 1- 2- 3-", "1"),
+        ("1- 2- 3- 4- 2r 2r 2r", ""),
         ("1- 2- 3- 1- 1- @30 2- 2-", "12"),
         ("1- 2- 3- 1- 1- @30 2- 2- 1+ 2+ 3+ 1+ 2+", "12"),
         ("1- 2- 3- 1- 1- @30 1+ 2+ 3+ 1+ @99 1- 1- 1-", ""),
@@ -239,7 +265,8 @@ def test_an_edit_of_another_zone_leaves_the_hold_alone_and_one_of_this_ends_it()
         ("550 192.0.2.53 is on our blocklist", True),
         ("550 blacklisted", True),
         ("EHLO: 550 5.7.1 Client host blocked (is the prober blocked?)", True),
-        ("554 mx1 no service (is the prober blocked?)", False),
+        ("554 mx1 no service", False),
+        ("RCPT TO: 554 5.7.1 <a@b.example>: Relay access denied", False),
         ("421 4.3.2 System not accepting network messages", False),
         ("450 4.3.2 try again later", False),
         ("220 blocked.example.net ESMTP", False),
@@ -266,7 +293,7 @@ def test_several_hosts_that_refuse_the_prober_are_a_hint() -> None:
 
 # --- whatever happens -----------------------------------------------------------------------------------
 
-WORDS = st.tuples(st.floats(0, 12), st.sampled_from("1234567"), st.sampled_from("+---b-sdu"))
+WORDS = st.tuples(st.floats(0, 12), st.sampled_from("1234567"), st.sampled_from("+---b-sdur"))
 
 
 def run(world: World, words: list[tuple[float, str, str]]) -> None:
@@ -286,7 +313,13 @@ def run(world: World, words: list[tuple[float, str, str]]) -> None:
             fell = [
                 n for n, v in world.believed().items() if v.state is HealthState.DOWN and v != believed[n]
             ]
-            assert all(believed[n].state is HealthState.DOWN for n in fell), "nobody goes down while held"
+            by_silence = [] if word == "r" else fell
+            assert all(believed[n].state is HealthState.DOWN for n in by_silence), "none goes down while held"
+            assert all(
+                world.believed()[n].state is HealthState.DOWN or n == host
+                for n, verdict in believed.items()
+                if verdict.state is HealthState.DOWN
+            ), "what has counted is not undone"
         if world.guard.held:
             since = world.now if since is None else since
             longest = max(longest, world.now - since)
@@ -300,6 +333,14 @@ def test_nobody_falls_while_held_and_nobody_is_held_for_long(
     words: list[tuple[float, str, str]], hosts: int, fall: int
 ) -> None:
     run(World(hosts, fall=fall), words)
+
+
+@given(st.lists(st.tuples(st.floats(0, 12), st.sampled_from("1234567"), st.sampled_from("+rsbdu"))))
+def test_what_was_reached_is_never_held(words: list[tuple[float, str, str]]) -> None:
+    world = World(7)
+    run(world, words)
+    assert world.believed() == plain(world, words)
+    assert not world.told
 
 
 def plain(world: World, words: list[tuple[float, str, str]]) -> Mapping[str, Verdict]:
@@ -319,7 +360,7 @@ def test_a_pool_of_three_is_never_held(words: list[tuple[float, str, str]], host
     assert not world.told
 
 
-@given(st.lists(st.tuples(st.floats(0, 12), st.just("1"), st.sampled_from("+-sb")), max_size=80))
+@given(st.lists(st.tuples(st.floats(0, 12), st.just("1"), st.sampled_from("+-sbr")), max_size=80))
 def test_a_single_host_is_never_held(words: list[tuple[float, str, str]]) -> None:
     world = World(6)
     run(world, words)

@@ -114,13 +114,13 @@ async def teaser(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             script(b"554 5.7.1 no\r\n", b"221 Bye\r\n"),
             PATIENT,
             ProbeResult.FAILURE,
-            "554 5.7.1 no (is the prober blocked?)",
+            "554 5.7.1 no",
             id="554",
         ),
         pytest.param(
             script(GOOD[0], b"450 later\r\n", b"221 Bye\r\n"),
             PATIENT,
-            ProbeResult.DEFERRED,
+            ProbeResult.SHEDDING,
             "EHLO: 450",
             id="450-ehlo",
         ),
@@ -142,10 +142,27 @@ def test_probing(handler: Handler, limits: dict[str, float], kind: ProbeResult, 
     assert 0 < outcome.rtt < 20
 
 
+@pytest.mark.parametrize(
+    ("handler", "said_nothing"),
+    [
+        pytest.param(silent, True, id="accepts-and-never-greets"),
+        pytest.param(drip, False, id="half-a-greeting"),
+        pytest.param(script(GOOD[0]), False, id="greets-and-hangs"),
+        pytest.param(reset, False, id="reset"),
+        pytest.param(script(b"554 5.7.1 no\r\n", b"221 Bye\r\n"), False, id="554"),
+        pytest.param(script(b"250 what\r\n"), False, id="not-a-greeting"),
+        pytest.param(script(*GOOD), False, id="good"),
+    ],
+)
+def test_only_a_host_that_said_nothing_is_silent(handler: Handler, *, said_nothing: bool) -> None:
+    assert run(probed(handler, **IMPATIENT)).silent is said_nothing
+
+
 def test_refused() -> None:
     with closed_port() as port:
         outcome = run(probe(target(port), ehlo=None))
     assert (outcome.kind, outcome.detail) == (ProbeResult.FAILURE, "connection refused")
+    assert not outcome.silent, "a refusal comes from the host"
 
 
 def test_closed_at_once() -> None:
@@ -198,7 +215,7 @@ def test_the_time_from_ehlo_to_its_250(
         await asyncio.sleep(reply)
         writer.write(code + b" mta1\r\n")
         await reader.readline()
-        writer.write(b"221 Bye\r\n")
+        writer.write(b"221 Bye\r\n" if code == b"250" else b"550 nor HELO\r\n")
 
     outcome = run(probed(handler))
     if least is None or most is None:

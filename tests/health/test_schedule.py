@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.health.schedule import JITTER, SLOW, Schedule, first_start, next_start
+from geodns.health.schedule import JITTER, PATIENCE, SLOW, Schedule, Start, first_start, next_start
 from geodns.model.checks import Check, Target
 from geodns.model.state import HealthState, Verdict
 
@@ -115,7 +115,7 @@ def test_a_target_that_goes_is_not_taken_and_its_probe_keeps_its_place_until_it_
     first = made.take(5)
     assert first is not None
     made.change([A, B], {A: Verdict()}, 5)
-    assert first.gone
+    assert first.entry.gone
     assert made.next_due is None
     made.free(first)
     again = made.take(5)
@@ -124,6 +124,83 @@ def test_a_target_that_goes_is_not_taken_and_its_probe_keeps_its_place_until_it_
     assert again.target == A
     assert made.next_due is None
     assert made.lateness(50) == 0
+
+
+def begun(made: Schedule, now: float) -> Start:
+    start = made.take(now)
+    assert start is not None
+    return start
+
+
+def end(made: Schedule, start: Start, verdict: Verdict, now: float, *, answered: bool = False) -> None:
+    made.free(start)
+    made.put_back(start, verdict, now, hurried=False, answered=answered)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        pytest.param(UP, [2, 4], id="three-failures-take-it-down"),
+        pytest.param(DOUBTED, [2], id="one-has-failed-already"),
+        pytest.param(Verdict(HealthState.UP, failures=2), [], id="the-next-failure-decides"),
+        pytest.param(DOWN, [], id="it-is-down"),
+        pytest.param(Verdict(), [], id="the-first-result-decides"),
+    ],
+)
+def test_beside_a_probe_that_hangs_start_those_that_can_take_its_target_down(
+    verdict: Verdict, expected: list[float]
+) -> None:
+    made = Schedule(9, random.Random(1))
+    made.change((), {A: verdict}, 0)
+    first = begun(made, 20)
+    starts = []
+    while (due := made.next_due) is not None:
+        assert made.take(due - 0.001) is None
+        starts.append(begun(made, due).at - first.at)
+    assert starts == expected
+
+
+def test_how_long_a_probe_may_take_is_what_its_target_usually_takes_and_a_little() -> None:
+    made = Schedule(9, random.Random(1))
+    made.change((), {A: UP}, 0)
+    for now, took in ((100, 4.0), (200, 4.0), (300, 8.0)):
+        end(made, begun(made, now), UP, now + took, answered=True)
+    end(made, begun(made, 400), UP, 400.01)
+    begun(made, 500)
+    assert made.next_due == 500 + 5 + PATIENCE, "4 and 4 and 8 s; the quick failure says nothing of it"
+
+
+def test_once_one_of_several_probes_has_ended_the_others_go_on() -> None:
+    made = Schedule(9, random.Random(1))
+    made.change((), {A: UP}, 0)
+    first, second, third = begun(made, 20), begun(made, 22), begun(made, 24)
+    assert made.next_due is None
+    end(made, first, DOUBTED, 30)
+    assert made.next_due is None, "two more may fail, and two run"
+    end(made, second, UP, 30.5, answered=True)
+    assert made.next_due == 32.5, "it has answered: it takes three again"
+    end(made, third, UP, 31, answered=True)
+    assert made.next_due is not None
+    assert made.next_due >= 32.5, "none runs: it waits for its interval"
+    assert begun(made, 50).target == A
+    assert made.next_due is not None
+
+
+def test_probes_beside_others_take_the_places_of_slow_ones_and_leave_with_their_target() -> None:
+    made = Schedule(4, random.Random(1))
+    made.change((), dict.fromkeys([A, B], UP), 0)
+    starts = [begun(made, 20), begun(made, 20), begun(made, 22)]
+    made.change([A, B], {}, 23)
+    assert made.take(30) is None
+    for start in starts:
+        made.free(start)
+    made.change((), dict.fromkeys([A, B, C, D], UP), 30)
+    starts = [begun(made, 50) for _ in range(2)]
+    made.change([C, D], {}, 50)
+    starts += [begun(made, 52) for _ in range(2)]
+    assert made.next_due is None, "four places are taken"
+    made.free(starts[0])
+    assert made.next_due is not None
 
 
 def test_hurried_targets_come_forward_and_no_others() -> None:

@@ -80,13 +80,9 @@ def test_starttls_whose_handshake_fails() -> None:
     [
         pytest.param(b"421 4.3.2 busy\r\n", ProbeResult.SHEDDING, "421 4.3.2 busy", False, id="421"),
         pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "450 later", True, id="450"),
-        pytest.param(b"554 no\r\n", ProbeResult.FAILURE, "554 no (is the prober blocked?)", True, id="554"),
-        pytest.param(
-            b"554\n", ProbeResult.FAILURE, "554 (is the prober blocked?)", True, id="bare-code-bare-lf"
-        ),
-        pytest.param(
-            b"554 mx220 no\r\n", ProbeResult.FAILURE, "554 mx220 no (is", True, id="220-in-the-text"
-        ),
+        pytest.param(b"554 no\r\n", ProbeResult.FAILURE, "554 no", True, id="554"),
+        pytest.param(b"554\n", ProbeResult.FAILURE, "554", True, id="bare-code-bare-lf"),
+        pytest.param(b"554 mx220 no\r\n", ProbeResult.FAILURE, "554 mx220 no", True, id="220-in-the-text"),
         pytest.param(
             b"220-a\r\n421 b\r\n", ProbeResult.SHEDDING, "421 a b", False, id="codes-differ-last-decides"
         ),
@@ -137,9 +133,8 @@ def test_greetings(greeting: bytes, kind: ProbeResult, detail: str, quits: bool)
 @pytest.mark.parametrize(
     ("reply", "kind", "detail", "quits"),
     [
-        pytest.param(b"450 later\r\n", ProbeResult.DEFERRED, "EHLO: 450 later", True, id="450"),
-        pytest.param(b"421 bye\r\n", ProbeResult.DEFERRED, "EHLO: 421 bye", False, id="421"),
-        pytest.param(b"550 no\r\n", ProbeResult.FAILURE, "EHLO: 550 no (is the prober", True, id="550"),
+        pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "EHLO: 450 later", True, id="450"),
+        pytest.param(b"421 bye\r\n", ProbeResult.SHEDDING, "EHLO: 421 bye", False, id="421"),
         pytest.param(b"220 hi\r\n", ProbeResult.FAILURE, "EHLO: unexpected 220 hi", True, id="220"),
         pytest.param(b"what?\r\n", ProbeResult.FAILURE, "not SMTP", False, id="not-smtp"),
         pytest.param(
@@ -154,6 +149,54 @@ def test_replies_to_ehlo(reply: bytes, kind: ProbeResult, detail: str, quits: bo
     assert verdict_of(events).kind is kind
     assert verdict_of(events).detail.startswith(detail)
     assert events[-1] == (QUIT if quits else Close())
+
+
+HELO = Send(b"HELO probe.example.com\r\n")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "detail", "quits"),
+    [
+        pytest.param(b"250 mta1\r\n", ProbeResult.OK, "220 mta1 ESMTP", True, id="250"),
+        pytest.param(b"250-mta1\r\n250 DSN\r\n", ProbeResult.OK, "220 mta1 ESMTP", True, id="two-lines"),
+        pytest.param(b"550 nor that\r\n", ProbeResult.FAILURE, "EHLO: 502 what?", True, id="550"),
+        pytest.param(b"450 later\r\n", ProbeResult.SHEDDING, "HELO: 450 later", True, id="450"),
+        pytest.param(b"421 bye\r\n", ProbeResult.SHEDDING, "HELO: 421 bye", False, id="421"),
+        pytest.param(b"what?\r\n", ProbeResult.FAILURE, "not SMTP", False, id="not-smtp"),
+    ],
+)
+def test_a_5xx_to_ehlo_is_followed_by_one_helo(
+    reply: bytes, kind: ProbeResult, detail: str, quits: bool
+) -> None:
+    talk = dialogue()
+    talk.receive(GREETING)
+    assert talk.receive(b"502 what?\r\n") == [Replied("EHLO", good=False), HELO]
+    events = talk.receive(reply)
+    assert HELO not in events
+    assert verdict_of(events).kind is kind
+    assert verdict_of(events).detail.startswith(detail)
+    assert talk.keywords == (), "HELO offers none"
+    assert events[-1] == (QUIT if quits else Close())
+
+
+def test_a_host_that_closes_after_its_5xx_to_ehlo_fails_with_that_text() -> None:
+    talk = dialogue()
+    talk.receive(GREETING + b"554 5.7.1 go away\r\n")
+    assert verdict_of(talk.lost("connection closed")).detail.startswith("EHLO: 554 5.7.1 go away")
+
+
+def test_helo_is_not_enough_where_more_is_asked_for() -> None:
+    talk = dialogue(starttls=True)
+    talk.receive(GREETING + b"502 what?\r\n")
+    assert verdict_of(talk.receive(b"250 mta1\r\n")).detail == "STARTTLS is not offered"
+    talk = Dialogue("probe.example.com", Requirements(require=("SIZE",)))
+    talk.receive(GREETING + b"502 what?\r\n")
+    assert verdict_of(talk.receive(b"250 mta1\r\n")).detail == "SIZE is not offered"
+
+
+def test_lmtp_has_no_helo() -> None:
+    talk = Dialogue("probe.example.com", Requirements(lmtp=True))
+    assert verdict_of(talk.receive(GREETING + b"500 what?\r\n")).detail.startswith("LHLO: 500 what?")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +217,7 @@ def test_replies_to_ehlo(reply: bytes, kind: ProbeResult, detail: str, quits: bo
         pytest.param(
             KEYWORDS + b"500 what?\r\n", ProbeResult.FAILURE, "STARTTLS is broken: 500 what?", id="500"
         ),
-        pytest.param(KEYWORDS + b"421 bye\r\n", ProbeResult.DEFERRED, "STARTTLS: 421 bye", id="421"),
+        pytest.param(KEYWORDS + b"421 bye\r\n", ProbeResult.SHEDDING, "STARTTLS: 421 bye", id="421"),
         pytest.param(
             KEYWORDS + b"220 go\r\n250 mta1\r\n",
             ProbeResult.FAILURE,
@@ -213,7 +256,9 @@ def test_lost_after_the_verdict_changes_nothing(greeting: bytes) -> None:
 
 def test_the_detail_is_one_short_printable_line() -> None:
     talk = dialogue()
-    detail = verdict_of(talk.receive(b"554 a\x1b[2J\xff\xe2\x80\xae" + b"long " * 700 + b"\r\n")).detail
+    detail = verdict_of(
+        talk.receive(b"554 blocked a\x1b[2J\xff\xe2\x80\xae" + b"long " * 700 + b"\r\n")
+    ).detail
     assert detail.isprintable()
     assert len(detail) <= MAX_DETAIL
     assert detail.endswith("(is the prober blocked?)")
@@ -316,5 +361,60 @@ def test_several_lines() -> None:
 
 def test_a_refusal_has_room_for_the_question() -> None:
     assert describe_refusal(354, "354 go on") == "unexpected 354 go on"
-    assert describe_refusal(554, "554 no") == "554 no (is the prober blocked?)"
-    assert len(describe_refusal(554, "554 " + "x" * 500)) < MAX_DETAIL
+    assert describe_refusal(554, "554 no") == "554 no"
+    assert len(describe_refusal(554, "554 blocked " + "x" * 500)) < MAX_DETAIL
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("530 5.7.0 Must issue a STARTTLS command first", "(write `starttls: offered`)"),
+        ("550 5.7.1 Session encryption is required", "(write `starttls: offered`)"),
+        (
+            "504 5.5.2 <probe>: Helo command rejected: need fully-qualified hostname",
+            "(write `ehlo: NAME`, a full name with an address)",
+        ),
+        ("550 need fully-qualified hostname", "(write `ehlo: NAME`, a full name with an address)"),
+        (
+            "450 4.7.1 <p.example>: Helo command rejected: Host not found",
+            "(write `ehlo: NAME`, a full name with an address)",
+        ),
+        (
+            "504 5.5.2 <probe>: Sender address rejected: need fully-qualified address",
+            "(write another `mail_from`)",
+        ),
+        (
+            "504 5.5.2 <x>: Recipient address rejected: need fully-qualified address",
+            "(write an `rcpt_to` that the host takes)",
+        ),
+        ("554 5.7.1 <a@b.example>: Relay access denied", "(write an `rcpt_to` that the host takes)"),
+        ("530 5.7.0 Authentication required", "(it asks for a login: take `rcpt_to` out)"),
+        (
+            "554 5.7.1 Service unavailable; Client host [192.0.2.53] blocked using zen.example.net",
+            "(is the prober blocked?)",
+        ),
+        ("550 5.7.1 Access denied", "(is the prober blocked?)"),
+        ("554 Your access to this mail system has been rejected", "(is the prober blocked?)"),
+        (
+            "550 5.7.25 Client host rejected: cannot find your reverse hostname, [192.0.2.53]",
+            "(give this server's address a reverse name)",
+        ),
+        ("554 mta1 no mail here", None),
+        ("550 5.1.1 no such user", None),
+        ("451 4.3.0 Temporary lookup failure", None),
+        ("500 what?", None),
+    ],
+)
+def test_hints_say_what_to_do_where_the_text_gives_it_away(text: str, hint: str | None) -> None:
+    assert describe_refusal(int(text[:3]), text) == (text if hint is None else f"{text} {hint}")
+
+
+def test_a_check_that_asks_for_tls_is_not_told_to() -> None:
+    text = "530 Must issue a STARTTLS command first"
+    assert describe_refusal(530, text, encrypts=True) == text
+    talk = Dialogue("probe", Requirements(envelope=("", "postmaster")))
+    talk.receive(GREETING)
+    talk.receive(KEYWORDS)
+    assert verdict_of(talk.receive(text.encode() + b"\r\n")).detail == (
+        f"MAIL FROM: {text} (write `starttls: offered`)"
+    )

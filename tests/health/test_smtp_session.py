@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from geodns.health.connect import PROXY_SIGNATURE
 from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.probe import probe
 from geodns.model.checks import Check, Target
-from tests.health.certificates import NAME, Authority, authority, server
+from tests.health.certificates import NAME, Authority, authority, only, server
 from tests.health.servers import GOOD, Handler, mail_server, script, serving, target
 
 Server = Callable[..., Awaitable[ProbeOutcome]]
@@ -216,7 +217,84 @@ def test_sni_is_the_name_that_is_verified(tmp_path: Path, signer: Authority) -> 
     assert outcome.kind is ProbeResult.OK
     assert asyncio.run(probed(mail_server(context), starttls="verified")).kind is ProbeResult.FAILURE
     assert asyncio.run(probed(mail_server(context), starttls="offered")).kind is ProbeResult.OK
-    assert asked == ["smtp.example.net", NAME, None]
+    assert asked == ["smtp.example.net", NAME, NAME], "the host's own name, whether verified or not"
+    assert asyncio.run(probed(mail_server(context), host=None, starttls="offered")).kind is ProbeResult.OK
+    assert asked[3] is None, "an address is no name for SNI"
+
+
+@pytest.mark.parametrize("starttls", ["offered", "verified"])
+def test_the_end_of_a_certificate_is_the_earliest_of_its_chain(
+    starttls: str, tmp_path: Path, signer: Authority
+) -> None:
+    middle = authority("Middle", signer, days=2.5)
+    stranger = authority("Stranger", days=1)
+    context = server(tmp_path, middle, chain=(stranger, middle))
+    outcome = asyncio.run(probed(mail_server(context), starttls=starttls))
+    found = outcome.certificate
+    assert outcome.kind is ProbeResult.OK
+    assert found is not None
+    assert (found.subject, found.issuer, found.ends_with, found.problem) == (NAME, "Middle", "Middle", None)
+    assert 2.4 < found.days_left(time.time()) <= 2.5
+    if starttls == "verified":
+        late = asyncio.run(probed(mail_server(context), starttls=starttls, cert_critical=3 * 86400.0))
+        assert late.kind is ProbeResult.FAILURE
+        assert late.detail.startswith(
+            "certificate: Middle in its chain expires in 2.5 days, under cert_critical"
+        )
+
+
+def test_an_expired_authority_in_the_chain_is_no_fault_unless_verified(
+    tmp_path: Path, signer: Authority
+) -> None:
+    middle = authority("Middle", signer, days=-1)
+    context = server(tmp_path, middle, chain=(middle,))
+    loose = asyncio.run(probed(mail_server(context), starttls="offered"))
+    assert loose.kind is ProbeResult.OK
+    assert loose.certificate is not None
+    assert (loose.certificate.problem, loose.certificate.ends_with) == ("expired", "Middle")
+    strict = asyncio.run(probed(mail_server(context), starttls="verified"))
+    assert strict.kind is ProbeResult.FAILURE
+    assert "expired, the one of its issuer" in strict.detail
+
+
+@pytest.mark.parametrize(
+    ("version", "ciphers", "cipher"),
+    [
+        pytest.param(
+            ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA", "TLSv1.2 ECDHE-RSA-AES128-SHA", id="sha1"
+        ),
+        pytest.param(
+            ssl.TLSVersion.TLSv1_2, "AES256-SHA256", "TLSv1.2 AES256-SHA256", id="no-forward-secrecy"
+        ),
+        pytest.param(ssl.TLSVersion.TLSv1, "ALL", "TLSv1 ECDHE-RSA-AES256-SHA", id="tls-1.0"),
+        pytest.param(
+            ssl.TLSVersion.TLSv1_2, "AECDH-AES128-SHA", "TLSv1.2 AECDH-AES128-SHA", id="no-certificate"
+        ),
+    ],
+)
+def test_old_tls_is_good_enough_for_a_check_that_does_not_verify(
+    version: ssl.TLSVersion, ciphers: str, cipher: str, tmp_path: Path, signer: Authority
+) -> None:
+    context = only(server(tmp_path, signer, rsa_key=True), version, ciphers)
+    loose = asyncio.run(probed(mail_server(context), starttls="offered"))
+    assert (loose.kind, loose.detail) == (ProbeResult.OK, f"220 mta1 ESMTP (old TLS: {cipher})")
+    assert loose.tls is not None
+    assert loose.tls.old
+    strict = asyncio.run(probed(mail_server(context), starttls="verified"))
+    assert strict.kind is ProbeResult.FAILURE
+    assert strict.detail.startswith("STARTTLS is broken: ")
+
+
+def test_tls_of_today_is_not_old_and_a_certificate_comes_before_none(
+    tmp_path: Path, signer: Authority
+) -> None:
+    for context in (
+        server(tmp_path, signer, rsa_key=True),
+        only(server(tmp_path, signer, rsa_key=True), ssl.TLSVersion.TLSv1_2, "ALL"),
+    ):
+        outcome = asyncio.run(probed(mail_server(context), starttls="offered"))
+        assert (outcome.kind, outcome.detail) == (ProbeResult.OK, "220 mta1 ESMTP")
+        assert outcome.certificate is not None
 
 
 def test_without_a_name_the_address_is_verified(tmp_path: Path, signer: Authority) -> None:
@@ -270,6 +348,11 @@ WISHES: dict[str, tuple[dict[str, Any], ProbeResult, str]] = {
     "a parameter is no keyword": ({"require": ("PLAIN",)}, ProbeResult.FAILURE, "PLAIN is not offered"),
     "a recipient": ({"rcpt_to": "a@example.com"}, ProbeResult.OK, "220 mta1 ESMTP"),
     "a recipient later": ({"rcpt_to": "later@example.com"}, ProbeResult.DEFERRED, "RCPT TO: 450 4.2.0 later"),
+    "a recipient later, and that takes weight": (
+        {"rcpt_to": "later@example.com", "rcpt_4xx": "shed"},
+        ProbeResult.SHEDDING,
+        "RCPT TO: 450 4.2.0 later",
+    ),
     "no such recipient": (
         {"rcpt_to": "nobody@example.com"},
         ProbeResult.FAILURE,

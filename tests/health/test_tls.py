@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +90,34 @@ def test_warnings(left: float, check: dict[str, Any], problem: str | None, expec
 
 
 @pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (2, ": Middle in its chain expires in 2 days: install a newer chain"),
+        (-3, ": Middle in its chain expired 3 days ago: install a newer chain"),
+        (20, None),
+    ],
+)
+def test_a_warning_says_whose_end_it_is(left: float, expected: str | None) -> None:
+    certificate = replace(GOOD, not_after=NOW + left * DAY, ends_with="Middle")
+    found = warning_of(target(587, starttls="offered", sni=NAME), certificate, NOW)
+    assert found == (None if expected is None else f"certificate of {NAME} at [127.0.0.1]:587{expected}")
+    assert describe_certificate(certificate).endswith(", the end of Middle in its chain")
+
+
+def test_a_root_that_another_has_signed_too_counts_by_its_longest_life(tmp_path: Path) -> None:
+    old = authority("Old", days=30)
+    root = authority("Root", days=300)
+    crossed = authority("Root", old, days=-5)
+    server(tmp_path, root, days=90)
+    pem = (tmp_path / "server.pem").read_text()
+    der = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])
+    chain = [one.certificate.public_bytes(serialization.Encoding.DER) for one in (crossed, root, old)]
+    found = certificate_of(der, None, time.time(), chain)
+    assert found is not None
+    assert (found.ends_with, found.problem) == (None, None)
+
+
+@pytest.mark.parametrize(
     ("check", "left", "old"),
     [
         ({"starttls": "verified", "cert_critical": DAY}, 0.9, True),
@@ -111,6 +140,7 @@ def test_how_a_certificate_is_shown() -> None:
         "not_after": "2026-12-23T07:00:00Z",
         "days_left": 30.0,
         "problem": None,
+        "ends_with": None,
     }
     line = f"{NAME}, issued by Someone, good from 2026-11-13 to 2026-12-23"
     assert describe_certificate(GOOD) == line
@@ -141,7 +171,7 @@ def test_whose_certificate_has_expired(code: int, days: float, problem: str, tmp
     pem = (tmp_path / "server.pem").read_text()
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = code, "certificate has expired"
-    error.__dict__["refused"] = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :])
+    error.__dict__["refused"] = (ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :]),)
     found = refused_by(error).certificate
     assert found is not None
     assert found.problem == problem

@@ -94,7 +94,7 @@ HOSTS: dict[str, tuple[Manners, str, str]] = {
     "deaf": (deaf, "down", "the reply to EHLO"),
     "nul": (nul, "down", "500"),
     "busy": (greets("421 too busy"), "shedding", "421 too busy"),
-    "refusing": (greets("554 no mail here"), "down", "is the prober blocked"),
+    "refusing": (greets("554 no mail here"), "down", "554 no mail here"),
     "teaser": (greets("220-wait", "554 not you"), "down", "554 wait not you"),
     "chatty": (greets(*["220-hello"] * 20, "220 chatty"), "up", "220"),
 }

@@ -137,6 +137,7 @@ ERRORS = {
         NS + "checks: {x: {type: smtps, verify: required, §cert_critical: 30d}}\n",
         "cert_critical 30d is over cert_warning 14d",
     ),
+    "rcpt_4xx alone": (NS + "checks: {smtp: {§rcpt_4xx: shed}}\n", "`rcpt_4xx` without `rcpt_to`"),
     "mail_from alone": (NS + "checks: {smtp: {§mail_from: a@b.example}}\n", "`mail_from` without `rcpt_to`"),
     "rcpt_to": (NS + "checks: {smtp: {rcpt_to: §postmaster at home}}\n", "is no mailbox: write a mailbox"),
     "a mailbox with a command": (NS + 'checks: {smtp: {rcpt_to: §"a@b>\\r\\nDATA"}}\n', "is no mailbox"),
