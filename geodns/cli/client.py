@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import getpass
+import json
 import os
 import socket
+import traceback
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -12,11 +14,17 @@ import aiohttp
 import click
 
 from geodns.cli.options import DEFAULT_SERVER, why_no_token
-from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError
+from geodns.errors import GeodnsError, NotFoundError, ServerError, UsageError, printable
 
 Json = dict[str, Any]
 """An object of the API: commands read it as it comes, since types of pydantic take long to load."""
 
+MAX_ANSWER = 64 * 2**20
+"""Bytes, unpacked: more than the largest state that a server takes."""
+ANSWERED = "geodns.answered"
+"""In the context of the running command: the URL of the server that has answered last."""
+AS_THEY_ARE = "/api/v1/zones/"
+"""Paths below are of zones, which are compared and not shown."""
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
@@ -25,6 +33,37 @@ class HttpReply(NamedTuple):
 
     status: int
     body: Json
+
+
+class Answer(dict[str, Any]):
+    """An object of an answer; a key that is not there is the server's fault."""
+
+    def __missing__(self, key: str) -> Any:
+        raise ServerError(f"the answer has no {key!r}: {_OTHER}")
+
+
+def read_json(text: str | bytes, *, as_it_is: bool = False) -> Any:
+    """Read an answer; what its texts have of terminals' control characters is escaped.
+
+    Raises:
+        ValueError: it is no JSON.
+
+    """
+    try:
+        found = json.loads(text, object_hook=Answer)
+        return found if as_it_is else _printable(found)
+    except RecursionError as error:
+        raise ValueError("the JSON is too deep") from error
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(one) for one in value]
+    if isinstance(value, dict):
+        return Answer((printable(key), _printable(one)) for key, one in value.items())
+    return value
 
 
 class Server:
@@ -101,12 +140,16 @@ class Server:
                 aiohttp.ClientSession(timeout=TIMEOUT, headers=self.headers()) as session,
                 session.request(method, url + path, params=query, json=body) as response,
             ):
-                answer: Any = await response.json(content_type=None)
                 status = response.status
+                content = await _content(response)
+            answer = read_json(content, as_it_is=path.startswith(AS_THEY_ARE))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{url}: {in_words(error)}") from error
         except ValueError as error:
             raise ServerError(f"{url}{path}: the answer is no JSON: is that a geodns?") from error
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.meta[ANSWERED] = url
         if status >= 400:
             raise _refusal(status, answer)
         if not isinstance(answer, dict):
@@ -114,12 +157,23 @@ class Server:
         return HttpReply(status, answer)
 
 
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += piece
+        if len(content) > MAX_ANSWER:
+            raise ServerError(
+                f"{response.url}: the answer is longer than {MAX_ANSWER // 2**20} MiB: is that a geodns?"
+            )
+    return bytes(content)
+
+
 class UnreachableError(ServerError):
     """Nothing answers there, or no geodns does."""
 
 
 def _refusal(status: int, answer: Any) -> ServerError | NotFoundError:
-    text = answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}"
+    text = str(answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}")
     if status == 404:
         return NotFoundError(text)
     if status == 401 and (trouble := why_no_token()) is not None:
@@ -130,6 +184,7 @@ def _refusal(status: int, answer: Any) -> ServerError | NotFoundError:
     return error
 
 
+_OTHER = "is that a geodns of this version?"
 _RUNNING = "is `geodns serve` running? --server names it"
 _ERRORS = {
     errno.ECONNREFUSED: f"nobody listens there (connection refused): {_RUNNING}",
@@ -165,6 +220,15 @@ _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
     ),
 )
 """The first kind that fits gives the text."""
+
+
+def misread(url: str, error: Exception) -> ServerError:
+    """Return the error of a command that stumbled over an answer."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(at.filename)}:{at.lineno}"  # noqa: PTH119 - no path: a name in a text
+    return ServerError(
+        f"{url}: the answer is not as expected: {_OTHER} ({type(error).__name__} at {place}: {error})"
+    )
 
 
 def in_words(error: BaseException) -> str:

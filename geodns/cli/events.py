@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import click
 
-from geodns.cli.client import Json, Server, UnreachableError
+from geodns.cli.client import Json, Server, UnreachableError, read_json
 from geodns.cli.options import server_option, token_option
 from geodns.config.times import precise, since_asked
 from geodns.errors import ServerError
@@ -254,8 +254,8 @@ async def _connected(
 
 async def _refusal(response: aiohttp.ClientResponse) -> Exception:
     try:
-        text = str((await response.json(content_type=None))["error"])
-    except (ValueError, KeyError, TypeError):
+        text = str(read_json(await response.content.read(LONGEST))["error"])
+    except (ValueError, KeyError, TypeError, ServerError):
         text = f"status {response.status}"
     # A server that starts, has too many clients or is behind a proxy may answer in a moment.
     return _BusyError(text) if response.status in {429, 500, 502, 503, 504} else ServerError(text)
@@ -263,8 +263,13 @@ async def _refusal(response: aiohttp.ClientResponse) -> Exception:
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
     """Read server-sent events, each of them one line of data."""
-    async for line in response.content:
-        name, _, value = line.decode().rstrip("\r\n").partition(":")
-        if name == "data":
-            event: Json = json.loads(value)
-            yield event
+    try:
+        async for line in response.content:
+            name, _, value = line.decode().rstrip("\r\n").partition(":")
+            if name == "data":
+                event: Json = read_json(value)
+                yield event
+    except ValueError as error:
+        raise ServerError(
+            f"{response.url}: what it sends are no events ({error}): is that a geodns?"
+        ) from error

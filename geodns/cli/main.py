@@ -2,11 +2,12 @@
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
 from geodns import __version__
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, printable
 
 _COMMANDS = {
     "serve": "answer DNS for the zones in a folder",
@@ -63,6 +64,18 @@ class _Commands(click.Group):
         command: click.Command = getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            client = sys.modules.get(
+                "geodns.cli.client"
+            )  # where a command has not asked, it is our own fault
+            url = client and ctx.meta.get(client.ANSWERED)
+            if client is None or url is None:
+                raise
+            raise client.misread(url, error) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Commands"):
@@ -80,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         geodns(args=arguments, prog_name="geodns")
     except GeodnsError as error:
-        click.echo(f"geodns: {error}", err=True)
+        # It may quote a server; several problems have a line each.
+        click.echo("geodns: " + "\n".join(map(printable, str(error).split("\n"))), err=True)
         sys.exit(error.status)
 
 

@@ -11,6 +11,7 @@ from geodns.cli.options import number
 from geodns.cli.order_dialog import Answers, describe_order, give, order_options
 from geodns.cli.wait import wait
 from geodns.config.times import seconds_asked
+from geodns.errors import UsageError
 from geodns.model.limits import MAX_WEIGHT
 
 PATH = "/api/v1/orders"
@@ -55,8 +56,11 @@ _hosts = click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 @click.option(
     "--wait", "waits", is_flag=True, help="Wait until HOST may be rebooted, and print the progress."
 )
+@click.option(
+    "--timeout", metavar="TIME", callback=_duration, help="End --wait after 30m, 2h … with status 3."
+)
 @_ordering()
-def drain(hosts: tuple[str, ...], *, waits: bool, **given: Any) -> None:
+def drain(hosts: tuple[str, ...], *, waits: bool, timeout: str | None, **given: Any) -> None:
     """Deal HOST no more, until `undrain`.
 
     HOST is a name (mta1, mta1.out.example.com), an address, or a glob over the hosts of all zones ('mta*').
@@ -66,9 +70,13 @@ def drain(hosts: tuple[str, ...], *, waits: bool, **given: Any) -> None:
     queued on the host still leaves it.
 
     With --wait it returns when the last answer with the host has left all caches that keep to its TTL and,
-    where the host tells its load, that is 0: then it is safe to reboot.
+    where the host tells its load, that is 0: then it is safe to reboot. While that load is not known (its
+    exporter is gone, or its last value too old) it goes on waiting, until --timeout.
     """
-    _order("drain", hosts, then=wait if waits else None, **given)
+    if timeout is not None and not waits:
+        raise UsageError("--timeout says how long to --wait: give both")
+    seconds = None if timeout is None else seconds_asked(timeout, "leave it out")
+    _order("drain", hosts, then=partial(wait, timeout=seconds) if waits else None, **given)
 
 
 @click.command()

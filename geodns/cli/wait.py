@@ -10,6 +10,8 @@ import click
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.errors import GeodnsError
 
+LATE = 3
+"""The exit status."""
 LOOK_EVERY = 1.0
 SAY_EVERY = 10.0
 """Seconds between two lines of progress."""
@@ -64,31 +66,40 @@ def progress(one: Drained, hosts: Iterable[Json], now: float) -> Progress:
 
     """
     queues: list[float] = []
-    known = False
+    told = False
     for host in hosts:
         if host["forced"] != "drained":
             raise GeodnsError(f"{one} is not drained any more: somebody has ended it")
         load = host.get("load")
-        if load is not None and load["value"] is not None and not load["stale"]:
-            known = True
-            queues.append(load["value"])
-    queue = max(queues, default=0.0)
+        if load is not None:
+            told = True
+            # A value from before the exporter died says nothing of what is queued now.
+            if load["value"] is not None and not load["stale"] and load["error"] is None:
+                queues.append(load["value"])
     parts = [f"dealt until {_clock(one.dealt)}", f"cached until {_clock(one.cached)}"]
-    parts += [f"queue {queue:g}"] if known else []
-    return Progress(f"{one}: {', '.join(parts)}", now >= one.cached and queue <= 0)
+    if queues:
+        parts.append(f"queue {max(queues):g}")
+    elif told:
+        parts.append("queue not known")
+    empty = max(queues) <= 0 if queues else not told
+    return Progress(f"{one}: {', '.join(parts)}", now >= one.cached and empty)
 
 
 def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
-def wait(server: Server, answers: Mapping[str, HttpReply | GeodnsError]) -> None:
+def wait(
+    server: Server, answers: Mapping[str, HttpReply | GeodnsError], timeout: float | None = None
+) -> None:
     """Wait until the hosts that servers have just drained may be rebooted, and say how far along they are.
 
     Raises:
         GeodnsError: a host is drained no more.
+        Exit: with status 3 when seconds have passed before.
 
     """
+    end = float("inf") if timeout is None else time.monotonic() + timeout
     taken = [answer.body for answer in answers.values() if isinstance(answer, HttpReply)]
     left = drained_by(taken, time.time())
     said: dict[Drained, float] = {}
@@ -98,13 +109,18 @@ def wait(server: Server, answers: Mapping[str, HttpReply | GeodnsError]) -> None
         for one in list(left):
             hosts = [body["hosts"].get(one.zone, {}).get(one.name) for body in shown]
             found = progress(one, [host for host in hosts if host is not None], now)
-            if not shown:  # no server answers, so nobody knows
-                found = found._replace(done=False)
-            if found.done or now - said.get(one, float("-inf")) >= SAY_EVERY:
+            if not shown:
+                found = Progress(f"{found.line}, and no server answers", done=False)
+            late = time.monotonic() >= end and not found.done
+            if late:
+                click.echo(f"{found.line}: not safe to reboot, and the time is over", err=True)
+            elif found.done or now - said.get(one, float("-inf")) >= SAY_EVERY:
                 said[one] = now
                 click.echo(found.line)
             if found.done:
                 click.echo(f"{one}: safe to reboot")
                 left.remove(one)
+        if left and time.monotonic() >= end:
+            raise click.exceptions.Exit(LATE)
         if left:
-            time.sleep(LOOK_EVERY)
+            time.sleep(max(0.0, min(LOOK_EVERY, end - time.monotonic())))

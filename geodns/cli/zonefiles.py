@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from geodns.cli.convert.draft import PLACEHOLDER
 from geodns.cli.options import server_option, token_option
-from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError
+from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError, printable
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.names import is_within, zone_name
@@ -60,7 +60,7 @@ def check(
 
         whole = any(path.is_dir() for path in paths)
         for line in changes(Server(server, token), _by_path(parsed), whole=whole):
-            click.echo(line)
+            click.echo(printable(line))
     if len(zones) < len(files) or any(not one.warning for one in problems):
         context.exit(1)
     names = sum(

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from geodns.cli import main, wait
 from geodns.cli.wait import Drained, drained_by, progress
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, UsageError
 from tests.answering import Answering, answering
 
 ZONE = "out.example.com"
@@ -42,8 +42,13 @@ def test_the_longest_of_all_servers_counts() -> None:
         pytest.param([host(value=214.0)], 1040.0, "214", False, id="a queue"),
         pytest.param([host(value=0.0), host(value=3.0)], 1040.0, "3", False, id="the longest queue"),
         pytest.param([host(value=0.0), host(value=0.0)], 1040.0, "0", True, id="empty"),
-        pytest.param([host(value=9.0, stale=True)], 1040.0, None, True, id="an old value says nothing"),
-        pytest.param([host(value=None, stale=False)], 1040.0, None, True, id="no value yet"),
+        pytest.param([host(value=0.0, stale=True)], 1040.0, "not known", False, id="the last is too old"),
+        pytest.param([host(value=None, stale=False)], 1040.0, "not known", False, id="never read"),
+        pytest.param([host(value=0.0, error="refused")], 1040.0, "not known", False, id="exporter dead"),
+        pytest.param([host(value=0.0), host(value=None)], 1040.0, "0", True, id="one server knows"),
+        pytest.param(
+            [host(value=9.0, stale=True), host(value=0.0)], 1040.0, "0", True, id="the other is old"
+        ),
     ],
 )
 def test_how_far_along_it_is(hosts: list[Any], now: float, queue: str | None, *, done: bool) -> None:
@@ -60,7 +65,9 @@ def test_a_host_that_is_drained_no_more_is_told_so(forced: str | None) -> None:
         progress(ONE, [host(), host(forced)], 1040.0)
 
 
-def run(*statuses: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Result, Answering]:
+def run(
+    *statuses: dict[str, Any], monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...] = ()
+) -> tuple[Result, Answering]:
     monkeypatch.setattr(wait, "LOOK_EVERY", 0.01)
     order = {
         "hosts": {ZONE: {"mta1": host()}},
@@ -77,7 +84,7 @@ def run(*statuses: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Res
         fake.give("POST /api/v1/orders", order)
         fake.give("GET /status", *({"hosts": {ZONE: {"mta1": one}}} for one in statuses))
         environment = {"GEODNS_SERVER": fake.url, "COLUMNS": "200"}
-        arguments = ["drain", "mta1", "--wait", "--yes"]
+        arguments = ["drain", "mta1", "--wait", "--yes", *more]
         return CliRunner(env=environment).invoke(main.geodns, arguments), fake
 
 
@@ -93,3 +100,33 @@ def test_it_ends_when_somebody_undrains(monkeypatch: pytest.MonkeyPatch) -> None
     result, _ = run(host(value=2.0), host(None, value=2.0), monkeypatch=monkeypatch)
     assert result.exit_code == 1
     assert "safe to reboot" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        pytest.param(host(value=0.0, stale=True), "queue not known", id="stale"),
+        pytest.param(host(value=7.0), "queue 7", id="a queue that stays"),
+    ],
+)
+def test_at_its_timeout_it_is_not_safe(
+    shown: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, fake = run(shown, monkeypatch=monkeypatch, more=("--timeout", "1s"))
+    assert result.exit_code == 3, result.output
+    assert f"{why}: not safe to reboot, and the time is over" in result.output
+    assert "safe to reboot\n" not in result.output
+    assert len(fake.asked) > 5
+
+
+def test_when_the_queue_is_known_again_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    statuses = host(value=0.0, error="refused"), host(value=3.0), host(value=0.0)
+    result, _ = run(*statuses, monkeypatch=monkeypatch, more=("--timeout", "1m"))
+    assert result.exit_code == 0, result.output
+    assert "queue not known" in result.output
+    assert result.output.splitlines()[-1] == f"mta1.{ZONE}: safe to reboot"
+
+
+def test_a_timeout_is_of_a_wait() -> None:
+    result = CliRunner().invoke(main.geodns, ["drain", "mta1", "--timeout", "1m"])
+    assert isinstance(result.exception, UsageError)
