@@ -120,7 +120,9 @@ def status(*hosts: str, zone: str = NAME, **other: Any) -> dict[str, Any]:
         "ready": True,
         "listen": ["127.0.0.1:5300"],
         "warnings": [],
-        "zones": {zone: {"serial": 2026112301, "file": f"zones/{zone}.yaml", "error": None}},
+        "zones": {
+            zone: {"serial": 2026112301, "digest": "a" * 32, "file": f"zones/{zone}.yaml", "error": None}
+        },
         "hosts": {zone: {"mta1": host(), "mta2": host()}},
         "pools": {zone: {"main": pool(*hosts)}},
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import time
@@ -20,6 +21,7 @@ from geodns.health.outcome import ProbeResult
 from geodns.model.checks import Target
 from geodns.model.state import Forced, ForcedState, HealthState, RetiredHost, Verdict
 from geodns.serve.plan import ControlContext
+from geodns.storage.reading_log import MOST_DEATHS, ReadingLog
 from geodns.storage.state_file import FILE_NAME, StateFile
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 from tests.sample_zones import host
@@ -203,6 +205,27 @@ def test_a_state_that_cannot_be_used_is_said_and_ends_it(
     monkeypatch.setattr(StateFile, "load_serials", broken)
     assert control(Settings(zones=tmp_path, state=tmp_path / "state"), NOWHERE) == 1
     assert capsys.readouterr().err == "geodns: geodns.db: the disk does not read\n"
+
+
+def test_a_file_that_kills_control_is_refused_and_its_zone_is_served_as_before(ready: Control) -> None:
+    async def nothing(running: Running) -> None:
+        del running
+
+    ready.run(nothing)
+    ready.file.write_text(TEXT.replace("mta3: 192.0.2.13", "mta3: 192.0.2.13, mta4: 192.0.2.14"))
+    for _ in range(MOST_DEATHS):
+        assert ReadingLog(ready.state / "reading").begin(ready.file)
+    ready.number = 2
+
+    async def test(running: Running) -> None:
+        assert running.supervisor.dealt() == set(ALL)
+        shown = await running.get("/status")
+        assert "control died reading it" in shown["zones"][NAME]["error"]
+        os.utime(ready.file)
+        await until(lambda: "mta4" in running.supervisor.dealt())
+        assert (await running.get("/status"))["zones"][NAME]["error"] is None
+
+    ready.run(test)
 
 
 def test_a_bad_file_takes_no_zone_away_that_was_served_before_a_restart(ready: Control) -> None:

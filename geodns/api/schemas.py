@@ -103,6 +103,9 @@ class ZoneStateJson(TypedDict):
     """A zone's file; `error` says why its last edit is not served, `waiting` what an edit waits for."""
 
     serial: Annotated[Count | None, Field(description="null: the zone is not served.")]
+    digest: Annotated[
+        str | None, Field(description="Servers of one version share it if they serve the same.")
+    ]
     file: str
     error: str | None
     waiting: NotRequired[list[str]]

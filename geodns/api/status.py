@@ -298,6 +298,7 @@ def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:
     for name, source in cluster.sources.items():
         found[name] = {
             "serial": source.serial,
+            "digest": source.zone.digest,
             "file": printable(str(zones.files.get(name, ""))),
             "error": str(refused[name][0]) if name in refused else None,
         }
@@ -307,7 +308,8 @@ def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:
         found[zone.name].setdefault("sources", []).append(_source(origin, listing))
     for name, problems in refused.items():
         if name not in found:
-            found[name] = {"serial": None, "file": printable(problems[0].file), "error": str(problems[0])}
+            file = printable(problems[0].file)
+            found[name] = {"serial": None, "digest": None, "file": file, "error": str(problems[0])}
     return found
 
 

@@ -138,7 +138,8 @@ def _several(source: Server, narrow: _Narrow) -> _StatusRow:
             table.add_row(Text(one.what), *map(Text, one.says))
         parts += [Text(""), table]
     elif len(statuses) > 1:
-        parts.append(Text("they agree on every host, pool and serial"))
+        parts.append(Text("they agree on every zone, host and pool"))
+    parts += [Text(line, style="dim") for line in _serials(statuses)]
     for url, status in list(statuses.items())[:1]:
         parts += [Text(f"\n{url}:", style="bold"), render(status)]
     well = len(statuses) == len(answers) and not found and all(map(_is_well, statuses.values()))
@@ -385,11 +386,12 @@ class Difference(NamedTuple):
 def differences(statuses: Mapping[str, Json]) -> list[Difference]:
     """Return where servers disagree, by the statuses that they show."""
     shown = list(statuses.values())
-    zones = [{f"{zone} serial": about for zone, about in one["zones"].items()} for one in shown]
+    alike = len({one.get("version") for one in shown}) == 1
+    zones = [{f"zone {zone}": about for zone, about in one["zones"].items()} for one in shown]
     hosts = [_flat(one["hosts"], "host {}.{}") for one in shown]
     pools = [_flat(one["pools"], "pool {} of {}") for one in shown]
     return [
-        *_differing(zones, _serial),
+        *_differing(zones, _content if alike else _served),
         *_differing(hosts, host_of),
         *_differing(pools, _dealing),
         *_differing_shares(pools),
@@ -400,9 +402,28 @@ def _flat(by_zone: Json, what: str) -> Json:
     return {what.format(name, zone): about for zone, some in by_zone.items() for name, about in some.items()}
 
 
-def _serial(about: Json) -> str:
-    serial = "not served" if about["serial"] is None else str(about["serial"])
-    return f"{serial}, file refused" if about["error"] else serial
+def _served(about: Json) -> str:
+    served = "not served" if about["serial"] is None else "served"
+    return f"{served}, file refused" if about["error"] else served
+
+
+def _content(about: Json) -> str:
+    """Say what a server serves; each counts its own edits, so that serials of the same content differ."""
+    digest = about.get("digest")
+    return _served(about) + (f", content {digest[:8]}" if digest else "")
+
+
+def _serials(statuses: Mapping[str, Json]) -> Iterator[str]:
+    """Say which serial each server has come to, where they differ."""
+    for zone in dict.fromkeys(zone for one in statuses.values() for zone in one["zones"]):
+        serials = {
+            url: one["zones"][zone]["serial"]
+            for url, one in statuses.items()
+            if zone in one["zones"] and one["zones"][zone]["serial"] is not None
+        }
+        if len(set(serials.values())) > 1:
+            said = ", ".join(f"{statuses[url].get('node', url)} {serial}" for url, serial in serials.items())
+            yield f"serials of {zone} (each server counts its own edits): {said}"
 
 
 def _dealing(pool: Json) -> str:

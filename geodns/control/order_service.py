@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
@@ -64,6 +65,11 @@ class OrderService:
         order = request.order
         hosts = tuple(find_hosts(request.hosts, self._cluster.zones, request.zone))
         plan = plan_order(order, hosts, self._cluster, time.time())
+        if order.seconds is not None and not self._clock.steady:
+            note = (
+                "the clock was set a moment ago: look in a minute whether the end in the status is as meant"
+            )
+            plan = replace(plan, notes=(*plan.notes, note))
         return await self._do(
             hosts, plan, order.author, order.reason, dry_run=request.dry_run, yes=request.yes
         )

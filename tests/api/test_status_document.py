@@ -28,7 +28,7 @@ DESIGNED = {
     "uptime_s": 12.3,
     "ready": True,
     "warnings": [],
-    "zones": {NAME: {"serial": SERIAL, "file": "zones/out.example.com.yaml", "error": None}},
+    "zones": {NAME: {"serial": SERIAL, "digest": "…", "file": "zones/out.example.com.yaml", "error": None}},
     "hosts": {NAME: {"mta1": DESIGNED_HOST}},
     "pools": {NAME: {"main": DESIGNED_POOL}},
 }
@@ -51,7 +51,13 @@ def test_the_status_has_the_fields_of_the_design(rig: Rig) -> None:
     holds(shown["pools"][NAME]["main"], DESIGNED_POOL, "pool")
     assert (shown["node"], shown["version"], shown["backend"]) == ("ns1", __version__, "python")
     assert shown["listen"] == ["127.0.0.1:5300", "[::1]:5300"]
-    assert shown["zones"][NAME] == {"serial": SERIAL, "file": str(rig.file), "error": None}
+    digest = rig.services.cluster.zone(NAME).digest
+    assert shown["zones"][NAME] == {
+        "serial": SERIAL,
+        "digest": digest,
+        "file": str(rig.file),
+        "error": None,
+    }
     assert shown["hosts"][NAME]["mta1"]["checks"][0]["detail"] == "220 mta1 ESMTP"
     assert shown["ready"] is True
 

@@ -295,8 +295,22 @@ def test_servers_that_agree_are_shown_once(fake: Answering, other: Answering) ->
     assert result.exit_code == 0, result.output
     assert f"ns1 ({fake.url}): ready, up 1d 2h 3m 4s" in result.output
     assert f"ns2 ({other.url}): ready" in result.output
-    assert "they agree on every host, pool and serial" in result.output
+    assert "they agree on every zone, host and pool" in result.output
     assert result.output.count("mta1 50.0%, mta2 50.0%") == 1
+
+
+def test_the_serials_that_servers_have_come_to_are_shown_and_are_no_disagreement(
+    fake: Answering, other: Answering
+) -> None:
+    fake.give("GET /status", status("mta1", "mta2"))
+    later = status("mta1", "mta2", node="ns2")
+    later["zones"][NAME] = {**later["zones"][NAME], "serial": 2026112309}
+    other.give("GET /status", later)
+    result = both(fake, other)
+    assert result.exit_code == 0, result.output
+    assert "they agree on every zone, host and pool" in result.output
+    said = f"serials of {NAME} (each server counts its own edits): ns1 2026112301, ns2 2026112309"
+    assert said in result.output
 
 
 def test_where_servers_disagree_is_shown_and_is_a_problem(fake: Answering, other: Answering) -> None:
@@ -383,6 +397,15 @@ def found(*others: dict[str, Any]) -> list[Difference]:
             ),
             id="shares that are near",
         ),
+        pytest.param(
+            changed(zones={NAME: {"serial": 7, "digest": "a" * 32, "file": "", "error": None}}), id="serial"
+        ),
+        pytest.param(
+            changed(
+                version="9.9", zones={NAME: {"serial": 7, "digest": "b" * 32, "file": "", "error": None}}
+            ),
+            id="another version, whose digests are others",
+        ),
     ],
 )
 def test_servers_that_agree(other: dict[str, Any]) -> None:
@@ -394,6 +417,7 @@ UNEVEN["families"] = {
     "A": {"live": ["mta1", "mta2"], "share": {"mta1": 0.9, "mta2": 0.1}},
     "AAAA": {"live": [], "share": {}},
 }
+SAME = {"serial": 2026112301, "digest": "a" * 32, "file": "", "error": None}
 WEIGHT = {"weight": 5, "file_weight": 50, "reason": "", "author": "ops", "until": None, "hides": None}
 
 
@@ -401,18 +425,23 @@ WEIGHT = {"weight": 5, "file_weight": 50, "reason": "", "author": "ops", "until"
     ("other", "expected"),
     [
         pytest.param(
-            changed(zones={NAME: {"serial": 7, "file": "", "error": None}}),
-            [Difference(f"{NAME} serial", ("2026112301", "7"))],
-            id="serial",
+            changed(zones={NAME: {"serial": 2026112301, "digest": "b" * 32, "file": "", "error": None}}),
+            [Difference(f"zone {NAME}", ("served, content aaaaaaaa", "served, content bbbbbbbb"))],
+            id="content",
         ),
         pytest.param(
-            changed(zones={NAME: {"serial": 2026112301, "file": "", "error": "f:1:2: what"}}),
-            [Difference(f"{NAME} serial", ("2026112301", "2026112301, file refused"))],
+            changed(zones={NAME: {**SAME, "error": "f:1:2: what"}}),
+            [
+                Difference(
+                    f"zone {NAME}",
+                    ("served, content aaaaaaaa", "served, file refused, content aaaaaaaa"),
+                )
+            ],
             id="refused",
         ),
         pytest.param(
-            changed(zones={NAME: {"serial": None, "file": "", "error": "f:1:2: what"}}),
-            [Difference(f"{NAME} serial", ("2026112301", "not served, file refused"))],
+            changed(zones={NAME: {"serial": None, "digest": None, "file": "", "error": "f:1:2: what"}}),
+            [Difference(f"zone {NAME}", ("served, content aaaaaaaa", "not served, file refused"))],
             id="not served",
         ),
         pytest.param(
@@ -468,7 +497,7 @@ def test_what_they_disagree_on(other: dict[str, Any], expected: list[Difference]
 
 def test_a_zone_that_only_one_has_is_not_served_by_the_other() -> None:
     other = changed(zones={}, hosts={}, pools={})
-    assert found(other)[0] == Difference(f"{NAME} serial", ("2026112301", "-"))
+    assert found(other)[0] == Difference(f"zone {NAME}", ("served, content aaaaaaaa", "-"))
     assert len(found(other)) == 4
 
 

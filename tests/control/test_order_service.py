@@ -165,6 +165,8 @@ def test_a_clock_that_is_set_ends_no_order_until_it_is_steady(
         await until(lambda: not running.daemon.services.clock.steady)
         await asyncio.sleep(0.5)
         assert running.supervisor.dealt() == {"mta2", "mta3"}
+        _, shown = await order(running, "weight", "mta3", weight=3, **{"for": "1h"})
+        assert any("the clock was set a moment ago" in one for one in shown["notes"])
         assert any("the clock was set ahead" in one for one in (await running.get("/status"))["warnings"])
         monkeypatch.setattr(time, "time", real)
         monkeypatch.setattr(running.daemon.services.clock, "_wall", real)

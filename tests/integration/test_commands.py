@@ -235,7 +235,7 @@ def test_status_json_has_the_fields_of_the_design(server: Server) -> None:
     assert set(shown) - MORE == TOP
     assert shown["ready"] is True
     assert shown["warnings"] == []
-    assert set(shown["zones"][ZONE]) == {"serial", "file", "error"}
+    assert set(shown["zones"][ZONE]) == {"serial", "digest", "file", "error"}
     host = shown["hosts"][ZONE]["mta1"]
     assert set(host) - MORE == HOST
     assert (host["state"], host["forced"], host["weight"], host["effective_weight"]) == ("up", None, 1, 1)
