@@ -75,7 +75,7 @@ def _import(file: Path, kind: str, origin: str | None, out: str) -> None:
     text = zone_file(draft)
     name = draft.origin[:-1]
     path = Path(out) / f"{name}.yaml"
-    parsed = parse_zone(name, text.encode(), str(path) if out != "-" else f"{name}.yaml")
+    parsed = parse_zone(name, text.encode(), str(path) if out != "-" else f"{name}.yaml as printed")
     for problem in at_source(draft, parsed.problems):
         click.echo(problem, err=True)
     if parsed.zone is None:
