@@ -58,10 +58,26 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
         start = dns.name.root
     file = MasterFile(path, start)
     file.read()
+    apexes = [name for name, _, rdata, _ in file.records if rdata.rdtype == dns.rdatatype.SOA]
+    apex = apexes[0] if apexes else start
+    if origin is None and apex == start:
+        zone_by_file(path, guess.removesuffix("."))
+    draft = draft_of(file, path, start if origin is not None else apex, DEFAULT_TTL)
+    if file.implied is not None:
+        text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
+        draft.remark(text, place=file.implied)
+    return draft.checked()
+
+
+def draft_of(file: MasterFile, path: Path, origin: dns.name.Name, ttl: int) -> ZoneDraft:
+    """Make a draft of a zone's records; `ttl` is of those that have none.
+
+    The caller looks at its problems.
+    """
     found: dict[tuple[dns.name.Name, int], _Found] = {}
-    for name, ttl, rdata, place in file.records:
+    for name, own, rdata, place in file.records:
         one = found.setdefault((name.canonicalize(), int(rdata.rdtype)), _Found(name, place))
-        one.ttls.append(DEFAULT_TTL if ttl is None else ttl)
+        one.ttls.append(ttl if own is None else own)
         one.rdatas.append((rdata, place))
     apexes = [one for (_, kind), one in found.items() if kind == dns.rdatatype.SOA]
     problems = list(file.problems)
@@ -69,17 +85,11 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
         del found[other.name.canonicalize(), int(dns.rdatatype.SOA)]
         what = f"SOA records at {apexes[0].name} and {other.name}"
         problems.append(Problem(other.place.file, other.place.line, 0, what, "a file is one zone"))
-    apex = apexes[0].name if apexes else start
-    if origin is not None and apex != start:
+    apex = apexes[0].name if apexes else origin
+    if apex != origin:
         what = f"its SOA is {apex}'s, not {origin}'s"
         problems.append(Problem(*apexes[0].place, 0, what, "give that as --origin, or none"))
-    elif origin is None and apex == start:
-        zone_by_file(path, guess.removesuffix("."))
-    draft = _Drafter(path, apex, found, problems).draft()
-    if file.implied is not None:
-        text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
-        draft.remark(text, place=file.implied)
-    return draft.checked()
+    return _Drafter(path, apex, found, problems).draft()
 
 
 class _Drafter:

@@ -272,9 +272,10 @@ def _lines(draft: ZoneDraft) -> Iterator[str]:
     if draft.soa:
         yield f"soa: {flow(draft.soa)}"
     if draft.ns:
-        yield "ns:"
+        places = [(0, draft.place_of("@", "NS"))]
+        yield _placed("ns:", places)
         yield from (
-            f"  {scalar(name)}: {flow(found[0] if len(found) == 1 else found)}"
+            _placed(f"  {scalar(name)}: {flow(found[0] if len(found) == 1 else found)}", places)
             for name, found in draft.ns.items()
         )
     for title, section in (("checks", draft.checks), ("hosts", draft.hosts), ("pools", draft.pools)):

@@ -205,6 +205,13 @@ def _unquoted(text: str) -> str:
     return text if found is None else found[1].replace('\\"', '"')
 
 
+_PLAINER = {
+    "Text input is malformed": "a field cannot be read",
+    "expecting an identifier": "a field is missing",
+}
+
+
 def _shown(error: Exception) -> str:
     text = _CAUGHT.sub("", " ".join(str(error).split()))
+    text = _PLAINER.get(text.removesuffix("."), text)
     return text[: 4 * MAX_SHOWN].removesuffix(".") or "no record can be read from it"

@@ -64,7 +64,9 @@ def read_octodns(path: Path, origin: str | None) -> ZoneDraft:
         GeodnsError: the file cannot be read, or is no such zone.
 
     """
-    zone = origin or zone_by_file(path, path.name.removesuffix(path.suffix).removesuffix("."))
+    zone = origin or zone_by_file(
+        path, path.name.removesuffix(path.suffix).removeprefix("$").removesuffix(".")
+    )
     files = _Includes(path)
     root = files.read(path)
     if root is not None and not isinstance(root, Mapping):
@@ -132,7 +134,11 @@ class _Includes:
         self._count += len(names)
         if depth >= MAX_INCLUDED_DEPTH or self._count > MAX_INCLUDES:
             raise ValueError(f"too many files included at {names[0]!r}: does one include itself?")
-        found = [one for name in names if (one := self.read(folder / name, depth + 1)) is not None]
+        found = [
+            one
+            for name in names
+            if (one := self.read(folder / Path(name).expanduser(), depth + 1)) is not None
+        ]
         if len(found) == 1:
             return found[0]
         whole = Mapping(node.line, node.column)

@@ -313,6 +313,8 @@ def test_problems_of_records_have_the_source_s_line(tmp_path: Path) -> None:
     done = run(str(path))
     assert f"{path}:6: CNAME of a.example.com. beside other data" in done.stderr
     assert f"{path}:9: warning: MX of c.example.com. points at nowhere" in done.stderr
+    path.write_text(HEAD.replace("@ NS ns1\n", "\n@ NS ns2\n"))
+    assert f"{path}:4: warning: NS of example.com. points at ns2" in run(str(path)).stderr
 
 
 STRINGS = {

@@ -408,6 +408,8 @@ def test_a_name_that_is_no_zone_s_hints_at_origin(tmp_path: Path) -> None:
     with pytest.raises(GeodnsError, match="--origin"):
         read_octodns(path, None)
     assert read_octodns(path, "etcd.io.").origin == "etcd.io."
+    split = path.rename(tmp_path / "$etcd.io.yaml")
+    assert read_octodns(split, None).origin == "etcd.io.", "the apex of a zone in a folder of its own"
 
 
 @pytest.mark.parametrize(
