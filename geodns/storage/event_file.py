@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from geodns.storage import cells
 from geodns.storage.database import Database
 
 MAX_ROWS = 100_000
@@ -138,7 +139,7 @@ class EventFile(Database):
             f" WHERE {' AND '.join(terms)} ORDER BY id {order} LIMIT ?",
             [*values, limit],
         )
-        return [Event(*(*row[:-1], json.loads(row[-1]))) for row in rows]
+        return [one for row in rows for one in _events(*row)]
 
     def prune(self, now: float) -> None:
         """Drop events over the bounds of age and number."""
@@ -148,3 +149,17 @@ class EventFile(Database):
             "DELETE FROM event WHERE id <= (SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?)",
             [(MAX_ROWS,)],
         )
+
+
+def _events(number: Any, at: Any, kind: Any, *about: Any) -> list[Event]:
+    """Return the event of a row; none where the row makes no sense: one alone must not hide the others."""
+    *names, text, data = about
+    try:
+        zone, host, pool, author, reason = (None if one is None else cells.text(one) for one in names)
+        more = json.loads(cells.text(data))
+        if not isinstance(more, dict):
+            return []
+        when, what = cells.time(at), cells.line(kind)
+        return [Event(number, when, what, zone, host, pool, author, reason, cells.text(text), more)]
+    except (ValueError, RecursionError):
+        return []

@@ -6,13 +6,20 @@ It is a file of its own, as that of the events: it is written all the time, and 
 import json
 import zlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
+from geodns.storage import cells
 from geodns.storage.database import Database
 
 MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
 KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
 """Seconds that points of each step are kept; steps that are made of others outlive them."""
+MAX_AT = 2**32
+MOST = 1e18
+"""No figure of a point is as large."""
+MAX_POINTS = 256 << 20
+"""Bytes of a zone's points in a step."""
 SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR, DAY: HOUR}
 """The steps that can be asked for, the finest first, and the stored steps that each is made of."""
 
@@ -87,7 +94,11 @@ class HistoryFile(Database):
             "SELECT at, hosts FROM point WHERE step = ? AND zone = ? AND at >= ? AND at < ? ORDER BY at",
             [step, zone, begin, end],
         )
-        return [(at, unpacked(hosts)) for at, hosts in rows]
+        found: list[Step] = []
+        for at, hosts in rows:
+            with suppress(ValueError):  # one that cannot be read must not hide the others
+                found.append((cells.whole(at, MAX_AT), unpacked(hosts)))
+        return found
 
     def zones(self, step: int, begin: float, end: float) -> list[str]:
         """Return the zones that have points in a span of time."""
@@ -146,6 +157,17 @@ def _rest(point: Point) -> tuple[float, ...]:
 def unpacked(data: bytes) -> dict[str, Point]:
     """Return what `packed` packed, or raise ValueError."""
     try:
-        return {host: Point(*values) for host, values in json.loads(zlib.decompress(data)).items()}
-    except (zlib.error, TypeError, AttributeError) as error:
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(data, MAX_POINTS)
+        if not unpacking.eof:
+            raise ValueError("no points of hosts: they are cut short")
+        return {host: _point(values) for host, values in json.loads(text).items()}
+    except (zlib.error, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no points of hosts: {error}") from error
+
+
+def _point(values: Any) -> Point:
+    # The cheapest way to find what is no number, below 0 or endless: there may be a million points.
+    if not (min(values) >= 0 and sum(values) < MOST):
+        raise ValueError("no points of hosts: there is no such number")
+    return Point(*values)

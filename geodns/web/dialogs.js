@@ -146,7 +146,8 @@ export class OrderDialog {
       const told = await order(hostPath(asked.zone, asked.host, asked.verb), body);
       this.dialog.close();
       const late = told.pending?.length ? `, but these workers are late: ${told.pending.join(", ")}` : "";
-      this.done(`${asked.host} of ${asked.zone} ${VERBS[asked.verb].done}${late}`, asked.zone, asked.host);
+      const unkept = told.kept === false ? ", but it is not on disk: a restart forgets it" : "";
+      this.done(`${asked.host} of ${asked.zone} ${VERBS[asked.verb].done}${late}${unkept}`, asked.zone, asked.host);
     } catch (error) {
       await this.failed(asked, error);
     }

@@ -44,6 +44,29 @@ def test_events_come_back_as_they_were(file: EventFile) -> None:
     assert file.last_id() == 7
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "data = '{'",
+        "data = '5'",
+        "data = x'00'",
+        "at = 'noon'",
+        "at = 1e300",
+        "text = x'00'",
+        "host = 5",
+        "kind = 7e9",
+        "text = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_an_event_that_makes_no_sense_hides_no_other(file: EventFile, change: str) -> None:
+    some = [event(1, zone="z"), event(5, host="h"), event(7)]
+    file.append(some)
+    file._run("NORMAL", [f"UPDATE event SET {change} WHERE id = 5"])
+    seen = [one.id for one in file.after(0, 9, ALL)]
+    assert seen in ([1, 7], [1, 5, 7])  # 5 becomes text in some columns, which does
+    assert [one for one in file.newest(9, ALL) if one.id != 5] == [some[0], some[2]]
+
+
 def test_an_empty_file_has_no_last_id(file: EventFile) -> None:
     assert file.last_id() == 0
 

@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,25 @@ def test_what_is_added_to_a_minute_is_added(file: HistoryFile) -> None:
     assert file.read("a.example", MINUTE, NOON, NOON + 1) == [(NOON, {"mta1": Point(2, 2, 2, 1.0, 24, 24)})]
     assert file.read("b.example", MINUTE, NOON, NOON + 1) == [(NOON, ONE)]
     assert file.zones(MINUTE, 0, NOON + 1) == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"", b"nonsense", "text", None, zlib.compress(b"5"), zlib.compress(b'{"mta1": [1, 2]}')]
+    + [
+        zlib.compress(json.dumps({"mta1": one}).encode())
+        for one in ([1, 1, "x", 0.5, 1, 1], [1, 1, -1, 1, 1, 1])
+    ],
+)
+def test_a_row_that_cannot_be_read_hides_no_other(file: HistoryFile, spoilt: Any) -> None:
+    for minute in range(60):
+        file.add(MINUTE, NOON + minute * MINUTE, {"z": ONE})
+    bad = [(spoilt or b"", MINUTE, NOON + 60)]
+    file._write("NORMAL", "UPDATE point SET hosts = ? WHERE step = ? AND at = ?", bad)
+    assert len(file.read("z", MINUTE, NOON, NOON + HOUR)) == 59
+    file.roll_up(NOON + HOUR)
+    ((_, points),) = file.read("z", HOUR, NOON, NOON + HOUR)
+    assert points["mta1"].samples == 59 * 12
 
 
 def test_an_hour_is_made_once_it_is_over(file: HistoryFile) -> None:
