@@ -151,10 +151,10 @@ def test_headers_have_their_time_also_when_they_drip(monkeypatch: pytest.MonkeyP
         (one,) = await lab.hold()
         (silent,) = await lab.hold(b"")
         begun = time.monotonic()
-        while not one[0].at_eof() and time.monotonic() < begun + 5:
+        while not (gone := one[0].at_eof() or one[0].exception()) and time.monotonic() < begun + 5:
             one[1].write(b"x")
             await asyncio.sleep(0.05)
-        assert one[0].at_eof()
+        assert gone
         assert await ended(silent)
 
     run(talk)
