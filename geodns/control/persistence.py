@@ -55,9 +55,10 @@ class Persistence:
         self._store = store
         self._unwritten: dict[tuple[str, ...], Callable[[], None]] = {}
         """Changes not yet written, the latest of each subject alone."""
-        self._turn = threading.Lock()
-        self._asked = self._done = 0
-        """Numbers of the calls of `write`: the last that began, and the last whose changes were tried."""
+        self._turn = threading.Condition()
+        self._writing = False
+        self._asked = self._done = self._latest = 0
+        """Numbers of the calls: the last of all, the last whose changes were tried, the last of `written`."""
         self._thread = ThreadPoolExecutor(1, "state")
         """What orders wait for: nothing else may take it."""
         self._one = asyncio.Lock()
@@ -191,6 +192,7 @@ class Persistence:
 
     async def written(self) -> None:
         """Do as `write`, from the loop, in a thread of its own."""
+        self._latest = self._ask()
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._write_next())
         await asyncio.shield(self._next)
@@ -198,23 +200,35 @@ class Persistence:
     async def _write_next(self) -> None:
         async with self._one:
             self._next = None  # changes that are kept from here on need another write
-            await asyncio.get_running_loop().run_in_executor(self._thread, self.write)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write_for, self._latest)
 
     def write(self) -> None:
         """Write all changes that are kept, those that failed before included."""
-        self._asked = mine = self._asked + 1
+        self._write_for(self._ask())
+
+    def _ask(self) -> int:
+        self._asked += 1
+        return self._asked
+
+    def _write_for(self, call: int) -> None:
         with self._turn:
-            if self._done >= mine:
+            self._turn.wait_for(lambda: self._done >= call or not self._writing)
+            if self._done >= call:
                 return
+            self._writing = True
             covered = self._asked
-            try:
-                for about in list(self._unwritten):
-                    self._write(about)
-            except StoreError as error:
-                self.trouble = f"{error}: what changes now is forgotten at a restart"
-            else:
-                self.trouble = None
-            self._done = covered
+        try:
+            for about in list(self._unwritten):
+                self._write(about)
+        except StoreError as error:
+            self.trouble = f"{error}: what changes now is forgotten at a restart"
+            covered = self._asked  # who has waited for this one need not wait for another
+        else:
+            self.trouble = None
+        finally:
+            with self._turn:
+                self._writing, self._done = False, covered
+                self._turn.notify_all()
 
     def _write(self, about: tuple[str, ...]) -> None:
         # Take it out first, or a newer change of the same subject that comes meanwhile would be lost.
