@@ -7,10 +7,10 @@ work (streams, slow answers), some further ones are let in for `/healthz`, `/rea
 
 import asyncio
 import resource
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -34,6 +34,8 @@ LARGE = frozenset({"/api/v1/state"})
 """Their handlers read the bodies, which are larger than others."""
 READS = frozenset({"GET", "HEAD"})
 
+HANDSHAKE = 10.0
+"""Seconds for TLS."""
 IDLE = 75.0
 """Seconds between two requests of a connection."""
 HEADERS = 10.0
@@ -77,19 +79,26 @@ class Connection(web.RequestHandler):
         self._taken = self.since
         """When the client last took something of what it is to get."""
         self._line: asyncio.Transport | None = None
+        self._counted = False
 
     @property
     def remote(self) -> str:
         peer = None if self._line is None else self._line.get_extra_info("peername")
         return str(peer[0]) if peer else ""  # nothing when it is gone again
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def begin(self, transport: asyncio.BaseTransport, patience: float) -> None:
+        """Be counted, and wait: for TLS, or for a request."""
         assert isinstance(transport, asyncio.Transport)
         self._line = transport
-        self.client = client_key(self.remote)
-        self._wait(HEADERS)
+        self._wait(patience)
+        if not self._counted:
+            self._counted = True
+            self.client = client_key(self.remote)
+            self._room.arrived(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._room.arrived(self)
+        self.begin(transport, HEADERS)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._room.left(self)
@@ -155,6 +164,44 @@ class Connection(web.RequestHandler):
         self._room.left(self)
 
 
+class _Handshake(asyncio.Protocol):
+    """Agrees on TLS for a connection, which is counted from its very beginning.
+
+    asyncio's own listener for TLS names a connection only afterwards: who never speaks could not be ended.
+    """
+
+    def __init__(self, connection: Connection, tls: ssl.SSLContext) -> None:
+        self._connection = connection
+        self._tls = tls
+        self._early = b""
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        self._connection.begin(transport, HANDSHAKE + 1)
+        self._task = asyncio.get_running_loop().create_task(self._agree(transport))
+
+    def data_received(self, data: bytes) -> None:
+        self._early += data
+
+    async def _agree(self, transport: asyncio.Transport) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            line = await loop.start_tls(
+                transport, self, self._tls, server_side=True, ssl_handshake_timeout=HANDSHAKE
+            )
+        except OSError:
+            line = None
+        if line is None or line.is_closing():
+            self._connection.drop()
+            return
+        line.set_protocol(self._connection)
+        self._connection.connection_made(line)
+        if self._early:
+            self._connection.data_received(self._early)
+
+
 class Connections:
     """All connections of the listener.
 
@@ -172,19 +219,13 @@ class Connections:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = most if soft == resource.RLIM_INFINITY else min(most, max(8, (soft - OTHERS) // 2))
         self._open: dict[Connection, None] = {}
-        self._beginning: WeakSet[Connection] = WeakSet()
-        """Those whose TLS is not agreed on; they count apart, for nobody knows them yet."""
 
-    def connection(self, server: web.Server) -> Connection | None:
-        """Return the connection for a client that comes; None: too many come at once."""
-        if len(self._beginning) >= self._most:
-            return None
+    def connection(self, server: web.Server, tls: ssl.SSLContext | None) -> asyncio.Protocol:
+        """Return the protocol for a client that comes."""
         new = Connection(self, server)
-        self._beginning.add(new)
-        return new
+        return new if tls is None else _Handshake(new, tls)
 
     def arrived(self, new: Connection) -> None:
-        self._beginning.discard(new)
         self._open[new] = None
         mine = [one for one in self._open if one.client == new.client]
         if len(mine) > PER_CLIENT:
@@ -205,12 +246,16 @@ class Connections:
 
     def left(self, connection: Connection) -> None:
         self._open.pop(connection, None)
-        self._beginning.discard(connection)
 
     def drop_waiting(self, number: int) -> None:
         """End those that have waited longest: descriptors have run out."""
         waiting = [one for one in self._open if one.patience is not None]
         for one in sorted(waiting, key=lambda one: one.since)[:number]:
+            one.drop()
+
+    def drop_all(self) -> None:
+        """End what is left, such as those without TLS yet."""
+        for one in list(self._open):
             one.drop()
 
     async def watch(self) -> None:

@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 ACCEPTED = 16
 """Connections that are let in at once; also the errors that asyncio reports at once, without descriptors."""
-HANDSHAKE = 10.0
-"""Seconds for TLS."""
 LOOK_EVERY = 30.0
 """Seconds between two looks at the certificate's files."""
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -69,14 +67,7 @@ class Site:
     async def start(self) -> None:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        patience = None if self._context is None else HANDSHAKE
-        self._server = await loop.create_server(
-            self._protocol,
-            sock=self._listener,
-            ssl=self._context,
-            ssl_handshake_timeout=patience,
-            backlog=ACCEPTED,
-        )
+        self._server = await loop.create_server(self._protocol, sock=self._listener, backlog=ACCEPTED)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # a connection inherits them
             self._listener.setsockopt(socket.SOL_SOCKET, option, KERNEL_BUFFER)
         self._listener.listen(BACKLOG)  # asyncio has one number for both
@@ -92,10 +83,11 @@ class Site:
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
+        self._connections.drop_all()
 
     def _protocol(self) -> asyncio.Protocol:
         server = self._runner.server
-        return _Full() if server is None else self._connections.connection(server) or _Full()
+        return _Full() if server is None else self._connections.connection(server, self._context)
 
     def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Make room where a connection could not be let in; asyncio tries again in a second."""
@@ -129,7 +121,7 @@ class Site:
 
 
 class _Full(asyncio.Protocol):
-    """Ends a connection that is one too many."""
+    """Ends a connection: the server ends."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()

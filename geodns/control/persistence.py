@@ -65,9 +65,10 @@ class Persistence:
         """Changes not yet written, the latest of each subject alone."""
         self._left: frozenset[tuple[str, ...]] = frozenset()
         """Subjects that the last write could not write."""
-        self._turn = threading.Lock()
-        self._asked = self._done = 0
-        """Numbers of the calls of `write`: the last that began, and the last whose changes were tried."""
+        self._turn = threading.Condition()
+        self._writing = False
+        self._asked = self._done = self._latest = 0
+        """Numbers of the calls: the last of all, the last whose changes were tried, the last of `written`."""
         self._thread = ThreadPoolExecutor(1, "state")
         """What orders wait for: nothing else may take it."""
         self._one = asyncio.Lock()
@@ -214,6 +215,7 @@ class Persistence:
 
     async def written(self) -> None:
         """Do as `write`, from the loop, in a thread of its own."""
+        self._latest = self._ask()
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._write_next())
         await asyncio.shield(self._next)
@@ -221,17 +223,32 @@ class Persistence:
     async def _write_next(self) -> None:
         async with self._one:
             self._next = None  # changes that are kept from here on need another write
-            await asyncio.get_running_loop().run_in_executor(self._thread, self.write)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write_for, self._latest)
 
     def write(self) -> None:
         """Write all changes that are kept, those that failed before included."""
-        self._asked = mine = self._asked + 1
+        self._write_for(self._ask())
+
+    def _ask(self) -> int:
+        self._asked += 1
+        return self._asked
+
+    def _write_for(self, call: int) -> None:
         with self._turn:
-            if self._done < mine:
-                covered = self._asked
-                self.trouble = self._write_all()
-                self._left = frozenset(self._unwritten)
-                self._done = covered
+            self._turn.wait_for(lambda: self._done >= call or not self._writing)
+            if self._done >= call:
+                return
+            self._writing = True
+            covered = self._asked
+        try:
+            self.trouble = self._write_all()
+            self._left = frozenset(self._unwritten)
+            if self.trouble is not None:
+                covered = self._asked  # who has waited for this one need not wait for another
+        finally:
+            with self._turn:
+                self._writing, self._done = False, covered
+                self._turn.notify_all()
 
     def _write_all(self) -> str | None:
         trouble = None

@@ -5,6 +5,7 @@ nothing in it takes text for markup.
 """
 
 import asyncio
+import contextlib
 import gzip
 import os
 import re
@@ -19,7 +20,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from geodns.api import site
+from geodns.api import connections, site
 from geodns.api.access import guard
 from geodns.api.site import Site
 from geodns.config.server_keys import HttpTls
@@ -32,13 +33,13 @@ async def _hello(request: web.Request) -> web.Response:
 
 
 def listening(
-    talk: Callable[[Site, int], Awaitable[None]], tls: HttpTls | None = None, connections: int = 10
+    talk: Callable[[Site, int], Awaitable[None]], tls: HttpTls | None = None, most: int = 10
 ) -> None:
     async def run() -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         app = web.Application()
         app.router.add_get("/", _hello)
-        one = Site(app, listener, tls, end=0.2, connections=connections)
+        one = Site(app, listener, tls, end=0.2, connections=most)
         await one.start()
         try:
             await asyncio.wait_for(talk(one, listener.getsockname()[1]), 20)
@@ -74,6 +75,25 @@ def test_with_one_it_speaks_https_alone(trust: tuple[HttpTls, ssl.SSLContext]) -
         assert await read(f"https://127.0.0.1:{port}/", trust[1]) == "https\n"
         with pytest.raises(aiohttp.ClientError):
             await read(f"http://127.0.0.1:{port}/")
+
+    listening(talk, trust[0])
+
+
+def test_clients_that_never_agree_on_tls_shut_nobody_out(
+    trust: tuple[HttpTls, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE", 1.0)
+
+    async def talk(_: Site, port: int) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
+        for number, (_reader, writer) in enumerate(held):
+            writer.write(b"\x16\x03\x01" if number % 2 else b"")
+        for _round in range(3):
+            assert await read(f"https://127.0.0.1:{port}/", trust[1]) == "https\n"
+        for reader, writer in held:
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
 
     listening(talk, trust[0])
 
