@@ -258,7 +258,7 @@ class VerdictService:
     def alerts(self) -> Iterator[Alert]:
         yield from prober_alerts(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
         yield from suspect_alerts(self.suspects)
-        found = certificate_alerts(self._cluster, self.certificates(), time.time())
+        found = certificate_alerts(self._cluster, self.certificates(), time.time(), self.certificate)
         yield from sorted(found, key=lambda one: one.text)
         yield from pool_alerts(self._cluster)
 
@@ -291,10 +291,10 @@ def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | 
     details = {one[0].detail for one in seen if one is not None and one[0].kind is ProbeResult.UNKNOWN}
     for detail in sorted(details):
         text = f"the prober has trouble of its own, host states may be old: {detail}"
-        resolved = f"the prober has no such trouble any more: {detail}"
+        resolved = f"no probe reports this trouble of the prober any more: {detail}"
         yield Alert(("prober", detail), text, kind="prober", resolved=resolved)
     if hint is not None:
-        resolved = "hosts no longer refuse the prober"
+        resolved = "no reply speaks of refusing the prober any more"
         yield Alert("hint", hint, kind="prober", resolved=resolved, level=logging.ERROR)
 
 
@@ -314,9 +314,12 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
 
 
 def certificate_alerts(
-    cluster: Cluster, certificates: Iterable[tuple[Target, Certificate]], now: float
+    cluster: Cluster,
+    certificates: Iterable[tuple[Target, Certificate]],
+    now: float,
+    shown: Callable[[Target], Certificate | None] = lambda _: None,
 ) -> Iterator[Alert]:
-    """Return an alert for each certificate that is old or bad."""
+    """Return an alert for each certificate that is old or bad; `shown` returns what a target shows."""
     for target, certificate in certificates:
         text = warning_of(target, certificate, now)
         if text is None:
@@ -335,7 +338,7 @@ def certificate_alerts(
             text,
             kind="certificate",
             resolved=f"certificate of {name_for(target)} at {where}: nothing is wrong with it any more",
-            still_there=partial(_is_probed, cluster, target),
+            still_there=partial(_is_mended, cluster, target, shown),
             grade=grade,
             level=logging.WARNING if grade == "warning" else logging.ERROR,
             hosts=cluster.hosts_of(target),
@@ -346,8 +349,12 @@ def _has_pool(cluster: Cluster, key: PoolKey) -> bool:
     return key in cluster.compiled.choices
 
 
-def _is_probed(cluster: Cluster, target: Target) -> bool:
-    return target in cluster.targets
+def _is_mended(cluster: Cluster, target: Target, shown: Callable[[Target], Certificate | None]) -> bool:
+    """Tell whether a certificate was seen to be good: a host that left, or shows none, has not got better."""
+    certificate = shown(target)
+    if target not in cluster.targets or certificate is None:
+        return False
+    return warning_of(target, certificate, time.time()) is None
 
 
 def _some(hosts: tuple[str, ...], most: int = 8) -> str:

@@ -1,8 +1,11 @@
 """Alerts on pools, the prober and certificates."""
 
+import time
+from typing import Any
+
 import pytest
 
-from geodns.compiler.compile import compile_zones
+from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.control.cluster import Cluster
 from geodns.control.verdict_service import certificate_alerts, pool_alerts, prober_alerts
@@ -80,3 +83,28 @@ def test_a_certificate_of_another_name_is_bad() -> None:
     (alert,) = certificate_alerts(cluster, [(target, shown)], NOW)
     assert alert.grade == "bad"
     assert alert.text.endswith(": wrong name")
+
+
+def test_a_certificate_has_got_better_only_where_a_good_one_was_seen() -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    old = Certificate("", "", 0.0, time.time() + DAY)
+    now: dict[Any, Certificate] = {target: old}
+    (alert,) = certificate_alerts(cluster, [(target, old)], time.time(), now.get)
+    assert not alert.still_there(), "the old one is shown still"
+    now[target] = Certificate("", "", 0.0, time.time() + 90 * DAY)
+    assert alert.still_there()
+    now.clear()
+    assert not alert.still_there(), "none is shown any more: the host left, or no longer encrypts"
+    now[target] = Certificate("", "", 0.0, time.time() + 90 * DAY)
+    cluster.serve_zones(compile_zones(Compiled(), {}, cluster.live()), NOW)
+    assert not alert.still_there(), "its zone is gone"
+
+
+def test_the_end_of_the_probers_trouble_claims_no_more_than_was_seen() -> None:
+    unknown = (ProbeOutcome(ProbeResult.UNKNOWN, "no route"), NOW)
+    texts = [one.resolved for one in prober_alerts("hosts refuse the prober", [unknown])]
+    assert texts == [
+        "no probe reports this trouble of the prober any more: no route",
+        "no reply speaks of refusing the prober any more",
+    ]
