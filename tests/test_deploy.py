@@ -17,7 +17,7 @@ from tests.servicing import Rig
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "geodns.rules.yaml"
-RULES_TEST = DEPLOY / "prometheus" / "geodns.rules.test.yaml"
+RULES_TEST = DEPLOY / "prometheus" / "tests" / "geodns.rules.test.yaml"
 DASHBOARD = DEPLOY / "grafana" / "geodns.json"
 RUNBOOK = DEPLOY.parent / "docs" / "runbook.md"
 PROMTOOL = shutil.which("promtool") or shutil.which("/opt/geodns-tests/prometheus/usr/bin/promtool")
@@ -82,8 +82,9 @@ def test_metrics_follow_the_conventions(tmp_path: Path) -> None:
 
 @needs_promtool
 def test_rules_are_rules_and_each_does_what_it_says() -> None:
-    assert promtool("check", "rules", RULES.name).startswith("0 ")
-    assert promtool("test", "rules", RULES_TEST.name).startswith("0 ")
+    every = [path.name for path in RULES.parent.glob("*.yaml")]  # as `promtool check rules *.yaml`
+    assert promtool("check", "rules", *every).startswith("0 ")
+    assert promtool("test", "rules", str(RULES_TEST)).startswith("0 ")
 
 
 @needs_promtool
@@ -93,8 +94,9 @@ def test_the_tests_of_the_rules_see_those_that_never_fire(tmp_path: Path) -> Non
         for rule in group["rules"]:
             rule["expr"] = f"({rule['expr']}) > Inf"
     (tmp_path / RULES.name).write_text(yaml.safe_dump(rules))
-    shutil.copy(RULES_TEST, tmp_path)
-    told = promtool("test", "rules", str(tmp_path / RULES_TEST.name))
+    (tmp_path / "tests").mkdir()
+    shutil.copy(RULES_TEST, tmp_path / "tests")
+    told = promtool("test", "rules", str(tmp_path / "tests" / RULES_TEST.name))
     assert told.startswith("1 ")
     assert set(re.findall(r"alertname: ?(\w+)", told)) == alerts().keys()
 
@@ -118,7 +120,8 @@ def test_alerts_speak_of_metrics_that_there_are(name: str) -> None:
 
 @pytest.mark.parametrize("name", alerts())
 def test_every_alert_is_in_the_runbook(name: str) -> None:
-    assert alerts()[name]["annotations"]["runbook"] == f"docs/runbook.md#{name.lower()}"
+    base = """{{ or $externalLabels.geodns_docs "docs" }}"""
+    assert alerts()[name]["annotations"]["runbook"] == f"{base}/runbook.md#{name.lower()}"
     text = RUNBOOK.read_text()
     (part,) = re.findall(rf"^### {name}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
     assert "geodns " in part, "what to type"
@@ -155,6 +158,66 @@ def test_panels_ask_what_prometheus_understands(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     assert promtool("check", "rules", str(file)).startswith("0 ")
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("title", "value"),
+    [
+        ("Host states", 3),
+        ("Hosts down", 1),
+        ("Hosts forced", 1),
+        ("Pools in the last resort", 1),
+        ("Live hosts, by pool", 2),
+        ("Effective weight, by host", 50),
+    ],
+)
+def test_two_servers_that_see_the_same_are_no_two_hosts(tmp_path: Path, title: str, value: int) -> None:
+    (panel,) = [one for one in panels() if one["title"] == title]
+    series = {
+        'geodns_host_state{host="a",state="up"': 1,
+        'geodns_host_state{host="a",state="shedding"': 0,
+        'geodns_host_state{host="a",state="unknown"': 0,
+        'geodns_host_state{host="b",state="down"': 1,
+        'geodns_host_forced{host="b",forced="drained"': 1,
+        'geodns_pool_last_resort{pool="main"': 1,
+        'geodns_pool_live_hosts{pool="main"': 2,
+        'geodns_host_effective_weight{host="a"': 50,
+    }
+    given = [
+        {"series": f'{name},instance="{server}",zone="z"}}', "values": str(number)}
+        for name, number in series.items()
+        for server in ("ns1", "ns2")
+    ]
+    asked = panel["targets"][0]["expr"].replace("$instance", ".*").replace("$zone", ".*")
+    # How it is labelled does not matter here: the largest of what is there.
+    tests = [
+        {
+            "input_series": given,
+            "promql_expr_test": [
+                {
+                    "expr": f"max({asked})",
+                    "eval_time": "0s",
+                    "exp_samples": [{"labels": "{}", "value": value}],
+                }
+            ],
+        }
+    ]
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    assert promtool("test", "rules", str(tmp_path / "test.yaml")).startswith("0 ")
+
+
+@needs_promtool
+def test_links_to_the_runbook_are_absolute_where_a_label_says_so(tmp_path: Path) -> None:
+    whole = yaml.safe_load(RULES_TEST.read_text())
+    (test,) = [one for one in whole["tests"] if one["name"] == "GeodnsDown"]
+    test["external_labels"] = {"geodns_docs": "https://git.example.net/docs"}
+    annotations = test["alert_rule_test"][0]["exp_alerts"][0]["exp_annotations"]
+    annotations["runbook"] = "https://git.example.net/docs/runbook.md#geodnsdown"
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [test]}))
+    told = promtool("test", "rules", str(file))
+    assert told.startswith("0 "), told
 
 
 def test_the_dashboard_fits_together() -> None:

@@ -82,6 +82,9 @@ class StatusJson(TypedDict):
     backend: str
     uptime_s: Amount
     ready: bool
+    processes: Annotated[
+        dict[str, int | None], Field(description="PIDs: supervisor, control, udp0 …, tcp; null: not running.")
+    ]
     listen: list[str]
     warnings: list[str]
     zones: dict[str, "ZoneStateJson"]

@@ -1,5 +1,6 @@
 """``/status``, ``/metrics`` and health over HTTP: the running state as JSON."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
@@ -283,12 +284,19 @@ def status(services: Services) -> StatusJson:
         "backend": BACKEND,
         "uptime_s": round(time.monotonic() - services.started, 1),
         "ready": services.watchdog.unready() is None,
+        "processes": _processes(services),
         "listen": [str(address) for address in services.listen],
         "warnings": services.alerts.warnings(),
         "zones": _zones(services.cluster, services.zones),
         "hosts": hosts_of(services.cluster, partial(last_result, services.verdicts)),
         "pools": pools_of(services.cluster, held_until),
     }
+
+
+def _processes(services: Services) -> dict[str, int | None]:
+    """Return the PID of each process; control is the supervisor's child."""
+    workers = {name: worker.pid for name, worker in services.workers.workers.items()}
+    return {"supervisor": os.getppid(), "control": os.getpid(), **workers}
 
 
 def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:

@@ -14,6 +14,7 @@ from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.errors import GeodnsError
 from geodns.serve import privileges, supervisor
 from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
+from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
 
@@ -89,6 +90,7 @@ def _run(
     settings: Settings, given: tuple[Given, ...], notifier: Notifier, identity: privileges.Identity | None
 ) -> int:
     lock = _lock(settings, identity)
+    entitle("supervisor")
     try:
         return supervisor.run(
             ServePlan(

@@ -86,7 +86,9 @@ class HostLoadService:
                 )
 
     def _has_load(self, host: HostKey) -> bool:
-        return host in self._cluster.loads.known
+        """Tell whether a load is known; a host whose `load` was just rewritten has told nothing yet."""
+        known = self._cluster.loads.known.get(host)
+        return known is not None and known.value is not None and not known.stale
 
     def _is_out(self, host: HostKey) -> bool:
         forced = self._cluster.forced.get(host)

@@ -353,10 +353,10 @@ def prober_alerts(hint: str | None, seen: Iterable[tuple[ProbeOutcome, float] | 
     }
     for detail in sorted(details):
         text = f"the prober has trouble of its own, host states may be old: {detail}"
-        resolved = f"the prober has no such trouble any more: {detail}"
+        resolved = f"no probe reports this trouble of the prober any more: {detail}"
         yield Alert(("prober", detail), text, kind="prober", resolved=resolved)
     if hint is not None:
-        resolved = "hosts no longer refuse the prober"
+        resolved = "no reply speaks of refusing the prober any more"
         yield Alert("hint", hint, kind="prober", resolved=resolved, level=logging.ERROR)
 
 
@@ -480,12 +480,11 @@ def _grade(target: Target, certificate: Certificate, now: float) -> str:
 def _are_well(
     cluster: Cluster, targets: tuple[Target, ...], latest: Callable[[Target], Certificate | None]
 ) -> bool:
-    """Tell whether some of the targets are still probed, and none shows another bad certificate."""
+    """Tell whether good certificates were seen, and no bad one: a host that left has not got better."""
     shown = [(one, latest(one)) for one in targets if _is_probed(cluster, one)]
+    seen = [(one, certificate) for one, certificate in shown if certificate is not None]
     now = time.time()
-    return bool(shown) and all(
-        certificate is None or warning_of(one, certificate, now) is None for one, certificate in shown
-    )
+    return bool(seen) and all(warning_of(one, certificate, now) is None for one, certificate in seen)
 
 
 def _has_pool(cluster: Cluster, key: PoolKey) -> bool:

@@ -294,7 +294,7 @@ class ZoneService:
             await self._serve(sources, left, now)
             await self._workers.publish()
             for zone, host in gone:
-                text = f"host {host}.{zone}: it was taken out of the file, and its own name answers no more"
+                text = f"host {host}.{zone}: it left, and after `retire` its own name answers no more"
                 self._events.tell("reload", text, level=logging.INFO, zone=zone, host=host)
             await asyncio.to_thread(self._persistence.save_retired, left)
 

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, NoReturn
 
+from setproctitle import setproctitle
+
 from geodns import logs
 from geodns.serve.frames import Stream
 
@@ -178,6 +180,11 @@ class ProcessSlot:
         self._delay = min(2 * self._delay, self._backoff[1])
 
 
+def entitle(name: str) -> None:
+    """Show in `ps` which process this is, with the words that the server was called with."""
+    setproctitle(f"geodns: {name} ({' '.join(sys.argv[1:])})")
+
+
 def fork(name: str, live: Callable[[], int]) -> int:
     """Fork a process that runs `live` and exits; return its pid.
 
@@ -203,6 +210,7 @@ def _exit_after(name: str, live: Callable[[], int], mask: Iterable[int]) -> NoRe
     status = 1
     logs.begin(name)
     try:
+        entitle(name)
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             # A terminal sends these two to all its processes; the supervisor passes on what they mean.

@@ -1,6 +1,7 @@
 """What the HTTP side may ask: put together from parts of which each is real, but for probes and workers."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -50,6 +51,12 @@ def test_the_status_has_the_fields_of_the_design(rig: Rig) -> None:
     holds(shown["hosts"][NAME]["mta1"], DESIGNED_HOST, "host")
     holds(shown["pools"][NAME]["main"], DESIGNED_POOL, "pool")
     assert (shown["node"], shown["version"], shown["backend"]) == ("ns1", __version__, "python")
+    assert shown["processes"] == {
+        "supervisor": os.getppid(),
+        "control": os.getpid(),
+        "udp0": 100,
+        "tcp": None,
+    }
     assert shown["listen"] == ["127.0.0.1:5300", "[::1]:5300"]
     digest = rig.services.cluster.zone(NAME).digest
     assert shown["zones"][NAME] == {

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from geodns.compiler.compile import compile_zones
+from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.control import verdict_service
 from geodns.control.cluster import Cluster
@@ -259,3 +260,28 @@ def test_after_the_end_no_verdict_is_served(tmp_path: Path, monkeypatch: pytest.
     assert stored.load_verdicts(3600, time.time())[target.key] == DOWN, "but it is kept"
     stored.close()
     rig.close()
+
+
+def test_a_certificate_has_got_better_only_where_a_good_one_was_seen() -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    old = Certificate("", "", 0.0, time.time() + DAY)
+    now: dict[Any, Certificate] = {target: old}
+    (alert,) = certificate_alerts(cluster, [(target, old)], time.time(), now.get)
+    assert not alert.still_there(), "the old one is shown still"
+    now[target] = Certificate("", "", 0.0, time.time() + 90 * DAY)
+    assert alert.still_there()
+    now.clear()
+    assert not alert.still_there(), "none is shown any more: the host left, or no longer encrypts"
+    now[target] = Certificate("", "", 0.0, time.time() + 90 * DAY)
+    cluster.serve_zones(compile_zones(Compiled(), {}, cluster.live()), NOW)
+    assert not alert.still_there(), "its zone is gone"
+
+
+def test_the_end_of_the_probers_trouble_claims_no_more_than_was_seen() -> None:
+    unknown = (ProbeOutcome(ProbeResult.UNKNOWN, "no route"), NOW)
+    texts = [one.resolved for one in prober_alerts("hosts refuse the prober", [unknown])]
+    assert texts == [
+        "no probe reports this trouble of the prober any more: no route",
+        "no reply speaks of refusing the prober any more",
+    ]

@@ -223,9 +223,22 @@ HOST = {"state", "forced", "weight", "factors", "effective_weight", "addresses",
 CHECK = {"check", "address", "port", "state", "outcome", "detail", "rtt_ms", "at"}
 POOL = {"using", "last_resort", "live", "answers", "ttl", "families"}
 MORE = {
+    *("identity", "processes"),
     *("listen", "failures", "probed", "max_ttl", "degraded", "ehlo_ms", "certificate"),
     *("need", "prober_suspect", "held_until", "forced_weight"),
 }
+
+
+def test_each_process_says_its_name_and_the_status_its_pid(
+    tmp_path: Path, hosts: dict[str, MailHost]
+) -> None:
+    with serving(tmp_path, {ZONE: zone_text(hosts)}, fresh=True) as server:
+        pids = server.status()["processes"]
+        assert pids["supervisor"] == server.process.pid
+        assert set(server.children()) == set(pids.values()) - {server.process.pid}
+        for name, pid in pids.items():
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+            assert line.startswith(f"geodns: {name} (serve ")
 
 
 def test_status_json_has_the_fields_of_the_design(server: Server) -> None:
