@@ -34,7 +34,7 @@ def zone_text() -> str:
     """A zone of many hosts that are probed where nothing costs anything: they are always up."""
     hosts = "".join(f"  h{at}: 10.0.{at // 250}.{at % 250 + 1}\n" for at in range(HOSTS))
     return (
-        f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{hosts}pools: {{main: {{hosts: 'h*'}}}}\n"
+        f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{hosts}pools: {{main: {{hosts: 'h*', check: none}}}}\n"
         'records: {"@": {pool: main, MX: {pool: main, preference: 10}}}\n'
     )
 

@@ -146,7 +146,7 @@ def _geodns(folder: Path, port: int) -> Sequence[str]:
         "  mta1: {address: 192.0.2.11, weight: 50}\n"
         "  mta2: {address: 192.0.2.12, weight: 30}\n"
         "  mta3: {address: 192.0.2.13, weight: 20}\n"
-        "pools: {main: {hosts: [mta1, mta2, mta3], answers: 2}}\n"
+        "pools: {main: {hosts: [mta1, mta2, mta3], check: none, answers: 2}}\n"
         'records: {"@": {pool: main}}\n',
         "utf-8",
     )

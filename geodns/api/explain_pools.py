@@ -165,9 +165,9 @@ class PoolExplanation:
         helps = "" if pool.name == deal.pool else f"helps out as a host of {pool.name}"
         override = self.cluster.weights.get((self.zone.name, host.name))
         weight = "" if override is None else describe_weight(override)
-        return (
-            "; ".join(part for part in (helps, weight, lowered and f"lowered: {lowered}") if part) or "live"
-        )
+        unchecked = "" if pool.checks else f"unchecked: {pool.name} has `check: none`"
+        parts = (helps, weight, lowered and f"lowered: {lowered}", unchecked)
+        return "; ".join(filter(None, parts)) or "live"
 
     def _kept_out(self, deal: Deal, pool: Pool, host: Host, weight: int) -> str | None:
         """Say what keeps a host out by itself; None when nothing does."""

@@ -174,6 +174,7 @@ class HostJson(WeighedJson):
     """A host; the optional keys tell of what is forced on it, of its source and its load."""
 
     state: HealthState
+    unchecked: Annotated[bool, Field(description="No check judges it: it counts as up.")]
     families: HostFamiliesJson
     forced: Forced | None
     forced_weight: ForcedWeightJson | None

@@ -223,9 +223,9 @@ def _hosts(hosts: Json, now: float) -> Table:
         right = columns.get(column) == "right"
         table.add_column(column, justify="right" if right else "left", no_wrap=column in {"host", "since"})
     for name, host in hosts.items():
-        colour = _COLOURS.get(host["state"], "")
+        colour = "dim" if host.get("unchecked") else _COLOURS.get(host["state"], "")
         state = Text(state_of(host), style="magenta" if host["forced"] else colour)
-        state.stylize(colour, 0, len(host["state"]))
+        state.stylize(colour, 0, len(_word(host)))
         cells = {
             "host": Text(name),
             "state": state,
@@ -272,7 +272,8 @@ def _pools(pools: Json) -> Table:
             ", ".join(f"{host} {share:.1%}" for host, share in pool["families"][family]["share"].items())
             for family in ("A", "AAAA")
         ]
-        table.add_row(name, _using(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
+        shown = name if pool.get("checks", True) else f"{name} (unchecked)"
+        table.add_row(shown, _using(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
     return table
 
 
@@ -299,11 +300,17 @@ def _dealt_from(about: Json) -> str:
 
 def state_of(host: Json) -> str:
     """Return a host's state and what is forced on it: ``up, IPv4 down (drained by ops: disk)``."""
-    state: str = host["state"] + _apart(host)
+    state = _word(host) + _apart(host)
     if host["forced"] is None:
         return state
     waits = f"; it waits: {host['held_back']}" if host.get("held_back") else ""
     return f"{state} ({_FORCED[host['forced']]}{_whose(host)}{waits})"
+
+
+def _word(host: Json) -> str:
+    """Return a host's state, without its families; that of a host without a check is no knowledge."""
+    state: str = host["state"]
+    return "unchecked" if host.get("unchecked") else state
 
 
 def _apart(host: Json) -> str:

@@ -57,9 +57,9 @@ class Pool(Frozen):
         description="Names, ranges or globs of hosts; as a mapping each with its weight in this pool."
     )
     checks: tuple[str, ...] = Field(
-        default=(),
+        default=("smtp",),
         description="What judges its hosts: a check, [a, b] when all must pass, {any_of: [a, b]}, or "
-        "{need: 2, of: [a, b, c]}; without one they are always up.",
+        "{need: 2, of: [a, b, c]}; `none`: they are always up, and shown as unchecked.",
     )
     need: int = Field(default=1, ge=1)
     answers: int = Field(default=2, ge=1, le=MAX_ANSWERS, description="How many hosts an answer names.")

@@ -79,7 +79,7 @@ class Pool {
     turn(this.sign, { bad: "down", warn: "warn", good: "up" }[level]);
     write(this.badge, pool.last_resort ? "last resort" : others.length ? "fallback" : "");
     const ttl = pool.ttl < pool.max_ttl ? `TTL ${pool.ttl} s, lowered from ${pool.max_ttl} s` : `TTL ${pool.ttl} s`;
-    write(this.facts, `${pool.live.length} live · ${count(pool.answers, "address", "addresses")} an answer · ${ttl}`);
+    write(this.facts, `${pool.live.length} live · ${count(pool.answers, "address", "addresses")} an answer · ${ttl}${pool.checks.length ? "" : " · unchecked"}`);
     const alarms = others.map((one) => (one.resort ? resort(one.resort) : `${list(one.helpers)} ${one.word}`) + one.on);
     if (pool.prober_suspect) alarms.push("the prober itself may be cut off");
     write(this.alarm, alarms.join("; "));

@@ -9,9 +9,10 @@ const CERTIFICATE_SOON = 21; // days
 const ago = (time, now) => (time ? duration((now - Date.parse(time)) / 1000) : null);
 
 /** The word for a host as it is treated, its icon and how bad that is. */
-function standing({ state, forced }) {
+function standing({ state, forced, unchecked }) {
   if (forced === "drained" || forced === "quarantined") return { word: forced, icon: "out", level: "note" };
   if (forced) return { word: `forced ${forced}`, icon: forced === "up" ? "up" : "down", level: forced === state ? "note" : "warn" };
+  if (unchecked) return { word: "unchecked", icon: "unknown", level: "note" };
   if (state === "up") return { word: "up", icon: "up", level: "good" };
   if (state === "down") return { word: "down", icon: "down", level: "bad" };
   if (state === "shedding") return { word: "shedding", icon: "warn", level: "warn" };
@@ -38,7 +39,7 @@ function imposed(host, now) {
   if (host.forced) {
     const by = host.author ? ` by ${host.author}` : "";
     words.push(`${until(host.until, now)}${by}${host.reason ? `: ${host.reason}` : ""}`.trim() || "by hand");
-    words.push(`probes say ${host.state}`);
+    words.push(host.unchecked ? "unchecked" : `probes say ${host.state}`);
   }
   const weight = host.forced_weight;
   if (weight) {

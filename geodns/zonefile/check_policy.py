@@ -11,7 +11,10 @@ from geodns.config.yaml_nodes import YamlNode
 MAX_CHECKS = 16
 """Checks that one pool may name."""
 
-_FORMS = "write a name, [a, b] when all must pass, {any_of: [a, b]}, or {need: 2, of: [a, b, c]}"
+NO_CHECK = "none"
+"""The word for no check at all; no check may be called so."""
+
+_FORMS = "write a name, [a, b] when all must pass, {any_of: [a, b]}, {need: 2, of: [a, b, c]}, or none"
 _NEED = whole(1, MAX_CHECKS, "need")
 _NAMES: Schema = one_or_more({"type": "string"}, minItems=1, maxItems=MAX_CHECKS)
 
@@ -43,9 +46,15 @@ class ChecksByName(NamedTuple):
 
 def read_check_policy(node: YamlNode, report: Report, known: Collection[str]) -> ChecksByName | None:
     """Read which of the known checks judge a pool's hosts; None when the report says why not."""
-    if not isinstance(node, yaml_nodes.Mapping):
-        names = _names(node, report, known)
-        return None if names is None else ChecksByName(names, len(names))
+    if isinstance(node, yaml_nodes.Mapping):
+        return _read_forms(node, report, known)
+    if isinstance(node, yaml_nodes.Scalar) and node.text == NO_CHECK:
+        return ChecksByName((), 1)
+    names = _names(node, report, known)
+    return None if names is None else ChecksByName(names, len(names))
+
+
+def _read_forms(node: yaml_nodes.Mapping, report: Report, known: Collection[str]) -> ChecksByName | None:
     before = report.errors
     for word, (key, _) in node.items.items():
         if word not in {"any_of", "need", "of"}:
@@ -76,7 +85,7 @@ def _names(node: YamlNode, report: Report, known: Collection[str]) -> tuple[str,
     names: dict[str, None] = {}
     items = items_of(node)
     if not items:
-        report.error(node, "a pool's `check` without a check", f"{_FORMS}; or take it out")
+        report.error(node, "a pool's `check` without a check", _FORMS)
     if len(items) > MAX_CHECKS:
         report.error(node, f"{len(items)} checks for one pool", f"name at most {MAX_CHECKS}")
         return None
@@ -84,7 +93,9 @@ def _names(node: YamlNode, report: Report, known: Collection[str]) -> tuple[str,
         text = text_of(item, report, "a check's name", _FORMS)
         if text is None:
             continue
-        if text not in known:
+        if text == NO_CHECK:
+            report.error(item, "`none` among checks", "write `check: none`, or the checks alone")
+        elif text not in known:
             report.unknown(item, "no check is called", text, known)
         if text in names:
             report.error(item, f"check {quoted(text)} is named twice", "take one out")

@@ -24,6 +24,7 @@ from geodns.config.value_types import (
 from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import Address
 from geodns.model.checks import BUILT_IN_CHECKS, PORTS, Check, CheckType
+from geodns.zonefile.check_policy import NO_CHECK
 from geodns.zonefile.check_values import KEYWORDS, MAILBOX, PATH, PATTERN, PATTERNS, SENT, STATUS
 from geodns.zonefile.sections import HOST_NAME, Placed, check_short_name
 
@@ -123,6 +124,8 @@ def read_checks(node: YamlNode | None, report: Report) -> dict[str, Placed[Check
         return checks
     for name, (key, body) in entries_of(node, report, "a mapping of checks", "write `name: {…}`").items():
         check_short_name(key, report, "check")
+        if name == NO_CHECK:
+            report.error(key, "a check cannot be called `none`", "that word says that a pool has no check")
         given = read_keys(body, report, CHECK, "a check")
         base = _BASES.get(name, _DEFAULT)
         if "source" in given:

@@ -81,6 +81,7 @@ POOL = keys_of(
         "max_out": MIN_LIVE,
         "hold": duration,
     },
+    defaults={"check": "smtp"},
     fields={"hosts": "members", "check": "checks"},
 )
 
@@ -249,7 +250,7 @@ def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
 def implied_pool(hosts: Mapping[str, Placed[Host]]) -> Pool:
     """Return the pool `main` of a file that has `hosts` and no `pools`."""
     members = tuple(Member(host=host.name, weight=host.weight) for _, host in hosts.values())
-    return Pool(name="main", members=members, checks=("smtp",))
+    return Pool(name="main", members=members)
 
 
 def used_checks(checks: Mapping[str, Placed[Check]], pools: Mapping[str, Pool]) -> tuple[Check, ...]:

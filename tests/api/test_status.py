@@ -41,7 +41,7 @@ TEXT = """
 
 # From the design, section 7. The values say the types; every name must be there.
 DESIGNED_HOST = json.loads("""
- {"state": "up", "families": {"A": "up"}, "forced": null, "weight": 50,
+ {"state": "up", "unchecked": false, "families": {"A": "up"}, "forced": null, "weight": 50,
   "factors": {"shedding": 0.5}, "effective_weight": 25,
   "addresses": ["192.0.2.11"], "since": "2026-11-23T07:00:00Z",
   "checks": [{"check": "smtp", "address": "192.0.2.11", "port": 25, "state": "up", "outcome": "ok",
@@ -116,6 +116,17 @@ def test_the_designs_example_is_what_such_a_state_gives() -> None:
     assert shown == DESIGNED_HOST
     pool: Any = pools_of(cluster_of(one, {}))[NAME]["main"]
     assert {name: pool[name] for name in DESIGNED_POOL} == DESIGNED_POOL
+
+
+def test_who_has_no_check_is_shown_as_unchecked() -> None:
+    one = zone("""
+        hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3}
+        pools: {free: {hosts: [a, b], check: none}, main: {hosts: [b, c]}}
+    """)
+    shown = hosts_of(cluster_of(one, {}), nothing_seen)[NAME]
+    assert {name: host["unchecked"] for name, host in shown.items()} == {"a": True, "b": False, "c": False}
+    assert shown["a"]["state"] == "up"
+    assert shown["c"]["checks"], "a pool that says nothing gets smtp"
 
 
 def test_each_family_is_shown_apart() -> None:
@@ -307,7 +318,7 @@ def test_a_pool_with_several_checks_shows_each_and_the_rule() -> None:
         pools:
           main: {hosts: [mta1], check: [smtp, submission]}
           side: {hosts: [mta1], check: {any_of: [smtp, tcp]}}
-          free: {hosts: [mta1]}
+          free: {hosts: [mta1], check: none}
         records: {a: {pool: main}, b: {pool: side}, c: {pool: free}}
     """)
     cluster = cluster_of(one, {})

@@ -26,7 +26,7 @@ hosts:
 pools:
   main: {{hosts: [mta1, mta2, mta3], check: smtp}}
   more: {{hosts: [mta3], check: quick}}
-  free: {{hosts: [mta4]}}
+  free: {{hosts: [mta4], check: none}}
 records: {{"@": {{pool: main}}, more: {{pool: more}}, free: {{pool: free}}}}
 """
 

@@ -539,6 +539,8 @@ def forced_weight(**more: Any) -> dict[str, Any]:
         pytest.param(host(state="down", forced="drained"), "down (drained)", id="an old server"),
         pytest.param(host(families={"A": "down", "AAAA": "up"}), "up, IPv4 down", id="half dead"),
         pytest.param(host(families={"A": "up", "AAAA": "up"}), "up", id="both families"),
+        pytest.param(host(unchecked=True, families={"A": "up"}), "unchecked", id="unchecked"),
+        pytest.param(host(unchecked=True, forced="drained"), "unchecked (drained)", id="unchecked, drained"),
         pytest.param(
             host(families={"A": "up", "AAAA": "shedding"}, forced="drained"),
             "up, IPv6 shedding (drained)",

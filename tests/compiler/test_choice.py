@@ -26,7 +26,7 @@ ZONE = zone("""
       z: {address: 192.0.2.9, weight: 0}
     pools:
       plain:   {hosts: [a, b, c, z], check: smtp}
-      free:    {hosts: [a, b]}
+      free:    {hosts: [a, b], check: none}
       add:     {hosts: [a, b, c], check: smtp, fallback: last}
       count:   {hosts: [a, b, c], check: smtp, fallback: last, min_live: 2}
       nought:  {hosts: [a, b, c], check: smtp, fallback: last, min_live: 0}
@@ -36,7 +36,7 @@ ZONE = zone("""
       through: {hosts: [c], check: smtp, fallback: last, fallback_mode: replace}
       middle:  {hosts: [c], check: smtp, fallback: last}
       shared:  {hosts: {a: 7, b: 1}, check: smtp, fallback: overlap}
-      overlap: {hosts: {a: 1, d: 5}}
+      overlap: {hosts: {a: 1, d: 5}, check: none}
       last:    {hosts: [d, e], check: smtp}
       strict:  {hosts: [a, b], check: smtp, when_down: servfail}
     records:

@@ -24,7 +24,7 @@ POOLS = ("p", "q", "r", "s")
 
 
 JURIES: tuple[dict[str, Any], ...] = (
-    {},
+    {"checks": ()},
     {"checks": ("smtp",)},
     {"checks": ("smtp", "tcp"), "need": 2},
     {"checks": ("tcp", "smtp"), "need": 1},

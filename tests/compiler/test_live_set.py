@@ -173,7 +173,7 @@ def test_state_of_a_host(one: Zone, verdicts: dict[str, Verdict], state: HealthS
 def test_a_host_that_nothing_checks_is_up() -> None:
     one = zone("""
         hosts: {mta1: 192.0.2.1}
-        pools: {main: {hosts: [mta1]}}
+        pools: {main: {hosts: [mta1], check: none}}
     """)
     assert live_set(one).host_state(one, one.hosts[0]) is HealthState.UP
 

@@ -111,7 +111,7 @@ def test_which_pools_are_watched() -> None:
           five:   {hosts: "*", check: smtp, hold: 1m}
           four:   {hosts: {mx1: 1, mx2: 1, mx3: 1, mx4: 1, mx5: 0}, check: smtp}
           three:  {hosts: {mx1: 1, mx2: 1, mx3: 1, mx4: 0, mx5: 0}, check: smtp}
-          free:   {hosts: "*"}
+          free:   {hosts: "*", check: none}
         records: {a: {pool: five}, b: {pool: four}, c: {pool: three}, d: {pool: free}}
     """)
     found = watched_pools([one])

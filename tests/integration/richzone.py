@@ -33,7 +33,7 @@ hosts:
 
 pools:
   main:    {hosts: [mta1, mta2, mta3], check: smtp, answers: 2, min_live: 50%, fallback: reserve}
-  reserve: {hosts: {"mx*": 10}}
+  reserve: {hosts: {"mx*": 10}, check: none}
 
 records:
   "@":    {A: {pool: main}, AAAA: {pool: main}, MX: {pool: main, preference: 10},

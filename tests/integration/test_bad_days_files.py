@@ -22,7 +22,7 @@ def text(address: str) -> str:
     return f"""\
 ns: {{ns1: 192.0.2.53}}
 hosts: {{a: {address}}}
-pools: {{main: {{hosts: [a]}}}}
+pools: {{main: {{hosts: [a], check: none}}}}
 records:
   "@": {{A: {{pool: main}}, MX: {{pool: main, preference: 10}}}}
   last: {{TXT: "{address}"}}

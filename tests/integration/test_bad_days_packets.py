@@ -21,7 +21,7 @@ GROWTH = 4 << 20
 TEXT = f"""\
 ns: {{ns1: 192.0.2.53, ns2: "2001:db8::53"}}
 hosts: {{"mx[01-40]": {{address: ["192.0.2.[101-140]", "2001:db8::[101-140]"]}}}}
-pools: {{main: {{hosts: ["mx*"], answers: 32}}}}
+pools: {{main: {{hosts: ["mx*"], check: none, answers: 32}}}}
 records:
   "@": {{A: {{pool: main}}, AAAA: {{pool: main}}, MX: {{pool: main, preference: 10}}}}
   long: {{TXT: [{", ".join(f'"{number:02}{"x" * 240}"' for number in range(40))}]}}

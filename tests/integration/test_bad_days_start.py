@@ -22,7 +22,7 @@ ZONE = "lab.example"
 GOOD = """\
 ns: {ns1: 192.0.2.53}
 hosts: {a: 192.0.2.1}
-pools: {main: {hosts: [a]}}
+pools: {main: {hosts: [a], check: none}}
 records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
 """
 """Without a check: the host is up, and the start waits for nobody."""

@@ -24,7 +24,7 @@ ZONE = "out.example.com"
 TEXT = """\
 ns: {ns1: 192.0.2.53}
 hosts: {mta1: 192.0.2.1}
-pools: {main: {hosts: mta1}}
+pools: {main: {hosts: mta1, check: none}}
 records: {"@": {pool: main, MX: {pool: main, preference: 10}, TXT: hello}}
 """
 """A zone that probes nobody."""

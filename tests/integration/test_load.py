@@ -102,7 +102,7 @@ ttl: 2
 min_ttl: 1
 ns: {ns1: 192.0.2.53}
 hosts: {mta1: {address: 192.0.2.1, load: {full: 10}}, mta2: 192.0.2.2}
-pools: {main: {hosts: "*"}}
+pools: {main: {hosts: "*", check: none}}
 records: {"@": {A: {pool: main}, MX: "0 ."}}
 """
     with serving(tmp_path, {ZONE: text}) as server:

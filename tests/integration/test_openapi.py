@@ -112,7 +112,7 @@ def _asked(server: Server, one: Operation, method: str | None = None, token: str
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     env = {"GEODNS_TOKEN": "c0ntrol-c0ntrol-c0ntrol", "GEODNS_READ_TOKEN": "r3ad-r3ad-r3ad-r3ad"}
     zones = {
-        ZONE: "{ns: {ns1: 192.0.2.53}, hosts: {mta1: {address: 192.0.2.1}}, pools: {main: {hosts: mta1}}}"
+        ZONE: "{ns: {ns1: 192.0.2.53}, hosts: {mta1: 192.0.2.1}, pools: {main: {hosts: mta1, check: none}}}"
     }
     with serving(tmp_path_factory.mktemp("closed"), zones, env=env) as running:
         yield running

@@ -18,7 +18,7 @@ from tests.integration.test_bad_days_processes import is_back
 pytestmark = pytest.mark.skipif(not shutil.which("dig"), reason="needs dig: apt-get install bind9-dnsutils")
 
 ZONE = "out.example.com"
-TEXT = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\npools: {main: {hosts: [mta1]}}\n"
+TEXT = "ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11}\npools: {main: {hosts: [mta1], check: none}}\n"
 RECORDS = 'records: {"@": {A: {pool: main}}}\n'
 OLD, NEW = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 

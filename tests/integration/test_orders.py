@@ -18,7 +18,7 @@ hosts:
   mta1: {address: 192.0.2.1, weight: 50}
   mta2: {address: 192.0.2.2, weight: 30}
   mta3: {address: 192.0.2.3, weight: 20}
-pools: {main: {hosts: "mta*"}}
+pools: {main: {hosts: "mta*", check: none}}
 records: {"@": {A: {pool: main}}}
 """
 ALL = {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
@@ -41,13 +41,13 @@ def test_an_order_reaches_every_server_and_one_that_is_stopped_is_named(two: tup
     one, other = two
     code, out, err = order(two, "drain", "mta1", "--reason", "new disk", "--for", "2h")
     assert (code, err) == (0, "")
-    assert out.startswith(f"{one.http}, {other.http}:\nmta1.{ZONE}: up (drained until ")
+    assert out.startswith(f"{one.http}, {other.http}:\nmta1.{ZONE}: unchecked (drained until ")
     assert one.seen(ZONE) == other.seen(ZONE) == {"192.0.2.2", "192.0.2.3"}
     assert order(two, "status")[0] == 0
     other.stop()
     code, out, err = order(two, "undrain", "mta1")
     assert code == 1
-    assert f"{one.http}:\nmta1.{ZONE}: up, dealt by main" in out
+    assert f"{one.http}:\nmta1.{ZONE}: unchecked, dealt by main" in out
     assert f"missed: {other.http}: nobody listens there (connection refused)" in err
     assert f"run this again with --server {other.http}" in err
     assert one.seen(ZONE) == ALL

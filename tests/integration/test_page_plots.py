@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "state").mkdir()
     remember(folder / "state")
     many = "".join(f"  {host}: 192.0.2.{at + 1}\n" for at, host in enumerate(MANY))
-    many = f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{many}pools: {{main: {{hosts: 'h*'}}}}\n"
+    many = f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{many}pools: {{main: {{hosts: 'h*', check: none}}}}\n"
     many += "records: {'@': {pool: main}}\n"
     with mail_hosts(*WEIGHTS) as hosts:
         zones = {ZONE: zone_text(hosts, weights=WEIGHTS), "many.example": many}

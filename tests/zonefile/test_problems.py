@@ -252,6 +252,11 @@ ERRORS = {
         "did you mean 'tcp'?",
     ),
     "check twice": (HOSTS + "pools: {main: {hosts: [mta1], check: [smtp, §smtp]}}\n", "is named twice"),
+    "a check called none": (NS + "checks: {§none: {rise: 1}}\n", "a check cannot be called `none`"),
+    "none beside a check": (
+        HOSTS + "pools: {main: {hosts: [mta1], check: [smtp, §none]}}\n",
+        "`none` among checks: write `check: none`, or the checks alone",
+    ),
     "no checks": (HOSTS + "pools: {main: {hosts: [mta1], check: §[]}}\n", "a pool's `check` without a check"),
     "check in a list in a list": (
         HOSTS + "pools: {main: {hosts: [mta1], check: [§[smtp]]}}\n",

@@ -616,14 +616,18 @@ def test_what_judges_a_pool(check: str, names: tuple[str, ...], need: int) -> No
         "pools:\n"
         f"  main: {{hosts: [mta1], check: {check}}}\n"
         "  side: {hosts: [mta1], check: web}\n"
-        "  free: {hosts: [mta1]}\n"
-        "records: {a: {pool: main}, b: {pool: side}, c: {pool: free}}\n"
+        "  free: {hosts: [mta1], check: none}\n  unsaid: {hosts: [mta1]}\n"
+        "records: {a: {pool: main}, b: {pool: side}, c: {pool: free}, "
+        "d: {pool: unsaid}}\n"
     )
     jury = one.check_policy_of(one.pool_by_name["main"])
     assert jury is not None
     assert tuple(check.name for check in jury.checks) == names
     assert jury.need == need
     assert one.check_policy_of(one.pool_by_name["free"]) is None
+    unsaid = one.check_policy_of(one.pool_by_name["unsaid"])
+    assert unsaid is not None
+    assert ([check.name for check in unsaid.checks], unsaid.need) == (["smtp"], 1), "silence is not agreement"
 
 
 @pytest.mark.parametrize(

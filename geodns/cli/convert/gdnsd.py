@@ -22,12 +22,13 @@ from geodns.config.value_types import parse_address
 from geodns.errors import GeodnsError
 from geodns.model.base import FAMILIES, Family, family_of
 from geodns.model.zone import MAX_ANSWERS
+from geodns.zonefile.check_policy import NO_CHECK
 from geodns.zonefile.names import is_host_label
 
 DEFAULT_TTL = 86400
 """Seconds, as gdnsd's `zones_default_ttl`."""
 
-UNCHECKED: dict[str, Any] = {}
+UNCHECKED: dict[str, Any] = {"check": NO_CHECK}
 """What a pool says whose hosts nothing checks."""
 
 _ALWAYS_UP = frozenset({"up", "default"})

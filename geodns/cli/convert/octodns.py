@@ -1,7 +1,8 @@
 """Zones in octoDNS's YAML, dynamic records included → drafts.
 
 What octoDNS calls a dynamic record of A or AAAA becomes hosts and pools; the catch-all rule says which pool
-is dealt. Its `values`, the last resort that nothing checks, become a pool without a check at the chain's end.
+is dealt. Its `values`, the last resort that nothing checks, become a pool of `check: none` at the chain's
+end.
 """
 
 import re
@@ -18,6 +19,7 @@ from geodns.config.value_types import items_of, parse_address
 from geodns.config.yaml_nodes import Mapping, Scalar, YamlNode
 from geodns.errors import GeodnsError, Problem, ZoneError
 from geodns.model.zone import MAX_ANSWERS
+from geodns.zonefile.check_policy import NO_CHECK
 from geodns.zonefile.record_fields import MAX_STRING
 from geodns.zonefile.record_types import RECORD_TYPES
 
@@ -307,8 +309,7 @@ class DynamicPools:
             else:
                 remark(f"pool {name}: values of the status `up` are checked like the others")
         pool: dict[str, Any] = {"hosts": weights if {*weights.values()} != {1} else [*weights]}
-        if check is not None:
-            pool["check"] = check
+        pool["check"] = NO_CHECK if check is None else check
         pool["answers"] = 1
         self._draft.pools[name] = pool
         return name
@@ -327,7 +328,8 @@ class DynamicPools:
         if not hosts or (chain and hosts.keys() == {*self._draft.pools[chain[-1]]["hosts"]}):
             return None
         name = self._unique(name)
-        self._draft.pools[name] = {"hosts": [*hosts], "answers": min(len(hosts), MAX_ANSWERS)}
+        answers = min(len(hosts), MAX_ANSWERS)
+        self._draft.pools[name] = {"hosts": [*hosts], "check": NO_CHECK, "answers": answers}
         return name
 
     def _check(self, healthcheck: dict[str, Any], remark: Remark) -> str | None:
