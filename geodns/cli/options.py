@@ -42,10 +42,16 @@ def _note_config(context: click.Context, _: click.Parameter, value: Path | None)
         context.meta[_CONFIG] = value
 
 
+def config_of(context: click.Context) -> Path | None:
+    """Return the file of settings that a command reads; None: there is none."""
+    given: Path | None = context.meta.get(_CONFIG)
+    return given or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+
+
 def _server_list(context: click.Context) -> "ServerList | None":
     """Read geodns.yaml for a command, once something of it is needed."""
     if _SERVER_LIST not in context.meta:
-        path = context.meta.get(_CONFIG) or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+        path = config_of(context)
         context.meta[_SERVER_LIST] = None if path is None else _read(path)
     found: ServerList | None = context.meta[_SERVER_LIST]
     return found

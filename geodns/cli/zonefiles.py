@@ -9,7 +9,11 @@ import click
 from pydantic import ValidationError
 
 from geodns.cli.convert.draft import PLACEHOLDER
-from geodns.cli.options import server_option, token_option
+from geodns.cli.options import config_of, server_option, token_option
+from geodns.config.keys import read_keys
+from geodns.config.report import Report
+from geodns.config.settings import KEYS, read_file
+from geodns.control.edit_guard import gone_names, large_losses, owners, some
 from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError, printable
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
@@ -36,16 +40,17 @@ MAX_SHOWN = 1_000
 def check(
     context: click.Context, paths: tuple[Path, ...], *, diff: bool, server: str, token: str | None
 ) -> None:
-    """Print what is wrong with zone files.
+    """Print what is wrong with zone files, and with the settings in geodns.yaml.
 
-    PATH is a zone file or a folder of them (default: zones). Each problem is one line,
-    file:line:column: what is wrong: what to write instead. The exit status is 1 if there is any
+    PATH is a zone file or a folder of them (default: `zones` of geodns.yaml, or ./zones). Each problem is
+    one line, file:line:column: what is wrong: what to write instead. The exit status is 1 if there is any
     but warnings.
     """
-    paths = paths or (Path("zones"),)
+    bad, folder = _check_settings(config_of(context))
+    paths = paths or (folder,)
     files = zone_files(paths)
     shown = ", ".join(map(str, paths))
-    if not files or (paths == (Path("zones"),) and not paths[0].exists()):
+    if not files or (paths == (folder,) and not folder.exists()):
         raise GeodnsError(f"no zone file in {shown}: write one with `geodns init NAME ADDRESS…`")
     parsed = read_zones(files)
     problems = [problem for file in parsed.values() for problem in file.problems]
@@ -61,7 +66,7 @@ def check(
         whole = any(path.is_dir() for path in paths)
         for line in changes(Server(server, token), _by_path(parsed), whole=whole):
             click.echo(printable(line))
-    if len(zones) < len(files) or any(not one.warning for one in problems):
+    if bad or len(zones) < len(files) or any(not one.warning for one in problems):
         context.exit(1)
     names = sum(
         len({item.owner for item in zone.records} | {item.owner for item in zone.rules}) for zone in zones
@@ -72,6 +77,18 @@ def check(
             if isinstance(source, DnsSource):
                 click.echo(f"{zone.name}: {source.title} is looked up while the server runs, not here")
     click.echo(f"zones {len(zones)}, hosts {hosts}, pools {pools}, names {names}")
+
+
+def _check_settings(config: Path | None) -> tuple[bool, Path]:
+    """Print what is wrong with the settings; return whether anything is, and the folder of zone files."""
+    if config is None:
+        return False, Path("zones")
+    report = Report(str(config))
+    root = read_file(config, report)
+    given = {} if root is None else read_keys(root, report, KEYS, "the settings")
+    for problem in report.problems():
+        click.echo(problem)
+    return bool(report.errors), config.parent / given.get("zones", "zones")
 
 
 def _by_path(parsed: Mapping[Path, ParsedZone]) -> dict[Path, Zone]:
@@ -98,7 +115,8 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
             yield f"{zone.name}: new: {summary(zone)}"
         elif digests[zone.name] != zone.digest:
             served = _served(server, zone.name)
-            for line in zone_diff(served, _with_looked_up(path, zone, served)):
+            edited = _with_looked_up(path, zone, served)
+            for line in [*zone_diff(served, edited), *waits(served, edited)]:
                 quiet = False
                 yield f"{zone.name}: {line}"
     gone = digests.keys() - {zone.name for zone in zones.values()} if whole else ()
@@ -107,6 +125,16 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         yield f"{name}: is served, and has no file here that is good"
     if quiet:
         yield "nothing changes"
+
+
+def waits(served: Zone, edited: Zone) -> Iterator[str]:
+    """Say why an edit would wait for a yes; which names were asked for the server alone knows."""
+    wait = "this edit will wait for `geodns reload --yes`"
+    for why in large_losses(served, edited, {}, 0.0):
+        yield f"{wait}: {why}"
+    gone = gone_names(served, edited, owners(served))
+    if gone:
+        yield f"{wait} if one of these names was asked for within a day: {some(gone)}"
 
 
 def _with_looked_up(path: Path, zone: Zone, served: Zone) -> Zone:

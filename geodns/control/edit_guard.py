@@ -45,25 +45,30 @@ def _pool_losses(before: Zone, after: Zone, trusted: Collection[str]) -> Iterabl
         gone = [host for host in had if host not in left and host not in trusted]
         if not gone or (len(gone) == 1 and left) or Fraction(len(gone), len(had)) <= MAX_LOST:
             continue
-        yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({_some(gone)})"
+        yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({some(gone)})"
 
 
 def _name_losses(before: Zone, after: Zone | None, used: Iterable[str]) -> Iterable[str]:
+    gone = gone_names(before, after, used)
+    if gone:
+        what = "name that was" if len(gone) == 1 else "names that were"
+        yield f"{len(gone)} {what} asked for within a day would be gone ({some(gone)})"
+
+
+def gone_names(before: Zone, after: Zone | None, names: Iterable[str]) -> list[str]:
+    """Return the owners that answer for some names before an edit, and that nothing answers for after it."""
     had, left = owners(before), frozenset[str]() if after is None else owners(after)
     # Retired hosts go on answering for their own names.
     retired = {before.host_name(host.name) for host in before.hosts} if after is not None else set[str]()
-    gone = sorted(
+    return sorted(
         {
             owner
-            for name in used
+            for name in names
             if (owner := _covered(name, had)) is not None
             and owner not in retired
             and _covered(name, left) is None
         }
     )
-    if gone:
-        what = "name that was" if len(gone) == 1 else "names that were"
-        yield f"{len(gone)} {what} asked for within a day would be gone ({_some(gone)})"
 
 
 def owners(zone: Zone) -> frozenset[str]:
@@ -85,6 +90,7 @@ def _covered(name: str, names: frozenset[str]) -> str | None:
     return None
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Return the first of some names."""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return ", ".join(name.removesuffix(".") for name in names[:MAX_NAMED]) + more

@@ -85,6 +85,44 @@ def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
         assert str(result.exception) == "no zone file in zones: write one with `geodns init NAME ADDRESS…`"
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("htpp: 127.0.0.1:8053\n", "geodns.yaml:1:1: unknown key 'htpp': did you mean 'http'?"),
+        ("workers: many\n", "geodns.yaml:1:10: the number of workers 'many' is no whole number"),
+    ],
+)
+def test_the_settings_are_checked_too(folder: Path, settings: str, problem: str) -> None:
+    (folder / "out.example.com.yaml").write_text(GOOD)
+    (folder.parent / "geodns.yaml").write_text(settings)
+    result = CliRunner().invoke(check, [])
+    assert result.exit_code == 1
+    assert problem in result.output
+
+
+def test_the_settings_name_the_folder(folder: Path) -> None:
+    (folder.parent / "etc").mkdir()
+    folder.rename(folder.parent / "etc" / "zones.d")
+    (folder.parent / "etc" / "zones.d" / "out.example.com.yaml").write_text(GOOD)
+    (folder.parent / "etc" / "geodns.yaml").write_text("zones: zones.d\n")
+    result = CliRunner().invoke(check, ["--config", "etc/geodns.yaml"])
+    assert (result.exit_code, result.output) == (0, "zones 1, hosts 3, pools 1, names 5\n")
+
+
+def test_what_would_wait_is_said(folder: Path, fake: Answering) -> None:
+    file = folder / "out.example.com.yaml"
+    before = GOOD.replace("records: {", "records: {old: {A: 192.0.2.9}, ")
+    file.write_text(before)
+    serves(fake, read(file))
+    file.write_text(
+        GOOD.replace("mta2: 192.0.2.12, mta3: 192.0.2.13", "").replace("192.0.2.11, ", "192.0.2.11")
+    )
+    output = CliRunner().invoke(check, ["--diff", "--server", fake.url]).output
+    wait = "out.example.com: this edit will wait for `geodns reload --yes`"
+    assert f"{wait}: pool main would lose 2 of its 3 hosts (mta2, mta3)" in output
+    assert f"{wait} if one of these names was asked for within a day: old.out.example.com" in output
+
+
 def test_hosts_in_files_are_checked_and_none_are_looked_up(folder: Path) -> None:
     text = NS + "hosts_from: [{dns: mta.internal.example}, {file: 'hosts.d/*.yaml'}]\n"
     (folder / "out.example.com.yaml").write_text(text + "records: {'@': {MX: {pool: main}}}\n")
