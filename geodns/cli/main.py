@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from geodns import __version__
-from geodns.errors import GeodnsError, printable
+from geodns.errors import GeodnsError, printable_lines
 
 _COMMANDS = {
     "serve": "answer DNS for the zones in a folder",
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
         geodns(args=arguments, prog_name="geodns")
     except GeodnsError as error:
         # It may quote a server; several problems have a line each.
-        click.echo("geodns: " + "\n".join(map(printable, str(error).split("\n"))), err=True)
+        click.echo(f"geodns: {printable_lines(str(error))}", err=True)
         sys.exit(error.status)
 
 

@@ -10,7 +10,7 @@ from geodns.cli.client import Json, Server
 from geodns.cli.explain import unpooled
 from geodns.cli.options import server_option, token_option
 from geodns.config.server_keys import Listen
-from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError
+from geodns.errors import BadNameError, NotFoundError, ServerError, UsageError, printable_lines
 from geodns.wire.codes import name_of, number_of
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import labels_of
@@ -43,7 +43,7 @@ def query(name: str, rtype: str, dns: str | None, *, tcp: bool, server: str, tok
     source = Server(server, token)
     where = _address(dns or source.get("/status")["listen"][0])
     answer = _ask(where, name, number, tcp=tcp)
-    click.echo(answer.toZone())
+    click.echo(printable_lines(answer.toZone()))  # a server may say anything
     _explain(source, name, rtype, answer)
     if answer.header.rcode or not answer.rr:
         raise click.exceptions.Exit(1)

@@ -24,6 +24,7 @@ TEXT = r"""
       "@": {A: {pool: main}, AAAA: {pool: main}, MX: {pool: main, preference: 10}}
       www: {CNAME: "@"}
       fixed: {A: 192.0.2.99}
+      evil: {TXT: '"\027[2J\155 owned"'}
       bücher: {A: 192.0.2.98, TYPE65280: '\# 2 abcd'}
       big: {TXT: [%s]}
     pools: {main: {hosts: [mta1, mta2], answers: 1}}
@@ -98,6 +99,13 @@ def run(fake: Answering, *arguments: str, explained: tuple[str, str] | None = No
     else:
         fake.give("GET /api/v1/explain", explain(cluster, *explained))
     return CliRunner().invoke(main.geodns, ["query", *arguments, "--server", fake.url])
+
+
+@pytest.mark.usefixtures("listen")
+def test_no_answer_reaches_the_terminal_as_it_is(fake: Answering) -> None:
+    result = run(fake, f"evil.{NAME}", "TXT", explained=(f"evil.{NAME}", "TXT"))
+    assert "owned" in result.output
+    assert all(line.isprintable() for line in result.output.split("\n")), result.output
 
 
 @pytest.mark.usefixtures("listen")
