@@ -68,7 +68,7 @@ ONLY_FROM = {
 
 PURE = frozenset(
     {"model", "wire", "compiler", "responder"}
-    | {"health.state_machine", "health.smtp", "health.mass_failure", "health.schedule"}
+    | {"health.state_machine", "health.smtp", "health.refusals", "health.mass_failure", "health.schedule"}
     | {"control.cluster", "control.orders"}
 )
 """Rooms without a clock, a socket or a thread: time is an argument."""

@@ -35,8 +35,8 @@ class HttpReply(NamedTuple):
     body: Json
 
 
-class Answer(dict[str, Any]):
-    """An object of an answer; a key that is not there is the server's fault."""
+class CompleteObject(dict[str, Any]):
+    """An object of an answer; asking it for a key that is not there raises ServerError."""
 
     def __missing__(self, key: str) -> Any:
         raise ServerError(f"the answer has no {key!r}: {_OTHER}")
@@ -50,7 +50,7 @@ def read_json(text: str | bytes, *, as_it_is: bool = False) -> Any:
 
     """
     try:
-        found = json.loads(text, object_hook=Answer)
+        found = json.loads(text, object_hook=CompleteObject)
         return found if as_it_is else _printable(found)
     except RecursionError as error:
         raise ValueError("the JSON is too deep") from error
@@ -62,7 +62,7 @@ def _printable(value: Any) -> Any:
     if isinstance(value, list):
         return [_printable(one) for one in value]
     if isinstance(value, dict):
-        return Answer((printable(key), _printable(one)) for key, one in value.items())
+        return CompleteObject((printable(key), _printable(one)) for key, one in value.items())
     return value
 
 

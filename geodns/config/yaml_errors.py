@@ -20,14 +20,14 @@ class YamlTrouble(NamedTuple):
     instead: str
 
 
-class Span(NamedTuple):
+class QuotedLines(NamedTuple):
     """The last text in quotes that goes over several lines: where it opens, and the line that it ends on."""
 
     opens: TextPlace
     ends: int
 
 
-def in_words(error: MarkedYAMLError, text: str, quotes: Span | None) -> YamlTrouble:
+def in_words(error: MarkedYAMLError, text: str, quotes: QuotedLines | None) -> YamlTrouble:
     """Return a parser's complaint in our words.
 
     Args:

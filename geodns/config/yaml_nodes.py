@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import yaml
 
 from geodns.config.report import Report, TextPlace, quoted
-from geodns.config.yaml_errors import Span, in_words
+from geodns.config.yaml_errors import QuotedLines, in_words
 
 MAX_BYTES = 32 * 2**20
 """A zone of 100,000 records is about 5 MB."""
@@ -162,7 +162,7 @@ class _Builder:
         self._count = 0
         self._aliased = 0
         self._root: YamlNode | None = None
-        self.quotes: Span | None = None
+        self.quotes: QuotedLines | None = None
 
     def build(self, events: Iterator[Any]) -> YamlNode | None:
         try:
@@ -183,7 +183,7 @@ class _Builder:
                 event.start_mark.line + 1, event.start_mark.column + 1, event.value, event.style in {None, ""}
             )
             if event.start_mark.line != event.end_mark.line and event.style in {"'", '"'}:
-                self.quotes = Span(node, event.end_mark.line + 1)
+                self.quotes = QuotedLines(node, event.end_mark.line + 1)
             self._count += 1
             if event.anchor is not None or event.tag is not None or not event.value.isascii():
                 self._add(self._looked_at(event, node))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from geodns.health.outcome import ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, PoolWatch, WatchedPool
-from geodns.health.smtp import PROBER_BLOCKED, refuses_client
+from geodns.health.refusals import PROBER_BLOCKED, refuses_client
 from geodns.health.state_machine import DOWN, advance, forgive, withhold
 from geodns.model.checks import Target
 from geodns.model.state import HealthState, HostKey, PoolKey, Verdict

@@ -11,7 +11,7 @@ from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.control import verdict_service
 from geodns.control.cluster import Cluster
-from geodns.control.verdict_service import (
+from geodns.control.verdict_alerts import (
     certificate_alerts,
     deferral_alerts,
     family_alerts,
@@ -162,7 +162,7 @@ def test_a_host_that_defers_recipients_is_an_alert() -> None:
 def test_certificates_get_worse_by_grades(left: float, grade: str | None) -> None:
     cluster = served(TLS)
     (target,) = cluster.targets
-    found = list(certificate_alerts(cluster, [(target, Certificate("", "", 0.0, NOW + left))], NOW))
+    found = list(certificate_alerts(cluster, [(target, Certificate("", "", 0.0, NOW + left))], lambda: NOW))
     assert [one.grade for one in found] == ([] if grade is None else [grade])
     assert all(one.hosts == ((NAME, "mta1"),) for one in found)
 
@@ -179,7 +179,7 @@ def test_the_same_certificate_at_two_addresses_of_a_host_is_one_alert() -> None:
     )
     old = Certificate("mta1", "Someone", 0.0, NOW + 3 * DAY)
     bad = dict.fromkeys(cluster.targets, old)
-    first, second = sorted(certificate_alerts(cluster, bad.items(), NOW), key=lambda one: one.text)
+    first, second = sorted(certificate_alerts(cluster, bad.items(), lambda: NOW), key=lambda one: one.text)
     assert first.text == (
         f"certificate of mta1.{NAME} at [192.0.2.11]:465 and [2001:db8::11]:465 and [192.0.2.11]:25 and "
         "[2001:db8::11]:25 expires in 3 days: renew it"
@@ -189,7 +189,7 @@ def test_the_same_certificate_at_two_addresses_of_a_host_is_one_alert() -> None:
         f"certificate of mta2.{NAME} at [192.0.2.12]:465 and [192.0.2.12]:25 expires"
     )
     rest = {one: shown for one, shown in bad.items() if one.port == 25 and one.address.version == 4}
-    again = [one.key for one in certificate_alerts(cluster, rest.items(), NOW)]
+    again = [one.key for one in certificate_alerts(cluster, rest.items(), lambda: NOW)]
     assert set(again) == {first.key, second.key}, "no news when one is renewed"
 
 
@@ -197,7 +197,7 @@ def test_a_certificate_that_another_bad_one_follows_has_not_got_better() -> None
     cluster = served(TLS)
     (target,) = cluster.targets
     latest = {target: Certificate("a", "b", 0.0, time.time() + DAY)}
-    (alert,) = certificate_alerts(cluster, latest.items(), time.time(), latest.get)
+    (alert,) = certificate_alerts(cluster, latest.items(), time.time, latest.get)
     assert not alert.still_there()
     latest[target] = Certificate("a", "b", 0.0, time.time() + 90 * DAY)
     assert alert.still_there()
@@ -207,7 +207,7 @@ def test_a_certificate_of_another_name_is_bad() -> None:
     cluster = served(TLS)
     (target,) = cluster.targets
     shown = Certificate("", "", 0.0, NOW + 30 * DAY, "wrong name")
-    (alert,) = certificate_alerts(cluster, [(target, shown)], NOW)
+    (alert,) = certificate_alerts(cluster, [(target, shown)], lambda: NOW)
     assert alert.grade == "bad"
     assert alert.text.endswith(": wrong name")
 
@@ -267,7 +267,7 @@ def test_a_certificate_has_got_better_only_where_a_good_one_was_seen() -> None:
     (target,) = cluster.targets
     old = Certificate("", "", 0.0, time.time() + DAY)
     now: dict[Any, Certificate] = {target: old}
-    (alert,) = certificate_alerts(cluster, [(target, old)], time.time(), now.get)
+    (alert,) = certificate_alerts(cluster, [(target, old)], time.time, now.get)
     assert not alert.still_there(), "the old one is shown still"
     now[target] = Certificate("", "", 0.0, time.time() + 90 * DAY)
     assert alert.still_there()

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.health.outcome import MAX_DETAIL, ProbeResult
+from geodns.health.refusals import describe_refusal
 from geodns.health.smtp import (
     MAX_LINE,
     MAX_LINES,
@@ -21,7 +22,6 @@ from geodns.health.smtp import (
     StartTls,
     address_literal,
     decoded,
-    describe_refusal,
     one_text,
     plain_text,
 )

@@ -153,7 +153,7 @@ def _is_true(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Member:
+class ResourceAddress:
     """An address of a resource."""
 
     label: str
@@ -165,10 +165,10 @@ class Member:
 class Plan:
     """What a resource answers in one family; `backup` takes over when nobody else is up."""
 
-    members: tuple[Member, ...]
+    members: tuple[ResourceAddress, ...]
     settings: Mapping[str, Any]
     single: bool = False
-    backup: Member | None = None
+    backup: ResourceAddress | None = None
     grouped: bool = False
 
 
@@ -308,7 +308,7 @@ class Resources:
             found = f"{name}-{number}"
         return found
 
-    def _host(self, pool: str, member: Member) -> str:
+    def _host(self, pool: str, member: ResourceAddress) -> str:
         """Return the host at an address; one address is one host, however many resources have it."""
         known = self._hosts.get(member.address)
         if known is not None:
@@ -380,23 +380,23 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,8}", value) else value
 
 
-def _family(member: Member) -> Family | None:
+def _family(member: ResourceAddress) -> Family | None:
     address = parse_address(member.address)
     return None if address is None else family_of(address)
 
 
-def _members(entries: Hash, plugin: str) -> list[Member]:
+def _members(entries: Hash, plugin: str) -> list[ResourceAddress]:
     """Return the addresses of a resource's hash; of groups, all."""
-    found: list[Member] = []
+    found: list[ResourceAddress] = []
     for label, one in entries.items():
         if isinstance(one, dict):
             found += _members({key: value for key, value in one.items() if key not in _PARAMETERS}, plugin)
         elif plugin == "weighted":
             address, weight = [*_list(one), "1"][:2]
             whole = _number(weight)
-            found.append(Member(label, str(address), whole if isinstance(whole, int) else 1))
+            found.append(ResourceAddress(label, str(address), whole if isinstance(whole, int) else 1))
         else:
-            found += [Member(label, str(address)) for address in _list(one)]
+            found += [ResourceAddress(label, str(address)) for address in _list(one)]
     return [one for one in found if parse_address(one.address) is not None]
 
 

@@ -34,7 +34,7 @@ class _Token:
 
 
 @dataclass
-class _Reader:
+class _IncludingReader:
     """Reads one file after the other; `files` counts them, since they may include each other."""
 
     files: list[Path] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Reader:
 
 
 class _File:
-    def __init__(self, reader: _Reader, path: Path, text: str, depth: int) -> None:
+    def __init__(self, reader: _IncludingReader, path: Path, text: str, depth: int) -> None:
         self._reader = reader
         self._path = path
         self._depth = depth
@@ -163,7 +163,7 @@ def _plain(text: str) -> str:
 
 def read_config(path: Path) -> Hash:
     """Read a configuration with what it includes; raises GeodnsError."""
-    found = _Reader().read(path, 0)
+    found = _IncludingReader().read(path, 0)
     if not isinstance(found, dict):
         raise GeodnsError(f"{path}: a list where `options`, `service_types` and `plugins` are expected")
     return found
