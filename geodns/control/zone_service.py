@@ -20,6 +20,7 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.name_usage import NameUsage
 from geodns.control.order_service import OrderService
+from geodns.control.orders import is_out
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.worker_service import WorkerService
@@ -242,7 +243,8 @@ class ZoneService:
             old = self._persistence.zone(name) if known is None else known.zone
             if edit.by_sources and name not in waiting:
                 continue  # hosts that a source takes out are no slip of a hand
-            why = () if old is None else large_losses(old, edit.zones.get(name), last_queried, now)
+            out = () if known is None or old is None else self._out(old)
+            why = () if old is None else large_losses(old, edit.zones.get(name), last_queried, now, out)
             waiting.pop(name, None)
             if old is None or not why:
                 continue
@@ -253,6 +255,12 @@ class ZoneService:
                 zones[name] = old
         self.waiting = waiting
         return replace(edit, zones=zones, removed=frozenset(removed))
+
+    def _out(self, zone: Zone) -> tuple[str, ...]:
+        """Return the hosts of a zone that are down, or taken out by hand."""
+        cluster = self._cluster
+        forced = cluster.in_force(cluster.forced)
+        return tuple(host.name for host in zone.hosts if is_out(cluster, (zone.name, host.name), forced))
 
     def _keep_texts(self, edit: Edit) -> None:
         """Keep the files' texts of zones with sources of hosts."""
