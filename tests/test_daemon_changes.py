@@ -179,7 +179,7 @@ def test_changes_are_events_with_their_causes(ready: Control) -> None:
     async def test(running: Running) -> None:
         ready.finds["192.0.2.11"] = ProbeResult.FAILURE
         await running.dealt("mta2", "mta3")
-        await running.order("drain", "mta2", reason="disk swap")
+        await running.order("drain", "mta2", reason="disk swap", yes=True)
         ready.file.write_text("ttl: thirty\n" + TEXT)
         running.signal(signal.SIGHUP)
         await until(lambda: running.daemon.services.zones._folder.refused)
@@ -267,7 +267,7 @@ def test_verdicts_are_served_at_once_and_then_together(
         await until(lambda: running.daemon.services.verdicts._unserved)
         ready.finds["192.0.2.11"] = ProbeResult.OK
         await until(lambda: len(running.daemon.services.verdicts._unserved) == 2)
-        assert (await running.order("drain", "mta3"))[0] == 200
+        assert (await running.order("drain", "mta3", yes=True))[0] == 200
         assert running.supervisor.dealt() == {"mta2"}, "an order waits for no verdicts"
         assert time.monotonic() - began < 3
         number = running.supervisor.numbers[-1]
@@ -481,7 +481,7 @@ def test_an_order_is_carried_out_although_the_disk_fails_and_is_kept_once_it_doe
         await until(lambda: running.daemon.services.persistence.trouble is None)
         assert (await running.get("/status"))["warnings"] == []
         assert set(running.store.load_forced_weights()) == {(NAME, "mta2")}
-        code, shown = await running.post("/api/v1/orders", {"verb": "drain", "hosts": ["mta3"]})
+        code, shown = await running.post("/api/v1/orders", {"verb": "drain", "hosts": ["mta3"], "yes": True})
         assert (code, shown["kept"], shown["notes"]) == (200, True, [])
 
     ready.run(test)

@@ -132,7 +132,7 @@ def test_a_source_that_loses_much_at_once_waits(ready: Control) -> None:
         await until(lambda: NAME in zones.waiting)
         assert len(running.daemon.services.cluster.zone(NAME).hosts) == 5
         warnings = (await running.get("/status"))["warnings"]
-        assert any("would lose 3 of its 5 hosts" in one and "reload --yes" in one for one in warnings)
+        assert any("would have 60% of its weight out" in one and "reload --yes" in one for one in warnings)
         server.has(*five)
         await until(lambda: NAME not in zones.waiting)
         server.has(*five[:2])

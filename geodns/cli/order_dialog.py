@@ -45,7 +45,7 @@ def order_options(command: Any) -> Any:
     options = (
         author_option,
         click.option("--dry-run", is_flag=True, help="Change nothing; print the shares before and after."),
-        click.option("--yes", is_flag=True, help="Do not ask, even if a pool is left without a live host."),
+        click.option("--yes", is_flag=True, help="Do not ask, even if much of a pool would be out."),
         click.option("--json", "as_json", is_flag=True, help="Print what each server answers, by its URL."),
         server_option,
         token_option,

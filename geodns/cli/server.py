@@ -46,7 +46,7 @@ def _give(servers: Server, path: str, body: Json, show: Callable[[str, str, Http
 def reload(*, yes: bool, server: str, token: str | None) -> None:
     """Read the zone files anew.
 
-    Edits are read by themselves. One that would take more than 30 % of a pool's hosts away, or a name that
+    Edits are read by themselves. One that would take more than 30 % of a pool's weight away, or a name that
     was asked for within a day, waits for --yes: until then the zone is served as it was. Exit status 1 when
     something waits, or a file is refused.
     """

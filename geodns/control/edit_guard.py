@@ -1,4 +1,4 @@
-"""Finds what an edit would take away that may be a slip: such an edit waits for an operator's yes."""
+"""Finds what an edit or an order would take away that may be a slip: it needs an operator's yes."""
 
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
@@ -6,7 +6,7 @@ from fractions import Fraction
 from geodns.model.zone import Zone
 
 MAX_LOST = Fraction(3, 10)
-"""The part of a pool's hosts that an edit may take out; one host may always go while another stays."""
+"""The part of a pool's weight that may be out; one host may always go while nobody else is out."""
 USED_FOR = 86400.0
 """Seconds after its last query for which a name counts as used."""
 MAX_NAMED = 5
@@ -18,6 +18,7 @@ def large_losses(
     after: Zone | None,
     last_queried: Mapping[str, float],
     now: float,
+    out: Collection[str] = (),
     trusted: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the reasons why an edit should wait; empty: it need not.
@@ -27,25 +28,50 @@ def large_losses(
         after: the edited one; None: the zone would be gone.
         last_queried: by absolute name, in seconds since the epoch.
         now: the same.
+        out: the hosts that are down or taken out by hand already.
         trusted: hosts of sources that may take out as many as they like.
 
     """
-    pools = () if after is None else tuple(_pool_losses(before, after, trusted))
+    pools = () if after is None else tuple(_pool_losses(before, after, out, trusted))
     used = {name for name, at in last_queried.items() if now - at <= USED_FOR}
     return (*pools, *_name_losses(before, after, used))
 
 
-def _pool_losses(before: Zone, after: Zone, trusted: Collection[str]) -> Iterable[str]:
+def _pool_losses(before: Zone, after: Zone, out: Collection[str], trusted: Collection[str]) -> Iterable[str]:
     for pool in before.pools:
         other = after.pool_by_name.get(pool.name)
         if other is None:
             continue  # its names use another pool now, or are gone: `_name_losses` finds those
-        had = [member.host for member in pool.members if member.weight]
-        left = {member.host for member in other.members if member.weight}
-        gone = [host for host in had if host not in left and host not in trusted]
-        if not gone or (len(gone) == 1 and left) or Fraction(len(gone), len(had)) <= MAX_LOST:
-            continue
-        yield f"pool {pool.name} would lose {len(gone)} of its {len(had)} hosts ({some(gone)})"
+        weights = {member.host: member.weight for member in pool.members if member.weight}
+        kept = {member.host for member in other.members if member.weight}
+        left = {host: weight for host, weight in weights.items() if host not in out}
+        after_it = {host: one for host, one in left.items() if host in kept or host in trusted}
+        why = weight_lost(weights, left, after_it, others=bool(kept - weights.keys()))
+        if why is not None:
+            yield f"pool {pool.name} {why}"
+
+
+def weight_lost(
+    weights: Mapping[str, int], before: Mapping[str, int], after: Mapping[str, int], *, others: bool = False
+) -> str | None:
+    """Say what part of a pool's weight would be out; None: no more than may be, or no more than is out.
+
+    Args:
+        weights: of the pool's hosts, by the file.
+        before: what is left of them; hosts that are out may be missing.
+        after: the same, once it is done.
+        others: whether the pool has got hosts besides these.
+
+    """
+    lost = {host: weight - min(weight, after.get(host, 0)) for host, weight in weights.items()}
+    was = {host: weight - min(weight, before.get(host, 0)) for host, weight in weights.items()}
+    gone = [host for host in weights if lost[host] > was[host]]
+    alone = len(gone) == 1 and not any(was.values()) and (others or any(map(after.get, weights)))
+    total = sum(weights.values())
+    if not gone or alone or Fraction(sum(lost.values()), total) <= MAX_LOST:
+        return None
+    out = [host for host in weights if lost[host]]
+    return f"would have {sum(lost.values()) / total:.0%} of its weight out ({some(out)})"
 
 
 def _name_losses(before: Zone, after: Zone | None, used: Iterable[str]) -> Iterable[str]:

@@ -94,7 +94,7 @@ class OrderService:
         yes: bool,
     ) -> OrderResult:
         changes = preview(self._cluster, plan)
-        danger = "; ".join(dangers(changes))
+        danger = "; ".join(dangers(self._cluster, plan, changes))
         result = self._result(hosts, plan, changes)
         if dry_run or (danger and not yes):
             return result._replace(refused=danger)

@@ -4,7 +4,7 @@ Pure, so that a dry run and the order itself give the same plan.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,8 +12,9 @@ from typing import NamedTuple
 from geodns.compiler.choice import Choice, choose
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster, with_changes
+from geodns.control.edit_guard import weight_lost
 from geodns.model.base import FAMILIES, Family
-from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey, PoolKey
+from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState, HostKey, PoolKey
 from geodns.model.zone import Zone
 
 
@@ -71,7 +72,7 @@ class OrderRequest(NamedTuple):
         hosts: names, addresses and globs, as `host_lookup.find_hosts` reads them.
         zone: the only zone to look in; None: all.
         dry_run: plan the order alone.
-        yes: carry it out even if it leaves a pool without a live host.
+        yes: carry it out even if it takes more out of a pool than may go unasked.
 
     """
 
@@ -247,13 +248,53 @@ def preview(cluster: Cluster, plan: OverridePlan) -> dict[PoolKey, PoolChange]:
     return found
 
 
-def dangers(changes: Mapping[PoolKey, PoolChange]) -> list[str]:
-    """Return a line for each pool that would have no live host, for the operator to confirm."""
+def dangers(cluster: Cluster, plan: OverridePlan, changes: Mapping[PoolKey, PoolChange]) -> list[str]:
+    """Return a line for each pool that would lose too much, for the operator to confirm."""
+    dead = {key for key, change in changes.items() if change.dangerous}
     return [
-        f"pool {pool} of {zone} would have {change.what_is_lost}"
-        for (zone, pool), change in changes.items()
-        if change.dangerous
+        *(
+            f"pool {key[1]} of {key[0]} would have {changes[key].what_is_lost}"
+            for key in changes
+            if key in dead
+        ),
+        *(f"pool {key[1]} of {key[0]} {why}" for key, why in _losses(cluster, plan) if key not in dead),
     ]
+
+
+_OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
+
+
+def is_out(cluster: Cluster, host: HostKey, forced: Mapping[HostKey, Forced]) -> bool:
+    """Tell whether a host is out of the answers: taken out by hand, or down."""
+    state = forced.get(host)
+    return cluster.state_of(host) is HealthState.DOWN if state is None else state in _OUT
+
+
+def _losses(cluster: Cluster, plan: OverridePlan) -> Iterator[tuple[PoolKey, str]]:
+    """Yield the pools that would have too much of their weight out."""
+    # Quarantines that programs give answer to `max_out` alone.
+    ordered = {host: one for host, one in plan.forced.items() if one is None or one.badness is None}
+    moments = [
+        (cluster.in_force(cluster.forced), cluster.weights),
+        (
+            cluster.in_force(with_changes(cluster.forced, ordered)),
+            with_changes(cluster.weights, plan.weights),
+        ),
+    ]
+    for key in sorted(cluster.pools_of(ordered.keys() | plan.weights.keys())):
+        pool = cluster.zone(key[0]).pool_by_name[key[1]]
+        weights = {member.host: member.weight for member in pool.members if member.weight}
+        before, after = (
+            {
+                host: own[key[0], host].weight if (key[0], host) in own else weight
+                for host, weight in weights.items()
+                if not is_out(cluster, (key[0], host), forced)
+            }
+            for forced, own in moments
+        )
+        why = weight_lost(weights, before, after)
+        if why is not None:
+            yield key, why
 
 
 def dealt_by(cluster: Cluster, host: HostKey, changes: Mapping[PoolKey, PoolChange]) -> list[str]:

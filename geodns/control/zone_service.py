@@ -21,6 +21,7 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.name_usage import NameUsage
 from geodns.control.order_service import OrderService
+from geodns.control.orders import is_out
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.worker_service import WorkerService
@@ -252,7 +253,8 @@ class ZoneService:
             old = self._persistence.zone(name) if known is None else known.zone
             new = edit.zones.get(name)
             trusted = trusted_hosts(old, new) if old is not None and new is not None else ()
-            why = () if old is None else large_losses(old, new, last_queried, now, trusted)
+            out = () if known is None or old is None else self._out(old)
+            why = () if old is None else large_losses(old, new, last_queried, now, out, trusted)
             waiting.pop(name, None)
             if old is None or not why:
                 continue
@@ -263,6 +265,12 @@ class ZoneService:
                 zones[name] = old
         self.waiting = waiting
         return replace(edit, zones=zones, removed=frozenset(removed))
+
+    def _out(self, zone: Zone) -> tuple[str, ...]:
+        """Return the hosts of a zone that are down, or taken out by hand."""
+        cluster = self._cluster
+        forced = cluster.in_force(cluster.forced)
+        return tuple(host.name for host in zone.hosts if is_out(cluster, (zone.name, host.name), forced))
 
     def _keep_texts(self, edit: Edit) -> None:
         """Keep the files' texts of zones with sources of hosts."""

@@ -119,7 +119,7 @@ def test_what_would_wait_is_said(folder: Path, fake: Answering) -> None:
     )
     output = CliRunner().invoke(check, ["--diff", "--server", fake.url]).output
     wait = "out.example.com: this edit will wait for `geodns reload --yes`"
-    assert f"{wait}: pool main would lose 2 of its 3 hosts (mta2, mta3)" in output
+    assert f"{wait}: pool main would have 67% of its weight out (mta2, mta3)" in output
     assert f"{wait} if one of these names was asked for within a day: old.out.example.com" in output
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.control.edit_guard import USED_FOR, large_losses
+from geodns.control.edit_guard import USED_FOR, large_losses, weight_lost
 from tests.sample_zones import NAME, zone
 
 NOW = 1_000_000.0
@@ -24,10 +24,16 @@ BEFORE = text("[a, b, c, d, e]")
     [
         pytest.param(BEFORE, [], id="nothing"),
         pytest.param(text("[a, b, c, d]"), [], id="one of five"),
-        pytest.param(text("[a, b, c]"), ["pool main would lose 2 of its 5 hosts (d, e)"], id="two of five"),
-        pytest.param(text("{a: 1, b: 1, c: 1, d: 0, e: 0}"), ["would lose 2 of its 5"], id="weights of 0"),
         pytest.param(
-            text("[a]", hosts="hosts: {a: 192.0.2.1}"), ["pool main would lose 4 of its 5"], id="hosts too"
+            text("[a, b, c]"), ["pool main would have 40% of its weight out (d, e)"], id="two of five"
+        ),
+        pytest.param(
+            text("{a: 1, b: 1, c: 1, d: 0, e: 0}"), ["would have 40% of its weight out"], id="weights of 0"
+        ),
+        pytest.param(
+            text("[a]", hosts="hosts: {a: 192.0.2.1}"),
+            ["pool main would have 80% of its weight out"],
+            id="hosts too",
         ),
         pytest.param(
             f"{HOSTS}\npools: {{other: {{hosts: [a]}}}}\nrecords: {{'@': {{pool: other}}}}",
@@ -47,6 +53,34 @@ def test_one_host_may_always_go_while_another_stays() -> None:
     assert large_losses(zone(two), zone(one), {}, NOW) == ()
     only, other = text("[a]"), text("[b]")
     assert large_losses(zone(only), zone(other), {}, NOW) == ()
+
+
+def test_what_is_out_already_counts() -> None:
+    after = text("[a, b, c, d]")
+    (why,) = large_losses(zone(BEFORE), zone(after), {}, NOW, ["a"])
+    assert why == "pool main would have 40% of its weight out (a, e)"
+    assert large_losses(zone(BEFORE), zone(after), {}, NOW, ["e"]) == (), "it was out"
+
+
+WEIGHTS = {"a": 50, "b": 30, "c": 20}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(WEIGHTS, WEIGHTS, None, id="nothing"),
+        pytest.param(WEIGHTS, {"b": 30, "c": 20}, None, id="one alone, though it is half"),
+        pytest.param({"a": 50, "b": 30}, {"a": 50}, "would have 50% of its weight out (b, c)", id="one more"),
+        pytest.param({"a": 50, "b": 30}, {"a": 50, "b": 20}, None, id="30 % is allowed"),
+        pytest.param(
+            WEIGHTS, {"a": 5, "b": 3, "c": 20}, "would have 72% of its weight out (a, b)", id="lower weights"
+        ),
+        pytest.param({"c": 20}, {"a": 50, "c": 20}, None, id="one comes back"),
+        pytest.param({"c": 20}, {"c": 20}, None, id="much is out, and no more goes"),
+    ],
+)
+def test_weight_lost(before: dict[str, int], after: dict[str, int], expected: str | None) -> None:
+    assert weight_lost(WEIGHTS, before, after) == expected
 
 
 @pytest.mark.parametrize(

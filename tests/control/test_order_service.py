@@ -30,7 +30,7 @@ async def forced_events(running: Running) -> list[Any]:
 def test_one_order_for_many_hosts_is_one_table_and_one_event_each(ready: Control) -> None:
     async def test(running: Running) -> None:
         tables = len(running.supervisor.numbers)
-        code, shown = await order(running, "drain", "mta1", "192.0.2.12", reason="move")
+        code, shown = await order(running, "drain", "mta1", "192.0.2.12", reason="move", yes=True)
         assert code == 200
         assert len(running.supervisor.numbers) == tables + 1
         assert running.supervisor.dealt() == {"mta3"}
@@ -47,6 +47,21 @@ def test_one_order_for_many_hosts_is_one_table_and_one_event_each(ready: Control
             "before": {"forced": None, "weight": None},
             "after": {"forced": "drained", "weight": None},
         }
+
+    ready.run(test)
+
+
+def test_what_takes_much_of_a_pool_asks_first_with_what_is_out_counted_in(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        code, shown = await order(running, "drain", "mta1", "mta2")
+        assert (code, shown["confirm"]) == (409, True)
+        assert "pool main of out.example.com would have " in shown["error"]
+        assert "of its weight out (mta1, mta2)" in shown["error"]
+        assert (await order(running, "drain", "mta1"))[0] == 200, "one may always go"
+        code, shown = await order(running, "weight", "mta2", weight=0)
+        assert (code, "of its weight out (mta1, mta2)" in shown["error"]) == (409, True)
+        assert (await order(running, "quarantine", "mta2", badness=50))[0] == 200, "max_out bounds that"
+        assert (await order(running, "undrain", "mta1"))[0] == 200
 
     ready.run(test)
 
@@ -105,9 +120,9 @@ def test_an_order_for_nobody_changes_nothing(
 
 def test_what_is_forced_holds_over_a_restart(ready: Control) -> None:
     async def first(running: Running) -> None:
-        await order(running, "weight", "mta1", weight=7, reason="slow", **{"for": "1h"})
-        await order(running, "weight", "mta2", weight=0)
-        await order(running, "quarantine", "mta3", reason="listed")
+        await order(running, "weight", "mta1", weight=7, reason="slow", **{"for": "1h"}, yes=True)
+        await order(running, "weight", "mta2", weight=0, yes=True)
+        await order(running, "quarantine", "mta3", reason="listed", yes=True)
 
     async def second(running: Running) -> None:
         assert running.supervisor.dealt() == {"mta1"}
@@ -128,8 +143,8 @@ def test_what_is_forced_holds_over_a_restart(ready: Control) -> None:
 
 def test_a_weight_for_a_time_ends_by_itself_and_leaves_the_drain_beside_it(ready: Control) -> None:
     async def test(running: Running) -> None:
-        await order(running, "weight", "mta1", weight=0, **{"for": "300ms"})
-        await order(running, "drain", "mta2")
+        await order(running, "weight", "mta1", weight=0, **{"for": "300ms"}, yes=True)
+        await order(running, "drain", "mta2", yes=True)
         assert running.supervisor.dealt() == {"mta3"}
         await running.dealt("mta1", "mta3")
         await until(lambda: running.store.load_forced_weights() == {})
@@ -183,8 +198,8 @@ def test_a_clock_that_is_set_ends_no_order_until_it_is_steady(
 
 def test_undrain_ends_a_drain_alone_and_says_what_ends_the_rest(ready: Control) -> None:
     async def test(running: Running) -> None:
-        await order(running, "drain", "mta1")
-        await order(running, "quarantine", "mta2", reason="listed")
+        await order(running, "drain", "mta1", yes=True)
+        await order(running, "quarantine", "mta2", reason="listed", yes=True)
         code, shown = await order(running, "undrain", "mta*")
         assert code == 200
         assert running.supervisor.dealt() == {"mta1", "mta3"}

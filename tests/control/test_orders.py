@@ -267,6 +267,11 @@ def changed(*what: tuple[Order, HostKey], down: tuple[str, ...] = ()) -> tuple[C
     return cluster, preview(cluster, plan_order(what[-1][0], [what[-1][1]], cluster, NOW))
 
 
+def asked_first(*what: tuple[Order, HostKey]) -> list[str]:
+    cluster, changes = changed(*what)
+    return dangers(cluster, plan_order(what[-1][0], [what[-1][1]], cluster, NOW), changes)
+
+
 DRAIN = order(Verb.DRAIN)
 NEVER = order(Verb.WEIGHT, weight=0)
 
@@ -303,7 +308,7 @@ NEVER = order(Verb.WEIGHT, weight=0)
 def test_what_leaves_a_pool_without_a_live_host_is_asked_for(
     what: list[tuple[Order, HostKey]], expected: list[str]
 ) -> None:
-    found = dangers(changed(*what)[1])
+    found = asked_first(*what)
     assert len(found) == len(expected)
     for text, part in zip(found, expected, strict=True):
         assert part in text

@@ -175,7 +175,7 @@ def test_files_of_hosts_join_leave_and_keep_what_they_said(tmp_path: Path, liste
         assert server.seen(ZONE) == {"127.0.0.11", "127.0.0.13"}
         kept = "all its files are gone: its last list is kept (2 hosts)"
         assert any(kept in one for one in server.status()["warnings"])
-        assert "hosts from file hosts.d/*.yaml: 2, last given 20" in server.command("status").stdout
+        assert "hosts from file hosts.d/*.yaml: 2, last given " in server.command("status").stdout
 
 
 @needs_nsd

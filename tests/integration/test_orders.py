@@ -72,13 +72,13 @@ def test_where_servers_disagree_is_shown(two: tuple[Server, Server]) -> None:
 def test_what_is_imposed_on_one_is_taken_to_the_other(two: tuple[Server, Server], tmp_path: Path) -> None:
     one, other = two
     order((one,), "quarantine", "mta1", "--reason", "listed", "--for", "1d")
-    order((one,), "weight", "mta2", "0")
+    order((one,), "weight", "mta2", "0", "--yes")
     state = tmp_path / "state.json"
     assert order((one,), "export-state", str(state))[0] == 0
     code, out, _ = order((other,), "import-state", str(state), "--dry-run")
     assert (code, other.seen(ZONE, number=10)) == (0, ALL)
     assert "imposed: mta2.out.example.com: weight forced to 0" in out
-    assert order((other,), "import-state", str(state))[0] == 0
+    assert order((other,), "import-state", str(state), "--yes")[0] == 0
     assert one.seen(ZONE) == other.seen(ZONE) == {"192.0.2.3"}
     assert order(two, "status")[0] == 0, "they agree"
 
@@ -86,7 +86,7 @@ def test_what_is_imposed_on_one_is_taken_to_the_other(two: tuple[Server, Server]
 def test_what_is_imposed_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> None:
     with serving(tmp_path, {ZONE: TEXT}) as server:
         order((server,), "weight", "mta1", "0", "--for", "1d")
-        order((server,), "drain", "mta2", "--for", "3s")
+        assert order((server,), "drain", "mta2", "--for", "3s", "--yes")[0] == 0
         server.kill()
     with serving(tmp_path) as server:
         assert server.host("mta1")["forced_weight"]["weight"] == 0
@@ -101,7 +101,7 @@ def test_what_is_imposed_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> N
 
 def test_what_is_shown_first_is_what_is_served_then(two: tuple[Server, Server]) -> None:
     one, _ = two
-    arguments = ("weight", "mta*", "192.0.2.3", "7", "--json")
+    arguments = ("weight", "mta*", "192.0.2.3", "7", "--json", "--yes")
     tried = json.loads(order((one,), *arguments, "--dry-run")[1])[one.http]
     assert one.host("mta1")["forced_weight"] is None
     done = json.loads(order((one,), *arguments)[1])[one.http]
