@@ -219,13 +219,23 @@ def test_token(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
 
 # The fields that programs rely on.
 TOP = {"node", "version", "backend", "uptime_s", "ready", "warnings", "zones", "hosts", "pools"}
-HOST = {"state", "forced", "weight", "factors", "effective_weight", "addresses", "since", "checks"}
+HOST = {
+    "state",
+    "families",
+    "forced",
+    "weight",
+    "factors",
+    "effective_weight",
+    "addresses",
+    "since",
+    "checks",
+}
 CHECK = {"check", "address", "port", "state", "outcome", "detail", "rtt_ms", "at"}
 POOL = {"using", "last_resort", "live", "answers", "ttl", "families"}
 MORE = {
     *("identity", "processes"),
     *("listen", "failures", "probed", "max_ttl", "degraded", "ehlo_ms", "certificate"),
-    *("need", "prober_suspect", "held_until", "forced_weight"),
+    *("need", "prober_suspect", "held_until", "forced_weight", "unchecked"),
 }
 
 

@@ -142,7 +142,8 @@ def test_certificates_weights_and_fallbacks_are_shown(browser: Browser, status: 
     hosts["mta2"] |= {"author": "ops", "reason": "testing"}
     hosts["mta3"]["factors"] = {"slowstart": 0.25}
     hosts["mta3"]["load"] = {"value": 214, "full": 500, "at": None, "stale": False, "error": None}
-    status["pools"][ZONE]["main"]["using"] = ["main", "reserve"]
+    main = status["pools"][ZONE]["main"]
+    main["families"]["A"]["using"] = main["using"] = ["main", "reserve"]
     status["warnings"] = ["the state disk is full"]
     with pretending(status) as other:
         browser.open(other.http)

@@ -285,11 +285,18 @@ def test_from_and_to_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "  dynamic:\n    pools: {main: {values: [{value: 192.0.2.1, weight: 3}, {value: 192.0.2.2}]}}\n"
         "    rules: [{pool: main}]\n"
     )
+    theirs = tmp_path / "gdnsd"
+    (theirs / "zones").mkdir(parents=True)
+    (theirs / "config").write_text("plugins => { multifo => { mx => { a => 192.0.2.1, b => 192.0.2.2 } } }\n")
+    (theirs / "zones" / "example.net").write_text(
+        "@ SOA ns1 hostmaster ( 1 2h 30M 3D 900 )\n@ NS ns1\nns1 A 192.0.2.53\nout DYNA multifo!mx\n"
+    )
     (tmp_path / "zones").mkdir()
-    bind, octodns, export = block("geodns import")
+    bind, octodns, gdnsd, export = block("geodns import")
     geodns(bind)
     geodns(octodns)
-    assert "zones 2" in geodns("geodns check")
+    geodns(gdnsd.replace("/etc/gdnsd", str(theirs)))
+    assert "zones 3" in geodns("geodns check")
     assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(geodns(export).split())
 
 
