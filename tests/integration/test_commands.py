@@ -271,7 +271,7 @@ def test_status_json_has_the_fields_of_the_design(server: Server) -> None:
     assert set(pool) - MORE - {"checks"} == POOL
     assert pool["families"]["A"]["live"] == ["mta1", "mta2", "mta3"]
     assert sum(pool["families"]["A"]["share"].values()) == pytest.approx(1)
-    assert pool["families"]["AAAA"] == {"live": [], "share": {}}
+    assert pool["families"]["AAAA"] == {"using": [], "last_resort": None, "live": [], "share": {}}
 
 
 def test_status_is_a_table(server: Server) -> None:
