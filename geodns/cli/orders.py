@@ -154,7 +154,7 @@ def weight(hosts: tuple[str, ...], weight: int, **given: Any) -> None:
 @_hosts
 @_ordering(ends=True)
 def clear(hosts: tuple[str, ...], **given: Any) -> None:
-    """End everything that is imposed on HOST: drained, quarantined, forced up or down, and its weight."""
+    """End all overrides of HOST: drained, quarantined, forced up or down, and its weight."""
     _order("clear", hosts, **given)
 
 

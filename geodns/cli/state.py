@@ -1,4 +1,4 @@
-"""``geodns export-state`` and ``geodns import-state``: forced states and weights, taken elsewhere."""
+"""``geodns export-state`` and ``geodns import-state``: overrides, taken elsewhere."""
 
 import json
 import sys
@@ -24,9 +24,9 @@ _file = click.argument(
 @server_option
 @token_option
 def export_state(file: Path | None, server: str, token: str | None) -> None:
-    """Write every forced state and weight of a running server to FILE, or print them.
+    """Write every override of a running server to FILE, or print them.
 
-    Who imposed what, why, since and until when is in it; `import-state` takes it up again, here or elsewhere.
+    Who gave each, why, since and until when is in it; `import-state` takes it up again, here or elsewhere.
     """
     text = json.dumps(Server(server, token).get(PATH), indent=2, ensure_ascii=False)
     if file is None or str(file) == "-":
@@ -44,9 +44,9 @@ def export_state(file: Path | None, server: str, token: str | None) -> None:
 def import_state(
     file: Path | None, *, author: str | None, server: str, token: str | None, **dialog: bool
 ) -> None:
-    """Impose what `export-state` wrote to FILE, or gives on the standard input: all of it, or nothing.
+    """Take up all overrides that `export-state` wrote to FILE, or gives on the standard input, or none.
 
-    What is imposed on other hosts stays. Entries whose time is over are left out; hosts that a server does
+    Overrides of other hosts stay. Entries whose time is over are left out; hosts that a server does
     not have are named, and make the exit status 1.
     """
     servers = Server(server, token, author)
@@ -72,10 +72,10 @@ def _read(file: Path | None) -> Json:
 
 def _describe_import(answer: Json) -> OrderReport:
     order = describe_order(answer)
-    forced = [f"imposed: {line}" for line in answer["imposed"]] if answer["dry_run"] else []
+    forced = [f"override: {line}" for line in answer["imposed"]] if answer["dry_run"] else []
     expired = [f"left out: {line}" for line in answer["expired"]]
     if not (answer["imposed"] or expired or answer["unknown"]):
-        return OrderReport(["nothing is imposed in it"], [])
+        return OrderReport(["it has no overrides"], [])
     parts = order.parts if answer["imposed"] else []
     unknown = [f"left out: {line}" for line in answer["unknown"]]
     return OrderReport([*forced, *parts, *expired], [*unknown, *order.problems], order.kept)

@@ -299,7 +299,7 @@ def _dealt_from(about: Json) -> str:
 
 
 def state_of(host: Json) -> str:
-    """Return a host's state and what is forced on it: ``up, IPv4 down (drained by ops: disk)``."""
+    """Return a host's state and its override: ``up, IPv4 down (drained by ops: disk)``."""
     state = _word(host) + _apart(host)
     if host["forced"] is None:
         return state

@@ -73,7 +73,7 @@ def _hosts(services: Services) -> Iterator[Metric]:
     )
     yield _gauge(
         "geodns_host_forced",
-        "1 where something is imposed on a host.",
+        "1 where a host has an override.",
         "zone host forced",
         (((*key, str(cluster.forced[key].forced)), 1) for key, _, _ in found if key in cluster.forced),
     )

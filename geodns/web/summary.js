@@ -34,7 +34,7 @@ function until(time, now) {
   return time ? ` until ${clock(new Date(time), new Date(now), { seconds: false })}` : "";
 }
 
-function imposed(host, now) {
+function overrides(host, now) {
   const words = [];
   if (host.forced) {
     const by = host.author ? ` by ${host.author}` : "";
@@ -68,7 +68,7 @@ export function certificate(host) {
 export function describe(name, host, parts, now) {
   const check = telling(host);
   const slowest = Math.max(...host.checks.map((one) => one.rtt_ms ?? -1));
-  const notes = imposed(host, now);
+  const notes = overrides(host, now);
   const lowered = Object.entries(host.factors).filter(([, value]) => value < 1);
   if (lowered.length) notes.push(`weight lowered: ${lowered.map(([factor, value]) => `${factor} ${percent(value)}`).join(", ")}`);
   if (host.load?.stale || host.load?.error) notes.push(`load not known${host.load.error ? `: ${host.load.error}` : ""}`);
@@ -160,7 +160,7 @@ function problemsOfHosts(hosts, now) {
       const since = ago(host.forced ? host.forced_since : host.since, now);
       const long = since ? ` for ${since}` : "";
       if (host.forced || host.forced_weight) {
-        const about = imposed(host, now).join("; ");
+        const about = overrides(host, now).join("; ");
         const level = word === "forced up" && host.state === "down" ? "warn" : "note";
         forced.push({ level, host: [zone, name], text: host.forced ? ` has been ${word}${long} ${about}` : ` has ${about}` });
       } else if (host.state === "down" || host.state === "shedding") {

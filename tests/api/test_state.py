@@ -1,4 +1,4 @@
-"""What is imposed, written out and taken up again: all of it, or one clear error."""
+"""Overrides, written out and taken up again: all of it, or one clear error."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What is imposed, written to a file and taken up again by commands."""
+"""Overrides, written to a file and taken up again by commands."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_a_file_that_cannot_be_written_is_told(fake: Answering) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["state.json"], ["-"], []], ids=str)
-def test_it_is_tried_and_then_imposed(fake: Answering, arguments: list[str]) -> None:
+def test_it_is_tried_and_then_taken_up(fake: Answering, arguments: list[str]) -> None:
     Path("state.json").write_text(json.dumps(STATE))
     result = run(fake, "import-state", *arguments, given=json.dumps(STATE))
     assert result.exit_code == 0, result.output
@@ -66,7 +66,7 @@ def test_with_yes_it_is_not_tried_first(fake: Answering) -> None:
 def test_a_dry_run_names_everything(fake: Answering) -> None:
     fake.give(POST, imported(dry_run=True, expired=["mta2: its time was over"]))
     result = run(fake, "import-state", "--dry-run", given=json.dumps(STATE))
-    assert "imposed: mta1: drained\n" in result.stdout
+    assert "override: mta1: drained\n" in result.stdout
     assert "left out: mta2: its time was over\n" in result.stdout
     assert len(fake.asked) == 1
 
@@ -79,7 +79,7 @@ def test_hosts_that_are_unknown_make_it_a_problem(fake: Answering) -> None:
 
 def test_nothing_in_it_is_said(fake: Answering) -> None:
     fake.give(POST, imported(imposed=[], hosts={}, pools={}))
-    assert run(fake, "import-state", given=json.dumps(STATE)).stdout == "nothing is imposed in it\n"
+    assert run(fake, "import-state", given=json.dumps(STATE)).stdout == "it has no overrides\n"
 
 
 @pytest.mark.parametrize(

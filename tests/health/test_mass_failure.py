@@ -185,7 +185,7 @@ def test_hosts_that_were_down_stay_so_and_may_come_back_while_others_are_held() 
     assert world.hear("5+ 5+").down() == ""
 
 
-def test_hosts_on_which_something_is_imposed_do_not_count() -> None:
+def test_hosts_with_an_override_do_not_count() -> None:
     drained = [(NAME, f"mx{number}") for number in "1234"]
     world = World(7)
     world.guard.ignore_hosts(drained)

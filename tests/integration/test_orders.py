@@ -69,7 +69,7 @@ def test_where_servers_disagree_is_shown(two: tuple[Server, Server]) -> None:
     assert order(two, "status")[0] == 0
 
 
-def test_what_is_imposed_on_one_is_taken_to_the_other(two: tuple[Server, Server], tmp_path: Path) -> None:
+def test_overrides_of_one_are_taken_to_the_other(two: tuple[Server, Server], tmp_path: Path) -> None:
     one, other = two
     order((one,), "quarantine", "mta1", "--reason", "listed", "--for", "1d")
     order((one,), "weight", "mta2", "0", "--yes")
@@ -77,13 +77,13 @@ def test_what_is_imposed_on_one_is_taken_to_the_other(two: tuple[Server, Server]
     assert order((one,), "export-state", str(state))[0] == 0
     code, out, _ = order((other,), "import-state", str(state), "--dry-run")
     assert (code, other.seen(ZONE, number=10)) == (0, ALL)
-    assert "imposed: mta2.out.example.com: weight forced to 0" in out
+    assert "override: mta2.out.example.com: weight forced to 0" in out
     assert order((other,), "import-state", str(state), "--yes")[0] == 0
     assert one.seen(ZONE) == other.seen(ZONE) == {"192.0.2.3"}
     assert order(two, "status")[0] == 0, "they agree"
 
 
-def test_what_is_imposed_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> None:
+def test_overrides_survive_a_kill_and_end_by_themselves(tmp_path: Path) -> None:
     with serving(tmp_path, {ZONE: TEXT}) as server:
         order((server,), "weight", "mta1", "0", "--for", "1d")
         assert order((server,), "drain", "mta2", "--for", "3s", "--yes")[0] == 0
