@@ -155,7 +155,7 @@ class _Supervisor:
     def _alive(self, now: float) -> tuple[float, ...]:
         """Tell systemd's watchdog, where there is one, that the loop turns; return when to do so next."""
         every = self._plan.notifier.every
-        if every is None:
+        if every is None or not self._ready:  # systemd watches from READY on; before, it fills its queue
             return ()
         if now >= self._alive_due:
             self._alive_due = now + every

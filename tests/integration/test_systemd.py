@@ -111,6 +111,7 @@ def test_the_watchdog_hears_from_it(tmp_path: Path, manager: Manager) -> None:
         server.wait_ready()
         manager.wait_for(b"READY=1")
         manager.wait_for(b"WATCHDOG=1", manager.heard.count(b"WATCHDOG=1") + 3)
+        assert manager.heard[0] == b"READY=1", "until then nobody watches"
         assert set(manager.heard) == {b"READY=1", b"WATCHDOG=1"}
         server.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: process_state(server.process.pid) == "T", what="it is stopped")
