@@ -143,7 +143,7 @@ def test_a_full_disk_stops_no_start_and_what_was_forced_holds(ready: Control) ->
     async def test(running: Running) -> None:
         assert running.supervisor.dealt() == {"mta2", "mta3"}
         assert any("geodns.db: " in one for one in (await running.get("/status"))["warnings"])
-        code, shown = await running.order("drain", "mta2")
+        code, shown = await running.order("drain", "mta2", yes=True)
         assert (code, shown["kept"]) == (200, False)
         assert running.supervisor.dealt() == {"mta3"}
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

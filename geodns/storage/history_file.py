@@ -166,8 +166,12 @@ def unpacked(data: bytes) -> dict[str, Point]:
         raise ValueError(f"no points of hosts: {error}") from error
 
 
+_LENGTHS = {len(Point._fields) - 1, len(Point._fields)}
+"""Earlier versions know no time-outs."""
+
+
 def _point(values: Any) -> Point:
     # The cheapest way to find what is no number, below 0 or endless: there may be a million points.
-    if not (min(values) >= 0 and sum(values) < MOST):
+    if not (len(values) in _LENGTHS and min(values) >= 0 and sum(values) < MOST):
         raise ValueError("no points of hosts: there is no such number")
     return Point(*values)

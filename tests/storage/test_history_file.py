@@ -30,7 +30,7 @@ ONE = {"mta1": Point(1, 1, 1, 0.5, 12, 12)}
 COUNTS = st.integers(0, 1000)
 POINTS = st.dictionaries(
     st.sampled_from(["mta1", "mta2", "søndag"]),
-    st.builds(Point, COUNTS.map(float), COUNTS.map(float), COUNTS, COUNTS.map(float), COUNTS, COUNTS),
+    st.builds(Point, COUNTS.map(float), COUNTS.map(float), COUNTS, COUNTS.map(float), COUNTS, COUNTS, COUNTS),
 )
 
 
@@ -74,7 +74,7 @@ def test_what_is_added_to_a_minute_is_added(file: HistoryFile) -> None:
     [b"", b"nonsense", "text", None, zlib.compress(b"5"), zlib.compress(b'{"mta1": [1, 2]}')]
     + [
         zlib.compress(json.dumps({"mta1": one}).encode())
-        for one in ([1, 1, "x", 0.5, 1, 1], [1, 1, -1, 1, 1, 1])
+        for one in ([1, 1, "x", 0.5, 1, 1], [1, 1, -1, 1, 1, 1], [1] * 5, [1] * 8)
     ],
 )
 def test_a_row_that_cannot_be_read_hides_no_other(file: HistoryFile, spoilt: Any) -> None:
