@@ -188,6 +188,7 @@ class Daemon:
         services = self.services
         edit = await services.zones.completed(edit)
         await services.verdicts.first_round(edit.zones.values(), FIRST_ROUND)
+        services.clock.look()
         services.orders.end_expired()
         # Whoever starts a server means what the files say; a restart of the control process is nobody's yes.
         await services.zones.apply(edit, yes=not self._again)

@@ -133,6 +133,10 @@ class Access:
 
         """
         if scope not in self._scopes:
+            kind, _, shown = request.headers.get("Authorization", "").partition(" ")
+            token = self._known(shown.strip()) if kind.lower() == "bearer" else None
+            if token is not None and token.scope in {scope, "control"}:
+                return token
             if scope == "control":
                 _must_be_here(request)
             if is_loopback(request.remote or ""):
@@ -173,7 +177,7 @@ class Access:
         if scope == "read":
             if not known and not _is_address(asked):
                 raise RefusedError(
-                    403,
+                    401 if self._tokens else 403,  # the page asks for a token after 401
                     f"reading by the name {quoted(asked)} needs a token: ask 127.0.0.1, or set "
                     "`read_token_file` in geodns.yaml",
                 )

@@ -138,6 +138,11 @@ class Connection(web.RequestHandler):
     def _wait(self, patience: float) -> None:
         self.since, self.patience = time.monotonic(), patience
 
+    def is_spare(self) -> bool:
+        """Tell whether it is one of those that are kept for others; not any more once there is room."""
+        self.spare = self.spare and self._room.is_full
+        return self.spare
+
     def await_body(self) -> None:
         self._wait(BODY + 1)  # the request is told so first
 
@@ -180,6 +185,8 @@ class _Handshake(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
         self._connection.begin(transport, HANDSHAKE + 1)
+        if transport.is_closing():  # there was no room
+            return
         self._task = asyncio.get_running_loop().create_task(self._agree(transport))
 
     def data_received(self, data: bytes) -> None:
@@ -188,9 +195,11 @@ class _Handshake(asyncio.Protocol):
     async def _agree(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
         try:
-            line = await loop.start_tls(
-                transport, self, self._tls, server_side=True, ssl_handshake_timeout=HANDSHAKE
-            )
+            # One that is dropped meanwhile would be waited for without end.
+            async with asyncio.timeout(HANDSHAKE + 1):
+                line = await loop.start_tls(
+                    transport, self, self._tls, server_side=True, ssl_handshake_timeout=HANDSHAKE
+                )
         except OSError:
             line = None
         if line is None or line.is_closing():
@@ -232,6 +241,11 @@ class Connections:
             self._make_room(mine, new)
         elif len(self._open) > self._most:
             self._make_room(self._open, new)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more connections are open than may be, those that are kept for others left out."""
+        return len(self._open) - sum(one.spare for one in self._open) >= self._most
 
     def _make_room(self, among: Iterable[Connection], new: Connection) -> None:
         waiting = [one for one in among if one.patience is not None and one is not new]
@@ -284,7 +298,7 @@ async def bound(
         await read_in_time(request)
         return await handler(request)
     try:
-        if connection.spare and request.path not in OPEN and request.method in READS:
+        if connection.is_spare() and request.path not in OPEN and request.method in READS:
             raise RefusedError(503, "too many connections: those left are for orders, /healthz and /readyz")
         connection.await_body()
         await read_in_time(request)

@@ -4,13 +4,12 @@ import difflib
 from itertools import islice
 from typing import NamedTuple
 
-from geodns.errors import BadNameError
 from geodns.responder.lookup import find
 from geodns.responder.table import Table, ZoneTable
 from geodns.wire import codes
 from geodns.wire.codes import name_of
 from geodns.wire.message import Query, question
-from geodns.wire.names import is_below, name_from_wire, name_to_wire
+from geodns.wire.names import name_from_wire, name_to_wire
 
 MAX_LOOKED_AT = 20_000
 MAX_COMPARED = 1_000
@@ -74,15 +73,10 @@ def _within(name: str, origin: str) -> str:
 
 def nearest_outside(table: Table, name: str) -> tuple[str, ...]:
     """Return what may be meant by an absolute name that is in no zone: one of a zone, or a zone's own."""
-    origins = [name_from_wire(origin) for origin in islice(table.zones, MAX_COMPARED)]
-    inside = [f"{name}{origin}" for origin in origins if name_to_wire(origin) != b"\0"]
-    found = [one for one in inside if _is_there(table, one)]
-    return tuple((found or difflib.get_close_matches(name, origins, SHOWN))[:SHOWN])
-
-
-def _is_there(table: Table, name: str) -> bool:
-    try:
-        wire = name_to_wire(name)
-    except BadNameError:
-        return False
-    return any(wire in zone.nodes for origin, zone in table.zones.items() if is_below(wire, origin))
+    labels = name_to_wire(name)[:-1]
+    inside = (labels + origin for origin, zone in table.zones.items() if labels + origin in zone.nodes)
+    found = tuple(map(name_from_wire, islice(inside, SHOWN)))
+    if found:
+        return found
+    origins = map(name_from_wire, islice(table.zones, MAX_COMPARED))
+    return tuple(difflib.get_close_matches(name, origins, SHOWN))

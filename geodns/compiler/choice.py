@@ -184,11 +184,14 @@ def _deal(zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet, family
 def _mx(zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, Deal]) -> Deal:
     """Return the hosts to name in MX: those live in any family; where there are none, the best last resort.
 
-    A family that only fallbacks have does not count while the pool's own hosts have another: its hosts
-    would get mail of the other, too, while all is well.
+    A family that only fallbacks have does not count while the pool's own hosts have another with live hosts:
+    its hosts would get mail of the other, too, while all is well.
     """
-    own = {family for member in pool.members for family in zone.host_by_name[member.host].by_family}
-    able = {family: deal for family, deal in families.items() if deal.dealt and (family in own or not own)}
+    own: set[str] = {family for member in pool.members for family in zone.host_by_name[member.host].by_family}
+    dealing = {family: deal for family, deal in families.items() if deal.dealt}
+    able = {family: deal for family, deal in dealing.items() if family in own}
+    if all(deal.last_resort is not None for deal in able.values()):
+        able = dealing
     if not able:
         return max(families.values(), key=lambda deal: (bool(deal.dealt), _badness(deal.last_resort)))
     best = min((deal.last_resort for deal in able.values()), key=_badness)

@@ -228,7 +228,9 @@ def read_file(path: Path, report: Report) -> yaml_nodes.Mapping | None:
     except OSError as error:
         report.error(None, f"cannot be read ({error.strerror})", "give another file with --config")
         return None
-    return None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report)
+    return (
+        None if yaml_nodes.says_nothing(text) else yaml_nodes.load(text, report, "keys: `zones:`, `listen:`")
+    )
 
 
 def _from_words(source: str, key: str, words: list[str], problems: list[Problem]) -> dict[str, Any]:

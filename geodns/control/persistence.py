@@ -242,12 +242,13 @@ class Persistence:
             covered = self._asked
         try:
             self.trouble = self._write_all()
-            self._left = frozenset(self._unwritten)
             if self.trouble is not None:
                 covered = self._asked  # who has waited for this one need not wait for another
+            self._left = frozenset() if self.trouble is None else frozenset(self._unwritten)
+            self._done = covered
         finally:
             with self._turn:
-                self._writing, self._done = False, covered
+                self._writing = False
                 self._turn.notify_all()
 
     def _write_all(self) -> str | None:
@@ -272,7 +273,7 @@ class Persistence:
         if change is not None:
             try:
                 change()
-            except StoreError:
+            except BaseException:
                 self._unwritten.setdefault(about, change)
                 raise
 

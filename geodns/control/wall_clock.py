@@ -42,6 +42,7 @@ class WallClock:
             try:
                 self._told = float(ahead)
             except ValueError:
+                self._noted = None
                 return
             if abs(self._ahead - self._told) > STEP:
                 self._stepped(self._ahead - self._told)

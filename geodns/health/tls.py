@@ -333,7 +333,7 @@ def _parsed(der: bytes) -> _Parsed | None:
             read.not_valid_before_utc.timestamp(),
             read.not_valid_after_utc.timestamp(),
         )
-    except (ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
+    except (ValueError, x509.InvalidVersion, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
         return None
     return _Parsed(certificate, names, _is_self_signed(read), read.subject, read.issuer)
 

@@ -6,6 +6,7 @@ So the file's name is on disk while it is read; the next process finds it there.
 
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,22 @@ class ReadingLog:
         return True
 
     def end(self) -> None:
-        """Note that whoever read the file has survived it."""
+        """Note that nothing is read any more."""
         if self._reading is not None:
-            self._deaths.pop(self._reading[0], None)
             self._reading = None
             self._write()
+
+    def survived(self, paths: Iterable[Path]) -> None:
+        """Forget the deaths of files that are served now: to be read well is not enough."""
+        known = self._deaths.keys() & set(map(str, paths))
+        for name in known:
+            del self._deaths[name]
+        if known:
+            self._write()
+
+    def is_suspected(self, path: Path) -> bool:
+        """Tell whether somebody died of a file."""
+        return str(path) in self._deaths
 
     def died(self) -> None:
         """Note that this process ends because of the file that is being read."""

@@ -6,6 +6,7 @@ Anything may stand in a row: another version writes other words, and hands write
 import json
 from typing import Any
 
+from geodns.errors import printable
 from geodns.model.hosts import Host
 from geodns.model.limits import MAX_WEIGHT
 from geodns.model.state import (
@@ -46,9 +47,8 @@ def forced(
 ) -> tuple[HostKey, ForcedState]:
     """Return a host and the state that is forced on it."""
     end = None if until is None else cells.time(until)
-    bad = None if badness is None else cells.number(badness, 100)
     return _host(zone, host), ForcedState(
-        Forced(forced), cells.line(reason), cells.line(author), cells.time(since), end, bad
+        Forced(forced), _told(reason), _told(author), _since(since), end, _badness(badness)
     )
 
 
@@ -68,13 +68,35 @@ def forced_weight(
     changed = None if edited is None else cells.time(edited)
     return _host(zone, host), ForcedWeight(
         cells.whole(weight, MAX_WEIGHT),
-        cells.line(reason),
-        cells.line(author),
-        cells.time(since),
+        _told(reason),
+        _told(author),
+        _since(since),
         end,
         _weights(file),
         changed,
     )
+
+
+def _told(value: Any) -> str:
+    """Return what people are told: an order must not end because of a word in its reason."""
+    try:
+        return printable(cells.text(value))
+    except ValueError:
+        return ""
+
+
+def _since(value: Any) -> float:
+    try:
+        return cells.time(value)
+    except ValueError:
+        return 0.0
+
+
+def _badness(value: Any) -> float | None:
+    try:
+        return None if value is None else cells.number(value, 100)
+    except ValueError:
+        return None
 
 
 def _weights(file: Any) -> str:

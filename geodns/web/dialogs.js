@@ -2,7 +2,7 @@
 
 import { Refused, hostPath, order, session } from "./api.js";
 import { byId, el, show, table, write } from "./dom.js";
-import { list, percent } from "./words.js";
+import { FAMILIES, list, percent } from "./words.js";
 
 /** Open a dialog whose buttons of value "no" close it; `done` is called with each submission. */
 function prepare(id, submitted) {
@@ -99,6 +99,8 @@ export class OrderDialog {
     write(byId("order-text"), text);
     byId("order-reason").required = begins;
     byId("order-weight").required = verb === "weight";
+    byId("order-weight").disabled = verb !== "weight"; // what is hidden must not be judged
+    clearTimeout(this.timer);
     show(byId("order-what"), begins);
     show(byId("order-until"), begins);
     show(byId("order-number"), verb === "weight");
@@ -129,6 +131,7 @@ export class OrderDialog {
   async send() {
     if (this.busy) return;
     this.busy = true;
+    clearTimeout(this.timer);
     try {
       await this.carry(this.asked);
     } finally {
@@ -172,11 +175,19 @@ export class OrderDialog {
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** Where a pool would have no live host any more: "" everywhere, " on IPv4", or null. */
+function without(before, after) {
+  const lost = ["A", "AAAA"].filter((family) => after.last_resorts[family] && !before.last_resorts[family]);
+  if (!lost.length) return null;
+  return after.live.length ? ` on ${list(lost.map((family) => FAMILIES[family]))}` : "";
+}
+
 function left(error) {
   const dead = [];
   for (const [zone, pools] of Object.entries(error.body.pools ?? {})) {
     for (const [pool, { before, after }] of Object.entries(pools)) {
-      if (after.last_resort && !before.last_resort) dead.push(`pool ${pool} of ${zone}`);
+      const lost = without(before, after);
+      if (lost !== null) dead.push(`pool ${pool} of ${zone}${lost}`);
     }
   }
   return dead.length ? `This leaves ${list(dead)} without a live host` : capital(error.message);
@@ -193,7 +204,8 @@ function changes(pools) {
   const dead = [];
   for (const [zone, some] of Object.entries(pools)) {
     for (const [pool, { before, after }] of Object.entries(some)) {
-      if (after.last_resort && !before.last_resort) dead.push(`pool ${pool} of ${zone}`);
+      const lost = without(before, after);
+      if (lost !== null) dead.push(`pool ${pool} of ${zone}${lost}`);
       let known = ""; // families that change alike are shown once
       for (const family of ["A", "AAAA"]) {
         const [old, fresh] = [before.shares[family] ?? {}, after.shares[family] ?? {}];

@@ -26,6 +26,7 @@ _WITH = {
     "min_live": "fallback",
     "fallback_mode": "fallback",
     "mail_from": "rcpt_to",
+    "rcpt_4xx": "rcpt_to",
     "degraded_weight": "slow",
 }
 """Keys that have no effect without another."""
@@ -123,6 +124,9 @@ def _is_useless(what: str, name: str, key: Scalar, items: _Items) -> bool:
         return True
     implicit = kind in CHECK_USERS["verify"]
     starttls = _text(items, "starttls") or ("offered" if kind == "submission" else "ignore")
+    verified = _text(items, "verify") == "required" if implicit else starttls == "verified"
+    if name == "cert_critical" and not verified:
+        return True
     return name in _OF_TLS and not implicit and starttls == "ignore"
 
 

@@ -248,8 +248,11 @@ def _urls(node: Scalar, count: int, report: Report) -> tuple[str | None, ...]:
     example = "http://mx[01-04].example.net:9154/metrics"
     shared = "{host}" in node.text or "{address}" in node.text
     texts = written_out(node.text, node, 0 if shared else count, "URLs", example, report) or ()
+    if shared and len(texts) > 1:
+        report.error(node, "a range beside {host} or {address}", "take one of the two: each host has its own")
+        return ()
     if shared:
-        texts = texts[:1] * count
+        texts = texts * count
     for text in texts:
         problem = url_problem(text)
         if problem is not None:

@@ -51,7 +51,13 @@ class Deaths(Protocol):
         """Note that a file is being read from now on; False: it kills whoever reads it."""
 
     def end(self) -> None:
-        """Note that it did not kill this process."""
+        """Note that nothing is read any more."""
+
+    def survived(self, paths: Iterable[Path]) -> None:
+        """Forget what is noted of files that are served now."""
+
+    def is_suspected(self, path: Path) -> bool:
+        """Tell whether somebody died of a file."""
 
     def died(self) -> None:
         """Note that this process ends because of it."""
@@ -66,6 +72,13 @@ class _Forgetful:
 
     def end(self) -> None:
         pass
+
+    def survived(self, paths: Iterable[Path]) -> None:
+        pass
+
+    def is_suspected(self, path: Path) -> bool:
+        del path
+        return False
 
     def died(self) -> None:
         pass
@@ -180,16 +193,18 @@ class Folder:
 
     @contextmanager
     def applying(self, names: Collection[str]) -> Iterator[None]:
-        """Blame the file of a zone, where it is the only one, if this process dies meanwhile."""
-        file = self.files.get(next(iter(names))) if len(names) == 1 else None
-        if file is not None:
-            self._deaths.begin(file)
+        """Blame a file if this process dies meanwhile: the only one, or the only one that killed before."""
+        files = [self.files[name] for name in names if name in self.files]
+        blamed = files if len(files) == 1 else [one for one in files if self._deaths.is_suspected(one)]
+        if len(blamed) == 1:
+            self._deaths.begin(blamed[0])
         try:
             yield
         except Exception:  # there may be too little memory for the zone, and control ends
             self._deaths.died()
             raise
         self._deaths.end()
+        self._deaths.survived(files)
 
     def _survived(self, read: Callable[[], ParsedZone], path: Path) -> ParsedZone:
         """Read a file, unless it has killed whoever read it before."""

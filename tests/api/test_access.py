@@ -53,6 +53,14 @@ def test_tokens_and_scopes(
     assert let_in(tokens, asked(secret), scope) == expected
 
 
+def test_a_token_for_writing_reads_by_any_name() -> None:
+    access = Access((CONTROL,), lambda: 0.0)
+    request = asked("c0ntrol", remote="127.0.0.1", Host="geodns.example.com")
+    assert access.require(request, "read") == CONTROL
+    with pytest.raises(RefusedError, match="needs a token"):
+        access.require(asked("gu3ss", remote="127.0.0.1", Host="geodns.example.com"), "read")
+
+
 def test_no_token_and_a_wrong_one_are_told_apart() -> None:
     access = Access((CONTROL,), lambda: 0.0)
     with pytest.raises(RefusedError, match="no token: show it as"):
@@ -89,7 +97,7 @@ def test_without_a_token_only_this_machine_writes(remote: str, expected: int | N
         pytest.param("NS1.example:8053", "127.0.0.1", (), None, id="this machine's own name"),
         pytest.param("192.0.2.1", "127.0.0.1", (), None, id="no name can be pointed: an address"),
         pytest.param("evil.example:8053", "127.0.0.1", (), 403, id="a name pointed here (DNS rebinding)"),
-        pytest.param("evil.example:8053", "127.0.0.1", (CONTROL,), 403, id="a token for writing alone"),
+        pytest.param("evil.example:8053", "127.0.0.1", (CONTROL,), 401, id="a token for writing alone"),
         pytest.param("evil.example:8053", "127.0.0.1", (READ,), 401, id="a token for reading"),
         pytest.param("ns1.other.example", "192.0.2.7", (), None, id="from another machine"),
     ],

@@ -320,6 +320,9 @@ FAMILY_CASES = {
     "only the fallback has IPv6, IPv4 falls": Families(
         "old", {"four": DOWN}, "r <- back", "r <- back", "r <- back"
     ),
+    "IPv4 falls, and the fallback lives on IPv6 alone": Families(
+        "old", {"four": DOWN, "192.0.2.9": DOWN}, "four r <- old back (down)", "r <- back", "r <- back"
+    ),
     "nobody has IPv6": Families("only", {}, "four <- only", " <- ", "four <- only"),
     "nobody has IPv6, all down": Families(
         "only", {"four": DOWN}, "four <- only (down)", " <- ", "four <- only (down)"

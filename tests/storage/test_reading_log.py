@@ -34,15 +34,27 @@ def test_a_file_that_killed_two_is_not_read_until_it_changes(tmp_path: Path, zon
     assert log(tmp_path).begin(zone)
 
 
-def test_one_that_was_read_well_begins_anew(tmp_path: Path, zone: Path) -> None:
+def test_one_that_reads_well_and_then_kills_is_set_aside(tmp_path: Path, zone: Path) -> None:
+    for _ in range(2):
+        one = log(tmp_path)
+        assert one.begin(zone), "it is read"
+        one.end()
+        assert one.begin(zone), "and killed by what comes then"
+    assert not log(tmp_path).begin(zone)
+
+
+def test_one_that_is_served_begins_anew(tmp_path: Path, zone: Path) -> None:
     for _ in range(3):
         one = log(tmp_path)
         assert one.begin(zone)
         one.end()
+        one.survived([zone])
     log(tmp_path).begin(zone)
     one = log(tmp_path)
+    assert one.is_suspected(zone)
     assert one.begin(zone)
     one.end()
+    one.survived([zone])
     log(tmp_path).begin(zone)
     assert log(tmp_path).begin(zone)
 

@@ -112,3 +112,22 @@ def test_a_wrong_default_is_told_once(defaults: str, problem: str) -> None:
         str(one) for one in parsed.problems if not one.warning
     ]
     assert len([one for one in parsed.problems if not one.warning]) == 1
+
+
+@pytest.mark.parametrize(
+    ("defaults", "rest"),
+    [
+        pytest.param("{checks: {rcpt_4xx: shed}}", "checks: {smtp: {rcpt_to: a@b.net}}", id="rcpt_4xx"),
+        pytest.param("{checks: {starttls: verified, cert_critical: 3d}}", "", id="cert_critical"),
+    ],
+)
+def test_a_default_that_a_check_cannot_use_is_left_out(defaults: str, rest: str) -> None:
+    read(f"hosts: {{a: 192.0.2.1}}\ndefaults: {defaults}\n{rest}\n")
+
+
+def test_a_url_has_a_range_or_the_hosts_own() -> None:
+    load = '{url: "http://{host}.x[01-02].net/", metric: q, full: 9}'
+    text = f'{REST}hosts: {{"mx[01-02]": {{address: "192.0.2.[1-2]", load: {load}}}}}\n'
+    parsed = parse_zone("out.example.com", text.encode(), "f")
+    (problem,) = (str(one) for one in parsed.problems if not one.warning)
+    assert "a range beside {host} or {address}: take one of the two" in problem

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -303,6 +303,13 @@ class Remembering:
     def end(self) -> None:
         self.told.append("end")
 
+    def survived(self, paths: Iterable[Path]) -> None:
+        del paths
+        self.told.append("survived")
+
+    def is_suspected(self, path: Path) -> bool:
+        return path in self.deadly
+
     def died(self) -> None:
         self.told.append("died")
 
@@ -338,7 +345,18 @@ def test_of_an_edit_that_is_applied_the_only_zone_is_to_blame(hand: Hand) -> Non
         pass
     with pytest.raises(MemoryError), hand.folder.applying([B]):
         raise MemoryError
-    assert deaths.told == [A, "end", "end", B, "died"]
+    assert deaths.told == [A, "end", "survived", "end", "survived", B, "died"]
+
+
+def test_of_many_zones_the_one_that_killed_before_is_to_blame(hand: Hand) -> None:
+    deaths = Remembering()
+    hand.folder = Folder(hand.directory, None, deaths)
+    hand.write(B, GOOD)
+    hand.folder.read_all()
+    deaths.told.clear()
+    deaths.deadly = {hand.folder.files[B]}
+    with hand.folder.applying([A, B]):
+        assert deaths.told == [B]
 
 
 def test_a_few_files_are_looked_at_often(hand: Hand) -> None:
