@@ -15,7 +15,7 @@ from geodns.wire.idn import to_ascii
 from geodns.wire.names import labels_of
 
 TIMEOUT = 3.0
-_POOL_TYPES = ("A", "AAAA", "MX")
+_POOL_TYPES = ("A", "AAAA", "MX", "SRV")
 
 
 @click.command()

@@ -49,6 +49,21 @@ def test_one_order_for_many_hosts_is_one_table_and_one_event_each(ready: Control
     ready.run(test)
 
 
+def test_a_drain_names_the_fixed_records_that_still_point_there_and_counts_their_ttl(ready: Control) -> None:
+    ready.file.write_text(TEXT.replace("records: {", "records: {smtp: {ttl: 300, A: 192.0.2.11}, "))
+
+    async def test(running: Running) -> None:
+        _, shown = await order(running, "drain", "mta1", "mta2")
+        (note,) = shown["notes"]
+        assert note.startswith(f"fixed records still point at mta1.{NAME}, ")
+        assert note.endswith(f"smtp.{NAME}. A (TTL 300 s)")
+        assert shown["cached_s"] == {NAME: {"mta1": 300, "mta2": 30}}
+        _, shown = await order(running, "undrain", "mta1")
+        assert shown["notes"] == []
+
+    ready.run(test)
+
+
 def test_trying_an_order_changes_nothing_and_shows_what_it_would(ready: Control) -> None:
     async def test(running: Running) -> None:
         tables = list(running.supervisor.numbers)
