@@ -85,7 +85,7 @@ def explain(
     Args:
         cluster: the running state.
         name: a name that may be asked for, with or without the final dot.
-        rtype: A, AAAA or MX; no pool is behind another type.
+        rtype: A, AAAA, MX or SRV; no pool is behind another type.
         asking: who would ask.
         seen: returns a target's last result.
 
@@ -98,7 +98,7 @@ def explain(
     owner = to_ascii(name).lower().rstrip(".") + "."
     rnumber = number_of(rtype)
     if rnumber is None:
-        raise UsageError(f"{rtype} is no record type: write A, AAAA or MX")
+        raise UsageError(f"{rtype} is no record type: write A, AAAA, MX or SRV")
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table
     wire = name_to_wire(owner)

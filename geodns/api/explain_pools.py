@@ -7,6 +7,7 @@ from fractions import Fraction
 from geodns.api.schemas_explain import BurstJson, LinkJson, MemberJson, TierJson
 from geodns.api.status import LastResult, number
 from geodns.compiler.choice import Deal, Dealt
+from geodns.compiler.choice import shares as shares_by_weight
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
 from geodns.control.orders import describe_weight
@@ -35,7 +36,7 @@ class PoolExplanation:
         self.rotation = rotation
         self.seen = seen
         self._family = next((one for one in FAMILIES if one == rotation.key.type), None)
-        """Whose addresses alone count; None: MX, for which all do."""
+        """Whose addresses alone count; None: MX or SRV, for which all do."""
         self._known: dict[tuple[str, str], Fitness] = {}
 
     def _fitness(self, pool: Pool, host: str) -> Fitness:
@@ -53,6 +54,8 @@ class PoolExplanation:
         deal = self.cluster.compiled.choices[self.zone.name, pool].of(self.rotation.key.type)
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
         shares = {} if part is None else shares_of(part)
+        if self.rotation.key.type == "SRV":  # its records have weights, and clients look at these
+            shares = {host: (share, share) for host, share in shares_by_weight(deal.dealt).items()}
         chain = self.zone.chain(pool)
         ttl = deal.ttl(self.zone, self.rotation.key.ttl)
         return {

@@ -72,7 +72,8 @@ def unpooled(shown: Json) -> str:
 
 
 def _tier(tier: Json, rtype: str) -> list[RenderableType]:
-    preference = f" at preference {tier['preference']}" if rtype == "MX" else ""
+    word = {"MX": "preference", "SRV": "priority"}.get(rtype)
+    preference = f" at {word} {tier['preference']}" if word else ""
     using = " and ".join(tier["using"]) or "nobody"
     resort = f", last resort: {tier['last_resort']}" if tier["last_resort"] else ""
     parts: list[RenderableType] = [Text(f"\npool {tier['pool']}{preference}: dealt from {using}{resort}")]

@@ -1,9 +1,12 @@
-"""The bytes of a rotation's answers: A, AAAA and MX of its pools."""
+"""The bytes of a rotation's answers: A, AAAA, MX and SRV of its pools."""
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from struct import pack
 
 from geodns.compiler.choice import Choice, Deal, Dealt
 from geodns.compiler.rotation import cycle, units
@@ -43,20 +46,25 @@ class Source:
 def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
     """Compile a rotation from what its pools deal."""
     zone = source.zone
-    chosen = [(choices[zone.name, pool].of(key.type), preference) for pool, preference in key.tiers]
+    chosen = [
+        (choices[zone.name, pool].of(key.type), preference, port)
+        for (pool, preference), port in zip(key.tiers, key.ports or (0,) * len(key.tiers), strict=True)
+    ]
     # With several tiers, one that has nobody live is left out while another lives.
     serving = [entry for entry in chosen if entry[0].last_resort is None] or chosen
-    ttl = min(deal.ttl(zone, key.ttl) for deal, _ in serving)
-    dead = [deal for deal, _ in serving if deal.last_resort is not None]
+    ttl = min(deal.ttl(zone, key.ttl) for deal, _, _ in serving)
+    dead = [deal for deal, _, _ in serving if deal.last_resort is not None]
     note = _note(dead)
     serving = [entry for entry in serving if entry[0].dealt]
     if not serving:
         return Rotation(key, (), servfail=bool(dead), note=note)
     parts = (
-        _mx_part(source, deal, answers, preference, ttl)
+        _srv_part(source, deal, preference, port, ttl)
+        if key.type == "SRV"
+        else _mx_part(source, deal, answers, preference, ttl)
         if key.type == "MX"
         else _address_part(zone, deal, answers, NUMBERS[key.type], ttl)
-        for deal, preference in serving
+        for deal, preference, port in serving
         for answers in (zone.pool_by_name[deal.pool].answers,)
     )
     return Rotation(key, tuple(parts), note=note)
@@ -99,6 +107,34 @@ def _mx_part(source: Source, deal: Deal, answers: int, preference: int, ttl: int
     bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
     beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
     return _part(deal, bodies, beside)
+
+
+MAX_SERVICE_WEIGHT = 65535
+MOST_SERVICES = 32
+"""SRV records in an answer, at most; more would not even come near a UDP answer."""
+
+
+def _srv_part(source: Source, deal: Deal, priority: int, port: int, ttl: int) -> Part:
+    """Compile a pool's SRV: its hosts with their weights, all in one answer unless there are too many."""
+    names = [name_to_wire(source.zone.host_name(host)) for host in deal.hosts]
+    lent = [
+        record(NUMBERS["SRV"], ttl, pack(">HHH", priority, weight, port) + name)
+        for name, weight in zip(names, service_weights(deal.dealt), strict=True)
+    ]
+    answers = -(-len(lent) // MOST_SERVICES)
+    rows = [tuple(range(first, len(lent), answers)) for first in range(answers)]
+    bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
+    beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
+    return _part(deal, bodies, beside)
+
+
+def service_weights(dealt: Sequence[Dealt]) -> list[int]:
+    """Return effective weights as numbers of 16 bits (RFC 2782); none falls to 0, which means hardly ever."""
+    weights = [entry.effective for entry in dealt]
+    scale = Fraction(math.lcm(*(weight.denominator for weight in weights)))
+    if max(weights) * scale > MAX_SERVICE_WEIGHT:
+        scale = MAX_SERVICE_WEIGHT / max(weights)
+    return [max(1, round(weight * scale)) for weight in weights]
 
 
 def _live_addresses(source: Source, name: bytes, entry: Dealt) -> tuple[bytes, ...]:

@@ -93,7 +93,7 @@ class Choice:
     Attributes:
         answers: hosts in an answer, at most.
         families: A and AAAA, each judged by the addresses of its family alone.
-        mx: the hosts that MX answers name.
+        mx: the hosts that MX and SRV answers name.
 
     """
 
@@ -103,7 +103,7 @@ class Choice:
     mx: Deal
 
     def of(self, rtype: str) -> Deal:
-        """Return what is dealt in answers of a type: A, AAAA or MX."""
+        """Return what is dealt in answers of a type: A, AAAA, MX or SRV."""
         return self.families.get(rtype, self.mx)
 
     @property

@@ -176,8 +176,8 @@ def rotation_key(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]])
     SERVFAIL: a sender that hears of no address may bounce the mail.
     """
     found = frozenset().union(*(families[tier.pool] for tier in rule.tiers))
-    if rule.type != "MX" and found and rule.type not in found:
+    if rule.type in FAMILIES and found and rule.type not in found:
         return None
-    return RotationKey(
-        zone.name, rule.type, rule.ttl, tuple((tier.pool, tier.preference) for tier in rule.tiers)
-    )
+    tiers = tuple((tier.pool, tier.preference) for tier in rule.tiers)
+    ports = tuple(tier.port for tier in rule.tiers) if rule.type == "SRV" else ()
+    return RotationKey(zone.name, rule.type, rule.ttl, tiers, ports)

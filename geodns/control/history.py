@@ -58,9 +58,13 @@ class Tally:
                 continue
             key, dealt = rotation.key, rotation.parts[part]
             hosts = dealt.sets[chosen]
-            for host in hosts:
-                self._point((key.zone, host))[0] += number / len(hosts)
             place = key.zone, dealt.pool, key.type
+            # Of an SRV's hosts clients choose by the weights in it.
+            parts = (
+                self._shares(place, choices) if key.type == "SRV" else dict.fromkeys(hosts, 1 / len(hosts))
+            )
+            for host, portion in parts.items():
+                self._point((key.zone, host))[0] += number * portion
             totals[place] = totals.get(place, 0) + number
         for place, number in totals.items():
             for host, share in self._shares(place, choices).items():

@@ -18,9 +18,11 @@ from geodns.control.orders import (
     dangers,
     dealt_by,
     describe_change,
+    describe_pointing,
     expired,
     hidden_edits,
     plan_order,
+    pointing_at,
     preview,
     stale_weights,
 )
@@ -28,7 +30,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
-from geodns.model.state import HostKey, PoolKey
+from geodns.model.state import Forced, HostKey, PoolKey
 from geodns.storage.event_log import EventLog
 
 ITSELF = "geodns"
@@ -111,13 +113,16 @@ class OrderService:
     def _result(
         self, hosts: tuple[HostKey, ...], plan: OverridePlan, changes: Mapping[PoolKey, PoolChange]
     ) -> OrderResult:
+        drained = [key for key, one in plan.forced.items() if one and one.forced is Forced.DRAINED]
+        pointing = pointing_at(self._cluster, drained) if drained else {}
+        ttls = {host: max(one.ttl for one in records) for host, records in pointing.items()}
         return OrderResult(
             hosts,
             changes,
-            notes=plan.notes,
+            notes=(*plan.notes, *(describe_pointing(*one) for one in pointing.items())),
             left=plan.left,
             dealt_by={host: dealt_by(self._cluster, host, changes) for host in hosts},
-            cached_s={host: cached_for(self._cluster, [host]) for host in hosts},
+            cached_s={host: max(cached_for(self._cluster, [host]), ttls.get(host, 0)) for host in hosts},
         )
 
     def _override(self, plan: OverridePlan, author: str, reason: str) -> None:

@@ -15,7 +15,7 @@ from geodns.control.cluster import Cluster, with_changes
 from geodns.control.edit_guard import weight_lost
 from geodns.model.base import FAMILIES, Family
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState, HostKey, PoolKey
-from geodns.model.zone import Zone
+from geodns.model.zone import Record, Zone
 
 
 class Verb(StrEnum):
@@ -310,6 +310,44 @@ def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:
     """Return for how many seconds caches may hold answers with these hosts: their longest TTL."""
     ttls = [key.ttl for pool in cluster.pools_of(hosts) for key in cluster.compiled.keys[pool]]
     return max(ttls, default=0)
+
+
+_TARGET_FIELD = {"MX": 1, "SRV": 3, "CNAME": 0}
+"""Where a fixed record names a host."""
+MOST_NAMED = 8
+"""Fixed records in a note."""
+
+
+def pointing_at(cluster: Cluster, hosts: Iterable[HostKey]) -> dict[HostKey, list[Record]]:
+    """Return the fixed records of all zones that send to these hosts whatever an order says.
+
+    A host's own addresses, and those of name servers, are no such records.
+    """
+    found: dict[HostKey, list[Record]] = {}
+    wanted: dict[str, list[HostKey]] = {}
+    for key in hosts:
+        zone = _zone_with(cluster, key)
+        if zone is not None:
+            addresses = map(str, zone.host_by_name[key[1]].addresses)
+            for text in (zone.host_name(key[1]), *addresses):
+                wanted.setdefault(text, []).append(key)
+    for zone in cluster.zones.values():
+        own = {*map(zone.host_name, zone.host_by_name), *(server.name for server in zone.ns)}
+        for one in zone.records:
+            field = 0 if one.type in FAMILIES and one.owner not in own else _TARGET_FIELD.get(one.type)
+            if field is not None:
+                keys = (key for value in one.values for key in wanted.get(value[field].lower(), ()))
+                for key in dict.fromkeys(keys):
+                    found.setdefault(key, []).append(one)
+    return found
+
+
+def describe_pointing(host: HostKey, records: Sequence[Record]) -> str:
+    """Say which fixed records still point at a host."""
+    some = [f"{one.owner} {one.type} (TTL {one.ttl} s)" for one in records[:MOST_NAMED]]
+    more = f" and {len(records) - MOST_NAMED} more" if len(records) > MOST_NAMED else ""
+    names = f"{', '.join(some)}{more}"
+    return f"fixed records still point at {host[1]}.{host[0]}, edit the zone file to change that: {names}"
 
 
 # --- results --------------------------------------------------------------------------------------------

@@ -130,10 +130,11 @@ class Record(Frozen):
 
 
 class Tier(Frozen):
-    """A pool in a rule; the preference counts for MX only."""
+    """A pool in a rule; the preference counts for MX, and for SRV as its priority; the port for SRV."""
 
     pool: str
     preference: int = Field(default=0, ge=0, le=65535)
+    port: int = Field(default=0, ge=0, le=65535)
 
 
 class Rule(Frozen):
@@ -141,12 +142,12 @@ class Rule(Frozen):
 
     Attributes:
         ttl: seconds when all is well; failures lower it.
-        tiers: one pool for A and AAAA; for MX any number, each at its preference.
+        tiers: one pool for A and AAAA; for MX and SRV any number, each at its preference.
 
     """
 
     owner: str
-    type: Literal["A", "AAAA", "MX"]
+    type: Literal["A", "AAAA", "MX", "SRV"]
     ttl: Ttl
     tiers: tuple[Tier, ...]
 

@@ -23,7 +23,8 @@ class RotationKey(NamedTuple):
 
     Attributes:
         ttl: seconds when all is well.
-        tiers: pools and their MX preferences.
+        tiers: pools and their MX preferences or SRV priorities.
+        ports: of SRV, one for each tier.
 
     """
 
@@ -31,6 +32,7 @@ class RotationKey(NamedTuple):
     type: str
     ttl: int
     tiers: tuple[tuple[str, int], ...]
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

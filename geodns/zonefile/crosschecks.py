@@ -28,7 +28,7 @@ def check_names(names: Names, origin: str, report: Report) -> None:
     for kinds in names.values():
         for kind in _NEED_ADDRESS & kinds.keys():
             _check_targets(names, origin, cuts, kinds[kind], report, certain=certain)
-        if any(isinstance(rrset.data, Rule) for rrset in kinds.values()):
+        if any(map(_deals_mail_hosts, kinds.values())):
             _check_mail(kinds, report)
 
 
@@ -158,8 +158,13 @@ def _check_targets(
             report.warn(rrset.at, what, instead)
 
 
+def _deals_mail_hosts(rrset: PlacedRrset) -> bool:
+    """Say whether a pool answers with addresses or MX: senders look for neither where SRV stands."""
+    return isinstance(rrset.data, Rule) and rrset.data.type != "SRV"
+
+
 def _check_mail(kinds: Mapping[str, PlacedRrset], report: Report) -> None:
-    dealt = next(rrset for rrset in kinds.values() if isinstance(rrset.data, Rule))
+    dealt = next(filter(_deals_mail_hosts, kinds.values()))
     if "MX" not in kinds:
         what = f"{dealt.data.owner} has pool addresses and no MX: senders may deliver to it (implicit MX)"
         report.warn(

@@ -93,7 +93,8 @@ RECORD_TYPES: dict[str, RecordType] = {
             Field("target", target, NAME),
         ),
         "0 0 587 mail.example.net.",
-        "Where a service is.",
+        "Where a service is, or the hosts of pools by their weights.",
+        pooled=True,
     ),
     "CAA": RecordType(
         (numeric("flags", 255, "0"), Field("tag", tag, NAME), Field("value", caa_value, TEXT)),

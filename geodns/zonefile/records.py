@@ -25,7 +25,11 @@ _RECORD = 12
 _SURE = 16_000
 """Characters of values that surely fit."""
 
-_PREFERENCE = whole(0, 65535, "preference")
+_PREFERENCE = {"MX": whole(0, 65535, "preference"), "SRV": whole(0, 65535, "priority")}
+_RANK = {"MX": "preference", "SRV": "priority"}
+"""What orders the pools of a type that takes several."""
+_PLURALS = {"MX": "preferences", "SRV": "priorities"}
+POOL_PORT = whole(1, 65535, "port")
 _WRAPPER = frozenset({"ttl", "value", "values"})
 _MISPLACED = {
     "SOA": "write it under `soa` of the zone",
@@ -47,7 +51,7 @@ class PlacedRrset(NamedTuple):
     of: str = ""
 
 
-Dealt = Literal["A", "AAAA", "MX"]
+Dealt = Literal["A", "AAAA", "MX", "SRV"]
 
 Names = dict[str, dict[str, PlacedRrset]]
 """Owner name → type → RRset, of all but the SOA."""
@@ -298,9 +302,10 @@ class _NameReader:
 
     def _dealt(self, kind: str, entries: list[_PlacedEntry], ttls: list[int]) -> Rule | None:
         if not record_type(kind).pooled:
-            self._report.error(entries[0].at, f"a pool under {kind}", "pools answer for A, AAAA and MX")
+            self._report.error(entries[0].at, f"a pool under {kind}", "pools answer for A, AAAA, MX and SRV")
             return None
-        allowed = ["pool", "ttl", *(["preference"] if kind == "MX" else [])]
+        rank = _RANK.get(kind)
+        allowed = ["pool", "ttl", *([rank] if rank else []), *(["port"] if kind == "SRV" else [])]
         tiers: list[Tier] = []
         for entry in entries:
             assert isinstance(entry.at, yaml_nodes.Mapping)
@@ -308,19 +313,33 @@ class _NameReader:
                 if word not in allowed:
                     self._report.unknown(key, "unknown key", word, allowed)
             pool = self._pool(entry.at.items["pool"][1])
-            preference: int | None = 10 if kind == "MX" else 0
-            if kind == "MX" and "preference" in entry.at.items:
-                preference = _PREFERENCE.read(entry.at.items["preference"][1], self._report)
-            elif kind == "MX" and len(entries) > 1:
-                self._report.error(
-                    entry.at, "a pool without its `preference` among several", "write it, as 10 and 20"
-                )
-            if pool is not None and preference is not None:
-                tiers.append(Tier(pool=pool, preference=preference))
-        if kind != "MX" and len(entries) > 1:
+            preference = self._preference(kind, entry.at, rank, alone=len(entries) == 1)
+            port = self._port(entry.at) if kind == "SRV" else 0
+            if pool is not None and preference is not None and port is not None:
+                tiers.append(Tier(pool=pool, preference=preference, port=port))
+        if rank is None and len(entries) > 1:
             self._report.error(
                 entries[1].at, f"several pools under {kind}", "write one pool, and its `fallback`"
             )
         elif len({tier.pool for tier in tiers}) < len(tiers):
-            self._report.error(entries[-1].at, "one pool at several preferences", "take all but one out")
+            instead = "take all but one out"
+            self._report.error(entries[-1].at, f"one pool at several {_PLURALS[kind]}", instead)
         return self._rule(cast(Dealt, kind), ttls[0], tuple(tiers)) if tiers else None
+
+    def _preference(self, kind: str, at: yaml_nodes.Mapping, rank: str | None, *, alone: bool) -> int | None:
+        """Read the preference or priority of a pool; None: the report says why not."""
+        if rank is None:
+            return 0
+        if rank in at.items:
+            read: int | None = _PREFERENCE[kind].read(at.items[rank][1], self._report)
+            return read
+        if not alone:
+            self._report.error(at, f"a pool without its `{rank}` among several", "write it, as 10 and 20")
+        return 10 if kind == "MX" else 0
+
+    def _port(self, at: yaml_nodes.Mapping) -> int | None:
+        if "port" in at.items:
+            read: int | None = POOL_PORT.read(at.items["port"][1], self._report)
+            return read
+        self._report.error(at, "a pool under SRV without its `port`", "write it, as {pool: main, port: 587}")
+        return None

@@ -55,7 +55,8 @@ def zone_reference() -> str:
 _RECORDS = """\
 A name has record types, `pool` (the pool that answers for A and AAAA) and `ttl` (of all that stands there). A
 value is text as in a zone file, a mapping of the fields below, or a list of these. `{{ttl: 5m, values: […]}}`
-gives one type a TTL of its own. These also take `{{pool: NAME}}`, MX with a `preference`: {}."""
+gives one type a TTL of its own. These also take `{{pool: NAME}}`, MX with a `preference`, SRV with `port`
+and `priority`: {}."""
 
 
 def key_table(keys: Mapping[str, Key], more: tuple[str, Mapping[str, Iterable[str]]] = ("", {})) -> str:

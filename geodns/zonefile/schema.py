@@ -8,6 +8,7 @@ from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import GENERIC_PATTERN, RecordType, record_type, schemas
+from geodns.zonefile.records import POOL_PORT
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import SOURCE_SCHEMA
 
@@ -85,7 +86,9 @@ def _rrset(name: str, kind: RecordType) -> Schema:
         pool: Schema = {"pool": {"type": "string"}}
         if name == "MX":
             pool["preference"] = kind.fields[0].schema
-        forms.append(_object(pool, "pool"))
+        elif name == "SRV":
+            pool |= {"priority": kind.fields[0].schema, "port": POOL_PORT.schema}
+        forms.append(_object(pool, "pool", *(["port"] if name == "SRV" else [])))
     if len(kind.fields) == 1:
         forms[0] = kind.fields[0].schema
     values: Schema = {"anyOf": [*forms, {"type": "array", "items": {"anyOf": forms}, "minItems": 1}]}

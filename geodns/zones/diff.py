@@ -171,7 +171,14 @@ def _content(one: Rrset) -> Any:
 def _value(one: Rrset) -> str:
     if isinstance(one, Record):
         return _few(" ".join(value) for value in one.values)
-    pools = (f"{tier.preference} {tier.pool}" if one.type == "MX" else tier.pool for tier in one.tiers)
+    pools = (
+        f"{tier.preference} {tier.port} {tier.pool}"
+        if one.type == "SRV"
+        else f"{tier.preference} {tier.pool}"
+        if one.type == "MX"
+        else tier.pool
+        for tier in one.tiers
+    )
     return f"pool {', '.join(pools)}"
 
 

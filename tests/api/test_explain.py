@@ -221,6 +221,19 @@ def test_every_host_has_its_reason(
     assert tier(verdicts, rtype, **forced)["members"][name]["why"] == expected
 
 
+def test_the_parts_of_srv_are_the_weights_in_it() -> None:
+    one = zone("""
+        hosts: {a: {address: 192.0.2.1, weight: 3}, b: 192.0.2.2}
+        records: {s: {SRV: {pool: main, port: 587, priority: 7}}}
+    """)
+    shown = explain(cluster_of(one, {}), f"s.{NAME}", "SRV")
+    (tier,) = shown["tiers"]
+    assert (tier["pool"], tier["preference"]) == ("main", 7)
+    parts = {name: (member["first"], member["uniform"]) for name, member in tier["members"].items()}
+    assert parts == {"a": (0.75, 0.75), "b": (0.25, 0.25)}
+    assert shown["next"][0]["hosts"] == ["a", "b"]
+
+
 def test_each_family_is_explained_by_its_own_addresses() -> None:
     one = zone("""
         hosts: {a: [192.0.2.1, "2001:db8::1"], b: [192.0.2.2, "2001:db8::2"], r: 192.0.2.9}

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 
 import pytest
 
-from geodns.compiler.answers import Source
-from geodns.compiler.choice import LastResort
+from geodns.compiler.answers import Source, service_weights
+from geodns.compiler.choice import Dealt, LastResort
 from geodns.compiler.compile import Compiled, compile_zones, pools_by_host, recompile_pools
 from geodns.compiler.live_set import LiveSet
-from geodns.model.state import Forced, Verdict
+from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Member, Rule, Tier, Zone
 from geodns.responder.table import RotationKey
 from geodns.wire import codes
@@ -199,6 +200,76 @@ def test_a_fallbacks_family_counts() -> None:
     worker.believe(live_set(one, {"four": DOWN}), "main", "back")
     assert data(worker.ask("x", "AAAA")) == ("2001:db8::1",)
     assert data(worker.ask("x", "A")) == ("192.0.2.1",), "the last resort of IPv4, whoever lives on IPv6"
+
+
+# --- SRV ------------------------------------------------------------------------------------------------
+
+SERVICES = """
+    ttl: 30
+    hosts:
+      a: {address: [192.0.2.1, "2001:db8::1"], weight: 50}
+      b: {address: 192.0.2.2, weight: 30}
+      d: 192.0.2.4
+    pools:
+      main:  {hosts: [a, b], check: smtp}
+      other: {hosts: [d], check: smtp}
+    records:
+      _submission._tcp: {SRV: {pool: main, port: 587}}
+      _submissions._tcp: {SRV: [{pool: main, port: 465, priority: 5}, {pool: other, port: 4650, priority: 7}]}
+"""
+
+
+def services(worker: Worker, name: str) -> set[str]:
+    return {value.removesuffix("." + ORIGIN) for value in data(worker.ask(name, "SRV"))}
+
+
+def test_srv_names_the_live_hosts_with_their_effective_weights() -> None:
+    one = zone(SERVICES)
+    worker = Worker(one)
+    assert services(worker, "_submission._tcp") == {"0 50 587 a", "0 30 587 b"}
+    assert services(worker, "_submissions._tcp") == {"5 50 465 a", "5 30 465 b", "7 1 4650 d"}
+    found = worker.ask("_submission._tcp", "SRV")
+    assert [rrset.ttl for rrset in found.answer] == [30]
+    assert {str(record) for rrset in found.additional for record in rrset} == {
+        "192.0.2.1",
+        "2001:db8::1",
+        "192.0.2.2",
+    }
+    worker.believe(live_set(one, {"a": Verdict(HealthState.UP, level=2)}), "main", "other")
+    assert services(worker, "_submission._tcp") == {"0 25 587 a", "0 60 587 b"}, "12.5 to 30"
+    worker.believe(live_set(one, {"b": DOWN, "192.0.2.1": DOWN}), "main", "other")
+    assert services(worker, "_submission._tcp") == {"0 50 587 a"}
+    assert [
+        str(record) for rrset in worker.ask("_submission._tcp", "SRV").additional for record in rrset
+    ] == ["2001:db8::1"]
+    worker.believe(live_set(one, {"a": DOWN, "b": DOWN}), "main", "other")
+    assert services(worker, "_submission._tcp") == {"0 50 587 a", "0 30 587 b"}, "the last resort"
+    assert services(worker, "_submissions._tcp") == {"7 1 4650 d"}, "a pool with nobody live is left out"
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([Fraction(50), Fraction(30)], [50, 30]),
+        ([Fraction(25, 2), Fraction(1, 3)], [75, 2]),
+        ([Fraction(2_000_000_000), Fraction(1_000_000_000), Fraction(1)], [65535, 32768, 1]),
+        ([Fraction(1, 65537), Fraction(1)], [1, 65535]),
+    ],
+)
+def test_weights_of_services_are_whole_and_none_is_0(weights: list[Fraction], expected: list[int]) -> None:
+    dealt = [Dealt("x", (), 1, {"factor": weight}) for weight in weights]
+    assert service_weights(dealt) == expected
+
+
+def test_srv_of_many_hosts_takes_turns() -> None:
+    one = zone("""
+        hosts: {"m[001-100]": {address: "192.0.2.[1-100]"}}
+        records: {x: {SRV: {pool: main, port: 25}}}
+    """)
+    (rotation,) = (each for each in compiled(one).table.rotations.values() if each.key.type == "SRV")
+    (part,) = rotation.parts
+    assert [len(row) for row in part.sets] == [25, 25, 25, 25]
+    assert len({name for row in part.sets for name in row}) == 100
 
 
 # --- MX ------------------------------------------------------------------------------------------------

@@ -66,6 +66,21 @@ def test_what_takes_much_of_a_pool_asks_first_with_what_is_out_counted_in(ready:
     ready.run(test)
 
 
+def test_a_drain_names_the_fixed_records_that_still_point_there_and_counts_their_ttl(ready: Control) -> None:
+    ready.file.write_text(TEXT.replace("records: {", "records: {smtp: {ttl: 300, A: 192.0.2.11}, "))
+
+    async def test(running: Running) -> None:
+        _, shown = await order(running, "drain", "mta1", "mta2", yes=True)
+        (note,) = shown["notes"]
+        assert note.startswith(f"fixed records still point at mta1.{NAME}, ")
+        assert note.endswith(f"smtp.{NAME}. A (TTL 300 s)")
+        assert shown["cached_s"] == {NAME: {"mta1": 300, "mta2": 30}}
+        _, shown = await order(running, "undrain", "mta1")
+        assert shown["notes"] == []
+
+    ready.run(test)
+
+
 def test_trying_an_order_changes_nothing_and_shows_what_it_would(ready: Control) -> None:
     async def test(running: Running) -> None:
         tables = list(running.supervisor.numbers)

@@ -24,10 +24,12 @@ from geodns.control.orders import (
     dangers,
     dealt_by,
     describe_change,
+    describe_pointing,
     expired,
     file_weights,
     hidden_edits,
     plan_order,
+    pointing_at,
     preview,
     stale_weights,
 )
@@ -330,6 +332,33 @@ def test_min_live_counts_the_weight_that_is_forced() -> None:
     assert changes[NAME, "main"].before.using == ("main", "reserve")
     assert changes[NAME, "main"].after.using == ("main",)
     assert changes[NAME, "main"].after.mx.dealt[0].effective == Fraction(30)
+
+
+def test_fixed_records_that_point_at_a_host_are_found() -> None:
+    one = zone("""
+        hosts: {mta1: [192.0.2.11, "2001:db8::11"], mta2: 192.0.2.12}
+        ns: {ns1: 192.0.2.11}
+        records:
+          "@": {A: {pool: main}, MX: [10 mta1, 20 mta2]}
+          _submission._tcp: {SRV: "0 1 587 MTA1"}
+          www: {CNAME: mta1}
+          smtp: {ttl: 300, A: [192.0.2.11, 192.0.2.99]}
+          six: {AAAA: "2001:db8::11"}
+          other: {A: 192.0.2.99, MX: 10 mta2}
+    """)
+    cluster = cluster_of(one)
+    found = pointing_at(cluster, [MTA1])
+    assert {
+        host: {f"{record.owner.removesuffix('.' + one.origin)} {record.type}" for record in some}
+        for host, some in found.items()
+    } == {MTA1: {f"{one.origin} MX", "_submission._tcp SRV", "www CNAME", "smtp A", "six AAAA"}}
+    (record,) = (record for record in found[MTA1] if record.type == "A")
+    assert describe_pointing(MTA1, [record]) == (
+        f"fixed records still point at mta1.{NAME}, edit the zone file to change that: "
+        f"smtp.{NAME}. A (TTL 300 s)"
+    )
+    assert describe_pointing(MTA1, [record] * 10).endswith(" and 2 more")
+    assert pointing_at(cluster, [(NAME, "gone")]) == {}
 
 
 def test_caches_may_hold_a_host_for_the_longest_ttl_of_any_name() -> None:

@@ -400,7 +400,36 @@ ERRORS = {
     # Pools under records
     "pool that is not": (HOSTS + "records: {bulk: {pool: §mian}}\n", "did you mean 'main'?"),
     "pool beside A": (HOSTS + "records: {b: {§pool: main, A: 192.0.2.1}}\n", "`pool` beside A"),
-    "pool under TXT": (HOSTS + "records: {b: {TXT: §{pool: main}}}\n", "pools answer for A, AAAA and MX"),
+    "pool under SRV without a port": (
+        HOSTS + "records: {b: {SRV: §{pool: main}}}\n",
+        "a pool under SRV without its `port`: write it, as {pool: main, port: 587}",
+    ),
+    "pool under SRV with a preference": (
+        HOSTS + "records: {b: {SRV: {pool: main, port: 25, §preference: 1}}}\n",
+        "unknown key 'preference'",
+    ),
+    "pool under SRV with a weight": (
+        HOSTS + "records: {b: {SRV: {pool: main, port: 25, §weight: 1}}}\n",
+        "unknown key 'weight'",
+    ),
+    "pool under SRV at port 0": (
+        HOSTS + "records: {b: {SRV: {pool: main, port: §0}}}\n",
+        "port '0' is out of range",
+    ),
+    "pools under SRV without priorities": (
+        HOSTS + "pools: {x: {hosts: mta1}, y: {hosts: mta1}}\n"
+        "records: {b: {SRV: [§{pool: x, port: 25}, {pool: y, port: 26, priority: 2}]}}\n",
+        "a pool without its `priority` among several",
+    ),
+    "pool under SRV twice": (
+        HOSTS + "records: {b: {SRV: [{pool: main, port: 25, priority: 1}, "
+        "§{pool: main, port: 26, priority: 2}]}}\n",
+        "one pool at several priorities",
+    ),
+    "pool under TXT": (
+        HOSTS + "records: {b: {TXT: §{pool: main}}}\n",
+        "pools answer for A, AAAA, MX and SRV",
+    ),
     "pool and value": (HOSTS + "records: {b: {A: §[{pool: main}, 192.0.2.1]}}\n", "pools and fixed values"),
     "two pools under A": (
         TWO_POOLS + "records: {c: {A: [{pool: a}, §{pool: b}]}}\n",

@@ -31,9 +31,14 @@ def test_every_form_of_a_value_fits(text: str) -> None:
     VALIDATOR.validate(yaml.safe_load(f"{NS}records:\n  a:\n    {text}\n"))
 
 
-@pytest.mark.parametrize("check", ["smtp", "[a, b]", "{any_of: [a, b]}", "{need: 2, of: [a, b, c]}"])
+@pytest.mark.parametrize("check", ["smtp", "[a, b]", "{any_of: [a, b]}", "{need: 2, of: [a, b, c]}", "none"])
 def test_every_form_of_a_pools_check_fits(check: str) -> None:
     VALIDATOR.validate(yaml.safe_load(f"{NS}pools: {{main: {{hosts: [b], check: {check}, hold: 1m}}}}\n"))
+
+
+def test_a_pool_under_srv_fits() -> None:
+    text = "records: {a: {SRV: {pool: main, port: 587, priority: 0}}}\n"
+    VALIDATOR.validate(yaml.safe_load(NS + text))
 
 
 WRONG = {
@@ -46,6 +51,7 @@ WRONG = {
     "need and any_of": NS + "pools: {a: {hosts: [b], check: {any_of: [c], need: 1}}}\n",
     "duration": NS + "ttl: fast\n",
     "unknown type": NS + "records: {a: {TXTT: x}}\n",
+    "pool under SRV without port": NS + "records: {a: {SRV: {pool: main}}}\n",
     "pool under TXT": NS + "records: {a: {TXT: {pool: main}}}\n",
     "field missing": NS + "records: {a: {MX: {exchange: b}}}\n",
 }

@@ -82,6 +82,13 @@ def _whole(zone: Zone, rule: Rule) -> Record | None:
             hosts = _weighted(zone, tier.pool)
             values |= dict.fromkeys((str(tier.preference), zone.host_name(host)) for host in hosts)
             continue
+        if rule.type == "SRV":
+            weights = {one.host: str(min(one.weight, 65535)) for one in zone.pool_by_name[tier.pool].members}
+            values |= {
+                (str(tier.preference), weights[host], str(tier.port), zone.host_name(host)): None
+                for host in _weighted(zone, tier.pool)
+            }
+            continue
         for pool in zone.chain(tier.pool):
             found = [
                 (str(address),)

@@ -55,13 +55,15 @@ def test_hosts_without_weight_are_left_out_and_a_fallback_stands_in_for_a_family
 ns: {ns1: 192.0.2.53}
 hosts: {a: 192.0.2.1, b: {address: 192.0.2.2, weight: 0}, c: "2001:db8::1"}
 pools: {one: {hosts: [a, b], fallback: two}, two: {hosts: [c]}}
-records: {p: {pool: one, MX: {pool: one}}}
+records: {p: {pool: one, MX: {pool: one}, SRV: {pool: one, port: 587, priority: 5}}}
 """
     )
     found = rrsets_of(master_file(zone, 7), zone.origin)
     assert found["p.out.example.com.", "A"][1] == {bytes((192, 0, 2, 1))}
     assert len(found["p.out.example.com.", "AAAA"][1]) == 1
     assert len(found["p.out.example.com.", "MX"][1]) == 1
+    (service,) = found["p.out.example.com.", "SRV"][1]
+    assert service[:6] == bytes((0, 5, 0, 1)) + (587).to_bytes(2, "big")
 
 
 def test_the_serial_is_the_file_s_or_the_one_given() -> None:
