@@ -189,9 +189,10 @@ def _mx(zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, 
     """
     own: set[str] = {family for member in pool.members for family in zone.host_by_name[member.host].by_family}
     dealing = {family: deal for family, deal in families.items() if deal.dealt}
-    able = {family: deal for family, deal in dealing.items() if family in own}
-    if all(deal.last_resort is not None for deal in able.values()):
-        able = dealing
+    able = {family: deal for family, deal in dealing.items() if family in own or not own}
+    alive = {family: deal for family, deal in dealing.items() if deal.last_resort is None}
+    if alive and not alive.keys() & able.keys():
+        able = alive
     if not able:
         return max(families.values(), key=lambda deal: (bool(deal.dealt), _badness(deal.last_resort)))
     best = min((deal.last_resort for deal in able.values()), key=_badness)

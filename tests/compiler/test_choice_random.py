@@ -138,7 +138,9 @@ def having(one: Zone, chain: tuple[Pool, ...], family: Family) -> list[tuple[Poo
 
 
 @given(worlds())
-def test_mx_names_whoever_is_live_in_any_family_of_the_pools_own(world: tuple[Zone, LiveSet]) -> None:
+def test_mx_names_whoever_is_live_and_prefers_the_families_of_the_pools_own(
+    world: tuple[Zone, LiveSet],
+) -> None:
     one, live = world
     for pool in one.pools:
         found = choose(one, pool, live)
@@ -150,6 +152,8 @@ def test_mx_names_whoever_is_live_in_any_family_of_the_pools_own(world: tuple[Zo
         alive = {name for deal in own for name in deal.live}
         if alive:
             assert (set(found.mx.hosts), found.mx.last_resort) == (alive, None)
+        elif anywhere := {name for family in FAMILIES for name in found.of(family).live}:
+            assert (set(found.mx.hosts), found.mx.last_resort) == (anywhere, None)
         elif any(deal.dealt for deal in own):
             assert set(found.mx.hosts) <= {name for deal in own for name in deal.hosts}
         assert bool(found.mx.dealt) == any(found.of(family).dealt for family in FAMILIES)
