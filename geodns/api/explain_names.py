@@ -1,4 +1,4 @@
-"""What a name is that no pool answers for: fixed, without that type, delegated, or not there."""
+"""Says what a name is that no pool answers for: fixed, without that type, delegated, or not there."""
 
 import difflib
 from itertools import islice
