@@ -132,9 +132,11 @@ class Access:
                 is not this machine's; 400 for a wrong Host header.
 
         """
+        header = request.headers.get("Authorization")
+        kind, _, shown = (header or "").partition(" ")
+        is_bearer = kind.lower() == "bearer"  # RFC 9110 section 11.1: in any case
+        token = self._known(shown.strip()) if is_bearer else None
         if scope not in self._scopes:
-            kind, _, shown = request.headers.get("Authorization", "").partition(" ")
-            token = self._known(shown.strip()) if kind.lower() == "bearer" else None
             if token is not None and token.scope in {scope, "control"}:
                 return token
             if scope == "control":
@@ -142,14 +144,11 @@ class Access:
             if is_loopback(request.remote or ""):
                 self._must_be_meant(request, scope)
             return None
-        header = request.headers.get("Authorization")
         if header is None:
             variable = "GEODNS_TOKEN"
             raise RefusedError(401, f"no token: show it as `Authorization: Bearer TOKEN`, or set {variable}")
-        kind, _, shown = header.partition(" ")
-        if kind.lower() != "bearer":  # RFC 9110 section 11.1: in any case
+        if not is_bearer:
             raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
-        token = self._known(shown.strip())
         if token is None:
             self._nuisances.note("wrong tokens", request.remote or "")
             raise RefusedError(401, "wrong token: none of this server's is that")

@@ -14,6 +14,7 @@ from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import WIDE, show
 from geodns.cli.status import host_of
+from geodns.config.report import first_and_count
 from geodns.errors import GeodnsError
 from geodns.wire.codes import FAMILY_NAMES
 
@@ -212,7 +213,7 @@ def describe_order(answer: Json) -> OrderReport:
 def _tried(answer: Json) -> Iterator[RenderableType]:
     names = [f"{host}.{zone}" for zone, hosts in answer["hosts"].items() for host in hosts]
     if names:
-        yield f"nothing was changed; this would be for {_some(names)}"
+        yield f"nothing was changed; this would be for {first_and_count(names, FEW)}"
     if answer["confirm"]:
         yield f"it would ask first: {answer['confirm']}"
     if answer["pools"]:
@@ -292,14 +293,9 @@ def _pools(pools: Json) -> Iterator[str]:
         for pool, change in some.items():
             after = change["after"]
             shares = after["shares"]["A"] or after["shares"]["AAAA"]
-            parts = _some([f"{host} {_share(share)}" for host, share in shares.items()])
+            parts = first_and_count([f"{host} {_share(share)}" for host, share in shares.items()], FEW)
             others = f"from {', '.join(after['using'])}: " if after["using"] != [pool] else ""
             resort = _resort(after)
             yield f"pool {pool} of {zone} now deals {parts and others + parts}" + (
                 f" ({resort})" if parts and resort else resort or ""
             )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return ", ".join(names[:FEW]) + more

@@ -84,6 +84,11 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
 
 
+def first_and_count(names: Sequence[str], most: int) -> str:
+    """Return the first of some names as one text, with the number of the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def first_names(names: Sequence[str], most: int = 8) -> str:
     """Return the first of some names as one text, with an ellipsis where there are more."""
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")

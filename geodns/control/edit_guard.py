@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 
+from geodns.config.report import first_and_count
 from geodns.model.zone import Zone
 
 MAX_LOST = Fraction(3, 10)
@@ -118,5 +119,4 @@ def _covered(name: str, names: frozenset[str]) -> str | None:
 
 def some(names: list[str]) -> str:
     """Return the first of some names."""
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(name.removesuffix(".") for name in names[:MAX_NAMED]) + more
+    return first_and_count([name.removesuffix(".") for name in names], MAX_NAMED)

@@ -202,7 +202,7 @@ def _is_live_on(cluster: Cluster, host: HostKey, family: Family) -> bool:
 
 
 _GRADES = ("bad", "expired", "critical", "warning")
-"""How bad certificates are, the worst first."""
+"""Grades of certificates, the worst first."""
 
 
 def _grade(target: Target, certificate: Certificate, now: float) -> str:

@@ -276,11 +276,10 @@ class VerdictService:
     # --- alerts -----------------------------------------------------------------------------------------
 
     def alerts(self) -> Iterator[Alert]:
-        yield from prober_alerts(self._monitor.hint, map(self._monitor.last, self._cluster.targets))
+        seen = [(one, self._monitor.last(one)) for one in self._cluster.targets]
+        yield from prober_alerts(self._monitor.hint, (last for _, last in seen))
         yield from suspect_alerts(self.suspects)
-        yield from remark_alerts(
-            self._cluster, ((one, self._monitor.last(one)) for one in self._cluster.targets)
-        )
+        yield from remark_alerts(self._cluster, seen)
         yield from sorted(deferral_alerts(self._cluster, self._monitor.deferring()), key=lambda one: one.text)
         found = certificate_alerts(self._cluster, self.certificates(), time.time, self.certificate)
         yield from sorted(found, key=lambda one: one.text)

@@ -33,7 +33,7 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (_LOGIN, "(it asks for a login: take `rcpt_to` out)"),
     )
 )
-"""What to do about some texts, the first that fits."""
+"""Texts and what to do about each; the first that fits counts."""
 _STARTTLS_FIRST = re.compile(r"starttls|encryption (is )?(required|needed)|tls (is )?required", re.IGNORECASE)
 _USE_STARTTLS = "(write `starttls: offered`)"
 

@@ -29,7 +29,7 @@ DEFAULT_TTL = 86400
 """Seconds, as gdnsd's `zones_default_ttl`."""
 
 UNCHECKED: dict[str, Any] = {"check": NO_CHECK}
-"""What a pool says whose hosts nothing checks."""
+"""Keys of a pool whose hosts nothing checks."""
 
 _ALWAYS_UP = frozenset({"up", "default"})
 _PARAMETERS = frozenset({"service_types", "up_thresh", "ignore_health", "multi"})
