@@ -1,0 +1,75 @@
+"""What became of mail: events of deliveries, whom a reply speaks of, and counts of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from geodns.model.state import HostKey
+
+
+class MailEvent(StrEnum):
+    """What happened to a message for one recipient; those after `COMPLAINT` are counted and shown alone."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    """Put off at the first attempt; later ones are `RETRIED`, which stands in no rate."""
+    RETRIED = "retried"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    COMPLAINT = "complaint"
+    INBOX = "inbox"
+    SPAM = "spam"
+    OPENED = "opened"
+    CLICKED = "clicked"
+
+
+class About(StrEnum):
+    """Whom a refusing reply speaks of. Only `IP` may move a host."""
+
+    IP = "ip"
+    NETBLOCK = "netblock"
+    """The neighbours' doing as well: told, never acted on."""
+    DOMAIN = "domain"
+    CONTENT = "content"
+    RECIPIENT = "recipient"
+    RATE = "rate"
+    """Passing trouble that says: you send too fast."""
+    PASSING = "passing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of message-recipients over some time, by when the mail came in.
+
+    Attributes:
+        first: first attempts, whatever became of them; what rates are of.
+        events: every event, retries and later attempts included.
+        refused: first attempts that were deferred or bounced, by whom the reply speaks of.
+
+    """
+
+    first: int = 0
+    events: Mapping[MailEvent, int] = field(default_factory=dict)
+    refused: Mapping[About, int] = field(default_factory=dict)
+
+    def __getitem__(self, event: MailEvent) -> int:
+        return self.events.get(event, 0)
+
+    def rate(self, about: About) -> float:
+        """Return the part of the first attempts that was refused for this; 0 where nothing was sent."""
+        return self.refused.get(about, 0) / self.first if self.first else 0.0
+
+
+class MailCounts(Protocol):
+    """What is known of the mail that hosts sent; times are seconds since the epoch."""
+
+    def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, Tally]:
+        """Return the tally of each provider for mail that came in from `start` to `end`."""
+
+    def total(self, host: HostKey, start: float, end: float) -> Tally:
+        """Return the tally over all providers."""
+
+    def heard(self, host: HostKey) -> float | None:
+        """Return when a signal or a heartbeat for the host came last; None: never."""
