@@ -10,6 +10,7 @@ from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, CheckPolicy, Target
 from geodns.model.hosts import Host, HostSource, Origin
 from geodns.model.limits import MAX_WEIGHT
+from geodns.model.reputation import Reputation
 
 MAX_ANSWERS = 32
 
@@ -196,6 +197,9 @@ class Zone(Frozen):
         default=(), description="Owner names and what they answer; @ is the zone itself."
     )
     rules: tuple[Rule, ...] = ()
+    reputation: Reputation | None = Field(
+        default=None, description="How hosts are judged by what becomes of their mail."
+    )
 
     @property
     def origin(self) -> str:

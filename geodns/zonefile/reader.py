@@ -24,6 +24,7 @@ from geodns.zonefile.names import zone_name
 from geodns.zonefile.pools import PlacedPool, implied_pool, link_fallbacks, read_pools, used_checks
 from geodns.zonefile.record_fields import Context
 from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records
+from geodns.zonefile.reputation import read_reputation
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.sections import Placed
 from geodns.zonefile.soa import read_soa
@@ -205,6 +206,7 @@ class _Reader:
         if "ns" not in given:
             servers = self._servers_in_records(given.get("records"))
         soa = read_soa(given.get("soa"), servers, self._context)
+        reputation = read_reputation(given.get("reputation"), report)
         check_names(self._names, self._origin, report)
         self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
         if well_read:
@@ -226,6 +228,7 @@ class _Reader:
             pools=tuple(pool for _, pool in pools.values()),
             records=tuple(one for one in data if isinstance(one, Record)),
             rules=tuple(one for one in data if isinstance(one, Rule)),
+            reputation=reputation,
         )
 
     def _gather(

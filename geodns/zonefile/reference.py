@@ -10,6 +10,7 @@ from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import IN_THE_FILE, RECORD_TYPES, RecordType
+from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
@@ -36,6 +37,13 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ("`hosts: NAME: load`", LOAD, "`full` must be there."),
     ("`hosts_from`", HOST_SOURCE, "One source or a list. A source has either `dns` or `file`."),
     ("`pools: NAME`", POOL, "`hosts` must be there."),
+    ("`reputation`", REPUTATION, ""),
+    (
+        "`reputation: dnsbl`",
+        DNSBL,
+        "A list is the name of its zone, or a mapping with `zone` or `zone_file`.",
+    ),
+    ("`reputation: rules`", RULE, ""),
 )
 
 

@@ -9,6 +9,7 @@ from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import GENERIC_PATTERN, RecordType, record_type, schemas
 from geodns.zonefile.records import POOL_PORT
+from geodns.zonefile.reputation import REPUTATION
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import SOURCE_SCHEMA
 
@@ -31,6 +32,7 @@ ZONE = keys_of(
         "hosts_from": section(one_or_more(SOURCE_SCHEMA, minItems=1)),
         "pools": section(_named(objects(POOL, "hosts"))),
         "records": section({"type": "object"}),
+        "reputation": section(objects(REPUTATION)),
     },
     fields={"hosts_from": "sources"},
 ) | {"defaults": Key(section(objects(DEFAULTS)), "Keys that hosts, pools and checks share.")}

@@ -14,28 +14,25 @@ from geodns.config.answer_keys import NETWORKS
 from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
-    ADDRESS_SCHEMA,
     FLAG,
     Schema,
-    ValueType,
     choice,
     duration,
     entries_of,
     items_of,
     parse_address,
-    parse_endpoint,
     whole,
     word,
 )
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model.base import Address
-from geodns.model.hosts import DnsSource, FileSource, Host, HostSource, Origin
+from geodns.model.hosts import DnsSource, Endpoint, FileSource, Host, HostSource, Origin
 from geodns.model.zone import Pool, Zone
 from geodns.zonefile import names
 from geodns.zonefile.hosts import MAX_HOSTS, read_hosts
 from geodns.zonefile.names import is_host_label, is_within, owner
-from geodns.zonefile.sections import HOST_NAME, Placed
+from geodns.zonefile.sections import HOST_NAME, RESOLVER, Placed
 
 MAX_LABEL = 23
 """Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""
@@ -47,9 +44,7 @@ _DNS = keys_of(
         "weight": whole,
         "name": word("the beginning of the hosts' names, as mta"),
         "interval": duration,
-        "resolver": ValueType(
-            word("whom to ask, as 10.0.0.53 or 127.0.0.1:8600").read, ADDRESS_SCHEMA, "address"
-        ),
+        "resolver": RESOLVER,
         "family": choice,
         "networks": NETWORKS,
         "trust": FLAG,
@@ -242,13 +237,8 @@ def _dns_source(node: YamlNode, given: Mapping[str, Any], report: Report, origin
         instead = f"write `name: mta`, or another label of at most {MAX_LABEL} letters, digits and hyphens"
         report.error(node.get("name") or node.get("dns"), what, instead)
         return None
-    endpoint = None
-    if "resolver" in given:
-        endpoint = parse_endpoint(given["resolver"].text)
-        if endpoint is None:
-            instead = 'write an address with or without a port, as 10.0.0.53 or "[2001:db8::53]:5353"'
-            report.error(given["resolver"], f"{quoted(given['resolver'].text)} is no resolver", instead)
-    elif is_within(f"{name}.", origin):
+    endpoint: Endpoint | None = given.get("resolver")
+    if endpoint is None and is_within(f"{name}.", origin):
         what = f"{name} lies in this zone: geodns would have to ask itself"
         report.error(
             node.get("dns"), what, "write another name, or a `resolver` that answers for it otherwise"
