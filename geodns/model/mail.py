@@ -47,12 +47,14 @@ class Tally:
         first: first attempts, whatever became of them; what rates are of.
         events: every event, retries and later attempts included.
         refused: first attempts that were deferred or bounced, by whom the reply speaks of.
+        marked: those whose reply a rule's `text` is found in, by the rule's name.
 
     """
 
     first: int = 0
     events: Mapping[MailEvent, int] = field(default_factory=dict)
     refused: Mapping[About, int] = field(default_factory=dict)
+    marked: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, event: MailEvent) -> int:
         return self.events.get(event, 0)

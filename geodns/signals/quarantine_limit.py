@@ -25,6 +25,11 @@ class QuarantineRequest(NamedTuple):
     since: float
 
 
+def most_out(pool: Pool, hosts: int) -> int:
+    """Return how many of a pool's hosts `max_out` lets be out, those that are down included."""
+    return pool.max_out.amount * hosts // 100 if pool.max_out.percent else pool.max_out.amount
+
+
 @dataclass(slots=True)
 class _Room:
     pool: Pool
@@ -34,9 +39,7 @@ class _Room:
 
     @property
     def most(self) -> int:
-        """The most hosts that may be out, those that are down included."""
-        bound = self.pool.max_out
-        return bound.amount * len(self.hosts) // 100 if bound.percent else bound.amount
+        return most_out(self.pool, len(self.hosts))
 
     @property
     def has_room(self) -> bool:
