@@ -140,6 +140,28 @@ class QueryLogWish(Body):
     seconds: Annotated[float | None, PlainValidator(_end), _FOR] = Field(FOR, alias="for")
 
 
+_Lasts = Annotated[float, PlainValidator(_duration("write how long, as 12h")), _FOR]
+
+
+class IgnoreBody(Body):
+    """A rule or block list of reputation (null: all) to overrule for one host."""
+
+    host: _HostName
+    seconds: _Lasts = Field(alias="for")
+    rule: str | None = Field(default=None, min_length=1, max_length=MAX_NAME)
+    zone: _HostName | None = None
+    reason: Reason = ""
+
+
+class ModeBody(Body):
+    """The mode of reputation for a while, in one zone or all."""
+
+    mode: Literal["observe", "act"]
+    seconds: _Lasts = Field(alias="for")
+    zone: _HostName | None = None
+    reason: Reason = ""
+
+
 class ReloadBody(Body):
     """A reload; with `yes` also of edits that would take much away."""
 

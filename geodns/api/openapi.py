@@ -16,7 +16,16 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from geodns import __version__
-from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, QueryLogWish, ReloadBody, StateJson
+from geodns.api.bodies import (
+    HostOrderBody,
+    IgnoreBody,
+    LoadBody,
+    ModeBody,
+    OrderBody,
+    QueryLogWish,
+    ReloadBody,
+    StateJson,
+)
 from geodns.api.history import STEPS
 from geodns.api.schemas import (
     DescribedJson,
@@ -36,6 +45,7 @@ from geodns.api.schemas import (
     ZonesJson,
 )
 from geodns.api.schemas_explain import ExplanationJson
+from geodns.api.schemas_reputation import ReputationJson
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -143,6 +153,23 @@ OPERATIONS = (
         takes=OrderBody,
         also=(202,),
         errors=(404, 409),
+    ),
+    Operation("get", "/api/v1/reputation", "What is known of the reputation of hosts", ReputationJson),
+    Operation(
+        "post",
+        "/api/v1/reputation/ignore",
+        "Overrule a rule or block list for a host",
+        ReputationJson,
+        takes=IgnoreBody,
+        errors=(404,),
+    ),
+    Operation(
+        "post",
+        "/api/v1/reputation/mode",
+        "Observe or act for a while, whatever the zone file says",
+        ReputationJson,
+        takes=ModeBody,
+        errors=(404,),
     ),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(

@@ -67,6 +67,7 @@ class Cluster:
         held_back: quarantines by programs that are not in force, and why.
         slow_start: hosts that came back from down and rise to their weight.
         half_dead: live hosts that are not live in one family, and their states there.
+        reputation: what reputation leaves of hosts' weights; never 1.
 
     """
 
@@ -90,6 +91,7 @@ class Cluster:
         self.loads = Loads()
         self.held_back: dict[HostKey, str] = {}
         self.half_dead: dict[HostKey, dict[Family, HealthState]] = {}
+        self.reputation: dict[HostKey, Fraction] = {}
         self._awaited: frozenset[HostKey] = frozenset()
         """Hosts added while running, until they are up for the first time."""
         self._policy = DEFAULT
@@ -154,6 +156,8 @@ class Cluster:
         found = {host: {"slowstart": share} for host, share in self.slow_start.shares.items()}
         for host, factor in self.loads.factors.items():
             found.setdefault(host, {})["load"] = factor
+        for host, factor in self.reputation.items():
+            found.setdefault(host, {})["reputation"] = factor
         return found
 
     def zone(self, name: str) -> Zone:
@@ -255,6 +259,14 @@ class Cluster:
 
         """
         moved = {*self.slow_start.rise(self._length, now), *self.loads.step(clock)}
+        self._recompile(moved)
+        return bool(moved)
+
+    def set_reputation(self, factors: Mapping[HostKey, Fraction]) -> bool:
+        """Take what reputation leaves of hosts' weights; return whether any has changed."""
+        before, self.reputation = self.reputation, dict(factors)
+        hosts = before.keys() | factors.keys()
+        moved = {host for host in hosts if before.get(host) != factors.get(host)}
         self._recompile(moved)
         return bool(moved)
 

@@ -69,6 +69,8 @@ BUILT_IN = (
 """Those of bounces and complaints measure the list more than the host: hence only beyond twice the others."""
 
 ALERT = Action(kind="alert")
+MAX_BADNESS = 79.0
+"""Of a rule: what a list says goes before it."""
 PEER_MIN = 5
 """A host is one to compare with from this part of the rule's `min` on: one fifth."""
 
@@ -179,7 +181,7 @@ def _by_rule(
                 rule.name,
                 provider,
                 rule.action if apart else ALERT,
-                rate.value,
+                min(MAX_BADNESS, 100 * rate.value),
                 _why(rule, provider, rate, middle),
                 rule.action.seconds or rule.lasts,
             )

@@ -1,7 +1,7 @@
 """The section `reputation` of a zone file: its keys and their reading."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Any
 
 from geodns.config import yaml_nodes
@@ -26,13 +26,8 @@ from geodns.config.value_types import (
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.model.hosts import Endpoint
 from geodns.model.providers import OTHER, PROVIDERS
-from geodns.model.reputation import MAX_RULES, Action, Dnsbl, Reputation, ReputationRule
+from geodns.model.reputation import CODES, ERRORS, MAX_RULES, Action, Dnsbl, Reputation, ReputationRule
 from geodns.zonefile.sections import HOST_NAME, RESOLVER
-
-CODES = IPv4Network("127.0.0.0/8")
-"""Where the answers of a list lie (RFC 5782 section 2.1)."""
-ERRORS = IPv4Network("127.255.255.0/24")
-"""Answers that tell of an error, as Spamhaus publishes them; they never mean a listing."""
 
 
 def _read_action(

@@ -1,0 +1,191 @@
+"""Reputation over HTTP: what is known and done, and what on call overrules."""
+
+import time
+
+from aiohttp import web
+
+from geodns.api.bodies import IgnoreBody, ModeBody, read_body
+from geodns.api.responses import SERVICES, author_of, cached_json
+from geodns.api.schemas_reputation import (
+    ActionJson,
+    EgressJson,
+    IgnoredJson,
+    ListJson,
+    ProviderTallyJson,
+    ReputationHostJson,
+    ReputationJson,
+    ReputationZoneJson,
+    TallyJson,
+)
+from geodns.config.times import timestamp
+from geodns.control.host_lookup import find_hosts
+from geodns.control.services import Services
+from geodns.errors import NotFoundError, UsageError
+from geodns.model.mail import MailEvent, Tally
+from geodns.model.state import HostKey
+from geodns.model.zone import Zone
+from geodns.signals.listings import listed_codes
+
+PATH = "/api/v1/reputation"
+SPANS = {"1h": 3600.0, "1d": 86400.0, "7d": 7 * 86400.0}
+"""Of what counts are given; in seconds."""
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get(PATH, _reputation),
+        web.post(f"{PATH}/ignore", _ignore),
+        web.post(f"{PATH}/mode", _mode),
+    ]
+
+
+async def _reputation(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    return cached_json(request, "reputation", lambda: reputation_json(services, time.time()))
+
+
+async def _ignore(request: web.Request) -> web.Response:
+    example = '{"host": "mta1.out.example.com", "rule": "yahoo ip", "for": "12h", "reason": "…"}'
+    body = read_body(await request.read(), IgnoreBody, example)
+    services = request.app[SERVICES]
+    (host,) = _one(find_hosts([body.host], services.cluster.zones, body.zone), body.host)
+    await services.reputation.ignore(host, body.rule, body.seconds, author_of(request), body.reason)
+    return web.json_response(reputation_json(services, time.time()))
+
+
+def _one(found: list[HostKey], name: str) -> list[HostKey]:
+    if len(found) != 1:
+        raise UsageError(f"`host`: {name} fits {len(found)} hosts: write one")
+    return found
+
+
+async def _mode(request: web.Request) -> web.Response:
+    body = read_body(await request.read(), ModeBody, '{"mode": "observe", "for": "6h", "reason": "…"}')
+    services = request.app[SERVICES]
+    zones = list(services.reputation.zones()) if body.zone is None else [body.zone]
+    if not zones:
+        raise NotFoundError("no zone file says anything of reputation")
+    for zone in zones:
+        await services.reputation.set_mode(zone, body.mode, body.seconds, author_of(request), body.reason)
+    return web.json_response(reputation_json(services, time.time()))
+
+
+def reputation_json(services: Services, now: float) -> ReputationJson:
+    """Return what is known of all zones that are judged."""
+    judged = services.reputation.zones()
+    lists: dict[str, ListJson] = {}
+    for name, zone in judged.items():
+        known = services.reputation.listings.get(name)
+        for dnsbl in zone.reputation.dnsbl if zone.reputation else ():
+            state = known.lists.get(dnsbl.name) if known else None
+            said = ListJson(
+                ok=state is not None and state.ok,
+                why="it was not asked yet" if state is None else state.why,
+                at=timestamp(state.at) if state else None,
+            )
+            if dnsbl.name not in lists or not said["ok"]:  # several zones may ask it
+                lists[dnsbl.name] = said
+    return ReputationJson(
+        zones={name: _zone_json(services, name, zone, now) for name, zone in judged.items()}, lists=lists
+    )
+
+
+def _zone_json(services: Services, name: str, zone: Zone, now: float) -> ReputationZoneJson:
+    service = services.reputation
+    standings, order = service.standings.get(name), service.mode_order(name)
+    return ReputationZoneJson(
+        mode=service.mode(zone),
+        mode_until=timestamp(order.until) if order else None,
+        common={
+            str(cause): sorted(hosts) for cause, hosts in (standings.common if standings else {}).items()
+        },
+        ignored=[
+            IgnoredJson(
+                host=one.host[1],
+                rule=one.rule,
+                until=timestamp(one.until),
+                author=one.author,
+                reason=one.reason,
+            )
+            for one in service.ignored
+            if one.host[0] == name
+        ],
+        hosts={host.name: _host_json(services, zone, host.name, now) for host in zone.hosts},
+    )
+
+
+def _host_json(services: Services, zone: Zone, name: str, now: float) -> ReputationHostJson:
+    service, key = services.reputation, (zone.name, name)
+    host = zone.host_by_name[name]
+    egress: dict[str, EgressJson] = {str(one): EgressJson(listed=[]) for one in host.egress or host.addresses}
+    listings = service.listings.get(zone.name)
+    for dnsbl, address, one in listings.of(host, zone.reputation) if listings and zone.reputation else ():
+        egress[str(address)]["listed"].append(
+            {
+                "list": dnsbl.name,
+                "code": listed_codes(one),
+                "text": one.text,
+                "since": timestamp(one.since),
+            }
+        )
+    providers: dict[str, dict[str, ProviderTallyJson]] = {}
+    totals: dict[str, TallyJson] = {}
+    for span, seconds in SPANS.items():
+        for provider, tally in services.signals.by_provider(key, now - seconds, now).items():
+            p50, p95 = services.signals.delays(key, provider, now - seconds, now)
+            said = ProviderTallyJson(**_tally_json(tally), delay_p50_s=p50, delay_p95_s=p95)
+            providers.setdefault(provider, {})[span] = said
+        totals[span] = _tally_json(services.signals.total(key, now - seconds, now))
+    return ReputationHostJson(
+        factor=float(service.factor(key)),
+        barred={provider: timestamp(until) for provider, until in service.barred(key).items()},
+        egress=egress,
+        totals=totals,
+        providers=providers,
+        actions=_actions(services, zone, name, now),
+    )
+
+
+def _actions(services: Services, zone: Zone, host: str, now: float) -> list[ActionJson]:
+    service = services.reputation
+    standings, act = service.standings.get(zone.name), service.mode(zone) == "act"
+    found = []
+    for key, one in standings.known.items() if standings else ():
+        if key.host != host:
+            continue
+        took = 1 - one.factor_at(now)
+        if one.action.kind == "quarantine" and one.ended is None:
+            in_force = act and service.is_quarantined((zone.name, host))
+            took = 1 - took if in_force else took
+        else:
+            in_force = act and one.action.kind != "alert"
+        found.append(
+            ActionJson(
+                rule=key.cause.rule,
+                provider=key.cause.provider,
+                action=str(one.action),
+                since=timestamp(one.since),
+                until=timestamp(one.until) if one.until else None,
+                in_force=in_force,
+                took=float(took) if in_force else 0.0,
+                why=one.why,
+            )
+        )
+    return found
+
+
+def _tally_json(tally: Tally) -> TallyJson:
+    return TallyJson(
+        first=tally.first,
+        delivered=tally[MailEvent.DELIVERED],
+        deferred=tally[MailEvent.DEFERRED],
+        retried=tally[MailEvent.RETRIED],
+        bounced=tally[MailEvent.BOUNCED],
+        expired=tally[MailEvent.EXPIRED],
+        complaint=tally[MailEvent.COMPLAINT],
+        inbox=tally[MailEvent.INBOX],
+        spam=tally[MailEvent.SPAM],
+        opened=tally[MailEvent.OPENED],
+        clicked=tally[MailEvent.CLICKED],
+        refused={str(about): count for about, count in tally.refused.items() if count},
+    )
