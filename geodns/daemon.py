@@ -27,6 +27,7 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import BACKEND, Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
+from geodns.control.reputation_service import ReputationService
 from geodns.control.services import Services
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
@@ -35,6 +36,7 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
+from geodns.model.mail import Untold
 from geodns.serve.plan import ControlContext
 from geodns.signals.slow_start import RISE_EVERY
 from geodns.storage.event_log import EventLog
@@ -91,10 +93,14 @@ def build(
     verdicts = VerdictService(settings, cluster, workers, persistence, events, metrics, tasks)
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
+    signals = Untold()
+    reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     history = HistoryService(settings.state, cluster, workers, verdicts)
     zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    alerts = Alerts(events, (persistence, clock, history, orders, policy, loads, zones, watchdog, verdicts))
+    alerts = Alerts(
+        events, (persistence, clock, history, orders, reputation, policy, loads, zones, watchdog, verdicts)
+    )
     services = Services(
         settings.node,
         tuple(Listen(*address) for address in context.listen),
@@ -109,6 +115,8 @@ def build(
         verdicts,
         loads,
         orders,
+        signals,
+        reputation,
         history,
         zones,
         watchdog,
@@ -178,6 +186,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
@@ -209,6 +218,7 @@ class Daemon:
             services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
+            services.reputation.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

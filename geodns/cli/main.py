@@ -24,6 +24,7 @@ _COMMANDS = {
     "force": "hold a host up or down, whatever its probes find",
     "weight": "give a host another weight for a while",
     "clear": "end all overrides of a host",
+    "reputation": "show what became of hosts' mail and what stands against them",
     "export-state": "write all overrides to a file",
     "import-state": "take up overrides from a file",
     "reload": "have a running server read its zone files anew",

@@ -267,7 +267,8 @@ class ReputationService:
         standings.review(found, pools, now, self._share_of(name, now), self._is_ignored(name))
         act = self.mode(zone) == "act"
         for key, one in standings.known.items():
-            if one.ended is None and before.get(key) != one.action.kind:
+            ordered = act and one.action.kind == "quarantine"  # the order tells it
+            if one.ended is None and before.get(key) != one.action.kind and not ordered:
                 does = (
                     f"{one.action}"
                     if act or one.action.kind == "alert"

@@ -75,3 +75,23 @@ class MailCounts(Protocol):
 
     def heard(self, host: HostKey) -> float | None:
         """Return when a signal or a heartbeat for the host came last; None: never."""
+
+
+class Untold:
+    """Counts of a server that nobody tells of mail."""
+
+    def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, Tally]:
+        del host, start, end
+        return {}
+
+    def total(self, host: HostKey, start: float, end: float) -> Tally:
+        del host, start, end
+        return Tally()
+
+    def heard(self, host: HostKey) -> float | None:
+        del host
+        return None
+
+    def delays(self, host: HostKey, provider: str, start: float, end: float) -> tuple[None, None]:
+        del host, provider, start, end
+        return None, None

@@ -89,17 +89,20 @@ async def _believed(
 
     """
     found: set[int] = set()
-    wrong = []
+    wrong: dict[str, str] = {}
     for listed, not_listed in zip(TEST_LISTED, TEST_NOT_LISTED, strict=True):
         if listed.version in versions:
             why = await _test(resolver, zone, listed, not_listed)
             if why is None:
                 found.add(listed.version)
             else:
-                wrong.append(f"IPv{listed.version}: {why}")
+                wrong[f"IPv{listed.version}"] = why
+    if versions and not found and len(set(wrong.values())) == 1:
+        raise ListingError(next(iter(wrong.values())))
+    text = "; ".join(f"{family}: {why}" for family, why in wrong.items())
     if versions and not found:
-        raise ListingError("; ".join(wrong))
-    return found, "; ".join(wrong)
+        raise ListingError(text)
+    return found, text
 
 
 async def _test(

@@ -118,28 +118,35 @@ class Standings:
             is_ignored: whether somebody on call overrules a rule for a host.
 
         """
+        self._look_over(now, is_ignored)
+        seen = {
+            StandingKey(sign.host, Cause(sign.rule, sign.provider))
+            for sign in signs
+            if not is_ignored(sign.host, sign.rule) and self._take(sign, now, share)
+        }
+        self._note_common(pools, now)
         for key, one in list(self.known.items()):
-            if one.since > now:  # the clock was set back
+            over = one.until <= now and key not in seen
+            if one.ended is not None:
+                if key not in seen and one.factor_at(now) == 1:
+                    del self.known[key]
+            elif key.cause in self.common:
+                # What has just begun has taken nothing yet, so nothing is given back.
+                self.known[key] = replace(one, ended=0.0 if one.since == now else now)
+            elif over:
+                self.known[key] = replace(one, ended=now)
+
+    def _look_over(self, now: float, is_ignored: Callable[[str, str], bool]) -> None:
+        """Forget what is overruled; mend times in the future, since the clock may have been set back."""
+        for key, one in list(self.known.items()):
+            if one.since > now:
                 self.known[key] = replace(one, since=now, until=min(one.until, now + DOUBLES))
             if is_ignored(key.host, key.cause.rule):
                 del self.known[key]
-        seen = set()
-        for sign in signs:
-            key = StandingKey(sign.host, Cause(sign.rule, sign.provider))
-            if is_ignored(sign.host, sign.rule):
-                continue
-            if self._take(key, sign, now, share):
-                seen.add(key)
-        self._note_common(pools, now)
-        for key, one in list(self.known.items()):
-            over = key not in seen and one.until <= now
-            if one.ended is None and (over or key.cause in self.common):
-                self.known[key] = replace(one, ended=now)
-            elif one.ended is not None and key not in seen and one.factor_at(now) == 1:
-                del self.known[key]
 
-    def _take(self, key: StandingKey, sign: Sign, now: float, share: Callable[[str, str], float]) -> bool:
+    def _take(self, sign: Sign, now: float, share: Callable[[str, str], float]) -> bool:
         """Begin or extend what a sign asks for; return whether the sign keeps it."""
+        key = StandingKey(sign.host, Cause(sign.rule, sign.provider))
         one = self.known.get(key)
         until = now + sign.lasts if sign.lasts else 0.0
         same = one is not None and one.action.kind == sign.action.kind

@@ -268,6 +268,7 @@ def test_one_cause_for_too_many_takes_nobody() -> None:
     assert standings.common == {Cause("zen.spamhaus.org", None): {"m1", "m2", "m3"}}
     assert not standings.quarantines()
     assert standings.factor("m1", T0 + 1800) == LEAST  # given back in steps
+    assert standings.factor("m3", T0 + 1800) == 1  # nothing was taken
     review(standings, zone, T0 + 5400, *listed)
     assert not standings.quarantines()
     assert standings.factor("m1", T0 + 1800 + 4 * DOUBLES) == 1
