@@ -39,13 +39,12 @@ class ModeOrder:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What is kept; `imposed` are the hosts in quarantine by reputation."""
+    """What is kept."""
 
     standings: Mapping[str, Mapping[StandingKey, Standing]] = field(default_factory=dict)
     listings: Mapping[str, Mapping[ListingKey, Listing]] = field(default_factory=dict)
     ignored: tuple[Ignored, ...] = ()
     modes: Mapping[str, ModeOrder] = field(default_factory=dict)
-    imposed: frozenset[HostKey] = frozenset()
 
 
 def text_of(notes: Notes) -> str:
@@ -64,7 +63,6 @@ def text_of(notes: Notes) -> str:
             "listings": listings,
             "ignored": ignored,
             "modes": modes,
-            "imposed": sorted(notes.imposed),
         }
     )
 
@@ -99,7 +97,6 @@ def notes_of(text: str | None) -> Notes:
         listings,
         tuple(_rows(said.get("ignored"), _ignored)),
         dict(_rows(said.get("modes"), _mode)),
-        frozenset(_rows(said.get("imposed"), _host)),
     )
 
 
@@ -114,10 +111,6 @@ def _time(value: Any) -> float:
     if not 0 <= number < 1e11:
         raise ValueError(value)
     return number
-
-
-def _host(zone: Any, host: Any) -> HostKey:
-    return str(zone), str(host)
 
 
 def _standing(
@@ -146,7 +139,7 @@ def _listing(
 
 def _ignored(zone: Any, host: Any, rule: Any, until: Any, author: Any, reason: Any) -> Ignored:
     name = None if rule is None else str(rule)
-    return Ignored(_host(zone, host), name, _time(until), printable(str(author)), printable(str(reason)))
+    return Ignored((str(zone), str(host)), name, _time(until), printable(str(author)), printable(str(reason)))
 
 
 def _mode(zone: Any, mode: Any, until: Any, author: Any, reason: Any) -> tuple[str, ModeOrder]:

@@ -84,7 +84,7 @@ class ReputationService:
         self.listings = {zone: Listings(dict(known)) for zone, known in notes.listings.items()}
         self.ignored: tuple[Ignored, ...] = notes.ignored
         self._modes: dict[str, ModeOrder] = dict(notes.modes)
-        self._imposed: set[HostKey] = set(notes.imposed)
+        self._imposed = set(self._mine())
 
     # --- what others ask --------------------------------------------------------------------------------
 
@@ -249,8 +249,8 @@ class ReputationService:
         }
         if self._cluster.set_reputation(factors):
             await self._workers.publish()
+        self._persistence.keep_note(NOTE, self._text())  # first: orders write it along with theirs
         await self._quarantine(judged, now)
-        self._persistence.keep_note(NOTE, self._text())
 
     def _review(self, name: str, zone: Zone, now: float) -> None:
         reputation = zone.reputation
@@ -339,7 +339,6 @@ class ReputationService:
                 {zone: one.known for zone, one in self.listings.items()},
                 self.ignored,
                 self._modes,
-                frozenset(self._imposed),
             )
         )
 

@@ -54,22 +54,26 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
     believed, why = await _believed(resolver, zone, {address.version for address in addresses})
     gate = asyncio.Semaphore(TOGETHER)
 
+    failed: list[str] = []
+
     async def one(address: Address) -> tuple[frozenset[IPv4Address], str] | None:
         async with gate:
             try:
                 codes = await _codes(resolver, address, zone)
                 text = await _text(resolver, address, zone) if codes else ""
                 return codes, _without_key(text, zone) if dnsbl.zone_file else text
-            except ListingError:
+            except ListingError as error:
+                failed.append(f"{address}: {error}")
                 return None
 
     asked = [address for address in addresses if address.version in believed]
     found = await asyncio.gather(*(one(address) for address in asked))
     answers = dict(zip(asked, found, strict=True))
-    failed = sum(answer is None for answer in answers.values())
-    if asked and failed == len(asked):
-        raise ListingError(f"none of {failed} look-ups was answered")
-    return answers, f"{failed} of {len(asked)} look-ups were not answered" if failed else why
+    if failed:
+        why = f"{len(failed)} of {len(asked)} look-ups failed: {failed[0]}"
+    if asked and len(failed) == len(asked):
+        raise ListingError(why)
+    return answers, why
 
 
 def _without_key(text: str, zone: str) -> str:
