@@ -124,14 +124,13 @@ class Listings:
             one = self.known.get(key)
             if codes:
                 one = one or Listing(codes, since=now)
-                # What counts needs no rounds; what is new gathers them.
-                rounds = 0 if one.counts else one.rounds + 1
+                counts = one.counts or one.rounds + 1 >= confirm
                 self.known[key] = replace(
                     one,
                     codes=codes,
                     text=text[:MAX_TEXT] or one.text,
-                    rounds=rounds,
-                    counts=one.counts or rounds >= confirm,
+                    rounds=0 if counts else one.rounds + 1,
+                    counts=counts,
                 )
             elif one is not None:
                 rounds = one.rounds + 1

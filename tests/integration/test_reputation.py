@@ -1,0 +1,134 @@
+"""A running server and a block list: a listed host is taken out and comes back, over kills and orders."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cluster import Server, serving
+from tests.integration.mailhosts import wait_until
+from tests.signals.blocklist import BlockList, block_list
+
+ZONE = "out.example.com"
+TEXT = """ns: {{ns1: 192.0.2.53}}
+hosts:
+  mta1: 192.0.2.1
+  mta2: 192.0.2.2
+  mta3: 192.0.2.3
+  mta4: {{address: 192.0.2.4, egress: "2001:db8::4"}}
+pools: {{main: {{hosts: ["mta*"], check: none, answers: 1}}}}
+records: {{"@": {{pool: main}}}}
+reputation:
+  mode: act
+  resolver: "127.0.0.1:{port}"
+  interval: 1s
+  dnsbl: [bl.test]
+"""
+CODE = ["127.0.0.2"]
+
+
+@pytest.fixture
+def lists() -> Iterator[BlockList]:
+    with block_list() as found:
+        found.zones["bl.test"] = {}
+        yield found
+
+
+@pytest.fixture
+def server(tmp_path: Path, lists: BlockList) -> Iterator[Server]:
+    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port)}) as found:
+        yield found
+
+
+def quarantined(server: Server) -> set[str]:
+    hosts = server.status()["hosts"][ZONE]
+    return {name for name, one in hosts.items() if one["forced"] == "quarantined"}
+
+
+def ignored(server: Server) -> set[str]:
+    return {one["host"] for one in server.get("/api/v1/reputation")["zones"][ZONE]["ignored"]}
+
+
+def shown(server: Server, host: str) -> dict[str, Any]:
+    found: dict[str, Any] = server.get("/api/v1/reputation")["zones"][ZONE]["hosts"][host]
+    return found
+
+
+def test_a_listed_host_is_taken_out_and_comes_back_in_steps(server: Server, lists: BlockList) -> None:
+    lists.zones["bl.test"] = {"192.0.2.1": CODE, "2001:db8::4": CODE}
+    wait_until(lambda: quarantined(server) == {"mta1", "mta4"}, 20, "both listed hosts are out")
+    assert server.seen(ZONE) == {"192.0.2.2", "192.0.2.3"}
+    command = server.command("reputation", "mta4")
+    assert "2001:db8::4 is on bl.test" in command.stdout
+
+    os.kill(server.control(), signal.SIGKILL)  # what stands goes on
+    wait_until(lambda: server.status()["ready"], 20, "control is back")
+    assert quarantined(server) == {"mta1", "mta4"}
+
+    lists.silent = True  # a failed look-up changes nothing
+    wait_until(
+        lambda: not server.get("/api/v1/reputation")["lists"]["bl.test"]["ok"], 30, "the list is not believed"
+    )
+    assert quarantined(server) == {"mta1", "mta4"}
+    lists.silent = False
+
+    lists.zones["bl.test"] = {}
+    wait_until(lambda: not quarantined(server), 20, "both are back")
+    assert shown(server, "mta1")["factor"] == 0.0625
+    assert server.host("mta1")["factors"] == {"reputation": 0.0625}
+    forced = [one for one in server.get("/api/v1/events?kind=forced")["events"] if one["host"] == "mta1"]
+    assert [one["author"] for one in forced] == ["reputation", "reputation"]
+
+
+def test_one_list_for_all_takes_nobody(server: Server, lists: BlockList) -> None:
+    lists.zones["bl.test"] = {f"192.0.2.{n}": CODE for n in (1, 2, 3)}
+    wait_until(lambda: server.get("/api/v1/reputation")["zones"][ZONE]["common"], 20, "it is one cause")
+    assert quarantined(server) == set()
+    assert server.seen(ZONE) == {f"192.0.2.{n}" for n in (1, 2, 3, 4)}
+    assert any("hits 3 hosts at once (mta1, mta2, mta3)" in one for one in server.status()["warnings"])
+
+
+def test_on_call_overrules(server: Server, lists: BlockList) -> None:
+    lists.zones["bl.test"] = {"192.0.2.1": CODE, "192.0.2.2": CODE}
+    wait_until(lambda: quarantined(server) == {"mta1", "mta2"}, 20, "both listed hosts are out")
+    said = server.command(
+        "reputation", "ignore", "mta1", "--rule", "bl.test", "--for", "12h", "--reason", "x"
+    )
+    assert said.stdout == "mta1: bl.test is ignored for 12h\n"
+    assert quarantined(server) == {"mta2"}
+    assert shown(server, "mta1")["factor"] == 1.0
+
+    server.order("mta2", "clear", ZONE)  # by hand: it is not given again
+    wait_until(lambda: ignored(server) == {"mta1", "mta2"}, 20, "what was ended by hand stays so")
+    assert quarantined(server) == set()
+
+    said = server.command("reputation", "mode", "observe", "--for", "6h")
+    assert said.stdout == f"reputation mode observe for 6h: {ZONE}\n"
+    lists.zones["bl.test"] |= {"192.0.2.3": CODE}
+    wait_until(lambda: shown(server, "mta3")["actions"], 20, "the listing is seen")
+    assert not quarantined(server)
+    (action,) = shown(server, "mta3")["actions"]
+    assert (action["action"], action["in_force"], action["took"]) == ("quarantine", False, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("mta9",), "no host mta9 in a zone whose file says something of reputation"),
+        (
+            ("ignore", "mta1", "--rule", "bl", "--for", "1h"),
+            "no rule or list 'bl': there are yahoo ip, any ip",
+        ),
+        (("ignore", "mta1"), "Missing option '--for'"),
+        (("mode", "act", "--for", "1h", "--zone", "example.net"), "no zone example.net is served"),
+        (("mode", "quick", "--for", "1h"), "'quick' is not one of 'observe', 'act'"),
+        (("ignore", "mta*", "--for", "1h"), "`host`: mta* fits 4 hosts: write one"),
+    ],
+)
+def test_mistakes(server: Server, arguments: tuple[str, ...], says: str) -> None:
+    said = server.command("reputation", *arguments)
+    assert said.returncode != 0
+    assert says in said.stderr
