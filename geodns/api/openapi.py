@@ -221,8 +221,9 @@ _HEADERS = {401: ("WWW-Authenticate", "Bearer"), 429: ("Retry-After", "1")}
 _ABOUT = """\
 Status and control of a geodns server. Reading is open unless the server has a token of scope `read`; what
 changes something needs a token of scope `control` (which may read, too), and without one configured is for
-clients on the server's own machine alone. Tokens are shown as `Authorization: Bearer TOKEN`. A method that a
-path does not have is answered 405 with `Allow`, a path that is not there 404. Errors are `{"error": …}`."""
+clients on the server's own machine alone. A token of scope `signals` is for telling what became of mail, and
+for nothing else. Tokens are shown as `Authorization: Bearer TOKEN`. A method that a path does not have is
+answered 405 with `Allow`, a path that is not there 404. Errors are `{"error": …}`."""
 
 
 def document() -> dict[str, Any]:

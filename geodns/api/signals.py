@@ -5,7 +5,9 @@ from functools import partial
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
 from geodns.api.bodies import Body, problems_of, read_body
 from geodns.api.connections import SIGNALS, read_in_time
@@ -47,7 +49,7 @@ _Time = Annotated[
 class SignalBody(Body):
     """What became of the mail of some message-recipients; `host` or `egress` says whose it was."""
 
-    event: MailEvent
+    event: Annotated[MailEvent, Field(strict=False)]
     zone: _Name | None = Field(None, description="May be left out where one zone alone has such a host.")
     host: _Name | None = None
     egress: _Name | None = Field(None, description="The address that the mail left from.")
@@ -75,14 +77,22 @@ class SignalBody(Body):
 
 
 _SIGNAL = TypeAdapter(SignalBody)
-_ROW = WithJsonSchema(_SIGNAL.json_schema())
+
+
+class _Row:
+    """Anything: each signal is checked by itself, so that it rejects itself alone."""
+
+    def __get_pydantic_json_schema__(
+        self, _: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(SignalBody.__pydantic_core_schema__)
 
 
 class SignalsBody(Body):
     """A batch of signals; one that was taken within a week is not counted again."""
 
     batch: Annotated[str, Field(min_length=1, max_length=200, description="Unique to this batch.")]
-    signals: Annotated[list[Annotated[Any, _ROW]], Field(max_length=MAX_SIGNALS)] = Field(default=[])
+    signals: Annotated[list[Annotated[Any, _Row()]], Field(max_length=MAX_SIGNALS)] = Field(default=[])
     alive: Annotated[list[_Name], Field(max_length=MAX_ALIVE)] = Field(
         default=[], description="Hosts, or addresses mail leaves from, whose senders are being read."
     )

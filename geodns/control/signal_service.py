@@ -135,6 +135,8 @@ class SignalService:
         if not self._clock.steady:
             # Signals would be taken for old or for ones of the future, and rejected for good.
             raise BusyError("this server's clock was set a moment ago: send the batch again in a minute")
+        if not self._cluster.sources:
+            raise BusyError("no zone is served yet, so no host is known: send the batch again in a moment")
         if self._waiting >= WAITING:
             raise BusyError(f"{WAITING} batches are waiting for the disk: send the batch again in a moment")
 
@@ -271,6 +273,10 @@ class SignalService:
         heard = {host: self.heard(host) for host in list(self._heard)}
         with suppress(StoreError):
             await asyncio.get_running_loop().run_in_executor(self._desk, self._tend, heard, False)
+        self.end()
+
+    def end(self) -> None:
+        """Let go of the file."""
         for pool in (self._desk, self._reader):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._file is not None:

@@ -300,14 +300,15 @@ def packed_delays(delays: Delays) -> bytes:
 def unpacked_delays(packed: bytes) -> dict[str, dict[int, int]]:
     """Return what `packed_delays` packed, or raise ValueError."""
     try:
-        return {
-            provider: {
-                int(lowest) + place: number for place, number in enumerate(map(_number, rest)) if number
-            }
-            for provider, (lowest, *rest) in _unpack(packed).items()
-        }
+        return {provider: _bins(*values) for provider, values in _unpack(packed).items()}
     except (AttributeError, TypeError) as error:
         raise ValueError(f"no delays: {error}") from error
+
+
+def _bins(lowest: Any, *numbers: Any) -> dict[int, int]:
+    if type(lowest) is not int:
+        raise ValueError("no delays: no bin")
+    return {place: _number(number) for place, number in enumerate(numbers, lowest) if number}
 
 
 def _number(given: Any) -> int:
