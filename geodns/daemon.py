@@ -29,6 +29,7 @@ from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
 from geodns.control.services import Services
+from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
@@ -36,7 +37,7 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
-from geodns.model.mail import Untold
+from geodns.model.mail import About
 from geodns.serve.plan import ControlContext
 from geodns.signals.slow_start import RISE_EVERY
 from geodns.storage.event_log import EventLog
@@ -93,13 +94,22 @@ def build(
     verdicts = VerdictService(settings, cluster, workers, persistence, events, metrics, tasks)
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
-    signals = Untold()
-    reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     history = HistoryService(settings.state, cluster, workers, verdicts)
+    signals = SignalService(
+        settings.state,
+        cluster,
+        events,
+        metrics,
+        clock,
+        classify=lambda _code, _enhanced, _text, _provider: About.UNKNOWN,
+        shape=lambda text: text[:80],
+    )
+    reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
     alerts = Alerts(
-        events, (persistence, clock, history, orders, reputation, policy, loads, zones, watchdog, verdicts)
+        events,
+        (persistence, clock, history, signals, orders, reputation, policy, loads, zones, watchdog, verdicts),
     )
     services = Services(
         settings.node,
@@ -115,9 +125,9 @@ def build(
         verdicts,
         loads,
         orders,
+        history,
         signals,
         reputation,
-        history,
         zones,
         watchdog,
         alerts,
@@ -157,7 +167,7 @@ class Daemon:
 
     async def _live(self, edit: Edit) -> int:
         services, settings = self.services, self._settings
-        tokens = settings.token + settings.read_token
+        tokens = settings.token + settings.read_token + settings.signals_token
         app = make_app(services, tokens)
         site = Site(app, self._context.http, settings.http_tls, end=HTTP_END)
         begun = ended = None
@@ -187,6 +197,7 @@ class Daemon:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
             ends.push_async_callback(services.reputation.close)
+            ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
@@ -219,6 +230,7 @@ class Daemon:
             services.watchdog.watch,
             services.history.watch,
             services.reputation.watch,
+            services.signals.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

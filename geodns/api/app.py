@@ -13,6 +13,7 @@ from geodns.api import (
     openapi,
     query_log,
     reputation,
+    signals,
     site,
     state,
     status,
@@ -45,6 +46,19 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     names = (services.node, socket.gethostname())
     app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
-    rooms = (site, status, hosts, zones, explain, events, history, state, query_log, reputation, openapi)
+    rooms = (
+        site,
+        status,
+        hosts,
+        zones,
+        explain,
+        events,
+        history,
+        state,
+        signals,
+        query_log,
+        reputation,
+        openapi,
+    )
     app.add_routes([route for room in rooms for route in room.routes()])
     return app

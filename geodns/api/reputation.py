@@ -1,6 +1,7 @@
 """Reputation over HTTP: what is known and done, and what on call overrules."""
 
 import time
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -20,11 +21,17 @@ from geodns.api.schemas_reputation import (
 from geodns.config.times import timestamp
 from geodns.control.host_lookup import find_hosts
 from geodns.control.services import Services
-from geodns.errors import NotFoundError, UsageError
-from geodns.model.mail import MailEvent, Tally
+from geodns.control.signal_service import Figures
+from geodns.errors import NotFoundError, StoreError, UsageError
+from geodns.model.mail import MailEvent, Tally, summed
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.listings import listed_codes
+
+Spans = Mapping[str, Mapping[str, Mapping[str, Figures]]]
+"""What became of mail, by span, host and provider."""
+Figured = Mapping[str, Spans]
+"""The same by zone."""
 
 PATH = "/api/v1/reputation"
 SPANS = {"1h": 3600.0, "1d": 86400.0, "7d": 7 * 86400.0}
@@ -41,7 +48,27 @@ def routes() -> list[web.RouteDef]:
 
 async def _reputation(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    return cached_json(request, "reputation", lambda: reputation_json(services, time.time()))
+    figures = await _figures(services, time.time())
+    return cached_json(request, "reputation", lambda: reputation_json(services, figures, time.time()))
+
+
+async def _answer(services: Services) -> web.Response:
+    now = time.time()
+    return web.json_response(reputation_json(services, await _figures(services, now), now))
+
+
+async def _figures(services: Services, now: float) -> Figured:
+    """Read what became of the mail; by zone, span, host and provider."""
+    try:
+        return {
+            zone: {
+                span: await services.signals.figures(zone, now - seconds, now)
+                for span, seconds in SPANS.items()
+            }
+            for zone in services.reputation.zones()
+        }
+    except StoreError:
+        return {}  # an alert says so
 
 
 async def _ignore(request: web.Request) -> web.Response:
@@ -50,7 +77,7 @@ async def _ignore(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     (host,) = _one(find_hosts([body.host], services.cluster.zones, body.zone), body.host)
     await services.reputation.ignore(host, body.rule, body.seconds, author_of(request), body.reason)
-    return web.json_response(reputation_json(services, time.time()))
+    return await _answer(services)
 
 
 def _one(found: list[HostKey], name: str) -> list[HostKey]:
@@ -67,10 +94,10 @@ async def _mode(request: web.Request) -> web.Response:
         raise NotFoundError("no zone file says anything of reputation")
     for zone in zones:
         await services.reputation.set_mode(zone, body.mode, body.seconds, author_of(request), body.reason)
-    return web.json_response(reputation_json(services, time.time()))
+    return await _answer(services)
 
 
-def reputation_json(services: Services, now: float) -> ReputationJson:
+def reputation_json(services: Services, figures: Figured, now: float) -> ReputationJson:
     """Return what is known of all zones that are judged."""
     judged = services.reputation.zones()
     lists: dict[str, ListJson] = {}
@@ -86,12 +113,13 @@ def reputation_json(services: Services, now: float) -> ReputationJson:
             if dnsbl.name not in lists or not said["ok"]:  # several zones may ask it
                 lists[dnsbl.name] = said
     return ReputationJson(
-        zones={name: _zone_json(services, name, zone, now) for name, zone in judged.items()}, lists=lists
+        zones={name: _zone_json(services, zone, figures.get(name, {}), now) for name, zone in judged.items()},
+        lists=lists,
     )
 
 
-def _zone_json(services: Services, name: str, zone: Zone, now: float) -> ReputationZoneJson:
-    service = services.reputation
+def _zone_json(services: Services, zone: Zone, figures: Spans, now: float) -> ReputationZoneJson:
+    service, name = services.reputation, zone.name
     standings, order = service.standings.get(name), service.mode_order(name)
     return ReputationZoneJson(
         mode=service.mode(zone),
@@ -110,32 +138,33 @@ def _zone_json(services: Services, name: str, zone: Zone, now: float) -> Reputat
             for one in service.ignored
             if one.host[0] == name
         ],
-        hosts={host.name: _host_json(services, zone, host.name, now) for host in zone.hosts},
+        hosts={host.name: _host_json(services, zone, host.name, figures, now) for host in zone.hosts},
     )
 
 
-def _host_json(services: Services, zone: Zone, name: str, now: float) -> ReputationHostJson:
+def _host_json(services: Services, zone: Zone, name: str, figures: Spans, now: float) -> ReputationHostJson:
     service, key = services.reputation, (zone.name, name)
     host = zone.host_by_name[name]
     egress: dict[str, EgressJson] = {str(one): EgressJson(listed=[]) for one in host.egress or host.addresses}
     listings = service.listings.get(zone.name)
-    for dnsbl, address, one in listings.of(host, zone.reputation) if listings and zone.reputation else ():
+    for dnsbl, address, listing in listings.of(host, zone.reputation) if listings and zone.reputation else ():
         egress[str(address)]["listed"].append(
             {
                 "list": dnsbl.name,
-                "code": listed_codes(one),
-                "text": one.text,
-                "since": timestamp(one.since),
+                "code": listed_codes(listing),
+                "text": listing.text,
+                "since": timestamp(listing.since),
             }
         )
     providers: dict[str, dict[str, ProviderTallyJson]] = {}
     totals: dict[str, TallyJson] = {}
-    for span, seconds in SPANS.items():
-        for provider, tally in services.signals.by_provider(key, now - seconds, now).items():
-            p50, p95 = services.signals.delays(key, provider, now - seconds, now)
-            said = ProviderTallyJson(**_tally_json(tally), delay_p50_s=p50, delay_p95_s=p95)
-            providers.setdefault(provider, {})[span] = said
-        totals[span] = _tally_json(services.signals.total(key, now - seconds, now))
+    for span in SPANS:
+        known = figures.get(span, {}).get(name, {})
+        for provider, one in known.items():
+            providers.setdefault(provider, {})[span] = ProviderTallyJson(
+                **_tally_json(one.tally), delay_p50_s=one.delay_p50, delay_p95_s=one.delay_p95
+            )
+        totals[span] = _tally_json(summed(one.tally for one in known.values()))
     return ReputationHostJson(
         factor=float(service.factor(key)),
         barred={provider: timestamp(until) for provider, until in service.barred(key).items()},

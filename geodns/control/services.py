@@ -12,12 +12,12 @@ from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
+from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
-from geodns.model.mail import Untold
 from geodns.storage.event_log import EventLog
 
 
@@ -37,9 +37,9 @@ class Services(NamedTuple):
     verdicts: VerdictService
     loads: HostLoadService
     orders: OrderService
-    signals: Untold
-    reputation: ReputationService
     history: HistoryService
+    signals: SignalService
+    reputation: ReputationService
     zones: ZoneService
     watchdog: Watchdog
     alerts: Alerts

@@ -8,8 +8,8 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -201,7 +201,7 @@ class Database:
             return None
         return found.st_dev, found.st_ino
 
-    def _read(self, query: str, values: Sequence[float | str] = ()) -> list[Any]:
+    def _read(self, query: str, values: Sequence[float | str | bytes] = ()) -> list[Any]:
         with self._lock:
             try:
                 return self._database.execute(query, values).fetchall()
@@ -217,6 +217,15 @@ class Database:
         self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
     ) -> None:
         """Run statements as one transaction."""
+        with self._transaction(flush) as database:
+            for statement in statements:
+                database.execute(statement)
+            if many:
+                database.executemany(many, rows)
+
+    @contextmanager
+    def _transaction(self, flush: Flush) -> Iterator[sqlite3.Connection]:
+        """Keep all that the block does, or nothing."""
         with self._lock:
             self._reopen()
             if self._file() != self._opened:
@@ -226,10 +235,7 @@ class Database:
                 self._database.execute(f"PRAGMA synchronous = {flush}")
                 self._database.execute("BEGIN IMMEDIATE")
                 try:
-                    for statement in statements:
-                        self._database.execute(statement)
-                    if many:
-                        self._database.executemany(many, rows)
+                    yield self._database
                     self._database.execute("COMMIT")
                 finally:
                     if self._database.in_transaction:
