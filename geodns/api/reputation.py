@@ -102,9 +102,9 @@ def reputation_json(services: Services, figures: Figured, now: float) -> Reputat
     judged = services.reputation.zones()
     lists: dict[str, ListJson] = {}
     for name, zone in judged.items():
-        known = services.reputation.listings.get(name)
+        known = services.reputation.lists_of(name)
         for dnsbl in zone.reputation.dnsbl if zone.reputation else ():
-            state = known.lists.get(dnsbl.name) if known else None
+            state = known.get(dnsbl.name)
             said = ListJson(
                 ok=state is not None and state.ok,
                 why="it was not asked yet" if state is None else state.why,
@@ -120,13 +120,11 @@ def reputation_json(services: Services, figures: Figured, now: float) -> Reputat
 
 def _zone_json(services: Services, zone: Zone, figures: Spans, now: float) -> ReputationZoneJson:
     service, name = services.reputation, zone.name
-    standings, order = service.standings.get(name), service.mode_order(name)
+    order = service.mode_order(name)
     return ReputationZoneJson(
         mode=service.mode(zone),
         mode_until=timestamp(order.until) if order else None,
-        common={
-            str(cause): sorted(hosts) for cause, hosts in (standings.common if standings else {}).items()
-        },
+        common={str(cause): sorted(hosts) for cause, hosts in service.common(name).items()},
         ignored=[
             IgnoredJson(
                 host=one.host[1],

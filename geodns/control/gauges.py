@@ -32,6 +32,7 @@ class Gauges(Collector):
         yield from _hosts(self._services)
         yield from _pools(self._services)
         yield from _zones(self._services)
+        yield from _reputation(self._services)
         yield from _signals(self._services)
         yield from _server(self._services)
 
@@ -220,6 +221,43 @@ def _signals(services: Services) -> Iterator[Metric]:
     )
     yield _one("geodns_mail_signals_store_bytes", "The size of signals.db.", signals.size)
     yield _one("geodns_mail_signals_written", "1 while signals of mail can be kept.", signals.trouble is None)
+
+
+def _reputation(services: Services) -> Iterator[Metric]:
+    service = services.reputation
+    judged = service.zones()
+    hosts = [(name, host) for name, zone in judged.items() for host in zone.host_by_name]
+    yield _gauge(
+        "geodns_host_reputation_ratio",
+        "What reputation leaves of a host's weight, or would in mode act.",
+        "zone host",
+        ((key, float(service.factor(key))) for key in hosts),
+    )
+    yield _gauge(
+        "geodns_host_barred",
+        "1 while a host is barred for a provider.",
+        "zone host provider",
+        (((*key, provider), 1) for key in hosts for provider in service.barred(key)),
+    )
+    yield _gauge(
+        "geodns_host_listed",
+        "1 while a block list has an address that a host's mail leaves from.",
+        "zone host list",
+        (((*key, name), 1) for key in hosts for name in service.lists_with(key)),
+    )
+    lists = [(name, one, state) for name in judged for one, state in service.lists_of(name).items()]
+    yield _gauge(
+        "geodns_dnsbl_believed",
+        "1 while a block list passes its test and answers.",
+        "zone list",
+        (((name, one), state.ok) for name, one, state in lists),
+    )
+    yield _gauge(
+        "geodns_reputation_common_causes",
+        "Causes that hit more hosts of a pool than max_out, so that nobody is taken out for them.",
+        "zone",
+        (((name,), len(service.common(name))) for name in judged),
+    )
 
 
 def _server(services: Services) -> Iterator[Metric]:

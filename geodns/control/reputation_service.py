@@ -28,7 +28,7 @@ from geodns.model.state import Forced, ForcedState, HostKey
 from geodns.model.zone import Pool, Zone
 from geodns.signals.dnsbl import ask
 from geodns.signals.listings import ListingError, Listings, ListState
-from geodns.signals.reputation import Standings
+from geodns.signals.reputation import Cause, Standings
 from geodns.signals.reputation_rules import BUILT_IN, DAY, signs
 from geodns.storage.event_log import EventLog
 
@@ -114,6 +114,24 @@ class ReputationService:
         if zone is None or standings is None or self.mode(zone) == "observe":
             return {}
         return standings.barred(host[1])
+
+    def lists_with(self, host: HostKey) -> tuple[str, ...]:
+        """Return the block lists that have an egress address of a host."""
+        zone, listings = self._cluster.zones.get(host[0]), self.listings.get(host[0])
+        if zone is None or zone.reputation is None or listings is None:
+            return ()
+        found = listings.of(zone.host_by_name[host[1]], zone.reputation)
+        return tuple(dict.fromkeys(dnsbl.name for dnsbl, _, _ in found))
+
+    def lists_of(self, zone: str) -> Mapping[str, ListState]:
+        """Return the state of a zone's block lists that were asked."""
+        known = self.listings.get(zone)
+        return known.lists if known else {}
+
+    def common(self, zone: str) -> Mapping[Cause, Collection[str]]:
+        """Return the causes that hit too many hosts of a pool, and these."""
+        known = self.standings.get(zone)
+        return known.common if known else {}
 
     def is_quarantined(self, host: HostKey) -> bool:
         """Say whether reputation holds a host in quarantine, and `max_out` lets it."""
