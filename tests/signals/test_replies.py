@@ -273,3 +273,23 @@ def test_every_class_of_kumomta_is_mapped() -> None:
     assert len(KUMOMTA) == 29
     assert [name for name, about in KUMOMTA.items() if about is About.IP] == ["SpamBlock"]
     assert Addition(KUMOMTA["SpamBlock"], "x", "y").about is About.IP
+
+
+PAGE = (Path(__file__).parents[2] / "docs/reputation.md").read_text()
+
+
+def test_the_page_shows_rules_that_can_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(PAGE.partition("```toml\n")[2].partition("```")[0])
+    rules, problems = read_additions(file)
+    assert (len(rules), problems) == (4, ())
+
+
+def test_the_page_maps_classes_as_they_are() -> None:
+    shown = {
+        name: About(about)
+        for names, about in re.findall(r"^\| (`[^|]*`) \| `([a-z]+)` \|$", PAGE, re.MULTILINE)
+        for name in re.findall(r"`([A-Za-z]+)`", names)
+    }
+    assert shown == KUMOMTA
+    assert re.findall(r"^\| `([a-z]+)` \|", PAGE, re.MULTILINE) == [about.value for about in About]
