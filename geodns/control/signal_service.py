@@ -132,6 +132,7 @@ class SignalService:
 
     def must_have_room(self) -> None:
         """Raise BusyError where no batch can be taken now."""
+        self._clock.look()
         if not self._clock.steady:
             # Signals would be taken for old or for ones of the future, and rejected for good.
             raise BusyError("this server's clock was set a moment ago: send the batch again in a minute")
@@ -154,8 +155,9 @@ class SignalService:
         """
         self.must_have_room()
         loop = self._loop = asyncio.get_running_loop()
+        now = time.time()
         self._waiting += 1
-        work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop)
+        work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop, now)
         work.add_done_callback(self._leave)
         return await asyncio.shield(work)  # whoever goes away meanwhile has sent it all the same
 
@@ -169,11 +171,10 @@ class SignalService:
         return self._index[1]
 
     def _take(
-        self, read: Callable[[], Batch], hosts: HostIndex, loop: asyncio.AbstractEventLoop
+        self, read: Callable[[], Batch], hosts: HostIndex, loop: asyncio.AbstractEventLoop, now: float
     ) -> tuple[Taken, tuple[str, ...]]:
         """Read, judge and keep a batch; in the thread for that."""
         batch = read()
-        now = time.time()
         if not batch.signals and not batch.rejected:  # a heartbeat: nothing could count twice
             judged = judge(batch, hosts, self._places, self._classify, now)
             taken = Taken(0)
@@ -253,26 +254,29 @@ class SignalService:
         """Open the file; then drop for ever what is too old."""
         self._loop = asyncio.get_running_loop()
         while True:
-            heard = {host: self.heard(host) for host in list(self._heard)}
-            with suppress(StoreError):
-                await self._loop.run_in_executor(self._desk, self._tend, heard, self._clock.steady)
-            if self._clock.steady:
-                self._window.prune(time.time())
+            self._clock.look()
+            now, steady = time.time(), self._clock.steady
+            await self._tended(now, prune=steady)
+            if steady:
+                self._window.prune(now)
             await asyncio.sleep(TEND_EVERY)
 
-    def _tend(self, heard: Mapping[HostKey, float | None], steady: bool) -> None:
-        now = time.time()
+    async def _tended(self, now: float, *, prune: bool) -> None:
+        heard = {host: self.heard(host) for host in list(self._heard)}
+        known = {host: at for host, at in heard.items() if at is not None}
+        with suppress(StoreError):  # it is an alert
+            await asyncio.get_running_loop().run_in_executor(self._desk, self._tend, known, now, prune)
+
+    def _tend(self, heard: Mapping[HostKey, float], now: float, prune: bool) -> None:
         with self._disk(now) as file:
-            file.save_heard({host: at for host, at in heard.items() if at is not None})
-            if steady:  # else what is kept may not be old at all
+            file.save_heard(heard)
+            if prune:  # not by a clock that was just set: what is kept may not be old at all
                 file.prune(now)
             self.size = file.size()
 
     async def close(self) -> None:
         """Let what is being written be written, and end."""
-        heard = {host: self.heard(host) for host in list(self._heard)}
-        with suppress(StoreError):
-            await asyncio.get_running_loop().run_in_executor(self._desk, self._tend, heard, False)
+        await self._tended(time.time(), prune=False)
         self.end()
 
     def end(self) -> None:
