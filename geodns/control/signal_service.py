@@ -8,8 +8,7 @@ it again and again.
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,18 +21,19 @@ from geodns.control.metrics import Metrics
 from geodns.control.signal_intake import (
     PER_HOST,
     Batch,
-    Classify,
     HostIndex,
     Judged,
     ProviderPlaces,
     judge,
 )
 from geodns.control.wall_clock import WallClock, since_boot
-from geodns.errors import StoreError
-from geodns.model.mail import MailKey, MailKind, Tally
+from geodns.errors import Problem, StoreError
+from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
 from geodns.signals.mail_window import HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
+from geodns.signals.replies import Replies
+from geodns.signals.reply_shapes import Shapes
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, SignalFile, Taken
@@ -44,8 +44,6 @@ WAITING = 8
 """Batches that may wait for the disk; with more, clients are told to come again."""
 TEND_EVERY = 60.0
 """Seconds from one look at what is too old to the next."""
-SHAPES = 1_000
-"""Forms of unknown replies that are counted; past that the rarer half goes."""
 
 T = TypeVar("T")
 
@@ -74,8 +72,8 @@ class SignalService:
     """The signals of all hosts; it is a `MailCounts`.
 
     Args:
-        classify: says whom a reply speaks of.
-        shape: what replies of one form have in common.
+        replies: says whom a reply speaks of.
+        problems: of the operator's own patterns of replies, which are left out then.
 
     Attributes:
         trouble: why signals cannot be kept; None: they can.
@@ -90,8 +88,8 @@ class SignalService:
         events: EventLog,
         metrics: Metrics,
         clock: WallClock,
-        classify: Classify,
-        shape: Callable[[str], str],
+        replies: Replies,
+        problems: Sequence[Problem] = (),
     ) -> None:
         self.trouble: str | None = None
         self.size = 0
@@ -100,15 +98,15 @@ class SignalService:
         self._events = events
         self._metrics = metrics
         self._clock = clock
-        self._classify = classify
-        self._shape = shape
+        self._replies = replies
+        self._problems = problems
         self._window = MailWindow()
         self._heard: dict[HostKey, float] = {}
         """By the clock that nobody sets."""
         self._places = ProviderPlaces()
         """Of the thread that takes batches."""
         self._full: list[HostKey] = []
-        self._shapes: Counter[str] = Counter()
+        self._shapes = Shapes()
         self._index: tuple[object, HostIndex] | None = None
         self._file: SignalFile | None = None
         self._desk = ThreadPoolExecutor(1, "signals")
@@ -119,6 +117,10 @@ class SignalService:
     def alerts(self) -> Iterator[Alert]:
         if self.trouble is not None:
             yield Alert("signals", self.trouble, grade=self.trouble, level=logging.ERROR)
+        if self._problems:
+            more = f" and {len(self._problems) - 1} more" if len(self._problems) > 1 else ""
+            text = f"{self._problems[0]}{more}: no pattern of the file is used"
+            yield Alert("reply patterns", text, grade=text)
         if self._full:
             full = [f"{host}.{zone}" for zone, host in self._full]
             more = f" and {len(full) - 3} more" if len(full) > 3 else ""
@@ -176,7 +178,7 @@ class SignalService:
         """Read, judge and keep a batch; in the thread for that."""
         batch = read()
         if not batch.signals and not batch.rejected:  # a heartbeat: nothing could count twice
-            judged = judge(batch, hosts, self._places, self._classify, now)
+            judged = judge(batch, hosts, self._places, self._about, now)
             taken = Taken(0)
         else:
             with self._disk(now) as file:
@@ -184,11 +186,16 @@ class SignalService:
                 if known is not None:
                     loop.call_soon_threadsafe(self._metrics.count_signal_batch, "duplicate")
                     return known, ()
-                judged = judge(batch, hosts, self._places, self._classify, now)
+                judged = judge(batch, hosts, self._places, self._about, now)
                 taken = Taken(judged.accepted, judged.rejected)
                 file.take(batch.id, taken, judged.fives, now)
+        for text, number in judged.unknown.items():
+            self._shapes.add(text, number)
         loop.call_soon_threadsafe(self._took, taken, judged, self._places.full(now))
         return taken, judged.strangers
+
+    def _about(self, code: int, enhanced: str, text: str, provider: str) -> About:
+        return self._replies.classify(code, enhanced, text, provider).about
 
     def _took(self, taken: Taken, judged: Judged, full: list[HostKey]) -> None:
         """Count a batch in memory, on the loop."""
@@ -196,10 +203,6 @@ class SignalService:
             self._count(host, at, five.counts)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
-        for text, number in judged.unknown.items():
-            self._shapes[self._shape(text)] += number
-        if len(self._shapes) > SHAPES:
-            self._shapes = Counter(dict(self._shapes.most_common(SHAPES // 2)))
         if taken.accepted or taken.rejected:
             self._metrics.count_signal_batch("taken")
             self._metrics.count_signals(judged.fives, len(taken.rejected))
@@ -298,9 +301,9 @@ class SignalService:
         at = self._heard.get(host)
         return None if at is None else time.time() - max(0.0, since_boot() - at)
 
-    def unknown_replies(self, most: int = 10) -> list[tuple[str, int]]:
-        """Return the commonest forms of replies that nobody understands, since the start."""
-        return self._shapes.most_common(most)
+    def unknown_replies(self) -> list[tuple[str, int]]:
+        """Return the commonest shapes of replies that nobody understands, since the start."""
+        return self._shapes.commonest()
 
     async def figures(self, zone: str, start: float, end: float) -> Mapping[str, Mapping[str, Figures]]:
         """Return what is known of a zone's mail, by host and provider, of what was told late, too.

@@ -142,6 +142,7 @@ identity: ns1.example
 version: off
 cookie_secret_file: /etc/geodns/cookies
 token: s3cret
+reply_patterns: replies.toml
 ehlo: probe.example.com
 probe_concurrency: 64
 tcp: {connections: 5000, per_client: 10, idle: 1m}
@@ -170,6 +171,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
         "identity": "ns1.example",
         "version": None,
         "cookie_secret_file": Path("/etc/geodns/cookies"),
+        "reply_patterns": Path("replies.toml"),
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
         "tcp": {"connections": 5000, "per_client": 10, "idle": 60},

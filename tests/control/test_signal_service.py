@@ -14,8 +14,9 @@ from geodns.control.metrics import Metrics
 from geodns.control.signal_intake import Batch, Signal
 from geodns.control.signal_service import BusyError, SignalService
 from geodns.control.wall_clock import WallClock
-from geodns.errors import StoreError
+from geodns.errors import Problem, StoreError
 from geodns.model.mail import About, MailCounts, MailEvent
+from geodns.signals.replies import Replies
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import SignalFile
 from geodns.zonefile.reader import parse_zone
@@ -25,7 +26,9 @@ HOST = (ZONE, "mta1")
 TEXT = b"ns: {ns1: 192.0.2.53}\nhosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}\n"
 
 
-def run(folder: Path, *tests: Callable[[SignalService], Awaitable[None]]) -> list[str]:
+def run(
+    folder: Path, *tests: Callable[[SignalService], Awaitable[None]], problems: tuple[Problem, ...] = ()
+) -> list[str]:
     """Run each test with a service of its own on the same file; return the lines of events."""
     zone = parse_zone(ZONE, TEXT, ZONE).zone
     assert zone is not None
@@ -39,8 +42,8 @@ def run(folder: Path, *tests: Callable[[SignalService], Awaitable[None]]) -> lis
             events,
             Metrics(),
             WallClock(),
-            classify=lambda code, *_: About.IP if code == 554 else About.UNKNOWN,
-            shape=lambda text: text.rstrip("0123456789"),
+            Replies(),
+            problems,
         )
         watching = asyncio.create_task(service.watch())
         try:
@@ -122,27 +125,33 @@ def test_long_times_come_from_the_disk(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
-def test_unknown_replies_are_shown_by_their_form_the_commonest_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(signal_service, "SHAPES", 20)
-
+def test_unknown_replies_are_shown_by_their_shape_the_commonest_first(tmp_path: Path) -> None:
     async def test(service: SignalService) -> None:
         for number in range(30):
-            often = signal(MailEvent.BOUNCED, text=f"go away {number}", number=2)
-            rare = signal(MailEvent.DEFERRED, text=f"{number} times no {chr(97 + number)}")
-            known = signal(MailEvent.BOUNCED, code=554, text="listed")
+            often = signal(MailEvent.BOUNCED, code=550, text=f"550 go away {number}", number=2)
+            rare = signal(MailEvent.DEFERRED, code=550, text=f"550 no {chr(97 + number)}")
+            known = signal(MailEvent.BOUNCED, code=554, text="554 5.7.1 192.0.2.11 is on our blacklist")
             await take(service, f"{number}", often, rare, known)
         found = service.unknown_replies()
-        assert found[0] == ("go away ", 60)
+        assert found[0] == ("550 go away #", 60)
         assert len(found) == 10
-        assert len(service._shapes) <= 20
         assert service.by_provider(HOST, 0, time.time())["google"].refused == {
             About.UNKNOWN: 90,
             About.IP: 30,
         }
 
     run(tmp_path, test)
+
+
+def test_patterns_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    async def test(service: SignalService) -> None:
+        await take(service, "1", signal())
+        assert [one.text for one in service.alerts()] == [
+            "replies.toml:3: pattern 1 cannot be used and 1 more: no pattern of the file is used"
+        ]
+
+    problem = Problem("replies.toml", 3, 0, "pattern 1 cannot be used")
+    run(tmp_path, test, problems=(problem, problem))
 
 
 def test_a_file_that_breaks_while_in_use_is_set_aside(tmp_path: Path) -> None:
