@@ -66,8 +66,12 @@ class Replies:
 
 _NEW_LINE = "\\n"
 """Exim writes the ends of lines so."""
-_TOLD = re.compile(r"host \S{1,255} (?:said|refused to talk to me): ", re.ASCII)
-"""Postfix's words before a reply."""
+_TOLD = re.compile(
+    r"host \S{1,255}(?: \[[^\]\s]{1,50}\])? (?:said|refused to talk to me): "
+    r"|(?:[^\n]{1,300} )?SMTP error from remote mail server after [^\n]{1,400}?: (?=[245]\d\d[ -])",
+    re.ASCII,
+)
+"""Postfix's and Exim's words before a reply; the address in them is the receiver's."""
 _WHEN = re.compile(r" \(in reply to [^()]{1,80}\)$", re.ASCII)
 _ENHANCED = r"#?([245]\.\d{1,3}\.\d{1,3})\b:?"
 _CODES = re.compile(rf"([245]\d\d)(?:[ -]|$)(?:{_ENHANCED})?", re.ASCII)
@@ -97,7 +101,7 @@ def _parts(code: int, enhanced: str, text: str) -> tuple[int, str, str]:
 def _by_code(code: int, enhanced: str) -> Reply:
     """Say what the codes mean where no row knows the text: the enhanced one, then SMTP's."""
     kind, _, detail = enhanced.partition(".")
-    if (about := BY_DETAIL.get(detail)) is None and not (kind == "5" and detail.endswith(".0")):
+    if (about := BY_DETAIL.get(detail)) is None and not (kind == "5" and detail in {"3.0", "4.0", "5.0"}):
         about = BY_SUBJECT.get(detail.partition(".")[0])
     if about is not None:
         return Reply(about, f"enhanced-{enhanced}")

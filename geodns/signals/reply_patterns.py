@@ -40,5 +40,5 @@ def _options() -> re2.Options:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False  # the library would write them on stderr
-    options.max_mem = 64 << 20  # without room for its states RE2 finds nothing
+    options.max_mem = 32 << 20  # without room for its states RE2 finds nothing
     return options
