@@ -27,7 +27,7 @@ from geodns.control.signal_intake import (
     judge,
 )
 from geodns.control.wall_clock import WallClock, since_boot
-from geodns.errors import Problem, StoreError
+from geodns.errors import Problem, StoreError, printable
 from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
@@ -40,8 +40,8 @@ from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, SignalF
 
 log = logging.getLogger(__name__)
 
-WAITING = 8
-"""Batches that may wait for the disk; with more, clients are told to come again."""
+UNDER_WAY = 32
+"""Batches that may come in or wait for the disk at once; clients of others are told to come again."""
 TEND_EVERY = 60.0
 """Seconds from one look at what is too old to the next."""
 
@@ -111,7 +111,7 @@ class SignalService:
         self._file: SignalFile | None = None
         self._desk = ThreadPoolExecutor(1, "signals")
         self._reader = ThreadPoolExecutor(1, "signal-figures")
-        self._waiting = 0
+        self._under_way = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def alerts(self) -> Iterator[Alert]:
@@ -132,16 +132,22 @@ class SignalService:
 
     # --- taking -----------------------------------------------------------------------------------------
 
-    def must_have_room(self) -> None:
-        """Raise BusyError where no batch can be taken now."""
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Hold a place for a batch that comes in and is taken; raise BusyError where none can be taken."""
         self._clock.look()
         if not self._clock.steady:
             # Signals would be taken for old or for ones of the future, and rejected for good.
             raise BusyError("this server's clock was set a moment ago: send the batch again in a minute")
         if not self._cluster.sources:
             raise BusyError("no zone is served yet, so no host is known: send the batch again in a moment")
-        if self._waiting >= WAITING:
-            raise BusyError(f"{WAITING} batches are waiting for the disk: send the batch again in a moment")
+        if self._under_way >= UNDER_WAY:
+            raise BusyError(f"{UNDER_WAY} batches are under way: send the batch again in a moment")
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
     async def take(self, read: Callable[[], Batch]) -> tuple[Taken, tuple[str, ...]]:
         """Take a batch, once; return what became of it, and what is said to be alive and not known.
@@ -150,21 +156,14 @@ class SignalService:
             read: reads what a client has sent, in a thread.
 
         Raises:
-            BusyError: not now.
             StoreError: it could not be kept, and counts nowhere.
             UsageError: of `read`.
 
         """
-        self.must_have_room()
         loop = self._loop = asyncio.get_running_loop()
         now = time.time()
-        self._waiting += 1
         work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop, now)
-        work.add_done_callback(self._leave)
         return await asyncio.shield(work)  # whoever goes away meanwhile has sent it all the same
-
-    def _leave(self, _: object) -> None:
-        self._waiting -= 1
 
     def _hosts(self) -> HostIndex:
         sources = self._cluster.sources
@@ -190,7 +189,7 @@ class SignalService:
                 taken = Taken(judged.accepted, judged.rejected)
                 file.take(batch.id, taken, judged.fives, now)
         for text, number in judged.unknown.items():
-            self._shapes.add(text, number)
+            self._shapes.add(printable(text), number)
         loop.call_soon_threadsafe(self._took, taken, judged, self._places.full(now))
         return taken, judged.strangers
 

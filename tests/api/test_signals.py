@@ -375,7 +375,7 @@ def test_nothing_is_taken_before_hosts_are_known(fake: FakeServices) -> None:
 def test_more_batches_than_may_wait_are_told_to_come_again(fake: FakeServices) -> None:
     async def test(client: Client) -> None:
         answers = await asyncio.gather(
-            *(client.post({"batch": f"{one}", "signals": [DELIVERED] * 2000}) for one in range(40))
+            *(client.post({"batch": f"{one}", "signals": [DELIVERED] * 2000}) for one in range(80))
         )
         statuses = [status for status, _ in answers]
         assert set(statuses) == {200, 503}
@@ -399,8 +399,8 @@ def test_codes_are_found_where_they_stand() -> None:
 
 def test_the_example_of_the_manual_is_a_batch() -> None:
     text = (Path(__file__).parents[2] / "docs/reputation.md").read_text()
-    batch = read(text.partition("<<'END'\n")[2].partition("\nEND\n")[0].encode())
-    assert (len(batch.signals), batch.rejected, batch.alive) == (2, [], ["mta1"])
+    batch = read(text.partition("```text\n")[2].partition("```")[0].encode())
+    assert (len(batch.signals), batch.rejected, batch.alive) == (2, [], ["mta1", "mta2"])
     assert Replies().classify(*batch.signals[1][6:9], "yahoo").about is About.IP
     table = text.partition("| Key of a signal |")[2].partition("\n\n")[0]
     rows = [line for line in table.splitlines() if line.startswith("| `")]

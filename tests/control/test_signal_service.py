@@ -63,7 +63,8 @@ def signal(event: MailEvent = MailEvent.DELIVERED, provider: str = "google", **m
 
 
 async def take(service: SignalService, name: str, *signals: Signal, alive: tuple[str, ...] = ()) -> None:
-    await service.take(lambda: Batch(name, signals, (), alive))
+    with service.room():
+        await service.take(lambda: Batch(name, signals, (), alive))
 
 
 def test_it_is_what_warm_up_and_rules_ask(tmp_path: Path) -> None:
