@@ -37,8 +37,9 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
-from geodns.model.mail import About
 from geodns.serve.plan import ControlContext
+from geodns.signals.replies import Replies
+from geodns.signals.reply_additions import read_additions
 from geodns.signals.slow_start import RISE_EVERY
 from geodns.storage.event_log import EventLog
 from geodns.storage.state_file import StateFile
@@ -95,15 +96,10 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
-    signals = SignalService(
-        settings.state,
-        cluster,
-        events,
-        metrics,
-        clock,
-        classify=lambda _code, _enhanced, _text, _provider: About.UNKNOWN,
-        shape=lambda text: text[:80],
+    patterns, problems = (
+        ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
+    signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)

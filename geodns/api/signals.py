@@ -105,9 +105,9 @@ def routes() -> list[web.RouteDef]:
 async def _post(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     try:
-        services.signals.must_have_room()
-        content = await read_in_time(request, MAX_BODY)
-        taken, strangers = await services.signals.take(partial(read, content))
+        with services.signals.room():
+            content = await read_in_time(request, MAX_BODY)
+            taken, strangers = await services.signals.take(partial(read, content))
     except (BusyError, StoreError) as error:
         services.metrics.count_signal_batch("refused")
         raise RefusedError(503, str(error)) from error

@@ -106,6 +106,15 @@ class Settings(Frozen):
             default="one in `state`, this server's own",
         ),
     ] = None
+    reply_patterns: Annotated[
+        Path | None,
+        Key(
+            PATH,
+            "A TOML file of own patterns that say whom a receiver's reply speaks of, as KumoMTA's bounce "
+            "classifier has them.",
+            default="the built-in ones alone",
+        ),
+    ] = None
     ehlo: Annotated[
         str | None, Key(EHLO, "The name that probes give in EHLO.", default="this machine's own")
     ] = None
@@ -223,7 +232,7 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
         _choose_token("signals_token", "signals", root, values, path.parent, report)
         if "http_tls" in values:
             values["http_tls"] = _beside(path.parent, values["http_tls"])
-        for key in ("zones", "state", "cookie_secret_file"):
+        for key in ("zones", "state", "cookie_secret_file", "reply_patterns"):
             if key in values:
                 values[key] = path.parent / values[key]
     problems.extend(report.problems())

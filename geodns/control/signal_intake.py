@@ -1,6 +1,6 @@
 """Judges a batch of signals: whose mail each speaks of, and when and as what it counts."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -214,7 +214,7 @@ def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Clas
     kept: list[tuple[Signal, HostKey, str, MailKind, float]] = []
     unknown: Counter[str] = Counter()
     known: dict[tuple[int, str, str, str], About] = {}
-    sent: dict[HostKey, Counter[str]] = {}
+    sent: dict[HostKey, Counter[str]] = defaultdict(Counter)
     found: dict[tuple[str | None, str | None, str | None], tuple[HostKey, str]] = {}
     for one in batch.signals:
         whose = one.zone, one.host, one.egress
@@ -237,7 +237,7 @@ def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Clas
         first = one.event in FIRST and one.attempt == 1
         kind = MailKind(one.event, about, first, now - at > LATE, one.queued is not None)
         kept.append((one, host, egress, kind, queued))
-        sent.setdefault(host, Counter())[one.provider] += one.number
+        sent[host][one.provider] += one.number
     shown = {host: places.admit(host, counts, now) for host, counts in sent.items()}
     fives: dict[tuple[HostKey, int], Five] = {}
     for one, host, egress, kind, queued in kept:

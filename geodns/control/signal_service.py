@@ -8,8 +8,7 @@ it again and again.
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,30 +21,29 @@ from geodns.control.metrics import Metrics
 from geodns.control.signal_intake import (
     PER_HOST,
     Batch,
-    Classify,
     HostIndex,
     Judged,
     ProviderPlaces,
     judge,
 )
 from geodns.control.wall_clock import WallClock, since_boot
-from geodns.errors import StoreError
-from geodns.model.mail import MailKey, MailKind, Tally
+from geodns.errors import Problem, StoreError, printable
+from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
 from geodns.signals.mail_window import HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
+from geodns.signals.replies import Replies
+from geodns.signals.reply_shapes import Shapes
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, SignalFile, Taken
 
 log = logging.getLogger(__name__)
 
-WAITING = 8
-"""Batches that may wait for the disk; with more, clients are told to come again."""
+UNDER_WAY = 32
+"""Batches that may come in or wait for the disk at once; clients of others are told to come again."""
 TEND_EVERY = 60.0
 """Seconds from one look at what is too old to the next."""
-SHAPES = 1_000
-"""Forms of unknown replies that are counted; past that the rarer half goes."""
 
 T = TypeVar("T")
 
@@ -74,8 +72,8 @@ class SignalService:
     """The signals of all hosts; it is a `MailCounts`.
 
     Args:
-        classify: says whom a reply speaks of.
-        shape: what replies of one form have in common.
+        replies: says whom a reply speaks of.
+        problems: of the operator's own patterns of replies, which are left out then.
 
     Attributes:
         trouble: why signals cannot be kept; None: they can.
@@ -90,8 +88,8 @@ class SignalService:
         events: EventLog,
         metrics: Metrics,
         clock: WallClock,
-        classify: Classify,
-        shape: Callable[[str], str],
+        replies: Replies,
+        problems: Sequence[Problem] = (),
     ) -> None:
         self.trouble: str | None = None
         self.size = 0
@@ -100,25 +98,29 @@ class SignalService:
         self._events = events
         self._metrics = metrics
         self._clock = clock
-        self._classify = classify
-        self._shape = shape
+        self._replies = replies
+        self._problems = problems
         self._window = MailWindow()
         self._heard: dict[HostKey, float] = {}
         """By the clock that nobody sets."""
         self._places = ProviderPlaces()
         """Of the thread that takes batches."""
         self._full: list[HostKey] = []
-        self._shapes: Counter[str] = Counter()
+        self._shapes = Shapes()
         self._index: tuple[object, HostIndex] | None = None
         self._file: SignalFile | None = None
         self._desk = ThreadPoolExecutor(1, "signals")
         self._reader = ThreadPoolExecutor(1, "signal-figures")
-        self._waiting = 0
+        self._under_way = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def alerts(self) -> Iterator[Alert]:
         if self.trouble is not None:
             yield Alert("signals", self.trouble, grade=self.trouble, level=logging.ERROR)
+        if self._problems:
+            more = f" and {len(self._problems) - 1} more" if len(self._problems) > 1 else ""
+            text = f"{self._problems[0]}{more}: no pattern of the file is used"
+            yield Alert("reply patterns", text, grade=text)
         if self._full:
             full = [f"{host}.{zone}" for zone, host in self._full]
             more = f" and {len(full) - 3} more" if len(full) > 3 else ""
@@ -130,15 +132,22 @@ class SignalService:
 
     # --- taking -----------------------------------------------------------------------------------------
 
-    def must_have_room(self) -> None:
-        """Raise BusyError where no batch can be taken now."""
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Hold a place for a batch that comes in and is taken; raise BusyError where none can be taken."""
+        self._clock.look()
         if not self._clock.steady:
             # Signals would be taken for old or for ones of the future, and rejected for good.
             raise BusyError("this server's clock was set a moment ago: send the batch again in a minute")
         if not self._cluster.sources:
             raise BusyError("no zone is served yet, so no host is known: send the batch again in a moment")
-        if self._waiting >= WAITING:
-            raise BusyError(f"{WAITING} batches are waiting for the disk: send the batch again in a moment")
+        if self._under_way >= UNDER_WAY:
+            raise BusyError(f"{UNDER_WAY} batches are under way: send the batch again in a moment")
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
     async def take(self, read: Callable[[], Batch]) -> tuple[Taken, tuple[str, ...]]:
         """Take a batch, once; return what became of it, and what is said to be alive and not known.
@@ -147,20 +156,14 @@ class SignalService:
             read: reads what a client has sent, in a thread.
 
         Raises:
-            BusyError: not now.
             StoreError: it could not be kept, and counts nowhere.
             UsageError: of `read`.
 
         """
-        self.must_have_room()
         loop = self._loop = asyncio.get_running_loop()
-        self._waiting += 1
-        work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop)
-        work.add_done_callback(self._leave)
+        now = time.time()
+        work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop, now)
         return await asyncio.shield(work)  # whoever goes away meanwhile has sent it all the same
-
-    def _leave(self, _: object) -> None:
-        self._waiting -= 1
 
     def _hosts(self) -> HostIndex:
         sources = self._cluster.sources
@@ -169,13 +172,12 @@ class SignalService:
         return self._index[1]
 
     def _take(
-        self, read: Callable[[], Batch], hosts: HostIndex, loop: asyncio.AbstractEventLoop
+        self, read: Callable[[], Batch], hosts: HostIndex, loop: asyncio.AbstractEventLoop, now: float
     ) -> tuple[Taken, tuple[str, ...]]:
         """Read, judge and keep a batch; in the thread for that."""
         batch = read()
-        now = time.time()
         if not batch.signals and not batch.rejected:  # a heartbeat: nothing could count twice
-            judged = judge(batch, hosts, self._places, self._classify, now)
+            judged = judge(batch, hosts, self._places, self._about, now)
             taken = Taken(0)
         else:
             with self._disk(now) as file:
@@ -183,11 +185,16 @@ class SignalService:
                 if known is not None:
                     loop.call_soon_threadsafe(self._metrics.count_signal_batch, "duplicate")
                     return known, ()
-                judged = judge(batch, hosts, self._places, self._classify, now)
+                judged = judge(batch, hosts, self._places, self._about, now)
                 taken = Taken(judged.accepted, judged.rejected)
                 file.take(batch.id, taken, judged.fives, now)
+        for text, number in judged.unknown.items():
+            self._shapes.add(printable(text), number)
         loop.call_soon_threadsafe(self._took, taken, judged, self._places.full(now))
         return taken, judged.strangers
+
+    def _about(self, code: int, enhanced: str, text: str, provider: str) -> About:
+        return self._replies.classify(code, enhanced, text, provider).about
 
     def _took(self, taken: Taken, judged: Judged, full: list[HostKey]) -> None:
         """Count a batch in memory, on the loop."""
@@ -195,10 +202,6 @@ class SignalService:
             self._count(host, at, five.counts)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
-        for text, number in judged.unknown.items():
-            self._shapes[self._shape(text)] += number
-        if len(self._shapes) > SHAPES:
-            self._shapes = Counter(dict(self._shapes.most_common(SHAPES // 2)))
         if taken.accepted or taken.rejected:
             self._metrics.count_signal_batch("taken")
             self._metrics.count_signals(judged.fives, len(taken.rejected))
@@ -253,26 +256,29 @@ class SignalService:
         """Open the file; then drop for ever what is too old."""
         self._loop = asyncio.get_running_loop()
         while True:
-            heard = {host: self.heard(host) for host in list(self._heard)}
-            with suppress(StoreError):
-                await self._loop.run_in_executor(self._desk, self._tend, heard, self._clock.steady)
-            if self._clock.steady:
-                self._window.prune(time.time())
+            self._clock.look()
+            now, steady = time.time(), self._clock.steady
+            await self._tended(now, prune=steady)
+            if steady:
+                self._window.prune(now)
             await asyncio.sleep(TEND_EVERY)
 
-    def _tend(self, heard: Mapping[HostKey, float | None], steady: bool) -> None:
-        now = time.time()
+    async def _tended(self, now: float, *, prune: bool) -> None:
+        heard = {host: self.heard(host) for host in list(self._heard)}
+        known = {host: at for host, at in heard.items() if at is not None}
+        with suppress(StoreError):  # it is an alert
+            await asyncio.get_running_loop().run_in_executor(self._desk, self._tend, known, now, prune)
+
+    def _tend(self, heard: Mapping[HostKey, float], now: float, prune: bool) -> None:
         with self._disk(now) as file:
-            file.save_heard({host: at for host, at in heard.items() if at is not None})
-            if steady:  # else what is kept may not be old at all
+            file.save_heard(heard)
+            if prune:  # not by a clock that was just set: what is kept may not be old at all
                 file.prune(now)
             self.size = file.size()
 
     async def close(self) -> None:
         """Let what is being written be written, and end."""
-        heard = {host: self.heard(host) for host in list(self._heard)}
-        with suppress(StoreError):
-            await asyncio.get_running_loop().run_in_executor(self._desk, self._tend, heard, False)
+        await self._tended(time.time(), prune=False)
         self.end()
 
     def end(self) -> None:
@@ -294,9 +300,9 @@ class SignalService:
         at = self._heard.get(host)
         return None if at is None else time.time() - max(0.0, since_boot() - at)
 
-    def unknown_replies(self, most: int = 10) -> list[tuple[str, int]]:
-        """Return the commonest forms of replies that nobody understands, since the start."""
-        return self._shapes.most_common(most)
+    def unknown_replies(self) -> list[tuple[str, int]]:
+        """Return the commonest shapes of replies that nobody understands, since the start."""
+        return self._shapes.commonest()
 
     async def figures(self, zone: str, start: float, end: float) -> Mapping[str, Mapping[str, Figures]]:
         """Return what is known of a zone's mail, by host and provider, of what was told late, too.

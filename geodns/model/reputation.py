@@ -119,8 +119,4 @@ class Reputation(Frozen):
         le=100,
         description="Rounds in a row that must say the same before a listing counts, and before it ends.",
     )
-    replies: str | None = Field(
-        default=None,
-        description="A file in KumoMTA's TOML form that says of further replies whom they speak of.",
-    )
     rules: tuple[ReputationRule, ...] = Field(default=(), description="Rules beside the built-in ones.")

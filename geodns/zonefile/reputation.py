@@ -116,7 +116,6 @@ REPUTATION = keys_of(
         "resolver": RESOLVER,
         "interval": duration,
         "confirm": whole,
-        "replies": word("the path of a file in KumoMTA's TOML form"),
         "rules": section(one_or_more(objects(RULE))),
     },
     defaults={"resolver": "what /etc/resolv.conf says"},
@@ -135,8 +134,6 @@ def read_reputation(node: YamlNode | None, report: Report) -> Reputation | None:
     resolver: Endpoint | None = given.pop("resolver", None)
     if resolver is not None:
         given |= {"resolver": resolver.address, "port": resolver.port or 53}
-    if "replies" in given:
-        given["replies"] = given["replies"].text
     return None if report.errors > before else Reputation(dnsbl=lists, rules=rules, **given)
 
 

@@ -4,9 +4,11 @@ import asyncio
 import gzip
 import io
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,13 +16,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from geodns.api.app import make_app
-from geodns.api.signals import MAX_BODY, MAX_SIGNALS, read
+from geodns.api.signals import MAX_BODY, MAX_SIGNALS, SignalBody, read
 from geodns.compiler.compile import Compiled
 from geodns.config.times import timestamp
 from geodns.config.tokens import Token, token_of
 from geodns.control.wall_clock import WallClock
 from geodns.errors import StoreError, UsageError
-from geodns.model.mail import MailEvent
+from geodns.model.mail import About, MailEvent
+from geodns.signals.replies import Replies
 from tests.sample_zones import NAME
 from tests.servicing import FakeServices
 
@@ -372,7 +375,7 @@ def test_nothing_is_taken_before_hosts_are_known(fake: FakeServices) -> None:
 def test_more_batches_than_may_wait_are_told_to_come_again(fake: FakeServices) -> None:
     async def test(client: Client) -> None:
         answers = await asyncio.gather(
-            *(client.post({"batch": f"{one}", "signals": [DELIVERED] * 2000}) for one in range(40))
+            *(client.post({"batch": f"{one}", "signals": [DELIVERED] * 2000}) for one in range(80))
         )
         statuses = [status for status, _ in answers]
         assert set(statuses) == {200, 503}
@@ -392,6 +395,17 @@ def test_codes_are_found_where_they_stand() -> None:
     assert codes(dsn="5.7.1", text="550 no") == (0, "5.7.1")
     assert codes(dsn="421") == codes(text="421 later") == (421, "")
     assert codes() == codes(text="connection timed out") == (0, "")
+
+
+def test_the_example_of_the_manual_is_a_batch() -> None:
+    text = (Path(__file__).parents[2] / "docs/reputation.md").read_text()
+    batch = read(text.partition("```text\n")[2].partition("```")[0].encode())
+    assert (len(batch.signals), batch.rejected, batch.alive) == (2, [], ["mta1", "mta2"])
+    assert Replies().classify(*batch.signals[1][6:9], "yahoo").about is About.IP
+    table = text.partition("| Key of a signal |")[2].partition("\n\n")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    keys = {key for line in rows for key in re.findall("`([a-z_]+)`", line.split("|")[1])}
+    assert keys | {"zone"} == set(SignalBody.model_fields)
 
 
 def test_a_batch_without_an_id_is_none() -> None:

@@ -25,7 +25,6 @@ dnsbl:
 resolver: "127.0.0.1:5301"
 interval: 15m
 confirm: 3
-replies: replies.toml
 rules:
   - {provider: yahoo, about: ip, text: "TSS04", min: 50, above: 30%, action: {bar: 4h}}
   - {about: content, action: alert}"""
@@ -35,7 +34,7 @@ rules:
     said = zone.reputation
     assert said is not None
     assert (said.mode, str(said.resolver), said.port) == ("act", "127.0.0.1", 5301)
-    assert (said.interval, said.confirm, said.replies) == (900, 3, "replies.toml")
+    assert (said.interval, said.confirm) == (900, 3)
     spamhaus, bl, dqs = said.dnsbl
     assert spamhaus.action == Action(kind="quarantine")
     assert {str(code): str(action) for code, action in bl.codes} == {
