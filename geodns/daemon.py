@@ -31,6 +31,7 @@ from geodns.control.services import Services
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
+from geodns.control.warmup_service import NothingCounted, WarmupService
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
@@ -90,11 +91,16 @@ def build(
     policy = AnswerPolicyService(settings, cluster, workers, persistence, events, metrics, again=again)
     verdicts = VerdictService(settings, cluster, workers, persistence, events, metrics, tasks)
     loads = HostLoadService(cluster, metrics)
+    warmup = WarmupService(cluster, workers, persistence, events, clock, NothingCounted())
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
-    zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
+    zones = ZoneService(
+        settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
+    )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    alerts = Alerts(events, (persistence, clock, history, orders, policy, loads, zones, watchdog, verdicts))
+    alerts = Alerts(
+        events, (persistence, clock, history, orders, policy, loads, warmup, zones, watchdog, verdicts)
+    )
     services = Services(
         settings.node,
         tuple(Listen(*address) for address in context.listen),
@@ -108,6 +114,7 @@ def build(
         policy,
         verdicts,
         loads,
+        warmup,
         orders,
         history,
         zones,
@@ -238,7 +245,8 @@ class Daemon:
                 await services.zones.end_retirements(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
-                if services.cluster.advance_weights(now, risen):
+                moved = services.cluster.advance_weights(now, risen)
+                if services.warmup.look() or moved:
                     await services.workers.publish()
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()

@@ -196,7 +196,7 @@ def _deal(
     policy = zone.check_policy_of(pool)
     if policy is not None and (resort is not None or any(name != pool.name for name, _, _ in picked)):
         waits.append(min(check.interval * check.rise for check in policy.checks))
-    within = bounded(dealt(picked), warming)
+    within = bounded(dealt(picked), warming) if warming else Bounded(tuple(dealt(picked)))
     if warming and (resort is not None or within is None):
         over = _overflow(zone, chain, live, family, warming)
         if over:
@@ -238,7 +238,7 @@ def _mx(
     reach = zone.reach(pool.name) if warming else chain
     order = dict.fromkeys(member.host for link in reach for member in link.members)
     dealt = [found[host] for host in order if host in found]
-    within = bounded(dealt, warming)
+    within = bounded(dealt, warming) if warming else Bounded(tuple(dealt))
     if within is None:  # each family has enough that is warm, or enough ceilings; so should both
         return joined[0]
     waits = [deal.longest_ttl for deal in joined if deal.longest_ttl is not None]
@@ -387,7 +387,7 @@ def bounded(dealt: Sequence[Dealt], warming: Ceilings, *, fill: bool = False) ->
     """
     plain = [_without_bound(entry) for entry in dealt]
     if not any(entry.host in warming for entry in plain):
-        return Bounded(tuple(plain)) if plain or not warming else None
+        return Bounded(tuple(plain)) if plain else None
     units = units_within(
         [entry.effective for entry in plain], [warming.get(entry.host) for entry in plain], fill=fill
     )

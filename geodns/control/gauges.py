@@ -49,7 +49,7 @@ def _one(name: str, text: str, number: float) -> Metric:
 
 def _hosts(services: Services) -> Iterator[Metric]:
     cluster = services.cluster
-    live = cluster.live()
+    live, warmup = cluster.live(), cluster.warmup_factors
     found: list[tuple[tuple[str, str], Zone, Host]] = [
         ((zone.name, host.name), zone, host) for zone in cluster.zones.values() for host in zone.hosts
     ]
@@ -81,7 +81,7 @@ def _hosts(services: Services) -> Iterator[Metric]:
         "geodns_host_effective_weight",
         "Weight with every factor; 0 when out.",
         "zone host",
-        ((key, float(effective_weight(live, zone, host))) for key, zone, host in found),
+        ((key, float(effective_weight(live, zone, host) * warmup.get(key, 1))) for key, zone, host in found),
     )
     known = cluster.loads.known
     yield _gauge(

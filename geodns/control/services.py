@@ -13,6 +13,7 @@ from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
+from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
@@ -34,6 +35,7 @@ class Services(NamedTuple):
     policy: AnswerPolicyService
     verdicts: VerdictService
     loads: HostLoadService
+    warmup: WarmupService
     orders: OrderService
     history: HistoryService
     zones: ZoneService

@@ -1,7 +1,8 @@
 """Warm-up plans: how much a new IP may send on each day, and what that means for its share of answers."""
 
+import datetime as dt
 import math
-from datetime import date
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -46,7 +47,7 @@ class Warmup(Frozen):
     plan: PlanName | tuple[int, ...] = Field(
         description="What may be sent on each day: sendgrid, sparkpost, or the messages of day 1, 2, 3 …"
     )
-    start: date = Field(description="The first day, in UTC, as 2026-12-01; until then it gets no mail.")
+    start: dt.date = Field(description="The first day, in UTC, as 2026-12-01; until then it gets no mail.")
     days: Literal["calendar", "sending"] = Field(
         default="calendar",
         description="What brings the next day of the plan: the calendar, or only days on which the host sent "
@@ -105,3 +106,29 @@ def first_day(plan: Warmup, volume: int, peak: Fraction, ttl: int, cycle: int) -
         ),
         None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupStage:
+    """Where a host stands in its plan; times are seconds since the epoch, dates are in UTC.
+
+    Attributes:
+        start: the plan's, as the file gave it when this began; with another one it begins anew.
+        day: of the plan; 0 before `start`, one more than the plan has once it is over.
+        date: the date that this day of the plan counts for.
+        begun: whether it has been dealt, or has sent, since day 1 began.
+        dealt: messages that it must have got on `date`, by the shares that DNS dealt it.
+        active: when it was dealt or sent last.
+        held: why an operator holds it; None: nobody does.
+        author: who does.
+
+    """
+
+    start: dt.date
+    day: int
+    date: dt.date
+    begun: bool = False
+    dealt: float = 0.0
+    active: float = 0.0
+    held: str | None = None
+    author: str = ""

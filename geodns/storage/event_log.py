@@ -31,10 +31,12 @@ KINDS = (
     "source",
     "certificate",
     "waiting",
+    "warmup",
     "watch",
 )
 """Host states; orders and their ends; edits; files with errors; trouble of the prober's own; processes that
-die and come back; start and stop; load; hosts from sources; certificates; edits that wait; the watchdog."""
+die and come back; start and stop; load; hosts from sources; certificates; edits that wait; warm-ups; the
+watchdog."""
 
 IN_MEMORY = 1_000
 """Events in memory, whatever the disk does."""
