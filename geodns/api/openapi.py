@@ -16,7 +16,15 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from geodns import __version__
-from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, QueryLogWish, ReloadBody, StateJson
+from geodns.api.bodies import (
+    HostOrderBody,
+    LoadBody,
+    OrderBody,
+    QueryLogWish,
+    ReloadBody,
+    StateJson,
+    WarmupOrderBody,
+)
 from geodns.api.history import STEPS
 from geodns.api.schemas import (
     DescribedJson,
@@ -36,6 +44,7 @@ from geodns.api.schemas import (
     ZonesJson,
 )
 from geodns.api.schemas_explain import ExplanationJson
+from geodns.api.schemas_warmup import WarmupJson, WarmupsJson
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -135,6 +144,16 @@ OPERATIONS = (
         for verb in Verb
     ),
     Operation("post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404,)),
+    Operation("get", "/api/v1/warmup", "Where hosts stand in their warm-ups", WarmupsJson),
+    Operation(
+        "post",
+        f"{_HOST}/warmup",
+        "Order for the warm-up of one host",
+        WarmupJson,
+        takes=WarmupOrderBody,
+        also=(202,),
+        errors=(404,),
+    ),
     Operation(
         "post",
         "/api/v1/orders",

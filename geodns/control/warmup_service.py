@@ -64,6 +64,7 @@ class WarmingHost:
 
     Attributes:
         sent: messages today, counted or by what was dealt.
+        counted: whether signals say so.
         share: of its pools' answers.
         held: what holds it at its day, or keeps it from being dealt; None: nothing.
 
@@ -74,6 +75,7 @@ class WarmingHost:
     seen: Sending
     ceiling: Ceiling
     sent: float
+    counted: bool
     share: Fraction
     held: str | None
 
@@ -163,6 +165,7 @@ class WarmupService:
             seen,
             ceiling,
             sent(stage, seen, now),
+            seen.heard is not None and not seen.silent(now),
             seen.rate / seen.volume if seen.volume else Fraction(0),
             held(plan, stage, seen, now) or ceiling.why,
         )
