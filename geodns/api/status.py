@@ -219,7 +219,7 @@ def pools_of(
 def _pool(
     zone: Zone, pool: Pool, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
 ) -> PoolJson:
-    return {
+    shown: PoolJson = {
         "checks": list(pool.checks),
         "need": pool.need if pool.checks else 0,
         "using": list(choice.using),
@@ -232,6 +232,9 @@ def _pool(
         "held_until": None if held_until is None else timestamp(held_until),
         "families": {"A": _family(choice, "A"), "AAAA": _family(choice, "AAAA")},
     }
+    if pool.overflow is not None:
+        shown["overflow"] = pool.overflow
+    return shown
 
 
 def _family(choice: Choice, family: Family) -> FamilyJson:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "force": "hold a host up or down, whatever its probes find",
     "weight": "give a host another weight for a while",
     "clear": "end all overrides of a host",
+    "warmup": "show how new IPs are warmed up; hold, resume, restart or skip-to",
     "export-state": "write all overrides to a file",
     "import-state": "take up overrides from a file",
     "reload": "have a running server read its zone files anew",

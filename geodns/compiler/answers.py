@@ -81,7 +81,8 @@ def _note(dead: Sequence[Deal]) -> str:
     first = dead[0]
     more = f" (and {len(dead) - 1} pools more)" if len(dead) > 1 else ""
     what = f": hosts are dealt that are {first.last_resort}" if first.dealt else ""
-    return f"nobody in pool {first.pool}{more} is live{what}"[:MAX_NOTE]
+    who = "no warm host" if first.warmup else "nobody"
+    return f"{who} in pool {first.pool}{more} is live{what}"[:MAX_NOTE]
 
 
 def _address_part(zone: Zone, deal: Deal, answers: int, rtype: int, ttl: int) -> Part:

@@ -196,6 +196,7 @@ def _deal(
     policy = zone.check_policy_of(pool)
     if policy is not None and (resort is not None or any(name != pool.name for name, _, _ in picked)):
         waits.append(min(check.interval * check.rise for check in policy.checks))
+    waiting = {entry.host: Fraction(0) for _, entry, _ in picked if entry.host in warming}
     within = bounded(dealt(picked), warming) if warming else Bounded(tuple(dealt(picked)))
     if warming and (resort is not None or within is None):
         over = _overflow(zone, chain, live, family, warming)
@@ -207,7 +208,7 @@ def _deal(
             resort, picked = LastResort.SERVFAIL, []
         within = bounded(dealt(picked), warming, fill=bool(over) or within is None)
     using = tuple(dict.fromkeys(name for name, _, _ in picked))
-    within = within or Bounded()
+    within = within or Bounded(warmup=waiting)
     return Deal(pool.name, using, resort, within.dealt, min(waits, default=None), within.warmup)
 
 

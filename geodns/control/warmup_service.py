@@ -67,6 +67,8 @@ class WarmingHost:
         counted: whether signals say so.
         share: of its pools' answers.
         held: what holds it at its day, or keeps it from being dealt; None: nothing.
+        stalled: whether that is more than the pace of the hour.
+        silent: whether signals came, and come no more.
 
     """
 
@@ -78,6 +80,8 @@ class WarmingHost:
     counted: bool
     share: Fraction
     held: str | None
+    stalled: bool
+    silent: bool
 
 
 class WarmupOrder(NamedTuple):
@@ -158,7 +162,7 @@ class WarmupService:
         self._show(host, plan, stage, seen, now)
 
     def _show(self, host: HostKey, plan: Warmup, stage: WarmupStage, seen: Sending, now: float) -> None:
-        ceiling = ceiling_of(plan, stage, seen, now)
+        ceiling, why = ceiling_of(plan, stage, seen, now), held(plan, stage, seen, now)
         self.hosts[host] = WarmingHost(
             plan,
             stage,
@@ -167,7 +171,9 @@ class WarmupService:
             sent(stage, seen, now),
             seen.heard is not None and not seen.silent(now),
             seen.rate / seen.volume if seen.volume else Fraction(0),
-            held(plan, stage, seen, now) or ceiling.why,
+            why or ceiling.why,
+            stalled=why is not None or (ceiling.why is not None and not ceiling.paced),
+            silent=seen.silent(now),
         )
 
     def _sending(
@@ -292,14 +298,12 @@ class WarmupService:
     # --- alerts -----------------------------------------------------------------------------------------
 
     def alerts(self) -> Iterator[Alert]:
-        now = time.time()
         for host, one in sorted(self.hosts.items(), key=lambda item: item[0]):
-            paced = one.ceiling.paced and held(one.plan, one.stage, one.seen, now) is None
-            if not one.plan.cap(one.stage.day) or one.held is None or paced:
+            if not one.plan.cap(one.stage.day) or not one.stalled:
                 continue
             name = f"warm-up of {host[1]}.{host[0]}"
-            silent = one.seen.silent(now)
             ordered_ = one.stage.held is not None
+            silent = one.silent and not ordered_
             since = f" (last {timestamp(one.seen.heard)})" if silent and one.seen.heard is not None else ""
             yield Alert(
                 ("warmup", host),
