@@ -29,7 +29,8 @@ _SENDGRID_HOURLY = (
     14_000_754, 19_601_056,
 )
 _SPARKPOST = (
-    # https://support.sparkpost.com/docs/deliverability/ip-warm-up-overview: stages of the automated warm-up.
+    # https://support.sparkpost.com/docs/deliverability/ip-warm-up-overview, days 1 to 13: the stages of the
+    # automated warm-up.
     200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 50_000, 75_000, 100_000, 150_000, 200_000,
 )
 # fmt: on
