@@ -33,6 +33,7 @@ from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
+from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
@@ -100,12 +101,15 @@ def build(
         ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
+    warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
-    zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
+    zones = ZoneService(
+        settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
+    )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
+    judges = (signals, warmup, reputation)
     alerts = Alerts(
-        events,
-        (persistence, clock, history, signals, orders, reputation, policy, loads, zones, watchdog, verdicts),
+        events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
     )
     services = Services(
         settings.node,
@@ -123,6 +127,7 @@ def build(
         orders,
         history,
         signals,
+        warmup,
         reputation,
         zones,
         watchdog,
@@ -256,7 +261,8 @@ class Daemon:
                 await services.zones.end_retirements(now)
             if time.monotonic() - risen >= RISE_EVERY:
                 risen = time.monotonic()
-                if services.cluster.advance_weights(now, risen):
+                moved = services.cluster.advance_weights(now, risen)
+                if services.warmup.look() or moved:
                     await services.workers.publish()
             if time.monotonic() - saved >= SAVE_EVERY:
                 saved = time.monotonic()

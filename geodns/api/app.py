@@ -17,6 +17,7 @@ from geodns.api import (
     site,
     state,
     status,
+    warmup,
     zones,
 )
 from geodns.api.access import ACCESS, Access, guard
@@ -50,6 +51,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
         site,
         status,
         hosts,
+        warmup,
         zones,
         explain,
         events,

@@ -28,8 +28,10 @@ from geodns.errors import GeodnsError, UsageError
 from geodns.model.base import Frozen
 from geodns.model.limits import MAX_AUTHOR
 from geodns.model.state import Forced
+from geodns.model.warmup import MAX_DAYS
 from geodns.responder.answer_policy import QueryLog
 from geodns.signals.host_load_poller import as_load
+from geodns.signals.warmup import WarmupVerb
 from geodns.wire.networks import parse_network
 
 MAX_HOSTS = 1_000
@@ -122,6 +124,14 @@ class OrderBody(HostOrderBody):
     verb: Verb
     hosts: Annotated[list[_HostName], Field(min_length=1, max_length=MAX_HOSTS)]
     zone: _HostName | None = None
+
+
+class WarmupOrderBody(Body):
+    """An order for the warm-up of the host in the path; `day` is of skip-to alone."""
+
+    order: WarmupVerb
+    day: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
+    reason: Reason = ""
 
 
 class LoadBody(Body):

@@ -1,9 +1,10 @@
 """Why a name is answered as it is: the pools behind it, every host's part and reasons, the next answers."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import NamedTuple
 
 import dnslib
@@ -17,6 +18,7 @@ from geodns.api.status import LastResult, last_result
 from geodns.control.cluster import Cluster
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.checks import Target
+from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.responder.lookup import rotation_of
 from geodns.responder.respond import respond
@@ -55,7 +57,7 @@ async def _explain(request: web.Request) -> web.Response:
     asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
     services = request.app[SERVICES]
     seen = partial(last_result, services.verdicts)
-    make = partial(explain, services.cluster, name, rtype, asking, seen)
+    make = partial(explain, services.cluster, name, rtype, asking, seen, services.warmup.describe())
     return cached_json(request, f"explain {(name, rtype, asking)}", make)
 
 
@@ -79,6 +81,7 @@ def explain(
     rtype: str,
     asking: Asking = Asking(),  # noqa: B008 - it cannot change
     seen: Callable[[Target], LastResult | None] = lambda _: None,
+    warmup: Mapping[HostKey, str] = MappingProxyType({}),
 ) -> ExplanationJson:
     """Return which pools stand behind a name, what every host's part in them is and why, and what comes next.
 
@@ -88,6 +91,7 @@ def explain(
         rtype: A, AAAA, MX or SRV; no pool is behind another type.
         asking: who would ask.
         seen: returns a target's last result.
+        warmup: where each host that warms up stands.
 
     Raises:
         NotFoundError: no zone that is served has the name.
@@ -106,7 +110,7 @@ def explain(
     tiers = []
     if key is not None:
         rotation = table.rotations[key]
-        shown = PoolExplanation(cluster, zone, cluster.live(), rotation, seen)
+        shown = PoolExplanation(cluster, zone, cluster.live(), rotation, seen, warmup)
         tiers = [shown.tier(*tier) for tier in key.tiers]
     other = None if tiers else unpooled(table, table.zones[name_to_wire(zone.origin)], wire, rnumber)
     return {

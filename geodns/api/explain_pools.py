@@ -14,7 +14,7 @@ from geodns.control.orders import describe_weight
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.checks import Target
 from geodns.model.hosts import Host
-from geodns.model.state import Forced, HealthState
+from geodns.model.state import Forced, HealthState, HostKey
 from geodns.model.zone import Member, MinLive, Pool, Zone
 from geodns.responder.table import Part, Rotation
 
@@ -29,12 +29,14 @@ class PoolExplanation:
         live: LiveSet,
         rotation: Rotation,
         seen: Callable[[Target], LastResult | None],
+        warmup: Mapping[HostKey, str],
     ) -> None:
         self.cluster = cluster
         self.zone = zone
         self.live = live
         self.rotation = rotation
         self.seen = seen
+        self.warmup = warmup
         self._family = next((one for one in FAMILIES if one == rotation.key.type), None)
         """Whose addresses alone count; None: MX or SRV, for which all do."""
         self._known: dict[tuple[str, str], Fitness] = {}
@@ -57,6 +59,8 @@ class PoolExplanation:
         if self.rotation.key.type == "SRV":  # its records have weights, and clients look at these
             shares = {host: (share, share) for host, share in shares_by_weight(deal.dealt).items()}
         chain = self.zone.chain(pool)
+        if not set(deal.using) <= {link.name for link in chain}:
+            chain = self.zone.reach(pool)
         ttl = deal.ttl(self.zone, self.rotation.key.ttl)
         return {
             "pool": pool,
@@ -85,12 +89,16 @@ class PoolExplanation:
         """Return a pool of the chain, and whether it has enough live hosts to do without its fallback."""
         members = [one for one in pool.members if self._has_family(self.zone.host_by_name[one.host])]
         fit = [member for member in members if self._weight(member) and self._fit(pool, member.host)]
-        weight = sum(map(self._weight, members))
+        warming = self.live.warming(self.zone, pool)
+        warm = [member for member in members if member.host not in warming] or members
+        weight = sum(map(self._weight, warm))
         return {
             "pool": pool.name,
             "hosts": len(members),
             "live": len(fit),
-            "live_weight": float(Fraction(sum(map(self._weight, fit)), weight)) if weight else 0.0,
+            "live_weight": float(Fraction(sum(self._weight(one) for one in fit if one in warm), weight))
+            if weight
+            else 0.0,
             "min_live": None if pool.fallback is None else _min_live(pool.min_live),
             "fallback": pool.fallback,
             "fallback_mode": pool.fallback_mode,
@@ -134,13 +142,15 @@ class PoolExplanation:
         fitness = self._fitness(pool, host.name)
         first, uniform = shares.get(name, (Fraction(0), Fraction(0)))
         forced = self.live.forced.get(key)
+        left = {"warmup": deal.warmup[name]} if deal.warmup.get(name, 1) < 1 else {}
         effective = dealt.effective if dealt else weight * fitness.factor if fitness.live else Fraction(0)
+        effective = effective if dealt else effective * left.get("warmup", 1)
         return {
             "pool": pool.name,
             "state": self._health(host),
             "forced": forced,
             "weight": dealt.weight if dealt else weight,
-            "factors": {name: float(value) for name, value in fitness.factors.items()},
+            "factors": {name: float(value) for name, value in {**fitness.factors, **left}.items()},
             "effective_weight": number(Fraction(effective)),
             "first": float(first),
             "uniform": float(uniform),
@@ -156,11 +166,20 @@ class PoolExplanation:
         told = self._kept_out(deal, pool, host, weight)
         if told is not None:
             return told
+        if host.name in deal.warmup:
+            return self._warmup_text(host)
         if deal.last_resort is None and pool.name not in deal.using:
             return f"its pool is not needed: {deal.pool} has enough live hosts"
         return "others are live" if deal.dealt else "nobody is dealt"
 
+    def _warmup_text(self, host: Host) -> str:
+        return self.warmup.get((self.zone.name, host.name), "it warms up")
+
     def _why_dealt(self, deal: Deal, pool: Pool, host: Host) -> str:
+        if deal.last_resort is not None and deal.warmup:
+            if host.name in deal.warmup:
+                return self._warmup_text(host)
+            return f"last resort: no warm host in the chain is live ({self._state(pool, host)})"
         if deal.last_resort is not None:
             return f"last resort: nobody in the chain is live ({self._state(pool, host)})"
         fitness = self._fitness(pool, host.name)
@@ -169,7 +188,8 @@ class PoolExplanation:
         override = self.cluster.weights.get((self.zone.name, host.name))
         weight = "" if override is None else describe_weight(override)
         unchecked = "" if pool.checks else f"unchecked: {pool.name} has `check: none`"
-        parts = (helps, weight, lowered and f"lowered: {lowered}", unchecked)
+        warmup = self._warmup_text(host) if host.name in deal.warmup else ""
+        parts = (helps, weight, warmup, lowered and f"lowered: {lowered}", unchecked)
         return "; ".join(filter(None, parts)) or "live"
 
     def _kept_out(self, deal: Deal, pool: Pool, host: Host, weight: int) -> str | None:

@@ -26,6 +26,7 @@ from geodns.api.bodies import (
     QueryLogWish,
     ReloadBody,
     StateJson,
+    WarmupOrderBody,
 )
 from geodns.api.connections import SIGNALS
 from geodns.api.history import STEPS
@@ -49,6 +50,7 @@ from geodns.api.schemas import (
 )
 from geodns.api.schemas_explain import ExplanationJson
 from geodns.api.schemas_reputation import ReputationJson
+from geodns.api.schemas_warmup import WarmupJson, WarmupsJson
 from geodns.api.signals import SignalsBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
@@ -149,6 +151,16 @@ OPERATIONS = (
         for verb in Verb
     ),
     Operation("post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404,)),
+    Operation("get", "/api/v1/warmup", "Where hosts stand in their warm-ups", WarmupsJson),
+    Operation(
+        "post",
+        f"{_HOST}/warmup",
+        "Order for the warm-up of one host",
+        WarmupJson,
+        takes=WarmupOrderBody,
+        also=(202,),
+        errors=(404,),
+    ),
     Operation(
         "post",
         "/api/v1/orders",

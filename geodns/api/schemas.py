@@ -224,6 +224,9 @@ class PoolJson(TypedDict):
     prober_suspect: bool
     held_until: Moment | None
     families: FamiliesJson
+    overflow: NotRequired[
+        Annotated[str, Field(description="The pool that takes what hosts that warm up may not.")]
+    ]
 
 
 # --- orders ---------------------------------------------------------------------------------------------

@@ -67,9 +67,9 @@ class LastResult(NamedTuple):
 
 def hosts_of(cluster: Cluster, seen: Callable[[Target], LastResult | None]) -> dict[str, dict[str, HostJson]]:
     """Return the hosts of all zones."""
-    live = cluster.live()
+    live, warmup = cluster.live(), cluster.warmup_factors
     return {
-        name: {host.name: _host(cluster, live, source.zone, host, seen) for host in source.zone.hosts}
+        name: {host.name: _host(cluster, live, warmup, source.zone, host, seen) for host in source.zone.hosts}
         for name, source in cluster.sources.items()
     }
 
@@ -84,13 +84,20 @@ def host_of(cluster: Cluster, key: HostKey, seen: Callable[[Target], LastResult 
     zone = cluster.zone(key[0])
     if key[1] not in zone.host_by_name:
         raise NotFoundError(f"zone {key[0]} has no host {key[1]} any more")
-    return _host(cluster, cluster.live(), zone, zone.host_by_name[key[1]], seen)
+    return _host(cluster, cluster.live(), cluster.warmup_factors, zone, zone.host_by_name[key[1]], seen)
 
 
 def _host(
-    cluster: Cluster, live: LiveSet, zone: Zone, host: Host, seen: Callable[[Target], LastResult | None]
+    cluster: Cluster,
+    live: LiveSet,
+    warmup: Mapping[HostKey, Fraction],
+    zone: Zone,
+    host: Host,
+    seen: Callable[[Target], LastResult | None],
 ) -> HostJson:
     key = (zone.name, host.name)
+    left = warmup.get(key, Fraction(1))
+    bound = {"warmup": left} if left < 1 else {}
     forced, weight = cluster.forced.get(key), cluster.weights.get(key)
     since = cluster.since.get(key)
     shown: HostJson = {
@@ -100,8 +107,8 @@ def _host(
         "forced": None if forced is None else forced.forced,
         "weight": live.weight(zone, host.name, host.weight),
         "forced_weight": None if weight is None else _forced_weight(weight, zone, host),
-        "factors": {name: float(value) for name, value in factors_of(live, zone, host).items()},
-        "effective_weight": number(effective_weight(live, zone, host)),
+        "factors": {name: float(value) for name, value in (factors_of(live, zone, host) | bound).items()},
+        "effective_weight": number(effective_weight(live, zone, host) * left),
         "addresses": [str(address) for address in host.addresses],
         "since": None if since is None else timestamp(since.since),
         "checks": [
@@ -212,7 +219,7 @@ def pools_of(
 def _pool(
     zone: Zone, pool: Pool, choice: Choice, ttls: Iterable[int], *, suspect: bool, held_until: float | None
 ) -> PoolJson:
-    return {
+    shown: PoolJson = {
         "checks": list(pool.checks),
         "need": pool.need if pool.checks else 0,
         "using": list(choice.using),
@@ -225,6 +232,9 @@ def _pool(
         "held_until": None if held_until is None else timestamp(held_until),
         "families": {"A": _family(choice, "A"), "AAAA": _family(choice, "AAAA")},
     }
+    if pool.overflow is not None:
+        shown["overflow"] = pool.overflow
+    return shown
 
 
 def _family(choice: Choice, family: Family) -> FamilyJson:

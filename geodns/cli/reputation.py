@@ -10,7 +10,7 @@ from rich.table import Table
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import show
-from geodns.cli.server import give
+from geodns.cli.server import order_all
 from geodns.cli.status import moment
 from geodns.config.times import seconds_asked
 from geodns.errors import NotFoundError
@@ -88,7 +88,9 @@ def ignore(
     """Do nothing to HOST for its reputation for a while; what was done to it ends at once."""
     body = {"host": host, "rule": rule, "zone": zone, "for": duration, "reason": reason}
     text = f"{host}: {rule or 'reputation'} is ignored for {duration}"
-    give(Server(server, token, author), f"{PATH}/ignore", body, lambda _, prefix, __: _said(prefix + text))
+    order_all(
+        Server(server, token, author), f"{PATH}/ignore", body, lambda _, prefix, __: _said(prefix + text)
+    )
 
 
 @reputation.command()
@@ -116,7 +118,7 @@ def mode(
         zones = ", ".join(name for name in answer.body["zones"] if zone in {None, name})
         return _said(f"{prefix}reputation mode {mode} for {duration}: {zones}")
 
-    give(Server(server, token, author), f"{PATH}/mode", body, said)
+    order_all(Server(server, token, author), f"{PATH}/mode", body, said)
 
 
 def _said(text: str) -> bool:

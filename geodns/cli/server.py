@@ -12,7 +12,7 @@ RELOAD = "/api/v1/reload"
 QUERY_LOG = "/api/v1/querylog"
 
 
-def give(servers: Server, path: str, body: Json, show: Callable[[str, str, HttpReply], bool]) -> None:
+def order_all(servers: Server, path: str, body: Json, show: Callable[[str, str, HttpReply], bool]) -> None:
     """Order something of every server; exit with status 1 unless all have done it.
 
     Args:
@@ -50,7 +50,7 @@ def reload(*, yes: bool, server: str, token: str | None) -> None:
     was asked for within a day, waits for --yes: until then the zone is served as it was. Exit status 1 when
     something waits, or a file is refused.
     """
-    give(Server(server, token), RELOAD, {"yes": yes}, partial(_show_zones, token))
+    order_all(Server(server, token), RELOAD, {"yes": yes}, partial(_show_zones, token))
 
 
 def _show_zones(token: str | None, url: str, prefix: str, answer: HttpReply) -> bool:
@@ -126,7 +126,7 @@ def off(context: click.Context, /, server: str | None, token: str | None) -> Non
 
 def _switch(context: click.Context, body: Json, server: str | None, token: str | None) -> None:
     before: tuple[str, str | None] = context.obj
-    give(Server(server or before[0], token or before[1]), QUERY_LOG, body, _show_log)
+    order_all(Server(server or before[0], token or before[1]), QUERY_LOG, body, _show_log)
 
 
 def _show_log(_url: str, prefix: str, answer: HttpReply) -> bool:

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from struct import pack
@@ -81,7 +81,8 @@ def _note(dead: Sequence[Deal]) -> str:
     first = dead[0]
     more = f" (and {len(dead) - 1} pools more)" if len(dead) > 1 else ""
     what = f": hosts are dealt that are {first.last_resort}" if first.dealt else ""
-    return f"nobody in pool {first.pool}{more} is live{what}"[:MAX_NOTE]
+    who = "no warm host" if first.warmup else "nobody"
+    return f"{who} in pool {first.pool}{more} is live{what}"[:MAX_NOTE]
 
 
 def _address_part(zone: Zone, deal: Deal, answers: int, rtype: int, ttl: int) -> Part:
@@ -116,6 +117,9 @@ MOST_SERVICES = 32
 
 def _srv_part(source: Source, deal: Deal, priority: int, port: int, ttl: int) -> Part:
     """Compile a pool's SRV: its hosts with their weights, all in one answer unless there are too many."""
+    if deal.warmup and len(deal.dealt) > MOST_SERVICES:
+        # Sets of many hosts weigh unlike the whole: none of them may raise a share that is bounded.
+        deal = replace(deal, dealt=tuple(one for one in deal.dealt if one.host not in deal.warmup))
     names = [name_to_wire(source.zone.host_name(host)) for host in deal.hosts]
     lent = [
         record(NUMBERS["SRV"], ttl, pack(">HHH", priority, weight, port) + name)
@@ -129,8 +133,8 @@ def _srv_part(source: Source, deal: Deal, priority: int, port: int, ttl: int) ->
 
 
 def service_weights(dealt: Sequence[Dealt]) -> list[int]:
-    """Return effective weights as numbers of 16 bits (RFC 2782); none falls to 0, which means hardly ever."""
-    weights = [entry.effective for entry in dealt]
+    """Return weights as numbers of 16 bits (RFC 2782); none falls to 0, which means hardly ever."""
+    weights = [entry.portion for entry in dealt]
     scale = Fraction(math.lcm(*(weight.denominator for weight in weights)))
     if max(weights) * scale > MAX_SERVICE_WEIGHT:
         scale = MAX_SERVICE_WEIGHT / max(weights)
@@ -145,7 +149,7 @@ def _live_addresses(source: Source, name: bytes, entry: Dealt) -> tuple[bytes, .
 
 
 def _rows(zone: Zone, deal: Deal, answers: int) -> tuple[tuple[int, ...], ...]:
-    weights = units([entry.effective for entry in deal.dealt])
+    weights = units([entry.portion for entry in deal.dealt])
     # The seed differs from pool to pool, so that not all pools pair their first hosts.
     seed = int.from_bytes(f"{zone.name}/{deal.pool}".encode()[-8:], "big")
     return cycle(weights, answers, seed)

@@ -1,16 +1,20 @@
 """Chooses the hosts that a pool deals in each family: its live ones, its fallbacks', or the last resort."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from itertools import chain as chain_of
 
+from geodns.compiler.ceilings import units_within
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.model.base import FAMILIES, Address, Family
 from geodns.model.state import Forced
 from geodns.model.zone import Member, Pool, Zone
+
+Ceilings = Mapping[str, Fraction]
+"""The largest share of each host that warms up."""
 
 
 class LastResort(StrEnum):
@@ -39,6 +43,7 @@ class Dealt:
         addresses: those that are live, of the families that are dealt.
         weight: the pool's, or what an operator has forced instead.
         factors: by name; each 0 to 1.
+        units: of the cycle, where a host that warms up is in it; None: by effective weight.
 
     """
 
@@ -46,10 +51,16 @@ class Dealt:
     addresses: tuple[Address, ...]
     weight: int
     factors: Mapping[str, Fraction] = field(default_factory=dict)
+    units: int | None = None
 
     @property
     def effective(self) -> Fraction:
         return math.prod(self.factors.values(), start=Fraction(self.weight))
+
+    @property
+    def portion(self) -> Fraction:
+        """What shares are in proportion to."""
+        return self.effective if self.units is None else Fraction(self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class Deal:
         last_resort: None while anybody in the chain is live, or where nobody has an address of the family.
         dealt: each host once.
         longest_ttl: seconds that an answer may be kept just now; None: nothing limits it.
+        warmup: the hosts whose ceilings count here, dealt or not, each with what is left of its share.
 
     """
 
@@ -69,6 +81,7 @@ class Deal:
     last_resort: LastResort | None = None
     dealt: tuple[Dealt, ...] = ()
     longest_ttl: float | None = None
+    warmup: Mapping[str, Fraction] = field(default_factory=dict)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -142,15 +155,16 @@ def _badness(resort: LastResort | None) -> int:
 def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
     """Decide what a pool deals."""
     chain = zone.chain(pool.name)
+    warming = live.warming(zone, pool)
     had = {family: _has(zone, chain, live, family) for family in FAMILIES}
     families: dict[str, Deal] = {
         # Where there is no host at all, as before a source has given its first, SERVFAIL is the answer.
-        family: _deal(zone, pool, chain, live, family)
+        family: _deal(zone, pool, chain, live, family, warming)
         if had[family] or not any(had.values())
         else Deal(pool.name)
         for family in FAMILIES
     }
-    return Choice(pool.name, pool.answers, families, _mx(zone, pool, chain, families))
+    return Choice(pool.name, pool.answers, families, _mx(zone, pool, chain, families, warming))
 
 
 def _has(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> bool:
@@ -163,25 +177,44 @@ def _has(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> 
     )
 
 
-def _deal(zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> Deal:
+def _deal(
+    zone: Zone, pool: Pool, chain: tuple[Pool, ...], live: LiveSet, family: Family, warming: Ceilings
+) -> Deal:
     """Decide what a pool deals in one family, by the addresses of that alone."""
-    picked = _unique(_pick(zone, chain, live, family))
+    picked = _unique(_pick(zone, chain, live, family, warming))
     resort = None
     if not picked:
         resort, picked = _last_resort(zone, pool, chain, live, family)
-    using = tuple(dict.fromkeys(name for name, _, _ in picked))
+
+    def dealt(entries: Iterable[_Picked]) -> list[Dealt]:
+        return [
+            Dealt(member.host, fitness.live, live.weight(zone, member.host, member.weight), fitness.factors)
+            for _, member, fitness in entries
+        ]
+
     waits = [fitness.seconds_to_fall for _, _, fitness in picked if fitness.seconds_to_fall is not None]
     policy = zone.check_policy_of(pool)
-    if policy is not None and (resort is not None or using != (pool.name,)):
+    if policy is not None and (resort is not None or any(name != pool.name for name, _, _ in picked)):
         waits.append(min(check.interval * check.rise for check in policy.checks))
-    dealt = tuple(
-        Dealt(member.host, fitness.live, live.weight(zone, member.host, member.weight), fitness.factors)
-        for _, member, fitness in picked
-    )
-    return Deal(pool.name, using, resort, dealt, min(waits, default=None))
+    waiting = {entry.host: Fraction(0) for _, entry, _ in picked if entry.host in warming}
+    within = bounded(dealt(picked), warming) if warming else Bounded(tuple(dealt(picked)))
+    if warming and (resort is not None or within is None):
+        over = _overflow(zone, chain, live, family, warming)
+        if over:
+            resort, picked = None, [*(picked if resort is None else ()), *over]
+        elif within is None and pool.when_down == "serve-all":
+            resort, picked = _with_warm(zone, chain, live, family, warming, picked)
+        elif within is None:
+            resort, picked = LastResort.SERVFAIL, []
+        within = bounded(dealt(picked), warming, fill=bool(over) or within is None)
+    using = tuple(dict.fromkeys(name for name, _, _ in picked))
+    within = within or Bounded(warmup=waiting)
+    return Deal(pool.name, using, resort, within.dealt, min(waits, default=None), within.warmup)
 
 
-def _mx(zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, Deal]) -> Deal:
+def _mx(
+    zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, Deal], warming: Ceilings
+) -> Deal:
     """Return the hosts to name in MX: those live in any family; where there are none, the best last resort.
 
     A family that only fallbacks have does not count while the pool's own hosts have another with live hosts:
@@ -203,14 +236,20 @@ def _mx(zone: Zone, pool: Pool, chain: tuple[Pool, ...], families: Mapping[str, 
     for entry in chain_of.from_iterable(deal.dealt for deal in joined):
         known = found.get(entry.host)
         found[entry.host] = entry if known is None else _both(known, entry)
-    order = dict.fromkeys(member.host for link in chain for member in link.members)
+    reach = zone.reach(pool.name) if warming else chain
+    order = dict.fromkeys(member.host for link in reach for member in link.members)
+    dealt = [found[host] for host in order if host in found]
+    within = bounded(dealt, warming) if warming else Bounded(tuple(dealt))
+    if within is None:  # each family has enough that is warm, or enough ceilings; so should both
+        return joined[0]
     waits = [deal.longest_ttl for deal in joined if deal.longest_ttl is not None]
     return Deal(
         pool.name,
-        tuple(link.name for link in chain if any(link.name in deal.using for deal in joined)),
+        tuple(link.name for link in reach if any(link.name in deal.using for deal in joined)),
         best,
-        tuple(found[host] for host in order if host in found),
+        within.dealt,
         min(waits, default=None),
+        within.warmup,
     )
 
 
@@ -224,7 +263,9 @@ _Picked = tuple[str, Member, Fitness]
 """The pool that a host is dealt from, its membership there, and its fitness."""
 
 
-def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> list[_Picked]:
+def _pick(
+    zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family, warming: Ceilings
+) -> list[_Picked]:
     """Return the live hosts of the first pool; where they are too few, with its fallback's or these alone."""
     helpers: list[_Picked] = []
     for pool in reversed(chain):
@@ -240,18 +281,26 @@ def _pick(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) ->
             for member in able
         ]
         fit = [entry for entry in judged if entry[2].live and entry[2].factor]
-        if pool.fallback is None or _enough(zone, pool, live, family, fit):
+        if pool.fallback is None or _enough(zone, pool, live, family, fit, warming):
             helpers = fit
         elif pool.fallback_mode == "add" or not helpers:
             helpers = fit + helpers
     return helpers
 
 
-def _enough(zone: Zone, pool: Pool, live: LiveSet, family: Family, fit: list[_Picked]) -> bool:
-    """Say whether the live hosts reach `min_live` of those with the family; none is never enough."""
+def _enough(
+    zone: Zone, pool: Pool, live: LiveSet, family: Family, fit: list[_Picked], warming: Ceilings
+) -> bool:
+    """Say whether the live hosts reach `min_live` of those with the family; none is never enough.
+
+    Hosts that warm up count in neither, unless there are no others.
+    """
+    having = [member for member in pool.members if family in zone.host_by_name[member.host].by_family]
+    if warming and any(member.host not in warming for member in having):
+        having = [member for member in having if member.host not in warming]
+        fit = [entry for entry in fit if entry[1].host not in warming]
     if not fit:
         return False
-    having = [member for member in pool.members if family in zone.host_by_name[member.host].by_family]
     if not pool.min_live.percent:
         return len(fit) >= min(pool.min_live.amount, len(having))
 
@@ -275,6 +324,13 @@ def _last_resort(
     """Return the hosts to deal, by plain weight, when nobody in the chain is live."""
     if pool.when_down == "servfail":
         return LastResort.SERVFAIL, []
+    return next(_resorts(zone, chain, live, family), (LastResort.SERVFAIL, []))
+
+
+def _resorts(
+    zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family
+) -> Iterator[tuple[LastResort, list[_Picked]]]:
+    """Yield the hosts of each last resort that has any, the best first."""
     everybody = _unique(
         (link.name, member, Fitness(zone.host_by_name[member.host].by_family[family]))
         for link in chain
@@ -284,11 +340,90 @@ def _last_resort(
     )
     for resort, forced in _RESORTS:
         if found := [one for one in everybody if live.forced.get((zone.name, one[1].host)) in forced]:
-            return resort, found
+            yield resort, found
+
+
+def _overflow(
+    zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family, warming: Ceilings
+) -> list[_Picked]:
+    """Return the live warm hosts of the nearest overflow that has any."""
+    for link in chain:
+        over = zone.chain(link.overflow) if link.overflow else ()
+        fit = _unique(_pick(zone, over, live, family, warming))
+        if warm := [entry for entry in fit if entry[1].host not in warming]:
+            return warm
+    return []
+
+
+def _with_warm(
+    zone: Zone,
+    chain: tuple[Pool, ...],
+    live: LiveSet,
+    family: Family,
+    warming: Ceilings,
+    picked: list[_Picked],
+) -> tuple[LastResort, list[_Picked]]:
+    """Add warm hosts that are not live to those that warm up, which cannot take everything."""
+    for resort, found in _resorts(zone, chain, live, family):
+        if warm := [entry for entry in found if entry[1].host not in warming]:
+            return resort, _unique([*picked, *warm])
     return LastResort.SERVFAIL, []
+
+
+# --- ceilings -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Hosts within their ceilings; those with no unit of the cycle are in `warmup` alone."""
+
+    dealt: tuple[Dealt, ...] = ()
+    warmup: Mapping[str, Fraction] = field(default_factory=dict)
+
+
+def bounded(dealt: Sequence[Dealt], warming: Ceilings, *, fill: bool = False) -> Bounded | None:
+    """Bound the shares of hosts that warm up; None: no warm host is there to take the rest.
+
+    Their factor `warmup` is what is left of the share that they would have by weight.
+    """
+    plain = [_without_bound(entry) for entry in dealt]
+    if not any(entry.host in warming for entry in plain):
+        return Bounded(tuple(plain)) if plain else None
+    units = units_within(
+        [entry.effective for entry in plain], [warming.get(entry.host) for entry in plain], fill=fill
+    )
+    if units is None:
+        return None
+    total, weight = sum(units), sum((entry.effective for entry in plain), Fraction(0))
+    left = {
+        entry.host: min(Fraction(1), Fraction(part, total) * weight / entry.effective)
+        for entry, part in zip(plain, units, strict=True)
+        if entry.host in warming
+    }
+    return Bounded(
+        tuple(
+            replace(
+                entry,
+                units=part,
+                factors={**entry.factors, "warmup": left[entry.host]}
+                if left.get(entry.host, 1) < 1
+                else entry.factors,
+            )
+            for entry, part in zip(plain, units, strict=True)
+            if part
+        ),
+        left,
+    )
+
+
+def _without_bound(entry: Dealt) -> Dealt:
+    if entry.units is None:
+        return entry
+    factors = {name: factor for name, factor in entry.factors.items() if name != "warmup"}
+    return replace(entry, units=None, factors=factors)
 
 
 def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:
     """Return each host's part of the answers."""
-    total = sum((entry.effective for entry in dealt), Fraction(0))
-    return {entry.host: entry.effective / total for entry in dealt}
+    total = sum((entry.portion for entry in dealt), Fraction(0))
+    return {entry.host: entry.portion / total for entry in dealt}

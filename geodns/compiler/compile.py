@@ -75,10 +75,10 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
 
 
 def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
-    """Return, for each host, the pools whose choice it can change, also through a fallback."""
+    """Return, for each host, the pools whose choice it can change, also through a fallback or overflow."""
     found: dict[str, set[PoolKey]] = {host.name: set() for host in zone.hosts}
     for pool in zone.pools:
-        for link in zone.chain(pool.name):
+        for link in zone.reach(pool.name):
             for member in link.members:
                 found[member.host].add((zone.name, pool.name))
     return {host: frozenset(pools) for host, pools in found.items()}

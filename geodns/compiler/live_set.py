@@ -14,7 +14,7 @@ from geodns.model.base import Address, Family
 from geodns.model.checks import CheckPolicy, Target
 from geodns.model.hosts import Host
 from geodns.model.state import NOTHING_KNOWN, Forced, HealthState, HostKey, Verdict
-from geodns.model.zone import Zone, target_of
+from geodns.model.zone import Pool, Zone, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class LiveSet:
         newcomers: hosts added while running that no probe has found good yet.
         factors: further factors of hosts (load, slow start …), by name.
         weights: forced instead of the files' weights, in every pool.
+        ceilings: the largest share that a host which warms up may have in a pool that sends; 1 or more: it
+            is warm; without one it gets nothing.
 
     """
 
@@ -68,6 +70,18 @@ class LiveSet:
     newcomers: frozenset[HostKey] = frozenset()
     factors: Mapping[HostKey, Mapping[str, Fraction]] = field(default_factory=dict)
     weights: Mapping[HostKey, int] = field(default_factory=dict)
+    ceilings: Mapping[HostKey, Fraction] = field(default_factory=dict)
+
+    def warming(self, zone: Zone, pool: Pool) -> dict[str, Fraction]:
+        """Return the largest shares of the hosts that warm up; none where a pool receives."""
+        if not zone.warms or pool.mail == "in":
+            return {}
+        ceilings = {
+            host.name: self.ceilings.get((zone.name, host.name), Fraction(0))
+            for host in zone.hosts
+            if host.warmup
+        }
+        return {host: ceiling for host, ceiling in ceilings.items() if ceiling < 1}
 
     def weight(self, zone: Zone, host: str, given: int) -> int:
         """Return the weight that is forced on a host, else the given one."""

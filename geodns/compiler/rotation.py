@@ -39,13 +39,22 @@ def units(weights: Sequence[Fraction | int]) -> tuple[int, ...]:
     Where their sum would pass max(`CYCLE`, hosts with weight) they are apportioned to that sum by largest
     remainders, and no weight above 0 becomes 0.
     """
+    whole = _whole(weights)
+    limit = max(CYCLE, sum(weight > 0 for weight in whole))
+    return tuple(whole) if sum(whole) <= limit else _apportion(whole, limit)
+
+
+def _whole(weights: Sequence[Fraction | int]) -> list[int]:
     exact = [Fraction(weight) for weight in weights]
     scale = math.lcm(*(weight.denominator for weight in exact))
     whole = [int(weight * scale) for weight in exact]
     divisor = math.gcd(*whole)
-    whole = [weight // divisor for weight in whole]
-    limit = max(CYCLE, sum(weight > 0 for weight in whole))
-    return tuple(whole) if sum(whole) <= limit else _apportion(whole, limit)
+    return [weight // divisor for weight in whole]
+
+
+def apportion(weights: Sequence[Fraction | int], seats: int) -> tuple[int, ...]:
+    """Divide as many seats as there are hosts, or more, by weights above 0; nobody goes without."""
+    return _apportion(_whole(weights), seats)
 
 
 def _apportion(whole: Sequence[int], seats: int) -> tuple[int, ...]:

@@ -68,6 +68,7 @@ class Cluster:
         slow_start: hosts that came back from down and rise to their weight.
         half_dead: live hosts that are not live in one family, and their states there.
         reputation: what reputation leaves of hosts' weights; never 1.
+        ceilings: the largest shares of hosts that warm up.
 
     """
 
@@ -92,6 +93,7 @@ class Cluster:
         self.held_back: dict[HostKey, str] = {}
         self.half_dead: dict[HostKey, dict[Family, HealthState]] = {}
         self.reputation: dict[HostKey, Fraction] = {}
+        self.ceilings: dict[HostKey, Fraction] = {}
         self._awaited: frozenset[HostKey] = frozenset()
         """Hosts added while running, until they are up for the first time."""
         self._policy = DEFAULT
@@ -150,6 +152,7 @@ class Cluster:
             self.newcomers,
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},
+            self.ceilings,
         )
 
     def _factors(self) -> dict[HostKey, dict[str, Fraction]]:
@@ -269,6 +272,28 @@ class Cluster:
         moved = {host for host in hosts if before.get(host) != factors.get(host)}
         self._recompile(moved)
         return bool(moved)
+
+    def bound(self, ceilings: Mapping[HostKey, Fraction]) -> bool:
+        """Bound the shares of hosts that warm up, and of no others; return whether any bound has changed."""
+        moved = {
+            host
+            for host in ceilings.keys() | self.ceilings.keys()
+            if ceilings.get(host) != self.ceilings.get(host)
+        }
+        if moved:
+            self.ceilings = dict(ceilings)
+            self._recompile(moved)
+        return bool(moved)
+
+    @property
+    def warmup_factors(self) -> dict[HostKey, Fraction]:
+        """What ceilings leave of the shares of hosts that warm up, at the least over pools and families."""
+        found: dict[HostKey, Fraction] = {}
+        for (zone, _), choice in self.compiled.choices.items() if self.ceilings else ():
+            for deal in (*choice.families.values(), choice.mx):
+                for host, left in deal.warmup.items():
+                    found[zone, host] = min(left, found.get((zone, host), left))
+        return found
 
     def _note_returns(self, hosts: Iterable[HostKey], now: float, at_once: Collection[HostKey] = ()) -> None:
         """Begin the slow start of hosts that come back from down or are new, but for those `at_once`."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from geodns.compiler.choice import shares
+from geodns.compiler.choice import Choice, shares
 from geodns.compiler.live_set import LiveSet, effective_weight
 from geodns.control.services import Services
 from geodns.health.tls import name_for
@@ -30,6 +30,7 @@ class Gauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield from _hosts(self._services)
+        yield from _warmups(self._services)
         yield from _pools(self._services)
         yield from _zones(self._services)
         yield from _reputation(self._services)
@@ -51,7 +52,7 @@ def _one(name: str, text: str, number: float) -> Metric:
 
 def _hosts(services: Services) -> Iterator[Metric]:
     cluster = services.cluster
-    live = cluster.live()
+    live, warmup = cluster.live(), cluster.warmup_factors
     found: list[tuple[tuple[str, str], Zone, Host]] = [
         ((zone.name, host.name), zone, host) for zone in cluster.zones.values() for host in zone.hosts
     ]
@@ -83,7 +84,7 @@ def _hosts(services: Services) -> Iterator[Metric]:
         "geodns_host_effective_weight",
         "Weight with every factor; 0 when out.",
         "zone host",
-        ((key, float(effective_weight(live, zone, host))) for key, zone, host in found),
+        ((key, float(effective_weight(live, zone, host) * warmup.get(key, 1))) for key, zone, host in found),
     )
     known = cluster.loads.known
     yield _gauge(
@@ -135,7 +136,7 @@ def _pools(services: Services) -> Iterator[Metric]:
         "zone pool",
         (
             # MX leaves out a family that only the fallback has: that is no trouble.
-            (key, choice.mx.using != (key[1],) and choice.mx.last_resort is None)
+            (key, _own_using(zones[key[0]], choice) != (key[1],) and choice.mx.last_resort is None)
             for key, choice in choices.items()
         ),
     )
@@ -163,6 +164,65 @@ def _pools(services: Services) -> Iterator[Metric]:
         "zone pool",
         ((key, key in suspects) for key in choices),
     )
+
+
+def _warmups(services: Services) -> Iterator[Metric]:
+    found = list(services.warmup.hosts.items())
+    planned = [(key, one, cap) for key, one in found if (cap := one.plan.cap(one.stage.day)) is not None]
+    yield _gauge(
+        "geodns_warmup_day",
+        "The day of its plan that a host is at; one more than the plan has once it is over.",
+        "zone host",
+        ((key, one.stage.day) for key, one in found),
+    )
+    yield _gauge(
+        "geodns_warmup_cap_messages",
+        "Messages that a host may send today; absent once its warm-up is over.",
+        "zone host",
+        ((key, cap) for key, _, cap in planned),
+    )
+    yield _gauge(
+        "geodns_warmup_sent_messages",
+        "Messages that a host has sent today, counted or by its share of the volume.",
+        "zone host",
+        ((key, one.sent) for key, one in found),
+    )
+    yield _gauge(
+        "geodns_warmup_overshoot_messages",
+        "Messages that one cached answer may still bring a host whose share has fallen to 0.",
+        "zone host",
+        ((key, one.seen.overshoot) for key, one, _ in planned),
+    )
+    yield _gauge(
+        "geodns_warmup_share_ratio",
+        "The part of its pools' answers that a host is dealt.",
+        "zone host",
+        ((key, float(one.share)) for key, one in found),
+    )
+    yield _gauge(
+        "geodns_warmup_ceiling_ratio",
+        "The part of its pools' answers that a host may have, at most.",
+        "zone host",
+        ((key, min(1.0, float(one.ceiling.share))) for key, one in found),
+    )
+    yield _gauge(
+        "geodns_warmup_held",
+        "1 while something holds a host at its day, or keeps it from being dealt; pacing is not counted.",
+        "zone host",
+        ((key, one.stalled) for key, one, _ in planned),
+    )
+    yield _gauge(
+        "geodns_warmup_signals_silent",
+        "1 while signals that came of a host's mail come no more.",
+        "zone host",
+        ((key, one.silent) for key, one, _ in planned),
+    )
+
+
+def _own_using(zone: Zone, choice: Choice) -> tuple[str, ...]:
+    """Return the pools that MX deals from, without the overflow of hosts that warm up."""
+    overflow = zone.pool_by_name[choice.pool].overflow
+    return tuple(name for name in choice.mx.using if name != overflow)
 
 
 def _with_weight(live: LiveSet, zone: Zone, pool: str) -> int:

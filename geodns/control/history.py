@@ -78,8 +78,8 @@ class Tally:
         known = self._intended.get(place)
         if known is None or known[0] is not choice:
             dealt = choice.of(rtype).dealt
-            total = sum((entry.effective for entry in dealt), Fraction(0))
-            known = choice, {entry.host: float(entry.effective / total) for entry in dealt if total}
+            total = sum((entry.portion for entry in dealt), Fraction(0))
+            known = choice, {entry.host: float(entry.portion / total) for entry in dealt if total}
             self._intended[place] = known
         return known[1]
 

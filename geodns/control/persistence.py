@@ -18,6 +18,7 @@ from geodns.errors import StoreError
 from geodns.model.checks import Target
 from geodns.model.serial import next_serial
 from geodns.model.state import ForcedState, ForcedWeight, HostKey, HostSince, RetiredHost, StoredZone, Verdict
+from geodns.model.warmup import WarmupStage
 from geodns.model.zone import Zone
 from geodns.storage.state_file import StateFile
 from geodns.zones.folder import Edit
@@ -176,6 +177,13 @@ class Persistence:
             self._keep(partial(self._store.clear_forced_weight, host), "weight", *host)
         else:
             self._keep(partial(self._store.save_forced_weight, host, weight), "weight", *host)
+
+    def warmups(self) -> dict[HostKey, WarmupStage]:
+        return self._store.load_warmups()
+
+    def keep_warmups(self, stages: Mapping[HostKey, WarmupStage]) -> None:
+        """Keep where hosts stand in their warm-ups, instead of what was kept before."""
+        self._keep(partial(self._store.save_warmups, dict(stages)), "warmup")
 
     def save_states(
         self,

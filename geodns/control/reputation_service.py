@@ -368,7 +368,7 @@ class ReputationService:
 
 def sending_pools(zone: Zone) -> tuple[Pool, ...]:
     """Return the pools by whose hosts mail leaves."""
-    return zone.pools
+    return tuple(pool for pool in zone.pools if pool.mail != "in")
 
 
 def _senders(zone: Zone) -> list[str]:

@@ -15,6 +15,7 @@ from geodns.control.reputation_service import ReputationService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
+from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
@@ -39,6 +40,7 @@ class Services(NamedTuple):
     orders: OrderService
     history: HistoryService
     signals: SignalService
+    warmup: WarmupService
     reputation: ReputationService
     zones: ZoneService
     watchdog: Watchdog

@@ -30,9 +30,10 @@ def pool_alerts(cluster: Cluster) -> Iterator[Alert]:
             some = any(deal.live for deal in deals.values())
             where = f" on {' and '.join(dead)}" if some else ""
             pool = f"pool {key[1]} of {key[0]}"
+            who = "no warm host" if any(deal.warmup for deal in dead.values()) else "nobody"
             yield Alert(
                 ("pool", key),
-                f"{pool}: nobody is live{where}, last resort: {choice.last_resort}",
+                f"{pool}: {who} is live{where}, last resort: {choice.last_resort}",
                 kind="state",
                 resolved=f"{pool}: somebody is live again",
                 still_there=partial(_has_pool, cluster, key),

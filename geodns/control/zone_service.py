@@ -24,6 +24,7 @@ from geodns.control.order_service import OrderService
 from geodns.control.orders import is_out
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
+from geodns.control.warmup_service import WarmupService
 from geodns.control.worker_service import WorkerService
 from geodns.errors import Problem, StartError, ZoneError, printable
 from geodns.model.hosts import HostSource
@@ -70,6 +71,7 @@ class ZoneService:
         workers: WorkerService,
         verdicts: VerdictService,
         loads: HostLoadService,
+        warmup: WarmupService,
         orders: OrderService,
         persistence: Persistence,
         events: EventLog,
@@ -79,6 +81,7 @@ class ZoneService:
         self._workers = workers
         self._verdicts = verdicts
         self._loads = loads
+        self._warmup = warmup
         self._orders = orders
         self._persistence = persistence
         self._events = events
@@ -228,6 +231,7 @@ class ZoneService:
             transitions = await self._serve(sources, retired, now)
             self._verdicts.follow()
             self._loads.follow()
+            self._warmup.look()
             self._orders.note_edits()
             self._metrics.observe_recompile(time.perf_counter() - began)
             await self._workers.publish()

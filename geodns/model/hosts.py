@@ -8,6 +8,7 @@ from pydantic import Field
 
 from geodns.model.base import FAMILIES, Address, Family, Frozen, family_of
 from geodns.model.limits import MAX_WEIGHT
+from geodns.model.warmup import Warmup
 
 
 class Matcher(Frozen):
@@ -96,6 +97,11 @@ class Host(Frozen):
     )
     load: Load | None = Field(
         default=None, description="How busy it may be: its weight falls as that nears `full`."
+    )
+    warmup: Warmup | None = Field(
+        default=None,
+        exclude_if=lambda warmup: warmup is None,  # zones without it keep their digests, so their serials
+        description="How its new IPs are warmed up: a plan bounds what it is dealt each day.",
     )
 
     @cached_property

@@ -11,6 +11,7 @@ from geodns.model.checks import Check, CheckPolicy, Target
 from geodns.model.hosts import Host, HostSource, Origin
 from geodns.model.limits import MAX_WEIGHT
 from geodns.model.reputation import Reputation
+from geodns.model.warmup import MAX_VOLUME
 
 MAX_ANSWERS = 32
 
@@ -86,6 +87,24 @@ class Pool(Frozen):
         default=MinLive(amount=50, percent=True),
         description="How many hosts may be out by quarantines that programs give, those down counted in: a "
         "count or a share.",
+    )
+    # Left out of a stored zone where they say nothing: digests, and so serials, stay as they were.
+    volume: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_VOLUME,
+        exclude_if=lambda volume: volume is None,
+        description="Messages that it sends a day: what the caps of hosts that warm up are parts of.",
+    )
+    overflow: str | None = Field(
+        default=None,
+        exclude_if=lambda overflow: overflow is None,
+        description="The pool that takes what hosts that warm up may not, where none of its own is warm.",
+    )
+    mail: Literal["out", "in"] = Field(
+        default="out",
+        exclude_if=lambda mail: mail == "out",
+        description="in: it receives, so that warm-up and reputation, which are of sending, leave it alone.",
     )
 
 
@@ -198,7 +217,9 @@ class Zone(Frozen):
     )
     rules: tuple[Rule, ...] = ()
     reputation: Reputation | None = Field(
-        default=None, description="How hosts are judged by what becomes of their mail."
+        default=None,
+        exclude_if=lambda reputation: reputation is None,  # as `warmup` of hosts
+        description="How hosts are judged by what becomes of their mail.",
     )
 
     @property
@@ -266,6 +287,39 @@ class Zone(Frozen):
             found[name] = self.pool_by_name[name]
             name = found[name].fallback
         return tuple(found.values())
+
+    def reach(self, pool: str) -> tuple[Pool, ...]:
+        """Return the pools whose hosts a pool may deal: its chain, then the chains of their overflows."""
+        chain = self.chain(pool)
+        over = (one for link in chain if link.overflow for one in self.chain(link.overflow))
+        return tuple({one.name: one for one in (*chain, *over)}.values())
+
+    @cached_property
+    def warms(self) -> bool:
+        """Whether any of its hosts warms up."""
+        return any(host.warmup for host in self.hosts)
+
+    @cached_property
+    def sending_pools_of(self) -> dict[str, tuple[Pool, ...]]:
+        """The pools that deal each host that warms up and whose mail it sends, be it as a fallback."""
+        found: dict[str, tuple[Pool, ...]] = {host.name: () for host in self.hosts if host.warmup}
+        for pool in self.pools if found else ():
+            # Those of weight 0 too: an order may give them another.
+            members = {one.host for link in self.chain(pool.name) for one in link.members}
+            for name in members & found.keys() if pool.mail == "out" else ():
+                found[name] = (*found[name], pool)
+        return found
+
+    def volume_of(self, host: str) -> int:
+        """Return the messages that a warming host's pools send a day; 0 where one does not say."""
+        pools = self.sending_pools_of[host]
+        return sum(pool.volume for pool in pools if pool.volume) if all(one.volume for one in pools) else 0
+
+    def dealt_ttl_of(self, host: str) -> int:
+        """Return the longest TTL with which a warming host is dealt in the pools that send."""
+        pools = {pool.name for pool in self.sending_pools_of[host]}
+        ttls = (rule.ttl for rule in self.rules if any(tier.pool in pools for tier in rule.tiers))
+        return max(ttls, default=self.ttl)
 
     @cached_property
     def check_policies_by_host(self) -> dict[str, tuple[CheckPolicy | None, ...]]:

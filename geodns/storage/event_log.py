@@ -31,12 +31,13 @@ KINDS = (
     "source",
     "certificate",
     "waiting",
+    "warmup",
     "watch",
     "reputation",
 )
 """Host states; orders and their ends; edits; files with errors; trouble of the prober's own; processes that
-die and come back; start and stop; load; hosts from sources; certificates; edits that wait; the watchdog;
-block lists and rules of reputation."""
+die and come back; start and stop; load; hosts from sources; certificates; edits that wait; warm-ups; the
+watchdog; block lists and rules of reputation."""
 
 IN_MEMORY = 1_000
 """Events in memory, whatever the disk does."""

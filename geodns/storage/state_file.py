@@ -23,6 +23,7 @@ from geodns.model.state import (
     StoredZone,
     Verdict,
 )
+from geodns.model.warmup import WarmupStage
 from geodns.storage import state_rows
 from geodns.storage.database import Database
 
@@ -56,7 +57,10 @@ CREATE TABLE IF NOT EXISTS forced_weight (zone TEXT NOT NULL, host TEXT NOT NULL
     reason TEXT NOT NULL, author TEXT NOT NULL, since REAL NOT NULL, until REAL,
     file TEXT NOT NULL, edited REAL, PRIMARY KEY (zone, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badness REAL NOT NULL,
-    PRIMARY KEY (zone, host)) WITHOUT ROWID
+    PRIMARY KEY (zone, host)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS warmup (zone TEXT NOT NULL, host TEXT NOT NULL, start TEXT NOT NULL,
+    day INT NOT NULL, date TEXT NOT NULL, begun INT NOT NULL, dealt REAL NOT NULL, active REAL NOT NULL,
+    held TEXT, author TEXT NOT NULL, PRIMARY KEY (zone, host)) WITHOUT ROWID
 """
 
 
@@ -69,6 +73,7 @@ _KEYS = {
     "returned": 2,
     "retired": 2,
     "found": 2,
+    "warmup": 2,
 }
 """Columns that name a row, where it is not the first alone."""
 
@@ -95,6 +100,7 @@ class StateFile(Database):
         "verdict",
         "note",
         "found",
+        "warmup",
     )
 
     def _read_through(self) -> None:
@@ -109,6 +115,7 @@ class StateFile(Database):
         self.load_returned()
         self.load_notes()
         self.load_found()
+        self.load_warmups()
 
     def remarks(self) -> list[str]:
         found = [f"{what} {which} ({why})" for (what, which), why in self._left_out.items()]
@@ -290,6 +297,28 @@ class StateFile(Database):
 
     def load_found(self) -> dict[tuple[str, str], str]:
         return self._load("found", "SELECT zone, source, text FROM found", state_rows.found)
+
+    # ----- warm-ups
+
+    def save_warmups(self, stages: Mapping[HostKey, WarmupStage]) -> None:
+        """Keep where these hosts stand in their warm-ups, and no others."""
+        self._write(
+            "FULL",
+            "INSERT INTO warmup (zone, host, start, day, date, begun, dealt, active, held, author)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (*host, str(one.start), one.day, str(one.date), *astuple(one)[3:])
+                for host, one in stages.items()
+            ],
+            first="DELETE FROM warmup",
+        )
+
+    def load_warmups(self) -> dict[HostKey, WarmupStage]:
+        return self._load(
+            "warmup",
+            "SELECT zone, host, start, day, date, begun, dealt, active, held, author FROM warmup",
+            state_rows.warmup,
+        )
 
     # ----- notes
 

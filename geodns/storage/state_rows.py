@@ -3,6 +3,7 @@
 Anything may stand in a row: another version writes other words, and hands write what they like.
 """
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -20,6 +21,7 @@ from geodns.model.state import (
     StoredZone,
     Verdict,
 )
+from geodns.model.warmup import MAX_DAYS, MAX_VOLUME, WarmupStage
 from geodns.storage import cells
 
 MAX_SERIAL = 2**32 - 1
@@ -138,6 +140,35 @@ def retired(zone: Any, host: Any, model: Any, until: Any) -> tuple[HostKey, Reti
 def found(zone: Any, source: Any, text: Any) -> tuple[tuple[str, str], str]:
     """Return a source, by zone and title, and its last list."""
     return (cells.line(zone), cells.line(source)), cells.text(text)
+
+
+def warmup(
+    zone: Any,
+    host: Any,
+    start: Any,
+    day: Any,
+    date: Any,
+    begun: Any,
+    dealt: Any,
+    active: Any,
+    held: Any,
+    author: Any,
+) -> tuple[HostKey, WarmupStage]:
+    """Return a host and where it stands in its warm-up."""
+    return _host(zone, host), WarmupStage(
+        _date(start),
+        cells.whole(day, MAX_DAYS + 1),
+        _date(date),
+        bool(begun),
+        cells.number(dealt, MAX_VOLUME),
+        cells.time(active),
+        None if held is None else _told(held),
+        _told(author),
+    )
+
+
+def _date(value: Any) -> dt.date:
+    return dt.date.fromisoformat(cells.line(value))
 
 
 def note(name: Any, text: Any) -> tuple[str, str]:

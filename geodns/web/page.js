@@ -221,6 +221,8 @@ async function recent() {
   try {
     const [history] = await read("api/v1/history/recent");
     zones.sparks(history.zones);
+    const [warming] = await read("api/v1/warmup");
+    zones.warmups(warming.zones);
   } catch (error) {
     if (!(error instanceof Refused)) return false;
   }

@@ -114,7 +114,7 @@ export function partsOf(pools) {
  * What is dealt instead of a pool's own hosts, in each family or, where both are alike, in all.
  * @returns {{on: string, resort: ?string, helpers: string[], word: string}[]}
  */
-export function instead(pool, { families }) {
+export function instead(pool, { families, overflow }) {
   const dealing = Object.entries(families).filter(([, one]) => one.using.length || one.last_resort);
   const same = dealing.every(([, one]) => one.last_resort === dealing[0][1].last_resort && String(one.using) === String(dealing[0][1].using));
   const alive = dealing.some(([, one]) => !one.last_resort);
@@ -122,7 +122,7 @@ export function instead(pool, { families }) {
     .map(([family, one]) => ({
       on: same || !alive ? "" : ` on ${FAMILIES[family]}`,
       resort: one.last_resort,
-      helpers: one.using.filter((used) => used !== pool),
+      helpers: one.using.filter((used) => used !== pool && used !== overflow),
       word: one.using.includes(pool) ? "helps out" : "stands in",
     }))
     .filter((one) => one.resort || one.helpers.length);

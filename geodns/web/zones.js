@@ -4,6 +4,7 @@ import { Day } from "./day.js";
 import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
+import { Warmup } from "./warmup.js";
 import { whole } from "./words.js";
 
 const KEY = "filter";
@@ -17,10 +18,11 @@ class Zone {
     this.pools = new Pools();
     this.hosts = new Hosts(name, act);
     this.day = new Day(name, () => this.hosts.shown());
+    this.warmup = new Warmup(name);
     this.node = el("section", { class: "zone", "aria-label": `zone ${name}` },
       el("h2", {}, el("span", {}, name), " ", this.facts), this.error,
       el("h3", { class: "unseen" }, "Pools"), this.pools.node,
-      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.day.node);
+      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.warmup.node, this.day.node);
   }
 
   draw({ zone, pools, hosts }, now) {
@@ -56,6 +58,10 @@ export class Zones {
 
   sparks(zones) {
     for (const [name, zone] of this.kept) zone.hosts.sparks(zones[name]);
+  }
+
+  warmups(zones) {
+    for (const [name, zone] of this.kept) zone.warmup.draw(zones[name]);
   }
 
   /** The filter was changed: show it in the address, so that a bookmark keeps it. */

@@ -206,9 +206,11 @@ def check_use(
 
 def _used_pools(named: Iterable[str], pools: Mapping[str, Placed[Pool]]) -> set[str]:
     used: set[str] = set()
-    for first in named:
-        name: str | None = first
-        while name is not None and name in pools and name not in used:
+    waiting = [*named]
+    while waiting:
+        name = waiting.pop()
+        if name in pools and name not in used:
             used.add(name)
-            name = pools[name].value.fallback
+            pool = pools[name].value
+            waiting += [one for one in (pool.fallback, pool.overflow) if one is not None]
     return used

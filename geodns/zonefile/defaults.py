@@ -12,7 +12,7 @@ from geodns.zonefile.checks import CHECK, CHECK_USERS
 from geodns.zonefile.hosts import HOST, is_short
 from geodns.zonefile.pools import POOL
 
-_OWN = {"hosts": {"address", "probe"}, "pools": {"hosts", "fallback"}, "checks": {"type"}}
+_OWN = {"hosts": {"address", "probe"}, "pools": {"hosts", "fallback", "overflow"}, "checks": {"type"}}
 """Keys that each host, pool or check says for itself."""
 
 SHARED: dict[str, dict[str, Key]] = {

@@ -31,6 +31,7 @@ from geodns.wire.idn import to_ascii
 from geodns.zonefile.host_load import LOAD, read_loads
 from geodns.zonefile.names import expand, is_host_label
 from geodns.zonefile.sections import Placed, halves, written_out
+from geodns.zonefile.warmup import WARMUP, read_warmup
 
 MAX_HOSTS = 100_000
 
@@ -42,6 +43,7 @@ HOST = keys_of(
         "egress": ADDRESSES,
         "probe": ValueType(word("where to probe it, as 10.0.0.13:2525").read, ADDRESS_SCHEMA, "address"),
         "load": section(objects(LOAD) | {"minProperties": 1}),  # `full` may stand in `defaults`
+        "warmup": section(objects(WARMUP, "plan", "start")),
     },
     fields={"address": "addresses"},
 )
@@ -99,6 +101,7 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
     probes = _endpoints(given["probe"], len(names), report) if "probe" in given else None
     loads = read_loads(given["load"], len(names), report) if "load" in given else None
     loads = _own_urls(loads, names, addresses)
+    warmup = read_warmup(given["warmup"], report) if "warmup" in given else None
     weight = {"weight": given["weight"]} if "weight" in given else {}
     return [
         Host(
@@ -107,6 +110,7 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
             egress=egress[number] if egress else (),
             probe=probes[number] if probes else None,
             load=loads[number] if loads else None,
+            warmup=warmup,
             **weight,
         )
         for number, name in enumerate(names)

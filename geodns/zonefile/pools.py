@@ -80,6 +80,9 @@ POOL = keys_of(
         "when_down": choice,
         "max_out": MIN_LIVE,
         "hold": duration,
+        "volume": whole,
+        "overflow": word("the name of a pool"),
+        "mail": choice,
     },
     defaults={"check": "smtp"},
     fields={"hosts": "members", "check": "checks"},
@@ -124,8 +127,7 @@ def read_pools(
             members = _members(given.pop("hosts"), report, hosts, growing=growing)
         elif isinstance(body, yaml_nodes.Mapping) or is_nothing(body):
             report.error(key, f"pool {quoted(name)} has no `hosts`", "write `hosts: […]`, names or globs")
-        if "fallback" in given:
-            given["fallback"] = given["fallback"].text
+        given |= {word: given[word].text for word in ("fallback", "overflow") if word in given}
         if "check" in given:
             policy = read_check_policy(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
             given |= {} if policy is None else policy._asdict()
@@ -235,6 +237,8 @@ def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
     for name, pool in pools.items():
         if pool.value.fallback is not None and pool.value.fallback not in pools:
             report.unknown(pool.place("fallback"), "no pool is called", pool.value.fallback, pools)
+        if pool.value.overflow is not None and pool.value.overflow not in pools:
+            report.unknown(pool.place("overflow"), "no pool is called", pool.value.overflow, pools)
         path: dict[str, None] = {}
         here: str | None = name
         while here is not None and here in pools and here not in done and here not in path:

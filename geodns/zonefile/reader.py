@@ -38,6 +38,7 @@ from geodns.zonefile.sources import (
     taken_names,
     zone_over,
 )
+from geodns.zonefile.warmup import check_warmups
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -209,11 +210,8 @@ class _Reader:
         reputation = read_reputation(given.get("reputation"), report)
         check_names(self._names, self._origin, report)
         self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
-        if well_read:
-            check_use(self._names, checks, own, pools, report)
-            check_sources(sources, origins, pools, report)
         data = [rrset.data for kinds in self._names.values() for rrset in kinds.values()]
-        return Zone(
+        zone = Zone(
             name=self._origin[:-1],
             ttl=ttls.dealt,
             record_ttl=ttls.fixed,
@@ -230,6 +228,11 @@ class _Reader:
             rules=tuple(one for one in data if isinstance(one, Rule)),
             reputation=reputation,
         )
+        if well_read:
+            check_use(self._names, checks, own, pools, report)
+            check_sources(sources, origins, pools, report)
+            check_warmups(zone, own, {name: pool.at for name, pool in pools.items()}, report)
+        return zone
 
     def _gather(
         self,

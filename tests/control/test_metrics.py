@@ -67,6 +67,14 @@ NAMES = {
     "geodns_recompile_seconds": "histogram",
     "geodns_state_free_bytes": "gauge",
     "geodns_state_written": "gauge",
+    "geodns_warmup_cap_messages": "gauge",
+    "geodns_warmup_ceiling_ratio": "gauge",
+    "geodns_warmup_day": "gauge",
+    "geodns_warmup_held": "gauge",
+    "geodns_warmup_overshoot_messages": "gauge",
+    "geodns_warmup_sent_messages": "gauge",
+    "geodns_warmup_share_ratio": "gauge",
+    "geodns_warmup_signals_silent": "gauge",
     "geodns_worker_restarts_total": "counter",
     "geodns_worker_silence_seconds": "gauge",
     "geodns_zone_file_refused": "gauge",
@@ -78,11 +86,16 @@ NAMES = {
 TEXT = """
 ns: {ns1: 192.0.2.53}
 checks: {tls: {starttls: offered}}
-hosts: {mta1: {address: 192.0.2.11, load: {full: 2000}}, mta2: 192.0.2.12, mta3: 192.0.2.13}
+hosts:
+  mta1: {address: 192.0.2.11, load: {full: 2000}}
+  mta2: 192.0.2.12
+  mta3: 192.0.2.13
+  new: {address: 192.0.2.14, warmup: {plan: sendgrid, start: 2020-01-01}}
 hosts_from: [{file: "hosts.d/*.yaml"}]
 pools:
   main: {hosts: [mta1, mta2], check: tls, min_live: 2, fallback: side}
   side: {hosts: [mta3], check: tls}
+  cold: {hosts: [mta3, new], check: none, volume: 10000}
 records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
 """
 
@@ -123,6 +136,7 @@ def all_used(rig: Rig) -> Metrics:
     rig.services.cluster.force((NAME, "mta2"), ForcedState(Forced.DRAINED, "", "ann", NOW))
     rig.services.cluster.loads.took((NAME, "mta1"), 2500.0, time.monotonic(), NOW)
     rig.services.watchdog._free = 1 << 30
+    rig.services.warmup.look()
     rig.look()
     found = rig.services.metrics
     found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)

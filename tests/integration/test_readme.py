@@ -69,6 +69,8 @@ SAYS = {
     "geodns clear mta2": "dealt by main",
     "geodns querylog": "1%",
     "geodns querylog off": "off",
+    "geodns warmup": "sendgrid",
+    'geodns warmup skip-to 5 new1 --reason "known IP"': "day 5 of 42, 1,848 messages today",
     "geodns events --since 7d --kind state --kind forced": "drained by",
     "geodns check --diff zones": "nothing changes",
     "curl -s http://127.0.0.1:8053/api/v1/signals -d "
@@ -118,6 +120,13 @@ def geodns(line: str, status: int = 0) -> str:
 # --- a server, and what is said to it -------------------------------------------------------------------
 
 
+NEW_HOSTS = """\
+  old1: 192.0.2.14
+  new1: {address: 192.0.2.15, warmup: {plan: sendgrid, start: 2099-01-01}}
+"""
+NEW_POOL = "  cold: {hosts: [old1, new1], check: none, volume: 200000}\n"
+
+
 class Demo(NamedTuple):
     """What `make run` has started.
 
@@ -140,6 +149,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     (folder / "zones").mkdir()
     sample = (ROOT / f"zones/{ZONE}.yaml").read_text()
+    # And a host that warms up in a pool of its own: the shares of the others stay as they are.
+    sample = sample.replace("\npools:\n", f"{NEW_HOSTS}\npools:\n{NEW_POOL}")
     for port in ("2511", "2512", "2513"):
         sample = sample.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     (folder / f"zones/{ZONE}.yaml").write_text(sample)
@@ -176,11 +187,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest.fixture
 def at_the_demo(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Demo:
-    """Stand in the demo's folder, where nothing is forced."""
+    """Stand in the demo's folder, where nothing is forced, and the plan of new1 has not begun."""
     monkeypatch.chdir(demo.folder)
     monkeypatch.setenv("GEODNS_SERVER", f"http://127.0.0.1:{demo.http}")
     monkeypatch.setenv("COLUMNS", "200")
     geodns("geodns clear 'mta*' --yes")
+    geodns("geodns warmup resume new1")
+    geodns("geodns warmup restart new1")
     return demo
 
 

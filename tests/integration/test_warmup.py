@@ -1,0 +1,83 @@
+"""A warm-up on a running server: shares that are dealt, orders over a restart, the page."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.browser import browsing, needs_browser
+from tests.integration.cluster import Server, serving
+
+ZONE = "out.example.com"
+TEXT = """
+ns: {ns1: 192.0.2.53}
+ttl: 5
+hosts:
+  mta1: 192.0.2.11
+  mta2: 192.0.2.12
+  new1: {address: 192.0.2.13, warmup: {plan: [1000, 4000, 16000, 64000], start: 2020-01-01}}
+  new2: {address: 192.0.2.14, warmup: {plan: sendgrid, start: 2099-01-01}}
+pools: {main: {hosts: "*", check: none, volume: 100000}}
+records: {"@": {pool: main, MX: {pool: main, preference: 10}}}
+"""
+CYCLE = 1200
+"""Queries: a cycle, and more."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path, {ZONE: TEXT}) as running:
+        yield running
+
+
+def dealt(server: Server, queries: int = CYCLE) -> Counter[str]:
+    """Return how often each address stands first."""
+    return Counter(server.values(f"{ZONE}.")[0] for _ in range(queries))
+
+
+def stage(server: Server, host: str = "new1") -> tuple[int, str | None]:
+    one = server.get("/api/v1/warmup")["zones"][ZONE]["hosts"][host]
+    return one["day"], one["held"]
+
+
+def test_a_new_host_gets_its_share_and_orders_outlast_a_restart(tmp_path: Path) -> None:
+    with serving(tmp_path, {ZONE: TEXT}) as server:
+        first = dealt(server)
+        assert 4 <= first["192.0.2.13"] <= 20, "1 % of 1,200"
+        assert first["192.0.2.14"] == 0
+        assert stage(server, "new2") == (0, "its plan starts on 2099-01-01")
+        told = server.command("warmup", "skip-to", "3", "new1", "--reason", "known IP")
+        assert told.stdout == f"new1.{ZONE}: day 3 of 4, 16,000 messages today\n"
+        assert 160 <= dealt(server)["192.0.2.13"] <= 220, "16 % of 1,200"
+        server.command("warmup", "hold", "new1", "--reason", "wait")
+        table = server.command("warmup").stdout
+        assert f"new1.{ZONE}" in table
+        assert "held by" in table
+        assert server.metric("geodns_warmup_day", host="new1") == 3
+    with serving(tmp_path, {ZONE: TEXT}) as server:
+        day, held = stage(server)
+        assert (day, held is not None and held.endswith("(wait)")) == (3, True)
+
+
+@needs_browser
+def test_the_page_shows_warm_ups(server: Server) -> None:
+    with browsing() as browser:
+        browser.open(server.http)
+        browser.wait("document.querySelector('.warmup:not([hidden])')", what="the warm-ups are there")
+        browser.run("document.querySelector('.warmup').open = true")
+        cells = browser.value(
+            "[...document.querySelectorAll('.warmup tbody tr:first-child > *')].map((one) => one.innerText)"
+        )
+        assert cells[:4] == ["new1", "own", "1 of 4", "1,000"]
+        assert browser.text(".warmup summary") == "Warm-up of 2 hosts, 1 held"
+        assert browser.value("document.querySelectorAll('.warmup .plot svg').length") == 2
+        assert "ahead: " in browser.text(".warmup .plot figcaption")
+        assert browser.violations("document.querySelector('.warmup')") == []
+        assert browser.complaints() == []
+
+
+def test_json_is_what_the_server_says(server: Server) -> None:
+    shown = json.loads(server.command("warmup", "--json").stdout)
+    assert shown["zones"][ZONE]["hosts"].keys() == {"new1", "new2"}
