@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.model.hosts import Endpoint, Host, Origin
+from geodns.model.reputation import Reputation
 from geodns.model.zone import Member, MinLive, Record, Rule, Tier, Zone
 from geodns.zones.diff import summary, zone_diff
 from tests.sample_zones import zone
@@ -207,6 +208,9 @@ def _update(draw: st.DrawFn, one: Zone) -> dict[str, Any]:
         return {field: tuple(items)}
     if field == "soa":
         return {"soa": one.soa.model_copy(update={"retry": draw(SOME), "serial": draw(st.none() | SOME)})}
+    if field == "reputation":
+        modes = st.sampled_from(["observe", "act"])
+        return {"reputation": draw(st.none() | st.builds(Reputation, mode=modes, confirm=st.integers(1, 9)))}
     return {field: draw(SOME)}
 
 
