@@ -44,6 +44,8 @@ UNDER_WAY = 32
 """Batches that may come in or wait for the disk at once; clients of others are told to come again."""
 TEND_EVERY = 60.0
 """Seconds from one look at what is too old to the next."""
+TRY_EVERY = 2.0
+"""Seconds from one try to the next while the file cannot be written."""
 
 T = TypeVar("T")
 
@@ -255,13 +257,16 @@ class SignalService:
     async def watch(self) -> None:
         """Open the file; then drop for ever what is too old."""
         self._loop = asyncio.get_running_loop()
+        due = float("-inf")
         while True:
-            self._clock.look()
-            now, steady = time.time(), self._clock.steady
-            await self._tended(now, prune=steady)
-            if steady:
-                self._window.prune(now)
-            await asyncio.sleep(TEND_EVERY)
+            if self.trouble is not None or since_boot() >= due:
+                due = since_boot() + TEND_EVERY
+                self._clock.look()
+                now, steady = time.time(), self._clock.steady
+                await self._tended(now, prune=steady)
+                if steady:
+                    self._window.prune(now)
+            await asyncio.sleep(TRY_EVERY)
 
     async def _tended(self, now: float, *, prune: bool) -> None:
         heard = {host: self.heard(host) for host in list(self._heard)}
