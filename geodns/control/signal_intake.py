@@ -12,7 +12,8 @@ from geodns.model.providers import OTHER, PROVIDERS
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.delays import bin_of
-from geodns.signals.mail_window import DAY, FIRST, FIVE, begin_of
+from geodns.signals.mail_window import DAY, FIRST, FIVE, REFUSALS, Mark, begin_of
+from geodns.signals.text_rules import TextRules
 from geodns.storage.signal_file import Five, Rejected
 from geodns.wire.idn import to_ascii
 
@@ -194,6 +195,7 @@ class Judged(NamedTuple):
 
     Attributes:
         accepted: signals, whatever they count.
+        marked: refusals whose text a rule looks for, by host and the five minutes that the mail came in.
         unknown: texts of replies of which nobody knows whom they speak of, and how often they came.
         hosts: whom the batch speaks of.
         strangers: what is said to be alive, and is not known here.
@@ -203,15 +205,27 @@ class Judged(NamedTuple):
     accepted: int
     rejected: tuple[Rejected, ...]
     fives: dict[tuple[HostKey, int], Five]
+    marked: Mapping[tuple[HostKey, int], Mapping[Mark, int]]
     unknown: Counter[str]
     hosts: frozenset[HostKey]
     strangers: tuple[str, ...]
 
 
-def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Classify, now: float) -> Judged:
+_Kept = tuple[Signal, HostKey, str, MailKind, float]
+"""A signal, whose it is, the address the mail left from, what it counts as, and when the mail came in."""
+
+
+def judge(
+    batch: Batch,
+    hosts: HostIndex,
+    texts: TextRules,
+    places: ProviderPlaces,
+    classify: Classify,
+    now: float,
+) -> Judged:
     """Return what a batch comes to at a time; the arguments are not changed, but for `places`."""
     rejected = list(batch.rejected)
-    kept: list[tuple[Signal, HostKey, str, MailKind, float]] = []
+    kept: list[_Kept] = []
     unknown: Counter[str] = Counter()
     known: dict[tuple[int, str, str, str], About] = {}
     sent: dict[HostKey, Counter[str]] = defaultdict(Counter)
@@ -257,10 +271,21 @@ def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Clas
         len(kept),
         tuple(sorted(rejected)),
         fives,
+        _marked(kept, texts),
         unknown,
         frozenset(sent) | {host for host in alive.values() if host is not None},
         tuple(text for text, host in alive.items() if host is None),
     )
+
+
+def _marked(kept: Iterable[_Kept], texts: TextRules) -> dict[tuple[HostKey, int], Counter[Mark]]:
+    """Return the refusals of first attempts whose text a rule looks for."""
+    found: dict[tuple[HostKey, int], Counter[Mark]] = {}
+    for one, host, _, kind, queued in kept:
+        if kind.first and kind.event in REFUSALS and not kind.late:
+            for rule in texts.fitting(host[0], one.provider, one.text):
+                found.setdefault((host, begin_of(FIVE, queued)), Counter())[one.provider, rule] += one.number
+    return found
 
 
 def _times(one: Signal, now: float) -> tuple[float, float]:

@@ -34,6 +34,7 @@ from geodns.signals import delays
 from geodns.signals.mail_window import HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
+from geodns.signals.text_rules import TextRules
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, SignalFile, Taken
@@ -109,7 +110,7 @@ class SignalService:
         """Of the thread that takes batches."""
         self._full: list[HostKey] = []
         self._shapes = Shapes()
-        self._index: tuple[object, HostIndex] | None = None
+        self._index: tuple[object, HostIndex, TextRules] | None = None
         self._file: SignalFile | None = None
         self._desk = ThreadPoolExecutor(1, "signals")
         self._reader = ThreadPoolExecutor(1, "signal-figures")
@@ -164,22 +165,28 @@ class SignalService:
         """
         loop = self._loop = asyncio.get_running_loop()
         now = time.time()
-        work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop, now)
+        work = loop.run_in_executor(self._desk, self._take, read, *self._known(), loop, now)
         return await asyncio.shield(work)  # whoever goes away meanwhile has sent it all the same
 
-    def _hosts(self) -> HostIndex:
+    def _known(self) -> tuple[HostIndex, TextRules]:
         sources = self._cluster.sources
         if self._index is None or self._index[0] is not sources:
-            self._index = sources, HostIndex(self._cluster.zones)
-        return self._index[1]
+            zones = self._cluster.zones
+            self._index = sources, HostIndex(zones), TextRules(zones)
+        return self._index[1:]
 
     def _take(
-        self, read: Callable[[], Batch], hosts: HostIndex, loop: asyncio.AbstractEventLoop, now: float
+        self,
+        read: Callable[[], Batch],
+        hosts: HostIndex,
+        texts: TextRules,
+        loop: asyncio.AbstractEventLoop,
+        now: float,
     ) -> tuple[Taken, tuple[str, ...]]:
         """Read, judge and keep a batch; in the thread for that."""
         batch = read()
         if not batch.signals and not batch.rejected:  # a heartbeat: nothing could count twice
-            judged = judge(batch, hosts, self._places, self._about, now)
+            judged = judge(batch, hosts, texts, self._places, self._about, now)
             taken = Taken(0)
         else:
             with self._disk(now) as file:
@@ -187,7 +194,7 @@ class SignalService:
                 if known is not None:
                     loop.call_soon_threadsafe(self._metrics.count_signal_batch, "duplicate")
                     return known, ()
-                judged = judge(batch, hosts, self._places, self._about, now)
+                judged = judge(batch, hosts, texts, self._places, self._about, now)
                 taken = Taken(judged.accepted, judged.rejected)
                 file.take(batch.id, taken, judged.fives, now)
         for text, number in judged.unknown.items():
@@ -202,6 +209,8 @@ class SignalService:
         """Count a batch in memory, on the loop."""
         for (host, at), five in judged.fives.items():
             self._count(host, at, five.counts)
+        for (host, at), marks in judged.marked.items():
+            self._window.mark(host, at, marks)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
         if taken.accepted or taken.rejected:

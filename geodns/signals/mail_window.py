@@ -5,6 +5,7 @@ steps are kept for a shorter time (`KEPT`). What is asked is put together of the
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from geodns.model.mail import About, MailEvent, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
@@ -12,6 +13,8 @@ from geodns.model.state import HostKey
 FIVE, HOUR, DAY = 300, 3600, 86400
 STEPS = (DAY, HOUR, FIVE)
 """Seconds of a step, the longest first."""
+MARKS_KEPT = 2 * HOUR
+"""Seconds that refusals are known whose text a rule looks for: rules look at one hour."""
 KEPT: Mapping[int, int] = {FIVE: 3 * HOUR, HOUR: 26 * HOUR, DAY: 31 * DAY}
 """Seconds that steps are kept in memory."""
 FIRST = frozenset({MailEvent.DELIVERED, MailEvent.DEFERRED, MailEvent.BOUNCED, MailEvent.EXPIRED})
@@ -69,10 +72,16 @@ def spans(start: float, end: float, kept: Mapping[int, int], now: float) -> Iter
         at = until
 
 
+Mark = tuple[str, str]
+"""A provider, and a rule whose text was found in its replies."""
+
+
 class MailWindow:
     """The counts in memory."""
 
     def __init__(self) -> None:
+        self._marks: dict[HostKey, dict[int, dict[Mark, int]]] = {}
+        """By host and the begin of five minutes; of the last hours, and not kept over a restart."""
         self._steps: dict[HostKey, dict[tuple[int, int], dict[MailKey, int]]] = {}
         """By host; then by the seconds of the step and its begin."""
         self._keys: dict[MailKey, MailKey] = {}
@@ -85,8 +94,19 @@ class MailWindow:
             one = self._keys.setdefault(key, key)
             known[one] = known.get(one, 0) + number
 
+    def mark(self, host: HostKey, at: int, counts: Mapping[Mark, int]) -> None:
+        """Add refusals whose text a rule looks for to the five minutes that begin at a time."""
+        known = self._marks.setdefault(host, {}).setdefault(at, {})
+        for mark, number in counts.items():
+            known[mark] = known.get(mark, 0) + number
+
     def prune(self, now: float) -> None:
         """Drop the steps that are over for longer than they are kept."""
+        self._marks = {
+            host: left
+            for host, fives in self._marks.items()
+            if (left := {at: one for at, one in fives.items() if at > now - MARKS_KEPT})
+        }
         for host, steps in list(self._steps.items()):
             for step, at in [one for one in steps if one[1] + one[0] <= now - KEPT[one[0]]]:
                 del steps[step, at]
@@ -110,7 +130,20 @@ class MailWindow:
             for (_, provider, kind), number in counts.items():
                 if not kind.late:
                     found.setdefault(provider, []).append((kind, number))
-        return {provider: tally(some) for provider, some in found.items()}
+        marked = self._marked(host, start, end)
+        return {
+            provider: replace(tally(some), marked=marked.get(provider, {}))
+            for provider, some in found.items()
+        }
+
+    def _marked(self, host: HostKey, start: float, end: float) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for at, counts in self._marks.get(host, {}).items():
+            if start <= at <= end:
+                for (provider, rule), number in counts.items():
+                    known = found.setdefault(provider, {})
+                    known[rule] = known.get(rule, 0) + number
+        return found
 
     def total(self, host: HostKey, start: float, end: float) -> Tally:
         """See `MailCounts`."""
