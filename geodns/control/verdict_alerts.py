@@ -127,7 +127,7 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
             else f"their verdicts are held for {one.held_for:.0f} s more"
         )
         text = (
-            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts began to fail at once, "
+            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts fell silent at once, "
             f"the prober itself may be cut off (prober_suspect): {until}"
         )
         yield Alert(("suspect", key), text, event="", pool=key)
