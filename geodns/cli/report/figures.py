@@ -83,10 +83,6 @@ class Change(NamedTuple):
     after: str | None
 
 
-OUT = frozenset({"drained", "quarantined", "down"})
-"""Forced states in which no answer names a host."""
-
-
 def changes_of(events: Iterable[Json], kind: str) -> dict[tuple[str, str], list[Change]]:
     """Gather the changes of a kind (``state`` or ``forced``) by zone and host, oldest first."""
     found: dict[tuple[str, str], list[Change]] = {}

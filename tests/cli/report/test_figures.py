@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from geodns.cli.report.figures import (
-    OUT,
     Change,
     Failover,
     certificates_of,
@@ -15,6 +14,7 @@ from geodns.cli.report.figures import (
     seconds_in,
     slowest,
 )
+from geodns.model.state import TAKEN_OUT
 
 
 def columns(**some: list[Any]) -> dict[str, list[Any]]:
@@ -131,7 +131,7 @@ def test_certificates_by_their_end() -> None:
     ],
 )
 def test_how_long_a_host_was_out(changes: list[Change], current: str | None, seconds: float) -> None:
-    assert seconds_in(OUT, changes, current, 100, 200) == seconds
+    assert seconds_in(TAKEN_OUT, changes, current, 100, 200) == seconds
 
 
 def test_changes_are_of_one_kind() -> None:
