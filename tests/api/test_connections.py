@@ -191,6 +191,18 @@ def test_where_all_are_at_work_places_are_kept_for_health_and_orders(
     run(talk, most=5)
 
 
+def test_a_client_whose_places_are_all_at_work_takes_none_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PER_CLIENT", 3)
+
+    async def talk(lab: Lab) -> None:
+        await lab.hold(ASK % (b"GET", b"/slow", b""), number=12)
+        assert await lab.ask("/status", source="127.0.0.2") == (200, "alive\n")
+        assert (await lab.ask("/status"))[0] == 503
+        assert await lab.ask() == (200, "alive\n")
+
+    run(talk, most=10)
+
+
 def test_who_takes_nothing_of_an_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNTAKEN", 2)
 
