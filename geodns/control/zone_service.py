@@ -114,6 +114,10 @@ class ZoneService:
         self._deaths.close()
         self.keep_names()
 
+    def blame_no_file(self) -> None:
+        """Take whatever ends this process from here on for the fault of no file that is being read."""
+        self._deaths.close()
+
     def keep_names(self) -> None:
         """Keep the names that were queried, at persistence's next write."""
         self._persistence.keep_note(NAMES, self._usage.note(time.time()))
