@@ -83,6 +83,10 @@ class Change(NamedTuple):
     after: str | None
 
 
+OUT = frozenset({"drained", "quarantined", "down"})
+"""`model.state.TAKEN_OUT`, whose types take long to load."""
+
+
 def changes_of(events: Iterable[Json], kind: str) -> dict[tuple[str, str], list[Change]]:
     """Gather the changes of a kind (``state`` or ``forced``) by zone and host, oldest first."""
     found: dict[tuple[str, str], list[Change]] = {}

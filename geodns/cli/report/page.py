@@ -8,6 +8,7 @@ import jinja2
 
 from geodns.cli.client import Json
 from geodns.cli.report.figures import (
+    OUT,
     answers_by_step,
     certificates_of,
     changes_of,
@@ -17,7 +18,6 @@ from geodns.cli.report.figures import (
     slowest,
 )
 from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, Axis, line, stacked, strip
-from geodns.model.state import TAKEN_OUT
 
 
 def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], since: float, now: float) -> str:
@@ -38,7 +38,7 @@ def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], sinc
             replace(
                 one,
                 drained=seconds_in(
-                    TAKEN_OUT,
+                    OUT,
                     forced.get((name, one.name), ()),
                     hosts.get(one.name, {}).get("forced"),
                     begin,

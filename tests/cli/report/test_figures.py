@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from geodns.cli.report.figures import (
+    OUT,
     Change,
     Failover,
     certificates_of,
@@ -131,7 +132,7 @@ def test_certificates_by_their_end() -> None:
     ],
 )
 def test_how_long_a_host_was_out(changes: list[Change], current: str | None, seconds: float) -> None:
-    assert seconds_in(TAKEN_OUT, changes, current, 100, 200) == seconds
+    assert seconds_in(OUT, changes, current, 100, 200) == seconds
 
 
 def test_changes_are_of_one_kind() -> None:
@@ -144,3 +145,7 @@ def test_changes_are_of_one_kind() -> None:
     assert changes_of(events, "state") == {key: [Change(ZERO + 1, "x", "shedding")]}
     assert changes_of(events, "forced") == {key: [Change(ZERO + 3, None, "drained")]}
     assert failovers_of([forced]) == []
+
+
+def test_the_states_that_take_a_host_out_are_those_of_the_model() -> None:
+    assert OUT == TAKEN_OUT
