@@ -299,7 +299,9 @@ async def bound(
         return await handler(request)
     try:
         if connection.is_spare() and request.path not in OPEN and request.method in READS:
-            raise RefusedError(503, "too many connections: those left are for orders, /healthz and /readyz")
+            raise RefusedError(
+                503, "too many connections, try again later: those left are for orders, /healthz and /readyz"
+            )
         connection.await_body()
         await read_in_time(request)
         connection.work()
