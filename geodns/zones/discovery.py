@@ -227,17 +227,17 @@ class Discovery:
             ttl = None
             try:
                 answer = await look_up(own.source)
+                self._take(key, own.source, answer)
             except SourceError as error:
                 failures += 1
                 self._note(key, self._known(key).failed(str(error), time.time()))
             except Exception:
-                # A bug must not end the look-ups for good.
+                # Neither a bug nor a want of descriptors must end the look-ups for good.
                 log.exception("%s", key[1])
                 failures += 1
                 self._note(key, self._known(key).failed("a fault of geodns itself: see the log", time.time()))
             else:
                 failures, ttl = 0, answer.ttl
-                self._take(key, own.source, answer)
             own.tried.set()
             wait = lookup_pause(own.source, ttl, failures) * (1 - JITTER * random.random())  # noqa: S311 - spreads
             with suppress(TimeoutError):
