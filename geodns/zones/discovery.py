@@ -149,6 +149,7 @@ class Discovery:
         # Without the lock, which a slow disk may hold: nobody reads zones meanwhile.
         self._files = {key: files for key, files in self._files.items() if key in wanted}
         self._listings = {key: one for key, one in self._listings.items() if key in wanted}
+        self._refused = {key: some for key, some in self._refused.items() if key in wanted}
         for key, source in wanted.items():
             if isinstance(source, DnsSource):
                 self._start(key, source)

@@ -170,6 +170,18 @@ def test_a_family_that_does_not_answer_keeps_its_last_list(tmp_path: Path) -> No
     run(tmp_path, test)
 
 
+def test_a_source_that_comes_back_tells_again_what_it_leaves_out(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        rig.server.has("192.0.2.1", "127.0.0.1")
+        for _ in range(2):
+            await rig.discovery.first([rig.zone])
+            assert "127.0.0.1 left out: " in rig.told[0]
+            rig.told.clear()
+            rig.discovery.follow([zone_with()])
+
+    run(tmp_path, test)
+
+
 def test_look_ups_go_on_after_there_were_no_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
