@@ -311,6 +311,19 @@ def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
     assert "most of its hosts are reached again, its verdicts are no longer in doubt" in caplog.text
 
 
+@pytest.mark.parametrize(("verb", "body"), [("drain", {}), ("weight", {"weight": 0})])
+def test_an_edit_waits_where_another_host_is_out_by_an_order(
+    ready: Control, verb: str, body: dict[str, Any]
+) -> None:
+    async def test(running: Running) -> None:
+        assert (await running.order(verb, "mta2", **body))[0] == 200
+        ready.file.write_text(WITHOUT_1)
+        await until(lambda: NAME in running.daemon.services.zones.waiting)
+        assert running.supervisor.dealt() == {"mta1", "mta3"}
+
+    ready.run(test)
+
+
 def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:

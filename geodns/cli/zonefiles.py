@@ -146,7 +146,8 @@ def _out(server: "Server", zone: str) -> list[str]:
     found = []
     for name, host in server.get("/status")["hosts"].get(zone, {}).items():
         forced = None if host.get("held_back") else host["forced"]
-        if forced in TAKEN_OUT or (forced is None and host["state"] == HealthState.DOWN):
+        rests = host["forced_weight"] is not None and host["forced_weight"]["weight"] == 0
+        if rests or forced in TAKEN_OUT or (forced is None and host["state"] == HealthState.DOWN):
             found.append(name)
     return found
 

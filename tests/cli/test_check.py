@@ -130,13 +130,16 @@ def test_what_would_wait_counts_in_who_is_out_already(folder: Path, fake: Answer
     file.write_text(GOOD.replace(", mta3: 192.0.2.13", ""))
     asked = ["--diff", "--server", fake.url]
     assert "will wait" not in CliRunner().invoke(check, asked).output, "one host may go"
-    for state, forced, held, waits in (
-        ("down", None, None, True),
-        ("up", "drained", None, True),
-        ("down", "up", None, False),
-        ("up", "quarantined", "too many are out", False),
+    for state, forced, held, weight, waits in (
+        ("down", None, None, None, True),
+        ("up", "drained", None, None, True),
+        ("down", "up", None, None, False),
+        ("up", "quarantined", "too many are out", None, False),
+        ("up", None, None, 0, True),
+        ("up", None, None, 5, False),
     ):
-        host = {"state": state, "forced": forced, "held_back": held}
+        own = None if weight is None else {"weight": weight}
+        host = {"state": state, "forced": forced, "held_back": held, "forced_weight": own}
         fake.give("GET /status", {"hosts": {"out.example.com": {"mta1": host}}})
         output = CliRunner().invoke(check, asked).output
         assert ("this edit will wait" in output) is waits, host
