@@ -47,6 +47,8 @@ class _IncludingReader:
             text = path.read_text("utf-8", "surrogateescape")
         except OSError as error:
             raise GeodnsError(f"{path}: {error.strerror}") from error
+        except ValueError as error:  # a NUL
+            raise GeodnsError(f"{path.name!r} is no name of a file") from error
         return _File(self, path, text, depth).read()
 
 

@@ -280,6 +280,7 @@ WRONG = {
     "twice": ("a => b\na => c", ":2: 'a' stands here twice"),
     "list": ("[ a ]", "a list where `options`"),
     "no file": ("a => $include{nowhere}", "No such file"),
+    "no name": (r'a => $include{"a\000b"}', "'a\\x00b' is no name of a file"),
     "itself": ("$include{config}", "does one include itself"),
     "deep": ("a => " + "[" * 1000, "nested more than"),
     "a dollar": ('a => "', "cannot stand here"),

@@ -382,6 +382,11 @@ def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
         imported(f"a: !include {NAME}.yaml\n", tmp_path)
 
 
+def test_an_include_below_the_home_of_nobody_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GeodnsError, match=r":1:4: ~no\.such\.user/a\.yaml: no such user's home folder"):
+        imported("a: !include ~no.such.user/a.yaml\n", tmp_path)
+
+
 def test_everything_that_is_wrong_is_told_with_its_line_name_and_value(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text("\nx: {type: A, value: nowhere}\n")
     text = (
