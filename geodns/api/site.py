@@ -62,7 +62,7 @@ class Site:
         self._context: ssl.SSLContext | None = None
         if tls is not None:
             self._dates = _dates(tls)
-            self._context = _context(tls)
+            self._context = certificate_context(tls)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -112,7 +112,7 @@ class Site:
             return
         self._dates = dates
         try:
-            _context(tls)  # both files fit each other: not half of a pair is taken
+            certificate_context(tls)  # both files fit each other: not half of a pair is taken
             self._context.load_cert_chain(tls.cert, tls.key)
         except (StartError, OSError) as error:
             log.error("%s; the one before is shown further on", error)  # noqa: TRY400 - no traceback: see the text
@@ -127,7 +127,8 @@ class _Full(asyncio.Protocol):
         transport.close()
 
 
-def _context(tls: HttpTls) -> ssl.SSLContext:
+def certificate_context(tls: HttpTls) -> ssl.SSLContext:
+    """Return a context that shows a certificate; raises StartError where its files are no good."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325 section 3.1.1
     try:
