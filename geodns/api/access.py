@@ -14,11 +14,12 @@ from geodns.api.responses import TOKEN, RefusedError
 from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
+from geodns.serve.tcp import client_key
 
 log = logging.getLogger(__name__)
 
 RATE = 200.0
-"""Requests a second that one client may make, in the long run."""
+"""Requests a second that one client (an address, or a /64 of IPv6) may make, in the long run."""
 BURST = 400.0
 """Requests that it may make at once."""
 CLIENTS = 4096
@@ -122,7 +123,7 @@ class Access:
         self._clock = clock
         self._nuisances = nuisances or Nuisances(clock)
         self._names = frozenset(name.lower() for name in names)
-        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._clients: OrderedDict[str | bytes, tuple[float, float]] = OrderedDict()
 
     def require(self, request: web.Request, scope: Scope) -> Token | None:
         """Return the token that lets a request in; None: it needs none.
@@ -183,9 +184,9 @@ class Access:
         elif not known or request.headers.get("Origin", own) != own:
             raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
 
-    def count(self, client: str) -> None:
+    def count(self, address: str) -> None:
         """Count a request; raises RefusedError (429) for a client that asks too often."""
-        now = self._clock()
+        now, client = self._clock(), client_key(address)
         left, at = self._clients.pop(client, (BURST, now))
         left = min(BURST, left + (now - at) * RATE)
         self._clients[client] = (max(0.0, left - 1), now)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from geodns.api.connections import CONNECTIONS, Connections
+from geodns.api.connections import CONNECTIONS, ROOM, Connections
 from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import takes_gzip
 from geodns.config.server_keys import HttpTls
@@ -57,6 +57,7 @@ class Site:
         self._listener = listener
         self._tls = tls
         self._connections = Connections(connections, app.get(NUISANCES) or Nuisances(time.monotonic))
+        app[ROOM] = self._connections
         self._server: asyncio.Server | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._context: ssl.SSLContext | None = None
