@@ -84,8 +84,10 @@ class ZoneService:
         self._events = events
         self._metrics = metrics
         own = {(one.host, one.port) for one in (*settings.listen, settings.http)}
-        self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event, own)
         self._deaths = ReadingLog(settings.state / "reading")
+        self._discovery = Discovery(
+            settings.zones, persistence.source_lists, self._on_source_event, own, self._deaths
+        )
         self._folder = Folder(settings.zones, self._discovery.find, self._deaths)
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
