@@ -71,7 +71,8 @@ def _let_in(request: web.Request) -> None:
     if request.path in OPEN:
         return
     access = request.app[ACCESS]
-    access.count(request.remote or "")
+    # A stranger beside them must not use up the requests of those with a token.
+    access.count(request.remote or "", known=access.token_in(request) is not None)
     if request.path == "/" or request.path.startswith(PAGE):
         return
     scope: Scope = "read" if request.method in READS else "control"
@@ -123,7 +124,7 @@ class Access:
         self._clock = clock
         self._nuisances = nuisances or Nuisances(clock)
         self._names = frozenset(name.lower() for name in names)
-        self._clients: OrderedDict[str | bytes, tuple[float, float]] = OrderedDict()
+        self._clients: OrderedDict[tuple[str | bytes, bool], tuple[float, float]] = OrderedDict()
 
     def require(self, request: web.Request, scope: Scope) -> Token | None:
         """Return the token that lets a request in; None: it needs none.
@@ -133,10 +134,7 @@ class Access:
                 is not this machine's; 400 for a wrong Host header.
 
         """
-        header = request.headers.get("Authorization")
-        kind, _, shown = (header or "").partition(" ")
-        is_bearer = kind.lower() == "bearer"  # RFC 9110 section 11.1: in any case
-        token = self._known(shown.strip()) if is_bearer else None
+        token = self.token_in(request)
         if scope not in self._scopes:
             if token is not None and token.scope in {scope, "control"}:
                 return token
@@ -145,10 +143,10 @@ class Access:
             if is_loopback(request.remote or ""):
                 self._must_be_meant(request, scope)
             return None
-        if header is None:
+        if "Authorization" not in request.headers:
             variable = "GEODNS_TOKEN"
             raise RefusedError(401, f"no token: show it as `Authorization: Bearer TOKEN`, or set {variable}")
-        if not is_bearer:
+        if _bearer(request) is None:
             raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
         if token is None:
             self._nuisances.note("wrong tokens", request.remote or "")
@@ -157,7 +155,11 @@ class Access:
             raise RefusedError(403, f"this token is for {token.scope}: {scope} needs another")
         return token
 
-    def _known(self, shown: str) -> Token | None:
+    def token_in(self, request: web.Request) -> Token | None:
+        """Return the good token that a request shows, needed or not."""
+        shown = _bearer(request)
+        if shown is None:
+            return None
         # All of them, so that the time does not tell which.
         given = shown.encode(errors="surrogateescape")
         found = None
@@ -184,9 +186,12 @@ class Access:
         elif not known or request.headers.get("Origin", own) != own:
             raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
 
-    def count(self, address: str) -> None:
-        """Count a request; raises RefusedError (429) for a client that asks too often."""
-        now, client = self._clock(), client_key(address)
+    def count(self, address: str, *, known: bool = False) -> None:
+        """Count a request; raises RefusedError (429) for a client that asks too often.
+
+        Those with a token are `known`, and counted apart from others of their address.
+        """
+        now, client = self._clock(), (client_key(address), known)
         left, at = self._clients.pop(client, (BURST, now))
         left = min(BURST, left + (now - at) * RATE)
         self._clients[client] = (max(0.0, left - 1), now)
@@ -197,6 +202,12 @@ class Access:
 
 
 ACCESS: web.AppKey[Access] = web.AppKey("access")
+
+
+def _bearer(request: web.Request) -> str | None:
+    """Return what a request shows as a token, good or not."""
+    kind, _, shown = request.headers.get("Authorization", "").partition(" ")
+    return shown.strip() if kind.lower() == "bearer" else None  # RFC 9110 section 11.1: in any case
 
 
 def _must_be_here(request: web.Request) -> None:

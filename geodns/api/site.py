@@ -24,8 +24,11 @@ from geodns.serve.tcp import KERNEL_BUFFER
 
 log = logging.getLogger(__name__)
 
-ACCEPTED = 16
-"""Connections that are let in at once; also the errors that asyncio reports at once, without descriptors."""
+ACCEPTED = 4
+"""Connections that are let in at once; also the errors that asyncio reports at once, without descriptors.
+
+Few: of a client that opens ever more, one with a whole request is read before the next ones push it out.
+"""
 LOOK_EVERY = 30.0
 """Seconds between two looks at the certificate's files."""
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
