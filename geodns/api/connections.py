@@ -341,4 +341,5 @@ async def read_in_time(request: web.Request, most: int | None = None) -> bytes:
 
 def _first_line(error: object) -> str:
     text = error.message if isinstance(error, HttpProcessingError) else str(error)
+    text = text.removeprefix("400, message:").lstrip()  # aiohttp's words for one error inside another
     return printable(text.partition("\n")[0].removesuffix(":"))  # further lines show the bytes
