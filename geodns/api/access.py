@@ -25,8 +25,8 @@ BURST = 400.0
 CLIENTS = 4096
 """Clients remembered; past that the one that asked longest ago is forgotten."""
 
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
-"""What proxies add (RFC 7239, RFC 9110): who asks one on this machine may be anywhere."""
+FORWARDED = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+"""What proxies add (RFC 7239, RFC 9110), beside `X-Forwarded-…`: who asks one here may be anywhere."""
 PAGE = "/assets/"
 """The page and its parts say nothing of what is served: they ask for that, and show a token."""
 
@@ -135,6 +135,8 @@ class Access:
 
         """
         token = self.token_in(request)
+        if token is None and self._tokens and _bearer(request) is not None:
+            self._nuisances.note("wrong tokens", request.remote or "")
         if scope not in self._scopes:
             if token is not None and token.scope in {scope, "control"}:
                 return token
@@ -149,7 +151,6 @@ class Access:
         if _bearer(request) is None:
             raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
         if token is None:
-            self._nuisances.note("wrong tokens", request.remote or "")
             raise RefusedError(401, "wrong token: none of this server's is that")
         if token.scope not in {scope, "control"}:
             raise RefusedError(403, f"this token is for {token.scope}: {scope} needs another")
@@ -213,7 +214,8 @@ def _bearer(request: web.Request) -> str | None:
 def _must_be_here(request: web.Request) -> None:
     if not is_loopback(request.remote or ""):
         raise RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
-    if any(name in request.headers for name in FORWARDED):
+    names = {name.lower() for name in request.headers}
+    if names & FORWARDED or any(name.startswith("x-forwarded-") for name in names):
         raise RefusedError(403, "writing through a proxy needs a token: set `token` in geodns.yaml")
 
 
