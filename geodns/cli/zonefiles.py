@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from geodns.cli.options import config_of, server_option, token_option
 from geodns.config.report import Report
 from geodns.config.settings import NOT_MINE, settings_in
 from geodns.control.edit_guard import gone_names, large_losses, owners, some
+from geodns.control.orders import OUT
 from geodns.errors import BadNameError, GeodnsError, ServerError, StartError, UsageError, printable
 from geodns.model.hosts import DnsSource, HostSource
+from geodns.model.state import HealthState
 from geodns.model.zone import Zone
 from geodns.serve import privileges
 from geodns.storage.cookie_secrets import CookieFile
@@ -24,11 +26,11 @@ from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones, zone_files
 from geodns.zonefile.reference import zone_reference
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
+from geodns.zonefile.sources import SourcedHost, SourceResult, in_files, trusted_hosts
 from geodns.zones.diff import summary, zone_diff
 
 if TYPE_CHECKING:
-    from geodns.cli.client import Server
+    from geodns.cli.client import Json, Server
 
 MAX_SHOWN = 1_000
 """Problems that `check` prints."""
@@ -153,7 +155,8 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         elif digests[zone.name] != zone.digest:
             served = _served(server, zone.name)
             edited = _with_looked_up(path, zone, served)
-            for line in [*zone_diff(served, edited), *waits(served, edited)]:
+            out = _out(server.get("/status")["hosts"].get(zone.name, {}))
+            for line in [*zone_diff(served, edited), *waits(served, edited, out)]:
                 quiet = False
                 yield f"{zone.name}: {line}"
     gone = digests.keys() - {zone.name for zone in zones.values()} if whole else ()
@@ -164,10 +167,16 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         yield "nothing changes"
 
 
-def waits(served: Zone, edited: Zone) -> Iterator[str]:
+def _out(hosts: "Json") -> list[str]:
+    """Return the hosts of a zone's status that are down, or taken out by hand."""
+    words = {name: host["forced"] or host["state"] for name, host in hosts.items()}
+    return [name for name, word in words.items() if word in {*OUT, HealthState.DOWN}]
+
+
+def waits(served: Zone, edited: Zone, out: Collection[str]) -> Iterator[str]:
     """Say why an edit would wait for a yes; which names were asked for the server alone knows."""
     wait = "this edit will wait for `geodns reload --yes`"
-    for why in large_losses(served, edited, {}, 0.0):
+    for why in large_losses(served, edited, {}, 0.0, out, trusted_hosts(served, edited)):
         yield f"{wait}: {why}"
     gone = gone_names(served, edited, owners(served))
     if gone:

@@ -261,13 +261,13 @@ def dangers(cluster: Cluster, plan: OverridePlan, changes: Mapping[PoolKey, Pool
     ]
 
 
-_OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
+OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
 
 
 def is_out(cluster: Cluster, host: HostKey, forced: Mapping[HostKey, Forced]) -> bool:
     """Tell whether a host is out of the answers: taken out by hand, or down."""
     state = forced.get(host)
-    return cluster.state_of(host) is HealthState.DOWN if state is None else state in _OUT
+    return cluster.state_of(host) is HealthState.DOWN if state is None else state in OUT
 
 
 def _losses(cluster: Cluster, plan: OverridePlan) -> Iterator[tuple[PoolKey, str]]:

@@ -15,7 +15,7 @@ from geodns.model.hosts import Host, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import parse_zone, read_zone
 from geodns.zonefile.sources import SourcedHost, SourceResult
-from tests.answering import Answering, answering
+from tests.answering import Answering, answering, host, status
 from tests.zonetexts import LONG, NS, SHORT
 
 GOOD = SHORT + 'records: {"@": {MX: {pool: main}}}\n'
@@ -156,6 +156,21 @@ def test_what_would_wait_is_said(folder: Path, fake: Answering) -> None:
     assert f"{wait} if one of these names was asked for within a day: old.out.example.com" in output
 
 
+@pytest.mark.parametrize(
+    ("one", "waits"), [({"state": "down"}, True), ({"forced": "drained"}, True), ({"forced": "up"}, False)]
+)
+def test_what_is_out_already_counts(
+    folder: Path, fake: Answering, one: dict[str, str], *, waits: bool
+) -> None:
+    file = folder / "out.example.com.yaml"
+    file.write_text(GOOD)
+    serves(fake, read(file))
+    fake.give("GET /status", status(hosts={"out.example.com": {"mta1": host(**one)}}))
+    file.write_text(GOOD.replace("mta2: 192.0.2.12, ", ""))
+    output = CliRunner().invoke(check, ["--diff", "--server", fake.url]).output
+    assert ("pool main would have 67% of its weight out (mta1, mta2)" in output) == waits
+
+
 def test_hosts_in_files_are_checked_and_none_are_looked_up(folder: Path) -> None:
     text = NS + "hosts_from: [{dns: mta.internal.example}, {file: 'hosts.d/*.yaml'}]\n"
     (folder / "out.example.com.yaml").write_text(text + "records: {'@': {MX: {pool: main}}}\n")
@@ -183,6 +198,7 @@ def fake() -> Iterator[Answering]:
 
 
 def serves(fake: Answering, *zones: Zone) -> None:
+    fake.give("GET /status", {"hosts": {}})
     fake.give("GET /api/v1/zones", {"zones": {one.name: {"digest": one.digest} for one in zones}})
     for one in zones:
         fake.give(f"GET /api/v1/zones/{one.name}", {"zone": json.loads(one.model_dump_json())})
@@ -258,6 +274,7 @@ def test_hosts_that_the_server_has_looked_up_are_no_change(folder: Path, fake: A
 
 def test_a_server_of_another_version_is_said(folder: Path, fake: Answering) -> None:
     (folder / "a.example.yaml").write_text(GOOD)
+    fake.give("GET /status", {"hosts": {}})
     fake.give("GET /api/v1/zones", {"zones": {"a.example": {"digest": "0"}}})
     fake.give("GET /api/v1/zones/a.example", {"zone": {"name": "a.example", "new": 1}})
     result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
