@@ -260,6 +260,9 @@ class PoolChangeJson(TypedDict):
     after: DealtJson
 
 
+Kept = Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+
+
 class OutcomeJson(TypedDict):
     """The result of an order; see OrderedJson."""
 
@@ -267,7 +270,7 @@ class OutcomeJson(TypedDict):
     pending: list[str]
     notes: list[str]
     left: list[str]
-    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+    kept: Kept
     dry_run: bool
     confirm: str | None
 
@@ -299,7 +302,7 @@ class HostOutcomeJson(TypedDict, total=False):
     pending: list[str]
     notes: list[str]
     left: list[str]
-    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+    kept: Kept
     dry_run: bool
     confirm: str | None
 
@@ -384,6 +387,7 @@ class QueryLogJson(TypedDict):
     sample: NotRequired[Share]
     until: NotRequired[Moment | None]
     pending: NotRequired[list[str]]
+    kept: NotRequired[Kept]
 
 
 class ZoneDigestJson(TypedDict):
@@ -412,6 +416,7 @@ class ReloadedJson(TypedDict):
     """By zone, why an edit is not served without a `yes`."""
 
     waiting: dict[str, list[str]]
+    kept: Kept
 
 
 class DescribedJson(TypedDict):

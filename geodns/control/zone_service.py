@@ -185,12 +185,16 @@ class ZoneService:
         problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
         return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
 
-    async def reload(self, *, yes: bool = False) -> None:
-        """Read the folder and the sources anew; `yes` also serves edits that would wait."""
+    async def reload(self, *, yes: bool = False) -> str | None:
+        """Read the folder and the sources anew; `yes` also serves edits that would wait.
+
+        Return why what is served now is not on disk; None: it is.
+        """
         self._discovery.look_up_now()
         async with self._turn:
             await asyncio.to_thread(self._discovery.renew)
             await self.apply(await asyncio.to_thread(self._folder.read_all), yes=yes)
+            return self._persistence.zones_unkept()
 
     async def apply(self, edit: Edit, *, yes: bool = False) -> None:
         """Serve an edit; verdicts and orders that come meanwhile hold.
