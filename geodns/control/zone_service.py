@@ -36,6 +36,7 @@ from geodns.zonefile.sources import trusted_hosts, zone_over
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
+from geodns.zones.host_files import MOST_PROBLEMS
 from geodns.zones.listing import Listing
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,6 @@ TEXT_OF = "text of "
 """Name of a note, before the zone's: its file's text, for zones with sources of hosts."""
 NAMES = "names asked for"
 """Name of the note of `NameUsage`."""
-MOST_PROBLEMS = 100
-"""Of an edit, in the log."""
 MOST_FILES = 5
 """Named in the line of how many more there are."""
 MOST_LINES = 40

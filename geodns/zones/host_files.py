@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from geodns.errors import Problem
+from geodns.errors import Problem, printable
 from geodns.model.hosts import FileSource, Host
 from geodns.zonefile.sources import files_of, read_host_file
 from geodns.zones.deaths import Deaths, Forgetful, reading
@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 
 MAX_FOUND = 10_000
 """Hosts in all files of a source."""
+
+
+MOST_PROBLEMS = 100
+"""Problems of an edit that are logged; the rest are counted."""
 
 
 class HostFiles:
@@ -80,12 +84,17 @@ class HostFiles:
         read = dict(members)
         for path in sorted(paths):
             hosts, problems = self._read_one(path)
-            for problem in problems:
+            for problem in problems[:MOST_PROBLEMS]:
                 log.log(
                     logging.WARNING if problem.warning else logging.ERROR,
                     "%s",
                     problem,
                     extra={"file": problem.file, "line": problem.line},
+                )
+            more = sum(problem.times for problem in problems[MOST_PROBLEMS:])
+            if more:
+                log.error(
+                    "%s more problems in %s: `geodns check` prints them", f"{more:,}", printable(str(path))
                 )
             if hosts is None:
                 self._bad[path.name] = next(one for one in problems if not one.warning)

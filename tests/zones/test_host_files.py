@@ -88,6 +88,13 @@ def test_a_file_that_kills_its_reader_keeps_the_hosts_it_had(tool: Tool, tmp_pat
     assert '"deaths": {}' in (tmp_path / "reading").read_text()
 
 
+def test_of_many_problems_a_hundred_are_logged(tool: Tool, caplog: pytest.LogCaptureFixture) -> None:
+    tool.write("b.yaml", "".join(f"h{number}: nonsense\n" for number in range(5_000)))
+    tool.files.read_all(tool.now)
+    assert len(caplog.records) == 101
+    assert "4,900 more problems in " in caplog.text
+
+
 def test_a_file_joins_once_it_is_quiet_and_leaves_when_it_is_long_gone(tool: Tool) -> None:
     tool.write("c.yaml", "c1: 192.0.2.4\n")
     assert not tool.wait(QUIET - 0.2)
