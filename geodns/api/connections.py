@@ -258,6 +258,14 @@ class Connections:
             self.nuisances.note("too many connections", new.remote)
             new.drop()
 
+    @property
+    def number(self) -> int:
+        return len(self._open)
+
+    @property
+    def number_at_work(self) -> int:
+        return sum(one.patience is None for one in self._open)
+
     def left(self, connection: Connection) -> None:
         self._open.pop(connection, None)
 
@@ -280,6 +288,9 @@ class Connections:
             for one in list(self._open):
                 one.look(now)
             self.nuisances.tell()
+
+
+ROOM: web.AppKey[Connections] = web.AppKey("room")
 
 
 @web.middleware
@@ -332,4 +343,5 @@ async def read_in_time(request: web.Request, most: int | None = None) -> bytes:
 
 def _first_line(error: object) -> str:
     text = error.message if isinstance(error, HttpProcessingError) else str(error)
+    text = text.removeprefix("400, message:").lstrip()  # aiohttp's words for one error inside another
     return printable(text.partition("\n")[0].removesuffix(":"))  # further lines show the bytes

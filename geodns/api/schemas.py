@@ -261,6 +261,9 @@ class PoolChangeJson(TypedDict):
     after: DealtJson
 
 
+Kept = Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+
+
 class OutcomeJson(TypedDict):
     """The result of an order; see OrderedJson."""
 
@@ -268,7 +271,7 @@ class OutcomeJson(TypedDict):
     pending: list[str]
     notes: list[str]
     left: list[str]
-    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+    kept: Kept
     dry_run: bool
     confirm: str | None
 
@@ -300,7 +303,7 @@ class HostOutcomeJson(TypedDict, total=False):
     pending: list[str]
     notes: list[str]
     left: list[str]
-    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+    kept: Kept
     dry_run: bool
     confirm: str | None
 
@@ -385,6 +388,7 @@ class QueryLogJson(TypedDict):
     sample: NotRequired[Share]
     until: NotRequired[Moment | None]
     pending: NotRequired[list[str]]
+    kept: NotRequired[Kept]
 
 
 class ZoneDigestJson(TypedDict):
@@ -413,6 +417,7 @@ class ReloadedJson(TypedDict):
     """By zone, why an edit is not served without a `yes`."""
 
     waiting: dict[str, list[str]]
+    kept: Kept
 
 
 class DescribedJson(TypedDict):

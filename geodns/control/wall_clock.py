@@ -1,4 +1,4 @@
-"""Tells whether the wall clock can be believed: set wrongly for a moment, it must end no order."""
+"""Tells whether the wall clock can be believed: wrong for a moment, or since boot, it must end no order."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +40,9 @@ class WallClock:
         self._until = float("-inf")
         self._step = 0.0
         boot, _, ahead = (noted or "").partition(" ")
-        if boot and boot == _boot():
+        if boot and boot != _boot():
+            self._until = unset() + STEADY  # without a battery it is wrong until the network tells the time
+        elif boot:
             try:
                 self._told = float(ahead)
             except ValueError:
@@ -72,6 +74,11 @@ class WallClock:
         self._until = self._unset() + STEADY
 
     @property
+    def was_set(self) -> bool:
+        """Whether it was set a moment ago, and may be set again."""
+        return not self.steady and bool(self._step)
+
+    @property
     def steady(self) -> bool:
         """Whether what the clock says may end something."""
         return self._unset() >= self._until
@@ -79,12 +86,14 @@ class WallClock:
     def note(self) -> str:
         """Return what the next process must know; it changes only if the clock was set or has drifted."""
         boot, _, ahead = (self._noted or "").partition(" ")
+        if boot != _boot() and not self.steady:
+            return self._noted or ""  # the next process, too, must doubt
         if boot != _boot() or abs(float(ahead) - self._told) > STEP / 2:
             self._noted = f"{_boot()} {self._told:.3f}"
         return self._noted or ""
 
     def alerts(self) -> Iterator[Alert]:
-        if not self.steady:
+        if self.was_set:
             way = "ahead" if self._step > 0 else "back"
             text = (
                 f"the clock was set {way} by {abs(self._step):,.0f} s: orders with an end go on until it has "

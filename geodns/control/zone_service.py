@@ -36,6 +36,7 @@ from geodns.zonefile.sources import trusted_hosts, zone_over
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
+from geodns.zones.host_files import MOST_PROBLEMS
 from geodns.zones.listing import Listing
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,6 @@ TEXT_OF = "text of "
 """Name of a note, before the zone's: its file's text, for zones with sources of hosts."""
 NAMES = "names asked for"
 """Name of the note of `NameUsage`."""
-MOST_PROBLEMS = 100
-"""Of an edit, in the log."""
 MOST_FILES = 5
 """Named in the line of how many more there are."""
 MOST_LINES = 40
@@ -84,8 +83,10 @@ class ZoneService:
         self._events = events
         self._metrics = metrics
         own = {(one.host, one.port) for one in (*settings.listen, settings.http)}
-        self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event, own)
         self._deaths = ReadingLog(settings.state / "reading")
+        self._discovery = Discovery(
+            settings.zones, persistence.source_lists, self._on_source_event, own, self._deaths
+        )
         self._folder = Folder(settings.zones, self._discovery.find, self._deaths)
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
@@ -187,12 +188,16 @@ class ZoneService:
         problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
         return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
 
-    async def reload(self, *, yes: bool = False) -> None:
-        """Read the folder and the sources anew; `yes` also serves edits that would wait."""
+    async def reload(self, *, yes: bool = False) -> str | None:
+        """Read the folder and the sources anew; `yes` also serves edits that would wait.
+
+        Return why what is served now is not on disk; None: it is.
+        """
         self._discovery.look_up_now()
         async with self._turn:
             await asyncio.to_thread(self._discovery.renew)
             await self.apply(await asyncio.to_thread(self._folder.read_all), yes=yes)
+            return self._persistence.zones_unkept()
 
     async def apply(self, edit: Edit, *, yes: bool = False) -> None:
         """Serve an edit; verdicts and orders that come meanwhile hold.

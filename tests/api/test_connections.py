@@ -144,6 +144,25 @@ def test_a_clients_bound_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatc
     run(talk)
 
 
+def test_a_whole_request_is_read_before_later_ones_of_its_client_push_it_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "PER_CLIENT", 20)
+
+    async def talk(lab: Lab) -> None:
+        with contextlib.ExitStack() as stack:
+            # All come before the listener takes the first of them.
+            burst = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", lab.port))) for _ in range(100)
+            ]
+            burst[0].sendall(ASK % (b"GET", b"/healthz", b""))
+            burst[0].setblocking(False)
+            async with asyncio.timeout(5):
+                assert b"200 OK" in await asyncio.get_running_loop().sock_recv(burst[0], 4096)
+
+    run(talk)
+
+
 def test_headers_have_their_time_also_when_they_drip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEADERS", 0.5)
 

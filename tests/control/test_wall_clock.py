@@ -122,7 +122,18 @@ def test_a_step_between_two_processes_is_one_too(clocks: Clocks) -> None:
     assert clocks.clock(again.note()).steady
 
 
-@pytest.mark.parametrize("noted", ["", "x", "another-boot 12.5", "{boot} far"])
+@pytest.mark.parametrize("noted", ["another-boot 12.5", "x"])
+def test_after_a_boot_the_clock_is_believed_a_minute_later(clocks: Clocks, noted: str) -> None:
+    clock = clocks.clock(noted)
+    look(clocks, clock, 59)
+    assert (clock.steady, clock.was_set, text(clock)) == (False, False, "")
+    assert not clocks.clock(clock.note()).steady, "control was killed meanwhile"
+    look(clocks, clock, 2)
+    assert clock.steady
+    assert clocks.clock(clock.note()).steady
+
+
+@pytest.mark.parametrize("noted", ["", "{boot} far"])
 def test_a_note_that_says_nothing_of_this_boot_is_no_step(clocks: Clocks, noted: str) -> None:
     assert clocks.clock(noted.format(boot=wall_clock._boot())).steady
 
