@@ -40,7 +40,7 @@ _DYNAMIC = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _PLACE_NAME = re.compile(r'"(?:\\.|[^"\\])*"|(?<![^\s.(])@([ZF])(?=[\s;)]|$)')
-_LONG_STRING = re.compile(r'"([^"\\]{256,})"')
+_LONG_STRING = re.compile(r'"([^"\\]{256,})"|(?<!\S)([^\s"\\;()]{256,})')
 _LABEL = 63
 
 
@@ -99,6 +99,9 @@ class GdnsdFile(MasterFile):
         super()._include(tokens, depth)
         self._reader.default_ttl, self._file_origin = before
 
+    def _folder(self) -> Path:
+        return Path(self._place.file).parent
+
     def _read(self, text: str, file: str, depth: int) -> None:
         if self._reader.current_origin is not None:
             self._file_origin = self._reader.current_origin
@@ -111,7 +114,8 @@ class GdnsdFile(MasterFile):
 
 
 def _split_up(found: re.Match[str]) -> str:
-    return " ".join(f'"{found[1][start : start + 255]}"' for start in range(0, len(found[1]), 255))
+    text = found[1] or found[2]
+    return " ".join(f'"{text[start : start + 255]}"' for start in range(0, len(text), 255))
 
 
 def read_gdnsd(path: Path, origin: str | None) -> ZoneDraft:
@@ -123,7 +127,7 @@ def read_gdnsd(path: Path, origin: str | None) -> ZoneDraft:
     """
     name = zone_by_file(path, path.name.replace("@", "/").removesuffix(".")) if origin is None else origin
     config_file = path.resolve().parent.parent / "config"
-    config = read_config(config_file) if config_file.exists() else {}
+    config = _config_of(config_file)
     ttl = str(_hash(config.get("options")).get("zones_default_ttl", DEFAULT_TTL))
     file = GdnsdFile(path, dns.name.from_text(name), int(ttl) if ttl.isdecimal() else DEFAULT_TTL)
     file.read()
@@ -138,6 +142,10 @@ def read_gdnsd(path: Path, origin: str | None) -> ZoneDraft:
             place=file.least_ttl,
         )
     return draft.checked()
+
+
+def _config_of(file: Path) -> Hash:
+    return read_config(file) if file.exists() else {}
 
 
 def _hash(value: Any) -> Hash:
@@ -418,7 +426,8 @@ def _heaviest_alias(resource: Any) -> str | None:
 
 
 def zones_of(folder: Path) -> list[Path]:
-    """Return the zone files of a configuration's folder; raises GeodnsError."""
+    """Return the zone files of a folder; raises GeodnsError, one for all zones if `config` is broken."""
+    _config_of(folder / "config")
     try:
         found = sorted(
             one for one in (folder / "zones").iterdir() if one.is_file() and not one.name.startswith(".")

@@ -37,7 +37,7 @@ _GENERATE = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _NO_TTL = -1
-"""What dnspython gives where no TTL stands in the file."""
+"""The TTL of records that have none, for dnspython."""
 
 
 class _TooManyError(Exception):
@@ -147,7 +147,7 @@ class MasterFile:
         self._includes += 1
         if depth >= MAX_DEPTH or self._includes > MAX_INCLUDES:
             raise ValueError("too many files are included: does one include itself?")
-        path = self._path.parent / name
+        path = self._folder() / name
         try:
             text = _text(path)
         except OSError as error:
@@ -155,6 +155,10 @@ class MasterFile:
         reader.current_origin = origin
         self._read(text, str(path), depth + 1)
         reader.current_origin, reader.last_name, reader.last_ttl, reader.last_ttl_known = before
+
+    def _folder(self) -> Path:
+        """Return where a file that is included by its relative name lies."""
+        return self._path.parent
 
     def _generate(self, entry: str) -> None:
         found = _GENERATE.fullmatch(entry.strip())

@@ -77,7 +77,7 @@ def imported(folder: Path, records: str, config: str = CONFIG) -> tuple[Zone, li
     parsed = parse_zone(NAME, text.encode(), "zone.yaml")
     assert parsed.zone is not None, [text, *map(str, parsed.problems)]
     jsonschema.Draft202012Validator(zone_schema()).validate(yaml.safe_load(text))
-    return parsed.zone, [remark for _, remark in draft.remarks]
+    return parsed.zone, [remark.text for remark in draft.remarks]
 
 
 def shown(zone: Zone) -> dict[str, Any]:
@@ -252,6 +252,17 @@ def test_a_resource_that_is_not_there_is_a_problem_with_its_line(tmp_path: Path)
     assert second.startswith(f"{path}:6: ")
 
 
+def test_what_is_included_is_searched_beside_the_file_that_includes_it(tmp_path: Path) -> None:
+    inner = tmp_path / "zones" / "sub" / "inner"
+    inner.mkdir(parents=True)
+    (inner.parent / "one").write_text("one A 192.0.2.1\n$INCLUDE inner/two\n")
+    (inner / "two").write_text(f"two TXT {'x' * 300}\n")
+    zone, remarks = imported(tmp_path, "$INCLUDE sub/one\n", "")
+    assert remarks == []
+    assert {one.owner: one.type for one in zone.records}["one.example.com."] == "A"
+    assert {one.owner: one.values for one in zone.records}["two.example.com."] == (("x" * 255, "x" * 45),)
+
+
 VALUES: dict[str, tuple[str, Any]] = {
     "arrows and commas": ("a => [ b, c, ], d => { e => f, }", {"a": ["b", "c"], "d": {"e": "f"}}),
     "neither": ("a={b=[c d]e={}}", {"a": {"b": ["c", "d"], "e": {}}}),
@@ -279,7 +290,11 @@ WRONG = {
     "no key": ("{ a => b }", "{ where a key is expected"),
     "twice": ("a => b\na => c", ":2: 'a' stands here twice"),
     "list": ("[ a ]", "a list where `options`"),
-    "no file": ("a => $include{nowhere}", "No such file"),
+    "no files": (
+        "a => $include{nowhere}\n$include{none}",
+        ":2: FOLDER/none is included here: No such file",
+    ),
+    "no file, and more": ("a => $include{nowhere}\n}", ":1: FOLDER/nowhere is included here: No such file"),
     "itself": ("$include{config}", "does one include itself"),
     "deep": ("a => " + "[" * 1000, "nested more than"),
     "a dollar": ('a => "', "cannot stand here"),
@@ -291,7 +306,7 @@ def test_what_is_no_configuration_is_told(text: str, message: str, tmp_path: Pat
     (tmp_path / "config").write_text(text)
     with pytest.raises(GeodnsError) as found:
         read_config(tmp_path / "config")
-    assert message in str(found.value)
+    assert message.replace("FOLDER", str(tmp_path)) in str(found.value)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -336,5 +351,12 @@ def test_the_command_knows_gdnsd_s_folders(tmp_path: Path) -> None:
     assert "1 of " in str(done.exception)
     assert f"{tmp_path}/zones/example.net:5: " in done.stderr
     assert len(list((tmp_path / "again").iterdir())) == 2, "one that is bad holds up no other"
+    (tmp_path / "config").write_text("$include{nowhere}")
+    done = run(str(tmp_path), "--out", str(tmp_path / "never"))
+    assert (
+        str(done.exception)
+        == f"{tmp_path}/config:1: {tmp_path}/nowhere is included here: No such file or directory"
+    )
+    assert done.stderr == "", "told once, not for each zone"
     assert isinstance(run(str(tmp_path)).exception, UsageError)
     assert isinstance(run(str(tmp_path), "--format", "bind", "--out", str(out)).exception, UsageError)

@@ -30,7 +30,7 @@ def imported(text: str, folder: Path) -> tuple[Zone, list[str]]:
     parsed = parse_zone(NAME, zone_file(draft).encode(), "zone.yaml")
     assert parsed.zone is not None, [zone_file(draft), *map(str, parsed.problems)]
     jsonschema.Draft202012Validator(zone_schema()).validate(yaml.safe_load(zone_file(draft)))
-    return parsed.zone, [remark for _, remark in draft.remarks]
+    return parsed.zone, [remark.text for remark in draft.remarks]
 
 
 STATIC = {
