@@ -172,6 +172,11 @@ def _plain(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1])) if len(found[1]) == 3 else found[1], text)
 
 
+def as_hash(value: Any) -> Hash:
+    """Return a hash; what is none counts as an empty one, since a file may say anything anywhere."""
+    return value if isinstance(value, dict) else {}
+
+
 def read_config(path: Path) -> Hash:
     """Read a configuration with what it includes; raises GeodnsError, with every file that is missing."""
     reader = _IncludingReader()
