@@ -15,7 +15,7 @@ MAX_DETAIL = 200
 
 
 class Nuisances:
-    """What was counted and not yet told.
+    """Counts of nuisances that are not yet told.
 
     Args:
         clock: seconds, of any beginning.

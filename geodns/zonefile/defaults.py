@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Key] = {
 
 
 class Defaults:
-    """What a zone file's hosts, pools and checks share."""
+    """Keys that a zone file's hosts, pools and checks share."""
 
     def __init__(self, node: YamlNode | None, report: Report) -> None:
         self._of: dict[str, yaml_nodes.Mapping] = {}
