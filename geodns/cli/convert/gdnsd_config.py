@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from geodns.cli.convert.source_file import read_source
 from geodns.config.report import quoted
 from geodns.errors import GeodnsError, Problem, ZoneError
 
@@ -49,7 +50,7 @@ class _IncludingReader:
         self.files.append(path)
         if depth > MAX_DEPTH or len(self.files) > MAX_FILES:
             raise GeodnsError(f"{path}: too many files are included: does one include itself?")
-        text = path.read_text("utf-8", "surrogateescape")
+        text = read_source(path, included=depth > 0).decode("utf-8", "surrogateescape")
         return _File(self, path, text, depth).read()
 
 

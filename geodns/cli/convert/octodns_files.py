@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from geodns.cli.convert.draft import SourcePlace
+from geodns.cli.convert.source_file import read_source
 from geodns.config import yaml_nodes
 from geodns.config.report import Report
 from geodns.config.value_types import items_of
@@ -39,7 +40,7 @@ class OctodnsFiles:
             return self._include(path.parent, node, depth)
 
         try:
-            text = path.read_bytes()
+            text = read_source(path, included=depth > 0)
         except OSError as error:
             if not depth:
                 raise GeodnsError(f"{path}: {error.strerror}") from error
