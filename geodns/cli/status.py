@@ -76,8 +76,11 @@ _Narrow = Callable[[Json], Json]
 
 
 def narrowed(hosts: Sequence[str], zone: str | None, shown: Json) -> Json:
-    """Return a status with some hosts alone, or a zone; raises NotFoundError where it has none of them."""
-    if zone is None and not hosts:
+    """Return a status with some hosts alone, or a zone; raises NotFoundError where it has none of them.
+
+    A server that starts knows no zones yet: its status is returned as it is.
+    """
+    if (zone is None and not hosts) or not (shown["ready"] or shown["zones"]):
         return shown
     # The types of hosts and zones take as long to load as all the rest of a command.
     from geodns.control.host_lookup import find_among, zone_named  # noqa: PLC0415 - see above

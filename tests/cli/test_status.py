@@ -246,6 +246,13 @@ def test_who_is_not_there_is_told(fake: Answering, arguments: list[str], code: i
     assert says in str(result.exception)
 
 
+@pytest.mark.parametrize("arguments", [["mta1"], ["--zone", NAME]])
+def test_a_server_that_starts_is_not_ready_and_denies_nothing(fake: Answering, arguments: list[str]) -> None:
+    fake.give("GET /status", status(ready=False, zones={}, hosts={}, pools={}))
+    result = run(fake, *arguments)
+    assert (result.exit_code, result.output.partition(", up ")[0]) == (1, "ns1: not ready")
+
+
 def test_a_host_that_one_server_lacks_is_shown_of_the_other(fake: Answering, other: Answering) -> None:
     fake.give("GET /status", status("mta1"))
     other.give("GET /status", status("mta1", hosts={NAME: {"mta2": host()}}))
