@@ -14,6 +14,7 @@ from geodns.api.responses import SERVICES, TOKEN, RefusedError
 from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
+from geodns.serve.tcp import client_key
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class Access:
         self._clock = clock
         self._nuisances = nuisances or Nuisances(clock)
         self._names = frozenset(name.lower() for name in names)
-        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._clients: OrderedDict[str | bytes, tuple[float, float]] = OrderedDict()
 
     def require(self, request: web.Request, scope: Scope) -> Token | None:
         """Return the token that lets a request in; None: it needs none.
@@ -188,10 +189,10 @@ class Access:
 
     def count(self, client: str) -> None:
         """Count a request; raises RefusedError (429) for a client that asks too often."""
-        now = self._clock()
-        left, at = self._clients.pop(client, (BURST, now))
+        now, key = self._clock(), client_key(client)
+        left, at = self._clients.pop(key, (BURST, now))
         left = min(BURST, left + (now - at) * RATE)
-        self._clients[client] = (max(0.0, left - 1), now)
+        self._clients[key] = (max(0.0, left - 1), now)
         if len(self._clients) > CLIENTS:
             self._clients.popitem(last=False)
         if left < 1:

@@ -17,6 +17,7 @@ from geodns.api.responses import SERVICES, RefusedError
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
 from geodns.errors import UsageError
+from geodns.serve.tcp import client_key
 from geodns.storage.event_file import Event, EventFilter
 from geodns.storage.event_log import KINDS
 
@@ -26,7 +27,7 @@ USUAL = 500
 STREAMS = 100
 """Clients that may follow at once."""
 PER_CLIENT = 50
-"""Of one address."""
+"""Of one client, see `client_key`."""
 COMMENT_EVERY = 15.0
 """Seconds without an event after which a comment keeps the connection from being taken for dead."""
 LOOK_EVERY = 1.0
@@ -71,7 +72,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     events, followers = request.app[SERVICES].events, request.app[FOLLOWERS]
     wanted = _wanted(request)
     position = _position(request, events.last)
-    _make_room(followers, request.remote)
+    _make_room(followers, client_key(request.remote or ""))
     response = web.StreamResponse(
         headers=headers_for(request) | {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     )
@@ -86,12 +87,13 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _make_room(followers: dict[web.StreamResponse, web.Request], client: str | None) -> None:
+def _make_room(followers: dict[web.StreamResponse, web.Request], client: str | bytes) -> None:
     """Make a place for one more; raise RefusedError (503) where all have their fair share of places.
 
     That of a client that has many goes to one who has few: it comes back where it left off, if it can.
     """
-    numbers = Counter(one.remote for one in followers.values())
+    clients = {response: client_key(one.remote or "") for response, one in followers.items()}
+    numbers = Counter(clients.values())
     if numbers[client] >= PER_CLIENT:
         raise RefusedError(503, f"{PER_CLIENT} clients of this address follow the events: try again later")
     if len(followers) < STREAMS:
@@ -99,7 +101,7 @@ def _make_room(followers: dict[web.StreamResponse, web.Request], client: str | N
     greedy, number = numbers.most_common(1)[0]
     if number <= numbers[client] + 1:
         raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
-    oldest = next(response for response, one in followers.items() if one.remote == greedy)
+    oldest = next(response for response, one in clients.items() if one == greedy)
     transport = followers.pop(oldest).transport
     if transport is not None:
         transport.abort()

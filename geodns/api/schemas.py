@@ -67,6 +67,7 @@ class UnconfirmedJson(ErrorJson):
     """Why an order needs a `yes`, and what the pools would deal."""
 
     confirm: Literal[True]
+    why: Annotated[str, Field(description="What would be lost: the part of `error` that is to be confirmed.")]
     pools: Changes
 
 

@@ -98,7 +98,10 @@ class Site:
             loop.default_exception_handler(context)
             return
         self._connections.drop_waiting(1)
-        self._connections.nuisances.note("no room for a connection", "all", error.strerror or "")
+        why = error.strerror or ""
+        if error.errno == errno.EMFILE:
+            why = f"{why}: let the server open more (LimitNOFILE)"
+        self._connections.nuisances.note("no room for a connection", "anybody", why)
 
     async def _watch(self, tls: HttpTls) -> None:
         while True:

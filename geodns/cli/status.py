@@ -28,7 +28,12 @@ _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON that the server gives.")
 @click.option("--watch", is_flag=True, help="Refresh it until interrupted.")
 @click.option(
-    "--interval", default=1.0, show_default=True, type=number(0.1), metavar="SECONDS", help="For --watch."
+    "--interval",
+    default=1.0,
+    show_default=True,
+    type=number(0.1, 86400),
+    metavar="SECONDS",
+    help="For --watch.",
 )
 @server_option
 @token_option

@@ -1,7 +1,7 @@
 """``geodns check``, ``init`` and ``schema``: zone files; and one zone of a folder, for other commands."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ from geodns.config.settings import KEYS, read_file
 from geodns.control.edit_guard import gone_names, large_losses, owners, some
 from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError, printable
 from geodns.model.hosts import DnsSource, HostSource
+from geodns.model.state import TAKEN_OUT, HealthState
 from geodns.model.zone import Zone
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones, zone_files
 from geodns.zonefile.reference import zone_reference
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
+from geodns.zonefile.sources import SourcedHost, SourceResult, in_files, trusted_hosts
 from geodns.zones.diff import summary, zone_diff
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         elif digests[zone.name] != zone.digest:
             served = _served(server, zone.name)
             edited = _with_looked_up(path, zone, served)
-            for line in [*zone_diff(served, edited), *waits(served, edited)]:
+            for line in [*zone_diff(served, edited), *waits(served, edited, _out(server, zone.name))]:
                 quiet = False
                 yield f"{zone.name}: {line}"
     gone = digests.keys() - {zone.name for zone in zones.values()} if whole else ()
@@ -127,14 +128,28 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         yield "nothing changes"
 
 
-def waits(served: Zone, edited: Zone) -> Iterator[str]:
-    """Say why an edit would wait for a yes; which names were asked for the server alone knows."""
+def waits(served: Zone, edited: Zone, out: Collection[str] = ()) -> Iterator[str]:
+    """Say why an edit would wait for a yes; which names were asked for the server alone knows.
+
+    `out` are the hosts that are down or taken out by hand already.
+    """
     wait = "this edit will wait for `geodns reload --yes`"
-    for why in large_losses(served, edited, {}, 0.0):
+    for why in large_losses(served, edited, {}, 0.0, out, trusted_hosts(served, edited)):
         yield f"{wait}: {why}"
     gone = gone_names(served, edited, owners(served))
     if gone:
         yield f"{wait} if one of these names was asked for within a day: {some(gone)}"
+
+
+def _out(server: "Server", zone: str) -> list[str]:
+    """Return the hosts of a zone that are down or taken out by hand."""
+    found = []
+    for name, host in server.get("/status")["hosts"].get(zone, {}).items():
+        forced = None if host.get("held_back") else host["forced"]
+        rests = host["forced_weight"] is not None and host["forced_weight"]["weight"] == 0
+        if rests or forced in TAKEN_OUT or (forced is None and host["state"] == HealthState.DOWN):
+            found.append(name)
+    return found
 
 
 def _with_looked_up(path: Path, zone: Zone, served: Zone) -> Zone:

@@ -103,9 +103,7 @@ def remark_alerts(
     found = [(target, one[0].remark) for target, one in seen if one is not None and one[0].remark is not None]
     for target, remark in sorted(found, key=lambda one: one[0].key):
         hosts = cluster.hosts_of(target)
-        where = f"[{target.address}]:{target.port}"
-        names = ", ".join(f"{host}.{zone}" for zone, host in hosts[:MOST_CHECKS])
-        what = f"check {target.check.name} of {names} at {where}"
+        what = _check_of(target, hosts)
         yield Alert(
             ("remark", target),
             f"{what}: {printable(remark)}",
@@ -127,7 +125,7 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
             else f"their verdicts are held for {one.held_for:.0f} s more"
         )
         text = (
-            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts began to fail at once, "
+            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts fell silent at once, "
             f"the prober itself may be cut off (prober_suspect): {until}"
         )
         yield Alert(("suspect", key), text, event="", pool=key)
@@ -137,8 +135,7 @@ def deferral_alerts(cluster: Cluster, deferring: Iterable[tuple[Target, ProbeOut
     """Return an alert for each target that goes on deferring its check's recipient."""
     for target, outcome in deferring:
         hosts = cluster.hosts_of(target)
-        names = first_names(tuple(f"{host}.{zone}" for zone, host in hosts))
-        what = f"check {target.check.name} of {names} at [{target.address}]:{target.port}"
+        what = _check_of(target, hosts)
         yield Alert(
             ("deferral", target),
             f"{what}: recipients are deferred ({printable(outcome.detail)}), and the host keeps its weight: "
@@ -149,6 +146,11 @@ def deferral_alerts(cluster: Cluster, deferring: Iterable[tuple[Target, ProbeOut
             hosts=hosts,
             data={"check": target.check.name, "address": str(target.address)},
         )
+
+
+def _check_of(target: Target, hosts: Iterable[HostKey]) -> str:
+    names = first_names([f"{host}.{zone}" for zone, host in hosts])
+    return f"check {target.check.name} of {names} at [{target.address}]:{target.port}"
 
 
 def certificate_alerts(

@@ -12,6 +12,8 @@ STEADY = 60.0
 """Seconds without a step after which the clock is believed again."""
 TORN = 0.1
 """Seconds between two readings that belong together after which they say nothing."""
+TRIES = 3
+"""Readings in one look: orders end right after it, so it should say something."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -49,13 +51,17 @@ class WallClock:
 
     def look(self) -> None:
         """Compare the clocks; to be called several times a second."""
-        before = self._unset()
-        wall = self._wall()
-        now = self._unset()
-        if now - before > TORN:
-            return
-        step = wall - now - self._ahead
-        self._ahead = wall - now
+        for _ in range(TRIES):
+            before = self._unset()
+            wall = self._wall()
+            now = self._unset()
+            if now - before <= TORN:
+                self._compare(wall - now)
+                return
+
+    def _compare(self, ahead: float) -> None:
+        step = ahead - self._ahead
+        self._ahead = ahead
         if abs(step) > STEP:
             self._stepped(step)
         elif self.steady:

@@ -114,6 +114,10 @@ class ZoneService:
         self._deaths.close()
         self.keep_names()
 
+    def blame_no_file(self) -> None:
+        """Take whatever ends this process from here on for the fault of no file that is being read."""
+        self._deaths.close()
+
     def keep_names(self) -> None:
         """Keep the names that were queried, at persistence's next write."""
         self._persistence.keep_note(NAMES, self._usage.note(time.time()))
@@ -270,7 +274,12 @@ class ZoneService:
         """Return the hosts of a zone that are down, or taken out by hand."""
         cluster = self._cluster
         forced = cluster.in_force(cluster.forced)
-        return tuple(host.name for host in zone.hosts if is_out(cluster, (zone.name, host.name), forced))
+        resting = {host for host, one in dict(cluster.weights).items() if one.weight == 0}
+        return tuple(
+            host.name
+            for host in zone.hosts
+            if (zone.name, host.name) in resting or is_out(cluster, (zone.name, host.name), forced)
+        )
 
     def _keep_texts(self, edit: Edit) -> None:
         """Keep the files' texts of zones with sources of hosts."""

@@ -12,9 +12,9 @@ MAX_DETAIL = 200
 class ProbeResult(StrEnum):
     """The result of a probe, for the state machine.
 
-    ``shedding``: a 4xx to the greeting, EHLO, STARTTLS or MAIL, the host has enough to do. ``deferred``: a
-    4xx to RCPT, which may be about the recipient alone and changes nothing; nor does ``unknown``: trouble of
-    the prober's own, or an agent's text without a known word.
+    ``shedding``: a 4xx to the greeting, EHLO or MAIL, or a 421 to STARTTLS: the host has enough to do.
+    ``deferred``: a 4xx to RCPT, which may be about the recipient alone and changes nothing; nor does
+    ``unknown``: trouble of the prober's own, or an agent's text without a known word.
     """
 
     OK = "ok"

@@ -300,6 +300,8 @@ class LoadDocument:
     def __init__(self, body: str) -> None:
         self._body = body
         self._samples: dict[str, list[Sample]] = {}
+        self._groups: dict[tuple[str, tuple[str, ...]], dict[tuple[str, ...], list[Sample]]] = {}
+        """Samples of a name by some of their labels: many hosts read one answer, each by its own label."""
         self._end = time.thread_time() + MAX_TIME
 
     def value(self, load: Load) -> float:
@@ -312,13 +314,25 @@ class LoadDocument:
             return load.absent
 
     def _sum(self, metric: Metric) -> float:
-        samples = self._samples.get(metric.name)
-        if samples is None:
-            samples = self._samples[metric.name] = self._read(metric.name)
+        same = {one.label: one.value for one in metric.matchers if one.op == "="}
+        samples = self._grouped(metric.name, tuple(same)).get(tuple(same.values()), ())
         values = [as_load(float(sample.value)) for sample in samples if self._fits(metric, sample)]
         if not values:
             raise _AbsentError(f"no sample matches {metric}")
         return as_load(sum(values))
+
+    def _grouped(self, name: str, labels: tuple[str, ...]) -> dict[tuple[str, ...], list[Sample]]:
+        """Return the samples of a name by their values of these labels."""
+        found = self._groups.get((name, labels))
+        if found is not None:
+            return found
+        if name not in self._samples:
+            self._samples[name] = self._read(name)
+        found = self._groups[name, labels] = {}
+        for sample in self._samples[name]:
+            self._look_at_clock()
+            found.setdefault(tuple(sample.labels.get(label, "") for label in labels), []).append(sample)
+        return found
 
     def _fits(self, metric: Metric, sample: Sample) -> bool:
         self._look_at_clock()

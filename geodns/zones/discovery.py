@@ -149,6 +149,7 @@ class Discovery:
         # Without the lock, which a slow disk may hold: nobody reads zones meanwhile.
         self._files = {key: files for key, files in self._files.items() if key in wanted}
         self._listings = {key: one for key, one in self._listings.items() if key in wanted}
+        self._refused = {key: some for key, some in self._refused.items() if key in wanted}
         for key, source in wanted.items():
             if isinstance(source, DnsSource):
                 self._start(key, source)
@@ -227,17 +228,17 @@ class Discovery:
             ttl = None
             try:
                 answer = await look_up(own.source)
+                self._take(key, own.source, answer)
             except SourceError as error:
                 failures += 1
                 self._note(key, self._known(key).failed(str(error), time.time()))
             except Exception:
-                # A bug must not end the look-ups for good.
+                # Neither a bug nor a want of descriptors must end the look-ups for good.
                 log.exception("%s", key[1])
                 failures += 1
                 self._note(key, self._known(key).failed("a fault of geodns itself: see the log", time.time()))
             else:
                 failures, ttl = 0, answer.ttl
-                self._take(key, own.source, answer)
             own.tried.set()
             wait = lookup_pause(own.source, ttl, failures) * (1 - JITTER * random.random())  # noqa: S311 - spreads
             with suppress(TimeoutError):

@@ -165,6 +165,11 @@ def test_who_asks_too_often_is_refused_and_others_are_not() -> None:
         access.count("192.0.2.1")
     assert caught.value.status == 429
     access.count("192.0.2.2")
+    for number in range(int(BURST)):
+        access.count(f"2001:db8::{number:x}")
+    with pytest.raises(RefusedError):  # its owner has the whole /64
+        access.count("2001:db8::ffff")
+    access.count("2001:db8:0:1::1")
     now = 1.0
     for _ in range(int(RATE)):
         access.count("192.0.2.1")

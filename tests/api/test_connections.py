@@ -184,11 +184,23 @@ def test_where_all_are_at_work_places_are_kept_for_health_and_orders(
         assert (await lab.ask("/order", "POST", b"Content-Length: 2\r\n\r\n{}"))[0] == 200
         status, text = await lab.ask("/status")
         assert status == 503
-        assert json.loads(text)["error"].startswith("too many connections")
+        assert json.loads(text)["error"].startswith("too many connections, try again later")
         await lab.hold(ASK % (b"GET", b"/slow", b""), number=2)  # refused
         assert await lab.ask() == (200, "alive\n")
 
     run(talk, most=5)
+
+
+def test_a_client_whose_places_are_all_at_work_takes_none_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PER_CLIENT", 3)
+
+    async def talk(lab: Lab) -> None:
+        await lab.hold(ASK % (b"GET", b"/slow", b""), number=12)
+        assert await lab.ask("/status", source="127.0.0.2") == (200, "alive\n")
+        assert (await lab.ask("/status"))[0] == 503
+        assert await lab.ask() == (200, "alive\n")
+
+    run(talk, most=10)
 
 
 def test_who_takes_nothing_of_an_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,9 +297,9 @@ def test_without_descriptors_one_line_is_written_and_who_waits_goes(
         assert await lab.ask() == (200, "alive\n")
 
     run(talk)
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "HTTP: no room for a connection from all: Too many open files"
-    ]
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    why = "Too many open files: let the server open more (LimitNOFILE)"
+    assert told == f"HTTP: no room for a connection from anybody: {why}"
 
 
 def test_what_is_counted_is_told_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,8 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -15,6 +16,8 @@ from yarl import URL
 from geodns.api import events as events_
 from geodns.api.app import make_app
 from geodns.api.events import event_json
+from geodns.api.responses import RefusedError
+from geodns.serve.tcp import client_key
 from geodns.storage.event_file import Event
 from geodns.storage.event_log import EventLog
 from tests.servicing import FakeServices
@@ -242,6 +245,14 @@ def test_a_client_that_has_all_places_gives_one_to_another(
             assert response.status == 503
 
     serve(tmp_path, talk)
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client() -> None:
+    many = [SimpleNamespace(remote=f"2001:db8::{number:x}") for number in range(events_.PER_CLIENT)]
+    followers = cast("dict[web.StreamResponse, web.Request]", {web.StreamResponse(): one for one in many})
+    with pytest.raises(RefusedError, match="of this address"):
+        events_._make_room(followers, client_key("2001:db8::ffff"))
+    events_._make_room(followers, client_key("2001:db8:0:1::1"))
 
 
 def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,44 @@ def test_what_would_wait_is_said(folder: Path, fake: Answering) -> None:
     assert f"{wait} if one of these names was asked for within a day: old.out.example.com" in output
 
 
+def test_what_would_wait_counts_in_who_is_out_already(folder: Path, fake: Answering) -> None:
+    file = folder / "out.example.com.yaml"
+    file.write_text(GOOD)
+    serves(fake, read(file))
+    file.write_text(GOOD.replace(", mta3: 192.0.2.13", ""))
+    asked = ["--diff", "--server", fake.url]
+    assert "will wait" not in CliRunner().invoke(check, asked).output, "one host may go"
+    for state, forced, held, weight, waits in (
+        ("down", None, None, None, True),
+        ("up", "drained", None, None, True),
+        ("down", "up", None, None, False),
+        ("up", "quarantined", "too many are out", None, False),
+        ("up", None, None, 0, True),
+        ("up", None, None, 5, False),
+    ):
+        own = None if weight is None else {"weight": weight}
+        host = {"state": state, "forced": forced, "held_back": held, "forced_weight": own}
+        fake.give("GET /status", {"hosts": {"out.example.com": {"mta1": host}}})
+        output = CliRunner().invoke(check, asked).output
+        assert ("this edit will wait" in output) is waits, host
+
+
+def test_hosts_of_sources_that_are_trusted_make_nobody_wait(folder: Path, fake: Answering) -> None:
+    text = NS + "hosts_from: [{file: hosts.d/fleet.yaml, trust: TRUST}]\nrecords: {'@': {MX: {pool: main}}}\n"
+    file, fleet = folder / "a.example.yaml", folder / "hosts.d" / "fleet.yaml"
+    fleet.parent.mkdir()
+    for trust, waits in (("false", True), ("true", False)):
+        file.write_text(text.replace("TRUST", trust))
+        fleet.write_text("mx1: 192.0.2.1\nmx2: 192.0.2.2\nmx3: 192.0.2.3\n")
+        served = read_zone(file).zone
+        assert served is not None
+        serves(fake, served)
+        fleet.write_text("mx1: 192.0.2.1\n")
+        output = CliRunner().invoke(check, ["--diff", "--server", fake.url]).output
+        assert "mx2" in output
+        assert ("this edit will wait for `geodns reload --yes`: pool" in output) is waits, trust
+
+
 def test_hosts_in_files_are_checked_and_none_are_looked_up(folder: Path) -> None:
     text = NS + "hosts_from: [{dns: mta.internal.example}, {file: 'hosts.d/*.yaml'}]\n"
     (folder / "out.example.com.yaml").write_text(text + "records: {'@': {MX: {pool: main}}}\n")
@@ -153,6 +191,7 @@ def serves(fake: Answering, *zones: Zone) -> None:
     fake.give("GET /api/v1/zones", {"zones": {one.name: {"digest": one.digest} for one in zones}})
     for one in zones:
         fake.give(f"GET /api/v1/zones/{one.name}", {"zone": json.loads(one.model_dump_json())})
+    fake.give("GET /status", {"hosts": {}})
 
 
 def read(file: Path) -> Zone:

@@ -92,6 +92,20 @@ def test_readings_that_are_torn_apart_say_nothing(clocks: Clocks) -> None:
     assert clock.steady
 
 
+def test_a_step_is_noticed_although_the_first_readings_were_torn_apart(clocks: Clocks) -> None:
+    pauses = [30.0, 0.0]
+
+    def wall() -> float:
+        clocks.go(pauses.pop(0) if pauses else 0)
+        return clocks.wall
+
+    clock = WallClock("", lambda: clocks.wall, lambda: clocks.unset)
+    clock._wall = wall
+    clocks.wall += DAY
+    clock.look()
+    assert not clock.steady
+
+
 def test_a_step_between_two_processes_is_one_too(clocks: Clocks) -> None:
     clock = clocks.clock()
     noted = clock.note()

@@ -266,6 +266,20 @@ def test_a_hostile_answer_costs_little(body: str, expected: str) -> None:
     assert time.thread_time() - begun < 2 * MAX_TIME
 
 
+def test_a_thousand_hosts_read_one_answer() -> None:
+    """Each looks at its own sample alone, or the last ones would find the time used up."""
+    numbers = range(1_000)
+    document = LoadDocument("".join(f'q{{host="mta{one}",queue="active"}} {one}\n' for one in numbers))
+    metrics = [parse_metric(f'q{{queue="active",host="mta{one}",host!="x"}}') for one in numbers]
+    assert [document.value(Load(url="u", metric=one, full=1)) for one in metrics] == [*numbers]
+
+
+def test_two_values_of_one_label_fit_nothing() -> None:
+    metric = parse_metric('q{a="1",a="2"}')
+    with pytest.raises(ValueError, match="no sample matches"):
+        LoadDocument('q{a="1"} 1\nq{a="2"} 2\n').value(Load(url="u", metric=metric, full=1))
+
+
 @given(st.text() | st.text('q{}="a1 .\n#NaN'))
 def test_any_answer_tells_a_load_or_why_not(body: str) -> None:
     for load in (Load(url="u", metric=Metric(name="q"), full=1), Load(url="u", path=("q",), full=1)):

@@ -467,6 +467,17 @@ def test_of_many_rows_that_make_no_sense_a_few_are_named(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_zone_whose_serial_makes_no_sense_is_named_once(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    store.save_zone("out.example.com", StoredZone("d", 5, "{}", NOW))
+    store.close()
+    sql("UPDATE zone SET serial = -1")(tmp_path / FILE_NAME)
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert "a row makes no sense" in warning
+    assert warning.count("out.example.com") == 1
+    store.close()
+
+
 def test_second_file_set_aside_in_a_second_does_not_replace_the_first(tmp_path: Path) -> None:
     for content in ("first", "second"):
         (tmp_path / FILE_NAME).write_text(content * 100)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from geodns.cli.convert.source_file import read_source
 from geodns.config.report import quoted
-from geodns.errors import GeodnsError, Problem, ZoneError
+from geodns.errors import GeodnsError, Problem, ZoneError, printable
 
 MAX_DEPTH = 30
 MAX_FILES = 1000
@@ -164,7 +164,7 @@ class _File:
         try:
             return self._reader.read(path, self._depth + 1)
         except OSError as error:
-            what = f"{path} is included here: {error.strerror}"
+            what = f"{printable(str(path))} is included here: {error.strerror}"
             self._reader.problems.append(Problem(str(self._path), self._line, 0, what))
             return {}
 

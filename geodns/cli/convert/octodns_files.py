@@ -59,11 +59,11 @@ class OctodnsFiles:
         self._count += len(names)
         if depth >= MAX_INCLUDED_DEPTH or self._count > MAX_INCLUDES:
             raise ValueError(f"too many files included at {names[0]!r}: does one include itself?")
-        found = [
-            one
-            for name in names
-            if (one := self.read(folder / Path(name).expanduser(), depth + 1)) is not None
-        ]
+        try:
+            paths = [folder / Path(name).expanduser() for name in names]
+        except RuntimeError as error:
+            raise ValueError(f"{', '.join(names)}: no such user's home folder") from error
+        found = [one for path in paths if (one := self.read(path, depth + 1)) is not None]
         if len(found) == 1:
             return found[0]
         whole = Mapping(node.line, node.column)

@@ -17,7 +17,10 @@ def read_source(path: Path, *, included: bool) -> bytes:
         OSError: it cannot be read, is no file, or is too large.
 
     """
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a NUL
+        raise OSError(errno.EINVAL, "Is no name of a file") from error
     if not stat.S_ISREG(mode) and (included or not stat.S_ISFIFO(mode)):
         raise OSError(errno.EINVAL, "Is no regular file")
     with path.open("rb") as file:

@@ -84,7 +84,7 @@ class Change(NamedTuple):
 
 
 OUT = frozenset({"drained", "quarantined", "down"})
-"""Forced states in which no answer names a host."""
+"""`model.state.TAKEN_OUT`, whose types take long to load."""
 
 
 def changes_of(events: Iterable[Json], kind: str) -> dict[tuple[str, str], list[Change]]:

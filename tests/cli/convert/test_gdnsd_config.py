@@ -40,6 +40,7 @@ WRONG = {
         ":2: FOLDER/none is included here: No such file",
     ),
     "no file, and more": ("a => $include{nowhere}\n}", ":1: FOLDER/nowhere is included here: No such file"),
+    "no name": (r'a => $include{"a\000b"}', "a\\x00b is included here: Is no name of a file"),
     "itself": ("$include{config}", "does one include itself"),
     "deep": ("a => " + "[" * 1000, "nested more than"),
     "a dollar": ('a => "', "cannot stand here"),

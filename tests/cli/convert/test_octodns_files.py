@@ -33,3 +33,8 @@ def test_merges_and_includes(tmp_path: Path) -> None:
 def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GeodnsError, match="does one include itself"):
         imported(f"a: !include {NAME}.yaml\n", tmp_path)
+
+
+def test_an_include_below_the_home_of_nobody_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GeodnsError, match=r":1:4: ~no\.such\.user/a\.yaml: no such user's home folder"):
+        imported("a: !include ~no.such.user/a.yaml\n", tmp_path)

@@ -15,6 +15,7 @@ from geodns.cli.report.figures import (
     seconds_in,
     slowest,
 )
+from geodns.model.state import TAKEN_OUT
 
 
 def columns(**some: list[Any]) -> dict[str, list[Any]]:
@@ -149,3 +150,7 @@ def test_changes_are_of_one_kind() -> None:
     assert changes_of(events, "state") == {key: [Change(ZERO + 1, "x", "shedding")]}
     assert changes_of(events, "forced") == {key: [Change(ZERO + 3, None, "drained")]}
     assert failovers_of([forced]) == []
+
+
+def test_the_states_that_take_a_host_out_are_those_of_the_model() -> None:
+    assert OUT == TAKEN_OUT
