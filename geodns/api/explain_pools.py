@@ -55,7 +55,8 @@ class PoolExplanation:
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
         shares = {} if part is None else shares_of(part)
         if self.rotation.key.type == "SRV":  # its records have weights, and clients look at these
-            shares = {host: (share, share) for host, share in shares_by_weight(deal.dealt).items()}
+            named = [entry for entry in deal.dealt if entry.host in shares]
+            shares = {host: (share, share) for host, share in shares_by_weight(named).items()}
         chain = self.zone.chain(pool)
         ttl = deal.ttl(self.zone, self.rotation.key.ttl)
         return {
@@ -158,6 +159,8 @@ class PoolExplanation:
             return told
         if deal.last_resort is None and pool.name not in deal.using:
             return f"its pool is not needed: {deal.pool} has enough live hosts"
+        if deal.last_resort is None and host.name in deal.hosts:
+            return "an earlier pool names it at this preference"
         return "others are live" if deal.dealt else "nobody is dealt"
 
     def _why_dealt(self, deal: Deal, pool: Pool, host: Host) -> str:

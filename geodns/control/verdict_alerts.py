@@ -14,7 +14,7 @@ from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.tls import name_for, places_of, warning_of
 from geodns.model.base import FAMILIES, Family
 from geodns.model.checks import Target
-from geodns.model.state import NOT_LIVE, Forced, HostKey, PoolKey
+from geodns.model.state import NOT_LIVE, NOTHING_KNOWN, Forced, HealthState, HostKey, PoolKey
 from geodns.wire.codes import FAMILY_NAMES
 
 MOST_CHECKS = 8
@@ -136,11 +136,15 @@ def deferral_alerts(cluster: Cluster, deferring: Iterable[tuple[Target, ProbeOut
     for target, outcome in deferring:
         hosts = cluster.hosts_of(target)
         what = _check_of(target, hosts)
+        down = cluster.verdicts.get(target, NOTHING_KNOWN).state is HealthState.DOWN
+        out = down or cluster.newcomers.issuperset(hosts)
+        effect = "stays out, for that is no success" if out else "keeps its weight"
         yield Alert(
             ("deferral", target),
-            f"{what}: recipients are deferred ({printable(outcome.detail)}), and the host keeps its weight: "
+            f"{what}: recipients are deferred ({printable(outcome.detail)}), and the host {effect}: "
             "look at its queue, disk and filters, or write `rcpt_4xx: shed`",
             kind="state",
+            grade=effect,
             resolved=f"{what}: recipients are no longer deferred",
             still_there=partial(_is_probed, cluster, target),
             hosts=hosts,

@@ -30,6 +30,7 @@ async def connect(target: Target, clock: ProbeClock) -> socket.socket:
         if sock.getsockname() == sock.getpeername():
             # A connection to a free port of this machine may meet itself (RFC 9293 section 3.5).
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")  # noqa: TRY301 - closed below
+        clock.reached = True
         clock.done("connect")
         clock.note("*", b"connected")
         if target.check.proxy_protocol is not None:

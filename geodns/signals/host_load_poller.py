@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import random
+import re
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -290,6 +291,10 @@ def _shown(value: object) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
+_SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{|[ \t]+[-+.0-9NI])")
+"""The beginning of a line with a sample."""
+
+
 class _AbsentError(ValueError):
     """An answer that can be read lacks the value."""
 
@@ -318,6 +323,7 @@ class LoadDocument:
         samples = self._grouped(metric.name, tuple(same)).get(tuple(same.values()), ())
         values = [as_load(float(sample.value)) for sample in samples if self._fits(metric, sample)]
         if not values:
+            self._expect_samples()
             raise _AbsentError(f"no sample matches {metric}")
         return as_load(sum(values))
 
@@ -333,6 +339,13 @@ class LoadDocument:
             self._look_at_clock()
             found.setdefault(tuple(sample.labels.get(label, "") for label in labels), []).append(sample)
         return found
+
+    def _expect_samples(self) -> None:
+        """Raise ValueError if the first line is no sample: an error page must not pass for an empty queue."""
+        stripped = (line.strip() for line in self._body.split("\n"))
+        first = next((line for line in stripped if line and not line.startswith("#")), "")
+        if first and _SAMPLE.match(first) is None:
+            raise ValueError(f"no text in Prometheus' format: {quoted(first[:80])}")
 
     def _fits(self, metric: Metric, sample: Sample) -> bool:
         self._look_at_clock()

@@ -1,6 +1,6 @@
 """The section `defaults` of a zone file: keys that hosts, pools and checks share, said once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 
 from geodns.config import yaml_nodes
@@ -87,13 +87,16 @@ class Defaults:
             items[name] = _plain(at, name), yaml_nodes.Sequence(at.line, at.column, [*addresses])
         return self.fill("hosts", yaml_nodes.Mapping(at.line, at.column, items))
 
-    def built_in_checks(self) -> YamlNode | None:
-        """Return the built-in checks as a file would write them, with the defaults; None: no defaults."""
+    def built_in_checks(self, names: Collection[str]) -> YamlNode | None:
+        """Return built-in checks as a file would write them, with the defaults; None: no defaults.
+
+        Only those of these names: what a default would break in one that nobody uses is nobody's problem.
+        """
         at = self._of.get("checks")
         if at is None:
             return None
         empty = yaml_nodes.Mapping(at.line, at.column)
-        checks = {check.name: (_plain(at, check.name), empty) for check in BUILT_IN_CHECKS}
+        checks = {one.name: (_plain(at, one.name), empty) for one in BUILT_IN_CHECKS if one.name in names}
         return self.fill("checks", yaml_nodes.Mapping(at.line, at.column, dict(checks)))
 
     def implied_pool(self, at: YamlNode, hosts: Iterable[str]) -> YamlNode | None:

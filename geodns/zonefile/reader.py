@@ -307,9 +307,8 @@ def _built_in(
     shared: Defaults, checks: Mapping[str, Placed[Check]], pools: Mapping[str, Placed[Pool]], report: Report
 ) -> dict[str, Placed[Check]]:
     """Return the built-in checks that pools use, where they differ by the file's defaults."""
-    found = read_checks(shared.built_in_checks(), report)
     used = {check for _, pool in pools.values() for check in pool.checks}
-    return {name: one for name, one in found.items() if name in used and name not in checks}
+    return read_checks(shared.built_in_checks(used - checks.keys()), report)
 
 
 def _default(field: str) -> Any:

@@ -257,6 +257,21 @@ def test_the_parts_of_srv_are_the_weights_in_it() -> None:
     assert shown["next"][0]["hosts"] == ["a", "b"]
 
 
+@pytest.mark.parametrize(("name", "rtype"), [("in", "MX"), ("s", "SRV")])
+def test_a_host_that_an_earlier_pool_names_is_not_named_again(name: str, rtype: str) -> None:
+    one = zone("""
+        hosts: {a: {address: 192.0.2.1, weight: 3}, b: 192.0.2.2, c: 192.0.2.3}
+        pools: {main: {hosts: [a, b], answers: 1}, also: {hosts: {a: 5, c: 1}, answers: 1}}
+        records:
+          in: {MX: [{pool: main, preference: 10}, {pool: also, preference: 10}]}
+          s: {SRV: [{pool: main, port: 25, priority: 1}, {pool: also, port: 25, priority: 1}]}
+    """)
+    tiers = explain(cluster_of(one, {}), f"{name}.{NAME}", rtype)["tiers"]
+    shown = [{host: member["first"] for host, member in tier["members"].items()} for tier in tiers]
+    assert shown == [{"a": 0.75, "b": 0.25}, {"a": 0.0, "c": 1.0}]
+    assert tiers[1]["members"]["a"]["why"] == "an earlier pool names it at this preference"
+
+
 def test_each_family_is_explained_by_its_own_addresses() -> None:
     one = zone("""
         hosts: {a: [192.0.2.1, "2001:db8::1"], b: [192.0.2.2, "2001:db8::2"], r: 192.0.2.9}

@@ -178,6 +178,9 @@ def test_the_load_in_a_text(metric: str, expected: float | str) -> None:
         (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), TEXT, 0),
         (Load(url="http://a/", metric=Metric(name="q2"), full=1, absent=0), TEXT, 3),
         (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "", 0),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "# EOF\n", 0),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "\n up{} 1\n", 0),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "up NaN\n", 0),
         (Load(url="http://a/", path=("a", "b"), full=1, absent=7), '{"a": {}}', 7),
     ],
 )
@@ -188,6 +191,9 @@ def test_a_missing_sample_may_mean_something(load: Load, body: str, expected: fl
 def test_what_cannot_be_read_is_no_missing_sample() -> None:
     for load, body in (
         (Load(url="http://a/", metric=Metric(name="bad"), full=1, absent=0), TEXT),
+        (Load(url="http://a/", metric=Metric(name="q"), full=1, absent=0), "<html>down for a moment</html>"),
+        (Load(url="http://a/", metric=Metric(name="q"), full=1, absent=0), "Service unavailable"),
+        (Load(url="http://a/", metric=Metric(name="q"), full=1, absent=0), '\n{"error": "no"}'),
         (Load(url="http://a/", path=("a",), full=1, absent=0), "<html>"),
         (Load(url="http://a/", path=("a",), full=1, absent=0), '{"a": "x"}'),
     ):
