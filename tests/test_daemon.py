@@ -16,6 +16,7 @@ import pytest
 
 from geodns import daemon
 from geodns.config.settings import Settings
+from geodns.control.wall_clock import WallClock
 from geodns.daemon import control
 from geodns.errors import StoreError
 from geodns.health.outcome import ProbeResult
@@ -132,6 +133,33 @@ def test_what_was_forced_holds_over_a_restart_but_not_past_its_time(ready: Contr
     async def test(running: Running) -> None:
         assert running.supervisor.dealt() == {"mta2"}
         await until(lambda: (NAME, "mta2") not in running.store.load_forced())
+
+    ready.run(test)
+
+
+def test_a_clock_that_is_set_while_the_first_probes_run_ends_nothing(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = StateFile.open(ready.state, time.time())
+    store.save_forced(MTA1, ForcedState(Forced.DRAINED, "", "ann", time.time(), time.time() + 3600))
+    store.close()
+    real, ahead = time.time, [0.0]
+
+    def wall() -> float:
+        return real() + ahead[0]
+
+    async def probing(_: Target) -> None:
+        await asyncio.sleep(0)
+        ahead[0] = 86400.0
+
+    monkeypatch.setattr("time.time", wall)
+    monkeypatch.setattr(daemon, "WallClock", lambda noted: WallClock(noted, wall))
+    ready.probing = probing
+
+    async def test(running: Running) -> None:
+        assert ahead[0]
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert MTA1 in running.store.load_forced()
 
     ready.run(test)
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from geodns.api.connections import OPEN, READS
 from geodns.api.nuisances import Nuisances
-from geodns.api.responses import TOKEN, RefusedError
+from geodns.api.responses import SERVICES, TOKEN, RefusedError
 from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
@@ -26,9 +26,9 @@ CLIENTS = 4096
 """Clients remembered; past that the one that asked longest ago is forgotten."""
 
 FORWARDED = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
-"""What proxies add (RFC 7239, RFC 9110), beside `X-Forwarded-…`: who asks one here may be anywhere."""
+"""Headers of proxies (RFC 7239, RFC 9110), as are `X-Forwarded-…`: who asks one here may be anywhere."""
 PAGE = "/assets/"
-"""The page and its parts say nothing of what is served: they ask for that, and show a token."""
+"""The page's parts; they need no token, since they say nothing of what is served."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -80,6 +80,9 @@ def _let_in(request: web.Request) -> None:
 
 
 def _answer(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, NotFoundError) and not request.app[SERVICES].watchdog.ready:
+        # A zone or host that is asked for may be among those that are not taken up yet.
+        return _error("the server is starting, and knows no zones yet: ask again in some seconds", 503)
     if isinstance(error, RefusedError):
         return _error(str(error), error.status, **_MORE.get(error.status, {}))
     if isinstance(error, web.HTTPException):

@@ -16,7 +16,7 @@ MAX_DETAIL = 200
 
 
 class Nuisances:
-    """What was counted and not yet told; `counts` has all that ever was, by kind.
+    """Counts of nuisances that are not yet told; `counts` has all that ever were, by kind.
 
     Args:
         clock: seconds, of any beginning.

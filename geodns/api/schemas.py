@@ -125,7 +125,7 @@ class WeighedJson(TypedDict):
 
 
 class ForcedWeightJson(TypedDict):
-    """A weight that is forced on a host; `hides` names a later edit of the file that it hides."""
+    """A host's weight by an override; `hides` names a later edit of the file that it hides."""
 
     weight: Weight
     file_weight: Count
@@ -172,7 +172,7 @@ class HostFamiliesJson(TypedDict, total=False):
 
 
 class HostJson(WeighedJson):
-    """A host; the optional keys tell of what is forced on it, of its source and its load."""
+    """A host; the optional keys tell of its overrides, its source and its load."""
 
     state: HealthState
     unchecked: Annotated[bool, Field(description="No check judges it: it counts as up.")]

@@ -13,7 +13,7 @@ from rich.text import Text
 from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import WIDE, show
-from geodns.cli.status import host_of
+from geodns.cli.status_words import host_of
 from geodns.config.report import first_and_count
 from geodns.errors import GeodnsError
 from geodns.wire.codes import FAMILY_NAMES

@@ -318,9 +318,9 @@ def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:
 
 
 _TARGET_FIELD = {"MX": 1, "SRV": 3, "CNAME": 0}
-"""Where a fixed record names a host."""
+"""The place of the target among a record's fields, by type."""
 MOST_NAMED = 8
-"""Fixed records in a note."""
+"""Fixed records that a note names, at most."""
 
 
 def pointing_at(cluster: Cluster, hosts: Iterable[HostKey]) -> dict[HostKey, list[Record]]:

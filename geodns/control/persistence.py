@@ -70,7 +70,7 @@ class Persistence:
         self._asked = self._done = self._latest = 0
         """Numbers of the calls: the last of all, the last whose changes were tried, the last of `written`."""
         self._thread = ThreadPoolExecutor(1, "state")
-        """What orders wait for: nothing else may take it."""
+        """For orders alone, which wait for it."""
         self._one = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         self._zones = store.load_zones()

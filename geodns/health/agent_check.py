@@ -28,7 +28,7 @@ _CONNECTIONS = re.compile(r"maxconn:[0-9]{1,9}")
 
 
 class Judgement(NamedTuple):
-    """What an agent's line means.
+    """The meaning of an agent's line.
 
     Attributes:
         text: for the operator.

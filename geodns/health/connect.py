@@ -129,7 +129,7 @@ def _cannot_begin(target: Target) -> bool:
 
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EACCES})
-"""What the kernel says when a router or nobody answers in the host's place."""
+"""The kernel's errors when a router, or nobody, answers in the host's place."""
 
 
 def is_silence(error: OSError) -> bool:

@@ -95,8 +95,7 @@ export class Why {
       byId("why-verdict").replaceChildren(...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)));
       answer.replaceChildren(
         ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `${told.name} ${told.type}: ${told.no_pool}${told.near.length ? `: did you mean ${told.near.join(" or ")}?` : ""}`)]),
-        el("h3", {}, `The next ${count(told.next.length, "answer")}`),
-        el("ol", {}, ...answers(told.next)));
+        ...(told.next.length ? [el("h3", {}, `The next ${count(told.next.length, "answer")}`), el("ol", {}, ...answers(told.next))] : []));
     } catch (error) {
       byId("why-verdict").replaceChildren();
       answer.replaceChildren(el("p", { class: "error" }, trouble(error)));

@@ -99,14 +99,14 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
     probes = _endpoints(given["probe"], len(names), report) if "probe" in given else None
     loads = read_loads(given["load"], len(names), report) if "load" in given else None
     loads = _own_urls(loads, names, addresses)
+    columns = {"egress": egress, "probe": probes, "load": loads}
     weight = {"weight": given["weight"]} if "weight" in given else {}
     return [
         Host(
             name=name,
             addresses=addresses[number] if addresses else (),
-            egress=egress[number] if egress else (),
-            probe=probes[number] if probes else None,
-            load=loads[number] if loads else None,
+            # What is not written is not set: `defaults` fill it in hosts of sources.
+            **{field: column[number] for field, column in columns.items() if column},
             **weight,
         )
         for number, name in enumerate(names)

@@ -180,6 +180,7 @@ class _Reader:
         own = dict(hosts)
         sources = read_sources(given.get("hosts_from"), report, self._origin)
         origins = self._gather(sources, hosts, given.get("records"), servers)
+        self._complete(sources, hosts, origins, shared)
         for at, host in hosts.values():
             owner = f"{host.name}.{self._origin}"
             add_addresses(
@@ -245,6 +246,19 @@ class _Reader:
             gathering.add(at, finding.hosts)
             self.found += finding.problems
         return tuple(gathering.origins)
+
+    def _complete(
+        self,
+        sources: Mapping[HostSource, YamlNode],
+        hosts: dict[str, Placed[Host]],
+        origins: tuple[Origin, ...],
+        shared: Defaults,
+    ) -> None:
+        """Let the hosts of sources take what they do not say from the defaults."""
+        if sources:
+            found = {one.host: hosts[one.host] for one in origins}
+            complete = shared.complete({name: one.value for name, one in found.items()}, self._report)
+            hosts |= {name: Placed(one.at, complete[name]) for name, one in found.items()}
 
     def _hosts_place(self) -> YamlNode:
         return self._root.place("hosts" if "hosts" in self._root.items else "hosts_from")

@@ -63,7 +63,8 @@ class Listing:
 
     def text(self) -> str:
         """Return the list as text to keep; a failure is left out, since it will show anew."""
-        return json.dumps({"at": self.at, "members": _MEMBERS.dump_python(dict(self.members), mode="json")})
+        members = _MEMBERS.dump_python(dict(self.members), mode="json", exclude_unset=True)
+        return json.dumps({"at": self.at, "members": members})
 
 
 def counted(hosts: int) -> str:
@@ -88,10 +89,8 @@ def read_listing(text: str) -> Listing:
 def hosts_of(source: DnsSource, addresses: tuple[Address, ...]) -> tuple[Host, ...]:
     """Return a host for each address of a look-up, always in the same order."""
     ordered = sorted(addresses, key=lambda address: (address.version, int(address)))
-    return tuple(
-        Host(name=source.host_label(address), addresses=(address,), weight=source.weight)
-        for address in ordered
-    )
+    weight = {"weight": source.weight} if "weight" in source.model_fields_set else {}
+    return tuple(Host(name=source.host_label(address), addresses=(address,), **weight) for address in ordered)
 
 
 def lookup_pause(source: DnsSource, ttl: float | None, failures: int) -> float:

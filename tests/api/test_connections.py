@@ -223,7 +223,7 @@ def test_a_client_whose_places_are_all_at_work_takes_none_of_others(monkeypatch:
 
 
 def test_who_takes_nothing_of_an_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "UNTAKEN", 2)
+    monkeypatch.setattr(connections, "UNTAKEN", 6)  # a busy machine may stop everybody for seconds
 
     async def talk(lab: Lab) -> None:
         deaf, slow = socket.socket(), socket.socket()
@@ -238,7 +238,8 @@ def test_who_takes_nothing_of_an_answer_is_ended(monkeypatch: pytest.MonkeyPatch
                 got += len(piece)
                 await asyncio.sleep(0.01)
             assert got > 40_000_000, "slow is not deaf"
-            await asyncio.sleep(3)
+            while lab.site._connections._open:  # noqa: ASYNC110 - it ends with the time for the whole test
+                await asyncio.sleep(0.1)
             with contextlib.suppress(ConnectionResetError):
                 while piece := await loop.sock_recv(deaf, 1_000_000):
                     left += len(piece)

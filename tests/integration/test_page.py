@@ -314,6 +314,7 @@ hosts: {{half: [127.0.0.1, "::1"]}}
             first
             == f"Pool main of {ZONE}: nobody is live on IPv4, hosts that are down are dealt as a last resort"
         )
+        assert browser.text("#headline-title") == "Nobody is live on IPv4 in pool main"
         assert "nobody is live on IPv4, last resort" not in browser.text("#problems"), "told once"
     half.end()
 

@@ -61,6 +61,14 @@ def test_a_failure_keeps_the_last_list_and_since_when(steps: list[tuple[Address,
         assert (kept.hosts, kept.at, kept.error) == (last, good, None)
 
 
+def test_a_kept_list_knows_what_its_hosts_do_not_say() -> None:
+    plain = DnsSource(dns="mta.example", label="mta")
+    for source, said in ((plain, {"name", "addresses"}), (SOURCE, {"name", "addresses", "weight"})):
+        (one,) = hosts_of(source, (ip_address("192.0.2.11"),))
+        (kept,) = read_listing(Listing({"": (one,)}, 1.0).text()).hosts
+        assert (kept, kept.model_fields_set) == (one, said)
+
+
 def _kept(at: str = "1", **host: object) -> str:
     return (
         f'{{"at": {at}, "members": {json.dumps({"": [{"name": "a", "addresses": ["192.0.2.1"], **host}]})}}}'

@@ -157,7 +157,7 @@ def _figures(
     )
     return HostFigures(
         name,
-        "gone" if host is None else str(host["state"]),
+        "gone" if host is None else "unchecked" if host.get("unchecked") else str(host["state"]),
         _mean(columns.get("up", ())),
         answers / total if total else None,
         intended / total if total else None,

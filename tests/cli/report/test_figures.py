@@ -56,6 +56,11 @@ def test_shares_count_by_answers_and_not_by_minutes() -> None:
     assert slowest([mta1, mta2, new, old]) == [mta1]
 
 
+def test_a_host_that_nobody_checks_is_not_up() -> None:
+    (figures,) = host_figures({"mta1": {"state": "up", "unchecked": True}}, {"mta1": columns(up=[None])}, [])
+    assert (figures.state, figures.uptime) == ("unchecked", None)
+
+
 def test_a_zone_without_answers_has_no_shares() -> None:
     (figures,) = host_figures({"mta1": {"state": "up"}}, {"mta1": columns(up=[1.0])}, [])
     assert (figures.dealt, figures.intended, figures.uptime) == (None, None, 1.0)
