@@ -87,7 +87,7 @@ def test_whose_mail_it_was(zone: str | None, host: str | None, egress: str | Non
 
 def test_who_is_alive_is_so_in_all_zones() -> None:
     batch = Batch("1", (), (), ("mta1", "203.0.113.12", "mta9", "192.0.2.99"))
-    found = judge(batch, INDEX, ProviderPlaces(), classify, NOW)
+    found = judge(batch, INDEX, TEXTS, ProviderPlaces(), classify, NOW)
     assert found.hosts == {HOST, (OTHER_ZONE, "mta1"), (ZONE, "mta2")}
     assert found.strangers == ("mta9", "192.0.2.99")
 
