@@ -269,23 +269,28 @@ def _pick(
     """Return the live hosts of the first pool; where they are too few, with its fallback's or these alone."""
     helpers: list[_Picked] = []
     for pool in reversed(chain):
-        policy = zone.check_policy_of(pool)
-        able = [
-            member
-            for member in pool.members
-            if family in zone.host_by_name[member.host].by_family
-            and live.weight(zone, member.host, member.weight)
-        ]
-        judged = [
-            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy, family))
-            for member in able
-        ]
-        fit = [entry for entry in judged if entry[2].live and entry[2].factor]
+        fit = _fit(zone, pool, live, family)
         if pool.fallback is None or _enough(zone, pool, live, family, fit, warming):
             helpers = fit
         elif pool.fallback_mode == "add" or not helpers:
             helpers = fit + helpers
     return helpers
+
+
+def _fit(zone: Zone, pool: Pool, live: LiveSet, family: Family) -> list[_Picked]:
+    """Return the live hosts of a pool."""
+    policy = zone.check_policy_of(pool)
+    able = [
+        member
+        for member in pool.members
+        if family in zone.host_by_name[member.host].by_family
+        and live.weight(zone, member.host, member.weight)
+    ]
+    judged = [
+        (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy, family))
+        for member in able
+    ]
+    return [entry for entry in judged if entry[2].live and entry[2].factor]
 
 
 def _enough(
@@ -346,13 +351,14 @@ def _resorts(
 def _overflow(
     zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family, warming: Ceilings
 ) -> list[_Picked]:
-    """Return the live warm hosts of the nearest overflow that has any."""
+    """Return the live warm hosts of the nearest overflow that has any, or else those of the chain."""
     for link in chain:
         over = zone.chain(link.overflow) if link.overflow else ()
         fit = _unique(_pick(zone, over, live, family, warming))
         if warm := [entry for entry in fit if entry[1].host not in warming]:
             return warm
-    return []
+    fit = _unique(entry for link in chain for entry in _fit(zone, link, live, family))
+    return [entry for entry in fit if entry[1].host not in warming]
 
 
 def _with_warm(
