@@ -38,6 +38,8 @@ from geodns.storage.event_log import EventLog
 HOUR = 3600
 DAY = 24
 """Hours for which a pool's peak is looked for."""
+AT_ONCE = 6
+"""Hours of a pool that one look counts, at most: that asks for every host of it."""
 KEEP_EVERY = 60.0
 """Seconds from one writing of what was dealt to the next."""
 
@@ -119,8 +121,8 @@ class WarmupService:
         self._stages = persistence.warmups()
         self._looked = since_boot()
         self._kept = float("-inf")
-        self._peaks: dict[PoolKey, Fraction] = {}
-        self._peaks_hour = -1
+        self._hours: dict[PoolKey, dict[int, int]] = {}
+        """Messages of each pool whose hosts are all counted, by hour."""
         self.hosts: dict[HostKey, WarmingHost] = {}
 
     def look(self) -> bool:
@@ -180,9 +182,7 @@ class WarmupService:
         self, zone: Zone, host: HostKey, dealt: "_Dealt", stage: WarmupStage | None, now: float
     ) -> Sending:
         pools = zone.sending_pools_of[host[1]]
-        peaks = [
-            self._peaks.get((zone.name, pool.name), peak_of(pool.volume)) for pool in pools if pool.volume
-        ]
+        peaks = [self._peak((zone.name, pool.name), pool.volume) for pool in pools if pool.volume]
         rates = (dealt.share((zone.name, pool.name), host[1]) * (pool.volume or 0) for pool in pools)
         seen = Sending(
             zone.volume_of(host[1]),
@@ -199,24 +199,31 @@ class WarmupService:
         return replace(seen, today=self._counts.total(host, today, today + SECONDS), ended=ended)
 
     def _measure(self, zones: list[Zone], now: float) -> None:
-        """Take the peaks of the last day, once an hour: of pools of whose hosts all are counted."""
-        hour = int(now // HOUR)
-        if hour == self._peaks_hour:
-            return
-        self._peaks_hour, self._peaks = hour, {}
+        """Count some more hours of the last day, of pools of whose hosts all are heard."""
+        last = int(now // HOUR) - 1  # what came in within this hour and the one before may not be told yet
+        wanted = range(last - DAY, last)
+        before, self._hours, left = self._hours, {}, AT_ONCE
         for zone in zones:
             for pool in dict.fromkeys(one for some in zone.sending_pools_of.values() for one in some):
                 hosts = [(zone.name, member.host) for member in pool.members if member.weight]
                 heard = [self._counts.heard(host) for host in hosts]
                 if not heard or any(one is None or now - one > HOUR for one in heard):
                     continue
-                hours = (
-                    sum(self._counts.total(host, start, start + HOUR).first for host in hosts)
-                    for start in range((hour - DAY) * HOUR, hour * HOUR, HOUR)
-                )
-                # A quiet day says nothing of a busy one: never under the mean.
-                mean = Fraction(pool.volume or 0, SECONDS)
-                self._peaks[zone.name, pool.name] = max(Fraction(max(hours), HOUR), mean)
+                key = (zone.name, pool.name)
+                known = before.get(key, {})
+                hours = self._hours[key] = {hour: known[hour] for hour in wanted if hour in known}
+                for hour in [hour for hour in wanted if hour not in known][:left]:
+                    start = hour * HOUR
+                    hours[hour] = sum(self._counts.total(one, start, start + HOUR).first for one in hosts)
+                    left -= 1
+
+    def _peak(self, pool: PoolKey, volume: int) -> Fraction:
+        """Return the messages a second of a pool's busiest hour of a day, or a guess until that is known."""
+        hours = self._hours.get(pool, {})
+        if len(hours) < DAY:
+            return peak_of(volume)
+        # A quiet day says nothing of a busy one: never under the mean.
+        return max(Fraction(max(hours.values()), HOUR), Fraction(volume, SECONDS))
 
     def _report(self, before: Mapping[HostKey, WarmingHost]) -> None:
         """Make an event of each host that came to another day of its plan."""

@@ -149,8 +149,11 @@ def test_a_measured_peak_counts_instead_of_four_times_the_mean(clock: Clock) -> 
     for host in ("mta1", "mta2", "new"):
         clock.counts.sent[NAME, host] = 3600
     clock.go(3600, heard=True)
-    clock.go(3600, heard=True)
+    assert float(clock.new.seen.peak) == pytest.approx(4 * 100_000 / 86400), "not all of the day is counted"
+    clock.go(5, heard=True)
     assert clock.new.seen.peak == 3
+    clock.go(7200)
+    assert clock.new.seen.peak > 3, "nobody counts any more"
 
 
 def test_orders_move_a_host_at_once_and_outlast_the_process(clock: Clock) -> None:
