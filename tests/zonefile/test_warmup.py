@@ -126,8 +126,8 @@ def test_a_family_that_only_new_hosts_have_is_told() -> None:
     text = ZONE.replace("WARMUP", PLAN).replace("192.0.2.12,", '[192.0.2.12, "2001:db8::12"],')
     (problem,) = told(text)
     assert problem.endswith(
-        "every host of pool 'main' with an AAAA record warms up: nobody takes what they may not: name a pool of "
-        "warm hosts: `overflow: POOL`, or leave their AAAA addresses out until they are warm"
+        "every host of pool 'main' with an AAAA record warms up: nobody takes what they may not: name a pool "
+        "of warm hosts: `overflow: POOL`, or leave their AAAA addresses out until they are warm"
     )
 
 
