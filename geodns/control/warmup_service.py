@@ -152,7 +152,17 @@ class WarmupService:
         if unset - self._kept >= KEEP_EVERY or _days(before) != _days(self.hosts):
             self._kept = unset
             self._persistence.keep_warmups(self._stages)
-        return self._cluster.bound({host: one.ceiling.share for host, one in self.hosts.items()})
+        return self._bound()
+
+    def _bound(self) -> bool:
+        """Bound the shares by the ceilings, and take those that are dealt then."""
+        moved = self._cluster.bound({host: one.ceiling.share for host, one in self.hosts.items()})
+        if moved:
+            dealt, zones = _Dealt(self._cluster), self._cluster.zones
+            for host, one in self.hosts.items():
+                seen = replace(one.seen, rate=dealt.rate(zones[host[0]], host[1]))
+                self.hosts[host] = replace(one, seen=seen, share=_share(seen))
+        return moved
 
     def _step(self, zone: Zone, host: HostKey, dealt: "_Dealt", now: float, elapsed: float) -> None:
         plan = zone.host_by_name[host[1]].warmup
@@ -172,7 +182,7 @@ class WarmupService:
             ceiling,
             sent(stage, seen, now),
             seen.heard is not None and not seen.silent(now),
-            seen.rate / seen.volume if seen.volume else Fraction(0),
+            _share(seen),
             why or ceiling.why,
             stalled=why is not None or (ceiling.why is not None and not ceiling.paced),
             silent=seen.silent(now),
@@ -183,12 +193,11 @@ class WarmupService:
     ) -> Sending:
         pools = zone.sending_pools_of[host[1]]
         peaks = [self._peak((zone.name, pool.name), pool.volume) for pool in pools if pool.volume]
-        rates = (dealt.share((zone.name, pool.name), host[1]) * (pool.volume or 0) for pool in pools)
         seen = Sending(
             zone.volume_of(host[1]),
             sum(peaks, Fraction(0)),
             zone.dealt_ttl_of(host[1]),
-            sum(rates, Fraction(0)),
+            dealt.rate(zone, host[1]),
             heard=self._counts.heard(host),
         )
         if seen.heard is None:
@@ -298,7 +307,7 @@ class WarmupService:
             order.author,
             order.reason,
         )
-        self._cluster.bound({key: known.ceiling.share for key, known in self.hosts.items()})
+        self._bound()
         pending, _ = await asyncio.gather(self._workers.deliver(), self._persistence.written())
         return pending
 
@@ -331,10 +340,22 @@ class _Dealt:
         self._choices = cluster.compiled.choices
         self._known: dict[PoolKey, dict[str, Fraction]] = {}
 
-    def share(self, pool: PoolKey, host: str) -> Fraction:
+    def rate(self, zone: Zone, host: str) -> Fraction:
+        """Return the messages a day that the shares of a host's pools bring it."""
+        parts = (
+            self._share((zone.name, pool.name), host) * (pool.volume or 0)
+            for pool in zone.sending_pools_of[host]
+        )
+        return sum(parts, Fraction(0))
+
+    def _share(self, pool: PoolKey, host: str) -> Fraction:
         if pool not in self._known:
             self._known[pool] = _largest(self._choices[pool]) if pool in self._choices else {}
         return self._known[pool].get(host, Fraction(0))
+
+
+def _share(seen: Sending) -> Fraction:
+    return seen.rate / seen.volume if seen.volume else Fraction(0)
 
 
 def _largest(choice: Choice) -> dict[str, Fraction]:
