@@ -166,6 +166,18 @@ def test_names_and_units_follow_the_conventions(used: Metrics) -> None:
                 assert sample.name.endswith("_total"), sample.name
 
 
+def test_an_overflow_is_no_fallback(tmp_path: Path) -> None:
+    """A pool of which all hosts warm up deals from it while all is well."""
+    text = TEXT.replace("cold: {hosts: [mta3, new],", "cold: {hosts: [new], overflow: side,")
+    rig = Rig(tmp_path, text)
+    rig.serve()
+    rig.all_are_up()
+    rig.services.warmup.look()
+    assert rig.services.cluster.compiled.choices[NAME, "cold"].using == ("cold", "side")
+    assert rig.metric("geodns_pool_fallback", zone=NAME, pool="cold") == 0
+    rig.close()
+
+
 def test_a_server_that_has_just_begun_can_be_scraped(rig: Rig) -> None:
     found = families(rig.services.metrics)
     assert [sample.value for sample in found["geodns_ready"].samples] == [0]
