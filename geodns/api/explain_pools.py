@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from geodns.api.schemas_explain import BurstJson, LinkJson, MemberJson, TierJson
 from geodns.api.status import LastResult, number
-from geodns.compiler.choice import Deal, Dealt
+from geodns.compiler.choice import Deal
 from geodns.compiler.choice import shares as shares_by_weight
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
 from geodns.control.orders import describe_weight

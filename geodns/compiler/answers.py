@@ -8,7 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 from struct import pack
 
-from geodns.compiler.choice import Choice, Deal, Dealt
+from geodns.compiler.choice import Choice, Deal
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.rotation import cycle, units
 from geodns.compiler.static import addresses_of, compile_names
 from geodns.model.hosts import Host
