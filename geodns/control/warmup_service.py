@@ -139,7 +139,8 @@ class WarmupService:
         dealt = _Dealt(self._cluster)
         before, self.hosts = self.hosts, {}
         for zone in zones:
-            for name in zone.sending_pools_of:
+            # Who is in pools that receive alone is nobody's to warm up.
+            for name in (name for name, pools in zone.sending_pools_of.items() if pools):
                 host = (zone.name, name)
                 # Zones that were just taken up have not been served for that time.
                 since = elapsed if host in before else 0.0

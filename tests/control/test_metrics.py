@@ -175,6 +175,10 @@ def test_an_overflow_is_no_fallback(tmp_path: Path) -> None:
     rig.services.warmup.look()
     assert rig.services.cluster.compiled.choices[NAME, "cold"].using == ("cold", "side")
     assert rig.metric("geodns_pool_fallback", zone=NAME, pool="cold") == 0
+    assert rig.metric("geodns_pool_hosts", zone=NAME, pool="cold") == 1
+    rig.services.cluster.bound({})
+    assert rig.metric("geodns_pool_hosts", zone=NAME, pool="cold") == 0, "it waits, and nobody misses it"
+    assert rig.metric("geodns_pool_live_hosts", zone=NAME, pool="cold") == 1
     rig.close()
 
 

@@ -248,6 +248,17 @@ def test_a_clock_that_jumps_ends_no_day(clock: Clock, monkeypatch: pytest.Monkey
     assert clock.new.stage.day == 1
 
 
+def test_a_host_that_only_receives_is_nobodys_to_warm_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(tmp_path / "in", monkeypatch, ZONE.replace("volume: 100000", "mail: in"))
+    clock.go(0)
+    assert clock.service.hosts == {}
+    assert list(clock.service.alerts()) == []
+    assert clock.share() == pytest.approx(1 / 3)
+    clock.rig.close()
+
+
 def test_zones_without_warm_ups_cost_nothing(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.serve()
