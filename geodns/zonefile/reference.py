@@ -13,6 +13,7 @@ from geodns.zonefile.record_types import IN_THE_FILE, RECORD_TYPES, RecordType
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
+from geodns.zonefile.warmup import WARMUP
 
 _TYPES = {
     "string": "text",
@@ -34,6 +35,7 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ("`checks: NAME`", CHECK, "“Only for” lists the check types that use a key; without one, all do."),
     ("`hosts: NAME`", HOST, "A host is an address, a list of addresses, or a mapping that has `address`."),
     ("`hosts: NAME: load`", LOAD, "`full` must be there."),
+    ("`hosts: NAME: warmup`", WARMUP, "`plan` and `start` must be there."),
     ("`hosts_from`", HOST_SOURCE, "One source or a list. A source has either `dns` or `file`."),
     ("`pools: NAME`", POOL, "`hosts` must be there."),
 )
