@@ -9,6 +9,7 @@ from geodns.api import events, explain, history, hosts, openapi, query_log, site
 from geodns.api.access import ACCESS, Access, guard
 from geodns.api.connections import bound
 from geodns.api.events import FOLLOWERS
+from geodns.api.gauges import HttpGauges
 from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import CACHE, SERVICES, ResponseCache
 from geodns.config.tokens import Token
@@ -33,6 +34,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     names = (services.node, socket.gethostname())
     app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
+    services.metrics.registry.register(HttpGauges(app))
     rooms = (site, status, hosts, warmup, zones, explain, events, history, state, query_log, openapi)
     app.add_routes([route for room in rooms for route in room.routes()])
     return app

@@ -122,14 +122,14 @@ OPERATIONS = (
             "ecs": {"type": "string", "examples": ["192.0.2.0/24"]},
         },
         needs=frozenset({"name"}),
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),
-    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404,)),
+    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404, 503)),
     Operation(
         "post", "/api/v1/reload", "Read the zone files anew", ReloadedJson, takes=ReloadBody, optional=True
     ),
-    Operation("get", _HOST, "One host", HostJson, errors=(404,)),
+    Operation("get", _HOST, "One host", HostJson, errors=(404, 503)),
     *(
         Operation(
             "post",
@@ -139,11 +139,13 @@ OPERATIONS = (
             takes=HostOrderBody,
             optional=True,
             also=(202,),
-            errors=(404, 409),
+            errors=(404, 409, 503),
         )
         for verb in Verb
     ),
-    Operation("post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404,)),
+    Operation(
+        "post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404, 503)
+    ),
     Operation("get", "/api/v1/warmup", "Where hosts stand in their warm-ups", WarmupsJson),
     Operation(
         "post",
@@ -152,7 +154,7 @@ OPERATIONS = (
         WarmupJson,
         takes=WarmupOrderBody,
         also=(202,),
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation(
         "post",
@@ -161,7 +163,7 @@ OPERATIONS = (
         OrderedJson,
         takes=OrderBody,
         also=(202,),
-        errors=(404, 409),
+        errors=(404, 409, 503),
     ),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(
@@ -194,7 +196,7 @@ OPERATIONS = (
             "since": _SINCE,
             "step": {"type": "string", "enum": list(STEPS)},
         },
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", RecentJson),
     Operation("get", "/api/v1/querylog", "Which queries are logged", QueryLogJson),
@@ -221,7 +223,7 @@ _TOLD = {
     413: "The body is too large.",
     429: "Asked too often.",
     500: "A fault of the server's own; its log says more.",
-    503: "Not now.",
+    503: "Not now: the server is starting, or has too much to do.",
 }
 _HEADERS = {401: ("WWW-Authenticate", "Bearer"), 429: ("Retry-After", "1")}
 

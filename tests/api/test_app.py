@@ -183,6 +183,24 @@ def test_errors_are_json_with_the_usual_headers(method: str, path: str, status: 
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/explain?name=x.example"),
+        ("GET", "/api/v1/zones/x.example"),
+        ("GET", f"/api/v1/hosts/{NAME}/mta9"),
+        ("POST", f"/api/v1/hosts/{NAME}/mta9/drain"),
+    ],
+)
+def test_a_server_that_starts_denies_nothing(method: str, path: str) -> None:
+    fake = FakeServices()
+    fake.rig.services.watchdog.ready = False
+    status, shown, _ = ask(method, path, fake)
+    assert status == 503
+    assert "the server is starting" in shown["error"]
+    assert ask("GET", "/nothing", fake)[0] == 404
+
+
+@pytest.mark.parametrize(
     ("failure", "error"),
     [
         pytest.param(StoreError("the disk is full"), "the disk is full", id="foreseen"),

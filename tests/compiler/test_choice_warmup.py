@@ -137,6 +137,25 @@ def test_the_answer_says_that_only_warm_hosts_are_out(pool: str, note: str) -> N
     assert rotation.servfail == (pool == "strict")
 
 
+@pytest.mark.parametrize(("rtype", "more"), [("MX", "preference: 10"), ("SRV", "port: 25, priority: 1")])
+def test_of_two_pools_at_one_rank_none_raises_its_share(rtype: str, more: str) -> None:
+    """Where the first has named the warm hosts of the second, only those that warm up would be left there."""
+    one = zone(f"""
+        hosts:
+          a: 192.0.2.1
+          new1: {{address: 192.0.2.2, warmup: {{plan: sendgrid, start: 2026-12-01}}}}
+        pools:
+          warm: {{hosts: [a]}}
+          both: {{hosts: [a, new1], volume: 1000}}
+        records:
+          x: {{{rtype}: [{{pool: warm, {more}}}, {{pool: both, {more}}}]}}
+    """)
+    live = replace(live_set(one), ceilings={(NAME, "new1"): Fraction(1, 10)})
+    compiled = compile_zones(Compiled(), sources(one), live)
+    (rotation,) = (found for key, found in compiled.table.rotations.items() if key.type == rtype)
+    assert {host for part in rotation.parts for hosts in part.sets for host in hosts} == {"a"}
+
+
 def test_one_that_is_warm_is_dealt_by_weight() -> None:
     deal = choice("main", world(ceiling="1")).of("A")
     assert set(shares(deal.dealt).values()) == {Fraction(1, 4)}

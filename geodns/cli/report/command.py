@@ -63,7 +63,8 @@ def _events(source: Server, since: str) -> list[Any]:
     while len(found) < MOST:
         shown = source.get("/api/v1/events", kind="state,forced", since=since, after=str(after), limit="1000")
         found += shown["events"]
-        if not shown["events"]:
+        last = shown["events"][-1]["id"] if shown["events"] else after
+        if last <= after:  # there are no more, or the server goes round in a circle
             break
-        after = shown["events"][-1]["id"]
+        after = last
     return found
