@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from geodns.api.schemas_explain import BurstJson, LinkJson, MemberJson, TierJson
 from geodns.api.status import LastResult, number
-from geodns.compiler.choice import Deal, Dealt
+from geodns.compiler.choice import Deal
 from geodns.compiler.choice import shares as shares_by_weight
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
 from geodns.control.orders import describe_weight
@@ -164,8 +165,9 @@ class PoolExplanation:
             return self._why_dealt(deal, pool, host)
         if not self._has_family(host):
             return f"it has no {self._family} address"
-        warms = self._warmup_text(host) if host.name in deal.warmup else None
-        told = self._kept_out(deal, pool, host, weight) or warms
+        told = self._kept_out(deal, pool, host, weight)
+        if told is None and host.name in deal.warmup:
+            told = self._warmup_text(host)
         if told is not None:
             return told
         if deal.last_resort is None and pool.name not in deal.using:

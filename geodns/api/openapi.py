@@ -161,7 +161,7 @@ OPERATIONS = (
         WarmupJson,
         takes=WarmupOrderBody,
         also=(202,),
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation(
         "post",
@@ -179,7 +179,7 @@ OPERATIONS = (
         "Overrule a rule or block list for a host",
         ReputationJson,
         takes=IgnoreBody,
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation(
         "post",
@@ -187,7 +187,7 @@ OPERATIONS = (
         "Observe or act for a while, whatever the zone file says",
         ReputationJson,
         takes=ModeBody,
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(

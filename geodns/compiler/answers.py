@@ -8,7 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 from struct import pack
 
-from geodns.compiler.choice import Choice, Deal, Dealt
+from geodns.compiler.choice import Choice, Deal
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.rotation import cycle, units
 from geodns.compiler.static import addresses_of, compile_names
 from geodns.model.hosts import Host
@@ -75,6 +76,8 @@ def _each_target_once(serving: Iterable[tuple[Deal, int, int]]) -> Iterator[tupl
     named: set[tuple[int, int, str]] = set()
     for deal, rank, port in serving:
         dealt = tuple(entry for entry in deal.dealt if (rank, port, entry.host) not in named)
+        if len(dealt) < len(deal.dealt):  # nor may one that warms up get what the warm ones leave
+            dealt = tuple(entry for entry in dealt if entry.host not in deal.warmup)
         named |= {(rank, port, entry.host) for entry in dealt}
         if dealt:
             yield replace(deal, dealt=dealt) if len(dealt) < len(deal.dealt) else deal, rank, port

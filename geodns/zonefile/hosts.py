@@ -102,12 +102,8 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
     loads = read_loads(given["load"], len(names), report) if "load" in given else None
     loads = _own_urls(loads, names, addresses)
     warmup = read_warmup(given["warmup"], report) if "warmup" in given else None
-    columns = {
-        "egress": egress,
-        "probe": probes,
-        "load": loads,
-        "warmup": (warmup,) * len(names) if warmup else (),
-    }
+    plans = None if warmup is None else [warmup] * len(names)
+    columns = {"egress": egress, "probe": probes, "load": loads, "warmup": plans}
     weight = {"weight": given["weight"]} if "weight" in given else {}
     return [
         Host(

@@ -126,7 +126,7 @@ def test_metrics_come_in_the_text_format() -> None:
 def test_an_explanation_is_for_whoever_would_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def noted(_: Cluster, name: str, rtype: str, asking: Asking, *_more: Any) -> dict[str, Any]:
+    def noted(_: Cluster, name: str, rtype: str, asking: Asking, *__: Any) -> dict[str, Any]:
         asked.append((name, rtype, asking.client, str(asking.network)))
         return {}
 

@@ -8,8 +8,9 @@ import dns.message
 import pytest
 
 from geodns.compiler.answers import Source, service_weights
-from geodns.compiler.choice import Dealt, LastResort
+from geodns.compiler.choice import LastResort
 from geodns.compiler.compile import Compiled, compile_zones, pools_by_host, recompile_pools
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import LiveSet
 from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Member, Rule, Tier, Zone

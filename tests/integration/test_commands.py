@@ -332,6 +332,7 @@ FRESH: dict[str, tuple[str, ...]] = {
     "undrain": ("undrain", "mta1"),
     "quarantine": ("quarantine", "mta1"),
     "clear": ("clear", "mta1"),
+    "warmup": ("warmup",),
     "force": ("force", "down", "mta1", "--for", "1s"),
     "weight": ("weight", "mta1", "2", "--for", "1s"),
     "export-state": ("export-state", "state.json"),

@@ -54,6 +54,17 @@ BASE = zone(TEXT)
             id="check",
         ),
         pytest.param(
+            [
+                ("weight: 30}", "weight: 30, warmup: {plan: [200, 500], start: 2026-12-01}}"),
+                ("answers: 2}", "answers: 2, volume: 1000}"),
+            ],
+            [
+                "host mta2: warmup none → {plan 200, 500, start 2026-12-01}",
+                "main: volume none → 1000",
+            ],
+            id="warmup",
+        ),
+        pytest.param(
             [("weight: 50", "weight: 40"), ("weight: 30", "weight: 40")],
             ["main: weights 50/30/20 → 40/40/20 (mta1, mta2, mta3)"],
             id="weights",
