@@ -29,7 +29,7 @@ from geodns.model.zone import Pool, Zone
 from geodns.signals.dnsbl import ask
 from geodns.signals.listings import ListingError, Listings, ListState
 from geodns.signals.reputation import Cause, Standings
-from geodns.signals.reputation_rules import BUILT_IN, DAY, signs
+from geodns.signals.reputation_rules import BUILT_IN, DAY, Judging, Sign
 from geodns.storage.event_log import EventLog
 
 log = logging.getLogger(__name__)
@@ -281,13 +281,13 @@ class ReputationService:
             self.listings.setdefault(name, Listings())
         self._note_endings_by_hand(now)
         for name, zone in judged.items():
-            self._review(name, zone, now)
+            await self._review(name, zone, now)
         if self._cluster.set_reputation(self._factors(now)):
             await self._workers.publish()
         self._persistence.keep_note(NOTE, self._text())  # first: orders write it along with theirs
         await self._quarantine(judged, now)
 
-    def _review(self, name: str, zone: Zone, now: float) -> None:
+    async def _review(self, name: str, zone: Zone, now: float) -> None:
         reputation = zone.reputation
         if reputation is None:
             return
@@ -295,7 +295,7 @@ class ReputationService:
         pools = sending_pools(zone)
         senders = _senders(zone)
         listings.keep(reputation, {address for host in senders for address in _egress(zone, host)})
-        found = list(signs(zone, pools, self._counts, standings.since, now))
+        found = await _judged(Judging(zone, pools, self._counts, standings.since, now))
         for host in senders:
             found += listings.signs(zone.host_by_name[host], reputation)
         before = {key: one.action.kind for key, one in standings.known.items() if one.ended is None}
@@ -384,6 +384,18 @@ class ReputationService:
         for name in sorted(self.zones().keys() & self.standings.keys()):
             yield from list_alerts(name, self.listings[name])
             yield from standing_alerts(name, self.standings[name])
+
+
+async def _judged(judging: Judging) -> list[Sign]:
+    """Return the signs of all hosts; each of many takes milliseconds, and what else is under way goes on."""
+    for host in judging.hosts:
+        judging.read(host)
+        await asyncio.sleep(0)
+    found: list[Sign] = []
+    for host in judging.hosts:
+        found += judging.signs(host)
+        await asyncio.sleep(0)
+    return found
 
 
 def sending_pools(zone: Zone) -> tuple[Pool, ...]:

@@ -116,18 +116,15 @@ class _Rate:
         return self.count / self.of if self.of else 0.0
 
 
-_Read = Callable[[str, float], dict[str | None, _Rate]]
-"""Returns the rates of a host from a time on, by provider; None: over all."""
+Rates = dict[str | None, _Rate]
+"""The rates of a host by provider; None: over all."""
 
 
-def signs(
-    zone: Zone,
-    pools: Collection[Pool],
-    counts: MailCounts,
-    since: Callable[[str, str, str | None], float],
-    now: float,
-) -> Iterator[Sign]:
-    """Yield what the built-in rules and the zone's own say of its hosts.
+class Judging:
+    """The built-in rules and a zone's own, over what became of its hosts' mail.
+
+    First every host is read, since each is compared with the others, and then each is judged. Both are steps
+    of a few milliseconds, between which a caller can do other things.
 
     Args:
         zone: whose hosts they are.
@@ -137,11 +134,79 @@ def signs(
             came in before says nothing of the time after.
         now: seconds since the epoch.
 
+    Attributes:
+        hosts: those that are judged.
+
     """
-    own = zone.reputation.rules if zone.reputation else ()
-    peers = _peers(pools)
-    for rule in (*own, *(one for one in BUILT_IN if one.name not in {mine.name for mine in own})):
-        yield from _by_rule(zone, rule, peers, counts, since, now)
+
+    def __init__(
+        self,
+        zone: Zone,
+        pools: Collection[Pool],
+        counts: MailCounts,
+        since: Callable[[str, str, str | None], float],
+        now: float,
+    ) -> None:
+        own = zone.reputation.rules if zone.reputation else ()
+        self._rules = (*own, *(one for one in BUILT_IN if one.name not in {mine.name for mine in own}))
+        self._zone = zone.name
+        self._peers = _peers(pools)
+        self._counts = counts
+        self._since = since
+        self._now = now
+        self._tallies: dict[tuple[str, float], Mapping[str, Tally]] = {}
+        """By host and start: most rules ask for the same."""
+        self._rates: dict[tuple[str, str], Rates] = {}
+        """Of the whole hour or day, by host and rule."""
+        self.hosts = tuple(self._peers)
+
+    def read(self, host: str) -> None:
+        """Read what became of a host's mail."""
+        for rule in self._rules:
+            self._rates[host, rule.name] = _rates(rule, self._tallied(host, self._now - _window(rule)))
+
+    def signs(self, host: str) -> Iterator[Sign]:
+        """Yield what speaks against a host, once all are read."""
+        for rule in self._rules:
+            begin = self._now - _window(rule)
+            for provider, whole in self._rates[host, rule.name].items():
+                start = max(begin, self._since(host, rule.name, provider))
+                rate: _Rate | None = whole
+                if start > begin:
+                    few = whole.of < rule.min or whole.count < max(rule.events, rule.min * rule.above)
+                    rate = None if few else _rates(rule, self._tallied(host, start)).get(provider)
+                if rate is not None and _enough(rule, rate):
+                    yield self._sign(host, rule, provider, rate)
+
+    def _sign(self, host: str, rule: ReputationRule, provider: str | None, rate: _Rate) -> Sign:
+        known = [
+            one.value
+            for other in self._peers[host]
+            for one in (self._rates[other, rule.name].get(provider),)
+            if one is not None and one.of * PEER_MIN >= rule.min
+        ]
+        middle = median(known) if known else None
+        apart = middle is not None and rate.value > rule.times_others * middle
+        return Sign(
+            host,
+            rule.name,
+            provider,
+            rule.action if apart else ALERT,
+            min(MAX_BADNESS, 100 * rate.value),
+            _why(rule, provider, rate, middle),
+            rule.action.seconds or rule.lasts,
+        )
+
+    def _tallied(self, host: str, start: float) -> Mapping[str, Tally]:
+        known = self._tallies.get((host, start))
+        if known is None:
+            known = self._counts.by_provider((self._zone, host), start, self._now)
+            self._tallies[host, start] = known
+        return known
+
+
+def _window(rule: ReputationRule) -> float:
+    return HOUR if rule.of == "refused" else DAY
 
 
 def _peers(pools: Collection[Pool]) -> dict[str, frozenset[str]]:
@@ -152,45 +217,6 @@ def _peers(pools: Collection[Pool]) -> dict[str, frozenset[str]]:
         for host in hosts:
             found.setdefault(host, set()).update(hosts - {host})
     return {host: frozenset(others) for host, others in found.items()}
-
-
-def _by_rule(
-    zone: Zone,
-    rule: ReputationRule,
-    peers: Mapping[str, frozenset[str]],
-    counts: MailCounts,
-    since: Callable[[str, str, str | None], float],
-    now: float,
-) -> Iterator[Sign]:
-    window = HOUR if rule.of == "refused" else DAY
-
-    def rates(host: str, start: float) -> dict[str | None, _Rate]:
-        return _rates(rule, counts.by_provider((zone.name, host), start, now))
-
-    plain = {host: rates(host, now - window) for host in peers}
-    for host, others in peers.items():
-        for provider in plain[host]:
-            start = max(now - window, since(host, rule.name, provider))
-            rate = (plain[host] if start == now - window else rates(host, start)).get(provider)
-            if rate is None or not _enough(rule, rate):
-                continue
-            known = [
-                one.value
-                for other in others
-                for one in (plain[other].get(provider),)
-                if one is not None and one.of * PEER_MIN >= rule.min
-            ]
-            middle = median(known) if known else None
-            apart = middle is not None and rate.value > rule.times_others * middle
-            yield Sign(
-                host,
-                rule.name,
-                provider,
-                rule.action if apart else ALERT,
-                min(MAX_BADNESS, 100 * rate.value),
-                _why(rule, provider, rate, middle),
-                rule.action.seconds or rule.lasts,
-            )
 
 
 def _enough(rule: ReputationRule, rate: _Rate) -> bool:

@@ -14,7 +14,7 @@ from geodns.model.reputation import Action, Reputation, ReputationRule
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.reputation import DOUBLES, LEAST, Cause, Standing, StandingKey, Standings
-from geodns.signals.reputation_rules import ALERT, Sign, signs
+from geodns.signals.reputation_rules import ALERT, Judging, Sign
 from geodns.zonefile.reader import parse_zone
 
 T0 = 1_800_000_000.0
@@ -100,7 +100,10 @@ def _joined(tallies: list[Tally]) -> Tally:
 
 def signs_of(zone: Zone, mail: Mail, now: float = T0, standings: Standings | None = None) -> list[Sign]:
     known = standings or Standings({})
-    return list(signs(zone, zone.pools, mail, known.since, now))
+    judging = Judging(zone, zone.pools, mail, known.since, now)
+    for host in judging.hosts:
+        judging.read(host)
+    return [one for host in judging.hosts for one in judging.signs(host)]
 
 
 def moving(found: list[Sign]) -> list[tuple[str, str, str | None]]:
