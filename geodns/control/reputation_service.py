@@ -41,6 +41,8 @@ NOTE = "reputation"
 REVIEW_EVERY = 10.0
 LOOK_EVERY = 0.2
 JITTER = 0.1
+BADNESS_STEP = 5.0
+"""By how much a host must have become better or worse for its quarantine to be ordered anew."""
 BY_HAND = 12 * 3600.0
 """Seconds for which a quarantine that somebody has ended by hand is not given again."""
 
@@ -238,7 +240,8 @@ class ReputationService:
             answers, state = {}, ListState(ok=False, why=str(error), at=time.time())
         except Exception:
             log.exception("a fault of ours while asking block list %s", dnsbl.name)
-            return
+            why = "a fault of geodns's own while asking it: the log says more"
+            answers, state = {}, ListState(ok=False, why=why, at=time.time())
         listings.lists[dnsbl.name] = state
         listings.took_round(dnsbl.name, answers, reputation.confirm, time.time())
         if listings.known != before:
@@ -338,10 +341,10 @@ class ReputationService:
         """Overrule what stands against hosts whose quarantine somebody has ended or replaced."""
         for host in self._imposed - self._mine().keys():
             standings = self.standings.get(host[0])
-            wanted = standings.quarantines().get(host[1]) if standings else None
-            if wanted is not None:
-                reason = "its quarantine was ended by hand"
-                self.ignored = (*self.ignored, Ignored(host, wanted[0].rule, now + BY_HAND, AUTHOR, reason))
+            reason = "its quarantine was ended by hand"
+            # All that ask for one: else the next does the same again at once.
+            rules = standings.quarantining(host[1]) if standings else ()
+            self.ignored += tuple(Ignored(host, rule, now + BY_HAND, AUTHOR, reason) for rule in rules)
         self._imposed &= self._mine().keys()
 
     async def _quarantine(self, judged: Mapping[str, Zone], now: float) -> None:
@@ -358,7 +361,7 @@ class ReputationService:
         }
         for host, (cause, one) in wanted.items():
             known = self._cluster.forced.get(host)
-            if known is None or (host in mine and known.badness != one.badness):
+            if known is None or (host in mine and _differs(known, cause, one.badness)):
                 since = now if known is None else known.since
                 text = f"{cause}: {one.why}"[:500]
                 plan[host] = ForcedState(Forced.QUARANTINED, text, AUTHOR, since, None, one.badness)
@@ -396,6 +399,12 @@ async def _judged(judging: Judging) -> list[Sign]:
         found += judging.signs(host)
         await asyncio.sleep(0)
     return found
+
+
+def _differs(known: ForcedState, cause: str, badness: float) -> bool:
+    """Whether an order says something else than it should; rates move a little at each review."""
+    moved = abs((known.badness or 0.0) - badness) >= BADNESS_STEP
+    return moved or not known.reason.startswith(f"{cause}: ")
 
 
 def sending_pools(zone: Zone) -> tuple[Pool, ...]:

@@ -212,3 +212,12 @@ class Standings:
             if worst is None or one.badness > worst[1].badness:
                 found[key.host] = key.cause, one
         return found
+
+    def quarantining(self, host: str) -> tuple[str, ...]:
+        """Return the rules and block lists that say that a host should be in quarantine."""
+        found = (
+            key.cause.rule
+            for key, one in self.known.items()
+            if key.host == host and one.action.kind == "quarantine" and one.ended is None
+        )
+        return tuple(dict.fromkeys(found))

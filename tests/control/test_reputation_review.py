@@ -1,12 +1,18 @@
-"""A review of many hosts lets other work go on, and reads no host's mail twice."""
+"""Reviews of many hosts, many times: other work goes on, and nothing is ordered or told again and again."""
 
 import asyncio
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.resolver
 import pytest
 
+from geodns.control import reputation_service
 from geodns.model.state import HostKey
+from tests.control.test_reputation_service import Judged
+from tests.sample_zones import NAME
 from tests.servicing import Rig
 from tests.signals.test_reputation import Mail
 
@@ -33,7 +39,7 @@ class Asked(Mail):
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Any:
+def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path, ZONE)
     rig.serve()
     yield rig
@@ -59,3 +65,85 @@ def test_others_get_their_turn_between_two_hosts(rig: Rig) -> None:
     asyncio.run(test())
     assert sorted(mail.asked) == sorted((f"m{n}", s) for n in range(1, HOSTS + 1) for s in (3600.0, 86400.0))
     assert most <= 2, "hosts read at one go, by the hour and by the day"
+
+
+# --- again and again ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Judged]:
+    one = Judged(tmp_path, monkeypatch)
+    yield one
+    one.rig.close()
+
+
+def orders(judged: Judged) -> list[str]:
+    return [one.text for one in judged.rig.services.events._memory if one.kind == "forced"]
+
+
+def test_a_rate_that_moves_a_little_is_no_new_order(judged: Judged) -> None:
+    for host in ("m1", "m2", "m3", "m4"):
+        judged.mail.sent(host, "yahoo", judged.now - 60, 1000, bounced=150 if host == "m1" else 0)
+    judged.go()
+    judged.mail.sent("m1", "yahoo", judged.now, 1000, bounced=150)
+    for _ in range(30):
+        judged.mail.sent("m1", "yahoo", judged.now, 7, bounced=2)
+        judged.go()
+    assert judged.ordered == {"m1": pytest.approx(15)}
+    assert len(orders(judged)) == 1
+    judged.mail.sent("m1", "yahoo", judged.now, 1000, bounced=400)
+    judged.go()
+    assert judged.ordered["m1"] == pytest.approx(100 * 610 / 2210), "far worse: it may go before another"
+    assert len(orders(judged)) == 2
+
+
+def test_an_order_names_the_cause_that_is_left(judged: Judged) -> None:
+    judged.list_on("bl.test", 1)
+    judged.list_on("other.test", 1)
+    judged.go()
+    judged.list_on("bl.test")
+    judged.go()
+    assert judged.rig.services.cluster.forced[NAME, "m1"].reason.startswith("other.test: 192.0.2.1 is on")
+
+
+def test_what_is_ended_by_hand_is_not_given_again_for_another_list(judged: Judged) -> None:
+    judged.list_on("bl.test", 1)
+    judged.list_on("other.test", 1)
+    judged.go()
+    assert judged.ordered.keys() == {"m1"}
+    judged.rig.services.cluster.force((NAME, "m1"), None)
+    judged.go()
+    judged.go()
+    assert judged.ordered == {}
+    assert sorted(one.rule or "" for one in judged.service.ignored) == ["bl.test", "other.test"]
+
+
+# --- lists that cannot be asked -----------------------------------------------------------------------------
+
+
+async def ask_once(judged: Judged) -> None:
+    judged.service._start_rounds(time.monotonic())
+    await asyncio.gather(*judged.service._running.values())
+
+
+def test_without_a_resolver_the_lists_say_so(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: Any) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
+    asyncio.run(ask_once(judged))
+    why = "/etc/resolv.conf names no resolver: write `resolver:` of your own"
+    assert {name: (one.ok, one.why) for name, one in judged.service.lists_of(NAME).items()} == {
+        "bl.test": (False, why),
+        "other.test": (False, why),
+    }
+
+
+def test_a_fault_of_ours_shows_at_the_list(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(*_: Any) -> None:
+        raise RuntimeError("key.bl.test")
+
+    monkeypatch.setattr(reputation_service, "ask", ask)
+    asyncio.run(ask_once(judged))
+    (one, _) = judged.service.lists_of(NAME).values()
+    assert (one.ok, one.why) == (False, "a fault of geodns's own while asking it: the log says more")
