@@ -16,7 +16,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.order_service import OrderService
 from geodns.control.orders import OverridePlan
 from geodns.control.persistence import Persistence
-from geodns.control.reputation_alerts import list_alerts, standing_alerts
+from geodns.control.reputation_alerts import changes, list_alerts, standing_alerts
 from geodns.control.reputation_notes import Ignored, ModeOrder, Notes, notes_of, text_of
 from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
@@ -159,7 +159,8 @@ class ReputationService:
         self.ignored = tuple(kept)
         what = f"rule {rule}" if rule else "reputation"
         until = f"is ignored until {timestamp(time.time() + seconds)}" if seconds else "counts again"
-        self._tell(host, f"host {host[1]}.{host[0]}: {what} {until} by {author} ({reason or 'no reason'})")
+        text = f"host {host[1]}.{host[0]}: {what} {until} by {author} ({reason or 'no reason'})"
+        self._events.tell("reputation", text, zone=host[0], host=host[1], author=author, reason=reason)
         await self._review_now()
 
     async def set_mode(
@@ -303,18 +304,9 @@ class ReputationService:
             found += listings.signs(zone.host_by_name[host], reputation)
         before = {key: one.action.kind for key, one in standings.known.items() if one.ended is None}
         standings.review(found, pools, now, self._share_of(name, now), self._is_ignored(name))
-        act = self.mode(zone) == "act"
-        for key, one in standings.known.items():
-            ordered = act and one.action.kind == "quarantine"  # the order tells it
-            if one.ended is None and before.get(key) != one.action.kind and not ordered:
-                does = (
-                    f"{one.action}"
-                    if act or one.action.kind == "alert"
-                    else f"would {one.action} (mode observe)"
-                )
-                self._tell((name, key.host), f"host {key.host}.{name}: {key.cause}: {one.why}: {does}")
-        for key in before.keys() - {key for key, one in standings.known.items() if one.ended is None}:
-            self._tell((name, key.host), f"host {key.host}.{name}: {key.cause}: over", logging.INFO)
+        for one in changes(name, before, standings, act=self.mode(zone) == "act"):
+            alone = one.hosts[0] if len(one.hosts) == 1 else None
+            self._events.tell("reputation", one.text, level=one.level, zone=name, host=alone)
 
     def _share_of(self, zone: str, now: float) -> Callable[[str, str], float]:
         def share(host: str, provider: str) -> float:
@@ -369,9 +361,6 @@ class ReputationService:
             why = "it is over" if state is None else state.reason
             await self._orders.apply(OverridePlan({host: state}), AUTHOR, why, dry_run=False, yes=True)
         self._imposed = set(self._mine())
-
-    def _tell(self, host: HostKey, text: str, level: int = logging.WARNING) -> None:
-        self._events.tell("reputation", text, level=level, zone=host[0], host=host[1])
 
     def _text(self) -> str:
         return text_of(

@@ -158,7 +158,7 @@ class Judging:
         """By host and start: most rules ask for the same."""
         self._rates: dict[tuple[str, str], Rates] = {}
         """Of the whole hour or day, by host and rule."""
-        self.hosts = tuple(self._peers)
+        self.hosts = tuple(sorted(self._peers))
 
     def read(self, host: str) -> None:
         """Read what became of a host's mail."""

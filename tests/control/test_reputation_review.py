@@ -77,6 +77,10 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Judged]:
     one.rig.close()
 
 
+def told(judged: Judged) -> list[str]:
+    return [one.text for one in judged.rig.services.events._memory if one.kind == "reputation"]
+
+
 def orders(judged: Judged) -> list[str]:
     return [one.text for one in judged.rig.services.events._memory if one.kind == "forced"]
 
@@ -116,6 +120,21 @@ def test_what_is_ended_by_hand_is_not_given_again_for_another_list(judged: Judge
     judged.go()
     assert judged.ordered == {}
     assert sorted(one.rule or "" for one in judged.service.ignored) == ["bl.test", "other.test"]
+
+
+def test_a_rise_of_the_whole_pool_is_told_in_one_line(judged: Judged) -> None:
+    for host in ("m1", "m2", "m3", "m4"):
+        judged.mail.sent(host, "yahoo", judged.now - 60, 2000, bounced=150)
+    judged.go()
+    line = (
+        f"hosts m1, m2, m3 and 1 more of {NAME}: bounces over 5%: m1: 150 of 2000 messages were bounced "
+        "within the day (7.50%; of the others 7.50%)"
+    )
+    assert [one.text for one in judged.service.alerts()] == [line]
+    assert told(judged) == [f"{line}: alert"]
+    judged.go(40 * 3600)
+    assert list(judged.service.alerts()) == []
+    assert told(judged)[1:] == [f"hosts m1, m2, m3 and 1 more of {NAME}: bounces over 5%: over"]
 
 
 # --- lists that cannot be asked -----------------------------------------------------------------------------
