@@ -80,7 +80,9 @@ def test_a_listed_host_is_taken_out_and_comes_back_in_steps(server: Server, list
     assert shown(server, "mta1")["factor"] == 0.0625
     assert server.host("mta1")["factors"] == {"reputation": 0.0625}
     forced = [one for one in server.get("/api/v1/events?kind=forced")["events"] if one["host"] == "mta1"]
-    assert [one["author"] for one in forced] == ["reputation", "reputation"]
+    # The kill may have come before the first of these was on disk.
+    assert {one["author"] for one in forced} == {"reputation"}
+    assert any("it is over" in one["text"] for one in forced)
 
 
 def test_one_list_for_all_takes_nobody(server: Server, lists: BlockList) -> None:
