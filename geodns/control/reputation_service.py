@@ -161,7 +161,7 @@ class ReputationService:
         until = f"is ignored until {timestamp(time.time() + seconds)}" if seconds else "counts again"
         text = f"host {host[1]}.{host[0]}: {what} {until} by {author} ({reason or 'no reason'})"
         self._events.tell("reputation", text, zone=host[0], host=host[1], author=author, reason=reason)
-        await self._review_now()
+        await self._overruled()
 
     async def set_mode(
         self, zone: str, mode: Literal["observe", "act"], seconds: float, author: str, reason: str
@@ -172,7 +172,13 @@ class ReputationService:
         until = timestamp(time.time() + seconds)
         text = f"zone {zone}: reputation mode {mode} until {until} by {author} ({reason or 'no reason'})"
         self._events.tell("reputation", text, zone=zone, author=author, reason=reason)
+        await self._overruled()
+
+    async def _overruled(self) -> None:
+        """Let an order have effect; return once it is on disk, or cannot be."""
         await self._review_now()
+        self._persistence.keep_note(NOTE, self._text())  # also while the clock lets no review be
+        await self._persistence.written()
 
     def rule_names(self, zone: Zone) -> tuple[str, ...]:
         """Return the names of a zone's rules and block lists, its own first."""

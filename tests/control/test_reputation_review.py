@@ -10,6 +10,8 @@ import dns.resolver
 import pytest
 
 from geodns.control import reputation_service
+from geodns.control.reputation_notes import notes_of
+from geodns.control.wall_clock import WallClock
 from geodns.model.state import HostKey
 from tests.control.test_reputation_service import Judged
 from tests.sample_zones import NAME
@@ -135,6 +137,18 @@ def test_a_rise_of_the_whole_pool_is_told_in_one_line(judged: Judged) -> None:
     judged.go(40 * 3600)
     assert list(judged.service.alerts()) == []
     assert told(judged)[1:] == [f"hosts m1, m2, m3 and 1 more of {NAME}: bounces over 5%: over"]
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_an_order_is_on_disk_once_it_is_answered(
+    steady: bool, judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WallClock, "steady", steady)
+    asyncio.run(judged.service.ignore((NAME, "m1"), "bl.test", 3600, "ops", "known"))
+    asyncio.run(judged.service.set_mode(NAME, "observe", 3600, "ops", "too keen"))
+    kept = notes_of(judged.rig.store.load_notes()["reputation"])
+    assert [(one.host, one.rule) for one in kept.ignored] == [((NAME, "m1"), "bl.test")]
+    assert {zone: one.mode for zone, one in kept.modes.items()} == {NAME: "observe"}
 
 
 # --- lists that cannot be asked -----------------------------------------------------------------------------
