@@ -155,6 +155,7 @@ class ProviderPlaces:
     def __init__(self) -> None:
         self._seen: dict[HostKey, dict[str, float]] = {}
         self._full: dict[HostKey, float] = {}
+        self._swept = 0.0
 
     def note(self, host: HostKey, providers: Iterable[str], at: float) -> None:
         """Give places to providers that were counted apart at a time before."""
@@ -165,10 +166,13 @@ class ProviderPlaces:
 
     def admit(self, host: HostKey, counts: Mapping[str, int], now: float) -> dict[str, str]:
         """Return for each provider of a batch what it counts as."""
+        if self._taken() >= IN_ALL and self._swept != now:
+            self._swept = now  # once a batch: hosts that send no more must not keep their places
+            for other in list(self._seen):
+                self._forget(other, now)
+        self._forget(host, now)
         places = self._seen.setdefault(host, {})
-        for provider in [one for one, at in places.items() if now - at > FORGOTTEN]:
-            del places[provider]
-        taken = sum(map(len, self._seen.values()))
+        taken = self._taken()
         found = {}
         for provider in sorted(counts, key=lambda one: (one not in places, -counts[one], one)):
             found[provider] = provider
@@ -182,6 +186,15 @@ class ProviderPlaces:
                 taken += 1
             places[provider] = now
         return found
+
+    def _taken(self) -> int:
+        return sum(map(len, self._seen.values()))
+
+    def _forget(self, host: HostKey, now: float) -> None:
+        known = self._seen.pop(host, {})
+        recent = {provider: at for provider, at in known.items() if now - at <= FORGOTTEN}
+        if recent:
+            self._seen[host] = recent
 
     def full(self, now: float) -> list[HostKey]:
         """Return the hosts some of whose providers had no place within the last day."""

@@ -222,6 +222,14 @@ class TestProviderPlaces:
             self.admitted(places, *(f"p{one}" for one in range(PER_HOST)), host=(ZONE, f"h{number}"))
         assert self.admitted(places, "p0", "google", host=(ZONE, "more")) == {"other", "google"}
 
+    def test_hosts_that_send_no_more_give_their_places_up(self) -> None:
+        places = ProviderPlaces()
+        for number in range(IN_ALL // PER_HOST):
+            self.admitted(places, *(f"p{one}" for one in range(PER_HOST)), host=(ZONE, f"h{number}"))
+        new = (ZONE, "new")
+        assert self.admitted(places, "p0", host=new, at=NOW + 86400) == {"other"}
+        assert self.admitted(places, "p0", host=new, at=NOW + 86401) == {"p0"}
+
     def test_places_of_before_a_restart_are_kept(self) -> None:
         places = ProviderPlaces()
         places.note(HOST, [f"p{number}" for number in range(PER_HOST)], NOW - 10)
