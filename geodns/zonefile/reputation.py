@@ -103,7 +103,7 @@ RULE = keys_of(
         "about": choice,
         "text": word("an expression that is found in the reply, as TSS04"),
         "min": whole,
-        "above": part,
+        "above": part(0.01, 1),  # a rule that asks for nothing would never say anything
         "action": _action("alert", "quarantine", mappings=("reduce", "bar")),
     },
     defaults={"action": "{bar: 2h}"},
