@@ -143,7 +143,7 @@ def _zone_json(services: Services, zone: Zone, figures: Spans, now: float) -> Re
 def _host_json(services: Services, zone: Zone, name: str, figures: Spans, now: float) -> ReputationHostJson:
     service, key = services.reputation, (zone.name, name)
     host = zone.host_by_name[name]
-    egress: dict[str, EgressJson] = {str(one): EgressJson(listed=[]) for one in host.egress or host.addresses}
+    egress: dict[str, EgressJson] = {str(one): EgressJson(listed=[]) for one in host.sources}
     listings = service.listings.get(zone.name)
     for dnsbl, address, listing in listings.of(host, zone.reputation) if listings and zone.reputation else ():
         egress[str(address)]["listed"].append(

@@ -6,7 +6,8 @@ In whole units of a cycle, so that what is dealt is within the ceilings to the l
 from collections.abc import Sequence
 from fractions import Fraction
 
-from geodns.compiler.rotation import CYCLE, apportion, units
+from geodns.compiler.rotation import apportion, units
+from geodns.model.limits import CYCLE
 
 _STEPS = 4
 """Multiples of a ceiling's smallest step for which a cycle is looked for."""

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-CYCLE = 1024
-"""Sets in a cycle, at most, unless there are more hosts."""
+from geodns.model.limits import CYCLE
 
 
 @dataclass(frozen=True, slots=True)

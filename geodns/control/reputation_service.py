@@ -237,7 +237,7 @@ class ReputationService:
         zone = self._cluster.zones.get(key.zone)
         if zone is None:
             return
-        asked = {address for host in _senders(zone) for address in _egress(zone, host)}
+        asked = _sources(zone)
         listings = self.listings.setdefault(key.zone, Listings())
         before = dict(listings.known)
         try:
@@ -304,7 +304,9 @@ class ReputationService:
         standings, listings = self.standings[name], self.listings[name]
         pools = sending_pools(zone)
         senders = _senders(zone)
-        listings.keep(reputation, {address for host in senders for address in _egress(zone, host)})
+        listings.keep(
+            reputation, {address for host in senders for address in zone.host_by_name[host].sources}
+        )
         found = await _judged(Judging(zone, pools, self._counts, standings.since, now))
         for host in senders:
             found += listings.signs(zone.host_by_name[host], reputation)
@@ -411,6 +413,5 @@ def _senders(zone: Zone) -> list[str]:
     return sorted({member.host for pool in sending_pools(zone) for member in pool.members})
 
 
-def _egress(zone: Zone, host: str) -> Collection[Address]:
-    known = zone.host_by_name[host]
-    return known.egress or known.addresses
+def _sources(zone: Zone) -> set[Address]:
+    return {address for host in _senders(zone) for address in zone.host_by_name[host].sources}

@@ -2,6 +2,8 @@
 
 MAX_WEIGHT = 2**31 - 1
 """The largest weight that a file or an order may give."""
+CYCLE = 1024
+"""Sets of hosts in a cycle of answers, at most, unless there are more hosts."""
 MAX_REASON = 500
 """Characters of a reason."""
 MAX_AUTHOR = 200

@@ -148,7 +148,7 @@ class Listings:
     def of(self, host: Host, reputation: Reputation) -> Iterator[tuple[Dnsbl, Address, Listing]]:
         """Yield the listings of a host's egress addresses that count."""
         for dnsbl in reputation.dnsbl:
-            for address in host.egress or host.addresses:
+            for address in host.sources:
                 one = self.known.get((dnsbl.name, address))
                 if one is not None and one.counts:
                     yield dnsbl, address, one

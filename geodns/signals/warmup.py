@@ -11,6 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from geodns.config.times import duration_text
+from geodns.model.limits import CYCLE
 from geodns.model.mail import About, MailEvent, Tally
 from geodns.model.warmup import (
     SECONDS,
@@ -20,9 +21,10 @@ from geodns.model.warmup import (
     longest_ttl,
     may_be_dealt,
 )
+from geodns.signals.slow_start import RISE_EVERY
 
-LOOK_EVERY = 5.0
-"""Seconds from one look at what was sent to the next."""
+LOOK_EVERY = RISE_EVERY
+"""Seconds from one look at what was sent to the next: weights move together."""
 SILENT = 900.0
 """Seconds without a signal or heartbeat after which nobody knows what a host sends."""
 IDLE = 30 * SECONDS
@@ -35,8 +37,6 @@ DEFERRED = 0.1
 """Part of the first attempts that receivers may defer for the IP or its rate."""
 LEAST = 20
 """First attempts of a day that is not over under which its rates say nothing yet."""
-CYCLE = 1024
-"""Answers of a cycle."""
 NOTHING = Tally()
 
 

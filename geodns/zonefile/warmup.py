@@ -12,6 +12,7 @@ from geodns.config.value_types import Schema, ValueType, choice, read_whole, tex
 from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import FAMILIES
 from geodns.model.hosts import Host
+from geodns.model.limits import CYCLE
 from geodns.model.warmup import (
     MAX_CAP,
     MAX_DAYS,
@@ -25,8 +26,6 @@ from geodns.model.warmup import (
 from geodns.model.zone import Pool, Zone
 from geodns.zonefile.sections import Placed
 
-_CYCLE = 1024
-"""Answers of a cycle: a share below one of these is not dealt."""
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTEAD = f"write {', '.join(PLAN_NAMES)} or the messages of each day, as [200, 500, 1000]"
 
@@ -190,11 +189,11 @@ def not_dealt(zone: Zone, host: str) -> tuple[str, str] | None:
     if plan is None or not cap or not volume:
         return None
     peak = peak_of(volume)
-    day = first_day(plan, volume, peak, ttl, _CYCLE)
+    day = first_day(plan, volume, peak, ttl, CYCLE)
     if day == 1:
         return None
     what = f"host {quoted(host)}: DNS deals it {'never' if day is None else f'from day {day} on'}: "
-    soonest = first_day(plan, volume, peak, 0, _CYCLE)
+    soonest = first_day(plan, volume, peak, 0, CYCLE)
     waits = "until then its plan waits at day 1, unless mail leaves it another way"
     if soonest == day:
         return f"{what}day 1's {cap:,} messages of {volume:,} are under one answer of a cycle", waits

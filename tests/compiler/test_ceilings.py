@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.ceilings import units_within
-from geodns.compiler.rotation import CYCLE, units
+from geodns.compiler.rotation import units
+from geodns.model.limits import CYCLE
 
 WEIGHTS = st.builds(Fraction, st.integers(1, 10**6), st.integers(1, 50))
 CEILINGS = st.none() | st.fractions(0, Fraction(5, 4))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from geodns.compiler.rotation import CYCLE, cycle, layers, units
+from geodns.compiler.rotation import cycle, layers, units
+from geodns.model.limits import CYCLE
 
 EVEN = math.lcm(*range(1, 33))
 """What a set is worth here: any number of hosts up to 32 divides it."""
