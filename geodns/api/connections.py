@@ -228,6 +228,7 @@ class Connections:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = most if soft == resource.RLIM_INFINITY else min(most, max(8, (soft - OTHERS) // 2))
         self._open: dict[Connection, None] = {}
+        self._ended = False
 
     def connection(self, server: web.Server, tls: ssl.SSLContext | None) -> asyncio.Protocol:
         """Return the protocol for a client that comes."""
@@ -236,6 +237,9 @@ class Connections:
 
     def arrived(self, new: Connection) -> None:
         self._open[new] = None
+        if self._ended:  # it was being let in
+            new.drop()
+            return
         mine = [one for one in self._open if one.client == new.client]
         if len(mine) > PER_CLIENT:
             self._make_room(mine, new)
@@ -276,7 +280,8 @@ class Connections:
             one.drop()
 
     def drop_all(self) -> None:
-        """End what is left, such as those without TLS yet."""
+        """End what is left, such as those without TLS yet, and whoever still comes."""
+        self._ended = True
         for one in list(self._open):
             one.drop()
 

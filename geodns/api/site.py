@@ -85,6 +85,9 @@ class Site:
         for task in self._watching:
             task.cancel()
         if self._server is not None:
+            # asyncio would lose the sockets of clients that it has accepted a moment ago.
+            asyncio.get_running_loop().remove_reader(self._listener)
+            await asyncio.sleep(0)
             self._server.close()
         await self._runner.cleanup()
         self._connections.drop_all()

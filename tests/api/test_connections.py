@@ -58,6 +58,7 @@ class Lab:
         for _, writer in self._held:
             writer.close()
         await self.site.close()
+        await asyncio.sleep(0.05)  # for those that were being let in
 
 
 async def answer(pair: Pair) -> tuple[int, str]:
