@@ -8,15 +8,16 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from geodns.errors import StoreError
 from geodns.storage.lock import make_state_directory, unusable
 
+T = TypeVar("T")
 Flush = Literal["FULL", "NORMAL"]
 """FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
 
@@ -217,6 +218,17 @@ class Database:
         self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
     ) -> None:
         """Run statements as one transaction."""
+
+        def work(database: sqlite3.Connection) -> None:
+            for statement in statements:
+                database.execute(statement)
+            if many:
+                database.executemany(many, rows)
+
+        self._transact(flush, work)
+
+    def _transact(self, flush: Flush, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work as one transaction, and return what it returns."""
         with self._lock:
             self._reopen()
             if self._file() != self._opened:
@@ -226,10 +238,7 @@ class Database:
                 self._database.execute(f"PRAGMA synchronous = {flush}")
                 self._database.execute("BEGIN IMMEDIATE")
                 try:
-                    for statement in statements:
-                        self._database.execute(statement)
-                    if many:
-                        self._database.executemany(many, rows)
+                    result = work(self._database)
                     self._database.execute("COMMIT")
                 finally:
                     if self._database.in_transaction:
@@ -238,6 +247,7 @@ class Database:
                 raise trouble(self._path, error) from error
             except UnicodeEncodeError as error:
                 raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error
+            return result
 
 
 class DiskError(StoreError):

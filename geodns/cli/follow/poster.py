@@ -1,0 +1,159 @@
+"""Posts batches to the first server that takes them, and says that it is alive."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import aiohttp
+
+from geodns.cli.client import Server, in_words
+from geodns.cli.follow.spool import Batch, Spool
+from geodns.errors import StoreError
+
+SIGNALS = "/api/v1/signals"
+STATUS = "/status"
+TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+AGAIN = (1.0, 30.0)
+"""Seconds until all servers are tried again: at first, and at most after doubling."""
+HEARTBEAT = 60.0
+HOPELESS = {400, 413, 422}
+"""Statuses of a batch that no server will ever take."""
+
+
+class Poster:
+    """Posts what the spool holds, oldest first, to one server as long as it takes it.
+
+    Args:
+        spool: the batches.
+        servers: where to; the next one is tried where one does not answer.
+        tell: told what the operator should know.
+
+    """
+
+    def __init__(self, spool: Spool, servers: Server, tell: Callable[[str], None]) -> None:
+        self._spool = spool
+        self._servers = servers
+        self._tell = tell
+        self._current = 0
+        self._trouble = ""
+        self.more = asyncio.Event()
+        """Set by whoever keeps a batch."""
+
+    async def run(self) -> None:
+        """Post for ever."""
+        pause = AGAIN[0]
+        async with open_session(self._servers) as session:
+            while True:
+                self.more.clear()
+                if await self.drain(session):
+                    pause = AGAIN[0]
+                    await self.more.wait()
+                else:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, AGAIN[1])
+
+    async def drain(self, session: aiohttp.ClientSession) -> bool:
+        """Post all that waits; return False where no server takes it now."""
+        while (batch := self._spool.oldest()) is not None:
+            if not await self._post(session, batch):
+                return False
+        return True
+
+    async def _post(self, session: aiohttp.ClientSession, batch: Batch) -> bool:
+        status, answer = await self._ask(session, batch.body)
+        if status in HOPELESS:
+            self._tell(f"{self._url}: refused a batch of {batch.events} events, which are lost: {answer}")
+        elif status != 200:
+            return False
+        elif isinstance(answer, dict) and answer.get("rejected"):
+            rejected = answer["rejected"]
+            self._tell(f"{self._url}: refused {len(rejected)} signals, the first: {rejected[0].get('error')}")
+        try:
+            self._spool.done(batch.name)
+        except StoreError as error:  # it is posted again, and known by its name
+            self._tell(str(error))
+            return False
+        return True
+
+    @property
+    def _url(self) -> str:
+        return self._servers.urls[self._current]
+
+    async def _ask(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, Any]:
+        """Post to the servers, each once, until one takes it or will never; return its status and answer."""
+        troubles = []
+        for _ in self._servers.urls:
+            url = self._url
+            try:
+                async with session.post(url + SIGNALS, data=body) as response:
+                    status, text = response.status, await response.text()
+                answer = json.loads(text)
+                if status in {200, *HOPELESS}:
+                    if self._trouble:
+                        self._tell(f"{url} takes signals again")
+                        self._trouble = ""
+                    return status, answer
+                why = str(answer.get("error", f"status {status}") if isinstance(answer, dict) else status)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                why = in_words(error)
+            except ValueError:
+                why = "the answer is no JSON: is that a geodns?"
+            troubles.append(f"{url}: {why}")
+            self._current = (self._current + 1) % len(self._servers.urls)
+        trouble = "; ".join(sorted(troubles))
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._tell(f"no server takes signals, they are kept: {trouble}")
+        return 0, None
+
+    async def beat(self, names: Callable[[], Iterable[str]], identity: str) -> None:
+        """Say each minute whose mail is read, as long as it is."""
+        loop = asyncio.get_running_loop()
+        async with open_session(self._servers) as session:
+            while True:
+                alive = list(names())
+                if alive:
+                    body = {"batch": f"{identity}-alive-{loop.time():.3f}", "signals": [], "alive": alive}
+                    await self._ask(session, json.dumps(body).encode())
+                await asyncio.sleep(HEARTBEAT)
+
+
+def open_session(servers: Server) -> aiohttp.ClientSession:
+    """Return a session for requests to the servers."""
+    headers = {"Content-Type": "application/json", **servers.headers()}
+    return aiohttp.ClientSession(timeout=TIMEOUT, headers=headers)
+
+
+async def host_addresses(
+    session: aiohttp.ClientSession, urls: Iterable[str], zone: str, tell: Callable[[str], None]
+) -> frozenset[str] | None:
+    """Return the addresses of the hosts of all zones, or of one; None: no server answers.
+
+    Where a server answers and does not tell, there are none.
+    """
+    for url in urls:
+        try:
+            async with session.get(url + STATUS) as response:
+                status, text = response.status, await response.text()
+            if status != 200:
+                tell(f"{url}{STATUS}: status {status}: name the zone's own hosts by --inside")
+                return frozenset()
+            return addresses_in(json.loads(text), zone)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            continue
+        except (ValueError, AttributeError, TypeError, KeyError):
+            tell(f"{url}{STATUS}: the answer is not as expected: is that a geodns?")
+            return frozenset()
+    return None
+
+
+def addresses_in(status: Any, zone: str) -> frozenset[str]:
+    """Return the addresses of hosts in an answer of `/status`."""
+    return frozenset(
+        address
+        for name, hosts in status["hosts"].items()
+        if zone in {"", name}
+        for host in hosts.values()
+        for address in (*host.get("addresses", ()), *host.get("egress", ()))
+    )

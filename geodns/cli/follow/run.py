@@ -1,0 +1,203 @@
+"""Runs readers, poster and heartbeat side by side, until all input has ended or the program is told to."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from aiohttp import web
+
+from geodns.cli.client import Server
+from geodns.cli.follow.attempts import Attempts
+from geodns.cli.follow.follower import Follower, Tell
+from geodns.cli.follow.log_file import CHUNK, LogFile
+from geodns.cli.follow.log_reader import LogReader
+from geodns.cli.follow.log_times import LogTimes
+from geodns.cli.follow.poster import Poster, host_addresses, open_session
+from geodns.cli.follow.signals import Collector, Network, Ours, Sender
+from geodns.cli.follow.sources import read_journal, read_stdin, webhook_application
+from geodns.cli.follow.spool import Spool
+from geodns.errors import StoreError
+
+STDIN = "-"
+PAUSE = 1.0
+"""Seconds between looks at a file in which nothing is new."""
+FULL = 32 << 20
+"""Bytes of waiting batches at which files are left unread for now: they keep their lines themselves."""
+RENEW = 300.0
+"""Seconds after which the servers are asked for the addresses of their hosts again."""
+PATIENCE = 10.0
+"""Seconds that standard input, the journal and the webhook wait for those addresses; files wait for ever."""
+
+
+class Run:
+    """One run of the command.
+
+    Args:
+        spool: what outlives it.
+        sender: whom signals are of.
+        networks: what is inside beside the zone's hosts.
+        servers: where signals go.
+        tell: told what the operator should know.
+
+    """
+
+    def __init__(
+        self, spool: Spool, sender: Sender, networks: tuple[Network, ...], servers: Server, tell: Tell
+    ) -> None:
+        self._spool = spool
+        self._networks = networks
+        self._zone = sender.zone
+        self._tell = tell
+        self._follower = Follower(spool, sender, tell)
+        self._servers = servers
+        self._poster = Poster(spool, servers, tell)
+        self._known = asyncio.Event()
+        self._logs: list[LogFile] = []
+        kept = spool.known("hosts")
+        if kept is not None:
+            self._take_hosts(frozenset(json.loads(kept)))
+
+    async def until_ended(
+        self, files: tuple[str, ...], units: tuple[str, ...], listen: tuple[str, int] | None
+    ) -> int:
+        """Read, post and beat until all input has ended; return how many batches no server has taken."""
+        inputs: list[Coroutine[Any, Any, None]] = [
+            self._stdin() if one == STDIN else self._file(Path(one)) for one in files
+        ]
+        if units:
+            inputs.append(self._journal(units))
+        if listen is not None:
+            inputs.append(self._webhook(listen))
+        reading = asyncio.gather(*inputs)
+        beat = self._poster.beat(self._alive, self._follower.identity)
+        others: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(one) for one in (self._poster.run(), self._hosts(), beat)
+        ]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, reading.cancel)
+        try:
+            await asyncio.wait({reading, *others}, return_when=asyncio.FIRST_COMPLETED)
+            stopped = reading.cancelled() or not reading.done()
+            for one in (*others, reading):
+                if one.done() and not one.cancelled():
+                    one.result()  # its error is the command's
+        finally:
+            for one in (*others, reading):
+                one.cancel()
+            await asyncio.gather(*others, reading, return_exceptions=True)
+            for log in self._logs:
+                log.close()
+        if stopped:
+            return 0
+        async with open_session(self._servers) as session:
+            await self._poster.drain(session)
+        return self._spool.count()
+
+    def _alive(self) -> list[str]:
+        """Return whose mail is read; nobody's while a log cannot be read."""
+        if not all(log.readable for log in self._logs):
+            return []
+        return self._follower.collector.alive()
+
+    async def _file(self, path: Path) -> None:
+        log = LogFile(path, self._follower.opened(str(path)), self._tell)
+        self._logs.append(log)
+        await self._known.wait()
+        followed = self._follower.followed(log)
+        loop = asyncio.get_running_loop()
+        trouble = ""
+        while True:
+            size = 0
+            try:
+                if self._spool.waiting_bytes() < FULL:
+                    size = followed.step(loop.time())
+                trouble = ""
+            except OSError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._tell(f"{path} cannot be read: {error.strerror}")
+                log.close()
+            if size:
+                self._poster.more.set()
+            # A look each second, so that a batch is what comes within one.
+            await asyncio.sleep(0 if size > CHUNK // 2 else PAUSE)
+
+    async def _stdin(self) -> None:
+        await self._short_wait()
+        await read_stdin(self._follower, self._poster.more.set)
+
+    async def _journal(self, units: tuple[str, ...]) -> None:
+        await self._short_wait()
+        await read_journal(self._follower, self._spool, units, self._tell, self._poster.more.set)
+
+    async def _webhook(self, listen: tuple[str, int]) -> None:
+        await self._short_wait()
+        runner = web.AppRunner(webhook_application(self._follower, self._poster.more.set), access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, *listen).start()
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    async def _short_wait(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._known.wait(), PATIENCE)
+
+    async def _hosts(self) -> None:
+        """Ask the servers for the addresses of their hosts, now and again."""
+        told = False
+        async with open_session(self._servers) as session:
+            while True:
+                found = await host_addresses(session, self._servers.urls, self._zone, self._tell)
+                if found is not None:
+                    with suppress(StoreError):
+                        self._spool.keep((), {"hosts": json.dumps(sorted(found))}, {})
+                    self._take_hosts(found)
+                elif not self._known.is_set() and not told:
+                    self._tell("no server answers yet: it is asked which addresses are the zone's own")
+                    told = True
+                await asyncio.sleep(RENEW if self._known.is_set() else PAUSE)
+
+    def _take_hosts(self, hosts: frozenset[str]) -> None:
+        self._follower.collector.ours = Ours(self._networks, hosts)
+        self._known.set()
+
+
+def print_signals(
+    files: tuple[str, ...], sender: Sender, networks: tuple[Network, ...], servers: Server, tell: Tell
+) -> None:
+    """Print the signals of files up to their ends, and of standard input."""
+    ours = Ours(networks, asyncio.run(_hosts_now(servers, sender.zone, tell)))
+    collector = Collector(sender, Attempts(), ours)
+    for name in files:
+        reader = LogReader(LogTimes(time.time()))
+        file = sys.stdin.buffer if name == STDIN else Path(name).open("rb")  # noqa: SIM115 - closed below
+        with file:
+            for line in file:
+                for said in reader.read(line.rstrip(b"\n")):
+                    collector.add(said)
+                for one, count in collector.take():
+                    click.echo(json.dumps(collector.shown(one, count), ensure_ascii=False))
+    if collector.inside:
+        tell(f"{collector.inside} deliveries to loopback, to the zone's hosts or inside are not counted")
+    if collector.nameless:
+        tell(
+            f"{collector.nameless} deliveries do not say which address they left from: "
+            "give --egress IP, --egress NAME=IP or --host NAME"
+        )
+
+
+async def _hosts_now(servers: Server, zone: str, tell: Tell) -> frozenset[str]:
+    async with open_session(servers) as session:
+        found = await host_addresses(session, servers.urls, zone, tell)
+    if found is None:
+        tell("no server answers: mail to the zone's own hosts is shown too")
+    return found or frozenset()
