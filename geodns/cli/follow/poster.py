@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 AGAIN = (1.0, 30.0)
 """Seconds until all servers are tried again: at first, and at most after doubling."""
 HEARTBEAT = 60.0
+MISSED = 5.0
+"""Seconds until the next heartbeat where nothing was read, or no server took one."""
 HOPELESS = {400, 413, 422}
 """Statuses of a batch that no server will ever take."""
 
@@ -109,14 +112,14 @@ class Poster:
 
     async def beat(self, names: Callable[[], Iterable[str]], identity: str) -> None:
         """Say each minute whose mail is read, as long as it is."""
-        loop = asyncio.get_running_loop()
         async with open_session(self._servers) as session:
             while True:
                 alive = list(names())
+                status = 0
                 if alive:
-                    body = {"batch": f"{identity}-alive-{loop.time():.3f}", "signals": [], "alive": alive}
-                    await self._ask(session, json.dumps(body).encode())
-                await asyncio.sleep(HEARTBEAT)
+                    body = {"batch": f"{identity}-alive-{time.time_ns()}", "signals": [], "alive": alive}
+                    status, _ = await self._ask(session, json.dumps(body).encode())
+                await asyncio.sleep(HEARTBEAT if status else MISSED)
 
 
 def open_session(servers: Server) -> aiohttp.ClientSession:

@@ -80,13 +80,14 @@ class Run:
         others: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(one) for one in (self._poster.run(), self._hosts(), beat)
         ]
+        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, reading.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        others.append(asyncio.ensure_future(stop.wait()))
         try:
             await asyncio.wait({reading, *others}, return_when=asyncio.FIRST_COMPLETED)
-            stopped = reading.cancelled() or not reading.done()
             for one in (*others, reading):
-                if one.done() and not one.cancelled():
+                if one.done():
                     one.result()  # its error is the command's
         finally:
             for one in (*others, reading):
@@ -94,7 +95,7 @@ class Run:
             await asyncio.gather(*others, reading, return_exceptions=True)
             for log in self._logs:
                 log.close()
-        if stopped:
+        if stop.is_set():
             return 0
         async with open_session(self._servers) as session:
             await self._poster.drain(session)
