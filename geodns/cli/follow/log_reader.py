@@ -33,15 +33,14 @@ class LogReader:
     def read(self, data: bytes) -> Iterator[Said]:
         """Yield what whole lines say."""
         for line in data.split(b"\n"):
-            if b" status=" in line or line.endswith(b": removed"):
-                if len(line) <= LONGEST:
-                    said = self._postfix.read_line(_text(line), self.times)
-                    if said is not None:
-                        yield said
-                        continue
-            elif line[:1] == b"{":
+            if line[:1] == b"{":
                 yield from self._json(line)
                 continue
+            if (b" status=" in line or line.endswith(b": removed")) and len(line) <= LONGEST:
+                said = self._postfix.read_line(_text(line), self.times)
+                if said is not None:
+                    yield said
+                    continue
             for sign in _EXIM:
                 if sign in line:
                     if len(line) <= LONGEST:

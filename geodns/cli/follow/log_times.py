@@ -45,11 +45,11 @@ class LogTimes:
         month, day = MONTHS[minute[:3]], int(minute[4:6])
         hour, minutes = int(minute[7:9]), int(minute[10:12])
         today = datetime.fromtimestamp(self.now, self._zone)
-        for year in (today.year + 1, today.year, today.year - 1):
+        for year in range(today.year + 1, today.year - 9, -1):
             try:
                 at = datetime(year, month, day, hour, minutes, tzinfo=self._zone)
             except ValueError:  # 29 February
                 continue
             if at.timestamp() <= self.now + AHEAD.total_seconds():
                 return at.timestamp()
-        return datetime(today.year - 4, month, day, hour, minutes, tzinfo=self._zone).timestamp()
+        raise ValueError(minute)
