@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 
@@ -124,18 +125,18 @@ class Collector:
         provider = self._provider(said.recipient.rpartition("@")[2].lower(), said.server.lower())
         attempt = self._attempts.number(said, provider, who)
         event = said.event
-        at = said.at // 1
         if event is MailEvent.DELIVERED:
-            delay = max(0.0, said.at - said.queued)
-            # Two digits of the delay and the minute of arrival are all that counts need: many are then alike.
-            signal = Signal(
-                who, event, provider, at, said.queued // 60 * 60, said.dsn, "", float(f"{delay:.2g}"), attempt
-            )
+            # Two digits of the delay and the minutes are all that counts need: many are then alike.
+            delay = float(f"{max(0.0, said.at - said.queued):.2g}")
+            at, queued = said.at // 60 * 60, said.queued // 60 * 60
+            signal = Signal(who, event, provider, at, queued, said.dsn, "", delay, attempt)
         else:
             if event is MailEvent.DEFERRED and (attempt > 1 or not said.tried):
                 event = MailEvent.RETRIED
             text = blanked(said.text, said.recipient)
-            signal = Signal(who, event, provider, at, said.queued // 1, said.dsn, text, None, attempt)
+            signal = Signal(
+                who, event, provider, said.at // 1, said.queued // 1, said.dsn, text, None, attempt
+            )
         self._counts[signal] += 1
 
     def _provider(self, domain: str, server: str) -> str:
@@ -240,6 +241,7 @@ def blanked(text: str, recipient: str = "") -> str:
     return text[:LONGEST_TEXT]
 
 
+@lru_cache(4096)
 def moment(seconds: float) -> str:
     """Return seconds since the epoch as RFC 3339 text, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

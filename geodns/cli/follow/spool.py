@@ -30,7 +30,7 @@ class Spool(Database):
     VERSION: ClassVar[int] = 1
     SCHEMA: ClassVar[str] = """
 CREATE TABLE batches (number INTEGER PRIMARY KEY, name TEXT UNIQUE, events INTEGER, body BLOB);
-CREATE TABLE waiting (message TEXT PRIMARY KEY, number INTEGER, state TEXT);
+CREATE TABLE waiting (number INTEGER PRIMARY KEY, message TEXT UNIQUE, state TEXT);
 CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
 """
     LOSS: ClassVar[str] = "logs are read from their beginning, and batches that waited are lost"
@@ -82,7 +82,7 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
             gone = [(name,) for name, state in waiting.items() if state is None]
             database.executemany("DELETE FROM waiting WHERE message = ?", gone)
             database.executemany(
-                "INSERT INTO waiting VALUES (?, (SELECT coalesce(max(number), 0) + 1 FROM waiting), ?) "
+                "INSERT INTO waiting (message, state) VALUES (?, ?) "
                 "ON CONFLICT (message) DO UPDATE SET state = excluded.state",
                 [(name, state) for name, state in waiting.items() if state is not None],
             )
