@@ -1,6 +1,7 @@
 """``geodns follow``: read what a mail server logs, and post what became of its mail."""
 
 import asyncio
+import sys
 import time
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 from geodns.cli.client import Server
 from geodns.cli.follow.run import STDIN, Run, print_signals
+from geodns.cli.follow.show_snds import show_snds
 from geodns.cli.follow.signals import Network, Sender
 from geodns.cli.follow.spool import Spool
 from geodns.cli.options import server_option, token_option
@@ -31,6 +33,18 @@ def tell(text: str) -> None:
     help="Read the journal of a unit, as postfix@-; may be repeated.",
 )
 @click.option("--webhook", metavar="ADDR:PORT", help="Take KumoMTA's records by HTTP here, on loopback.")
+@click.option(
+    "--arf",
+    multiple=True,
+    metavar="DIR|-",
+    help="Feedback reports: a maildir, or one mail on standard input; may be repeated.",
+)
+@click.option(
+    "--snds",
+    multiple=True,
+    metavar="FILE|URL",
+    help="Show Microsoft's SNDS data (CSV); status 1 where an address was red on two days running.",
+)
 @click.option(
     "--egress",
     "egress",
@@ -73,6 +87,8 @@ def follow(
     files: tuple[str, ...],
     units: tuple[str, ...],
     webhook: str | None,
+    arf: tuple[str, ...],
+    snds: tuple[str, ...],
     egress: tuple[str, ...],
     host: str,
     zone: str,
@@ -89,12 +105,22 @@ def follow(
     """
     sender = _sender(zone, host, egress)
     networks = tuple(_network(one) for one in inside)
-    if not files and not units and webhook is None:
-        raise UsageError("nothing to follow: name a log file, - for standard input, --journal or --webhook")
+    if STDIN in arf and (files or units or webhook or len(arf) > 1):
+        raise UsageError("--arf - reads one mail, and goes with no other input")
+    if not (files or units or webhook or arf or snds):
+        raise UsageError(
+            "nothing to follow: name a log file, - for standard input, --journal, --webhook or --arf"
+        )
     paths = tuple(one if one == STDIN else str(Path(one).absolute()) for one in files)
     servers = Server(server, _token(token_file) or token)
     if dry_run:
-        print_signals(paths, sender, networks, servers, tell)
+        print_signals(paths, arf, sender, networks, servers, tell)
+        return
+    if snds:
+        show_snds(snds, state, tell)
+        return
+    if STDIN in arf:
+        _one_report(state, sender, networks, servers)
         return
     lock = lock_state(state)
     try:
@@ -103,7 +129,7 @@ def follow(
             tell(warning)
         try:
             run = Run(spool, sender, networks, servers, tell)
-            left = asyncio.run(run.until_ended(paths, units, None if webhook is None else _listen(webhook)))
+            left = asyncio.run(run.until_ended(paths, units, _listen(webhook) if webhook else None, arf))
         finally:
             spool.close()
     finally:
@@ -112,6 +138,17 @@ def follow(
         raise GeodnsError(
             f"no server has taken {left} batches: they are kept in {state}, and posted by the next run"
         )
+
+
+def _one_report(state: Path, sender: Sender, networks: tuple[Network, ...], servers: Server) -> None:
+    """Keep one mail beside a service that may be running on the same state, and try to post it."""
+    spool, _ = Spool.open(state, time.time())
+    try:
+        why = asyncio.run(Run(spool, sender, networks, servers, tell).one_report(sys.stdin.buffer.read()))
+    finally:
+        spool.close()
+    if why is not None:
+        raise GeodnsError(f"the mail is left out: {why}")
 
 
 def _sender(zone: str, host: str, egress: tuple[str, ...]) -> Sender:

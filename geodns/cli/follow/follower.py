@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
 from geodns.cli.follow.attempts import Attempts
+from geodns.cli.follow.feedback import read_report
 from geodns.cli.follow.log_file import LogFile, Piece, Place
 from geodns.cli.follow.log_reader import LogReader
 from geodns.cli.follow.log_times import LogTimes
-from geodns.cli.follow.said import Complaint
 from geodns.cli.follow.signals import Collector, Ours, Sender, Signal, batches
 from geodns.cli.follow.spool import Batch, Spool
 from geodns.errors import StoreError
@@ -68,10 +68,14 @@ class Follower:
             add(said)
         self.keep(source, name, known)
 
-    def keep_complaint(self, complaint: Complaint, name: str, known: Mapping[str, str]) -> None:
-        """Keep a feedback report."""
+    def keep_report(self, content: bytes, now: float) -> str | None:
+        """Keep what a feedback report says, under its own name; return why it says nothing."""
+        complaint = read_report(content, now)
+        if isinstance(complaint, str):
+            return complaint
         self.collector.add(complaint)
-        self.keep("", name, known)
+        self.keep("", f"arf-{blake2b(content, digest_size=12).hexdigest()}", {})
+        return None
 
     def keep(self, source: str, name: str, known: Mapping[str, str]) -> None:
         """Keep the signals that were collected."""

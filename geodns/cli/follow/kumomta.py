@@ -76,8 +76,9 @@ def _feedback(record: Mapping[str, Any]) -> Iterator[Complaint]:
     at = _seconds(record["timestamp"])
     arrived = report.get("arrival_date")
     reporter = report.get("reporting_mta") or {}
-    name = str(reporter.get("name") or record.get("sender", "").rpartition("@")[2])
-    yield Complaint(at, _seconds(arrived) if arrived else None, str(report["source_ip"]), name.lower())
+    names = str(reporter.get("name") or ""), str(record.get("sender") or "").rpartition("@")[2]
+    reporters = tuple(name.lower() for name in names)
+    yield Complaint(at, _seconds(arrived) if arrived else None, str(report["source_ip"]), reporters)
 
 
 def _seconds(value: object) -> float:

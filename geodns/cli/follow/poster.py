@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,8 @@ STATUS = "/status"
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 AGAIN = (1.0, 30.0)
 """Seconds until all servers are tried again: at first, and at most after doubling."""
+LOOK = 5.0
+"""Seconds between looks for batches that another process has kept, as `--arf -` does."""
 HEARTBEAT = 60.0
 MISSED = 5.0
 """Seconds until the next heartbeat where nothing was read, or no server took one."""
@@ -51,7 +54,8 @@ class Poster:
                 self.more.clear()
                 if await self.drain(session):
                     pause = AGAIN[0]
-                    await self.more.wait()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.more.wait(), LOOK)
                 else:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, AGAIN[1])

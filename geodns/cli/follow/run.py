@@ -15,6 +15,7 @@ from aiohttp import web
 
 from geodns.cli.client import Server
 from geodns.cli.follow.attempts import Attempts
+from geodns.cli.follow.feedback import read_report
 from geodns.cli.follow.follower import Follower, Tell
 from geodns.cli.follow.log_file import CHUNK, LogFile
 from geodns.cli.follow.log_reader import LogReader
@@ -23,9 +24,11 @@ from geodns.cli.follow.poster import Poster, host_addresses, open_session
 from geodns.cli.follow.signals import Collector, Network, Ours, Sender
 from geodns.cli.follow.sources import read_journal, read_stdin, webhook_application
 from geodns.cli.follow.spool import Spool
-from geodns.errors import StoreError
+from geodns.errors import StoreError, UsageError
 
 STDIN = "-"
+MAIL = 5.0
+"""Seconds between looks into a maildir."""
 PAUSE = 1.0
 """Seconds between looks at a file in which nothing is new."""
 FULL = 32 << 20
@@ -65,12 +68,17 @@ class Run:
             self._take_hosts(frozenset(json.loads(kept)))
 
     async def until_ended(
-        self, files: tuple[str, ...], units: tuple[str, ...], listen: tuple[str, int] | None
+        self,
+        files: tuple[str, ...],
+        units: tuple[str, ...],
+        listen: tuple[str, int] | None,
+        maildirs: tuple[str, ...],
     ) -> int:
         """Read, post and beat until all input has ended; return how many batches no server has taken."""
         inputs: list[Coroutine[Any, Any, None]] = [
             self._stdin() if one == STDIN else self._file(Path(one)) for one in files
         ]
+        inputs += [self._maildir(Path(one)) for one in maildirs]
         if units:
             inputs.append(self._journal(units))
         if listen is not None:
@@ -100,6 +108,41 @@ class Run:
         async with open_session(self._servers) as session:
             await self._poster.drain(session)
         return self._spool.count()
+
+    async def one_report(self, content: bytes) -> str | None:
+        """Keep a feedback report and post what waits; return why it says nothing.
+
+        Where no server takes it, the next run posts it.
+        """
+        why = self._follower.keep_report(content, time.time())
+        if why is None:
+            async with open_session(self._servers) as session:
+                await self._poster.drain(session)
+        return why
+
+    async def _maildir(self, path: Path) -> None:
+        """Keep the reports that come into a maildir; those that were read are marked as seen."""
+        new, seen = path / "new", path / "cur"
+        done: set[str] = set()
+        if not new.is_dir() or not seen.is_dir():
+            raise UsageError(f"--arf {path}: that is no maildir: it has no new and cur")
+        while True:
+            for report in sorted(one for one in new.iterdir() if one.name not in done):
+                try:
+                    content = report.read_bytes()
+                except OSError as error:
+                    self._tell(f"{report} cannot be read: {error.strerror}")
+                    continue
+                why = self._follower.keep_report(content, time.time())
+                if why is not None:
+                    self._tell(f"{report.name}: left out: {why}")
+                self._poster.more.set()
+                try:
+                    report.rename(seen / f"{report.name}:2,S")
+                except OSError as error:
+                    self._tell(f"{report} cannot be marked as seen: {error.strerror}")
+                    done.add(report.name)
+            await asyncio.sleep(MAIL)
 
     def _alive(self) -> list[str]:
         """Return whose mail is read; nobody's while a log cannot be read."""
@@ -173,9 +216,14 @@ class Run:
 
 
 def print_signals(
-    files: tuple[str, ...], sender: Sender, networks: tuple[Network, ...], servers: Server, tell: Tell
+    files: tuple[str, ...],
+    arf: tuple[str, ...],
+    sender: Sender,
+    networks: tuple[Network, ...],
+    servers: Server,
+    tell: Tell,
 ) -> None:
-    """Print the signals of files up to their ends, and of standard input."""
+    """Print the signals of files and standard input up to their ends, and of feedback reports."""
     ours = Ours(networks, asyncio.run(_hosts_now(servers, sender.zone, tell)))
     collector = Collector(sender, Attempts(), ours)
     for name in files:
@@ -185,8 +233,19 @@ def print_signals(
             for line in file:
                 for said in reader.read(line.rstrip(b"\n")):
                     collector.add(said)
-                for one, count in collector.take():
-                    click.echo(json.dumps(collector.shown(one, count), ensure_ascii=False))
+                _print(collector)
+    for name in arf:
+        mails = (
+            [sys.stdin.buffer] if name == STDIN else [one.open("rb") for one in Path(name, "new").iterdir()]
+        )
+        for mail in mails:
+            with mail:
+                complaint = read_report(mail.read(), time.time())
+            if isinstance(complaint, str):
+                tell(f"a mail is left out: {complaint}")
+            else:
+                collector.add(complaint)
+            _print(collector)
     if collector.inside:
         tell(f"{collector.inside} deliveries to loopback, to the zone's hosts or inside are not counted")
     if collector.nameless:
@@ -194,6 +253,11 @@ def print_signals(
             f"{collector.nameless} deliveries do not say which address they left from: "
             "give --egress IP, --egress NAME=IP or --host NAME"
         )
+
+
+def _print(collector: Collector) -> None:
+    for one, count in collector.take():
+        click.echo(json.dumps(collector.shown(one, count), ensure_ascii=False))
 
 
 async def _hosts_now(servers: Server, zone: str, tell: Tell) -> frozenset[str]:

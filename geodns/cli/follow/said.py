@@ -62,14 +62,16 @@ class Complaint(NamedTuple):
         at: when the report was made, or read.
         queued: when the message had arrived; None: the report does not say.
         local: the address that it had left from.
-        reporter: the domain or server name of who reports.
+        reporters: names of who reports: domains or servers, the surest first.
+        incidents: how many complaints.
 
     """
 
     at: float
     queued: float | None
     local: str
-    reporter: str
+    reporters: tuple[str, ...]
+    incidents: int = 1
 
 
 Said = Delivery | Expired | Finished | Complaint

@@ -20,7 +20,7 @@ LONGEST_TEXT = 1_000
 BLANK = "<redacted>"
 
 _ADDRESS = re.compile(
-    r"""<?(?:"[^"\s]{0,64}"|[^\s<>()\[\],;:"'=/]{1,256})(?:@|%40)[^\s<>()\[\],;:"']{1,256}>?"""
+    r"""<?(?:"[^"\s]{0,64}"|[^\s<>()\[\],;:"'/]{1,256})(?:@|%40)[^\s<>()\[\],;:"'&/?=]{1,256}>?"""
 )
 _BARE = re.compile(r"""[<"'(]([^\s<>"'()]{1,64})[>"')]""")
 _CACHED = 20_000
@@ -96,17 +96,13 @@ class Collector:
             self._attempts.finish(said.message)
         elif type(said) is Expired:
             for one in self._attempts.expire(said.message):
-                self._counts[
-                    Signal(
-                        one.who, MailEvent.EXPIRED, one.provider, said.at, one.queued, attempt=one.tries + 1
-                    )
-                ] += 1
+                tries = one.tries + 1
+                signal = Signal(one.who, MailEvent.EXPIRED, one.provider, said.at, one.queued, attempt=tries)
+                self._counts[signal] += 1
         elif type(said) is Complaint:
-            provider = self._provider(said.reporter, said.reporter)
-            at = said.queued
-            self._counts[
-                Signal(self._sender.of("", said.local), MailEvent.COMPLAINT, provider, said.at, at)
-            ] += 1
+            who = self._sender.of("", said.local)
+            provider = provider_of_reporter(said.reporters)
+            self._counts[Signal(who, MailEvent.COMPLAINT, provider, said.at, said.queued)] += said.incidents
 
     def take(self) -> list[tuple[Signal, int]]:
         """Return the signals since the last time, with how many events each stands for."""
@@ -228,6 +224,18 @@ def provider_of(domain: str, server: str) -> str:
     for one in PROVIDERS:
         if any(name == end or name.endswith(f".{end}") for end in one.mx):
             return one.name
+    return OTHER
+
+
+def provider_of_reporter(names: tuple[str, ...]) -> str:
+    """Return who reports: the provider of the first name that is below a domain of one."""
+    for name in names:
+        labels = name.split(".")
+        for start in range(len(labels) - 1):
+            parent = ".".join(labels[start:])
+            found = provider_of(parent, parent)
+            if found != OTHER:
+                return found
     return OTHER
 
 

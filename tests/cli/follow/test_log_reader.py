@@ -428,7 +428,7 @@ def test_kumomtas_feedback_is_a_complaint() -> None:
     }
     arrived = datetime(2026, 11, 29, 10, tzinfo=UTC).timestamp()
     assert read(record("Feedback", feedback_report=report)) == [
-        Complaint(AT, arrived, "192.0.2.5", "mail.yahoo.com")
+        Complaint(AT, arrived, "192.0.2.5", ("mail.yahoo.com", "b.example"))
     ]
     assert read(record("Feedback", feedback_report={"feedback_type": "fraud"})) == []
 
