@@ -20,6 +20,7 @@ import sys
 from geodns.cli.follow import log_file, run, poster
 log_file.QUIET = 0.4
 run.PAUSE = 0.05
+run.LAST = 3
 poster.AGAIN = (0.05, 0.2)
 poster.MISSED = 0.2
 from geodns.cli.main import main

@@ -52,7 +52,7 @@ class Poster:
         async with open_session(self._servers) as session:
             while True:
                 self.more.clear()
-                if await self.drain(session):
+                if await self._drain(session):
                     pause = AGAIN[0]
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self.more.wait(), LOOK)
@@ -60,7 +60,13 @@ class Poster:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, AGAIN[1])
 
-    async def drain(self, session: aiohttp.ClientSession) -> bool:
+    async def until_empty(self) -> None:
+        """Post all that waits, however often that needs to be tried."""
+        async with open_session(self._servers) as session:
+            while not await self._drain(session):  # noqa: ASYNC110 - it waits for a server
+                await asyncio.sleep(AGAIN[0])
+
+    async def _drain(self, session: aiohttp.ClientSession) -> bool:
         """Post all that waits; return False where no server takes it now."""
         while (batch := self._spool.oldest()) is not None:
             if not await self._post(session, batch):

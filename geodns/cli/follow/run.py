@@ -31,6 +31,8 @@ MAIL = 5.0
 """Seconds between looks into a maildir."""
 PAUSE = 1.0
 """Seconds between looks at a file in which nothing is new."""
+LAST = 10.0
+"""Seconds in which what waits is posted once all input has ended."""
 FULL = 32 << 20
 """Bytes of waiting batches at which files are left unread for now: they keep their lines themselves."""
 RENEW = 300.0
@@ -105,8 +107,8 @@ class Run:
                 log.close()
         if stop.is_set():
             return 0
-        async with open_session(self._servers) as session:
-            await self._poster.drain(session)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._poster.until_empty(), LAST)
         return self._spool.count()
 
     async def one_report(self, content: bytes) -> str | None:
@@ -116,8 +118,8 @@ class Run:
         """
         why = self._follower.keep_report(content, time.time())
         if why is None:
-            async with open_session(self._servers) as session:
-                await self._poster.drain(session)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._poster.until_empty(), LAST)
         return why
 
     async def _maildir(self, path: Path) -> None:

@@ -121,7 +121,8 @@ async def read_journal(
         finally:
             if process.returncode is None:
                 process.kill()
-        tell(f"journalctl ended with status {await process.wait()}; it is started again")
+            status = await process.wait()
+        tell(f"journalctl ended with status {status}; it is started again")
         await asyncio.sleep(RESTART)
 
 
