@@ -28,6 +28,7 @@ from geodns.control.metrics import BACKEND, Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.services import Services
+from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
@@ -36,6 +37,8 @@ from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.serve.plan import ControlContext
+from geodns.signals.replies import Replies
+from geodns.signals.reply_additions import read_additions
 from geodns.signals.slow_start import RISE_EVERY
 from geodns.storage.event_log import EventLog
 from geodns.storage.state_file import StateFile
@@ -92,9 +95,15 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
+    patterns, problems = (
+        ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
+    )
+    signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     zones = ZoneService(settings, cluster, workers, verdicts, loads, orders, persistence, events, metrics)
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    alerts = Alerts(events, (persistence, clock, history, orders, policy, loads, zones, watchdog, verdicts))
+    alerts = Alerts(
+        events, (persistence, clock, history, signals, orders, policy, loads, zones, watchdog, verdicts)
+    )
     services = Services(
         settings.node,
         tuple(Listen(*address) for address in context.listen),
@@ -110,6 +119,7 @@ def build(
         loads,
         orders,
         history,
+        signals,
         zones,
         watchdog,
         alerts,
@@ -149,7 +159,7 @@ class Daemon:
 
     async def _live(self, edit: Edit) -> int:
         services, settings = self.services, self._settings
-        tokens = settings.token + settings.read_token
+        tokens = settings.token + settings.read_token + settings.signals_token
         app = make_app(services, tokens)
         site = Site(app, self._context.http, settings.http_tls, end=HTTP_END)
         begun = ended = None
@@ -178,6 +188,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
@@ -209,6 +220,7 @@ class Daemon:
             services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
+            services.signals.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

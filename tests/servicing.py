@@ -86,6 +86,7 @@ class Rig:
 
     def close(self) -> None:
         self.store.close()
+        self.services.signals.end()
 
 
 class _Monitor:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import connections, cpu, flip, load_zone, probing, servers
+from bench import connections, cpu, flip, load_zone, probing, servers, signals
 from bench.figures import Figure, spread
 
 
@@ -55,6 +55,15 @@ def test_loopback_addresses_are_probed() -> None:
     figures = probing.measure(1.0, sizes=(5, 6), interval=0.5)
     assert _row(figures, "probing 5 addresses every 0.5 s: CPU").value.endswith("% of a core")
     assert _row(figures, "probing 6 addresses every 0.5 s: most").value.endswith(" probes/s")
+
+
+def test_signals_are_taken_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "HOSTS", 3)
+    monkeypatch.setattr(signals, "TEMPLATES", 2)
+    figures = signals.measure(0.3, 1, days=1)
+    assert _row(figures, "signals, 500 in a batch: taken").value.endswith(" /s")
+    assert _row(figures, "CPU an answer, 1,000 signals a second").value.endswith(" µs")
+    assert float(_row(figures, "1 days of 3 hosts, 40 providers: signals.db").value.split()[0]) > 0
 
 
 def _row(figures: list[Figure], start: str) -> Figure:

@@ -149,7 +149,7 @@ def test_the_architecture_names_files_that_there_are() -> None:
 
 def test_every_block_is_of_a_language_that_is_checked() -> None:
     found = {language for document in DOCUMENTS for language in LANGUAGE.findall(document.read_text())}
-    assert found <= {"sh", "yaml", "text", "unbound", "main.cf", "postfix", "exim"}
+    assert found <= {"sh", "yaml", "toml", "text", "unbound", "main.cf", "postfix", "exim"}
 
 
 @pytest.mark.skipif(

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from geodns.api.connections import OPEN, READS
+from geodns.api.connections import OPEN, READS, SIGNALS
 from geodns.api.nuisances import Nuisances
 from geodns.api.responses import TOKEN, RefusedError
 from geodns.config.report import quoted
@@ -73,8 +73,14 @@ def _let_in(request: web.Request) -> None:
     access.count(request.remote or "")
     if request.path == "/" or request.path.startswith(PAGE):
         return
-    scope: Scope = "read" if request.method in READS else "control"
-    request[TOKEN] = access.require(request, scope)
+    request[TOKEN] = access.require(request, scope_of(request.method, request.path))
+
+
+def scope_of(method: str, path: str) -> Scope:
+    """Return the scope that a request needs."""
+    if method in READS:
+        return "read"
+    return "signals" if path == SIGNALS else "control"
 
 
 def _answer(request: web.Request, error: Exception) -> web.Response:
@@ -100,10 +106,11 @@ class Access:
     """Checks tokens, and bounds how often a client may ask.
 
     Without a token of scope ``control`` clients on this machine may write, and no others; without one of
-    scope ``read`` everybody may read. Clients on this machine must then ask by its own names.
+    scope ``read`` everybody may read. Without one of scope ``signals`` those who may write may tell what
+    became of mail, and no others. Clients on this machine must then ask by its own names.
 
     Args:
-        tokens: of both scopes.
+        tokens: of all scopes.
         clock: seconds, of any beginning.
         nuisances: counts wrong tokens.
         names: of this machine.
@@ -136,6 +143,9 @@ class Access:
         kind, _, shown = (header or "").partition(" ")
         is_bearer = kind.lower() == "bearer"  # RFC 9110 section 11.1: in any case
         token = self._known(shown.strip()) if is_bearer else None
+        if token is not None and token.scope == "signals" != scope:
+            raise RefusedError(403, f"this token is for signals and nothing else: {scope} needs another")
+        scope = "control" if scope == "signals" and scope not in self._scopes else scope
         if scope not in self._scopes:
             if token is not None and token.scope in {scope, "control"}:
                 return token

@@ -5,7 +5,19 @@ import time
 
 from aiohttp import web
 
-from geodns.api import events, explain, history, hosts, openapi, query_log, site, state, status, zones
+from geodns.api import (
+    events,
+    explain,
+    history,
+    hosts,
+    openapi,
+    query_log,
+    signals,
+    site,
+    state,
+    status,
+    zones,
+)
 from geodns.api.access import ACCESS, Access, guard
 from geodns.api.connections import bound
 from geodns.api.events import FOLLOWERS
@@ -33,6 +45,6 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     names = (services.node, socket.gethostname())
     app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
-    rooms = (site, status, hosts, zones, explain, events, history, state, query_log, openapi)
+    rooms = (site, status, hosts, zones, explain, events, history, state, signals, query_log, openapi)
     app.add_routes([route for room in rooms for route in room.routes()])
     return app

@@ -220,6 +220,7 @@ _SAYS = {
     "literal_error": "{given}: write {expected}",
     "greater_than_equal": "{given}: write at least {ge}",
     "less_than_equal": "{given}: write at most {le}",
+    "string_pattern_mismatch": "{given}: write what fits {pattern}",
     "string_too_short": "{given}: write {min_length} or more characters",
     "string_too_long": "{given}: write at most {max_length} characters",
     "too_short": "{given}: write at least {min_length}",
@@ -266,7 +267,7 @@ def problems_of(found: list[ErrorDetails]) -> str:
 
 def _problem(one: ErrorDetails) -> str:
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{_key(step)}" for step in one["loc"])
-    says = _SAYS.get(one["type"], one["msg"])
+    says = _SAYS.get(one["type"]) or one["msg"].replace("{", "{{").replace("}", "}}")
     about = {
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in one.get("ctx", {}).items()

@@ -30,7 +30,8 @@ OPEN = frozenset({"/healthz", "/readyz"})
 """Open to all, at any rate: those who ask are machines that hold no secrets."""
 OTHERS = 64
 """Descriptors for everything else; half of the rest are for probes."""
-LARGE = frozenset({"/api/v1/state"})
+SIGNALS = "/api/v1/signals"
+LARGE = frozenset({"/api/v1/state", SIGNALS})
 """Their handlers read the bodies, which are larger than others."""
 READS = frozenset({"GET", "HEAD"})
 

@@ -16,7 +16,9 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from geodns import __version__
+from geodns.api.access import scope_of
 from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, QueryLogWish, ReloadBody, StateJson
+from geodns.api.connections import SIGNALS
 from geodns.api.history import STEPS
 from geodns.api.schemas import (
     DescribedJson,
@@ -30,12 +32,14 @@ from geodns.api.schemas import (
     QueryLogJson,
     RecentJson,
     ReloadedJson,
+    SignalsTakenJson,
     StatusJson,
     UnconfirmedJson,
     ZoneJson,
     ZonesJson,
 )
 from geodns.api.schemas_explain import ExplanationJson
+from geodns.api.signals import SignalsBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -86,7 +90,7 @@ class Operation:
     @property
     def scope(self) -> Scope:
         """The tokens that let it in."""
-        return "read" if self.method == "get" else "control"
+        return scope_of(self.method.upper(), self.path)
 
 
 _SINCE: Schema = {"type": "string", "minLength": 2, "examples": ["1h", "2026-11-25T03:00:00Z"]}
@@ -178,6 +182,14 @@ OPERATIONS = (
         errors=(404,),
     ),
     Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", RecentJson),
+    Operation(
+        "post",
+        SIGNALS,
+        "Tell what became of mail; a batch counts once, however often it is sent",
+        SignalsTakenJson,
+        takes=SignalsBody,
+        errors=(503,),
+    ),
     Operation("get", "/api/v1/querylog", "Which queries are logged", QueryLogJson),
     Operation(
         "post",
@@ -209,8 +221,9 @@ _HEADERS = {401: ("WWW-Authenticate", "Bearer"), 429: ("Retry-After", "1")}
 _ABOUT = """\
 Status and control of a geodns server. Reading is open unless the server has a token of scope `read`; what
 changes something needs a token of scope `control` (which may read, too), and without one configured is for
-clients on the server's own machine alone. Tokens are shown as `Authorization: Bearer TOKEN`. A method that a
-path does not have is answered 405 with `Allow`, a path that is not there 404. Errors are `{"error": …}`."""
+clients on the server's own machine alone. A token of scope `signals` is for telling what became of mail, and
+for nothing else. Tokens are shown as `Authorization: Bearer TOKEN`. A method that a path does not have is
+answered 405 with `Allow`, a path that is not there 404. Errors are `{"error": …}`."""
 
 
 def document() -> dict[str, Any]:

@@ -420,3 +420,22 @@ class DescribedJson(TypedDict):
     openapi: str
     info: dict[str, Any]
     paths: dict[str, Any]
+
+
+# --- signals of mail ------------------------------------------------------------------------------------
+
+
+class RejectedSignalJson(TypedDict):
+    """A signal that was not taken: its place in the batch, from 0, and why."""
+
+    index: Count
+    error: str
+
+
+class SignalsTakenJson(TypedDict):
+    """What became of a batch; of one that was taken before, what became of it then."""
+
+    accepted: Count
+    rejected: list[RejectedSignalJson]
+    duplicate: bool
+    strangers: NotRequired[Annotated[list[str], Field(description="Of `alive`: nobody's here.")]]

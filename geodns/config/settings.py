@@ -77,6 +77,13 @@ class Settings(Frozen):
         tuple[Token, ...],
         Key(token_type("read"), "What a client must show to read anything; without it all may."),
     ] = ()
+    signals_token: Annotated[
+        tuple[Token, ...],
+        Key(
+            token_type("signals"),
+            "What a client must show to tell what became of mail; it is good for that alone.",
+        ),
+    ] = ()
     servers: Annotated[
         tuple[str, ...], Key(SERVERS, "The HTTP sides of all name servers: orders go to each.")
     ] = ()
@@ -97,6 +104,15 @@ class Settings(Frozen):
             PATH,
             "The secrets of DNS cookies, one a line, that several servers share.",
             default="one in `state`, this server's own",
+        ),
+    ] = None
+    reply_patterns: Annotated[
+        Path | None,
+        Key(
+            PATH,
+            "A TOML file of own patterns that say whom a receiver's reply speaks of, as KumoMTA's bounce "
+            "classifier has them.",
+            default="the built-in ones alone",
         ),
     ] = None
     ehlo: Annotated[
@@ -123,6 +139,7 @@ class Settings(Frozen):
 _BESIDE = {
     "token": Key(PATH, "A file that has it, or several: one a line, after its owner's name or alone."),
     "read_token": Key(PATH, "A file that has it, as `token_file`."),
+    "signals_token": Key(PATH, "A file that has it, as `token_file`."),
 }
 
 KEYS: dict[str, Key] = {
@@ -212,9 +229,10 @@ def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
         values = read_keys(root, report, KEYS, "the settings")
         _choose_token("token", "control", root, values, path.parent, report)
         _choose_token("read_token", "read", root, values, path.parent, report)
+        _choose_token("signals_token", "signals", root, values, path.parent, report)
         if "http_tls" in values:
             values["http_tls"] = _beside(path.parent, values["http_tls"])
-        for key in ("zones", "state", "cookie_secret_file"):
+        for key in ("zones", "state", "cookie_secret_file", "reply_patterns"):
             if key in values:
                 values[key] = path.parent / values[key]
     problems.extend(report.problems())

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from geodns.model.base import Frozen
 
-Scope = Literal["read", "control"]
-"""The rights of a token; ``control`` includes ``read``."""
+Scope = Literal["read", "control", "signals"]
+"""The rights of a token; ``control`` includes the others, ``signals`` is for telling what became of mail."""
 
 _TOKEN = re.compile("[!-~]+")
 _NAME = re.compile("[A-Za-z0-9._-]{1,32}")

@@ -32,6 +32,7 @@ class Gauges(Collector):
         yield from _hosts(self._services)
         yield from _pools(self._services)
         yield from _zones(self._services)
+        yield from _signals(self._services)
         yield from _server(self._services)
 
 
@@ -202,6 +203,23 @@ def _zones(services: Services) -> Iterator[Metric]:
         "zone source",
         ((key, one.at) for key, one in sources if one.at is not None),
     )
+
+
+def _signals(services: Services) -> Iterator[Metric]:
+    signals = services.signals
+    heard = [
+        ((zone.name, host.name), signals.heard((zone.name, host.name)))
+        for zone in services.cluster.zones.values()
+        for host in zone.hosts
+    ]
+    yield _gauge(
+        "geodns_mail_signals_last_heard_timestamp_seconds",
+        "When a signal or a heartbeat for a host came last.",
+        "zone host",
+        ((key, at) for key, at in heard if at is not None),
+    )
+    yield _one("geodns_mail_signals_store_bytes", "The size of signals.db.", signals.size)
+    yield _one("geodns_mail_signals_written", "1 while signals of mail can be kept.", signals.trouble is None)
 
 
 def _server(services: Services) -> Iterator[Metric]:

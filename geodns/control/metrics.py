@@ -10,6 +10,7 @@ from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.storage.signal_file import Fives
 from geodns.wire.codes import name_of, rcode_name
 
 BACKEND = "python"
@@ -94,6 +95,25 @@ class Metrics:
         )
         for outcome in ("ok", "failure"):
             self._loads.labels(outcome)
+        self._signals = Counter(
+            "geodns_mail_signals_total",
+            "Signals of what became of mail, by event; about: whom the reply speaks of, if there was one.",
+            ["zone", "event", "about"],
+            registry=self.registry,
+        )
+        self._signals_rejected = Counter(
+            "geodns_mail_signals_rejected_total",
+            "Signals that were rejected: a wrong form, an unknown host, an impossible time.",
+            registry=self.registry,
+        )
+        self._signal_batches = Counter(
+            "geodns_mail_signal_batches_total",
+            "Batches of signals, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("taken", "duplicate", "refused"):
+            self._signal_batches.labels(outcome)
 
     def expose(self) -> bytes:
         """Return all metrics in the text format."""
@@ -140,6 +160,16 @@ class Metrics:
     def count_load_reading(self, outcome: str) -> None:
         """Count an attempt to read a load: ``ok`` or ``failure``."""
         self._loads.labels(outcome).inc()
+
+    def count_signal_batch(self, outcome: str) -> None:
+        """Count a batch of signals: ``taken``, ``duplicate`` or ``refused``."""
+        self._signal_batches.labels(outcome).inc()
+
+    def count_signals(self, fives: Fives, rejected: int) -> None:
+        for ((zone, _), _), five in fives.items():
+            for (_, _, kind), number in five.counts.items():
+                self._signals.labels(zone, kind.event, kind.about or "").inc(number)
+        self._signals_rejected.inc(rejected)
 
     def observe_recompile(self, seconds: float) -> None:
         self._recompile.observe(seconds)

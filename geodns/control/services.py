@@ -11,6 +11,7 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
+from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
 from geodns.control.watchdog import Watchdog
@@ -36,6 +37,7 @@ class Services(NamedTuple):
     loads: HostLoadService
     orders: OrderService
     history: HistoryService
+    signals: SignalService
     zones: ZoneService
     watchdog: Watchdog
     alerts: Alerts

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from geodns.model.state import HostKey
 
@@ -62,14 +62,41 @@ class Tally:
         return self.refused.get(about, 0) / self.first if self.first else 0.0
 
 
+class MailKind(NamedTuple):
+    """What is counted apart within a host's mail to one provider.
+
+    Attributes:
+        about: whom the reply speaks of that put off or refused the mail; None: there was no such reply.
+        first: whether it is what became of a first attempt.
+        late: whether it was told more than an hour after it happened: counted, and never acted on.
+        dated: whether it is known when the mail came in; else it counts as if it came in when this happened.
+
+    """
+
+    event: MailEvent
+    about: About | None = None
+    first: bool = False
+    late: bool = False
+    dated: bool = True
+
+
+MailKey = tuple[str, str, MailKind]
+"""What a counter counts: the address that the mail left from (empty: not known), the provider, the kind."""
+
+
 class MailCounts(Protocol):
-    """What is known of the mail that hosts sent; times are seconds since the epoch."""
+    """What is known of the mail that hosts sent; times are seconds since the epoch.
+
+    `by_provider` is what rules look at: it leaves out what was told too late to act on. `total` has that as
+    well: the mail was sent, whenever it was told. Times are taken in whole steps of five minutes, and of
+    hours and days where they are long ago: a step that begins before `start` is left out.
+    """
 
     def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, Tally]:
         """Return the tally of each provider for mail that came in from `start` to `end`."""
 
     def total(self, host: HostKey, start: float, end: float) -> Tally:
-        """Return the tally over all providers."""
+        """Return the tally over all providers, of what was told late, too."""
 
     def heard(self, host: HostKey) -> float | None:
         """Return when a signal or a heartbeat for the host came last; None: never."""

@@ -8,16 +8,15 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 from geodns.errors import StoreError
 from geodns.storage.lock import make_state_directory, unusable
 
-T = TypeVar("T")
 Flush = Literal["FULL", "NORMAL"]
 """FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
 
@@ -202,7 +201,7 @@ class Database:
             return None
         return found.st_dev, found.st_ino
 
-    def _read(self, query: str, values: Sequence[float | str] = ()) -> list[Any]:
+    def _read(self, query: str, values: Sequence[float | str | bytes] = ()) -> list[Any]:
         with self._lock:
             try:
                 return self._database.execute(query, values).fetchall()
@@ -218,17 +217,15 @@ class Database:
         self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
     ) -> None:
         """Run statements as one transaction."""
-
-        def work(database: sqlite3.Connection) -> None:
+        with self._transaction(flush) as database:
             for statement in statements:
                 database.execute(statement)
             if many:
                 database.executemany(many, rows)
 
-        self._transact(flush, work)
-
-    def _transact(self, flush: Flush, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work as one transaction, and return what it returns."""
+    @contextmanager
+    def _transaction(self, flush: Flush) -> Iterator[sqlite3.Connection]:
+        """Keep all that the block does, or nothing."""
         with self._lock:
             self._reopen()
             if self._file() != self._opened:
@@ -238,7 +235,7 @@ class Database:
                 self._database.execute(f"PRAGMA synchronous = {flush}")
                 self._database.execute("BEGIN IMMEDIATE")
                 try:
-                    result = work(self._database)
+                    yield self._database
                     self._database.execute("COMMIT")
                 finally:
                     if self._database.in_transaction:
@@ -247,7 +244,6 @@ class Database:
                 raise trouble(self._path, error) from error
             except UnicodeEncodeError as error:
                 raise StoreError(f"{self._path}: text that is no Unicode cannot be kept") from error
-            return result
 
 
 class DiskError(StoreError):

@@ -82,5 +82,5 @@ def test_keys_may_stand_at_the_fields_of_a_model() -> None:
 
 
 def test_every_setting_is_a_key() -> None:
-    assert KEYS.keys() == {*Settings.model_fields, "token_file", "read_token_file"}
+    assert KEYS.keys() == {*Settings.model_fields, "token_file", "read_token_file", "signals_token_file"}
     assert all(key.says for key in KEYS.values())

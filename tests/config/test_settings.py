@@ -123,7 +123,7 @@ def test_defaults_are_those_of_the_manual() -> None:
     assert settings.workers is None
     assert settings.worker_count == len(os.sched_getaffinity(0))
     assert settings.node == socket.gethostname().partition(".")[0]
-    assert settings.token == settings.read_token == ()
+    assert settings.token == settings.read_token == settings.signals_token == ()
     assert settings.http_tls is None
     assert settings.ehlo is None
     assert settings.probe_concurrency == 512
@@ -142,6 +142,7 @@ identity: ns1.example
 version: off
 cookie_secret_file: /etc/geodns/cookies
 token: s3cret
+reply_patterns: replies.toml
 ehlo: probe.example.com
 probe_concurrency: 64
 tcp: {connections: 5000, per_client: 10, idle: 1m}
@@ -158,7 +159,8 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
     assert settings.rate_limit == (RateLimit(500, 3, 26, 48, exempt), True)
     zones, clients = (name_to_wire("out.example.com."),), (ip_network("192.0.2.7"),)
     assert settings.query_log == QueryLog(zones, clients, 0.01)
-    assert settings.model_dump(exclude={"token", "read_token", "http_tls", "rate_limit", "query_log"}) == {
+    tokens = {"token", "read_token", "signals_token"}
+    assert settings.model_dump(exclude={*tokens, "http_tls", "rate_limit", "query_log"}) == {
         "zones": Path("/etc/geodns/zones"),
         "listen": (("127.0.0.1", 5300), ("::1", 5300)),
         "http": ("0.0.0.0", 80),
@@ -169,6 +171,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
         "identity": "ns1.example",
         "version": None,
         "cookie_secret_file": Path("/etc/geodns/cookies"),
+        "reply_patterns": Path("replies.toml"),
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
         "tcp": {"connections": 5000, "per_client": 10, "idle": 60},
@@ -314,10 +317,14 @@ def test_file_that_says_nothing_leaves_the_defaults(text: str) -> None:
 def test_token_is_read_from_a_file_beside() -> None:
     write("t0ken\n", "etc/token")
     write("# who reads\ngrafana r3ad\n\nolder r34d\n", "etc/readers")
-    config = write("token_file: token\nread_token_file: readers\n", "etc/geodns.yaml")
+    write("mta1 s1gnals\n", "etc/mail-hosts")
+    config = write(
+        "token_file: token\nread_token_file: readers\nsignals_token_file: mail-hosts\n", "etc/geodns.yaml"
+    )
     settings = load_settings(config, {}, {})
     assert shown(settings.token) == [("control", None, "t0ken")]
     assert shown(settings.read_token) == [("read", "grafana", "r3ad"), ("read", "older", "r34d")]
+    assert shown(settings.signals_token) == [("signals", "mta1", "s1gnals")]
 
 
 def test_the_environment_has_it_over_the_file() -> None:

@@ -14,10 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns import __version__
 from geodns.control.metrics import Metrics
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
+from geodns.model.mail import About, MailEvent, MailKind
 from geodns.model.state import Forced, ForcedState, HealthState, Verdict
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.storage.signal_file import Five
 from tests.sample_zones import NAME, SERIAL, TCP, Worker, zone
 from tests.servicing import NOW, Rig
 
@@ -40,6 +42,12 @@ NAMES = {
     "geodns_probe_lateness_seconds": "gauge",
     "geodns_probes_total": "counter",
     "geodns_loop_lag_seconds": "gauge",
+    "geodns_mail_signal_batches_total": "counter",
+    "geodns_mail_signals_last_heard_timestamp_seconds": "gauge",
+    "geodns_mail_signals_rejected_total": "counter",
+    "geodns_mail_signals_store_bytes": "gauge",
+    "geodns_mail_signals_total": "counter",
+    "geodns_mail_signals_written": "gauge",
     "geodns_picks_total": "counter",
     "geodns_pool_fallback": "gauge",
     "geodns_pool_hosts": "gauge",
@@ -123,6 +131,8 @@ def all_used(rig: Rig) -> Metrics:
     by_uid = {one.uid: one for one in table.rotations.values()}
     found.count_answers(worker.state.take_counts(), "udp", by_uid.get)
     found.count_logged(3, 2)
+    refused = MailKind(MailEvent.DEFERRED, About.IP, first=True)
+    found.count_signals({((NAME, "mta1"), 0): Five({("", "google", refused): 7})}, 2)
     return found
 
 

@@ -17,6 +17,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
+from geodns.api.connections import SIGNALS
 from geodns.api.openapi import OPERATIONS, PATH, STREAM, Operation, document
 from tests.integration.cluster import Server, serving, zone_text
 from tests.integration.mailhosts import mail_hosts
@@ -35,6 +36,8 @@ CHECKS: list[Any] = [
     checks.response_headers_conformance,
     checks.negative_data_rejection,
 ]
+ONE_BY_ONE = frozenset({SIGNALS})
+"""Paths that take a body whose parts are wrong, and reject those parts alone."""
 ASKED = [one for one in OPERATIONS if one.path != STREAM]
 """The stream has no end, and is asked for elsewhere."""
 cases: Counter[str] = Counter()
@@ -80,7 +83,8 @@ def test_an_operation_answers_as_it_is_described(
     def ask(case: Any) -> None:
         cases[mode.value] += 1
         time.sleep(PAUSE)
-        case.call_and_validate(checks=CHECKS, timeout=20)
+        checked = [one for one in CHECKS if one is not CHECKS[-1]] if one.path in ONE_BY_ONE else CHECKS
+        case.call_and_validate(checks=checked, timeout=20)
 
     ask()
 
@@ -124,7 +128,8 @@ def test_nobody_gets_further_than_the_token_says(closed: Server, one: Operation)
     if one.open:
         assert (security, _asked(closed, one)) == ([], 200)
         return
-    assert security == [{}, {"token": ["read" if one.method == "get" else "control"]}]
+    scope = "read" if one.method == "get" else "signals" if one.path == SIGNALS else "control"
+    assert security == [{}, {"token": [scope]}]
     assert [_asked(closed, one), _asked(closed, one, token="wr0ng")] == [401, 401]
     read = _asked(closed, one, token="r3ad-r3ad-r3ad-r3ad")
     assert read == 403 if one.method == "post" else read not in {401, 403}

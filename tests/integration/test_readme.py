@@ -71,6 +71,8 @@ SAYS = {
     "geodns querylog off": "off",
     "geodns events --since 7d --kind state --kind forced": "drained by",
     "geodns check --diff zones": "nothing changes",
+    "curl -s http://127.0.0.1:8053/api/v1/signals -d "
+    """'{"batch": "try-1", "signals": [{"host": "mta1", "event": "delivered"}]}'""": '"accepted": 1',
     "geodns reload": "zones are served as their files say: 1",
 }
 """What is on the screen after some of them; the others have to end well."""

@@ -43,6 +43,7 @@ class Poster:
         self._tell = tell
         self._current = 0
         self._trouble = ""
+        self._strangers: tuple[str, ...] = ()
         self.more = asyncio.Event()
         """Set by whoever keeps a batch."""
 
@@ -81,13 +82,20 @@ class Poster:
             return False
         elif isinstance(answer, dict) and answer.get("rejected"):
             rejected = answer["rejected"]
-            self._tell(f"{self._url}: refused {len(rejected)} signals, the first: {rejected[0].get('error')}")
+            self._tell(f"{self._url}: refused {len(rejected)} signals, the first: {rejected[0]['error']}")
         try:
             self._spool.done(batch.name)
         except StoreError as error:  # it is posted again, and known by its name
             self._tell(str(error))
             return False
         return True
+
+    def _remark(self, answer: Any) -> None:
+        """Tell, once, which names of a heartbeat are nobody's."""
+        strangers = tuple(answer.get("strangers", ())) if isinstance(answer, dict) else ()
+        if strangers and strangers != self._strangers:
+            self._tell(f"{self._url}: no host of a zone is, or sends from: {', '.join(map(str, strangers))}")
+        self._strangers = strangers
 
     @property
     def _url(self) -> str:
@@ -128,7 +136,8 @@ class Poster:
                 status = 0
                 if alive:
                     body = {"batch": f"{identity}-alive-{time.time_ns()}", "signals": [], "alive": alive}
-                    status, _ = await self._ask(session, json.dumps(body).encode())
+                    status, answer = await self._ask(session, json.dumps(body).encode())
+                    self._remark(answer)
                 await asyncio.sleep(HEARTBEAT if status else MISSED)
 
 
@@ -147,8 +156,12 @@ async def host_addresses(
     """
     for url in urls:
         try:
-            async with session.get(url + STATUS) as response:
-                status, text = response.status, await response.text()
+            # Reading is often open, and a token for signals is refused here.
+            for headers in ({"Authorization": ""}, {}):
+                async with session.get(url + STATUS, headers=headers) as response:
+                    status, text = response.status, await response.text()
+                if status not in {401, 403}:
+                    break
             if status != 200:
                 tell(f"{url}{STATUS}: status {status}: name the zone's own hosts by --inside")
                 return frozenset()

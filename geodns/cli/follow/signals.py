@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from geodns.cli.follow.attempts import Attempts
 from geodns.cli.follow.said import Complaint, Delivery, Expired, Finished, Said
 from geodns.model.mail import MailEvent
-from geodns.model.providers import OTHER, PROVIDERS
+from geodns.model.providers import OTHER, provider_of_domain, provider_of_mx
 
 MOST_SIGNALS = 5_000
 """In one batch: the server takes 10,000, and 4 MB."""
@@ -217,14 +217,7 @@ def _read(text: str) -> IPv4Address | IPv6Address | None:
 
 def provider_of(domain: str, server: str) -> str:
     """Return whose mailbox it is: by its domain, else by the name of its mail server."""
-    for one in PROVIDERS:
-        if domain in one.domains:
-            return one.name
-    name = server.rstrip(".")
-    for one in PROVIDERS:
-        if any(name == end or name.endswith(f".{end}") for end in one.mx):
-            return one.name
-    return OTHER
+    return provider_of_domain(domain) or provider_of_mx(server) or OTHER
 
 
 def provider_of_reporter(names: tuple[str, ...]) -> str:

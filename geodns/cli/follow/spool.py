@@ -74,8 +74,7 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
         """
         rows = list(batches)
         size = sum(len(one.body) for one in rows)
-
-        def write(database: sqlite3.Connection) -> int:
+        with self._transaction("FULL") as database:
             dropped = self._make_room(database, size)
             database.executemany("INSERT OR IGNORE INTO batches (name, events, body) VALUES (?, ?, ?)", rows)
             database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?)", known.items())
@@ -86,9 +85,7 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
                 "ON CONFLICT (message) DO UPDATE SET state = excluded.state",
                 [(name, state) for name, state in waiting.items() if state is not None],
             )
-            return dropped
-
-        return self._transact("FULL", write)
+        return dropped
 
     def _make_room(self, database: sqlite3.Connection, size: int) -> int:
         query = "SELECT coalesce(sum(length(body)), 0) FROM batches"
@@ -112,8 +109,5 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
 
     def done(self, name: str) -> None:
         """Forget a batch that was taken. Should that be lost, it is posted again, and known by its name."""
-
-        def write(database: sqlite3.Connection) -> int:
-            return database.execute("DELETE FROM batches WHERE name = ?", (name,)).rowcount
-
-        self._transact("NORMAL", write)
+        with self._transaction("NORMAL") as database:
+            database.execute("DELETE FROM batches WHERE name = ?", (name,))

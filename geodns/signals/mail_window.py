@@ -1,0 +1,121 @@
+"""Counts of the mail of the last weeks, in memory: what rules and warm-up ask again and again.
+
+Every count stands in a step of five minutes, of an hour and of a day, by when the mail came in; the finer
+steps are kept for a shorter time (`KEPT`). What is asked is put together of the longest steps that fit.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from geodns.model.mail import About, MailEvent, MailKey, MailKind, Tally
+from geodns.model.state import HostKey
+
+FIVE, HOUR, DAY = 300, 3600, 86400
+STEPS = (DAY, HOUR, FIVE)
+"""Seconds of a step, the longest first."""
+KEPT: Mapping[int, int] = {FIVE: 3 * HOUR, HOUR: 26 * HOUR, DAY: 31 * DAY}
+"""Seconds that steps are kept in memory."""
+FIRST = frozenset({MailEvent.DELIVERED, MailEvent.DEFERRED, MailEvent.BOUNCED, MailEvent.EXPIRED})
+"""What may become of a first attempt."""
+REFUSALS = frozenset({MailEvent.DEFERRED, MailEvent.BOUNCED})
+
+
+def begin_of(step: int, at: float) -> int:
+    """Return when the step began that a time falls into."""
+    return int(at // step) * step
+
+
+def _end_of(step: int, at: float) -> int:
+    """Return when the step ends that a time falls into, or the time itself where one has just ended."""
+    return -int(-at // step) * step
+
+
+def tally(counts: Iterable[tuple[MailKind, int]]) -> Tally:
+    """Add counts up."""
+    first = 0
+    events: dict[MailEvent, int] = {}
+    refused: dict[About, int] = {}
+    for kind, number in counts:
+        events[kind.event] = events.get(kind.event, 0) + number
+        if kind.first:
+            first += number
+            if kind.about is not None and kind.event in REFUSALS:
+                refused[kind.about] = refused.get(kind.about, 0) + number
+    return Tally(first, events, refused)
+
+
+def spans(start: float, end: float, kept: Mapping[int, int], now: float) -> Iterator[tuple[int, int, int]]:
+    """Cover a time by whole steps, the longest that fit and are kept: the step, and begin and end of several.
+
+    A step that begins before `start` is left out, and the one that `end` falls into is whole, if it is the
+    shortest. Where the shorter steps are no longer kept, so are the ends that only they could cover.
+
+    Args:
+        start: seconds since the epoch.
+        end: likewise.
+        kept: seconds that steps are kept, by step; each step is a multiple of the shorter ones.
+        now: nothing is counted later.
+
+    """
+    shortest, longest = min(kept), max(kept)
+    at = max(_end_of(shortest, start), begin_of(longest, now - kept[longest]))
+    last = _end_of(shortest, min(end, now))
+    while at < last:
+        step = next(one for one in sorted(kept, reverse=True) if at % one == 0 and at + one <= last)
+        until = begin_of(step, last)
+        longer = [one for one in kept if one > step]
+        if longer:
+            until = min(until, begin_of(min(longer), at) + min(longer))
+        yield step, at, until
+        at = until
+
+
+class MailWindow:
+    """The counts in memory."""
+
+    def __init__(self) -> None:
+        self._steps: dict[HostKey, dict[tuple[int, int], dict[MailKey, int]]] = {}
+        """By host; then by the seconds of the step and its begin."""
+        self._keys: dict[MailKey, MailKey] = {}
+        """Each key once: there are as many of them in every step."""
+
+    def add(self, host: HostKey, step: int, at: int, counts: Mapping[MailKey, int]) -> None:
+        """Add counts to a step that begins at a time."""
+        known = self._steps.setdefault(host, {}).setdefault((step, at), {})
+        for key, number in counts.items():
+            one = self._keys.setdefault(key, key)
+            known[one] = known.get(one, 0) + number
+
+    def prune(self, now: float) -> None:
+        """Drop the steps that are over for longer than they are kept."""
+        for host, steps in list(self._steps.items()):
+            for step, at in [one for one in steps if one[1] + one[0] <= now - KEPT[one[0]]]:
+                del steps[step, at]
+            if not steps:
+                del self._steps[host]
+
+    def _within(self, host: HostKey, start: float, end: float) -> Iterator[Mapping[MailKey, int]]:
+        """Return the counts of the steps that cover a time, each part of it once."""
+        steps = self._steps.get(host)
+        if steps:
+            newest = max(begin + step for step, begin in steps)
+            for step, begin, last in spans(start, end, KEPT, newest):
+                for at in range(begin, last, step):
+                    if (step, at) in steps:
+                        yield steps[step, at]
+
+    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, Tally]:
+        """See `MailCounts`."""
+        found: dict[str, list[tuple[MailKind, int]]] = {}
+        for counts in self._within(host, start, end):
+            for (_, provider, kind), number in counts.items():
+                if not kind.late:
+                    found.setdefault(provider, []).append((kind, number))
+        return {provider: tally(some) for provider, some in found.items()}
+
+    def total(self, host: HostKey, start: float, end: float) -> Tally:
+        """See `MailCounts`."""
+        return tally(
+            (kind, number)
+            for counts in self._within(host, start, end)
+            for (_, _, kind), number in counts.items()
+        )
