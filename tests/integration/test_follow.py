@@ -55,6 +55,7 @@ class Following:
 
 @contextmanager
 def following(folder: Path, *arguments: str) -> Iterator[Following]:
+    folder.mkdir(exist_ok=True)
     one = Following(folder, *arguments)
     one.start()
     try:
