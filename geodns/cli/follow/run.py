@@ -24,7 +24,7 @@ from geodns.cli.follow.poster import Poster, host_addresses, open_session
 from geodns.cli.follow.signals import Collector, Network, Ours, Sender
 from geodns.cli.follow.sources import read_journal, read_stdin, webhook_application
 from geodns.cli.follow.spool import Spool
-from geodns.errors import StoreError, UsageError
+from geodns.errors import GeodnsError, StoreError, UsageError
 
 STDIN = "-"
 MAIL = 5.0
@@ -230,7 +230,10 @@ def print_signals(
     collector = Collector(sender, Attempts(), ours)
     for name in files:
         reader = LogReader(LogTimes(time.time()))
-        file = sys.stdin.buffer if name == STDIN else Path(name).open("rb")  # noqa: SIM115 - closed below
+        try:
+            file = sys.stdin.buffer if name == STDIN else Path(name).open("rb")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise GeodnsError(f"{name} cannot be read: {error.strerror}") from error
         with file:
             for line in file:
                 for said in reader.read(line.rstrip(b"\n")):
