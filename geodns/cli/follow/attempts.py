@@ -85,6 +85,11 @@ class Attempts:
             self._drop(said.message, key)
         return attempt
 
+    def sender_of(self, said: Delivery) -> str:
+        """Return what a message that was put off was sent from; "": nothing is known of it."""
+        held = self._messages.get(said.message, {}).get(crc32(said.recipient.lower().encode()))
+        return "" if held is None else held.who
+
     def expire(self, message: str) -> Iterator[Waiting]:
         """Forget a message that was given up; yield its recipients."""
         held = self._messages.get(message)

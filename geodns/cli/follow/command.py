@@ -111,7 +111,7 @@ def follow(
         raise UsageError(
             "nothing to follow: name a log file, - for standard input, --journal, --webhook or --arf"
         )
-    paths = tuple(one if one == STDIN else str(Path(one).absolute()) for one in files)
+    paths = tuple(dict.fromkeys(one if one == STDIN else str(Path(one).absolute()) for one in files))
     servers = Server(server, _token(token_file) or token)
     if dry_run:
         print_signals(paths, arf, sender, networks, servers, tell)

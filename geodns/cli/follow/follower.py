@@ -93,6 +93,8 @@ class Follower:
             for part, some in enumerate(batches(signals))
         ]
         values = dict(known)
+        if self.dropped:
+            values["dropped"] = str(self.dropped)
         if self._attempts.since is not None:
             values["since"] = repr(self._attempts.since)
         states = {message: self._attempts.state_of(message) for message in changed}

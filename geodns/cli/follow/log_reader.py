@@ -20,7 +20,7 @@ class LogReader:
 
     Attributes:
         times: reads their timestamps.
-        unreadable: lines that are JSON and no record.
+        unreadable: lines that look like those of a mail server, or are JSON, and are not.
 
     """
 
@@ -37,17 +37,24 @@ class LogReader:
                 yield from self._json(line)
                 continue
             if (b" status=" in line or line.endswith(b": removed")) and len(line) <= LONGEST:
-                said = self._postfix.read_line(_text(line), self.times)
+                said = self._line(self._postfix, line)
                 if said is not None:
                     yield said
                     continue
             for sign in _EXIM:
                 if sign in line:
                     if len(line) <= LONGEST:
-                        said = self._exim.read_line(_text(line), self.times)
+                        said = self._line(self._exim, line)
                         if said is not None:
                             yield said
                     break
+
+    def _line(self, reader: Postfix | Exim, line: bytes) -> Said | None:
+        try:
+            return reader.read_line(_text(line), self.times)
+        except (ValueError, OverflowError):  # figures that are none
+            self.unreadable += 1
+            return None
 
     def _json(self, line: bytes) -> Iterator[Said]:
         try:

@@ -65,6 +65,7 @@ class Run:
         self._poster = Poster(spool, servers, tell)
         self._known = asyncio.Event()
         self._logs: list[LogFile] = []
+        self._reads = False
         kept = spool.known("hosts")
         if kept is not None:
             self._take_hosts(frozenset(json.loads(kept)))
@@ -80,6 +81,7 @@ class Run:
         inputs: list[Coroutine[Any, Any, None]] = [
             self._stdin() if one == STDIN else self._file(Path(one)) for one in files
         ]
+        self._reads = bool(inputs or units or listen)  # complaints alone do not tell how mail fares
         inputs += [self._maildir(Path(one)) for one in maildirs]
         if units:
             inputs.append(self._journal(units))
@@ -148,7 +150,7 @@ class Run:
 
     def _alive(self) -> list[str]:
         """Return whose mail is read; nobody's while a log cannot be read."""
-        if not all(log.readable for log in self._logs):
+        if not self._reads or not all(log.readable for log in self._logs):
             return []
         return self._follower.collector.alive()
 

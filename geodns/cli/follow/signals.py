@@ -15,7 +15,8 @@ from geodns.model.mail import MailEvent
 from geodns.model.providers import OTHER, provider_of_domain, provider_of_mx
 
 MOST_SIGNALS = 5_000
-"""In one batch: the server takes 10,000, and 4 MB."""
+MOST_BYTES = 3 << 20
+"""In one batch: the server takes 10,000 signals, and 4 MB."""
 LONGEST_TEXT = 1_000
 BLANK = "<redacted>"
 
@@ -23,6 +24,10 @@ _ADDRESS = re.compile(
     r"""<?(?:"[^"\s]{0,64}"|[^\s<>()\[\],;:"'/]{1,256})(?:@|%40)[^\s<>()\[\],;:"'&/?=]{1,256}>?"""
 )
 _BARE = re.compile(r"""[<"'(]([^\s<>"'()]{1,64})[>"')]""")
+_USER = re.compile(r"\b((?:user|mailbox|account|recipient)\b[\s:=]+)([^\s<>\"'()]{1,64})", re.IGNORECASE)
+_DSN = re.compile(r"[2-5]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?|[245]\.\d{1,3}\.\d{1,3}")
+_LATEST = 4e10
+"""Seconds since the epoch that can be told as a date."""
 _CACHED = 20_000
 
 
@@ -74,6 +79,7 @@ class Collector:
         heard: the addresses that mail was seen to leave from; "" for the host that is named.
         inside: deliveries that were to ourselves, and not counted.
         nameless: deliveries of which nobody can say what they left from.
+        timeless: deliveries at no possible time.
 
     """
 
@@ -86,6 +92,8 @@ class Collector:
         self.heard: set[str] = set()
         self.inside = 0
         self.nameless = 0
+        self.timeless = 0
+        self._learned: dict[str, str] = {}
 
     def add(self, said: Said | None) -> None:
         if said is None:
@@ -113,10 +121,18 @@ class Collector:
         if self.ours.has(said.address):
             self.inside += 1
             return
+        if not 0 <= said.at < _LATEST or not said.queued >= 0:
+            self.timeless += 1
+            return
         who = self._sender.of(said.sender, said.local)
         if not who and not self._sender.host:
-            self.nameless += 1
-            return
+            # A connection that failed may say nothing: what the same sender used before, or for this message.
+            who = self._learned.get(said.sender) or self._attempts.sender_of(said)
+            if not who:
+                self.nameless += 1
+                return
+        elif said.local and len(self._learned) < _CACHED:
+            self._learned[said.sender] = who
         self.heard.add(who)
         provider = self._provider(said.recipient.rpartition("@")[2].lower(), said.server.lower())
         attempt = self._attempts.number(said, provider, who)
@@ -124,14 +140,22 @@ class Collector:
         if event is MailEvent.DELIVERED:
             # Two digits of the delay and the minutes are all that counts need: many are then alike.
             delay = float(f"{max(0.0, said.at - said.queued):.2g}")
-            at, queued = said.at // 60 * 60, said.queued // 60 * 60
+            at, queued = said.at // 60 * 60, min(said.queued, said.at) // 60 * 60
             signal = Signal(who, event, provider, at, queued, said.dsn, "", delay, attempt)
         else:
             if event is MailEvent.DEFERRED and (attempt > 1 or not said.tried):
                 event = MailEvent.RETRIED
             text = blanked(said.text, said.recipient)
             signal = Signal(
-                who, event, provider, said.at // 1, said.queued // 1, said.dsn, text, None, attempt
+                who,
+                event,
+                provider,
+                said.at // 1,
+                min(said.queued, said.at) // 1,
+                said.dsn,
+                text,
+                None,
+                attempt,
             )
         self._counts[signal] += 1
 
@@ -155,7 +179,7 @@ class Collector:
         found |= {"event": signal.event.value, "provider": signal.provider, "at": moment(signal.at)}
         if signal.queued is not None:
             found["queued"] = moment(signal.queued)
-        if signal.dsn:
+        if _DSN.fullmatch(signal.dsn):
             found["dsn"] = signal.dsn
         if signal.text:
             found["text"] = signal.text
@@ -239,6 +263,9 @@ def blanked(text: str, recipient: str = "") -> str:
     name = recipient.rpartition("@")[0].lower()
     if name and name in text.lower():
         text = _BARE.sub(lambda found: BLANK if found[1].lower() == name else found[0], text)
+        text = _USER.sub(
+            lambda found: found[1] + BLANK if found[2].lower().rstrip(".,;:") == name else found[0], text
+        )
     return text[:LONGEST_TEXT]
 
 
@@ -250,5 +277,15 @@ def moment(seconds: float) -> str:
 
 def batches(signals: list[tuple[Signal, int]]) -> Iterator[list[tuple[Signal, int]]]:
     """Cut signals into what one request may hold."""
-    for start in range(0, len(signals), MOST_SIGNALS):
-        yield signals[start : start + MOST_SIGNALS]
+    some: list[tuple[Signal, int]] = []
+    size = 0
+    for one in signals:
+        size += 300 + 3 * len(
+            one[0].text
+        )  # at most: letters that are no ASCII take three bytes, few take four
+        if len(some) == MOST_SIGNALS or size > MOST_BYTES:
+            yield some
+            some, size = [], 300 + 3 * len(one[0].text)
+        some.append(one)
+    if some:
+        yield some

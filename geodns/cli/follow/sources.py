@@ -17,6 +17,7 @@ from geodns.cli.follow.follower import Follower, Tell
 from geodns.cli.follow.log_reader import LogReader
 from geodns.cli.follow.log_times import LogTimes
 from geodns.cli.follow.spool import Spool
+from geodns.errors import GeodnsError
 
 GATHER = 1.0
 """Seconds of lines that make a batch, at most."""
@@ -103,13 +104,16 @@ async def read_journal(
     while True:
         cursor = spool.known(key)
         begin = f"--after-cursor={cursor}" if cursor else "--lines=0"
-        process = await asyncio.create_subprocess_exec(
-            *("journalctl", "--output=json", "--follow", "--no-pager", "--quiet", begin),
-            *(f"--unit={unit}" for unit in units),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            limit=PIECE,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *("journalctl", "--output=json", "--follow", "--no-pager", "--quiet", begin),
+                *(f"--unit={unit}" for unit in units),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                limit=PIECE,
+            )
+        except OSError as error:
+            raise GeodnsError(f"journalctl cannot be started: {error.strerror}") from error
         assert process.stdout is not None
         try:
             async for data in gathered(partial(process.stdout.read, PIECE)):

@@ -5,10 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from geodns.cli.follow.attempts import Attempts
 from geodns.cli.follow.log_reader import LogReader
 from geodns.cli.follow.log_times import LogTimes
 from geodns.cli.follow.said import Complaint, Delivery, Expired, Finished, Said
+from geodns.cli.follow.signals import Collector, Ours, Sender
 from geodns.model.mail import MailEvent
 
 NOW = datetime(2026, 11, 29, 16, 30, tzinfo=UTC).timestamp()
@@ -500,3 +504,32 @@ def test_times(text: str, expected: str) -> None:
 )
 def test_no_times(text: str) -> None:
     assert LogTimes(NOW, UTC).read(text) is None
+
+
+LINES = [
+    postfix(sent()),
+    postfix(failed("bounced", "5.1.1", f"host {GMAIL} said: 550 5.1.1 none (in reply to RCPT TO command)")),
+    f"{HEAD}postfix/qmgr[9]: 3F1A22C0D1: from=<a@b.example>, status=expired, returned to sender",
+    exim(f"=> {TO} {MX} I=[192.0.2.5] X=T:A:256"),
+    exim(f"** {TO} {MX}: {AFTER} RCPT TO:<joe@yahoo.com>: 550 x"),
+    record("Bounce", response=REFUSED),
+    entry(postfix(sent()).partition("]: ")[2]),
+]
+
+
+@given(
+    line=st.sampled_from(LINES),
+    cuts=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 30), st.binary(max_size=12)), max_size=4),
+    digits=st.booleans(),
+)
+def test_broken_lines_break_nothing(line: str, cuts: list[tuple[int, int, bytes]], *, digits: bool) -> None:
+    data = line.encode()
+    for start, length, instead in cuts:
+        data = data[:start] + (b"9" * len(instead) * 30 if digits else instead) + data[start + length :]
+    collector = Collector(Sender(egress="192.0.2.1"), Attempts(), Ours())
+    for said in LogReader(LogTimes(NOW, UTC)).read(data):
+        collector.add(said)
+    for signal, count in collector.take():
+        body = json.loads(collector.body("b", [(signal, count)]))
+        assert body["signals"][0]["event"]
+        assert "joe@" not in str(body)

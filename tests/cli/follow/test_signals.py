@@ -162,6 +162,34 @@ def test_who(sender: Sender, given: dict[str, Any], expected: dict[str, str]) ->
     assert {name: found[name] for name in ("zone", "host", "egress") if name in found} == expected
 
 
+def test_what_failed_to_connect_left_from_where_the_same_sender_did() -> None:
+    one = collector(Sender())
+    lines = [
+        delivery(sender="remote_smtp", local="192.0.2.9"),
+        delivery("deferred", sender="remote_smtp"),
+        delivery("deferred", message="M2", sender="ip-5", local="192.0.2.8"),
+        delivery("expired", 900, message="M2", sender="unspecified"),
+    ]
+    found = shown(one, *lines)
+    assert [given["egress"] for given in found] == ["192.0.2.9", "192.0.2.9", "192.0.2.8", "192.0.2.8"]
+    assert one.nameless == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"queued": -5.0}, {"at": float("inf")}, {"at": float("nan")}, {"at": 1e30}, {"queued": float("nan")}],
+)
+def test_impossible_times_are_not_told(given: dict[str, Any]) -> None:
+    one = collector()
+    assert shown(one, delivery(**given)) == []
+    assert one.timeless == 1
+
+
+def test_a_message_is_not_queued_after_it_was_sent() -> None:
+    (found,) = shown(collector(), delivery("bounced", queued=AT + 500))
+    assert found["queued"] == found["at"]
+
+
 def test_deliveries_of_nobody_are_counted_and_not_told() -> None:
     one = collector(Sender())
     assert shown(one, delivery()) == []
@@ -278,6 +306,11 @@ def test_reporters(names: tuple[str, ...], expected: str) -> None:
             "550 5.1.1 <redacted>: no such user, <redacted> neither",
         ),
         ("550 joe is no word to blank", "550 joe is no word to blank"),
+        (
+            "550 5.1.1 User joe unknown, recipient: Joe.",
+            "550 5.1.1 User <redacted> unknown, recipient: <redacted>",
+        ),
+        ("550 user unknown", "550 user unknown"),
         ("421 4.7.0 [192.0.2.1] rate", "421 4.7.0 [192.0.2.1] rate"),
         ("550 " + "x" * 5000, "550 " + "x" * 996),
     ],
@@ -297,6 +330,11 @@ def test_a_body_is_what_the_api_takes_and_no_larger() -> None:
         one.add(delivery("bounced", 0, f"M{number}", text=f"550 {number} \ud800"))
     parts = list(batches(one.take()))
     assert [len(part) for part in parts] == [5000, 5000, 2000]
+    for number in range(5_000):
+        one.add(delivery("bounced", 0, f"M{number}", text=f"550 {number}" + "\u20ac" * 990))
+    bodies = [one.body("b-2", part) for part in batches(one.take())]
+    assert max(map(len, bodies)) < 4_000_000
+    assert sum(len(json.loads(body)["signals"]) for body in bodies) == 5_000
     body = json.loads(one.body("b-1", parts[0]))
     assert body["batch"] == "b-1"
     assert len(body["signals"]) == 5000
