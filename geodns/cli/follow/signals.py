@@ -136,27 +136,17 @@ class Collector:
         self.heard.add(who)
         provider = self._provider(said.recipient.rpartition("@")[2].lower(), said.server.lower())
         attempt = self._attempts.number(said, provider, who)
-        event = said.event
+        event, at, queued = said.event, said.at // 1, min(said.queued, said.at) // 1
         if event is MailEvent.DELIVERED:
             # Two digits of the delay and the minutes are all that counts need: many are then alike.
             delay = float(f"{max(0.0, said.at - said.queued):.2g}")
-            at, queued = said.at // 60 * 60, min(said.queued, said.at) // 60 * 60
+            at, queued = at // 60 * 60, queued // 60 * 60
             signal = Signal(who, event, provider, at, queued, said.dsn, "", delay, attempt)
         else:
             if event is MailEvent.DEFERRED and (attempt > 1 or not said.tried):
                 event = MailEvent.RETRIED
             text = blanked(said.text, said.recipient)
-            signal = Signal(
-                who,
-                event,
-                provider,
-                said.at // 1,
-                min(said.queued, said.at) // 1,
-                said.dsn,
-                text,
-                None,
-                attempt,
-            )
+            signal = Signal(who, event, provider, at, queued, said.dsn, text, None, attempt)
         self._counts[signal] += 1
 
     def _provider(self, domain: str, server: str) -> str:
