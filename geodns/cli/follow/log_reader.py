@@ -13,6 +13,8 @@ from geodns.cli.follow.said import Said
 LONGEST = 64 << 10
 """Bytes of a line; longer ones are left out."""
 _EXIM = (b" => ", b" == ", b" ** ", b" -> ", b" >> ", b" Completed")
+_ENTRY = b'"MESSAGE":"'
+_JOURNAL = (b": removed", *_EXIM)
 
 
 class LogReader:
@@ -34,7 +36,9 @@ class LogReader:
         """Yield what whole lines say."""
         for line in data.split(b"\n"):
             if line[:1] == b"{":
-                yield from self._json(line)
+                # Most entries of a journal say nothing, and reading JSON takes longer than a look.
+                if _ENTRY not in line or b" status=" in line or any(sign in line for sign in _JOURNAL):
+                    yield from self._json(line)
                 continue
             if (b" status=" in line or line.endswith(b": removed")) and len(line) <= LONGEST:
                 said = self._line(self._postfix, line)
