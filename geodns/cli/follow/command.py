@@ -26,11 +26,7 @@ def tell(text: str) -> None:
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE|-]…")
 @click.option(
-    "--journal",
-    "units",
-    multiple=True,
-    metavar="UNIT",
-    help="Read the journal of a unit, as postfix@-; may be repeated.",
+    "--journal", is_flag=True, help="Read the journal: what Postfix or Exim log to the mail facility."
 )
 @click.option("--webhook", metavar="ADDR:PORT", help="Take KumoMTA's records by HTTP here, on loopback.")
 @click.option(
@@ -85,7 +81,7 @@ def tell(text: str) -> None:
 def follow(
     *,
     files: tuple[str, ...],
-    units: tuple[str, ...],
+    journal: bool,
     webhook: str | None,
     arf: tuple[str, ...],
     snds: tuple[str, ...],
@@ -105,9 +101,9 @@ def follow(
     """
     sender = _sender(zone, host, egress)
     networks = tuple(_network(one) for one in inside)
-    if STDIN in arf and (files or units or webhook or len(arf) > 1):
+    if STDIN in arf and (files or journal or webhook or len(arf) > 1):
         raise UsageError("--arf - reads one mail, and goes with no other input")
-    if not (files or units or webhook or arf or snds):
+    if not (files or journal or webhook or arf or snds):
         raise UsageError(
             "nothing to follow: name a log file, - for standard input, --journal, --webhook or --arf"
         )
@@ -129,7 +125,9 @@ def follow(
             tell(warning)
         try:
             run = Run(spool, sender, networks, servers, tell)
-            left = asyncio.run(run.until_ended(paths, units, _listen(webhook) if webhook else None, arf))
+            left = asyncio.run(
+                run.until_ended(paths, _listen(webhook) if webhook else None, arf, journal=journal)
+            )
         finally:
             spool.close()
     finally:

@@ -73,18 +73,19 @@ class Run:
     async def until_ended(
         self,
         files: tuple[str, ...],
-        units: tuple[str, ...],
         listen: tuple[str, int] | None,
         maildirs: tuple[str, ...],
+        *,
+        journal: bool,
     ) -> int:
         """Read, post and beat until all input has ended; return how many batches no server has taken."""
         inputs: list[Coroutine[Any, Any, None]] = [
             self._stdin() if one == STDIN else self._file(Path(one)) for one in files
         ]
-        self._reads = bool(inputs or units or listen)  # complaints alone do not tell how mail fares
+        self._reads = bool(inputs or journal or listen)  # complaints alone do not tell how mail fares
         inputs += [self._maildir(Path(one)) for one in maildirs]
-        if units:
-            inputs.append(self._journal(units))
+        if journal:
+            inputs.append(self._journal())
         if listen is not None:
             inputs.append(self._webhook(listen))
         reading = asyncio.gather(*inputs)
@@ -181,9 +182,9 @@ class Run:
         await self._short_wait()
         await read_stdin(self._follower, self._poster.more.set)
 
-    async def _journal(self, units: tuple[str, ...]) -> None:
+    async def _journal(self) -> None:
         await self._short_wait()
-        await read_journal(self._follower, self._spool, units, self._tell, self._poster.more.set)
+        await read_journal(self._follower, self._spool, self._tell, self._poster.more.set)
 
     async def _webhook(self, listen: tuple[str, int]) -> None:
         await self._short_wait()

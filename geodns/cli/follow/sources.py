@@ -24,6 +24,9 @@ GATHER = 1.0
 PIECE = 1 << 20
 """Bytes of lines that make a batch, at most."""
 MOST_HOOK = 16 << 20
+CURSOR = "cursor"
+MAIL = "SYSLOG_FACILITY=2"
+"""Mail servers log to the facility `mail`, whatever their units are called."""
 RESTART = 5.0
 """Seconds until journalctl is started again."""
 
@@ -95,19 +98,16 @@ async def read_stdin(follower: Follower, kept: Callable[[], None]) -> None:
         kept()
 
 
-async def read_journal(
-    follower: Follower, spool: Spool, units: tuple[str, ...], tell: Tell, kept: Callable[[], None]
-) -> None:
+async def read_journal(follower: Follower, spool: Spool, tell: Tell, kept: Callable[[], None]) -> None:
     """Keep what the journal says, from where an earlier run stopped, else from now on."""
-    key = "cursor " + " ".join(units)
     reader = LogReader(LogTimes(time.time()))
     while True:
-        cursor = spool.known(key)
+        cursor = spool.known(CURSOR)
         begin = f"--after-cursor={cursor}" if cursor else "--lines=0"
         try:
             process = await asyncio.create_subprocess_exec(
                 *("journalctl", "--output=json", "--follow", "--no-pager", "--quiet", begin),
-                *(f"--unit={unit}" for unit in units),
+                MAIL,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 limit=PIECE,
@@ -119,8 +119,8 @@ async def read_journal(
             async for data in gathered(partial(process.stdout.read, PIECE)):
                 digest = blake2b(data, digest_size=12).hexdigest()
                 cursor = _last_cursor(data) or cursor
-                known = {key: cursor} if cursor else {}
-                follower.keep_lines(key, reader, data, f"journal-{digest}", known)
+                known = {CURSOR: cursor} if cursor else {}
+                follower.keep_lines(CURSOR, reader, data, f"journal-{digest}", known)
                 kept()
         finally:
             if process.returncode is None:
