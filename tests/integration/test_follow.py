@@ -23,6 +23,7 @@ run.PAUSE = 0.05
 run.LAST = 3
 poster.AGAIN = (0.05, 0.2)
 poster.MISSED = 0.2
+poster.HEARTBEAT = 1.0
 from geodns.cli.main import main
 main(["follow", *sys.argv[1:]])
 """
@@ -189,6 +190,12 @@ def test_the_next_server_is_asked_and_signals_wait_where_none_takes_them(tmp_pat
             all_there(second, writer)
             wait_until(lambda: second.alive, what="a heartbeat")
             assert second.alive[-1] == ["192.0.2.1"]
+            first.trouble = []
+            wait_until(lambda: first.alive, what="the first server hears of it again")
+            before = second.signals()
+            writer.write(1)
+            wait_until(lambda: first.texts() == {text(writer.written): 1}, what="it gets signals again")
+            assert second.signals() == before
 
 
 def token(folder: Path) -> Path:

@@ -28,7 +28,7 @@ HOPELESS = {400, 413, 422}
 
 
 class Poster:
-    """Posts what the spool holds, oldest first, to one server as long as it takes it.
+    """Posts what the spool holds, oldest first, to the first server that takes it.
 
     Args:
         spool: the batches.
@@ -43,6 +43,7 @@ class Poster:
         self._tell = tell
         self._current = 0
         self._trouble = ""
+        self._rejected = ""
         self._strangers: tuple[str, ...] = ()
         self.more = asyncio.Event()
         """Set by whoever keeps a batch."""
@@ -81,8 +82,10 @@ class Poster:
         elif status != 200:
             return False
         elif isinstance(answer, dict) and answer.get("rejected"):
-            rejected = answer["rejected"]
-            self._tell(f"{self._url}: refused {len(rejected)} signals, the first: {rejected[0]['error']}")
+            why = str(answer["rejected"][0]["error"])
+            if why != self._rejected:
+                self._rejected = why
+                self._tell(f"{self._url}: refused {len(answer['rejected'])} signals, the first: {why}")
         try:
             self._spool.done(batch.name)
         except StoreError as error:  # it is posted again, and known by its name
@@ -132,6 +135,7 @@ class Poster:
         """Say each minute whose mail is read, as long as it is."""
         async with open_session(self._servers) as session:
             while True:
+                self._current = 0  # the others' signals are there as well, if it is back
                 alive = list(names())
                 status = 0
                 if alive:
