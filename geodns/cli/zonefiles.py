@@ -86,9 +86,14 @@ def _check_settings(config: Path | None) -> tuple[bool, Path]:
     report = Report(str(config))
     root = read_file(config, report)
     given = {} if root is None else read_keys(root, report, KEYS, "the settings")
-    for problem in report.problems():
+    problems = [*report.problems()]
+    if "reply_patterns" in given:
+        from geodns.signals.reply_additions import read_additions  # noqa: PLC0415 - few have any
+
+        problems += read_additions(config.parent / given["reply_patterns"])[1]
+    for problem in problems:
         click.echo(problem)
-    return bool(report.errors), config.parent / given.get("zones", "zones")
+    return any(not one.warning for one in problems), config.parent / given.get("zones", "zones")
 
 
 def _by_path(parsed: Mapping[Path, ParsedZone]) -> dict[Path, Zone]:

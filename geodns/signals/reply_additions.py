@@ -13,7 +13,7 @@ from pathlib import Path
 
 from geodns.errors import Problem
 from geodns.model.mail import About
-from geodns.signals.reply_patterns import wrong_with
+from geodns.signals.reply_patterns import too_large, wrong_with
 
 MAX_ADDITIONS = 2_000
 MAX_PATTERN = 1_000
@@ -93,6 +93,8 @@ def read_additions(path: Path) -> tuple[tuple[Addition, ...], tuple[Problem, ...
         problems.append(
             Problem(file, 0, 0, f"{len(found):,} patterns", f"at most {MAX_ADDITIONS:,} are taken")
         )
+    elif not problems and too_large(one.pattern for one in found):
+        problems.append(Problem(file, 0, 0, "the patterns are too large together", "repeat less in them"))
     return (() if problems else tuple(found)), tuple(problems)
 
 

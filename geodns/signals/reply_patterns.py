@@ -31,6 +31,15 @@ def wrong_with(pattern: str) -> str:
     return ""
 
 
+def too_large(patterns: Iterable[str]) -> bool:
+    """Whether RE2 has no room for all of these, each of which it can use."""
+    try:
+        Patterns(patterns)
+    except re2.error:
+        return True
+    return False
+
+
 def _bytes(text: str) -> bytes:
     """Return a byte a character, so that no text is too strange to be looked at."""
     return text.encode("latin-1", "replace")

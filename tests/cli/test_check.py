@@ -89,12 +89,18 @@ def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
     ("settings", "problem"),
     [
         ("htpp: 127.0.0.1:8053\n", "geodns.yaml:1:1: unknown key 'htpp': did you mean 'http'?"),
+        ("reply_patterns: no.toml\n", "no.toml: cannot be read: No such file or directory"),
+        (
+            "reply_patterns: zones/bad.toml\n",
+            "zones/bad.toml:2: there is no class 'colour': known here: ip, ",
+        ),
         ("workers: many\n", "geodns.yaml:1:10: the number of workers 'many' is no whole number"),
     ],
 )
 def test_the_settings_are_checked_too(folder: Path, settings: str, problem: str) -> None:
     (folder / "out.example.com.yaml").write_text(GOOD)
     (folder.parent / "geodns.yaml").write_text(settings)
+    (folder / "bad.toml").write_text("[rules]\ncolour = ['red']\n")
     result = CliRunner().invoke(check, [])
     assert result.exit_code == 1
     assert problem in result.output
