@@ -13,21 +13,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cli.follow.signal_server import SignalServer, signal_server
+from tests.integration import product
 from tests.integration.mailhosts import wait_until
 
-QUICK = """\
+SHORT = {
+    product.FOLLOW_QUIET: 0.4,
+    product.FOLLOW_PAUSE: 0.05,
+    product.FOLLOW_LAST: 3.0,
+    product.FOLLOW_AGAIN: (0.05, 0.2),
+    product.FOLLOW_MISSED: 0.2,
+    product.FOLLOW_HEARTBEAT: 1.0,
+}
+QUICK = f"""\
 import sys
-from geodns.cli.follow import log_file, run, poster
-log_file.QUIET = 0.4
-run.PAUSE = 0.05
-run.LAST = 3
-poster.AGAIN = (0.05, 0.2)
-poster.MISSED = 0.2
-poster.HEARTBEAT = 1.0
-from geodns.cli.main import main
-main(["follow", *sys.argv[1:]])
+from importlib import import_module
+for name, value in {SHORT!r}.items():
+    module, _, attribute = name.rpartition(".")
+    setattr(import_module({product.PACKAGE!r} + "." + module), attribute, value)
+import_module({product.PROGRAM!r}).main(["follow", *sys.argv[1:]])
 """
-"""The command, with shorter delays."""
+"""The command, with shorter delays. No copy of the template, since it may stand in a network of its own."""
 
 
 class Following:
