@@ -190,6 +190,38 @@ def test_mail_to_the_zones_own_hosts_is_not_counted(tmp_path: Path) -> None:
         assert server.texts() == {text(1): 1}
 
 
+def test_files_are_left_unread_until_a_server_says_what_is_the_zones_own(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(refusal(1) + refusal(2).replace("203.0.113.27", "192.0.2.1"))
+    with signal_server() as server:
+        hosts, server.hosts = server.hosts, {}  # it has just started
+        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        wait_until(lambda: server.asked > 5, what="it asks again")
+        assert server.posts == 0
+        server.hosts = hosts
+        wait_until(server.texts, what="a signal")
+        assert server.texts() == {text(1): 1}
+        process.kill()
+        process.communicate(timeout=20)
+        server.hosts = {}  # what was said before is kept
+        with (tmp_path / "log").open("a") as file:
+            file.write(refusal(3).replace("203.0.113.27", "192.0.2.1") + refusal(4))
+        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        wait_until(lambda: len(server.texts()) > 1, what="another signal")
+        assert server.texts() == {text(1): 1, text(4): 1}
+        ended(process)
+
+
+def test_a_server_that_does_not_let_read_is_no_reason_to_wait(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(refusal(1))
+    with signal_server() as server:
+        server.status = 403
+        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        wait_until(server.texts, what="a signal")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert b"/status: status 403: name the zone's own hosts by --inside" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

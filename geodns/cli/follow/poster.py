@@ -23,6 +23,8 @@ LOOK = 5.0
 HEARTBEAT = 60.0
 MISSED = 5.0
 """Seconds until the next heartbeat where nothing was read, or no server took one."""
+CLOSED = {401, 403, 404}
+"""Statuses of a server that tells no stranger of its hosts."""
 HOPELESS = {400, 413, 422}
 """Statuses of a batch that no server will ever take."""
 
@@ -154,7 +156,7 @@ def open_session(servers: Server) -> aiohttp.ClientSession:
 async def host_addresses(
     session: aiohttp.ClientSession, urls: Iterable[str], zone: str, tell: Callable[[str], None]
 ) -> frozenset[str] | None:
-    """Return the addresses of the hosts of all zones, or of one; None: no server answers.
+    """Return the addresses of the hosts of all zones, or of one; None: no server knows any now.
 
     Where a server answers and does not tell, there are none.
     """
@@ -166,10 +168,12 @@ async def host_addresses(
                     status, text = response.status, await response.text()
                 if status not in {401, 403}:
                     break
-            if status != 200:
+            if status in CLOSED:
                 tell(f"{url}{STATUS}: status {status}: name the zone's own hosts by --inside")
                 return frozenset()
-            return addresses_in(json.loads(text), zone)
+            found = addresses_in(json.loads(text), zone) if status == 200 else frozenset()
+            if found:  # a server that has just started has read no zone yet
+                return found
         except (aiohttp.ClientError, TimeoutError, OSError):
             continue
         except (ValueError, AttributeError, TypeError, KeyError):

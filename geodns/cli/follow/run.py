@@ -202,17 +202,24 @@ class Run:
 
     async def _hosts(self) -> None:
         """Ask the servers for the addresses of their hosts, now and again."""
-        told = False
+        told: set[str] = set()
+
+        def tell_once(text: str) -> None:
+            if text not in told:
+                told.add(text)
+                self._tell(text)
+
         async with open_session(self._servers) as session:
             while True:
-                found = await host_addresses(session, self._servers.urls, self._zone, self._tell)
+                found = await host_addresses(session, self._servers.urls, self._zone, tell_once)
                 if found is not None:
                     with suppress(StoreError):
                         self._spool.keep((), {"hosts": json.dumps(sorted(found))}, {})
                     self._take_hosts(found)
-                elif not self._known.is_set() and not told:
-                    self._tell("no server answers yet: it is asked which addresses are the zone's own")
-                    told = True
+                elif not self._known.is_set():
+                    tell_once(
+                        "no server has said yet which addresses are the zone's own: files are left unread"
+                    )
                 await asyncio.sleep(RENEW if self._known.is_set() else PAUSE)
 
     def _take_hosts(self, hosts: frozenset[str]) -> None:
@@ -272,5 +279,5 @@ async def _hosts_now(servers: Server, zone: str, tell: Tell) -> frozenset[str]:
     async with open_session(servers) as session:
         found = await host_addresses(session, servers.urls, zone, tell)
     if found is None:
-        tell("no server answers: mail to the zone's own hosts is shown too")
+        tell("no server says which addresses are the zone's own: mail to them is shown too")
     return found or frozenset()

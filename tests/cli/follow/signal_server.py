@@ -18,7 +18,9 @@ class SignalServer:
         tokens: what clients have shown as authorization.
         trouble: how the next requests fail, one after another: a status, "lost" (taken, but the answer does
             not come through) or "closed" (nothing is taken).
-        hosts: what `/status` says.
+        hosts: what `/status` says, with a status of HTTP.
+        posts: how many there were.
+        asked: how often for `/status`.
 
     """
 
@@ -27,14 +29,16 @@ class SignalServer:
         self.alive: list[list[str]] = []
         self.tokens: set[str | None] = set()
         self.trouble: list[int | str] = []
-        self.posts = 0
+        self.posts = self.asked = 0
+        self.status = 200
         self.hosts: dict[str, Any] = {"out.example.com": {"mta1": {"addresses": ["192.0.2.1"]}}}
         self.lock = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.answer(200, {"hosts": outer.hosts})
+                outer.asked += 1
+                self.answer(outer.status, {"hosts": outer.hosts})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
