@@ -1,5 +1,6 @@
 """How many lines of a mail log one core reads, from the file to kept batches."""
 
+import asyncio
 import json
 import random
 import tempfile
@@ -7,7 +8,7 @@ import time
 from pathlib import Path
 
 from bench.figures import Figure, spread
-from geodns.cli.follow.follower import Follower
+from geodns.cli.follow.follower import FollowedFile, Follower
 from geodns.cli.follow.log_file import LogFile
 from geodns.cli.follow.signals import Sender
 from geodns.cli.follow.spool import Spool
@@ -131,6 +132,11 @@ def journal_lines(lines: list[str]) -> list[str]:
     return entries
 
 
+async def to_the_end(followed: FollowedFile) -> None:
+    while await followed.step(time.monotonic()):
+        pass
+
+
 def read_all(lines: list[str]) -> tuple[float, int]:
     """Read one log to its end; return the lines a second of CPU time, and the bytes of the batches."""
     with tempfile.TemporaryDirectory() as name:
@@ -140,8 +146,7 @@ def read_all(lines: list[str]) -> tuple[float, int]:
         spool, _ = Spool.open(folder / "state", time.time())
         followed = Follower(spool, Sender(egress="192.0.2.1"), print).followed(LogFile(log, None, print))
         began = time.process_time()
-        while followed.step(time.monotonic()):
-            pass
+        asyncio.run(to_the_end(followed))
         took = time.process_time() - began
         size = spool.waiting_bytes()
         spool.close()

@@ -109,11 +109,11 @@ def follow(
         )
     paths = tuple(dict.fromkeys(one if one == STDIN else str(Path(one).absolute()) for one in files))
     servers = Server(server, _token(token_file) or token)
-    if dry_run:
-        print_signals(paths, arf, sender, networks, servers, tell)
-        return
     if snds:
         show_snds(snds, state, tell)
+        return
+    if dry_run:
+        print_signals(paths, arf, sender, networks, servers, tell)
         return
     if STDIN in arf:
         _one_report(state, sender, networks, servers)

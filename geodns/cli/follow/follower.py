@@ -1,5 +1,6 @@
 """From lines to kept batches: reads, collects, and keeps signals and place together."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ class Follower:
             self._attempts.load(message, state)
         self.collector = Collector(sender, self._attempts, Ours())
         self.identity = spool.identity()
+        self._turn = asyncio.Lock()
         self._kept: dict[str, float] = {}
         self._nameless = 0
         self.dropped = int(spool.known("dropped") or 0)
@@ -56,29 +58,30 @@ class Follower:
         number, mark, inode, offset = json.loads(found)
         return Place(number, bytes.fromhex(mark), inode, offset)
 
-    def keep_lines(
+    async def keep_lines(
         self, source: str, reader: LogReader, data: bytes, name: str, known: Mapping[str, str]
     ) -> None:
         """Read lines; keep what they say under the name of a batch, with values that go with it.
 
-        Blocks while the disk does not take it: what is not kept must not be passed over.
+        Comes back when that is on disk: what is not kept must not be passed over.
         """
-        add = self.collector.add
-        for said in reader.read(data):
-            add(said)
-        self.keep(source, name, known)
+        async with self._turn:
+            add = self.collector.add
+            for said in reader.read(data):
+                add(said)
+            await self._keep(source, name, known)
 
-    def keep_report(self, content: bytes, now: float) -> str | None:
+    async def keep_report(self, content: bytes, now: float) -> str | None:
         """Keep what a feedback report says, under its own name; return why it says nothing."""
         complaint = read_report(content, now)
         if isinstance(complaint, str):
             return complaint
-        self.collector.add(complaint)
-        self.keep("", f"arf-{blake2b(content, digest_size=12).hexdigest()}", {})
+        async with self._turn:
+            self.collector.add(complaint)
+            await self._keep("", f"arf-{blake2b(content, digest_size=12).hexdigest()}", {})
         return None
 
-    def keep(self, source: str, name: str, known: Mapping[str, str]) -> None:
-        """Keep the signals that were collected."""
+    async def _keep(self, source: str, name: str, known: Mapping[str, str]) -> None:
         signals = self.collector.take()
         now = time.monotonic()
         changed = self._attempts.changed
@@ -104,7 +107,7 @@ class Follower:
                 break
             except StoreError as error:
                 self._tell(str(error))
-                time.sleep(PAUSE)
+                await asyncio.sleep(PAUSE)
         changed.clear()
         self._kept[source] = now
         self._remark(dropped)
@@ -137,13 +140,13 @@ class FollowedFile:
         self._digest = blake2b(self._source.encode(errors="surrogateescape"), digest_size=4).hexdigest()
         self._reader = LogReader(LogTimes(time.time()))
 
-    def step(self, now: float) -> int:
+    async def step(self, now: float) -> int:
         """Read and keep what is new; return how many bytes."""
         piece = self.log.read(now)
         if piece is None:
             return 0
         self._reader.times.now = time.time()
-        self._follower.keep_lines(
+        await self._follower.keep_lines(
             self._source, self._reader, piece.data, self._name(piece), self._place(piece)
         )
         return len(piece.data)

@@ -74,12 +74,8 @@ class LogFile:
         """Whether a file is open: mail would be heard of."""
         return self._file is not None
 
-    def read(self, now: float, *, final: bool = False) -> Piece | None:
-        """Return the next lines, or None while there are none.
-
-        Args:
-            now: seconds that only grow.
-            final: take the rest as it is: nobody writes any more.
+    def read(self, now: float) -> Piece | None:
+        """Return the next lines, or None while there are none; `now` is seconds that only grow.
 
         Raises:
             OSError: the file is there and cannot be read.
@@ -88,23 +84,20 @@ class LogFile:
         if self._file is None and not self._resume(now):
             return None
         assert self._file is not None
-        while True:
-            data = os.pread(self._file, CHUNK, self._place.offset)
-            # Afterwards: had it been cut off and written anew before, its first line would be another.
-            if self._was_cut(self._file):
-                self._after_cut(now)
-                return None
-            end = data.rfind(b"\n") + 1
-            if end == 0 and len(data) == CHUNK:
-                end = CHUNK  # no line of a mail server
-            if not end:
-                break
+        data = os.pread(self._file, CHUNK, self._place.offset)
+        # Afterwards: had it been cut off and written anew before, its first line would be another.
+        if self._was_cut(self._file):
+            self._after_cut(now)
+            return None
+        end = data.rfind(b"\n") + 1
+        if end == 0 and len(data) == CHUNK:
+            end = CHUNK  # no line of a mail server
+        if end:
             self._last = now
             return self._piece(data[:end])
-        gone = self._is_gone(self._file)
-        if data and (final or (gone and now - self._last >= QUIET)):
-            return self._piece(data)
-        if gone and now - self._last >= QUIET:
+        if now - self._last >= QUIET and self._is_gone(self._file):
+            if data:
+                return self._piece(data)  # its last line has no end
             self._next(now)
         return None
 

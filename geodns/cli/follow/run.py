@@ -119,7 +119,7 @@ class Run:
 
         Where no server takes it, the next run posts it.
         """
-        why = self._follower.keep_report(content, time.time())
+        why = await self._follower.keep_report(content, time.time())
         if why is None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._poster.until_empty(), LAST)
@@ -138,7 +138,7 @@ class Run:
                 except OSError as error:
                     self._tell(f"{report} cannot be read: {error.strerror}")
                     continue
-                why = self._follower.keep_report(content, time.time())
+                why = await self._follower.keep_report(content, time.time())
                 if why is not None:
                     self._tell(f"{report.name}: left out: {why}")
                 self._poster.more.set()
@@ -166,7 +166,7 @@ class Run:
             size = 0
             try:
                 if self._spool.waiting_bytes() < FULL:
-                    size = followed.step(loop.time())
+                    size = await followed.step(loop.time())
                 trouble = ""
             except OSError as error:
                 if str(error) != trouble:

@@ -94,7 +94,7 @@ async def read_stdin(follower: Follower, kept: Callable[[], None]) -> None:
     async for data in gathered(_read_stdin):
         reader.times.now = time.time()
         number += 1
-        follower.keep_lines("", reader, data, f"{run}-{number}", {})
+        await follower.keep_lines("", reader, data, f"{run}-{number}", {})
         kept()
 
 
@@ -120,7 +120,7 @@ async def read_journal(follower: Follower, spool: Spool, tell: Tell, kept: Calla
                 digest = blake2b(data, digest_size=12).hexdigest()
                 cursor = _last_cursor(data) or cursor
                 known = {CURSOR: cursor} if cursor else {}
-                follower.keep_lines(CURSOR, reader, data, f"journal-{digest}", known)
+                await follower.keep_lines(CURSOR, reader, data, f"journal-{digest}", known)
                 kept()
         finally:
             if process.returncode is None:
@@ -154,7 +154,7 @@ def webhook_application(follower: Follower, kept: Callable[[], None]) -> web.App
             lines = b"\n".join(json.dumps(one).encode() for one in records)
         before = reader.unreadable
         # A request that is repeated, since its answer was lost, is the same batch again.
-        follower.keep_lines("", reader, lines, f"hook-{blake2b(body, digest_size=12).hexdigest()}", {})
+        await follower.keep_lines("", reader, lines, f"hook-{blake2b(body, digest_size=12).hexdigest()}", {})
         kept()
         if reader.unreadable > before:
             return web.json_response({"error": "a line is no record of KumoMTA's"}, status=400)

@@ -1,5 +1,6 @@
 """What outlives a restart: batches, places and messages that were put off, together or not at all."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_lines_are_not_passed_over_while_the_disk_takes_nothing(
     monkeypatch.setattr(spool, "keep", keep)
     monkeypatch.setattr(follower_module, "PAUSE", 0.0)
     followed = follower.followed(LogFile(tmp_path / "log", None, told.append))
-    assert followed.step(0.0) == len(LINE)
+    assert asyncio.run(followed.step(0.0)) == len(LINE)
     assert told == ["the disk is full"] * 2
     assert spool.count() == 1
     spool.close()
@@ -85,7 +86,7 @@ def test_a_place_and_its_batch_are_kept_together(tmp_path: Path) -> None:
     follower = Follower(spool, Sender(egress="192.0.2.1"), pytest.fail)
     (tmp_path / "log").write_text(LINE)
     followed = follower.followed(LogFile(tmp_path / "log", None, pytest.fail))
-    assert followed.step(0.0) == len(LINE)
+    assert asyncio.run(followed.step(0.0)) == len(LINE)
     place = follower.opened(str(tmp_path / "log"))
     assert place is not None
     assert place.offset == len(LINE)
@@ -99,10 +100,10 @@ def test_a_place_and_its_batch_are_kept_together(tmp_path: Path) -> None:
     again = opened(tmp_path)
     follower = Follower(again, Sender(egress="192.0.2.1"), pytest.fail)
     followed = follower.followed(LogFile(tmp_path / "log", place, pytest.fail))
-    assert followed.step(0.0) == 0
+    assert asyncio.run(followed.step(0.0)) == 0
     with (tmp_path / "log").open("a") as file:
         file.write(LINE.replace("16:10", "16:20").replace("delay=1,", "delay=601,"))
-    followed.step(1.0)
+    asyncio.run(followed.step(1.0))
     again.done(again.oldest().name)  # type: ignore[union-attr]
     second = again.oldest()
     assert second is not None
