@@ -44,8 +44,8 @@ PROVIDERS: dict[str, Replies] = {
             "550 5.1.1 spelling. a1-gsmtp",
         ],
         ". busy": [
-            "421-4.7.28 Mail of an odd rate comes from your IP address [203.0.113.5]. To",
-            "421-4.7.28 shield our users, it is held back for now. a1-gsmtp",
+            "421-4.7.28 There is a lot of mail that nobody asked for, originating",
+            "421-4.7.28 from your IP address [203.0.113.5]. It is held back for now. a1-gsmtp",
             "421 4.7.28 Read about sending in bulk.",
         ],
     },

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from geodns.api.signals import _codes
+from geodns.signals.replies import Replies
 from tests.cli.follow.signal_server import SignalServer, signal_server
 from tests.integration.mailhosts import wait_until
 from tests.integration.outgoing import (
@@ -44,6 +46,28 @@ def text_of(server: SignalServer, event: str, provider: str) -> str:
     return str(text)
 
 
+def abouts(server: SignalServer) -> Counter[tuple[str, str]]:
+    """How many refusals of each provider speak of whom, as the server puts them."""
+    found: Counter[tuple[str, str]] = Counter()
+    replies = Replies()
+    for one in server.signals():
+        if one["event"] != "delivered":
+            code, enhanced = _codes(one.get("dsn"), one["text"])
+            about = replies.classify(code, enhanced, one["text"], one["provider"]).about
+            found[one["provider"], str(about)] += one.get("count", 1)
+    return found
+
+
+ABOUT = {
+    ("google", "recipient"): 1,
+    ("google", "ip"): 1,
+    ("microsoft", "netblock"): 1,
+    ("yahoo", "ip"): 1,
+    ("other", "passing"): 1,
+}
+"""Whom the refusals of `PROVIDERS` speak of."""
+
+
 @pytest.mark.skipif(shutil.which("postfix") is None, reason="no Postfix here: apt-get install postfix")
 def test_postfix(tmp_path: Path) -> None:
     in_a_network_of_its_own(lambda: _postfix(tmp_path))
@@ -76,10 +100,12 @@ def _postfix(folder: Path) -> None:
             assert text_of(server, "deferred", "google").count("4.7.28") == 3
             assert "(S3150)" in text_of(server, "bounced", "microsoft")
             assert text_of(server, "deferred", "other").endswith("Connection refused")
+            assert abouts(server) == ABOUT
             send(postfix.port, "gus@yahoo.com")  # Postfix asks nobody there for a while
             wait_until(lambda: "suspended" in str(server.texts()), what="put off")
             suspended = (OWN, "yahoo", "retried", "4.7.0")
             assert summed(server) == first | {suspended: 1}
+            assert abouts(server) == ABOUT | {("yahoo", "passing"): 1}  # although it repeats a refusal
             postfix.flush()
             again = {(OWN, "google", "retried", "421 4.7.28"): 1, (OWN, "other", "retried", "4.4.1"): 1}
             # One of the two for Yahoo is tried, and the other is put off for it.
@@ -121,9 +147,11 @@ def _exim(folder: Path) -> None:
             assert text_of(server, "deferred", "yahoo").startswith("421 4.7.0 [TSS04] Mail of 203.0.113.5")
             assert text_of(server, "deferred", "google").count("4.7.28") == 3
             assert text_of(server, "deferred", "other") == "Connection refused"
+            assert abouts(server) == ABOUT
             send(exim.port, "gus@yahoo.com")
             wait_until(lambda: sum(summed(server).values()) >= 9, 20, what=f"put off: {summed(server)}")
             assert summed(server) == first | {(OWN, "yahoo", "retried", ""): 1}  # no attempt was made
+            assert abouts(server) == ABOUT | {("yahoo", "passing"): 1}
             exim.flush()
             wait_until(lambda: sum(summed(server).values()) >= 13, 20, what=f"once more: {summed(server)}")
             assert summed(server) == first | {
