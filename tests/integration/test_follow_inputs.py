@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -146,6 +147,15 @@ def test_kumomtas_webhook(tmp_path: Path) -> None:
         ended(process)
 
 
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, signal_server() as server:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = started(tmp_path, "--webhook", where, "--server", server.url)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert errors.decode().startswith(f"geodns: --webhook {where}: ")
+
+
 def _listens(ask: object) -> bool:
     try:
         return ask() == 200  # type: ignore[operator,no-any-return]
@@ -176,6 +186,16 @@ def test_feedback_reports_come_by_a_maildir_or_one_by_one(tmp_path: Path) -> Non
     _, errors = alone.communicate(b"no report", timeout=20)
     assert alone.returncode == 1
     assert b"the mail is left out: it has no part message/feedback-report" in errors
+
+
+def test_a_dry_run_prints_complaints_and_moves_nothing(tmp_path: Path) -> None:
+    for name in ("new", "cur"):
+        (tmp_path / "mail" / name).mkdir(parents=True)
+    (tmp_path / "mail/new/1").write_bytes(report())
+    command = [sys.executable, "-c", QUICK, "--dry-run", "--arf", str(tmp_path / "mail")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path)
+    assert json.loads(done.stdout)["event"] == "complaint"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["1"]
 
 
 def test_mail_to_the_zones_own_hosts_is_not_counted(tmp_path: Path) -> None:
@@ -232,6 +252,9 @@ def test_a_server_that_does_not_let_read_is_no_reason_to_wait(tmp_path: Path) ->
         (["--webhook", "192.0.2.1:80"], "write a loopback address and a port"),
         (["-", "--token-file", "/nowhere"], "cannot be read"),
         (["-", "--arf", "-"], "goes with no other input"),
+        (["--journal", "--dry-run"], "--dry-run reads what is there now"),
+        (["--arf", "/nowhere"], "that is no maildir"),
+        (["--arf", "/nowhere", "--dry-run"], "that is no maildir"),
     ],
 )
 def test_wrong_usage(tmp_path: Path, arguments: list[str], expected: str) -> None:

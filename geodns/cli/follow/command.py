@@ -112,6 +112,8 @@ def follow(
     if snds:
         show_snds(snds, state, tell)
         return
+    if dry_run and (journal or webhook):
+        raise UsageError("--dry-run reads what is there now: give it a file, or `journalctl -o json` by -")
     if dry_run:
         print_signals(paths, arf, sender, networks, servers, tell)
         return

@@ -127,10 +127,8 @@ class Run:
 
     async def _maildir(self, path: Path) -> None:
         """Keep the reports that come into a maildir; those that were read are marked as seen."""
-        new, seen = path / "new", path / "cur"
+        new, seen = _maildir(path)
         done: set[str] = set()
-        if not new.is_dir() or not seen.is_dir():
-            raise UsageError(f"--arf {path}: that is no maildir: it has no new and cur")
         while True:
             for report in sorted(one for one in new.iterdir() if one.name not in done):
                 try:
@@ -191,7 +189,10 @@ class Run:
         runner = web.AppRunner(webhook_application(self._follower, self._poster.more.set), access_log=None)
         await runner.setup()
         try:
-            await web.TCPSite(runner, *listen).start()
+            try:
+                await web.TCPSite(runner, *listen).start()
+            except OSError as error:
+                raise GeodnsError(f"--webhook {listen[0]}:{listen[1]}: {error.strerror}") from error
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
@@ -227,6 +228,14 @@ class Run:
         self._known.set()
 
 
+def _maildir(path: Path) -> tuple[Path, Path]:
+    """Return the folders of a maildir for new mails and for those that were seen."""
+    new, seen = path / "new", path / "cur"
+    if not new.is_dir() or not seen.is_dir():
+        raise UsageError(f"--arf {path}: that is no maildir: it has no new and cur")
+    return new, seen
+
+
 def print_signals(
     files: tuple[str, ...],
     arf: tuple[str, ...],
@@ -250,12 +259,12 @@ def print_signals(
                     collector.add(said)
                 _print(collector)
     for name in arf:
-        mails = (
-            [sys.stdin.buffer] if name == STDIN else [one.open("rb") for one in Path(name, "new").iterdir()]
-        )
-        for mail in mails:
-            with mail:
-                complaint = read_report(mail.read(), time.time())
+        if name == STDIN:
+            mails = [sys.stdin.buffer.read()]
+        else:
+            mails = [path.read_bytes() for path in sorted(_maildir(Path(name))[0].iterdir())]
+        for content in mails:
+            complaint = read_report(content, time.time())
             if isinstance(complaint, str):
                 tell(f"a mail is left out: {complaint}")
             else:
