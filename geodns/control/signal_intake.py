@@ -113,20 +113,19 @@ class HostIndex:
             zone = _plain(zone)
             if zone not in self._zones:
                 raise NotFoundError(f"no zone {quoted(zone)} is served")
+        senders = self._sources.get(str(address), [])
         if host is not None:
-            key = _one(self._names.get(_plain(host), ()), zone, f"host {quoted(host)}")
-            return key, str(address) if key in self._sources.get(str(address), ()) else ""
+            keys = self._names.get(_plain(host), [])
+            key = _one([one for one in keys if one in senders] or keys, zone, f"host {quoted(host)}")
+            return key, str(address) if key in senders else ""
         if address is None:
             raise NotFoundError("whose mail was it? write `host` or `egress`")
-        return _one(self._sources.get(str(address), ()), zone, f"host with egress {address}"), str(address)
+        return _one(senders, zone, f"host with egress {address}"), str(address)
 
-    def find_alive(self, text: str) -> HostKey | None:
-        """Return the host of a name or address; None: there is none, or it is not clear which."""
-        is_address = parse_address(text) is not None
-        try:
-            return self.find(None, None if is_address else text, text if is_address else None)[0]
-        except NotFoundError:
-            return None
+    def find_alive(self, text: str) -> list[HostKey]:
+        """Return the hosts of a name or an address, of all zones."""
+        address = parse_address(text)
+        return self._names.get(_plain(text), []) if address is None else self._sources.get(str(address), [])
 
 
 def _plain(name: str) -> str:
@@ -258,8 +257,8 @@ def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Clas
         tuple(sorted(rejected)),
         fives,
         unknown,
-        frozenset(sent) | {host for host in alive.values() if host is not None},
-        tuple(text for text, host in alive.items() if host is None),
+        frozenset(sent).union(*alive.values()),
+        tuple(text for text, keys in alive.items() if not keys),
     )
 
 

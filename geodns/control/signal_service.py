@@ -31,7 +31,7 @@ from geodns.errors import Problem, StoreError, printable
 from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
-from geodns.signals.mail_window import HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
+from geodns.signals.mail_window import DAY, HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
 from geodns.storage.database import DamagedError
@@ -313,7 +313,7 @@ class SignalService:
         """Return what is known of a zone's mail, by host and provider, of what was told late, too.
 
         It reads the disk, in a thread of its own: up to 90 days. Times are taken in whole steps, as for
-        `MailCounts`; delays in whole hours and days.
+        `MailCounts`; delays in whole hours, or in days where it is more than two.
 
         Raises:
             StoreError: the file cannot be read.
@@ -332,7 +332,8 @@ class SignalService:
                 for (_, provider, kind), number in some.items():
                     counts.setdefault((host, provider), []).append((kind, number))
         bins: dict[tuple[str, str], list[delays.Bins]] = {}
-        for step, begin, last in spans(start // HOUR * HOUR, end, DELAYS_KEPT, time.time()):
+        kept = DELAYS_KEPT if end - start <= 2 * DAY else {DAY: DELAYS_KEPT[DAY]}
+        for step, begin, last in spans(begin_of(min(kept), start), end, kept, time.time()):
             for (_, host), _, found in file.delays(step, begin, last, zone):
                 for provider, one in found.items():
                     bins.setdefault((host, provider), []).append(one)

@@ -35,12 +35,12 @@ def zone(name: str, hosts: str) -> Zone:
     return found
 
 
+MTA2 = '{address: 192.0.2.12, egress: [203.0.113.12, "2001:db8::c"]}'
+MTA4 = "{address: 192.0.2.14, egress: 203.0.113.4}"
 INDEX = HostIndex(
     {
-        ZONE: zone(
-            ZONE, '{mta1: 192.0.2.11, mta2: {address: 192.0.2.12, egress: ["203.0.113.12", "2001:db8::c"]}}'
-        ),
-        OTHER_ZONE: zone(OTHER_ZONE, "{mta1: 192.0.2.11, mta3: 192.0.2.13}"),
+        ZONE: zone(ZONE, f"{{mta1: 192.0.2.11, mta2: {MTA2}, mta4: {MTA4}}}"),
+        OTHER_ZONE: zone(OTHER_ZONE, "{mta1: 192.0.2.11, mta3: 192.0.2.13, mta4: 192.0.2.24}"),
     }
 )
 
@@ -55,6 +55,13 @@ INDEX = HostIndex(
         pytest.param(None, None, "2001:DB8:0::c", ((ZONE, "mta2"), "2001:db8::c"), id="IPv6"),
         pytest.param(ZONE, None, "192.0.2.11", (HOST, "192.0.2.11"), id="address and zone"),
         pytest.param(None, "mta2", "203.0.113.12", ((ZONE, "mta2"), "203.0.113.12"), id="both"),
+        pytest.param(
+            None,
+            "mta4",
+            "203.0.113.4",
+            ((ZONE, "mta4"), "203.0.113.4"),
+            id="in two zones, but for its address",
+        ),
         pytest.param(None, "mta2", "192.0.2.12", ((ZONE, "mta2"), ""), id="an address that is no source"),
         pytest.param(
             None, "mta1", None, "it is not clear which host 'mta1' it was (mta1.out", id="two zones"
@@ -74,6 +81,13 @@ def test_whose_mail_it_was(zone: str | None, host: str | None, egress: str | Non
         assert str(caught.value).startswith(expected)
     else:
         assert INDEX.find(zone, host, egress) == expected
+
+
+def test_who_is_alive_is_so_in_all_zones() -> None:
+    batch = Batch("1", (), (), ("mta1", "203.0.113.12", "mta9", "192.0.2.99"))
+    found = judge(batch, INDEX, ProviderPlaces(), classify, NOW)
+    assert found.hosts == {HOST, (OTHER_ZONE, "mta1"), (ZONE, "mta2")}
+    assert found.strangers == ("mta9", "192.0.2.99")
 
 
 def signal(place: int = 0, **more: Any) -> Signal:

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from geodns.cli.client import Server
-from geodns.cli.follow.run import STDIN, Run, print_signals
+from geodns.cli.follow.dry_run import print_signals
+from geodns.cli.follow.run import STDIN, Run
 from geodns.cli.follow.show_snds import show_snds
 from geodns.cli.follow.signals import Network, Sender
 from geodns.cli.follow.spool import Spool

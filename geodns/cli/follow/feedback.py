@@ -5,8 +5,10 @@ from email.message import Message
 from email.policy import default
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
+from pathlib import Path
 
 from geodns.cli.follow.said import Complaint
+from geodns.errors import UsageError
 
 MOST = 10_000
 """Incidents that one report may speak of."""
@@ -62,3 +64,11 @@ def _moment(text: str, now: float) -> float | None:
         return min(parsedate_to_datetime(text).timestamp(), now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def maildir(path: Path) -> tuple[Path, Path]:
+    """Return the folders of a maildir for new mails and for those that were seen."""
+    new, seen = path / "new", path / "cur"
+    if not new.is_dir() or not seen.is_dir():
+        raise UsageError(f"--arf {path}: that is no maildir: it has no new and cur")
+    return new, seen

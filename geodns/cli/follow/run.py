@@ -3,28 +3,23 @@
 import asyncio
 import json
 import signal
-import sys
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import click
 from aiohttp import web
 
 from geodns.cli.client import Server
-from geodns.cli.follow.attempts import Attempts
-from geodns.cli.follow.feedback import read_report
+from geodns.cli.follow.feedback import maildir
 from geodns.cli.follow.follower import Follower, Tell
 from geodns.cli.follow.log_file import CHUNK, LogFile
-from geodns.cli.follow.log_reader import LogReader
-from geodns.cli.follow.log_times import LogTimes
 from geodns.cli.follow.poster import Poster, host_addresses, open_session
-from geodns.cli.follow.signals import Collector, Network, Ours, Sender
+from geodns.cli.follow.signals import Network, Ours, Sender
 from geodns.cli.follow.sources import read_journal, read_stdin, webhook_application
 from geodns.cli.follow.spool import Spool
-from geodns.errors import GeodnsError, StoreError, UsageError
+from geodns.errors import GeodnsError, StoreError
 
 STDIN = "-"
 MAIL = 5.0
@@ -127,7 +122,7 @@ class Run:
 
     async def _maildir(self, path: Path) -> None:
         """Keep the reports that come into a maildir; those that were read are marked as seen."""
-        new, seen = _maildir(path)
+        new, seen = maildir(path)
         done: set[str] = set()
         while True:
             for report in sorted(one for one in new.iterdir() if one.name not in done):
@@ -226,67 +221,3 @@ class Run:
     def _take_hosts(self, hosts: frozenset[str]) -> None:
         self._follower.collector.ours = Ours(self._networks, hosts)
         self._known.set()
-
-
-def _maildir(path: Path) -> tuple[Path, Path]:
-    """Return the folders of a maildir for new mails and for those that were seen."""
-    new, seen = path / "new", path / "cur"
-    if not new.is_dir() or not seen.is_dir():
-        raise UsageError(f"--arf {path}: that is no maildir: it has no new and cur")
-    return new, seen
-
-
-def print_signals(
-    files: tuple[str, ...],
-    arf: tuple[str, ...],
-    sender: Sender,
-    networks: tuple[Network, ...],
-    servers: Server,
-    tell: Tell,
-) -> None:
-    """Print the signals of files and standard input up to their ends, and of feedback reports."""
-    ours = Ours(networks, asyncio.run(_hosts_now(servers, sender.zone, tell)))
-    collector = Collector(sender, Attempts(), ours)
-    for name in files:
-        reader = LogReader(LogTimes(time.time()))
-        try:
-            file = sys.stdin.buffer if name == STDIN else Path(name).open("rb")  # noqa: SIM115 - closed below
-        except OSError as error:
-            raise GeodnsError(f"{name} cannot be read: {error.strerror}") from error
-        with file:
-            for line in file:
-                for said in reader.read(line.rstrip(b"\n")):
-                    collector.add(said)
-                _print(collector)
-    for name in arf:
-        if name == STDIN:
-            mails = [sys.stdin.buffer.read()]
-        else:
-            mails = [path.read_bytes() for path in sorted(_maildir(Path(name))[0].iterdir())]
-        for content in mails:
-            complaint = read_report(content, time.time())
-            if isinstance(complaint, str):
-                tell(f"a mail is left out: {complaint}")
-            else:
-                collector.add(complaint)
-            _print(collector)
-    if collector.inside:
-        tell(f"{collector.inside} deliveries to loopback, to the zone's hosts or inside are not counted")
-    if collector.nameless:
-        tell(
-            f"{collector.nameless} deliveries do not say which address they left from: "
-            "give --egress IP, --egress NAME=IP or --host NAME"
-        )
-
-
-def _print(collector: Collector) -> None:
-    for one, count in collector.take():
-        click.echo(json.dumps(collector.shown(one, count), ensure_ascii=False))
-
-
-async def _hosts_now(servers: Server, zone: str, tell: Tell) -> frozenset[str]:
-    async with open_session(servers) as session:
-        found = await host_addresses(session, servers.urls, zone, tell)
-    if found is None:
-        tell("no server says which addresses are the zone's own: mail to them is shown too")
-    return found or frozenset()
