@@ -278,6 +278,10 @@ class Postfix:
         master = MASTER_CF.format(port=self.port, again=again, second=SECOND)
         (self._etc / "master.cf").write_text(master)
 
+    def rotate(self) -> None:
+        """Have it rename and compress its log, and begin another."""
+        subprocess.run(["postfix", "-c", str(self._etc), "logrotate"], check=True, timeout=20)
+
     def flush(self) -> None:
         """Have it try all that was put off again."""
         subprocess.run(["postqueue", "-c", str(self._etc), "-f"], check=True, timeout=20)

@@ -77,7 +77,7 @@ def _postfix(folder: Path) -> None:
     with signal_server() as server, providers() as taken, filtered(Postfix, "postfix") as postfix:
         (folder / "mail.log").symlink_to(postfix.log)
         named = f"postfix/smtp-b={SECOND}"
-        with following(folder, "--server", server.url, "--egress", OWN, "--egress", named):
+        with following(folder, "--server", server.url, "--egress", OWN, "--egress", named) as one:
             send(postfix.port, "ann@gmail.com", "bob@gmail.com", "gone@gmail.com", "x@here.example")
             send(postfix.port, "busy@gmail.com")
             send(postfix.port, "cid@second.example")
@@ -106,6 +106,7 @@ def _postfix(folder: Path) -> None:
             suspended = (OWN, "yahoo", "retried", "4.7.0")
             assert summed(server) == first | {suspended: 1}
             assert abouts(server) == ABOUT | {("yahoo", "passing"): 1}  # although it repeats a refusal
+            postfix.rotate()
             postfix.flush()
             again = {(OWN, "google", "retried", "421 4.7.28"): 1, (OWN, "other", "retried", "4.4.1"): 1}
             # One of the two for Yahoo is tried, and the other is put off for it.
@@ -114,6 +115,8 @@ def _postfix(folder: Path) -> None:
                 ((OWN, "yahoo", "deferred", "421 4.7.0"), 1)
             }
             assert sum(count for kind, count in summed(server).items() if kind[1] == "yahoo") == 4
+        assert len(list(postfix.log.parent.glob("log.*gz"))) == 1  # its log was rotated in between
+        assert "missing" not in one.said()
         assert "@" not in str(server.signals())
 
 
