@@ -231,6 +231,25 @@ def test_files_are_left_unread_until_a_server_says_what_is_the_zones_own(tmp_pat
         ended(process)
 
 
+def test_what_a_server_refuses_is_told_and_holds_up_nothing(tmp_path: Path) -> None:
+    with signal_server() as server:
+        server.trouble = [400] * 100
+        process = started(tmp_path, "-", "--server", server.url)
+        _, errors = process.communicate(refusal(1).encode(), timeout=30)
+        assert process.returncode == 0
+        assert b"refused a batch of 1 events, which are lost: {'error': 'not now'}" in errors
+        assert not server.texts()
+        server.trouble = []
+        server.remarks = {"rejected": [{"index": 0, "error": "no host has it"}], "strangers": [OWN]}
+        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        (tmp_path / "log").write_text(refusal(2))
+        wait_until(lambda: server.texts() and server.alive, what="a batch and a heartbeat")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert b"refused 1 signals, the first: no host has it" in errors
+        assert f"no host of a zone is, or sends from: {OWN}".encode() in errors
+
+
 def test_a_server_that_does_not_let_read_is_no_reason_to_wait(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(refusal(1))
     with signal_server() as server:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from geodns.cli.client import in_words
 from geodns.cli.follow.snds import Day, read_days, red_running
 from geodns.cli.follow.spool import Spool
 from geodns.errors import GeodnsError
@@ -78,7 +78,15 @@ async def _download(url: str) -> str:
         ):
             content = await response.content.read(MOST)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise GeodnsError(f"no data from {host}: {in_words(error)}") from None
+        raise GeodnsError(f"no data from {host}: {_why(error)}") from None
     if response.status != 200:
         raise GeodnsError(f"no data from {host}: status {response.status}")
     return content.decode("utf-8", "replace")
+
+
+def _why(error: Exception) -> str:
+    """Say why nothing came, without the URL, which some errors quote."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number and number > 0 else type(error).__name__

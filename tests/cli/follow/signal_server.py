@@ -21,6 +21,7 @@ class SignalServer:
         hosts: what `/status` says, with a status of HTTP.
         posts: how many there were.
         asked: how often for `/status`.
+        remarks: what else is in the answer to a batch.
 
     """
 
@@ -31,6 +32,7 @@ class SignalServer:
         self.trouble: list[int | str] = []
         self.posts = self.asked = 0
         self.status = 200
+        self.remarks: dict[str, Any] = {"rejected": []}
         self.hosts: dict[str, Any] = {"out.example.com": {"mta1": {"addresses": ["192.0.2.1"]}}}
         self.lock = threading.Lock()
         outer = self
@@ -54,7 +56,7 @@ class SignalServer:
                 if isinstance(trouble, str):
                     self.close_connection = True
                     return
-                shown = {"accepted": len(body["signals"]), "rejected": [], "duplicate": duplicate}
+                shown = {"accepted": len(body["signals"]), "duplicate": duplicate, **outer.remarks}
                 self.answer(trouble, shown if trouble == 200 else {"error": "not now"})
 
             def answer(self, status: int, body: dict[str, Any]) -> None:

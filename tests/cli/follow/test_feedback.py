@@ -1,6 +1,8 @@
 """Feedback reports and SNDS's data, in the forms of who sends them."""
 
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,32 @@ def test_snds_is_shown_and_two_red_days_running_alert(tmp_path: Path) -> None:
     assert "ALERT: 192.0.2.5 was RED with Microsoft on 2026-11-28 and the day before" in second.output
     assert "ALERT: 192.0.2.6" not in second.output
     assert "a@b" not in first.output + second.output
+
+
+def test_snds_is_fetched_and_its_key_is_shown_nowhere(tmp_path: Path) -> None:
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if len(asked) == 1 else 404)
+            self.end_headers()
+            self.wfile.write(ROWS.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/snds/data.aspx?key=s3cret"
+        runs = [CliRunner().invoke(follow, ["--snds", url, "--state", str(tmp_path)]) for _ in range(2)]
+        server.shutdown()
+    runs.append(CliRunner().invoke(follow, ["--snds", url, "--state", str(tmp_path)]))
+    assert asked == ["/snds/data.aspx?key=s3cret"] * 2
+    assert "192.0.2.6" in runs[0].output
+    assert str(runs[1].exception) == "no data from 127.0.0.1: status 404"
+    assert str(runs[2].exception) == "no data from 127.0.0.1: Connection refused"
+    assert "s3cret" not in "".join(run.output + str(run.exception) for run in runs)
 
 
 @pytest.mark.parametrize(
