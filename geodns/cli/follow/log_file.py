@@ -63,6 +63,7 @@ class LogFile:
         self._file: int | None = None
         self._last = 0.0
         self._missing = False
+        self._done = b""  # the mark of the file before this one
 
     def close(self) -> None:
         if self._file is not None:
@@ -88,6 +89,8 @@ class LogFile:
         # Afterwards: had it been cut off and written anew before, its first line would be another.
         if self._was_cut(self._file):
             self._after_cut(now)
+            return None
+        if data and not self._place.offset and self._passed_over(self._file, now):
             return None
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == CHUNK:
@@ -142,6 +145,7 @@ class LogFile:
     def _begin(self) -> None:
         """Stand at the beginning of another file."""
         self.close()
+        self._done = self._place.mark or self._done
         self._place = Place(self._place.number + 1)
 
     def _was_cut(self, file: int) -> bool:
@@ -175,18 +179,37 @@ class LogFile:
     def _next(self, now: float) -> None:
         """Go on with the file that came after a complete one."""
         assert self._file is not None
-        seen = os.fstat(self._file)
-        mark = self._place.mark
-        later = [
-            path
-            for path in self._siblings()
-            if path.stat().st_mtime_ns > seen.st_mtime_ns and not _begins(path, mark)
-        ]
+        if not self._place.offset and self._passed_over(self._file, now):
+            return
+        later = self._later(os.fstat(self._file))
         self._begin()
-        if later and self._open(later[0], now):
+        if later is not None and self._open(later, now):
             self._last = now - QUIET
         else:
             self._open(self.path, now)
+
+    def _passed_over(self, file: int, now: float) -> bool:
+        """Go to a file between the last one and this: a copy of one of which no line was read in time."""
+        siblings = self._siblings()
+        before = [place for place, path in enumerate(siblings) if _begins(path, self._done)]
+        later = [path for path in siblings[before[-1] + 1 :] if path.stat().st_size] if before else []
+        if not later or later[0].stat().st_ino == os.fstat(file).st_ino:
+            return False
+        self.close()
+        self._open(later[0], now)
+        self._last = now - QUIET
+        return True
+
+    def _later(self, seen: os.stat_result) -> Path | None:
+        """Return the first old file that came after another; None: the one that has the name now."""
+        siblings = self._siblings()
+        for place, path in enumerate(siblings):
+            with suppress(OSError):
+                if path.stat().st_ino == seen.st_ino:
+                    return next((later for later in siblings[place + 1 :] if later.stat().st_size), None)
+        # It is compressed or removed by now: what was written to after it came after it.
+        later = (path for path in siblings if path.stat().st_mtime_ns > seen.st_mtime_ns)
+        return next(later, None)
 
     def _siblings(self) -> list[Path]:
         """Return files that were this one before, the oldest first; compressed ones are left out."""
@@ -194,9 +217,11 @@ class LogFile:
         name = self.path.name
         with suppress(OSError):
             for path in self.path.parent.iterdir():
-                if path.name.startswith(name) and _ROTATED.fullmatch(path.name[len(name) :]):
-                    with suppress(OSError):
-                        found.append((path.stat().st_mtime_ns, path))
+                suffix = path.name.removeprefix(name)
+                if path.name.startswith(name) and _ROTATED.fullmatch(suffix):
+                    digits = suffix.replace("-", "").replace(".", "")
+                    # A short number is counted up with each rotation; a date is the day of one.
+                    found.append((-int(digits) if len(digits) < 4 else int(digits), path))
         return [path for _, path in sorted(found)]
 
 

@@ -24,6 +24,7 @@ _ADDRESS = re.compile(
     r"""<?(?:"[^"\s]{0,64}"|[^\s<>()\[\],;:"'/]{1,256})(?:@|%40)[^\s<>()\[\],;:"'&/?=]{1,256}>?"""
 )
 _BARE = re.compile(r"""[<"'(]([^\s<>"'()]{1,64})[>"')]""")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _USER = re.compile(r"\b((?:user|mailbox|account|recipient)\b[\s:=]+)([^\s<>\"'()]{1,64})", re.IGNORECASE)
 _DSN = re.compile(r"[2-5]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?|[245]\.\d{1,3}\.\d{1,3}")
 _LATEST = 4e10
@@ -248,6 +249,7 @@ def provider_of_reporter(names: tuple[str, ...]) -> str:
 
 def blanked(text: str, recipient: str = "") -> str:
     """Return a reply without mail addresses, and without the recipient's name where it stands alone."""
+    text = _CONTROL.sub(" ", text)
     if "@" in text or "%40" in text:
         text = _ADDRESS.sub(BLANK, text)
     name = recipient.rpartition("@")[0].lower()

@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.cli.follow import log_file
 from geodns.cli.follow.log_file import LogFile, Place
@@ -112,6 +115,27 @@ def test_what_was_rotated_twice_while_nobody_read_is_read_in_order(reading: Read
     assert reading.read(2 * log_file.QUIET + 2) == "two\nthree\nfour\n"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("mail.log.10", "mail.log.9", "mail.log.1", "mail.log.0"),
+        ("mail.log-20261127", "mail.log-20261128", "mail.log-20261201"),
+        ("mail.log.20261128-000001", "mail.log.20261128-120000", "mail.log.20261129-000000"),
+    ],
+)
+def test_old_files_are_read_in_the_order_of_their_names(reading: Reading, names: tuple[str, ...]) -> None:
+    reading.write("first\n")
+    assert reading.read() == "first\n"
+    reading.path.rename(reading.path.with_name(names[0]))
+    for name in reversed(names[1:]):  # whatever the times of their last lines
+        reading.write(f"{name}\n", name)
+    reading.write("x\n", "mail.log.bak")
+    reading.write("last\n")
+    reading.restart()
+    found = reading.read(len(names) * (log_file.QUIET + 1))
+    assert found.splitlines() == [*names[1:], "last"]
+
+
 def test_what_cannot_be_found_again_is_told(reading: Reading) -> None:
     reading.write("one\n")
     assert reading.read() == "one\n"
@@ -140,3 +164,59 @@ def test_endless_lines_are_passed_over(reading: Reading, monkeypatch: pytest.Mon
     monkeypatch.setattr(log_file, "CHUNK", 1000)
     reading.write("x" * 2500 + "\none\n")
     assert reading.read().endswith("\none\n")
+
+
+def rotated(reading: Reading, *, copy: bool) -> None:
+    for number in range(40, 0, -1):
+        old = reading.path.with_name(f"mail.log.{number}")
+        if old.exists():
+            old.rename(reading.path.with_name(f"mail.log.{number + 1}"))
+    if copy:
+        shutil.copy(reading.path, reading.path.with_name("mail.log.1"))
+        os.truncate(reading.path, 0)
+    else:
+        reading.path.rename(reading.path.with_name("mail.log.1"))
+        reading.path.touch()
+
+
+STEPS = ("write", "torn", "late", "read", "wait", "rename", "copy", "restart")
+
+
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=25))
+def test_whatever_happens_each_line_comes_once(steps: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        reading = Reading(Path(name))
+        written = found = ""
+
+        def write(text: str, file: str = "mail.log") -> None:
+            nonlocal written
+            reading.write(text, file)
+            written += text
+
+        write("line 0\n")
+        found += reading.read()  # a first start begins with the file that is there
+        renamed = False  # whether the last file was renamed a moment ago, and its writer may have it open
+        for number, step in enumerate(steps, 1):
+            match step:
+                case "write":
+                    write(f"line {number}\n")
+                case "torn":
+                    write(f"line {number} is ")
+                    found += reading.read()
+                    write("torn\n")
+                case "late" if renamed:
+                    write(f"line {number} is late\n", "mail.log.1")
+                case "read":
+                    found += reading.read()
+                case "wait":
+                    found += reading.read(log_file.QUIET + 1)
+                case "rename" | "copy":
+                    rotated(reading, copy=step == "copy")
+                case "restart":
+                    reading.restart()
+            renamed = step == "rename" or (renamed and step in {"late", "read"})
+        write("the end\n")
+        found += reading.read(60 * (log_file.QUIET + 1))
+        reading.log.close()
+        assert sorted(found.splitlines()) == sorted(written.splitlines())
+        assert [told for told in reading.told if "waiting for it" not in told] == []

@@ -312,6 +312,7 @@ def test_reporters(names: tuple[str, ...], expected: str) -> None:
         ),
         ("550 user unknown", "550 user unknown"),
         ("421 4.7.0 [192.0.2.1] rate", "421 4.7.0 [192.0.2.1] rate"),
+        ("550 a\x00\x1b[2J\nb", "550 a [2J b"),
         ("550 " + "x" * 5000, "550 " + "x" * 996),
     ],
 )
@@ -331,7 +332,7 @@ def test_a_body_is_what_the_api_takes_and_no_larger() -> None:
     parts = list(batches(one.take()))
     assert [len(part) for part in parts] == [5000, 5000, 2000]
     for number in range(5_000):
-        one.add(delivery("bounced", 0, f"M{number}", text=f"550 {number}" + "\u20ac" * 990))
+        one.add(delivery("bounced", 0, f"M{number}", text=f"550 {number}" + '\u20ac\x01\x02"' * 330))
     bodies = [one.body("b-2", part) for part in batches(one.take())]
     assert max(map(len, bodies)) < 4_000_000
     assert sum(len(json.loads(body)["signals"]) for body in bodies) == 5_000
