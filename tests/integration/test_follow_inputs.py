@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.follow.lines import record
 from tests.cli.follow.signal_server import SignalServer, signal_server
 from tests.cli.follow.test_feedback import report
-from tests.cli.follow.test_log_reader import record
 from tests.integration.cluster import free_port
 from tests.integration.mailhosts import wait_until
 from tests.integration.test_follow import QUICK, refusal, text

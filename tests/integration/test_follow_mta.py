@@ -14,15 +14,12 @@ from tests.integration.mailhosts import wait_until
 from tests.integration.outgoing import (
     OWN,
     SECOND,
-    Exim,
-    Postfix,
-    exim_starts,
-    filtered,
     in_a_network_of_its_own,
     may_have_a_network,
     providers,
     send,
 )
+from tests.integration.sending import Exim, Postfix, exim_starts, filtered
 from tests.integration.test_follow import following
 
 pytestmark = pytest.mark.skipif(
