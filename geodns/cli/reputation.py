@@ -12,7 +12,7 @@ from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import show
 from geodns.cli.server import order_all
 from geodns.cli.status import moment
-from geodns.config.times import seconds_asked
+from geodns.config.times import overruled_asked
 from geodns.errors import NotFoundError
 
 PATH = "/api/v1/reputation"
@@ -54,12 +54,12 @@ def show_host(host: str, *, as_json: bool, server: str, token: str | None) -> No
 
 
 def _lasts(_: click.Context, __: click.Parameter, value: str) -> str:
-    seconds_asked(value, "write how long, as 12h")
+    overruled_asked(value)
     return value
 
 
 _for = click.option(
-    "--for", "duration", required=True, metavar="TIME", callback=_lasts, help="For 30m, 12h, 1d …"
+    "--for", "duration", required=True, metavar="TIME", callback=_lasts, help="For 30m, 12h, 1d …; 0 ends it."
 )
 _reason = click.option("--reason", default="", metavar="TEXT", help="Why; shown in the events.")
 _zone = click.option("--zone", metavar="ZONE", help="In this zone alone.")
@@ -87,7 +87,8 @@ def ignore(
 ) -> None:
     """Do nothing to HOST for its reputation for a while; what was done to it ends at once."""
     body = {"host": host, "rule": rule, "zone": zone, "for": duration, "reason": reason}
-    text = f"{host}: {rule or 'reputation'} is ignored for {duration}"
+    does = f"is ignored for {duration}" if overruled_asked(duration) else "counts again"
+    text = f"{host}: {rule or 'reputation'} {does}"
     order_all(
         Server(server, token, author), f"{PATH}/ignore", body, lambda _, prefix, __: _said(prefix + text)
     )
@@ -116,7 +117,8 @@ def mode(
 
     def said(_: str, prefix: str, answer: HttpReply) -> bool:
         zones = ", ".join(name for name in answer.body["zones"] if zone in {None, name})
-        return _said(f"{prefix}reputation mode {mode} for {duration}: {zones}")
+        lasts = f"{mode} for {duration}" if overruled_asked(duration) else "of the zone file again"
+        return _said(f"{prefix}reputation mode {lasts}: {zones}")
 
     order_all(Server(server, token, author), f"{PATH}/mode", body, said)
 
@@ -149,10 +151,17 @@ def _print(answer: Json, host: str | None, *, as_json: bool) -> None:
         show(_hosts(zone["hosts"]) if host is None else _providers(next(iter(zone["hosts"].values()))))
         for line in _actions(zone["hosts"]):
             click.echo(f"  {line}")
+    if host is None:
+        _print_sources(answer)
+
+
+def _print_sources(answer: Json) -> None:
+    """Print which block lists are believed, and the replies that nobody understands."""
     for name, one in answer["lists"].items():
-        if host is None:
-            said = f": {one['why']}" if one["why"] else ""
-            click.echo(f"block list {name}: {'believed' if one['ok'] else 'not believed'}{said}")
+        said = f": {one['why']}" if one["why"] else ""
+        click.echo(f"block list {name}: {'believed' if one['ok'] else 'not believed'}{said}")
+    for one in answer["unknown_replies"]:
+        click.echo(f"reply that no rule knows, {one['count']} times: {one['text']}")
 
 
 def _only(zones: Json, host: str) -> dict[str, Any]:
@@ -220,4 +229,6 @@ def _actions(hosts: Mapping[str, Json]) -> Iterator[str]:
         for one in host["actions"]:
             force = f"takes {one['took']:.0%}" if one["in_force"] else "not in force"
             until = f" until {moment(one['until'])}" if one["until"] else ""
+            if one["ended"]:
+                until = f", given back since {moment(one['ended'])}"
             yield f"{name}: {one['rule']}: {one['action']} ({force}){until}: {one['why']}"

@@ -296,6 +296,10 @@ class SignalService:
     def total(self, host: HostKey, start: float, end: float) -> Tally:
         return self._window.total(host, start, end)
 
+    def hours(self, host: HostKey, now: float) -> list[Tally]:
+        """Return the tally of each of the last 24 hours of the clock, the one of now last."""
+        return self._window.hours(host, now)
+
     def heard(self, host: HostKey) -> float | None:
         at = self._heard.get(host)
         return None if at is None else time.time() - max(0.0, since_boot() - at)

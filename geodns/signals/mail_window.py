@@ -112,6 +112,15 @@ class MailWindow:
                     found.setdefault(provider, []).append((kind, number))
         return {provider: tally(some) for provider, some in found.items()}
 
+    def hours(self, host: HostKey, now: float) -> list[Tally]:
+        """Return the tally of each of the last 24 hours of the clock, the one of now last; as `total`."""
+        steps = self._steps.get(host, {})
+        last = begin_of(HOUR, now)
+        return [
+            tally((kind, number) for (_, _, kind), number in steps.get((HOUR, at), {}).items())
+            for at in range(last - DAY + HOUR, last + HOUR, HOUR)
+        ]
+
     def total(self, host: HostKey, start: float, end: float) -> Tally:
         """See `MailCounts`."""
         return tally(

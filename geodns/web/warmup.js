@@ -46,7 +46,7 @@ export class Warmup {
     this.zone = zone;
     this.title = el("summary");
     this.body = el("div");
-    this.node = el("details", { class: "day warmup", hidden: true }, this.title, this.body);
+    this.node = el("details", { class: "more warmup", hidden: true }, this.title, this.body);
     this.drawn = "";
   }
 

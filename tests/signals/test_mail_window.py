@@ -57,6 +57,19 @@ def test_times_are_covered_by_the_longest_steps(
     assert list(spans(start, end, KEPT, NOW + DAY)) == expected
 
 
+def test_the_last_hours_are_told_apart() -> None:
+    window = MailWindow()
+    counted(window, NOW - DAY)  # an hour too old
+    counted(window, NOW - 2 * HOUR, 5)
+    counted(window, NOW - HOUR, 2, REFUSED)
+    counted(window, NOW - FIVE, 3)
+    counted(window, NOW + FIVE, 7, REFUSED, "yahoo")
+    hours = window.hours(HOST, NOW + 600)
+    assert len(hours) == 24
+    assert [one.first for one in hours] == [0] * 21 + [5, 5, 7]
+    assert [one.refused.get(About.IP, 0) for one in hours[-3:]] == [0, 2, 7]
+
+
 @given(st.integers(0, 3 * DAY), st.integers(0, 3 * DAY))
 def test_each_moment_is_covered_once(start: int, length: int) -> None:
     def moments() -> Iterator[int]:
