@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from geodns.config import regex
 from geodns.config.report import quoted
 from geodns.config.value_types import parse_address
 from geodns.errors import BadNameError, NotFoundError
@@ -12,7 +13,7 @@ from geodns.model.providers import OTHER, PROVIDERS
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.delays import bin_of
-from geodns.signals.mail_window import DAY, FIRST, FIVE, begin_of
+from geodns.signals.mail_window import DAY, FIRST, FIVE, REFUSALS, MarkKey, begin_of
 from geodns.storage.signal_file import Five, Rejected
 from geodns.wire.idn import to_ascii
 
@@ -83,9 +84,14 @@ class Batch(NamedTuple):
 
 
 class HostIndex:
-    """Finds hosts of the zones by name, or by the address that their mail leaves from."""
+    """Finds hosts of the zones by name, or by the address that their mail leaves from; and rules by texts."""
 
     def __init__(self, zones: Mapping[str, Zone]) -> None:
+        self._rules = {
+            zone.name: [one for one in zone.reputation.rules if one.text is not None]
+            for zone in zones.values()
+            if zone.reputation is not None
+        }
         self._zones = frozenset(zones)
         self._names: dict[str, list[HostKey]] = {}
         self._sources: dict[str, list[HostKey]] = {}
@@ -127,6 +133,21 @@ class HostIndex:
             return self.find(None, None if is_address else text, text if is_address else None)[0]
         except NotFoundError:
             return None
+
+    def rules_for(self, zone: str, provider: str, text: str) -> tuple[str, ...]:
+        """Return the names of a zone's rules whose `text` is found in a reply of a provider."""
+        return tuple(
+            rule.name
+            for rule in self._rules.get(zone, ())
+            if rule.provider in {None, provider} and rule.text is not None and _found(rule.text, text)
+        )
+
+
+def _found(expression: str, text: str) -> bool:
+    try:
+        return regex.found(expression, text)
+    except TimeoutError:  # an expression that is so slow finds nothing
+        return False
 
 
 def _plain(name: str) -> str:
@@ -189,11 +210,16 @@ class ProviderPlaces:
         return sorted(self._full)
 
 
+_Kept = tuple[Signal, HostKey, str, MailKind, float]
+"""A signal, whose mail it speaks of, by which address, as what and when it counts."""
+
+
 class Judged(NamedTuple):
     """What a batch comes to.
 
     Attributes:
         accepted: signals, whatever they count.
+        marks: first attempts whose reply has the text of a rule.
         unknown: texts of replies of which nobody knows whom they speak of, and how often they came.
         hosts: whom the batch speaks of.
         strangers: what is said to be alive, and is not known here.
@@ -203,6 +229,7 @@ class Judged(NamedTuple):
     accepted: int
     rejected: tuple[Rejected, ...]
     fives: dict[tuple[HostKey, int], Five]
+    marks: dict[HostKey, Counter[MarkKey]]
     unknown: Counter[str]
     hosts: frozenset[HostKey]
     strangers: tuple[str, ...]
@@ -211,7 +238,7 @@ class Judged(NamedTuple):
 def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Classify, now: float) -> Judged:
     """Return what a batch comes to at a time; the arguments are not changed, but for `places`."""
     rejected = list(batch.rejected)
-    kept: list[tuple[Signal, HostKey, str, MailKind, float]] = []
+    kept: list[_Kept] = []
     unknown: Counter[str] = Counter()
     known: dict[tuple[int, str, str, str], About] = {}
     sent: dict[HostKey, Counter[str]] = defaultdict(Counter)
@@ -252,15 +279,34 @@ def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Clas
             bins = five.delays.setdefault(provider, {})
             place = bin_of(one.delay)
             bins[place] = bins.get(place, 0) + one.number
+    marks = _marks(hosts, kept, shown)
     alive = {text: hosts.find_alive(text) for text in batch.alive}
     return Judged(
         len(kept),
         tuple(sorted(rejected)),
         fives,
+        marks,
         unknown,
         frozenset(sent) | {host for host in alive.values() if host is not None},
         tuple(text for text, host in alive.items() if host is None),
     )
+
+
+def _marks(
+    hosts: HostIndex, kept: Iterable[_Kept], shown: Mapping[HostKey, Mapping[str, str]]
+) -> dict[HostKey, Counter[MarkKey]]:
+    """Count the first attempts whose reply has the text of a rule, but for those told late."""
+    marks: dict[HostKey, Counter[MarkKey]] = defaultdict(Counter)
+    known: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    for one, host, _, kind, queued in kept:
+        if not kind.first or kind.late or kind.event not in REFUSALS or not one.text:
+            continue
+        reply = host[0], one.provider, one.text
+        if reply not in known:
+            known[reply] = hosts.rules_for(*reply)
+        for rule in known[reply]:
+            marks[host][begin_of(FIVE, queued), shown[host][one.provider], rule] += one.number
+    return dict(marks)
 
 
 def _times(one: Signal, now: float) -> tuple[float, float]:

@@ -200,6 +200,8 @@ class SignalService:
         """Count a batch in memory, on the loop."""
         for (host, at), five in judged.fives.items():
             self._count(host, at, five.counts)
+        for host, marks in judged.marks.items():
+            self._window.mark(host, marks)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
         if taken.accepted or taken.rejected:

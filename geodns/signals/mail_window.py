@@ -5,6 +5,7 @@ steps are kept for a shorter time (`KEPT`). What is asked is put together of the
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from geodns.model.mail import About, MailEvent, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
@@ -69,14 +70,19 @@ def spans(start: float, end: float, kept: Mapping[int, int], now: float) -> Iter
         at = until
 
 
+MarkKey = tuple[int, str, str]
+"""The begin of a step of five minutes, a provider, and the rule whose `text` the replies have."""
+
+
 class MailWindow:
-    """The counts in memory."""
+    """The counts in memory; marks are nowhere else, since rules look at the last hour alone."""
 
     def __init__(self) -> None:
         self._steps: dict[HostKey, dict[tuple[int, int], dict[MailKey, int]]] = {}
         """By host; then by the seconds of the step and its begin."""
         self._keys: dict[MailKey, MailKey] = {}
         """Each key once: there are as many of them in every step."""
+        self._marks: dict[HostKey, dict[MarkKey, int]] = {}
 
     def add(self, host: HostKey, step: int, at: int, counts: Mapping[MailKey, int]) -> None:
         """Add counts to a step that begins at a time."""
@@ -85,8 +91,19 @@ class MailWindow:
             one = self._keys.setdefault(key, key)
             known[one] = known.get(one, 0) + number
 
+    def mark(self, host: HostKey, marks: Mapping[MarkKey, int]) -> None:
+        """Add first attempts whose reply has the text of a rule."""
+        known = self._marks.setdefault(host, {})
+        for key, number in marks.items():
+            known[key] = known.get(key, 0) + number
+
     def prune(self, now: float) -> None:
         """Drop the steps that are over for longer than they are kept."""
+        marks = {
+            host: {key: number for key, number in known.items() if key[0] + FIVE > now - KEPT[FIVE]}
+            for host, known in self._marks.items()
+        }
+        self._marks = {host: known for host, known in marks.items() if known}
         for host, steps in list(self._steps.items()):
             for step, at in [one for one in steps if one[1] + one[0] <= now - KEPT[one[0]]]:
                 del steps[step, at]
@@ -110,7 +127,15 @@ class MailWindow:
             for (_, provider, kind), number in counts.items():
                 if not kind.late:
                     found.setdefault(provider, []).append((kind, number))
-        return {provider: tally(some) for provider, some in found.items()}
+        marked: dict[str, dict[str, int]] = {}
+        for (at, provider, rule), number in self._marks.get(host, {}).items():
+            if start <= at < end:
+                rules = marked.setdefault(provider, {})
+                rules[rule] = rules.get(rule, 0) + number
+        return {
+            provider: replace(tally(some), marked=marked.get(provider, {}))
+            for provider, some in found.items()
+        }
 
     def hours(self, host: HostKey, now: float) -> list[Tally]:
         """Return the tally of each of the last 24 hours of the clock, the one of now last; as `total`."""

@@ -10,6 +10,7 @@ from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import MIN_LIVE, POOL
 from geodns.zonefile.reference import key_table, value_of, zone_reference
+from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
@@ -20,7 +21,9 @@ def test_the_reference_has_a_row_for_every_key() -> None:
         line.split("|")[1].strip(" `") for line in zone_reference().splitlines() if line[:3] == "| `"
     )
     keys = Counter(
-        name for table in (CHECK, DEFAULTS, HOST, HOST_SOURCE, LOAD, POOL, SOA, ZONE) for name in table
+        name
+        for table in (CHECK, DEFAULTS, HOST, HOST_SOURCE, LOAD, POOL, REPUTATION, DNSBL, RULE, SOA, ZONE)
+        for name in table
     )
     assert {name: rows[name] for name in keys} == keys
 
