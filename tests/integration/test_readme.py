@@ -71,6 +71,10 @@ SAYS = {
     "geodns querylog off": "off",
     "geodns warmup": "sendgrid",
     'geodns warmup skip-to 5 new1 --reason "known IP"': "day 5 of 42, 1,848 messages today",
+    "geodns reputation": "block list zen.spamhaus.org: not believed",
+    "geodns reputation mta1": "provider",
+    'geodns reputation ignore mta1 --for 1d --reason "a test"': "mta1: reputation is ignored for 1d",
+    "geodns reputation mode observe --for 0": f"reputation mode of the zone file again: {ZONE}",
     "geodns events --since 7d --kind state --kind forced": "drained by",
     "geodns check --diff zones": "nothing changes",
     "curl -s http://127.0.0.1:8053/api/v1/signals -d "
@@ -124,6 +128,8 @@ NEW_HOSTS = """\
   old1: 192.0.2.14
   new1: {address: 192.0.2.15, warmup: {plan: sendgrid, start: 2099-01-01}}
 """
+JUDGED = 'reputation: {mode: act, resolver: "127.0.0.1:1", dnsbl: [zen.spamhaus.org]}\n'
+"""Of the sample zone's hosts; nobody is there to ask."""
 NEW_POOL = "  cold: {hosts: [old1, new1], check: none, volume: 200000}\n"
 
 
@@ -149,8 +155,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     (folder / "zones").mkdir()
     sample = (ROOT / f"zones/{ZONE}.yaml").read_text()
-    # And a host that warms up in a pool of its own: the shares of the others stay as they are.
+    # A host that warms up has a pool of its own: the shares of the others stay as they are.
     sample = sample.replace("\npools:\n", f"{NEW_HOSTS}\npools:\n{NEW_POOL}")
+    sample += JUDGED
     for port in ("2511", "2512", "2513"):
         sample = sample.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     (folder / f"zones/{ZONE}.yaml").write_text(sample)
