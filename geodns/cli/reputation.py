@@ -9,7 +9,7 @@ from rich.table import Table
 
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import author_option, server_option, token_option
-from geodns.cli.output import show
+from geodns.cli.output import blocks, show
 from geodns.cli.server import order_all
 from geodns.cli.status import moment
 from geodns.config.times import overruled_asked
@@ -149,6 +149,8 @@ def _print(answer: Json, host: str | None, *, as_json: bool) -> None:
             what = one["rule"] or "all"
             click.echo(f"  ignored for {one['host']} until {moment(one['until'])}: {what} by {one['author']}")
         show(_hosts(zone["hosts"]) if host is None else _providers(next(iter(zone["hosts"].values()))))
+        for line in _hours(zone["hosts"]) if host is not None else ():
+            click.echo(f"  {line}")
         for line in _actions(zone["hosts"]):
             click.echo(f"  {line}")
     if host is None:
@@ -177,9 +179,21 @@ def _only(zones: Json, host: str) -> dict[str, Any]:
     return found
 
 
+def _table(*columns: str) -> Table:
+    """Return a table; figures are at the right of their columns."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in _TEXTS else "right", overflow="fold")
+    return table
+
+
+_TEXTS = {"host", "listed", "provider", "span", "24 h"}
+
+
 def _hosts(hosts: Mapping[str, Json]) -> Table:
-    table = Table("host", "weight", "listed", "sent 1h", "delivered", "deferred", "bounced", "complaints")
-    table.columns[1].justify = "right"
+    table = _table(
+        "host", "weight", "listed", "sent 1h", "delivered", "deferred", "bounced", "complaints 1d", "24 h"
+    )
     for name, one in hosts.items():
         lists = sorted({listed["list"] for egress in one["egress"].values() for listed in egress["listed"]})
         hour, day = one["totals"]["1h"], one["totals"]["1d"]
@@ -191,13 +205,14 @@ def _hosts(hosts: Mapping[str, Json]) -> Table:
             _rate(hour, "delivered"),
             _rate(hour, "deferred"),
             _rate(hour, "bounced"),
-            _rate(day, "complaint") + " (1d)",
+            _rate(day, "complaint"),
+            blocks(one["hours"]["first"], max(one["hours"]["first"])),
         )
     return table
 
 
 def _providers(host: Json) -> Table:
-    table = Table("provider", "span", "sent", "delivered", "deferred", "bounced", "complaints", "p50", "p95")
+    table = _table("provider", "span", "sent", "delivered", "deferred", "bounced", "complaints", "p50", "p95")
     rows = [("all", span, one) for span, one in host["totals"].items()]
     rows += [
         (name, span, one) for name, spans in sorted(host["providers"].items()) for span, one in spans.items()
@@ -214,6 +229,14 @@ def _providers(host: Json) -> Table:
         )
         last = name
     return table
+
+
+def _hours(hosts: Mapping[str, Json]) -> Iterator[str]:
+    """Yield plots of the last 24 hours: first attempts, and those of them that were refused."""
+    for host in hosts.values():
+        first, refused = host["hours"]["first"], host["hours"]["refused"]
+        yield f"first attempts, 24 h {blocks(first, max(first))} {max(first):,} an hour at most"
+        yield f"refused              {blocks(refused, max(first))} {sum(refused):,} of {sum(first):,}"
 
 
 def _rate(tally: Json, event: str) -> str:

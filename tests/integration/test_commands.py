@@ -341,6 +341,8 @@ FRESH: dict[str, tuple[str, ...]] = {
     "export": ("export", ZONE),
     "import": ("import", "db.example", "--origin", "db.example", "--out", "new"),
     "report": ("report", "-o", "report.html"),
+    "warmup": ("warmup",),
+    "reputation": ("reputation",),
     "delegation": ("delegation", ZONE),
     "schema": ("schema",),
 }
