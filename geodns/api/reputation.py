@@ -22,14 +22,14 @@ from geodns.api.schemas_reputation import (
 from geodns.config.times import timestamp
 from geodns.control.host_lookup import find_hosts
 from geodns.control.services import Services
-from geodns.control.signal_service import Figures
+from geodns.control.signal_service import ZoneFigures
 from geodns.errors import NotFoundError, StoreError, UsageError
 from geodns.model.mail import MailEvent, Tally, summed
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.listings import listed_codes
 
-Spans = Mapping[str, Mapping[str, Mapping[str, Figures]]]
+Spans = Mapping[str, ZoneFigures]
 """What became of mail, by span, host and provider."""
 Figured = Mapping[str, Spans]
 """The same by zone."""
@@ -49,23 +49,20 @@ def routes() -> list[web.RouteDef]:
 
 async def _reputation(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    figures = await _figures(services, time.time())
+    figures = await _figures(services)
     return cached_json(request, "reputation", lambda: reputation_json(services, figures, time.time()))
 
 
 async def _answer(services: Services) -> web.Response:
-    now = time.time()
-    return web.json_response(reputation_json(services, await _figures(services, now), now))
+    figures = await _figures(services)
+    return web.json_response(reputation_json(services, figures, time.time()))
 
 
-async def _figures(services: Services, now: float) -> Figured:
+async def _figures(services: Services) -> Figured:
     """Read what became of the mail; by zone, span, host and provider."""
     try:
         return {
-            zone: {
-                span: await services.signals.figures(zone, now - seconds, now)
-                for span, seconds in SPANS.items()
-            }
+            zone: {span: await services.signals.recent.of(zone, seconds) for span, seconds in SPANS.items()}
             for zone in services.reputation.zones()
         }
     except StoreError:
@@ -185,7 +182,7 @@ def _hours_json(services: Services, host: HostKey, now: float) -> HoursJson:
     return HoursJson(
         since=timestamp(now // 3600 * 3600 - 3600 * (len(hours) - 1)),
         first=[hour.first for hour in hours],
-        refused=[sum(hour.refused.values()) for hour in hours],
+        refused=[hour.refused for hour in hours],
     )
 
 

@@ -6,6 +6,7 @@ steps are kept for a shorter time (`KEPT`). What is asked is put together of the
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from geodns.model.mail import About, MailEvent, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
@@ -74,6 +75,16 @@ MarkKey = tuple[int, str, str]
 """The begin of a step of five minutes, a provider, and the rule whose `text` the replies have."""
 
 
+class HourOfMail(NamedTuple):
+    """A host's first attempts in an hour, and those of them that were refused."""
+
+    first: int
+    refused: int
+
+
+NO_MAIL = HourOfMail(0, 0)
+
+
 class MailWindow:
     """The counts in memory; marks are nowhere else, since rules look at the last hour alone."""
 
@@ -83,6 +94,8 @@ class MailWindow:
         self._keys: dict[MailKey, MailKey] = {}
         """Each key once: there are as many of them in every step."""
         self._marks: dict[HostKey, dict[MarkKey, int]] = {}
+        self._hours: dict[HostKey, dict[int, HourOfMail]] = {}
+        """By host and begin of the hour: what is drawn, ready."""
 
     def add(self, host: HostKey, step: int, at: int, counts: Mapping[MailKey, int]) -> None:
         """Add counts to a step that begins at a time."""
@@ -90,6 +103,11 @@ class MailWindow:
         for key, number in counts.items():
             one = self._keys.setdefault(key, key)
             known[one] = known.get(one, 0) + number
+        if step == HOUR:
+            some = tally((kind, number) for (_, _, kind), number in counts.items())
+            hours = self._hours.setdefault(host, {})
+            before = hours.get(at, NO_MAIL)
+            hours[at] = HourOfMail(before.first + some.first, before.refused + sum(some.refused.values()))
 
     def mark(self, host: HostKey, marks: Mapping[MarkKey, int]) -> None:
         """Add first attempts whose reply has the text of a rule."""
@@ -107,8 +125,11 @@ class MailWindow:
         for host, steps in list(self._steps.items()):
             for step, at in [one for one in steps if one[1] + one[0] <= now - KEPT[one[0]]]:
                 del steps[step, at]
+                if step == HOUR:
+                    self._hours[host].pop(at, None)
             if not steps:
                 del self._steps[host]
+                self._hours.pop(host, None)
 
     def _within(self, host: HostKey, start: float, end: float) -> Iterator[Mapping[MailKey, int]]:
         """Return the counts of the steps that cover a time, each part of it once."""
@@ -137,14 +158,11 @@ class MailWindow:
             for provider, some in found.items()
         }
 
-    def hours(self, host: HostKey, now: float) -> list[Tally]:
-        """Return the tally of each of the last 24 hours of the clock, the one of now last; as `total`."""
-        steps = self._steps.get(host, {})
+    def hours(self, host: HostKey, now: float) -> list[HourOfMail]:
+        """Return the last 24 hours of the clock, the one of now last; of what was told late, too."""
+        hours = self._hours.get(host, {})
         last = begin_of(HOUR, now)
-        return [
-            tally((kind, number) for (_, _, kind), number in steps.get((HOUR, at), {}).items())
-            for at in range(last - DAY + HOUR, last + HOUR, HOUR)
-        ]
+        return [hours.get(at, NO_MAIL) for at in range(last - DAY + HOUR, last + HOUR, HOUR)]
 
     def total(self, host: HostKey, start: float, end: float) -> Tally:
         """See `MailCounts`."""

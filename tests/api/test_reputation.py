@@ -11,6 +11,7 @@ import pytest
 
 from geodns.api.reputation import reputation_json
 from geodns.api.schemas_reputation import ReputationHostJson
+from geodns.control.figures_service import FiguresService
 from geodns.control.signal_service import Figures
 from geodns.errors import StoreError
 from geodns.model.mail import About, MailEvent, Tally
@@ -203,7 +204,7 @@ def test_figures_that_cannot_be_read_hide_nothing_else(ready: Control) -> None:
             await asyncio.sleep(0)
             raise StoreError("signals.db: the disk is gone")
 
-        cast(Any, running.daemon.services.signals).figures = fail
+        cast(Any, running.daemon.services.signals).recent = FiguresService(fail)
         hosts = (await running.get(PATH))["zones"][NAME]["hosts"]
         assert hosts["m1"]["totals"]["1d"]["first"] == 0
 

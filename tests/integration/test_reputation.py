@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from geodns.storage.event_log import WRITE_EVERY
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 from tests.signals.blocklist import BlockList, block_list
@@ -64,6 +66,7 @@ def test_a_listed_host_is_taken_out_and_comes_back_in_steps(server: Server, list
     command = server.command("reputation", "mta4")
     assert "2001:db8::4 is on bl.test" in command.stdout
 
+    time.sleep(2 * WRITE_EVERY)  # the event is on disk, too
     os.kill(server.control(), signal.SIGKILL)  # what stands goes on
     wait_until(lambda: server.status()["ready"], 20, "control is back")
     assert quarantined(server) == {"mta1", "mta4"}

@@ -65,9 +65,11 @@ def test_the_last_hours_are_told_apart() -> None:
     counted(window, NOW - FIVE, 3)
     counted(window, NOW + FIVE, 7, REFUSED, "yahoo")
     hours = window.hours(HOST, NOW + 600)
-    assert len(hours) == 24
-    assert [one.first for one in hours] == [0] * 21 + [5, 5, 7]
-    assert [one.refused.get(About.IP, 0) for one in hours[-3:]] == [0, 2, 7]
+    assert hours == [(0, 0)] * 21 + [(5, 0), (5, 2), (7, 7)]
+    window.prune(NOW + 25 * HOUR + 1)
+    assert window.hours(HOST, NOW + 600) == [(0, 0)] * 22 + [(5, 2), (7, 7)]
+    window.prune(NOW + 40 * DAY)
+    assert window.hours(HOST, NOW + 600) == [(0, 0)] * 24
 
 
 @given(st.integers(0, 3 * DAY), st.integers(0, 3 * DAY))
