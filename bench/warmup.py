@@ -55,7 +55,9 @@ class Day:
         return 0.0 if self.cap is None else max(0.0, self.sent - self.cap)
 
 
-def simulate(days: int, volume: int, ttl: int, *, failures: bool = True) -> list[Day]:
+def simulate(
+    days: int, volume: int, ttl: int, *, failures: bool = True, counted: bool = True, busier: float = 1.0
+) -> list[Day]:
     """Return each day of both new hosts.
 
     Args:
@@ -63,6 +65,8 @@ def simulate(days: int, volume: int, ttl: int, *, failures: bool = True) -> list
         volume: messages a day.
         ttl: seconds, which is also the step of the simulation; a part of `LOOK`.
         failures: on every fifth day four of the six warm hosts are out.
+        counted: whether signals say what is sent.
+        busier: what the pool really sends, as a multiple of its volume.
 
     """
     text = TEXT.replace("TTL", str(ttl)).replace("VOLUME", str(volume))
@@ -84,7 +88,8 @@ def simulate(days: int, volume: int, ttl: int, *, failures: bool = True) -> list
             now = start + number * SECONDS + second
             before = dict(ceilings)
             for host in NEW if not second % LOOK else ():
-                seen = _sending(zone, host, rates[host], sent[host], rows, now, volume, ttl, ended)
+                seen = _sending(zone, host, rates[host], sent[host], rows, now, volume, ended)
+                seen = seen if counted else replace(seen, heard=None)
                 plan = zone.host_by_name[host].warmup
                 assert plan is not None
                 stages[host] = step(plan, stages.get(host) or first_stage(plan, now), seen, now, LOOK)
@@ -94,7 +99,7 @@ def simulate(days: int, volume: int, ttl: int, *, failures: bool = True) -> list
                 rates = {host: dealt.get(host, Fraction(0)) * volume for host in NEW}
                 shares = {host: max(shares[host], float(dealt.get(host, 0))) for host in NEW}
             # Between half and one and a half of the mean, at its highest in the afternoon.
-            rate = volume / SECONDS * (1 - math.cos(2 * math.pi * (second / SECONDS - 1 / 8)) / 2)
+            rate = busier * volume / SECONDS * (1 - math.cos(2 * math.pi * (second / SECONDS - 1 / 8)) / 2)
             for _ in range(RESOLVERS):
                 hosts = sets[place % len(sets)]
                 place += 1
@@ -123,7 +128,6 @@ def _sending(
     rows: list[Day],
     now: float,
     volume: int,
-    ttl: int,
     ended: dict[str, Tally],
 ) -> Sending:
     if host not in ended:
@@ -158,9 +162,11 @@ def worst(rows: list[Day]) -> Day:
 @click.option("--days", default=45)
 @click.option("--volume", default=400_000, help="Messages a day.")
 @click.option("--ttl", default=5, help="Seconds.")
-def main(days: int, volume: int, ttl: int) -> None:
+@click.option("--uncounted", is_flag=True, help="No signals say what is sent.")
+@click.option("--busier", default=1.0, help="What is really sent, as a multiple of the volume.")
+def main(days: int, volume: int, ttl: int, *, uncounted: bool, busier: float) -> None:
     """Print a simulated warm-up."""
-    rows = simulate(days, volume, ttl)
+    rows = simulate(days, volume, ttl, counted=not uncounted, busier=busier)
     click.echo(f"two new hosts beside six warm ones, {volume:,} messages a day, ttl {ttl} s, plan sendgrid")
     click.echo(f"{'date':>4} {'host':5} {'day':>3} {'planned':>12} {'share':>8} {'sent':>12} {'excess':>8}")
     for row in rows:

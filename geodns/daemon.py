@@ -155,7 +155,7 @@ class Daemon:
         """Serve until a signal or a failed task ends it; return the exit status."""
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stop.set)
+            loop.add_signal_handler(name, self._end)
         events, zones = self.services.events, self.services.zones
         for warning in self._warnings:
             events.tell("watch", warning)
@@ -165,6 +165,10 @@ class Daemon:
         finally:
             self.services.alerts.report()  # of the last writes, and of a start that failed
             await events.close()
+
+    def _end(self) -> None:
+        self._stop.set()
+        self.services.zones.blame_no_file()  # a large one may be read for longer than the supervisor waits
 
     async def _live(self, edit: Edit) -> int:
         services, settings = self.services, self._settings

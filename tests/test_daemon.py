@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable
 from operator import attrgetter
@@ -15,6 +16,7 @@ import pytest
 
 from geodns import daemon
 from geodns.config.settings import Settings
+from geodns.control.wall_clock import WallClock
 from geodns.daemon import control
 from geodns.errors import StoreError
 from geodns.health.outcome import ProbeResult
@@ -23,6 +25,8 @@ from geodns.model.state import Forced, ForcedState, HealthState, RetiredHost, Ve
 from geodns.serve.plan import ControlContext
 from geodns.storage.reading_log import MOST_DEATHS, ReadingLog
 from geodns.storage.state_file import FILE_NAME, StateFile
+from geodns.zonefile.reader import ParsedZone, read_zone
+from geodns.zones import folder
 from tests.controlling import NAME, TEXT, Control, Running, ready, until
 from tests.sample_zones import host
 
@@ -133,6 +137,33 @@ def test_what_was_forced_holds_over_a_restart_but_not_past_its_time(ready: Contr
     ready.run(test)
 
 
+def test_a_clock_that_is_set_while_the_first_probes_run_ends_nothing(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = StateFile.open(ready.state, time.time())
+    store.save_forced(MTA1, ForcedState(Forced.DRAINED, "", "ann", time.time(), time.time() + 3600))
+    store.close()
+    real, ahead = time.time, [0.0]
+
+    def wall() -> float:
+        return real() + ahead[0]
+
+    async def probing(_: Target) -> None:
+        await asyncio.sleep(0)
+        ahead[0] = 86400.0
+
+    monkeypatch.setattr("time.time", wall)
+    monkeypatch.setattr(daemon, "WallClock", lambda noted: WallClock(noted, wall))
+    ready.probing = probing
+
+    async def test(running: Running) -> None:
+        assert ahead[0]
+        assert running.supervisor.dealt() == {"mta2", "mta3"}
+        assert MTA1 in running.store.load_forced()
+
+    ready.run(test)
+
+
 def test_a_full_disk_stops_no_start_and_what_was_forced_holds(ready: Control) -> None:
     store, _ = StateFile.open(ready.state, time.time())
     store.save_forced((NAME, "mta1"), ForcedState(Forced.DRAINED, "", "ann", time.time() - 60))
@@ -226,6 +257,31 @@ def test_a_file_that_kills_control_is_refused_and_its_zone_is_served_as_before(r
         assert (await running.get("/status"))["zones"][NAME]["error"] is None
 
     ready.run(test)
+
+
+def test_a_server_that_is_told_to_end_blames_no_file_that_it_reads(
+    ready: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> ParsedZone:
+        begun.set()
+        released.wait()
+        return read_zone(*given)
+
+    monkeypatch.setattr(folder, "read_zone", slowly)
+    note = ready.state / "reading"
+
+    async def test(running: Running) -> None:
+        try:
+            await until(begun.is_set)
+            assert NAME in note.read_text()
+            running.signal(signal.SIGTERM)
+            await until(lambda: NAME not in note.read_text().splitlines()[0])  # it may be killed from here on
+        finally:
+            released.set()
+
+    ready.run(test, wait=False)
 
 
 def test_a_bad_file_takes_no_zone_away_that_was_served_before_a_restart(ready: Control) -> None:

@@ -306,9 +306,22 @@ def test_a_prober_that_is_cut_off_takes_nobody_down_for_a_while(
 
     with caplog.at_level(logging.INFO):
         ready.run(test)
-    assert "of its 6 hosts began to fail at once" in caplog.text
-    assert "of its 6 hosts go on failing" in caplog.text
-    assert "its verdicts are no longer in doubt" in caplog.text
+    assert "of its 6 hosts fell silent at once" in caplog.text
+    assert "of its 6 hosts are silent still" in caplog.text
+    assert "most of its hosts are reached again, its verdicts are no longer in doubt" in caplog.text
+
+
+@pytest.mark.parametrize(("verb", "body"), [("drain", {}), ("weight", {"weight": 0})])
+def test_an_edit_waits_where_another_host_is_out_by_an_order(
+    ready: Control, verb: str, body: dict[str, Any]
+) -> None:
+    async def test(running: Running) -> None:
+        assert (await running.order(verb, "mta2", **body))[0] == 200
+        ready.file.write_text(WITHOUT_1)
+        await until(lambda: NAME in running.daemon.services.zones.waiting)
+        assert running.supervisor.dealt() == {"mta1", "mta3"}
+
+    ready.run(test)
 
 
 def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(

@@ -10,24 +10,25 @@ from aiohttp import web
 
 from geodns.api.connections import OPEN, READS, SIGNALS
 from geodns.api.nuisances import Nuisances
-from geodns.api.responses import TOKEN, RefusedError
+from geodns.api.responses import SERVICES, TOKEN, RefusedError
 from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
+from geodns.serve.tcp import client_key
 
 log = logging.getLogger(__name__)
 
 RATE = 200.0
-"""Requests a second that one client may make, in the long run."""
+"""Requests a second that one client (an address, or a /64 of IPv6) may make, in the long run."""
 BURST = 400.0
 """Requests that it may make at once."""
 CLIENTS = 4096
 """Clients remembered; past that the one that asked longest ago is forgotten."""
 
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
-"""What proxies add (RFC 7239, RFC 9110): who asks one on this machine may be anywhere."""
+FORWARDED = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+"""Headers of proxies (RFC 7239, RFC 9110), as are `X-Forwarded-…`: who asks one here may be anywhere."""
 PAGE = "/assets/"
-"""The page and its parts say nothing of what is served: they ask for that, and show a token."""
+"""The page's parts; they need no token, since they say nothing of what is served."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -70,7 +71,8 @@ def _let_in(request: web.Request) -> None:
     if request.path in OPEN:
         return
     access = request.app[ACCESS]
-    access.count(request.remote or "")
+    # A stranger beside them must not use up the requests of those with a token.
+    access.count(request.remote or "", known=access.token_in(request) is not None)
     if request.path == "/" or request.path.startswith(PAGE):
         return
     request[TOKEN] = access.require(request, scope_of(request.method, request.path))
@@ -84,6 +86,9 @@ def scope_of(method: str, path: str) -> Scope:
 
 
 def _answer(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, NotFoundError) and not request.app[SERVICES].watchdog.ready:
+        # A zone or host that is asked for may be among those that are not taken up yet.
+        return _error("the server is starting, and knows no zones yet: ask again in some seconds", 503)
     if isinstance(error, RefusedError):
         return _error(str(error), error.status, **_MORE.get(error.status, {}))
     if isinstance(error, web.HTTPException):
@@ -129,7 +134,7 @@ class Access:
         self._clock = clock
         self._nuisances = nuisances or Nuisances(clock)
         self._names = frozenset(name.lower() for name in names)
-        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._clients: OrderedDict[tuple[str | bytes, bool], tuple[float, float]] = OrderedDict()
 
     def require(self, request: web.Request, scope: Scope) -> Token | None:
         """Return the token that lets a request in; None: it needs none.
@@ -139,10 +144,9 @@ class Access:
                 is not this machine's; 400 for a wrong Host header.
 
         """
-        header = request.headers.get("Authorization")
-        kind, _, shown = (header or "").partition(" ")
-        is_bearer = kind.lower() == "bearer"  # RFC 9110 section 11.1: in any case
-        token = self._known(shown.strip()) if is_bearer else None
+        token = self.token_in(request)
+        if token is None and self._tokens and _bearer(request) is not None:
+            self._nuisances.note("wrong tokens", request.remote or "")
         if token is not None and token.scope == "signals" != scope:
             raise RefusedError(403, f"this token is for signals and nothing else: {scope} needs another")
         scope = "control" if scope == "signals" and scope not in self._scopes else scope
@@ -154,19 +158,13 @@ class Access:
             if is_loopback(request.remote or ""):
                 self._must_be_meant(request, scope)
             return None
-        if header is None:
-            variable = "GEODNS_TOKEN"
-            raise RefusedError(401, f"no token: show it as `Authorization: Bearer TOKEN`, or set {variable}")
-        if not is_bearer:
-            raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
-        if token is None:
-            self._nuisances.note("wrong tokens", request.remote or "")
-            raise RefusedError(401, "wrong token: none of this server's is that")
-        if token.scope not in {scope, "control"}:
-            raise RefusedError(403, f"this token is for {token.scope}: {scope} needs another")
-        return token
+        return _good(request, token, scope)
 
-    def _known(self, shown: str) -> Token | None:
+    def token_in(self, request: web.Request) -> Token | None:
+        """Return the good token that a request shows, needed or not."""
+        shown = _bearer(request)
+        if shown is None:
+            return None
         # All of them, so that the time does not tell which.
         given = shown.encode(errors="surrogateescape")
         found = None
@@ -193,9 +191,12 @@ class Access:
         elif not known or request.headers.get("Origin", own) != own:
             raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
 
-    def count(self, client: str) -> None:
-        """Count a request; raises RefusedError (429) for a client that asks too often."""
-        now = self._clock()
+    def count(self, address: str, *, known: bool = False) -> None:
+        """Count a request; raises RefusedError (429) for a client that asks too often.
+
+        Those with a token are `known`, and counted apart from others of their address.
+        """
+        now, client = self._clock(), (client_key(address), known)
         left, at = self._clients.pop(client, (BURST, now))
         left = min(BURST, left + (now - at) * RATE)
         self._clients[client] = (max(0.0, left - 1), now)
@@ -208,10 +209,31 @@ class Access:
 ACCESS: web.AppKey[Access] = web.AppKey("access")
 
 
+def _bearer(request: web.Request) -> str | None:
+    """Return what a request shows as a token, good or not."""
+    kind, _, shown = request.headers.get("Authorization", "").partition(" ")
+    return shown.strip() if kind.lower() == "bearer" else None  # RFC 9110 section 11.1: in any case
+
+
+def _good(request: web.Request, token: Token | None, scope: Scope) -> Token:
+    """Return the token of a request, if it is one for a scope; raise RefusedError."""
+    if "Authorization" not in request.headers:
+        variable = "GEODNS_TOKEN"
+        raise RefusedError(401, f"no token: show it as `Authorization: Bearer TOKEN`, or set {variable}")
+    if _bearer(request) is None:
+        raise RefusedError(401, "the Authorization header is not `Bearer TOKEN`")
+    if token is None:
+        raise RefusedError(401, "wrong token: none of this server's is that")
+    if token.scope not in {scope, "control"}:
+        raise RefusedError(403, f"this token is for {token.scope}: {scope} needs another")
+    return token
+
+
 def _must_be_here(request: web.Request) -> None:
     if not is_loopback(request.remote or ""):
         raise RefusedError(403, "writing from another machine needs a token: set `token` in geodns.yaml")
-    if any(name in request.headers for name in FORWARDED):
+    names = {name.lower() for name in request.headers}
+    if names & FORWARDED or any(name.startswith("x-forwarded-") for name in names):
         raise RefusedError(403, "writing through a proxy needs a token: set `token` in geodns.yaml")
 
 

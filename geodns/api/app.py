@@ -23,6 +23,7 @@ from geodns.api import (
 from geodns.api.access import ACCESS, Access, guard
 from geodns.api.connections import bound
 from geodns.api.events import FOLLOWERS
+from geodns.api.gauges import HttpGauges
 from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import CACHE, SERVICES, ResponseCache
 from geodns.config.tokens import Token
@@ -47,6 +48,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     names = (services.node, socket.gethostname())
     app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
+    services.metrics.registry.register(HttpGauges(app))
     rooms = (
         site,
         status,

@@ -209,7 +209,7 @@ class ForcedByJson(TypedDict):
 
 
 class OverrideJson(ForcedByJson):
-    """Something that is forced on a host."""
+    """An override of a host."""
 
     zone: str
     host: str
@@ -217,7 +217,7 @@ class OverrideJson(ForcedByJson):
 
 @_exact
 class ForcedEntryJson(OverrideJson):
-    """A state that is forced on a host."""
+    """A state by an override."""
 
     forced: Forced
     badness: NotRequired[Badness | None]
@@ -225,14 +225,14 @@ class ForcedEntryJson(OverrideJson):
 
 @_exact
 class WeightEntryJson(OverrideJson):
-    """A weight that is forced on a host."""
+    """A weight by an override."""
 
     weight: Weight
 
 
 @_exact
 class StateJson(TypedDict):
-    """Everything that is forced: what a server exports, and takes up again."""
+    """All overrides, as a server exports them and takes them up again."""
 
     geodns_state: Literal[1]
     # Both only tell people where a file comes from: whatever stands there is taken.

@@ -141,7 +141,7 @@ class Connection(web.RequestHandler):
 
     def is_spare(self) -> bool:
         """Tell whether it is one of those that are kept for others; not any more once there is room."""
-        self.spare = self.spare and self._room.is_full
+        self.spare = self.spare and not self._room.has_place_for(self.client)
         return self.spare
 
     def await_body(self) -> None:
@@ -229,6 +229,7 @@ class Connections:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = most if soft == resource.RLIM_INFINITY else min(most, max(8, (soft - OTHERS) // 2))
         self._open: dict[Connection, None] = {}
+        self._ended = False
 
     def connection(self, server: web.Server, tls: ssl.SSLContext | None) -> asyncio.Protocol:
         """Return the protocol for a client that comes."""
@@ -237,16 +238,19 @@ class Connections:
 
     def arrived(self, new: Connection) -> None:
         self._open[new] = None
+        if self._ended:  # it was being let in
+            new.drop()
+            return
         mine = [one for one in self._open if one.client == new.client]
         if len(mine) > PER_CLIENT:
             self._make_room(mine, new)
         elif len(self._open) > self._most:
             self._make_room(self._open, new)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether more connections are open than may be, those that are kept for others left out."""
-        return len(self._open) - sum(one.spare for one in self._open) >= self._most
+    def has_place_for(self, client: str | bytes) -> bool:
+        """Tell whether a client may have one more; those that are kept for others are left out."""
+        plain = [one.client for one in self._open if not one.spare]
+        return len(plain) < self._most and plain.count(client) < PER_CLIENT
 
     def _make_room(self, among: Iterable[Connection], new: Connection) -> None:
         waiting = [one for one in among if one.patience is not None and one is not new]
@@ -259,6 +263,14 @@ class Connections:
             self.nuisances.note("too many connections", new.remote)
             new.drop()
 
+    @property
+    def number(self) -> int:
+        return len(self._open)
+
+    @property
+    def number_at_work(self) -> int:
+        return sum(one.patience is None for one in self._open)
+
     def left(self, connection: Connection) -> None:
         self._open.pop(connection, None)
 
@@ -269,7 +281,8 @@ class Connections:
             one.drop()
 
     def drop_all(self) -> None:
-        """End what is left, such as those without TLS yet."""
+        """End what is left, such as those without TLS yet, and whoever still comes."""
+        self._ended = True
         for one in list(self._open):
             one.drop()
 
@@ -281,6 +294,9 @@ class Connections:
             for one in list(self._open):
                 one.look(now)
             self.nuisances.tell()
+
+
+ROOM: web.AppKey[Connections] = web.AppKey("room")
 
 
 @web.middleware
@@ -300,7 +316,9 @@ async def bound(
         return await handler(request)
     try:
         if connection.is_spare() and request.path not in OPEN and request.method in READS:
-            raise RefusedError(503, "too many connections: those left are for orders, /healthz and /readyz")
+            raise RefusedError(
+                503, "too many connections, try again later: those left are for orders, /healthz and /readyz"
+            )
         connection.await_body()
         await read_in_time(request)
         connection.work()
@@ -331,4 +349,5 @@ async def read_in_time(request: web.Request, most: int | None = None) -> bytes:
 
 def _first_line(error: object) -> str:
     text = error.message if isinstance(error, HttpProcessingError) else str(error)
+    text = text.removeprefix("400, message:").lstrip()  # aiohttp's words for one error inside another
     return printable(text.partition("\n")[0].removesuffix(":"))  # further lines show the bytes

@@ -13,10 +13,11 @@ from typing import Any
 from aiohttp import web
 
 from geodns.api.access import headers_for
-from geodns.api.responses import SERVICES, RefusedError
+from geodns.api.responses import SERVICES, RefusedError, has_token
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
 from geodns.errors import UsageError
+from geodns.serve.tcp import client_key
 from geodns.storage.event_file import Event, EventFilter
 from geodns.storage.event_log import KINDS
 
@@ -26,7 +27,7 @@ USUAL = 500
 STREAMS = 100
 """Clients that may follow at once."""
 PER_CLIENT = 50
-"""Of one address."""
+"""Of one client, see `client_key`."""
 COMMENT_EVERY = 15.0
 """Seconds without an event after which a comment keeps the connection from being taken for dead."""
 LOOK_EVERY = 1.0
@@ -71,7 +72,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     events, followers = request.app[SERVICES].events, request.app[FOLLOWERS]
     wanted = _wanted(request)
     position = _position(request, events.last)
-    _make_room(followers, request.remote)
+    _make_room(followers, request)
     response = web.StreamResponse(
         headers=headers_for(request) | {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     )
@@ -86,20 +87,35 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _make_room(followers: dict[web.StreamResponse, web.Request], client: str | None) -> None:
-    """Make a place for one more; raise RefusedError (503) where all have their fair share of places.
+def _make_room(followers: dict[web.StreamResponse, web.Request], new: web.Request) -> None:
+    """Make a place for one more; raise RefusedError (503) where there is none for it.
 
-    That of a client that has many goes to one who has few: it comes back where it left off, if it can.
+    Who shows a token may have the place of one without. Otherwise that of a client that has many goes to one
+    who has few: it comes back where it left off, if it can.
     """
-    numbers = Counter(one.remote for one in followers.values())
-    if numbers[client] >= PER_CLIENT:
-        raise RefusedError(503, f"{PER_CLIENT} clients of this address follow the events: try again later")
-    if len(followers) < STREAMS:
+    client, known = client_key(new.remote or ""), has_token(new)
+    # Whom it may send away.
+    peers = {
+        response: client_key(one.remote or "")
+        for response, one in followers.items()
+        if known or not has_token(one)
+    }
+    strangers = {
+        response: theirs for response, theirs in peers.items() if known and not has_token(followers[response])
+    }
+    if sum(client_key(one.remote or "") == client for one in followers.values()) >= PER_CLIENT:
+        full = f"{PER_CLIENT} clients of this address follow the events"
+        greedy, among = client, strangers
+    elif len(followers) >= STREAMS:
+        full = f"{STREAMS} clients follow the events already"
+        numbers = Counter((strangers or peers).values())
+        greedy, number = max(numbers.items(), key=lambda one: one[1], default=(client, 0))
+        among = strangers or (peers if number > numbers[client] + 1 else {})
+    else:
         return
-    greedy, number = numbers.most_common(1)[0]
-    if number <= numbers[client] + 1:
-        raise RefusedError(503, f"{STREAMS} clients follow the events already: try again later")
-    oldest = next(response for response, one in followers.items() if one.remote == greedy)
+    oldest = next((response for response, theirs in among.items() if theirs == greedy), None)
+    if oldest is None:
+        raise RefusedError(503, f"{full}: try again later")
     transport = followers.pop(oldest).transport
     if transport is not None:
         transport.abort()

@@ -23,6 +23,7 @@ from geodns.model.zone import Zone
 from geodns.responder.lookup import rotation_of
 from geodns.responder.respond import respond
 from geodns.responder.worker_state import WorkerState
+from geodns.wire import codes
 from geodns.wire.codes import number_of
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import name_to_wire
@@ -146,7 +147,10 @@ def _hosts_by_data(zone: Zone) -> dict[str, str]:
 
 
 def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) -> list[NextJson]:
-    """Return the answers that a worker gives one after another; each worker is at a place of its own."""
+    """Return the answers that a worker gives one after another; each worker is at a place of its own.
+
+    None where others answer: a referral is always the same.
+    """
     question = dnslib.DNSRecord(q=dnslib.DNSQuestion(owner, rtype))
     options = [] if asking.network is None else [_subnet_option(asking.network)]
     question.add_ar(dnslib.EDNS0(udp_len=1232, opts=options))
@@ -159,6 +163,8 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
         if packet is None:
             break
         answer = dnslib.DNSRecord.parse(packet)
+        if not answer.header.aa and answer.header.rcode == codes.NOERROR:
+            break
         data = [(record.ttl, str(record.rdata)) for record in answer.rr]
         found.append(
             {

@@ -73,10 +73,15 @@ def _within(name: str, origin: str) -> str:
 
 def nearest_outside(table: Table, name: str) -> tuple[str, ...]:
     """Return what may be meant by an absolute name that is in no zone: one of a zone, or a zone's own."""
-    labels = name_to_wire(name)[:-1]
+    wire = name_to_wire(name)
+    labels = wire[:-1]
     inside = (labels + origin for origin, zone in table.zones.items() if labels + origin in zone.nodes)
     found = tuple(map(name_from_wire, islice(inside, SHOWN)))
     if found:
         return found
-    origins = map(name_from_wire, islice(table.zones, MAX_COMPARED))
-    return tuple(difflib.get_close_matches(name, origins, SHOWN))
+    origins = (
+        name_from_wire(origin)
+        for origin in islice(table.zones, MAX_LOOKED_AT)
+        if abs(len(origin) - len(wire)) <= _LENGTHS
+    )
+    return tuple(difflib.get_close_matches(name, islice(origins, MAX_COMPARED), SHOWN))

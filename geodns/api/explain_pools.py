@@ -6,8 +6,9 @@ from fractions import Fraction
 
 from geodns.api.schemas_explain import BurstJson, LinkJson, MemberJson, TierJson
 from geodns.api.status import LastResult, number
-from geodns.compiler.choice import Deal, Dealt
+from geodns.compiler.choice import Deal
 from geodns.compiler.choice import shares as shares_by_weight
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
 from geodns.control.orders import describe_weight
@@ -57,7 +58,8 @@ class PoolExplanation:
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
         shares = {} if part is None else shares_of(part)
         if self.rotation.key.type == "SRV":  # its records have weights, and clients look at these
-            shares = {host: (share, share) for host, share in shares_by_weight(deal.dealt).items()}
+            named = [entry for entry in deal.dealt if entry.host in shares]
+            shares = {host: (share, share) for host, share in shares_by_weight(named).items()}
         chain = self.zone.chain(pool)
         if not set(deal.using) <= {link.name for link in chain}:
             chain = self.zone.reach(pool)
@@ -164,12 +166,14 @@ class PoolExplanation:
         if not self._has_family(host):
             return f"it has no {self._family} address"
         told = self._kept_out(deal, pool, host, weight)
+        if told is None and host.name in deal.warmup:
+            told = self._warmup_text(host)
         if told is not None:
             return told
-        if host.name in deal.warmup:
-            return self._warmup_text(host)
         if deal.last_resort is None and pool.name not in deal.using:
             return f"its pool is not needed: {deal.pool} has enough live hosts"
+        if deal.last_resort is None and host.name in deal.hosts:
+            return "an earlier pool names it at this preference"
         return "others are live" if deal.dealt else "nobody is dealt"
 
     def _warmup_text(self, host: Host) -> str:

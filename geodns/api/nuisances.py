@@ -1,6 +1,7 @@
 """Counts what clients do wrong, and tells each kind at most once a minute: a flood must not fill the log."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from aiohttp import web
@@ -15,7 +16,7 @@ MAX_DETAIL = 200
 
 
 class Nuisances:
-    """What was counted and not yet told.
+    """Counts of nuisances that are not yet told; `counts` has all that ever were, by kind.
 
     Args:
         clock: seconds, of any beginning.
@@ -23,6 +24,7 @@ class Nuisances:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self.counts: Counter[str] = Counter()
         self._clock = clock
         self._told: dict[str, float] = {}
         self._more: dict[str, tuple[int, str]] = {}
@@ -37,6 +39,7 @@ class Nuisances:
             detail: on one line, but of any length.
 
         """
+        self.counts[kind] += 1
         words = printable(f"{client}: {detail}" if detail else client)[:MAX_DETAIL]
         if kind in self._told:
             self._more[kind] = self._more.get(kind, (0, ""))[0] + 1, words

@@ -129,14 +129,14 @@ OPERATIONS = (
             "ecs": {"type": "string", "examples": ["192.0.2.0/24"]},
         },
         needs=frozenset({"name"}),
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),
-    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404,)),
+    Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404, 503)),
     Operation(
         "post", "/api/v1/reload", "Read the zone files anew", ReloadedJson, takes=ReloadBody, optional=True
     ),
-    Operation("get", _HOST, "One host", HostJson, errors=(404,)),
+    Operation("get", _HOST, "One host", HostJson, errors=(404, 503)),
     *(
         Operation(
             "post",
@@ -146,11 +146,13 @@ OPERATIONS = (
             takes=HostOrderBody,
             optional=True,
             also=(202,),
-            errors=(404, 409),
+            errors=(404, 409, 503),
         )
         for verb in Verb
     ),
-    Operation("post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404,)),
+    Operation(
+        "post", f"{_HOST}/load", "Push how busy a host is", HostJson, takes=LoadBody, errors=(404, 503)
+    ),
     Operation("get", "/api/v1/warmup", "Where hosts stand in their warm-ups", WarmupsJson),
     Operation(
         "post",
@@ -159,7 +161,7 @@ OPERATIONS = (
         WarmupJson,
         takes=WarmupOrderBody,
         also=(202,),
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation(
         "post",
@@ -168,7 +170,7 @@ OPERATIONS = (
         OrderedJson,
         takes=OrderBody,
         also=(202,),
-        errors=(404, 409),
+        errors=(404, 409, 503),
     ),
     Operation("get", "/api/v1/reputation", "What is known of the reputation of hosts", ReputationJson),
     Operation(
@@ -177,7 +179,7 @@ OPERATIONS = (
         "Overrule a rule or block list for a host",
         ReputationJson,
         takes=IgnoreBody,
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation(
         "post",
@@ -185,7 +187,7 @@ OPERATIONS = (
         "Observe or act for a while, whatever the zone file says",
         ReputationJson,
         takes=ModeBody,
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(
@@ -218,7 +220,7 @@ OPERATIONS = (
             "since": _SINCE,
             "step": {"type": "string", "enum": list(STEPS)},
         },
-        errors=(404,),
+        errors=(404, 503),
     ),
     Operation("get", "/api/v1/history/recent", "The last half hour of all hosts", RecentJson),
     Operation(
@@ -253,7 +255,7 @@ _TOLD = {
     413: "The body is too large.",
     429: "Asked too often.",
     500: "A fault of the server's own; its log says more.",
-    503: "Not now.",
+    503: "Not now: the server is starting, or has too much to do.",
 }
 _HEADERS = {401: ("WWW-Authenticate", "Bearer"), 429: ("Retry-After", "1")}
 

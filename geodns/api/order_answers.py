@@ -57,7 +57,12 @@ def _by_zone(hosts: Mapping[HostKey, T]) -> dict[str, dict[str, T]]:
 def unconfirmed(ordered: OrderResult) -> web.Response:
     """Return an order that waits for a yes, with its reason."""
     error = f"{ordered.refused}: nothing was changed; say yes (`--yes`) if that is meant"
-    shown: UnconfirmedJson = {"error": error, "confirm": True, "pools": pools_json(ordered.changes)}
+    shown: UnconfirmedJson = {
+        "error": error,
+        "confirm": True,
+        "why": ordered.refused,
+        "pools": pools_json(ordered.changes),
+    }
     return web.json_response(shown, status=409)
 
 

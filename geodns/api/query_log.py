@@ -25,8 +25,9 @@ async def _get(request: web.Request) -> web.Response:
 async def _post(request: web.Request) -> web.Response:
     wish = read_body(await request.read(), QueryLogWish, _EXAMPLE)
     policy = request.app[SERVICES].policy
-    pending = await policy.switch_query_log(query_log_of(wish, time.monotonic()), str(request.remote))
+    pending, unkept = await policy.switch_query_log(query_log_of(wish, time.monotonic()), str(request.remote))
     answer = shown(policy.query_log)
+    answer["kept"] = unkept is None
     if pending:
         answer["pending"] = list(pending)
     return web.json_response(answer, status=202 if pending else 200)

@@ -19,6 +19,11 @@ TOKEN: web.RequestKey[Token | None] = web.RequestKey("token")
 """The token that let a request in; None where it needed none."""
 
 
+def has_token(request: web.Request) -> bool:
+    """Tell whether a good token came with a request, needed or not."""
+    return request.get(TOKEN) is not None
+
+
 class CachedBody:
     """The body of an answer, packed once for all who take that.
 

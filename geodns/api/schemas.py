@@ -67,6 +67,7 @@ class UnconfirmedJson(ErrorJson):
     """Why an order needs a `yes`, and what the pools would deal."""
 
     confirm: Literal[True]
+    why: Annotated[str, Field(description="What would be lost: the part of `error` that is to be confirmed.")]
     pools: Changes
 
 
@@ -124,7 +125,7 @@ class WeighedJson(TypedDict):
 
 
 class ForcedWeightJson(TypedDict):
-    """A weight that is forced on a host; `hides` names a later edit of the file that it hides."""
+    """A host's weight by an override; `hides` names a later edit of the file that it hides."""
 
     weight: Weight
     file_weight: Count
@@ -171,7 +172,7 @@ class HostFamiliesJson(TypedDict, total=False):
 
 
 class HostJson(WeighedJson):
-    """A host; the optional keys tell of what is forced on it, of its source and its load."""
+    """A host; the optional keys tell of its overrides, its source and its load."""
 
     state: HealthState
     unchecked: Annotated[bool, Field(description="No check judges it: it counts as up.")]
@@ -263,6 +264,9 @@ class PoolChangeJson(TypedDict):
     after: DealtJson
 
 
+Kept = Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+
+
 class OutcomeJson(TypedDict):
     """The result of an order; see OrderedJson."""
 
@@ -270,7 +274,7 @@ class OutcomeJson(TypedDict):
     pending: list[str]
     notes: list[str]
     left: list[str]
-    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+    kept: Kept
     dry_run: bool
     confirm: str | None
 
@@ -302,7 +306,7 @@ class HostOutcomeJson(TypedDict, total=False):
     pending: list[str]
     notes: list[str]
     left: list[str]
-    kept: Annotated[bool, Field(description="It is on disk; false: a restart forgets it so far.")]
+    kept: Kept
     dry_run: bool
     confirm: str | None
 
@@ -387,6 +391,7 @@ class QueryLogJson(TypedDict):
     sample: NotRequired[Share]
     until: NotRequired[Moment | None]
     pending: NotRequired[list[str]]
+    kept: NotRequired[Kept]
 
 
 class ZoneDigestJson(TypedDict):
@@ -415,6 +420,7 @@ class ReloadedJson(TypedDict):
     """By zone, why an edit is not served without a `yes`."""
 
     waiting: dict[str, list[str]]
+    kept: Kept
 
 
 class DescribedJson(TypedDict):

@@ -83,5 +83,5 @@ class ExplanationJson(TypedDict):
     tiers: list[TierJson]
     no_pool: Annotated[str | None, Field(description="Why no pool is behind it; null where one is.")]
     near: Annotated[list[str], Field(description="Of a name that is not there: the nearest that are.")]
-    next: list[NextJson]
+    next: Annotated[list[NextJson], Field(description="None where the name is delegated.")]
     hosts: dict[str, str]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from geodns.api.connections import CONNECTIONS, Connections
+from geodns.api.connections import CONNECTIONS, ROOM, Connections
 from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import takes_gzip
 from geodns.config.server_keys import HttpTls
@@ -24,8 +24,11 @@ from geodns.serve.tcp import KERNEL_BUFFER
 
 log = logging.getLogger(__name__)
 
-ACCEPTED = 16
-"""Connections that are let in at once; also the errors that asyncio reports at once, without descriptors."""
+ACCEPTED = 4
+"""Connections that are let in at once; also the errors that asyncio reports at once, without descriptors.
+
+Few: of a client that opens ever more, one with a whole request is read before the next ones push it out.
+"""
 LOOK_EVERY = 30.0
 """Seconds between two looks at the certificate's files."""
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -57,12 +60,13 @@ class Site:
         self._listener = listener
         self._tls = tls
         self._connections = Connections(connections, app.get(NUISANCES) or Nuisances(time.monotonic))
+        app[ROOM] = self._connections
         self._server: asyncio.Server | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._context: ssl.SSLContext | None = None
         if tls is not None:
             self._dates = _dates(tls)
-            self._context = _context(tls)
+            self._context = certificate_context(tls)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -81,6 +85,9 @@ class Site:
         for task in self._watching:
             task.cancel()
         if self._server is not None:
+            # asyncio would lose the sockets of clients that it has accepted a moment ago.
+            asyncio.get_running_loop().remove_reader(self._listener)
+            await asyncio.sleep(0)
             self._server.close()
         await self._runner.cleanup()
         self._connections.drop_all()
@@ -98,7 +105,10 @@ class Site:
             loop.default_exception_handler(context)
             return
         self._connections.drop_waiting(1)
-        self._connections.nuisances.note("no room for a connection", "all", error.strerror or "")
+        why = error.strerror or ""
+        if error.errno == errno.EMFILE:
+            why = f"{why}: let the server open more (LimitNOFILE)"
+        self._connections.nuisances.note("no room for a connection", "anybody", why)
 
     async def _watch(self, tls: HttpTls) -> None:
         while True:
@@ -112,7 +122,7 @@ class Site:
             return
         self._dates = dates
         try:
-            _context(tls)  # both files fit each other: not half of a pair is taken
+            certificate_context(tls)  # both files fit each other: not half of a pair is taken
             self._context.load_cert_chain(tls.cert, tls.key)
         except (StartError, OSError) as error:
             log.error("%s; the one before is shown further on", error)  # noqa: TRY400 - no traceback: see the text
@@ -127,7 +137,8 @@ class _Full(asyncio.Protocol):
         transport.close()
 
 
-def _context(tls: HttpTls) -> ssl.SSLContext:
+def certificate_context(tls: HttpTls) -> ssl.SSLContext:
+    """Return a context that shows a certificate; raises StartError where its files are no good."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325 section 3.1.1
     try:

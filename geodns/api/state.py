@@ -45,7 +45,7 @@ async def _post(request: web.Request) -> web.Response:
 
 
 def _lines(what: OverridePlan) -> list[str]:
-    """Say what is forced on which hosts, a line each."""
+    """Describe the overrides of hosts, a line each."""
     states = [(host, describe_state(one)) for host, one in what.forced.items() if one is not None]
     weights = [(host, describe_weight(one)) for host, one in what.weights.items() if one is not None]
     return sorted(f"{host[1]}.{host[0]}: {text}" for host, text in [*states, *weights])

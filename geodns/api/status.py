@@ -102,7 +102,7 @@ def _host(
     since = cluster.since.get(key)
     shown: HostJson = {
         "state": live.host_state(zone, host),
-        "unchecked": not any(zone.targets_by_host[host.name].values()),
+        "unchecked": host.name in zone.unchecked,
         "families": _families(live.family_states(zone, host)),
         "forced": None if forced is None else forced.forced,
         "weight": live.weight(zone, host.name, host.weight),

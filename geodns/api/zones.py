@@ -47,6 +47,9 @@ def _text(zone: Zone) -> str:
 async def _reload(request: web.Request) -> web.Response:
     body = read_body(await request.read(), ReloadBody, '{"yes": true}')
     zones = request.app[SERVICES].zones
-    await zones.reload(yes=body.yes)
-    shown: ReloadedJson = {"waiting": {zone: list(why) for zone, why in zones.waiting.items()}}
+    unkept = await zones.reload(yes=body.yes)
+    shown: ReloadedJson = {
+        "waiting": {zone: list(why) for zone, why in zones.waiting.items()},
+        "kept": unkept is None,
+    }
     return web.json_response(shown)

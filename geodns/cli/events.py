@@ -108,7 +108,7 @@ class _Past:
         while True:
             page = list(self._page(after=str(after), limit=str(PAGE)))
             yield from page
-            if len(page) < PAGE or self.position is None:
+            if len(page) < PAGE or self.position is None or self.position <= after:  # or it goes in a circle
                 return
             after = self.position
 

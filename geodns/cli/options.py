@@ -1,6 +1,5 @@
 """The options that say which servers a command talks to, with which token, and who asks."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,9 @@ _CONFIG = "geodns.config"
 _SERVER_LIST = "geodns.server_list"
 
 
-def number(
-    low: float, high: float = math.inf, *, whole: bool = False, hint: str = ""
-) -> Callable[[str], float]:
+def number(low: float, high: float, *, whole: bool = False, hint: str = "") -> Callable[[str], float]:
     """Return the type of a number, which is refused in the words that zone files are refused in."""
-    write = f"write {low} to {high}" if high < math.inf else f"write {low} or more"
+    write = f"write {low} to {high}"
 
     def read(text: str) -> float:
         try:

@@ -13,7 +13,7 @@ from rich.text import Text
 from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import WIDE, show
-from geodns.cli.status import host_of
+from geodns.cli.status_words import host_of
 from geodns.config.report import first_and_count
 from geodns.errors import GeodnsError
 from geodns.wire.codes import FAMILY_NAMES
@@ -288,12 +288,24 @@ def _where(answer: Json, zone: str, name: str) -> str:
     return f"dealt by {', '.join(pools)}" + (f" ({', '.join(shares)})" if shares else "")
 
 
+def _parts(by_family: Json) -> str:
+    """Return who is dealt; each family by itself where they differ."""
+    dealt = {family: shares for family, shares in by_family.items() if shares}
+    alike = len({tuple(shares.items()) for shares in dealt.values()}) < 2
+    texts = {
+        family: first_and_count([f"{host} {_share(share)}" for host, share in shares.items()], FEW)
+        for family, shares in dealt.items()
+    }
+    if alike:
+        return next(iter(texts.values()), "")
+    return "; ".join(f"{FAMILY_NAMES[family]} {text}" for family, text in texts.items())
+
+
 def _pools(pools: Json) -> Iterator[str]:
     for zone, some in pools.items():
         for pool, change in some.items():
             after = change["after"]
-            shares = after["shares"]["A"] or after["shares"]["AAAA"]
-            parts = first_and_count([f"{host} {_share(share)}" for host, share in shares.items()], FEW)
+            parts = _parts(after["shares"])
             others = f"from {', '.join(after['using'])}: " if after["using"] != [pool] else ""
             resort = _resort(after)
             yield f"pool {pool} of {zone} now deals {parts and others + parts}" + (

@@ -56,9 +56,7 @@ _hosts = click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 @click.option(
     "--wait", "waits", is_flag=True, help="Wait until HOST may be rebooted, and print the progress."
 )
-@click.option(
-    "--timeout", metavar="TIME", callback=_duration, help="End --wait after 30m, 2h … with status 3."
-)
+@click.option("--timeout", metavar="TIME", help="End --wait after 30m, 2h … with status 3.")
 @_ordering()
 def drain(hosts: tuple[str, ...], *, waits: bool, timeout: str | None, **given: Any) -> None:
     """Deal HOST no more, until `undrain`.
@@ -70,12 +68,12 @@ def drain(hosts: tuple[str, ...], *, waits: bool, timeout: str | None, **given: 
     queued on the host still leaves it.
 
     With --wait it returns when the last answer with the host has left all caches that keep to its TTL and,
-    where the host tells its load, that is 0: then it is safe to reboot. While that load is not known (its
-    exporter is gone, or its last value too old) it goes on waiting, until --timeout.
+    where the host tells its load, that was read after that and is 0: then it is safe to reboot. While that
+    load is not known (its exporter is gone, or its last value too old) it goes on waiting, until --timeout.
     """
     if timeout is not None and not waits:
         raise UsageError("--timeout says how long to --wait: give both")
-    seconds = None if timeout is None else seconds_asked(timeout, "leave it out")
+    seconds = None if timeout is None else seconds_asked(timeout, "leave it out", "--timeout")
     _order("drain", hosts, then=partial(wait, timeout=seconds) if waits else None, **given)
 
 

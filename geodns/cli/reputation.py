@@ -11,7 +11,7 @@ from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import blocks, show
 from geodns.cli.server import order_all
-from geodns.cli.status import moment
+from geodns.cli.status_words import moment
 from geodns.config.times import overruled_asked
 from geodns.errors import NotFoundError
 

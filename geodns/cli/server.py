@@ -7,13 +7,14 @@ import click
 
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import server_option, token_option
+from geodns.cli.order_dialog import UNKEPT
 
 RELOAD = "/api/v1/reload"
 QUERY_LOG = "/api/v1/querylog"
 
 
 def order_all(servers: Server, path: str, body: Json, show: Callable[[str, str, HttpReply], bool]) -> None:
-    """Order something of every server; exit with status 1 unless all have done it.
+    """Order something of every server; exit with status 1 unless all have done it, 4 unless all keep it.
 
     Args:
         servers: whom to give the order to.
@@ -26,17 +27,24 @@ def order_all(servers: Server, path: str, body: Json, show: Callable[[str, str, 
 
     """
     answers = servers.post_all(path, body)
-    good = True
+    good = kept = True
     for url, answer in answers.items():
         if isinstance(answer, HttpReply):
-            good = show(url, f"{url}: " if len(answers) > 1 else "", answer) and good
+            prefix = f"{url}: " if len(answers) > 1 else ""
+            good = show(url, prefix, answer) and good
+            if not answer.body.get("kept", True):
+                kept = False
+                why = "`geodns status` says why"
+                click.echo(
+                    f"{prefix}note: in force, but not kept ({why}): a restart forgets it so far", err=True
+                )
         elif len(answers) == 1:
             raise answer
         else:
             click.echo(f"{answer}: run this again with --server {url}", err=True)
             good = False
-    if not good:
-        raise click.exceptions.Exit(1)
+    if not good or not kept:
+        raise click.exceptions.Exit(UNKEPT if good else 1)
 
 
 @click.command()

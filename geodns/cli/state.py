@@ -28,7 +28,10 @@ def export_state(file: Path | None, server: str, token: str | None) -> None:
 
     Who gave each, why, since and until when is in it; `import-state` takes it up again, here or elsewhere.
     """
-    text = json.dumps(Server(server, token).get(PATH), indent=2, ensure_ascii=False)
+    shown = Server(server, token).get(PATH)
+    for key in ("geodns_state", "forced", "weights"):  # whoever needs the file needs them
+        shown[key]
+    text = json.dumps(shown, indent=2, ensure_ascii=False)
     if file is None or str(file) == "-":
         click.echo(text)
         return

@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,16 +15,11 @@ from rich.text import Text
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import number, server_option, token_option
 from geodns.cli.output import show
+from geodns.cli.status_differences import differences, serials
+from geodns.cli.status_words import ago, pools_dealt, span, state_of, weight_of, word_of
 from geodns.errors import GeodnsError, NotFoundError, ServerError
-from geodns.wire.codes import FAMILY_NAMES
-
-MISSING = "-"
-"""Stands for what a server does not have."""
-NEAR = 0.02
-"""Shares may differ by so much: weights move step by step, and not everywhere at once."""
 
 _COLOURS = {"up": "green", "down": "red", "shedding": "yellow", "unknown": "dim"}
-_FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up", "down": "forced down"}
 
 
 @click.command()
@@ -34,7 +28,12 @@ _FORCED = {"drained": "drained", "quarantined": "quarantined", "up": "forced up"
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON that the server gives.")
 @click.option("--watch", is_flag=True, help="Refresh it until interrupted.")
 @click.option(
-    "--interval", default=1.0, show_default=True, type=number(0.1), metavar="SECONDS", help="For --watch."
+    "--interval",
+    default=1.0,
+    show_default=True,
+    type=number(0.1, 86400),
+    metavar="SECONDS",
+    help="For --watch.",
 )
 @server_option
 @token_option
@@ -82,8 +81,11 @@ _Narrow = Callable[[Json], Json]
 
 
 def narrowed(hosts: Sequence[str], zone: str | None, shown: Json) -> Json:
-    """Return a status with some hosts alone, or a zone; raises NotFoundError where it has none of them."""
-    if zone is None and not hosts:
+    """Return a status with some hosts alone, or a zone; raises NotFoundError where it has none of them.
+
+    A server that starts knows no zones yet: its status is returned as it is.
+    """
+    if (zone is None and not hosts) or not (shown["ready"] or shown["zones"]):
         return shown
     # The types of hosts and zones take as long to load as all the rest of a command.
     from geodns.control.host_lookup import find_among, zone_named  # noqa: PLC0415 - see above
@@ -139,7 +141,7 @@ def _several(source: Server, narrow: _Narrow) -> _StatusRow:
         parts += [Text(""), table]
     elif len(statuses) > 1:
         parts.append(Text("they agree on every zone, host and pool"))
-    parts += [Text(line, style="dim") for line in _serials(statuses)]
+    parts += [Text(line, style="dim") for line in serials(statuses)]
     for url, status in list(statuses.items())[:1]:
         parts += [Text(f"\n{url}:", style="bold"), render(status)]
     well = len(statuses) == len(answers) and not found and all(map(_is_well, statuses.values()))
@@ -159,7 +161,7 @@ def _server(url: str, answer: HttpReply | GeodnsError) -> Text:
         return Text(text if text.startswith(url) else f"{url}: {text}", style="red")
     shown = answer.body
     ready = "ready" if shown["ready"] else "not ready"
-    line = Text(f"{name_of(url, shown)}: {ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}")
+    line = Text(f"{name_of(url, shown)}: {ready}, up {span(shown['uptime_s'])}, geodns {shown['version']}")
     for warning in shown["warnings"]:
         line += Text(f"\n  warning: {warning}", style="yellow")
     return line
@@ -195,7 +197,7 @@ def render(shown: Json, now: float | None = None) -> RenderableType:
     ready = "ready" if shown["ready"] else "not ready"
     identity = shown.get("identity")
     known = f" (identity {identity})" if identity and identity != shown["node"] else ""
-    about = f"{ready}, up {_span(shown['uptime_s'])}, geodns {shown['version']}"
+    about = f"{ready}, up {span(shown['uptime_s'])}, geodns {shown['version']}"
     head = Text(f"{shown['node']}{known}: {about}")
     parts: list[RenderableType] = [head]
     parts += [Text(f"warning: {warning}", style="yellow") for warning in shown["warnings"]]
@@ -225,7 +227,7 @@ def _hosts(hosts: Json, now: float) -> Table:
     for name, host in hosts.items():
         colour = "dim" if host.get("unchecked") else _COLOURS.get(host["state"], "")
         state = Text(state_of(host), style="magenta" if host["forced"] else colour)
-        state.stylize(colour, 0, len(_word(host)))
+        state.stylize(colour, 0, len(word_of(host)))
         cells = {
             "host": Text(name),
             "state": state,
@@ -273,192 +275,5 @@ def _pools(pools: Json) -> Table:
             for family in ("A", "AAAA")
         ]
         shown = name if pool.get("checks", True) else f"{name} (unchecked)"
-        table.add_row(shown, _using(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
+        table.add_row(shown, pools_dealt(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
     return table
-
-
-def _using(pool: Json) -> str:
-    """Return the pools that a pool deals from, and its last resort, by family where these differ."""
-    families = {
-        FAMILY_NAMES[family]: about
-        for family, about in pool["families"].items()
-        if about.get("using") or about.get("last_resort")
-    }
-    said = {family: _dealt_from(about) for family, about in families.items()}
-    if len(set(said.values())) < 2:
-        return _dealt_from(pool)
-    return "; ".join(f"{family}: {text}" for family, text in said.items())
-
-
-def _dealt_from(about: Json) -> str:
-    resort = f" (last resort: {about['last_resort']})" if about["last_resort"] else ""
-    return (", ".join(about["using"]) or "nobody") + resort
-
-
-# --- in words -------------------------------------------------------------------------------------------
-
-
-def state_of(host: Json) -> str:
-    """Return a host's state and its override: ``up, IPv4 down (drained by ops: disk)``."""
-    state = _word(host) + _apart(host)
-    if host["forced"] is None:
-        return state
-    waits = f"; it waits: {host['held_back']}" if host.get("held_back") else ""
-    return f"{state} ({_FORCED[host['forced']]}{_whose(host)}{waits})"
-
-
-def _word(host: Json) -> str:
-    """Return a host's state, without its families; that of a host without a check is no knowledge."""
-    state: str = host["state"]
-    return "unchecked" if host.get("unchecked") else state
-
-
-def _apart(host: Json) -> str:
-    """Return the families that are not as the host is; an old server does not say."""
-    families = host.get("families", {})
-    return "".join(
-        f", {word} {families[family]}"
-        for family, word in FAMILY_NAMES.items()
-        if families.get(family, host["state"]) != host["state"]
-    )
-
-
-def weight_of(host: Json) -> str:
-    """Return a host's weight with what lowers it: ``12.5 of 50: shedding 0.25``."""
-    factors = " ".join(f"{factor} {value:g}" for factor, value in host["factors"].items())
-    weight = f"{host['effective_weight']:g}" + (f" of {host['weight']}: {factors}" if factors else "")
-    forced = host.get("forced_weight")
-    return weight if forced is None else f"{weight} (forced to {forced['weight']}{_instead_of(forced)})"
-
-
-def host_of(host: Json) -> str:
-    """Return a host's state, and its weight if one is forced: ``up, weight 5 (forced by ops; …)``."""
-    forced = host.get("forced_weight")
-    weight = "" if forced is None else f", weight {forced['weight']} (forced{_instead_of(forced)})"
-    return state_of(host) + weight
-
-
-def _instead_of(forced: Json) -> str:
-    return f"{_whose(forced)}; the file says {forced['file_weight']}"
-
-
-def _whose(forced: Json) -> str:
-    """Say until when something is forced, by whom and why; an old server does not say."""
-    until, author, reason = (forced.get(key) for key in ("until", "author", "reason"))
-    parts = [f" until {moment(until)}" if until else "", f" by {author}" if author else ""]
-    return "".join(parts) + (f": {reason}" if reason else "")
-
-
-def moment(text: str, now: datetime | None = None) -> str:
-    """Return a time of the JSON as the reader's clock shows it: ``14:00``, with the date if not today's."""
-    try:
-        at = datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        return text
-    today = (now or datetime.now().astimezone()).date()
-    return at.strftime("%H:%M" if at.date() == today else "%Y-%m-%d %H:%M")
-
-
-def ago(text: str | None, now: float) -> str:
-    """Return a time of the JSON as how long ago it was, in its two largest units: ``3d 4h ago``."""
-    try:
-        seconds = now - datetime.fromisoformat(text or "").timestamp()
-    except ValueError:
-        return text or ""
-    return "now" if seconds < 1 else f"{_span(seconds, 2)} ago"
-
-
-def _span(seconds: float, most: int = 4) -> str:
-    minutes, whole = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [
-        f"{number}{unit}"
-        for number, unit in zip((days, hours, minutes, whole), "dhms", strict=True)
-        if number
-    ]
-    return " ".join(parts[:most]) or "0s"
-
-
-# --- where servers disagree -----------------------------------------------------------------------------
-
-
-class Difference(NamedTuple):
-    """A zone, host or pool that is not the same everywhere, and what each server says of it."""
-
-    what: str
-    says: tuple[str, ...]
-
-
-def differences(statuses: Mapping[str, Json]) -> list[Difference]:
-    """Return where servers disagree, by the statuses that they show."""
-    shown = list(statuses.values())
-    alike = len({one.get("version") for one in shown}) == 1
-    zones = [{f"zone {zone}": about for zone, about in one["zones"].items()} for one in shown]
-    hosts = [_flat(one["hosts"], "host {}.{}") for one in shown]
-    pools = [_flat(one["pools"], "pool {} of {}") for one in shown]
-    return [
-        *_differing(zones, _content if alike else _served),
-        *_differing(hosts, host_of),
-        *_differing(pools, _dealing),
-        *_differing_shares(pools),
-    ]
-
-
-def _flat(by_zone: Json, what: str) -> Json:
-    return {what.format(name, zone): about for zone, some in by_zone.items() for name, about in some.items()}
-
-
-def _served(about: Json) -> str:
-    served = "not served" if about["serial"] is None else "served"
-    return f"{served}, file refused" if about["error"] else served
-
-
-def _content(about: Json) -> str:
-    """Say what a server serves; each counts its own edits, so that serials of the same content differ."""
-    digest = about.get("digest")
-    return _served(about) + (f", content {digest[:8]}" if digest else "")
-
-
-def _serials(statuses: Mapping[str, Json]) -> Iterator[str]:
-    """Say which serial each server has come to, where they differ."""
-    for zone in dict.fromkeys(zone for one in statuses.values() for zone in one["zones"]):
-        serials = {
-            url: one["zones"][zone]["serial"]
-            for url, one in statuses.items()
-            if zone in one["zones"] and one["zones"][zone]["serial"] is not None
-        }
-        if len(set(serials.values())) > 1:
-            said = ", ".join(f"{statuses[url].get('node', url)} {serial}" for url, serial in serials.items())
-            yield f"serials of {zone} (each server counts its own edits): {said}"
-
-
-def _dealing(pool: Json) -> str:
-    return f"from {_using(pool)}; live: {', '.join(pool['live']) or 'nobody'}"
-
-
-def _differing(shown: Sequence[Json], say: Callable[[Json], str]) -> Iterator[Difference]:
-    """Yield what servers do not say the same of; each of them shows things by their names."""
-    for what in dict.fromkeys(what for things in shown for what in things):
-        says = tuple(say(things[what]) if what in things else MISSING for things in shown)
-        if len(set(says)) > 1:
-            yield Difference(what, says)
-
-
-def _differing_shares(shown: Sequence[Json]) -> Iterator[Difference]:
-    """Yield the pools of which all servers deal the same hosts, in other parts."""
-    for what in dict.fromkeys(what for pools in shown for what in pools):
-        known = [pools[what] for pools in shown if what in pools]
-        if len(known) < len(shown) or len(set(map(_dealing, known))) > 1:
-            continue  # that is a difference already, and other shares follow from it
-        for family in ("A", "AAAA"):
-            shares = [pool["families"][family]["share"] for pool in known]
-            hosts = [
-                host
-                for host in dict.fromkeys(host for one in shares for host in one)
-                if all(host in one for one in shares)
-                and max(one[host] for one in shares) - min(one[host] for one in shares) > NEAR
-            ]
-            if hosts:
-                says = tuple(", ".join(f"{host} {one[host]:.1%}" for host in hosts[:8]) for one in shares)
-                yield Difference(f"{family} shares of {what}", says)

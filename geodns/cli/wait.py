@@ -58,30 +58,58 @@ def drained_by(answers: Iterable[Json], now: float) -> list[Drained]:
     return [Drained(zone, name, now, now + seconds) for (zone, name), seconds in cached.items()]
 
 
-def progress(one: Drained, hosts: Iterable[Json], now: float) -> Progress:
+class Readings:
+    """When each server had read a load at our first look after the caches' end: none of it counts yet.
+
+    Mail may come in until then. The servers' own clocks are not compared with ours.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[Drained, str], str | None] = {}
+
+    def is_later(self, one: Drained, server: str, load: Json, now: float) -> bool:
+        """Take a look at a host's load; tell whether it was read after the caches' end."""
+        if now < one.cached:
+            return False
+        return bool(load["at"] != self._first.setdefault((one, server), load["at"]))
+
+
+def progress(one: Drained, hosts: Mapping[str, Json], now: float, readings: Readings) -> Progress:
     """Judge a host by what each server shows of it.
+
+    Args:
+        one: the host.
+        hosts: what each server shows of it, by the server's URL.
+        now: seconds since the epoch.
+        readings: what the servers had read before.
 
     Raises:
         GeodnsError: it is not drained any more somewhere.
 
     """
     queues: list[float] = []
+    late: list[float] = []
     told = False
-    for host in hosts:
+    for server, host in hosts.items():
         if host["forced"] != "drained":
             raise GeodnsError(f"{one} is not drained any more: somebody has ended it")
         load = host.get("load")
         if load is not None:
             told = True
+            later = readings.is_later(one, server, load, now)
             # A value from before the exporter died says nothing of what is queued now.
             if load["value"] is not None and not load["stale"] and load["error"] is None:
                 queues.append(load["value"])
+                late += [load["value"]] if later else []
     parts = [f"dealt until {_clock(one.dealt)}", f"cached until {_clock(one.cached)}"]
+    empty = max(queues) <= 0 if queues else not told
     if queues:
         parts.append(f"queue {max(queues):g}")
+        if empty and not late and now >= one.cached:
+            parts.append("read before that")
+            empty = False
     elif told:
         parts.append("queue not known")
-    empty = max(queues) <= 0 if queues else not told
     return Progress(f"{one}: {', '.join(parts)}", now >= one.cached and empty)
 
 
@@ -103,12 +131,14 @@ def wait(
     taken = [answer.body for answer in answers.values() if isinstance(answer, HttpReply)]
     left = drained_by(taken, time.time())
     said: dict[Drained, float] = {}
+    readings = Readings()
     while left:
-        shown = [one.body for one in server.get_all("/status").values() if isinstance(one, HttpReply)]
+        answered = server.get_all("/status").items()
+        shown = {url: one.body["hosts"] for url, one in answered if isinstance(one, HttpReply)}
         now = time.time()
         for one in list(left):
-            hosts = [body["hosts"].get(one.zone, {}).get(one.name) for body in shown]
-            found = progress(one, [host for host in hosts if host is not None], now)
+            hosts = {url: some.get(one.zone, {}).get(one.name) for url, some in shown.items()}
+            found = progress(one, {url: host for url, host in hosts.items() if host}, now, readings)
             if not shown:
                 found = Progress(f"{found.line}, and no server answers", done=False)
             late = time.monotonic() >= end and not found.done

@@ -1,27 +1,31 @@
 """``geodns check``, ``init`` and ``schema``: zone files; and one zone of a folder, for other commands."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import ValidationError
 
 from geodns.cli.convert.draft import PLACEHOLDER
 from geodns.cli.options import config_of, server_option, token_option
-from geodns.config.keys import read_keys
 from geodns.config.report import Report
-from geodns.config.settings import KEYS, read_file
+from geodns.config.settings import NOT_MINE, settings_in
 from geodns.control.edit_guard import gone_names, large_losses, owners, some
-from geodns.errors import BadNameError, GeodnsError, ServerError, UsageError, printable
+from geodns.errors import BadNameError, GeodnsError, ServerError, StartError, UsageError, printable
 from geodns.model.hosts import DnsSource, HostSource
+from geodns.model.state import TAKEN_OUT, HealthState
 from geodns.model.zone import Zone
+from geodns.serve import privileges
+from geodns.storage.cookie_secrets import CookieFile
 from geodns.zonefile.names import is_within, zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones, zone_files
 from geodns.zonefile.reference import zone_reference
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
+from geodns.zonefile.sources import SourcedHost, SourceResult, in_files, trusted_hosts
 from geodns.zones.diff import summary, zone_diff
 
 if TYPE_CHECKING:
@@ -84,11 +88,50 @@ def _check_settings(config: Path | None) -> tuple[bool, Path]:
     if config is None:
         return False, Path("zones")
     report = Report(str(config))
-    root = read_file(config, report)
-    given = {} if root is None else read_keys(root, report, KEYS, "the settings")
-    for problem in report.problems():
+    given = settings_in(config, report, foreign=True)
+    _check_start(given, report)
+    problems = [*report.problems()]
+    if "reply_patterns" in given:
+        from geodns.signals.reply_additions import read_additions  # noqa: PLC0415 - few have any
+
+        problems += read_additions(given["reply_patterns"])[1]
+    for problem in problems:
         click.echo(problem)
-    return bool(report.errors), config.parent / given.get("zones", "zones")
+    return any(not one.warning for one in problems), given.get("zones", config.parent / "zones")
+
+
+def _check_start(given: Mapping[str, Any], report: Report) -> None:
+    """Report what else of the settings would stop a start here: files and accounts."""
+    tls, cookies = given.get("http_tls"), given.get("cookie_secret_file")
+    if tls is not None and _may_read(tls.cert, report) and (not tls.key or _may_read(tls.key, report)):
+        from geodns.api.site import certificate_context  # noqa: PLC0415 - as above
+
+        _would_start(partial(certificate_context, tls), report.error)
+    if cookies is not None and _may_read(cookies, report):
+        _would_start(partial(CookieFile, cookies, make=False), report.error)
+    user, group = given.get("user"), given.get("group")
+    if user is None:
+        _would_start(partial(privileges.find, user, group), report.error)
+    elif os.geteuid() == 0:  # others cannot become it; and it may be another machine's
+        _would_start(partial(privileges.find, user, group), report.warn)
+
+
+def _may_read(path: Path, report: Report) -> bool:
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        report.warn(None, f"{path} was not looked at: {NOT_MINE}")
+        return False
+    except OSError:  # whoever uses it says so
+        return True
+    return True
+
+
+def _would_start(step: Callable[[], object], tell: Callable[[None, str], None]) -> None:
+    try:
+        step()
+    except StartError as error:
+        tell(None, str(error))
 
 
 def _by_path(parsed: Mapping[Path, ParsedZone]) -> dict[Path, Zone]:
@@ -116,7 +159,7 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         elif digests[zone.name] != zone.digest:
             served = _served(server, zone.name)
             edited = _with_looked_up(path, zone, served)
-            for line in [*zone_diff(served, edited), *waits(served, edited)]:
+            for line in [*zone_diff(served, edited), *waits(served, edited, _out(server, zone.name))]:
                 quiet = False
                 yield f"{zone.name}: {line}"
     gone = digests.keys() - {zone.name for zone in zones.values()} if whole else ()
@@ -127,14 +170,28 @@ def changes(server: "Server", zones: Mapping[Path, Zone], *, whole: bool) -> Ite
         yield "nothing changes"
 
 
-def waits(served: Zone, edited: Zone) -> Iterator[str]:
-    """Say why an edit would wait for a yes; which names were asked for the server alone knows."""
+def waits(served: Zone, edited: Zone, out: Collection[str] = ()) -> Iterator[str]:
+    """Say why an edit would wait for a yes; which names were asked for the server alone knows.
+
+    `out` are the hosts that are down or taken out by hand already.
+    """
     wait = "this edit will wait for `geodns reload --yes`"
-    for why in large_losses(served, edited, {}, 0.0):
+    for why in large_losses(served, edited, {}, 0.0, out, trusted_hosts(served, edited)):
         yield f"{wait}: {why}"
     gone = gone_names(served, edited, owners(served))
     if gone:
         yield f"{wait} if one of these names was asked for within a day: {some(gone)}"
+
+
+def _out(server: "Server", zone: str) -> list[str]:
+    """Return the hosts of a zone that are down or taken out by hand."""
+    found = []
+    for name, host in server.get("/status")["hosts"].get(zone, {}).items():
+        forced = None if host.get("held_back") else host["forced"]
+        rests = host["forced_weight"] is not None and host["forced_weight"]["weight"] == 0
+        if rests or forced in TAKEN_OUT or (forced is None and host["state"] == HealthState.DOWN):
+            found.append(name)
+    return found
 
 
 def _with_looked_up(path: Path, zone: Zone, served: Zone) -> Zone:

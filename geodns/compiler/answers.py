@@ -2,13 +2,14 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from struct import pack
 
-from geodns.compiler.choice import Choice, Deal, Dealt
+from geodns.compiler.choice import Choice, Deal
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.rotation import cycle, units
 from geodns.compiler.static import addresses_of, compile_names
 from geodns.model.hosts import Host
@@ -55,7 +56,7 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
     ttl = min(deal.ttl(zone, key.ttl) for deal, _, _ in serving)
     dead = [deal for deal, _, _ in serving if deal.last_resort is not None]
     note = _note(dead)
-    serving = [entry for entry in serving if entry[0].dealt]
+    serving = list(_each_target_once(serving))
     if not serving:
         return Rotation(key, (), servfail=bool(dead), note=note)
     parts = (
@@ -68,6 +69,18 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
         for answers in (zone.pool_by_name[deal.pool].answers,)
     )
     return Rotation(key, tuple(parts), note=note)
+
+
+def _each_target_once(serving: Iterable[tuple[Deal, int, int]]) -> Iterator[tuple[Deal, int, int]]:
+    """Leave a host to the first pool that names it at a rank and port: no RRset holds a record twice."""
+    named: set[tuple[int, int, str]] = set()
+    for deal, rank, port in serving:
+        dealt = tuple(entry for entry in deal.dealt if (rank, port, entry.host) not in named)
+        if len(dealt) < len(deal.dealt):  # nor may one that warms up get what the warm ones leave
+            dealt = tuple(entry for entry in dealt if entry.host not in deal.warmup)
+        named |= {(rank, port, entry.host) for entry in dealt}
+        if dealt:
+            yield replace(deal, dealt=dealt) if len(dealt) < len(deal.dealt) else deal, rank, port
 
 
 MAX_NOTE = 120
@@ -89,13 +102,13 @@ def _address_part(zone: Zone, deal: Deal, answers: int, rtype: int, ttl: int) ->
     """Compile a pool's A or AAAA cycle; a host with several addresses lends one to each answer, in turn."""
     lent = [[record(rtype, ttl, address.packed) for address in entry.addresses] for entry in deal.dealt]
     turns = [0] * len(lent)
-    bodies: list[tuple[bytes, tuple[int, ...]]] = []
+    bodies: list[tuple[list[bytes], tuple[int, ...]]] = []
     for row in _rows(zone, deal, answers):
         records = []
         for host in row:
             records.append(lent[host][turns[host] % len(lent[host])])
             turns[host] += 1
-        bodies.append((b"".join(records), row))
+        bodies.append((records, row))
     return _part(deal, bodies)
 
 
@@ -105,7 +118,7 @@ def _mx_part(source: Source, deal: Deal, answers: int, preference: int, ttl: int
     start = preference.to_bytes(2, "big")
     lent = [record(NUMBERS["MX"], ttl, start + name) for name in names]
     rows = _rows(source.zone, deal, answers)
-    bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
+    bodies = [([lent[host] for host in row], row) for row in rows]
     beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
     return _part(deal, bodies, beside)
 
@@ -127,7 +140,7 @@ def _srv_part(source: Source, deal: Deal, priority: int, port: int, ttl: int) ->
     ]
     answers = -(-len(lent) // MOST_SERVICES)
     rows = [tuple(range(first, len(lent), answers)) for first in range(answers)]
-    bodies = [(b"".join(lent[host] for host in row), row) for row in rows]
+    bodies = [([lent[host] for host in row], row) for row in rows]
     beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
     return _part(deal, bodies, beside)
 
@@ -157,24 +170,27 @@ def _rows(zone: Zone, deal: Deal, answers: int) -> tuple[tuple[int, ...], ...]:
 
 def _part(
     deal: Deal,
-    bodies: Iterable[tuple[bytes, tuple[int, ...]]],
+    bodies: Iterable[tuple[Iterable[bytes], tuple[int, ...]]],
     beside: Sequence[tuple[bytes, ...]] = (),
 ) -> Part:
     """Number the distinct answers of a cycle.
 
     Args:
         deal: has the hosts that rows count.
-        bodies: answers and their rows, in the order of the cycle.
+        bodies: the records of answers and their rows, in the order of the cycle; one that two hosts lend, as
+            an address that both have, stands in an answer once.
         beside: additional records of each host; an answer goes without where they make it too long for UDP.
 
     """
-    numbers: dict[tuple[bytes, tuple[int, ...]], int] = {}
-    index = array("I", (numbers.setdefault(body, len(numbers)) for body in bodies))
+    numbers: dict[tuple[tuple[bytes, ...], tuple[int, ...]], int] = {}
+    once = ((tuple(dict.fromkeys(records)), row) for records, row in bodies)
+    index = array("I", (numbers.setdefault(body, len(numbers)) for body in once))
     answers = []
-    for body, row in numbers:
+    for records, row in numbers:
+        body = b"".join(records)
         extra = tuple(one for host in row for one in beside[host]) if beside else ()
         fits = len(body) + sum(map(len, extra)) <= MAX_DEALT
-        answers.append(Answer(body, an=len(row), extra=extra if fits else ()))
+        answers.append(Answer(body, an=len(records), extra=extra if fits else ()))
     return Part(
         deal.pool,
         tuple(answers),

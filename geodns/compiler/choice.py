@@ -1,20 +1,16 @@
 """Chooses the hosts that a pool deals in each family: its live ones, its fallbacks', or the last resort."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from itertools import chain as chain_of
 
-from geodns.compiler.ceilings import units_within
+from geodns.compiler.dealt import Bounded, Ceilings, Dealt, bounded
 from geodns.compiler.live_set import Fitness, LiveSet
-from geodns.model.base import FAMILIES, Address, Family
+from geodns.model.base import FAMILIES, Family
 from geodns.model.state import Forced
 from geodns.model.zone import Member, Pool, Zone
-
-Ceilings = Mapping[str, Fraction]
-"""The largest share of each host that warms up."""
 
 
 class LastResort(StrEnum):
@@ -33,34 +29,6 @@ _RESORTS: tuple[tuple[LastResort, frozenset[Forced | None]], ...] = (
     (LastResort.QUARANTINED, frozenset({Forced.QUARANTINED})),
     (LastResort.DRAINED, frozenset({Forced.DRAINED})),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Dealt:
-    """A host that is dealt.
-
-    Attributes:
-        addresses: those that are live, of the families that are dealt.
-        weight: the pool's, or what an operator has forced instead.
-        factors: by name; each 0 to 1.
-        units: of the cycle, where a host that warms up is in it; None: by effective weight.
-
-    """
-
-    host: str
-    addresses: tuple[Address, ...]
-    weight: int
-    factors: Mapping[str, Fraction] = field(default_factory=dict)
-    units: int | None = None
-
-    @property
-    def effective(self) -> Fraction:
-        return math.prod(self.factors.values(), start=Fraction(self.weight))
-
-    @property
-    def portion(self) -> Fraction:
-        """What shares are in proportion to."""
-        return self.effective if self.units is None else Fraction(self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,23 +237,28 @@ def _pick(
     """Return the live hosts of the first pool; where they are too few, with its fallback's or these alone."""
     helpers: list[_Picked] = []
     for pool in reversed(chain):
-        policy = zone.check_policy_of(pool)
-        able = [
-            member
-            for member in pool.members
-            if family in zone.host_by_name[member.host].by_family
-            and live.weight(zone, member.host, member.weight)
-        ]
-        judged = [
-            (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy, family))
-            for member in able
-        ]
-        fit = [entry for entry in judged if entry[2].live and entry[2].factor]
+        fit = _fit(zone, pool, live, family)
         if pool.fallback is None or _enough(zone, pool, live, family, fit, warming):
             helpers = fit
         elif pool.fallback_mode == "add" or not helpers:
             helpers = fit + helpers
     return helpers
+
+
+def _fit(zone: Zone, pool: Pool, live: LiveSet, family: Family) -> list[_Picked]:
+    """Return the live hosts of a pool."""
+    policy = zone.check_policy_of(pool)
+    able = [
+        member
+        for member in pool.members
+        if family in zone.host_by_name[member.host].by_family
+        and live.weight(zone, member.host, member.weight)
+    ]
+    judged = [
+        (pool.name, member, live.fitness(zone, zone.host_by_name[member.host], policy, family))
+        for member in able
+    ]
+    return [entry for entry in judged if entry[2].live and entry[2].factor]
 
 
 def _enough(
@@ -346,13 +319,14 @@ def _resorts(
 def _overflow(
     zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family, warming: Ceilings
 ) -> list[_Picked]:
-    """Return the live warm hosts of the nearest overflow that has any."""
+    """Return the live warm hosts of the nearest overflow that has any, or else those of the chain."""
     for link in chain:
         over = zone.chain(link.overflow) if link.overflow else ()
         fit = _unique(_pick(zone, over, live, family, warming))
         if warm := [entry for entry in fit if entry[1].host not in warming]:
             return warm
-    return []
+    fit = _unique(entry for link in chain for entry in _fit(zone, link, live, family))
+    return [entry for entry in fit if entry[1].host not in warming]
 
 
 def _with_warm(
@@ -368,59 +342,6 @@ def _with_warm(
         if warm := [entry for entry in found if entry[1].host not in warming]:
             return resort, _unique([*picked, *warm])
     return LastResort.SERVFAIL, []
-
-
-# --- ceilings -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """Hosts within their ceilings; those with no unit of the cycle are in `warmup` alone."""
-
-    dealt: tuple[Dealt, ...] = ()
-    warmup: Mapping[str, Fraction] = field(default_factory=dict)
-
-
-def bounded(dealt: Sequence[Dealt], warming: Ceilings, *, fill: bool = False) -> Bounded | None:
-    """Bound the shares of hosts that warm up; None: no warm host is there to take the rest.
-
-    Their factor `warmup` is what is left of the share that they would have by weight.
-    """
-    plain = [_without_bound(entry) for entry in dealt]
-    if not any(entry.host in warming for entry in plain):
-        return Bounded(tuple(plain)) if plain else None
-    units = units_within(
-        [entry.effective for entry in plain], [warming.get(entry.host) for entry in plain], fill=fill
-    )
-    if units is None:
-        return None
-    total, weight = sum(units), sum((entry.effective for entry in plain), Fraction(0))
-    left = {
-        entry.host: min(Fraction(1), Fraction(part, total) * weight / entry.effective)
-        for entry, part in zip(plain, units, strict=True)
-        if entry.host in warming
-    }
-    return Bounded(
-        tuple(
-            replace(
-                entry,
-                units=part,
-                factors={**entry.factors, "warmup": left[entry.host]}
-                if left.get(entry.host, 1) < 1
-                else entry.factors,
-            )
-            for entry, part in zip(plain, units, strict=True)
-            if part
-        ),
-        left,
-    )
-
-
-def _without_bound(entry: Dealt) -> Dealt:
-    if entry.units is None:
-        return entry
-    factors = {name: factor for name, factor in entry.factors.items() if name != "warmup"}
-    return replace(entry, units=None, factors=factors)
 
 
 def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:

@@ -76,11 +76,7 @@ class LiveSet:
         """Return the largest shares of the hosts that warm up; none where a pool receives."""
         if not zone.warms or pool.mail == "in":
             return {}
-        ceilings = {
-            host.name: self.ceilings.get((zone.name, host.name), Fraction(0))
-            for host in zone.hosts
-            if host.warmup
-        }
+        ceilings = {host: self.ceilings.get((zone.name, host), Fraction(0)) for host in zone.sending_pools_of}
         return {host: ceiling for host, ceiling in ceilings.items() if ceiling < 1}
 
     def weight(self, zone: Zone, host: str, given: int) -> int:

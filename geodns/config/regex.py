@@ -17,11 +17,11 @@ MAX_LENGTH = 500
 MAX_TIMES = 100_000
 """The product of all counts in an expression: the library writes repeats out in memory."""
 MAX_WRITTEN = 3_000_000
-"""Characters of what is written out, some 100 MB."""
+"""Characters of an expression with its repeats written out; they take some 100 MB."""
 LIMIT = 0.05
 """Seconds for one text: a thousand times what any expression without nested repeats needs."""
 SLOWLY = "write it without repeats within repeats"
-"""What to write instead of an expression that takes too long."""
+"""Advice where an expression takes too long."""
 
 _TIMES = re.compile(r"(\))\s*(?:\{([0-9]+)|\+)|\{([0-9]+)")
 """A repeat: of a group, with its count unless that is a plus; or of something else."""

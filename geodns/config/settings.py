@@ -150,6 +150,11 @@ KEYS: dict[str, Key] = {
 }
 """The keys of ``geodns.yaml``."""
 
+NOT_MINE = "this user may not read it, the server's may"
+"""Why a check skips a file: secrets are for the server's user alone."""
+
+_SCOPES: Mapping[str, Scope] = {"token": "control", "read_token": "read", "signals_token": "signals"}
+
 DEFAULT_FILE = Path("geodns.yaml")
 
 ENVIRONMENT = {
@@ -178,7 +183,11 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
     """
     problems: list[Problem] = []
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    values = {} if path is None else _from_file(path, problems)
+    values: dict[str, Any] = {}
+    if path is not None:
+        report = Report(str(path))
+        values = settings_in(path, report)
+        problems.extend(report.problems())
     for variable, key in ENVIRONMENT.items():
         text = environ.get(variable, "")
         if text:
@@ -221,21 +230,26 @@ def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLo
     )
 
 
-def _from_file(path: Path, problems: list[Problem]) -> dict[str, Any]:
-    report = Report(str(path))
-    values: dict[str, Any] = {}
+def settings_in(path: Path, report: Report, *, foreign: bool = False) -> dict[str, Any]:
+    """Read a file of settings, and the files of tokens that it names; the report says what is wrong.
+
+    Args:
+        path: of the file; paths in it are relative to its directory.
+        report: of the file.
+        foreign: whether another user than the server's may ask: what it may not read is a warning then.
+
+    """
     root = read_file(path, report)
-    if root is not None:
-        values = read_keys(root, report, KEYS, "the settings")
-        _choose_token("token", "control", root, values, path.parent, report)
-        _choose_token("read_token", "read", root, values, path.parent, report)
-        _choose_token("signals_token", "signals", root, values, path.parent, report)
-        if "http_tls" in values:
-            values["http_tls"] = _beside(path.parent, values["http_tls"])
-        for key in ("zones", "state", "cookie_secret_file", "reply_patterns"):
-            if key in values:
-                values[key] = path.parent / values[key]
-    problems.extend(report.problems())
+    if root is None:
+        return {}
+    values = read_keys(root, report, KEYS, "the settings")
+    for key, scope in _SCOPES.items():
+        _choose_token(key, scope, root, values, path.parent, report, foreign=foreign)
+    if "http_tls" in values:
+        values["http_tls"] = _beside(path.parent, values["http_tls"])
+    for key in ("zones", "state", "cookie_secret_file", "reply_patterns"):
+        if key in values:
+            values[key] = path.parent / values[key]
     return values
 
 
@@ -266,7 +280,14 @@ def _beside(folder: Path, tls: HttpTls) -> HttpTls:
 
 
 def _choose_token(
-    key: str, scope: Scope, root: yaml_nodes.Mapping, values: dict[str, Any], folder: Path, report: Report
+    key: str,
+    scope: Scope,
+    root: yaml_nodes.Mapping,
+    values: dict[str, Any],
+    folder: Path,
+    report: Report,
+    *,
+    foreign: bool,
 ) -> None:
     """Put the tokens of a token's file in its place."""
     file: Path | None = values.pop(f"{key}_file", None)
@@ -279,6 +300,9 @@ def _choose_token(
     try:
         values[key] = read_tokens(folder / file, scope)
     except OSError as error:
+        if foreign and isinstance(error, PermissionError):
+            report.warn(place, f"{file} was not looked at: {NOT_MINE}")
+            return
         what = f"{file} cannot be read ({error.strerror})"
         report.error(place, what, "write the path of a file with the token alone")
     except ValueError as error:

@@ -34,22 +34,23 @@ MAX_FOR = 10 * 365 * 86400.0
 """Seconds that an order may last."""
 
 
-def seconds_asked(given: object, forever: str) -> float:
+def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
     """Return the seconds that `for` asks for: a number of JSON, or a text with its unit.
 
-    `forever` is what messages tell to write for no end. Raises UsageError for no duration, or over ten years.
+    `forever` is what messages tell to write for no end, `asked` what they call it. Raises UsageError for no
+    duration, or over ten years.
     """
     seconds: float | None = None
     if isinstance(given, str):
         seconds = parse_duration(given)
         if _NUMBER.fullmatch(given):  # who types `2` at night means hours
-            raise UsageError(f"`for` {quoted(given)} has no unit: write {given}h or {given}m")
+            raise UsageError(f"{asked} {quoted(given)} has no unit: write {given}h or {given}m")
     elif isinstance(given, int | float) and not isinstance(given, bool):
         seconds = given
     if seconds is None or not seconds > 0:
-        raise UsageError(f"`for` {quoted(str(given))} is no duration: {_UNIT}; for no end {forever}")
+        raise UsageError(f"{asked} {quoted(str(given))} is no duration: {_UNIT}; for no end {forever}")
     if seconds > MAX_FOR:
-        raise UsageError(f"`for` {quoted(str(given))} is over ten years: {forever}")
+        raise UsageError(f"{asked} {quoted(str(given))} is over ten years: {forever}")
     return float(seconds)
 
 

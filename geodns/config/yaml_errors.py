@@ -13,7 +13,7 @@ _NO_SPACE = re.compile(r"""[^\s:"'{}\[\],#]+:(?=[^\s:/])""")
 
 
 class YamlTrouble(NamedTuple):
-    """What is wrong, where, and what to write instead."""
+    """A fault of the syntax: its place, a text and an advice."""
 
     place: TextPlace | None
     what: str

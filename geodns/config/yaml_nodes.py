@@ -78,7 +78,7 @@ def is_nothing(node: YamlNode | None) -> bool:
 KEYS = "keys: `ns:`, `hosts:`, `records:`"
 
 Tags = Table[str, Callable[[YamlNode], YamlNode]]
-"""What a tagged node stands for, by its tag; raises ValueError where it stands for nothing."""
+"""By tag: returns the node that a tagged one stands for, or raises ValueError."""
 
 
 def load(text: bytes, report: Report, wanted: str = KEYS, tags: Tags | None = None) -> Mapping | None:

@@ -118,13 +118,14 @@ class AnswerPolicyService:
             if self.query_log.end_expired(time.monotonic()) or others:
                 await self._change()
 
-    async def switch_query_log(self, wanted: QueryLog | None, who: str) -> tuple[str, ...]:
-        """Log these queries from now on (None: none); return the workers that are late to know.
+    async def switch_query_log(self, wanted: QueryLog | None, who: str) -> tuple[tuple[str, ...], str | None]:
+        """Log these queries from now on (None: none).
 
-        `who` stands in the event.
+        Return the workers that are late to know, and why it is not on disk (None: it is). `who` stands in
+        the event.
         """
         self.query_log.switch(wanted, who)
-        return await self._change()
+        return await self._change(), self._persistence.note_unkept(_QUERY_LOG)
 
     async def _change(self) -> tuple[str, ...]:
         self._set_policy()

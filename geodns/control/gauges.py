@@ -120,9 +120,9 @@ def _pools(services: Services) -> Iterator[Metric]:
     live, zones, choices = cluster.live(), cluster.zones, cluster.compiled.choices
     yield _gauge(
         "geodns_pool_hosts",
-        "Hosts of a pool that have weight.",
+        "Hosts of a pool that have weight, without those that warm up and are not dealt.",
         "zone pool",
-        ((key, _with_weight(live, zones[key[0]], key[1])) for key in choices),
+        ((key, _with_weight(live, zones[key[0]], choice)) for key, choice in choices.items()),
     )
     yield _gauge(
         "geodns_pool_live_hosts",
@@ -225,10 +225,15 @@ def _own_using(zone: Zone, choice: Choice) -> tuple[str, ...]:
     return tuple(name for name in choice.mx.using if name != overflow)
 
 
-def _with_weight(live: LiveSet, zone: Zone, pool: str) -> int:
+def _with_weight(live: LiveSet, zone: Zone, choice: Choice) -> int:
     """Return how many hosts of a pool would be dealt if all were up."""
-    members = zone.pool_by_name[pool].members
-    return sum(live.weight(zone, member.host, member.weight) > 0 for member in members)
+    pool = zone.pool_by_name[choice.pool]
+    waiting = live.warming(zone, pool).keys() - set(choice.hosts)
+    return sum(
+        live.weight(zone, member.host, member.weight) > 0
+        for member in pool.members
+        if member.host not in waiting
+    )
 
 
 def _zones(services: Services) -> Iterator[Metric]:

@@ -72,11 +72,21 @@ class HistoryService:
         await asyncio.to_thread(self._restore_memory, time.time())
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            states = self._cluster.since.items()
-            self._tally.add_states({host: one.state is HealthState.UP for host, one in states})
+            self.look()
             now = time.time()
             if self.close_minute(now):
                 await asyncio.to_thread(self.write, now)
+
+    def look(self) -> None:
+        """Count the hosts' states; of those that nobody checks nothing is known."""
+        zones = self._cluster.zones
+        self._tally.add_states(
+            {
+                host: one.state is HealthState.UP
+                for host, one in self._cluster.since.items()
+                if host[0] in zones and host[1] not in zones[host[0]].unchecked
+            }
+        )
 
     def close_minute(self, now: float) -> bool:
         """Close the minute if it is over (by seconds since the epoch); return whether it was."""

@@ -67,7 +67,7 @@ class OrderService:
         order = request.order
         hosts = tuple(find_hosts(request.hosts, self._cluster.zones, request.zone))
         plan = plan_order(order, hosts, self._cluster, time.time())
-        if order.seconds is not None and not self._clock.steady:
+        if order.seconds is not None and self._clock.was_set:
             note = (
                 "the clock was set a moment ago: look in a minute whether the end in the status is as meant"
             )

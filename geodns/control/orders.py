@@ -14,7 +14,15 @@ from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster, with_changes
 from geodns.control.edit_guard import weight_lost
 from geodns.model.base import FAMILIES, Family
-from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState, HostKey, PoolKey
+from geodns.model.state import (
+    TAKEN_OUT,
+    Forced,
+    ForcedState,
+    ForcedWeight,
+    HealthState,
+    HostKey,
+    PoolKey,
+)
 from geodns.model.zone import Record, Zone
 
 
@@ -261,13 +269,10 @@ def dangers(cluster: Cluster, plan: OverridePlan, changes: Mapping[PoolKey, Pool
     ]
 
 
-_OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
-
-
 def is_out(cluster: Cluster, host: HostKey, forced: Mapping[HostKey, Forced]) -> bool:
     """Tell whether a host is out of the answers: taken out by hand, or down."""
     state = forced.get(host)
-    return cluster.state_of(host) is HealthState.DOWN if state is None else state in _OUT
+    return cluster.state_of(host) is HealthState.DOWN if state is None else state in TAKEN_OUT
 
 
 def _losses(cluster: Cluster, plan: OverridePlan) -> Iterator[tuple[PoolKey, str]]:
@@ -313,9 +318,9 @@ def cached_for(cluster: Cluster, hosts: Iterable[HostKey]) -> int:
 
 
 _TARGET_FIELD = {"MX": 1, "SRV": 3, "CNAME": 0}
-"""Where a fixed record names a host."""
+"""The place of the target among a record's fields, by type."""
 MOST_NAMED = 8
-"""Fixed records in a note."""
+"""Fixed records that a note names, at most."""
 
 
 def pointing_at(cluster: Cluster, hosts: Iterable[HostKey]) -> dict[HostKey, list[Record]]:

@@ -71,7 +71,7 @@ class Persistence:
         self._asked = self._done = self._latest = 0
         """Numbers of the calls: the last of all, the last whose changes were tried, the last of `written`."""
         self._thread = ThreadPoolExecutor(1, "state")
-        """What orders wait for: nothing else may take it."""
+        """For orders alone, which wait for it."""
         self._one = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         self._zones = store.load_zones()
@@ -218,8 +218,18 @@ class Persistence:
     async def orders_written(self, hosts: Collection[HostKey]) -> str | None:
         """Write, and return why the overrides of some hosts are not on disk; None: they are."""
         await self.written()
-        kept = not any(about[0] in _ORDERS and about[1:] in hosts for about in self._left)
-        return None if kept else self.trouble or "it could not be written"
+        return self._why_not(lambda about: about[0] in _ORDERS and about[1:] in hosts)
+
+    def zones_unkept(self) -> str | None:
+        """Return why zones as they are served are not on disk after the last write; None: they are."""
+        return self._why_not(lambda about: about[0] == "zone")
+
+    def note_unkept(self, name: str) -> str | None:
+        """Return why a note is not on disk after the last write; None: it is."""
+        return self._why_not(lambda about: about == ("note", name))
+
+    def _why_not(self, fits: Callable[[tuple[str, ...]], bool]) -> str | None:
+        return (self.trouble or "it could not be written") if any(map(fits, self._left)) else None
 
     async def written(self) -> None:
         """Do as `write`, from the loop, in a thread of its own."""

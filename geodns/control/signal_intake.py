@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from geodns.config import regex
 from geodns.config.report import quoted
 from geodns.config.value_types import parse_address
 from geodns.errors import BadNameError, NotFoundError
@@ -13,7 +12,8 @@ from geodns.model.providers import OTHER, PROVIDERS
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.delays import bin_of
-from geodns.signals.mail_window import DAY, FIRST, FIVE, REFUSALS, MarkKey, begin_of
+from geodns.signals.mail_window import DAY, FIRST, FIVE, REFUSALS, Mark, begin_of
+from geodns.signals.text_rules import TextRules
 from geodns.storage.signal_file import Five, Rejected
 from geodns.wire.idn import to_ascii
 
@@ -84,14 +84,9 @@ class Batch(NamedTuple):
 
 
 class HostIndex:
-    """Finds hosts of the zones by name, or by the address that their mail leaves from; and rules by texts."""
+    """Finds hosts of the zones by name, or by the address that their mail leaves from."""
 
     def __init__(self, zones: Mapping[str, Zone]) -> None:
-        self._rules = {
-            zone.name: [one for one in zone.reputation.rules if one.text is not None]
-            for zone in zones.values()
-            if zone.reputation is not None
-        }
         self._zones = frozenset(zones)
         self._names: dict[str, list[HostKey]] = {}
         self._sources: dict[str, list[HostKey]] = {}
@@ -119,35 +114,19 @@ class HostIndex:
             zone = _plain(zone)
             if zone not in self._zones:
                 raise NotFoundError(f"no zone {quoted(zone)} is served")
+        senders = self._sources.get(str(address), [])
         if host is not None:
-            key = _one(self._names.get(_plain(host), ()), zone, f"host {quoted(host)}")
-            return key, str(address) if key in self._sources.get(str(address), ()) else ""
+            keys = self._names.get(_plain(host), [])
+            key = _one([one for one in keys if one in senders] or keys, zone, f"host {quoted(host)}")
+            return key, str(address) if key in senders else ""
         if address is None:
             raise NotFoundError("whose mail was it? write `host` or `egress`")
-        return _one(self._sources.get(str(address), ()), zone, f"host with egress {address}"), str(address)
+        return _one(senders, zone, f"host with egress {address}"), str(address)
 
-    def find_alive(self, text: str) -> HostKey | None:
-        """Return the host of a name or address; None: there is none, or it is not clear which."""
-        is_address = parse_address(text) is not None
-        try:
-            return self.find(None, None if is_address else text, text if is_address else None)[0]
-        except NotFoundError:
-            return None
-
-    def rules_for(self, zone: str, provider: str, text: str) -> tuple[str, ...]:
-        """Return the names of a zone's rules whose `text` is found in a reply of a provider."""
-        return tuple(
-            rule.name
-            for rule in self._rules.get(zone, ())
-            if rule.provider in {None, provider} and rule.text is not None and _found(rule.text, text)
-        )
-
-
-def _found(expression: str, text: str) -> bool:
-    try:
-        return regex.found(expression, text)
-    except TimeoutError:  # an expression that is so slow finds nothing
-        return False
+    def find_alive(self, text: str) -> list[HostKey]:
+        """Return the hosts of a name or an address, of all zones."""
+        address = parse_address(text)
+        return self._names.get(_plain(text), []) if address is None else self._sources.get(str(address), [])
 
 
 def _plain(name: str) -> str:
@@ -210,16 +189,12 @@ class ProviderPlaces:
         return sorted(self._full)
 
 
-_Kept = tuple[Signal, HostKey, str, MailKind, float]
-"""A signal, whose mail it speaks of, by which address, as what and when it counts."""
-
-
 class Judged(NamedTuple):
     """What a batch comes to.
 
     Attributes:
         accepted: signals, whatever they count.
-        marks: first attempts whose reply has the text of a rule.
+        marked: refusals whose text a rule looks for, by host and the five minutes that the mail came in.
         unknown: texts of replies of which nobody knows whom they speak of, and how often they came.
         hosts: whom the batch speaks of.
         strangers: what is said to be alive, and is not known here.
@@ -229,13 +204,24 @@ class Judged(NamedTuple):
     accepted: int
     rejected: tuple[Rejected, ...]
     fives: dict[tuple[HostKey, int], Five]
-    marks: dict[HostKey, Counter[MarkKey]]
+    marked: Mapping[tuple[HostKey, int], Mapping[Mark, int]]
     unknown: Counter[str]
     hosts: frozenset[HostKey]
     strangers: tuple[str, ...]
 
 
-def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Classify, now: float) -> Judged:
+_Kept = tuple[Signal, HostKey, str, MailKind, float]
+"""A signal, whose it is, the address the mail left from, what it counts as, and when the mail came in."""
+
+
+def judge(
+    batch: Batch,
+    hosts: HostIndex,
+    texts: TextRules,
+    places: ProviderPlaces,
+    classify: Classify,
+    now: float,
+) -> Judged:
     """Return what a batch comes to at a time; the arguments are not changed, but for `places`."""
     rejected = list(batch.rejected)
     kept: list[_Kept] = []
@@ -279,34 +265,26 @@ def judge(batch: Batch, hosts: HostIndex, places: ProviderPlaces, classify: Clas
             bins = five.delays.setdefault(provider, {})
             place = bin_of(one.delay)
             bins[place] = bins.get(place, 0) + one.number
-    marks = _marks(hosts, kept, shown)
     alive = {text: hosts.find_alive(text) for text in batch.alive}
     return Judged(
         len(kept),
         tuple(sorted(rejected)),
         fives,
-        marks,
+        _marked(kept, texts),
         unknown,
-        frozenset(sent) | {host for host in alive.values() if host is not None},
-        tuple(text for text, host in alive.items() if host is None),
+        frozenset(sent).union(*alive.values()),
+        tuple(text for text, keys in alive.items() if not keys),
     )
 
 
-def _marks(
-    hosts: HostIndex, kept: Iterable[_Kept], shown: Mapping[HostKey, Mapping[str, str]]
-) -> dict[HostKey, Counter[MarkKey]]:
-    """Count the first attempts whose reply has the text of a rule, but for those told late."""
-    marks: dict[HostKey, Counter[MarkKey]] = defaultdict(Counter)
-    known: dict[tuple[str, str, str], tuple[str, ...]] = {}
+def _marked(kept: Iterable[_Kept], texts: TextRules) -> dict[tuple[HostKey, int], Counter[Mark]]:
+    """Return the refusals of first attempts whose text a rule looks for."""
+    found: dict[tuple[HostKey, int], Counter[Mark]] = {}
     for one, host, _, kind, queued in kept:
-        if not kind.first or kind.late or kind.event not in REFUSALS or not one.text:
-            continue
-        reply = host[0], one.provider, one.text
-        if reply not in known:
-            known[reply] = hosts.rules_for(*reply)
-        for rule in known[reply]:
-            marks[host][begin_of(FIVE, queued), shown[host][one.provider], rule] += one.number
-    return dict(marks)
+        if kind.first and kind.event in REFUSALS and not kind.late:
+            for rule in texts.fitting(host[0], one.provider, one.text):
+                found.setdefault((host, begin_of(FIVE, queued)), Counter())[one.provider, rule] += one.number
+    return found
 
 
 def _times(one: Signal, now: float) -> tuple[float, float]:

@@ -32,9 +32,10 @@ from geodns.errors import Problem, StoreError, printable
 from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
-from geodns.signals.mail_window import HOUR, KEPT, STEPS, HourOfMail, MailWindow, begin_of, spans, tally
+from geodns.signals.mail_window import DAY, HOUR, KEPT, STEPS, HourOfMail, MailWindow, begin_of, spans, tally
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
+from geodns.signals.text_rules import TextRules
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, SignalFile, Taken
@@ -45,6 +46,8 @@ UNDER_WAY = 32
 """Batches that may come in or wait for the disk at once; clients of others are told to come again."""
 TEND_EVERY = 60.0
 """Seconds from one look at what is too old to the next."""
+TRY_EVERY = 2.0
+"""Seconds from one try to the next while the file cannot be written."""
 
 T = TypeVar("T")
 
@@ -113,7 +116,7 @@ class SignalService:
         """Of the thread that takes batches."""
         self._full: list[HostKey] = []
         self._shapes = Shapes()
-        self._index: tuple[object, HostIndex] | None = None
+        self._index: tuple[object, HostIndex, TextRules] | None = None
         self._file: SignalFile | None = None
         self._desk = ThreadPoolExecutor(1, "signals")
         self._reader = ThreadPoolExecutor(1, "signal-figures")
@@ -169,22 +172,28 @@ class SignalService:
         """
         loop = self._loop = asyncio.get_running_loop()
         now = time.time()
-        work = loop.run_in_executor(self._desk, self._take, read, self._hosts(), loop, now)
+        work = loop.run_in_executor(self._desk, self._take, read, *self._known(), loop, now)
         return await asyncio.shield(work)  # whoever goes away meanwhile has sent it all the same
 
-    def _hosts(self) -> HostIndex:
+    def _known(self) -> tuple[HostIndex, TextRules]:
         sources = self._cluster.sources
         if self._index is None or self._index[0] is not sources:
-            self._index = sources, HostIndex(self._cluster.zones)
-        return self._index[1]
+            zones = self._cluster.zones
+            self._index = sources, HostIndex(zones), TextRules(zones)
+        return self._index[1:]
 
     def _take(
-        self, read: Callable[[], Batch], hosts: HostIndex, loop: asyncio.AbstractEventLoop, now: float
+        self,
+        read: Callable[[], Batch],
+        hosts: HostIndex,
+        texts: TextRules,
+        loop: asyncio.AbstractEventLoop,
+        now: float,
     ) -> tuple[Taken, tuple[str, ...]]:
         """Read, judge and keep a batch; in the thread for that."""
         batch = read()
         if not batch.signals and not batch.rejected:  # a heartbeat: nothing could count twice
-            judged = judge(batch, hosts, self._places, self._about, now)
+            judged = judge(batch, hosts, texts, self._places, self._about, now)
             taken = Taken(0)
         else:
             with self._disk(now) as file:
@@ -192,7 +201,7 @@ class SignalService:
                 if known is not None:
                     loop.call_soon_threadsafe(self._metrics.count_signal_batch, "duplicate")
                     return known, ()
-                judged = judge(batch, hosts, self._places, self._about, now)
+                judged = judge(batch, hosts, texts, self._places, self._about, now)
                 taken = Taken(judged.accepted, judged.rejected)
                 file.take(batch.id, taken, judged.fives, now)
         for text, number in judged.unknown.items():
@@ -207,8 +216,8 @@ class SignalService:
         """Count a batch in memory, on the loop."""
         for (host, at), five in judged.fives.items():
             self._count(host, at, five.counts)
-        for host, marks in judged.marks.items():
-            self._window.mark(host, marks)
+        for (host, at), marks in judged.marked.items():
+            self._window.mark(host, at, marks)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
         if taken.accepted or taken.rejected:
@@ -264,13 +273,16 @@ class SignalService:
     async def watch(self) -> None:
         """Open the file; then drop for ever what is too old."""
         self._loop = asyncio.get_running_loop()
+        due = float("-inf")
         while True:
-            self._clock.look()
-            now, steady = time.time(), self._clock.steady
-            await self._tended(now, prune=steady)
-            if steady:
-                self._window.prune(now)
-            await asyncio.sleep(TEND_EVERY)
+            if self.trouble is not None or since_boot() >= due:
+                due = since_boot() + TEND_EVERY
+                self._clock.look()
+                now, steady = time.time(), self._clock.steady
+                await self._tended(now, prune=steady)
+                if steady:
+                    self._window.prune(now)
+            await asyncio.sleep(TRY_EVERY)
 
     async def _tended(self, now: float, *, prune: bool) -> None:
         heard = {host: self.heard(host) for host in list(self._heard)}
@@ -321,7 +333,7 @@ class SignalService:
         """Return what is known of a zone's mail, by host and provider, of what was told late, too.
 
         It reads the disk, in a thread of its own: up to 90 days. Times are taken in whole steps, as for
-        `MailCounts`; delays in whole hours and days.
+        `MailCounts`; delays in whole hours, or in days where it is more than two.
 
         Raises:
             StoreError: the file cannot be read.
@@ -340,7 +352,8 @@ class SignalService:
                 for (_, provider, kind), number in some.items():
                     counts.setdefault((host, provider), []).append((kind, number))
         bins: dict[tuple[str, str], list[delays.Bins]] = {}
-        for step, begin, last in spans(start // HOUR * HOUR, end, DELAYS_KEPT, time.time()):
+        kept = DELAYS_KEPT if end - start <= 2 * DAY else {DAY: DELAYS_KEPT[DAY]}
+        for step, begin, last in spans(begin_of(min(kept), start), end, kept, time.time()):
             for (_, host), _, found in file.delays(step, begin, last, zone):
                 for provider, one in found.items():
                     bins.setdefault((host, provider), []).append(one)

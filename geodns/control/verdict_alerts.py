@@ -14,7 +14,7 @@ from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.tls import name_for, places_of, warning_of
 from geodns.model.base import FAMILIES, Family
 from geodns.model.checks import Target
-from geodns.model.state import NOT_LIVE, Forced, HostKey, PoolKey
+from geodns.model.state import NOT_LIVE, NOTHING_KNOWN, Forced, HealthState, HostKey, PoolKey
 from geodns.wire.codes import FAMILY_NAMES
 
 MOST_CHECKS = 8
@@ -103,19 +103,8 @@ def remark_alerts(
     """Return what operators should know of outcomes that change nothing by themselves."""
     found = [(target, one[0].remark) for target, one in seen if one is not None and one[0].remark is not None]
     for target, remark in sorted(found, key=lambda one: one[0].key):
-        hosts = cluster.hosts_of(target)
-        where = f"[{target.address}]:{target.port}"
-        names = ", ".join(f"{host}.{zone}" for zone, host in hosts[:MOST_CHECKS])
-        what = f"check {target.check.name} of {names} at {where}"
-        yield Alert(
-            ("remark", target),
-            f"{what}: {printable(remark)}",
-            kind="state",
-            resolved=f"{what}: what it says is understood again",
-            still_there=partial(_is_probed, cluster, target),
-            grade="remark",
-            hosts=hosts,
-            data={"check": target.check.name, "address": str(target.address)},
+        yield _of_target(
+            cluster, target, "remark", printable(remark), "what it says is understood again", grade="remark"
         )
 
 
@@ -128,7 +117,7 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
             else f"their verdicts are held for {one.held_for:.0f} s more"
         )
         text = (
-            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts began to fail at once, "
+            f"pool {key[1]} of {key[0]}: {one.failing} of {one.hosts} hosts fell silent at once, "
             f"the prober itself may be cut off (prober_suspect): {until}"
         )
         yield Alert(("suspect", key), text, event="", pool=key)
@@ -137,19 +126,33 @@ def suspect_alerts(suspects: Mapping[PoolKey, Suspect]) -> Iterator[Alert]:
 def deferral_alerts(cluster: Cluster, deferring: Iterable[tuple[Target, ProbeOutcome]]) -> Iterator[Alert]:
     """Return an alert for each target that goes on deferring its check's recipient."""
     for target, outcome in deferring:
-        hosts = cluster.hosts_of(target)
-        names = first_names(tuple(f"{host}.{zone}" for zone, host in hosts))
-        what = f"check {target.check.name} of {names} at [{target.address}]:{target.port}"
-        yield Alert(
-            ("deferral", target),
-            f"{what}: recipients are deferred ({printable(outcome.detail)}), and the host keeps its weight: "
-            "look at its queue, disk and filters, or write `rcpt_4xx: shed`",
-            kind="state",
-            resolved=f"{what}: recipients are no longer deferred",
-            still_there=partial(_is_probed, cluster, target),
-            hosts=hosts,
-            data={"check": target.check.name, "address": str(target.address)},
+        down = cluster.verdicts.get(target, NOTHING_KNOWN).state is HealthState.DOWN
+        out = down or cluster.newcomers.issuperset(cluster.hosts_of(target))
+        effect = "stays out, for that is no success" if out else "keeps its weight"
+        text = (
+            f"recipients are deferred ({printable(outcome.detail)}), and the host {effect}: "
+            "look at its queue, disk and filters, or write `rcpt_4xx: shed`"
         )
+        yield _of_target(cluster, target, "deferral", text, "recipients are no longer deferred", grade=effect)
+
+
+def _of_target(
+    cluster: Cluster, target: Target, about: str, text: str, resolved: str, *, grade: str = ""
+) -> Alert:
+    """Return an alert on one target, whose sentences name its check and hosts."""
+    hosts = cluster.hosts_of(target)
+    names = first_names(tuple(f"{host}.{zone}" for zone, host in hosts))
+    what = f"check {target.check.name} of {names} at [{target.address}]:{target.port}"
+    return Alert(
+        (about, target),
+        f"{what}: {text}",
+        kind="state",
+        resolved=f"{what}: {resolved}",
+        still_there=partial(_is_probed, cluster, target),
+        grade=grade,
+        hosts=hosts,
+        data={"check": target.check.name, "address": str(target.address)},
+    )
 
 
 def certificate_alerts(

@@ -45,10 +45,10 @@ RECOMPILE_EVERY = 1.0
 """Seconds between two recompilations for verdicts."""
 
 _GUARD_NEWS = {
-    GuardStage.HOLDING: "{} of its {} hosts began to fail at once ({}): the prober itself may be cut off, "
+    GuardStage.HOLDING: "{} of its {} hosts fell silent at once ({}): the prober itself may be cut off, "
     "so their verdicts are held",
-    GuardStage.COUNTING: "{} of its {} hosts go on failing ({}): they count as failures from now on",
-    GuardStage.NORMAL: "most of its hosts are good again, its verdicts are no longer in doubt",
+    GuardStage.COUNTING: "{} of its {} hosts are silent still ({}): they count as failures from now on",
+    GuardStage.NORMAL: "most of its hosts are reached again, its verdicts are no longer in doubt",
 }
 
 OnProbe = Callable[[Target, ProbeOutcome], None]

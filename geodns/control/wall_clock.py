@@ -1,4 +1,4 @@
-"""Tells whether the wall clock can be believed: set wrongly for a moment, it must end no order."""
+"""Tells whether the wall clock can be believed: wrong for a moment, or since boot, it must end no order."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +12,8 @@ STEADY = 60.0
 """Seconds without a step after which the clock is believed again."""
 TORN = 0.1
 """Seconds between two readings that belong together after which they say nothing."""
+TRIES = 3
+"""Readings in one look: orders end right after it, so it should say something."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -38,7 +40,9 @@ class WallClock:
         self._until = float("-inf")
         self._step = 0.0
         boot, _, ahead = (noted or "").partition(" ")
-        if boot and boot == _boot():
+        if boot and boot != _boot():
+            self._until = unset() + STEADY  # without a battery it is wrong until the network tells the time
+        elif boot:
             try:
                 self._told = float(ahead)
             except ValueError:
@@ -49,13 +53,17 @@ class WallClock:
 
     def look(self) -> None:
         """Compare the clocks; to be called several times a second."""
-        before = self._unset()
-        wall = self._wall()
-        now = self._unset()
-        if now - before > TORN:
-            return
-        step = wall - now - self._ahead
-        self._ahead = wall - now
+        for _ in range(TRIES):
+            before = self._unset()
+            wall = self._wall()
+            now = self._unset()
+            if now - before <= TORN:
+                self._compare(wall - now)
+                return
+
+    def _compare(self, ahead: float) -> None:
+        step = ahead - self._ahead
+        self._ahead = ahead
         if abs(step) > STEP:
             self._stepped(step)
         elif self.steady:
@@ -66,6 +74,11 @@ class WallClock:
         self._until = self._unset() + STEADY
 
     @property
+    def was_set(self) -> bool:
+        """Whether it was set a moment ago, and may be set again."""
+        return not self.steady and bool(self._step)
+
+    @property
     def steady(self) -> bool:
         """Whether what the clock says may end something."""
         return self._unset() >= self._until
@@ -73,12 +86,14 @@ class WallClock:
     def note(self) -> str:
         """Return what the next process must know; it changes only if the clock was set or has drifted."""
         boot, _, ahead = (self._noted or "").partition(" ")
+        if boot != _boot() and not self.steady:
+            return self._noted or ""  # the next process, too, must doubt
         if boot != _boot() or abs(float(ahead) - self._told) > STEP / 2:
             self._noted = f"{_boot()} {self._told:.3f}"
         return self._noted or ""
 
     def alerts(self) -> Iterator[Alert]:
-        if not self.steady:
+        if self.was_set:
             way = "ahead" if self._step > 0 else "back"
             text = (
                 f"the clock was set {way} by {abs(self._step):,.0f} s: orders with an end go on until it has "

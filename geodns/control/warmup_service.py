@@ -38,6 +38,8 @@ from geodns.storage.event_log import EventLog
 HOUR = 3600
 DAY = 24
 """Hours for which a pool's peak is looked for."""
+AT_ONCE = 6
+"""Hours of a pool that one look counts, at most: that asks for every host of it."""
 KEEP_EVERY = 60.0
 """Seconds from one writing of what was dealt to the next."""
 
@@ -77,6 +79,13 @@ class WarmupOrder(NamedTuple):
     day: int | None = None
 
 
+class WarmupResult(NamedTuple):
+    """The outcome of an order: the workers that are late, and whether it is on disk."""
+
+    pending: tuple[str, ...]
+    kept: bool
+
+
 class WarmupService:
     """Knows where each host stands in its warm-up.
 
@@ -103,8 +112,8 @@ class WarmupService:
         self._stages = persistence.warmups()
         self._looked = since_boot()
         self._kept = float("-inf")
-        self._peaks: dict[PoolKey, Fraction] = {}
-        self._peaks_hour = -1
+        self._hours: dict[PoolKey, dict[int, int]] = {}
+        """Messages of each pool whose hosts are all counted, by hour."""
         self.hosts: dict[HostKey, WarmingHost] = {}
 
     def look(self) -> bool:
@@ -121,7 +130,8 @@ class WarmupService:
         dealt = _Dealt(self._cluster)
         before, self.hosts = self.hosts, {}
         for zone in zones:
-            for name in zone.sending_pools_of:
+            # Who is in pools that receive alone is nobody's to warm up.
+            for name in (name for name, pools in zone.sending_pools_of.items() if pools):
                 host = (zone.name, name)
                 # Zones that were just taken up have not been served for that time.
                 since = elapsed if host in before else 0.0
@@ -134,7 +144,17 @@ class WarmupService:
         if unset - self._kept >= KEEP_EVERY or _days(before) != _days(self.hosts):
             self._kept = unset
             self._persistence.keep_warmups(self._stages)
-        return self._cluster.bound({host: one.ceiling.share for host, one in self.hosts.items()})
+        return self._bound()
+
+    def _bound(self) -> bool:
+        """Bound the shares by the ceilings, and take those that are dealt then."""
+        moved = self._cluster.bound({host: one.ceiling.share for host, one in self.hosts.items()})
+        if moved:
+            dealt, zones = _Dealt(self._cluster), self._cluster.zones
+            for host, one in self.hosts.items():
+                seen = replace(one.seen, rate=dealt.rate(zones[host[0]], host[1]))
+                self.hosts[host] = replace(one, seen=seen, share=_share(seen))
+        return moved
 
     def _step(self, zone: Zone, host: HostKey, dealt: "_Dealt", now: float, elapsed: float) -> None:
         plan = zone.host_by_name[host[1]].warmup
@@ -154,7 +174,7 @@ class WarmupService:
             ceiling,
             sent(stage, seen, now),
             seen.heard is not None and not seen.silent(now),
-            seen.rate / seen.volume if seen.volume else Fraction(0),
+            _share(seen),
             why or ceiling.why,
             stalled=why is not None or (ceiling.why is not None and not ceiling.paced),
             silent=seen.silent(now),
@@ -164,15 +184,12 @@ class WarmupService:
         self, zone: Zone, host: HostKey, dealt: "_Dealt", stage: WarmupStage | None, now: float
     ) -> Sending:
         pools = zone.sending_pools_of[host[1]]
-        peaks = [
-            self._peaks.get((zone.name, pool.name), peak_of(pool.volume)) for pool in pools if pool.volume
-        ]
-        rates = (dealt.share((zone.name, pool.name), host[1]) * (pool.volume or 0) for pool in pools)
+        peaks = [self._peak((zone.name, pool.name), pool.volume) for pool in pools if pool.volume]
         seen = Sending(
             zone.volume_of(host[1]),
             sum(peaks, Fraction(0)),
             zone.dealt_ttl_of(host[1]),
-            sum(rates, Fraction(0)),
+            dealt.rate(zone, host[1]),
             heard=self._counts.heard(host),
         )
         if seen.heard is None:
@@ -183,24 +200,31 @@ class WarmupService:
         return replace(seen, today=self._counts.total(host, today, today + SECONDS), ended=ended)
 
     def _measure(self, zones: list[Zone], now: float) -> None:
-        """Take the peaks of the last day, once an hour: of pools of whose hosts all are counted."""
-        hour = int(now // HOUR)
-        if hour == self._peaks_hour:
-            return
-        self._peaks_hour, self._peaks = hour, {}
+        """Count some more hours of the last day, of pools of whose hosts all are heard."""
+        last = int(now // HOUR) - 1  # what came in within this hour and the one before may not be told yet
+        wanted = range(last - DAY, last)
+        before, self._hours, left = self._hours, {}, AT_ONCE
         for zone in zones:
             for pool in dict.fromkeys(one for some in zone.sending_pools_of.values() for one in some):
                 hosts = [(zone.name, member.host) for member in pool.members if member.weight]
                 heard = [self._counts.heard(host) for host in hosts]
                 if not heard or any(one is None or now - one > HOUR for one in heard):
                     continue
-                hours = (
-                    sum(self._counts.total(host, start, start + HOUR).first for host in hosts)
-                    for start in range((hour - DAY) * HOUR, hour * HOUR, HOUR)
-                )
-                # A quiet day says nothing of a busy one: never under the mean.
-                mean = Fraction(pool.volume or 0, SECONDS)
-                self._peaks[zone.name, pool.name] = max(Fraction(max(hours), HOUR), mean)
+                key = (zone.name, pool.name)
+                known = before.get(key, {})
+                hours = self._hours[key] = {hour: known[hour] for hour in wanted if hour in known}
+                for hour in [hour for hour in wanted if hour not in known][:left]:
+                    start = hour * HOUR
+                    hours[hour] = sum(self._counts.total(one, start, start + HOUR).first for one in hosts)
+                    left -= 1
+
+    def _peak(self, pool: PoolKey, volume: int) -> Fraction:
+        """Return the messages a second of a pool's busiest hour of a day, or a guess until that is known."""
+        hours = self._hours.get(pool, {})
+        if len(hours) < DAY:
+            return peak_of(volume)
+        # A quiet day says nothing of a busy one: never under the mean.
+        return max(Fraction(max(hours.values()), HOUR), Fraction(volume, SECONDS))
 
     def _report(self, before: Mapping[HostKey, WarmingHost]) -> None:
         """Make an event of each host that came to another day of its plan."""
@@ -236,8 +260,8 @@ class WarmupService:
 
     # --- orders -----------------------------------------------------------------------------------------
 
-    async def carry(self, host: HostKey, order: WarmupOrder) -> tuple[str, ...]:
-        """Carry an order out; return the workers that have not applied it in time.
+    async def carry(self, host: HostKey, order: WarmupOrder) -> WarmupResult:
+        """Carry an order out; return once it is on disk (or cannot be) and the workers have it, or are late.
 
         Raises:
             NotFoundError: the host does not warm up.
@@ -275,9 +299,9 @@ class WarmupService:
             order.author,
             order.reason,
         )
-        self._cluster.bound({key: known.ceiling.share for key, known in self.hosts.items()})
+        self._bound()
         pending, _ = await asyncio.gather(self._workers.deliver(), self._persistence.written())
-        return pending
+        return WarmupResult(pending, kept=self._persistence.trouble is None)
 
     # --- alerts -----------------------------------------------------------------------------------------
 
@@ -308,10 +332,22 @@ class _Dealt:
         self._choices = cluster.compiled.choices
         self._known: dict[PoolKey, dict[str, Fraction]] = {}
 
-    def share(self, pool: PoolKey, host: str) -> Fraction:
+    def rate(self, zone: Zone, host: str) -> Fraction:
+        """Return the messages a day that the shares of a host's pools bring it."""
+        parts = (
+            self._share((zone.name, pool.name), host) * (pool.volume or 0)
+            for pool in zone.sending_pools_of[host]
+        )
+        return sum(parts, Fraction(0))
+
+    def _share(self, pool: PoolKey, host: str) -> Fraction:
         if pool not in self._known:
             self._known[pool] = _largest(self._choices[pool]) if pool in self._choices else {}
         return self._known[pool].get(host, Fraction(0))
+
+
+def _share(seen: Sending) -> Fraction:
+    return seen.rate / seen.volume if seen.volume else Fraction(0)
 
 
 def _largest(choice: Choice) -> dict[str, Fraction]:

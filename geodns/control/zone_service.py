@@ -37,6 +37,7 @@ from geodns.zonefile.sources import trusted_hosts, zone_over
 from geodns.zones.diff import summary, zone_diff
 from geodns.zones.discovery import Discovery
 from geodns.zones.folder import Edit, Folder
+from geodns.zones.host_files import MOST_PROBLEMS
 from geodns.zones.listing import Listing
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,6 @@ TEXT_OF = "text of "
 """Name of a note, before the zone's: its file's text, for zones with sources of hosts."""
 NAMES = "names asked for"
 """Name of the note of `NameUsage`."""
-MOST_PROBLEMS = 100
-"""Of an edit, in the log."""
 MOST_FILES = 5
 """Named in the line of how many more there are."""
 MOST_LINES = 40
@@ -87,8 +86,10 @@ class ZoneService:
         self._events = events
         self._metrics = metrics
         own = {(one.host, one.port) for one in (*settings.listen, settings.http)}
-        self._discovery = Discovery(settings.zones, persistence.source_lists, self._on_source_event, own)
         self._deaths = ReadingLog(settings.state / "reading")
+        self._discovery = Discovery(
+            settings.zones, persistence.source_lists, self._on_source_event, own, self._deaths
+        )
         self._folder = Folder(settings.zones, self._discovery.find, self._deaths)
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
@@ -116,6 +117,10 @@ class ZoneService:
         await self._discovery.close()
         self._deaths.close()
         self.keep_names()
+
+    def blame_no_file(self) -> None:
+        """Take whatever ends this process from here on for the fault of no file that is being read."""
+        self._deaths.close()
 
     def keep_names(self) -> None:
         """Keep the names that were queried, at persistence's next write."""
@@ -186,12 +191,16 @@ class ZoneService:
         problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
         return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
 
-    async def reload(self, *, yes: bool = False) -> None:
-        """Read the folder and the sources anew; `yes` also serves edits that would wait."""
+    async def reload(self, *, yes: bool = False) -> str | None:
+        """Read the folder and the sources anew; `yes` also serves edits that would wait.
+
+        Return why what is served now is not on disk; None: it is.
+        """
         self._discovery.look_up_now()
         async with self._turn:
             await asyncio.to_thread(self._discovery.renew)
             await self.apply(await asyncio.to_thread(self._folder.read_all), yes=yes)
+            return self._persistence.zones_unkept()
 
     async def apply(self, edit: Edit, *, yes: bool = False) -> None:
         """Serve an edit; verdicts and orders that come meanwhile hold.
@@ -274,7 +283,12 @@ class ZoneService:
         """Return the hosts of a zone that are down, or taken out by hand."""
         cluster = self._cluster
         forced = cluster.in_force(cluster.forced)
-        return tuple(host.name for host in zone.hosts if is_out(cluster, (zone.name, host.name), forced))
+        resting = {host for host, one in dict(cluster.weights).items() if one.weight == 0}
+        return tuple(
+            host.name
+            for host in zone.hosts
+            if (zone.name, host.name) in resting or is_out(cluster, (zone.name, host.name), forced)
+        )
 
     def _keep_texts(self, edit: Edit) -> None:
         """Keep the files' texts of zones with sources of hosts."""

@@ -28,12 +28,12 @@ _CONNECTIONS = re.compile(r"maxconn:[0-9]{1,9}")
 
 
 class Judgement(NamedTuple):
-    """What an agent's line means.
+    """The meaning of an agent's line.
 
     Attributes:
         text: for the operator.
         share: of its weight that the host asks for.
-        remark: which words nobody knows; they change nothing, as with HAProxy.
+        remark: which words nobody knows, or that there are none; they change nothing, as with HAProxy.
 
     """
 
@@ -44,11 +44,9 @@ class Judgement(NamedTuple):
 
 
 def judge(data: bytes) -> Judgement:
-    """Judge an agent's first line that is not empty; unknown words change nothing."""
+    """Judge an agent's first line that is not empty; unknown words, or none, change nothing."""
     line = re.split(rb"[\r\n]", data.lstrip(_BLANK), maxsplit=1)[0]
     text = one_line(" ".join(line.decode("utf-8", "replace").split()))
-    if not line:
-        return Judgement(ProbeResult.FAILURE, one_line(f"not an agent's text: {line[:80]!r}"))
     before_comment, _, _ = line.decode("utf-8", "replace").partition("#")
     words = [word for word in re.split(r"[ \t\v\f,]+", before_comment.lower()) if word]
     share: float | None = None
@@ -60,7 +58,8 @@ def judge(data: bytes) -> Judgement:
             unknown.append(word)
     remark = None
     if unknown or not words:
-        what = f"no word of agents: {unknown[0][:40]!r}" if unknown else "no word before the comment"
+        nothing = "no word before the comment" if line else "nothing"
+        what = f"no word of agents: {unknown[0][:40]!r}" if unknown else nothing
         remark = one_line(f"the agent says {what}, which changes nothing ({line[:80]!r})")
     if share == 0 or not _OUT.isdisjoint(words):
         return Judgement(ProbeResult.FAILURE, text, share, remark)

@@ -33,7 +33,7 @@ class ProbeClock:
 
     Attributes:
         steps: as `ProbeOutcome.steps`.
-        heard: whether the host has said anything.
+        reached: whether the host has accepted the connection: its answer came back to us.
 
     """
 
@@ -45,7 +45,7 @@ class ProbeClock:
         self._step = self._started
         self.limit = asyncio.timeout_at(min(self._end, self._started + check.connect_timeout))
         self.steps: list[tuple[str, float]] = []
-        self.heard = False
+        self.reached = False
 
     def elapsed(self) -> float:
         return self._now() - self._started
@@ -76,6 +76,5 @@ class ProbeClock:
         return when is not None and self._now() - when > STALLED
 
     def note(self, who: Literal["<", ">", "*"], data: bytes) -> None:
-        self.heard = self.heard or who == "<"
         if self._transcript is not None:
             self._transcript(TranscriptLine(self.elapsed(), who, data))

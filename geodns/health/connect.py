@@ -30,6 +30,7 @@ async def connect(target: Target, clock: ProbeClock) -> socket.socket:
         if sock.getsockname() == sock.getpeername():
             # A connection to a free port of this machine may meet itself (RFC 9293 section 3.5).
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")  # noqa: TRY301 - closed below
+        clock.reached = True
         clock.done("connect")
         clock.note("*", b"connected")
         if target.check.proxy_protocol is not None:
@@ -128,7 +129,7 @@ def _cannot_begin(target: Target) -> bool:
 
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EACCES})
-"""What the kernel says when a router or nobody answers in the host's place."""
+"""The kernel's errors when a router, or nobody, answers in the host's place."""
 
 
 def is_silence(error: OSError) -> bool:

@@ -60,7 +60,7 @@ async def ask(target: Target, clock: ProbeClock) -> ProbeOutcome:
         clock.allow(check.connect_timeout + check.step_timeout)
     seen: list[ssl.SSLObject] = []
     try:
-        with tls.handshakes(seen), _sockets() as made:
+        with tls.handshakes(seen), _sockets(clock) as made:
             kind, detail = await _get(target, clock, made)
     except aiohttp.ClientConnectorCertificateError as error:
         return _refused(tls.refused_by(error.certificate_error), clock)
@@ -104,20 +104,27 @@ def _system_error(error: aiohttp.ClientOSError) -> OSError:
 
 
 @contextmanager
-def _sockets() -> Iterator[aiohttp.SocketFactoryType]:
-    """Make sockets that end here: a server that never takes leave of TLS would keep them for 30 seconds."""
+def _sockets(clock: ProbeClock) -> Iterator[aiohttp.SocketFactoryType]:
+    """Make sockets that end here: a server that never takes leave of TLS would keep them for 30 seconds.
+
+    aiohttp tells of a connection only once its TLS stands, and may have closed its socket by then: a
+    duplicate tells whether the host took it.
+    """
     sockets: list[socket.socket] = []
 
     def made(place: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, _ = place
-        sockets.append(socket.socket(family, kind, protocol))
-        return sockets[-1]
+        sock = socket.socket(family, kind, protocol)
+        sockets.append(sock.dup())
+        return sock
 
     try:
         yield made
     finally:
         for sock in sockets:
-            with suppress(OSError):  # it is closed already
+            with sock, suppress(OSError):  # it never was connected, or has ended
+                sock.getpeername()
+                clock.reached = True
                 sock.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,10 +1,11 @@
 """Holds the verdicts of a pool for a while when most of it is silent at once: the prober may be cut off.
 
 A firewall rule or a broken uplink of the prober looks like the death of many hosts at once. So when more than
-half of the hosts of a pool that could be reached fall silent (time-outs, "unreachable") within one interval,
-such failures are held for the pool's `hold`; then they count, for it may be true. Whatever shows that a host
-was reached (a refusal, a reply, a TLS fault) counts at once, and what has counted is not undone. A pool goes
-round like this::
+half of the hosts of a pool that could be reached fall silent (time-outs while connecting, "unreachable")
+within one interval, such failures are held for the pool's `hold`; then they count, for it may be true.
+Whatever shows that a host was reached (a refusal, a reply, a TLS fault, a connection that it took and never
+answers) counts at once, and what has counted is not undone. Should our uplink go while a probe is in its
+dialogue, that is one failure: the next one does not get as far. A pool goes round like this::
 
     NORMAL ─ most hosts fall silent within a window ─► HOLDING ─ `hold` is over ─► COUNTING
       ▲                                                  │                         │

@@ -12,9 +12,9 @@ MAX_DETAIL = 200
 class ProbeResult(StrEnum):
     """The result of a probe, for the state machine.
 
-    ``shedding``: a 4xx to the greeting, EHLO, STARTTLS or MAIL, the host has enough to do. ``deferred``: a
-    4xx to RCPT, which may be about the recipient alone and changes nothing; nor does ``unknown``: trouble of
-    the prober's own, or an agent's text without a known word.
+    ``shedding``: a 4xx to the greeting, EHLO or MAIL, or a 421 to STARTTLS: the host has enough to do.
+    ``deferred``: a 4xx to RCPT, which may be about the recipient alone and changes nothing; nor does
+    ``unknown``: trouble of the prober's own, or an agent's text without a known word.
     """
 
     OK = "ok"
@@ -85,8 +85,8 @@ class ProbeOutcome:
         keywords: those of the last reply to EHLO, one line each, as ``SIZE 10240000``.
         weight: the share of its weight that an agent asks for, 0 to 1; None where it says nothing of it.
         remark: what an operator should know of it although it does nothing by itself.
-        silent: whether a failure was a time-out or "unreachable" before the host said anything: only such
-            a one may be the prober's own trouble.
+        silent: whether a failure was a time-out or "unreachable" before the host accepted the connection:
+            only such a one may be the prober's own trouble.
 
     """
 

@@ -93,7 +93,7 @@ def _failed(error: OSError, target: Target, talk: Conversation | None, clock: Pr
     why = "timed out" if isinstance(error, TimeoutError) else reason(error)
     if error.errno == errno.EACCES:
         why = f"{why} (a firewall there forbids it)"
-    silent = is_silence(error) and not clock.heard
+    silent = is_silence(error) and not clock.reached
     if talk is None:
         doing = " while waiting for the response" if clock.steps else " while connecting"
         detail = f"{why}{doing}" if clock.steps or isinstance(error, TimeoutError) else why

@@ -20,16 +20,26 @@ _CLIENT_REFUSED = re.compile(
 """Texts that refuse one client. What Exim and Exchange say when they are full themselves does not match: it
 lacks "from this IP address", or has "server" before "connections"."""
 
+_ENVELOPE_REFUSED = re.compile(r"(recipient|sender) address rejected|h?elo command rejected", re.IGNORECASE)
+"""Texts that refuse what the check gives, in which "access denied" is not about the client."""
+
 _HELO = r"h?elo command rejected|need fully.qualified|fully.qualified (host|domain)|(bad|invalid) (helo|ehlo)"
-_LOGIN = r"authentication (is )?required|must (first )?authenticate|auth(enticate)? first"
+_LOGIN = r"authentication (is )?required|must (first )?authenticate|auth(enticate)? first|not authenticated"
+_NO_RECIPIENT = (
+    r"^5.*(recipient address rejected|user unknown|unknown user|no such (user|recipient)|unable to relay)"
+)
 _RELAY = r"relay(ing)? (access )?(denied|not permitted|prohibited)|not permitted to relay"
+_OTHER_RECIPIENT = "(write an `rcpt_to` that the host takes)"
 _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in (
         (r"sender address rejected", "(write another `mail_from`)"),
-        (rf"recipient address rejected: need fully|{_RELAY}", "(write an `rcpt_to` that the host takes)"),
+        (rf"recipient address rejected: need fully|{_RELAY}|{_NO_RECIPIENT}", _OTHER_RECIPIENT),
         (_HELO, "(write `ehlo: NAME`, a full name with an address)"),
-        (r"your (reverse )?hostname|reverse dns", "(give this server's address a reverse name)"),
+        (
+            r"your (reverse )?hostname|reverse dns|\bptr (resource )?record",
+            "(give this server's address a reverse name)",
+        ),
         (_LOGIN, "(it asks for a login: take `rcpt_to` out)"),
     )
 )
@@ -40,7 +50,7 @@ _USE_STARTTLS = "(write `starttls: offered`)"
 
 def refuses_client(text: str) -> bool:
     """Tell whether a 4xx or 5xx text speaks of the client, not of the host's own state."""
-    return _CLIENT_REFUSED.search(text) is not None
+    return _CLIENT_REFUSED.search(text) is not None and _ENVELOPE_REFUSED.search(text) is None
 
 
 def describe_refusal(code: int, text: str, *, encrypts: bool = False) -> str:

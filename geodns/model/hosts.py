@@ -157,13 +157,18 @@ class DnsSource(Frozen):
         return FAMILIES if self.family is None else (self.family,)
 
     def takes(self, address: Address) -> bool:
-        """Tell whether an address that the name has may become a host."""
-        if family_of(address) not in self.families:
+        """Tell whether an address that the name has may become a host.
+
+        An IPv4 address in an AAAA record (``::ffff:192.0.2.1``) never may: checks would reach it over IPv4.
+        """
+        mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+        if mapped or family_of(address) not in self.families:
             return False
         if self.networks:
             return any(address in network for network in self.networks)
-        plain = (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
-        return not (plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast)
+        return not (
+            address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+        )
 
     def host_label(self, address: Address) -> str:
         """Return the label of the host at an address: always the same, and no two share one."""

@@ -6,5 +6,7 @@ MAX_REASON = 500
 """Characters of a reason."""
 MAX_AUTHOR = 200
 """Characters of an author's name; the server writes more into it than the client says."""
+MAX_TIME = 4e9
+"""Seconds since the epoch, in the year 2096: later times are slips of a hand."""
 MAX_TTL = 2**31 - 1
 """Seconds (RFC 2181 section 8)."""

@@ -74,7 +74,7 @@ class ReputationRule(Frozen):
     name: str
     of: Literal["refused", "bounced", "complaint"] = "refused"
     provider: str | None = Field(default=None, description="The provider that refuses; any unless given.")
-    about: Literal["ip", "domain", "content", "recipient", "passing"] = Field(
+    about: Literal["ip", "netblock", "domain", "content", "recipient", "passing"] = Field(
         default="ip", description="Whom the refusals speak of. Only `ip` may do more than alert."
     )
     text: str | None = Field(default=None, description="An expression that is found in the reply, as TSS04.")

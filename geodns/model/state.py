@@ -40,6 +40,10 @@ class Forced(StrEnum):
     DOWN = "down"
 
 
+TAKEN_OUT = frozenset({Forced.DRAINED, Forced.QUARANTINED, Forced.DOWN})
+"""Forced states in which no answer names a host while others are live."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The health of a target, and how near it is to changing.

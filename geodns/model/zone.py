@@ -334,6 +334,13 @@ class Zone(Frozen):
         return {host: tuple(found.values()) for host, found in policies.items()}
 
     @cached_property
+    def unchecked(self) -> frozenset[str]:
+        """The hosts that no check judges: they count as up, and nobody knows."""
+        return frozenset(
+            host for host, addresses in self.targets_by_host.items() if not any(addresses.values())
+        )
+
+    @cached_property
     def targets_by_host(self) -> dict[str, dict[Address, frozenset[Target]]]:
         """The targets for each address of each host, over all pools that have it."""
         return {

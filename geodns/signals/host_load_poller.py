@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import random
+import re
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -290,6 +291,10 @@ def _shown(value: object) -> str:
     return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
+_SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{|[ \t]+[-+.0-9NI])")
+"""The beginning of a line with a sample."""
+
+
 class _AbsentError(ValueError):
     """An answer that can be read lacks the value."""
 
@@ -300,6 +305,8 @@ class LoadDocument:
     def __init__(self, body: str) -> None:
         self._body = body
         self._samples: dict[str, list[Sample]] = {}
+        self._groups: dict[tuple[str, tuple[str, ...]], dict[tuple[str, ...], list[Sample]]] = {}
+        """Samples of a name by some of their labels: many hosts read one answer, each by its own label."""
         self._end = time.thread_time() + MAX_TIME
 
     def value(self, load: Load) -> float:
@@ -312,13 +319,33 @@ class LoadDocument:
             return load.absent
 
     def _sum(self, metric: Metric) -> float:
-        samples = self._samples.get(metric.name)
-        if samples is None:
-            samples = self._samples[metric.name] = self._read(metric.name)
+        same = {one.label: one.value for one in metric.matchers if one.op == "="}
+        samples = self._grouped(metric.name, tuple(same)).get(tuple(same.values()), ())
         values = [as_load(float(sample.value)) for sample in samples if self._fits(metric, sample)]
         if not values:
+            self._expect_samples()
             raise _AbsentError(f"no sample matches {metric}")
         return as_load(sum(values))
+
+    def _grouped(self, name: str, labels: tuple[str, ...]) -> dict[tuple[str, ...], list[Sample]]:
+        """Return the samples of a name by their values of these labels."""
+        found = self._groups.get((name, labels))
+        if found is not None:
+            return found
+        if name not in self._samples:
+            self._samples[name] = self._read(name)
+        found = self._groups[name, labels] = {}
+        for sample in self._samples[name]:
+            self._look_at_clock()
+            found.setdefault(tuple(sample.labels.get(label, "") for label in labels), []).append(sample)
+        return found
+
+    def _expect_samples(self) -> None:
+        """Raise ValueError if the first line is no sample: an error page must not pass for an empty queue."""
+        stripped = (line.strip() for line in self._body.split("\n"))
+        first = next((line for line in stripped if line and not line.startswith("#")), "")
+        if first and _SAMPLE.match(first) is None:
+            raise ValueError(f"no text in Prometheus' format: {quoted(first[:80])}")
 
     def _fits(self, metric: Metric, sample: Sample) -> bool:
         self._look_at_clock()

@@ -14,6 +14,8 @@ from geodns.model.state import HostKey
 FIVE, HOUR, DAY = 300, 3600, 86400
 STEPS = (DAY, HOUR, FIVE)
 """Seconds of a step, the longest first."""
+MARKS_KEPT = 2 * HOUR
+"""Seconds that refusals are known whose text a rule looks for: rules look at one hour."""
 KEPT: Mapping[int, int] = {FIVE: 3 * HOUR, HOUR: 26 * HOUR, DAY: 31 * DAY}
 """Seconds that steps are kept in memory."""
 FIRST = frozenset({MailEvent.DELIVERED, MailEvent.DEFERRED, MailEvent.BOUNCED, MailEvent.EXPIRED})
@@ -71,10 +73,6 @@ def spans(start: float, end: float, kept: Mapping[int, int], now: float) -> Iter
         at = until
 
 
-MarkKey = tuple[int, str, str]
-"""The begin of a step of five minutes, a provider, and the rule whose `text` the replies have."""
-
-
 class HourOfMail(NamedTuple):
     """A host's first attempts in an hour, and those of them that were refused."""
 
@@ -83,17 +81,20 @@ class HourOfMail(NamedTuple):
 
 
 NO_MAIL = HourOfMail(0, 0)
+Mark = tuple[str, str]
+"""A provider, and a rule whose text was found in its replies."""
 
 
 class MailWindow:
-    """The counts in memory; marks are nowhere else, since rules look at the last hour alone."""
+    """The counts in memory."""
 
     def __init__(self) -> None:
+        self._marks: dict[HostKey, dict[int, dict[Mark, int]]] = {}
+        """By host and the begin of five minutes; of the last hours, and not kept over a restart."""
         self._steps: dict[HostKey, dict[tuple[int, int], dict[MailKey, int]]] = {}
         """By host; then by the seconds of the step and its begin."""
         self._keys: dict[MailKey, MailKey] = {}
         """Each key once: there are as many of them in every step."""
-        self._marks: dict[HostKey, dict[MarkKey, int]] = {}
         self._hours: dict[HostKey, dict[int, HourOfMail]] = {}
         """By host and begin of the hour: what is drawn, ready."""
 
@@ -109,19 +110,19 @@ class MailWindow:
             before = hours.get(at, NO_MAIL)
             hours[at] = HourOfMail(before.first + some.first, before.refused + sum(some.refused.values()))
 
-    def mark(self, host: HostKey, marks: Mapping[MarkKey, int]) -> None:
-        """Add first attempts whose reply has the text of a rule."""
-        known = self._marks.setdefault(host, {})
-        for key, number in marks.items():
-            known[key] = known.get(key, 0) + number
+    def mark(self, host: HostKey, at: int, counts: Mapping[Mark, int]) -> None:
+        """Add refusals whose text a rule looks for to the five minutes that begin at a time."""
+        known = self._marks.setdefault(host, {}).setdefault(at, {})
+        for mark, number in counts.items():
+            known[mark] = known.get(mark, 0) + number
 
     def prune(self, now: float) -> None:
         """Drop the steps that are over for longer than they are kept."""
-        marks = {
-            host: {key: number for key, number in known.items() if key[0] + FIVE > now - KEPT[FIVE]}
-            for host, known in self._marks.items()
+        self._marks = {
+            host: left
+            for host, fives in self._marks.items()
+            if (left := {at: one for at, one in fives.items() if at > now - MARKS_KEPT})
         }
-        self._marks = {host: known for host, known in marks.items() if known}
         for host, steps in list(self._steps.items()):
             for step, at in [one for one in steps if one[1] + one[0] <= now - KEPT[one[0]]]:
                 del steps[step, at]
@@ -148,11 +149,7 @@ class MailWindow:
             for (_, provider, kind), number in counts.items():
                 if not kind.late:
                     found.setdefault(provider, []).append((kind, number))
-        marked: dict[str, dict[str, int]] = {}
-        for (at, provider, rule), number in self._marks.get(host, {}).items():
-            if start <= at < end:
-                rules = marked.setdefault(provider, {})
-                rules[rule] = rules.get(rule, 0) + number
+        marked = self._marked(host, start, end)
         return {
             provider: replace(tally(some), marked=marked.get(provider, {}))
             for provider, some in found.items()
@@ -163,6 +160,15 @@ class MailWindow:
         hours = self._hours.get(host, {})
         last = begin_of(HOUR, now)
         return [hours.get(at, NO_MAIL) for at in range(last - DAY + HOUR, last + HOUR, HOUR)]
+
+    def _marked(self, host: HostKey, start: float, end: float) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for at, counts in self._marks.get(host, {}).items():
+            if start <= at <= end:
+                for (provider, rule), number in counts.items():
+                    known = found.setdefault(provider, {})
+                    known[rule] = known.get(rule, 0) + number
+        return found
 
     def total(self, host: HostKey, start: float, end: float) -> Tally:
         """See `MailCounts`."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from geodns.config.linear import wrong_with
 from geodns.errors import Problem
 from geodns.model.mail import About
-from geodns.signals.reply_patterns import too_large, wrong_with
+from geodns.signals.reply_patterns import too_large
 
 MAX_ADDITIONS = 2_000
 MAX_PATTERN = 1_000

@@ -27,6 +27,12 @@ BUILT_IN = (
         source="https://github.com/KumoCorp/kumomta/blob/main/assets/community/shaping.toml",
     ),
     ReputationRule(
+        name="any netblock",
+        about="netblock",
+        action=Action(kind="alert"),  # the neighbours share it
+        source="https://support.google.com/a/answer/3726730",
+    ),
+    ReputationRule(
         name="bounces over 5%",
         of="bounced",
         min=1000,

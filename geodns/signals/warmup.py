@@ -33,6 +33,8 @@ DELIVERED = 0.9
 """Part of the first attempts that must be delivered for the next day to come."""
 DEFERRED = 0.1
 """Part of the first attempts that receivers may defer for the IP or its rate."""
+LEAST = 20
+"""First attempts of a day that is not over under which its rates say nothing yet."""
 CYCLE = 1024
 """Answers of a cycle."""
 NOTHING = Tally()
@@ -177,12 +179,14 @@ def held(plan: Warmup, stage: WarmupStage, seen: Sending, now: float) -> str | N
         return None
     if seen.heard is not None and seen.silent(now):
         return f"no signals for {int(now - seen.heard) // 60} min: what it sends is not known"
-    return _trouble(seen.ended if stage.date != utc_date(now) else seen.today)
+    if stage.date != utc_date(now):
+        return _trouble(seen.ended, 1)
+    return _trouble(seen.today, LEAST)
 
 
-def _trouble(mail: Tally) -> str | None:
+def _trouble(mail: Tally, least: int) -> str | None:
     """Return why a day's mail says that a host must not send more; None: it does not."""
-    if not mail.first:
+    if mail.first < least:
         return None
     delivered = mail[MailEvent.DELIVERED] / mail.first
     if delivered < DELIVERED:

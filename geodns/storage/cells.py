@@ -5,8 +5,7 @@ SQLite keeps any kind of value in any column, and hands and other versions write
 
 from typing import Any
 
-MAX_TIME = 4e9
-"""Seconds since the epoch, in the year 2096: later times are slips of a hand."""
+from geodns.model.limits import MAX_TIME
 
 
 def text(value: Any) -> str:

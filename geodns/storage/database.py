@@ -3,19 +3,18 @@
 Every method may be called from any thread (one lock serves all); a database must not be carried over a fork.
 """
 
-import os
 import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from geodns.errors import StoreError
 from geodns.storage.lock import make_state_directory, unusable
+from geodns.storage.replacing import companion, end_replacing, flush_directory, new_file, remove, set_aside
 
 Flush = Literal["FULL", "NORMAL"]
 """FULL: on disk when the call returns. NORMAL: the file stays whole, but a power cut may lose the last."""
@@ -98,22 +97,55 @@ class Database:
     @classmethod
     def _opened_at(cls, path: Path, now: float) -> tuple[Self, list[str]]:
         make_state_directory(path.parent)
+        end_replacing(path)
         try:
             return cls(path), []
         except DamagedError as damage:
-            aside = set_aside(path, now)
+            how = f"{path} {damage.how}"
+        try:
+            aside, taken = cls._replace(path, now)
+            opened = cls(path)
+        except DiskError as error:
+            if not cls.TAKEN:
+                raise
+            return cls(path, error), [
+                f"{how}: it stays until the disk takes a new one; {cls.LOSS}, if not shown"
+            ]
+        place = f"it was set aside as {aside.name}"
+        does, where = "starts without it", ""
+        if taken:
+            does, where = f"took over what can be read of it ({taken} rows)", " where they are no more"
+        return opened, [f"{how}: {place} and the server {does}; {cls.LOSS}{where}"]
+
+    @classmethod
+    def _replace(cls, path: Path, now: float, rows: sqlite3.Connection | None = None) -> tuple[Path, int]:
+        """Set a file aside, once a new one with its rows is whole: who is killed meanwhile loses none.
+
+        Args:
+            path: of the file.
+            now: seconds since the epoch.
+            rows: that the new one takes over; None: what can be read of the file.
+
+        Returns:
+            where the old one is, and how many rows were taken.
+
+        """
+        new = new_file(path)
+        try:
+            made = cls(new)
             try:
-                opened = cls(path)
-                taken = opened.take_from(aside)
-            except DiskError as error:
-                opened = cls(path, error)
-                taken = opened.take_from(aside)
-            opened._read_through()
-            place = f"it was set aside as {aside.name}"
-            does, where = "starts without it", ""
-            if taken:
-                does, where = f"took over what can be read of it ({taken} rows)", " where they are no more"
-            return opened, [f"{path} {damage.how}: {place} and the server {does}; {cls.LOSS}{where}"]
+                taken = made.take_from(path) if rows is None else made._take(rows)
+            finally:
+                made.close()
+        except BaseException:
+            remove(new)
+            raise
+        if companion(new, "-wal").exists():  # not all of it found room in the file itself
+            remove(new)
+            raise DiskError(f"{path}: {_ADVICE[sqlite3.SQLITE_FULL]}")
+        aside = set_aside(path, now)
+        end_replacing(path)
+        return aside, taken
 
     def take_from(self, path: Path) -> int:
         """Take over the rows of another file that can be read, of any version; return how many.
@@ -158,7 +190,7 @@ class Database:
         try:
             fresh = type(self)(self._path)
         except DamagedError:
-            set_aside(self._path, time.time())
+            self._replace(self._path, time.time(), self._database)
             fresh = type(self)(self._path)
         fresh._take(self._database)  # noqa: SLF001 - one of us
         self._database.close()
@@ -364,30 +396,3 @@ def _columns(database: sqlite3.Connection, table: str) -> dict[str, int]:
     with suppress(sqlite3.Error):
         return {row[1]: row[5] for row in database.execute(f"PRAGMA table_info({table})")}
     return {}
-
-
-def set_aside(path: Path, now: float) -> Path:
-    """Rename the file and its two companions to a free name, where they can still be opened."""
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    try:
-        path.rename(aside)
-        for companion in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + companion).rename(aside.with_name(aside.name + companion))
-    except OSError as error:
-        raise unusable(path.parent, error) from error
-    return aside
-
-
-def flush_directory(directory: Path) -> None:
-    """Put the names of new files on disk; SQLite flushes only what is in them."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

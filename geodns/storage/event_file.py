@@ -12,6 +12,7 @@ from typing import Any
 from geodns.storage import cells
 from geodns.storage.database import Database
 
+MAX_ID = 2**63 - 1
 MAX_ROWS = 100_000
 MAX_AGE = 90 * 86400.0
 """Seconds."""
@@ -112,16 +113,16 @@ class EventFile(Database):
 
     def after(self, position: int, limit: int, wanted: EventFilter) -> list[Event]:
         """Return the first events after an id, oldest first."""
-        return self._find("id > ?", [position], "ASC", limit, wanted)
+        return self._find("id > ? {} ORDER BY id ASC", position, limit, wanted)
 
     def newest(self, limit: int, wanted: EventFilter) -> list[Event]:
         """Return the last events, oldest first."""
-        return self._find("1", [], "DESC", limit, wanted)[::-1]
+        return self._find("id < ? {} ORDER BY id DESC", MAX_ID, limit, wanted)[::-1]
 
-    def _find(
-        self, where: str, values: list[float | str], order: str, limit: int, wanted: EventFilter
-    ) -> list[Event]:
-        terms, values = [where], list(values)
+    def _find(self, where: str, position: int, limit: int, wanted: EventFilter) -> list[Event]:
+        """Return as many events as are wanted: who gets fewer takes them for all that there are."""
+        terms: list[str] = []
+        values: list[float | str] = []
         if wanted.kinds:
             terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
             values += sorted(wanted.kinds)
@@ -134,12 +135,17 @@ class EventFile(Database):
         if wanted.since:
             terms.append("at >= ?")
             values.append(wanted.since)
-        rows = self._read(
-            "SELECT id, at, kind, zone, host, pool, author, reason, text, data FROM event"  # noqa: S608 - words of ours
-            f" WHERE {' AND '.join(terms)} ORDER BY id {order} LIMIT ?",
-            [*values, limit],
-        )
-        return [one for row in rows for one in _events(*row)]
+        where = where.format("".join(f" AND {term}" for term in terms))
+        columns = "id, at, kind, zone, host, pool, author, reason, text, data"
+        query = f"SELECT {columns} FROM event WHERE {where} LIMIT ?"  # noqa: S608 - words of ours
+        found: list[Event] = []
+        while True:
+            rows = self._read(query, [position, *values, limit - len(found)])
+            some = [one for row in rows for one in _events(*row)]
+            found += some
+            if len(some) == len(rows):
+                return found
+            position = rows[-1][0]
 
     def prune(self, now: float) -> None:
         """Drop events over the bounds of age and number."""

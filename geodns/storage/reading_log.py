@@ -1,11 +1,12 @@
 """Notes which file is being read, so that one which kills its reader again and again is set aside.
 
-A zone file may need more memory than there is: the kernel kills whoever reads it, and nobody can catch that.
-So the file's name is on disk while it is read; the next process finds it there.
+A zone file, or one of hosts, may need more memory than there is: the kernel kills whoever reads it, and
+nobody can catch that. So the file's name is on disk while it is read; the next process finds it there.
 """
 
 import json
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,9 @@ class ReadingLog:
 
     def __init__(self, path: Path) -> None:
         self._deaths: dict[str, tuple[Mark, int]] = {}
-        self._reading: tuple[str, Mark] | None = None
+        self._reading: dict[int, list[tuple[str, Mark | None]]] = {}
+        """What each thread reads; the last is what another, before it, has asked for."""
+        self._turn = threading.Lock()
         self._file = -1
         with suppress(OSError):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -38,61 +41,72 @@ class ReadingLog:
             self._deaths = {
                 str(name): (list(mark), int(count)) for name, (mark, count) in found["deaths"].items()
             }
-            if found["reading"] is not None:
-                self._count(str(found["reading"][0]), list(found["reading"][1]))
+            for name, mark in found["reading"]:
+                self._count(str(name), list(mark))
 
     def _count(self, name: str, mark: Mark) -> None:
         before, count = self._deaths.get(name, (mark, 0))
         self._deaths[name] = (mark, count + 1 if before == mark else 1)
 
     def begin(self, path: Path) -> bool:
-        """Note that a file is being read from now on; False: too many died of it as it is."""
+        """Note that this thread reads a file from now on; False: too many died of it as it is."""
         mark = _mark(path)
-        if mark is None:
-            return True
-        before, count = self._deaths.get(str(path), (mark, 0))
-        if before == mark and count >= MOST_DEATHS:
-            return False
-        self._reading = str(path), mark
-        self._write()
+        with self._turn:
+            before, count = self._deaths.get(str(path), (mark, 0))
+            if mark is not None and before == mark and count >= MOST_DEATHS:
+                return False
+            self._reading.setdefault(threading.get_ident(), []).append((str(path), mark))
+            self._write()
         return True
 
     def end(self) -> None:
-        """Note that nothing is read any more."""
-        if self._reading is not None:
-            self._reading = None
+        """Note that this thread does not read any more what it began to read last."""
+        with self._turn:
+            self._pop()
             self._write()
+
+    def _pop(self) -> tuple[str, Mark | None] | None:
+        """Take out what this thread began to read last."""
+        own = self._reading.get(threading.get_ident(), [])
+        last = own.pop() if own else None
+        if not own:
+            self._reading.pop(threading.get_ident(), None)
+        return last
 
     def survived(self, paths: Iterable[Path]) -> None:
         """Forget the deaths of files that are served now: to be read well is not enough."""
-        known = self._deaths.keys() & set(map(str, paths))
-        for name in known:
-            del self._deaths[name]
-        if known:
-            self._write()
+        with self._turn:
+            known = self._deaths.keys() & set(map(str, paths))
+            for name in known:
+                del self._deaths[name]
+            if known:
+                self._write()
 
     def is_suspected(self, path: Path) -> bool:
         """Tell whether somebody died of a file."""
         return str(path) in self._deaths
 
     def died(self) -> None:
-        """Note that this process ends because of the file that is being read."""
-        if self._reading is not None:
-            self._count(*self._reading)
-            self._reading = None
+        """Note that this process ends because of the file that this thread reads."""
+        with self._turn:
+            last = self._pop()
+            if last is not None and last[1] is not None:
+                self._count(last[0], last[1])
             self._write()
 
     def close(self) -> None:
         """Note that nothing is read any more, whatever becomes of this process."""
-        self._reading = None
-        self._write()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        with self._turn:
+            self._reading = {}
+            self._write()
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
 
     def _write(self) -> None:
         # No flush: it must outlive this process, not the machine.
-        text = json.dumps({"reading": self._reading, "deaths": self._deaths})
+        reading = [own[-1] for own in self._reading.values() if own[-1][1] is not None]
+        text = json.dumps({"reading": reading, "deaths": self._deaths})
         if self._file >= 0 and len(text) < MAX_BYTES:
             with suppress(OSError):
                 os.pwrite(self._file, f"{text}\n".encode(), 0)

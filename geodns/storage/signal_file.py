@@ -288,13 +288,15 @@ def unpacked_counts(packed: bytes) -> dict[MailKey, int]:
 
 def packed_delays(delays: Delays) -> bytes:
     """Return delays as bytes for `unpacked_delays`: the lowest bin, then all to the highest."""
-    return _pack(
-        {
-            provider: [min(bins), *(bins.get(key, 0) for key in range(min(bins), max(bins) + 1))]
-            for provider, bins in delays.items()
-            if bins
-        }
-    )
+    rows: dict[str, list[int]] = {}
+    for provider, bins in delays.items():
+        if bins:
+            lowest = min(bins)
+            row = rows[provider] = [0] * (max(bins) - lowest + 2)
+            row[0] = lowest
+            for place, number in bins.items():
+                row[place - lowest + 1] = number
+    return _pack(rows)
 
 
 def unpacked_delays(packed: bytes) -> dict[str, dict[int, int]]:
@@ -306,9 +308,10 @@ def unpacked_delays(packed: bytes) -> dict[str, dict[int, int]]:
 
 
 def _bins(lowest: Any, *numbers: Any) -> dict[int, int]:
-    if type(lowest) is not int:
-        raise ValueError("no delays: no bin")
-    return {place: _number(number) for place, number in enumerate(numbers, lowest) if number}
+    # The cheapest way to find what is no number or below 0: there may be a million.
+    if type(lowest) is not int or set(map(type, numbers)) != {int} or min(numbers) < 0:
+        raise ValueError("no delays: no bins")
+    return {place: number for place, number in enumerate(numbers, lowest) if number}
 
 
 def _number(given: Any) -> int:

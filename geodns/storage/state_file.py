@@ -238,7 +238,7 @@ class StateFile(Database):
 
     def load_serials(self) -> dict[str, int]:
         """Return the last serial of every zone, also of dropped ones."""
-        return self._load("serial", "SELECT name, serial FROM zone", state_rows.serial)
+        return self._load("zone", "SELECT name, serial FROM zone", state_rows.serial)
 
     # ----- hosts
 

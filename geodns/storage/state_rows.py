@@ -27,7 +27,7 @@ from geodns.storage import cells
 MAX_SERIAL = 2**32 - 1
 MAX_COUNT = 10**6
 MAX_LEVEL = 64
-"""How often a weight can have been halved."""
+"""Halvings of a weight by shedding, at most."""
 
 
 def verdict(

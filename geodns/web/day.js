@@ -38,7 +38,7 @@ export class Day {
     this.span = spans(() => this.draw());
     this.error = el("p", { class: "error", hidden: true });
     this.left = el("p", { class: "quiet", hidden: true });
-    this.node = el("details", { class: "more day", ontoggle: () => this.turned() }, el("summary", {}, "The last hours"), this.span, legend(), this.error, this.plots, this.left);
+    this.node = el("details", { class: "day", ontoggle: () => this.turned() }, el("summary", {}, "The last hours"), this.span, legend(), this.error, this.plots, this.left);
     this.timer = null;
   }
 

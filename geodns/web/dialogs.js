@@ -74,6 +74,7 @@ export class OrderDialog {
     const turned = () => this.turn(byId("order-verb").value, this.asked.zone, this.asked.host);
     byId("order-verb").addEventListener("change", turned);
     byId("order-weight").addEventListener("input", () => {
+      this.asked = { ...this.asked, yes: false }; // that was for another weight
       clearTimeout(this.timer);
       this.timer = setTimeout(turned, REST);
     });
@@ -162,7 +163,7 @@ export class OrderDialog {
       this.say("Nothing was done: the server wants a token.");
     } else if (error instanceof Refused && error.status === 409 && error.body.confirm) {
       asked.yes = true;
-      this.say(`${left(error)}: go on?`);
+      this.say(`${capital(error.body.why)}: go on?`);
       write(byId("order-go"), `${VERBS[asked.verb].go} all the same`);
     } else if (error instanceof Refused) {
       this.say(capital(error.message));
@@ -180,17 +181,6 @@ function without(before, after) {
   const lost = ["A", "AAAA"].filter((family) => after.last_resorts[family] && !before.last_resorts[family]);
   if (!lost.length) return null;
   return after.live.length ? ` on ${list(lost.map((family) => FAMILIES[family]))}` : "";
-}
-
-function left(error) {
-  const dead = [];
-  for (const [zone, pools] of Object.entries(error.body.pools ?? {})) {
-    for (const [pool, { before, after }] of Object.entries(pools)) {
-      const lost = without(before, after);
-      if (lost !== null) dead.push(`pool ${pool} of ${zone}${lost}`);
-    }
-  }
-  return dead.length ? `This leaves ${list(dead)} without a live host` : capital(error.message);
 }
 
 function weightOf({ verb }) {

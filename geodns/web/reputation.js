@@ -69,7 +69,7 @@ export class Reputation {
     this.body = el("div");
     const options = Object.entries(SPANS).map(([span, text]) => el("option", { value: span, selected: span === "1d" }, text));
     this.span = el("select", { "aria-label": "Mail of", onchange: () => this.redraw() }, ...options);
-    this.node = el("details", { class: "more reputation", hidden: true, ontoggle: () => this.redraw() }, this.title, el("p", { class: "spans" }, this.span), this.body);
+    this.node = el("details", { class: "reputation", hidden: true, ontoggle: () => this.redraw() }, this.title, el("p", { class: "spans" }, this.span), this.body);
     this.opened = new Set(); // hosts whose providers somebody looks at
     this.about = null;
     this.drawn = "";

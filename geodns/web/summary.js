@@ -134,7 +134,7 @@ function problemsOfPools(pools) {
   for (const [zone, some] of Object.entries(pools)) {
     for (const [pool, one] of Object.entries(some)) {
       for (const { on, resort: last, helpers, word } of instead(pool, one)) {
-        if (last) dead.push({ level: "bad", pool, text: `Pool ${pool} of ${zone}: nobody is live${on}, ${resort(last)}` });
+        if (last) dead.push({ level: "bad", zone, pool, on, text: `Pool ${pool} of ${zone}: nobody is live${on}, ${resort(last)}` });
         else helped.push({ level: "warn", text: `Pool ${pool} of ${zone} has too few live hosts${on}: ${list(helpers)} ${word}` });
       }
     }
@@ -214,10 +214,18 @@ export function summarize(status, now) {
   };
 }
 
+/** Which pools nobody serves: those that nobody serves at all come before those of one family. */
+function nobody(dead) {
+  const entire = dead.filter((one) => !one.on);
+  const shown = entire.length ? entire : dead;
+  const pools = new Set(shown.map(({ zone, pool }) => `${pool} ${zone}`));
+  const on = [...new Set(shown.map((one) => one.on))].join(" or");
+  return `Nobody is live${on} in ${pools.size === 1 ? `pool ${shown[0].pool}` : `${pools.size} pools`}`;
+}
+
 function titled(status, dead, out, warnings, forced, total) {
   if (!status.ready) return "Not ready to answer";
-  if (dead.length === 1) return `Nobody is live in pool ${dead[0].pool}`;
-  if (dead.length) return `Nobody is live in ${dead.length} pools`;
+  if (dead.length) return nobody(dead);
   const states = [...new Set(out.map((one) => one.state))];
   if (out.length === 1) return `${out[0].host[1]} is ${states[0]}`;
   if (out.length) return `${out.length} of ${total} hosts are ${states.length === 1 ? states[0] : "out"}`;

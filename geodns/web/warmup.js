@@ -46,7 +46,7 @@ export class Warmup {
     this.zone = zone;
     this.title = el("summary");
     this.body = el("div");
-    this.node = el("details", { class: "more warmup", hidden: true }, this.title, this.body);
+    this.node = el("details", { class: "warmup", hidden: true }, this.title, this.body);
     this.drawn = "";
   }
 
@@ -57,7 +57,7 @@ export class Warmup {
     const text = JSON.stringify(hosts);
     if (text === this.drawn) return;
     this.drawn = text;
-    const held = hosts.filter(([, one]) => one.held !== null && one.cap !== null).length;
+    const held = hosts.filter(([, one]) => one.held !== null && one.cap !== null && one.day > 0).length;
     write(this.title, `Warm-up of ${hosts.length === 1 ? hosts[0][0] : `${hosts.length} hosts`}${held ? `, ${held} held` : ""}`);
     const plots = hosts.filter(([, one]) => one.ahead.length).map(([name, one]) => plot(name, one));
     this.body.replaceChildren(table(`Warm-ups in ${this.zone}`, HEAD, hosts.map(([name, one]) => row(name, one))), el("div", { class: "plots" }, ...plots));

@@ -69,12 +69,13 @@ export class Why {
   async day(zone, name) {
     const box = byId("why-day");
     const plots = el("div", {}, el("p", { class: "quiet" }, "asking…"));
-    const choice = spans((span) => this.plot(zone, name, span, plots));
+    const choice = spans(() => this.plot(zone, name, choice, plots));
     box.replaceChildren(choice, plots);
-    await this.plot(zone, name, choice.span, plots);
+    await this.plot(zone, name, choice, plots);
   }
 
-  async plot(zone, name, span, box) {
+  async plot(zone, name, choice, box) {
+    const { span } = choice;
     let shown;
     try {
       const [points, now] = await day(zone, [name], span);
@@ -82,7 +83,7 @@ export class Why {
     } catch (error) {
       shown = [el("p", { class: "error" }, trouble(error))];
     }
-    box.replaceChildren(...shown);
+    if (span === choice.span) box.replaceChildren(...shown); // else another is asked for meanwhile
   }
 
   async explain() {
@@ -94,8 +95,7 @@ export class Why {
       byId("why-verdict").replaceChildren(...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)));
       answer.replaceChildren(
         ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `${told.name} ${told.type}: ${told.no_pool}${told.near.length ? `: did you mean ${told.near.join(" or ")}?` : ""}`)]),
-        el("h3", {}, `The next ${count(told.next.length, "answer")}`),
-        el("ol", {}, ...answers(told.next)));
+        ...(told.next.length ? [el("h3", {}, `The next ${count(told.next.length, "answer")}`), el("ol", {}, ...answers(told.next))] : []));
     } catch (error) {
       byId("why-verdict").replaceChildren();
       answer.replaceChildren(el("p", { class: "error" }, trouble(error)));

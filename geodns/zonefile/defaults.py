@@ -1,6 +1,7 @@
 """The section `defaults` of a zone file: keys that hosts, pools and checks share, said once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import ip_address
 
 from geodns.config import yaml_nodes
 from geodns.config.keys import Key, read_keys
@@ -8,8 +9,9 @@ from geodns.config.report import Report
 from geodns.config.value_types import section
 from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.model.checks import BUILT_IN_CHECKS, PORTS
+from geodns.model.hosts import Host
 from geodns.zonefile.checks import CHECK, CHECK_USERS
-from geodns.zonefile.hosts import HOST, is_short
+from geodns.zonefile.hosts import HOST, is_short, read_hosts
 from geodns.zonefile.pools import POOL
 
 _OWN = {"hosts": {"address", "probe"}, "pools": {"hosts", "fallback", "overflow"}, "checks": {"type"}}
@@ -19,7 +21,7 @@ SHARED: dict[str, dict[str, Key]] = {
     what: {name: key for name, key in keys.items() if name not in _OWN[what]}
     for what, keys in (("hosts", HOST), ("pools", POOL), ("checks", CHECK))
 }
-_CALLED = {"hosts": "a host", "pools": "a pool", "checks": "a check"}
+_SAMPLE = ip_address("192.0.2.1")
 _TYPES = {*PORTS, "agent"}
 _OF_TLS = ("sni", "cert_warning", "cert_critical")
 _WITH = {
@@ -41,7 +43,7 @@ DEFAULTS: dict[str, Key] = {
 
 
 class Defaults:
-    """What a zone file's hosts, pools and checks share."""
+    """Keys that a zone file's hosts, pools and checks share."""
 
     def __init__(self, node: YamlNode | None, report: Report) -> None:
         self._of: dict[str, yaml_nodes.Mapping] = {}
@@ -63,13 +65,38 @@ class Defaults:
         }
         return yaml_nodes.Mapping(node.line, node.column, items)
 
-    def built_in_checks(self) -> YamlNode | None:
-        """Return the built-in checks as a file would write them, with the defaults; None: no defaults."""
+    def complete(self, hosts: Mapping[str, Host], report: Report) -> dict[str, Host]:
+        """Return hosts of sources with what they do not say; what is wrong with that is reported."""
+        at = self._of.get("hosts")
+        if at is None:
+            return dict(hosts)
+        # One that always stands here, so that the same is wrong whatever the sources give.
+        written = self._written(at, {"host": Host(name="host", addresses=(_SAMPLE,))})
+        errors = report.errors
+        read_hosts(written, report)
+        if report.errors > errors:
+            return dict(hosts)
+        filled = read_hosts(self._written(at, hosts), Report(report.file))
+        return {name: _completed(host, filled[name].value) for name, host in hosts.items()}
+
+    def _written(self, at: YamlNode, hosts: Mapping[str, Host]) -> YamlNode | None:
+        """Write hosts as a file would: their addresses, and the defaults."""
+        items: dict[str, tuple[Scalar, YamlNode]] = {}
+        for name, host in hosts.items():
+            addresses = [_plain(at, str(address)) for address in host.addresses]
+            items[name] = _plain(at, name), yaml_nodes.Sequence(at.line, at.column, [*addresses])
+        return self.fill("hosts", yaml_nodes.Mapping(at.line, at.column, items))
+
+    def built_in_checks(self, names: Collection[str]) -> YamlNode | None:
+        """Return built-in checks as a file would write them, with the defaults; None: no defaults.
+
+        Only those of these names: what a default would break in one that nobody uses is nobody's problem.
+        """
         at = self._of.get("checks")
         if at is None:
             return None
         empty = yaml_nodes.Mapping(at.line, at.column)
-        checks = {check.name: (_plain(at, check.name), empty) for check in BUILT_IN_CHECKS}
+        checks = {one.name: (_plain(at, one.name), empty) for one in BUILT_IN_CHECKS if one.name in names}
         return self.fill("checks", yaml_nodes.Mapping(at.line, at.column, dict(checks)))
 
     def implied_pool(self, at: YamlNode, hosts: Iterable[str]) -> YamlNode | None:
@@ -83,6 +110,11 @@ class Defaults:
             body.items["check"] = (_plain(at, "check"), _plain(at, "smtp"))
         main = yaml_nodes.Mapping(at.line, at.column, {"main": (_plain(at, "main"), body)})
         return self.fill("pools", main)
+
+
+def _completed(host: Host, filled: Host) -> Host:
+    missing = filled.model_fields_set - host.model_fields_set
+    return host.model_copy(update={name: getattr(filled, name) for name in missing})
 
 
 def _plain(at: YamlNode, text: str) -> Scalar:

@@ -102,15 +102,15 @@ def _hosts_of(names: tuple[str, ...], body: YamlNode, report: Report) -> list[Ho
     loads = read_loads(given["load"], len(names), report) if "load" in given else None
     loads = _own_urls(loads, names, addresses)
     warmup = read_warmup(given["warmup"], report) if "warmup" in given else None
+    plans = None if warmup is None else [warmup] * len(names)
+    columns = {"egress": egress, "probe": probes, "load": loads, "warmup": plans}
     weight = {"weight": given["weight"]} if "weight" in given else {}
     return [
         Host(
             name=name,
             addresses=addresses[number] if addresses else (),
-            egress=egress[number] if egress else (),
-            probe=probes[number] if probes else None,
-            load=loads[number] if loads else None,
-            warmup=warmup,
+            # What is not written is not set: `defaults` fill it in hosts of sources.
+            **{field: column[number] for field, column in columns.items() if column},
             **weight,
         )
         for number, name in enumerate(names)

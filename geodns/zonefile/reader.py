@@ -182,6 +182,7 @@ class _Reader:
         own = dict(hosts)
         sources = read_sources(given.get("hosts_from"), report, self._origin)
         origins = self._gather(sources, hosts, given.get("records"), servers)
+        self._complete(sources, hosts, origins, shared)
         for at, host in hosts.values():
             owner = f"{host.name}.{self._origin}"
             add_addresses(
@@ -252,6 +253,19 @@ class _Reader:
             self.found += finding.problems
         return tuple(gathering.origins)
 
+    def _complete(
+        self,
+        sources: Mapping[HostSource, YamlNode],
+        hosts: dict[str, Placed[Host]],
+        origins: tuple[Origin, ...],
+        shared: Defaults,
+    ) -> None:
+        """Let the hosts of sources take what they do not say from the defaults."""
+        if sources:
+            found = {one.host: hosts[one.host] for one in origins}
+            complete = shared.complete({name: one.value for name, one in found.items()}, self._report)
+            hosts |= {name: Placed(one.at, complete[name]) for name, one in found.items()}
+
     def _hosts_place(self) -> YamlNode:
         return self._root.place("hosts" if "hosts" in self._root.items else "hosts_from")
 
@@ -299,9 +313,8 @@ def _built_in(
     shared: Defaults, checks: Mapping[str, Placed[Check]], pools: Mapping[str, Placed[Pool]], report: Report
 ) -> dict[str, Placed[Check]]:
     """Return the built-in checks that pools use, where they differ by the file's defaults."""
-    found = read_checks(shared.built_in_checks(), report)
     used = {check for _, pool in pools.values() for check in pool.checks}
-    return {name: one for name, one in found.items() if name in used and name not in checks}
+    return read_checks(shared.built_in_checks(used - checks.keys()), report)
 
 
 def _default(field: str) -> Any:

@@ -27,7 +27,7 @@ _SURE = 16_000
 
 _PREFERENCE = {"MX": whole(0, 65535, "preference"), "SRV": whole(0, 65535, "priority")}
 _RANK = {"MX": "preference", "SRV": "priority"}
-"""What orders the pools of a type that takes several."""
+"""The field that orders the pools of a type that takes several."""
 _PLURALS = {"MX": "preferences", "SRV": "priorities"}
 POOL_PORT = whole(1, 65535, "port")
 _WRAPPER = frozenset({"ttl", "value", "values"})

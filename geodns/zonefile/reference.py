@@ -14,6 +14,7 @@ from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
+from geodns.zonefile.warmup import WARMUP
 
 _TYPES = {
     "string": "text",
@@ -35,6 +36,7 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ("`checks: NAME`", CHECK, "“Only for” lists the check types that use a key; without one, all do."),
     ("`hosts: NAME`", HOST, "A host is an address, a list of addresses, or a mapping that has `address`."),
     ("`hosts: NAME: load`", LOAD, "`full` must be there."),
+    ("`hosts: NAME: warmup`", WARMUP, "`plan` and `start` must be there."),
     ("`hosts_from`", HOST_SOURCE, "One source or a list. A source has either `dns` or `file`."),
     ("`pools: NAME`", POOL, "`hosts` must be there."),
     ("`reputation`", REPUTATION, ""),

@@ -6,7 +6,7 @@ from typing import Any
 
 from geodns.config import yaml_nodes
 from geodns.config.keys import keys_of, objects, read_keys
-from geodns.config.regex import trouble
+from geodns.config.regex import MAX_LENGTH
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     Schema,
@@ -214,8 +214,13 @@ def _parts(given: Mapping[str, Any]) -> list[str]:
 
 def _checked(key: str, node: Scalar, report: Report) -> str:
     if key == "text":
-        if (wrong := trouble(node.text)) is not None:
-            report.error(node, *wrong)
+        # RE2 takes long to load, and few files have such a rule.
+        from geodns.config.linear import wrong_with  # noqa: PLC0415 - see above
+
+        if not node.text or len(node.text) > MAX_LENGTH:
+            report.error(node, "a text of that length", f"write 1 to {MAX_LENGTH} characters")
+        elif wrong := wrong_with(node.text):
+            report.error(node, f"{quoted(node.text)} is no regular expression (RE2)", wrong)
     elif node.text not in _PROVIDERS:
         report.unknown(node, "no provider", node.text, _PROVIDERS)
     return node.text

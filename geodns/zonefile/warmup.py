@@ -170,7 +170,8 @@ def _check_pool(zone: Zone, pool: Pool, at: YamlNode, report: Report) -> None:
             what = f"every host of pool {quoted(pool.name)}{which} warms up: nobody takes what they may not"
             # What is found must not make the file bad that it is found for.
             tell = report.warn if zone.sources else report.error
-            tell(at, what, "name a pool of warm hosts: `overflow: POOL`")
+            apart = f", or leave their {family} addresses out until they are warm" if which else ""
+            tell(at, what, f"name a pool of warm hosts: `overflow: POOL`{apart}")
             return
 
 

@@ -46,8 +46,13 @@ def summary(zone: Zone) -> str:
 
 def _by_section(before: Zone, after: Zone) -> Iterable[str]:
     apart = {"name", "soa", "ns", "checks", "hosts", "sources", "origins", "pools", "records", "rules"}
-    yield from _changes(before, after, apart)
+    yield from _changes(before, after, apart | {"reputation"})
     yield from (f"soa {change}" for change in _changes(before.soa, after.soa))
+    old, new = before.reputation, after.reputation
+    if old is None or new is None:
+        yield from ["reputation added" if new else "reputation removed"] if old or new else []
+    else:
+        yield from (f"reputation {change}" for change in _changes(old, new))
     yield from _sections(before, after)
     yield from _records(before, after, implied=False)
 

@@ -19,6 +19,7 @@ from geodns.model.base import Address, family_of
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.sources import SourcedHost, SourceResult, file_title
+from geodns.zones.deaths import Deaths
 from geodns.zones.host_files import HostFiles
 from geodns.zones.listing import NEVER, Listing, counted, hosts_of, lookup_pause, read_listing
 from geodns.zones.lookup import Addresses, look_up
@@ -55,6 +56,7 @@ class Discovery:
         tell: called in any thread with a zone's name, a sentence about one of its sources, the sentence's
             log level, and its data.
         own: addresses and ports where this server listens: no look-up makes hosts of them.
+        deaths: told which files of hosts are read.
 
     """
 
@@ -64,7 +66,9 @@ class Discovery:
         stored: Mapping[SourceKey, str],
         tell: Tell,
         own: Collection[tuple[str, int]] = (),
+        deaths: Deaths | None = None,
     ) -> None:
+        self._deaths = deaths
         self._folder = folder
         self._tell = tell
         self._own = own
@@ -95,7 +99,7 @@ class Discovery:
         with self._turn:
             files = self._files.get(key)
             if files is None:
-                files = HostFiles(self._folder, source, self._listings.get(key, NEVER))
+                files = HostFiles(self._folder, source, self._listings.get(key, NEVER), self._deaths)
                 files.read_all(time.time())
                 self._files = {**self._files, key: files}
                 self._unsaved = True
@@ -149,6 +153,7 @@ class Discovery:
         # Without the lock, which a slow disk may hold: nobody reads zones meanwhile.
         self._files = {key: files for key, files in self._files.items() if key in wanted}
         self._listings = {key: one for key, one in self._listings.items() if key in wanted}
+        self._refused = {key: some for key, some in self._refused.items() if key in wanted}
         for key, source in wanted.items():
             if isinstance(source, DnsSource):
                 self._start(key, source)
@@ -227,17 +232,17 @@ class Discovery:
             ttl = None
             try:
                 answer = await look_up(own.source)
+                self._take(key, own.source, answer)
             except SourceError as error:
                 failures += 1
                 self._note(key, self._known(key).failed(str(error), time.time()))
             except Exception:
-                # A bug must not end the look-ups for good.
+                # Neither a bug nor a want of descriptors must end the look-ups for good.
                 log.exception("%s", key[1])
                 failures += 1
                 self._note(key, self._known(key).failed("a fault of geodns itself: see the log", time.time()))
             else:
                 failures, ttl = 0, answer.ttl
-                self._take(key, own.source, answer)
             own.tried.set()
             wait = lookup_pause(own.source, ttl, failures) * (1 - JITTER * random.random())  # noqa: S311 - spreads
             with suppress(TimeoutError):

@@ -7,21 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from geodns.errors import BadNameError, Problem, printable
 from geodns.model.zone import Zone
 from geodns.zonefile.names import zone_name
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone
 from geodns.zonefile.sources import Finder, in_files
+from geodns.zones.deaths import Deaths, Forgetful, reading
 from geodns.zones.watch import LOOK_EVERY, FileMark, Snapshot, Watch, look_pause, snapshot
 
 log = logging.getLogger(__name__)
-
-_DEADLY = (
-    "control died reading it, again and again",
-    "give the server more memory or make the file smaller, then `touch` it: it is read once it has changed",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +37,6 @@ class Edit:
     refused: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
     by_sources: bool = False
-
-
-class Deaths(Protocol):
-    """Whoever remembers, beyond the end of this process, which file was being read."""
-
-    def begin(self, path: Path) -> bool:
-        """Note that a file is being read from now on; False: it kills whoever reads it."""
-
-    def end(self) -> None:
-        """Note that nothing is read any more."""
-
-    def survived(self, paths: Iterable[Path]) -> None:
-        """Forget what is noted of files that are served now."""
-
-    def is_suspected(self, path: Path) -> bool:
-        """Tell whether somebody died of a file."""
-
-    def died(self) -> None:
-        """Note that this process ends because of it."""
-
-
-class _Forgetful:
-    """Remembers nothing."""
-
-    def begin(self, path: Path) -> bool:
-        del path
-        return True
-
-    def end(self) -> None:
-        pass
-
-    def survived(self, paths: Iterable[Path]) -> None:
-        pass
-
-    def is_suspected(self, path: Path) -> bool:
-        del path
-        return False
-
-    def died(self) -> None:
-        pass
 
 
 class Folder:
@@ -106,7 +61,7 @@ class Folder:
     """
 
     def __init__(self, directory: Path, finder: Finder | None = None, deaths: Deaths | None = None) -> None:
-        self._deaths = _Forgetful() if deaths is None else deaths
+        self._deaths = deaths or Forgetful()
         self.directory = directory
         self.files: dict[str, Path] = {}
         self.refused: dict[str, tuple[Problem, ...]] = {}
@@ -208,12 +163,8 @@ class Folder:
 
     def _survived(self, read: Callable[[], ParsedZone], path: Path) -> ParsedZone:
         """Read a file, unless it has killed whoever read it before."""
-        if not self._deaths.begin(path):
-            return ParsedZone(None, (Problem(str(path), 0, 0, *_DEADLY),))
-        try:
-            return _safely(read, path)
-        finally:
-            self._deaths.end()
+        with reading(self._deaths, path) as deadly:
+            return _safely(read, path) if deadly is None else ParsedZone(None, (deadly,))
 
     def _read(self, paths: Collection[Path], removed: Collection[Path]) -> Edit:
         # New mappings: another thread may read the old ones meanwhile.

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from geodns.errors import Problem
+from geodns.errors import Problem, printable
 from geodns.model.hosts import FileSource, Host
 from geodns.zonefile.sources import files_of, read_host_file
+from geodns.zones.deaths import Deaths, Forgetful, reading
 from geodns.zones.listing import Listing, Members
 from geodns.zones.watch import FileMark, Snapshot, Watch, snapshot
 
@@ -14,6 +15,10 @@ log = logging.getLogger(__name__)
 
 MAX_FOUND = 10_000
 """Hosts in all files of a source."""
+
+
+MOST_PROBLEMS = 100
+"""Problems of an edit that are logged; the rest are counted."""
 
 
 class HostFiles:
@@ -26,10 +31,14 @@ class HostFiles:
         folder: of the zone file.
         source: says which files.
         listing: from before a restart.
+        deaths: told what is read.
 
     """
 
-    def __init__(self, folder: Path, source: FileSource, listing: Listing) -> None:
+    def __init__(
+        self, folder: Path, source: FileSource, listing: Listing, deaths: Deaths | None = None
+    ) -> None:
+        self._deaths = deaths or Forgetful()
         self.listing = listing
         self._title = source.title
         self._place, self._fits = files_of(folder, source)
@@ -74,19 +83,32 @@ class HostFiles:
     def _read(self, paths: Collection[Path], members: Members) -> Members:
         read = dict(members)
         for path in sorted(paths):
-            hosts, problems = _read_safely(path)
-            for problem in problems:
+            hosts, problems = self._read_one(path)
+            for problem in problems[:MOST_PROBLEMS]:
                 log.log(
                     logging.WARNING if problem.warning else logging.ERROR,
                     "%s",
                     problem,
                     extra={"file": problem.file, "line": problem.line},
                 )
+            more = sum(problem.times for problem in problems[MOST_PROBLEMS:])
+            if more:
+                log.error(
+                    "%s more problems in %s: `geodns check` prints them", f"{more:,}", printable(str(path))
+                )
             if hosts is None:
                 self._bad[path.name] = next(one for one in problems if not one.warning)
             else:
                 self._bad.pop(path.name, None)
                 read[path.name] = hosts
+        return read
+
+    def _read_one(self, path: Path) -> tuple[tuple[Host, ...] | None, tuple[Problem, ...]]:
+        with reading(self._deaths, path) as deadly:
+            if deadly is not None:
+                return None, (deadly,)
+            read = _read_safely(path)
+        self._deaths.survived([path])  # what its hosts make of the zone counts for the zone's file
         return read
 
     def _note(self, look: Snapshot, now: float) -> bool:

@@ -7,12 +7,14 @@ than an order. Times are seconds since the epoch.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, Host
+from geodns.model.limits import MAX_TIME
+from geodns.zonefile.names import is_host_label
 
 SOONEST, SELDOMEST = 5.0, 300.0
 """Bounds of the seconds from one look-up to the next, whatever the answer's TTL is."""
@@ -23,6 +25,8 @@ Members = Mapping[str, tuple[Host, ...]]
 """The hosts of a source, by file; of a look-up under ""."""
 
 _MEMBERS = TypeAdapter(dict[str, tuple[Host, ...]])
+_TIME = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_TIME, strict=True)] | None)
+"""None: some file of the source has had an error from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Listing:
 
     def text(self) -> str:
         """Return the list as text to keep; a failure is left out, since it will show anew."""
-        return json.dumps({"at": self.at, "members": _MEMBERS.dump_python(dict(self.members), mode="json")})
+        members = _MEMBERS.dump_python(dict(self.members), mode="json", exclude_unset=True)
+        return json.dumps({"at": self.at, "members": members})
 
 
 def counted(hosts: int) -> str:
@@ -76,18 +81,17 @@ def read_listing(text: str) -> Listing:
     """Return a listing that `Listing.text` wrote; NEVER where it cannot be read any more."""
     try:
         kept: Any = json.loads(text)
-        return Listing(_MEMBERS.validate_python(kept["members"]), kept["at"])
-    except (ValueError, KeyError, TypeError, ValidationError):
+        read = Listing(_MEMBERS.validate_python(kept["members"]), _TIME.validate_python(kept["at"]))
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
         return NEVER
+    return read if all(is_host_label(host.name) and host.addresses for host in read.hosts) else NEVER
 
 
 def hosts_of(source: DnsSource, addresses: tuple[Address, ...]) -> tuple[Host, ...]:
     """Return a host for each address of a look-up, always in the same order."""
     ordered = sorted(addresses, key=lambda address: (address.version, int(address)))
-    return tuple(
-        Host(name=source.host_label(address), addresses=(address,), weight=source.weight)
-        for address in ordered
-    )
+    weight = {"weight": source.weight} if "weight" in source.model_fields_set else {}
+    return tuple(Host(name=source.host_label(address), addresses=(address,), **weight) for address in ordered)
 
 
 def lookup_pause(source: DnsSource, ttl: float | None, failures: int) -> float:

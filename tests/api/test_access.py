@@ -114,7 +114,9 @@ def test_reads_on_this_machine_are_by_its_own_names(
     assert status == expected
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "x-real-ip"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "Forwarded", "Via", "x-real-ip", "X-Forwarded-Host", "True-Client-IP"]
+)
 def test_who_comes_through_a_proxy_is_no_operator_of_this_machine(header: str) -> None:
     request = asked(**{header: "192.0.2.7"})
     with pytest.raises(RefusedError, match="through a proxy needs a token") as caught:
@@ -130,6 +132,11 @@ def test_wrong_tokens_are_told_once_a_minute_with_the_client(caplog: pytest.LogC
         with pytest.raises(RefusedError):
             access.require(asked("gu3ss", remote="192.0.2.7"), "control")
     assert [record.getMessage() for record in caplog.records] == ["HTTP: wrong tokens from 192.0.2.7"]
+
+
+def test_a_wrong_token_is_told_also_where_none_is_needed(caplog: pytest.LogCaptureFixture) -> None:
+    assert let_in((CONTROL,), asked("gu3ss"), "read") is None
+    assert [record.getMessage() for record in caplog.records] == ["HTTP: wrong tokens from 127.0.0.1"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +172,12 @@ def test_who_asks_too_often_is_refused_and_others_are_not() -> None:
         access.count("192.0.2.1")
     assert caught.value.status == 429
     access.count("192.0.2.2")
+    access.count("192.0.2.1", known=True)
+    for number in range(int(BURST)):
+        access.count(f"2001:db8::{number:x}")
+    with pytest.raises(RefusedError):  # its owner has the whole /64
+        access.count("2001:db8::ffff")
+    access.count("2001:db8:0:1::1")
     now = 1.0
     for _ in range(int(RATE)):
         access.count("192.0.2.1")

@@ -126,7 +126,7 @@ def test_metrics_come_in_the_text_format() -> None:
 def test_an_explanation_is_for_whoever_would_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def noted(_: Cluster, name: str, rtype: str, asking: Asking, __: Any) -> dict[str, Any]:
+    def noted(_: Cluster, name: str, rtype: str, asking: Asking, *__: Any) -> dict[str, Any]:
         asked.append((name, rtype, asking.client, str(asking.network)))
         return {}
 
@@ -180,6 +180,24 @@ def test_errors_are_json_with_the_usual_headers(method: str, path: str, status: 
     assert shown.keys() == {"error"}
     assert error in shown["error"]
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/explain?name=x.example"),
+        ("GET", "/api/v1/zones/x.example"),
+        ("GET", f"/api/v1/hosts/{NAME}/mta9"),
+        ("POST", f"/api/v1/hosts/{NAME}/mta9/drain"),
+    ],
+)
+def test_a_server_that_starts_denies_nothing(method: str, path: str) -> None:
+    fake = FakeServices()
+    fake.rig.services.watchdog.ready = False
+    status, shown, _ = ask(method, path, fake)
+    assert status == 503
+    assert "the server is starting" in shown["error"]
+    assert ask("GET", "/nothing", fake)[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,20 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from yarl import URL
 
 from geodns.api import events as events_
 from geodns.api.app import make_app
 from geodns.api.events import event_json
+from geodns.api.responses import RefusedError
+from geodns.config.tokens import Token
 from geodns.storage.event_file import Event
 from geodns.storage.event_log import EventLog
 from tests.servicing import FakeServices
@@ -23,14 +27,17 @@ STREAM = "/api/v1/events/stream"
 Talk = Callable[[EventLog, aiohttp.ClientSession], Awaitable[None]]
 
 
-def serve(directory: Path, talk: Talk) -> None:
+TOKEN = Token(scope="control", secret=SecretStr("s3cret"))
+
+
+def serve(directory: Path, talk: Talk, tokens: tuple[Token, ...] = ()) -> None:
     """Run an HTTP side with events while `talk` talks to it."""
 
     async def run() -> None:
         events = EventLog(directory)
         await events.open()
         fake = FakeServices()
-        app = make_app(fake.services(events=events), ())
+        app = make_app(fake.services(events=events), tokens)
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -242,6 +249,68 @@ def test_a_client_that_has_all_places_gives_one_to_another(
             assert response.status == 503
 
     serve(tmp_path, talk)
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client() -> None:
+    def asked(address: str) -> web.Request:
+        return cast("web.Request", SimpleNamespace(remote=address, get=lambda _: None))
+
+    followers = {web.StreamResponse(): asked(f"2001:db8::{number:x}") for number in range(events_.PER_CLIENT)}
+    with pytest.raises(RefusedError, match="of this address"):
+        events_._make_room(followers, asked("2001:db8::ffff"))
+    events_._make_room(followers, asked("2001:db8:0:1::1"))
+
+
+def test_who_shows_a_token_has_the_place_of_one_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_, "STREAMS", 2)
+    bearer = {"Authorization": f"Bearer {TOKEN.secret.get_secret_value()}"}
+
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
+        del events
+
+        async def follow(headers: dict[str, str]) -> aiohttp.ClientResponse:
+            return await session.get(STREAM, headers=headers)
+
+        async def counted() -> list[str]:
+            async with session.get("/metrics") as response:
+                lines = (await response.text()).splitlines()
+            return [line for line in lines if line.startswith("geodns_event_followers")]
+
+        strangers = [await follow({}) for _ in range(2)]
+        known = [await follow(bearer) for _ in range(2)]
+        assert [one.status for one in known] == [200, 200]
+        for one in strangers:
+            with pytest.raises(aiohttp.ClientError):
+                await one.content.read()
+        assert await counted() == [
+            'geodns_event_followers{token="yes"} 2.0',
+            'geodns_event_followers{token="no"} 0.0',
+        ]
+        for headers in ({}, bearer):
+            assert (await follow(headers)).status == 503
+        for one in known:
+            one.close()
+
+    serve(tmp_path, talk, (TOKEN,))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_token_has_a_place_beside_strangers_of_the_same_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    monkeypatch.setattr(events_, "PER_CLIENT", 1)
+
+    async def talk(events: EventLog, session: aiohttp.ClientSession) -> None:
+        del events
+        stranger = await session.get(STREAM)
+        bearer = {"Authorization": f"Bearer {TOKEN.secret.get_secret_value()}"} if known else {}
+        async with session.get(STREAM, headers=bearer) as response:
+            assert response.status == (200 if known else 503)
+        stranger.close()
+
+    serve(tmp_path, talk, (TOKEN,))
 
 
 def test_who_takes_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

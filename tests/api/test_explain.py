@@ -1,5 +1,6 @@
 """Explanations: the pools behind a name, each host's part and why, the TTL, the next answers."""
 
+import time
 from fractions import Fraction
 from ipaddress import ip_network
 from typing import Any
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.api.explain import Asking, explain
+from geodns.api.explain_names import SHOWN, nearest_outside
 from geodns.api.status import LastResult
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones
@@ -101,6 +103,27 @@ def test_a_name_of_no_zone_is_told_the_nearest(name: str, near: str | None) -> N
     with pytest.raises(NotFoundError) as raised:
         explain(cluster_of(zone(NAMES), {}), name, "A")
     assert str(raised.value) == f"{name}. is in no zone that is served{hint}"
+
+
+def test_the_nearest_of_very_many_zones_are_found() -> None:
+    sources = {
+        name: Source(zone("hosts: {mta1: 192.0.2.11}", name), SERIAL)
+        for name in (*(f"customer-{number}.hosting.example" for number in range(1_200)), "mail.example.net")
+    }
+    cluster = Cluster({}, {}, {}, {})
+    cluster.serve_zones(compile_zones(Compiled(), sources, cluster.live()), NOW)
+    table = cluster.compiled.table
+    assert nearest_outside(table, "mial.example.net.") == ("mail.example.net.",)
+    begun = time.process_time()
+    assert len(nearest_outside(table, "mta1.")) == SHOWN
+    assert len(nearest_outside(table, "customer-7777.hosting.example.")) == SHOWN
+    assert time.process_time() - begun < 1, "it runs on the loop"
+
+
+def test_of_a_delegated_name_no_answers_are_foretold() -> None:
+    cluster = cluster_of(zone(NAMES), {})
+    assert explain(cluster, f"a.sub.{NAME}", "A")["next"] == []
+    assert explain(cluster, f"mta1.{NAME}", "MX")["next"]
 
 
 def test_explain_names_hosts_by_what_answers_show() -> None:
@@ -232,6 +255,21 @@ def test_the_parts_of_srv_are_the_weights_in_it() -> None:
     parts = {name: (member["first"], member["uniform"]) for name, member in tier["members"].items()}
     assert parts == {"a": (0.75, 0.75), "b": (0.25, 0.25)}
     assert shown["next"][0]["hosts"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("name", "rtype"), [("in", "MX"), ("s", "SRV")])
+def test_a_host_that_an_earlier_pool_names_is_not_named_again(name: str, rtype: str) -> None:
+    one = zone("""
+        hosts: {a: {address: 192.0.2.1, weight: 3}, b: 192.0.2.2, c: 192.0.2.3}
+        pools: {main: {hosts: [a, b], answers: 1}, also: {hosts: {a: 5, c: 1}, answers: 1}}
+        records:
+          in: {MX: [{pool: main, preference: 10}, {pool: also, preference: 10}]}
+          s: {SRV: [{pool: main, port: 25, priority: 1}, {pool: also, port: 25, priority: 1}]}
+    """)
+    tiers = explain(cluster_of(one, {}), f"{name}.{NAME}", rtype)["tiers"]
+    shown = [{host: member["first"] for host, member in tier["members"].items()} for tier in tiers]
+    assert shown == [{"a": 0.75, "b": 0.25}, {"a": 0.0, "c": 1.0}]
+    assert tiers[1]["members"]["a"]["why"] == "an earlier pool names it at this preference"
 
 
 def test_each_family_is_explained_by_its_own_addresses() -> None:

@@ -87,6 +87,7 @@ def test_what_leaves_a_pool_dead_asks_for_a_yes(path: str, body: dict[str, Any])
     status, shown, _ = ask("POST", path, fake, json=body)
     assert (status, shown["confirm"], fake.wishes) == (409, True, [])
     assert shown["error"].startswith("pool main would have no live host: nothing was changed")
+    assert shown["why"] == fake.refused
     assert shown["pools"][NAME]["main"]["before"]["shares"] == {"A": {"mta1": 1.0}, "AAAA": {}}
     fake = FakeServices()
     fake.refused = "pool main would have no live host"

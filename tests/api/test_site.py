@@ -25,6 +25,7 @@ from geodns.api.access import guard
 from geodns.api.site import Site
 from geodns.config.server_keys import HttpTls
 from geodns.errors import StartError
+from tests.controlling import until
 from tests.health.certificates import authority, server
 
 
@@ -96,6 +97,32 @@ def test_clients_that_never_agree_on_tls_shut_nobody_out(
             writer.close()
 
     listening(talk, trust[0])
+
+
+def test_a_connection_that_is_dropped_before_its_handshake_leaves_nothing_behind(
+    trust: tuple[HttpTls, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE", 0.5)
+
+    def agreeing() -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() if "_agree" in repr(task.get_coro())]
+
+    async def talk(one: Site, port: int) -> None:
+        # In one turn of the loop: for want of room the first are dropped before they have a turn themselves.
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+        await until(agreeing)
+        await until(lambda: not agreeing())
+        # One after the other: they are dropped while they are waited for.
+        later = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+        await until(lambda: not agreeing())
+        assert not one._connections._open
+        for client in held:
+            client.close()
+        for _reader, writer in later:
+            writer.close()
+        assert await read(f"https://127.0.0.1:{port}/", trust[1]) == "https\n"
+
+    listening(talk, trust[0], most=4)
 
 
 def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(

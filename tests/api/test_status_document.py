@@ -144,7 +144,7 @@ def test_a_prober_in_doubt_is_a_warning_a_field_and_a_metric(rig: Rig) -> None:
     rig.suspects[NAME, "main"] = Suspect(5, 6, 12.0)
     rig.hint = "2 addresses refuse the prober"
     shown: Any = status(rig.services)
-    told = f"pool main of {NAME}: 5 of 6 hosts began to fail at once, the prober itself may be cut off"
+    told = f"pool main of {NAME}: 5 of 6 hosts fell silent at once, the prober itself may be cut off"
     assert f"{told} (prober_suspect): their verdicts are held for 12 s more" in shown["warnings"]
     assert "2 addresses refuse the prober" in shown["warnings"]
     pool = shown["pools"][NAME]["main"]

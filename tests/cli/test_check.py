@@ -1,6 +1,7 @@
 """`geodns check`: what it prints, and with which status it ends."""
 
 import json
+import os
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -89,15 +90,53 @@ def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
     ("settings", "problem"),
     [
         ("htpp: 127.0.0.1:8053\n", "geodns.yaml:1:1: unknown key 'htpp': did you mean 'http'?"),
+        ("reply_patterns: no.toml\n", "no.toml: cannot be read: No such file or directory"),
+        (
+            "reply_patterns: zones/bad.toml\n",
+            "zones/bad.toml:2: there is no class 'colour': known here: ip, ",
+        ),
         ("workers: many\n", "geodns.yaml:1:10: the number of workers 'many' is no whole number"),
+        ("token: a\ntoken_file: b\n", "geodns.yaml:2:13: both token and token_file: take one of them out"),
+        ("token_file: none\n", "geodns.yaml:1:13: none cannot be read (No such file or directory)"),
+        (
+            "read_token_file: zones/out.example.com.yaml\n",
+            "geodns.yaml:1:18: zones/out.example.com.yaml: line ",
+        ),
+        ("http_tls: {cert: none.pem}\n", "geodns.yaml: http_tls: none.pem cannot be used (No such file"),
+        ("cookie_secret_file: none\n", "geodns.yaml: none: there is no such file: write one"),
+        ("group: mail\n", "geodns.yaml: group mail without a user"),
     ],
 )
 def test_the_settings_are_checked_too(folder: Path, settings: str, problem: str) -> None:
     (folder / "out.example.com.yaml").write_text(GOOD)
     (folder.parent / "geodns.yaml").write_text(settings)
+    (folder / "bad.toml").write_text("[rules]\ncolour = ['red']\n")
     result = CliRunner().invoke(check, [])
     assert result.exit_code == 1
     assert problem in result.output
+
+
+def test_what_another_user_alone_may_read_is_a_warning(folder: Path) -> None:
+    (folder / "out.example.com.yaml").write_text(GOOD)
+    for name in ("token", "cookies"):
+        (folder.parent / name).touch(0o000)
+    (folder.parent / "geodns.yaml").write_text("token_file: token\ncookie_secret_file: cookies\n")
+    before = os.geteuid()
+    for above in (folder, *folder.parents[:3]):
+        above.chmod(0o755)
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        result = CliRunner().invoke(check, [])
+    finally:
+        os.seteuid(before)
+    assert result.exit_code == 0
+    first, second, _ = result.output.splitlines()
+    assert (
+        first
+        == "geodns.yaml: warning: cookies was not looked at: this user may not read it, the server's may"
+    )
+    assert second.startswith("geodns.yaml:1:13: warning: token was not looked at: ")
 
 
 def test_the_settings_name_the_folder(folder: Path) -> None:
@@ -121,6 +160,44 @@ def test_what_would_wait_is_said(folder: Path, fake: Answering) -> None:
     wait = "out.example.com: this edit will wait for `geodns reload --yes`"
     assert f"{wait}: pool main would have 67% of its weight out (mta2, mta3)" in output
     assert f"{wait} if one of these names was asked for within a day: old.out.example.com" in output
+
+
+def test_what_would_wait_counts_in_who_is_out_already(folder: Path, fake: Answering) -> None:
+    file = folder / "out.example.com.yaml"
+    file.write_text(GOOD)
+    serves(fake, read(file))
+    file.write_text(GOOD.replace(", mta3: 192.0.2.13", ""))
+    asked = ["--diff", "--server", fake.url]
+    assert "will wait" not in CliRunner().invoke(check, asked).output, "one host may go"
+    for state, forced, held, weight, waits in (
+        ("down", None, None, None, True),
+        ("up", "drained", None, None, True),
+        ("down", "up", None, None, False),
+        ("up", "quarantined", "too many are out", None, False),
+        ("up", None, None, 0, True),
+        ("up", None, None, 5, False),
+    ):
+        own = None if weight is None else {"weight": weight}
+        host = {"state": state, "forced": forced, "held_back": held, "forced_weight": own}
+        fake.give("GET /status", {"hosts": {"out.example.com": {"mta1": host}}})
+        output = CliRunner().invoke(check, asked).output
+        assert ("this edit will wait" in output) is waits, host
+
+
+def test_hosts_of_sources_that_are_trusted_make_nobody_wait(folder: Path, fake: Answering) -> None:
+    text = NS + "hosts_from: [{file: hosts.d/fleet.yaml, trust: TRUST}]\nrecords: {'@': {MX: {pool: main}}}\n"
+    file, fleet = folder / "a.example.yaml", folder / "hosts.d" / "fleet.yaml"
+    fleet.parent.mkdir()
+    for trust, waits in (("false", True), ("true", False)):
+        file.write_text(text.replace("TRUST", trust))
+        fleet.write_text("mx1: 192.0.2.1\nmx2: 192.0.2.2\nmx3: 192.0.2.3\n")
+        served = read_zone(file).zone
+        assert served is not None
+        serves(fake, served)
+        fleet.write_text("mx1: 192.0.2.1\n")
+        output = CliRunner().invoke(check, ["--diff", "--server", fake.url]).output
+        assert "mx2" in output
+        assert ("this edit will wait for `geodns reload --yes`: pool" in output) is waits, trust
 
 
 def test_hosts_in_files_are_checked_and_none_are_looked_up(folder: Path) -> None:
@@ -150,9 +227,11 @@ def fake() -> Iterator[Answering]:
 
 
 def serves(fake: Answering, *zones: Zone) -> None:
+    fake.give("GET /status", {"hosts": {}})
     fake.give("GET /api/v1/zones", {"zones": {one.name: {"digest": one.digest} for one in zones}})
     for one in zones:
         fake.give(f"GET /api/v1/zones/{one.name}", {"zone": json.loads(one.model_dump_json())})
+    fake.give("GET /status", {"hosts": {}})
 
 
 def read(file: Path) -> Zone:
@@ -225,6 +304,7 @@ def test_hosts_that_the_server_has_looked_up_are_no_change(folder: Path, fake: A
 
 def test_a_server_of_another_version_is_said(folder: Path, fake: Answering) -> None:
     (folder / "a.example.yaml").write_text(GOOD)
+    fake.give("GET /status", {"hosts": {}})
     fake.give("GET /api/v1/zones", {"zones": {"a.example": {"digest": "0"}}})
     fake.give("GET /api/v1/zones/a.example", {"zone": {"name": "a.example", "new": 1}})
     result = CliRunner().invoke(check, ["--diff", "--server", fake.url])

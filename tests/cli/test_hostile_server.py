@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,24 @@ def test_no_answer_makes_a_traceback(fake: Answering, command: str, number: int)
         fake.give(path, ANSWERS[number])
     output, error = run(command, fake)
     assert error is None or isinstance(error, GeodnsError | SystemExit), (output, error)
+
+
+def test_an_answer_that_is_no_export_is_not_written(fake: Answering, tmp_path: Path) -> None:
+    fake.give("GET /api/v1/state", {"forced": []})
+    _, error = run(f"export-state {tmp_path / 'kept'}", fake)
+    assert isinstance(error, ServerError)
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("command", ["report --output /dev/null", "events --since 1h"])
+def test_events_that_go_round_in_a_circle_end(fake: Answering, command: str) -> None:
+    event = {"id": 1, "at": "2026-11-23T07:00:00Z", "kind": "state", "zone": "z", "host": "h", "text": "x"}
+    fake.give("GET /status", status())
+    fake.give("GET /api/v1/history", {"zone": "z", "step_s": 60, "from": event["at"], "hosts": {}})
+    fake.give("GET /api/v1/events", {"events": [event] * 1000, "last": 1})
+    run(command, fake)
+    asked = [path for _, path, *_ in fake.asked if path.startswith("/api/v1/events")]
+    assert 1 <= len(asked) <= 2
 
 
 def test_what_has_the_terminals_control_characters_is_escaped(fake: Answering) -> None:

@@ -72,7 +72,8 @@ def test_wrong_usage_is_status_2_on_standard_error(
         (["weight", "mta1", "2147483648"], "2147483648 is out of range: write 0 to 2147483647"),
         (["quarantine", "mta1", "--badness", "bad"], "'bad' is no number: write 0 to 100"),
         (["quarantine", "mta1", "--badness", "nan"], "nan is out of range: write 0 to 100"),
-        (["status", "--interval", "0"], "0 is out of range: write 0.1 or more"),
+        (["status", "--interval", "0"], "0 is out of range: write 0.1 to 86400"),
+        (["status", "--interval", "inf"], "inf is out of range: write 0.1 to 86400"),
         (["probe", "mta1", "--timeout", "3s"], "'3s' is no number: write 0.1 to 600"),
     ],
 )

@@ -140,6 +140,14 @@ def test_a_host_that_is_dealt_has_its_share_before_and_after(fake: Answering) ->
         pytest.param(
             {"last_resort": "drained"}, "now deals mta2 100.0% (last resort: drained)", id="last resort"
         ),
+        pytest.param(
+            {"using": ["main", "reserve"], "shares": {"A": {"b1": 1.0}, "AAAA": {"mta2": 1.0}}},
+            "now deals from main, reserve: IPv4 b1 100.0%; IPv6 mta2 100.0%",
+            id="families that differ",
+        ),
+        pytest.param(
+            {"shares": {"A": {"mta2": 1.0}, "AAAA": {"mta2": 1.0}}}, "now deals mta2 100.0%\n", id="alike"
+        ),
         pytest.param({"using": ["main", "reserve"]}, "now deals from main, reserve: mta2 100", id="fallback"),
         pytest.param(
             {"last_resort": "servfail", "shares": {"A": {}, "AAAA": {}}, "using": []},

@@ -39,6 +39,22 @@ def test_what_waits_is_a_problem(fake: Answering) -> None:
     assert result.stderr.startswith(f"{NAME} waits: 3 of 4 hosts go: `geodns reload --yes`")
 
 
+@pytest.mark.parametrize(
+    ("command", "order", "answer"),
+    [
+        (["reload"], RELOAD, {"waiting": {}}),
+        (["querylog", "off"], "POST /api/v1/querylog", {"on": False, "written": 0, "dropped": 0}),
+    ],
+)
+def test_what_is_not_on_disk_is_said(
+    fake: Answering, command: list[str], order: str, answer: dict[str, Any]
+) -> None:
+    fake.give(order, answer | {"kept": False})
+    result = CliRunner().invoke(main.geodns, [*command, "--server", fake.url])
+    assert result.exit_code == 4
+    assert "note: in force, but not kept" in result.stderr
+
+
 def test_every_server_reads_its_files_and_one_that_is_not_there_is_named(fake: Answering) -> None:
     result = run("--server", f"{fake.url},http://127.0.0.1:1")
     assert (result.exit_code, result.stdout) == (1, f"{fake.url}: zones are served as their files say: 1\n")

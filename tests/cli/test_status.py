@@ -1,9 +1,5 @@
-import copy
 import json
-import os
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +7,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from geodns.cli import main
-from geodns.cli.status import Difference, ago, differences, host_of, moment, render, state_of, weight_of
+from geodns.cli.status import render
 from geodns.errors import GeodnsError
 from tests.answering import NAME, Answering, answering, host, pool, status
 
@@ -201,21 +197,6 @@ def test_a_line_in_a_pipe_is_whole(fake: Answering) -> None:
     assert ("the disk is full " * 5).strip() in row
 
 
-@pytest.mark.parametrize(
-    ("since", "shown"),
-    [
-        ("2026-11-23T07:00:00Z", "now"),
-        ("2026-11-23T06:59:18Z", "42s ago"),
-        ("2026-11-23T06:56:01Z", "3m 59s ago"),
-        ("2026-11-20T02:30:12Z", "3d 4h ago"),
-        ("soon", "soon"),
-        (None, ""),
-    ],
-)
-def test_times_are_told_as_how_long_ago(since: str | None, shown: str) -> None:
-    assert ago(since, datetime(2026, 11, 23, 7, tzinfo=UTC).timestamp()) == shown
-
-
 TWO: dict[str, Any] = {
     "zones": {name: {"serial": 1, "file": "", "error": None} for name in (NAME, "in.example.com")},
     "hosts": {
@@ -263,6 +244,13 @@ def test_who_is_not_there_is_told(fake: Answering, arguments: list[str], code: i
     assert isinstance(result.exception, GeodnsError)
     assert result.exception.status == code
     assert says in str(result.exception)
+
+
+@pytest.mark.parametrize("arguments", [["mta1"], ["--zone", NAME]])
+def test_a_server_that_starts_is_not_ready_and_denies_nothing(fake: Answering, arguments: list[str]) -> None:
+    fake.give("GET /status", status(ready=False, zones={}, hosts={}, pools={}))
+    result = run(fake, *arguments)
+    assert (result.exit_code, result.output.partition(", up ")[0]) == (1, "ns1: not ready")
 
 
 def test_a_host_that_one_server_lacks_is_shown_of_the_other(fake: Answering, other: Answering) -> None:
@@ -356,249 +344,3 @@ def test_no_server_at_all_is_a_problem(fake: Answering, other: Answering) -> Non
     fake.url, other.url = "http://127.0.0.1:1", "http://127.0.0.1:2"
     result = both(fake, other)
     assert (result.exit_code, result.output.count("nobody listens there")) == (1, 2)
-
-
-# --- where servers disagree ---------------------------------------------------------------------------------
-
-ONE = status("mta1", "mta2")
-
-
-def changed(**more: Any) -> dict[str, Any]:
-    return copy.deepcopy(ONE) | more
-
-
-def found(*others: dict[str, Any]) -> list[Difference]:
-    return differences({f"http://ns{number}": one for number, one in enumerate((ONE, *others), 1)})
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        pytest.param(changed(), id="the same"),
-        pytest.param(changed(node="ns2", uptime_s=1.0, warnings=["x"]), id="what is each server's own"),
-        pytest.param(
-            changed(hosts={NAME: {"mta1": host(effective_weight=49, since=None), "mta2": host(checks=[])}}),
-            id="what moves",
-        ),
-        pytest.param(
-            changed(
-                pools={
-                    NAME: {
-                        "main": pool(
-                            "mta1",
-                            "mta2",
-                            families={
-                                "A": {"live": ["mta1", "mta2"], "share": {"mta1": 0.51, "mta2": 0.49}},
-                                "AAAA": {"live": [], "share": {}},
-                            },
-                        )
-                    }
-                }
-            ),
-            id="shares that are near",
-        ),
-        pytest.param(
-            changed(zones={NAME: {"serial": 7, "digest": "a" * 32, "file": "", "error": None}}), id="serial"
-        ),
-        pytest.param(
-            changed(
-                version="9.9", zones={NAME: {"serial": 7, "digest": "b" * 32, "file": "", "error": None}}
-            ),
-            id="another version, whose digests are others",
-        ),
-    ],
-)
-def test_servers_that_agree(other: dict[str, Any]) -> None:
-    assert found(other) == []
-
-
-UNEVEN = pool("mta1", "mta2")
-UNEVEN["families"] = {
-    "A": {"live": ["mta1", "mta2"], "share": {"mta1": 0.9, "mta2": 0.1}},
-    "AAAA": {"live": [], "share": {}},
-}
-SAME = {"serial": 2026112301, "digest": "a" * 32, "file": "", "error": None}
-WEIGHT = {"weight": 5, "file_weight": 50, "reason": "", "author": "ops", "until": None, "hides": None}
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        pytest.param(
-            changed(zones={NAME: {"serial": 2026112301, "digest": "b" * 32, "file": "", "error": None}}),
-            [Difference(f"zone {NAME}", ("served, content aaaaaaaa", "served, content bbbbbbbb"))],
-            id="content",
-        ),
-        pytest.param(
-            changed(zones={NAME: {**SAME, "error": "f:1:2: what"}}),
-            [
-                Difference(
-                    f"zone {NAME}",
-                    ("served, content aaaaaaaa", "served, file refused, content aaaaaaaa"),
-                )
-            ],
-            id="refused",
-        ),
-        pytest.param(
-            changed(zones={NAME: {"serial": None, "digest": None, "file": "", "error": "f:1:2: what"}}),
-            [Difference(f"zone {NAME}", ("served, content aaaaaaaa", "not served, file refused"))],
-            id="not served",
-        ),
-        pytest.param(
-            changed(hosts={NAME: {"mta1": host(state="down"), "mta2": host()}}),
-            [Difference(f"host mta1.{NAME}", ("up", "down"))],
-            id="state",
-        ),
-        pytest.param(
-            changed(hosts={NAME: {"mta1": host(forced="drained", author="ops"), "mta2": host()}}),
-            [Difference(f"host mta1.{NAME}", ("up", "up (drained by ops)"))],
-            id="forced",
-        ),
-        pytest.param(
-            changed(hosts={NAME: {"mta1": host(forced_weight=WEIGHT), "mta2": host()}}),
-            [Difference(f"host mta1.{NAME}", ("up", "up, weight 5 (forced by ops; the file says 50)"))],
-            id="weight",
-        ),
-        pytest.param(
-            changed(hosts={NAME: {"mta1": host(), "mta3": host()}}),
-            [Difference(f"host mta2.{NAME}", ("up", "-")), Difference(f"host mta3.{NAME}", ("-", "up"))],
-            id="other hosts",
-        ),
-        pytest.param(
-            changed(pools={NAME: {"main": pool("mta1")}}),
-            [Difference(f"pool main of {NAME}", ("from main; live: mta1, mta2", "from main; live: mta1"))],
-            id="live",
-        ),
-        pytest.param(
-            changed(pools={NAME: {"main": pool("mta1", "mta2", last_resort="down", live=[])}}),
-            [
-                Difference(
-                    f"pool main of {NAME}",
-                    ("from main; live: mta1, mta2", "from main (last resort: down); live: nobody"),
-                )
-            ],
-            id="last resort",
-        ),
-        pytest.param(
-            changed(pools={NAME: {"main": UNEVEN}}),
-            [
-                Difference(
-                    f"A shares of pool main of {NAME}",
-                    ("mta1 50.0%, mta2 50.0%", "mta1 90.0%, mta2 10.0%"),
-                )
-            ],
-            id="shares",
-        ),
-    ],
-)
-def test_what_they_disagree_on(other: dict[str, Any], expected: list[Difference]) -> None:
-    assert found(other) == expected
-
-
-def test_a_zone_that_only_one_has_is_not_served_by_the_other() -> None:
-    other = changed(zones={}, hosts={}, pools={})
-    assert found(other)[0] == Difference(f"zone {NAME}", ("served, content aaaaaaaa", "-"))
-    assert len(found(other)) == 4
-
-
-def test_three_servers_stand_beside_each_other() -> None:
-    (one,) = found(changed(), changed(hosts={NAME: {"mta1": host(state="down"), "mta2": host()}}))
-    assert one.says == ("up", "up", "down")
-
-
-# --- what is forced on a host, in words ---------------------------------------------------------------------
-
-TODAY = datetime.now(UTC).strftime("%Y-%m-%d")
-
-
-@pytest.fixture
-def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(os.environ, "TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-def forced_weight(**more: Any) -> dict[str, Any]:
-    return {
-        "weight": 5,
-        "file_weight": 50,
-        "reason": "",
-        "author": "ops",
-        "until": None,
-        "hides": None,
-    } | more
-
-
-@pytest.mark.usefixtures("in_utc")
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        pytest.param(host(), "up", id="nothing"),
-        pytest.param(host(state="down", forced="drained"), "down (drained)", id="an old server"),
-        pytest.param(host(families={"A": "down", "AAAA": "up"}), "up, IPv4 down", id="half dead"),
-        pytest.param(host(families={"A": "up", "AAAA": "up"}), "up", id="both families"),
-        pytest.param(host(unchecked=True, families={"A": "up"}), "unchecked", id="unchecked"),
-        pytest.param(host(unchecked=True, forced="drained"), "unchecked (drained)", id="unchecked, drained"),
-        pytest.param(
-            host(families={"A": "up", "AAAA": "shedding"}, forced="drained"),
-            "up, IPv6 shedding (drained)",
-            id="half dead, drained",
-        ),
-        pytest.param(
-            host(state="down", forced="up", author="ops", reason="testing", until=f"{TODAY}T14:00:00Z"),
-            "down (forced up until 14:00 by ops: testing)",
-            id="forced up",
-        ),
-        pytest.param(
-            host(forced="quarantined", author="ops", reason="", until=None),
-            "up (quarantined by ops)",
-            id="no reason",
-        ),
-        pytest.param(
-            host(forced="down", author="ops", reason="x", until="2199-01-02T03:04:05Z"),
-            "up (forced down until 2199-01-02 03:04 by ops: x)",
-            id="another day",
-        ),
-    ],
-)
-def test_the_real_state_and_what_is_forced(shown: dict[str, Any], expected: str) -> None:
-    assert state_of(shown) == expected
-    assert host_of(shown) == expected
-
-
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        pytest.param(host(forced_weight=None), "50", id="plain"),
-        pytest.param(
-            host(effective_weight=12.5, factors={"shedding": 0.25}), "12.5 of 50: shedding 0.25", id="lowered"
-        ),
-        pytest.param(
-            host(weight=5, effective_weight=5, forced_weight=forced_weight(reason="slow")),
-            "5 (forced to 5 by ops: slow; the file says 50)",
-            id="forced",
-        ),
-    ],
-)
-def test_a_weight(shown: dict[str, Any], expected: str) -> None:
-    assert weight_of(shown) == expected
-
-
-def test_a_host_with_a_forced_weight() -> None:
-    shown = host(forced="drained", forced_weight=forced_weight())
-    assert host_of(shown) == "up (drained), weight 5 (forced by ops; the file says 50)"
-
-
-@pytest.mark.usefixtures("in_utc")
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2026-11-25T14:00:00Z", "14:00"),
-        ("2026-11-26T00:00:00Z", "2026-11-26 00:00"),
-        ("soon", "soon"),
-    ],
-)
-def test_a_moment_has_its_date_when_that_is_not_today(text: str, expected: str) -> None:
-    assert moment(text, datetime(2026, 11, 25, 23, 59, tzinfo=UTC)) == expected

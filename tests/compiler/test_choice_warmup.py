@@ -37,6 +37,9 @@ ZONE = zone("""
       cold:   {hosts: ["new*"], volume: 200000, overflow: over}
       over:   {hosts: [o], volume: 1}
       inward: {hosts: [a, "new*"], mail: in}
+    records:
+      lone: {pool: lone}
+      strict: {pool: strict}
 """)
 
 
@@ -115,6 +118,42 @@ def test_without_a_ceiling_a_host_that_warms_up_gets_nothing() -> None:
     deal = choice("main", live_set(ZONE)).of("A")
     assert deal.hosts == ("a", "b")
     assert deal.warmup == {"new1": 0, "new2": 0}
+
+
+@pytest.mark.parametrize(
+    ("pool", "note"),
+    [
+        ("lone", "no warm host in pool lone is live: hosts are dealt that are down"),
+        ("strict", "no warm host in pool strict is live"),
+    ],
+)
+def test_the_answer_says_that_only_warm_hosts_are_out(pool: str, note: str) -> None:
+    """For the extended error (RFC 8914): those that warm up live."""
+    compiled = compile_zones(Compiled(), sources(ZONE), world({"a": DOWN}))
+    (rotation,) = (
+        one for key, one in compiled.table.rotations.items() if (key.tiers[0][0], key.type) == (pool, "A")
+    )
+    assert rotation.note == note
+    assert rotation.servfail == (pool == "strict")
+
+
+@pytest.mark.parametrize(("rtype", "more"), [("MX", "preference: 10"), ("SRV", "port: 25, priority: 1")])
+def test_of_two_pools_at_one_rank_none_raises_its_share(rtype: str, more: str) -> None:
+    """Where the first has named the warm hosts of the second, only those that warm up would be left there."""
+    one = zone(f"""
+        hosts:
+          a: 192.0.2.1
+          new1: {{address: 192.0.2.2, warmup: {{plan: sendgrid, start: 2026-12-01}}}}
+        pools:
+          warm: {{hosts: [a]}}
+          both: {{hosts: [a, new1], volume: 1000}}
+        records:
+          x: {{{rtype}: [{{pool: warm, {more}}}, {{pool: both, {more}}}]}}
+    """)
+    live = replace(live_set(one), ceilings={(NAME, "new1"): Fraction(1, 10)})
+    compiled = compile_zones(Compiled(), sources(one), live)
+    (rotation,) = (found for key, found in compiled.table.rotations.items() if key.type == rtype)
+    assert {host for part in rotation.parts for hosts in part.sets for host in hosts} == {"a"}
 
 
 def test_one_that_is_warm_is_dealt_by_weight() -> None:

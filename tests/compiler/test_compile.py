@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 
+import dns.message
 import pytest
 
 from geodns.compiler.answers import Source, service_weights
-from geodns.compiler.choice import Dealt, LastResort
+from geodns.compiler.choice import LastResort
 from geodns.compiler.compile import Compiled, compile_zones, pools_by_host, recompile_pools
+from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import LiveSet
 from geodns.model.state import Forced, HealthState, Verdict
 from geodns.model.zone import Member, Rule, Tier, Zone
@@ -20,6 +22,7 @@ from tests.sample_zones import (
     NAME,
     ORIGIN,
     SERIAL,
+    TCP,
     UP,
     Worker,
     absolute,
@@ -270,6 +273,49 @@ def test_srv_of_many_hosts_takes_turns() -> None:
     (part,) = rotation.parts
     assert [len(row) for row in part.sets] == [25, 25, 25, 25]
     assert len({name for row in part.sets for name in row}) == 100
+
+
+# --- no RRset holds a record twice -----------------------------------------------------------------------
+
+TWINS = """
+    hosts: {a: {address: [192.0.2.1, 192.0.2.9], weight: 5}, b: {address: 192.0.2.2, weight: 3}, c: 192.0.2.1}
+    pools:
+      main: {hosts: [a, b, c], answers: 5, fallback: back, min_live: 100%}
+      also: {hosts: {a: 2, c: 2}, answers: 5}
+      back: {hosts: {a: 1, b: 1}}
+    records:
+      "@": {A: {pool: main}}
+      in:  {MX: [{pool: main, preference: 10}, {pool: also, preference: 10}, {pool: back, preference: 20}]}
+      srv: {SRV: [{pool: main, port: 25, priority: 1}, {pool: also, port: 25, priority: 1}]}
+      own: {SRV: [{pool: main, port: 25, priority: 1}, {pool: also, port: 26, priority: 1}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "down", "named"),
+    [
+        ("@", "A", {}, {"192.0.2.1", "192.0.2.2", "192.0.2.9"}),
+        ("in", "MX", {}, {"10 a", "10 b", "10 c", "20 a", "20 b"}),
+        ("in", "MX", {"c": DOWN}, {"10 a", "10 b", "20 a", "20 b"}),
+        ("srv", "SRV", {}, {"1 5 25 a", "1 3 25 b", "1 1 25 c"}),
+        ("own", "SRV", {}, {"1 5 25 a", "1 3 25 b", "1 1 25 c", "1 2 26 a", "1 2 26 c"}),
+    ],
+    ids=["hosts-that-share-an-address", "pools-that-share-hosts", "a-fallback", "services", "other-ports"],
+)
+def test_no_answer_holds_a_record_twice(
+    name: str, rtype: str, down: dict[str, Verdict], named: set[str]
+) -> None:
+    worker = Worker(zone(TWINS))
+    worker.believe(live_set(zone(TWINS), down), "main", "also", "back")
+    seen: set[str] = set()
+    for _ in range(64):
+        answer = worker.raw(dns.message.make_query(absolute(name), rtype).to_wire(), TCP)
+        assert answer is not None
+        found = dns.message.from_wire(answer, one_rr_per_rrset=True).answer
+        texts = [str(record) for rrset in found for record in rrset]
+        assert len(texts) == len(set(texts))
+        seen |= {text.removesuffix("." + ORIGIN) for text in texts}
+    assert seen == named
 
 
 # --- MX ------------------------------------------------------------------------------------------------

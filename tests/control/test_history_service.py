@@ -9,8 +9,9 @@ from typing import Any, cast
 from geodns.api.history import columns
 from geodns.control.history_service import RECENT, HistoryService
 from geodns.health.outcome import ProbeOutcome, ProbeResult
-from geodns.model.state import HostKey
+from geodns.model.state import HealthState, HostKey, HostSince
 from geodns.storage.history_file import HOUR, MINUTE, HistoryFile
+from tests.sample_zones import NAME, zone
 
 HOST: HostKey = ("a.example", "mta1")
 
@@ -46,6 +47,28 @@ def test_a_time_out_is_counted_and_is_no_latency(tmp_path: Path) -> None:
     one.write(now + 60)
     columns = read(one)[HOST[1]]
     assert (columns["rtt_ms"], columns["timeouts"]) == ([500.0], [1])
+
+
+def test_of_a_host_that_nobody_checks_it_knows_no_time_up(tmp_path: Path) -> None:
+    now = time.time() // MINUTE * MINUTE - 3 * MINUTE
+    one = service(tmp_path)
+    served = zone(
+        "hosts: {seen: 192.0.2.1, idle: 192.0.2.2}\n"
+        "pools: {a: {hosts: [seen]}, b: {hosts: [idle], check: none}}"
+    )
+    up = HostSince(HealthState.UP, now)
+    one._cluster = cast(
+        Any,
+        SimpleNamespace(
+            zones={NAME: served}, since={(NAME, "seen"): up, (NAME, "idle"): up, ("x", "gone"): up}
+        ),
+    )
+    one.close_minute(now)
+    one.look()
+    one.close_minute(now + 60)
+    one.write(now + 60)
+    shown = columns(one.steps(NAME, 0, MINUTE), MINUTE)
+    assert {name: columns["up"] for name, columns in shown.items()} == {"seen": [1.0]}
 
 
 def test_a_minute_is_closed_when_it_is_over_and_survives(tmp_path: Path) -> None:

@@ -199,6 +199,22 @@ def test_names_and_units_follow_the_conventions(used: Metrics) -> None:
                 assert sample.name.endswith("_total"), sample.name
 
 
+def test_an_overflow_is_no_fallback(tmp_path: Path) -> None:
+    """A pool of which all hosts warm up deals from it while all is well."""
+    text = TEXT.replace("cold: {hosts: [mta3, new],", "cold: {hosts: [new], overflow: side,")
+    rig = Rig(tmp_path, text)
+    rig.serve()
+    rig.all_are_up()
+    rig.services.warmup.look()
+    assert rig.services.cluster.compiled.choices[NAME, "cold"].using == ("cold", "side")
+    assert rig.metric("geodns_pool_fallback", zone=NAME, pool="cold") == 0
+    assert rig.metric("geodns_pool_hosts", zone=NAME, pool="cold") == 1
+    rig.services.cluster.bound({})
+    assert rig.metric("geodns_pool_hosts", zone=NAME, pool="cold") == 0, "it waits, and nobody misses it"
+    assert rig.metric("geodns_pool_live_hosts", zone=NAME, pool="cold") == 1
+    rig.close()
+
+
 def test_a_server_that_has_just_begun_can_be_scraped(rig: Rig) -> None:
     found = families(rig.services.metrics)
     assert [sample.value for sample in found["geodns_ready"].samples] == [0]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -321,6 +322,20 @@ def test_an_order_that_comes_while_an_older_one_is_written_is_not_lost(
     persistence.write()
     persistence.write()
     assert disk.restart().restored().forced == {}
+
+
+def test_zones_and_notes_that_are_not_on_disk_are_told(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Mock(side_effect=StoreError("geodns.db: no"))
+    monkeypatch.setattr(disk.store, "save_note", save)
+    persistence = Persistence(disk.store)
+    persistence.keep_note("query_log", "off")
+    persistence.write()
+    assert "geodns.db: no" in str(persistence.note_unkept("query_log"))
+    assert persistence.note_unkept("names") is None
+    assert persistence.zones_unkept() is None
+    save.side_effect = None
+    persistence.write()
+    assert persistence.note_unkept("query_log") is None
 
 
 def test_orders_are_written_first_and_one_that_fails_holds_nothing_else_up(

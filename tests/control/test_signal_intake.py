@@ -22,6 +22,7 @@ from geodns.errors import NotFoundError
 from geodns.model.mail import About, MailEvent, MailKind
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
+from geodns.signals.text_rules import TextRules
 from geodns.zonefile.reader import parse_zone
 
 NOW = 1_795_478_400.0  # 2026-11-24T00:00:00Z
@@ -35,14 +36,15 @@ def zone(name: str, hosts: str) -> Zone:
     return found
 
 
-INDEX = HostIndex(
-    {
-        ZONE: zone(
-            ZONE, '{mta1: 192.0.2.11, mta2: {address: 192.0.2.12, egress: ["203.0.113.12", "2001:db8::c"]}}'
-        ),
-        OTHER_ZONE: zone(OTHER_ZONE, "{mta1: 192.0.2.11, mta3: 192.0.2.13}"),
-    }
-)
+RULES = "[{provider: yahoo, text: TSS04}, {text: 'queue [0-9]+'}, {provider: google}]"
+MTA2 = '{address: 192.0.2.12, egress: [203.0.113.12, "2001:db8::c"]}'
+MTA4 = "{address: 192.0.2.14, egress: 203.0.113.4}"
+OTHERS = "{mta1: 192.0.2.11, mta3: 192.0.2.13, mta4: 192.0.2.24}"
+ZONES = {
+    ZONE: zone(ZONE, f"{{mta1: 192.0.2.11, mta2: {MTA2}, mta4: {MTA4}}}"),
+    OTHER_ZONE: zone(OTHER_ZONE, f"{OTHERS}\nreputation: {{rules: {RULES}}}"),
+}
+INDEX, TEXTS = HostIndex(ZONES), TextRules(ZONES)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,13 @@ INDEX = HostIndex(
         pytest.param(None, None, "2001:DB8:0::c", ((ZONE, "mta2"), "2001:db8::c"), id="IPv6"),
         pytest.param(ZONE, None, "192.0.2.11", (HOST, "192.0.2.11"), id="address and zone"),
         pytest.param(None, "mta2", "203.0.113.12", ((ZONE, "mta2"), "203.0.113.12"), id="both"),
+        pytest.param(
+            None,
+            "mta4",
+            "203.0.113.4",
+            ((ZONE, "mta4"), "203.0.113.4"),
+            id="in two zones, but for its address",
+        ),
         pytest.param(None, "mta2", "192.0.2.12", ((ZONE, "mta2"), ""), id="an address that is no source"),
         pytest.param(
             None, "mta1", None, "it is not clear which host 'mta1' it was (mta1.out", id="two zones"
@@ -76,6 +85,13 @@ def test_whose_mail_it_was(zone: str | None, host: str | None, egress: str | Non
         assert INDEX.find(zone, host, egress) == expected
 
 
+def test_who_is_alive_is_so_in_all_zones() -> None:
+    batch = Batch("1", (), (), ("mta1", "203.0.113.12", "mta9", "192.0.2.99"))
+    found = judge(batch, INDEX, TEXTS, ProviderPlaces(), classify, NOW)
+    assert found.hosts == {HOST, (OTHER_ZONE, "mta1"), (ZONE, "mta2")}
+    assert found.strangers == ("mta9", "192.0.2.99")
+
+
 def signal(place: int = 0, **more: Any) -> Signal:
     blank = Signal(
         place, ZONE, "mta1", None, MailEvent.DELIVERED, "google", 0, "", "", None, 1, None, None, 1
@@ -89,7 +105,7 @@ def classify(code: int, enhanced: str, text: str, provider: str) -> About:
 
 
 def judged(*signals: Signal, places: ProviderPlaces | None = None) -> Judged:
-    return judge(Batch("1", signals), INDEX, places or ProviderPlaces(), classify, NOW)
+    return judge(Batch("1", signals), INDEX, TEXTS, places or ProviderPlaces(), classify, NOW)
 
 
 def kind_of(**more: Any) -> MailKind:
@@ -210,3 +226,36 @@ class TestProviderPlaces:
         places = ProviderPlaces()
         places.note(HOST, [f"p{number}" for number in range(PER_HOST)], NOW - 10)
         assert self.admitted(places, "p5", "new") == {"p5", "other"}
+
+
+@pytest.mark.parametrize(
+    ("more", "rules"),
+    [
+        pytest.param(
+            {"provider": "yahoo", "text": "421 [TSS04] later"}, ["yahoo ip TSS04"], id="its provider"
+        ),
+        pytest.param({"provider": "google", "text": "421 [TSS04] later"}, [], id="another provider"),
+        pytest.param({"provider": "gmx", "text": "see queue 17"}, ["any ip queue [0-9]+"], id="any provider"),
+        pytest.param(
+            {"provider": "yahoo", "text": "TSS04 queue 1"},
+            ["yahoo ip TSS04", "any ip queue [0-9]+"],
+            id="both",
+        ),
+        pytest.param({"provider": "yahoo", "text": "TSS04", "attempt": 2}, [], id="a later attempt"),
+        pytest.param({"provider": "yahoo", "text": "TSS04", "event": MailEvent.RETRIED}, [], id="a retry"),
+        pytest.param(
+            {"provider": "yahoo", "text": "TSS04", "event": MailEvent.DELIVERED}, [], id="delivered"
+        ),
+        pytest.param({"provider": "yahoo", "text": "TSS04", "at": NOW - LATE - 1}, [], id="told late"),
+        pytest.param(
+            {"provider": "yahoo", "text": "TSS04", "zone": ZONE, "host": "mta2"}, [], id="a zone without"
+        ),
+    ],
+)
+def test_refusals_are_marked_by_rules_that_look_for_a_text(more: dict[str, Any], rules: list[str]) -> None:
+    said = {"zone": OTHER_ZONE, "host": "mta3", "event": MailEvent.DEFERRED, "number": 3, **more}
+    batch = Batch("1", [signal(**said)])
+    found = judge(batch, INDEX, TEXTS, ProviderPlaces(), lambda *_: About.IP, NOW).marked
+    assert [(rule, number) for one in found.values() for (_, rule), number in one.items()] == [
+        (rule, 3) for rule in rules
+    ]

@@ -1,6 +1,9 @@
 """The signal service over restarts and clocks: what it remembers, and what it says of long times."""
 
 import asyncio
+import itertools
+import sqlite3
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.control import signal_service
 from geodns.control.metrics import Metrics
@@ -17,8 +22,9 @@ from geodns.control.wall_clock import WallClock
 from geodns.errors import Problem, StoreError
 from geodns.model.mail import About, MailCounts, MailEvent
 from geodns.signals.replies import Replies
+from geodns.storage import signal_file
 from geodns.storage.event_log import EventLog
-from geodns.storage.signal_file import SignalFile
+from geodns.storage.signal_file import COUNTS_KEPT, SignalFile
 from geodns.zonefile.reader import parse_zone
 
 ZONE = "out.example.com"
@@ -164,8 +170,7 @@ def test_a_file_that_breaks_while_in_use_is_set_aside(tmp_path: Path) -> None:
         with pytest.raises(StoreError):
             await take(service, "2", signal())
         assert [one.key for one in service.alerts()] == ["signals"]
-        file = service._file
-        assert file is None
+        assert service._file is None
         (tmp_path / SignalFile.FILE_NAME).write_bytes(b"broken" * 5000)
         await take(service, "2", signal())
         assert list(service.alerts()) == []
@@ -184,7 +189,6 @@ def test_a_clock_that_jumps_a_day_drops_nothing(tmp_path: Path, monkeypatch: pyt
         nonlocal ahead
         service._clock._wall = lambda: real() + ahead
         monkeypatch.setattr("geodns.control.signal_service.time.time", lambda: real() + ahead)
-        monkeypatch.setattr(signal_service, "TEND_EVERY", 0.01)
         await take(service, "1", signal(number=7))
         ahead = 86400.0 * 40
         service._clock.look()
@@ -204,4 +208,59 @@ def test_a_clock_that_jumps_a_day_drops_nothing(tmp_path: Path, monkeypatch: pyt
         assert abs(real() - heard) < 10
 
     monkeypatch.setattr(signal_service, "TEND_EVERY", 0.01)
+    monkeypatch.setattr(signal_service, "TRY_EVERY", 0.01)
     run(tmp_path, test)
+
+
+def failing(packed: Callable[[Any], bytes], times: int) -> Callable[[Any], bytes]:
+    """What packs, but fails after so many times, once."""
+    left = itertools.count(times, -1)
+
+    def pack(counts: Any) -> bytes:
+        if next(left) == 0:
+            raise sqlite3.OperationalError("database or disk is full")
+        return packed(counts)
+
+    return pack
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 40)), max_size=8), max_size=4
+    )
+)
+def test_whatever_is_repeated_fails_or_is_restarted_counts_once(
+    runs: list[list[tuple[int, int, int]]],
+) -> None:
+    """In each run some batches come, at once, some of them again; of some, writing fails half way."""
+    now = time.time()
+    counted: dict[int, int] = {}
+
+    def test_of(batches: list[tuple[int, int, int]]) -> Callable[[SignalService], Awaitable[None]]:
+        async def test(service: SignalService) -> None:
+            async with asyncio.timeout(10):
+                while service._file is None:  # noqa: ASYNC110 - what is waited for knows nothing of us
+                    await asyncio.sleep(0.002)
+            for name, fails, ago in batches:
+                one = signal(number=name + 1, at=now, queued=now - ago * 600)
+                with pytest.MonkeyPatch.context() as broken:
+                    if fails:
+                        packed = signal_file.packed_counts
+                        broken.setattr(signal_file, "packed_counts", failing(packed, fails - 1))
+                    answers = await asyncio.gather(
+                        *(take(service, f"{name}", one) for _ in range(2)), return_exceptions=True
+                    )
+                if not all(isinstance(answer, StoreError) for answer in answers):
+                    counted.setdefault(name, name + 1)
+            await asyncio.sleep(0)
+            total = service.total(HOST, now - 30 * 86400, now + 1)[MailEvent.DELIVERED]
+            assert total == sum(counted.values())
+            assert service._file is not None
+            for step in COUNTS_KEPT:
+                kept = sum(sum(some.values()) for _, _, some in service._file.counts(step, 0, 2**32))
+                assert kept == sum(counted.values())
+
+        return test
+
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), *map(test_of, [[(9, 0, 0)], *runs]))

@@ -150,6 +150,18 @@ def test_a_host_that_defers_recipients_is_an_alert() -> None:
     assert (alert.kind, alert.hosts, alert.still_there()) == ("state", ((NAME, "mta1"),), True)
 
 
+@pytest.mark.parametrize("why", ["down", "new"])
+def test_a_host_that_only_defers_does_not_come_back_and_the_alert_says_so(why: str) -> None:
+    cluster = served(TLS)
+    (target,) = cluster.targets
+    if why == "down":
+        cluster.verdicts[target] = DOWN
+    else:
+        cluster.newcomers = frozenset({(NAME, "mta1")})
+    (alert,) = deferral_alerts(cluster, [(target, ProbeOutcome(ProbeResult.DEFERRED, "RCPT TO: 450 later"))])
+    assert ", and the host stays out, for that is no success: look at its queue" in alert.text
+
+
 @pytest.mark.parametrize(
     ("left", "grade"),
     [

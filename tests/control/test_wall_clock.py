@@ -92,6 +92,20 @@ def test_readings_that_are_torn_apart_say_nothing(clocks: Clocks) -> None:
     assert clock.steady
 
 
+def test_a_step_is_noticed_although_the_first_readings_were_torn_apart(clocks: Clocks) -> None:
+    pauses = [30.0, 0.0]
+
+    def wall() -> float:
+        clocks.go(pauses.pop(0) if pauses else 0)
+        return clocks.wall
+
+    clock = WallClock("", lambda: clocks.wall, lambda: clocks.unset)
+    clock._wall = wall
+    clocks.wall += DAY
+    clock.look()
+    assert not clock.steady
+
+
 def test_a_step_between_two_processes_is_one_too(clocks: Clocks) -> None:
     clock = clocks.clock()
     noted = clock.note()
@@ -108,7 +122,18 @@ def test_a_step_between_two_processes_is_one_too(clocks: Clocks) -> None:
     assert clocks.clock(again.note()).steady
 
 
-@pytest.mark.parametrize("noted", ["", "x", "another-boot 12.5", "{boot} far"])
+@pytest.mark.parametrize("noted", ["another-boot 12.5", "x"])
+def test_after_a_boot_the_clock_is_believed_a_minute_later(clocks: Clocks, noted: str) -> None:
+    clock = clocks.clock(noted)
+    look(clocks, clock, 59)
+    assert (clock.steady, clock.was_set, text(clock)) == (False, False, "")
+    assert not clocks.clock(clock.note()).steady, "control was killed meanwhile"
+    look(clocks, clock, 2)
+    assert clock.steady
+    assert clocks.clock(clock.note()).steady
+
+
+@pytest.mark.parametrize("noted", ["", "{boot} far"])
 def test_a_note_that_says_nothing_of_this_boot_is_no_step(clocks: Clocks, noted: str) -> None:
     assert clocks.clock(noted.format(boot=wall_clock._boot())).steady
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,10 @@ import pytest
 
 from geodns.compiler.choice import shares
 from geodns.control import warmup_service
-from geodns.control.warmup_service import KEEP_EVERY, WarmupOrder
-from geodns.errors import NotFoundError, UsageError
+from geodns.control.warmup_service import KEEP_EVERY, WarmupOrder, WarmupResult
+from geodns.errors import NotFoundError, StoreError, UsageError
 from geodns.model.mail import MailEvent, Tally
-from geodns.model.state import HostKey
+from geodns.model.state import Forced, ForcedState, HostKey
 from geodns.model.warmup import SECONDS
 from geodns.signals.warmup import WarmupVerb
 from tests.controlling import Control, Running, ready
@@ -149,17 +150,57 @@ def test_a_measured_peak_counts_instead_of_four_times_the_mean(clock: Clock) -> 
     for host in ("mta1", "mta2", "new"):
         clock.counts.sent[NAME, host] = 3600
     clock.go(3600, heard=True)
-    clock.go(3600, heard=True)
+    assert float(clock.new.seen.peak) == pytest.approx(4 * 100_000 / 86400), "not all of the day is counted"
+    clock.go(5, heard=True)
     assert clock.new.seen.peak == 3
+    clock.go(7200)
+    assert clock.new.seen.peak > 3, "nobody counts any more"
+
+
+def test_an_order_that_cannot_be_kept_is_in_force_and_says_so(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.go(0)
+
+    def full(_: object) -> None:
+        raise StoreError("no space left on device")
+
+    monkeypatch.setattr(clock.rig.store, "save_warmups", full)
+    result = asyncio.run(clock.service.carry(NEW, WarmupOrder(WarmupVerb.SKIP_TO, "", "ops", 2)))
+    assert (result.kept, clock.new.stage.day) == (False, 2)
+
+
+def test_all_pools_that_deal_a_host_share_its_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own, and one that falls back to that; one that receives is left alone."""
+    text = ZONE.replace(
+        "volume: 100000}}",
+        "volume: 100000}, side: {hosts: [mta1], check: none, fallback: main, volume: 300000}, "
+        "inward: {hosts: [mta1, new], check: none, mail: in}}",
+    )
+    clock = Clock(tmp_path / "pools", monkeypatch, text.replace("1000, 2000, 4000", "4000, 8000"))
+    clock.go(0)
+    assert (clock.new.seen.volume, clock.new.ceiling.share) == (400_000, Fraction(1, 100))
+    assert float(shares(choices_of(clock)[NAME, "inward"].of("A").dealt)["new"]) == 0.5
+    order = ForcedState(Forced.DRAINED, "", "", START)
+    clock.rig.services.cluster.force((NAME, "mta1"), order)
+    clock.go(5)
+    for pool in ("main", "side"):
+        assert shares(choices_of(clock)[NAME, pool].of("A").dealt)["new"] <= Fraction(1, 100)
+    assert clock.new.seen.rate <= 4000, "all of it: the sum over the pools"
+    clock.rig.close()
+
+
+def choices_of(clock: Clock) -> Any:
+    return clock.rig.services.cluster.compiled.choices
 
 
 def test_orders_move_a_host_at_once_and_outlast_the_process(clock: Clock) -> None:
     clock.go(0)
 
-    def order(verb: WarmupVerb, day: int | None = None) -> tuple[str, ...]:
+    def order(verb: WarmupVerb, day: int | None = None) -> WarmupResult:
         return asyncio.run(clock.service.carry(NEW, WarmupOrder(verb, "new lists", "ops@here", day)))
 
-    assert order(WarmupVerb.SKIP_TO, 3) == ()
+    assert order(WarmupVerb.SKIP_TO, 3) == WarmupResult((), kept=True)
     assert clock.share() == pytest.approx(0.04, rel=0.03)
     order(WarmupVerb.HOLD)
     clock.go(SECONDS)
@@ -218,6 +259,17 @@ def test_a_clock_that_jumps_ends_no_day(clock: Clock, monkeypatch: pytest.Monkey
     steady.steady = True
     clock.go(1)
     assert clock.new.stage.day == 1
+
+
+def test_a_host_that_only_receives_is_nobodys_to_warm_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(tmp_path / "in", monkeypatch, ZONE.replace("volume: 100000", "mail: in"))
+    clock.go(0)
+    assert clock.service.hosts == {}
+    assert list(clock.service.alerts()) == []
+    assert clock.share() == pytest.approx(1 / 3)
+    clock.rig.close()
 
 
 def test_zones_without_warm_ups_cost_nothing(tmp_path: Path) -> None:

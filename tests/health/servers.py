@@ -140,6 +140,19 @@ def closed_port() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
+@contextlib.contextmanager
+def full_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that answers no connection: its backlog is full, and nobody accepts."""
+    with socket.socket() as sock, contextlib.ExitStack() as waiting:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(sock.getsockname())
+        yield sock.getsockname()[1]
+
+
 def server_context(folder: Path) -> ssl.SSLContext:
     """A server's TLS with a certificate that nobody has signed."""
     key = ec.generate_private_key(ec.SECP256R1())

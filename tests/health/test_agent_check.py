@@ -47,7 +47,8 @@ TEXTS: dict[str, tuple[bytes, ProbeResult, float | None]] = {
     "a carriage return at the end": (b"up\r", OK, None),
     "an unknown word beside a known one": (b"up fine 50%\n", OK, 0.5),
     "an unknown word beside one that takes it out": (b"fine drain\n", FAILURE, None),
-    "no text": (b"", FAILURE, None),
+    "no text": (b"", UNKNOWN, None),
+    "an empty line alone": (b"\r\n", UNKNOWN, None),
     "an empty line first": (b"\r\nup\n", OK, None),
     "only the first line": (b"up\ndown\n", OK, None),
     "HTTP": (b"HTTP/1.0 200 OK\r\n\r\nup", UNKNOWN, None),
@@ -103,6 +104,12 @@ def test_an_agent_is_asked() -> None:
 
 def test_an_agent_that_closes_without_a_line_s_end() -> None:
     assert probed(saying(b"drain")).detail == "drain"
+
+
+def test_an_agent_that_closes_without_a_word_changes_nothing() -> None:
+    """HAProxy ignores it, too; what cannot be reached, or hangs, fails."""
+    outcome = probed(saying())
+    assert (outcome.kind, outcome.remark) == (UNKNOWN, "the agent says nothing, which changes nothing (b'')")
 
 
 def test_an_agent_that_never_ends() -> None:

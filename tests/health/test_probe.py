@@ -18,6 +18,7 @@ from tests.health.servers import (
     GOOD,
     Handler,
     closed_port,
+    full_port,
     reset,
     script,
     server_context,
@@ -143,19 +144,30 @@ def test_probing(handler: Handler, limits: dict[str, float], kind: ProbeResult, 
 
 
 @pytest.mark.parametrize(
-    ("handler", "said_nothing"),
+    "handler",
     [
-        pytest.param(silent, True, id="accepts-and-never-greets"),
-        pytest.param(drip, False, id="half-a-greeting"),
-        pytest.param(script(GOOD[0]), False, id="greets-and-hangs"),
-        pytest.param(reset, False, id="reset"),
-        pytest.param(script(b"554 5.7.1 no\r\n", b"221 Bye\r\n"), False, id="554"),
-        pytest.param(script(b"250 what\r\n"), False, id="not-a-greeting"),
-        pytest.param(script(*GOOD), False, id="good"),
+        pytest.param(silent, id="accepts-and-never-greets"),
+        pytest.param(drip, id="half-a-greeting"),
+        pytest.param(script(GOOD[0]), id="greets-and-hangs"),
+        pytest.param(reset, id="reset"),
+        pytest.param(script(b"554 5.7.1 no\r\n", b"221 Bye\r\n"), id="554"),
+        pytest.param(script(b"250 what\r\n"), id="not-a-greeting"),
+        pytest.param(script(*GOOD), id="good"),
     ],
 )
-def test_only_a_host_that_said_nothing_is_silent(handler: Handler, *, said_nothing: bool) -> None:
-    assert run(probed(handler, **IMPATIENT)).silent is said_nothing
+def test_a_host_that_was_reached_is_not_silent(handler: Handler) -> None:
+    assert not run(probed(handler, **IMPATIENT)).silent
+
+
+@pytest.mark.parametrize("kind", ["smtp", "smtps", "lmtp", "http", "https", "agent"])
+def test_only_a_host_that_accepts_no_connection_is_silent(kind: str) -> None:
+    """One that accepts and hangs proves that the way to it works, whatever is spoken there."""
+    accepted = run(probed(silent, type=kind, **IMPATIENT))
+    with full_port() as port:
+        unanswered = run(probe(target(port, type=kind, **IMPATIENT | {"connect_timeout": 0.3}), ehlo=None))
+    assert [one.kind for one in (accepted, unanswered)] == [ProbeResult.FAILURE] * 2
+    assert (accepted.silent, unanswered.silent) == (False, True)
+    assert unanswered.detail == "timed out while connecting"
 
 
 def test_refused() -> None:

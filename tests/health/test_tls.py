@@ -61,6 +61,15 @@ def test_what_is_no_certificate_is_none(data: bytes) -> None:
     assert certificate_of(data, NAME, NOW) is None
 
 
+@pytest.mark.parametrize("version", [1, 3, 127])
+def test_a_version_that_no_standard_knows_is_no_certificate(version: int, tmp_path: Path) -> None:
+    der = der_of(tmp_path, names=(NAME,))
+    third = b"\xa0\x03\x02\x01\x02"  # RFC 5280 section 4.1.2.1: v3 is 2
+    assert der.count(third) == 1
+    assert certificate_of(der, NAME, time.time()) is not None
+    assert certificate_of(der.replace(third, third[:-1] + bytes([version])), NAME, time.time()) is None
+
+
 @pytest.mark.parametrize(
     ("left", "check", "problem", "expected"),
     [

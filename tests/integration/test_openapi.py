@@ -46,7 +46,9 @@ cases: Counter[str] = Counter()
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with mail_hosts("mta1", "mta2", HOST) as hosts:
-        text = zone_text(hosts).replace(f"{HOST}: {{", f"{HOST}: {{load: {{full: 10}}, ")
+        pools = "pools: {main: {hosts: '*', volume: 1000}}\nrecords: {'@': {pool: main}}"
+        plan = "load: {full: 10}, warmup: {plan: sendgrid, start: 2020-01-01}"
+        text = zone_text(hosts, more=pools).replace(f"{HOST}: {{", f"{HOST}: {{{plan}, ")
         text += "reputation: {mode: act}\n"
         with serving(tmp_path_factory.mktemp("openapi"), {ZONE: text}) as running:
             yield running

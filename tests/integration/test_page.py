@@ -190,7 +190,8 @@ def test_what_would_leave_a_pool_dead_asks_first(browser: Browser, server: Serve
     browser.find(f"[aria-label='Drain only of {LONE}']").click()
     browser.find("#order-reason").send_keys("it burns", Keys.ENTER)
     browser.wait("!document.getElementById('order-error').hidden")
-    assert browser.text("#order-error") == f"This leaves pool main of {LONE} without a live host: go on?"
+    what = "would have no live host (last resort: drained, 1 host dealt all the same)"
+    assert browser.text("#order-error") == f"Pool main of {LONE} {what}: go on?"
     assert server.host("only", LONE)["forced"] is None
     assert browser.text("#order-go") == "Drain all the same"
     browser.find("#order-go").click()
@@ -232,6 +233,22 @@ def test_every_order_is_given(
     host = server.host("mta2", ZONE)
     assert (host["forced"], (host["forced_weight"] or {}).get("weight")) == (forced, weight)
     server.order("mta2", "clear", ZONE)
+
+
+def test_a_yes_to_one_weight_is_none_to_another(browser: Browser, server: Server) -> None:
+    browser.open(server.http)
+    browser.find(f"[aria-label='Override only of {LONE}']").click()
+    browser.run(
+        "const verb = document.getElementById('order-verb'); verb.value = 'weight';"
+        "verb.dispatchEvent(new Event('change')); document.getElementById('order-weight').value = ''"
+    )
+    browser.find("#order-reason").send_keys("slow")
+    browser.find("#order-weight").send_keys("0", Keys.ENTER)
+    browser.wait("!document.getElementById('order-error').hidden")
+    browser.find("#order-weight").send_keys("0", Keys.ENTER)  # before the page has looked at it
+    browser.wait("!document.getElementById('order-error').hidden")
+    assert browser.value("document.getElementById('order').open")
+    assert server.host("only", LONE)["forced_weight"] is None
 
 
 def test_close_is_in_sight_however_long_an_explanation_is(browser: Browser, server: Server) -> None:
@@ -297,6 +314,7 @@ hosts: {{half: [127.0.0.1, "::1"]}}
             first
             == f"Pool main of {ZONE}: nobody is live on IPv4, hosts that are down are dealt as a last resort"
         )
+        assert browser.text("#headline-title") == "Nobody is live on IPv4 in pool main"
         assert "nobody is live on IPv4, last resort" not in browser.text("#problems"), "told once"
     half.end()
 

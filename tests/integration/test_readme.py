@@ -21,6 +21,8 @@ import pytest
 from geodns.cli import main, parent_check
 from tests.integration.cluster import END, free_port
 from tests.integration.mailhosts import mail_hosts
+from tests.integration.test_follow import refusal
+from tests.integration.test_follow import text as refused_with
 from tests.signals.blocklist import BlockList, block_list
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +50,7 @@ APART = (
     "geodns init",
     "geodns import",
     "geodns delegation",
+    "geodns follow",
 )
 """Blocks that have a test of their own below, by how they begin."""
 NOT_RUN = ("make check", "install -m")
@@ -327,6 +330,15 @@ def test_from_and_to_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     geodns(gdnsd.replace("/etc/gdnsd", str(theirs)))
     assert "zones 3" in geodns("geodns check")
     assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(geodns(export).split())
+
+
+@pytest.mark.usefixtures("at_the_demo")
+def test_what_would_be_told_of_a_log(tmp_path: Path) -> None:
+    (line,) = block("geodns follow")
+    (tmp_path / "mail.log").write_text(refusal(1))
+    printed = geodns(line.replace("/var/log", str(tmp_path)))
+    assert '"egress": "192.0.2.11", "event": "bounced", "provider": "google"' in printed
+    assert f'"text": "{refused_with(1)}"' in printed
 
 
 def test_what_belongs_at_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,8 @@ def test_a_new_host_gets_its_share_and_orders_outlast_a_restart(tmp_path: Path) 
     with serving(tmp_path, {ZONE: TEXT}) as server:
         first = dealt(server)
         assert 4 <= first["192.0.2.13"] <= 20, "1 % of 1,200"
+        shown = server.get("/api/v1/warmup")["zones"][ZONE]["hosts"]["new1"]
+        assert 0.009 < shown["share"] <= shown["ceiling"] == 0.01
         assert first["192.0.2.14"] == 0
         assert stage(server, "new2") == (0, "its plan starts on 2099-01-01")
         told = server.command("warmup", "skip-to", "3", "new1", "--reason", "known IP")
@@ -71,7 +73,7 @@ def test_the_page_shows_warm_ups(server: Server) -> None:
             "[...document.querySelectorAll('.warmup tbody tr:first-child > *')].map((one) => one.innerText)"
         )
         assert cells[:4] == ["new1", "own", "1 of 4", "1,000"]
-        assert browser.text(".warmup summary") == "Warm-up of 2 hosts, 1 held"
+        assert browser.text(".warmup summary") == "Warm-up of 2 hosts"
         assert browser.value("document.querySelectorAll('.warmup .plot svg').length") == 2
         assert "ahead: " in browser.text(".warmup .plot figcaption")
         assert browser.violations("document.querySelector('.warmup')") == []

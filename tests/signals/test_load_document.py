@@ -178,6 +178,9 @@ def test_the_load_in_a_text(metric: str, expected: float | str) -> None:
         (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), TEXT, 0),
         (Load(url="http://a/", metric=Metric(name="q2"), full=1, absent=0), TEXT, 3),
         (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "", 0),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "# EOF\n", 0),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "\n up{} 1\n", 0),
+        (Load(url="http://a/", metric=Metric(name="missing"), full=1, absent=0), "up NaN\n", 0),
         (Load(url="http://a/", path=("a", "b"), full=1, absent=7), '{"a": {}}', 7),
     ],
 )
@@ -188,6 +191,9 @@ def test_a_missing_sample_may_mean_something(load: Load, body: str, expected: fl
 def test_what_cannot_be_read_is_no_missing_sample() -> None:
     for load, body in (
         (Load(url="http://a/", metric=Metric(name="bad"), full=1, absent=0), TEXT),
+        (Load(url="http://a/", metric=Metric(name="q"), full=1, absent=0), "<html>down for a moment</html>"),
+        (Load(url="http://a/", metric=Metric(name="q"), full=1, absent=0), "Service unavailable"),
+        (Load(url="http://a/", metric=Metric(name="q"), full=1, absent=0), '\n{"error": "no"}'),
         (Load(url="http://a/", path=("a",), full=1, absent=0), "<html>"),
         (Load(url="http://a/", path=("a",), full=1, absent=0), '{"a": "x"}'),
     ):
@@ -264,6 +270,20 @@ def test_a_hostile_answer_costs_little(body: str, expected: str) -> None:
         told = str(error)
     assert expected in told
     assert time.thread_time() - begun < 2 * MAX_TIME
+
+
+def test_a_thousand_hosts_read_one_answer() -> None:
+    """Each looks at its own sample alone, or the last ones would find the time used up."""
+    numbers = range(1_000)
+    document = LoadDocument("".join(f'q{{host="mta{one}",queue="active"}} {one}\n' for one in numbers))
+    metrics = [parse_metric(f'q{{queue="active",host="mta{one}",host!="x"}}') for one in numbers]
+    assert [document.value(Load(url="u", metric=one, full=1)) for one in metrics] == [*numbers]
+
+
+def test_two_values_of_one_label_fit_nothing() -> None:
+    metric = parse_metric('q{a="1",a="2"}')
+    with pytest.raises(ValueError, match="no sample matches"):
+        LoadDocument('q{a="1"} 1\nq{a="2"} 2\n').value(Load(url="u", metric=metric, full=1))
 
 
 @given(st.text() | st.text('q{}="a1 .\n#NaN'))

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from geodns.config.linear import wrong_with
 from geodns.errors import Problem
 from geodns.model.mail import About
 from geodns.model.providers import OTHER, PROVIDERS
 from geodns.signals.replies import MAX_TEXT, Replies
 from geodns.signals.reply_additions import KUMOMTA, Addition, read_additions
-from geodns.signals.reply_patterns import wrong_with
 from geodns.signals.reply_table import read_rows
 
 REPLIES = Replies()
@@ -281,11 +281,7 @@ def test_every_class_of_kumomta_is_mapped() -> None:
     assert Addition(KUMOMTA["SpamBlock"], "x", "y").about is About.IP
 
 
-PAGE = (
-    (Path(__file__).parents[2] / "docs/reputation.md")
-    .read_text()
-    .partition("\n## Whom a reply speaks of\n")[2]
-)
+PAGE = (Path(__file__).parents[2] / "docs/reputation.md").read_text().partition("## Whom a reply")[2]
 PAGE = PAGE.partition("\n## ")[0]
 
 

@@ -148,6 +148,11 @@ def test_what_does_not_speak_of_the_ip_moves_nobody(mail: Mail, says: str) -> No
     assert moving(signs_of(zone_of(4), mail)) == [], says
 
 
+def test_a_refused_netblock_is_told() -> None:
+    found = signs_of(zone_of(4), refusing(60, about=About.NETBLOCK))
+    assert [(one.host, one.rule, one.action) for one in found] == [("m1", "any netblock", ALERT)]
+
+
 def test_a_rise_of_the_whole_pool_alerts_only() -> None:
     mail = refusing(60, others=40)
     found = signs_of(zone_of(4), mail)

@@ -10,7 +10,7 @@ from geodns.signals.reputation_rules import BUILT_IN
 from geodns.zonefile.reader import parse_zone
 
 PAGE = (Path(__file__).parents[2] / "docs/reputation.md").read_text()
-DOES = {"bar": "bars it for", "reduce": "halves its weight", "quarantine": "quarantines it"}
+DOES = {"alert": "alert", "bar": "bars it for", "reduce": "halves its weight", "quarantine": "quarantines it"}
 
 
 def test_the_example_means_what_the_page_says() -> None:

@@ -67,6 +67,16 @@ def test_an_event_that_makes_no_sense_hides_no_other(file: EventFile, change: st
     assert [one for one in file.newest(9, ALL) if one.id != 5] == [some[0], some[2]]
 
 
+def test_events_that_make_no_sense_do_not_count(file: EventFile) -> None:
+    """Whoever gets fewer than asked for takes them for all, and would miss those behind."""
+    file.append([event(number, zone="z") for number in range(1, 10)])
+    file._run("NORMAL", ["UPDATE event SET data = 'x' WHERE id IN (1, 2, 4, 6, 9)"])
+    for wanted in (ALL, EventFilter(zone="z")):
+        assert [one.id for one in file.after(0, 3, wanted)] == [3, 5, 7]
+        assert [one.id for one in file.newest(3, wanted)] == [5, 7, 8]
+        assert [one.id for one in file.after(5, 100, wanted)] == [7, 8]
+
+
 def test_an_empty_file_has_no_last_id(file: EventFile) -> None:
     assert file.last_id() == 0
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,39 @@ def test_another_edit_that_kills_is_counted_by_itself(tmp_path: Path, zone: Path
     assert not log(tmp_path).begin(zone)
 
 
+def test_of_a_file_that_another_asks_for_it_dies_alone(tmp_path: Path, zone: Path) -> None:
+    hosts = tmp_path / "hosts.yaml"
+    hosts.touch()
+    for _ in range(MOST_DEATHS):
+        one = log(tmp_path)
+        assert one.begin(zone)
+        assert one.begin(hosts)
+    one = log(tmp_path)
+    assert one.begin(zone)
+    assert not one.begin(hosts)
+    one.end()
+    assert not log(tmp_path).is_suspected(zone)
+
+
+def test_what_two_threads_read_is_apart(tmp_path: Path, zone: Path) -> None:
+    other = tmp_path / "b.example.yaml"
+    other.touch()
+    one = log(tmp_path)
+    assert one.begin(zone)
+
+    def read_twice() -> None:
+        one.begin(other)
+        one.end()
+        one.begin(other)
+
+    thread = threading.Thread(target=read_twice)
+    thread.start()
+    thread.join()
+    one.end()
+    after = log(tmp_path)
+    assert (after.is_suspected(zone), after.is_suspected(other)) == (False, True)
+
+
 def test_whoever_ends_in_order_is_not_killed(tmp_path: Path, zone: Path) -> None:
     for _ in range(4):
         one = log(tmp_path)
@@ -97,6 +131,7 @@ def test_a_file_that_is_gone_is_nobodys_death(tmp_path: Path) -> None:
         "[]",
         '{"deaths": 5, "reading": null}',
         '{"deaths": {}, "reading": 7}',
+        '{"deaths": {}, "reading": ["a.example.yaml", [1, 2, 3, 4]]}',
         "[" * 10_000,
         json.dumps({"deaths": {"a": [[1], "many"]}, "reading": None}),
     ],

@@ -26,6 +26,7 @@ from geodns.model.state import (
     StoredZone,
     Verdict,
 )
+from geodns.storage import database, replacing
 from geodns.storage.state_file import FILE_NAME, StateFile
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
@@ -467,6 +468,17 @@ def test_of_many_rows_that_make_no_sense_a_few_are_named(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_zone_whose_serial_makes_no_sense_is_named_once(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    store.save_zone("out.example.com", StoredZone("d", 5, "{}", NOW))
+    store.close()
+    sql("UPDATE zone SET serial = -1")(tmp_path / FILE_NAME)
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert "a row makes no sense" in warning
+    assert warning.count("out.example.com") == 1
+    store.close()
+
+
 def test_second_file_set_aside_in_a_second_does_not_replace_the_first(tmp_path: Path) -> None:
     for content in ("first", "second"):
         (tmp_path / FILE_NAME).write_text(content * 100)
@@ -573,6 +585,79 @@ def test_a_full_disk_keeps_nobody_from_starting_with_what_there_is(
     store = reopen(tmp_path)
     assert store.load_forced() == {MTA1: DRAINED, MTA2: DRAINED}
     store.close()
+
+
+def test_a_damaged_file_stays_until_the_disk_takes_another(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    killed(tmp_path)
+    sql("PRAGMA user_version = 99")(tmp_path / FILE_NAME)
+    free = request.getfixturevalue("full")
+    with_index = 32 << 10  # enough to read what is there, too little for another
+    resource.setrlimit(resource.RLIMIT_FSIZE, (with_index, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    for _ in range(2):  # killed, and started again
+        store, (warning,) = StateFile.open(tmp_path, NOW)
+        assert "it stays until the disk takes a new one" in warning
+        assert store.load_forced() == {MTA1: DRAINED}
+        store.close()
+    free()
+    store, (warning,) = StateFile.open(tmp_path, NOW)
+    assert "took over" in warning
+    assert store.load_forced() == {MTA1: DRAINED}
+    store.close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == [FILE_NAME, "geodns.db.corrupt-20261123T070000Z"]
+
+
+def test_a_damaged_file_is_replaced_as_soon_as_the_disk_takes_another(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    killed(tmp_path)
+    sql("PRAGMA user_version = 99")(tmp_path / FILE_NAME)
+    free = request.getfixturevalue("full")
+    store, _ = StateFile.open(tmp_path, NOW)
+    free()
+    store.save_forced(MTA2, DRAINED)
+    store.close()
+    assert list(tmp_path.glob("geodns.db.corrupt-*"))
+    store = reopen(tmp_path)
+    assert store.load_forced() == {MTA1: DRAINED, MTA2: DRAINED}
+    store.close()
+
+
+@pytest.mark.parametrize("moment", ["being made", "set aside", "in its place"])
+def test_who_is_killed_while_a_file_is_replaced_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> object:
+        raise Killed
+
+    killed(tmp_path)
+    path = tmp_path / FILE_NAME
+    sql("PRAGMA user_version = 99")(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "remove", lambda _: None)  # the dead tidy nothing up
+        if moment == "being made":
+            patch.setattr(StateFile, "_take", kill)
+        elif moment == "set aside":
+            patch.setattr(database, "set_aside", lambda *given: kill(replacing.set_aside(*given)))
+        else:
+
+            def end(one: Path) -> None:
+                replacing.end_replacing(one)
+                if aside := list(tmp_path.glob("*.corrupt-*")):
+                    kill(aside)
+
+            patch.setattr(database, "end_replacing", end)
+        with pytest.raises(Killed):
+            StateFile.open(tmp_path, NOW)
+    (tmp_path / "geodns.db-wal").write_bytes(b"of the old one")
+    store, _ = StateFile.open(tmp_path, NOW)
+    assert store.load_forced() == {MTA1: DRAINED}
+    store.close()
+    assert not list(tmp_path.glob("*.new*"))
 
 
 def test_a_full_disk_without_any_state_is_a_start_with_none(tmp_path: Path, full: Callable[[], None]) -> None:

@@ -91,7 +91,7 @@ CLASS = TSIG.index(b"\0\xfa") + 2
         "TTL 1",
         "no data",
         "an algorithm alone",
-        "a compressed algorithm",
+        "a compressed algorithm alone",
     ],
 )
 def test_broken_ones(record: bytes) -> None:
@@ -116,6 +116,41 @@ def test_an_owner_name_may_be_compressed(owner: bytes, expected: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "expected"),
+    [
+        (b"\xc0\x0c", ORIGIN),
+        (b"\x0bhmac-sha256\xc0\x10", f"hmac-sha256.{ORIGIN.partition('.')[2]}"),
+        (b"\xc0" + bytes([len(HEAD)]), "Key.Example."),
+    ],
+    ids=["a pointer", "a label and a pointer", "a pointer to the key's own name"],
+)
+def test_an_algorithm_name_may_be_compressed(algorithm: bytes, expected: str) -> None:
+    """RFC 8945 section 4.2 forbids it, but NSD, Knot and BIND answer BADKEY all the same."""
+    start = CLASS + 8
+    plain = TSIG[start : TSIG.index(b"\0", start) + 1]
+    data = algorithm + TSIG[start + len(plain) :]
+    record = TSIG[: start - 2] + len(data).to_bytes(2, "big") + data
+    answer = Worker(ZONE).raw(HEAD + record)
+    assert answer is not None
+    found = dns.message.from_wire(answer, keyring=False, ignore_trailing=False)
+    assert found.tsig is not None
+    assert (found.rcode(), found.tsig[0].algorithm.to_text(), found.tsig[0].error) == (
+        dns.rcode.NOTAUTH,
+        expected,
+        dns.rcode.BADKEY,
+    )
+    assert b"\xc0" not in answer[answer.index(b"\x03Key") :], "RFC 8945: never compressed by us"
+
+
+@pytest.mark.parametrize("end", [b"\xc0" + bytes([len(HEAD) + CLASS + 8]), b"\xff\xff", b"\xc0\x04"])
+def test_an_algorithm_name_that_leads_nowhere_is_broken(end: bytes) -> None:
+    start = CLASS + 8
+    data = end + TSIG[TSIG.index(b"\0", start) + 1 :]
+    record = TSIG[: start - 2] + len(data).to_bytes(2, "big") + data
+    assert Worker(ZONE).raw(HEAD + record) == HEAD[:2] + b"\x81\x01" + bytes(8)
+
+
 def test_it_is_the_last_record() -> None:
     """RFC 8945 section 5.1."""
     opt = b"\0\0\x29\x04\xd0" + bytes(6)
@@ -131,4 +166,4 @@ def test_any_bytes_are_answered_or_broken(place: int, octet: int, end: int) -> N
     record[place] = octet
     packet = HEAD + bytes(record[:end])
     found = unknown_key(packet, len(HEAD), len(packet))
-    assert found is None or len(found) <= end + MAX_NAME
+    assert found is None or len(found) <= end + 2 * MAX_NAME, "both names may have been pointers"

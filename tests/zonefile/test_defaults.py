@@ -125,6 +125,15 @@ def test_a_default_that_a_check_cannot_use_is_left_out(defaults: str, rest: str)
     read(f"hosts: {{a: 192.0.2.1}}\ndefaults: {defaults}\n{rest}\n")
 
 
+def test_a_default_is_no_problem_of_a_built_in_check_that_nobody_uses() -> None:
+    defaults = "defaults: {checks: {verify: required, cert_critical: 30d}}"
+    used = "hosts: {a: 192.0.2.1}\npools: {main: {hosts: [a], check: smtps}}"
+    parsed = parse_zone("out.example.com", f"{REST}{defaults}\n{used}\n".encode(), "f")
+    (problem,) = (str(one) for one in parsed.problems if not one.warning)
+    assert "cert_critical 30d is over cert_warning 14d" in problem
+    read(f"{defaults}\n{used.replace('smtps', 'smtp')}\n")
+
+
 def test_a_url_has_a_range_or_the_hosts_own() -> None:
     load = '{url: "http://{host}.x[01-02].net/", metric: q, full: 9}'
     text = f'{REST}hosts: {{"mx[01-02]": {{address: "192.0.2.[1-2]", load: {load}}}}}\n'

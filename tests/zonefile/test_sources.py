@@ -1,6 +1,7 @@
 """`hosts_from`: what may stand there, and how what sources find becomes hosts of the zone."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 import dns.rcode
@@ -14,7 +15,7 @@ from geodns.model.hosts import DnsSource, FileSource, Host, HostSource
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import ParsedZone, parse_zone, read_zone, read_zones
 from geodns.zonefile.schema import zone_schema
-from geodns.zonefile.sources import SourcedHost, SourceResult
+from geodns.zonefile.sources import SourcedHost, SourceResult, in_files
 from tests.sample_zones import Worker, host
 from tests.zonefile.test_problems import marked
 from tests.zonetexts import NAME, NS
@@ -334,3 +335,45 @@ def test_a_source_in_another_zone_that_is_served_is_a_warning(tmp_path: Path) ->
     ]
     one.write_text(NS + "hosts_from: {dns: mta.internal.example, resolver: 192.0.2.53}\n")
     assert not any("served here" in p.what for p in read_zones([one, other])[one].problems)
+
+
+SHARED = """
+defaults: {hosts: {weight: 5, load: {url: "http://{host}.net/{address}", metric: q, full: 100}}}
+"""
+LOOKED_UP = Host(name="mta-192-0-2-7", addresses=(ip_address("192.0.2.7"),))
+
+
+def test_hosts_of_sources_take_what_they_do_not_say_from_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "hosts.d").mkdir()
+    (tmp_path / "hosts.d" / "one.yaml").write_text(
+        "a: 192.0.2.1\nb: {address: 192.0.2.2, weight: 1}\n"
+        "c: {address: 192.0.2.3, load: {url: 'http://x.net/', metric: z, full: 7}}\n"
+    )
+    zone = tmp_path / "zone.yaml"
+    zone.write_text(NS + BOTH + SHARED)
+    files = in_files(tmp_path)
+
+    def find(name: str, source: HostSource) -> SourceResult:
+        if isinstance(source, DnsSource):
+            return SourceResult((SourcedHost(LOOKED_UP, source.title),))
+        return files(name, source)
+
+    read = read_zone(zone, find).zone
+    assert read is not None
+    shown = {one.name: (one.weight, one.load and (one.load.url, one.load.full)) for one in read.hosts}
+    assert shown == {
+        "a": (5, ("http://a.net/192.0.2.1", 100)),
+        "b": (1, ("http://b.net/192.0.2.2", 100)),
+        "c": (5, ("http://x.net/", 7)),
+        "mta-192-0-2-7": (5, ("http://mta-192-0-2-7.net/192.0.2.7", 100)),
+    }
+    assert {one.host: one.weight for one in read.pools[0].members}["a"] == 5
+
+
+@pytest.mark.parametrize("found", [(), (LOOKED_UP,)])
+def test_what_is_wrong_with_the_defaults_does_not_depend_on_what_sources_find(
+    found: tuple[Host, ...],
+) -> None:
+    parsed = parse(DNS + "defaults: {hosts: {load: {metric: q, full: 9}}}\n", {"dns": found})
+    (problem,) = (one.what for one in parsed.problems if not one.warning)
+    assert problem == "`metric` without `url`"

@@ -121,6 +121,16 @@ def test_what_is_well(pools: str) -> None:
     assert told(text) == []
 
 
+def test_a_family_that_only_new_hosts_have_is_told() -> None:
+    """A and AAAA are dealt apart: nobody would take what they may not of AAAA."""
+    text = ZONE.replace("WARMUP", PLAN).replace("192.0.2.12,", '[192.0.2.12, "2001:db8::12"],')
+    (problem,) = told(text)
+    assert problem.endswith(
+        "every host of pool 'main' with an AAAA record warms up: nobody takes what they may not: name a pool "
+        "of warm hosts: `overflow: POOL`, or leave their AAAA addresses out until they are warm"
+    )
+
+
 def test_a_share_under_one_answer_is_told() -> None:
     text = ZONE.replace("WARMUP", PLAN).replace("100000", "100000000").replace("ttl: 5", "ttl: 0\nmin_ttl: 0")
     assert any(

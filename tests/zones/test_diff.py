@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.model.hosts import Endpoint, Host, Origin
+from geodns.model.reputation import Reputation
 from geodns.model.zone import Member, MinLive, Record, Rule, Tier, Zone
 from geodns.zones.diff import summary, zone_diff
 from tests.sample_zones import zone
@@ -51,6 +52,17 @@ BASE = zone(TEXT)
             [("interval: 10s, fall: 3", "interval: 1s, fall: 2, expect: 'ESMTP'")],
             ["check smtp: interval 10s → 1s, fast_interval 2s → 1s, fall 3 → 2, expect none → ESMTP"],
             id="check",
+        ),
+        pytest.param(
+            [
+                ("weight: 30}", "weight: 30, warmup: {plan: [200, 500], start: 2026-12-01}}"),
+                ("answers: 2}", "answers: 2, volume: 1000}"),
+            ],
+            [
+                "host mta2: warmup none → {plan 200, 500, start 2026-12-01}",
+                "main: volume none → 1000",
+            ],
+            id="warmup",
         ),
         pytest.param(
             [("weight: 50", "weight: 40"), ("weight: 30", "weight: 40")],
@@ -207,6 +219,9 @@ def _update(draw: st.DrawFn, one: Zone) -> dict[str, Any]:
         return {field: tuple(items)}
     if field == "soa":
         return {"soa": one.soa.model_copy(update={"retry": draw(SOME), "serial": draw(st.none() | SOME)})}
+    if field == "reputation":
+        modes = st.sampled_from(["observe", "act"])
+        return {"reputation": draw(st.none() | st.builds(Reputation, mode=modes, confirm=st.integers(1, 9)))}
     return {field: draw(SOME)}
 
 

@@ -1,6 +1,7 @@
 """Discovery as it runs: who waits for a first list, what is told, kept and looked at anew."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import dns.rcode
 import pytest
 
+from geodns.model.base import Address
 from geodns.model.hosts import DnsSource, FileSource, HostSource
 from geodns.model.zone import Zone
 from geodns.zones import discovery
@@ -164,6 +166,38 @@ def test_a_family_that_does_not_answer_keeps_its_last_list(tmp_path: Path) -> No
             assert [str(one.addresses[0]) for one in listing.hosts][1:] == ["2001:db8::1"]
             assert (listing.error or "").startswith(error or "")
             assert (listing.error is None) == (error is None)
+
+    run(tmp_path, test)
+
+
+def test_a_source_that_comes_back_tells_again_what_it_leaves_out(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        rig.server.has("192.0.2.1", "127.0.0.1")
+        for _ in range(2):
+            await rig.discovery.first([rig.zone])
+            assert "127.0.0.1 left out: " in rig.told[0]
+            rig.told.clear()
+            rig.discovery.follow([zone_with()])
+
+    run(tmp_path, test)
+
+
+def test_look_ups_go_on_after_there_were_no_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(address: Address) -> bool:
+        del address
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def test(rig: Rig) -> None:
+        rig.discovery._own = {("0.0.0.0", 25)}
+        monkeypatch.setattr(discovery, "_is_local", exhausted)
+        await rig.discovery.first([rig.zone])
+        assert rig.hosts() == []
+        monkeypatch.setattr(discovery, "_is_local", lambda _: False)
+        rig.discovery.look_up_now()
+        assert await rig.changed() == {NAME}
+        assert rig.hosts() == ["mta-192-0-2-1", "mta-192-0-2-2"]
 
     run(tmp_path, test)
 

@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.errors import Problem
 from geodns.model.hosts import FileSource, Host
+from geodns.storage.reading_log import MOST_DEATHS, ReadingLog
 from geodns.zonefile.sources import in_files
 from geodns.zones import host_files
 from geodns.zones.host_files import HostFiles
@@ -69,6 +70,29 @@ def test_a_quiet_folder_says_nothing(tool: Tool) -> None:
     (tool.folder / "d.yaml").mkdir()
     assert not tool.wait(3)
     assert tool.files.listing.error is None
+
+
+def test_a_file_that_kills_its_reader_keeps_the_hosts_it_had(tool: Tool, tmp_path: Path) -> None:
+    tool.write("b.yaml", "b3: 192.0.2.4\n")
+    for _ in range(MOST_DEATHS):
+        assert ReadingLog(tmp_path / "reading").begin(tool.folder / "b.yaml")
+    deaths = ReadingLog(tmp_path / "reading")
+    tool.files = HostFiles(tool.base, SOURCE, read_listing(tool.files.listing.text()), deaths)
+    tool.files.read_all(tool.now)
+    assert tool.hosts == ["a1", "b1", "b2"]
+    assert "b.yaml: control died reading it, again and again" in str(tool.files.listing.error)
+    os.utime(tool.folder / "b.yaml", ns=(1, 1))
+    assert tool.wait()
+    assert tool.hosts == ["a1", "b3"]
+    deaths.close()
+    assert '"deaths": {}' in (tmp_path / "reading").read_text()
+
+
+def test_of_many_problems_a_hundred_are_logged(tool: Tool, caplog: pytest.LogCaptureFixture) -> None:
+    tool.write("b.yaml", "".join(f"h{number}: nonsense\n" for number in range(5_000)))
+    tool.files.read_all(tool.now)
+    assert len(caplog.records) == 101
+    assert "4,900 more problems in " in caplog.text
 
 
 def test_a_file_joins_once_it_is_quiet_and_leaves_when_it_is_long_gone(tool: Tool) -> None:
@@ -221,6 +245,7 @@ DEEDS = st.lists(
 
 
 @given(DEEDS)
+@example([("a", "break", 1), ("b", "write", 1), ("a", "wait", 1), ("b", "break", 1), ("a", "restart", 1)])
 def test_whatever_is_done_to_files_the_hosts_are_some_that_stood_there(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, str, int]]
 ) -> None:

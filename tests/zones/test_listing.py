@@ -1,5 +1,6 @@
 """What a source gave last: kept when it fails, the same over a restart, looked up again in time."""
 
+import json
 from ipaddress import ip_address
 
 import pytest
@@ -60,8 +61,33 @@ def test_a_failure_keeps_the_last_list_and_since_when(steps: list[tuple[Address,
         assert (kept.hosts, kept.at, kept.error) == (last, good, None)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"at": 1, "members": {"": [{"name": 3}]}}', "nonsense"])
+def test_a_kept_list_knows_what_its_hosts_do_not_say() -> None:
+    plain = DnsSource(dns="mta.example", label="mta")
+    for source, said in ((plain, {"name", "addresses"}), (SOURCE, {"name", "addresses", "weight"})):
+        (one,) = hosts_of(source, (ip_address("192.0.2.11"),))
+        (kept,) = read_listing(Listing({"": (one,)}, 1.0).text()).hosts
+        assert (kept, kept.model_fields_set) == (one, said)
+
+
+def _kept(at: str = "1", **host: object) -> str:
+    return (
+        f'{{"at": {at}, "members": {json.dumps({"": [{"name": "a", "addresses": ["192.0.2.1"], **host}]})}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{}", "[]", "nonsense", "[" * 100_000),
+        *(_kept(at) for at in ('"x"', '"1"', "true", "-1", "1e300", "NaN", "[1]")),
+        *(_kept(name=name) for name in (3, "", "a b", "a.b", "a" * 64)),
+        *(_kept(addresses=addresses) for addresses in ([], ["x"])),
+        *(_kept(weight=weight) for weight in (-5, 10**12, "x")),
+    ],
+)
 def test_a_list_that_cannot_be_read_any_more_is_none(text: str) -> None:
+    """`/status` shows the time, and zones are made of the hosts."""
+    assert read_listing(_kept()).at == 1
     assert read_listing(text) == NEVER
 
 

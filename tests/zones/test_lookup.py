@@ -108,6 +108,7 @@ def test_one_family_may_be_asked_for_alone() -> None:
 
 
 LOCAL = ("127.0.0.1", "169.254.1.1", "::1", "fe80::1", "::ffff:127.0.0.1")
+MAPPED = ("::ffff:127.0.0.1", "::ffff:192.0.2.12")
 
 
 def test_local_addresses_are_taken_only_where_the_source_says_so() -> None:
@@ -119,6 +120,13 @@ def test_local_addresses_are_taken_only_where_the_source_says_so() -> None:
     assert found(answer) == ["127.0.0.1", "fe80::1"]
     with pytest.raises(SourceError, match="outside `networks`"):
         ask(lambda server: server.has("127.0.0.1"))
+
+
+def test_an_ipv4_address_in_aaaa_is_never_taken() -> None:
+    """A check would reach it over IPv4, and nobody else over IPv6."""
+    for networks in ([], [ip_network("::/0"), ip_network("0.0.0.0/0")]):
+        answer, _ = ask(lambda server: server.has("2001:db8::11", *MAPPED), networks=networks)
+        assert (found(answer), len(answer.refused)) == (["2001:db8::11"], len(MAPPED))
 
 
 def quiet(server: NameServer) -> None:

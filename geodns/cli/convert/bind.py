@@ -13,7 +13,7 @@ import dns.rdtypes.ANY.SOA
 from geodns.cli.convert.draft import DraftRrset, DraftValue, SourcePlace, ZoneDraft, duration, zone_by_file
 from geodns.cli.convert.master_reader import MasterFile
 from geodns.config.value_types import no_machine_has, parse_address
-from geodns.errors import Problem
+from geodns.errors import GeodnsError, Problem
 from geodns.model.limits import MAX_TTL
 from geodns.zonefile.record_types import SIGNING, kind_of
 
@@ -45,7 +45,7 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
 
     Args:
         path: the file; what it includes is searched beside it.
-        origin: the zone's absolute name; None: its SOA's, and relative names begin with the file's name.
+        origin: the zone's absolute name; None: its SOA's, else as the file is called.
 
     Raises:
         GeodnsError: the file cannot be read or is no zone file.
@@ -56,10 +56,14 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
         start = dns.name.from_text(guess if origin is None else origin)
     except dns.exception.DNSException:
         start = dns.name.root
-    file = MasterFile(path, start)
-    file.read()
-    apexes = [name for name, _, rdata, _ in file.records if rdata.rdtype == dns.rdatatype.SOA]
-    apex = apexes[0] if apexes else start
+    file, apex = _read(path, start)
+    if origin is None and apex != start:
+        # The SOA's owner is whole where no other beginning changes it; then all that is relative ends in it.
+        again, same = _read(path, apex)
+        if same == apex:
+            file = again
+    if apex == dns.name.root:
+        raise GeodnsError(f"{path}: the root zone cannot be served")
     if origin is None and apex == start:
         zone_by_file(path, guess.removesuffix("."))
     draft = draft_of(file, path, start if origin is not None else apex, DEFAULT_TTL)
@@ -67,6 +71,14 @@ def read_bind(path: Path, origin: str | None) -> ZoneDraft:
         text = "no $TTL, no TTL: 1h is taken, as by NSD (BIND: the one before, or the SOA's minimum)"
         draft.remark(text, place=file.implied)
     return draft.checked()
+
+
+def _read(path: Path, origin: dns.name.Name) -> tuple[MasterFile, dns.name.Name]:
+    """Return a file and the owner of its SOA; where it has none, the origin."""
+    file = MasterFile(path, origin)
+    file.read()
+    owners = (name for name, _, rdata, _ in file.records if rdata.rdtype == dns.rdatatype.SOA)
+    return file, next(owners, origin)
 
 
 def draft_of(file: MasterFile, path: Path, origin: dns.name.Name, ttl: int) -> ZoneDraft:

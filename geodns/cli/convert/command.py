@@ -70,7 +70,7 @@ def _kind_of(file: Path) -> str:
 
 def _import(file: Path, kind: str, origin: str | None, out: str) -> None:
     draft = _READERS[kind](file, origin)
-    for remark in draft.shown_remarks():
+    for remark in draft.remarks:
         click.echo(remark, err=True)
     text = zone_file(draft)
     name = draft.origin[:-1]

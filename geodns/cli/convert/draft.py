@@ -43,6 +43,18 @@ class SourcePlace(NamedTuple):
         return f"{printable(self.file)}:{self.line}" if self.line else printable(self.file)
 
 
+class DraftRemark(NamedTuple):
+    """What has no counterpart, or not quite; `owner` is the name it is about, None the whole zone."""
+
+    place: SourcePlace
+    owner: str | None
+    text: str
+
+    def __str__(self) -> str:
+        about = "" if self.owner is None else f"{printable(self.owner[:MAX_SHOWN])} "
+        return f"{self.place}: {about}{self.text}"
+
+
 @dataclass
 class DraftRrset:
     """The TTL and values of a name and type."""
@@ -68,7 +80,7 @@ class ZoneDraft:
         source: the file that it is made from, as the operator gave it.
         ns: name servers and their addresses.
         names: by owner name, relative to the zone.
-        remarks: place and text of what has no counterpart.
+        remarks: what has no counterpart.
         notes: texts of the remarks that belong to no owner name.
         problems: what keeps the zone from being made.
 
@@ -83,7 +95,7 @@ class ZoneDraft:
     hosts: dict[str, Any] = field(default_factory=dict)
     pools: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: dict[str, DraftName] = field(default_factory=dict)
-    remarks: list[tuple[SourcePlace, str]] = field(default_factory=list)
+    remarks: list[DraftRemark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     _spellings: dict[str, str] = field(default_factory=dict)
@@ -131,7 +143,7 @@ class ZoneDraft:
             rrset = name.rrsets[kind] = DraftRrset(ttl, [])
         elif ttl != rrset.ttl:
             rrset.ttl = min(ttl, rrset.ttl)
-            text = f"{kind} of this name has several TTLs: one RRset has one (RFC 2181), the lowest"
+            text = f"{kind} has several TTLs: one RRset has one (RFC 2181), the lowest"
             self.remark(text, place=place, owner=owner)
         seen = {self._key(owner, kind, value, None) for value in rrset.values}
         twice = False
@@ -161,7 +173,7 @@ class ZoneDraft:
 
     def remark(self, text: str, *, place: SourcePlace | None = None, owner: str | None = None) -> None:
         """Note that something has no counterpart here, or not quite."""
-        self.remarks.append((SourcePlace(self.source) if place is None else place, text))
+        self.remarks.append(DraftRemark(place or SourcePlace(self.source), owner, text))
         if owner is None:
             self.notes.append(text)
         else:
@@ -171,10 +183,6 @@ class ZoneDraft:
         """Add a name server that is to be filled in, for a zone that has none."""
         self.ns["ns1"] = [] if self.owner("ns1") in self.names else [PLACEHOLDER]
         self.remark("no NS at the zone's own name: CHANGE `ns` to this server's public name and address")
-
-    def shown_remarks(self) -> Iterator[str]:
-        """Yield the remarks as lines for a terminal."""
-        yield from (f"{place}: {text}" for place, text in self.remarks)
 
 
 def _node(value: Any) -> YamlNode:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from geodns.cli.convert.source_file import read_source
 from geodns.config.report import quoted
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, Problem, ZoneError, printable
 
 MAX_DEPTH = 30
 MAX_FILES = 1000
@@ -35,18 +36,21 @@ class _Token:
 
 @dataclass
 class _IncludingReader:
-    """Reads one file after the other; `files` counts them, since they may include each other."""
+    """Reads one file after the other; `files` counts them, since they may include each other.
+
+    Attributes:
+        problems: files that cannot be read; what else is wrong ends the reading.
+
+    """
 
     files: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def read(self, path: Path, depth: int) -> Any:
         self.files.append(path)
         if depth > MAX_DEPTH or len(self.files) > MAX_FILES:
             raise GeodnsError(f"{path}: too many files are included: does one include itself?")
-        try:
-            text = path.read_text("utf-8", "surrogateescape")
-        except OSError as error:
-            raise GeodnsError(f"{path}: {error.strerror}") from error
+        text = read_source(path, included=depth > 0).decode("utf-8", "surrogateescape")
         return _File(self, path, text, depth).read()
 
 
@@ -76,7 +80,7 @@ class _File:
             at = found.end()
 
     def _fail(self, what: str) -> NoReturn:
-        raise GeodnsError(f"{self._path}:{self._line}: {what}")
+        raise ZoneError((*self._reader.problems, Problem(str(self._path), self._line, 0, what)))
 
     def read(self) -> Any:
         if self._peek() == "[":
@@ -154,16 +158,35 @@ class _File:
             self._fail(f"{path}: {error.strerror}")
         if not several and len(paths) != 1:
             self._fail(f"{len(paths)} files where one is expected")
-        return [self._reader.read(one, self._depth + 1) for one in paths]
+        return [self._read(one) for one in paths]
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return self._reader.read(path, self._depth + 1)
+        except OSError as error:
+            what = f"{printable(str(path))} is included here: {error.strerror}"
+            self._reader.problems.append(Problem(str(self._path), self._line, 0, what))
+            return {}
 
 
 def _plain(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1])) if len(found[1]) == 3 else found[1], text)
 
 
+def as_hash(value: Any) -> Hash:
+    """Return a hash; what is none counts as an empty one, since a file may say anything anywhere."""
+    return value if isinstance(value, dict) else {}
+
+
 def read_config(path: Path) -> Hash:
-    """Read a configuration with what it includes; raises GeodnsError."""
-    found = _IncludingReader().read(path, 0)
+    """Read a configuration with what it includes; raises GeodnsError, with every file that is missing."""
+    reader = _IncludingReader()
+    try:
+        found = reader.read(path, 0)
+    except OSError as error:
+        raise GeodnsError(f"{path}: {error.strerror}") from error
+    if reader.problems:
+        raise ZoneError(tuple(reader.problems))
     if not isinstance(found, dict):
         raise GeodnsError(f"{path}: a list where `options`, `service_types` and `plugins` are expected")
     return found

@@ -18,6 +18,7 @@ import dns.ttl
 import dns.zonefile
 
 from geodns.cli.convert.draft import SourcePlace
+from geodns.cli.convert.source_file import read_source
 from geodns.config.report import MAX_SHOWN, quoted
 from geodns.errors import GeodnsError, Problem
 
@@ -37,7 +38,7 @@ _GENERATE = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _NO_TTL = -1
-"""What dnspython gives where no TTL stands in the file."""
+"""The TTL of records that have none, for dnspython."""
 
 
 class _TooManyError(Exception):
@@ -70,7 +71,7 @@ class MasterFile:
     def read(self) -> None:
         """Read all of it; raises GeodnsError where the file itself cannot be read."""
         try:
-            text = _text(self._path)
+            text = _text(self._path, included=False)
         except OSError as error:
             raise GeodnsError(f"{self._path}: {error.strerror}") from error
         with suppress(_TooManyError):
@@ -147,14 +148,18 @@ class MasterFile:
         self._includes += 1
         if depth >= MAX_DEPTH or self._includes > MAX_INCLUDES:
             raise ValueError("too many files are included: does one include itself?")
-        path = self._path.parent / name
+        path = self._folder() / name
         try:
-            text = _text(path)
+            text = _text(path, included=True)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror}") from error
         reader.current_origin = origin
         self._read(text, str(path), depth + 1)
         reader.current_origin, reader.last_name, reader.last_ttl, reader.last_ttl_known = before
+
+    def _folder(self) -> Path:
+        """Return where a file that is included by its relative name lies."""
+        return self._path.parent
 
     def _generate(self, entry: str) -> None:
         found = _GENERATE.fullmatch(entry.strip())
@@ -191,11 +196,13 @@ def entries(text: str) -> Iterator[tuple[int, str]]:
         yield begun, "\n".join(parts)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, *, included: bool) -> str:
     """Return a file's text; bytes beyond ASCII stand for themselves, where dnspython would see Unicode."""
     return "".join(
         letter if ord(letter) < 0x80 else f"\\{ord(letter):03d}"
-        for letter in path.read_bytes().decode("latin-1").removeprefix("\u00ef\u00bb\u00bf")
+        for letter in read_source(path, included=included)
+        .decode("latin-1")
+        .removeprefix("\u00ef\u00bb\u00bf")
     ).replace("\r\n", "\n")
 
 

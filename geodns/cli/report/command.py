@@ -72,7 +72,8 @@ def _events(source: Server, since: str) -> list[Any]:
         asked = {"kind": "state,forced,reputation", "since": since, "after": str(after), "limit": "1000"}
         shown = source.get("/api/v1/events", **asked)
         found += shown["events"]
-        if not shown["events"]:
+        last = shown["events"][-1]["id"] if shown["events"] else after
+        if last <= after:  # there are no more, or the server goes round in a circle
             break
-        after = shown["events"][-1]["id"]
+        after = last
     return found

@@ -84,7 +84,7 @@ class Change(NamedTuple):
 
 
 OUT = frozenset({"drained", "quarantined", "down"})
-"""Forced states in which no answer names a host."""
+"""`model.state.TAKEN_OUT`, whose types take long to load."""
 
 
 def changes_of(events: Iterable[Json], kind: str) -> dict[tuple[str, str], list[Change]]:
@@ -157,7 +157,7 @@ def _figures(
     )
     return HostFigures(
         name,
-        "gone" if host is None else str(host["state"]),
+        "gone" if host is None else "unchecked" if host.get("unchecked") else str(host["state"]),
         _mean(columns.get("up", ())),
         answers / total if total else None,
         intended / total if total else None,

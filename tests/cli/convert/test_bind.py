@@ -32,7 +32,7 @@ def imported(text: str | bytes, folder: Path, name: str = "db.example.com") -> t
     draft = read_bind(path, None)
     parsed = parse_zone(draft.origin[:-1], zone_file(draft).encode(), "zone.yaml")
     assert parsed.zone is not None, [zone_file(draft), *map(str, parsed.problems)]
-    return parsed.zone, [remark for _, remark in draft.remarks]
+    return parsed.zone, [remark.text for remark in draft.remarks]
 
 
 def served(zone: Zone) -> Rrsets:
@@ -305,6 +305,31 @@ def test_a_name_that_is_no_zone_s_hints_at_origin(name: str, tmp_path: Path) -> 
     assert read_bind(path, "etcd.io.").origin == "etcd.io."
     path.write_text(HEAD.replace("@", "a.example."))
     assert read_bind(path, None).origin == "a.example."
+
+
+@pytest.mark.parametrize("name", ["db.example.org", "example.net.v2", "example.com.db.bak"])
+def test_what_is_relative_ends_in_the_soa_s_name_whatever_the_file_is_called(
+    name: str, tmp_path: Path
+) -> None:
+    text = HEAD.replace("@", "example.com.") + "www A 192.0.2.1\n$ORIGIN sub\nx A 192.0.2.2\n"
+    zone, remarks = imported(text, tmp_path, name)
+    assert remarks == []
+    assert {f"{one}.example.com." for one in ("www", "x.sub")} <= {one.owner for one in zone.records}
+
+
+def test_the_root_zone_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "db.root"
+    path.write_text(HEAD.replace("@", "."))
+    with pytest.raises(GeodnsError, match=r"^[^\n]*: the root zone cannot be served$"):
+        read_bind(path, None)
+
+
+def test_remarks_on_the_terminal_name_the_line_and_the_record(tmp_path: Path) -> None:
+    path = tmp_path / "db.example.com"
+    path.write_text(HEAD + "a 5 A 192.0.2.1\na 6 A 192.0.2.2\n")
+    assert run(str(path)).stderr == (
+        f"{path}:5: a A has TTLs from 5 to 6: one RRset has one (RFC 2181), the lowest\n"
+    )
 
 
 def test_problems_of_records_have_the_source_s_line(tmp_path: Path) -> None:

@@ -1,36 +1,19 @@
 """octoDNS's YAML → our YAML: static records of every type, dynamic ones with their pools."""
 
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from geodns.cli import main
-from geodns.cli.convert.draft import zone_file
 from geodns.cli.convert.octodns import read_octodns
 from geodns.errors import GeodnsError
-from geodns.model.zone import Zone
 from geodns.wire.encode import encode
-from geodns.zonefile.reader import parse_zone
-from geodns.zonefile.schema import zone_schema
+from tests.cli.convert.octozones import NS, imported
 from tests.zonefile.test_record_types import expected
 from tests.zonetexts import NAME, record_of
 
-NS = "'': {type: NS, values: [ns1.example.net., ns2.example.net.]}\n"
 DIGEST = "ab" * 32
-
-
-def imported(text: str, folder: Path) -> tuple[Zone, list[str]]:
-    path = folder / f"{NAME}.yaml"
-    path.write_text(text)
-    draft = read_octodns(path, None)
-    parsed = parse_zone(NAME, zone_file(draft).encode(), "zone.yaml")
-    assert parsed.zone is not None, [zone_file(draft), *map(str, parsed.problems)]
-    jsonschema.Draft202012Validator(zone_schema()).validate(yaml.safe_load(zone_file(draft)))
-    return parsed.zone, [remark for _, remark in draft.remarks]
 
 
 STATIC = {
@@ -92,156 +75,6 @@ def test_static_records(kind: str, body: str, texts: list[str], tmp_path: Path) 
     found = [encode(kind, value) for value in record_of(zone, "a", kind)]
     assert found == [expected(kind, text) for text in texts]
     assert {one.ttl for one in zone.records if one.type == kind and one.owner.startswith("a.")} == {300}
-
-
-def dynamic(
-    pools: str,
-    rules: str = "[{pool: one}]",
-    check: str = "{protocol: TCP, port: 25}",
-    values: str = "[192.0.2.9]",
-) -> str:
-    return (
-        f"{NS}www: {{type: A, ttl: 60, values: {values}, octodns: {{healthcheck: {check}}}, "
-        f"dynamic: {{pools: {pools}, rules: {rules}}}}}\n"
-    )
-
-
-def shown(zone: Zone) -> dict[str, Any]:
-    """Return each pool as addresses with their weights, check and fallback."""
-    return {
-        pool.name: (
-            {str(zone.host_by_name[one.host].addresses[0]): one.weight for one in pool.members},
-            next(iter(pool.checks), None),
-            pool.fallback,
-        )
-        for pool in zone.pools
-    }
-
-
-ONE = "{one: {values: [{value: 192.0.2.1}]}}"
-DYNAMIC = {
-    "weights": (
-        dynamic("{one: {values: [{value: 192.0.2.1, weight: 3}, {value: 192.0.2.2}]}}"),
-        {
-            "www-one": ({"192.0.2.1": 3, "192.0.2.2": 1}, "tcp25", "www-values"),
-            "www-values": ({"192.0.2.9": 1}, None, None),
-        },
-        [],
-    ),
-    "fallbacks": (
-        dynamic(
-            "{one: {fallback: two, values: [{value: 192.0.2.1}]}, two: {fallback: null, "
-            "values: [{value: 192.0.2.2}]}}"
-        ),
-        {
-            "www-one": ({"192.0.2.1": 1}, "tcp25", "www-two"),
-            "www-two": ({"192.0.2.2": 1}, "tcp25", "www-values"),
-            "www-values": ({"192.0.2.9": 1}, None, None),
-        },
-        [],
-    ),
-    "values that the pool has": (
-        dynamic(ONE, values="[192.0.2.1]"),
-        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
-        [],
-    ),
-    "HTTPS by default": (
-        dynamic(ONE, check="{}", values="[192.0.2.1]"),
-        {"www-one": ({"192.0.2.1": 1}, "tcp443", None)},
-        ["HTTPS /_dns becomes a connection to TCP port 443"],
-    ),
-    "HTTP": (
-        dynamic(ONE, check="{protocol: HTTP, port: 8080, path: /up}", values="[192.0.2.1]"),
-        {"www-one": ({"192.0.2.1": 1}, "tcp8080", None)},
-        ["HTTP /up becomes a connection to TCP port 8080"],
-    ),
-    "ICMP": (
-        dynamic(ONE, check="{protocol: ICMP}", values="[192.0.2.1]"),
-        {"www-one": ({"192.0.2.1": 1}, None, None)},
-        ["a check by ICMP has no counterpart"],
-    ),
-    "up": (
-        dynamic("{one: {values: [{value: 192.0.2.1, status: up}]}}", values="[192.0.2.1]"),
-        {"www-one": ({"192.0.2.1": 1}, None, None)},
-        ["have the status `up`: no check"],
-    ),
-    "up beside others": (
-        dynamic("{one: {values: [{value: 192.0.2.1, status: up}, {value: 192.0.2.2}]}}", values="[]"),
-        {"www-one": ({"192.0.2.1": 1, "192.0.2.2": 1}, "tcp25", None)},
-        ["are checked like the others"],
-    ),
-    "down": (
-        dynamic("{one: {values: [{value: 192.0.2.1, status: down}, {value: 192.0.2.2}]}}", values="[]"),
-        {"www-one": ({"192.0.2.1": 0, "192.0.2.2": 1}, "tcp25", None)},
-        ["192.0.2.1 has the status `down`: weight 0"],
-    ),
-    "all down": (
-        dynamic(
-            "{one: {fallback: two, values: [{value: 192.0.2.1, status: down}]}, "
-            "two: {values: [{value: 192.0.2.2}]}}",
-            values="[]",
-        ),
-        {"www-two": ({"192.0.2.2": 1}, "tcp25", None)},
-        ["192.0.2.1 has the status `down`", "pool one left out"],
-    ),
-    "geography": (
-        dynamic(
-            "{one: {values: [{value: 192.0.2.1}]}, eu: {values: [{value: 192.0.2.2}]}}",
-            "[{geos: [EU, NA-US], pool: eu}, {subnets: [10.0.0.0/8], pool: eu}, {pool: one}]",
-            values="[]",
-        ),
-        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
-        [
-            "the rule for geos EU, NA-US (pool eu) has no counterpart",
-            "the rule for subnets 10.0.0.0/8 (pool eu)",
-            "pool eu left out",
-        ],
-    ),
-    "nobody's rule": (
-        dynamic(ONE, "[{geos: [EU], pool: one}]", values="[]"),
-        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
-        ["the rule for geos EU", "no rule is for everybody: pool one is dealt to all"],
-    ),
-    "loop": (
-        dynamic("{one: {fallback: one, values: [{value: 192.0.2.1}]}}", values="[]"),
-        {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
-        [],
-    ),
-}
-
-
-@pytest.mark.parametrize(("text", "pools", "remarks"), DYNAMIC.values(), ids=DYNAMIC.keys())
-def test_dynamic_records(text: str, pools: dict[str, Any], remarks: list[str], tmp_path: Path) -> None:
-    zone, told = imported(text, tmp_path)
-    assert shown(zone) == pools
-    assert [one.split(": ", 1)[0] for one in told] == ["A"] * len(remarks)
-    assert all(part in one for part, one in zip(remarks, told, strict=True)), told
-    (rule,) = zone.rules
-    assert (rule.owner, rule.type, rule.ttl) == (f"www.{NAME}.", "A", 60)
-    assert rule.tiers[0].pool == next(iter(pools))
-    assert all(pool.min_live.amount == 1 for pool in zone.pools if pool.fallback)
-
-
-@pytest.mark.parametrize(
-    ("rules", "first"),
-    [("[{pool: two}]", "the rule for pool two left out: there is no such pool"), ("[{pool: [one]}]", "")],
-    ids=["unknown", "no-name"],
-)
-def test_a_rule_that_leads_nowhere_leaves_the_plain_values(rules: str, first: str, tmp_path: Path) -> None:
-    zone, told = imported(dynamic(ONE, rules, values="[192.0.2.9, 192.0.2.8]"), tmp_path)
-    assert record_of(zone, "www", "A") == (("192.0.2.9",), ("192.0.2.8",))
-    assert not zone.pools
-    assert first in told[0]
-    assert told[-1] == "A: no rule names a pool of it: its `values` alone are taken"
-
-
-def test_an_address_is_one_host_however_many_records_have_it(tmp_path: Path) -> None:
-    body = "dynamic: {pools: {one: {values: [{value: 192.0.2.1}]}}, rules: [{pool: one}]}"
-    zone, _ = imported(
-        f"{NS}a.b: {{type: A, {body}}}\na-b: {{type: A, {body}}}\na-b-1: {{type: TXT, value: x}}\n", tmp_path
-    )
-    assert [host.name for host in zone.hosts] == ["a-b-2"]
-    assert [pool.name for pool in zone.pools] == ["a-b-one", "a-b-one-2"]
 
 
 LEFT_OUT = {
@@ -320,12 +153,6 @@ def test_names_that_differ_in_case_are_one(tmp_path: Path) -> None:
     assert [server.name for server in zone.ns] == ["ns1.example.net."]
 
 
-def test_a_value_that_stands_twice_in_a_pool_has_both_weights(tmp_path: Path) -> None:
-    pool = "[{value: 192.0.2.1, weight: 12}, {value: 192.0.2.1, weight: 3}, {value: 192.0.2.2, weight: 5}]"
-    zone, _ = imported(dynamic(f"{{one: {{values: {pool}}}}}", values="[]"), tmp_path)
-    assert shown(zone)["www-one"][0] == {"192.0.2.1": 15, "192.0.2.2": 5}
-
-
 def test_old_words_of_fields(tmp_path: Path) -> None:
     zone, remarks = imported(
         f"{NS}a: {{type: MX, values: [{{priority: 7, exchange: m.example.}}, "
@@ -354,32 +181,6 @@ TXTS = {
 def test_only_a_semicolon_is_escaped_in_a_text(text: str, data: bytes, tmp_path: Path) -> None:
     zone, _ = imported(f"{NS}a: {{type: TXT, value: {text}}}\n", tmp_path)
     assert record_of(zone, "a", "TXT") == ((data.decode("latin-1"),),)
-
-
-def test_merges_and_includes(tmp_path: Path) -> None:
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "base.yaml").write_text("type: A\nttl: 60\n")
-    (tmp_path / "more" / "names.yaml").write_text("c: {type: TXT, value: c}\nd: !include base.yaml\n")
-    (tmp_path / "e.yaml").write_text("[192.0.2.3, 192.0.2.4]")
-    zone, remarks = imported(
-        f"{NS}<<: !include more/names.yaml\n"
-        "a: &a {type: A, ttl: 30, value: 192.0.2.1}\n"
-        "b: {<<: *a, value: 192.0.2.2}\n"
-        "d: {type: TXT, value: own}\n"
-        "e: {<<: !include more/base.yaml, values: !include e.yaml}\n",
-        tmp_path,
-    )
-    found = {one.owner.removesuffix(f".{NAME}."): (one.type, one.ttl, one.values) for one in zone.records}
-    assert found["b"] == ("A", 30, (("192.0.2.2",),))
-    assert found["c"] == ("TXT", 3600, (("c",),))
-    assert found["d"] == ("TXT", 3600, (("own",),))
-    assert found["e"] == ("A", 60, (("192.0.2.3",), ("192.0.2.4",)))
-    assert remarks == []
-
-
-def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GeodnsError, match="does one include itself"):
-        imported(f"a: !include {NAME}.yaml\n", tmp_path)
 
 
 def test_everything_that_is_wrong_is_told_with_its_line_name_and_value(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from geodns.cli.report.figures import (
     seconds_in,
     slowest,
 )
+from geodns.model.state import TAKEN_OUT
 
 
 def columns(**some: list[Any]) -> dict[str, list[Any]]:
@@ -53,6 +54,11 @@ def test_shares_count_by_answers_and_not_by_minutes() -> None:
     assert (new.dealt, new.uptime, new.answers) == (0.0, None, 0.0)
     assert old.state == "gone"
     assert slowest([mta1, mta2, new, old]) == [mta1]
+
+
+def test_a_host_that_nobody_checks_is_not_up() -> None:
+    (figures,) = host_figures({"mta1": {"state": "up", "unchecked": True}}, {"mta1": columns(up=[None])}, [])
+    assert (figures.state, figures.uptime) == ("unchecked", None)
 
 
 def test_a_zone_without_answers_has_no_shares() -> None:
@@ -144,3 +150,7 @@ def test_changes_are_of_one_kind() -> None:
     assert changes_of(events, "state") == {key: [Change(ZERO + 1, "x", "shedding")]}
     assert changes_of(events, "forced") == {key: [Change(ZERO + 3, None, "drained")]}
     assert failovers_of([forced]) == []
+
+
+def test_the_states_that_take_a_host_out_are_those_of_the_model() -> None:
+    assert OUT == TAKEN_OUT
