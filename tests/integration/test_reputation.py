@@ -127,7 +127,7 @@ def test_on_call_overrules(server: Server, lists: BlockList) -> None:
         (("mta9",), "no host mta9 in a zone whose file says something of reputation"),
         (
             ("ignore", "mta1", "--rule", "bl", "--for", "1h"),
-            "no rule or list 'bl': there are yahoo ip, any ip",
+            "no rule or list 'bl': there are gmx ip nemesis, yahoo ip",
         ),
         (("ignore", "mta1"), "Missing option '--for'"),
         (("mode", "act", "--for", "1h", "--zone", "example.net"), "no zone example.net is served"),
