@@ -219,6 +219,7 @@ class Daemon:
         await services.zones.apply(edit, yes=not self._again)
         # Ignored until here: a reload must not overtake the first reading.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        services.reputation.resume()
         late = await services.workers.deliver(FIRST_ROUND)
         if late:
             services.events.tell("worker", f"these workers are slow to start: {', '.join(late)}")

@@ -79,6 +79,7 @@ class ReputationService:
         self._rng = random.Random()  # noqa: S311 - spreads look-ups
         self._due: dict[_Round, float] = {}
         self._running: dict[_Round, asyncio.Task[None]] = {}
+        self._reviewing = asyncio.Lock()
         notes = notes_of(persistence.note(NOTE))
         self.standings = {zone: Standings(known) for zone, known in notes.standings.items()}
         self.listings = {zone: Listings(dict(known)) for zone, known in notes.listings.items()}
@@ -143,7 +144,8 @@ class ReputationService:
         """Overrule a rule or list for a host, or all of them (None), for so long; 0 ends that.
 
         Raises:
-            NotFoundError: the zone has no reputation, or neither a rule nor a list of that name.
+            NotFoundError: there is no such zone, or neither a rule nor a list of that name.
+            UsageError: the zone's file says nothing of reputation.
 
         """
         zone = self._judged(host[0])
@@ -162,11 +164,20 @@ class ReputationService:
     async def set_mode(
         self, zone: str, mode: Literal["observe", "act"], seconds: float, author: str, reason: str
     ) -> None:
-        """Override a zone's mode for so long; raise NotFoundError where it has no reputation."""
+        """Override a zone's mode for so long; 0 ends that.
+
+        Raises:
+            NotFoundError: there is no such zone.
+            UsageError: its file says nothing of reputation.
+
+        """
         self._judged(zone)
-        self._modes[zone] = ModeOrder(mode, time.time() + seconds, author, reason)
-        until = timestamp(time.time() + seconds)
-        text = f"zone {zone}: reputation mode {mode} until {until} by {author} ({reason or 'no reason'})"
+        self._modes.pop(zone, None)
+        lasts = "of the zone file again"
+        if seconds:
+            self._modes[zone] = ModeOrder(mode, time.time() + seconds, author, reason)
+            lasts = f"{mode} until {timestamp(time.time() + seconds)}"
+        text = f"zone {zone}: reputation mode {lasts} by {author} ({reason or 'no reason'})"
         self._events.tell("reputation", text, zone=zone, author=author, reason=reason)
         await self._review_now()
 
@@ -247,25 +258,41 @@ class ReputationService:
 
     async def _review_now(self) -> None:
         """Judge all hosts by what is known, and let it have effect."""
-        if not self._clock.steady:
-            return  # ages would be wrong
-        now = time.time()
-        self.ignored = tuple(one for one in self.ignored if one.until > now)
-        self._modes = {name: one for name, one in self._modes.items() if one.until > now}
-        judged = self.zones()
-        self.standings = {name: self.standings.get(name) or Standings({}) for name in judged}
-        self.listings = {name: self.listings.get(name) or Listings() for name in judged}
-        self._note_endings_by_hand(now)
-        for name, zone in judged.items():
-            self._review(name, zone, now)
-        factors = {
+        async with self._reviewing:  # one that gives orders must not take another's for an operator's
+            if self._clock.steady:  # else ages would be wrong
+                await self._review_all(time.time())
+
+    def resume(self) -> None:
+        """Let what stood before a restart have effect, before the first answer."""
+        self._cluster.set_reputation(self._factors(time.time()))
+
+    def _factors(self, now: float) -> dict[HostKey, Fraction]:
+        """Return what reputation leaves of hosts' weights in mode act."""
+        return {
             (name, host): factor
-            for name, zone in judged.items()
-            if self.mode(zone) == "act"
+            for name, zone in self.zones().items()
+            if self.mode(zone) == "act" and name in self.standings
             for host in zone.host_by_name
             if (factor := self.standings[name].factor(host, now)) < 1
         }
-        if self._cluster.set_reputation(factors):
+
+    def _keeps(self, zone: str) -> bool:
+        """Whether what is known of a zone is kept: it is judged, or its file cannot be served just now."""
+        return zone not in self._cluster.zones or zone in self.zones()
+
+    async def _review_all(self, now: float) -> None:
+        self.ignored = tuple(one for one in self.ignored if one.until > now)
+        self._modes = {name: one for name, one in self._modes.items() if one.until > now}
+        judged = self.zones()
+        self.standings = {name: one for name, one in self.standings.items() if self._keeps(name)}
+        self.listings = {name: one for name, one in self.listings.items() if self._keeps(name)}
+        for name in judged:
+            self.standings.setdefault(name, Standings({}))
+            self.listings.setdefault(name, Listings())
+        self._note_endings_by_hand(now)
+        for name, zone in judged.items():
+            self._review(name, zone, now)
+        if self._cluster.set_reputation(self._factors(now)):
             await self._workers.publish()
         self._persistence.keep_note(NOTE, self._text())  # first: orders write it along with theirs
         await self._quarantine(judged, now)
@@ -333,9 +360,12 @@ class ReputationService:
             for name, zone in judged.items()
             if self.mode(zone) == "act"
             for host, (cause, one) in self.standings[name].quarantines().items()
+            if host in zone.host_by_name
         }
         mine = self._mine()
-        plan: dict[HostKey, ForcedState | None] = dict.fromkeys(mine.keys() - wanted.keys())
+        plan: dict[HostKey, ForcedState | None] = {
+            host: None for host in mine.keys() - wanted.keys() if host[0] in self._cluster.zones
+        }
         for host, (cause, one) in wanted.items():
             known = self._cluster.forced.get(host)
             if known is None or (host in mine and known.badness != one.badness):

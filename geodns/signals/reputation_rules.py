@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
 from geodns.model.mail import About, MailCounts, MailEvent, Tally
@@ -140,8 +141,13 @@ def signs(
     """
     own = zone.reputation.rules if zone.reputation else ()
     peers = _peers(pools)
+
+    @cache  # several rules look at the same time
+    def mail(host: str, start: float) -> Mapping[str, Tally]:
+        return counts.by_provider((zone.name, host), start, now)
+
     for rule in (*own, *(one for one in BUILT_IN if one.name not in {mine.name for mine in own})):
-        yield from _by_rule(zone, rule, peers, counts, since, now)
+        yield from _by_rule(rule, peers, mail, since, now)
 
 
 def _peers(pools: Collection[Pool]) -> dict[str, frozenset[str]]:
@@ -155,17 +161,16 @@ def _peers(pools: Collection[Pool]) -> dict[str, frozenset[str]]:
 
 
 def _by_rule(
-    zone: Zone,
     rule: ReputationRule,
     peers: Mapping[str, frozenset[str]],
-    counts: MailCounts,
+    mail: Callable[[str, float], Mapping[str, Tally]],
     since: Callable[[str, str, str | None], float],
     now: float,
 ) -> Iterator[Sign]:
     window = HOUR if rule.of == "refused" else DAY
 
     def rates(host: str, start: float) -> dict[str | None, _Rate]:
-        return _rates(rule, counts.by_provider((zone.name, host), start, now))
+        return _rates(rule, mail(host, start))
 
     plain = {host: rates(host, now - window) for host in peers}
     for host, others in peers.items():
