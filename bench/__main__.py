@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from bench import connections, cpu, figures, flip, load_zone, probing, signals
+from bench import connections, cpu, figures, flip, following, load_zone, probing, signals
 from bench.figures import Figure
 from geodns.errors import GeodnsError
 
@@ -34,6 +34,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "flips": lambda options: flip.measure(options.flips),
     "zones": lambda _: load_zone.measure(),
     "probing": lambda options: probing.measure(options.probing),
+    "following": lambda options: following.measure(options.rounds),
     "signals": lambda options: signals.measure(options.seconds, options.rounds),
 }
 

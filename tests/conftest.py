@@ -28,8 +28,9 @@ LIMIT = 3600 if PROFILE == "nightly" else 400
 
 # --- signals --------------------------------------------------------------------------------------------
 
-# A shell without job control has what it starts in the background ignore SIGINT, and that is inherited.
+# A shell without job control has what it starts in the background ignore SIGINT, nohup SIGHUP: inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # --- order ---------------------------------------------------------------------------------------------
 

@@ -170,9 +170,13 @@ def test_panels_ask_what_prometheus_understands(tmp_path: Path) -> None:
         ("Pools in the last resort", 1),
         ("Live hosts, by pool", 2),
         ("Effective weight, by host", 50),
+        ("What reputation leaves of weights", 0.5),
+        ("Listed hosts, by block list", 1),
+        ("Block lists that are believed", 0),
+        ("Warm-up: sent today, and the cap", 400),
     ],
 )
-def test_two_servers_that_see_the_same_are_no_two_hosts(tmp_path: Path, title: str, value: int) -> None:
+def test_two_servers_that_see_the_same_are_no_two_hosts(tmp_path: Path, title: str, value: float) -> None:
     (panel,) = [one for one in panels() if one["title"] == title]
     series = {
         'geodns_host_state{host="a",state="up"': 1,
@@ -183,6 +187,10 @@ def test_two_servers_that_see_the_same_are_no_two_hosts(tmp_path: Path, title: s
         'geodns_pool_last_resort{pool="main"': 1,
         'geodns_pool_live_hosts{pool="main"': 2,
         'geodns_host_effective_weight{host="a"': 50,
+        'geodns_host_reputation_ratio{host="a"': 0.5,
+        'geodns_host_listed{host="a",list="bl"': 1,
+        'geodns_dnsbl_believed{list="bl"': 0,
+        'geodns_warmup_sent_messages{host="a"': 400,
     }
     given = [
         {"series": f'{name},instance="{server}",zone="z"}}', "values": str(number)}

@@ -134,9 +134,14 @@ def test_every_target_of_make_and_every_module_exists() -> None:
 
 
 def test_the_service_is_installed_as_the_unit_says() -> None:
-    (shown,) = [text for _, text in blocks("sh") if text.startswith("install ")]
-    unit = (ROOT / "deploy/geodns.service").read_text()
-    assert [line for line in shown.splitlines() if f"#   {line}\n" not in unit] == []
+    shown = [text for _, text in blocks("sh") if text.startswith("install ")]
+    units = [re.search(r"deploy/\S+", text) for text in shown]
+    assert {unit[0] for unit in units if unit} == {"deploy/geodns.service", "deploy/geodns-follow.service"}
+    for text, unit in zip(shown, units, strict=True):
+        assert unit
+        said = (ROOT / unit[0]).read_text()
+        assert [line for line in text.splitlines() if f"#   {line}\n" not in said] == []
+        assert [file for file in re.findall(r"deploy/\S+", text) if not (ROOT / file).is_file()] == []
 
 
 def test_the_architecture_names_files_that_there_are() -> None:
@@ -183,6 +188,24 @@ def test_exim_takes_every_router(text: str, tmp_path: Path) -> None:
         [str(EXIM), "-C", str(file), "-bV"], capture_output=True, text=True, timeout=20, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_unit_of_follow_reads_what_its_environment_says() -> None:
+    unit = (ROOT / "deploy/geodns-follow.service").read_text()
+    assert re.findall(r"/opt/geodns/bin/(geodns .*)", unit) == ["geodns follow $FOLLOW"]
+    given = dict(
+        line.split("=", 1)
+        for line in (ROOT / "deploy/follow.environment").read_text().splitlines()
+        if not line.startswith("#")
+    )
+    assert given.keys() == {"GEODNS_SERVER", "GEODNS_TOKEN", "FOLLOW"}
+    context = click.Context(main.geodns)
+    command = main.geodns.get_command(context, "follow")
+    assert command is not None
+    words = {parameter.envvar for parameter in command.params}
+    assert {"GEODNS_SERVER", "GEODNS_TOKEN", "GEODNS_FOLLOW_STATE"} <= words
+    parsed = command.make_context("follow", given["FOLLOW"].split(), resilient_parsing=True).params
+    assert parsed["files"] == ("/var/log/mail.log",)
 
 
 def test_the_unit_file_serves_the_commands_that_exist() -> None:

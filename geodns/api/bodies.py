@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final, Literal, NotRequired, TypeVar
 
 from pydantic import (
@@ -21,7 +22,7 @@ from typing_extensions import TypedDict
 from geodns.api.schemas import PRINTABLE, Amount, Badness, Moment, Reason, Weight
 from geodns.config.answer_keys import MAX_ITEMS, zone_on_wire
 from geodns.config.report import quoted
-from geodns.config.times import MAX_FOR, seconds_asked
+from geodns.config.times import MAX_FOR, overruled_asked, seconds_asked
 from geodns.config.value_types import HOW_MANY, parse_share
 from geodns.control.orders import Order, Verb
 from geodns.errors import GeodnsError, UsageError
@@ -43,9 +44,13 @@ FOR = 600.0
 
 
 def _duration(forever: str) -> Callable[[Any], float]:
+    return _read_for(partial(seconds_asked, forever=forever))
+
+
+def _read_for(asked: Callable[[Any], float]) -> Callable[[Any], float]:
     def read(given: Any) -> float:
         try:
-            return seconds_asked(given, forever)
+            return asked(given)
         except UsageError as error:
             raise ValueError(str(error).removeprefix("`for` ")) from error
 
@@ -150,7 +155,19 @@ class QueryLogWish(Body):
     seconds: Annotated[float | None, PlainValidator(_end), _FOR] = Field(FOR, alias="for")
 
 
-_Lasts = Annotated[float, PlainValidator(_duration("write how long, as 12h")), _FOR]
+_Lasts = Annotated[
+    float,
+    PlainValidator(_read_for(overruled_asked)),
+    WithJsonSchema(
+        {
+            "description": "How long, as 30m, 12h, 1d, or in seconds; 0 ends it.",
+            "oneOf": [
+                {"type": "string", "examples": ["12h"]},
+                {"type": "number", "minimum": 0, "maximum": MAX_FOR},
+            ],
+        }
+    ),
+]
 
 
 class IgnoreBody(Body):

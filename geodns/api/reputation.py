@@ -10,6 +10,7 @@ from geodns.api.responses import SERVICES, author_of, cached_json
 from geodns.api.schemas_reputation import (
     ActionJson,
     EgressJson,
+    HoursJson,
     IgnoredJson,
     ListJson,
     ProviderTallyJson,
@@ -21,14 +22,14 @@ from geodns.api.schemas_reputation import (
 from geodns.config.times import timestamp
 from geodns.control.host_lookup import find_hosts
 from geodns.control.services import Services
-from geodns.control.signal_service import Figures
+from geodns.control.signal_service import ZoneFigures
 from geodns.errors import NotFoundError, StoreError, UsageError
 from geodns.model.mail import MailEvent, Tally, summed
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.listings import listed_codes
 
-Spans = Mapping[str, Mapping[str, Mapping[str, Figures]]]
+Spans = Mapping[str, ZoneFigures]
 """What became of mail, by span, host and provider."""
 Figured = Mapping[str, Spans]
 """The same by zone."""
@@ -48,23 +49,20 @@ def routes() -> list[web.RouteDef]:
 
 async def _reputation(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    figures = await _figures(services, time.time())
+    figures = await _figures(services)
     return cached_json(request, "reputation", lambda: reputation_json(services, figures, time.time()))
 
 
 async def _answer(services: Services) -> web.Response:
-    now = time.time()
-    return web.json_response(reputation_json(services, await _figures(services, now), now))
+    figures = await _figures(services)
+    return web.json_response(reputation_json(services, figures, time.time()))
 
 
-async def _figures(services: Services, now: float) -> Figured:
+async def _figures(services: Services) -> Figured:
     """Read what became of the mail; by zone, span, host and provider."""
     try:
         return {
-            zone: {
-                span: await services.signals.figures(zone, now - seconds, now)
-                for span, seconds in SPANS.items()
-            }
+            zone: {span: await services.signals.recent.of(zone, seconds) for span, seconds in SPANS.items()}
             for zone in services.reputation.zones()
         }
     except StoreError:
@@ -115,6 +113,9 @@ def reputation_json(services: Services, figures: Figured, now: float) -> Reputat
     return ReputationJson(
         zones={name: _zone_json(services, zone, figures.get(name, {}), now) for name, zone in judged.items()},
         lists=lists,
+        unknown_replies=[
+            {"text": text, "count": count} for text, count in services.signals.unknown_replies()
+        ],
     )
 
 
@@ -124,6 +125,7 @@ def _zone_json(services: Services, zone: Zone, figures: Spans, now: float) -> Re
     return ReputationZoneJson(
         mode=service.mode(zone),
         mode_until=timestamp(order.until) if order else None,
+        lists=[one.name for one in zone.reputation.dnsbl] if zone.reputation else [],
         common={str(cause): sorted(hosts) for cause, hosts in service.common(name).items()},
         ignored=[
             IgnoredJson(
@@ -160,16 +162,27 @@ def _host_json(services: Services, zone: Zone, name: str, figures: Spans, now: f
         known = figures.get(span, {}).get(name, {})
         for provider, one in known.items():
             providers.setdefault(provider, {})[span] = ProviderTallyJson(
-                **_tally_json(one.tally), delay_p50_s=one.delay_p50, delay_p95_s=one.delay_p95
+                **_tally_json(one.tally, one.undated), delay_p50_s=one.delay_p50, delay_p95_s=one.delay_p95
             )
-        totals[span] = _tally_json(summed(one.tally for one in known.values()))
+        undated = sum(one.undated for one in known.values())
+        totals[span] = _tally_json(summed(one.tally for one in known.values()), undated)
     return ReputationHostJson(
         factor=float(service.factor(key)),
         barred={provider: timestamp(until) for provider, until in service.barred(key).items()},
         egress=egress,
         totals=totals,
         providers=providers,
+        hours=_hours_json(services, key, now),
         actions=_actions(services, zone, name, now),
+    )
+
+
+def _hours_json(services: Services, host: HostKey, now: float) -> HoursJson:
+    hours = services.signals.hours(host, now)
+    return HoursJson(
+        since=timestamp(now // 3600 * 3600 - 3600 * (len(hours) - 1)),
+        first=[hour.first for hour in hours],
+        refused=[hour.refused for hour in hours],
     )
 
 
@@ -193,6 +206,7 @@ def _actions(services: Services, zone: Zone, host: str, now: float) -> list[Acti
                 action=str(one.action),
                 since=timestamp(one.since),
                 until=timestamp(one.until) if one.until else None,
+                ended=None if one.ended is None else timestamp(max(one.ended, one.since)),
                 in_force=in_force,
                 took=float(took) if in_force else 0.0,
                 why=one.why,
@@ -201,7 +215,7 @@ def _actions(services: Services, zone: Zone, host: str, now: float) -> list[Acti
     return found
 
 
-def _tally_json(tally: Tally) -> TallyJson:
+def _tally_json(tally: Tally, undated: int) -> TallyJson:
     return TallyJson(
         first=tally.first,
         delivered=tally[MailEvent.DELIVERED],
@@ -215,4 +229,5 @@ def _tally_json(tally: Tally) -> TallyJson:
         opened=tally[MailEvent.OPENED],
         clicked=tally[MailEvent.CLICKED],
         refused={str(about): count for about, count in tally.refused.items() if count},
+        undated=undated,
     )

@@ -23,7 +23,11 @@ class EgressJson(TypedDict):
 
 
 class TallyJson(TypedDict):
-    """Counts of message-recipients by when the mail came in; `first`: first attempts, what rates are of."""
+    """Counts of message-recipients by when the mail came in.
+
+    `first`: first attempts, what rates are of; `undated`: events of mail of which it is not known when it
+    came in.
+    """
 
     first: Count
     delivered: Count
@@ -37,6 +41,7 @@ class TallyJson(TypedDict):
     opened: Count
     clicked: Count
     refused: dict[str, Count]
+    undated: Count
 
 
 class ProviderTallyJson(TallyJson):
@@ -46,10 +51,19 @@ class ProviderTallyJson(TallyJson):
     delay_p95_s: Amount | None
 
 
+class HoursJson(TypedDict):
+    """The last 24 hours of the clock, each by its first attempts and those of them that were refused."""
+
+    since: Moment
+    first: list[Count]
+    refused: list[Count]
+
+
 class ActionJson(TypedDict):
     """What stands against a host.
 
-    `took` is the part of the weight that it takes now; `until` null: for as long as it is seen.
+    `took` is the part of the weight that it takes now; `until` null: for as long as it is seen; `ended`:
+    since when it is given back.
     """
 
     rule: str
@@ -57,6 +71,7 @@ class ActionJson(TypedDict):
     action: str
     since: Moment
     until: Moment | None
+    ended: Moment | None
     in_force: bool
     took: Share
     why: str
@@ -70,6 +85,7 @@ class ReputationHostJson(TypedDict):
     egress: dict[str, EgressJson]
     totals: dict[str, TallyJson]
     providers: dict[str, dict[str, ProviderTallyJson]]
+    hours: HoursJson
     actions: list[ActionJson]
 
 
@@ -84,10 +100,14 @@ class IgnoredJson(TypedDict):
 
 
 class ReputationZoneJson(TypedDict):
-    """A zone whose file has `reputation`; `mode_until`: the mode is an order's until then."""
+    """A zone whose file has `reputation`.
+
+    `mode_until`: the mode is an order's until then; `lists`: the block lists that it asks.
+    """
 
     mode: Literal["observe", "act"]
     mode_until: Moment | None
+    lists: list[str]
     common: dict[str, list[str]]
     ignored: list[IgnoredJson]
     hosts: dict[str, ReputationHostJson]
@@ -101,8 +121,16 @@ class ListJson(TypedDict):
     at: Moment | None
 
 
+class UnknownReplyJson(TypedDict):
+    """A shape of replies that no rule knows: digits and addresses are blanked."""
+
+    text: str
+    count: Count
+
+
 class ReputationJson(TypedDict):
-    """What is known of the reputation of hosts."""
+    """What is known of the reputation of hosts; `unknown_replies`: the ten commonest since the start."""
 
     zones: dict[str, ReputationZoneJson]
     lists: dict[str, ListJson]
+    unknown_replies: list[UnknownReplyJson]

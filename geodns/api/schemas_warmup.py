@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from geodns.api.schemas import Amount, Count, Share
+from geodns.api.schemas import Amount, Count, Kept, Share
 
 Date = Annotated[str, Field(json_schema_extra={"format": "date"})]
 
@@ -41,6 +41,7 @@ class WarmupJson(TypedDict):
     pending: NotRequired[
         Annotated[list[str], Field(description="Of an order: workers that may still answer as before.")]
     ]
+    kept: NotRequired[Kept]
 
 
 class WarmupZoneJson(TypedDict):

@@ -27,11 +27,13 @@ async def _order(request: web.Request) -> web.Response:
     services, host = request.app[SERVICES], host_key(request)
     body = read_body(content, WarmupOrderBody, '{"order": "hold", "reason": "…"}')
     order = WarmupOrder(body.order, body.reason, author_of(request), body.day)
-    pending = await services.warmup.carry(host, order)
+    result = await services.warmup.carry(host, order)
     shown = warmup(services.warmup.hosts[host])
-    if pending:
-        shown["pending"] = list(pending)
-    return web.json_response(shown, status=202 if pending else 200)
+    if result.pending:
+        shown["pending"] = list(result.pending)
+    if not result.kept:
+        shown["kept"] = False
+    return web.json_response(shown, status=202 if result.pending else 200)
 
 
 def warmups(services: Services) -> WarmupsJson:

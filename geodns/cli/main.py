@@ -32,6 +32,7 @@ _COMMANDS = {
     "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",
     "export": "print a zone as a zone file that every name server reads",
+    "follow": "read a mail server's log, and post what became of its mail",
     "report": "write how hosts fared as one HTML file",
     "delegation": "say what to put at a zone's parent, and whether it is there",
     "schema": "print the JSON Schema of zone files",
@@ -44,6 +45,7 @@ _FILES = {
     **dict.fromkeys(("import", "export"), "convert.command"),
     **dict.fromkeys(("reload", "querylog"), "server"),
     "report": "report.command",
+    "follow": "follow.command",
 }
 _FUNCTIONS = {
     "import": "import_zone",

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import author_option, server_option, token_option
-from geodns.cli.output import show
+from geodns.cli.output import blocks, show
 from geodns.cli.server import order_all
 from geodns.cli.status_words import moment
-from geodns.config.times import seconds_asked
+from geodns.config.times import overruled_asked
 from geodns.errors import NotFoundError
 
 PATH = "/api/v1/reputation"
@@ -54,12 +54,12 @@ def show_host(host: str, *, as_json: bool, server: str, token: str | None) -> No
 
 
 def _lasts(_: click.Context, __: click.Parameter, value: str) -> str:
-    seconds_asked(value, "write how long, as 12h")
+    overruled_asked(value)
     return value
 
 
 _for = click.option(
-    "--for", "duration", required=True, metavar="TIME", callback=_lasts, help="For 30m, 12h, 1d …"
+    "--for", "duration", required=True, metavar="TIME", callback=_lasts, help="For 30m, 12h, 1d …; 0 ends it."
 )
 _reason = click.option("--reason", default="", metavar="TEXT", help="Why; shown in the events.")
 _zone = click.option("--zone", metavar="ZONE", help="In this zone alone.")
@@ -87,7 +87,8 @@ def ignore(
 ) -> None:
     """Do nothing to HOST for its reputation for a while; what was done to it ends at once."""
     body = {"host": host, "rule": rule, "zone": zone, "for": duration, "reason": reason}
-    text = f"{host}: {rule or 'reputation'} is ignored for {duration}"
+    does = f"is ignored for {duration}" if overruled_asked(duration) else "counts again"
+    text = f"{host}: {rule or 'reputation'} {does}"
     order_all(
         Server(server, token, author), f"{PATH}/ignore", body, lambda _, prefix, __: _said(prefix + text)
     )
@@ -116,7 +117,8 @@ def mode(
 
     def said(_: str, prefix: str, answer: HttpReply) -> bool:
         zones = ", ".join(name for name in answer.body["zones"] if zone in {None, name})
-        return _said(f"{prefix}reputation mode {mode} for {duration}: {zones}")
+        lasts = f"{mode} for {duration}" if overruled_asked(duration) else "of the zone file again"
+        return _said(f"{prefix}reputation mode {lasts}: {zones}")
 
     order_all(Server(server, token, author), f"{PATH}/mode", body, said)
 
@@ -147,12 +149,21 @@ def _print(answer: Json, host: str | None, *, as_json: bool) -> None:
             what = one["rule"] or "all"
             click.echo(f"  ignored for {one['host']} until {moment(one['until'])}: {what} by {one['author']}")
         show(_hosts(zone["hosts"]) if host is None else _providers(next(iter(zone["hosts"].values()))))
+        for line in _hours(zone["hosts"]) if host is not None else ():
+            click.echo(f"  {line}")
         for line in _actions(zone["hosts"]):
             click.echo(f"  {line}")
+    if host is None:
+        _print_sources(answer)
+
+
+def _print_sources(answer: Json) -> None:
+    """Print which block lists are believed, and the replies that nobody understands."""
     for name, one in answer["lists"].items():
-        if host is None:
-            said = f": {one['why']}" if one["why"] else ""
-            click.echo(f"block list {name}: {'believed' if one['ok'] else 'not believed'}{said}")
+        said = f": {one['why']}" if one["why"] else ""
+        click.echo(f"block list {name}: {'believed' if one['ok'] else 'not believed'}{said}")
+    for one in answer["unknown_replies"]:
+        click.echo(f"reply that no rule knows, {one['count']} times: {one['text']}")
 
 
 def _only(zones: Json, host: str) -> dict[str, Any]:
@@ -168,9 +179,21 @@ def _only(zones: Json, host: str) -> dict[str, Any]:
     return found
 
 
+def _table(*columns: str) -> Table:
+    """Return a table; figures are at the right of their columns."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in _TEXTS else "right", overflow="fold")
+    return table
+
+
+_TEXTS = {"host", "listed", "provider", "span", "24 h"}
+
+
 def _hosts(hosts: Mapping[str, Json]) -> Table:
-    table = Table("host", "weight", "listed", "sent 1h", "delivered", "deferred", "bounced", "complaints")
-    table.columns[1].justify = "right"
+    table = _table(
+        "host", "weight", "listed", "sent 1h", "delivered", "deferred", "bounced", "complaints 1d", "24 h"
+    )
     for name, one in hosts.items():
         lists = sorted({listed["list"] for egress in one["egress"].values() for listed in egress["listed"]})
         hour, day = one["totals"]["1h"], one["totals"]["1d"]
@@ -182,13 +205,14 @@ def _hosts(hosts: Mapping[str, Json]) -> Table:
             _rate(hour, "delivered"),
             _rate(hour, "deferred"),
             _rate(hour, "bounced"),
-            _rate(day, "complaint") + " (1d)",
+            _rate(day, "complaint"),
+            blocks(one["hours"]["first"], max(one["hours"]["first"])),
         )
     return table
 
 
 def _providers(host: Json) -> Table:
-    table = Table("provider", "span", "sent", "delivered", "deferred", "bounced", "complaints", "p50", "p95")
+    table = _table("provider", "span", "sent", "delivered", "deferred", "bounced", "complaints", "p50", "p95")
     rows = [("all", span, one) for span, one in host["totals"].items()]
     rows += [
         (name, span, one) for name, spans in sorted(host["providers"].items()) for span, one in spans.items()
@@ -207,6 +231,14 @@ def _providers(host: Json) -> Table:
     return table
 
 
+def _hours(hosts: Mapping[str, Json]) -> Iterator[str]:
+    """Yield plots of the last 24 hours: first attempts, and those of them that were refused."""
+    for host in hosts.values():
+        first, refused = host["hours"]["first"], host["hours"]["refused"]
+        yield f"first attempts, 24 h {blocks(first, max(first))} {max(first):,} an hour at most"
+        yield f"refused              {blocks(refused, max(first))} {sum(refused):,} of {sum(first):,}"
+
+
 def _rate(tally: Json, event: str) -> str:
     return f"{tally[event] / tally['first']:.1%}" if tally["first"] else "-"
 
@@ -220,4 +252,6 @@ def _actions(hosts: Mapping[str, Json]) -> Iterator[str]:
         for one in host["actions"]:
             force = f"takes {one['took']:.0%}" if one["in_force"] else "not in force"
             until = f" until {moment(one['until'])}" if one["until"] else ""
+            if one["ended"]:
+                until = f", given back since {moment(one['ended'])}"
             yield f"{name}: {one['rule']}: {one['action']} ({force}){until}: {one['why']}"

@@ -15,14 +15,13 @@ from rich.text import Text
 
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import author_option, number, server_option, token_option
-from geodns.cli.output import show
+from geodns.cli.output import blocks, show
 from geodns.cli.server import order_all
 from geodns.control.host_lookup import find_host
 from geodns.errors import UsageError
 from geodns.model.warmup import MAX_DAYS
 
 PATH = "/api/v1/warmup"
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _NEXT = 3
 """Days ahead that are told one by one."""
 
@@ -101,11 +100,10 @@ def _ahead(host: str, one: Json) -> Iterator[str]:
     if not one["ahead"]:
         return
     caps = [one["cap"] or 0, *(day["cap"] for day in one["ahead"])]
-    top = math.log(max(*caps, 2))
-    blocks = "".join(_BLOCKS[round(math.log(max(cap, 1)) / top * (len(_BLOCKS) - 1))] for cap in caps)
+    drawn = blocks((math.log(max(cap, 1)) for cap in caps), math.log(max(*caps, 2)))
     soon = ", ".join(f"{day['date']} {day['cap']:,}" for day in one["ahead"][:_NEXT])
     yield ""
-    yield f"{host} {blocks} ahead: {soon} … {one['ahead'][-1]['date']} {one['ahead'][-1]['cap']:,}"
+    yield f"{host} {drawn} ahead: {soon} … {one['ahead'][-1]['date']} {one['ahead'][-1]['cap']:,}"
 
 
 # --- SVG ------------------------------------------------------------------------------------------------

@@ -54,6 +54,13 @@ def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
     return float(seconds)
 
 
+def overruled_asked(given: object) -> float:
+    """Return the seconds for which somebody overrules something: as `seconds_asked`, and 0 ends that."""
+    if given in ("0", "0s") or (given == 0 and not isinstance(given, bool)):
+        return 0.0
+    return seconds_asked(given, "write how long, as 12h, and 0 to end it")
+
+
 def precise(seconds: float) -> str:
     """Return seconds since the epoch as RFC 3339 text in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

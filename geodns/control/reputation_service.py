@@ -146,7 +146,8 @@ class ReputationService:
         """Overrule a rule or list for a host, or all of them (None), for so long; 0 ends that.
 
         Raises:
-            NotFoundError: the zone has no reputation, or neither a rule nor a list of that name.
+            NotFoundError: there is no such zone, or neither a rule nor a list of that name.
+            UsageError: the zone's file says nothing of reputation.
 
         """
         zone = self._judged(host[0])
@@ -166,11 +167,20 @@ class ReputationService:
     async def set_mode(
         self, zone: str, mode: Literal["observe", "act"], seconds: float, author: str, reason: str
     ) -> None:
-        """Override a zone's mode for so long; raise NotFoundError where it has no reputation."""
+        """Override a zone's mode for so long; 0 ends that.
+
+        Raises:
+            NotFoundError: there is no such zone.
+            UsageError: its file says nothing of reputation.
+
+        """
         self._judged(zone)
-        self._modes[zone] = ModeOrder(mode, time.time() + seconds, author, reason)
-        until = timestamp(time.time() + seconds)
-        text = f"zone {zone}: reputation mode {mode} until {until} by {author} ({reason or 'no reason'})"
+        self._modes.pop(zone, None)
+        lasts = "of the zone file again"
+        if seconds:
+            self._modes[zone] = ModeOrder(mode, time.time() + seconds, author, reason)
+            lasts = f"{mode} until {timestamp(time.time() + seconds)}"
+        text = f"zone {zone}: reputation mode {lasts} by {author} ({reason or 'no reason'})"
         self._events.tell("reputation", text, zone=zone, author=author, reason=reason)
         await self._overruled()
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
+from geodns.control.figures_service import FiguresService
 from geodns.control.metrics import Metrics
 from geodns.control.signal_intake import (
     PER_HOST,
@@ -31,7 +32,7 @@ from geodns.errors import Problem, StoreError, printable
 from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
-from geodns.signals.mail_window import DAY, HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
+from geodns.signals.mail_window import DAY, HOUR, KEPT, STEPS, HourOfMail, MailWindow, begin_of, spans, tally
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
 from geodns.signals.text_rules import TextRules
@@ -71,6 +72,10 @@ class Figures(NamedTuple):
     delay_p95: float | None
 
 
+ZoneFigures = Mapping[str, Mapping[str, Figures]]
+"""By host and provider."""
+
+
 class SignalService:
     """The signals of all hosts; it is a `MailCounts`.
 
@@ -81,6 +86,7 @@ class SignalService:
     Attributes:
         trouble: why signals cannot be kept; None: they can.
         size: bytes of the file.
+        recent: what `figures` said a moment ago.
 
     """
 
@@ -114,6 +120,7 @@ class SignalService:
         self._file: SignalFile | None = None
         self._desk = ThreadPoolExecutor(1, "signals")
         self._reader = ThreadPoolExecutor(1, "signal-figures")
+        self.recent: FiguresService[ZoneFigures] = FiguresService(self.figures)
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -310,6 +317,10 @@ class SignalService:
     def total(self, host: HostKey, start: float, end: float) -> Tally:
         return self._window.total(host, start, end)
 
+    def hours(self, host: HostKey, now: float) -> list[HourOfMail]:
+        """Return the last 24 hours of the clock, the one of now last."""
+        return self._window.hours(host, now)
+
     def heard(self, host: HostKey) -> float | None:
         at = self._heard.get(host)
         return None if at is None else time.time() - max(0.0, since_boot() - at)
@@ -318,7 +329,7 @@ class SignalService:
         """Return the commonest shapes of replies that nobody understands, since the start."""
         return self._shapes.commonest()
 
-    async def figures(self, zone: str, start: float, end: float) -> Mapping[str, Mapping[str, Figures]]:
+    async def figures(self, zone: str, start: float, end: float) -> ZoneFigures:
         """Return what is known of a zone's mail, by host and provider, of what was told late, too.
 
         It reads the disk, in a thread of its own: up to 90 days. Times are taken in whole steps, as for

@@ -79,6 +79,13 @@ class WarmupOrder(NamedTuple):
     day: int | None = None
 
 
+class WarmupResult(NamedTuple):
+    """The outcome of an order: the workers that are late, and whether it is on disk."""
+
+    pending: tuple[str, ...]
+    kept: bool
+
+
 class WarmupService:
     """Knows where each host stands in its warm-up.
 
@@ -253,8 +260,8 @@ class WarmupService:
 
     # --- orders -----------------------------------------------------------------------------------------
 
-    async def carry(self, host: HostKey, order: WarmupOrder) -> tuple[str, ...]:
-        """Carry an order out; return the workers that have not applied it in time.
+    async def carry(self, host: HostKey, order: WarmupOrder) -> WarmupResult:
+        """Carry an order out; return once it is on disk (or cannot be) and the workers have it, or are late.
 
         Raises:
             NotFoundError: the host does not warm up.
@@ -294,7 +301,7 @@ class WarmupService:
         )
         self._bound()
         pending, _ = await asyncio.gather(self._workers.deliver(), self._persistence.written())
-        return pending
+        return WarmupResult(pending, kept=self._persistence.trouble is None)
 
     # --- alerts -----------------------------------------------------------------------------------------
 

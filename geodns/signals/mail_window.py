@@ -6,6 +6,7 @@ steps are kept for a shorter time (`KEPT`). What is asked is put together of the
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from geodns.model.mail import About, MailEvent, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
@@ -72,6 +73,14 @@ def spans(start: float, end: float, kept: Mapping[int, int], now: float) -> Iter
         at = until
 
 
+class HourOfMail(NamedTuple):
+    """A host's first attempts in an hour, and those of them that were refused."""
+
+    first: int
+    refused: int
+
+
+NO_MAIL = HourOfMail(0, 0)
 Mark = tuple[str, str]
 """A provider, and a rule whose text was found in its replies."""
 
@@ -86,6 +95,8 @@ class MailWindow:
         """By host; then by the seconds of the step and its begin."""
         self._keys: dict[MailKey, MailKey] = {}
         """Each key once: there are as many of them in every step."""
+        self._hours: dict[HostKey, dict[int, HourOfMail]] = {}
+        """By host and begin of the hour: what is drawn, ready."""
 
     def add(self, host: HostKey, step: int, at: int, counts: Mapping[MailKey, int]) -> None:
         """Add counts to a step that begins at a time."""
@@ -93,6 +104,11 @@ class MailWindow:
         for key, number in counts.items():
             one = self._keys.setdefault(key, key)
             known[one] = known.get(one, 0) + number
+        if step == HOUR:
+            some = tally((kind, number) for (_, _, kind), number in counts.items())
+            hours = self._hours.setdefault(host, {})
+            before = hours.get(at, NO_MAIL)
+            hours[at] = HourOfMail(before.first + some.first, before.refused + sum(some.refused.values()))
 
     def mark(self, host: HostKey, at: int, counts: Mapping[Mark, int]) -> None:
         """Add refusals whose text a rule looks for to the five minutes that begin at a time."""
@@ -110,8 +126,11 @@ class MailWindow:
         for host, steps in list(self._steps.items()):
             for step, at in [one for one in steps if one[1] + one[0] <= now - KEPT[one[0]]]:
                 del steps[step, at]
+                if step == HOUR:
+                    self._hours[host].pop(at, None)
             if not steps:
                 del self._steps[host]
+                self._hours.pop(host, None)
 
     def _within(self, host: HostKey, start: float, end: float) -> Iterator[Mapping[MailKey, int]]:
         """Return the counts of the steps that cover a time, each part of it once."""
@@ -134,6 +153,12 @@ class MailWindow:
             provider: replace(tally(some), marked=marked.get(provider, {}))
             for provider, some in found.items()
         }
+
+    def hours(self, host: HostKey, now: float) -> list[HourOfMail]:
+        """Return the last 24 hours of the clock, the one of now last; of what was told late, too."""
+        hours = self._hours.get(host, {})
+        last = begin_of(HOUR, now)
+        return [hours.get(at, NO_MAIL) for at in range(last - DAY + HOUR, last + HOUR, HOUR)]
 
     def _marked(self, host: HostKey, start: float, end: float) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

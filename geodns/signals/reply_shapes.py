@@ -59,7 +59,8 @@ class Shapes:
 
     def commonest(self) -> list[tuple[str, int]]:
         """Return the shapes that came most often, and how often at least."""
-        return self._counts.most_common(SHOWN)
+        seen = Counter(dict(self._counts))  # copied in one step: another thread may be adding
+        return seen.most_common(SHOWN)
 
     @property
     def kept(self) -> int:

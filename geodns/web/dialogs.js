@@ -5,7 +5,7 @@ import { byId, el, show, table, write } from "./dom.js";
 import { FAMILIES, list, percent } from "./words.js";
 
 /** Open a dialog whose buttons of value "no" close it; `done` is called with each submission. */
-function prepare(id, submitted) {
+export function prepare(id, submitted) {
   const dialog = byId(id);
   dialog.querySelector('button[value="no"]').addEventListener("click", () => dialog.close());
   dialog.querySelector("form").addEventListener("submit", (event) => {

@@ -5,6 +5,7 @@ import { OrderDialog, TokenDialog } from "./dialogs.js";
 import { attribute, byId, show, write } from "./dom.js";
 import { EventList } from "./events.js";
 import { Headline } from "./headline.js";
+import { OverruleDialog } from "./overrule.js";
 import { summarize } from "./summary.js";
 import { Why } from "./why.js";
 import { clock, duration } from "./words.js";
@@ -24,7 +25,12 @@ const state = { status: null, offset: 0, heard: null, locked: false, version: nu
 
 const tokens = new TokenDialog();
 const why = new Why();
-const zones = new Zones(act);
+const overrule = new OverruleDialog(tokens, (text) => {
+  events.tell(text);
+  refresher.soon(0);
+  sparks.soon(0);
+});
+const zones = new Zones(act, overrule);
 const headline = new Headline((zone, host) => zones.go(zone, host), (text) => zones.set(text));
 const events = new EventList();
 const orders = new OrderDialog(tokens, (text, zone, host) => {
@@ -203,6 +209,7 @@ function happened(event) {
   if (!events.add(event, { aloud: true })) return;
   refresher.soon(0);
   setTimeout(() => refresher.soon(0), SETTLED);
+  if (event.kind === "reputation") sparks.soon(SETTLED);
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -223,6 +230,8 @@ async function recent() {
     zones.sparks(history.zones);
     const [warming] = await read("api/v1/warmup");
     zones.warmups(warming.zones);
+    const [reputation] = await read("api/v1/reputation");
+    zones.reputations(reputation);
   } catch (error) {
     if (!(error instanceof Refused)) return false;
   }

@@ -4,6 +4,7 @@ import { Day } from "./day.js";
 import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
+import { Reputation } from "./reputation.js";
 import { Warmup } from "./warmup.js";
 import { whole } from "./words.js";
 
@@ -11,7 +12,7 @@ const KEY = "filter";
 const REST = 300; // ms without a key: the address is slow to change
 
 class Zone {
-  constructor(name, act) {
+  constructor(name, act, overrule) {
     this.facts = el("span", { class: "quiet" });
     this.text = el("span");
     this.error = el("p", { class: "alarm" }, icon("warn"), this.text);
@@ -19,10 +20,11 @@ class Zone {
     this.hosts = new Hosts(name, act);
     this.day = new Day(name, () => this.hosts.shown());
     this.warmup = new Warmup(name);
+    this.reputation = new Reputation(name, () => this.hosts.shown(), overrule);
     this.node = el("section", { class: "zone", "aria-label": `zone ${name}` },
       el("h2", {}, el("span", {}, name), " ", this.facts), this.error,
       el("h3", { class: "unseen" }, "Pools"), this.pools.node,
-      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.warmup.node, this.day.node);
+      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.warmup.node, this.reputation.node, this.day.node);
   }
 
   draw({ zone, pools, hosts }, now) {
@@ -37,8 +39,13 @@ class Zone {
 
 /** All zones, and the filter. */
 export class Zones {
-  constructor(act) {
+  /**
+   * @param {(verb: string, zone: string, host: string) => void} act carries out what a host's buttons say
+   * @param {OverruleDialog} overrule
+   */
+  constructor(act, overrule) {
     this.act = act;
+    this.overrule = overrule;
     this.kept = new Map();
     this.timer = null;
     this.box = byId("filter");
@@ -52,7 +59,7 @@ export class Zones {
 
   draw(status, now) {
     const wanted = Object.entries(status.zones).map(([name, zone]) => [name, { zone, pools: status.pools[name] ?? {}, hosts: status.hosts[name] ?? {} }]);
-    keep(byId("zones"), this.kept, wanted, (name) => new Zone(name, this.act), (one, data) => one.draw(data, now));
+    keep(byId("zones"), this.kept, wanted, (name) => new Zone(name, this.act, this.overrule), (one, data) => one.draw(data, now));
     this.filter();
   }
 
@@ -62,6 +69,10 @@ export class Zones {
 
   warmups(zones) {
     for (const [name, zone] of this.kept) zone.warmup.draw(zones[name]);
+  }
+
+  reputations({ zones, lists, unknown_replies: unknown }) {
+    for (const [name, zone] of this.kept) zone.reputation.draw(zones[name], lists, unknown);
   }
 
   /** The filter was changed: show it in the address, so that a bookmark keeps it. */
@@ -86,6 +97,7 @@ export class Zones {
     for (const zone of this.kept.values()) {
       const some = zone.hosts.filter(words, this.trouble.checked);
       zone.day.filtered();
+      zone.reputation.redraw();
       show(zone.node, all || some > 0);
       attribute(zone.node, "data-filtered", all ? null : "");
       shown += some;

@@ -25,7 +25,8 @@ Members = Mapping[str, tuple[Host, ...]]
 """The hosts of a source, by file; of a look-up under ""."""
 
 _MEMBERS = TypeAdapter(dict[str, tuple[Host, ...]])
-_TIME = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_TIME, strict=True)])
+_TIME = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_TIME, strict=True)] | None)
+"""None: some file of the source has had an error from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,13 @@ def test_one_server_that_is_late_or_away_is_a_problem(fake: Answering) -> None:
     assert "run this again with --server http://127.0.0.1:1" in result.stderr
 
 
+def test_an_order_that_is_not_kept_has_a_status_of_its_own(fake: Answering) -> None:
+    fake.give(ORDER, NEW1 | {"kept": False})
+    result = run("hold", "new1", "--server", fake.url)
+    assert result.exit_code == 4
+    assert "in force, but not kept" in result.stderr
+
+
 def test_who_is_meant(fake: Answering) -> None:
     assert isinstance(run("hold", "new3", "--server", fake.url).exception, NotFoundError)
     two = {"hosts": {"new1": NEW1}}

@@ -4,6 +4,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import dns.message
@@ -14,11 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns import __version__
 from geodns.control.metrics import Metrics
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
+from geodns.model import reputation
 from geodns.model.mail import About, MailEvent, MailKind
 from geodns.model.state import Forced, ForcedState, HealthState, Verdict
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.signals.listings import Listing, Listings, ListState
+from geodns.signals.reputation import Cause, Standing, StandingKey, Standings
 from geodns.storage.signal_file import Five
 from tests.sample_zones import NAME, SERIAL, TCP, Worker, zone
 from tests.servicing import NOW, Rig
@@ -97,6 +101,7 @@ pools:
   side: {hosts: [mta3], check: tls}
   cold: {hosts: [mta3, new], check: none, volume: 10000}
 records: {"@": {A: {pool: main}, MX: {pool: main, preference: 10}}}
+reputation: {mode: act, dnsbl: [bl.test]}
 """
 
 
@@ -127,6 +132,18 @@ def used(rig: Rig) -> Metrics:
     return all_used(rig)
 
 
+def _judge(rig: Rig) -> None:
+    """Let a block list have mta1, and bar mta3 for a provider."""
+    service = rig.services.reputation
+    listing = Listing(frozenset({IPv4Address("127.0.0.2")}), counts=True)
+    service.listings[NAME] = Listings(
+        {("bl.test", IPv4Address("192.0.2.11")): listing}, {"bl.test": ListState(ok=True)}
+    )
+    action = reputation.Action(kind="bar", seconds=7200)
+    bar = Standing(action, "refused", 40, 0.25, NOW, NOW + 7200)
+    service.standings[NAME] = Standings({StandingKey("mta3", Cause("yahoo ip", "yahoo")): bar})
+
+
 def all_used(rig: Rig) -> Metrics:
     """Return metrics to which everything has happened."""
     rig.serve()
@@ -137,6 +154,7 @@ def all_used(rig: Rig) -> Metrics:
     rig.services.cluster.loads.took((NAME, "mta1"), 2500.0, time.monotonic(), NOW)
     rig.services.watchdog._free = 1 << 30
     rig.services.warmup.look()
+    _judge(rig)
     rig.look()
     found = rig.services.metrics
     found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)

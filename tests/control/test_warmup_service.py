@@ -13,8 +13,8 @@ import pytest
 
 from geodns.compiler.choice import shares
 from geodns.control import warmup_service
-from geodns.control.warmup_service import KEEP_EVERY, WarmupOrder
-from geodns.errors import NotFoundError, UsageError
+from geodns.control.warmup_service import KEEP_EVERY, WarmupOrder, WarmupResult
+from geodns.errors import NotFoundError, StoreError, UsageError
 from geodns.model.mail import MailEvent, Tally
 from geodns.model.state import Forced, ForcedState, HostKey
 from geodns.model.warmup import SECONDS
@@ -157,6 +157,19 @@ def test_a_measured_peak_counts_instead_of_four_times_the_mean(clock: Clock) -> 
     assert clock.new.seen.peak > 3, "nobody counts any more"
 
 
+def test_an_order_that_cannot_be_kept_is_in_force_and_says_so(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.go(0)
+
+    def full(_: object) -> None:
+        raise StoreError("no space left on device")
+
+    monkeypatch.setattr(clock.rig.store, "save_warmups", full)
+    result = asyncio.run(clock.service.carry(NEW, WarmupOrder(WarmupVerb.SKIP_TO, "", "ops", 2)))
+    assert (result.kept, clock.new.stage.day) == (False, 2)
+
+
 def test_all_pools_that_deal_a_host_share_its_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own, and one that falls back to that; one that receives is left alone."""
     text = ZONE.replace(
@@ -184,10 +197,10 @@ def choices_of(clock: Clock) -> Any:
 def test_orders_move_a_host_at_once_and_outlast_the_process(clock: Clock) -> None:
     clock.go(0)
 
-    def order(verb: WarmupVerb, day: int | None = None) -> tuple[str, ...]:
+    def order(verb: WarmupVerb, day: int | None = None) -> WarmupResult:
         return asyncio.run(clock.service.carry(NEW, WarmupOrder(verb, "new lists", "ops@here", day)))
 
-    assert order(WarmupVerb.SKIP_TO, 3) == ()
+    assert order(WarmupVerb.SKIP_TO, 3) == WarmupResult((), kept=True)
     assert clock.share() == pytest.approx(0.04, rel=0.03)
     order(WarmupVerb.HOLD)
     clock.go(SECONDS)

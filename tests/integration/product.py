@@ -25,6 +25,12 @@ WORKER_BACKOFF = "serve.supervisor.WORKER_BACKOFF"
 CONTROL_BACKOFF = "serve.supervisor.CONTROL_BACKOFF"
 MAX_BACKLOG = "serve.process.MAX_BACKLOG"
 STALLED = "serve.process.STALLED"
+FOLLOW_QUIET = "cli.follow.log_file.QUIET"
+FOLLOW_PAUSE = "cli.follow.run.PAUSE"
+FOLLOW_LAST = "cli.follow.run.LAST"
+FOLLOW_AGAIN = "cli.follow.poster.AGAIN"
+FOLLOW_MISSED = "cli.follow.poster.MISSED"
+FOLLOW_HEARTBEAT = "cli.follow.poster.HEARTBEAT"
 
 REAL: dict[str, object] = {
     BELIEVED_MISSING: 5.0,
@@ -39,5 +45,11 @@ REAL: dict[str, object] = {
     CONTROL_BACKOFF: (0.2, 5.0),
     MAX_BACKLOG: 256 << 20,
     STALLED: 5.0,
+    FOLLOW_QUIET: 5.0,
+    FOLLOW_PAUSE: 1.0,
+    FOLLOW_LAST: 10.0,
+    FOLLOW_AGAIN: (1.0, 30.0),
+    FOLLOW_MISSED: 5.0,
+    FOLLOW_HEARTBEAT: 60.0,
 }
 """What they are where no test says otherwise."""

@@ -342,6 +342,8 @@ FRESH: dict[str, tuple[str, ...]] = {
     "export": ("export", ZONE),
     "import": ("import", "db.example", "--origin", "db.example", "--out", "new"),
     "report": ("report", "-o", "report.html"),
+    "reputation": ("reputation",),
+    "follow": ("follow", "--dry-run", "--egress", "192.0.2.1", "mail.log"),
     "delegation": ("delegation", ZONE),
     "schema": ("schema",),
 }
@@ -356,6 +358,7 @@ def test_commands_work_from_nothing(tmp_path: Path, hosts: dict[str, MailHost]) 
     """All other tests take copies of a process that has loaded what they need."""
     (tmp_path / "db.example").write_text("$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.53\n")
     (tmp_path / "new").mkdir()
+    (tmp_path / "mail.log").touch()
     with serving(tmp_path, {ZONE: zone_text(hosts)}, fresh=True) as server:
         env = {"GEODNS_SERVER": server.http}
         for name, arguments in FRESH.items():

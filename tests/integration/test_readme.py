@@ -21,6 +21,9 @@ import pytest
 from geodns.cli import main, parent_check
 from tests.integration.cluster import END, free_port
 from tests.integration.mailhosts import mail_hosts
+from tests.integration.test_follow import refusal
+from tests.integration.test_follow import text as refused_with
+from tests.signals.blocklist import BlockList, block_list
 
 ROOT = Path(__file__).parents[2]
 ZONE = "out.example.com"
@@ -47,6 +50,7 @@ APART = (
     "geodns init",
     "geodns import",
     "geodns delegation",
+    "geodns follow",
 )
 """Blocks that have a test of their own below, by how they begin."""
 NOT_RUN = ("make check", "install -m")
@@ -71,6 +75,10 @@ SAYS = {
     "geodns querylog off": "off",
     "geodns warmup": "sendgrid",
     'geodns warmup skip-to 5 new1 --reason "known IP"': "day 5 of 42, 1,848 messages today",
+    "geodns reputation": "block list zen.spamhaus.org: ",
+    "geodns reputation mta1": "provider",
+    'geodns reputation ignore mta1 --for 1d --reason "a test"': "mta1: reputation is ignored for 1d",
+    "geodns reputation mode observe --for 0": f"reputation mode of the zone file again: {ZONE}",
     "geodns events --since 7d --kind state --kind forced": "drained by",
     "geodns check --diff zones": "nothing changes",
     "curl -s http://127.0.0.1:8053/api/v1/signals -d "
@@ -124,6 +132,7 @@ NEW_HOSTS = """\
   old1: 192.0.2.14
   new1: {address: 192.0.2.15, warmup: {plan: sendgrid, start: 2099-01-01}}
 """
+JUDGED = 'reputation: {mode: act, resolver: "127.0.0.1:PORT", dnsbl: [zen.spamhaus.org]}\n'
 NEW_POOL = "  cold: {hosts: [old1, new1], check: none, volume: 200000}\n"
 
 
@@ -143,14 +152,22 @@ class Demo(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def block_lists() -> Iterator[BlockList]:
+    with block_list() as found:
+        found.zones["zen.spamhaus.org"] = {}
+        yield found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, block_lists: BlockList) -> Iterator[Demo]:
     """Run `make run` with the sample zone, on other ports."""
     _needs("make")
     folder = tmp_path_factory.mktemp("demo")
     (folder / "zones").mkdir()
     sample = (ROOT / f"zones/{ZONE}.yaml").read_text()
-    # And a host that warms up in a pool of its own: the shares of the others stay as they are.
+    # A host that warms up has a pool of its own: the shares of the others stay as they are.
     sample = sample.replace("\npools:\n", f"{NEW_HOSTS}\npools:\n{NEW_POOL}")
+    sample += JUDGED.replace("PORT", str(block_lists.port))
     for port in ("2511", "2512", "2513"):
         sample = sample.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
     (folder / f"zones/{ZONE}.yaml").write_text(sample)
@@ -313,6 +330,15 @@ def test_from_and_to_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     geodns(gdnsd.replace("/etc/gdnsd", str(theirs)))
     assert "zones 3" in geodns("geodns check")
     assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(geodns(export).split())
+
+
+@pytest.mark.usefixtures("at_the_demo")
+def test_what_would_be_told_of_a_log(tmp_path: Path) -> None:
+    (line,) = block("geodns follow")
+    (tmp_path / "mail.log").write_text(refusal(1))
+    printed = geodns(line.replace("/var/log", str(tmp_path)))
+    assert '"egress": "192.0.2.11", "event": "bounced", "provider": "google"' in printed
+    assert f'"text": "{refused_with(1)}"' in printed
 
 
 def test_what_belongs_at_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

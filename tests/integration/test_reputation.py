@@ -1,13 +1,18 @@
 """A running server and a block list: a listed host is taken out and comes back, over kills and orders."""
 
+import json
 import os
 import signal
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from geodns.config.times import timestamp
+from geodns.storage.event_log import WRITE_EVERY
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 from tests.signals.blocklist import BlockList, block_list
@@ -26,6 +31,7 @@ reputation:
   resolver: "127.0.0.1:{port}"
   interval: 1s
   dnsbl: [bl.test]
+  rules: [{{provider: gmx, text: "nemesis", min: 50, action: {{reduce: 50%}}}}]
 """
 CODE = ["127.0.0.2"]
 
@@ -64,6 +70,7 @@ def test_a_listed_host_is_taken_out_and_comes_back_in_steps(server: Server, list
     command = server.command("reputation", "mta4")
     assert "2001:db8::4 is on bl.test" in command.stdout
 
+    time.sleep(2 * WRITE_EVERY)  # the event is on disk, too
     os.kill(server.control(), signal.SIGKILL)  # what stands goes on
     wait_until(lambda: server.status()["ready"], 20, "control is back")
     assert quarantined(server) == {"mta1", "mta4"}
@@ -122,7 +129,7 @@ def test_on_call_overrules(server: Server, lists: BlockList) -> None:
         (("mta9",), "no host mta9 in a zone whose file says something of reputation"),
         (
             ("ignore", "mta1", "--rule", "bl", "--for", "1h"),
-            "no rule or list 'bl': there are yahoo ip, any ip",
+            "no rule or list 'bl': there are gmx ip nemesis, yahoo ip",
         ),
         (("ignore", "mta1"), "Missing option '--for'"),
         (("mode", "act", "--for", "1h", "--zone", "example.net"), "no zone example.net is served"),
@@ -134,3 +141,47 @@ def test_mistakes(server: Server, arguments: tuple[str, ...], says: str) -> None
     said = server.command("reputation", *arguments)
     assert said.returncode != 0
     assert says in said.stderr
+
+
+def told(server: Server, *signals: dict[str, object]) -> None:
+    queued = timestamp(time.time() // 300 * 300)
+    body = {
+        "batch": uuid.uuid4().hex,
+        "signals": [{"zone": ZONE, "queued": queued, **one} for one in signals],
+    }
+    code, text = server.request("/api/v1/signals", body)
+    assert (code, json.loads(text)["rejected"]) == (200, [])
+
+
+def test_refusals_for_the_ip_bar_a_host_for_the_provider(server: Server) -> None:
+    blocked = {"event": "deferred", "dsn": "421 4.7.0", "text": "[TSS04] messages from 192.0.2.1 deferred"}
+    for host in ("mta1", "mta2", "mta3", "mta4"):
+        told(
+            server,
+            {"host": host, "event": "delivered", "provider": "yahoo", "count": 200, "delay_s": 2.5},
+            {"host": host, "event": "delivered", "provider": "google", "count": 300},
+            {"host": host, "event": "delivered", "provider": "gmx", "count": 100},
+        )
+    told(server, {"host": "mta1", "provider": "yahoo", "count": 100, **blocked})
+    wait_until(lambda: shown(server, "mta1")["barred"], 30, "yahoo bars it")
+    found = shown(server, "mta1")
+    assert found["barred"].keys() == {"yahoo"}
+    assert found["factor"] == pytest.approx(1 - 300 / 700, abs=0.01)
+    assert server.host("mta1")["factors"].keys() == {"reputation"}
+    yahoo = found["providers"]["yahoo"]["1h"]
+    assert (yahoo["first"], yahoo["delivered"], yahoo["deferred"], yahoo["refused"]) == (
+        300,
+        200,
+        100,
+        {"ip": 100},
+    )
+    assert yahoo["delay_p50_s"] == pytest.approx(2.5, rel=0.06)
+    assert shown(server, "mta2")["barred"] == {}
+
+    nemesis = {"event": "bounced", "dsn": "554 5.0.0", "text": "nemesis ESMTP service not available"}
+    told(server, {"host": "mta2", "provider": "gmx", "count": 60, **nemesis})
+    wait_until(lambda: shown(server, "mta2")["actions"], 30, "the file's own rule speaks")
+    assert [(one["rule"], one["action"]) for one in shown(server, "mta2")["actions"]] == [
+        ("gmx ip nemesis", "reduce 50%")
+    ]
+    assert shown(server, "mta2")["factor"] == 0.5

@@ -24,6 +24,7 @@ from tests.integration.test_bad_days_start import GOOD, ZONE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RATING = 1.4
+RATING_OF_FOLLOW = 1.3
 """What docs/settings.md says that `systemd-analyze security` makes of the unit."""
 RATING_WITH_SOCKETS = 1.1
 
@@ -137,13 +138,14 @@ def analyze(*arguments: str) -> str:
 
 def rated(unit: Path) -> float:
     said = analyze("security", "--offline=yes", "--no-pager", str(unit))
-    found = re.search(r"Overall exposure level for geodns\.service: ([0-9.]+)", said)
+    found = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([0-9.]+)", said)
     assert found is not None, said
     return float(found[1])
 
 
 def test_the_rating_is_what_the_readme_says() -> None:
     assert rated(DEPLOY / "geodns.service") <= RATING
+    assert rated(DEPLOY / "geodns-follow.service") <= RATING_OF_FOLLOW
 
 
 def test_the_rating_with_sockets_from_systemd(tmp_path: Path) -> None:
@@ -159,12 +161,11 @@ def test_the_rating_with_sockets_from_systemd(tmp_path: Path) -> None:
 
 
 def test_the_units_have_no_mistakes(tmp_path: Path) -> None:
-    for unit in ("geodns.service", "geodns.socket"):
+    units = ("geodns.service", "geodns.socket", "geodns-follow.service")
+    for unit in units:
         text = (DEPLOY / unit).read_text()
         (tmp_path / unit).write_text(text.replace("/opt/geodns/bin/geodns", "/bin/true"))
-    said = analyze(
-        "verify", "--man=no", *(str(tmp_path / unit) for unit in ("geodns.service", "geodns.socket"))
-    )
+    said = analyze("verify", "--man=no", *(str(tmp_path / unit) for unit in units))
     assert [line for line in said.splitlines() if "geodns" in line] == []
 
 

@@ -57,6 +57,21 @@ def test_times_are_covered_by_the_longest_steps(
     assert list(spans(start, end, KEPT, NOW + DAY)) == expected
 
 
+def test_the_last_hours_are_told_apart() -> None:
+    window = MailWindow()
+    counted(window, NOW - DAY)  # an hour too old
+    counted(window, NOW - 2 * HOUR, 5)
+    counted(window, NOW - HOUR, 2, REFUSED)
+    counted(window, NOW - FIVE, 3)
+    counted(window, NOW + FIVE, 7, REFUSED, "yahoo")
+    hours = window.hours(HOST, NOW + 600)
+    assert hours == [(0, 0)] * 21 + [(5, 0), (5, 2), (7, 7)]
+    window.prune(NOW + 25 * HOUR + 1)
+    assert window.hours(HOST, NOW + 600) == [(0, 0)] * 22 + [(5, 2), (7, 7)]
+    window.prune(NOW + 40 * DAY)
+    assert window.hours(HOST, NOW + 600) == [(0, 0)] * 24
+
+
 @given(st.integers(0, 3 * DAY), st.integers(0, 3 * DAY))
 def test_each_moment_is_covered_once(start: int, length: int) -> None:
     def moments() -> Iterator[int]:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.errors import Problem
@@ -245,6 +245,7 @@ DEEDS = st.lists(
 
 
 @given(DEEDS)
+@example([("a", "break", 1), ("b", "write", 1), ("a", "wait", 1), ("b", "break", 1), ("a", "restart", 1)])
 def test_whatever_is_done_to_files_the_hosts_are_some_that_stood_there(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, str, int]]
 ) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from geodns.cli.client import Server
+from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
 from geodns.cli.report.page import page
 from geodns.config.times import since_asked
-from geodns.errors import GeodnsError
+from geodns.errors import GeodnsError, NotFoundError
 
 MOST = 100_000
 """Events at most, as many as a server keeps."""
@@ -31,7 +31,7 @@ MOST = 100_000
 @server_option
 @token_option
 def report(since: str, output: Path, server: str, token: str | None) -> None:
-    """Write a report on every host: uptime, failovers, answers against its share, latency, certificates.
+    """Write a report on every host: uptime, failovers, answers against its share, latency, reputation.
 
     The file is complete in itself and can be sent by mail. It has a point a minute for the last day, and a
     point an hour for the last 90 days.
@@ -43,7 +43,8 @@ def report(since: str, output: Path, server: str, token: str | None) -> None:
     zones = [name for name in status["zones"] if name in status["hosts"]]
     asked = {"since": f"{now - begin:.0f}s"}
     history = {name: source.get("/api/v1/history", zone=name, **asked)["hosts"] for name in zones}
-    text = page(status, history, _events(source, asked["since"]), begin, now)
+    events = _events(source, asked["since"])
+    text = page(status, history, events, begin, now, _reputation(source))
     if str(output) == "-":
         click.echo(text)
         return
@@ -56,12 +57,20 @@ def report(since: str, output: Path, server: str, token: str | None) -> None:
     click.echo(f"{output}: {len(zones)} zones, {sum(len(status['hosts'][name]) for name in zones)} hosts")
 
 
+def _reputation(source: Server) -> Json:
+    try:
+        return source.get("/api/v1/reputation")
+    except NotFoundError:  # a server of an older version
+        return {}
+
+
 def _events(source: Server, since: str) -> list[Any]:
-    """Return all changes of hosts' states, and of what is forced on them, oldest first."""
+    """Return all changes of hosts' states, of what is forced on them, and of reputation, oldest first."""
     found: list[Any] = []
     after = 0
     while len(found) < MOST:
-        shown = source.get("/api/v1/events", kind="state,forced", since=since, after=str(after), limit="1000")
+        asked = {"kind": "state,forced,reputation", "since": since, "after": str(after), "limit": "1000"}
+        shown = source.get("/api/v1/events", **asked)
         found += shown["events"]
         last = shown["events"][-1]["id"] if shown["events"] else after
         if last <= after:  # there are no more, or the server goes round in a circle

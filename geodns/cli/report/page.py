@@ -18,13 +18,21 @@ from geodns.cli.report.figures import (
     slowest,
 )
 from geodns.cli.report.plots import COLOURS, HEIGHT, WIDTH, Axis, line, stacked, strip
+from geodns.cli.report.reputation import reputations_of
 
 
-def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], since: float, now: float) -> str:
+def page(
+    status: Json,
+    history: Mapping[str, Json],
+    events: Sequence[Json],
+    since: float,
+    now: float,
+    reputation: Json | None = None,
+) -> str:
     """Return the report on the time from `since` to `now`, in seconds since the epoch.
 
-    `history` holds the hosts of ``/api/v1/history`` by zone; events are of kinds ``state`` and
-    ``forced``, oldest first.
+    `history` holds the hosts of ``/api/v1/history`` by zone; events are of kinds ``state``, ``forced`` and
+    ``reputation``, oldest first; `reputation` is what ``/api/v1/reputation`` says.
     """
     failovers = failovers_of(events)
     states, forced = changes_of(events, "state"), changes_of(events, "forced")
@@ -78,6 +86,7 @@ def page(status: Json, history: Mapping[str, Json], events: Sequence[Json], sinc
         until=_moment(now),
         now=now,
         zones=zones,
+        reputations=reputations_of(reputation or {}, events),
         failovers=failovers,
         slowest=sorted(slow, key=lambda one: -(one[1].mean_ms or 0.0))[:10],
         certificates=sorted(certificates, key=lambda one: one[1].days_left),
@@ -95,7 +104,14 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("geodns.cli", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"part": _part, "ms": _ms, "moment": _moment, "span": _span, "count": _count}
+    environment.filters |= {
+        "part": _part,
+        "ms": _ms,
+        "moment": _moment,
+        "span": _span,
+        "count": _count,
+        "delay": _delay,
+    }
     return environment.get_template("page.html")
 
 
@@ -109,6 +125,10 @@ def _ms(value: float | None) -> str:
 
 def _count(value: float) -> str:
     return f"{value:,.0f}"
+
+
+def _delay(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"
 
 
 def _moment(seconds: float) -> str:

@@ -1,0 +1,1 @@
+"""``geodns follow``: what mail servers log of their deliveries, as signals to the name servers."""
