@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -321,17 +322,20 @@ def _number(given: Any) -> int:
 
 
 def _packed_rejected(rejected: Iterable[Rejected]) -> bytes:
-    places: dict[str, list[int]] = {}
-    for one in rejected:
-        error = one.error if one.error in places or len(places) < MAX_ERRORS else SAID
-        places.setdefault(error, []).append(one.place)
-    return _pack(places) if places else b""
+    """Return as bytes the places of each error, by how far each lies behind the one before."""
+    steps: dict[str, list[int]] = {}
+    last: dict[str, int] = {}
+    for one in sorted(rejected):
+        error = one.error if one.error in steps or len(steps) < MAX_ERRORS else SAID
+        steps.setdefault(error, []).append(one.place - last.get(error, 0))
+        last[error] = one.place
+    return _pack(steps) if steps else b""
 
 
 def _rejected(packed: bytes) -> list[Rejected]:
     try:
         found = _unpack(packed) if packed else {}
-        return sorted(Rejected(place, error) for error, places in found.items() for place in places)
+        return sorted(Rejected(place, error) for error, steps in found.items() for place in accumulate(steps))
     except (ValueError, AttributeError, TypeError):
         return []  # what counts is that the batch was taken
 

@@ -122,6 +122,18 @@ def test_a_batch_is_remembered_with_what_was_rejected(tmp_path: Path, file: Sign
     again.close()
 
 
+@pytest.mark.parametrize("every", [1, 2, 7])
+def test_a_sender_whose_signals_are_all_wrong_takes_little_room(file: SignalFile, every: int) -> None:
+    """Three such batches a minute are kept for a week."""
+    rejected = tuple(Rejected(place, "no host 'mta9' is served") for place in range(0, 10_000, every))
+    file.take("wrong", Taken(0, rejected), {}, NOW)
+    found = file.taken("wrong")
+    assert found is not None
+    assert found.rejected == rejected
+    ((packed,),) = file._read("SELECT rejected FROM batch")
+    assert len(packed) < 200
+
+
 def test_what_fails_half_way_is_not_there(file: SignalFile, monkeypatch: pytest.MonkeyPatch) -> None:
     take(file, "a")
 
