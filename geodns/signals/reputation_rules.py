@@ -156,25 +156,28 @@ class Judging:
         self._now = now
         self._tallies: dict[tuple[str, float], Mapping[str, Tally]] = {}
         """By host and start: most rules ask for the same."""
-        self._rates: dict[tuple[str, str], Rates] = {}
-        """Of the whole hour or day, by host and rule."""
+        self._telling: set[str] = set()
+        """Providers that tell of complaints: elsewhere none do not mean that there are none."""
+        self._whole: dict[tuple[str, str], Rates] = {}
+        """The rates of the whole hour or day, by host and rule."""
         self.hosts = tuple(sorted(self._peers))
 
     def read(self, host: str) -> None:
         """Read what became of a host's mail."""
-        for rule in self._rules:
-            self._rates[host, rule.name] = _rates(rule, self._tallied(host, self._now - _window(rule)))
+        for window in (HOUR, DAY):
+            tallies = self._tallied(host, self._now - window)
+            self._telling |= {name for name, tally in tallies.items() if tally[MailEvent.COMPLAINT]}
 
     def signs(self, host: str) -> Iterator[Sign]:
         """Yield what speaks against a host, once all are read."""
         for rule in self._rules:
             begin = self._now - _window(rule)
-            for provider, whole in self._rates[host, rule.name].items():
+            for provider, whole in self._whole_rates(host, rule).items():
                 start = max(begin, self._since(host, rule.name, provider))
                 rate: _Rate | None = whole
                 if start > begin:
                     few = whole.of < rule.min or whole.count < max(rule.events, rule.min * rule.above)
-                    rate = None if few else _rates(rule, self._tallied(host, start)).get(provider)
+                    rate = None if few else self._rates(host, rule, start).get(provider)
                 if rate is not None and _enough(rule, rate):
                     yield self._sign(host, rule, provider, rate)
 
@@ -182,7 +185,7 @@ class Judging:
         known = [
             one.value
             for other in self._peers[host]
-            for one in (self._rates[other, rule.name].get(provider),)
+            for one in (self._whole_rates(other, rule).get(provider),)
             if one is not None and one.of * PEER_MIN >= rule.min
         ]
         middle = median(known) if known else None
@@ -196,6 +199,26 @@ class Judging:
             _why(rule, provider, rate, middle),
             rule.action.seconds or rule.lasts,
         )
+
+    def _whole_rates(self, host: str, rule: ReputationRule) -> Rates:
+        known = self._whole.get((host, rule.name))
+        if known is None:
+            known = self._whole[host, rule.name] = self._rates(host, rule, self._now - _window(rule))
+        return known
+
+    def _rates(self, host: str, rule: ReputationRule, start: float) -> Rates:
+        """Return what a rule counts, of what, by provider; bounces and complaints over all of them."""
+        tallies = self._tallied(host, start)
+        if rule.of == "refused":
+            return {
+                provider: _Rate(_refused(rule, tally), tally.first)
+                for provider, tally in tallies.items()
+                if (provider == rule.provider or (rule.provider is None and provider != OTHER))
+            }
+        if rule.of == "complaint":
+            telling = [tally for name, tally in tallies.items() if name in self._telling]
+            return {None: _sum(telling, lambda tally: tally[MailEvent.COMPLAINT])}
+        return {None: _sum(tallies.values(), lambda tally: tally[MailEvent.BOUNCED])}
 
     def _tallied(self, host: str, start: float) -> Mapping[str, Tally]:
         known = self._tallies.get((host, start))
@@ -221,21 +244,6 @@ def _peers(pools: Collection[Pool]) -> dict[str, frozenset[str]]:
 
 def _enough(rule: ReputationRule, rate: _Rate) -> bool:
     return rate.of >= rule.min and rate.count >= rule.events and rate.value >= rule.above > 0
-
-
-def _rates(rule: ReputationRule, tallies: Mapping[str, Tally]) -> dict[str | None, _Rate]:
-    """Return what a rule counts, of what, by provider; bounces and complaints over all of them."""
-    if rule.of == "refused":
-        return {
-            provider: _Rate(_refused(rule, tally), tally.first)
-            for provider, tally in tallies.items()
-            if (provider == rule.provider or (rule.provider is None and provider != OTHER))
-        }
-    if rule.of == "complaint":
-        # Only where the provider tells of complaints do none mean that there are none.
-        telling = [tally for tally in tallies.values() if tally[MailEvent.COMPLAINT]]
-        return {None: _sum(telling, lambda tally: tally[MailEvent.COMPLAINT])}
-    return {None: _sum(tallies.values(), lambda tally: tally[MailEvent.BOUNCED])}
 
 
 def _sum(tallies: Iterable[Tally], count: Callable[[Tally], int]) -> _Rate:

@@ -215,6 +215,16 @@ def test_providers_that_tell_of_no_complaints_do_not_thin_the_rate() -> None:
     }
 
 
+def test_others_of_whom_nobody_complains_are_others_to_compare_with() -> None:
+    mail = Mail()
+    mail.sent("m1", "yahoo", T0 - HOUR, 2000, complaints=20)
+    for host in ("m2", "m3"):
+        mail.sent(host, "yahoo", T0 - HOUR, 2000)
+    found = signs_of(zone_of(3), mail)
+    assert moving(found) == [("m1", "complaints over 0.1%", None), ("m1", "complaints over 0.3%", None)]
+    assert found[0].why.endswith("within the day (1.00%; of the others 0.00%)")
+
+
 # --- what stands ---------------------------------------------------------------------------------------
 
 
