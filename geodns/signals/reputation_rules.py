@@ -149,6 +149,8 @@ class Judging:
     ) -> None:
         own = zone.reputation.rules if zone.reputation else ()
         self._rules = (*own, *(one for one in BUILT_IN if one.name not in {mine.name for mine in own}))
+        self._own = {(rule.provider, rule.about) for rule in self._rules if rule.provider and not rule.text}
+        """Providers that have a rule of their own: the one for any provider leaves them to it."""
         self._zone = zone.name
         self._peers = _peers(pools)
         self._counts = counts
@@ -213,12 +215,16 @@ class Judging:
             return {
                 provider: _Rate(_refused(rule, tally), tally.first)
                 for provider, tally in tallies.items()
-                if (provider == rule.provider or (rule.provider is None and provider != OTHER))
+                if (provider == rule.provider or (rule.provider is None and self._is_for(rule, provider)))
             }
         if rule.of == "complaint":
             telling = [tally for name, tally in tallies.items() if name in self._telling]
             return {None: _sum(telling, lambda tally: tally[MailEvent.COMPLAINT])}
         return {None: _sum(tallies.values(), lambda tally: tally[MailEvent.BOUNCED])}
+
+    def _is_for(self, rule: ReputationRule, provider: str) -> bool:
+        """Whether a rule for any provider is for this one."""
+        return provider != OTHER and (rule.text is not None or (provider, rule.about) not in self._own)
 
     def _tallied(self, host: str, start: float) -> Mapping[str, Tally]:
         known = self._tallies.get((host, start))

@@ -126,10 +126,27 @@ def refusing(
 
 def test_a_provider_that_refuses_one_ip_bars_it() -> None:
     found = signs_of(zone_of(4), refusing(60))
-    assert moving(found) == [("m1", "yahoo ip", "yahoo"), ("m1", "any ip", "yahoo")]
+    assert moving(found) == [("m1", "yahoo ip", "yahoo")]
     assert found[0].why == (
         "60 of 200 messages to yahoo were refused for the ip within the hour (30.00%; of the others 1.00%)"
     )
+    found = signs_of(zone_of(4), refusing(60, provider="google"))
+    assert moving(found) == [("m1", "any ip", "google")]
+
+
+def test_a_providers_own_rule_stands_in_the_place_of_that_for_any() -> None:
+    """An operator who allows one provider more must not be held to less by the rule for all."""
+    lenient = ReputationRule(name="google ip", provider="google", above=0.5, action=BAR)
+    assert signs_of(zone_of(4, rules=(lenient,)), refusing(60, provider="google")) == []
+    found = signs_of(zone_of(4, rules=(lenient,)), refusing(120, provider="google"))
+    assert moving(found) == [("m1", "google ip", "google")]
+    assert moving(signs_of(zone_of(4, rules=(lenient,)), refusing(60, provider="gmx"))) == [
+        ("m1", "any ip", "gmx")
+    ]
+    text = lenient.model_copy(update={"name": "google ip x", "text": "x"})
+    assert moving(signs_of(zone_of(4, rules=(text,)), refusing(60, provider="google"))) == [
+        ("m1", "any ip", "google")
+    ]
 
 
 @pytest.mark.parametrize(
