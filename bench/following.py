@@ -104,7 +104,10 @@ def kumomta_lines(chance: random.Random) -> list[str]:
             "source_address": {"address": "192.0.2.1:41230"},
             "delivery_protocol": "ESMTP",
         }
-        lines += [json.dumps({"type": "Reception"} | record), json.dumps({"type": "Delivery"} | record | sent)]
+        lines += [
+            json.dumps({"type": "Reception"} | record),
+            json.dumps({"type": "Delivery"} | record | sent),
+        ]
     return lines
 
 

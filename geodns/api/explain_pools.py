@@ -34,7 +34,8 @@ class PoolExplanation:
     ) -> None:
         self.cluster = cluster
         self.zone = zone
-        self.live = live
+        self._all = self.live = live
+        """What is believed of hosts, and what of it counts for the pool that is shown just now."""
         self.rotation = rotation
         self.seen = seen
         self.warmup = warmup
@@ -54,6 +55,8 @@ class PoolExplanation:
 
     def tier(self, pool: str, preference: int) -> TierJson:
         """Return one pool of the rule, and its fallbacks."""
+        self.live = self._all.seen_by(self.zone.pool_by_name[pool])
+        self._known.clear()
         deal = self.cluster.compiled.choices[self.zone.name, pool].of(self.rotation.key.type)
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
         shares = {} if part is None else shares_of(part)
@@ -199,7 +202,7 @@ class PoolExplanation:
     def _kept_out(self, deal: Deal, pool: Pool, host: Host, weight: int) -> str | None:
         """Say what keeps a host out by itself; None when nothing does."""
         key = (self.zone.name, host.name)
-        forced = None if key in self.cluster.held_back else self.cluster.forced.get(key)
+        forced = self.cluster.forced.get(key) if key in self.live.forced else None
         override = self.cluster.weights.get(key)
         if override is not None and not weight:
             return f"{describe_weight(override)}: never dealt"

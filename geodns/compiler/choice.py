@@ -122,6 +122,7 @@ def _badness(resort: LastResort | None) -> int:
 
 def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
     """Decide what a pool deals."""
+    live = live.seen_by(pool)
     chain = zone.chain(pool.name)
     warming = live.warming(zone, pool)
     had = {family: _has(zone, chain, live, family) for family in FAMILIES}

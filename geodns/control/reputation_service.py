@@ -23,7 +23,7 @@ from geodns.control.worker_service import WorkerService
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.base import Address
 from geodns.model.mail import MailCounts
-from geodns.model.reputation import Dnsbl, Reputation
+from geodns.model.reputation import AUTHOR, Dnsbl, Reputation
 from geodns.model.state import Forced, ForcedState, HostKey
 from geodns.model.zone import Pool, Zone
 from geodns.signals.dnsbl import ask
@@ -34,8 +34,6 @@ from geodns.storage.event_log import EventLog
 
 log = logging.getLogger(__name__)
 
-AUTHOR = "reputation"
-"""Of the quarantines given here."""
 NOTE = "reputation"
 """Name of the note that keeps all this over a restart."""
 REVIEW_EVERY = 10.0

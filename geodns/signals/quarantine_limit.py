@@ -18,11 +18,13 @@ class QuarantineRequest(NamedTuple):
     Attributes:
         badness: how bad the host is; the worst go first.
         since: seconds since the epoch; of equals the first goes first.
+        sending: whether it is for the mail that the host sends: pools that receive deal it all the same.
 
     """
 
     badness: float
     since: float
+    sending: bool = False
 
 
 def most_out(pool: Pool, hosts: int) -> int:
@@ -71,9 +73,14 @@ def held_back(
     for name in {host[0] for host in wanted} & zones.keys():
         for pool in zones[name].pools:
             hosts = frozenset(member.host for member in pool.members if member.weight)
-            if any((name, host) in wanted for host in hosts):
+            takes = {
+                host
+                for host in hosts
+                if (one := wanted.get((name, host))) and not (one.sending and pool.mail == "in")
+            }
+            if takes:
                 room = _Room(pool, hosts, sum(is_out((name, host)) for host in hosts))
-                for host in hosts:
+                for host in takes:
                     rooms.setdefault((name, host), []).append(room)
     found: dict[HostKey, str] = {}
     for key in sorted(wanted, key=lambda one: (-wanted[one].badness, wanted[one].since, one)):

@@ -3,16 +3,20 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import dns.resolver
 import pytest
 
+from geodns.api.explain import explain
+from geodns.compiler.choice import shares
 from geodns.control import reputation_service
 from geodns.control.reputation_notes import notes_of
 from geodns.control.wall_clock import WallClock
 from geodns.model.state import HostKey
+from tests.control.test_reputation_service import ZONE as SENDING
 from tests.control.test_reputation_service import Judged
 from tests.sample_zones import NAME
 from tests.servicing import Rig
@@ -149,6 +153,32 @@ def test_an_order_is_on_disk_once_it_is_answered(
     kept = notes_of(judged.rig.store.load_notes()["reputation"])
     assert [(one.host, one.rule) for one in kept.ignored] == [((NAME, "m1"), "bl.test")]
     assert {zone: one.mode for zone, one in kept.modes.items()} == {NAME: "observe"}
+
+
+@pytest.mark.parametrize("inside", ["m1, m2", "m1"])
+def test_a_pool_that_receives_deals_a_host_whose_mail_is_refused(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = Judged(tmp_path, monkeypatch, SENDING.replace("hosts: [in1]", f"hosts: [{inside}]"))
+    judged.all_send(m2=40)
+    judged.list_on("bl.test", 1)
+    judged.go()
+    assert judged.ordered.keys() == {"m1"}
+    assert judged.factors == {"m2": 0.75}
+    cluster = judged.rig.services.cluster
+    assert cluster.held_back == {}, "that it is alone where it receives keeps it from nothing"
+
+    def dealt(pool: str) -> dict[str, Fraction]:
+        return shares(cluster.compiled.choices[NAME, pool].of("A").dealt)
+
+    assert dealt("main").keys() == {"m2", "m3", "m4"}
+    assert dealt("main")["m2"] < dealt("main")["m3"]
+    assert dealt("inbound") == {host: Fraction(1, inside.count("m")) for host in inside.split(", ")}
+    (tier,) = explain(cluster, f"in.{NAME}", "A")["tiers"]
+    assert [one["forced"] for one in tier["members"].values()] == [None] * inside.count("m")
+    (tier,) = explain(cluster, NAME, "A")["tiers"]
+    assert "quarantined" in {one["forced"] for one in tier["members"].values()}
+    judged.rig.close()
 
 
 # --- lists that cannot be asked -----------------------------------------------------------------------------
