@@ -25,20 +25,22 @@ PROVIDERS = {
 
 
 def postfix_lines(chance: random.Random) -> list[str]:
-    """Return the lines of messages that one Postfix sends: six a message, one in eight put off or refused."""
+    """Return the lines of messages that one Postfix sends: six a message, one in eight not delivered."""
     lines = []
     for number in range(MESSAGES):
-        at = f"Nov 29 {10 + number // 7200 % 12:02}:{number // 120 % 60:02}:{number // 2 % 60:02} mta1 postfix/"
+        clock = f"{10 + number // 7200 % 12:02}:{number // 120 % 60:02}:{number // 2 % 60:02}"
+        at = f"Nov 29 {clock} mta1 postfix/"
         name = f"{number + 0x10000000:X}"
         domain = chance.choice(list(PROVIDERS))
         relay = PROVIDERS[domain]
         lines += [
             f"{at}smtpd[811]: connect from app3.example.com[10.0.0.7]",
-            f"{at}smtpd[811]: {name}: client=app3.example.com[10.0.0.7], sasl_method=PLAIN, sasl_username=app",
+            f"{at}smtpd[811]: {name}: client=app3.example.com[10.0.0.7], sasl_username=app",
             f"{at}cleanup[812]: {name}: message-id=<{number}.{chance.getrandbits(64):x}@example.com>",
             f"{at}qmgr[700]: {name}: from=<news+{number}@example.com>, size=18544, nrcpt=1 (queue active)",
         ]
-        to = f"{at}smtp[{chance.randrange(900, 999)}]: {name}: to=<user{chance.getrandbits(24)}@{domain}>, relay={relay}"
+        pid, user = chance.randrange(900, 999), chance.getrandbits(24)
+        to = f"{at}smtp[{pid}]: {name}: to=<user{user}@{domain}>, relay={relay}"
         delay = f"delay={chance.random() * 3:.2g}, delays=0.05/0.01/0.4/0.9"
         fate = chance.random()
         if fate < 0.88:
@@ -46,13 +48,15 @@ def postfix_lines(chance: random.Random) -> list[str]:
             lines.append(f"{at}qmgr[700]: {name}: removed")
         elif fate < 0.96:
             lines.append(
-                f"{to}, {delay}, dsn=4.7.0, status=deferred (host {relay[:-3]} said: 421-4.7.0 [198.51.100.{number % 200}] "
-                "Mail of an odd rate comes from here. It is 421 4.7.0 held back for now. (in reply to end of DATA command))"
+                f"{to}, {delay}, dsn=4.7.0, status=deferred (host {relay[:-3]} said: "
+                f"421-4.7.0 [198.51.100.{number % 200}] Mail of an odd rate comes from here. It is "
+                "421 4.7.0 held back for now. (in reply to end of DATA command))"
             )
         else:
             lines.append(
-                f"{to}, {delay}, dsn=5.1.1, status=bounced (host {relay[:-3]} said: 550-5.1.1 <user{number}@{domain}> "
-                "Nobody of that name has a mailbox here. (in reply to RCPT TO command))"
+                f"{to}, {delay}, dsn=5.1.1, status=bounced (host {relay[:-3]} said: "
+                f"550-5.1.1 <user{number}@{domain}> Nobody of that name has a mailbox here. "
+                "(in reply to RCPT TO command))"
             )
             lines.append(f"{at}qmgr[700]: {name}: removed")
     return lines
@@ -66,10 +70,12 @@ def exim_lines(chance: random.Random) -> list[str]:
         name = f"1vPSxV-{number:011}-{chance.randrange(1000, 9999)}"
         domain = chance.choice(list(PROVIDERS))
         server, _, address = PROVIDERS[domain][:-3].replace("]", "").partition("[")
+        client = "H=app3.example.com [10.0.0.7] P=esmtps S=18544"
+        host = f"R=dnslookup T=remote_smtp H={server} [{address}] I=[192.0.2.1]"
+        told = f'X=TLS1.3:ECDHE_X25519__RSA:256 CV=yes C="250 2.0.0 OK {number} - gsmtp" QT=1s DT=0.8s'
         lines += [
-            f"{at} {name} <= news@example.com H=app3.example.com [10.0.0.7] P=esmtps S=18544 id={number}@example.com",
-            f"{at} {name} => user{number}@{domain} R=dnslookup T=remote_smtp H={server} [{address}] I=[192.0.2.1] "
-            f'X=TLS1.3:ECDHE_X25519__RSA:256 CV=yes C="250 2.0.0 OK {number} - gsmtp" QT=1s DT=0.8s',
+            f"{at} {name} <= news@example.com {client} id={number}@example.com",
+            f"{at} {name} => user{number}@{domain} {host} {told}",
             f"{at} {name} Completed",
         ]
     return lines
@@ -136,6 +142,7 @@ def journal_lines(lines: list[str]) -> list[str]:
 
 
 async def to_the_end(followed: FollowedFile) -> None:
+    """Read a log until nothing more is in it."""
     while await followed.step(time.monotonic()):
         pass
 
