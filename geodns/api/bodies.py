@@ -42,10 +42,10 @@ FOR = 600.0
 """Seconds after which a query log that an operator switched on ends by itself, unless told otherwise."""
 
 
-def _duration(forever: str) -> Callable[[Any], float]:
+def _duration(forever: str, *, may_end: bool = False) -> Callable[[Any], float]:
     def read(given: Any) -> float:
         try:
-            return seconds_asked(given, forever)
+            return seconds_asked(given, forever, may_end=may_end)
         except UsageError as error:
             raise ValueError(str(error).removeprefix("`for` ")) from error
 
@@ -63,7 +63,7 @@ def _share(given: Any) -> float:
     elif isinstance(given, int | float) and given is not True and 0 < given <= 1:
         share = given  # as text 0.00001 is 1e-05, which nobody writes
     if share is None:
-        raise ValueError(f"{_shown(given)} is no part of the queries: {HOW_MANY}")
+        raise ValueError(f"{shown(given)} is no part of the queries: {HOW_MANY}")
     return share
 
 
@@ -151,13 +151,26 @@ class QueryLogWish(Body):
 
 
 _Lasts = Annotated[float, PlainValidator(_duration("write how long, as 12h")), _FOR]
+_LastsOrEnds = Annotated[
+    float,
+    PlainValidator(_duration("write how long, as 12h", may_end=True)),
+    WithJsonSchema(
+        {
+            "description": "How long, as 30m, 2h, 1d, or in seconds; 0: no longer.",
+            "oneOf": [
+                {"type": "string", "minLength": 2, "examples": ["2h"]},
+                {"type": "number", "minimum": 0, "maximum": MAX_FOR},
+            ],
+        }
+    ),
+]
 
 
 class IgnoreBody(Body):
     """A rule or block list of reputation (null: all) to overrule for one host."""
 
     host: _HostName
-    seconds: _Lasts = Field(alias="for")
+    seconds: _LastsOrEnds = Field(alias="for")
     rule: str | None = Field(default=None, min_length=1, max_length=MAX_NAME)
     zone: _HostName | None = None
     reason: Reason = ""
@@ -304,7 +317,7 @@ def _problem(one: ErrorDetails) -> str:
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in one.get("ctx", {}).items()
     }
-    what = says.format(given=_shown(one["input"]), **about)
+    what = says.format(given=shown(one["input"]), **about)
     return f"`{place.removeprefix('.')}`: {what}" if place else f"the body: {what}"
 
 
@@ -313,7 +326,7 @@ def _key(text: str) -> str:
     return text if text.isidentifier() and len(text) <= MAX_NAME else quoted(text)
 
 
-def _shown(given: Any) -> str:
+def shown(given: Any) -> str:
     match given:
         case str():
             return quoted(given)

@@ -12,7 +12,7 @@ from geodns.cli.options import author_option, server_option, token_option
 from geodns.cli.output import show
 from geodns.cli.server import order_all
 from geodns.cli.status_words import moment
-from geodns.config.times import seconds_asked
+from geodns.config.times import parse_duration, seconds_asked
 from geodns.errors import NotFoundError
 
 PATH = "/api/v1/reputation"
@@ -53,8 +53,8 @@ def show_host(host: str, *, as_json: bool, server: str, token: str | None) -> No
     _print(Server(server, token).get(PATH), host, as_json=as_json)
 
 
-def _lasts(_: click.Context, __: click.Parameter, value: str) -> str:
-    seconds_asked(value, "write how long, as 12h")
+def _lasts(context: click.Context, _: click.Parameter, value: str) -> str:
+    seconds_asked(value, "write how long, as 12h", may_end=context.info_name == "ignore")
     return value
 
 
@@ -85,9 +85,13 @@ def ignore(
     server: str,
     token: str | None,
 ) -> None:
-    """Do nothing to HOST for its reputation for a while; what was done to it ends at once."""
+    """Do nothing to HOST for its reputation for a while; what was done to it ends at once.
+
+    `--for 0m` ends that: it counts again.
+    """
     body = {"host": host, "rule": rule, "zone": zone, "for": duration, "reason": reason}
-    text = f"{host}: {rule or 'reputation'} is ignored for {duration}"
+    ends = not parse_duration(duration)
+    text = f"{host}: {rule or 'reputation'} {'counts again' if ends else f'is ignored for {duration}'}"
     order_all(
         Server(server, token, author), f"{PATH}/ignore", body, lambda _, prefix, __: _said(prefix + text)
     )

@@ -6,7 +6,7 @@ the status shows the worst over all pools' checks.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -62,6 +62,7 @@ class LiveSet:
         weights: forced instead of the files' weights, in every pool.
         ceilings: the largest share that a host which warms up may have in a pool that sends; 1 or more: it
             is warm; without one it gets nothing.
+        judged: hosts that are quarantined for their reputation: only in pools that send.
 
     """
 
@@ -71,6 +72,19 @@ class LiveSet:
     factors: Mapping[HostKey, Mapping[str, Fraction]] = field(default_factory=dict)
     weights: Mapping[HostKey, int] = field(default_factory=dict)
     ceilings: Mapping[HostKey, Fraction] = field(default_factory=dict)
+    judged: frozenset[HostKey] = frozenset()
+
+    def seen_by(self, pool: Pool) -> "LiveSet":
+        """Return what a pool goes by: reputation is of the mail that leaves, and not of what comes in."""
+        lowered = {host: left for host, left in self.factors.items() if "reputation" in left}
+        if pool.mail != "in" or not (lowered or self.judged):
+            return self
+        others = {
+            host: {name: factor for name, factor in left.items() if name != "reputation"}
+            for host, left in lowered.items()
+        }
+        forced = {host: one for host, one in self.forced.items() if host not in self.judged}
+        return replace(self, forced=forced, factors={**self.factors, **others}, judged=frozenset())
 
     def warming(self, zone: Zone, pool: Pool) -> dict[str, Fraction]:
         """Return the largest shares of the hosts that warm up; none where a pool receives."""

@@ -34,11 +34,11 @@ MAX_FOR = 10 * 365 * 86400.0
 """Seconds that an order may last."""
 
 
-def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
+def seconds_asked(given: object, forever: str, asked: str = "`for`", *, may_end: bool = False) -> float:
     """Return the seconds that `for` asks for: a number of JSON, or a text with its unit.
 
     `forever` is what messages tell to write for no end, `asked` what they call it. Raises UsageError for no
-    duration, or over ten years.
+    duration, or over ten years; for none at all, too, unless it `may_end`.
     """
     seconds: float | None = None
     if isinstance(given, str):
@@ -47,7 +47,7 @@ def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
             raise UsageError(f"{asked} {quoted(given)} has no unit: write {given}h or {given}m")
     elif isinstance(given, int | float) and not isinstance(given, bool):
         seconds = given
-    if seconds is None or not seconds > 0:
+    if seconds is None or not (seconds > 0 or (may_end and seconds == 0)):
         raise UsageError(f"{asked} {quoted(str(given))} is no duration: {_UNIT}; for no end {forever}")
     if seconds > MAX_FOR:
         raise UsageError(f"{asked} {quoted(str(given))} is over ten years: {forever}")

@@ -123,7 +123,7 @@ class Cluster:
     def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
         """Return the quarantines by programs that would take out too many hosts, and why each waits."""
         wanted = {
-            host: QuarantineRequest(one.badness, one.since)
+            host: QuarantineRequest(one.badness, one.since, sending=one.by_reputation)
             for host, one in forced.items()
             if one.badness is not None
         }
@@ -153,6 +153,7 @@ class Cluster:
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},
             self.ceilings,
+            judged_of(self.forced),
         )
 
     def _factors(self) -> dict[HostKey, dict[str, Fraction]]:
@@ -382,6 +383,11 @@ def with_changes(before: Mapping[HostKey, T], changes: Mapping[HostKey, T | None
     """Return overrides with some changed; None ends one."""
     after = {host: one for host, one in before.items() if host not in changes}
     return after | {host: one for host, one in changes.items() if one is not None}
+
+
+def judged_of(forced: Mapping[HostKey, ForcedState]) -> frozenset[HostKey]:
+    """Return the hosts that are quarantined for their reputation."""
+    return frozenset(host for host, one in forced.items() if one.by_reputation)
 
 
 def _without(forced: Mapping[HostKey, ForcedState], held_back: Collection[HostKey]) -> dict[HostKey, Forced]:

@@ -24,7 +24,7 @@ from geodns.errors import NotFoundError, UsageError
 from geodns.model.base import Address
 from geodns.model.mail import MailCounts
 from geodns.model.reputation import Dnsbl, Reputation
-from geodns.model.state import Forced, ForcedState, HostKey
+from geodns.model.state import REPUTATION, Forced, ForcedState, HostKey
 from geodns.model.zone import Pool, Zone
 from geodns.signals.dnsbl import ask
 from geodns.signals.listings import ListingError, Listings, ListState
@@ -34,8 +34,6 @@ from geodns.storage.event_log import EventLog
 
 log = logging.getLogger(__name__)
 
-AUTHOR = "reputation"
-"""Of the quarantines given here."""
 NOTE = "reputation"
 """Name of the note that keeps all this over a restart."""
 REVIEW_EVERY = 10.0
@@ -85,6 +83,7 @@ class ReputationService:
         self.ignored: tuple[Ignored, ...] = notes.ignored
         self._modes: dict[str, ModeOrder] = dict(notes.modes)
         self._imposed = set(self._mine())
+        self._reviewing = asyncio.Lock()
 
     # --- what others ask --------------------------------------------------------------------------------
 
@@ -142,15 +141,20 @@ class ReputationService:
     async def ignore(self, host: HostKey, rule: str | None, seconds: float, author: str, reason: str) -> None:
         """Overrule a rule or list for a host, or all of them (None), for so long; 0 ends that.
 
+        A list with a key in its zone may be named by its `zone_file` alone.
+
         Raises:
             NotFoundError: the zone has no reputation, or neither a rule nor a list of that name.
 
         """
         zone = self._judged(host[0])
         names = self.rule_names(zone)
+        keyed = {one.zone_file: one.name for one in zone.reputation.dnsbl} if zone.reputation else {}
+        rule = keyed.get(rule or "", rule)
         if rule is not None and rule not in names:
             raise NotFoundError(f"no rule or list {rule!r}: there are {', '.join(names)}")
-        kept = [one for one in self.ignored if (one.host, one.rule) != (host, rule)]
+        ended = {rule} if rule or seconds else {one.rule for one in self.ignored}
+        kept = [one for one in self.ignored if one.host != host or one.rule not in ended]
         if seconds:
             kept.append(Ignored(host, rule, time.time() + seconds, author, reason))
         self.ignored = tuple(kept)
@@ -246,10 +250,12 @@ class ReputationService:
     # --- the review -------------------------------------------------------------------------------------
 
     async def _review_now(self) -> None:
-        """Judge all hosts by what is known, and let it have effect."""
-        if not self._clock.steady:
-            return  # ages would be wrong
-        now = time.time()
+        """Judge all hosts by what is known, and let it have effect, once at a time: it waits for orders."""
+        async with self._reviewing:
+            if self._clock.steady:  # else ages would be wrong
+                await self._reviewed(time.time())
+
+    async def _reviewed(self, now: float) -> None:
         self.ignored = tuple(one for one in self.ignored if one.until > now)
         self._modes = {name: one for name, one in self._modes.items() if one.until > now}
         judged = self.zones()
@@ -314,17 +320,19 @@ class ReputationService:
         return {
             host: one
             for host, one in self._cluster.forced.items()
-            if one.forced is Forced.QUARANTINED and one.author == AUTHOR and one.badness is not None
+            if one.forced is Forced.QUARANTINED and one.by_reputation
         }
 
     def _note_endings_by_hand(self, now: float) -> None:
         """Overrule what stands against hosts whose quarantine somebody has ended or replaced."""
         for host in self._imposed - self._mine().keys():
             standings = self.standings.get(host[0])
-            wanted = standings.quarantines().get(host[1]) if standings else None
-            if wanted is not None:
-                reason = "its quarantine was ended by hand"
-                self.ignored = (*self.ignored, Ignored(host, wanted[0].rule, now + BY_HAND, AUTHOR, reason))
+            reason = "its quarantine was ended by hand"
+            # All that ask for it: else the next of them would bring it back.
+            self.ignored += tuple(
+                Ignored(host, rule, now + BY_HAND, REPUTATION, reason)
+                for rule in dict.fromkeys(standings.quarantining(host[1]) if standings else ())
+            )
         self._imposed &= self._mine().keys()
 
     async def _quarantine(self, judged: Mapping[str, Zone], now: float) -> None:
@@ -341,10 +349,10 @@ class ReputationService:
             if known is None or (host in mine and known.badness != one.badness):
                 since = now if known is None else known.since
                 text = f"{cause}: {one.why}"[:500]
-                plan[host] = ForcedState(Forced.QUARANTINED, text, AUTHOR, since, None, one.badness)
+                plan[host] = ForcedState(Forced.QUARANTINED, text, REPUTATION, since, None, one.badness)
         for host, state in plan.items():
             why = "it is over" if state is None else state.reason
-            await self._orders.apply(OverridePlan({host: state}), AUTHOR, why, dry_run=False, yes=True)
+            await self._orders.apply(OverridePlan({host: state}), REPUTATION, why, dry_run=False, yes=True)
         self._imposed = set(self._mine())
 
     def _tell(self, host: HostKey, text: str, level: int = logging.WARNING) -> None:

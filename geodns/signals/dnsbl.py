@@ -47,7 +47,10 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
 
     """
     zone = await asyncio.to_thread(zone_of, dnsbl)
-    resolver = dns.asyncresolver.Resolver(configure=reputation.resolver is None)
+    try:
+        resolver = dns.asyncresolver.Resolver(configure=reputation.resolver is None)
+    except (dns.exception.DNSException, OSError) as error:
+        raise ListingError("/etc/resolv.conf names no resolver: name one as `resolver`") from error
     if reputation.resolver is not None:
         resolver.nameservers = [str(reputation.resolver)]
         resolver.port = reputation.port

@@ -202,6 +202,14 @@ class Standings:
                 found[provider] = max(one.until, found.get(provider, 0.0))
         return found
 
+    def quarantining(self, host: str) -> list[str]:
+        """Return all rules and lists that ask for a host's quarantine."""
+        return [
+            key.cause.rule
+            for key, one in self.known.items()
+            if key.host == host and one.action.kind == "quarantine" and one.ended is None
+        ]
+
     def quarantines(self) -> dict[str, tuple[Cause, Standing]]:
         """Return the hosts that should be in quarantine, each with the worst of what says so."""
         found: dict[str, tuple[Cause, Standing]] = {}
