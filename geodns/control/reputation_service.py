@@ -149,8 +149,8 @@ class ReputationService:
         """
         zone = self._judged(host[0])
         names = self.rule_names(zone)
-        keyed = {one.zone_file: one.name for one in zone.reputation.dnsbl} if zone.reputation else {}
-        rule = keyed.get(rule or "", rule)
+        lists = zone.reputation.dnsbl if zone.reputation else ()
+        rule = next((one.name for one in lists if rule and one.zone_file == rule), rule)
         if rule is not None and rule not in names:
             raise NotFoundError(f"no rule or list {rule!r}: there are {', '.join(names)}")
         ended = {rule} if rule or seconds else {one.rule for one in self.ignored}

@@ -120,7 +120,7 @@ REPUTATION = keys_of(
     },
     defaults={"resolver": "what /etc/resolv.conf says"},
 )
-_PROVIDERS = {one.name for one in PROVIDERS} | {OTHER}
+_PROVIDERS = (*sorted(one.name for one in PROVIDERS), OTHER)
 
 
 def read_reputation(node: YamlNode | None, report: Report) -> Reputation | None:

@@ -13,6 +13,7 @@ from tests.integration.mailhosts import wait_until
 from tests.signals.blocklist import BlockList, block_list
 
 ZONE = "out.example.com"
+KEYED = "/nowhere/keyed"
 TEXT = """ns: {{ns1: 192.0.2.53}}
 hosts:
   mta1: 192.0.2.1
@@ -27,7 +28,7 @@ reputation:
   mode: act
   resolver: "127.0.0.1:{port}"
   interval: 1s
-  dnsbl: [bl.test, other.test]
+  dnsbl: [bl.test, other.test, {{zone_file: {KEYED}}}]
 """
 CODE = ["127.0.0.2"]
 
@@ -41,7 +42,7 @@ def lists() -> Iterator[BlockList]:
 
 @pytest.fixture
 def server(tmp_path: Path, lists: BlockList) -> Iterator[Server]:
-    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port)}) as found:
+    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port, KEYED=KEYED)}) as found:
         yield found
 
 
@@ -124,6 +125,12 @@ def test_on_call_overrules(server: Server, lists: BlockList) -> None:
         said = server.command("reputation", "ignore", "mta2", "--rule", rule, "--for", "0m")
         assert said.stdout == f"mta2: {rule} counts again\n"
     assert quarantined(server) == {"mta2"}
+    server.command("reputation", "ignore", "mta2", "--for", "1h")
+    assert quarantined(server) == set()
+    server.command("reputation", "ignore", "mta1", "--for", "0m")
+    server.command("reputation", "ignore", "mta1", "--rule", KEYED, "--for", "1h")
+    assert [one["rule"] for one in overruled(server)] == [None, f"*** ({KEYED})"]
+    server.command("reputation", "ignore", "mta1", "--for", "1h")
 
     said = server.command("reputation", "mode", "observe", "--for", "6h")
     assert said.stdout == f"reputation mode observe for 6h: {ZONE}\n"
