@@ -194,7 +194,7 @@ def _by_rule(
 
 
 def _enough(rule: ReputationRule, rate: _Rate) -> bool:
-    return rate.of >= rule.min and rate.count >= rule.events and rate.value >= rule.above > 0
+    return rate.of >= rule.min and rate.count >= rule.events and rate.value >= rule.above
 
 
 def _rates(rule: ReputationRule, tallies: Mapping[str, Tally]) -> dict[str | None, _Rate]:
