@@ -120,5 +120,5 @@ def test_failures_never_change_what_counts(
 
 
 def test_of_very_many_codes_a_few_are_shown() -> None:
-    one = Listing(frozenset(IPv4Address(f"127.0.{n}.2") for n in range(300)))
-    assert listed_codes(one).endswith(", 127.0.7.2 and 292 more")
+    one = Listing(frozenset(IPv4Address(f"127.0.{n}.2") for n in range(200)))
+    assert listed_codes(one).endswith(", 127.0.7.2 and 192 more")
