@@ -212,7 +212,10 @@ class Daemon:
         """Probe the hosts once, answer, and start the services' loops."""
         services = self.services
         edit = await services.zones.completed(edit)
-        await services.verdicts.first_round(edit.zones.values(), FIRST_ROUND)
+        await asyncio.gather(
+            services.verdicts.first_round(edit.zones.values(), FIRST_ROUND),
+            services.signals.begin(FIRST_ROUND),
+        )
         services.clock.look()
         services.orders.end_expired()
         # Whoever starts a server means what the files say; a restart of the control process is nobody's yes.

@@ -68,7 +68,7 @@ def _share(given: Any) -> float:
     elif isinstance(given, int | float) and given is not True and 0 < given <= 1:
         share = given  # as text 0.00001 is 1e-05, which nobody writes
     if share is None:
-        raise ValueError(f"{_shown(given)} is no part of the queries: {HOW_MANY}")
+        raise ValueError(f"{shown(given)} is no part of the queries: {HOW_MANY}")
     return share
 
 
@@ -321,7 +321,7 @@ def _problem(one: ErrorDetails) -> str:
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in one.get("ctx", {}).items()
     }
-    what = says.format(given=_shown(one["input"]), **about)
+    what = says.format(given=shown(one["input"]), **about)
     return f"`{place.removeprefix('.')}`: {what}" if place else f"the body: {what}"
 
 
@@ -330,7 +330,7 @@ def _key(text: str) -> str:
     return text if text.isidentifier() and len(text) <= MAX_NAME else quoted(text)
 
 
-def _shown(given: Any) -> str:
+def shown(given: Any) -> str:
     match given:
         case str():
             return quoted(given)

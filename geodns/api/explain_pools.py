@@ -34,29 +34,29 @@ class PoolExplanation:
     ) -> None:
         self.cluster = cluster
         self.zone = zone
-        self._all = self.live = live
-        """What is believed of hosts, and what of it counts for the pool that is shown just now."""
+        self.live = live
         self.rotation = rotation
         self.seen = seen
         self.warmup = warmup
         self._family = next((one for one in FAMILIES if one == rotation.key.type), None)
         """Whose addresses alone count; None: MX or SRV, for which all do."""
-        self._known: dict[tuple[str, str], Fitness] = {}
+        self._known: dict[tuple[str, str, str], Fitness] = {}
 
-    def _fitness(self, pool: Pool, host: str) -> Fitness:
-        """Return a host as a pool sees it, found out once."""
-        found = self._known.get((pool.name, host))
+    def _live(self, deal: Deal) -> LiveSet:
+        return self.live.seen_by(self.zone.pool_by_name[deal.pool])
+
+    def _fitness(self, deal: Deal, pool: Pool, host: str) -> Fitness:
+        """Return a host of a pool as the pool that is dealt sees it, found out once."""
+        found = self._known.get((deal.pool, pool.name, host))
         if found is None:
-            found = self.live.fitness(
+            found = self._live(deal).fitness(
                 self.zone, self.zone.host_by_name[host], self.zone.check_policy_of(pool), self._family
             )
-            self._known[pool.name, host] = found
+            self._known[deal.pool, pool.name, host] = found
         return found
 
     def tier(self, pool: str, preference: int) -> TierJson:
         """Return one pool of the rule, and its fallbacks."""
-        self.live = self._all.seen_by(self.zone.pool_by_name[pool])
-        self._known.clear()
         deal = self.cluster.compiled.choices[self.zone.name, pool].of(self.rotation.key.type)
         part = next((part for part in self.rotation.parts if part.pool == pool), None)
         shares = {} if part is None else shares_of(part)
@@ -72,7 +72,7 @@ class PoolExplanation:
             "preference": preference,
             "using": list(deal.using),
             "last_resort": deal.last_resort,
-            "chain": [self._link(link) for link in chain],
+            "chain": [self._link(deal, link) for link in chain],
             "ttl": ttl,
             "ttl_why": self._ttl_why(chain, deal, ttl),
             "cycle": 0 if part is None else len(part.index),
@@ -90,10 +90,10 @@ class PoolExplanation:
             "members": self._members(deal, chain, shares),
         }
 
-    def _link(self, pool: Pool) -> LinkJson:
+    def _link(self, deal: Deal, pool: Pool) -> LinkJson:
         """Return a pool of the chain, and whether it has enough live hosts to do without its fallback."""
         members = [one for one in pool.members if self._has_family(self.zone.host_by_name[one.host])]
-        fit = [member for member in members if self._weight(member) and self._fit(pool, member.host)]
+        fit = [member for member in members if self._weight(member) and self._fit(deal, pool, member.host)]
         warming = self.live.warming(self.zone, pool)
         warm = [member for member in members if member.host not in warming] or members
         weight = sum(map(self._weight, warm))
@@ -116,8 +116,8 @@ class PoolExplanation:
     def _weight(self, member: Member) -> int:
         return self.live.weight(self.zone, member.host, member.weight)
 
-    def _fit(self, pool: Pool, host: str) -> bool:
-        fitness = self._fitness(pool, host)
+    def _fit(self, deal: Deal, pool: Pool, host: str) -> bool:
+        fitness = self._fitness(deal, pool, host)
         return bool(fitness.live and fitness.factor)
 
     def _members(
@@ -144,9 +144,9 @@ class PoolExplanation:
         name, weight = member.host, self._weight(member)
         host = self.zone.host_by_name[name]
         key = (self.zone.name, name)
-        fitness = self._fitness(pool, host.name)
+        fitness = self._fitness(deal, pool, host.name)
         first, uniform = shares.get(name, (Fraction(0), Fraction(0)))
-        forced = self.live.forced.get(key)
+        forced = self._live(deal).forced.get(key)
         left = {"warmup": deal.warmup[name]} if deal.warmup.get(name, 1) < 1 else {}
         effective = dealt.effective if dealt else weight * fitness.factor if fitness.live else Fraction(0)
         effective = effective if dealt else effective * left.get("warmup", 1)
@@ -189,7 +189,7 @@ class PoolExplanation:
             return f"last resort: no warm host in the chain is live ({self._state(pool, host)})"
         if deal.last_resort is not None:
             return f"last resort: nobody in the chain is live ({self._state(pool, host)})"
-        fitness = self._fitness(pool, host.name)
+        fitness = self._fitness(deal, pool, host.name)
         lowered = ", ".join(f"{name} {float(value):g}" for name, value in fitness.factors.items())
         helps = "" if pool.name == deal.pool else f"helps out as a host of {pool.name}"
         override = self.cluster.weights.get((self.zone.name, host.name))
@@ -202,7 +202,7 @@ class PoolExplanation:
     def _kept_out(self, deal: Deal, pool: Pool, host: Host, weight: int) -> str | None:
         """Say what keeps a host out by itself; None when nothing does."""
         key = (self.zone.name, host.name)
-        forced = self.cluster.forced.get(key) if key in self.live.forced else None
+        forced = self.cluster.forced.get(key) if key in self._live(deal).forced else None
         override = self.cluster.weights.get(key)
         if override is not None and not weight:
             return f"{describe_weight(override)}: never dealt"
@@ -211,7 +211,7 @@ class PoolExplanation:
         if forced is not None and forced.forced is not Forced.UP:
             why = f": {forced.reason}" if forced.reason else ""
             return f"{forced.forced} by {forced.author}{why}"
-        fitness = self._fitness(pool, host.name)
+        fitness = self._fitness(deal, pool, host.name)
         if key in self.live.newcomers and not fitness.live:
             return "new: it waits for its first good probe"
         if not fitness.live or not fitness.factor:
@@ -251,7 +251,7 @@ class PoolExplanation:
             for pool in chain
             if deal.last_resort is None
             and any(member.host == entry.host for member in pool.members)
-            and self._fitness(pool, entry.host).seconds_to_fall == deal.longest_ttl
+            and self._fitness(deal, pool, entry.host).seconds_to_fall == deal.longest_ttl
         ]
         if failing:
             hosts = ", ".join(dict.fromkeys(failing))

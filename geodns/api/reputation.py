@@ -198,7 +198,7 @@ def _actions(services: Services, zone: Zone, host: str, now: float) -> list[Acti
             in_force = act and service.is_quarantined((zone.name, host))
             took = 1 - took if in_force else took
         else:
-            in_force = act and one.action.kind != "alert"
+            in_force = act and took > 0
         found.append(
             ActionJson(
                 rule=key.cause.rule,

@@ -5,14 +5,22 @@ from functools import partial
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from geodns.api.bodies import Body, problems_of, read_body
+from geodns.api.bodies import Body, problems_of, read_body, shown
 from geodns.api.connections import SIGNALS, read_in_time
 from geodns.api.responses import SERVICES, RefusedError
-from geodns.api.schemas import Moment, SignalsTakenJson, seconds_of
+from geodns.api.schemas import SignalsTakenJson, seconds_of
 from geodns.config.report import quoted
 from geodns.control.signal_intake import Batch, Signal
 from geodns.control.signal_service import BusyError
@@ -28,6 +36,8 @@ MAX_ALIVE = 1_000
 MAX_TEXT = 2_000
 """Characters of a reply that are looked at; the rest is left out."""
 MAX_COUNT = 10**9
+MAX_TIME = 10**11
+"""Seconds since 1970: what is more is in milliseconds, or no time."""
 
 _EXAMPLE = '{"batch": "mta1-1", "signals": [{"host": "mta1", "event": "delivered", "provider": "google"}]}'
 _DSN = re.compile(r"(?:([2-5][0-9]{2})(?:[ -]|$))?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3}))?")
@@ -40,9 +50,28 @@ def _dsn(text: str) -> str:
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _time(given: Any) -> float:
+    if isinstance(given, str):
+        return seconds_of(given)
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= MAX_TIME:
+        return float(given)
+    raise ValueError(f"{shown(given)} is no time: write it as 2026-11-25T03:00:00Z, or seconds since 1970")
+
+
 _Time = Annotated[
-    Moment | Annotated[float, Field(ge=0)],
-    Field(description="As 2026-12-01T03:00:00Z, or in seconds since 1970."),
+    float,
+    PlainValidator(_time),
+    WithJsonSchema(
+        {
+            "description": "As 2026-12-01T03:00:00Z, or in seconds since 1970.",
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "number", "minimum": 0, "maximum": MAX_TIME},
+            ],
+        }
+    ),
 ]
 
 
@@ -152,8 +181,8 @@ def _signal(index: int, row: SignalBody) -> Signal:
         row.text[:MAX_TEXT],
         row.delay_s,
         row.count,
-        _seconds(row.at),
-        _seconds(row.queued),
+        row.at,
+        row.queued,
         row.attempt,
     )
 
@@ -163,7 +192,3 @@ def _codes(dsn: str | None, text: str) -> tuple[int, str]:
     found = _DSN.match(dsn or text)
     code, enhanced = found.groups() if found else (None, None)
     return int(code or 0), enhanced or ""
-
-
-def _seconds(given: str | float | None) -> float | None:
-    return seconds_of(given) if isinstance(given, str) else given

@@ -85,7 +85,10 @@ def ignore(
     server: str,
     token: str | None,
 ) -> None:
-    """Do nothing to HOST for its reputation for a while; what was done to it ends at once."""
+    """Do nothing to HOST for its reputation for a while; what was done to it ends at once.
+
+    `--for 0` ends that: it counts again.
+    """
     body = {"host": host, "rule": rule, "zone": zone, "for": duration, "reason": reason}
     does = f"is ignored for {duration}" if overruled_asked(duration) else "counts again"
     text = f"{host}: {rule or 'reputation'} {does}"

@@ -18,7 +18,7 @@ from geodns.cli.options import author_option, number, server_option, token_optio
 from geodns.cli.output import blocks, show
 from geodns.cli.server import order_all
 from geodns.control.host_lookup import find_host
-from geodns.errors import UsageError
+from geodns.errors import NotFoundError, UsageError
 from geodns.model.warmup import MAX_DAYS
 
 PATH = "/api/v1/warmup"
@@ -103,7 +103,9 @@ def _ahead(host: str, one: Json) -> Iterator[str]:
     drawn = blocks((math.log(max(cap, 1)) for cap in caps), math.log(max(*caps, 2)))
     soon = ", ".join(f"{day['date']} {day['cap']:,}" for day in one["ahead"][:_NEXT])
     yield ""
-    yield f"{host} {drawn} ahead: {soon} … {one['ahead'][-1]['date']} {one['ahead'][-1]['cap']:,}"
+    last = one["ahead"][-1]
+    more = f" … {last['date']} {last['cap']:,}" if len(one["ahead"]) > _NEXT else ""
+    yield f"{host} {drawn} ahead: {soon}{more}"
 
 
 # --- SVG ------------------------------------------------------------------------------------------------
@@ -216,7 +218,10 @@ def _order(
     before: tuple[str, str | None] = context.obj
     asked = Server(server or before[0], token or before[1], author)
     zones = asked.get(PATH)["zones"]
-    zone, name = find_host(host, {zone: dict.fromkeys(of["hosts"], ()) for zone, of in zones.items()})
+    try:
+        zone, name = find_host(host, {zone: dict.fromkeys(of["hosts"], ()) for zone, of in zones.items()})
+    except NotFoundError as error:
+        raise NotFoundError(f"{host}: no such host warms up: `geodns warmup` lists those that do") from error
     path = f"/api/v1/hosts/{quote(zone)}/{quote(name)}/warmup"
     order_all(asked, path, {"order": order, "reason": reason, **more}, partial(_told, f"{name}.{zone}"))
 

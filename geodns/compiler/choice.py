@@ -338,10 +338,15 @@ def _with_warm(
     warming: Ceilings,
     picked: list[_Picked],
 ) -> tuple[LastResort, list[_Picked]]:
-    """Add warm hosts that are not live to those that warm up, which cannot take everything."""
-    for resort, found in _resorts(zone, chain, live, family):
-        if warm := [entry for entry in found if entry[1].host not in warming]:
-            return resort, _unique([*picked, *warm])
+    """Add warm hosts that are not live to those that warm up, which cannot take everything.
+
+    Those of the chain; where it has none, its overflows' whose hosts are all out then.
+    """
+    over = tuple(one for link in chain if link.overflow for one in zone.chain(link.overflow))
+    for links in (chain, over):
+        for resort, found in _resorts(zone, links, live, family):
+            if warm := [entry for entry in found if entry[1].host not in warming]:
+                return resort, _unique([*picked, *warm])
     return LastResort.SERVFAIL, []
 
 

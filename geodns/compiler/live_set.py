@@ -62,7 +62,7 @@ class LiveSet:
         weights: forced instead of the files' weights, in every pool.
         ceilings: the largest share that a host which warms up may have in a pool that sends; 1 or more: it
             is warm; without one it gets nothing.
-        senders: hosts in quarantine for what became of their mail: pools that receive deal them all the same.
+        judged: hosts that are quarantined for their reputation: only in pools that send.
 
     """
 
@@ -72,23 +72,19 @@ class LiveSet:
     factors: Mapping[HostKey, Mapping[str, Fraction]] = field(default_factory=dict)
     weights: Mapping[HostKey, int] = field(default_factory=dict)
     ceilings: Mapping[HostKey, Fraction] = field(default_factory=dict)
-    senders: frozenset[HostKey] = frozenset()
+    judged: frozenset[HostKey] = frozenset()
 
     def seen_by(self, pool: Pool) -> "LiveSet":
-        """Return what counts for a pool: one that receives has nothing to do with reputation."""
-        if pool.mail == "out" or not (
-            self.senders or any("reputation" in one for one in self.factors.values())
-        ):
+        """Return what a pool goes by: reputation is of the mail that leaves, and not of what comes in."""
+        lowered = {host: left for host, left in self.factors.items() if "reputation" in left}
+        if pool.mail != "in" or not (lowered or self.judged):
             return self
-        return replace(
-            self,
-            forced={host: forced for host, forced in self.forced.items() if host not in self.senders},
-            factors={
-                host: {name: factor for name, factor in factors.items() if name != "reputation"}
-                for host, factors in self.factors.items()
-            },
-            senders=frozenset(),
-        )
+        others = {
+            host: {name: factor for name, factor in left.items() if name != "reputation"}
+            for host, left in lowered.items()
+        }
+        forced = {host: one for host, one in self.forced.items() if host not in self.judged}
+        return replace(self, forced=forced, factors={**self.factors, **others}, judged=frozenset())
 
     def warming(self, zone: Zone, pool: Pool) -> dict[str, Fraction]:
         """Return the largest shares of the hosts that warm up; none where a pool receives."""

@@ -34,11 +34,11 @@ MAX_FOR = 10 * 365 * 86400.0
 """Seconds that an order may last."""
 
 
-def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
+def seconds_asked(given: object, forever: str, asked: str = "`for`", *, may_end: bool = False) -> float:
     """Return the seconds that `for` asks for: a number of JSON, or a text with its unit.
 
     `forever` is what messages tell to write for no end, `asked` what they call it. Raises UsageError for no
-    duration, or over ten years.
+    duration, or over ten years; for none at all, too, unless it `may_end`.
     """
     seconds: float | None = None
     if isinstance(given, str):
@@ -47,7 +47,7 @@ def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
             raise UsageError(f"{asked} {quoted(given)} has no unit: write {given}h or {given}m")
     elif isinstance(given, int | float) and not isinstance(given, bool):
         seconds = given
-    if seconds is None or not seconds > 0:
+    if seconds is None or not (seconds > 0 or (may_end and seconds == 0)):
         raise UsageError(f"{asked} {quoted(str(given))} is no duration: {_UNIT}; for no end {forever}")
     if seconds > MAX_FOR:
         raise UsageError(f"{asked} {quoted(str(given))} is over ten years: {forever}")
@@ -56,9 +56,9 @@ def seconds_asked(given: object, forever: str, asked: str = "`for`") -> float:
 
 def overruled_asked(given: object) -> float:
     """Return the seconds for which somebody overrules something: as `seconds_asked`, and 0 ends that."""
-    if given in ("0", "0s") or (given == 0 and not isinstance(given, bool)):
+    if given == "0":  # no unit makes a difference
         return 0.0
-    return seconds_asked(given, "write how long, as 12h, and 0 to end it")
+    return seconds_asked(given, "write how long, as 12h, and 0 to end it", may_end=True)
 
 
 def precise(seconds: float) -> str:

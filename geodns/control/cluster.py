@@ -16,7 +16,6 @@ from geodns.errors import NotFoundError
 from geodns.model.base import Address, Family
 from geodns.model.checks import Target
 from geodns.model.hosts import Load
-from geodns.model.reputation import AUTHOR
 from geodns.model.state import (
     NOT_LIVE,
     Forced,
@@ -124,7 +123,7 @@ class Cluster:
     def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
         """Return the quarantines by programs that would take out too many hosts, and why each waits."""
         wanted = {
-            host: QuarantineRequest(one.badness, one.since, _is_for_sending(one))
+            host: QuarantineRequest(one.badness, one.since, sending=one.by_reputation)
             for host, one in forced.items()
             if one.badness is not None
         }
@@ -154,7 +153,7 @@ class Cluster:
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},
             self.ceilings,
-            frozenset(host for host, one in self.forced.items() if _is_for_sending(one)),
+            judged_of(self.forced),
         )
 
     def _factors(self) -> dict[HostKey, dict[str, Fraction]]:
@@ -386,12 +385,13 @@ def with_changes(before: Mapping[HostKey, T], changes: Mapping[HostKey, T | None
     return after | {host: one for host, one in changes.items() if one is not None}
 
 
+def judged_of(forced: Mapping[HostKey, ForcedState]) -> frozenset[HostKey]:
+    """Return the hosts that are quarantined for their reputation."""
+    return frozenset(host for host, one in forced.items() if one.by_reputation)
+
+
 def _without(forced: Mapping[HostKey, ForcedState], held_back: Collection[HostKey]) -> dict[HostKey, Forced]:
     return {host: state.forced for host, state in forced.items() if host not in held_back}
-
-
-def _is_for_sending(one: ForcedState) -> bool:
-    return one.author == AUTHOR and one.badness is not None
 
 
 def _with_policy(compiled: Compiled, policy: Policy) -> Compiled:

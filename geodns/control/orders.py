@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from geodns.compiler.choice import Choice, choose
 from geodns.config.times import timestamp
-from geodns.control.cluster import Cluster, with_changes
+from geodns.control.cluster import Cluster, judged_of, with_changes
 from geodns.control.edit_guard import weight_lost
 from geodns.model.base import FAMILIES, Family
 from geodns.model.state import (
@@ -242,9 +242,11 @@ class PoolChange(NamedTuple):
 
 def preview(cluster: Cluster, plan: OverridePlan) -> dict[PoolKey, PoolChange]:
     """Return the pools that a plan changes, without carrying it out."""
+    forced = with_changes(cluster.forced, plan.forced)
     live = replace(
         cluster.live(),
-        forced=cluster.in_force(with_changes(cluster.forced, plan.forced)),
+        forced=cluster.in_force(forced),
+        judged=judged_of(forced),
         weights={host: one.weight for host, one in with_changes(cluster.weights, plan.weights).items()},
     )
     found = {}

@@ -23,8 +23,8 @@ from geodns.control.worker_service import WorkerService
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.base import Address
 from geodns.model.mail import MailCounts
-from geodns.model.reputation import AUTHOR, Dnsbl, Reputation
-from geodns.model.state import Forced, ForcedState, HostKey
+from geodns.model.reputation import Dnsbl, Reputation
+from geodns.model.state import REPUTATION, Forced, ForcedState, HostKey
 from geodns.model.zone import Pool, Zone
 from geodns.signals.dnsbl import ask
 from geodns.signals.listings import ListingError, Listings, ListState
@@ -86,6 +86,7 @@ class ReputationService:
         self.ignored: tuple[Ignored, ...] = notes.ignored
         self._modes: dict[str, ModeOrder] = dict(notes.modes)
         self._imposed = set(self._mine())
+        self._reviewing = asyncio.Lock()
 
     # --- what others ask --------------------------------------------------------------------------------
 
@@ -143,6 +144,8 @@ class ReputationService:
     async def ignore(self, host: HostKey, rule: str | None, seconds: float, author: str, reason: str) -> None:
         """Overrule a rule or list for a host, or all of them (None), for so long; 0 ends that.
 
+        A list with a key in its zone may be named by its `zone_file` alone.
+
         Raises:
             NotFoundError: there is no such zone, or neither a rule nor a list of that name.
             UsageError: the zone's file says nothing of reputation.
@@ -150,9 +153,12 @@ class ReputationService:
         """
         zone = self._judged(host[0])
         names = self.rule_names(zone)
+        lists = zone.reputation.dnsbl if zone.reputation else ()
+        rule = next((one.name for one in lists if rule and one.zone_file == rule), rule)
         if rule is not None and rule not in names:
             raise NotFoundError(f"no rule or list {rule!r}: there are {', '.join(names)}")
-        kept = [one for one in self.ignored if (one.host, one.rule) != (host, rule)]
+        ended = {rule} if rule or seconds else {one.rule for one in self.ignored}
+        kept = [one for one in self.ignored if one.host != host or one.rule not in ended]
         if seconds:
             kept.append(Ignored(host, rule, time.time() + seconds, author, reason))
         self.ignored = tuple(kept)
@@ -342,7 +348,7 @@ class ReputationService:
         return {
             host: one
             for host, one in self._cluster.forced.items()
-            if one.forced is Forced.QUARANTINED and one.author == AUTHOR and one.badness is not None
+            if one.forced is Forced.QUARANTINED and one.by_reputation
         }
 
     def _note_endings_by_hand(self, now: float) -> None:
@@ -352,7 +358,7 @@ class ReputationService:
             reason = "its quarantine was ended by hand"
             # All that ask for one: else the next does the same again at once.
             rules = standings.quarantining(host[1]) if standings else ()
-            self.ignored += tuple(Ignored(host, rule, now + BY_HAND, AUTHOR, reason) for rule in rules)
+            self.ignored += tuple(Ignored(host, rule, now + BY_HAND, REPUTATION, reason) for rule in rules)
         self._imposed &= self._mine().keys()
 
     async def _quarantine(self, judged: Mapping[str, Zone], now: float) -> None:
@@ -372,10 +378,10 @@ class ReputationService:
             if known is None or (host in mine and _differs(known, cause, one.badness)):
                 since = now if known is None else known.since
                 text = f"{cause}: {one.why}"[:500]
-                plan[host] = ForcedState(Forced.QUARANTINED, text, AUTHOR, since, None, one.badness)
+                plan[host] = ForcedState(Forced.QUARANTINED, text, REPUTATION, since, None, one.badness)
         for host, state in plan.items():
             why = "it is over" if state is None else state.reason
-            await self._orders.apply(OverridePlan({host: state}), AUTHOR, why, dry_run=False, yes=True)
+            await self._orders.apply(OverridePlan({host: state}), REPUTATION, why, dry_run=False, yes=True)
         self._imposed = set(self._mine())
 
     def _text(self) -> str:

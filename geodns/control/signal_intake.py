@@ -139,7 +139,7 @@ def _plain(name: str) -> str:
 def _one(found: Iterable[HostKey], zone: str | None, what: str) -> HostKey:
     keys = [key for key in found if zone in {None, key[0]}]
     if not keys:
-        raise NotFoundError(f"no {what} is served")
+        raise NotFoundError(f"zone {zone} has no {what}" if zone else f"no {what} is served")
     if len(keys) > 1:
         names = ", ".join(f"{host}.{zone}" for zone, host in keys[:3])
         raise NotFoundError(f"it is not clear which {what} it was ({names}): write `zone` and `host`")

@@ -32,7 +32,18 @@ from geodns.errors import Problem, StoreError, printable
 from geodns.model.mail import About, MailKey, MailKind, Tally
 from geodns.model.state import HostKey
 from geodns.signals import delays
-from geodns.signals.mail_window import DAY, HOUR, KEPT, STEPS, HourOfMail, MailWindow, begin_of, spans, tally
+from geodns.signals.mail_window import (
+    DAY,
+    FIVE,
+    HOUR,
+    KEPT,
+    STEPS,
+    HourOfMail,
+    MailWindow,
+    begin_of,
+    spans,
+    tally,
+)
 from geodns.signals.replies import Replies
 from geodns.signals.reply_shapes import Shapes
 from geodns.signals.text_rules import TextRules
@@ -252,14 +263,16 @@ class SignalService:
         file, warnings = SignalFile.open(self._directory, now)
         for warning in warnings:
             self._events.tell("watch", warning)
-        window = MailWindow()
+        window, last = MailWindow(), file.heard()
         for step, kept in KEPT.items():
             for host, at, counts in file.counts(step, now - kept - step, MAX_AT):
                 window.add(host, step, at, counts)
+                if step == FIVE:  # a kill loses when hosts were heard of last, but no count
+                    last[host] = max(float(at + FIVE), last.get(host, 0.0))
                 if step == HOUR:
                     self._places.note(host, {provider for _, provider, _ in counts}, at)
         back = time.time() - since_boot()
-        heard = {host: min(at, now) - back for host, at in file.heard().items()}
+        heard = {host: min(at, now) - back for host, at in last.items()}
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._restored, window, heard)
         self.size = file.size()
@@ -270,8 +283,14 @@ class SignalService:
         self._window = window
         self._heard = {**heard, **self._heard}
 
+    async def begin(self, seconds: float) -> None:
+        """Read what is kept, so that nobody goes by counts that are not there yet; wait so long at most."""
+        self._loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._tended(time.time(), prune=False)), seconds)
+
     async def watch(self) -> None:
-        """Open the file; then drop for ever what is too old."""
+        """Drop for ever what is too old; open the file again where that failed."""
         self._loop = asyncio.get_running_loop()
         due = float("-inf")
         while True:

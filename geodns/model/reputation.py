@@ -8,8 +8,6 @@ from pydantic import Field
 from geodns.model.base import Address, Frozen
 
 MAX_RULES = 100
-AUTHOR = "reputation"
-"""Of the quarantines that are given for it."""
 CODES = IPv4Network("127.0.0.0/8")
 """Where the answers of a block list lie (RFC 5782 section 2.1)."""
 ERRORS = IPv4Network("127.255.255.0/24")

@@ -97,6 +97,10 @@ HostKey = tuple[str, str]
 """Zone name and host name."""
 
 
+REPUTATION = "reputation"
+"""Author of the quarantines that follow from a host's reputation."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForcedState:
     """A state forced on a host, by whom and for how long; times are seconds since the epoch.
@@ -115,6 +119,11 @@ class ForcedState:
     since: float
     until: float | None = None
     badness: float | None = None
+
+    @property
+    def by_reputation(self) -> bool:
+        """Whether it follows from what is said of the addresses that the host's mail leaves from."""
+        return self.author == REPUTATION and self.badness is not None
 
 
 @dataclass(frozen=True, slots=True)

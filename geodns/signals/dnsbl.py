@@ -20,6 +20,8 @@ LIFETIME = 5.0
 """Seconds that a look-up may take."""
 TOGETHER = 10
 """Look-ups of one round that are asked side by side."""
+_KEY = re.compile(r"(?=.*[0-9]).{6,}|.{12,}")
+"""A label that may be a key where it is not the first: few names have digits, or are as long."""
 _ZONE = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+\.?")
 
 Answers = Mapping[Address, tuple[frozenset[IPv4Address], str] | None]
@@ -49,8 +51,8 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
     zone = await asyncio.to_thread(zone_of, dnsbl)
     try:
         resolver = dns.asyncresolver.Resolver(configure=reputation.resolver is None)
-    except dns.exception.DNSException as error:
-        raise ListingError("/etc/resolv.conf names no resolver: write `resolver:` of your own") from error
+    except (dns.exception.DNSException, OSError) as error:
+        raise ListingError("/etc/resolv.conf names no resolver: name one as `resolver`") from error
     if reputation.resolver is not None:
         resolver.nameservers = [str(reputation.resolver)]
         resolver.port = reputation.port
@@ -80,8 +82,10 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
 
 
 def _without_key(text: str, zone: str) -> str:
-    """Return a text without the list's zone and the key that begins it."""
-    for secret in (zone.removesuffix("."), zone.partition(".")[0]):
+    """Return a text without the list's zone and any label of it that may be the key."""
+    whole = zone.removesuffix(".")
+    first, *others = whole.split(".")
+    for secret in (whole, first, *filter(_KEY.fullmatch, others)):
         text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
     return text
 

@@ -16,6 +16,8 @@ WORST = ("quarantine", "reduce", "alert", "ignore")
 BADNESS = 80.0
 """Of a listing; each further list is one worse."""
 MAX_TEXT = 200
+MAX_CODES = 8
+"""Of a listing that are shown; lists give one to three."""
 
 
 def query_name(address: Address, zone: str) -> str:
@@ -172,5 +174,6 @@ def listed_text(name: str, address: Address, one: Listing) -> str:
 
 
 def listed_codes(one: Listing) -> str:
-    """Return the codes of a listing as people read them."""
-    return ", ".join(str(code) for code in sorted(one.codes))
+    """Return the codes of a listing as people read them; of very many the first."""
+    more = f" and {len(one.codes) - MAX_CODES} more" if len(one.codes) > MAX_CODES else ""
+    return ", ".join(str(code) for code in sorted(one.codes)[:MAX_CODES]) + more

@@ -18,7 +18,7 @@ class QuarantineRequest(NamedTuple):
     Attributes:
         badness: how bad the host is; the worst go first.
         since: seconds since the epoch; of equals the first goes first.
-        sending: whether it is for the mail that the host sends: pools that receive deal it all the same.
+        sending: whether pools that receive have nothing to do with it.
 
     """
 
@@ -73,24 +73,24 @@ def held_back(
     for name in {host[0] for host in wanted} & zones.keys():
         for pool in zones[name].pools:
             hosts = frozenset(member.host for member in pool.members if member.weight)
-            takes = {
-                host
+            mine = [
+                (name, host)
                 for host in hosts
-                if (one := wanted.get((name, host))) and not (one.sending and pool.mail == "in")
-            }
-            if takes:
+                if (name, host) in wanted and not (pool.mail == "in" and wanted[name, host].sending)
+            ]
+            if mine:
                 room = _Room(pool, hosts, sum(is_out((name, host)) for host in hosts))
-                for host in takes:
-                    rooms.setdefault((name, host), []).append(room)
+                for key in mine:
+                    rooms.setdefault(key, []).append(room)
     found: dict[HostKey, str] = {}
     for key in sorted(wanted, key=lambda one: (-wanted[one].badness, wanted[one].since, one)):
         if is_out(key):
             continue  # it takes nobody's place
-        mine = rooms.get(key, [])
-        full = next((room for room in mine if not room.has_room), None)
+        around = rooms.get(key, [])
+        full = next((room for room in around if not room.has_room), None)
         if full is not None:
             found[key] = str(full)
             continue
-        for room in mine:
+        for room in around:
             room.taken += 1
     return found

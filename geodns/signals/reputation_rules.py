@@ -249,7 +249,7 @@ def _peers(pools: Collection[Pool]) -> dict[str, frozenset[str]]:
 
 
 def _enough(rule: ReputationRule, rate: _Rate) -> bool:
-    return rate.of >= rule.min and rate.count >= rule.events and rate.value >= rule.above > 0
+    return rate.of >= rule.min and rate.count >= rule.events and rate.value >= rule.above
 
 
 def _sum(tallies: Iterable[Tally], count: Callable[[Tally], int]) -> _Rate:

@@ -239,6 +239,10 @@ def link_fallbacks(pools: Mapping[str, PlacedPool], report: Report) -> None:
             report.unknown(pool.place("fallback"), "no pool is called", pool.value.fallback, pools)
         if pool.value.overflow is not None and pool.value.overflow not in pools:
             report.unknown(pool.place("overflow"), "no pool is called", pool.value.overflow, pools)
+        if pool.value.overflow == name:
+            report.error(
+                pool.place("overflow"), f"pool {quoted(name)} overflows to itself", "name another pool"
+            )
         path: dict[str, None] = {}
         here: str | None = name
         while here is not None and here in pools and here not in done and here not in path:

@@ -103,7 +103,7 @@ RULE = keys_of(
         "about": choice,
         "text": word("an expression that is found in the reply, as TSS04"),
         "min": whole,
-        "above": part(0.01, 1),  # a rule that asks for nothing would never say anything
+        "above": part,
         "action": _action("alert", "quarantine", mappings=("reduce", "bar")),
     },
     defaults={"action": "{bar: 2h}"},
@@ -120,7 +120,7 @@ REPUTATION = keys_of(
     },
     defaults={"resolver": "what /etc/resolv.conf says"},
 )
-_PROVIDERS = {one.name for one in PROVIDERS} | {OTHER}
+_PROVIDERS = (*sorted(one.name for one in PROVIDERS), OTHER)
 
 
 def read_reputation(node: YamlNode | None, report: Report) -> Reputation | None:

@@ -54,7 +54,7 @@ def test_the_table_and_the_days_ahead(fake: Answering) -> None:
     assert lines[1] == [f"new1.{NAME}", "sendgrid", "3/6", "936", "412", "0.46%", "0.47%", "-"]
     assert lines[2][2:7] == ["7/6", "over", "412", "(by", "share)"]
     assert lines[4][:2] == [f"new1.{NAME}", "▇▇▇█"]
-    assert "ahead: 2026-12-04 1,320, 2026-12-05 2,640, 2026-12-06 5,280" in result.stdout
+    assert "ahead: 2026-12-04 1,320, 2026-12-05 2,640, 2026-12-06 5,280\n" in result.stdout
 
 
 def test_nobody_warms_up(fake: Answering) -> None:
@@ -110,7 +110,8 @@ def test_an_order_that_is_not_kept_has_a_status_of_its_own(fake: Answering) -> N
 
 
 def test_who_is_meant(fake: Answering) -> None:
-    assert isinstance(run("hold", "new3", "--server", fake.url).exception, NotFoundError)
+    with pytest.raises(NotFoundError, match=r"mta1: no such host warms up: `geodns warmup` lists"):
+        raise run("hold", "mta1", "--server", fake.url).exception or AssertionError
     two = {"hosts": {"new1": NEW1}}
     fake.give(PATH, {"zones": {NAME: two, "other.example": two}})
     assert isinstance(run("hold", "new1", "--server", fake.url).exception, AmbiguousError)

@@ -97,7 +97,10 @@ def choice(pool: str, live: LiveSet) -> Choice:
             "spill", {"a": DOWN, "o": DOWN}, "a .8 new1 .1 new2 .1", "spill", "down", id="overflow down"
         ),
         pytest.param("cold", {}, "new1 .1 new2 .1 o .8", "cold over", None, id="everybody warms up"),
-        pytest.param("cold", {"o": DOWN}, "", "", "servfail", id="nobody warm at all"),
+        pytest.param(
+            "cold", {"o": DOWN}, "new1 .1 new2 .1 o .8", "cold over", "down", id="the overflow's, down"
+        ),
+        pytest.param("cold", {"o": Forced.DOWN}, "", "", "servfail", id="nobody warm at all"),
         pytest.param("inward", {}, "a .33 new1 .33 new2 .33", "inward", None, id="it receives"),
     ],
 )
@@ -185,7 +188,7 @@ def test_a_change_of_an_overflow_reaches_the_pool() -> None:
     assert (NAME, "cold") in pools_by_host(ZONE)["o"]
     before = compile_zones(Compiled(), sources(ZONE), world())
     after = recompile_pools(before, pools_by_host(ZONE)["o"], world({"o": DOWN}))
-    assert after.choices[NAME, "cold"].last_resort is LastResort.SERVFAIL
+    assert after.choices[NAME, "cold"].last_resort is LastResort.DOWN
 
 
 @st.composite
@@ -260,3 +263,17 @@ def test_warm_hosts_that_live_serve_before_anybody_else(drawn: tuple[Zone, LiveS
                     if family in known.by_family and fitness.live and fitness.factor
                 ]
                 assert not fit
+
+
+def test_a_pool_that_receives_knows_nothing_of_reputation() -> None:
+    hosts = {(NAME, "a"), (NAME, "new1")}
+    live = replace(
+        live_set(ZONE, {}, forced={"a": Forced.QUARANTINED, "new2": Forced.QUARANTINED}),
+        judged=frozenset({(NAME, "a")}),
+        factors={key: {"reputation": Fraction(1, 2), "load": Fraction(1, 4)} for key in hosts},
+    )
+    assert [(one.host, one.factors) for one in choice("inward", live).mx.dealt] == [
+        ("a", {"load": Fraction(1, 4)}),
+        ("new1", {"load": Fraction(1, 4)}),
+    ]
+    assert choice("main", live).mx.hosts == ("b",)

@@ -195,7 +195,7 @@ def test_without_a_resolver_the_lists_say_so(judged: Judged, monkeypatch: pytest
 
     monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
     asyncio.run(ask_once(judged))
-    why = "/etc/resolv.conf names no resolver: write `resolver:` of your own"
+    why = "/etc/resolv.conf names no resolver: name one as `resolver`"
     assert {name: (one.ok, one.why) for name, one in judged.service.lists_of(NAME).items()} == {
         "bl.test": (False, why),
         "other.test": (False, why),

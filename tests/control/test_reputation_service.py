@@ -290,6 +290,8 @@ def test_a_rule_is_ignored_for_a_host_for_a_while(judged: Judged) -> None:
     ignore("m1", None, 0)
     assert judged.ordered.keys() == {"m1", "m2"}
     ignore("m1", "other.test", HOUR)
+    assert judged.ordered.keys() == {"m1", "m2"}, "all that was ignored counts again"
+    ignore("m1", "bl.test", HOUR)
     assert judged.ordered.keys() == {"m2"}
     judged.go(HOUR + 1)
     assert judged.ordered.keys() == {"m1", "m2"}

@@ -70,7 +70,9 @@ INDEX, TEXTS = HostIndex(ZONES), TextRules(ZONES)
         ),
         pytest.param(None, None, "192.0.2.11", "it is not clear which host with egress", id="two hosts"),
         pytest.param(None, None, "192.0.2.12", "no host with egress 192.0.2.12 is served", id="not a source"),
-        pytest.param(OTHER_ZONE, "mta2", None, "no host 'mta2' is served", id="in another zone"),
+        pytest.param(
+            OTHER_ZONE, "mta2", None, "zone in.example.com has no host 'mta2'", id="in another zone"
+        ),
         pytest.param("nowhere", "mta2", None, "no zone 'nowhere' is served", id="no zone"),
         pytest.param(None, "mt\0a", None, "no host 'mt\\x00a' is served", id="no name"),
         pytest.param(None, None, None, "whose mail was it?", id="nobody"),

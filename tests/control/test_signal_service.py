@@ -275,3 +275,22 @@ def test_whatever_is_repeated_fails_or_is_restarted_counts_once(
 
     with tempfile.TemporaryDirectory() as folder:
         run(Path(folder), *map(test_of, [[(9, 0, 0)], *runs]))
+
+
+def test_after_a_kill_all_that_was_counted_is_known_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SignalFile, "save_heard", lambda *_: None)  # a kill comes before that
+
+    async def before(service: SignalService) -> None:
+        await take(service, "1", signal(number=5))
+
+    async def after(service: SignalService) -> None:
+        await service.begin(5.0)
+        assert service.total(HOST, time.time() - 600, time.time()).first == 5
+        heard = service.heard(HOST)
+        assert heard is not None
+        assert -1 < time.time() - heard < 400
+        assert service.heard((ZONE, "mta2")) is None
+
+    run(tmp_path, before, after)

@@ -18,19 +18,22 @@ from tests.integration.mailhosts import wait_until
 from tests.signals.blocklist import BlockList, block_list
 
 ZONE = "out.example.com"
+KEYED = "/nowhere/keyed"
 TEXT = """ns: {{ns1: 192.0.2.53}}
 hosts:
   mta1: 192.0.2.1
   mta2: 192.0.2.2
   mta3: 192.0.2.3
   mta4: {{address: 192.0.2.4, egress: "2001:db8::4"}}
-pools: {{main: {{hosts: ["mta*"], check: none, answers: 1}}}}
-records: {{"@": {{pool: main}}}}
+pools:
+  main: {{hosts: ["mta*"], check: none, answers: 1}}
+  into: {{hosts: [mta1], check: none, mail: in}}
+records: {{"@": {{pool: main}}, in: {{pool: into}}}}
 reputation:
   mode: act
   resolver: "127.0.0.1:{port}"
   interval: 1s
-  dnsbl: [bl.test]
+  dnsbl: [bl.test, other.test, {{zone_file: {KEYED}}}]
   rules: [{{provider: gmx, text: "nemesis", min: 50, action: {{reduce: 50%}}}}]
 """
 CODE = ["127.0.0.2"]
@@ -39,13 +42,13 @@ CODE = ["127.0.0.2"]
 @pytest.fixture
 def lists() -> Iterator[BlockList]:
     with block_list() as found:
-        found.zones["bl.test"] = {}
+        found.zones = {"bl.test": {}, "other.test": {}}
         yield found
 
 
 @pytest.fixture
 def server(tmp_path: Path, lists: BlockList) -> Iterator[Server]:
-    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port)}) as found:
+    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port, KEYED=KEYED)}) as found:
         yield found
 
 
@@ -54,8 +57,17 @@ def quarantined(server: Server) -> set[str]:
     return {name for name, one in hosts.items() if one["forced"] == "quarantined"}
 
 
+def told_of(server: Server, host: str) -> list[dict[str, Any]]:
+    return [one for one in server.get("/api/v1/events?kind=forced")["events"] if one["host"] == host]
+
+
+def overruled(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.get("/api/v1/reputation")["zones"][ZONE]["ignored"]
+    return found
+
+
 def ignored(server: Server) -> set[str]:
-    return {one["host"] for one in server.get("/api/v1/reputation")["zones"][ZONE]["ignored"]}
+    return {one["host"] for one in overruled(server)}
 
 
 def shown(server: Server, host: str) -> dict[str, Any]:
@@ -67,6 +79,8 @@ def test_a_listed_host_is_taken_out_and_comes_back_in_steps(server: Server, list
     lists.zones["bl.test"] = {"192.0.2.1": CODE, "2001:db8::4": CODE}
     wait_until(lambda: quarantined(server) == {"mta1", "mta4"}, 20, "both listed hosts are out")
     assert server.seen(ZONE) == {"192.0.2.2", "192.0.2.3"}
+    assert server.seen(f"in.{ZONE}") == {"192.0.2.1"}, "what it receives is another matter"
+    assert "quarantined" not in server.command("explain", f"in.{ZONE}").stdout
     command = server.command("reputation", "mta4")
     assert "2001:db8::4 is on bl.test" in command.stdout
 
@@ -101,7 +115,7 @@ def test_one_list_for_all_takes_nobody(server: Server, lists: BlockList) -> None
 
 
 def test_on_call_overrules(server: Server, lists: BlockList) -> None:
-    lists.zones["bl.test"] = {"192.0.2.1": CODE, "192.0.2.2": CODE}
+    lists.zones = {"bl.test": {"192.0.2.1": CODE, "192.0.2.2": CODE}, "other.test": {"192.0.2.2": CODE}}
     wait_until(lambda: quarantined(server) == {"mta1", "mta2"}, 20, "both listed hosts are out")
     said = server.command(
         "reputation", "ignore", "mta1", "--rule", "bl.test", "--for", "12h", "--reason", "x"
@@ -113,6 +127,19 @@ def test_on_call_overrules(server: Server, lists: BlockList) -> None:
     server.order("mta2", "clear", ZONE)  # by hand: it is not given again
     wait_until(lambda: ignored(server) == {"mta1", "mta2"}, 20, "what was ended by hand stays so")
     assert quarantined(server) == set()
+    rules = {one["rule"] for one in overruled(server) if one["host"] == "mta2"}
+    assert rules == {"bl.test", "other.test"}, "the other list does not bring it back"
+
+    for rule in rules:
+        said = server.command("reputation", "ignore", "mta2", "--rule", rule, "--for", "0m")
+        assert said.stdout == f"mta2: {rule} counts again\n"
+    assert quarantined(server) == {"mta2"}
+    server.command("reputation", "ignore", "mta2", "--for", "1h")
+    assert quarantined(server) == set()
+    server.command("reputation", "ignore", "mta1", "--for", "0m")
+    server.command("reputation", "ignore", "mta1", "--rule", KEYED, "--for", "1h")
+    assert [one["rule"] for one in overruled(server)] == [None, f"*** ({KEYED})"]
+    server.command("reputation", "ignore", "mta1", "--for", "1h")
 
     said = server.command("reputation", "mode", "observe", "--for", "6h")
     assert said.stdout == f"reputation mode observe for 6h: {ZONE}\n"

@@ -1,6 +1,8 @@
 """A warm-up on a running server: shares that are dealt, orders over a restart, the page."""
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tests.integration.browser import browsing, needs_browser
 from tests.integration.cluster import Server, serving
+from tests.integration.mailhosts import wait_until
 
 ZONE = "out.example.com"
 TEXT = """
@@ -61,6 +64,15 @@ def test_a_new_host_gets_its_share_and_orders_outlast_a_restart(tmp_path: Path) 
     with serving(tmp_path, {ZONE: TEXT}) as server:
         day, held = stage(server)
         assert (day, held is not None and held.endswith("(wait)")) == (3, True)
+
+
+def test_what_was_sent_bounds_the_share_right_after_a_kill(server: Server) -> None:
+    sent = {"host": "new1", "event": "delivered", "count": 1001}
+    assert server.request("/api/v1/signals", {"batch": "1", "signals": [sent]})[0] == 200
+    wait_until(lambda: dealt(server, 300)["192.0.2.13"] == 0, 20, "its day is over")
+    os.kill(server.control(), signal.SIGKILL)
+    wait_until(lambda: server.get("/api/v1/warmup")["zones"], 20, "control is back")
+    assert dealt(server)["192.0.2.13"] == 0
 
 
 @needs_browser

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
+import dns.asyncresolver
 import dns.rcode
+import dns.resolver
 import pytest
 
 from geodns.model.base import Address
@@ -123,6 +125,24 @@ def test_the_key_of_a_zone_file_is_never_named(server: BlockList, tmp_path: Path
     with pytest.raises(ListingError) as error:
         asked(server, M1, of=one)
     assert "s3cret" not in f"{error.value!r}{error.value.__cause__!r}{one.name}".lower()
+
+
+def test_a_key_need_not_be_the_first_label(server: BlockList, tmp_path: Path) -> None:
+    key, zone = tmp_path / "dqs", "zen.s3cretkey.longerthananyword.zen.test"
+    key.write_text(f"{zone}\n")
+    server.zones[zone] = {"192.0.2.1": ["127.0.0.2"]}
+    server.texts[zone] = "key=S3cretKey or LongerThanAnyWord, see test.example"
+    answers, _ = asked(server, M1, of=Dnsbl(zone_file=str(key)))
+    assert answers[M1] == (frozenset({IPv4Address("127.0.0.2")}), "key=*** or ***, see test.example")
+
+
+def test_a_machine_without_a_resolver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(**_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.asyncresolver, "Resolver", nothing)
+    with pytest.raises(ListingError, match=r"names no resolver: name one as `resolver`"):
+        asyncio.run(ask(Reputation(), Dnsbl(zone=LIST), [M1]))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geodns.model.hosts import Host
 from geodns.model.reputation import Action, Dnsbl, Reputation
-from geodns.signals.listings import Listings, codes_of, query_name
+from geodns.signals.listings import Listing, Listings, codes_of, listed_codes, query_name
 
 M1 = ip_address("192.0.2.1")
 CODE = frozenset({IPv4Address("127.0.0.2")})
@@ -117,3 +117,8 @@ def test_failures_never_change_what_counts(
         if answer is not None:
             without.took_round("bl", {M1: answer}, confirm, float(number))
     assert with_failures.known == without.known
+
+
+def test_of_very_many_codes_a_few_are_shown() -> None:
+    one = Listing(frozenset(IPv4Address(f"127.0.{n}.2") for n in range(200)))
+    assert listed_codes(one).endswith(", 127.0.7.2 and 192 more")

@@ -92,3 +92,18 @@ def test_the_bound_holds_whoever_is_wanted_and_down(
     if len(down) < size:
         assert len(taken | down) < size or percent == 100
     assert all(wants[one] <= wants[other] for one in kept for other in taken)
+
+
+def test_reputation_needs_no_room_in_pools_that_receive() -> None:
+    zones = {
+        NAME: zone("""
+            hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3, d: 192.0.2.4}
+            pools:
+              out: {hosts: "*"}
+              into: {hosts: [a], mail: in}
+            records: {"@": {pool: out}, into: {pool: into}}
+        """)
+    }
+    for sending, waiting in ((True, set()), (False, {key("a")})):
+        wanted = {key("a"): QuarantineRequest(80, 0, sending=sending)}
+        assert held_back(zones, wanted, lambda _: False).keys() == waiting

@@ -201,6 +201,14 @@ def test_an_own_rule_counts_the_replies_that_its_text_is_found_in() -> None:
     assert moving(signs_of(zone_of(2, rules=(rule,)), mail)) == [("m1", "yahoo ip TSS04", "yahoo")]
 
 
+def test_above_0_is_any_refusal() -> None:
+    rule = ReputationRule(name="gmx ip", provider="gmx", above=0, action=QUARANTINE)
+    mail = Mail()
+    mail.sent("m1", "gmx", T0 - 60, 1000, 1)
+    mail.sent("m2", "gmx", T0 - 60, 1000)
+    assert moving(signs_of(zone_of(2, rules=(rule,)), mail)) == [("m1", "gmx ip", "gmx")]
+
+
 @pytest.mark.parametrize(
     ("first", "bounced", "complaints", "rules"),
     [

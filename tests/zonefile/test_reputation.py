@@ -75,7 +75,6 @@ def test_without_the_section_nothing_is_judged() -> None:
         ("rules: [{provider: yaho}]", "no provider 'yaho': did you mean 'yahoo'?"),
         ("rules: [{text: '('}]", "'(' is no regular expression"),
         ("rules: [{above: 120%}]", "120% is out of range"),
-        ("rules: [{above: 0%}]", "0% is out of range: write 0.01 to 1, or 1% to 100%"),
         (
             "rules: [{action: {baar: 2h}}]",
             "no action: write one of: alert, quarantine, {reduce: 25%}, {bar: 2h}",

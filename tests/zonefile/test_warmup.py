@@ -86,6 +86,7 @@ def test_what_cannot_be_read(written: str, says: str) -> None:
             "all hosts of the overflow 'cold' warm up: name a pool with warm hosts",
         ),
         ("main: {hosts: [mta1, mta2], volume: 10, overflow: nix}", "no pool is called 'nix'"),
+        ("main: {hosts: [mta1, mta2], volume: 10, overflow: main}", "pool 'main' overflows to itself"),
         ("main: {hosts: [mta1, mta2], volume: 0}", "volume '0' is out of range"),
         ("main: {hosts: [mta1, mta2], volume: 10, mail: inward}", "'inward' is not known here"),
         (
