@@ -105,7 +105,7 @@ def reputation_json(services: Services, figures: Figured, now: float) -> Reputat
             state = known.get(dnsbl.name)
             said = ListJson(
                 ok=state is not None and state.ok,
-                why="it was not asked yet" if state is None else state.why,
+                why="it was not asked yet" if state is None else state.why or state.lacks,
                 at=timestamp(state.at) if state else None,
             )
             if dnsbl.name not in lists or not said["ok"]:  # several zones may ask it

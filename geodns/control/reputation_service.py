@@ -255,8 +255,8 @@ class ReputationService:
         listings = self.listings.setdefault(key.zone, Listings())
         before = dict(listings.known)
         try:
-            answers, why = await ask(reputation, dnsbl, sorted(asked, key=str))
-            state = ListState(ok=True, why=why, at=time.time())
+            answers, why, lacks = await ask(reputation, dnsbl, sorted(asked, key=str))
+            state = ListState(ok=True, why=why, at=time.time(), lacks=lacks)
         except ListingError as error:
             answers, state = {}, ListState(ok=False, why=str(error), at=time.time())
         except Exception:

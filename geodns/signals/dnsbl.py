@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import NamedTuple
 
 import dns.asyncresolver
 import dns.exception
@@ -18,6 +19,8 @@ from geodns.signals.listings import TEST_LISTED, TEST_NOT_LISTED, ListingError, 
 
 LIFETIME = 5.0
 """Seconds that a look-up may take."""
+UNLISTED = "its test entry"
+"""How it is told that a list has not even that, for a family."""
 TOGETHER = 10
 """Look-ups of one round that are asked side by side."""
 _KEY = re.compile(r"(?=.*[0-9]).{6,}|.{12,}")
@@ -41,8 +44,23 @@ def zone_of(dnsbl: Dnsbl) -> str:
     return lines[0]
 
 
-async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Address]) -> tuple[Answers, str]:
-    """Ask a list about addresses; return None for those whose look-up failed, and what went wrong in part.
+class Asked(NamedTuple):
+    """A list's answers.
+
+    Attributes:
+        answers: None for addresses whose look-up failed.
+        why: what went wrong in part.
+        lacks: see `ListState`.
+
+    """
+
+    answers: Answers
+    why: str
+    lacks: str
+
+
+async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Address]) -> Asked:
+    """Ask a list about addresses.
 
     Raises:
         ListingError: the list cannot be believed now; its zone is never named.
@@ -56,7 +74,7 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
     if reputation.resolver is not None:
         resolver.nameservers = [str(reputation.resolver)]
         resolver.port = reputation.port
-    believed, why = await _believed(resolver, zone, {address.version for address in addresses})
+    believed, why, lacks = await _believed(resolver, zone, {address.version for address in addresses})
     gate = asyncio.Semaphore(TOGETHER)
 
     failed: list[str] = []
@@ -78,7 +96,7 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
         why = f"{len(failed)} of {len(asked)} look-ups failed: {failed[0]}"
     if asked and len(failed) == len(asked):
         raise ListingError(why)
-    return answers, why
+    return Asked(answers, why, lacks)
 
 
 def _without_key(text: str, zone: str) -> str:
@@ -92,8 +110,8 @@ def _without_key(text: str, zone: str) -> str:
 
 async def _believed(
     resolver: dns.asyncresolver.Resolver, zone: str, versions: Collection[int]
-) -> tuple[set[int], str]:
-    """Return the families (4, 6) whose test entries are right, and what is wrong with the other.
+) -> tuple[set[int], str, str]:
+    """Return the families (4, 6) whose test entries are right; what is wrong with the other; what is lacking.
 
     Raises:
         ListingError: neither is right.
@@ -113,7 +131,8 @@ async def _believed(
     text = "; ".join(f"{family}: {why}" for family, why in wrong.items())
     if versions and not found:
         raise ListingError(text)
-    return found, text
+    is_lacking = all(why.startswith(UNLISTED) for why in wrong.values())
+    return (found, "", text) if is_lacking else (found, text, "")
 
 
 async def _test(
@@ -121,7 +140,7 @@ async def _test(
 ) -> str | None:
     try:
         if not await _codes(resolver, listed, zone):
-            return f"its test entry {listed} is not listed, as it must be"
+            return f"{UNLISTED} {listed} is not listed, as it must be"
         if await _codes(resolver, not_listed, zone):
             return f"{not_listed} is listed, as it must never be: it may list everything"
     except ListingError as error:

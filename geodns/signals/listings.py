@@ -90,11 +90,20 @@ ListingKey = tuple[str, Address]
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """Whether a list can be believed, and since when in seconds since the epoch; `why` not."""
+    """How a list fares.
+
+    Attributes:
+        ok: whether it can be believed.
+        why: what is wrong, with all of it or a part.
+        at: of its last round, in seconds since the epoch.
+        lacks: what it says nothing of, which is no fault: many lists have no IPv6.
+
+    """
 
     ok: bool
     why: str = ""
     at: float = 0.0
+    lacks: str = ""
 
 
 @dataclass

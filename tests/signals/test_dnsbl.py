@@ -13,7 +13,7 @@ import pytest
 from geodns.model.base import Address
 from geodns.model.reputation import Dnsbl, Reputation
 from geodns.signals import dnsbl
-from geodns.signals.dnsbl import Answers, ask
+from geodns.signals.dnsbl import Answers, Asked, ask
 from geodns.signals.listings import ListingError
 from tests.signals.blocklist import BlockList, block_list
 
@@ -29,6 +29,11 @@ def server() -> Iterator[BlockList]:
 
 
 def asked(server: BlockList, *addresses: Address, of: Dnsbl | None = None) -> tuple[Answers, str]:
+    found = asked_whole(server, *addresses, of=of)
+    return found.answers, found.why
+
+
+def asked_whole(server: BlockList, *addresses: Address, of: Dnsbl | None = None) -> Asked:
     reputation = Reputation(resolver=IPv4Address("127.0.0.1"), port=server.port)
     return asyncio.run(ask(reputation, of or Dnsbl(zone=LIST), addresses))
 
@@ -99,9 +104,13 @@ def test_a_list_that_fails_its_test_is_not_believed(
 def test_a_list_without_ipv6_says_nothing_of_it(server: BlockList) -> None:
     server.tests[LIST] = {"127.0.0.2": ["127.0.0.2"]}
     server.zones[LIST] = {"2001:db8::1": ["127.0.0.2"]}
-    answers, why = asked(server, M1, M6)
+    answers, why, lacks = asked_whole(server, M1, M6)
     assert answers == {M1: (frozenset(), "")}
-    assert why == "IPv6: its test entry ::ffff:7f00:2 is not listed, as it must be"
+    assert why == ""  # many lists have none: that is no alert
+    assert lacks == "IPv6: its test entry ::ffff:7f00:2 is not listed, as it must be"
+    server.tests[LIST] |= {"::ffff:7f00:2": ["127.255.255.254"]}
+    why = asked_whole(server, M1, M6).why
+    assert why.startswith("IPv6: the list refuses public resolvers")
 
 
 def test_an_error_for_one_address_is_no_listing(server: BlockList) -> None:
