@@ -9,7 +9,7 @@ READY  := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # They wait more than they compute; tests/conftest.py says in what order.
-PYTEST := $(BIN)/pytest --numprocesses 6
+PYTEST := $(BIN)/pytest --numprocesses 4
 
 .PHONY: run test quick nightly check reference bench fuzz clean
 
