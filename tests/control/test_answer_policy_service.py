@@ -163,7 +163,8 @@ def test_a_control_process_that_is_started_again_goes_on_with_the_last_secrets(t
 
     async def test() -> None:
         file.write_text(f"{OTHER}\n{SECRET}\n")
-        await until(lambda: workers.carried and is_written(one))
+        await until(lambda: workers.carried)
+        await one._persistence.written()
 
     watch(one, test)
     file.unlink()

@@ -17,6 +17,7 @@ BELIEVED_MISSING = "zones.watch.BELIEVED_MISSING"
 SILENT = "control.watchdog.SILENT"
 HEARTBEAT = "serve.worker.HEARTBEAT"
 RISE_EVERY = "daemon.RISE_EVERY"
+REVIEW_EVERY = "control.reputation_service.REVIEW_EVERY"
 SAVE_EVERY = "daemon.SAVE_EVERY"
 PATIENCE = "cli.parent_check.PATIENCE"
 FIRST_ROUND = "daemon.FIRST_ROUND"
@@ -37,6 +38,7 @@ REAL: dict[str, object] = {
     SILENT: 15.0,
     HEARTBEAT: 5.0,
     RISE_EVERY: 5.0,
+    REVIEW_EVERY: 10.0,
     SAVE_EVERY: 10.0,
     PATIENCE: 3.0,
     FIRST_ROUND: 5.0,

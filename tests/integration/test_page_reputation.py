@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.support.select import Select
 
+from tests.integration import product
 from tests.integration.browser import Browser, browsing, needs_browser
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
@@ -16,6 +17,7 @@ from tests.signals.blocklist import BlockList, block_list
 pytestmark = needs_browser
 
 ZONE = "out.example.com"
+SOON: dict[str, object] = {product.REVIEW_EVERY: 1.0}
 TEXT = """ns: {{ns1: 192.0.2.53}}
 hosts: {{mta1: 192.0.2.1, mta2: 192.0.2.2, mta3: 192.0.2.3, mta4: 192.0.2.4}}
 pools: {{main: {{hosts: "*", check: none, max_out: 2}}}}
@@ -52,7 +54,7 @@ def lists() -> Iterator[BlockList]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, lists: BlockList) -> Iterator[Server]:
     zones = {ZONE: TEXT.format(port=lists.port), "plain.example": PLAIN}
-    with serving(tmp_path_factory.mktemp("reputation"), zones) as found:
+    with serving(tmp_path_factory.mktemp("reputation"), zones, constants=SOON) as found:
         signals = [
             row("delivered", "mta1", 40, provider="google", delay_s=2.0),
             row("delivered", "mta2", 150, provider="google", delay_s=600.0),

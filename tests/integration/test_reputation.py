@@ -13,11 +13,13 @@ import pytest
 
 from geodns.config.times import timestamp
 from geodns.storage.event_log import WRITE_EVERY
+from tests.integration import product
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 from tests.signals.blocklist import BlockList, block_list
 
 ZONE = "out.example.com"
+SOON: dict[str, object] = {product.REVIEW_EVERY: 1.0}
 KEYED = "/nowhere/keyed"
 TEXT = """ns: {{ns1: 192.0.2.53}}
 hosts:
@@ -48,7 +50,7 @@ def lists() -> Iterator[BlockList]:
 
 @pytest.fixture
 def server(tmp_path: Path, lists: BlockList) -> Iterator[Server]:
-    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port, KEYED=KEYED)}) as found:
+    with serving(tmp_path, {ZONE: TEXT.format(port=lists.port, KEYED=KEYED)}, constants=SOON) as found:
         yield found
 
 
