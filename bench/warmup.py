@@ -14,7 +14,7 @@ import click
 from geodns.compiler.choice import choose
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.rotation import cycle, units
-from geodns.model.mail import MailEvent, Tally
+from geodns.model.mail import MailEvent, MailTally
 from geodns.model.state import Forced
 from geodns.model.warmup import SECONDS, WarmupStage, peak_of
 from geodns.model.zone import Zone
@@ -35,7 +35,7 @@ NEW = ("new1", "new2")
 RESOLVERS = 10
 LOOK = 30
 """Seconds from one look at what was sent to the next."""
-_NO_MAIL = Tally()
+_NO_MAIL = MailTally()
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def simulate(
     for number in range(days):
         forced = {(NAME, f"warm{one}"): Forced.DRAINED for one in range(1, 5) if failures and number % 5 == 4}
         sent: Counter[str] = Counter()
-        ended: dict[str, Tally] = {}
+        ended: dict[str, MailTally] = {}
         shares: dict[str, float] = dict.fromkeys(NEW, 0.0)
         rates: dict[str, Fraction] = dict.fromkeys(NEW, Fraction(0))
         ceilings: dict[str, Fraction] = {}
@@ -128,7 +128,7 @@ def _sending(
     rows: list[Day],
     now: float,
     volume: int,
-    ended: dict[str, Tally],
+    ended: dict[str, MailTally],
 ) -> Sending:
     if host not in ended:
         last = next((row.sent for row in reversed(rows) if row.host == host), 0.0)
@@ -137,8 +137,8 @@ def _sending(
     return replace(seen, today=_tally(sent), ended=ended[host])
 
 
-def _tally(sent: float) -> Tally:
-    return Tally(int(sent), {MailEvent.DELIVERED: int(sent)}) if sent else _NO_MAIL
+def _tally(sent: float) -> MailTally:
+    return MailTally(int(sent), {MailEvent.DELIVERED: int(sent)}) if sent else _NO_MAIL
 
 
 def _sets(

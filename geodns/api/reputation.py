@@ -24,13 +24,13 @@ from geodns.control.host_lookup import find_hosts
 from geodns.control.services import Services
 from geodns.control.signal_service import ZoneFigures
 from geodns.errors import NotFoundError, StoreError, UsageError
-from geodns.model.mail import MailEvent, Tally, summed
+from geodns.model.mail import MailEvent, MailTally, summed
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.listings import listed_codes
 
 Spans = Mapping[str, ZoneFigures]
-"""What became of mail, by span, host and provider."""
+"""Figures of mail by span, host and provider."""
 Figured = Mapping[str, Spans]
 """The same by zone."""
 
@@ -215,7 +215,7 @@ def _actions(services: Services, zone: Zone, host: str, now: float) -> list[Acti
     return found
 
 
-def _tally_json(tally: Tally, undated: int) -> TallyJson:
+def _tally_json(tally: MailTally, undated: int) -> TallyJson:
     return TallyJson(
         first=tally.first,
         delivered=tally[MailEvent.DELIVERED],

@@ -1,4 +1,4 @@
-"""Where running servers disagree, by the statuses that they show."""
+"""Finds where running servers disagree, by the statuses that they show."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple

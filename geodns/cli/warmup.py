@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import click
@@ -70,7 +70,7 @@ def _hosts(zones: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
 def render(zones: Mapping[str, Json]) -> Group:
     """Return the table, and below it the days ahead of each host."""
     table = Table(box=None, pad_edge=False)
-    for name, side in (
+    columns: tuple[tuple[str, Literal["left", "right"]], ...] = (
         ("HOST", "left"),
         ("PLAN", "left"),
         ("DAY", "right"),
@@ -79,8 +79,9 @@ def render(zones: Mapping[str, Json]) -> Group:
         ("SHARE", "right"),
         ("CEILING", "right"),
         ("HELD", "left"),
-    ):
-        table.add_column(name, justify=side, no_wrap=name != "HELD")  # type: ignore[arg-type]
+    )
+    for name, side in columns:
+        table.add_column(name, justify=side, no_wrap=name != "HELD")
     for host, one in _hosts(zones):
         table.add_row(
             host,

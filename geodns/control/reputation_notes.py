@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, ip_address
 from typing import Any, Literal, TypeVar
 
 from geodns.errors import printable
-from geodns.model.reputation import Action
+from geodns.model.reputation import ReputationAction
 from geodns.model.state import HostKey
-from geodns.signals.listings import Listing, ListingKey
+from geodns.signals.listings import BlockListing, ListingKey
 from geodns.signals.reputation import Cause, Standing, StandingKey
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Notes:
     """What is kept."""
 
     standings: Mapping[str, Mapping[StandingKey, Standing]] = field(default_factory=dict)
-    listings: Mapping[str, Mapping[ListingKey, Listing]] = field(default_factory=dict)
+    listings: Mapping[str, Mapping[ListingKey, BlockListing]] = field(default_factory=dict)
     ignored: tuple[Ignored, ...] = ()
     modes: Mapping[str, ModeOrder] = field(default_factory=dict)
 
@@ -73,7 +73,7 @@ def _standing_row(zone: str, key: StandingKey, one: Standing) -> list[Any]:
     return [zone, key.host, *key.cause, *says, one.since, one.until, one.ended]
 
 
-def _listing_row(zone: str, key: ListingKey, one: Listing) -> list[Any]:
+def _listing_row(zone: str, key: ListingKey, one: BlockListing) -> list[Any]:
     codes = [str(code) for code in sorted(one.codes)]
     return [zone, key[0], str(key[1]), codes, one.text, one.since, one.rounds, one.counts]
 
@@ -89,7 +89,7 @@ def notes_of(text: str | None) -> Notes:
     standings: dict[str, dict[StandingKey, Standing]] = {}
     for zone, key, one in _rows(said.get("standings"), _standing):
         standings.setdefault(zone, {})[key] = one
-    listings: dict[str, dict[ListingKey, Listing]] = {}
+    listings: dict[str, dict[ListingKey, BlockListing]] = {}
     for zone, listing_key, listing in _rows(said.get("listings"), _listing):
         listings.setdefault(zone, {})[listing_key] = listing
     return Notes(
@@ -118,7 +118,7 @@ def _standing(
 ) -> tuple[str, StandingKey, Standing]:
     kind, percent, seconds, why, badness, share, since, until, ended = rest
     key = StandingKey(str(host), Cause(str(rule), None if provider is None else str(provider)))
-    action = Action.model_validate({"kind": kind, "percent": percent, "seconds": seconds})
+    action = ReputationAction.model_validate({"kind": kind, "percent": percent, "seconds": seconds})
     part = min(1.0, max(0.0, float(share)))
     end = None if ended is None else _time(ended)
     return (
@@ -130,10 +130,10 @@ def _standing(
 
 def _listing(
     zone: Any, name: Any, address: Any, codes: Any, text: Any, *rest: Any
-) -> tuple[str, ListingKey, Listing]:
+) -> tuple[str, ListingKey, BlockListing]:
     since, rounds, counts = rest
     found = frozenset(IPv4Address(code) for code in codes)
-    one = Listing(found, printable(str(text)), _time(since), int(rounds), bool(counts))
+    one = BlockListing(found, printable(str(text)), _time(since), int(rounds), bool(counts))
     return str(zone), (str(name), ip_address(address)), one
 
 

@@ -34,7 +34,7 @@ Classify = Callable[[int, str, str, str], About]
 """Says whom a reply speaks of: its code, enhanced code, text, and the provider."""
 
 _REPLIES = frozenset({MailEvent.DEFERRED, MailEvent.RETRIED, MailEvent.BOUNCED, MailEvent.EXPIRED})
-"""What a reply of the receiver's has caused."""
+"""Events that a reply of the receiver's has caused."""
 _NAMED = frozenset(provider.name for provider in PROVIDERS) | {OTHER}
 
 

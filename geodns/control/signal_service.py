@@ -29,7 +29,7 @@ from geodns.control.signal_intake import (
 )
 from geodns.control.wall_clock import WallClock, since_boot
 from geodns.errors import Problem, StoreError, printable
-from geodns.model.mail import About, MailKey, MailKind, Tally
+from geodns.model.mail import About, MailKey, MailKind, MailTally
 from geodns.model.state import HostKey
 from geodns.signals import delays
 from geodns.signals.mail_window import (
@@ -77,7 +77,7 @@ class Figures(NamedTuple):
 
     """
 
-    tally: Tally
+    tally: MailTally
     undated: int
     delay_p50: float | None
     delay_p95: float | None
@@ -330,10 +330,10 @@ class SignalService:
 
     # --- what is known ----------------------------------------------------------------------------------
 
-    def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, Tally]:
+    def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, MailTally]:
         return self._window.by_provider(host, start, end)
 
-    def total(self, host: HostKey, start: float, end: float) -> Tally:
+    def total(self, host: HostKey, start: float, end: float) -> MailTally:
         return self._window.total(host, start, end)
 
     def hours(self, host: HostKey, now: float) -> list[HourOfMail]:

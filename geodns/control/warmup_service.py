@@ -16,7 +16,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.wall_clock import WallClock, since_boot
 from geodns.control.worker_service import WorkerService
 from geodns.errors import NotFoundError, UsageError
-from geodns.model.mail import MailCounts, Tally
+from geodns.model.mail import MailCounts, MailTally
 from geodns.model.state import HostKey, PoolKey
 from geodns.model.warmup import SECONDS, Warmup, WarmupStage, peak_of
 from geodns.model.zone import Zone
@@ -196,7 +196,7 @@ class WarmupService:
             return seen
         today = midnight(utc_date(now))
         counted = midnight(stage.date) if stage is not None else today
-        ended = Tally() if counted == today else self._counts.total(host, counted, counted + SECONDS)
+        ended = MailTally() if counted == today else self._counts.total(host, counted, counted + SECONDS)
         return replace(seen, today=self._counts.total(host, today, today + SECONDS), ended=ended)
 
     def _measure(self, zones: list[Zone], now: float) -> None:

@@ -1,4 +1,4 @@
-"""What became of mail: events of deliveries, whom a reply speaks of, and counts of them."""
+"""Names events of deliveries and whom a reply speaks of, and counts them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ class About(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class MailTally:
     """Counts of message-recipients over some time, by when the mail came in.
 
     Attributes:
@@ -65,7 +65,7 @@ class Tally:
         return self.refused.get(about, 0) / self.first if self.first else 0.0
 
 
-def summed(tallies: Iterable[Tally]) -> Tally:
+def summed(tallies: Iterable[MailTally]) -> MailTally:
     """Return the tally of several together."""
     first = 0
     events: Counter[MailEvent] = Counter()
@@ -76,7 +76,7 @@ def summed(tallies: Iterable[Tally]) -> Tally:
         events.update(one.events)
         refused.update(one.refused)
         marked.update(one.marked)
-    return Tally(first, events, refused, marked)
+    return MailTally(first, events, refused, marked)
 
 
 class MailKind(NamedTuple):
@@ -109,10 +109,10 @@ class MailCounts(Protocol):
     hours and days where they are long ago: a step that begins before `start` is left out.
     """
 
-    def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, Tally]:
+    def by_provider(self, host: HostKey, start: float, end: float) -> Mapping[str, MailTally]:
         """Return the tally of each provider for mail that came in from `start` to `end`."""
 
-    def total(self, host: HostKey, start: float, end: float) -> Tally:
+    def total(self, host: HostKey, start: float, end: float) -> MailTally:
         """Return the tally over all providers, of what was told late, too."""
 
     def heard(self, host: HostKey) -> float | None:

@@ -14,7 +14,7 @@ ERRORS = IPv4Network("127.255.255.0/24")
 """Answers that tell of an error, as Spamhaus publishes them; they never mean a listing."""
 
 
-class Action(Frozen):
+class ReputationAction(Frozen):
     """What a listing or a rule does to a host.
 
     Attributes:
@@ -42,13 +42,13 @@ class Dnsbl(Frozen):
         default="",
         description="A file whose one line is the zone, where that has a key in it; it is shown as ***.",
     )
-    codes: tuple[tuple[IPv4Address, Action], ...] = Field(
+    codes: tuple[tuple[IPv4Address, ReputationAction], ...] = Field(
         default=(),
         description="What single codes of the list do instead of `action`: alert, ignore, quarantine or "
         "{reduce: 25%}.",
     )
-    action: Action = Field(
-        default=Action(kind="quarantine"),
+    action: ReputationAction = Field(
+        default=ReputationAction(kind="quarantine"),
         description="What a listing does while it lasts: alert, quarantine, or {reduce: 25%} of the weight.",
     )
 
@@ -87,8 +87,8 @@ class ReputationRule(Frozen):
     events: int = 1
     above: float = Field(default=0.2, ge=0, le=1, description="The part of them that must be refused.")
     times_others: float = 2.0
-    action: Action = Field(
-        default=Action(kind="bar", seconds=7200),
+    action: ReputationAction = Field(
+        default=ReputationAction(kind="bar", seconds=7200),
         description="alert, quarantine, {reduce: 50%} of the weight, or {bar: 2h} from that provider.",
     )
     lasts: float = 7200.0

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from geodns.model.base import Address
 from geodns.model.hosts import Host
-from geodns.model.reputation import CODES, ERRORS, Action, Dnsbl, Reputation
+from geodns.model.reputation import CODES, ERRORS, Dnsbl, Reputation, ReputationAction
 from geodns.signals.reputation_rules import Sign
 
 TEST_LISTED: tuple[Address, ...] = (IPv4Address("127.0.0.2"), IPv6Address("::ffff:7f00:2"))
@@ -57,7 +57,7 @@ _ERRORS = {
 }
 
 
-def action_of(dnsbl: Dnsbl, codes: Collection[IPv4Address]) -> Action:
+def action_of(dnsbl: Dnsbl, codes: Collection[IPv4Address]) -> ReputationAction:
     """Return the gravest action that a list's codes ask for."""
     special = dict(dnsbl.codes)
     wanted = [special.get(code, dnsbl.action) for code in codes]
@@ -65,7 +65,7 @@ def action_of(dnsbl: Dnsbl, codes: Collection[IPv4Address]) -> Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class BlockListing:
     """What a list says of an address.
 
     Attributes:
@@ -116,7 +116,7 @@ class Listings:
 
     """
 
-    known: dict[ListingKey, Listing] = field(default_factory=dict)
+    known: dict[ListingKey, BlockListing] = field(default_factory=dict)
     lists: dict[str, ListState] = field(default_factory=dict)
 
     def took_round(
@@ -134,7 +134,7 @@ class Listings:
             key = name, address
             one = self.known.get(key)
             if codes:
-                one = one or Listing(codes, since=now)
+                one = one or BlockListing(codes, since=now)
                 counts = one.counts or one.rounds + 1 >= confirm
                 self.known[key] = replace(
                     one,
@@ -156,7 +156,7 @@ class Listings:
         self.known = {key: one for key, one in self.known.items() if key[0] in names and key[1] in addresses}
         self.lists = {name: one for name, one in self.lists.items() if name in names}
 
-    def of(self, host: Host, reputation: Reputation) -> Iterator[tuple[Dnsbl, Address, Listing]]:
+    def of(self, host: Host, reputation: Reputation) -> Iterator[tuple[Dnsbl, Address, BlockListing]]:
         """Yield the listings of a host's egress addresses that count."""
         for dnsbl in reputation.dnsbl:
             for address in host.sources:
@@ -166,7 +166,7 @@ class Listings:
 
     def signs(self, host: Host, reputation: Reputation) -> Iterator[Sign]:
         """Yield one sign for each list that has an egress address of a host."""
-        by_list: dict[str, list[tuple[Dnsbl, Address, Listing]]] = {}
+        by_list: dict[str, list[tuple[Dnsbl, Address, BlockListing]]] = {}
         for entry in self.of(host, reputation):
             by_list.setdefault(entry[0].name, []).append(entry)
         for name, entries in by_list.items():
@@ -177,12 +177,12 @@ class Listings:
                 yield Sign(host.name, name, None, action, BADNESS + min(19, len(by_list)), why)
 
 
-def listed_text(name: str, address: Address, one: Listing) -> str:
+def listed_text(name: str, address: Address, one: BlockListing) -> str:
     """Return a sentence about a listing."""
     return f"{address} is on {name} ({listed_codes(one)}{f': {one.text}' if one.text else ''})"
 
 
-def listed_codes(one: Listing) -> str:
+def listed_codes(one: BlockListing) -> str:
     """Return the codes of a listing as people read them; of very many the first."""
     more = f" and {len(one.codes) - MAX_CODES} more" if len(one.codes) > MAX_CODES else ""
     return ", ".join(str(code) for code in sorted(one.codes)[:MAX_CODES]) + more

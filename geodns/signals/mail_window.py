@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from geodns.model.mail import About, MailEvent, MailKey, MailKind, Tally
+from geodns.model.mail import About, MailEvent, MailKey, MailKind, MailTally
 from geodns.model.state import HostKey
 
 FIVE, HOUR, DAY = 300, 3600, 86400
@@ -33,7 +33,7 @@ def _end_of(step: int, at: float) -> int:
     return -int(-at // step) * step
 
 
-def tally(counts: Iterable[tuple[MailKind, int]]) -> Tally:
+def tally(counts: Iterable[tuple[MailKind, int]]) -> MailTally:
     """Add counts up."""
     first = 0
     events: dict[MailEvent, int] = {}
@@ -44,7 +44,7 @@ def tally(counts: Iterable[tuple[MailKind, int]]) -> Tally:
             first += number
             if kind.about is not None and kind.event in REFUSALS:
                 refused[kind.about] = refused.get(kind.about, 0) + number
-    return Tally(first, events, refused)
+    return MailTally(first, events, refused)
 
 
 def spans(start: float, end: float, kept: Mapping[int, int], now: float) -> Iterator[tuple[int, int, int]]:
@@ -142,7 +142,7 @@ class MailWindow:
                     if (step, at) in steps:
                         yield steps[step, at]
 
-    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, Tally]:
+    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, MailTally]:
         """See `MailCounts`."""
         found: dict[str, list[tuple[MailKind, int]]] = {}
         for (_, provider, kind), number in self._sums(host, start, end).items():
@@ -169,7 +169,7 @@ class MailWindow:
                     known[rule] = known.get(rule, 0) + number
         return found
 
-    def total(self, host: HostKey, start: float, end: float) -> Tally:
+    def total(self, host: HostKey, start: float, end: float) -> MailTally:
         """See `MailCounts`."""
         return tally((kind, number) for (_, _, kind), number in self._sums(host, start, end).items())
 

@@ -17,7 +17,7 @@ MAX_TEXT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class JudgedReply:
     """What a reply says.
 
     Attributes:
@@ -40,7 +40,7 @@ class Replies:
         self._additions = tuple(additions)
         self._added = Patterns(one.pattern for one in self._additions)
 
-    def classify(self, code: int, enhanced: str, text: str, provider: str) -> Reply:
+    def classify(self, code: int, enhanced: str, text: str, provider: str) -> JudgedReply:
         """Say whom a reply speaks of.
 
         Args:
@@ -55,13 +55,17 @@ class Replies:
             line = " ".join(part for part in (f"{code:03d}" if code else "", enhanced, text) if part)
             for index in self._added.found_in(line):
                 one = self._additions[index]
-                return Reply(one.about, one.name)
+                return JudgedReply(one.about, one.name)
         line = f"{code:03d} {enhanced or '-'} {text.lower()}"
         for index in self._patterns.found_in(line):
             row = self._rows[index]
             if not row.provider or row.provider == provider:
-                return Reply(row.about, row.rule, row.wait_s)
-        return _by_code(code, enhanced) if code or enhanced or not text else Reply(About.PASSING, "own-text")
+                return JudgedReply(row.about, row.rule, row.wait_s)
+        return (
+            _by_code(code, enhanced)
+            if code or enhanced or not text
+            else JudgedReply(About.PASSING, "own-text")
+        )
 
 
 _NEW_LINE = "\\n"
@@ -98,17 +102,17 @@ def _parts(code: int, enhanced: str, text: str) -> tuple[int, str, str]:
     return code, enhanced, " ".join(text.split())
 
 
-def _by_code(code: int, enhanced: str) -> Reply:
+def _by_code(code: int, enhanced: str) -> JudgedReply:
     """Say what the codes mean where no row knows the text: the enhanced one, then SMTP's."""
     kind, _, detail = enhanced.partition(".")
     if (about := BY_DETAIL.get(detail)) is None and not (kind == "5" and detail in {"3.0", "4.0", "5.0"}):
         about = BY_SUBJECT.get(detail.partition(".")[0])
     if about is not None:
-        return Reply(about, f"enhanced-{enhanced}")
+        return JudgedReply(about, f"enhanced-{enhanced}")
     if detail.startswith("7."):
-        return Reply(About.UNKNOWN)
+        return JudgedReply(About.UNKNOWN)
     if code in RECIPIENT_CODES:
-        return Reply(About.RECIPIENT, f"smtp-{code}")
+        return JudgedReply(About.RECIPIENT, f"smtp-{code}")
     if code // 100 == 4 or 500 <= code <= 504:
-        return Reply(About.PASSING, f"smtp-{code}")
-    return Reply(About.UNKNOWN)
+        return JudgedReply(About.PASSING, f"smtp-{code}")
+    return JudgedReply(About.UNKNOWN)

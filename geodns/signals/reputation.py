@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from geodns.model.reputation import Action
+from geodns.model.reputation import ReputationAction
 from geodns.model.zone import Pool
 from geodns.signals.quarantine_limit import most_out
 from geodns.signals.reputation_rules import Sign
@@ -55,7 +55,7 @@ class Standing:
 
     """
 
-    action: Action
+    action: ReputationAction
     why: str
     badness: float
     share: float

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from geodns.model.mail import About, MailCounts, MailEvent, Tally
+from geodns.model.mail import About, MailCounts, MailEvent, MailTally
 from geodns.model.providers import OTHER
-from geodns.model.reputation import Action, ReputationRule
+from geodns.model.reputation import ReputationAction, ReputationRule
 from geodns.model.zone import Pool, Zone
 
 HOUR = 3600.0
@@ -17,18 +17,18 @@ BUILT_IN = (
     ReputationRule(
         name="yahoo ip",
         provider="yahoo",
-        action=Action(kind="bar", seconds=2 * HOUR),
+        action=ReputationAction(kind="bar", seconds=2 * HOUR),
         source="https://senders.yahooinc.com/smtp-error-codes/",
     ),
     ReputationRule(
         name="any ip",
-        action=Action(kind="bar", seconds=HOUR),
+        action=ReputationAction(kind="bar", seconds=HOUR),
         source="https://github.com/KumoCorp/kumomta/blob/main/assets/community/shaping.toml",
     ),
     ReputationRule(
         name="any netblock",
         about="netblock",
-        action=Action(kind="alert"),  # the neighbours share it
+        action=ReputationAction(kind="alert"),  # the neighbours share it
         source="https://support.google.com/a/answer/3726730",
     ),
     ReputationRule(
@@ -37,7 +37,7 @@ BUILT_IN = (
         min=1000,
         events=20,
         above=0.05,
-        action=Action(kind="reduce", percent=50),
+        action=ReputationAction(kind="reduce", percent=50),
         lasts=12 * HOUR,
         source=_SES,
     ),
@@ -47,7 +47,7 @@ BUILT_IN = (
         min=1000,
         events=20,
         above=0.10,
-        action=Action(kind="quarantine"),
+        action=ReputationAction(kind="quarantine"),
         lasts=12 * HOUR,
         source=_SES,
     ),
@@ -57,7 +57,7 @@ BUILT_IN = (
         min=1000,
         events=5,
         above=0.001,
-        action=Action(kind="reduce", percent=50),
+        action=ReputationAction(kind="reduce", percent=50),
         lasts=12 * HOUR,
         source="https://support.google.com/a/answer/81126",
     ),
@@ -67,14 +67,14 @@ BUILT_IN = (
         min=1000,
         events=5,
         above=0.003,
-        action=Action(kind="quarantine"),
+        action=ReputationAction(kind="quarantine"),
         lasts=12 * HOUR,
         source="https://support.google.com/a/answer/81126",
     ),
 )
 """Those of bounces and complaints measure the list more than the host: hence only beyond twice the others."""
 
-ALERT = Action(kind="alert")
+ALERT = ReputationAction(kind="alert")
 MAX_BADNESS = 79.0
 """Of a rule: what a list says goes before it."""
 PEER_MIN = 5
@@ -98,7 +98,7 @@ class Sign:
     host: str
     rule: str
     provider: str | None
-    action: Action
+    action: ReputationAction
     badness: float
     why: str
     lasts: float = 0.0
@@ -156,7 +156,7 @@ class Judging:
         self._counts = counts
         self._since = since
         self._now = now
-        self._tallies: dict[tuple[str, float], Mapping[str, Tally]] = {}
+        self._tallies: dict[tuple[str, float], Mapping[str, MailTally]] = {}
         """By host and start: most rules ask for the same."""
         self._telling: set[str] = set()
         """Providers that tell of complaints: elsewhere none do not mean that there are none."""
@@ -226,7 +226,7 @@ class Judging:
         """Whether a rule for any provider is for this one."""
         return provider != OTHER and (rule.text is not None or (provider, rule.about) not in self._own)
 
-    def _tallied(self, host: str, start: float) -> Mapping[str, Tally]:
+    def _tallied(self, host: str, start: float) -> Mapping[str, MailTally]:
         known = self._tallies.get((host, start))
         if known is None:
             known = self._counts.by_provider((self._zone, host), start, self._now)
@@ -252,12 +252,12 @@ def _enough(rule: ReputationRule, rate: _Rate) -> bool:
     return rate.of >= rule.min and rate.count >= rule.events and rate.value >= rule.above
 
 
-def _sum(tallies: Iterable[Tally], count: Callable[[Tally], int]) -> _Rate:
+def _sum(tallies: Iterable[MailTally], count: Callable[[MailTally], int]) -> _Rate:
     found = list(tallies)
     return _Rate(sum(count(tally) for tally in found), sum(tally.first for tally in found))
 
 
-def _refused(rule: ReputationRule, tally: Tally) -> int:
+def _refused(rule: ReputationRule, tally: MailTally) -> int:
     if rule.text is not None:
         return tally.marked.get(rule.name, 0)
     about = About(rule.about)

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from geodns.config.times import duration_text
 from geodns.model.limits import CYCLE
-from geodns.model.mail import About, MailEvent, Tally
+from geodns.model.mail import About, MailEvent, MailTally
 from geodns.model.warmup import (
     SECONDS,
     Warmup,
@@ -37,7 +37,7 @@ DEFERRED = 0.1
 """Part of the first attempts that receivers may defer for the IP or its rate."""
 LEAST = 20
 """First attempts of a day that is not over under which its rates say nothing yet."""
-NOTHING = Tally()
+NOTHING = MailTally()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Sending:
     peak: Fraction
     ttl: int
     rate: Fraction = Fraction(0)
-    today: Tally = NOTHING
-    ended: Tally = NOTHING
+    today: MailTally = NOTHING
+    ended: MailTally = NOTHING
     heard: float | None = None
 
     def silent(self, now: float) -> bool:
@@ -184,7 +184,7 @@ def held(plan: Warmup, stage: WarmupStage, seen: Sending, now: float) -> str | N
     return _trouble(seen.today, LEAST)
 
 
-def _trouble(mail: Tally, least: int) -> str | None:
+def _trouble(mail: MailTally, least: int) -> str | None:
     """Return why a day's mail says that a host must not send more; None: it does not."""
     if mail.first < least:
         return None

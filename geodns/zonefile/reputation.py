@@ -26,13 +26,21 @@ from geodns.config.value_types import (
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.model.hosts import Endpoint
 from geodns.model.providers import OTHER, PROVIDERS
-from geodns.model.reputation import CODES, ERRORS, MAX_RULES, Action, Dnsbl, Reputation, ReputationRule
+from geodns.model.reputation import (
+    CODES,
+    ERRORS,
+    MAX_RULES,
+    Dnsbl,
+    Reputation,
+    ReputationAction,
+    ReputationRule,
+)
 from geodns.zonefile.sections import HOST_NAME, RESOLVER
 
 
 def _read_action(
     node: YamlNode, report: Report, words: tuple[str, ...], mappings: tuple[str, ...]
-) -> Action | None:
+) -> ReputationAction | None:
     """Read an action: a word, or a mapping with one key."""
     forms = ", ".join((*words, *(_FORMS[name] for name in mappings)))
     instead = f"write one of: {forms}"
@@ -42,9 +50,9 @@ def _read_action(
             name, (_, value) = entries[0]
             if name == "bar":
                 seconds = _BAR.read(value, report)
-                return None if seconds is None else Action(kind="bar", seconds=seconds)
+                return None if seconds is None else ReputationAction(kind="bar", seconds=seconds)
             share = _REDUCE.read(value, report)
-            return None if share is None else Action(kind="reduce", percent=share * 100)
+            return None if share is None else ReputationAction(kind="reduce", percent=share * 100)
         report.error(node, "no action", instead)
         return None
     text = text_of(node, report, "an action", instead)
@@ -53,7 +61,7 @@ def _read_action(
     if text not in words:
         report.error(node, f"{quoted(text)} is no action", instead)
         return None
-    return Action.model_validate({"kind": text})
+    return ReputationAction.model_validate({"kind": text})
 
 
 _FORMS = {"reduce": "{reduce: 25%}", "bar": "{bar: 2h}"}
@@ -64,7 +72,7 @@ _REDUCE = part(0.01, 1)
 def _action(*words: str, mappings: tuple[str, ...]) -> ValueType:
     """An action: one of these words, or a mapping with one of these keys."""
 
-    def read(node: YamlNode, report: Report) -> Action | None:
+    def read(node: YamlNode, report: Report) -> ReputationAction | None:
         return _read_action(node, report, words, mappings)
 
     kinds = {"reduce": _REDUCE, "bar": _BAR}
@@ -166,7 +174,7 @@ def _list(node: YamlNode, report: Report) -> Dnsbl | None:
     return None if report.errors > before else Dnsbl(codes=codes, **given)
 
 
-def _codes(node: YamlNode | None, report: Report) -> tuple[tuple[IPv4Address, Action], ...]:
+def _codes(node: YamlNode | None, report: Report) -> tuple[tuple[IPv4Address, ReputationAction], ...]:
     found = []
     instead = "write an address in 127.0.0.0/8, but none in 127.255.255.0/24: those are errors"
     for key, value in () if node is None else entries_of(node, report, "codes", instead).values():

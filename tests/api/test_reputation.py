@@ -14,8 +14,8 @@ from geodns.api.schemas_reputation import ReputationHostJson
 from geodns.control.figures_service import FiguresService
 from geodns.control.signal_service import Figures
 from geodns.errors import StoreError
-from geodns.model.mail import About, MailEvent, Tally
-from geodns.model.reputation import Action
+from geodns.model.mail import About, MailEvent, MailTally
+from geodns.model.reputation import ReputationAction
 from geodns.model.state import Forced, ForcedState
 from geodns.signals.listings import Listings, ListState
 from geodns.signals.reputation import Cause, Standing, StandingKey, Standings
@@ -32,8 +32,8 @@ pools: {main: {hosts: "*", check: none, max_out: 1}}
 records: {"@": {pool: main, MX: {pool: main, preference: 10}}}
 reputation: {mode: act, dnsbl: [{zone_file: /etc/geodns/dqs}, bl.test]}
 """
-BAR = Standing(Action(kind="bar", seconds=7200), "refused", 40, 0.25, NOW - 600, NOW + 6600)
-OUT = Standing(Action(kind="quarantine"), "listed", 80, 0.0, NOW - 600, 0.0)
+BAR = Standing(ReputationAction(kind="bar", seconds=7200), "refused", 40, 0.25, NOW - 600, NOW + 6600)
+OUT = Standing(ReputationAction(kind="quarantine"), "listed", 80, 0.0, NOW - 600, 0.0)
 YAHOO = Cause("yahoo ip", "yahoo")
 LISTED = Cause("bl.test", None)
 
@@ -86,7 +86,7 @@ def test_what_would_stand_in_mode_observe(rig: Rig, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "time", lambda: NOW)
     rig.file.write_text(TEXT.replace("mode: act", "mode: observe"))
     rig.serve()
-    alert = Standing(Action(kind="alert"), "all are refused", 40, 0.0, NOW - 60, NOW + 60)
+    alert = Standing(ReputationAction(kind="alert"), "all are refused", 40, 0.0, NOW - 60, NOW + 60)
     never = Standing(OUT.action, "common", 80, 0.0, NOW - 60, 0.0, 0.0)
     hosts = shown(
         rig,
@@ -110,7 +110,7 @@ def test_lists_never_show_a_key_and_say_whether_they_are_believed(rig: Rig) -> N
 
 
 def test_mail_is_shown_by_span_and_provider(rig: Rig) -> None:
-    tally = Tally(10, {MailEvent.DELIVERED: 6, MailEvent.DEFERRED: 4}, {About.IP: 4, About.CONTENT: 0})
+    tally = MailTally(10, {MailEvent.DELIVERED: 6, MailEvent.DEFERRED: 4}, {About.IP: 4, About.CONTENT: 0})
     figures = {
         NAME: {"1d": {"m1": {"yahoo": Figures(tally, 3, 1.5, None), "google": Figures(tally, 0, None, None)}}}
     }

@@ -21,7 +21,7 @@ from geodns.model.state import Forced, ForcedState, HealthState, Verdict
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
-from geodns.signals.listings import Listing, Listings, ListState
+from geodns.signals.listings import BlockListing, Listings, ListState
 from geodns.signals.reputation import Cause, Standing, StandingKey, Standings
 from geodns.storage.signal_file import Five
 from tests.sample_zones import NAME, SERIAL, TCP, Worker, zone
@@ -135,11 +135,11 @@ def used(rig: Rig) -> Metrics:
 def _judge(rig: Rig) -> None:
     """Let a block list have mta1, and bar mta3 for a provider."""
     service = rig.services.reputation
-    listing = Listing(frozenset({IPv4Address("127.0.0.2")}), counts=True)
+    listing = BlockListing(frozenset({IPv4Address("127.0.0.2")}), counts=True)
     service.listings[NAME] = Listings(
         {("bl.test", IPv4Address("192.0.2.11")): listing}, {"bl.test": ListState(ok=True)}
     )
-    action = reputation.Action(kind="bar", seconds=7200)
+    action = reputation.ReputationAction(kind="bar", seconds=7200)
     bar = Standing(action, "refused", 40, 0.25, NOW, NOW + 7200)
     service.standings[NAME] = Standings({StandingKey("mta3", Cause("yahoo ip", "yahoo")): bar})
 

@@ -6,24 +6,24 @@ from ipaddress import IPv4Address, ip_address
 import pytest
 
 from geodns.control.reputation_notes import Ignored, ModeOrder, Notes, notes_of, text_of
-from geodns.model.reputation import Action
-from geodns.signals.listings import Listing
+from geodns.model.reputation import ReputationAction
+from geodns.signals.listings import BlockListing
 from geodns.signals.reputation import Cause, Standing, StandingKey
 
 NOTES = Notes(
     {
         "out.example.com": {
             StandingKey("mta1", Cause("yahoo ip", "yahoo")): Standing(
-                Action(kind="bar", seconds=7200), "why", 30.0, 0.25, 1e9, 1e9 + 7200
+                ReputationAction(kind="bar", seconds=7200), "why", 30.0, 0.25, 1e9, 1e9 + 7200
             ),
             StandingKey("mta2", Cause("bl.test", None)): Standing(
-                Action(kind="quarantine"), "why", 81.0, 0.0, 1e9, 0.0, 1e9 + 60
+                ReputationAction(kind="quarantine"), "why", 81.0, 0.0, 1e9, 0.0, 1e9 + 60
             ),
         }
     },
     {
         "out.example.com": {
-            ("bl.test", ip_address("2001:db8::1")): Listing(
+            ("bl.test", ip_address("2001:db8::1")): BlockListing(
                 frozenset({IPv4Address("127.0.0.2")}), "text", 1e9, 1, counts=True
             )
         }

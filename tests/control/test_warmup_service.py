@@ -15,7 +15,7 @@ from geodns.compiler.choice import shares
 from geodns.control import warmup_service
 from geodns.control.warmup_service import KEEP_EVERY, WarmupOrder, WarmupResult
 from geodns.errors import NotFoundError, StoreError, UsageError
-from geodns.model.mail import MailEvent, Tally
+from geodns.model.mail import MailEvent, MailTally
 from geodns.model.state import Forced, ForcedState, HostKey
 from geodns.model.warmup import SECONDS
 from geodns.signals.warmup import WarmupVerb
@@ -47,13 +47,13 @@ class Counts:
         self.last: float | None = None
         self.delivered = 1.0
 
-    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, Tally]:
+    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, MailTally]:
         raise AssertionError((host, start, end))
 
-    def total(self, host: HostKey, start: float, end: float) -> Tally:
+    def total(self, host: HostKey, start: float, end: float) -> MailTally:
         assert start < end
         first = self.sent.get(host, 0)
-        return Tally(first, {MailEvent.DELIVERED: int(first * self.delivered)})
+        return MailTally(first, {MailEvent.DELIVERED: int(first * self.delivered)})
 
     def heard(self, host: HostKey) -> float | None:
         del host

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.model.hosts import Host
-from geodns.model.reputation import Action, Dnsbl, Reputation
-from geodns.signals.listings import Listing, Listings, codes_of, listed_codes, query_name
+from geodns.model.reputation import Dnsbl, Reputation, ReputationAction
+from geodns.signals.listings import BlockListing, Listings, codes_of, listed_codes, query_name
 
 M1 = ip_address("192.0.2.1")
 CODE = frozenset({IPv4Address("127.0.0.2")})
@@ -59,7 +59,7 @@ def test_two_rounds_confirm_both_ways(
         assert one.since == 0.0
 
 
-def signs_of(dnsbl: Dnsbl, *codes: str) -> list[Action]:
+def signs_of(dnsbl: Dnsbl, *codes: str) -> list[ReputationAction]:
     known = Listings()
     found = frozenset(IPv4Address(code) for code in codes)
     known.took_round(dnsbl.name, {M1: (found, "")}, 1, 0.0)
@@ -68,9 +68,9 @@ def signs_of(dnsbl: Dnsbl, *codes: str) -> list[Action]:
 
 
 QUARANTINE, ALERT, IGNORE = (
-    Action.model_validate({"kind": kind}) for kind in ("quarantine", "alert", "ignore")
+    ReputationAction.model_validate({"kind": kind}) for kind in ("quarantine", "alert", "ignore")
 )
-REDUCE = Action(kind="reduce", percent=25)
+REDUCE = ReputationAction(kind="reduce", percent=25)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ REDUCE = Action(kind="reduce", percent=25)
         (["127.0.0.10", "127.0.0.11", "127.0.0.2"], [QUARANTINE]),
     ],
 )
-def test_the_gravest_code_counts(codes: list[str], action: list[Action]) -> None:
+def test_the_gravest_code_counts(codes: list[str], action: list[ReputationAction]) -> None:
     own = ((IPv4Address("127.0.0.10"), IGNORE), (IPv4Address("127.0.0.11"), REDUCE))
     assert signs_of(Dnsbl(zone="bl.test", codes=own), *codes) == action
 
@@ -120,5 +120,5 @@ def test_failures_never_change_what_counts(
 
 
 def test_of_very_many_codes_a_few_are_shown() -> None:
-    one = Listing(frozenset(IPv4Address(f"127.0.{n}.2") for n in range(200)))
+    one = BlockListing(frozenset(IPv4Address(f"127.0.{n}.2") for n in range(200)))
     assert listed_codes(one).endswith(", 127.0.7.2 and 192 more")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.model.mail import About, MailCounts, MailEvent, MailKind, Tally
+from geodns.model.mail import About, MailCounts, MailEvent, MailKind, MailTally
 from geodns.signals.mail_window import DAY, FIVE, HOUR, KEPT, STEPS, MailWindow, begin_of, spans, tally
 
 HOST = ("out.example.com", "mta1")
@@ -104,11 +104,11 @@ def test_rules_do_not_see_what_was_told_late() -> None:
     counted(window, NOW, 5, GOOD._replace(late=True))
     counted(window, NOW, 7, provider="yahoo")
     assert window.by_provider(HOST, NOW, NOW + FIVE) == {
-        "google": Tally(1, {MailEvent.DELIVERED: 1}),
-        "yahoo": Tally(7, {MailEvent.DELIVERED: 7}),
+        "google": MailTally(1, {MailEvent.DELIVERED: 1}),
+        "yahoo": MailTally(7, {MailEvent.DELIVERED: 7}),
     }
-    assert window.total(HOST, NOW, NOW + FIVE) == Tally(13, {MailEvent.DELIVERED: 13})
-    assert window.total((HOST[0], "mta2"), NOW, NOW + FIVE) == Tally()
+    assert window.total(HOST, NOW, NOW + FIVE) == MailTally(13, {MailEvent.DELIVERED: 13})
+    assert window.total((HOST[0], "mta2"), NOW, NOW + FIVE) == MailTally()
 
 
 def test_only_first_attempts_are_refused() -> None:
@@ -132,5 +132,5 @@ def test_finer_steps_go_first_and_sums_of_whole_ones_stay() -> None:
     assert window.total(HOST, NOW + HOUR, now).first == 26
     assert window.total(HOST, now - 3 * HOUR - 1800, now).first == 3
     window.prune(now + 40 * DAY)
-    assert window.total(HOST, NOW, now + 40 * DAY) == Tally()
+    assert window.total(HOST, NOW, now + 40 * DAY) == MailTally()
     assert window._steps == {}

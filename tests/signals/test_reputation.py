@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.model.mail import About, MailEvent, Tally
-from geodns.model.reputation import Action, Reputation, ReputationRule
+from geodns.model.mail import About, MailEvent, MailTally
+from geodns.model.reputation import Reputation, ReputationAction, ReputationRule
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
 from geodns.signals.reputation import DOUBLES, LEAST, Cause, Standing, StandingKey, Standings
@@ -19,8 +19,8 @@ from geodns.zonefile.reader import parse_zone
 
 T0 = 1_800_000_000.0
 HOUR = 3600.0
-BAR = Action(kind="bar", seconds=2 * HOUR)
-QUARANTINE = Action(kind="quarantine")
+BAR = ReputationAction(kind="bar", seconds=2 * HOUR)
+QUARANTINE = ReputationAction(kind="quarantine")
 
 
 def zone_of(hosts: int, max_out: str = "50%", rules: tuple[ReputationRule, ...] = ()) -> Zone:
@@ -39,7 +39,7 @@ def zone_of(hosts: int, max_out: str = "50%", rules: tuple[ReputationRule, ...] 
 class Mail:
     """Counts as the server keeps them: by host, provider and when the mail came in."""
 
-    slots: dict[tuple[str, str], dict[float, list[Tally]]] = field(
+    slots: dict[tuple[str, str], dict[float, list[MailTally]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
@@ -63,10 +63,10 @@ class Mail:
             MailEvent.COMPLAINT: complaints,
             MailEvent.RETRIED: retried,
         }
-        tally = Tally(first, events, {about: refused}, marked or {})
+        tally = MailTally(first, events, {about: refused}, marked or {})
         self.slots[host, provider][queued].append(tally)
 
-    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, Tally]:
+    def by_provider(self, host: HostKey, start: float, end: float) -> dict[str, MailTally]:
         found = {}
         for (name, provider), slots in self.slots.items():
             if name != host[1]:
@@ -76,7 +76,7 @@ class Mail:
                 found[provider] = _joined(inside)
         return found
 
-    def total(self, host: HostKey, start: float, end: float) -> Tally:
+    def total(self, host: HostKey, start: float, end: float) -> MailTally:
         return _joined(list(self.by_provider(host, start, end).values()))
 
     def heard(self, host: HostKey) -> float | None:
@@ -84,7 +84,7 @@ class Mail:
         return None
 
 
-def _joined(tallies: list[Tally]) -> Tally:
+def _joined(tallies: list[MailTally]) -> MailTally:
     events: dict[MailEvent, int] = defaultdict(int)
     refused: dict[About, int] = defaultdict(int)
     marked: dict[str, int] = defaultdict(int)
@@ -95,7 +95,7 @@ def _joined(tallies: list[Tally]) -> Tally:
             refused[about] += count
         for name, count in one.marked.items():
             marked[name] += count
-    return Tally(sum(one.first for one in tallies), events, refused, marked)
+    return MailTally(sum(one.first for one in tallies), events, refused, marked)
 
 
 def signs_of(zone: Zone, mail: Mail, now: float = T0, standings: Standings | None = None) -> list[Sign]:
@@ -253,7 +253,9 @@ def test_others_of_whom_nobody_complains_are_others_to_compare_with() -> None:
 # --- what stands ---------------------------------------------------------------------------------------
 
 
-def sign(host: str = "m1", rule: str = "yahoo ip", action: Action = BAR, lasts: float = 2 * HOUR) -> Sign:
+def sign(
+    host: str = "m1", rule: str = "yahoo ip", action: ReputationAction = BAR, lasts: float = 2 * HOUR
+) -> Sign:
     return Sign(host, rule, "yahoo" if action.kind == "bar" else None, action, 0.3, "why", lasts)
 
 
@@ -356,7 +358,13 @@ def test_a_clock_set_back_keeps_nothing_for_long() -> None:
 
 HOSTS = st.sampled_from(["m1", "m2", "m3", "m4", "m5"])
 ACTIONS = st.sampled_from(
-    [BAR, QUARANTINE, Action(kind="reduce", percent=90), Action(kind="reduce", percent=100), ALERT]
+    [
+        BAR,
+        QUARANTINE,
+        ReputationAction(kind="reduce", percent=90),
+        ReputationAction(kind="reduce", percent=100),
+        ALERT,
+    ]
 )
 SIGNS = st.builds(
     lambda host, rule, action, lasts, to: Sign(

@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-from geodns.model.reputation import Action
+from geodns.model.reputation import ReputationAction
 from geodns.signals.reputation import DOUBLES, LEAST
 from geodns.signals.reputation_rules import BUILT_IN
 from geodns.zonefile.reader import parse_zone
@@ -29,8 +29,8 @@ def test_the_example_means_what_the_page_says() -> None:
     first, second, third = said.dnsbl
     assert (first.name, first.action.kind) == ("zen.spamhaus.org", "quarantine")
     assert dict(second.codes) == {
-        IPv4Address("127.0.0.10"): Action(kind="ignore"),
-        IPv4Address("127.0.0.4"): Action(kind="reduce", percent=25),
+        IPv4Address("127.0.0.10"): ReputationAction(kind="ignore"),
+        IPv4Address("127.0.0.4"): ReputationAction(kind="reduce", percent=25),
     }
     assert third.name == "*** (/etc/geodns/dqs)"
     (rule,) = said.rules
@@ -38,7 +38,7 @@ def test_the_example_means_what_the_page_says() -> None:
         "yahoo ip TSS04",
         "yahoo",
         "TSS04",
-        Action(kind="bar", seconds=7200),
+        ReputationAction(kind="bar", seconds=7200),
     )
     assert zone.host_by_name["mta1"].egress == (ip_address("203.0.113.11"), ip_address("2001:db8::11"))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.warmup import simulate, worst
-from geodns.model.mail import About, MailEvent, Tally
+from geodns.model.mail import About, MailEvent, MailTally
 from geodns.model.warmup import SECONDS, Warmup, WarmupStage, peak_of
 from geodns.signals.warmup import (
     IDLE,
@@ -40,18 +40,20 @@ def sending(rate: float = 0.0, heard: float | None = None, **counts: Any) -> Sen
     return Sending(VOLUME, peak_of(VOLUME), 5, Fraction(rate), heard=heard, **counts)
 
 
-def mail(first: int, delivered: int | None = None, **refused: int) -> Tally:
+def mail(first: int, delivered: int | None = None, **refused: int) -> MailTally:
     done = first if delivered is None else delivered
-    return Tally(first, {MailEvent.DELIVERED: done}, {About(about): one for about, one in refused.items()})
+    return MailTally(
+        first, {MailEvent.DELIVERED: done}, {About(about): one for about, one in refused.items()}
+    )
 
 
 def at_night(
-    plan: Warmup, ended: Tally | None = None, *, rate: float = 480.0, heard: bool = True, **stage: Any
+    plan: Warmup, ended: MailTally | None = None, *, rate: float = 480.0, heard: bool = True, **stage: Any
 ) -> WarmupStage:
     """Return the stage just after the first midnight."""
     now = DAY1 + SECONDS + 1
     before = replace(first_stage(plan, DAY1), **{"begun": True, **stage})
-    seen = sending(rate, now if heard else None, ended=ended or Tally())
+    seen = sending(rate, now if heard else None, ended=ended or MailTally())
     return step(plan, before, seen, now, LOOK_EVERY)
 
 
@@ -86,7 +88,7 @@ def test_before_the_start_nothing_is_dealt_and_the_first_day_comes_with_it() -> 
         pytest.param(PLAN, mail(480), {"day": 4}, 5, id="the plan is over"),
     ],
 )
-def test_what_brings_the_next_day(plan: Warmup, ended: Tally | None, given: Any, day: int) -> None:
+def test_what_brings_the_next_day(plan: Warmup, ended: MailTally | None, given: Any, day: int) -> None:
     assert at_night(plan, ended, **given).day == day
 
 

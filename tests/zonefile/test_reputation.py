@@ -2,7 +2,7 @@
 
 import pytest
 
-from geodns.model.reputation import Action
+from geodns.model.reputation import ReputationAction
 from geodns.model.zone import Zone
 from geodns.zonefile.reader import parse_zone
 
@@ -36,16 +36,16 @@ rules:
     assert (said.mode, str(said.resolver), said.port) == ("act", "127.0.0.1", 5301)
     assert (said.interval, said.confirm) == (900, 3)
     spamhaus, bl, dqs = said.dnsbl
-    assert spamhaus.action == Action(kind="quarantine")
+    assert spamhaus.action == ReputationAction(kind="quarantine")
     assert {str(code): str(action) for code, action in bl.codes} == {
         "127.0.0.10": "ignore",
         "127.0.0.3": "reduce 25%",
     }
-    assert bl.action == Action(kind="alert")
+    assert bl.action == ReputationAction(kind="alert")
     assert dqs.name == "*** (/etc/geodns/dqs)"
     yahoo, content = said.rules
     assert (yahoo.name, yahoo.min, yahoo.above) == ("yahoo ip TSS04", 50, 0.3)
-    assert yahoo.action == Action(kind="bar", seconds=4 * 3600)
+    assert yahoo.action == ReputationAction(kind="bar", seconds=4 * 3600)
     assert content.name == "any content"
 
 

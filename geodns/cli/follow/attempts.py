@@ -1,4 +1,4 @@
-"""Which attempt a line tells of: what is known of messages that were put off, within bounds.
+"""Tells first attempts from later ones: remembers messages that were put off, within bounds.
 
 A message that is delivered at once is never held; one that is put off is held until it is delivered, returned
 or leaves the queue. Recipients are held as checksums.

@@ -11,8 +11,8 @@ from geodns.cli.follow.feedback import read_report
 from geodns.cli.follow.log_file import LogFile, Piece, Place
 from geodns.cli.follow.log_reader import LogReader
 from geodns.cli.follow.log_times import LogTimes
-from geodns.cli.follow.signals import Collector, Ours, Sender, Signal, batches
-from geodns.cli.follow.spool import Batch, Spool
+from geodns.cli.follow.signals import Collector, LogSignal, Ours, Sender, batches
+from geodns.cli.follow.spool import Spool, SpooledBatch
 from geodns.errors import StoreError
 
 PAUSE = 5.0
@@ -88,7 +88,7 @@ class Follower:
         if source and not signals and not changed and now - self._kept.get(source, now - OFTEN) < OFTEN:
             return
         rows = [
-            Batch(
+            SpooledBatch(
                 f"{self.identity}-{name}-{part}",
                 sum(count for _, count in some),
                 self._body(name, part, some),
@@ -112,7 +112,7 @@ class Follower:
         self._kept[source] = now
         self._remark(dropped)
 
-    def _body(self, name: str, part: int, some: list[tuple[Signal, int]]) -> bytes:
+    def _body(self, name: str, part: int, some: list[tuple[LogSignal, int]]) -> bytes:
         return self.collector.body(f"{self.identity}-{name}-{part}", some)
 
     def _remark(self, dropped: int) -> None:

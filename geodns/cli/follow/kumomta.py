@@ -14,7 +14,7 @@ _EVENTS = {
     "Expiration": MailEvent.EXPIRED,
 }
 INTERNAL = "KumoMTA internal"
-"""How replies begin that KumoMTA gives itself."""
+"""Begins the replies that KumoMTA gives itself."""
 
 
 def read_record(record: Mapping[str, Any]) -> Iterator[Said]:

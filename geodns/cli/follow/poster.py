@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from geodns.cli.client import Server, in_words
-from geodns.cli.follow.spool import Batch, Spool
+from geodns.cli.follow.spool import Spool, SpooledBatch
 from geodns.errors import StoreError
 
 SIGNALS = "/api/v1/signals"
@@ -77,7 +77,7 @@ class Poster:
                 return False
         return True
 
-    async def _post(self, session: aiohttp.ClientSession, batch: Batch) -> bool:
+    async def _post(self, session: aiohttp.ClientSession, batch: SpooledBatch) -> bool:
         status, answer = await self._ask(session, batch.body)
         if status in HOPELESS:
             self._tell(f"{self._url}: refused a batch of {batch.events} events, which are lost: {answer}")

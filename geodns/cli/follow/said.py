@@ -1,4 +1,4 @@
-"""What one line of a mail server's log says, before anybody knows which host and provider it concerns."""
+"""Holds one line of a mail server's log as values, before its host and provider are known."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What lines say, as signals: whose mailbox, which of our addresses, which attempt; nobody's mail address."""
+"""Turns lines into signals: provider, address of ours, attempt; nobody's mail address."""
 
 import json
 import re
@@ -32,7 +32,7 @@ _LATEST = 4e10
 _CACHED = 20_000
 
 
-class Signal(NamedTuple):
+class LogSignal(NamedTuple):
     """One or more events that differ in nothing; their number is kept beside it."""
 
     who: str
@@ -89,7 +89,7 @@ class Collector:
         self._attempts = attempts
         self.ours = ours
         self._providers: dict[tuple[str, str], str] = {}
-        self._counts: Counter[Signal] = Counter()
+        self._counts: Counter[LogSignal] = Counter()
         self.heard: set[str] = set()
         self.inside = 0
         self.nameless = 0
@@ -106,14 +106,18 @@ class Collector:
         elif type(said) is Expired:
             for one in self._attempts.expire(said.message):
                 tries = one.tries + 1
-                signal = Signal(one.who, MailEvent.EXPIRED, one.provider, said.at, one.queued, attempt=tries)
+                signal = LogSignal(
+                    one.who, MailEvent.EXPIRED, one.provider, said.at, one.queued, attempt=tries
+                )
                 self._counts[signal] += 1
         elif type(said) is Complaint:
             who = self._sender.of("", said.local)
             provider = provider_of_reporter(said.reporters)
-            self._counts[Signal(who, MailEvent.COMPLAINT, provider, said.at, said.queued)] += said.incidents
+            self._counts[LogSignal(who, MailEvent.COMPLAINT, provider, said.at, said.queued)] += (
+                said.incidents
+            )
 
-    def take(self) -> list[tuple[Signal, int]]:
+    def take(self) -> list[tuple[LogSignal, int]]:
         """Return the signals since the last time, with how many events each stands for."""
         counts, self._counts = self._counts, Counter()
         return list(counts.items())
@@ -142,12 +146,12 @@ class Collector:
             # Two digits of the delay and the minutes are all that counts need: many are then alike.
             delay = float(f"{max(0.0, said.at - said.queued):.2g}")
             at, queued = at // 60 * 60, queued // 60 * 60
-            signal = Signal(who, event, provider, at, queued, said.dsn, "", delay, attempt)
+            signal = LogSignal(who, event, provider, at, queued, said.dsn, "", delay, attempt)
         else:
             if event is MailEvent.DEFERRED and (attempt > 1 or not said.tried):
                 event = MailEvent.RETRIED
             text = blanked(said.text, said.recipient)
-            signal = Signal(who, event, provider, at, queued, said.dsn, text, None, attempt)
+            signal = LogSignal(who, event, provider, at, queued, said.dsn, text, None, attempt)
         self._counts[signal] += 1
 
     def _provider(self, domain: str, server: str) -> str:
@@ -159,12 +163,12 @@ class Collector:
             found = self._providers[key] = provider_of(domain, server)
         return found
 
-    def body(self, batch: str, signals: list[tuple[Signal, int]]) -> bytes:
+    def body(self, batch: str, signals: list[tuple[LogSignal, int]]) -> bytes:
         """Return the request of a batch."""
         shown = [self.shown(one, count) for one, count in signals]
         return json.dumps({"batch": batch, "signals": shown}, ensure_ascii=False).encode("utf-8", "replace")
 
-    def shown(self, signal: Signal, count: int) -> dict[str, Any]:
+    def shown(self, signal: LogSignal, count: int) -> dict[str, Any]:
         """Return a signal as the server takes it."""
         found: dict[str, Any] = self._sender.fields(signal.who)
         found |= {"event": signal.event.value, "provider": signal.provider, "at": moment(signal.at)}
@@ -267,9 +271,9 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def batches(signals: list[tuple[Signal, int]]) -> Iterator[list[tuple[Signal, int]]]:
+def batches(signals: list[tuple[LogSignal, int]]) -> Iterator[list[tuple[LogSignal, int]]]:
     """Cut signals into what one request may hold."""
-    some: list[tuple[Signal, int]] = []
+    some: list[tuple[LogSignal, int]] = []
     size = 0
     for one in signals:
         size += 300 + 3 * len(

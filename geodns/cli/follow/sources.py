@@ -1,4 +1,4 @@
-"""Where lines come from beside files: standard input, the journal, and KumoMTA's webhook."""
+"""Reads lines from standard input, the journal and KumoMTA's webhook."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What outlives a restart of ``geodns follow``: batches that no server has taken, and where reading stands.
+"""Keeps for a restart of ``geodns follow``: batches that no server has taken, and its place in files.
 
 A batch and the place behind its lines are kept in one transaction. Whatever ends the program, the lines are
 either in a kept batch or read again; and a batch that is posted twice has the same name twice.
@@ -15,7 +15,7 @@ MOST_BYTES = 64 << 20
 """Of batches that wait; beyond, the oldest are dropped."""
 
 
-class Batch(NamedTuple):
+class SpooledBatch(NamedTuple):
     """A request that waits; `events` is how many events it tells of."""
 
     name: str
@@ -62,7 +62,7 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
         return [(one[0], one[1]) for one in self._read("SELECT message, state FROM waiting ORDER BY number")]
 
     def keep(
-        self, batches: Iterable[Batch], known: Mapping[str, str], waiting: Mapping[str, str | None]
+        self, batches: Iterable[SpooledBatch], known: Mapping[str, str], waiting: Mapping[str, str | None]
     ) -> int:
         """Keep all at once, on disk when it returns; return how many events of old batches were dropped.
 
@@ -102,10 +102,10 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT)
             excess -= row[2]
         return dropped
 
-    def oldest(self) -> Batch | None:
+    def oldest(self) -> SpooledBatch | None:
         """Return the batch to post next."""
         found = self._read("SELECT name, events, body FROM batches ORDER BY number LIMIT 1")
-        return Batch(*found[0]) if found else None
+        return SpooledBatch(*found[0]) if found else None
 
     def done(self, name: str) -> None:
         """Forget a batch that was taken. Should that be lost, it is posted again, and known by its name."""

@@ -44,7 +44,7 @@ class ListedAddress(NamedTuple):
     since: str
 
 
-class Standing(NamedTuple):
+class StandingRow(NamedTuple):
     """What stands against a host; `until` empty: while it is seen."""
 
     host: str
@@ -72,7 +72,7 @@ class ZoneReputation:
     common: tuple[str, ...]
     mail: tuple[MailFigures, ...]
     listed: tuple[ListedAddress, ...]
-    standing: tuple[Standing, ...]
+    standing: tuple[StandingRow, ...]
     happened: tuple[tuple[str, str], ...]
     more: int
 
@@ -132,7 +132,7 @@ def _figures(host: str, provider: str, span: str, one: Json) -> MailFigures:
     )
 
 
-def _standing(host: str, one: Json) -> Standing:
+def _standing(host: str, one: Json) -> StandingRow:
     rule = (
         one["rule"]
         if one["provider"] in {None, *one["rule"].split()}
@@ -142,6 +142,6 @@ def _standing(host: str, one: Json) -> Standing:
     until = one["until"] or ""
     if one["ended"]:
         until = f"given back since {one['ended']}"
-    return Standing(
+    return StandingRow(
         host, rule, does, one["took"] if one["in_force"] else None, one["since"], until, one["why"]
     )

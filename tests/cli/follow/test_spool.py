@@ -11,7 +11,7 @@ from geodns.cli.follow import spool as spool_module
 from geodns.cli.follow.follower import Follower
 from geodns.cli.follow.log_file import LogFile
 from geodns.cli.follow.signals import Sender
-from geodns.cli.follow.spool import Batch, Spool
+from geodns.cli.follow.spool import Spool, SpooledBatch
 from geodns.errors import StoreError
 
 LINE = (
@@ -28,16 +28,18 @@ def opened(folder: Path) -> Spool:
 
 def test_batches_wait_in_order_until_they_are_done(tmp_path: Path) -> None:
     spool = opened(tmp_path)
-    spool.keep([Batch("a", 1, b"A"), Batch("b", 2, b"B")], {"place": "7"}, {"M1": "{}", "M2": "{}"})
-    spool.keep([Batch("a", 1, b"again")], {"place": "8"}, {"M1": None, "M2": "{2}", "M3": "{}"})
+    spool.keep(
+        [SpooledBatch("a", 1, b"A"), SpooledBatch("b", 2, b"B")], {"place": "7"}, {"M1": "{}", "M2": "{}"}
+    )
+    spool.keep([SpooledBatch("a", 1, b"again")], {"place": "8"}, {"M1": None, "M2": "{2}", "M3": "{}"})
     identity = spool.identity()
     spool.close()
     spool = opened(tmp_path)
     assert (spool.identity(), spool.known("place"), spool.known("other")) == (identity, "8", None)
     assert list(spool.waiting()) == [("M2", "{2}"), ("M3", "{}")]
-    assert spool.oldest() == Batch("a", 1, b"A")
+    assert spool.oldest() == SpooledBatch("a", 1, b"A")
     spool.done("a")
-    assert spool.oldest() == Batch("b", 2, b"B")
+    assert spool.oldest() == SpooledBatch("b", 2, b"B")
     assert (spool.count(), spool.waiting_bytes()) == (1, 1)
     spool.done("b")
     assert spool.oldest() is None
@@ -49,7 +51,7 @@ def test_the_oldest_are_dropped_and_counted_where_too_much_waits(
 ) -> None:
     monkeypatch.setattr(spool_module, "MOST_BYTES", 1000)
     spool = opened(tmp_path)
-    dropped = [spool.keep([Batch(str(number), 3, b"x" * 300)], {}, {}) for number in range(6)]
+    dropped = [spool.keep([SpooledBatch(str(number), 3, b"x" * 300)], {}, {}) for number in range(6)]
     assert dropped == [0, 0, 0, 3, 3, 3]
     assert spool.waiting_bytes() == 900
     oldest = spool.oldest()
