@@ -24,7 +24,7 @@ from tests.integration.mailhosts import mail_hosts
 
 ZONE = "lab.example"
 HOST = "mta3"
-EXAMPLES = max(4, settings().max_examples // 4)
+EXAMPLES = max(4, settings().max_examples // 8)
 """Requests for each operation and kind of data; `make nightly` takes hundreds."""
 PAUSE = 0.005
 """Seconds before each request: the server lets one client ask 200 times a second."""
