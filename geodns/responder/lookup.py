@@ -209,7 +209,7 @@ class _Chain:
         if self.query.type == codes.ANY and rrsets:
             alias = rrsets.get(codes.CNAME)
             return self._done(codes.NOERROR, alias if isinstance(alias, Answer) else _ANY)
-        if self.query.type == codes.DNAME and match.owner in self.redirected:
+        if self.query.type == codes.DNAME and match.owner == self.name and self.name in self.redirected:
             return self._done(codes.NOERROR, NOTHING)  # it is in the answer already (RFC 2181 section 5)
         exact = match.owner == self.query.name and not self.links
         entry = rrsets.get(self.query.type)

@@ -10,7 +10,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 from dns.name import Name
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.responder.lookup import MAX_CHAIN
@@ -190,6 +190,7 @@ def read(found: dns.message.Message) -> Expected:
 
 
 @given(LINES, st.none() | st.tuples(st.sampled_from(SHALLOW), LINES), st.integers(0, len(TYPES) - 1))
+@example([("a", ("MX", "b.t.")), ("*.*", ("DNAME", "b.b.*.t."))], None, 1)  # led to a copy of itself
 def test_every_name(
     lines: list[tuple[str, tuple[str, str]]],
     child: tuple[str, list[tuple[str, tuple[str, str]]]] | None,
