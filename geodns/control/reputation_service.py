@@ -22,6 +22,7 @@ from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.base import Address
+from geodns.model.limits import MAX_REASON
 from geodns.model.mail import MailCounts
 from geodns.model.reputation import Dnsbl, Reputation
 from geodns.model.state import REPUTATION, Forced, ForcedState, HostKey
@@ -79,7 +80,6 @@ class ReputationService:
         self._rng = random.Random()  # noqa: S311 - spreads look-ups
         self._due: dict[_Round, float] = {}
         self._running: dict[_Round, asyncio.Task[None]] = {}
-        self._reviewing = asyncio.Lock()
         notes = notes_of(persistence.note(NOTE))
         self.standings = {zone: Standings(known) for zone, known in notes.standings.items()}
         self.listings = {zone: Listings(dict(known)) for zone, known in notes.listings.items()}
@@ -96,8 +96,8 @@ class ReputationService:
 
     def mode(self, zone: Zone) -> Literal["observe", "act"]:
         """Return what holds now: an order's mode, else the file's."""
-        order = self._modes.get(zone.name)
-        if order is not None and order.until > time.time():
+        order = self.mode_order(zone.name)
+        if order is not None:
             return order.mode
         return zone.reputation.mode if zone.reputation else "observe"
 
@@ -290,16 +290,14 @@ class ReputationService:
             if (factor := self.standings[name].factor(host, now)) < 1
         }
 
-    def _keeps(self, zone: str) -> bool:
-        """Whether what is known of a zone is kept: it is judged, or its file cannot be served just now."""
-        return zone not in self._cluster.zones or zone in self.zones()
-
     async def _review_all(self, now: float) -> None:
         self.ignored = tuple(one for one in self.ignored if one.until > now)
         self._modes = {name: one for name, one in self._modes.items() if one.until > now}
         judged = self.zones()
-        self.standings = {name: one for name, one in self.standings.items() if self._keeps(name)}
-        self.listings = {name: one for name, one in self.listings.items() if self._keeps(name)}
+        # What is known of a zone whose file cannot be served just now is kept.
+        ended = self._cluster.zones.keys() - judged.keys()
+        self.standings = {name: one for name, one in self.standings.items() if name not in ended}
+        self.listings = {name: one for name, one in self.listings.items() if name not in ended}
         for name in judged:
             self.standings.setdefault(name, Standings({}))
             self.listings.setdefault(name, Listings())
@@ -317,12 +315,9 @@ class ReputationService:
             return
         standings, listings = self.standings[name], self.listings[name]
         pools = sending_pools(zone)
-        senders = _senders(zone)
-        listings.keep(
-            reputation, {address for host in senders for address in zone.host_by_name[host].sources}
-        )
+        listings.keep(reputation, _sources(zone))
         found = await _judged(Judging(zone, pools, self._counts, standings.since, now))
-        for host in senders:
+        for host in _senders(zone):
             found += listings.signs(zone.host_by_name[host], reputation)
         before = {key: one.action.kind for key, one in standings.known.items() if one.ended is None}
         standings.review(found, pools, now, self._share_of(name, now), self._is_ignored(name))
@@ -377,7 +372,7 @@ class ReputationService:
             known = self._cluster.forced.get(host)
             if known is None or (host in mine and _differs(known, cause, one.badness)):
                 since = now if known is None else known.since
-                text = f"{cause}: {one.why}"[:500]
+                text = f"{cause}: {one.why}"[:MAX_REASON]
                 plan[host] = ForcedState(Forced.QUARANTINED, text, REPUTATION, since, None, one.badness)
         for host, state in plan.items():
             why = "it is over" if state is None else state.reason
@@ -396,7 +391,9 @@ class ReputationService:
 
     def alerts(self) -> Iterator[Alert]:
         for name in sorted(self.zones().keys() & self.standings.keys()):
-            yield from list_alerts(name, self.listings[name])
+            yield from list_alerts(
+                name, self.listings.get(name) or Listings()
+            )  # none before the first review
             yield from standing_alerts(name, self.standings[name])
 
 

@@ -98,7 +98,7 @@ class MailKind(NamedTuple):
 
 
 MailKey = tuple[str, str, MailKind]
-"""What a counter counts: the address that the mail left from (empty: not known), the provider, the kind."""
+"""Key of a counter: the address that the mail left from (empty: not known), the provider, the kind."""
 
 
 class MailCounts(Protocol):

@@ -1,4 +1,4 @@
-"""What a zone file says of reputation: block lists, rules, and what they may do to a host."""
+"""Reputation as a zone file has it: block lists, rules, and what they may do to a host."""
 
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
@@ -9,7 +9,7 @@ from geodns.model.base import Address, Frozen
 
 MAX_RULES = 100
 CODES = IPv4Network("127.0.0.0/8")
-"""Where the answers of a block list lie (RFC 5782 section 2.1)."""
+"""Holds the answers of every block list (RFC 5782 section 2.1)."""
 ERRORS = IPv4Network("127.255.255.0/24")
 """Answers that tell of an error, as Spamhaus publishes them; they never mean a listing."""
 

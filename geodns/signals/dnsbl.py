@@ -20,7 +20,7 @@ from geodns.signals.listings import TEST_LISTED, TEST_NOT_LISTED, ListingError, 
 LIFETIME = 5.0
 """Seconds that a look-up may take."""
 UNLISTED = "its test entry"
-"""How it is told that a list has not even that, for a family."""
+"""Begins the text that a list lacks a family."""
 TOGETHER = 10
 """Look-ups of one round that are asked side by side."""
 _KEY = re.compile(r"(?=.*[0-9]).{6,}|.{12,}")

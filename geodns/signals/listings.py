@@ -11,7 +11,7 @@ from geodns.signals.reputation_rules import Sign
 
 TEST_LISTED: tuple[Address, ...] = (IPv4Address("127.0.0.2"), IPv6Address("::ffff:7f00:2"))
 TEST_NOT_LISTED: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::ffff:7f00:1"))
-"""What every list says of itself, by family (RFC 5782 section 5)."""
+"""Entries by which every list is tested, by family (RFC 5782 section 5)."""
 WORST = ("quarantine", "reduce", "alert", "ignore")
 BADNESS = 80.0
 """Of a listing; each further list is one worse."""

@@ -19,7 +19,7 @@ MARKS_KEPT = 2 * HOUR
 KEPT: Mapping[int, int] = {FIVE: 3 * HOUR, HOUR: 26 * HOUR, DAY: 31 * DAY}
 """Seconds that steps are kept in memory."""
 FIRST = frozenset({MailEvent.DELIVERED, MailEvent.DEFERRED, MailEvent.BOUNCED, MailEvent.EXPIRED})
-"""What may become of a first attempt."""
+"""Outcomes of a first attempt."""
 REFUSALS = frozenset({MailEvent.DEFERRED, MailEvent.BOUNCED})
 
 

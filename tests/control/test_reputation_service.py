@@ -383,6 +383,12 @@ def test_the_next_process_goes_on_where_this_one_was(judged: Judged) -> None:
     assert judged.ordered == {}
 
 
+def test_what_stood_is_told_before_the_first_review_where_no_list_has_anybody(judged: Judged) -> None:
+    judged.all_send(m2=40)
+    judged.go()
+    assert [one.hosts for one in judged.again().alerts()] == [((NAME, "m2"),)]
+
+
 def test_a_note_that_makes_no_sense_is_forgotten(judged: Judged) -> None:
     judged.rig.services.persistence.keep_note("reputation", '{"standings": [1, [2]], "ignored": "x"}')
     again = judged.again()
