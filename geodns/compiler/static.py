@@ -7,7 +7,7 @@ from itertools import chain
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.hosts import Host
 from geodns.model.zone import Record, Rule, Zone
-from geodns.responder.table import NameNode, RotationKey, ZoneTable
+from geodns.responder.table import NameNode, RotationKey, Rrset, ZoneTable
 from geodns.wire import codes
 from geodns.wire.codes import NUMBERS, number
 from geodns.wire.encode import encode
@@ -18,7 +18,7 @@ from geodns.wire.records import TARGETS, record, split_records, target_of
 Records = dict[tuple[bytes, str], Record]
 """Fixed RRsets by owner name on the wire and type."""
 
-Rrsets = dict[bytes, dict[int, Answer | RotationKey]]
+Rrsets = dict[bytes, dict[int, Rrset]]
 """By owner name on the wire and type number."""
 
 

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from geodns.model.base import Address, Frozen, Seconds, Ttl
 from geodns.model.checks import Check, CheckPolicy, Target
+from geodns.model.experiments import Experiment
 from geodns.model.hosts import Host, HostSource, Origin
 from geodns.model.limits import MAX_WEIGHT
 from geodns.model.reputation import Reputation
+from geodns.model.views import PoolRule
 from geodns.model.warmup import MAX_VOLUME
 
 MAX_ANSWERS = 32
@@ -106,6 +108,11 @@ class Pool(Frozen):
         exclude_if=lambda mail: mail == "out",
         description="in: it receives, so that warm-up and reputation, which are of sending, leave it alone.",
     )
+    pick: Literal["rotation", "client"] = Field(
+        default="rotation",
+        exclude_if=lambda pick: pick == "rotation",
+        description="client: a network keeps its host while that lives; `answers` is 1 unless given.",
+    )
 
 
 class Soa(Frozen):
@@ -150,11 +157,23 @@ class Record(Frozen):
 
 
 class Tier(Frozen):
-    """A pool in a rule; the preference counts for MX, and for SRV as its priority; the port for SRV."""
+    """A pool in a rule; the preference counts for MX, and for SRV as its priority; the port for SRV.
+
+    Attributes:
+        pool: of clients and times that no rule is for.
+        rules: the first that a client meets says its pool.
+
+    """
 
     pool: str
     preference: int = Field(default=0, ge=0, le=65535)
     port: int = Field(default=0, ge=0, le=65535)
+    rules: tuple[PoolRule, ...] = Field(default=(), exclude_if=lambda rules: not rules)
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The pools that it may come to, each once."""
+        return tuple(dict.fromkeys((*(rule.use for rule in self.rules), self.pool)))
 
 
 class Rule(Frozen):
@@ -170,6 +189,10 @@ class Rule(Frozen):
     type: Literal["A", "AAAA", "MX", "SRV"]
     ttl: Ttl
     tiers: tuple[Tier, ...]
+
+
+def _in_place_of(pool: str, experiment: Experiment) -> tuple[str, ...]:
+    return tuple(arm.pool for arm in experiment.arms) if pool == experiment.pool else (pool,)
 
 
 class Zone(Frozen):
@@ -220,6 +243,11 @@ class Zone(Frozen):
         default=None,
         exclude_if=lambda reputation: reputation is None,  # as `warmup` of hosts
         description="How hosts are judged by what becomes of their mail.",
+    )
+    experiments: tuple[Experiment, ...] = Field(
+        default=(),
+        exclude_if=lambda experiments: not experiments,
+        description="Policies that are compared: arms in place of one pool at one name.",
     )
 
     @property
@@ -295,6 +323,19 @@ class Zone(Frozen):
         return tuple({one.name: one for one in (*chain, *over)}.values())
 
     @cached_property
+    def experiment_at(self) -> dict[str, Experiment]:
+        """The experiment at each owner name that has one."""
+        return {one.owner: one for one in self.experiments}
+
+    def pools_of(self, rule: Rule) -> tuple[str, ...]:
+        """Return every pool that a dealt RRset may come to, by rules and experiments."""
+        named = [pool for tier in rule.tiers for pool in tier.pools]
+        held = self.experiment_at.get(rule.owner)
+        if held is not None and held.pool in named:
+            named = [one for pool in named for one in _in_place_of(pool, held)]
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
     def warms(self) -> bool:
         """Whether any of its hosts warms up."""
         return any(host.warmup for host in self.hosts)
@@ -318,7 +359,7 @@ class Zone(Frozen):
     def dealt_ttl_of(self, host: str) -> int:
         """Return the longest TTL with which a warming host is dealt in the pools that send."""
         pools = {pool.name for pool in self.sending_pools_of[host]}
-        ttls = (rule.ttl for rule in self.rules if any(tier.pool in pools for tier in rule.tiers))
+        ttls = (rule.ttl for rule in self.rules if not pools.isdisjoint(self.pools_of(rule)))
         return max(ttls, default=self.ttl)
 
     @cached_property

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from geodns.responder.answer_policy import Policy
 from geodns.responder.rate_limit import ERROR, denied, empty, positive
-from geodns.responder.table import Match, Rotation, RotationKey, Table, ZoneTable
+from geodns.responder.table import Match, Rotation, RotationKey, Table, ViewKey, ZoneTable
 from geodns.wire import codes, edns, records
 from geodns.wire.message import HEADER, NOTHING, Answer, Query, question
 from geodns.wire.names import QNAME, is_below, parents, pointer
@@ -215,6 +215,7 @@ class _Chain:
         entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):
             return self._rotation(self.table.rotations[entry], exact=exact)
+        assert not isinstance(entry, ViewKey), "nothing compiles views yet"
         return self._done(codes.NOERROR, self._no_data() if entry is None else entry, exact=exact)
 
     def _rotation(self, rotation: Rotation, *, exact: bool) -> LookupResult:

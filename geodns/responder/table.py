@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from geodns.responder.answer_policy import DEFAULT, Policy
+from geodns.responder.views import Partition
 from geodns.wire import codes
 from geodns.wire.message import Answer
 from geodns.wire.names import parents
@@ -25,6 +26,7 @@ class RotationKey(NamedTuple):
         ttl: seconds when all is well.
         tiers: pools and their MX preferences or SRV priorities.
         ports: of SRV, one for each tier.
+        arm: of an experiment, as ``new-mta/trial``: its answers are counted apart; empty: of none.
 
     """
 
@@ -33,6 +35,55 @@ class RotationKey(NamedTuple):
     ttl: int
     tiers: tuple[tuple[str, int], ...]
     ports: tuple[int, ...] = ()
+    arm: str = ""
+
+
+class ViewKey(NamedTuple):
+    """Identifies `ClientViews`; all names with the same key share them.
+
+    Attributes:
+        lists: for each tier a digest of its rules and pools, and its preference or priority.
+        owner: of an experiment; empty: of none.
+
+    """
+
+    zone: str
+    type: str
+    ttl: int
+    lists: tuple[tuple[str, int], ...]
+    ports: tuple[int, ...] = ()
+    owner: str = ""
+
+
+class View(NamedTuple):
+    """What some clients are dealt.
+
+    Attributes:
+        keys: of the rotation; of several arms, one for each; None: there is no host of
+            the family, so NODATA.
+        bounds: the seat behind each arm's last; empty: there is one key.
+        seed: of the hash that gives a client its seat; empty: nobody holds an experiment.
+        near: whether a hash of the client's network decides, here or in a pool that picks by client.
+
+    """
+
+    keys: tuple[RotationKey | None, ...]
+    bounds: tuple[int, ...] = ()
+    seed: bytes = b""
+    near: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClientViews:
+    """The views of names that share a list of rules, an experiment or a pool that picks by client.
+
+    Attributes:
+        partition: the key of a `Partition` of the Table, which numbers the views; empty: there is one view.
+
+    """
+
+    views: tuple[View, ...]
+    partition: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +92,10 @@ class Part:
 
     Attributes:
         answers: the distinct answers.
-        index: the cycle, as positions in `answers`.
+        index: the cycle, as positions in `answers`; where the pool picks by client, one for each of
+            `views.BUCKETS`.
         sets: the hosts behind each distinct answer, in the order dealt.
+        seed: of the hash that gives a client its bucket; empty: answers are dealt in turn.
 
     """
 
@@ -50,6 +103,7 @@ class Part:
     answers: tuple[Answer, ...]
     index: "array[int]"
     sets: tuple[tuple[str, ...], ...]
+    seed: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +114,7 @@ class Rotation:
         parts: one for each pool that is dealt from; none when there is nothing to deal.
         servfail: whether nothing to deal is SERVFAIL; else it is NODATA.
         note: the text of an extended error (RFC 8914), when nobody in a pool is live; else empty.
+        failover: whether an arm with nobody live deals the first arm's pool.
 
     """
 
@@ -67,6 +122,7 @@ class Rotation:
     parts: tuple[Part, ...]
     servfail: bool = False
     note: str = ""
+    failover: bool = False
 
     def __repr__(self) -> str:
         return f"Rotation({self.key}, {[len(part.answers) for part in self.parts]} answers)"
@@ -78,19 +134,23 @@ class Rotation:
         return hashlib.blake2b(repr((self.key, sets)).encode(), digest_size=12).digest()
 
 
+Rrset = Answer | RotationKey | ViewKey
+
+
 class NameNode(NamedTuple):
     """The RRsets at an owner name; without any RRset it is an empty non-terminal.
 
     Attributes:
-        rrsets: by type: a fixed answer, or the key of the rotation to deal from.
+        rrsets: by type: a fixed answer, or the key of the rotation to deal from, or of the views that have
+            such keys.
         referral: the answer for everything at and below a zone cut (RFC 1034 section 4.2.1).
 
     """
 
-    rrsets: Mapping[int, Answer | RotationKey] = MappingProxyType({})
+    rrsets: Mapping[int, Rrset] = MappingProxyType({})
     referral: Answer | None = None
 
-    def __reduce__(self) -> tuple[type["NameNode"], tuple[dict[int, Answer | RotationKey], Answer | None]]:
+    def __reduce__(self) -> tuple[type["NameNode"], tuple[dict[int, Rrset], Answer | None]]:
         # A mapping proxy cannot be pickled.
         return NameNode, (dict(self.rrsets), self.referral)
 
@@ -200,6 +260,8 @@ class Table:
     zones: Mapping[bytes, ZoneTable] = field(default_factory=dict)
     rotations: Mapping[RotationKey, Rotation] = field(default_factory=dict)
     policy: Policy = DEFAULT
+    views: Mapping[ViewKey, ClientViews] = field(default_factory=dict)
+    partitions: Mapping[bytes, Partition] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         # Else a failing test would print every answer of every zone.

@@ -4,9 +4,9 @@
 """
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from geodns.responder.answer_policy import Policy
 from geodns.responder.table import EMPTY, SLICE, NameNode, Nodes, Rotation, RotationKey, Table, ZoneTable
@@ -26,7 +26,9 @@ class TableDelta(NamedTuple):
         open_zone: a new zone without its nodes, which follow in later deltas.
         names: how many nodes the open zone will have.
         nodes: some of the open zone's.
-        rotations: new ones, and others for the same keys.
+        store: the mapping of the Table that `put` and `drop` are for: rotations, views or partitions.
+        put: new entries, and others for the same keys.
+        drop: keys of entries that go.
         policy: None: as it was.
         commit: the update's number in its last delta: the new Table is whole; else None.
 
@@ -37,14 +39,15 @@ class TableDelta(NamedTuple):
     names: int = 0
     nodes: Mapping[bytes, NameNode] | None = None
     drop_zones: tuple[bytes, ...] = ()
-    rotations: Mapping[RotationKey, Rotation] | None = None
-    drop_rotations: tuple[RotationKey, ...] = ()
+    store: str = ""
+    put: Mapping[Any, Any] | None = None
+    drop: tuple[Any, ...] = ()
     policy: Policy | None = None
     commit: int | None = None
 
 
 def deltas(old: Table | None, new: Table, number: int) -> Iterator[TableDelta]:
-    """Yield the update from one Table to another, whose zones and rotations compare by identity.
+    """Yield the update from one Table to another, whose zones and keyed entries compare by identity.
 
     Args:
         old: what the replica has; None: not known.
@@ -55,9 +58,8 @@ def deltas(old: Table | None, new: Table, number: int) -> Iterator[TableDelta]:
     before = EMPTY if old is None else old
     if old is None:
         yield TableDelta(restart=True)
-    fresh = {key: one for key, one in new.rotations.items() if before.rotations.get(key) is not one}
-    for rotations in _rotation_slices(fresh):
-        yield TableDelta(rotations=rotations)
+    for store in _STORES:
+        yield from _put(store, getattr(before, store), getattr(new, store))
     for origin, zone in new.zones.items():
         if before.zones.get(origin) is not zone:
             bare = ZoneTable(zone.name, zone.origin, zone.negative, {})
@@ -66,11 +68,18 @@ def deltas(old: Table | None, new: Table, number: int) -> Iterator[TableDelta]:
                 yield TableDelta(nodes=nodes)
     for gone in _slices(dict.fromkeys(before.zones.keys() - new.zones.keys())):
         yield TableDelta(drop_zones=tuple(gone))
-    for unused in _slices(dict.fromkeys(before.rotations.keys() - new.rotations.keys())):
-        yield TableDelta(drop_rotations=tuple(unused))
+    for store in _STORES:
+        for unused in _slices(dict.fromkeys(getattr(before, store).keys() - getattr(new, store).keys())):
+            yield TableDelta(store=store, drop=tuple(unused))
     if new.policy != before.policy:
         yield TableDelta(policy=new.policy)
     yield TableDelta(commit=number)
+
+
+def _put(store: str, before: Mapping[K, V], after: Mapping[K, V]) -> Iterator[TableDelta]:
+    fresh = {key: one for key, one in after.items() if before.get(key) is not one}
+    for some in _STORES[store](fresh):
+        yield TableDelta(store=store, put=some)
 
 
 def _slices(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
@@ -94,22 +103,38 @@ def _rotation_slices(rotations: Mapping[RotationKey, Rotation]) -> Iterator[dict
         yield some
 
 
+def _one_by_one(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
+    for key, one in mapping.items():
+        yield {key: one}
+
+
+_STORES: Mapping[str, Callable[[Mapping[Any, Any]], Iterator[dict[Any, Any]]]] = {
+    "rotations": _rotation_slices,
+    "partitions": _one_by_one,  # one may have 100,000 ranges
+    "views": _slices,
+}
+"""What a Table keeps by key, in the order sent, and how it is sliced."""
+
+
 class TableReplica:
     """Applies updates; `table` is the last whole one."""
 
     def __init__(self, table: Table = EMPTY) -> None:
         self.table = table
         self._zones = dict(table.zones)
-        self._rotations = dict(table.rotations)
+        self._stores: dict[str, dict[Any, Any]] = {store: dict(getattr(table, store)) for store in _STORES}
         self._policy = table.policy
         self._nodes = Nodes(0)
 
     def take(self, delta: TableDelta) -> int | None:
         """Apply one delta; return the update's number once it is complete, else None."""
         if delta.restart:
-            self._zones, self._rotations, self._policy = {}, {}, EMPTY.policy
-        if delta.rotations is not None:
-            self._rotations.update(delta.rotations)
+            self._zones, self._policy = {}, EMPTY.policy
+            self._stores = {store: {} for store in _STORES}
+        if delta.store:
+            self._stores[delta.store].update(delta.put or {})
+            for key in delta.drop:
+                self._stores[delta.store].pop(key, None)
         if delta.open_zone is not None:
             zone = delta.open_zone
             self._nodes = Nodes(delta.names)
@@ -118,13 +143,12 @@ class TableReplica:
             self._nodes.add(delta.nodes)
         for origin in delta.drop_zones:
             self._zones.pop(origin, None)
-        for key in delta.drop_rotations:
-            self._rotations.pop(key, None)
         if delta.policy is not None:
             self._policy = delta.policy
         if delta.commit is None:
             return None
-        self.table = Table(dict(self._zones), dict(self._rotations), self._policy)
+        stores = {store: dict(entries) for store, entries in self._stores.items()}
+        self.table = Table(dict(self._zones), policy=self._policy, **stores)
         return delta.commit
 
 

@@ -9,7 +9,7 @@ def test_the_content_of_a_rotation_has_a_name() -> None:
     """Counts of dealt answers find their hosts by it, also after a restart or over a pipe."""
     one, again, other = rotation(1), rotation(1), rotation(2)
     assert one.uid == again.uid != other.uid
-    over_a_pipe = unpack(pack(TableDelta(rotations={one.key: one}))).rotations
+    over_a_pipe = unpack(pack(TableDelta(store="rotations", put={one.key: one}))).put
     assert over_a_pipe is not None
     assert over_a_pipe[one.key].uid == one.uid
 

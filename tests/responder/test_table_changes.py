@@ -63,7 +63,7 @@ def same(one: Table, other: Table) -> bool:
 
 
 def size(delta: TableDelta) -> int:
-    given = (delta.nodes, delta.rotations, delta.drop_zones, delta.drop_rotations)
+    given = (delta.nodes, delta.put, delta.drop_zones, delta.drop)
     return sum(len(some) for some in given if some is not None)
 
 
@@ -123,7 +123,10 @@ def test_only_what_is_not_the_very_same_travels() -> None:
     old = Table({big.origin: big}, {key(number): rotation(number) for number in range(1000)})
     flipped = rotation(5)
     new = Table(old.zones, {**old.rotations, key(5): flipped})
-    assert list(deltas(old, new, 1)) == [TableDelta(rotations={key(5): flipped}), TableDelta(commit=1)]
+    assert list(deltas(old, new, 1)) == [
+        TableDelta(store="rotations", put={key(5): flipped}),
+        TableDelta(commit=1),
+    ]
 
 
 @pytest.mark.parametrize("size_of_zone", [0, SLICE, SLICE + 1, 10 * SLICE])
@@ -132,7 +135,7 @@ def test_what_goes_goes_in_slices_too(size_of_zone: int) -> None:
     big = zone_table(1, size_of_zone)
     update = list(deltas(Table({big.origin: big}, rotations), EMPTY, 1))
     assert all(size(delta) <= SLICE for delta in update)
-    assert sum(len(delta.drop_rotations) for delta in update) == size_of_zone
+    assert sum(len(delta.drop) for delta in update) == size_of_zone
 
 
 def test_slices_of_rotations_are_cut_by_their_answers() -> None:
@@ -145,7 +148,7 @@ def test_slices_of_rotations_are_cut_by_their_answers() -> None:
 
     weights = [1, SLICE_ANSWERS, *([100] * 7), 4 * SLICE_ANSWERS, *([1] * 250)]
     new = Table({}, {key(number): weighing(number, weight) for number, weight in enumerate(weights)})
-    update = [delta.rotations for delta in deltas(EMPTY, new, 1) if delta.rotations]
+    update = [delta.put for delta in deltas(EMPTY, new, 1) if delta.put]
     assert [one for some in update for one in some] == list(new.rotations)
     for some in update:
         answers = [len(one.parts[0].answers) for one in some.values()]

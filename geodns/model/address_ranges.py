@@ -1,0 +1,77 @@
+"""Sets of addresses as sorted ranges: joined and cut without a look at single networks."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+Network = IPv4Network | IPv6Network
+
+Bounds = Sequence[int]
+"""In rising order: the first address in a range, the first behind it, the first in the next, and so on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRanges:
+    """A set of IPv4 and IPv6 addresses, each family by the bounds of its ranges."""
+
+    ipv4: Bounds = ()
+    ipv6: Bounds = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ipv4 or self.ipv6)
+
+    def __or__(self, other: "AddressRanges") -> "AddressRanges":
+        return AddressRanges(
+            _merged(self.ipv4, other.ipv4, least=1, narrow=True), _merged(self.ipv6, other.ipv6, least=1)
+        )
+
+    def __and__(self, other: "AddressRanges") -> "AddressRanges":
+        return AddressRanges(
+            _merged(self.ipv4, other.ipv4, least=2, narrow=True), _merged(self.ipv6, other.ipv6, least=2)
+        )
+
+
+NOWHERE = AddressRanges()
+EVERYWHERE = AddressRanges((0, 1 << 32), (0, 1 << 128))
+
+
+def ranges_of(networks: Iterable[Network]) -> AddressRanges:
+    """Return the addresses of networks, which may overlap."""
+    spans: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+    for one in networks:
+        first = int(one.network_address)
+        spans[one.version].append((first, first + one.num_addresses))
+    return AddressRanges(array("Q", _joined(sorted(spans[4]))), tuple(_joined(sorted(spans[6]))))
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Yield the bounds of sorted spans, those that touch as one."""
+    begin = end = -1
+    for first, behind in spans:
+        if first > end:
+            if end >= 0:
+                yield from (begin, end)
+            begin, end = first, behind
+        else:
+            end = max(end, behind)
+    if end >= 0:
+        yield from (begin, end)
+
+
+def _merged(one: Bounds, other: Bounds, *, least: int, narrow: bool = False) -> Bounds:
+    """Return the bounds of what lies in at least so many of two sets."""
+    found: list[int] = []
+    inside, place = [False, False], [0, 0]
+    sides = (one, other)
+    within = False
+    while place[0] < len(one) or place[1] < len(other):
+        at = min(side[index] for side, index in zip(sides, place, strict=True) if index < len(side))
+        for number, side in enumerate(sides):
+            if place[number] < len(side) and side[place[number]] == at:
+                inside[number] = not inside[number]
+                place[number] += 1
+        if (sum(inside) >= least) != within:
+            within = not within
+            found.append(at)
+    return array("Q", found) if narrow else tuple(found)

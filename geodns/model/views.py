@@ -1,0 +1,113 @@
+"""Rules that choose a name's pool by client and time, and the networks that GeoIP files give for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from geodns.model.address_ranges import AddressRanges
+from geodns.model.base import Frozen
+
+DAY = 1440
+"""Minutes; the end of a span may be this, which is midnight."""
+
+
+class HourSpan(Frozen):
+    """A span of every week in which a rule holds.
+
+    Attributes:
+        days: on which it begins; 0 is Monday.
+        begin: minutes after midnight.
+        end: minutes after midnight, exclusive; not above `begin`: on the next day.
+
+    """
+
+    days: frozenset[int] = frozenset(range(7))
+    begin: int = Field(default=0, ge=0, lt=DAY)
+    end: int = Field(default=DAY, ge=0, le=DAY)
+
+    def has(self, weekday: int, minute: int) -> bool:
+        """Say whether a minute of a day lies in the span."""
+        if self.begin < self.end:
+            return weekday in self.days and self.begin <= minute < self.end
+        return (weekday in self.days and minute >= self.begin) or (
+            (weekday - 1) % 7 in self.days and minute < self.end
+        )
+
+
+class Hours(Frozen):
+    """Hours of the week by the clock of one time zone; `text` is as the file writes them."""
+
+    text: tuple[str, ...]
+    spans: tuple[HourSpan, ...]
+    tz: str = "UTC"
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.tz)
+
+    def include(self, now: float) -> bool:
+        """Say whether a moment, in seconds since the epoch, lies in them.
+
+        By the wall's clock: an hour that comes twice counts twice, one that is left out not at all.
+        """
+        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=now)).astimezone(self.zone)
+        minute = local.hour * 60 + local.minute
+        return any(span.has(local.weekday(), minute) for span in self.spans)
+
+
+class PoolRule(Frozen):
+    """A rule of a list: the pool for clients that meet every condition; values of one condition are any of.
+
+    Attributes:
+        use: the pool.
+        countries: ISO 3166-1 codes in capitals.
+        continents: AF, AN, AS, EU, NA, OC or SA.
+        asns: numbers of autonomous systems.
+
+    """
+
+    use: str
+    subnets: tuple[IPv4Network | IPv6Network, ...] = ()
+    countries: tuple[str, ...] = ()
+    continents: tuple[str, ...] = ()
+    asns: tuple[int, ...] = ()
+    hours: Hours | None = None
+
+    @property
+    def by_place(self) -> bool:
+        """Whether GeoIP files decide."""
+        return bool(self.countries or self.continents or self.asns)
+
+    @property
+    def by_client(self) -> bool:
+        return bool(self.subnets) or self.by_place
+
+    @property
+    def when(self) -> str:
+        """The conditions in words, as status and `explain` show them."""
+        listed = (
+            ("subnets", self.subnets),
+            ("countries", self.countries),
+            ("continents", self.continents),
+            ("asns", self.asns),
+            ("hours", () if self.hours is None else (*self.hours.text, self.hours.tz)),
+        )
+        return "; ".join(f"{word} {', '.join(map(str, values))}" for word, values in listed if values)
+
+
+@dataclass(frozen=True, slots=True)
+class GeoNetworks:
+    """The networks of what rules name; nothing for what no file knows."""
+
+    countries: Mapping[str, AddressRanges] = field(default_factory=lambda: MappingProxyType({}))
+    continents: Mapping[str, AddressRanges] = field(default_factory=lambda: MappingProxyType({}))
+    asns: Mapping[int, AddressRanges] = field(default_factory=lambda: MappingProxyType({}))
+
+
+NO_NETWORKS = GeoNetworks()

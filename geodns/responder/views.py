@@ -1,0 +1,93 @@
+"""From a client to its view of a name: one look-up in sorted ranges of addresses, and one hash more."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from siphash24 import siphash24
+
+_BITS = {False: 32, True: 128}
+_HASHED = 64
+SEATS = 10_000
+"""Numbers that clients hash to where an experiment deals (also in `model.experiments`)."""
+BUCKETS = 4096
+"""Numbers that clients hash to where a pool picks by client."""
+NEAR = {False: 24, True: 56}
+"""Bits of a client's network, by whether it is IPv6, where a hash decides: all of it gets the same."""
+
+
+class ClientNetwork(NamedTuple):
+    """Whom an answer is for.
+
+    Attributes:
+        ipv6: the family.
+        address: the first address of the network, as a number.
+        scoped: whether the client's own option named it, so that the answer says for whom else it holds.
+
+    """
+
+    ipv6: bool
+    address: int
+    scoped: bool = False
+
+
+class Partition:
+    """All addresses, divided among views: each range of addresses has one.
+
+    Args:
+        ipv4: where each range begins, and the number of its view; the first begins at 0, neighbours differ.
+        ipv6: likewise.
+
+    """
+
+    __slots__ = ("_shift", "_starts", "_views")
+
+    def __init__(
+        self, ipv4: tuple[Sequence[int], Sequence[int]], ipv6: tuple[Sequence[int], Sequence[int]]
+    ) -> None:
+        # Half of each IPv6 address is enough, unless a rule names networks longer than /64.
+        self._shift = 0 if any(start & (1 << 64) - 1 for start in ipv6[0]) else 64
+        wide: Sequence[int] = (
+            tuple(ipv6[0]) if not self._shift else array("Q", (start >> 64 for start in ipv6[0]))
+        )
+        self._starts: dict[bool, Sequence[int]] = {False: array("I", ipv4[0]), True: wide}
+        self._views = {False: array("H", ipv4[1]), True: array("H", ipv6[1])}
+
+    def find(self, client: ClientNetwork) -> tuple[int, int]:
+        """Return the number of a client's view, and how many bits of its address decide that (the scope).
+
+        Everybody whose address begins with the same bits has the same view; of fewer bits that is not true.
+        """
+        ipv6, address, _ = client
+        starts = self._starts[ipv6]
+        bits = _BITS[ipv6]
+        if ipv6 and self._shift:
+            address >>= self._shift
+            bits -= self._shift
+        place = bisect_right(starts, address)
+        # The prefix must be so long that neither the address before the range nor the one behind shares it.
+        below = (address ^ (starts[place - 1] - 1)).bit_length() if place > 1 else bits + 1
+        above = (address ^ starts[place]).bit_length() if place < len(starts) else bits + 1
+        return self._views[ipv6][place - 1], bits + 1 - min(below, above)
+
+    def __len__(self) -> int:
+        return len(self._views[False]) + len(self._views[True])
+
+
+def hash_seed(purpose: str, salt: int) -> bytes:
+    """Return the key of a hash: the same in every process and on every server."""
+    return salt.to_bytes(8, "big") + purpose.encode()[:8].ljust(8, b"\0")
+
+
+def near_network(client: ClientNetwork) -> int:
+    """Return a client's /24 or /56 as 64 bits: no IPv6 network in use begins as an IPv4 one does."""
+    if client.ipv6:
+        return client.address >> 72 << 8
+    return client.address >> 8 << 8
+
+
+def client_number(seed: bytes, client: ClientNetwork, numbers: int) -> int:
+    """Return a number under `numbers` by SipHash-2-4 of the client's network."""
+    digest = siphash24(near_network(client).to_bytes(8, "big"), key=seed).digest()
+    return int.from_bytes(digest, "little") * numbers >> _HASHED
