@@ -340,7 +340,7 @@ FRESH: dict[str, tuple[str, ...]] = {
     "delegation": ("delegation", ZONE),
     "schema": ("schema",),
 }
-"""A use of a command of each file that ends by itself; `test_demo` and `test_readme` start the two others so."""
+"""A use of a command of each file; `test_demo` and `test_readme` start the two that do not end."""
 
 
 def test_a_command_of_every_file_is_started_from_nothing_somewhere() -> None:

@@ -276,7 +276,9 @@ def test_install(tmp_path: Path) -> None:
     for line in block("python3 -m venv"):
         # A pip of its own, and what is compiled ahead, would take most of the time and show nothing of ours.
         moved = line.replace("/opt/geodns/bin/pip install", PIP).replace("python3 -m venv", VENV)
-        shell(moved.replace("/opt/geodns", str(tmp_path / "geodns")), tmp_path / "checkout", PIP_NO_COMPILE="1")
+        shell(
+            moved.replace("/opt/geodns", str(tmp_path / "geodns")), tmp_path / "checkout", PIP_NO_COMPILE="1"
+        )
     help_text = shell(f"{tmp_path}/geodns/bin/geodns --help", tmp_path, PYTHONPATH=dependencies)
     assert "serve" in help_text
     installed = next((tmp_path / "geodns").glob("lib/python*/site-packages/geodns"))
