@@ -1,7 +1,9 @@
 """What holds for all tests: how many examples Hypothesis takes, and in what order they run."""
 
+import contextlib
 import functools
 import gc
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -38,6 +40,29 @@ HERE = Path(__file__).parent
 
 # What collecting makes stays to the end: looking through it again and again takes longer than making it.
 gc.disable()
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Have the processes of a run of all tests begin to import elsewhere each, for the others to read.
+
+    What is compiled anew is all of it after a checkout. In step, each of them would compile each file.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or not worker["all_tests"]:
+        return
+    files = sorted(HERE.rglob("test_*.py"))
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in files[first:] + files[:first]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # told where it is collected
+            importlib.import_module(".".join(file.relative_to(HERE.parent).with_suffix("").parts))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process whether it will import every test."""
+    config = node.config
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    node.workerinput["all_tests"] = everything and not config.option.ignore
 
 
 def pytest_collection_finish() -> None:
