@@ -43,9 +43,9 @@ gc.disable()
 
 
 def pytest_collection(session: pytest.Session) -> None:
-    """Have the processes of a run of all tests begin to import elsewhere each, for the others to read.
+    """Have each process of a run of all tests begin with other files, and read what the others have compiled.
 
-    What is compiled anew is all of it after a checkout. In step, each of them would compile each file.
+    After a checkout nothing is compiled; in step, each of the processes would compile everything.
     """
     worker = getattr(session.config, "workerinput", None)
     if worker is None or not worker["all_tests"]:
