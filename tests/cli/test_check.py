@@ -323,8 +323,8 @@ def test_places_need_geoip_files(folder: Path) -> None:
     assert (result.exit_code, result.output) == (
         0,
         (
-            "geodns.yaml: warning: rules of out.example.com name countries, continents or networks' owners, and "
-            f"`geoip` is not set: they match nobody: write `geoip: [/var/lib/GeoIP/country.mmdb]`\n{good}"
+            "geodns.yaml: warning: rules of out.example.com name countries, continents or networks' owners, "
+            f"and `geoip` is not set: they match nobody: write `geoip: [/var/lib/GeoIP/country.mmdb]`\n{good}"
         ),
     )
     zone.write_text(SHORT + rules.replace("countries: DE", "subnets: 10.0.0.0/8"))
