@@ -1,5 +1,7 @@
 """Experiments: a pool at one name is replaced by arms, each with its share of clients or of time."""
 
+import math
+import random
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +18,11 @@ METRICS = ("deferred", "delivered", "bounced", "expired", "complaint")
 """What may be compared: events of `MailEvent`, each as a part of the first attempts."""
 PROMPT_METRICS = ("deferred", "delivered")
 """Those known so soon that an arm may be judged by time; the rest come hours and days after the slot."""
+
+
+_WEEK = 7 * 86400
+_MONDAY = 4 * 86400
+"""The first Monday since the epoch."""
 
 
 class Arm(Frozen):
@@ -67,3 +74,25 @@ class Experiment(Frozen):
             run += arm.share
             found.append(run * SEATS // total)
         return tuple(found)
+
+    def arm_at(self, now: float) -> tuple[Arm, float]:
+        """Return the arm whose slot it is, and when the slot ends; seconds since the epoch.
+
+        Slots begin anew each Monday, UTC. Weeks by slots of the week are divided into random Latin squares,
+        as wide as the smallest whole shares make: each arm has its share of every run of a square's slots,
+        and of every run of its weeks at the same hour of the same day.
+        """
+        week, second = divmod(int(now) - _MONDAY, _WEEK)
+        column = second // self.slot
+        end = min((column + 1) * self.slot, _WEEK)
+        divisor = math.gcd(*(arm.share for arm in self.arms))
+        turns = [arm for arm in self.arms for _ in range(arm.share // divisor)]
+        size = len(turns)
+        square, row = divmod(week, size)
+        block, place = divmod(column, size)
+        # A name for each square: seeded by text, the order is the same in every version of Python.
+        rng = random.Random(f"{self.salt}/{square}/{block}")  # noqa: S311 - an order, no secret
+        rows, columns = rng.sample(range(size), size), rng.sample(range(size), size)
+        rng.shuffle(turns)
+        arm = turns[(rows[row] + columns[place]) % size]
+        return arm, float(week * _WEEK + _MONDAY + end)
