@@ -16,7 +16,6 @@ METRICS = ("deferred", "delivered", "bounced", "expired", "complaint")
 PROMPT_METRICS = ("deferred", "delivered")
 """Those known so soon that an arm may be judged by time; the rest come hours and days after the slot."""
 
-
 _WEEK = 7 * 86400
 _MONDAY = 4 * 86400
 """The first Monday since the epoch."""
