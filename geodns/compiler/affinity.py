@@ -220,7 +220,7 @@ def by_client(within: Bounded, warming: Ceilings, answers: int) -> Bounded:
     total = sum((entry.effective for entry in plain), Fraction(0))
     left = {
         entry.host: min(Fraction(1), Fraction(led[at], BUCKETS) * total / entry.effective)
-        if led[at] in {0, limit}
+        if led[at] == limit
         else Fraction(1)
         for at, (entry, limit) in enumerate(zip(plain, limits, strict=True))
         if limit is not None

@@ -18,10 +18,9 @@ from geodns.compiler.choice import shares
 from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.model.state import Forced
-from geodns.model.zone import Zone
 from geodns.responder.table import Part
 from geodns.responder.views import BUCKETS, hash_seed
-from tests.sample_zones import NAME, sources, zone
+from tests.sample_zones import NAME, picking, sources
 
 # Each drawn pool is 4096 buckets: few of them try many.
 FEW = settings(max_examples=max(10, settings().max_examples // 3))
@@ -227,17 +226,9 @@ TEXT = """
 """
 
 
-def picking(text: str = TEXT) -> Zone:
-    """Return a zone all of whose pools pick by client."""
-    one = zone(text)
-    pools = tuple(pool.model_copy(update={"pick": "client"}) for pool in one.pools)
-    fields = {name: getattr(one, name) for name in Zone.model_fields}
-    return Zone(**{**fields, "pools": pools})
-
-
 @pytest.fixture(scope="module")
 def table() -> Compiled:
-    return compile_zones(Compiled(), sources(picking()), LiveSet())
+    return compile_zones(Compiled(), sources(picking(TEXT)), LiveSet())
 
 
 def parts(compiled: Compiled, rtype: str, pool: str = "main", tiers: int = 1) -> tuple[Part, ...]:
