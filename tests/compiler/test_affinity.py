@@ -34,7 +34,7 @@ def rows(
 ) -> list[tuple[str, ...]]:
     """Return the names of each bucket's hosts."""
     hosts = list(pool)
-    found = ranked(hosts, list(pool.values()), [(limits or {}).get(host) for host in hosts], size)
+    found = ranked(hosts, list(map(float, pool.values())), [(limits or {}).get(host) for host in hosts], size)
     return [tuple(hosts[at] for at in row) for row in found]
 
 
