@@ -176,7 +176,7 @@ class _Buckets(NamedTuple):
 @lru_cache(
     maxsize=64
 )  # the types of a pool follow one another; 32 KiB each, ten times that for large answers
-def _buckets(
+def buckets_of(
     hosts: tuple[str, ...],
     weights: tuple[float, ...],
     limits: tuple[int | None, ...],
@@ -222,7 +222,7 @@ def by_client(within: Bounded, warming: Ceilings, answers: int) -> Bounded:
     """
     plain = [without_bound(entry) for entry in within.dealt]
     limits = [warming.get(entry.host) for entry in plain]
-    found = _buckets(
+    found = buckets_of(
         tuple(entry.host for entry in plain),
         tuple(float(entry.effective) for entry in plain),
         tuple(None if limit is None else int(limit * BUCKETS) for limit in limits),
