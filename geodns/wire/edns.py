@@ -122,6 +122,12 @@ def network(subnet: bytes) -> IPv4Network | IPv6Network | None:
     return ip_network((address, source))
 
 
+def subnet_of(network: IPv4Network | IPv6Network) -> bytes:
+    """Return the data of a query's subnet option for a network."""
+    length, family = network.prefixlen, 1 if network.version == 4 else 2
+    return bytes((0, family, length, 0)) + network.network_address.packed[: (length + 7) // 8]
+
+
 # --- answers -------------------------------------------------------------------------------------------
 
 
