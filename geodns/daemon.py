@@ -22,6 +22,7 @@ from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
 from geodns.control.gauges import Gauges
+from geodns.control.geoip_service import GeoipService
 from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import BACKEND, Metrics
@@ -103,11 +104,12 @@ def build(
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
+    geoip = GeoipService(settings, events)
     zones = ZoneService(
         settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    judges = (signals, warmup, reputation)
+    judges = (signals, warmup, reputation, geoip)
     alerts = Alerts(
         events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
     )
@@ -129,6 +131,7 @@ def build(
         signals,
         warmup,
         reputation,
+        geoip,
         zones,
         watchdog,
         alerts,
@@ -240,6 +243,7 @@ class Daemon:
             services.history.watch,
             services.reputation.watch,
             services.signals.watch,
+            services.geoip.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

@@ -35,6 +35,7 @@ class Gauges(Collector):
         yield from _zones(self._services)
         yield from _reputation(self._services)
         yield from _signals(self._services)
+        yield from _geoip(self._services)
         yield from _server(self._services)
 
 
@@ -322,6 +323,28 @@ def _reputation(services: Services) -> Iterator[Metric]:
         "Causes that hit more hosts of a pool than max_out, so that nobody is taken out for them.",
         "zone",
         (((name,), len(service.common(name))) for name in judged),
+    )
+
+
+def _geoip(services: Services) -> Iterator[Metric]:
+    files = [((str(one.path),), one) for one in services.geoip.describe()]
+    yield _gauge(
+        "geodns_geoip_file_build_timestamp_seconds",
+        "When what is in use of a GeoIP file was built.",
+        "file",
+        ((key, one.build.built) for key, one in files if one.build is not None),
+    )
+    yield _gauge(
+        "geodns_geoip_file_refused",
+        "1 while a GeoIP file cannot be used; its last good copy may be.",
+        "file",
+        ((key, bool(one.error)) for key, one in files),
+    )
+    yield _gauge(
+        "geodns_geoip_ranges",
+        "Ranges of addresses in memory, of all countries, continents or AS numbers that rules name.",
+        "kind",
+        (((kind,), number) for kind, number in services.geoip.counts().items()),
     )
 
 
