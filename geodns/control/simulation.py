@@ -5,7 +5,8 @@ Nothing is drawn by chance: where answers are dealt in turn, each client counts 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from geodns.compiler.answers import Source
@@ -19,7 +20,7 @@ from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.lookup import deal_for, rrset_of
-from geodns.responder.table import RotationKey, ViewKey
+from geodns.responder.table import RotationKey, ViewKey, ZoneTable
 from geodns.responder.views import BUCKETS, ClientNetwork, client_network, client_number
 from geodns.wire.codes import NUMBERS
 from geodns.wire.edns import subnet_of
@@ -75,12 +76,19 @@ def compile_scenario(
     live: LiveSet,
     geo: GeoNetworks,
     now: float,
+    *,
     views: Mapping[str, ZoneViews] | None = None,
+    beside: Mapping[bytes, ZoneTable] = MappingProxyType({}),
 ) -> Scenario:
-    """Compile zones for a moment; heavy where rules name many networks, unless the `views` are given."""
+    """Compile zones for a moment; heavy where rules name many networks, unless the `views` are given.
+
+    `beside` are zones that are served too, to which aliases may lead.
+    """
     if views is None:
         views = {name: compile_views(source.zone, geo, now) for name, source in sources.items()}
-    return Scenario(compile_zones(Compiled(), sources, live, views), live, geo, now)
+    compiled = compile_zones(Compiled(), sources, live, views)
+    table = replace(compiled.table, zones={**beside, **compiled.table.zones})
+    return Scenario(replace(compiled, table=table), live, geo, now)
 
 
 # --- which names ----------------------------------------------------------------------------------------
