@@ -47,8 +47,9 @@ class Source:
 def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:
     """Compile a rotation from what its pools deal."""
     zone = source.zone
+    failover = _failover(zone, key, choices)
     chosen = [
-        (choices[zone.name, pool].of(key.type), preference, port)
+        (choices[zone.name, failover.get(pool, pool)].of(key.type), preference, port)
         for (pool, preference), port in zip(key.tiers, key.ports or (0,) * len(key.tiers), strict=True)
     ]
     # With several tiers, one that has nobody live is left out while another lives.
@@ -58,7 +59,7 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
     note = _note(dead)
     serving = list(_each_target_once(serving))
     if not serving:
-        return Rotation(key, (), servfail=bool(dead), note=note)
+        return Rotation(key, (), servfail=bool(dead), note=note, failover=bool(failover))
     parts = (
         _srv_part(source, deal, preference, port, ttl)
         if key.type == "SRV"
@@ -68,7 +69,18 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
         for deal, preference, port in serving
         for answers in (zone.pool_by_name[deal.pool].answers,)
     )
-    return Rotation(key, tuple(parts), note=note)
+    return Rotation(key, tuple(parts), note=note, failover=bool(failover))
+
+
+def _failover(zone: Zone, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> dict[str, str]:
+    """Return the first arm's pool by that of an arm with nobody live."""
+    if not key.arm:
+        return {}
+    experiment, _, name = key.arm.partition("/")
+    arms = next(one.arms for one in zone.experiments if one.name == experiment)
+    pool = next(arm.pool for arm in arms if arm.name == name)
+    nobody = choices[zone.name, pool].of(key.type).last_resort is not None
+    return {pool: arms[0].pool} if nobody and pool != arms[0].pool else {}
 
 
 def _each_target_once(serving: Iterable[tuple[Deal, int, int]]) -> Iterator[tuple[Deal, int, int]]:

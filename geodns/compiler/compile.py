@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from geodns.compiler.answers import Source, compile_rotation
 from geodns.compiler.choice import Choice, choose
 from geodns.compiler.live_set import LiveSet
-from geodns.compiler.static import pool_families, rotation_key
+from geodns.compiler.static import key_of, pool_families
+from geodns.compiler.views import ZoneViews, compile_views
 from geodns.model.state import PoolKey
+from geodns.model.views import NO_NETWORKS
 from geodns.model.zone import Zone
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire.names import name_to_wire
@@ -19,39 +22,77 @@ class Compiled:
 
     Attributes:
         sources: by zone name.
+        views: what clients are dealt just now, by zone name.
         keys: the rotations that each pool takes part in.
 
     """
 
     table: Table = EMPTY
     sources: Mapping[str, Source] = field(default_factory=dict)
+    views: Mapping[str, ZoneViews] = field(default_factory=dict)
     choices: Mapping[PoolKey, Choice] = field(default_factory=dict)
     keys: Mapping[PoolKey, tuple[RotationKey, ...]] = field(default_factory=dict)
 
 
-def compile_zones(previous: Compiled, sources: Mapping[str, Source], live: LiveSet) -> Compiled:
-    """Compile the zones whose source is another object than before; drop those that are gone."""
+def compile_zones(
+    previous: Compiled,
+    sources: Mapping[str, Source],
+    live: LiveSet,
+    views: Mapping[str, ZoneViews] = MappingProxyType({}),
+) -> Compiled:
+    """Compile the zones whose source is another object than before; drop those that are gone.
+
+    A zone without `views` has those of before, or, where it is new or another, what no hour, place or slot
+    of time changes.
+    """
     zones: dict[bytes, ZoneTable] = {}
     choices: dict[PoolKey, Choice] = {}
-    keys: dict[PoolKey, tuple[RotationKey, ...]] = {}
-    rotations: dict[RotationKey, Rotation] = {}
+    seen: dict[str, ZoneViews] = {}
     for name, source in sources.items():
         zone = source.zone
-        own_keys = _keys_of(zone)
         if previous.sources.get(name) is source:
             origin = name_to_wire(zone.origin)
             zones[origin] = previous.table.zones[origin]
             choices |= {(name, pool.name): previous.choices[name, pool.name] for pool in zone.pools}
-            rotations |= {key: previous.table.rotations[key] for some in own_keys.values() for key in some}
+            seen[name] = views.get(name) or previous.views[name]
         else:
             zones[source.names.origin] = source.names
-            chosen = {(name, pool.name): choose(zone, pool, live) for pool in zone.pools}
-            choices |= chosen
-            # Pool by pool: the rotations of one pool share its cycle.
-            for key in dict.fromkeys(key for some in own_keys.values() for key in some):
-                rotations[key] = compile_rotation(source, key, chosen)
+            choices |= {(name, pool.name): choose(zone, pool, live) for pool in zone.pools}
+            seen[name] = views.get(name) or compile_views(zone, NO_NETWORKS, 0.0)
+    same = frozenset(name for name, source in sources.items() if previous.sources.get(name) is source)
+    return _with_rotations(replace(previous, sources=sources, choices=choices), zones, seen, same)
+
+
+def set_views(previous: Compiled, views: Mapping[str, ZoneViews]) -> Compiled:
+    """Let the clients of some zones be dealt otherwise; hosts and pools stay as they are chosen."""
+    if not any(previous.views.get(name) is not one for name, one in views.items()):
+        return previous
+    seen = {name: views.get(name, one) for name, one in previous.views.items()}
+    return _with_rotations(previous, previous.table.zones, seen, frozenset(previous.sources))
+
+
+def _with_rotations(
+    before: Compiled, zones: Mapping[bytes, ZoneTable], views: Mapping[str, ZoneViews], same: frozenset[str]
+) -> Compiled:
+    """Compile the rotations that views and rules name; those of zones that are the `same` are kept."""
+    keys: dict[PoolKey, tuple[RotationKey, ...]] = {}
+    rotations: dict[RotationKey, Rotation] = {}
+    for name, source in before.sources.items():
+        own_keys = _keys_of(source.zone, views[name])
+        # Pool by pool: the rotations of one pool share its cycle.
+        for key in dict.fromkeys(key for some in own_keys.values() for key in some):
+            known = before.table.rotations.get(key) if name in same else None
+            rotations[key] = known or compile_rotation(source, key, before.choices)
         keys |= own_keys
-    return Compiled(Table(zones, rotations, previous.table.policy), sources, choices, keys)
+    found = tuple(views.values())
+    table = replace(
+        before.table,
+        zones=zones,
+        rotations=rotations,
+        views={key: one for some in found for key, one in some.views.items()},
+        partitions={key: one for some in found for key, one in some.partitions.items()},
+    )
+    return replace(before, table=table, views=views, keys=keys)
 
 
 def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet) -> Compiled:
@@ -84,11 +125,14 @@ def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
     return {host: frozenset(pools) for host, pools in found.items()}
 
 
-def _keys_of(zone: Zone) -> dict[PoolKey, tuple[RotationKey, ...]]:
+def _keys_of(zone: Zone, views: ZoneViews) -> dict[PoolKey, tuple[RotationKey, ...]]:
     found: dict[PoolKey, dict[RotationKey, None]] = {(zone.name, pool.name): {} for pool in zone.pools}
     families = pool_families(zone)
-    for rule in zone.rules:
-        if key := rotation_key(zone, rule, families):
-            for pool, _ in key.tiers:
-                found[zone.name, pool][key] = None
+    first = {one.name: one.arms[0].pool for one in zone.experiments}
+    plain = (key_of(zone, rule, families) for rule in zone.rules)
+    for key in (*(one for one in plain if isinstance(one, RotationKey)), *views.rotation_keys()):
+        # The first arm helps out where another has nobody live.
+        helper = (first[key.arm.partition("/")[0]],) if key.arm else ()
+        for pool in (*(pool for pool, _ in key.tiers), *helper):
+            found[zone.name, pool][key] = None
     return {pool: tuple(keys) for pool, keys in found.items()}

@@ -1,13 +1,14 @@
 """Compiles what health does not change: names, fixed answers, referrals."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.hosts import Host
-from geodns.model.zone import Record, Rule, Zone
-from geodns.responder.table import NameNode, RotationKey, Rrset, ZoneTable
+from geodns.model.zone import Record, Rule, Tier, Zone
+from geodns.responder.table import NameNode, RotationKey, Rrset, ViewKey, ZoneTable
 from geodns.wire import codes
 from geodns.wire.codes import NUMBERS, number
 from geodns.wire.encode import encode
@@ -76,7 +77,7 @@ def _rrsets(zone: Zone, origin: bytes, records: Records, cuts: set[bytes]) -> Rr
         owner = name_to_wire(rule.owner)
         if not _below(owner, ends):
             own = rrsets.setdefault(owner, {})
-            if owner not in cuts and (key := rotation_key(zone, rule, families)):
+            if owner not in cuts and (key := key_of(zone, rule, families)):
                 own[NUMBERS[rule.type]] = key
     return rrsets
 
@@ -169,15 +170,57 @@ def pool_families(zone: Zone) -> dict[str, frozenset[str]]:
     }
 
 
-def rotation_key(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | None:
+def key_of(zone: Zone, rule: Rule, families: Mapping[str, frozenset[str]]) -> RotationKey | ViewKey | None:
+    """Return what a dealt RRset is found by; None: it has no data."""
+    views = view_key(zone, rule)
+    return views or rotation_key(zone, rule, families, [tier.pool for tier in rule.tiers], rule.ttl)
+
+
+def rotation_key(
+    zone: Zone,
+    rule: Rule,
+    families: Mapping[str, frozenset[str]],
+    pools: Sequence[str],
+    ttl: int,
+    arm: str = "",
+) -> RotationKey | None:
     """Return the key of a rule's rotation; None: all hosts that it could deal are of the other family.
 
     Where there is no host at all, as before a source has given its first, there is a rotation that says
     SERVFAIL: a sender that hears of no address may bounce the mail.
+
+    Args:
+        zone: has the rule.
+        rule: says type and preferences.
+        families: of each pool.
+        pools: one for each tier.
+        ttl: seconds when all is well.
+        arm: of an experiment.
+
     """
-    found = frozenset().union(*(families[tier.pool] for tier in rule.tiers))
+    found = frozenset().union(*(families[pool] for pool in pools))
     if rule.type in FAMILIES and found and rule.type not in found:
         return None
-    tiers = tuple((tier.pool, tier.preference) for tier in rule.tiers)
+    tiers = tuple((pool, tier.preference) for pool, tier in zip(pools, rule.tiers, strict=True))
     ports = tuple(tier.port for tier in rule.tiers) if rule.type == "SRV" else ()
-    return RotationKey(zone.name, rule.type, rule.ttl, tiers, ports)
+    return RotationKey(zone.name, rule.type, ttl, tiers, ports, arm)
+
+
+def view_key(zone: Zone, rule: Rule) -> ViewKey | None:
+    """Return the key of what clients or times decide at a dealt RRset; None: all are dealt the same."""
+    ruled = any(tier.rules for tier in rule.tiers)
+    held = zone.experiment_at.get(rule.owner)
+    holds = held is not None and any(held.pool in tier.pools for tier in rule.tiers)
+    if not (ruled or holds or any(zone.pool_by_name[tier.pool].pick == "client" for tier in rule.tiers)):
+        return None
+    lists = tuple((_digest(tier), tier.preference) for tier in rule.tiers)
+    ports = tuple(tier.port for tier in rule.tiers) if rule.type == "SRV" else ()
+    return ViewKey(zone.name, rule.type, rule.ttl, lists, ports, rule.owner if holds else "")
+
+
+def _digest(tier: Tier) -> str:
+    """Return a short name of a tier's pools: a list of rules may be of thousands of networks."""
+    if not tier.rules:
+        return tier.pool
+    text = f"{tier.pool} {[one.model_dump_json() for one in tier.rules]}"
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

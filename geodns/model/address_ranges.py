@@ -1,6 +1,7 @@
 """Sets of addresses as sorted ranges: joined and cut without a look at single networks."""
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -20,6 +21,9 @@ class AddressRanges:
 
     def __bool__(self) -> bool:
         return bool(self.ipv4 or self.ipv6)
+
+    def has(self, address: int, *, ipv6: bool) -> bool:
+        return bool(bisect_right(self.ipv6 if ipv6 else self.ipv4, address) % 2)
 
     def __or__(self, other: "AddressRanges") -> "AddressRanges":
         return AddressRanges(

@@ -1,5 +1,7 @@
 """Experiments: a pool at one name is replaced by arms, each with its share of clients or of time."""
 
+import math
+import random
 from typing import Literal
 
 from pydantic import Field
@@ -8,6 +10,11 @@ from geodns.model.base import Frozen
 
 SEATS = 10_000
 """Numbers that clients hash to; each arm has a run of them, in the order of the file."""
+
+
+_WEEK = 7 * 86400
+_MONDAY = 4 * 86400
+"""The first Monday since the epoch."""
 
 
 class Arm(Frozen):
@@ -47,3 +54,25 @@ class Experiment(Frozen):
             run += arm.share
             found.append(run * SEATS // total)
         return tuple(found)
+
+    def arm_at(self, now: float) -> tuple[Arm, float]:
+        """Return the arm whose slot it is, and when the slot ends; seconds since the epoch.
+
+        Slots begin anew each Monday, UTC. Weeks by slots of the week are divided into random Latin squares,
+        as wide as the smallest whole shares make: each arm has its share of every run of a square's slots,
+        and of every run of its weeks at the same hour of the same day.
+        """
+        week, second = divmod(int(now) - _MONDAY, _WEEK)
+        column = second // self.slot
+        end = min((column + 1) * self.slot, _WEEK)
+        divisor = math.gcd(*(arm.share for arm in self.arms))
+        turns = [arm for arm in self.arms for _ in range(arm.share // divisor)]
+        size = len(turns)
+        square, row = divmod(week, size)
+        block, place = divmod(column, size)
+        # A name for each square: seeded by text, the order is the same in every version of Python.
+        rng = random.Random(f"{self.salt}/{square}/{block}")  # noqa: S311 - an order, no secret
+        rows, columns = rng.sample(range(size), size), rng.sample(range(size), size)
+        rng.shuffle(turns)
+        arm = turns[(rows[row] + columns[place]) % size]
+        return arm, float(week * _WEEK + _MONDAY + end)

@@ -1,8 +1,8 @@
 """Rules that choose a name's pool by client and time, and the networks that GeoIP files give for them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
@@ -56,9 +56,49 @@ class Hours(Frozen):
 
         By the wall's clock: an hour that comes twice counts twice, one that is left out not at all.
         """
-        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=now)).astimezone(self.zone)
+        local = _local(now, self.zone)
         minute = local.hour * 60 + local.minute
         return any(span.has(local.weekday(), minute) for span in self.spans)
+
+    def next_change(self, now: float) -> float | None:
+        """Return when they begin or end next, in seconds since the epoch; None: not within a week."""
+        within = self.include(now)
+        today = _local(now, self.zone).date()
+        found = sorted(at for at in self._turns(today) if at > now)
+        return next((at for at in found if self.include(at) != within), None)
+
+    def _turns(self, today: date) -> Iterator[float]:
+        """Yield when a span may begin or end within eight days: by the wall's clock, and where that jumps."""
+        for ahead in range(-1, 9):
+            day = today + timedelta(days=ahead)
+            midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+            for minute in {one for span in self.spans for one in (span.begin, span.end % DAY)} | {0}:
+                # Both, where an hour comes twice.
+                for fold in (0, 1):
+                    yield midnight.replace(hour=minute // 60, minute=minute % 60, fold=fold).timestamp()
+            begin = int(midnight.timestamp())
+            end = int((midnight + timedelta(days=1)).timestamp())
+            jump = _jump(begin, end, self.zone)
+            if jump is not None:
+                yield jump
+
+
+def _local(now: float, zone: ZoneInfo) -> datetime:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=now)).astimezone(zone)
+
+
+def _jump(begin: int, end: int, zone: ZoneInfo) -> float | None:
+    """Return when a clock jumps between two moments; None: it does not."""
+    before = _local(begin, zone).utcoffset()
+    if _local(end, zone).utcoffset() == before:
+        return None
+    while end - begin > 1:
+        middle = (begin + end) // 2
+        if _local(middle, zone).utcoffset() == before:
+            begin = middle
+        else:
+            end = middle
+    return float(end)
 
 
 class PoolRule(Frozen):
