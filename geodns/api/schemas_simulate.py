@@ -65,6 +65,13 @@ class SimulatedTtlJson(TypedDict):
     most: Count
 
 
+class SampledJson(TypedDict):
+    """The made-up clients: each range of addresses that rules tell apart counts alike."""
+
+    ranges: Count
+    taken: Annotated[Count, Field(description="Of these that are in the sample.")]
+
+
 class SimulatedNameJson(TypedDict):
     """What becomes of the queries for one name and type; shares are of these."""
 
@@ -72,6 +79,7 @@ class SimulatedNameJson(TypedDict):
     type: str
     zone: str
     queries: Count
+    sample: Annotated[SampledJson | None, Field(description="null: clients were given.")]
     ttl: SimulatedTtlJson | None
     servfail: Share
     nodata: Share
@@ -83,19 +91,11 @@ class SimulatedNameJson(TypedDict):
     ceilings: list[SimulatedCeilingJson]
 
 
-class SampledJson(TypedDict):
-    """The made-up clients: each range of addresses that rules tell apart counts alike."""
-
-    ranges: Count
-    taken: Annotated[Count, Field(description="Of these that are in the sample.")]
-
-
 class SimulationJson(TypedDict):
     """What would become of queries."""
 
     at: Moment
-    clients: Annotated[Count, Field(description="That asked.")]
-    sample: Annotated[SampledJson | None, Field(description="null: clients were given.")]
+    clients: Annotated[Count | None, Field(description="null: none were given, and samples stand for them.")]
     skipped: Annotated[Count, Field(description="Queries for names that are not simulated.")]
     names: list[SimulatedNameJson]
     more: Annotated[Count, Field(description="Names for which there was no room.")]

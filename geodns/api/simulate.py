@@ -148,11 +148,9 @@ def _prepared(
 
 def shown(found: Simulation) -> SimulationJson:
     """Return a simulation as programs get it."""
-    sample = found.sample
     return {
         "at": timestamp(found.at),
         "clients": found.clients,
-        "sample": None if sample is None else {"ranges": sample.ranges, "taken": sample.taken},
         "skipped": found.skipped,
         "names": list(map(_name, found.names)),
         "more": found.more,
@@ -161,11 +159,13 @@ def shown(found: Simulation) -> SimulationJson:
 
 
 def _name(one: SimulatedName) -> SimulatedNameJson:
+    sample = one.sample
     return {
         "name": one.name,
         "type": one.type,
         "zone": one.zone,
         "queries": one.queries,
+        "sample": None if sample is None else {"ranges": sample.ranges, "taken": sample.taken},
         "ttl": None if one.ttls is None else {"least": one.ttls[0], "most": one.ttls[1]},
         "servfail": float(one.servfail),
         "nodata": float(one.nodata),

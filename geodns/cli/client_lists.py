@@ -47,7 +47,7 @@ class ClientList:
             SimulatedClient(client, network, count, name)
             for (name, client, network), count in self.counts.most_common(number)
         ]
-        return kept, self.counts.total() - sum(one.count for one in kept)
+        return kept, self.counts.total() - sum(one.queries for one in kept)
 
 
 def read_clients(path: Path) -> ClientList:

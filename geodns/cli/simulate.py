@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Group, RenderableType
@@ -25,8 +25,10 @@ from geodns.model.limits import MAX_WEIGHT
 PATH = "/api/v1/simulate"
 MAX_CLIENTS = 20_000
 """Clients that a server takes."""
+_NUMBERS = frozenset(
+    {"rule", "answers", "first picks", "uniform picks", "share", "failover", "ceiling", "within"}
+)
 _RANKS = {"MX": "preference", "SRV": "priority"}
-_SHARES = frozenset({"answers", "first picks", "uniform picks", "share", "failover", "ceiling", "within"})
 
 
 @click.command()
@@ -140,7 +142,7 @@ def _told(given: ClientList) -> list[SimulatedClient]:
 
 
 def _as_json(one: SimulatedClient) -> Json:
-    found: Json = {"client": one.source, "count": one.count}
+    found: Json = {"client": one.source, "count": one.queries}
     found |= {} if one.network is None else {"ecs": str(one.network)}
     return found | ({"name": one.name} if one.name else {})
 
@@ -157,15 +159,13 @@ def render(shown: Mapping[str, Any]) -> RenderableType:
 
 
 def _head(shown: Mapping[str, Any]) -> Iterator[str]:
-    sample = shown["sample"]
-    if sample is None:
-        yield f"at {shown['at']}, clients {shown['clients']:,}"
-    else:
-        taken = f"{sample['taken']:,} of " if sample["taken"] < sample["ranges"] else ""
+    if shown["clients"] is None:
         yield (
-            f"at {shown['at']}, a sample of {taken}{sample['ranges']:,} ranges of addresses that rules tell "
-            "apart, all alike: --clients or --log say who asks"
+            f"at {shown['at']}, for each name a sample of the ranges of addresses that its rules tell apart, "
+            "all alike: --clients or --log say who asks"
         )
+    else:
+        yield f"at {shown['at']}, clients {shown['clients']:,}"
     if shown["skipped"]:
         yield f"queries for names that are not simulated: {shown['skipped']:,}"
     if shown["more"]:
@@ -177,7 +177,10 @@ def _name(one: Mapping[str, Any]) -> Iterator[RenderableType]:
     ttl = one["ttl"]
     span = "" if ttl is None else f"TTL {ttl['least']} s"
     span += "" if ttl is None or ttl["least"] == ttl["most"] else f" to {ttl['most']} s"
-    facts = [f"zone {one['zone']}", f"queries {one['queries']:,}", *([span] if span else [])]
+    asked = (
+        f"queries {one['queries']:,}" if one["sample"] is None else _sampled(one["sample"], one["queries"])
+    )
+    facts = [f"zone {one['zone']}", asked, *([span] if span else [])]
     yield Text(f"\n{one['name']} {one['type']}", style="bold") + Text(f"  {', '.join(facts)}", style="dim")
     for key, word in (
         ("servfail", "SERVFAIL"),
@@ -186,18 +189,31 @@ def _name(one: Mapping[str, Any]) -> Iterator[RenderableType]:
     ):
         if one[key]:
             yield Text(f"  {word}: {one[key]:.1%}")
-    rank = _RANKS.get(one["type"])
-    if any(rule["when"] for rule in one["rules"]):
-        rows = [
-            (rule["rank"], rule["rule"], rule["share"], rule["pool"], rule["when"] or "-")
-            for rule in one["rules"]
-        ]
-        yield _table(rank, ("rule", "share", "pool", "when"), rows)
-    rows = [(arm["arm"], arm["share"], arm["failover"]) for arm in one["arms"]]
-    if rows:
-        yield _table(None, ("arm", "share", "failover"), [(0, *row) for row in rows])
-    yield _table(
-        rank,
+    for columns, rows in _tables(one):
+        if rows:
+            yield _table(_RANKS.get(one["type"]), columns, rows)
+
+
+def _sampled(sample: Mapping[str, int], clients: int) -> str:
+    of = "" if sample["taken"] == sample["ranges"] else f" of {sample['ranges']:,}"
+    return f"sample of {sample['taken']:,} ranges{of}, clients {clients:,}"
+
+
+def _tables(one: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], list[Sequence[Any]]]]:
+    """Yield the columns and rows of a name's tables; a row begins with its rank, None: of all ranks."""
+    ruled = any(rule["when"] for rule in one["rules"])
+    yield (
+        ("rule", "share", "pool", "when"),
+        [
+            (rule["rank"], str(rule["rule"]), rule["share"], rule["pool"], rule["when"] or "-")
+            for rule in (one["rules"] if ruled else ())
+        ],
+    )
+    yield (
+        ("arm", "share", "failover"),
+        [(None, arm["arm"], arm["share"], arm["failover"]) for arm in one["arms"]],
+    )
+    yield (
         ("pool", "share", "dealt from", "last resort"),
         [
             (
@@ -210,42 +226,37 @@ def _name(one: Mapping[str, Any]) -> Iterator[RenderableType]:
             for pool in one["pools"]
         ],
     )
-    if one["hosts"]:
-        yield _table(
-            rank,
-            ("host", "answers", "first picks", "uniform picks"),
-            [
-                (host["rank"], host["host"], host["answers"], host["first"], host["uniform"])
-                for host in one["hosts"]
-            ],
-        )
-    if one["ceilings"]:
-        yield _table(
-            None,
-            ("warming host", "share", "ceiling", "within", ""),
-            [
-                (
-                    0,
-                    host["host"],
-                    host["share"],
-                    host["ceiling"],
-                    host["within"],
-                    "PASSED" if host["within"] < 0 else "",
-                )
-                for host in one["ceilings"]
-            ],
-        )
+    yield (
+        ("host", "answers", "first picks", "uniform picks"),
+        [
+            (host["rank"], host["host"], host["answers"], host["first"], host["uniform"])
+            for host in one["hosts"]
+        ],
+    )
+    yield (
+        ("warming host", "share", "ceiling", "within", ""),
+        [
+            (
+                None,
+                host["host"],
+                host["share"],
+                host["ceiling"],
+                host["within"],
+                "PASSED" if host["within"] < 0 else "",
+            )
+            for host in one["ceilings"]
+        ],
+    )
 
 
-def _table(rank: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Return a table; the first value of a row is its rank, which A and AAAA have not."""
+def _table(rank: str | None, columns: Sequence[str], rows: list[Sequence[Any]]) -> Table:
+    """Return a table; A and AAAA have no ranks."""
     table = Table(box=None, pad_edge=False)
-    names = (rank, *columns) if rank else columns
-    for name in names:
-        table.add_column(
-            name, justify="right" if name in _SHARES | {rank, "rule"} else "left", overflow="fold"
-        )
+    ranked = rank is not None and rows[0][0] is not None
+    for name in (rank, *columns) if rank is not None and ranked else columns:
+        side: Literal["left", "right"] = "right" if name in {*_NUMBERS, rank} else "left"
+        table.add_column(name, justify=side, overflow="fold")
     for row in rows:
         cells = [f"{cell:.2%}" if isinstance(cell, float) else str(cell) for cell in row]
-        table.add_row(*(cells if rank else cells[1:]))
+        table.add_row(*cells[not ranked :])
     return table

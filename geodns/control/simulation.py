@@ -14,6 +14,7 @@ from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.static import view_key
 from geodns.compiler.views import ZoneViews, clients_of, compile_views
+from geodns.control.sample_clients import sample_clients
 from geodns.control.simulation_shares import ShareMaker, SimulatedName, Tally
 from geodns.errors import ServerError
 from geodns.model.address_ranges import AddressRanges
@@ -28,24 +29,26 @@ from geodns.wire.names import name_to_wire
 from geodns.wire.networks import Network
 
 TYPES = ("A", "AAAA", "MX", "SRV")
+_Conditions = list[tuple[int, AddressRanges | None]]
+"""The places of rules that hold now, each with its clients; None: all. The last is for all."""
 CHECK_EVERY = 500
 """Clients dealt between two looks at whether there is time left."""
 
 
 class SimulatedClient(NamedTuple):
-    """Who asks, and how often.
+    """Somebody who asks.
 
     Attributes:
         source: the address that its queries come from.
         network: the network that it says it asks for (RFC 7871); None: it does not say.
-        count: queries.
+        queries: how often.
         name: the only name that it asks for, absolute and in lower case; empty: all.
 
     """
 
     source: str
     network: Network | None = None
-    count: int = 1
+    queries: int = 1
     name: str = ""
 
 
@@ -120,7 +123,7 @@ def pooled_types(scenario: Scenario, owner: str) -> list[str]:
 def simulate(
     scenario: Scenario,
     questions: Iterable[tuple[str, str]],
-    clients: Iterable[SimulatedClient],
+    clients: Iterable[SimulatedClient] | None,
     has_time: Callable[[], bool] = lambda: True,
 ) -> tuple[SimulatedName, ...]:
     """Return what becomes of the queries of some clients.
@@ -128,18 +131,20 @@ def simulate(
     Args:
         scenario: that is dealt from.
         questions: names, absolute and in lower case, and types that `pooled_types` gives.
-        clients: who asks each of them.
+        clients: who asks each of them; None: a sample of those that its rules tell apart.
         has_time: is asked now and then.
 
     Raises:
         ServerError: there was no time left.
 
     """
+    simulation = _Simulation(scenario, has_time)
+    if clients is None:
+        return tuple(simulation.of(name, rtype, None) for name, rtype in questions)
     asking: dict[str, Counter[ClientNetwork]] = defaultdict(Counter)
     for one in clients:
         subnet = b"" if one.network is None else subnet_of(one.network)
-        asking[one.name][client_network(subnet, one.source)] += one.count
-    simulation = _Simulation(scenario, has_time)
+        asking[one.name][client_network(subnet, one.source)] += one.queries
     return tuple(
         simulation.of(name, rtype, asking[""] + asking[name] if name in asking else asking[""])
         for name, rtype in questions
@@ -156,13 +161,20 @@ class _Simulation:
         self._ranges: dict[PoolRule, AddressRanges] = {}
         self._ruled: dict[str, dict[ViewKey, Rule]] = {}
 
-    def of(self, name: str, rtype: str, clients: Counter[ClientNetwork]) -> SimulatedName:
+    def of(self, name: str, rtype: str, clients: Counter[ClientNetwork] | None) -> SimulatedName:
         key = rrset_of(self._table, name_to_wire(name), NUMBERS[rtype])
         assert key is not None, (name, rtype)
         tiers = self._tiers(key)
-        tally = self._counted(key, tiers, clients)
+        lists = [self._conditions(tier) for tier in tiers]
+        sample = None
+        if clients is None:
+            views = () if isinstance(key, RotationKey) else self._table.views[key].views
+            named = [ranges for some in lists for _, ranges in some if ranges is not None]
+            sample = sample_clients(named, hashed=any(view.near for view in views))
+            clients = sample.clients
+        tally = self._counted(key, lists, clients)
         made = ShareMaker(self._scenario.compiled, self._scenario.live, key, tiers, tally)
-        return made.of(name)
+        return made.of(name, sample)
 
     def _tiers(self, key: RotationKey | ViewKey) -> tuple[Tier, ...]:
         """Return the tiers behind a key; the names that share it have the same."""
@@ -175,10 +187,9 @@ class _Simulation:
         return self._ruled[key.zone][key].tiers
 
     def _counted(
-        self, key: RotationKey | ViewKey, tiers: tuple[Tier, ...], clients: Counter[ClientNetwork]
+        self, key: RotationKey | ViewKey, lists: list[_Conditions], clients: Counter[ClientNetwork]
     ) -> Tally:
-        lists = [self._conditions(tier) for tier in tiers]
-        tally = Tally(rules=[Counter() for _ in tiers])
+        tally = Tally(rules=[Counter() for _ in lists])
         if isinstance(key, RotationKey):
             tally.rotations[key] = clients.total()
             for found in tally.rules:
@@ -197,9 +208,9 @@ class _Simulation:
                         tally.buckets[rotation, part][client_number(one.seed, client, BUCKETS)] += count
         return tally
 
-    def _conditions(self, tier: Tier) -> list[tuple[int, AddressRanges | None]]:
-        """Return the places of the rules that hold now, each with its clients; None: all of them."""
-        found: list[tuple[int, AddressRanges | None]] = []
+    def _conditions(self, tier: Tier) -> _Conditions:
+        """Return which rules of a tier hold now."""
+        found: _Conditions = []
         for place, rule in enumerate(tier.rules):
             if rule.hours is not None and not rule.hours.include(self._scenario.now):
                 continue
@@ -214,7 +225,7 @@ class _Simulation:
         return found
 
 
-def _place(conditions: list[tuple[int, AddressRanges | None]], client: ClientNetwork) -> int:
+def _place(conditions: _Conditions, client: ClientNetwork) -> int:
     """Return the place of the first that a client meets; the last is for everybody."""
     for at, ranges in conditions[:-1]:
         if ranges is None or ranges.has(client.address, ipv6=client.ipv6):

@@ -2,13 +2,13 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from geodns.compiler.answers import Source
 from geodns.control.host_lookup import find_hosts
-from geodns.control.sample_clients import SampleClients, sample_clients
 from geodns.control.simulation import (
     TYPES,
     Scenario,
@@ -32,8 +32,7 @@ _LOOKED_AT = 200
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class SimulationWish:
+class SimulationWish(NamedTuple):
     """What an operator wants to know.
 
     Attributes:
@@ -52,8 +51,7 @@ class SimulationWish:
     weights: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class SimulationPlan:
+class SimulationPlan(NamedTuple):
     """What a wish takes.
 
     Attributes:
@@ -84,8 +82,7 @@ class Simulation:
 
     Attributes:
         at: the moment, in seconds since the epoch.
-        sample: of clients, where none were given.
-        clients: that asked.
+        clients: that ask; None: none were given, and samples stand for them.
         skipped: queries of clients that asked for names which are not simulated.
         more: names that there was no room for.
         remarks: on hosts, in words.
@@ -93,8 +90,7 @@ class Simulation:
     """
 
     at: float
-    sample: SampleClients | None
-    clients: int
+    clients: int | None
     skipped: int
     names: tuple[SimulatedName, ...]
     more: int
@@ -121,10 +117,11 @@ def plan_simulation(wish: SimulationWish, sources: Mapping[str, Source]) -> Simu
     for text, weight in wish.weights.items():
         for host in _hosts((text,), zones, some):
             if weights.setdefault(host, weight) != weight:
-                raise UsageError(
-                    f"{host[1]}.{host[0]} has two weights, {weights[host]} and {weight}: give one"
-                )
-    return SimulationPlan(wish, names, {name: sources[name] for name in some}, down, weights)
+                both = f"{weights[host]} and {weight}"
+                raise UsageError(f"{host[1]}.{host[0]} has two weights, {both}: give one")
+    served = {name: sources[name] for name in some}
+    more = 0 if logged else max(0, len(names) - most)
+    return SimulationPlan(wish, tuple(names[:most]), served, down, weights, more)
 
 
 def _names(wish: SimulationWish, zones: Mapping[str, Zone]) -> Iterator[str]:
@@ -136,7 +133,7 @@ def _names(wish: SimulationWish, zones: Mapping[str, Zone]) -> Iterator[str]:
         return
     asked: Counter[str] = Counter()
     for one in wish.clients or ():
-        asked[one.name] += one.count if one.name else 0
+        asked[one.name] += one.queries if one.name else 0
     named = [name for name, _ in asked.most_common() if name and zone_for(zones, name) is not None]
     yield from named or (name for zone in zones.values() for name in pooled_names(zone, wish.type))
 
@@ -174,18 +171,15 @@ def run_simulation(
     wish = plan.wish
     names = _pooled(plan, scenario)
     questions = [(name, rtype) for name, types in names[:MOST_NAMES] for rtype in types]
-    simulated = {name for name, _ in questions}
-    sample = None
-    clients = wish.clients
-    if clients is None:
-        sample = sample_clients(plan.zones.values(), scenario.geo, _owners(plan, simulated))
-        clients = sample.clients
-    asking = [one for one in clients if not one.name or one.name in simulated]
+    asking, skipped = wish.clients, 0
+    if asking is not None:
+        simulated = {name for name, _ in questions}
+        asking = tuple(one for one in asking if not one.name or one.name in simulated)
+        skipped = sum(one.queries for one in wish.clients or ()) - sum(one.queries for one in asking)
     return Simulation(
         scenario.now,
-        sample,
-        len({(one.source, one.network) for one in asking}),
-        sum(one.count for one in clients) - sum(one.count for one in asking),
+        None if asking is None else len({(one.source, one.network) for one in asking}),
+        skipped,
         simulate(scenario, questions, asking, has_time),
         plan.more + max(0, len(names) - MOST_NAMES),
         tuple(remarks(plan.zones, plan.down, scenario.live.forced)),
@@ -207,10 +201,3 @@ def _pooled(plan: SimulationPlan, scenario: Scenario) -> list[tuple[str, list[st
         those = ", ".join(near or list(known)[:_SHOWN]) or "none"
         raise NotFoundError(f"no pool is behind {which} for {what}: names that have one are {those}")
     return found
-
-
-def _owners(plan: SimulationPlan, simulated: Iterable[str]) -> set[str] | None:
-    """Return the names whose rules make the sample; None: of a name that an alias or wildcard leads to."""
-    owners = {name for zone in plan.zones.values() for name in pooled_names(zone)}
-    names = set(simulated)
-    return names if names <= owners else None

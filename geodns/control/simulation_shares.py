@@ -9,6 +9,7 @@ from typing import NamedTuple
 from geodns.compiler.choice import Deal, LastResort
 from geodns.compiler.compile import Compiled
 from geodns.compiler.live_set import LiveSet
+from geodns.control.sample_clients import SampleClients
 from geodns.model.zone import Tier
 from geodns.responder.table import Part, Rotation, RotationKey, ViewKey
 from geodns.wire.records import ttl_of
@@ -84,6 +85,7 @@ class SimulatedName:
     """What becomes of the queries for one name and type; shares are of these.
 
     Attributes:
+        sample: the clients, where none were given.
         ttls: the shortest and the longest of what is dealt; None: nothing is.
         last_resort: the part that is dealt hosts that are not live.
 
@@ -93,6 +95,7 @@ class SimulatedName:
     type: str
     zone: str
     queries: int
+    sample: SampleClients | None
     ttls: tuple[int, int] | None
     servfail: Fraction
     nodata: Fraction
@@ -148,7 +151,7 @@ class ShareMaker:
         self._warming: dict[tuple[int, str], list[Fraction]] = {}
         """First and uniform picks in pools that bound the host."""
 
-    def of(self, name: str) -> SimulatedName:
+    def of(self, name: str, sample: SampleClients | None) -> SimulatedName:
         nothing = [(rotation, count) for rotation, count in self._dealt if not rotation.parts]
         servfail = sum(count for rotation, count in nothing if rotation.servfail)
         nodata = sum(count for _, count in nothing) - servfail + self._tally.rotations[None]
@@ -165,6 +168,7 @@ class ShareMaker:
             self._type,
             self._zone.name,
             self._queries,
+            sample,
             (min(ttls), max(ttls)) if ttls else None,
             self._part(servfail),
             self._part(nodata),

@@ -28,11 +28,12 @@ def remarks(
     zones: Mapping[str, Zone], down: Collection[HostKey], forced: Mapping[HostKey, Forced]
 ) -> Iterator[str]:
     """Say which hosts would not be found down, and which ones would be beside those that are meant."""
-    for zone, host in down:
-        if host in zones[zone].unchecked:
-            yield f"{host}.{zone} has no check: no probe finds it down, it is dealt as if it were up"
-        elif forced.get((zone, host)) is Forced.UP:
-            yield f"{host}.{zone} is forced up: it is dealt whatever probes find"
+    for key in down:
+        of, host = key
+        if host in zones[of].unchecked:
+            yield f"{host}.{of} has no check: no probe finds it down, it is dealt as if it were up"
+        elif forced.get(key) is Forced.UP:
+            yield f"{host}.{of} is forced up: it is dealt whatever probes find"
     found = found_down(zones, down)
     for zone in zones.values():
         for name, addresses in zone.targets_by_host.items():
