@@ -1,10 +1,21 @@
 """Finds a zone's answer for a name: zone cuts, wildcards, aliases (RFC 1034 section 4.3.2, 4592, 6672)."""
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from geodns.responder.answer_policy import Policy
 from geodns.responder.rate_limit import ERROR, denied, empty, positive
-from geodns.responder.table import Match, Rotation, RotationKey, Table, ViewKey, ZoneTable
+from geodns.responder.table import (
+    ClientViews,
+    Match,
+    Rotation,
+    RotationKey,
+    Table,
+    View,
+    ViewKey,
+    ZoneTable,
+)
+from geodns.responder.views import NEAR, SEATS, ClientNetwork, Partition, client_network, client_number
 from geodns.wire import codes, edns, records
 from geodns.wire.message import HEADER, NOTHING, Answer, Query, question
 from geodns.wire.names import QNAME, is_below, parents, pointer
@@ -15,6 +26,25 @@ MAX_CHAIN = 16
 ANY_TTL = 3600
 _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """The answer to ANY instead of everything (RFC 8482 section 4.2)."""
+
+
+class ClientDeal(NamedTuple):
+    """What a client is dealt where the answer depends on it.
+
+    Attributes:
+        views: the key of the name's views.
+        key: of the rotation; None: NODATA.
+        scope: bits of the client's network for which an answer with data holds; 0 where the client's own
+            option does not decide.
+        counted: for `Counts.networks`: zone, arm, and the client's seat; None: it is in no experiment.
+
+    """
+
+    views: ViewKey
+    key: RotationKey | None
+    client: ClientNetwork
+    scope: int = 0
+    counted: tuple[str, str, int] | None = None
 
 
 class LookupResult(NamedTuple):
@@ -33,6 +63,7 @@ class LookupResult(NamedTuple):
         positions: of the answers dealt, one in each part; empty before `with_dealt`.
         exact: whether the very name in the question answers, not an alias's target or a wildcard: then the
             next one gets the same, or the next answer of the rotation.
+        deal: why it is this rotation, where that depends on the client; None: it does not.
 
     """
 
@@ -47,6 +78,12 @@ class LookupResult(NamedTuple):
     owner: bytes = QNAME
     positions: tuple[int, ...] = ()
     exact: bool = False
+    deal: ClientDeal | None = None
+
+    @property
+    def scope(self) -> int:
+        """Bits of the client's network for which it holds: no answer without data tells (RFC 7871 7.4)."""
+        return self.deal.scope if self.deal is not None and self.positions else 0
 
     def with_dealt(self, rotation: Rotation, positions: tuple[int, ...]) -> "LookupResult":
         """Return the result with these answers of its rotation, one of each part."""
@@ -65,6 +102,7 @@ class LookupResult(NamedTuple):
             rotation=rotation,
             positions=positions,
             exact=self.exact,
+            deal=self.deal,
         )
 
 
@@ -72,8 +110,8 @@ _NOT_OURS = edns.error_option(edns.EDE_NOT_AUTHORITATIVE)
 _NOT_SUPPORTED = edns.error_option(edns.EDE_NOT_SUPPORTED)
 
 
-def find(table: Table, query: Query) -> LookupResult:
-    """Look up what a well-formed query asks for."""
+def find(table: Table, query: Query, source: str = "") -> LookupResult:
+    """Look up what a well-formed query asks for; `source` is the address that it came from."""
     if query.qclass == codes.CH:
         return _about_us(table.policy, query)
     if query.qclass != codes.IN or query.type in {codes.AXFR, codes.IXFR}:
@@ -81,7 +119,7 @@ def find(table: Table, query: Query) -> LookupResult:
     zone = _zone_for(table, query)
     if zone is None:
         return _refused(_NOT_OURS)
-    return _Chain(table, zone, query).follow()
+    return _Chain(table, zone, query, source).follow()
 
 
 def _refused(error: bytes) -> LookupResult:
@@ -124,14 +162,56 @@ def _zone_for(table: Table, query: Query) -> ZoneTable | None:
     return zone
 
 
-def rotation_of(table: Table, name: bytes, qtype: int) -> RotationKey | None:
+def rrset_of(table: Table, name: bytes, qtype: int) -> RotationKey | ViewKey | None:
     """Return the key of what is dealt for a name on the wire and a type, through wildcards and aliases.
 
     None where nothing is dealt: the answer is fixed, or there is no such name.
     """
     query = Query(b"\0\0", 0, question(name, qtype), name, qtype, codes.IN, None)
-    rotation = find(table, query).rotation
-    return None if rotation is None else rotation.key
+    zone = _zone_for(table, query)
+    if zone is None:
+        return None
+    chain = _Chain(table, zone, query, "")
+    chain.follow()
+    return chain.key
+
+
+def views_of(table: Table, key: ViewKey) -> tuple[View, ...]:
+    """Return all views behind a key; their positions are their numbers."""
+    return table.views[key].views
+
+
+def view_for(table: Table, key: ViewKey, client: ClientNetwork) -> tuple[int, View, int]:
+    """Return a client's view, its number before it, and how many bits of the client's network decide that."""
+    views = table.views[key]
+    return _view_for(views, table.partitions.get(views.partition), client)
+
+
+def _view_for(
+    views: ClientViews, partition: Partition | None, client: ClientNetwork
+) -> tuple[int, View, int]:
+    number, scope = (0, 0) if partition is None else partition.find(client)
+    view = views.views[number]
+    return number, view, max(scope, NEAR[client.ipv6]) if view.near else scope
+
+
+def deal_for(table: Table, key: ViewKey, client: ClientNetwork) -> ClientDeal:
+    """Return what a client is dealt."""
+    views = table.views[key]
+    return deal_of(key, views, table.partitions.get(views.partition), client)
+
+
+def deal_of(
+    key: ViewKey, views: ClientViews, partition: Partition | None, client: ClientNetwork
+) -> ClientDeal:
+    """Return what a client is dealt of these views: its view's rotation, or that of its arm there."""
+    _, view, scope = _view_for(views, partition, client)
+    seat = client_number(view.seed, client, SEATS) if view.seed else 0
+    rotation = view.keys[bisect_right(view.bounds, seat) if view.bounds else 0]
+    if rotation is None:
+        return ClientDeal(key, None, client)
+    counted = (key.zone, rotation.arm, seat) if view.seed and rotation.arm else None
+    return ClientDeal(key, rotation, client, scope if client.scoped else 0, counted)
 
 
 def _alias(match: Match, name: bytes) -> bytes | None:
@@ -154,10 +234,13 @@ class _Chain:
     to believe one zone's server about another zone, and asks again.
     """
 
-    def __init__(self, table: Table, zone: ZoneTable, query: Query) -> None:
+    def __init__(self, table: Table, zone: ZoneTable, query: Query, source: str) -> None:
         self.table = table
         self.zone = zone
         self.query = query
+        self.source = source
+        self.key: RotationKey | ViewKey | None = None
+        """Of what is dealt at the end of the aliases."""
         self.name = query.name
         """The name that is looked up now; `at` is its offset in the message."""
         self.at = HEADER
@@ -214,9 +297,23 @@ class _Chain:
         exact = match.owner == self.query.name and not self.links
         entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):
+            self.key = entry
             return self._rotation(self.table.rotations[entry], exact=exact)
-        assert not isinstance(entry, ViewKey), "nothing compiles views yet"
+        if isinstance(entry, ViewKey):
+            self.key = entry
+            return self._dealt(entry, exact=exact)
         return self._done(codes.NOERROR, self._no_data() if entry is None else entry, exact=exact)
+
+    def _dealt(self, key: ViewKey, *, exact: bool) -> LookupResult:
+        """Return the rotation of the client's view."""
+        asked = self.query.edns
+        client = client_network(b"" if asked is None else asked.subnet, self.source)
+        deal = deal_for(self.table, key, client)
+        if deal.key is None:
+            found = self._done(codes.NOERROR, self._no_data(), exact=exact)
+        else:
+            found = self._rotation(self.table.rotations[deal.key], exact=exact)
+        return found._replace(deal=deal)
 
     def _rotation(self, rotation: Rotation, *, exact: bool) -> LookupResult:
         zone = self.zone.name
