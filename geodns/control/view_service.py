@@ -39,6 +39,7 @@ MANY = 4_000
 """Ranges of addresses from which on a process of its own is worth its start."""
 TIME_LIMIT = 120.0
 """Seconds of such a process."""
+COMPILER = "geodns.control.view_compiler"
 NAMED = 5
 """Names in one event."""
 RULES = "rules in force"
@@ -273,7 +274,7 @@ async def _compile(zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
         return await asyncio.to_thread(compile_views, zone, geo, now)
     request = await asyncio.to_thread(packed_request, zone, geo, now)
     try:
-        data = await run_apart("geodns.control.view_compiler", (request,), TIME_LIMIT)
+        data = await run_apart(COMPILER, (request,), TIME_LIMIT)
     except ApartError as error:
         log.warning("zone %s: its views are compiled by control itself: %s", zone.name, error)
         return await asyncio.to_thread(compile_views, zone, geo, now)
