@@ -1,4 +1,4 @@
-"""When views are compiled: for edits, at the turns of hours and slots, as GeoIP files change; never undone."""
+"""When views are compiled: for edits, as hours and slots turn, as GeoIP files change; never undone."""
 
 import asyncio
 import logging
