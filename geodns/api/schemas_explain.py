@@ -57,7 +57,13 @@ class TierJson(TypedDict):
     chain: list[LinkJson]
     ttl: Count
     ttl_why: str
-    cycle: Annotated[Count, Field(description="Answers until they come again in the same order.")]
+    pick: Annotated[
+        Literal["rotation", "client"],
+        Field(description="client: each network of clients has a bucket, and keeps its answer."),
+    ]
+    cycle: Annotated[
+        Count, Field(description="Answers until they come again in the same order, or buckets of clients.")
+    ]
     sizes: Annotated[dict[str, Share], Field(description="The part of the answers with so many hosts.")]
     burst: BurstJson | None
     hosts: dict[str, DealtHostJson]
