@@ -1,9 +1,10 @@
 """Explains how an answer depends on the client: who counts, which rule applies and why, arm and affinity."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
+from typing import TypeVar
 
 from geodns.api.explain_pools import shares_of
 from geodns.api.schemas_explain import (
@@ -17,10 +18,11 @@ from geodns.api.schemas_explain import (
 )
 from geodns.compiler.compile import Compiled
 from geodns.compiler.static import view_key
-from geodns.compiler.views import arm_key, clients_of
+from geodns.compiler.views import arm_key
 from geodns.config.times import timestamp
+from geodns.model.address_ranges import AddressRanges
 from geodns.model.experiments import Experiment
-from geodns.model.views import GeoNetworks, PoolRule
+from geodns.model.views import MOST_VALUES, GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.lookup import ClientDeal, view_for
 from geodns.responder.table import RotationKey, View, ViewKey
@@ -28,8 +30,10 @@ from geodns.responder.views import BUCKETS, SEATS, ClientNetwork, client_number,
 from geodns.wire.networks import Network
 from geodns.zonefile.shadows import hidden_rules
 
+K = TypeVar("K", str, int)
+
 MANY = 4_000
-"""Networks of a list from which on nobody looks whether rules hide others: it takes too long for an answer."""
+"""Networks of a list from which on nobody looks whether rules hide others: that takes too long."""
 
 
 @dataclass(frozen=True)
@@ -222,23 +226,21 @@ def conditions(
     if rule.subnets:
         within = next((str(one) for one in rule.subnets if _has(one, client)), "")
         yield bool(within), f"it lies in {within}" if within else "it lies in none of the subnets"
-    for word, names, known in (
-        ("country", rule.countries, geo.countries),
-        ("continent", rule.continents, geo.continents),
-        ("AS", rule.asns, geo.asns),
-    ):
-        if names:
-            found = next(
-                (one for one in names if one in known and known[one].has(client.address, ipv6=client.ipv6)),
-                None,
-            )
-            missing = [str(one) for one in names if one not in known]
-            if found is not None:
-                yield True, f"GeoIP: {word} {found}"
-            elif len(missing) == len(names):
-                yield False, f"no GeoIP file knows {word} {' or '.join(missing)}"
-            else:
-                yield False, f"GeoIP: not {word} {' or '.join(map(str, names))}"
+    yield from _of_place("country", rule.countries, geo.countries, client)
+    yield from _of_place("continent", rule.continents, geo.continents, client)
+    yield from _of_place("AS", rule.asns, geo.asns, client)
+
+
+def _of_place(
+    word: str, names: Sequence[K], known: Mapping[K, AddressRanges], client: ClientNetwork
+) -> Iterator[tuple[bool, str]]:
+    there = [one for one in names if one in known]
+    found = next((one for one in there if known[one].has(client.address, ipv6=client.ipv6)), None)
+    if found is not None:
+        yield True, f"GeoIP: {word} {found}"
+    elif names:
+        said = " or ".join(map(str, names[:MOST_VALUES])) + (" …" if len(names) > MOST_VALUES else "")
+        yield False, f"GeoIP: not {word} {said}" if there else f"no GeoIP file knows {word} {said}"
 
 
 def _has(network: Network, client: ClientNetwork) -> bool:
@@ -252,3 +254,18 @@ def _packed(client: ClientNetwork) -> bytes:
 
 def _rules_of(rule: Rule, view: View, held: Experiment | None) -> list[int]:
     """Return the numbers of the rules, of the first list that has any, which come to a view's pools."""
+    tier = next((one for one in rule.tiers if one.rules), None)
+    if tier is None:
+        return []
+    dealt = {one for key in view.keys if key is not None for one in key.tiers}
+    wanted = {pool for pool, preference in dealt if preference == tier.preference}
+    return [
+        number
+        for number, one in enumerate((*tier.rules, PoolRule(use=tier.pool)), 1)
+        if any(pool in wanted for pool in _dealt_for(one.use, held))
+    ]
+
+
+def _dealt_for(pool: str, held: Experiment | None) -> Sequence[str]:
+    """Return the pool, or those of the arms that replace it."""
+    return [arm.pool for arm in held.arms] if held is not None and held.pool == pool else [pool]

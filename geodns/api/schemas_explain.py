@@ -1,9 +1,13 @@
 """Types of an explanation: the pools behind a name, their hosts, the next answers."""
 
-from typing import Annotated, Literal
+from typing import (
+    Annotated,
+    Literal,
+    NotRequired,  # pydantic takes typing's own from Python 3.12 on
+)
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict  # pydantic takes typing's own from Python 3.12 on
+from typing_extensions import TypedDict
 
 from geodns.api.schemas import Count, Moment, Share, WeighedJson
 from geodns.compiler.choice import LastResort
@@ -86,7 +90,8 @@ class ExplainedClientJson(TypedDict):
     by: Annotated[Literal["ecs", "source"], Field(description="Whether RFC 7871's option names it.")]
     why: str
     scope: Annotated[
-        Count, Field(description="Bits of its network for which the answer holds; 0: it says nothing of them.")
+        Count,
+        Field(description="Bits of its network for which the answer holds; 0: for all."),
     ]
 
 
@@ -99,7 +104,7 @@ class ExplainedRuleJson(TypedDict):
     pool: str
     applies: Annotated[bool | None, Field(description="null: no client was given, who may meet it.")]
     why: str
-    hidden_by: Annotated[list[int], Field(description="Rules that take all of its clients: it never matches.")]
+    hidden_by: Annotated[list[int], Field(description="Rules that take all of its clients.")]
 
 
 class DealtJson(TypedDict):
@@ -107,7 +112,7 @@ class DealtJson(TypedDict):
 
     arm: Annotated[str | None, Field(description="EXPERIMENT/ARM; null: there is no experiment.")]
     share: Annotated[Share, Field(description="Of the view's client networks.")]
-    failover: Annotated[bool, Field(description="Whether the arm has nobody live, and the first arm's is dealt.")]
+    failover: Annotated[bool, Field(description="Whether it has nobody live: the first arm's is dealt.")]
     pools: Annotated[
         dict[str, dict[str, Share]],
         Field(description="The first picks of each pool's hosts; no pool: there is no host of the family."),
@@ -165,6 +170,6 @@ class ExplanationJson(TypedDict):
     ]
     next: Annotated[
         list[NextJson],
-        Field(description="None where the name is delegated, or it depends on the client and none was given."),
+        Field(description="None where the name is delegated, or the client decides and none was given."),
     ]
     hosts: dict[str, str]

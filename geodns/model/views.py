@@ -59,9 +59,13 @@ class Hours(Frozen):
 
         By the wall's clock: an hour that comes twice counts twice, one that is left out not at all.
         """
-        local = _local(now, self.zone)
+        local = self.clock(now)
         minute = local.hour * 60 + local.minute
         return any(span.has(local.weekday(), minute) for span in self.spans)
+
+    def clock(self, now: float) -> datetime:
+        """Return what the wall's clock shows at a moment."""
+        return _local(now, self.zone)
 
     def next_change(self, now: float) -> float | None:
         """Return when they begin or end next, in seconds since the epoch; None: not within a week."""
