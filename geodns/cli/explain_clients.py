@@ -51,8 +51,8 @@ def _rules(rules: list[Json]) -> Table:
 
 def _hidden(rules: list[Json]) -> list[str]:
     return [
-        f"warning: rule {one['rule']} never matches: rule {' and '.join(map(str, one['hidden_by']))} before it "
-        "takes all of its clients: put it before, or take it out"
+        f"warning: rule {one['rule']} never matches: all of its clients meet rule "
+        f"{' or '.join(map(str, one['hidden_by']))} before it: put it before, or take it out"
         for one in rules
         if one["hidden_by"]
     ]
