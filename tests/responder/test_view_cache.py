@@ -114,7 +114,7 @@ def test_what_is_asked_twice_is_in_the_caches() -> None:
             ask(BASE, asked, state)
     assert {len(viewed.cursors) for viewed in state.views.questions.values()} == {2}
     assert [len(viewed.known) for viewed in state.views.packets.values()] == [2, 2]
-    assert len(state.views.places) == 4
+    assert len(state.views.deals) == 4
     assert not state.questions
 
 
@@ -178,7 +178,7 @@ def test_memory_is_bounded_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None
             Asked(f"n{number}.w", source=source),
         ):
             assert ask(BASE, asked, state) == ask(BASE, asked)
-        assert len(state.views.places) <= 20
+        assert len(state.views.deals) <= 20
         assert len(state.questions) + sum(len(one.cursors) for one in state.views.questions.values()) <= 20
         assert sum(len(one.known) for one in state.views.packets.values()) <= 20
         assert len(state.tails) <= 20
