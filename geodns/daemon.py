@@ -33,6 +33,7 @@ from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
+from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
 from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
@@ -105,11 +106,22 @@ def build(
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     geoip = GeoipService(settings, events)
+    views = ViewService(cluster, workers, geoip, persistence, events, clock)
     zones = ZoneService(
-        settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
+        settings,
+        cluster,
+        workers,
+        verdicts,
+        loads,
+        warmup,
+        orders,
+        persistence,
+        events,
+        metrics,
+        views=views,
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    judges = (signals, warmup, reputation, geoip)
+    judges = (signals, warmup, reputation, geoip, views)
     alerts = Alerts(
         events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
     )
@@ -132,6 +144,7 @@ def build(
         warmup,
         reputation,
         geoip,
+        views,
         zones,
         watchdog,
         alerts,
@@ -244,6 +257,7 @@ class Daemon:
             services.reputation.watch,
             services.signals.watch,
             services.geoip.watch,
+            services.views.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

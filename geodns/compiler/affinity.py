@@ -15,7 +15,7 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -95,6 +95,8 @@ def ranked(
         size: hosts of a bucket, at most.
 
     """
+    if size == 1 and not any(limit is not None for limit in limits):
+        return [[at] for at in _nearest(hosts, weights)]
     rows: list[list[int]] = [[] for _ in range(BUCKETS)]
     room = [BUCKETS if limit is None else limit for limit in limits]
     divisors = [float(weight) for weight in weights]
@@ -125,6 +127,26 @@ def ranked(
                 wanted -= 1
         open_ = [at for at in open_ if room[at] and begun[at] < BUCKETS]
     return rows
+
+
+def _nearest(hosts: Sequence[str], weights: Sequence[Fraction]) -> list[int]:
+    """Return the one host of each bucket where none has a limit: this is what nearly all pools need."""
+    nearest, found = [math.inf] * BUCKETS, [-1] * BUCKETS
+    order = sorted(range(len(hosts)), key=hosts.__getitem__)
+    begun = [0] * len(hosts)
+    missing: Collection[int] = range(BUCKETS)
+    reach, step = 0.0, 4
+    while missing:
+        reach += step / math.fsum(map(float, weights))
+        step *= 2
+        for at in order:
+            (scores, buckets), divisor, start = scores_of(hosts[at]), float(weights[at]), begun[at]
+            begun[at] = end = _end(scores, divisor, reach, start)
+            for score, bucket in zip(scores[start:end], buckets[start:end], strict=True):
+                if bucket in missing and (own := score / divisor) < nearest[bucket]:
+                    nearest[bucket], found[bucket] = own, at
+        missing = {bucket for bucket in missing if found[bucket] < 0}
+    return found
 
 
 def _end(scores: "array[float]", divisor: float, reach: float, start: int) -> int:
@@ -198,7 +220,7 @@ def by_client(within: Bounded, warming: Ceilings, answers: int) -> Bounded:
     total = sum((entry.effective for entry in plain), Fraction(0))
     left = {
         entry.host: min(Fraction(1), Fraction(led[at], BUCKETS) * total / entry.effective)
-        if led[at] in {0, limit}
+        if led[at] == limit
         else Fraction(1)
         for at, (entry, limit) in enumerate(zip(plain, limits, strict=True))
         if limit is not None

@@ -36,6 +36,7 @@ class Gauges(Collector):
         yield from _reputation(self._services)
         yield from _signals(self._services)
         yield from _geoip(self._services)
+        yield from _views(self._services)
         yield from _server(self._services)
 
 
@@ -269,6 +270,22 @@ def _zones(services: Services) -> Iterator[Metric]:
         "When a source gave its last list.",
         "zone source",
         ((key, one.at) for key, one in sources if one.at is not None),
+    )
+
+
+def _views(services: Services) -> Iterator[Metric]:
+    known = [((name,), one) for name, one in services.cluster.compiled.views.items() if one.views]
+    yield _gauge(
+        "geodns_views_compiled_timestamp_seconds",
+        "For when it was compiled last what clients of a zone with rules or experiments are dealt.",
+        "zone",
+        ((key, one.at) for key, one in known),
+    )
+    yield _gauge(
+        "geodns_view_ranges",
+        "Ranges of addresses that are dealt differently from their neighbours.",
+        "zone",
+        ((key, sum(map(len, one.partitions.values()))) for key, one in known),
     )
 
 

@@ -89,7 +89,7 @@ class GeoipService:
                 "geoip", text, grade=self._trouble, level=logging.ERROR, resolved="GeoIP files are read"
             )
         yield from file_alerts(self._files)
-        if self._wanted <= self._read or not self._files:
+        if (self._wanted <= self._read or not self._files) and all(one.build for one in self._files):
             known, kinds = self._report.ranges, self._report.kinds
             yield from name_alerts(self._wanted, known, kinds, files=bool(self._files))
 

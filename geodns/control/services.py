@@ -15,6 +15,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
+from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
 from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
@@ -44,6 +45,7 @@ class Services(NamedTuple):
     warmup: WarmupService
     reputation: ReputationService
     geoip: GeoipService
+    views: ViewService
     zones: ZoneService
     watchdog: Watchdog
     alerts: Alerts

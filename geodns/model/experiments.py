@@ -11,14 +11,10 @@ from geodns.model.base import Frozen
 SEATS = 10_000
 """Numbers that clients hash to; each arm has a run of them, in the order of the file."""
 
-MAX_SLOT = 7 * 86400
-MAX_HORIZON = 366 * 86400
-
 METRICS = ("deferred", "delivered", "bounced", "expired", "complaint")
 """What may be compared: events of `MailEvent`, each as a part of the first attempts."""
 PROMPT_METRICS = ("deferred", "delivered")
 """Those known so soon that an arm may be judged by time; the rest come hours and days after the slot."""
-
 
 _WEEK = 7 * 86400
 _MONDAY = 4 * 86400
@@ -52,7 +48,7 @@ class Experiment(Frozen):
     slot: int = Field(
         default=3600,
         ge=300,
-        le=MAX_SLOT,
+        le=7 * 86400,
         description="Where `by` is time: how long an arm is dealt; four times the TTL or more.",
     )
     salt: int = Field(
@@ -63,7 +59,7 @@ class Experiment(Frozen):
     )
     metric: str = Field(default="deferred", description="What the verdict is about.")
     horizon: float = Field(
-        default=14 * 86400.0, ge=300, le=MAX_HORIZON, description="There is no verdict before this."
+        default=14 * 86400.0, ge=300, le=366 * 86400, description="There is no verdict before this."
     )
 
     @property

@@ -15,7 +15,15 @@ from geodns.responder.table import (
     ViewKey,
     ZoneTable,
 )
-from geodns.responder.views import NEAR, SEATS, ClientNetwork, Partition, client_network, client_number
+from geodns.responder.views import (
+    BUCKETS,
+    NEAR,
+    SEATS,
+    ClientNetwork,
+    Partition,
+    client_network,
+    client_number,
+)
 from geodns.wire import codes, edns, records
 from geodns.wire.message import HEADER, NOTHING, Answer, Query, question
 from geodns.wire.names import QNAME, is_below, parents, pointer
@@ -28,8 +36,8 @@ _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """The answer to ANY instead of everything (RFC 8482 section 4.2)."""
 
 
-class ClientDeal(NamedTuple):
-    """What a client is dealt where the answer depends on it.
+class ClientDeal:
+    """What a client is dealt where the answer depends on it; workers keep many, so it is small.
 
     Attributes:
         views: the key of the name's views.
@@ -37,14 +45,27 @@ class ClientDeal(NamedTuple):
         scope: bits of the client's network for which an answer with data holds; 0 where the client's own
             option does not decide.
         counted: for `Counts.networks`: zone, arm, and the client's seat; None: it is in no experiment.
+        target: the rotation's number in a worker's cache.
+        bucket: of the client, once `find_bucket` has looked.
 
     """
 
-    views: ViewKey
-    key: RotationKey | None
-    client: ClientNetwork
-    scope: int = 0
-    counted: tuple[str, str, int] | None = None
+    __slots__ = ("bucket", "client", "counted", "key", "scope", "target", "views")
+
+    def __init__(self, views: ViewKey, key: RotationKey | None, client: ClientNetwork) -> None:
+        self.views = views
+        self.key = key
+        self.client = client
+        self.scope = 0
+        self.counted: tuple[str, str, int] | None = None
+        self.target = -1
+        self.bucket = -1
+
+    def find_bucket(self, seed: bytes) -> int:
+        """Return the client's bucket where a pool picks by client; all pools do by the same seed."""
+        if self.bucket < 0:
+            self.bucket = client_number(seed, self.client, BUCKETS)
+        return self.bucket
 
 
 class LookupResult(NamedTuple):
@@ -184,13 +205,7 @@ def views_of(table: Table, key: ViewKey) -> tuple[View, ...]:
 def view_for(table: Table, key: ViewKey, client: ClientNetwork) -> tuple[int, View, int]:
     """Return a client's view, its number before it, and how many bits of the client's network decide that."""
     views = table.views[key]
-    return _view_for(views, table.partitions.get(views.partition), client)
-
-
-def _view_for(
-    views: ClientViews, partition: Partition | None, client: ClientNetwork
-) -> tuple[int, View, int]:
-    number, scope = (0, 0) if partition is None else partition.find(client)
+    number, scope = (0, 0) if not views.partition else table.partitions[views.partition].find(client)
     view = views.views[number]
     return number, view, max(scope, NEAR[client.ipv6]) if view.near else scope
 
@@ -205,13 +220,22 @@ def deal_of(
     key: ViewKey, views: ClientViews, partition: Partition | None, client: ClientNetwork
 ) -> ClientDeal:
     """Return what a client is dealt of these views: its view's rotation, or that of its arm there."""
-    _, view, scope = _view_for(views, partition, client)
-    seat = client_number(view.seed, client, SEATS) if view.seed else 0
-    rotation = view.keys[bisect_right(view.bounds, seat) if view.bounds else 0]
-    if rotation is None:
-        return ClientDeal(key, None, client)
-    counted = (key.zone, rotation.arm, seat) if view.seed and rotation.arm else None
-    return ClientDeal(key, rotation, client, scope if client.scoped else 0, counted)
+    number = scope = 0
+    if partition is not None:
+        if client.scoped:
+            number, scope = partition.find(client)
+        else:
+            number = partition.number(client)
+    keys, bounds, seed, near = views.views[number]
+    seat = client_number(seed, client, SEATS) if seed else 0
+    rotation = keys[bisect_right(bounds, seat) if bounds else 0]
+    deal = ClientDeal(key, rotation, client)
+    if rotation is not None:
+        if client.scoped:
+            deal.scope = max(scope, NEAR[client.ipv6]) if near else scope
+        if seed and rotation.arm:
+            deal.counted = key.zone, rotation.arm, seat
+    return deal
 
 
 def _alias(match: Match, name: bytes) -> bytes | None:

@@ -4,18 +4,17 @@ There are three ways to an answer. The packet cache serves a packet that came be
 letter case: one look-up and one join. The question cache serves a question that was answered before, behind
 an ordinary header, and fills the packet cache. Everything else takes the full lookup, which reads the whole
 message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, deals, and fills the question cache.
-Names whose answer depends on the client have caches of their own, which find the client's place first; they
+Names whose answer depends on the client have caches of their own, which find the client's part first; they
 are asked after those of other names, which pay nothing for them.
 """
 
 import logging
 
 from geodns.responder.edns_options import Reply, plain_reply
-from geodns.responder.lookup import LookupResult, find
+from geodns.responder.lookup import ClientDeal, LookupResult, find
 from geodns.responder.rate_limit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
 from geodns.responder.ready_answers import CountKey, Cursor, KnownPacket
 from geodns.responder.table import Table
-from geodns.responder.view_cache import ClientPlace
 from geodns.responder.worker_state import OTHER_TYPE, WorkerState
 from geodns.wire import codes, edns
 from geodns.wire.cookies import CookieStatus
@@ -67,37 +66,37 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Work
         return b"".join((packet[:2], head, packet[HEADER:end], rest))
     viewed = state.views.packets.get(asked)
     if viewed is not None:
-        place = state.views.place(viewed.views, client[0], b"")
-        cached = viewed.known.get(place.target)
+        deal = state.views.deal(viewed.views, client[0], b"")
+        cached = viewed.known.get(deal.target)
         if cached is not None:
-            return _answer_from_packet_cache(packet, cached, state, place)
+            return _answer_from_packet_cache(packet, cached, state, deal)
     return _answer_from_question_cache(table, packet, client, now, state)
 
 
 def _answer_from_packet_cache(
-    packet: bytes, cached: KnownPacket, state: WorkerState, place: ClientPlace | None
+    packet: bytes, cached: KnownPacket, state: WorkerState, deal: ClientDeal | None
 ) -> bytes:
     cursor, end, answers = cached
-    head, rest, count_key = answers[cursor.ready.index[_position(cursor, place)]]
-    _count(cursor, place, count_key, state)
+    head, rest, count_key = answers[cursor.ready.index[_position(cursor, deal)]]
+    _count(cursor, deal, count_key, state)
     return b"".join((packet[:2], head, packet[HEADER:end], rest))
 
 
-def _position(cursor: Cursor, place: ClientPlace | None) -> int:
+def _position(cursor: Cursor, deal: ClientDeal | None) -> int:
     """Return the client's own position in a rotation, where its pool picks by client, else the next one."""
     seed = cursor.ready.seed
-    return cursor.at if place is None or not seed else place.find_bucket(seed)
+    return cursor.at if deal is None or not seed else deal.find_bucket(seed)
 
 
-def _count(cursor: Cursor, place: ClientPlace | None, count_key: CountKey, state: WorkerState) -> None:
+def _count(cursor: Cursor, deal: ClientDeal | None, count_key: CountKey, state: WorkerState) -> None:
     """Count an answer of the caches, and move its name on."""
     ready = cursor.ready
     if not ready.seed:
         at = cursor.at + 1
         cursor.at = at if at < ready.size else 0
     state.counted[count_key] += 1
-    if place is not None and place.seat is not None:
-        state.views.count(place.seat)
+    if deal is not None and deal.counted is not None:
+        state.views.count(deal.counted)
 
 
 def _answer_from_question_cache(
@@ -119,10 +118,10 @@ def _answer_from_question_cache(
             tail = packet[end:]
             reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
             if reply is not None and (variant > 1) == bool(tail):
-                place, opt = None, reply.opt
+                deal, opt = None, reply.opt
                 if viewed is not None:
-                    place = state.views.place(viewed.views, client[0], reply.subnet)
-                    cursor, opt = viewed.cursors.get(place.target), reply.opt_for(place.scope)
+                    deal = state.views.deal(viewed.views, client[0], reply.subnet)
+                    cursor, opt = viewed.cursors.get(deal.target), reply.opt_for(deal.scope)
                 if cursor is not None:
                     kind, cookie_status = cursor.kind, reply.cookie_status
                     if limiter is not None and not _is_allowed(limiter, client, kind, cookie_status, now):
@@ -131,14 +130,14 @@ def _answer_from_question_cache(
                     ready = cursor.ready
                     if opt and ready.error:
                         opt = edns.with_rcode(opt, codes.NOERROR, ready.error)
-                    heads, body, count_key = ready.answers[ready.index[_position(cursor, place)]]
+                    heads, body, count_key = ready.answers[ready.index[_position(cursor, deal)]]
                     answer = b"".join((packet[:2], heads[variant], packet[HEADER:end], body, opt))
                     if len(answer) <= reply.size:
-                        _count(cursor, place, count_key, state)
-                        if viewed is None or place is None:
+                        _count(cursor, deal, count_key, state)
+                        if viewed is None or deal is None:
                             state.remember_packet(packet, end, variant, cursor)
                         else:
-                            state.remember_viewed(packet, end, variant, cursor, viewed.views, place.target)
+                            state.remember_viewed(packet, end, variant, cursor, viewed.views, deal.target)
                         return answer
     return _look_up(table, packet, client, now, state, limiter)
 
@@ -228,16 +227,16 @@ def _answer_guarded(
     if recorder is not None and limiter is not None:
         limiter.action = None
     asked = packet[2:].lower()
-    cached, place = state.packets.get(asked), None
+    cached, deal = state.packets.get(asked), None
     viewed = None if cached is not None else state.views.packets.get(asked)
     if viewed is not None:
-        place = state.views.place(viewed.views, client[0], b"")
-        cached = viewed.known.get(place.target)
+        deal = state.views.deal(viewed.views, client[0], b"")
+        cached = viewed.known.get(deal.target)
     answer: bytes | None
     if cached is None:
         answer = _answer_from_question_cache(table, packet, client, now, state, limiter)
     elif limiter is None or limiter.allows(client[0], cached[0].kind, now):
-        answer = _answer_from_packet_cache(packet, cached, state, place)
+        answer = _answer_from_packet_cache(packet, cached, state, deal)
     else:
         end = cached[1]
         tail = packet[end:]

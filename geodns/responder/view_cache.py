@@ -5,10 +5,10 @@ from typing import NamedTuple
 from geodns.responder.lookup import ClientDeal, deal_of
 from geodns.responder.ready_answers import Cursor, KnownPacket
 from geodns.responder.table import ClientViews, RotationKey, Table, ViewKey
-from geodns.responder.views import BUCKETS, Partition, client_network, client_number, is_local
+from geodns.responder.views import ClientNetwork, Partition, client_network, is_local
 
 REMEMBERED = 16_384
-"""Clients whose places are kept, and packets; then they start anew: forged addresses must not fill memory."""
+"""Deals of clients that are kept, and packets: forged addresses must not fill memory."""
 
 MAX_COUNTED = 16_384
 """Seats of clients that are counted between two reports, at most."""
@@ -37,35 +37,6 @@ class ReadyViews:
         return views is self.views and table.partitions.get(views.partition) is self.partition
 
 
-class ClientPlace:
-    """What one client is dealt of some `ReadyViews`.
-
-    Attributes:
-        target: of `ReadyViews.targets`.
-        scope: of its answers with data; 0 where the client's option does not decide.
-        seat: in an experiment, as `Counts.networks` has it; None: it is in none.
-        local: whether its option names a network that is not public, which counts for few sources.
-        bucket: where a pool picks by client; under 0: not known yet.
-
-    """
-
-    __slots__ = ("bucket", "client", "local", "scope", "seat", "target")
-
-    def __init__(self, deal: ClientDeal, target: int) -> None:
-        self.target = target
-        self.client = deal.client
-        self.scope = deal.scope
-        self.seat = deal.counted
-        self.local = deal.client.scoped and is_local(deal.client)
-        self.bucket = -1
-
-    def find_bucket(self, seed: bytes) -> int:
-        """Return the bucket; a place has one rotation, and that one seed."""
-        if self.bucket < 0:
-            self.bucket = client_number(seed, self.client, BUCKETS)
-        return self.bucket
-
-
 class ViewedQuestion(NamedTuple):
     """A question that was answered before; its cursors by target."""
 
@@ -84,7 +55,7 @@ class ViewCache:
     """What a worker remembers of names whose answer depends on the client.
 
     Attributes:
-        places: of clients: by their address, or by the data of their option where that decides.
+        deals: of clients: by their address, or by the data of their option where that decides.
         questions: by a question in lower case.
         packets: by a packet without its ID in lower case.
         cursors: how many there are in all questions.
@@ -92,7 +63,7 @@ class ViewCache:
     """
 
     def __init__(self) -> None:
-        self.places: dict[tuple[str | bytes, ReadyViews], ClientPlace] = {}
+        self.deals: dict[tuple[str | bytes, ReadyViews], ClientDeal] = {}
         self.questions: dict[bytes, ViewedQuestion] = {}
         self.packets: dict[bytes, ViewedPacket] = {}
         self.cursors = 0
@@ -100,7 +71,7 @@ class ViewCache:
         self._ready: dict[ViewKey, ReadyViews] = {}
         self._networks: dict[tuple[str, str, int], int] = {}
 
-    def place(self, views: ReadyViews, source: str, subnet: bytes) -> ClientPlace:
+    def deal(self, views: ReadyViews, source: str, subnet: bytes) -> ClientDeal:
         """Return what a client is dealt.
 
         Args:
@@ -109,18 +80,24 @@ class ViewCache:
             subnet: the data of its client-subnet option, if that names a network; else empty.
 
         """
-        place = self.places.get((subnet or source, views))
-        if place is not None and not place.local:
-            return place
+        if not subnet:
+            deal = self.deals.get((source, views))
+            return self._find((source, views), client_network(b"", source)) if deal is None else deal
+        deal = self.deals.get((subnet, views))
+        # A local network counts for few sources.
+        if deal is not None and not is_local(deal.client):
+            return deal
         client = client_network(subnet, source)
         who = (subnet if client.scoped else source, views)
-        place = self.places.get(who)
-        if place is None:
-            if len(self.places) >= REMEMBERED:
-                self.places = {}
-            deal = deal_of(views.key, views.views, views.partition, client)
-            place = self.places[who] = ClientPlace(deal, views.targets[deal.key])
-        return place
+        return self.deals.get(who) or self._find(who, client)
+
+    def _find(self, who: tuple[str | bytes, ReadyViews], client: ClientNetwork) -> ClientDeal:
+        if len(self.deals) >= REMEMBERED:
+            self.deals = {}
+        views = who[1]
+        deal = self.deals[who] = deal_of(views.key, views.views, views.partition, client)
+        deal.target = views.targets[deal.key]
+        return deal
 
     def count(self, seat: tuple[str, str, int]) -> None:
         """Count a query of an experiment."""
@@ -183,7 +160,7 @@ class ViewCache:
         gone = {key for key, views in self._ready.items() if other_zones or not views.is_of(table)}
         forgotten: list[tuple[bytes, RotationKey, Cursor]] = []
         if gone:
-            self.places = {}
+            self.deals = {}
         for key in gone:
             del self._ready[key]
         for asked, viewed in list(self.questions.items()):
@@ -199,4 +176,4 @@ class ViewCache:
     def start_anew(self) -> None:
         """Forget all but counts."""
         self.forget_packets()
-        self.places, self.questions, self._ready, self.cursors = {}, {}, {}, 0
+        self.deals, self.questions, self._ready, self.cursors = {}, {}, {}, 0

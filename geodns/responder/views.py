@@ -71,22 +71,20 @@ def client_network(subnet: bytes, source: str) -> ClientNetwork:
         source: the client's address; empty: a TCP client that was gone before it was accepted.
 
     """
-    ipv6 = subnet[1:2] == b"\2"
-    if len(subnet) > 4:  # else its prefix has no bits: the client wants to be nobody in particular
-        size = 16 if ipv6 else 4
-        named = ClientNetwork(ipv6, int.from_bytes(subnet[4:].ljust(size, b"\0"), "big"), scoped=True)
-        mapped = ipv6 and named.address >> 32 == _MAPPED
-        if not mapped and (not is_local(named) or is_local(_network_of(source))):
-            return named
-    return _network_of(source)
-
-
-def _network_of(source: str) -> ClientNetwork:
     address = packed(source) if source else bytes(4)
     number = int.from_bytes(address, "big")
-    if len(address) == 4 or number >> 32 == _MAPPED:
-        return ClientNetwork(ipv6=False, address=number & 0xFFFFFFFF)
-    return ClientNetwork(ipv6=True, address=number)
+    ipv6 = len(address) > 4
+    if ipv6 and number >> 32 == _MAPPED:
+        ipv6, number = False, number & 0xFFFFFFFF
+    itself = ClientNetwork(ipv6, number)
+    if len(subnet) <= 4:  # there is none, or its prefix has no bits: for nobody in particular
+        return itself
+    ipv6 = subnet[1] == 2
+    number = int.from_bytes(subnet[4:].ljust(16 if ipv6 else 4, b"\0"), "big")
+    named = ClientNetwork(ipv6, number, scoped=True)
+    if (ipv6 and number >> 32 == _MAPPED) or (is_local(named) and not is_local(itself)):
+        return itself
+    return named
 
 
 class Partition:
@@ -110,6 +108,13 @@ class Partition:
         )
         self._starts: dict[bool, Sequence[int]] = {False: array("I", ipv4[0]), True: wide}
         self._views = {False: array("H", ipv4[1]), True: array("H", ipv6[1])}
+
+    def number(self, client: ClientNetwork) -> int:
+        """Return the number of a client's view, where nobody asks for the scope."""
+        ipv6, address, _ = client
+        if ipv6:
+            address >>= self._shift
+        return self._views[ipv6][bisect_right(self._starts[ipv6], address) - 1]
 
     def find(self, client: ClientNetwork) -> tuple[int, int]:
         """Return the number of a client's view, and how many bits of its address decide that (the scope).

@@ -21,7 +21,7 @@ from geodns.config.value_types import (
     whole,
     word,
 )
-from geodns.config.yaml_nodes import Scalar, YamlNode
+from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing
 from geodns.model.experiments import METRICS, PROMPT_METRICS, SEATS, Arm, Experiment
 from geodns.model.zone import Zone
 from geodns.zonefile.record_fields import Context, read_name
@@ -31,6 +31,7 @@ SLOT_STEP = 300
 """Seconds: mail is counted in steps of this, so that slots begin and end with one."""
 SLOT_TTLS = 4
 """How many TTLs a slot has at least: what caches keep of the arm before is a small part of it then."""
+_NAME = "write the name where it is held, as bulk"
 _ARMS = "write two or more, as {control: {share: 80, pool: main}, trial: {share: 20, pool: trial}}"
 
 
@@ -110,11 +111,12 @@ def read_experiments(
         given = read_keys(body, report, EXPERIMENT, "an experiment")
         owner = read_name(given["name"].text, given["name"], context) if "name" in given else None
         if not isinstance(body, yaml_nodes.Mapping):
-            report.error(key, f"experiment {quoted(name)} has no arms", _ARMS)
+            if is_nothing(body):
+                report.error(key, f"experiment {quoted(name)} has no `name`", _NAME)
             continue
         for missing in ("name", "arms"):
             if missing not in body.items:
-                instead = "write the name where it is held, as bulk" if missing == "name" else _ARMS
+                instead = _NAME if missing == "name" else _ARMS
                 report.error(key, f"experiment {quoted(name)} has no `{missing}`", instead)
         arms = _read_arms(given.pop("arms"), pools, report) if "arms" in given else ()
         pool = given.pop("pool", None)
@@ -135,9 +137,8 @@ def _read_arms(node: YamlNode, pools: Mapping[str, object], report: Report) -> t
     for name, (key, body) in entries.items():
         check_short_name(key, report, "arm")
         given = read_keys(body, report, ARM, "an arm")
-        for missing in (
-            one for one in ARM if not isinstance(body, yaml_nodes.Mapping) or one not in body.items
-        ):
+        there = body.items if isinstance(body, yaml_nodes.Mapping) else () if is_nothing(body) else ARM
+        for missing in (one for one in ARM if one not in there):
             report.error(key, f"arm {quoted(name)} has no `{missing}`", "write {share: 20, pool: trial}")
         pool = given.get("pool")
         if pool is None:
@@ -229,8 +230,8 @@ def _check_client(zone: Zone, held: Experiment, one: PlacedExperiment, report: R
     if "slot" in one.values:
         report.warn(one.place("slot"), "`slot` without `by: time` has no effect", "take it out")
     shared: tuple[tuple[str, Callable[[str], set[str]]], ...] = (
-        ("host", lambda pool: _hosts(zone, pool)),
-        ("address that mail leaves from", lambda pool: _sources(zone, pool)),
+        ("a host", lambda pool: _hosts(zone, pool)),
+        ("an address that mail leaves from", lambda pool: _sources(zone, pool)),
     )
     for first, second in combinations(held.arms, 2):
         for what, of in shared:
@@ -241,7 +242,7 @@ def _check_client(zone: Zone, held: Experiment, one: PlacedExperiment, report: R
             tell = report.warn if zone.sources else report.error
             tell(
                 one.place("arms"),
-                f"arms {quoted(first.name)} and {quoted(second.name)} share a {what}: "
+                f"arms {quoted(first.name)} and {quoted(second.name)} share {what}: "
                 f"{first_and_count(sorted(both), 3)}",
                 "give each arm hosts and addresses of its own, in its fallbacks too: mail is counted by host",
             )

@@ -132,11 +132,17 @@ class PoolChoice(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """An item of a list; what is wrong with it is in the report already where `rule` is None."""
+    """An item of a list.
+
+    Attributes:
+        rule: None: the report says what is wrong with it.
+        conditional: None: nobody knows, since it cannot be read.
+
+    """
 
     at: YamlNode
-    conditional: bool
     rule: PoolRule | None
+    conditional: bool | None
 
 
 def read_pool_choice(node: YamlNode, report: Report, pools: Mapping[str, object]) -> PoolChoice | None:
@@ -171,10 +177,10 @@ def _pool(node: YamlNode, report: Report, pools: Mapping[str, object]) -> str | 
 def _item(node: YamlNode, report: Report, pools: Mapping[str, object]) -> _Item:
     if isinstance(node, yaml_nodes.Sequence):
         report.error(node, "a list in a list of rules", "write one list")
-        return _Item(node, conditional=False, rule=None)
+        return _Item(node, None, None)
     if not isinstance(node, yaml_nodes.Mapping):
         pool = _pool(node, report, pools)
-        return _Item(node, conditional=False, rule=None if pool is None else PoolRule(use=pool))
+        return _Item(node, None, None) if pool is None else _Item(node, PoolRule(use=pool), conditional=False)
     before = report.errors
     given = read_keys(node, report, POOL_RULE, "a rule")
     if "use" not in node.items:
@@ -188,7 +194,9 @@ def _item(node: YamlNode, report: Report, pools: Mapping[str, object]) -> _Item:
     if tz is not None and "hours" in given:
         given["hours"] = given["hours"].model_copy(update={"tz": tz})
     conditional = any(name in node.items for name in _CONDITIONS)
-    return _Item(node, conditional, None if report.errors > before else PoolRule(**given))
+    if report.errors > before:
+        return _Item(node, None, conditional or None)
+    return _Item(node, PoolRule(**given), conditional)
 
 
 def _check_order(items: Sequence[_Item], report: Report) -> None:
@@ -199,7 +207,7 @@ def _check_order(items: Sequence[_Item], report: Report) -> None:
         report.error(
             last.at, what, "end the list with the name of a pool, as [{countries: [DE], use: eu}, main]"
         )
-    first = next((number for number, item in enumerate(items) if not item.conditional), len(items))
+    first = next((number for number, item in enumerate(items) if item.conditional is False), len(items))
     if first >= len(items) - 1:
         return
     item = items[first]

@@ -1,17 +1,18 @@
 """Says how control and the process that reads GeoIP files write to each other.
 
 A request is a line of JSON. A report is a line of JSON, and behind it the bounds of all networks: of each
-name the IPv4 ones in 8 bytes each, then the IPv6 ones in 16, in this machine's order of bytes.
+name the IPv4 ones in 8 bytes each, then the IPv6 ones in 16, in this machine's order of bytes. Of an IPv6
+range that is the last address, since 16 bytes have no room for the one behind all.
 """
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from geodns.model.address_ranges import AddressRanges
+from geodns.model.address_ranges import AddressRanges, Bounds
 
 Kind = Literal["countries", "continents", "asns"]
 """What a file may know of an address, in the words of rules."""
@@ -117,16 +118,17 @@ def read_report(data: bytes) -> GeoipReport:
     """
     line, _, packed = data.partition(b"\n")
     said = json.loads(line)
+    if len(packed) != sum(8 * few + 16 * many for _, _, few, many in said["ranges"]):
+        raise ValueError("not all of the networks are there")
     ranges: dict[Named, AddressRanges] = {}
     at = 0
     for kind, name, few, many in said["ranges"]:
         ipv4, halves = array("Q"), array("Q")
         ipv4.frombytes(packed[at : (at := at + 8 * few)])
         halves.frombytes(packed[at : (at := at + 16 * many)])
-        ipv6 = tuple(high << 64 | low for high, low in zip(halves[0::2], halves[1::2], strict=True))
-        if (len(ipv4), len(ipv6)) != (few, many):
-            raise ValueError("not all of the networks are there")
-        ranges[kind, name] = AddressRanges(ipv4, ipv6)
+        ipv6 = [high << 64 | low for high, low in zip(halves[0::2], halves[1::2], strict=True)]
+        ipv6[1::2] = [last + 1 for last in ipv6[1::2]]
+        ranges[kind, name] = AddressRanges(ipv4, tuple(ipv6))
     files = tuple(
         GeoipFileReport(
             None if one["build"] is None else GeoipBuild(**one["build"]), one["error"], one["unkept"]
@@ -140,7 +142,8 @@ def _line(said: object) -> bytes:
     return json.dumps(said).encode() + b"\n"
 
 
-def _halves(numbers: Iterable[int]) -> Iterator[int]:
-    for one in numbers:
-        yield one >> 64
-        yield one & _LOW
+def _halves(bounds: Bounds) -> Iterator[int]:
+    for begin, behind in zip(bounds[0::2], bounds[1::2], strict=True):
+        for one in (begin, behind - 1):
+            yield one >> 64
+            yield one & _LOW

@@ -95,6 +95,11 @@ def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
             "reply_patterns: zones/bad.toml\n",
             "zones/bad.toml:2: there is no class 'colour': known here: ip, ",
         ),
+        (
+            "geoip: zones/bad.toml\n",
+            "geodns.yaml: zones/bad.toml is no MaxMind DB file, or not all of it: download it again\n",
+        ),
+        ("geoip: no.mmdb\n", "geodns.yaml: no.mmdb cannot be read (No such file or directory): give a Coun"),
         ("workers: many\n", "geodns.yaml:1:10: the number of workers 'many' is no whole number"),
         ("token: a\ntoken_file: b\n", "geodns.yaml:2:13: both token and token_file: take one of them out"),
         ("token_file: none\n", "geodns.yaml:1:13: none cannot be read (No such file or directory)"),
@@ -310,3 +315,22 @@ def test_a_server_of_another_version_is_said(folder: Path, fake: Answering) -> N
     result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
     assert isinstance(result.exception, GeodnsError)
     assert "it is of another version" in str(result.exception)
+
+
+def test_places_need_geoip_files(folder: Path) -> None:
+    zone = folder / "out.example.com.yaml"
+    rules = 'records: {"@": {MX: {pool: [{countries: DE, use: main}, main]}}}\n'
+    zone.write_text(SHORT + rules)
+    good = "zones 1, hosts 3, pools 1, names 5\n"
+    assert CliRunner().invoke(check, []).output == good  # nobody knows the settings
+    (folder.parent / "geodns.yaml").write_text("zones: zones\n")
+    result = CliRunner().invoke(check, [])
+    assert (result.exit_code, result.output) == (
+        0,
+        (
+            "geodns.yaml: warning: rules of out.example.com name countries, continents or networks' owners, "
+            f"and `geoip` is not set: they match nobody: write `geoip: [/var/lib/GeoIP/country.mmdb]`\n{good}"
+        ),
+    )
+    zone.write_text(SHORT + rules.replace("countries: DE", "subnets: 10.0.0.0/8"))
+    assert CliRunner().invoke(check, []).output == good

@@ -1,5 +1,6 @@
 """Answers that depend on the client: warm caches against fresh ones, bounds, counts."""
 
+import logging
 import random
 from collections import Counter
 from dataclasses import replace
@@ -17,6 +18,7 @@ from geodns.responder.table import ClientViews
 from geodns.responder.views import SEATS, ClientNetwork, client_number
 from geodns.responder.worker_state import Counts, WorkerState
 from geodns.wire.message import Query
+from tests.responder.test_respond_caches import mutated
 from tests.responder.viewed import AFFINITY, ARM, VIEWS, Asked, ask, got, table, view_key, with_other_view
 
 FOUR = [0x08000000, 0x0A000000, 0x0A010000, 0x0A010180, 0xC0000200, 0xC0000240, 0xC6336400]
@@ -28,7 +30,7 @@ TABLES = [
     BASE,
     replace(BASE, policy=GUARDED),
     table(FOUR[::2], SIX[::2]),
-    replace(BASE, rotations=table([], [], hosts=3, seed=4).rotations),
+    replace(BASE, rotations=table([], [], seed=4).rotations),
     with_other_view(BASE, "mixed"),
     with_other_view(BASE, "rules"),
 ]
@@ -106,6 +108,26 @@ def test_caches_and_full_lookup_give_the_same_bytes_and_counts(
     assert counted(cached) == counted(full)
 
 
+def test_packets_that_nobody_should_send(caplog: pytest.LogCaptureFixture) -> None:
+    """None raises, also not where the responder would catch it, and no cache takes one for another."""
+    rng = random.Random(4)
+    seeds = [
+        Asked(name, rtype, subnet=subnet).packet
+        for name in NAMES
+        for rtype in ("A", "MX")
+        for subnet in ("", "9.0.0.0/8", "192.0.2.64/26", "2001:db8::/56")
+    ]
+    cached, full = WorkerState(random.Random(1)), FullLookupOnly(random.Random(1))
+    with caplog.at_level(logging.DEBUG):
+        for number in range(10_000):
+            packet, of = mutated(rng, seeds), TABLES[number // 500 % len(TABLES)]
+            client = rng.choice(SOURCES), 53, "tcp" if number % 5 == 0 else "udp"
+            answer = respond(of, packet, client, number, cached)
+            assert answer == respond(of, packet, client, number, full)
+    assert not caplog.records
+    assert counted(cached) == counted(full)
+
+
 def test_what_is_asked_twice_is_in_the_caches() -> None:
     """Or the tests before would compare the full lookup with itself."""
     state = WorkerState(random.Random(1))
@@ -114,7 +136,7 @@ def test_what_is_asked_twice_is_in_the_caches() -> None:
             ask(BASE, asked, state)
     assert {len(viewed.cursors) for viewed in state.views.questions.values()} == {2}
     assert [len(viewed.known) for viewed in state.views.packets.values()] == [2, 2]
-    assert len(state.views.places) == 4
+    assert len(state.views.deals) == 4
     assert not state.questions
 
 
@@ -178,7 +200,7 @@ def test_memory_is_bounded_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None
             Asked(f"n{number}.w", source=source),
         ):
             assert ask(BASE, asked, state) == ask(BASE, asked)
-        assert len(state.views.places) <= 20
+        assert len(state.views.deals) <= 20
         assert len(state.questions) + sum(len(one.cursors) for one in state.views.questions.values()) <= 20
         assert sum(len(one.known) for one in state.views.packets.values()) <= 20
         assert len(state.tails) <= 20

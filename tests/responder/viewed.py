@@ -48,8 +48,9 @@ def view_key(name: str, rtype: str = "A") -> ViewKey:
     return ViewKey(ZONE, rtype, 30, ((name, 0),))
 
 
-def part(pool: str, rtype: str, hosts: int = 5, seed: int = 0) -> Part:
+def part(pool: str, rtype: str, seed: int = 0) -> Part:
     """Return a part that deals 10.pool.0.host; of pools `near` and `far` by client."""
+    hosts = 5  # of every pool: places are kept modulo a cycle's length
     addresses = [bytes((10, POOLS[pool], 0, number)) for number in range(hosts)]
     if rtype == "MX":
         addresses = [b"\0\0" + name_to_wire(f"{pool}{number}.{ZONE}.") for number in range(hosts)]
@@ -60,14 +61,14 @@ def part(pool: str, rtype: str, hosts: int = 5, seed: int = 0) -> Part:
         rng = random.Random(seed)
         index = array("I", (rng.randrange(hosts) for _ in range(BUCKETS)))
         return Part(pool, answers, index, sets, AFFINITY)
-    return Part(pool, answers, array("I", range(hosts)), sets)
+    return Part(pool, answers, array("I", ((at + seed) % hosts for at in range(hosts))), sets)
 
 
-def rotation(one: RotationKey, hosts: int = 5, seed: int = 0) -> Rotation:
+def rotation(one: RotationKey, seed: int = 0) -> Rotation:
     """Return a rotation of a key; pool `dead` has nobody, which is SERVFAIL."""
     if one.tiers[0][0] == "dead":
         return Rotation(one, (), servfail=True, note="nobody in pool dead is live")
-    return Rotation(one, tuple(part(pool, one.type, hosts, seed) for pool, _ in one.tiers))
+    return Rotation(one, tuple(part(pool, one.type, seed) for pool, _ in one.tiers))
 
 
 RULES = View((key("one"),)), View((key("two"),)), View((key("three"),))
@@ -118,7 +119,7 @@ def spread(starts: Sequence[int], views: int) -> Ranges:
     return begins, [place % views for place in range(len(begins))]
 
 
-def table(four: Sequence[int], six: Sequence[int], hosts: int = 5, seed: int = 0) -> Table:
+def table(four: Sequence[int], six: Sequence[int], seed: int = 0) -> Table:
     """Return a Table whose partitions have ranges that begin at these addresses; all names have views."""
     keys = [one for views in VIEWS.values() for view in views for one in view.keys if one is not None]
     partitions, views = {}, {}
@@ -128,7 +129,7 @@ def table(four: Sequence[int], six: Sequence[int], hosts: int = 5, seed: int = 0
         views[one] = ClientViews(each, mark)
     return Table(
         zones={NAMES.origin: NAMES},
-        rotations={one: rotation(one, hosts, seed) for one in (*keys, key("plain"))},
+        rotations={one: rotation(one, seed) for one in (*keys, key("plain"))},
         views=views,
         partitions=partitions,
     )
