@@ -15,13 +15,15 @@ from geodns.api.connections import SIMULATE, read_in_time
 from geodns.api.responses import SERVICES, RefusedError
 from geodns.api.schemas import PRINTABLE, Moment, Weight, seconds_of
 from geodns.api.schemas_simulate import SimulatedNameJson, SimulationJson
+from geodns.compiler.views import ZoneViews
 from geodns.config.report import quoted
 from geodns.config.times import timestamp
 from geodns.control.services import Services
-from geodns.control.simulation import SimulatedClient, compile_scenario
+from geodns.control.simulation import SimulatedClient, change_scenario
 from geodns.control.simulation_plan import Simulation, SimulationWish, plan_simulation, run_simulation
 from geodns.control.simulation_shares import SimulatedName
 from geodns.control.simulation_state import ceilings_at, found_down
+from geodns.control.view_service import compile_aside
 from geodns.errors import ServerError
 from geodns.wire.networks import parse_network
 
@@ -100,8 +102,8 @@ async def _simulate(request: web.Request) -> web.Response:
         end = time.monotonic() + TIME_LIMIT
         # In threads: a body may have thousands of clients, and a zone thousands of networks.
         wish, at = await asyncio.to_thread(_wish, content)
-        deal = _prepared(request.app[SERVICES], wish, at, lambda: time.monotonic() < end)
         try:
+            deal = await _prepared(request.app[SERVICES], wish, at, lambda: time.monotonic() < end)
             found = await asyncio.to_thread(deal)
         except ServerError as error:
             raise RefusedError(503, str(error)) from error
@@ -121,24 +123,30 @@ def _client(one: SimulatedClientBody) -> SimulatedClient:
     return SimulatedClient(one.client, network, one.count, name)
 
 
-def _prepared(
+async def _prepared(
     services: Services, wish: SimulationWish, at: float | None, has_time: Callable[[], bool]
 ) -> Callable[[], Simulation]:
     """Return what deals the clients from what is served now, in any thread."""
     cluster, geo = services.cluster, services.geoip.networks
-    plan = plan_simulation(wish, cluster.sources)
+    served = cluster.compiled
+    plan = plan_simulation(wish, served.sources)
+    zones = plan.zones.values()
     live = cluster.live_if(found_down(plan.zones, plan.down), plan.weights)
-    views = None
-    if at is None:
-        views = {name: cluster.compiled.views[name] for name in plan.sources}
-    else:
+    views: dict[str, ZoneViews] = {}
+    if at is not None:
         stages = {host: (one.stage, one.seen) for host, one in services.warmup.hosts.items()}
-        live = replace(live, ceilings=ceilings_at(plan.zones.values(), at, stages))
-    beside, now = cluster.compiled.table.zones, time.time() if at is None else at
+        live = replace(live, ceilings=ceilings_at(zones, at, stages))
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                views = {zone.name: await compile_aside(zone, geo, at) for zone in zones}
+        except TimeoutError:
+            raise ServerError(
+                "its rules name so many networks that another time takes too long: leave `at` out"
+            ) from None
+    now = time.time() if at is None else at
 
     def deal() -> Simulation:
-        scenario = compile_scenario(plan.sources, live, geo, now, views=views, beside=beside)
-        return run_simulation(plan, scenario, has_time)
+        return run_simulation(plan, change_scenario(served, zones, live, geo, now, views), has_time)
 
     return deal
 

@@ -5,12 +5,12 @@ Nothing is drawn by chance: where answers are dealt in turn, each client counts 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from geodns.compiler.answers import Source
-from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.compile import Compiled, compile_zones, recompile_pools, set_views
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.static import view_key
 from geodns.compiler.views import ZoneViews, clients_of, compile_views
@@ -21,7 +21,7 @@ from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.lookup import deal_for, rrset_of
-from geodns.responder.table import RotationKey, ViewKey, ZoneTable
+from geodns.responder.table import RotationKey, ViewKey
 from geodns.responder.views import BUCKETS, ClientNetwork, client_network, client_number
 from geodns.wire.codes import NUMBERS
 from geodns.wire.edns import subnet_of
@@ -69,29 +69,34 @@ class Scenario:
     geo: GeoNetworks
     now: float
 
-    @property
-    def zones(self) -> dict[str, Zone]:
-        return {name: source.zone for name, source in self.compiled.sources.items()}
+
+def compile_scenario(sources: Mapping[str, Source], live: LiveSet, geo: GeoNetworks, now: float) -> Scenario:
+    """Compile zones for a moment; heavy where rules name many networks."""
+    views = {name: compile_views(source.zone, geo, now) for name, source in sources.items()}
+    return Scenario(compile_zones(Compiled(), sources, live, views), live, geo, now)
 
 
-def compile_scenario(
-    sources: Mapping[str, Source],
+def change_scenario(
+    served: Compiled,
+    zones: Iterable[Zone],
     live: LiveSet,
     geo: GeoNetworks,
     now: float,
-    *,
-    views: Mapping[str, ZoneViews] | None = None,
-    beside: Mapping[bytes, ZoneTable] = MappingProxyType({}),
+    views: Mapping[str, ZoneViews] = MappingProxyType({}),
 ) -> Scenario:
-    """Compile zones for a moment; heavy where rules name many networks, unless the `views` are given.
+    """Compile what other hosts, weights and views change of zones that are served.
 
-    `beside` are zones that are served too, to which aliases may lead.
+    Args:
+        served: all zones.
+        zones: the hosts and weights of these.
+        live: with the changes.
+        geo: that the views were compiled with.
+        now: likewise.
+        views: of zones that have others than now.
+
     """
-    if views is None:
-        views = {name: compile_views(source.zone, geo, now) for name, source in sources.items()}
-    compiled = compile_zones(Compiled(), sources, live, views)
-    table = replace(compiled.table, zones={**beside, **compiled.table.zones})
-    return Scenario(replace(compiled, table=table), live, geo, now)
+    pools = [(zone.name, pool.name) for zone in zones for pool in zone.pools]
+    return Scenario(recompile_pools(set_views(served, views), pools, live), live, geo, now)
 
 
 # --- which names ----------------------------------------------------------------------------------------
@@ -181,7 +186,7 @@ class _Simulation:
         if isinstance(key, RotationKey):
             return tuple(Tier(pool=pool, preference=rank) for pool, rank in key.tiers)
         if key.zone not in self._ruled:
-            zone = self._scenario.zones[key.zone]
+            zone = self._scenario.compiled.sources[key.zone].zone
             keys = ((view_key(zone, rule), rule) for rule in zone.rules)
             self._ruled[key.zone] = {found: rule for found, rule in keys if found is not None}
         return self._ruled[key.zone][key].tiers

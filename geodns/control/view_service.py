@@ -204,7 +204,7 @@ class ViewService:
         """Return a zone's views; None: they cannot be compiled, for a fault of ours."""
         networks = self._geoip.networks
         try:
-            views = await _compile(zone, networks, now)
+            views = await compile_aside(zone, networks, now)
         except Exception as error:
             log.exception("zone %s: its views cannot be compiled", zone.name)
             why = f"{type(error).__name__}: {error}"
@@ -268,7 +268,7 @@ class ViewService:
             self._events.tell("views", text, level=logging.INFO, zone=zone.name, pool=pool, data=data)
 
 
-async def _compile(zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
+async def compile_aside(zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
     """Compile a zone's views in a thread or, where that would disturb probes, in another process."""
     if ranges_named(zone, geo) < MANY:
         return await asyncio.to_thread(compile_views, zone, geo, now)
