@@ -80,7 +80,7 @@ def _tail(number: int) -> float:
 
 
 def ranked(
-    hosts: Sequence[str], weights: Sequence[Fraction], limits: Sequence[int | None], size: int
+    hosts: Sequence[str], weights: Sequence[float], limits: Sequence[int | None], size: int
 ) -> list[list[int]]:
     """Return the hosts of each bucket, as positions, the first `size` by score over weight.
 
@@ -99,7 +99,6 @@ def ranked(
         return [[at] for at in _nearest(hosts, weights)]
     rows: list[list[int]] = [[] for _ in range(BUCKETS)]
     room = [BUCKETS if limit is None else limit for limit in limits]
-    divisors = [float(weight) for weight in weights]
     known = [scores_of(host) for host in hosts]
     begun = [0] * len(hosts)
     open_ = [at for at in sorted(range(len(hosts)), key=hosts.__getitem__) if room[at]]
@@ -107,11 +106,11 @@ def ranked(
     reach, step = 0.0, size + 2
     while wanted and open_:
         # A few pairs for each bucket, however many hosts there are; more for the last buckets.
-        reach += step / math.fsum(divisors[at] for at in open_)
+        reach += step / math.fsum(weights[at] for at in open_)
         step *= 2
         found: list[tuple[float, int, int]] = []
         for turn, at in enumerate(open_):
-            (scores, buckets), divisor, start = known[at], divisors[at], begun[at]
+            (scores, buckets), divisor, start = known[at], weights[at], begun[at]
             begun[at] = end = _end(scores, divisor, reach, start)
             found += [
                 (score / divisor, turn, bucket)
@@ -129,7 +128,7 @@ def ranked(
     return rows
 
 
-def _nearest(hosts: Sequence[str], weights: Sequence[Fraction]) -> list[int]:
+def _nearest(hosts: Sequence[str], weights: Sequence[float]) -> list[int]:
     """Return the one host of each bucket where none has a limit: this is what nearly all pools need."""
     nearest, found = [math.inf] * BUCKETS, [-1] * BUCKETS
     order = sorted(range(len(hosts)), key=hosts.__getitem__)
@@ -137,10 +136,10 @@ def _nearest(hosts: Sequence[str], weights: Sequence[Fraction]) -> list[int]:
     missing: Collection[int] = range(BUCKETS)
     reach, step = 0.0, 4
     while missing:
-        reach += step / math.fsum(map(float, weights))
+        reach += step / math.fsum(weights)
         step *= 2
         for at in order:
-            (scores, buckets), divisor, start = scores_of(hosts[at]), float(weights[at]), begun[at]
+            (scores, buckets), divisor, start = scores_of(hosts[at]), weights[at], begun[at]
             begun[at] = end = _end(scores, divisor, reach, start)
             for score, bucket in zip(scores[start:end], buckets[start:end], strict=True):
                 if bucket in missing and (own := score / divisor) < nearest[bucket]:
@@ -159,42 +158,60 @@ def _end(scores: "array[float]", divisor: float, reach: float, start: int) -> in
     return end
 
 
-@lru_cache(maxsize=64)
-def _rows(
+class _Buckets(NamedTuple):
+    """What buckets get.
+
+    Attributes:
+        kept: the hosts that some bucket has, as positions.
+        led: how many buckets each of those leads.
+        rows: the hosts of each bucket's answer, as positions in `kept`.
+
+    """
+
+    kept: tuple[int, ...]
+    led: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+
+@lru_cache(
+    maxsize=64
+)  # the types of a pool follow one another; 32 KiB each, ten times that for large answers
+def buckets_of(
     hosts: tuple[str, ...],
-    weights: tuple[Fraction, ...],
+    weights: tuple[float, ...],
     limits: tuple[int | None, ...],
     size: int,
     filled: bool,
-) -> tuple[tuple[int, ...], ...]:
-    """Return the hosts of each bucket's answer; none where limits leave buckets that nobody may take.
+) -> _Buckets | None:
+    """Return what buckets get; None where limits leave some that nobody may take.
 
     A host with a limit follows in no answer that it does not lead: whether clients take the first host or
     shuffle, it has no more than its limit.
     """
     warm = [at for at, limit in enumerate(limits) if limit is None]
-    led = [at for at in range(len(hosts)) if not filled or limits[at] is not None]
+    first = [at for at in range(len(hosts)) if not filled or limits[at] is not None]
 
     def ranks(places: list[int], size: int) -> list[list[int]]:
-        found = ranked(
-            [hosts[at] for at in places],
-            [weights[at] for at in places],
-            [limits[at] for at in places],
-            size,
-        )
+        chosen = [hosts[at] for at in places], [weights[at] for at in places], [limits[at] for at in places]
+        found = ranked(*chosen, size=size)
         return [[places[at] for at in row] for row in found]
 
-    behind = ranks(warm, min(size, len(warm)))
-    rows = behind
+    rows = ranks(warm, min(size, len(warm)))
     if len(warm) < len(hosts):
         rows = [
-            [*first, *(host for host in others if host not in first)][:size]
-            for first, others in zip(ranks(led, 1), behind, strict=True)
+            [*leader, *(host for host in others if host not in leader)][:size]
+            for leader, others in zip(ranks(first, 1), rows, strict=True)
         ]
     if not all(rows):
-        return ()
-    known: dict[tuple[int, ...], tuple[int, ...]] = {}
-    return tuple(known.setdefault(row, row) for row in map(tuple, rows))
+        return None
+    numbers = Counter(map(tuple, rows))
+    kept = tuple(sorted(set(chain.from_iterable(numbers))))
+    place = {at: number for number, at in enumerate(kept)}
+    led = Counter[int]()
+    for row, number in numbers.items():
+        led[row[0]] += number
+    known = {row: tuple(place[at] for at in row) for row in numbers}
+    return _Buckets(kept, tuple(led[at] for at in kept), tuple(known[row] for row in map(tuple, rows)))
 
 
 def by_client(within: Bounded, warming: Ceilings, answers: int) -> Bounded:
@@ -204,37 +221,40 @@ def by_client(within: Bounded, warming: Ceilings, answers: int) -> Bounded:
     more than 500 hosts that all warm up, nothing changes: answers are dealt in turn.
     """
     plain = [without_bound(entry) for entry in within.dealt]
-    limits = tuple(
-        None if (ceiling := warming.get(entry.host)) is None else int(ceiling * BUCKETS) for entry in plain
-    )
-    rows = _rows(
+    limits = [warming.get(entry.host) for entry in plain]
+    found = buckets_of(
         tuple(entry.host for entry in plain),
-        tuple(entry.effective for entry in plain),
-        limits,
+        tuple(float(entry.effective) for entry in plain),
+        tuple(None if limit is None else int(limit * BUCKETS) for limit in limits),
         answers,
         within.filled,
     )
-    if not rows:
+    if found is None:
         return within
-    led = Counter(row[0] for row in rows)
-    total = sum((entry.effective for entry in plain), Fraction(0))
-    left = {
-        entry.host: min(Fraction(1), Fraction(led[at], BUCKETS) * total / entry.effective)
-        if led[at] == limit
-        else Fraction(1)
-        for at, (entry, limit) in enumerate(zip(plain, limits, strict=True))
-        if limit is not None
-    }
-    kept = sorted(set(chain.from_iterable(rows)))
-    dealt = tuple(_with_buckets(plain[at], led[at], left.get(plain[at].host)) for at in kept)
-    if len(kept) < len(plain):
-        place = {at: number for number, at in enumerate(kept)}
-        rows = tuple(tuple(place[at] for at in row) for row in rows)
-    return Bounded(dealt, {**within.warmup, **left}, within.filled, rows)
+    left = dict(within.warmup)
+    if left:
+        total = sum((entry.effective for entry in plain), Fraction(0))
+        for at, led in zip(found.kept, found.led, strict=True):
+            entry, limit = plain[at], limits[at]
+            if limit is not None:
+                share = Fraction(led, BUCKETS)
+                at_most = led == int(limit * BUCKETS)  # else it is chance that it has no more
+                left[entry.host] = min(
+                    Fraction(1), share * total / entry.effective if at_most else Fraction(1)
+                )
+    return Bounded(
+        tuple(
+            _with_buckets(plain[at], led, left.get(plain[at].host, Fraction(1)))
+            for at, led in zip(found.kept, found.led, strict=True)
+        ),
+        left,
+        within.filled,
+        found.rows,
+    )
 
 
-def _with_buckets(entry: Dealt, buckets: int, left: Fraction | None) -> Dealt:
-    factors = entry.factors if left is None or left == 1 else {**entry.factors, "warmup": left}
+def _with_buckets(entry: Dealt, buckets: int, left: Fraction) -> Dealt:
+    factors = entry.factors if left == 1 else {**entry.factors, "warmup": left}
     return replace(entry, units=buckets, factors=factors)
 
 

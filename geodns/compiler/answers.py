@@ -218,14 +218,15 @@ def _part(
 
     """
     numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+    names = [deal.dealt[host].host for host in lenders]
+    lent_once = len(set(lent)) == len(lent)
     answers, sets = [], []
     for row in numbers:
-        hosts = [lenders[one] for one in row]
-        records = dict.fromkeys(lent[one] for one in row)
+        records = [lent[one] for one in row] if lent_once else [*dict.fromkeys(lent[one] for one in row)]
         body = b"".join(records)
-        extra = tuple(one for host in hosts for one in beside[host]) if beside else ()
-        fits = len(body) + sum(map(len, extra)) <= MAX_DEALT
-        answers.append(Answer(body, an=len(records), extra=extra if fits else ()))
-        sets.append(tuple(deal.dealt[host].host for host in hosts))
+        extra = tuple([one for lender in row for one in beside[lenders[lender]]]) if beside else ()
+        fits = not extra or len(body) + sum(map(len, extra)) <= MAX_DEALT
+        answers.append(Answer(body, len(records), extra=extra if fits else ()))
+        sets.append(tuple([names[one] for one in row]))
     index = array("I", map(numbers.__getitem__, rows))
     return Part(deal.pool, tuple(answers), index, tuple(sets), SEED if deal.rows else b"")
