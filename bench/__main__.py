@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from bench import affinity, connections, cpu, figures, flip, following, load_zone, probing, signals
+from bench import affinity, connections, cpu, figures, flip, following, geoip, load_zone, probing, signals
 from bench.figures import Figure
 from geodns.errors import GeodnsError
 
@@ -36,6 +36,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "zones": lambda _: load_zone.measure(),
     "probing": lambda options: probing.measure(options.probing),
     "following": lambda options: following.measure(options.rounds),
+    "geoip": lambda _: geoip.measure(),
     "signals": lambda options: signals.measure(options.seconds, options.rounds),
 }
 

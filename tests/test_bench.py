@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import affinity, connections, cpu, flip, load_zone, probing, servers, signals
+from bench import affinity, connections, cpu, flip, geoip, load_zone, probing, servers, signals
 from bench.figures import Figure, spread
 
 
@@ -66,6 +66,14 @@ def test_loopback_addresses_are_probed() -> None:
     figures = probing.measure(1.0, sizes=(5, 6), interval=0.5)
     assert _row(figures, "probing 5 addresses every 0.5 s: CPU").value.endswith("% of a core")
     assert _row(figures, "probing 6 addresses every 0.5 s: most").value.endswith(" probes/s")
+
+
+@pytest.mark.parametrize("kind", ["country", "asn"])
+def test_geoip_files_are_read(kind: str) -> None:
+    figures = geoip.measure([geoip.GeoipSample(kind, 200, 8, 4)])
+    assert _row(figures, f"GeoIP file of 200 networks ({kind}): read").value.endswith(" s")
+    ranges = _row(figures, f"GeoIP file of 200 networks ({kind}): memory in control").beside
+    assert 40 < int(ranges.split()[0]) < 160
 
 
 def test_signals_are_taken_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,6 @@ from geodns.control.simulation import SimulatedClient, change_scenario
 from geodns.control.simulation_plan import Simulation, SimulationWish, plan_simulation, run_simulation
 from geodns.control.simulation_shares import SimulatedName
 from geodns.control.simulation_state import ceilings_at, found_down
-from geodns.control.view_service import compile_aside
 from geodns.errors import ServerError
 from geodns.wire.networks import parse_network
 
@@ -138,7 +137,7 @@ async def _prepared(
         live = replace(live, ceilings=ceilings_at(zones, at, stages))
         try:
             async with asyncio.timeout(TIME_LIMIT):
-                views = {zone.name: await compile_aside(zone, geo, at) for zone in zones}
+                views = {zone.name: await services.views.at(zone, at) for zone in zones}
         except TimeoutError:
             raise ServerError(
                 "its rules name so many networks that another time takes too long: leave `at` out"

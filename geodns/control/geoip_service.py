@@ -17,8 +17,9 @@ from geodns.control.geoip_alerts import GeoipFileState, file_alerts, name_alerts
 from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import NO_NETWORKS, GeoNetworks, PoolRule
 from geodns.storage.event_log import EventLog
+from geodns.zones.apart import ApartError
 from geodns.zones.geoip_frames import KINDS, GeoipReport, GeoipRequest, Kind, Named
-from geodns.zones.geoip_reading import GeoipReadError, read_apart
+from geodns.zones.geoip_reading import read_apart
 from geodns.zones.watch import BELIEVED_MISSING, QUIET, FileMark, mark_of
 
 LOOK_EVERY = 0.5
@@ -131,15 +132,13 @@ class GeoipService:
         request = GeoipRequest(tuple(one.path for one in self._files), self._copies, wanted)
         try:
             report = await read_apart(request)
-        except GeoipReadError as error:
+        except ApartError as error:
             self._trouble = str(error)
             self._again_at = time.monotonic() + TRY_EVERY
             return
+        same = wanted == self._read and await asyncio.to_thread(eq, report.ranges, self._report.ranges)
         self._trouble, self._again_at, self._marks = "", float("inf"), marks
-        kept = self._take_files(report)
-        if not kept and not (
-            wanted == self._read and await asyncio.to_thread(eq, report.ranges, self._report.ranges)
-        ):
+        if not self._take_files(report) and not same:
             self._report, self._read = report, wanted
             self.networks = networks_of(report)
             for on_change in self._subscribers:

@@ -1,16 +1,37 @@
-"""Compiles a zone's views in a process of its own: `view_service` starts it where there are many networks."""
+"""Compiles a zone's views in a process of its own: `view_service` starts it where there are many networks.
+
+Networks travel as plain numbers: pickled as they are, the interpreter would be held for a tenth of a second.
+"""
 
 import pickle
-from collections.abc import Iterator
-from typing import BinaryIO
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, BinaryIO, NamedTuple
 
 from geodns.compiler.static import view_key
 from geodns.compiler.views import compile_views
+from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import GeoNetworks, PoolRule
-from geodns.model.zone import Zone
+from geodns.model.zone import Rule, Tier, Zone
 from geodns.zones.apart import end_with_control, serve_apart
 
 _NEEDED = ("name", "ttl", "min_ttl", "soa", "ns", "hosts", "pools", "experiments")
+_NARROW, _WIDE = 4, 16
+"""Bytes of an IPv4 and of an IPv6 address."""
+_WIDER = 100
+
+
+class _Networks(NamedTuple):
+    """Networks in their order: the lengths of their prefixes, IPv6 ones more by `_WIDER`, and addresses."""
+
+    lengths: bytes
+    addresses: bytes
+
+
+class _Ranges(NamedTuple):
+    ipv4: "array[int]"
+    ipv6: bytes
 
 
 def ranges_named(zone: Zone, geo: GeoNetworks) -> int:
@@ -27,16 +48,97 @@ def _ranges(rule: PoolRule, geo: GeoNetworks) -> int:
     return len(rule.subnets) + sum((len(one.ipv4) + len(one.ipv6)) // 2 for one in named if one is not None)
 
 
-def packed_request(zone: Zone, geo: GeoNetworks, now: float) -> bytes:
-    """Return what the other process needs: of the zone only what decides over views."""
+# --- control's side ----------------------------------------------------------------------------------------
+
+
+def packed_zone(zone: Zone) -> bytes:
+    """Return what of a zone decides over views."""
+    networks: list[_Networks] = []
+
+    def bare(rule: PoolRule) -> PoolRule:
+        networks.append(_packed_networks(rule.subnets))
+        return rule.model_copy(update={"subnets": ()})
+
     rules = tuple(rule for rule in zone.rules if view_key(zone, rule) is not None)
-    part = Zone.model_construct(rules=rules, **{name: getattr(zone, name) for name in _NEEDED})
-    plain = GeoNetworks(dict(geo.countries), dict(geo.continents), dict(geo.asns))
-    return pickle.dumps((part, plain, now), protocol=pickle.HIGHEST_PROTOCOL)
+    part = Zone.model_construct(
+        rules=_with_rules(rules, bare), **{name: getattr(zone, name) for name in _NEEDED}
+    )
+    return pickle.dumps((part, networks), protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def packed_places(geo: GeoNetworks) -> bytes:
+    """Return the networks of places."""
+    kinds = ({key: _packed_ranges(one) for key, one in kind.items()} for kind in _kinds(geo))
+    return pickle.dumps(tuple(kinds), protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _kinds(geo: GeoNetworks) -> tuple[Any, Any, Any]:
+    return geo.countries, geo.continents, geo.asns
+
+
+def packed_moment(now: float) -> bytes:
+    """Return the moment for which is compiled; it comes behind the zone and the places."""
+    return pickle.dumps(now)
+
+
+def _with_rules(rules: Iterable[Rule], change: Callable[[PoolRule], PoolRule]) -> tuple[Rule, ...]:
+    return tuple(
+        rule.model_copy(update={"tiers": tuple(_with_changed(tier, change) for tier in rule.tiers)})
+        for rule in rules
+    )
+
+
+def _with_changed(tier: Tier, change: Callable[[PoolRule], PoolRule]) -> Tier:
+    return tier.model_copy(update={"rules": tuple(map(change, tier.rules))}) if tier.rules else tier
+
+
+def _packed_networks(networks: Sequence[IPv4Network | IPv6Network]) -> _Networks:
+    lengths = bytes(one.prefixlen + (_WIDER if one.version == 6 else 0) for one in networks)
+    return _Networks(lengths, b"".join([one.network_address.packed for one in networks]))
+
+
+def _packed_ranges(ranges: AddressRanges) -> _Ranges:
+    # One byte more than an address: the bound behind the last address of all needs it.
+    return _Ranges(
+        array("Q", ranges.ipv4), b"".join([bound.to_bytes(_WIDE + 1, "big") for bound in ranges.ipv6])
+    )
+
+
+# --- the process's side ------------------------------------------------------------------------------------
+
+
+def unpacked(request: BinaryIO) -> tuple[Zone, GeoNetworks, float]:
+    """Read what control has packed."""
+    zone, networks = pickle.load(request)  # noqa: S301 - control wrote it
+    kinds = pickle.load(request)  # noqa: S301 - likewise
+    now: float = pickle.load(request)  # noqa: S301 - likewise
+    waiting = iter(networks)
+
+    def whole(rule: PoolRule) -> PoolRule:
+        return rule.model_copy(update={"subnets": tuple(_unpacked_networks(next(waiting)))})
+
+    places = ({key: _unpacked_ranges(one) for key, one in kind.items()} for kind in kinds)
+    zone = zone.model_copy(update={"rules": _with_rules(zone.rules, whole)})
+    return zone, GeoNetworks(*places), now
+
+
+def _unpacked_networks(packed: _Networks) -> Iterator[IPv4Network | IPv6Network]:
+    at = 0
+    for length in packed.lengths:
+        size = _WIDE if length >= _WIDER else _NARROW
+        address = packed.addresses[at : at + size]
+        at += size
+        yield IPv6Network((address, length - _WIDER)) if size == _WIDE else IPv4Network((address, length))
+
+
+def _unpacked_ranges(packed: _Ranges) -> AddressRanges:
+    size, data = _WIDE + 1, packed.ipv6
+    bounds = (int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size))
+    return AddressRanges(packed.ipv4, tuple(bounds))
 
 
 def _compile(request: BinaryIO) -> Iterator[bytes]:
-    zone, geo, now = pickle.load(request)  # noqa: S301 - control wrote it
+    zone, geo, now = unpacked(request)
     end_with_control()
     yield pickle.dumps(compile_views(zone, geo, now), protocol=pickle.HIGHEST_PROTOCOL)
 

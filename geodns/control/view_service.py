@@ -16,7 +16,7 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.geoip_service import GeoipService, named_by
 from geodns.control.persistence import Persistence
-from geodns.control.view_compiler import packed_request, ranges_named
+from geodns.control.view_compiler import packed_moment, packed_places, packed_zone, ranges_named
 from geodns.control.view_rows import RuleRow, describe, in_force, rule_rows
 from geodns.control.wall_clock import STEP, WallClock
 from geodns.control.worker_service import WorkerService
@@ -91,6 +91,8 @@ class ViewService:
         self._networks: WeakKeyDictionary[ZoneViews, GeoNetworks] = WeakKeyDictionary()
         """What views by place were compiled with."""
         self._rows: dict[str, tuple[Zone, tuple[RuleRow, ...]]] = {}
+        self._packed_zones: dict[str, tuple[Zone, bytes]] = {}
+        self._packed_places: tuple[GeoNetworks | None, bytes] = (None, b"")
         self._since: dict[str, dict[str, float]] = json.loads(persistence.note(RULES) or "{}")
         """Of each zone's rules in force, by the keys of their rows."""
         self._failed: dict[str, _Failure] = {}
@@ -128,6 +130,7 @@ class ViewService:
         """Take up that zones have changed."""
         zones = self._cluster.zones
         self._rows = {name: one for name, one in self._rows.items() if name in zones}
+        self._packed_zones = {name: one for name, one in self._packed_zones.items() if name in zones}
         await self._want(zones.values())
         self._note_since(self._wall())
         self._look_at_all()
@@ -204,7 +207,7 @@ class ViewService:
         """Return a zone's views; None: they cannot be compiled, for a fault of ours."""
         networks = self._geoip.networks
         try:
-            views = await compile_aside(zone, networks, now)
+            views = await self._compile(zone, networks, now)
         except Exception as error:
             log.exception("zone %s: its views cannot be compiled", zone.name)
             why = f"{type(error).__name__}: {error}"
@@ -212,6 +215,32 @@ class ViewService:
             return None
         self._networks[views] = networks
         return views
+
+    async def _compile(self, zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
+        """Compile a zone's views in a thread or, where that would disturb probes, in another process."""
+        if ranges_named(zone, geo) < MANY:
+            return await asyncio.to_thread(compile_views, zone, geo, now)
+        parts = await asyncio.to_thread(self._packed, zone, geo)
+        try:
+            data = await run_apart(COMPILER, (*parts, packed_moment(now)), TIME_LIMIT)
+        except ApartError as error:
+            log.warning("zone %s: its views are compiled by control itself: %s", zone.name, error)
+            return await asyncio.to_thread(compile_views, zone, geo, now)
+        made: ZoneViews = await asyncio.to_thread(pickle.loads, data)
+        return made
+
+    def _packed(self, zone: Zone, geo: GeoNetworks) -> tuple[bytes, bytes]:
+        """Return what the other process reads, packed once while it stays."""
+        known = self._packed_zones.get(zone.name)
+        if known is None or known[0] is not zone:
+            known = self._packed_zones[zone.name] = (zone, packed_zone(zone))
+        if self._packed_places[0] is not geo:
+            self._packed_places = (geo, packed_places(geo))
+        return known[1], self._packed_places[1]
+
+    async def at(self, zone: Zone, moment: float) -> ZoneViews:
+        """Return a zone's views of another moment."""
+        return await self._compile(zone, self._geoip.networks, moment)
 
     # --- what is shown ----------------------------------------------------------------------------------
 
@@ -266,20 +295,6 @@ class ViewService:
             )
             data = {"rule": rows[0].number, "when": when, "begins": holds, "names": len(rows)}
             self._events.tell("views", text, level=logging.INFO, zone=zone.name, pool=pool, data=data)
-
-
-async def compile_aside(zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
-    """Compile a zone's views in a thread or, where that would disturb probes, in another process."""
-    if ranges_named(zone, geo) < MANY:
-        return await asyncio.to_thread(compile_views, zone, geo, now)
-    request = await asyncio.to_thread(packed_request, zone, geo, now)
-    try:
-        data = await run_apart(COMPILER, (request,), TIME_LIMIT)
-    except ApartError as error:
-        log.warning("zone %s: its views are compiled by control itself: %s", zone.name, error)
-        return await asyncio.to_thread(compile_views, zone, geo, now)
-    made: ZoneViews = await asyncio.to_thread(pickle.loads, data)
-    return made
 
 
 def _rules(zone: Zone) -> Iterator[PoolRule]:

@@ -186,10 +186,14 @@ class _Bounds:
     """What one file gives for one name or kind, by family; each as `AddressRanges` has it."""
 
     def __init__(self) -> None:
-        self.by_family: tuple[list[int], list[int]] = ([], [])
+        self.ipv4 = array("Q")
+        self.ipv6: list[int] = []
+
+    def of(self, family: int) -> "array[int] | list[int]":
+        return self.ipv6 if family else self.ipv4
 
     def ranges(self) -> AddressRanges:
-        return AddressRanges(array("Q", self.by_family[0]), tuple(self.by_family[1]))
+        return AddressRanges(self.ipv4, tuple(self.ipv6))
 
 
 class GeoipSearch:
@@ -237,7 +241,7 @@ class GeoipSearch:
         for named, bounds in found.items():
             if isinstance(named, str):
                 self._taken[named] = _union(self._taken.get(named), bounds.ranges())
-            elif any(bounds.by_family):
+            elif bounds.ipv4 or bounds.ipv6:
                 self._ranges[named] = _union(self._ranges.get(named), bounds.ranges())
         return kinds
 
@@ -245,14 +249,14 @@ class GeoipSearch:
         self, file: GeoipFile, known: "_Records", found: dict[Named | Kind, _Bounds], family: int
     ) -> None:
         """Walk through the addresses of a family in order, and note the bounds of what is named."""
-        rows: dict[int, tuple[tuple[list[int], Bounds], ...]] = {}
+        rows: dict[int, tuple[tuple[array[int] | list[int], Bounds], ...]] = {}
         for record, first, behind in file.leaves(family):
             targets = rows.get(record)
             if targets is None:
                 named = known.of(record).items()
                 keys = [(kind, key) for kind, name in named for key in (kind, (kind, name))]
                 targets = rows[record] = tuple(
-                    (found[key].by_family[family], self._taken_of(kind, family))
+                    (found[key].of(family), self._taken_of(kind, family))
                     for kind, key in keys
                     if isinstance(key, str) or key in self._names
                 )

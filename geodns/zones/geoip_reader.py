@@ -1,25 +1,14 @@
-"""Runs as a process of its own and reads GeoIP files for control, so that probes and HTTP go on undisturbed.
-
-It takes one request from its standard input and writes one report; where control ends meanwhile, so does it.
-"""
+"""Reads GeoIP files in a process of its own (`geoip_reading` starts it), and keeps copies of good ones."""
 
 import contextlib
 import hashlib
-import os
-import resource
-import sys
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from setproctitle import setproctitle
-
+from geodns.zones.apart import MAX_DATA, end_with_control, serve_apart
 from geodns.zones.geoip import GeoipError, GeoipSearch, open_file
 from geodns.zones.geoip_frames import GeoipFileReport, GeoipReport, GeoipRequest, read_request, write_report
-
-NICE = 19
-MAX_DATA = 2 << 30
-"""Bytes of memory; City files take about a fifth."""
 
 
 def read_files(request: GeoipRequest) -> GeoipReport:
@@ -87,33 +76,11 @@ def _forget_others(request: GeoipRequest) -> None:
                 path.unlink()
 
 
-def _lower(limits: Iterable[tuple[int, int]]) -> None:
-    """Take the processor last, and no more memory than this; a service may not be allowed to say so."""
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
-    for limit, most in limits:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(limit, (most, most))
-
-
-def _end_with_control() -> None:
-    """End when the pipe that control holds open is closed."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
-def main() -> None:
-    """Read one request, write its report, and end."""
-    _lower([(resource.RLIMIT_DATA, MAX_DATA), (resource.RLIMIT_CORE, 0)])
-    setproctitle("geodns: geoip")
-    request = read_request(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_control, daemon=True).start()
-    for part in write_report(read_files(request)):
-        sys.stdout.buffer.write(part)
-    sys.stdout.buffer.flush()
-    os._exit(0)  # the thread waits for ever
+def _answer(stream: BinaryIO) -> Iterator[bytes]:
+    request = read_request(stream.readline())
+    end_with_control()
+    yield from write_report(read_files(request))
 
 
 if __name__ == "__main__":
-    main()
+    serve_apart("geodns: geoip", _answer)

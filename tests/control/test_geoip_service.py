@@ -16,9 +16,9 @@ from geodns.control.geoip_service import GeoipService
 from geodns.model.address_ranges import AddressRanges, ranges_of
 from geodns.model.views import NO_NETWORKS, GeoNetworks, PoolRule
 from geodns.storage.event_log import EventLog
+from geodns.zones.apart import ApartError
 from geodns.zones.geoip_frames import GeoipReport, GeoipRequest
 from geodns.zones.geoip_reader import read_files
-from geodns.zones.geoip_reading import GeoipReadError
 from tests.zones.mmdb import Rows, maxmind, system, write_mmdb
 
 GERMANY = PoolRule(use="eu", countries=("DE",))
@@ -63,7 +63,7 @@ class Files:
     async def read(self, request: GeoipRequest) -> GeoipReport:
         self.reads += 1
         if self.fails:
-            raise GeoipReadError(self.fails)
+            raise ApartError(self.fails)
         return read_files(request)
 
     def country(self, *rows: tuple[str, str]) -> Path:

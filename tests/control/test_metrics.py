@@ -77,6 +77,8 @@ NAMES = {
     "geodns_recompile_seconds": "histogram",
     "geodns_state_free_bytes": "gauge",
     "geodns_state_written": "gauge",
+    "geodns_view_ranges": "gauge",
+    "geodns_views_compiled_timestamp_seconds": "gauge",
     "geodns_warmup_cap_messages": "gauge",
     "geodns_warmup_ceiling_ratio": "gauge",
     "geodns_warmup_day": "gauge",

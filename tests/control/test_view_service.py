@@ -217,15 +217,15 @@ def test_an_edit_that_comes_while_views_are_compiled_is_not_undone(
 ) -> None:
     async def test() -> None:
         await turning.edit()
-        real = view_service.compile_aside
+        real = turning.service._compile
 
         async def compile_then_edit(*arguments: Any) -> ZoneViews:
             made = await real(*arguments)
-            monkeypatch.setattr(view_service, "compile_aside", real)
+            monkeypatch.setattr(turning.service, "_compile", real)
             await turning.edit(TEXT.replace("use: day", "use: eu"))
             return made
 
-        monkeypatch.setattr(view_service, "compile_aside", compile_then_edit)
+        monkeypatch.setattr(turning.service, "_compile", compile_then_edit)
         assert await turning.at(MONDAY + 9 * HOUR) == "eu"
 
     asyncio.run(test())

@@ -1,11 +1,7 @@
-"""GeoIP files read by a process of their own: what it tells, what it keeps, and how it ends."""
+"""GeoIP files read by a process of their own: what it tells and what it keeps."""
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
-import time
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -14,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.model.address_ranges import AddressRanges, ranges_of
-from geodns.zones import geoip_reading
 from geodns.zones.geoip_frames import (
     GeoipBuild,
     GeoipFileReport,
@@ -27,7 +22,7 @@ from geodns.zones.geoip_frames import (
     write_request,
 )
 from geodns.zones.geoip_reader import copy_of, read_files
-from geodns.zones.geoip_reading import GeoipReadError, read_apart
+from geodns.zones.geoip_reading import read_apart
 from tests.zones.mmdb import maxmind, system, write_mmdb
 
 DE: Named = ("countries", "DE")
@@ -123,57 +118,3 @@ def test_no_copy_is_no_fault_of_the_file(tmp_path: Path) -> None:
     assert report.ranges == {DE: networks("10.0.0.0/8")}
     assert report.files[0].error == ""
     assert "Not a directory" in report.files[0].unkept
-
-
-@pytest.mark.parametrize(
-    ("script", "wrong"),
-    [
-        ("import time; time.sleep(60)", "takes longer than 0 s"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended with status -9"),
-        ("import sys; sys.exit(3)", "ended with status 3"),
-        ("print('hello')", "wrote no report"),
-    ],
-)
-def test_a_process_that_does_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, wrong: str
-) -> None:
-    monkeypatch.setattr(geoip_reading, "_COMMAND", (sys.executable, "-c", script))
-    if "sleep" in script:
-        monkeypatch.setattr(geoip_reading, "TIME_LIMIT", 0.2)
-    with pytest.raises(GeoipReadError, match=wrong):
-        asyncio.run(read_apart(request(tmp_path)))
-
-
-def test_a_process_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geoip_reading, "_COMMAND", (str(tmp_path / "none"),))
-    with pytest.raises(GeoipReadError, match=r"no process can be started \(No such file"):
-        asyncio.run(read_apart(request(tmp_path)))
-
-
-def test_the_process_ends_with_control(tmp_path: Path) -> None:
-    """Control is killed while the process waits for a disk."""
-    script = (
-        "import os, threading, time\n"
-        "from geodns.zones import geoip_reader\n"
-        "geoip_reader.read_files = lambda request: (print(os.getpid(), flush=True), time.sleep(60))\n"
-        "geoip_reader.main()\n"
-    )
-    parent = (
-        "import subprocess, sys, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {script!r}], stdin=subprocess.PIPE)\n"
-        f"child.stdin.write({write_request(request(tmp_path))!r})\n"
-        "child.stdin.flush()\n"
-        "time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as control:
-        assert control.stdout is not None
-        pid = int(control.stdout.readline())
-        os.kill(pid, 0)
-        control.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < deadline:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            break  # nobody waits for it here
-        time.sleep(0.02)
-    else:
-        assert not Path(f"/proc/{pid}/stat").exists()
