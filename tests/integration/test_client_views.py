@@ -3,7 +3,6 @@
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import dns.edns
 import dns.message
@@ -36,11 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
-def resolver(server: Server, tmp_path: Path) -> Iterator[Resolver]:
+@pytest.fixture(scope="module")
+def resolver(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resolver]:
     if shutil.which("unbound") is None:
         pytest.skip("no unbound here: apt-get install unbound")
-    with resolving(WITH_SUBNETS, tmp_path, server.listen[0], (NAME,), f"ns1.{NAME}") as running:
+    folder = tmp_path_factory.mktemp("unbound")
+    with resolving(WITH_SUBNETS, folder, server.listen[0], (NAME,), f"ns1.{NAME}") as running:
         yield running
 
 
