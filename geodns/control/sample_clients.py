@@ -8,7 +8,7 @@ from typing import NamedTuple
 from geodns.model.address_ranges import AddressRanges
 from geodns.responder.views import ClientNetwork
 
-MOST = 10_000
+MOST = 4096
 """Ranges in a sample, at most."""
 NETWORKS = 4096
 """Networks in a sample, about, where a hash of the network decides."""

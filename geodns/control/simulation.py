@@ -148,8 +148,7 @@ def simulate(
         return tuple(simulation.of(name, rtype, None) for name, rtype in questions)
     asking: dict[str, Counter[ClientNetwork]] = defaultdict(Counter)
     for one in clients:
-        subnet = b"" if one.network is None else subnet_of(one.network)
-        asking[one.name][client_network(subnet, one.source)] += one.queries
+        asking[one.name][client_network(subnet_of(one.network), one.source)] += one.queries
     return tuple(
         simulation.of(name, rtype, asking[""] + asking[name] if name in asking else asking[""])
         for name, rtype in questions

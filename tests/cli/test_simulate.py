@@ -179,3 +179,11 @@ def test_a_server_is_asked_with_all_that_was_said(folder: Path) -> None:
     result, fake = ask("--json")
     assert fake.asked[0][3] == {}
     assert json.loads(result.stdout)["names"][0]["name"] == f"{NAME}."
+
+
+def test_of_several_servers_the_first_that_answers_is_asked() -> None:
+    with answering() as fake:
+        fake.give("POST /api/v1/simulate", served({"name": NAME})[1])
+        result = CliRunner().invoke(main.geodns, ["simulate", "--server", f"127.0.0.1:1,{fake.url}"])
+    assert result.exit_code == 0
+    assert "asking the next" in result.stderr

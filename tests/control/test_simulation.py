@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from geodns.compiler.choice import LastResort
 from geodns.compiler.live_set import LiveSet
+from geodns.control.sample_clients import MOST, NETWORKS, sample_clients
 from geodns.control.simulation import (
     Scenario,
     SimulatedClient,
@@ -25,7 +26,7 @@ from geodns.control.simulation import (
 from geodns.control.simulation_shares import RuleShare, SimulatedName
 from geodns.control.simulation_state import ceilings_at, found_down, remarks
 from geodns.errors import ServerError
-from geodns.model.address_ranges import ranges_of
+from geodns.model.address_ranges import EVERYWHERE, ranges_of
 from geodns.model.state import Forced
 from geodns.model.views import NO_NETWORKS, GeoNetworks
 from geodns.model.warmup import WarmupStage
@@ -179,6 +180,34 @@ def test_hours_are_those_of_the_moment() -> None:
     monday = datetime(2026, 11, 30, 7, 0, tzinfo=UTC).timestamp()
     for now, hosts in ((monday - 1, {"a": 1}), (monday, {"b": 1})):
         assert first(dealt(clients=None, base=scenario(zone(text), now=now))) == hosts
+
+
+def test_an_experiment_by_time_deals_the_arm_of_the_moment() -> None:
+    one = zone(TEXT.replace("{name: tried, ", "{name: tried, by: time, slot: 1h, "))
+    moments = [datetime(2026, 11, 30, hour, tzinfo=UTC).timestamp() for hour in range(24)]
+    arms = [one.experiments[0].arm_at(now)[0].name for now in moments]
+    assert {*arms} == {"old", "new"}
+    for now, arm in zip(moments, arms, strict=True):
+        (found,) = dealt("tried", base=scenario(one, now=now)).arms
+        assert (found.arm, float(found.share)) == (f"new/{arm}", 1.0)
+
+
+def test_a_sample_has_every_range_that_rules_tell_apart() -> None:
+    found = sample_clients([ranges_of([ip_network("10.0.0.0/8")]), EVERYWHERE], hashed=False)
+    assert {(one.ipv6, one.address) for one in found.clients} == {
+        (False, 0),
+        (False, 10 << 24),
+        (False, 11 << 24),
+        (True, 0),
+    }
+    assert (found.ranges, found.taken, found.clients.total()) == (4, 4, 4)
+    hashed = sample_clients([ranges_of([ip_network("10.0.0.0/24")])], hashed=True)
+    inside = [one for one in hashed.clients if one.address >> 8 == 10 << 16 and not one.ipv6]
+    assert sum(hashed.clients[one] for one in inside) == NETWORKS // 4, "a quarter of all, though one network"
+    assert hashed.clients.total() == NETWORKS
+    many = ranges_of([ip_network(f"10.{number >> 7}.{number % 128 * 2}.0/24") for number in range(MOST)])
+    found = sample_clients([many], hashed=False)
+    assert (found.ranges, found.taken) == (2 * MOST + 2, MOST)
 
 
 WARMING = """
