@@ -33,7 +33,7 @@ MAX_FILE = 512 << 20
 """Bytes; a City file has about 60 MiB."""
 
 _AGAIN = "download it again"
-_INSTEAD = "give a Country, City or ASN file in the form .mmdb"
+_INSTEAD = "put a Country, City or ASN file (.mmdb) there"
 
 
 class GeoipError(Exception):

@@ -7,10 +7,10 @@ range that is the last address, since 16 bytes have no room for the one behind a
 
 import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from geodns.model.address_ranges import AddressRanges, Bounds
 
@@ -126,9 +126,7 @@ def read_report(data: bytes) -> GeoipReport:
         ipv4, halves = array("Q"), array("Q")
         ipv4.frombytes(packed[at : (at := at + 8 * few)])
         halves.frombytes(packed[at : (at := at + 16 * many)])
-        ipv6 = [high << 64 | low for high, low in zip(halves[0::2], halves[1::2], strict=True)]
-        ipv6[1::2] = [last + 1 for last in ipv6[1::2]]
-        ranges[kind, name] = AddressRanges(ipv4, tuple(ipv6))
+        ranges[kind, name] = AddressRanges(ipv4, PackedBounds(halves))
     files = tuple(
         GeoipFileReport(
             None if one["build"] is None else GeoipBuild(**one["build"]), one["error"], one["unkept"]
@@ -136,6 +134,53 @@ def read_report(data: bytes) -> GeoipReport:
         for one in said["files"]
     )
     return GeoipReport(files, frozenset(said["kinds"]), ranges)
+
+
+class PackedBounds(Sequence[int]):
+    """The bounds of IPv6 ranges as they were sent.
+
+    As numbers they would take three times the memory, and as many seconds in which control does nothing else.
+    """
+
+    __slots__ = ("_halves",)
+    __hash__ = None  # type: ignore[assignment]  # as an array
+
+    def __init__(self, halves: "array[int]") -> None:
+        self._halves = halves
+
+    def __len__(self) -> int:
+        return len(self._halves) // 2
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[int, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> int | tuple[int, ...]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        at = range(len(self))[index]
+        return (self._halves[2 * at] << 64 | self._halves[2 * at + 1]) + at % 2
+
+    def __iter__(self) -> Iterator[int]:
+        behind = 0
+        for high, low in zip(self._halves[0::2], self._halves[1::2], strict=True):
+            yield (high << 64 | low) + behind
+            behind ^= 1
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, PackedBounds):
+            return self._halves == other._halves
+        return tuple(self) == other
+
+    def __reduce__(self) -> "tuple[Callable[[array[int]], Bounds], tuple[array[int]]]":
+        return _unpacked, (self._halves,)
+
+
+def _unpacked(halves: "array[int]") -> Bounds:
+    """Return the bounds of a pickle: another process computes with them, and may take its time."""
+    return tuple(PackedBounds(halves))
 
 
 def _line(said: object) -> bytes:

@@ -214,8 +214,8 @@ def test_a_file_that_was_never_there(files: Files) -> None:
     assert files.want(GERMANY, PEER).asns == {64500: networks("10.1.0.0/16")}
     [text] = files.alerts()
     assert text == (
-        f"{path}: cannot be read (No such file or directory): give a Country, City or ASN file in the form "
-        ".mmdb: until then rules that need it match nobody"
+        f"{path}: cannot be read (No such file or directory): put a Country, City or ASN file (.mmdb) "
+        "there: until then rules that need it match nobody"
     )
 
     async def put() -> None:

@@ -179,9 +179,9 @@ def damaged(folder: Path, what: str) -> Path:
 @pytest.mark.parametrize(
     ("what", "error"),
     [
-        ("missing", r"cannot be read \(No such file or directory\): give a Country, City or ASN file"),
-        ("directory", "is no file: give a Country, City or ASN file in the form .mmdb"),
-        ("pipe", "is no file: give a Country, City or ASN file in the form .mmdb"),
+        ("missing", r"cannot be read \(No such file or directory\): put a Country, City or ASN file"),
+        ("directory", r"is no file: put a Country, City or ASN file \(.mmdb\) there"),
+        ("pipe", r"is no file: put a Country, City or ASN file \(.mmdb\) there"),
         ("empty", "is empty: download it again"),
         ("text", "is no MaxMind DB file, or not all of it: download it again"),
         ("truncated", "is no MaxMind DB file, or not all of it: download it again"),
@@ -190,7 +190,7 @@ def damaged(folder: Path, what: str) -> Path:
         ("pointers", "is damaged: download it again"),
         ("in the tree", "is damaged: download it again"),
         ("records", "is damaged: download it again"),
-        ("other", r"\(GeoIP2-ISP\) has neither countries nor AS numbers: give a Country, City or ASN file"),
+        ("other", r"\(GeoIP2-ISP\) has neither countries nor AS numbers: put a Country, City or ASN file"),
     ],
 )
 def test_what_cannot_be_used(tmp_path: Path, what: str, error: str) -> None:

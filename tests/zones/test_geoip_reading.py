@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import pickle
+from array import array
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -56,9 +58,15 @@ def test_a_report_comes_as_it_was_sent(ipv4: list[int], ipv6: list[int]) -> None
     data = b"".join(write_report(sent))
     got = read_report(data)
     assert (got.files, got.kinds) == (sent.files, sent.kinds)
-    assert {name: (list(one.ipv4), list(one.ipv6)) for name, one in got.ranges.items()} == {
-        name: (list(one.ipv4), list(one.ipv6)) for name, one in sent.ranges.items()
+    assert got.ranges == {
+        name: AddressRanges(array("Q", one.ipv4), tuple(one.ipv6)) for name, one in sent.ranges.items()
     }
+    assert got.ranges == read_report(data).ranges
+    for name, one in sent.ranges.items():
+        packed = got.ranges[name].ipv6
+        assert [packed[at] for at in range(-len(packed), len(packed))] == [*one.ipv6, *one.ipv6]
+        assert packed[1:] == tuple(one.ipv6[1:])
+        assert pickle.loads(pickle.dumps(packed)) == tuple(one.ipv6)
     if ipv6:
         with pytest.raises(ValueError, match="not all"):
             read_report(data[:-8])
