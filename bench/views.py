@@ -1,5 +1,6 @@
 """What a query costs where the answer depends on the client: CPU time of a worker's loop."""
 
+import gc
 import random
 import socket
 import statistics
@@ -60,16 +61,20 @@ def measure(seconds: float, rounds: int, prefixes: int = PREFIXES) -> list[Figur
         ", from another address each time": (lambda: [_address(rng) for _ in range(RESOLVERS)], plain),
     }
     found = []
-    with closing(_Loop(table)) as loop:
-        for way, (clients, tails) in ways.items():
-            packets = {kind: _packets(asked, tails) for kind, asked in names.items()}
-            cost: dict[str, list[float]] = {kind: [] for kind in names}
-            for some in packets.values():
-                loop.run(some, clients(), 0.1)
-            for turn in range(rounds):
-                for kind in list(names)[:: -1 if turn % 2 else 1]:
-                    cost[kind].append(loop.run(packets[kind], clients(), seconds))
-            found += _rows(way, cost)
+    gc.disable()  # as in a worker
+    try:
+        with closing(_Loop(table)) as loop:
+            for way, (clients, tails) in ways.items():
+                packets = {kind: _packets(asked, tails) for kind, asked in names.items()}
+                cost: dict[str, list[float]] = {kind: [] for kind in names}
+                for some in packets.values():
+                    loop.run(some, clients(), 0.1)
+                for turn in range(rounds):
+                    for kind in list(names)[:: -1 if turn % 2 else 1]:
+                        cost[kind].append(loop.run(packets[kind], clients(), seconds))
+                found += _rows(way, cost)
+    finally:
+        gc.enable()
     return found
 
 

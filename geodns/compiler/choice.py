@@ -1,5 +1,6 @@
 """Chooses the hosts that a pool deals in each family: its live ones, its fallbacks', or the last resort."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -376,3 +377,18 @@ def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:
     """Return each host's part of the answers."""
     total = sum((entry.portion for entry in dealt), Fraction(0))
     return {entry.host: entry.portion / total for entry in dealt}
+
+
+def picks_by_chance(deal: Deal) -> dict[str, Fraction]:
+    """Return each host's part of the picks of clients that take any host of an answer.
+
+    It is the same as of the answers, but where buckets of clients have several hosts.
+    """
+    if not deal.rows:
+        return shares(deal.dealt)
+    hosts = deal.hosts
+    found = dict.fromkeys(hosts, Fraction(0))
+    for row, number in Counter(deal.rows).items():
+        for host in row:
+            found[hosts[host]] += Fraction(number, len(row) * len(deal.rows))
+    return found

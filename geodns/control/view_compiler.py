@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, BinaryIO, NamedTuple
 
-from geodns.compiler.static import view_key
 from geodns.compiler.views import compile_views
 from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import GeoNetworks, PoolRule
@@ -59,7 +58,12 @@ def packed_zone(zone: Zone) -> bytes:
         networks.append(_packed_networks(rule.subnets))
         return rule.model_copy(update={"subnets": ()})
 
-    rules = tuple(rule for rule in zone.rules if view_key(zone, rule) is not None)
+    by_pick = any(pool.pick == "client" for pool in zone.pools)
+    rules = [
+        rule
+        for rule in zone.rules
+        if by_pick or rule.owner in zone.experiment_at or any(tier.rules for tier in rule.tiers)
+    ]
     part = Zone.model_construct(
         rules=_with_rules(rules, bare), **{name: getattr(zone, name) for name in _NEEDED}
     )

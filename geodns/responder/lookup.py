@@ -23,6 +23,7 @@ from geodns.responder.views import (
     Partition,
     client_network,
     client_number,
+    is_local,
 )
 from geodns.wire import codes, edns, records
 from geodns.wire.message import HEADER, NOTHING, Answer, Query, question
@@ -46,16 +47,18 @@ class ClientDeal:
             option does not decide.
         counted: for `Counts.networks`: zone, arm, and the client's seat; None: it is in no experiment.
         target: the rotation's number in a worker's cache.
+        local: whether the client's own option decides and names a network that is not public.
         bucket: of the client, once `find_bucket` has looked.
 
     """
 
-    __slots__ = ("bucket", "client", "counted", "key", "scope", "target", "views")
+    __slots__ = ("bucket", "client", "counted", "key", "local", "scope", "target", "views")
 
     def __init__(self, views: ViewKey, key: RotationKey | None, client: ClientNetwork) -> None:
         self.views = views
         self.key = key
         self.client = client
+        self.local = client.scoped and is_local(client)
         self.scope = 0
         self.counted: tuple[str, str, int] | None = None
         self.target = -1

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from geodns.responder.lookup import ClientDeal, deal_of
 from geodns.responder.ready_answers import Cursor, KnownPacket
 from geodns.responder.table import ClientViews, RotationKey, Table, ViewKey
-from geodns.responder.views import ClientNetwork, Partition, client_network, is_local
+from geodns.responder.views import ClientNetwork, Partition, client_network
 
 REMEMBERED = 16_384
 """Deals of clients that are kept, and packets: forged addresses must not fill memory."""
@@ -84,8 +84,7 @@ class ViewCache:
             deal = self.deals.get((source, views))
             return self._find((source, views), client_network(b"", source)) if deal is None else deal
         deal = self.deals.get((subnet, views))
-        # A local network counts for few sources.
-        if deal is not None and not is_local(deal.client):
+        if deal is not None and not deal.local:  # else it counts for few sources
             return deal
         client = client_network(subnet, source)
         who = (subnet if client.scoped else source, views)

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.compiler.affinity import SEED, address_scores, ranked, scores_of
+from geodns.compiler.affinity import SEED, address_scores, by_client, ranked, scores_of
 from geodns.compiler.choice import shares
 from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
+from geodns.compiler.dealt import Bounded, Dealt
 from geodns.compiler.live_set import LiveSet
 from geodns.model.state import Forced
 from geodns.responder.table import Part
@@ -295,6 +296,14 @@ def test_a_flip_moves_the_dead_hosts_clients_alone_and_brings_them_back(table: C
     back = recompile_pools(down, pools, LiveSet())
     for key, rotation in back.table.rotations.items():
         assert rotation.uid == table.table.rotations[key].uid
+
+
+def test_what_no_host_may_take_is_dealt_in_turn() -> None:
+    """Ceilings that leave a part of the buckets, but none of a cycle: nobody has a host then."""
+    within = Bounded(tuple(Dealt(host, (), 1, units=one) for host, one in (("a", 1), ("b", 1))))
+    assert by_client(within, {"a": Fraction(1, 4), "b": Fraction(1, 4)}, 1) is within
+    found = by_client(within, {"a": Fraction(1, 4), "b": Fraction(3, 4)}, 1)
+    assert [entry.units for entry in found.dealt] == [BUCKETS // 4, BUCKETS * 3 // 4]
 
 
 def test_a_host_too_light_for_a_bucket_is_not_dealt() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.browser import browsing, needs_browser
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 from tests.zones.mmdb import maxmind, write_mmdb
@@ -103,3 +104,40 @@ def test_rules_are_seen_and_explained_while_files_change(server: Server, tmp_pat
     (first, *_) = server.status()["views"][ZONE][f"always.{ZONE}."]
     assert first["since"] is None
     assert server.metric("geodns_view_ranges", zone=ZONE) >= 4
+
+
+@needs_browser
+def test_the_page_shows_answers_by_view_and_explains_a_client(server: Server) -> None:
+    with browsing() as browser:
+        browser.open(server.http)
+        browser.wait("document.querySelector('.views:not([hidden])')", what="the rules are there")
+        browser.run("document.querySelector('.views').open = true")
+        rows = browser.value(
+            "[...document.querySelectorAll('.views tbody tr')].map((row) => "
+            "[...row.children].map((one) => one.innerText))"
+        )
+        assert [row[:4] for row in rows][:3] == [
+            [ZONE, "1", "subnets 10.0.0.0/8, 2001:db8::/40", "inside"],
+            [ZONE, "2", "countries DE", "eu"],
+            [ZONE, "3", "all others", "main"],
+        ]
+        assert all(row[4].startswith("since ") for row in rows)
+        assert [row[5] for row in rows[:2]] == ["inside1 100 %", "eu1 100 %"]
+        assert browser.text(".views summary") == "Answers by view of 2 names"
+        assert browser.violations("document.querySelector('.views')") == []
+        browser.run("document.querySelector('[aria-label^=\"Why: explain main1\"]').click()")
+        browser.wait("document.querySelector('#why[open] #why-answer h3')", what="it is explained")
+        assert "name one to see" in browser.text("#why-answer")
+        browser.run(
+            "document.querySelector('#why-client').value = '203.0.112.0/24';"
+            "document.querySelector('#why form').requestSubmit()"
+        )
+        browser.wait(
+            "[...document.querySelectorAll('#why-answer [data-mark]')]"
+            ".some((one) => one.textContent.includes('GeoIP: country DE'))",
+            what="the rule that applies is marked",
+        )
+        assert browser.violations("document.querySelector('dialog[open]')") == []
+        browser.look(width=320)
+        assert not browser.value("document.documentElement.scrollWidth > innerWidth")
+        assert browser.complaints() == []

@@ -65,7 +65,7 @@ ASKED = st.builds(
     st.booleans(),
 )
 HISTORY = st.lists(
-    st.tuples(ASKED, st.sampled_from([None, None, None, *range(len(TABLES))])), min_size=1, max_size=60
+    st.tuples(ASKED, st.sampled_from([None, None, None, *range(len(TABLES))])), min_size=1, max_size=40
 )
 """Queries, and the number of the Table that comes before each, if another one does."""
 
