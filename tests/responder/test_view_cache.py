@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from geodns.responder import view_cache, worker_state
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
-from geodns.responder.lookup import LookupResult
 from geodns.responder.respond import respond
 from geodns.responder.table import ClientViews
 from geodns.responder.views import SEATS, ClientNetwork, client_number
 from geodns.responder.worker_state import Counts, WorkerState
-from geodns.wire.message import Query
-from tests.responder.test_respond_caches import mutated
+from tests.responder.test_respond_caches import FullLookupOnly, mutated
 from tests.responder.viewed import AFFINITY, ARM, VIEWS, Asked, ask, got, table, view_key, with_other_view
 
 FOUR = [0x08000000, 0x0A000000, 0x0A010000, 0x0A010180, 0xC0000200, 0xC0000240, 0xC6336400]
@@ -68,13 +66,6 @@ HISTORY = st.lists(
     st.tuples(ASKED, st.sampled_from([None, None, None, *range(len(TABLES))])), min_size=1, max_size=40
 )
 """Queries, and the number of the Table that comes before each, if another one does."""
-
-
-class FullLookupOnly(WorkerState):
-    """A worker whose caches stay empty."""
-
-    def remember(self, query: Query, found: LookupResult) -> None:
-        pass
 
 
 def counted(state: WorkerState) -> Counts:
