@@ -14,7 +14,7 @@ from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.rotation import cycle
-from geodns.control.zone_changes import source_of
+from geodns.control.cluster import source_of
 from geodns.model.state import Forced
 from geodns.model.zone import Zone
 from geodns.responder.table_changes import TableReplica, deltas, pack, unpack

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from bench.figures import Figure, spread
 from geodns.compiler.compile import compile_zones
 from geodns.compiler.rotation import cycle
-from geodns.control.cluster import Cluster
-from geodns.control.zone_changes import source_of
+from geodns.control.cluster import Cluster, source_of
 from geodns.errors import GeodnsError
 from geodns.model.state import HealthState, Verdict
 from geodns.model.zone import Zone

@@ -17,7 +17,7 @@ from bench.figures import Figure
 from bench.flip import parse
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
-from geodns.control.zone_changes import source_of
+from geodns.control.cluster import source_of
 from geodns.model.experiments import Arm, Experiment
 from geodns.model.views import PoolRule
 from geodns.model.zone import Rule, Tier, Zone

@@ -443,3 +443,9 @@ def _first_verdict(
     verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]
 ) -> Verdict | None:
     return next((known for host in hosts if (known := verdicts.get(_place(host, target)))), None)
+
+
+def source_of(zone: Zone, serial: int, retired: Mapping[HostKey, RetiredHost]) -> Source:
+    """Return a zone with its serial and retired hosts."""
+    hosts = tuple(one.host for key, one in retired.items() if key[0] == zone.name)
+    return Source(zone, serial, hosts)

@@ -4,13 +4,11 @@ Networks travel as plain numbers: pickled as they are, the interpreter would be 
 """
 
 import pickle
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from geodns.compiler.views import compile_views
-from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.zones.apart import end_with_control, serve_apart
@@ -26,11 +24,6 @@ class _Networks(NamedTuple):
 
     lengths: bytes
     addresses: bytes
-
-
-class _Ranges(NamedTuple):
-    ipv4: "array[int]"
-    ipv6: bytes
 
 
 def ranges_named(zone: Zone, geo: GeoNetworks) -> int:
@@ -71,13 +64,9 @@ def packed_zone(zone: Zone) -> bytes:
 
 
 def packed_places(geo: GeoNetworks) -> bytes:
-    """Return the networks of places."""
-    kinds = ({key: _packed_ranges(one) for key, one in kind.items()} for kind in _kinds(geo))
-    return pickle.dumps(tuple(kinds), protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def _kinds(geo: GeoNetworks) -> tuple[Any, Any, Any]:
-    return geo.countries, geo.continents, geo.asns
+    """Return the networks of places; their bounds are packed as files gave them."""
+    plain = GeoNetworks(dict(geo.countries), dict(geo.continents), dict(geo.asns))
+    return pickle.dumps(plain, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def packed_moment(now: float) -> bytes:
@@ -101,29 +90,21 @@ def _packed_networks(networks: Sequence[IPv4Network | IPv6Network]) -> _Networks
     return _Networks(lengths, b"".join([one.network_address.packed for one in networks]))
 
 
-def _packed_ranges(ranges: AddressRanges) -> _Ranges:
-    # One byte more than an address: the bound behind the last address of all needs it.
-    return _Ranges(
-        array("Q", ranges.ipv4), b"".join([bound.to_bytes(_WIDE + 1, "big") for bound in ranges.ipv6])
-    )
-
-
 # --- the process's side ------------------------------------------------------------------------------------
 
 
 def unpacked(request: BinaryIO) -> tuple[Zone, GeoNetworks, float]:
     """Read what control has packed."""
     zone, networks = pickle.load(request)  # noqa: S301 - control wrote it
-    kinds = pickle.load(request)  # noqa: S301 - likewise
+    places: GeoNetworks = pickle.load(request)  # noqa: S301 - likewise
     now: float = pickle.load(request)  # noqa: S301 - likewise
     waiting = iter(networks)
 
     def whole(rule: PoolRule) -> PoolRule:
         return rule.model_copy(update={"subnets": tuple(_unpacked_networks(next(waiting)))})
 
-    places = ({key: _unpacked_ranges(one) for key, one in kind.items()} for kind in kinds)
     zone = zone.model_copy(update={"rules": _with_rules(zone.rules, whole)})
-    return zone, GeoNetworks(*places), now
+    return zone, places, now
 
 
 def _unpacked_networks(packed: _Networks) -> Iterator[IPv4Network | IPv6Network]:
@@ -133,12 +114,6 @@ def _unpacked_networks(packed: _Networks) -> Iterator[IPv4Network | IPv6Network]
         address = packed.addresses[at : at + size]
         at += size
         yield IPv6Network((address, length - _WIDER)) if size == _WIDE else IPv4Network((address, length))
-
-
-def _unpacked_ranges(packed: _Ranges) -> AddressRanges:
-    size, data = _WIDE + 1, packed.ipv6
-    bounds = (int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size))
-    return AddressRanges(packed.ipv4, tuple(bounds))
 
 
 def _compile(request: BinaryIO) -> Iterator[bytes]:

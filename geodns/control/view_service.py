@@ -37,7 +37,7 @@ PLACES_WITHIN = 10.0
 """Seconds that an edit waits for the networks of places that its rules name; they come later then."""
 MANY = 4_000
 """Ranges of addresses from which on a process of its own is worth its start."""
-TIME_LIMIT = 120.0
+TIME_LIMIT = 600.0
 """Seconds of such a process."""
 COMPILER = "geodns.control.view_compiler"
 NAMED = 5

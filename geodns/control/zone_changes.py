@@ -44,9 +44,3 @@ def retire(
     }
     gone = [host for host in before.hosts if host.name not in names]
     return old | {(after.name, host.name): RetiredHost(host, now + after.retire) for host in gone}
-
-
-def source_of(zone: Zone, serial: int, retired: Mapping[HostKey, RetiredHost]) -> Source:
-    """Return a zone with its serial and retired hosts."""
-    hosts = tuple(one.host for key, one in retired.items() if key[0] == zone.name)
-    return Source(zone, serial, hosts)

@@ -17,7 +17,7 @@ from geodns.compiler.views import ZoneViews
 from geodns.config.settings import Settings
 from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
-from geodns.control.cluster import Cluster, Transition
+from geodns.control.cluster import Cluster, Transition, source_of
 from geodns.control.edit_guard import large_losses
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
@@ -29,7 +29,7 @@ from geodns.control.verdict_service import VerdictService
 from geodns.control.view_service import ViewService
 from geodns.control.warmup_service import WarmupService
 from geodns.control.worker_service import WorkerService
-from geodns.control.zone_changes import retire, source_of
+from geodns.control.zone_changes import retire
 from geodns.errors import Problem, StartError, ZoneError, printable
 from geodns.model.hosts import HostSource
 from geodns.model.state import HostKey
