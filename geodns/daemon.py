@@ -22,6 +22,7 @@ from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
 from geodns.control.gauges import Gauges
+from geodns.control.geoip_service import GeoipService
 from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import BACKEND, Metrics
@@ -32,6 +33,7 @@ from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
+from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
 from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
@@ -103,11 +105,23 @@ def build(
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
+    geoip = GeoipService(settings, events)
+    views = ViewService(cluster, workers, geoip, persistence, events, clock)
     zones = ZoneService(
-        settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
+        settings,
+        cluster,
+        workers,
+        verdicts,
+        loads,
+        warmup,
+        orders,
+        persistence,
+        events,
+        metrics,
+        views=views,
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    judges = (signals, warmup, reputation)
+    judges = (signals, warmup, reputation, geoip, views)
     alerts = Alerts(
         events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
     )
@@ -129,6 +143,8 @@ def build(
         signals,
         warmup,
         reputation,
+        geoip,
+        views,
         zones,
         watchdog,
         alerts,
@@ -240,6 +256,8 @@ class Daemon:
             services.history.watch,
             services.reputation.watch,
             services.signals.watch,
+            services.geoip.watch,
+            services.views.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

@@ -112,7 +112,7 @@ def _lock(settings: Settings, identity: privileges.Identity | None) -> StateLock
     """Lock the state directory, as the user that will write there."""
     with privileges.acting_as(identity):
         if identity is not None:
-            read_later = (settings.zones, settings.cookie_secret_file)
+            read_later = (settings.zones, settings.cookie_secret_file, *settings.geoip)
             privileges.require_readable((*PROGRAM, *filter(None, read_later)), identity)
             privileges.require_writable(settings.state, identity)
         return lock_state(settings.state)

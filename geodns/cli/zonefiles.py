@@ -107,6 +107,7 @@ def _check_settings(config: Path | None) -> tuple[bool, Mapping[str, Any]]:
     report = Report(str(config))
     given = settings_in(config, report, foreign=True)
     _check_start(given, report)
+    _check_geoip(given.get("geoip", ()), report)
     problems = [*report.problems()]
     if "reply_patterns" in given:
         from geodns.signals.reply_additions import read_additions  # noqa: PLC0415 - few have any
@@ -131,6 +132,17 @@ def _check_start(given: Mapping[str, Any], report: Report) -> None:
         _would_start(partial(privileges.find, user, group), report.error)
     elif os.geteuid() == 0:  # others cannot become it; and it may be another machine's
         _would_start(partial(privileges.find, user, group), report.warn)
+
+
+def _check_geoip(paths: Iterable[Path], report: Report) -> None:
+    for path in paths:
+        if _may_read(path, report):
+            from geodns.zones.geoip import GeoipError, open_file  # noqa: PLC0415 - few have any
+
+            try:
+                open_file(path)
+            except GeoipError as error:
+                report.error(None, f"{path} {error}")
 
 
 def _may_read(path: Path, report: Report) -> bool:

@@ -29,12 +29,14 @@ class ZoneViews:
 
     Attributes:
         until: when hours or slots make it another, in seconds since the epoch; None: never.
+        at: the moment, in seconds since the epoch.
 
     """
 
     views: Mapping[ViewKey, ClientViews] = field(default_factory=dict)
     partitions: Mapping[bytes, Partition] = field(default_factory=dict)
     until: float | None = None
+    at: float = 0.0
 
     def rotation_keys(self) -> Iterable[RotationKey]:
         """Yield the rotations that clients may be dealt from."""
@@ -53,7 +55,21 @@ def compile_views(zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
         key = view_key(zone, rule)
         if key is not None and key not in compiling.views:
             compiling.add(key, rule)
-    return ZoneViews(compiling.views, compiling.partitions, min(compiling.changes, default=None))
+    return ZoneViews(compiling.views, compiling.partitions, min(compiling.changes, default=None), now)
+
+
+def with_known(before: ZoneViews, after: ZoneViews) -> ZoneViews:
+    """Return views with the objects of before where they are equal: workers get the others alone."""
+    partitions = {key: before.partitions.get(key, one) for key, one in after.partitions.items()}
+    views = {
+        key: known if (known := before.views.get(key)) is not None and _same(known, one) else one
+        for key, one in after.views.items()
+    }
+    return ZoneViews(views, partitions, after.until, after.at)
+
+
+def _same(one: ClientViews, other: ClientViews) -> bool:
+    return one.partition == other.partition and one.views == other.views
 
 
 @dataclass(frozen=True, slots=True)

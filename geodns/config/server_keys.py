@@ -78,6 +78,20 @@ def _read_path(node: YamlNode, report: Report) -> Path | None:
 PATH = ValueType(_read_path, {"type": "string"}, "path")
 
 
+def _read_paths(node: YamlNode, report: Report) -> tuple[Path, ...] | None:
+    found: list[Path] = []
+    for item in items_of(node):
+        path = _read_path(item, report)
+        if path in found:
+            report.error(item, f"{path} stands twice", "take one out")
+        elif path is not None:
+            found.append(path)
+    return tuple(found)
+
+
+PATHS = ValueType(_read_paths, one_or_more(PATH.schema), "path or list")
+
+
 def _read_listen(node: YamlNode, report: Report) -> Listen | None:
     text = text_of(node, report, "an address and a port", _LISTEN_HOW)
     if text is None:

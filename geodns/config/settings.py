@@ -24,6 +24,7 @@ from geodns.config.server_keys import (
     LISTENERS,
     NODE,
     PATH,
+    PATHS,
     SERVERS,
     TCP_LIMITS,
     TOLD,
@@ -115,6 +116,14 @@ class Settings(Frozen):
             default="the built-in ones alone",
         ),
     ] = None
+    geoip: Annotated[
+        tuple[Path, ...],
+        Key(
+            PATHS,
+            "GeoIP files (.mmdb) with the countries, continents and AS numbers that rules name; the first "
+            "that knows an address wins.",
+        ),
+    ] = ()
     ehlo: Annotated[
         str | None, Key(EHLO, "The name that probes give in EHLO.", default="this machine's own")
     ] = None
@@ -250,6 +259,8 @@ def settings_in(path: Path, report: Report, *, foreign: bool = False) -> dict[st
     for key in ("zones", "state", "cookie_secret_file", "reply_patterns"):
         if key in values:
             values[key] = path.parent / values[key]
+    if "geoip" in values:
+        values["geoip"] = tuple(path.parent / one for one in values["geoip"])
     return values
 
 

@@ -35,6 +35,8 @@ class Gauges(Collector):
         yield from _zones(self._services)
         yield from _reputation(self._services)
         yield from _signals(self._services)
+        yield from _geoip(self._services)
+        yield from _views(self._services)
         yield from _server(self._services)
 
 
@@ -271,6 +273,22 @@ def _zones(services: Services) -> Iterator[Metric]:
     )
 
 
+def _views(services: Services) -> Iterator[Metric]:
+    known = [((name,), one) for name, one in services.cluster.compiled.views.items() if one.views]
+    yield _gauge(
+        "geodns_views_compiled_timestamp_seconds",
+        "For when it was compiled last what clients of a zone with rules or experiments are dealt.",
+        "zone",
+        ((key, one.at) for key, one in known),
+    )
+    yield _gauge(
+        "geodns_view_ranges",
+        "Ranges of addresses that are dealt differently from their neighbours.",
+        "zone",
+        ((key, sum(map(len, one.partitions.values()))) for key, one in known),
+    )
+
+
 def _signals(services: Services) -> Iterator[Metric]:
     signals = services.signals
     heard = [
@@ -322,6 +340,28 @@ def _reputation(services: Services) -> Iterator[Metric]:
         "Causes that hit more hosts of a pool than max_out, so that nobody is taken out for them.",
         "zone",
         (((name,), len(service.common(name))) for name in judged),
+    )
+
+
+def _geoip(services: Services) -> Iterator[Metric]:
+    files = [((str(one.path),), one) for one in services.geoip.describe()]
+    yield _gauge(
+        "geodns_geoip_file_build_timestamp_seconds",
+        "When what is in use of a GeoIP file was built.",
+        "file",
+        ((key, one.build.built) for key, one in files if one.build is not None),
+    )
+    yield _gauge(
+        "geodns_geoip_file_refused",
+        "1 while a GeoIP file cannot be used; its last good copy may be.",
+        "file",
+        ((key, bool(one.error)) for key, one in files),
+    )
+    yield _gauge(
+        "geodns_geoip_ranges",
+        "Ranges of addresses in memory, of all countries, continents or AS numbers that rules name.",
+        "kind",
+        (((kind,), number) for kind, number in services.geoip.counts().items()),
     )
 
 

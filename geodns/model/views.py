@@ -13,6 +13,9 @@ from pydantic import Field
 from geodns.model.address_ranges import AddressRanges
 from geodns.model.base import Frozen
 
+MOST_VALUES = 8
+"""Values of one condition in words."""
+
 DAY = 1440
 """Minutes; the end of a span may be this, which is midnight."""
 
@@ -56,9 +59,13 @@ class Hours(Frozen):
 
         By the wall's clock: an hour that comes twice counts twice, one that is left out not at all.
         """
-        local = _local(now, self.zone)
+        local = self.clock(now)
         minute = local.hour * 60 + local.minute
         return any(span.has(local.weekday(), minute) for span in self.spans)
+
+    def clock(self, now: float) -> datetime:
+        """Return what the wall's clock shows at a moment."""
+        return _local(now, self.zone)
 
     def next_change(self, now: float) -> float | None:
         """Return when they begin or end next, in seconds since the epoch; None: not within a week."""
@@ -139,15 +146,28 @@ class PoolRule(Frozen):
 
     @property
     def when(self) -> str:
-        """The conditions in words, as status and `explain` show them."""
-        listed = (
+        """The conditions in words, as status and `explain` show them: of many values the first."""
+        return self._in_words(MOST_VALUES)
+
+    @property
+    def conditions(self) -> str:
+        """The conditions in words, whole."""
+        return self._in_words(None)
+
+    def _in_words(self, most: int | None) -> str:
+        listed: tuple[tuple[str, tuple[object, ...]], ...] = (
             ("subnets", self.subnets),
             ("countries", self.countries),
             ("continents", self.continents),
             ("asns", self.asns),
             ("hours", () if self.hours is None else (*self.hours.text, self.hours.tz)),
         )
-        return "; ".join(f"{word} {', '.join(map(str, values))}" for word, values in listed if values)
+        return "; ".join(f"{word} {_words(values, most)}" for word, values in listed if values)
+
+
+def _words(values: tuple[object, ...], most: int | None) -> str:
+    more = 0 if most is None else len(values) - most
+    return ", ".join(map(str, values[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

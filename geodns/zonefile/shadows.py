@@ -47,11 +47,8 @@ def check_shadows(rules: Sequence[tuple[YamlNode, PoolRule]], report: Report) ->
 
     Nobody asks the GeoIP files here: that DE lies in EU is not known.
     """
-    conditions = [_conditions(rule) for _, rule in rules]
-    for number, (at, rule) in enumerate(rules):
-        hiding = _hiding(conditions[number], conditions[:number])
-        if not hiding:
-            continue
+    for number, hiding in hidden_rules([rule for _, rule in rules]).items():
+        at, rule = rules[number]
         by = " and ".join(_shown(one, *rules[one]) for one in hiding[:_MOST_SHOWN])
         verb = "takes" if len(hiding) == 1 else "take"
         if number == len(rules) - 1:
@@ -60,6 +57,13 @@ def check_shadows(rules: Sequence[tuple[YamlNode, PoolRule]], report: Report) ->
         else:
             what = f"rule {number + 1} never matches: {by} {verb} all of its clients"
             report.warn(at, what, "put it before, or take it out")
+
+
+def hidden_rules(rules: Sequence[PoolRule]) -> dict[int, list[int]]:
+    """Return the places of rules that never match, each with those of the rules that take all its clients."""
+    conditions = [_conditions(rule) for rule in rules]
+    found = {number: _hiding(own, conditions[:number]) for number, own in enumerate(conditions)}
+    return {number: hiding for number, hiding in found.items() if hiding}
 
 
 def _shown(number: int, at: YamlNode, rule: PoolRule) -> str:

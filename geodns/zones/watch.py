@@ -82,7 +82,7 @@ def snapshot(folder: Path, wanted: Callable[[str], object] = is_zone_file) -> Sn
         with os.scandir(folder) as entries:
             for entry in entries:
                 if wanted(entry.name):
-                    mark = _mark(entry)
+                    mark = mark_of(entry)
                     if mark is not None:
                         files[_child(folder, entry.name)] = mark
     except OSError as error:
@@ -96,7 +96,8 @@ def _child(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _mark(entry: os.DirEntry[str]) -> FileMark | None:
+def mark_of(entry: os.DirEntry[str] | Path) -> FileMark | None:
+    """Return a file's mark; None where there is no such file."""
     try:
         found = entry.stat()
     except FileNotFoundError:

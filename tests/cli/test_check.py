@@ -95,6 +95,11 @@ def test_no_file_names_init(arguments: list[str], folder: Path) -> None:
             "reply_patterns: zones/bad.toml\n",
             "zones/bad.toml:2: there is no class 'colour': known here: ip, ",
         ),
+        (
+            "geoip: zones/bad.toml\n",
+            "geodns.yaml: zones/bad.toml is no MaxMind DB file, or not all of it: download it again\n",
+        ),
+        ("geoip: no.mmdb\n", "geodns.yaml: no.mmdb cannot be read (No such file or directory): put a Coun"),
         ("workers: many\n", "geodns.yaml:1:10: the number of workers 'many' is no whole number"),
         ("token: a\ntoken_file: b\n", "geodns.yaml:2:13: both token and token_file: take one of them out"),
         ("token_file: none\n", "geodns.yaml:1:13: none cannot be read (No such file or directory)"),

@@ -143,6 +143,7 @@ version: off
 cookie_secret_file: /etc/geodns/cookies
 token: s3cret
 reply_patterns: replies.toml
+geoip: [country.mmdb, /usr/share/GeoIP/asn.mmdb]
 ehlo: probe.example.com
 probe_concurrency: 64
 tcp: {connections: 5000, per_client: 10, idle: 1m}
@@ -172,6 +173,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
         "version": None,
         "cookie_secret_file": Path("/etc/geodns/cookies"),
         "reply_patterns": Path("replies.toml"),
+        "geoip": (Path("country.mmdb"), Path("/usr/share/GeoIP/asn.mmdb")),
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
         "tcp": {"connections": 5000, "per_client": 10, "idle": 60},
@@ -296,9 +298,10 @@ def test_every_variable_is_read() -> None:
 
 
 def test_paths_in_a_file_are_relative_to_it() -> None:
-    config = write("zones: zones\nstate: /var/lib/geodns\n", "etc/geodns.yaml")
+    config = write("zones: zones\nstate: /var/lib/geodns\ngeoip: [a.mmdb, /b.mmdb]\n", "etc/geodns.yaml")
     settings = load_settings(config, {}, {})
     assert settings.zones == Path("etc/zones")
+    assert settings.geoip == (Path("etc/a.mmdb"), Path("/b.mmdb"))
     assert settings.state == Path("/var/lib/geodns")
     assert load_settings(config, {"zones": "zones"}, {}).zones == Path("zones")
 
@@ -309,6 +312,11 @@ def test_paths_in_a_file_are_relative_to_it() -> None:
 def test_file_that_says_nothing_leaves_the_defaults(text: str) -> None:
     write(text)
     assert load_settings(None, {}, {}) == Settings()
+
+
+def test_a_file_of_geoip_stands_once() -> None:
+    write("geoip: [a.mmdb, b.mmdb, a.mmdb]\n")
+    assert refused() == ["geodns.yaml:1:25: a.mmdb stands twice: take one out"]
 
 
 # ----- the token

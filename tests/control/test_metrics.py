@@ -4,7 +4,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
 import dns.message
@@ -13,9 +13,11 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from geodns import __version__
+from geodns.control.geoip_alerts import GeoipFileState
 from geodns.control.metrics import Metrics
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
 from geodns.model import reputation
+from geodns.model.address_ranges import ranges_of
 from geodns.model.mail import About, MailEvent, MailKind
 from geodns.model.state import Forced, ForcedState, HealthState, Verdict
 from geodns.responder.rate_limit import Action, Limited
@@ -24,6 +26,7 @@ from geodns.responder.worker_state import OTHER_TYPE, Counts
 from geodns.signals.listings import BlockListing, Listings, ListState
 from geodns.signals.reputation import Cause, Standing, StandingKey, Standings
 from geodns.storage.signal_file import Five
+from geodns.zones.geoip_frames import GeoipBuild, GeoipReport
 from tests.sample_zones import NAME, SERIAL, TCP, Worker, zone
 from tests.servicing import NOW, Rig
 
@@ -31,6 +34,9 @@ NAMES = {
     "geodns_answers_total": "counter",
     "geodns_build_info": "gauge",
     "geodns_certificate_not_after_timestamp_seconds": "gauge",
+    "geodns_geoip_file_build_timestamp_seconds": "gauge",
+    "geodns_geoip_file_refused": "gauge",
+    "geodns_geoip_ranges": "gauge",
     "geodns_host_effective_weight": "gauge",
     "geodns_host_forced": "gauge",
     "geodns_host_load_ratio": "gauge",
@@ -71,6 +77,8 @@ NAMES = {
     "geodns_recompile_seconds": "histogram",
     "geodns_state_free_bytes": "gauge",
     "geodns_state_written": "gauge",
+    "geodns_view_ranges": "gauge",
+    "geodns_views_compiled_timestamp_seconds": "gauge",
     "geodns_warmup_cap_messages": "gauge",
     "geodns_warmup_ceiling_ratio": "gauge",
     "geodns_warmup_day": "gauge",
@@ -155,6 +163,10 @@ def all_used(rig: Rig) -> Metrics:
     rig.services.watchdog._free = 1 << 30
     rig.services.warmup.look()
     _judge(rig)
+    asn = GeoipFileState(Path("asn.mmdb"), GeoipBuild("GeoLite2-ASN", int(NOW)), NOW, "asn.mmdb: is empty")
+    rig.services.geoip._files = (asn, GeoipFileState(Path("country.mmdb")))
+    networks = ranges_of([ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")])
+    rig.services.geoip._report = GeoipReport(ranges={("asns", 1): networks, ("asns", 2): networks})
     rig.look()
     found = rig.services.metrics
     found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)
@@ -180,6 +192,14 @@ def test_there_are_the_promised_metrics_and_no_others_of_ours(used: Metrics) -> 
         if family.name.startswith("geodns_")
     }
     assert {name: kind for name, kind in shown.items() if not name.endswith("_created")} == NAMES
+
+
+def test_geoip_files(used: Metrics) -> None:
+    built = "geodns_geoip_file_build_timestamp_seconds"
+    assert (value(used, built, file="asn.mmdb"), value(used, built, file="country.mmdb")) == (NOW, None)
+    refused = "geodns_geoip_file_refused"
+    assert (value(used, refused, file="asn.mmdb"), value(used, refused, file="country.mmdb")) == (1, 0)
+    assert value(used, "geodns_geoip_ranges", kind="asns") == 4
 
 
 def test_names_and_units_follow_the_conventions(used: Metrics) -> None:
