@@ -21,6 +21,7 @@ from geodns.config.settings import Settings
 from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
+from geodns.control.experiment_service import ExperimentService
 from geodns.control.gauges import Gauges
 from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
@@ -103,6 +104,7 @@ def build(
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
+    experiments = ExperimentService(cluster, workers, persistence, events, signals)
     zones = ZoneService(
         settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
     )
@@ -129,6 +131,7 @@ def build(
         signals,
         warmup,
         reputation,
+        experiments,
         zones,
         watchdog,
         alerts,
@@ -201,6 +204,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
@@ -239,6 +243,7 @@ class Daemon:
             services.watchdog.watch,
             services.history.watch,
             services.reputation.watch,
+            services.experiments.watch,
             services.signals.watch,
             services.alerts.watch,
         ):

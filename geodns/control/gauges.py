@@ -34,6 +34,7 @@ class Gauges(Collector):
         yield from _pools(self._services)
         yield from _zones(self._services)
         yield from _reputation(self._services)
+        yield from _experiments(self._services)
         yield from _signals(self._services)
         yield from _server(self._services)
 
