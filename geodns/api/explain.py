@@ -20,11 +20,14 @@ from geodns.errors import NotFoundError, UsageError
 from geodns.model.checks import Target
 from geodns.model.state import HostKey
 from geodns.model.zone import Zone
-from geodns.responder.lookup import rotation_of
+from geodns.responder.lookup import deal_for, rrset_of
 from geodns.responder.respond import respond
+from geodns.responder.table import ViewKey
+from geodns.responder.views import client_network
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import codes
 from geodns.wire.codes import number_of
+from geodns.wire.edns import SUBNET
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import name_to_wire
 from geodns.wire.networks import Network, parse_network
@@ -107,7 +110,9 @@ def explain(
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table
     wire = name_to_wire(owner)
-    key = rotation_of(table, wire, rnumber)
+    key = rrset_of(table, wire, rnumber)
+    if isinstance(key, ViewKey):
+        key = deal_for(table, key, client_network(_subnet(asking.network), asking.client)).key
     tiers = []
     if key is not None:
         rotation = table.rotations[key]
@@ -152,7 +157,7 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
     None where others answer: a referral is always the same.
     """
     question = dnslib.DNSRecord(q=dnslib.DNSQuestion(owner, rtype))
-    options = [] if asking.network is None else [_subnet_option(asking.network)]
+    options = [] if asking.network is None else [dnslib.EDNSOption(SUBNET, _subnet(asking.network))]
     question.add_ar(dnslib.EDNS0(udp_len=1232, opts=options))
     # A state of its own: nothing that is shown here takes a place in any rotation, or counts.
     state = WorkerState(random.Random())  # noqa: S311 - a place to start from
@@ -177,8 +182,10 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
     return found
 
 
-def _subnet_option(network: Network) -> dnslib.EDNSOption:
+def _subnet(network: Network | None) -> bytes:
+    """Return the data of the option that names a network (RFC 7871 section 6); empty: there is none."""
+    if network is None:
+        return b""
     length = network.prefixlen
     address = network.network_address.packed[: (length + 7) // 8]
-    family = 1 if network.version == 4 else 2
-    return dnslib.EDNSOption(8, family.to_bytes(2, "big") + bytes((length, 0)) + address)
+    return (1 if network.version == 4 else 2).to_bytes(2, "big") + bytes((length, 0)) + address

@@ -29,6 +29,9 @@ EDE_NOT_AUTHORITATIVE = 20
 EDE_NOT_SUPPORTED = 21
 
 _OPTION = Struct(">HH")
+SCOPE_AT = _OPTION.size + 3
+"""Where in a whole subnet option the scope stands: bits of the network for which an answer holds."""
+
 _START = b"\0" + pack(">H", OPT)
 _BITS = {1: 32, 2: 128}
 """Bits of an address by its family."""
@@ -60,6 +63,11 @@ class Edns(NamedTuple):
     subnet: bytes = b""
     keepalive: bool = False
     broken: bool = False
+
+    @property
+    def names_network(self) -> bool:
+        """Whether its subnet has any bits, and so says where the client is."""
+        return len(self.subnet) > 4
 
 
 def read_opt(opt: bytes) -> Edns:
