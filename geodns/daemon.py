@@ -204,10 +204,10 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
-            ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
+            ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
             ends.push_async_callback(self._tasks.close)

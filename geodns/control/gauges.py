@@ -7,6 +7,7 @@ from prometheus_client.registry import Collector
 
 from geodns.compiler.choice import Choice, shares
 from geodns.compiler.live_set import LiveSet, effective_weight
+from geodns.control.experiments import effective
 from geodns.control.services import Services
 from geodns.health.tls import name_for
 from geodns.model.base import FAMILIES
@@ -287,6 +288,54 @@ def _signals(services: Services) -> Iterator[Metric]:
     )
     yield _one("geodns_mail_signals_store_bytes", "The size of signals.db.", signals.size)
     yield _one("geodns_mail_signals_written", "1 while signals of mail can be kept.", signals.trouble is None)
+
+
+def _experiments(services: Services) -> Iterator[Metric]:
+    service = services.experiments
+    held = service.held()
+    epochs = {key: one for key, one in service.epochs.items() if key in held}
+    arms = [
+        ((*key, arm.name), epoch.of(arm.name)) for key, epoch in epochs.items() for arm in held[key][1].arms
+    ]
+    labels = ["zone", "experiment", "arm"]
+    for name, text, of in (
+        ("queries", "Queries that an arm was dealt for, in this epoch.", [one.queries for _, one in arms]),
+        ("answers", "Answers of an arm, in this epoch.", [one.answers for _, one in arms]),
+        (
+            "failovers",
+            "Those of the first arm's hosts, as nobody was live.",
+            [one.failovers for _, one in arms],
+        ),
+    ):
+        family = CounterMetricFamily(f"geodns_experiment_{name}", text, labels=labels)
+        for (key, _), number in zip(arms, of, strict=True):
+            family.add_metric(key, number)
+        yield family
+    yield _gauge(
+        "geodns_experiment_effective_networks",
+        "How many networks of equal size would ask as an arm's do.",
+        "zone experiment arm",
+        ((key, effective(one.seats)) for key, one in arms),
+    )
+    known = {key: found for key in epochs if (found := service.known(key)) is not None}
+    yield _gauge(
+        "geodns_experiment_rate_ratio",
+        "A part of an arm's first attempts, at the last review.",
+        "zone experiment arm metric",
+        (
+            ((*key, arm, metric), rate.value)
+            for key, found in known.items()
+            for arm, rates in found.findings.rates.items()
+            for metric, rate in rates.items()
+            if rate.of
+        ),
+    )
+    yield _gauge(
+        "geodns_experiment_enough",
+        "1 once an experiment's primary metric may be judged.",
+        "zone experiment",
+        ((key, found.findings.verdict.enough) for key, found in known.items()),
+    )
 
 
 def _reputation(services: Services) -> Iterator[Metric]:
