@@ -61,7 +61,7 @@ class ExperimentJson(TypedDict):
     """An experiment since nothing of it was changed.
 
     `effective_networks`: how many of equal size would ask as these do; `left_out_s`: seconds in which an arm
-    was on a fallback; `others`: further metrics and arms, with intervals so wide that all of them hold.
+    was on a fallback; `others`: further metrics and arms, corrected for their number (Holm).
     """
 
     name: str

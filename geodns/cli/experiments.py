@@ -1,4 +1,4 @@
-"""``geodns experiments``: what the arms of experiments are dealt, how their mail fares, and what may be believed."""
+"""``geodns experiments``: what arms are dealt, how their mail fares, and what may be believed of it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
-from geodns.cli.output import blocks, show
+from geodns.cli.output import show
 from geodns.cli.status_words import moment
 from geodns.config.times import duration_text
 from geodns.errors import NotFoundError
@@ -33,9 +33,9 @@ def experiments(name: str | None, *, as_json: bool, server: str, token: str | No
     elif not found:
         click.echo("no zone file has `experiments`")
     else:
-        show(
-            blocks(part for zone, held in found.items() for part in _zone(zone, held, whole=name is not None))
-        )
+        for zone, held in found.items():
+            for part in _zone(zone, held, whole=name is not None):
+                show(part)
 
 
 def _only(found: Mapping[str, Json], name: str | None) -> dict[str, Any]:
@@ -97,10 +97,10 @@ def _metrics(one: Json) -> list[str]:
 
 def _rate(rate: Json) -> str:
     if not rate["n"]:
-        return "–"
+        return "-"
     if rate["low"] is None:
         return f"{rate['value']:.2%}"
-    return f"{rate['value']:.2%} ({100 * rate['low']:.2f}–{100 * rate['high']:.2f})"
+    return f"{rate['value']:.2%} ({100 * rate['low']:.2f} to {100 * rate['high']:.2f})"
 
 
 def _words(one: Json, *, whole: bool) -> Iterator[str]:

@@ -195,4 +195,6 @@ def _unpacked(text: str) -> dict[int, int]:
         row = array("Q", unpacking.decompress(base64.b64decode(text), 8 * SEATS))
     except zlib.error as error:
         raise ValueError(str(error)) from error
+    if len(row) != SEATS:
+        raise ValueError("queries by seat are cut short")
     return {seat: number for seat, number in enumerate(row) if number}

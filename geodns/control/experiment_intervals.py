@@ -264,7 +264,7 @@ def compare_times(
     else:  # the slots of further arms stay where they are
         orders = _shuffles(rng, squares, first)
     lows, highs, tails = [], [], 0
-    rows = max(1, AT_ONCE // len(found))
+    rows = max(1, AT_ONCE // max(len(found), len(starts) * len(turns)))
     for begin in range(0, ORDERS, rows):
         labels = orders(min(rows, ORDERS - begin))
         drawn = _difference(labels, number, of, starts)

@@ -45,7 +45,8 @@ class ArmDifference(NamedTuple):
     """By how much an arm's rate is above the first arm's.
 
     Attributes:
-        low: of the interval of 95 %; wider where several are told, so that all of them hold (Holm).
+        low: of the interval of 95 %; wider where several are told, so that it leaves 0 out only where a
+            difference is left after Holm's correction.
 
     """
 
