@@ -92,13 +92,13 @@ def test_equal_arms_do_not_differ() -> None:
 
 def test_of_several_equal_metrics_seldom_one_differs() -> None:
     false = 0
-    for seed in range(25):
+    for seed in range(12):
         mail = mail_of({"control": 0.05, "trial": 0.05}, seed=seed)
         others = judged({}, mail=mail, hosts=dict.fromkeys(PLENTY, 4)).others
         false += any(
             one.low is not None and one.high is not None and not one.low <= 0 <= one.high for one in others
         )
-    assert false <= 4
+    assert false <= 3
 
 
 def test_a_third_arm_is_told_beside_the_verdict() -> None:
