@@ -51,7 +51,7 @@ def _experiment_json(experiment: Experiment, epoch: Epoch, reviewed: Reviewed) -
     queries = sum(counts.queries for counts in epoch.counts.values())
     verdict = findings.verdict
     return ExperimentJson(
-        name=experiment.owner,
+        name=experiment.owner.rstrip("."),
         by=experiment.by,
         since=timestamp(epoch.since),
         epoch=epoch.number,

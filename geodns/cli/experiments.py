@@ -108,7 +108,7 @@ def _words(one: Json, *, whole: bool) -> Iterator[str]:
     yield f"{verdict['metric']}, {_difference(verdict)}"
     yield f"{'enough' if verdict['enough'] else 'not enough'}: {verdict['why']}"
     if whole:
-        for other in one["others"]:
+        for other in (other for other in one["others"] if other["difference"]):
             yield f"  beside it: {other['metric']}, {_difference(other)}"
     if one["left_out_s"]:
         yield f"left out: {duration_text(one['left_out_s'])} in which an arm was on a fallback"
