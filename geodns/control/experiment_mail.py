@@ -79,10 +79,13 @@ def hosts_of(zone: Zone, experiment: Experiment) -> dict[str, str]:
 # ----- by client: the host tells the arm
 
 
-def client_steps(epoch: Epoch, now: float) -> Iterator[tuple[int, int, int]]:
-    """Return the steps to read: since the epoch began, but for when an arm was on a fallback."""
+def client_steps(epoch: Epoch, experiment: Experiment, now: float) -> Iterator[tuple[int, int, int]]:
+    """Return the steps to read: since the epoch began, but for when an arm was on a fallback.
+
+    Mail after the horizon does not count: who looks again and again finds a difference sooner or later.
+    """
     begin = -(-int(max(epoch.since, now - KEPT)) // FIVE) * FIVE
-    end = int(now // FIVE) * FIVE + FIVE
+    end = int(min(now, epoch.since + experiment.horizon) // FIVE) * FIVE + FIVE
     for part in without((begin, end), epoch.left_out):
         yield from steps_of(part)
 
@@ -111,13 +114,14 @@ CountedSlots = Mapping[int, tuple[str, list[Span]]]
 
 
 def open_slots(epoch: Epoch, experiment: Experiment, ttl: int, now: float) -> CountedSlots:
-    """Return the slots that are over, and not settled yet."""
+    """Return the slots that are over, and not settled yet; none after the horizon."""
+    last = min(now, epoch.since + experiment.horizon)
     found: dict[int, tuple[str, list[Span]]] = {}
     place = experiment.place_at(max(epoch.since, now - KEPT))
     at = place.begin if place.begin >= epoch.since else place.end
     while True:
         end = experiment.place_at(at).end
-        if end > now:
+        if end > last:
             return found
         if at not in epoch.slots:
             arm, span = counted_slot(experiment, at, ttl)

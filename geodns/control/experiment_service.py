@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from geodns.compiler.choice import Choice
+from geodns.compiler.choice import Choice, own_using
 from geodns.control.cluster import Cluster
 from geodns.control.experiment_epochs import DAY, Epoch, ExperimentKey, epochs_of, row_of, terms_of, text_of
 from geodns.control.experiment_mail import (
@@ -161,7 +161,7 @@ class ExperimentService:
             epoch.hosts[host] = hosts[host]
             self._changed.add(key)
         choices = self._cluster.compiled.choices
-        if any(_falls_back(choices.get((key[0], arm.pool))) for arm in experiment.arms):
+        if any(_falls_back(zone, choices.get((key[0], arm.pool))) for arm in experiment.arms):
             epoch.leave_out(now)
             self._changed.add(key)
 
@@ -231,7 +231,7 @@ class ExperimentService:
     async def _review(self, key: ExperimentKey, zone: Zone, experiment: Experiment, epoch: Epoch) -> Reviewed:
         begun, now = time.monotonic(), time.time()
         if experiment.by == "client":
-            steps = await self._signals.steps(key[0], list(client_steps(epoch, now)))
+            steps = await self._signals.steps(key[0], list(client_steps(epoch, experiment, now)))
             found = clients_mail(epoch, steps)
         else:
             slots = open_slots(epoch, experiment, _ttl_of(zone, experiment), now)
@@ -269,11 +269,11 @@ class ExperimentService:
             self._changed.add(key)
 
 
-def _falls_back(choice: Choice | None) -> bool:
-    """Say whether a pool deals others' hosts, or those of the last resort."""
-    return choice is not None and (
-        choice.last_resort is not None or any(pool != choice.pool for pool in choice.using)
-    )
+def _falls_back(zone: Zone, choice: Choice | None) -> bool:
+    """Say whether a pool deals hosts of its fallback or of the last resort."""
+    if choice is None:
+        return False
+    return choice.last_resort is not None or own_using(zone, choice) != (choice.pool,)
 
 
 def _ttl_of(zone: Zone, experiment: Experiment) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from geodns.compiler.choice import Choice, shares
+from geodns.compiler.choice import Choice, own_using, shares
 from geodns.compiler.live_set import LiveSet, effective_weight
 from geodns.control.experiments import effective
 from geodns.control.services import Services
@@ -138,7 +138,7 @@ def _pools(services: Services) -> Iterator[Metric]:
         "zone pool",
         (
             # MX leaves out a family that only the fallback has: that is no trouble.
-            (key, _own_using(zones[key[0]], choice) != (key[1],) and choice.mx.last_resort is None)
+            (key, own_using(zones[key[0]], choice) != (key[1],) and choice.mx.last_resort is None)
             for key, choice in choices.items()
         ),
     )
@@ -221,12 +221,6 @@ def _warmups(services: Services) -> Iterator[Metric]:
     )
 
 
-def _own_using(zone: Zone, choice: Choice) -> tuple[str, ...]:
-    """Return the pools that MX deals from, without the overflow of hosts that warm up."""
-    overflow = zone.pool_by_name[choice.pool].overflow
-    return tuple(name for name in choice.mx.using if name != overflow)
-
-
 def _with_weight(live: LiveSet, zone: Zone, choice: Choice) -> int:
     """Return how many hosts of a pool would be dealt if all were up."""
     pool = zone.pool_by_name[choice.pool]
@@ -297,19 +291,14 @@ def _experiments(services: Services) -> Iterator[Metric]:
     arms = [
         ((*key, arm.name), epoch.of(arm.name)) for key, epoch in epochs.items() for arm in held[key][1].arms
     ]
-    labels = ["zone", "experiment", "arm"]
-    for name, text, of in (
-        ("queries", "Queries that an arm was dealt for, in this epoch.", [one.queries for _, one in arms]),
-        ("answers", "Answers of an arm, in this epoch.", [one.answers for _, one in arms]),
-        (
-            "failovers",
-            "Those of the first arm's hosts, as nobody was live.",
-            [one.failovers for _, one in arms],
-        ),
+    for name, text in (
+        ("queries", "Queries for which an arm was chosen, in this epoch."),
+        ("answers", "Answers of an arm, in this epoch."),
+        ("failovers", "Answers of the first arm's hosts, as nobody of the arm was live, in this epoch."),
     ):
-        family = CounterMetricFamily(f"geodns_experiment_{name}", text, labels=labels)
-        for (key, _), number in zip(arms, of, strict=True):
-            family.add_metric(key, number)
+        family = CounterMetricFamily(f"geodns_experiment_{name}", text, labels=["zone", "experiment", "arm"])
+        for key, counts in arms:
+            family.add_metric(key, getattr(counts, name))
         yield family
     yield _gauge(
         "geodns_experiment_effective_networks",

@@ -67,11 +67,19 @@ def test_a_hosts_mail_is_its_arms_since_it_is_in_it() -> None:
 
 def test_time_on_a_fallback_is_not_read() -> None:
     epoch = Epoch(1, SINCE + 10.0, "", left_out=[(SINCE + HOUR + FIVE, SINCE + HOUR + 2 * FIVE)])
-    steps = list(client_steps(epoch, SINCE + 3 * HOUR + 1.0))
+    steps = list(client_steps(epoch, experiment(), SINCE + 3 * HOUR + 1.0))
     read = [at for step, first, end in steps for at in range(first, end, FIVE)]
     whole = range(SINCE + FIVE, SINCE + 3 * HOUR + FIVE, FIVE)
     assert read == [at for at in whole if at != SINCE + HOUR + FIVE]
     assert (HOUR, SINCE + 2 * HOUR, SINCE + 3 * HOUR) in steps
+
+
+def test_nothing_after_the_horizon_is_read() -> None:
+    short = experiment().model_copy(update={"horizon": 2.0 * HOUR})
+    epoch = Epoch(1, float(SINCE), "")
+    assert max(end for *_, end in client_steps(epoch, short, SINCE + 9.0 * HOUR)) == SINCE + 2 * HOUR + FIVE
+    slots = open_slots(epoch, short.model_copy(update={"by": "time"}), 30, SINCE + 9.0 * HOUR)
+    assert sorted(slots) == [SINCE, SINCE + HOUR]
 
 
 def test_after_a_switch_a_slot_begins_to_count_when_caches_have_forgotten() -> None:

@@ -30,7 +30,7 @@ hosts: {c1: 192.0.2.1, c2: 192.0.2.2, c3: 192.0.2.3, t1: 192.0.2.11, t2: 192.0.2
 pools: {main: {hosts: "c*"}, trial: {hosts: "t*"}}
 records: {"@": {pool: main}}
 experiments:
-  new-mta: {name: "@", arms: {control: {share: 80, pool: main}, trial: {share: 20, pool: trial}}, horizon: 1h}
+  new-mta: {name: "@", arms: {control: {share: 80, pool: main}, trial: {share: 20, pool: trial}}, horizon: 9h}
 """
 
 
@@ -201,7 +201,7 @@ def test_mail_is_put_to_arms_and_enough_is_told_once(held: Held, monkeypatch: py
 
 def test_an_experiment_by_time_has_its_slots_settled(held: Held) -> None:
     now = time.time()
-    held.edit(by="time", slot=3600)
+    held.edit(by="time", slot=3600, horizon=14 * 86400.0)
     held.service.look(now - 8 * 86400)
 
     async def test() -> None:

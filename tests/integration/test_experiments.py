@@ -1,4 +1,4 @@
-"""A running server holds an experiment: clients count by arm, mail comes to a verdict, a change begins anew."""
+"""A running server holds an experiment: clients count by arm, mail comes to a verdict."""
 
 import json
 import random
@@ -27,7 +27,10 @@ pools:
   trial: {hosts: "t*", check: none, answers: 1}
 records: {"@": {pool: main}}
 experiments:
-  new-mta: {name: "@", arms: {control: {share: 50, pool: main}, trial: {share: 50, pool: trial}}, horizon: 1h}
+  new-mta:
+    name: "@"
+    arms: {control: {share: 50, pool: main}, trial: {share: 50, pool: trial}}
+    horizon: 40h
 """
 HOUR = 3600
 AGO = 48 * HOUR
@@ -57,7 +60,7 @@ def mail(now: float) -> list[dict[str, Any]]:
         for hour in range(1, 40):
             deferred = sum(rng.random() < (0.3 if host.startswith("c") else 0.1) for _ in range(50))
             for event, count in (("deferred", deferred), ("delivered", 50 - deferred)):
-                queued = now - hour * HOUR
+                queued = now - AGO + hour * HOUR
                 more = {"dsn": "421 4.7.0"} if event == "deferred" else {}
                 found.append(
                     {"event": event, "host": host, "count": count, "queued": queued, "at": queued + 5, **more}
@@ -76,7 +79,7 @@ def ask(server: Server, network: str) -> str:
 def test_an_experiment_comes_to_a_verdict_over_a_restart_and_a_change_begins_anew(tmp_path: Path) -> None:
     with serving(tmp_path, {ZONE: TEXT}, constants=SOON) as server:
         wait_until(lambda: held(server), 20, "the epoch is begun")
-        assert "the horizon of 1h is over at" in held(server)["verdict"]["why"]
+        assert "the horizon of 40h is over at" in held(server)["verdict"]["why"]
     begun_earlier(tmp_path / "state")
     with serving(tmp_path, {ZONE: TEXT}, constants=SOON) as server:
         wait_until(lambda: held(server), 20, "the epoch is read")
