@@ -1,5 +1,6 @@
 """Experiments over HTTP: what each arm was asked and dealt, what became of its mail, and the verdict."""
 
+import time
 from collections import Counter
 
 from aiohttp import web
@@ -21,6 +22,8 @@ from geodns.control.services import Services
 from geodns.model.experiments import Arm, Experiment
 
 PATH = "/api/v1/experiments"
+PATIENCE = 5.0
+"""Seconds that a client waits for new findings; then it gets those of before, where there are any."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -32,11 +35,11 @@ async def _experiments(request: web.Request) -> web.Response:
 
 
 async def experiments_json(services: Services) -> ExperimentsJson:
-    """Return what is known of all experiments, but for those whose mail cannot be read: an alert says so."""
-    service = services.experiments
+    """Return what is known of all experiments, but for those of which nothing is found yet."""
+    service, end = services.experiments, time.monotonic() + PATIENCE
     found: dict[str, dict[str, ExperimentJson]] = {}
     for key, (_, experiment) in service.held().items():
-        reviewed = await service.review(key)
+        reviewed = await service.soon(key, max(0.0, end - time.monotonic()))
         epoch = service.epochs.get(key)
         if reviewed is not None and epoch is not None:
             found.setdefault(key[0], {})[key[1]] = _experiment_json(experiment, epoch, reviewed)

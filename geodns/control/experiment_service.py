@@ -172,7 +172,7 @@ class ExperimentService:
 
     async def watch(self) -> None:
         """Look, review and save, for ever."""
-        saved = reviewed = time.monotonic()
+        saved, reviewed = time.monotonic(), float("-inf")
         while True:
             self.look(time.time())
             if time.monotonic() - reviewed >= REVIEW_EVERY:
@@ -210,6 +210,14 @@ class ExperimentService:
         """Return what was found last."""
         return self._reviews.get(key)
 
+    async def soon(self, key: ExperimentKey, seconds: float) -> Reviewed | None:
+        """Return what `review` does if it takes no longer than this, else what was found last."""
+        work = asyncio.ensure_future(self.review(key))
+        try:
+            return await asyncio.wait_for(asyncio.shield(work), seconds)
+        except TimeoutError:
+            return self.known(key)
+
     async def review(self, key: ExperimentKey) -> Reviewed | None:
         """Return what is found, a little old where finding it takes long; None: it is not held, or not read.
 
@@ -244,7 +252,8 @@ class ExperimentService:
         work = partial(judge, experiment, found.mail, hosts, networks, epoch.since, now)
         findings = await asyncio.get_running_loop().run_in_executor(self._desk, work)
         took = time.monotonic() - begun
-        reviewed = Reviewed(epoch.number, findings, found.undated, time.monotonic() + SHARE * took)
+        until = time.monotonic() + SHARE * took * len(self.held())
+        reviewed = Reviewed(epoch.number, findings, found.undated, until)
         if self.epochs.get(key) is epoch:
             self._reviews[key] = reviewed
             self._tell_enough(key, epoch, findings)

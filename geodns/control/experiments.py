@@ -111,9 +111,10 @@ def judge(
     by_arm: dict[str, list[ArmMail]] = defaultdict(list)
     for one in mail:
         by_arm[one.arm].append(one)
-    judging = _Judging(experiment, mail, seed) if able else None
+    counted = {metric: _counted(mail, metric) for metric in METRICS}
+    judging = _Judging(experiment, counted, seed) if able else None
     rates = {
-        arm.name: {metric: _rate(by_arm[arm.name], metric, judging) for metric in METRICS}
+        arm.name: {metric: _rate(counted[metric], arm.name, metric, judging) for metric in METRICS}
         for arm in experiment.arms
     }
     first, *rest = (arm.name for arm in experiment.arms)
@@ -133,27 +134,55 @@ def _told(experiment: Experiment) -> tuple[str, ...]:
     return METRICS if experiment.by == "client" else PROMPT_METRICS
 
 
-def _counts(one: ArmMail, metric: str) -> tuple[int, int]:
-    # Without the time it came in, an event of later attempts may count elsewhere than the first.
-    return min(one.tally[MailEvent(metric)], one.tally.first), one.tally.first
+class _Counted(NamedTuple):
+    """An arm's mail of an hour or slot, as one metric counts it: a part `number` of the first attempts."""
+
+    arm: str
+    host: str
+    at: int
+    number: int
+    of: int
+
+
+def _counted(mail: Sequence[ArmMail], metric: str) -> list[_Counted]:
+    event = MailEvent(metric)
+    return [
+        # Without the time it came in, an event of later attempts may count elsewhere than the first.
+        _Counted(
+            one.arm, one.host, one.at, min(one.tally.events.get(event, 0), one.tally.first), one.tally.first
+        )
+        for one in mail
+    ]
 
 
 class _Judging:
-    """An experiment's mail and numpy's part; made only where numpy is."""
+    """What was counted by metric, and numpy's part; made only where numpy is."""
 
-    def __init__(self, experiment: Experiment, mail: Sequence[ArmMail], seed: int) -> None:
+    def __init__(self, experiment: Experiment, counted: Mapping[str, Sequence[_Counted]], seed: int) -> None:
         from geodns.control import experiment_intervals  # noqa: PLC0415 - numpy is not loaded at start
 
         self._intervals = experiment_intervals
         self._experiment = experiment
-        self._mail = mail
         self._seed = seed
         self._known: dict[tuple[str, str, str], Comparison | None] = {}
+        self._hours: dict[str, list[HostHour]] = {}
+        self._slots: dict[str, list[ArmSlot]] = {}
+        for metric, some in counted.items():
+            if experiment.by == "client":
+                self._hours[metric] = [experiment_intervals.HostHour(*one) for one in some]
+            else:
+                self._slots[metric] = [self._slot(one) for one in some]
 
-    def rate(self, mail: Sequence[ArmMail], metric: str) -> tuple[float, float] | None:
+    def _slot(self, one: _Counted) -> "ArmSlot":
+        _, square, row, column, *_ = self._experiment.place_at(one.at)
+        return self._intervals.ArmSlot(one.arm, square, row, column, one.at, one.number, one.of)
+
+    def rate(self, arm: str, metric: str) -> tuple[float, float] | None:
         if self._experiment.by == "time":
-            return self._intervals.slot_rate_interval(self._slots(mail, metric), self._seed)
-        return self._intervals.host_rate_interval(self._hours(mail, metric), self._seed)
+            slots = [one for one in self._slots[metric] if one.arm == arm]
+            return self._intervals.slot_rate_interval(slots, self._seed)
+        hours = [one for one in self._hours[metric] if one.arm == arm]
+        return self._intervals.host_rate_interval(hours, self._seed)
 
     def differences(
         self, pairs: Sequence[tuple[str, str]], against: str
@@ -175,29 +204,15 @@ class _Judging:
 
     def _compare(self, metric: str, arm: str, against: str) -> "Comparison | None":
         if self._experiment.by == "client":
-            hours = self._hours(self._mail, metric)
-            return self._intervals.compare_clients(hours, arm, against, self._seed)
+            return self._intervals.compare_clients(self._hours[metric], arm, against, self._seed)
         turns = [one.name for one in self._experiment.turns]
-        slots = self._slots(self._mail, metric)
-        return self._intervals.compare_times(slots, turns, arm, against, self._seed)
-
-    def _hours(self, mail: Sequence[ArmMail], metric: str) -> "list[HostHour]":
-        made = self._intervals.HostHour
-        return [made(one.arm, one.host, one.at, *_counts(one, metric)) for one in mail]
-
-    def _slots(self, mail: Sequence[ArmMail], metric: str) -> "list[ArmSlot]":
-        found = []
-        for one in mail:
-            _, square, row, column, *_ = self._experiment.place_at(one.at)
-            found.append(self._intervals.ArmSlot(one.arm, square, row, column, one.at, *_counts(one, metric)))
-        return found
+        return self._intervals.compare_times(self._slots[metric], turns, arm, against, self._seed)
 
 
-def _rate(mail: Sequence[ArmMail], metric: str, judging: _Judging | None) -> ArmRate:
-    counts = [_counts(one, metric) for one in mail]
-    number, of = (sum(some) for some in zip(*counts, strict=True)) if counts else (0, 0)
-    interval = judging.rate(mail, metric) if judging is not None else None
-    low, high = interval or (None, None)
+def _rate(counted: Sequence[_Counted], arm: str, metric: str, judging: _Judging | None) -> ArmRate:
+    number = sum(one.number for one in counted if one.arm == arm)
+    of = sum(one.of for one in counted if one.arm == arm)
+    low, high = (judging and judging.rate(arm, metric)) or (None, None)
     return ArmRate(number / of if of else 0.0, low, high, of)
 
 

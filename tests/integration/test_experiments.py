@@ -12,6 +12,7 @@ import dns.query
 
 from geodns.storage.state_file import StateFile
 from tests.integration import product
+from tests.integration.browser import browsing, needs_browser
 from tests.integration.cluster import Server, serving
 from tests.integration.mailhosts import wait_until
 
@@ -125,3 +126,28 @@ def test_an_experiment_comes_to_a_verdict_over_a_restart_and_a_change_begins_ane
         wait_until(lambda: held(server)["epoch"] == 2, 20, "another epoch")
         assert held(server)["arms"]["control"]["queries"] < control
         assert held(server)["arms"]["control"]["rates"]["deferred"]["n"] == 0
+
+
+@needs_browser
+def test_the_page_shows_the_arms_and_what_is_lacking(tmp_path: Path) -> None:
+    section = f"document.querySelector('[aria-label=\"zone {ZONE}\"] .experiments')"
+    with serving(tmp_path, {ZONE: TEXT}, constants=SOON) as server, browsing() as browser:
+        wait_until(lambda: held(server), 20, "the epoch is begun")
+        ask(server, "203.0.113.0")
+        wait_until(lambda: sum(arm["queries"] for arm in held(server)["arms"].values()) == 1, 20, "it counts")
+        browser.open(server.http)
+        browser.wait(f"{section} && !{section}.hidden", what="the section is there")
+        browser.run(f"{section}.open = true")
+        rows = browser.value(
+            f"[...{section}.querySelector('tbody').rows]"
+            ".map((row) => [...row.cells].map((cell) => cell.textContent))"
+        )
+        assert [row[:3] for row in rows] == [["control", "main", "50 %"], ["trial", "trial", "50 %"]]
+        assert sorted(row[4] for row in rows) == ["0", "1"]
+        text = browser.value(f"{section}.textContent")
+        assert "Not enough: the horizon of 40h is over at" in text
+        assert "deferred, trial against control: no mail yet" in text
+        assert browser.violations(section) == []
+        browser.look(width=320)
+        assert not browser.value("document.documentElement.scrollWidth > innerWidth"), "nothing is cut off"
+        assert browser.complaints() == []
