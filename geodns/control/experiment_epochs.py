@@ -19,6 +19,9 @@ ExperimentKey = tuple[str, str]
 """Zone and name."""
 Span = tuple[int, int]
 """Begin and end in seconds since the epoch, whole five minutes; the end is exclusive."""
+Stay = tuple[float, float | None]
+MAX_STAYS = 20
+"""Of a host; of one that comes and goes, the last ones count."""
 
 
 @dataclass(slots=True)
@@ -58,7 +61,7 @@ class Epoch:
         since: seconds since the epoch.
         terms: what it is that must not change.
         hosts: by client, which arm each host was in first.
-        joined: since when.
+        stays: when it was in it; the end is None for one that lasts.
         left_out: when an arm was on a fallback; sorted, apart from one another.
         slots: by time, those that are settled, by begin.
         slot_hosts: by time, the hosts that had mail, by arm.
@@ -71,7 +74,7 @@ class Epoch:
     terms: str
     counts: dict[str, ArmCounts] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
-    joined: dict[str, float] = field(default_factory=dict)
+    stays: dict[str, list[Stay]] = field(default_factory=dict)
     left_out: list[Span] = field(default_factory=list)
     slots: dict[int, SettledSlot] = field(default_factory=dict)
     slot_hosts: dict[str, list[str]] = field(default_factory=dict)
@@ -79,6 +82,29 @@ class Epoch:
 
     def of(self, arm: str) -> ArmCounts:
         return self.counts.setdefault(arm, ArmCounts())
+
+    def note_hosts(self, hosts: Mapping[str, str], now: float) -> bool:
+        """Note which arm each host is in now; say whether any has come or gone."""
+        changed = False
+        for host in hosts.keys() | self.stays.keys():
+            stays = self.stays.setdefault(host, [])
+            stays_now = bool(stays) and stays[-1][1] is None
+            if host in hosts and not stays_now:
+                self.hosts[host] = hosts[host]
+                self.stays[host] = [*stays, (now, None)][-MAX_STAYS:]
+            elif host not in hosts and stays_now:
+                stays[-1] = stays[-1][0], now
+            else:
+                continue
+            changed = True
+        return changed
+
+    def has(self, host: str, at: float) -> bool:
+        """Say whether mail that came in within five minutes from a time was sent for the host's arm."""
+        return any(
+            begin // FIVE * FIVE <= at and (end is None or at < end)
+            for begin, end in self.stays.get(host, ())
+        )
 
     def leave_out(self, now: float) -> None:
         """Leave out the five minutes that a time falls into."""
@@ -127,7 +153,7 @@ def _row(key: ExperimentKey, one: Epoch) -> dict[str, Any]:
             for arm, some in one.counts.items()
         },
         "hosts": one.hosts,
-        "joined": one.joined,
+        "stays": one.stays,
         "left_out": one.left_out,
         "slots": {at: _slot_row(slot) for at, slot in one.slots.items()},
         "slot_hosts": one.slot_hosts,
@@ -168,7 +194,10 @@ def _epoch(row: dict[str, Any]) -> Epoch:
             for arm, (queries, answers, failovers, seats) in row["counts"].items()
         },
         hosts={str(host): str(arm) for host, arm in row["hosts"].items()},
-        joined={str(host): float(at) for host, at in row["joined"].items()},
+        stays={
+            str(host): [(float(begin), None if end is None else float(end)) for begin, end in stays]
+            for host, stays in row["stays"].items()
+        },
         left_out=[(int(begin), int(end)) for begin, end in row["left_out"]],
         slots={int(at): _slot(*slot) for at, slot in row["slots"].items()},
         slot_hosts={str(arm): [str(host) for host in hosts] for arm, hosts in row["slot_hosts"].items()},

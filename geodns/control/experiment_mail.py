@@ -97,7 +97,7 @@ def clients_mail(epoch: Epoch, steps: Sequence[MailStep]) -> ArmsMail:
     undated: dict[str, int] = defaultdict(int)
     for one in steps:
         arm = epoch.hosts.get(one.host)
-        if arm is None or one.at < epoch.joined[one.host] // FIVE * FIVE:
+        if arm is None or not epoch.has(one.host, one.at):
             continue
         tallies[arm, one.host, one.at // HOUR * HOUR].append(one.tally)
         undated[arm] += one.undated

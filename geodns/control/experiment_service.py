@@ -155,10 +155,7 @@ class ExperimentService:
             self._reviews.pop(key, None)
             self._tell(key, f"experiment {key[1]} of {key[0]}: epoch {number}, counted anew: {why}")
             self._changed.add(key)
-        for host in hosts.keys() - epoch.hosts.keys():
-            # One of later is counted from then on: what it sent before was of no arm.
-            epoch.joined[host] = now
-            epoch.hosts[host] = hosts[host]
+        if epoch.note_hosts(hosts, now):
             self._changed.add(key)
         choices = self._cluster.compiled.choices
         if any(_falls_back(zone, choices.get((key[0], arm.pool))) for arm in experiment.arms):

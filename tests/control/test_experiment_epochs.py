@@ -30,7 +30,7 @@ def epoch() -> Epoch:
         "terms",
         {"trial": ArmCounts(7, 6, 1, {0: 5, 9_999: 2})},
         {"mta1": "trial"},
-        {"mta1": 1_795_417_300.0},
+        {"mta1": [(1_795_417_300.0, 1_795_417_900.0), (1_795_419_000.0, None)]},
         [(300, 900)],
         {3600: SettledSlot(MailTally(9, {MailEvent.DEFERRED: 2}), 1)},
         {"trial": ["mta1"]},
@@ -106,3 +106,26 @@ def test_terms_are_arms_shares_pools_salt_by_and_the_slot() -> None:
         assert terms_of(held.model_copy(update=change)) == terms_of(held)
     by_client = experiment()
     assert terms_of(by_client.model_copy(update={"slot": 7200})) == terms_of(by_client)
+
+
+def test_hosts_count_while_they_are_in_their_arm() -> None:
+    one = Epoch(1, 0.0, "")
+    assert one.note_hosts({"mta1": "trial", "mta2": "control"}, 1000.0)
+    assert not one.note_hosts({"mta1": "trial", "mta2": "control"}, 1100.0)
+    assert one.note_hosts({"mta2": "control"}, 2000.0)
+    assert one.note_hosts({"mta1": "trial", "mta2": "control"}, 3000.0)
+    assert [at for at in range(0, 4200, FIVE) if one.has("mta1", at)] == [
+        900,
+        1200,
+        1500,
+        1800,
+        3000,
+        3300,
+        3600,
+        3900,
+    ]
+    assert one.has("mta2", 2400)
+    assert not one.has("other", 2400)
+    for at in range(100):
+        one.note_hosts({"mta2": "control"} if at % 2 else {}, 5000.0 + at)
+    assert len(one.stays["mta2"]) == 20

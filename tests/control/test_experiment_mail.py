@@ -46,7 +46,7 @@ def test_steps_cover_a_span_once_by_hours_where_they_fit(span: tuple[int, int]) 
 def test_a_hosts_mail_is_its_arms_since_it_is_in_it() -> None:
     epoch = Epoch(1, float(SINCE), "")
     epoch.hosts = {"mta1": "control", "mta2": "trial"}
-    epoch.joined = {"mta1": float(SINCE), "mta2": SINCE + 2 * HOUR + 10.0}
+    epoch.stays = {"mta1": [(float(SINCE), None)], "mta2": [(SINCE + 2 * HOUR + 10.0, None)]}
     steps = [
         MailStep("mta1", HOUR, SINCE, tally(10, 1), 2),
         MailStep("mta1", FIVE, SINCE + HOUR, tally(1), 0),

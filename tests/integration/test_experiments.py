@@ -48,7 +48,7 @@ def begun_earlier(folder: Path) -> None:
     note = json.loads(store.load_notes()["experiments"])
     for row in note:
         row["since"] -= AGO
-        row["joined"] = {host: at - AGO for host, at in row["joined"].items()}
+        row["stays"] = {host: [(stays[0][0] - AGO, None)] for host, stays in row["stays"].items()}
     store.save_note("experiments", json.dumps(note))
     store.close()
 
