@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from bench import connections, cpu, figures, flip, following, load_zone, probing, signals
+from bench import affinity, connections, cpu, figures, flip, following, load_zone, probing, signals
 from bench.figures import Figure
 from geodns.errors import GeodnsError
 
@@ -32,6 +32,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "cookies": lambda options: cpu.measure(options.seconds, options.rounds, cookies=True),
     "connections": lambda _: connections.measure(),
     "flips": lambda options: flip.measure(options.flips),
+    "affinity": lambda options: affinity.measure(options.flips),
     "zones": lambda _: load_zone.measure(),
     "probing": lambda options: probing.measure(options.probing),
     "following": lambda options: following.measure(options.rounds),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import connections, cpu, flip, load_zone, probing, servers, signals
+from bench import affinity, connections, cpu, flip, load_zone, probing, servers, signals
 from bench.figures import Figure, spread
 
 
@@ -33,6 +33,17 @@ def test_connections_are_held() -> None:
     figures = connections.measure(60)
     assert _row(figures, "connections held").value == "60"
     assert _row(figures, "memory of a held connection").value.endswith(" KiB")
+
+
+def test_pools_that_pick_by_client_are_measured_beside_others() -> None:
+    figures = affinity.measure(2, ((2, 1),))
+    assert [figure.what.rpartition(": ")[2] for figure in figures] == [
+        "first compile",
+        "one flip",
+        "memory",
+        "the longest slice",
+    ]
+    assert figures[-1].beside.endswith("; 2 distinct answers")
 
 
 def test_flips_are_timed_for_every_shape() -> None:

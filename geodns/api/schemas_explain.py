@@ -1,6 +1,6 @@
 """Types of an explanation: the pools behind a name, their hosts, the next answers."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
@@ -57,7 +57,13 @@ class TierJson(TypedDict):
     chain: list[LinkJson]
     ttl: Count
     ttl_why: str
-    cycle: Annotated[Count, Field(description="Answers until they come again in the same order.")]
+    pick: Annotated[
+        Literal["rotation", "client"],
+        Field(description="client: each network of clients has a bucket, and keeps its answer."),
+    ]
+    cycle: Annotated[
+        Count, Field(description="Answers until they come again in the same order, or buckets of clients.")
+    ]
     sizes: Annotated[dict[str, Share], Field(description="The part of the answers with so many hosts.")]
     burst: BurstJson | None
     hosts: dict[str, DealtHostJson]

