@@ -234,20 +234,22 @@ class ExperimentService:
                 return known
 
     async def _review(self, key: ExperimentKey, zone: Zone, experiment: Experiment, epoch: Epoch) -> Reviewed:
+        # In a thread: weeks of mail take a second, and places in Latin squares some milliseconds each.
         begun, now = time.monotonic(), time.time()
+        thread = partial(asyncio.get_running_loop().run_in_executor, self._desk)
         if experiment.by == "client":
             steps = await self._signals.steps(key[0], list(client_steps(epoch, experiment, now)))
-            found = clients_mail(epoch, steps)
+            found = await thread(clients_mail, epoch, steps)
         else:
-            slots = open_slots(epoch, experiment, _ttl_of(zone, experiment), now)
+            slots = await thread(open_slots, epoch, experiment, _ttl_of(zone, experiment), now)
             spans = [step for _, parts in slots.values() for part in parts for step in steps_of(part)]
             steps = await self._signals.steps(key[0], spans)
-            found = slots_mail(epoch, experiment, hosts_by_arm(zone, experiment), slots, steps)
+            members = hosts_by_arm(zone, experiment)
+            found = await thread(slots_mail, epoch, experiment, members, slots, steps)
             self._settle(key, epoch, found, experiment, now)
         networks = {arm.name: effective(epoch.of(arm.name).seats) for arm in experiment.arms}
         hosts = {arm: len(some) for arm, some in found.hosts.items()}
-        work = partial(judge, experiment, found.mail, hosts, networks, epoch.since, now)
-        findings = await asyncio.get_running_loop().run_in_executor(self._desk, work)
+        findings = await thread(judge, experiment, found.mail, hosts, networks, epoch.since, now)
         took = time.monotonic() - begun
         until = time.monotonic() + SHARE * took * len(self.held())
         reviewed = Reviewed(epoch.number, findings, found.undated, until)

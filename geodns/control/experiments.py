@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from geodns.config.times import duration_text, timestamp
-from geodns.model.experiments import METRICS, PROMPT_METRICS, Experiment
+from geodns.model.experiments import METRICS, PROMPT_METRICS, ArmPlace, Experiment
 from geodns.model.mail import MailEvent, MailTally
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ class _Judging:
         self._known: dict[tuple[str, str, str], Comparison | None] = {}
         self._hours: dict[str, list[HostHour]] = {}
         self._slots: dict[str, list[ArmSlot]] = {}
+        self._places: dict[int, ArmPlace] = {}
         for metric, some in counted.items():
             if experiment.by == "client":
                 self._hours[metric] = [experiment_intervals.HostHour(*one) for one in some]
@@ -174,8 +175,12 @@ class _Judging:
                 self._slots[metric] = [self._slot(one) for one in some]
 
     def _slot(self, one: _Counted) -> "ArmSlot":
-        _, square, row, column, *_ = self._experiment.place_at(one.at)
-        return self._intervals.ArmSlot(one.arm, square, row, column, one.at, one.number, one.of)
+        place = self._places.get(one.at)
+        if place is None:
+            place = self._places[one.at] = self._experiment.place_at(one.at)
+        return self._intervals.ArmSlot(
+            one.arm, place.square, place.row, place.column, one.at, one.number, one.of
+        )
 
     def rate(self, arm: str, metric: str) -> tuple[float, float] | None:
         if self._experiment.by == "time":

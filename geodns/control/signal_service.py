@@ -406,7 +406,7 @@ class SignalService:
             spans: steps (of `COUNTS_KEPT`), and begin and end of several; in seconds since the epoch.
 
         Raises:
-            StoreError: the file cannot be read.
+            StoreError: the file cannot be read, or not yet.
 
         """
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._steps, zone, spans)
@@ -414,7 +414,7 @@ class SignalService:
     def _steps(self, zone: str, spans: Sequence[tuple[int, int, int]]) -> list[MailStep]:
         file = self._file
         if file is None:
-            return []
+            raise StoreError("signals of mail are not read yet")
         found = []
         for step, begin, end in spans:
             for (_, host), at, some in file.counts(step, begin, end, zone):

@@ -22,7 +22,11 @@ def held(tmp_path: Path) -> Iterator[Held]:
 
 
 def shown(held: Held) -> ExperimentsJson:
-    found = asyncio.run(experiments_json(held.rig.services))
+    async def read() -> ExperimentsJson:
+        await held.rig.services.signals.begin(5.0)
+        return await experiments_json(held.rig.services)
+
+    found = asyncio.run(read())
     TypeAdapter(ExperimentsJson).validate_python(found)
     return found
 

@@ -206,6 +206,10 @@ def test_an_experiment_by_time_has_its_slots_settled(held: Held) -> None:
 
     async def test() -> None:
         signals = held.rig.services.signals
+        assert await held.service.review(KEY) is None, (
+            "signals are not read yet: no slot is settled without mail"
+        )
+        assert held.service.epochs[KEY].slots == {}
         await signals.begin(5.0)
         found = await held.service.review(KEY)
         assert found is not None
