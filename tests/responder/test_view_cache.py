@@ -196,7 +196,7 @@ def test_memory_is_bounded_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None
         assert sum(len(one.known) for one in state.views.packets.values()) <= 20
         assert len(state.tails) <= 20
         assert len(state._places) <= sum(len(view.keys) for views in VIEWS.values() for view in views) * 3 + 1
-    assert len(state.take_counts().networks) == 20
+    assert 0 < len(state.take_counts().networks) <= 20
 
 
 # --- limits, log ---------------------------------------------------------------------------------------
