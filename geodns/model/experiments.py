@@ -11,6 +11,10 @@ from geodns.model.base import Frozen
 SEATS = 10_000
 """Numbers that clients hash to; each arm has a run of them, in the order of the file."""
 
+METRICS = ("deferred", "delivered", "bounced", "expired", "complaint")
+"""What may be compared: events of `MailEvent`, each as a part of the first attempts."""
+PROMPT_METRICS = ("deferred", "delivered")
+"""Those known so soon that an arm may be judged by time; the rest come hours and days after the slot."""
 
 _WEEK = 7 * 86400
 _MONDAY = 4 * 86400
@@ -21,30 +25,42 @@ class Arm(Frozen):
     """One of the policies that are compared; shares are in proportion to the sum over the arms."""
 
     name: str
-    share: int = Field(ge=1)
-    pool: str
+    share: int = Field(ge=1, le=SEATS, description="Its part of the clients or of the time.")
+    pool: str = Field(description="The pool that it deals.")
 
 
 class Experiment(Frozen):
     """What is compared at one owner name.
 
     Attributes:
-        owner: the name where it is held, absolute.
-        pool: the pool that the arms replace there.
-        slot: seconds of one arm, where `by` is time.
-        horizon: seconds until the primary metric may be judged.
+        owner: absolute.
+        slot: seconds, as `horizon`.
 
     """
 
     name: str
-    owner: str
-    pool: str
-    arms: tuple[Arm, ...]
-    by: Literal["client", "time"] = "client"
-    slot: int = Field(default=3600, ge=300)
-    salt: int = Field(default=0, ge=0, le=2**64 - 1)
-    metric: str = "deferred"
-    horizon: float = Field(default=14 * 86400.0, gt=0)
+    owner: str = Field(description="The name where it is held, relative to the zone.")
+    pool: str = Field(description="The pool there that the arms replace.")
+    arms: tuple[Arm, ...] = Field(description="What is compared: two or more, each with a pool of its own.")
+    by: Literal["client", "time"] = Field(
+        default="client", description="client: a network keeps its arm. time: all get one arm, then another."
+    )
+    slot: int = Field(
+        default=3600,
+        ge=300,
+        le=7 * 86400,
+        description="Where `by` is time: how long an arm is dealt; four times the TTL or more.",
+    )
+    salt: int = Field(
+        default=0,
+        ge=0,
+        le=2**64 - 1,
+        description="Another number divides clients, or orders slots, in another way.",
+    )
+    metric: str = Field(default="deferred", description="What the verdict is about.")
+    horizon: float = Field(
+        default=14 * 86400.0, ge=300, le=366 * 86400, description="There is no verdict before this."
+    )
 
     @property
     def bounds(self) -> tuple[int, ...]:

@@ -105,19 +105,28 @@ class PoolRule(Frozen):
     """A rule of a list: the pool for clients that meet every condition; values of one condition are any of.
 
     Attributes:
-        use: the pool.
-        countries: ISO 3166-1 codes in capitals.
-        continents: AF, AN, AS, EU, NA, OC or SA.
-        asns: numbers of autonomous systems.
+        countries: in capitals.
 
     """
 
-    use: str
-    subnets: tuple[IPv4Network | IPv6Network, ...] = ()
-    countries: tuple[str, ...] = ()
-    continents: tuple[str, ...] = ()
-    asns: tuple[int, ...] = ()
-    hours: Hours | None = None
+    use: str = Field(description="The pool for clients that meet every condition of the rule.")
+    subnets: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Networks of clients, any of which it must be."
+    )
+    countries: tuple[str, ...] = Field(
+        default=(), description="Where the client is, by ISO 3166-1: two letters, as DE. Needs `geoip` files."
+    )
+    continents: tuple[str, ...] = Field(
+        default=(), description="Where the client is: AF, AN, AS, EU, NA, OC or SA. Needs `geoip` files."
+    )
+    asns: tuple[int, ...] = Field(
+        default=(),
+        description="The autonomous system of the client's network, as 64500 or AS64500. Needs `geoip` "
+        "files.",
+    )
+    hours: Hours | None = Field(
+        default=None, description="When the rule holds, as Mon-Fri 08:00-18:00, 22:00-06:00 or Sat,Sun."
+    )
 
     @property
     def by_place(self) -> bool:

@@ -108,7 +108,7 @@ def test_a_name_of_no_zone_is_told_the_nearest(name: str, near: str | None) -> N
 def test_the_nearest_of_very_many_zones_are_found() -> None:
     sources = {
         name: Source(zone("hosts: {mta1: 192.0.2.11}", name), SERIAL)
-        for name in (*(f"customer-{number}.hosting.example" for number in range(1_200)), "mail.example.net")
+        for name in (*(f"customer-{number}.hosting.example" for number in range(400)), "mail.example.net")
     }
     cluster = Cluster({}, {}, {}, {})
     cluster.serve_zones(compile_zones(Compiled(), sources, cluster.live()), NOW)
@@ -117,7 +117,7 @@ def test_the_nearest_of_very_many_zones_are_found() -> None:
     begun = time.process_time()
     assert len(nearest_outside(table, "mta1.")) == SHOWN
     assert len(nearest_outside(table, "customer-7777.hosting.example.")) == SHOWN
-    assert time.process_time() - begun < 1, "it runs on the loop"
+    assert time.process_time() - begun < 0.5, "it runs on the loop"
 
 
 def test_of_a_delegated_name_no_answers_are_foretold() -> None:

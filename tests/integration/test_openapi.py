@@ -62,14 +62,20 @@ def _modes() -> Iterator[Any]:
                 yield pytest.param(one, mode, id=f"{one.method} {one.path} {mode.value}")
 
 
+@pytest.fixture(scope="module")
+def described(server: Server) -> Any:
+    """What the server says of itself."""
+    one = schemathesis.openapi.from_dict(server.get(PATH))
+    one.config.update(base_url=server.http)
+    rejection = one.config.checks.negative_data_rejection
+    rejection.expected_statuses = [*rejection.expected_statuses, "413"]  # what is wrong may be too large
+    return one
+
+
 @pytest.mark.parametrize(("one", "mode"), list(_modes()))
 def test_an_operation_answers_as_it_is_described(
-    server: Server, one: Operation, mode: GenerationMode
+    described: Any, one: Operation, mode: GenerationMode
 ) -> None:
-    described = schemathesis.openapi.from_dict(server.get(PATH))
-    described.config.update(base_url=server.http)
-    rejection = described.config.checks.negative_data_rejection
-    rejection.expected_statuses = [*rejection.expected_statuses, "413"]  # what is wrong may be too large
     operation = described[one.path][one.method.upper()]
     real = {name: value for name, value in (("zone", ZONE), ("host", HOST)) if f"{{{name}}}" in one.path}
     ways = [operation.as_strategy(generation_mode=mode)]
