@@ -1,7 +1,7 @@
 """Who the client is, and for whom else its answer holds (RFC 7871)."""
 
 import random
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 import dns.message
 import dns.rcode
@@ -23,6 +23,7 @@ from tests.responder.viewed import (
     ask,
     key,
     network_of,
+    option,
     scanned,
     table,
     view_key,
@@ -30,14 +31,6 @@ from tests.responder.viewed import (
 )
 
 # --- who it is -----------------------------------------------------------------------------------------
-
-
-def option(text: str) -> bytes:
-    """Return the data of the option that names a network."""
-    network = ip_network(text)
-    family = bytes((0, 2 if isinstance(network, IPv6Network) else 1))
-    length = (network.prefixlen + 7) // 8
-    return family + bytes((network.prefixlen, 0)) + network.network_address.packed[:length]
 
 
 PUBLIC, PRIVATE, SIX = "192.0.2.53", "10.9.8.7", "2001:db8::53"

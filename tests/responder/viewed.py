@@ -4,7 +4,7 @@ import random
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 import dns.edns
@@ -166,10 +166,31 @@ class Asked(NamedTuple):
         if self.subnet:
             network = ip_network(self.subnet)
             options = [dns.edns.ECSOption(str(network.network_address), network.prefixlen)]
+        name = self.name if self.name.endswith(".") else f"{self.name}.{ZONE}."
         query = dns.message.make_query(
-            f"{self.name}.{ZONE}.", self.rtype, use_edns=0 if self.edns else False, options=options, id=7
+            name, self.rtype, use_edns=0 if self.edns else False, options=options, id=7
         )
         return query.to_wire()
+
+
+class Dealt(NamedTuple):
+    """What an answer says: its data but for aliases, and for how many bits; None: it does not say."""
+
+    data: tuple[str, ...]
+    scope: int | None
+
+
+def dealt_by(of: Table, asked: Asked, state: WorkerState) -> Dealt:
+    """Ask, and read the answer."""
+    answer = respond(of, asked.packet, asked.client, 0.0, state)
+    assert answer is not None
+    return _dealt(dns.message.from_wire(answer))
+
+
+def _dealt(found: dns.message.Message) -> Dealt:
+    scopes = [one.scopelen for one in found.options if isinstance(one, dns.edns.ECSOption)]
+    texts = [str(one) for rrset in found.answer for one in rrset if rrset.rdtype != codes.NUMBERS["CNAME"]]
+    return Dealt(tuple(texts), scopes[0] if scopes else None)
 
 
 class Got(NamedTuple):
@@ -189,9 +210,8 @@ def ask(of: Table, asked: Asked, state: WorkerState | None = None, now: float = 
 
 def got(answer: bytes) -> Got:
     found = dns.message.from_wire(answer)
-    scopes = [one.scopelen for one in found.options if isinstance(one, dns.edns.ECSOption)]
-    texts = [str(one) for rrset in found.answer for one in rrset if rrset.rdtype != codes.NUMBERS["CNAME"]]
-    return Got(int(found.rcode()), tuple(map(_pool, texts)), scopes[0] if scopes else None)
+    dealt = _dealt(found)
+    return Got(int(found.rcode()), tuple(map(_pool, dealt.data)), dealt.scope)
 
 
 def _pool(text: str) -> str:
@@ -217,3 +237,11 @@ def network_of(text: str) -> ClientNetwork:
     """Return a network, or an address, as a client's option names it."""
     address = ip_address(text.partition("/")[0])
     return ClientNetwork(address.version == 6, int(address), scoped=True)
+
+
+def option(text: str) -> bytes:
+    """Return the data of the option that names a network."""
+    network = ip_network(text)
+    family = bytes((0, 2 if isinstance(network, IPv6Network) else 1))
+    length = (network.prefixlen + 7) // 8
+    return family + bytes((network.prefixlen, 0)) + network.network_address.packed[:length]
