@@ -29,7 +29,7 @@ from geodns.responder.views import client_network
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import codes
 from geodns.wire.codes import number_of
-from geodns.wire.edns import SUBNET
+from geodns.wire.edns import SUBNET, subnet_of
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import name_to_wire
 from geodns.wire.networks import Network, parse_network
@@ -126,7 +126,7 @@ def explain(
     key = rrset_of(table, wire, rnumber)
     viewed = None
     if isinstance(key, ViewKey):
-        client = client_network(_subnet(asking.network), asking.source)
+        client = client_network(subnet_of(asking.network), asking.source)
         deal = deal_for(table, key, client) if asking.known else None
         viewed = ClientAnswer(cluster.compiled, zone, key, geo, asking.network, deal)
         keys = viewed.rotations()
@@ -178,7 +178,7 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
     None where others answer: a referral is always the same.
     """
     question = dnslib.DNSRecord(q=dnslib.DNSQuestion(owner, rtype))
-    options = [] if asking.network is None else [dnslib.EDNSOption(SUBNET, _subnet(asking.network))]
+    options = [] if asking.network is None else [dnslib.EDNSOption(SUBNET, subnet_of(asking.network))]
     question.add_ar(dnslib.EDNS0(udp_len=1232, opts=options))
     # A state of its own: nothing that is shown here takes a place in any rotation, or counts.
     state = WorkerState(random.Random())  # noqa: S311 - a place to start from
@@ -201,12 +201,3 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
             }
         )
     return found
-
-
-def _subnet(network: Network | None) -> bytes:
-    """Return the data of the option that names a network (RFC 7871 section 6); empty: there is none."""
-    if network is None:
-        return b""
-    length = network.prefixlen
-    address = network.network_address.packed[: (length + 7) // 8]
-    return (1 if network.version == 4 else 2).to_bytes(2, "big") + bytes((length, 0)) + address

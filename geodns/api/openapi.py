@@ -28,7 +28,7 @@ from geodns.api.bodies import (
     StateJson,
     WarmupOrderBody,
 )
-from geodns.api.connections import SIGNALS
+from geodns.api.connections import SIGNALS, SIMULATE
 from geodns.api.history import STEPS
 from geodns.api.schemas import (
     DescribedJson,
@@ -51,8 +51,10 @@ from geodns.api.schemas import (
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
 from geodns.api.schemas_reputation import ReputationJson
+from geodns.api.schemas_simulate import SimulationJson
 from geodns.api.schemas_warmup import WarmupJson, WarmupsJson
 from geodns.api.signals import SignalsBody
+from geodns.api.simulate import SimulateBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -130,6 +132,14 @@ OPERATIONS = (
             "ecs": {"type": "string", "examples": ["192.0.2.0/24"]},
         },
         needs=frozenset({"name"}),
+        errors=(404, 503),
+    ),
+    Operation(
+        "post",
+        SIMULATE,
+        "What clients would be dealt, with hosts down or other weights too; changes nothing",
+        SimulationJson,
+        takes=SimulateBody,
         errors=(404, 503),
     ),
     Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),

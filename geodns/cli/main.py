@@ -17,6 +17,7 @@ _COMMANDS = {
     "events": "show what has happened, and follow what happens",
     "query": "ask a running server, and show who is behind the answer",
     "explain": "say why a name is answered as it is",
+    "simulate": "deal clients what they would get, before they ask",
     "probe": "probe a mail host once, with the transcript",
     "drain": "take a host out of all answers",
     "undrain": "give it back",

@@ -122,8 +122,16 @@ class Cluster:
         """Return the forced states without the quarantines on hold."""
         return _without(forced, self.quarantines_on_hold(forced))
 
-    def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
-        """Return the quarantines by programs that would take out too many hosts, and why each waits."""
+    def quarantines_on_hold(
+        self, forced: Mapping[HostKey, ForcedState], verdicts: Mapping[Target, Verdict] | None = None
+    ) -> dict[HostKey, str]:
+        """Return the quarantines by programs that would take out too many hosts, and why each waits.
+
+        Args:
+            forced: all forced states.
+            verdicts: to judge by; None: those of now.
+
+        """
         wanted = {
             host: QuarantineRequest(one.badness, one.since, sending=one.by_reputation)
             for host, one in forced.items()
@@ -132,7 +140,7 @@ class Cluster:
         if not wanted:
             return {}
         zones = self.zones
-        unforced = LiveSet(self.verdicts)
+        unforced = LiveSet(self.verdicts if verdicts is None else verdicts)
 
         def is_out(host: HostKey) -> bool:
             state = forced.get(host)
@@ -148,9 +156,18 @@ class Cluster:
 
     def live(self) -> LiveSet:
         self.held_back = self.quarantines_on_hold(self.forced)
+        return self._live(dict(self.verdicts), self.held_back)
+
+    def live_if(self, verdicts: Mapping[Target, Verdict], weights: Mapping[HostKey, int]) -> LiveSet:
+        """Return the live set as it were with some other verdicts and forced weights."""
+        found = {**self.verdicts, **verdicts}
+        live = self._live(found, self.quarantines_on_hold(self.forced, found))
+        return replace(live, weights={**live.weights, **weights})
+
+    def _live(self, verdicts: Mapping[Target, Verdict], held_back: Collection[HostKey]) -> LiveSet:
         return LiveSet(
-            dict(self.verdicts),
-            _without(self.forced, self.held_back),
+            verdicts,
+            _without(self.forced, held_back),
             self.newcomers,
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},

@@ -238,6 +238,10 @@ class ViewService:
             self._packed_places = (geo, packed_places(geo))
         return known[1], self._packed_places[1]
 
+    async def at(self, zone: Zone, moment: float) -> ZoneViews:
+        """Return a zone's views of another moment."""
+        return await self._compile(zone, self._geoip.networks, moment)
+
     # --- what is shown ----------------------------------------------------------------------------------
 
     def rules(self, zone: Zone) -> tuple[ShownRule, ...]:

@@ -130,6 +130,14 @@ def network(subnet: bytes) -> IPv4Network | IPv6Network | None:
     return ip_network((address, source))
 
 
+def subnet_of(network: IPv4Network | IPv6Network | None) -> bytes:
+    """Return the data of the option by which a query names a network (RFC 7871 section 6); empty: of none."""
+    if network is None:
+        return b""
+    length, family = network.prefixlen, 1 if network.version == 4 else 2
+    return bytes((0, family, length, 0)) + network.network_address.packed[: (length + 7) // 8]
+
+
 # --- answers -------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,7 @@ APART = (
     "geodns import",
     "geodns delegation",
     "geodns follow",
+    "geodns simulate out.example.com --zones",
 )
 """Blocks that have a test of their own below, by how they begin."""
 NOT_RUN = ("make check", "install -m")
@@ -73,6 +74,9 @@ SAYS = {
     "geodns clear mta2": "dealt by main",
     "geodns querylog": "1%",
     "geodns querylog off": "off",
+    "geodns simulate": "share  dealt from",
+    "geodns simulate out.example.com --down mta1 --down mta2": "mta3",
+    "geodns simulate --zones zones": "for each name a sample of the ranges",
     "geodns warmup": "sendgrid",
     'geodns warmup skip-to 5 new1 --reason "known IP"': "day 5 of 42, 1,848 messages today",
     "geodns reputation": "block list zen.spamhaus.org: ",
@@ -335,6 +339,23 @@ def test_from_and_to_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     geodns(gdnsd.replace("/etc/gdnsd", str(theirs)))
     assert "zones 3" in geodns("geodns check")
     assert "mta2.example.com. 3600 IN A 192.0.2.2" in " ".join(geodns(export).split())
+
+
+def test_who_would_be_dealt_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/simulate.md").read_text()
+    found = re.search(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert found
+    (tmp_path / "clients.txt").write_text(found[1])
+    (tmp_path / "geodns.log").write_text(
+        f"2026-12-01 08:00:00 INFO control: client 192.0.2.7#53 udp: {ZONE} A IN + → NOERROR AA 2 answers\n"
+    )
+    (tmp_path / "zones").mkdir()
+    shutil.copy(ROOT / f"zones/{ZONE}.yaml", tmp_path / "zones")
+    listed, logged = map(geodns, block("geodns simulate out.example.com --zones"))
+    assert "clients 3" in listed
+    assert "queries 321" in listed
+    assert "clients 1" in logged
 
 
 @pytest.mark.usefixtures("at_the_demo")
