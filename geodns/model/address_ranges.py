@@ -2,9 +2,10 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from itertools import chain
 
 Network = IPv4Network | IPv6Network
 
@@ -25,19 +26,13 @@ class AddressRanges:
     def has(self, address: int, *, ipv6: bool) -> bool:
         return bool(bisect_right(self.ipv6 if ipv6 else self.ipv4, address) % 2)
 
-    def __or__(self, other: "AddressRanges") -> "AddressRanges":
-        return AddressRanges(
-            _merged(self.ipv4, other.ipv4, least=1, narrow=True), _merged(self.ipv6, other.ipv6, least=1)
-        )
-
     def __and__(self, other: "AddressRanges") -> "AddressRanges":
-        return AddressRanges(
-            _merged(self.ipv4, other.ipv4, least=2, narrow=True), _merged(self.ipv6, other.ipv6, least=2)
-        )
+        ipv4, ipv6 = _common(self.ipv4, other.ipv4), _common(self.ipv6, other.ipv6)
+        return AddressRanges(array("Q", ipv4), tuple(ipv6))
 
 
 NOWHERE = AddressRanges()
-EVERYWHERE = AddressRanges((0, 1 << 32), (0, 1 << 128))
+EVERYWHERE = AddressRanges(array("Q", (0, 1 << 32)), (0, 1 << 128))
 
 
 def ranges_of(networks: Iterable[Network]) -> AddressRanges:
@@ -47,6 +42,40 @@ def ranges_of(networks: Iterable[Network]) -> AddressRanges:
         first = int(one.network_address)
         spans[one.version].append((first, first + (1 << one.max_prefixlen - one.prefixlen)))
     return AddressRanges(array("Q", _joined(sorted(spans[4]))), tuple(_joined(sorted(spans[6]))))
+
+
+def union_of(sets: Iterable[AddressRanges]) -> AddressRanges:
+    """Return the addresses that any of some sets has; one by one, many sets would take very long."""
+    known = [*sets]
+    if len(known) == 1:
+        return known[0]
+    ipv4, ipv6 = (
+        _joined(sorted(chain.from_iterable(_spans(one.ipv6 if wide else one.ipv4) for one in known)))
+        for wide in (False, True)
+    )
+    return AddressRanges(array("Q", ipv4), tuple(ipv6))
+
+
+def cover(sets: Collection[AddressRanges], other: AddressRanges) -> bool:
+    """Say whether some sets together have all addresses of another."""
+    return _covered([one.ipv4 for one in sets], other.ipv4) and _covered(
+        [one.ipv6 for one in sets], other.ipv6
+    )
+
+
+def _covered(sets: Collection[Bounds], other: Bounds) -> bool:
+    for begin, behind in _spans(other):
+        at = begin
+        while at < behind:
+            ends = [one[place] for one in sets if (place := bisect_right(one, at)) % 2]
+            if not ends:
+                return False
+            at = max(ends)
+    return True
+
+
+def _spans(bounds: Bounds) -> Iterator[tuple[int, int]]:
+    return zip(bounds[0::2], bounds[1::2], strict=True)
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
@@ -63,19 +92,15 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
         yield from (begin, end)
 
 
-def _merged(one: Bounds, other: Bounds, *, least: int, narrow: bool = False) -> Bounds:
-    """Return the bounds of what lies in at least so many of two sets."""
-    found: list[int] = []
-    inside, place = [False, False], [0, 0]
-    sides = (one, other)
-    within = False
-    while place[0] < len(one) or place[1] < len(other):
-        at = min(side[index] for side, index in zip(sides, place, strict=True) if index < len(side))
-        for number, side in enumerate(sides):
-            if place[number] < len(side) and side[place[number]] == at:
-                inside[number] = not inside[number]
-                place[number] += 1
-        if (sum(inside) >= least) != within:
-            within = not within
-            found.append(at)
-    return array("Q", found) if narrow else tuple(found)
+def _common(one: Bounds, other: Bounds) -> Iterator[int]:
+    """Yield the bounds of what both have."""
+    mine, yours = _spans(one), _spans(other)
+    first, second = next(mine, None), next(yours, None)
+    while first is not None and second is not None:
+        begin, behind = max(first[0], second[0]), min(first[1], second[1])
+        if begin < behind:
+            yield from (begin, behind)
+        if first[1] <= second[1]:
+            first = next(mine, None)
+        else:
+            second = next(yours, None)

@@ -1,6 +1,6 @@
 """Finds rules of a list that no client ever reaches, because those before take all of theirs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -8,7 +8,7 @@ from typing import Any
 
 from geodns.config.report import Report, quoted
 from geodns.config.yaml_nodes import YamlNode
-from geodns.model.address_ranges import EVERYWHERE, AddressRanges, ranges_of
+from geodns.model.address_ranges import EVERYWHERE, AddressRanges, cover, ranges_of
 from geodns.model.views import DAY, Hours, PoolRule
 
 _WEEK = 7 * DAY
@@ -35,7 +35,7 @@ class _Condition:
         """Say whether it takes whatever another does, as far as is known."""
         if self.values is None or other.values is None:
             return self.values is None
-        return self.clock == other.clock and _same(self.values & other.values, other.values)
+        return self.clock == other.clock and _take([self.values], other.values)
 
     def meets(self, other: "_Condition") -> bool:
         """Say whether it takes any of what another does."""
@@ -82,7 +82,7 @@ def _conditions(rule: PoolRule) -> tuple[_Condition, ...]:
 
 def _condition(values: Any, clock: str = "") -> _Condition:
     everything = EVERYWHERE if isinstance(values, AddressRanges) else _ALWAYS if clock else None
-    return _Condition() if _same(values, everything) else _Condition(values, clock)
+    return _Condition() if values == everything else _Condition(values, clock)
 
 
 def _minutes(hours: Hours) -> int:
@@ -93,14 +93,6 @@ def _minutes(hours: Hours) -> int:
         for day in span.days:
             minutes |= ((1 << length) - 1) << (day * DAY + span.begin)
     return minutes & _ALWAYS | minutes >> _WEEK  # Sunday's night ends on Monday
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, AddressRanges) and isinstance(
-        other, AddressRanges
-    ):  # whose bounds may be of two types
-        return (*one.ipv4,) == (*other.ipv4,) and (*one.ipv6,) == (*other.ipv6,)
-    return bool(one == other)
 
 
 def _hiding(rule: Sequence[_Condition], earlier: Sequence[Sequence[_Condition]]) -> list[int]:
@@ -119,10 +111,22 @@ def _hiding(rule: Sequence[_Condition], earlier: Sequence[Sequence[_Condition]])
             return alone[:1]
         for clock in dict.fromkeys(earlier[number][kind].clock for number in wide):
             together = [number for number in wide if earlier[number][kind].clock == clock]
-            if _union([earlier[number][kind] for number in together], clock).has(own):
+            if _take_together([earlier[number][kind] for number in together], own):
                 return [number for number in together if earlier[number][kind].meets(own)]
     return []
 
 
-def _union(conditions: Iterable[_Condition], clock: str) -> _Condition:
-    return _condition(reduce(or_, (one.values for one in conditions)), clock)
+def _take_together(conditions: Sequence[_Condition], own: _Condition) -> bool:
+    """Say whether conditions by one clock, each of which has values, take all that another does."""
+    clock, values = conditions[0].clock, [one.values for one in conditions]
+    if own.values is not None:
+        return own.clock == clock and _take(values, own.values)
+    if isinstance(values[0], AddressRanges):
+        return cover(values, EVERYWHERE)
+    return bool(clock) and _take(values, _ALWAYS)
+
+
+def _take(several: Sequence[Any], values: Any) -> bool:
+    if isinstance(values, AddressRanges):
+        return cover(several, values)
+    return bool(reduce(or_, several) & values == values)
