@@ -82,9 +82,7 @@ def _read(folder: Path, name: str | None) -> Sequence[Zone]:
 
 def _geo(config: Path | None, zones: Iterable[Zone]) -> GeoNetworks:
     """Return the networks of what the zones' rules name, by the GeoIP files of the settings."""
-    names = named_by(
-        rule for zone in zones for one in zone.rules for tier in one.tiers for rule in tier.rules
-    )
+    names = named_by(rule for zone in zones for rule in zone.pool_rules)
     if not names:
         return NO_NETWORKS
     paths: Sequence[Path] = ()

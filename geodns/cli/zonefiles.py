@@ -91,8 +91,7 @@ def _without_places(
 ) -> Iterator[Problem]:
     """Warn of zones whose rules name places, where the settings have no file that says where clients are."""
     for zone in () if config is None or given.get("geoip") else zones:
-        tiers = (tier for rule in zone.rules for tier in rule.tiers)
-        if any(rule.by_place for tier in tiers for rule in tier.rules):
+        if any(rule.by_place for rule in zone.pool_rules):
             what = (
                 f"rules of {zone.name} name countries, continents or networks' owners, and `geoip` is not set"
             )

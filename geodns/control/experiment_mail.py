@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from geodns.control.experiment_epochs import FIVE, HOUR, KEPT, Epoch, SettledSlot, Span
@@ -60,12 +60,9 @@ def counted_slot(experiment: Experiment, at: int, ttl: int) -> tuple[str, Span]:
     return place.arm.name, (begin, place.end)
 
 
-def hosts_by_arm(zone: Zone, experiment: Experiment) -> dict[str, set[str]]:
+def hosts_by_arm(zone: Zone, experiment: Experiment) -> dict[str, frozenset[str]]:
     """Return the hosts that each arm's pool and those that help it out have."""
-    return {
-        arm.name: {member.host for link in zone.reach(arm.pool) for member in link.members}
-        for arm in experiment.arms
-    }
+    return {arm.name: zone.hosts_reached[arm.pool] for arm in experiment.arms}
 
 
 def hosts_of(zone: Zone, experiment: Experiment) -> dict[str, str]:
@@ -132,7 +129,7 @@ def open_slots(epoch: Epoch, experiment: Experiment, ttl: int, now: float) -> Co
 def slots_mail(
     epoch: Epoch,
     experiment: Experiment,
-    members: Mapping[str, set[str]],
+    members: Mapping[str, Collection[str]],
     slots: CountedSlots,
     steps: Sequence[MailStep],
 ) -> ArmsMail:

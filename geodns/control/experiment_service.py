@@ -83,11 +83,12 @@ class ExperimentService:
         self._signals = signals
         self.epochs: dict[ExperimentKey, Epoch] = epochs_of(persistence.note(NOTE))
         self._rows: dict[ExperimentKey, str] = {}
+        self._placed: dict[ExperimentKey, Zone] = {}
+        """The zone by which the hosts of arms were noted last."""
         self._changed: set[ExperimentKey] = set()
         self._reviews: dict[ExperimentKey, Reviewed] = {}
         self._reviewing = asyncio.Lock()
         self._desk = ThreadPoolExecutor(1, "experiments")
-        self._seen: Mapping[str, Zone] | None = None
         workers.subscribe(self._on_message)
 
     # --- counting ---------------------------------------------------------------------------------------
@@ -133,6 +134,7 @@ class ExperimentService:
         for key in self.epochs.keys() - held.keys():
             del self.epochs[key]
             self._rows.pop(key, None)
+            self._placed.pop(key, None)
             self._reviews.pop(key, None)
             self._tell(key, f"experiment {key[1]} of {key[0]} is over: it is no longer in the zone file")
             self._changed.add(key)
@@ -140,6 +142,17 @@ class ExperimentService:
             self._look(key, zone, experiment, now)
 
     def _look(self, key: ExperimentKey, zone: Zone, experiment: Experiment, now: float) -> None:
+        epoch = self.epochs.get(key)
+        if epoch is None or self._placed.get(key) is not zone:
+            epoch = self._follow(key, zone, experiment, now)
+        choices = self._cluster.compiled.choices
+        if any(_falls_back(zone, choices.get((key[0], arm.pool))) for arm in experiment.arms):
+            epoch.leave_out(now)
+            self._changed.add(key)
+
+    def _follow(self, key: ExperimentKey, zone: Zone, experiment: Experiment, now: float) -> Epoch:
+        """Take up that a zone has changed; return the experiment's epoch, which may be a new one."""
+        self._placed[key] = zone
         epoch, terms = self.epochs.get(key), terms_of(experiment)
         hosts = hosts_of(zone, experiment) if experiment.by == "client" else {}
         moved = epoch is not None and next(
@@ -160,10 +173,7 @@ class ExperimentService:
             self._changed.add(key)
         if epoch.note_hosts(hosts, now):
             self._changed.add(key)
-        choices = self._cluster.compiled.choices
-        if any(_falls_back(zone, choices.get((key[0], arm.pool))) for arm in experiment.arms):
-            epoch.leave_out(now)
-            self._changed.add(key)
+        return epoch
 
     def _tell(self, key: ExperimentKey, text: str) -> None:
         self._events.tell("experiment", text, level=logging.INFO, zone=key[0], data={"experiment": key[1]})
@@ -189,11 +199,15 @@ class ExperimentService:
         if not self._changed:
             return
         changed, self._changed = self._changed, set()
-        for key in changed:
-            if key in self.epochs:
-                self.epochs[key].prune(time.time())
-                self._rows[key] = row_of(key, self.epochs[key])
-                await asyncio.sleep(0)  # many experiments take long, and probes do not wait
+        try:
+            for key in changed:
+                if key in self.epochs:
+                    self.epochs[key].prune(time.time())
+                    self._rows[key] = row_of(key, self.epochs[key])
+                    await asyncio.sleep(0)  # many experiments take long, and probes do not wait
+        except asyncio.CancelledError:
+            self._changed |= changed  # `close` saves them
+            raise
         for key in self.epochs.keys() - self._rows.keys():
             self._rows[key] = row_of(key, self.epochs[key])
         self._persistence.keep_note(
@@ -288,11 +302,4 @@ def _falls_back(zone: Zone, choice: Choice | None) -> bool:
 
 
 def _ttl_of(zone: Zone, experiment: Experiment) -> int:
-    return max(
-        (
-            rule.ttl
-            for rule in zone.rules
-            if rule.owner == experiment.owner and any(experiment.pool in tier.pools for tier in rule.tiers)
-        ),
-        default=zone.ttl,
-    )
+    return max((rule.ttl for rule in zone.rules_of(experiment)), default=zone.ttl)

@@ -258,7 +258,7 @@ class ShareMaker:
         bounded: dict[str, Fraction] = {}
         for rotation, _ in self._dealt:
             for pool, _ in self._reached(rotation):
-                members = {one.host for link in self._zone.reach(pool) for one in link.members}
+                members = self._zone.hosts_reached[pool]
                 warming = self._live.warming(self._zone, self._zone.pool_by_name[pool])
                 bounded |= {host: ceiling for host, ceiling in warming.items() if host in members}
         for host, ceiling in sorted(bounded.items()):

@@ -28,7 +28,7 @@ class _Networks(NamedTuple):
 
 def ranges_named(zone: Zone, geo: GeoNetworks) -> int:
     """Return how many ranges of addresses the rules of a zone name."""
-    return sum(_ranges(one, geo) for rule in zone.rules for tier in rule.tiers for one in tier.rules)
+    return sum(_ranges(one, geo) for one in zone.pool_rules)
 
 
 def _ranges(rule: PoolRule, geo: GeoNetworks) -> int:

@@ -175,6 +175,14 @@ class Tier(Frozen):
         """The pools that it may come to, each once."""
         return tuple(dict.fromkeys((*(rule.use for rule in self.rules), self.pool)))
 
+    @cached_property
+    def digest(self) -> str:
+        """A short name of its pools: a list of rules may be of 100,000 networks."""
+        if not self.rules:
+            return self.pool
+        text = f"{self.pool} {[one.model_dump_json() for one in self.rules]}"
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
 
 class Rule(Frozen):
     """An RRset that is dealt: which pools answer for an owner name and type.
@@ -334,6 +342,27 @@ class Zone(Frozen):
         if held is not None and held.pool in named:
             named = [one for pool in named for one in _in_place_of(pool, held)]
         return tuple(dict.fromkeys(named))
+
+    def rules_of(self, experiment: Experiment) -> tuple[Rule, ...]:
+        """Return the dealt RRsets at which an experiment is held."""
+        return tuple(
+            rule
+            for rule in self.rules
+            if rule.owner == experiment.owner and any(experiment.pool in tier.pools for tier in rule.tiers)
+        )
+
+    @cached_property
+    def pool_rules(self) -> tuple[PoolRule, ...]:
+        """The rules by client and time of all names."""
+        return tuple(one for rule in self.rules for tier in rule.tiers for one in tier.rules)
+
+    @cached_property
+    def hosts_reached(self) -> dict[str, frozenset[str]]:
+        """The hosts that each pool may deal, those of its fallbacks and overflows too."""
+        return {
+            pool.name: frozenset(member.host for link in self.reach(pool.name) for member in link.members)
+            for pool in self.pools
+        }
 
     @cached_property
     def warms(self) -> bool:

@@ -163,9 +163,10 @@ class ViewCache:
         """Forget what a new Table changes; return the cursors that are gone, with question and rotation."""
         self.forget_packets()
         gone = {key for key, views in self._ready.items() if other_zones or not views.is_of(table)}
+        if not gone:
+            return []
+        self.deals = {}
         forgotten: list[tuple[bytes, RotationKey, Cursor]] = []
-        if gone:
-            self.deals = {}
         for key in gone:
             del self._ready[key]
         for asked, viewed in list(self.questions.items()):

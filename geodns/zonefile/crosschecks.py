@@ -204,8 +204,7 @@ def _pools(names: Sequence[str]) -> str:
 
 
 def _families(zone: Zone, pool: str) -> set[str]:
-    members = (member for link in zone.reach(pool) for member in link.members)
-    return {family for member in members for family in zone.host_by_name[member.host].by_family}
+    return {family for host in zone.hosts_reached[pool] for family in zone.host_by_name[host].by_family}
 
 
 def check_use(

@@ -207,11 +207,7 @@ def _check_shares(held: Experiment, one: PlacedExperiment, report: Report) -> No
 
 
 def _check_time(zone: Zone, held: Experiment, one: PlacedExperiment, report: Report) -> None:
-    ttl = max(
-        rule.ttl
-        for rule in zone.rules
-        if rule.owner == held.owner and any(held.pool in tier.pools for tier in rule.tiers)
-    )
+    ttl = max(rule.ttl for rule in zone.rules_of(held))
     least = SLOT_TTLS * ttl
     if held.slot % SLOT_STEP:
         what = f"a slot of {duration_text(held.slot)}"
@@ -236,8 +232,8 @@ def _check_time(zone: Zone, held: Experiment, one: PlacedExperiment, report: Rep
 def _check_client(zone: Zone, held: Experiment, one: PlacedExperiment, report: Report) -> None:
     if "slot" in one.values:
         report.warn(one.place("slot"), "`slot` without `by: time` has no effect", "take it out")
-    shared: tuple[tuple[str, Callable[[str], set[str]]], ...] = (
-        ("a host", lambda pool: _hosts(zone, pool)),
+    shared: tuple[tuple[str, Callable[[str], frozenset[str]]], ...] = (
+        ("a host", lambda pool: zone.hosts_reached[pool]),
         ("an address that mail leaves from", lambda pool: _sources(zone, pool)),
     )
     for first, second in combinations(held.arms, 2):
@@ -267,8 +263,9 @@ def _check_elsewhere(zone: Zone, held: Experiment, one: PlacedExperiment, report
         if (rule.owner, pool) != (held.owner, held.pool)
     )
     for arm in held.arms:
-        hosts = _hosts(zone, arm.pool)
-        where = [owner for owner, pool in others if hosts & _hosts(zone, pool)]
+        hosts = zone.hosts_reached[arm.pool]
+        same = {pool for pool, others_hosts in zone.hosts_reached.items() if hosts & others_hosts}
+        where = [owner for owner, pool in others if pool in same]
         if where:
             names = first_and_count([*dict.fromkeys(where)], 3)
             what = f"hosts of arm {quoted(arm.name)} are dealt without the experiment, too: {names}"
@@ -276,9 +273,6 @@ def _check_elsewhere(zone: Zone, held: Experiment, one: PlacedExperiment, report
             report.warn(one.place("arms"), what, instead)
 
 
-def _hosts(zone: Zone, pool: str) -> set[str]:
-    return {member.host for link in zone.reach(pool) for member in link.members}
-
-
-def _sources(zone: Zone, pool: str) -> set[str]:
-    return {str(one) for host in _hosts(zone, pool) for one in zone.host_by_name[host].sources}
+def _sources(zone: Zone, pool: str) -> frozenset[str]:
+    hosts = zone.hosts_reached[pool]
+    return frozenset(str(one) for host in hosts for one in zone.host_by_name[host].sources)

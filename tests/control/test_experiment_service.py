@@ -105,6 +105,7 @@ def test_an_epoch_begins_and_any_change_begins_another(held: Held) -> None:
 def test_a_host_that_changes_its_arm_begins_another_epoch(held: Held) -> None:
     held.service.look(100.0)
     held.service.epochs[KEY].hosts["t1"] = "control"
+    held.edit(metric="bounced")
     held.service.look(200.0)
     assert held.service.epochs[KEY].number == 2
     assert held.told()[-1].endswith("host t1 changed its arm")
@@ -227,3 +228,18 @@ def test_nothing_is_said_of_what_is_not_held(held: Held) -> None:
     assert asyncio.run(held.service.review((NAME, "none"))) is None
     held.report("new-mta/trial", queries={1: 1})
     assert held.service.epochs == {}
+
+
+def test_a_save_that_is_cut_short_is_made_up_for(held: Held) -> None:
+    held.service.look(100.0)
+    held.report("new-mta/trial", queries={9000: 5})
+
+    async def cut_short() -> None:
+        saving = asyncio.create_task(held.service.save())
+        await asyncio.sleep(0)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+
+    asyncio.run(cut_short())
+    assert held.again().epochs[KEY].of("trial").queries == 5
