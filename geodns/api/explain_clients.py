@@ -17,16 +17,15 @@ from geodns.api.schemas_explain import (
     ViewJson,
 )
 from geodns.compiler.compile import Compiled
-from geodns.compiler.static import view_key
-from geodns.compiler.views import arm_key
+from geodns.compiler.static import arm_key, view_key
 from geodns.config.times import timestamp
 from geodns.model.address_ranges import AddressRanges
-from geodns.model.experiments import Experiment
+from geodns.model.experiments import SEATS, Experiment
 from geodns.model.views import MOST_VALUES, GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.lookup import ClientDeal, view_for
 from geodns.responder.table import RotationKey, View, ViewKey
-from geodns.responder.views import BUCKETS, SEATS, ClientNetwork, client_number, is_local
+from geodns.responder.views import BUCKETS, ClientNetwork, client_number, is_local
 from geodns.wire.networks import Network
 from geodns.zonefile.shadows import hidden_rules
 

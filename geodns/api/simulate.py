@@ -24,12 +24,11 @@ from geodns.control.simulation_plan import Simulation, SimulationWish, plan_simu
 from geodns.control.simulation_shares import SimulatedName
 from geodns.control.simulation_state import ceilings_at, found_down
 from geodns.errors import ServerError
+from geodns.model.limits import MAX_ASKED, MAX_SIMULATED
 from geodns.wire.networks import parse_network
 
-MAX_CLIENTS = 20_000
 MAX_BODY = 8 * 2**20
 """Bytes: so many clients with long names."""
-MAX_COUNT = 10**9
 TIME_LIMIT = 6.0
 """Seconds from the last byte of the request to when dealing is given up; commands wait for 10."""
 _EXAMPLE = '{"name": "out.example.com", "down": ["mta1"], "clients": [{"client": "192.0.2.7", "count": 3}]}'
@@ -65,7 +64,7 @@ class SimulatedClientBody(Body):
     ecs: Annotated[str, AfterValidator(_network)] | None = Field(
         None, description="The network that it says it asks for (RFC 7871)."
     )
-    count: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
+    count: Annotated[int, Field(ge=1, le=MAX_ASKED)] = 1
     name: _Text | None = None
 
 
@@ -76,7 +75,7 @@ class SimulateBody(Body):
         None, description="Every name with a pool, or of the clients' names, if left out."
     )
     type: Literal["A", "AAAA", "MX", "SRV"] | None = None
-    clients: Annotated[list[SimulatedClientBody], Field(max_length=MAX_CLIENTS)] | None = None
+    clients: Annotated[list[SimulatedClientBody], Field(max_length=MAX_SIMULATED)] | None = None
     down: Annotated[tuple[_Text, ...], Field(max_length=MAX_HOSTS)] = Field(
         (), description="Names, addresses or globs of hosts that probes would find down."
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 from geodns.config.report import quoted
 from geodns.control.simulation import SimulatedClient
 from geodns.errors import UsageError
+from geodns.model.limits import MAX_ASKED
 from geodns.wire.networks import Network, parse_network
 
-MAX_COUNT = 10**9
 _HOW = "write ADDRESS [ecs=NET] [COUNT], as 192.0.2.7 ecs=198.51.100.0/24 3"
 _QUERY = re.compile(
     r"\bclient (?P<client>[0-9A-Fa-f:.]+)(?:%\S+)?#\d+ (?:udp|tcp): (?P<qname>\S+) \S+ IN \S+"
@@ -99,10 +99,10 @@ def _network(text: str) -> Network:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= len(text) <= len(str(MAX_COUNT))):
-        raise ValueError(f"{quoted(text)} is no number of queries: write 1 to {MAX_COUNT:,}")
-    if not 1 <= int(text) <= MAX_COUNT:
-        raise ValueError(f"{text} queries are out of range: write 1 to {MAX_COUNT:,}")
+    if not (text.isascii() and text.isdecimal() and 1 <= len(text) <= len(str(MAX_ASKED))):
+        raise ValueError(f"{quoted(text)} is no number of queries: write 1 to {MAX_ASKED:,}")
+    if not 1 <= int(text) <= MAX_ASKED:
+        raise ValueError(f"{text} queries are out of range: write 1 to {MAX_ASKED:,}")
     return int(text)
 
 

@@ -20,11 +20,9 @@ from geodns.config.times import moment_asked, timestamp
 from geodns.control.simulation import SimulatedClient
 from geodns.control.simulation_plan import SimulationWish
 from geodns.errors import UsageError
-from geodns.model.limits import MAX_WEIGHT
+from geodns.model.limits import MAX_SIMULATED, MAX_WEIGHT
 
 PATH = "/api/v1/simulate"
-MAX_CLIENTS = 20_000
-"""Clients that a server takes."""
 _NUMBERS = frozenset(
     {"rule", "answers", "first picks", "uniform picks", "share", "failover", "ceiling", "within"}
 )
@@ -131,13 +129,15 @@ def _told(given: ClientList) -> list[SimulatedClient]:
     """Return the clients that were read; say on stderr what was left out."""
     for line in some(given.problems):
         click.echo(line, err=True)
-    kept, left = given.most(MAX_CLIENTS)
+    kept, left = given.most(MAX_SIMULATED)
     if given.others:
         click.echo(f"queries for other names: {given.others:,}", err=True)
     if given.unread:
         click.echo(f"lines that are no queries: {given.unread:,}", err=True)
     if left:
-        click.echo(f"the {MAX_CLIENTS:,} clients that ask most count; queries of others: {left:,}", err=True)
+        click.echo(
+            f"the {MAX_SIMULATED:,} clients that ask most count; queries of others: {left:,}", err=True
+        )
     return kept
 
 

@@ -13,7 +13,7 @@ from geodns.compiler.affinity import SEED, address_scores
 from geodns.compiler.choice import Choice, Deal
 from geodns.compiler.dealt import Dealt
 from geodns.compiler.rotation import cycle, units
-from geodns.compiler.static import addresses_of, compile_names
+from geodns.compiler.static import addresses_of, compile_names, with_helper
 from geodns.model.hosts import Host
 from geodns.model.state import PoolKey
 from geodns.model.zone import Zone
@@ -76,13 +76,12 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
 
 def _failover(zone: Zone, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> dict[str, str]:
     """Return the first arm's pool by that of an arm with nobody live."""
-    if not key.arm:
+    found = with_helper(zone, key.arm)
+    if found is None:
         return {}
-    experiment, _, name = key.arm.partition("/")
-    arms = next(one.arms for one in zone.experiments if one.name == experiment)
-    pool = next(arm.pool for arm in arms if arm.name == name)
+    pool, helper = found
     nobody = choices[zone.name, pool].of(key.type).last_resort is not None
-    return {pool: arms[0].pool} if nobody and pool != arms[0].pool else {}
+    return {pool: helper} if nobody and pool != helper else {}
 
 
 def _each_target_once(

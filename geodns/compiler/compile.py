@@ -7,7 +7,7 @@ from types import MappingProxyType
 from geodns.compiler.answers import Source, compile_rotation
 from geodns.compiler.choice import Choice, choose
 from geodns.compiler.live_set import LiveSet
-from geodns.compiler.static import key_of, pool_families
+from geodns.compiler.static import key_of, pool_families, with_helper
 from geodns.compiler.views import ZoneViews, compile_views
 from geodns.model.state import PoolKey
 from geodns.model.views import NO_NETWORKS
@@ -134,11 +134,9 @@ def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:
 def _keys_of(zone: Zone, views: ZoneViews) -> dict[PoolKey, tuple[RotationKey, ...]]:
     found: dict[PoolKey, dict[RotationKey, None]] = {(zone.name, pool.name): {} for pool in zone.pools}
     families = pool_families(zone)
-    first = {one.name: one.arms[0].pool for one in zone.experiments}
     plain = (key_of(zone, rule, families) for rule in zone.rules)
     for key in (*(one for one in plain if isinstance(one, RotationKey)), *views.rotation_keys()):
         # The first arm helps out where another has nobody live.
-        helper = (first[key.arm.partition("/")[0]],) if key.arm else ()
-        for pool in (*(pool for pool, _ in key.tiers), *helper):
+        for pool in (*(pool for pool, _ in key.tiers), *(with_helper(zone, key.arm) or ())):
             found[zone.name, pool][key] = None
     return {pool: tuple(keys) for pool, keys in found.items()}

@@ -5,6 +5,7 @@ from functools import cache
 from itertools import chain
 
 from geodns.model.base import FAMILIES, family_of
+from geodns.model.experiments import Experiment
 from geodns.model.hosts import Host
 from geodns.model.zone import Record, Rule, Zone
 from geodns.responder.table import NameNode, RotationKey, Rrset, ViewKey, ZoneTable
@@ -203,6 +204,20 @@ def rotation_key(
     tiers = tuple((pool, tier.preference) for pool, tier in zip(pools, rule.tiers, strict=True))
     ports = tuple(tier.port for tier in rule.tiers) if rule.type == "SRV" else ()
     return RotationKey(zone.name, rule.type, ttl, tiers, ports, arm)
+
+
+def arm_key(experiment: Experiment, arm: str) -> str:
+    """Return what `RotationKey.arm` calls an arm."""
+    return f"{experiment.name}/{arm}"
+
+
+def with_helper(zone: Zone, arm: str) -> tuple[str, str] | None:
+    """Return the pool of an arm that `arm_key` names, and the first arm's, which helps out; None: of none."""
+    experiment, _, name = arm.partition("/")
+    held = zone.experiment_by_name.get(experiment)
+    if held is None:
+        return None
+    return next(one.pool for one in held.arms if one.name == name), held.arms[0].pool
 
 
 def view_key(zone: Zone, rule: Rule) -> ViewKey | None:

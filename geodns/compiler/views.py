@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from geodns.compiler.static import picks_by_client, pool_families, rotation_key, view_key
+from geodns.compiler.static import arm_key, picks_by_client, pool_families, rotation_key, view_key
 from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, ranges_of, union_of
-from geodns.model.experiments import Experiment
+from geodns.model.experiments import SEATS, Experiment
 from geodns.model.views import GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.table import ClientViews, RotationKey, View, ViewKey
@@ -158,7 +158,7 @@ class _Compiling:
             key = self._key(rule, pools, ttl, arm_key(held, arm.name))
             # The first arm's pool helps out where this one has nobody live.
             near = picks_by_client(self._zone, rule, (*pools, held.arms[0].pool))
-            return View((key,), seed=seed, near=near)
+            return View((key,), (SEATS,), seed, near)
         keys = tuple(
             self._key(rule, in_place(pools, held, arm.pool), ttl, arm_key(held, arm.name))
             for arm in held.arms
@@ -167,11 +167,6 @@ class _Compiling:
 
     def _key(self, rule: Rule, pools: Pools, ttl: int, arm: str = "") -> RotationKey | None:
         return rotation_key(self._zone, rule, self._families, pools, ttl, arm)
-
-
-def arm_key(experiment: Experiment, arm: str) -> str:
-    """Return what `RotationKey.arm` calls an arm."""
-    return f"{experiment.name}/{arm}"
 
 
 def in_place(pools: Pools, experiment: Experiment, arm: str) -> Pools:

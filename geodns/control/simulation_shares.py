@@ -9,6 +9,7 @@ from typing import NamedTuple
 from geodns.compiler.choice import Deal, LastResort
 from geodns.compiler.compile import Compiled
 from geodns.compiler.live_set import LiveSet
+from geodns.compiler.static import with_helper
 from geodns.control.sample_clients import SampleClients
 from geodns.model.zone import Tier
 from geodns.responder.table import Part, Rotation, RotationKey, ViewKey
@@ -213,12 +214,11 @@ class ShareMaker:
     def _reached(self, rotation: Rotation) -> list[tuple[str, int]]:
         """Return the pools that a rotation deals from, or would, with their ranks."""
         tiers = list(rotation.key.tiers)
-        if not rotation.failover:
+        found = with_helper(self._zone, rotation.key.arm) if rotation.failover else None
+        if found is None:
             return tiers
-        experiment, _, name = rotation.key.arm.partition("/")
-        arms = next(one.arms for one in self._zone.experiments if one.name == experiment)
-        pool = next(arm.pool for arm in arms if arm.name == name)
-        return [(arms[0].pool if one == pool else one, rank) for one, rank in tiers]
+        pool, helper = found
+        return [(helper if one == pool else one, rank) for one, rank in tiers]
 
     def _host_shares(self) -> Iterable[HostShare]:
         order = {host.name: place for place, host in enumerate(self._zone.hosts)}

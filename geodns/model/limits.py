@@ -12,3 +12,7 @@ MAX_TIME = 4e9
 """Seconds since the epoch, in the year 2096: later times are slips of a hand."""
 MAX_TTL = 2**31 - 1
 """Seconds (RFC 2181 section 8)."""
+MAX_SIMULATED = 20_000
+"""Clients in one simulation that a server deals."""
+MAX_ASKED = 10**9
+"""Queries of one client in a simulation."""

@@ -335,6 +335,10 @@ class Zone(Frozen):
         """The experiment at each owner name that has one."""
         return {one.owner: one for one in self.experiments}
 
+    @cached_property
+    def experiment_by_name(self) -> dict[str, Experiment]:
+        return {one.name: one for one in self.experiments}
+
     def pools_of(self, rule: Rule) -> tuple[str, ...]:
         """Return every pool that a dealt RRset may come to, by rules and experiments."""
         named = [pool for tier in rule.tiers for pool in tier.pools]

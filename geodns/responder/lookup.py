@@ -18,7 +18,6 @@ from geodns.responder.table import (
 from geodns.responder.views import (
     BUCKETS,
     NEAR,
-    SEATS,
     ClientNetwork,
     Partition,
     client_network,
@@ -230,13 +229,13 @@ def deal_of(
         else:
             number = partition.number(client)
     keys, bounds, seed, near = views.views[number]
-    seat = client_number(seed, client, SEATS) if seed else 0
-    rotation = keys[bisect_right(bounds, seat) if bounds else 0]
+    seat = client_number(seed, client, bounds[-1]) if bounds else 0
+    rotation = keys[bisect_right(bounds, seat)]
     deal = ClientDeal(key, rotation, client)
     if rotation is not None:
         if client.scoped:
             deal.scope = max(scope, NEAR[client.ipv6]) if near else scope
-        if seed and rotation.arm:
+        if bounds and rotation.arm:
             deal.counted = key.zone, rotation.arm, seat
     return deal
 

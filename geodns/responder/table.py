@@ -59,10 +59,10 @@ class View(NamedTuple):
     """What some clients are dealt.
 
     Attributes:
-        keys: of the rotation; of several arms, one for each; None: there is no host of
-            the family, so NODATA.
-        bounds: the seat behind each arm's last; empty: there is one key.
-        seed: of the hash that gives a client its seat; empty: nobody holds an experiment.
+        keys: of the rotation; of several arms, one for each; None: there is no host of the family, so NODATA.
+        bounds: the seat behind each key's last, the last one the number of all seats; empty: there is no
+            experiment.
+        seed: of the hash that gives a client its seat.
         near: whether a hash of the client's network decides, here or in a pool that picks by client.
 
     """

@@ -12,8 +12,6 @@ from geodns.wire.networks import packed, parse_network
 
 _BITS = {False: 32, True: 128}
 _HASHED = 64
-SEATS = 10_000
-"""Numbers that clients hash to where an experiment deals (also in `model.experiments`)."""
 BUCKETS = 4096
 """Numbers that clients hash to where a pool picks by client."""
 NEAR: Mapping[bool, int] = {False: 24, True: 56}

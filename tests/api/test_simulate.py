@@ -13,9 +13,9 @@ from geodns.api import simulate
 from geodns.api.app import make_app
 from geodns.api.connections import SIMULATE
 from geodns.api.schemas import seconds_of
-from geodns.api.simulate import MAX_CLIENTS
 from geodns.config.tokens import token_of
 from geodns.control.simulation_plan import run_simulation
+from geodns.model.limits import MAX_SIMULATED
 from geodns.model.state import Forced, ForcedState
 from tests.api.test_app import Client, serve
 from tests.sample_zones import NAME
@@ -119,7 +119,7 @@ def test_a_quarantine_that_a_program_gave_waits_while_all_others_are_down() -> N
         ({"clients": [{"client": "fe80::1%eth0"}]}, 400, "is no address"),
         ({"clients": [{"client": "192.0.2.1", "ecs": "192.0.2.1/24"}]}, 400, "write 192.0.2.0/24"),
         ({"clients": [{"client": "192.0.2.1", "count": 0}]}, 400, "write at least 1"),
-        ({"clients": [{"client": "192.0.2.1"}] * (MAX_CLIENTS + 1)}, 400, "write at most 20000"),
+        ({"clients": [{"client": "192.0.2.1"}] * (MAX_SIMULATED + 1)}, 400, "write at most 20000"),
         ({"at": "tomorrow"}, 400, "`at`: 'tomorrow' is no time: write it as 2026-11-25T03:00:00Z"),
         ({"host": "mta1"}, 400, "`host`: not known here"),
     ],

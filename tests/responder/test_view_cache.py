@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodns.model.experiments import SEATS
 from geodns.responder import view_cache, worker_state
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.responder.respond import respond
 from geodns.responder.table import ClientViews
-from geodns.responder.views import SEATS, ClientNetwork, client_number
+from geodns.responder.views import ClientNetwork, client_number
 from geodns.responder.worker_state import Counts, WorkerState
 from tests.responder.test_respond_caches import FullLookupOnly, mutated
 from tests.responder.viewed import AFFINITY, ARM, VIEWS, Asked, ask, got, table, view_key, with_other_view

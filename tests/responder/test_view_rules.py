@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
-from geodns.model.experiments import Arm, Experiment
+from geodns.model.experiments import SEATS, Arm, Experiment
 from geodns.model.views import PoolRule
 from geodns.model.zone import Tier
 from geodns.responder.table import Table
-from geodns.responder.views import SEATS, client_network, client_number, hash_seed
+from geodns.responder.views import client_network, client_number, hash_seed
 from geodns.responder.worker_state import WorkerState
 from tests.responder.test_respond_caches import FullLookupOnly
 from tests.responder.viewed import Asked, Dealt, dealt_by, option

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodns.model.experiments import SEATS
 from geodns.responder.lookup import rrset_of, view_for, views_of
 from geodns.responder.respond import respond
-from geodns.responder.views import NEAR, SEATS, ClientNetwork, client_network, client_number, near_network
+from geodns.responder.views import NEAR, ClientNetwork, client_network, client_number, near_network
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import edns
 from geodns.wire.names import name_to_wire

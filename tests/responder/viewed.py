@@ -10,6 +10,7 @@ from typing import NamedTuple
 import dns.edns
 import dns.message
 
+from geodns.model.experiments import SEATS
 from geodns.responder.lookup import deal_for
 from geodns.responder.respond import Client, respond
 from geodns.responder.table import (
@@ -24,7 +25,7 @@ from geodns.responder.table import (
     ViewKey,
     ZoneTable,
 )
-from geodns.responder.views import BUCKETS, SEATS, ClientNetwork, Partition, hash_seed
+from geodns.responder.views import BUCKETS, ClientNetwork, Partition, hash_seed
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
@@ -80,7 +81,7 @@ MIXED = (
     View((key("far"),), near=True),
 )
 TIERS = View((key("near", "one", rtype="MX"),), near=True), View((key("two", rtype="MX"),))
-TIMED = (View((key("one", arm="t/a"),), seed=ARM), View((key("two", arm="t/b"),), seed=ARM))
+TIMED = tuple(View((key(pool, arm=f"t/{arm}"),), (SEATS,), ARM) for pool, arm in (("one", "a"), ("two", "b")))
 VIEWS: Mapping[ViewKey, tuple[View, ...]] = {
     view_key("rules"): RULES,
     view_key("mixed"): MIXED,
