@@ -223,8 +223,11 @@ def conditions(
         clock = f"{hours.clock(now):%a %H:%M} in {hours.tz}"
         yield hours.include(now), f"it is {clock}"
     if rule.subnets:
-        within = next((str(one) for one in rule.subnets if _has(one, client)), "")
-        yield bool(within), f"it lies in {within}" if within else "it lies in none of the subnets"
+        within = rule.network_of(client.address, ipv6=client.ipv6)
+        yield (
+            within is not None,
+            "it lies in none of the subnets" if within is None else f"it lies in {within}",
+        )
     yield from _of_place("country", rule.countries, geo.countries, client)
     yield from _of_place("continent", rule.continents, geo.continents, client)
     yield from _of_place("AS", rule.asns, geo.asns, client)
@@ -240,11 +243,6 @@ def _of_place(
     elif names:
         said = " or ".join(map(str, names[:MOST_VALUES])) + (" …" if len(names) > MOST_VALUES else "")
         yield False, f"GeoIP: not {word} {said}" if there else f"no GeoIP file knows {word} {said}"
-
-
-def _has(network: Network, client: ClientNetwork) -> bool:
-    first = int(network.network_address)
-    return (network.version == 6) == client.ipv6 and first <= client.address < first + network.num_addresses
 
 
 def _packed(client: ClientNetwork) -> bytes:

@@ -1,17 +1,15 @@
-"""Asks block lists, judges hosts by rules, and does to them what follows: factors, bars, quarantines."""
+"""Judges hosts by rules and block lists, and does to them what follows: factors, bars, quarantines."""
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from fractions import Fraction
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
+from geodns.control.block_list_service import BlockListService, senders, sending_pools, sources_of
 from geodns.control.cluster import Cluster
 from geodns.control.order_service import OrderService
 from geodns.control.orders import OverridePlan
@@ -21,14 +19,12 @@ from geodns.control.reputation_notes import Ignored, ModeOrder, Notes, notes_of,
 from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
 from geodns.errors import NotFoundError, UsageError
-from geodns.model.base import Address
 from geodns.model.limits import MAX_REASON
 from geodns.model.mail import MailCounts
-from geodns.model.reputation import Dnsbl, Reputation
+from geodns.model.reputation import Reputation
 from geodns.model.state import REPUTATION, Forced, ForcedState, HostKey
-from geodns.model.zone import Pool, Zone
-from geodns.signals.dnsbl import ask
-from geodns.signals.listings import ListingError, Listings, ListState
+from geodns.model.zone import Zone
+from geodns.signals.listings import Listings, ListState
 from geodns.signals.reputation import Cause, Standings
 from geodns.signals.reputation_rules import BUILT_IN, DAY, Judging, Sign
 from geodns.storage.event_log import EventLog
@@ -39,16 +35,10 @@ NOTE = "reputation"
 """Name of the note that keeps all this over a restart."""
 REVIEW_EVERY = 10.0
 LOOK_EVERY = 0.2
-JITTER = 0.1
 BADNESS_STEP = 5.0
 """By how much a host must have become better or worse for its quarantine to be ordered anew."""
 BY_HAND = 12 * 3600.0
 """Seconds for which a quarantine that somebody has ended by hand is not given again."""
-
-
-class _Round(NamedTuple):
-    zone: str
-    name: str
 
 
 class ReputationService:
@@ -77,12 +67,10 @@ class ReputationService:
         self._events = events
         self._clock = clock
         self._counts = counts
-        self._rng = random.Random()  # noqa: S311 - spreads look-ups
-        self._due: dict[_Round, float] = {}
-        self._running: dict[_Round, asyncio.Task[None]] = {}
         notes = notes_of(persistence.note(NOTE))
         self.standings = {zone: Standings(known) for zone, known in notes.standings.items()}
         self.listings = {zone: Listings(dict(known)) for zone, known in notes.listings.items()}
+        self._lists = BlockListService(self.zones, self.listings, self._review_now)
         self.ignored: tuple[Ignored, ...] = notes.ignored
         self._modes: dict[str, ModeOrder] = dict(notes.modes)
         self._imposed = set(self._mine())
@@ -208,65 +196,20 @@ class ReputationService:
             )
         return zone
 
-    # --- rounds of look-ups -----------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
         """Ask the lists and review the hosts, for ever."""
         reviewed = 0.0
         while True:
-            self._start_rounds(time.monotonic())
+            self._lists.start(time.monotonic())
             if time.monotonic() - reviewed >= REVIEW_EVERY:
                 reviewed = time.monotonic()
                 await self._review_now()
             await asyncio.sleep(LOOK_EVERY)
 
     async def close(self) -> None:
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-
-    def _start_rounds(self, now: float) -> None:
-        wanted = {
-            _Round(name, dnsbl.name): (zone.reputation, dnsbl)
-            for name, zone in self.zones().items()
-            if zone.reputation is not None
-            for dnsbl in zone.reputation.dnsbl
-        }
-        self._due = {key: at for key, at in self._due.items() if key in wanted}
-        for key, (reputation, dnsbl) in wanted.items():
-            if key in self._running or self._due.get(key, now) > now:
-                continue
-            self._due[key] = now + reputation.interval * (1 + self._rng.uniform(-JITTER, JITTER))
-            task = self._running[key] = asyncio.create_task(self._round(key, reputation, dnsbl))
-            task.add_done_callback(partial(self._ended, key))
-
-    def _ended(self, key: _Round, task: asyncio.Task[None]) -> None:
-        if self._running.get(key) is task:
-            del self._running[key]
-
-    async def _round(self, key: _Round, reputation: Reputation, dnsbl: Dnsbl) -> None:
-        zone = self._cluster.zones.get(key.zone)
-        if zone is None:
-            return
-        asked = _sources(zone)
-        listings = self.listings.setdefault(key.zone, Listings())
-        before = dict(listings.known)
-        try:
-            answers, why, lacks = await ask(reputation, dnsbl, sorted(asked, key=str))
-            state = ListState(ok=True, why=why, at=time.time(), lacks=lacks)
-        except ListingError as error:
-            answers, state = {}, ListState(ok=False, why=str(error), at=time.time())
-        except Exception:
-            log.exception("a fault of ours while asking block list %s", dnsbl.name)
-            why = "a fault of geodns's own while asking it: the log says more"
-            answers, state = {}, ListState(ok=False, why=why, at=time.time())
-        listings.lists[dnsbl.name] = state
-        listings.took_round(dnsbl.name, answers, reputation.confirm, time.time())
-        if listings.known != before:
-            await self._review_now()
+        await self._lists.close()
 
     # --- the review -------------------------------------------------------------------------------------
 
@@ -297,7 +240,8 @@ class ReputationService:
         # What is known of a zone whose file cannot be served just now is kept.
         ended = self._cluster.zones.keys() - judged.keys()
         self.standings = {name: one for name, one in self.standings.items() if name not in ended}
-        self.listings = {name: one for name, one in self.listings.items() if name not in ended}
+        for name in ended & self.listings.keys():
+            del self.listings[name]
         for name in judged:
             self.standings.setdefault(name, Standings({}))
             self.listings.setdefault(name, Listings())
@@ -315,9 +259,9 @@ class ReputationService:
             return
         standings, listings = self.standings[name], self.listings[name]
         pools = sending_pools(zone)
-        listings.keep(reputation, _sources(zone))
+        listings.keep(reputation, sources_of(zone))
         found = await _judged(Judging(zone, pools, self._counts, standings.since, now))
-        for host in _senders(zone):
+        for host in senders(zone):
             found += listings.signs(zone.host_by_name[host], reputation)
         before = {key: one.action.kind for key, one in standings.known.items() if one.ended is None}
         standings.review(found, pools, now, self._share_of(name, now), self._is_ignored(name))
@@ -413,16 +357,3 @@ def _differs(known: ForcedState, cause: str, badness: float) -> bool:
     """Whether an order says something else than it should; rates move a little at each review."""
     moved = abs((known.badness or 0.0) - badness) >= BADNESS_STEP
     return moved or not known.reason.startswith(f"{cause}: ")
-
-
-def sending_pools(zone: Zone) -> tuple[Pool, ...]:
-    """Return the pools by whose hosts mail leaves."""
-    return tuple(pool for pool in zone.pools if pool.mail != "in")
-
-
-def _senders(zone: Zone) -> list[str]:
-    return sorted({member.host for pool in sending_pools(zone) for member in pool.members})
-
-
-def _sources(zone: Zone) -> set[Address]:
-    return {address for host in _senders(zone) for address in zone.host_by_name[host].sources}

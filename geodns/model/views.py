@@ -144,6 +144,25 @@ class PoolRule(Frozen):
     def by_client(self) -> bool:
         return bool(self.subnets) or self.by_place
 
+    def network_of(self, address: int, *, ipv6: bool) -> IPv4Network | IPv6Network | None:
+        """Return the smallest of its networks that has an address; quick, however many there are."""
+        kind, width = (IPv6Network, 128) if ipv6 else (IPv4Network, 32)
+        lengths, prefixes = self._prefixes[ipv6]
+        for length in lengths:
+            behind = width - length
+            if (length, address >> behind) in prefixes:
+                return kind((address >> behind << behind, length))
+        return None
+
+    @cached_property
+    def _prefixes(self) -> tuple[tuple[list[int], set[tuple[int, int]]], ...]:
+        """Of IPv4 and IPv6 networks the lengths, the longest first, and each length with its bits."""
+        found: tuple[set[tuple[int, int]], set[tuple[int, int]]] = (set(), set())
+        for one in self.subnets:
+            bits = int(one.network_address) >> (one.max_prefixlen - one.prefixlen)
+            found[one.version == 6].add((one.prefixlen, bits))
+        return tuple((sorted({length for length, _ in some}, reverse=True), some) for some in found)
+
     @property
     def when(self) -> str:
         """The conditions in words, as status and `explain` show them: of many values the first."""

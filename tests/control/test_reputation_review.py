@@ -12,7 +12,7 @@ import pytest
 
 from geodns.api.explain import explain
 from geodns.compiler.choice import shares
-from geodns.control import reputation_service
+from geodns.control import block_list_service
 from geodns.control.reputation_notes import notes_of
 from geodns.control.wall_clock import WallClock
 from geodns.model.state import HostKey
@@ -185,8 +185,8 @@ def test_a_pool_that_receives_deals_a_host_whose_mail_is_refused(
 
 
 async def ask_once(judged: Judged) -> None:
-    judged.service._start_rounds(time.monotonic())
-    await asyncio.gather(*judged.service._running.values())
+    judged.service._lists.start(time.monotonic())
+    await asyncio.gather(*judged.service._lists._running.values())
 
 
 def test_without_a_resolver_the_lists_say_so(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_a_fault_of_ours_shows_at_the_list(judged: Judged, monkeypatch: pytest.M
     async def ask(*_: Any) -> None:
         raise RuntimeError("key.bl.test")
 
-    monkeypatch.setattr(reputation_service, "ask", ask)
+    monkeypatch.setattr(block_list_service, "ask", ask)
     asyncio.run(ask_once(judged))
     (one, _) = judged.service.lists_of(NAME).values()
     assert (one.ok, one.why) == (False, "a fault of geodns's own while asking it: the log says more")

@@ -1,13 +1,14 @@
-"""Hours of rules by the wall's clock: nights, weekends, and the two days a year when the clock is changed."""
+"""Rules by the wall's clock, on nights, weekends and when clocks are changed, and by networks."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.model.views import DAY, Hours, HourSpan
+from geodns.model.views import DAY, Hours, HourSpan, PoolRule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -83,3 +84,16 @@ def test_a_span_and_what_lies_between_divide_the_week(
     span = HourSpan(days=days, begin=begin, end=(begin + length - 1) % DAY + 1)
     inside = any((minute - (day * DAY + begin)) % (7 * DAY) < length for day in days)
     assert span.has(minute // DAY, minute % DAY) is inside
+
+
+@given(
+    st.lists(
+        st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "10.1.2.3/32", "::/0", "2001:db8::/32"])
+    ),
+    st.sampled_from(["10.1.2.3", "10.1.9.9", "10.9.9.9", "192.0.2.1", "2001:db8::1", "2001:db9::1"]),
+)
+def test_the_smallest_network_that_has_an_address(networks: list[str], text: str) -> None:
+    rule, address = PoolRule(use="eu", subnets=tuple(map(ip_network, networks))), ip_address(text)
+    found = rule.network_of(int(address), ipv6=address.version == 6)
+    having = [one for one in rule.subnets if address in one]
+    assert found == max(having, key=lambda one: one.prefixlen, default=None)
