@@ -9,11 +9,11 @@ from typing import TypeVar
 from geodns.api.explain_pools import shares_of
 from geodns.api.schemas_explain import (
     ClientAnswerJson,
-    DealtJson,
     ExplainedAffinityJson,
     ExplainedArmJson,
     ExplainedClientJson,
     ExplainedRuleJson,
+    ViewDealJson,
     ViewJson,
 )
 from geodns.compiler.compile import Compiled
@@ -153,7 +153,7 @@ class ClientAnswer:
             for number, view in enumerate(table.views[self.key].views)
         ]
 
-    def _deals(self, view: View) -> Iterator[DealtJson]:
+    def _deals(self, view: View) -> Iterator[ViewDealJson]:
         begin = 0
         for key, end in zip(view.keys, view.bounds or (SEATS,), strict=True):
             rotation = None if key is None else self.compiled.table.rotations[key]

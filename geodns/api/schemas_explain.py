@@ -107,7 +107,7 @@ class ExplainedRuleJson(TypedDict):
     hidden_by: Annotated[list[int], Field(description="Rules that take all of its clients.")]
 
 
-class DealtJson(TypedDict):
+class ViewDealJson(TypedDict):
     """What some clients of a view are dealt: all, or those of one arm of an experiment."""
 
     arm: Annotated[str | None, Field(description="EXPERIMENT/ARM; null: there is no experiment.")]
@@ -124,7 +124,7 @@ class ViewJson(TypedDict):
 
     rules: Annotated[list[int], Field(description="Whose pools these are, of the first list with rules.")]
     applies: Annotated[bool | None, Field(description="Whether the client is among them; null: none given.")]
-    deals: list[DealtJson]
+    deals: list[ViewDealJson]
 
 
 class ExplainedArmJson(TypedDict):

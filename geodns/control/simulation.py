@@ -15,7 +15,7 @@ from geodns.compiler.live_set import LiveSet
 from geodns.compiler.static import view_key
 from geodns.compiler.views import ZoneViews, clients_of, compile_views
 from geodns.control.sample_clients import sample_clients
-from geodns.control.simulation_shares import ShareMaker, SimulatedName, Tally
+from geodns.control.simulation_shares import QueryTally, ShareMaker, SimulatedName
 from geodns.errors import ServerError
 from geodns.model.address_ranges import AddressRanges
 from geodns.model.views import GeoNetworks, PoolRule
@@ -192,8 +192,8 @@ class _Simulation:
 
     def _counted(
         self, key: RotationKey | ViewKey, lists: list[_Conditions], clients: Counter[ClientNetwork]
-    ) -> Tally:
-        tally = Tally(rules=[Counter() for _ in lists])
+    ) -> QueryTally:
+        tally = QueryTally(rules=[Counter() for _ in lists])
         if isinstance(key, RotationKey):
             tally.rotations[key] = clients.total()
             for found in tally.rules:

@@ -109,7 +109,7 @@ class SimulatedName:
 
 
 @dataclass(slots=True)
-class Tally:
+class QueryTally:
     """The queries of one name and type, counted.
 
     Attributes:
@@ -133,7 +133,7 @@ class ShareMaker:
         live: LiveSet,
         key: RotationKey | ViewKey,
         tiers: tuple[Tier, ...],
-        tally: Tally,
+        tally: QueryTally,
     ) -> None:
         self._compiled = compiled
         self._live = live
