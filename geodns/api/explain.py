@@ -24,7 +24,7 @@ from geodns.model.views import NO_NETWORKS, GeoNetworks
 from geodns.model.zone import Zone
 from geodns.responder.lookup import deal_for, rrset_of
 from geodns.responder.respond import respond
-from geodns.responder.table import ViewKey
+from geodns.responder.table import RotationKey, ViewKey
 from geodns.responder.views import client_network
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import codes
@@ -133,10 +133,13 @@ def explain(
     else:
         keys = [] if key is None else [key]
     live = cluster.live()
+    first: dict[tuple[str, int], RotationKey] = {}
+    for one in keys:
+        for tier in one.tiers:
+            first.setdefault(tier, one)
     tiers = {
         tier: PoolExplanation(cluster, zone, live, table.rotations[one], seen, warmup).tier(*tier)
-        for one in keys
-        for tier in one.tiers
+        for tier, one in first.items()
     }
     other = None if tiers else unpooled(table, table.zones[name_to_wire(zone.origin)], wire, rnumber)
     return {

@@ -11,7 +11,7 @@ from geodns.compiler.choice import shares as shares_by_weight
 from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.control.cluster import Cluster
-from geodns.control.orders import describe_weight
+from geodns.control.overrides import describe_weight
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.checks import Target
 from geodns.model.hosts import Host

@@ -13,7 +13,8 @@ from geodns.api.responses import SERVICES, RefusedError, author_of
 from geodns.api.schemas import seconds_of
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
-from geodns.control.orders import OverridePlan, describe_state, describe_weight, file_weights
+from geodns.control.orders import OverridePlan
+from geodns.control.overrides import describe_state, describe_weight, file_weights
 from geodns.model.state import ForcedState, ForcedWeight, HostKey
 
 MAX_STATE = 32 * 1024 * 1024

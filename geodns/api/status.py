@@ -30,7 +30,7 @@ from geodns.compiler.live_set import LiveSet, effective_weight, factors_of
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import BACKEND
-from geodns.control.orders import hidden
+from geodns.control.overrides import hidden
 from geodns.control.services import Services
 from geodns.control.verdict_service import VerdictService
 from geodns.control.zone_service import ZoneService

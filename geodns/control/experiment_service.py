@@ -88,6 +88,8 @@ class ExperimentService:
         self._changed: set[ExperimentKey] = set()
         self._reviews: dict[ExperimentKey, Reviewed] = {}
         self._reviewing = asyncio.Lock()
+        self._asked: dict[ExperimentKey, asyncio.Future[Reviewed | None]] = {}
+        """Reviews that somebody waits for, or has given up waiting for: one each, however many ask."""
         self._desk = ThreadPoolExecutor(1, "experiments")
         workers.subscribe(self._on_message)
 
@@ -226,7 +228,10 @@ class ExperimentService:
 
     async def soon(self, key: ExperimentKey, seconds: float) -> Reviewed | None:
         """Return what `review` does if it takes no longer than this, else what was found last."""
-        work = asyncio.ensure_future(self.review(key))
+        work = self._asked.get(key)
+        if work is None:
+            work = self._asked[key] = asyncio.ensure_future(self.review(key))
+            work.add_done_callback(lambda _: self._asked.pop(key, None))
         try:
             return await asyncio.wait_for(asyncio.shield(work), seconds)
         except TimeoutError:

@@ -12,12 +12,10 @@ from geodns.control.orders import (
     OrderRequest,
     OrderResult,
     OverridePlan,
-    Overrides,
     PoolChange,
     cached_for,
     dangers,
     dealt_by,
-    describe_change,
     describe_pointing,
     expired,
     hidden_edits,
@@ -26,6 +24,7 @@ from geodns.control.orders import (
     preview,
     stale_weights,
 )
+from geodns.control.overrides import Overrides, describe_change
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock

@@ -3,7 +3,6 @@
 Pure, so that a dry run and the order itself give the same plan.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -13,6 +12,7 @@ from geodns.compiler.choice import Choice, choose
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster, judged_of, with_changes
 from geodns.control.edit_guard import weight_lost
+from geodns.control.overrides import describe_state, describe_weight, file_weights, hidden
 from geodns.model.base import FAMILIES, Family
 from geodns.model.state import (
     TAKEN_OUT,
@@ -45,13 +45,6 @@ FORCED_BY = {
     Verb.DOWN: Forced.DOWN,
 }
 """The state that a verb forces; `WEIGHT` forces a weight, the others end overrides."""
-
-_WORDS = {
-    Forced.DRAINED: "drained",
-    Forced.QUARANTINED: "quarantined",
-    Forced.UP: "forced up",
-    Forced.DOWN: "forced down",
-}
 
 
 class Order(NamedTuple):
@@ -89,13 +82,6 @@ class OrderRequest(NamedTuple):
     zone: str | None = None
     dry_run: bool = False
     yes: bool = False
-
-
-class Overrides(NamedTuple):
-    """The overrides of one host."""
-
-    state: ForcedState | None = None
-    weight: ForcedWeight | None = None
 
 
 @dataclass(frozen=True)
@@ -386,60 +372,3 @@ class OrderResult(NamedTuple):
 
 
 # --- descriptions --------------------------------------------------------------------------------------
-
-
-def describe_state(state: ForcedState) -> str:
-    """Describe a forced state: ``drained by ops (new disk) until 2026-11-25T14:00:00Z``."""
-    return f"{_WORDS[state.forced]}{_whose(state)}"
-
-
-def describe_weight(weight: ForcedWeight) -> str:
-    """Describe a forced weight: ``weight forced to 5 by ops (slow disk)``."""
-    return f"weight forced to {weight.weight}{_whose(weight)}"
-
-
-def _whose(one: ForcedState | ForcedWeight) -> str:
-    return f" by {one.author} ({one.reason or 'no reason'}){_until(one.until)}"
-
-
-def _until(seconds: float | None) -> str:
-    return "" if seconds is None else f" until {timestamp(seconds)}"
-
-
-def describe_change(before: Overrides, after: Overrides) -> str:
-    """Describe how a host's overrides have changed."""
-    parts = []
-    if after.state is not None and after.state != before.state:
-        parts.append(_WORDS[after.state.forced] + _until(after.state.until))
-    elif before.state is not None and after.state is None:
-        parts.append(f"no longer {_WORDS[before.state.forced]}")
-    if after.weight is not None and after.weight != before.weight:
-        parts.append(f"weight forced to {after.weight.weight}{_until(after.weight.until)}")
-    elif before.weight is not None and after.weight is None:
-        parts.append(f"weight no longer forced to {before.weight.weight}")
-    return ", ".join(parts)
-
-
-# --- weights that files give ---------------------------------------------------------------------------
-
-
-def file_weights(zone: Zone, host: str) -> str:
-    """Return the weights that a zone's file gives a host, its own and by pool, as one line of JSON."""
-    own = zone.host_by_name[host].weight
-    return json.dumps([own, zone.weights_by_host.get(host, {})], sort_keys=True)
-
-
-def hidden(forced: ForcedWeight, zone: Zone, host: str) -> str | None:
-    """Return the weights that the file has given a host since its weight was forced; None: no others."""
-    if forced.file in {"", file_weights(zone, host)}:
-        return None
-    own, pools = json.loads(file_weights(zone, host))
-    before = json.loads(forced.file)
-    if set(pools.values()) == {forced.weight}:
-        return None  # the file says now what is forced
-    changed = {pool: weight for pool, weight in pools.items() if weight != before[1].get(pool)}
-    if not changed:
-        return str(own) if not pools and own != before[0] else None
-    if set(changed.values()) == {own}:
-        return str(own)
-    return ", ".join(f"{weight} in pool {pool}" for pool, weight in changed.items())

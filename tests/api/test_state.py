@@ -12,7 +12,7 @@ from geodns.api.bodies import StateJson, read_body
 from geodns.api.state import Imported, export
 from geodns.api.state import read as read_state
 from geodns.control.cluster import Cluster
-from geodns.control.orders import file_weights
+from geodns.control.overrides import file_weights
 from geodns.errors import UsageError
 from geodns.model.limits import MAX_AUTHOR, MAX_REASON
 from geodns.model.state import Forced, ForcedState, ForcedWeight

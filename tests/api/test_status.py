@@ -12,7 +12,7 @@ from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
-from geodns.control.orders import file_weights
+from geodns.control.overrides import file_weights
 from geodns.errors import NotFoundError
 from geodns.model.checks import Target
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HealthState, Verdict

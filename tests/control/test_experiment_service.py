@@ -243,3 +243,27 @@ def test_a_save_that_is_cut_short_is_made_up_for(held: Held) -> None:
 
     asyncio.run(cut_short())
     assert held.again().epochs[KEY].of("trial").queries == 5
+
+
+def test_whoever_asks_meanwhile_waits_for_the_review_that_is_under_way(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 0
+
+    async def asked() -> None:
+        ends = asyncio.Event()
+
+        async def review(_: object) -> None:
+            nonlocal begun
+            begun += 1
+            await ends.wait()
+
+        monkeypatch.setattr(held.service, "review", review)
+        for _ in range(3):
+            assert await held.service.soon(KEY, 0.001) is None
+        last = asyncio.create_task(held.service.soon(KEY, 60.0))
+        ends.set()
+        await last
+
+    asyncio.run(asked())
+    assert begun == 1

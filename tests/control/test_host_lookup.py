@@ -1,7 +1,7 @@
 import pytest
 
 from geodns.control.host_lookup import find_host, find_hosts, require_host
-from geodns.control.orders import file_weights, hidden
+from geodns.control.overrides import file_weights, hidden
 from geodns.errors import AmbiguousError, NotFoundError
 from geodns.model.state import ForcedWeight
 from tests.sample_zones import NAME, zone

@@ -18,21 +18,19 @@ from geodns.control.cluster import Cluster
 from geodns.control.orders import (
     Order,
     OverridePlan,
-    Overrides,
     Verb,
     cached_for,
     dangers,
     dealt_by,
-    describe_change,
     describe_pointing,
     expired,
-    file_weights,
     hidden_edits,
     plan_order,
     pointing_at,
     preview,
     stale_weights,
 )
+from geodns.control.overrides import Overrides, describe_change, file_weights
 from geodns.model.state import Forced, ForcedState, ForcedWeight, HostKey
 from geodns.model.zone import Zone
 from tests.compiler.test_choice_random import worlds
