@@ -22,7 +22,7 @@ from bench.flip import parse
 from bench.servers import Server, running
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.compiler.live_set import LiveSet
-from geodns.control.zone_changes import source_of
+from geodns.control.cluster import source_of
 from geodns.errors import GeodnsError
 from geodns.model.views import PoolRule
 from geodns.model.zone import Tier
