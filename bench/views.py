@@ -5,10 +5,8 @@ import random
 import socket
 import statistics
 import time
-from array import array
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import cycle
 from struct import pack
@@ -22,8 +20,7 @@ from geodns.model.experiments import Arm, Experiment
 from geodns.model.views import PoolRule
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.respond import respond
-from geodns.responder.table import Part, Rotation, Table
-from geodns.responder.views import BUCKETS, hash_seed
+from geodns.responder.table import Table
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import edns
 from geodns.wire.message import question
@@ -163,11 +160,7 @@ def _packets(names: Sequence[str], tails: Sequence[bytes]) -> list[bytes]:
 
 def _table(prefixes: int) -> Table:
     zone = _zone(prefixes)
-    table = compile_zones(Compiled(), {zone.name: source_of(zone, 1, {})}, LiveSet()).table
-    rotations = {
-        key: _by_client(one) if key.tiers[0][0] == "near" else one for key, one in table.rotations.items()
-    }
-    return replace(table, rotations=rotations)
+    return compile_zones(Compiled(), {zone.name: source_of(zone, 1, {})}, LiveSet()).table
 
 
 def _zone(prefixes: int) -> Zone:
@@ -176,7 +169,8 @@ def _zone(prefixes: int) -> Zone:
     for number, pool in enumerate((*pools, "near")):
         lines += [f"  {pool}-{host}: 10.0.{number}.{host}" for host in range(1, 4)]
     lines.append("pools:")
-    lines += [f"  {pool}: {{hosts: [{pool}-1, {pool}-2, {pool}-3]}}" for pool in (*pools, "near")]
+    lines += [f"  {pool}: {{hosts: [{pool}-1, {pool}-2, {pool}-3]}}" for pool in pools]
+    lines.append("  near: {hosts: [near-1, near-2, near-3], pick: client}")
     lines.append("records:")
     experiments = [f"e{number}" for number in range(EXPERIMENTS)]
     lines += [f"  {name}: {{A: {{pool: p0}}}}" for name in ("plain", "rules", "prefixes", *experiments)]
@@ -200,11 +194,7 @@ def _zone(prefixes: int) -> Zone:
         )
         for number, name in enumerate(experiments)
     )
-    picking = tuple(
-        one.model_copy(update={"pick": "client", "answers": 1}) if one.name == "near" else one
-        for one in zone.pools
-    )
-    return zone.model_copy(update={"rules": rules, "experiments": held, "pools": picking})
+    return zone.model_copy(update={"rules": rules, "experiments": held})
 
 
 def _networks(rng: random.Random, number: int) -> tuple[IPv4Network, ...]:
@@ -214,15 +204,3 @@ def _networks(rng: random.Random, number: int) -> tuple[IPv4Network, ...]:
 def _with_rules(rule: Rule, pools: Sequence[str], lists: Sequence[tuple[IPv4Network, ...]]) -> Rule:
     ruled = tuple(PoolRule(use=pool, subnets=some) for pool, some in zip(pools, lists, strict=False))
     return rule.model_copy(update={"tiers": (Tier(pool=rule.tiers[0].pool, rules=ruled),)})
-
-
-def _by_client(rotation: Rotation) -> Rotation:
-    """Return a rotation that picks by client, if it does not yet."""
-    (part,) = rotation.parts
-    if part.seed:
-        return rotation
-    rng = random.Random(3)
-    index = array("I", (rng.randrange(len(part.answers)) for _ in range(BUCKETS)))
-    return replace(
-        rotation, parts=(Part(part.pool, part.answers, index, part.sets, hash_seed("affinity", 0)),)
-    )

@@ -21,6 +21,7 @@ from geodns.config.settings import Settings
 from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
+from geodns.control.experiment_service import ExperimentService
 from geodns.control.gauges import Gauges
 from geodns.control.geoip_service import GeoipService
 from geodns.control.history_service import HistoryService
@@ -107,6 +108,7 @@ def build(
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     geoip = GeoipService(settings, events)
     views = ViewService(cluster, workers, geoip, persistence, events, clock)
+    experiments = ExperimentService(cluster, workers, persistence, events, signals)
     zones = ZoneService(
         settings,
         cluster,
@@ -145,6 +147,7 @@ def build(
         reputation,
         geoip,
         views,
+        experiments,
         zones,
         watchdog,
         alerts,
@@ -220,6 +223,7 @@ class Daemon:
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
+            ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
             ends.push_async_callback(self._tasks.close)
@@ -255,6 +259,7 @@ class Daemon:
             services.watchdog.watch,
             services.history.watch,
             services.reputation.watch,
+            services.experiments.watch,
             services.signals.watch,
             services.geoip.watch,
             services.views.watch,

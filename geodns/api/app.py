@@ -8,6 +8,7 @@ from aiohttp import web
 
 from geodns.api import (
     events,
+    experiments,
     explain,
     history,
     hosts,
@@ -67,6 +68,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
         signals,
         query_log,
         reputation,
+        experiments,
         openapi,
     )
     app.add_routes([route for room in rooms for route in room.routes()])

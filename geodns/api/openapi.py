@@ -48,6 +48,7 @@ from geodns.api.schemas import (
     ZoneJson,
     ZonesJson,
 )
+from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
 from geodns.api.schemas_reputation import ReputationJson
 from geodns.api.schemas_simulate import SimulationJson
@@ -199,6 +200,7 @@ OPERATIONS = (
         takes=ModeBody,
         errors=(404, 503),
     ),
+    Operation("get", "/api/v1/experiments", "The arms of experiments, and what differs", ExperimentsJson),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(
         "post",

@@ -26,6 +26,7 @@ _COMMANDS = {
     "weight": "give a host another weight for a while",
     "clear": "end all overrides of a host",
     "reputation": "show what became of hosts' mail and what stands against them",
+    "experiments": "show the arms of experiments, and whether they differ beyond chance",
     "warmup": "show how new IPs are warmed up; hold, resume, restart or skip-to",
     "export-state": "write all overrides to a file",
     "import-state": "take up overrides from a file",

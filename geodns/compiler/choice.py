@@ -138,6 +138,12 @@ def _badness(resort: LastResort | None) -> int:
     return -1 if resort is None else list(LastResort).index(resort)
 
 
+def own_using(zone: Zone, choice: Choice) -> tuple[str, ...]:
+    """Return the pools that MX deals from, without the overflow of hosts that warm up."""
+    overflow = zone.pool_by_name[choice.pool].overflow
+    return tuple(name for name in choice.mx.using if name != overflow)
+
+
 def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
     """Decide what a pool deals."""
     live = live.seen_by(pool)

@@ -6,6 +6,7 @@ from geodns.config.server_keys import Listen
 from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
+from geodns.control.experiment_service import ExperimentService
 from geodns.control.geoip_service import GeoipService
 from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
@@ -46,6 +47,7 @@ class Services(NamedTuple):
     reputation: ReputationService
     geoip: GeoipService
     views: ViewService
+    experiments: ExperimentService
     zones: ZoneService
     watchdog: Watchdog
     alerts: Alerts

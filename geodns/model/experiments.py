@@ -2,7 +2,8 @@
 
 import math
 import random
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -19,6 +20,8 @@ PROMPT_METRICS = ("deferred", "delivered")
 _WEEK = 7 * 86400
 _MONDAY = 4 * 86400
 """The first Monday since the epoch."""
+_MOST_SLOTS = 10_000
+"""More than there are in a week."""
 
 
 class Arm(Frozen):
@@ -27,6 +30,26 @@ class Arm(Frozen):
     name: str
     share: int = Field(ge=1, le=SEATS, description="Its part of the clients or of the time.")
     pool: str = Field(description="The pool that it deals.")
+
+
+class ArmPlace(NamedTuple):
+    """A slot of an experiment by time.
+
+    Attributes:
+        square: the number of the Latin square that it is in.
+        row: of the square.
+        column: of the square.
+        begin: seconds since the epoch.
+        end: likewise; exclusive.
+
+    """
+
+    arm: Arm
+    square: int
+    row: int
+    column: int
+    begin: int
+    end: int
 
 
 class Experiment(Frozen):
@@ -71,24 +94,40 @@ class Experiment(Frozen):
             found.append(run * SEATS // total)
         return tuple(found)
 
-    def arm_at(self, now: float) -> tuple[Arm, float]:
-        """Return the arm whose slot it is, and when the slot ends; seconds since the epoch.
+    @cached_property
+    def turns(self) -> tuple[Arm, ...]:
+        """The arms of a row of a Latin square, each as often as its share; each square has its own order."""
+        divisor = math.gcd(*(arm.share for arm in self.arms))
+        return tuple(arm for arm in self.arms for _ in range(arm.share // divisor))
+
+    def place_at(self, now: float) -> ArmPlace:
+        """Return which arm's slot it is at a time, in seconds since the epoch.
 
         Slots begin anew each Monday, UTC. Weeks by slots of the week are divided into random Latin squares,
         as wide as the smallest whole shares make: each arm has its share of every run of a square's slots,
         and of every run of its weeks at the same hour of the same day.
         """
         week, second = divmod(int(now) - _MONDAY, _WEEK)
-        column = second // self.slot
-        end = min((column + 1) * self.slot, _WEEK)
-        divisor = math.gcd(*(arm.share for arm in self.arms))
-        turns = [arm for arm in self.arms for _ in range(arm.share // divisor)]
+        slot = second // self.slot
+        turns = list(self.turns)
         size = len(turns)
         square, row = divmod(week, size)
-        block, place = divmod(column, size)
+        block, column = divmod(slot, size)
         # A name for each square: seeded by text, the order is the same in every version of Python.
         rng = random.Random(f"{self.salt}/{square}/{block}")  # noqa: S311 - an order, no secret
         rows, columns = rng.sample(range(size), size), rng.sample(range(size), size)
         rng.shuffle(turns)
-        arm = turns[(rows[row] + columns[place]) % size]
-        return arm, float(week * _WEEK + _MONDAY + end)
+        monday = week * _WEEK + _MONDAY
+        return ArmPlace(
+            turns[(rows[row] + columns[column]) % size],
+            square * _MOST_SLOTS + block,
+            row,
+            column,
+            monday + slot * self.slot,
+            monday + min((slot + 1) * self.slot, _WEEK),
+        )
+
+    def arm_at(self, now: float) -> tuple[Arm, float]:
+        """Return the arm whose slot it is, and when the slot ends; seconds since the epoch."""
+        place = self.place_at(now)
+        return place.arm, float(place.end)

@@ -52,12 +52,13 @@ def reply(asked: Edns, policy: Policy, client: tuple[str, int, str], now: float)
         options.append(edns.option(edns.COOKIE, cookie))
     if asked.nsid and policy.nsid:
         options.append(edns.option(edns.NSID, policy.nsid))
-    scope_at = 0
+    subnet, scope_at = b"", 0
     if asked.subnet:
+        subnet = asked.subnet if asked.names_network else b""
         scope_at = edns.LENGTH + sum(map(len, options)) + edns.SCOPE_AT
         options.append(edns.subnet_option(asked.subnet, 0))
     if asked.keepalive and client[2] == "tcp":  # over UDP it is ignored (RFC 7828 section 3.3.2)
         options.append(edns.keepalive_option(policy.idle))
     size = min(asked.size, edns.UDP_SIZE)
     opt = edns.opt_record(asked, b"".join(options))
-    return Reply(size, opt, cookie_status, fresh, asked.subnet if asked.names_network else b"", scope_at)
+    return Reply(size, opt, cookie_status, fresh, subnet, scope_at)

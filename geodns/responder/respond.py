@@ -96,7 +96,7 @@ def _count(cursor: Cursor, deal: ClientDeal | None, count_key: CountKey, state: 
         cursor.at = at if at < ready.size else 0
     state.counted[count_key] += 1
     if deal is not None and deal.counted is not None:
-        state.views.count(deal.counted)
+        state.views.count(deal)
 
 
 def _answer_from_question_cache(
@@ -169,7 +169,7 @@ def _look_up(
     if found.rotation is not None:
         state.count_dealt(found.rotation, found.positions)
     if found.deal is not None and found.deal.counted is not None:
-        state.views.count(found.deal.counted)
+        state.views.count(found.deal)
     size = TCP_SIZE if client[2] == "tcp" else reply.size
     plain = reply.opt_for(found.scope)
     opt = edns.with_rcode(plain, found.rcode, found.error) if plain else b""

@@ -19,7 +19,7 @@ V = TypeVar("V")
 SLICE_ANSWERS = 250
 """Distinct answers of the rotations in one delta, as with `SLICE`; a larger rotation comes alone."""
 MOST_ANSWERS = 4 * SLICE_ANSWERS
-"""Distinct answers in one delta at all: those of a rotation with more come before it, in several."""
+"""Distinct answers of a rotation that comes whole: those of a larger one come before it, in slices."""
 
 _Piece = tuple[tuple[Answer, tuple[str, ...]], ...]
 
@@ -103,7 +103,7 @@ def _in_pieces(entry: tuple[RotationKey, Rotation]) -> Iterator[TableDelta]:
         yield TableDelta(store="rotations", put={key: rotation})
         return
     answers = (pair for part in rotation.parts for pair in zip(part.answers, part.sets, strict=True))
-    while piece := tuple(islice(answers, MOST_ANSWERS)):
+    while piece := tuple(islice(answers, SLICE_ANSWERS)):
         yield TableDelta(piece=piece)
     bare = rotation.with_parts(replace(part, answers=(), sets=()) for part in rotation.parts)
     yield TableDelta(store="rotations", put={key: bare}, lengths=lengths)

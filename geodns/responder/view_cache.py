@@ -1,5 +1,6 @@
 """Caches for names whose answer depends on the client, by question and what the client's view deals from."""
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from geodns.responder.lookup import ClientDeal, deal_of
@@ -11,7 +12,7 @@ REMEMBERED = 16_384
 """Deals of clients that are kept, and packets: forged addresses must not fill memory."""
 
 MAX_COUNTED = 16_384
-"""Seats of clients that are counted between two reports, at most."""
+"""Clients of experiments that are counted between two reports, at most."""
 
 
 class ReadyViews:
@@ -69,7 +70,7 @@ class ViewCache:
         self.cursors = 0
         self._kept_packets = 0
         self._ready: dict[ViewKey, ReadyViews] = {}
-        self._networks: dict[tuple[str, str, int], int] = {}
+        self._counted: dict[ClientDeal, int] = {}
 
     def deal(self, views: ReadyViews, source: str, subnet: bytes) -> ClientDeal:
         """Return what a client is dealt.
@@ -98,17 +99,22 @@ class ViewCache:
         deal.target = views.targets[deal.key]
         return deal
 
-    def count(self, seat: tuple[str, str, int]) -> None:
+    def count(self, deal: ClientDeal) -> None:
         """Count a query of an experiment."""
-        networks = self._networks
-        if seat in networks:
-            networks[seat] += 1
-        elif len(networks) < MAX_COUNTED:
-            networks[seat] = 1
+        counted = self._counted
+        if deal in counted:  # by identity: that hash is the cheapest
+            counted[deal] += 1
+        elif len(counted) < MAX_COUNTED:
+            counted[deal] = 1
 
     def take_networks(self) -> dict[tuple[str, str, int], int]:
-        networks, self._networks = self._networks, {}
-        return networks
+        """Return the queries of experiments since the last call."""
+        networks: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        for deal, number in self._counted.items():
+            if deal.counted is not None:
+                networks[deal.counted] += number
+        self._counted = {}
+        return dict(networks)
 
     def cursor(self, asked: bytes, key: RotationKey | None) -> Cursor | None:
         """Return a question's cursor in a rotation."""

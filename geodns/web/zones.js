@@ -2,6 +2,7 @@
 
 import { Day } from "./day.js";
 import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
+import { Experiments } from "./experiments.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
 import { Reputation } from "./reputation.js";
@@ -23,10 +24,11 @@ class Zone {
     this.views = new Views(name);
     this.warmup = new Warmup(name);
     this.reputation = new Reputation(name, () => this.hosts.shown(), overrule);
+    this.experiments = new Experiments();
     this.node = el("section", { class: "zone", "aria-label": `zone ${name}` },
       el("h2", {}, el("span", {}, name), " ", this.facts), this.error,
       el("h3", { class: "unseen" }, "Pools"), this.pools.node,
-      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.views.node, this.warmup.node, this.reputation.node, this.day.node);
+      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.views.node, this.warmup.node, this.reputation.node, this.experiments.node, this.day.node);
   }
 
   draw({ zone, pools, hosts, views }, now) {
@@ -72,6 +74,10 @@ export class Zones {
 
   warmups(zones) {
     for (const [name, zone] of this.kept) zone.warmup.draw(zones[name]);
+  }
+
+  holds(experiments) {
+    for (const [name, zone] of this.kept) zone.experiments.draw(experiments[name]);
   }
 
   reputations({ zones, lists, unknown_replies: unknown }) {

@@ -336,6 +336,7 @@ FRESH: dict[str, tuple[str, ...]] = {
     "import": ("import", "db.example", "--origin", "db.example", "--out", "new"),
     "report": ("report", "-o", "report.html"),
     "reputation": ("reputation",),
+    "experiments": ("experiments",),
     "follow": ("follow", "--dry-run", "--egress", "192.0.2.1", "mail.log"),
     "delegation": ("delegation", ZONE),
     "schema": ("schema",),

