@@ -5,7 +5,19 @@ from typing import NamedTuple
 
 import click
 
-from bench import connections, cpu, figures, flip, following, geoip, load_zone, probing, signals
+from bench import (
+    affinity,
+    connections,
+    cpu,
+    figures,
+    flip,
+    following,
+    geoip,
+    load_zone,
+    probing,
+    signals,
+    views,
+)
 from bench.figures import Figure
 from geodns.errors import GeodnsError
 
@@ -30,8 +42,10 @@ class Options(NamedTuple):
 PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "queries": lambda options: cpu.measure(options.seconds, options.rounds),
     "cookies": lambda options: cpu.measure(options.seconds, options.rounds, cookies=True),
+    "views": lambda options: views.measure(options.seconds / 4, options.rounds),
     "connections": lambda _: connections.measure(),
     "flips": lambda options: flip.measure(options.flips),
+    "affinity": lambda options: affinity.measure(options.flips),
     "zones": lambda _: load_zone.measure(),
     "probing": lambda options: probing.measure(options.probing),
     "following": lambda options: following.measure(options.rounds),

@@ -21,6 +21,7 @@ from geodns.config.settings import Settings
 from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
+from geodns.control.experiment_service import ExperimentService
 from geodns.control.gauges import Gauges
 from geodns.control.geoip_service import GeoipService
 from geodns.control.history_service import HistoryService
@@ -33,6 +34,7 @@ from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
 from geodns.control.verdict_service import VerdictService
+from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
 from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
@@ -105,11 +107,23 @@ def build(
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     geoip = GeoipService(settings, events)
+    views = ViewService(cluster, workers, geoip, persistence, events, clock)
+    experiments = ExperimentService(cluster, workers, persistence, events, signals)
     zones = ZoneService(
-        settings, cluster, workers, verdicts, loads, warmup, orders, persistence, events, metrics
+        settings,
+        cluster,
+        workers,
+        verdicts,
+        loads,
+        warmup,
+        orders,
+        persistence,
+        events,
+        metrics,
+        views=views,
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    judges = (signals, warmup, reputation, geoip)
+    judges = (signals, warmup, reputation, geoip, views)
     alerts = Alerts(
         events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
     )
@@ -132,6 +146,8 @@ def build(
         warmup,
         reputation,
         geoip,
+        views,
+        experiments,
         zones,
         watchdog,
         alerts,
@@ -207,6 +223,7 @@ class Daemon:
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
+            ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
             ends.push_async_callback(self._tasks.close)
@@ -242,8 +259,10 @@ class Daemon:
             services.watchdog.watch,
             services.history.watch,
             services.reputation.watch,
+            services.experiments.watch,
             services.signals.watch,
             services.geoip.watch,
+            services.views.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

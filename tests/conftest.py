@@ -1,7 +1,9 @@
 """What holds for all tests: how many examples Hypothesis takes, and in what order they run."""
 
+import contextlib
 import functools
 import gc
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -38,6 +40,29 @@ HERE = Path(__file__).parent
 
 # What collecting makes stays to the end: looking through it again and again takes longer than making it.
 gc.disable()
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Have each process of a run of all tests begin with other files, and read what the others have compiled.
+
+    After a checkout nothing is compiled; in step, each of the processes would compile everything.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or not worker["all_tests"]:
+        return
+    files = sorted(HERE.rglob("test_*.py"))
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in files[first:] + files[:first]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # told where it is collected
+            importlib.import_module(".".join(file.relative_to(HERE.parent).with_suffix("").parts))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process whether it will import every test."""
+    config = node.config
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    node.workerinput["all_tests"] = everything and not config.option.ignore
 
 
 def pytest_collection_finish() -> None:

@@ -49,6 +49,14 @@ def zone(text: str, name: str = NAME) -> Zone:
     return parsed.zone
 
 
+def picking(text: str) -> Zone:
+    """Return a zone all of whose pools pick by client."""
+    one = zone(text)
+    fields = {name: getattr(one, name) for name in Zone.model_fields}
+    fields["pools"] = tuple(pool.model_copy(update={"pick": "client"}) for pool in one.pools)
+    return Zone(**fields)
+
+
 def live_set(
     one: Zone,
     verdicts: Mapping[str, Verdict] | None = None,

@@ -1,8 +1,22 @@
 """The measurements run and say what they should, each with as little as it takes."""
 
+import shutil
+
 import pytest
 
-from bench import connections, cpu, flip, geoip, load_zone, probing, servers, signals
+from bench import (
+    affinity,
+    connections,
+    cpu,
+    flip,
+    geoip,
+    load_zone,
+    probing,
+    resolver_cache,
+    servers,
+    signals,
+    views,
+)
 from bench.figures import Figure, spread
 
 
@@ -33,6 +47,17 @@ def test_connections_are_held() -> None:
     figures = connections.measure(60)
     assert _row(figures, "connections held").value == "60"
     assert _row(figures, "memory of a held connection").value.endswith(" KiB")
+
+
+def test_pools_that_pick_by_client_are_measured_beside_others() -> None:
+    figures = affinity.measure(2, ((2, 1),))
+    assert [figure.what.rpartition(": ")[2] for figure in figures] == [
+        "first compile",
+        "one flip",
+        "memory",
+        "the longest slice",
+    ]
+    assert figures[-1].beside.endswith("; 2 distinct answers")
 
 
 def test_flips_are_timed_for_every_shape() -> None:
@@ -72,6 +97,21 @@ def test_signals_are_taken_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _row(figures, "signals, 500 in a batch: taken").value.endswith(" /s")
     assert _row(figures, "CPU an answer, 1,000 signals a second").value.endswith(" µs")
     assert float(_row(figures, "1 days of 3 hosts, 40 providers: signals.db").value.split()[0]) > 0
+
+
+def test_names_whose_answer_depends_on_the_client_are_measured_beside_a_plain_one() -> None:
+    figures = views.measure(0.01, 2, prefixes=100)
+    assert [one.what for one in figures[:5]] == [
+        f"CPU a query: {kind}"
+        for kind in ("a plain name", "10 rules", "100 prefixes", "affinity", "50 experiments")
+    ]
+    assert all("times a plain name's" in one.beside for one in figures[1:5])
+
+
+@pytest.mark.skipif(shutil.which("unbound") is None, reason="no unbound here: apt-get install unbound")
+def test_what_a_resolver_keeps_is_measured() -> None:
+    figures = resolver_cache.measure(40, 4)
+    assert [one.value for one in figures] == ["4 entries", "40 entries"] * 2
 
 
 def _row(figures: list[Figure], start: str) -> Figure:

@@ -17,7 +17,7 @@ from tests.servicing import Rig
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "geodns.rules.yaml"
-RULES_TEST = DEPLOY / "prometheus" / "tests" / "geodns.rules.test.yaml"
+RULES_TESTS = sorted((DEPLOY / "prometheus" / "tests").glob("*.yaml"))
 DASHBOARD = DEPLOY / "grafana" / "geodns.json"
 RUNBOOK = DEPLOY.parent / "docs" / "runbook.md"
 PROMTOOL = shutil.which("promtool") or shutil.which("/opt/geodns-tests/prometheus/usr/bin/promtool")
@@ -84,7 +84,7 @@ def test_metrics_follow_the_conventions(tmp_path: Path) -> None:
 def test_rules_are_rules_and_each_does_what_it_says() -> None:
     every = [path.name for path in RULES.parent.glob("*.yaml")]  # as `promtool check rules *.yaml`
     assert promtool("check", "rules", *every).startswith("0 ")
-    assert promtool("test", "rules", str(RULES_TEST)).startswith("0 ")
+    assert promtool("test", "rules", *map(str, RULES_TESTS)).startswith("0 ")
 
 
 @needs_promtool
@@ -95,15 +95,18 @@ def test_the_tests_of_the_rules_see_those_that_never_fire(tmp_path: Path) -> Non
             rule["expr"] = f"({rule['expr']}) > Inf"
     (tmp_path / RULES.name).write_text(yaml.safe_dump(rules))
     (tmp_path / "tests").mkdir()
-    shutil.copy(RULES_TEST, tmp_path / "tests")
-    told = promtool("test", "rules", str(tmp_path / "tests" / RULES_TEST.name))
+    copies = [str(shutil.copy(one, tmp_path / "tests")) for one in RULES_TESTS]
+    told = promtool("test", "rules", *copies)
     assert told.startswith("1 ")
     assert set(re.findall(r"alertname: ?(\w+)", told)) == alerts().keys()
 
 
+def rule_tests() -> list[Any]:
+    return [test for file in RULES_TESTS for test in yaml.safe_load(file.read_text())["tests"]]
+
+
 def test_every_alert_is_tested() -> None:
-    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
-    assert {one["alertname"] for test in tests for one in test["alert_rule_test"]} == alerts().keys()
+    assert {one["alertname"] for test in rule_tests() for one in test["alert_rule_test"]} == alerts().keys()
 
 
 @pytest.mark.parametrize("name", alerts())
@@ -217,8 +220,7 @@ def test_two_servers_that_see_the_same_are_no_two_hosts(tmp_path: Path, title: s
 
 @needs_promtool
 def test_links_to_the_runbook_are_absolute_where_a_label_says_so(tmp_path: Path) -> None:
-    whole = yaml.safe_load(RULES_TEST.read_text())
-    (test,) = [one for one in whole["tests"] if one["name"] == "GeodnsDown"]
+    (test,) = [one for one in rule_tests() if one["name"] == "GeodnsDown"]
     test["external_labels"] = {"geodns_docs": "https://git.example.net/docs"}
     annotations = test["alert_rule_test"][0]["exp_alerts"][0]["exp_annotations"]
     annotations["runbook"] = "https://git.example.net/docs/runbook.md#geodnsdown"

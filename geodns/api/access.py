@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from geodns.api.connections import OPEN, READS, SIGNALS
+from geodns.api.connections import OPEN, READS, SIGNALS, SIMULATE
 from geodns.api.nuisances import Nuisances
 from geodns.api.responses import SERVICES, TOKEN, RefusedError
 from geodns.config.report import quoted
@@ -80,7 +80,7 @@ def _let_in(request: web.Request) -> None:
 
 def scope_of(method: str, path: str) -> Scope:
     """Return the scope that a request needs."""
-    if method in READS:
+    if method in READS or path == SIMULATE:
         return "read"
     return "signals" if path == SIGNALS else "control"
 
@@ -188,6 +188,8 @@ class Access:
                     f"reading by the name {quoted(asked)} needs a token: ask 127.0.0.1, or set "
                     "`read_token_file` in geodns.yaml",
                 )
+            if request.method not in READS and request.headers.get("Origin", own) != own:
+                raise RefusedError(403, "from a page elsewhere this needs a token of scope `read`")
         elif not known or request.headers.get("Origin", own) != own:
             raise RefusedError(403, "writing from a browser needs a token: set `token` in geodns.yaml")
 

@@ -1,5 +1,6 @@
 """The HTTP application."""
 
+import asyncio
 import socket
 import time
 
@@ -7,6 +8,7 @@ from aiohttp import web
 
 from geodns.api import (
     events,
+    experiments,
     explain,
     history,
     hosts,
@@ -14,6 +16,7 @@ from geodns.api import (
     query_log,
     reputation,
     signals,
+    simulate,
     site,
     state,
     status,
@@ -26,6 +29,7 @@ from geodns.api.events import FOLLOWERS
 from geodns.api.gauges import HttpGauges
 from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import CACHE, SERVICES, ResponseCache
+from geodns.api.simulate import SIMULATING
 from geodns.config.tokens import Token
 from geodns.control.services import Services
 
@@ -48,6 +52,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
     names = (services.node, socket.gethostname())
     app[ACCESS] = Access(tokens, time.monotonic, app[NUISANCES], names)
     app[FOLLOWERS] = {}
+    app[SIMULATING] = asyncio.Lock()
     services.metrics.registry.register(HttpGauges(app))
     rooms = (
         site,
@@ -56,12 +61,14 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
         warmup,
         zones,
         explain,
+        simulate,
         events,
         history,
         state,
         signals,
         query_log,
         reputation,
+        experiments,
         openapi,
     )
     app.add_routes([route for room in rooms for route in room.routes()])

@@ -31,7 +31,9 @@ OPEN = frozenset({"/healthz", "/readyz"})
 OTHERS = 64
 """Descriptors for everything else; half of the rest are for probes."""
 SIGNALS = "/api/v1/signals"
-LARGE = frozenset({"/api/v1/state", SIGNALS})
+SIMULATE = "/api/v1/simulate"
+"""Changes nothing, so reading is enough, although it is asked by POST."""
+LARGE = frozenset({"/api/v1/state", SIGNALS, SIMULATE})
 """Their handlers read the bodies, which are larger than others."""
 READS = frozenset({"GET", "HEAD"})
 

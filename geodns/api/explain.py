@@ -10,6 +10,7 @@ from typing import NamedTuple
 import dnslib
 from aiohttp import web
 
+from geodns.api.explain_clients import ClientAnswer
 from geodns.api.explain_names import nearest_outside, unpooled
 from geodns.api.explain_pools import PoolExplanation
 from geodns.api.responses import SERVICES, RefusedError, cached_json
@@ -19,12 +20,16 @@ from geodns.control.cluster import Cluster
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.checks import Target
 from geodns.model.state import HostKey
+from geodns.model.views import NO_NETWORKS, GeoNetworks
 from geodns.model.zone import Zone
-from geodns.responder.lookup import rotation_of
+from geodns.responder.lookup import deal_for, rrset_of
 from geodns.responder.respond import respond
+from geodns.responder.table import ViewKey
+from geodns.responder.views import client_network
 from geodns.responder.worker_state import WorkerState
 from geodns.wire import codes
 from geodns.wire.codes import number_of
+from geodns.wire.edns import SUBNET, subnet_of
 from geodns.wire.idn import to_ascii
 from geodns.wire.names import name_to_wire
 from geodns.wire.networks import Network, parse_network
@@ -37,13 +42,21 @@ class Asking(NamedTuple):
     """The client that would ask.
 
     Attributes:
-        client: the resolver's address.
+        client: the resolver's address; None: nobody in particular asks.
         network: the network that it says it asks for (RFC 7871); None: it does not say.
 
     """
 
-    client: str = "127.0.0.1"
+    client: str | None = None
     network: Network | None = None
+
+    @property
+    def source(self) -> str:
+        return self.client or "127.0.0.1"
+
+    @property
+    def known(self) -> bool:
+        return self.client is not None or self.network is not None
 
 
 def routes() -> list[web.RouteDef]:
@@ -55,16 +68,17 @@ async def _explain(request: web.Request) -> web.Response:
     if not name:
         raise RefusedError(400, "say which name: /api/v1/explain?name=out.example.com&type=A")
     rtype = request.query.get("type", "A").upper()
-    asking = Asking(_client(request.query.get("client", "127.0.0.1")), _network(request.query.get("ecs")))
+    asking = Asking(_client(request.query.get("client")), _network(request.query.get("ecs")))
     services = request.app[SERVICES]
     seen = partial(last_result, services.verdicts)
-    make = partial(explain, services.cluster, name, rtype, asking, seen, services.warmup.describe())
+    geo, warmup = services.geoip.networks, services.warmup.describe()
+    make = partial(explain, services.cluster, name, rtype, asking, seen, warmup, geo)
     return cached_json(request, f"explain {(name, rtype, asking)}", make)
 
 
-def _client(text: str) -> str:
+def _client(text: str | None) -> str | None:
     try:
-        return str(ip_address(text))
+        return None if text is None else str(ip_address(text))
     except ValueError as error:
         raise RefusedError(400, f"client {text!r} is no address: write one, as 192.0.2.7") from error
 
@@ -83,6 +97,7 @@ def explain(
     asking: Asking = Asking(),  # noqa: B008 - it cannot change
     seen: Callable[[Target], LastResult | None] = lambda _: None,
     warmup: Mapping[HostKey, str] = MappingProxyType({}),
+    geo: GeoNetworks = NO_NETWORKS,
 ) -> ExplanationJson:
     """Return which pools stand behind a name, what every host's part in them is and why, and what comes next.
 
@@ -93,6 +108,7 @@ def explain(
         asking: who would ask.
         seen: returns a target's last result.
         warmup: where each host that warms up stands.
+        geo: the networks of places that rules name.
 
     Raises:
         NotFoundError: no zone that is served has the name.
@@ -107,22 +123,32 @@ def explain(
     zone = _zone_of(cluster, owner)
     table = cluster.compiled.table
     wire = name_to_wire(owner)
-    key = rotation_of(table, wire, rnumber)
-    tiers = []
-    if key is not None:
-        rotation = table.rotations[key]
-        shown = PoolExplanation(cluster, zone, cluster.live(), rotation, seen, warmup)
-        tiers = [shown.tier(*tier) for tier in key.tiers]
+    key = rrset_of(table, wire, rnumber)
+    viewed = None
+    if isinstance(key, ViewKey):
+        client = client_network(subnet_of(asking.network), asking.source)
+        deal = deal_for(table, key, client) if asking.known else None
+        viewed = ClientAnswer(cluster.compiled, zone, key, geo, asking.network, deal)
+        keys = viewed.rotations()
+    else:
+        keys = [] if key is None else [key]
+    live = cluster.live()
+    tiers = {
+        tier: PoolExplanation(cluster, zone, live, table.rotations[one], seen, warmup).tier(*tier)
+        for one in keys
+        for tier in one.tiers
+    }
     other = None if tiers else unpooled(table, table.zones[name_to_wire(zone.origin)], wire, rnumber)
     return {
         "name": owner,
         "type": rtype,
         "zone": zone.name,
         "serial": cluster.sources[zone.name].serial,
-        "tiers": tiers,
+        "tiers": list(tiers.values()),
         "no_pool": None if other is None else other.why,
         "near": [] if other is None else list(other.near),
-        "next": _next(cluster, zone, owner, rnumber, asking),
+        "by_client": None if viewed is None else viewed.explain(),
+        "next": _next(cluster, zone, owner, rnumber, asking) if viewed is None or asking.known else [],
         "hosts": _hosts_by_data(zone),
     }
 
@@ -152,14 +178,14 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
     None where others answer: a referral is always the same.
     """
     question = dnslib.DNSRecord(q=dnslib.DNSQuestion(owner, rtype))
-    options = [] if asking.network is None else [_subnet_option(asking.network)]
+    options = [] if asking.network is None else [dnslib.EDNSOption(SUBNET, subnet_of(asking.network))]
     question.add_ar(dnslib.EDNS0(udp_len=1232, opts=options))
     # A state of its own: nothing that is shown here takes a place in any rotation, or counts.
     state = WorkerState(random.Random())  # noqa: S311 - a place to start from
     asked, hosts = bytes(question.pack()), _hosts_by_data(zone)
     found: list[NextJson] = []
     for _ in range(ANSWERS):
-        packet = respond(cluster.compiled.table, asked, (asking.client, 53, "udp"), 0.0, state)
+        packet = respond(cluster.compiled.table, asked, (asking.source, 53, "udp"), 0.0, state)
         if packet is None:
             break
         answer = dnslib.DNSRecord.parse(packet)
@@ -175,10 +201,3 @@ def _next(cluster: Cluster, zone: Zone, owner: str, rtype: int, asking: Asking) 
             }
         )
     return found
-
-
-def _subnet_option(network: Network) -> dnslib.EDNSOption:
-    length = network.prefixlen
-    address = network.network_address.packed[: (length + 7) // 8]
-    family = 1 if network.version == 4 else 2
-    return dnslib.EDNSOption(8, family.to_bytes(2, "big") + bytes((length, 0)) + address)

@@ -75,6 +75,7 @@ class PoolExplanation:
             "chain": [self._link(deal, link) for link in chain],
             "ttl": ttl,
             "ttl_why": self._ttl_why(chain, deal, ttl),
+            "pick": "client" if deal.rows else "rotation",
             "cycle": 0 if part is None else len(part.index),
             "sizes": {} if part is None else sizes_of(part),
             "burst": None if part is None else burst_of(part, ttl),
@@ -173,11 +174,21 @@ class PoolExplanation:
             told = self._warmup_text(host)
         if told is not None:
             return told
-        if deal.last_resort is None and pool.name not in deal.using:
-            return f"its pool is not needed: {deal.pool} has enough live hosts"
-        if deal.last_resort is None and host.name in deal.hosts:
-            return "an earlier pool names it at this preference"
-        return "others are live" if deal.dealt else "nobody is dealt"
+        living = deal.last_resort is None
+        reasons = (
+            (
+                living and pool.name not in deal.using,
+                f"its pool is not needed: {deal.pool} has enough live hosts",
+            ),
+            (living and host.name in deal.hosts, "an earlier pool names it at this preference"),
+            (
+                living and deal.rows,
+                f"its weight is too small for one of {len(deal.rows):,} buckets of clients",
+            ),
+            (deal.dealt, "others are live"),
+            (True, "nobody is dealt"),
+        )
+        return next(text for holds, text in reasons if holds)
 
     def _warmup_text(self, host: Host) -> str:
         return self.warmup.get((self.zone.name, host.name), "it warms up")

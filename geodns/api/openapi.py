@@ -28,7 +28,7 @@ from geodns.api.bodies import (
     StateJson,
     WarmupOrderBody,
 )
-from geodns.api.connections import SIGNALS
+from geodns.api.connections import SIGNALS, SIMULATE
 from geodns.api.history import STEPS
 from geodns.api.schemas import (
     DescribedJson,
@@ -48,10 +48,13 @@ from geodns.api.schemas import (
     ZoneJson,
     ZonesJson,
 )
+from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
 from geodns.api.schemas_reputation import ReputationJson
+from geodns.api.schemas_simulate import SimulationJson
 from geodns.api.schemas_warmup import WarmupJson, WarmupsJson
 from geodns.api.signals import SignalsBody
+from geodns.api.simulate import SimulateBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
 from geodns.storage.event_log import KINDS
@@ -131,6 +134,14 @@ OPERATIONS = (
         needs=frozenset({"name"}),
         errors=(404, 503),
     ),
+    Operation(
+        "post",
+        SIMULATE,
+        "What clients would be dealt, with hosts down or other weights too; changes nothing",
+        SimulationJson,
+        takes=SimulateBody,
+        errors=(404, 503),
+    ),
     Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),
     Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404, 503)),
     Operation(
@@ -189,6 +200,7 @@ OPERATIONS = (
         takes=ModeBody,
         errors=(404, 503),
     ),
+    Operation("get", "/api/v1/experiments", "The arms of experiments, and what differs", ExperimentsJson),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(
         "post",

@@ -91,6 +91,21 @@ class StatusJson(TypedDict):
     zones: dict[str, "ZoneStateJson"]
     hosts: dict[str, dict[str, "HostJson"]]
     pools: dict[str, dict[str, "PoolJson"]]
+    views: Annotated[
+        dict[str, dict[str, list["RuleJson"]]],
+        Field(description="By zone and name: the rules that choose its pool by client and time, in order."),
+    ]
+
+
+class RuleJson(TypedDict):
+    """A rule of a name that has rules; the first that a client meets says its pool."""
+
+    rule: Annotated[int, Field(ge=1, description="Its number in the list.")]
+    types: Annotated[list[str], Field(description="The record types that have this list.")]
+    preference: NotRequired[Annotated[Count, Field(description="Of MX; of SRV the priority.")]]
+    when: Annotated[str, Field(description="Its conditions; empty: the last, for all others.")]
+    pool: str
+    since: Annotated[Moment | None, Field(description="null: its hours are not, or that is not known yet.")]
 
 
 class SourceJson(TypedDict):
@@ -114,6 +129,12 @@ class ZoneStateJson(TypedDict):
     error: str | None
     waiting: NotRequired[list[str]]
     sources: NotRequired[list[SourceJson]]
+    views_at: NotRequired[
+        Annotated[Moment, Field(description="For when what clients are dealt was compiled last.")]
+    ]
+    views_until: NotRequired[
+        Annotated[Moment | None, Field(description="When hours or slots change that next; null: never.")]
+    ]
 
 
 class WeighedJson(TypedDict):

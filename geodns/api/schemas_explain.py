@@ -1,11 +1,15 @@
 """Types of an explanation: the pools behind a name, their hosts, the next answers."""
 
-from typing import Annotated
+from typing import (
+    Annotated,
+    Literal,
+    NotRequired,  # pydantic takes typing's own from Python 3.12 on
+)
 
 from pydantic import Field
-from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
+from typing_extensions import TypedDict
 
-from geodns.api.schemas import Count, Share, WeighedJson
+from geodns.api.schemas import Count, Moment, Share, WeighedJson
 from geodns.compiler.choice import LastResort
 from geodns.model.state import Forced, HealthState
 
@@ -57,7 +61,13 @@ class TierJson(TypedDict):
     chain: list[LinkJson]
     ttl: Count
     ttl_why: str
-    cycle: Annotated[Count, Field(description="Answers until they come again in the same order.")]
+    pick: Annotated[
+        Literal["rotation", "client"],
+        Field(description="client: each network of clients has a bucket, and keeps its answer."),
+    ]
+    cycle: Annotated[
+        Count, Field(description="Answers until they come again in the same order, or buckets of clients.")
+    ]
     sizes: Annotated[dict[str, Share], Field(description="The part of the answers with so many hosts.")]
     burst: BurstJson | None
     hosts: dict[str, DealtHostJson]
@@ -73,6 +83,78 @@ class NextJson(TypedDict):
     hosts: list[str]
 
 
+class ExplainedClientJson(TypedDict):
+    """Whom the answer is for."""
+
+    network: str
+    by: Annotated[Literal["ecs", "source"], Field(description="Whether RFC 7871's option names it.")]
+    why: str
+    scope: Annotated[
+        Count,
+        Field(description="Bits of its network for which the answer holds; 0: for all."),
+    ]
+
+
+class ExplainedRuleJson(TypedDict):
+    """A rule of the list: whether the client meets it, and why."""
+
+    rule: Annotated[int, Field(ge=1)]
+    preference: NotRequired[Annotated[Count, Field(description="Of MX; of SRV the priority.")]]
+    when: str
+    pool: str
+    applies: Annotated[bool | None, Field(description="null: no client was given, who may meet it.")]
+    why: str
+    hidden_by: Annotated[list[int], Field(description="Rules that take all of its clients.")]
+
+
+class DealtJson(TypedDict):
+    """What some clients of a view are dealt: all, or those of one arm of an experiment."""
+
+    arm: Annotated[str | None, Field(description="EXPERIMENT/ARM; null: there is no experiment.")]
+    share: Annotated[Share, Field(description="Of the view's client networks.")]
+    failover: Annotated[bool, Field(description="Whether it has nobody live: the first arm's is dealt.")]
+    pools: Annotated[
+        dict[str, dict[str, Share]],
+        Field(description="The first picks of each pool's hosts; no pool: there is no host of the family."),
+    ]
+
+
+class ViewJson(TypedDict):
+    """Clients who are dealt the same."""
+
+    rules: Annotated[list[int], Field(description="Whose pools these are, of the first list with rules.")]
+    applies: Annotated[bool | None, Field(description="Whether the client is among them; null: none given.")]
+    deals: list[DealtJson]
+
+
+class ExplainedArmJson(TypedDict):
+    """The client's arm of an experiment."""
+
+    experiment: str
+    by: Literal["client", "time"]
+    arm: str
+    why: str
+
+
+class ExplainedAffinityJson(TypedDict):
+    """The hosts of a client in a pool that picks by client, the first first."""
+
+    pool: str
+    bucket: Count
+    hosts: list[str]
+
+
+class ClientAnswerJson(TypedDict):
+    """How the answer depends on the client."""
+
+    client: Annotated[ExplainedClientJson | None, Field(description="null: none was given.")]
+    rules: list[ExplainedRuleJson]
+    views: list[ViewJson]
+    experiment: ExplainedArmJson | None
+    affinity: list[ExplainedAffinityJson]
+    compiled: Annotated[Moment, Field(description="For when it was compiled.")]
+
+
 class ExplanationJson(TypedDict):
     """Why a name is answered as it is; `hosts` are by their addresses and names in answers."""
 
@@ -83,5 +165,11 @@ class ExplanationJson(TypedDict):
     tiers: list[TierJson]
     no_pool: Annotated[str | None, Field(description="Why no pool is behind it; null where one is.")]
     near: Annotated[list[str], Field(description="Of a name that is not there: the nearest that are.")]
-    next: Annotated[list[NextJson], Field(description="None where the name is delegated.")]
+    by_client: Annotated[
+        ClientAnswerJson | None, Field(description="null: everybody gets the same, whenever they ask.")
+    ]
+    next: Annotated[
+        list[NextJson],
+        Field(description="None where the name is delegated, or the client decides and none was given."),
+    ]
     hosts: dict[str, str]

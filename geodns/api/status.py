@@ -24,6 +24,7 @@ from geodns.api.schemas import (
     StatusJson,
     ZoneStateJson,
 )
+from geodns.api.views import views_of
 from geodns.compiler.choice import Choice, shares
 from geodns.compiler.live_set import LiveSet, effective_weight, factors_of
 from geodns.config.times import timestamp
@@ -301,6 +302,7 @@ def status(services: Services) -> StatusJson:
         "zones": _zones(services.cluster, services.zones),
         "hosts": hosts_of(services.cluster, partial(last_result, services.verdicts)),
         "pools": pools_of(services.cluster, held_until),
+        "views": views_of(services),
     }
 
 
@@ -321,6 +323,10 @@ def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:
             "file": printable(str(zones.files.get(name, ""))),
             "error": str(refused[name][0]) if name in refused else None,
         }
+        views = cluster.compiled.views[name]
+        if views.views:
+            found[name]["views_at"] = timestamp(views.at)
+            found[name]["views_until"] = None if views.until is None else timestamp(views.until)
         if name in zones.waiting:
             found[name]["waiting"] = list(zones.waiting[name])
     for zone, origin, listing in zones.sources():

@@ -101,6 +101,10 @@ class Server:
         """
         return asyncio.run(self.first(path, query)).body
 
+    def post(self, path: str, body: Json) -> Json:
+        """Ask as `get` does, where the question is too long for a URL; it changes nothing."""
+        return asyncio.run(self.first(path, {}, body)).body
+
     def get_all(self, path: str, **query: str) -> dict[str, HttpReply | GeodnsError]:
         """Ask each server, all at once; return what each answers, or why it does not."""
         return asyncio.run(self._all(self.urls, "GET", path, query, None))
@@ -111,14 +115,15 @@ class Server:
         """Ask each server for a change, or those of `urls` alone, as `get_all` does."""
         return asyncio.run(self._all(self.urls if urls is None else urls, "POST", path, query, body))
 
-    async def first(self, path: str, query: dict[str, str]) -> HttpReply:
-        """Do as `get` does, where a loop runs already."""
+    async def first(self, path: str, query: dict[str, str], body: Json | None = None) -> HttpReply:
+        """Do as `get` does, or as `post` with a body, where a loop runs already."""
+        method = "GET" if body is None else "POST"
         for url in self.urls[:-1]:
             try:
-                return await self._ask(url, "GET", path, query, None)
+                return await self._ask(url, method, path, query, body)
             except UnreachableError as error:
                 click.echo(f"{error}; asking the next", err=True)
-        return await self._ask(self.urls[-1], "GET", path, query, None)
+        return await self._ask(self.urls[-1], method, path, query, body)
 
     async def _all(
         self, urls: Iterable[str], method: str, path: str, query: dict[str, str], body: Json | None

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geodns.cli.client import Json, Server
+from geodns.cli.explain_clients import by_client
 from geodns.cli.options import server_option, token_option
 from geodns.cli.output import show
 
@@ -36,7 +37,8 @@ def explain(
 
     The first thing to run when someone asks "why does mta2 get no mail?": which pool and fallback apply, what
     every host's state, weight and part are and why, how many hosts an answer names, why the TTL is what it
-    is, what one cached answer can do, and the next three answers.
+    is, what one cached answer can do, and the next three answers. Where the answer depends on the client:
+    with --client or --ecs who counts as the client, which rule applies and why, without them all views.
     """
     asked = {"name": name, "type": rtype.upper()}
     asked |= {key: value for key, value in (("client", client), ("ecs", ecs)) if value is not None}
@@ -53,6 +55,8 @@ def render(shown: Json) -> RenderableType:
     parts: list[RenderableType] = [
         head + Text(f"  zone {shown['zone']}, serial {shown['serial']}", style="dim")
     ]
+    if shown.get("by_client"):  # a server of an earlier version does not say
+        parts += by_client(shown["by_client"])
     if not shown["tiers"]:
         parts.append(Text(unpooled(shown)))
     for tier in shown["tiers"]:
@@ -81,7 +85,8 @@ def _tier(tier: Json, rtype: str) -> list[RenderableType]:
     parts.append(Text(f"  TTL {tier['ttl']} s: {tier['ttl_why']}"))
     if tier["sizes"]:
         sizes = ", ".join(f"{part:.1%} name {_hosts(int(size))}" for size, part in tier["sizes"].items())
-        parts.append(Text(f"  of {tier['cycle']} answers in a cycle {sizes}"))
+        of = "buckets of clients" if tier["pick"] == "client" else "answers in a cycle"
+        parts.append(Text(f"  of {tier['cycle']} {of} {sizes}"))
         ttl, worst = tier["burst"]["seconds"], max(tier["burst"]["uniform"].values())
         parts.append(
             Text(

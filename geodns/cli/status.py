@@ -95,15 +95,24 @@ def narrowed(hosts: Sequence[str], zone: str | None, shown: Json) -> Json:
     }
     zones = list(shown["zones"]) if zone is None else [zone_named(zone, shown["zones"])]
     if not hosts:
-        kept = {what: {name: shown[what][name] for name in zones if name in shown[what]} for what in _BY_ZONE}
+        kept = {
+            what: {name: shown[what][name] for name in zones if name in shown[what]}
+            for what in _BY_ZONE
+            if what in shown
+        }
         return shown | kept
     found: Json = {}
     for name, host in find_among(hosts, {name: known[name] for name in zones if name in known}):
         found.setdefault(name, {})[host] = shown["hosts"][name][host]
-    return shown | {"zones": {name: shown["zones"][name] for name in found}, "hosts": found, "pools": {}}
+    return shown | {
+        "zones": {name: shown["zones"][name] for name in found},
+        "hosts": found,
+        "pools": {},
+        "views": {},
+    }
 
 
-_BY_ZONE = ("zones", "hosts", "pools")
+_BY_ZONE = ("zones", "hosts", "pools", "views")
 
 
 def _one(source: Server, narrow: _Narrow) -> _StatusRow:
@@ -212,6 +221,8 @@ def render(shown: Json, now: float | None = None) -> RenderableType:
             parts.append(_hosts(shown["hosts"][zone], now))
         if zone in shown["pools"]:
             parts.append(_pools(shown["pools"][zone]))
+        if shown.get("views", {}).get(zone):  # a server of an earlier version has none
+            parts.append(_views(shown["views"][zone], now))
     return Group(*parts)
 
 
@@ -276,4 +287,24 @@ def _pools(pools: Json) -> Table:
         ]
         shown = name if pool.get("checks", True) else f"{name} (unchecked)"
         table.add_row(shown, pools_dealt(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
+    return table
+
+
+def _views(names: Json, now: float) -> Table:
+    """Tabulate the rules of names; those whose hours are not are dim."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "rule", "when", "pool", "since"):
+        table.add_column(column, overflow="fold")
+    for name, rules in names.items():
+        several = len({(*rule["types"], rule.get("preference")) for rule in rules}) > 1
+        for rule in rules:
+            of = f" {' '.join(rule['types'])}" + (f" {rule['preference']}" if "preference" in rule else "")
+            cells = (
+                name.rstrip(".") + (of if several else "") if rule["rule"] == 1 else "",
+                str(rule["rule"]),
+                rule["when"] or "all others",
+                rule["pool"],
+                ago(rule["since"], now) or "not now",
+            )
+            table.add_row(*map(Text, cells), style="" if rule["since"] else "dim")
     return table

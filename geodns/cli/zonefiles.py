@@ -15,7 +15,7 @@ from geodns.cli.options import config_of, server_option, token_option
 from geodns.config.report import Report
 from geodns.config.settings import NOT_MINE, settings_in
 from geodns.control.edit_guard import gone_names, large_losses, owners, some
-from geodns.errors import BadNameError, GeodnsError, ServerError, StartError, UsageError, printable
+from geodns.errors import BadNameError, GeodnsError, Problem, ServerError, StartError, UsageError, printable
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.state import TAKEN_OUT, HealthState
 from geodns.model.zone import Zone
@@ -50,20 +50,23 @@ def check(
     one line, file:line:column: what is wrong: what to write instead. The exit status is 1 if there is any
     but warnings.
     """
-    bad, folder = _check_settings(config_of(context))
+    config = config_of(context)
+    bad, given = _check_settings(config)
+    folder = given.get("zones", Path("zones") if config is None else config.parent / "zones")
     paths = paths or (folder,)
     files = zone_files(paths)
     shown = ", ".join(map(str, paths))
     if not files or (paths == (folder,) and not folder.exists()):
         raise GeodnsError(f"no zone file in {shown}: write one with `geodns init NAME ADDRESS…`")
     parsed = read_zones(files)
+    zones = list(_by_path(parsed).values())
     problems = [problem for file in parsed.values() for problem in file.problems]
+    problems += _without_places(config, given, zones)
     for problem in problems[:MAX_SHOWN]:
         click.echo(problem)
     if len(problems) > MAX_SHOWN:
         more = sum(problem.times for problem in problems[MAX_SHOWN:])
         click.echo(f"and {more:,} more: mend these first, or check fewer files at once")
-    zones = list(_by_path(parsed).values())
     if diff:
         from geodns.cli.client import Server  # noqa: PLC0415 - an HTTP client takes long to load
 
@@ -83,10 +86,24 @@ def check(
     click.echo(f"zones {len(zones)}, hosts {hosts}, pools {pools}, names {names}")
 
 
-def _check_settings(config: Path | None) -> tuple[bool, Path]:
-    """Print what is wrong with the settings; return whether anything is, and the folder of zone files."""
+def _without_places(
+    config: Path | None, given: Mapping[str, Any], zones: Iterable[Zone]
+) -> Iterator[Problem]:
+    """Warn of zones whose rules name places, where the settings have no file that says where clients are."""
+    for zone in () if config is None or given.get("geoip") else zones:
+        tiers = (tier for rule in zone.rules for tier in rule.tiers)
+        if any(rule.by_place for tier in tiers for rule in tier.rules):
+            what = (
+                f"rules of {zone.name} name countries, continents or networks' owners, and `geoip` is not set"
+            )
+            instead = "they match nobody: write `geoip: [/var/lib/GeoIP/country.mmdb]`"
+            yield Problem(str(config), 0, 0, what, instead, warning=True)
+
+
+def _check_settings(config: Path | None) -> tuple[bool, Mapping[str, Any]]:
+    """Print what is wrong with the settings; return whether anything is, and what could be read."""
     if config is None:
-        return False, Path("zones")
+        return False, {}
     report = Report(str(config))
     given = settings_in(config, report, foreign=True)
     _check_start(given, report)
@@ -98,7 +115,7 @@ def _check_settings(config: Path | None) -> tuple[bool, Path]:
         problems += read_additions(given["reply_patterns"])[1]
     for problem in problems:
         click.echo(problem)
-    return any(not one.warning for one in problems), given.get("zones", config.parent / "zones")
+    return any(not one.warning for one in problems), given
 
 
 def _check_start(given: Mapping[str, Any], report: Report) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import accumulate, count
 from struct import pack
 
+from geodns.compiler.affinity import SEED, address_scores
 from geodns.compiler.choice import Choice, Deal
 from geodns.compiler.dealt import Dealt
 from geodns.compiler.rotation import cycle, units
@@ -57,7 +59,7 @@ def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey,
     ttl = min(deal.ttl(zone, key.ttl) for deal, _, _ in serving)
     dead = [deal for deal, _, _ in serving if deal.last_resort is not None]
     note = _note(dead)
-    serving = list(_each_target_once(serving))
+    serving = list(_each_target_once(zone, serving))
     if not serving:
         return Rotation(key, (), servfail=bool(dead), note=note, failover=bool(failover))
     parts = (
@@ -83,7 +85,9 @@ def _failover(zone: Zone, key: RotationKey, choices: Mapping[PoolKey, Choice]) -
     return {pool: arms[0].pool} if nobody and pool != arms[0].pool else {}
 
 
-def _each_target_once(serving: Iterable[tuple[Deal, int, int]]) -> Iterator[tuple[Deal, int, int]]:
+def _each_target_once(
+    zone: Zone, serving: Iterable[tuple[Deal, int, int]]
+) -> Iterator[tuple[Deal, int, int]]:
     """Leave a host to the first pool that names it at a rank and port: no RRset holds a record twice."""
     named: set[tuple[int, int, str]] = set()
     for deal, rank, port in serving:
@@ -91,8 +95,10 @@ def _each_target_once(serving: Iterable[tuple[Deal, int, int]]) -> Iterator[tupl
         if len(dealt) < len(deal.dealt):  # nor may one that warms up get what the warm ones leave
             dealt = tuple(entry for entry in dealt if entry.host not in deal.warmup)
         named |= {(rank, port, entry.host) for entry in dealt}
+        if len(dealt) < len(deal.dealt):
+            deal = deal.of_these(dealt, zone.pool_by_name[deal.pool].answers)  # noqa: PLW2901 - what is left
         if dealt:
-            yield replace(deal, dealt=dealt) if len(dealt) < len(deal.dealt) else deal, rank, port
+            yield deal, rank, port
 
 
 MAX_NOTE = 120
@@ -111,17 +117,30 @@ def _note(dead: Sequence[Deal]) -> str:
 
 
 def _address_part(zone: Zone, deal: Deal, answers: int, rtype: int, ttl: int) -> Part:
-    """Compile a pool's A or AAAA cycle; a host with several addresses lends one to each answer, in turn."""
-    lent = [[record(rtype, ttl, address.packed) for address in entry.addresses] for entry in deal.dealt]
-    turns = [0] * len(lent)
-    bodies: list[tuple[list[bytes], tuple[int, ...]]] = []
-    for row in _rows(zone, deal, answers):
-        records = []
-        for host in row:
-            records.append(lent[host][turns[host] % len(lent[host])])
-            turns[host] += 1
-        bodies.append((records, row))
-    return _part(deal, bodies)
+    """Compile a pool's A or AAAA cycle; a host with several addresses lends one to each answer."""
+    lent = [record(rtype, ttl, address.packed) for entry in deal.dealt for address in entry.addresses]
+    lenders = [host for host, entry in enumerate(deal.dealt) for _ in entry.addresses]
+    rows = _rows(zone, deal, answers)
+    if len(lent) > len(deal.dealt):
+        rows = _lent(deal, rows)
+    return _part(deal, rows, lent, lenders)
+
+
+def _lent(deal: Deal, rows: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Return rows of addresses instead of hosts: each lends its own in turn, or the nearest to a bucket."""
+    numbers = [len(entry.addresses) for entry in deal.dealt]
+    starts = [0, *accumulate(numbers)]
+    if not deal.rows:
+        turns = [count() for _ in numbers]
+        return tuple(tuple(starts[host] + next(turns[host]) % numbers[host] for host in row) for row in rows)
+    scores = [[address_scores(address.packed) for address in entry.addresses] for entry in deal.dealt]
+
+    def nearest(host: int, bucket: int) -> int:
+        return min(range(numbers[host]), key=lambda number: scores[host][number][bucket])
+
+    return tuple(
+        tuple(starts[host] + nearest(host, bucket) for host in row) for bucket, row in enumerate(rows)
+    )
 
 
 def _mx_part(source: Source, deal: Deal, answers: int, preference: int, ttl: int) -> Part:
@@ -130,9 +149,8 @@ def _mx_part(source: Source, deal: Deal, answers: int, preference: int, ttl: int
     start = preference.to_bytes(2, "big")
     lent = [record(NUMBERS["MX"], ttl, start + name) for name in names]
     rows = _rows(source.zone, deal, answers)
-    bodies = [([lent[host] for host in row], row) for row in rows]
     beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
-    return _part(deal, bodies, beside)
+    return _part(deal, rows, lent, range(len(lent)), beside)
 
 
 MAX_SERVICE_WEIGHT = 65535
@@ -152,9 +170,8 @@ def _srv_part(source: Source, deal: Deal, priority: int, port: int, ttl: int) ->
     ]
     answers = -(-len(lent) // MOST_SERVICES)
     rows = [tuple(range(first, len(lent), answers)) for first in range(answers)]
-    bodies = [([lent[host] for host in row], row) for row in rows]
     beside = [_live_addresses(source, name, entry) for name, entry in zip(names, deal.dealt, strict=True)]
-    return _part(deal, bodies, beside)
+    return _part(deal, rows, lent, range(len(lent)), beside)
 
 
 def service_weights(dealt: Sequence[Dealt]) -> list[int]:
@@ -174,6 +191,8 @@ def _live_addresses(source: Source, name: bytes, entry: Dealt) -> tuple[bytes, .
 
 
 def _rows(zone: Zone, deal: Deal, answers: int) -> tuple[tuple[int, ...], ...]:
+    if deal.rows:
+        return deal.rows
     weights = units([entry.portion for entry in deal.dealt])
     # The seed differs from pool to pool, so that not all pools pair their first hosts.
     seed = int.from_bytes(f"{zone.name}/{deal.pool}".encode()[-8:], "big")
@@ -182,30 +201,32 @@ def _rows(zone: Zone, deal: Deal, answers: int) -> tuple[tuple[int, ...], ...]:
 
 def _part(
     deal: Deal,
-    bodies: Iterable[tuple[Iterable[bytes], tuple[int, ...]]],
+    rows: Sequence[tuple[int, ...]],
+    lent: Sequence[bytes],
+    lenders: Sequence[int],
     beside: Sequence[tuple[bytes, ...]] = (),
 ) -> Part:
     """Number the distinct answers of a cycle.
 
     Args:
-        deal: has the hosts that rows count.
-        bodies: the records of answers and their rows, in the order of the cycle; one that two hosts lend, as
-            an address that both have, stands in an answer once.
+        deal: has the hosts.
+        rows: the records of answers, in the order of the cycle.
+        lent: the records that rows count; one that two hosts lend, as an address that both have, stands in an
+            answer once.
+        lenders: the host of each record.
         beside: additional records of each host; an answer goes without where they make it too long for UDP.
 
     """
-    numbers: dict[tuple[tuple[bytes, ...], tuple[int, ...]], int] = {}
-    once = ((tuple(dict.fromkeys(records)), row) for records, row in bodies)
-    index = array("I", (numbers.setdefault(body, len(numbers)) for body in once))
-    answers = []
-    for records, row in numbers:
+    numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+    names = [deal.dealt[host].host for host in lenders]
+    lent_once = len(set(lent)) == len(lent)
+    answers, sets = [], []
+    for row in numbers:
+        records = [lent[one] for one in row] if lent_once else [*dict.fromkeys(lent[one] for one in row)]
         body = b"".join(records)
-        extra = tuple(one for host in row for one in beside[host]) if beside else ()
-        fits = len(body) + sum(map(len, extra)) <= MAX_DEALT
-        answers.append(Answer(body, an=len(records), extra=extra if fits else ()))
-    return Part(
-        deal.pool,
-        tuple(answers),
-        index,
-        tuple(tuple(deal.dealt[host].host for host in row) for _, row in numbers),
-    )
+        extra = tuple([one for lender in row for one in beside[lenders[lender]]]) if beside else ()
+        fits = not extra or len(body) + sum(map(len, extra)) <= MAX_DEALT
+        answers.append(Answer(body, len(records), extra=extra if fits else ()))
+        sets.append(tuple([names[one] for one in row]))
+    index = array("I", map(numbers.__getitem__, rows))
+    return Part(deal.pool, tuple(answers), index, tuple(sets), SEED if deal.rows else b"")

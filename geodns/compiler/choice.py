@@ -1,12 +1,14 @@
 """Chooses the hosts that a pool deals in each family: its live ones, its fallbacks', or the last resort."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from itertools import chain as chain_of
 
-from geodns.compiler.dealt import Bounded, Ceilings, Dealt, bounded
+from geodns.compiler.affinity import by_client
+from geodns.compiler.dealt import Bounded, Ceilings, Dealt, bounded, without_bound
 from geodns.compiler.live_set import Fitness, LiveSet
 from geodns.model.base import FAMILIES, Family
 from geodns.model.state import Forced
@@ -41,6 +43,8 @@ class Deal:
         dealt: each host once.
         longest_ttl: seconds that an answer may be kept just now; None: nothing limits it.
         warmup: the hosts whose ceilings count here, dealt or not, each with what is left of its share.
+        filled: whether those have all that their ceilings allow.
+        rows: the hosts of each bucket of clients, as positions in `dealt`; empty: answers are dealt in turn.
 
     """
 
@@ -50,6 +54,8 @@ class Deal:
     dealt: tuple[Dealt, ...] = ()
     longest_ttl: float | None = None
     warmup: Mapping[str, Fraction] = field(default_factory=dict)
+    filled: bool = False
+    rows: tuple[tuple[int, ...], ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -66,6 +72,16 @@ class Deal:
             return ceiling
         return min(ceiling, max(zone.min_ttl, int(self.longest_ttl)))
 
+    def by_client(self, warming: Ceilings, answers: int) -> "Deal":
+        """Return what is dealt where the pool picks by client."""
+        found = by_client(Bounded(self.dealt, self.warmup, self.filled), warming, answers)
+        return replace(self, dealt=found.dealt, warmup=found.warmup, rows=found.rows)
+
+    def of_these(self, dealt: tuple[Dealt, ...], answers: int) -> "Deal":
+        """Deal some of the hosts alone, none of which warms up."""
+        some = replace(self, dealt=dealt, rows=())
+        return some.by_client({}, answers) if self.rows and dealt else some
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -74,7 +90,8 @@ class Choice:
     Attributes:
         answers: hosts in an answer, at most.
         families: A and AAAA, each judged by the addresses of its family alone.
-        mx: the hosts that MX and SRV answers name.
+        mx: the hosts that MX answers name.
+        srv: likewise of SRV; its clients choose by the weights in it, so that these are never of buckets.
 
     """
 
@@ -82,10 +99,11 @@ class Choice:
     answers: int
     families: Mapping[str, Deal]
     mx: Deal
+    srv: Deal
 
     def of(self, rtype: str) -> Deal:
         """Return what is dealt in answers of a type: A, AAAA, MX or SRV."""
-        return self.families.get(rtype, self.mx)
+        return self.srv if rtype == "SRV" else self.families.get(rtype, self.mx)
 
     @property
     def using(self) -> tuple[str, ...]:
@@ -120,6 +138,12 @@ def _badness(resort: LastResort | None) -> int:
     return -1 if resort is None else list(LastResort).index(resort)
 
 
+def own_using(zone: Zone, choice: Choice) -> tuple[str, ...]:
+    """Return the pools that MX deals from, without the overflow of hosts that warm up."""
+    overflow = zone.pool_by_name[choice.pool].overflow
+    return tuple(name for name in choice.mx.using if name != overflow)
+
+
 def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
     """Decide what a pool deals."""
     live = live.seen_by(pool)
@@ -133,7 +157,11 @@ def choose(zone: Zone, pool: Pool, live: LiveSet) -> Choice:
         else Deal(pool.name)
         for family in FAMILIES
     }
-    return Choice(pool.name, pool.answers, families, _mx(zone, pool, chain, families, warming))
+    mx = srv = _mx(zone, pool, chain, families, warming)
+    if pool.pick == "client":
+        families = {family: deal.by_client(warming, pool.answers) for family, deal in families.items()}
+        mx = mx.by_client(warming, pool.answers)
+    return Choice(pool.name, pool.answers, families, mx, srv)
 
 
 def _has(zone: Zone, chain: tuple[Pool, ...], live: LiveSet, family: Family) -> bool:
@@ -178,7 +206,8 @@ def _deal(
         within = bounded(dealt(picked), warming, fill=bool(over) or within is None)
     using = tuple(dict.fromkeys(name for name, _, _ in picked))
     within = within or Bounded(warmup=waiting)
-    return Deal(pool.name, using, resort, within.dealt, min(waits, default=None), within.warmup)
+    waiting_for = min(waits, default=None)
+    return Deal(pool.name, using, resort, within.dealt, waiting_for, within.warmup, within.filled)
 
 
 def _mx(
@@ -202,7 +231,7 @@ def _mx(
     if len(joined) == 1:
         return joined[0]
     found: dict[str, Dealt] = {}
-    for entry in chain_of.from_iterable(deal.dealt for deal in joined):
+    for entry in map(without_bound, chain_of.from_iterable(deal.dealt for deal in joined)):
         known = found.get(entry.host)
         found[entry.host] = entry if known is None else _both(known, entry)
     reach = zone.reach(pool.name) if warming else chain
@@ -354,3 +383,18 @@ def shares(dealt: Sequence[Dealt]) -> dict[str, Fraction]:
     """Return each host's part of the answers."""
     total = sum((entry.portion for entry in dealt), Fraction(0))
     return {entry.host: entry.portion / total for entry in dealt}
+
+
+def picks_by_chance(deal: Deal) -> dict[str, Fraction]:
+    """Return each host's part of the picks of clients that take any host of an answer.
+
+    It is the same as of the answers, but where buckets of clients have several hosts.
+    """
+    if not deal.rows:
+        return shares(deal.dealt)
+    hosts = deal.hosts
+    found = dict.fromkeys(hosts, Fraction(0))
+    for row, number in Counter(deal.rows).items():
+        for host in row:
+            found[hosts[host]] += Fraction(number, len(row) * len(deal.rows))
+    return found

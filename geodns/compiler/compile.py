@@ -78,6 +78,12 @@ def _with_rotations(
     keys: dict[PoolKey, tuple[RotationKey, ...]] = {}
     rotations: dict[RotationKey, Rotation] = {}
     for name, source in before.sources.items():
+        if name in same and views[name] is before.views[name]:
+            known_keys = {(name, pool.name): before.keys[name, pool.name] for pool in source.zone.pools}
+            keys |= known_keys
+            for some in known_keys.values():
+                rotations.update((key, before.table.rotations[key]) for key in some)
+            continue
         own_keys = _keys_of(source.zone, views[name])
         # Pool by pool: the rotations of one pool share its cycle.
         for key in dict.fromkeys(key for some in own_keys.values() for key in some):

@@ -20,7 +20,8 @@ class Dealt:
         addresses: those that are live, of the families that are dealt.
         weight: the pool's, or what an operator has forced instead.
         factors: by name; each 0 to 1.
-        units: of the cycle, where a host that warms up is in it; None: by effective weight.
+        units: of the cycle, where a host that warms up is in it; the buckets that it leads, where the pool
+            picks by client; None: by effective weight.
 
     """
 
@@ -42,10 +43,18 @@ class Dealt:
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """Hosts within their ceilings; those with no unit of the cycle are in `warmup` alone."""
+    """Hosts within their ceilings; those with no unit of the cycle are in `warmup` alone.
+
+    Attributes:
+        filled: whether those that warm up have all that their ceilings allow, the warm ones the rest alone.
+        rows: the hosts of each bucket of clients, as positions in `dealt`; empty: answers are dealt in turn.
+
+    """
 
     dealt: tuple[Dealt, ...] = ()
     warmup: Mapping[str, Fraction] = field(default_factory=dict)
+    filled: bool = False
+    rows: tuple[tuple[int, ...], ...] = ()
 
 
 def bounded(dealt: Sequence[Dealt], warming: Ceilings, *, fill: bool = False) -> Bounded | None:
@@ -53,7 +62,7 @@ def bounded(dealt: Sequence[Dealt], warming: Ceilings, *, fill: bool = False) ->
 
     Their factor `warmup` is what is left of the share that they would have by weight.
     """
-    plain = [_without_bound(entry) for entry in dealt]
+    plain = [without_bound(entry) for entry in dealt]
     if not any(entry.host in warming for entry in plain):
         return Bounded(tuple(plain)) if plain else None
     units = units_within(
@@ -80,10 +89,12 @@ def bounded(dealt: Sequence[Dealt], warming: Ceilings, *, fill: bool = False) ->
             if part
         ),
         left,
+        fill,
     )
 
 
-def _without_bound(entry: Dealt) -> Dealt:
+def without_bound(entry: Dealt) -> Dealt:
+    """Return a host by its weight alone."""
     if entry.units is None:
         return entry
     factors = {name: factor for name, factor in entry.factors.items() if name != "warmup"}

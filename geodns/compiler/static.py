@@ -211,11 +211,16 @@ def view_key(zone: Zone, rule: Rule) -> ViewKey | None:
     ruled = any(tier.rules for tier in rule.tiers)
     held = zone.experiment_at.get(rule.owner)
     holds = held is not None and any(held.pool in tier.pools for tier in rule.tiers)
-    if not (ruled or holds or any(zone.pool_by_name[tier.pool].pick == "client" for tier in rule.tiers)):
+    if not (ruled or holds or picks_by_client(zone, rule, [tier.pool for tier in rule.tiers])):
         return None
     lists = tuple((_digest(tier), tier.preference) for tier in rule.tiers)
     ports = tuple(tier.port for tier in rule.tiers) if rule.type == "SRV" else ()
     return ViewKey(zone.name, rule.type, rule.ttl, lists, ports, rule.owner if holds else "")
+
+
+def picks_by_client(zone: Zone, rule: Rule, pools: Iterable[str]) -> bool:
+    """Say whether some of the pools give a client hosts of its own; an SRV's weights are for all alike."""
+    return rule.type != "SRV" and any(zone.pool_by_name[pool].pick == "client" for pool in pools)
 
 
 def _digest(tier: Tier) -> str:

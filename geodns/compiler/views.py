@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from geodns.compiler.static import pool_families, rotation_key, view_key
+from geodns.compiler.static import picks_by_client, pool_families, rotation_key, view_key
 from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, any_of, ranges_of
 from geodns.model.experiments import Experiment
 from geodns.model.views import GeoNetworks, PoolRule
@@ -27,12 +27,14 @@ class ZoneViews:
 
     Attributes:
         until: when hours or slots make it another, in seconds since the epoch; None: never.
+        at: the moment, in seconds since the epoch.
 
     """
 
     views: Mapping[ViewKey, ClientViews] = field(default_factory=dict)
     partitions: Mapping[bytes, Partition] = field(default_factory=dict)
     until: float | None = None
+    at: float = 0.0
 
     def rotation_keys(self) -> Iterable[RotationKey]:
         """Yield the rotations that clients may be dealt from."""
@@ -51,7 +53,21 @@ def compile_views(zone: Zone, geo: GeoNetworks, now: float) -> ZoneViews:
         key = view_key(zone, rule)
         if key is not None and key not in compiling.views:
             compiling.add(key, rule)
-    return ZoneViews(compiling.views, compiling.partitions, min(compiling.changes, default=None))
+    return ZoneViews(compiling.views, compiling.partitions, min(compiling.changes, default=None), now)
+
+
+def with_known(before: ZoneViews, after: ZoneViews) -> ZoneViews:
+    """Return views with the objects of before where they are equal: workers get the others alone."""
+    partitions = {key: before.partitions.get(key, one) for key, one in after.partitions.items()}
+    views = {
+        key: known if (known := before.views.get(key)) is not None and _same(known, one) else one
+        for key, one in after.views.items()
+    }
+    return ZoneViews(views, partitions, after.until, after.at)
+
+
+def _same(one: ClientViews, other: ClientViews) -> bool:
+    return one.partition == other.partition and one.views == other.views
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +149,16 @@ class _Compiling:
     def _view(self, rule: Rule, pools: Pools, ttl: int) -> View:
         held = self._zone.experiment_at.get(rule.owner)
         if held is None or held.pool not in pools:
-            return View((self._key(rule, pools, ttl),), near=self._picks_by_client(pools))
+            return View((self._key(rule, pools, ttl),), near=picks_by_client(self._zone, rule, pools))
         seed = hash_seed("arm", held.salt)
         if held.by == "time":
             arm, until = held.arm_at(self._now)
             self.changes.append(until)
             pools = in_place(pools, held, arm.pool)
             key = self._key(rule, pools, ttl, arm_key(held, arm.name))
-            return View((key,), seed=seed, near=self._picks_by_client(pools))
+            # The first arm's pool helps out where this one has nobody live.
+            near = picks_by_client(self._zone, rule, (*pools, held.arms[0].pool))
+            return View((key,), seed=seed, near=near)
         keys = tuple(
             self._key(rule, in_place(pools, held, arm.pool), ttl, arm_key(held, arm.name))
             for arm in held.arms
@@ -149,9 +167,6 @@ class _Compiling:
 
     def _key(self, rule: Rule, pools: Pools, ttl: int, arm: str = "") -> RotationKey | None:
         return rotation_key(self._zone, rule, self._families, pools, ttl, arm)
-
-    def _picks_by_client(self, pools: Pools) -> bool:
-        return any(self._zone.pool_by_name[pool].pick == "client" for pool in pools)
 
 
 def arm_key(experiment: Experiment, arm: str) -> str:

@@ -46,6 +46,9 @@ def _read_network(node: YamlNode, report: Report) -> Network | None:
     return network
 
 
+NETWORK = ValueType(_read_network, _NETWORK)
+
+
 def _items(node: YamlNode, report: Report, what: str) -> Sequence[YamlNode]:
     """Return a list's items, unless they are too many."""
     items = items_of(node)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, tzinfo
 
 from geodns.config.report import quoted
 from geodns.errors import UsageError
+from geodns.model.limits import MAX_TIME
 
 _UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)?")
@@ -81,6 +82,18 @@ def since_asked(text: str, now: float, zone: tzinfo | None = UTC) -> float:
         return max(0.0, found.timestamp())
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(f"`since` {quoted(text)} is no time: {SINCE}") from error
+
+
+def moment_asked(text: str, asked: str = "`at`") -> float:
+    """Return a time as seconds since the epoch; without a zone it is in UTC. Raises UsageError."""
+    try:
+        found = datetime.fromisoformat(text)
+        seconds = (found.replace(tzinfo=UTC) if found.tzinfo is None else found).timestamp()
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_TIME:
+        raise UsageError(f"{asked} {quoted(text)} is no time: write it as 2026-11-25T03:00:00Z")
+    return seconds
 
 
 def timestamp(seconds: float) -> str:

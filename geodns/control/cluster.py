@@ -10,8 +10,10 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from geodns.compiler.answers import Source
-from geodns.compiler.compile import Compiled, pools_by_host, recompile_pools
+from geodns.compiler.compile import Compiled, pools_by_host, recompile_pools, set_views
 from geodns.compiler.live_set import LiveSet
+from geodns.compiler.views import ZoneViews
+from geodns.control.zone_changes import newcomers
 from geodns.errors import NotFoundError
 from geodns.model.base import Address, Family
 from geodns.model.checks import Target
@@ -120,8 +122,16 @@ class Cluster:
         """Return the forced states without the quarantines on hold."""
         return _without(forced, self.quarantines_on_hold(forced))
 
-    def quarantines_on_hold(self, forced: Mapping[HostKey, ForcedState]) -> dict[HostKey, str]:
-        """Return the quarantines by programs that would take out too many hosts, and why each waits."""
+    def quarantines_on_hold(
+        self, forced: Mapping[HostKey, ForcedState], verdicts: Mapping[Target, Verdict] | None = None
+    ) -> dict[HostKey, str]:
+        """Return the quarantines by programs that would take out too many hosts, and why each waits.
+
+        Args:
+            forced: all forced states.
+            verdicts: to judge by; None: those of now.
+
+        """
         wanted = {
             host: QuarantineRequest(one.badness, one.since, sending=one.by_reputation)
             for host, one in forced.items()
@@ -130,7 +140,7 @@ class Cluster:
         if not wanted:
             return {}
         zones = self.zones
-        unforced = LiveSet(self.verdicts)
+        unforced = LiveSet(self.verdicts if verdicts is None else verdicts)
 
         def is_out(host: HostKey) -> bool:
             state = forced.get(host)
@@ -146,9 +156,18 @@ class Cluster:
 
     def live(self) -> LiveSet:
         self.held_back = self.quarantines_on_hold(self.forced)
+        return self._live(dict(self.verdicts), self.held_back)
+
+    def live_if(self, verdicts: Mapping[Target, Verdict], weights: Mapping[HostKey, int]) -> LiveSet:
+        """Return the live set as it were with some other verdicts and forced weights."""
+        found = {**self.verdicts, **verdicts}
+        live = self._live(found, self.quarantines_on_hold(self.forced, found))
+        return replace(live, weights={**live.weights, **weights})
+
+    def _live(self, verdicts: Mapping[Target, Verdict], held_back: Collection[HostKey]) -> LiveSet:
         return LiveSet(
-            dict(self.verdicts),
-            _without(self.forced, self.held_back),
+            verdicts,
+            _without(self.forced, held_back),
             self.newcomers,
             self._factors(),
             {host: forced.weight for host, forced in self.weights.items()},
@@ -182,8 +201,11 @@ class Cluster:
             now: seconds since the epoch.
 
         """
-        before, by_place = self.sources, self._verdicts_by_place()
-        self.compiled = _with_policy(compiled, self._policy)
+        before, by_place = self.compiled, self._verdicts_by_place()
+        same = (name for name, one in compiled.sources.items() if _is_same(before.sources.get(name), one))
+        # The clients of zones that stay are dealt as they are by now, too.
+        kept = set_views(compiled, {name: before.views[name] for name in same})
+        self.compiled = _with_policy(kept, self._policy)
         self._index()
         hosts = self._pools_by_host.keys()
         self.verdicts = {
@@ -192,7 +214,7 @@ class Cluster:
             for known in (self.verdicts.get(target) or _first_verdict(by_place, target, keys),)
             if known is not None
         }
-        new = newcomers(before, compiled.sources)
+        new = newcomers(before.sources, compiled.sources)
         self._awaited = (self._awaited | (new - self.since.keys())) & hosts
         waiting = (self.newcomers | new) & hosts
         self.newcomers = frozenset(host for host in waiting if not self._is_known(host))
@@ -204,6 +226,11 @@ class Cluster:
         self.loads.keep(_loads(compiled.sources))
         self.compiled = recompile_pools(self.compiled, compiled.choices.keys(), self.live())
         return self._note_states(hosts, now)
+
+    def set_views(self, views: Mapping[str, ZoneViews]) -> bool:
+        """Deal the clients of some zones otherwise; return whether that changes anything."""
+        before, self.compiled = self.compiled, set_views(self.compiled, views)
+        return self.compiled is not before
 
     def set_policy(self, policy: Policy) -> None:
         """Answer by another policy; it also holds for zones that a thread compiles just now."""
@@ -398,6 +425,11 @@ def _with_policy(compiled: Compiled, policy: Policy) -> Compiled:
     return replace(compiled, table=replace(compiled.table, policy=policy))
 
 
+def _is_same(before: Source | None, after: Source) -> bool:
+    """Say whether the zone is the same, whatever became of hosts that have retired."""
+    return before is not None and before.zone is after.zone
+
+
 def _loads(sources: Mapping[str, Source]) -> dict[HostKey, Load]:
     return {
         (name, host.name): host.load
@@ -411,44 +443,6 @@ def _first_verdict(
     verdicts: Mapping[_Place, Verdict], target: Target, hosts: Iterable[HostKey]
 ) -> Verdict | None:
     return next((known for host in hosts if (known := verdicts.get(_place(host, target)))), None)
-
-
-def newcomers(before: Mapping[str, Source], after: Mapping[str, Source]) -> frozenset[HostKey]:
-    """Return the hosts that are new, or have new addresses, in zones that were served before."""
-    return frozenset(
-        (name, host.name)
-        for name, source in after.items()
-        if name in before and before[name] is not source
-        for host in source.zone.hosts
-        if set(host.addresses) - _addresses(before[name].zone, host.name)
-    )
-
-
-def _addresses(zone: Zone, host: str) -> set[Address]:
-    known = zone.host_by_name.get(host)
-    return set(known.addresses) if known else set()
-
-
-def retire(
-    before: Zone, after: Zone, retired: Mapping[HostKey, RetiredHost], now: float
-) -> dict[HostKey, RetiredHost]:
-    """Return the hosts of a zone that are retired after an edit.
-
-    Args:
-        before: the zone that was served.
-        after: the one that will be.
-        retired: hosts of all zones.
-        now: seconds since the epoch.
-
-    """
-    names = after.host_by_name.keys()
-    old = {
-        key: host
-        for key, host in retired.items()
-        if key[0] == after.name and key[1] not in names and host.until > now
-    }
-    gone = [host for host in before.hosts if host.name not in names]
-    return old | {(after.name, host.name): RetiredHost(host, now + after.retire) for host in gone}
 
 
 def source_of(zone: Zone, serial: int, retired: Mapping[HostKey, RetiredHost]) -> Source:

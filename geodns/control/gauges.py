@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from geodns.compiler.choice import Choice, shares
+from geodns.compiler.choice import Choice, own_using, shares
 from geodns.compiler.live_set import LiveSet, effective_weight
+from geodns.control.experiments import effective
 from geodns.control.services import Services
 from geodns.health.tls import name_for
 from geodns.model.base import FAMILIES
@@ -34,8 +35,10 @@ class Gauges(Collector):
         yield from _pools(self._services)
         yield from _zones(self._services)
         yield from _reputation(self._services)
+        yield from _experiments(self._services)
         yield from _signals(self._services)
         yield from _geoip(self._services)
+        yield from _views(self._services)
         yield from _server(self._services)
 
 
@@ -137,7 +140,7 @@ def _pools(services: Services) -> Iterator[Metric]:
         "zone pool",
         (
             # MX leaves out a family that only the fallback has: that is no trouble.
-            (key, _own_using(zones[key[0]], choice) != (key[1],) and choice.mx.last_resort is None)
+            (key, own_using(zones[key[0]], choice) != (key[1],) and choice.mx.last_resort is None)
             for key, choice in choices.items()
         ),
     )
@@ -220,12 +223,6 @@ def _warmups(services: Services) -> Iterator[Metric]:
     )
 
 
-def _own_using(zone: Zone, choice: Choice) -> tuple[str, ...]:
-    """Return the pools that MX deals from, without the overflow of hosts that warm up."""
-    overflow = zone.pool_by_name[choice.pool].overflow
-    return tuple(name for name in choice.mx.using if name != overflow)
-
-
 def _with_weight(live: LiveSet, zone: Zone, choice: Choice) -> int:
     """Return how many hosts of a pool would be dealt if all were up."""
     pool = zone.pool_by_name[choice.pool]
@@ -272,6 +269,22 @@ def _zones(services: Services) -> Iterator[Metric]:
     )
 
 
+def _views(services: Services) -> Iterator[Metric]:
+    known = [((name,), one) for name, one in services.cluster.compiled.views.items() if one.views]
+    yield _gauge(
+        "geodns_views_compiled_timestamp_seconds",
+        "For when it was compiled last what clients of a zone with rules or experiments are dealt.",
+        "zone",
+        ((key, one.at) for key, one in known),
+    )
+    yield _gauge(
+        "geodns_view_ranges",
+        "Ranges of addresses that are dealt differently from their neighbours.",
+        "zone",
+        ((key, sum(map(len, one.partitions.values()))) for key, one in known),
+    )
+
+
 def _signals(services: Services) -> Iterator[Metric]:
     signals = services.signals
     heard = [
@@ -287,6 +300,49 @@ def _signals(services: Services) -> Iterator[Metric]:
     )
     yield _one("geodns_mail_signals_store_bytes", "The size of signals.db.", signals.size)
     yield _one("geodns_mail_signals_written", "1 while signals of mail can be kept.", signals.trouble is None)
+
+
+def _experiments(services: Services) -> Iterator[Metric]:
+    service = services.experiments
+    held = service.held()
+    epochs = {key: one for key, one in service.epochs.items() if key in held}
+    arms = [
+        ((*key, arm.name), epoch.of(arm.name)) for key, epoch in epochs.items() for arm in held[key][1].arms
+    ]
+    for name, text in (
+        ("queries", "Queries for which an arm was chosen, in this epoch."),
+        ("answers", "Answers of an arm, in this epoch."),
+        ("failovers", "Answers of the first arm's hosts, as nobody of the arm was live, in this epoch."),
+    ):
+        family = CounterMetricFamily(f"geodns_experiment_{name}", text, labels=["zone", "experiment", "arm"])
+        for key, counts in arms:
+            family.add_metric(key, getattr(counts, name))
+        yield family
+    yield _gauge(
+        "geodns_experiment_effective_networks",
+        "How many networks of equal size would ask as an arm's do.",
+        "zone experiment arm",
+        ((key, effective(one.seats)) for key, one in arms),
+    )
+    known = {key: found for key in epochs if (found := service.known(key)) is not None}
+    yield _gauge(
+        "geodns_experiment_rate_ratio",
+        "A part of an arm's first attempts, at the last review.",
+        "zone experiment arm metric",
+        (
+            ((*key, arm, metric), rate.value)
+            for key, found in known.items()
+            for arm, rates in found.findings.rates.items()
+            for metric, rate in rates.items()
+            if rate.of
+        ),
+    )
+    yield _gauge(
+        "geodns_experiment_enough",
+        "1 once an experiment's primary metric may be judged.",
+        "zone experiment",
+        ((key, found.findings.verdict.enough) for key, found in known.items()),
+    )
 
 
 def _reputation(services: Services) -> Iterator[Metric]:

@@ -4,9 +4,8 @@ Points are sums, so that those of a minute add up to those of an hour.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from fractions import Fraction
 
-from geodns.compiler.choice import Choice
+from geodns.compiler.choice import Choice, picks_by_chance
 from geodns.model.state import HostKey, PoolKey
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import Counts
@@ -77,9 +76,8 @@ class Tally:
             return {}
         known = self._intended.get(place)
         if known is None or known[0] is not choice:
-            dealt = choice.of(rtype).dealt
-            total = sum((entry.portion for entry in dealt), Fraction(0))
-            known = choice, {entry.host: float(entry.portion / total) for entry in dealt if total}
+            parts = picks_by_chance(choice.of(rtype))
+            known = choice, {host: float(part) for host, part in parts.items()}
             self._intended[place] = known
         return known[1]
 

@@ -6,6 +6,7 @@ from geodns.config.server_keys import Listen
 from geodns.control.alert_service import Alerts
 from geodns.control.answer_policy_service import AnswerPolicyService
 from geodns.control.cluster import Cluster
+from geodns.control.experiment_service import ExperimentService
 from geodns.control.geoip_service import GeoipService
 from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
@@ -15,6 +16,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
+from geodns.control.view_service import ViewService
 from geodns.control.wall_clock import WallClock
 from geodns.control.warmup_service import WarmupService
 from geodns.control.watchdog import Watchdog
@@ -44,6 +46,8 @@ class Services(NamedTuple):
     warmup: WarmupService
     reputation: ReputationService
     geoip: GeoipService
+    views: ViewService
+    experiments: ExperimentService
     zones: ZoneService
     watchdog: Watchdog
     alerts: Alerts

@@ -83,6 +83,21 @@ class Figures(NamedTuple):
     delay_p95: float | None
 
 
+class MailStep(NamedTuple):
+    """What became of a host's mail that came in within a step of so many seconds that begins at a time.
+
+    Attributes:
+        undated: events of mail of which it is not known when it came in.
+
+    """
+
+    host: str
+    step: int
+    at: int
+    tally: MailTally
+    undated: int
+
+
 ZoneFigures = Mapping[str, Mapping[str, Figures]]
 """By host and provider."""
 
@@ -382,3 +397,28 @@ class SignalService:
             undated = sum(number for kind, number in some_kinds if not kind.dated)
             figures.setdefault(host, {})[provider] = Figures(tally(some_kinds), undated, *took)
         return figures
+
+    async def steps(self, zone: str, spans: Sequence[tuple[int, int, int]]) -> list[MailStep]:
+        """Read a zone's mail by host and step, of what was told late, too; in a thread of its own.
+
+        Args:
+            zone: its name.
+            spans: steps (of `COUNTS_KEPT`), and begin and end of several; in seconds since the epoch.
+
+        Raises:
+            StoreError: the file cannot be read, or not yet.
+
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._steps, zone, spans)
+
+    def _steps(self, zone: str, spans: Sequence[tuple[int, int, int]]) -> list[MailStep]:
+        file = self._file
+        if file is None:
+            raise StoreError("signals of mail are not read yet")
+        found = []
+        for step, begin, end in spans:
+            for (_, host), at, some in file.counts(step, begin, end, zone):
+                kinds = [(kind, number) for (_, _, kind), number in some.items()]
+                undated = sum(number for kind, number in kinds if not kind.dated)
+                found.append(MailStep(host, step, at, tally(kinds), undated))
+        return found

@@ -96,10 +96,10 @@ class WallClock:
         if self.was_set:
             way = "ahead" if self._step > 0 else "back"
             text = (
-                f"the clock was set {way} by {abs(self._step):,.0f} s: orders with an end go on until it has "
-                f"been steady for {STEADY:.0f} s"
+                f"the clock was set {way} by {abs(self._step):,.0f} s: orders with an end go on, and hours "
+                f"of rules turn nothing, until it has been steady for {STEADY:.0f} s"
             )
-            over = "the clock is steady, and orders end when their time is over"
+            over = "the clock is steady: orders end when their time is over, and hours turn"
             yield Alert("clock", text, grade=text, resolved=over)
 
 

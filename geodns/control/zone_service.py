@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import compile_zones
+from geodns.compiler.views import ZoneViews
 from geodns.config.settings import Settings
 from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
-from geodns.control.cluster import Cluster, Transition, retire, source_of
+from geodns.control.cluster import Cluster, Transition, source_of
 from geodns.control.edit_guard import large_losses
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
@@ -24,8 +26,10 @@ from geodns.control.order_service import OrderService
 from geodns.control.orders import is_out
 from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
+from geodns.control.view_service import ViewService
 from geodns.control.warmup_service import WarmupService
 from geodns.control.worker_service import WorkerService
+from geodns.control.zone_changes import retire
 from geodns.errors import Problem, StartError, ZoneError, printable
 from geodns.model.hosts import HostSource
 from geodns.model.state import HostKey
@@ -75,12 +79,15 @@ class ZoneService:
         persistence: Persistence,
         events: EventLog,
         metrics: Metrics,
+        *,
+        views: ViewService,
     ) -> None:
         self._cluster = cluster
         self._workers = workers
         self._verdicts = verdicts
         self._loads = loads
         self._warmup = warmup
+        self._views = views
         self._orders = orders
         self._persistence = persistence
         self._events = events
@@ -212,6 +219,7 @@ class ZoneService:
         """
         edit = await self.completed(edit)
         edit = self._confirmed(edit) if yes else await asyncio.to_thread(self._without_large_losses, edit)
+        edit, views = await self._views.of_edit(edit)
         await asyncio.to_thread(self._report_problems, edit)  # there may be many
         for name in edit.refused:
             self._metrics.count_refused_file(name)
@@ -237,7 +245,8 @@ class ZoneService:
         if sources == before:
             return
         with self._folder.applying(edit.zones):
-            transitions = await self._serve(sources, retired, now)
+            transitions = await self._serve(sources, retired, now, views)
+            await self._views.follow()
             self._verdicts.follow()
             self._loads.follow()
             self._warmup.look()
@@ -298,10 +307,15 @@ class ZoneService:
                 self._persistence.keep_note(f"{TEXT_OF}{name}", text)
 
     async def _serve(
-        self, sources: Mapping[str, Source], retired: Mapping[HostKey, Any], now: float
+        self,
+        sources: Mapping[str, Source],
+        retired: Mapping[HostKey, Any],
+        now: float,
+        views: Mapping[str, ZoneViews] = MappingProxyType({}),
     ) -> list[Transition]:
-        live = self._cluster.live()
-        compiled = await asyncio.to_thread(compile_zones, self._cluster.compiled, sources, live)
+        live, before = self._cluster.live(), self._cluster.compiled
+        views = {name: one for name, one in before.views.items() if name in sources} | dict(views)
+        compiled = await asyncio.to_thread(compile_zones, before, sources, live, views)
         self._cluster.retired = dict(retired)
         return self._cluster.serve_zones(compiled, now)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -49,17 +50,19 @@ class _Probed:
 
     Attributes:
         tasks: the probes that run.
-        last: the last outcome, and when in seconds since the epoch.
+        began: when the youngest began that has ended and says anything of the target.
+        last: its outcome, and when that came in seconds since the epoch.
         certificate: the last one seen, however long ago.
         answers: whether the last ones were slow.
         deferrals: how many in a row were deferred.
 
     """
 
-    __slots__ = ("answers", "certificate", "deferrals", "last", "tasks")
+    __slots__ = ("answers", "began", "certificate", "deferrals", "last", "tasks")
 
     def __init__(self, answers: SlowAnswers) -> None:
         self.tasks: set[asyncio.Task[ProbeOutcome]] = set()
+        self.began = -math.inf
         self.last: tuple[ProbeOutcome, float] | None = None
         self.certificate: Certificate | None = None
         self.answers = answers
@@ -252,7 +255,7 @@ class Monitor:
             target = start.target
             outcome = _outcome(target, task)
             self._probed[target].tasks.discard(task)
-            self._judge(target, outcome)
+            self._judge(target, outcome, start.at)
             if not start.entry.gone:  # the callback may have taken it out
                 self._schedule.put_back(
                     start,
@@ -265,17 +268,20 @@ class Monitor:
 
     # --- keeping verdicts -------------------------------------------------------------------------------
 
-    def _judge(self, target: Target, outcome: ProbeOutcome) -> None:
+    def _judge(self, target: Target, outcome: ProbeOutcome, began: float) -> None:
+        """Take an outcome; if a younger probe has ended before, it is old news, and only a failure counts."""
         probed = self._probed[target]
-        probed.last = (outcome, self._clock())
-        probed.certificate = outcome.certificate or probed.certificate
-        probed.answers = probed.answers.after_probe(outcome, target.check)
-        if outcome.kind is not ProbeResult.UNKNOWN:
-            probed.deferrals = probed.deferrals + 1 if outcome.kind is ProbeResult.DEFERRED else 0
         before = self._verdicts[target]
-        decision = self._guard.judge(target, outcome, asyncio.get_running_loop().time())
+        overtaken = began < probed.began
+        probed.answers = probed.answers.after_probe(outcome, target.check)
+        if not overtaken:
+            self._show(probed, outcome, began)
+        if overtaken and outcome.kind is not ProbeResult.FAILURE:
+            decision = GuardDecision({target: before})
+        else:
+            decision = self._guard.judge(target, outcome, asyncio.get_running_loop().time())
         after = with_slow_answers(decision.verdicts.pop(target), probed.answers)
-        after = self._verdicts[target] = with_share(after, outcome)
+        after = self._verdicts[target] = after if overtaken else with_share(after, outcome)
         self._unseen.discard(target)
         self._note_seen()
         try:
@@ -283,6 +289,13 @@ class Monitor:
         except Exception:
             log.exception("the result of %s was not taken", target.key)
         self._take_decision(decision)
+
+    def _show(self, probed: _Probed, outcome: ProbeOutcome, began: float) -> None:
+        probed.last = (outcome, self._clock())
+        probed.certificate = outcome.certificate or probed.certificate
+        if outcome.kind is not ProbeResult.UNKNOWN:
+            probed.began = began
+            probed.deferrals = probed.deferrals + 1 if outcome.kind is ProbeResult.DEFERRED else 0
 
     def _take_decision(self, decision: GuardDecision) -> None:
         """Believe what follows for other targets; probe those that are held without delay."""

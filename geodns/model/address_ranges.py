@@ -44,7 +44,7 @@ def ranges_of(networks: Iterable[Network]) -> AddressRanges:
     spans: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
     for one in networks:
         first = int(one.network_address)
-        spans[one.version].append((first, first + one.num_addresses))
+        spans[one.version].append((first, first + (1 << one.max_prefixlen - one.prefixlen)))
     return AddressRanges(array("Q", _joined(sorted(spans[4]))), tuple(_joined(sorted(spans[6]))))
 
 

@@ -13,6 +13,9 @@ from pydantic import Field
 from geodns.model.address_ranges import AddressRanges
 from geodns.model.base import Frozen
 
+MOST_VALUES = 8
+"""Values of one condition in words."""
+
 DAY = 1440
 """Minutes; the end of a span may be this, which is midnight."""
 
@@ -56,9 +59,13 @@ class Hours(Frozen):
 
         By the wall's clock: an hour that comes twice counts twice, one that is left out not at all.
         """
-        local = _local(now, self.zone)
+        local = self.clock(now)
         minute = local.hour * 60 + local.minute
         return any(span.has(local.weekday(), minute) for span in self.spans)
+
+    def clock(self, now: float) -> datetime:
+        """Return what the wall's clock shows at a moment."""
+        return _local(now, self.zone)
 
     def next_change(self, now: float) -> float | None:
         """Return when they begin or end next, in seconds since the epoch; None: not within a week."""
@@ -105,19 +112,28 @@ class PoolRule(Frozen):
     """A rule of a list: the pool for clients that meet every condition; values of one condition are any of.
 
     Attributes:
-        use: the pool.
-        countries: ISO 3166-1 codes in capitals.
-        continents: AF, AN, AS, EU, NA, OC or SA.
-        asns: numbers of autonomous systems.
+        countries: in capitals.
 
     """
 
-    use: str
-    subnets: tuple[IPv4Network | IPv6Network, ...] = ()
-    countries: tuple[str, ...] = ()
-    continents: tuple[str, ...] = ()
-    asns: tuple[int, ...] = ()
-    hours: Hours | None = None
+    use: str = Field(description="The pool for clients that meet every condition of the rule.")
+    subnets: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Networks of clients, any of which it must be."
+    )
+    countries: tuple[str, ...] = Field(
+        default=(), description="Where the client is, by ISO 3166-1: two letters, as DE. Needs `geoip` files."
+    )
+    continents: tuple[str, ...] = Field(
+        default=(), description="Where the client is: AF, AN, AS, EU, NA, OC or SA. Needs `geoip` files."
+    )
+    asns: tuple[int, ...] = Field(
+        default=(),
+        description="The autonomous system of the client's network, as 64500 or AS64500. Needs `geoip` "
+        "files.",
+    )
+    hours: Hours | None = Field(
+        default=None, description="When the rule holds, as Mon-Fri 08:00-18:00, 22:00-06:00 or Sat,Sun."
+    )
 
     @property
     def by_place(self) -> bool:
@@ -130,15 +146,28 @@ class PoolRule(Frozen):
 
     @property
     def when(self) -> str:
-        """The conditions in words, as status and `explain` show them."""
-        listed = (
+        """The conditions in words, as status and `explain` show them: of many values the first."""
+        return self._in_words(MOST_VALUES)
+
+    @property
+    def conditions(self) -> str:
+        """The conditions in words, whole."""
+        return self._in_words(None)
+
+    def _in_words(self, most: int | None) -> str:
+        listed: tuple[tuple[str, tuple[object, ...]], ...] = (
             ("subnets", self.subnets),
             ("countries", self.countries),
             ("continents", self.continents),
             ("asns", self.asns),
             ("hours", () if self.hours is None else (*self.hours.text, self.hours.tz)),
         )
-        return "; ".join(f"{word} {', '.join(map(str, values))}" for word, values in listed if values)
+        return "; ".join(f"{word} {_words(values, most)}" for word, values in listed if values)
+
+
+def _words(values: tuple[object, ...], most: int | None) -> str:
+    more = 0 if most is None else len(values) - most
+    return ", ".join(map(str, values[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ class Reply(NamedTuple):
         size: bytes that the client takes over UDP.
         opt: our OPT record for an answer without an extended RCODE; empty for clients without EDNS.
         fresh: seconds for which the same OPT record from the same address gets the same reply.
+        subnet: the data of the client's subnet option; empty: it names no network.
+        scope_at: where in `opt` the scope of that option stands, which is 0; 0: nowhere.
 
     """
 
@@ -22,6 +24,14 @@ class Reply(NamedTuple):
     opt: bytes
     cookie_status: CookieStatus = CookieStatus.NONE
     fresh: float = 0.0
+    subnet: bytes = b""
+    scope_at: int = 0
+
+    def opt_for(self, scope: int) -> bytes:
+        """Return the OPT record of an answer that holds for so many bits of the client's network."""
+        if not scope or not self.scope_at:
+            return self.opt
+        return b"".join((self.opt[: self.scope_at], bytes((scope,)), self.opt[self.scope_at + 1 :]))
 
 
 PLAIN = Reply(edns.UDP_SIZE_PLAIN, b"")
@@ -42,10 +52,13 @@ def reply(asked: Edns, policy: Policy, client: tuple[str, int, str], now: float)
         options.append(edns.option(edns.COOKIE, cookie))
     if asked.nsid and policy.nsid:
         options.append(edns.option(edns.NSID, policy.nsid))
+    subnet, scope_at = b"", 0
     if asked.subnet:
-        # No answer depends on the client yet (RFC 7871 section 7.2.1).
+        subnet = asked.subnet if asked.names_network else b""
+        scope_at = edns.LENGTH + sum(map(len, options)) + edns.SCOPE_AT
         options.append(edns.subnet_option(asked.subnet, 0))
     if asked.keepalive and client[2] == "tcp":  # over UDP it is ignored (RFC 7828 section 3.3.2)
         options.append(edns.keepalive_option(policy.idle))
     size = min(asked.size, edns.UDP_SIZE)
-    return Reply(size, edns.opt_record(asked, b"".join(options)), cookie_status, fresh)
+    opt = edns.opt_record(asked, b"".join(options))
+    return Reply(size, opt, cookie_status, fresh, subnet, scope_at)

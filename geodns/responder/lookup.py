@@ -1,10 +1,30 @@
 """Finds a zone's answer for a name: zone cuts, wildcards, aliases (RFC 1034 section 4.3.2, 4592, 6672)."""
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from geodns.responder.answer_policy import Policy
 from geodns.responder.rate_limit import ERROR, denied, empty, positive
-from geodns.responder.table import Match, Rotation, RotationKey, Table, ViewKey, ZoneTable
+from geodns.responder.table import (
+    ClientViews,
+    Match,
+    Rotation,
+    RotationKey,
+    Table,
+    View,
+    ViewKey,
+    ZoneTable,
+)
+from geodns.responder.views import (
+    BUCKETS,
+    NEAR,
+    SEATS,
+    ClientNetwork,
+    Partition,
+    client_network,
+    client_number,
+    is_local,
+)
 from geodns.wire import codes, edns, records
 from geodns.wire.message import HEADER, NOTHING, Answer, Query, question
 from geodns.wire.names import QNAME, is_below, parents, pointer
@@ -15,6 +35,40 @@ MAX_CHAIN = 16
 ANY_TTL = 3600
 _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 """The answer to ANY instead of everything (RFC 8482 section 4.2)."""
+
+
+class ClientDeal:
+    """What a client is dealt where the answer depends on it; workers keep many, so it is small.
+
+    Attributes:
+        views: the key of the name's views.
+        key: of the rotation; None: NODATA.
+        scope: bits of the client's network for which an answer with data holds; 0 where the client's own
+            option does not decide.
+        counted: for `Counts.networks`: zone, arm, and the client's seat; None: it is in no experiment.
+        target: the rotation's number in a worker's cache.
+        local: whether the client's own option decides and names a network that is not public.
+        bucket: of the client, once `find_bucket` has looked.
+
+    """
+
+    __slots__ = ("bucket", "client", "counted", "key", "local", "scope", "target", "views")
+
+    def __init__(self, views: ViewKey, key: RotationKey | None, client: ClientNetwork) -> None:
+        self.views = views
+        self.key = key
+        self.client = client
+        self.local = client.scoped and is_local(client)
+        self.scope = 0
+        self.counted: tuple[str, str, int] | None = None
+        self.target = -1
+        self.bucket = -1
+
+    def find_bucket(self, seed: bytes) -> int:
+        """Return the client's bucket where a pool picks by client; all pools do by the same seed."""
+        if self.bucket < 0:
+            self.bucket = client_number(seed, self.client, BUCKETS)
+        return self.bucket
 
 
 class LookupResult(NamedTuple):
@@ -33,6 +87,7 @@ class LookupResult(NamedTuple):
         positions: of the answers dealt, one in each part; empty before `with_dealt`.
         exact: whether the very name in the question answers, not an alias's target or a wildcard: then the
             next one gets the same, or the next answer of the rotation.
+        deal: why it is this rotation, where that depends on the client; None: it does not.
 
     """
 
@@ -47,6 +102,12 @@ class LookupResult(NamedTuple):
     owner: bytes = QNAME
     positions: tuple[int, ...] = ()
     exact: bool = False
+    deal: ClientDeal | None = None
+
+    @property
+    def scope(self) -> int:
+        """Bits of the client's network for which it holds: no answer without data tells (RFC 7871 7.4)."""
+        return self.deal.scope if self.deal is not None and self.positions else 0
 
     def with_dealt(self, rotation: Rotation, positions: tuple[int, ...]) -> "LookupResult":
         """Return the result with these answers of its rotation, one of each part."""
@@ -65,6 +126,7 @@ class LookupResult(NamedTuple):
             rotation=rotation,
             positions=positions,
             exact=self.exact,
+            deal=self.deal,
         )
 
 
@@ -72,8 +134,8 @@ _NOT_OURS = edns.error_option(edns.EDE_NOT_AUTHORITATIVE)
 _NOT_SUPPORTED = edns.error_option(edns.EDE_NOT_SUPPORTED)
 
 
-def find(table: Table, query: Query) -> LookupResult:
-    """Look up what a well-formed query asks for."""
+def find(table: Table, query: Query, source: str = "") -> LookupResult:
+    """Look up what a well-formed query asks for; `source` is the address that it came from."""
     if query.qclass == codes.CH:
         return _about_us(table.policy, query)
     if query.qclass != codes.IN or query.type in {codes.AXFR, codes.IXFR}:
@@ -81,7 +143,7 @@ def find(table: Table, query: Query) -> LookupResult:
     zone = _zone_for(table, query)
     if zone is None:
         return _refused(_NOT_OURS)
-    return _Chain(table, zone, query).follow()
+    return _Chain(table, zone, query, source).follow()
 
 
 def _refused(error: bytes) -> LookupResult:
@@ -124,14 +186,59 @@ def _zone_for(table: Table, query: Query) -> ZoneTable | None:
     return zone
 
 
-def rotation_of(table: Table, name: bytes, qtype: int) -> RotationKey | None:
+def rrset_of(table: Table, name: bytes, qtype: int) -> RotationKey | ViewKey | None:
     """Return the key of what is dealt for a name on the wire and a type, through wildcards and aliases.
 
     None where nothing is dealt: the answer is fixed, or there is no such name.
     """
     query = Query(b"\0\0", 0, question(name, qtype), name, qtype, codes.IN, None)
-    rotation = find(table, query).rotation
-    return None if rotation is None else rotation.key
+    zone = _zone_for(table, query)
+    if zone is None:
+        return None
+    chain = _Chain(table, zone, query, "")
+    chain.follow()
+    return chain.key
+
+
+def views_of(table: Table, key: ViewKey) -> tuple[View, ...]:
+    """Return all views behind a key; their positions are their numbers."""
+    return table.views[key].views
+
+
+def view_for(table: Table, key: ViewKey, client: ClientNetwork) -> tuple[int, View, int]:
+    """Return a client's view, its number before it, and how many bits of the client's network decide that."""
+    views = table.views[key]
+    number, scope = (0, 0) if not views.partition else table.partitions[views.partition].find(client)
+    view = views.views[number]
+    return number, view, max(scope, NEAR[client.ipv6]) if view.near else scope
+
+
+def deal_for(table: Table, key: ViewKey, client: ClientNetwork) -> ClientDeal:
+    """Return what a client is dealt."""
+    views = table.views[key]
+    return deal_of(key, views, table.partitions.get(views.partition), client)
+
+
+def deal_of(
+    key: ViewKey, views: ClientViews, partition: Partition | None, client: ClientNetwork
+) -> ClientDeal:
+    """Return what a client is dealt of these views: its view's rotation, or that of its arm there."""
+    number = scope = 0
+    if partition is not None:
+        if client.scoped:
+            number, scope = partition.find(client)
+        else:
+            number = partition.number(client)
+    keys, bounds, seed, near = views.views[number]
+    seat = client_number(seed, client, SEATS) if seed else 0
+    rotation = keys[bisect_right(bounds, seat) if bounds else 0]
+    deal = ClientDeal(key, rotation, client)
+    if rotation is not None:
+        if client.scoped:
+            deal.scope = max(scope, NEAR[client.ipv6]) if near else scope
+        if seed and rotation.arm:
+            deal.counted = key.zone, rotation.arm, seat
+    return deal
 
 
 def _alias(match: Match, name: bytes) -> bytes | None:
@@ -154,10 +261,13 @@ class _Chain:
     to believe one zone's server about another zone, and asks again.
     """
 
-    def __init__(self, table: Table, zone: ZoneTable, query: Query) -> None:
+    def __init__(self, table: Table, zone: ZoneTable, query: Query, source: str) -> None:
         self.table = table
         self.zone = zone
         self.query = query
+        self.source = source
+        self.key: RotationKey | ViewKey | None = None
+        """Of what is dealt at the end of the aliases."""
         self.name = query.name
         """The name that is looked up now; `at` is its offset in the message."""
         self.at = HEADER
@@ -214,9 +324,23 @@ class _Chain:
         exact = match.owner == self.query.name and not self.links
         entry = rrsets.get(self.query.type)
         if isinstance(entry, RotationKey):
+            self.key = entry
             return self._rotation(self.table.rotations[entry], exact=exact)
-        assert not isinstance(entry, ViewKey), "nothing compiles views yet"
+        if isinstance(entry, ViewKey):
+            self.key = entry
+            return self._dealt(entry, exact=exact)
         return self._done(codes.NOERROR, self._no_data() if entry is None else entry, exact=exact)
+
+    def _dealt(self, key: ViewKey, *, exact: bool) -> LookupResult:
+        """Return the rotation of the client's view."""
+        asked = self.query.edns
+        client = client_network(b"" if asked is None else asked.subnet, self.source)
+        deal = deal_for(self.table, key, client)
+        if deal.key is None:
+            found = self._done(codes.NOERROR, self._no_data(), exact=exact)
+        else:
+            found = self._rotation(self.table.rotations[deal.key], exact=exact)
+        return found._replace(deal=deal)
 
     def _rotation(self, rotation: Rotation, *, exact: bool) -> LookupResult:
         zone = self.zone.name

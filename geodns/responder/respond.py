@@ -4,15 +4,18 @@ There are three ways to an answer. The packet cache serves a packet that came be
 letter case: one look-up and one join. The question cache serves a question that was answered before, behind
 an ordinary header, and fills the packet cache. Everything else takes the full lookup, which reads the whole
 message, finds the name by RFC 1034 section 4.3.2 and RFC 4592, deals, and fills the question cache.
+Names whose answer depends on the client have caches of their own, which find the client's part first; they
+are asked after those of other names, which pay nothing for them.
 """
 
 import logging
 
 from geodns.responder.edns_options import Reply, plain_reply
-from geodns.responder.lookup import LookupResult, find
+from geodns.responder.lookup import ClientDeal, LookupResult, find
 from geodns.responder.rate_limit import ERROR, NO_QUESTION, OTHER_VERSION, Action, Limiter
+from geodns.responder.ready_answers import CountKey, Cursor, KnownPacket
 from geodns.responder.table import Table
-from geodns.responder.worker_state import OTHER_TYPE, Cursor, PackedAnswer, WorkerState
+from geodns.responder.worker_state import OTHER_TYPE, WorkerState
 from geodns.wire import codes, edns
 from geodns.wire.cookies import CookieStatus
 from geodns.wire.message import (
@@ -50,7 +53,8 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Work
         state.adopt(table)
     if state.guarded:
         return _answer_guarded(table, packet, client, now, state)
-    cached = state.packets.get(packet[2:].lower())
+    asked = packet[2:].lower()
+    cached = state.packets.get(asked)
     if cached is not None:
         # `_answer_from_packet_cache` written out: calling it would cost a tenth of all this.
         cursor, end, answers = cached
@@ -60,19 +64,39 @@ def respond(table: Table, packet: bytes, client: Client, now: float, state: Work
         cursor.at = at if at < ready.size else 0
         state.counted[count_key] += 1
         return b"".join((packet[:2], head, packet[HEADER:end], rest))
+    viewed = state.views.packets.get(asked)
+    if viewed is not None:
+        deal = state.views.deal(viewed.views, client[0], b"")
+        cached = viewed.known.get(deal.target)
+        if cached is not None:
+            return _answer_from_packet_cache(packet, cached, state, deal)
     return _answer_from_question_cache(table, packet, client, now, state)
 
 
 def _answer_from_packet_cache(
-    packet: bytes, cached: tuple[Cursor, int, list[PackedAnswer]], state: WorkerState
+    packet: bytes, cached: KnownPacket, state: WorkerState, deal: ClientDeal | None
 ) -> bytes:
     cursor, end, answers = cached
-    ready, at = cursor.ready, cursor.at
-    head, rest, count_key = answers[ready.index[at]]
-    at += 1
-    cursor.at = at if at < ready.size else 0
-    state.counted[count_key] += 1
+    head, rest, count_key = answers[cursor.ready.index[_position(cursor, deal)]]
+    _count(cursor, deal, count_key, state)
     return b"".join((packet[:2], head, packet[HEADER:end], rest))
+
+
+def _position(cursor: Cursor, deal: ClientDeal | None) -> int:
+    """Return the client's own position in a rotation, where its pool picks by client, else the next one."""
+    seed = cursor.ready.seed
+    return cursor.at if deal is None or not seed else deal.find_bucket(seed)
+
+
+def _count(cursor: Cursor, deal: ClientDeal | None, count_key: CountKey, state: WorkerState) -> None:
+    """Count an answer of the caches, and move its name on."""
+    ready = cursor.ready
+    if not ready.seed:
+        at = cursor.at + 1
+        cursor.at = at if at < ready.size else 0
+    state.counted[count_key] += 1
+    if deal is not None and deal.counted is not None:
+        state.views.count(deal)
 
 
 def _answer_from_question_cache(
@@ -87,27 +111,34 @@ def _answer_from_question_cache(
     if variant is not None:
         end = packet.find(b"\0", HEADER) + 5
         # Lowering type and class too is harmless: the cache holds no question that it could confuse.
-        cursor = state.questions.get(packet[HEADER:end].lower())
-        if cursor is not None:
+        asked = packet[HEADER:end].lower()
+        cursor = state.questions.get(asked)
+        viewed = None if cursor is not None else state.views.questions.get(asked)
+        if cursor is not None or viewed is not None:
             tail = packet[end:]
             reply = state.tails.get(tail) or state.tail_reply(tail, client, now)
             if reply is not None and (variant > 1) == bool(tail):
-                size, opt, cookie_status, _ = reply
-                if limiter is not None and not _is_allowed(limiter, client, cursor.kind, cookie_status, now):
-                    return _limited_answer(packet, end, opt, limiter, cookie_status)
-                limiter = None  # once is enough, also where this answer turns out too long
-                ready = cursor.ready
-                at = cursor.at
-                if opt and ready.error:
-                    opt = edns.with_rcode(opt, codes.NOERROR, ready.error)
-                heads, body, count_key = ready.answers[ready.index[at]]
-                answer = b"".join((packet[:2], heads[variant], packet[HEADER:end], body, opt))
-                if len(answer) <= size:
-                    at += 1
-                    cursor.at = at if at < ready.size else 0
-                    state.counted[count_key] += 1
-                    state.remember_packet(packet, end, variant, cursor)
-                    return answer
+                deal, opt = None, reply.opt
+                if viewed is not None:
+                    deal = state.views.deal(viewed.views, client[0], reply.subnet)
+                    cursor, opt = viewed.cursors.get(deal.target), reply.opt_for(deal.scope)
+                if cursor is not None:
+                    kind, cookie_status = cursor.kind, reply.cookie_status
+                    if limiter is not None and not _is_allowed(limiter, client, kind, cookie_status, now):
+                        return _limited_answer(packet, end, reply.opt, limiter, cookie_status)
+                    limiter = None  # once is enough, also where this answer turns out too long
+                    ready = cursor.ready
+                    if opt and ready.error:
+                        opt = edns.with_rcode(opt, codes.NOERROR, ready.error)
+                    heads, body, count_key = ready.answers[ready.index[_position(cursor, deal)]]
+                    answer = b"".join((packet[:2], heads[variant], packet[HEADER:end], body, opt))
+                    if len(answer) <= reply.size:
+                        _count(cursor, deal, count_key, state)
+                        if viewed is None or deal is None:
+                            state.remember_packet(packet, end, variant, cursor)
+                        else:
+                            state.remember_viewed(packet, end, variant, cursor, viewed.views, deal.target)
+                        return answer
     return _look_up(table, packet, client, now, state, limiter)
 
 
@@ -130,17 +161,20 @@ def _look_up(
         state.count("", OTHER_TYPE, bad.rcode)
         return refusal(packet, bad.rcode)
     reply = _reply(query, client, now, state)
-    found = _answer_without_question(query, reply) or _find_and_deal(table, query, now, state)
+    found = _answer_without_question(query, reply) or _find_and_deal(table, query, client[0], now, state)
     if limiter is not None and not _is_allowed(limiter, client, found.kind, reply.cookie_status, now):
         end = HEADER + len(query.question)
         return _limited_answer(packet, end, reply.opt, limiter, reply.cookie_status)
     state.count(found.zone, query.type, found.rcode)
     if found.rotation is not None:
         state.count_dealt(found.rotation, found.positions)
+    if found.deal is not None and found.deal.counted is not None:
+        state.views.count(found.deal)
     size = TCP_SIZE if client[2] == "tcp" else reply.size
-    opt = edns.with_rcode(reply.opt, found.rcode, found.error) if reply.opt else b""
+    plain = reply.opt_for(found.scope)
+    opt = edns.with_rcode(plain, found.rcode, found.error) if plain else b""
     if found.error and opt and not fits(query, found.answer, size, opt):
-        opt = edns.with_rcode(reply.opt, found.rcode)  # a note must not take the answer's room
+        opt = edns.with_rcode(plain, found.rcode)  # a note must not take the answer's room
     return message(query, found.rcode, found.answer, size, opt, authoritative=found.authoritative)
 
 
@@ -160,12 +194,13 @@ def _answer_without_question(query: Query, reply: Reply) -> LookupResult | None:
     return None
 
 
-def _find_and_deal(table: Table, query: Query, now: float, state: WorkerState) -> LookupResult:
+def _find_and_deal(table: Table, query: Query, source: str, now: float, state: WorkerState) -> LookupResult:
     try:
-        found = find(table, query)
+        found = find(table, query, source)
         rotation = found.rotation
         if rotation is not None and rotation.parts:
-            found = found.with_dealt(rotation, state.deal(found.name, rotation))
+            whom = None if found.deal is None else found.deal.client
+            found = found.with_dealt(rotation, state.deal(found.name, rotation, whom))
         state.remember(query, found)
     except Exception:
         # A bug must cost one answer, not the worker; the sender's resolver asks another server.
@@ -191,12 +226,17 @@ def _answer_guarded(
     recorder = state.recorder
     if recorder is not None and limiter is not None:
         limiter.action = None
-    cached = state.packets.get(packet[2:].lower())
+    asked = packet[2:].lower()
+    cached, deal = state.packets.get(asked), None
+    viewed = None if cached is not None else state.views.packets.get(asked)
+    if viewed is not None:
+        deal = state.views.deal(viewed.views, client[0], b"")
+        cached = viewed.known.get(deal.target)
     answer: bytes | None
     if cached is None:
         answer = _answer_from_question_cache(table, packet, client, now, state, limiter)
     elif limiter is None or limiter.allows(client[0], cached[0].kind, now):
-        answer = _answer_from_packet_cache(packet, cached, state)
+        answer = _answer_from_packet_cache(packet, cached, state, deal)
     else:
         end = cached[1]
         tail = packet[end:]

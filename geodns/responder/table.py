@@ -2,8 +2,8 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
@@ -132,6 +132,12 @@ class Rotation:
         """A digest of the content: counts of dealt answers find their hosts by it, also after a restart."""
         sets = [(part.pool, part.sets) for part in self.parts]
         return hashlib.blake2b(repr((self.key, sets)).encode(), digest_size=12).digest()
+
+    def with_parts(self, parts: Iterable[Part]) -> "Rotation":
+        """Return this rotation while its answers travel, and thereafter, by the same uid."""
+        found = replace(self, parts=tuple(parts))
+        vars(found)["uid"] = self.uid  # where `cached_property` keeps it
+        return found
 
 
 Rrset = Answer | RotationKey | ViewKey

@@ -4,18 +4,24 @@
 """
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from geodns.responder.answer_policy import Policy
 from geodns.responder.table import EMPTY, SLICE, NameNode, Nodes, Rotation, RotationKey, Table, ZoneTable
+from geodns.wire.message import Answer
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 SLICE_ANSWERS = 250
 """Distinct answers of the rotations in one delta, as with `SLICE`; a larger rotation comes alone."""
+MOST_ANSWERS = 4 * SLICE_ANSWERS
+"""Distinct answers of a rotation that comes whole: those of a larger one come before it, in slices."""
+
+_Piece = tuple[tuple[Answer, tuple[str, ...]], ...]
 
 
 class TableDelta(NamedTuple):
@@ -29,6 +35,8 @@ class TableDelta(NamedTuple):
         store: the mapping of the Table that `put` and `drop` are for: rotations, views or partitions.
         put: new entries, and others for the same keys.
         drop: keys of entries that go.
+        piece: answers, each with its hosts, of a rotation that is too large for one delta and follows.
+        lengths: how many of them each part of that rotation has.
         policy: None: as it was.
         commit: the update's number in its last delta: the new Table is whole; else None.
 
@@ -42,6 +50,8 @@ class TableDelta(NamedTuple):
     store: str = ""
     put: Mapping[Any, Any] | None = None
     drop: tuple[Any, ...] = ()
+    piece: _Piece = ()
+    lengths: tuple[int, ...] = ()
     policy: Policy | None = None
     commit: int | None = None
 
@@ -79,7 +89,35 @@ def deltas(old: Table | None, new: Table, number: int) -> Iterator[TableDelta]:
 def _put(store: str, before: Mapping[K, V], after: Mapping[K, V]) -> Iterator[TableDelta]:
     fresh = {key: one for key, one in after.items() if before.get(key) is not one}
     for some in _STORES[store](fresh):
-        yield TableDelta(store=store, put=some)
+        if len(some) == 1 and store == "rotations":
+            yield from _in_pieces(*some.items())
+        else:
+            yield TableDelta(store=store, put=some)
+
+
+def _in_pieces(entry: tuple[RotationKey, Rotation]) -> Iterator[TableDelta]:
+    """Yield a rotation, its answers before it if they are very many."""
+    key, rotation = entry
+    lengths = tuple(len(part.answers) for part in rotation.parts)
+    if sum(lengths) <= MOST_ANSWERS:
+        yield TableDelta(store="rotations", put={key: rotation})
+        return
+    answers = (pair for part in rotation.parts for pair in zip(part.answers, part.sets, strict=True))
+    while piece := tuple(islice(answers, SLICE_ANSWERS)):
+        yield TableDelta(piece=piece)
+    bare = rotation.with_parts(replace(part, answers=(), sets=()) for part in rotation.parts)
+    yield TableDelta(store="rotations", put={key: bare}, lengths=lengths)
+
+
+def _whole(
+    bare: Rotation, lengths: tuple[int, ...], pairs: Iterable[tuple[Answer, tuple[str, ...]]]
+) -> Rotation:
+    rest = iter(pairs)
+    parts = []
+    for part, length in zip(bare.parts, lengths, strict=True):
+        answers, sets = zip(*islice(rest, length), strict=True)
+        parts.append(replace(part, answers=answers, sets=sets))
+    return bare.with_parts(parts)
 
 
 def _slices(mapping: Mapping[K, V]) -> Iterator[dict[K, V]]:
@@ -125,13 +163,20 @@ class TableReplica:
         self._stores: dict[str, dict[Any, Any]] = {store: dict(getattr(table, store)) for store in _STORES}
         self._policy = table.policy
         self._nodes = Nodes(0)
+        self._pairs: list[tuple[Answer, tuple[str, ...]]] = []
 
     def take(self, delta: TableDelta) -> int | None:
         """Apply one delta; return the update's number once it is complete, else None."""
         if delta.restart:
             self._zones, self._policy = {}, EMPTY.policy
             self._stores = {store: {} for store in _STORES}
-        if delta.store:
+            self._pairs = []
+        self._pairs += delta.piece
+        if delta.lengths:
+            ((key, bare),) = (delta.put or {}).items()
+            self._stores[delta.store][key] = _whole(bare, delta.lengths, self._pairs)
+            self._pairs = []
+        elif delta.store:
             self._stores[delta.store].update(delta.put or {})
             for key in delta.drop:
                 self._stores[delta.store].pop(key, None)

@@ -2,10 +2,13 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from siphash24 import siphash24
+
+from geodns.wire.networks import packed, parse_network
 
 _BITS = {False: 32, True: 128}
 _HASHED = 64
@@ -13,7 +16,7 @@ SEATS = 10_000
 """Numbers that clients hash to where an experiment deals (also in `model.experiments`)."""
 BUCKETS = 4096
 """Numbers that clients hash to where a pool picks by client."""
-NEAR = {False: 24, True: 56}
+NEAR: Mapping[bool, int] = {False: 24, True: 56}
 """Bits of a client's network, by whether it is IPv6, where a hash decides: all of it gets the same."""
 
 
@@ -30,6 +33,58 @@ class ClientNetwork(NamedTuple):
     ipv6: bool
     address: int
     scoped: bool = False
+
+
+def _bounds(*networks: str) -> tuple[int, ...]:
+    """Return where each of some networks begins and where the next address is, in order."""
+    read = sorted(map(parse_network, networks), key=lambda one: int(one.network_address))
+    return tuple(
+        chain.from_iterable((int(one.network_address), int(one.broadcast_address) + 1) for one in read)
+    )
+
+
+_LOCAL: Mapping[bool, tuple[int, ...]] = {
+    False: _bounds(
+        "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"
+    ),
+    True: _bounds("::1", "fc00::/7", "fe80::/10"),
+}
+"""By whether it is IPv6: private networks, those of carriers' translators, loopback and link-local."""
+
+_MAPPED = 0xFFFF
+"""What an IPv6 address that stands for an IPv4 one begins with, before the last 32 bits."""
+
+
+def is_local(client: ClientNetwork) -> bool:
+    """Say whether a network has no meaning but where it is: others have the same addresses."""
+    return bool(bisect_right(_LOCAL[client.ipv6], client.address) & 1)
+
+
+def client_network(subnet: bytes, source: str) -> ClientNetwork:
+    """Return whom an answer is for.
+
+    The client's option decides where it names a public network, or a local one for a source that is local
+    itself; else the source does.
+
+    Args:
+        subnet: the data of a well-formed client-subnet option (RFC 7871); empty: there is none.
+        source: the client's address; empty: a TCP client that was gone before it was accepted.
+
+    """
+    address = packed(source) if source else bytes(4)
+    number = int.from_bytes(address, "big")
+    ipv6 = len(address) > 4
+    if ipv6 and number >> 32 == _MAPPED:
+        ipv6, number = False, number & 0xFFFFFFFF
+    itself = ClientNetwork(ipv6, number)
+    if len(subnet) <= 4:  # there is none, or its prefix has no bits: for nobody in particular
+        return itself
+    ipv6 = subnet[1] == 2
+    number = int.from_bytes(subnet[4:].ljust(16 if ipv6 else 4, b"\0"), "big")
+    named = ClientNetwork(ipv6, number, scoped=True)
+    if (ipv6 and number >> 32 == _MAPPED) or (is_local(named) and not is_local(itself)):
+        return itself
+    return named
 
 
 class Partition:
@@ -53,6 +108,13 @@ class Partition:
         )
         self._starts: dict[bool, Sequence[int]] = {False: array("I", ipv4[0]), True: wide}
         self._views = {False: array("H", ipv4[1]), True: array("H", ipv6[1])}
+
+    def number(self, client: ClientNetwork) -> int:
+        """Return the number of a client's view, where nobody asks for the scope."""
+        ipv6, address, _ = client
+        if ipv6:
+            address >>= self._shift
+        return self._views[ipv6][bisect_right(self._starts[ipv6], address) - 1]
 
     def find(self, client: ClientNetwork) -> tuple[int, int]:
         """Return the number of a client's view, and how many bits of its address decide that (the scope).

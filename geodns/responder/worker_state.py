@@ -9,11 +9,21 @@ from geodns.responder.edns_options import PLAIN, Reply, plain_reply, reply
 from geodns.responder.lookup import LookupResult
 from geodns.responder.query_log import Recorder
 from geodns.responder.rate_limit import Cells, Limited, Limiter
+from geodns.responder.ready_answers import (
+    CountKey,
+    Cursor,
+    KnownPacket,
+    PackedAnswer,
+    ReadyRotation,
+    ready_answer,
+)
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table
+from geodns.responder.view_cache import ReadyViews, ViewCache
+from geodns.responder.views import BUCKETS, ClientNetwork, client_number
 from geodns.wire import codes, edns
 from geodns.wire.codes import NUMBERS
 from geodns.wire.edns import Edns
-from geodns.wire.message import Answer, Query, heads, question
+from geodns.wire.message import Query, question
 
 REMEMBERED = 16_384
 """Entries of each cache, at most; then it starts anew."""
@@ -35,6 +45,8 @@ class Counts(NamedTuple):
         dealt: by rotation (`Rotation.uid`), part and position in the part's answers.
         limited: answers over the rate limit, which the others do not count; None: none.
         names: answered with data and new in the question cache; on the wire, in lower case.
+        networks: queries of experiments, by zone, arm (`RotationKey.arm`) and the seat of the client's
+            network.
 
     """
 
@@ -42,66 +54,10 @@ class Counts(NamedTuple):
     dealt: dict[tuple[bytes, int, int], int]
     limited: Limited | None = None
     names: frozenset[bytes] = frozenset()
+    networks: dict[tuple[str, str, int], int] = {}  # noqa: RUF012 - nobody writes to it
 
     def __bool__(self) -> bool:
-        return bool(self.queries or self.dealt or self.limited or self.names)
-
-
-class CountKey:
-    """Zone, type and RCODE that a cached answer counts for; a key by identity: that hash is the cheapest."""
-
-    __slots__ = ("dealt", "query")
-
-    def __init__(self, zone: str, qtype: int, dealt: tuple[bytes, int, int] | None) -> None:
-        self.query = (zone, qtype, codes.NOERROR)
-        self.dealt = dealt
-
-
-class ReadyRotation:
-    """A rotation of one part, or a fixed answer, made ready for the caches."""
-
-    __slots__ = ("_packed", "answers", "error", "index", "longest", "questions", "rotation", "size")
-
-    def __init__(self, answers: "list[ReadyAnswer]", index: list[int]) -> None:
-        self.answers = answers
-        self.index = index
-        self.size = len(index)
-        self.longest = max(len(body) for _, body, _ in answers)
-        self.rotation: Rotation | None = None
-        self.error = b""
-        """An extended error's option (RFC 8914); empty: none."""
-        self.questions: list[bytes] = []
-        self._packed: dict[tuple[int, bytes], list[PackedAnswer]] = {}
-
-    def packed(self, variant: int, opt: bytes) -> "list[PackedAnswer]":
-        """Return the answers as all packets get them whose header and OPT record ask for the same."""
-        packed = self._packed.get((variant, opt))
-        if packed is None:
-            packed = [(heads[variant], body + opt, count_key) for heads, body, count_key in self.answers]
-            self._packed[variant, opt] = packed
-        return packed
-
-
-ReadyAnswer = tuple[tuple[bytes, ...], bytes, CountKey]
-"""The headers of `message.heads`; the records; what it counts for."""
-
-PackedAnswer = tuple[bytes, bytes, CountKey]
-"""The bytes between ID and question; the bytes behind the question; what it counts for."""
-
-
-class Cursor:
-    """The place of one name and type in a rotation, and the answer's kind for the rate limit."""
-
-    __slots__ = ("at", "kind", "ready")
-
-    def __init__(self, ready: ReadyRotation, at: int, kind: bytes) -> None:
-        self.ready = ready
-        self.at = at
-        self.kind = kind
-
-
-def _ready_answer(answer: Answer, count_key: CountKey) -> ReadyAnswer:
-    return heads(answer), answer.body + b"".join(answer.extra), count_key
+        return bool(self.queries or self.dealt or self.limited or self.names or self.networks)
 
 
 def _is_cacheable(query: Query) -> bool:
@@ -112,6 +68,22 @@ def _is_cacheable(query: Query) -> bool:
         and query.question[-4:].lower() == query.question[-4:]
         and not 0x61 <= query.type & 0xFF <= 0x7A
     )
+
+
+def _packed(packet: bytes, end: int, variant: int, cursor: Cursor) -> list[PackedAnswer] | None:
+    """Return the answers that a packet may get, if all of them fit."""
+    # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
+    # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
+    length = len(packet) - end
+    if length not in {0, edns.LENGTH}:
+        return None
+    asked = edns.read_tail(packet[end:].upper()) if length else None
+    if length and asked is None:
+        return None
+    size, opt = plain_reply(asked)[:2]
+    if opt and cursor.ready.error:
+        opt = edns.with_rcode(opt, codes.NOERROR, cursor.ready.error)
+    return cursor.ready.packed(variant, opt) if end + cursor.ready.longest + len(opt) <= size else None
 
 
 class WorkerState:
@@ -126,7 +98,8 @@ class WorkerState:
         packets: the packet cache: by a packet without its ID in lower case, the cursor, where the question
             ends, and the answers.
         questions: the question cache: by a question in lower case.
-        tails: replies by what stands behind a question, where that holds no option.
+        views: both caches for names whose answer depends on the client.
+        tails: replies by what stands behind a question, where nothing there depends on who sent it.
         fault_logged: when a fault of our own was logged last.
         epoch: what is added to `now` for the seconds since the epoch, of which cookies tell.
         counted: answers of both caches.
@@ -140,8 +113,9 @@ class WorkerState:
         self.guarded = False
         self.limiter: Limiter | None = None
         self.recorder: Recorder | None = None
-        self.packets: dict[bytes, tuple[Cursor, int, list[PackedAnswer]]] = {}
+        self.packets: dict[bytes, KnownPacket] = {}
         self.questions: dict[bytes, Cursor] = {}
+        self.views = ViewCache()
         self.tails: dict[bytes, Reply] = {}
         self.fault_logged = float("-inf")
         self.epoch = 0.0
@@ -160,6 +134,9 @@ class WorkerState:
         if table.policy != self.table.policy:
             self.tails, self._replies = {}, {}
             self._guard(self.table.policy, table.policy)
+        for asked, key, cursor in self.views.adopt(table, other_zones=other_zones):
+            self._places[asked[:-4], key] = cursor.at
+            self._ready[key].questions.discard(asked)
         for key, ready in list(self._ready.items()):
             if other_zones or table.rotations.get(key) is not ready.rotation:
                 self._forget(key, ready)
@@ -184,7 +161,7 @@ class WorkerState:
     def _forget(self, key: RotationKey, ready: ReadyRotation) -> None:
         """Take a rotation from the question cache, but keep each name's place."""
         for asked in ready.questions:
-            cursor = self.questions.pop(asked, None)
+            cursor = self.questions.pop(asked, None) or self.views.forget(asked, key)
             if cursor is not None:
                 self._places[asked[:-4], key] = cursor.at
         del self._ready[key]
@@ -199,7 +176,7 @@ class WorkerState:
         self._queries, self._dealt = defaultdict(int), defaultdict(int)
         limited = None if self.limiter is None else self.limiter.take()
         asked, self._asked = self._asked, set()
-        return Counts(dict(queries), dict(dealt), limited, frozenset(asked))
+        return Counts(dict(queries), dict(dealt), limited, frozenset(asked), self.views.take_networks())
 
     def count(self, zone: str, qtype: int, rcode: int) -> None:
         """Count an answer of the full lookup."""
@@ -210,14 +187,27 @@ class WorkerState:
         for part, position in enumerate(positions):
             self._dealt[rotation.uid, part, position] += 1
 
-    def deal(self, name: bytes, rotation: Rotation) -> tuple[int, ...]:
-        """Move a name on in a rotation; return the position of its next answer in each part."""
-        at = self._next_place(name, rotation)
-        return tuple([part.index[at % len(part.index)] for part in rotation.parts])
+    def deal(self, name: bytes, rotation: Rotation, client: ClientNetwork | None = None) -> tuple[int, ...]:
+        """Move a name on in a rotation; return the position of its next answer in each part.
+
+        Parts that pick by client move nothing.
+        """
+        at = 0
+        if client is None or not all(part.seed for part in rotation.parts):
+            at = self._next_place(name, rotation)
+        return tuple(
+            [
+                part.index[client_number(part.seed, client, BUCKETS)]
+                if client is not None and part.seed
+                else part.index[at % len(part.index)]
+                for part in rotation.parts
+            ]
+        )
 
     def _next_place(self, name: bytes, rotation: Rotation) -> int:
         """Return a name's place in a rotation, and move it on where it is kept: in its cursor, or here."""
-        cursor = self.questions.get(question(name, NUMBERS[rotation.key.type]))
+        asked = question(name, NUMBERS[rotation.key.type])
+        cursor = self.questions.get(asked) or self.views.cursor(asked, rotation.key)
         if cursor is not None and cursor.ready.rotation is rotation:
             at = cursor.at
             cursor.at = (at + 1) % cursor.ready.size
@@ -235,27 +225,35 @@ class WorkerState:
             return
         if asked in self.questions or not _is_cacheable(query):
             return
+        deal = found.deal
+        if deal is not None and self.views.cursor(asked, deal.key) is not None:
+            return
         if rotation is not None or found.answer.an:
             self._asked.add(query.name)
         self._make_room()
         if rotation is None:
             count_key = CountKey(found.zone, query.type, None)
-            ready, at = ReadyRotation([_ready_answer(found.answer, count_key)], [0]), 0
+            cursor = Cursor(ReadyRotation([ready_answer(found.answer, count_key)], [0]), 0, found.kind)
         else:
             ready = self._ready.get(rotation.key) or self._make_ready(found, rotation)
             at = self._places.get((query.name, rotation.key), 0) % ready.size
-            ready.questions.append(asked)
-        self.questions[asked] = Cursor(ready, at, found.kind)
+            ready.questions.add(asked)
+            cursor = Cursor(ready, at, found.kind)
+        if deal is None:
+            self.questions[asked] = cursor
+        else:
+            self.views.remember(asked, deal, self.table, cursor)
 
     def _make_ready(self, found: LookupResult, rotation: Rotation) -> ReadyRotation:
         (part,) = rotation.parts
         qtype = NUMBERS[rotation.key.type]
         ready = ReadyRotation(
             [
-                _ready_answer(answer, CountKey(found.zone, qtype, (rotation.uid, 0, position)))
+                ready_answer(answer, CountKey(found.zone, qtype, (rotation.uid, 0, position)))
                 for position, answer in enumerate(part.answers)
             ],
-            list(part.index),
+            part.index if part.seed else list(part.index),  # a list is faster, but much larger
+            part.seed,
         )
         ready.rotation = rotation
         ready.error = found.error
@@ -272,21 +270,19 @@ class WorkerState:
             cursor: of its question.
 
         """
-        # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
-        # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
-        length = len(packet) - end
-        if length not in {0, edns.LENGTH}:
-            return
-        asked = edns.read_tail(packet[end:].upper()) if length else None
-        if length and asked is None:
-            return
-        size, opt, _, _ = plain_reply(asked)
-        if opt and cursor.ready.error:
-            opt = edns.with_rcode(opt, codes.NOERROR, cursor.ready.error)
-        if end + cursor.ready.longest + len(opt) <= size:
+        packed = _packed(packet, end, variant, cursor)
+        if packed is not None:
             if len(self.packets) >= REMEMBERED:
                 self.packets = {}
-            self.packets[packet[2:].lower()] = cursor, end, cursor.ready.packed(variant, opt)
+            self.packets[packet[2:].lower()] = cursor, end, packed
+
+    def remember_viewed(
+        self, packet: bytes, end: int, variant: int, cursor: Cursor, views: ReadyViews, target: int
+    ) -> None:
+        """Do the same for all clients that have this target of the name's views."""
+        packed = _packed(packet, end, variant, cursor)
+        if packed is not None:
+            self.views.remember_packet(packet[2:].lower(), views, target, (cursor, end, packed))
 
     def tail_reply(self, tail: bytes, client: tuple[str, int, str], now: float) -> Reply | None:
         """Return the reply to what stands behind a question; None if that is more than an OPT record."""
@@ -299,7 +295,8 @@ class WorkerState:
         if tail and (asked is None or asked.broken):
             return None
         found = self.reply(asked, client, now)
-        if len(tail) <= edns.LENGTH:
+        whoever = asked is not None and asked.subnet and not asked.cookie and not asked.keepalive
+        if len(tail) <= (SHORT_TAIL if whoever else edns.LENGTH):
             if len(self.tails) >= REMEMBERED:
                 self.tails = {}
             self.tails[tail] = found
@@ -314,7 +311,7 @@ class WorkerState:
 
     def _make_room(self) -> None:
         """Start anew when full: before a ready rotation is looked up, which else would escape `adopt`."""
-        if len(self.questions) >= REMEMBERED:
+        if len(self.questions) + self.views.cursors >= REMEMBERED:
             self.start_anew()
 
     def start_anew(self) -> None:
@@ -323,3 +320,4 @@ class WorkerState:
         for key, ready in list(self._ready.items()):
             self._forget(key, ready)
         self.questions = {}
+        self.views.start_anew()

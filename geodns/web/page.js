@@ -232,6 +232,8 @@ async function recent() {
     zones.warmups(warming.zones);
     const [reputation] = await read("api/v1/reputation");
     zones.reputations(reputation);
+    const [held] = await read("api/v1/experiments");
+    zones.holds(held.experiments);
   } catch (error) {
     if (!(error instanceof Refused)) return false;
   }

@@ -34,6 +34,24 @@ function tier(one, focus) {
   ];
 }
 
+/** How the answer depends on the client: whose rule applies and why, its arm, its host. */
+function byClient(told) {
+  if (!told) return [];
+  const { client, experiment } = told;
+  const holds = client?.scope ? `; the answer holds for /${client.scope} of it` : "";
+  const rules = told.rules.map((one) => ({
+    mark: Boolean(one.applies),
+    cells: [`${one.rule}${one.preference === undefined ? "" : ` at ${one.preference}`}`, one.when || "all others", one.pool, one.hidden_by.length ? `never matches: behind rule ${one.hidden_by.join(" and ")}` : one.why || "–"],
+  }));
+  return [
+    el("h3", {}, "By client"),
+    el("p", {}, client ? `${client.network}: ${client.why}${holds}` : "The answer depends on the client: name one to see whose rule applies."),
+    ...(rules.length ? [table("Rules, the first that a client meets", ["Rule", "When", "Pool", "Why"], rules)] : []),
+    ...(experiment ? [el("p", {}, `Experiment ${experiment.experiment} by ${experiment.by}: arm ${experiment.arm} (${experiment.why})`)] : []),
+    ...told.affinity.map((one) => el("p", {}, `${one.pool} picks by client: ${one.hosts.join(", then ")} (bucket ${one.bucket})`)),
+  ];
+}
+
 function answers(next) {
   return next.map((one) => el("li", {}, one.data.length ? `${one.data.join(", ")}${one.hosts.length ? ` (${one.hosts.join(", ")})` : ""}` : one.rcode));
 }
@@ -58,6 +76,7 @@ export class Why {
       host.checks.length ? probes(name, host) : el("p", { class: "quiet" }, "No check judges it: it counts as up."));
     byId("why-name").value = zone;
     byId("why-type").value = "A";
+    byId("why-client").value = "";
     byId("why-verdict").replaceChildren();
     byId("why-answer").replaceChildren();
     this.dialog.showModal();
@@ -88,12 +107,15 @@ export class Why {
 
   async explain() {
     const query = new URLSearchParams({ name: byId("why-name").value.trim(), type: byId("why-type").value });
+    const client = byId("why-client").value.trim();
+    if (client) query.set(client.includes("/") ? "ecs" : "client", client);
     const answer = byId("why-answer");
     try {
       const [told] = await read(`api/v1/explain?${query}`);
       const own = told.tiers.map((one) => [one.pool, one.members[this.focus]]).filter(([, member]) => member);
       byId("why-verdict").replaceChildren(...own.map(([pool, member]) => el("p", { class: "verdict" }, `${this.focus} has ${percent(member.first)} of the first picks in ${pool}: ${member.why}`)));
       answer.replaceChildren(
+        ...byClient(told.by_client),
         ...(told.tiers.length ? told.tiers.flatMap((one) => tier(one, this.focus)) : [el("p", {}, `${told.name} ${told.type}: ${told.no_pool}${told.near.length ? `: did you mean ${told.near.join(" or ")}?` : ""}`)]),
         ...(told.next.length ? [el("h3", {}, `The next ${count(told.next.length, "answer")}`), el("ol", {}, ...answers(told.next))] : []));
     } catch (error) {

@@ -2,9 +2,11 @@
 
 import { Day } from "./day.js";
 import { attribute, byId, el, icon, keep, show, write } from "./dom.js";
+import { Experiments } from "./experiments.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
 import { Reputation } from "./reputation.js";
+import { Views } from "./views.js";
 import { Warmup } from "./warmup.js";
 import { whole } from "./words.js";
 
@@ -19,20 +21,23 @@ class Zone {
     this.pools = new Pools();
     this.hosts = new Hosts(name, act);
     this.day = new Day(name, () => this.hosts.shown());
+    this.views = new Views(name);
     this.warmup = new Warmup(name);
     this.reputation = new Reputation(name, () => this.hosts.shown(), overrule);
+    this.experiments = new Experiments();
     this.node = el("section", { class: "zone", "aria-label": `zone ${name}` },
       el("h2", {}, el("span", {}, name), " ", this.facts), this.error,
       el("h3", { class: "unseen" }, "Pools"), this.pools.node,
-      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.warmup.node, this.reputation.node, this.day.node);
+      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.views.node, this.warmup.node, this.reputation.node, this.experiments.node, this.day.node);
   }
 
-  draw({ zone, pools, hosts }, now) {
+  draw({ zone, pools, hosts, views }, now) {
     write(this.facts, zone.serial === null ? "not served" : `serial ${zone.serial} · ${zone.file}`);
     write(this.text, zone.error ? `The file is refused, what was before is served: ${zone.error}` : "");
     show(this.error, Boolean(zone.error));
     this.pools.draw(pools);
     this.hosts.draw(hosts, pools, now);
+    this.views.draw(views, pools, now);
     for (const node of [this.hosts.node, this.day.node]) show(node, Object.keys(hosts).length > 0);
   }
 }
@@ -58,7 +63,7 @@ export class Zones {
   }
 
   draw(status, now) {
-    const wanted = Object.entries(status.zones).map(([name, zone]) => [name, { zone, pools: status.pools[name] ?? {}, hosts: status.hosts[name] ?? {} }]);
+    const wanted = Object.entries(status.zones).map(([name, zone]) => [name, { zone, pools: status.pools[name] ?? {}, hosts: status.hosts[name] ?? {}, views: status.views[name] }]);
     keep(byId("zones"), this.kept, wanted, (name) => new Zone(name, this.act, this.overrule), (one, data) => one.draw(data, now));
     this.filter();
   }
@@ -69,6 +74,10 @@ export class Zones {
 
   warmups(zones) {
     for (const [name, zone] of this.kept) zone.warmup.draw(zones[name]);
+  }
+
+  holds(experiments) {
+    for (const [name, zone] of this.kept) zone.experiments.draw(experiments[name]);
   }
 
   reputations({ zones, lists, unknown_replies: unknown }) {

@@ -29,6 +29,9 @@ EDE_NOT_AUTHORITATIVE = 20
 EDE_NOT_SUPPORTED = 21
 
 _OPTION = Struct(">HH")
+SCOPE_AT = _OPTION.size + 3
+"""Where in a whole subnet option the scope stands: bits of the network for which an answer holds."""
+
 _START = b"\0" + pack(">H", OPT)
 _BITS = {1: 32, 2: 128}
 """Bits of an address by its family."""
@@ -60,6 +63,11 @@ class Edns(NamedTuple):
     subnet: bytes = b""
     keepalive: bool = False
     broken: bool = False
+
+    @property
+    def names_network(self) -> bool:
+        """Whether its subnet has any bits, and so says where the client is."""
+        return len(self.subnet) > 4
 
 
 def read_opt(opt: bytes) -> Edns:
@@ -120,6 +128,14 @@ def network(subnet: bytes) -> IPv4Network | IPv6Network | None:
         return None
     address = subnet[4:].ljust(_BITS[family] // 8, b"\0")
     return ip_network((address, source))
+
+
+def subnet_of(network: IPv4Network | IPv6Network | None) -> bytes:
+    """Return the data of the option by which a query names a network (RFC 7871 section 6); empty: of none."""
+    if network is None:
+        return b""
+    length, family = network.prefixlen, 1 if network.version == 4 else 2
+    return bytes((0, family, length, 0)) + network.network_address.packed[: (length + 7) // 8]
 
 
 # --- answers -------------------------------------------------------------------------------------------

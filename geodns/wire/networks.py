@@ -16,18 +16,24 @@ def parse_network(text: str) -> Network:
         ValueError: with two arguments: what is wrong, and what to write instead.
 
     """
-    shown = repr(text[:60])
-    try:
-        loose = ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f"{shown} is no network", HOW) from None
     bits = text.partition("/")[2]
-    if bits and not bits.isdecimal():  # a netmask: nobody reads it at sight
-        raise ValueError(f"{shown} is no network", HOW)
     try:
-        return ip_network(text)
+        if not bits or bits.isdecimal():  # a netmask is refused: nobody reads it at sight
+            return ip_network(text)
+        loose = None
     except ValueError:
-        raise ValueError(f"{shown} has bits behind its prefix", f"write {loose}") from None
+        loose = _loose(text)
+    shown = repr(text[:60])
+    if loose is None:
+        raise ValueError(f"{shown} is no network", HOW)
+    raise ValueError(f"{shown} has bits behind its prefix", f"write {loose}")
+
+
+def _loose(text: str) -> Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def packed(address: str) -> bytes:

@@ -45,14 +45,18 @@ def rdata_of(record_bytes: bytes) -> bytes:
     return record_bytes[len(QNAME) + _FIXED.size :]
 
 
+def ttl_of(record_bytes: bytes) -> int:
+    """Return the TTL of a ready record whose owner name is `QNAME`, or of the first of several."""
+    return int.from_bytes(record_bytes[len(QNAME) + 4 : len(QNAME) + 8], "big")
+
+
 def cname_from_dname(dname: bytes, name: bytes, owner: bytes) -> bytes | None:
     """Return the CNAME record that a DNAME makes for a name below its owner (RFC 6672 section 3.1).
 
     None: the target would be too long.
     """
     target = name[: len(name) - len(owner)] + rdata_of(dname)
-    ttl = int.from_bytes(dname[len(QNAME) + 4 : len(QNAME) + 8], "big")
-    return record(CNAME, ttl, target) if len(target) <= MAX_NAME else None
+    return record(CNAME, ttl_of(dname), target) if len(target) <= MAX_NAME else None
 
 
 def target_of(record_bytes: bytes) -> bytes | None:

@@ -1,11 +1,12 @@
 """Checks that need a whole zone file: aliases, targets, delegations, mail policy, what nothing uses."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from geodns.config.report import Report, quoted
+from geodns.config.report import Report, first_and_count, quoted
+from geodns.model.base import FAMILIES
 from geodns.model.checks import Check
 from geodns.model.hosts import Host
-from geodns.model.zone import Pool, Record, Rule
+from geodns.model.zone import Pool, Record, Rule, Zone
 from geodns.zonefile.names import is_within, parent
 from geodns.zonefile.records import Names, PlacedRrset
 from geodns.zonefile.sections import Placed
@@ -179,18 +180,45 @@ def _check_mail(kinds: Mapping[str, PlacedRrset], report: Report) -> None:
             report.warn(text.at, what, "list their addresses, as v=spf1 ip4:192.0.2.0/24 -all")
 
 
+def check_views(zone: Zone, names: Names, report: Report) -> None:
+    """Warn where some clients get addresses of a family and others are told that there are none."""
+    families = {pool.name: _families(zone, pool.name) for pool in zone.pools}
+    for rule in zone.rules:
+        held = zone.experiment_at.get(rule.owner)
+        by_client = any(one.by_client for tier in rule.tiers for one in tier.rules)
+        pools = zone.pools_of(rule)
+        if rule.type not in FAMILIES or not (by_client or (held is not None and held.by == "client")):
+            continue
+        # A pool without hosts, which a source is yet to find, is not known to be without a family.
+        without = [name for name in pools if families[name] and rule.type not in families[name]]
+        if without and len(without) < len(pools):
+            at = names[rule.owner][rule.type].at
+            what = f"{rule.type} of {rule.owner}: {_pools(without)} no such address, and other pools have"
+            instead = "resolvers tell all clients that there is none (RFC 7871 section 7.4): give it one"
+            report.warn(at, what, instead)
+
+
+def _pools(names: Sequence[str]) -> str:
+    some = first_and_count([quoted(name) for name in names], 4)
+    return f"pool {some} has" if len(names) == 1 else f"pools {some} have"
+
+
+def _families(zone: Zone, pool: str) -> set[str]:
+    members = (member for link in zone.reach(pool) for member in link.members)
+    return {family for member in members for family in zone.host_by_name[member.host].by_family}
+
+
 def check_use(
-    names: Names,
+    zone: Zone,
     checks: Mapping[str, Placed[Check]],
     hosts: Mapping[str, Placed[Host]],
     pools: Mapping[str, Placed[Pool]],
     report: Report,
 ) -> None:
     """Warn of pools, checks and hosts that nothing uses; only after `pools` and `records` had no error."""
-    rules = (
-        rrset.data for kinds in names.values() for rrset in kinds.values() if isinstance(rrset.data, Rule)
-    )
-    used = _used_pools((tier.pool for rule in rules for tier in rule.tiers), pools)
+    dealt = (pool for rule in zone.rules for tier in rule.tiers for pool in tier.pools)
+    arms = (arm.pool for one in zone.experiments for arm in one.arms)
+    used = _used_pools((*dealt, *arms), pools)
     for name, (at, _) in pools.items():
         if name not in used:
             report.warn(at, f"no name deals pool {quoted(name)}", "name it under `records`, or take it out")

@@ -83,6 +83,7 @@ POOL = keys_of(
         "volume": whole,
         "overflow": word("the name of a pool"),
         "mail": choice,
+        "pick": choice,
     },
     defaults={"check": "smtp"},
     fields={"hosts": "members", "check": "checks"},
@@ -131,9 +132,19 @@ def read_pools(
         if "check" in given:
             policy = read_check_policy(given.pop("check"), report, dict.fromkeys([*checks, *_BUILT_IN]))
             given |= {} if policy is None else policy._asdict()
+        if given.get("pick") == "client":
+            given.setdefault("answers", 1)
         pools[name] = PlacedPool(key, body, Pool(name=name, members=members, **given))
         _check_min_live(pools[name], given, report, growing=growing)
+        _check_pick(pools[name], report)
     return pools
+
+
+def _check_pick(pool: PlacedPool, report: Report) -> None:
+    answers = pool.value.answers
+    if pool.value.pick == "client" and answers > 1:
+        what = f"`pick: client` with {answers} answers: a client that shuffles them uses any of these hosts"
+        report.warn(pool.place("answers"), what, "leave `answers` out, so that a network keeps one host")
 
 
 def _check_min_live(pool: PlacedPool, given: Mapping[str, Any], report: Report, *, growing: bool) -> None:

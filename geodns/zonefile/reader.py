@@ -16,12 +16,13 @@ from geodns.model.checks import Check
 from geodns.model.hosts import Host, HostSource, Origin
 from geodns.model.zone import NameServer, Pool, Record, Rule, Tier, Zone
 from geodns.zonefile.checks import read_checks
-from geodns.zonefile.crosschecks import check_names, check_use
+from geodns.zonefile.crosschecks import check_names, check_use, check_views
 from geodns.zonefile.defaults import Defaults
+from geodns.zonefile.experiments import read_experiments, with_experiments
 from geodns.zonefile.hosts import read_hosts
 from geodns.zonefile.name_servers import NO_SERVERS, read_name_servers
 from geodns.zonefile.names import zone_name
-from geodns.zonefile.pools import PlacedPool, implied_pool, link_fallbacks, read_pools, used_checks
+from geodns.zonefile.pools import implied_pool, link_fallbacks, read_pools, used_checks
 from geodns.zonefile.record_fields import Context
 from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records
 from geodns.zonefile.reputation import read_reputation
@@ -190,13 +191,10 @@ class _Reader:
             )
         before = report.errors
         implied = "pools" not in given and bool(hosts or sources)
-        placed: Mapping[str, PlacedPool] = {}
+        pools: dict[str, Placed[Pool]] = {}
         if "pools" in given:
-            filled = shared.fill("pools", given["pools"]) or given["pools"]
-            placed = read_pools(filled, report, hosts, checks, growing=bool(sources))
-            link_fallbacks(placed, report)
-        pools = {name: Placed(pool.at, pool.value) for name, pool in placed.items()}
-        if implied:
+            pools = self._declared_pools(given["pools"], hosts, shared, checks, growing=bool(sources))
+        elif implied:
             pool = self._implied_pool(hosts, shared, checks, growing=bool(sources))
             pools["main"] = Placed(self._hosts_place(), pool)
         checks |= _built_in(shared, checks, pools, report)
@@ -204,6 +202,7 @@ class _Reader:
             read_records(given["records"], self._names, pools, ttls, self._context)
         if implied:
             self._implied_rules(given.get("records"), ttls.dealt)
+        experiments = read_experiments(given.get("experiments"), pools, self._context)
         well_read = report.errors == before
         if "ns" not in given:
             servers = self._servers_in_records(given.get("records"))
@@ -230,7 +229,9 @@ class _Reader:
             reputation=reputation,
         )
         if well_read:
-            check_use(self._names, checks, own, pools, report)
+            zone = with_experiments(zone, experiments, report)
+            check_views(zone, self._names, report)
+            check_use(zone, checks, own, pools, report)
             check_sources(sources, origins, pools, report)
             check_warmups(zone, own, {name: pool.at for name, pool in pools.items()}, report)
         return zone
@@ -277,6 +278,20 @@ class _Reader:
                 self._report.error(self._root, *NO_SERVERS)
             return ()
         return tuple(NameServer(name=value[0]) for value in found.data.values)
+
+    def _declared_pools(
+        self,
+        node: YamlNode,
+        hosts: Mapping[str, Placed[Host]],
+        shared: Defaults,
+        checks: Mapping[str, Placed[Check]],
+        *,
+        growing: bool,
+    ) -> dict[str, Placed[Pool]]:
+        filled = shared.fill("pools", node) or node
+        placed = read_pools(filled, self._report, hosts, checks, growing=growing)
+        link_fallbacks(placed, self._report)
+        return {name: Placed(pool.at, pool.value) for name, pool in placed.items()}
 
     def _implied_pool(
         self,

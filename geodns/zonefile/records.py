@@ -1,11 +1,12 @@
 """The section `records` of a zone file → fixed RRsets and rules, in a table by name and type."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Literal, NamedTuple, cast
 
 from geodns.config import yaml_nodes
 from geodns.config.report import quoted
-from geodns.config.value_types import TTL, entries_of, text_of, whole
+from geodns.config.value_types import TTL, entries_of, whole
 from geodns.config.yaml_nodes import Scalar, YamlNode, is_nothing, shown
 from geodns.errors import BadNameError
 from geodns.model.base import FAMILIES, Address, family_of
@@ -15,6 +16,7 @@ from geodns.zonefile.names import is_strange_wildcard, owner
 from geodns.zonefile.record_fields import Context, Value
 from geodns.zonefile.record_types import SIGNING, kind_of, record_type, schemas
 from geodns.zonefile.record_values import MAX_RDATA, read_value
+from geodns.zonefile.views import PoolChoice, read_pool_choice
 
 _MESSAGE = 65_535
 """Bytes of the largest DNS message."""
@@ -142,6 +144,19 @@ def _fits(kind: str, values: Iterable[Value]) -> bool:
     return max(sizes) <= MAX_RDATA and sum(sizes) + _RECORD * len(sizes) <= _MESSAGE - _AROUND
 
 
+def _tier(choice: PoolChoice, preference: int = 0, port: int = 0) -> Tier:
+    return Tier(pool=choice.pool, preference=preference, port=port, rules=choice.rules)
+
+
+def _share_a_view(one: Tier, other: Tier) -> bool:
+    """Say whether two tiers surely deal the same pool to some clients."""
+    if one.pool == other.pool:
+        return True
+    pairs = [*zip(one.rules, other.rules, strict=False)]
+    alike = len(one.rules) == len(other.rules) and all(first.when == second.when for first, second in pairs)
+    return alike and any(first.use == second.use for first, second in pairs)
+
+
 class _PlacedEntry(NamedTuple):
     """One value of an RRset and the TTL that goes with it."""
 
@@ -183,25 +198,18 @@ class _NameReader:
     def _short(
         self, key: Scalar, value: YamlNode, ttl: int | None, items: Mapping[str, tuple[Scalar, YamlNode]]
     ) -> Iterator[PlacedRrset]:
-        pool = self._pool(value)
+        choice = read_pool_choice(value, self._report, self._pools)
         for family in FAMILIES:
             if family in items:
                 self._report.error(
                     key, f"`pool` beside {family}", f"`pool` stands for A and AAAA: take {family} out"
                 )
-            elif pool is not None:
-                yield PlacedRrset(key, self._rule(family, ttl, (Tier(pool=pool),)))
+            elif choice is not None:
+                yield PlacedRrset(key, self._rule(family, ttl, (_tier(choice),)))
 
     def _rule(self, kind: Dealt, ttl: int | None, tiers: tuple[Tier, ...]) -> Rule:
         ttl = self._ttls.dealt if ttl is None else ttl
         return Rule.model_construct(owner=self._name, type=kind, ttl=ttl, tiers=tiers)
-
-    def _pool(self, node: YamlNode) -> str | None:
-        text = text_of(node, self._report, "the name of a pool", "write a name from `pools`")
-        if text is not None and text not in self._pools:
-            self._report.unknown(node, "no pool is called", text, self._pools)
-            return None
-        return text
 
     def _rrset(self, kind: str, key: Scalar, value: YamlNode, ttl: int | None) -> Iterator[PlacedRrset]:
         before = self._report.errors
@@ -312,16 +320,16 @@ class _NameReader:
             for word, (key, _) in entry.at.items.items():
                 if word not in allowed:
                     self._report.unknown(key, "unknown key", word, allowed)
-            pool = self._pool(entry.at.items["pool"][1])
+            choice = read_pool_choice(entry.at.items["pool"][1], self._report, self._pools)
             preference = self._preference(kind, entry.at, rank, alone=len(entries) == 1)
             port = self._port(entry.at) if kind == "SRV" else 0
-            if pool is not None and preference is not None and port is not None:
-                tiers.append(Tier(pool=pool, preference=preference, port=port))
+            if choice is not None and preference is not None and port is not None:
+                tiers.append(_tier(choice, preference, port))
         if rank is None and len(entries) > 1:
             self._report.error(
                 entries[1].at, f"several pools under {kind}", "write one pool, and its `fallback`"
             )
-        elif len({tier.pool for tier in tiers}) < len(tiers):
+        elif any(_share_a_view(one, other) for one, other in combinations(tiers, 2)):
             instead = "take all but one out"
             self._report.error(entries[-1].at, f"one pool at several {_PLURALS[kind]}", instead)
         return self._rule(cast(Dealt, kind), ttls[0], tuple(tiers)) if tiers else None

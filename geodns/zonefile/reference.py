@@ -6,6 +6,7 @@ from geodns.config.keys import Key
 from geodns.config.value_types import Schema
 from geodns.zonefile.checks import CHECK, CHECK_USERS
 from geodns.zonefile.defaults import DEFAULTS
+from geodns.zonefile.experiments import ARM, EXPERIMENT
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
@@ -14,6 +15,7 @@ from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
+from geodns.zonefile.views import POOL_RULE
 from geodns.zonefile.warmup import WARMUP
 
 _TYPES = {
@@ -28,6 +30,10 @@ Each takes the keys of its section, but for a host's `address` and `probe`, a po
 and a check's `type`. What stands in the host, pool or check itself wins; `load` is joined key by key. A
 default that a pool or a check of that type cannot use is left out there. Built-in checks take them too, hosts
 of `hosts_from` do not."""
+
+_RULES = """\
+A list may stand wherever a name says `pool:`. The first rule counts whose conditions a client all meets; the
+last item is the pool of all others. `use` must be there."""
 
 _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ("Top level", ZONE, "A file has `ns`, `records` or both. All else may be left out."),
@@ -46,6 +52,13 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
         "A list is the name of its zone, or a mapping with `zone` or `zone_file`.",
     ),
     ("`reputation: rules`", RULE, ""),
+    (
+        "Rules in the place of a pool",
+        POOL_RULE,
+        _RULES,
+    ),
+    ("`experiments: NAME`", EXPERIMENT, "`name` and `arms` must be there. A name has one experiment."),
+    ("`experiments: NAME: arms: ARM`", ARM, "Both must be there; shares count in proportion to their sum."),
 )
 
 
@@ -66,7 +79,7 @@ _RECORDS = """\
 A name has record types, `pool` (the pool that answers for A and AAAA) and `ttl` (of all that stands there). A
 value is text as in a zone file, a mapping of the fields below, or a list of these. `{{ttl: 5m, values: […]}}`
 gives one type a TTL of its own. These also take `{{pool: NAME}}`, MX with a `preference`, SRV with `port`
-and `priority`: {}."""
+and `priority`: {}. In the place of NAME rules may say the pool."""
 
 
 def key_table(keys: Mapping[str, Key], more: tuple[str, Mapping[str, Iterable[str]]] = ("", {})) -> str:

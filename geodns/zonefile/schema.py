@@ -5,6 +5,7 @@ from geodns.config.value_types import ADDRESSES, TTL, Schema, duration, one_or_m
 from geodns.model.zone import Zone
 from geodns.zonefile.checks import CHECK
 from geodns.zonefile.defaults import DEFAULTS
+from geodns.zonefile.experiments import EXPERIMENT
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import GENERIC_PATTERN, RecordType, record_type, schemas
@@ -12,6 +13,7 @@ from geodns.zonefile.records import POOL_PORT
 from geodns.zonefile.reputation import REPUTATION
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import SOURCE_SCHEMA
+from geodns.zonefile.views import POOL_CHOICE
 
 
 def _named(values: Schema) -> Schema:
@@ -33,6 +35,7 @@ ZONE = keys_of(
         "pools": section(_named(objects(POOL, "hosts"))),
         "records": section({"type": "object"}),
         "reputation": section(objects(REPUTATION)),
+        "experiments": section(_named(objects(EXPERIMENT, "name", "arms"))),
     },
     fields={"hosts_from": "sources"},
 ) | {"defaults": Key(section(objects(DEFAULTS)), "Keys that hosts, pools and checks share.")}
@@ -60,7 +63,10 @@ def _name() -> Schema:
         "type": "object",
         "properties": {
             "ttl": {"description": "TTL of everything that stands here.", **TTL.schema},
-            "pool": {"description": "A pool that answers for A and AAAA.", "type": "string"},
+            "pool": {
+                "description": "A pool that answers for A and AAAA, or rules that say which.",
+                **POOL_CHOICE,
+            },
             **types,
         },
         "patternProperties": {GENERIC_PATTERN: _rrset("TYPE65280", record_type("TYPE65280"))},
@@ -85,7 +91,7 @@ def _rrset(name: str, kind: RecordType) -> Schema:
         fields = {field.name: field.schema for field in kind.fields}
         forms.append(_object(fields, *(field.name for field in kind.fields if field.default is None)))
     if kind.pooled:
-        pool: Schema = {"pool": {"type": "string"}}
+        pool: Schema = {"pool": POOL_CHOICE}
         if name == "MX":
             pool["preference"] = kind.fields[0].schema
         elif name == "SRV":

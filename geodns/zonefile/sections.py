@@ -32,7 +32,7 @@ def check_short_name(key: Scalar, report: Report, what: str) -> None:
     if _SHORT_NAME.fullmatch(key.text) is None:
         report.error(
             key,
-            f"{quoted(key.text)} is no name for a {what}",
+            f"{quoted(key.text)} is no name for {'an' if what[0] in 'aeiou' else 'a'} {what}",
             "write letters, digits, hyphens and underscores",
         )
 

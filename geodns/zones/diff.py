@@ -11,8 +11,10 @@ from pydantic import BaseModel
 
 from geodns.errors import printable
 from geodns.model.base import FAMILIES, family_of
+from geodns.model.experiments import Experiment
 from geodns.model.hosts import Endpoint
-from geodns.model.zone import MinLive, Pool, Record, Rule, Zone
+from geodns.model.views import PoolRule
+from geodns.model.zone import MinLive, Pool, Record, Rule, Tier, Zone
 
 NAMED = 6
 """Names in a line; of more it says how many."""
@@ -46,7 +48,7 @@ def summary(zone: Zone) -> str:
 
 def _by_section(before: Zone, after: Zone) -> Iterable[str]:
     apart = {"name", "soa", "ns", "checks", "hosts", "sources", "origins", "pools", "records", "rules"}
-    yield from _changes(before, after, apart | {"reputation"})
+    yield from _changes(before, after, apart | {"reputation", "experiments"})
     yield from (f"soa {change}" for change in _changes(before.soa, after.soa))
     old, new = before.reputation, after.reputation
     if old is None or new is None:
@@ -55,6 +57,7 @@ def _by_section(before: Zone, after: Zone) -> Iterable[str]:
         yield from (f"reputation {change}" for change in _changes(old, new))
     yield from _sections(before, after)
     yield from _records(before, after, implied=False)
+    yield from _experiments(before, after)
 
 
 def _sections(before: Zone, after: Zone) -> Iterable[str]:
@@ -113,6 +116,22 @@ def _pool(before: Pool, after: Pool) -> Iterable[str]:
     yield from _line(before.name, _changes(before, after, {"name", "members"}))
 
 
+def _experiments(before: Zone, after: Zone) -> Iterable[str]:
+    old, new = ({one.name: one for one in zone.experiments} for zone in (before, after))
+    yield from _keyed("experiments", old, new)
+    for name in _both(old, new):
+        changes = [*_changes(old[name], new[name], {"name", "owner", "arms"})]
+        was, now = (_relative(one.owner, before.origin) for one in (old[name], new[name]))
+        changes += [f"name {_arrow(was, now)}"] if was != now else []
+        if old[name].arms != new[name].arms:
+            changes.append(f"arms {_arrow(_arms(old[name]), _arms(new[name]))}")
+        yield from _line(f"experiment {name}", changes)
+
+
+def _arms(one: Experiment) -> str:
+    return _few(f"{arm.name} {arm.share} of {arm.pool}" for arm in one.arms)
+
+
 # --- records --------------------------------------------------------------------------------------------
 
 
@@ -159,7 +178,9 @@ def _following(zone: Zone) -> dict[tuple[str, str], Any]:
 
 
 def _rrset_changes(before: Zone, old: Rrset, after: Zone, new: Rrset) -> Iterable[str]:
-    if _content(old) != _content(new):
+    if isinstance(old, Rule) and isinstance(new, Rule):
+        yield from _tier_changes(old, new)
+    elif _content(old) != _content(new):
         yield _arrow(_value(old), _value(new))
     if old.ttl != new.ttl and (old.ttl, new.ttl) != (_usual_ttl(before, old), _usual_ttl(after, new)):
         yield f"ttl {old.ttl} → {new.ttl}"
@@ -173,16 +194,42 @@ def _content(one: Rrset) -> Any:
     return one.values if isinstance(one, Record) else one.tiers
 
 
+def _tier_changes(old: Rule, new: Rule) -> Iterable[str]:
+    """Return the changes of a dealt RRset: rules one by one, where its pools stay the same without them."""
+    if old.tiers == new.tiers:
+        return
+    if _pools(old) != _pools(new):
+        yield _arrow(_value(old), _value(new))
+        return
+    for was, now in zip(old.tiers, new.tiers, strict=True):
+        title = f"{_title(old, now)} rules" if len(new.tiers) > 1 else "rules"
+        before, after = (dict.fromkeys(map(_rule, tier.rules)) for tier in (was, now))
+        if before.keys() != after.keys():
+            yield from _keyed(title, before, after)
+        elif was.rules != now.rules:
+            yield f"{title} in another order"
+
+
+def _pools(one: Rule) -> list[str]:
+    return [_title(one, tier) for tier in one.tiers]
+
+
+def _title(one: Rule, tier: Tier) -> str:
+    if one.type == "SRV":
+        return f"{tier.preference} {tier.port} {tier.pool}"
+    return f"{tier.preference} {tier.pool}" if one.type == "MX" else tier.pool
+
+
+def _rule(rule: PoolRule) -> str:
+    return f"{rule.use} for {rule.when}"
+
+
 def _value(one: Rrset) -> str:
     if isinstance(one, Record):
         return _few(" ".join(value) for value in one.values)
     pools = (
-        f"{tier.preference} {tier.port} {tier.pool}"
-        if one.type == "SRV"
-        else f"{tier.preference} {tier.pool}"
-        if one.type == "MX"
-        else tier.pool
-        for tier in one.tiers
+        f"{title} ({_few(map(_rule, tier.rules))})" if tier.rules else title
+        for title, tier in zip(_pools(one), one.tiers, strict=True)
     )
     return f"pool {', '.join(pools)}"
 
@@ -276,7 +323,7 @@ def _orders(before: Zone, after: Zone) -> Iterable[str]:
     """Name the sections whose order alone has changed."""
     sections = [
         name
-        for name in ("ns", "checks", "hosts", "sources", "pools")
+        for name in ("ns", "checks", "hosts", "sources", "pools", "experiments")
         if getattr(before, name) != getattr(after, name)
     ]
     records = [name for name in ("records", "rules") if getattr(before, name) != getattr(after, name)]

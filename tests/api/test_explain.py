@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from geodns.api.explain import Asking, explain
 from geodns.api.explain_names import SHOWN, nearest_outside
+from geodns.api.explain_pools import PoolExplanation
 from geodns.api.status import LastResult
 from geodns.compiler.answers import Source
+from geodns.compiler.choice import shares
 from geodns.compiler.compile import Compiled, compile_zones
 from geodns.control.cluster import Cluster
 from geodns.errors import BadNameError, NotFoundError, UsageError
 from geodns.model.state import Forced, ForcedWeight, HealthState, RetiredHost, Verdict
 from tests.api.test_status import NOW, TEXT, cluster_of
-from tests.sample_zones import DOWN, NAME, SERIAL, SHED, failing, host, zone
+from tests.sample_zones import DOWN, NAME, SERIAL, SHED, failing, host, picking, zone
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_a_name_of_no_zone_is_told_the_nearest(name: str, near: str | None) -> N
 def test_the_nearest_of_very_many_zones_are_found() -> None:
     sources = {
         name: Source(zone("hosts: {mta1: 192.0.2.11}", name), SERIAL)
-        for name in (*(f"customer-{number}.hosting.example" for number in range(1_200)), "mail.example.net")
+        for name in (*(f"customer-{number}.hosting.example" for number in range(400)), "mail.example.net")
     }
     cluster = Cluster({}, {}, {}, {})
     cluster.serve_zones(compile_zones(Compiled(), sources, cluster.live()), NOW)
@@ -117,7 +119,7 @@ def test_the_nearest_of_very_many_zones_are_found() -> None:
     begun = time.process_time()
     assert len(nearest_outside(table, "mta1.")) == SHOWN
     assert len(nearest_outside(table, "customer-7777.hosting.example.")) == SHOWN
-    assert time.process_time() - begun < 1, "it runs on the loop"
+    assert time.process_time() - begun < 0.5, "it runs on the loop"
 
 
 def test_of_a_delegated_name_no_answers_are_foretold() -> None:
@@ -255,6 +257,27 @@ def test_the_parts_of_srv_are_the_weights_in_it() -> None:
     parts = {name: (member["first"], member["uniform"]) for name, member in tier["members"].items()}
     assert parts == {"a": (0.75, 0.75), "b": (0.25, 0.25)}
     assert shown["next"][0]["hosts"] == ["a", "b"]
+
+
+def test_where_clients_keep_their_hosts_parts_are_those_of_the_buckets() -> None:
+    one = picking("""
+        hosts:
+          a: {address: 192.0.2.1, weight: 3000000}
+          b: {address: 192.0.2.2, weight: 1000000}
+          c: 192.0.2.3
+        pools: {main: {hosts: [a, b, c], answers: 1}}
+        records: {"@": {pool: main}}
+    """)
+    cluster = cluster_of(one, {})
+    ((key, rotation),) = cluster.compiled.table.rotations.items()
+    told = PoolExplanation(cluster, one, cluster.live(), rotation, lambda _: None, {}).tier("main", 0)
+    assert (key.type, told["pick"], told["cycle"], told["sizes"]) == ("A", "client", 4096, {"1": 1.0})
+    dealt = shares(cluster.compiled.choices[NAME, "main"].of("A").dealt)
+    assert {name: member["first"] for name, member in told["members"].items()} == {**dealt, "c": 0}
+    assert dealt["a"] != 0.75
+    assert float(dealt["a"]) == pytest.approx(0.75, abs=0.04)
+    why = "its weight is too small for one of 4,096 buckets of clients"
+    assert told["members"]["c"]["why"] == why
 
 
 @pytest.mark.parametrize(("name", "rtype"), [("in", "MX"), ("s", "SRV")])

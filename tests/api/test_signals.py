@@ -205,7 +205,7 @@ def test_a_heartbeat_says_who_is_read(fake: FakeServices) -> None:
 
 
 def bomb(size: int) -> bytes:
-    return gzip.compress(bytes(size))
+    return gzip.compress(bytes(size), 1)
 
 
 @pytest.mark.parametrize(

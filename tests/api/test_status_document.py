@@ -206,12 +206,12 @@ def test_a_file_name_of_any_bytes_can_be_shown(rig: Rig) -> None:
 def test_many_hosts_in_many_pools_are_shown_without_a_long_pause(rig: Rig) -> None:
     # The loop that shows is the one that probes: looking for each host in every pool took seconds.
     hosts = "".join(f"  h{number}: 192.0.{number // 250}.{1 + number % 250}\n" for number in range(2000))
-    pools = "".join(f"  p{number}: {{hosts: '*', check: smtp}}\n" for number in range(25))
+    pools = "".join(f"  p{number}: {{hosts: '*', check: smtp}}\n" for number in range(10))
     rig.file.write_text(f"ns: {{ns1: 192.0.2.53}}\nhosts:\n{hosts}pools:\n{pools}")
     rig.serve()
     began = time.process_time()
     assert rig.metric("geodns_host_effective_weight", zone=NAME, host="h1999") == 1
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 0.8
 
 
 def test_trouble_of_the_probers_own_is_a_warning(rig: Rig) -> None:

@@ -315,3 +315,22 @@ def test_a_server_of_another_version_is_said(folder: Path, fake: Answering) -> N
     result = CliRunner().invoke(check, ["--diff", "--server", fake.url])
     assert isinstance(result.exception, GeodnsError)
     assert "it is of another version" in str(result.exception)
+
+
+def test_places_need_geoip_files(folder: Path) -> None:
+    zone = folder / "out.example.com.yaml"
+    rules = 'records: {"@": {MX: {pool: [{countries: DE, use: main}, main]}}}\n'
+    zone.write_text(SHORT + rules)
+    good = "zones 1, hosts 3, pools 1, names 5\n"
+    assert CliRunner().invoke(check, []).output == good  # nobody knows the settings
+    (folder.parent / "geodns.yaml").write_text("zones: zones\n")
+    result = CliRunner().invoke(check, [])
+    assert (result.exit_code, result.output) == (
+        0,
+        (
+            "geodns.yaml: warning: rules of out.example.com name countries, continents or networks' owners, "
+            f"and `geoip` is not set: they match nobody: write `geoip: [/var/lib/GeoIP/country.mmdb]`\n{good}"
+        ),
+    )
+    zone.write_text(SHORT + rules.replace("countries: DE", "subnets: 10.0.0.0/8"))
+    assert CliRunner().invoke(check, []).output == good

@@ -21,6 +21,7 @@ COMMANDS = [
     "status",
     "events",
     "explain out.example.com",
+    "simulate",
     "drain mta1",
     "undrain mta1",
     "quarantine mta1",
@@ -42,6 +43,7 @@ PATHS = [
     "POST /api/v1/orders",
     "POST /api/v1/reload",
     "POST /api/v1/querylog",
+    "POST /api/v1/simulate",
 ]
 ANSWERS: list[Any] = [
     {},
@@ -50,6 +52,7 @@ ANSWERS: list[Any] = [
     5,
     {"hosts": 5, "events": 5, "answers": 5, "zones": 5, "changes": [], "pending": 5, "pools": None},
     {"hosts": {"z": {"h": {}}}, "events": [{}], "zones": {"z": 1}, "pools": {"z": {"p": []}}},
+    {"names": [{"servfail": "x"}], "clients": 5, "at": 5, "skipped": None, "more": None, "remarks": 5},
     b"[" * 100_000,
     b'{"events": "\xff"}',
     b"",

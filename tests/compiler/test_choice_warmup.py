@@ -18,6 +18,7 @@ from geodns.model.base import FAMILIES
 from geodns.model.state import Forced, Verdict
 from geodns.model.warmup import Warmup
 from geodns.model.zone import Zone
+from geodns.responder.views import BUCKETS
 from tests.compiler.test_choice_random import worlds
 from tests.sample_zones import DOWN, NAME, live_set, sources, zone
 
@@ -184,6 +185,50 @@ def test_the_factor_is_what_is_left_of_the_share() -> None:
     assert deal.warmup["new1"] == new.factors["warmup"]
 
 
+def test_the_factor_is_the_same_for_a_host_of_both_families() -> None:
+    one = zone("""
+        hosts:
+          "old[1-3]": {address: ["192.0.2.[1-3]", "2001:db8::[1-3]"]}
+          new: {address: [192.0.2.4, "2001:db8::4"], warmup: {plan: sendgrid, start: 2026-12-01}}
+        pools: {main: {hosts: ["old*", new], volume: 1000}}
+        records: {"@": {pool: main, MX: {pool: main, preference: 10}}}
+    """)
+    live = replace(live_set(one), ceilings={(NAME, "new"): Fraction(1, 10)})
+    found = choose(one, one.pool_by_name["main"], live)
+    left = [found.of(rtype).warmup["new"] for rtype in ("A", "AAAA", "MX")]
+    assert len(set(left)) == 1
+    assert float(left[0]) == pytest.approx(0.1 / 0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("pool", "bad", "ceiling", "buckets", "rest"),
+    [
+        pytest.param("lone", {}, "1/10", 409, "a", id="the warm ones take the rest"),
+        pytest.param("lone", {"a": DOWN}, "1/10", 409, "a", id="in the last resort too"),
+        pytest.param("cold", {}, "1/10", 409, "o", id="the overflow takes the rest"),
+        pytest.param("cold", {}, "2/5", 1638, "o", id="and no more"),
+        pytest.param("cold", {}, "2/3", 2048, "", id="enough without a warm one"),
+    ],
+)
+def test_where_clients_have_their_hosts_ceilings_are_of_buckets(
+    pool: str, bad: Mapping[str, Any], ceiling: str, buckets: int, rest: str
+) -> None:
+    one = ZONE.pool_by_name[pool].model_copy(update={"pick": "client", "answers": 2})
+    deal = choose(ZONE, one, world(bad, ceiling)).of("A")
+    found = {entry.host: entry.units for entry in deal.dealt}
+    if rest:
+        assert found == {"new1": buckets, "new2": buckets, rest: BUCKETS - 2 * buckets}
+        left = deal.warmup["new1"]
+        assert left == min(1, Fraction(buckets, BUCKETS) * len(found))
+    else:
+        assert found.keys() == {"new1", "new2"}
+        assert all(abs(units - buckets) < BUCKETS / 10 for units in found.values() if units)
+    for row in deal.rows:
+        assert not {"new1", "new2"} & {deal.dealt[host].host for host in row[1:]}, (
+            "they lead or are not there"
+        )
+
+
 def test_a_change_of_an_overflow_reaches_the_pool() -> None:
     assert (NAME, "cold") in pools_by_host(ZONE)["o"]
     before = compile_zones(Compiled(), sources(ZONE), world())
@@ -202,7 +247,11 @@ def warming_worlds(draw: st.DrawFn) -> tuple[Zone, LiveSet]:
         host.model_copy(update={"warmup": plan}) if host.name in new else host for host in one.hosts
     )
     overflows = st.sampled_from([None, *(pool.name for pool in one.pools)])
-    pools = tuple(pool.model_copy(update={"overflow": draw(overflows), "volume": 1000}) for pool in one.pools)
+    pick = draw(st.sampled_from(("rotation", "client")))
+    pools = tuple(
+        pool.model_copy(update={"overflow": draw(overflows), "volume": 1000, "pick": pick})
+        for pool in one.pools
+    )
     ceilings = {(NAME, name): draw(st.fractions(0, 1)) for name in sorted(new)}
     return one.model_copy(update={"hosts": hosts, "pools": pools}), replace(live, ceilings=ceilings)
 
@@ -224,12 +273,14 @@ def test_no_share_ever_exceeds_its_ceiling(drawn: tuple[Zone, LiveSet]) -> None:
                 assert Fraction(first[host], cycle) <= ceiling
                 assert Fraction(uniform[host], 12 * cycle) <= ceiling
     for choice in compiled.choices.values():
-        for deal in (*choice.families.values(), choice.mx):
-            weights = service_weights(deal.dealt) if deal.dealt else []
-            for entry, weight in zip(deal.dealt, weights, strict=True):
-                ceiling = live.warming(one, one.pool_by_name[choice.pool]).get(entry.host, Fraction(1))
-                assert Fraction(weight, sum(weights)) <= ceiling
+        for deal in (*choice.families.values(), choice.mx, choice.srv):
+            weights = service_weights(deal.dealt) if deal.dealt and not deal.rows else []
+            warming = live.warming(one, one.pool_by_name[choice.pool])
+            assert all(part <= warming.get(host, 1) for host, part in shares(deal.dealt).items())
+            for entry, weight in zip(deal.dealt, weights, strict=not deal.rows):
+                assert Fraction(weight, sum(weights)) <= warming.get(entry.host, 1)
                 assert entry.portion > 0
+            for entry in deal.dealt:
                 assert all(0 <= factor <= 1 for factor in entry.factors.values())
 
 

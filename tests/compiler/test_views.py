@@ -19,7 +19,7 @@ from geodns.model.views import NO_NETWORKS, GeoNetworks, Hours, HourSpan, PoolRu
 from geodns.model.zone import Rule, Tier, Zone
 from geodns.responder.table import RotationKey, View
 from geodns.responder.views import ClientNetwork
-from tests.sample_zones import sources, zone
+from tests.sample_zones import picking, sources, zone
 
 NAME = "out.example.com"
 OWNER = f"{NAME}."
@@ -224,6 +224,32 @@ def test_an_arm_with_nobody_live_deals_the_first() -> None:
     assert [part.pool for part in by_arm["new/trial"].parts] == ["a"]
     assert by_arm["new/trial"].failover
     assert not by_arm["new/control"].failover
+
+
+@pytest.mark.parametrize(("pool", "near"), [("", False), ("a", True), ("d", False)])
+def test_by_time_the_network_decides_where_a_pool_picks_by_client(pool: str, near: bool) -> None:
+    """Also in the slots of another arm: the first arm's pool may have to help out there."""
+    base = zone(TEXT, NAME)
+    fields = {name: getattr(base, name) for name in Zone.model_fields}
+    fields["pools"] = tuple(
+        one.model_copy(update={"pick": "client"}) if one.name == pool else one for one in base.pools
+    )
+    by_time = TRIAL.model_copy(update={"by": "time", "slot": 3600})
+    one = ruled(base=Zone(**fields), experiments=(by_time,))
+    seen = [view(one, "192.0.2.1", now=FRIDAY + 3600 * slot)[0] for slot in range(48)]
+    assert {one.keys[0].arm for one in seen if one.keys[0]} == {"new/control", "new/trial"}
+    assert {one.near for one in seen} == {near}
+
+
+def test_of_a_pool_that_picks_by_client_an_srv_is_the_same_for_all() -> None:
+    one = picking("""
+        hosts: {a: 192.0.2.1, b: 192.0.2.2}
+        records: {"@": {SRV: {pool: main, port: 587, priority: 0}, MX: {pool: main, preference: 10}}}
+    """)
+    keys = {rule.type: view_key(one, rule) for rule in one.rules}
+    assert keys["SRV"] is None
+    assert keys["MX"] is not None
+    assert compile_views(one, NO_NETWORKS, 0.0).views[keys["MX"]].views[0].near
 
 
 @given(st.integers(0, 10), st.lists(st.integers(1, 3), min_size=2, max_size=3))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from geodns.config.times import precise, since_asked
+from geodns.config.times import moment_asked, precise, since_asked
 from geodns.errors import UsageError
 
 NOW = 1_795_417_200.0  # 2026-11-23T07:00:00Z
@@ -32,6 +32,14 @@ def test_a_time_without_a_zone_is_of_the_zone_that_is_asked_for() -> None:
     assert since_asked("2026-11-23T08:00", NOW, EAST) == NOW
     here = datetime.fromtimestamp(NOW).astimezone().replace(tzinfo=None).isoformat()
     assert since_asked(here, NOW, None) == NOW
+
+
+def test_a_moment_is_a_time_and_no_duration() -> None:
+    for text in ("2026-11-23T07:00:00Z", "2026-11-23T08:00+01:00", "2026-11-23T07:00"):
+        assert moment_asked(text) == NOW
+    for text in ("", "1h", "tomorrow", "2026-13-01", "1969-01-01", "2200-01-01", "0001-01-01T00:00+23:59"):
+        with pytest.raises(UsageError, match="is no time: write it as 2026-11-25T03:00:00Z"):
+            moment_asked(text)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "1y", "2026-13-01", "-1h", "\N{ARABIC-INDIC DIGIT ONE}h"])

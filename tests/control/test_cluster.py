@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from geodns.compiler.answers import Source
 from geodns.compiler.compile import Compiled, compile_zones
-from geodns.control.cluster import Cluster, Transition, newcomers, retire, source_of
+from geodns.control.cluster import Cluster, Transition, source_of
+from geodns.control.zone_changes import newcomers, retire
 from geodns.errors import NotFoundError
 from geodns.model.checks import Target
 from geodns.model.state import (

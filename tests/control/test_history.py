@@ -1,11 +1,18 @@
 """Points of hosts: what is dealt and intended, sums that merge, columns and sparklines."""
 
+from collections import Counter
+
 import pytest
 
+from geodns.compiler.answers import compile_rotation
+from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.live_set import LiveSet
 from geodns.control.history import Tally, step_for
-from geodns.responder.table import Rotation
+from geodns.responder.table import Rotation, RotationKey
+from geodns.responder.views import BUCKETS
+from geodns.responder.worker_state import Counts
 from geodns.storage.history_file import DAY, HOUR, MINUTE, Point
-from tests.sample_zones import NAME, Worker, zone
+from tests.sample_zones import NAME, Worker, picking, sources, zone
 
 TEXT = """
     hosts: {mta1: {address: 192.0.2.11, weight: 70}, mta2: {address: 192.0.2.12, weight: 20},
@@ -27,6 +34,25 @@ def test_a_whole_cycle_is_dealt_as_it_is_intended() -> None:
     for host, share in (("mta1", 0.7), ("mta2", 0.2), ("mta3", 0.1)):
         assert points[host].picks == pytest.approx(share * cycle)
         assert points[host].intended == pytest.approx(share * cycle)
+
+
+@pytest.mark.parametrize("pool", ["main", "pair"])
+def test_where_clients_keep_their_hosts_all_buckets_are_what_is_intended(pool: str) -> None:
+    one = picking(TEXT.replace("answers: 2}", "answers: 1}, pair: {hosts: [mta1, mta2, mta3], answers: 2}"))
+    compiled = compile_zones(Compiled(), sources(one), LiveSet())
+    rotation = compile_rotation(
+        compiled.sources[NAME], RotationKey(NAME, "A", 30, ((pool, 0),)), compiled.choices
+    )
+    (part,) = rotation.parts
+    counts = Counts(
+        queries={}, dealt={(rotation.uid, 0, at): number for at, number in Counter(part.index).items()}
+    )
+    tally = Tally()
+    tally.add_answers(counts, {rotation.uid: rotation}.get, compiled.choices)
+    points = tally.close()[NAME]
+    assert sum(point.picks for point in points.values()) == pytest.approx(BUCKETS)
+    for point in points.values():
+        assert point.picks == pytest.approx(point.intended)
 
 
 def test_what_is_intended_follows_the_choice_of_now() -> None:

@@ -394,7 +394,7 @@ def test_a_change_of_overrides_in_words(before: Overrides, after: Overrides, exp
 def test_hidden_edits_of_many_hosts_in_many_pools_are_found_fast() -> None:
     """They are looked for once a second, on the loop that probes."""
     hosts = "".join(f"  h{number}: 192.0.{number // 250}.{1 + number % 250}\n" for number in range(1000))
-    pools = "".join(f"  p{number}: {{hosts: '*', check: smtp}}\n" for number in range(40))
+    pools = "".join(f"  p{number}: {{hosts: '*', check: smtp}}\n" for number in range(10))
     one = zone(f"hosts:\n{hosts}pools:\n{pools}")
     cluster = Cluster({}, {}, {}, {})
     cluster.serve_zones(compile_zones(Compiled(), sources(one), LiveSet()), NOW)
@@ -405,4 +405,4 @@ def test_hidden_edits_of_many_hosts_in_many_pools_are_found_fast() -> None:
     cluster.weights = dict(forced)
     began = time.process_time()
     assert len(hidden_edits(cluster)) == 400
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 0.4

@@ -46,7 +46,7 @@ def test_a_clock_that_is_a_day_ahead_for_six_seconds_is_believed_a_minute_later(
     look(clocks, clock, 6)
     assert not clock.steady
     assert text(clock).startswith(
-        "the clock was set ahead by 86,400 s: orders with an end go on until it has"
+        "the clock was set ahead by 86,400 s: orders with an end go on, and hours of rules turn nothing"
     )
     clocks.wall -= DAY
     look(clocks, clock, 59)

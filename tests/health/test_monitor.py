@@ -20,6 +20,7 @@ CHECK = Check(name="smtp", interval=10, fast_interval=2, rise=2, fall=3)
 UP, DOWN = Verdict(HealthState.UP), Verdict(HealthState.DOWN)
 DOUBTED = Verdict(HealthState.UP, failures=1)
 OK = ProbeOutcome(ProbeResult.OK, "220 mta1", 0.001)
+HALF = ProbeOutcome(ProbeResult.OK, "50%", 0.001, weight=0.5)
 FAILURE = ProbeOutcome(ProbeResult.FAILURE, "connection refused", 0.001)
 
 
@@ -445,6 +446,49 @@ def test_a_host_that_accepts_and_never_greets_is_down_soon(usual: float, fall: i
 
     bound = usual + 2 + (fall - 2) * check.fast_interval + check.greeting_timeout
     assert bound - 0.2 < run(main()) <= bound + 0.2
+
+
+@pytest.mark.parametrize(
+    ("old", "young", "shown", "verdict"),
+    [
+        pytest.param(OK, FAILURE, FAILURE, replace(UP, failures=2), id="good-after-bad"),
+        pytest.param(FAILURE, OK, OK, replace(UP, failures=1), id="bad-after-good"),
+        pytest.param(OK, HALF, HALF, replace(UP, share=50), id="weight"),
+        pytest.param(OK, ProbeOutcome(ProbeResult.UNKNOWN, "no route"), OK, UP, id="good-after-unknown"),
+    ],
+)
+def test_a_probe_that_younger_ones_have_overtaken_is_old_news(
+    old: ProbeOutcome, young: ProbeOutcome, shown: ProbeOutcome, verdict: Verdict
+) -> None:
+    """But its failure counts: that connection was lost."""
+    (target,) = targets(1, CHECK.model_copy(update={"rise": 1}))
+
+    async def main() -> None:
+        world = World(lambda _: young)
+        world.abreast = 3
+        hangs = asyncio.Event()
+
+        def seconds(_: Target) -> float:
+            if hangs.is_set():
+                return 0.01
+            hangs.set()
+            return 8.0
+
+        world.seconds = seconds
+        world.monitor.set_targets([target], {target: UP})
+        await hangs.wait()
+        await asyncio.sleep(7.98)
+        assert world.running[target] == 1
+        assert {outcome for _, outcome, _, _ in world.results} == {young}
+        world.answer = lambda _: old
+        await asyncio.sleep(0.03)
+        assert world.results[-1][1] == old
+        last = world.monitor.last(target)
+        assert last is not None
+        assert (last[0], world.monitor.verdicts[target]) == (shown, verdict)
+        await world.monitor.close()
+
+    run(main())
 
 
 def test_a_host_that_goes_while_several_probes_hang_ends_them_all() -> None:

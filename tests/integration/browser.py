@@ -45,11 +45,11 @@ class Browser:
 
     def open(self, url: str, *, wait: bool = True) -> None:
         """Open the page with a session that knows nothing, and wait until it has drawn a status."""
+        if self.driver.current_url.startswith("http"):
+            self.run("sessionStorage.clear()")
         self.driver.get("about:blank")
-        self.driver.get(url)
-        self.run("sessionStorage.clear()")
-        self.driver.refresh()
         self._log()  # what was before
+        self.driver.get(url)
         if wait:
             self.wait(f"{MARKS}.length > 0", what="the first status is drawn")
 

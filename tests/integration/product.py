@@ -18,6 +18,8 @@ SILENT = "control.watchdog.SILENT"
 HEARTBEAT = "serve.worker.HEARTBEAT"
 RISE_EVERY = "daemon.RISE_EVERY"
 REVIEW_EVERY = "control.reputation_service.REVIEW_EVERY"
+EXPERIMENT_LOOK = "control.experiment_service.LOOK_EVERY"
+EXPERIMENT_SHARE = "control.experiment_service.SHARE"
 SAVE_EVERY = "daemon.SAVE_EVERY"
 PATIENCE = "cli.parent_check.PATIENCE"
 FIRST_ROUND = "daemon.FIRST_ROUND"
@@ -39,6 +41,8 @@ REAL: dict[str, object] = {
     HEARTBEAT: 5.0,
     RISE_EVERY: 5.0,
     REVIEW_EVERY: 10.0,
+    EXPERIMENT_LOOK: 5.0,
+    EXPERIMENT_SHARE: 50,
     SAVE_EVERY: 10.0,
     PATIENCE: 3.0,
     FIRST_ROUND: 5.0,

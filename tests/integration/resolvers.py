@@ -25,10 +25,12 @@ class Resolver:
     def __init__(self, port: int) -> None:
         self._at = ("127.0.0.1", port)
 
-    def ask(self, name: str, rtype: str = "A", patience: float = ANSWER) -> dns.message.Message:
-        """Ask it as a stub resolver does."""
+    def ask(
+        self, name: str, rtype: str = "A", patience: float = ANSWER, source: str | None = None
+    ) -> dns.message.Message:
+        """Ask it as a stub resolver does, from an address of loopback."""
         query = dns.message.make_query(name, rtype, use_edns=0, payload=1232)
-        return dns.query.udp_with_fallback(query, self._at[0], patience, self._at[1])[0]
+        return dns.query.udp_with_fallback(query, self._at[0], patience, self._at[1], source=source)[0]
 
     def rrset(self, name: str, rtype: str = "A") -> dns.rrset.RRset:
         """Ask, and return the only RRset of the answer."""
@@ -36,7 +38,9 @@ class Resolver:
         return found
 
 
-def _unbound(folder: Path, port: int, dns: Address, zones: Zones) -> Sequence[str]:
+def _unbound(
+    folder: Path, port: int, dns: Address, zones: Zones, modules: str = "iterator", more: str = ""
+) -> Sequence[str]:
     stubs = "".join(f'stub-zone:\n  name: "{zone}"\n  stub-addr: {dns[0]}@{dns[1]}\n' for zone in zones)
     # Nothing but loopback can be reached from 127.0.0.1; what a parent zone would say is said by the stub.
     (folder / "unbound.conf").write_text(f"""\
@@ -55,7 +59,8 @@ server:
   do-ip6: no
   access-control: 127.0.0.0/8 allow
   do-not-query-localhost: no
-  module-config: "iterator"
+  module-config: "{modules}"
+  {more}
   target-fetch-policy: "0 0 0 0 0"
   use-caps-for-id: yes
   qname-minimisation: yes
@@ -70,6 +75,10 @@ remote-control:
   control-enable: no
 {stubs}""")
     return "unbound", "-d", "-p", "-c", str(folder / "unbound.conf")
+
+
+def _unbound_with_subnets(folder: Path, port: int, dns: Address, zones: Zones) -> Sequence[str]:
+    return _unbound(folder, port, dns, zones, "subnetcache iterator", f"send-client-subnet: {dns[0]}")
 
 
 def _bind(folder: Path, port: int, dns: Address, zones: Zones) -> Sequence[str]:
@@ -148,10 +157,13 @@ KINDS = {
 }
 """Program, package and what makes its files, by name."""
 
+WITH_SUBNETS = "unbound that sends client subnets"
+_OTHERS = {WITH_SUBNETS: ("unbound", "unbound", _unbound_with_subnets)}
+
 
 def server(name: str, dns: Address, zones: Zones) -> Server:
     """Return a resolver that asks for these zones, and whatever is below them, at one address."""
-    program, package, prepare = KINDS[name]
+    program, package, prepare = (KINDS | _OTHERS)[name]
     return Server(name, program, package, partial(prepare, dns=dns, zones=zones))
 
 

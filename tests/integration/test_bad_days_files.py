@@ -216,14 +216,14 @@ def test_links_that_are_swapped(tmp_path: Path) -> None:
         assert load.problems == []
 
 
-def test_a_thousand_files(tmp_path: Path) -> None:
+def test_hundreds_of_files(tmp_path: Path) -> None:
     """They are served, watched at little cost, and changed in no more than a moment."""
     zones = {
-        f"z{number}.example": text(f"198.51.{number // 250}.{number % 250 + 1}") for number in range(1000)
+        f"z{number}.example": text(f"198.51.{number // 250}.{number % 250 + 1}") for number in range(400)
     }
     with serving(tmp_path, zones) as server, Hammer(server, "z7.example") as load:
-        assert len(server.status()["zones"]) == 1000
-        for number in (0, 499, 999):
+        assert len(server.status()["zones"]) == 400
+        for number in (0, 199, 399):
             assert deals(server, f"198.51.{number // 250}.{number % 250 + 1}", f"z{number}.example")
         server.write("z7.example", text("192.0.2.7"))
         wait_until(lambda: deals(server, "192.0.2.7", "z7.example"), what="an edit")

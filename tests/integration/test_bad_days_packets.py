@@ -1,4 +1,4 @@
-"""A hundred thousand packets that are no proper queries: none stops a worker, fattens it or amplifies."""
+"""Fifty thousand packets that are no proper queries: none stops a worker, fattens it or amplifies."""
 
 import contextlib
 import random
@@ -73,11 +73,11 @@ def unharmed(server: Server) -> Iterator[None]:
 def test_datagrams(server: Server) -> None:
     rng = random.Random(SEED)
     for _ in range(3):  # fills what is filled once; which worker gets how much is the kernel's choice
-        storm(server.listen[0], rng, NAMES, 20_000)
+        storm(server.listen[0], rng, NAMES, 10_000)
     with unharmed(server):
-        answers = storm(server.listen[0], rng, NAMES, 60_000)
+        answers = storm(server.listen[0], rng, NAMES, 30_000)
     # Most are answered, if only by an error; without this the test could be of packets that never arrive.
-    assert answers > 10_000
+    assert answers > 5_000
 
 
 def test_streams(server: Server) -> None:

@@ -5,10 +5,11 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,53 @@ import pytest
 from tests.cli.follow.lines import record
 from tests.cli.follow.signal_server import SignalServer, signal_server
 from tests.cli.follow.test_feedback import report
-from tests.integration.cluster import free_port
+from tests.integration import template
+from tests.integration.cluster import free_port, geodns
 from tests.integration.mailhosts import wait_until
-from tests.integration.test_follow import QUICK, refusal, text
+from tests.integration.test_follow import SHORT, refusal, text
 
 OWN = "192.0.2.5"
 
 
-def started(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.Popen[bytes]:
-    environment = dict(os.environ)
-    if path is not None:
-        environment["PATH"] = f"{path}:{environment['PATH']}"
-    command = [sys.executable, "-c", QUICK, "--state", str(folder / "state"), "--egress", OWN, *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+class Follower:
+    """The command, in a copy of the template.
 
+    Attributes:
+        status: its exit status, once it has ended.
 
-def ended(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
-    print(errors.decode())  # noqa: T201
-    assert b"Traceback" not in errors
+    """
+
+    def __init__(self, folder: Path, *arguments: str, path: Path | None = None) -> None:
+        words = ["follow", "--state", str(folder / "state"), "--egress", OWN, *arguments]
+        env = {} if path is None else {"PATH": f"{path}:{os.environ['PATH']}"}
+        self.status: int | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed once it has been read
+        theirs, ours = os.pipe()
+        with open(theirs, "rb") as stdin:  # noqa: PTH123 - a descriptor
+            self._process = template.start(
+                "main",
+                words,
+                stdin=stdin.fileno(),
+                stdout=self._errors.fileno(),
+                stderr=self._errors.fileno(),
+                env=env,
+                constants=SHORT,
+            )
+        self._stdin = open(ours, "wb")  # noqa: PTH123, SIM115 - closed when all is written
+
+    def end(self, number: int | None = None, *, given: bytes = b"") -> str:
+        """Give it all of standard input, or a signal; return what it has said when it has ended."""
+        if number is not None:
+            self._process.send_signal(number)
+        with suppress(BrokenPipeError), self._stdin:
+            self._stdin.write(given)
+        with self._process, self._errors:
+            self.status = self._process.wait(60)
+            self._errors.seek(0)
+            said = self._errors.read().decode()
+        print(said)  # noqa: T201
+        assert "Traceback" not in said
+        return said
 
 
 def count(server: SignalServer, event: str) -> int:
@@ -45,24 +73,24 @@ def count(server: SignalServer, event: str) -> int:
 def test_standard_input_ends_with_everything_posted(tmp_path: Path) -> None:
     with signal_server() as server:
         server.trouble = [503, "lost"]
-        process = started(tmp_path, "-", "--server", server.url)
+        process = Follower(tmp_path, "-", "--server", server.url)
         lines = "".join(refusal(number) for number in range(1, 3001)).encode()
-        _, errors = process.communicate(lines[:-1], timeout=60)
-        assert process.returncode == 0, errors
+        errors = process.end(given=lines[:-1])
+        assert process.status == 0, errors
         assert server.texts() == {text(number): 1 for number in range(1, 3001)}
 
 
 def test_what_no_server_took_is_posted_by_the_next_run(tmp_path: Path) -> None:
     with signal_server() as server:
         server.trouble = [503] * 1000
-        process = started(tmp_path, "-", "--server", server.url)
-        _, errors = process.communicate(refusal(1).encode(), timeout=60)
-        assert process.returncode == 1
-        assert b"no server has taken 1 batches: they are kept in" in errors
+        process = Follower(tmp_path, "-", "--server", server.url)
+        errors = process.end(given=refusal(1).encode())
+        assert process.status == 1
+        assert "no server has taken 1 batches: they are kept in" in errors
         server.trouble = []
-        process = started(tmp_path, "-", "--server", server.url)
-        _, errors = process.communicate(refusal(2).encode(), timeout=60)
-        assert process.returncode == 0, errors
+        process = Follower(tmp_path, "-", "--server", server.url)
+        errors = process.end(given=refusal(2).encode())
+        assert process.status == 0, errors
         assert server.texts() == {text(1): 1, text(2): 1}
 
 
@@ -107,18 +135,17 @@ def test_the_journal_is_read_on_from_its_cursor(tmp_path: Path) -> None:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     with signal_server() as server:
         arguments = ("--journal", "--server", server.url)
-        process = started(tmp_path, *arguments, path=tmp_path / "bin")
+        process = Follower(tmp_path, *arguments, path=tmp_path / "bin")
         wait_until(lambda: count(server, "bounced") == 5, what="the first five")
         for _ in range(3):
-            process.kill()
-            process.communicate(timeout=20)
+            process.end(signal.SIGKILL)
             write(20)
-            process = started(tmp_path, *arguments, path=tmp_path / "bin")
+            process = Follower(tmp_path, *arguments, path=tmp_path / "bin")
             wait_until(lambda: sum(server.texts().values()) >= written, what=f"{written} entries")
         write(1)
         wait_until(lambda: sum(server.texts().values()) >= written, what=f"{written} entries")
         assert server.texts() == {text(number): 1 for number in range(1, written + 1)}
-        ended(process)
+        process.end(signal.SIGTERM)
 
 
 def test_kumomtas_webhook(tmp_path: Path) -> None:
@@ -133,7 +160,7 @@ def test_kumomtas_webhook(tmp_path: Path) -> None:
             return error.code
 
     with signal_server() as server:
-        process = started(tmp_path, "--webhook", f"127.0.0.1:{port}", "--server", server.url)
+        process = Follower(tmp_path, "--webhook", f"127.0.0.1:{port}", "--server", server.url)
         one = record("Delivery", id="1")
         wait_until(lambda: _listens(lambda: post(one)), what="the webhook listens")
         assert post(one) == 200  # repeated, as if the answer had been lost
@@ -144,16 +171,16 @@ def test_kumomtas_webhook(tmp_path: Path) -> None:
         wait_until(lambda: count(server, "delivered") >= 4, what="four deliveries")
         assert count(server, "delivered") == 4
         assert {given["egress"] for given in server.signals()} == {OWN}
-        ended(process)
+        process.end(signal.SIGTERM)
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, signal_server() as server:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
-        process = started(tmp_path, "--webhook", where, "--server", server.url)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 1
-        assert errors.decode().startswith(f"geodns: --webhook {where}: ")
+        process = Follower(tmp_path, "--webhook", where, "--server", server.url)
+        errors = process.end()
+        assert process.status == 1
+        assert errors.startswith(f"geodns: --webhook {where}: ")
 
 
 def _listens(ask: object) -> bool:
@@ -169,31 +196,31 @@ def test_feedback_reports_come_by_a_maildir_or_one_by_one(tmp_path: Path) -> Non
     (tmp_path / "mail/new/1").write_bytes(report())
     (tmp_path / "mail/new/2").write_bytes(b"Subject: hello\n\n")
     with signal_server() as server:
-        process = started(tmp_path, "--arf", str(tmp_path / "mail"), "--server", server.url)
+        process = Follower(tmp_path, "--arf", str(tmp_path / "mail"), "--server", server.url)
         wait_until(lambda: not list((tmp_path / "mail/new").iterdir()), what="both were read")
         wait_until(lambda: count(server, "complaint") == 1, what="a complaint")
         assert sorted(path.name for path in (tmp_path / "mail/cur").iterdir()) == ["1:2,S", "2:2,S"]
         assert server.signals()[0]["provider"] == "yahoo"
         # One by one beside the service, on the same state; a report that comes again is known.
         for _ in range(2):
-            alone = started(tmp_path, "--arf", "-", "--server", server.url)
-            _, errors = alone.communicate(report(("Version: 1", "Version: 1\nIncidents: 2")), timeout=20)
-            assert alone.returncode == 0, errors
+            alone = Follower(tmp_path, "--arf", "-", "--server", server.url)
+            errors = alone.end(given=report(("Version: 1", "Version: 1\nIncidents: 2")))
+            assert alone.status == 0, errors
         wait_until(lambda: count(server, "complaint") == 3, what="three complaints")
-        ended(process)
+        process.end(signal.SIGTERM)
         assert count(server, "complaint") == 3
-    alone = started(tmp_path, "--arf", "-", "--server", "http://127.0.0.1:9")
-    _, errors = alone.communicate(b"no report", timeout=20)
-    assert alone.returncode == 1
-    assert b"the mail is left out: it has no part message/feedback-report" in errors
+    alone = Follower(tmp_path, "--arf", "-", "--server", "http://127.0.0.1:9")
+    errors = alone.end(given=b"no report")
+    assert alone.status == 1
+    assert "the mail is left out: it has no part message/feedback-report" in errors
 
 
 def test_a_dry_run_prints_complaints_and_moves_nothing(tmp_path: Path) -> None:
     for name in ("new", "cur"):
         (tmp_path / "mail" / name).mkdir(parents=True)
     (tmp_path / "mail/new/1").write_bytes(report())
-    command = [sys.executable, "-c", QUICK, "--dry-run", "--arf", str(tmp_path / "mail")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path)
+    done = geodns("follow", "--dry-run", "--arf", str(tmp_path / "mail"), cwd=tmp_path)
+    assert done.returncode == 0
     assert json.loads(done.stdout)["event"] == "complaint"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["1"]
 
@@ -205,8 +232,8 @@ def test_mail_to_the_zones_own_hosts_is_not_counted(tmp_path: Path) -> None:
         refusal(3).replace("203.0.113.27", "10.1.1.1"),
     ]
     with signal_server() as server:
-        process = started(tmp_path, "-", "--inside", "10.0.0.0/8", "--server", server.url)
-        process.communicate("".join(lines).encode(), timeout=30)
+        process = Follower(tmp_path, "-", "--inside", "10.0.0.0/8", "--server", server.url)
+        process.end(given="".join(lines).encode())
         assert server.texts() == {text(1): 1}
 
 
@@ -214,51 +241,48 @@ def test_files_are_left_unread_until_a_server_says_what_is_the_zones_own(tmp_pat
     (tmp_path / "log").write_text(refusal(1) + refusal(2).replace("203.0.113.27", "192.0.2.1"))
     with signal_server() as server:
         hosts, server.hosts = server.hosts, {}  # it has just started
-        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        process = Follower(tmp_path, str(tmp_path / "log"), "--server", server.url)
         wait_until(lambda: server.asked > 5, what="it asks again")
         assert server.posts == 0
         server.hosts = hosts
         wait_until(server.texts, what="a signal")
         assert server.texts() == {text(1): 1}
-        process.kill()
-        process.communicate(timeout=20)
+        process.end(signal.SIGKILL)
         server.hosts = {}  # what was said before is kept
         with (tmp_path / "log").open("a") as file:
             file.write(refusal(3).replace("203.0.113.27", "192.0.2.1") + refusal(4))
-        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        process = Follower(tmp_path, str(tmp_path / "log"), "--server", server.url)
         wait_until(lambda: len(server.texts()) > 1, what="another signal")
         assert server.texts() == {text(1): 1, text(4): 1}
-        ended(process)
+        process.end(signal.SIGTERM)
 
 
 def test_what_a_server_refuses_is_told_and_holds_up_nothing(tmp_path: Path) -> None:
     with signal_server() as server:
         server.trouble = [400] * 100
-        process = started(tmp_path, "-", "--server", server.url)
-        _, errors = process.communicate(refusal(1).encode(), timeout=30)
-        assert process.returncode == 0
-        assert b"refused a batch of 1 events, which are lost: {'error': 'not now'}" in errors
+        process = Follower(tmp_path, "-", "--server", server.url)
+        errors = process.end(given=refusal(1).encode())
+        assert process.status == 0
+        assert "refused a batch of 1 events, which are lost: {'error': 'not now'}" in errors
         assert not server.texts()
         server.trouble = []
         server.remarks = {"rejected": [{"index": 0, "error": "no host has it"}], "strangers": [OWN]}
-        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        process = Follower(tmp_path, str(tmp_path / "log"), "--server", server.url)
         (tmp_path / "log").write_text(refusal(2))
         wait_until(lambda: server.texts() and server.alive, what="a batch and a heartbeat")
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
-        assert b"refused 1 signals, the first: no host has it" in errors
-        assert f"no host of a zone is, or sends from: {OWN}".encode() in errors
+        errors = process.end(signal.SIGTERM)
+        assert "refused 1 signals, the first: no host has it" in errors
+        assert f"no host of a zone is, or sends from: {OWN}" in errors
 
 
 def test_a_server_that_does_not_let_read_is_no_reason_to_wait(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(refusal(1))
     with signal_server() as server:
         server.status = 403
-        process = started(tmp_path, str(tmp_path / "log"), "--server", server.url)
+        process = Follower(tmp_path, str(tmp_path / "log"), "--server", server.url)
         wait_until(server.texts, what="a signal")
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
-        assert b"/status: status 403: name the zone's own hosts by --inside" in errors
+        errors = process.end(signal.SIGTERM)
+        assert "/status: status 403: name the zone's own hosts by --inside" in errors
 
 
 @pytest.mark.parametrize(
@@ -277,7 +301,7 @@ def test_a_server_that_does_not_let_read_is_no_reason_to_wait(tmp_path: Path) ->
     ],
 )
 def test_wrong_usage(tmp_path: Path, arguments: list[str], expected: str) -> None:
-    process = started(tmp_path, *arguments)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 2
-    assert expected in errors.decode()
+    process = Follower(tmp_path, *arguments)
+    errors = process.end()
+    assert process.status == 2
+    assert expected in errors

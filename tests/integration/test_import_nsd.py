@@ -54,13 +54,14 @@ def test_an_imported_zone_gives_the_answers_of_nsd(text: str, unlike: str, tmp_p
     worker = Worker(parsed.zone)
     signing = {"RRSIG", "NSEC", "NSEC3PARAM"}
     owners, types = map(set, zip(*rrsets_of(text, ORIGIN), strict=True))
+    few = {"A", "MX", "TYPE65300"}  # for names that the zone does not have
     asked = 0
     with running(server, tmp_path / "nsd", QUERY) as found:
         for owner in sorted(owners | {f"x.{owner}" for owner in owners} | {f"nothing.{ORIGIN}"}):
-            for rtype in sorted((types - signing) | {"A", "TYPE65300"}):
+            for rtype in sorted((types - signing) | few if owner in owners else few):
                 query = dns.message.make_query(owner, rtype, use_edns=False)
                 theirs = dns.query.tcp(query, "127.0.0.1", port=found.port, timeout=5)
                 ours = worker.send(query.to_wire(), TCP)
                 assert shown(ours, unlike) == shown(theirs, unlike), (owner, rtype)
                 asked += 1
-    assert asked > 400
+    assert asked > 250

@@ -6,7 +6,8 @@ import dns.rdatatype
 import dnslib
 import pytest
 
-from geodns.responder.lookup import MAX_CHAIN, rotation_of
+from geodns.responder.lookup import MAX_CHAIN, rrset_of
+from geodns.responder.table import RotationKey
 from geodns.wire.names import name_to_wire
 from tests.masterfile import master
 from tests.sample_zones import TCP, Worker, zone
@@ -82,12 +83,12 @@ def test_a_pool_is_found_through_a_dname_by_queries_and_by_explain() -> None:
     worker = Worker(one)
     table = worker.compiled.table
     for name in ("in.h2", "in.d", "to"):
-        key = rotation_of(table, name_to_wire(f"{name}.out.example.com."), 1)
-        assert key is not None
+        key = rrset_of(table, name_to_wire(f"{name}.out.example.com."), 1)
+        assert isinstance(key, RotationKey)
         assert key.tiers == (("main", 0),)
         assert worker.ask(name).answer[-1][0].to_text() == "192.0.2.1"
     for name in ("x.self", f"{'q' * 30}.big", "d", "no"):
-        assert rotation_of(table, name_to_wire(f"{name}.out.example.com."), 1) is None
+        assert rrset_of(table, name_to_wire(f"{name}.out.example.com."), 1) is None
 
 
 def test_a_dname_that_led_to_itself_stands_in_the_answer_once() -> None:

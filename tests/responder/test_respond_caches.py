@@ -216,7 +216,7 @@ def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(packet)
 
 
-def test_100_000_packets(caplog: pytest.LogCaptureFixture) -> None:
+def test_40_000_packets(caplog: pytest.LogCaptureFixture) -> None:
     """None raises (not even where the responder would catch it), none gets more than it may."""
     rng = random.Random(4)
     seeds = [
@@ -230,7 +230,7 @@ def test_100_000_packets(caplog: pytest.LogCaptureFixture) -> None:
     tables = [recompile_pools(worker.compiled, [(NAME, "main"), (NAME, "other")], one).table for one in live]
     answered = 0
     with caplog.at_level(logging.DEBUG):
-        for number in range(100_000):
+        for number in range(40_000):
             packet = mutated(rng, seeds)
             client = TCP if number % 5 == 0 else UDP
             answer = respond(tables[number // 1000 % 3], packet, client, 0.0, worker.state)
@@ -244,5 +244,5 @@ def test_100_000_packets(caplog: pytest.LogCaptureFixture) -> None:
             if number % 10 == 0:
                 dns.message.from_wire(answer)
     assert not caplog.records
-    assert answered > 50_000
+    assert answered > 20_000
     assert sum(worker.state.take_counts().queries.values()) == answered

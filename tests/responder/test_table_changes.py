@@ -14,7 +14,15 @@ from geodns.compiler.live_set import LiveSet
 from geodns.responder.answer_policy import Policy
 from geodns.responder.respond import respond
 from geodns.responder.table import EMPTY, SLICE, NameNode, Part, Rotation, RotationKey, Table, ZoneTable
-from geodns.responder.table_changes import SLICE_ANSWERS, TableDelta, TableReplica, deltas, pack, unpack
+from geodns.responder.table_changes import (
+    MOST_ANSWERS,
+    SLICE_ANSWERS,
+    TableDelta,
+    TableReplica,
+    deltas,
+    pack,
+    unpack,
+)
 from geodns.responder.worker_state import WorkerState
 from geodns.wire.message import Answer
 from tests.sample_zones import DOWN, SERIAL, UDP, live_set, sources, zone
@@ -155,6 +163,41 @@ def test_slices_of_rotations_are_cut_by_their_answers() -> None:
         assert len(answers) == 1 or sum(answers) <= SLICE_ANSWERS
         assert len(answers) <= SLICE
     assert len(update) == 10, "1; 250; 200 thrice; 100; 1000; then 100, 100 and 50 small ones"
+
+
+def test_a_rotation_of_very_many_answers_comes_in_pieces() -> None:
+    """As where a pool of many hosts picks by client, and answers name several."""
+
+    def part(pool: str, answers: int) -> Part:
+        ready = tuple(Answer(b"%s%d" % (pool.encode(), one), an=1) for one in range(answers))
+        sets = tuple((f"{pool}{one}",) for one in range(answers))
+        return Part(pool, ready, array("I", range(answers)), sets, b"s" * 16)
+
+    large = Rotation(key(0), (part("p", 2 * MOST_ANSWERS - 10), part("q", 30)), note="late")
+    other = Rotation(key(1), (part("p", MOST_ANSWERS + 1),))
+    new = Table({}, {large.key: large, other.key: other, key(2): rotation(2)})
+    update = list(deltas(EMPTY, new, 1))
+    pieces = [len(delta.piece) for delta in update if delta.piece]
+    assert pieces == [*[SLICE_ANSWERS] * 8, 20, *[SLICE_ANSWERS] * 4, 1]
+    replica = TableReplica()
+    for number, delta in enumerate(update):
+        put = delta.put or {}
+        assert sum(len(part.answers) for one in put.values() for part in one.parts) <= 1
+        if number == 1:
+            for broken_off in update[:2]:
+                replica.take(unpack(pack(broken_off)))
+            replica.take(TableDelta(restart=True))
+            replica.take(unpack(pack(update[0])))
+        replica.take(unpack(pack(delta)))
+    for one in (large, other):
+        found = replica.table.rotations[one.key]
+        assert found.parts is not one.parts
+        assert vars(found)["uid"] == one.uid
+        assert repr(found) == repr(one)
+        assert [(part.pool, part.answers, part.index, part.sets, part.seed) for part in found.parts] == [
+            (part.pool, part.answers, part.index, part.sets, part.seed) for part in one.parts
+        ]
+        assert (found.note, found.servfail) == (one.note, one.servfail)
 
 
 def _answers(table: Table) -> Iterator[bytes | None]:

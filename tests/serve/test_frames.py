@@ -89,6 +89,7 @@ def test_writing_to_nobody_raises_nothing(pair: tuple[Stream, Stream]) -> None:
         WorkerExited("tcp"),
         TableApplied("udp1", 12),
         CountsReport("udp0", "udp", Counts({("out.example.com", 1, 0): 3}, {(b"uid", 0, 1): 3})),
+        CountsReport("udp0", "udp", Counts({}, {}, networks={("out.example.com", "new/trial", 9_999): 3})),
         CountsReport("udp0", "udp", Counts({}, {}, Limited({Action.DROPPED: 2}, {"192.0.2.0/24": 2}))),
         QueryLogBatch("tcp", (Noted(1.5, ("192.0.2.1", 7, "tcp"), b"query", b"answer", 600, "dropped"),), 3),
     ],

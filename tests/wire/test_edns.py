@@ -96,9 +96,11 @@ def test_subnets(data: str, well_formed: bool) -> None:
 )
 def test_the_network_of_a_subnet(data: str, expected: str) -> None:
     assert edns.network(bytes.fromhex(data)) == ip_network(expected)
+    assert edns.subnet_of(ip_network(expected)) == bytes.fromhex(data)
 
 
 def test_a_subnet_of_nobody() -> None:
+    assert edns.subnet_of(None) == b""
     assert edns.network(bytes(4)) is None
 
 

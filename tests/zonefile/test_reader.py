@@ -494,8 +494,8 @@ def many_records(count: int) -> str:
     return f"{NS}records:\n{''.join(lines)}"
 
 
-def test_100_000_records_load() -> None:
-    assert len(zone_of(many_records(100_000)).records) == 100_002
+def test_20_000_records_load() -> None:
+    assert len(zone_of(many_records(20_000)).records) == 20_002
 
 
 def test_the_digest_follows_what_the_zone_says() -> None:

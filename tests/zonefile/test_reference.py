@@ -6,6 +6,7 @@ from geodns.config.keys import Key
 from geodns.config.value_types import ADDRESSES, ValueType, choice, duration, part, whole, word
 from geodns.zonefile.checks import CHECK
 from geodns.zonefile.defaults import DEFAULTS
+from geodns.zonefile.experiments import ARM, EXPERIMENT
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
 from geodns.zonefile.pools import MIN_LIVE, POOL
@@ -14,19 +15,17 @@ from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
+from geodns.zonefile.views import POOL_RULE
 
 OF_REPUTATION = (REPUTATION, DNSBL, RULE)
+TABLES = (ARM, CHECK, DEFAULTS, EXPERIMENT, HOST, HOST_SOURCE, LOAD, POOL, POOL_RULE, SOA, ZONE)
 
 
 def test_the_reference_has_a_row_for_every_key() -> None:
     rows = Counter(
         line.split("|")[1].strip(" `") for line in zone_reference().splitlines() if line[:3] == "| `"
     )
-    keys = Counter(
-        name
-        for table in (CHECK, DEFAULTS, HOST, HOST_SOURCE, LOAD, POOL, SOA, ZONE, *OF_REPUTATION)
-        for name in table
-    )
+    keys = Counter(name for table in (*TABLES, *OF_REPUTATION) for name in table)
     assert {name: rows[name] for name in keys} == keys
 
 

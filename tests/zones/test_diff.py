@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodns.model.experiments import Arm, Experiment
 from geodns.model.hosts import Endpoint, Host, Origin
 from geodns.model.reputation import Reputation
+from geodns.model.views import PoolRule
 from geodns.model.zone import Member, MinLive, Record, Rule, Tier, Zone
 from geodns.zones.diff import summary, zone_diff
 from tests.sample_zones import zone
@@ -116,6 +118,33 @@ BASE = zone(TEXT)
             id="rules",
         ),
         pytest.param(
+            [("A: {pool: main}, AAAA", "A: {pool: [{countries: [DE, FR], use: reserve}, main]}, AAAA")],
+            ["@ A: rules +1 (reserve for countries DE, FR)"],
+            id="rules-of-clients",
+        ),
+        pytest.param(
+            [
+                (
+                    "MX: {pool: main, preference: 10}",
+                    ("MX: [{pool: main, preference: 10}, "
+                    "{pool: [{hours: Sat, use: main}, reserve], preference: 20}]"),
+                )
+            ],
+            ["@ MX: pool 10 main → pool 10 main, 20 reserve (main for hours Sat, UTC)"],
+            id="rules-of-a-new-pool",
+        ),
+        pytest.param(
+            [
+                (
+                    'note: {TXT: "one"}',
+                    ('note: {TXT: "one"}\nexperiments:\n  new: {name: "@", by: time, arms: '
+                    "{control: {share: 80, pool: main}, trial: {share: 20, pool: reserve}}}"),
+                )
+            ],
+            ["experiments +1 (new)"],
+            id="experiment",
+        ),
+        pytest.param(
             [
                 ('  mta3: {address: 192.0.2.13, weight: 20, probe: "10.0.0.13:2525"}\n', ""),
                 ("{mta3: 10}", "{mta2: 10}"),
@@ -142,6 +171,42 @@ def test_edits_in_the_files_words(edits: list[tuple[str, str]], lines: list[str]
 def other(one: Zone, **update: Any) -> Zone:
     """A zone with some fields changed; a mere copy would keep its digest."""
     return Zone.model_validate(one.model_copy(update=update).model_dump())
+
+
+ARMS = (Arm(name="control", share=80, pool="main"), Arm(name="trial", share=20, pool="reserve"))
+EXPERIMENT = Experiment(name="new", owner=BASE.origin, pool="main", arms=ARMS)
+MORE = {"salt": 7, "owner": f"b.{BASE.origin}", "arms": (ARMS[0], ARMS[1].model_copy(update={"share": 50}))}
+DE, US = (PoolRule(use="reserve", countries=(code,)) for code in ("DE", "US"))
+
+
+def ruled(*lists: tuple[PoolRule, ...]) -> Zone:
+    tiers = tuple(
+        Tier(pool=pool, preference=10 * number, rules=rules)
+        for number, (pool, rules) in enumerate(zip(("main", "reserve"), lists, strict=False), 1)
+    )
+    return other(BASE, rules=(Rule(owner=f"a.{BASE.origin}", type="MX", ttl=30, tiers=tiers),))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        (
+            ruled((DE,)),
+            ruled((US,)),
+            f"a MX: rules +1 (reserve for countries US) {MINUS}1 (reserve for countries DE)",
+        ),
+        (ruled((DE, US)), ruled((US, DE)), "a MX: rules in another order"),
+        (ruled((DE,), ()), ruled((DE,), (US,)), "a MX: 20 reserve rules +1 (reserve for countries US)"),
+        (
+            other(BASE, experiments=(EXPERIMENT,)),
+            other(BASE, experiments=(EXPERIMENT.model_copy(update=MORE),)),
+            ("experiment new: salt 0 → 7, name @ → b, arms control 80 of main, trial 20 of reserve → "
+            "control 80 of main, trial 50 of reserve"),
+        ),
+    ],
+)  # fmt: skip
+def test_rules_and_experiments_change(before: Zone, after: Zone, line: str) -> None:
+    assert list(zone_diff(before, after)) == [line]
 
 
 def test_the_same_in_another_order_is_said() -> None:
@@ -230,7 +295,7 @@ def _more(draw: st.DrawFn, field: str, one: Zone) -> list[Any]:
     host = Host(name="mta4", addresses=(ip_address("192.0.2.14"),), weight=draw(SOME))
     record = Record(owner=f"new.{one.origin}", type="A", ttl=draw(SOME), values=(("192.0.2.1",),))
     rule = Rule(owner=f"dealt.{one.origin}", type="A", ttl=draw(SOME), tiers=(Tier(pool="main"),))
-    known = {"hosts": host, "records": record, "rules": rule}
+    known = {"hosts": host, "records": record, "rules": rule, "experiments": EXPERIMENT}
     names = {getattr(item, "name", getattr(item, "owner", None)) for item in getattr(one, field)}
     new = known.get(field)
     if new is None or getattr(new, "name", getattr(new, "owner", None)) in names:
@@ -263,7 +328,11 @@ def _other(draw: st.DrawFn, item: Any) -> dict[str, Any]:
         case "Record":
             found = {"ttl": draw(SOME), "values": (draw(st.tuples(st.text(max_size=5))),)}
         case "Rule":
-            found = {"ttl": draw(SOME), "tiers": (Tier(pool=draw(st.sampled_from(["main", "reserve"]))),)}
+            pool = draw(st.sampled_from(["main", "reserve"]))
+            rules = tuple(draw(st.lists(st.sampled_from([DE, US]), max_size=3)))
+            found = {"ttl": draw(SOME), "tiers": (Tier(pool=pool, rules=rules),)}
+        case "Experiment":
+            found = {"salt": draw(SOME), "arms": tuple(draw(st.permutations(ARMS)))}
     return found
 
 

@@ -376,8 +376,8 @@ def test_thousands_of_small_zones_take_time_in_proportion(tmp_path: Path) -> Non
         assert len(compiled.table.zones) == count
         return time.process_time() - began
 
-    cost(100)
-    assert cost(1600) < 16 * 3 * cost(101)
+    cost(50)
+    assert cost(800) < 16 * 3 * cost(51)
 
 
 # --- hosts that come and go ----------------------------------------------------------------------------

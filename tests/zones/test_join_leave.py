@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.compile import compile_zones
-from geodns.control.cluster import Cluster, retire, source_of
+from geodns.control.cluster import Cluster, source_of
+from geodns.control.zone_changes import retire
 from geodns.model.hosts import DnsSource, HostSource
 from geodns.model.state import HealthState, Verdict
 from geodns.model.zone import Zone

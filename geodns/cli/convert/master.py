@@ -24,8 +24,9 @@ _BY_NAME = frozenset(_KNOWN.split())
 def master_file(zone: Zone, serial: int) -> str:
     """Return a zone's records as text, with `serial` where the zone has none of its own.
 
-    Of a pool all hosts that have weight stand there, with a comment. What lies below a DNAME is commented
-    out: it is not served, and others refuse a file with it.
+    Of a pool all hosts that have weight stand there, with a comment. Where rules choose among pools, it is
+    that of clients that meet none: the file has one answer for everybody, and internal hosts are not
+    everybody's. What lies below a DNAME is commented out: it is not served, and others refuse a file with it.
     """
     return "\n".join(_lines(zone, serial)) + "\n"
 
@@ -47,12 +48,24 @@ def _lines(zone: Zone, serial: int) -> Iterator[str]:
         yield from (mark + line for line in _rrset(one))
     for rule in zone.rules:
         whole = _whole(zone, rule)
+        yield from _left_out(zone, rule)
         pools = ", ".join(tier.pool for tier in rule.tiers)
         if whole is None:
             yield f"; {rule.owner} {rule.type}: dealt from pool {pools}, which has no such address"
         else:
             yield f"; dealt from pool {pools}: geodns gives some of these in each answer, while they are up"
             yield from _rrset(whole)
+
+
+def _left_out(zone: Zone, rule: Rule) -> Iterator[str]:
+    """Say what of a dealt RRset the file cannot have: rules and experiments."""
+    for tier in rule.tiers:
+        for one in tier.rules:
+            yield f"; {rule.owner} {rule.type}: left out: pool {one.use} for {one.when}"
+    held = zone.experiment_at.get(rule.owner)
+    if held is not None and any(held.pool in tier.pools for tier in rule.tiers):
+        arms = ", ".join(f"{arm.pool} ({arm.share})" for arm in held.arms)
+        yield f"; {rule.owner} {rule.type}: left out: experiment {held.name}, pools {arms} for {held.pool}"
 
 
 def _is_below(owner: str, aliased: set[str], origin: str) -> bool:

@@ -1,23 +1,20 @@
 """octoDNS's dynamic records of A and AAAA → hosts, pools and checks of a draft.
 
-The catch-all rule says which pool is dealt. A record's `values`, the last resort that nothing checks, become
-a pool of `check: none` at the chain's end.
+A record's `values`, the last resort that nothing checks, become a pool of `check: none` at each chain's end.
 """
 
 import re
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 from geodns.cli.convert.draft import ZoneDraft
 from geodns.cli.convert.octodns_files import as_mapping
+from geodns.cli.convert.octodns_rules import Remark, read_rules
 from geodns.config.value_types import parse_address
 from geodns.model.zone import MAX_ANSWERS
 from geodns.zonefile.check_policy import NO_CHECK
 
 _HOST_LABEL = 63
-
-Remark = Callable[[str], None]
 
 
 class DynamicPools:
@@ -30,46 +27,54 @@ class DynamicPools:
 
     def pool_of(
         self, owner: str, kind: str, body: dict[str, Any], values: list[str], remark: Remark
-    ) -> str | None:
-        """Return the pool that a dynamic record deals; empty where that has no address.
+    ) -> str | list[Any] | None:
+        """Return the pool, or the rules, of a dynamic record; empty where no pool has an address.
 
         None: only the record's plain values can be taken.
         """
-        dynamic = body.get("dynamic")
+        dynamic = as_mapping(body.get("dynamic"))
         pools = {
-            str(name): pool
-            for name, pool in as_mapping(as_mapping(dynamic).get("pools")).items()
-            if as_mapping(pool)
+            str(name): pool for name, pool in as_mapping(dynamic.get("pools")).items() if as_mapping(pool)
         }
-        first = _chosen(as_mapping(dynamic).get("rules"), pools, remark)
-        if first is None:
+        rules = read_rules(dynamic.get("rules"), pools, remark)
+        if rules is None:
             remark("no rule names a pool of it: its `values` alone are taken")
             return None
         check = self._check(as_mapping(as_mapping(body.get("octodns")).get("healthcheck")), remark)
         base = "apex" if owner == "@" else re.sub("[^a-z0-9]+", "-", owner.lower()).strip("-") or "pool"
         suffix = "" if kind == "A" else "-aaaa"
         made: dict[str, str] = {}
-        name: str | None = first
-        while isinstance(name, str) and name in pools and name not in made:
-            members = self._members(base, pools[name], remark)
-            if any(weight for weight, _ in members.values()):
-                made[name] = self._add(f"{base}-{name}{suffix}", members, check, remark)
-            else:
-                remark(f"pool {name} left out: all it has is `down`")
-                made[name] = ""
-            name = pools[name].get("fallback")
-        chain = [pool for pool in made.values() if pool]
-        if values and (last := self._last_resort(f"{base}-values{suffix}", base, values, chain)) is not None:
-            chain.append(last)
-        if not chain:
+        first: dict[str, str | None] = {}
+        last = _LastResort(self, f"{base}-values{suffix}", base, values)
+        for start in dict.fromkeys((rules.pool, *(rule.pool for rule in rules.rules))):
+            path: list[str] = []
+            name: Any = start
+            while isinstance(name, str) and name in pools and name not in made:
+                path.append(name)
+                members = self._members(base, pools[name], remark)
+                if any(weight for weight, _ in members.values()):
+                    made[name] = self._add(f"{base}-{name}{suffix}", members, check, remark)
+                else:
+                    remark(f"pool {name} left out: all it has is `down`")
+                    made[name] = ""
+                name = pools[name].get("fallback")
+            ends = next((made[one] for one in reversed(path) if made[one]), None)
+            follows = first[name] if name in first else last.behind(ends)
+            for one in reversed(path):
+                if made[one] and follows is not None:
+                    # octoDNS leaves a pool when nobody in it is up.
+                    self._draft.pools[made[one]] |= {"min_live": 1, "fallback": follows}
+                first[one] = follows = made[one] or follows
+        for unused in (name for name in pools if name not in made):
+            remark(f"pool {unused} left out: nothing leads to it")
+        pool = first[rules.pool]
+        if pool is None:
             remark("left out: no pool has an address")
             return ""
-        for pool, following in pairwise(chain):
-            # octoDNS leaves a pool when nobody in it is up.
-            self._draft.pools[pool] |= {"min_live": 1, "fallback": following}
-        for unused in (name for name in pools if name not in made):
-            remark(f"pool {unused} left out: without geography nothing leads to it")
-        return chain[0]
+        listed = [
+            {**rule.condition, "use": use} for rule in rules.rules if (use := first[rule.pool]) is not None
+        ]
+        return [*listed, pool] if listed else pool
 
     def _members(self, base: str, pool: dict[str, Any], remark: Remark) -> dict[str, tuple[int, str]]:
         """Return the weight and status of each of a pool's hosts."""
@@ -86,14 +91,18 @@ class DynamicPools:
             if status == "down":
                 remark(f"{address} has the status `down`: weight 0")
                 weight = "0"
-            host = self._host(base, address)
+            host = self.host(base, address)
             before = found.get(host, (0, ""))[0]
             if host in found:
                 remark(f"{address} stands twice in a pool: its weights are added")
             found[host] = (before + (int(weight) if weight.isdecimal() else 1), status)
         return found
 
-    def _host(self, base: str, address: str) -> str:
+    def hosts_of(self, pool: str) -> set[str]:
+        return {*self._draft.pools[pool]["hosts"]}
+
+    def host(self, base: str, address: str) -> str:
+        """Return the name of the host at an address; a new one is named after `base`."""
         address = str(parse_address(address))
         known = self._hosts.get(address)
         if known is not None:
@@ -130,14 +139,15 @@ class DynamicPools:
             found = f"{name}-{number}"
         return found
 
-    def _last_resort(self, name: str, base: str, values: list[str], chain: list[str]) -> str | None:
-        """Add the pool of a record's `values`; None where the last pool deals the same when all are down."""
-        hosts = dict.fromkeys(self._host(base, value) for value in values if parse_address(value) is not None)
-        if not hosts or (chain and hosts.keys() == {*self._draft.pools[chain[-1]]["hosts"]}):
-            return None
+    def add_last_resort(self, name: str, hosts: Iterable[str]) -> str:
+        """Add a pool that nothing checks, and return its name."""
         name = self._unique(name)
-        answers = min(len(hosts), MAX_ANSWERS)
-        self._draft.pools[name] = {"hosts": [*hosts], "check": NO_CHECK, "answers": answers}
+        hosts = [*hosts]
+        self._draft.pools[name] = {
+            "hosts": hosts,
+            "check": NO_CHECK,
+            "answers": min(len(hosts), MAX_ANSWERS),
+        }
         return name
 
     def _check(self, healthcheck: dict[str, Any], remark: Remark) -> str | None:
@@ -155,24 +165,21 @@ class DynamicPools:
         return name
 
 
-def _chosen(rules: Any, pools: dict[str, Any], remark: Remark) -> str | None:
-    """Return the pool of the rule that is for everybody; the last one's where there is none."""
-    last: str | None = None
-    for rule in rules if isinstance(rules, list) else []:
-        pool = as_mapping(rule).get("pool")
-        if not isinstance(pool, str) or pool not in pools:
-            if pool is not None:
-                remark(f"the rule for pool {pool} left out: there is no such pool")
-            continue
-        last = str(pool)
-        special = [
-            f"{word} {', '.join(map(str, rule[word]))}"
-            for word in ("geos", "subnets")
-            if isinstance(rule.get(word), list) and rule[word]
-        ]
-        if not special:
-            return last
-        remark(f"the rule for {' and '.join(special)} (pool {pool}) has no counterpart: left out")
-    if last is not None:
-        remark(f"no rule is for everybody: pool {last} is dealt to all")
-    return last
+class _LastResort:
+    """The pool of a record's `values`, made where the first chain needs it."""
+
+    def __init__(self, pools: DynamicPools, name: str, base: str, values: list[str]) -> None:
+        self._pools = pools
+        self._name = name
+        self._base = base
+        self._values = [value for value in values if parse_address(value) is not None]
+        self._made: str | None = None
+
+    def behind(self, pool: str | None) -> str | None:
+        """Return the pool behind the last of a chain; None where that deals the same when all are down."""
+        hosts = dict.fromkeys(self._pools.host(self._base, value) for value in self._values)
+        if not hosts or (pool is not None and hosts.keys() == self._pools.hosts_of(pool)):
+            return None
+        if self._made is None:
+            self._made = self._pools.add_last_resort(self._name, hosts)
+        return self._made

@@ -66,6 +66,28 @@ records: {p: {pool: one, MX: {pool: one}, SRV: {pool: one, port: 587, priority: 
     assert service[:6] == bytes((0, 5, 0, 1)) + (587).to_bytes(2, "big")
 
 
+RULED = """\
+ns: {ns1: 192.0.2.53}
+hosts: {a: 192.0.2.1, b: 192.0.2.2, c: 192.0.2.3}
+pools: {main: {hosts: [a]}, internal: {hosts: [b]}, trial: {hosts: [c]}}
+records:
+  p: {A: {pool: [{subnets: 10.0.0.0/8, use: internal}, main]}, MX: {pool: main}}
+experiments:
+  new: {name: p, pool: main, arms: {control: {share: 80, pool: main}, trial: {share: 20, pool: trial}}}
+"""
+
+
+def test_what_everybody_gets_stands_there_and_rules_and_experiments_are_told() -> None:
+    text = master_file(zone_of(RULED), 7)
+    assert rrsets_of(text, "out.example.com.")["p.out.example.com.", "A"][1] == {bytes((192, 0, 2, 1))}
+    name, trial = "p.out.example.com.", "left out: experiment new, pools main (80), trial (20) for main"
+    assert [line for line in text.splitlines() if "left out" in line] == [
+        f"; {name} A: left out: pool internal for subnets 10.0.0.0/8",
+        f"; {name} A: {trial}",
+        f"; {name} MX: {trial}",
+    ]
+
+
 def test_the_serial_is_the_file_s_or_the_one_given() -> None:
     assert " 7 3600 " in master_file(zone_of(NS), 7)
     assert " 8 3600 " in master_file(zone_of(NS + "soa: {serial: 8}\n"), 7)

@@ -102,23 +102,24 @@ DYNAMIC = {
         {"www-two": ({"192.0.2.2": 1}, "tcp25", None)},
         ["192.0.2.1 has the status `down`", "pool one left out"],
     ),
-    "geography": (
+    "a rule with no counterpart": (
         dynamic(
             "{one: {values: [{value: 192.0.2.1}]}, eu: {values: [{value: 192.0.2.2}]}}",
-            "[{geos: [EU, NA-US], pool: eu}, {subnets: [10.0.0.0/8], pool: eu}, {pool: one}]",
+            "[{geos: [NA-US-CA, EU-XX], subnets: [10.0.0.1/8], pool: eu}, {pool: one}]",
             values="[]",
         ),
         {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
         [
-            "the rule for geos EU, NA-US (pool eu) has no counterpart",
-            "the rule for subnets 10.0.0.0/8 (pool eu)",
-            "pool eu left out",
+            "a subnet of the rule for pool eu left out: '10.0.0.1/8' has bits behind its prefix",
+            "the place NA-US-CA (pool eu) left out: geodns knows countries, and no parts of them",
+            "the place EU-XX (pool eu) left out: there is none with that code",
+            "pool eu left out: nothing leads to it",
         ],
     ),
     "nobody's rule": (
         dynamic(ONE, "[{geos: [EU], pool: one}]", values="[]"),
         {"www-one": ({"192.0.2.1": 1}, "tcp25", None)},
-        ["the rule for geos EU", "no rule is for everybody: pool one is dealt to all"],
+        ["no rule is for everybody: pool one is dealt to all others"],
     ),
     "loop": (
         dynamic("{one: {fallback: one, values: [{value: 192.0.2.1}]}}", values="[]"),
@@ -138,6 +139,43 @@ def test_dynamic_records(text: str, pools: dict[str, Any], remarks: list[str], t
     assert (rule.owner, rule.type, rule.ttl) == (f"www.{NAME}.", "A", 60)
     assert rule.tiers[0].pool == next(iter(pools))
     assert all(pool.min_live.amount == 1 for pool in zone.pools if pool.fallback)
+
+
+CALIFORNIA = (
+    "[{geos: [NA-US-CA, NA-CA], subnets: ['10.0.0.0/8', '2001:db8::/32'], pool: us}, "
+    "{subnets: ['198.51.100.0/24'], pool: eu}, {pool: one}]"
+)
+GEO_POOLS = (
+    "{one: {values: [{value: 192.0.2.1}]}, eu: {fallback: one, values: [{value: 192.0.2.2}]}, "
+    "us: {fallback: eu, values: [{value: 192.0.2.3, status: down}]}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "read"),
+    [
+        ("[{geos: [EU], pool: eu}, {pool: one}]", [("continents EU", "www-eu")]),
+        (
+            "[{geos: [EU, NA-US, AF-ZA], pool: eu}, {pool: one}]",
+            [("countries US, ZA", "www-eu"), ("continents EU", "www-eu")],
+        ),
+        # A rule is for subnets or places, and subnets go first; that of California would take all of the US.
+        (
+            CALIFORNIA,
+            [
+                ("subnets 10.0.0.0/8, 2001:db8::/32", "www-eu"),  # all that us has is down
+                ("subnets 198.51.100.0/24", "www-eu"),
+                ("countries CA", "www-eu"),
+            ],
+        ),
+    ],
+)
+def test_rules_are_taken(rules: str, read: list[tuple[str, str]], tmp_path: Path) -> None:
+    zone, _ = imported(dynamic(GEO_POOLS, rules), tmp_path)
+    (rule,) = zone.rules
+    assert [(one.when, one.use) for one in rule.tiers[0].rules] == read
+    assert rule.tiers[0].pool == "www-one"
+    assert [one.name for one in zone.chain("www-eu")] == ["www-eu", "www-one", "www-values"]
 
 
 @pytest.mark.parametrize(
