@@ -90,7 +90,8 @@ class ViewService:
         self._wall = wall
         self._networks: WeakKeyDictionary[ZoneViews, GeoNetworks] = WeakKeyDictionary()
         """What views by place were compiled with."""
-        self._rows: dict[str, tuple[Zone, tuple[RuleRow, ...]]] = {}
+        self._rows: dict[int, tuple[Zone, tuple[RuleRow, ...]]] = {}
+        """By the identity of their zone: a long list takes a while, and is hashed in a thread."""
         self._packed_zones: dict[str, tuple[Zone, bytes]] = {}
         self._packed_places: tuple[GeoNetworks | None, bytes] = (None, b"")
         self._since: dict[str, dict[str, float]] = json.loads(persistence.note(RULES) or "{}")
@@ -129,7 +130,9 @@ class ViewService:
     async def follow(self) -> None:
         """Take up that zones have changed."""
         zones = self._cluster.zones
-        self._rows = {name: one for name, one in self._rows.items() if name in zones}
+        served = set(map(id, zones.values()))
+        # A list: a thread may add rows meanwhile.
+        self._rows = {key: one for key, one in list(self._rows.items()) if key in served}
         self._packed_zones = {name: one for name, one in self._packed_zones.items() if name in zones}
         await self._want(zones.values())
         self._note_since(self._wall())
@@ -208,6 +211,7 @@ class ViewService:
         networks = self._geoip.networks
         try:
             views = await self._compile(zone, networks, now)
+            await asyncio.to_thread(self._rows_of, zone)
         except Exception as error:
             log.exception("zone %s: its views cannot be compiled", zone.name)
             why = f"{type(error).__name__}: {error}"
@@ -252,9 +256,9 @@ class ViewService:
         )
 
     def _rows_of(self, zone: Zone) -> tuple[RuleRow, ...]:
-        known = self._rows.get(zone.name)
-        if known is None or known[0] is not zone:
-            known = self._rows[zone.name] = (zone, rule_rows(zone))
+        known = self._rows.get(id(zone))
+        if known is None:
+            known = self._rows[id(zone)] = (zone, rule_rows(zone))
         return known[1]
 
     def _note_since(self, now: float) -> None:
