@@ -33,6 +33,8 @@ LOOK_EVERY = 0.25
 """Seconds from one look at what is due to the next."""
 TRY_EVERY = 60.0
 """Seconds from a compilation that failed to the next."""
+AT_ONCE = 0.5
+"""Seconds for which views of many zones are compiled before they are dealt by, all at once."""
 PLACES_WITHIN = 10.0
 """Seconds that an edit waits for the networks of places that its rules name; they come later then."""
 MANY = 4_000
@@ -162,28 +164,41 @@ class ViewService:
         """Compile the views that are due, and deal by them."""
         now = self._wall()
         turned = self._clock.steady and not self._latest - STEP <= now < self._next
-        retry = any(one.again_at <= time.monotonic() for one in self._failed.values())
+        retry = any(
+            one.again_at <= time.monotonic() and self._is_served(one.zone) for one in self._failed.values()
+        )
         if not (self._all_looked_at or turned or retry):
             return
         self._all_looked_at = False
-        due = [zone for zone in self._cluster.zones.values() if self._is_due(zone, now)]
-        for zone in due:
+        made: list[tuple[Zone, ZoneViews]] = []
+        taken = time.monotonic()
+        for zone in [one for one in self._cluster.zones.values() if self._is_due(one, now)]:
             views = await self._compiled(zone, now)
-            before = self._cluster.compiled.views.get(zone.name)
-            if views is None or before is None or self._cluster.zones.get(zone.name) is not zone:
-                continue  # an edit came meanwhile, and brought its own
-            self._failed.pop(zone.name, None)
-            self._take(zone, before, views)
+            if views is not None:
+                made.append((zone, views))
+            if time.monotonic() - taken > AT_ONCE:
+                await self._take(made, now)
+                made, taken = [], time.monotonic()
+        await self._take(made, now)
         self._note_turns()
-        if due:
+
+    async def _take(self, made: Iterable[tuple[Zone, ZoneViews]], now: float) -> None:
+        """Deal by new views, but of zones that were edited meanwhile: these have their own."""
+        before, taken = self._cluster.compiled.views, {}
+        for zone, views in made:
+            if self._is_served(zone):
+                self._failed.pop(zone.name, None)
+                kept = taken[zone.name] = with_known(before[zone.name], views)
+                self._networks[kept] = self._networks[views]
+                self._report_hours(zone, before[zone.name].at, kept.at)
+        if taken:
+            self._cluster.set_views(taken)
             self._note_since(now)
             await self._workers.publish()
 
-    def _take(self, zone: Zone, before: ZoneViews, views: ZoneViews) -> None:
-        kept = with_known(before, views)
-        self._networks[kept] = self._networks[views]
-        self._cluster.set_views({zone.name: kept})
-        self._report_hours(zone, before.at, kept.at)
+    def _is_served(self, zone: Zone) -> bool:
+        source = self._cluster.sources.get(zone.name)
+        return source is not None and source.zone is zone
 
     def _look_at_all(self) -> None:
         self._all_looked_at = True
