@@ -4,12 +4,10 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
 from typing import TypeVar
 
 from geodns.compiler.static import picks_by_client, pool_families, rotation_key, view_key
-from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, ranges_of
+from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, any_of, ranges_of
 from geodns.model.experiments import Experiment
 from geodns.model.views import GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
@@ -205,7 +203,7 @@ def clients_of(rule: PoolRule, geo: GeoNetworks) -> AddressRanges:
 
 
 def _any_of(named: Iterable[K], known: Mapping[K, AddressRanges]) -> AddressRanges:
-    return reduce(or_, (known.get(one, NOWHERE) for one in named))
+    return any_of(known.get(one, NOWHERE) for one in named)
 
 
 def first_match(tier: Tier, geo: GeoNetworks, now: float, *, ipv6: bool, address: int) -> int:

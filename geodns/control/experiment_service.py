@@ -120,7 +120,10 @@ class ExperimentService:
             if epoch is not None:
                 counts = epoch.of(arm)
                 counts.answers += number
-                counts.failovers += number * rotation.failover
+                self._changed.add((rotation.key.zone, experiment))
+                if rotation.failover:
+                    counts.failovers += number
+                    epoch.leave_out(time.time())
 
     def look(self, now: float) -> None:
         """Begin epochs, end those of experiments that are gone, and note which arms are on a fallback."""

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from itertools import chain
 
 Network = IPv4Network | IPv6Network
 
@@ -26,13 +27,11 @@ class AddressRanges:
         return bool(bisect_right(self.ipv6 if ipv6 else self.ipv4, address) % 2)
 
     def __or__(self, other: "AddressRanges") -> "AddressRanges":
-        return AddressRanges(
-            _merged(self.ipv4, other.ipv4, least=1, narrow=True), _merged(self.ipv6, other.ipv6, least=1)
-        )
+        return any_of((self, other))
 
     def __and__(self, other: "AddressRanges") -> "AddressRanges":
         return AddressRanges(
-            _merged(self.ipv4, other.ipv4, least=2, narrow=True), _merged(self.ipv6, other.ipv6, least=2)
+            array("Q", _common(self.ipv4, other.ipv4)), tuple(_common(self.ipv6, other.ipv6))
         )
 
 
@@ -63,19 +62,28 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
         yield from (begin, end)
 
 
-def _merged(one: Bounds, other: Bounds, *, least: int, narrow: bool = False) -> Bounds:
-    """Return the bounds of what lies in at least so many of two sets."""
-    found: list[int] = []
-    inside, place = [False, False], [0, 0]
-    sides = (one, other)
-    within = False
-    while place[0] < len(one) or place[1] < len(other):
-        at = min(side[index] for side, index in zip(sides, place, strict=True) if index < len(side))
-        for number, side in enumerate(sides):
-            if place[number] < len(side) and side[place[number]] == at:
-                inside[number] = not inside[number]
-                place[number] += 1
-        if (sum(inside) >= least) != within:
-            within = not within
-            found.append(at)
-    return array("Q", found) if narrow else tuple(found)
+def any_of(sets: Iterable[AddressRanges]) -> AddressRanges:
+    """Return the addresses that any of the sets has; one after another, many would take far longer."""
+    some = tuple(sets)
+    ipv4 = sorted(chain.from_iterable(_spans(one.ipv4) for one in some))
+    ipv6 = sorted(chain.from_iterable(_spans(one.ipv6) for one in some))
+    return AddressRanges(array("Q", _joined(ipv4)), tuple(_joined(ipv6)))
+
+
+def _spans(bounds: Bounds) -> Iterator[tuple[int, int]]:
+    return zip(bounds[0::2], bounds[1::2], strict=True)
+
+
+def _common(one: Bounds, other: Bounds) -> Iterator[int]:
+    """Yield the bounds of what lies in both sets."""
+    ours, theirs = _spans(one), _spans(other)
+    mine, their = next(ours, None), next(theirs, None)
+    while mine is not None and their is not None:
+        begin, behind = max(mine[0], their[0]), min(mine[1], their[1])
+        if begin < behind:
+            yield begin
+            yield behind
+        if mine[1] < their[1]:
+            mine = next(ours, None)
+        else:
+            their = next(theirs, None)
