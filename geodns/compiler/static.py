@@ -227,5 +227,5 @@ def _digest(tier: Tier) -> str:
     """Return a short name of a tier's pools: a list of rules may be of thousands of networks."""
     if not tier.rules:
         return tier.pool
-    text = f"{tier.pool} {[one.model_dump_json() for one in tier.rules]}"
+    text = " ".join([tier.pool, *(one.digest for one in tier.rules)])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
