@@ -54,7 +54,8 @@ class ClientAnswer:
     deal: ClientDeal | None
 
     def explain(self) -> ClientAnswerJson:
-        rule = next(one for one in self.zone.rules if view_key(self.zone, one) == self.key)
+        alike = (one for one in self.zone.rules if (one.type, one.ttl) == (self.key.type, self.key.ttl))
+        rule = next(one for one in alike if view_key(self.zone, one) == self.key)
         places = [
             _place(tier, self.geo, self._at, None if self.deal is None else self.deal.client)
             for tier in rule.tiers

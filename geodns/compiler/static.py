@@ -1,5 +1,6 @@
 """Compiles what health does not change: names, fixed answers, referrals."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -7,7 +8,7 @@ from itertools import chain
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.experiments import Experiment
 from geodns.model.hosts import Host
-from geodns.model.zone import Record, Rule, Zone
+from geodns.model.zone import Record, Rule, Tier, Zone
 from geodns.responder.table import NameNode, RotationKey, Rrset, ViewKey, ZoneTable
 from geodns.wire import codes
 from geodns.wire.codes import NUMBERS, number
@@ -227,7 +228,7 @@ def view_key(zone: Zone, rule: Rule) -> ViewKey | None:
     holds = held is not None and any(held.pool in tier.pools for tier in rule.tiers)
     if not (ruled or holds or picks_by_client(zone, rule, [tier.pool for tier in rule.tiers])):
         return None
-    lists = tuple((tier.digest, tier.preference) for tier in rule.tiers)
+    lists = tuple((_digest(tier), tier.preference) for tier in rule.tiers)
     ports = tuple(tier.port for tier in rule.tiers) if rule.type == "SRV" else ()
     return ViewKey(zone.name, rule.type, rule.ttl, lists, ports, rule.owner if holds else "")
 
@@ -235,3 +236,11 @@ def view_key(zone: Zone, rule: Rule) -> ViewKey | None:
 def picks_by_client(zone: Zone, rule: Rule, pools: Iterable[str]) -> bool:
     """Say whether some of the pools give a client hosts of its own; an SRV's weights are for all alike."""
     return rule.type != "SRV" and any(zone.pool_by_name[pool].pick == "client" for pool in pools)
+
+
+def _digest(tier: Tier) -> str:
+    """Return a short name of a tier's pools: a list of rules may be of thousands of networks."""
+    if not tier.rules:
+        return tier.pool
+    text = " ".join([tier.pool, *(one.digest for one in tier.rules)])
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

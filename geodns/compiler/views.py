@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from geodns.compiler.static import arm_key, picks_by_client, pool_families, rotation_key, view_key
-from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, ranges_of, union_of
+from geodns.model.address_ranges import EVERYWHERE, NOWHERE, AddressRanges, Bounds, any_of, ranges_of
 from geodns.model.experiments import SEATS, Experiment
 from geodns.model.views import GeoNetworks, PoolRule
 from geodns.model.zone import Rule, Tier, Zone
@@ -17,8 +17,6 @@ from geodns.responder.views import Partition, hash_seed
 K = TypeVar("K")
 Pools = tuple[str, ...]
 """A pool for each tier of a dealt RRset."""
-_Clauses = tuple[tuple[PoolRule, ...], ...]
-"""For each tier the rules that hold now, the last of which may have no condition left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +85,10 @@ class _Compiling:
         self._geo = geo
         self._now = now
         self._families = pool_families(zone)
-        self._divisions: dict[tuple[_Clauses, Pools], _Division] = {}
-        self._ranges: dict[PoolRule, AddressRanges] = {}
+        self._divisions: dict[tuple[tuple[tuple[str, ...], ...], Pools], _Division] = {}
+        """By the digests of each tier's rules, and the last pools."""
+        self._ranges: dict[str, AddressRanges] = {}
+        """By a rule's digest."""
         self.views: dict[ViewKey, ClientViews] = {}
         self.partitions: dict[bytes, Partition] = {}
         self.changes: list[float] = []
@@ -125,7 +125,8 @@ class _Compiling:
     def _divided(self, tiers: tuple[Tier, ...]) -> _Division:
         clauses = tuple(_holding(tier.rules, self._now) for tier in tiers)
         last = tuple(tier.pool for tier in tiers)
-        known = self._divisions.get((clauses, last))
+        key = tuple(tuple(one.digest for one in rules) for rules in clauses), last
+        known = self._divisions.get(key)
         if known is None:
             numbers: dict[Pools, int] = {}
             ipv4, ipv6 = (
@@ -137,13 +138,13 @@ class _Compiling:
                 )
                 for ipv6 in (False, True)
             )
-            known = self._divisions[clauses, last] = _Division(tuple(numbers), ipv4, ipv6)
+            known = self._divisions[key] = _Division(tuple(numbers), ipv4, ipv6)
         return known
 
     def _bounds(self, rule: PoolRule, *, ipv6: bool) -> Bounds:
-        found = self._ranges.get(rule)
+        found = self._ranges.get(rule.digest)
         if found is None:
-            found = self._ranges[rule] = clients_of(rule, self._geo)
+            found = self._ranges[rule.digest] = clients_of(rule, self._geo)
         return found.ipv6 if ipv6 else found.ipv4
 
     def _view(self, rule: Rule, pools: Pools, ttl: int) -> View:
@@ -198,7 +199,7 @@ def clients_of(rule: PoolRule, geo: GeoNetworks) -> AddressRanges:
 
 
 def _any_of(named: Iterable[K], known: Mapping[K, AddressRanges]) -> AddressRanges:
-    return union_of(known.get(one, NOWHERE) for one in named)
+    return any_of(known.get(one, NOWHERE) for one in named)
 
 
 def _divide(

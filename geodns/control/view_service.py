@@ -33,6 +33,8 @@ LOOK_EVERY = 0.25
 """Seconds from one look at what is due to the next."""
 TRY_EVERY = 60.0
 """Seconds from a compilation that failed to the next."""
+AT_ONCE = 0.5
+"""Seconds for which views of many zones are compiled before they are dealt by, all at once."""
 PLACES_WITHIN = 10.0
 """Seconds that an edit waits for the networks of places that its rules name; they come later then."""
 MANY = 4_000
@@ -90,9 +92,8 @@ class ViewService:
         self._wall = wall
         self._networks: WeakKeyDictionary[ZoneViews, GeoNetworks] = WeakKeyDictionary()
         """What views by place were compiled with."""
-        self._rows: dict[str, tuple[Zone, tuple[RuleRow, ...]]] = {}
-        self._coming_rows: dict[str, tuple[Zone, tuple[RuleRow, ...]]] = {}
-        """Those of zones that an edit brings, until `follow`."""
+        self._rows: dict[int, tuple[Zone, tuple[RuleRow, ...]]] = {}
+        """By the identity of their zone: a long list takes a while, and is hashed in a thread."""
         self._packed_zones: dict[str, tuple[Zone, bytes]] = {}
         self._packed_places: tuple[GeoNetworks | None, bytes] = (None, b"")
         self._since: dict[str, dict[str, float]] = json.loads(persistence.note(RULES) or "{}")
@@ -120,8 +121,6 @@ class ViewService:
         await self._want([*served.values(), *changed.values()])
         compiled = {name: await self._compiled(zone, self._wall()) for name, zone in changed.items()}
         found = {name: views for name, views in compiled.items() if views is not None}
-        for name in found:  # in a thread: the words of 100,000 networks take a third of a second
-            self._coming_rows[name] = (changed[name], await asyncio.to_thread(rule_rows, changed[name]))
         failed = changed.keys() - found.keys()
         for name in found.keys() | edit.removed:
             self._failed.pop(name, None)
@@ -133,8 +132,9 @@ class ViewService:
     async def follow(self) -> None:
         """Take up that zones have changed."""
         zones = self._cluster.zones
-        rows, self._coming_rows = {**self._rows, **self._coming_rows}, {}
-        self._rows = {name: one for name, one in rows.items() if zones.get(name) is one[0]}
+        served = set(map(id, zones.values()))
+        # A list: a thread may add rows meanwhile.
+        self._rows = {key: one for key, one in list(self._rows.items()) if key in served}
         self._packed_zones = {name: one for name, one in self._packed_zones.items() if name in zones}
         await self._want(zones.values())
         self._note_since(self._wall())
@@ -164,28 +164,41 @@ class ViewService:
         """Compile the views that are due, and deal by them."""
         now = self._wall()
         turned = self._clock.steady and not self._latest - STEP <= now < self._next
-        retry = any(one.again_at <= time.monotonic() for one in self._failed.values())
+        retry = any(
+            one.again_at <= time.monotonic() and self._is_served(one.zone) for one in self._failed.values()
+        )
         if not (self._all_looked_at or turned or retry):
             return
         self._all_looked_at = False
-        due = [zone for zone in self._cluster.zones.values() if self._is_due(zone, now)]
-        for zone in due:
+        made: list[tuple[Zone, ZoneViews]] = []
+        taken = time.monotonic()
+        for zone in [one for one in self._cluster.zones.values() if self._is_due(one, now)]:
             views = await self._compiled(zone, now)
-            before = self._cluster.compiled.views.get(zone.name)
-            if views is None or before is None or self._cluster.zones.get(zone.name) is not zone:
-                continue  # an edit came meanwhile, and brought its own
-            self._failed.pop(zone.name, None)
-            self._take(zone, before, views)
+            if views is not None:
+                made.append((zone, views))
+            if time.monotonic() - taken > AT_ONCE:
+                await self._take(made, now)
+                made, taken = [], time.monotonic()
+        await self._take(made, now)
         self._note_turns()
-        if due:
+
+    async def _take(self, made: Iterable[tuple[Zone, ZoneViews]], now: float) -> None:
+        """Deal by new views, but of zones that were edited meanwhile: these have their own."""
+        before, taken = self._cluster.compiled.views, {}
+        for zone, views in made:
+            if self._is_served(zone):
+                self._failed.pop(zone.name, None)
+                kept = taken[zone.name] = with_known(before[zone.name], views)
+                self._networks[kept] = self._networks[views]
+                self._report_hours(zone, before[zone.name].at, kept.at)
+        if taken:
+            self._cluster.set_views(taken)
             self._note_since(now)
             await self._workers.publish()
 
-    def _take(self, zone: Zone, before: ZoneViews, views: ZoneViews) -> None:
-        kept = with_known(before, views)
-        self._networks[kept] = self._networks[views]
-        self._cluster.set_views({zone.name: kept})
-        self._report_hours(zone, before.at, kept.at)
+    def _is_served(self, zone: Zone) -> bool:
+        source = self._cluster.sources.get(zone.name)
+        return source is not None and source.zone is zone
 
     def _look_at_all(self) -> None:
         self._all_looked_at = True
@@ -213,6 +226,7 @@ class ViewService:
         networks = self._geoip.networks
         try:
             views = await self._compile(zone, networks, now)
+            await asyncio.to_thread(self._rows_of, zone)
         except Exception as error:
             log.exception("zone %s: its views cannot be compiled", zone.name)
             why = f"{type(error).__name__}: {error}"
@@ -257,9 +271,9 @@ class ViewService:
         )
 
     def _rows_of(self, zone: Zone) -> tuple[RuleRow, ...]:
-        known = self._rows.get(zone.name)
-        if known is None or known[0] is not zone:
-            known = self._rows[zone.name] = (zone, rule_rows(zone))
+        known = self._rows.get(id(zone))
+        if known is None:
+            known = self._rows[id(zone)] = (zone, rule_rows(zone))
         return known[1]
 
     def _note_since(self, now: float) -> None:

@@ -27,8 +27,9 @@ class AddressRanges:
         return bool(bisect_right(self.ipv6 if ipv6 else self.ipv4, address) % 2)
 
     def __and__(self, other: "AddressRanges") -> "AddressRanges":
-        ipv4, ipv6 = _common(self.ipv4, other.ipv4), _common(self.ipv6, other.ipv6)
-        return AddressRanges(array("Q", ipv4), tuple(ipv6))
+        return AddressRanges(
+            array("Q", _common(self.ipv4, other.ipv4)), tuple(_common(self.ipv6, other.ipv6))
+        )
 
 
 NOWHERE = AddressRanges()
@@ -42,18 +43,6 @@ def ranges_of(networks: Iterable[Network]) -> AddressRanges:
         first = int(one.network_address)
         spans[one.version].append((first, first + (1 << one.max_prefixlen - one.prefixlen)))
     return AddressRanges(array("Q", _joined(sorted(spans[4]))), tuple(_joined(sorted(spans[6]))))
-
-
-def union_of(sets: Iterable[AddressRanges]) -> AddressRanges:
-    """Return the addresses that any of some sets has; one by one, many sets would take very long."""
-    known = [*sets]
-    if len(known) == 1:
-        return known[0]
-    ipv4, ipv6 = (
-        _joined(sorted(chain.from_iterable(_spans(one.ipv6 if wide else one.ipv4) for one in known)))
-        for wide in (False, True)
-    )
-    return AddressRanges(array("Q", ipv4), tuple(ipv6))
 
 
 def cover(sets: Collection[AddressRanges], other: AddressRanges) -> bool:
@@ -74,10 +63,6 @@ def _covered(sets: Collection[Bounds], other: Bounds) -> bool:
     return True
 
 
-def _spans(bounds: Bounds) -> Iterator[tuple[int, int]]:
-    return zip(bounds[0::2], bounds[1::2], strict=True)
-
-
 def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
     """Yield the bounds of sorted spans, those that touch as one."""
     begin = end = -1
@@ -92,15 +77,30 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
         yield from (begin, end)
 
 
+def any_of(sets: Iterable[AddressRanges]) -> AddressRanges:
+    """Return the addresses that any of the sets has; one after another, many would take far longer."""
+    some = tuple(sets)
+    if len(some) == 1:
+        return some[0]
+    ipv4 = sorted(chain.from_iterable(_spans(one.ipv4) for one in some))
+    ipv6 = sorted(chain.from_iterable(_spans(one.ipv6) for one in some))
+    return AddressRanges(array("Q", _joined(ipv4)), tuple(_joined(ipv6)))
+
+
+def _spans(bounds: Bounds) -> Iterator[tuple[int, int]]:
+    return zip(bounds[0::2], bounds[1::2], strict=True)
+
+
 def _common(one: Bounds, other: Bounds) -> Iterator[int]:
-    """Yield the bounds of what both have."""
-    mine, yours = _spans(one), _spans(other)
-    first, second = next(mine, None), next(yours, None)
-    while first is not None and second is not None:
-        begin, behind = max(first[0], second[0]), min(first[1], second[1])
+    """Yield the bounds of what lies in both sets."""
+    ours, theirs = _spans(one), _spans(other)
+    mine, their = next(ours, None), next(theirs, None)
+    while mine is not None and their is not None:
+        begin, behind = max(mine[0], their[0]), min(mine[1], their[1])
         if begin < behind:
-            yield from (begin, behind)
-        if first[1] <= second[1]:
-            first = next(mine, None)
+            yield begin
+            yield behind
+        if mine[1] < their[1]:
+            mine = next(ours, None)
         else:
-            second = next(yours, None)
+            their = next(theirs, None)

@@ -1,5 +1,6 @@
 """Rules that choose a name's pool by client and time, and the networks that GeoIP files give for them."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -134,6 +135,11 @@ class PoolRule(Frozen):
     hours: Hours | None = Field(
         default=None, description="When the rule holds, as Mon-Fri 08:00-18:00, 22:00-06:00 or Sat,Sun."
     )
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes when the rule does; it may name thousands of networks, and is looked for often."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=12).hexdigest()
 
     @property
     def by_place(self) -> bool:

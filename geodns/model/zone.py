@@ -175,14 +175,6 @@ class Tier(Frozen):
         """The pools that it may come to, each once."""
         return tuple(dict.fromkeys((*(rule.use for rule in self.rules), self.pool)))
 
-    @cached_property
-    def digest(self) -> str:
-        """A short name of its pools: a list of rules may be of 100,000 networks."""
-        if not self.rules:
-            return self.pool
-        text = f"{self.pool} {[one.model_dump_json() for one in self.rules]}"
-        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-
 
 class Rule(Frozen):
     """An RRset that is dealt: which pools answer for an owner name and type.

@@ -20,7 +20,7 @@ from typing import Any
 import maxminddb
 from maxminddb.decoder import Decoder
 
-from geodns.model.address_ranges import NOWHERE, AddressRanges, Bounds, union_of
+from geodns.model.address_ranges import NOWHERE, AddressRanges, Bounds, any_of
 from geodns.zones.geoip_frames import KINDS, GeoipBuild, Kind, Name, Named
 
 NOBODY = frozenset({"", "ZZ", 0})
@@ -292,7 +292,7 @@ class _Records:
 
 
 def _union(before: AddressRanges | None, more: AddressRanges) -> AddressRanges:
-    return more if before is None else union_of((before, more))
+    return more if before is None else any_of((before, more))
 
 
 def _free(taken: Bounds, first: int, behind: int) -> Iterator[tuple[int, int]]:

@@ -344,6 +344,19 @@ def test_many_networks_are_compiled_apart_or_else_within_control(
     assert ("compiled by control itself" in caplog.text) == bool(within)
 
 
+def test_many_zones_turn_at_once(turning: Turning) -> None:
+    async def test() -> None:
+        for number in range(20):
+            (turning.rig.file.parent / f"z{number}.example.yaml").write_text(TEXT)
+        await turning.edit()
+        published = len(turning.rig.published)
+        assert await turning.at(MONDAY + 9 * HOUR) == "day"
+        assert {turning.pool("203.0.113.1", f"z{number}.example.") for number in range(20)} == {"day"}
+        assert len(turning.rig.published) - published < 10
+
+    asyncio.run(test())
+
+
 # --- over restarts ----------------------------------------------------------------------------------------
 
 

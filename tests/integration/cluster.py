@@ -277,6 +277,7 @@ class Server:
 
     def kill(self) -> None:
         """Kill the supervisor, and wait until all others have seen that: they hold the lock of the state."""
+        self.send(signal.SIGSTOP)  # it starts no other while they are counted
         children = self.children()
         self.process.kill()
         self.process.wait(END)

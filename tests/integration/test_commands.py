@@ -219,7 +219,7 @@ def test_token(tmp_path: Path, hosts: dict[str, MailHost]) -> None:
 # --- status, query, probe ------------------------------------------------------------------------------
 
 # The fields that programs rely on.
-TOP = {"node", "version", "backend", "uptime_s", "ready", "warnings", "zones", "hosts", "pools"}
+TOP = {"node", "version", "backend", "uptime_s", "ready", "warnings", "zones", "hosts", "pools", "views"}
 HOST = {
     "state",
     "families",
@@ -337,6 +337,7 @@ FRESH: dict[str, tuple[str, ...]] = {
     "report": ("report", "-o", "report.html"),
     "reputation": ("reputation",),
     "experiments": ("experiments",),
+    "simulate": ("simulate", ZONE),
     "follow": ("follow", "--dry-run", "--egress", "192.0.2.1", "mail.log"),
     "delegation": ("delegation", ZONE),
     "schema": ("schema",),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cluster import Server, serving
-from tests.integration.mailhosts import wait_until
+from tests.integration.cluster import Server, serving, zone_text
+from tests.integration.mailhosts import mail_hosts, wait_until
 
 ZONE = "out.example.com"
 TEXT = """
@@ -64,7 +64,8 @@ def dig(server: Server, network: str) -> str:
         "A",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    return HOSTS[done.stdout.split()[0]]
+    (found,) = {HOSTS[word] for word in done.stdout.split() if word in HOSTS}
+    return found
 
 
 def simulated(server: Server, *words: str) -> dict[str, Any]:
@@ -111,3 +112,23 @@ def test_a_weight_is_simulated_before_it_is_given(server: Server) -> None:
     assert f"main2.{ZONE} has no check: no probe finds it down" in printed
     refused = server.command("simulate", "--down", "nobody")
     assert (refused.returncode, "no host nobody" in refused.stderr) == (1, True)
+
+
+def test_a_host_is_simulated_down_before_it_is(tmp_path: Path) -> None:
+    more = "pools: {main: {hosts: [a, b], fallback: help}, help: {hosts: [c]}}\n"
+    more += 'records: {"@": {A: {pool: main}}}\n'
+    with (
+        mail_hosts("a", "b", "c") as hosts,
+        serving(tmp_path, {ZONE: zone_text(hosts, weights={"a": 3}, more=more)}) as server,
+    ):
+        wait_until(lambda: {server.state_of(host) for host in hosts} == {"up"}, 20, "all are up")
+        before = simulated(server, "--down", "a")
+        assert before["pools"][0]["using"] == ["main", "help"]
+        assert set(first(simulated(server))) == {"a", "b"}
+        hosts["a"].close()
+        wait_until(lambda: server.state_of("a") == "down", 20, "a is down")
+        after = simulated(server)
+        for key in ("hosts", "pools", "ttl"):
+            assert after[key] == before[key]
+        assert server.seen(ZONE) == {"192.0.2.2", "192.0.2.3"}
+        assert simulated(server, "--down", "*")["pools"][0]["last_resort"] == "down"

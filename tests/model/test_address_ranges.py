@@ -3,7 +3,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.model.address_ranges import EVERYWHERE, NOWHERE, Bounds, cover, ranges_of, union_of
+from geodns.model.address_ranges import EVERYWHERE, NOWHERE, Bounds, any_of, cover, ranges_of
 
 NEAR_V4 = st.builds(
     lambda number, bits: IPv4Network(((number >> (32 - bits)) << (32 - bits), bits)),
@@ -45,12 +45,17 @@ def test_ranges_hold_what_the_networks_hold(
     for version in (4, 6):
         edges = edges_of([*one, *other], version)
         first, second = scanned(one, version, edges), scanned(other, version, edges)
-        for ranges, wanted in ((a, first), (union_of((a, b)), first | second), (a & b, first & second)):
+        for ranges, wanted in ((a, first), (any_of((a, b)), first | second), (a & b, first & second)):
             bounds = ranges.ipv4 if version == 4 else ranges.ipv6
             assert list(bounds) == sorted(set(bounds))
             assert members(bounds, edges) == wanted
-    assert cover((a, b), union_of((a, b)))
+    assert cover((a, b), any_of((a, b)))
     assert cover((a,), b) is (a & b == b)
+
+
+@given(st.lists(NETWORKS, max_size=4))
+def test_any_of_many(many: list[list[IPv4Network | IPv6Network]]) -> None:
+    assert any_of(map(ranges_of, many)) == ranges_of(one for some in many for one in some)
 
 
 def test_the_ends_of_all_addresses() -> None:
