@@ -51,7 +51,7 @@ class ArmDifferenceJson(TypedDict):
 
 
 class VerdictJson(ArmDifferenceJson):
-    """What may be believed of the primary metric, and why."""
+    """The verdict by the primary metric, and why."""
 
     enough: bool
     why: str

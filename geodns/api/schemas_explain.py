@@ -84,7 +84,7 @@ class NextJson(TypedDict):
 
 
 class ExplainedClientJson(TypedDict):
-    """Whom the answer is for."""
+    """The client that the answer is for."""
 
     network: str
     by: Annotated[Literal["ecs", "source"], Field(description="Whether RFC 7871's option names it.")]
@@ -108,7 +108,7 @@ class ExplainedRuleJson(TypedDict):
 
 
 class ViewDealJson(TypedDict):
-    """What some clients of a view are dealt: all, or those of one arm of an experiment."""
+    """The pools of a view's clients: of all, or of those in one arm of an experiment."""
 
     arm: Annotated[str | None, Field(description="EXPERIMENT/ARM; null: there is no experiment.")]
     share: Annotated[Share, Field(description="Of the view's client networks.")]
@@ -145,7 +145,7 @@ class ExplainedAffinityJson(TypedDict):
 
 
 class ClientAnswerJson(TypedDict):
-    """How the answer depends on the client."""
+    """The client's part in the answer."""
 
     client: Annotated[ExplainedClientJson | None, Field(description="null: none was given.")]
     rules: list[ExplainedRuleJson]

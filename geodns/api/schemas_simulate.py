@@ -50,7 +50,7 @@ class SimulatedArmJson(TypedDict):
 
 
 class SimulatedCeilingJson(TypedDict):
-    """What a host that warms up may have of the answers, and what it gets."""
+    """The largest share of a host that warms up, and the one that it gets."""
 
     host: str
     ceiling: Share
@@ -73,7 +73,7 @@ class SampledJson(TypedDict):
 
 
 class SimulatedNameJson(TypedDict):
-    """What becomes of the queries for one name and type; shares are of these."""
+    """The fate of the queries for one name and type; shares are of these."""
 
     name: str
     type: str
@@ -92,7 +92,7 @@ class SimulatedNameJson(TypedDict):
 
 
 class SimulationJson(TypedDict):
-    """What would become of queries."""
+    """The result of a simulation."""
 
     at: Moment
     clients: Annotated[Count | None, Field(description="null: none were given, and samples stand for them.")]

@@ -26,7 +26,7 @@ _Asked = tuple[str, str, Network | None]
 
 @dataclass(slots=True)
 class ClientList:
-    """What was read.
+    """The clients of a file or log.
 
     Attributes:
         counts: queries by who asks.

@@ -159,7 +159,7 @@ def _end(scores: "array[float]", divisor: float, reach: float, start: int) -> in
 
 
 class _Buckets(NamedTuple):
-    """What buckets get.
+    """The hosts of all buckets.
 
     Attributes:
         kept: the hosts that some bucket has, as positions.

@@ -21,7 +21,7 @@ Pools = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class ZoneViews:
-    """What the clients of a zone are dealt at one moment.
+    """The views of a zone's names at one moment.
 
     Attributes:
         until: when hours or slots make it another, in seconds since the epoch; None: never.

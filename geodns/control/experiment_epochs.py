@@ -26,7 +26,7 @@ MAX_STAYS = 20
 
 @dataclass(slots=True)
 class ArmCounts:
-    """What an arm was asked and dealt.
+    """Queries and answers of an arm.
 
     Attributes:
         failovers: answers in which nobody of the arm was live, and the first arm's hosts were dealt.

@@ -46,7 +46,7 @@ SETTLED = 6 * DAY
 
 
 class Reviewed(NamedTuple):
-    """What was found of an epoch.
+    """The findings of an epoch.
 
     Attributes:
         undated: events by arm of mail that came in nobody knows when; they count when they happened.

@@ -1,4 +1,4 @@
-"""Says of an experiment's mail what each arm's rates are, and whether the arms differ beyond chance."""
+"""Computes the rates of an experiment's arms, and says whether they differ beyond chance."""
 
 import importlib.util
 from collections import defaultdict
@@ -18,7 +18,7 @@ INSTALL = "install numpy for intervals: pip install 'geodns[experiments]'"
 
 
 class ArmMail(NamedTuple):
-    """What became of an arm's mail that came in within one hour at a host, or within one slot.
+    """The fate of an arm's mail that came in within one hour at a host, or within one slot.
 
     Attributes:
         host: empty by time.
@@ -59,7 +59,7 @@ class ArmDifference(NamedTuple):
 
 
 class ArmVerdict(NamedTuple):
-    """What may be believed of the second arm and the primary metric.
+    """The verdict on the second arm by the primary metric.
 
     Attributes:
         enough: whether the difference may be acted on, whatever it is.
@@ -73,7 +73,7 @@ class ArmVerdict(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What is known of an experiment; `others`: further metrics and arms, none of them decides."""
+    """Rates and differences of the arms; `others`: by further metrics and arms, none of them decides."""
 
     rates: Mapping[str, Mapping[str, ArmRate]]
     verdict: ArmVerdict
@@ -156,7 +156,7 @@ def _counted(mail: Sequence[ArmMail], metric: str) -> list[_Counted]:
 
 
 class _Judging:
-    """What was counted by metric, and numpy's part; made only where numpy is."""
+    """Counts by metric, and their comparison by numpy; made only where numpy is."""
 
     def __init__(self, experiment: Experiment, counted: Mapping[str, Sequence[_Counted]], seed: int) -> None:
         from geodns.control import experiment_intervals  # noqa: PLC0415 - numpy is not loaded at start

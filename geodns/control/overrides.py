@@ -1,4 +1,4 @@
-"""What is forced on a host, in words, and the weights in the file that it hides."""
+"""Describes forced states and weights of a host, and the weights in the file that they hide."""
 
 import json
 from typing import NamedTuple

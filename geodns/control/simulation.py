@@ -54,7 +54,7 @@ class SimulatedClient(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenario:
-    """What is dealt from: zones at one moment.
+    """Zones at one moment, to deal from.
 
     Attributes:
         compiled: of all zones.

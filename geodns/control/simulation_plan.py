@@ -33,7 +33,7 @@ _SHOWN = 3
 
 
 class SimulationWish(NamedTuple):
-    """What an operator wants to know.
+    """An operator's question.
 
     Attributes:
         name: None: every name with a pool, or of those in a query log.
@@ -52,7 +52,7 @@ class SimulationWish(NamedTuple):
 
 
 class SimulationPlan(NamedTuple):
-    """What a wish takes.
+    """The zones, names and hosts that a wish needs.
 
     Attributes:
         wish: that it is of.
@@ -78,7 +78,7 @@ class SimulationPlan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What would become of queries.
+    """The result of a simulation.
 
     Attributes:
         at: the moment, in seconds since the epoch.

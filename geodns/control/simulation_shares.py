@@ -83,7 +83,7 @@ class CeilingShare(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedName:
-    """What becomes of the queries for one name and type; shares are of these.
+    """The fate of the queries for one name and type; shares are of these.
 
     Attributes:
         sample: the clients, where none were given.

@@ -1,4 +1,4 @@
-"""What would be dealt if hosts were down, weights were others, or it were another time."""
+"""Finds verdicts and ceilings as they would be with hosts down, or at another time."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace

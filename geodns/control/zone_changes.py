@@ -1,4 +1,4 @@
-"""What an edit of a zone does to its hosts: some are new, some leave and answer for a while."""
+"""Finds the hosts that an edit of a zone brings, and those that leave and answer for a while."""
 
 from collections.abc import Mapping
 

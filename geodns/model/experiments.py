@@ -65,7 +65,7 @@ class ArmPlace(NamedTuple):
 
 
 class Experiment(Frozen):
-    """What is compared at one owner name.
+    """A comparison of pools at one owner name.
 
     Attributes:
         owner: absolute.

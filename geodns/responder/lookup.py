@@ -37,7 +37,7 @@ _ANY = Answer(records.record(codes.HINFO, ANY_TTL, b"\x07RFC8482\x00"), an=1)
 
 
 class ClientDeal:
-    """What a client is dealt where the answer depends on it; workers keep many, so it is small.
+    """The rotation of a client where the answer depends on it; workers keep many, so it is small.
 
     Attributes:
         views: the key of the name's views.

@@ -56,7 +56,7 @@ class ViewKey(NamedTuple):
 
 
 class View(NamedTuple):
-    """What some clients are dealt.
+    """The rotations of clients who are dealt alike.
 
     Attributes:
         keys: of the rotation; of several arms, one for each; None: there is no host of the family, so NODATA.

@@ -53,7 +53,7 @@ class ViewedPacket(NamedTuple):
 
 
 class ViewCache:
-    """What a worker remembers of names whose answer depends on the client.
+    """A worker's memory of names whose answer depends on the client.
 
     Attributes:
         deals: of clients: by their address, or by the data of their option where that decides.

@@ -20,7 +20,7 @@ _WIDEST = 60
 
 @dataclass(frozen=True)
 class _Condition:
-    """What one condition of a rule takes.
+    """The clients or hours that one condition of a rule takes.
 
     Attributes:
         values: addresses, codes, or minutes of the week as bits; None: everything.

@@ -1,4 +1,4 @@
-"""Says how control and the process that reads GeoIP files write to each other.
+"""Frames between control and the process that reads GeoIP files.
 
 A request is a line of JSON. A report is a line of JSON, and behind it the bounds of all networks: of each
 name the IPv4 ones in 8 bytes each, then the IPv6 ones in 16, in this machine's order of bytes. Of an IPv6
@@ -27,7 +27,7 @@ _LOW = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class GeoipBuild:
-    """What a file says of itself: its type, and when it was built, in seconds since the epoch."""
+    """A file's type, and when it was built, in seconds since the epoch."""
 
     kind: str
     built: int
@@ -35,7 +35,7 @@ class GeoipBuild:
 
 @dataclass(frozen=True, slots=True)
 class GeoipRequest:
-    """What to read.
+    """The files to read.
 
     Attributes:
         paths: of the files; the first that knows an address wins.
@@ -51,7 +51,7 @@ class GeoipRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeoipFileReport:
-    """What became of a file.
+    """The result of reading a file.
 
     Attributes:
         build: of what was read; None: nothing was.
@@ -67,7 +67,7 @@ class GeoipFileReport:
 
 @dataclass(frozen=True, slots=True)
 class GeoipReport:
-    """What was read: each file in the order of the request, what they know of, and networks by name."""
+    """The result for each file in the order of the request, their kinds of names, and networks by name."""
 
     files: tuple[GeoipFileReport, ...] = ()
     kinds: frozenset[Kind] = frozenset()
