@@ -244,8 +244,10 @@ def _of_place(
 
 
 def _has(network: Network, client: ClientNetwork) -> bool:
-    first = int(network.network_address)
-    return (network.version == 6) == client.ipv6 and first <= client.address < first + network.num_addresses
+    # A rule may name 100,000 of them; `num_addresses` would make an object for each, and keep it.
+    return (network.version == 6) == client.ipv6 and (
+        client.address & int(network.netmask) == int(network.network_address)
+    )
 
 
 def _packed(client: ClientNetwork) -> bytes:
