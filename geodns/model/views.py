@@ -21,6 +21,10 @@ DAY = 1440
 """Minutes; the end of a span may be this, which is midnight."""
 
 
+_DAYS_AHEAD = (range(-1, 9), range(9, 17))
+"""Where to look for the next change: a week, and another where a clock that jumps leaves out a span."""
+
+
 class HourSpan(Frozen):
     """A span of every week in which a rule holds.
 
@@ -69,15 +73,19 @@ class Hours(Frozen):
         return _local(now, self.zone)
 
     def next_change(self, now: float) -> float | None:
-        """Return when they begin or end next, in seconds since the epoch; None: not within a week."""
+        """Return when they begin or end next, in seconds since the epoch; None: never."""
         within = self.include(now)
         today = _local(now, self.zone).date()
-        found = sorted(at for at in self._turns(today) if at > now)
-        return next((at for at in found if self.include(at) != within), None)
+        for days in _DAYS_AHEAD:
+            found = sorted(at for at in self._turns(today, days) if at > now)
+            change = next((at for at in found if self.include(at) != within), None)
+            if change is not None:
+                return change
+        return None
 
-    def _turns(self, today: date) -> Iterator[float]:
-        """Yield when a span may begin or end within eight days: by the wall's clock, and where that jumps."""
-        for ahead in range(-1, 9):
+    def _turns(self, today: date, days: range) -> Iterator[float]:
+        """Yield when a span may begin or end in some days: by the wall's clock, and where that jumps."""
+        for ahead in days:
             day = today + timedelta(days=ahead)
             midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
             for minute in {one for span in self.spans for one in (span.begin, span.end % DAY)} | {0}:

@@ -118,6 +118,8 @@ class Partition:
         """Return the number of a client's view, and how many bits of its address decide that (the scope).
 
         Everybody whose address begins with the same bits has the same view; of fewer bits that is not true.
+        Where all of a family has one view it is still 1: 0 would hold for the other family, too (RFC 7871
+        section 7.3.1), which has others.
         """
         ipv6, address, _ = client
         starts = self._starts[ipv6]
@@ -129,7 +131,7 @@ class Partition:
         # The prefix must be so long that neither the address before the range nor the one behind shares it.
         below = (address ^ (starts[place - 1] - 1)).bit_length() if place > 1 else bits + 1
         above = (address ^ starts[place]).bit_length() if place < len(starts) else bits + 1
-        return self._views[ipv6][place - 1], bits + 1 - min(below, above)
+        return self._views[ipv6][place - 1], bits + 1 - min(below, above, bits)
 
     def __len__(self) -> int:
         return len(self._views[False]) + len(self._views[True])

@@ -187,6 +187,12 @@ NIGHT = HourSpan(begin=120, end=150)
             "2026-11-29T23:00:00+01:00",
             "2026-11-30T06:00:00+01:00",
         ),
+        # A weekly hour that one week leaves out: it comes a week later.
+        (
+            HourSpan(days=frozenset({6}), begin=120, end=180),
+            "2026-03-22T03:00:00+01:00",
+            "2026-04-05T02:00:00+02:00",
+        ),
         (HourSpan(), "2026-11-27T23:00:00+01:00", None),
     ],
 )

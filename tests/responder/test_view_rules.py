@@ -99,7 +99,9 @@ def test_rules_scopes_and_arms_are_true(
 
     first = ask(subnet)
     assert [HOSTS[address] for address in first.data] == [expected(rules, owner, subnet, source)]
-    if first.scope:
+    if not first.scope:  # for everybody, of both families (RFC 7871 section 7.3.1)
+        assert ask(data.draw(NETWORKS)).data == first.data
+    else:
         size = subnet.max_prefixlen - first.scope
         base = int(subnet.network_address) >> size << size
         other = ip_network(
