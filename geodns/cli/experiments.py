@@ -31,7 +31,7 @@ def experiments(name: str | None, *, as_json: bool, server: str, token: str | No
     if as_json:
         click.echo(json.dumps({"experiments": found}, indent=2))
     elif not found:
-        click.echo("no zone file has `experiments`")
+        click.echo("no experiment is under way: no zone file has `experiments`, or it was read a moment ago")
     else:
         for zone, held in found.items():
             for part in _zone(zone, held, whole=name is not None):

@@ -106,8 +106,8 @@ class ExperimentService:
         for (zone, key, seat), number in message.counts.networks.items():
             experiment, _, arm = key.partition("/")
             epoch = self.epochs.get((zone, experiment))
-            if epoch is not None:
-                counts = epoch.of(arm)
+            counts = epoch.counts.get(arm) if epoch is not None else None  # None: of an epoch before
+            if counts is not None:
                 counts.queries += number
                 counts.seats[seat] = counts.seats.get(seat, 0) + number
                 self._changed.add((zone, experiment))
@@ -117,8 +117,8 @@ class ExperimentService:
                 continue
             experiment, _, arm = rotation.key.arm.partition("/")
             epoch = self.epochs.get((rotation.key.zone, experiment))
-            if epoch is not None:
-                counts = epoch.of(arm)
+            counts = epoch.counts.get(arm) if epoch is not None else None
+            if epoch is not None and counts is not None:
                 counts.answers += number
                 self._changed.add((rotation.key.zone, experiment))
                 if rotation.failover:
@@ -157,6 +157,11 @@ class ExperimentService:
             epoch = self.epochs[key] = Epoch(number, now, terms)
             self._reviews.pop(key, None)
             self._tell(key, f"experiment {key[1]} of {key[0]}: epoch {number}, counted anew: {why}")
+            self._changed.add(key)
+        for arm in experiment.arms:
+            epoch.of(arm.name)
+        if experiment.by == "time":
+            epoch.look(now)
             self._changed.add(key)
         if epoch.note_hosts(hosts, now):
             self._changed.add(key)
