@@ -111,7 +111,8 @@ def _words(one: Json, *, whole: bool) -> Iterator[str]:
         for other in (other for other in one["others"] if other["difference"]):
             yield f"  beside it: {other['metric']}, {_difference(other)}"
     if one["left_out_s"]:
-        yield f"left out: {duration_text(one['left_out_s'])} in which an arm was on a fallback"
+        left_out = duration_text(one["left_out_s"])
+        yield f"left out: {left_out}: an arm was on a fallback, or the control process was away"
     undated = sum(arm["undated"] for arm in one["arms"].values())
     if undated:
         yield f"{undated:,} events count by when they happened: nobody said when the mail came in"

@@ -62,7 +62,8 @@ class Epoch:
         terms: what it is that must not change.
         hosts: by client, which arm each host was in first.
         stays: when it was in it; the end is None for one that lasts.
-        left_out: when an arm was on a fallback; sorted, apart from one another.
+        left_out: when an arm was on a fallback, or by time the control process away; sorted, apart from one
+            another.
         slots: by time, those that are settled, by begin.
         slot_hosts: by time, the hosts that had mail, by arm.
         enough: whether that there is enough was told.
