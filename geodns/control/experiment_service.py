@@ -246,18 +246,19 @@ class ExperimentService:
         begun, now = time.monotonic(), time.time()
         thread = partial(asyncio.get_running_loop().run_in_executor, self._desk)
         if experiment.by == "client":
-            steps = await self._signals.steps(key[0], list(client_steps(epoch, experiment, now)))
+            hosts = list(epoch.hosts)
+            steps = await self._signals.steps(key[0], hosts, list(client_steps(epoch, experiment, now)))
             found = await thread(clients_mail, epoch, steps)
         else:
             slots = await thread(open_slots, epoch, experiment, _ttl_of(zone, experiment), now)
             spans = [step for _, parts in slots.values() for part in parts for step in steps_of(part)]
-            steps = await self._signals.steps(key[0], spans)
             members = hosts_by_arm(zone, experiment)
+            steps = await self._signals.steps(key[0], list(set().union(*members.values())), spans)
             found = await thread(slots_mail, epoch, experiment, members, slots, steps)
             self._settle(key, epoch, found, experiment, now)
         networks = {arm.name: effective(epoch.of(arm.name).seats) for arm in experiment.arms}
-        hosts = {arm: len(some) for arm, some in found.hosts.items()}
-        findings = await thread(judge, experiment, found.mail, hosts, networks, epoch.since, now)
+        numbers = {arm: len(some) for arm, some in found.hosts.items()}
+        findings = await thread(judge, experiment, found.mail, numbers, networks, epoch.since, now)
         took = time.monotonic() - begun
         until = time.monotonic() + SHARE * took * len(self.held())
         reviewed = Reviewed(epoch.number, findings, found.undated, until)
