@@ -2,7 +2,7 @@
 
 import math
 import random
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -22,6 +22,16 @@ _MONDAY = 4 * 86400
 """The first Monday since the epoch."""
 _MOST_SLOTS = 10_000
 """More than there are in a week."""
+
+
+@lru_cache(maxsize=16)  # one of 10,000 slots a side takes 10 ms, and has all the slots of some weeks
+def _square(name: str, size: int) -> tuple[list[int], list[int], list[int]]:
+    """Return the orders of the rows, the columns and the turns of a random Latin square."""
+    # Seeded by text, the order is the same in every version of Python.
+    rng = random.Random(name)  # noqa: S311 - an order, no secret
+    rows, columns, turns = rng.sample(range(size), size), rng.sample(range(size), size), list(range(size))
+    rng.shuffle(turns)
+    return rows, columns, turns
 
 
 class Arm(Frozen):
@@ -109,17 +119,14 @@ class Experiment(Frozen):
         """
         week, second = divmod(int(now) - _MONDAY, _WEEK)
         slot = second // self.slot
-        turns = list(self.turns)
+        turns = self.turns
         size = len(turns)
         square, row = divmod(week, size)
         block, column = divmod(slot, size)
-        # A name for each square: seeded by text, the order is the same in every version of Python.
-        rng = random.Random(f"{self.salt}/{square}/{block}")  # noqa: S311 - an order, no secret
-        rows, columns = rng.sample(range(size), size), rng.sample(range(size), size)
-        rng.shuffle(turns)
+        rows, columns, order = _square(f"{self.salt}/{square}/{block}", size)
         monday = week * _WEEK + _MONDAY
         return ArmPlace(
-            turns[(rows[row] + columns[column]) % size],
+            turns[order[(rows[row] + columns[column]) % size]],
             square * _MOST_SLOTS + block,
             row,
             column,
