@@ -1,4 +1,4 @@
-"""Whose slot it is: the order of the arms is the same for ever, and drawn once for all slots that share it."""
+"""Whose slot it is: the order of the arms is the same for ever, and drawn once for slots that share it."""
 
 import pytest
 
