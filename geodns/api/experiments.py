@@ -17,7 +17,7 @@ from geodns.api.schemas_experiments import (
 from geodns.config.times import timestamp
 from geodns.control.experiment_epochs import Epoch
 from geodns.control.experiment_service import Reviewed
-from geodns.control.experiments import ArmDifference, ArmRate, effective
+from geodns.control.experiments import ArmDifference, ArmRate, effective, unread
 from geodns.control.services import Services
 from geodns.model.experiments import Arm, Experiment
 
@@ -35,13 +35,14 @@ async def _experiments(request: web.Request) -> web.Response:
 
 
 async def experiments_json(services: Services) -> ExperimentsJson:
-    """Return what is known of all experiments, but for those of which nothing is found yet."""
+    """Return what is known of all experiments, but for those whose first epoch is not begun yet."""
     service, end = services.experiments, time.monotonic() + PATIENCE
     found: dict[str, dict[str, ExperimentJson]] = {}
     for key, (_, experiment) in service.held().items():
         reviewed = await service.soon(key, max(0.0, end - time.monotonic()))
         epoch = service.epochs.get(key)
-        if reviewed is not None and epoch is not None:
+        if epoch is not None:
+            reviewed = reviewed or Reviewed(epoch.number, unread(experiment), {}, 0.0)
             found.setdefault(key[0], {})[key[1]] = _experiment_json(experiment, epoch, reviewed)
     return ExperimentsJson(experiments=found)
 

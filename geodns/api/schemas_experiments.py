@@ -61,7 +61,8 @@ class ExperimentJson(TypedDict):
     """An experiment since nothing of it was changed.
 
     `effective_networks`: how many of equal size would ask as these do; `left_out_s`: seconds in which an arm
-    was on a fallback; `others`: further metrics and arms, corrected for their number (Holm).
+    was on a fallback, or by time the control process away; `others`: further metrics and arms, corrected for
+    their number (Holm).
     """
 
     name: str

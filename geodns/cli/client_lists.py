@@ -155,7 +155,7 @@ def _query(line: str) -> _Asked | None:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             yield from enumerate(file, 1)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error

@@ -81,7 +81,7 @@ def _json(
 
 
 def _print(wanted: Delegation, parent: str, found: list[DelegationFinding], *, verified: bool) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     sure = "" if verified else " (as its name says: --verify finds out)"
     console.print(
         Text(f"{describe_name(wanted.zone)} is delegated in {describe_name(parent)}{sure}", style="bold")

@@ -31,7 +31,7 @@ def experiments(name: str | None, *, as_json: bool, server: str, token: str | No
     if as_json:
         click.echo(json.dumps({"experiments": found}, indent=2))
     elif not found:
-        click.echo("no zone file has `experiments`")
+        click.echo("no experiment is under way: no zone file has `experiments`, or it was read a moment ago")
     else:
         for zone, held in found.items():
             for part in _zone(zone, held, whole=name is not None):
@@ -111,7 +111,8 @@ def _words(one: Json, *, whole: bool) -> Iterator[str]:
         for other in (other for other in one["others"] if other["difference"]):
             yield f"  beside it: {other['metric']}, {_difference(other)}"
     if one["left_out_s"]:
-        yield f"left out: {duration_text(one['left_out_s'])} in which an arm was on a fallback"
+        left_out = duration_text(one["left_out_s"])
+        yield f"left out: {left_out}: an arm was on a fallback, or the control process was away"
     undated = sum(arm["undated"] for arm in one["arms"].values())
     if undated:
         yield f"{undated:,} events count by when they happened: nobody said when the mail came in"

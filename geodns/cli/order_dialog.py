@@ -176,9 +176,9 @@ def _print(printed: Mapping[str, _Printed]) -> None:
 
 
 def _report(report: OrderReport) -> _Printed:
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(width=WIDE)
+        console = Console(width=WIDE, markup=False, emoji=False)
     with console.capture() as captured:
         for part in report.parts:
             if isinstance(part, str):

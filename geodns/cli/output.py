@@ -18,11 +18,11 @@ def blocks(values: Iterable[float], top: float) -> str:
 
 def show(rendered: RenderableType, *, err: bool = False) -> None:
     """Print something; where no terminal reads it, nothing is wrapped or cut."""
-    console = Console(stderr=err)
+    console = Console(stderr=err, markup=False, emoji=False)
     if console.is_terminal:
         console.print(rendered)
         return
-    console = Console(stderr=err, width=WIDE)
+    console = Console(stderr=err, width=WIDE, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(rendered)
     lines = (line.rstrip() for line in captured.get().splitlines())

@@ -62,10 +62,12 @@ class Epoch:
         terms: what it is that must not change.
         hosts: by client, which arm each host was in first.
         stays: when it was in it; the end is None for one that lasts.
-        left_out: when an arm was on a fallback; sorted, apart from one another.
+        left_out: when an arm was on a fallback, or by time the control process away; sorted, apart from one
+            another.
         slots: by time, those that are settled, by begin.
         slot_hosts: by time, the hosts that had mail, by arm.
         enough: whether that there is enough was told.
+        looked: by time, when the control process last saw to it that the slot's arm is dealt; 0: never.
 
     """
 
@@ -79,6 +81,7 @@ class Epoch:
     slots: dict[int, SettledSlot] = field(default_factory=dict)
     slot_hosts: dict[str, list[str]] = field(default_factory=dict)
     enough: bool = False
+    looked: float = 0.0
 
     def of(self, arm: str) -> ArmCounts:
         return self.counts.setdefault(arm, ArmCounts())
@@ -106,19 +109,33 @@ class Epoch:
             for begin, end in self.stays.get(host, ())
         )
 
-    def leave_out(self, now: float) -> None:
-        """Leave out the five minutes that a time falls into."""
-        begin = int(now // FIVE) * FIVE
+    def leave_out(self, now: float, since: float | None = None) -> None:
+        """Leave out the five minutes that a time falls into, and all since an earlier one."""
+        begin, end = _five(now if since is None else since), _five(now) + FIVE
         if self.left_out and self.left_out[-1][1] >= begin:
-            first, end = self.left_out[-1]
-            self.left_out[-1] = first, max(end, begin + FIVE)
+            first, last = self.left_out[-1]
+            self.left_out[-1] = first, max(last, end)
         else:
-            self.left_out.append((begin, begin + FIVE))
+            self.left_out.append((begin, end))
+
+    def look(self, now: float) -> None:
+        """Leave out the time since the last look if it was long: workers kept to the arm of the slot then."""
+        if now < self.looked:  # the clock was set back, and what is left out ahead of it is not known
+            end = _five(now) + FIVE
+            self.left_out = [(first, min(last, end)) for first, last in self.left_out if first < end]
+        elif self.looked and now - self.looked > FIVE:
+            self.leave_out(now, self.looked)
+        self.looked = now
 
     def prune(self, now: float) -> None:
         """Drop what is older than counts of mail are kept."""
         self.left_out = [span for span in self.left_out if span[1] > now - KEPT]
         self.slots = {at: one for at, one in self.slots.items() if at > now - KEPT}
+
+
+def _five(at: float) -> int:
+    """Return when the five minutes of a time began."""
+    return int(at // FIVE) * FIVE
 
 
 def terms_of(experiment: Experiment) -> str:
@@ -158,6 +175,7 @@ def _row(key: ExperimentKey, one: Epoch) -> dict[str, Any]:
         "slots": {at: _slot_row(slot) for at, slot in one.slots.items()},
         "slot_hosts": one.slot_hosts,
         "enough": one.enough,
+        "looked": one.looked,
     }
 
 
@@ -202,6 +220,7 @@ def _epoch(row: dict[str, Any]) -> Epoch:
         slots={int(at): _slot(*slot) for at, slot in row["slots"].items()},
         slot_hosts={str(arm): [str(host) for host in hosts] for arm, hosts in row["slot_hosts"].items()},
         enough=bool(row["enough"]),
+        looked=float(row["looked"]),
     )
 
 

@@ -109,8 +109,8 @@ class ExperimentService:
         for (zone, key, seat), number in message.counts.networks.items():
             experiment, _, arm = key.partition("/")
             epoch = self.epochs.get((zone, experiment))
-            if epoch is not None:
-                counts = epoch.of(arm)
+            counts = epoch.counts.get(arm) if epoch is not None else None  # None: of an epoch before
+            if counts is not None:
                 counts.queries += number
                 counts.seats[seat] = counts.seats.get(seat, 0) + number
                 self._changed.add((zone, experiment))
@@ -120,8 +120,8 @@ class ExperimentService:
                 continue
             experiment, _, arm = rotation.key.arm.partition("/")
             epoch = self.epochs.get((rotation.key.zone, experiment))
-            if epoch is not None:
-                counts = epoch.of(arm)
+            counts = epoch.counts.get(arm) if epoch is not None else None
+            if epoch is not None and counts is not None:
                 counts.answers += number
                 self._changed.add((rotation.key.zone, experiment))
                 if rotation.failover:
@@ -172,6 +172,11 @@ class ExperimentService:
             epoch = self.epochs[key] = Epoch(number, now, terms)
             self._reviews.pop(key, None)
             self._tell(key, f"experiment {key[1]} of {key[0]}: epoch {number}, counted anew: {why}")
+            self._changed.add(key)
+        for arm in experiment.arms:
+            epoch.of(arm.name)
+        if experiment.by == "time":
+            epoch.look(now)
             self._changed.add(key)
         if epoch.note_hosts(hosts, now):
             self._changed.add(key)
@@ -260,18 +265,19 @@ class ExperimentService:
         begun, now = time.monotonic(), time.time()
         thread = partial(asyncio.get_running_loop().run_in_executor, self._desk)
         if experiment.by == "client":
-            steps = await self._signals.steps(key[0], list(client_steps(epoch, experiment, now)))
+            hosts = list(epoch.hosts)
+            steps = await self._signals.steps(key[0], hosts, list(client_steps(epoch, experiment, now)))
             found = await thread(clients_mail, epoch, steps)
         else:
             slots = await thread(open_slots, epoch, experiment, _ttl_of(zone, experiment), now)
             spans = [step for _, parts in slots.values() for part in parts for step in steps_of(part)]
-            steps = await self._signals.steps(key[0], spans)
             members = hosts_by_arm(zone, experiment)
+            steps = await self._signals.steps(key[0], list(set().union(*members.values())), spans)
             found = await thread(slots_mail, epoch, experiment, members, slots, steps)
             self._settle(key, epoch, found, experiment, now)
         networks = {arm.name: effective(epoch.of(arm.name).seats) for arm in experiment.arms}
-        hosts = {arm: len(some) for arm, some in found.hosts.items()}
-        findings = await thread(judge, experiment, found.mail, hosts, networks, epoch.since, now)
+        numbers = {arm: len(some) for arm, some in found.hosts.items()}
+        findings = await thread(judge, experiment, found.mail, numbers, networks, epoch.since, now)
         took = time.monotonic() - begun
         until = time.monotonic() + SHARE * took * len(self.held())
         reviewed = Reviewed(epoch.number, findings, found.undated, until)

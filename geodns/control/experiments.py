@@ -16,6 +16,8 @@ NETWORKS, HOSTS, BLOCKS = 20, 3, 20
 """How many effective networks, hosts and blocks an arm has at least for a verdict."""
 INSTALL = "install numpy for intervals: pip install 'geodns[experiments]'"
 
+UNREAD = "its mail is not read yet: ask again in a moment, and look for alerts"
+
 
 class ArmMail(NamedTuple):
     """The fate of an arm's mail that came in within one hour at a host, or within one slot.
@@ -84,6 +86,14 @@ def effective(queries: Mapping[int, int]) -> float:
     """Return how many networks of equal size would be as many: one over the sum of squared shares."""
     total, squares = sum(queries.values()), sum(number**2 for number in queries.values())
     return total**2 / squares if squares else 0.0
+
+
+def unread(experiment: Experiment) -> Findings:
+    """Return findings of an experiment whose mail could not be read yet."""
+    first, second = (arm.name for arm in experiment.arms[:2])
+    nothing = dict.fromkeys(METRICS, ArmRate(0.0, None, None, 0))
+    verdict = ArmVerdict(ArmDifference(experiment.metric, second, first, None), False, UNREAD)
+    return Findings({arm.name: nothing for arm in experiment.arms}, verdict)
 
 
 def judge(

@@ -8,7 +8,7 @@ it again and again.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -398,26 +398,31 @@ class SignalService:
             figures.setdefault(host, {})[provider] = Figures(tally(some_kinds), undated, *took)
         return figures
 
-    async def steps(self, zone: str, spans: Sequence[tuple[int, int, int]]) -> list[MailStep]:
-        """Read a zone's mail by host and step, of what was told late, too; in a thread of its own.
+    async def steps(
+        self, zone: str, hosts: Collection[str], spans: Sequence[tuple[int, int, int]]
+    ) -> list[MailStep]:
+        """Read the mail of hosts by step, of what was told late, too; in a thread of its own.
 
         Args:
-            zone: its name.
+            zone: that the hosts are in.
+            hosts: their names.
             spans: steps (of `COUNTS_KEPT`), and begin and end of several; in seconds since the epoch.
 
         Raises:
             StoreError: the file cannot be read, or not yet.
 
         """
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._steps, zone, spans)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._steps, zone, hosts, spans)
 
-    def _steps(self, zone: str, spans: Sequence[tuple[int, int, int]]) -> list[MailStep]:
+    def _steps(
+        self, zone: str, hosts: Collection[str], spans: Sequence[tuple[int, int, int]]
+    ) -> list[MailStep]:
         file = self._file
         if file is None:
             raise StoreError("signals of mail are not read yet")
         found = []
         for step, begin, end in spans:
-            for (_, host), at, some in file.counts(step, begin, end, zone):
+            for (_, host), at, some in file.counts(step, begin, end, zone, hosts):
                 kinds = [(kind, number) for (_, _, kind), number in some.items()]
                 undated = sum(number for kind, number in kinds if not kind.dated)
                 found.append(MailStep(host, step, at, tally(kinds), undated))

@@ -121,13 +121,14 @@ class Experiment(Frozen):
         """
         week, second = divmod(int(now) - _MONDAY, _WEEK)
         slot = second // self.slot
-        size = len(self.turns)
+        turns = self.turns
+        size = len(turns)
         square, row = divmod(week, size)
         block, column = divmod(slot, size)
         rows, columns, order = _latin_square(f"{self.salt}/{square}/{block}", size)
         monday = week * _WEEK + _MONDAY
         return ArmPlace(
-            self.turns[order[(rows[row] + columns[column]) % size]],
+            turns[order[(rows[row] + columns[column]) % size]],
             square * _MOST_SLOTS + block,
             row,
             column,

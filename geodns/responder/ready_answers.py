@@ -1,6 +1,7 @@
 """Ready answers: what the caches deal from, and a name's place in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from geodns.responder.table import Rotation
 from geodns.wire import codes
@@ -17,35 +18,93 @@ class CountKey:
         self.dealt = dealt
 
 
+FEW = 64
+"""Answers that are made ready at once; of more, each is when it is dealt first: workers wait for none."""
+
+V = TypeVar("V")
+
+
+class LazyAnswers(dict[int, V]):
+    """Answers by position, each made when it is asked for first."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[int], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, position: int) -> V:
+        found = self[position] = self._make(position)
+        return found
+
+
+def _by_position(number: int, make: "Callable[[int], V]") -> "list[V] | LazyAnswers[V]":
+    """Return so many answers by position: a list where they are few, which is faster."""
+    return [make(position) for position in range(number)] if number <= FEW else LazyAnswers(make)
+
+
 class ReadyRotation:
     """A rotation of one part, or a fixed answer, made ready for the caches.
 
-    Attributes:
+    Args:
+        plain: the distinct answers.
+        index: the cycle, as positions in these.
+        count_key: returns what an answer counts for, by its position.
         seed: of the hash by which clients get their answers; empty: answers are dealt in turn.
+
+    Attributes:
+        answers: by position.
         error: an extended error's option (RFC 8914); empty: none.
         questions: that deal from it.
 
     """
 
-    __slots__ = ("_packed", "answers", "error", "index", "longest", "questions", "rotation", "seed", "size")
+    __slots__ = (
+        "_number",
+        "_packed",
+        "answers",
+        "error",
+        "index",
+        "longest",
+        "questions",
+        "rotation",
+        "seed",
+        "size",
+    )
 
-    def __init__(self, answers: "list[ReadyAnswer]", index: Sequence[int], seed: bytes = b"") -> None:
-        self.answers = answers
+    def __init__(
+        self,
+        plain: Sequence[Answer],
+        index: Sequence[int],
+        count_key: Callable[[int], CountKey],
+        seed: bytes = b"",
+    ) -> None:
+        def make(position: int) -> ReadyAnswer:
+            answer = plain[position]
+            return heads(answer), answer.body + b"".join(answer.extra), count_key(position)
+
+        self._number = len(plain)
+        self.answers = _by_position(self._number, make)
         self.index = index
         self.seed = seed
         self.size = len(index)
-        self.longest = max(len(body) for _, body, _ in answers)
+        self.longest = max([len(one.body) + (len(b"".join(one.extra)) if one.extra else 0) for one in plain])
         self.rotation: Rotation | None = None
         self.error = b""
         self.questions: set[bytes] = set()
-        self._packed: dict[tuple[int, bytes], list[PackedAnswer]] = {}
+        self._packed: dict[tuple[int, bytes], PackedAnswers] = {}
 
-    def packed(self, variant: int, opt: bytes) -> "list[PackedAnswer]":
+    def packed(self, variant: int, opt: bytes) -> "PackedAnswers":
         """Return the answers as all packets get them whose header and OPT record ask for the same."""
         packed = self._packed.get((variant, opt))
         if packed is None:
-            packed = [(heads[variant], body + opt, count_key) for heads, body, count_key in self.answers]
-            self._packed[variant, opt] = packed
+            answers = self.answers
+
+            def make(position: int) -> PackedAnswer:
+                heads, body, count_key = answers[position]
+                return heads[variant], body + opt, count_key
+
+            packed = self._packed[variant, opt] = _by_position(self._number, make)
         return packed
 
 
@@ -54,6 +113,9 @@ ReadyAnswer = tuple[tuple[bytes, ...], bytes, CountKey]
 
 PackedAnswer = tuple[bytes, bytes, CountKey]
 """The bytes between ID and question; the bytes behind the question; what it counts for."""
+
+PackedAnswers = list[PackedAnswer] | LazyAnswers[PackedAnswer]
+"""By position."""
 
 
 class Cursor:
@@ -67,10 +129,5 @@ class Cursor:
         self.kind = kind
 
 
-KnownPacket = tuple[Cursor, int, list[PackedAnswer]]
+KnownPacket = tuple[Cursor, int, PackedAnswers]
 """The cursor of a packet that came before, where its question ends, and its answers."""
-
-
-def ready_answer(answer: Answer, count_key: CountKey) -> ReadyAnswer:
-    """Return an answer made ready, with all its additional records."""
-    return heads(answer), answer.body + b"".join(answer.extra), count_key

@@ -13,9 +13,8 @@ from geodns.responder.ready_answers import (
     CountKey,
     Cursor,
     KnownPacket,
-    PackedAnswer,
+    PackedAnswers,
     ReadyRotation,
-    ready_answer,
 )
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table
 from geodns.responder.view_cache import ReadyViews, ViewCache
@@ -70,7 +69,7 @@ def _is_cacheable(query: Query) -> bool:
     )
 
 
-def _packed(packet: bytes, end: int, variant: int, cursor: Cursor) -> list[PackedAnswer] | None:
+def _packed(packet: bytes, end: int, variant: int, cursor: Cursor) -> PackedAnswers | None:
     """Return the answers that a packet may get, if all of them fit."""
     # Packets whose lower case is the same share an entry. They differ in nothing that an answer depends
     # on but the size in their OPT records, which is least in upper case. Options hardly ever come back.
@@ -233,7 +232,7 @@ class WorkerState:
         self._make_room()
         if rotation is None:
             count_key = CountKey(found.zone, query.type, None)
-            cursor = Cursor(ReadyRotation([ready_answer(found.answer, count_key)], [0]), 0, found.kind)
+            cursor = Cursor(ReadyRotation([found.answer], [0], lambda _: count_key), 0, found.kind)
         else:
             ready = self._ready.get(rotation.key) or self._make_ready(found, rotation)
             at = self._places.get((query.name, rotation.key), 0) % ready.size
@@ -247,12 +246,11 @@ class WorkerState:
     def _make_ready(self, found: LookupResult, rotation: Rotation) -> ReadyRotation:
         (part,) = rotation.parts
         qtype = NUMBERS[rotation.key.type]
+        zone, uid = found.zone, rotation.uid
         ready = ReadyRotation(
-            [
-                ready_answer(answer, CountKey(found.zone, qtype, (rotation.uid, 0, position)))
-                for position, answer in enumerate(part.answers)
-            ],
+            part.answers,
             part.index if part.seed else list(part.index),  # a list is faster, but much larger
+            lambda position: CountKey(zone, qtype, (uid, 0, position)),
             part.seed,
         )
         ready.rotation = rotation

@@ -9,7 +9,7 @@ import json
 import logging
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -147,10 +147,15 @@ class SignalFile(Database):
         return {(zone, host): float(at) for zone, host, at in rows if isinstance(at, int | float)}
 
     def counts(
-        self, step: int, begin: float, end: float, zone: str | None = None
+        self,
+        step: int,
+        begin: float,
+        end: float,
+        zone: str | None = None,
+        hosts: Collection[str] | None = None,
     ) -> Iterator[tuple[HostKey, int, dict[MailKey, int]]]:
-        """Return the counts of the steps that begin in a span of time."""
-        return self._rows("counts", step, begin, end, zone, unpacked_counts)
+        """Return the counts of the steps that begin in a span of time; `hosts`: of these alone."""
+        return self._rows("counts", step, begin, end, zone, unpacked_counts, hosts)
 
     def delays(
         self, step: int, begin: float, end: float, zone: str | None = None
@@ -159,13 +164,23 @@ class SignalFile(Database):
         return self._rows("delays", step, begin, end, zone, unpacked_delays)
 
     def _rows(
-        self, table: str, step: int, begin: float, end: float, zone: str | None, read: Callable[[bytes], T]
+        self,
+        table: str,
+        step: int,
+        begin: float,
+        end: float,
+        zone: str | None,
+        read: Callable[[bytes], T],
+        hosts: Collection[str] | None = None,
     ) -> Iterator[tuple[HostKey, int, T]]:
         query = f"SELECT zone, host, at, packed FROM {table} WHERE step = ? AND at >= ? AND at < ?"  # noqa: S608 - ours
         values: list[float | str] = [step, begin, end]
         if zone is not None:
             query += " AND zone = ?"
             values.append(zone)
+        if hosts is not None:
+            query += " AND host IN (SELECT value FROM json_each(?))"
+            values.append(json.dumps(list(hosts)))
         for found, host, at, packed in self._read(query, values):
             try:
                 yield (found, host), cells.whole(at, MAX_AT), read(packed)

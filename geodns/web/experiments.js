@@ -36,7 +36,7 @@ function drawn(name, one) {
     table(`${name} at ${one.name}, by ${one.by}, epoch ${one.epoch} since ${moment(one.since)}`, [...HEAD, ...shown], rows),
     el("p", {}, el("b", {}, one.verdict.enough ? "Enough" : "Not enough"), `: ${one.verdict.why}. `, difference(one.verdict)),
     ...one.others.filter((other) => other.difference).map((other) => el("p", { class: "quiet" }, difference(other))),
-    one.left_out_s ? el("p", { class: "quiet" }, `${duration(one.left_out_s)} are left out: an arm was on a fallback`) : null,
+    one.left_out_s ? el("p", { class: "quiet" }, `${duration(one.left_out_s)} are left out: an arm was on a fallback, or the control process was away`) : null,
     late ? el("p", { class: "quiet" }, `${count(late, "event")} of mail that came in nobody knows when`) : null);
 }
 

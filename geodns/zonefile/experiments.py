@@ -218,6 +218,11 @@ def _check_time(zone: Zone, held: Experiment, one: PlacedExperiment, report: Rep
         what = f"a slot of {duration_text(held.slot)} is under four times the TTL of {held.owner}, {ttl}s"
         whole_steps = -(-least // SLOT_STEP) * SLOT_STEP
         report.error(one.place("slot"), what, f"write {duration_text(whole_steps)} or more, or a lower `ttl`")
+    elif held.slot == SLOT_STEP:
+        what = "a slot of 5m: all of it is left out where the slot before was another arm's"
+        report.warn(
+            one.place("slot"), what, "write 10m or more, as 1h: the first 5m after a switch do not count"
+        )
     if held.metric not in PROMPT_METRICS:
         what = f"`metric: {held.metric}` with `by: time`: it is known too late to be one arm's"
         report.error(one.place("metric"), what, f"write {' or '.join(PROMPT_METRICS)}, or `by: client`")

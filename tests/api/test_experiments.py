@@ -52,12 +52,21 @@ def test_an_experiment_that_has_just_begun(held: Held) -> None:
     assert verdict["why"]
 
 
-def test_one_whose_mail_cannot_be_read_is_left_out(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_whose_mail_cannot_be_read_has_its_counts_and_says_so(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: object) -> None:
         await asyncio.sleep(0)
         raise StoreError("the disk is gone")
 
     held.service.look(1_795_417_200.0)
     monkeypatch.setattr(held.rig.services.signals, "steps", broken)
-    assert shown(held) == {"experiments": {}}
+    held.report("new-mta/control", queries={1: 9}, answers=9)
+    one = shown(held)["experiments"][NAME]["new-mta"]
+    assert one["arms"]["control"]["queries"] == 9
+    assert one["arms"]["trial"]["rates"]["deferred"]["n"] == 0
+    assert (one["verdict"]["enough"], one["verdict"]["why"].split(":")[0]) == (
+        False,
+        "its mail is not read yet",
+    )
     assert held.service.known(KEY) is None

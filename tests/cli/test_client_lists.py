@@ -22,8 +22,8 @@ ECS: dict[str, Any] = {"use_edns": 0, "options": [dns.edns.ECSOption("198.51.100
 
 def test_a_list_has_one_client_a_line(tmp_path: Path) -> None:
     file = tmp_path / "clients.txt"
-    file.write_text(
-        "# our resolvers\n192.0.2.7\n192.0.2.7 3\n\n2001:DB8::1 ecs=198.51.100.0/24 5 # seen in March\n"
+    file.write_text(  # with the mark that Windows writes in front of UTF-8
+        "\ufeff192.0.2.7\n# our resolvers\n192.0.2.7 3\n\n2001:DB8::1 ecs=198.51.100.0/24 5 # seen in March\n"
         "2001:db8::1 2 ecs=198.51.100.0/24\nfe80::1%eth0\n"
     )
     found = read_clients(file)

@@ -35,7 +35,21 @@ def epoch() -> Epoch:
         {3600: SettledSlot(MailTally(9, {MailEvent.DEFERRED: 2}), 1)},
         {"trial": ["mta1"]},
         enough=True,
+        looked=1_795_419_600.0,
     )
+
+
+def test_a_long_time_without_a_look_is_left_out_and_a_clock_set_back_takes_the_future_from_it() -> None:
+    one = Epoch(1, 0.0, "")
+    for now in (10_000.0, 10_005.0, 10_300.0):
+        one.look(now)
+    assert one.left_out == []
+    one.look(12_000.0)  # 10_300 falls into the five minutes from 10_200
+    assert one.left_out == [(10_200, 12_300)]
+    one.look(999_999.0)  # a clock that is wrong, and is set right
+    one.look(12_900.0)
+    one.look(12_905.0)
+    assert one.left_out == [(10_200, 13_200)]
 
 
 def test_epochs_are_read_as_they_were_written() -> None:

@@ -124,6 +124,33 @@ def test_queries_networks_and_answers_count_by_arm_also_after_a_restart(held: He
     assert held.rig.services.persistence.note(NOTE)
 
 
+def test_what_workers_report_of_arms_that_are_gone_counts_for_none(held: Held) -> None:
+    held.service.look(100.0)
+    arms = (Arm(name="control", share=80, pool="main"), Arm(name="other", share=20, pool="trial"))
+    held.edit(arms=arms)
+    held.service.look(200.0)
+    held.report("new-mta/control", queries={1: 2}, answers=2)
+    uids = held.rig.services.workers._rotations.items()
+    gone = next(uid for uid, one in uids if one.key.arm == "new-mta/trial" and one.key.type == "A")
+    counts = Counts({}, {(gone, 0, 0): 3}, networks={(NAME, "new-mta/trial", 9000): 3})
+    held.rig.services.workers._on_message(CountsReport("udp0", "udp", counts))
+    counted = held.service.epochs[KEY].counts
+    assert {arm: (one.queries, one.answers) for arm, one in counted.items()} == {
+        "control": (2, 2),
+        "other": (0, 0),
+    }
+
+
+def test_by_time_a_while_without_the_control_process_is_left_out(held: Held) -> None:
+    held.edit(by="time", slot=3600)
+    held.service.look(36_000.0)
+    again = held.again()
+    again.look(36_200.0)
+    assert again.epochs[KEY].left_out == []
+    again.look(43_000.0)
+    assert again.epochs[KEY].left_out == [(36_000, 43_200)], "workers kept to the arm of 10 o'clock"
+
+
 def test_no_zone_is_no_end_of_experiments(held: Held, tmp_path: Path) -> None:
     held.service.look(100.0)
     service = held.again()

@@ -83,7 +83,7 @@ SAYS = {
     "geodns reputation mta1": "provider",
     'geodns reputation ignore mta1 --for 1d --reason "a test"': "mta1: reputation is ignored for 1d",
     "geodns reputation mode observe --for 0": f"reputation mode of the zone file again: {ZONE}",
-    "geodns experiments": "no zone file has `experiments`",
+    "geodns experiments": "no experiment is under way: ",
     "geodns events --since 7d --kind state --kind forced": "drained by",
     "geodns check --diff zones": "nothing changes",
     "curl -s http://127.0.0.1:8053/api/v1/signals -d "

@@ -105,6 +105,8 @@ def test_a_batch_is_in_every_step(file: SignalFile) -> None:
         assert list(file.counts(step, 0, 2**32)) == [(HOST, NOW, {KEY: 10})]
         assert list(file.delays(step, 0, 2**32)) == [(HOST, NOW, {"google": {20: 10}})]
     assert list(file.counts(HOUR, 0, 2**32, "else.example")) == []
+    for hosts, number in (([HOST[1]], 1), (["other"], 0), ([], 0), (None, 1), ([HOST[1], "it's"], 1)):
+        assert len(list(file.counts(HOUR, 0, 2**32, HOST[0], hosts))) == number
 
 
 def test_a_batch_is_remembered_with_what_was_rejected(tmp_path: Path, file: SignalFile) -> None:

@@ -294,6 +294,16 @@ def test_a_slot_without_time_is_warned_of() -> None:
     )
 
 
+def test_a_slot_of_which_nothing_counts_after_a_switch_is_warned_of() -> None:
+    assert warnings(arms=f"{ARMS}, by: time, slot: 5m") == [
+        (
+            "a slot of 5m: all of it is left out where the slot before was another arm's: write 10m or more, "
+            "as 1h: the first 5m after a switch do not count"
+        )
+    ]
+    assert warnings(arms=f"{ARMS}, by: time, slot: 10m") == []
+
+
 def test_hosts_that_a_source_finds_do_not_make_the_file_bad() -> None:
     text = text_of(f'{{name: "@", {arms("same-host")}}}').replace(
         "hosts:\n", "hosts_from: {dns: mta.example.net}\nhosts:\n", 1

@@ -31,7 +31,7 @@ def show_snds(sources: tuple[str, ...], state: Path, tell: Callable[[str], None]
     table = Table("address", "day", "recipients", "result", "complaints", "trap hits")
     for one in sorted(days):
         table.add_row(one.address, str(one.day), one.recipients, one.result, one.complaints, one.traps)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
     spool, warnings = Spool.open(state, time.time())
     try:
         for warning in warnings:
