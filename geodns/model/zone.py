@@ -353,6 +353,12 @@ class Zone(Frozen):
         return tuple(one for rule in self.rules for tier in rule.tiers for one in tier.rules)
 
     @cached_property
+    def dealt_at(self) -> tuple[tuple[str, str], ...]:
+        """Each owner name with each of its pools, before any experiment."""
+        named = ((rule.owner, pool) for rule in self.rules for tier in rule.tiers for pool in tier.pools)
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
     def hosts_reached(self) -> dict[str, frozenset[str]]:
         """The hosts that each pool may deal, those of its fallbacks and overflows too."""
         return {

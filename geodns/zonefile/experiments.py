@@ -180,9 +180,7 @@ def with_experiments(zone: Zone, placed: Mapping[str, PlacedExperiment], report:
 
 def _replaced(zone: Zone, one: PlacedExperiment, report: Report) -> str | None:
     """Return the pool that an experiment replaces at its name."""
-    there = dict.fromkeys(
-        pool for rule in zone.rules if rule.owner == one.owner for tier in rule.tiers for pool in tier.pools
-    )
+    there = dict.fromkeys(pool for owner, pool in zone.dealt_at if owner == one.owner)
     if not there:
         what = f"{one.owner} deals no pool: there is nothing to compare"
         report.error(one.place("name"), what, "write a name under `records` that has one")
@@ -260,19 +258,16 @@ def _check_client(zone: Zone, held: Experiment, one: PlacedExperiment, report: R
 
 def _check_elsewhere(zone: Zone, held: Experiment, one: PlacedExperiment, report: Report) -> None:
     """Warn of hosts of arms that other names or pools deal: all of their mail counts as the arm's."""
-    others = dict.fromkeys(
-        (rule.owner, pool)
-        for rule in zone.rules
-        for tier in rule.tiers
-        for pool in tier.pools
-        if (rule.owner, pool) != (held.owner, held.pool)
-    )
     for arm in held.arms:
         hosts = zone.hosts_reached[arm.pool]
         same = {pool for pool, others_hosts in zone.hosts_reached.items() if hosts & others_hosts}
-        where = [owner for owner, pool in others if pool in same]
+        where = dict.fromkeys(
+            owner
+            for owner, pool in zone.dealt_at
+            if pool in same and (owner, pool) != (held.owner, held.pool)
+        )
         if where:
-            names = first_and_count([*dict.fromkeys(where)], 3)
+            names = first_and_count([*where], 3)
             what = f"hosts of arm {quoted(arm.name)} are dealt without the experiment, too: {names}"
             instead = "that mail counts as the arm's: compare pools that nothing else deals"
             report.warn(one.place("arms"), what, instead)
