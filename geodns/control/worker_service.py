@@ -20,6 +20,9 @@ DELIVERY = 2.0
 
 OnMessage = Callable[[Message], None]
 
+MOST_EARLY = 1000
+"""Reports of counts that wait for the first Table: a few seconds' worth, and what the supervisor kept."""
+
 
 class WorkerService:
     """The workers; it knows the rotations of all Tables that they may still count by."""
@@ -37,6 +40,8 @@ class WorkerService:
         self._table: Table = EMPTY
         self._number = 0
         self._rotations: dict[bytes, Rotation] = {}
+        self._early: list[CountsReport] | None = []
+        """Counts that came before the first Table; None: there was one."""
 
     @property
     def workers(self) -> Mapping[str, Worker]:
@@ -61,6 +66,10 @@ class WorkerService:
         async with self._publishing:
             if table is not self._table:
                 self._remember(table)
+            early, self._early = self._early, None
+            for report in early or ():
+                self._on_message(report)
+            if table is not self._table:
                 self._number = await self._link.publish(table)
                 self._table = table
             return self._number
@@ -84,6 +93,10 @@ class WorkerService:
     # --- from the workers -------------------------------------------------------------------------------
 
     def _on_message(self, message: Message) -> None:
+        # What workers dealt while there was no control process finds its hosts in the first Table.
+        if isinstance(message, CountsReport) and self._early is not None and len(self._early) < MOST_EARLY:
+            self._early.append(message)
+            return
         for on_message in self._subscribers:
             try:
                 on_message(message)

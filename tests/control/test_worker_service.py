@@ -1,5 +1,6 @@
 """Events of the server's own processes, and subscribers to their messages."""
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,6 +58,19 @@ def test_death_and_return_of_a_worker_are_events(tmp_path: Path) -> None:
     ]
 
 
+def test_counts_that_come_before_the_first_table_wait_for_it(tmp_path: Path) -> None:
+    workers, _ = service(tmp_path, 7)
+    heard: list[Message] = []
+    workers.subscribe(heard.append)
+    reports = [CountsReport("udp0", "udp", Counts({}, {(b"uid", 0, 0): number})) for number in (1, 2, 3)]
+    for report in reports[:2]:
+        workers._on_message(report)
+    assert heard == [], "nobody knows yet which hosts the uid stands for"
+    asyncio.run(workers.publish())
+    workers._on_message(reports[2])
+    assert heard == reports
+
+
 def test_all_who_subscribe_hear_everything_whatever_the_others_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,6 +78,7 @@ def test_all_who_subscribe_hear_everything_whatever_the_others_do(
         raise RuntimeError(message)
 
     workers, _ = service(tmp_path)
+    asyncio.run(workers.publish())
     heard: list[Message] = []
     workers.subscribe(broken)
     workers.subscribe(heard.append)
