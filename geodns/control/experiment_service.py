@@ -147,6 +147,9 @@ class ExperimentService:
         epoch = self.epochs.get(key)
         if epoch is None or self._placed.get(key) is not zone:
             epoch = self._follow(key, zone, experiment, now)
+        if experiment.by == "time":
+            epoch.look(now)
+            self._changed.add(key)
         choices = self._cluster.compiled.choices
         if any(_falls_back(zone, choices.get((key[0], arm.pool))) for arm in experiment.arms):
             epoch.leave_out(now)
@@ -175,9 +178,6 @@ class ExperimentService:
             self._changed.add(key)
         for arm in experiment.arms:
             epoch.of(arm.name)
-        if experiment.by == "time":
-            epoch.look(now)
-            self._changed.add(key)
         if epoch.note_hosts(hosts, now):
             self._changed.add(key)
         return epoch

@@ -33,7 +33,7 @@ def test_slots_follow_one_another_also_over_the_end_of_a_week(slot: int) -> None
 
 def test_slots_of_one_square_are_drawn_once() -> None:
     held = by_time(9_999, 1, slot=600)
-    experiments._square.cache_clear()
+    experiments._latin_square.cache_clear()
     for at in range(MONDAY, MONDAY + WEEK, 600):
         held.place_at(at)
-    assert experiments._square.cache_info().misses == 1
+    assert experiments._latin_square.cache_info().misses == 1
