@@ -21,8 +21,9 @@ DAY = 1440
 """Minutes; the end of a span may be this, which is midnight."""
 
 
-_DAYS_AHEAD = (range(-1, 9), range(9, 17))
-"""Where to look for the next change: a week, and another where a clock that jumps leaves out a span."""
+_AHEAD = ((range(-1, 2), 43_200.0), (range(-1, 9), 604_800.0), (range(-1, 17), float("inf")))
+"""Days to look at for the next change, and seconds within which that is sure to be the next: most are near,
+and one week may lack a span, where a clock jumps."""
 
 
 class HourSpan(Frozen):
@@ -76,8 +77,8 @@ class Hours(Frozen):
         """Return when they begin or end next, in seconds since the epoch; None: never."""
         within = self.include(now)
         today = _local(now, self.zone).date()
-        for days in _DAYS_AHEAD:
-            found = sorted(at for at in self._turns(today, days) if at > now)
+        for days, sure in _AHEAD:
+            found = sorted(at for at in self._turns(today, days) if now < at <= now + sure)
             change = next((at for at in found if self.include(at) != within), None)
             if change is not None:
                 return change

@@ -1,5 +1,6 @@
 """What clients and times decide, held against a plain scan of the rules in order."""
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -199,6 +200,25 @@ NIGHT = HourSpan(begin=120, end=150)
 def test_when_hours_change(span: HourSpan, now: str, change: str | None) -> None:
     hours = Hours(text=("",), spans=(span,), tz="Europe/Berlin")
     assert hours.next_change(at(now)) == (None if change is None else at(change))
+
+
+@pytest.mark.parametrize(
+    ("tz", "day"),
+    [
+        ("America/St_Johns", "2010-11-06T00:00:00+00:00"),  # from 00:01 back to the day before
+        ("Australia/Lord_Howe", "2026-10-03T00:00:00+00:00"),  # by half an hour
+        ("Europe/Berlin", "2027-03-27T00:00:00+00:00"),
+    ],
+)
+def test_the_next_change_is_the_first_that_a_scan_finds(tz: str, day: str) -> None:
+    rng = random.Random(tz)
+    for _ in range(6):
+        begin, end = rng.sample(range(0, 1440, 10), 2)
+        days = frozenset(rng.sample(range(7), rng.choice([2, 7])))
+        hours = Hours(text=("",), spans=(HourSpan(days=days, begin=begin, end=end),), tz=tz)
+        now = at(day) + 60 * rng.randrange(1440)
+        scan = (now + 60 * minute for minute in range(8 * 1440))
+        assert hours.next_change(now) == next(one for one in scan if hours.include(one) != hours.include(now))
 
 
 TRIAL = Experiment(
