@@ -80,7 +80,8 @@ def _client(text: str | None) -> str | None:
     try:
         return None if text is None else str(ip_address(text))
     except ValueError as error:
-        raise RefusedError(400, f"client {text!r} is no address: write one, as 192.0.2.7") from error
+        how = "write one, as 192.0.2.7, or a network as `ecs`"
+        raise RefusedError(400, f"client {text!r} is no address: {how}") from error
 
 
 def _network(text: str | None) -> Network | None:

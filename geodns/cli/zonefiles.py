@@ -62,11 +62,7 @@ def check(
     zones = list(_by_path(parsed).values())
     problems = [problem for file in parsed.values() for problem in file.problems]
     problems += _without_places(config, given, zones)
-    for problem in problems[:MAX_SHOWN]:
-        click.echo(problem)
-    if len(problems) > MAX_SHOWN:
-        more = sum(problem.times for problem in problems[MAX_SHOWN:])
-        click.echo(f"and {more:,} more: mend these first, or check fewer files at once")
+    _print_problems(problems)
     if diff:
         from geodns.cli.client import Server  # noqa: PLC0415 - an HTTP client takes long to load
 
@@ -97,6 +93,17 @@ def _without_places(
             )
             instead = "they match nobody: write `geoip: [/var/lib/GeoIP/country.mmdb]`"
             yield Problem(str(config), 0, 0, what, instead, warning=True)
+
+
+def _print_problems(problems: list[Problem]) -> None:
+    """Print problems in their order; where they are too many, errors first: no warning takes their place."""
+    if len(problems) > MAX_SHOWN:
+        problems = sorted(problems, key=lambda problem: problem.warning)
+    for problem in problems[:MAX_SHOWN]:
+        click.echo(problem)
+    if len(problems) > MAX_SHOWN:
+        more = sum(problem.times for problem in problems[MAX_SHOWN:])
+        click.echo(f"and {more:,} more: mend these first, or check fewer files at once")
 
 
 def _check_settings(config: Path | None) -> tuple[bool, Mapping[str, Any]]:

@@ -1,7 +1,6 @@
 """Rules, experiments and the networks they name → what each client is dealt, at one moment."""
 
 import hashlib
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -249,4 +248,4 @@ def _merged(starts: Sequence[int], numbers: Sequence[int]) -> tuple[list[int], l
 
 def _renumbered(family: tuple[Bounds, Sequence[int]], numbers: Sequence[int]) -> tuple[Bounds, Sequence[int]]:
     starts, found = family
-    return _merged(starts, array("H", (numbers[number] for number in found)))
+    return _merged(starts, [numbers[number] for number in found])

@@ -85,6 +85,10 @@ def client_network(subnet: bytes, source: str) -> ClientNetwork:
     return named
 
 
+def _numbers(views: Sequence[int]) -> "array[int]":
+    return array("H" if max(views) < 1 << 16 else "I", views)
+
+
 class Partition:
     """All addresses, divided among views: each range of addresses has one.
 
@@ -105,7 +109,7 @@ class Partition:
             tuple(ipv6[0]) if not self._shift else array("Q", (start >> 64 for start in ipv6[0]))
         )
         self._starts: dict[bool, Sequence[int]] = {False: array("I", ipv4[0]), True: wide}
-        self._views = {False: array("H", ipv4[1]), True: array("H", ipv6[1])}
+        self._views = {False: _numbers(ipv4[1]), True: _numbers(ipv6[1])}
 
     def number(self, client: ClientNetwork) -> int:
         """Return the number of a client's view, where nobody asks for the scope."""

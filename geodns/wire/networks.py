@@ -18,7 +18,8 @@ def parse_network(text: str) -> Network:
     """
     bits = text.partition("/")[2]
     try:
-        if not bits or bits.isdecimal():  # a netmask is refused: nobody reads it at sight
+        # A netmask is refused: nobody reads it at sight. So is the name of a link: no client has one.
+        if (not bits or bits.isdecimal()) and "%" not in text:
             return ip_network(text)
         loose = None
     except ValueError:

@@ -48,6 +48,16 @@ def test_a_thousand_problems_are_printed_and_the_rest_counted(folder: Path) -> N
     assert result.output.splitlines()[1_000].startswith("and 2,000 more: ")
 
 
+def test_no_warning_takes_an_errors_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geodns.cli.zonefiles.MAX_SHOWN", 1)
+    (folder / "a.example.yaml").write_text(f"{SHORT}records: {{x: {{pool: main}}}}\n")
+    (folder / "b.example.yaml").write_text(f"{SHORT}record: {{}}\n")
+    first, more = CliRunner().invoke(check, []).output.splitlines()
+    assert first.startswith("zones/b.example.yaml:")
+    assert "'record'" in first
+    assert more.startswith("and ")
+
+
 def test_warnings_come_before_the_summary(folder: Path) -> None:
     (folder / "out.example.com.yaml").write_text(LONG)
     result = CliRunner().invoke(check, ["zones"])

@@ -52,3 +52,10 @@ def test_the_hash_is_the_same_everywhere() -> None:
         client_number(key, one, 2**64) for key in (seed, hash_seed("affinity", 0)) for one in (four, six)
     ]
     assert found == [0xED4A9448673ADACA, 0x62A449D3721B51FC, 0x397BC65ED70655EE, 0xDE19B26B9EE9B1DB]
+
+
+def test_there_may_be_very_many_views() -> None:
+    """Each of several pools of an MX may have a list of its own."""
+    many = list(range(70_000))
+    partition = Partition((many, many), ([0], [0]))
+    assert partition.find(ClientNetwork(ipv6=False, address=69_999))[0] == 69_999

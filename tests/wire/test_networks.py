@@ -31,6 +31,7 @@ def test_networks_are_read(text: str, network: str) -> None:
         ("192.0.2.0/255.255.255.0", "is no network", "192.0.2.0/24"),
         ("192.0.2", "is no network", "192.0.2.0/24"),
         ("mta1", "is no network", "192.0.2.0/24"),
+        ("fe80::%eth0/64", "is no network", "192.0.2.0/24"),
         ("", "is no network", "192.0.2.0/24"),
         ("192.0.2.0/", "is no network", "192.0.2.0/24"),
         ("x" * 500, "is no network", "192.0.2.0/24"),
