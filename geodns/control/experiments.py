@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from geodns.control.experiment_intervals import ArmSlot, Comparison, HostHour
 
 NETWORKS, HOSTS, BLOCKS = 20, 3, 20
-"""How many effective networks, hosts and blocks an arm has at least for a verdict."""
+"""The fewest effective networks, hosts and blocks of an arm for a verdict."""
 INSTALL = "install numpy for intervals: pip install 'geodns[experiments]'"
 
 UNREAD = "its mail is not read yet: ask again in a moment, and look for alerts"

@@ -16,7 +16,7 @@ _END = {False: 1 << 32, True: 1 << 128}
 _NEAR = {False: 1 << 8, True: 1 << 72}
 """Addresses of a /24 and a /56."""
 _Range = tuple[bool, int, int]
-"""Whether it is IPv6, its first address, and the first behind it."""
+"""A range: True for IPv6, its first address, and the first behind it."""
 
 
 class SampleClients(NamedTuple):

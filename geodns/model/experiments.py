@@ -13,7 +13,7 @@ SEATS = 10_000
 """Numbers that clients hash to; each arm has a run of them, in the order of the file."""
 
 METRICS = ("deferred", "delivered", "bounced", "expired", "complaint")
-"""What may be compared: events of `MailEvent`, each as a part of the first attempts."""
+"""Metrics: events of `MailEvent`, each as a part of the first attempts."""
 PROMPT_METRICS = ("deferred", "delivered")
 """Those known so soon that an arm may be judged by time; the rest come hours and days after the slot."""
 

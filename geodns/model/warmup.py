@@ -68,7 +68,7 @@ class Warmup(Frozen):
 
 
 PEAK = 4
-"""How many times its mean a pool sends in its busiest moments, where that has not been measured."""
+"""A pool's busiest moments, as a multiple of its mean, where they have not been measured."""
 PART = 4
 """One cached answer may send a quarter of the day's cap, at most."""
 

@@ -151,7 +151,7 @@ _STORES: Mapping[str, Callable[[Mapping[Any, Any]], Iterator[dict[Any, Any]]]] =
     "partitions": _one_by_one,  # one may have 100,000 ranges
     "views": _slices,
 }
-"""What a Table keeps by key, in the order sent, and how it is sliced."""
+"""The keyed mappings of a Table in the order sent, each with its way of slicing."""
 
 
 class TableReplica:

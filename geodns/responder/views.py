@@ -50,7 +50,7 @@ _LOCAL: Mapping[bool, tuple[int, ...]] = {
 """By whether it is IPv6: private networks, those of carriers' translators, loopback and link-local."""
 
 _MAPPED = 0xFFFF
-"""What an IPv6 address that stands for an IPv4 one begins with, before the last 32 bits."""
+"""The first 96 bits of an IPv6 address that stands for an IPv4 one (RFC 4291 section 2.5.5.2)."""
 
 
 def is_local(client: ClientNetwork) -> bool:

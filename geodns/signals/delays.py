@@ -1,4 +1,4 @@
-"""How long mail took to be delivered: deliveries by bins, which add up over hosts and times, and quantiles.
+"""Counts deliveries by bins of their delay, which add up over hosts and times, and finds quantiles.
 
 The bins are a DDSketch's (https://www.vldb.org/pvldb/vol12/p2195-masson.pdf): a quantile is right to 5 % of
 its value. The library says which bin a delay falls into and finds the quantiles. Only bins that are not empty

@@ -21,7 +21,7 @@ _PARTS = re.compile(
     r"|(?P<NAME>(?:[a-z0-9_-]{1,63}\.){1,10}[a-z][a-z0-9-]{1,62}(?![\w.-]))",
     re.IGNORECASE | re.ASCII,
 )
-"""What is blanked, by the word that takes its place; each part is bounded, so that no text takes long."""
+"""Patterns that are blanked, by the word that takes their place; each part is bounded: no text takes long."""
 _WORD = re.compile(r"[^\W_](?:[\w~+/=-]{0,200}[^\W_])?")
 _DIGITS = re.compile(r"\d+")
 

@@ -1,4 +1,4 @@
-"""What receivers say when they refuse, as rows: `replies.toml`, which says more; and what bare codes mean."""
+"""Reads the table of refusals, `replies.toml`, and holds the meaning of bare codes."""
 
 import tomllib
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ BY_DETAIL = {
     **dict.fromkeys(("7.20", "7.21", "7.22", "7.23", "7.24", "7.26", "7.27", "7.29"), About.DOMAIN),
     "7.28": About.RATE,
 }
-"""What a subject and detail means by itself (RFC 3463, 7293, 7372, 7505, 8617; IANA's registry)."""
+"""The meaning of a subject and detail by itself (RFC 3463, 7293, 7372, 7505, 8617; IANA's registry)."""
 
 BY_SUBJECT = {
     "2": About.RECIPIENT,
