@@ -224,20 +224,19 @@ def _divide(
     )
     having = [0] * len(tiers)
     pools = list(last)
-    starts: list[int] = [0]
-    found: list[int] = [-1]
+    starts, found = [0], [last]
+    kept = {last: last}
     for at, number, place in turns:
         having[number] ^= 1 << place
         bits = having[number]
         pools[number] = tiers[number][(bits & -bits).bit_length() - 1][1] if bits else last[number]
         if at != starts[-1]:
-            # What was before this address is settled only now: several rules may turn at one address.
             starts.append(at)
-            found.append(-1)
-        found[-1] = numbers.setdefault(tuple(pools), len(numbers))
-    if found[0] < 0:
-        found[0] = numbers.setdefault(last, len(numbers))
-    return _merged(starts, found)
+            found.append(last)
+        # Several rules may turn at one address: only what stands after the last of them is dealt.
+        now = tuple(pools)
+        found[-1] = kept.setdefault(now, now)
+    return _merged(starts, [numbers.setdefault(one, len(numbers)) for one in found])
 
 
 def _merged(starts: Sequence[int], numbers: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -85,4 +85,4 @@ BY_SUBJECT = {
     "5": About.PASSING,
     "6": About.CONTENT,
 }
-"""What the subject of an enhanced code means where its detail says no more (RFC 3463 section 2)."""
+"""The meaning of an enhanced code's subject where its detail says no more (RFC 3463 section 2)."""

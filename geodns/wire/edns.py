@@ -30,7 +30,7 @@ EDE_NOT_SUPPORTED = 21
 
 _OPTION = Struct(">HH")
 SCOPE_AT = _OPTION.size + 3
-"""Where in a whole subnet option the scope stands: bits of the network for which an answer holds."""
+"""The scope's offset in a whole subnet option: bits of the network for which an answer holds."""
 
 _START = b"\0" + pack(">H", OPT)
 _BITS = {1: 32, 2: 128}

@@ -31,7 +31,7 @@ from geodns.zonefile.sections import check_short_name
 SLOT_STEP = 300
 """Seconds: mail is counted in steps of this, so that slots begin and end with one."""
 SLOT_TTLS = 4
-"""How many TTLs a slot has at least: what caches keep of the arm before is a small part of it then."""
+"""The fewest TTLs in a slot: what caches keep of the arm before is a small part of it then."""
 _NAME = "write the name where it is held, as bulk"
 _ARMS = "write two or more, as {control: {share: 80, pool: main}, trial: {share: 20, pool: trial}}"
 

@@ -24,7 +24,7 @@ from geodns.model.address_ranges import NOWHERE, AddressRanges, Bounds, any_of
 from geodns.zones.geoip_frames import KINDS, GeoipBuild, Kind, Name, Named
 
 NOBODY = frozenset({"", "ZZ", 0})
-"""What files say of an address that they do not know."""
+"""The texts of files for an address that they do not know."""
 
 SEPARATOR = 16
 """Bytes between the tree and the records."""

@@ -15,7 +15,7 @@ from typing import Literal, overload
 from geodns.model.address_ranges import AddressRanges, Bounds
 
 Kind = Literal["countries", "continents", "asns"]
-"""What a file may know of an address, in the words of rules."""
+"""The kinds of places that a file may know of an address, in the words of rules."""
 KINDS: tuple[Kind, ...] = ("countries", "continents", "asns")
 
 Name = str | int

@@ -321,3 +321,12 @@ def test_names_share_their_views() -> None:
     assert len(found.partitions) == 1
     assert {key.type for key in found.rotation_keys() if isinstance(key, RotationKey)} == {"A", "AAAA"}
     assert clients_of(rule, NO_NETWORKS) == ranges_of(rule.subnets)
+
+
+def test_no_view_is_made_that_nobody_gets() -> None:
+    """One rule ends where the next begins: between them there is no address for the last pool."""
+    halves = [PoolRule(use="b", subnets=(ip_network("0.0.0.0/1"), ip_network("::/1")))]
+    halves += [PoolRule(use="c", subnets=(ip_network("128.0.0.0/1"), ip_network("8000::/1")))]
+    found, _ = views_of(ruled(*halves))
+    (key,) = found.views.values()
+    assert [pools(one) for one in key.views] == [[("b",)], [("c",)]]
