@@ -42,6 +42,18 @@ PLANS: dict[PlanName, tuple[int, ...]] = {
 PLAN_NAMES: tuple[PlanName, ...] = get_args(PlanName)
 
 
+class ProviderCap(Frozen):
+    """What a host may get of a provider's mail by `deal: host`: messages, or percent of the day's cap."""
+
+    provider: str
+    amount: int = Field(ge=0, le=MAX_CAP)
+    percent: bool = False
+
+    def of(self, cap: int) -> int:
+        """Return the messages of a day with this cap."""
+        return cap * self.amount // 100 if self.percent else min(cap, self.amount)
+
+
 class Warmup(Frozen):
     """How a host's IPs are warmed up; caps are for the host as a whole, in messages a UTC day."""
 
@@ -53,6 +65,11 @@ class Warmup(Frozen):
         default="calendar",
         description="What brings the next day of the plan: the calendar, or only days on which the host sent "
         "90 % of what it might.",
+    )
+    provider_caps: tuple[ProviderCap, ...] = Field(
+        default=(),
+        exclude_if=lambda caps: not caps,
+        description="What of it may go to a provider by routes with `deal: host`, as {google: 50%}.",
     )
 
     @property

@@ -12,6 +12,7 @@ from geodns.model.experiments import Experiment
 from geodns.model.hosts import Host, HostSource, Origin
 from geodns.model.limits import MAX_WEIGHT
 from geodns.model.reputation import Reputation
+from geodns.model.routes import MailClass, RouteRule
 from geodns.model.views import PoolRule
 from geodns.model.warmup import MAX_VOLUME
 
@@ -248,6 +249,21 @@ class Zone(Frozen):
         default=(),
         exclude_if=lambda experiments: not experiments,
         description="Policies that are compared: arms in place of one pool at one name.",
+    )
+    local: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda local: not local,
+        description="Our own domains, or globs of them: mail to these is never routed.",
+    )
+    routes: tuple[RouteRule, ...] = Field(
+        default=(),
+        exclude_if=lambda routes: not routes,
+        description="Which name which message leaves by; the first rule that fits wins.",
+    )
+    classes: tuple[MailClass, ...] = Field(
+        default=(),
+        exclude_if=lambda classes: not classes,
+        description="Classes of mail, and the headers that an MTA knows them by.",
     )
 
     @property
