@@ -59,7 +59,7 @@ NEVER = (
 """Pairs that no change of the table above may join: the walls."""
 
 ONLY_FROM = {
-    ("compiler", "responder"): {"responder.table", "responder.views"},
+    ("compiler", "responder"): {"responder.route_table", "responder.table", "responder.views"},
     ("config", "responder"): {"responder.answer_policy"},
     ("health", "config"): {"config.regex"},
     ("signals", "health"): {"health.tls", "health.connect", "health.outcome"},

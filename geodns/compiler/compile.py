@@ -1,17 +1,19 @@
 """Zones and the live set to the Table; only what a change touches is compiled again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from geodns.compiler.answers import Source, compile_rotation
 from geodns.compiler.choice import Choice, choose
 from geodns.compiler.live_set import LiveSet
+from geodns.compiler.routes import compile_routes, compile_targets
 from geodns.compiler.static import key_of, pool_families, with_helper
 from geodns.compiler.views import ZoneViews, compile_views
-from geodns.model.state import PoolKey
+from geodns.model.state import HostKey, PoolKey
 from geodns.model.views import NO_NETWORKS
 from geodns.model.zone import Zone
+from geodns.responder.route_table import ZoneRoutes
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire.names import name_to_wire
 
@@ -24,6 +26,7 @@ class Compiled:
         sources: by zone name.
         views: what clients are dealt just now, by zone name.
         keys: the rotations that each pool takes part in.
+        bars: the providers that bar each host.
 
     """
 
@@ -32,6 +35,7 @@ class Compiled:
     views: Mapping[str, ZoneViews] = field(default_factory=dict)
     choices: Mapping[PoolKey, Choice] = field(default_factory=dict)
     keys: Mapping[PoolKey, tuple[RotationKey, ...]] = field(default_factory=dict)
+    bars: Mapping[HostKey, frozenset[str]] = field(default_factory=dict)
 
 
 def compile_zones(
@@ -60,7 +64,8 @@ def compile_zones(
             choices |= {(name, pool.name): choose(zone, pool, live) for pool in zone.pools}
             seen[name] = views.get(name) or compile_views(zone, NO_NETWORKS, 0.0)
     same = frozenset(name for name, source in sources.items() if previous.sources.get(name) is source)
-    return _with_rotations(replace(previous, sources=sources, choices=choices), zones, seen, same)
+    found = _with_rotations(replace(previous, sources=sources, choices=choices), zones, seen, same)
+    return _with_routes(found, sources.keys() - same)
 
 
 def set_views(previous: Compiled, views: Mapping[str, ZoneViews]) -> Compiled:
@@ -118,7 +123,43 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
     rotations = dict(previous.table.rotations)
     for touched in dict.fromkeys(rotation for pool in changed for rotation in previous.keys[pool]):
         rotations[touched] = compile_rotation(previous.sources[touched.zone], touched, choices)
-    return replace(previous, table=replace(previous.table, rotations=rotations), choices=choices)
+    found = replace(previous, table=replace(previous.table, rotations=rotations), choices=choices)
+    return _with_targets(found, {zone for zone, _ in changed})
+
+
+def set_bars(previous: Compiled, bars: Mapping[HostKey, frozenset[str]]) -> Compiled:
+    """Let providers bar other hosts: routes that deal hosts go by it."""
+    if bars == previous.bars:
+        return previous
+    hosts = {host for host in bars.keys() | previous.bars if bars.get(host) != previous.bars.get(host)}
+    return _with_targets(replace(previous, bars=dict(bars)), {zone for zone, _ in hosts})
+
+
+def _with_routes(found: Compiled, changed: Collection[str]) -> Compiled:
+    """Compile the routes of zones that have changed; drop those of zones that are gone."""
+    routes: dict[str, ZoneRoutes] = {}
+    for name, source in found.sources.items():
+        one = compile_routes(source.zone) if name in changed else found.table.routes.get(name)
+        if one is not None:
+            routes[name] = one
+    table = replace(found.table, routes=routes)
+    return _with_targets(
+        replace(found, table=table), {*changed, *(found.table.routes.keys() - routes.keys())}
+    )
+
+
+def _with_targets(found: Compiled, zones: Collection[str]) -> Compiled:
+    """Compile the hosts behind the names that these zones' routes use."""
+    before = found.table.targets
+    if not any(name in found.table.routes for name in zones) and not any(key[0] in zones for key in before):
+        return found
+    targets = {key: one for key, one in before.items() if key[0] not in zones}
+    for name in zones:
+        source = found.sources.get(name)
+        for key, one in (compile_targets(source.zone, found.choices, found.bars) if source else {}).items():
+            known = before.get(key)
+            targets[key] = known if known == one and known is not None else one
+    return replace(found, table=replace(found.table, targets=targets))
 
 
 def pools_by_host(zone: Zone) -> dict[str, frozenset[PoolKey]]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from geodns.responder.answer_policy import DEFAULT, Policy
+from geodns.responder.route_table import RouteTarget, TargetKey, ZoneRoutes
 from geodns.responder.views import Partition
 from geodns.wire import codes
 from geodns.wire.message import Answer
@@ -261,13 +262,20 @@ class ZoneTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Everything that workers answer from; zones by their names on the wire, in lower case."""
+    """Everything that workers answer from; zones by their names on the wire, in lower case.
+
+    Attributes:
+        routes: by zone name; for the routes worker alone, as `targets` are.
+
+    """
 
     zones: Mapping[bytes, ZoneTable] = field(default_factory=dict)
     rotations: Mapping[RotationKey, Rotation] = field(default_factory=dict)
     policy: Policy = DEFAULT
     views: Mapping[ViewKey, ClientViews] = field(default_factory=dict)
     partitions: Mapping[bytes, Partition] = field(default_factory=dict)
+    routes: Mapping[str, ZoneRoutes] = field(default_factory=dict)
+    targets: Mapping[TargetKey, RouteTarget] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         # Else a failing test would print every answer of every zone.

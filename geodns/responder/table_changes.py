@@ -32,7 +32,8 @@ class TableDelta(NamedTuple):
         open_zone: a new zone without its nodes, which follow in later deltas.
         names: how many nodes the open zone will have.
         nodes: some of the open zone's.
-        store: the mapping of the Table that `put` and `drop` are for: rotations, views or partitions.
+        store: the mapping of the Table that `put` and `drop` are for: rotations, views, partitions,
+            targets or routes.
         put: new entries, and others for the same keys.
         drop: keys of entries that go.
         piece: answers, each with its hosts, of a rotation that is too large for one delta and follows.
@@ -150,8 +151,14 @@ _STORES: Mapping[str, Callable[[Mapping[Any, Any]], Iterator[dict[Any, Any]]]] =
     "rotations": _rotation_slices,
     "partitions": _one_by_one,  # one may have 100,000 ranges
     "views": _slices,
+    "targets": _slices,
+    "routes": _one_by_one,  # one may have 10,000 rules
 }
 """The keyed mappings of a Table in the order sent, each with its way of slicing."""
+
+
+ROUTE_STORES = frozenset({"targets", "routes"})
+"""Those that the routes worker alone needs."""
 
 
 class TableReplica:

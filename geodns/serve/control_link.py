@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import pickle
 import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from geodns.responder.route_table import RouteNews
 from geodns.responder.table import Table
 from geodns.responder.table_changes import deltas, pack
 from geodns.serve.frames import (
@@ -114,6 +116,10 @@ class ControlLink:
             self.number = number
             await self._send(bytes(batch))
             return number
+
+    async def tell(self, news: RouteNews) -> None:
+        """Tell the routes worker something between two Tables; raises ConnectionError as `publish`."""
+        await self._send(framed(pickle.dumps(news, protocol=pickle.HIGHEST_PROTOCOL)))
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)

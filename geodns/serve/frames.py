@@ -1,7 +1,8 @@
 """Frames between the processes: each with its length before it, on a stream socket that never blocks.
 
-Downwards (control, supervisor, workers) every frame is a packed `TableDelta`; upwards it is one of the
-messages below. Both ends are processes of this server, forked from one another.
+Downwards (control, supervisor, workers) every frame is a packed `TableDelta`, or `RouteNews` for the routes
+worker; upwards it is one of the messages below. Both ends are processes of this server, forked from one
+another.
 """
 
 import pickle
@@ -65,7 +66,64 @@ class Heartbeat(NamedTuple):
     worker: str
 
 
-Message = WorkerStarted | WorkerExited | TableApplied | CountsReport | QueryLogBatch | Heartbeat
+class ProviderAsked(NamedTuple):
+    """The routes worker wants to know who runs a domain's mail; `RouteNews` answers."""
+
+    worker: str
+    domain: str
+
+
+class RouteKey(NamedTuple):
+    """What answers to MTAs are counted by.
+
+    Attributes:
+        zone: empty: none was found to be asked.
+        rule: the digest of the rule that answered; empty: none did.
+        outcome: ``name``, ``host``, ``others``, ``none`` (no rule fits), ``local``, ``stopped``,
+            ``unserved``, ``later`` (no other host) or ``malformed``.
+        protocol: ``policy``, ``socketmap``, ``line`` or ``http``.
+
+    """
+
+    zone: str
+    rule: str
+    outcome: str
+    protocol: str
+
+
+ROUTE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+"""Upper bounds of the buckets in which the seconds of answers are counted; one more is for longer ones."""
+
+
+class RouteCounts(NamedTuple):
+    """What the routes worker has answered since its last report.
+
+    Attributes:
+        looked_up: answers that named a host, by zone, host and provider (empty: not known).
+        buckets: answers by how long they took, see `ROUTE_SECONDS`.
+        seconds: that all of them took together.
+        since: when it began to count, in seconds since the epoch.
+
+    """
+
+    worker: str
+    answers: dict[RouteKey, int]
+    looked_up: dict[tuple[str, str, str], int]
+    buckets: tuple[int, ...]
+    seconds: float
+    since: float
+
+
+Message = (
+    WorkerStarted
+    | WorkerExited
+    | TableApplied
+    | CountsReport
+    | QueryLogBatch
+    | Heartbeat
+    | ProviderAsked
+    | RouteCounts
+)
 
 
 def framed(payload: bytes) -> bytes:
