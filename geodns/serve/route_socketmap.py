@@ -67,11 +67,10 @@ class SocketmapParser:
         most = start + _DIGITS + 1
         colon = held.find(b":", start, most)
         digits = held[start : most if colon < 0 else colon]
-        if not digits.isdigit() or len(digits) > _DIGITS or (len(digits) > 1 and digits[:1] == b"0"):
-            return start, self._refuse("no length of a netstring")
-        length = int(digits)
-        if length > _LONGEST:
-            return start, self._refuse(f"more than {_LONGEST} bytes")
+        zeros = len(digits) > 1 and digits[:1] == b"0"
+        if zeros or not digits.isdigit() or (length := int(digits)) > _LONGEST:
+            # One reason for all: which it is may depend on how many digits have come.
+            return start, self._refuse(f"no length of a netstring of at most {_LONGEST} bytes")
         if colon < 0:
             return start, None
         end = colon + 1 + length
