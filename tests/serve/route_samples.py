@@ -1,11 +1,12 @@
 """Streams of requests as MTAs send them, and answers, for the tests of what reads and writes them."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from geodns.responder.route_deals import Route, by_name
 from geodns.responder.route_table import CompiledRule, RouteTarget
-from geodns.serve.route_conversation import Conversation
-from geodns.serve.route_messages import Heard, RouteAnswer, RouteRequest
+from geodns.serve.route_conversation import Conversation, reply
+from geodns.serve.route_messages import Heard, Malformed, RouteAnswer, RouteProtocol, RouteRequest
 
 ZONE = "out.example.com"
 
@@ -111,6 +112,31 @@ def asked(stream: bytes) -> RouteRequest:
     assert isinstance(one, RouteRequest)
     assert half == bool(more)
     return one
+
+
+WELL_FORMED: dict[RouteProtocol, re.Pattern[bytes]] = {
+    "policy": re.compile(rb"action=(DUNNO|FILTER relay:\[[ -~]+)\n\n"),
+    "socketmap": re.compile(rb"[1-9][0-9]*:(OK relay:\[[ -~]+|NOTFOUND |TEMP [ -~]+),"),
+    "line": re.compile(rb"(200 relay:\[[ -~]+|500 no route|400 [ -~]+)\n"),
+    "http": re.compile(rb"HTTP/1\.1 [2-5][0-9][0-9] [ -~]+\r\n([A-Za-z-]+: [ -~]+\r\n)+\r\n({[ -~]+})?"),
+}
+"""What an answer looks like, by protocol; nothing that is not printable stands in one."""
+
+
+def is_orderly(ending: Ending) -> None:
+    """Hold what was heard to what every stream must do."""
+    found, half, ended, more, closed = ending
+    assert closed
+    assert not (half and ended)
+    assert not (more and not half)
+    every = [*found, *more]
+    assert not any(isinstance(one, Malformed) for one in every[:-1])
+    assert not every or isinstance(every[-1], RouteRequest) or more or ended
+    for one in every:
+        replies = [one.reply] if isinstance(one, Malformed) else [reply(one, it) for it in ANSWERS]
+        for raw in replies:
+            assert WELL_FORMED[one.protocol].fullmatch(raw), (one, raw)
+        assert not isinstance(one, Malformed) or one.why.isprintable()
 
 
 GOOD: dict[str, bytes] = {

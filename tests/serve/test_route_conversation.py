@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.serve.frames import RouteKey
-from geodns.serve.route_conversation import Conversation, reply
+from geodns.serve.route_conversation import Conversation
 from geodns.serve.route_messages import MOST_UNFINISHED, Malformed, RouteRequest
 from geodns.serve.route_policy import PolicyParser
-from tests.serve.route_samples import ANSWERS, BAD, GOOD, Ending, asked, heard, pieces, policy
+from tests.serve.route_samples import BAD, GOOD, asked, heard, is_orderly, pieces, policy
 
 STREAMS = {**GOOD, **BAD}
 PROTOCOLS = {"policy": b"action=DUNNO\n\n", "socketmap": b"TEMP ", "line": b"400 ", "http": b"HTTP/1.1 4"}
@@ -21,6 +20,7 @@ def test_every_split_says_the_same(name: str) -> None:
     step = max(1, len(stream) // 20) if len(stream) > 3000 else 1
     assert all(heard(pieces(stream, [cut])) == whole for cut in range(0, len(stream), step))
     assert heard(pieces(stream, range(len(stream)))) == whole
+    is_orderly(whole)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -70,20 +70,7 @@ def test_any_stream_in_any_pieces(stream: bytes, cuts: list[int]) -> None:
     whole = heard([stream])
     assert heard(pieces(stream, [cut for cut in cuts if cut < len(stream)])) == whole
     assert heard(bytes([byte]) for byte in stream) == whole
-    _is_orderly(whole)
-
-
-def _is_orderly(ending: Ending) -> None:
-    found, half, ended, more, closed = ending
-    assert closed or not found
-    assert not (half and ended)
-    assert not (more and not half)
-    every = [*found, *more]
-    assert not any(isinstance(one, Malformed) for one in every[:-1])
-    for one in every:
-        replies = [one.reply] if isinstance(one, Malformed) else [reply(one, it) for it in ANSWERS]
-        assert all(raw and not set(raw) & {0, 7, 27, 127} for raw in replies)
-        assert RouteKey("", "", "name", one.protocol)
+    is_orderly(whole)
 
 
 def test_the_end_says_nothing_where_nothing_waits() -> None:
