@@ -20,7 +20,7 @@ _LONGEST = LONGEST_KEY + 1 + max(map(len, _MAPS))
 _DIGITS = len(str(_LONGEST))
 _COMMA = 44
 _NOBODY = RouteQuery(provider="")
-"""No rule is answered by it: those that ask nothing are not answered in a map."""
+"""No rule is answered by it: those that ask nothing are not answered in a map. No provider is looked up."""
 
 
 class SocketmapParser:
@@ -103,7 +103,7 @@ def _asked(key: str, carried: Carried) -> RouteQuery:
     local, _, domain = key.rpartition("@")
     is_address = bool(local and domain) and not unwritable(key)
     if carried is Carried.SENDER and (is_address or key == "<>"):
-        return RouteQuery(sender=normal_address(key), provider="")
+        return RouteQuery(sender=normal_address(key))
     if carried is Carried.RECIPIENT and is_address:
         return RouteQuery(recipient=normal_address(key))
     return _NOBODY

@@ -31,8 +31,8 @@ from tests.serve.route_samples import (
         ("recipient a b@example.net", RouteQuery(recipient="a b@example.net")),
         ("recipient a+x@bücher.example", RouteQuery(recipient="a+x@xn--bcher-kva.example")),
         ("recipient a@[192.0.2.1]", RouteQuery(recipient="a@[192.0.2.1]")),
-        ("sender News@Example.com", RouteQuery(sender="news@example.com", provider="")),
-        ("sender <>", RouteQuery(sender="<>", provider="")),
+        ("sender News@Example.com", RouteQuery(sender="news@example.com")),
+        ("sender <>", RouteQuery(sender="<>")),
     ],
 )
 def test_addresses(text: str, expected: RouteQuery) -> None:
