@@ -83,7 +83,7 @@ def refused(stream: bytes, method: str = "POST") -> tuple[int, dict[str, str], o
         (400, post(b"\xff")),
         (400, post(b'"x"')),
         (400, post(b"{}", start=b"POST /route?zone=x HTTP/1.1")),
-        (400, post(b'{"size": -1}')),
+        (400, post(b'{"size": -2}')),
         (400, post(b'{"size": 1.5}')),
         (400, post(b'{"size": true}')),
         (400, post(b'{"size": %s}' % (b"9" * 5000))),

@@ -33,6 +33,8 @@ from tests.serve.route_samples import (
         ("get sender=%3C%3E", RouteQuery(sender="<>")),
         ("get sasl=&class=&client=&size=&recipient=&zone=", RouteQuery()),
         ("get size=0", RouteQuery()),
+        ("get size=-1", RouteQuery()),
+        ("get zone=&sender=a b=c@d.example&size=9", RouteQuery(sender="a b=c@d.example", size=9)),
         (
             "get recipient=a%40b&sender=c%26d%40e&class=bulk&client=2001%3Adb8%3A%3A1&sasl=me&size=7",
             RouteQuery("a@b", "c&d@e", "bulk", "2001:db8::1", "me", 7),
