@@ -161,6 +161,7 @@ def zone_json(
         by_rule.setdefault(key[0], {})[key] = number
     unmatched = by_rule.pop("", {})
     rows = [(rule, by_rule.pop(rule.digest, {})) for rule in routes.rules]  # equal ones: the first
+    unused = sum(not answers for _, answers in rows)
     if most is not None and len(rows) > most:
         busy = sorted(rows, key=lambda row: (-sum(row[1].values()), row[0].number))[:most]
         rows = sorted(busy, key=lambda row: row[0].number)
@@ -170,6 +171,7 @@ def zone_json(
     return {
         "since": timestamp(counted.since),
         "rules": [_rule(routes.zone, rule, answers, counts) for rule, answers in rows],
+        "unused": unused,
         "left": len(routes.rules) - len(rows),
         "unmatched": by_outcome(unmatched.items()),
         "looked_up": looked_up,

@@ -28,12 +28,13 @@ class RouteRuleJson(TypedDict):
 class ZoneRoutesJson(TypedDict):
     """A zone's rules; counts are those from `since` on.
 
-    `left` counts rules that are not shown, `unmatched` are the answers that no rule gave, `looked_up` those
+    `unused` counts rules that answered nothing, `left` those that are not shown; `unmatched` are the answers that no rule gave, `looked_up` those
     that named a host, by host and provider (empty: not known): an MTA asks for a message several times.
     """
 
     since: Moment
     rules: list[RouteRuleJson]
+    unused: Count
     left: Count
     unmatched: Answered
     looked_up: dict[str, dict[str, Count]]
