@@ -28,8 +28,9 @@ class RouteRuleJson(TypedDict):
 class ZoneRoutesJson(TypedDict):
     """A zone's rules; counts are those from `since` on.
 
-    `unused` counts rules that answered nothing, `left` those that are not shown; `unmatched` are the answers that no rule gave, `looked_up` those
-    that named a host, by host and provider (empty: not known): an MTA asks for a message several times.
+    `unused` counts rules that answered nothing, `left` those that are not shown; `unmatched` are the answers
+    that no rule gave, `looked_up` those that named a host, by host and provider (empty: not known): an MTA
+    asks for a message several times.
     """
 
     since: Moment

@@ -160,6 +160,7 @@ def test_of_many_rules_those_that_answered_most_are_shown() -> None:
     _, shown, _ = ask("GET", "/api/v1/routes?most=2", fake)
     one = shown["zones"][NAME]
     assert ([rule["rule"] for rule in one["rules"]], one["left"]) == ([1, 3], 2)
+    assert one["unused"] == 3
 
 
 def test_rules_that_are_the_same_share_no_answer() -> None:

@@ -44,6 +44,7 @@ UNUSED = RULE | {"rule": 2, "when": {}, "use": NAME, "deal": "name", "port": 25,
 ZONE: dict[str, Any] = {
     "since": "2026-11-25T12:00:00Z",
     "rules": [RULE, UNUSED, UNUSED | {"rule": 3, "known": "2026-11-26T12:00:00Z"}],
+    "unused": 2,
     "left": 7,
     "unmatched": {"local": {"policy": 5, "socketmap": 1}},
     "looked_up": {"mta1": {"": 1, "google": 1000}},
