@@ -29,6 +29,7 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import BACKEND, Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
+from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
 from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
@@ -42,6 +43,7 @@ from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.serve.plan import ControlContext
+from geodns.signals.mail_exchanges import MxResolver
 from geodns.signals.replies import Replies
 from geodns.signals.reply_additions import read_additions
 from geodns.signals.slow_start import RISE_EVERY
@@ -106,6 +108,8 @@ def build(
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
+    resolver = MxResolver(getattr(settings, "routes_resolver", None))
+    providers = ProviderService(resolver, workers, persistence, clock, metrics)
     geoip = GeoipService(settings, events)
     views = ViewService(cluster, workers, geoip, persistence, events, clock)
     experiments = ExperimentService(cluster, workers, persistence, events, signals)
@@ -123,7 +127,7 @@ def build(
         views=views,
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    judges = (signals, warmup, reputation, geoip, views)
+    judges = (signals, warmup, reputation, providers, geoip, views)
     alerts = Alerts(
         events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
     )
@@ -145,6 +149,7 @@ def build(
         signals,
         warmup,
         reputation,
+        providers,
         geoip,
         views,
         experiments,
@@ -223,6 +228,7 @@ class Daemon:
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
+            ends.push_async_callback(services.providers.close)
             ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
@@ -261,6 +267,7 @@ class Daemon:
             services.reputation.watch,
             services.experiments.watch,
             services.signals.watch,
+            services.providers.watch,
             services.geoip.watch,
             services.views.watch,
             services.alerts.watch,

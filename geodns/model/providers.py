@@ -1,6 +1,7 @@
 """Mailbox providers: one vocabulary, by recipient domains and by the names of their mail servers."""
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 OTHER = "other"
@@ -22,6 +23,22 @@ class Provider:
     domains: tuple[str, ...]
     mx: tuple[str, ...]
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """Who runs a domain's mail, as its MX records said; times are seconds since the epoch.
+
+    Attributes:
+        provider: a name of `PROVIDERS`; empty: nobody who is known.
+        confirmed: when they said so last.
+        fresh: until then nobody asks again.
+
+    """
+
+    provider: str
+    confirmed: float
+    fresh: float
 
 
 _SEEN = "MX records in public DNS, October 2026"
@@ -134,6 +151,13 @@ PROVIDERS = (
 
 _BY_DOMAIN = {domain: provider.name for provider in PROVIDERS for domain in provider.domains}
 _BY_MX = {suffix: provider.name for provider in PROVIDERS for suffix in provider.mx}
+
+NAMES = frozenset(provider.name for provider in PROVIDERS)
+
+
+def own_domains() -> Mapping[str, str]:
+    """Return the providers' own domains, with their names."""
+    return _BY_DOMAIN
 
 
 def provider_of_domain(domain: str) -> str | None:
