@@ -108,7 +108,7 @@ def build(
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
-    resolver = MxResolver(getattr(settings, "routes_resolver", None))
+    resolver = MxResolver(settings.routes_resolver)
     providers = ProviderService(resolver, workers, persistence, clock, metrics)
     geoip = GeoipService(settings, events)
     views = ViewService(cluster, workers, geoip, persistence, events, clock)

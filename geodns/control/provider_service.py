@@ -26,7 +26,6 @@ from geodns.control.provider_book import (
 from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import ROUTES, WorkerService
 from geodns.errors import printable
-from geodns.model.providers import own_domains
 from geodns.responder.route_table import KnownProvider, RouteNews
 from geodns.serve.frames import Message, ProviderAsked, WorkerStarted
 from geodns.signals.mail_exchanges import MxError, MxResolver, provider_of
@@ -146,7 +145,6 @@ class ProviderService:
 
     def _tell_all(self) -> None:
         now = time.time()
-        self._tell({domain: KnownProvider(own, FOREVER, FOREVER) for domain, own in own_domains().items()})
         told = {domain: self._book.told(domain, now) for domain in self._book.domains}
         self._tell({domain: one for domain, one in told.items() if one is not None})
 

@@ -1,7 +1,6 @@
 """Mailbox providers: one vocabulary, by recipient domains and by the names of their mail servers."""
 
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 OTHER = "other"
@@ -153,11 +152,6 @@ _BY_DOMAIN = {domain: provider.name for provider in PROVIDERS for domain in prov
 _BY_MX = {suffix: provider.name for provider in PROVIDERS for suffix in provider.mx}
 
 NAMES = frozenset(provider.name for provider in PROVIDERS)
-
-
-def own_domains() -> Mapping[str, str]:
-    """Return the providers' own domains, with their names."""
-    return _BY_DOMAIN
 
 
 def provider_of_domain(domain: str) -> str | None:

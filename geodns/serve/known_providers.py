@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from geodns.responder.route_table import KnownProvider
 
 MOST_NAMED = 15_000
-"""Domains of providers that are kept; the built-in ones are among them."""
+"""Domains of providers that are kept."""
 MOST_OTHERS = 5_000
 """Domains of nobody known: forged recipients must not push out those of providers."""
 
@@ -14,9 +14,11 @@ MOST_OTHERS = 5_000
 class KnownProviders:
     """What control said of domains; those that were asked for or told last are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, KnownProvider] | None = None) -> None:
         self._named: OrderedDict[str, KnownProvider] = OrderedDict()
         self._others: OrderedDict[str, KnownProvider] = OrderedDict()
+        for domain, one in (known or {}).items():
+            self._put(domain, one)
 
     def __len__(self) -> int:
         return len(self._named) + len(self._others)
