@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
-from typing import Any
 
 from aiohttp import web
 
@@ -55,8 +54,7 @@ async def _route(request: web.Request) -> web.Response:
 
 async def _provider(services: Services, domain: str) -> str:
     """Return who runs a domain's mail; empty: nobody knows, or not in time."""
-    providers: Any = getattr(services, "providers", None)
-    return "" if providers is None else await providers.provider_of(domain) or ""
+    return await services.providers.provider_of(domain) or ""
 
 
 def _told(request: web.Request, known: Collection[str]) -> dict[str, str]:
