@@ -1,0 +1,112 @@
+"""What the servers of a zone tell one another: votes, heartbeats and orders, as values."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from geodns.model.base import Frozen
+
+GROUP = "[a-z0-9-]{1,32}"
+MAX_COUNTER = 2**53
+"""The largest number that JSON keeps whole everywhere."""
+MAX_HALVINGS = 10
+SHED_OUT = MAX_HALVINGS + 1
+"""The level of an address that shedding has taken out."""
+TOMBSTONE_KEPT = 365 * 86400
+"""Seconds that the end of an order is remembered."""
+
+
+class Vote(StrEnum):
+    """What a server says of an address; unknown is no vote."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class AddressVote(Frozen):
+    """A server's vote on an address.
+
+    Attributes:
+        level: halvings of the weight by shedding; `SHED_OUT`: nothing is left.
+        held: the merged state that the server holds.
+        seq: of the server; later votes have higher ones.
+        backs: the server whose vote for a change made this one probe again; empty: its own finding.
+
+    """
+
+    vote: Vote
+    level: int = Field(default=0, ge=0, le=SHED_OUT)
+    held: Vote
+    seq: int = Field(ge=0, le=MAX_COUNTER)
+    backs: str = Field(default="", max_length=63)
+
+
+class ZoneContent(Frozen):
+    """What a server serves of a zone."""
+
+    digest: str = Field(max_length=64)
+    serial: int = Field(ge=0, le=2**32 - 1)
+
+
+class Heartbeat(Frozen):
+    """What a server says of itself each second.
+
+    Attributes:
+        epoch: of its votes; those of another epoch do not count.
+        seq: of its last vote.
+        at: its wall clock, in seconds since the epoch; shown, and never decides.
+        doubts: whether it doubts itself, as while its pools hold verdicts.
+        heard: the nodes that it hears.
+        digests: of what it holds, by kind: ``votes``, ``orders``, ``sums``.
+
+    """
+
+    node: str = Field(min_length=1, max_length=63)
+    epoch: int = Field(ge=0, le=MAX_COUNTER)
+    seq: int = Field(ge=0, le=MAX_COUNTER)
+    version: str = Field(max_length=64)
+    at: float
+    doubts: bool = False
+    heard: tuple[str, ...] = ()
+    zones: Mapping[str, ZoneContent] = Field(default_factory=dict)
+    digests: Mapping[str, str] = Field(default_factory=dict)
+
+
+class OrderVersion(Frozen):
+    """Orders the versions of one override: the higher pair wins on every server."""
+
+    counter: int = Field(ge=0, le=MAX_COUNTER)
+    id: str = Field(pattern="[0-9a-f]{32}")
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        return self.counter, self.id
+
+
+class SharedOrder(Frozen):
+    """An override of a host, or its end.
+
+    Attributes:
+        kind: ``state`` or ``weight``; others are of later versions, and kept as they are.
+        node: the server that took it.
+        at: when, in seconds since the epoch.
+        content: None: it is ended.
+        more: fields that this version does not know.
+
+    """
+
+    zone: str = Field(max_length=255)
+    host: str = Field(max_length=255)
+    kind: str = Field(max_length=32)
+    version: OrderVersion
+    node: str = Field(max_length=63)
+    at: float
+    content: Mapping[str, JsonValue] | None = None
+    more: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.zone, self.host, self.kind
