@@ -101,7 +101,7 @@ class Dealer:
         """Take what hosts may be dealt from now on; what was dealt before is in it."""
         for host, allowance in allowances.items():
             self._until[host] = allowance.until
-            self._left[host] = dict(allowance.left)
+            self._left.setdefault(host, {}).update(allowance.left)
         self._changes += 1
 
     def keep(self, targets: Mapping[TargetKey, RouteTarget]) -> None:
