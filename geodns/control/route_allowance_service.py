@@ -21,11 +21,18 @@ LASTS = 900.0
 
 
 class RouteRoom(NamedTuple):
-    """What a host may get of a provider's mail, and how often it was named since; `until` is monotonic."""
+    """What a host may get of a provider's mail now.
 
-    room: ProviderRoom
+    Attributes:
+        sent: to that provider today, by the last report that counted the host's mail.
+        left: look-ups that may name it from that report on; 0 where no report is recent.
+        looked_up: look-ups that named it since.
+
+    """
+
+    sent: int
+    left: int
     looked_up: int
-    until: float
 
 
 class _Granted(NamedTuple):
@@ -62,12 +69,11 @@ class RouteAllowanceService:
         workers.subscribe(self._on_message)
 
     def of(self, host: HostKey) -> dict[str, RouteRoom]:
-        """Return what a host was allowed by the last report that counted its mail, by provider."""
-        granted = self._granted.get(host)
-        if granted is None:
-            return {}
+        """Return what a host may get, by provider; nothing before the first report that counts its mail."""
+        granted = self._granted.get(host, _NOTHING)
+        is_recent = time.monotonic() < granted.until
         return {
-            provider: RouteRoom(room, self._looked_up[host, provider], granted.until)
+            provider: RouteRoom(room.sent, room.left if is_recent else 0, self._looked_up[host, provider])
             for provider, room in granted.rooms.items()
         }
 

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geodns.api.schemas_warmup import WarmupJson
+from geodns.api.warmup import warmups
 from geodns.control import route_allowance_service
-from geodns.control.route_allowance_service import LASTS, RouteAllowanceService
+from geodns.control.route_allowance_service import LASTS, RouteAllowanceService, RouteRoom
 from geodns.control.route_allowances import ProviderRoom, rooms
 from geodns.control.signal_intake import Batch, Signal
 from geodns.control.warmup_service import WarmingHost
@@ -179,11 +181,10 @@ def test_a_report_that_counts_mail_says_what_is_left(rig: Rig, clock: SimpleName
         desk.service._on_message(looked_up(7))
         desk.service._on_message(looked_up(2))
         desk.service._on_message(looked_up(5, "aol"))
-        shown = desk.service.of(HOST)
-        assert {provider: (one.room.left, one.looked_up) for provider, one in shown.items()} == {
-            "google": (470, 9),
-            "yahoo": (100, 0),
-        }
+        assert desk.service.of(HOST) == {"google": RouteRoom(30, 470, 9), "yahoo": RouteRoom(0, 100, 0)}
+        clock.up += LASTS
+        assert desk.service.of(HOST)["google"] == RouteRoom(30, 0, 9)
+        clock.up -= LASTS
         clock.up += 60
         await desk.report(MailEvent.DEFERRED, number=5)
         assert desk.told() == {HOST: Allowance({"google": 465, "yahoo": 100}, 1060 + LASTS)}
@@ -219,6 +220,25 @@ def test_a_report_that_counts_no_first_attempt_lets_the_last_one_hold_on(
         desk.service._on_message(WorkerStarted("routes", 7, 1))
         await report(desk)
         assert desk.told() == {}
+
+    run(rig, clock, test)
+
+
+def test_the_status_shows_the_caps_of_providers(rig: Rig, clock: SimpleNamespace) -> None:
+    async def test(desk: Desk) -> None:
+        def shown() -> WarmupJson:
+            return warmups(desk.rig.services)["zones"][NAME]["hosts"]["mta1"]
+
+        assert shown()["providers"]["google"] == {"cap": 500, "sent": 0, "left": 0, "looked_up": 0}
+        await desk.report(number=30)
+        desk.service._on_message(looked_up(7))
+        assert shown()["providers"] == {
+            "google": {"cap": 500, "sent": 30, "left": 470, "looked_up": 7},
+            "yahoo": {"cap": 100, "sent": 0, "left": 100, "looked_up": 0},
+        }
+        for over in (warming(caps=()), warming(day=3)):
+            desk.warm(over)
+            assert "providers" not in shown()
 
     run(rig, clock, test)
 
