@@ -32,6 +32,7 @@ from geodns.control.persistence import Persistence
 from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
 from geodns.control.route_allowance_service import RouteAllowanceService
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
@@ -103,6 +104,7 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
+    routes = RouteCountService(cluster, workers, history, metrics)
     patterns, problems = (
         ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
@@ -131,7 +133,8 @@ def build(
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
     judges = (signals, warmup, reputation, providers, geoip, views)
     alerts = Alerts(
-        events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
+        events,
+        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, verdicts),
     )
     services = Services(
         settings.node,
@@ -148,6 +151,7 @@ def build(
         loads,
         orders,
         history,
+        routes,
         signals,
         warmup,
         reputation,
@@ -228,6 +232,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.routes.close)  # into the history's file
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
@@ -268,6 +273,7 @@ class Daemon:
             services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
+            services.routes.watch,
             services.reputation.watch,
             services.experiments.watch,
             services.signals.watch,

@@ -116,7 +116,7 @@ class RoutesServer(ConnectionServer):
         if not self.follower.stream.backlog:  # while the supervisor does not read, counts add up here
             self.report()
         while self.halves and now - next(iter(self.halves.values())) > HALF:
-            next(iter(self.halves)).drop()
+            self.halves.popitem(last=False)[0].drop()
 
     def reply(self, request: RouteRequest, listener: RoutesListener, *, waited: bool) -> bytes | Wanted:
         """Return the answer as it is written, or whose provider to wait for."""

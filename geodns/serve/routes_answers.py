@@ -74,7 +74,7 @@ class Answerer:
         decided = decide(routes, query, request.carried)
         if decided is Undecided.PROVIDER:
             provider = self._provider(query, times)
-            if provider is None and not waited:
+            if provider is None and not waited and _told(request):
                 return Wanted(domain_of(query.recipient or ""))
             decided = decide(routes, query._replace(provider=provider or ""), request.carried)
             query = query if provider is None else query._replace(provider=provider)
