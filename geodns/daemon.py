@@ -104,7 +104,7 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
-    routes = RouteCountService(cluster, workers, history, metrics)
+    routes = RouteCountService(settings.routes_listen, cluster, workers, history, metrics)
     patterns, problems = (
         ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
