@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from geodns.cli.generate.plan import Hop, Plan, Section, lines_of, own_domains, remark, sign_words
+from geodns.cli.generate.plan import Hop, Plan, Section, lines_of, remark, sign_words
 from geodns.model.routes import MailClass
 
 TIMEOUT_MS = 2000
@@ -42,7 +42,7 @@ def _plugin(plan: Plan) -> str:
         "ZONE": plan.zone.name,
         "TIMEOUT": TIMEOUT_MS,
         "MOST": MOST,
-        "LOCAL": [_expression(one) for one in own_domains(plan.zone)],
+        "LOCAL": [_expression(one) for one in plan.zone.local],
         "CLASSES": [_class(one) for one in plan.zone.classes],
         "BY_CLASS": {one.name: [_exchange(one.hop)] for one in plan.classes},
         "STATIC": [] if plan.static is None else [_exchange(plan.static)],

@@ -10,7 +10,6 @@ from geodns.cli.generate.plan import (
     Section,
     lines_of,
     numbered,
-    own_domains,
     remark,
     sign_words,
 )
@@ -81,7 +80,7 @@ def _module(plan: Plan) -> str:
             "--",
         ),
         f"local ZONE = {_text(plan.zone.name)}",
-        f"local LOCAL = {{ {', '.join(_text(_pattern(one)) for one in own_domains(plan.zone))} }}",
+        f"local LOCAL = {{ {', '.join(_text(_pattern(one)) for one in plan.zone.local)} }}",
         f"local CLASSES = {{ {', '.join(_class(one) for one in plan.zone.classes)} }}",
         f"local PORTS = {_table(_ports(plan))}",
         *remark("Where mail goes while geodns is away: by class, then all other.", "--"),

@@ -65,7 +65,7 @@ def test_the_name_of_the_answer_is_the_routing_domain(tmp_path: Path) -> None:
 @runs
 def test_mail_that_has_no_route_is_left_alone(tmp_path: Path) -> None:
     run(
-        planned(local=("*@example.com", "*@*.example.org", "*@b?d.example")),
+        planned(local=("example.com", "*.example.org", "b?d.example")),
         f"""
         local none = {{ status = 200, body = {{ transport = NULL }} }}
         is(receive {{ recipient = 'a@b.example', reply = none }}, nil)
