@@ -9,9 +9,10 @@ from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 
-from geodns.responder.route_table import KnownProvider, RouteNews
+from geodns.responder.route_table import RouteNews
 from geodns.serve.connections import UNSENT, Connection, ConnectionServer
 from geodns.serve.frames import ROUTE_SECONDS, ProviderAsked, RouteCounts, RouteKey
+from geodns.serve.known_providers import KnownProviders
 from geodns.serve.plan import RoutesListener, RoutesPlan
 from geodns.serve.provider_cache import WAIT, ProviderCache
 from geodns.serve.route_conversation import Conversation, reply
@@ -51,7 +52,7 @@ def serve(
     follower: TableFollower,
     listening: Sequence[socket.socket],
     plan: RoutesPlan,
-    known: OrderedDict[str, KnownProvider],
+    known: KnownProviders,
 ) -> None:
     """Answer until the worker shall end; raises SystemExit then.
 
@@ -70,7 +71,7 @@ async def _serve(
     follower: TableFollower,
     listening: Sequence[socket.socket],
     plan: RoutesPlan,
-    known: OrderedDict[str, KnownProvider],
+    known: KnownProviders,
 ) -> None:
     server = RoutesServer(follower, listening, plan, known)
     await server.run()
@@ -91,7 +92,7 @@ class RoutesServer(ConnectionServer):
         follower: TableFollower,
         listening: Sequence[socket.socket],
         plan: RoutesPlan,
-        known: OrderedDict[str, KnownProvider],
+        known: KnownProviders,
     ) -> None:
         super().__init__(follower, listening, "routes", most=CONNECTIONS, per_client=sys.maxsize, idle=IDLE)
         self.plan = plan
@@ -188,7 +189,7 @@ class RoutesServer(ConnectionServer):
 
     def _take(self, news: RouteNews) -> None:
         self.answerer.dealer.allow(news.allowances)
-        self.answerer.providers.take(news)
+        self.answerer.providers.take(news, time.time())
 
 
 class _MtaConnection(Connection):
