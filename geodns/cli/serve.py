@@ -1,5 +1,6 @@
 """``geodns serve``: the server."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
+
+log = logging.getLogger(__name__)
 
 PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click, os))
 """Folders of modules that the processes load when they are started: ours, libraries, Python's."""
@@ -53,6 +56,9 @@ def serve(config: Path | None, **flags: object) -> None:
     notifier = Notifier(os.environ)
     settings = load_settings(config, flags, os.environ)
     logs.configure(settings.log_format, settings.log_level)
+    for one in settings.routes_listen:
+        if not one.loopback:
+            log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
     try:
         status = run(settings, given, notifier)
     except GeodnsError as error:
