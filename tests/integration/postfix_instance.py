@@ -19,7 +19,6 @@ mail_owner = postfix
 setgid_group = postdrop
 inet_protocols = ipv4
 inet_interfaces = 127.0.0.1
-mynetworks = 127.0.0.0/8
 alias_database =
 """
 """What every main.cf begins with."""
