@@ -18,7 +18,6 @@ maillog_file_prefixes = {folder}
 mail_owner = postfix
 setgid_group = postdrop
 inet_protocols = ipv4
-inet_interfaces = 127.0.0.1
 alias_database =
 """
 """What every main.cf begins with."""

@@ -19,6 +19,7 @@ from tests.integration.postfix_instance import PostfixInstance
 MAIN_CF = """\
 myhostname = mta1.out.example.com
 mydestination =
+inet_interfaces = 127.0.0.1
 mynetworks = 127.0.0.0/8
 alias_maps =
 smtp_bind_address = {own}

@@ -23,7 +23,11 @@ NUMBER = "X-Number"
 """The header that tells messages apart."""
 NOBODY = 65534
 
+OWN = "127.0.1.1"
+"""The address of its own that is not asked for mail here: a host of a pool may be the MTA itself."""
+
 MAIN_CF = f"""\
+inet_interfaces = 127.0.0.1, {OWN}
 myhostname = mta.example.com
 mydestination = here.example
 virtual_mailbox_domains = virtual.example
@@ -79,18 +83,34 @@ class Submitter(PostfixInstance):
 
     """
 
-    def __init__(self, folder: Path, more: str = "", services: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         self.boxes = folder / "boxes"
         self.boxes.mkdir()
         shutil.chown(self.boxes, NOBODY, NOBODY)
         super().__init__(folder, "", "")
-        self.tell(more, services)
+        self.tell("")
         (folder / "queue/etc").mkdir()
         (folder / "queue/etc/resolv.conf").write_text(f"nameserver {DNS}\noptions timeout:2 attempts:2\n")
 
-    def tell(self, more: str, services: str) -> None:
-        """Write its files, with further lines of main.cf and master.cf."""
-        self.configure(MAIN_CF.format(boxes=self.boxes) + more, MASTER_CF + services)
+    def tell(self, generated: str) -> None:
+        """Write its files, with what `geodns generate postfix` has printed put where that says."""
+        main, options, services = "", "", ""
+        for section in generated.split("\n# ==== ")[1:]:
+            where, _, lines = section.partition(" ====\n")
+            file, _, place = where.partition(", ")
+            if file == "main.cf":
+                main = lines
+            elif file == "master.cf" and place.startswith("in the services that take mail of your own"):
+                options = lines
+            elif file == "master.cf":
+                services = lines
+            elif place == "beside main.cf":
+                (self.etc / file).write_text(lines)
+            else:
+                raise AssertionError(f"nobody has said where {where} is")
+        submission = f"127.0.0.1:{SUBMISSION} inet n - n - - smtpd -o syslog_name=postfix/submission\n"
+        master = f"{MASTER_CF}{submission}{options}{services}"
+        self.configure(MAIN_CF.format(boxes=self.boxes) + main, master)
 
     def box(self, name: str) -> str:
         """What has come into a mailbox."""
@@ -115,11 +135,11 @@ class Submitter(PostfixInstance):
 
 
 @contextmanager
-def submitter(more: str = "", services: str = "") -> Iterator[Submitter]:
+def submitter() -> Iterator[Submitter]:
     """A Postfix that is not started yet and ends with the block; its log is shown where that fails."""
     with tempfile.TemporaryDirectory(prefix="geodns-submitter-") as path:
         Path(path).chmod(0o755)  # its own user reads what is in it
-        postfix = Submitter(Path(path), more, services)
+        postfix = Submitter(Path(path))
         try:
             yield postfix
         except BaseException:
@@ -205,6 +225,7 @@ class Mail(NamedTuple):
         size: bytes of its text.
         client: address from which it seems to come.
         login: user that seems to have logged in.
+        forwarded: the headers of a message that is attached.
 
     """
 
@@ -215,6 +236,7 @@ class Mail(NamedTuple):
     size: int = 20
     client: str = "127.0.0.1"
     login: str = ""
+    forwarded: tuple[tuple[str, str], ...] | None = None
 
     def text(self) -> bytes:
         message = EmailMessage()
@@ -223,6 +245,12 @@ class Mail(NamedTuple):
         for name, value in self.headers:
             message[name] = value
         message.set_content(("x" * 69 + "\n") * (self.size // 70) + "y" * (self.size % 70) + "\n")
+        if self.forwarded is not None:
+            attached = EmailMessage()
+            for name, value in self.forwarded:
+                attached[name] = value
+            attached.set_content("Good news.\n")
+            message.add_attachment(attached)
         return message.as_bytes()
 
 

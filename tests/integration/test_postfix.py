@@ -28,6 +28,7 @@ pytestmark = [
 MAIN_CF = """\
 myhostname = mta1.out.example.com
 mydestination = here.example
+inet_interfaces = 127.0.0.1
 mynetworks = 127.0.0.0/8
 alias_maps =
 local_recipient_maps = inline:{{postmaster=x}}
