@@ -274,8 +274,9 @@ class Daemon:
         dns = ",".join(str(listen) for listen in self.services.listen)
         http = Listen(*self._context.http.getsockname()[:2])
         zones = len(self.services.cluster.sources)
+        routes = f" routes {','.join(self._context.routes)}" if self._context.routes else ""
         with contextlib.suppress(OSError):  # nobody may be there to read it
-            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201 - the line
+            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}{routes}", flush=True)  # noqa: T201 - the line
 
     async def _keep_time(self) -> None:
         """End overrides and retirements whose time is over; move weights; save."""
