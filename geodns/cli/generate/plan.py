@@ -192,6 +192,16 @@ def numbered(rules: Iterable[int]) -> str:
     return f"{'rule' if words and words[0].isdigit() and len(words) == 1 else 'rules'} {' and '.join(words)}"
 
 
+def own_domains(zone: Zone) -> list[str]:
+    """Return the patterns of domains whose mail is never routed."""
+    return [one.removeprefix("*@") for one in zone.local]
+
+
+def lines_of(*lines: str) -> str:
+    """Return lines as a text that ends with one newline."""
+    return "\n".join(lines).strip("\n") + "\n"
+
+
 def remark(text: str, mark: str = "#") -> list[str]:
     """Return a sentence as lines of a comment."""
     return [f"{mark} {line}" for line in wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)]

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from geodns.cli.generate.plan import Hop, Plan, Section, conditions, numbered, remark
+from geodns.cli.generate.plan import Hop, Plan, Section, conditions, lines_of, numbered, own_domains, remark
 from geodns.model.routes import HeaderSign, RouteRule
 
 QUEUE = Path("/var/spool/postfix")
@@ -25,7 +25,7 @@ def postfix(plan: Plan, *, by_map: bool = False, queue: Path = QUEUE) -> tuple[S
 
     """
     main = _by_map(plan, queue) if by_map else _by_policy(plan, queue)
-    return (Section("main.cf", _lines(*_socket(plan, queue), *main)), *_by_headers(plan))
+    return (Section("main.cf", lines_of(*_socket(plan, queue), *main)), *_by_headers(plan))
 
 
 def _by_policy(plan: Plan, queue: Path) -> list[str]:
@@ -122,7 +122,7 @@ def _local(plan: Plan) -> list[str]:
         return remark(
             "`local` of the zone must name all domains of mydestination, virtual_alias_domains, "
             "virtual_mailbox_domains and relay_domains: mail to others is taken away from here. Now: "
-            f"{', '.join(one.removeprefix('*@') for one in plan.zone.local)}."
+            f"{', '.join(own_domains(plan.zone))}."
         )
     return remark(
         "WARNING: the zone has no `local`. Mail to your own domains would be sent to the pools: write "
@@ -149,7 +149,7 @@ def _by_headers(plan: Plan) -> tuple[Section, ...]:
         line for name, why in plan.left_out for line in remark(f"Class {name} has no line here: {why}.")
     ]
     if not plan.classes:
-        return (Section("classes", _lines(*left_out)),) if left_out else ()
+        return (Section("classes", lines_of(*left_out)),) if left_out else ()
     rows = []
     for one in plan.classes:
         rows += remark(f"Class {one.name}, by rule {one.rule}{_over(one.before)}.")
@@ -158,7 +158,7 @@ def _by_headers(plan: Plan) -> tuple[Section, ...]:
         Section(
             "master.cf, in the services that take mail of your own users and applications, and no other "
             "(submission, submissions)",
-            _lines(
+            lines_of(
                 *remark(
                     "Not in the smtp service of port 25 where it receives for you: newsletters from "
                     "outside would leave by your pools. Where content_filter is set, put it in the service "
@@ -169,7 +169,7 @@ def _by_headers(plan: Plan) -> tuple[Section, ...]:
         ),
         Section(
             "master.cf, a service of its own",
-            _lines(
+            lines_of(
                 *remark(
                     "If you have header_checks, nested_header_checks or mime_header_checks for mail of "
                     "your users, name their tables here as well. Without the empty lines, a newsletter "
@@ -183,7 +183,7 @@ def _by_headers(plan: Plan) -> tuple[Section, ...]:
         ),
         Section(
             f"{TABLE}, beside main.cf",
-            _lines(
+            lines_of(
                 *remark(
                     "Of several headers that fit, the last in the message wins, and a header wins over "
                     "what the policy service or a map says. After a change of the zone file's classes or "
@@ -250,7 +250,3 @@ def _numbered(plan: Plan) -> list[tuple[int, RouteRule]]:
 def _are(numbers: list[int]) -> str:
     text = numbered(numbers)
     return f"{text[0].upper()}{text[1:]} {'is' if len(numbers) == 1 else 'are'}"
-
-
-def _lines(*lines: str) -> str:
-    return "\n".join(lines).strip("\n") + "\n"
