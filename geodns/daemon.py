@@ -30,6 +30,7 @@ from geodns.control.metrics import BACKEND, Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
@@ -100,6 +101,7 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
+    routes = RouteCountService(cluster, workers, history, metrics)
     patterns, problems = (
         ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
@@ -125,7 +127,8 @@ def build(
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
     judges = (signals, warmup, reputation, geoip, views)
     alerts = Alerts(
-        events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
+        events,
+        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, verdicts),
     )
     services = Services(
         settings.node,
@@ -142,6 +145,7 @@ def build(
         loads,
         orders,
         history,
+        routes,
         signals,
         warmup,
         reputation,
@@ -220,6 +224,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.routes.close)  # into the history's file
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
@@ -258,6 +263,7 @@ class Daemon:
             services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
+            services.routes.watch,
             services.reputation.watch,
             services.experiments.watch,
             services.signals.watch,

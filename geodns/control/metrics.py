@@ -6,10 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 from prometheus_client.exposition import generate_latest
 
 from geodns import __version__
+from geodns.control.route_metrics import RouteMetrics
 from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
+from geodns.responder.route_table import CompiledRule
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.serve.frames import RouteCounts
 from geodns.storage.signal_file import Fives
 from geodns.wire.codes import name_of, rcode_name
 
@@ -115,6 +118,8 @@ class Metrics:
         for outcome in ("taken", "duplicate", "refused"):
             self._signal_batches.labels(outcome)
 
+        self._routes = RouteMetrics(self.registry)
+
     def expose(self) -> bytes:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
@@ -170,6 +175,10 @@ class Metrics:
             for (_, _, kind), number in five.counts.items():
                 self._signals.labels(zone, kind.event, kind.about or "").inc(number)
         self._signals_rejected.inc(rejected)
+
+    def count_routes(self, counts: RouteCounts, rules: Callable[[str, str], CompiledRule | None]) -> None:
+        """Add what the routes worker has answered; `rules` finds a rule by its zone and digest."""
+        self._routes.count(counts, rules)
 
     def observe_recompile(self, seconds: float) -> None:
         self._recompile.observe(seconds)

@@ -14,6 +14,7 @@ from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.view_service import ViewService
@@ -42,6 +43,7 @@ class Services(NamedTuple):
     loads: HostLoadService
     orders: OrderService
     history: HistoryService
+    routes: RouteCountService
     signals: SignalService
     warmup: WarmupService
     reputation: ReputationService
