@@ -2,21 +2,21 @@
 
 from urllib.parse import unquote_to_bytes
 
-from geodns.responder.routes import RouteQuery, normal_address
 from geodns.serve.route_messages import (
+    NO_OTHER_HOST,
+    NOT_SERVED,
+    TOLD,
     Heard,
     Malformed,
     RouteAnswer,
-    RouteRequest,
-    size_of,
-    unwritable,
-    zone_of,
+    told_request,
 )
 
-LONGEST = 10_000
-"""Bytes of a line."""
+LONGEST_LINE = 10_000
+"""Bytes, without its end."""
+
 _GET = b"get "
-_KEYS = ("recipient", "sender", "class", "client", "sasl", "size", "zone")
+_NO_GET = "no line that begins with get"
 
 
 class LineParser:
@@ -40,10 +40,10 @@ class LineParser:
         held = self._held
         end = data.find(b"\n")
         held += data if end < 0 else data[:end]
-        if len(held) > LONGEST:
-            return self._end(line_malformed(f"more than {LONGEST} bytes"))
         if held[: len(_GET)] != _GET[: len(held)]:
-            return self._end(line_malformed("no line that begins with get"))
+            return self._end(line_malformed(_NO_GET))
+        if len(held) > LONGEST_LINE:
+            return self._end(line_malformed(f"more than {LONGEST_LINE} bytes"))
         return [] if end < 0 else self._end(_heard(bytes(held)))
 
     def eof(self) -> list[Heard]:
@@ -57,47 +57,41 @@ class LineParser:
 
 def _heard(line: bytes) -> Heard:
     if not line.startswith(_GET):
-        return line_malformed("no line that begins with get")
+        return line_malformed(_NO_GET)
     raw = line.removesuffix(b"\r")[len(_GET) :].strip(b" ")
     if not raw:
         return line_malformed("get without an address")
-    key = raw.partition(b"=")[0].decode("ascii", "replace")
-    if b"=" not in raw or (key not in _KEYS and b"@" in raw):
-        told = {"recipient": _decoded(raw)}
-    else:
-        told = {}
-        for part in raw.split(b"&"):
-            name, equals, value = part.partition(b"=")
-            key = name.decode("ascii", "replace")
-            if not equals or key not in _KEYS:
-                return line_malformed(f"not among {', '.join(_KEYS)}")
-            if key in told:
-                return line_malformed(f"{key} twice")
-            told[key] = _decoded(value)
-    return _request(told)
+    try:
+        return told_request("line", _told(raw))
+    except ValueError as error:
+        return line_malformed(str(error))
+
+
+def _told(raw: bytes) -> dict[str, str]:
+    """Return what a line tells; raises ValueError."""
+    first, equals, _ = raw.partition(b"=")
+    # An address may have "=" in it, as senders of mailing lists do: bounce+user=example.net@example.com.
+    if not equals or (b"@" in raw and _text(first) not in TOLD):
+        return {"recipient": _decoded(raw)}
+    told = dict[str, str]()
+    for part in raw.split(b"&"):
+        key, equals, value = part.partition(b"=")
+        name = _text(key)
+        if not equals or name not in TOLD:
+            raise ValueError(f"what can be told is {', '.join(TOLD)}")
+        if name in told:
+            raise ValueError(f"{name} is told twice")
+        told[name] = _decoded(value)
+    return told
+
+
+def _text(key: bytes) -> str:
+    return key.decode("ascii", "replace")
 
 
 def _decoded(raw: bytes) -> str:
+    """Undo percent-encoding; a percent sign before anything else is one, and a plus is a plus."""
     return unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
-
-
-def _request(told: dict[str, str]) -> Heard:
-    if any(map(unwritable, told.values())):
-        return line_malformed("control characters, or no UTF-8")
-    try:
-        size = size_of(told.get("size", ""))
-    except ValueError as error:
-        return line_malformed(str(error))
-    sender, recipient = told.get("sender"), told.get("recipient")
-    query = RouteQuery(
-        recipient=normal_address(recipient) if recipient else None,
-        sender=None if sender is None else normal_address(sender),
-        mail_class=told.get("class") or None,
-        client=told.get("client") or None,
-        sasl=told.get("sasl") or None,
-        size=size,
-    )
-    return RouteRequest("line", zone_of(told.get("zone")), query)
 
 
 def line_malformed(why: str) -> Malformed:
@@ -108,7 +102,7 @@ def line_malformed(why: str) -> Malformed:
 def line_reply(answer: RouteAnswer) -> bytes:
     """Write an answer."""
     if answer.outcome == "unserved":
-        return b"400 this zone has no routes here\n"
+        return f"400 {NOT_SERVED}\n".encode()
     if answer.outcome == "later":
-        return b"400 no host but the one that asks\n"
+        return f"400 {NO_OTHER_HOST}\n".encode()
     return b"500 no route\n" if answer.route is None else b"200 %b\n" % answer.route.transport.encode()

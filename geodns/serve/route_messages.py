@@ -6,16 +6,25 @@ from typing import Literal, NamedTuple
 
 from geodns.responder.route_deals import Route, by_name
 from geodns.responder.route_table import CompiledRule, RouteTarget
-from geodns.responder.routes import Carried, RouteQuery
+from geodns.responder.routes import Carried, RouteQuery, normal_address
 
 RouteProtocol = Literal["policy", "socketmap", "line", "http"]
 RouteOutcome = Literal["name", "host", "others", "none", "local", "stopped", "unserved", "later"]
 """As `frames.RouteKey` has them, without ``malformed``."""
 
 MOST_UNFINISHED = 100_000
-"""Bytes of a request; one that is longer is refused as soon as they have come."""
+"""Bytes of a request; a longer one is refused as soon as they have come."""
 
 SIZE_DIGITS = 18
+"""Of a message's bytes: so many fit 64 bits."""
+
+TOLD = ("recipient", "sender", "class", "client", "sasl", "size", "zone")
+"""What an MTA may tell of a message, as rules name it."""
+
+CUT_SHORT = "the end within a request"
+UNWRITABLE = "control characters, or no UTF-8"
+NOT_SERVED = "this zone has no routes here"
+NO_OTHER_HOST = "no host but the one that asks"
 
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -51,7 +60,7 @@ class Malformed(NamedTuple):
 
     Attributes:
         reply: the protocol's own error; the connection closes after it.
-        why: for logs; nothing of the client's stands in it.
+        why: for logs and the error; printable.
 
     """
 
@@ -84,18 +93,50 @@ class RouteAnswer(NamedTuple):
 
 
 def allowed(request: RouteRequest, answer: RouteAnswer) -> RouteAnswer:
-    """Return what of an answer may be told in the request's protocol: for what is counted and written.
+    """Return what of an answer may be told in the request's protocol: that is written, and counted.
 
-    A policy's FILTER is stored in the queue file, for all recipients of the message (access(5)): a single
-    host there would keep the mail for days when it dies, so it becomes the name, or nothing beside `self`.
+    Only policies are told less. Their FILTER is stored in the queue file, and goes for all recipients of
+    the message (access(5), FILTER, note 2):
+
+    - A single host would keep its mail for days after it died, so the name takes its place; where the name
+      may not be told for `self`, nothing does.
+    - Without a recipient (DATA and END-OF-MESSAGE of a message that has several) nobody knows whether some
+      are local, and a rule that asks nothing would move their mail: it is not answered. One that asks for
+      the sender, the client, the user or the size is.
     """
     if request.deals or answer.route is None or answer.rule is None:
         return answer
-    if answer.outcome == "host":
+    if request.query.recipient is None and not answer.rule.conditional:
+        return answer._replace(outcome="none", rule=None, route=None, target=None)
+    if answer.outcome == "others":
+        return answer if "," in answer.route.transport else answer._replace(outcome="later", route=None)
+    if answer.route.host:
         return answer._replace(outcome="name", route=by_name(answer.rule))
-    if answer.outcome == "others" and "," not in answer.route.transport:
-        return answer._replace(outcome="later", route=None)
     return answer
+
+
+def told_request(protocol: RouteProtocol, told: Mapping[str, str], writer: object = None) -> RouteRequest:
+    """Return the request that tells values of `TOLD`.
+
+    An empty value is as good as none, but for the sender: nobody is who sends bounces. So is a size of 0.
+
+    Raises:
+        ValueError: says why it is malformed.
+
+    """
+    if unwritable("".join(told.values())):
+        raise ValueError(UNWRITABLE)
+    recipient, sender = told.get("recipient"), told.get("sender")
+    query = RouteQuery(
+        recipient=normal_address(recipient) if recipient else None,
+        sender=None if sender is None else normal_address(sender),
+        mail_class=told.get("class") or None,
+        client=told.get("client") or None,
+        sasl=told.get("sasl") or None,
+        size=_size(told.get("size")),
+    )
+    zone = told.get("zone", "").lower().removesuffix(".")
+    return RouteRequest(protocol, zone or None, query, writer=writer)
 
 
 def unwritable(text: str) -> bool:
@@ -103,15 +144,9 @@ def unwritable(text: str) -> bool:
     return _UNWRITABLE.search(text) is not None
 
 
-def size_of(text: str) -> int | None:
-    """Return a number of bytes; empty or 0: None; raises ValueError for what is none."""
+def _size(text: str | None) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= SIZE_DIGITS):
         raise ValueError("size is no number of bytes")
     return int(text) or None
-
-
-def zone_of(text: str | None) -> str | None:
-    """Return a zone as it is asked for."""
-    return text.lower().removesuffix(".") or None if text else None

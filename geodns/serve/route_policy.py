@@ -1,28 +1,40 @@
 """Reads and writes Postfix's policy delegation: attributes by line, up to an empty one."""
 
-from geodns.responder.routes import RouteQuery, normal_address
 from geodns.serve.route_messages import (
+    CUT_SHORT,
     MOST_UNFINISHED,
     Heard,
     Malformed,
     RouteAnswer,
     RouteRequest,
     allowed,
-    size_of,
-    unwritable,
-    zone_of,
+    told_request,
 )
 
 DUNNO = b"action=DUNNO\n\n"
-"""Mail goes as it would without geodns."""
-_READ = ("sender", "recipient", "client_address", "sasl_username", "size", "policy_context")
+"""Mail goes as it would without geodns.
+
+What is malformed is answered so, too. SMTPD_POLICY_README wants no reply then, but a closed connection:
+Postfix asks once more, and unless `default_action` says otherwise its client is told 451, for as long as
+that request is not understood here. No mail shall wait for that.
+"""
+
+_NEWLINE = 10
+_READ = {
+    "sender": "sender",
+    "recipient": "recipient",
+    "client_address": "client",
+    "sasl_username": "sasl",
+    "size": "size",
+    "policy_context": "zone",
+}
+"""Attributes by what they tell; all others are ignored, in any order (SMTPD_POLICY_README, notes)."""
 
 
 class PolicyParser:
     """Requests of one connection, one after the other.
 
     Attributes:
-        half: an unfinished request waits.
         ended: nothing more is read.
 
     """
@@ -34,16 +46,18 @@ class PolicyParser:
 
     @property
     def half(self) -> bool:
+        """Whether an unfinished request waits."""
         return bool(self._held)
 
     def feed(self, data: bytes) -> list[Heard]:
         held, start, found = self._held, 0, list[Heard]()
         held += data
         while not self.ended and start < len(held):
+            # Only what came last is searched: bytes that trickle in would cost their square.
             end = held.find(b"\n\n", max(start, self._seen - 1))
             if (len(held) if end < 0 else end) - start > MOST_UNFINISHED:
                 found.append(self._refuse(f"more than {MOST_UNFINISHED} bytes"))
-            elif held[start] == 10:
+            elif held[start] == _NEWLINE:
                 found.append(self._refuse("an empty request"))
             elif end < 0:
                 break
@@ -60,30 +74,20 @@ class PolicyParser:
     def eof(self) -> list[Heard]:
         self.ended, half = True, self.half
         self._held.clear()
-        return [self._refuse("the end within a request")] if half else []
+        return [self._refuse(CUT_SHORT)] if half else []
 
     def _read(self, text: str) -> Heard:
         try:
-            told = dict(line.split("=", 1) for line in text.split("\n"))
+            attributes = dict(line.split("=", 1) for line in text.split("\n"))  # the last value is kept
         except ValueError:
             return self._refuse("a line without =")
-        if told.get("request") != "smtpd_access_policy":
+        if attributes.get("request") != "smtpd_access_policy":
             return self._refuse("not request=smtpd_access_policy")
-        if any(unwritable(told.get(name, "")) for name in _READ):
-            return self._refuse("control characters, or no UTF-8")
+        told = {name: attributes[key] for key, name in _READ.items() if key in attributes}
         try:
-            size = size_of(told.get("size", ""))
+            return told_request("policy", told)
         except ValueError as error:
             return self._refuse(str(error))
-        sender, recipient = told.get("sender"), told.get("recipient")
-        query = RouteQuery(
-            recipient=normal_address(recipient) if recipient else None,
-            sender=None if sender is None else normal_address(sender),
-            client=told.get("client_address") or None,
-            sasl=told.get("sasl_username") or None,
-            size=size,
-        )
-        return RouteRequest("policy", zone_of(told.get("policy_context")), query)
 
     def _refuse(self, why: str) -> Malformed:
         self.ended = True
@@ -91,6 +95,11 @@ class PolicyParser:
 
 
 def policy_reply(request: RouteRequest, answer: RouteAnswer) -> bytes:
-    """Write an answer."""
+    """Write an answer.
+
+    A list of hosts may stand in a FILTER: what follows its transport is the delivery agent's business
+    (access(5), FILTER), and smtp(8) takes destinations with commas or blanks between (SMTP DESTINATION
+    SYNTAX; since 3.5).
+    """
     route = allowed(request, answer).route
     return DUNNO if route is None else b"action=FILTER %b\n\n" % route.transport.encode()

@@ -1,14 +1,26 @@
 """Reads and writes socketmap: netstrings of a map's name and a key."""
 
 from geodns.responder.routes import Carried, RouteQuery, normal_address
-from geodns.serve.route_messages import Heard, Malformed, RouteAnswer, RouteRequest, unwritable
+from geodns.serve.route_messages import (
+    CUT_SHORT,
+    NO_OTHER_HOST,
+    NOT_SERVED,
+    Heard,
+    Malformed,
+    RouteAnswer,
+    RouteRequest,
+    unwritable,
+)
 
-LONGEST = 10_000
-"""Bytes of a request; Postfix sends no longer ones (socketmap_table(5))."""
+LONGEST_KEY = 10_000
+"""Bytes; Postfix asks for no longer key (socketmap_table(5), since 3.12)."""
+
 _MAPS = {b"recipient": Carried.RECIPIENT, b"sender": Carried.SENDER}
+_LONGEST = LONGEST_KEY + 1 + max(map(len, _MAPS))
+_DIGITS = len(str(_LONGEST))
+_COMMA = 44
 _NOBODY = RouteQuery(provider="")
-"""Fits no rule but those that a map does not answer by."""
-_DIGITS = len(str(LONGEST))
+"""No rule is answered by it: those that ask nothing are not answered in a map."""
 
 
 class SocketmapParser:
@@ -33,10 +45,9 @@ class SocketmapParser:
         held, start, found = self._held, 0, list[Heard]()
         held += data
         while not self.ended and start + self._need < len(held):
-            one = self._next(start)
-            if one is None:
+            end, heard = self._next(start)
+            if heard is None:
                 break
-            end, heard = one
             found.append(heard)
             start, self._need = end, 0
         if self.ended:
@@ -48,24 +59,26 @@ class SocketmapParser:
     def eof(self) -> list[Heard]:
         self.ended, half = True, self.half
         self._held.clear()
-        return [self._refuse("the end within a request")] if half else []
+        return [self._refuse(CUT_SHORT)] if half else []
 
-    def _next(self, start: int) -> tuple[int, Heard] | None:
+    def _next(self, start: int) -> tuple[int, Heard | None]:
         """Return the end of the request that begins somewhere, and what it is; None: it is unfinished."""
         held = self._held
-        colon = held.find(b":", start, start + _DIGITS + 1)
-        digits = bytes(held[start : start + _DIGITS + 1] if colon < 0 else held[start:colon])
+        most = start + _DIGITS + 1
+        colon = held.find(b":", start, most)
+        digits = held[start : most if colon < 0 else colon]
         if not digits.isdigit() or len(digits) > _DIGITS or (len(digits) > 1 and digits[:1] == b"0"):
             return start, self._refuse("no length of a netstring")
-        if int(digits) > LONGEST:
-            return start, self._refuse(f"more than {LONGEST} bytes")
+        length = int(digits)
+        if length > _LONGEST:
+            return start, self._refuse(f"more than {_LONGEST} bytes")
         if colon < 0:
-            return None
-        end = colon + 1 + int(digits)
+            return start, None
+        end = colon + 1 + length
         if end >= len(held):
             self._need = end - start
-            return None
-        if held[end] != 44:
+            return start, None
+        if held[end] != _COMMA:
             return start, self._refuse("no comma after a netstring")
         return end + 1, self._read(bytes(held[colon + 1 : end]))
 
@@ -73,35 +86,37 @@ class SocketmapParser:
         name, _, raw = payload.partition(b" ")
         carried = _MAPS.get(name)
         if carried is None:
-            return self._refuse("no map that is known here: recipient or sender")
+            return self._refuse("the maps here are recipient and sender")
         key = raw.decode("utf-8", "surrogateescape")
         return RouteRequest("socketmap", None, _asked(key, carried), carried)
 
     def _refuse(self, why: str) -> Malformed:
         self.ended = True
+        # To Postfix PERM is a fault of its tables, and it tries again; to others it is a reason to bounce.
         return Malformed("socketmap", _netstring(f"TEMP {why}"), why)
 
 
 def _asked(key: str, carried: Carried) -> RouteQuery:
-    if carried is Carried.SENDER and key == "<>":
-        return RouteQuery(sender=normal_address(key), provider="")
+    # Postfix asks transport_maps for "*" too (transport(5)), and sender maps for "@domain" (postconf(5),
+    # sender_dependent_default_transport_maps); others ask for parts of a domain. These are no addresses: an
+    # answer would go for mail that rules have not seen. Bounces are asked for as "<>" (postconf(5),
+    # empty_address_default_transport_maps_lookup_key).
     local, _, domain = key.rpartition("@")
-    # Postfix asks for "*" too, others for "@domain" and parts of a domain.
-    if not local or not domain or unwritable(key):
-        return _NOBODY
-    if carried is Carried.SENDER:
+    is_address = bool(local and domain) and not unwritable(key)
+    if carried is Carried.SENDER and (is_address or key == "<>"):
         return RouteQuery(sender=normal_address(key), provider="")
-    return RouteQuery(recipient=normal_address(key))
+    if carried is Carried.RECIPIENT and is_address:
+        return RouteQuery(recipient=normal_address(key))
+    return _NOBODY
 
 
 def socketmap_reply(answer: RouteAnswer) -> bytes:
     """Write an answer."""
     if answer.outcome == "unserved":
-        return _netstring("TEMP this zone has no routes here")
+        return _netstring(f"TEMP {NOT_SERVED}")
     if answer.outcome == "later":
-        return _netstring("TEMP no host but the one that asks")
-    route = answer.route
-    return _netstring("NOTFOUND " if route is None else f"OK {route.transport}")
+        return _netstring(f"TEMP {NO_OTHER_HOST}")
+    return _netstring("NOTFOUND " if answer.route is None else f"OK {answer.route.transport}")
 
 
 def _netstring(text: str) -> bytes:
