@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from geodns.config.answer_keys import QUERY_LOG, RATE_LIMIT
+from geodns.config.route_keys import ROUTES_LISTEN
 from geodns.config.server_keys import HTTP_TLS, TCP
 from geodns.config.settings import ENVIRONMENT, KEYS
 from geodns.zonefile.reference import key_table, zone_reference
@@ -15,7 +16,13 @@ def settings_tables() -> str:
     """Return the tables of the keys of geodns.yaml."""
     variables = {key: [f"`{name}`"] for name, key in ENVIRONMENT.items()}
     parts = [key_table(KEYS, ("Variable", variables))]
-    below = {"http_tls": HTTP_TLS, "tcp": TCP, "rate_limit": RATE_LIMIT, "query_log": QUERY_LOG}
+    below = {
+        "http_tls": HTTP_TLS,
+        "tcp": TCP,
+        "routes_listen": ROUTES_LISTEN,
+        "rate_limit": RATE_LIMIT,
+        "query_log": QUERY_LOG,
+    }
     for name, keys in below.items():
         parts += [f"Below `{name}`:", key_table(keys)]
     return "\n\n".join(parts) + "\n"

@@ -1,6 +1,8 @@
 """``geodns serve``: the server."""
 
+import logging
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +12,17 @@ import click
 
 import geodns
 from geodns import logs
+from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.errors import GeodnsError
+from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
-from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
+from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
+
+log = logging.getLogger(__name__)
 
 PROGRAM = tuple(Path(module.__file__ or "").parent for module in (geodns, click, os))
 """Folders of modules that the processes load when they are started: ours, libraries, Python's."""
@@ -53,6 +59,9 @@ def serve(config: Path | None, **flags: object) -> None:
     notifier = Notifier(os.environ)
     settings = load_settings(config, flags, os.environ)
     logs.configure(settings.log_format, settings.log_level)
+    for one in settings.routes_listen:
+        if not one.loopback:
+            log.warning("routes_listen: whoever reaches %s may ask there: let only your MTAs", one)
     try:
         status = run(settings, given, notifier)
     except GeodnsError as error:
@@ -99,6 +108,7 @@ def _run(
                 workers=settings.worker_count,
                 control=lambda context: _control(settings, context),
                 tcp=TcpLimits(**settings.tcp.model_dump()),
+                routes=_routes(settings),
                 given=given,
                 identity=identity,
                 notifier=notifier,
@@ -106,6 +116,20 @@ def _run(
         )
     finally:
         lock.close()
+
+
+def _routes(settings: Settings) -> RoutesPlan:
+    """Return what the routes worker needs of the settings, and of the providers known by their domains."""
+    return RoutesPlan(
+        tuple(_routes_listener(one) for one in settings.routes_listen),
+        {domain: provider.name for provider in PROVIDERS for domain in provider.domains},
+        frozenset((settings.node, socket.gethostname())),
+    )
+
+
+def _routes_listener(one: RoutesListen) -> RoutesListener:
+    place = one.listen.absolute() if isinstance(one.listen, Path) else (one.listen.host, one.listen.port)
+    return RoutesListener(place, one.zone or "", one.self_host or "", one.mode)
 
 
 def _lock(settings: Settings, identity: privileges.Identity | None) -> StateLock:

@@ -17,6 +17,7 @@ from geodns.config import yaml_nodes
 from geodns.config.answer_keys import QUERY_LOG_KEY, RATE_LIMIT_KEY
 from geodns.config.keys import Key, keys_in, read_keys, words_of
 from geodns.config.report import Report
+from geodns.config.route_keys import LISTENERS_OF_ROUTES, RoutesListen, listeners_beside
 from geodns.config.server_keys import (
     ACCOUNT,
     CERTIFICATE,
@@ -34,10 +35,11 @@ from geodns.config.server_keys import (
     token_type,
 )
 from geodns.config.tokens import Scope, Token, read_tokens
-from geodns.config.value_types import EHLO, OFF, choice, whole
+from geodns.config.value_types import EHLO, OFF, RESOLVER, choice, whole
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model.base import Frozen
+from geodns.model.hosts import Endpoint
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.wire.names import name_to_wire
 
@@ -131,6 +133,18 @@ class Settings(Frozen):
         int, Key(whole(1, 65536, "probe_concurrency"), "How many probes may run at once.")
     ] = 512
     tcp: Annotated[Tcp, Key(TCP_LIMITS, "What TCP clients may take.", default="those below")] = Tcp()
+    routes_listen: Annotated[
+        tuple[RoutesListen, ...],
+        Key(LISTENERS_OF_ROUTES, "Where MTAs ask which name a message leaves by.", default="nowhere"),
+    ] = ()
+    routes_resolver: Annotated[
+        Endpoint | None,
+        Key(
+            RESOLVER,
+            "Whom to ask who runs the mail of a recipient's domain.",
+            default="what /etc/resolv.conf says",
+        ),
+    ] = None
     user: Annotated[
         str | None, Key(ACCOUNT, "The user to run as once the ports are open.", default="who starts it")
     ] = None
@@ -196,7 +210,7 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
     if path is not None:
         report = Report(str(path))
         values = settings_in(path, report)
-        problems.extend(report.problems())
+        problems.extend(one for one in report.problems() if not one.warning)
     for variable, key in ENVIRONMENT.items():
         text = environ.get(variable, "")
         if text:
@@ -261,6 +275,9 @@ def settings_in(path: Path, report: Report, *, foreign: bool = False) -> dict[st
             values[key] = path.parent / values[key]
     if "geoip" in values:
         values["geoip"] = tuple(path.parent / one for one in values["geoip"])
+    if "routes_listen" in values:
+        node = root.items["routes_listen"][1]
+        values["routes_listen"] = listeners_beside(values["routes_listen"], node, path.parent, report)
     return values
 
 

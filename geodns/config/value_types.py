@@ -304,6 +304,19 @@ def parse_endpoint(text: str) -> Endpoint | None:
     return Endpoint(address=parsed, port=int(port))
 
 
+def _read_resolver(node: YamlNode, report: Report) -> Endpoint | None:
+    instead = 'write an address with or without a port, as 10.0.0.53 or "[2001:db8::53]:5353"'
+    text = text_of(node, report, "whom to ask", instead)
+    endpoint = None if text is None else parse_endpoint(text)
+    if text is not None and endpoint is None:
+        report.error(node, f"{quoted(text)} is no resolver", instead)
+    return endpoint
+
+
+RESOLVER = ValueType(_read_resolver, ADDRESS_SCHEMA, "address")
+"""Whom to ask for names, as 10.0.0.53 or 127.0.0.1:8600."""
+
+
 HOW_MANY = "write 1 for all, or a part of them, as 1%, 1/100 or 0.01"
 
 

@@ -9,6 +9,7 @@ from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.regex import MAX_LENGTH
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
+    RESOLVER,
     Schema,
     ValueType,
     choice,
@@ -35,7 +36,7 @@ from geodns.model.reputation import (
     ReputationAction,
     ReputationRule,
 )
-from geodns.zonefile.sections import HOST_NAME, RESOLVER
+from geodns.zonefile.sections import HOST_NAME
 
 
 def _read_action(

@@ -4,9 +4,8 @@ import re
 from typing import Generic, NamedTuple, TypeVar
 
 from geodns.config.report import Report, quoted
-from geodns.config.value_types import ADDRESS_SCHEMA, ValueType, parse_endpoint, text_of
+from geodns.config.value_types import ValueType, text_of
 from geodns.config.yaml_nodes import Scalar, YamlNode
-from geodns.model.hosts import Endpoint
 from geodns.zonefile.names import expand, is_host_label
 
 T = TypeVar("T")
@@ -66,16 +65,3 @@ def _read_host_name(node: YamlNode, report: Report) -> str | None:
 
 
 HOST_NAME = ValueType(_read_host_name, {"type": "string"})
-
-
-def _read_resolver(node: YamlNode, report: Report) -> Endpoint | None:
-    instead = 'write an address with or without a port, as 10.0.0.53 or "[2001:db8::53]:5353"'
-    text = text_of(node, report, "whom to ask", instead)
-    endpoint = None if text is None else parse_endpoint(text)
-    if text is not None and endpoint is None:
-        report.error(node, f"{quoted(text)} is no resolver", instead)
-    return endpoint
-
-
-RESOLVER = ValueType(_read_resolver, ADDRESS_SCHEMA, "address")
-"""Whom to ask for names, as 10.0.0.53 or 127.0.0.1:8600."""

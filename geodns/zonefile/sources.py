@@ -15,6 +15,7 @@ from geodns.config.keys import keys_of, objects, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.value_types import (
     FLAG,
+    RESOLVER,
     Schema,
     choice,
     duration,
@@ -32,7 +33,7 @@ from geodns.model.zone import Pool, Zone
 from geodns.zonefile import names
 from geodns.zonefile.hosts import MAX_HOSTS, read_hosts
 from geodns.zonefile.names import is_host_label, is_within, owner
-from geodns.zonefile.sections import HOST_NAME, RESOLVER, Placed
+from geodns.zonefile.sections import HOST_NAME, Placed
 
 MAX_LABEL = 23
 """Characters of `name`: with an IPv6 address behind it a label has 63 (RFC 1035 section 2.3.4)."""

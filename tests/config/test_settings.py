@@ -1,7 +1,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,8 @@ geoip: [country.mmdb, /usr/share/GeoIP/asn.mmdb]
 ehlo: probe.example.com
 probe_concurrency: 64
 tcp: {connections: 5000, per_client: 10, idle: 1m}
+routes_listen: {listen: unix:routes.sock, zone: out.example.com, self: mta1, mode: "0600"}
+routes_resolver: 192.0.2.53
 user: geodns
 group: mail
 log_format: json
@@ -177,6 +179,10 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
         "ehlo": "probe.example.com",
         "probe_concurrency": 64,
         "tcp": {"connections": 5000, "per_client": 10, "idle": 60},
+        "routes_listen": (
+            {"listen": Path("routes.sock"), "zone": "out.example.com", "self_host": "mta1", "mode": 0o600},
+        ),
+        "routes_resolver": {"address": ip_address("192.0.2.53"), "port": None},
         "user": "geodns",
         "group": "mail",
         "log_format": "json",
