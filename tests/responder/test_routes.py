@@ -256,7 +256,8 @@ def test_what_patterns_of_addresses_fit(
     patterns = (*(f"x{one}@nowhere.invalid" for one in range(many)), pattern)
     for place in ("recipient", "sender"):
         for address, expected in (*((one, 1) for one in fitting), *((one, None) for one in others)):
-            found = decide(zone_routes([{place: patterns}]), RouteQuery()._replace(**{place: address}))
+            query = RouteQuery(address) if place == "recipient" else RouteQuery(sender=address)
+            found = decide(zone_routes([{place: patterns}]), query)
             assert found == (rule(1, **{place: patterns}) if expected else Undecided.NO_RULE), address
 
 
