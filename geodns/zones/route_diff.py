@@ -108,10 +108,11 @@ def _changed(
         gone = [place for place in range(was + 1, was_next) if place not in kept]
         came = [place for place in range(now + 1, now_next) if place not in stands]
         for same in (_conditions, _target):
-            pairs = [*_pairs(old, gone, new, came, same)]
-            yield from pairs
-            gone = [place for place in gone if place not in dict(pairs)]
-            came = [place for place in came if place not in {now for _, now in pairs}]
+            pairs = dict(_pairs(old, gone, new, came, same))
+            yield from pairs.items()
+            found = {*pairs.values()}
+            gone = [place for place in gone if place not in pairs]
+            came = [place for place in came if place not in found]
         if len(gone) == len(came):
             yield from zip(gone, came, strict=True)
 
