@@ -60,8 +60,7 @@ def in_a_network_of_its_own(work: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
-            ip("link", "set", "lo", "up")
+            leave_the_network()
             for one in (*PROVIDERS, OWN, SECOND, DEAD):
                 ip("addr", "add", f"{one}/32", "dev", "lo")
             work()
@@ -73,6 +72,27 @@ def in_a_network_of_its_own(work: Callable[[], None]) -> None:
     thread.join()
     if failed:
         raise failed[0]
+
+
+def leave_the_network() -> None:
+    """Have this thread, and all it starts, be where there is nothing but loopback, with every port free."""
+    assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
+    ip("link", "set", "lo", "up")
+
+
+@contextmanager
+def alone_on_loopback() -> Iterator[None]:
+    """Be where there is nothing but loopback, with every port free, until the block ends.
+
+    Copies of the template are not there: servers that shall be must be `fresh`.
+    """
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        leave_the_network()
+        yield
+    finally:
+        assert ctypes.CDLL(None).setns(before, CLONE_NEWNET) == 0
+        os.close(before)
 
 
 def ip(*arguments: str) -> None:
@@ -107,6 +127,8 @@ class _Talk(socketserver.StreamRequestHandler):
             address = rest.partition("<")[2].partition(">")[0]
             reply = TAKEN
             match command.upper():
+                case "EHLO":
+                    reply = self.server.reply("EHLO")
                 case "MAIL":
                     sender = address
                 case "RCPT":
