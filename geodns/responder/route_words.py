@@ -33,7 +33,7 @@ def wanted(rule: CompiledRule) -> dict[str, str]:
 
 def missed(condition: str, rule: CompiledRule, query: RouteQuery) -> str:
     """Say what a message is told to be, and what the rule wants instead."""
-    want = wanted(rule)[condition]
+    want = wanted(rule).get(condition, "nothing")
     if condition == "provider":
         return _provider(query, want)
     what, told = _told(condition, query)
