@@ -53,8 +53,8 @@ class RouteMetrics(Collector):
             labels = _bounded(self._rules, (zone, which, use), MOST_RULES) or (zone, OTHER, "")
             key = (*labels, outcome, protocol)
             found[key] = found.get(key, 0) + number
-        for key, number in found.items():
-            self._answers.labels(*key).inc(number)
+        for values, number in found.items():
+            self._answers.labels(*values).inc(number)
         for host, number in counts.looked_up.items():
             self._looked_up.labels(
                 *(_bounded(self._hosts, host, MOST_LOOKED_UP) or (host[0], OTHER, ""))
