@@ -99,6 +99,7 @@ class RoutesServer(ConnectionServer):
         self.halves: OrderedDict[_MtaConnection, float] = OrderedDict()
         self.answerer = Answerer(ProviderCache(plan.providers, known, self._ask))
         follower.on_news = self._take
+        self._targets = follower.table.targets
         self._since = time.time()
         self._answers: Counter[RouteKey] = Counter()
         self._looked_up: Counter[tuple[str, str, str]] = Counter()
@@ -122,6 +123,9 @@ class RoutesServer(ConnectionServer):
         """Return the answer as it is written, or whose provider to wait for."""
         self.keep_up()
         table = self.follower.table
+        if table.targets is not self._targets:
+            self._targets = table.targets
+            self.answerer.dealer.keep(table.targets)
         found = self.answerer.answer(table, listener, request, (time.monotonic(), time.time()), waited=waited)
         if isinstance(found, Wanted):
             return found

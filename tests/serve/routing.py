@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from geodns.responder.route_table import CompiledRule, KnownProvider, RouteNews,
 from geodns.responder.table import EMPTY, Table
 from geodns.responder.table_changes import deltas, pack
 from geodns.serve.frames import Message, RouteCounts, RouteKey, Stream, framed, pack_news, unpack_message
+from geodns.serve.known_providers import KnownProviders
 from geodns.serve.plan import RoutesListener, RoutesPlan
 from geodns.serve.routes import RoutesServer
 from geodns.serve.worker import TableFollower
@@ -204,7 +204,7 @@ def run(
                 one.listen()
                 listening.append(one)
             follower = TableFollower("routes", "routes", Stream(theirs), word, (born, 1), os.getppid())
-            server = RoutesServer(follower, listening, plan, OrderedDict(known or {}))
+            server = RoutesServer(follower, listening, plan, KnownProviders(known))
             serving = asyncio.create_task(server.run())
             await asyncio.sleep(0)
             running = Running(server, [one.getsockname() for one in listening], Stream(ours), word)

@@ -1,6 +1,7 @@
 """The routes worker, as MTAs meet it: every protocol, order, bounds, providers, and its end."""
 
 import asyncio
+import json
 import signal
 
 import pytest
@@ -53,14 +54,29 @@ NAMED = RoutesListener(LOOPBACK, ZONE)
         ),
         pytest.param(b"get recipient=a%40gmail.com\n", f"200 {GMAIL}\n", id="line: a provider built in"),
         pytest.param(f"get a@local.{ZONE}\n".encode(), "500 no route\n", id="line: local"),
+        pytest.param(
+            b"POST /route HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b'Content-Length: 27\r\n\r\n{"recipient":"a@x.example"}',
+            "",
+            id="HTTP",
+        ),
         pytest.param(b"\xff\xfe", "400 malformed: no protocol that is known here\n", id="no protocol"),
     ],
 )
 def test_each_protocol_is_told_by_its_first_bytes(request_: bytes, answer: str) -> None:
     async def test(running: Running) -> None:
-        assert await running.asked(request_) == answer
+        found = await running.asked(request_)
+        if answer:
+            assert found == answer
+        else:
+            head, _, body = found.partition("\r\n\r\n")
+            assert head.startswith("HTTP/1.1 200 ")
+            told = json.loads(body)
+            assert told["rule"] == 4
+            assert told["transport"] == BULK
+            assert [one["rule"] for one in told["why"]] == [1, 2, 3]
 
-    run(test)
+    run(test, providers={"x.example": "", "gmail.com": "google"})
 
 
 def test_what_was_asked_is_counted() -> None:
@@ -142,9 +158,10 @@ def test_a_listener_may_have_its_zone_and_the_host_that_asks() -> None:
     itself = RoutesListener(LOOPBACK, ZONE, "mta1")
 
     async def test(running: Running) -> None:
-        others = f"relay:[mta2.{ZONE}]:25, [mta3.{ZONE}]:25"
-        assert await running.asked(b"get a@x.bank.example\n") == f"200 {others}\n"
-        assert await running.asked(policy(recipient="a@x.bank.example")) == f"action=FILTER {others}\n\n"
+        two, three = f"[mta2.{ZONE}]:25", f"[mta3.{ZONE}]:25"
+        assert await running.asked(b"get a@x.bank.example\n") == f"200 relay:{two}, {three}\n"
+        answer = await running.asked(policy(recipient="a@x.bank.example"))
+        assert answer == f"action=FILTER relay:{three}, {two}\n\n"
         assert await running.asked(b"get zone=other.example&recipient=a@x.example\n", 0) == (
             "400 this zone has no routes here\n"
         )
@@ -237,7 +254,7 @@ def test_a_stale_provider_serves_while_it_is_asked_for_again() -> None:
     run(test, known=known)
 
 
-@pytest.mark.parametrize("recipient", [f"a@{'x' * 250}.example", "a@[192.0.2.1]", "a@localhost", "a", ""])
+@pytest.mark.parametrize("recipient", [f"a@{'x' * 250}.example", "a@[192.0.2.1]", "a@localhost", "a"])
 def test_what_is_no_domain_is_never_asked_for(recipient: str) -> None:
     async def test(running: Running) -> None:
         assert await running.asked(policy(recipient=recipient)) == f"action=FILTER {BULK}\n\n"
