@@ -13,6 +13,8 @@ MOST_LISTED = 8
 MOST_TURNS = 10_000
 """Rotations that are known at once: of names, providers and the MTAs that ask."""
 
+_LONG_OVER = 3600.0
+"""Seconds before the end of new allowances at which those of others have ended, whatever the clocks do."""
 _MESSAGE = 1 << 32
 """What a message counts in shares and credits: in these all rotations are alike, whatever their weights."""
 
@@ -96,21 +98,23 @@ class Dealer:
         self._until: dict[tuple[str, str], float] = {}
         self._changes = 0
         """Of who has something left."""
+        self._names: frozenset[TargetKey] = frozenset()
 
     def allow(self, allowances: Mapping[tuple[str, str], Allowance]) -> None:
         """Take what hosts may be dealt from now on; what was dealt before is in it."""
         for host, allowance in allowances.items():
             self._until[host] = allowance.until
             self._left[host] = dict(allowance.left)
+        oldest = min((one.until for one in allowances.values()), default=0.0) - _LONG_OVER
+        for host in [host for host, until in self._until.items() if until < oldest]:
+            del self._until[host], self._left[host]
         self._changes += 1
 
     def keep(self, targets: Mapping[TargetKey, RouteTarget]) -> None:
-        """Forget the places in rotations of all other targets, and what hosts beyond these may get."""
-        self._turns = {key: one for key, one in self._turns.items() if key[:2] in targets}
-        hosts = {(one.zone, host) for one in targets.values() for host in one.hosts}
-        self._left = {host: left for host, left in self._left.items() if host in hosts}
-        self._until = {host: until for host, until in self._until.items() if host in hosts}
-        self._changes += 1
+        """Forget the places in rotations of all other targets."""
+        if targets.keys() != self._names:
+            self._names = frozenset(targets)
+            self._turns = {key: one for key, one in self._turns.items() if key[:2] in targets}
 
     def route(
         self,

@@ -262,14 +262,26 @@ def test_what_is_known_is_bounded() -> None:
 
 def test_targets_that_are_gone_are_forgotten() -> None:
     dealer, gone = Dealer(), replace(WARMING, name="gone.out.example.com")
-    allow(dealer, a=1, b=1, x=1)
-    for one in (WARMING, gone):
-        for provider in PROVIDERS:
-            dealer.route(BY_HOST, one, provider, 0.0)
-    dealer.keep({(ZONE, NAME): WARMING})
-    assert {key[1] for key in dealer._turns} == {NAME}
-    assert {host for _, host in dealer._left} == {host for _, host in dealer._until} == {"a", "b"}
-    dealer.keep({})
-    assert not dealer._turns
-    assert not dealer._left
-    assert dealt(dealer, WARMING, 2, "google") == {"a": 2}
+    known = {(one.zone, one.name): one for one in (WARMING, gone)}
+    for kept, names in ((known, {NAME, gone.name}), ({(ZONE, NAME): WARMING}, {NAME}), ({}, set())):
+        for one in known.values():
+            for provider in PROVIDERS:
+                dealer.route(BY_HOST, one, provider, 0.0)
+        dealer.keep(kept)
+        assert {key[1] for key in dealer._turns} == names
+
+
+def test_an_edit_elsewhere_moves_no_rotation() -> None:
+    dealer, one = Dealer(), target({"a": 1, "b": 1})
+    assert dealt(dealer, one, 1) == {"a": 1}
+    dealer.keep({(ZONE, NAME): one})
+    assert dealt(dealer, one, 1) == {"b": 1}
+
+
+def test_what_hosts_that_are_gone_might_get_is_forgotten() -> None:
+    dealer = Dealer()
+    for number in range(0, 20_000, 100):
+        dealer.allow({(ZONE, f"m{number}"): Allowance({"google": 1}, 900.0 + number)})
+    assert len(dealer._left) == len(dealer._until) <= 40
+    dealer.allow({})
+    assert len(dealer._left) <= 40
