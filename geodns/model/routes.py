@@ -12,6 +12,13 @@ from geodns.model.base import Frozen
 NULL_SENDER = "<>"
 """How rules write the sender of bounces."""
 SMTP = 25
+MOST_VALUES = 8
+"""Values of one condition in words."""
+_UNITS = tuple(
+    (f"{letter}{kind}", base**power)
+    for power, letter in ((3, "G"), (2, "M"), (1, "K"))
+    for kind, base in (("B", 1000), ("iB", 1024))
+)
 
 DealBy = Literal["name", "host"]
 
@@ -60,10 +67,42 @@ class RouteRule(Frozen):
             or self.over is not None
         )
 
+    @property
+    def when(self) -> str:
+        """The conditions in words, as files write them: of many values the first; empty: none."""
+        listed: tuple[tuple[str, tuple[object, ...]], ...] = (
+            ("recipient", tuple(map(_pattern_text, self.recipient))),
+            ("sender", tuple(map(_pattern_text, self.sender))),
+            ("class", self.mail_class),
+            ("provider", self.provider),
+            ("client", self.client),
+            ("sasl", self.sasl),
+        )
+        words = [f"{word} {_words(values)}" for word, values in listed if values]
+        return "; ".join([*words, f"over {size_text(self.over)}"] if self.over is not None else words)
+
     @cached_property
     def digest(self) -> str:
         """Tells rules apart, wherever they stand; counts are kept by it."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes as files write it, as 5MB."""
+    if size:
+        for unit, large in _UNITS:
+            if size % large == 0:
+                return f"{size // large}{unit}"
+    return f"{size}B"
+
+
+def _pattern_text(pattern: str) -> str:
+    return pattern.removeprefix("*@") or pattern
+
+
+def _words(values: tuple[object, ...]) -> str:
+    more = len(values) - MOST_VALUES
+    return ", ".join(map(str, values[:MOST_VALUES])) + (f" and {more:,} more" if more > 0 else "")
 
 
 class HeaderSign(Frozen):

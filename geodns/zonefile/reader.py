@@ -1,7 +1,7 @@
 """Zone files → zones: every problem of a file at once, each with its place."""
 
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,15 @@ from geodns.zonefile.crosschecks import check_names, check_use, check_views
 from geodns.zonefile.defaults import Defaults
 from geodns.zonefile.experiments import read_experiments, with_experiments
 from geodns.zonefile.hosts import read_hosts
+from geodns.zonefile.mail_classes import read_classes
 from geodns.zonefile.name_servers import NO_SERVERS, read_name_servers
 from geodns.zonefile.names import zone_name
 from geodns.zonefile.pools import implied_pool, link_fallbacks, read_pools, used_checks
 from geodns.zonefile.record_fields import Context
 from geodns.zonefile.records import Names, PlacedRrset, Ttls, add, add_addresses, read_records
 from geodns.zonefile.reputation import read_reputation
+from geodns.zonefile.route_checks import check_routes
+from geodns.zonefile.routes import PlacedRoute, read_routes
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.sections import Placed
 from geodns.zonefile.soa import read_soa
@@ -208,6 +211,7 @@ class _Reader:
             servers = self._servers_in_records(given.get("records"))
         soa = read_soa(given.get("soa"), servers, self._context)
         reputation = read_reputation(given.get("reputation"), report)
+        routes = read_routes(given.get("routes"), self._context)
         check_names(self._names, self._origin, report)
         self._names.get(self._origin, {}).pop("DS", None)  # it is the parent's to answer
         data = [rrset.data for kinds in self._names.values() for rrset in kinds.values()]
@@ -227,14 +231,30 @@ class _Reader:
             records=tuple(one for one in data if isinstance(one, Record)),
             rules=tuple(one for one in data if isinstance(one, Rule)),
             reputation=reputation,
+            local=given.get("local", ()),
+            routes=tuple(one.rule for one in routes),
+            classes=read_classes(given.get("classes"), report),
         )
         if well_read:
             zone = with_experiments(zone, experiments, report)
-            check_views(zone, self._names, report)
-            check_use(zone, checks, own, pools, report)
             check_sources(sources, origins, pools, report)
-            check_warmups(zone, own, {name: pool.at for name, pool in pools.items()}, report)
+            self._check_whole(zone, checks, own, pools, routes)
         return zone
+
+    def _check_whole(
+        self,
+        zone: Zone,
+        checks: Mapping[str, Placed[Check]],
+        own: Mapping[str, Placed[Host]],
+        pools: Mapping[str, Placed[Pool]],
+        routes: Sequence[PlacedRoute],
+    ) -> None:
+        """Report what does not go together; `own` are the hosts that the file itself has."""
+        report = self._report
+        check_views(zone, self._names, report)
+        check_use(zone, checks, own, pools, report)
+        check_warmups(zone, own, {name: pool.at for name, pool in pools.items()}, report)
+        check_routes(zone, routes, self._root, own, report)
 
     def _gather(
         self,

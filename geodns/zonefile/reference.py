@@ -9,9 +9,11 @@ from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.experiments import ARM, EXPERIMENT
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
+from geodns.zonefile.mail_classes import HEADER_SIGN
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import IN_THE_FILE, RECORD_TYPES, RecordType
 from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
+from geodns.zonefile.routes import PROVIDER_NAMES, ROUTE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
@@ -34,6 +36,13 @@ of `hosts_from` do not."""
 _RULES = """\
 A list may stand wherever a name says `pool:`. The first rule counts whose conditions a client all meets; the
 last item is the pool of all others. `use` must be there."""
+
+_ROUTES = """\
+One rule or a list; the first whose conditions a message all meets says its name. `use` must be there; the
+last rule should have no condition. An address is `name@domain`; a domain stands for itself alone,
+`*.example.com` for all names below it. `*` and `?` stand for any characters, and case is nothing.
+
+Providers: {}."""
 
 _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ("Top level", ZONE, "A file has `ns`, `records` or both. All else may be left out."),
@@ -59,6 +68,8 @@ _SECTIONS: tuple[tuple[str, dict[str, Key], str], ...] = (
     ),
     ("`experiments: NAME`", EXPERIMENT, "`name` and `arms` must be there. A name has one experiment."),
     ("`experiments: NAME: arms: ARM`", ARM, "Both must be there; shares count in proportion to their sum."),
+    ("`routes`", ROUTE, _ROUTES.format(", ".join(PROVIDER_NAMES))),
+    ("`classes: NAME`", HEADER_SIGN, "One header or a list; any of them makes a message one of the class."),
 )
 
 

@@ -7,10 +7,12 @@ from geodns.zonefile.checks import CHECK
 from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.experiments import EXPERIMENT
 from geodns.zonefile.hosts import HOST
+from geodns.zonefile.mail_classes import CLASS_SCHEMA
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import GENERIC_PATTERN, RecordType, record_type, schemas
 from geodns.zonefile.records import POOL_PORT
 from geodns.zonefile.reputation import REPUTATION
+from geodns.zonefile.routes import LOCAL, MAX_RULES, ROUTE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import SOURCE_SCHEMA
 from geodns.zonefile.views import POOL_CHOICE
@@ -36,6 +38,9 @@ ZONE = keys_of(
         "records": section({"type": "object"}),
         "reputation": section(objects(REPUTATION)),
         "experiments": section(_named(objects(EXPERIMENT, "name", "arms"))),
+        "local": LOCAL,
+        "routes": section(one_or_more(objects(ROUTE, "use"), minItems=1, maxItems=MAX_RULES)),
+        "classes": section(_named(CLASS_SCHEMA)),
     },
     fields={"hosts_from": "sources"},
 ) | {"defaults": Key(section(objects(DEFAULTS)), "Keys that hosts, pools and checks share.")}

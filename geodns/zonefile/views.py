@@ -39,12 +39,18 @@ def _several(read_one: Callable[[YamlNode, Report], Any], one: Schema, what: str
     return ValueType(read, one_or_more(one, minItems=1), f"{what}: one or a list")
 
 
-def _read_subnet(node: YamlNode, report: Report) -> Network | None:
+def read_client_network(node: YamlNode, report: Report) -> Network | None:
+    """Read a network that clients are in; None: the report says why not."""
     network: Network | None = NETWORK.read(node, report)
     if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network.subnet_of(_MAPPED):
         mapped = IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
         report.error(node, f"{network} is IPv4 in the form of IPv6, which no client has", f"write {mapped}")
         return None
+    return network
+
+
+def _read_subnet(node: YamlNode, report: Report) -> Network | None:
+    network = read_client_network(node, report)
     sent = 0 if network is None else _SENT[network.version]
     if network is not None and network.prefixlen > sent:
         near = network.supernet(new_prefix=sent)

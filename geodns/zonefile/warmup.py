@@ -8,7 +8,7 @@ from geodns.config import yaml_nodes
 from geodns.config.keys import keys_of, read_keys
 from geodns.config.report import Report, quoted
 from geodns.config.times import duration_text
-from geodns.config.value_types import Schema, ValueType, choice, read_whole, text_of
+from geodns.config.value_types import Schema, ValueType, choice, entries_of, read_whole, text_of
 from geodns.config.yaml_nodes import YamlNode
 from geodns.model.base import FAMILIES
 from geodns.model.hosts import Host
@@ -18,12 +18,14 @@ from geodns.model.warmup import (
     MAX_DAYS,
     PLAN_NAMES,
     PLANS,
+    ProviderCap,
     Warmup,
     first_day,
     longest_ttl,
     peak_of,
 )
 from geodns.model.zone import Pool, Zone
+from geodns.zonefile.routes import PROVIDER_NAMES, read_provider
 from geodns.zonefile.sections import Placed
 
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -79,13 +81,63 @@ def _read_date(node: YamlNode, report: Report) -> date | None:
     return None
 
 
+_PERCENT = re.compile("([0-9]{1,3})%")
+_CAPS_HOW = "write messages a day or a part of the day's, as {google: 50%, yahoo: 1000}"
+
+
+def _read_caps(node: YamlNode, report: Report) -> tuple[ProviderCap, ...] | None:
+    before = report.errors
+    entries = entries_of(node, report, "caps of providers", _CAPS_HOW)
+    if not entries and report.errors == before:
+        report.error(node, "caps of no provider", f"{_CAPS_HOW}, or take `caps` out")
+    found = []
+    for key, value in entries.values():
+        provider, cap = read_provider(key, report), _read_cap(value, report)
+        if provider is not None and cap is not None:
+            found.append(ProviderCap(provider=provider, amount=cap[0], percent=cap[1]))
+    return tuple(found) if report.errors == before else None
+
+
+def _read_cap(node: YamlNode, report: Report) -> tuple[int, bool] | None:
+    """Return how much, and whether that is percent."""
+    text = text_of(node, report, "a cap", _CAPS_HOW)
+    if text is None:
+        return None
+    found = _PERCENT.fullmatch(text)
+    if found is None:
+        amount = read_whole(text, node, report, "messages a day", 0, MAX_CAP)
+        return None if amount is None else (amount, False)
+    if int(found[1]) > 100:
+        report.error(node, f"{text} is out of range", "write 0% to 100%")
+        return None
+    return int(found[1]), True
+
+
+_CAP_SCHEMA: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": MAX_CAP},
+        {"type": "string", "pattern": "^[0-9]{1,3}%$"},
+    ]
+}
+_CAPS = ValueType(
+    _read_caps,
+    {
+        "type": "object",
+        "properties": dict.fromkeys(PROVIDER_NAMES, _CAP_SCHEMA),
+        "additionalProperties": False,
+        "minProperties": 1,
+    },
+)
+
 WARMUP = keys_of(
     Warmup,
     {
         "plan": ValueType(_read_plan, _PLAN_SCHEMA, f"{', '.join(f'`{one}`' for one in PLAN_NAMES)} or list"),
         "start": ValueType(_read_date, {"type": "string", "format": "date"}, "date"),
         "days": choice,
+        "caps": _CAPS,
     },
+    fields={"caps": "provider_caps"},
 )
 
 
@@ -100,6 +152,8 @@ def read_warmup(node: YamlNode, report: Report) -> Warmup | None:
             instead = "write {plan: sendgrid, start: 2026-12-01}"
             report.error(node, f"a warm-up without `{word}`", instead)
             return None
+    if "caps" in given:
+        given["provider_caps"] = given.pop("caps")
     return Warmup(**given)
 
 

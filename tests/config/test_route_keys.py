@@ -126,5 +126,5 @@ def test_the_resolver_is_read(file: Path, text: str, expected: Endpoint) -> None
 
 def test_a_resolver_is_an_address(file: Path) -> None:
     file.write_text("routes_resolver: ns1.example.com\n")
-    with pytest.raises(SettingsError, match="1:18: 'ns1[.]example[.]com' is no resolver: write"):
+    with pytest.raises(SettingsError, match=r"1:18: 'ns1\.example\.com' is no resolver: write"):
         load_settings(file, {}, {})

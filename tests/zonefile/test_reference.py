@@ -9,23 +9,27 @@ from geodns.zonefile.defaults import DEFAULTS
 from geodns.zonefile.experiments import ARM, EXPERIMENT
 from geodns.zonefile.host_load import LOAD
 from geodns.zonefile.hosts import HOST
+from geodns.zonefile.mail_classes import HEADER_SIGN
 from geodns.zonefile.pools import MIN_LIVE, POOL
 from geodns.zonefile.reference import key_table, value_of, zone_reference
 from geodns.zonefile.reputation import DNSBL, REPUTATION, RULE
+from geodns.zonefile.routes import ROUTE
 from geodns.zonefile.schema import ZONE
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
 from geodns.zonefile.views import POOL_RULE
+from geodns.zonefile.warmup import WARMUP
 
 OF_REPUTATION = (REPUTATION, DNSBL, RULE)
-TABLES = (ARM, CHECK, DEFAULTS, EXPERIMENT, HOST, HOST_SOURCE, LOAD, POOL, POOL_RULE, SOA, ZONE)
+OF_ROUTES = (ROUTE, HEADER_SIGN)
+TABLES = (ARM, CHECK, DEFAULTS, EXPERIMENT, HOST, HOST_SOURCE, LOAD, POOL, POOL_RULE, SOA, WARMUP, ZONE)
 
 
 def test_the_reference_has_a_row_for_every_key() -> None:
     rows = Counter(
         line.split("|")[1].strip(" `") for line in zone_reference().splitlines() if line[:3] == "| `"
     )
-    keys = Counter(name for table in (*TABLES, *OF_REPUTATION) for name in table)
+    keys = Counter(name for table in (*TABLES, *OF_REPUTATION, *OF_ROUTES) for name in table)
     assert {name: rows[name] for name in keys} == keys
 
 
