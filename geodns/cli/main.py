@@ -27,6 +27,8 @@ _COMMANDS = {
     "clear": "end all overrides of a host",
     "reputation": "show what became of hosts' mail and what stands against them",
     "experiments": "show the arms of experiments, and whether they differ beyond chance",
+    "route": "say where a message leaves by the routes of a zone, rule by rule",
+    "routes": "show the rules by which messages leave, and which never matched",
     "warmup": "show how new IPs are warmed up; hold, resume, restart or skip-to",
     "export-state": "write all overrides to a file",
     "import-state": "take up overrides from a file",

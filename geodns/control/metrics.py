@@ -118,6 +118,15 @@ class Metrics:
         for outcome in ("taken", "duplicate", "refused"):
             self._signal_batches.labels(outcome)
 
+        self._providers = Counter(
+            "geodns_provider_lookups_total",
+            "Look-ups of who runs the mail of a recipient's domain, by what came of them; dropped: there was "
+            "no room.",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in ("found", "nobody", "failed", "dropped"):
+            self._providers.labels(result)
         self._routes = RouteMetrics(self.registry)
 
     def expose(self) -> bytes:
@@ -161,6 +170,10 @@ class Metrics:
 
     def count_transition(self, host: HostKey, state: HealthState) -> None:
         self._transitions.labels(*host, str(state)).inc()
+
+    def count_provider_lookup(self, result: str) -> None:
+        """Count a look-up of a domain's provider: ``found``, ``nobody``, ``failed`` or ``dropped``."""
+        self._providers.labels(result).inc()
 
     def count_load_reading(self, outcome: str) -> None:
         """Count an attempt to read a load: ``ok`` or ``failure``."""

@@ -13,7 +13,9 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
+from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_allowance_service import RouteAllowanceService
 from geodns.control.route_count_service import RouteCountService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
@@ -47,6 +49,8 @@ class Services(NamedTuple):
     signals: SignalService
     warmup: WarmupService
     reputation: ReputationService
+    providers: ProviderService
+    allowances: RouteAllowanceService
     geoip: GeoipService
     views: ViewService
     experiments: ExperimentService

@@ -104,12 +104,17 @@ class KnownProvider(NamedTuple):
     fresh: float
     until: float
 
+    @property
+    def learned(self) -> bool:
+        """Whether somebody was found, or nobody for certain; else the look-up failed, and comes again."""
+        return bool(self.provider) or self.until > self.fresh
+
 
 class Allowance(NamedTuple):
     """The messages that a host which warms up may still be dealt.
 
     Attributes:
-        left: by provider, counted from when this came.
+        left: by provider, counted from when this came; what was left of others stays.
         until: seconds of the monotonic clock; thereafter none.
 
     """

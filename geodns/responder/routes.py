@@ -13,7 +13,9 @@ from geodns.responder.route_table import CompiledRule, ZoneRoutes
 from geodns.wire.idn import to_ascii
 
 LONGEST = 1000
-"""Characters of a local part, a domain or a user name that count; no real one has so many."""
+"""Characters of a local part or a user name that count; no real one has so many."""
+LONGEST_DOMAIN = 255
+"""Characters of a domain; one with more is none."""
 
 
 class Carried(Enum):
@@ -64,7 +66,7 @@ def normal_address(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = domain, ""
-    if len(domain) > LONGEST:
+    if len(domain) > LONGEST_DOMAIN:
         domain = ""
     domain = domain.lower()
     with contextlib.suppress(BadNameError):

@@ -4,8 +4,8 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from geodns.responder.route_table import KnownProvider, RouteNews
-from geodns.serve.table_relay import keep_providers
+from geodns.responder.route_table import RouteNews
+from geodns.serve.known_providers import KnownProviders
 
 MOST_ASKED = 1000
 """Domains that are asked for at one time; a message to one more does without its provider."""
@@ -39,7 +39,7 @@ class ProviderCache:
     def __init__(
         self,
         built_in: Mapping[str, str],
-        known: OrderedDict[str, KnownProvider],
+        known: KnownProviders,
         ask: Callable[[str], None],
     ) -> None:
         self._built_in = built_in
@@ -58,13 +58,13 @@ class ProviderCache:
         """
         if (provider := self._built_in.get(domain)) is not None:
             return provider
-        known = self._known.get(domain)
+        known = self._known.get(domain, date)
         if known is not None and date < known.fresh:
             return known.provider
         if len(domain) > _LONGEST or _DOMAIN.fullmatch(domain) is None:
             return ""
         self._question(domain, now)
-        return known.provider if known is not None and date < known.until else None
+        return known.provider if known is not None else None
 
     def wait(self, domain: str, now: float, told: Callable[[], None]) -> bool:
         """Have `told` called when a domain's provider has come; False: it is not worth waiting for."""
@@ -80,9 +80,9 @@ class ProviderCache:
         if (question := self._asked.get(domain)) is not None:
             question.waiting.pop(told, None)
 
-    def take(self, news: RouteNews) -> None:
-        """Take what control tells, and let go on who waits for it."""
-        keep_providers(self._known, news)
+    def take(self, news: RouteNews, date: float) -> None:
+        """Take what control tells at a time since the epoch, and let go on who waits for it."""
+        self._known.take(news.providers, date)
         questions = [self._asked.pop(domain, None) for domain in news.providers]
         for told in [one for question in questions if question is not None for one in question.waiting]:
             told()

@@ -9,7 +9,6 @@ import h11
 
 from geodns.serve.route_messages import (
     CUT_SHORT,
-    MOST_UNFINISHED,
     NO_OTHER_HOST,
     NOT_SERVED,
     TOLD,
@@ -22,6 +21,9 @@ from geodns.serve.route_messages import (
 
 LONGEST_HEAD = 16_384
 """Bytes of a request line and its headers."""
+
+LONGEST = 32_768
+"""Bytes of a request; one in chunks of a byte keeps others waiting for some 30 ms until it is refused."""
 
 _PIECE = 4096
 """Bytes that are parsed at once: those of the next request among them are parsed again."""
@@ -56,7 +58,7 @@ class HttpParser:
     def _begin(self) -> None:
         # Each request has its own: h11 reads none before the one before is answered, but answers are made
         # elsewhere. Its own limit depends on how the bytes are split, so it is set out of reach.
-        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=2 * MOST_UNFINISHED)
+        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=2 * LONGEST)
         self._taken = 0
         self._head: h11.Request | None = None
         self._body = bytearray()
@@ -94,12 +96,12 @@ class HttpParser:
 
     def _room(self) -> int:
         """Return how many bytes the request may still have; raises _RefusedRequest."""
-        room = (LONGEST_HEAD if self._head is None else MOST_UNFINISHED) - self._taken
+        room = (LONGEST_HEAD if self._head is None else LONGEST) - self._taken
         if room > 0:
             return room
         if self._head is None:
             raise _RefusedRequest(431, f"more than {LONGEST_HEAD} bytes of headers")
-        raise _RefusedRequest(413, f"more than {MOST_UNFINISHED} bytes")
+        raise _RefusedRequest(413, f"more than {LONGEST} bytes")
 
     def _advance(self) -> Heard | None:
         """Return the request that is complete now; raises _RefusedRequest and h11's own."""
@@ -154,8 +156,8 @@ def _check_head(head: h11.Request, names: Collection[str]) -> None:
     if b"expect" in headers and head.http_version >= b"1.1":
         # Who waits for 100 Continue need not: RFC 9110 section 10.1.1 lets a server say so.
         raise _RefusedRequest(417, "nothing to expect: send the body at once")
-    if int(headers.get(b"content-length", "0")) > MOST_UNFINISHED:
-        raise _RefusedRequest(413, f"more than {MOST_UNFINISHED} bytes")
+    if int(headers.get(b"content-length", "0")) > LONGEST:
+        raise _RefusedRequest(413, f"more than {LONGEST} bytes")
 
 
 def _is_ours(host: str, names: Collection[str]) -> bool:

@@ -18,6 +18,9 @@ MOST_UNFINISHED = 100_000
 SIZE_DIGITS = 18
 """Of a message's bytes: so many fit 64 bits."""
 
+_EXIM_KNOWS_NO_SIZE = "-1"
+"""As `$message_size` is before the message has come."""
+
 TOLD = ("recipient", "sender", "class", "client", "sasl", "size", "zone")
 """What an MTA may tell of a message, as rules name it."""
 
@@ -145,7 +148,7 @@ def unwritable(text: str) -> bool:
 
 
 def _size(text: str | None) -> int | None:
-    if not text:
+    if not text or text == _EXIM_KNOWS_NO_SIZE:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= SIZE_DIGITS):
         raise ValueError("size is no number of bytes")

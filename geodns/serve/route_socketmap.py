@@ -20,7 +20,7 @@ _LONGEST = LONGEST_KEY + 1 + max(map(len, _MAPS))
 _DIGITS = len(str(_LONGEST))
 _COMMA = 44
 _NOBODY = RouteQuery(provider="")
-"""No rule is answered by it: those that ask nothing are not answered in a map."""
+"""No rule is answered by it: those that ask nothing are not answered in a map. No provider is looked up."""
 
 
 class SocketmapParser:
@@ -67,11 +67,10 @@ class SocketmapParser:
         most = start + _DIGITS + 1
         colon = held.find(b":", start, most)
         digits = held[start : most if colon < 0 else colon]
-        if not digits.isdigit() or len(digits) > _DIGITS or (len(digits) > 1 and digits[:1] == b"0"):
-            return start, self._refuse("no length of a netstring")
-        length = int(digits)
-        if length > _LONGEST:
-            return start, self._refuse(f"more than {_LONGEST} bytes")
+        zeros = len(digits) > 1 and digits[:1] == b"0"
+        if zeros or not digits.isdigit() or (length := int(digits)) > _LONGEST:
+            # One reason for all: which it is may depend on how many digits have come.
+            return start, self._refuse(f"no length of a netstring of at most {_LONGEST} bytes")
         if colon < 0:
             return start, None
         end = colon + 1 + length
@@ -92,7 +91,8 @@ class SocketmapParser:
 
     def _refuse(self, why: str) -> Malformed:
         self.ended = True
-        # To Postfix PERM is a fault of its tables, and it tries again; to others it is a reason to bounce.
+        # PERM (socketmap_table(5)) would do no better: Postfix defers mail for either, as for any map that
+        # fails, while other clients may take it for a reason to bounce.
         return Malformed("socketmap", _netstring(f"TEMP {why}"), why)
 
 
@@ -104,7 +104,7 @@ def _asked(key: str, carried: Carried) -> RouteQuery:
     local, _, domain = key.rpartition("@")
     is_address = bool(local and domain) and not unwritable(key)
     if carried is Carried.SENDER and (is_address or key == "<>"):
-        return RouteQuery(sender=normal_address(key), provider="")
+        return RouteQuery(sender=normal_address(key))
     if carried is Carried.RECIPIENT and is_address:
         return RouteQuery(recipient=normal_address(key))
     return _NOBODY

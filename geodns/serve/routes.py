@@ -9,9 +9,10 @@ from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 
-from geodns.responder.route_table import KnownProvider, RouteNews
+from geodns.responder.route_table import RouteNews
 from geodns.serve.connections import UNSENT, Connection, ConnectionServer
 from geodns.serve.frames import ROUTE_SECONDS, ProviderAsked, RouteCounts, RouteKey
+from geodns.serve.known_providers import KnownProviders
 from geodns.serve.plan import RoutesListener, RoutesPlan
 from geodns.serve.provider_cache import WAIT, ProviderCache
 from geodns.serve.route_conversation import Conversation, reply
@@ -51,7 +52,7 @@ def serve(
     follower: TableFollower,
     listening: Sequence[socket.socket],
     plan: RoutesPlan,
-    known: OrderedDict[str, KnownProvider],
+    known: KnownProviders,
 ) -> None:
     """Answer until the worker shall end; raises SystemExit then.
 
@@ -70,7 +71,7 @@ async def _serve(
     follower: TableFollower,
     listening: Sequence[socket.socket],
     plan: RoutesPlan,
-    known: OrderedDict[str, KnownProvider],
+    known: KnownProviders,
 ) -> None:
     server = RoutesServer(follower, listening, plan, known)
     await server.run()
@@ -91,13 +92,14 @@ class RoutesServer(ConnectionServer):
         follower: TableFollower,
         listening: Sequence[socket.socket],
         plan: RoutesPlan,
-        known: OrderedDict[str, KnownProvider],
+        known: KnownProviders,
     ) -> None:
         super().__init__(follower, listening, "routes", most=CONNECTIONS, per_client=sys.maxsize, idle=IDLE)
         self.plan = plan
         self.halves: OrderedDict[_MtaConnection, float] = OrderedDict()
         self.answerer = Answerer(ProviderCache(plan.providers, known, self._ask))
         follower.on_news = self._take
+        self._targets = follower.table.targets
         self._since = time.time()
         self._answers: Counter[RouteKey] = Counter()
         self._looked_up: Counter[tuple[str, str, str]] = Counter()
@@ -115,12 +117,15 @@ class RoutesServer(ConnectionServer):
         if not self.follower.stream.backlog:  # while the supervisor does not read, counts add up here
             self.report()
         while self.halves and now - next(iter(self.halves.values())) > HALF:
-            next(iter(self.halves)).drop()
+            self.halves.popitem(last=False)[0].drop()
 
     def reply(self, request: RouteRequest, listener: RoutesListener, *, waited: bool) -> bytes | Wanted:
         """Return the answer as it is written, or whose provider to wait for."""
         self.keep_up()
         table = self.follower.table
+        if table.targets is not self._targets:
+            self._targets = table.targets
+            self.answerer.dealer.keep(table.targets)
         found = self.answerer.answer(table, listener, request, (time.monotonic(), time.time()), waited=waited)
         if isinstance(found, Wanted):
             return found
@@ -188,7 +193,7 @@ class RoutesServer(ConnectionServer):
 
     def _take(self, news: RouteNews) -> None:
         self.answerer.dealer.allow(news.allowances)
-        self.answerer.providers.take(news)
+        self.answerer.providers.take(news, time.time())
 
 
 class _MtaConnection(Connection):

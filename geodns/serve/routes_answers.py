@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from geodns.responder.route_deals import Dealer, by_name
+from geodns.responder.route_explained import route_answer
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
 from geodns.responder.routes import Carried, RouteQuery, Undecided, decide, domain_of
 from geodns.responder.table import Table
@@ -73,46 +74,62 @@ class Answerer:
         query = request.query
         decided = decide(routes, query, request.carried)
         if decided is Undecided.PROVIDER:
-            provider = self._provider(query, times)
-            if provider is None and not waited:
+            query = self._with_provider(query, times)
+            if query.provider is None and not waited and _told(request):
                 return Wanted(domain_of(query.recipient or ""))
-            decided = decide(routes, query._replace(provider=provider or ""), request.carried)
-            query = query if provider is None else query._replace(provider=provider)
+            decided = decide(routes, query._replace(provider=query.provider or ""), request.carried)
         if isinstance(decided, Undecided):
-            return routes.zone, RouteAnswer(_OUTCOMES[decided], provider=query.provider or "")
-        target = table.targets.get((routes.zone, decided.name))
-        rule = decided
-        if target is not None and rule.by_host:
-            limited = bool(target.capped or target.barred)
-            if query.provider is None and request.deals:
-                query = query._replace(provider=self._provider(query, times))
-                if query.provider is None and limited and not waited and _told(request):
+            answer = RouteAnswer(_OUTCOMES[decided], provider=query.provider or "")
+            return routes.zone, _explained(request, routes, query, decided, answer)
+        rule, target = decided, table.targets.get((routes.zone, decided.name))
+        if target is not None and rule.by_host and request.deals:
+            if query.provider is None:
+                query = self._with_provider(query, times)
+            if query.provider is None and (target.capped or target.barred):
+                if not waited and _told(request):
                     return Wanted(domain_of(query.recipient or ""))
-            # What a provider bars, or may get of a host, cannot be kept where nobody knows the provider.
-            if not request.deals or (query.provider is None and limited):
+                # What a provider bars, or may get of a host, cannot be kept where nobody knows it.
                 rule = rule._replace(by_host=False)
-        return routes.zone, allowed(
-            request, self._dealt(rule, target, query.provider or "", times[0], listener.self_host)
-        )
+        answer = self._dealt(rule, target, query.provider or "", times[0], listener.self_host, request)
+        return routes.zone, _explained(request, routes, query, decided, allowed(request, answer))
 
-    def _provider(self, query: RouteQuery, times: tuple[float, float]) -> str | None:
+    def _with_provider(self, query: RouteQuery, times: tuple[float, float]) -> RouteQuery:
         domain = domain_of(query.recipient or "")
-        return self.providers.provider(domain, *times) if domain else None
+        return query._replace(provider=self.providers.provider(domain, *times)) if domain else query
 
     def _dealt(
-        self, rule: CompiledRule, target: RouteTarget | None, provider: str, now: float, self_host: str
+        self,
+        rule: CompiledRule,
+        target: RouteTarget | None,
+        provider: str,
+        now: float,
+        self_host: str,
+        request: RouteRequest,
     ) -> RouteAnswer:
         if target is None:
             return RouteAnswer("name", rule, by_name(rule), None, provider)
-        route = self.dealer.route(rule, target, provider, now, self_host)
+        route = self.dealer.route(rule, target, provider, now, self_host, single=request.deals)
         outcome: RouteOutcome = "name"
         if route is None:
             outcome = "later"
-        elif self_host in target.hosts:
+        elif self_host and self_host in target.hosts:
             outcome = "others"
         elif route.host:
             outcome = "host"
         return RouteAnswer(outcome, rule, route, target, provider)
+
+
+def _explained(
+    request: RouteRequest,
+    routes: ZoneRoutes,
+    query: RouteQuery,
+    decided: CompiledRule | Undecided,
+    answer: RouteAnswer,
+) -> RouteAnswer:
+    if not request.explains:
+        return answer
+    told = route_answer(routes, query, decided, answer.target, answer.route)
+    return answer._replace(explained=dict(told))
 
 
 def _told(request: RouteRequest) -> bool:

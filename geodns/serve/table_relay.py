@@ -1,24 +1,13 @@
 """Sorts what control sends by the workers that it is for, and keeps what newborn workers need."""
 
-from collections import OrderedDict
+import time
 from dataclasses import replace
 
-from geodns.responder.route_table import KnownProvider, RouteNews
+from geodns.responder.route_table import RouteNews
 from geodns.responder.table import Table
 from geodns.responder.table_changes import ROUTE_STORES, TableDelta, TableReplica
 from geodns.serve.frames import framed, unpack_change
-
-MOST_PROVIDERS = 20_000
-"""Domains whose providers are kept, those told last."""
-
-
-def keep_providers(known: OrderedDict[str, KnownProvider], news: RouteNews) -> None:
-    """Add what is told of domains to what is known, and forget what was told longest ago beyond the bound."""
-    for domain, provider in news.providers.items():
-        known[domain] = provider
-        known.move_to_end(domain)
-    while len(known) > MOST_PROVIDERS:
-        known.popitem(last=False)
+from geodns.serve.known_providers import KnownProviders
 
 
 class TableRelay:
@@ -32,7 +21,7 @@ class TableRelay:
 
     def __init__(self) -> None:
         self.number = 0
-        self.providers: OrderedDict[str, KnownProvider] = OrderedDict()
+        self.providers = KnownProviders()
         self._replica = TableReplica()
         self._dns: list[bytes] = []
         self._routes: list[bytes] = []
@@ -42,7 +31,7 @@ class TableRelay:
         change = unpack_change(payload)
         frame = framed(payload)
         if isinstance(change, RouteNews):
-            keep_providers(self.providers, change)
+            self.providers.take(change.providers, time.time())
             return b"", frame  # what hosts may be dealt is for whoever counts it: not for a successor
         if change.restart:
             self._dns.clear()

@@ -337,6 +337,8 @@ FRESH: dict[str, tuple[str, ...]] = {
     "report": ("report", "-o", "report.html"),
     "reputation": ("reputation",),
     "experiments": ("experiments",),
+    "route": ("route", "--help"),
+    "routes": ("routes",),
     "simulate": ("simulate", ZONE),
     "follow": ("follow", "--dry-run", "--egress", "192.0.2.1", "mail.log"),
     "delegation": ("delegation", ZONE),

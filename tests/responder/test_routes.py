@@ -222,7 +222,7 @@ def test_decide(rules: list[dict[str, Any]], query: RouteQuery, carried: Carried
         ('"a@b"@example.net', '"a@b"@example.net'),
         ("a@xn--\u0301.example", "a@xn--\u0301.example"),
         ("@", "@"),
-        ("ann@" + "x" * (LONGEST + 1), "ann@"),
+        ("ann@" + "x" * 256, "ann@"),
         ("x" * 99_000 + "@example.net", "x" * LONGEST + "@example.net"),
     ],
 )

@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+from geodns.cli.generate.exim import exim
+from geodns.cli.generate.haraka import haraka
+from geodns.cli.generate.kumomta import kumomta
 from geodns.cli.generate.plan import Asked, Plan, Section, plan_of
 from geodns.cli.generate.postfix import QUEUE, postfix
 from geodns.cli.options import config_of, config_option
@@ -78,10 +81,46 @@ def for_postfix(
     _print(f"geodns generate postfix{option} {plan.zone.name}", postfix(plan, by_map=by_map, queue=queue))
 
 
-def _print(command: str, sections: Iterable[Section], mark: str = "#") -> None:
-    click.echo(f"{mark} Made by `{command}`.")
-    for one in sections:
-        click.echo(f"\n{mark} ==== {one.where} ====\n{one.text}", nl=False)
+@generate.command("exim")
+@_options
+@click.pass_context
+def for_exim(context: click.Context, zone: str | None, zones: Path | None, listen: str | None) -> None:
+    """Print routers for Exim."""
+    _print_for(context, "exim", exim, zone, zones, listen)
+
+
+@generate.command("haraka")
+@_options
+@click.pass_context
+def for_haraka(context: click.Context, zone: str | None, zones: Path | None, listen: str | None) -> None:
+    """Print a plugin for Haraka, and the lines that load it."""
+    _print_for(context, "haraka", haraka, zone, zones, listen)
+
+
+@generate.command("kumomta")
+@_options
+@click.pass_context
+def for_kumomta(context: click.Context, zone: str | None, zones: Path | None, listen: str | None) -> None:
+    """Print a module for KumoMTA's policy, and the lines that use it."""
+    _print_for(context, "kumomta", kumomta, zone, zones, listen)
+
+
+def _print_for(
+    context: click.Context,
+    server: str,
+    make: Callable[[Plan], tuple[Section, ...]],
+    zone: str | None,
+    zones: Path | None,
+    listen: str | None,
+) -> None:
+    plan = _plan(context, zone, zones, listen)
+    _print(f"geodns generate {server} {plan.zone.name}", make(plan))
+
+
+def _print(command: str, sections: Iterable[Section]) -> None:
+    for number, one in enumerate(sections):
+        made = "" if number else f"{one.mark} Made by `{command}`.\n"
+        click.echo(f"{made}\n{one.mark} ==== {one.where} ====\n{one.text}", nl=False)
 
 
 def _plan(context: click.Context, name: str | None, folder: Path | None, listen: str | None) -> Plan:

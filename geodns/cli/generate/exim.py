@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from geodns.cli.generate.plan import Hop, Plan, RoutedClass, Section, lines_of, numbered, own_domains, remark
+from geodns.cli.generate.plan import Hop, Plan, RoutedClass, Section, lines_of, numbered, remark
 from geodns.model.routes import HeaderSign, MailClass
 
 TIMEOUT = "2s"
@@ -85,7 +85,7 @@ def _asking(plan: Plan) -> str:
 
 
 def _common(plan: Plan) -> list[str]:
-    own = "".join(f" : ! {_pattern(one)}" for one in own_domains(plan.zone))
+    own = "".join(f" : ! {_pattern(one)}" for one in plan.zone.local)
     return [
         "  driver = manualroute",
         f"  domains = ! +local_domains{own}",

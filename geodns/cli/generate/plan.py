@@ -89,11 +89,13 @@ class Section(NamedTuple):
 
     Attributes:
         where: the file, and the place in it.
+        mark: what begins a remark there.
 
     """
 
     where: str
     text: str
+    mark: str = "#"
 
 
 def plan_of(zone: Zone, asked: Asked, *, alone: bool = True) -> Plan:
@@ -192,9 +194,9 @@ def numbered(rules: Iterable[int]) -> str:
     return f"{'rule' if words and words[0].isdigit() and len(words) == 1 else 'rules'} {' and '.join(words)}"
 
 
-def own_domains(zone: Zone) -> list[str]:
-    """Return the patterns of domains whose mail is never routed."""
-    return [one.removeprefix("*@") for one in zone.local]
+def sign_words(sign: HeaderSign) -> list[str] | None:
+    """Return the words, in lower case, any of which a header says; None: whatever it says."""
+    return None if sign.value is None else [word.strip().lower() for word in sign.value.split("|")]
 
 
 def lines_of(*lines: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from geodns.cli.generate.plan import Hop, Plan, Section, conditions, lines_of, numbered, own_domains, remark
+from geodns.cli.generate.plan import Hop, Plan, Section, conditions, lines_of, numbered, remark
 from geodns.model.routes import HeaderSign, RouteRule
 
 QUEUE = Path("/var/spool/postfix")
@@ -122,7 +122,7 @@ def _local(plan: Plan) -> list[str]:
         return remark(
             "`local` of the zone must name all domains of mydestination, virtual_alias_domains, "
             "virtual_mailbox_domains and relay_domains: mail to others is taken away from here. Now: "
-            f"{', '.join(own_domains(plan.zone))}."
+            f"{', '.join(plan.zone.local)}."
         )
     return remark(
         "WARNING: the zone has no `local`. Mail to your own domains would be sent to the pools: write "

@@ -22,7 +22,7 @@ records:
   gmail: {A: {pool: main}, MX: {pool: main, preference: 10}}
 """
 RULES = (
-    RouteRule(recipient=("vip@example.net", "*@*.bank.example"), use=FAST),
+    RouteRule(recipient=("vip@example.net", "*.bank.example"), use=FAST),
     RouteRule(provider=("google",), sender=("*@news.example.com",), use=GMAIL, deal="host"),
     RouteRule(sender=("news@*",), use=BULK, port=587),
     RouteRule(mail_class=("transactional",), use=FAST),
@@ -42,13 +42,13 @@ ON_PORT = Asked(Listen("127.0.0.1", 5310))
 
 
 def routed(
-    *rules: RouteRule, local: tuple[str, ...] = ("*@example.com",), classes: tuple[MailClass, ...] = CLASSES
+    *rules: RouteRule, local: tuple[str, ...] = ("example.com",), classes: tuple[MailClass, ...] = CLASSES
 ) -> Zone:
     """Return a zone with some rules; without any, with all of `RULES`."""
     return zone(HOSTS).model_copy(update={"routes": rules or RULES, "local": local, "classes": classes})
 
 
-def planned(*rules: RouteRule, asked: Asked = ON_PORT, local: tuple[str, ...] = ("*@example.com",)) -> Plan:
+def planned(*rules: RouteRule, asked: Asked = ON_PORT, local: tuple[str, ...] = ("example.com",)) -> Plan:
     return plan_of(routed(*rules, local=local), asked)
 
 
