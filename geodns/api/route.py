@@ -14,7 +14,7 @@ from geodns.config.report import quoted
 from geodns.config.times import since_asked, timestamp
 from geodns.control.route_count_service import CountedRoutes, RouteCountService
 from geodns.control.services import Services
-from geodns.errors import NotFoundError, UsageError
+from geodns.errors import NotFoundError, UsageError, printable
 from geodns.responder.route_deals import by_name
 from geodns.responder.route_explained import route_answer
 from geodns.responder.route_table import CompiledRule, ZoneRoutes
@@ -131,7 +131,7 @@ async def _routes(request: web.Request) -> web.Response:
         found = {one.zone: one}
     counts = services.routes
     shown: RoutesJson = {
-        "answering": counts.answering,
+        "listen": [printable(str(one)) for one in counts.listeners],
         "zones": {},
         "no_zone": by_outcome((await counts.since("", since, now)).sums.answers.items()),
     }

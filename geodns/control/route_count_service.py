@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from geodns.config.route_keys import RoutesListen
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.history_service import HistoryService
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 5.0
 UNWRITTEN = HOUR // FIVE
 """Steps that wait for a disk that cannot be written."""
-WORKER = "routes"
-"""The name of the worker that answers MTAs."""
 UNSERVED = "unserved"
 RECENT = 600.0
 """Seconds for which look-ups of zones that are not served are an alert."""
@@ -72,13 +71,23 @@ class _Kept(NamedTuple):
 
 
 class RouteCountService:
-    """The counts of the routes worker, by zone; the zone is empty where none was found to be asked."""
+    """The counts of the routes worker, by zone; the zone is empty where none was found to be asked.
+
+    Attributes:
+        listeners: where MTAs ask; none: nobody answers them.
+
+    """
 
     def __init__(
-        self, cluster: Cluster, workers: WorkerService, history: HistoryService, metrics: Metrics
+        self,
+        listeners: Sequence[RoutesListen],
+        cluster: Cluster,
+        workers: WorkerService,
+        history: HistoryService,
+        metrics: Metrics,
     ) -> None:
+        self.listeners = tuple(listeners)
         self._cluster = cluster
-        self._workers = workers
         self._history = history
         self._metrics = metrics
         self._at = 0
@@ -96,30 +105,28 @@ class RouteCountService:
         self._known: dict[str, tuple[ZoneRoutes, dict[str, CompiledRule]]] = {}
         workers.subscribe(self._on_message)
 
-    @property
-    def answering(self) -> bool:
-        """Whether there is a worker that answers MTAs: without `routes_listen` there is none."""
-        return WORKER in self._workers.workers
-
     def alerts(self) -> Iterator[Alert]:
         """Yield the zones that MTAs ask for routes in vain."""
-        routed = ", ".join(list(self._cluster.compiled.table.routes)[:4])
         for zone in self._unserved(time.time()):
-            if zone:
-                text = f"MTAs ask for routes of {zone}, which has none: write `routes` in its file"
-            elif self._strangers:
-                names = ", ".join(printable(one) for one in self._strangers)
-                text = (
-                    f"MTAs ask for routes of {names}, which is not served: zones with routes are "
-                    f"{routed or 'none'}; see `zone` of `routes_listen`, and policy_context of Postfix"
-                )
-            else:
-                text = "MTAs ask for routes and name no zone, and " + (
-                    f"there are several: write which as `zone` of `routes_listen`: {routed}"
-                    if routed
-                    else "no zone has any: write `routes` in a zone's file"
-                )
+            text = f"MTAs ask for routes {self._in_vain(zone)}"
             yield Alert(("routes", zone), text, resolved=f"no longer: {text}", zone=zone or None)
+
+    def _in_vain(self, zone: str) -> str:
+        routes = self._cluster.compiled.table.routes
+        if zone:
+            return f"of {zone}, which has none: write `routes` in its file"
+        there = f"zones with routes: {', '.join(list(routes)[:4]) or 'none'}"
+        wrong = next((one for one in self.listeners if one.zone and one.zone not in routes), None)
+        if wrong is not None and wrong.zone in self._cluster.zones:
+            return f"at {wrong}, whose zone {wrong.zone} has none: write `routes` in its file; {there}"
+        if wrong is not None:
+            return f"at {wrong}, whose zone {wrong.zone} is not served: see `routes_listen`; {there}"
+        if self._strangers:
+            names = ", ".join(printable(one) for one in self._strangers)
+            return f"of {names}, which is not served: see what they send as zone or policy_context; {there}"
+        if len(routes) > 1:
+            return f"and do not say of which zone: write `zone` at `routes_listen`; {there}"
+        return f"of a zone that has none: see what they send as zone or policy_context; {there}"
 
     def _unserved(self, now: float) -> set[str]:
         recent = [(zone, one.answers) for zone, one in self._open.items()]
@@ -274,11 +281,15 @@ class RouteCountService:
         """Return when a rule was first known and matched last; None: it is not known yet."""
         return self._rules.get((zone, digest))
 
-    def last_hour(self, zone: str, now: float) -> CountedRoutes:
-        """Return what a zone's routes answered in the last hour, to five minutes."""
+    def last_hour(self, zone: str, now: float) -> int:
+        """Return how many answers the routes of a zone gave in the last hour."""
         begin = (now - HOUR) // FIVE * FIVE
+        return sum(sum(sums.answers.values()) for sums in self._steps(zone, begin))
+
+    def _steps(self, zone: str, begin: float) -> list[RouteSums]:
+        """Return the sums of the last hour's steps from one on, that of the current one too."""
         steps = [zones[zone] for at, zones in self._closed if at >= begin and zone in zones]
-        return CountedRoutes(begin, summed(*steps, self._now(zone)))
+        return [*steps, self._now(zone)]
 
     def _now(self, zone: str) -> RouteSums:
         return self._open[zone].sums if zone in self._open else NO_SUMS
@@ -287,8 +298,7 @@ class RouteCountService:
         """Return what a zone's routes answered since a time; over an hour ago it is one of whole hours."""
         if since >= now - HOUR:
             begin = since // FIVE * FIVE
-            steps = [zones[zone] for at, zones in self._closed if at >= begin and zone in zones]
-            return CountedRoutes(begin, summed(*steps, self._now(zone)))
+            return CountedRoutes(begin, summed(*self._steps(zone, begin)))
         begin = max(since, now - ROUTES_KEPT[HOUR]) // HOUR * HOUR
         return CountedRoutes(
             begin, summed(*await asyncio.to_thread(self._hours, zone, begin, now), self._now(zone))

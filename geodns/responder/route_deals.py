@@ -104,7 +104,7 @@ class Dealer:
         """Take what hosts may be dealt from now on; what was dealt before is in it."""
         for host, allowance in allowances.items():
             self._until[host] = allowance.until
-            self._left[host] = dict(allowance.left)
+            self._left.setdefault(host, {}).update(allowance.left)
         oldest = min((one.until for one in allowances.values()), default=0.0) - _LONG_OVER
         for host in [host for host, until in self._until.items() if until < oldest]:
             del self._until[host], self._left[host]

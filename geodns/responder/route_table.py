@@ -114,7 +114,7 @@ class Allowance(NamedTuple):
     """The messages that a host which warms up may still be dealt.
 
     Attributes:
-        left: by provider, counted from when this came.
+        left: by provider, counted from when this came; what was left of others stays.
         until: seconds of the monotonic clock; thereafter none.
 
     """

@@ -91,7 +91,8 @@ class SocketmapParser:
 
     def _refuse(self, why: str) -> Malformed:
         self.ended = True
-        # To Postfix PERM is a fault of its tables, and it tries again; to others it is a reason to bounce.
+        # PERM (socketmap_table(5)) would do no better: Postfix defers mail for either, as for any map that
+        # fails, while other clients may take it for a reason to bounce.
         return Malformed("socketmap", _netstring(f"TEMP {why}"), why)
 
 

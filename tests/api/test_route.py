@@ -114,7 +114,7 @@ def test_a_server_without_routes_says_so() -> None:
     status, shown, _ = ask("GET", f"/api/v1/route?recipient=a@b&zone={NAME}", FakeServices())
     assert (status, shown["error"]) == (404, f"zone {NAME} has no `routes`; zones with routes: none")
     status, shown, _ = ask("GET", "/api/v1/routes", FakeServices())
-    assert (status, shown) == (200, {"answering": False, "zones": {}, "no_zone": {}})
+    assert (status, shown) == (200, {"listen": [], "zones": {}, "no_zone": {}})
 
 
 def test_rules_are_shown_with_what_they_answered() -> None:

@@ -49,7 +49,11 @@ ZONE: dict[str, Any] = {
     "unmatched": {"local": {"policy": 5, "socketmap": 1}},
     "looked_up": {"mta1": {"": 1, "google": 1000}},
 }
-SHOWN: dict[str, Any] = {"answering": True, "zones": {NAME: ZONE}, "no_zone": {"malformed": {"http": 2}}}
+SHOWN: dict[str, Any] = {
+    "listen": ["127.0.0.1:5310"],
+    "zones": {NAME: ZONE},
+    "no_zone": {"malformed": {"http": 2}},
+}
 
 
 @pytest.fixture
@@ -159,11 +163,11 @@ def test_rules_of_one_zone_as_json(fake: Answering) -> None:
 
 
 def test_where_every_rule_has_matched_or_nobody_answers_it_says_so(fake: Answering) -> None:
-    fake.give(ROUTES, SHOWN | {"answering": False, "zones": {NAME: ZONE | {"rules": [RULE]}}, "no_zone": {}})
+    fake.give(ROUTES, SHOWN | {"listen": [], "zones": {NAME: ZONE | {"rules": [RULE]}}, "no_zone": {}})
     lines = run("routes", "--server", fake.url).stdout.splitlines()
     assert lines[-2].startswith("every rule has matched since 2026-11-25 ")
     assert lines[-1] == "nobody answers MTAs: `routes_listen` of the server's settings is empty"
-    fake.give(ROUTES, {"answering": True, "zones": {}, "no_zone": {}})
+    fake.give(ROUTES, {"listen": ["127.0.0.1:5310"], "zones": {}, "no_zone": {}})
     assert run("routes", "--server", fake.url).stdout == (
         "no zone has `routes`: write some in a zone's file\n"
     )

@@ -186,7 +186,7 @@ def test_routes_are_shown_with_their_look_ups(browser: Browser, status: dict[str
             "/api/v1/warmup": {"zones": {}},
             "/api/v1/reputation": {"zones": {}, "lists": {}, "unknown_replies": {}},
             "/api/v1/experiments": {"experiments": {}},
-            "/api/v1/routes": {"answering": True, "zones": {ZONE: routes}, "no_zone": {}},
+            "/api/v1/routes": {"listen": ["127.0.0.1:5310"], "zones": {ZONE: routes}, "no_zone": {}},
         }
         browser.open(other.http)
         section = f"[aria-label='zone {ZONE}'] .routes"
