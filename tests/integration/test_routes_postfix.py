@@ -18,6 +18,7 @@ from tests.integration.outgoing import alone_on_loopback, may_have_a_network
 from tests.integration.submitting import (
     DNS,
     INBOUND,
+    OWN,
     Hosts,
     Mail,
     Submitter,
@@ -192,7 +193,7 @@ routes_resolver: {DNS}
                 folder, "--map", "--listen", f"unix:{queue}/geodns/routes", "--queue-directory", str(queue)
             ),
         }
-        with alone_on_loopback(), hosts_open() as hosts, ExitStack() as stack:
+        with alone_on_loopback(OWN), hosts_open() as hosts, ExitStack() as stack:
             for name, address in host_addresses().items():
                 if name != DEAD:
                     hosts.open(name, address)
@@ -377,7 +378,7 @@ def test_maps_answer_by_one_address(world: World) -> None:
 
 
 def test_maps_route_each_recipient(world: World) -> None:
-    """Each has a way of its own, and a host that is dead is followed by the name; nothing waits or bounces."""
+    """Each has a way of its own; after a host that is dead comes the name; nothing waits or bounces."""
     world.follow("map")
     went = world.send(Mail("apart/1", ("ann@here.example", "vip@example.net", "x@else.example")), arrivals=2)
     assert {host[:-1] for host in went} == {"fast", "main"}
