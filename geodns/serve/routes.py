@@ -210,6 +210,7 @@ class _MtaConnection(Connection):
         """Whether the client will send no more."""
         self._wanted: Wanted | None = None
         self._patience: asyncio.TimerHandle | None = None
+        """For the provider, or at the end for the client to close."""
         self._waited = False
 
     @property
@@ -340,4 +341,4 @@ class _MtaConnection(Connection):
         # Closed with bytes unread, the kernel would reset the connection, and the answer would be lost.
         self.transport.write_eof()
         self.transport.resume_reading()
-        asyncio.get_running_loop().call_later(LINGER, self.drop)
+        self._patience = asyncio.get_running_loop().call_later(LINGER, self.drop)

@@ -1,6 +1,7 @@
 """The routes worker, as MTAs meet it: every protocol, order, bounds, providers, and its end."""
 
 import asyncio
+import contextlib
 import json
 import signal
 
@@ -147,6 +148,19 @@ def test_who_takes_no_answers_gets_no_further_ones() -> None:
             writer.transport.resume_reading()  # type: ignore[attr-defined]
             for _ in range(number):
                 assert await socketmap_reply(reader) == f"OK {FAST}"
+
+    run(test)
+
+
+def test_200_idle_clients_hold_up_nobody() -> None:
+    async def test(running: Running) -> None:
+        async with contextlib.AsyncExitStack() as clients:
+            for _ in range(200):
+                await clients.enter_async_context(running.client())
+            reader, writer = await clients.enter_async_context(running.client())
+            writer.write(socketmap("recipient", "a@x.bank.example"))
+            assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert len(running.server.connections) == 201
 
     run(test)
 
