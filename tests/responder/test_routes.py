@@ -231,6 +231,36 @@ def test_normal_address(address: str, expected: str) -> None:
     assert normal_address(expected) == expected
 
 
+@pytest.mark.parametrize("many", [0, MANY], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("pattern", "fitting", "others"),
+    [
+        ("vip@example.net", ["vip@example.net"], ["vip+x@example.net", "vip@x.example.net", "<>"]),
+        ("*@example.net", ["a@example.net", "@example.net"], ["a@x.example.net", "a@example.net.org"]),
+        ("*@*.example.net", ["a@x.example.net", "a@z.y.x.example.net"], ["a@example.net", "a@xexample.net"]),
+        ("*@*example.net", ["a@example.net", "a@myexample.net", "a@x.example.net"], ["a@example.com"]),
+        ("news@*", ["news@x", "news@"], ["news2@x", "<>"]),
+        ("n?ws@*.net", ["news@a.b.net"], ["nws@a.net", "news@net"]),
+        (
+            "a*@mail?.example.net",
+            ["ann@mail1.example.net"],
+            ["ann@mail.example.net", "bob@mail1.example.net"],
+        ),
+        ("*@*", ["a@b", "a@", "@"], ["<>"]),
+        ("<>", ["<>"], ["a@b", "@"]),
+    ],
+)
+def test_what_patterns_of_addresses_fit(
+    pattern: str, fitting: list[str], others: list[str], many: int
+) -> None:
+    patterns = (*(f"x{one}@nowhere.invalid" for one in range(many)), pattern)
+    for place in ("recipient", "sender"):
+        for address, expected in (*((one, 1) for one in fitting), *((one, None) for one in others)):
+            query = RouteQuery(address) if place == "recipient" else RouteQuery(sender=address)
+            found = decide(zone_routes([{place: patterns}]), query)
+            assert found == (rule(1, **{place: patterns}) if expected else Undecided.NO_RULE), address
+
+
 def test_local_domains_are_of_recipients_alone() -> None:
     routes = zone_routes([ANY], ("example.com",))
     assert is_local(routes, "a@example.com")
