@@ -144,12 +144,8 @@ class RouteCountService:
     def take(self, counts: RouteCounts, now: float) -> None:
         """Add what the worker has answered since its last report; `now` in seconds since the epoch."""
         self.close_step(now)
-        answered: dict[RouteKey, int] = {}
-        for key, number in counts.answers.items():
-            known = key._replace(zone=self._known_zone(key.zone))
-            answered[known] = answered.get(known, 0) + number
-        counts = counts._replace(answers=answered)
-        for (zone, rule, outcome, protocol), number in answered.items():
+        counts = counts._replace(answers=self._of_known_zones(counts.answers))
+        for (zone, rule, outcome, protocol), number in counts.answers.items():
             answers = self._open.setdefault(zone, _Open()).answers
             what = rule, outcome, protocol
             answers[what] = answers.get(what, 0) + number
@@ -159,6 +155,16 @@ class RouteCountService:
             looked_up = self._open.setdefault(zone, _Open()).looked_up
             looked_up[host, provider] = looked_up.get((host, provider), 0) + number
         self._metrics.count_routes(counts, self.rule)
+
+    def _of_known_zones(self, answers: dict[RouteKey, int]) -> dict[RouteKey, int]:
+        names = {zone: self._known_zone(zone) for zone in {key.zone for key in answers}}
+        if all(zone == known for zone, known in names.items()):
+            return answers
+        found: dict[RouteKey, int] = {}
+        for key, number in answers.items():
+            known = key._replace(zone=names[key.zone])
+            found[known] = found.get(known, 0) + number
+        return found
 
     def _known_zone(self, zone: str) -> str:
         """Return a zone that is served; empty for others, as MTAs may ask for any number of them."""

@@ -1,4 +1,4 @@
-"""A Postfix of a test's own, with nothing of the machine's configuration: started, told again, ended."""
+"""A Postfix of a test's own, with nothing of the machine's configuration: started, asked, ended."""
 
 import os
 import shutil
@@ -76,12 +76,6 @@ class PostfixInstance:
             start_new_session=True,
         )
         wait_until(lambda: "daemon started" in self.log()[seen:], what=f"Postfix starts: {self.log()}")
-
-    def reload(self) -> None:
-        """Have it read its files again, and wait until it has."""
-        seen = len(self.log())
-        self.command("postfix", "reload")
-        wait_until(lambda: "reload -- version" in self.log()[seen:], what=f"Postfix reloads: {self.log()}")
 
     def stop(self) -> None:
         """End it, and all it has started."""
