@@ -257,8 +257,6 @@ class _MtaConnection(Connection):
         self.heard = time.monotonic()
         if self.over:
             return
-        if not self._conversation.half:
-            self.touch(self.heard)
         self._in = self._in[self._parsed :] + data
         self._parsed = 0
         self._came += len(data)
@@ -332,6 +330,7 @@ class _MtaConnection(Connection):
         """Wait for a provider; False: it is not worth it."""
         if not self._server.answerer.providers.wait(wanted.domain, time.monotonic(), self._told):
             return False
+        self.touch(self.heard)
         self._wanted = wanted
         self._patience = asyncio.get_running_loop().call_later(WAIT, self._go_on)
         return True
@@ -359,9 +358,10 @@ class _MtaConnection(Connection):
 
     def _note_half(self, *, progress: bool) -> None:
         """Note since when part of a request has been there."""
-        if progress or not self._conversation.half:
+        half = self._conversation.half
+        if self.held and (progress or not half):
             self._server.no_half(self)
-        if self._conversation.half:
+        if half:
             self._server.note_half(self, self._came)
         self._came = 0
 
