@@ -197,6 +197,8 @@ TO_JOE = RouteQuery("joe@example.net", "news@shop.example")
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP._replace(provider="gmx"), Carried.RECIPIENT, 2),
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP._replace(provider="google"), Carried.RECIPIENT, Undecided.STOPPED),
         ([{**GOOGLE, **NEWS}], TO_VIP, Carried.SENDER, Undecided.STOPPED),
+        ([{**GOOGLE, **NEWS}, BULK, VIP], TO_VIP, Carried.RECIPIENT, Undecided.STOPPED),
+        ([{**GOOGLE, **NEWS}], TO_VIP, Carried.RECIPIENT, Undecided.PROVIDER),
         # Bounces.
         ([{"sender": ("<>",)}, ANY], RouteQuery("a@b", "<>"), Carried.ALL, 1),
         ([{"sender": ("*@*",)}, ANY], RouteQuery("a@b", "<>"), Carried.ALL, 2),
