@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from geodns.errors import BadNameError
 from geodns.responder.route_index import MANY, RECIPIENT, SENDER, USER, Network, RouteIndex
-from geodns.responder.route_patterns import NULL_SENDER, fits, fits_address
+from geodns.responder.route_patterns import NULL_SENDER, fits, fits_any
 from geodns.responder.route_table import CompiledRule, ZoneRoutes
 from geodns.wire.idn import to_ascii
 
@@ -243,7 +243,7 @@ def _in_some(index: RouteIndex, position: int, networks: Sequence[Network], clie
 
 
 def _fits_any(patterns: Sequence[str], address: str | None) -> bool:
-    return address is not None and any(fits_address(pattern, address) for pattern in patterns)
+    return address is not None and fits_any(patterns, address)
 
 
 def _in_any(networks: Sequence[Network], known: tuple[int, bool] | None) -> bool:
