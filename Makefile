@@ -34,9 +34,10 @@ reference: $(READY)      ## renew the parts of docs/ that are made from the tabl
 	$(BIN)/python -m tests.reference
 
 FUZZ_SECONDS ?= 600
-fuzz: $(READY)           ## look for packets and zone files that break something, each for so many seconds
+fuzz: $(READY)           ## look for packets, zone files and MTAs' requests that break something, each for so many seconds
 	$(BIN)/python -m tests.fuzz packets -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz zones -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz routes -max_total_time=$(FUZZ_SECONDS)
 
 bench: $(READY)          ## side by side with the name servers and the balancer that are installed
 	$(BIN)/python -m bench

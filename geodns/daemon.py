@@ -29,7 +29,10 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import BACKEND, Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
+from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_allowance_service import RouteAllowanceService
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
 from geodns.control.tasks import Tasks
@@ -42,6 +45,7 @@ from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
 from geodns.serve.plan import ControlContext
+from geodns.signals.mail_exchanges import MxResolver
 from geodns.signals.replies import Replies
 from geodns.signals.reply_additions import read_additions
 from geodns.signals.slow_start import RISE_EVERY
@@ -100,12 +104,16 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
+    routes = RouteCountService(settings.routes_listen, cluster, workers, history, metrics)
     patterns, problems = (
         ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
     signals = SignalService(settings.state, cluster, events, metrics, clock, Replies(patterns), problems)
     warmup = WarmupService(cluster, workers, persistence, events, clock, signals)
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
+    resolver = MxResolver(settings.routes_resolver)
+    providers = ProviderService(resolver, workers, persistence, clock, metrics)
+    allowances = RouteAllowanceService(len(settings.servers) or 1, workers, warmup, signals)
     geoip = GeoipService(settings, events)
     views = ViewService(cluster, workers, geoip, persistence, events, clock)
     experiments = ExperimentService(cluster, workers, persistence, events, signals)
@@ -123,9 +131,10 @@ def build(
         views=views,
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
-    judges = (signals, warmup, reputation, geoip, views)
+    judges = (signals, warmup, reputation, providers, geoip, views)
     alerts = Alerts(
-        events, (persistence, clock, history, orders, policy, loads, *judges, zones, watchdog, verdicts)
+        events,
+        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, verdicts),
     )
     services = Services(
         settings.node,
@@ -142,9 +151,12 @@ def build(
         loads,
         orders,
         history,
+        routes,
         signals,
         warmup,
         reputation,
+        providers,
+        allowances,
         geoip,
         views,
         experiments,
@@ -220,9 +232,12 @@ class Daemon:
         async with contextlib.AsyncExitStack() as ends:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
+            ends.push_async_callback(services.routes.close)  # into the history's file
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
+            ends.push_async_callback(services.providers.close)
+            ends.push_async_callback(services.allowances.close)
             ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
@@ -258,9 +273,11 @@ class Daemon:
             services.persistence.watch,
             services.watchdog.watch,
             services.history.watch,
+            services.routes.watch,
             services.reputation.watch,
             services.experiments.watch,
             services.signals.watch,
+            services.providers.watch,
             services.geoip.watch,
             services.views.watch,
             services.alerts.watch,
@@ -274,8 +291,9 @@ class Daemon:
         dns = ",".join(str(listen) for listen in self.services.listen)
         http = Listen(*self._context.http.getsockname()[:2])
         zones = len(self.services.cluster.sources)
+        routes = f" routes {','.join(self._context.routes)}" if self._context.routes else ""
         with contextlib.suppress(OSError):  # nobody may be there to read it
-            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}", flush=True)  # noqa: T201 - the line
+            print(f"ready: dns {dns} http {http} zones {zones} backend {BACKEND}{routes}", flush=True)  # noqa: T201 - the line
 
     async def _keep_time(self) -> None:
         """End overrides and retirements whose time is over; move weights; save."""

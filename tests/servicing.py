@@ -19,6 +19,7 @@ from geodns.health.monitor import Monitor
 from geodns.health.outcome import Certificate, ProbeOutcome
 from geodns.model.checks import Target
 from geodns.model.state import Forced, ForcedState, HealthState, Verdict
+from geodns.responder.route_table import RouteNews
 from geodns.responder.table import Table
 from geodns.serve.control_link import ControlLink, Worker
 from geodns.serve.plan import ControlContext
@@ -39,6 +40,7 @@ class Rig:
         ignored: hosts that do not count as failing together.
         pending: workers that apply no Table.
         published: the Tables that workers got.
+        told: what the routes worker got beside them.
 
     """
 
@@ -54,6 +56,7 @@ class Rig:
         self.workers = {"udp0": Worker(100, 1, 2), "tcp": Worker()}
         self.pending: tuple[str, ...] = ()
         self.published: list[Table] = []
+        self.told: list[RouteNews] = []
         settings = Settings(zones=folder / "zones", state=folder / "state", node="ns1", ehlo="x")
         context = ControlContext(
             cast(Any, None), cast(Any, None), (("127.0.0.1", 5300), ("::1", 5300)), ("udp0", "tcp"), 0
@@ -144,6 +147,10 @@ class _Link:
         await asyncio.sleep(0)
         self._rig.published.append(table)
         return len(self._rig.published)
+
+    async def tell(self, news: RouteNews) -> None:
+        await asyncio.sleep(0)
+        self._rig.told.append(news)
 
     async def delivered(self, number: int, timeout: float) -> tuple[str, ...]:  # noqa: ASYNC109 - as the real one
         del number, timeout

@@ -14,7 +14,7 @@ from geodns.api.responses import SERVICES, TOKEN, RefusedError
 from geodns.config.report import quoted
 from geodns.config.tokens import Scope, Token
 from geodns.errors import AmbiguousError, BadNameError, GeodnsError, NotFoundError, UsageError
-from geodns.serve.tcp import client_key
+from geodns.serve.connections import client_key
 
 log = logging.getLogger(__name__)
 

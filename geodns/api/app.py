@@ -15,6 +15,7 @@ from geodns.api import (
     openapi,
     query_log,
     reputation,
+    route,
     signals,
     simulate,
     site,
@@ -69,6 +70,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
         query_log,
         reputation,
         experiments,
+        route,
         openapi,
     )
     app.add_routes([route for room in rooms for route in room.routes()])

@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from geodns.api.nuisances import Nuisances
 from geodns.api.responses import RefusedError
 from geodns.errors import printable
-from geodns.serve.tcp import client_key
+from geodns.serve.connections import client_key
 
 CONNECTIONS = 500
 """At one time: descriptors are for probes, too."""

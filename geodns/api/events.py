@@ -17,7 +17,7 @@ from geodns.api.responses import SERVICES, RefusedError, has_token
 from geodns.config.report import quoted
 from geodns.config.times import precise, since_asked
 from geodns.errors import UsageError
-from geodns.serve.tcp import client_key
+from geodns.serve.connections import client_key
 from geodns.storage.event_file import Event, EventFilter
 from geodns.storage.event_log import KINDS
 

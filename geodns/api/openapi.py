@@ -51,12 +51,14 @@ from geodns.api.schemas import (
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
 from geodns.api.schemas_reputation import ReputationJson
+from geodns.api.schemas_routes import RoutesJson
 from geodns.api.schemas_simulate import SimulationJson
 from geodns.api.schemas_warmup import WarmupJson, WarmupsJson
 from geodns.api.signals import SignalsBody
 from geodns.api.simulate import SimulateBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
+from geodns.responder.route_explained import RouteJson
 from geodns.storage.event_log import KINDS
 
 PATH = "/api/v1/openapi.json"
@@ -201,6 +203,39 @@ OPERATIONS = (
         errors=(404, 503),
     ),
     Operation("get", "/api/v1/experiments", "The arms of experiments, and what differs", ExperimentsJson),
+    Operation(
+        "get",
+        "/api/v1/route",
+        "Where a message leaves by the routes of a zone, and why; takes no turn in any rotation",
+        RouteJson,
+        query={
+            "zone": _TEXT | {"description": "May be left out where one zone alone has routes."},
+            "recipient": _NAME | {"examples": ["bob@example.org"]},
+            "sender": _TEXT | {"description": "Empty, or <>: that of bounces."},
+            "class": _TEXT,
+            "client": {"type": "string", "examples": ["192.0.2.7"]},
+            "sasl": _TEXT,
+            "size": {"type": "integer", "minimum": 0, "maximum": 10**15, "description": "Bytes."},
+        },
+        errors=(404, 503),
+    ),
+    Operation(
+        "get",
+        "/api/v1/routes",
+        "The rules by which messages leave, and what each answered",
+        RoutesJson,
+        query={
+            "zone": _TEXT,
+            "since": _SINCE,
+            "most": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 999_999,
+                "description": "Only so many rules of a zone, those that answered most.",
+            },
+        },
+        errors=(404, 503),
+    ),
     Operation("get", "/api/v1/state", "Everything that is forced", StateJson),
     Operation(
         "post",

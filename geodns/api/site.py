@@ -19,8 +19,8 @@ from geodns.api.nuisances import NUISANCES, Nuisances
 from geodns.api.responses import takes_gzip
 from geodns.config.server_keys import HttpTls
 from geodns.errors import StartError
+from geodns.serve.connections import KERNEL_BUFFER
 from geodns.serve.sockets import BACKLOG
-from geodns.serve.tcp import KERNEL_BUFFER
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ import click
 
 import geodns
 from geodns import logs
+from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import KEYS, Settings, load_settings
 from geodns.errors import GeodnsError
+from geodns.model.providers import PROVIDERS
 from geodns.serve import privileges, supervisor
-from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
+from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.serve.process import entitle
 from geodns.serve.systemd import Given, Notifier, take_sockets
 from geodns.storage.lock import StateLock, lock_state, make_state_directory
@@ -105,6 +108,7 @@ def _run(
                 workers=settings.worker_count,
                 control=lambda context: _control(settings, context),
                 tcp=TcpLimits(**settings.tcp.model_dump()),
+                routes=_routes(settings),
                 given=given,
                 identity=identity,
                 notifier=notifier,
@@ -112,6 +116,20 @@ def _run(
         )
     finally:
         lock.close()
+
+
+def _routes(settings: Settings) -> RoutesPlan:
+    """Return what the routes worker needs of the settings, and of the providers known by their domains."""
+    return RoutesPlan(
+        tuple(_routes_listener(one) for one in settings.routes_listen),
+        {domain: provider.name for provider in PROVIDERS for domain in provider.domains},
+        frozenset((settings.node, socket.gethostname())),
+    )
+
+
+def _routes_listener(one: RoutesListen) -> RoutesListener:
+    place = one.listen.absolute() if isinstance(one.listen, Path) else (one.listen.host, one.listen.port)
+    return RoutesListener(place, one.zone or "", one.self_host or "", one.mode)
 
 
 def _lock(settings: Settings, identity: privileges.Identity | None) -> StateLock:

@@ -35,6 +35,7 @@ class Gauges(Collector):
         yield from mail_gauges.reputation(self._services)
         yield from mail_gauges.experiments(self._services)
         yield from mail_gauges.signals(self._services)
+        yield from mail_gauges.providers(self._services)
         yield from _geoip(self._services)
         yield from _views(self._services)
         yield from _server(self._services)

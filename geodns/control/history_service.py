@@ -5,8 +5,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
@@ -21,6 +22,7 @@ from geodns.serve.frames import CountsReport, Message
 from geodns.storage.history_file import HOUR, KEPT, MINUTE, SHOWN, HistoryFile, Point, Points, Step
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LOOK_EVERY = 5.0
 """Seconds between two samples of the hosts' states."""
@@ -133,6 +135,16 @@ class HistoryService:
             for warning in warnings:
                 log.warning("%s", warning)
         return self._file
+
+    def use(self, work: Callable[[HistoryFile], T]) -> T:
+        """Return what is done with the file, for others that keep something in it. Blocks on the disk.
+
+        Raises:
+            StoreError: it cannot be used; `alerts` says so where writing fails, too.
+
+        """
+        with self._disk:
+            return work(self._opened(time.time()))
 
     def _restore_memory(self, now: float) -> None:
         with self._disk:

@@ -163,3 +163,12 @@ def reputation(services: Services) -> Iterator[Metric]:
         "zone",
         (((name,), len(service.common(name))) for name in judged),
     )
+
+
+def providers(services: Services) -> Iterator[Metric]:
+    """Yield what is known of who runs recipients' mail."""
+    service = services.providers
+    yield single(
+        "geodns_provider_domains", "Domains of which it was looked up who runs their mail.", service.known
+    )
+    yield single("geodns_provider_lookups_waiting", "Domains that wait for their look-up.", service.waiting)

@@ -6,10 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 from prometheus_client.exposition import generate_latest
 
 from geodns import __version__
+from geodns.control.route_metrics import RouteMetrics
 from geodns.model.state import HealthState, HostKey
 from geodns.responder.rate_limit import Action
+from geodns.responder.route_table import CompiledRule
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.serve.frames import RouteCounts
 from geodns.storage.signal_file import Fives
 from geodns.wire.codes import name_of, rcode_name
 
@@ -115,6 +118,17 @@ class Metrics:
         for outcome in ("taken", "duplicate", "refused"):
             self._signal_batches.labels(outcome)
 
+        self._providers = Counter(
+            "geodns_provider_lookups_total",
+            "Look-ups of who runs the mail of a recipient's domain, by what came of them; dropped: there was "
+            "no room.",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in ("found", "nobody", "failed", "dropped"):
+            self._providers.labels(result)
+        self._routes = RouteMetrics(self.registry)
+
     def expose(self) -> bytes:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
@@ -157,6 +171,10 @@ class Metrics:
     def count_transition(self, host: HostKey, state: HealthState) -> None:
         self._transitions.labels(*host, str(state)).inc()
 
+    def count_provider_lookup(self, result: str) -> None:
+        """Count a look-up of a domain's provider: ``found``, ``nobody``, ``failed`` or ``dropped``."""
+        self._providers.labels(result).inc()
+
     def count_load_reading(self, outcome: str) -> None:
         """Count an attempt to read a load: ``ok`` or ``failure``."""
         self._loads.labels(outcome).inc()
@@ -170,6 +188,10 @@ class Metrics:
             for (_, _, kind), number in five.counts.items():
                 self._signals.labels(zone, kind.event, kind.about or "").inc(number)
         self._signals_rejected.inc(rejected)
+
+    def count_routes(self, counts: RouteCounts, rules: Callable[[str, str], CompiledRule | None]) -> None:
+        """Add what the routes worker has answered; `rules` finds a rule by its zone and digest."""
+        self._routes.count(counts, rules)
 
     def observe_recompile(self, seconds: float) -> None:
         self._recompile.observe(seconds)

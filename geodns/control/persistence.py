@@ -16,6 +16,7 @@ from geodns.compiler.answers import Source
 from geodns.control.alert_service import Alert
 from geodns.errors import StoreError
 from geodns.model.checks import Target
+from geodns.model.providers import LookedUp
 from geodns.model.serial import next_serial
 from geodns.model.state import ForcedState, ForcedWeight, HostKey, HostSince, RetiredHost, StoredZone, Verdict
 from geodns.model.warmup import WarmupStage
@@ -79,6 +80,8 @@ class Persistence:
         self._notes = store.load_notes()
         self.source_lists: Mapping[tuple[str, str], str] = store.load_found()
         self._hosts_with_state = frozenset(store.load_host_states())
+        self._providers: Mapping[str, LookedUp] = {}
+        """On disk."""
 
     def restored(self) -> Restored:
         store = self._store
@@ -184,6 +187,22 @@ class Persistence:
     def keep_warmups(self, stages: Mapping[HostKey, WarmupStage]) -> None:
         """Keep where hosts stand in their warm-ups, instead of what was kept before."""
         self._keep(partial(self._store.save_warmups, dict(stages)), "warmup")
+
+    def providers(self) -> dict[str, LookedUp]:
+        """Return who runs domains' mail, as it was kept, what was confirmed last at the end."""
+        self._providers = self._store.load_providers()
+        return dict(self._providers)
+
+    def keep_providers(self, known: Mapping[str, LookedUp]) -> None:
+        """Keep who runs domains' mail, instead of what was kept before; `known` must not change any more."""
+
+        def save() -> None:
+            before = self._providers
+            changed = {domain: one for domain, one in known.items() if before.get(domain) != one}
+            self._store.save_providers(changed, before.keys() - known.keys())
+            self._providers = known
+
+        self._keep(save, "providers")
 
     def save_states(
         self,

@@ -13,7 +13,10 @@ from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
+from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_allowance_service import RouteAllowanceService
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
 from geodns.control.view_service import ViewService
@@ -42,9 +45,12 @@ class Services(NamedTuple):
     loads: HostLoadService
     orders: OrderService
     history: HistoryService
+    routes: RouteCountService
     signals: SignalService
     warmup: WarmupService
     reputation: ReputationService
+    providers: ProviderService
+    allowances: RouteAllowanceService
     geoip: GeoipService
     views: ViewService
     experiments: ExperimentService

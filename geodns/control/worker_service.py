@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from geodns import __version__
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import Metrics
+from geodns.responder.route_table import RouteNews
 from geodns.responder.table import EMPTY, Rotation, Table
 from geodns.serve.control_link import ControlLink, Worker
 from geodns.serve.frames import CountsReport, Message, WorkerExited, WorkerStarted
@@ -15,6 +16,8 @@ from geodns.storage.event_log import EventLog
 
 log = logging.getLogger(__name__)
 
+ROUTES = "routes"
+"""The worker that answers MTAs; there is none unless the settings say where."""
 DELIVERY = 2.0
 """Seconds that an order waits for the workers."""
 
@@ -77,6 +80,11 @@ class WorkerService:
     async def deliver(self, within: float = DELIVERY) -> tuple[str, ...]:
         """Publish, and wait until the workers have applied it; return those that are late."""
         return await self._link.delivered(await self.publish(), within)
+
+    async def tell(self, news: RouteNews) -> None:
+        """Tell the routes worker something, if there is one; raises ConnectionError as `publish`."""
+        if ROUTES in self.workers:
+            await self._link.tell(news)
 
     def rotation(self, uid: bytes) -> Rotation | None:
         """Return a rotation by its uid; also one that was replaced a moment ago."""

@@ -24,6 +24,22 @@ class Provider:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """Who runs a domain's mail, as its MX records said; times are seconds since the epoch.
+
+    Attributes:
+        provider: a name of `PROVIDERS`; empty: nobody who is known.
+        confirmed: when they said so last.
+        fresh: until then nobody asks again.
+
+    """
+
+    provider: str
+    confirmed: float
+    fresh: float
+
+
 _SEEN = "MX records in public DNS, October 2026"
 _SMTP_CODES = "https://smtp.codes/"
 _GMX = (
@@ -134,6 +150,8 @@ PROVIDERS = (
 
 _BY_DOMAIN = {domain: provider.name for provider in PROVIDERS for domain in provider.domains}
 _BY_MX = {suffix: provider.name for provider in PROVIDERS for suffix in provider.mx}
+
+NAMES = frozenset(provider.name for provider in PROVIDERS)
 
 
 def provider_of_domain(domain: str) -> str | None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
-NULL_SENDER = "<>"
-Network = tuple[int, int, bool]
-"""First and last address of a network as numbers, and whether they are of IPv6."""
+from geodns.responder.route_index import Conditions, RouteIndex, index_of
+from geodns.responder.route_index import Network as Network  # noqa: PLC0414 - others take it from here
+from geodns.responder.route_patterns import NULL_SENDER as NULL_SENDER  # noqa: PLC0414 - likewise
 
 
 class CompiledRule(NamedTuple):
@@ -16,7 +17,7 @@ class CompiledRule(NamedTuple):
         number: its place in the file, from 1.
         digest: tells it from other rules, wherever it stands.
         recipient: patterns ``LOCAL@DOMAIN`` in lower case, with ``*`` and ``?``, the domain in A-labels.
-        sender: likewise; `NULL_SENDER` too.
+        sender: likewise; ``<>`` too.
         over: bytes that the message is larger than; None: any size.
         name: that it leaves by, without final dot: a key of `Table.targets`.
         by_host: whether each message gets a host.
@@ -37,8 +38,13 @@ class CompiledRule(NamedTuple):
     port: int
 
     @property
+    def conditions(self) -> Conditions:
+        """Those that a look-up may have keys for."""
+        return Conditions(self.recipient, self.sender, self.mail_class, self.provider, self.client, self.sasl)
+
+    @property
     def conditional(self) -> bool:
-        return any(self[2:8]) or self.over is not None
+        return any(self.conditions) or self.over is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +57,11 @@ class ZoneRoutes:
 
     def __repr__(self) -> str:
         return f"ZoneRoutes({self.zone}, {len(self.rules)} rules)"
+
+    @cached_property
+    def index(self) -> RouteIndex:
+        """What rules are looked up by; it travels along once it is made."""
+        return index_of([(one.conditions, one.over is not None) for one in self.rules], self.local)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +104,17 @@ class KnownProvider(NamedTuple):
     fresh: float
     until: float
 
+    @property
+    def learned(self) -> bool:
+        """Whether somebody was found, or nobody for certain; else the look-up failed, and comes again."""
+        return bool(self.provider) or self.until > self.fresh
+
 
 class Allowance(NamedTuple):
     """The messages that a host which warms up may still be dealt.
 
     Attributes:
-        left: by provider, counted from when this came.
+        left: by provider, counted from when this came; what was left of others stays.
         until: seconds of the monotonic clock; thereafter none.
 
     """

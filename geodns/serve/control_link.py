@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import pickle
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from geodns.serve.frames import (
     WorkerStarted,
     frame_length,
     framed,
+    pack_news,
     unpack_message,
 )
 from geodns.serve.plan import ControlContext
@@ -119,7 +119,7 @@ class ControlLink:
 
     async def tell(self, news: RouteNews) -> None:
         """Tell the routes worker something between two Tables; raises ConnectionError as `publish`."""
-        await self._send(framed(pickle.dumps(news, protocol=pickle.HIGHEST_PROTOCOL)))
+        await self._send(pack_news(news))
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)

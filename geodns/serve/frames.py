@@ -13,6 +13,8 @@ from struct import Struct
 from typing import NamedTuple
 
 from geodns.responder.query_log import Noted
+from geodns.responder.route_table import RouteNews
+from geodns.responder.table_changes import TableDelta
 from geodns.responder.worker_state import Counts
 
 _LENGTH = Struct(">I")
@@ -146,6 +148,17 @@ def unpack_message(payload: bytes) -> Message:
     """Read what `pack_message` wrote; only for bytes of this server's own processes."""
     message: Message = pickle.loads(payload)  # noqa: S301 - from a socket pair that only our processes hold
     return message
+
+
+def pack_news(news: RouteNews) -> bytes:
+    """Return news as a frame."""
+    return framed(pickle.dumps(news, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def unpack_change(payload: bytes) -> TableDelta | RouteNews:
+    """Read what came down; only for bytes of this server's own processes."""
+    change: TableDelta | RouteNews = pickle.loads(payload)  # noqa: S301 - see `unpack_message`
+    return change
 
 
 class Stream:

@@ -1,8 +1,10 @@
 """The supervisor's orders, and what it hands to the control process."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 from geodns.serve.privileges import Identity
 from geodns.serve.sockets import HostPort
@@ -20,6 +22,7 @@ class ControlContext:
         workers: names of the workers that there are, or will be after the first Table.
         number: of the last Table that the workers got from an earlier control process; 0: there was none.
         before: how that one ended; continues a sentence about it.
+        routes: the real places where MTAs ask for routes, as settings have them.
 
     """
 
@@ -29,6 +32,7 @@ class ControlContext:
     workers: tuple[str, ...]
     number: int
     before: str = ""
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,38 @@ class TcpLimits:
     idle: float
 
 
+class RoutesListener(NamedTuple):
+    """Where MTAs ask for routes.
+
+    Attributes:
+        place: a numeric address and a port, or the absolute path of a UNIX socket.
+        zone: that is asked; empty: the request says it, or it is the only one.
+        self_host: the host of that zone that asks there; empty: none.
+        mode: of a UNIX socket.
+
+    """
+
+    place: HostPort | Path
+    zone: str = ""
+    self_host: str = ""
+    mode: int = 0o660
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesPlan:
+    """The routes worker's part; without listeners there is no such worker.
+
+    Attributes:
+        providers: of mailbox domains that need no looking up.
+        names: of this machine, by which it may be asked over HTTP beside its addresses.
+
+    """
+
+    listeners: tuple[RoutesListener, ...] = ()
+    providers: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class ServePlan:
     """The processes of a server, and where they listen.
@@ -58,6 +94,7 @@ class ServePlan:
         workers: of UDP.
         control: the control process: called in a process of its own, with signals SIGHUP and SIGINT ignored
             and SIGTERM deadly until it says otherwise; returns its exit status.
+        routes: answers to MTAs.
         given: sockets that systemd has opened.
         identity: whom to become when all sockets are open; None: nobody else.
         notifier: to systemd.
@@ -69,6 +106,7 @@ class ServePlan:
     workers: int
     control: Callable[[ControlContext], int]
     tcp: TcpLimits
+    routes: RoutesPlan = field(default_factory=RoutesPlan)
     given: tuple[Given, ...] = ()
     identity: Identity | None = None
     notifier: Notifier = field(default_factory=lambda: Notifier({}))

@@ -34,6 +34,7 @@ ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
 """The wildcards."""
 
 _TRIES = 50
+_OPTIONS = {"HTTP": ("--http", "server"), "routes": ("routes_listen", "server")}
 _IP_PKTINFO = 8
 
 
@@ -241,7 +242,7 @@ def bind(address: HostPort, kind: socket.SocketKind, what: str, *, share: bool =
 
 
 def _trouble(error: OSError, what: str) -> str:
-    option, other = ("--http", "server") if what == "HTTP" else ("--listen", "name server")
+    option, other = _OPTIONS.get(what, ("--listen", "name server"))
     match error.errno:
         case errno.EADDRINUSE:
             return f"port taken ({what}): another {other}? give {option} another port"

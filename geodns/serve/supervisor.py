@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 
 from geodns.responder.rate_limit import Cells
-from geodns.responder.table_changes import TableReplica, unpack
 from geodns.serve import udp, worker
 from geodns.serve.frames import (
     Message,
@@ -32,12 +31,15 @@ from geodns.serve.frames import (
 from geodns.serve.plan import ControlContext, ServePlan
 from geodns.serve.privileges import drop
 from geodns.serve.process import SIGNALS, ProcessSlot
+from geodns.serve.routes_sockets import RoutesSockets, open_routes
 from geodns.serve.sockets import Sockets, sockets_of
+from geodns.serve.table_relay import TableRelay
 
 log = logging.getLogger(__name__)
 
 CONTROL = "control"
 TCP = "tcp"
+ROUTES = "routes"
 
 MAX_LOG_BACKLOG = 1 << 20
 """Bytes that may wait for control before the query log has to do without what comes now."""
@@ -63,27 +65,28 @@ def run(plan: ServePlan) -> int:
 
     """
     sockets = sockets_of(plan.given, plan.listen, plan.http, plan.workers)
-    if plan.identity is not None:
-        drop(plan.identity)  # whoever is started from here on is that user too
-    return _Supervisor(plan, sockets).run()
+    with contextlib.closing(sockets), open_routes(plan.routes.listeners, plan.identity) as routes:
+        if plan.identity is not None:
+            drop(plan.identity)  # whoever is started from here on is that user too
+        return _Supervisor(plan, sockets, routes).run()
 
 
 class _Supervisor:
-    def __init__(self, plan: ServePlan, sockets: Sockets) -> None:
+    def __init__(self, plan: ServePlan, sockets: Sockets, routes: RoutesSockets) -> None:
         self._plan = plan
         self._sockets = sockets
+        self._routes_sockets = routes
         self._selector = selectors.DefaultSelector()
         self._control = ProcessSlot(CONTROL, CONTROL_BACKOFF, self._selector)
         self._udp = tuple(
             ProcessSlot(f"udp{number}", WORKER_BACKOFF, self._selector) for number in range(plan.workers)
         )
         self._tcp = ProcessSlot(TCP, WORKER_BACKOFF, self._selector)
-        self._workers = (*self._udp, self._tcp)
+        self._dns = (*self._udp, self._tcp)
+        self._routes = ProcessSlot(ROUTES, WORKER_BACKOFF, self._selector)
+        self._workers = (*self._dns, *((self._routes,) if plan.routes.listeners else ()))
         self._slots = (self._control, *self._workers)
-        self._replica = TableReplica()
-        self._updates: list[bytes] = []
-        """The frames since the last whole Table."""
-        self._number = 0
+        self._table = TableRelay()
         self._word = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         """Moves whenever something was written to workers; shared with them."""
         self._cells = Cells.shared()
@@ -107,7 +110,6 @@ class _Supervisor:
                     self._turn()
         finally:
             self._kill()
-            self._sockets.close()
             gc.enable()
         return self._status
 
@@ -219,23 +221,16 @@ class _Supervisor:
             log.warning("running as root: `user: geodns` in the settings, or --user, gives that up")
 
     def _relay(self, stream: Stream) -> None:
-        """Take control's changes, and pass them on to every worker as they are."""
-        frames = bytearray()
+        """Take control's changes, and pass them on as they are to the workers that need them."""
+        dns, routes = bytearray(), bytearray()
         while (payload := stream.take()) is not None:
-            change = unpack(payload)
-            if change.restart:
-                self._updates.clear()
-            frame = framed(payload)
-            frames += frame
-            self._updates.append(frame)
-            number = self._replica.take(change)
-            if number is not None:
-                self._updates.clear()
-                self._number = number
-        if frames:
-            shared = bytes(frames)
-            for slot in self._workers:
-                slot.put(shared)
+            for_dns, for_routes = self._table.take(payload)
+            dns += for_dns
+            routes += for_routes
+        for slots, frames in ((self._dns, bytes(dns)), ((self._routes,), bytes(routes))):
+            for slot in slots if frames else ():
+                slot.put(frames)
+        if dns or routes:
             self._word[0] += 1
 
     def _tell(self, message: Message) -> None:
@@ -245,7 +240,7 @@ class _Supervisor:
 
     def _wanted(self, slot: ProcessSlot) -> bool:
         """Say whether something shall run there: workers from the first whole Table on."""
-        return self._stop_by is None and (slot is self._control or self._number > 0)
+        return self._stop_by is None and (slot is self._control or self._table.number > 0)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -264,8 +259,8 @@ class _Supervisor:
         else:
             assert slot.pid is not None
             self._tell(WorkerStarted(slot.name, slot.pid, slot.restarts))
-            if self._updates:
-                slot.put(b"".join(self._updates))
+            if frames := self._table.since(routes=slot is self._routes):
+                slot.put(frames)
 
     def _reap(self, slot: ProcessSlot, options: int = 0) -> None:
         """If a process has ended, read its last messages and plan its successor."""
@@ -281,7 +276,7 @@ class _Supervisor:
             self._tell(WorkerExited(slot.name, "" if ending else str(end)))
         if ending:
             return
-        if slot is self._control and not self._number:
+        if slot is self._control and not self._table.number:
             if end.status < 0:  # else it has said itself what stopped it
                 log.error("control %s before there was anything to answer", end)
             self._status = end.status if end.status > 0 else 1
@@ -303,14 +298,22 @@ class _Supervisor:
             names = tuple(one.name for one in self._workers)
             before = "" if slot.last is None else str(slot.last)
             return self._plan.control(
-                ControlContext(link, self._sockets.http, self._sockets.listen, names, self._number, before)
+                ControlContext(
+                    link,
+                    self._sockets.http,
+                    self._sockets.listen,
+                    names,
+                    self._table.number,
+                    before,
+                    self._routes_sockets.places,
+                )
             )
         follower = worker.TableFollower(
             slot.name,
-            "tcp" if slot is self._tcp else "udp",
+            "udp" if slot in self._udp else slot.name,
             Stream(link),
             self._word,
-            (self._replica.table, self._number),
+            (self._table.table(routes=slot is self._routes), self._table.number),
             self._pid,
             self._cells,
         )
@@ -319,6 +322,15 @@ class _Supervisor:
             from geodns.serve import tcp  # noqa: PLC0415 - asyncio: for it alone
 
             return worker.work(follower, lambda: tcp.serve(follower, self._sockets.tcp, self._plan.tcp))
+        if slot is self._routes:
+            from geodns.serve import routes  # noqa: PLC0415 - asyncio and HTTP: for it alone
+
+            return worker.work(
+                follower,
+                lambda: routes.serve(
+                    follower, self._routes_sockets.listening, self._plan.routes, self._table.providers
+                ),
+            )
         sockets = self._sockets.udp[self._udp.index(slot)]
         return worker.work(follower, lambda: udp.serve(follower, sockets))
 
@@ -339,3 +351,5 @@ class _Supervisor:
                 one.close()
         if slot is not self._control:
             self._sockets.http.close()
+        if slot is not self._routes:
+            self._routes_sockets.close()

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from geodns.responder.rate_limit import Cells
+from geodns.responder.route_table import RouteNews
 from geodns.responder.table import Nodes, Table
-from geodns.responder.table_changes import TableReplica, outdated, unpack
+from geodns.responder.table_changes import TableDelta, TableReplica, outdated
 from geodns.responder.worker_state import WorkerState
 from geodns.serve.frames import (
     CountsReport,
@@ -21,6 +22,7 @@ from geodns.serve.frames import (
     Stream,
     TableApplied,
     pack_message,
+    unpack_change,
 )
 
 log = logging.getLogger(__name__)
@@ -51,9 +53,11 @@ class TableFollower:
     """A worker's link to the supervisor: the Table that comes down, acks and counts that go up.
 
     Attributes:
+        name: of the worker.
         behind: whether part of a change, or of the stream, is still to be taken.
         word: generation word; when it has moved since `catch_up`, there is something to take.
         ending: set by SIGTERM.
+        on_news: called with what control tells between two Tables.
 
     """
 
@@ -71,7 +75,7 @@ class TableFollower:
 
         Args:
             name: of the worker.
-            transport: ``udp`` or ``tcp``.
+            transport: ``udp``, ``tcp`` or ``routes``.
             stream: to the supervisor.
             word: shared memory, see above.
             born: the Table that came with the fork, and its number.
@@ -86,16 +90,17 @@ class TableFollower:
         self.word = word
         self.behind = False
         self.ending = False
+        self.on_news: Callable[[RouteNews], None] = lambda _: None
+        self.name = name
         self._due = 0.0
         self._said = 0.0
         self._anew = time.monotonic() + SEEN_AGAIN
-        self._name = name
         self._transport = transport
         self._replica = TableReplica(self.table)
         self._open = False
         self._outdated: list[Nodes] = []
         self._supervisor = supervisor
-        self._tell(TableApplied(name, number))
+        self.tell(TableApplied(name, number))
 
     def catch_up(self, budget: float = BUDGET) -> int:
         """Take the changes that have come.
@@ -125,15 +130,21 @@ class TableFollower:
                 if not self._outdated[-1].free():
                     self._outdated.pop()
             else:
-                number = self._replica.take(unpack(payload))
-                self._open = number is None
-                if number is not None:
-                    self._outdated += outdated(self.table, self._replica.table)
-                    self.table = self._replica.table
-                    self._tell(TableApplied(self._name, number))
+                self._take(unpack_change(payload))
             if time.monotonic() >= end:
                 self.behind = True
                 return AGAIN
+
+    def _take(self, change: TableDelta | RouteNews) -> None:
+        if isinstance(change, RouteNews):
+            self.on_news(change)
+            return
+        number = self._replica.take(change)
+        self._open = number is None
+        if number is not None:
+            self._outdated += outdated(self.table, self._replica.table)
+            self.table = self._replica.table
+            self.tell(TableApplied(self.name, number))
 
     def pulse(self, now: float) -> float:
         """Do the periodic duties, between queries: end, or report counts.
@@ -162,7 +173,7 @@ class TableFollower:
             else:
                 self._count()
                 if now - self._said >= HEARTBEAT:
-                    self._tell(Heartbeat(self._name))
+                    self.tell(Heartbeat(self.name))
         return now + PULSE
 
     def finish(self) -> None:
@@ -177,7 +188,7 @@ class TableFollower:
     def _count(self) -> None:
         counts = self.state.take_counts()
         if counts:
-            self._tell(CountsReport(self._name, self._transport, counts))
+            self.tell(CountsReport(self.name, self._transport, counts))
 
     def _log(self) -> None:
         """Hand on the query log's notes; while the supervisor takes none, the recorder fills and drops."""
@@ -185,9 +196,10 @@ class TableFollower:
         if recorder is not None and not self.stream.backlog:
             noted, dropped = recorder.take()
             if noted:
-                self._tell(QueryLogBatch(self._name, noted, dropped))
+                self.tell(QueryLogBatch(self.name, noted, dropped))
 
-    def _tell(self, message: Message) -> None:
+    def tell(self, message: Message) -> None:
+        """Send control a message."""
         self._said = time.monotonic()
         self.stream.put(pack_message(message))
 

@@ -1,16 +1,26 @@
 """Keeps points of hosts on disk: a day of minutes, and longer steps made of them; a row a zone and step.
 
+Beside them it keeps what the routes of zones answered, in the same way.
+
 It is a file of its own, as that of the events: it is written all the time, and no restart needs it.
 """
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from geodns.storage import cells
 from geodns.storage.database import Database
+from geodns.storage.route_rows import (
+    ROUTES_KEPT,
+    RouteSums,
+    RuleTimes,
+    packed_sums,
+    summed,
+    unpacked_sums,
+)
 
 MINUTE, TEN_MINUTES, HOUR, DAY = 60, 600, 3600, 86400
 KEPT: Mapping[int, float] = {MINUTE: DAY, TEN_MINUTES: DAY + TEN_MINUTES, HOUR: 90 * DAY}
@@ -26,6 +36,12 @@ SHOWN: Mapping[int, int] = {MINUTE: MINUTE, TEN_MINUTES: TEN_MINUTES, HOUR: HOUR
 _SCHEMA = """
 CREATE TABLE point (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL, hosts BLOB NOT NULL,
     PRIMARY KEY (step, at, zone)) WITHOUT ROWID
+"""
+_LATER = """
+CREATE TABLE IF NOT EXISTS route (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL, sums BLOB NOT NULL,
+    PRIMARY KEY (step, at, zone)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS route_rule (zone TEXT NOT NULL, rule TEXT NOT NULL, since REAL NOT NULL,
+    last REAL NOT NULL, PRIMARY KEY (zone, rule)) WITHOUT ROWID
 """
 
 
@@ -78,6 +94,7 @@ class HistoryFile(Database):
     FILE_NAME = "history.db"
     VERSION = 1
     SCHEMA = _SCHEMA
+    LATER = _LATER
     LOSS = "plots and reports begin anew"
 
     def add(self, step: int, at: int, zones: Mapping[str, Points]) -> None:
@@ -123,6 +140,55 @@ class HistoryFile(Database):
             "EXCEPT SELECT at FROM point WHERE step = ?"
         )
         return [begin for (begin,) in self._read(query, [step, step, MINUTE, current, step])]
+
+    # ----- routes
+
+    def add_routes(self, at: int, zones: Mapping[str, RouteSums], now: float) -> None:
+        """Add sums of five minutes to those of all steps that they are in, and drop what is old."""
+        rows = []
+        for step in ROUTES_KEPT:
+            begin = at // step * step
+            for zone, sums in zones.items():
+                known = [one for _, one in self.routes(zone, step, begin, begin + 1)]
+                rows.append((step, begin, zone, packed_sums(summed(*known, sums))))
+        with self._transaction("NORMAL") as database:
+            database.executemany("INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)", rows)
+            old = [(step, now - seconds) for step, seconds in ROUTES_KEPT.items()]
+            database.executemany("DELETE FROM route WHERE step = ? AND at < ?", old)
+
+    def routes(self, zone: str, step: int, begin: float, end: float) -> list[tuple[int, RouteSums]]:
+        """Return the sums of a zone's routes in the steps that begin in a span of time, oldest first."""
+        rows = self._read(
+            "SELECT at, sums FROM route WHERE step = ? AND zone = ? AND at >= ? AND at < ? ORDER BY at",
+            [step, zone, begin, end],
+        )
+        found: list[tuple[int, RouteSums]] = []
+        for at, sums in rows:
+            with suppress(ValueError):
+                found.append((cells.whole(at, MAX_AT), unpacked_sums(sums)))
+        return found
+
+    def route_zones(self, step: int, begin: float) -> list[str]:
+        """Return the zones whose routes were asked from a time on."""
+        query = "SELECT DISTINCT zone FROM route WHERE step = ? AND at >= ?"
+        return [zone for (zone,) in self._read(query, [step, begin])]
+
+    def route_rules(self) -> dict[tuple[str, str], RuleTimes]:
+        """Return when rules were first known and matched last, by zone and digest."""
+        found = {}
+        for zone, rule, since, last in self._read("SELECT zone, rule, since, last FROM route_rule"):
+            with suppress(ValueError):
+                found[cells.line(zone), cells.line(rule)] = RuleTimes(cells.time(since), cells.time(last))
+        return found
+
+    def keep_route_rules(
+        self, rules: Mapping[tuple[str, str], RuleTimes], gone: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Keep when rules were first known and matched last; forget others."""
+        with self._transaction("NORMAL") as database:
+            rows = [(*key, *times) for key, times in rules.items()]
+            database.executemany("INSERT OR REPLACE INTO route_rule VALUES (?, ?, ?, ?)", rows)
+            database.executemany("DELETE FROM route_rule WHERE zone = ? AND rule = ?", list(gone))
 
 
 def merged(*some: Points) -> dict[str, Point]:

@@ -1,4 +1,4 @@
-"""Keeps what a restart must know: verdicts, what is forced, zones, hosts, lists of sources, notes.
+"""Keeps what a restart must know: verdicts, what is forced, zones, hosts, lists of sources, providers, notes.
 
 One SQLite file, ``geodns.db`` in the state directory. Times are seconds since the epoch. What is saved with
 FULL is on disk when the call returns.
@@ -14,6 +14,7 @@ from dataclasses import astuple
 from typing import TypeVar
 
 from geodns.errors import printable
+from geodns.model.providers import LookedUp
 from geodns.model.state import (
     ForcedState,
     ForcedWeight,
@@ -60,7 +61,9 @@ CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badn
     PRIMARY KEY (zone, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS warmup (zone TEXT NOT NULL, host TEXT NOT NULL, start TEXT NOT NULL,
     day INT NOT NULL, date TEXT NOT NULL, begun INT NOT NULL, dealt REAL NOT NULL, active REAL NOT NULL,
-    held TEXT, author TEXT NOT NULL, PRIMARY KEY (zone, host)) WITHOUT ROWID
+    held TEXT, author TEXT NOT NULL, PRIMARY KEY (zone, host)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS provider (domain TEXT PRIMARY KEY, provider TEXT NOT NULL,
+    confirmed REAL NOT NULL, fresh REAL NOT NULL) WITHOUT ROWID
 """
 
 
@@ -101,6 +104,7 @@ class StateFile(Database):
         "note",
         "found",
         "warmup",
+        "provider",
     )
 
     def _read_through(self) -> None:
@@ -116,6 +120,7 @@ class StateFile(Database):
         self.load_notes()
         self.load_found()
         self.load_warmups()
+        self.load_providers()
 
     def remarks(self) -> list[str]:
         found = [f"{what} {which} ({why})" for (what, which), why in self._left_out.items()]
@@ -318,6 +323,25 @@ class StateFile(Database):
             "warmup",
             "SELECT zone, host, start, day, date, begun, dealt, active, held, author FROM warmup",
             state_rows.warmup,
+        )
+
+    # ----- who runs domains' mail
+
+    def save_providers(self, known: Mapping[str, LookedUp], gone: Iterable[str]) -> None:
+        """Keep who runs the mail of these domains, and forget those that are gone; others stay."""
+        self._write("NORMAL", "DELETE FROM provider WHERE domain = ?", [(domain,) for domain in gone])
+        self._write(
+            "NORMAL",
+            "INSERT OR REPLACE INTO provider (domain, provider, confirmed, fresh) VALUES (?, ?, ?, ?)",
+            [(domain, *astuple(one)) for domain, one in known.items()],
+        )
+
+    def load_providers(self) -> dict[str, LookedUp]:
+        """Return who runs domains' mail, what was confirmed last at the end."""
+        return self._load(
+            "provider",
+            "SELECT domain, provider, confirmed, fresh FROM provider ORDER BY confirmed",
+            state_rows.provider,
         )
 
     # ----- notes

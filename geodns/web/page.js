@@ -6,6 +6,7 @@ import { attribute, byId, show, write } from "./dom.js";
 import { EventList } from "./events.js";
 import { Headline } from "./headline.js";
 import { OverruleDialog } from "./overrule.js";
+import { MOST } from "./routes.js";
 import { summarize } from "./summary.js";
 import { Why } from "./why.js";
 import { clock, duration } from "./words.js";
@@ -234,6 +235,8 @@ async function recent() {
     zones.reputations(reputation);
     const [held] = await read("api/v1/experiments");
     zones.holds(held.experiments);
+    const [routes] = await read(`api/v1/routes?since=1h&most=${MOST}`);
+    zones.routes(routes);
   } catch (error) {
     if (!(error instanceof Refused)) return false;
   }

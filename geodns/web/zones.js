@@ -6,6 +6,7 @@ import { Experiments } from "./experiments.js";
 import { Hosts } from "./hosts.js";
 import { Pools } from "./pools.js";
 import { Reputation } from "./reputation.js";
+import { Routes } from "./routes.js";
 import { Views } from "./views.js";
 import { Warmup } from "./warmup.js";
 import { whole } from "./words.js";
@@ -22,13 +23,14 @@ class Zone {
     this.hosts = new Hosts(name, act);
     this.day = new Day(name, () => this.hosts.shown());
     this.views = new Views(name);
+    this.routes = new Routes(name);
     this.warmup = new Warmup(name);
     this.reputation = new Reputation(name, () => this.hosts.shown(), overrule);
     this.experiments = new Experiments();
     this.node = el("section", { class: "zone", "aria-label": `zone ${name}` },
       el("h2", {}, el("span", {}, name), " ", this.facts), this.error,
       el("h3", { class: "unseen" }, "Pools"), this.pools.node,
-      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.views.node, this.warmup.node, this.reputation.node, this.experiments.node, this.day.node);
+      el("h3", { class: "unseen" }, "Hosts"), this.hosts.node, this.views.node, this.routes.node, this.warmup.node, this.reputation.node, this.experiments.node, this.day.node);
   }
 
   draw({ zone, pools, hosts, views }, now) {
@@ -78,6 +80,10 @@ export class Zones {
 
   holds(experiments) {
     for (const [name, zone] of this.kept) zone.experiments.draw(experiments[name]);
+  }
+
+  routes({ zones, listen }) {
+    for (const [name, zone] of this.kept) zone.routes.draw(zones[name], listen.length > 0);
   }
 
   reputations({ zones, lists, unknown_replies: unknown }) {

@@ -23,6 +23,7 @@ from geodns.model.state import Forced, ForcedState, HealthState, Verdict
 from geodns.responder.rate_limit import Action, Limited
 from geodns.responder.table import Rotation
 from geodns.responder.worker_state import OTHER_TYPE, Counts
+from geodns.serve.frames import RouteCounts, RouteKey
 from geodns.signals.listings import BlockListing, Listings, ListState
 from geodns.signals.reputation import Cause, Standing, StandingKey, Standings
 from geodns.storage.signal_file import Five
@@ -69,6 +70,9 @@ NAMES = {
     "geodns_mail_signals_store_bytes": "gauge",
     "geodns_mail_signals_total": "counter",
     "geodns_mail_signals_written": "gauge",
+    "geodns_provider_domains": "gauge",
+    "geodns_provider_lookups_total": "counter",
+    "geodns_provider_lookups_waiting": "gauge",
     "geodns_picks_total": "counter",
     "geodns_pool_fallback": "gauge",
     "geodns_pool_hosts": "gauge",
@@ -81,6 +85,9 @@ NAMES = {
     "geodns_rate_limited_total": "counter",
     "geodns_ready": "gauge",
     "geodns_recompile_seconds": "histogram",
+    "geodns_route_answers_total": "counter",
+    "geodns_route_looked_up_total": "counter",
+    "geodns_route_seconds": "histogram",
     "geodns_state_free_bytes": "gauge",
     "geodns_state_written": "gauge",
     "geodns_view_ranges": "gauge",
@@ -187,6 +194,9 @@ def all_used(rig: Rig) -> Metrics:
     found.count_answers(worker.state.take_counts(), "udp", by_uid.get)
     found.count_logged(3, 2)
     refused = MailKind(MailEvent.DEFERRED, About.IP, first=True)
+    looked_up = {(NAME, "mta1", "google"): 2}
+    counts = RouteCounts("routes", {RouteKey(NAME, "", "none", "policy"): 1}, looked_up, (1,), 0.1, NOW)
+    rig.services.routes.take(counts, NOW)
     found.count_signals({((NAME, "mta1"), 0): Five({("", "google", refused): 7})}, 2)
     return found
 

@@ -19,8 +19,28 @@ WORDS = {
         rb"\x06pooled\x04test\x00",
         rb"\x03out\x07example\x03com\x00",
     ],
+    "routes": [
+        rb"request=smtpd_access_policy\x0a",
+        rb"recipient=",
+        rb"sender=",
+        rb"size=",
+        rb"zone=",
+        rb"policy_context=",
+        rb"13:recipient a@b,",
+        rb"9:sender <>,",
+        rb"get ",
+        rb"&class=",
+        rb"a%40b",
+        rb"POST /route HTTP/1.1\x0d\x0a",
+        rb"Host: 127.0.0.1\x0d\x0a",
+        rb"Content-Type: application/json\x0d\x0a",
+        rb"Content-Length: 2\x0d\x0a\x0d\x0a{}",
+        rb"Transfer-Encoding: chunked\x0d\x0a\x0d\x0a",
+        rb"Connection: close\x0d\x0a",
+        rb"0\x0d\x0a\x0d\x0a",
+    ],
 }
-"""What packets are made of, by target; zone files are made of their keys."""
+"""What packets and requests are made of, by target; zone files are made of their keys."""
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from geodns.responder.worker_state import WorkerState
 from geodns.zonefile.reader import parse_zone
 from tests.integration import packets, richzone
 from tests.sample_zones import WEIGHTED_TEXT, sources, zone
+from tests.serve.route_samples import heard, is_orderly, pieces
 
 FIXED = "fixed.test"
 _FIXED_NAME = dns.name.from_text(FIXED)
@@ -125,4 +126,16 @@ def zone_file(data: bytes) -> None:
     assert dns.message.from_wire(answer).answer
 
 
-TARGETS: Mapping[str, Callable[[bytes], None]] = {"packets": packet, "zones": zone_file}
+def route_requests(data: bytes) -> None:
+    """Read what an MTA sends, whole and in pieces as long as the first byte says, and answer it."""
+    length, stream = data[0] + 1 if data else 1, data[1:]
+    whole = heard([stream])
+    is_orderly(whole)
+    assert heard(pieces(stream, range(length, len(stream), length))) == whole, "it depends on the pieces"
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "packets": packet,
+    "zones": zone_file,
+    "routes": route_requests,
+}

@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.targets import TARGETS
 
 HERE = Path(__file__).parent
-RUNS = {"packets": 4_000, "zones": 1_000}
+RUNS = {"packets": 4_000, "zones": 1_000, "routes": 2_000}
 """What is in the corpus is among them."""
 
 

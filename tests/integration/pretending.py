@@ -18,6 +18,7 @@ class Pretended:
         status: what it shows.
         answers: to orders: a status and a body each; the last one stays.
         orders: the bodies of those that came.
+        also: what it shows at other paths.
         http: where it is.
 
     """
@@ -26,6 +27,7 @@ class Pretended:
         self.status = status
         self.answers: list[tuple[int, dict[str, Any]]] = [(200, {})]
         self.orders: list[dict[str, Any]] = []
+        self.also: dict[str, dict[str, Any]] = {}
         self.http = ""
 
     def routes(self) -> list[web.RouteDef]:
@@ -33,11 +35,16 @@ class Pretended:
             *site_.routes(),
             web.get("/status", self._status),
             web.post("/api/v1/hosts/{zone}/{host}/{verb}", self._order),
+            web.get("/api/v1/{path:.*}", self._other),
         ]
 
     async def _status(self, request: web.Request) -> web.Response:
         del request
         return web.json_response(self.status)
+
+    async def _other(self, request: web.Request) -> web.Response:
+        found = self.also.get(request.path)
+        return web.json_response(found or {"error": "nothing here"}, status=404 if found is None else 200)
 
     async def _order(self, request: web.Request) -> web.Response:
         self.orders.append(await request.json())

@@ -8,6 +8,7 @@ LOADED = (
     "geodns.daemon",
     "geodns.serve.supervisor",
     "geodns.serve.tcp",
+    "geodns.serve.routes",
     "geodns.cli.status",
     "geodns.cli.orders",
 )

@@ -20,15 +20,17 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from geodns import logs
+from geodns.responder.route_table import CompiledRule, KnownProvider, RouteNews, RouteTarget, ZoneRoutes
 from geodns.responder.table import NameNode, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.serve import supervisor
 from geodns.serve.control_link import ControlLink
-from geodns.serve.frames import CountsReport, Message
-from geodns.serve.plan import ControlContext, ServePlan, TcpLimits
+from geodns.serve.frames import CountsReport, Message, ProviderAsked, RouteCounts
+from geodns.serve.plan import ControlContext, RoutesListener, RoutesPlan, ServePlan, TcpLimits
 from geodns.wire import codes, records
 from geodns.wire.message import Answer
 from geodns.wire.names import name_to_wire
@@ -61,6 +63,16 @@ def rotation(number: int) -> Rotation:
     return Rotation(KEY, (Part("main", (answer,), array("H", [0]), (("mta1",),)),))
 
 
+def routes(number: int) -> ZoneRoutes:
+    """Two rules; the last one's port is the number."""
+    known = CompiledRule(1, "1", (), (), (), ("google",), (), (), None, "gmail.lab.example", False, 25)
+    rest = CompiledRule(2, "2", (), (), (), (), (), (), None, "n.lab.example", True, number)
+    return ZoneRoutes("lab.example", (), (known, rest))
+
+
+TARGET = RouteTarget("lab.example", "n.lab.example", "main", {"mta1": 1}, ("mta1",))
+
+
 # --- the control process -------------------------------------------------------------------------------
 
 
@@ -72,6 +84,7 @@ class Puppet:
         self.link = ControlLink(seat, self.count)
         self.zone = zone(names)
         self.counted: Counter[str] = Counter()
+        self.asked: list[str] = []
         self.reloads = 0
         self.end = asyncio.Event()
 
@@ -79,6 +92,10 @@ class Puppet:
         if isinstance(message, CountsReport):
             assert message.worker.startswith(message.transport)
             self.counted[message.transport] += sum(message.counts.queries.values())
+        if isinstance(message, RouteCounts):
+            self.counted[message.worker] += sum(message.answers.values())
+        if isinstance(message, ProviderAsked):
+            self.asked.append(message.domain)
 
     def reload(self) -> None:
         self.reloads += 1
@@ -91,7 +108,8 @@ class Puppet:
         await self.publish(10.0)
         async with await asyncio.start_server(self.talk, sock=self.seat.http):
             if self.link.number == 1:
-                sys.stdout.write(json.dumps([self.seat.listen, self.seat.http.getsockname()[:2]]) + "\n")
+                said = self.seat.listen, self.seat.http.getsockname()[:2], self.seat.routes
+                sys.stdout.write(json.dumps(said) + "\n")
                 sys.stdout.flush()
             await self.end.wait()
         await self.link.close()
@@ -100,6 +118,9 @@ class Puppet:
     async def publish(self, patience: float) -> dict[str, Any]:
         number = self.link.number + 1
         table = Table({ORIGIN: self.zone}, {KEY: rotation(number)})
+        if self.seat.routes:
+            targets = {(TARGET.zone, TARGET.name): TARGET}
+            table = replace(table, routes={"lab.example": routes(number)}, targets=targets)
         assert await self.link.publish(table) == number
         return {"number": number, "pending": await self.link.delivered(number, patience)}
 
@@ -118,6 +139,10 @@ class Puppet:
                 assert self.link.number == before
                 os.kill(os.getpid(), number)
                 reply = await way
+            case "provider", domain, name:
+                now = time.time()
+                await self.link.tell(RouteNews({domain: KnownProvider(name, now + 60, now + 60)}))
+                reply = domain
             case ["status"]:
                 workers = {
                     name: [one.pid, one.number, one.restarts] for name, one in self.link.workers.items()
@@ -126,6 +151,7 @@ class Puppet:
                     "pid": os.getpid(),
                     "workers": workers,
                     "counted": self.counted,
+                    "asked": self.asked,
                     "reloads": self.reloads,
                 }
         writer.write(json.dumps(reply).encode() + b"\n")
@@ -148,7 +174,10 @@ def main(options: dict[str, Any]) -> int:
     tcp = TcpLimits(**{"connections": 1000, "per_client": 100, "idle": 10.0} | options["tcp"])
     if options["files"] is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
-    return supervisor.run(ServePlan(listen, ("127.0.0.1", 0), options["workers"], control, tcp))
+    places = [Path(one) if isinstance(one, str) else (one[0], one[1]) for one in options["routes"]]
+    asking = RoutesPlan(tuple(RoutesListener(place, mode=0o606) for place in places), {"gmail.com": "google"})
+    plan = ServePlan(listen, ("127.0.0.1", 0), options["workers"], control, tcp, asking)
+    return supervisor.run(plan)
 
 
 async def _life(seat: ControlContext, names: int) -> int:
@@ -164,6 +193,7 @@ class Server:
     Attributes:
         process: the supervisor.
         listen: where it answers.
+        routes: where it answers MTAs.
 
     """
 
@@ -173,7 +203,7 @@ class Server:
             assert process.stdout is not None
             selector.register(process.stdout, selectors.EVENT_READ)
             assert selector.select(20), "the server did not get ready"
-        listen, http = json.loads(process.stdout.readline())
+        listen, http, self.routes = json.loads(process.stdout.readline())
         self.listen: list[tuple[str, int]] = [(host, port) for host, port in listen]
         self.http: tuple[str, int] = (http[0], http[1])
 
@@ -206,6 +236,7 @@ def options_of(**options: Any) -> dict[str, Any]:
         "names": 0,
         "status": None,
         "tcp": {},
+        "routes": [],
         "files": None,
         "logs": False,
     }

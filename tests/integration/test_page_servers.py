@@ -1,5 +1,6 @@
 """The page and servers of several kinds: with tokens, away for a while, in rare trouble, with many hosts."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from geodns.config.times import timestamp
 from tests.integration.browser import MARKS, Browser, browsing, needs_browser
 from tests.integration.cluster import Server, serving, zone_text
 from tests.integration.mailhosts import MailHost, mail_hosts, wait_until
@@ -40,6 +42,10 @@ def status(zones: dict[str, str], tmp_path: Path) -> dict[str, Any]:
     """What a real server shows, to be changed."""
     with serving(tmp_path, zones) as server:
         return server.status()
+
+
+def hour_ago() -> str:
+    return timestamp(time.time() - 3600)
 
 
 # --- tokens ---------------------------------------------------------------------------------------------
@@ -162,6 +168,44 @@ def test_certificates_weights_and_fallbacks_are_shown(browser: Browser, status: 
         assert f"Pool main of {ZONE} has too few live hosts: reserve helps out" in problems
         assert "the state disk is full" in problems
         assert f"mta2.{ZONE} has been forced up for" in problems
+
+
+def test_routes_are_shown_with_their_look_ups(browser: Browser, status: dict[str, Any]) -> None:
+    rule: dict[str, Any] = {"rule": 1, "digest": "a", "deal": "host", "port": 25, "matched": 1234}
+    rule |= {"when": {"recipient": "vip@<b>x</b>", "size": "over 5 MB"}, "use": f"fast.{ZONE}"}
+    rule |= {"answers": {"host": {"line": 1234}}, "known": None, "last": hour_ago()}
+    last = rule | {"rule": 2, "deal": "name", "port": 587, "matched": 0, "when": {}, "use": ZONE}
+    routes = {"since": hour_ago(), "rules": [rule, last | {"last": None}], "unused": 4, "left": 3}
+    routes |= {
+        "unmatched": {"local": {"policy": 5, "line": 1}},
+        "looked_up": {"mta1": {"": 34, "google": 1200}},
+    }
+    with pretending(status) as other:
+        other.also = {
+            "/api/v1/history/recent": {"zones": {}},
+            "/api/v1/warmup": {"zones": {}},
+            "/api/v1/reputation": {"zones": {}, "lists": {}, "unknown_replies": {}},
+            "/api/v1/experiments": {"experiments": {}},
+            "/api/v1/routes": {"listen": ["127.0.0.1:5310"], "zones": {ZONE: routes}, "no_zone": {}},
+        }
+        browser.open(other.http)
+        section = f"[aria-label='zone {ZONE}'] .routes"
+        browser.wait(f'document.querySelector("{section}:not([hidden])")', what="the rules are there")
+        assert browser.text(f"{section} summary") == "5 routes, 4 not used in the last hour"
+        browser.run(f'document.querySelector("{section}").open = true')
+        cells = browser.value(
+            f'[...document.querySelectorAll("{section} tbody tr")]'
+            ".map((row) => [...row.cells].map((cell) => cell.textContent))"
+        )
+        assert [row[:4] for row in cells] == [
+            ["1", "recipient vip@<b>x</b>; size over 5 MB", "fast, by host", "1,234"],
+            ["2", "every message", "@:587", "0"],
+            ["mta1", "1,234", "google 1,200 and not known 34"],
+        ]
+        assert cells[1][4] == "never"
+        assert "Not by a rule: local recipients 6." in browser.text(section)
+        assert browser.violations(f'document.querySelector("{section}")') == []
+        assert browser.value(f"document.querySelector(\"[aria-label='zone {LONE}'] .routes\").hidden")
 
 
 # --- many hosts -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.processes import cpu_seconds
-from geodns.serve.tcp import client_key
+from geodns.serve.connections import client_key
 from tests.integration.serving import LONG_QUERY, QUERY, Server, eventually, number_in, serving
 
 FRAME = struct.pack(">H", len(QUERY)) + QUERY

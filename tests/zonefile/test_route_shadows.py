@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from geodns.compiler.routes import compile_routes
 from geodns.model.routes import NULL_SENDER, RouteRule
-from geodns.responder.routes import Carried, RouteQuery, Undecided, decide, fits
+from geodns.responder.route_patterns import fits
+from geodns.responder.routes import Carried, RouteQuery, Undecided, decide
 from geodns.zonefile.route_patterns import address_pattern
 from geodns.zonefile.route_shadows import contains, hidden_routes
 from tests.zonetexts import SHORT, zone_of

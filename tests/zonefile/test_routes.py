@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from geodns.model.providers import PROVIDERS
 from geodns.model.routes import HeaderSign, MailClass, RouteRule, size_text
 from geodns.model.zone import Zone
-from geodns.responder.routes import fits_address, normal_address
+from geodns.responder.route_patterns import fits_address
+from geodns.responder.routes import normal_address
 from geodns.zonefile.reader import parse_zone
 from geodns.zonefile.route_patterns import address_pattern, domain_pattern
 from geodns.zonefile.schema import zone_schema

@@ -1,0 +1,92 @@
+"""Writes the answer to one message as JSON has it: the rule that fits, and why none before it does."""
+
+from typing_extensions import TypedDict
+
+from geodns.errors import printable
+from geodns.responder.route_deals import Route
+from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
+from geodns.responder.route_words import MOST_CHARACTERS, missed
+from geodns.responder.routes import Carried, RouteQuery, Undecided, conditions_carried, domain_of, holds
+
+MOST_MISSED = 100
+"""So many rules say what they miss; of the others their number is told."""
+
+
+class Missed(TypedDict):
+    """Why a rule does not fit; without a number it is said of no single rule."""
+
+    rule: int | None
+    missed: str
+
+
+class RouteJson(TypedDict):
+    """Where a message goes, and why; null: not told, not known, or no rule fits.
+
+    `rule`: its number in the file, from 1; `live`: the hosts that the name deals now, by name; `host`: the
+    one that this message was dealt; `transport`: as Postfix takes it.
+    """
+
+    zone: str
+    rule: int | None
+    provider: str | None
+    name: str | None
+    pool: str | None
+    host: str | None
+    transport: str | None
+    live: list[str]
+    why: list[Missed]
+
+
+def route_answer(
+    routes: ZoneRoutes,
+    query: RouteQuery,
+    decision: CompiledRule | Undecided,
+    target: RouteTarget | None,
+    route: Route | None,
+    most: int = MOST_MISSED,
+) -> RouteJson:
+    """Return the answer to a message of which everything may be told.
+
+    Args:
+        routes: of the zone.
+        query: what is told.
+        decision: what `decide` said of it.
+        target: of the rule's name.
+        route: where the message goes; None: there is no host but the one that asks, or no rule fits.
+        most: rules that say what they miss.
+
+    """
+    rule = decision if isinstance(decision, CompiledRule) else None
+    return RouteJson(
+        zone=routes.zone,
+        rule=rule.number if rule else None,
+        provider=query.provider or None,
+        name=rule.name if rule else None,
+        pool=target.pool if rule and target else None,
+        host=(route.host or None) if rule and route else None,
+        transport=route.transport if rule and route else None,
+        live=[host for host in target.hosts if target.weights.get(host)] if rule and target else [],
+        why=_why(routes, query, decision, most),
+    )
+
+
+def _why(
+    routes: ZoneRoutes, query: RouteQuery, decision: CompiledRule | Undecided, most: int
+) -> list[Missed]:
+    if decision is Undecided.LOCAL:
+        domain = printable(domain_of(query.recipient or "")[:MOST_CHARACTERS])
+        return [Missed(rule=None, missed=f"{domain} is local: no rule is asked for mail to it")]
+    before = decision.number - 1 if isinstance(decision, CompiledRule) else len(routes.rules)
+    why = [
+        Missed(rule=rule.number, missed=_missed(rule, query)) for rule in routes.rules[: min(before, most)]
+    ]
+    if before > most:
+        why.append(Missed(rule=None, missed=f"{before - most} rules more do not fit"))
+    return why
+
+
+def _missed(rule: CompiledRule, query: RouteQuery) -> str:
+    for condition in conditions_carried(Carried.ALL):
+        if not holds(rule, condition, query):
+            return missed(condition, rule, query)
+    return "nobody has looked up the recipient's provider yet"
