@@ -118,16 +118,18 @@ def _whole_post(data: bytes) -> bool:
 
 WAYS = {
     "policy": Way(_policy, lambda data: data.endswith(b"\n\n")),
+    # As the generated lines for Postfix have it (request_limit=1).
+    "policy, a connection each": Way(_policy, lambda data: data.endswith(b"\n\n"), again=False),
     "socketmap": Way(_socketmap, lambda data: data.endswith(b",")),
     "line": Way(_line, lambda data: data.endswith(b"\n"), again=False),
     "http": Way(_post, _whole_post),
 }
 
 
-def measure(seconds: float, rounds: int) -> list[Figure]:
-    """Ask over each protocol, in turns that last so many seconds."""
+def measure(seconds: float, rounds: int, many: int = MANY) -> list[Figure]:
+    """Ask over each protocol, in turns that last so many seconds; then a zone with many rules."""
     found = []
-    for rules in (6, MANY):
+    for rules in (6, many):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             port = free_port()
@@ -136,7 +138,7 @@ def measure(seconds: float, rounds: int) -> list[Figure]:
             messages = _messages(rules)
             for name, way in WAYS.items():
                 if rules == 6 or name == "policy":
-                    found += _turns(f"{name}, {rules:,} rules", way, port, worker, messages, seconds, rounds)
+                    found += _turns(f"{name}; {rules:,} rules", way, port, worker, messages, seconds, rounds)
             if rules == 6:
                 found += _beside(server, port, messages, seconds)
             what = f"{own_memory(worker):.1f} MiB of its own"

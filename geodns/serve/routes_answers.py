@@ -83,16 +83,14 @@ class Answerer:
         if isinstance(decided, Undecided):
             answer = RouteAnswer(_OUTCOMES[decided], provider=query.provider or "")
             return routes.zone, _explained(request, routes, query, decided, answer)
-        rule, target = decided, table.targets.get((routes.zone, decided.name))
-        if target is not None and rule.by_host and request.deals:
-            if query.provider is None:
-                query = self._with_provider(query, domain, times)
-            if query.provider is None and (target.capped or target.barred):
-                if not waited and domain:
-                    return Wanted(domain)
-                # What a provider bars, or may get of a host, cannot be kept where nobody knows it.
-                rule = rule._replace(by_host=False)
-        answer = self._dealt(rule, target, query.provider or "", times[0], listener.self_host, request)
+        target = table.targets.get((routes.zone, decided.name))
+        if target is not None and decided.by_host and request.deals and query.provider is None:
+            query = self._with_provider(query, domain, times)
+            # Only a host that some provider bars or caps is worth waiting for: without, it is not dealt.
+            limited = target.capped or target.barred
+            if query.provider is None and limited and domain and not waited:
+                return Wanted(domain)
+        answer = self._dealt(decided, target, query.provider, times[0], listener.self_host, request)
         return routes.zone, _explained(request, routes, query, decided, allowed(request, answer))
 
     def _with_provider(self, query: RouteQuery, domain: str, times: tuple[float, float]) -> RouteQuery:
@@ -102,13 +100,13 @@ class Answerer:
         self,
         rule: CompiledRule,
         target: RouteTarget | None,
-        provider: str,
+        provider: str | None,
         now: float,
         self_host: str,
         request: RouteRequest,
     ) -> RouteAnswer:
         if target is None:
-            return RouteAnswer("name", rule, by_name(rule), None, provider)
+            return RouteAnswer("name", rule, by_name(rule), None, provider or "")
         route = self.dealer.route(rule, target, provider, now, self_host, single=request.deals)
         outcome: RouteOutcome = "name"
         if route is None:
@@ -117,7 +115,7 @@ class Answerer:
             outcome = "others"
         elif route.host:
             outcome = "host"
-        return RouteAnswer(outcome, rule, route, target, provider)
+        return RouteAnswer(outcome, rule, route, target, provider or "")
 
 
 def _explained(
