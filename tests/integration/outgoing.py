@@ -60,9 +60,7 @@ def in_a_network_of_its_own(work: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            leave_the_network()
-            for one in (*PROVIDERS, OWN, SECOND, DEAD):
-                ip("addr", "add", f"{one}/32", "dev", "lo")
+            _leave_the_network(*PROVIDERS, OWN, SECOND, DEAD)
             work()
         except BaseException as error:  # noqa: BLE001 - the test's thread raises it
             failed.append(error)
@@ -74,21 +72,26 @@ def in_a_network_of_its_own(work: Callable[[], None]) -> None:
         raise failed[0]
 
 
-def leave_the_network() -> None:
-    """Have this thread, and all it starts, be where there is nothing but loopback, with every port free."""
+def _leave_the_network(*addresses: str) -> None:
     assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
     ip("link", "set", "lo", "up")
+    for one in addresses:
+        ip("addr", "add", f"{one}/32", "dev", "lo")
 
 
 @contextmanager
-def alone_on_loopback() -> Iterator[None]:
+def alone_on_loopback(*addresses: str) -> Iterator[None]:
     """Be where there is nothing but loopback, with every port free, until the block ends.
 
     Copies of the template are not there: servers that shall be must be `fresh`.
+
+    Args:
+        addresses: that loopback has beside 127.0.0.0/8, or as addresses of its own there.
+
     """
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
-        leave_the_network()
+        _leave_the_network(*addresses)
         yield
     finally:
         assert ctypes.CDLL(None).setns(before, CLONE_NEWNET) == 0

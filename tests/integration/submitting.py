@@ -3,9 +3,10 @@
 import re
 import shutil
 import smtplib
+import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -75,6 +76,44 @@ postlog unix-dgram n - n - 1 postlogd
 """What sends and what looks up next hops is chrooted, as Debian has it."""
 
 
+class Mail(NamedTuple):
+    """A message to hand in.
+
+    Attributes:
+        number: in its header `NUMBER`.
+        headers: beyond those that all have.
+        size: bytes of its text.
+        client: address from which it seems to come.
+        login: user that seems to have logged in.
+        forwarded: the headers of a message that is attached.
+
+    """
+
+    number: str
+    recipients: tuple[str, ...]
+    sender: str = "someone@example.com"
+    headers: tuple[tuple[str, str], ...] = ()
+    size: int = 20
+    client: str = "127.0.0.1"
+    login: str = ""
+    forwarded: tuple[tuple[str, str], ...] | None = None
+
+    def text(self) -> bytes:
+        message = EmailMessage()
+        message[NUMBER] = self.number
+        message["Subject"] = "a message"
+        for name, value in self.headers:
+            message[name] = value
+        message.set_content(("x" * 69 + "\n") * (self.size // 70) + "y" * (self.size % 70) + "\n")
+        if self.forwarded is not None:
+            attached = EmailMessage()
+            for name, value in self.forwarded:
+                attached[name] = value
+            attached.set_content("Good news.\n")
+            message.add_attachment(attached)
+        return message.as_bytes()
+
+
 class Submitter(PostfixInstance):
     """A Postfix with a mailbox of its own and one of a virtual domain; all else leaves as it is told.
 
@@ -121,6 +160,12 @@ class Submitter(PostfixInstance):
         """The recipients that mail waits for."""
         said = self.command("postqueue", "-j").stdout
         return re.findall(r'"address": "([^"]*)"', said)
+
+    def give(self, mail: Mail) -> None:
+        """Hand in a message by sendmail(1), which asks nobody where it goes."""
+        sendmail = self.command("postconf", "-h", "sendmail_path").stdout.strip()
+        words = [sendmail, "-C", str(self.etc), "-i", "-f", mail.sender, *mail.recipients]
+        subprocess.run(words, input=mail.text(), check=True, timeout=20)
 
     def flush(self) -> None:
         """Have it try all that waits again."""
@@ -216,61 +261,35 @@ def hosts_open() -> Iterator[Hosts]:
         hosts.end()
 
 
-class Mail(NamedTuple):
-    """A message to hand in.
+@contextmanager
+def handing_in(
+    client: str = "127.0.0.1", login: str = "", port: int = SUBMISSION
+) -> Iterator[Callable[[Mail], None]]:
+    """One session with the Postfix, which must take every message."""
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="client.example", timeout=30) as session:
+        session.ehlo()
+        code, said = session.docmd("XCLIENT", f"ADDR={client}" + (f" LOGIN={login}" if login else ""))
+        assert code == 220, said
+        session.ehlo()
 
-    Attributes:
-        number: in its header `NUMBER`.
-        headers: beyond those that all have.
-        size: bytes of its text.
-        client: address from which it seems to come.
-        login: user that seems to have logged in.
-        forwarded: the headers of a message that is attached.
+        def hand(mail: Mail) -> None:
+            international = not all(map(str.isascii, (mail.sender, *mail.recipients)))
+            options = ["SMTPUTF8"] if international else []
+            refused = session.sendmail(mail.sender, mail.recipients, mail.text(), options)
+            assert not refused, refused
 
-    """
-
-    number: str
-    recipients: tuple[str, ...]
-    sender: str = "someone@example.com"
-    headers: tuple[tuple[str, str], ...] = ()
-    size: int = 20
-    client: str = "127.0.0.1"
-    login: str = ""
-    forwarded: tuple[tuple[str, str], ...] | None = None
-
-    def text(self) -> bytes:
-        message = EmailMessage()
-        message[NUMBER] = self.number
-        message["Subject"] = "a message"
-        for name, value in self.headers:
-            message[name] = value
-        message.set_content(("x" * 69 + "\n") * (self.size // 70) + "y" * (self.size % 70) + "\n")
-        if self.forwarded is not None:
-            attached = EmailMessage()
-            for name, value in self.forwarded:
-                attached[name] = value
-            attached.set_content("Good news.\n")
-            message.add_attachment(attached)
-        return message.as_bytes()
+        yield hand
 
 
 def hand_in(mails: Iterable[Mail], port: int = SUBMISSION) -> None:
-    """Hand messages to the Postfix, in as many sessions as there are clients; every one must be taken."""
+    """Hand messages to the Postfix, in as many sessions as there are clients and logins."""
     waiting: dict[tuple[str, str], list[Mail]] = {}
     for mail in mails:
         waiting.setdefault((mail.client, mail.login), []).append(mail)
     for (client, login), some in waiting.items():
-        with smtplib.SMTP("127.0.0.1", port, local_hostname="client.example", timeout=30) as session:
-            session.ehlo()
-            told = f"ADDR={client}" + (f" LOGIN={login}" if login else "")
-            code, said = session.docmd("XCLIENT", told)
-            assert code == 220, said
-            session.ehlo()
+        with handing_in(client, login, port) as hand:
             for mail in some:
-                international = not all(map(str.isascii, (mail.sender, *mail.recipients)))
-                options = ["SMTPUTF8"] if international else []
-                refused = session.sendmail(mail.sender, mail.recipients, mail.text(), options)
-                assert not refused, refused
+                hand(mail)
 
 
 def counted(arrivals: Iterable[Arrival]) -> Counter[str]:

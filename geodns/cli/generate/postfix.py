@@ -35,10 +35,11 @@ def _by_policy(plan: Plan, queue: Path) -> list[str]:
         *remark(
             "At each RCPT geodns is told the sender, the recipient, the client, who logged in and the "
             "size, and says FILTER or DUNNO. DUNNO, also where nobody answers (default_action), means: the "
-            "way that this file says. Postfix 3.1 or newer."
+            "way that this file says. request_limit=1 has a connection for each request: an SMTP session "
+            "never opens one again that it kept and finds closed. Postfix 3.1 or newer."
         ),
         f"geodns_routes = check_policy_service {{ {_inet(plan, queue)},",
-        "    timeout=2s, try_limit=1, default_action=DUNNO,",
+        "    timeout=2s, try_limit=1, request_limit=1, default_action=DUNNO,",
         f"    policy_context={plan.zone.name} }}",
         "",
         *remark(
@@ -81,7 +82,8 @@ def _by_map(plan: Plan, queue: Path) -> list[str]:
     return [
         *remark(
             "Mail waits while geodns is away: Postfix stops at the first map that fails, and a second one "
-            "after it is no help. Each recipient is looked up 2 to 20 times."
+            "after it is no help. smtpd asks the maps too: whoever hands mail in meanwhile is told 451, "
+            "to try later; what is in the queue stays there. Each recipient is looked up 2 to 20 times."
         ),
         *remark(
             "If you have transport_maps, put yours before this one. Recipients in `local` of the zone get "

@@ -35,7 +35,7 @@ def test_a_policy_service_that_may_die() -> None:
     found = settings(postfix(planned())[0])
     assert found == {
         "geodns_routes": "check_policy_service { inet:127.0.0.1:5310, timeout=2s, try_limit=1, "
-        "default_action=DUNNO, policy_context=out.example.com }",
+        "request_limit=1, default_action=DUNNO, policy_context=out.example.com }",
         "smtpd_recipient_restrictions": "$geodns_routes",
         "default_transport": "relay:[out.example.com]:25",
     }
