@@ -127,10 +127,9 @@ def test_a_condition_alone_is_judged_as_in_the_rule(given: dict[str, Any], query
     assert (decide(zone_routes([given]), query) is not Undecided.NO_RULE) == all_hold
 
 
-@given(st.data())
-def test_of_a_thousand_rules_only_those_that_fit_are_tried(data: st.DataObject) -> None:
+@pytest.mark.parametrize("number", [0, 77, 199])
+def test_of_a_thousand_rules_only_those_that_fit_are_tried(number: int) -> None:
     """Whichever of a rule's conditions has the rare keys."""
-    number = data.draw(st.integers(0, 199))
     kinds: list[dict[str, Any]] = []
     for one in range(200):
         kinds += [
@@ -197,6 +196,8 @@ TO_JOE = RouteQuery("joe@example.net", "news@shop.example")
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP._replace(provider="gmx"), Carried.RECIPIENT, 2),
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP._replace(provider="google"), Carried.RECIPIENT, Undecided.STOPPED),
         ([{**GOOGLE, **NEWS}], TO_VIP, Carried.SENDER, Undecided.STOPPED),
+        ([{**GOOGLE, **NEWS}, BULK, VIP], TO_VIP, Carried.RECIPIENT, Undecided.STOPPED),
+        ([{**GOOGLE, **NEWS}], TO_VIP, Carried.RECIPIENT, Undecided.PROVIDER),
         # Bounces.
         ([{"sender": ("<>",)}, ANY], RouteQuery("a@b", "<>"), Carried.ALL, 1),
         ([{"sender": ("*@*",)}, ANY], RouteQuery("a@b", "<>"), Carried.ALL, 2),

@@ -36,7 +36,7 @@ def generate() -> None:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for one in (
         config_option,
-        click.option("--listen", metavar="ADDR:PORT|PATH", help="Which of several `routes_listen`."),
+        click.option("--listen", metavar="ADDR:PORT|unix:PATH", help="Which of several `routes_listen`."),
         click.option(
             "--zones",
             type=click.Path(path_type=Path),
@@ -71,7 +71,10 @@ def for_postfix(
     *,
     by_map: bool,
 ) -> None:
-    """Print lines for Postfix: of main.cf, master.cf and a table of headers."""
+    """Print lines for Postfix.
+
+    They belong into main.cf, master.cf and a table of headers.
+    """
     plan = _plan(context, zone, zones, listen)
     if by_map and plan.asked.zone is None and not plan.alone:
         raise GeodnsError(
