@@ -120,10 +120,12 @@ class Submitter(PostfixInstance):
 
     Attributes:
         boxes: the folder of its mailboxes.
+        told: what it has been told last.
 
     """
 
     def __init__(self, folder: Path) -> None:
+        self.told = ""
         self.boxes = folder / "boxes"
         self.boxes.mkdir()
         shutil.chown(self.boxes, NOBODY, NOBODY)
@@ -134,6 +136,7 @@ class Submitter(PostfixInstance):
 
     def tell(self, generated: str) -> None:
         """Write its files, with what `geodns generate postfix` has printed put where that says."""
+        self.told = generated
         main, options, services, impatient = "", "", "", "permit_mynetworks"
         for section in generated.split("\n# ==== ")[1:]:
             where, _, lines = section.partition(" ====\n")
