@@ -27,6 +27,7 @@ class Compiled:
         views: what clients are dealt just now, by zone name.
         keys: the rotations that each pool takes part in.
         bars: the providers that bar each host.
+        caps: the providers that may send each host a part of its mail alone, as its warm-up is not over.
 
     """
 
@@ -36,6 +37,7 @@ class Compiled:
     choices: Mapping[PoolKey, Choice] = field(default_factory=dict)
     keys: Mapping[PoolKey, tuple[RotationKey, ...]] = field(default_factory=dict)
     bars: Mapping[HostKey, frozenset[str]] = field(default_factory=dict)
+    caps: Mapping[HostKey, frozenset[str]] = field(default_factory=dict)
 
 
 def compile_zones(
@@ -132,13 +134,25 @@ def set_bars(previous: Compiled, bars: Mapping[HostKey, frozenset[str]]) -> Comp
     """Let providers bar other hosts: routes that deal hosts go by it."""
     if bars == previous.bars:
         return previous
-    hosts = {host for host in bars.keys() | previous.bars if bars.get(host) != previous.bars.get(host)}
-    touched = [
-        key
-        for key, one in previous.table.targets.items()
-        if any((one.zone, host) in hosts for host in one.hosts)
-    ]
+    touched = _touched(previous, previous.bars, bars)
     return _with_targets(replace(previous, bars=dict(bars)), touched)
+
+
+def set_caps(previous: Compiled, caps: Mapping[HostKey, frozenset[str]]) -> Compiled:
+    """Let providers send other hosts a part of their mail alone: routes that deal hosts go by it."""
+    if caps == previous.caps:
+        return previous
+    touched = _touched(previous, previous.caps, caps)
+    return _with_targets(replace(previous, caps=dict(caps)), touched)
+
+
+def _touched(
+    previous: Compiled, before: Mapping[HostKey, frozenset[str]], after: Mapping[HostKey, frozenset[str]]
+) -> list[TargetKey]:
+    """Return the targets with a host of which something else is said than before."""
+    hosts = {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
+    targets = previous.table.targets
+    return [key for key, one in targets.items() if any((one.zone, host) in hosts for host in one.hosts)]
 
 
 def _with_routes(found: Compiled, before: Mapping[str, Source], changed: Collection[str]) -> Compiled:
@@ -182,7 +196,8 @@ def _with_targets(
     for key in keys:
         source = found.sources[key[0]]
         routed = source.routed[key[1]]
-        one = compile_target(source.zone, routed, found.choices[key[0], routed.pool], found.bars)
+        choice = found.choices[key[0], routed.pool]
+        one = compile_target(source.zone, routed, choice, found.bars, found.caps)
         before = known.get(key)
         targets[key] = before if before is not None and before == one else one
     return replace(found, table=replace(found.table, targets=targets))

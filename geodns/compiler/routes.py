@@ -95,7 +95,11 @@ def routed_names(zone: Zone) -> dict[str, RoutedName]:
 
 
 def compile_target(
-    zone: Zone, routed: RoutedName, choice: Choice, bars: Mapping[HostKey, frozenset[str]]
+    zone: Zone,
+    routed: RoutedName,
+    choice: Choice,
+    bars: Mapping[HostKey, frozenset[str]],
+    caps: Mapping[HostKey, frozenset[str]],
 ) -> RouteTarget:
     """Compile the hosts behind a name that a zone's rules use.
 
@@ -104,11 +108,14 @@ def compile_target(
         routed: the name.
         choice: of its pool.
         bars: the providers that bar each host.
+        caps: the providers that may send each host a part of its mail alone: all of the warm-up, also while
+            the day's cap is more than the pools send.
 
     """
     # A name that deals one family alone has no host that lives in the other.
     deal = choice.of(routed.types[0]) if len(routed.types) == 1 else choice.mx
     barred = ((host, bars.get((zone.name, host), ())) for host in routed.hosts) if bars else ()
+    capped = ((host, caps.get((zone.name, host), ())) for host in routed.hosts) if caps else ()
     return RouteTarget(
         zone.name,
         routed.name,
@@ -116,7 +123,7 @@ def compile_target(
         _weights(deal),
         routed.hosts,
         _by_provider(barred),
-        _by_provider((host, _capped_for(zone, host)) for host in deal.warmup),
+        _by_provider((*capped, *((host, _capped_for(zone, host)) for host in deal.warmup))),
     )
 
 

@@ -33,8 +33,10 @@ from geodns.storage.route_rows import (
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
-UNWRITTEN = HOUR // FIVE
-"""Steps that wait for a disk that cannot be written."""
+MINUTE = 60
+"""Seconds after which counts are written: so many of them are lost where the process is killed."""
+UNWRITTEN = HOUR // MINUTE
+"""Minutes that wait for a disk that cannot be written."""
 UNSERVED = "unserved"
 RECENT = 600.0
 """Seconds for which look-ups of zones that are not served are an alert."""
@@ -92,8 +94,8 @@ class RouteCountService:
         self._metrics = metrics
         self._at = 0
         self._open: dict[str, _Open] = {}
-        self._closed: deque[tuple[int, Mapping[str, RouteSums]]] = deque(maxlen=UNWRITTEN + 2)
-        """The steps of the last hour."""
+        self._closed: deque[tuple[int, Mapping[str, RouteSums]]] = deque(maxlen=HOUR // FIVE + 2)
+        """The last hour, by five minutes."""
         self._unwritten: list[tuple[int, Mapping[str, RouteSums]]] = []
         self._rules: dict[RuleKey, RuleTimes] = {}
         self._changed: set[RuleKey] = set()
@@ -144,12 +146,8 @@ class RouteCountService:
     def take(self, counts: RouteCounts, now: float) -> None:
         """Add what the worker has answered since its last report; `now` in seconds since the epoch."""
         self.close_step(now)
-        answered: dict[RouteKey, int] = {}
-        for key, number in counts.answers.items():
-            known = key._replace(zone=self._known_zone(key.zone))
-            answered[known] = answered.get(known, 0) + number
-        counts = counts._replace(answers=answered)
-        for (zone, rule, outcome, protocol), number in answered.items():
+        counts = counts._replace(answers=self._of_known_zones(counts.answers))
+        for (zone, rule, outcome, protocol), number in counts.answers.items():
             answers = self._open.setdefault(zone, _Open()).answers
             what = rule, outcome, protocol
             answers[what] = answers.get(what, 0) + number
@@ -159,6 +157,16 @@ class RouteCountService:
             looked_up = self._open.setdefault(zone, _Open()).looked_up
             looked_up[host, provider] = looked_up.get((host, provider), 0) + number
         self._metrics.count_routes(counts, self.rule)
+
+    def _of_known_zones(self, answers: dict[RouteKey, int]) -> dict[RouteKey, int]:
+        names = {zone: self._known_zone(zone) for zone in {key.zone for key in answers}}
+        if all(zone == known for zone, known in names.items()):
+            return answers
+        found: dict[RouteKey, int] = {}
+        for key, number in answers.items():
+            known = key._replace(zone=names[key.zone])
+            found[known] = found.get(known, 0) + number
+        return found
 
     def _known_zone(self, zone: str) -> str:
         """Return a zone that is served; empty for others, as MTAs may ask for any number of them."""
@@ -204,8 +212,8 @@ class RouteCountService:
             self._gone |= gone
 
     def close_step(self, now: float) -> bool:
-        """Close the five minutes if they are over; return whether they were."""
-        at = int(now // FIVE) * FIVE
+        """Close the minute if it is over; return whether it was."""
+        at = int(now // MINUTE) * MINUTE
         before, self._at = self._at or at, at
         if at == before:
             return False
@@ -216,8 +224,17 @@ class RouteCountService:
         zones = {zone: one.sums for zone, one in self._open.items()}
         self._open = {}
         if zones:
-            self._closed.append((at, zones))
+            self._add(at // FIVE * FIVE, zones)
             self._unwritten = [*self._unwritten, (at, zones)][-UNWRITTEN:]
+
+    def _add(self, five: int, zones: Mapping[str, RouteSums]) -> None:
+        if self._closed and self._closed[-1][0] == five:
+            before = self._closed.pop()[1]
+            zones = {
+                zone: summed(before.get(zone, NO_SUMS), zones.get(zone, NO_SUMS))
+                for zone in before.keys() | zones.keys()
+            }
+        self._closed.append((five, zones))
 
     # --- the disk ---------------------------------------------------------------------------------------
 
@@ -229,7 +246,7 @@ class RouteCountService:
             now = time.time()
             self.look(now)
             self.close_step(now)
-            if time.monotonic() - written >= FIVE and (self._unwritten or self._changed or self._gone):
+            if time.monotonic() - written >= MINUTE and (self._unwritten or self._changed or self._gone):
                 written = time.monotonic()
                 await asyncio.to_thread(self.write, now)
             await asyncio.sleep(LOOK_EVERY)
@@ -237,7 +254,7 @@ class RouteCountService:
     async def close(self) -> None:
         """Write everything, the step that is not over too."""
         now = time.time()
-        self._close(self._at or int(now // FIVE) * FIVE)
+        self._close(self._at or int(now // MINUTE) * MINUTE)
         await asyncio.to_thread(self.write, now)
 
     def write(self, now: float) -> None:

@@ -71,8 +71,8 @@ class RouteRule(Frozen):
     def when(self) -> str:
         """The conditions in words, as files write them: of many values the first; empty: none."""
         listed: tuple[tuple[str, tuple[object, ...]], ...] = (
-            ("recipient", tuple(map(_pattern_text, self.recipient))),
-            ("sender", tuple(map(_pattern_text, self.sender))),
+            ("recipient", tuple(map(pattern_text, self.recipient))),
+            ("sender", tuple(map(pattern_text, self.sender))),
             ("class", self.mail_class),
             ("provider", self.provider),
             ("client", self.client),
@@ -96,7 +96,8 @@ def size_text(size: int) -> str:
     return f"{size}B"
 
 
-def _pattern_text(pattern: str) -> str:
+def pattern_text(pattern: str) -> str:
+    """Return a pattern of addresses as files write it: of a domain's the domain."""
     return pattern.removeprefix("*@") or pattern
 
 

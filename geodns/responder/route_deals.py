@@ -92,7 +92,7 @@ class Dealer:
     """Places in the rotations of targets, apart for each provider, and what warming hosts may still get."""
 
     def __init__(self) -> None:
-        self._turns: dict[tuple[str, str, str, str], _Turn] = {}
+        self._turns: dict[tuple[str, str, str | None, str], _Turn] = {}
         """By zone, name, provider and the host that asks."""
         self._left: dict[tuple[str, str], dict[str, int]] = {}
         self._until: dict[tuple[str, str], float] = {}
@@ -120,7 +120,7 @@ class Dealer:
         self,
         rule: CompiledRule,
         target: RouteTarget,
-        provider: str,
+        provider: str | None,
         now: float,
         self_host: str = "",
         *,
@@ -131,7 +131,8 @@ class Dealer:
         Args:
             rule: that fits it.
             target: of the rule's name.
-            provider: of the recipient's domain; empty: not known.
+            provider: of the recipient's domain; empty: nobody known; None: not looked up, so that no host is
+                dealt that any provider bars or caps.
             now: seconds of the monotonic clock.
             self_host: the host that asks; it is never answered.
             single: whether one host may be named, with the name after it or nobody; not where the answer is
@@ -152,7 +153,7 @@ class Dealer:
         self,
         rule: CompiledRule,
         target: RouteTarget,
-        provider: str,
+        provider: str | None,
         now: float,
         self_host: str,
         *,
@@ -176,14 +177,16 @@ class Dealer:
         dealt = rule.by_host and single and first in target.weights
         return Route("relay:" + ", ".join(places), first if dealt else "")
 
-    def _turn(self, target: RouteTarget, provider: str, now: float, without: str = "") -> _Turn:
+    def _turn(self, target: RouteTarget, provider: str | None, now: float, without: str = "") -> _Turn:
         """Return a rotation; where hosts or weights are others than before, it goes on with those."""
         key = target.zone, target.name, provider, without
         turn = self._turns.get(key)
         if turn is not None and turn.target is target and turn.seen == self._changes and now < turn.until:
             return turn
-        capped = target.capped.get(provider, frozenset())
-        left = frozenset(host for host in capped if self._has_left(target.zone, host, provider, now))
+        capped = _of(target.capped, provider)
+        left = frozenset(
+            host for host in capped if provider and self._has_left(target.zone, host, provider, now)
+        )
         if turn is None or turn.target is not target or turn.capped != left:
             if turn is None and len(self._turns) >= MOST_TURNS:
                 del self._turns[next(iter(self._turns))]
@@ -193,12 +196,12 @@ class Dealer:
         turn.until = min((self._until[target.zone, host] for host in left), default=math.inf)
         return turn
 
-    def _take(self, turn: _Turn, provider: str) -> str:
+    def _take(self, turn: _Turn, provider: str | None) -> str:
         """Return the next host, and count it where it may not get all; empty: there is none."""
         if not turn.hosts:
             return ""
         host = turn.take()
-        if host in turn.capped:
+        if provider and host in turn.capped:
             left = self._left[turn.target.zone, host]
             left[provider] -= 1
             self._changes += not left[provider]
@@ -209,13 +212,20 @@ class Dealer:
         return left is not None and left.get(provider, 0) > 0 and now < self._until[zone, host]
 
 
-def _weights(target: RouteTarget, provider: str, without: str, spent: Collection[str]) -> dict[str, int]:
+def _of(hosts: Mapping[str, frozenset[str]], provider: str | None) -> frozenset[str]:
+    """Return the hosts that a provider bars or caps; those of any where it is not known."""
+    return frozenset[str]().union(*hosts.values()) if provider is None else hosts.get(provider, frozenset())
+
+
+def _weights(
+    target: RouteTarget, provider: str | None, without: str, spent: Collection[str]
+) -> dict[str, int]:
     """Return the weights of the hosts that may be dealt.
 
     An MTA that is a host itself must send the mail somewhere while nobody else is live.
     """
     live = {host: one for host, one in target.weights.items() if one > 0 and host != without}
-    if without and not provider and not live:
+    if without and provider == "" and not live:
         return {host: 1 for host in target.hosts if host != without}
-    barred = target.barred.get(provider, frozenset())
+    barred = _of(target.barred, provider)
     return {host: one for host, one in live.items() if host not in barred and host not in spent}

@@ -1,14 +1,14 @@
 """Decides which rule fits a message, by what a protocol tells of it."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 from geodns.errors import BadNameError
 from geodns.responder.route_index import MANY, RECIPIENT, SENDER, USER, Network, RouteIndex
-from geodns.responder.route_patterns import NULL_SENDER, fits, fits_address
+from geodns.responder.route_patterns import NULL_SENDER, fits, fits_any
 from geodns.responder.route_table import CompiledRule, ZoneRoutes
 from geodns.wire.idn import to_ascii
 
@@ -85,39 +85,46 @@ def decide(routes: ZoneRoutes, query: RouteQuery, carried: Carried = Carried.ALL
     `Undecided.PROVIDER` comes back only where it decides: look it up and ask again with it, or with
     an empty one.
     """
-    index = routes.index
-    if query.recipient is not None and index.local.fits(domain_of(query.recipient)):
+    if query.recipient is not None and is_local(routes, query.recipient):
         return Undecided.LOCAL
     provider = known_provider(query)
-    for position in _candidates(index, query, provider, carried):
+    if carried is not Carried.ALL:
+        return _decide_by_one(routes, query, provider, carried)
+    index = routes.index
+    client = _number(query.client) if index.full.clients else None
+    found = index.full.candidates(
+        query.recipient, query.sender, query.mail_class, provider, client, _user(query)
+    )
+    for position in found:
         rule = routes.rules[position]
-        if carried is Carried.ALL:
-            if not _fits(index, position, rule, query, provider):
-                continue
-        elif not rule.conditional:
-            return Undecided.STOPPED
-        elif not _fits_carried(index, position, rule, query, provider, carried):
-            continue
-        if carried is not Carried.SENDER and rule.provider and provider is None:
-            return Undecided.PROVIDER
-        if carried is not Carried.ALL and _asks_more(rule, carried):
-            return Undecided.STOPPED
-        return rule
+        if _fits(index, position, rule, query, provider):
+            return Undecided.PROVIDER if rule.provider and provider is None else rule
     return Undecided.NO_RULE
 
 
-def _candidates(
-    index: RouteIndex, query: RouteQuery, provider: str | None, carried: Carried
-) -> Iterable[int]:
-    match carried:
-        case Carried.RECIPIENT:
-            return index.by_recipient.candidates(query.recipient, None, None, provider, None, None)
-        case Carried.SENDER:
-            return index.by_sender.candidates(None, query.sender, None, "", None, None)
-    client = _number(query.client) if index.full.clients else None
-    return index.full.candidates(
-        query.recipient, query.sender, query.mail_class, provider, client, _user(query)
-    )
+def _decide_by_one(
+    routes: ZoneRoutes, query: RouteQuery, provider: str | None, carried: Carried
+) -> CompiledRule | Undecided:
+    """Decide for a map that tells one thing: where a rule asks for more, or for nothing, it stops."""
+    index = routes.index
+    if carried is Carried.RECIPIENT:
+        found = index.by_recipient.candidates(query.recipient, None, None, provider, None, None)
+    else:
+        found = index.by_sender.candidates(None, query.sender, None, "", None, None)
+    # Where a rule of a provider that may be the recipient's stops, and so does the next that fits whichever
+    # it is, nobody need look it up.
+    stops = False
+    for position in found:
+        rule = routes.rules[position]
+        if not _fits_carried(index, position, rule, query, provider, carried):
+            continue
+        asks = carried is Carried.RECIPIENT and bool(rule.provider) and provider is None
+        more = not rule.conditional or _asks_more(rule, carried)
+        if not (asks and more):
+            end = Undecided.STOPPED if more else rule
+            return end if not asks and (more or not stops) else Undecided.PROVIDER
+        stops = True
+    return Undecided.PROVIDER if stops else Undecided.NO_RULE
 
 
 def is_local(routes: ZoneRoutes, recipient: str) -> bool:
@@ -236,7 +243,7 @@ def _in_some(index: RouteIndex, position: int, networks: Sequence[Network], clie
 
 
 def _fits_any(patterns: Sequence[str], address: str | None) -> bool:
-    return address is not None and any(fits_address(pattern, address) for pattern in patterns)
+    return address is not None and fits_any(patterns, address)
 
 
 def _in_any(networks: Sequence[Network], known: tuple[int, bool] | None) -> bool:

@@ -47,6 +47,13 @@ class ProviderCache:
         self._ask = ask
         self._asked: OrderedDict[str, _Question] = OrderedDict()
 
+    def fresh(self, domain: str, date: float) -> str | None:
+        """Return what need not be asked for; None: see `provider`."""
+        if (provider := self._built_in.get(domain)) is not None:
+            return provider
+        known = self._known.get(domain, date)
+        return known.provider if known is not None and date < known.fresh else None
+
     def provider(self, domain: str, now: float, date: float) -> str | None:
         """Return a domain's provider; empty: nobody known, None: not told yet.
 
@@ -98,7 +105,5 @@ class ProviderCache:
         if len(self._asked) >= MOST_ASKED:
             return None
         question = self._asked[domain] = _Question(now)
-        if found is not None:
-            question.waiting = found.waiting
         self._ask(domain)
         return question

@@ -27,10 +27,10 @@ CONNECTIONS = 2000
 longest goes."""
 
 IDLE = 1200.0
-"""Seconds that a connection may stay without a request. Postfix keeps one to a policy service for 300 s
-without a request and 1000 s in all (smtpd_policy_service_max_idle and _max_ttl), and looks at neither in the
-middle of an SMTP session: it shall be the one who closes, since one that it finds closed costs it a try, and
-with try_limit=1 the answer."""
+"""Seconds that a connection may stay without a request. Where Postfix keeps one to a policy service, that is
+for 300 s without a request and 1000 s in all (smtpd_policy_service_max_idle and _max_ttl), but it looks at
+neither in the middle of an SMTP session. It shall be the one who closes: what it finds closed costs it a try,
+and with try_limit=1 every answer until the session's end."""
 
 HALF = 10.0
 """Seconds that a request may take to arrive."""
@@ -210,6 +210,7 @@ class _MtaConnection(Connection):
         """Whether the client will send no more."""
         self._wanted: Wanted | None = None
         self._patience: asyncio.TimerHandle | None = None
+        """For the provider, or at the end for the client to close."""
         self._waited = False
 
     @property
@@ -340,4 +341,4 @@ class _MtaConnection(Connection):
         # Closed with bytes unread, the kernel would reset the connection, and the answer would be lost.
         self.transport.write_eof()
         self.transport.resume_reading()
-        asyncio.get_running_loop().call_later(LINGER, self.drop)
+        self._patience = asyncio.get_running_loop().call_later(LINGER, self.drop)

@@ -25,7 +25,7 @@ MAX_SIZE = 2**50
 """Bytes of a message that a rule may say, at most."""
 
 PROVIDER_NAMES = tuple(sorted(one.name for one in PROVIDERS))
-_SIZE = re.compile(r"(over )? *([0-9]{1,15}(?:\.[0-9]{1,6})?) *([kmg]i?b|b)?", re.IGNORECASE)
+_SIZE = re.compile(r"(over )? *([0-9]{1,16}(?:\.[0-9]{1,6})?) *([kmg]i?b|b)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{kind}": base**power
     for power, letter in enumerate("kmg", 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from geodns.compiler import routes as routes_module
 from geodns.compiler.answers import Source
 from geodns.compiler.choice import Deal
-from geodns.compiler.compile import Compiled, compile_zones, recompile_pools, set_bars
+from geodns.compiler.compile import Compiled, compile_zones, recompile_pools, set_bars, set_caps
 from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.routes import PRECISION, compile_routes, pool_of_name
@@ -229,6 +229,17 @@ def test_hosts_that_warm_up_are_capped_while_they_do(one: Zone) -> None:
     after = recompile_pools(before, [(NAME, pool.name) for pool in one.pools], over)
     assert target(after, "fast").capped == {}
     assert target(after, "fast").weights == {"a": 5, "b": 3, "c": 2}
+
+
+def test_hosts_are_capped_too_while_the_day_allows_more_than_their_pools_send(one: Zone) -> None:
+    before = compiled(one)
+    after = set_caps(before, {(NAME, "a"): frozenset({"google", "yahoo"}), (NAME, "d"): frozenset({"gmx"})})
+    assert target(after, "fast").capped == {"google": frozenset("a"), "yahoo": frozenset("a")}
+    assert target(after, "short").capped == {"gmx": frozenset("d")}
+    assert set_caps(after, dict(after.caps)) is after
+    edited = compile_zones(after, sources(one), LiveSet())
+    assert target(edited, "fast") is target(after, "fast"), "an edit keeps them"
+    assert target(set_caps(after, {}), "fast").capped == {}
 
 
 def test_providers_bar_hosts(one: Zone) -> None:

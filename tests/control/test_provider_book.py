@@ -1,6 +1,10 @@
 """What is known of domains: how long it holds, when to ask again, and that forged ones push out nobody."""
 
+from unittest.mock import patch
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.control import provider_book
 from geodns.control.provider_book import (
@@ -174,3 +178,46 @@ def test_an_outage_is_of_many_domains_and_lasts() -> None:
     assert not is_outage(outage(*some), some[-1][1] + OUTAGE_OVER + 1)
     again = outage(*some, ("z.example", some[-1][1] + OUTAGE_OVER + 1))
     assert again.failed == 1
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["found", "nobody", "failed", "asked", "pruned"]),
+        st.integers(0, 9),
+        st.sampled_from([0.0, 1.0, 20.0, 400.0, 5000.0, DAY, 8 * DAY]),
+    ),
+    max_size=60,
+)
+
+
+@given(EVENTS)
+def test_whatever_happens_it_is_bounded_and_says_what_was_learned_last(
+    events: list[tuple[str, int, float]],
+) -> None:
+    book, now = ProviderBook({}), NOW
+    learned: dict[str, tuple[str, float]] = {}
+    with patch.object(provider_book, "MOST_NAMED", 4), patch.object(provider_book, "MOST_OTHERS", 3):
+        for what, number, seconds in events:
+            now += seconds
+            domain = f"x{number}.example"
+            match what:
+                case "found" | "nobody":
+                    provider = "google" if what == "found" else ""
+                    book.learn(domain, provider, seconds, now, exists=what == "found")
+                    learned[domain] = provider, now
+                    assert not book.wants(domain, now)
+                case "failed":
+                    book.fail(domain, now)
+                    assert not book.wants(domain, now)
+                case "pruned":
+                    book.prune(now)
+            told, known = book.told(domain, now), book.provider(domain, now)
+            last, at = learned.get(domain, ("", -KEPT))
+            assert known is None or (known == last and now < at + KEPT)
+            assert told is None or told.fresh > now
+            assert told is None or told.until == (at + KEPT if told.learned else told.fresh)
+            assert told is None or told.learned == (known is not None)
+            assert len(book) <= 7
+            assert len(book._failed) <= 3
+    again = ProviderBook(book.domains)
+    assert again.domains == book.domains

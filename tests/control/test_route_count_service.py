@@ -64,7 +64,8 @@ def world(tmp_path: Path) -> World:
 
 
 def test_the_last_hour_has_what_is_not_over_and_forgets_what_is_older(world: World) -> None:
-    world.take(MATCHED, NOON)
+    world.take({**MATCHED, RouteKey(ZONE, "bulk", "name", "policy"): 1}, NOON)
+    world.take({RouteKey(ZONE, "bulk", "name", "policy"): 2}, NOON + 70)
     world.take(MATCHED, NOON + FIVE, looked_up={(ZONE, "mta1", "google"): 2})
     hour = asyncio.run(world.service.since(ZONE, NOON + FIVE - HOUR, NOON + FIVE))
     assert hour.since == NOON + FIVE - HOUR

@@ -1,5 +1,6 @@
 """Real Exim and Haraka with the lines of `geodns generate`: each message arrives at the right pool."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -18,6 +20,7 @@ from geodns.cli.generate.haraka import haraka
 from geodns.cli.generate.plan import Asked, Plan, plan_of
 from geodns.config.server_keys import Listen
 from geodns.zonefile.reader import read_zone
+from tests.cli.generate.test_kumomta import LUA, run
 from tests.integration.cluster import QUICK, Server, free_port, serving
 from tests.integration.mailhosts import wait_until
 from tests.integration.outgoing import alone_on_loopback, ip, may_have_a_network
@@ -332,3 +335,24 @@ def _greets(port: int) -> bool:
 def test_haraka(world: World, haraka_port: int) -> None:
     everything_goes_right(world, haraka_port, "haraka")
     the_static_way_while_nobody_answers(world, haraka_port, "haraka")
+
+
+@pytest.mark.skipif(LUA is None, reason="no Lua here: apt-get install lua5.4")
+def test_what_kumomta_asks_is_understood(world: World, tmp_path: Path) -> None:
+    """The keys and kinds of its question; its JSON and HTTP are KumoMTA's own."""
+    script = """
+    local _, asked = receive { recipient = 'x@else.example', headers = { ['x-class'] = { 'tx' } } }
+    for key, value in pairs(asked) do print(key, math.type(value) or 'text', value) end
+    """
+    printed = run(plan_in(world.server.zones), script, tmp_path)
+    rows = [line.split("\t") for line in printed.splitlines()]
+    question = {key: int(value) if kind == "integer" else value for key, kind, value in rows}
+    assert question["class"] == "tx"
+    assert isinstance(question["size"], int)
+    request = Request(
+        f"http://{ROUTES}/route", json.dumps(question).encode(), {"Content-Type": "application/json"}
+    )
+    with urlopen(request, timeout=10) as said:
+        answer = json.load(said)
+    assert (answer["rule"], answer["name"]) == (4, f"fast.{NAME}")
+    assert answer["transport"] == f"relay:[fast.{NAME}]:25"

@@ -173,6 +173,19 @@ def test_what_is_left_ends_with_time() -> None:
     assert dealt(dealer, WARMING, 8, "google", 10.0)["b"] == 3
 
 
+def test_a_provider_that_nobody_has_looked_up_may_be_any() -> None:
+    dealer = Dealer()
+    allow(dealer, b=7, c=7)
+    one = replace(WARMING, weights={"a": 5, "b": 3, "c": 2, "d": 1}, barred={"yahoo": frozenset("d")})
+    found = [dealer.route(BY_HOST, one, None, 0.0) for _ in range(20)]
+    assert {route.host for route in found if route} == {"a"}
+    assert dealt(dealer, one, 1000, "google")["b"] == 7, "nothing was taken from what is left"
+    assert dealer.route(BY_NAME, one, None, 0.0, "z") == by_name(BY_NAME)
+    dealt_beside = dealer.route(BY_NAME, replace(one, hosts=("a", "b", "c", "d")), None, 0.0, "d")
+    assert dealt_beside == Route(listed("a"))
+    assert dealer.route(BY_HOST, replace(one, weights={"b": 3}), None, 0.0) == by_name(BY_HOST)
+
+
 def test_what_is_left_is_of_all_names_together() -> None:
     dealer, other = Dealer(), replace(WARMING, name="other.out.example.com")
     allow(dealer, b=4)

@@ -1,6 +1,10 @@
 """The copy of who runs which domain's mail, in the routes worker and for its successors."""
 
+from unittest.mock import patch
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.responder.route_table import KnownProvider
 from geodns.serve import known_providers
@@ -49,3 +53,26 @@ def test_it_is_bounded_and_nobodys_domains_push_out_no_providers(
     known.take({"g3.example": GOOGLE}, NOW)
     assert known.get("g1.example", NOW) is None, "nobody asked for it for longest"
     assert known.get("g0.example", NOW) == GOOGLE
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.sampled_from([GOOGLE, NOBODY, FAILED]), st.integers(0, 20000)),
+        max_size=60,
+    )
+)
+def test_whatever_is_told_it_is_bounded_and_the_last_that_was_learned_holds(
+    news: list[tuple[int, KnownProvider, int]],
+) -> None:
+    known = KnownProviders()
+    last: dict[str, KnownProvider] = {}
+    with patch.object(known_providers, "MOST_NAMED", 3), patch.object(known_providers, "MOST_OTHERS", 2):
+        for number, one, later in news:
+            domain, now = f"x{number}.example", NOW + later
+            known.take({domain: one}, now)
+            if one.learned or domain not in last:
+                last[domain] = one
+            found = known.get(domain, now)
+            assert found is None or found.provider == last[domain].provider
+            assert found is None or now < found.until
+            assert len(known) <= 5

@@ -1,6 +1,7 @@
 """The routes worker, as MTAs meet it: every protocol, order, bounds, providers, and its end."""
 
 import asyncio
+import contextlib
 import json
 import signal
 
@@ -151,6 +152,19 @@ def test_who_takes_no_answers_gets_no_further_ones() -> None:
     run(test)
 
 
+def test_200_idle_clients_hold_up_nobody() -> None:
+    async def test(running: Running) -> None:
+        async with contextlib.AsyncExitStack() as clients:
+            for _ in range(200):
+                await clients.enter_async_context(running.client())
+            reader, writer = await clients.enter_async_context(running.client())
+            writer.write(socketmap("recipient", "a@x.bank.example"))
+            assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert len(running.server.connections) == 201
+
+    run(test)
+
+
 # --- the zone, and who asks --------------------------------------------------------------------------------
 
 
@@ -270,8 +284,9 @@ def test_a_host_that_a_provider_bars_is_not_dealt_where_nobody_knows_the_provide
         for _ in range(6):
             answer = await running.asked(b"get a@gmail.com\n")
             assert answer == f"200 relay:[mta3.{ZONE}]:25, [spread.{ZONE}]:25\n"
-        sender = await running.asked(socketmap("sender", "news@x.example"))
-        assert sender.endswith(f"OK relay:[spread.{ZONE}]:25,")
+        for _ in range(6):
+            sender = await running.asked(socketmap("sender", "news@x.example"))
+            assert sender.endswith(f"OK relay:[mta3.{ZONE}]:25, [spread.{ZONE}]:25,")
 
     run(
         test,

@@ -14,12 +14,13 @@ from geodns.cli.generate.postfix import QUEUE, postfix
 from geodns.cli.options import config_of, config_option
 from geodns.cli.zonefiles import zone_in
 from geodns.config.report import Report
+from geodns.config.route_keys import RoutesListen
 from geodns.config.settings import settings_in
 from geodns.errors import BadNameError, GeodnsError, SettingsError, UsageError
-from geodns.model.zone import Zone
 from geodns.zonefile.names import zone_name
 from geodns.zonefile.reader import read_zones, zone_files
 
+_ROUTES = 'write `routes: [{use: "@"}]`, say, into its file'
 _WRITE = "write `routes_listen: 127.0.0.1:5310`"
 
 
@@ -35,7 +36,7 @@ def generate() -> None:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for one in (
         config_option,
-        click.option("--listen", metavar="ADDR:PORT|PATH", help="Which of several `routes_listen`."),
+        click.option("--listen", metavar="ADDR:PORT|unix:PATH", help="Which of several `routes_listen`."),
         click.option(
             "--zones",
             type=click.Path(path_type=Path),
@@ -70,7 +71,10 @@ def for_postfix(
     *,
     by_map: bool,
 ) -> None:
-    """Print lines for Postfix: of main.cf, master.cf and a table of headers."""
+    """Print lines for Postfix.
+
+    They belong into main.cf, master.cf and a table of headers.
+    """
     plan = _plan(context, zone, zones, listen)
     if by_map and plan.asked.zone is None and not plan.alone:
         raise GeodnsError(
@@ -127,21 +131,21 @@ def _plan(context: click.Context, name: str | None, folder: Path | None, listen:
     config = config_of(context)
     given = _settings(config)
     folder = folder or given.get("zones", Path("zones") if config is None else config.parent / "zones")
-    everywhere = [Asked(one.listen, one.zone, one.self_host) for one in given.get("routes_listen", ())]
-    routed = [one.name for one in _zones(folder) if one.routes]
+    everywhere = [_place(one) for one in given.get("routes_listen", ())]
+    routed = _routed(folder)
     asked = _asked(config, everywhere, _asked_name(name), listen)
-    wanted = _asked_name(name) or asked.zone
-    if wanted is None:
-        if len(routed) != 1:
-            raise UsageError(
-                f"{', '.join(routed) or 'no zone'} in {folder} {'has' if len(routed) < 2 else 'have'} "
-                f"routes: {'say which zone' if routed else 'write `routes` into its file'}"
-            )
-        wanted = routed[0]
+    wanted = _asked_name(name) or asked.zone or _only(routed, folder)
     found = zone_in(folder, wanted)
     if not found.routes:
-        raise GeodnsError(f'{found.name} has no routes: write `routes: [{{use: "@"}}]`, say, into its file')
+        raise GeodnsError(f"{found.name} has no routes: {_ROUTES}")
+    if asked.zone not in {None, found.name}:
+        raise UsageError(f"--listen {listen} is for {asked.zone}, not {found.name}")
     return plan_of(found, asked, alone=routed == [found.name])
+
+
+def _place(listener: RoutesListen) -> Asked:
+    where = listener.listen
+    return Asked(where.absolute() if isinstance(where, Path) else where, listener.zone, listener.self_host)
 
 
 def _settings(config: Path | None) -> dict[str, Any]:
@@ -154,8 +158,22 @@ def _settings(config: Path | None) -> dict[str, Any]:
     return given
 
 
-def _zones(folder: Path) -> list[Zone]:
-    return [parsed.zone for parsed in read_zones(zone_files([folder])).values() if parsed.zone is not None]
+def _routed(folder: Path) -> list[str]:
+    """Return the zones of a folder that have routes; where there are none, files with errors are told."""
+    parsed = read_zones(zone_files([folder])).values()
+    routed = [one.zone.name for one in parsed if one.zone is not None and one.zone.routes]
+    wrong = [str(problem) for one in parsed if one.zone is None for problem in one.problems]
+    if wrong and not routed:
+        raise GeodnsError("\n".join(wrong))
+    return routed
+
+
+def _only(routed: list[str], folder: Path) -> str:
+    if not routed:
+        raise GeodnsError(f"no zone in {folder} has routes: {_ROUTES}")
+    if len(routed) > 1:
+        raise UsageError(f"{', '.join(routed)} in {folder} have routes: say which zone")
+    return routed[0]
 
 
 def _asked_name(name: str | None) -> str | None:
@@ -170,9 +188,9 @@ def _asked(config: Path | None, everywhere: list[Asked], zone: str | None, liste
         raise GeodnsError(f"{config or 'geodns.yaml'} says nowhere to ask: {_WRITE}")
     there = ", ".join(str(one.address) for one in everywhere)
     if listen is not None:
-        wanted = listen.removeprefix("unix:")
+        path = listen.removeprefix("unix:")
         for one in everywhere:
-            if str(one.address) == wanted:
+            if str(one.address) in {listen, str(Path(path).absolute())}:
                 return one
         raise UsageError(f"--listen {listen}: `routes_listen` has {there}")
     for one in everywhere:

@@ -41,7 +41,7 @@ function classOf(header) {
   return found && found[0]
 }
 
-// Before Haraka 3.2 `address` is a method; the null sender has none.
+// In older versions of Haraka `address` is a method; the null sender has none.
 function text(address) {
   return (address && (typeof address.address === 'function' ? address.address() : address.address)) || ''
 }

@@ -19,8 +19,8 @@ STUB = Path(__file__).with_name("kumo_stub.lua")
 runs = pytest.mark.skipif(LUA is None, reason="no Lua here: apt-get install lua5.4")
 
 
-def run(plan: Plan, script: str, folder: Path) -> None:
-    """Load the stub and the lines, and run a script after them."""
+def run(plan: Plan, script: str, folder: Path) -> str:
+    """Load the stub and the lines, run a script after them, and return what it prints."""
     init, module = kumomta(plan)
     assert module.where == "/opt/kumomta/etc/policy/geodns_routes.lua"
     (folder / "geodns_routes.lua").write_text(module.text)
@@ -31,6 +31,7 @@ def run(plan: Plan, script: str, folder: Path) -> None:
         [str(LUA), folder / "all.lua"], capture_output=True, text=True, timeout=20, check=False
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 ANSWER = (
