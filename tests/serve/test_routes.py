@@ -336,6 +336,22 @@ def test_half_a_request_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test)
 
 
+def test_half_a_request_behind_several_turns_has_its_time_from_then_on() -> None:
+    async def test(running: Running) -> None:
+        async with running.client() as (reader, writer):
+            one = socketmap("recipient", "a@x.bank.example")
+            number = 2 * routes.TURN + 1
+            writer.write(one * number + one[:5])
+            for _ in range(number):
+                assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert len(running.server.halves) == 1
+            writer.write(one[5:])
+            assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert not running.server.halves
+
+    run(test)
+
+
 def test_halves_of_requests_take_little_memory_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "HELD", 100_000)
 
