@@ -6,6 +6,7 @@ import signal
 import smtplib
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ POOLS = {
     "gmail-bulk": 2,
     "own": 1,
     "dealt": 3,
+    "even": 2,
 }
 """How many hosts each pool has; they are called after it."""
 SELF, DEAD = "near1", "dealt2"
@@ -58,6 +60,7 @@ RULES = """\
   - {recipient: ["vip@example.net", "*.bank.example"], use: fast}
   - {recipient: near.example, use: near}
   - {recipient: dealt.example, use: dealt, deal: host}
+  - {recipient: even.example, use: even, deal: host}
   - {provider: google, sender: "*@news.example.com", use: gmail-bulk, deal: host}
   - {provider: google, use: gmail}
   - {sender: ["news@*", "@lists.example.com"], use: bulk, port: 587}
@@ -427,6 +430,16 @@ def test_maps_route_each_recipient(world: World) -> None:
     assert f"relay=dealt.{NAME}[" in log, "by name, after the host that is dead"
     assert "status=deferred" not in log
     assert "status=bounced" not in log
+
+
+def test_hosts_are_dealt_evenly_although_postfix_asks_twice(world: World) -> None:
+    """It asks when it takes a message and when it sends it: by strict turns one host would get all mail."""
+    world.follow("map")
+    went = Counter[str]()
+    for number in range(40):
+        went += Counter(world.send(Mail(f"even-{number}/1", (f"x{number}@even.example",))))
+    assert sum(went.values()) == 40
+    assert min(went["even1"], went["even2"]) > 5, went
 
 
 def test_senders_have_a_map_of_their_own(world: World) -> None:

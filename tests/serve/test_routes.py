@@ -175,9 +175,10 @@ def test_a_listener_may_have_its_zone_and_the_host_that_asks() -> None:
 
     async def test(running: Running) -> None:
         two, three = f"[mta2.{ZONE}]:25", f"[mta3.{ZONE}]:25"
-        assert await running.asked(b"get a@x.bank.example\n") == f"200 relay:{two}, {three}\n"
+        either = (f"relay:{two}, {three}", f"relay:{three}, {two}")
+        assert await running.asked(b"get a@x.bank.example\n") in {f"200 {one}\n" for one in either}
         answer = await running.asked(policy(recipient="a@x.bank.example"))
-        assert answer == f"action=FILTER relay:{three}, {two}\n\n"
+        assert answer in {f"action=FILTER {one}\n\n" for one in either}
         assert await running.asked(b"get zone=other.example&recipient=a@x.example\n", 0) == (
             "400 this zone has no routes here\n"
         )
