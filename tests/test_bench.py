@@ -53,8 +53,8 @@ def test_connections_are_held() -> None:
 def test_routes_are_asked_for_over_each_protocol() -> None:
     figures = routes.measure(0.05, 1, many=20)
     for way in routes.WAYS:
-        for connections in ("1 connection", "50 connections"):
-            assert _row(figures, f"{way}; 6 rules: p99, {connections}").value.endswith(" ms")
+        for clients in ("1 connection", "50 connections"):
+            assert _row(figures, f"{way}; 6 rules: p99, {clients}").value.endswith(" ms")
     assert _row(figures, "memory of the worker, 20 rules").value.endswith(" MiB")
 
 

@@ -37,7 +37,6 @@ def check_routes(
         report: takes the problems.
 
     """
-    before = report.errors
     uses = _Uses(zone)
     for one in routes:
         uses.check(one, report)
@@ -46,8 +45,9 @@ def check_routes(
         if zone.local:
             report.warn(root.place("local"), "`local` without `routes` has no effect", "write `routes`, too")
         return
-    if report.errors == before:
-        _check_order(routes, report)
+    if report.errors:
+        return  # rules may be missing: their numbers, and what comes before what, are not known
+    _check_order(routes, report)
     _check_local(zone, routes, report)
     if "classes" in root.items:
         _check_classes(zone, routes, report)

@@ -5,7 +5,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import NamedTuple
 
-from geodns.compiler.routes import pool_of_name
 from geodns.config.server_keys import Listen
 from geodns.model.routes import HeaderSign, RouteRule
 from geodns.model.zone import Zone
@@ -157,9 +156,9 @@ def _hop(rule: RouteRule) -> Hop:
 
 
 def _leads_home(zone: Zone, asked: Asked, rule: RouteRule) -> bool:
-    """Whether the host on this machine may be among those of a rule's name."""
-    pool = pool_of_name(zone, rule.use)
-    return asked.self_host is not None and pool is not None and asked.self_host in zone.hosts_reached[pool]
+    """Whether the host on this machine may be among those of a rule's name, whoever asks for them."""
+    dealt = (one for one in zone.rules if one.owner == rule.use and one.type in {"A", "AAAA"})
+    return any(asked.self_host in zone.hosts_reached[pool] for one in dealt for pool in zone.pools_of(one))
 
 
 def _home(number: int, rule: RouteRule, asked: Asked) -> str:
