@@ -63,6 +63,12 @@ class ZoneRoutes:
         """What rules are looked up by; it travels along once it is made."""
         return index_of([(one.conditions, one.over is not None) for one in self.rules], self.local)
 
+    def with_rules(self, rules: tuple[CompiledRule, ...]) -> "ZoneRoutes":
+        """Return these routes while their rules travel, and thereafter, by the same index."""
+        found = ZoneRoutes(self.zone, self.local, rules)
+        vars(found)["index"] = self.index  # where `cached_property` keeps it
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class RouteTarget:

@@ -115,6 +115,8 @@ def test_after_any_changes_shares_are_right_again(
     dealer = Dealer()
     for weights in changes:
         dealt(dealer, target(weights), times)
+        for turn in dealer._turns.values():
+            assert max(map(abs, turn.owed)) <= 2 << 32, "two messages"
     total = sum(last.values())
     found = dealt(dealer, target(last), 3 * total)
     for host, weight in last.items():

@@ -49,8 +49,8 @@ def zone_table(number: int, size: int) -> ZoneTable:
 POOL_OF_ZONES = [zone_table(number % 4, size) for number, size in enumerate((0, 1, 2, 3, 99, 100, 101, 250))]
 POOL_OF_ROTATIONS = [rotation(number % 6) for number in range(12)]
 POOL_OF_ROUTES = [
-    ZoneRoutes(f"z{number % 3}", ("example.com",), tuple(rule(one) for one in range(1, number)))
-    for number in range(1, 7)
+    ZoneRoutes(f"z{number % 3}", ("example.com",), tuple(rule(one) for one in range(1, length)))
+    for number, length in enumerate((1, 2, 3, 4, SLICE + 1, 2 * SLICE + 9))
 ]
 POOL_OF_TARGETS = [
     RouteTarget("z1", f"name{number % 150}", "pool", {"mta1": number}, ("mta1", "mta2"))
@@ -237,6 +237,25 @@ def test_a_rotation_of_very_many_answers_comes_in_pieces() -> None:
             (part.pool, part.answers, part.index, part.sets, part.seed) for part in one.parts
         ]
         assert (found.note, found.servfail) == (one.note, one.servfail)
+
+
+def test_very_many_rules_come_in_pieces_and_are_ready_to_be_looked_up() -> None:
+    rules = tuple(rule(number, recipient=(f"*@c{number}.example",)) for number in range(2 * SLICE + 1))
+    large = ZoneRoutes("z1", ("example.com",), rules)
+    small = ZoneRoutes("z2", (), rules[:SLICE])
+    assert small.index is not large.index  # the compiler makes it
+    update = list(deltas(EMPTY, Table(routes={"z1": large, "z2": small}), 1))
+    assert [len(delta.piece) for delta in update if delta.piece] == [SLICE, SLICE, 1]
+    assert {delta.store for delta in update[:-1]} == {"routes"}
+    replica = TableReplica()
+    for delta in update[:2]:
+        replica.take(delta)
+    for delta in deltas(None, Table(routes={"z1": large, "z2": small}), 2):
+        replica.take(unpack(pack(delta)))
+    for one in (large, small):
+        found = replica.table.routes[one.zone]
+        assert (found.local, found.rules, vars(found)["index"]) == (one.local, one.rules, one.index)
+    assert large.rules == rules
 
 
 def _answers(table: Table) -> Iterator[bytes | None]:
