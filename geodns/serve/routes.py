@@ -35,6 +35,9 @@ and with try_limit=1 every answer until the session's end."""
 HALF = 10.0
 """Seconds that a request may take to arrive."""
 
+HELD = 8 << 20
+"""Bytes of requests that have not arrived whole, of all clients; past that, those that began first go."""
+
 LINGER = 1.0
 """Seconds that a client has to read the last answer and close."""
 
@@ -97,6 +100,7 @@ class RoutesServer(ConnectionServer):
         super().__init__(follower, listening, "routes", most=CONNECTIONS, per_client=sys.maxsize, idle=IDLE)
         self.plan = plan
         self.halves: OrderedDict[_MtaConnection, float] = OrderedDict()
+        self._held = 0
         self.answerer = Answerer(ProviderCache(plan.providers, known, self._ask))
         follower.on_news = self._take
         self._targets = follower.table.targets
@@ -117,7 +121,26 @@ class RoutesServer(ConnectionServer):
         if not self.follower.stream.backlog:  # while the supervisor does not read, counts add up here
             self.report()
         while self.halves and now - next(iter(self.halves.values())) > HALF:
-            self.halves.popitem(last=False)[0].drop()
+            self._drop_half()
+
+    def note_half(self, connection: "_MtaConnection", came: int) -> None:
+        """Note that a connection has so many further bytes of a request that is not whole."""
+        self.halves.setdefault(connection, connection.heard)
+        connection.held += came
+        self._held += came
+        while self._held > HELD:
+            self._drop_half()
+
+    def no_half(self, connection: "_MtaConnection") -> None:
+        """Note that a connection has no part of a request any more."""
+        if self.halves.pop(connection, None) is not None:
+            self._held -= connection.held
+            connection.held = 0
+
+    def _drop_half(self) -> None:
+        oldest = next(iter(self.halves))
+        self.no_half(oldest)
+        oldest.drop()
 
     def reply(self, request: RouteRequest, listener: RoutesListener, *, waited: bool) -> bytes | Wanted:
         """Return the answer as it is written, or whose provider to wait for."""
@@ -186,7 +209,8 @@ class RoutesServer(ConnectionServer):
 
     def left(self, connection: Connection) -> None:
         super().left(connection)
-        self.halves.pop(connection, None)  # type: ignore[call-overload]
+        if isinstance(connection, _MtaConnection):
+            self.no_half(connection)
 
     def _ask(self, domain: str) -> None:
         self.follower.tell(ProviderAsked(self.follower.name, domain))
@@ -197,14 +221,22 @@ class RoutesServer(ConnectionServer):
 
 
 class _MtaConnection(Connection):
-    """One connection of an MTA; a request that waits for a provider holds up those behind it."""
+    """One connection of an MTA; a request that waits for a provider holds up those behind it.
+
+    Attributes:
+        held: bytes of a request that has not arrived whole, at most.
+
+    """
 
     def __init__(self, server: RoutesServer, listener: RoutesListener) -> None:
         super().__init__(server)
+        self.held = 0
         self._server = server
+        self._came = 0
         self._listener = listener
         self._conversation = Conversation(server.plan.names)
         self._in = b""
+        self._parsed = 0
         self._heard: deque[Heard] = deque()
         self._ended = False
         """Whether the client will send no more."""
@@ -215,7 +247,7 @@ class _MtaConnection(Connection):
 
     @property
     def unread(self) -> bool:
-        return bool(self._heard or self._in or self._conversation.half)
+        return bool(self._heard or self._parsed < len(self._in) or self._conversation.half)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._wait_no_more()
@@ -225,9 +257,9 @@ class _MtaConnection(Connection):
         self.heard = time.monotonic()
         if self.over:
             return
-        if not self._conversation.half:
-            self.touch(self.heard)
-        self._in += data
+        self._in = self._in[self._parsed :] + data
+        self._parsed = 0
+        self._came += len(data)
         self.answer()
 
     def eof_received(self) -> bool:
@@ -257,8 +289,10 @@ class _MtaConnection(Connection):
         if self._wanted is not None:
             self.transport.pause_reading()
             return
-        more = bool(self._heard or (self._in and not self._conversation.ended))
+        more = bool(self._heard or (self._parsed < len(self._in) and not self._conversation.ended))
         if more or not (self._ended or self._conversation.ended):
+            if not more:
+                self._in, self._parsed = b"", 0
             self._note_half(progress=number > 0)
             self.end_turn(more=more)
         else:
@@ -270,9 +304,10 @@ class _MtaConnection(Connection):
         number = 0
         while number < TURN and len(answers) < UNSENT:
             if not self._heard:
-                if not self._in or self._conversation.ended:
+                if self._parsed == len(self._in) or self._conversation.ended:
                     break
-                piece, self._in = self._in[:PIECE], self._in[PIECE:]
+                piece = self._in[self._parsed : self._parsed + PIECE]
+                self._parsed += len(piece)
                 self._heard += self._conversation.feed(piece)
                 continue
             first = self._heard[0]
@@ -295,6 +330,7 @@ class _MtaConnection(Connection):
         """Wait for a provider; False: it is not worth it."""
         if not self._server.answerer.providers.wait(wanted.domain, time.monotonic(), self._told):
             return False
+        self.touch(self.heard)
         self._wanted = wanted
         self._patience = asyncio.get_running_loop().call_later(WAIT, self._go_on)
         return True
@@ -322,16 +358,17 @@ class _MtaConnection(Connection):
 
     def _note_half(self, *, progress: bool) -> None:
         """Note since when part of a request has been there."""
-        halves = self._server.halves
-        if progress or not self._conversation.half:
-            halves.pop(self, None)
-        if self._conversation.half:
-            halves.setdefault(self, self.heard)
+        half = self._conversation.half
+        if self.held and (progress or not half):
+            self._server.no_half(self)
+        if half:
+            self._server.note_half(self, self._came)
+        self._came = 0
 
     def _close(self) -> None:
         """Say the end behind the last answer, and give the client the time to read it."""
-        self._server.halves.pop(self, None)
-        self._in = b""
+        self._server.no_half(self)
+        self._in, self._parsed = b"", 0
         self.over = True
         if self.transport.is_closing():
             return
@@ -339,6 +376,5 @@ class _MtaConnection(Connection):
             self.transport.close()
             return
         # Closed with bytes unread, the kernel would reset the connection, and the answer would be lost.
-        self.transport.write_eof()
-        self.transport.resume_reading()
+        self.say_end()
         self._patience = asyncio.get_running_loop().call_later(LINGER, self.drop)

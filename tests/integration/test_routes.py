@@ -48,7 +48,8 @@ def test_routes_are_explained_and_counted(tmp_path: Path) -> None:
         assert look_up(server, "a@elsewhere.example") == f"200 relay:[{ZONE}]:25"
         assert look_up(server, "recipient=a%40example.com") == "500 no route"
         assert look_up(server, "zone=else.example&recipient=a%40b.example").startswith("400 ")
-        wait_until(lambda: matched(server) == [3, 0, 1], what="they are counted")
+        wait_until(lambda: server.get("/api/v1/routes")["no_zone"], what="all are counted, the last one too")
+        assert matched(server) == [3, 0, 1]
         shown = server.get("/api/v1/routes")
         assert shown["listen"] == ["unix:routes"]
         assert shown["no_zone"] == {"unserved": {"line": 1}}

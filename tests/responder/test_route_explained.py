@@ -1,12 +1,14 @@
 """What an answer to one message says: where it goes, and what the rules before it miss."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.responder.route_deals import Route, by_name
 from geodns.responder.route_explained import route_answer
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
-from geodns.responder.route_words import size_in_words, wanted
-from geodns.responder.routes import RouteQuery, Undecided, decide
+from geodns.responder.route_words import MOST_CHARACTERS, MOST_WANTED, size_in_words, wanted
+from geodns.responder.routes import RouteQuery, Undecided, decide, normal_address
 
 ANY = CompiledRule(1, "d1", (), (), (), (), (), (), None, "out.example.com", by_host=False, port=25)
 TARGET = RouteTarget(
@@ -85,6 +87,41 @@ def test_a_rule_that_does_not_fit_says_what_it_wants_and_what_was_told(
     answer = route_answer(routes, told, decide(routes, told), TARGET, by_name(ANY))
     assert answer["rule"] == 2
     assert answer["why"] == [{"rule": 1, "missed": missed}]
+
+
+TEXT = st.text(max_size=300)
+SOME = st.lists(TEXT, max_size=6).map(tuple)
+RULES = st.builds(
+    CompiledRule,
+    st.just(1),
+    st.just("d"),
+    *(SOME,) * 4,
+    st.lists(st.sampled_from([(0, 255, False), (1, 1, True)]), max_size=6).map(tuple),
+    SOME,
+    st.none() | st.integers(0, 2**50),
+    st.just("out.example.com"),
+    by_host=st.booleans(),
+    port=st.just(25),
+)
+TOLD = st.none() | TEXT
+QUERIES = st.builds(RouteQuery, TOLD, TOLD, TOLD, TOLD, TOLD, st.none() | st.integers(0, 2**60), TEXT)
+
+
+@given(st.lists(RULES, max_size=5), QUERIES)
+def test_whatever_is_told_is_explained_in_a_line(some: list[CompiledRule], query: RouteQuery) -> None:
+    routes = rules(*some)
+    query = query._replace(
+        recipient=query.recipient and normal_address(query.recipient),
+        sender=query.sender and normal_address(query.sender),
+        provider=(query.provider or "")[:20],
+    )
+    decision = decide(routes, query)
+    answer = route_answer(routes, query, decision, None, None)
+    if decision is not Undecided.LOCAL:
+        assert len(answer["why"]) == (answer["rule"] or len(some) + 1) - 1
+    for one in answer["why"]:
+        assert len(one["missed"]) < 10 * MOST_CHARACTERS * MOST_WANTED
+        assert one["missed"].isprintable()
 
 
 def test_the_answer_names_hosts_that_are_live_and_the_one_that_is_dealt() -> None:

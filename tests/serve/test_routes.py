@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
+import struct
 
 import pytest
 
@@ -330,6 +332,39 @@ def test_half_a_request_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await asyncio.wait_for(reader.read(), 20) == b""
             assert len(running.server.connections) == 1
             assert not idle.at_eof()
+
+    run(test)
+
+
+def test_halves_of_requests_take_little_memory_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "HELD", 100_000)
+
+    async def test(running: Running) -> None:
+        async with contextlib.AsyncExitStack() as clients:
+            for number in range(1, 4):
+                _, writer = await clients.enter_async_context(running.client())
+                writer.write(b"request=smtpd_access_policy\nsender=" + b"a" * 40_000)
+                await until(lambda number=number: len(running.server.connections) == min(number, 2))  # type: ignore[misc]
+                await until(lambda: all(one.held > 40_000 for one in running.server.halves))
+            assert await running.asked(b"get a@x.bank.example\n") == f"200 {FAST}\n"
+
+    run(test)
+
+
+def test_who_has_gone_while_it_waited_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is read meanwhile, so nobody sees it."""
+
+    async def test(running: Running) -> None:
+        async with running.client() as (_, writer):
+            gone = writer.get_extra_info("socket")
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.write(b"get a@shop.example\n")
+            await until(lambda: running.said(ProviderAsked))
+            writer.transport.abort()
+            await asyncio.sleep(0)
+        running.tell(RouteNews({"shop.example": provider("google")}))
+        await until(lambda: not running.server.connections)
+        assert caplog.text == ""
 
     run(test)
 
