@@ -317,7 +317,7 @@ def test_a_request_without_end_gets_the_protocols_error_and_is_closed(request_: 
         async with running.client() as (reader, writer):
             writer.write(request_)
             assert await asyncio.wait_for(reader.read(), 20)
-            await until(lambda: not running.server.connections)
+        await until(lambda: not running.server.connections)
 
     run(test)
 
@@ -332,6 +332,22 @@ def test_half_a_request_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await asyncio.wait_for(reader.read(), 20) == b""
             assert len(running.server.connections) == 1
             assert not idle.at_eof()
+
+    run(test)
+
+
+def test_half_a_request_behind_several_turns_has_its_time_from_then_on() -> None:
+    async def test(running: Running) -> None:
+        async with running.client() as (reader, writer):
+            one = socketmap("recipient", "a@x.bank.example")
+            number = 2 * routes.TURN + 1
+            writer.write(one * number + one[:5])
+            for _ in range(number):
+                assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert len(running.server.halves) == 1
+            writer.write(one[5:])
+            assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert not running.server.halves
 
     run(test)
 
