@@ -99,7 +99,7 @@ class RouteAllowanceService:
             if one is None or not one.plan.provider_caps:
                 continue
             if host in counted:
-                found = rooms(one, self._signals.firsts(host, today, now), self._servers, now)
+                found = rooms(one, self._signals.firsts(host, today, now), self._servers)
                 self._granted[host] = _Granted(found, today, until)
                 for provider in found:
                     self._looked_up.pop((host, provider), None)

@@ -1,11 +1,9 @@
 """Works out what hosts that warm up may still be dealt of a provider's mail by routes with `deal: host`."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from geodns.control.warmup_service import WarmingHost
-from geodns.signals.warmup import held
 
 
 class ProviderRoom(NamedTuple):
@@ -23,21 +21,19 @@ class ProviderRoom(NamedTuple):
     left: int
 
 
-def rooms(one: WarmingHost, sent: Mapping[str, int], servers: int, now: float) -> dict[str, ProviderRoom]:
+def rooms(one: WarmingHost, sent: Mapping[str, int], servers: int) -> dict[str, ProviderRoom]:
     """Return what a host may get, by provider; nothing where its warm-up is over, or it has no such caps.
 
     Args:
         one: that warms up.
         sent: its first attempts today, by provider.
         servers: name servers that deal it, this one among them: none knows what the others do.
-        now: of a report, in seconds since the epoch.
 
     """
     cap = one.plan.cap(one.stage.day)
     if cap is None:
         return {}
-    held_back = held(one.plan, one.stage, replace(one.seen, heard=now), now) is not None
-    room = 0 if held_back else max(0, cap - sum(sent.values()))
+    room = max(0, cap - sum(sent.values()))
     found = {}
     for limit in one.plan.provider_caps:
         most, so_far = limit.of(cap), sent.get(limit.provider, 0)

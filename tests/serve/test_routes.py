@@ -318,7 +318,7 @@ def test_a_request_without_end_gets_the_protocols_error_and_is_closed(request_: 
         async with running.client() as (reader, writer):
             writer.write(request_)
             assert await asyncio.wait_for(reader.read(), 20)
-            await until(lambda: not running.server.connections)
+        await until(lambda: not running.server.connections)
 
     run(test)
 
