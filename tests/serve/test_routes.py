@@ -271,10 +271,19 @@ def test_a_stale_provider_serves_while_it_is_asked_for_again() -> None:
     run(test, known=known)
 
 
-@pytest.mark.parametrize("recipient", [f"a@{'x' * 250}.example", "a@[192.0.2.1]", "a@localhost", "a"])
-def test_what_is_no_domain_is_never_asked_for(recipient: str) -> None:
+@pytest.mark.parametrize(
+    ("recipient", "action"),
+    [
+        ("a@localhost", f"FILTER {BULK}"),
+        # It may be this machine's own mail.
+        (f"a@{'x' * 250}.example", "DUNNO"),
+        ("a@[192.0.2.1]", "DUNNO"),
+        ("a", "DUNNO"),
+    ],
+)
+def test_what_is_no_domain_is_never_asked_for(recipient: str, action: str) -> None:
     async def test(running: Running) -> None:
-        assert await running.asked(policy(recipient=recipient)) == f"action=FILTER {BULK}\n\n"
+        assert await running.asked(policy(recipient=recipient)) == f"action={action}\n\n"
         assert running.said(ProviderAsked) == []
 
     run(test)
