@@ -47,7 +47,7 @@ RuleKey = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenStep:
     """The sums of a zone in a step that is not over."""
 
     answers: dict[AnswerKey, int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class RouteCountService:
         self._history = history
         self._metrics = metrics
         self._at = 0
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenStep] = {}
         self._closed: deque[tuple[int, Mapping[str, RouteSums]]] = deque(maxlen=HOUR // FIVE + 2)
         """The last hour, by five minutes."""
         self._unwritten: list[tuple[int, Mapping[str, RouteSums]]] = []
@@ -148,13 +148,13 @@ class RouteCountService:
         self.close_step(now)
         counts = counts._replace(answers=self._of_known_zones(counts.answers))
         for (zone, rule, outcome, protocol), number in counts.answers.items():
-            answers = self._open.setdefault(zone, _Open()).answers
+            answers = self._open.setdefault(zone, _OpenStep()).answers
             what = rule, outcome, protocol
             answers[what] = answers.get(what, 0) + number
             if rule:
                 self._matched((zone, rule), now)
         for (zone, host, provider), number in counts.looked_up.items():
-            looked_up = self._open.setdefault(zone, _Open()).looked_up
+            looked_up = self._open.setdefault(zone, _OpenStep()).looked_up
             looked_up[host, provider] = looked_up.get((host, provider), 0) + number
         self._metrics.count_routes(counts, self.rule)
 
