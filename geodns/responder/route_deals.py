@@ -33,7 +33,7 @@ def by_name(rule: CompiledRule) -> Route:
 
 
 class _Turn:
-    """A rotation: smooth weighted round robin over the hosts that may be dealt.
+    """A rotation: the hosts that may be dealt, by chance that makes good what each is owed.
 
     Attributes:
         target: that it was made of.
@@ -75,21 +75,16 @@ class _Turn:
             for one, share in zip(owed, self._shares, strict=True)
         ]
 
-    def take(self, rng: Random | None) -> str:
+    def take(self, rng: Random) -> str:
         """Return the next host: at random by the shares, and by what is owed, so that nobody gets far ahead.
 
-        Without a chance, it is the one that is owed most.
+        By strict turns, of two hosts one would get all the mail of a Postfix that asks twice for each message
+        and goes by the second answer.
         """
         owed = list(map(add, self.owed, self._shares))
-        place = owed.index(max(owed))
-        if rng is not None:
-            # A fourth of what is owed is made good with each look-up: shares are right to a few messages, and
-            # no look-up of each message is one host's: there are no rounds.
-            chances = [
-                max(0, share + before // 4) for share, before in zip(self._shares, self.owed, strict=True)
-            ]
-            if any(chances):
-                (place,) = rng.choices(range(len(owed)), chances)
+        # A fourth of what is owed is made good with each look-up: shares are right to a few messages.
+        chances = [max(0, share + before // 4) for share, before in zip(self._shares, self.owed, strict=True)]
+        place = rng.choices(range(len(owed)), chances)[0] if any(chances) else owed.index(max(owed))
         owed[place] -= _MESSAGE
         self.owed = owed
         return self.hosts[place]
@@ -104,12 +99,11 @@ class Dealer:
     """Places in the rotations of targets, apart for each provider, and what warming hosts may still get.
 
     Args:
-        rng: deals; None: strict turns. By those, of two hosts one would get all the mail of a Postfix that
-            asks twice for each message and goes by the second answer.
+        rng: deals.
 
     """
 
-    def __init__(self, rng: Random | None = None) -> None:
+    def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._turns: dict[tuple[str, str, str | None, str], _Turn] = {}
         """By zone, name, provider and the host that asks."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_servers_together_never_deal_more_than_a_cap(
     rule = CompiledRule(1, "", (), (), (), (), (), (), None, "pool", True, 25)
     capped = {"google": frozenset({"mta1"}), "yahoo": frozenset({"mta1"})}
     target = RouteTarget(NAME, "pool", "main", {"mta1": 1}, ("mta1",), capped=capped)
-    dealers = [Dealer() for _ in range(servers)]
+    dealers = [Dealer(Random(seed)) for seed in range(servers)]
     for (provider, number), ask in zip(reports, asks, strict=False):
         dealt = 0
         for dealer in dealers:
@@ -254,7 +255,7 @@ def test_nobody_is_told_of_hosts_that_have_no_such_caps(rig: Rig, clock: SimpleN
 
 
 def test_what_is_left_of_other_providers_stays_with_the_dealer() -> None:
-    dealer = Dealer()
+    dealer = Dealer(Random(14))
     rule = CompiledRule(1, "", (), (), (), (), (), (), None, "pool", True, 25)
     target = RouteTarget(NAME, "pool", "main", {"mta1": 1}, ("mta1",), capped={"google": frozenset({"mta1"})})
 
