@@ -12,7 +12,7 @@ from geodns.model.base import Frozen
 NULL_SENDER = "<>"
 """How rules write the sender of bounces."""
 SMTP = 25
-MOST_VALUES = 8
+MOST_VALUES = 4
 """Values of one condition in words."""
 _UNITS = tuple(
     (f"{letter}{kind}", base**power)
@@ -56,30 +56,27 @@ class RouteRule(Frozen):
     port: int = Field(default=SMTP, ge=1, le=65535, description="Where the hosts take mail.")
 
     @property
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """The values of each condition that there is, as files write them, by its key."""
+        found = {
+            "recipient": tuple(map(pattern_text, self.recipient)),
+            "sender": tuple(map(pattern_text, self.sender)),
+            "class": self.mail_class,
+            "provider": self.provider,
+            "client": tuple(map(str, self.client)),
+            "sasl": self.sasl,
+            "size": () if self.over is None else (f"over {size_text(self.over)}",),
+        }
+        return {key: values for key, values in found.items() if values}
+
+    @property
     def conditional(self) -> bool:
-        return bool(
-            self.recipient
-            or self.sender
-            or self.mail_class
-            or self.provider
-            or self.client
-            or self.sasl
-            or self.over is not None
-        )
+        return bool(self.conditions)
 
     @property
     def when(self) -> str:
-        """The conditions in words, as files write them: of many values the first; empty: none."""
-        listed: tuple[tuple[str, tuple[object, ...]], ...] = (
-            ("recipient", tuple(map(pattern_text, self.recipient))),
-            ("sender", tuple(map(pattern_text, self.sender))),
-            ("class", self.mail_class),
-            ("provider", self.provider),
-            ("client", self.client),
-            ("sasl", self.sasl),
-        )
-        words = [f"{word} {_words(values)}" for word, values in listed if values]
-        return "; ".join([*words, f"over {size_text(self.over)}"] if self.over is not None else words)
+        """The conditions in words: of many values the first; empty: none."""
+        return "; ".join(f"{key} {_either(values)}" for key, values in self.conditions.items())
 
     @cached_property
     def digest(self) -> str:
@@ -101,9 +98,10 @@ def pattern_text(pattern: str) -> str:
     return pattern.removeprefix("*@") or pattern
 
 
-def _words(values: tuple[object, ...]) -> str:
-    more = len(values) - MOST_VALUES
-    return ", ".join(map(str, values[:MOST_VALUES])) + (f" and {more:,} more" if more > 0 else "")
+def _either(values: tuple[str, ...]) -> str:
+    if len(values) > MOST_VALUES:
+        return f"{', '.join(values[:MOST_VALUES])} or {len(values) - MOST_VALUES:,} more"
+    return " or ".join([*([", ".join(values[:-1])] if values[1:] else []), values[-1]])
 
 
 class HeaderSign(Frozen):

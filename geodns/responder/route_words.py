@@ -15,7 +15,10 @@ MOST_WANTED = 4
 MOST_CHARACTERS = 80
 """Longer values are cut."""
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+_UNITS = (
+    *(("GB", 10**9), ("GiB", 1 << 30), ("MB", 10**6), ("MiB", 1 << 20)),
+    *(("KB", 10**3), ("KiB", 1 << 10)),
+)
 
 
 def wanted(rule: CompiledRule) -> dict[str, str]:
@@ -37,7 +40,7 @@ def _wants(condition: str, rule: CompiledRule) -> str:  # noqa: PLR0911 - one a 
         case "sasl":
             return _either(rule.sasl)
         case "size":
-            return "" if rule.over is None else f"over {size_in_words(rule.over)}"
+            return "" if rule.over is None else f"over {size_text(rule.over)}"
         case _:
             return _either(rule.provider)
 
@@ -66,15 +69,13 @@ def _told(condition: str, query: RouteQuery) -> tuple[str, str | None]:
         case "sasl":
             return "SASL user", query.sasl
         case _:
-            return "size", None if query.size is None else size_in_words(query.size)
+            return "size", None if query.size is None else size_text(query.size)
 
 
-def size_in_words(size: int) -> str:
-    """Return bytes in the largest unit of 1000 that they fill, to two digits after the point."""
-    power = min(max(len(str(size)) - 1, 0) // 3, len(_UNITS) - 1)
-    number, rest = divmod(size, 1000**power)
-    digits = f"{rest:0{3 * power}}"[:2].rstrip("0") if power else ""
-    return f"{number}{'.' if digits else ''}{digits} {_UNITS[power]}"
+def size_text(size: int) -> str:
+    """Return a number of bytes as zone files write it, as 5MB."""
+    unit, large = next(((unit, large) for unit, large in _UNITS if size and size % large == 0), ("B", 1))
+    return f"{size // large}{unit}"
 
 
 def _provider(query: RouteQuery, want: str) -> str:
@@ -104,7 +105,7 @@ def _either(values: Sequence[T], worded: Callable[[T], str] = str) -> str:
     """Join values by commas and "or"; of many the first, and how many more."""
     some = [_cut(worded(one)) for one in values[:MOST_WANTED]]
     if len(values) > MOST_WANTED:
-        return f"{', '.join(some)} or {len(values) - MOST_WANTED} more"
+        return f"{', '.join(some)} or {len(values) - MOST_WANTED:,} more"
     return " or ".join([*([", ".join(some[:-1])] if some[1:] else []), *some[-1:]])
 
 

@@ -5,19 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from geodns.model.routes import HeaderSign, RouteRule, pattern_text, size_text
+from geodns.model.routes import HeaderSign, RouteRule
 from geodns.model.zone import Zone
 from geodns.zones.change_words import NAMED, arrow, came_and_gone, few, keyed, line
-
-_LISTS = {
-    "recipient": "recipient",
-    "sender": "sender",
-    "class": "mail_class",
-    "provider": "provider",
-    "client": "client",
-    "sasl": "sasl",
-}
-"""Conditions with several values, and their fields."""
 
 
 def route_changes(before: Zone, after: Zone) -> Iterator[str]:
@@ -133,7 +123,7 @@ def _pairs(
 
 
 def _conditions(rule: RouteRule) -> Hashable:
-    return (*(getattr(rule, field) for field in _LISTS.values()), rule.over)
+    return tuple(rule.conditions.items())
 
 
 def _target(rule: RouteRule) -> Hashable:
@@ -144,28 +134,18 @@ def _target(rule: RouteRule) -> Hashable:
 
 
 def _rule_changes(before: Zone, old: RouteRule, after: Zone, new: RouteRule) -> Iterator[str]:
-    for key, field in _LISTS.items():
-        was, now = (dict.fromkeys(map(_text, getattr(rule, field))) for rule in (old, new))
-        if was.keys() == now.keys():
-            if getattr(old, field) != getattr(new, field):
-                yield f"{key} in another order"
-        elif was.keys() & now.keys():
+    conditions = [{key: dict.fromkeys(some) for key, some in rule.conditions.items()} for rule in (old, new)]
+    for key in dict.fromkeys(key for one in conditions for key in one):
+        was, now = (one.get(key, {}) for one in conditions)
+        if was.keys() & now.keys() and was.keys() != now.keys():
             yield from keyed(key, was, now)
-        else:
+        elif was.keys() != now.keys():
             yield f"{key} {arrow(few(was) or 'any', few(now) or 'any')}"
-    if old.over != new.over:
-        yield f"size {arrow(_over(old), _over(new))}"
+        elif [*was] != [*now]:
+            yield f"{key} in another order"
     if old.use != new.use:
         yield f"use {arrow(_relative(before, old.use), _relative(after, new.use))}"
     if old.deal != new.deal:
         yield f"deal {arrow(old.deal, new.deal)}"
     if old.port != new.port:
         yield f"port {arrow(str(old.port), str(new.port))}"
-
-
-def _text(value: object) -> str:
-    return pattern_text(str(value))
-
-
-def _over(rule: RouteRule) -> str:
-    return "any" if rule.over is None else f"over {size_text(rule.over)}"

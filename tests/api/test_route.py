@@ -72,7 +72,7 @@ def test_where_a_message_leaves_and_why_takes_no_hosts_turn(monkeypatch: pytest.
         ("recipient=a@elsewhere.example", 4, "nothing tells the class"),
         ("recipient=a@slow.example", 4, "nothing tells the class"),
         ("class=bulk&size=6000000", 3, "nothing tells the recipient, whose provider this rule asks for"),
-        ("class=bulk&size=12000", 4, "size 12 kB is not over 5 MB"),
+        ("class=bulk&size=12000", 4, "size 12KB is not over 5MB"),
         (f"zone={NAME.upper()}.", 4, "nothing tells the class"),
         ("recipient=a@example.com", None, "example.com is local: no rule is asked for mail to it"),
     ],
@@ -139,7 +139,7 @@ def test_rules_are_shown_with_what_they_answered() -> None:
     assert {key: bulk[key] for key in ("rule", "digest", "when", "use", "deal", "port", "answers")} == {
         "rule": 3,
         "digest": "bulk",
-        "when": {"class": "bulk", "size": "over 5 MB"},
+        "when": {"class": "bulk", "size": "over 5MB"},
         "use": NAME,
         "deal": "name",
         "port": 587,

@@ -31,7 +31,7 @@ NOTHING: dict[str, Any] = {"rule": None, "name": None, "pool": None, "transport"
 RULE: dict[str, Any] = {
     "rule": 1,
     "digest": "d1",
-    "when": {"recipient": "vip@example.net", "size": "over 5 MB"},
+    "when": {"recipient": "vip@example.net", "size": "over 5MB"},
     "use": f"fast.{NAME}",
     "deal": "host",
     "port": 587,
@@ -142,7 +142,7 @@ def test_rules_with_what_they_answered_and_those_that_never_did(fake: Answering)
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0].startswith(f"routes of {NAME}, look-ups since 2026-11-25 ")
     assert lines[2].startswith(
-        "1 recipient vip@example.net; size over 5 MB fast:587, by host 1,234 2026-11-26 "
+        "1 recipient vip@example.net; size over 5MB fast:587, by host 1,234 2026-11-26 "
     )
     assert lines[3] == "2 every message @ 0 -"
     assert lines[5:8] == [

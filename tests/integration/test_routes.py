@@ -65,7 +65,7 @@ def test_routes_are_explained_and_counted(tmp_path: Path) -> None:
         )
         said = server.command("route", "--recipient", "bob@example.org", "--class", "bulk", "--size", "12000")
         assert said.returncode == 0, said.stderr
-        assert "rule 2 does not fit: size 12 kB is not over 5 MB" in said.stdout
+        assert "rule 2 does not fit: size 12KB is not over 5MB" in said.stdout
         assert "rule 3 fits" in said.stdout
         assert server.command("route", "--recipient", "a@example.com").returncode == 1
         said = server.command("routes", "--since", "1d")

@@ -65,7 +65,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "size": ([*RULES[:3], "{size: over 1GiB, use: bulk}", RULES[4]], ["rule 4: size over 5MB → over 1GiB"]),
     "added": (
         [RULES[0], "{provider: [google, yahoo], sender: x.example, use: bulk}", *RULES[1:]],
-        ["routes +1 (rule 2: bulk for sender x.example; provider google, yahoo)"],
+        ["routes +1 (rule 2: bulk for sender x.example; provider google or yahoo)"],
     ),
     "removed": (
         [RULES[0], *RULES[2:]],
@@ -83,9 +83,9 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
         [],
         [
             (
-                f"routes {MINUS}5 (rule 1: fast for recipient vip@example.net, *.bank.example, rule 2: "
+                f"routes {MINUS}5 (rule 1: fast for recipient vip@example.net or *.bank.example, rule 2: "
                 "gmail for provider google, rule 3: bulk for sender news@*; class bulk, rule 4: "
-                "bulk for over 5MB, rule 5: @ for all)"
+                "bulk for size over 5MB, rule 5: @ for all)"
             )
         ],
     ),

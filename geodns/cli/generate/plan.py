@@ -140,7 +140,7 @@ def _of_class(
     for number, rule in rules:
         if name not in rule.mail_class:
             continue
-        if conditions(rule) != ["class"]:
+        if rule.conditions.keys() != {"class"}:
             more.append(number)
         elif _leads_home(zone, asked, rule):
             return _home(number, rule, asked)
@@ -163,20 +163,6 @@ def _leads_home(zone: Zone, asked: Asked, rule: RouteRule) -> bool:
 
 def _home(number: int, rule: RouteRule, asked: Asked) -> str:
     return f"{_hop(rule).name} (rule {number}) may lead back to this machine, {asked.self_host}"
-
-
-def conditions(rule: RouteRule) -> list[str]:
-    """Return the keys of a rule's conditions, as the zone file has them."""
-    given = {
-        "recipient": rule.recipient,
-        "sender": rule.sender,
-        "class": rule.mail_class,
-        "provider": rule.provider,
-        "client": rule.client,
-        "sasl": rule.sasl,
-    }
-    size = [] if rule.over is None else ["size"]
-    return [key for key, value in given.items() if value] + size
 
 
 def numbered(rules: Iterable[int]) -> str:

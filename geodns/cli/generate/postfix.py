@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from geodns.cli.generate.plan import Hop, Plan, Section, conditions, lines_of, numbered, remark
+from geodns.cli.generate.plan import Hop, Plan, Section, lines_of, numbered, remark
 from geodns.model.routes import HeaderSign, RouteRule
 
 QUEUE = Path("/var/spool/postfix")
@@ -29,7 +29,7 @@ def postfix(plan: Plan, *, by_map: bool = False, queue: Path = QUEUE) -> tuple[S
 
 
 def _by_policy(plan: Plan, queue: Path) -> list[str]:
-    no_class = [number for number, rule in _numbered(plan) if "class" in conditions(rule)]
+    no_class = [number for number, rule in _numbered(plan) if rule.mail_class]
     hosts = [number for number, rule in _numbered(plan) if rule.deal == "host"]
     return [
         *remark(
@@ -138,7 +138,7 @@ def _missed(plan: Plan) -> list[int]:
     met: set[int] = set()
     for carried in _CARRIED.values():
         for number, rule in _numbered(plan):
-            asked = set(conditions(rule))
+            asked = rule.conditions.keys()
             if asked <= carried:
                 met.add(number)
             elif not asked & carried:
