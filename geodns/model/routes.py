@@ -1,6 +1,8 @@
 """Rules that say which name of a zone the mail of an MTA leaves by, and the classes of mail they know."""
 
 import hashlib
+import re
+from decimal import Decimal
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -19,6 +21,7 @@ _UNITS = tuple(
     for power, letter in ((3, "G"), (2, "M"), (1, "K"))
     for kind, base in (("B", 1000), ("iB", 1024))
 )
+_SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,6})?) *([kmg]i?b|b)?", re.IGNORECASE)
 
 DealBy = Literal["name", "host"]
 
@@ -82,6 +85,15 @@ class RouteRule(Frozen):
     def digest(self) -> str:
         """Tells rules apart, wherever they stand; counts are kept by it."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+
+
+def size_of(text: str) -> Decimal | None:
+    """Return the bytes that files and operators write as 12000, 5MB or 1.5 KiB; None: it is no size."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        return None
+    unit = (found[2] or "B").lower()
+    return Decimal(found[1]) * next((large for name, large in _UNITS if name.lower() == unit), 1)
 
 
 def size_text(size: int) -> str:
