@@ -24,10 +24,10 @@ from geodns.control.provider_book import (
     is_outage,
 )
 from geodns.control.wall_clock import WallClock
-from geodns.control.worker_service import ROUTES, WorkerService
+from geodns.control.worker_service import WorkerService
 from geodns.errors import printable
 from geodns.responder.route_table import KnownProvider, RouteNews
-from geodns.serve.frames import Message, ProviderAsked, WorkerStarted
+from geodns.serve.frames import ROUTES, Message, ProviderAsked, WorkerStarted
 from geodns.signals.mail_exchanges import MxError, MxResolver, provider_of
 from geodns.wire.mail_domains import mail_domain
 

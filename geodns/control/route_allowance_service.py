@@ -10,10 +10,10 @@ from typing import NamedTuple
 from geodns.control.route_allowances import ProviderRoom, rooms
 from geodns.control.signal_service import SignalService
 from geodns.control.warmup_service import WarmupService
-from geodns.control.worker_service import ROUTES, WorkerService
+from geodns.control.worker_service import WorkerService
 from geodns.model.state import HostKey
 from geodns.responder.route_table import Allowance, RouteNews
-from geodns.serve.frames import Message, RouteCounts, WorkerStarted
+from geodns.serve.frames import ROUTES, Message, RouteCounts, WorkerStarted
 from geodns.signals.warmup import midnight, utc_date
 
 LASTS = 900.0

@@ -10,14 +10,12 @@ from geodns.control.metrics import Metrics
 from geodns.responder.route_table import RouteNews
 from geodns.responder.table import EMPTY, Rotation, Table
 from geodns.serve.control_link import ControlLink, Worker
-from geodns.serve.frames import CountsReport, Message, WorkerExited, WorkerStarted
+from geodns.serve.frames import ROUTES, CountsReport, Message, WorkerExited, WorkerStarted
 from geodns.serve.plan import ControlContext
 from geodns.storage.event_log import EventLog
 
 log = logging.getLogger(__name__)
 
-ROUTES = "routes"
-"""The worker that answers MTAs; there is none unless the settings say where."""
 DELIVERY = 2.0
 """Seconds that an order waits for the workers."""
 

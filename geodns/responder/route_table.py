@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from geodns.responder.route_index import Conditions, RouteIndex, index_of
-from geodns.responder.route_index import Network as Network  # noqa: PLC0414 - others take it from here
-from geodns.responder.route_patterns import NULL_SENDER as NULL_SENDER  # noqa: PLC0414 - likewise
+from geodns.responder.route_index import Conditions, Network, RouteIndex, index_of
 
 
 class CompiledRule(NamedTuple):

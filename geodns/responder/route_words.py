@@ -5,7 +5,9 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import TypeVar
 
 from geodns.errors import printable
-from geodns.responder.route_table import NULL_SENDER, CompiledRule, Network
+from geodns.responder.route_index import Network
+from geodns.responder.route_patterns import NULL_SENDER
+from geodns.responder.route_table import CompiledRule
 from geodns.responder.routes import Carried, RouteQuery, conditions_carried, domain_of
 
 T = TypeVar("T")

@@ -1,11 +1,11 @@
 """Who runs recipient domains' mail, as far as the routes worker knows it, and what it is asking control."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from geodns.responder.route_table import RouteNews
 from geodns.serve.known_providers import KnownProviders
+from geodns.wire.mail_domains import mail_domain
 
 MOST_ASKED = 1000
 """Domains that are asked for at one time; a message to one more does without its provider."""
@@ -15,9 +15,6 @@ ASK_AGAIN = 10.0
 
 WAIT = 0.5
 """Seconds that a message waits for the answer at most."""
-
-_DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
-_LONGEST = 253
 
 
 class _Question:
@@ -68,7 +65,7 @@ class ProviderCache:
         known = self._known.get(domain, date)
         if known is not None and date < known.fresh:
             return known.provider
-        if len(domain) > _LONGEST or _DOMAIN.fullmatch(domain) is None:
+        if not domain or mail_domain(domain) != domain:
             return ""
         self._question(domain, now)
         return known.provider if known is not None else None

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from geodns.responder.rate_limit import Cells
 from geodns.serve import udp, worker
 from geodns.serve.frames import (
+    ROUTES,
     Message,
     QueryLogBatch,
     Stream,
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 CONTROL = "control"
 TCP = "tcp"
-ROUTES = "routes"
 
 MAX_LOG_BACKLOG = 1 << 20
 """Bytes that may wait for control before the query log has to do without what comes now."""

@@ -147,10 +147,14 @@ def test_who_takes_no_answers_gets_no_further_ones() -> None:
             await until(lambda: running.server.connections)
             (connection,) = running.server.connections
             sent = 0
+
+            def done() -> bool:
+                return connection.full or running.answered() == sent
+
             while not connection.full:
                 writer.write(socketmap("recipient", "a@b.example") * some)
                 sent += some
-                await until(lambda: connection.full or running.answered() == sent)
+                await until(done)
             writer.write(socketmap("recipient", "a@b.example") * many)
             await asyncio.sleep(0.05)
             assert running.answered() < sent + many
