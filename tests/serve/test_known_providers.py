@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.responder.route_table import KnownProvider
-from geodns.serve import known_providers
+from geodns.serve import bounded_providers
 from geodns.serve.known_providers import KnownProviders
 
 NOW = 1_800_000_000.0
@@ -44,8 +44,8 @@ def test_a_look_up_that_failed_only_puts_off_the_next(known: KnownProviders, bef
 def test_it_is_bounded_and_nobodys_domains_push_out_no_providers(
     known: KnownProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_providers, "MOST_NAMED", 3)
-    monkeypatch.setattr(known_providers, "MOST_OTHERS", 2)
+    monkeypatch.setattr(bounded_providers, "MOST_NAMED", 3)
+    monkeypatch.setattr(bounded_providers, "MOST_OTHERS", 2)
     known.take({f"g{number}.example": GOOGLE for number in range(3)}, NOW)
     assert known.get("g0.example", NOW) == GOOGLE
     known.take({f"x{number}.example": NOBODY for number in range(99)}, NOW)
@@ -66,7 +66,7 @@ def test_whatever_is_told_it_is_bounded_and_the_last_that_was_learned_holds(
 ) -> None:
     known = KnownProviders()
     last: dict[str, KnownProvider] = {}
-    with patch.object(known_providers, "MOST_NAMED", 3), patch.object(known_providers, "MOST_OTHERS", 2):
+    with patch.object(bounded_providers, "MOST_NAMED", 3), patch.object(bounded_providers, "MOST_OTHERS", 2):
         for number, one, later in news:
             domain, now = f"x{number}.example", NOW + later
             known.take({domain: one}, now)
