@@ -53,12 +53,6 @@ def _rule(number: int, rule: RouteRule) -> CompiledRule:
     )
 
 
-def pool_of_name(zone: Zone, name: str) -> str | None:
-    """Return the pool whose hosts' addresses an absolute name deals, of IPv4 first; None: it deals none."""
-    found = {rule.type: rule.tiers[0].pool for rule in zone.rules if rule.owner == name}
-    return next((found[family] for family in FAMILIES if family in found), None)
-
-
 class RoutedName(NamedTuple):
     """A name that rules use.
 

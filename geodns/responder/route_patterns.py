@@ -47,11 +47,6 @@ def _find(piece: str, text: str, at: int, end: int) -> int:
     return -1
 
 
-def fits_address(pattern: str, address: str) -> bool:
-    """Say whether a pattern fits a normal address: local part and domain apart."""
-    return fits_any((pattern,), address)
-
-
 def fits_any(patterns: Iterable[str], address: str) -> bool:
     """Say whether one of some patterns fits a normal address."""
     if address == NULL_SENDER:

@@ -15,7 +15,7 @@ from geodns.compiler.choice import Deal
 from geodns.compiler.compile import Compiled, compile_zones, recompile_pools, set_bars, set_caps
 from geodns.compiler.dealt import Dealt
 from geodns.compiler.live_set import LiveSet
-from geodns.compiler.routes import PRECISION, compile_routes, pool_of_name
+from geodns.compiler.routes import PRECISION, compile_routes
 from geodns.model.routes import RouteRule
 from geodns.model.state import Forced
 from geodns.model.views import PoolRule
@@ -139,7 +139,6 @@ def test_the_hosts_behind_a_name(one: Zone) -> None:
         *(f"{name}.{NAME}" for name in ("fast", "short", "four", "six", "both", "strict", "apart")),
         NAME,
     }
-    assert [pool_of_name(one, f"{name}.{ORIGIN}") for name in ("six", "mail")] == ["mixed", None]
 
 
 @pytest.mark.parametrize(
