@@ -1,4 +1,4 @@
-"""Zones and choices to the compiled routes of the Table."""
+"""Compiles a zone's rules, and the hosts behind the names that they use, for the Table."""
 
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The settings ``routes_listen`` and ``routes_resolver``: where MTAs ask for routes, and whom those ask."""
+"""Reads the setting ``routes_listen``: where MTAs ask for routes."""
 
 import os
 import re

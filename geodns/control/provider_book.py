@@ -1,4 +1,4 @@
-"""Keeps who runs the mail of which domain: for how long that holds, and when to ask again."""
+"""Keeps who runs the mail of domains, for how long that holds, and when to ask again."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping

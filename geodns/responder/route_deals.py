@@ -1,4 +1,4 @@
-"""Deals hosts to messages by exact weights, and writes where the MTA shall send them."""
+"""Deals hosts to messages by their weights, and writes where the MTA shall send them."""
 
 import math
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Holds who runs which domain's mail for a bounded number of domains, in whatever form that is kept."""
+"""Keeps who runs the mail of domains, of a bounded number of them."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Connections of clients, for workers that answer over them: how many, how long, in turns, and their end."""
+"""Bounds the connections of clients that a worker answers, gives them turns, and ends them."""
 
 import asyncio
 import contextlib

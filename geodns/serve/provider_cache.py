@@ -1,4 +1,4 @@
-"""Who runs recipient domains' mail, as far as the routes worker knows it, and what it is asking control."""
+"""Caches who runs recipient domains' mail for the routes worker, and asks control for the others."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping

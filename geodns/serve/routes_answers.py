@@ -1,4 +1,4 @@
-"""What a request for a route is answered, from the Table, the rotations and the providers known."""
+"""Answers requests for routes from the Table, the rotations and the providers known."""
 
 from collections.abc import Mapping
 from random import Random

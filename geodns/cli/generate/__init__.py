@@ -1,1 +1,1 @@
-"""The lines that mail servers need to ask geodns which pool a message leaves by."""
+"""Prints the lines by which mail servers ask geodns which pool a message leaves by."""

@@ -1,4 +1,4 @@
-"""What Exim needs to ask geodns: routers that know classes by headers, and a static way after them."""
+"""Makes the routers by which Exim asks geodns, and goes a static way where nobody answers."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What Haraka needs to ask geodns: a plugin, and the lines that load it."""
+"""Makes the plugin by which Haraka asks geodns, and the lines that load it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What KumoMTA needs to ask geodns: a module in Lua, and the lines of init.lua that use it."""
+"""Makes the Lua module by which KumoMTA asks geodns, and the lines of init.lua that use it."""
 
 import re
 from collections.abc import Mapping

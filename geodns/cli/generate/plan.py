@@ -1,4 +1,4 @@
-"""What all lines for mail servers are made from: a zone's rules and classes, and where geodns is asked."""
+"""Finds what of a zone's routes can be written into the files of a mail server, whichever it is."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What Postfix needs to ask geodns: lines of main.cf and master.cf, and a table of headers."""
+"""Makes the lines of main.cf and master.cf by which Postfix asks geodns, and its table of headers."""
 
 import re
 from pathlib import Path
