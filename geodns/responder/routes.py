@@ -51,7 +51,7 @@ class Undecided(Enum):
     """Why no rule is named."""
 
     NO_RULE = "no rule fits"
-    LOCAL = "the recipient's domain is local"
+    LOCAL = "the recipient is local"
     STOPPED = "an earlier rule asks what the map does not tell"
     PROVIDER = "a rule asks for the provider, and nobody has looked yet"
 
@@ -128,8 +128,18 @@ def _decide_by_one(
 
 
 def is_local(routes: ZoneRoutes, recipient: str) -> bool:
-    """Say whether mail to a normal address is never routed."""
-    return routes.index.local.fits(domain_of(recipient))
+    """Say whether mail to a normal address is never routed.
+
+    An address without a domain is the MTA's own, and one with an address in brackets may be (RFC 5321
+    section 4.1.3): no file can list these.
+    """
+    domain = domain_of(recipient)
+    return routes.index.local.fits(domain) or not names_domain(domain)
+
+
+def names_domain(domain: str) -> bool:
+    """Say whether the domain of an address is a name, and not empty or an address in brackets."""
+    return bool(domain) and not domain.startswith("[")
 
 
 def conditions_carried(carried: Carried) -> tuple[str, ...]:

@@ -124,7 +124,8 @@ def test_a_condition_alone_is_judged_as_in_the_rule(given: dict[str, Any], query
     query = query._replace(provider=query.provider or "")
     one = rule(1, **given)
     all_hold = all(holds(one, name, query) for name in conditions_carried(Carried.ALL))
-    assert (decide(zone_routes([given]), query) is not Undecided.NO_RULE) == all_hold
+    decided = decide(zone_routes([given]), query)
+    assert decided is Undecided.LOCAL or (decided is not Undecided.NO_RULE) == all_hold
 
 
 @pytest.mark.parametrize("number", [0, 77, 199])
@@ -191,7 +192,7 @@ TO_JOE = RouteQuery("joe@example.net", "news@shop.example")
         ([VIP, GOOGLE, ANY], TO_JOE._replace(provider=""), Carried.ALL, 3),
         ([{**GOOGLE, **BULK}, ANY], TO_JOE, Carried.ALL, 2),
         ([GOOGLE, ANY], TO_JOE._replace(recipient=None), Carried.ALL, 2),
-        ([GOOGLE, ANY], TO_JOE._replace(recipient="root@"), Carried.ALL, 2),
+        ([GOOGLE, ANY], TO_JOE._replace(recipient="root@"), Carried.ALL, Undecided.LOCAL),
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP, Carried.RECIPIENT, Undecided.PROVIDER),
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP._replace(provider="gmx"), Carried.RECIPIENT, 2),
         ([{**GOOGLE, **NEWS}, VIP], TO_VIP._replace(provider="google"), Carried.RECIPIENT, Undecided.STOPPED),
@@ -259,7 +260,16 @@ def test_what_patterns_of_addresses_fit(
         for address, expected in (*((one, 1) for one in fitting), *((one, None) for one in others)):
             query = RouteQuery(address) if place == "recipient" else RouteQuery(sender=address)
             found = decide(zone_routes([{place: patterns}]), query)
-            assert found == (rule(1, **{place: patterns}) if expected else Undecided.NO_RULE), address
+            fits = rule(1, **{place: patterns}) if expected else Undecided.NO_RULE
+            no_domain = place == "recipient" and (address == "<>" or address.endswith("@"))
+            assert found == (Undecided.LOCAL if no_domain else fits), address
+
+
+@pytest.mark.parametrize("recipient", ["postmaster", "ann@[192.0.2.1]", "ann@[IPv6:2001:db8::1]", "<>", "@"])
+def test_a_recipient_without_a_domain_may_be_the_mta_itself(recipient: str) -> None:
+    routes = zone_routes([{"recipient": ("*@*",)}, {}])
+    query = RouteQuery(normal_address(recipient), provider="")
+    assert {decide(routes, query, one) for one in (Carried.ALL, Carried.RECIPIENT)} == {Undecided.LOCAL}
 
 
 def test_local_domains_are_of_recipients_alone() -> None:

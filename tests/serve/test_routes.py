@@ -270,10 +270,20 @@ def test_a_stale_provider_serves_while_it_is_asked_for_again() -> None:
     run(test, known=known)
 
 
-@pytest.mark.parametrize("recipient", [f"a@{'x' * 250}.example", "a@[192.0.2.1]", "a@localhost", "a"])
+@pytest.mark.parametrize("recipient", [f"a@{'x' * 247}.example", "a@x y.example", "a@localhost"])
 def test_what_is_no_domain_is_never_asked_for(recipient: str) -> None:
     async def test(running: Running) -> None:
         assert await running.asked(policy(recipient=recipient)) == f"action=FILTER {BULK}\n\n"
+        assert running.said(ProviderAsked) == []
+
+    run(test)
+
+
+@pytest.mark.parametrize("recipient", ["a", "postmaster", "a@[192.0.2.1]", f"a@{'x' * 256}"])
+def test_a_recipient_without_a_domain_is_not_answered(recipient: str) -> None:
+    async def test(running: Running) -> None:
+        assert await running.asked(policy(recipient=recipient)) == "action=DUNNO\n\n"
+        assert await running.asked(f"get {recipient}\n".encode()) == "500 no route\n"
         assert running.said(ProviderAsked) == []
 
     run(test)
