@@ -130,11 +130,11 @@ def _decide_by_one(
 def is_local(routes: ZoneRoutes, recipient: str) -> bool:
     """Say whether mail to a normal address is never routed.
 
-    An address without a domain is the MTA's own, and one with an address in brackets may be (RFC 5321
-    section 4.1.3): no file can list these.
+    Without a domain, or with an address in its place, it may be for the asking machine itself (RFC 5321
+    sections 4.1.3 and 4.5.1).
     """
     domain = domain_of(recipient)
-    return routes.index.local.fits(domain) or not names_domain(domain)
+    return not names_domain(domain) or routes.index.local.fits(domain)
 
 
 def names_domain(domain: str) -> bool:

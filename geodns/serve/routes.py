@@ -360,7 +360,7 @@ class _MtaConnection(Connection):
     def _note_half(self, *, progress: bool) -> None:
         """Note since when part of a request has been there."""
         half = self._conversation.half
-        if self.held and (progress or not half):
+        if progress or not half:
             self._server.no_half(self)
         if half:
             self._server.note_half(self, self._came)

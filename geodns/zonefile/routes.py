@@ -21,6 +21,8 @@ from geodns.zonefile.views import read_client_network
 MAX_RULES = 20_000
 MAX_PATTERNS = 200_000
 """Values of all conditions of a zone's rules."""
+MAX_LOCAL = 20_000
+"""Domains, at most."""
 MAX_SIZE = 2**50
 """Bytes of a message that a rule may say, at most."""
 
@@ -73,14 +75,21 @@ def _read_over(node: YamlNode, report: Report) -> int | None:
     return int(size)
 
 
-def _several(one: ValueType | Callable[..., Any], what: str, schema: Schema | None = None) -> ValueType:
+def _several(
+    one: ValueType | Callable[..., Any], what: str, schema: Schema | None = None, most: int = MAX_PATTERNS
+) -> ValueType:
     """A value or a list of such values, one of which must fit; those given twice count once."""
     read_one = one.read if isinstance(one, ValueType) else one
 
     def read(node: YamlNode, report: Report) -> tuple[Any, ...] | None:
         items = items_of(node)
         if not items:
-            report.error(node, f"a condition without {what}", "write one or more, or take the key out")
+            report.error(node, f"no {what}", "write one or more, or take the key out")
+            return None
+        if len(items) > most:
+            report.error(
+                node, f"{len(items):,} {what}", f"write at most {most:,}, with globs for many at once"
+            )
             return None
         found: dict[Any, None] = {}
         before = report.errors
@@ -120,7 +129,7 @@ ROUTE = keys_of(
     },
     fields={"class": "mail_class", "size": "over"},
 )
-LOCAL = _several(DOMAIN, "domains")
+LOCAL = _several(DOMAIN, "domains", most=MAX_LOCAL)
 
 
 class PlacedRoute(NamedTuple):

@@ -181,11 +181,11 @@ WRONG = {
     "provider of all others": ("[{provider: other, use: bulk}]", "no provider is called 'other': "),
     "empty list": (
         "[{recipient: [], use: bulk}]",
-        "a condition without addresses or domains: write one or more, or",
+        "no addresses or domains: write one or more, or",
     ),
     "nothing": (
         "[{provider: , use: bulk}]",
-        "a condition without providers: write one or more, or take the key out",
+        "no providers: write one or more, or take the key out",
     ),
     "bounces as recipient": (
         "[{recipient: <>, use: bulk}]",
@@ -317,7 +317,7 @@ WRONG_ELSEWHERE = {
         "local: a@b.example",
         "'a@b.example' is an address: write the domain alone, as example.com",
     ),
-    "no local": ("local: []", "a condition without domains: write one or more, or take the key out"),
+    "no local": ("local: []", "no domains: write one or more, or take the key out"),
     "classes": ("classes: [bulk]", "a list where classes is expected: write `bulk: [{header: …}]`"),
     "class's name": (
         "classes: {a b: {header: X}}",
