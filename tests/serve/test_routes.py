@@ -320,6 +320,29 @@ def test_a_host_that_a_provider_bars_is_not_dealt_where_nobody_knows_the_provide
     )
 
 
+def test_a_host_that_a_provider_bars_is_not_dealt_where_the_look_up_failed() -> None:
+    """It may be that provider's domain; where nobody runs it for certain, all are dealt."""
+    known = {
+        "failed.example": provider("", fresh=60, until=60),
+        "nobody.example": provider(""),
+        "yahoo.example": provider("yahoo"),
+    }
+
+    async def test(running: Running) -> None:
+        for domain, hosts in (
+            ("failed.example", {"mta3"}),
+            ("nobody.example", {"mta1", "mta2", "mta3"}),
+            ("yahoo.example", {"mta1", "mta2", "mta3"}),
+        ):
+            answers = {await running.asked(f"get a@{domain}\n".encode()) for _ in range(30)}
+            dealt = {f"200 relay:[{host}.{ZONE}]:25, [spread.{ZONE}]:25\n" for host in hosts}
+            assert answers == dealt, domain
+        assert running.said(ProviderAsked) == []
+
+    barred = target("spread", barred={"google": frozenset({"mta1", "mta2"})})
+    run(test, table(rule(1, "spread", by_host=True), targets=(barred,)), known=known)
+
+
 # --- bounds and ends ---------------------------------------------------------------------------------------
 
 
