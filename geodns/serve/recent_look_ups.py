@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from geodns.responder.route_table import Allowance
 
-COUNTED = 10.0
-"""Seconds after which control has counted what it was told, and goes by it in what it allows."""
+COUNTED = 150.0
+"""Seconds after which control has counted what it was told, and written it, and knows it whatever dies."""
 
 LookedUpKey = tuple[str, str, str]
 """Zone, host and provider."""
@@ -17,17 +17,23 @@ class RecentLookUps:
 
     def __init__(self) -> None:
         self._untold: Counter[LookedUpKey] = Counter()
+        self._capped: Counter[LookedUpKey] = Counter()
+        """Those of hosts that may not get all."""
         self._told: deque[tuple[float, Mapping[LookedUpKey, int]]] = deque()
 
-    def add(self, zone: str, host: str, provider: str) -> None:
+    def add(self, zone: str, host: str, provider: str, *, capped: bool) -> None:
+        """Count one; `capped`: of a host that may not get all of the provider's mail."""
         self._untold[zone, host, provider] += 1
+        if capped:
+            self._capped[zone, host, provider] += 1
 
     def tell(self, now: float) -> dict[LookedUpKey, int]:
         """Return those that control was not told of; it is told now."""
         told = dict(self._untold)
         self._untold.clear()
-        if told:
-            self._told.append((now, told))
+        if self._capped:
+            self._told.append((now, dict(self._capped)))
+            self._capped.clear()
         self._forget(now)
         return told
 
@@ -36,7 +42,7 @@ class RecentLookUps:
     ) -> dict[tuple[str, str], Allowance]:
         """Return what is left of allowances that may not know of the last look-ups."""
         self._forget(now)
-        recent = Counter(self._untold)
+        recent = Counter(self._capped)
         for _, told in self._told:
             recent.update(told)
         return {

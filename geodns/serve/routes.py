@@ -157,7 +157,9 @@ class RoutesServer(ConnectionServer):
         digest = answer.rule.digest if answer.rule is not None else ""
         self._answers[RouteKey(zone, digest, answer.outcome, request.protocol)] += 1
         if answer.route is not None and answer.route.host:
-            self._looked_up.add(zone, answer.route.host, answer.provider)
+            host, target = answer.route.host, answer.target
+            capped = target is not None and host in target.capped.get(answer.provider, ())
+            self._looked_up.add(zone, host, answer.provider, capped=capped)
         return reply(request, answer)
 
     def refuse(self, malformed: Malformed) -> bytes:

@@ -138,7 +138,7 @@ def test_mail_that_is_sent_later_goes_over_no_cap(cap: int, rounds: list[tuple[i
             route = dealer.route(rule, target, "google", 5.0)
             if route is not None and route.host:
                 looked_up += 1
-                recent.add(*HOST, "google")
+                recent.add(*HOST, "google", capped=True)
         if told:  # a report of mail may come before that of look-ups
             counted += sum(recent.tell(5.0).values())
         sent = min(looked_up, sent + delivered)
