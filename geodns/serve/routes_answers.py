@@ -115,7 +115,7 @@ class Answerer:
         outcome: RouteOutcome = "name"
         if route is None:
             outcome = "later"
-        elif self_host and self_host in target.hosts:
+        elif self.dealer.lists(target, self_host, now):
             outcome = "others"
         elif route.host:
             outcome = "host"
