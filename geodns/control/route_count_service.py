@@ -322,6 +322,8 @@ class RouteCountService:
 
     async def since(self, zone: str, since: float, now: float) -> CountedRoutes:
         """Return what a zone's routes answered since a time; over an hour ago it is one of whole hours."""
+        if since > now:
+            return CountedRoutes(since, NO_SUMS)
         if since >= now - HOUR:
             begin = since // FIVE * FIVE
             return CountedRoutes(begin, summed(*self._steps(zone, begin)))

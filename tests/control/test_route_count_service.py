@@ -71,6 +71,7 @@ def test_the_last_hour_has_what_is_not_over_and_forgets_what_is_older(world: Wor
     assert hour.since == NOON + FIVE - HOUR
     assert hour.sums.answers == {("bulk", "name", "policy"): 6}
     assert hour.sums.looked_up == {("mta1", "google"): 2}
+    assert world.since(NOON + DAY, NOON + FIVE) == {}, "of a time that has not come"
     world.service.close_step(NOON + 2 * FIVE)
     assert [world.service.last_hour(ZONE, NOON + at) for at in (FIVE, FIVE + HOUR, 2 * FIVE + HOUR)] == [
         6,
