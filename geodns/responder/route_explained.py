@@ -78,15 +78,16 @@ def _why(
         return [Missed(rule=None, missed=f"{domain} is local: no rule is asked for mail to it")]
     before = decision.number - 1 if isinstance(decision, CompiledRule) else len(routes.rules)
     why = [
-        Missed(rule=rule.number, missed=_missed(rule, query)) for rule in routes.rules[: min(before, most)]
+        Missed(rule=routes.rules[position].number, missed=_missed(routes, position, query))
+        for position in range(min(before, most))
     ]
     if before > most:
         why.append(Missed(rule=None, missed=f"{before - most} rules more do not fit"))
     return why
 
 
-def _missed(rule: CompiledRule, query: RouteQuery) -> str:
+def _missed(routes: ZoneRoutes, position: int, query: RouteQuery) -> str:
     for condition in conditions_carried(Carried.ALL):
-        if not holds(rule, condition, query):
-            return missed(condition, rule, query)
+        if not holds(routes, position, condition, query):
+            return missed(condition, routes.rules[position], query)
     return "nobody has looked up the recipient's provider yet"

@@ -19,6 +19,11 @@ _OUTCOMES: Mapping[Undecided, RouteOutcome] = {
 }
 
 
+MOST_MISSED = 8
+"""Rules that POST /route says of why they do not fit. `GET /api/v1/route`, of control's process, says more;
+here each message would pay for it, and those of all others wait."""
+
+
 class Wanted(NamedTuple):
     """The domain whose provider decides, and is not known yet."""
 
@@ -127,5 +132,5 @@ def _explained(
 ) -> RouteAnswer:
     if not request.explains:
         return answer
-    told = route_answer(routes, query, decided, answer.target, answer.route)
+    told = route_answer(routes, query, decided, answer.target, answer.route, MOST_MISSED)
     return answer._replace(explained=dict(told))

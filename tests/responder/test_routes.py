@@ -122,9 +122,9 @@ def test_routes_travel_with_their_index(routes: ZoneRoutes, query: RouteQuery) -
 @given(RULES, QUERIES)
 def test_a_condition_alone_is_judged_as_in_the_rule(given: dict[str, Any], query: RouteQuery) -> None:
     query = query._replace(provider=query.provider or "")
-    one = rule(1, **given)
-    all_hold = all(holds(one, name, query) for name in conditions_carried(Carried.ALL))
-    assert (decide(zone_routes([given]), query) is not Undecided.NO_RULE) == all_hold
+    routes = zone_routes([given])
+    all_hold = all(holds(routes, 0, name, query) for name in conditions_carried(Carried.ALL))
+    assert (decide(routes, query) is not Undecided.NO_RULE) == all_hold
 
 
 @pytest.mark.parametrize("number", [0, 77, 199])

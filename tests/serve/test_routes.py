@@ -82,6 +82,20 @@ def test_each_protocol_is_told_by_its_first_bytes(request_: bytes, answer: str) 
     run(test, providers={"x.example": "", "gmail.com": "google"})
 
 
+def test_a_post_pays_for_few_of_many_rules() -> None:
+    many = table(*[rule(number, "fast", sender=(f"*@c{number}.example",)) for number in range(1, 301)])
+
+    async def test(running: Running) -> None:
+        body = json.dumps({"recipient": "a@x.example", "sender": "b@x.example"}).encode()
+        head = b"POST /route HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        found = await running.asked(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        told = json.loads(found.partition("\r\n\r\n")[2])
+        assert [one["rule"] for one in told["why"]] == [1, 2, 3, 4, 5, 6, 7, 8, None]
+        assert told["why"][-1]["missed"] == "292 rules more do not fit"
+
+    run(test, many, providers={"x.example": ""})
+
+
 def test_what_was_asked_is_counted() -> None:
     async def test(running: Running) -> None:
         await running.asked(policy(recipient="a@x.bank.example") * 3)
