@@ -64,9 +64,9 @@ class HttpParser:
         self._body = bytearray()
 
     @property
-    def half(self) -> bool:
-        """Whether an unfinished request waits."""
-        return self._taken > 0
+    def held(self) -> int:
+        """Bytes of an unfinished request."""
+        return self._taken
 
     def feed(self, data: bytes) -> list[Heard]:
         at, found = 0, list[Heard]()
@@ -88,7 +88,7 @@ class HttpParser:
         return found
 
     def eof(self) -> list[Heard]:
-        half = self.half
+        half = self.held > 0
         self.ended = True
         heard = [self._refuse(400, CUT_SHORT)] if half else []
         self._begin()

@@ -101,7 +101,7 @@ Ending = tuple[list[Heard], bool, bool, list[Heard], bool]
 def heard(parts: Iterable[bytes]) -> Ending:
     conversation = Conversation()
     found = [one for part in parts for one in conversation.feed(part)]
-    half, ended = conversation.half, conversation.ended
+    half, ended = conversation.held > 0, conversation.ended
     return found, half, ended, conversation.eof(), conversation.ended
 
 

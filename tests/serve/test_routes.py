@@ -381,6 +381,22 @@ def test_halves_of_requests_take_little_memory_all_together(monkeypatch: pytest.
     run(test)
 
 
+def test_whole_requests_that_wait_for_their_turn_are_no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "HELD", 20_000)
+    number = 3000
+
+    async def asks(running: Running) -> int:
+        async with running.client() as (reader, writer):
+            writer.write(policy(recipient="a@x.bank.example") * number)
+            writer.write_eof()
+            return (await asyncio.wait_for(reader.read(), 60)).count(b"\n\n")
+
+    async def test(running: Running) -> None:
+        assert await asyncio.gather(*[asks(running) for _ in range(4)]) == [number] * 4
+
+    run(test)
+
+
 def test_who_has_gone_while_it_waited_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is read meanwhile, so nobody sees it."""
 
