@@ -41,8 +41,9 @@ HELD = 8 << 20
 LINGER = 1.0
 """Seconds that a client has to read the last answer and close."""
 
-TURN = 16
-"""Requests of one connection that are answered before the others' turn."""
+TURN = 1
+"""Requests of one connection that are answered before the others' turn. MTAs ask one at a time; of a crowd
+that asks many at once each further one would keep all others waiting."""
 
 PIECE = 4096
 """Bytes that are parsed at once."""

@@ -121,7 +121,7 @@ def test_what_was_asked_is_counted() -> None:
 
 def test_requests_of_one_connection_are_answered_in_order() -> None:
     """More than a turn's, in a single write, and cut anywhere."""
-    keys = [f"a{number}@{'x.bank' if number % 2 else 'y'}.example" for number in range(10 * routes.TURN)]
+    keys = [f"a{number}@{'x.bank' if number % 2 else 'y'}.example" for number in range(160)]
 
     async def test(running: Running) -> None:
         async with running.client() as (reader, writer):
@@ -346,6 +346,22 @@ def test_half_a_request_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await asyncio.wait_for(reader.read(), 20) == b""
             assert len(running.server.connections) == 1
             assert not idle.at_eof()
+
+    run(test)
+
+
+def test_who_asks_many_at_once_keeps_others_waiting_for_few_of_them() -> None:
+    """Each turn of the loop has one of the many, so others wait for as many as their answer takes turns."""
+
+    async def test(running: Running) -> None:
+        async with running.client() as (_, many), running.client() as (reader, writer):
+            await until(lambda: len(running.server.connections) == 2)
+            many.write(policy(recipient="a@x.bank.example") * 1000)
+            await until(running.counted)
+            before = sum(running.counted().values())
+            writer.write(socketmap("recipient", "a@x.bank.example"))
+            assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert 0 < sum(running.counted().values()) - before < 32
 
     run(test)
 
