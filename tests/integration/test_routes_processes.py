@@ -96,6 +96,20 @@ def test_the_end_answers_what_was_asked(server: Server) -> None:
     assert server.process.wait(10) == 0
 
 
+def test_whoever_asks_at_the_end_is_refused_and_need_not_wait(server: Server) -> None:
+    """However long control takes to end: MTAs would wait for each recipient."""
+    pids = server.pids()
+    os.kill(pids["control"], signal.SIGSTOP)
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        assert eventually(lambda: process_state(pids["routes"]) == "Z")
+        with pytest.raises(ConnectionRefusedError):
+            connected(server)
+    finally:
+        os.kill(pids["control"], signal.SIGCONT)
+    assert server.process.wait(10) == 0
+
+
 def test_a_unix_socket_has_its_mode_and_goes_with_the_server(tmp_path: Path) -> None:
     path = tmp_path / "routes"
     with serving(workers=1, routes=[str(path)]) as server:
