@@ -2,6 +2,7 @@
 
 from geodns.serve.route_messages import (
     CUT_SHORT,
+    MOST_LINES,
     MOST_UNFINISHED,
     Heard,
     Malformed,
@@ -77,8 +78,11 @@ class PolicyParser:
         return [self._refuse(CUT_SHORT)] if half else []
 
     def _read(self, text: str) -> Heard:
+        lines = text.split("\n")
+        if len(lines) > MOST_LINES:
+            return self._refuse(f"more than {MOST_LINES} lines")
         try:
-            attributes = dict(line.split("=", 1) for line in text.split("\n"))  # the last value is kept
+            attributes = dict(line.split("=", 1) for line in lines)  # the last value is kept
         except ValueError:
             return self._refuse("a line without =")
         if attributes.get("request") != "smtpd_access_policy":

@@ -46,7 +46,7 @@ TURN = 1
 that asks many at once each further one would keep all others waiting."""
 
 PIECE = 4096
-"""Bytes that are parsed at once."""
+"""Bytes of one connection that are parsed in a turn."""
 
 TAKEN = 1 << 14
 """Bytes that are read at once, and so those of one connection that may wait for its turn."""
@@ -313,10 +313,12 @@ class _MtaConnection(Connection, asyncio.BufferedProtocol):
         """Return a turn's answers, and how many there are."""
         answers = bytearray()
         number = 0
+        parsed = False
         while number < TURN and len(answers) < UNSENT:
             if not self._heard:
-                if self._parsed == len(self._in) or self._conversation.ended:
+                if parsed or self._parsed == len(self._in) or self._conversation.ended:
                     break
+                parsed = True
                 piece = self._in[self._parsed : self._parsed + PIECE]
                 self._parsed += len(piece)
                 self._heard += self._conversation.feed(piece)
@@ -369,10 +371,10 @@ class _MtaConnection(Connection, asyncio.BufferedProtocol):
 
     def _note_half(self, *, progress: bool, more: bool) -> None:
         """Note since when part of a request has been there; where more has come, the client is not late."""
-        held = 0 if more else self._conversation.held
+        held = self._conversation.held
         if progress or not held:
             self._server.no_half(self)
-        if held:
+        if held and not more:
             self._server.note_half(self, held)
 
     def _close(self) -> None:
