@@ -1,5 +1,8 @@
 """Writes the answer to one message as JSON has it: the rule that fits, and why none before it does."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 from typing_extensions import TypedDict
 
 from geodns.errors import printable
@@ -44,6 +47,7 @@ def route_answer(
     target: RouteTarget | None,
     route: Route | None,
     most: int = MOST_MISSED,
+    most_live: int | None = None,
 ) -> RouteJson:
     """Return the answer to a message of which everything may be told.
 
@@ -54,6 +58,7 @@ def route_answer(
         target: of the rule's name.
         route: where the message goes; None: there is no host but the one that asks, or no rule fits.
         most: rules that say what they miss.
+        most_live: hosts that are named as live; None: all.
 
     """
     rule = decision if isinstance(decision, CompiledRule) else None
@@ -65,9 +70,13 @@ def route_answer(
         pool=target.pool if rule and target else None,
         host=(route.host or None) if rule and route else None,
         transport=route.transport if rule and route else None,
-        live=[host for host in target.hosts if target.weights.get(host)] if rule and target else [],
+        live=list(islice(_live(target), most_live)) if rule and target else [],
         why=_why(routes, query, decision, most),
     )
+
+
+def _live(target: RouteTarget) -> Iterator[str]:
+    return (host for host in target.hosts if target.weights.get(host))
 
 
 def _why(

@@ -82,8 +82,10 @@ def test_each_protocol_is_told_by_its_first_bytes(request_: bytes, answer: str) 
     run(test, providers={"x.example": "", "gmail.com": "google"})
 
 
-def test_a_post_pays_for_few_of_many_rules() -> None:
-    many = table(*[rule(number, "fast", sender=(f"*@c{number}.example",)) for number in range(1, 301)])
+def test_a_post_pays_for_few_of_many_rules_and_hosts() -> None:
+    hosts = {f"h{number}": 1 for number in range(300)}
+    some = (rule(number, "fast", sender=(f"*@c{number}.example",)) for number in range(1, 301))
+    many = table(*some, rule(301, "large"), targets=(target("large", weights=hosts, hosts=(*hosts,)),))
 
     async def test(running: Running) -> None:
         body = json.dumps({"recipient": "a@x.example", "sender": "b@x.example"}).encode()
@@ -92,6 +94,7 @@ def test_a_post_pays_for_few_of_many_rules() -> None:
         told = json.loads(found.partition("\r\n\r\n")[2])
         assert [one["rule"] for one in told["why"]] == [1, 2, 3, 4, 5, 6, 7, 8, None]
         assert told["why"][-1]["missed"] == "292 rules more do not fit"
+        assert told["live"] == [*hosts][:100]
 
     run(test, many, providers={"x.example": ""})
 
