@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from heapq import nlargest
 from operator import add
+from random import Random
 from typing import NamedTuple
 
 from geodns.responder.route_table import Allowance, CompiledRule, RouteTarget, TargetKey
@@ -74,10 +75,21 @@ class _Turn:
             for one, share in zip(owed, self._shares, strict=True)
         ]
 
-    def take(self) -> str:
-        """Return the next host."""
+    def take(self, rng: Random | None) -> str:
+        """Return the next host: at random by the shares, and by what is owed, so that nobody gets far ahead.
+
+        Without a chance, it is the one that is owed most.
+        """
         owed = list(map(add, self.owed, self._shares))
         place = owed.index(max(owed))
+        if rng is not None:
+            # A fourth of what is owed is made good with each look-up: shares are right to a few messages, and
+            # no look-up of each message is one host's: there are no rounds.
+            chances = [
+                max(0, share + before // 4) for share, before in zip(self._shares, self.owed, strict=True)
+            ]
+            if any(chances):
+                (place,) = rng.choices(range(len(owed)), chances)
         owed[place] -= _MESSAGE
         self.owed = owed
         return self.hosts[place]
@@ -89,9 +101,16 @@ class _Turn:
 
 
 class Dealer:
-    """Places in the rotations of targets, apart for each provider, and what warming hosts may still get."""
+    """Places in the rotations of targets, apart for each provider, and what warming hosts may still get.
 
-    def __init__(self) -> None:
+    Args:
+        rng: deals; None: strict turns. By those, of two hosts one would get all the mail of a Postfix that
+            asks twice for each message and goes by the second answer.
+
+    """
+
+    def __init__(self, rng: Random | None = None) -> None:
+        self._rng = rng
         self._turns: dict[tuple[str, str, str | None, str], _Turn] = {}
         """By zone, name, provider and the host that asks."""
         self._left: dict[tuple[str, str], dict[str, int]] = {}
@@ -200,7 +219,7 @@ class Dealer:
         """Return the next host, and count it where it may not get all; empty: there is none."""
         if not turn.hosts:
             return ""
-        host = turn.take()
+        host = turn.take(self._rng)
         if provider and host in turn.capped:
             left = self._left[turn.target.zone, host]
             left[provider] -= 1

@@ -128,8 +128,13 @@ def _decide_by_one(
 
 
 def is_local(routes: ZoneRoutes, recipient: str) -> bool:
-    """Say whether mail to a normal address is never routed."""
-    return routes.index.local.fits(domain_of(recipient))
+    """Say whether mail to a normal address is never routed.
+
+    Without a domain, or with an address in its place, it may be for the asking machine itself (RFC 5321
+    sections 4.1.3 and 4.5.1).
+    """
+    domain = domain_of(recipient)
+    return not domain or domain.startswith("[") or routes.index.local.fits(domain)
 
 
 def conditions_carried(carried: Carried) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What a request for a route is answered, from the Table, the rotations and the providers known."""
 
 from collections.abc import Mapping
+from random import Random
 from typing import NamedTuple
 
 from geodns.responder.route_deals import Dealer, by_name
@@ -54,7 +55,7 @@ class Answerer:
     """
 
     def __init__(self, providers: ProviderCache) -> None:
-        self.dealer = Dealer()
+        self.dealer = Dealer(Random())  # noqa: S311 - no secret
         self.providers = providers
 
     def answer(

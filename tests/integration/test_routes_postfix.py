@@ -4,32 +4,28 @@ import os
 import shutil
 import signal
 import smtplib
-import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.cluster import Server, geodns, serving
 from tests.integration.mailhosts import wait_until
-from tests.integration.outgoing import alone_on_loopback, may_have_a_network
-from tests.integration.submitting import (
-    DNS,
-    IMPATIENT,
-    INBOUND,
-    OWN,
-    Hosts,
-    Mail,
-    Submitter,
-    counted,
-    hand_in,
-    handing_in,
-    hosts_open,
-    submitter,
+from tests.integration.outgoing import may_have_a_network
+from tests.integration.routed import (
+    DEAD,
+    NAME,
+    NEIGHBOURS,
+    OF_ITSELF,
+    POLICY,
+    RULES,
+    World,
+    host_addresses,
+    routed,
+    zone_with,
 )
+from tests.integration.submitting import IMPATIENT, INBOUND, Mail, counted, hand_in, handing_in
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("postfix") is None, reason="no Postfix here: apt-get install postfix"),
@@ -38,194 +34,14 @@ pytestmark = [
     ),
 ]
 
-NAME = "out.example.com"
-POLICY, OF_ITSELF = 5310, 5311
-POOLS = {
-    "near": 3,
-    "main": 2,
-    "fast": 2,
-    "bulk": 2,
-    "gmail": 2,
-    "gmail-bulk": 2,
-    "own": 1,
-    "dealt": 3,
-}
-"""How many hosts each pool has; they are called after it."""
-SELF, DEAD = "near1", "dealt2"
-NEIGHBOURS = (("near2", "near3"), ("near3", "near2"))
-PATIENT = "{interval: 2s, rise: 1, fall: 20, connect_timeout: 10s, greeting_timeout: 10s}"
-RULES = """\
-  - {recipient: ["vip@example.net", "*.bank.example"], use: fast}
-  - {recipient: near.example, use: near}
-  - {recipient: dealt.example, use: dealt, deal: host}
-  - {provider: google, sender: "*@news.example.com", use: gmail-bulk, deal: host}
-  - {provider: google, use: gmail}
-  - {sender: ["news@*", "@lists.example.com"], use: bulk, port: 587}
-  - {class: transactional, use: fast}
-  - {class: bulk, use: bulk}
-  - {sasl: "customer7*", use: own}
-  - {client: 192.0.2.64/26, use: own}
-  - {size: over 50KB, use: bulk}
-  - {sender: "<>", use: fast}
-  - {use: "@"}
-"""
-CORPORATE = f"""\
-ttl: 5
-ns: {{ns1: {DNS}}}
-records:
-  corp: {{MX: 1 aspmx.l.google.com.}}
-"""
-"""The top domain of most recipients; one of these has its mail at Google."""
-
-
-def host_addresses() -> dict[str, str]:
-    """The address of each host; the first one is the Postfix's own."""
-    return {
-        f"{pool}{host}": f"127.0.{number}.{host}"
-        for number, (pool, hosts) in enumerate(POOLS.items(), 1)
-        for host in range(1, hosts + 1)
-    }
-
-
-def zone_with(rules: str) -> str:
-    """The zone file; one host is dead, and its probe does not see that."""
-    addresses = host_addresses()
-    lines = ["ttl: 5", f"ns: {{ns1: {DNS}}}", "checks:", f"  smtp: {PATIENT}", "hosts:"]
-    for host, address in addresses.items():
-        probed = f', probe: "{addresses["dealt1"]}:25"' if host == DEAD else ""
-        lines.append(f"  {host}: {{address: {address}{probed}}}")
-    lines.append("pools:")
-    for pool, hosts in POOLS.items():
-        names = ", ".join(f"{pool}{host}" for host in range(1, hosts + 1))
-        lines.append(f"  {pool}: {{hosts: [{names}], check: smtp, answers: {hosts}}}")
-    lines.append("records:")
-    for pool in POOLS:
-        name = "@" if pool == "main" else pool
-        lines.append(f'  "{name}": {{A: {{pool: {pool}}}, MX: "0 ."}}')
-    return (
-        "\n".join(lines)
-        + f"""
-local: [here.example, virtual.example]
-classes:
-  bulk: [{{header: List-Unsubscribe}}, {{header: Precedence, value: "bulk|list"}}]
-  transactional: [{{header: X-Class, value: tx}}]
-routes:
-{rules}"""
-    )
-
-
-class World(NamedTuple):
-    """A Postfix, the pools and geodns, in a network of their own.
-
-    Attributes:
-        generated: what `geodns generate postfix` has printed, by what it was asked for.
-
-    """
-
-    postfix: Submitter
-    hosts: Hosts
-    folder: Path
-    generated: dict[str, str]
-    running: list[Server]
-    stack: ExitStack
-
-    @property
-    def server(self) -> Server:
-        return self.running[-1]
-
-    def serve(self) -> None:
-        """Start geodns, and wait until it answers routes."""
-        self.running.append(
-            self.stack.enter_context(
-                serving(
-                    self.folder,
-                    listen=(f"{DNS}:53",),
-                    arguments=("--config", str(self.folder / "geodns.yaml")),
-                    fresh=True,
-                )
-            )
-        )
-        wait_until(lambda: self.asked("vip@example.net").startswith("200 "), what="routes are answered")
-        wait_until(
-            lambda: {one["state"] for one in self.server.status()["hosts"][NAME].values()} == {"up"},
-            what="all hosts are up",
-        )
-
-    def asked(self, question: str, port: int = POLICY) -> str:
-        """What geodns answers to a line."""
-        try:
-            with socket.create_connection(("127.0.0.1", port), 5) as connection:
-                connection.sendall(f"get {question}\n".encode())
-                with connection.makefile() as lines:
-                    return lines.readline().rstrip("\n")
-        except ConnectionError:
-            return ""
-
-    def follow(self, what: str) -> None:
-        """Have Postfix do as generated lines say."""
-        if self.postfix.told == self.generated[what]:
-            return
-        # A reload would leave processes that have begun to the end of their work.
-        self.postfix.stop()
-        self.postfix.tell(self.generated[what])
-        self.postfix.start()
-
-    def bounces(self) -> int:
-        """How many messages were given up."""
-        return self.postfix.log().count("status=bounced")
-
-    def send(self, *mails: Mail, arrivals: int | None = None) -> dict[str, int]:
-        """Hand in messages with one prefix; say where they have arrived."""
-        hand_in(mails)
-        prefix = mails[0].number.partition("/")[0] + "/"
-        expected = sum(len(mail.recipients) for mail in mails) if arrivals is None else arrivals
-        return dict(counted(self.hosts.wait_for(prefix, expected)))
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("routes")
-    (folder / "zones").mkdir()
-    (folder / f"zones/{NAME}.yaml").write_text(zone_with(RULES))
-    (folder / "zones/example.yaml").write_text(CORPORATE)
-    with submitter() as postfix:
-        queue = postfix.folder / "queue"
-        (queue / "geodns").mkdir()
-        (folder / "geodns.yaml").write_text(f"""\
-routes_listen:
-  - {{listen: 127.0.0.1:{POLICY}, zone: {NAME}}}
-  - {{listen: 127.0.0.1:{OF_ITSELF}, zone: {NAME}, self: {SELF}}}
-  - {{listen: unix:{queue}/geodns/routes, zone: {NAME}, mode: "0666"}}
-routes_resolver: {DNS}
-""")
-        generated = {
-            "policy": _generate(folder, "--listen", f"127.0.0.1:{POLICY}"),
-            "itself": _generate(folder, "--listen", f"127.0.0.1:{OF_ITSELF}"),
-            "map": _generate(
-                folder, "--map", "--listen", f"unix:{queue}/geodns/routes", "--queue-directory", str(queue)
-            ),
-        }
-        with alone_on_loopback(OWN), hosts_open() as hosts, ExitStack() as stack:
-            for name, address in host_addresses().items():
-                if name != DEAD:
-                    hosts.open(name, address)
-                if name.startswith("bulk"):
-                    hosts.open(name, address, 587)
-            found = World(postfix, hosts, folder, generated, [], stack)
-            found.serve()
-            postfix.tell(generated["policy"])
-            postfix.start()
-            yield found
-            postfix.stop()
+    with routed(tmp_path_factory.mktemp("routes")) as running:
+        yield running
 
 
-def _generate(folder: Path, *options: str) -> str:
-    # A copy of the template: it must be started where all tests' servers are, not in this one's network.
-    said = geodns("generate", "postfix", "--config", str(folder / "geodns.yaml"), *options, NAME, cwd=folder)
-    assert said.returncode == 0, said.stderr
-    return said.stdout
-
-
+NEWSLETTER = (("List-Unsubscribe", "<mailto:u@a.example>"), ("Precedence", "bulk"))
 KINDS = {
     "plain": (Mail("", ("x@else.example",)), "main"),
     "address": (Mail("", ("vip@example.net",)), "fast"),
@@ -283,16 +99,15 @@ def test_each_message_arrives_where_the_rules_say(world: World) -> None:
 def test_mail_that_stays_here_is_not_touched(world: World) -> None:
     """Local and virtual mailboxes get theirs, newsletters from outside too; an attached one moves nothing."""
     world.follow("policy")
-    newsletter = (("List-Unsubscribe", "<mailto:u@a.example>"), ("Precedence", "bulk"))
     hand_in(
         [
-            Mail("in/1", ("ann@here.example",), "news@shop.example", newsletter),
-            Mail("in/2", ("vic@virtual.example",), "news@shop.example", newsletter),
+            Mail("in/1", ("ann@here.example",), "news@shop.example", NEWSLETTER),
+            Mail("in/2", ("vic@virtual.example",), "news@shop.example", NEWSLETTER),
         ],
         INBOUND,
     )
     hand_in([Mail("in/3", ("ann@here.example",)), Mail("in/4", ("vic@virtual.example",))])
-    went = world.send(Mail("forwarded/1", ("x@else.example",), forwarded=newsletter))
+    went = world.send(Mail("forwarded/1", ("x@else.example",), forwarded=NEWSLETTER))
     assert {host[:-1] for host in went} == {"main"}
     wait_until(lambda: "in/1" in world.postfix.box("ann"), what="the newsletter is in the mailbox")
     wait_until(lambda: "in/2" in world.postfix.box("vic"), what="the newsletter is in the virtual mailbox")
@@ -310,6 +125,15 @@ def test_filter_takes_local_recipients_of_the_same_message_along(world: World) -
     assert "mixed/1" not in world.postfix.box("ann")
     went = world.send(Mail("several/1", ("vip@example.net", "x@gmail.com")))
     assert {host[:-1] for host in went} == {"gmail"}, "the last recipient decides"
+    went = world.send(Mail("newsletter/1", ("ann@here.example",), headers=NEWSLETTER))
+    assert {host[:-1] for host in went} == {"bulk"}, "what is handed in with a header of a class leaves, too"
+
+
+def test_sendmail_goes_the_static_way(world: World) -> None:
+    """Only smtpd asks the policy service, and only its cleanup service looks for headers."""
+    world.follow("policy")
+    world.postfix.give(Mail("given/1", ("vip@example.net",), headers=NEWSLETTER))
+    assert {one.host[:-1] for one in world.hosts.wait_for("given/")} == {"main"}
 
 
 def test_rule_that_was_edited_goes_for_the_next_message(world: World) -> None:
@@ -427,6 +251,16 @@ def test_maps_route_each_recipient(world: World) -> None:
     assert f"relay=dealt.{NAME}[" in log, "by name, after the host that is dead"
     assert "status=deferred" not in log
     assert "status=bounced" not in log
+
+
+def test_hosts_are_dealt_evenly_although_postfix_asks_twice(world: World) -> None:
+    """It asks when it takes a message and when it sends it: by strict turns one host would get all mail."""
+    world.follow("map")
+    went = Counter[str]()
+    for number in range(40):
+        went += Counter(world.send(Mail(f"even-{number}/1", (f"x{number}@even.example",))))
+    assert sum(went.values()) == 40
+    assert min(went["even1"], went["even2"]) > 5, went
 
 
 def test_senders_have_a_map_of_their_own(world: World) -> None:

@@ -73,7 +73,9 @@ def plain_decide(routes: ZoneRoutes, query: RouteQuery, carried: Carried) -> Com
     """Read all rules; where nobody looked the provider up, for each that it might be."""
     recipient = query.recipient
     domain = "" if recipient in (None, "<>") else str(recipient).rpartition("@")[2]
-    if recipient is not None and any(plain_fits(one, domain) for one in routes.local):
+    if recipient is not None and (
+        not domain or domain[0] == "[" or any(plain_fits(one, domain) for one in routes.local)
+    ):
         return Undecided.LOCAL
     if not domain and query.provider is None:
         query = query._replace(provider="")

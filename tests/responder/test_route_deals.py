@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import pytest
@@ -60,6 +61,30 @@ def test_shares_are_within_a_percent_over_ten_thousand_look_ups() -> None:
         assert abs(found[host] - 10_000 * weight / total) <= 1
 
 
+@given(WEIGHTS, st.integers(1, 2000), st.integers())
+def test_chance_gives_nobody_more_than_a_few_messages(weights: dict[str, int], times: int, seed: int) -> None:
+    found, total = dealt(Dealer(Random(seed)), target(weights), times), sum(weights.values())
+    for host, weight in weights.items():
+        assert abs(found[host] - times * weight / total) < 8
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("weights", [(1, 1), (2, 1), (3, 2, 1), (5, 3, 2), (10, 1)])
+def test_asking_several_times_a_message_favours_nobody(weights: tuple[int, ...], asked: int) -> None:
+    """Whichever of its answers an MTA goes by."""
+    dealer, one = Dealer(Random(14)), target(dict(zip(HOSTS, weights, strict=False)))
+    last = Counter(list(dealt_in_turn(dealer, one, asked))[-1] for _ in range(2000))
+    for host, weight in one.weights.items():
+        assert abs(last[host] / 2000 - weight / sum(weights)) < 0.05
+
+
+def dealt_in_turn(dealer: Dealer, one: RouteTarget, times: int) -> Iterator[str]:
+    for _ in range(times):
+        route = dealer.route(BY_HOST, one, "", 0.0)
+        assert route is not None
+        yield route.host
+
+
 CHANGES = st.lists(
     st.tuples(
         st.dictionaries(st.sampled_from(HOSTS), st.integers(1, 1 << 20)),
@@ -72,11 +97,11 @@ CHANGES = st.lists(
 )
 
 
-@given(CHANGES, st.sampled_from(["", "a"]), st.booleans())
+@given(CHANGES, st.sampled_from(["", "a"]), st.booleans(), st.one_of(st.none(), st.integers().map(Random)))
 def test_whatever_changes_only_those_are_dealt_that_may_be(
-    changes: list[Any], self_host: str, by_host: bool
+    changes: list[Any], self_host: str, by_host: bool, rng: Random | None
 ) -> None:
-    dealer, left = Dealer(), dict.fromkeys(HOSTS, 0)
+    dealer, left = Dealer(rng), dict.fromkeys(HOSTS, 0)
     one_rule = BY_HOST if by_host else BY_NAME
     for weights, barred, capped, allowed, times in changes:
         one = target(weights, HOSTS, barred={"google": barred}, capped={"google": capped})

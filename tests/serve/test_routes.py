@@ -192,9 +192,10 @@ def test_a_listener_may_have_its_zone_and_the_host_that_asks() -> None:
 
     async def test(running: Running) -> None:
         two, three = f"[mta2.{ZONE}]:25", f"[mta3.{ZONE}]:25"
-        assert await running.asked(b"get a@x.bank.example\n") == f"200 relay:{two}, {three}\n"
+        either = (f"relay:{two}, {three}", f"relay:{three}, {two}")
+        assert await running.asked(b"get a@x.bank.example\n") in {f"200 {one}\n" for one in either}
         answer = await running.asked(policy(recipient="a@x.bank.example"))
-        assert answer == f"action=FILTER relay:{three}, {two}\n\n"
+        assert answer in {f"action=FILTER {one}\n\n" for one in either}
         assert await running.asked(b"get zone=other.example&recipient=a@x.example\n", 0) == (
             "400 this zone has no routes here\n"
         )
@@ -287,10 +288,19 @@ def test_a_stale_provider_serves_while_it_is_asked_for_again() -> None:
     run(test, known=known)
 
 
-@pytest.mark.parametrize("recipient", [f"a@{'x' * 250}.example", "a@[192.0.2.1]", "a@localhost", "a"])
-def test_what_is_no_domain_is_never_asked_for(recipient: str) -> None:
+@pytest.mark.parametrize(
+    ("recipient", "action"),
+    [
+        ("a@localhost", f"FILTER {BULK}"),
+        # It may be this machine's own mail.
+        (f"a@{'x' * 250}.example", "DUNNO"),
+        ("a@[192.0.2.1]", "DUNNO"),
+        ("a", "DUNNO"),
+    ],
+)
+def test_what_is_no_domain_is_never_asked_for(recipient: str, action: str) -> None:
     async def test(running: Running) -> None:
-        assert await running.asked(policy(recipient=recipient)) == f"action=FILTER {BULK}\n\n"
+        assert await running.asked(policy(recipient=recipient)) == f"action={action}\n\n"
         assert running.said(ProviderAsked) == []
 
     run(test)
