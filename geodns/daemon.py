@@ -44,6 +44,7 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
+from geodns.serve.frames import ROUTES
 from geodns.serve.plan import ControlContext
 from geodns.signals.mail_exchanges import MxResolver
 from geodns.signals.replies import Replies
@@ -233,6 +234,7 @@ class Daemon:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
             ends.push_async_callback(services.routes.close)  # into the history's file
+            ends.push_async_callback(services.workers.ended, ROUTES)  # what it answered last is counted
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted

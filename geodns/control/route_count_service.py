@@ -108,10 +108,28 @@ class RouteCountService:
         workers.subscribe(self._on_message)
 
     def alerts(self) -> Iterator[Alert]:
-        """Yield the zones that MTAs ask for routes in vain."""
+        """Yield the zones that MTAs ask for routes in vain, and listeners whose own host nobody knows."""
+        for one in self.listeners:
+            name = one.zone or self._only_zone()
+            asked = self._cluster.zones.get(name)
+            if asked is None or one.self_host is None or asked.sources or one.self_host in asked.host_by_name:
+                continue
+            yield Alert(
+                ("self", str(one)),
+                f"routes_listen {one}: `self` is {one.self_host}, and zone {name} has no such host: the MTA "
+                "that asks there may be told to send to itself, and would bounce the mail: write its host",
+                level=logging.ERROR,
+                resolved=f"routes_listen {one}: {one.self_host} is a host of zone {name}",
+                zone=name,
+            )
         for zone in self._unserved(time.time()):
             text = f"MTAs ask for routes {self._in_vain(zone)}"
             yield Alert(("routes", zone), text, resolved=f"no longer: {text}", zone=zone or None)
+
+    def _only_zone(self) -> str:
+        """Return the zone that is asked where nobody says which; empty: it may be several, or none."""
+        routes = self._cluster.compiled.table.routes
+        return next(iter(routes)) if len(routes) == 1 else ""
 
     def _in_vain(self, zone: str) -> str:
         routes = self._cluster.compiled.table.routes

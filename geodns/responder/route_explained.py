@@ -1,5 +1,8 @@
 """Writes the answer to one message as JSON has it: the rule that fits, and why none before it does."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 from typing_extensions import TypedDict
 
 from geodns.errors import printable
@@ -52,6 +55,7 @@ def route_answer(
     target: RouteTarget | None,
     route: Route | None,
     most: int = MOST_MISSED,
+    most_live: int | None = None,
 ) -> RouteJson:
     """Return the answer to a message of which everything may be told.
 
@@ -62,6 +66,7 @@ def route_answer(
         target: of the rule's name.
         route: where the message goes; None: there is no host but the one that asks, or no rule fits.
         most: rules that say what they miss.
+        most_live: hosts that are named as live; None: all.
 
     """
     rule = decision if isinstance(decision, CompiledRule) else None
@@ -73,9 +78,13 @@ def route_answer(
         pool=target.pool if rule and target else None,
         host=(route.host or None) if rule and route else None,
         transport=route.transport if rule and route else None,
-        live=[host for host in target.hosts if target.weights.get(host)] if rule and target else [],
+        live=list(islice(_live(target), most_live)) if rule and target else [],
         why=_why(routes, query, decision, most),
     )
+
+
+def _live(target: RouteTarget) -> Iterator[str]:
+    return (host for host in target.hosts if target.weights.get(host))
 
 
 def _why(
@@ -85,7 +94,8 @@ def _why(
         return [Missed(rule=None, missed=f"{_local(query.recipient or '')}: no rule is asked for mail to it")]
     before = decision.number - 1 if isinstance(decision, CompiledRule) else len(routes.rules)
     why = [
-        Missed(rule=rule.number, missed=_missed(rule, query)) for rule in routes.rules[: min(before, most)]
+        Missed(rule=routes.rules[position].number, missed=_missed(routes, position, query))
+        for position in range(min(before, most))
     ]
     if before > most:
         why.append(Missed(rule=None, missed=f"{before - most} rules more do not fit"))
@@ -100,8 +110,8 @@ def _local(recipient: str) -> str:
     return f"{address} names no domain, so it may be the MTA's own"
 
 
-def _missed(rule: CompiledRule, query: RouteQuery) -> str:
+def _missed(routes: ZoneRoutes, position: int, query: RouteQuery) -> str:
     for condition in conditions_carried(Carried.ALL):
-        if not holds(rule, condition, query):
-            return missed(condition, rule, query)
+        if not holds(routes, position, condition, query):
+            return missed(condition, routes.rules[position], query)
     return "nobody has looked up the recipient's provider yet"

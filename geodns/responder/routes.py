@@ -153,20 +153,32 @@ def conditions_carried(carried: Carried) -> tuple[str, ...]:
             return ("recipient", "sender", "class", "client", "sasl", "size", "provider")
 
 
-def holds(rule: CompiledRule, condition: str, query: RouteQuery) -> bool:  # noqa: PLR0911 - one a condition
-    """Say whether one condition of a rule holds; a provider that nobody looked up may be any."""
+def holds(  # noqa: PLR0911 - one a condition
+    routes: ZoneRoutes, position: int, condition: str, query: RouteQuery
+) -> bool:
+    """Say whether one condition of a rule holds; a provider that nobody looked up may be any.
+
+    Args:
+        routes: with the rule.
+        position: of the rule, from 0.
+        condition: by its key in the zone file.
+        query: what is told.
+
+    """
+    index, rule = routes.index, routes.rules[position]
     match condition:
         case "recipient":
-            return not rule.recipient or _fits_any(rule.recipient, query.recipient)
+            return not rule.recipient or _fits_some(
+                index, position, RECIPIENT, rule.recipient, query.recipient
+            )
         case "sender":
-            return not rule.sender or _fits_any(rule.sender, query.sender)
+            return not rule.sender or _fits_some(index, position, SENDER, rule.sender, query.sender)
         case "class":
             return not rule.mail_class or query.mail_class in rule.mail_class
         case "client":
-            return not rule.client or _in_any(rule.client, _number(query.client))
+            return not rule.client or _in_some(index, position, rule.client, query.client)
         case "sasl":
-            user = _user(query)
-            return not rule.sasl or (user is not None and any(fits(one, user) for one in rule.sasl))
+            return not rule.sasl or _fits_some_user(index, position, rule.sasl, _user(query))
         case "size":
             return rule.over is None or (query.size is not None and query.size > rule.over)
         case _:
@@ -227,7 +239,7 @@ def _fits_some(
     if address is None:
         return False
     if len(patterns) < MANY:
-        return _fits_any(patterns, address)
+        return fits_any(patterns, address)
     return index.sets[position, place].fits_address(address)
 
 
@@ -252,13 +264,7 @@ def _in_some(index: RouteIndex, position: int, networks: Sequence[Network], clie
     )
 
 
-def _fits_any(patterns: Sequence[str], address: str | None) -> bool:
-    return address is not None and fits_any(patterns, address)
-
-
-def _in_any(networks: Sequence[Network], known: tuple[int, bool] | None) -> bool:
-    if known is None:
-        return False
+def _in_any(networks: Sequence[Network], known: tuple[int, bool]) -> bool:
     number, ipv6 = known
     return any(first <= number <= last and of_ipv6 == ipv6 for first, last, of_ipv6 in networks)
 

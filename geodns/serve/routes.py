@@ -42,11 +42,15 @@ HELD = 8 << 20
 LINGER = 1.0
 """Seconds that a client has to read the last answer and close."""
 
-TURN = 16
-"""Requests of one connection that are answered before the others' turn."""
+TURN = 1
+"""Requests of one connection that are answered before the others' turn. MTAs ask one at a time; of a crowd
+that asks many at once each further one would keep all others waiting."""
 
 PIECE = 4096
-"""Bytes that are parsed at once."""
+"""Bytes of one connection that are parsed in a turn."""
+
+TAKEN = 1 << 14
+"""Bytes that are read at once, and so those of one connection that may wait for its turn."""
 
 TOLD_EVERY = 60.0
 """Seconds from one line about malformed requests, or one of our own faults, to the next."""
@@ -88,6 +92,7 @@ class RoutesServer(ConnectionServer):
     Attributes:
         answerer: answers them.
         halves: connections with part of a request, the one that began first stands first, and when it began.
+        taken: what is read into, for all of them.
 
     """
 
@@ -101,6 +106,7 @@ class RoutesServer(ConnectionServer):
         super().__init__(follower, listening, "routes", most=CONNECTIONS, per_client=sys.maxsize, idle=IDLE)
         self.plan = plan
         self.halves: OrderedDict[_MtaConnection, float] = OrderedDict()
+        self.taken = bytearray(TAKEN)
         self._held = 0
         self.answerer = Answerer(ProviderCache(plan.providers, known, self._ask))
         follower.on_news = self._take
@@ -124,11 +130,11 @@ class RoutesServer(ConnectionServer):
         while self.halves and now - next(iter(self.halves.values())) > HALF:
             self._drop_half()
 
-    def note_half(self, connection: "_MtaConnection", came: int) -> None:
-        """Note that a connection has so many further bytes of a request that is not whole."""
+    def note_half(self, connection: "_MtaConnection", held: int) -> None:
+        """Note that a connection has so many bytes of a request that is not whole."""
         self.halves.setdefault(connection, connection.heard)
-        connection.held += came
-        self._held += came
+        self._held += held - connection.held
+        connection.held = held
         while self._held > HELD:
             self._drop_half()
 
@@ -223,11 +229,11 @@ class RoutesServer(ConnectionServer):
         self.answerer.providers.take(news, time.time())
 
 
-class _MtaConnection(Connection):
+class _MtaConnection(Connection, asyncio.BufferedProtocol):
     """One connection of an MTA; a request that waits for a provider holds up those behind it.
 
     Attributes:
-        held: bytes of a request that has not arrived whole, at most.
+        held: bytes of a request that has not arrived whole.
 
     """
 
@@ -235,7 +241,6 @@ class _MtaConnection(Connection):
         super().__init__(server)
         self.held = 0
         self._server = server
-        self._came = 0
         self._listener = listener
         self._conversation = Conversation(server.plan.names)
         self._in = b""
@@ -250,11 +255,17 @@ class _MtaConnection(Connection):
 
     @property
     def unread(self) -> bool:
-        return bool(self._heard or self._parsed < len(self._in) or self._conversation.half)
+        return bool(self._heard or self._parsed < len(self._in) or self._conversation.held)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._wait_no_more()
         super().connection_lost(error)
+
+    def get_buffer(self, _sizehint: int) -> bytearray:
+        return self._server.taken
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(memoryview(self._server.taken)[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
@@ -262,7 +273,6 @@ class _MtaConnection(Connection):
             return
         self._in = self._in[self._parsed :] + data
         self._parsed = 0
-        self._came += len(data)
         self.answer()
 
     def eof_received(self) -> bool:
@@ -290,13 +300,14 @@ class _MtaConnection(Connection):
             self.touch(now)
             self._server.took(now - self.heard, number)
         if self._wanted is not None:
+            self._server.no_half(self)
             self.transport.pause_reading()
             return
         more = bool(self._heard or (self._parsed < len(self._in) and not self._conversation.ended))
         if more or not (self._ended or self._conversation.ended):
             if not more:
                 self._in, self._parsed = b"", 0
-            self._note_half(progress=number > 0)
+            self._note_half(progress=number > 0, more=more)
             self.end_turn(more=more)
         else:
             self._close()
@@ -305,10 +316,12 @@ class _MtaConnection(Connection):
         """Return a turn's answers, and how many there are."""
         answers = bytearray()
         number = 0
+        parsed = False
         while number < TURN and len(answers) < UNSENT:
             if not self._heard:
-                if self._parsed == len(self._in) or self._conversation.ended:
+                if parsed or self._parsed == len(self._in) or self._conversation.ended:
                     break
+                parsed = True
                 piece = self._in[self._parsed : self._parsed + PIECE]
                 self._parsed += len(piece)
                 self._heard += self._conversation.feed(piece)
@@ -359,14 +372,13 @@ class _MtaConnection(Connection):
             self._patience.cancel()
             self._patience = None
 
-    def _note_half(self, *, progress: bool) -> None:
-        """Note since when part of a request has been there."""
-        half = self._conversation.half
-        if progress or not half:
+    def _note_half(self, *, progress: bool, more: bool) -> None:
+        """Note since when part of a request has been there; where more has come, the client is not late."""
+        held = self._conversation.held
+        if progress or not held:
             self._server.no_half(self)
-        if half:
-            self._server.note_half(self, self._came)
-        self._came = 0
+        if held and not more:
+            self._server.note_half(self, held)
 
     def _close(self) -> None:
         """Say the end behind the last answer, and give the client the time to read it."""

@@ -20,6 +20,14 @@ _OUTCOMES: Mapping[Undecided, RouteOutcome] = {
 }
 
 
+MOST_MISSED = 8
+"""Rules that POST /route says of why they do not fit. `GET /api/v1/route`, of control's process, says more;
+here each message would pay for it, and those of all others wait."""
+
+MOST_LIVE = 100
+"""Hosts that it names as live: MTAs read no answer of any length."""
+
+
 class Wanted(NamedTuple):
     """The domain whose provider decides, and is not known yet."""
 
@@ -131,5 +139,5 @@ def _explained(
 ) -> RouteAnswer:
     if not request.explains:
         return answer
-    told = route_answer(routes, query, decided, answer.target, answer.route)
+    told = route_answer(routes, query, decided, answer.target, answer.route, MOST_MISSED, MOST_LIVE)
     return answer._replace(explained=dict(told))

@@ -184,6 +184,7 @@ class _Supervisor:
             self._plan.notifier.stopping()
             for one in self._sockets.tcp:  # the worker closes them too: nobody connects to what is ending
                 one.close()
+            self._routes_sockets.close()
             for slot in self._slots:
                 slot.signal(signal.SIGTERM)
 

@@ -124,7 +124,7 @@ def test_servers_together_never_deal_more_than_a_cap(
 )
 def test_mail_that_is_sent_later_goes_over_no_cap(cap: int, rounds: list[tuple[int, int, bool]]) -> None:
     """Each round looks up, sends some of what was looked up, and reports what was sent."""
-    one, dealer, recent = warming(cap), Dealer(), RecentLookUps()
+    one, dealer, recent = warming(cap), Dealer(Random(14)), RecentLookUps()
     rule = CompiledRule(1, "", (), (), (), (), (), (), None, "pool", True, 25)
     target = RouteTarget(NAME, "pool", "main", {"mta1": 1}, ("mta1",), capped={"google": frozenset({"mta1"})})
     looked_up = counted = sent = 0

@@ -229,3 +229,24 @@ def test_a_disk_that_fails_loses_nothing_within_the_hour(world: World, tmp_path:
     (tmp_path / "history.db").rmdir()
     world.service.write(NOON + 2 * FIVE)
     assert world.since(NOON - DAY, NOON + HOUR) == {("bulk", "name", "policy"): 3}
+
+
+def test_a_listener_whose_own_host_is_in_no_zone_is_an_alert(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its MTA would be told to send to itself, and bounce: "loops back to myself"."""
+    zone = SimpleNamespace(host_by_name={"mta1": None}, sources=())
+    world.cluster.zones = {ZONE: zone}
+    where = Listen("127.0.0.1", 5310)
+    for named in (ZONE, None):
+        world.service.listeners = (
+            RoutesListen(listen=where, zone=named, self_host="mta1"),
+            RoutesListen(listen=where, zone="other.example", self_host="mta9"),
+            RoutesListen(listen=where),
+        )
+        assert world.alerts(NOON, monkeypatch) == []
+        world.service.listeners += (RoutesListen(listen=where, zone=named, self_host="mta9"),)
+        (text,) = world.alerts(NOON, monkeypatch)
+        assert text.startswith(f"routes_listen {where}: `self` is mta9, and zone {ZONE} has no such host: ")
+    zone.sources = ("docker",)
+    assert world.alerts(NOON, monkeypatch) == []

@@ -280,7 +280,7 @@ def test_a_host_that_asks_is_dealt_the_others() -> None:
 
 
 def test_a_host_that_was_taken_out_is_not_sent_its_own_mail_by_what_resolvers_kept() -> None:
-    dealer, before, after = Dealer(), target({"a": 1, "b": 1}), target({"b": 1, "c": 1})
+    dealer, before, after = some_dealer(), target({"a": 1, "b": 1}), target({"b": 1, "c": 1})
     dealer.keep({(ZONE, NAME): after})
     assert dealer.route(BY_NAME, after, "", 0.0, "a") == by_name(BY_NAME), "it never was among them"
     dealer.route(BY_NAME, before, "", 10.0, "a")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from geodns.model import routes
 from geodns.responder.route_deals import Route, by_name
 from geodns.responder.route_explained import route_answer
+from geodns.responder.route_index import MANY
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
 from geodns.responder.route_words import MOST_CHARACTERS, MOST_WANTED, size_text, wanted
 from geodns.responder.routes import RouteQuery, Undecided, decide, normal_address
@@ -177,3 +178,23 @@ def test_conditions_are_put_into_words_in_the_order_of_reading() -> None:
         ("provider", "google"),
     ]
     assert wanted(ANY) == {}
+
+
+def test_long_lists_are_not_read_to_explain_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = range(MANY)
+    routes = rules(
+        ANY._replace(recipient=tuple(f"*@r{one}.example" for one in many)),
+        ANY._replace(sender=tuple(f"*@s{one}.example" for one in many)),
+        ANY._replace(sasl=tuple(f"u{one}" for one in many)),
+        ANY._replace(client=tuple((one << 8, (one << 8) + 255, False) for one in many)),
+    )
+
+    def read(*_: object) -> bool:
+        raise AssertionError("a list is read")
+
+    for name in ("fits", "fits_any", "_in_any"):
+        monkeypatch.setattr(f"geodns.responder.routes.{name}", read)
+    query = BOB._replace(sender="a@b.example", sasl="u", client="192.0.2.1", provider="")
+    answer = route_answer(routes, query, Undecided.NO_RULE, None, None)
+    assert len(answer["why"]) == 4
+    assert not any("nobody has looked" in one["missed"] for one in answer["why"])

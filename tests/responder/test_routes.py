@@ -124,8 +124,7 @@ def test_a_condition_alone_is_judged_as_in_the_rule(given: dict[str, Any], query
     query = query._replace(provider=query.provider or "")
     routes = zone_routes([given])
     assume(query.recipient is None or not is_local(routes, query.recipient))
-    one = rule(1, **given)
-    all_hold = all(holds(one, name, query) for name in conditions_carried(Carried.ALL))
+    all_hold = all(holds(routes, 0, name, query) for name in conditions_carried(Carried.ALL))
     assert (decide(routes, query) is not Undecided.NO_RULE) == all_hold
 
 

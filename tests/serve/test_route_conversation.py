@@ -76,7 +76,7 @@ def test_any_stream_in_any_pieces(stream: bytes, cuts: list[int]) -> None:
 def test_the_end_says_nothing_where_nothing_waits() -> None:
     conversation = Conversation()
     assert conversation.feed(b"") == []
-    assert not conversation.half
+    assert not conversation.held
     assert conversation.eof() == []
     assert conversation.ended
     assert conversation.feed(policy()) == []
@@ -91,7 +91,7 @@ def test_what_is_held_is_bounded(begin: bytes) -> None:
     for _ in range(30):
         found += conversation.feed(b"9" * 4000)
     assert [type(one) for one in found] == [Malformed]
-    assert not conversation.half
+    assert not conversation.held
     assert conversation.ended
 
 

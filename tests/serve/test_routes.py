@@ -82,6 +82,23 @@ def test_each_protocol_is_told_by_its_first_bytes(request_: bytes, answer: str) 
     run(test, providers={"x.example": "", "gmail.com": "google"})
 
 
+def test_a_post_pays_for_few_of_many_rules_and_hosts() -> None:
+    hosts = {f"h{number}": 1 for number in range(300)}
+    some = (rule(number, "fast", sender=(f"*@c{number}.example",)) for number in range(1, 301))
+    many = table(*some, rule(301, "large"), targets=(target("large", weights=hosts, hosts=(*hosts,)),))
+
+    async def test(running: Running) -> None:
+        body = json.dumps({"recipient": "a@x.example", "sender": "b@x.example"}).encode()
+        head = b"POST /route HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        found = await running.asked(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        told = json.loads(found.partition("\r\n\r\n")[2])
+        assert [one["rule"] for one in told["why"]] == [1, 2, 3, 4, 5, 6, 7, 8, None]
+        assert told["why"][-1]["missed"] == "292 rules more do not fit"
+        assert told["live"] == [*hosts][:100]
+
+    run(test, many, providers={"x.example": ""})
+
+
 def test_what_was_asked_is_counted() -> None:
     async def test(running: Running) -> None:
         await running.asked(policy(recipient="a@x.bank.example") * 3)
@@ -107,7 +124,7 @@ def test_what_was_asked_is_counted() -> None:
 
 def test_requests_of_one_connection_are_answered_in_order() -> None:
     """More than a turn's, in a single write, and cut anywhere."""
-    keys = [f"a{number}@{'x.bank' if number % 2 else 'y'}.example" for number in range(10 * routes.TURN)]
+    keys = [f"a{number}@{'x.bank' if number % 2 else 'y'}.example" for number in range(160)]
 
     async def test(running: Running) -> None:
         async with running.client() as (reader, writer):
@@ -391,6 +408,22 @@ def test_half_a_request_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test)
 
 
+def test_who_asks_many_at_once_keeps_others_waiting_for_few_of_them() -> None:
+    """Each turn of the loop has one of the many, so others wait for as many as their answer takes turns."""
+
+    async def test(running: Running) -> None:
+        async with running.client() as (_, many), running.client() as (reader, writer):
+            await until(lambda: len(running.server.connections) == 2)
+            many.write(policy(recipient="a@x.bank.example") * 1000)
+            await until(running.counted)
+            before = sum(running.counted().values())
+            writer.write(socketmap("recipient", "a@x.bank.example"))
+            assert await socketmap_reply(reader) == f"OK {FAST}"
+            assert 0 < sum(running.counted().values()) - before < 32
+
+    run(test)
+
+
 def test_half_a_request_behind_several_turns_has_its_time_from_then_on() -> None:
     async def test(running: Running) -> None:
         async with running.client() as (reader, writer):
@@ -418,6 +451,22 @@ def test_halves_of_requests_take_little_memory_all_together(monkeypatch: pytest.
                 await until(lambda number=number: len(running.server.connections) == min(number, 2))  # type: ignore[misc]
                 await until(lambda: all(one.held > 40_000 for one in running.server.halves))
             assert await running.asked(b"get a@x.bank.example\n") == f"200 {FAST}\n"
+
+    run(test)
+
+
+def test_whole_requests_that_wait_for_their_turn_are_no_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "HELD", 20_000)
+    number = 3000
+
+    async def asks(running: Running) -> int:
+        async with running.client() as (reader, writer):
+            writer.write(policy(recipient="a@x.bank.example") * number)
+            writer.write_eof()
+            return (await asyncio.wait_for(reader.read(), 60)).count(b"\n\n")
+
+    async def test(running: Running) -> None:
+        assert await asyncio.gather(*[asks(running) for _ in range(4)]) == [number] * 4
 
     run(test)
 
