@@ -10,10 +10,9 @@ from geodns.responder.route_deals import Route
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
 from geodns.responder.route_words import MOST_CHARACTERS, missed
 from geodns.responder.routes import (
-    Carried,
+    CONDITIONS,
     RouteQuery,
     Undecided,
-    conditions_carried,
     domain_of,
     holds,
     names_domain,
@@ -111,7 +110,7 @@ def _local(recipient: str) -> str:
 
 
 def _missed(routes: ZoneRoutes, position: int, query: RouteQuery) -> str:
-    for condition in conditions_carried(Carried.ALL):
+    for condition in CONDITIONS:
         if not holds(routes, position, condition, query):
             return missed(condition, routes.rules[position], query)
     return "nobody has looked up the recipient's provider yet"

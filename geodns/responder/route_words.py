@@ -8,7 +8,7 @@ from geodns.errors import printable
 from geodns.responder.route_index import Network
 from geodns.responder.route_patterns import NULL_SENDER
 from geodns.responder.route_table import CompiledRule
-from geodns.responder.routes import Carried, RouteQuery, conditions_carried, domain_of
+from geodns.responder.routes import CONDITIONS, RouteQuery, domain_of
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ _UNITS = (
 
 def wanted(rule: CompiledRule) -> dict[str, str]:
     """Return what a rule wants, by condition, in the order in which they are read."""
-    found = {condition: _wants(condition, rule) for condition in conditions_carried(Carried.ALL)}
+    found = {condition: _wants(condition, rule) for condition in CONDITIONS}
     return {condition: text for condition, text in found.items() if text}
 
 

@@ -18,6 +18,10 @@ LONGEST_DOMAIN = 255
 """Characters of a domain; one with more is none."""
 
 
+CONDITIONS = ("recipient", "sender", "class", "client", "sasl", "size", "provider")
+"""Those of a rule, by their keys in the zone file, in the order in which they are read."""
+
+
 class Carried(Enum):
     """What a protocol can tell of a message."""
 
@@ -140,17 +144,6 @@ def is_local(routes: ZoneRoutes, recipient: str) -> bool:
 def names_domain(domain: str) -> bool:
     """Say whether the domain of an address is a name, and not empty or an address in brackets."""
     return bool(domain) and not domain.startswith("[")
-
-
-def conditions_carried(carried: Carried) -> tuple[str, ...]:
-    """Return the conditions that a protocol's requests can meet."""
-    match carried:
-        case Carried.RECIPIENT:
-            return ("recipient", "provider")
-        case Carried.SENDER:
-            return ("sender",)
-        case _:
-            return ("recipient", "sender", "class", "client", "sasl", "size", "provider")
 
 
 def holds(  # noqa: PLR0911 - one a condition

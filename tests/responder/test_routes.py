@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from geodns.responder.route_index import MANY
 from geodns.responder.route_table import CompiledRule, ZoneRoutes
 from geodns.responder.routes import (
+    CONDITIONS,
     LONGEST,
     Carried,
     RouteQuery,
     Undecided,
-    conditions_carried,
     decide,
     domain_of,
     holds,
@@ -124,7 +124,7 @@ def test_a_condition_alone_is_judged_as_in_the_rule(given: dict[str, Any], query
     query = query._replace(provider=query.provider or "")
     routes = zone_routes([given])
     assume(query.recipient is None or not is_local(routes, query.recipient))
-    all_hold = all(holds(routes, 0, name, query) for name in conditions_carried(Carried.ALL))
+    all_hold = all(holds(routes, 0, name, query) for name in CONDITIONS)
     assert (decide(routes, query) is not Undecided.NO_RULE) == all_hold
 
 
