@@ -113,7 +113,7 @@ def build(
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     resolver = MxResolver(settings.routes_resolver)
     providers = ProviderService(resolver, workers, persistence, clock, metrics)
-    allowances = RouteAllowanceService(len(settings.servers) or 1, workers, warmup, signals)
+    allowances = RouteAllowanceService(len(settings.servers) or 1, workers, warmup, signals, routes)
     geoip = GeoipService(settings, events)
     views = ViewService(cluster, workers, geoip, persistence, events, clock)
     experiments = ExperimentService(cluster, workers, persistence, events, signals)

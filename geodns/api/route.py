@@ -76,9 +76,9 @@ def _query(told: Mapping[str, str]) -> RouteQuery:
     return RouteQuery(
         None if recipient is None else normal_address(recipient),
         None if sender is None else normal_address(sender),
-        told.get("class"),
+        told.get("class") or None,
         _client(told.get("client")),
-        told.get("sasl"),
+        told.get("sasl") or None,
         _size(told.get("size")),
     )
 
@@ -95,7 +95,7 @@ def _size(text: str | None) -> int | None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_SIZE))):
         raise UsageError(f"`size` {quoted(text)} is no size: write bytes, as 12000")
-    return int(text)
+    return int(text) or None  # MTAs that do not know it say 0
 
 
 def _zone(services: Services, asked: str | None) -> ZoneRoutes:

@@ -44,6 +44,12 @@ def _zone_of(one: RoutesListen, zones: Mapping[str, Zone | None], report: Report
     sure = None not in zones.values()
     if sure and not routed:
         report.warn(None, f"{where}no zone has routes", "write `routes` into a zone file")
+    elif len(routed) > 1:
+        what = (
+            f"{where}{len(routed)} zones have routes, and no `zone` says which: maps get none, so mail waits"
+        )
+        names = first_names([zone.name for zone in routed])
+        report.warn(None, what, f"write a listener for each, with `zone`: {names}")
     return routed[0] if sure and len(routed) == 1 else None
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from geodns.control.route_allowances import ProviderRoom, rooms
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.signal_service import SignalService
 from geodns.control.warmup_service import WarmupService
 from geodns.control.worker_service import ROUTES, WorkerService
@@ -18,6 +19,8 @@ from geodns.signals.warmup import midnight, utc_date
 
 LASTS = 900.0
 """Seconds after a report for which it holds."""
+ON_ITS_WAY = 900.0
+"""Seconds from a look-up to the report of its mail, at most: what comes later nobody has reckoned with."""
 
 
 class RouteRoom(NamedTuple):
@@ -46,21 +49,29 @@ class _Granted(NamedTuple):
 class RouteAllowanceService:
     """What each host was last allowed.
 
-    Only a report that counts mail says anew what is left: mail that was looked up and is on its way is in no
-    earlier one. One that merely says that a sender is alive lets the last numbers hold on.
+    Only a report that counts mail says anew what is left; one that merely says that a sender is alive lets
+    the last numbers hold on. Mail that was looked up just before a report may be on its way and in none, so
+    what was looked up in the last quarter of an hour counts beside what was sent.
 
     Args:
         servers: name servers, this one among them.
+        counts: know of look-ups that an earlier process or worker answered, too.
 
     """
 
     def __init__(
-        self, servers: int, workers: WorkerService, warmup: WarmupService, signals: SignalService
+        self,
+        servers: int,
+        workers: WorkerService,
+        warmup: WarmupService,
+        signals: SignalService,
+        counts: RouteCountService,
     ) -> None:
         self._servers = servers
         self._workers = workers
         self._warmup = warmup
         self._signals = signals
+        self._counts = counts
         self._granted: dict[HostKey, _Granted] = {}
         self._looked_up: Counter[tuple[HostKey, str]] = Counter()
         self._news: dict[HostKey, Allowance] = {}
@@ -99,7 +110,8 @@ class RouteAllowanceService:
             if one is None or not one.plan.provider_caps:
                 continue
             if host in counted:
-                found = rooms(one, self._signals.firsts(host, today, now), self._servers)
+                recent = self._counts.looked_up(*host, now - ON_ITS_WAY)
+                found = rooms(one, self._signals.firsts(host, today, now), self._servers, recent)
                 self._granted[host] = _Granted(found, today, until)
                 for provider in found:
                     self._looked_up.pop((host, provider), None)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -321,6 +321,15 @@ class RouteCountService:
         begin = (now - HOUR) // FIVE * FIVE
         return sum(sum(sums.answers.values()) for sums in self._steps(zone, begin))
 
+    def looked_up(self, zone: str, host: str, since: float) -> Counter[str]:
+        """Return the look-ups of the last hour that named a host since a time's step, by provider."""
+        found: Counter[str] = Counter()
+        for sums in self._steps(zone, since // FIVE * FIVE):
+            for (named, provider), number in sums.looked_up.items():
+                if named == host:
+                    found[provider] += number
+        return found
+
     def _steps(self, zone: str, begin: float) -> list[RouteSums]:
         """Return the sums of the last hour's steps from one on, that of the current one too."""
         steps = [zones[zone] for at, zones in self._closed if at >= begin and zone in zones]
@@ -331,6 +340,8 @@ class RouteCountService:
 
     async def since(self, zone: str, since: float, now: float) -> CountedRoutes:
         """Return what a zone's routes answered since a time; over an hour ago it is one of whole hours."""
+        if since > now:
+            return CountedRoutes(since, NO_SUMS)
         if since >= now - HOUR:
             begin = since // FIVE * FIVE
             return CountedRoutes(begin, summed(*self._steps(zone, begin)))

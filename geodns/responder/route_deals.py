@@ -14,6 +14,9 @@ MOST_LISTED = 8
 MOST_TURNS = 10_000
 """Rotations that are known at once: of names, providers and the MTAs that ask."""
 
+CACHED = 3600.0
+"""Seconds for which resolvers may give a name's addresses as they were."""
+
 _LONG_OVER = 3600.0
 """Seconds before the end of new allowances at which those of others have ended, whatever the clocks do."""
 _MESSAGE = 1 << 32
@@ -118,6 +121,8 @@ class Dealer:
         self._changes = 0
         """Of who has something left."""
         self._names: frozenset[TargetKey] = frozenset()
+        self._among: dict[tuple[str, str, str], float] = {}
+        """When names were last seen to have the host that asks, by zone, name and host."""
 
     def allow(self, allowances: Mapping[tuple[str, str], Allowance]) -> None:
         """Take what hosts may be dealt from now on; what was dealt before is in it."""
@@ -134,6 +139,20 @@ class Dealer:
         if targets.keys() != self._names:
             self._names = frozenset(targets)
             self._turns = {key: one for key, one in self._turns.items() if key[:2] in targets}
+            self._among = {key: at for key, at in self._among.items() if key[:2] in targets}
+
+    def lists(self, target: RouteTarget, self_host: str, now: float) -> bool:
+        """Say whether hosts are named instead of the name, since that may lead back to the host that asks.
+
+        Resolvers may give its address for a while after it was taken out of the pool.
+        """
+        if not self_host:
+            return False
+        key = target.zone, target.name, self_host
+        if self_host in target.hosts:
+            self._among[key] = now
+            return True
+        return key in self._among and now - self._among[key] < CACHED
 
     def route(
         self,
@@ -161,7 +180,7 @@ class Dealer:
             None where there is no host but the one that asks, or just one, and that may not be named alone.
 
         """
-        if self_host and self_host in target.hosts:
+        if self.lists(target, self_host, now):
             return self._others(rule, target, provider, now, self_host, single=single)
         host = self._take(self._turn(target, provider, now), provider) if rule.by_host and single else ""
         if not host:

@@ -9,7 +9,15 @@ from geodns.errors import printable
 from geodns.responder.route_deals import Route
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
 from geodns.responder.route_words import MOST_CHARACTERS, missed
-from geodns.responder.routes import Carried, RouteQuery, Undecided, conditions_carried, domain_of, holds
+from geodns.responder.routes import (
+    Carried,
+    RouteQuery,
+    Undecided,
+    conditions_carried,
+    domain_of,
+    holds,
+    names_domain,
+)
 
 MOST_MISSED = 100
 """So many rules say what they miss; of the others their number is told."""
@@ -83,8 +91,7 @@ def _why(
     routes: ZoneRoutes, query: RouteQuery, decision: CompiledRule | Undecided, most: int
 ) -> list[Missed]:
     if decision is Undecided.LOCAL:
-        domain = printable(domain_of(query.recipient or "")[:MOST_CHARACTERS])
-        return [Missed(rule=None, missed=f"{domain} is local: no rule is asked for mail to it")]
+        return [Missed(rule=None, missed=f"{_local(query.recipient or '')}: no rule is asked for mail to it")]
     before = decision.number - 1 if isinstance(decision, CompiledRule) else len(routes.rules)
     why = [
         Missed(rule=routes.rules[position].number, missed=_missed(routes, position, query))
@@ -93,6 +100,14 @@ def _why(
     if before > most:
         why.append(Missed(rule=None, missed=f"{before - most} rules more do not fit"))
     return why
+
+
+def _local(recipient: str) -> str:
+    domain = domain_of(recipient)
+    if names_domain(domain):
+        return f"{printable(domain[:MOST_CHARACTERS])} is local"
+    address = printable(recipient.removesuffix("@")[:MOST_CHARACTERS])
+    return f"{address} names no domain, so it may be the MTA's own"
 
 
 def _missed(routes: ZoneRoutes, position: int, query: RouteQuery) -> str:

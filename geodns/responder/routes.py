@@ -51,7 +51,7 @@ class Undecided(Enum):
     """Why no rule is named."""
 
     NO_RULE = "no rule fits"
-    LOCAL = "the recipient's domain is local"
+    LOCAL = "the recipient is local"
     STOPPED = "an earlier rule asks what the map does not tell"
     PROVIDER = "a rule asks for the provider, and nobody has looked yet"
 
@@ -134,7 +134,12 @@ def is_local(routes: ZoneRoutes, recipient: str) -> bool:
     sections 4.1.3 and 4.5.1).
     """
     domain = domain_of(recipient)
-    return not domain or domain.startswith("[") or routes.index.local.fits(domain)
+    return not names_domain(domain) or routes.index.local.fits(domain)
+
+
+def names_domain(domain: str) -> bool:
+    """Say whether the domain of an address is a name, and not empty or an address in brackets."""
+    return bool(domain) and not domain.startswith("[")
 
 
 def conditions_carried(carried: Carried) -> tuple[str, ...]:

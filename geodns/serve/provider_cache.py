@@ -73,6 +73,11 @@ class ProviderCache:
         self._question(domain, now)
         return known.provider if known is not None else None
 
+    def certain(self, domain: str, date: float) -> bool:
+        """Say whether nobody known runs a domain's mail for certain: else its look-up failed."""
+        known = self._known.get(domain, date)
+        return known is None or known.learned
+
     def wait(self, domain: str, now: float, told: Callable[[], None]) -> bool:
         """Have `told` called when a domain's provider has come; False: it is not worth waiting for."""
         question = self._question(domain, now)

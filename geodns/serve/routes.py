@@ -15,6 +15,7 @@ from geodns.serve.frames import ROUTE_SECONDS, ProviderAsked, RouteCounts, Route
 from geodns.serve.known_providers import KnownProviders
 from geodns.serve.plan import RoutesListener, RoutesPlan
 from geodns.serve.provider_cache import WAIT, ProviderCache
+from geodns.serve.recent_look_ups import RecentLookUps
 from geodns.serve.route_conversation import Conversation, reply
 from geodns.serve.route_messages import Heard, Malformed, RouteRequest
 from geodns.serve.routes_answers import Answerer, Wanted
@@ -112,7 +113,7 @@ class RoutesServer(ConnectionServer):
         self._targets = follower.table.targets
         self._since = time.time()
         self._answers: Counter[RouteKey] = Counter()
-        self._looked_up: Counter[tuple[str, str, str]] = Counter()
+        self._looked_up = RecentLookUps()
         self._buckets = [0] * (len(ROUTE_SECONDS) + 1)
         self._seconds = 0.0
         self._malformed = 0
@@ -162,7 +163,9 @@ class RoutesServer(ConnectionServer):
         digest = answer.rule.digest if answer.rule is not None else ""
         self._answers[RouteKey(zone, digest, answer.outcome, request.protocol)] += 1
         if answer.route is not None and answer.route.host:
-            self._looked_up[zone, answer.route.host, answer.provider] += 1
+            host, target = answer.route.host, answer.target
+            capped = target is not None and host in target.capped.get(answer.provider, ())
+            self._looked_up.add(zone, host, answer.provider, capped=capped)
         return reply(request, answer)
 
     def refuse(self, malformed: Malformed) -> bytes:
@@ -201,7 +204,7 @@ class RoutesServer(ConnectionServer):
             RouteCounts(
                 self.follower.name,
                 dict(self._answers),
-                dict(self._looked_up),
+                self._looked_up.tell(time.monotonic()),
                 tuple(self._buckets),
                 self._seconds,
                 self._since,
@@ -209,7 +212,6 @@ class RoutesServer(ConnectionServer):
         )
         self._since = time.time()
         self._answers.clear()
-        self._looked_up.clear()
         self._buckets = [0] * len(self._buckets)
         self._seconds = 0.0
 
@@ -222,7 +224,8 @@ class RoutesServer(ConnectionServer):
         self.follower.tell(ProviderAsked(self.follower.name, domain))
 
     def _take(self, news: RouteNews) -> None:
-        self.answerer.dealer.allow(news.allowances)
+        if news.allowances:
+            self.answerer.dealer.allow(self._looked_up.without(news.allowances, time.monotonic()))
         self.answerer.providers.take(news, time.time())
 
 

@@ -99,7 +99,10 @@ class Answerer:
             limited = target.capped or target.barred
             if query.provider is None and limited and domain and not waited:
                 return Wanted(domain)
-        answer = self._dealt(decided, target, query.provider, times[0], listener.self_host, request)
+        provider = query.provider
+        if provider == "" and domain and not self.providers.certain(domain, times[1]):
+            provider = None  # the look-up failed: it may be one that bars or caps a host
+        answer = self._dealt(decided, target, provider, times[0], listener.self_host, request)
         return routes.zone, _explained(request, routes, query, decided, allowed(request, answer))
 
     def _with_provider(self, query: RouteQuery, domain: str, times: tuple[float, float]) -> RouteQuery:
@@ -120,7 +123,7 @@ class Answerer:
         outcome: RouteOutcome = "name"
         if route is None:
             outcome = "later"
-        elif self_host and self_host in target.hosts:
+        elif self.dealer.lists(target, self_host, now):
             outcome = "others"
         elif route.host:
             outcome = "host"

@@ -40,13 +40,13 @@ def check_routes(
     uses = _Uses(zone)
     for one in routes:
         uses.check(one, report)
+    if report.errors:
+        return  # rules may be missing: their numbers, and what comes before what, are not known
     _check_caps(zone, hosts, report)
     if not routes:
         if zone.local:
             report.warn(root.place("local"), "`local` without `routes` has no effect", "write `routes`, too")
         return
-    if report.errors:
-        return  # rules may be missing: their numbers, and what comes before what, are not known
     _check_order(routes, report)
     _check_local(zone, routes, report)
     if "classes" in root.items:

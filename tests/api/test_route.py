@@ -74,6 +74,8 @@ def test_where_a_message_leaves_and_why_takes_no_hosts_turn(monkeypatch: pytest.
         ("class=bulk&size=6000000", 3, "nothing tells the recipient, whose provider this rule asks for"),
         ("class=bulk&size=12000", 4, "size 12 kB is not over 5 MB"),
         (f"zone={NAME.upper()}.", 4, "nothing tells the class"),
+        ("class=&sasl=&size=0", 4, "nothing tells the class"),
+        ("class=bulk&size=0", 4, "nothing tells the size"),
         ("recipient=a@example.com", None, "example.com is local: no rule is asked for mail to it"),
     ],
 )

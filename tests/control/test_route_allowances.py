@@ -27,6 +27,7 @@ from geodns.responder.route_deals import Dealer
 from geodns.responder.route_table import Allowance, CompiledRule, RouteTarget
 from geodns.serve.control_link import Worker
 from geodns.serve.frames import RouteCounts, WorkerStarted
+from geodns.serve.recent_look_ups import RecentLookUps
 from geodns.signals.warmup import Ceiling, Sending
 from tests.controlling import until
 from tests.sample_zones import NAME
@@ -61,6 +62,16 @@ def test_a_cap_is_of_the_day_and_of_a_server() -> None:
     }
     assert left(warming(), 3) == {"google": 166, "yahoo": 33}
     assert left(warming(), 3, google=160, yahoo=90) == {"google": 6, "yahoo": 0}
+
+
+def test_look_ups_whose_mail_may_be_on_its_way_are_not_left() -> None:
+    def after(recent: dict[str, int], servers: int = 1, **sent: int) -> dict[str, int]:
+        return {name: room.left for name, room in rooms(warming(), sent, servers, recent).items()}
+
+    assert after({"google": 460}, google=40) == {"google": 0, "yahoo": 100}
+    assert after({"google": 100, "yahoo": 30, "": 9000}, google=40) == {"google": 360, "yahoo": 70}
+    assert after({"google": 100}, 2, google=40) == {"google": 110, "yahoo": 50}
+    assert after({"google": 150}, other=800) == {"google": 50, "yahoo": 50}, "all together, too"
 
 
 def test_all_mail_together_stays_within_the_day() -> None:
@@ -104,6 +115,34 @@ def test_servers_together_never_deal_more_than_a_cap(
         sent[provider] += dealt
         assert dealt == 0 or sent[provider] <= one.plan.provider_caps[provider == "yahoo"].of(cap), before
         sent["other"] += number if provider == "other" else 0
+
+
+@given(
+    st.integers(0, 2000),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100), st.booleans()), max_size=40),
+)
+def test_mail_that_is_sent_later_goes_over_no_cap(cap: int, rounds: list[tuple[int, int, bool]]) -> None:
+    """Each round looks up, sends some of what was looked up, and reports what was sent."""
+    one, dealer, recent = warming(cap), Dealer(), RecentLookUps()
+    rule = CompiledRule(1, "", (), (), (), (), (), (), None, "pool", True, 25)
+    target = RouteTarget(NAME, "pool", "main", {"mta1": 1}, ("mta1",), capped={"google": frozenset({"mta1"})})
+    looked_up = counted = sent = 0
+    for asked, delivered, told in rounds:
+        allowances = {
+            HOST: Allowance(
+                {"google": rooms(one, {"google": sent}, 1, {"google": counted})["google"].left}, 9.0
+            )
+        }
+        dealer.allow(recent.without(allowances, 5.0))
+        for _ in range(asked):
+            route = dealer.route(rule, target, "google", 5.0)
+            if route is not None and route.host:
+                looked_up += 1
+                recent.add(*HOST, "google", capped=True)
+        if told:  # a report of mail may come before that of look-ups
+            counted += sum(recent.tell(5.0).values())
+        sent = min(looked_up, sent + delivered)
+        assert looked_up <= one.plan.provider_caps[0].of(cap)
 
 
 # --- the service ------------------------------------------------------------------------------------------
@@ -185,6 +224,23 @@ def test_a_report_that_counts_mail_says_what_is_left(rig: Rig, clock: SimpleName
         await desk.report(MailEvent.DEFERRED, number=5)
         assert desk.told() == {HOST: Allowance({"google": 465, "yahoo": 100}, 1060 + LASTS)}
         assert desk.service.of(HOST)["google"].looked_up == 0
+
+    run(rig, clock, test)
+
+
+def test_mail_that_may_be_on_its_way_counts_beside_what_was_sent(rig: Rig, clock: SimpleNamespace) -> None:
+    """Over restarts too: the counts of look-ups are those that are kept."""
+
+    async def test(desk: Desk) -> None:
+        counts = desk.rig.services.routes
+        counts.take(looked_up(300), time.time())
+        counts.take(looked_up(99, "aol"), time.time())
+        counts.take(RouteCounts("routes", {}, {(NAME, "mta2", "google"): 50}, (), 0.0, 0.0), time.time())
+        await desk.report(number=30)
+        assert desk.told() == {HOST: Allowance({"google": 170, "yahoo": 100}, 1000 + LASTS)}
+        counts.take(looked_up(170), time.time())
+        await desk.report(number=30)
+        assert desk.told() == {HOST: Allowance({"google": 0, "yahoo": 100}, 1000 + LASTS)}
 
     run(rig, clock, test)
 

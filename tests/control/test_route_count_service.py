@@ -71,6 +71,7 @@ def test_the_last_hour_has_what_is_not_over_and_forgets_what_is_older(world: Wor
     assert hour.since == NOON + FIVE - HOUR
     assert hour.sums.answers == {("bulk", "name", "policy"): 6}
     assert hour.sums.looked_up == {("mta1", "google"): 2}
+    assert world.since(NOON + DAY, NOON + FIVE) == {}, "of a time that has not come"
     world.service.close_step(NOON + 2 * FIVE)
     assert [world.service.last_hour(ZONE, NOON + at) for at in (FIVE, FIVE + HOUR, 2 * FIVE + HOUR)] == [
         6,
@@ -99,6 +100,22 @@ def test_counts_and_times_survive_a_restart_and_a_move_of_the_rule(
     assert fresh.since(NOON + HOUR, NOON + DAY) == {}
     assert fresh.service.times(ZONE, "bulk") == RuleTimes(NOON, NOON + FIVE + 1)
     assert fresh.service.times(ZONE, "any") == RuleTimes(NOON)
+
+
+def test_look_ups_of_a_host_are_known_over_a_restart(world: World, tmp_path: Path) -> None:
+    def found(service: RouteCountService, since: float) -> dict[str, int]:
+        return dict(service.looked_up(ZONE, "mta1", since))
+
+    of_google, of_other = (ZONE, "mta1", "google"), (ZONE, "mta2", "google")
+    world.take(MATCHED, NOON + 10, looked_up={of_google: 2, of_other: 9})
+    world.take(MATCHED, NOON + 2 * FIVE, looked_up={of_google: 1, (ZONE, "mta1", ""): 4})
+    assert found(world.service, NOON + 100) == {"google": 3, "": 4}, "of the whole step"
+    assert found(world.service, NOON + FIVE) == {"google": 1, "": 4}
+    world.service.close_step(NOON + 3 * FIVE)
+    world.service.write(NOON + 3 * FIVE)
+    fresh = World(tmp_path, BULK, ANY)
+    fresh.service.restore(NOON + 3 * FIVE)
+    assert found(fresh.service, NOON + 100) == {"google": 3, "": 4}
 
 
 def test_a_rule_is_known_from_when_it_is_in_the_file_and_forgotten_long_after(world: World) -> None:

@@ -32,6 +32,7 @@ MAIN_CF = f"""\
 inet_interfaces = 127.0.0.1, {OWN}
 myhostname = mta.example.com
 mydestination = here.example
+myorigin = here.example
 virtual_mailbox_domains = virtual.example
 virtual_mailbox_maps = inline:{{{{vic@virtual.example=vic}}}}
 virtual_mailbox_base = {{boxes}}

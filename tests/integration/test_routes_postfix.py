@@ -103,6 +103,8 @@ def test_mail_that_stays_here_is_not_touched(world: World) -> None:
         [
             Mail("in/1", ("ann@here.example",), "news@shop.example", NEWSLETTER),
             Mail("in/2", ("vic@virtual.example",), "news@shop.example", NEWSLETTER),
+            Mail("in/5", ("ann",), "news@shop.example"),
+            Mail("in/6", ("postmaster@[127.0.0.1]",), "news@shop.example"),
         ],
         INBOUND,
     )
@@ -113,6 +115,9 @@ def test_mail_that_stays_here_is_not_touched(world: World) -> None:
     wait_until(lambda: "in/2" in world.postfix.box("vic"), what="the newsletter is in the virtual mailbox")
     wait_until(lambda: "in/3" in world.postfix.box("ann"), what="local mail")
     wait_until(lambda: "in/4" in world.postfix.box("vic"), what="virtual mail")
+    # These have no domain that `local` could name.
+    wait_until(lambda: "in/5" in world.postfix.box("ann"), what="mail to an address without a domain")
+    wait_until(lambda: "in/6" in world.postfix.box("postmaster"), what="mail to this host by its address")
     assert not world.hosts.of("in/")
 
 

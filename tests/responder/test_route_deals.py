@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodns.responder.route_deals import MOST_LISTED, MOST_TURNS, Dealer, Route, by_name
+from geodns.responder.route_deals import CACHED, MOST_LISTED, MOST_TURNS, Dealer, Route, by_name
 from geodns.responder.route_table import Allowance, RouteTarget
 from tests.responder.plain_routes import rule
 
@@ -282,6 +282,19 @@ def test_a_host_that_asks_is_dealt_the_others() -> None:
     dealer, one = Dealer(), target({"a": 3, "b": 2, "c": 1})
     found = [dealer.route(BY_HOST, one, "", 0.0, "a") for _ in range(3)]
     assert found == [Route(listed(*hosts), hosts[0]) for hosts in ("bc", "cb", "bc")]
+
+
+def test_a_host_that_was_taken_out_is_not_sent_its_own_mail_by_what_resolvers_kept() -> None:
+    dealer, before, after = Dealer(), target({"a": 1, "b": 1}), target({"b": 1, "c": 1})
+    dealer.keep({(ZONE, NAME): after})
+    assert dealer.route(BY_NAME, after, "", 0.0, "a") == by_name(BY_NAME), "it never was among them"
+    dealer.route(BY_NAME, before, "", 10.0, "a")
+    found = dealer.route(BY_NAME, after, "", 10.0 + CACHED - 1, "a")
+    assert found in (Route(listed("b", "c")), Route(listed("c", "b")))
+    assert dealer.route(BY_NAME, after, "", 20.0, "z") == by_name(BY_NAME)
+    assert dealer.route(BY_NAME, after, "", 10.0 + CACHED, "a") == by_name(BY_NAME)
+    dealer.keep({})
+    assert not dealer._among
 
 
 def test_a_list_of_others_is_short_and_in_weighted_order() -> None:

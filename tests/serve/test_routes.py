@@ -306,6 +306,16 @@ def test_what_is_no_domain_is_never_asked_for(recipient: str, action: str) -> No
     run(test)
 
 
+@pytest.mark.parametrize("recipient", ["a", "postmaster", "a@[192.0.2.1]", f"a@{'x' * 256}"])
+def test_a_recipient_without_a_domain_is_not_answered(recipient: str) -> None:
+    async def test(running: Running) -> None:
+        assert await running.asked(policy(recipient=recipient)) == "action=DUNNO\n\n"
+        assert await running.asked(f"get {recipient}\n".encode()) == "500 no route\n"
+        assert running.said(ProviderAsked) == []
+
+    run(test)
+
+
 def test_a_host_that_a_provider_bars_is_not_dealt_where_nobody_knows_the_provider() -> None:
     one = target("spread", barred={"google": frozenset({"mta1", "mta2"})})
 
@@ -325,6 +335,29 @@ def test_a_host_that_a_provider_bars_is_not_dealt_where_nobody_knows_the_provide
             targets=(one,),
         ),
     )
+
+
+def test_a_host_that_a_provider_bars_is_not_dealt_where_the_look_up_failed() -> None:
+    """It may be that provider's domain; where nobody runs it for certain, all are dealt."""
+    known = {
+        "failed.example": provider("", fresh=60, until=60),
+        "nobody.example": provider(""),
+        "yahoo.example": provider("yahoo"),
+    }
+
+    async def test(running: Running) -> None:
+        for domain, hosts in (
+            ("failed.example", {"mta3"}),
+            ("nobody.example", {"mta1", "mta2", "mta3"}),
+            ("yahoo.example", {"mta1", "mta2", "mta3"}),
+        ):
+            answers = {await running.asked(f"get a@{domain}\n".encode()) for _ in range(30)}
+            dealt = {f"200 relay:[{host}.{ZONE}]:25, [spread.{ZONE}]:25\n" for host in hosts}
+            assert answers == dealt, domain
+        assert running.said(ProviderAsked) == []
+
+    barred = target("spread", barred={"google": frozenset({"mta1", "mta2"})})
+    run(test, table(rule(1, "spread", by_host=True), targets=(barred,)), known=known)
 
 
 # --- bounds and ends ---------------------------------------------------------------------------------------

@@ -449,6 +449,12 @@ def test_local_domains_alone_have_no_effect() -> None:
     assert "`local` without `routes` has no effect" in [one.what for one in parsed.problems]
 
 
+def test_rules_that_cannot_be_read_are_not_taken_for_none() -> None:
+    caps = f"{CAPPED}local: a.example\n".replace("CAPS", "{google: 50%}")
+    parsed = parse_zone(NAME, caps.replace("ROUTES", "[{use: nowhere, deal: host}]").encode(), "zone.yaml")
+    assert not [one.what for one in parsed.problems if one.warning]
+
+
 # ----- caps of warm-up
 
 CAPPED = """

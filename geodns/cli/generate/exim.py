@@ -38,7 +38,7 @@ def _about(plan: Plan) -> list[str]:
     return [
         *remark(
             "Each recipient is asked for as it is routed, at each try anew, with all that Exim knows of "
-            "the message."
+            "the message. "
             f"{away} {TRANSPORT} is your transport for outside mail. Exim 4.94 or newer. {socket}".rstrip()
         ),
         *remark(
@@ -103,17 +103,24 @@ def _pattern(domain: str) -> str:
 
 
 def _by_class(plan: Plan) -> list[str]:
-    routers = [_class_router(plan, one) for one in plan.classes]
+    taken: dict[str, None] = {}
+    routers = []
+    for one in plan.classes:
+        name = f"geodns_class_{re.sub(r'[^A-Za-z0-9_]', '_', one.name)}"
+        while name in taken:  # Exim does not start with two of a name: a-b and a_b are one here
+            name += "_"
+        taken[name] = None
+        routers.append(_class_router(plan, one, name))
     missing = (remark(f"Class {name} has no router here: {why}.") for name, why in plan.left_out)
     return [*routers, *(lines_of(*one) for one in missing)]
 
 
-def _class_router(plan: Plan, one: RoutedClass) -> str:
+def _class_router(plan: Plan, one: RoutedClass, name: str) -> str:
     before = f" ({numbered(one.before)} before it: geodns alone)" if one.before else ""
     return "\n".join(
         (
             *remark(f"Class {one.name} while geodns is away, by rule {one.rule}{before}."),
-            f"geodns_class_{re.sub(r'[^A-Za-z0-9_]', '_', one.name)}:",
+            f"{name}:",
             *_common(plan),
             f"  condition = ${{if {_any(one.signs)}}}",
             *_to(one.hop),

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from geodns.cli.generate.exim import exim
-from geodns.cli.generate.plan import Asked, Plan
+from geodns.cli.generate.plan import Asked, Plan, plan_of
 from geodns.config.server_keys import Listen
-from geodns.model.routes import RouteRule
-from tests.cli.generate.plans import BULK, LAST, ON_PORT, planned
+from geodns.model.routes import HeaderSign, MailClass, RouteRule
+from tests.cli.generate.plans import BULK, LAST, ON_PORT, planned, routed
 
 
 def text(plan: Plan) -> str:
@@ -33,6 +33,16 @@ def test_who_decides_in_what_order() -> None:
     assert found["geodns_static"][-1] == "route_list = * out.example.com::25 bydns"
     assert found["geodns_class_bulk"][-1] == "route_list = * bulk.out.example.com::587 bydns"
     assert "Class odd has no router here: no rule is for it." in text(planned())
+
+
+def test_no_two_routers_have_one_name() -> None:
+    """Exim would not start with these."""
+    names = ("a-b", "a_b", "a-b_", "a_b_")
+    classes = tuple(MailClass(name=name, signs=(HeaderSign(header=f"X-{name}"),)) for name in names)
+    rules = (*(RouteRule(mail_class=(name,), use=BULK) for name in names), RouteRule(use=LAST))
+    said = text(plan_of(routed(*rules, classes=classes), ON_PORT))
+    found = re.findall(r"^(\w+):$", said, re.MULTILINE)
+    assert len(found) == len({*found}) == len(names) + 2
 
 
 def test_it_never_freezes_mail() -> None:
