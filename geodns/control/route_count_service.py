@@ -293,10 +293,6 @@ class RouteCountService:
             file.add_routes(at, zones, now)
             self._unwritten = self._unwritten[1:]
 
-    def restore(self, now: float) -> None:
-        """Take up what an earlier process wrote. Blocks on the disk."""
-        self._take_up(self._read(now))
-
     def _read(self, now: float) -> _Kept:
         try:
             return self._history.use(lambda file: _Kept(file.route_rules(), _last_hour(file, now)))

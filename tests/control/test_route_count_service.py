@@ -93,7 +93,7 @@ def test_counts_and_times_survive_a_restart_and_a_move_of_the_rule(
     asyncio.run(world.service.close())
     asyncio.run(world.history.close())
     fresh = World(tmp_path, ANY, BULK)
-    fresh.service.restore(NOON + HOUR / 2)
+    fresh.service._take_up(fresh.service._read(NOON + HOUR / 2))
     fresh.service.look(NOON + HOUR / 2)
     assert fresh.service.last_hour(ZONE, NOON + HOUR / 2) == 6
     assert fresh.since(NOON - DAY, NOON + DAY) == {("bulk", "name", "policy"): 6}
@@ -114,7 +114,7 @@ def test_look_ups_of_a_host_are_known_over_a_restart(world: World, tmp_path: Pat
     world.service.close_step(NOON + 3 * FIVE)
     world.service.write(NOON + 3 * FIVE)
     fresh = World(tmp_path, BULK, ANY)
-    fresh.service.restore(NOON + 3 * FIVE)
+    fresh.service._take_up(fresh.service._read(NOON + 3 * FIVE))
     assert found(fresh.service, NOON + 100) == {"google": 3, "": 4}
 
 
