@@ -15,6 +15,7 @@ from bench import (
     geoip,
     load_zone,
     probing,
+    routes,
     signals,
     views,
 )
@@ -43,6 +44,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "queries": lambda options: cpu.measure(options.seconds, options.rounds),
     "cookies": lambda options: cpu.measure(options.seconds, options.rounds, cookies=True),
     "views": lambda options: views.measure(options.seconds / 4, options.rounds),
+    "routes": lambda options: routes.measure(options.seconds, options.rounds),
     "connections": lambda _: connections.measure(),
     "flips": lambda options: flip.measure(options.flips),
     "affinity": lambda options: affinity.measure(options.flips),

@@ -31,6 +31,7 @@ from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_allowance_service import RouteAllowanceService
 from geodns.control.route_count_service import RouteCountService
 from geodns.control.services import Services
 from geodns.control.signal_service import SignalService
@@ -43,6 +44,7 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.errors import StartError, StoreError, ZoneError
+from geodns.serve.frames import ROUTES
 from geodns.serve.plan import ControlContext
 from geodns.signals.mail_exchanges import MxResolver
 from geodns.signals.replies import Replies
@@ -103,7 +105,7 @@ def build(
     loads = HostLoadService(cluster, metrics)
     orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
     history = HistoryService(settings.state, cluster, workers, verdicts)
-    routes = RouteCountService(cluster, workers, history, metrics)
+    routes = RouteCountService(settings.routes_listen, cluster, workers, history, metrics)
     patterns, problems = (
         ((), ()) if settings.reply_patterns is None else read_additions(settings.reply_patterns)
     )
@@ -112,6 +114,7 @@ def build(
     reputation = ReputationService(cluster, workers, orders, persistence, events, clock, signals)
     resolver = MxResolver(settings.routes_resolver)
     providers = ProviderService(resolver, workers, persistence, clock, metrics)
+    allowances = RouteAllowanceService(len(settings.servers) or 1, workers, warmup, signals, routes)
     geoip = GeoipService(settings, events)
     views = ViewService(cluster, workers, geoip, persistence, events, clock)
     experiments = ExperimentService(cluster, workers, persistence, events, signals)
@@ -154,6 +157,7 @@ def build(
         warmup,
         reputation,
         providers,
+        allowances,
         geoip,
         views,
         experiments,
@@ -230,10 +234,12 @@ class Daemon:
             ends.push_async_callback(services.workers.close)
             ends.push_async_callback(services.history.close)
             ends.push_async_callback(services.routes.close)  # into the history's file
+            ends.push_async_callback(services.workers.ended, ROUTES)  # what it answered last is counted
             ends.push_async_callback(services.reputation.close)
             ends.push_async_callback(services.signals.close)
             ends.push_async_callback(services.verdicts.close)  # writes what zones has noted
             ends.push_async_callback(services.providers.close)
+            ends.push_async_callback(services.allowances.close)
             ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)

@@ -13,6 +13,7 @@ from bench import (
     load_zone,
     probing,
     resolver_cache,
+    routes,
     servers,
     signals,
     views,
@@ -47,6 +48,14 @@ def test_connections_are_held() -> None:
     figures = connections.measure(60)
     assert _row(figures, "connections held").value == "60"
     assert _row(figures, "memory of a held connection").value.endswith(" KiB")
+
+
+def test_routes_are_asked_for_over_each_protocol() -> None:
+    figures = routes.measure(0.05, 1, many=20)
+    for way in routes.WAYS:
+        for clients in ("1 connection", "50 connections"):
+            assert _row(figures, f"{way}; 6 rules: p99, {clients}").value.endswith(" ms")
+    assert _row(figures, "memory of the worker, 20 rules").value.endswith(" MiB")
 
 
 def test_pools_that_pick_by_client_are_measured_beside_others() -> None:

@@ -181,6 +181,16 @@ def test_in_control_only_services_have_a_clock_or_tasks() -> None:
     assert impure == []
 
 
+def test_a_class_has_its_name_alone() -> None:
+    """One word, one meaning: who searches for a class finds one."""
+    places: dict[str, list[str]] = {}
+    for name, path in modules(PACKAGE).items():
+        for node in ast.parse(path.read_bytes(), str(path)).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert {word: several for word, several in places.items() if len(several) > 1} == {}
+
+
 def test_what_is_allowed_runs_down_only() -> None:
     assert tuple(TopologicalSorter(MAY_IMPORT).static_order())
 

@@ -56,7 +56,7 @@ CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": IDLE, "lingering_time": LINGER}
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """A client's connection.
 
     Attributes:
@@ -178,7 +178,7 @@ class _Handshake(asyncio.Protocol):
     asyncio's own listener for TLS names a connection only afterwards: who never speaks could not be ended.
     """
 
-    def __init__(self, connection: Connection, tls: ssl.SSLContext) -> None:
+    def __init__(self, connection: HttpConnection, tls: ssl.SSLContext) -> None:
         self._connection = connection
         self._tls = tls
         self._early = b""
@@ -230,15 +230,15 @@ class Connections:
         self.nuisances = nuisances
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = most if soft == resource.RLIM_INFINITY else min(most, max(8, (soft - OTHERS) // 2))
-        self._open: dict[Connection, None] = {}
+        self._open: dict[HttpConnection, None] = {}
         self._ended = False
 
     def connection(self, server: web.Server, tls: ssl.SSLContext | None) -> asyncio.Protocol:
         """Return the protocol for a client that comes."""
-        new = Connection(self, server)
+        new = HttpConnection(self, server)
         return new if tls is None else _Handshake(new, tls)
 
-    def arrived(self, new: Connection) -> None:
+    def arrived(self, new: HttpConnection) -> None:
         self._open[new] = None
         if self._ended:  # it was being let in
             new.drop()
@@ -254,7 +254,7 @@ class Connections:
         plain = [one.client for one in self._open if not one.spare]
         return len(plain) < self._most and plain.count(client) < PER_CLIENT
 
-    def _make_room(self, among: Iterable[Connection], new: Connection) -> None:
+    def _make_room(self, among: Iterable[HttpConnection], new: HttpConnection) -> None:
         waiting = [one for one in among if one.patience is not None and one is not new]
         if waiting:
             self.nuisances.note("too many connections", new.remote)
@@ -273,7 +273,7 @@ class Connections:
     def number_at_work(self) -> int:
         return sum(one.patience is None for one in self._open)
 
-    def left(self, connection: Connection) -> None:
+    def left(self, connection: HttpConnection) -> None:
         self._open.pop(connection, None)
 
     def drop_waiting(self, number: int) -> None:
@@ -313,7 +313,7 @@ async def bound(
 
     """
     connection = request.protocol
-    if not isinstance(connection, Connection):  # in a test
+    if not isinstance(connection, HttpConnection):  # in a test
         await read_in_time(request)
         return await handler(request)
     try:

@@ -14,7 +14,7 @@ from geodns.config.report import quoted
 from geodns.config.times import since_asked, timestamp
 from geodns.control.route_count_service import CountedRoutes, RouteCountService
 from geodns.control.services import Services
-from geodns.errors import NotFoundError, UsageError
+from geodns.errors import NotFoundError, UsageError, printable
 from geodns.responder.route_deals import by_name
 from geodns.responder.route_explained import route_answer
 from geodns.responder.route_table import CompiledRule, ZoneRoutes
@@ -43,7 +43,8 @@ async def _route(request: web.Request) -> web.Response:
     if query.recipient is not None and any(rule.provider for rule in found.rules):
         query = query._replace(provider=await _provider(services, domain_of(query.recipient)))
         found = _zone(services, told.get("zone"))  # it may have changed meanwhile
-    decision = decide(found, query._replace(provider=query.provider or ""))
+    # In a thread: the first look-up in ten thousand rules makes their index.
+    decision = await asyncio.to_thread(decide, found, query._replace(provider=query.provider or ""))
     rule = decision if isinstance(decision, CompiledRule) else None
     target = None if rule is None else services.cluster.compiled.table.targets.get((found.zone, rule.name))
     # By name, whatever the rule deals: a question takes no host's turn.
@@ -75,9 +76,9 @@ def _query(told: Mapping[str, str]) -> RouteQuery:
     return RouteQuery(
         None if recipient is None else normal_address(recipient),
         None if sender is None else normal_address(sender),
-        told.get("class"),
+        told.get("class") or None,
         _client(told.get("client")),
-        told.get("sasl"),
+        told.get("sasl") or None,
         _size(told.get("size")),
     )
 
@@ -94,7 +95,7 @@ def _size(text: str | None) -> int | None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_SIZE))):
         raise UsageError(f"`size` {quoted(text)} is no size: write bytes, as 12000")
-    return int(text)
+    return int(text) or None  # MTAs that do not know it say 0
 
 
 def _zone(services: Services, asked: str | None) -> ZoneRoutes:
@@ -131,7 +132,7 @@ async def _routes(request: web.Request) -> web.Response:
         found = {one.zone: one}
     counts = services.routes
     shown: RoutesJson = {
-        "answering": counts.answering,
+        "listen": [printable(str(one)) for one in counts.listeners],
         "zones": {},
         "no_zone": by_outcome((await counts.since("", since, now)).sums.answers.items()),
     }

@@ -87,6 +87,7 @@ class StatusJson(TypedDict):
         dict[str, int | None], Field(description="PIDs: supervisor, control, udp0 …, tcp; null: not running.")
     ]
     listen: list[str]
+    routes_listen: Annotated[NotRequired[list[str]], Field(description="Where MTAs ask for routes.")]
     warnings: list[str]
     zones: dict[str, "ZoneStateJson"]
     hosts: dict[str, dict[str, "HostJson"]]
@@ -129,12 +130,20 @@ class ZoneStateJson(TypedDict):
     error: str | None
     waiting: NotRequired[list[str]]
     sources: NotRequired[list[SourceJson]]
+    routes: Annotated[NotRequired["RouteUseJson"], Field(description="Where the zone has any.")]
     views_at: NotRequired[
         Annotated[Moment, Field(description="For when what clients are dealt was compiled last.")]
     ]
     views_until: NotRequired[
         Annotated[Moment | None, Field(description="When hours or slots change that next; null: never.")]
     ]
+
+
+class RouteUseJson(TypedDict):
+    """The rules of a zone, and what MTAs were answered in the last hour; /api/v1/routes has more."""
+
+    rules: Count
+    looked_up: Count
 
 
 class WeighedJson(TypedDict):

@@ -44,6 +44,6 @@ class ZoneRoutesJson(TypedDict):
 class RoutesJson(TypedDict):
     """Routes by zone; `no_zone`: answers to those who asked of no zone that has any."""
 
-    answering: Annotated[bool, Field(description="false: nobody answers, as `routes_listen` is empty.")]
+    listen: Annotated[list[str], Field(description="Where MTAs ask; none: `routes_listen` is empty.")]
     zones: dict[str, ZoneRoutesJson]
     no_zone: Answered

@@ -17,6 +17,17 @@ class WarmupDayJson(TypedDict):
     cap: Count
 
 
+class WarmupProviderJson(TypedDict):
+    """What a host may get of a provider's mail today, by routes with `deal: host` on this server."""
+
+    cap: Annotated[Count, Field(description="Messages of the day.")]
+    sent: Annotated[Count, Field(description="Messages today, by the last report that counted its mail.")]
+    left: Annotated[
+        Count, Field(description="Look-ups that may name it, from that report on; none without a recent one.")
+    ]
+    looked_up: Annotated[Count, Field(description="Look-ups that named it since.")]
+
+
 class WarmupJson(TypedDict):
     """Where a host stands in its warm-up; dates and days are in UTC, caps in messages a day."""
 
@@ -38,6 +49,9 @@ class WarmupJson(TypedDict):
         Count, Field(description="Messages that one cached answer may still bring after its share fell to 0.")
     ]
     ahead: list[WarmupDayJson]
+    providers: NotRequired[
+        Annotated[dict[str, WarmupProviderJson], Field(description="By provider, where `caps` names any.")]
+    ]
     pending: NotRequired[
         Annotated[list[str], Field(description="Of an order: workers that may still answer as before.")]
     ]

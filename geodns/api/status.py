@@ -31,6 +31,7 @@ from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
 from geodns.control.metrics import BACKEND
 from geodns.control.overrides import hidden
+from geodns.control.route_count_service import RouteCountService
 from geodns.control.services import Services
 from geodns.control.verdict_service import VerdictService
 from geodns.control.zone_service import ZoneService
@@ -289,7 +290,7 @@ def status(services: Services) -> StatusJson:
         key: None if one.held_for is None else now + one.held_for
         for key, one in services.verdicts.suspects.items()
     }
-    return {
+    shown: StatusJson = {
         "node": services.node,
         "identity": services.cluster.compiled.table.policy.nsid.decode() or None,
         "version": __version__,
@@ -299,11 +300,14 @@ def status(services: Services) -> StatusJson:
         "processes": _processes(services),
         "listen": [str(address) for address in services.listen],
         "warnings": services.alerts.warnings(),
-        "zones": _zones(services.cluster, services.zones),
+        "zones": _zones(services.cluster, services.zones, services.routes, now),
         "hosts": hosts_of(services.cluster, partial(last_result, services.verdicts)),
         "pools": pools_of(services.cluster, held_until),
         "views": views_of(services),
     }
+    if services.routes.listeners:
+        shown["routes_listen"] = [printable(str(one)) for one in services.routes.listeners]
+    return shown
 
 
 def _processes(services: Services) -> dict[str, int | None]:
@@ -312,7 +316,9 @@ def _processes(services: Services) -> dict[str, int | None]:
     return {"supervisor": os.getppid(), "control": os.getpid(), **workers}
 
 
-def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:
+def _zones(
+    cluster: Cluster, zones: ZoneService, routes: RouteCountService, now: float
+) -> dict[str, ZoneStateJson]:
     """Return the zones that are served, and those whose files are refused and that never were."""
     refused = zones.refused
     found: dict[str, ZoneStateJson] = {}
@@ -327,6 +333,9 @@ def _zones(cluster: Cluster, zones: ZoneService) -> dict[str, ZoneStateJson]:
         if views.views:
             found[name]["views_at"] = timestamp(views.at)
             found[name]["views_until"] = None if views.until is None else timestamp(views.until)
+        if name in cluster.compiled.table.routes:
+            rules = len(cluster.compiled.table.routes[name].rules)
+            found[name]["routes"] = {"rules": rules, "looked_up": routes.last_hour(name, now)}
         if name in zones.waiting:
             found[name]["waiting"] = list(zones.waiting[name])
     for zone, origin, listing in zones.sources():

@@ -36,6 +36,7 @@ _COMMANDS = {
     "querylog": "have a running server log its queries for a while",
     "import": "turn a BIND zone file or an octoDNS zone into a zone file",
     "export": "print a zone as a zone file that every name server reads",
+    "generate": "print what a mail server needs to ask which pool mail leaves by",
     "follow": "read a mail server's log, and post what became of its mail",
     "report": "write how hosts fared as one HTML file",
     "delegation": "say what to put at a zone's parent, and whether it is there",
@@ -50,6 +51,7 @@ _FILES = {
     **dict.fromkeys(("reload", "querylog"), "server"),
     "report": "report.command",
     "follow": "follow.command",
+    "generate": "generate.command",
 }
 _FUNCTIONS = {
     "import": "import_zone",

@@ -93,6 +93,10 @@ def server_option(command: Any) -> Any:
         help="The HTTP side of the running server; several with commas, or the option again "
         f"[`servers` or `http` of geodns.yaml, or {DEFAULT_SERVER}].",
     )(command)
+    return _config_option("The settings that say where the servers are")(command)
+
+
+def _config_option(what: str) -> Callable[[Any], Any]:
     return click.option(
         "--config",
         type=click.Path(path_type=Path),
@@ -100,10 +104,11 @@ def server_option(command: Any) -> Any:
         is_eager=True,
         expose_value=False,
         callback=_note_config,
-        help="The settings that say where the servers are [./geodns.yaml if there].",
-    )(command)
+        help=f"{what} [./geodns.yaml if there].",
+    )
 
 
+config_option = _config_option("The settings")
 token_option = click.option(
     "--token",
     envvar="GEODNS_TOKEN",

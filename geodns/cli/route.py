@@ -1,9 +1,7 @@
 """``geodns route``: where a message leaves by the routes of a zone, rule by rule."""
 
 import json
-import re
 from collections.abc import Iterator
-from decimal import Decimal
 
 import click
 
@@ -11,15 +9,15 @@ from geodns.cli.client import Json, Server
 from geodns.cli.options import server_option, token_option
 
 PATH = "/api/v1/route"
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *(?:([kmg])(i?))?b?", re.IGNORECASE)
 
 
 def _bytes(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    from geodns.model.routes import size_of  # noqa: PLC0415 - what reads zone files takes long to load
+
+    size = size_of(text)
+    if size is None:
         raise click.BadParameter(f"{text!r} is no size: write bytes, or a unit, as 12000 or 5MB")
-    power = "kmg".index(found[2].lower()) + 1 if found[2] else 0
-    return int(Decimal(found[1]) * (1024 if found[3] else 1000) ** power)
+    return int(size)
 
 
 @click.command()

@@ -49,7 +49,7 @@ def routes(zone: str | None, since: str, *, as_json: bool, server: str, token: s
     for name, one in shown["zones"].items():
         for part in _zone(name, one):
             show(part)
-    if not shown["answering"]:
+    if not shown["listen"]:
         click.echo("nobody answers MTAs: `routes_listen` of the server's settings is empty")
     for line in _others(shown["no_zone"]):
         click.echo(f"of no zone: {line}")

@@ -217,6 +217,8 @@ def render(shown: Json, now: float | None = None) -> RenderableType:
         for one in about.get("sources", ()):
             given = f"hosts from {one['source']}: {one['hosts']}, last given {ago(one['at'], now) or 'never'}"
             parts.append(Text(given, style="yellow" if one["error"] else "dim"))
+        if "routes" in about:
+            parts.append(Text(_routes(about["routes"], shown.get("routes_listen", [])), style="dim"))
         if zone in shown["hosts"]:
             parts.append(_hosts(shown["hosts"][zone], now))
         if zone in shown["pools"]:
@@ -224,6 +226,12 @@ def render(shown: Json, now: float | None = None) -> RenderableType:
         if shown.get("views", {}).get(zone):  # a server of an earlier version has none
             parts.append(_views(shown["views"][zone], now))
     return Group(*parts)
+
+
+def _routes(routes: Json, listen: Sequence[str]) -> str:
+    where = f"MTAs ask at {', '.join(listen)}" if listen else "nobody answers MTAs: `routes_listen` is empty"
+    many = f"{routes['rules']:,} rule{'' if routes['rules'] == 1 else 's'}"
+    return f"routes: {many}, {routes['looked_up']:,} look-ups in the last hour; {where}"
 
 
 def _hosts(hosts: Json, now: float) -> Table:

@@ -11,6 +11,7 @@ import click
 from pydantic import ValidationError
 
 from geodns.cli.convert.draft import PLACEHOLDER
+from geodns.cli.listener_check import listener_problems
 from geodns.cli.options import config_of, server_option, token_option
 from geodns.config.report import Report
 from geodns.config.settings import NOT_MINE, settings_in
@@ -62,6 +63,10 @@ def check(
     zones = list(_by_path(parsed).values())
     problems = [problem for file in parsed.values() for problem in file.problems]
     problems += _without_places(config, given, zones)
+    if paths == (folder,):
+        served = {path.stem.lower(): file.zone for path, file in parsed.items()}
+        served |= {zone.name: zone for zone in zones}
+        problems += listener_problems(str(config), given.get("routes_listen", ()), served)
     _print_problems(problems)
     if diff:
         from geodns.cli.client import Server  # noqa: PLC0415 - an HTTP client takes long to load

@@ -13,6 +13,7 @@ from geodns.compiler.affinity import SEED, address_scores
 from geodns.compiler.choice import Choice, Deal
 from geodns.compiler.dealt import Dealt
 from geodns.compiler.rotation import cycle, units
+from geodns.compiler.routes import RoutedName, routed_names
 from geodns.compiler.static import addresses_of, compile_names, with_helper
 from geodns.model.hosts import Host
 from geodns.model.state import PoolKey
@@ -44,6 +45,11 @@ class Source:
     @cached_property
     def names(self) -> ZoneTable:
         return compile_names(self.zone, self.serial, self.retired)
+
+    @cached_property
+    def routed(self) -> dict[str, RoutedName]:
+        """The names that routes use."""
+        return routed_names(self.zone)
 
 
 def compile_rotation(source: Source, key: RotationKey, choices: Mapping[PoolKey, Choice]) -> Rotation:

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from geodns.compiler.answers import Source, compile_rotation
 from geodns.compiler.choice import Choice, choose
 from geodns.compiler.live_set import LiveSet
-from geodns.compiler.routes import compile_routes, compile_targets
+from geodns.compiler.routes import compile_routes, compile_target
 from geodns.compiler.static import key_of, pool_families, with_helper
 from geodns.compiler.views import ZoneViews, compile_views
 from geodns.model.state import HostKey, PoolKey
 from geodns.model.views import NO_NETWORKS
 from geodns.model.zone import Zone
-from geodns.responder.route_table import ZoneRoutes
+from geodns.responder.route_table import RouteTarget, TargetKey, ZoneRoutes
 from geodns.responder.table import EMPTY, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire.names import name_to_wire
 
@@ -27,6 +27,7 @@ class Compiled:
         views: what clients are dealt just now, by zone name.
         keys: the rotations that each pool takes part in.
         bars: the providers that bar each host.
+        caps: the providers that may send each host a part of its mail alone, as its warm-up is not over.
 
     """
 
@@ -36,6 +37,7 @@ class Compiled:
     choices: Mapping[PoolKey, Choice] = field(default_factory=dict)
     keys: Mapping[PoolKey, tuple[RotationKey, ...]] = field(default_factory=dict)
     bars: Mapping[HostKey, frozenset[str]] = field(default_factory=dict)
+    caps: Mapping[HostKey, frozenset[str]] = field(default_factory=dict)
 
 
 def compile_zones(
@@ -65,7 +67,7 @@ def compile_zones(
             seen[name] = views.get(name) or compile_views(zone, NO_NETWORKS, 0.0)
     same = frozenset(name for name, source in sources.items() if previous.sources.get(name) is source)
     found = _with_rotations(replace(previous, sources=sources, choices=choices), zones, seen, same)
-    return _with_routes(found, sources.keys() - same)
+    return _with_routes(found, previous.sources, sources.keys() - same)
 
 
 def set_views(previous: Compiled, views: Mapping[str, ZoneViews]) -> Compiled:
@@ -124,41 +126,80 @@ def recompile_pools(previous: Compiled, pools: Iterable[PoolKey], live: LiveSet)
     for touched in dict.fromkeys(rotation for pool in changed for rotation in previous.keys[pool]):
         rotations[touched] = compile_rotation(previous.sources[touched.zone], touched, choices)
     found = replace(previous, table=replace(previous.table, rotations=rotations), choices=choices)
-    return _with_targets(found, {zone for zone, _ in changed})
+    touched_targets = [key for key, one in found.table.targets.items() if (one.zone, one.pool) in changed]
+    return _with_targets(found, touched_targets)
 
 
 def set_bars(previous: Compiled, bars: Mapping[HostKey, frozenset[str]]) -> Compiled:
     """Let providers bar other hosts: routes that deal hosts go by it."""
     if bars == previous.bars:
         return previous
-    hosts = {host for host in bars.keys() | previous.bars if bars.get(host) != previous.bars.get(host)}
-    return _with_targets(replace(previous, bars=dict(bars)), {zone for zone, _ in hosts})
+    touched = _touched(previous, previous.bars, bars)
+    return _with_targets(replace(previous, bars=dict(bars)), touched)
 
 
-def _with_routes(found: Compiled, changed: Collection[str]) -> Compiled:
-    """Compile the routes of zones that have changed; drop those of zones that are gone."""
+def set_caps(previous: Compiled, caps: Mapping[HostKey, frozenset[str]]) -> Compiled:
+    """Let providers send other hosts a part of their mail alone: routes that deal hosts go by it."""
+    if caps == previous.caps:
+        return previous
+    touched = _touched(previous, previous.caps, caps)
+    return _with_targets(replace(previous, caps=dict(caps)), touched)
+
+
+def _touched(
+    previous: Compiled, before: Mapping[HostKey, frozenset[str]], after: Mapping[HostKey, frozenset[str]]
+) -> list[TargetKey]:
+    """Return the targets with a host of which something else is said than before."""
+    hosts = {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
+    targets = previous.table.targets
+    return [key for key, one in targets.items() if any((one.zone, host) in hosts for host in one.hosts)]
+
+
+def _with_routes(found: Compiled, before: Mapping[str, Source], changed: Collection[str]) -> Compiled:
+    """Compile the routes of zones that have changed, and drop those of zones that are gone.
+
+    Rules that are the same objects as `before`, as where hosts come and go, are not even looked at.
+    """
+    known = found.table.routes
+    if not known and not any(found.sources[name].zone.routes for name in changed):
+        return found
     routes: dict[str, ZoneRoutes] = {}
     for name, source in found.sources.items():
-        one = compile_routes(source.zone) if name in changed else found.table.routes.get(name)
-        if one is not None:
-            routes[name] = one
-    table = replace(found.table, routes=routes)
-    return _with_targets(
-        replace(found, table=table), {*changed, *(found.table.routes.keys() - routes.keys())}
-    )
+        own = known.get(name)
+        if name in changed and not _has_rules_of(source, before.get(name)):
+            own = compile_routes(source.zone, own)
+        if own is not None:
+            routes[name] = own
+    targets = {
+        key: one for key, one in found.table.targets.items() if key[0] in routes and key[0] not in changed
+    }
+    table = replace(found.table, routes=routes, targets=targets)
+    new = [(name, owner) for name in changed if name in routes for owner in found.sources[name].routed]
+    return _with_targets(replace(found, table=table), new, found.table.targets)
 
 
-def _with_targets(found: Compiled, zones: Collection[str]) -> Compiled:
-    """Compile the hosts behind the names that these zones' routes use."""
-    before = found.table.targets
-    if not any(name in found.table.routes for name in zones) and not any(key[0] in zones for key in before):
+def _has_rules_of(source: Source, before: Source | None) -> bool:
+    if before is None:
+        return False
+    zone, other = source.zone, before.zone
+    return zone.routes is other.routes and zone.local is other.local
+
+
+def _with_targets(
+    found: Compiled, keys: Collection[TargetKey], known: Mapping[TargetKey, RouteTarget] | None = None
+) -> Compiled:
+    """Compile the hosts behind some names that routes use; those that come to the same are kept."""
+    if not keys:
         return found
-    targets = {key: one for key, one in before.items() if key[0] not in zones}
-    for name in zones:
-        source = found.sources.get(name)
-        for key, one in (compile_targets(source.zone, found.choices, found.bars) if source else {}).items():
-            known = before.get(key)
-            targets[key] = known if known == one and known is not None else one
+    known = found.table.targets if known is None else known
+    targets = dict(found.table.targets)
+    for key in keys:
+        source = found.sources[key[0]]
+        routed = source.routed[key[1]]
+        choice = found.choices[key[0], routed.pool]
+        one = compile_target(source.zone, routed, choice, found.bars, found.caps)
+        before = known.get(key)
+        targets[key] = before if before is not None and before == one else one
     return replace(found, table=replace(found.table, targets=targets))
 
 

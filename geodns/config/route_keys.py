@@ -1,4 +1,4 @@
-"""The settings ``routes_listen`` and ``routes_resolver``: where MTAs ask for routes, and whom those ask."""
+"""Reads the setting ``routes_listen``: where MTAs ask for routes."""
 
 import os
 import re
@@ -190,9 +190,9 @@ def listeners_beside(
         else:
             path = folder / one.listen
             one, free = one.model_copy(update={"listen": path}), False  # noqa: PLW2901 - the same, moved
-            place = path.absolute()
-            if len(os.fsencode(path)) > MAX_UNIX_PATH:
-                what = f"the path of a socket, {quoted(str(path))}, has over {MAX_UNIX_PATH} bytes"
+            place = whole = path.absolute()  # as it is opened
+            if len(os.fsencode(whole)) > MAX_UNIX_PATH:
+                what = f"the path of a socket, {quoted(str(whole))}, has over {MAX_UNIX_PATH} bytes"
                 report.error(item, what, "write a shorter one, as unix:/run/geodns/routes.sock")
         if place in taken and not free:
             report.error(item, f"{one} stands twice", "take one out")

@@ -10,7 +10,14 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from geodns.compiler.answers import Source
-from geodns.compiler.compile import Compiled, pools_by_host, recompile_pools, set_views
+from geodns.compiler.compile import (
+    Compiled,
+    pools_by_host,
+    recompile_pools,
+    set_bars,
+    set_caps,
+    set_views,
+)
 from geodns.compiler.live_set import LiveSet
 from geodns.compiler.views import ZoneViews
 from geodns.control.zone_changes import newcomers
@@ -71,6 +78,8 @@ class Cluster:
         half_dead: live hosts that are not live in one family, and their states there.
         reputation: what reputation leaves of hosts' weights; never 1.
         ceilings: the largest shares of hosts that warm up.
+        bars: the providers that bar each host.
+        caps: the providers that may send each host that warms up a part of its mail alone.
 
     """
 
@@ -96,6 +105,8 @@ class Cluster:
         self.half_dead: dict[HostKey, dict[Family, HealthState]] = {}
         self.reputation: dict[HostKey, Fraction] = {}
         self.ceilings: dict[HostKey, Fraction] = {}
+        self.bars: dict[HostKey, frozenset[str]] = {}
+        self.caps: dict[HostKey, frozenset[str]] = {}
         self._awaited: frozenset[HostKey] = frozenset()
         """Hosts added while running, until they are up for the first time."""
         self._policy = DEFAULT
@@ -205,7 +216,7 @@ class Cluster:
         same = (name for name, one in compiled.sources.items() if _is_same(before.sources.get(name), one))
         # The clients of zones that stay are dealt as they are by now, too.
         kept = set_views(compiled, {name: before.views[name] for name in same})
-        self.compiled = _with_policy(kept, self._policy)
+        self.compiled = _with_policy(set_caps(set_bars(kept, self.bars), self.caps), self._policy)
         self._index()
         hosts = self._pools_by_host.keys()
         self.verdicts = {
@@ -300,6 +311,18 @@ class Cluster:
         moved = {host for host in hosts if before.get(host) != factors.get(host)}
         self._recompile(moved)
         return bool(moved)
+
+    def set_bars(self, bars: Mapping[HostKey, frozenset[str]]) -> bool:
+        """Let providers bar these hosts, and no others; return whether routes deal otherwise for it."""
+        self.bars = dict(bars)
+        before, self.compiled = self.compiled.table, set_bars(self.compiled, self.bars)
+        return self.compiled.table is not before
+
+    def set_caps(self, caps: Mapping[HostKey, frozenset[str]]) -> bool:
+        """Let providers send these hosts, and no others, a part of their mail alone; return as `set_bars`."""
+        self.caps = dict(caps)
+        before, self.compiled = self.compiled.table, set_caps(self.compiled, self.caps)
+        return self.compiled.table is not before
 
     def bound(self, ceilings: Mapping[HostKey, Fraction]) -> bool:
         """Bound the shares of hosts that warm up, and of no others; return whether any bound has changed."""

@@ -1,4 +1,4 @@
-"""Keeps who runs the mail of which domain: for how long that holds, and when to ask again."""
+"""Keeps who runs the mail of domains, for how long that holds, and when to ask again."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from geodns.model.providers import LookedUp, provider_of_domain
 from geodns.responder.route_table import KnownProvider
+from geodns.serve.bounded_providers import BoundedProviders
 
 KEPT = 7 * 86400.0
 """Seconds after it was confirmed for which an answer may be used."""
@@ -19,10 +20,8 @@ SOON = 10.0
 """Seconds for which an answer that is being looked up again stays in use unasked."""
 DROPPED = 2.0
 """Seconds after which a domain is asked for again that found no room."""
-MOST_NAMED = 15_000
-"""Domains of providers that are kept, those asked for last."""
-MOST_OTHERS = 5_000
-"""Domains of nobody known: forged recipients must not push out those of providers."""
+MOST_FAILED = 5_000
+"""Domains whose look-ups failed last that are kept."""
 FOREVER = float("inf")
 
 
@@ -37,26 +36,22 @@ class ProviderBook:
     def __init__(self, known: Mapping[str, LookedUp]) -> None:
         """Begin with what was kept, what was confirmed last at the end."""
         self.changed = False
-        self._named: OrderedDict[str, LookedUp] = OrderedDict()
-        self._others: OrderedDict[str, LookedUp] = OrderedDict()
+        self._kept = BoundedProviders(known)
         self._failed: OrderedDict[str, _Failed] = OrderedDict()
-        for domain, one in known.items():
-            self._put(domain, one)
-        self.changed = False
 
     def __len__(self) -> int:
-        return len(self._named) + len(self._others)
+        return len(self._kept)
 
     @property
     def domains(self) -> dict[str, LookedUp]:
         """A copy of what was looked up."""
-        return {**self._others, **self._named}
+        return dict(self._kept.items())
 
     def provider(self, domain: str, now: float) -> str | None:
         """Return who runs a domain's mail; empty: nobody who is known; None: not known, or too long ago."""
         if (own := provider_of_domain(domain)) is not None:
             return own
-        found = self._get(domain)
+        found = self._kept.get(domain)
         return found.provider if found is not None and _is_usable(found, now) else None
 
     def told(self, domain: str, now: float) -> KnownProvider | None:
@@ -64,7 +59,7 @@ class ProviderBook:
         if (own := provider_of_domain(domain)) is not None:
             return KnownProvider(own, FOREVER, FOREVER)
         failed = self._failed.get(domain)
-        found = self._get(domain)
+        found = self._kept.get(domain)
         if found is not None and _is_usable(found, now):
             again = max(now + SOON, failed.retry if failed is not None else 0.0)
             fresh = found.fresh if _is_fresh(found, now) else again
@@ -77,7 +72,7 @@ class ProviderBook:
         """Say whether a domain is to be looked up now; it is asked for."""
         if provider_of_domain(domain) is not None:
             return False
-        found = self._get(domain)
+        found = self._kept.get(domain)
         if found is not None and _is_fresh(found, now):
             return False
         failed = self._failed.get(domain)
@@ -97,42 +92,24 @@ class ProviderBook:
         """
         most = TTL[1] if exists else NOBODY_TTL
         self._failed.pop(domain, None)
-        self._put(domain, LookedUp(provider, now, now + min(max(ttl, TTL[0]), most)))
+        self._kept.put(domain, LookedUp(provider, now, now + min(max(ttl, TTL[0]), most)))
+        self.changed = True
 
     def fail(self, domain: str, now: float) -> None:
         """Take that a look-up failed: what was known stays."""
         times = self._failed.pop(domain, _Failed(0, 0.0)).times
         delay = min(RETRY[0] * 2.0 ** min(times, 16), RETRY[1])
         self._failed[domain] = _Failed(times + 1, now + delay)
-        if len(self._failed) > MOST_OTHERS:
+        if len(self._failed) > MOST_FAILED:
             self._failed.popitem(last=False)
 
     def prune(self, now: float) -> None:
         """Drop what is too old, or of a time that has not come; `now` must be right."""
-        for kept in (self._named, self._others):
-            for domain in [name for name, one in kept.items() if not _is_usable(one, now)]:
-                del kept[domain]
-                self.changed = True
+        for domain in [name for name, one in self._kept.items() if not _is_usable(one, now)]:
+            self._kept.drop(domain)
+            self.changed = True
         for domain in [name for name, one in self._failed.items() if one.retry + RETRY[1] < now]:
             del self._failed[domain]
-
-    def _get(self, domain: str) -> LookedUp | None:
-        for kept in (self._named, self._others):
-            if domain in kept:
-                kept.move_to_end(domain)
-                return kept[domain]
-        return None
-
-    def _put(self, domain: str, one: LookedUp) -> None:
-        kept, other, most = self._named, self._others, MOST_NAMED
-        if not one.provider:
-            kept, other, most = self._others, self._named, MOST_OTHERS
-        other.pop(domain, None)
-        kept[domain] = one
-        kept.move_to_end(domain)
-        if len(kept) > most:
-            kept.popitem(last=False)
-        self.changed = True
 
 
 def _is_usable(one: LookedUp, now: float) -> bool:

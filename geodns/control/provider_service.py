@@ -24,10 +24,10 @@ from geodns.control.provider_book import (
     is_outage,
 )
 from geodns.control.wall_clock import WallClock
-from geodns.control.worker_service import ROUTES, WorkerService
+from geodns.control.worker_service import WorkerService
 from geodns.errors import printable
 from geodns.responder.route_table import KnownProvider, RouteNews
-from geodns.serve.frames import Message, ProviderAsked, WorkerStarted
+from geodns.serve.frames import ROUTES, Message, ProviderAsked, WorkerStarted
 from geodns.signals.mail_exchanges import MxError, MxResolver, provider_of
 from geodns.wire.mail_domains import mail_domain
 
@@ -73,6 +73,7 @@ class ProviderService:
         self._turn: asyncio.TimerHandle | None = None
         self._news: dict[str, KnownProvider] = {}
         self._telling: asyncio.Task[None] | None = None
+        self._retelling: asyncio.Task[None] | None = None
         self._outage: Outage | None = None
         workers.subscribe(self._on_message)
 
@@ -126,7 +127,9 @@ class ProviderService:
             case ProviderAsked(_, domain):
                 self._asked(domain)
             case WorkerStarted(worker) if worker == ROUTES:
-                self._tell_all()
+                if self._retelling is not None:
+                    self._retelling.cancel()
+                self._retelling = asyncio.create_task(self._tell_all())
             case _:
                 pass
 
@@ -143,10 +146,14 @@ class ProviderService:
         if known is not None:
             self._tell({domain: known})
 
-    def _tell_all(self) -> None:
-        now = time.time()
-        told = {domain: self._book.told(domain, now) for domain in self._book.domains}
-        self._tell({domain: one for domain, one in told.items() if one is not None})
+    async def _tell_all(self) -> None:
+        """Tell all that is known, a part at a time: others must have their turns."""
+        domains = list(self._book.domains)
+        for start in range(0, len(domains), BATCH):
+            now = time.time()
+            told = {domain: self._book.told(domain, now) for domain in domains[start : start + BATCH]}
+            self._tell({domain: one for domain, one in told.items() if one is not None})
+            await asyncio.sleep(0)
 
     def _tell(self, news: Mapping[str, KnownProvider]) -> None:
         if ROUTES not in self._workers.workers:
@@ -249,7 +256,8 @@ class ProviderService:
     async def close(self) -> None:
         if self._turn is not None:
             self._turn.cancel()
-        tasks = [*self._running.values(), *([] if self._telling is None else [self._telling])]
+        tellers = [one for one in (self._telling, self._retelling) if one is not None]
+        tasks = [*self._running.values(), *tellers]
         self._waiting.clear()
         for task in tasks:
             task.cancel()

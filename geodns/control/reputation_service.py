@@ -222,6 +222,7 @@ class ReputationService:
     def resume(self) -> None:
         """Let what stood before a restart have effect, before the first answer."""
         self._cluster.set_reputation(self._factors(time.time()))
+        self._cluster.set_bars(self._bars())
 
     def _factors(self, now: float) -> dict[HostKey, Fraction]:
         """Return what reputation leaves of hosts' weights in mode act."""
@@ -231,6 +232,15 @@ class ReputationService:
             if self.mode(zone) == "act" and name in self.standings
             for host in zone.host_by_name
             if (factor := self.standings[name].factor(host, now)) < 1
+        }
+
+    def _bars(self) -> dict[HostKey, frozenset[str]]:
+        """Return the providers that bar each host in mode act: routes deal it none of their mail."""
+        return {
+            (name, host): frozenset(barred)
+            for name, zone in self.zones().items()
+            for host in zone.host_by_name
+            if (barred := self.barred((name, host)))
         }
 
     async def _review_all(self, now: float) -> None:
@@ -248,7 +258,11 @@ class ReputationService:
         self._note_endings_by_hand(now)
         for name, zone in judged.items():
             await self._review(name, zone, now)
-        if self._cluster.set_reputation(self._factors(now)):
+        lowered, barred = (
+            self._cluster.set_reputation(self._factors(now)),
+            self._cluster.set_bars(self._bars()),
+        )
+        if lowered or barred:
             await self._workers.publish()
         self._persistence.keep_note(NOTE, self._text())  # first: orders write it along with theirs
         await self._quarantine(judged, now)

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from geodns.config.route_keys import RoutesListen
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.history_service import HistoryService
@@ -32,10 +33,10 @@ from geodns.storage.route_rows import (
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
-UNWRITTEN = HOUR // FIVE
-"""Steps that wait for a disk that cannot be written."""
-WORKER = "routes"
-"""The name of the worker that answers MTAs."""
+MINUTE = 60
+"""Seconds after which counts are written: so many of them are lost where the process is killed."""
+UNWRITTEN = HOUR // MINUTE
+"""Minutes that wait for a disk that cannot be written."""
 UNSERVED = "unserved"
 RECENT = 600.0
 """Seconds for which look-ups of zones that are not served are an alert."""
@@ -46,7 +47,7 @@ RuleKey = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenStep:
     """The sums of a zone in a step that is not over."""
 
     answers: dict[AnswerKey, int] = field(default_factory=dict)
@@ -72,19 +73,29 @@ class _Kept(NamedTuple):
 
 
 class RouteCountService:
-    """The counts of the routes worker, by zone; the zone is empty where none was found to be asked."""
+    """The counts of the routes worker, by zone; the zone is empty where none was found to be asked.
+
+    Attributes:
+        listeners: where MTAs ask; none: nobody answers them.
+
+    """
 
     def __init__(
-        self, cluster: Cluster, workers: WorkerService, history: HistoryService, metrics: Metrics
+        self,
+        listeners: Sequence[RoutesListen],
+        cluster: Cluster,
+        workers: WorkerService,
+        history: HistoryService,
+        metrics: Metrics,
     ) -> None:
+        self.listeners = tuple(listeners)
         self._cluster = cluster
-        self._workers = workers
         self._history = history
         self._metrics = metrics
         self._at = 0
-        self._open: dict[str, _Open] = {}
-        self._closed: deque[tuple[int, Mapping[str, RouteSums]]] = deque(maxlen=UNWRITTEN + 2)
-        """The steps of the last hour."""
+        self._open: dict[str, _OpenStep] = {}
+        self._closed: deque[tuple[int, Mapping[str, RouteSums]]] = deque(maxlen=HOUR // FIVE + 2)
+        """The last hour, by five minutes."""
         self._unwritten: list[tuple[int, Mapping[str, RouteSums]]] = []
         self._rules: dict[RuleKey, RuleTimes] = {}
         self._changed: set[RuleKey] = set()
@@ -96,30 +107,46 @@ class RouteCountService:
         self._known: dict[str, tuple[ZoneRoutes, dict[str, CompiledRule]]] = {}
         workers.subscribe(self._on_message)
 
-    @property
-    def answering(self) -> bool:
-        """Whether there is a worker that answers MTAs: without `routes_listen` there is none."""
-        return WORKER in self._workers.workers
-
     def alerts(self) -> Iterator[Alert]:
-        """Yield the zones that MTAs ask for routes in vain."""
-        routed = ", ".join(list(self._cluster.compiled.table.routes)[:4])
+        """Yield the zones that MTAs ask for routes in vain, and listeners whose own host nobody knows."""
+        for one in self.listeners:
+            name = one.zone or self._only_zone()
+            asked = self._cluster.zones.get(name)
+            if asked is None or one.self_host is None or asked.sources or one.self_host in asked.host_by_name:
+                continue
+            yield Alert(
+                ("self", str(one)),
+                f"routes_listen {one}: `self` is {one.self_host}, and zone {name} has no such host: the MTA "
+                "that asks there may be told to send to itself, and would bounce the mail: write its host",
+                level=logging.ERROR,
+                resolved=f"routes_listen {one}: {one.self_host} is a host of zone {name}",
+                zone=name,
+            )
         for zone in self._unserved(time.time()):
-            if zone:
-                text = f"MTAs ask for routes of {zone}, which has none: write `routes` in its file"
-            elif self._strangers:
-                names = ", ".join(printable(one) for one in self._strangers)
-                text = (
-                    f"MTAs ask for routes of {names}, which is not served: zones with routes are "
-                    f"{routed or 'none'}; see `zone` of `routes_listen`, and policy_context of Postfix"
-                )
-            else:
-                text = "MTAs ask for routes and name no zone, and " + (
-                    f"there are several: write which as `zone` of `routes_listen`: {routed}"
-                    if routed
-                    else "no zone has any: write `routes` in a zone's file"
-                )
+            text = f"MTAs ask for routes {self._in_vain(zone)}"
             yield Alert(("routes", zone), text, resolved=f"no longer: {text}", zone=zone or None)
+
+    def _only_zone(self) -> str:
+        """Return the zone that is asked where nobody says which; empty: it may be several, or none."""
+        routes = self._cluster.compiled.table.routes
+        return next(iter(routes)) if len(routes) == 1 else ""
+
+    def _in_vain(self, zone: str) -> str:
+        routes = self._cluster.compiled.table.routes
+        if zone:
+            return f"of {zone}, which has none: write `routes` in its file"
+        there = f"zones with routes: {', '.join(list(routes)[:4]) or 'none'}"
+        wrong = next((one for one in self.listeners if one.zone and one.zone not in routes), None)
+        if wrong is not None and wrong.zone in self._cluster.zones:
+            return f"at {wrong}, whose zone {wrong.zone} has none: write `routes` in its file; {there}"
+        if wrong is not None:
+            return f"at {wrong}, whose zone {wrong.zone} is not served: see `routes_listen`; {there}"
+        if self._strangers:
+            names = ", ".join(printable(one) for one in self._strangers)
+            return f"of {names}, which is not served: see what they send as zone or policy_context; {there}"
+        if len(routes) > 1:
+            return f"and do not say of which zone: write `zone` at `routes_listen`; {there}"
+        return f"of a zone that has none: see what they send as zone or policy_context; {there}"
 
     def _unserved(self, now: float) -> set[str]:
         recent = [(zone, one.answers) for zone, one in self._open.items()]
@@ -137,21 +164,27 @@ class RouteCountService:
     def take(self, counts: RouteCounts, now: float) -> None:
         """Add what the worker has answered since its last report; `now` in seconds since the epoch."""
         self.close_step(now)
-        answered: dict[RouteKey, int] = {}
-        for key, number in counts.answers.items():
-            known = key._replace(zone=self._known_zone(key.zone))
-            answered[known] = answered.get(known, 0) + number
-        counts = counts._replace(answers=answered)
-        for (zone, rule, outcome, protocol), number in answered.items():
-            answers = self._open.setdefault(zone, _Open()).answers
+        counts = counts._replace(answers=self._of_known_zones(counts.answers))
+        for (zone, rule, outcome, protocol), number in counts.answers.items():
+            answers = self._open.setdefault(zone, _OpenStep()).answers
             what = rule, outcome, protocol
             answers[what] = answers.get(what, 0) + number
             if rule:
                 self._matched((zone, rule), now)
         for (zone, host, provider), number in counts.looked_up.items():
-            looked_up = self._open.setdefault(zone, _Open()).looked_up
+            looked_up = self._open.setdefault(zone, _OpenStep()).looked_up
             looked_up[host, provider] = looked_up.get((host, provider), 0) + number
         self._metrics.count_routes(counts, self.rule)
+
+    def _of_known_zones(self, answers: dict[RouteKey, int]) -> dict[RouteKey, int]:
+        names = {zone: self._known_zone(zone) for zone in {key.zone for key in answers}}
+        if all(zone == known for zone, known in names.items()):
+            return answers
+        found: dict[RouteKey, int] = {}
+        for key, number in answers.items():
+            known = key._replace(zone=names[key.zone])
+            found[known] = found.get(known, 0) + number
+        return found
 
     def _known_zone(self, zone: str) -> str:
         """Return a zone that is served; empty for others, as MTAs may ask for any number of them."""
@@ -197,8 +230,8 @@ class RouteCountService:
             self._gone |= gone
 
     def close_step(self, now: float) -> bool:
-        """Close the five minutes if they are over; return whether they were."""
-        at = int(now // FIVE) * FIVE
+        """Close the minute if it is over; return whether it was."""
+        at = int(now // MINUTE) * MINUTE
         before, self._at = self._at or at, at
         if at == before:
             return False
@@ -209,8 +242,17 @@ class RouteCountService:
         zones = {zone: one.sums for zone, one in self._open.items()}
         self._open = {}
         if zones:
-            self._closed.append((at, zones))
+            self._add(at // FIVE * FIVE, zones)
             self._unwritten = [*self._unwritten, (at, zones)][-UNWRITTEN:]
+
+    def _add(self, five: int, zones: Mapping[str, RouteSums]) -> None:
+        if self._closed and self._closed[-1][0] == five:
+            before = self._closed.pop()[1]
+            zones = {
+                zone: summed(before.get(zone, NO_SUMS), zones.get(zone, NO_SUMS))
+                for zone in before.keys() | zones.keys()
+            }
+        self._closed.append((five, zones))
 
     # --- the disk ---------------------------------------------------------------------------------------
 
@@ -222,7 +264,7 @@ class RouteCountService:
             now = time.time()
             self.look(now)
             self.close_step(now)
-            if time.monotonic() - written >= FIVE and (self._unwritten or self._changed or self._gone):
+            if time.monotonic() - written >= MINUTE and (self._unwritten or self._changed or self._gone):
                 written = time.monotonic()
                 await asyncio.to_thread(self.write, now)
             await asyncio.sleep(LOOK_EVERY)
@@ -230,7 +272,7 @@ class RouteCountService:
     async def close(self) -> None:
         """Write everything, the step that is not over too."""
         now = time.time()
-        self._close(self._at or int(now // FIVE) * FIVE)
+        self._close(self._at or int(now // MINUTE) * MINUTE)
         await asyncio.to_thread(self.write, now)
 
     def write(self, now: float) -> None:
@@ -251,10 +293,6 @@ class RouteCountService:
             file.add_routes(at, zones, now)
             self._unwritten = self._unwritten[1:]
 
-    def restore(self, now: float) -> None:
-        """Take up what an earlier process wrote. Blocks on the disk."""
-        self._take_up(self._read(now))
-
     def _read(self, now: float) -> _Kept:
         try:
             return self._history.use(lambda file: _Kept(file.route_rules(), _last_hour(file, now)))
@@ -274,21 +312,35 @@ class RouteCountService:
         """Return when a rule was first known and matched last; None: it is not known yet."""
         return self._rules.get((zone, digest))
 
-    def last_hour(self, zone: str, now: float) -> CountedRoutes:
-        """Return what a zone's routes answered in the last hour, to five minutes."""
+    def last_hour(self, zone: str, now: float) -> int:
+        """Return how many answers the routes of a zone gave in the last hour."""
         begin = (now - HOUR) // FIVE * FIVE
+        return sum(sum(sums.answers.values()) for sums in self._steps(zone, begin))
+
+    def looked_up(self, zone: str, host: str, since: float) -> Counter[str]:
+        """Return the look-ups of the last hour that named a host since a time's step, by provider."""
+        found: Counter[str] = Counter()
+        for sums in self._steps(zone, since // FIVE * FIVE):
+            for (named, provider), number in sums.looked_up.items():
+                if named == host:
+                    found[provider] += number
+        return found
+
+    def _steps(self, zone: str, begin: float) -> list[RouteSums]:
+        """Return the sums of the last hour's steps from one on, that of the current one too."""
         steps = [zones[zone] for at, zones in self._closed if at >= begin and zone in zones]
-        return CountedRoutes(begin, summed(*steps, self._now(zone)))
+        return [*steps, self._now(zone)]
 
     def _now(self, zone: str) -> RouteSums:
         return self._open[zone].sums if zone in self._open else NO_SUMS
 
     async def since(self, zone: str, since: float, now: float) -> CountedRoutes:
         """Return what a zone's routes answered since a time; over an hour ago it is one of whole hours."""
+        if since > now:
+            return CountedRoutes(since, NO_SUMS)
         if since >= now - HOUR:
             begin = since // FIVE * FIVE
-            steps = [zones[zone] for at, zones in self._closed if at >= begin and zone in zones]
-            return CountedRoutes(begin, summed(*steps, self._now(zone)))
+            return CountedRoutes(begin, summed(*self._steps(zone, begin)))
         begin = max(since, now - ROUTES_KEPT[HOUR]) // HOUR * HOUR
         return CountedRoutes(
             begin, summed(*await asyncio.to_thread(self._hours, zone, begin, now), self._now(zone))

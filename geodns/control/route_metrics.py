@@ -44,16 +44,21 @@ class RouteMetrics(Collector):
 
     def count(self, counts: RouteCounts, rules: Callable[[str, str], CompiledRule | None]) -> None:
         """Add what the worker has answered; `rules` finds a rule by its zone and digest."""
+        found: dict[tuple[str, ...], int] = {}  # at once: each touch of a counter takes a lock
         for (zone, digest, outcome, protocol), number in counts.answers.items():
-            rule = rules(zone, digest) if digest else None
-            labels = (
-                ("", "") if not digest else (OTHER, "") if rule is None else (str(rule.number), rule.name)
-            )
-            _, number_label, name = _bounded(self._rules, (zone, *labels), MOST_RULES) or (zone, OTHER, "")
-            self._answers.labels(zone, number_label, name, outcome, protocol).inc(number)
-        for key, number in counts.looked_up.items():
-            bounded = _bounded(self._hosts, key, MOST_LOOKED_UP) or (key[0], OTHER, "")
-            self._looked_up.labels(*bounded).inc(number)
+            which, use = "", ""
+            if digest:
+                rule = rules(zone, digest)  # None: an edit has just taken it away
+                which, use = (OTHER, "") if rule is None else (str(rule.number), rule.name)
+            labels = _bounded(self._rules, (zone, which, use), MOST_RULES) or (zone, OTHER, "")
+            key = (*labels, outcome, protocol)
+            found[key] = found.get(key, 0) + number
+        for values, number in found.items():
+            self._answers.labels(*values).inc(number)
+        for host, number in counts.looked_up.items():
+            self._looked_up.labels(
+                *(_bounded(self._hosts, host, MOST_LOOKED_UP) or (host[0], OTHER, ""))
+            ).inc(number)
         for place, number in enumerate(counts.buckets[: len(self._buckets)]):
             self._buckets[place] += number
         self._seconds += counts.seconds

@@ -15,6 +15,7 @@ from geodns.control.order_service import OrderService
 from geodns.control.persistence import Persistence
 from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
+from geodns.control.route_allowance_service import RouteAllowanceService
 from geodns.control.route_count_service import RouteCountService
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
@@ -49,6 +50,7 @@ class Services(NamedTuple):
     warmup: WarmupService
     reputation: ReputationService
     providers: ProviderService
+    allowances: RouteAllowanceService
     geoip: GeoipService
     views: ViewService
     experiments: ExperimentService

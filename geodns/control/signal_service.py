@@ -61,6 +61,8 @@ TRY_EVERY = 2.0
 """Seconds from one try to the next while the file cannot be written."""
 
 T = TypeVar("T")
+OnReport = Callable[[frozenset[HostKey], frozenset[HostKey]], None]
+"""Called with the hosts that a batch speaks of, and with those of which it counts first attempts."""
 
 
 class BusyError(Exception):
@@ -140,6 +142,7 @@ class SignalService:
         """By the clock that nobody sets."""
         self._places = ProviderPlaces()
         """Of the thread that takes batches."""
+        self._subscribers: list[OnReport] = []
         self._full: list[HostKey] = []
         self._shapes = Shapes()
         self._index: tuple[object, HostIndex, TextRules] | None = None
@@ -165,6 +168,10 @@ class SignalService:
                 "the rarer ones count as other"
             )
             yield Alert("signal providers", text, grade="".join(full[:3]))
+
+    def subscribe(self, on_report: OnReport) -> None:
+        """Have a function called after each batch; see `OnReport`."""
+        self._subscribers.append(on_report)
 
     # --- taking -----------------------------------------------------------------------------------------
 
@@ -246,6 +253,11 @@ class SignalService:
             self._window.mark(host, at, marks)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
+        counted = frozenset(
+            host for (host, _), five in judged.fives.items() if any(kind.first for _, _, kind in five.counts)
+        )
+        for on_report in self._subscribers:
+            on_report(judged.hosts, counted)
         if taken.accepted or taken.rejected:
             self._metrics.count_signal_batch("taken")
             self._metrics.count_signals(judged.fives, len(taken.rejected))
@@ -350,6 +362,10 @@ class SignalService:
 
     def total(self, host: HostKey, start: float, end: float) -> MailTally:
         return self._window.total(host, start, end)
+
+    def firsts(self, host: HostKey, start: float, end: float) -> dict[str, int]:
+        """Return the first attempts to each provider, of those told late, too; times as for `total`."""
+        return self._window.firsts(host, start, end)
 
     def hours(self, host: HostKey, now: float) -> list[HourOfMail]:
         """Return the last 24 hours of the clock, the one of now last."""

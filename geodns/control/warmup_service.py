@@ -148,13 +148,20 @@ class WarmupService:
 
     def _bound(self) -> bool:
         """Bound the shares by the ceilings, and take those that are dealt then."""
+        capped = self._cluster.set_caps(
+            {
+                host: frozenset(cap.provider for cap in one.plan.provider_caps)
+                for host, one in self.hosts.items()
+                if one.plan.provider_caps and one.plan.cap(one.stage.day) is not None
+            }
+        )
         moved = self._cluster.bound({host: one.ceiling.share for host, one in self.hosts.items()})
         if moved:
             dealt, zones = _Dealt(self._cluster), self._cluster.zones
             for host, one in self.hosts.items():
                 seen = replace(one.seen, rate=dealt.rate(zones[host[0]], host[1]))
                 self.hosts[host] = replace(one, seen=seen, share=_share(seen))
-        return moved
+        return moved or capped
 
     def _step(self, zone: Zone, host: HostKey, dealt: "_Dealt", now: float, elapsed: float) -> None:
         plan = zone.host_by_name[host[1]].warmup

@@ -1,6 +1,7 @@
 """Publishes Tables to the workers, and passes their messages on to subscribers."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -10,16 +11,16 @@ from geodns.control.metrics import Metrics
 from geodns.responder.route_table import RouteNews
 from geodns.responder.table import EMPTY, Rotation, Table
 from geodns.serve.control_link import ControlLink, Worker
-from geodns.serve.frames import CountsReport, Message, WorkerExited, WorkerStarted
+from geodns.serve.frames import ROUTES, CountsReport, Message, WorkerExited, WorkerStarted
 from geodns.serve.plan import ControlContext
 from geodns.storage.event_log import EventLog
 
 log = logging.getLogger(__name__)
 
-ROUTES = "routes"
-"""The worker that answers MTAs; there is none unless the settings say where."""
 DELIVERY = 2.0
 """Seconds that an order waits for the workers."""
+LAST_COUNTS = 2.0
+"""Seconds that the end waits for one: it gives its clients one to close, and hands in what it counted."""
 
 OnMessage = Callable[[Message], None]
 
@@ -56,6 +57,20 @@ class WorkerService:
 
     async def close(self) -> None:
         await self._link.close()
+
+    async def ended(self, name: str, within: float = LAST_COUNTS) -> None:
+        """Wait for the end of a worker that runs, and so for its last counts, at most so many seconds."""
+        end = asyncio.Event()
+
+        def note(message: Message) -> None:
+            if isinstance(message, WorkerExited) and message.worker == name:
+                end.set()
+
+        self.subscribe(note)
+        known = self.workers.get(name)
+        if known is not None and known.pid is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), within)
 
     def subscribe(self, on_message: OnMessage) -> None:
         """Have a function called with every message of a worker, or of the supervisor about one."""

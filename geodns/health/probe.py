@@ -11,7 +11,7 @@ from geodns.health import agent_check, http
 from geodns.health.clock import ProbeClock, Transcript
 from geodns.health.connect import connect, is_ours, is_silence, reason
 from geodns.health.outcome import ProbeOutcome, ProbeResult, one_line
-from geodns.health.smtp_session import Conversation, dialogue_of, own_literal
+from geodns.health.smtp_session import SmtpConversation, dialogue_of, own_literal
 from geodns.model.checks import Target
 from geodns.wire.names import labels_of
 
@@ -62,7 +62,7 @@ async def probe(target: Target, *, ehlo: str | None, transcript: Transcript | No
 
 
 async def _probe(target: Target, ehlo: str | None, clock: ProbeClock) -> ProbeOutcome:
-    talk: Conversation | None = None
+    talk: SmtpConversation | None = None
     try:
         async with clock.limit:
             if target.check.type in {"http", "https"}:
@@ -74,7 +74,7 @@ async def _probe(target: Target, ehlo: str | None, clock: ProbeClock) -> ProbeOu
                 sock.close()
                 return ProbeOutcome(ProbeResult.OK, "connected", clock.elapsed(), steps=tuple(clock.steps))
             name = target.check.ehlo or ehlo or own_literal(sock)
-            talk = Conversation(dialogue_of(target.check, name), target, clock)
+            talk = SmtpConversation(dialogue_of(target.check, name), target, clock)
             return await talk.hold(sock)
     except OSError as error:
         return _failed(error, target, talk, clock)
@@ -83,7 +83,7 @@ async def _probe(target: Target, ehlo: str | None, clock: ProbeClock) -> ProbeOu
             talk.abort()
 
 
-def _failed(error: OSError, target: Target, talk: Conversation | None, clock: ProbeClock) -> ProbeOutcome:
+def _failed(error: OSError, target: Target, talk: SmtpConversation | None, clock: ProbeClock) -> ProbeOutcome:
     if talk is not None and talk.outcome is not None:
         return talk.outcome
     if is_ours(error, target):

@@ -50,7 +50,7 @@ def own_literal(sock: socket.socket) -> str:
     return address_literal(ip_address(address))
 
 
-class Conversation(asyncio.Protocol):
+class SmtpConversation(asyncio.Protocol):
     """A connection and its dialogue.
 
     Attributes:

@@ -1,6 +1,8 @@
 """Rules that say which name of a zone the mail of an MTA leaves by, and the classes of mail they know."""
 
 import hashlib
+import re
+from decimal import Decimal
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -12,13 +14,14 @@ from geodns.model.base import Frozen
 NULL_SENDER = "<>"
 """How rules write the sender of bounces."""
 SMTP = 25
-MOST_VALUES = 8
+MOST_VALUES = 4
 """Values of one condition in words."""
 _UNITS = tuple(
     (f"{letter}{kind}", base**power)
     for power, letter in ((3, "G"), (2, "M"), (1, "K"))
     for kind, base in (("B", 1000), ("iB", 1024))
 )
+_SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,6})?) *([kmg]i?b|b)?", re.IGNORECASE)
 
 DealBy = Literal["name", "host"]
 
@@ -56,35 +59,41 @@ class RouteRule(Frozen):
     port: int = Field(default=SMTP, ge=1, le=65535, description="Where the hosts take mail.")
 
     @property
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """The values of each condition that there is, as files write them, by its key."""
+        found = {
+            "recipient": tuple(map(pattern_text, self.recipient)),
+            "sender": tuple(map(pattern_text, self.sender)),
+            "class": self.mail_class,
+            "provider": self.provider,
+            "client": tuple(map(str, self.client)),
+            "sasl": self.sasl,
+            "size": () if self.over is None else (f"over {size_text(self.over)}",),
+        }
+        return {key: values for key, values in found.items() if values}
+
+    @property
     def conditional(self) -> bool:
-        return bool(
-            self.recipient
-            or self.sender
-            or self.mail_class
-            or self.provider
-            or self.client
-            or self.sasl
-            or self.over is not None
-        )
+        return bool(self.conditions)
 
     @property
     def when(self) -> str:
-        """The conditions in words, as files write them: of many values the first; empty: none."""
-        listed: tuple[tuple[str, tuple[object, ...]], ...] = (
-            ("recipient", tuple(map(_pattern_text, self.recipient))),
-            ("sender", tuple(map(_pattern_text, self.sender))),
-            ("class", self.mail_class),
-            ("provider", self.provider),
-            ("client", self.client),
-            ("sasl", self.sasl),
-        )
-        words = [f"{word} {_words(values)}" for word, values in listed if values]
-        return "; ".join([*words, f"over {size_text(self.over)}"] if self.over is not None else words)
+        """The conditions in words: of many values the first; empty: none."""
+        return "; ".join(f"{key} {_either(values)}" for key, values in self.conditions.items())
 
     @cached_property
     def digest(self) -> str:
         """Tells rules apart, wherever they stand; counts are kept by it."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
+
+
+def size_of(text: str) -> Decimal | None:
+    """Return the bytes that files and operators write as 12000, 5MB or 1.5 KiB; None: it is no size."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        return None
+    unit = (found[2] or "B").lower()
+    return Decimal(found[1]) * next((large for name, large in _UNITS if name.lower() == unit), 1)
 
 
 def size_text(size: int) -> str:
@@ -96,13 +105,15 @@ def size_text(size: int) -> str:
     return f"{size}B"
 
 
-def _pattern_text(pattern: str) -> str:
+def pattern_text(pattern: str) -> str:
+    """Return a pattern of addresses as files write it: of a domain's the domain."""
     return pattern.removeprefix("*@") or pattern
 
 
-def _words(values: tuple[object, ...]) -> str:
-    more = len(values) - MOST_VALUES
-    return ", ".join(map(str, values[:MOST_VALUES])) + (f" and {more:,} more" if more > 0 else "")
+def _either(values: tuple[str, ...]) -> str:
+    if len(values) > MOST_VALUES:
+        return f"{', '.join(values[:MOST_VALUES])} or {len(values) - MOST_VALUES:,} more"
+    return " or ".join([*([", ".join(values[:-1])] if values[1:] else []), values[-1]])
 
 
 class HeaderSign(Frozen):

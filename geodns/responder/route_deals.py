@@ -1,9 +1,10 @@
-"""Deals hosts to messages by exact weights, and writes where the MTA shall send them."""
+"""Deals hosts to messages by their weights, and writes where the MTA shall send them."""
 
 import math
 from collections.abc import Collection, Mapping
 from heapq import nlargest
 from operator import add
+from random import Random
 from typing import NamedTuple
 
 from geodns.responder.route_table import Allowance, CompiledRule, RouteTarget, TargetKey
@@ -13,6 +14,11 @@ MOST_LISTED = 8
 MOST_TURNS = 10_000
 """Rotations that are known at once: of names, providers and the MTAs that ask."""
 
+CACHED = 3600.0
+"""Seconds for which resolvers may give a name's addresses as they were."""
+
+_LONG_OVER = 3600.0
+"""Seconds before the end of new allowances at which those of others have ended, whatever the clocks do."""
 _MESSAGE = 1 << 32
 """What a message counts in shares and credits: in these all rotations are alike, whatever their weights."""
 
@@ -30,7 +36,7 @@ def by_name(rule: CompiledRule) -> Route:
 
 
 class _Turn:
-    """A rotation: smooth weighted round robin over the hosts that may be dealt.
+    """A rotation: the hosts that may be dealt, by chance that makes good what each is owed.
 
     Attributes:
         target: that it was made of.
@@ -72,10 +78,16 @@ class _Turn:
             for one, share in zip(owed, self._shares, strict=True)
         ]
 
-    def take(self) -> str:
-        """Return the next host."""
+    def take(self, rng: Random) -> str:
+        """Return the next host: at random by the shares, and by what is owed, so that nobody gets far ahead.
+
+        By strict turns, of two hosts one would get all the mail of a Postfix that asks twice for each message
+        and goes by the second answer.
+        """
         owed = list(map(add, self.owed, self._shares))
-        place = owed.index(max(owed))
+        # A fourth of what is owed is made good with each look-up: shares are right to a few messages.
+        chances = [max(0, share + before // 4) for share, before in zip(self._shares, self.owed, strict=True)]
+        place = rng.choices(range(len(owed)), chances)[0] if any(chances) else owed.index(max(owed))
         owed[place] -= _MESSAGE
         self.owed = owed
         return self.hosts[place]
@@ -87,36 +99,60 @@ class _Turn:
 
 
 class Dealer:
-    """Places in the rotations of targets, apart for each provider, and what warming hosts may still get."""
+    """Places in the rotations of targets, apart for each provider, and what warming hosts may still get.
 
-    def __init__(self) -> None:
-        self._turns: dict[tuple[str, str, str, str], _Turn] = {}
+    Args:
+        rng: deals.
+
+    """
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._turns: dict[tuple[str, str, str | None, str], _Turn] = {}
         """By zone, name, provider and the host that asks."""
         self._left: dict[tuple[str, str], dict[str, int]] = {}
         self._until: dict[tuple[str, str], float] = {}
         self._changes = 0
         """Of who has something left."""
+        self._names: frozenset[TargetKey] = frozenset()
+        self._among: dict[tuple[str, str, str], float] = {}
+        """When names were last seen to have the host that asks, by zone, name and host."""
 
     def allow(self, allowances: Mapping[tuple[str, str], Allowance]) -> None:
         """Take what hosts may be dealt from now on; what was dealt before is in it."""
         for host, allowance in allowances.items():
             self._until[host] = allowance.until
-            self._left[host] = dict(allowance.left)
+            self._left.setdefault(host, {}).update(allowance.left)
+        oldest = min((one.until for one in allowances.values()), default=0.0) - _LONG_OVER
+        for host in [host for host, until in self._until.items() if until < oldest]:
+            del self._until[host], self._left[host]
         self._changes += 1
 
     def keep(self, targets: Mapping[TargetKey, RouteTarget]) -> None:
-        """Forget the places in rotations of all other targets, and what hosts beyond these may get."""
-        self._turns = {key: one for key, one in self._turns.items() if key[:2] in targets}
-        hosts = {(one.zone, host) for one in targets.values() for host in one.hosts}
-        self._left = {host: left for host, left in self._left.items() if host in hosts}
-        self._until = {host: until for host, until in self._until.items() if host in hosts}
-        self._changes += 1
+        """Forget the places in rotations of all other targets."""
+        if targets.keys() != self._names:
+            self._names = frozenset(targets)
+            self._turns = {key: one for key, one in self._turns.items() if key[:2] in targets}
+            self._among = {key: at for key, at in self._among.items() if key[:2] in targets}
+
+    def lists(self, target: RouteTarget, self_host: str, now: float) -> bool:
+        """Say whether hosts are named instead of the name, since that may lead back to the host that asks.
+
+        Resolvers may give its address for a while after it was taken out of the pool.
+        """
+        if not self_host:
+            return False
+        key = target.zone, target.name, self_host
+        if self_host in target.hosts:
+            self._among[key] = now
+            return True
+        return key in self._among and now - self._among[key] < CACHED
 
     def route(
         self,
         rule: CompiledRule,
         target: RouteTarget,
-        provider: str,
+        provider: str | None,
         now: float,
         self_host: str = "",
         *,
@@ -127,7 +163,8 @@ class Dealer:
         Args:
             rule: that fits it.
             target: of the rule's name.
-            provider: of the recipient's domain; empty: not known.
+            provider: of the recipient's domain; empty: nobody known; None: not looked up, so that no host is
+                dealt that any provider bars or caps.
             now: seconds of the monotonic clock.
             self_host: the host that asks; it is never answered.
             single: whether one host may be named, with the name after it or nobody; not where the answer is
@@ -137,7 +174,7 @@ class Dealer:
             None where there is no host but the one that asks, or just one, and that may not be named alone.
 
         """
-        if self_host and self_host in target.hosts:
+        if self.lists(target, self_host, now):
             return self._others(rule, target, provider, now, self_host, single=single)
         host = self._take(self._turn(target, provider, now), provider) if rule.by_host and single else ""
         if not host:
@@ -148,7 +185,7 @@ class Dealer:
         self,
         rule: CompiledRule,
         target: RouteTarget,
-        provider: str,
+        provider: str | None,
         now: float,
         self_host: str,
         *,
@@ -172,14 +209,16 @@ class Dealer:
         dealt = rule.by_host and single and first in target.weights
         return Route("relay:" + ", ".join(places), first if dealt else "")
 
-    def _turn(self, target: RouteTarget, provider: str, now: float, without: str = "") -> _Turn:
+    def _turn(self, target: RouteTarget, provider: str | None, now: float, without: str = "") -> _Turn:
         """Return a rotation; where hosts or weights are others than before, it goes on with those."""
         key = target.zone, target.name, provider, without
         turn = self._turns.get(key)
         if turn is not None and turn.target is target and turn.seen == self._changes and now < turn.until:
             return turn
-        capped = target.capped.get(provider, frozenset())
-        left = frozenset(host for host in capped if self._has_left(target.zone, host, provider, now))
+        capped = _of(target.capped, provider)
+        left = frozenset(
+            host for host in capped if provider and self._has_left(target.zone, host, provider, now)
+        )
         if turn is None or turn.target is not target or turn.capped != left:
             if turn is None and len(self._turns) >= MOST_TURNS:
                 del self._turns[next(iter(self._turns))]
@@ -189,12 +228,12 @@ class Dealer:
         turn.until = min((self._until[target.zone, host] for host in left), default=math.inf)
         return turn
 
-    def _take(self, turn: _Turn, provider: str) -> str:
+    def _take(self, turn: _Turn, provider: str | None) -> str:
         """Return the next host, and count it where it may not get all; empty: there is none."""
         if not turn.hosts:
             return ""
-        host = turn.take()
-        if host in turn.capped:
+        host = turn.take(self._rng)
+        if provider and host in turn.capped:
             left = self._left[turn.target.zone, host]
             left[provider] -= 1
             self._changes += not left[provider]
@@ -205,13 +244,20 @@ class Dealer:
         return left is not None and left.get(provider, 0) > 0 and now < self._until[zone, host]
 
 
-def _weights(target: RouteTarget, provider: str, without: str, spent: Collection[str]) -> dict[str, int]:
+def _of(hosts: Mapping[str, frozenset[str]], provider: str | None) -> frozenset[str]:
+    """Return the hosts that a provider bars or caps; those of any where it is not known."""
+    return frozenset[str]().union(*hosts.values()) if provider is None else hosts.get(provider, frozenset())
+
+
+def _weights(
+    target: RouteTarget, provider: str | None, without: str, spent: Collection[str]
+) -> dict[str, int]:
     """Return the weights of the hosts that may be dealt.
 
     An MTA that is a host itself must send the mail somewhere while nobody else is live.
     """
     live = {host: one for host, one in target.weights.items() if one > 0 and host != without}
-    if without and not provider and not live:
+    if without and provider == "" and not live:
         return {host: 1 for host in target.hosts if host != without}
-    barred = target.barred.get(provider, frozenset())
+    barred = _of(target.barred, provider)
     return {host: one for host, one in live.items() if host not in barred and host not in spent}

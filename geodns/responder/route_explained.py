@@ -1,12 +1,22 @@
 """Writes the answer to one message as JSON has it: the rule that fits, and why none before it does."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 from typing_extensions import TypedDict
 
 from geodns.errors import printable
 from geodns.responder.route_deals import Route
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
 from geodns.responder.route_words import MOST_CHARACTERS, missed
-from geodns.responder.routes import Carried, RouteQuery, Undecided, conditions_carried, domain_of, holds
+from geodns.responder.routes import (
+    CONDITIONS,
+    RouteQuery,
+    Undecided,
+    domain_of,
+    holds,
+    names_domain,
+)
 
 MOST_MISSED = 100
 """So many rules say what they miss; of the others their number is told."""
@@ -44,6 +54,7 @@ def route_answer(
     target: RouteTarget | None,
     route: Route | None,
     most: int = MOST_MISSED,
+    most_live: int | None = None,
 ) -> RouteJson:
     """Return the answer to a message of which everything may be told.
 
@@ -54,6 +65,7 @@ def route_answer(
         target: of the rule's name.
         route: where the message goes; None: there is no host but the one that asks, or no rule fits.
         most: rules that say what they miss.
+        most_live: hosts that are named as live; None: all.
 
     """
     rule = decision if isinstance(decision, CompiledRule) else None
@@ -65,28 +77,40 @@ def route_answer(
         pool=target.pool if rule and target else None,
         host=(route.host or None) if rule and route else None,
         transport=route.transport if rule and route else None,
-        live=[host for host in target.hosts if target.weights.get(host)] if rule and target else [],
+        live=list(islice(_live(target), most_live)) if rule and target else [],
         why=_why(routes, query, decision, most),
     )
+
+
+def _live(target: RouteTarget) -> Iterator[str]:
+    return (host for host in target.hosts if target.weights.get(host))
 
 
 def _why(
     routes: ZoneRoutes, query: RouteQuery, decision: CompiledRule | Undecided, most: int
 ) -> list[Missed]:
     if decision is Undecided.LOCAL:
-        domain = printable(domain_of(query.recipient or "")[:MOST_CHARACTERS])
-        return [Missed(rule=None, missed=f"{domain} is local: no rule is asked for mail to it")]
+        return [Missed(rule=None, missed=f"{_local(query.recipient or '')}: no rule is asked for mail to it")]
     before = decision.number - 1 if isinstance(decision, CompiledRule) else len(routes.rules)
     why = [
-        Missed(rule=rule.number, missed=_missed(rule, query)) for rule in routes.rules[: min(before, most)]
+        Missed(rule=routes.rules[position].number, missed=_missed(routes, position, query))
+        for position in range(min(before, most))
     ]
     if before > most:
         why.append(Missed(rule=None, missed=f"{before - most} rules more do not fit"))
     return why
 
 
-def _missed(rule: CompiledRule, query: RouteQuery) -> str:
-    for condition in conditions_carried(Carried.ALL):
-        if not holds(rule, condition, query):
-            return missed(condition, rule, query)
+def _local(recipient: str) -> str:
+    domain = domain_of(recipient)
+    if names_domain(domain):
+        return f"{printable(domain[:MOST_CHARACTERS])} is local"
+    address = printable(recipient.removesuffix("@")[:MOST_CHARACTERS])
+    return f"{address} names no domain, so it may be the MTA's own"
+
+
+def _missed(routes: ZoneRoutes, position: int, query: RouteQuery) -> str:
+    for condition in CONDITIONS:
+        if not holds(routes, position, condition, query):
+            return missed(condition, routes.rules[position], query)
     return "nobody has looked up the recipient's provider yet"

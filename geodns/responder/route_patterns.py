@@ -47,13 +47,20 @@ def _find(piece: str, text: str, at: int, end: int) -> int:
     return -1
 
 
-def fits_address(pattern: str, address: str) -> bool:
-    """Say whether a pattern fits a normal address: local part and domain apart."""
-    if NULL_SENDER in (pattern, address):
-        return pattern == address
-    local, _, domain = pattern.rpartition("@")
+def fits_any(patterns: Iterable[str], address: str) -> bool:
+    """Say whether one of some patterns fits a normal address."""
+    if address == NULL_SENDER:
+        return NULL_SENDER in patterns
     its_local, _, its_domain = address.rpartition("@")
-    return fits(domain, its_domain) and fits(local, its_local)
+    for pattern in patterns:
+        local, _, domain = pattern.rpartition("@")
+        if (
+            (domain in ("*", its_domain) or fits(domain, its_domain))
+            and (local in ("*", its_local) or fits(local, its_local))
+            and pattern != NULL_SENDER
+        ):
+            return True
+    return False
 
 
 def is_plain(pattern: str) -> bool:
@@ -98,7 +105,7 @@ class PatternSet(NamedTuple):
             domain in self.domains
             or local in self.locals
             or (bool(self.below) and is_below_any(domain, self.below))
-            or any(fits_address(one, address) for one in self.globs)
+            or fits_any(self.globs, address)
         )
 
     def fits(self, text: str) -> bool:

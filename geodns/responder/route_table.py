@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from geodns.responder.route_index import Conditions, RouteIndex, index_of
-from geodns.responder.route_index import Network as Network  # noqa: PLC0414 - others take it from here
-from geodns.responder.route_patterns import NULL_SENDER as NULL_SENDER  # noqa: PLC0414 - likewise
+from geodns.responder.route_index import Conditions, Network, RouteIndex, index_of
 
 
 class CompiledRule(NamedTuple):
@@ -63,6 +61,12 @@ class ZoneRoutes:
         """What rules are looked up by; it travels along once it is made."""
         return index_of([(one.conditions, one.over is not None) for one in self.rules], self.local)
 
+    def with_rules(self, rules: tuple[CompiledRule, ...]) -> "ZoneRoutes":
+        """Return these routes while their rules travel, and thereafter, by the same index."""
+        found = ZoneRoutes(self.zone, self.local, rules)
+        vars(found)["index"] = self.index  # where `cached_property` keeps it
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class RouteTarget:
@@ -114,7 +118,7 @@ class Allowance(NamedTuple):
     """The messages that a host which warms up may still be dealt.
 
     Attributes:
-        left: by provider, counted from when this came.
+        left: by provider, counted from when this came; what was left of others stays.
         until: seconds of the monotonic clock; thereafter none.
 
     """

@@ -1,39 +1,55 @@
 """Puts the conditions of rules into words: what a rule wants, and what it misses of a message."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from typing import TypeVar
 
 from geodns.errors import printable
-from geodns.responder.route_table import NULL_SENDER, CompiledRule, Network
-from geodns.responder.routes import RouteQuery, domain_of
+from geodns.responder.route_index import Network
+from geodns.responder.route_patterns import NULL_SENDER
+from geodns.responder.route_table import CompiledRule
+from geodns.responder.routes import CONDITIONS, RouteQuery, domain_of
+
+T = TypeVar("T")
 
 MOST_WANTED = 4
 """So many values of a condition are named in words."""
 MOST_CHARACTERS = 80
 """Longer values are cut."""
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+_UNITS = (
+    *(("GB", 10**9), ("GiB", 1 << 30), ("MB", 10**6), ("MiB", 1 << 20)),
+    *(("KB", 10**3), ("KiB", 1 << 10)),
+)
 
 
 def wanted(rule: CompiledRule) -> dict[str, str]:
     """Return what a rule wants, by condition, in the order in which they are read."""
-    found = {
-        "recipient": _either(_pattern(one) for one in rule.recipient),
-        "sender": _either(_pattern(one) for one in rule.sender),
-        "class": _either(rule.mail_class),
-        "client": _either(_network(one) for one in rule.client[: MOST_WANTED + 1]),
-        "sasl": _either(rule.sasl),
-        "size": "" if rule.over is None else f"over {size_in_words(rule.over)}",
-        "provider": _either(rule.provider),
-    }
-    if len(rule.client) > MOST_WANTED:
-        found["client"] = _either([_network(one) for one in rule.client[:MOST_WANTED]], len(rule.client))
+    found = {condition: _wants(condition, rule) for condition in CONDITIONS}
     return {condition: text for condition, text in found.items() if text}
+
+
+def _wants(condition: str, rule: CompiledRule) -> str:  # noqa: PLR0911 - one a condition
+    match condition:
+        case "recipient":
+            return _either(rule.recipient, _pattern)
+        case "sender":
+            return _either(rule.sender, _pattern)
+        case "class":
+            return _either(rule.mail_class)
+        case "client":
+            return _either(rule.client, _network)
+        case "sasl":
+            return _either(rule.sasl)
+        case "size":
+            return "" if rule.over is None else f"over {size_text(rule.over)}"
+        case _:
+            return _either(rule.provider)
 
 
 def missed(condition: str, rule: CompiledRule, query: RouteQuery) -> str:
     """Say what a message is told to be, and what the rule wants instead."""
-    want = wanted(rule)[condition]
+    want = _wants(condition, rule)
     if condition == "provider":
         return _provider(query, want)
     what, told = _told(condition, query)
@@ -55,15 +71,13 @@ def _told(condition: str, query: RouteQuery) -> tuple[str, str | None]:
         case "sasl":
             return "SASL user", query.sasl
         case _:
-            return "size", None if query.size is None else size_in_words(query.size)
+            return "size", None if query.size is None else size_text(query.size)
 
 
-def size_in_words(size: int) -> str:
-    """Return bytes in the largest unit of 1000 that they fill, to two digits after the point."""
-    power = min(max(len(str(size)) - 1, 0) // 3, len(_UNITS) - 1)
-    number, rest = divmod(size, 1000**power)
-    digits = f"{rest:0{3 * power}}"[:2].rstrip("0") if power else ""
-    return f"{number}{'.' if digits else ''}{digits} {_UNITS[power]}"
+def size_text(size: int) -> str:
+    """Return a number of bytes as zone files write it, as 5MB."""
+    unit, large = next(((unit, large) for unit, large in _UNITS if size and size % large == 0), ("B", 1))
+    return f"{size // large}{unit}"
 
 
 def _provider(query: RouteQuery, want: str) -> str:
@@ -89,13 +103,12 @@ def _network(network: Network) -> str:
     return str(next(summarize_address_range(IPv4Address(first), IPv4Address(last))))
 
 
-def _either(values: Iterable[str] | Sequence[str], number: int = 0) -> str:
+def _either(values: Sequence[T], worded: Callable[[T], str] = str) -> str:
     """Join values by commas and "or"; of many the first, and how many more."""
-    every = [_cut(one) for one in values]
-    number = max(number, len(every))
-    if number > MOST_WANTED:
-        return f"{', '.join(every[:MOST_WANTED])} or {number - MOST_WANTED} more"
-    return " or ".join([*([", ".join(every[:-1])] if every[1:] else []), *every[-1:]])
+    some = [_cut(worded(one)) for one in values[:MOST_WANTED]]
+    if len(values) > MOST_WANTED:
+        return f"{', '.join(some)} or {len(values) - MOST_WANTED:,} more"
+    return " or ".join([*([", ".join(some[:-1])] if some[1:] else []), *some[-1:]])
 
 
 def _cut(text: str) -> str:

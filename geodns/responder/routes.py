@@ -1,19 +1,25 @@
 """Decides which rule fits a message, by what a protocol tells of it."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 from geodns.errors import BadNameError
 from geodns.responder.route_index import MANY, RECIPIENT, SENDER, USER, Network, RouteIndex
-from geodns.responder.route_patterns import NULL_SENDER, fits, fits_address
+from geodns.responder.route_patterns import NULL_SENDER, fits, fits_any
 from geodns.responder.route_table import CompiledRule, ZoneRoutes
 from geodns.wire.idn import to_ascii
 
 LONGEST = 1000
-"""Characters of a local part, a domain or a user name that count; no real one has so many."""
+"""Characters of a local part or a user name that count; no real one has so many."""
+LONGEST_DOMAIN = 255
+"""Characters of a domain; one with more is none."""
+
+
+CONDITIONS = ("recipient", "sender", "class", "client", "sasl", "size", "provider")
+"""Those of a rule, by their keys in the zone file, in the order in which they are read."""
 
 
 class Carried(Enum):
@@ -49,7 +55,7 @@ class Undecided(Enum):
     """Why no rule is named."""
 
     NO_RULE = "no rule fits"
-    LOCAL = "the recipient's domain is local"
+    LOCAL = "the recipient is local"
     STOPPED = "an earlier rule asks what the map does not tell"
     PROVIDER = "a rule asks for the provider, and nobody has looked yet"
 
@@ -64,7 +70,7 @@ def normal_address(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         local, domain = domain, ""
-    if len(domain) > LONGEST:
+    if len(domain) > LONGEST_DOMAIN:
         domain = ""
     domain = domain.lower()
     with contextlib.suppress(BadNameError):
@@ -83,71 +89,89 @@ def decide(routes: ZoneRoutes, query: RouteQuery, carried: Carried = Carried.ALL
     `Undecided.PROVIDER` comes back only where it decides: look it up and ask again with it, or with
     an empty one.
     """
-    index = routes.index
-    if query.recipient is not None and index.local.fits(domain_of(query.recipient)):
+    if query.recipient is not None and is_local(routes, query.recipient):
         return Undecided.LOCAL
     provider = known_provider(query)
-    for position in _candidates(index, query, provider, carried):
+    if carried is not Carried.ALL:
+        return _decide_by_one(routes, query, provider, carried)
+    index = routes.index
+    client = _number(query.client) if index.full.clients else None
+    found = index.full.candidates(
+        query.recipient, query.sender, query.mail_class, provider, client, _user(query)
+    )
+    for position in found:
         rule = routes.rules[position]
-        if carried is Carried.ALL:
-            if not _fits(index, position, rule, query, provider):
-                continue
-        elif not rule.conditional:
-            return Undecided.STOPPED
-        elif not _fits_carried(index, position, rule, query, provider, carried):
-            continue
-        if carried is not Carried.SENDER and rule.provider and provider is None:
-            return Undecided.PROVIDER
-        if carried is not Carried.ALL and _asks_more(rule, carried):
-            return Undecided.STOPPED
-        return rule
+        if _fits(index, position, rule, query, provider):
+            return Undecided.PROVIDER if rule.provider and provider is None else rule
     return Undecided.NO_RULE
 
 
-def _candidates(
-    index: RouteIndex, query: RouteQuery, provider: str | None, carried: Carried
-) -> Iterable[int]:
-    match carried:
-        case Carried.RECIPIENT:
-            return index.by_recipient.candidates(query.recipient, None, None, provider, None, None)
-        case Carried.SENDER:
-            return index.by_sender.candidates(None, query.sender, None, "", None, None)
-    client = _number(query.client) if index.full.clients else None
-    return index.full.candidates(
-        query.recipient, query.sender, query.mail_class, provider, client, _user(query)
-    )
+def _decide_by_one(
+    routes: ZoneRoutes, query: RouteQuery, provider: str | None, carried: Carried
+) -> CompiledRule | Undecided:
+    """Decide for a map that tells one thing: where a rule asks for more, or for nothing, it stops."""
+    index = routes.index
+    if carried is Carried.RECIPIENT:
+        found = index.by_recipient.candidates(query.recipient, None, None, provider, None, None)
+    else:
+        found = index.by_sender.candidates(None, query.sender, None, "", None, None)
+    # Where a rule of a provider that may be the recipient's stops, and so does the next that fits whichever
+    # it is, nobody need look it up.
+    stops = False
+    for position in found:
+        rule = routes.rules[position]
+        if not _fits_carried(index, position, rule, query, provider, carried):
+            continue
+        asks = carried is Carried.RECIPIENT and bool(rule.provider) and provider is None
+        more = not rule.conditional or _asks_more(rule, carried)
+        if not (asks and more):
+            end = Undecided.STOPPED if more else rule
+            return end if not asks and (more or not stops) else Undecided.PROVIDER
+        stops = True
+    return Undecided.PROVIDER if stops else Undecided.NO_RULE
 
 
 def is_local(routes: ZoneRoutes, recipient: str) -> bool:
-    """Say whether mail to a normal address is never routed."""
-    return routes.index.local.fits(domain_of(recipient))
+    """Say whether mail to a normal address is never routed.
+
+    Without a domain, or with an address in its place, it may be for the asking machine itself (RFC 5321
+    sections 4.1.3 and 4.5.1).
+    """
+    domain = domain_of(recipient)
+    return not names_domain(domain) or routes.index.local.fits(domain)
 
 
-def conditions_carried(carried: Carried) -> tuple[str, ...]:
-    """Return the conditions that a protocol's requests can meet."""
-    match carried:
-        case Carried.RECIPIENT:
-            return ("recipient", "provider")
-        case Carried.SENDER:
-            return ("sender",)
-        case _:
-            return ("recipient", "sender", "class", "client", "sasl", "size", "provider")
+def names_domain(domain: str) -> bool:
+    """Say whether the domain of an address is a name, and not empty or an address in brackets."""
+    return bool(domain) and not domain.startswith("[")
 
 
-def holds(rule: CompiledRule, condition: str, query: RouteQuery) -> bool:  # noqa: PLR0911 - one a condition
-    """Say whether one condition of a rule holds; a provider that nobody looked up may be any."""
+def holds(  # noqa: PLR0911 - one a condition
+    routes: ZoneRoutes, position: int, condition: str, query: RouteQuery
+) -> bool:
+    """Say whether one condition of a rule holds; a provider that nobody looked up may be any.
+
+    Args:
+        routes: with the rule.
+        position: of the rule, from 0.
+        condition: by its key in the zone file.
+        query: what is told.
+
+    """
+    index, rule = routes.index, routes.rules[position]
     match condition:
         case "recipient":
-            return not rule.recipient or _fits_any(rule.recipient, query.recipient)
+            return not rule.recipient or _fits_some(
+                index, position, RECIPIENT, rule.recipient, query.recipient
+            )
         case "sender":
-            return not rule.sender or _fits_any(rule.sender, query.sender)
+            return not rule.sender or _fits_some(index, position, SENDER, rule.sender, query.sender)
         case "class":
             return not rule.mail_class or query.mail_class in rule.mail_class
         case "client":
-            return not rule.client or _in_any(rule.client, _number(query.client))
+            return not rule.client or _in_some(index, position, rule.client, query.client)
         case "sasl":
-            user = _user(query)
-            return not rule.sasl or (user is not None and any(fits(one, user) for one in rule.sasl))
+            return not rule.sasl or _fits_some_user(index, position, rule.sasl, _user(query))
         case "size":
             return rule.over is None or (query.size is not None and query.size > rule.over)
         case _:
@@ -208,7 +232,7 @@ def _fits_some(
     if address is None:
         return False
     if len(patterns) < MANY:
-        return _fits_any(patterns, address)
+        return fits_any(patterns, address)
     return index.sets[position, place].fits_address(address)
 
 
@@ -233,13 +257,7 @@ def _in_some(index: RouteIndex, position: int, networks: Sequence[Network], clie
     )
 
 
-def _fits_any(patterns: Sequence[str], address: str | None) -> bool:
-    return address is not None and any(fits_address(pattern, address) for pattern in patterns)
-
-
-def _in_any(networks: Sequence[Network], known: tuple[int, bool] | None) -> bool:
-    if known is None:
-        return False
+def _in_any(networks: Sequence[Network], known: tuple[int, bool]) -> bool:
     number, ipv6 = known
     return any(first <= number <= last and of_ipv6 == ipv6 for first, last, of_ipv6 in networks)
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from geodns.responder.answer_policy import Policy
+from geodns.responder.route_table import CompiledRule, ZoneRoutes
 from geodns.responder.table import EMPTY, SLICE, NameNode, Nodes, Rotation, RotationKey, Table, ZoneTable
 from geodns.wire.message import Answer
 
@@ -21,7 +22,7 @@ SLICE_ANSWERS = 250
 MOST_ANSWERS = 4 * SLICE_ANSWERS
 """Distinct answers of a rotation that comes whole: those of a larger one come before it, in slices."""
 
-_Piece = tuple[tuple[Answer, tuple[str, ...]], ...]
+_Piece = tuple[tuple[Answer, tuple[str, ...]], ...] | tuple[CompiledRule, ...]
 
 
 class TableDelta(NamedTuple):
@@ -36,8 +37,9 @@ class TableDelta(NamedTuple):
             targets or routes.
         put: new entries, and others for the same keys.
         drop: keys of entries that go.
-        piece: answers, each with its hosts, of a rotation that is too large for one delta and follows.
-        lengths: how many of them each part of that rotation has.
+        piece: answers, each with its hosts, of a rotation that is too large for one delta and follows; or
+            rules of routes that do.
+        lengths: how many of them each part of that rotation has, or how many rules the routes.
         policy: None: as it was.
         commit: the update's number in its last delta: the new Table is whole; else None.
 
@@ -92,6 +94,8 @@ def _put(store: str, before: Mapping[K, V], after: Mapping[K, V]) -> Iterator[Ta
     for some in _STORES[store](fresh):
         if len(some) == 1 and store == "rotations":
             yield from _in_pieces(*some.items())
+        elif store == "routes":
+            yield from _rules_in_pieces(*some.items())
         else:
             yield TableDelta(store=store, put=some)
 
@@ -110,10 +114,24 @@ def _in_pieces(entry: tuple[RotationKey, Rotation]) -> Iterator[TableDelta]:
     yield TableDelta(store="rotations", put={key: bare}, lengths=lengths)
 
 
+def _rules_in_pieces(entry: tuple[str, ZoneRoutes]) -> Iterator[TableDelta]:
+    """Yield a zone's routes, their rules before them if they are very many."""
+    zone, routes = entry
+    rules = routes.rules
+    if len(rules) <= SLICE:
+        yield TableDelta(store="routes", put={zone: routes})
+        return
+    for first in range(0, len(rules), SLICE):
+        yield TableDelta(store="routes", piece=rules[first : first + SLICE])
+    yield TableDelta(store="routes", put={zone: routes.with_rules(())}, lengths=(len(rules),))
+
+
 def _whole(
-    bare: Rotation, lengths: tuple[int, ...], pairs: Iterable[tuple[Answer, tuple[str, ...]]]
-) -> Rotation:
-    rest = iter(pairs)
+    bare: Rotation | ZoneRoutes, lengths: tuple[int, ...], pieces: Iterable[Any]
+) -> Rotation | ZoneRoutes:
+    if isinstance(bare, ZoneRoutes):
+        return bare.with_rules(tuple(pieces))
+    rest = iter(pieces)
     parts = []
     for part, length in zip(bare.parts, lengths, strict=True):
         answers, sets = zip(*islice(rest, length), strict=True)
@@ -170,19 +188,19 @@ class TableReplica:
         self._stores: dict[str, dict[Any, Any]] = {store: dict(getattr(table, store)) for store in _STORES}
         self._policy = table.policy
         self._nodes = Nodes(0)
-        self._pairs: list[tuple[Answer, tuple[str, ...]]] = []
+        self._pieces: list[Any] = []
 
     def take(self, delta: TableDelta) -> int | None:
         """Apply one delta; return the update's number once it is complete, else None."""
         if delta.restart:
             self._zones, self._policy = {}, EMPTY.policy
             self._stores = {store: {} for store in _STORES}
-            self._pairs = []
-        self._pairs += delta.piece
+            self._pieces = []
+        self._pieces += delta.piece
         if delta.lengths:
             ((key, bare),) = (delta.put or {}).items()
-            self._stores[delta.store][key] = _whole(bare, delta.lengths, self._pairs)
-            self._pairs = []
+            self._stores[delta.store][key] = _whole(bare, delta.lengths, self._pieces)
+            self._pieces = []
         elif delta.store:
             self._stores[delta.store].update(delta.put or {})
             for key in delta.drop:

@@ -1,4 +1,4 @@
-"""Connections of clients, for workers that answer over them: how many, how long, in turns, and their end."""
+"""Bounds the connections of clients that a worker answers, gives them turns, and ends them."""
 
 import asyncio
 import contextlib
@@ -296,9 +296,17 @@ class Connection(asyncio.Protocol, ABC):
         unread = self.unread or self.full or self._turn is not None
         if self.over or unread or self.transport.is_closing():
             return
+        self.say_end()
+
+    def say_end(self) -> None:
+        """Say that nothing more will come, behind what is still to be sent, and wait for the client's end."""
         self.over = True
-        self.transport.write_eof()
-        self.transport.resume_reading()  # the client's end is to be seen
+        try:
+            self.transport.write_eof()
+        except OSError:  # it is gone, and that was not seen while nothing was read
+            self.drop()
+            return
+        self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         """Answer no more: the client does not take its answers."""

@@ -17,6 +17,9 @@ from geodns.responder.route_table import RouteNews
 from geodns.responder.table_changes import TableDelta
 from geodns.responder.worker_state import Counts
 
+ROUTES = "routes"
+"""The worker that answers MTAs; there is none unless the settings say where."""
+
 _LENGTH = Struct(">I")
 LENGTH = _LENGTH.size
 """Bytes before a frame that say how long it is."""

@@ -1,11 +1,11 @@
-"""Who runs recipient domains' mail, as far as the routes worker knows it, and what it is asking control."""
+"""Caches who runs recipient domains' mail for the routes worker, and asks control for the others."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from geodns.responder.route_table import RouteNews
 from geodns.serve.known_providers import KnownProviders
+from geodns.wire.mail_domains import mail_domain
 
 MOST_ASKED = 1000
 """Domains that are asked for at one time; a message to one more does without its provider."""
@@ -15,9 +15,6 @@ ASK_AGAIN = 10.0
 
 WAIT = 0.5
 """Seconds that a message waits for the answer at most."""
-
-_DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
-_LONGEST = 253
 
 
 class _Question:
@@ -47,6 +44,13 @@ class ProviderCache:
         self._ask = ask
         self._asked: OrderedDict[str, _Question] = OrderedDict()
 
+    def fresh(self, domain: str, date: float) -> str | None:
+        """Return what need not be asked for; None: see `provider`."""
+        if (provider := self._built_in.get(domain)) is not None:
+            return provider
+        known = self._known.get(domain, date)
+        return known.provider if known is not None and date < known.fresh else None
+
     def provider(self, domain: str, now: float, date: float) -> str | None:
         """Return a domain's provider; empty: nobody known, None: not told yet.
 
@@ -61,10 +65,15 @@ class ProviderCache:
         known = self._known.get(domain, date)
         if known is not None and date < known.fresh:
             return known.provider
-        if len(domain) > _LONGEST or _DOMAIN.fullmatch(domain) is None:
+        if not domain or mail_domain(domain) != domain:
             return ""
         self._question(domain, now)
         return known.provider if known is not None else None
+
+    def certain(self, domain: str, date: float) -> bool:
+        """Say whether nobody known runs a domain's mail for certain: else its look-up failed."""
+        known = self._known.get(domain, date)
+        return known is None or known.learned
 
     def wait(self, domain: str, now: float, told: Callable[[], None]) -> bool:
         """Have `told` called when a domain's provider has come; False: it is not worth waiting for."""
@@ -98,7 +107,5 @@ class ProviderCache:
         if len(self._asked) >= MOST_ASKED:
             return None
         question = self._asked[domain] = _Question(now)
-        if found is not None:
-            question.waiting = found.waiting
         self._ask(domain)
         return question

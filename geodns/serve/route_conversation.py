@@ -14,7 +14,7 @@ class _Parser(Protocol):
     ended: bool
 
     @property
-    def half(self) -> bool: ...
+    def held(self) -> int: ...
     def feed(self, data: bytes) -> list[Heard]: ...
     def eof(self) -> list[Heard]: ...
 
@@ -33,9 +33,9 @@ class Conversation:
         self._ended = False
 
     @property
-    def half(self) -> bool:
-        """Whether an unfinished request waits."""
-        return self._parser is not None and self._parser.half
+    def held(self) -> int:
+        """Bytes of an unfinished request; 0: none waits."""
+        return 0 if self._parser is None else self._parser.held
 
     @property
     def ended(self) -> bool:

@@ -9,6 +9,7 @@ import h11
 
 from geodns.serve.route_messages import (
     CUT_SHORT,
+    MOST_LINES,
     NO_OTHER_HOST,
     NOT_SERVED,
     TOLD,
@@ -23,7 +24,7 @@ LONGEST_HEAD = 16_384
 """Bytes of a request line and its headers."""
 
 LONGEST = 32_768
-"""Bytes of a request; one in chunks of a byte keeps others waiting for some 30 ms until it is refused."""
+"""Bytes of a request."""
 
 _PIECE = 4096
 """Bytes that are parsed at once: those of the next request among them are parsed again."""
@@ -59,20 +60,20 @@ class HttpParser:
         # Each request has its own: h11 reads none before the one before is answered, but answers are made
         # elsewhere. Its own limit depends on how the bytes are split, so it is set out of reach.
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=2 * LONGEST)
-        self._taken = 0
+        self._taken = self._lines = 0
         self._head: h11.Request | None = None
         self._body = bytearray()
 
     @property
-    def half(self) -> bool:
-        """Whether an unfinished request waits."""
-        return self._taken > 0
+    def held(self) -> int:
+        """Bytes of an unfinished request."""
+        return self._taken
 
     def feed(self, data: bytes) -> list[Heard]:
         at, found = 0, list[Heard]()
         while not self.ended and at < len(data):
             try:
-                piece = data[at : at + min(_PIECE, self._room())]
+                piece = self._piece(data[at : at + min(_PIECE, self._room())])
                 at += len(piece)
                 self._taken += len(piece)
                 self._parser.receive_data(piece)
@@ -88,11 +89,23 @@ class HttpParser:
         return found
 
     def eof(self) -> list[Heard]:
-        half = self.half
+        half = self.held > 0
         self.ended = True
         heard = [self._refuse(400, CUT_SHORT)] if half else []
         self._begin()
         return [*heard]
+
+    def _piece(self, data: bytes) -> bytes:
+        """Return as much as has no more lines than the request may still have; raises _RefusedRequest.
+
+        Headers, chunks and trailers cost most by their number.
+        """
+        left = MOST_LINES - self._lines
+        if left == 0:
+            raise _RefusedRequest(431 if self._head is None else 413, f"{MOST_LINES} lines and no end")
+        lines = data.split(b"\n", left)
+        self._lines += len(lines) - 1
+        return data[: len(data) - len(lines[-1])] if len(lines) > left else data
 
     def _room(self) -> int:
         """Return how many bytes the request may still have; raises _RefusedRequest."""

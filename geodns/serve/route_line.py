@@ -32,9 +32,9 @@ class LineParser:
         self._held = bytearray()
 
     @property
-    def half(self) -> bool:
-        """Whether an unfinished request waits."""
-        return bool(self._held)
+    def held(self) -> int:
+        """Bytes of an unfinished request."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> list[Heard]:
         held = self._held

@@ -15,6 +15,9 @@ RouteOutcome = Literal["name", "host", "others", "none", "local", "stopped", "un
 MOST_UNFINISHED = 100_000
 """Bytes of a request; a longer one is refused as soon as they have come."""
 
+MOST_LINES = 300
+"""Lines of a request. MTAs send 40 at most, and thousands that say nothing cost more than all else."""
+
 SIZE_DIGITS = 18
 """Of a message's bytes: so many fit 64 bits."""
 

@@ -2,6 +2,7 @@
 
 from geodns.serve.route_messages import (
     CUT_SHORT,
+    MOST_LINES,
     MOST_UNFINISHED,
     Heard,
     Malformed,
@@ -45,9 +46,9 @@ class PolicyParser:
         self._seen = 0
 
     @property
-    def half(self) -> bool:
-        """Whether an unfinished request waits."""
-        return bool(self._held)
+    def held(self) -> int:
+        """Bytes of an unfinished request."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> list[Heard]:
         held, start, found = self._held, 0, list[Heard]()
@@ -72,13 +73,16 @@ class PolicyParser:
         return found
 
     def eof(self) -> list[Heard]:
-        self.ended, half = True, self.half
+        self.ended, half = True, self.held > 0
         self._held.clear()
         return [self._refuse(CUT_SHORT)] if half else []
 
     def _read(self, text: str) -> Heard:
+        lines = text.split("\n")
+        if len(lines) > MOST_LINES:
+            return self._refuse(f"more than {MOST_LINES} lines")
         try:
-            attributes = dict(line.split("=", 1) for line in text.split("\n"))  # the last value is kept
+            attributes = dict(line.split("=", 1) for line in lines)  # the last value is kept
         except ValueError:
             return self._refuse("a line without =")
         if attributes.get("request") != "smtpd_access_policy":

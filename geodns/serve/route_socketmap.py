@@ -37,9 +37,9 @@ class SocketmapParser:
         self._need = 0
 
     @property
-    def half(self) -> bool:
-        """Whether an unfinished request waits."""
-        return bool(self._held)
+    def held(self) -> int:
+        """Bytes of an unfinished request."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> list[Heard]:
         held, start, found = self._held, 0, list[Heard]()
@@ -57,7 +57,7 @@ class SocketmapParser:
         return found
 
     def eof(self) -> list[Heard]:
-        self.ended, half = True, self.half
+        self.ended, half = True, self.held > 0
         self._held.clear()
         return [self._refuse(CUT_SHORT)] if half else []
 
@@ -91,7 +91,8 @@ class SocketmapParser:
 
     def _refuse(self, why: str) -> Malformed:
         self.ended = True
-        # To Postfix PERM is a fault of its tables, and it tries again; to others it is a reason to bounce.
+        # PERM (socketmap_table(5)) would do no better: Postfix defers mail for either, as for any map that
+        # fails, while other clients may take it for a reason to bounce.
         return Malformed("socketmap", _netstring(f"TEMP {why}"), why)
 
 

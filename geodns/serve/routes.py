@@ -15,6 +15,7 @@ from geodns.serve.frames import ROUTE_SECONDS, ProviderAsked, RouteCounts, Route
 from geodns.serve.known_providers import KnownProviders
 from geodns.serve.plan import RoutesListener, RoutesPlan
 from geodns.serve.provider_cache import WAIT, ProviderCache
+from geodns.serve.recent_look_ups import RecentLookUps
 from geodns.serve.route_conversation import Conversation, reply
 from geodns.serve.route_messages import Heard, Malformed, RouteRequest
 from geodns.serve.routes_answers import Answerer, Wanted
@@ -27,22 +28,29 @@ CONNECTIONS = 2000
 longest goes."""
 
 IDLE = 1200.0
-"""Seconds that a connection may stay without a request. Postfix keeps one to a policy service for 300 s
-without a request and 1000 s in all (smtpd_policy_service_max_idle and _max_ttl), and looks at neither in the
-middle of an SMTP session: it shall be the one who closes, since one that it finds closed costs it a try, and
-with try_limit=1 the answer."""
+"""Seconds that a connection may stay without a request. Where Postfix keeps one to a policy service, that is
+for 300 s without a request and 1000 s in all (smtpd_policy_service_max_idle and _max_ttl), but it looks at
+neither in the middle of an SMTP session. It shall be the one who closes: what it finds closed costs it a try,
+and with try_limit=1 every answer until the session's end."""
 
 HALF = 10.0
 """Seconds that a request may take to arrive."""
 
+HELD = 8 << 20
+"""Bytes of requests that have not arrived whole, of all clients; past that, those that began first go."""
+
 LINGER = 1.0
 """Seconds that a client has to read the last answer and close."""
 
-TURN = 16
-"""Requests of one connection that are answered before the others' turn."""
+TURN = 1
+"""Requests of one connection that are answered before the others' turn. MTAs ask one at a time; of a crowd
+that asks many at once each further one would keep all others waiting."""
 
 PIECE = 4096
-"""Bytes that are parsed at once."""
+"""Bytes of one connection that are parsed in a turn."""
+
+TAKEN = 1 << 14
+"""Bytes that are read at once, and so those of one connection that may wait for its turn."""
 
 TOLD_EVERY = 60.0
 """Seconds from one line about malformed requests, or one of our own faults, to the next."""
@@ -84,6 +92,7 @@ class RoutesServer(ConnectionServer):
     Attributes:
         answerer: answers them.
         halves: connections with part of a request, the one that began first stands first, and when it began.
+        taken: what is read into, for all of them.
 
     """
 
@@ -97,12 +106,14 @@ class RoutesServer(ConnectionServer):
         super().__init__(follower, listening, "routes", most=CONNECTIONS, per_client=sys.maxsize, idle=IDLE)
         self.plan = plan
         self.halves: OrderedDict[_MtaConnection, float] = OrderedDict()
+        self.taken = bytearray(TAKEN)
+        self._held = 0
         self.answerer = Answerer(ProviderCache(plan.providers, known, self._ask))
         follower.on_news = self._take
         self._targets = follower.table.targets
         self._since = time.time()
         self._answers: Counter[RouteKey] = Counter()
-        self._looked_up: Counter[tuple[str, str, str]] = Counter()
+        self._looked_up = RecentLookUps()
         self._buckets = [0] * (len(ROUTE_SECONDS) + 1)
         self._seconds = 0.0
         self._malformed = 0
@@ -117,7 +128,26 @@ class RoutesServer(ConnectionServer):
         if not self.follower.stream.backlog:  # while the supervisor does not read, counts add up here
             self.report()
         while self.halves and now - next(iter(self.halves.values())) > HALF:
-            self.halves.popitem(last=False)[0].drop()
+            self._drop_half()
+
+    def note_half(self, connection: "_MtaConnection", held: int) -> None:
+        """Note that a connection has so many bytes of a request that is not whole."""
+        self.halves.setdefault(connection, connection.heard)
+        self._held += held - connection.held
+        connection.held = held
+        while self._held > HELD:
+            self._drop_half()
+
+    def no_half(self, connection: "_MtaConnection") -> None:
+        """Note that a connection has no part of a request any more."""
+        if self.halves.pop(connection, None) is not None:
+            self._held -= connection.held
+            connection.held = 0
+
+    def _drop_half(self) -> None:
+        oldest = next(iter(self.halves))
+        self.no_half(oldest)
+        oldest.drop()
 
     def reply(self, request: RouteRequest, listener: RoutesListener, *, waited: bool) -> bytes | Wanted:
         """Return the answer as it is written, or whose provider to wait for."""
@@ -133,7 +163,9 @@ class RoutesServer(ConnectionServer):
         digest = answer.rule.digest if answer.rule is not None else ""
         self._answers[RouteKey(zone, digest, answer.outcome, request.protocol)] += 1
         if answer.route is not None and answer.route.host:
-            self._looked_up[zone, answer.route.host, answer.provider] += 1
+            host, target = answer.route.host, answer.target
+            capped = target is not None and host in target.capped.get(answer.provider, ())
+            self._looked_up.add(zone, host, answer.provider, capped=capped)
         return reply(request, answer)
 
     def refuse(self, malformed: Malformed) -> bytes:
@@ -172,7 +204,7 @@ class RoutesServer(ConnectionServer):
             RouteCounts(
                 self.follower.name,
                 dict(self._answers),
-                dict(self._looked_up),
+                self._looked_up.tell(time.monotonic()),
                 tuple(self._buckets),
                 self._seconds,
                 self._since,
@@ -180,53 +212,67 @@ class RoutesServer(ConnectionServer):
         )
         self._since = time.time()
         self._answers.clear()
-        self._looked_up.clear()
         self._buckets = [0] * len(self._buckets)
         self._seconds = 0.0
 
     def left(self, connection: Connection) -> None:
         super().left(connection)
-        self.halves.pop(connection, None)  # type: ignore[call-overload]
+        if isinstance(connection, _MtaConnection):
+            self.no_half(connection)
 
     def _ask(self, domain: str) -> None:
         self.follower.tell(ProviderAsked(self.follower.name, domain))
 
     def _take(self, news: RouteNews) -> None:
-        self.answerer.dealer.allow(news.allowances)
+        if news.allowances:
+            self.answerer.dealer.allow(self._looked_up.without(news.allowances, time.monotonic()))
         self.answerer.providers.take(news, time.time())
 
 
-class _MtaConnection(Connection):
-    """One connection of an MTA; a request that waits for a provider holds up those behind it."""
+class _MtaConnection(Connection, asyncio.BufferedProtocol):
+    """One connection of an MTA; a request that waits for a provider holds up those behind it.
+
+    Attributes:
+        held: bytes of a request that has not arrived whole.
+
+    """
 
     def __init__(self, server: RoutesServer, listener: RoutesListener) -> None:
         super().__init__(server)
+        self.held = 0
         self._server = server
         self._listener = listener
         self._conversation = Conversation(server.plan.names)
         self._in = b""
+        self._parsed = 0
         self._heard: deque[Heard] = deque()
         self._ended = False
         """Whether the client will send no more."""
         self._wanted: Wanted | None = None
         self._patience: asyncio.TimerHandle | None = None
+        """For the provider, or at the end for the client to close."""
         self._waited = False
 
     @property
     def unread(self) -> bool:
-        return bool(self._heard or self._in or self._conversation.half)
+        return bool(self._heard or self._parsed < len(self._in) or self._conversation.held)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._wait_no_more()
         super().connection_lost(error)
 
+    def get_buffer(self, _sizehint: int) -> bytearray:
+        return self._server.taken
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(memoryview(self._server.taken)[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
         if self.over:
             return
-        if not self._conversation.half:
-            self.touch(self.heard)
-        self._in += data
+        self._in = self._in[self._parsed :] + data
+        self._parsed = 0
         self.answer()
 
     def eof_received(self) -> bool:
@@ -254,11 +300,14 @@ class _MtaConnection(Connection):
             self.touch(now)
             self._server.took(now - self.heard, number)
         if self._wanted is not None:
+            self._server.no_half(self)
             self.transport.pause_reading()
             return
-        more = bool(self._heard or (self._in and not self._conversation.ended))
+        more = bool(self._heard or (self._parsed < len(self._in) and not self._conversation.ended))
         if more or not (self._ended or self._conversation.ended):
-            self._note_half(progress=number > 0)
+            if not more:
+                self._in, self._parsed = b"", 0
+            self._note_half(progress=number > 0, more=more)
             self.end_turn(more=more)
         else:
             self._close()
@@ -267,11 +316,14 @@ class _MtaConnection(Connection):
         """Return a turn's answers, and how many there are."""
         answers = bytearray()
         number = 0
+        parsed = False
         while number < TURN and len(answers) < UNSENT:
             if not self._heard:
-                if not self._in or self._conversation.ended:
+                if parsed or self._parsed == len(self._in) or self._conversation.ended:
                     break
-                piece, self._in = self._in[:PIECE], self._in[PIECE:]
+                parsed = True
+                piece = self._in[self._parsed : self._parsed + PIECE]
+                self._parsed += len(piece)
                 self._heard += self._conversation.feed(piece)
                 continue
             first = self._heard[0]
@@ -294,6 +346,7 @@ class _MtaConnection(Connection):
         """Wait for a provider; False: it is not worth it."""
         if not self._server.answerer.providers.wait(wanted.domain, time.monotonic(), self._told):
             return False
+        self.touch(self.heard)
         self._wanted = wanted
         self._patience = asyncio.get_running_loop().call_later(WAIT, self._go_on)
         return True
@@ -319,18 +372,18 @@ class _MtaConnection(Connection):
             self._patience.cancel()
             self._patience = None
 
-    def _note_half(self, *, progress: bool) -> None:
-        """Note since when part of a request has been there."""
-        halves = self._server.halves
-        if progress or not self._conversation.half:
-            halves.pop(self, None)
-        if self._conversation.half:
-            halves.setdefault(self, self.heard)
+    def _note_half(self, *, progress: bool, more: bool) -> None:
+        """Note since when part of a request has been there; where more has come, the client is not late."""
+        held = self._conversation.held
+        if progress or not held:
+            self._server.no_half(self)
+        if held and not more:
+            self._server.note_half(self, held)
 
     def _close(self) -> None:
         """Say the end behind the last answer, and give the client the time to read it."""
-        self._server.halves.pop(self, None)
-        self._in = b""
+        self._server.no_half(self)
+        self._in, self._parsed = b"", 0
         self.over = True
         if self.transport.is_closing():
             return
@@ -338,6 +391,5 @@ class _MtaConnection(Connection):
             self.transport.close()
             return
         # Closed with bytes unread, the kernel would reset the connection, and the answer would be lost.
-        self.transport.write_eof()
-        self.transport.resume_reading()
-        asyncio.get_running_loop().call_later(LINGER, self.drop)
+        self.say_end()
+        self._patience = asyncio.get_running_loop().call_later(LINGER, self.drop)

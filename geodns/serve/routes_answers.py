@@ -1,12 +1,13 @@
-"""What a request for a route is answered, from the Table, the rotations and the providers known."""
+"""Answers requests for routes from the Table, the rotations and the providers known."""
 
 from collections.abc import Mapping
+from random import Random
 from typing import NamedTuple
 
 from geodns.responder.route_deals import Dealer, by_name
 from geodns.responder.route_explained import route_answer
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
-from geodns.responder.routes import Carried, RouteQuery, Undecided, decide, domain_of
+from geodns.responder.routes import RouteQuery, Undecided, decide, domain_of
 from geodns.responder.table import Table
 from geodns.serve.plan import RoutesListener
 from geodns.serve.provider_cache import ProviderCache
@@ -17,6 +18,14 @@ _OUTCOMES: Mapping[Undecided, RouteOutcome] = {
     Undecided.LOCAL: "local",
     Undecided.STOPPED: "stopped",
 }
+
+
+MOST_MISSED = 8
+"""Rules that POST /route says of why they do not fit. `GET /api/v1/route`, of control's process, says more;
+here each message would pay for it, and those of all others wait."""
+
+MOST_LIVE = 100
+"""Hosts that it names as live: MTAs read no answer of any length."""
 
 
 class Wanted(NamedTuple):
@@ -46,7 +55,7 @@ class Answerer:
     """
 
     def __init__(self, providers: ProviderCache) -> None:
-        self.dealer = Dealer()
+        self.dealer = Dealer(Random())  # noqa: S311 - no secret
         self.providers = providers
 
     def answer(
@@ -71,52 +80,54 @@ class Answerer:
         routes = routes_asked(table, listener, request)
         if routes is None:
             return "", RouteAnswer("unserved")
-        query = request.query
+        query, domain = request.query, domain_of(request.query.recipient or "")
+        if domain and (known := self.providers.fresh(domain, times[1])) is not None:
+            query = query._replace(provider=known)  # here, what decides is read once, not twice
         decided = decide(routes, query, request.carried)
         if decided is Undecided.PROVIDER:
-            query = self._with_provider(query, times)
-            if query.provider is None and not waited and _told(request):
-                return Wanted(domain_of(query.recipient or ""))
+            query = self._with_provider(query, domain, times)
+            if query.provider is None and not waited and domain:
+                return Wanted(domain)
             decided = decide(routes, query._replace(provider=query.provider or ""), request.carried)
         if isinstance(decided, Undecided):
             answer = RouteAnswer(_OUTCOMES[decided], provider=query.provider or "")
             return routes.zone, _explained(request, routes, query, decided, answer)
-        rule, target = decided, table.targets.get((routes.zone, decided.name))
-        if target is not None and rule.by_host and request.deals:
-            if query.provider is None:
-                query = self._with_provider(query, times)
-            if query.provider is None and (target.capped or target.barred):
-                if not waited and _told(request):
-                    return Wanted(domain_of(query.recipient or ""))
-                # What a provider bars, or may get of a host, cannot be kept where nobody knows it.
-                rule = rule._replace(by_host=False)
-        answer = self._dealt(rule, target, query.provider or "", times[0], listener.self_host, request)
+        target = table.targets.get((routes.zone, decided.name))
+        if target is not None and decided.by_host and request.deals and query.provider is None:
+            query = self._with_provider(query, domain, times)
+            # Only a host that some provider bars or caps is worth waiting for: without, it is not dealt.
+            limited = target.capped or target.barred
+            if query.provider is None and limited and domain and not waited:
+                return Wanted(domain)
+        provider = query.provider
+        if provider == "" and domain and not self.providers.certain(domain, times[1]):
+            provider = None  # the look-up failed: it may be one that bars or caps a host
+        answer = self._dealt(decided, target, provider, times[0], listener.self_host, request)
         return routes.zone, _explained(request, routes, query, decided, allowed(request, answer))
 
-    def _with_provider(self, query: RouteQuery, times: tuple[float, float]) -> RouteQuery:
-        domain = domain_of(query.recipient or "")
+    def _with_provider(self, query: RouteQuery, domain: str, times: tuple[float, float]) -> RouteQuery:
         return query._replace(provider=self.providers.provider(domain, *times)) if domain else query
 
     def _dealt(
         self,
         rule: CompiledRule,
         target: RouteTarget | None,
-        provider: str,
+        provider: str | None,
         now: float,
         self_host: str,
         request: RouteRequest,
     ) -> RouteAnswer:
         if target is None:
-            return RouteAnswer("name", rule, by_name(rule), None, provider)
+            return RouteAnswer("name", rule, by_name(rule), None, provider or "")
         route = self.dealer.route(rule, target, provider, now, self_host, single=request.deals)
         outcome: RouteOutcome = "name"
         if route is None:
             outcome = "later"
-        elif self_host and self_host in target.hosts:
+        elif self.dealer.lists(target, self_host, now):
             outcome = "others"
         elif route.host:
             outcome = "host"
-        return RouteAnswer(outcome, rule, route, target, provider)
+        return RouteAnswer(outcome, rule, route, target, provider or "")
 
 
 def _explained(
@@ -128,10 +139,5 @@ def _explained(
 ) -> RouteAnswer:
     if not request.explains:
         return answer
-    told = route_answer(routes, query, decided, answer.target, answer.route)
+    told = route_answer(routes, query, decided, answer.target, answer.route, MOST_MISSED, MOST_LIVE)
     return answer._replace(explained=dict(told))
-
-
-def _told(request: RouteRequest) -> bool:
-    """Say whether a request tells the recipient, whose provider could be asked for."""
-    return request.carried is not Carried.SENDER and bool(domain_of(request.query.recipient or ""))

@@ -24,7 +24,7 @@ _PATIENCE = 1.0
 _NOBODY = {errno.ECONNREFUSED, errno.ENOENT}
 
 
-class _File(NamedTuple):
+class _SocketFile(NamedTuple):
     """A UNIX socket's file, and which one it was: another server may have put its own there since."""
 
     path: Path
@@ -44,7 +44,7 @@ class RoutesSockets:
     def __init__(self) -> None:
         self.listening: list[socket.socket] = []
         self._places: list[str] = []
-        self._files: list[_File] = []
+        self._files: list[_SocketFile] = []
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def open_routes(listeners: Sequence[RoutesListener], identity: Identity | None) 
         return sockets
 
 
-def _open_file(path: Path, mode: int, identity: Identity | None) -> tuple[socket.socket, _File]:
+def _open_file(path: Path, mode: int, identity: Identity | None) -> tuple[socket.socket, _SocketFile]:
     """Make a UNIX socket under a name of its own, then move it to its place.
 
     So nobody meets one without its mode and owner, and what stands in its place is replaced at once, or not
@@ -131,7 +131,7 @@ def _open_file(path: Path, mode: int, identity: Identity | None) -> tuple[socket
         raise StartError(f"unix:{path}: {_trouble(path, error)}") from None
     finally:
         os.umask(umask)
-    return opened, _File(path, made.st_dev, made.st_ino)
+    return opened, _SocketFile(path, made.st_dev, made.st_ino)
 
 
 def _require_free(path: Path) -> None:
@@ -172,6 +172,6 @@ def _trouble(path: Path, error: OSError) -> str:
             return f"cannot be opened: {error.strerror or error}"
 
 
-def _is(file: _File) -> bool:
+def _is(file: _SocketFile) -> bool:
     found = file.path.lstat()
     return (found.st_dev, found.st_ino) == (file.device, file.inode)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from geodns.responder.rate_limit import Cells
 from geodns.serve import udp, worker
 from geodns.serve.frames import (
+    ROUTES,
     Message,
     QueryLogBatch,
     Stream,
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 CONTROL = "control"
 TCP = "tcp"
-ROUTES = "routes"
 
 MAX_LOG_BACKLOG = 1 << 20
 """Bytes that may wait for control before the query log has to do without what comes now."""
@@ -184,6 +184,7 @@ class _Supervisor:
             self._plan.notifier.stopping()
             for one in self._sockets.tcp:  # the worker closes them too: nobody connects to what is ending
                 one.close()
+            self._routes_sockets.close()
             for slot in self._slots:
                 slot.signal(signal.SIGTERM)
 

@@ -44,7 +44,7 @@ def zone_of(dnsbl: Dnsbl) -> str:
     return lines[0]
 
 
-class Asked(NamedTuple):
+class ListAnswers(NamedTuple):
     """A list's answers.
 
     Attributes:
@@ -59,7 +59,7 @@ class Asked(NamedTuple):
     lacks: str
 
 
-async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Address]) -> Asked:
+async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Address]) -> ListAnswers:
     """Ask a list about addresses.
 
     Raises:
@@ -96,7 +96,7 @@ async def ask(reputation: Reputation, dnsbl: Dnsbl, addresses: Collection[Addres
         why = f"{len(failed)} of {len(asked)} look-ups failed: {failed[0]}"
     if asked and len(failed) == len(asked):
         raise ListingError(why)
-    return Asked(answers, why, lacks)
+    return ListAnswers(answers, why, lacks)
 
 
 def _without_key(text: str, zone: str) -> str:

@@ -173,6 +173,14 @@ class MailWindow:
         """See `MailCounts`."""
         return tally((kind, number) for (_, _, kind), number in self._sums(host, start, end).items())
 
+    def firsts(self, host: HostKey, start: float, end: float) -> dict[str, int]:
+        """Return the first attempts to each provider, those that were told late, too."""
+        found: dict[str, int] = {}
+        for (_, provider, kind), number in self._sums(host, start, end).items():
+            if kind.first:
+                found[provider] = found.get(provider, 0) + number
+        return found
+
     def _sums(self, host: HostKey, start: float, end: float) -> dict[MailKey, int]:
         # Many steps have the same few keys, and rules ask for every host every ten seconds.
         found: dict[MailKey, int] = {}

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 FIVE, HOUR, DAY = 300, 3600, 86400
 ROUTES_KEPT: Mapping[int, int] = {FIVE: 2 * HOUR, HOUR: 15 * DAY}
 """Seconds that sums of each step are kept; every answer stands in both."""
-RULES_KEPT = 400 * DAY
-"""Seconds after which a rule is forgotten that is no longer in its file and matches nothing."""
+RULES_KEPT = ROUTES_KEPT[HOUR]
+"""Seconds after which a rule is forgotten that is not in its file and matches nothing: as its sums are."""
 MOST = 10**15
 """No count is as large."""
 MAX_UNPACKED = 64 << 20

@@ -82,8 +82,8 @@ export class Zones {
     for (const [name, zone] of this.kept) zone.experiments.draw(experiments[name]);
   }
 
-  routes({ zones, answering }) {
-    for (const [name, zone] of this.kept) zone.routes.draw(zones[name], answering);
+  routes({ zones, listen }) {
+    for (const [name, zone] of this.kept) zone.routes.draw(zones[name], listen.length > 0);
   }
 
   reputations({ zones, lists, unknown_replies: unknown }) {

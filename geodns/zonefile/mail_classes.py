@@ -30,9 +30,7 @@ def _read_header(node: YamlNode, report: Report) -> str | None:
 
 
 def _read_value(node: YamlNode, report: Report) -> str | None:
-    instead = (
-        "write words of letters, digits, - and _, with | between them, as bulk|list; a whole value is one"
-    )
+    instead = "write words of letters, digits, - and _ with | between, as bulk|list: the whole value is one"
     text = text_of(node, report, "a header's value", instead)
     if text is not None and (len(text) > _MAX_VALUE or _VALUE.fullmatch(text) is None):
         report.error(node, f"{quoted(text)} is no value that every MTA can look for", instead)
@@ -72,10 +70,11 @@ def read_classes(node: YamlNode | None, report: Report) -> tuple[MailClass, ...]
             sign = _read_sign(item, report)
             if sign is None:
                 continue
-            there = first.setdefault(_told_by(sign), name)
-            if sign in signs or there != name:
-                what = f"{_shown(sign)} is a sign of class {quoted(there)} already"
+            told_by = _told_by(sign)
+            if told_by in first:
+                what = f"{_shown(sign)} is a sign of class {quoted(first[told_by])} already"
                 report.warn(item, what, "take one out: the first class that fits counts")
+            first.setdefault(told_by, name)
             signs.append(sign)
         if signs:
             found.append(MailClass(name=name, signs=tuple(signs)))

@@ -1,7 +1,7 @@
 """Checks of routes that need a whole zone: the names they use, what never matches, what has no effect."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from geodns.config import yaml_nodes
 from geodns.config.report import Report, first_and_count, quoted
@@ -10,7 +10,7 @@ from geodns.model.hosts import Host
 from geodns.model.routes import RouteRule
 from geodns.model.zone import Rule, Zone
 from geodns.wire.names import USUAL
-from geodns.zonefile.route_shadows import contains, hidden_routes
+from geodns.zonefile.route_shadows import containing, hidden_routes
 from geodns.zonefile.routes import PlacedRoute
 from geodns.zonefile.sections import Placed
 
@@ -37,17 +37,17 @@ def check_routes(
         report: takes the problems.
 
     """
-    before = report.errors
     uses = _Uses(zone)
     for one in routes:
         uses.check(one, report)
+    if report.errors:
+        return  # rules may be missing: their numbers, and what comes before what, are not known
     _check_caps(zone, hosts, report)
     if not routes:
         if zone.local:
             report.warn(root.place("local"), "`local` without `routes` has no effect", "write `routes`, too")
         return
-    if report.errors == before:
-        _check_order(routes, report)
+    _check_order(routes, report)
     _check_local(zone, routes, report)
     if "classes" in root.items:
         _check_classes(zone, routes, report)
@@ -150,14 +150,10 @@ def _shown(number: int, one: PlacedRoute) -> str:
 
 def _check_local(zone: Zone, routes: Sequence[PlacedRoute], report: Report) -> None:
     """Warn of rules whose recipients are local all: nobody asks rules for these."""
-    globs = [one for one in zone.local if any(sign in one for sign in "*?")]
-    known: dict[str, bool] = {}
+    is_local = lru_cache(maxsize=1024)(containing(zone.local))
     for number, one in enumerate(routes if zone.local else (), 1):
         domains = [pattern.rpartition("@")[2] for pattern in one.rule.recipient]
-        for domain in domains:
-            if domain not in known:
-                known[domain] = domain in zone.local or any(contains(wide, domain) for wide in globs)
-        if domains and all(known[domain] for domain in domains):
+        if domains and all(map(is_local, domains)):
             what = f"rule {number} never matches: its recipients are `local`"
             report.warn(one.place("recipient"), what, "take it out: local mail is never routed")
 

@@ -249,6 +249,14 @@ def contains(wide: str, narrow: str) -> bool:
     return all(sign == "*" for sign in wide[at:])
 
 
+def containing(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return what says whether one of some patterns contains a given one, as far as is sure."""
+    known = Globs(_Budget(MAX_STEPS))
+    for pattern in patterns:
+        known.setdefault(pattern, pattern)
+    return lambda pattern: next(known.containing(pattern), None) is not None
+
+
 def _users(by_value: Mapping[Any, Rules], budget: _Budget) -> Covering:
     known = Globs(budget)
     for pattern, rules in by_value.items():

@@ -1,8 +1,6 @@
 """The sections `local` and `routes` of a zone file: their keys and their reading."""
 
-import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from geodns.config import yaml_nodes
@@ -12,7 +10,7 @@ from geodns.config.report import Report, quoted
 from geodns.config.value_types import Schema, ValueType, choice, items_of, one_or_more, text_of, whole, word
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.model.providers import PROVIDERS
-from geodns.model.routes import RouteRule
+from geodns.model.routes import RouteRule, size_of
 from geodns.zonefile.record_fields import Context, read_name
 from geodns.zonefile.route_patterns import DOMAIN, RECIPIENT, SENDER, USER
 from geodns.zonefile.sections import check_short_name
@@ -21,16 +19,13 @@ from geodns.zonefile.views import read_client_network
 MAX_RULES = 20_000
 MAX_PATTERNS = 200_000
 """Values of all conditions of a zone's rules."""
+MAX_LOCAL = 20_000
+"""Domains, at most."""
 MAX_SIZE = 2**50
 """Bytes of a message that a rule may say, at most."""
 
 PROVIDER_NAMES = tuple(sorted(one.name for one in PROVIDERS))
-_SIZE = re.compile(r"(over )? *([0-9]{1,15}(?:\.[0-9]{1,6})?) *([kmg]i?b|b)?", re.IGNORECASE)
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{kind}": base**power
-    for power, letter in enumerate("kmg", 1)
-    for kind, base in (("b", 1000), ("ib", 1024))
-}
+_OVER = "over "
 _SIZE_HOW = "write a size, as over 5MB; B, KB, MB and GB, or KiB, MiB and GiB of 1024"
 _LIST = 'write rules, as [{provider: google, use: gmail}, {use: "@"}]'
 
@@ -54,16 +49,17 @@ def _read_class(node: YamlNode, report: Report) -> str | None:
 
 def _read_over(node: YamlNode, report: Report) -> int | None:
     text = text_of(node, report, "a size", _SIZE_HOW)
-    found = None if text is None else _SIZE.fullmatch(text.strip())
     if text is None:
         return None
-    if found is None:
+    plain = text.strip()
+    says_over = plain.lower().startswith(_OVER)
+    size = size_of(plain[len(_OVER) :] if says_over else plain)
+    if size is None:
         report.error(node, f"{quoted(text)} is no size", _SIZE_HOW)
         return None
-    if not found[1]:
-        report.error(node, f"{quoted(text)} does not say whether over or under", f"write over {text.strip()}")
+    if not says_over:
+        report.error(node, f"{quoted(text)} does not say whether over or under", f"write over {plain}")
         return None
-    size = Decimal(found[2]) * _UNITS[(found[3] or "").lower()]
     if size != int(size):
         report.error(node, f"{quoted(text)} is no whole number of bytes", _SIZE_HOW)
         return None
@@ -73,14 +69,21 @@ def _read_over(node: YamlNode, report: Report) -> int | None:
     return int(size)
 
 
-def _several(one: ValueType | Callable[..., Any], what: str, schema: Schema | None = None) -> ValueType:
+def _several(
+    one: ValueType | Callable[..., Any], what: str, schema: Schema | None = None, most: int = MAX_PATTERNS
+) -> ValueType:
     """A value or a list of such values, one of which must fit; those given twice count once."""
     read_one = one.read if isinstance(one, ValueType) else one
 
     def read(node: YamlNode, report: Report) -> tuple[Any, ...] | None:
         items = items_of(node)
         if not items:
-            report.error(node, f"a condition without {what}", "write one or more, or take the key out")
+            report.error(node, f"no {what}", "write one or more, or take the key out")
+            return None
+        if len(items) > most:
+            report.error(
+                node, f"{len(items):,} {what}", f"write at most {most:,}, with globs for many at once"
+            )
             return None
         found: dict[Any, None] = {}
         before = report.errors
@@ -100,6 +103,7 @@ def _shown(node: YamlNode) -> str:
     return quoted(node.text) if isinstance(node, Scalar) else "it"
 
 
+_FIELDS: Mapping[str, str] = {"class": "mail_class", "size": "over"}
 ROUTE = keys_of(
     RouteRule,
     {
@@ -118,9 +122,9 @@ ROUTE = keys_of(
         "deal": choice,
         "port": whole,
     },
-    fields={"class": "mail_class", "size": "over"},
+    fields=_FIELDS,
 )
-LOCAL = _several(DOMAIN, "domains")
+LOCAL = _several(DOMAIN, "domains", most=MAX_LOCAL)
 
 
 class PlacedRoute(NamedTuple):
@@ -176,6 +180,3 @@ def _route(node: YamlNode, context: Context) -> PlacedRoute | None:
     if report.errors > before:
         return None
     return PlacedRoute(node, RouteRule(**{_FIELDS.get(key, key): value for key, value in given.items()}))
-
-
-_FIELDS: Mapping[str, str] = {"class": "mail_class", "size": "over"}

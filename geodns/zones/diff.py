@@ -9,19 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from geodns.errors import printable
 from geodns.model.base import FAMILIES, family_of
 from geodns.model.experiments import Experiment
 from geodns.model.hosts import Endpoint
 from geodns.model.views import PoolRule
+from geodns.model.warmup import ProviderCap
 from geodns.model.zone import MinLive, Pool, Record, Rule, Tier, Zone
+from geodns.zones.change_words import NAMED, arrow, few, keyed, line, short
+from geodns.zones.route_diff import route_changes
 
-NAMED = 6
-"""Names in a line; of more it says how many."""
-WIDEST = 80
-"""Characters of a value."""
-
-_MINUS = "\N{MINUS SIGN}"
 _NO_SECONDS = frozenset({"degraded_weight", "floor", "full"})
 """Keys whose fractions are no durations."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
@@ -48,7 +44,8 @@ def summary(zone: Zone) -> str:
 
 def _by_section(before: Zone, after: Zone) -> Iterable[str]:
     apart = {"name", "soa", "ns", "checks", "hosts", "sources", "origins", "pools", "records", "rules"}
-    yield from _changes(before, after, apart | {"reputation", "experiments"})
+    apart |= {"reputation", "experiments", "local", "routes", "classes"}
+    yield from _changes(before, after, apart)
     yield from (f"soa {change}" for change in _changes(before.soa, after.soa))
     old, new = before.reputation, after.reputation
     if old is None or new is None:
@@ -58,28 +55,29 @@ def _by_section(before: Zone, after: Zone) -> Iterable[str]:
     yield from _sections(before, after)
     yield from _records(before, after, implied=False)
     yield from _experiments(before, after)
+    yield from route_changes(before, after)
 
 
 def _sections(before: Zone, after: Zone) -> Iterable[str]:
     old_ns, new_ns = ({_relative(one.name, zone.origin): one for one in zone.ns} for zone in (before, after))
-    yield from _keyed("ns", old_ns, new_ns)
+    yield from keyed("ns", old_ns, new_ns)
     for name in _both(old_ns, new_ns):
-        yield from _line(f"ns {name}", _changes(old_ns[name], new_ns[name], {"name"}))
-    yield from _keyed("checks", before.check_by_name, after.check_by_name)
+        yield from line(f"ns {name}", _changes(old_ns[name], new_ns[name], {"name"}))
+    yield from keyed("checks", before.check_by_name, after.check_by_name)
     for name in _both(before.check_by_name, after.check_by_name):
         old_check, new_check = before.check_by_name[name], after.check_by_name[name]
-        yield from _line(f"check {name}", _changes(old_check, new_check, {"name"}))
-    yield from _keyed("hosts", before.host_by_name, after.host_by_name)
+        yield from line(f"check {name}", _changes(old_check, new_check, {"name"}))
+    yield from keyed("hosts", before.host_by_name, after.host_by_name)
     in_pools = _weights_in_pools(before, after)
     for name in _both(before.host_by_name, after.host_by_name):
         apart = {"name", "weight"} if name in in_pools else {"name"}
         old_host, new_host = before.host_by_name[name], after.host_by_name[name]
-        yield from _line(f"host {name}", _changes(old_host, new_host, apart))
+        yield from line(f"host {name}", _changes(old_host, new_host, apart))
     old_from, new_from = ({one.title: one for one in zone.sources} for zone in (before, after))
-    yield from _keyed("hosts_from", old_from, new_from)
+    yield from keyed("hosts_from", old_from, new_from)
     for title in _both(old_from, new_from):
-        yield from _line(f"hosts_from {title}", _changes(old_from[title], new_from[title]))
-    yield from _keyed("pools", before.pool_by_name, after.pool_by_name)
+        yield from line(f"hosts_from {title}", _changes(old_from[title], new_from[title]))
+    yield from keyed("pools", before.pool_by_name, after.pool_by_name)
     for name in _both(before.pool_by_name, after.pool_by_name):
         yield from _pool(before.pool_by_name[name], after.pool_by_name[name])
 
@@ -106,30 +104,30 @@ def _weights_in_pools(before: Zone, after: Zone) -> set[str]:
 
 def _pool(before: Pool, after: Pool) -> Iterable[str]:
     old, new = _weights(before), _weights(after)
-    yield from (f"{before.name}: {line}" for line in _keyed("hosts", old, new))
+    yield from (f"{before.name}: {line}" for line in keyed("hosts", old, new))
     changed = [host for host in _both(old, new) if old[host] != new[host]]
     if changed and old.keys() == new.keys() and len(old) <= NAMED:
         was, now = ("/".join(str(weights[host]) for host in new) for weights in (old, new))
         yield f"{before.name}: weights {was} → {now} ({', '.join(new)})"
     elif changed:
-        yield f"{before.name}: weights {_few(f'{host} {old[host]} → {new[host]}' for host in changed)}"
-    yield from _line(before.name, _changes(before, after, {"name", "members"}))
+        yield f"{before.name}: weights {few(f'{host} {old[host]} → {new[host]}' for host in changed)}"
+    yield from line(before.name, _changes(before, after, {"name", "members"}))
 
 
 def _experiments(before: Zone, after: Zone) -> Iterable[str]:
     old, new = ({one.name: one for one in zone.experiments} for zone in (before, after))
-    yield from _keyed("experiments", old, new)
+    yield from keyed("experiments", old, new)
     for name in _both(old, new):
         changes = [*_changes(old[name], new[name], {"name", "owner", "arms"})]
         was, now = (_relative(one.owner, before.origin) for one in (old[name], new[name]))
-        changes += [f"name {_arrow(was, now)}"] if was != now else []
+        changes += [f"name {arrow(was, now)}"] if was != now else []
         if old[name].arms != new[name].arms:
-            changes.append(f"arms {_arrow(_arms(old[name]), _arms(new[name]))}")
-        yield from _line(f"experiment {name}", changes)
+            changes.append(f"arms {arrow(_arms(old[name]), _arms(new[name]))}")
+        yield from line(f"experiment {name}", changes)
 
 
 def _arms(one: Experiment) -> str:
-    return _few(f"{arm.name} {arm.share} of {arm.pool}" for arm in one.arms)
+    return few(f"{arm.name} {arm.share} of {arm.pool}" for arm in one.arms)
 
 
 # --- records --------------------------------------------------------------------------------------------
@@ -162,9 +160,9 @@ def _records(before: Zone, after: Zone, *, implied: bool) -> Iterable[str]:
         old, new = ({key: one for key, one in some.items() if key not in apart} for some in (old, new))
     shown = {key: f"{_relative(key[0], before.origin)} {key[1]}" for key in {**old, **new}}
     was, now = ({shown[key]: one for key, one in some.items()} for some in (old, new))
-    yield from _keyed("records", was, now)
+    yield from keyed("records", was, now)
     for name in _both(was, now):
-        yield from _line(name, _rrset_changes(before, was[name], after, now[name]))
+        yield from line(name, _rrset_changes(before, was[name], after, now[name]))
 
 
 def _following(zone: Zone) -> dict[tuple[str, str], Any]:
@@ -181,7 +179,7 @@ def _rrset_changes(before: Zone, old: Rrset, after: Zone, new: Rrset) -> Iterabl
     if isinstance(old, Rule) and isinstance(new, Rule):
         yield from _tier_changes(old, new)
     elif _content(old) != _content(new):
-        yield _arrow(_value(old), _value(new))
+        yield arrow(_value(old), _value(new))
     if old.ttl != new.ttl and (old.ttl, new.ttl) != (_usual_ttl(before, old), _usual_ttl(after, new)):
         yield f"ttl {old.ttl} → {new.ttl}"
 
@@ -199,13 +197,13 @@ def _tier_changes(old: Rule, new: Rule) -> Iterable[str]:
     if old.tiers == new.tiers:
         return
     if _pools(old) != _pools(new):
-        yield _arrow(_value(old), _value(new))
+        yield arrow(_value(old), _value(new))
         return
     for was, now in zip(old.tiers, new.tiers, strict=True):
         title = f"{_title(old, now)} rules" if len(new.tiers) > 1 else "rules"
         before, after = (dict.fromkeys(map(_rule, tier.rules)) for tier in (was, now))
         if before.keys() != after.keys():
-            yield from _keyed(title, before, after)
+            yield from keyed(title, before, after)
         elif was.rules != now.rules:
             yield f"{title} in another order"
 
@@ -226,9 +224,9 @@ def _rule(rule: PoolRule) -> str:
 
 def _value(one: Rrset) -> str:
     if isinstance(one, Record):
-        return _few(" ".join(value) for value in one.values)
+        return few(" ".join(value) for value in one.values)
     pools = (
-        f"{title} ({_few(map(_rule, tier.rules))})" if tier.rules else title
+        f"{title} ({few(map(_rule, tier.rules))})" if tier.rules else title
         for title, tier in zip(_pools(one), one.tiers, strict=True)
     )
     return f"pool {', '.join(pools)}"
@@ -241,27 +239,8 @@ def _relative(owner: str, origin: str) -> str:
 # --- anything -------------------------------------------------------------------------------------------
 
 
-def _line(title: str, changes: Iterable[str]) -> Iterable[str]:
-    text = ", ".join(changes)
-    if text:
-        yield f"{title}: {text}"
-
-
 def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [name for name in before if name in after]
-
-
-def _keyed(title: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[str]:
-    parts = [
-        f"{sign}{len(names)} ({_few(names)})"
-        for sign, names in (
-            ("+", [name for name in after if name not in before]),
-            (_MINUS, [name for name in before if name not in after]),
-        )
-        if names
-    ]
-    if parts:
-        yield f"{title} {' '.join(parts)}"
 
 
 def _changes(before: BaseModel, after: BaseModel, apart: Iterable[str] = ()) -> Iterable[str]:
@@ -269,22 +248,7 @@ def _changes(before: BaseModel, after: BaseModel, apart: Iterable[str] = ()) -> 
     for name in type(before).model_fields:
         old, new = getattr(before, name), getattr(after, name)
         if name not in apart and old != new:
-            yield f"{name} {_arrow(_shown(old, name), _shown(new, name))}"
-
-
-def _arrow(before: str, after: str) -> str:
-    return f"{before} → {after}"
-
-
-def _few(texts: Iterable[str]) -> str:
-    texts = [_short(text) for text in texts]
-    more = len(texts) - NAMED
-    return ", ".join(texts[:NAMED]) + (f", … {more} more" if more > 0 else "")
-
-
-def _short(text: str) -> str:
-    text = printable(text)
-    return text if len(text) <= WIDEST else f"{text[:WIDEST]}…"
+            yield f"{name} {arrow(_shown(old, name), _shown(new, name))}"
 
 
 def _shown(value: Any, key: str = "") -> str:
@@ -295,9 +259,11 @@ def _shown(value: Any, key: str = "") -> str:
         case float():
             text = f"{value:g}" if key in _NO_SECONDS else _span(value)
         case tuple():
-            text = _few(_shown(one) for one in value)
+            text = few(_shown(one) for one in value)
         case MinLive():
             text = f"{value.amount}{'%' if value.percent else ''}"
+        case ProviderCap():
+            text = f"{value.provider} {value.amount}{'%' if value.percent else ''}"
         case Endpoint():
             text = str(value.address) if value.port is None else f"[{value.address}]:{value.port}"
         case BaseModel():
@@ -309,7 +275,7 @@ def _shown(value: Any, key: str = "") -> str:
             text = f"{{{', '.join(parts)}}}"
         case _:
             text = str(value)
-    return text if isinstance(value, tuple) else _short(text)
+    return text if isinstance(value, tuple) else short(text)
 
 
 def _span(seconds: float) -> str:
@@ -323,7 +289,7 @@ def _orders(before: Zone, after: Zone) -> Iterable[str]:
     """Name the sections whose order alone has changed."""
     sections = [
         name
-        for name in ("ns", "checks", "hosts", "sources", "pools", "experiments")
+        for name in ("ns", "checks", "hosts", "sources", "pools", "experiments", "local", "classes")
         if getattr(before, name) != getattr(after, name)
     ]
     records = [name for name in ("records", "rules") if getattr(before, name) != getattr(after, name)]

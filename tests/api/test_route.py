@@ -72,8 +72,10 @@ def test_where_a_message_leaves_and_why_takes_no_hosts_turn(monkeypatch: pytest.
         ("recipient=a@elsewhere.example", 4, "nothing tells the class"),
         ("recipient=a@slow.example", 4, "nothing tells the class"),
         ("class=bulk&size=6000000", 3, "nothing tells the recipient, whose provider this rule asks for"),
-        ("class=bulk&size=12000", 4, "size 12 kB is not over 5 MB"),
+        ("class=bulk&size=12000", 4, "size 12KB is not over 5MB"),
         (f"zone={NAME.upper()}.", 4, "nothing tells the class"),
+        ("class=&sasl=&size=0", 4, "nothing tells the class"),
+        ("class=bulk&size=0", 4, "nothing tells the size"),
         ("recipient=a@example.com", None, "example.com is local: no rule is asked for mail to it"),
     ],
 )
@@ -114,7 +116,7 @@ def test_a_server_without_routes_says_so() -> None:
     status, shown, _ = ask("GET", f"/api/v1/route?recipient=a@b&zone={NAME}", FakeServices())
     assert (status, shown["error"]) == (404, f"zone {NAME} has no `routes`; zones with routes: none")
     status, shown, _ = ask("GET", "/api/v1/routes", FakeServices())
-    assert (status, shown) == (200, {"answering": False, "zones": {}, "no_zone": {}})
+    assert (status, shown) == (200, {"listen": [], "zones": {}, "no_zone": {}})
 
 
 def test_rules_are_shown_with_what_they_answered() -> None:
@@ -139,7 +141,7 @@ def test_rules_are_shown_with_what_they_answered() -> None:
     assert {key: bulk[key] for key in ("rule", "digest", "when", "use", "deal", "port", "answers")} == {
         "rule": 3,
         "digest": "bulk",
-        "when": {"class": "bulk", "size": "over 5 MB"},
+        "when": {"class": "bulk", "size": "over 5MB"},
         "use": NAME,
         "deal": "name",
         "port": 587,

@@ -12,11 +12,14 @@ import pytest
 
 from geodns import __version__
 from geodns.api.status import status
+from geodns.config.route_keys import RoutesListen
 from geodns.health.mass_failure import Suspect
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
 from geodns.model.state import Forced, ForcedState, ForcedWeight
 from geodns.serve.control_link import Worker
+from geodns.serve.frames import RouteKey
 from tests.api.test_status import DESIGNED_HOST, DESIGNED_POOL, holds
+from tests.routing import answered, route
 from tests.sample_zones import NAME, SERIAL
 from tests.servicing import GOOD, NOW, Rig
 
@@ -75,6 +78,19 @@ checks: {tls: {starttls: offered, cert_warning: 7d}}
 hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}
 pools: {main: {hosts: "*", check: tls}}
 """
+
+
+def test_a_zone_with_routes_says_how_much_they_are_asked(rig: Rig) -> None:
+    rig.serve()
+    shown = status(rig.services)
+    assert ("routes" in shown["zones"][NAME], "routes_listen" in shown) == (False, False)
+    route(rig)
+    answers = {RouteKey(NAME, "any", "name", "line"): 3, RouteKey(NAME, "", "none", "line"): 4}
+    answered(rig.services.routes, time.time(), answers)
+    rig.services.routes.listeners = (RoutesListen(listen=Path("/run/routes")),)
+    shown = status(rig.services)
+    assert shown["zones"][NAME]["routes"] == {"rules": 4, "looked_up": 7}
+    assert shown["routes_listen"] == ["unix:/run/routes"]
 
 
 def test_certificates_are_shown_measured_and_warned_of(rig: Rig) -> None:

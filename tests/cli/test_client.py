@@ -296,7 +296,17 @@ def test_settings_that_are_wrong_or_not_there_are_told(settings: Path) -> None:
         # An order at 3 a.m. must not wait for what reads zone files: that takes longer than all the rest.
         *(
             (name, {"pydantic", "yaml", "prometheus_client"})
-            for name in ("orders", "events", "explain", "status", "server", "state", "report.command")
+            for name in (
+                "orders",
+                "events",
+                "explain",
+                "status",
+                "server",
+                "state",
+                "route",
+                "routes",
+                "report.command",
+            )
         ),
         # Nor what reads zone files for what talks to servers.
         *((name, {"aiohttp", "asyncio"}) for name in ("zonefiles", "delegation", "convert.command")),

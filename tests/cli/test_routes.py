@@ -31,7 +31,7 @@ NOTHING: dict[str, Any] = {"rule": None, "name": None, "pool": None, "transport"
 RULE: dict[str, Any] = {
     "rule": 1,
     "digest": "d1",
-    "when": {"recipient": "vip@example.net", "size": "over 5 MB"},
+    "when": {"recipient": "vip@example.net", "size": "over 5MB"},
     "use": f"fast.{NAME}",
     "deal": "host",
     "port": 587,
@@ -49,7 +49,11 @@ ZONE: dict[str, Any] = {
     "unmatched": {"local": {"policy": 5, "socketmap": 1}},
     "looked_up": {"mta1": {"": 1, "google": 1000}},
 }
-SHOWN: dict[str, Any] = {"answering": True, "zones": {NAME: ZONE}, "no_zone": {"malformed": {"http": 2}}}
+SHOWN: dict[str, Any] = {
+    "listen": ["127.0.0.1:5310"],
+    "zones": {NAME: ZONE},
+    "no_zone": {"malformed": {"http": 2}},
+}
 
 
 @pytest.fixture
@@ -138,7 +142,7 @@ def test_rules_with_what_they_answered_and_those_that_never_did(fake: Answering)
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0].startswith(f"routes of {NAME}, look-ups since 2026-11-25 ")
     assert lines[2].startswith(
-        "1 recipient vip@example.net; size over 5 MB fast:587, by host 1,234 2026-11-26 "
+        "1 recipient vip@example.net; size over 5MB fast:587, by host 1,234 2026-11-26 "
     )
     assert lines[3] == "2 every message @ 0 -"
     assert lines[5:8] == [
@@ -159,11 +163,11 @@ def test_rules_of_one_zone_as_json(fake: Answering) -> None:
 
 
 def test_where_every_rule_has_matched_or_nobody_answers_it_says_so(fake: Answering) -> None:
-    fake.give(ROUTES, SHOWN | {"answering": False, "zones": {NAME: ZONE | {"rules": [RULE]}}, "no_zone": {}})
+    fake.give(ROUTES, SHOWN | {"listen": [], "zones": {NAME: ZONE | {"rules": [RULE]}}, "no_zone": {}})
     lines = run("routes", "--server", fake.url).stdout.splitlines()
     assert lines[-2].startswith("every rule has matched since 2026-11-25 ")
     assert lines[-1] == "nobody answers MTAs: `routes_listen` of the server's settings is empty"
-    fake.give(ROUTES, {"answering": True, "zones": {}, "no_zone": {}})
+    fake.give(ROUTES, {"listen": ["127.0.0.1:5310"], "zones": {}, "no_zone": {}})
     assert run("routes", "--server", fake.url).stdout == (
         "no zone has `routes`: write some in a zone's file\n"
     )

@@ -185,3 +185,16 @@ def test_closed_standard_streams_do_not_become_sockets() -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert os.read(reader, 100) == b"True"
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"), [("0.0.0.0:5310", True), ("127.0.0.1:5310", False), ("unix:a", False)]
+)
+def test_routes_that_others_may_ask_for_are_told(
+    supervisor: Run, caplog: pytest.LogCaptureFixture, address: str, told: bool
+) -> None:
+    Path("geodns.yaml").write_text(f"routes_listen: {address}\n")
+    assert run().exit_code == 0
+    assert supervisor.plan is not None
+    text = f"routes_listen: whoever reaches {address} may ask there: let only your MTAs"
+    assert (text in caplog.messages) == told

@@ -64,6 +64,15 @@ def test_the_exit_status_says_whether_all_is_well(
     assert run(fake, *arguments).exit_code == code
 
 
+def test_routes_are_told_with_where_they_are_asked() -> None:
+    zones = {
+        NAME: {"serial": 1, "file": "f", "error": None, "routes": {"rules": 5, "looked_up": 1234}},
+    }
+    shown = text_of(status("mta1", zones=zones, routes_listen=["127.0.0.1:5310"]))
+    assert "routes: 5 rules, 1,234 look-ups in the last hour; MTAs ask at 127.0.0.1:5310" in shown
+    assert "nobody answers MTAs: `routes_listen` is empty" in text_of(status("mta1", zones=zones))
+
+
 def test_what_is_wrong_is_shown() -> None:
     down = host(
         state="down",

@@ -95,6 +95,15 @@ def test_what_is_wrong_with_a_listener_is_told(file: Path, text: str, problem: s
     assert str(error.value).startswith(f"{file}:{problem}")
 
 
+def test_a_path_counts_as_a_whole(file: Path) -> None:
+    beside = MAX_UNIX_PATH - len(str(file.parent)) - 1
+    file.write_text(f"routes_listen: unix:{'a' * beside}\n")
+    assert load_settings(None, {}, {}).routes_listen[0].listen == Path("a" * beside)
+    file.write_text(f"routes_listen: unix:{'a' * (beside + 1)}\n")
+    with pytest.raises(SettingsError, match="has over 107 bytes"):
+        load_settings(None, {}, {})
+
+
 def test_the_longest_path_may_be(file: Path) -> None:
     (one,) = listeners(file, f"unix:/{'a' * (MAX_UNIX_PATH - 1)}")
     assert len(str(one.listen)) == MAX_UNIX_PATH

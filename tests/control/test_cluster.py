@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodns.compiler.answers import Source
-from geodns.compiler.compile import Compiled, compile_zones
+from geodns.compiler.compile import Compiled, compile_zones, set_bars
 from geodns.control.cluster import Cluster, Transition, source_of
 from geodns.control.zone_changes import newcomers, retire
 from geodns.errors import NotFoundError
 from geodns.model.checks import Target
+from geodns.model.routes import RouteRule
 from geodns.model.state import (
     Forced,
     ForcedState,
@@ -94,10 +95,17 @@ def variants() -> tuple[tuple[Zone, ...], ...]:
     )
     second = ("hosts: {x: 192.0.2.1, y: 192.0.2.8}", "hosts: {x: 192.0.2.1, z: 192.0.2.9}")
 
-    def read(texts: Iterable[str], name: str) -> tuple[Zone, ...]:
-        return tuple(zone(_lines(text), name) for text in texts)
+    def read(texts: Iterable[str], name: str) -> list[Zone]:
+        return [zone(_lines(text), name) for text in texts]
 
-    return read(first, NAME), read(second, OTHER)
+    def routed(one: Zone, *uses: str) -> Zone:
+        fields = {name: getattr(one, name) for name in Zone.model_fields}
+        return Zone(**{**fields, "routes": tuple(RouteRule(use=use) for use in uses)})
+
+    apex, spare = f"{NAME}.", f"spare.{NAME}."
+    used = ((apex, spare), (spare,), (), (spare, apex))
+    ours = (routed(one, *uses) for one, uses in zip(read(first, NAME), used, strict=True))
+    return tuple(ours), tuple(read(second, OTHER))
 
 
 def _lines(text: str) -> str:
@@ -118,6 +126,7 @@ EVENTS = st.lists(
         ),
         st.tuples(st.just("force"), st.sampled_from("abcdxyz"), st.sampled_from((None, *Forced))),
         st.tuples(st.just("edit"), st.sampled_from((None, 0, 1, 2, 3)), st.sampled_from((None, 0, 1))),
+        st.tuples(st.just("bar"), st.frozensets(st.sampled_from("abcdx"))),
         st.tuples(st.just("adopt")),
     ),
     max_size=14,
@@ -141,6 +150,10 @@ class Replay:
     def force(self, name: str, what: Forced | None) -> None:
         key = (NAME if name in "abcd" else OTHER, name)
         self.cluster.force(key, None if what is None else forced(what))
+
+    def bar(self, names: Iterable[str]) -> None:
+        bars = {(NAME if name in "abcd" else OTHER, name): frozenset({"google"}) for name in names}
+        self.cluster.set_bars(bars)
 
     def edit(self, first: int | None, second: int | None) -> None:
         self.adopt()
@@ -178,6 +191,11 @@ def test_what_is_served_is_what_compiling_from_scratch_would_give(events: list[t
     assert cluster.compiled.choices == fresh.choices
     assert essence(cluster.compiled) == essence(fresh)
     assert cluster.compiled.table.zones.keys() == fresh.table.zones.keys()
+    assert cluster.compiled.table.targets == set_bars(fresh, cluster.bars).table.targets
+    rules = [
+        {name: one.rules for name, one in some.table.routes.items()} for some in (cluster.compiled, fresh)
+    ]
+    assert rules[0] == rules[1]
     # And nothing is kept of what is gone.
     hosts = {(name, one.name) for name, source in cluster.sources.items() for one in source.zone.hosts}
     assert cluster.verdicts.keys() <= set(cluster.targets)

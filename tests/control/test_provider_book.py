@@ -1,11 +1,14 @@
 """What is known of domains: how long it holds, when to ask again, and that forged ones push out nobody."""
 
+from unittest.mock import patch
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.control import provider_book
 from geodns.control.provider_book import (
     KEPT,
-    MOST_OTHERS,
     NOBODY_TTL,
     OUTAGE_AFTER,
     OUTAGE_DOMAINS,
@@ -20,6 +23,7 @@ from geodns.control.provider_book import (
 )
 from geodns.model.providers import LookedUp
 from geodns.responder.route_table import KnownProvider
+from geodns.serve import bounded_providers
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -104,7 +108,7 @@ def test_own_domains_are_never_looked_up(book: ProviderBook) -> None:
 
 
 def test_forged_domains_push_out_no_provider(book: ProviderBook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_book, "MOST_OTHERS", 10)
+    monkeypatch.setattr(bounded_providers, "MOST_OTHERS", 10)
     book.learn("a.example", "google", 300, NOW, exists=True)
     for number in range(100):
         book.learn(f"x{number}.example", "", 300, NOW, exists=False)
@@ -113,11 +117,10 @@ def test_forged_domains_push_out_no_provider(book: ProviderBook, monkeypatch: py
     assert book.provider("a.example", NOW) == "google"
     assert book.provider("x99.example", NOW) == ""
     assert book.provider("x0.example", NOW) is None
-    assert MOST_OTHERS + provider_book.MOST_NAMED == 20_000
 
 
 def test_those_asked_for_last_are_kept(book: ProviderBook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_book, "MOST_NAMED", 2)
+    monkeypatch.setattr(bounded_providers, "MOST_NAMED", 2)
     for domain in ("a.example", "b.example"):
         book.learn(domain, "google", 300, NOW, exists=True)
     assert book.provider("a.example", NOW) == "google"
@@ -174,3 +177,50 @@ def test_an_outage_is_of_many_domains_and_lasts() -> None:
     assert not is_outage(outage(*some), some[-1][1] + OUTAGE_OVER + 1)
     again = outage(*some, ("z.example", some[-1][1] + OUTAGE_OVER + 1))
     assert again.failed == 1
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["found", "nobody", "failed", "asked", "pruned"]),
+        st.integers(0, 9),
+        st.sampled_from([0.0, 1.0, 20.0, 400.0, 5000.0, DAY, 8 * DAY]),
+    ),
+    max_size=60,
+)
+
+
+@given(EVENTS)
+def test_whatever_happens_it_is_bounded_and_says_what_was_learned_last(
+    events: list[tuple[str, int, float]],
+) -> None:
+    book, now = ProviderBook({}), NOW
+    learned: dict[str, tuple[str, float]] = {}
+    with (
+        patch.object(bounded_providers, "MOST_NAMED", 4),
+        patch.object(bounded_providers, "MOST_OTHERS", 3),
+        patch.object(provider_book, "MOST_FAILED", 3),
+    ):
+        for what, number, seconds in events:
+            now += seconds
+            domain = f"x{number}.example"
+            match what:
+                case "found" | "nobody":
+                    provider = "google" if what == "found" else ""
+                    book.learn(domain, provider, seconds, now, exists=what == "found")
+                    learned[domain] = provider, now
+                    assert not book.wants(domain, now)
+                case "failed":
+                    book.fail(domain, now)
+                    assert not book.wants(domain, now)
+                case "pruned":
+                    book.prune(now)
+            told, known = book.told(domain, now), book.provider(domain, now)
+            last, at = learned.get(domain, ("", -KEPT))
+            assert known is None or (known == last and now < at + KEPT)
+            assert told is None or told.fresh > now
+            assert told is None or told.until == (at + KEPT if told.learned else told.fresh)
+            assert told is None or told.learned == (known is not None)
+            assert len(book) <= 7
+            assert len(book._failed) <= 3
+    again = ProviderBook(book.domains)
+    assert again.domains == book.domains

@@ -86,7 +86,9 @@ class Desk:
         return found
 
     async def settled(self) -> None:
-        await until(lambda: not self.service.waiting and self.service._telling is None)
+        service = self.service
+        await until(lambda: service._retelling is None or service._retelling.done())
+        await until(lambda: not service.waiting and service._telling is None)
 
     def count(self, result: str) -> float | None:
         return self.rig.metric("geodns_provider_lookups_total", result=result)
@@ -268,7 +270,7 @@ def test_what_was_known_outlasts_the_process_and_a_new_worker_is_told_all_of_it(
         desk.rig.told.clear()
         desk.resolver.fails = True
         desk.service._on_message(WorkerStarted("udp0", 1, 0))
-        assert desk.service._telling is None
+        assert desk.service._retelling is None
         desk.service._on_message(WorkerStarted("routes", 1, 0))
         await desk.settled()
         assert {domain for one in desk.rig.told for domain in one.providers} == {

@@ -11,16 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from geodns.compiler.compile import compile_zones
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import Compiled, compile_zones
 from geodns.control import reputation_service
 from geodns.control.reputation_service import BY_HAND, ReputationService
 from geodns.control.signal_intake import Batch, Signal
 from geodns.control.wall_clock import WallClock
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.mail import MailEvent
+from geodns.model.routes import RouteRule
 from geodns.model.state import Forced, ForcedState
 from geodns.signals.listings import Listings
-from tests.sample_zones import NAME
+from tests.sample_zones import NAME, SERIAL
 from tests.servicing import NOW, Rig
 from tests.signals.test_reputation import Mail
 
@@ -133,6 +135,37 @@ def test_a_bar_lowers_the_weight_by_the_providers_share(judged: Judged) -> None:
     assert judged.factors == {"m2": 0.75}, "it comes back in steps"
     judged.go(1801)
     assert judged.factors == {}
+
+
+def test_a_bar_takes_a_host_out_of_what_routes_deal_to_the_provider(judged: Judged) -> None:
+    cluster = judged.rig.services.cluster
+    one = cluster.zone(NAME)
+    fields = {name: getattr(one, name) for name in type(one).model_fields}
+    routed = Source(type(one)(**{**fields, "routes": (RouteRule(use=f"{NAME}.", deal="host"),)}), SERIAL)
+    cluster.serve_zones(compile_zones(cluster.compiled, {NAME: routed}, cluster.live()), NOW)
+
+    def barred() -> dict[str, frozenset[str]]:
+        return dict(cluster.compiled.table.targets[NAME, NAME].barred)
+
+    judged.all_send(m2=40)
+    judged.go()
+    assert barred() == {"yahoo": frozenset({"m2"})}
+    assert judged.rig.published[-1] is cluster.compiled.table
+    published = len(judged.rig.published)
+    judged.go()
+    assert len(judged.rig.published) == published, "nothing has changed"
+    # What the routes worker needs is there before the first review of the next process, and over an edit.
+    cluster.set_bars({})
+    judged.again().resume()
+    assert barred() == {"yahoo": frozenset({"m2"})}
+    cluster.serve_zones(compile_zones(Compiled(), {NAME: routed}, cluster.live()), NOW)
+    assert barred() == {"yahoo": frozenset({"m2"})}
+    asyncio.run(judged.service.set_mode(NAME, "observe", HOUR, "ann", "it is us"))
+    assert barred() == {}
+    asyncio.run(judged.service.set_mode(NAME, "observe", 0, "ann", ""))
+    assert barred() == {"yahoo": frozenset({"m2"})}
+    judged.go(3 * HOUR)
+    assert barred() == {}
 
 
 def test_the_worst_are_quarantined_within_max_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

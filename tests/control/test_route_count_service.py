@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 
+from geodns.config.route_keys import RoutesListen
+from geodns.config.server_keys import Listen
 from geodns.control import route_metrics
 from geodns.control.history_service import HistoryService
 from geodns.control.metrics import Metrics
@@ -31,9 +33,9 @@ class World:
         self.cluster = SimpleNamespace(zones={ZONE: None}, sources={ZONE: None})
         self.rules(*rules)
         self.metrics = Metrics()
-        anything = cast(Any, SimpleNamespace(subscribe=id, workers={"udp0": None}))
+        anything = cast(Any, SimpleNamespace(subscribe=id))
         self.history = HistoryService(folder, anything, anything, anything)
-        self.service = RouteCountService(cast(Any, self.cluster), anything, self.history, self.metrics)
+        self.service = RouteCountService((), cast(Any, self.cluster), anything, self.history, self.metrics)
 
     def rules(self, *rules: CompiledRule) -> None:
         numbered = tuple(rule._replace(number=number) for number, rule in enumerate(rules, 1))
@@ -62,15 +64,20 @@ def world(tmp_path: Path) -> World:
 
 
 def test_the_last_hour_has_what_is_not_over_and_forgets_what_is_older(world: World) -> None:
-    world.take(MATCHED, NOON)
+    world.take({**MATCHED, RouteKey(ZONE, "bulk", "name", "policy"): 1}, NOON)
+    world.take({RouteKey(ZONE, "bulk", "name", "policy"): 2}, NOON + 70)
     world.take(MATCHED, NOON + FIVE, looked_up={(ZONE, "mta1", "google"): 2})
-    counted = world.service.last_hour(ZONE, NOON + FIVE)
-    assert counted.since == NOON + FIVE - HOUR
-    assert counted.sums.answers == {("bulk", "name", "policy"): 6}
-    assert counted.sums.looked_up == {("mta1", "google"): 2}
+    hour = asyncio.run(world.service.since(ZONE, NOON + FIVE - HOUR, NOON + FIVE))
+    assert hour.since == NOON + FIVE - HOUR
+    assert hour.sums.answers == {("bulk", "name", "policy"): 6}
+    assert hour.sums.looked_up == {("mta1", "google"): 2}
+    assert world.since(NOON + DAY, NOON + FIVE) == {}, "of a time that has not come"
     world.service.close_step(NOON + 2 * FIVE)
-    assert world.service.last_hour(ZONE, NOON + FIVE + HOUR).sums.answers == {("bulk", "name", "policy"): 3}
-    assert world.service.last_hour(ZONE, NOON + 2 * FIVE + HOUR).sums.answers == {}
+    assert [world.service.last_hour(ZONE, NOON + at) for at in (FIVE, FIVE + HOUR, 2 * FIVE + HOUR)] == [
+        6,
+        3,
+        0,
+    ]
 
 
 def test_counts_and_times_survive_a_restart_and_a_move_of_the_rule(
@@ -86,13 +93,29 @@ def test_counts_and_times_survive_a_restart_and_a_move_of_the_rule(
     asyncio.run(world.service.close())
     asyncio.run(world.history.close())
     fresh = World(tmp_path, ANY, BULK)
-    fresh.service.restore(NOON + HOUR / 2)
+    fresh.service._take_up(fresh.service._read(NOON + HOUR / 2))
     fresh.service.look(NOON + HOUR / 2)
-    assert fresh.service.last_hour(ZONE, NOON + HOUR / 2).sums.answers == {("bulk", "name", "policy"): 6}
+    assert fresh.service.last_hour(ZONE, NOON + HOUR / 2) == 6
     assert fresh.since(NOON - DAY, NOON + DAY) == {("bulk", "name", "policy"): 6}
     assert fresh.since(NOON + HOUR, NOON + DAY) == {}
     assert fresh.service.times(ZONE, "bulk") == RuleTimes(NOON, NOON + FIVE + 1)
     assert fresh.service.times(ZONE, "any") == RuleTimes(NOON)
+
+
+def test_look_ups_of_a_host_are_known_over_a_restart(world: World, tmp_path: Path) -> None:
+    def found(service: RouteCountService, since: float) -> dict[str, int]:
+        return dict(service.looked_up(ZONE, "mta1", since))
+
+    of_google, of_other = (ZONE, "mta1", "google"), (ZONE, "mta2", "google")
+    world.take(MATCHED, NOON + 10, looked_up={of_google: 2, of_other: 9})
+    world.take(MATCHED, NOON + 2 * FIVE, looked_up={of_google: 1, (ZONE, "mta1", ""): 4})
+    assert found(world.service, NOON + 100) == {"google": 3, "": 4}, "of the whole step"
+    assert found(world.service, NOON + FIVE) == {"google": 1, "": 4}
+    world.service.close_step(NOON + 3 * FIVE)
+    world.service.write(NOON + 3 * FIVE)
+    fresh = World(tmp_path, BULK, ANY)
+    fresh.service._take_up(fresh.service._read(NOON + 3 * FIVE))
+    assert found(fresh.service, NOON + 100) == {"google": 3, "": 4}
 
 
 def test_a_rule_is_known_from_when_it_is_in_the_file_and_forgotten_long_after(world: World) -> None:
@@ -159,19 +182,26 @@ def test_zones_that_are_asked_in_vain_are_an_alert_for_a_while(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert world.alerts(NOON, monkeypatch) == []
+    names = "z998.example, z999.example, out.exmaple.com"
+    there = f"zones with routes: {ZONE}"
+    how = "see what they send as zone or policy_context"
     world.take({RouteKey("", "", "unserved", "line"): 1}, NOON)
-    (text,) = world.alerts(NOON, monkeypatch)
-    assert text == (
-        "MTAs ask for routes and name no zone, and there are several: write which as `zone` of "
-        "`routes_listen`: out.example.com"
-    )
+    assert world.alerts(NOON, monkeypatch) == [f"MTAs ask for routes of a zone that has none: {how}; {there}"]
     for name in ("out.exmaple.com", *(f"z{number}.example" for number in range(1000)), "out.exmaple.com"):
         world.take({RouteKey(name, "", "unserved", "policy"): 1}, NOON)
-    (text,) = world.alerts(NOON, monkeypatch)
-    assert text == (
-        "MTAs ask for routes of z998.example, z999.example, out.exmaple.com, which is not served: zones with "
-        "routes are out.example.com; see `zone` of `routes_listen`, and policy_context of Postfix"
-    )
+    assert world.alerts(NOON, monkeypatch) == [
+        f"MTAs ask for routes of {names}, which is not served: {how}; {there}"
+    ]
+    listener = RoutesListen(listen=Listen("127.0.0.1", 5310), zone="out.exmaple.com")
+    world.service.listeners = (listener,)
+    at = "MTAs ask for routes at 127.0.0.1:5310, whose zone"
+    assert world.alerts(NOON, monkeypatch) == [
+        f"{at} out.exmaple.com is not served: see `routes_listen`; {there}"
+    ]
+    world.cluster.zones["out.exmaple.com"] = None
+    assert world.alerts(NOON, monkeypatch) == [
+        f"{at} out.exmaple.com has none: write `routes` in its file; {there}"
+    ]
     assert set(world.service._open) == {""}, "no more is kept than there are zones"
     world.service.close_step(NOON + FIVE)
     assert world.alerts(NOON + 2 * FIVE, monkeypatch)
@@ -195,7 +225,28 @@ def test_a_disk_that_fails_loses_nothing_within_the_hour(world: World, tmp_path:
     (tmp_path / "history.db").mkdir()
     world.service.write(NOON + FIVE)
     assert world.since(NOON - DAY, NOON + HOUR) == {}, "it cannot be read either"
-    assert world.service.last_hour(ZONE, NOON + FIVE).sums.answers == {("bulk", "name", "policy"): 3}
+    assert world.service.last_hour(ZONE, NOON + FIVE) == 3
     (tmp_path / "history.db").rmdir()
     world.service.write(NOON + 2 * FIVE)
     assert world.since(NOON - DAY, NOON + HOUR) == {("bulk", "name", "policy"): 3}
+
+
+def test_a_listener_whose_own_host_is_in_no_zone_is_an_alert(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its MTA would be told to send to itself, and bounce: "loops back to myself"."""
+    zone = SimpleNamespace(host_by_name={"mta1": None}, sources=())
+    world.cluster.zones = {ZONE: zone}
+    where = Listen("127.0.0.1", 5310)
+    for named in (ZONE, None):
+        world.service.listeners = (
+            RoutesListen(listen=where, zone=named, self_host="mta1"),
+            RoutesListen(listen=where, zone="other.example", self_host="mta9"),
+            RoutesListen(listen=where),
+        )
+        assert world.alerts(NOON, monkeypatch) == []
+        world.service.listeners += (RoutesListen(listen=where, zone=named, self_host="mta9"),)
+        (text,) = world.alerts(NOON, monkeypatch)
+        assert text.startswith(f"routes_listen {where}: `self` is mta9, and zone {ZONE} has no such host: ")
+    zone.sources = ("docker",)
+    assert world.alerts(NOON, monkeypatch) == []

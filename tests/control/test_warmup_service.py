@@ -248,6 +248,25 @@ def test_the_plan_waits_at_day_1_while_dns_does_not_deal_it(
     clock.rig.close()
 
 
+def test_caps_of_providers_hold_until_the_plan_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ZONE.replace("[1000, 2000, 4000]", "[1000, 900000], caps: {google: 50%}").replace(
+        "records: {", "routes: [{use: '@', deal: host}]\nrecords: {"
+    )
+    clock = Clock(tmp_path / "caps", monkeypatch, text)
+
+    def capped() -> Any:
+        return clock.rig.services.cluster.compiled.table.targets[NAME, NAME].capped
+
+    for _ in range(2):
+        clock.go(0)
+        assert capped() == {"google": frozenset({"new"})}
+        clock.go(SECONDS)
+    assert (clock.new.stage.day, capped()) == (3, {})
+    clock.rig.close()
+
+
 def test_a_clock_that_jumps_ends_no_day(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     clock.go(60)
     steady = SimpleNamespace(steady=False)

@@ -263,7 +263,10 @@ class Server:
 
     def control(self) -> int:
         """The control process: the one child that listens for HTTP."""
-        port = int(self.http.rpartition(":")[2])
+        return self.accepting(int(self.http.rpartition(":")[2]))
+
+    def accepting(self, port: int) -> int:
+        """The child that listens at a TCP port."""
         return next(pid for pid in self.children() if _accepts(pid, port))
 
     def workers(self) -> list[int]:

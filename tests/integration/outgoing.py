@@ -60,10 +60,7 @@ def in_a_network_of_its_own(work: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
-            ip("link", "set", "lo", "up")
-            for one in (*PROVIDERS, OWN, SECOND, DEAD):
-                ip("addr", "add", f"{one}/32", "dev", "lo")
+            _leave_the_network(*PROVIDERS, OWN, SECOND, DEAD)
             work()
         except BaseException as error:  # noqa: BLE001 - the test's thread raises it
             failed.append(error)
@@ -73,6 +70,32 @@ def in_a_network_of_its_own(work: Callable[[], None]) -> None:
     thread.join()
     if failed:
         raise failed[0]
+
+
+def _leave_the_network(*addresses: str) -> None:
+    assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
+    ip("link", "set", "lo", "up")
+    for one in addresses:
+        ip("addr", "add", f"{one}/32", "dev", "lo")
+
+
+@contextmanager
+def alone_on_loopback(*addresses: str) -> Iterator[None]:
+    """Be where there is nothing but loopback, with every port free, until the block ends.
+
+    Copies of the template are not there: servers that shall be must be `fresh`.
+
+    Args:
+        addresses: that loopback has beside 127.0.0.0/8, or as addresses of its own there.
+
+    """
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _leave_the_network(*addresses)
+        yield
+    finally:
+        assert ctypes.CDLL(None).setns(before, CLONE_NEWNET) == 0
+        os.close(before)
 
 
 def ip(*arguments: str) -> None:
@@ -107,6 +130,8 @@ class _Talk(socketserver.StreamRequestHandler):
             address = rest.partition("<")[2].partition(">")[0]
             reply = TAKEN
             match command.upper():
+                case "EHLO":
+                    reply = self.server.reply("EHLO")
                 case "MAIL":
                     sender = address
                 case "RCPT":

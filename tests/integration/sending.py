@@ -14,22 +14,14 @@ from typing import TypeVar
 from tests.integration.cluster import free_port
 from tests.integration.mailhosts import wait_until
 from tests.integration.outgoing import DOMAINS, OTHER, OWN, SECOND, mail_server
+from tests.integration.postfix_instance import PostfixInstance
 
 MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-mail_owner = postfix
-setgid_group = postdrop
-inet_protocols = ipv4
-inet_interfaces = 127.0.0.1
 myhostname = mta1.out.example.com
 mydestination =
+inet_interfaces = 127.0.0.1
 mynetworks = 127.0.0.0/8
 alias_maps =
-alias_database =
 smtp_bind_address = {own}
 smtp_bind_address_enforce = no
 smtp_host_lookup = native
@@ -66,22 +58,18 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix:
+class Postfix(PostfixInstance):
     """A Postfix that sends through a content filter, and by two addresses.
 
     Attributes:
         port: where it takes mail.
-        log: its log.
+        log_path: of its log.
 
     """
 
     def __init__(self, folder: Path, scanner: int, again: int) -> None:
         self.port = free_port()
-        self.log = folder / "log"
-        self._etc = folder / "etc"
-        for name in ("etc", "data", "queue"):
-            (folder / name).mkdir()
-        shutil.chown(folder / "data", "postfix")
+        self.log_path = folder / "log"
         others = {domain: f"smtp:[{address}]" for domain, address in DOMAINS.items()}
         others |= {
             "second.example": f"smtp-b:[{OTHER}]",
@@ -89,43 +77,24 @@ class Postfix:
             "here.example": "discard:",
         }
         transports = ", ".join(f"{{{domain}={where}}}" for domain, where in others.items())
-        main = MAIN_CF.format(folder=folder, own=OWN, transports=transports, scanner=scanner)
-        (self._etc / "main.cf").write_text(main)
-        master = MASTER_CF.format(port=self.port, again=again, second=SECOND)
-        (self._etc / "master.cf").write_text(master)
+        main = MAIN_CF.format(own=OWN, transports=transports, scanner=scanner)
+        super().__init__(folder, main, MASTER_CF.format(port=self.port, again=again, second=SECOND))
 
     def rotate(self) -> None:
         """Have it rename and compress its log, and begin another."""
-        subprocess.run(["postfix", "-c", str(self._etc), "logrotate"], check=True, timeout=20)
+        self.command("postfix", "logrotate")
 
     def flush(self) -> None:
         """Have it try all that was put off again."""
-        subprocess.run(["postqueue", "-c", str(self._etc), "-f"], check=True, timeout=20)
+        self.command("postqueue", "-f")
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        subprocess.run(["postfix", "-c", str(self._etc), "check"], check=True, timeout=20)
-        daemons = subprocess.run(
-            ["postconf", "-h", "daemon_directory"], capture_output=True, text=True, check=True
-        )
-        process = subprocess.Popen(
-            [f"{daemons.stdout.strip()}/master", "-c", str(self._etc), "-s"],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
         try:
-            wait_until(
-                lambda: self.log.exists() and "daemon started" in self.log.read_text(), what="it starts"
-            )
+            self.start()
             yield
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            self.stop()
 
 
 EXIM = shutil.which("exim4") or shutil.which("exim")
@@ -194,13 +163,13 @@ class Exim:
 
     Attributes:
         port: where it takes mail.
-        log: its main log.
+        log_path: of its main log.
 
     """
 
     def __init__(self, folder: Path, scanner: int, again: int) -> None:
         self.port = free_port()
-        self.log = folder / "log-main"
+        self.log_path = folder / "log-main"
         self._conf = folder / "conf"
         (folder / "spool").mkdir()
         routes = [f"{domain} {address}" for domain, address in DOMAINS.items() if domain != "second.example"]
@@ -234,7 +203,8 @@ class Exim:
         )
         try:
             wait_until(
-                lambda: self.log.exists() and "daemon started" in self.log.read_text(), what="it starts"
+                lambda: self.log_path.exists() and "daemon started" in self.log_path.read_text(),
+                what="it starts",
             )
             yield
         finally:
@@ -264,5 +234,5 @@ def filtered(kind: Callable[[Path, int, int], M], name: str) -> Iterator[M]:
                 with server.running():
                     yield server
             except BaseException:
-                print(server.log.read_text())  # noqa: T201
+                print(server.log_path.read_text())  # noqa: T201
                 raise

@@ -337,8 +337,9 @@ FRESH: dict[str, tuple[str, ...]] = {
     "report": ("report", "-o", "report.html"),
     "reputation": ("reputation",),
     "experiments": ("experiments",),
-    "route": ("route", "--help"),
+    "route": ("route", "--recipient", "a@example.net"),
     "routes": ("routes",),
+    "generate": ("generate", "postfix", ZONE),
     "simulate": ("simulate", ZONE),
     "follow": ("follow", "--dry-run", "--egress", "192.0.2.1", "mail.log"),
     "delegation": ("delegation", ZONE),
@@ -360,7 +361,8 @@ def test_commands_work_from_nothing(tmp_path: Path, hosts: dict[str, MailHost]) 
     (tmp_path / "db.example").write_text("$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.53\n")
     (tmp_path / "new").mkdir()
     (tmp_path / "mail.log").touch()
-    with serving(tmp_path, {ZONE: zone_text(hosts)}, fresh=True) as server:
+    (tmp_path / "geodns.yaml").write_text("routes_listen: unix:routes\nroutes_resolver: 127.0.0.1:1\n")
+    with serving(tmp_path, {ZONE: zone_text(hosts, more='routes: [{use: "@"}]')}, fresh=True) as server:
         env = {"GEODNS_SERVER": server.http}
         for name, arguments in FRESH.items():
             done = geodns(*arguments, env=env, cwd=tmp_path, fresh=True)

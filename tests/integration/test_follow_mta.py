@@ -72,7 +72,7 @@ def test_postfix(tmp_path: Path) -> None:
 
 def _postfix(folder: Path) -> None:
     with signal_server() as server, providers() as taken, filtered(Postfix, "postfix") as postfix:
-        (folder / "mail.log").symlink_to(postfix.log)
+        (folder / "mail.log").symlink_to(postfix.log_path)
         named = f"postfix/smtp-b={SECOND}"
         with following(folder, "--server", server.url, "--egress", OWN, "--egress", named) as one:
             send(postfix.port, "ann@gmail.com", "bob@gmail.com", "gone@gmail.com", "x@here.example")
@@ -112,7 +112,7 @@ def _postfix(folder: Path) -> None:
                 ((OWN, "yahoo", "deferred", "421 4.7.0"), 1)
             }
             assert sum(count for kind, count in summed(server).items() if kind[1] == "yahoo") == 4
-        assert len(list(postfix.log.parent.glob("log.*gz"))) == 1  # its log was rotated in between
+        assert len(list(postfix.log_path.parent.glob("log.*gz"))) == 1  # its log was rotated in between
         assert "missing" not in one.said()
         assert "@" not in str(server.signals())
 
@@ -124,7 +124,7 @@ def test_exim(tmp_path: Path) -> None:
 
 def _exim(folder: Path) -> None:
     with signal_server() as server, providers() as taken, filtered(Exim, "exim") as exim:
-        (folder / "mail.log").symlink_to(exim.log)
+        (folder / "mail.log").symlink_to(exim.log_path)
         with following(folder, "--server", server.url, "--egress", OWN):
             send(exim.port, "ann@gmail.com", "bob@gmail.com", "gone@gmail.com", "x@here.example")
             send(exim.port, "busy@gmail.com")

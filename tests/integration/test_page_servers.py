@@ -172,7 +172,7 @@ def test_certificates_weights_and_fallbacks_are_shown(browser: Browser, status: 
 
 def test_routes_are_shown_with_their_look_ups(browser: Browser, status: dict[str, Any]) -> None:
     rule: dict[str, Any] = {"rule": 1, "digest": "a", "deal": "host", "port": 25, "matched": 1234}
-    rule |= {"when": {"recipient": "vip@<b>x</b>", "size": "over 5 MB"}, "use": f"fast.{ZONE}"}
+    rule |= {"when": {"recipient": "vip@<b>x</b>", "size": "over 5MB"}, "use": f"fast.{ZONE}"}
     rule |= {"answers": {"host": {"line": 1234}}, "known": None, "last": hour_ago()}
     last = rule | {"rule": 2, "deal": "name", "port": 587, "matched": 0, "when": {}, "use": ZONE}
     routes = {"since": hour_ago(), "rules": [rule, last | {"last": None}], "unused": 4, "left": 3}
@@ -186,7 +186,7 @@ def test_routes_are_shown_with_their_look_ups(browser: Browser, status: dict[str
             "/api/v1/warmup": {"zones": {}},
             "/api/v1/reputation": {"zones": {}, "lists": {}, "unknown_replies": {}},
             "/api/v1/experiments": {"experiments": {}},
-            "/api/v1/routes": {"answering": True, "zones": {ZONE: routes}, "no_zone": {}},
+            "/api/v1/routes": {"listen": ["127.0.0.1:5310"], "zones": {ZONE: routes}, "no_zone": {}},
         }
         browser.open(other.http)
         section = f"[aria-label='zone {ZONE}'] .routes"
@@ -198,7 +198,7 @@ def test_routes_are_shown_with_their_look_ups(browser: Browser, status: dict[str
             ".map((row) => [...row.cells].map((cell) => cell.textContent))"
         )
         assert [row[:4] for row in cells] == [
-            ["1", "recipient vip@<b>x</b>; size over 5 MB", "fast, by host", "1,234"],
+            ["1", "recipient vip@<b>x</b>; size over 5MB", "fast, by host", "1,234"],
             ["2", "every message", "@:587", "0"],
             ["mta1", "1,234", "google 1,200 and not known 34"],
         ]

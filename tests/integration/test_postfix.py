@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from tests.health.servers import server_context
 from tests.integration.cluster import QUICK, Server, free_port, serving
 from tests.integration.hammer import Hammer
 from tests.integration.mailhosts import mail_hosts, wait_until
+from tests.integration.postfix_instance import PostfixInstance
 from tests.integration.probing import probe_now
 
 NAME = "out.example.com"
@@ -27,21 +26,12 @@ pytestmark = [
 ]
 
 MAIN_CF = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-mail_owner = postfix
-setgid_group = postdrop
-inet_protocols = ipv4
-inet_interfaces = 127.0.0.1
 myhostname = mta1.out.example.com
 mydestination = here.example
+inet_interfaces = 127.0.0.1
 mynetworks = 127.0.0.0/8
 alias_maps =
 local_recipient_maps = inline:{{postmaster=x}}
-alias_database =
 smtpd_banner = $myhostname ESMTP real Postfix
 smtpd_tls_chain_files = {folder}/server.pem
 smtpd_tls_security_level = may
@@ -74,8 +64,8 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix:
-    """A Postfix of our own, with nothing of the machine's configuration.
+class Postfix(PostfixInstance):
+    """One that is probed.
 
     Attributes:
         plain: the port of its SMTP server.
@@ -93,57 +83,19 @@ class Postfix:
         self.wrapped = free_port()
         self.proxied = free_port()
         self.alone = free_port()
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        for name in ("etc", "data", "queue"):
-            (folder / name).mkdir()
-        shutil.chown(folder / "data", "postfix")
         server_context(folder)  # leaves server.pem
-        (folder / "etc/main.cf").write_text(MAIN_CF.format(folder=folder))
         ports = {name: getattr(self, name) for name in ("plain", "screened", "wrapped", "proxied", "alone")}
-        (folder / "etc/master.cf").write_text(MASTER_CF.format(**ports))
+        super().__init__(folder, MAIN_CF.format(folder=folder), MASTER_CF.format(**ports))
 
     def log(self) -> str:
         """Everything it has logged but for the port `alone`."""
-        return "".join(line for line in self._lines() if " alone/smtpd[" not in line)
+        lines = super().log().splitlines(keepends=True)
+        return "".join(line for line in lines if " alone/smtpd[" not in line)
 
     def log_alone(self) -> list[str]:
         """What it has logged of the port `alone`: the lines' texts."""
-        return [line.rstrip().partition("]: ")[2] for line in self._lines() if " alone/smtpd[" in line]
-
-    def _lines(self) -> list[str]:
-        with suppress(FileNotFoundError):
-            return (self._folder / "log").read_text().splitlines(keepends=True)
-        return []
-
-    def start(self) -> None:
-        """Start it, and wait until it listens."""
-        seen = len(self.log())
-        etc = str(self._folder / "etc")
-        subprocess.run(["postfix", "-c", etc, "check"], check=True, timeout=20)  # makes its queue's folders
-        daemons = subprocess.run(
-            ["postconf", "-h", "daemon_directory"], capture_output=True, text=True, check=True
-        )
-        # `postfix start` would leave it in a session of its own, out of reach.
-        self._process = subprocess.Popen(
-            [f"{daemons.stdout.strip()}/master", "-c", etc, "-s"],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(lambda: "daemon started" in self.log()[seen:], what=f"Postfix starts: {self.log()}")
-
-    def stop(self) -> None:
-        """End it, and all it has started."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        lines = super().log().splitlines()
+        return [line.rstrip().partition("]: ")[2] for line in lines if " alone/smtpd[" in line]
 
 
 @contextmanager

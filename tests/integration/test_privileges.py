@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import socket
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -193,3 +194,26 @@ def test_who_is_not_root_becomes_nobody_else(folder: Path, prefix: tuple[str, ..
     ) as server:
         server.wait_ready()  # it is that user already
         assert server.values(ZONE) == ["192.0.2.1"]
+
+
+@root_only
+def test_the_routes_worker_is_the_user_and_so_is_its_socket(folder: Path, prefix: tuple[str, ...]) -> None:
+    """Nobody but root may write in the folder: the socket is made before root is given up."""
+    (folder / "run").mkdir(mode=0o755)
+    (folder / "geodns.yaml").write_text(
+        f'user: {USER}\nroutes_listen: {{listen: "unix:run/routes", mode: "0600"}}\n'
+    )
+    zone = folder / "zones" / f"{ZONE}.yaml"
+    zone.write_text(GOOD + "routes: [{use: '@'}]\n")
+    with serving(folder, prefix=prefix) as server:
+        for pid in processes(server):
+            assert identity(pid)["Uid"] == [str(NOBODY)] * 4
+        made = (folder / "run" / "routes").stat()
+        assert (made.st_uid, stat.S_IMODE(made.st_mode)) == (NOBODY, 0o600)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / "run" / "routes"))
+            client.settimeout(10)
+            client.sendall(b"get a@b.example\n")
+            assert client.makefile().readline() == f"200 relay:[{ZONE}]:25\n"
+    with serving(folder, prefix=prefix):  # what it could not take away is replaced
+        pass

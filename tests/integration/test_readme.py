@@ -5,6 +5,7 @@ One `make run` answers all that talk to a server; one `geodns serve` is started 
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from geodns.cli import main, parent_check
-from tests.integration.cluster import END, free_port
+from tests.integration.cluster import END, free_port, serving
 from tests.integration.mailhosts import mail_hosts
 from tests.integration.test_follow import refusal
 from tests.integration.test_follow import text as refused_with
@@ -52,6 +53,9 @@ APART = (
     "geodns delegation",
     "geodns follow",
     "geodns simulate out.example.com --zones",
+    "geodns generate",
+    "geodns route",
+    "curl -s http://127.0.0.1:5310",
 )
 """Blocks that have a test of their own below, by how they begin."""
 NOT_RUN = ("make check", "install -m")
@@ -287,8 +291,9 @@ def test_install(tmp_path: Path) -> None:
     help_text = shell(f"{tmp_path}/geodns/bin/geodns --help", tmp_path, PYTHONPATH=dependencies)
     assert "serve" in help_text
     installed = next((tmp_path / "geodns").glob("lib/python*/site-packages/geodns"))
-    ours = {path.relative_to(ROOT / "geodns") for path in (ROOT / "geodns").rglob("*.py")}
-    assert {path.relative_to(installed) for path in installed.rglob("*.py")} == ours
+    for kind in ("*.py", "*.js", "*.lua", "*.html"):
+        ours = {path.relative_to(ROOT / "geodns") for path in (ROOT / "geodns").rglob(kind)}
+        assert {path.relative_to(installed) for path in installed.rglob(kind)} == ours
 
 
 def test_first_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,3 +382,48 @@ def test_what_belongs_at_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     # Nobody is at that address here; what is found at one is in test_delegation.
     moved = verify.replace("192.0.2.1:53", "127.0.53.66:53")
     assert "name a resolver with --resolver ADDR:PORT" in geodns(moved, status=1)
+
+
+ROUTES = (ROOT / "docs/routes.md").read_text()
+
+
+def routes_page(language: str, number: int = 0) -> str:
+    """A block of a language on the page about routes."""
+    return re.findall(rf"^```{language}\n(.*?)^```", ROUTES, re.DOTALL | re.MULTILINE)[number]  # type: ignore[no-any-return]
+
+
+def test_lines_for_mail_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's zone gives each of them its lines, and the page shows those for Postfix as they are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zones").mkdir()
+    (tmp_path / f"zones/{ZONE}.yaml").write_text(routes_page("yaml"))
+    (tmp_path / "geodns.yaml").write_text(routes_page("yaml", 1))
+    policy, by_map, exim, haraka, kumomta = map(geodns, block("geodns generate"))
+    for setting in routes_page("postfix").splitlines():
+        name, _, value = setting.partition(" = ")
+        printed = re.sub(r"\n +", " ", policy).replace("$geodns_routes", "").splitlines()
+        assert any(value in line for line in printed), (name, value)
+    assert "socketmap:inet:127.0.0.1:5310:recipient" in by_map
+    assert "readsocket{inet:127.0.0.1:5310}" in exim
+    assert '"port": 5310' in haraka
+    assert "http://127.0.0.1:5310/route" in kumomta
+
+
+def test_routes_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = str(free_port())
+    (tmp_path / "geodns.yaml").write_text(routes_page("yaml", 1).replace("5310", port))
+    with serving(
+        tmp_path,
+        {ZONE: routes_page("yaml")},
+        arguments=("--config", str(tmp_path / "geodns.yaml")),
+    ) as server:
+        monkeypatch.setenv("GEODNS_SERVER", server.http)
+        by_sender, by_recipient, counts = block("geodns route")
+        assert "rule 2" in geodns(by_sender)
+        assert "rule 1" in geodns(by_recipient)
+        geodns(counts)
+        asked, looked_up = (line.replace("5310", port) for line in block("curl -s http://127.0.0.1:5310"))
+        answer = json.loads(shell(asked, tmp_path))
+        assert (answer["rule"], answer["transport"]) == (6, f"relay:[{ZONE}]:25")
+        if shutil.which("postmap"):
+            assert shell(looked_up, tmp_path) == f"relay:[fast.{ZONE}]:25\n"

@@ -1,113 +1,86 @@
-"""The routes worker among the other processes: it answers whoever else has died, and comes back itself."""
+"""What MTAs are answered by routes is explained and counted, over a restart and a move of rules, too."""
 
-import os
-import signal
 import socket
-import stat
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import pytest
+from tests.integration.cluster import Server, serving
+from tests.integration.mailhosts import wait_until
 
-from tests.integration import product
-from tests.integration.serving import Server, ask, eventually, number_in, process_state, serving
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(workers=1, routes=[["127.0.0.1", 0]]) as one:
-        yield one
-
-
-def connected(server: Server) -> socket.socket:
-    (place,) = server.routes
-    if place.startswith("unix:"):
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(10)
-        client.connect(place.removeprefix("unix:"))
-        return client
-    host, _, port = place.rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+ZONE = "out.example.com"
+TEXT = """ns: {ns1: 192.0.2.53}
+hosts: {mta1: 192.0.2.1, mta2: 192.0.2.2}
+pools: {main: {hosts: "*", check: none}, fast: {hosts: [mta1], check: none}}
+records: {"@": {A: {pool: main}}, fast: {A: {pool: fast}}}
+local: [example.com]
+routes:
+"""
+FAST = '  - {recipient: ["vip@example.net", "*.bank.example"], use: fast, deal: host}\n'
+BULK = "  - {class: bulk, size: over 5MB, use: fast, port: 587}\n"
+LAST = '  - {use: "@"}\n'
 
 
-def asked(server: Server, recipient: str = "a@b.lab.example") -> str:
-    """The whole answer to a line; empty: there was none."""
-    try:
-        with connected(server) as client:
-            client.sendall(f"get {recipient}\n".encode())
-            client.shutdown(socket.SHUT_WR)
-            return client.makefile().read()
-    except OSError:
-        return ""
+def look_up(server: Server, line: str) -> str:
+    """Ask as Exim does."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(10)
+        one.connect(str(server.zones.parent / "routes"))
+        one.sendall(f"get {line}".encode())
+        one.shutdown(socket.SHUT_WR)
+        return one.makefile().read().strip()
 
 
-def by_host(number: int) -> str:
-    return f"200 relay:[mta1.lab.example]:{number}, [n.lab.example]:{number}\n"
+def rules(server: Server, since: str = "1h") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.get(f"/api/v1/routes?since={since}")["zones"][ZONE]["rules"]
+    return found
 
 
-GMAIL = "200 relay:[gmail.lab.example]:25\n"
+def matched(server: Server, since: str = "1h") -> list[int]:
+    return [one["matched"] for one in rules(server, since)]
 
 
-def test_it_answers_follows_changes_and_counts(server: Server) -> None:
-    assert asked(server, "a@gmail.com") == GMAIL
-    assert asked(server, "a@[192.0.2.1]") == by_host(1)
-    assert server.publish()["pending"] == []
-    assert asked(server, "a@[192.0.2.1]") == by_host(2)
-    assert number_in(ask(server.listen[0])) == 2
-    assert eventually(lambda: server.status()["counted"].get("routes") == 3)
-
-
-def test_control_is_asked_for_providers_and_its_death_changes_nothing(server: Server) -> None:
-    with connected(server) as client:
-        client.sendall(b"get a@shop.example\n")
-        assert eventually(lambda: server.status()["asked"] == ["shop.example"])
-        server.tell("provider", "shop.example", "google")
-        assert client.makefile().read() in {GMAIL, by_host(1)}
-    assert asked(server, "a@shop.example") == GMAIL
-    before = server.pids()
-    os.kill(before["control"], signal.SIGSTOP)
-    assert asked(server, "b@shop.example") == GMAIL
-    os.kill(before["control"], signal.SIGKILL)
-    assert asked(server, "c@shop.example") == GMAIL
-    assert eventually(lambda: asked(server, "a@[192.0.2.1]") == by_host(2))
-    after = server.pids()
-    assert after["routes"] == before["routes"]
-    assert after["control"] != before["control"]
-
-
-def test_killed_it_comes_back_with_the_table_and_the_providers() -> None:
-    constants = {product.CONTROL_BACKOFF: (30.0, 30.0)}
-    with serving(constants, workers=1, routes=[["127.0.0.1", 0]]) as server:
-        server.tell("provider", "shop.example", "google")
-        before = server.pids()
-        os.kill(before["control"], signal.SIGKILL)
-        os.kill(before["routes"], signal.SIGKILL)
-        assert eventually(lambda: asked(server, "a@shop.example") == GMAIL)
-        assert process_state(before["routes"]) == "Z"
-
-
-def test_the_end_answers_what_was_asked(server: Server) -> None:
-    with connected(server) as client, connected(server) as idle:
-        client.sendall(b"get a@shop.example\n")
-        assert eventually(lambda: server.status()["asked"] == ["shop.example"])
-        server.process.send_signal(signal.SIGTERM)
-        assert client.makefile().read() == by_host(1)
-        assert idle.recv(1) == b""
-    assert server.process.wait(10) == 0
-
-
-def test_a_unix_socket_has_its_mode_and_goes_with_the_server(tmp_path: Path) -> None:
-    path = tmp_path / "routes"
-    with serving(workers=1, routes=[str(path)]) as server:
-        assert server.routes == [f"unix:{path}"]
-        assert stat.S_IMODE(path.stat().st_mode) == 0o606
-        assert asked(server, "a@gmail.com") == GMAIL
-        os.kill(server.pids()["routes"], signal.SIGKILL)
-        assert eventually(lambda: asked(server, "a@gmail.com") == GMAIL)
-    assert not path.exists()
-
-
-def test_without_listeners_there_is_no_such_process() -> None:
-    with serving(workers=1) as server:
-        assert server.routes == []
-        assert sorted(server.status()["workers"]) == ["tcp", "udp0"]
+def test_routes_are_explained_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "geodns.yaml").write_text("routes_listen: unix:routes\nroutes_resolver: 127.0.0.1:1\n")
+    with serving(tmp_path, {ZONE: TEXT + FAST + BULK + LAST}) as server:
+        fast = f"relay:[mta1.{ZONE}]:25, [fast.{ZONE}]:25"
+        assert [look_up(server, "vip@example.net") for _ in range(3)] == [f"200 {fast}"] * 3
+        assert look_up(server, "a@elsewhere.example") == f"200 relay:[{ZONE}]:25"
+        assert look_up(server, "recipient=a%40example.com") == "500 no route"
+        assert look_up(server, "zone=else.example&recipient=a%40b.example").startswith("400 ")
+        wait_until(lambda: server.get("/api/v1/routes")["no_zone"], what="all are counted, the last one too")
+        assert matched(server) == [3, 0, 1]
+        shown = server.get("/api/v1/routes")
+        assert shown["listen"] == ["unix:routes"]
+        assert shown["no_zone"] == {"unserved": {"line": 1}}
+        zone = shown["zones"][ZONE]
+        assert zone["unmatched"] == {"local": {"line": 1}}
+        assert zone["looked_up"] == {"mta1": {"": 3}}
+        assert zone["rules"][0]["answers"] == {"host": {"line": 3}}
+        assert server.metric("geodns_route_looked_up_total", zone=ZONE, host="mta1") == 3
+        assert server.metric("geodns_route_seconds_count") == 6
+        wait_until(
+            lambda: any("MTAs ask for routes of" in one for one in server.status()["warnings"]),
+            what="that one asked in vain is a warning",
+        )
+        said = server.command("route", "--recipient", "bob@example.org", "--class", "bulk", "--size", "12000")
+        assert said.returncode == 0, said.stderr
+        assert "rule 2 does not fit: size 12KB is not over 5MB" in said.stdout
+        assert "rule 3 fits" in said.stdout
+        assert server.get("/api/v1/route?recipient=a@example.com")["rule"] is None
+        said = server.command("routes", "--since", "1d")
+        assert "never matched since" in said.stdout
+        assert ": rule 2" in said.stdout
+        assert (
+            "routes: 3 rules, 5 look-ups in the last hour; MTAs ask at unix:routes"
+            in server.command("status").stdout
+        )
+        server.write(ZONE, TEXT + BULK + FAST + LAST)
+        wait_until(lambda: matched(server) == [0, 3, 1], what="counts go with the rule")
+        assert server.get("/api/v1/route?recipient=vip@example.net")["rule"] == 2
+        look_up(server, "vip@example.net")
+    with serving(tmp_path) as server:
+        wait_until(lambda: matched(server) == [0, 4, 1], what="counts are there, those of the end too")
+        assert matched(server, "7d") == [0, 4, 1]
+        assert rules(server)[1]["last"] is not None
+        look_up(server, "vip@example.net")
+        wait_until(lambda: matched(server, "7d") == [0, 5, 1], what="they go on")

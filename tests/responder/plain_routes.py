@@ -45,7 +45,7 @@ def asked(rule: CompiledRule) -> dict[str, bool]:
 
 
 def met(rule: CompiledRule, query: RouteQuery) -> dict[str, bool]:
-    """Return which of a rule's conditions hold; a provider not looked up may be any."""
+    """Return which of a rule's conditions hold."""
     recipient, sender, client = query.recipient, query.sender, None
     if query.client is not None:
         try:
@@ -65,24 +65,33 @@ def met(rule: CompiledRule, query: RouteQuery) -> dict[str, bool]:
         ),
         "sasl": query.sasl is not None and any(plain_fits(p, query.sasl.lower()) for p in rule.sasl),
         "size": query.size is not None and rule.over is not None and query.size > rule.over,
-        "provider": query.provider is None or query.provider in rule.provider,
+        "provider": query.provider in rule.provider,
     }
 
 
 def plain_decide(routes: ZoneRoutes, query: RouteQuery, carried: Carried) -> CompiledRule | Undecided:
+    """Read all rules; where nobody looked the provider up, for each that it might be."""
     recipient = query.recipient
     domain = "" if recipient in (None, "<>") else str(recipient).rpartition("@")[2]
-    if recipient is not None and any(plain_fits(one, domain) for one in routes.local):
+    if recipient is not None and (
+        not domain or domain[0] == "[" or any(plain_fits(one, domain) for one in routes.local)
+    ):
         return Undecided.LOCAL
     if not domain and query.provider is None:
         query = query._replace(provider="")
+    if query.provider is not None or carried is Carried.SENDER:
+        return _read(routes, query, carried)
+    asked_for = {"", *(provider for one in routes.rules for provider in one.provider)}
+    ends = {_read(routes, query._replace(provider=provider), carried) for provider in asked_for}
+    return ends.pop() if len(ends) == 1 else Undecided.PROVIDER
+
+
+def _read(routes: ZoneRoutes, query: RouteQuery, carried: Carried) -> CompiledRule | Undecided:
     for one in routes.rules:
         has, good = asked(one), met(one, query)
         told = [name for name in TOLD[carried] if has[name]]
         if not all(good[name] for name in told):
             continue
-        if "provider" in told and query.provider is None:
-            return Undecided.PROVIDER
         more = any(has[name] for name in FULL if name not in TOLD[carried])
         if carried is not Carried.ALL and (more or not any(has.values())):
             return Undecided.STOPPED

@@ -1,12 +1,16 @@
 """What an answer to one message says: where it goes, and what the rules before it miss."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from geodns.model import routes
 from geodns.responder.route_deals import Route, by_name
 from geodns.responder.route_explained import route_answer
+from geodns.responder.route_index import MANY
 from geodns.responder.route_table import CompiledRule, RouteTarget, ZoneRoutes
-from geodns.responder.route_words import size_in_words, wanted
-from geodns.responder.routes import RouteQuery, Undecided, decide
+from geodns.responder.route_words import MOST_CHARACTERS, MOST_WANTED, size_text, wanted
+from geodns.responder.routes import RouteQuery, Undecided, decide, normal_address
 
 ANY = CompiledRule(1, "d1", (), (), (), (), (), (), None, "out.example.com", by_host=False, port=25)
 TARGET = RouteTarget(
@@ -44,7 +48,7 @@ def rules(*each: CompiledRule) -> ZoneRoutes:
             "client 192.0.2.1 is not in 10.0.0.0/8 or ::1/128",
         ),
         (ANY._replace(sasl=("team-*",)), RouteQuery(sasl="bob"), "SASL user bob is not team-*"),
-        (ANY._replace(over=5_000_000), RouteQuery(size=12_000), "size 12 kB is not over 5 MB"),
+        (ANY._replace(over=5_000_000), RouteQuery(size=12_000), "size 12KB is not over 5MB"),
         (ANY._replace(over=5_000_000), RouteQuery(), "nothing tells the size"),
         (
             ANY._replace(provider=("microsoft",)),
@@ -87,6 +91,41 @@ def test_a_rule_that_does_not_fit_says_what_it_wants_and_what_was_told(
     assert answer["why"] == [{"rule": 1, "missed": missed}]
 
 
+TEXT = st.text(max_size=300)
+SOME = st.lists(TEXT, max_size=6).map(tuple)
+RULES = st.builds(
+    CompiledRule,
+    st.just(1),
+    st.just("d"),
+    *(SOME,) * 4,
+    st.lists(st.sampled_from([(0, 255, False), (1, 1, True)]), max_size=6).map(tuple),
+    SOME,
+    st.none() | st.integers(0, 2**50),
+    st.just("out.example.com"),
+    by_host=st.booleans(),
+    port=st.just(25),
+)
+TOLD = st.none() | TEXT
+QUERIES = st.builds(RouteQuery, TOLD, TOLD, TOLD, TOLD, TOLD, st.none() | st.integers(0, 2**60), TEXT)
+
+
+@given(st.lists(RULES, max_size=5), QUERIES)
+def test_whatever_is_told_is_explained_in_a_line(some: list[CompiledRule], query: RouteQuery) -> None:
+    routes = rules(*some)
+    query = query._replace(
+        recipient=query.recipient and normal_address(query.recipient),
+        sender=query.sender and normal_address(query.sender),
+        provider=(query.provider or "")[:20],
+    )
+    decision = decide(routes, query)
+    answer = route_answer(routes, query, decision, None, None)
+    if decision is not Undecided.LOCAL:
+        assert len(answer["why"]) == (answer["rule"] or len(some) + 1) - 1
+    for one in answer["why"]:
+        assert len(one["missed"]) < 10 * MOST_CHARACTERS * MOST_WANTED
+        assert one["missed"].isprintable()
+
+
 def test_the_answer_names_hosts_that_are_live_and_the_one_that_is_dealt() -> None:
     routes, told = rules(ANY), BOB._replace(provider="google")
     route = Route("relay:[mta2.out.example.com]:25, [out.example.com]:25", "mta2")
@@ -123,27 +162,39 @@ def test_mail_to_local_domains_asks_no_rule() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1 kB"),
-        (1048576, "1.04 MB"),
-        (5_000_000, "5 MB"),
-        (2_050_000_000, "2.05 GB"),
-        (10**15, "1000 TB"),
-    ],
+@given(
+    st.integers(0, 2**50)
+    | st.builds(int.__mul__, st.integers(0, 999), st.sampled_from([1000, 1 << 10, 10**6]))
 )
-def test_sizes_are_told_in_the_unit_that_they_fill(size: int, words: str) -> None:
-    assert size_in_words(size) == words
+def test_sizes_are_told_as_files_write_them(size: int) -> None:
+    assert size_text(size) == routes.size_text(size)
 
 
 def test_conditions_are_put_into_words_in_the_order_of_reading() -> None:
     rule = ANY._replace(provider=("google",), recipient=("*@a.example",), over=10)
     assert list(wanted(rule).items()) == [
         ("recipient", "a.example"),
-        ("size", "over 10 B"),
+        ("size", "over 10B"),
         ("provider", "google"),
     ]
     assert wanted(ANY) == {}
+
+
+def test_long_lists_are_not_read_to_explain_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = range(MANY)
+    routes = rules(
+        ANY._replace(recipient=tuple(f"*@r{one}.example" for one in many)),
+        ANY._replace(sender=tuple(f"*@s{one}.example" for one in many)),
+        ANY._replace(sasl=tuple(f"u{one}" for one in many)),
+        ANY._replace(client=tuple((one << 8, (one << 8) + 255, False) for one in many)),
+    )
+
+    def read(*_: object) -> bool:
+        raise AssertionError("a list is read")
+
+    for name in ("fits", "fits_any", "_in_any"):
+        monkeypatch.setattr(f"geodns.responder.routes.{name}", read)
+    query = BOB._replace(sender="a@b.example", sasl="u", client="192.0.2.1", provider="")
+    answer = route_answer(routes, query, Undecided.NO_RULE, None, None)
+    assert len(answer["why"]) == 4
+    assert not any("nobody has looked" in one["missed"] for one in answer["why"])

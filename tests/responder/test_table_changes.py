@@ -3,6 +3,7 @@
 import random
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,11 @@ from geodns.compiler.compile import Compiled, compile_zones, recompile_pools
 from geodns.compiler.live_set import LiveSet
 from geodns.responder.answer_policy import Policy
 from geodns.responder.respond import respond
+from geodns.responder.route_table import RouteTarget, ZoneRoutes
 from geodns.responder.table import EMPTY, SLICE, NameNode, Part, Rotation, RotationKey, Table, ZoneTable
 from geodns.responder.table_changes import (
     MOST_ANSWERS,
+    ROUTE_STORES,
     SLICE_ANSWERS,
     TableDelta,
     TableReplica,
@@ -25,6 +28,7 @@ from geodns.responder.table_changes import (
 )
 from geodns.responder.worker_state import WorkerState
 from geodns.wire.message import Answer
+from tests.responder.plain_routes import rule
 from tests.sample_zones import DOWN, SERIAL, UDP, live_set, sources, zone
 
 
@@ -44,13 +48,27 @@ def zone_table(number: int, size: int) -> ZoneTable:
 
 POOL_OF_ZONES = [zone_table(number % 4, size) for number, size in enumerate((0, 1, 2, 3, 99, 100, 101, 250))]
 POOL_OF_ROTATIONS = [rotation(number % 6) for number in range(12)]
+POOL_OF_ROUTES = [
+    ZoneRoutes(f"z{number % 3}", ("example.com",), tuple(rule(one) for one in range(1, length)))
+    for number, length in enumerate((1, 2, 3, 4, SLICE + 1, 2 * SLICE + 9))
+]
+POOL_OF_TARGETS = [
+    RouteTarget("z1", f"name{number % 150}", "pool", {"mta1": number}, ("mta1", "mta2"))
+    for number in range(300)
+]
 TABLES = st.builds(
-    lambda zones, rotations, policy: Table(
-        {one.origin: one for one in zones}, {one.key: one for one in rotations}, policy
+    lambda zones, rotations, policy, routes, targets: Table(
+        {one.origin: one for one in zones},
+        {one.key: one for one in rotations},
+        policy,
+        routes={one.zone: one for one in routes},
+        targets={(one.zone, one.name): one for one in targets},
     ),
     st.lists(st.sampled_from(POOL_OF_ZONES), max_size=5),
     st.lists(st.sampled_from(POOL_OF_ROTATIONS), max_size=8),
     st.sampled_from([Policy(), Policy(nsid=b"ns1"), Policy(cookie_secrets=(b"s" * 16,))]),
+    st.lists(st.sampled_from(POOL_OF_ROUTES), max_size=3),
+    st.integers(0, 299).map(lambda first: POOL_OF_TARGETS[first::2]),
 )
 
 
@@ -65,6 +83,8 @@ def same(one: Table, other: Table) -> bool:
             },
             {each: found.uid for each, found in table.rotations.items()},
             table.policy,
+            {zone: (found.zone, found.local, found.rules) for zone, found in table.routes.items()},
+            {**table.targets},
         )
 
     return plain(one) == plain(other)
@@ -137,6 +157,25 @@ def test_only_what_is_not_the_very_same_travels() -> None:
     ]
 
 
+def test_workers_of_dns_can_do_without_what_routes_need() -> None:
+    """Each delta is of one store, so that whoever hands them on can leave out those of routes."""
+    (one,), some = POOL_OF_ROUTES[-1:], POOL_OF_TARGETS[:150]
+    new = Table(
+        {POOL_OF_ZONES[1].origin: POOL_OF_ZONES[1]},
+        {key(1): rotation(1)},
+        routes={one.zone: one},
+        targets={(each.zone, each.name): each for each in some},
+    )
+    there, replica = TableReplica(), TableReplica()
+    for old, wanted in ((EMPTY, new), (new, EMPTY), (None, new)):
+        for delta in deltas(old, wanted, 1):
+            there.take(delta)
+            if delta.store not in ROUTE_STORES:
+                replica.take(unpack(pack(delta)))
+        assert same(there.table, wanted)
+        assert same(replica.table, replace(wanted, routes={}, targets={}))
+
+
 @pytest.mark.parametrize("size_of_zone", [0, SLICE, SLICE + 1, 10 * SLICE])
 def test_what_goes_goes_in_slices_too(size_of_zone: int) -> None:
     rotations = {key(number): rotation(number) for number in range(size_of_zone)}
@@ -198,6 +237,25 @@ def test_a_rotation_of_very_many_answers_comes_in_pieces() -> None:
             (part.pool, part.answers, part.index, part.sets, part.seed) for part in one.parts
         ]
         assert (found.note, found.servfail) == (one.note, one.servfail)
+
+
+def test_very_many_rules_come_in_pieces_and_are_ready_to_be_looked_up() -> None:
+    rules = tuple(rule(number, recipient=(f"*@c{number}.example",)) for number in range(2 * SLICE + 1))
+    large = ZoneRoutes("z1", ("example.com",), rules)
+    small = ZoneRoutes("z2", (), rules[:SLICE])
+    assert small.index is not large.index  # the compiler makes it
+    update = list(deltas(EMPTY, Table(routes={"z1": large, "z2": small}), 1))
+    assert [len(delta.piece) for delta in update if delta.piece] == [SLICE, SLICE, 1]
+    assert {delta.store for delta in update[:-1]} == {"routes"}
+    replica = TableReplica()
+    for delta in update[:2]:
+        replica.take(delta)
+    for delta in deltas(None, Table(routes={"z1": large, "z2": small}), 2):
+        replica.take(unpack(pack(delta)))
+    for one in (large, small):
+        found = replica.table.routes[one.zone]
+        assert (found.local, found.rules, vars(found)["index"]) == (one.local, one.rules, one.index)
+    assert large.rules == rules
 
 
 def _answers(table: Table) -> Iterator[bytes | None]:

@@ -101,7 +101,7 @@ Ending = tuple[list[Heard], bool, bool, list[Heard], bool]
 def heard(parts: Iterable[bytes]) -> Ending:
     conversation = Conversation()
     found = [one for part in parts for one in conversation.feed(part)]
-    half, ended = conversation.half, conversation.ended
+    half, ended = conversation.held > 0, conversation.ended
     return found, half, ended, conversation.eof(), conversation.ended
 
 
@@ -165,6 +165,7 @@ BAD: dict[str, bytes] = {
     "policy, another request": policy(request="junk") + policy(),
     "policy, no request": b"sender=a\n\n",
     "policy, a line without =": b"request=smtpd_access_policy\nsender\n\n",
+    "policy, very many lines": b"request=smtpd_access_policy\n" + b"x=\n" * 300 + b"\n",
     "policy, two empty lines": policy() + b"\n" + policy(),
     "policy, half": policy()[:-1],
     "policy, a size in words": policy(size="big"),
@@ -213,6 +214,7 @@ BAD: dict[str, bytes] = {
     "http, long headers": post(headers=[("X", "y" * 17_000)]),
     "http, two lengths": post(headers=[("Content-Length", "1, 2")]),
     "http, no number": post(headers=[("Content-Length", "9" * 5000)]),
+    "http, very many headers": post(start=b"POST /route HTTP/1.1" + b"\r\na: b" * 300) + post(),
     "http, half a head": b"POST /route HTTP/1.1\r\nHo",
     "http, half a body": post()[:-1],
     "http 2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

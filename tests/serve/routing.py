@@ -149,6 +149,9 @@ class Running:
             self._said.append(unpack_message(payload))
         return [one for one in self._said if isinstance(one, kind)]
 
+    def answered(self) -> int:
+        return sum(self.counted().values())
+
     def counted(self) -> Mapping[RouteKey, int]:
         """The answers that the worker has counted, reported or not."""
         self.server.report()

@@ -65,6 +65,9 @@ def test_whom_it_is_asked_as(host: str) -> None:
     assert not isinstance(one, Malformed)
 
 
+CHUNKED: list[tuple[str, str | None]] = [("Content-Length", None), ("Transfer-Encoding", "chunked")]
+
+
 def refused(stream: bytes, method: str = "POST") -> tuple[int, dict[str, str], object]:
     found, _, _, more, _ = heard([stream])
     last = [*found, *more][-1]
@@ -99,11 +102,15 @@ def refused(stream: bytes, method: str = "POST") -> tuple[int, dict[str, str], o
         (404, post(start=b"POST /routes HTTP/1.1")),
         (404, post(start=b"GET / HTTP/1.1")),
         (413, post(headers=[("Content-Length", "32769")])),
+        (413, post(b"{" + b"\n" * 300)),
+        (413, post(b"1\r\na\r\n" * 200, headers=CHUNKED)),
+        (413, post(b"0\r\n" + b"a: b\r\n" * 400, headers=CHUNKED)),
         (415, post(headers=[("Content-Type", "text/plain")])),
         (415, post(headers=[("Content-Type", "application/x-www-form-urlencoded")])),
         (415, post(headers=[("Content-Type", None)])),
         (417, post(headers=[("Expect", "100-continue")])),
         (431, post(headers=[("X", "y" * 17_000)])),
+        (431, post(start=b"POST /route HTTP/1.1" + b"\r\na: b" * 400)),
         (501, post(headers=[("Content-Length", None), ("Transfer-Encoding", "gzip")])),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from geodns.model.base import Address
 from geodns.model.reputation import Dnsbl, Reputation
 from geodns.signals import dnsbl
-from geodns.signals.dnsbl import Answers, Asked, ask
+from geodns.signals.dnsbl import Answers, ListAnswers, ask
 from geodns.signals.listings import ListingError
 from tests.signals.blocklist import BlockList, block_list
 
@@ -33,7 +33,7 @@ def asked(server: BlockList, *addresses: Address, of: Dnsbl | None = None) -> tu
     return found.answers, found.why
 
 
-def asked_whole(server: BlockList, *addresses: Address, of: Dnsbl | None = None) -> Asked:
+def asked_whole(server: BlockList, *addresses: Address, of: Dnsbl | None = None) -> ListAnswers:
     reputation = Reputation(resolver=IPv4Address("127.0.0.1"), port=server.port)
     return asyncio.run(ask(reputation, of or Dnsbl(zone=LIST), addresses))
 

@@ -6,8 +6,10 @@ import yaml
 
 from geodns.zonefile.checks import CHECK
 from geodns.zonefile.hosts import HOST
+from geodns.zonefile.mail_classes import HEADER_SIGN
 from geodns.zonefile.pools import POOL
 from geodns.zonefile.record_types import schemas
+from geodns.zonefile.routes import ROUTE
 from geodns.zonefile.schema import ZONE, zone_schema
 from geodns.zonefile.soa import SOA
 from geodns.zonefile.sources import HOST_SOURCE
@@ -53,6 +55,13 @@ WRONG = {
     "unknown type": NS + "records: {a: {TXTT: x}}\n",
     "pool under SRV without port": NS + "records: {a: {SRV: {pool: main}}}\n",
     "pool under TXT": NS + "records: {a: {TXT: {pool: main}}}\n",
+    "provider": NS + "routes: {provider: gogle, use: a}\n",
+    "no rules": NS + "routes: []\n",
+    "rule without a name": NS + "routes: [{provider: google}]\n",
+    "size": NS + "routes: {size: 5MB, use: a}\n",
+    "cap": NS
+    + "hosts: {a: {address: 192.0.2.1, warmup: {plan: [9], start: '2026-12-01', caps: {google: 5%%}}}}\n",
+    "header": NS + "classes: {bulk: {header: 'X:'}}\n",
     "field missing": NS + "records: {a: {MX: {exchange: b}}}\n",
 }
 
@@ -75,6 +84,8 @@ def test_every_key_that_is_read_is_described() -> None:
     assert keys_of(top["checks"]["additionalProperties"]) == set(CHECK)
     assert keys_of(top["pools"]["additionalProperties"]) == set(POOL)
     assert keys_of(top["hosts"]["additionalProperties"]["anyOf"][-1]) == set(HOST)
+    assert keys_of(top["routes"]["anyOf"][0]) == set(ROUTE)
+    assert keys_of(top["classes"]["additionalProperties"]["anyOf"][0]) == set(HEADER_SIGN)
     by_kind = top["hosts_from"]["anyOf"][0]["anyOf"]
     assert set.union(*map(keys_of, by_kind)) == set(HOST_SOURCE)
     assert keys_of(schema["$defs"]["name"]) == {*schemas(), "ttl", "pool"}

@@ -58,7 +58,7 @@ class ResourceAddress:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResourcePlan:
     """What a resource answers in one family; `backup` takes over when nobody else is up."""
 
     members: tuple[ResourceAddress, ...]
@@ -139,14 +139,14 @@ class Resources:
             }
         return self._pools[key]
 
-    def _plans(self, plugin: str, top: Hash, resource: Any) -> dict[Family, Plan]:
+    def _plans(self, plugin: str, top: Hash, resource: Any) -> dict[Family, ResourcePlan]:
         """Return what a resource answers by family; settings are inherited from the levels above."""
         settings = {key: top[key] for key in _PARAMETERS if key in top}
         if not isinstance(resource, dict):
             resource = {str(number): one for number, one in enumerate(_list(resource), 1)}
         settings |= {key: resource[key] for key in _PARAMETERS if key in resource}
         explicit = {family: resource[key] for key, family in _FAMILY_KEYS.items() if key in resource}
-        plans: dict[Family, Plan] = {}
+        plans: dict[Family, ResourcePlan] = {}
         for part in explicit.values() if explicit else [resource]:
             body = part
             if not isinstance(body, dict):
@@ -159,13 +159,13 @@ class Resources:
                 some = tuple(one for one in members if _family(one) == family)
                 if plugin == "simplefo" and len(some) == 2:
                     first, second = sorted(some, key=lambda one: one.label != "primary")
-                    plans[family] = Plan((first,), own, single=True, backup=second)
+                    plans[family] = ResourcePlan((first,), own, single=True, backup=second)
                 elif some:
                     single = plugin == "weighted" and not _is_true(own.get("multi")) and not grouped
-                    plans[family] = Plan(some, own, single=single, grouped=grouped)
+                    plans[family] = ResourcePlan(some, own, single=single, grouped=grouped)
         return plans
 
-    def _pool(self, name: str, plan: Plan, remark: Any) -> str:
+    def _pool(self, name: str, plan: ResourcePlan, remark: Any) -> str:
         name = self._unique(name)
         checks = self._checks_of(plan.settings.get("service_types", "up"), remark)
         judged = {"check": checks[0] if len(checks) == 1 else checks} if checks else UNCHECKED

@@ -1,0 +1,1 @@
+"""Prints the lines by which mail servers ask geodns which pool a message leaves by."""
