@@ -26,12 +26,12 @@ from geodns.health.quorum_merging import FROZEN_FOR, QuorumMerging
 from geodns.health.quorum_standing import (
     EMPTY,
     NOTHING_MERGED,
+    AddressStanding,
     MergedState,
     NoteKind,
     QuorumMode,
     QuorumNews,
     QuorumTarget,
-    Standing,
     TwoDefinitions,
     VoteShown,
 )
@@ -351,7 +351,7 @@ class Quorum(QuorumMerging):
         """Return what is held of an address; it must be one of the targets."""
         return state_of(self._addresses[key].state)
 
-    def standing(self, key: str) -> Standing | None:
+    def standing(self, key: str) -> AddressStanding | None:
         """Say how an address stands among the servers; None: it is no target."""
         address = self._addresses.get(key)
         if address is None:
@@ -365,7 +365,7 @@ class Quorum(QuorumMerging):
                 counted = ballots[nodes.index(peer.node)] if peer.node in nodes else 0
                 votes[peer.node] = _shown(said, counted, peer.backs.get(key, ""))
         place = alone(ballots)
-        return Standing(
+        return AddressStanding(
             mode=circle.mode,
             merged=state_of(address.state),
             votes=MappingProxyType(votes),

@@ -133,7 +133,7 @@ class VoteShown(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AddressStanding:
     """How an address stands among the servers.
 
     Attributes:

@@ -51,8 +51,9 @@ class Server:
 
     Attributes:
         skew: of its clock.
-        real: what its probes find, by address.
-        lies: what it says instead of the truth, if it is faulty.
+        history: when it served what from then on.
+        found: when its probes found what.
+        changes: when it lost a server, or went over to its own verdicts; or (False) heard one more.
 
     """
 
@@ -72,7 +73,8 @@ class Server:
     beat_at: float = -10.0
     history: list[tuple[float, str, MergedState]] = field(default_factory=list)
     probes: int = 0
-    lies: bool = False
+    found: list[tuple[float, str, ProbeResult]] = field(default_factory=list)
+    changes: list[tuple[float, bool]] = field(default_factory=list)
     quorum: Quorum = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,8 +105,14 @@ class Server:
         self.probed_at[key] = self.world.now
         self.probes += 1
         found = self.world.finds(self, key)
+        self.found.append((self.world.now, key, found))
         own = self.verdicts[key] = advance(self.verdicts.get(key, NOTHING_KNOWN), found, CHECK)
         self.quorum.probed(key, found, own, self.now)
+
+    def last_change(self, at: float) -> tuple[float, float]:
+        """Return when it lost a server last before a time, and when it heard one more."""
+        lost = max((when for when, lost in self.changes if lost and when <= at), default=-1.0)
+        return lost, max((when for when, lost in self.changes if not lost and when <= at), default=-1.0)
 
     def heartbeat(self) -> Heartbeat:
         return beat(
@@ -147,6 +155,10 @@ class Server:
             self.served[key] = merged
         self.notes += news.notes
         for note in news.notes:
+            lost = note.kind == "lost" or (note.kind == "mode" and note.mode == "own")
+            if lost or note.kind in {"heard", "mode"}:
+                self.changes.append((self.world.now, lost))
+        for note in news.notes:
             peer = self.world.servers.get(note.node)
             if note.kind == "reread" and peer is not None and peer.running and self.world.linked(peer, self):
                 peer.tell_all(self)
@@ -167,6 +179,7 @@ class World:
         self.names = tuple(names)
         self.now = 1000.0
         self.down: set[str] = set()
+        self.sheds: set[str] = set()
         self.wrong: dict[str, set[str]] = {}
         """Addresses of which a server's probes find the opposite of the truth."""
         self.cut: set[frozenset[str]] = set()
@@ -183,7 +196,7 @@ class World:
 
     def finds(self, server: Server, key: str) -> ProbeResult:
         bad = (key in self.down) != (key in self.wrong.get(server.node, ()))
-        return FAILURE if bad else OK
+        return FAILURE if bad else ProbeResult.SHEDDING if key in self.sheds else OK
 
     def send(self, sender: Server, message: Message) -> None:
         for other in self.servers.values():
@@ -203,6 +216,22 @@ class World:
         self.isolated.discard(name)
         server.quorum.connected(True, server.now)
         self.exchange(server)
+
+    def heal(self) -> None:
+        self.cut.clear()
+        for server in self.servers.values():
+            self.exchange(server)
+
+    def repair(self) -> None:
+        """Let all servers run and hear each other."""
+        self.lose, self.repeat = 0, False
+        for name, server in self.servers.items():
+            server.paused = False
+            if not server.running:
+                server.start()
+            if name in self.isolated:
+                self.join(name)
+        self.heal()
 
     def exchange(self, server: Server) -> None:
         """Have a server and all that it reaches read each other."""
