@@ -244,8 +244,9 @@ class Quorum(QuorumMerging):
                     self._touch(address)
         whole_before = peer.whole
         for key in list(peer.take(epoch, votes, gone, whole, self._keys)):
-            if key in self._keys:
+            if (address := self._addresses.get(key)) is not None:
                 ballot = max(peer.ballot(key), 0)
+                address.renew(node, ballot)
                 self._queue(key, ballot & VOTE | ballot >> 2 & VOTE)
         if peer.whole != whole_before:
             for key in self._differs:
@@ -272,10 +273,10 @@ class Quorum(QuorumMerging):
         for peer in silent:
             peer.alive = False
             self._note(NoteKind.LOST, node=peer.node)
-        self._hearing.forget(now, self._roll.listed or ())
+        forgotten = self._hearing.forget(now, self._roll.listed or ())
         if self._doubled or any(peer.doubled for peer in self._hearing.peers.values()):
             self._look_for_doubles()
-        if silent or self._phase != self._phase_now():
+        if silent or forgotten or self._phase != self._phase_now():
             self._review()
         self._ring()
         self._work()

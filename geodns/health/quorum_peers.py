@@ -226,8 +226,13 @@ class Hearing:
         clock = self._clock(now)
         return [peer for peer in self.peers.values() if peer.alive and clock - peer.heard_at > SILENT]
 
-    def forget(self, now: float, listed: Collection[str]) -> None:
-        """Forget servers that were not heard for a day and that nobody lists."""
-        for node, peer in list(self.peers.items()):
-            if now - peer.seen > KNOWN_FOR and not peer.alive and node not in listed:
-                del self.peers[node]
+    def forget(self, now: float, listed: Collection[str]) -> bool:
+        """Forget servers that were not heard for a day and that nobody lists; tell whether there were any."""
+        old = [
+            node
+            for node, peer in self.peers.items()
+            if now - peer.seen > KNOWN_FOR and not peer.alive and node not in listed
+        ]
+        for node in old:
+            del self.peers[node]
+        return bool(old)

@@ -11,7 +11,7 @@ from tests.health.quorum_network import CHECK, DOWN, UP, Server, World
 KEYS = ("a", "b")
 NAMES = ("ns1", "ns2", "ns3", "ns4", "ns5")
 QUIET = 40.0
-"""Seconds in which everything that may change has: a server's loss, `fall` probes, and a void ballot's end."""
+"""Seconds in which everything that may change has: a server's loss, `fall` probes, void ballots' end."""
 
 servers = st.integers(0, 4)
 keys = st.sampled_from(KEYS)
