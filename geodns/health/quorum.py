@@ -225,6 +225,8 @@ class Quorum(QuorumMerging):
     ) -> None:
         """Take another server's votes; late, repeated and lost messages do no harm.
 
+        Give many of them a thousand at a time, with the loop running between, and then once more as a whole.
+
         Args:
             node: whose.
             epoch: of the votes.
@@ -312,7 +314,7 @@ class Quorum(QuorumMerging):
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to merge: call `take` again soon."""
+        """Whether there is more to merge: call `take` again before long, as once the loop has run."""
         return bool(self._pending)
 
     @property

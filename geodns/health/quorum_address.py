@@ -138,6 +138,9 @@ class SharedAddress:
         if not state & VOTE:
             self.mine, self.seeded = self.own, False
             return
+        mine = self.mine
+        if self.stands == state and not (mine.failures or mine.successes or mine.sheds):
+            return
         self.mine, self.seeded = merged_verdict(NOTHING_KNOWN, state_of(state)), True
         self._follow()
 
