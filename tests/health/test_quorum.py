@@ -230,6 +230,15 @@ def test_who_says_down_has_no_shedding_level() -> None:
     assert one.quorum.merged("a") == (UP, 4)
 
 
+def test_nor_does_one_vote_alone_decide_the_shedding_level() -> None:
+    one = One(3, "u")
+    one.beat("ns3")
+    one.vote("ns3", "?", held="u")
+    one.beat("ns2")
+    one.vote("ns2", "u", held="u", level=SHED_OUT)
+    assert one.quorum.merged("a") == (UP, 0)
+
+
 # --- what is a vote -----------------------------------------------------------------------------------------
 
 
