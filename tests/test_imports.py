@@ -69,6 +69,9 @@ ONLY_FROM = {
 PURE = frozenset(
     {"model", "wire", "compiler", "responder"}
     | {"health.state_machine", "health.smtp", "health.refusals", "health.mass_failure", "health.schedule"}
+    | {"health.quorum", "health.quorum_address", "health.quorum_circle", "health.quorum_lasting"}
+    | {"health.quorum_merge", "health.quorum_merging", "health.quorum_peers", "health.quorum_publish"}
+    | {"health.quorum_recheck", "health.quorum_standing"}
     | {"control.cluster", "control.orders", "control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )

@@ -1,6 +1,7 @@
 """Checks, what they probe, and how many of a pool's checks must pass."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -159,6 +160,16 @@ BUILT_IN_CHECKS: tuple[Check, ...] = (
 """One of each type that has a default port."""
 
 
+_NOT_SHARED = {"name", "type", "port", "source"}
+MAX_SHARED_TEXT = 200
+"""Characters of a shared key's text; a longer one is a digest."""
+
+
+def shared_place(key: str) -> str:
+    """Return the type, address and port of a shared key, without what its check says."""
+    return " ".join(key.split(" ", 2)[:2])
+
+
 class Target(Frozen):
     """An address and port under a check: probed once, whichever pools and zones use it.
 
@@ -178,6 +189,22 @@ class Target(Frozen):
         said = self.check.model_dump_json() + (self.host or "")
         digest = hashlib.blake2b(said.encode(), digest_size=6).hexdigest()
         return f"{self.check.name} [{self.address}]:{self.port} {digest}"
+
+    @cached_property
+    def shared_key(self) -> str:
+        """Identifies what is probed among the servers of a zone, as ``smtp [192.0.2.1]:25 {"rise":3}``.
+
+        The check's keys are there where they differ from their defaults, so that a version with more keys
+        says the same; its name is not, nor is the address to connect from, of which each server has its own.
+        """
+        said = self.check.model_dump(mode="json", exclude=_NOT_SHARED, exclude_defaults=True)
+        if self.host is not None:
+            said["name"] = self.host  # no key of a check once its own name is left out
+        place = f"{self.check.type} [{self.address}]:{self.port}"
+        text = json.dumps(said, sort_keys=True, separators=(",", ":")) if said else ""
+        if len(text) > MAX_SHARED_TEXT:
+            text = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return f"{place} {text}" if text else place
 
     def __hash__(self) -> int:
         return self._hash
