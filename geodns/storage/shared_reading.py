@@ -320,9 +320,8 @@ class SharedReader:
         (kind,) = text_fields(entry, b"kind")
         del entry[b"kind"]
         if kind == b"order":
-            (revision,) = text_fields(entry, b"revision")
-            del entry[b"revision"]
-            self._take_order(entry, revision.decode("ascii", "replace")[:64])
+            # The place in the log of the last order is the revision of its zone.
+            self._take_order(entry, place.decode("ascii"))
             return
         if kind not in {b"votes", b"sums"}:
             return  # a later version's

@@ -184,6 +184,8 @@ class SharedLink:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(*tasks)
+            ended = [None if task.cancelled() else task.exception() for task in tasks]
+            log.debug("shared: the reader ended with %r, the writer with %r", *ended)
         for task in done:
             task.result()
 
