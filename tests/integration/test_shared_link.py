@@ -24,6 +24,7 @@ from geodns.model.shared import (
 from geodns.storage.shared_link import LinkDownError, LinkState, MissingLibraryError
 from geodns.storage.shared_redis import SharedLink
 from geodns.storage.shared_scripts import acl
+from tests.integration.cluster import free_port
 from tests.integration.redises import RedisServer, needs_redis, redis_server, sentinel
 
 pytestmark = needs_redis
@@ -466,7 +467,7 @@ def test_a_cluster_is_told(tmp_path: Path) -> None:
         async with running(one, connected=False):
             await until(lambda: "Redis Cluster" in one.link.state.why)
 
-    with redis_server(tmp_path, "--cluster-enabled", "yes") as redis:
+    with redis_server(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as redis:
         run(work(redis))
 
 
