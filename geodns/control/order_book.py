@@ -118,13 +118,17 @@ class OrderBook:
         held = ((self.orders.get(key), order) for key, order in orders.items())
         return any(known and known != order and rank(known) > rank(order) for known, order in held)
 
-    def put(self, orders: Mapping[OrderKey, SharedOrder]) -> None:
+    def put(self, orders: Mapping[OrderKey, SharedOrder], now: float) -> None:
+        """Hold these orders from now on."""
         for key, order in orders.items():
             old = self.orders.get(key)
             if old is not None:
                 self._seen[old.version.id, key] = None
             self.orders[key] = order
-            self.over.discard(key)
+            if _is_over(order, now):
+                self.over.add(key)
+            else:
+                self.over.discard(key)
         while len(self._seen) > MOST_SEEN:
             self._seen.pop(next(iter(self._seen)))
         self._revisions = None

@@ -196,14 +196,14 @@ class OrderService:
     def _override(self, plan: OverridePlan, cause: Cause, orders: Mapping[OrderKey, SharedOrder]) -> None:
         """Change the overrides at once, with events; persistence keeps them at its next write."""
         before = {host: self._overrides(host) for host in plan.hosts}
-        self._impose(plan, orders)
+        self._impose(plan, orders, 0.0)
         for host in sorted(plan.hosts):
             self._report(host, before[host], self._overrides(host), cause.author, cause.reason)
         for subscriber in self._subscribers if orders else ():
             subscriber(tuple(orders.values()))
 
-    def _impose(self, plan: OverridePlan, orders: Mapping[OrderKey, SharedOrder]) -> None:
-        self._book.put(orders)
+    def _impose(self, plan: OverridePlan, orders: Mapping[OrderKey, SharedOrder], now: float) -> None:
+        self._book.put(orders, now)
         self._cluster.override(plan.forced, plan.weights)
         self._verdicts.ignore_overridden()
         for key in dict.fromkeys([*orders, *_keys_of(plan)]):
@@ -310,17 +310,18 @@ class OrderService:
     def _take(self, merged: Merged, source: str) -> None:
         """Impose others' orders at once, with an event for each host whose overrides change."""
         # Until the clock is believed it ends nothing.
-        plan = imposed_by(merged.changes, self._cluster, self.now() if self._clock.steady else 0.0)
+        now = self.now() if self._clock.steady else 0.0
+        plan = imposed_by(merged.changes, self._cluster, now)
         old = {key: self._book.orders.get(key) for key in merged.changes}
         before = {host: self._overrides(host) for host in plan.hosts}
-        self._impose(plan, merged.changes)
+        self._impose(plan, merged.changes, now)
         for key, order in merged.changes.items():
             host, known = (key[0], key[1]), old[key]
             if host not in plan.hosts or (known is not None and same(known, order)):
                 continue
-            was, now = (one.only(key[2]) for one in (before[host], self._overrides(host)))
-            if was != now:
-                self._report(host, was, now, *whose(order), through=order.node or source)
+            was, held = (one.only(key[2]) for one in (before[host], self._overrides(host)))
+            if was != held:
+                self._report(host, was, held, *whose(order), through=order.node or source)
         for loser, winner in merged.lost:
             self._events.tell(
                 "forced", describe_loss(loser, winner, source), zone=loser.zone, host=loser.host
