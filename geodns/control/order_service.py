@@ -49,6 +49,8 @@ ITSELF = "geodns"
 """The author of overrides' ends that nobody ordered."""
 TRIES = 5
 """Plans of an order while others' later orders keep coming in."""
+AT_ONCE = 1_000
+"""Others' orders that are merged before others may have a turn."""
 PRUNE_EVERY = 3600.0
 """Seconds from one look for orders that may be forgotten to the next."""
 
@@ -188,10 +190,10 @@ class OrderService:
         """Tell whether a yes was to this danger: to the one found first, by the orders of now."""
         if approved is not None:
             return danger == approved
-        return all(self._book.revision(zone) == known for zone, known in revision.items())
+        return all(self._book.digests.zone(zone) == known for zone, known in revision.items())
 
     def _revision(self, hosts: Iterable[HostKey]) -> dict[str, str]:
-        return {zone: self._book.revision(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
+        return {zone: self._book.digests.zone(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
 
     def _override(self, plan: OverridePlan, cause: Cause, orders: Mapping[OrderKey, SharedOrder]) -> None:
         """Change the overrides at once, with events; persistence keeps them at its next write."""
@@ -254,11 +256,11 @@ class OrderService:
 
     def revisions(self) -> Mapping[str, str]:
         """Return digests of the versions of each zone's orders: servers that hold the same share them."""
-        return self._book.revisions()
+        return self._book.digests.zones()
 
     def digest(self) -> str:
         """Return a digest of the versions of all orders."""
-        return self._book.digest()
+        return self._book.digests.all()
 
     @property
     def shared(self) -> bool:
@@ -294,18 +296,25 @@ class OrderService:
             whole: whether these are all that the others hold.
 
         """
-        merged, looked_at = self._book.merged(orders, self.now())
-        if merged.changes:
-            self._take(merged, source)
+        theirs = list(orders)
+        looked_at: list[SharedOrder] = []
+        taken: dict[OrderKey, SharedOrder] = {}
+        for first in range(0, len(theirs), AT_ONCE):
+            merged, some = self._book.merged(theirs[first : first + AT_ONCE], self.now())
+            if merged.changes:
+                self._take(merged, source)
+            taken |= merged.changes
+            looked_at += some
+            await asyncio.sleep(0)
         newer_here = newer(self._book.orders, looked_at, whole=whole)
-        if not merged.changes:
+        if not taken:
             return SharedTaken(newer_here)
-        hosts = {(zone, host) for zone, host, _ in merged.changes}
+        hosts = {(zone, host) for zone, host, _ in taken}
         pending, unkept = await asyncio.gather(
             self._workers.deliver(), self._persistence.orders_written(hosts)
         )
         unserved = frozenset(host for host in hosts if not is_served(self._cluster, host))
-        return SharedTaken(newer_here, tuple(merged.changes.values()), unserved, pending, unkept is None)
+        return SharedTaken(newer_here, tuple(taken.values()), unserved, pending, unkept is None)
 
     def _take(self, merged: Merged, source: str) -> None:
         """Impose others' orders at once, with an event for each host whose overrides change."""
