@@ -95,10 +95,12 @@ def rank(order: SharedOrder) -> tuple[int, str, str]:
 
 def beats(one: SharedOrder, other: SharedOrder) -> bool:
     """Tell whether an order wins over another of its key."""
-    versions = one.version.rank, other.version.rank
-    return versions[0] > versions[1] or (
-        versions[0] == versions[1] and one != other and rank(one) > rank(other)
-    )
+    mine, theirs = one.version, other.version
+    if mine.counter != theirs.counter:
+        return mine.counter > theirs.counter
+    if mine.id != theirs.id:
+        return mine.id > theirs.id
+    return one is not other and one != other and rank(one) > rank(other)
 
 
 def _at_once(one: SharedOrder, other: SharedOrder) -> bool:
