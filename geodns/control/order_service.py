@@ -312,9 +312,8 @@ class OrderService:
         if not taken:
             return SharedTaken(tuple(newer_here))
         hosts = {(zone, host) for zone, host, _ in taken}
-        pending, unkept = await asyncio.gather(
-            self._workers.deliver(), self._persistence.orders_written(hosts)
-        )
+        written = self._persistence.orders_written(hosts)
+        pending, unkept = await asyncio.gather(self._workers.deliver(), written)
         unserved = frozenset(host for host in hosts if not is_served(self._cluster, host))
         return SharedTaken(tuple(newer_here), tuple(taken.values()), unserved, pending, unkept is None)
 

@@ -83,9 +83,9 @@ def newer(own: Orders, others: Iterable[SharedOrder], *, whole: bool) -> tuple[S
         known = highest.get(one.key)
         if known is None or beats(one, known):
             highest[one.key] = one
-    return tuple(
-        one for key, one in sorted(own.items()) if (beats(one, highest[key]) if key in highest else whole)
-    )
+    given_back = [own[key] for key, one in highest.items() if key in own and beats(own[key], one)]
+    missing = (one for key, one in own.items() if key not in highest) if whole else ()
+    return (*given_back, *missing)
 
 
 def rank(order: SharedOrder) -> tuple[int, str, str]:
