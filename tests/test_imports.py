@@ -69,7 +69,8 @@ ONLY_FROM = {
 PURE = frozenset(
     {"model", "wire", "compiler", "responder"}
     | {"health.state_machine", "health.smtp", "health.refusals", "health.mass_failure", "health.schedule"}
-    | {"control.cluster", "control.orders", "control.simulation", "control.simulation_plan"}
+    | {"control.cluster", "control.orders", "control.order_versions"}
+    | {"control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )
 """Rooms without a clock, a socket or a thread: time is an argument."""

@@ -79,7 +79,7 @@ class OrderVersion(Frozen):
     """Orders the versions of one override: the higher pair wins on every server."""
 
     counter: int = Field(ge=0, le=MAX_COUNTER)
-    id: str = Field(pattern="[0-9a-f]{32}")
+    id: str = Field(pattern="^[0-9a-f]{32}$")
 
     @property
     def rank(self) -> tuple[int, str]:
