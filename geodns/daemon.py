@@ -132,9 +132,10 @@ def build(
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
     peers = PeerService(settings, cluster, zones, watchdog, orders)
     judges = (signals, warmup, reputation, providers, geoip, views)
+    last = (peers, verdicts)
     alerts = Alerts(
         events,
-        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, peers, verdicts),
+        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, *last),
     )
     services = Services(
         settings.node,

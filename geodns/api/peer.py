@@ -1,4 +1,4 @@
-"""What this server says of itself to the other name servers of its zones, and what the status shows of those."""
+"""What this server says of itself to the other name servers of its zones; what the status shows of those."""
 
 import asyncio
 import json
@@ -10,11 +10,9 @@ from aiohttp import web
 from geodns.api.responses import SERVICES
 from geodns.api.schemas import PeerStatusJson, PeerZoneJson
 from geodns.api.schemas_peers import PeerJson, PeerStatesJson
-from geodns.config.report import quoted
 from geodns.config.times import timestamp
 from geodns.control.peer_service import ORDERS_PATH, PATH, STATES_PATH, PeerService, PeerView
 from geodns.control.peers import PeerReport, states_of
-from geodns.control.services import Services
 from geodns.errors import UsageError
 from geodns.model.shared import SharedOrder, ZoneContent
 
@@ -66,14 +64,9 @@ def _orders_text(node: str, held: list[SharedOrder]) -> str:
 async def _states(request: web.Request) -> web.Response:
     asked = [name.lower() for name in request.query.get("zones", "").split(",") if name]
     if not 1 <= len(asked) <= MOST_ZONES:
-        raise UsageError(f"`zones` names 1 to {MOST_ZONES} zones, with commas: {quoted(','.join(asked)[:80])}")
-    shown: PeerStatesJson = states_json(request.app[SERVICES], asked)
+        raise UsageError(f"`zones` names {len(asked)} zones: write 1 to {MOST_ZONES}, with commas")
+    shown: PeerStatesJson = {"states": states_of(request.app[SERVICES].cluster, asked)}
     return web.json_response(shown)
-
-
-def states_json(services: Services, zones: list[str]) -> PeerStatesJson:
-    """Return the states of the hosts of some zones."""
-    return {"states": states_of(services.cluster, zones)}
 
 
 def peers_json(peers: PeerService) -> dict[str, PeerStatusJson]:
@@ -92,7 +85,12 @@ def _peer_status(one: PeerView) -> PeerStatusJson:
         "error": one.error,
         "zones": _zones(one.zones),
         "differs": [
-            {"topic": each.topic, "zone": each.zone, "what": each.text, "since": timestamp(ahead + each.since)}
+            {
+                "topic": each.topic,
+                "zone": each.zone,
+                "what": each.text,
+                "since": timestamp(ahead + each.since),
+            }
             for each in one.differs
         ],
     }

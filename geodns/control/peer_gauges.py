@@ -11,6 +11,7 @@ from geodns.control.peers import Topic
 
 
 def peers(views: list[PeerView]) -> Iterator[Metric]:
+    """Return the gauges of some servers."""
     if not views:
         return
     yield gauge(

@@ -128,7 +128,7 @@ class PeerService:
         self._zones = zones
         self._watchdog = watchdog
         self._orders = orders
-        # A token that may only read is enough; where there is none, the servers of one operator share the other.
+        # One that may only read is enough; where there is none, the servers share the other.
         tokens = (*settings.read_token, *settings.token)
         shown = f"Bearer {tokens[0].secret.get_secret_value()}" if tokens else None
         self._headers = {"Accept": "application/json"} | ({"Authorization": shown} if shown else {})
@@ -278,7 +278,7 @@ class PeerService:
                 found[peer.url] = list(differences(own, peer.report, peer.offset, states, peer.states))
                 keys += [(peer.url, one.key) for one in found[peer.url]]
         keys += [("twins", *pair) for pair in self._twins()]
-        self._since.look(keys, now)  # type: ignore[arg-type]
+        self._since.look(keys, now)
         for peer in self._peers:
             peer.standing = tuple(self._standing(peer.url, found.get(peer.url, ()), now))
 
@@ -342,7 +342,8 @@ class PeerService:
                 yield Alert(("peer node", peer.url), text, kind="peer", grade=text)
             if not peer.answers and self._since.lasted(("silent", peer.url), now, SILENT):
                 name = peer.url if peer.report is None else f"{peer.name} ({peer.url})"
-                text = f"server {name} has not answered since {_moment(self._since.since["silent", peer.url])}: {peer.error}"
+                since = _moment(self._since.since["silent", peer.url])
+                text = f"server {name} has not answered since {since}: {peer.error}"
                 resolved = f"server {name} answers again"
                 yield Alert(("peer silent", peer.url), text, kind="peer", resolved=resolved)
             for one in peer.standing if peer.answers else ():
@@ -353,11 +354,12 @@ class PeerService:
                 yield Alert(("peer twins", pair), text, kind="peer")
 
     def _alert(self, peer: _Peer, one: StandingDifference) -> Alert:
+        about = f"{one.topic} of {one.zone}" if one.zone else one.topic
         return Alert(
             ("peer", peer.url, one.topic, one.zone, one.which),
             f"{one.text}, since {_moment(one.since)}",
             kind="peer",
-            resolved=f"{self._node} and {peer.name} agree again: {one.topic}{f' of {one.zone}' if one.zone else ''}",
+            resolved=f"{self._node} and {peer.name} agree again: {about}",
             still_there=lambda: peer.answers,
             zone=one.zone if one.zone in self._cluster.sources else None,
             data={"peer": peer.name, "topic": str(one.topic)},

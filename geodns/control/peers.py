@@ -27,7 +27,7 @@ MOST_NAMED = 5
 """Hosts or zones that one text names."""
 
 FILES_FOLLOW = 15.0
-"""Seconds that servers may differ while files, orders and clocks follow: the operator's tool takes its time."""
+"""Seconds that servers may differ while files, orders and clocks follow: copying takes its time."""
 PROBES_FOLLOW = 30.0
 """Seconds that probes of different servers may find different things."""
 MAX_OFFSET = 5.0
@@ -76,8 +76,10 @@ class PeerReport(_Heard):
     ready: bool
     zones: Annotated[dict[_Name, ZoneContent], Field(max_length=MAX_ZONES)]
     orders: _Short
-    verdicts: Annotated[dict[_Name, _Short], Field(max_length=MAX_ZONES)] = {}
-    hosts_from: Annotated[dict[_Name, dict[_Title, HostList]], Field(max_length=MAX_ZONES)] = {}
+    verdicts: Annotated[dict[_Name, _Short], Field(max_length=MAX_ZONES, default_factory=dict)]
+    hosts_from: Annotated[
+        dict[_Name, dict[_Title, HostList]], Field(max_length=MAX_ZONES, default_factory=dict)
+    ]
 
 
 class PeerStates(_Heard):
@@ -125,9 +127,9 @@ def report_of(
         if known.state is HealthState.DOWN and zone in down:
             down[zone].append(host)
     lists: dict[str, dict[str, HostList]] = {}
-    for zone, source, listing in sources:
+    for served, source, listing in sources:
         lines = sorted(f"{host.name} {' '.join(map(str, host.addresses))}" for host in listing.hosts)
-        lists.setdefault(zone.name, {})[source.title] = HostList(hosts=len(lines), digest=_digest(lines))
+        lists.setdefault(served.name, {})[source.title] = HostList(hosts=len(lines), digest=_digest(lines))
     return PeerReport(
         node=node,
         version=version,
