@@ -182,7 +182,6 @@ class PeerDifference(NamedTuple):
 
     Attributes:
         text: in which, and how; without since when.
-        after: seconds for which it may.
         host: that one alone is meant.
         how: for hosts: in which way, as it reads of several.
 
@@ -191,7 +190,6 @@ class PeerDifference(NamedTuple):
     topic: Topic
     zone: str | None
     text: str
-    after: float = FILES_FOLLOW
     host: str | None = None
     how: str = ""
 
@@ -274,7 +272,7 @@ def _verdicts(
             first, second = (own, other) if pair[0] == up else (other, own)
             how = f"up at {first} and down at {second}"
             text = f"host {host}.{zone} is {how}"
-            yield PeerDifference(Topic.VERDICTS, zone, text, PROBES_FOLLOW, host, f"are {how}")
+            yield PeerDifference(Topic.VERDICTS, zone, text, host, f"are {how}")
 
 
 class Lasting:
@@ -290,6 +288,11 @@ class Lasting:
     def lasted(self, key: Hashable, now: float, seconds: float) -> bool:
         """Tell whether a condition has stood for so long."""
         return key in self.since and now - self.since[key] >= seconds
+
+
+def allowed(topic: Topic) -> float:
+    """Return for how many seconds servers may differ."""
+    return PROBES_FOLLOW if topic is Topic.VERDICTS else FILES_FOLLOW
 
 
 class StandingDifference(NamedTuple):
@@ -313,7 +316,7 @@ def standing(
     found: Iterable[PeerDifference], since: Callable[[PeerDifference], float], now: float
 ) -> list[StandingDifference]:
     """Return the differences that have lasted too long; those in hosts of a zone as one."""
-    long = [(one, begun) for one in found if now - (begun := since(one)) >= one.after]
+    long = [(one, begun) for one in found if now - (begun := since(one)) >= allowed(one.topic)]
     shown = [
         StandingDifference(one.topic, one.zone, "", one.text, begun)
         for one, begun in long
