@@ -8,7 +8,7 @@ from dataclasses import replace
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.host_lookup import find_hosts
-from geodns.control.order_versions import STATE, WEIGHT, OrderKey, first_order, override_of
+from geodns.control.order_versions import STATE, WEIGHT, OrderKey, digest, first_order, override_of
 from geodns.control.orders import (
     OrderRequest,
     OrderResult,
@@ -165,7 +165,12 @@ class OrderService:
             found[*host, WEIGHT] = first_order((*host, WEIGHT), weight)
         return found
 
-    async def shared_changed(self, orders: Iterable[SharedOrder]) -> None:
+    def digest(self) -> str:
+        return digest(self.held)
+
+    async def shared_changed(
+        self, orders: Iterable[SharedOrder], source: str, *, whole: bool = False
+    ) -> None:
         """Impose what others impose, where nothing is imposed here."""
         forced: dict[HostKey, ForcedState | None] = {}
         for one in orders:

@@ -6,14 +6,14 @@ from enum import StrEnum
 from statistics import median_high, median_low
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field
 
 from geodns.config.report import first_names
 from geodns.control.cluster import Cluster
 from geodns.errors import printable
 from geodns.model.base import Frozen
 from geodns.model.hosts import HostSource
-from geodns.model.shared import SharedOrder, ZoneContent
+from geodns.model.shared import ZoneContent
 from geodns.model.state import HealthState
 from geodns.model.zone import Zone
 from geodns.zones.listing import Listing
@@ -22,7 +22,6 @@ MAX_ZONES = 20_000
 """Zones of a peer's report."""
 MAX_HOSTS = 200_000
 """Hosts of one zone in it."""
-MAX_ORDERS = 200_000
 MOST_NAMED = 5
 """Hosts or zones that one text names."""
 
@@ -86,28 +85,6 @@ class PeerStates(_Heard):
     """The states of the hosts of some zones, by zone and host."""
 
     states: dict[_Name, Annotated[dict[_Name, _Short], Field(max_length=MAX_HOSTS)]]
-
-
-class PeerOrders(_Heard):
-    """Every order that a server holds, ends of overrides included."""
-
-    node: _Node
-    orders: Annotated[list[dict[str, object]], Field(max_length=MAX_ORDERS)]
-
-
-_ORDER: TypeAdapter[SharedOrder] = TypeAdapter(SharedOrder)
-
-
-def orders_in(found: PeerOrders) -> tuple[list[SharedOrder], int]:
-    """Return the orders that can be read, and how many cannot."""
-    read: list[SharedOrder] = []
-    bad = 0
-    for one in found.orders:
-        try:
-            read.append(_ORDER.validate_python(one))
-        except ValueError:
-            bad += 1
-    return read, bad
 
 
 def report_of(

@@ -4,8 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from geodns.control.peers import (
@@ -14,13 +12,11 @@ from geodns.control.peers import (
     HostList,
     Lasting,
     PeerDifference,
-    PeerOrders,
     PeerReport,
     Topic,
     clock_offset,
     differences,
     differing_verdicts,
-    orders_in,
     standing,
 )
 from geodns.model.shared import ZoneContent
@@ -248,17 +244,3 @@ def test_what_it_says_can_be_printed() -> None:
 def test_a_bad_report_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PeerReport.model_validate_json(said(**changes))
-
-
-def test_bad_orders_are_left_out_alone() -> None:
-    version = {"counter": 3, "id": "0" * 32}
-    good = {"zone": ZONE, "host": "mta1", "kind": "state", "version": version, "node": "ns2", "at": NOW}
-    bad: list[dict[str, object]] = [{}, good | {"version": {"counter": -1, "id": "x"}}, good | {"zone": 3}]
-    orders, skipped = orders_in(PeerOrders(node="ns2", orders=[good, *bad]))
-    assert [one.key for one in orders] == [(ZONE, "mta1", "state")]
-    assert skipped == len(bad)
-
-
-@given(st.dictionaries(st.text(max_size=5), st.none() | st.floats() | st.text() | st.lists(st.integers())))
-def test_no_order_raises(one: dict[str, object]) -> None:
-    assert orders_in(PeerOrders(node="x", orders=[one])) == ([], 1)
