@@ -71,8 +71,8 @@ OTHER = {ZONE: content("b" * 32)}
                     Topic.CONTENT,
                     ZONE,
                     (
-                        f"zone {ZONE} differs at ns1 (content aaaaaaaa) and ns2 (content bbbbbbbb): bring their "
-                        "files in step"
+                        f"zone {ZONE} differs at ns1 (content aaaaaaaa) and ns2 (content bbbbbbbb): "
+                        "bring their files in step"
                     ),
                 )
             ],
@@ -88,8 +88,8 @@ OTHER = {ZONE: content("b" * 32)}
                     Topic.HOSTS_FROM,
                     ZONE,
                     (
-                        f"zone {ZONE}: `hosts_from` gives ns1 and ns2 different hosts: file hosts.txt has 3 at "
-                        "ns1 and 4 at ns2"
+                        f"zone {ZONE}: `hosts_from` gives ns1 and ns2 different hosts: "
+                        "file hosts.txt has 3 at ns1 and 4 at ns2"
                     ),
                 )
             ],
