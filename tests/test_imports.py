@@ -69,7 +69,7 @@ ONLY_FROM = {
 PURE = frozenset(
     {"model", "wire", "compiler", "responder"}
     | {"health.state_machine", "health.smtp", "health.refusals", "health.mass_failure", "health.schedule"}
-    | {"control.cluster", "control.orders", "control.order_versions"}
+    | {"control.cluster", "control.orders", "control.order_versions", "control.order_book"}
     | {"control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )
@@ -172,6 +172,7 @@ def test_the_walls_stand() -> None:
 
 def test_in_control_only_services_have_a_clock_or_tasks() -> None:
     others = {"control.persistence", "control.watchdog", "control.wall_clock", "control.tasks"}
+    others |= {"control.order_sharing"}
     impure = [
         (name, outside)
         for name, path in modules(PACKAGE).items()
