@@ -112,7 +112,12 @@ class _Peer:
 
 
 class PeerService:
-    """Knows the other servers; URLs come from the settings alone."""
+    """Knows the other servers; URLs come from the settings alone.
+
+    Attributes:
+        keeps_time: whether overrides end by these servers' clocks where most say that the own is wrong.
+
+    """
 
     def __init__(
         self,
@@ -122,6 +127,7 @@ class PeerService:
         watchdog: Watchdog,
         orders: OrderService,
     ) -> None:
+        self.keeps_time = True
         self._node = settings.node
         self._cluster = cluster
         self._zones = zones
@@ -202,6 +208,8 @@ class PeerService:
         """Ask each server once, and compare."""
         await asyncio.gather(*map(self._ask, self._peers))
         self.compare(time.monotonic())
+        if self.keeps_time:
+            self._orders.set_clock_offset(self.clock_ahead)
 
     async def _ask(self, peer: _Peer) -> None:
         begun = time.monotonic()

@@ -42,14 +42,19 @@ class FakeOrders:
 
     Attributes:
         taken: the keys of orders, by who told them.
+        offset: of the own clock.
 
     """
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, list[tuple[str, str, str]]]] = []
+        self.offset = 0.0
 
     def digest(self) -> str:
         return "some" if self.taken else "none"
+
+    def set_clock_offset(self, seconds: float) -> None:
+        self.offset = seconds
 
     async def shared_changed(
         self, orders: Sequence[SharedOrder], source: str, *, whole: bool = False
@@ -388,7 +393,7 @@ def test_a_clock_that_is_off(rig: Rig) -> None:
         assert lab.texts()[0].startswith(
             "the clock of ns2 is 60 s ahead of that of ns1: let NTP set both, since"
         )
-        assert lab.service.clock_ahead == pytest.approx(-60, abs=2)
+        assert lab.orders.offset == lab.service.clock_ahead == pytest.approx(-60, abs=2)
 
     run(rig, test, FakePeer(), FakePeer(node="ns3"))
 
