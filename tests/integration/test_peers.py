@@ -53,6 +53,7 @@ def test_two_servers_agree_on_orders_and_say_where_they_differ(
     with pair.serving("ns1") as first:
         first.order("mta1", "drain", ZONE, reason="disk")
         wait_until(lambda: warned(first, "http://127.0.0.1", "has not answered"), what="ns2 is missed")
+        wait_until(lambda: told(first, "has not answered"), what="which is an event")
         with pair.serving("ns2") as second:
             # It was away when the order was given, and has not dealt the host since it answers.
             assert second.host("mta1", ZONE)["forced"] == "drained"
