@@ -87,7 +87,7 @@ class PeerView(NamedTuple):
     differs: tuple[StandingDifference, ...]
 
 
-class _Peer:
+class KnownPeer:
     """What is known of the server at a URL."""
 
     def __init__(self, url: str) -> None:
@@ -137,7 +137,7 @@ class PeerService:
         tokens = (*settings.read_token, *settings.token)
         shown = f"Bearer {tokens[0].secret.get_secret_value()}" if tokens else None
         self._headers = {"Accept": "application/json"} | ({"Authorization": shown} if shown else {})
-        self._peers = [_Peer(url) for url in settings.servers]
+        self._peers = [KnownPeer(url) for url in settings.servers]
         self._client = HttpClient(max(1, len(self._peers)), "peer-names")
         self._started = time.time()
         self._since = Lasting()
@@ -181,7 +181,7 @@ class PeerService:
             if one in done and one.result():
                 await self._orders.shared_changed(one.result(), peer.url)
 
-    async def _first_orders(self, peer: _Peer) -> list[SharedOrder]:
+    async def _first_orders(self, peer: KnownPeer) -> list[SharedOrder]:
         try:
             return await self._fetch_orders(peer)
         except UnreadError as error:
@@ -211,7 +211,7 @@ class PeerService:
         if self.keeps_time:
             self._orders.set_clock_offset(self.clock_ahead)
 
-    async def _ask(self, peer: _Peer) -> None:
+    async def _ask(self, peer: KnownPeer) -> None:
         begun = time.monotonic()
         try:
             report = await self._get(peer, PATH, PeerReport)
@@ -230,7 +230,7 @@ class PeerService:
         except UnreadError as error:
             log.debug("%s: %s", peer.url, error)
 
-    async def _exchange(self, peer: _Peer, report: PeerReport) -> None:
+    async def _exchange(self, peer: KnownPeer, report: PeerReport) -> None:
         """Ask for what is worth it only where the two differ."""
         own = self._fresh_report()
         pair = own.orders, report.orders
@@ -243,7 +243,7 @@ class PeerService:
             found = await self._get(peer, path, PeerStates)
             peer.states = {zone: found.states[zone] for zone in zones if zone in found.states}
 
-    async def _fetch_orders(self, peer: _Peer) -> list[SharedOrder]:
+    async def _fetch_orders(self, peer: KnownPeer) -> list[SharedOrder]:
         body = await self._body(peer, ORDERS_PATH, MAX_ORDERS_BODY)
         try:
             orders, bad = await asyncio.to_thread(_orders_in, body)
@@ -253,10 +253,10 @@ class PeerService:
             log.warning("%d orders of %s cannot be read: they are left out", bad, peer.url)
         return orders
 
-    async def _body(self, peer: _Peer, path: str, most: int = MAX_BODY) -> bytes:
+    async def _body(self, peer: KnownPeer, path: str, most: int = MAX_BODY) -> bytes:
         return await self._client.get(peer.url + path, ANSWER, self._headers, connect=CONNECT, most=most)
 
-    async def _get(self, peer: _Peer, path: str, kind: type[T]) -> T:
+    async def _get(self, peer: KnownPeer, path: str, kind: type[T]) -> T:
         body = await self._body(peer, path)
         try:
             return await asyncio.to_thread(kind.model_validate_json, body)
@@ -268,13 +268,13 @@ class PeerService:
 
     # --- comparing --------------------------------------------------------------------------------------
 
-    def _is_own(self, peer: _Peer) -> bool:
+    def _is_own(self, peer: KnownPeer) -> bool:
         return peer.report is not None and (peer.report.node, peer.report.started) == (
             self._node,
             self._started,
         )
 
-    def _others(self) -> Iterator[_Peer]:
+    def _others(self) -> Iterator[KnownPeer]:
         """Return the servers that were asked and are not this one."""
         return (peer for peer in self._peers if peer.asked and not self._is_own(peer))
 
@@ -302,7 +302,7 @@ class PeerService:
 
     def _twins(self) -> Iterator[tuple[str, str]]:
         """Return the URLs of other servers that share a name."""
-        first: dict[str, _Peer] = {}
+        first: dict[str, KnownPeer] = {}
         for peer in self._others():
             if peer.report is None or peer.error is not None or peer.report.node == self._node:
                 continue
@@ -314,7 +314,7 @@ class PeerService:
 
     def views(self) -> list[PeerView]:
         """Return the other servers, each once, by name; none: this server is alone."""
-        latest: dict[str, _Peer] = {}
+        latest: dict[str, KnownPeer] = {}
         for peer in self._others():
             name = peer.url if peer.name == self._node else peer.name
             known = latest.get(name)
@@ -323,7 +323,7 @@ class PeerService:
         return [self._view(name, peer) for name, peer in sorted(latest.items())]
 
     @staticmethod
-    def _view(name: str, peer: _Peer) -> PeerView:
+    def _view(name: str, peer: KnownPeer) -> PeerView:
         report = peer.report
         if report is None:
             return PeerView(name, peer.url, None, None, None, None, {}, peer.error, ())
@@ -366,7 +366,7 @@ class PeerService:
                 text = f"{pair[0]} and {pair[1]} are two servers with one name: give each a `node` of its own"
                 yield Alert(("peer twins", pair), text, kind="peer")
 
-    def _alert(self, peer: _Peer, one: StandingDifference) -> Alert:
+    def _alert(self, peer: KnownPeer, one: StandingDifference) -> Alert:
         about = f"{one.topic} of {one.zone}" if one.zone else one.topic
         return Alert(
             ("peer", peer.url, one.topic, one.zone, one.which),
