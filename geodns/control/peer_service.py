@@ -56,7 +56,11 @@ SILENT = 15.0
 REPORT_FOR = 1.0
 """Seconds for which an own report is good for all who ask."""
 MOST_ZONES = 20
-"""Zones whose hosts' states are asked for at once; the others' turn comes."""
+"""Zones whose hosts' states are asked for at once."""
+MOST_HOSTS = 100_000
+"""Hosts of these zones; a larger zone is asked for alone."""
+MAX_STATES_BODY = 8 * 2**20
+"""Bytes of their states."""
 MAX_ORDERS_BODY = 32 * 2**20
 """Bytes of all orders."""
 
@@ -216,7 +220,7 @@ class PeerService:
         try:
             report = await self._get(peer, PATH, PeerReport)
         except UnreadError as error:
-            peer.asked, peer.error = True, str(error)
+            peer.asked, peer.error = True, _explained(str(error))
             return
         now = time.monotonic()
         peer.lag = now - begun
@@ -229,6 +233,8 @@ class PeerService:
             await self._exchange(peer, report)
         except UnreadError as error:
             log.debug("%s: %s", peer.url, error)
+        except Exception:
+            log.exception("what %s says could not be taken", peer.url)
 
     async def _exchange(self, peer: KnownPeer, report: PeerReport) -> None:
         """Ask for what is worth it only where the two differ."""
@@ -237,11 +243,22 @@ class PeerService:
         if own.orders != report.orders and self._merged.get(peer.url) != pair:
             await self._orders.shared_changed(await self._fetch_orders(peer), report.node)
             self._merged[peer.url] = self._orders.digest(), report.orders
-        zones = differing_verdicts(own, report)[:MOST_ZONES] if own.ready and report.ready else []
+        zones = self._some(differing_verdicts(own, report)) if own.ready and report.ready else []
         if zones:
             path = f"{STATES_PATH}?zones={','.join(zones)}"
-            found = await self._get(peer, path, PeerStates)
+            found = await self._get(peer, path, PeerStates, MAX_STATES_BODY)
             peer.states = {zone: found.states[zone] for zone in zones if zone in found.states}
+
+    def _some(self, zones: Iterable[str]) -> list[str]:
+        """Return the first zones, as many as one answer may be about."""
+        found: list[str] = []
+        room = MOST_HOSTS
+        for zone in zones:
+            room -= len(self._cluster.sources[zone].zone.hosts)
+            if len(found) == MOST_ZONES or (found and room < 0):
+                break
+            found.append(zone)
+        return found
 
     async def _fetch_orders(self, peer: KnownPeer) -> list[SharedOrder]:
         body = await self._body(peer, ORDERS_PATH, MAX_ORDERS_BODY)
@@ -256,8 +273,8 @@ class PeerService:
     async def _body(self, peer: KnownPeer, path: str, most: int = MAX_BODY) -> bytes:
         return await self._client.get(peer.url + path, ANSWER, self._headers, connect=CONNECT, most=most)
 
-    async def _get(self, peer: KnownPeer, path: str, kind: type[T]) -> T:
-        body = await self._body(peer, path)
+    async def _get(self, peer: KnownPeer, path: str, kind: type[T], most: int = MAX_BODY) -> T:
+        body = await self._body(peer, path, most)
         try:
             return await asyncio.to_thread(kind.model_validate_json, body)
         except ValidationError as error:
@@ -377,6 +394,21 @@ class PeerService:
             zone=one.zone if one.zone in self._cluster.sources else None,
             data={"peer": peer.name, "topic": str(one.topic)},
         )
+
+
+def _explained(error: str) -> str:
+    """Return why a server gives no report, with what an operator would try."""
+    for start, hint in _HINTS.items():
+        if error.startswith(start):
+            return f"{error} ({hint})"
+    return error
+
+
+_HINTS = {
+    "status 401": "have all servers the same `read_token`, or `token`?",
+    "status 403": "is this server's token one for reading?",
+    "status 404": "is it a geodns of an earlier version?",
+}
 
 
 def _orders_in(body: bytes) -> tuple[list[SharedOrder], int]:

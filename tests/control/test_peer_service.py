@@ -262,7 +262,8 @@ def test_two_others_of_one_name_are_a_warning(rig: Rig, monkeypatch: pytest.Monk
     ("answer", "expected"),
     [
         pytest.param(503, "status 503 Service Unavailable", id="503"),
-        pytest.param(401, "status 401 Unauthorized", id="its-token-is-another"),
+        pytest.param(401, "(have all servers the same `read_token`, or `token`?)", id="another-token"),
+        pytest.param(404, "Not Found (is it a geodns of an earlier version?)", id="earlier"),
         pytest.param(b"<html>", "does not speak as a geodns of this version does", id="no-json"),
         pytest.param(b'{"node": "ns2"}', "(version: Field required)", id="half"),
         pytest.param(b"[" * 100_000, "does not speak as a geodns", id="deep"),
@@ -353,6 +354,21 @@ def test_orders_that_are_alike_are_not_asked_for(rig: Rig) -> None:
         assert lab.others[0].asked == [PATH]
 
     run(rig, test, FakePeer())
+
+
+def test_a_fault_with_one_server_leaves_the_others(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(lab: Lab) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            await asyncio.sleep(0)
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(lab.orders, "shared_changed", broken)
+        lab.others[0].report["orders"] = "more"
+        await lab.look(peers.FILES_FOLLOW + 1)
+        assert [one.name for one in lab.service.views() if one.error is None] == ["ns2", "ns3"]
+        assert lab.texts()[0].startswith("ns1 and ns2 hold different orders")
+
+    run(rig, test, FakePeer(), FakePeer(node="ns3"))
 
 
 # --- where they differ ----------------------------------------------------------------------------------
