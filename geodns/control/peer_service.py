@@ -43,7 +43,7 @@ REPORT_FOR = 1.0
 """Seconds for which an own report is good for all who ask."""
 MOST_ZONES = 20
 """Zones whose hosts' states are asked for at once."""
-MOST_HOSTS = 100_000
+MOST_HOSTS = 30_000
 """Hosts of these zones; a larger zone is asked for alone."""
 MAX_STATES_BODY = 8 * 2**20
 """Bytes of their states."""
@@ -90,11 +90,11 @@ class PeerService:
     # --- what this server says --------------------------------------------------------------------------
 
     def report(self) -> PeerReport:
-        """Return what this server says of itself, at most a second old but for its clock."""
+        """Return what this server says of itself, at most a second old but for clock and orders."""
         now = time.monotonic()
         if self._own is None or now - self._own[0] > REPORT_FOR:
             self._own = now, self._fresh_report()
-        return self._own[1].model_copy(update={"clock": time.time()})
+        return self._own[1].model_copy(update={"clock": time.time(), "orders": self._orders.digest()})
 
     def _fresh_report(self) -> PeerReport:
         return report_of(
@@ -176,7 +176,7 @@ class PeerService:
 
     async def _exchange(self, peer: KnownPeer, report: PeerReport) -> None:
         """Ask for what is worth it only where the two differ."""
-        own = self._fresh_report()
+        own = self.report()
         pair = own.orders, report.orders
         if own.orders != report.orders and self._merged.get(peer.url) != pair:
             await self._orders.shared_changed(await self._fetch_orders(peer), report.node)
@@ -225,7 +225,7 @@ class PeerService:
 
     def compare(self, now: float) -> None:
         """Note where the servers differ by their last answers; `now` is of the monotonic clock."""
-        self.known.compare(self._fresh_report(), self._cluster, now)
+        self.known.compare(self.report(), self._cluster, now)
 
     def views(self) -> list[PeerView]:
         """Return the other servers, each once, by name; none: this server is alone."""
