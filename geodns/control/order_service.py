@@ -49,7 +49,7 @@ ITSELF = "geodns"
 """The author of overrides' ends that nobody ordered."""
 TRIES = 5
 """Plans of an order while others' later orders keep coming in."""
-AT_ONCE = 1_000
+AT_ONCE = 500
 """Others' orders that are merged before others may have a turn."""
 PRUNE_EVERY = 3600.0
 """Seconds from one look for orders that may be forgotten to the next."""
@@ -297,24 +297,25 @@ class OrderService:
 
         """
         theirs = list(orders)
-        looked_at: list[SharedOrder] = []
+        newer_here: list[SharedOrder] = []
         taken: dict[OrderKey, SharedOrder] = {}
         for first in range(0, len(theirs), AT_ONCE):
             merged, some = self._book.merged(theirs[first : first + AT_ONCE], self.now())
             if merged.changes:
                 self._take(merged, source)
             taken |= merged.changes
-            looked_at += some
+            newer_here += newer(self._book.orders, some, whole=False)
             await asyncio.sleep(0)
-        newer_here = newer(self._book.orders, looked_at, whole=whole)
+        if whole:
+            known = {one.key for one in theirs}
+            newer_here += (one for key, one in self._book.orders.items() if key not in known)
         if not taken:
-            return SharedTaken(newer_here)
+            return SharedTaken(tuple(newer_here))
         hosts = {(zone, host) for zone, host, _ in taken}
-        pending, unkept = await asyncio.gather(
-            self._workers.deliver(), self._persistence.orders_written(hosts)
-        )
+        written = self._persistence.orders_written(hosts)
+        pending, unkept = await asyncio.gather(self._workers.deliver(), written)
         unserved = frozenset(host for host in hosts if not is_served(self._cluster, host))
-        return SharedTaken(newer_here, tuple(taken.values()), unserved, pending, unkept is None)
+        return SharedTaken(tuple(newer_here), tuple(taken.values()), unserved, pending, unkept is None)
 
     def _take(self, merged: Merged, source: str) -> None:
         """Impose others' orders at once, with an event for each host whose overrides change."""

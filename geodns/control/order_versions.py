@@ -83,9 +83,9 @@ def newer(own: Orders, others: Iterable[SharedOrder], *, whole: bool) -> tuple[S
         known = highest.get(one.key)
         if known is None or beats(one, known):
             highest[one.key] = one
-    return tuple(
-        one for key, one in sorted(own.items()) if (beats(one, highest[key]) if key in highest else whole)
-    )
+    given_back = [own[key] for key, one in highest.items() if key in own and beats(own[key], one)]
+    missing = (one for key, one in own.items() if key not in highest) if whole else ()
+    return (*given_back, *missing)
 
 
 def rank(order: SharedOrder) -> tuple[int, str, str]:
@@ -95,10 +95,12 @@ def rank(order: SharedOrder) -> tuple[int, str, str]:
 
 def beats(one: SharedOrder, other: SharedOrder) -> bool:
     """Tell whether an order wins over another of its key."""
-    versions = one.version.rank, other.version.rank
-    return versions[0] > versions[1] or (
-        versions[0] == versions[1] and one != other and rank(one) > rank(other)
-    )
+    mine, theirs = one.version, other.version
+    if mine.counter != theirs.counter:
+        return mine.counter > theirs.counter
+    if mine.id != theirs.id:
+        return mine.id > theirs.id
+    return one is not other and one != other and rank(one) > rank(other)
 
 
 def _at_once(one: SharedOrder, other: SharedOrder) -> bool:
