@@ -70,6 +70,7 @@ PURE = frozenset(
     {"model", "wire", "compiler", "responder"}
     | {"health.state_machine", "health.smtp", "health.refusals", "health.mass_failure", "health.schedule"}
     | {"control.cluster", "control.orders", "control.order_versions", "control.order_book"}
+    | {"control.peers", "control.known_peers"}
     | {"control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )
