@@ -50,6 +50,7 @@ from geodns.api.schemas import (
 )
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
+from geodns.api.schemas_peers import PeerJson, PeerStatesJson
 from geodns.api.schemas_reputation import ReputationJson
 from geodns.api.schemas_routes import RoutesJson
 from geodns.api.schemas_simulate import SimulationJson
@@ -58,6 +59,8 @@ from geodns.api.signals import SignalsBody
 from geodns.api.simulate import SimulateBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
+from geodns.control.peer_service import PATH as PEER
+from geodns.control.peer_service import STATES_PATH as PEER_STATES
 from geodns.responder.route_explained import RouteJson
 from geodns.storage.event_log import KINDS
 
@@ -70,6 +73,7 @@ _HOST = "/api/v1/hosts/{zone}/{host}"
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _NAME: Schema = {"type": "string", "minLength": 1}
+_ORDER_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _TRUTH: Schema = {"type": "boolean"}
 
 
@@ -147,7 +151,13 @@ OPERATIONS = (
     Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),
     Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404, 503)),
     Operation(
-        "post", "/api/v1/reload", "Read the zone files anew", ReloadedJson, takes=ReloadBody, optional=True
+        "post",
+        "/api/v1/reload",
+        "Read the zone files anew",
+        ReloadedJson,
+        takes=ReloadBody,
+        optional=True,
+        errors=(409,),
     ),
     Operation("get", _HOST, "One host", HostJson, errors=(404, 503)),
     *(
@@ -243,7 +253,7 @@ OPERATIONS = (
         "Force what another server, or this one earlier, has exported",
         ImportedJson,
         takes=StateJson,
-        query={"dry_run": _TRUTH, "yes": _TRUTH},
+        query={"dry_run": _TRUTH, "yes": _TRUTH, "id": _ORDER_ID},
         also=(202,),
         errors=(409,),
     ),
@@ -277,6 +287,15 @@ OPERATIONS = (
         SignalsTakenJson,
         takes=SignalsBody,
         errors=(503,),
+    ),
+    Operation("get", PEER, "What this server says of itself to the others", PeerJson),
+    Operation(
+        "get",
+        PEER_STATES,
+        "The states of the hosts of some zones, by their probes",
+        PeerStatesJson,
+        query={"zones": _NAME | {"examples": ["out.example.com"], "description": "With commas."}},
+        needs=frozenset({"zones"}),
     ),
     Operation("get", "/api/v1/querylog", "Which queries are logged", QueryLogJson),
     Operation(

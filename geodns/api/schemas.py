@@ -11,6 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from geodns.compiler.choice import LastResort
 from geodns.config.report import quoted
+from geodns.control.peers import Topic
 from geodns.model.limits import MAX_REASON, MAX_WEIGHT
 from geodns.model.state import Forced, HealthState
 from geodns.storage.event_log import KINDS
@@ -53,6 +54,10 @@ PRINTABLE = AfterValidator(_line)
 Reason = Annotated[str, Field(max_length=MAX_REASON, description="One line."), PRINTABLE]
 
 
+OrderId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", examples=["4f1d5a0c9e8b7766554433221100ffee"])]
+Revisions = Annotated[
+    dict[str, str], Field(description="By zone: a digest of the versions of its orders, after this.")
+]
 Changes = dict[str, dict[str, "PoolChangeJson"]]
 """By zone and pool."""
 
@@ -69,6 +74,9 @@ class UnconfirmedJson(ErrorJson):
     confirm: Literal[True]
     why: Annotated[str, Field(description="What would be lost: the part of `error` that is to be confirmed.")]
     pools: Changes
+    revision: Annotated[
+        dict[str, str], Field(description="Of the orders by which it would be so: a `yes` may name it.")
+    ]
 
 
 # --- status ---------------------------------------------------------------------------------------------
@@ -96,6 +104,41 @@ class StatusJson(TypedDict):
         dict[str, dict[str, list["RuleJson"]]],
         Field(description="By zone and name: the rules that choose its pool by client and time, in order."),
     ]
+    peers: NotRequired[
+        Annotated[
+            dict[str, "PeerStatusJson"],
+            Field(description="The other name servers of `servers`, by node; left out where there are none."),
+        ]
+    ]
+
+
+class PeerZoneJson(TypedDict):
+    """What a server serves of a zone; each counts its own edits, so serials of one content may differ."""
+
+    digest: str
+    serial: Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class PeerDifferenceJson(TypedDict):
+    """Something in which this server and another have differed for longer than they may."""
+
+    topic: Topic
+    zone: Annotated[str | None, Field(description="null: all of them.")]
+    what: str
+    since: Moment
+
+
+class PeerStatusJson(TypedDict):
+    """Another name server of these zones, as it was when it answered last."""
+
+    url: str
+    seen: Annotated[Moment | None, Field(description="When it answered last; null: never.")]
+    version: str | None
+    clock_offset_s: Annotated[float | None, Field(description="By how much its clock is ahead.")]
+    lag_ms: Annotated[Amount | None, Field(description="How long its last answer took.")]
+    error: Annotated[str | None, Field(description="Why it does not answer; null: it does.")]
+    zones: dict[str, PeerZoneJson]
+    differs: list[PeerDifferenceJson]
 
 
 class RuleJson(TypedDict):
@@ -307,6 +350,11 @@ class OutcomeJson(TypedDict):
     kept: Kept
     dry_run: bool
     confirm: str | None
+    id: OrderId | None
+    revision: Revisions
+    shared: bool
+    peers: list[str]
+    unasked: list[str]
 
 
 class OrderedJson(OutcomeJson):
@@ -314,6 +362,8 @@ class OrderedJson(OutcomeJson):
 
     `pending` names the workers that have not taken it yet, `left` the hosts that are not as was ordered,
     `confirm` what would need a `yes`, `cached_s` for how many seconds caches may hold a host's addresses.
+    With `shared` the other servers take it from this one: `peers` names those that have not confirmed it
+    yet, `unasked` those that could not be asked whether they know of a later order.
     """
 
     hosts: dict[str, dict[str, HostJson]]
@@ -339,6 +389,11 @@ class HostOutcomeJson(TypedDict, total=False):
     kept: Kept
     dry_run: bool
     confirm: str | None
+    id: OrderId | None
+    revision: Revisions
+    shared: bool
+    peers: list[str]
+    unasked: list[str]
 
 
 class OrderedHostJson(HostJson, HostOutcomeJson):
@@ -447,9 +502,10 @@ class ZoneJson(TypedDict):
 
 
 class ReloadedJson(TypedDict):
-    """By zone, why an edit is not served without a `yes`."""
+    """By zone, why an edit is not served without a `yes`, and the digest of all these edits for that."""
 
     waiting: dict[str, list[str]]
+    digest: Annotated[NotRequired[str], Field(description="Of the edits that wait: a `yes` may name it.")]
     kept: Kept
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from geodns import __version__
+from geodns.api.peer import peers_json
 from geodns.api.responses import SERVICES, cached, cached_json
 from geodns.api.schemas import (
     CheckJson,
@@ -307,6 +308,8 @@ def status(services: Services) -> StatusJson:
     }
     if services.routes.listeners:
         shown["routes_listen"] = [printable(str(one)) for one in services.routes.listeners]
+    if peers := peers_json(services.peers):
+        shown["peers"] = peers
     return shown
 
 

@@ -28,6 +28,7 @@ class Database:
         VERSION: of the format; a file of another one is set aside.
         SCHEMA: makes the tables of an empty file.
         LATER: makes the tables that came later without a new version: an older program leaves them alone.
+        TRIGGERS: what the file itself does with changes, also by an older program.
         LOSS: what is lost, or what the operator must do, when the file was set aside.
         TAKEN: tables whose rows an empty file takes over from the one that was set aside, and memory from one
             that cannot be written.
@@ -39,6 +40,7 @@ class Database:
     VERSION: ClassVar[int]
     SCHEMA: ClassVar[str]
     LATER: ClassVar[str] = ""
+    TRIGGERS: ClassVar[tuple[str, ...]] = ()
     LOSS: ClassVar[str]
     TAKEN: ClassVar[tuple[str, ...]] = ()
 
@@ -56,7 +58,7 @@ class Database:
             if offline is None:
                 self._prepare()
             else:
-                self._database.executescript(f"{self.SCHEMA};{self.LATER}")
+                self._database.executescript(";".join((self.SCHEMA, self.LATER, *self.TRIGGERS)))
                 self.take_from(path)
                 self._read_through()
         except BaseException:
@@ -221,7 +223,7 @@ class Database:
             )
         self._read("PRAGMA journal_mode = WAL")
         # Setting the version writes even when nothing changes, which finds out a read-only file.
-        made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"))
+        made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"), *self.TRIGGERS)
         self._run("FULL", [*made, f"PRAGMA user_version = {self.VERSION}"])
         self._read_through()
 
@@ -241,19 +243,27 @@ class Database:
                 raise trouble(self._path, error) from error
 
     def _write(
-        self, flush: Flush, statement: str, rows: list[tuple[Any, ...]], *, first: str | None = None
+        self,
+        flush: Flush,
+        statement: str,
+        rows: list[tuple[Any, ...]],
+        *,
+        first: str | None = None,
+        also: Iterable[tuple[str, tuple[Any, ...]]] = (),
     ) -> None:
-        self._run(flush, [] if first is None else [first], statement, rows)
+        """Run a statement for each row, and others with a row each behind it, as one transaction."""
+        with self._transaction(flush) as database:
+            if first is not None:
+                database.execute(first)
+            database.executemany(statement, rows)
+            for other, row in also:
+                database.execute(other, row)
 
-    def _run(
-        self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
-    ) -> None:
+    def _run(self, flush: Flush, statements: Iterable[str]) -> None:
         """Run statements as one transaction."""
         with self._transaction(flush) as database:
             for statement in statements:
                 database.execute(statement)
-            if many:
-                database.executemany(many, rows)
 
     @contextmanager
     def _transaction(self, flush: Flush) -> Iterator[sqlite3.Connection]:
