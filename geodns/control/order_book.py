@@ -8,6 +8,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.order_versions import (
     KINDS,
     MAX_KEPT,
+    MAX_NODE,
     STATE,
     WEIGHT,
     Digests,
@@ -49,6 +50,7 @@ class OrderBook:
         orders: by key.
         over: keys of those that this server has ended, since their time was over.
         fresh: keys of those that a start found or made otherwise than they are on disk.
+        lost: orders of the start whose overrides were missing on disk although nobody had ended them.
         digests: of their versions.
 
     """
@@ -59,11 +61,12 @@ class OrderBook:
         overrides: dict[OrderKey, Override] = {}
         overrides |= {(*host, STATE): one for host, one in cluster.forced.items()}
         overrides |= {(*host, WEIGHT): one for host, one in cluster.weights.items()}
-        restored = restored_orders(stored, overrides, node, now)
+        self._node = node[:MAX_NODE]
+        restored = restored_orders(stored, overrides, self._node, now)
         self.orders = dict(restored.orders)
         self.over = set(restored.over)
         self.fresh = restored.changed
-        self._node = node
+        self.lost = restored.lost
         self._seen: dict[tuple[str, OrderKey], None] = {}
         self.digests = Digests(self.orders.values())
 

@@ -261,9 +261,11 @@ LATER = order(content={"forced": "lame"})
         pytest.param(None, DRAINED, 1, True, id="never had a version"),
         pytest.param(StoredOrder(order()), DRAINED, 1, True, id="as it is stored"),
         pytest.param(StoredOrder(ENDED), DRAINED, 3, True, id="imposed by an older version since"),
-        pytest.param(StoredOrder(order()), None, 2, False, id="ended by an older version since"),
-        pytest.param(StoredOrder(TIMED), None, 2, False, id="ended before its time by an older version"),
+        pytest.param(StoredOrder(order(), gone=True), None, 2, False, id="ended by an older version since"),
+        pytest.param(StoredOrder(TIMED, gone=True), None, 2, False, id="ended early by an older version"),
         pytest.param(StoredOrder(OVER), None, 1, True, id="its time is over"),
+        pytest.param(StoredOrder(OVER, gone=True), None, 1, True, id="ended in time by an older version"),
+        pytest.param(StoredOrder(order()), None, 1, True, id="lost on disk, and ended by nobody"),
         pytest.param(StoredOrder(TIMED, over=True), None, 1, True, id="its time was over by another clock"),
         pytest.param(StoredOrder(LATER), None, 1, True, id="of a later version"),
         pytest.param(StoredOrder(LATER), DRAINED, 1, True, id="of a later version, which is not known here"),
@@ -279,3 +281,8 @@ def test_what_an_older_version_of_geodns_did_meanwhile_is_an_order_too(
     assert (got.version.counter, got.content is not None) == (counter, in_force)
     assert (KEY in found.changed) == (stored is None or stored.order != got)
     assert found == restored_orders(kept, {} if override is None else {KEY: override}, "ns1", NOW)
+
+
+def test_a_name_that_nobody_can_have_is_no_order() -> None:
+    long = (ZONE, "m" * 256, STATE)
+    assert restored_orders({}, {long: DRAINED, KEY: DRAINED}, "ns1", NOW).orders.keys() == {KEY}
