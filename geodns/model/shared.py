@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
@@ -68,7 +68,7 @@ class Heartbeat(Frozen):
     epoch: int = Field(ge=0, le=MAX_COUNTER)
     seq: int = Field(ge=0, le=MAX_COUNTER)
     version: str = Field(max_length=64)
-    at: float
+    at: float = Field(allow_inf_nan=False)
     doubts: bool = False
     heard: tuple[str, ...] = ()
     zones: Mapping[str, ZoneContent] = Field(default_factory=dict)
@@ -79,7 +79,7 @@ class OrderVersion(Frozen):
     """Orders the versions of one override: the higher pair wins on every server."""
 
     counter: int = Field(ge=0, le=MAX_COUNTER)
-    id: str = Field(pattern="[0-9a-f]{32}")
+    id: str = Field(pattern="^[0-9a-f]{32}$")
 
     @property
     def rank(self) -> tuple[int, str]:
@@ -103,10 +103,26 @@ class SharedOrder(Frozen):
     kind: str = Field(max_length=32)
     version: OrderVersion
     node: str = Field(max_length=63)
-    at: float
+    at: float = Field(allow_inf_nan=False)
     content: Mapping[str, JsonValue] | None = None
     more: Mapping[str, Any] = Field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.zone, self.host, self.kind
+
+
+class SharedSettings(Frozen):
+    """How a server reaches what its group shares, with the secrets read from their files.
+
+    Attributes:
+        url: as `model.shared_url` reads it.
+        secret: signs what is written; without it nothing is signed, and nothing signed is asked for.
+
+    """
+
+    url: str
+    group: str = Field(pattern=f"^{GROUP}$")
+    agree: Literal["quorum", "own"] = "quorum"
+    password: bytes | None = Field(default=None, repr=False)
+    secret: bytes | None = Field(default=None, repr=False)
