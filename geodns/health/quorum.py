@@ -225,6 +225,8 @@ class Quorum(QuorumMerging):
     ) -> None:
         """Take another server's votes; late, repeated and lost messages do no harm.
 
+        Give many of them a thousand at a time, with the loop running between, and then once more as a whole.
+
         Args:
             node: whose.
             epoch: of the votes.
@@ -244,8 +246,9 @@ class Quorum(QuorumMerging):
                     self._touch(address)
         whole_before = peer.whole
         for key in list(peer.take(epoch, votes, gone, whole, self._keys)):
-            if key in self._keys:
+            if (address := self._addresses.get(key)) is not None:
                 ballot = max(peer.ballot(key), 0)
+                address.renew(node, ballot)
                 self._queue(key, ballot & VOTE | ballot >> 2 & VOTE)
         if peer.whole != whole_before:
             for key in self._differs:
@@ -272,10 +275,10 @@ class Quorum(QuorumMerging):
         for peer in silent:
             peer.alive = False
             self._note(NoteKind.LOST, node=peer.node)
-        self._hearing.forget(now, self._roll.listed or ())
+        forgotten = self._hearing.forget(now, self._roll.listed or ())
         if self._doubled or any(peer.doubled for peer in self._hearing.peers.values()):
             self._look_for_doubles()
-        if silent or self._phase != self._phase_now():
+        if silent or forgotten or self._phase != self._phase_now():
             self._review()
         self._ring()
         self._work()
@@ -311,7 +314,7 @@ class Quorum(QuorumMerging):
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to merge: call `take` again soon."""
+        """Whether there is more to merge: call `take` again before long, as once the loop has run."""
         return bool(self._pending)
 
     @property

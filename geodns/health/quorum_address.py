@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from geodns.health.outcome import ProbeResult
 from geodns.health.quorum_circle import Circle
-from geodns.health.quorum_merge import DOWN, HELD, UNKNOWN, UP, VOTE, code_of, state_of
+from geodns.health.quorum_merge import DOWN, HELD, SAID, UNKNOWN, UP, VOTE, code_of, state_of
 from geodns.health.quorum_standing import QuorumTarget, merged_state, merged_verdict
 from geodns.health.state_machine import advance, withhold
 from geodns.model.state import NOTHING_KNOWN, HealthState, Verdict
@@ -138,6 +138,9 @@ class SharedAddress:
         if not state & VOTE:
             self.mine, self.seeded = self.own, False
             return
+        mine = self.mine
+        if self.stands == state and not (mine.failures or mine.successes or mine.sheds):
+            return
         self.mine, self.seeded = merged_verdict(NOTHING_KNOWN, state_of(state)), True
         self._follow()
 
@@ -181,6 +184,12 @@ class SharedAddress:
         if _counted(self.mine) == _counted(self.own):
             self.mine, self.seeded = self.own, False
 
+    def renew(self, node: str, ballot: int) -> None:
+        """Let another server's vote count again, if it is another than the one that does not."""
+        void = None if self.voids is None else self.voids.get(node)
+        if self.voids is not None and void is not None and (ballot ^ void.ballot) & SAID:
+            del self.voids[node]
+
     def counted(self, node: str, ballot: int) -> int:
         """Return as much of another server's ballot as counts."""
         void = None if self.voids is None else self.voids.get(node)
@@ -188,9 +197,7 @@ class SharedAddress:
             return ballot
         if ballot == void.ballot:
             return 0
-        if (ballot ^ void.ballot) & ~HELD:
-            return ballot
-        return ballot & HELD
+        return ballot if (ballot ^ void.ballot) & SAID else ballot & HELD
 
 
 def _counted(verdict: Verdict) -> tuple[HealthState, int, int, int, int, bool]:

@@ -34,8 +34,8 @@ START_WAIT = 2.0
 """Seconds after the start for which the stored state holds while the others are not heard."""
 PAUSE = 2.0
 """Seconds without a call from which we did not run."""
-SLICE = 2_000
-"""Addresses merged at once; the rest follows with the next calls."""
+SLICE = 500
+"""Addresses merged at once, in some milliseconds; the rest follows with the next calls."""
 
 MOST_NOTES = 1_000
 """Notes between two looks at them."""

@@ -4,7 +4,7 @@ A server is heard until it has been silent for `SILENT` seconds of a clock that 
 connection does, and while we run. Its votes count with its heartbeat's epoch alone.
 """
 
-import hashlib
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -28,7 +28,7 @@ _WRAP = 2**64
 
 
 class VoteDigest:
-    """The digest of a server's votes, kept with each change."""
+    """The digest of a server's votes, kept with each change: it finds lost messages, not forged ones."""
 
     __slots__ = ("_sum",)
 
@@ -46,8 +46,7 @@ class VoteDigest:
 
     @staticmethod
     def _of(key: str, packed: int, backs: str) -> int:
-        text = f"{packed} {backs} {key}".encode(errors="replace")
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+        return zlib.crc32(f"{packed} {backs} {key}".encode(errors="replace"))
 
 
 @dataclass(slots=True)
@@ -226,8 +225,13 @@ class Hearing:
         clock = self._clock(now)
         return [peer for peer in self.peers.values() if peer.alive and clock - peer.heard_at > SILENT]
 
-    def forget(self, now: float, listed: Collection[str]) -> None:
-        """Forget servers that were not heard for a day and that nobody lists."""
-        for node, peer in list(self.peers.items()):
-            if now - peer.seen > KNOWN_FOR and not peer.alive and node not in listed:
-                del self.peers[node]
+    def forget(self, now: float, listed: Collection[str]) -> bool:
+        """Forget servers that were not heard for a day and that nobody lists; tell whether there were any."""
+        old = [
+            node
+            for node, peer in self.peers.items()
+            if now - peer.seen > KNOWN_FOR and not peer.alive and node not in listed
+        ]
+        for node in old:
+            del self.peers[node]
+        return bool(old)

@@ -1,8 +1,9 @@
 """The servers' common verdict under random cuts, restarts, pauses, skews, lost and repeated messages."""
 
+import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from geodns.health.outcome import ProbeResult
 from geodns.model.shared import AddressVote, Vote
@@ -11,7 +12,7 @@ from tests.health.quorum_network import CHECK, DOWN, UP, Server, World
 KEYS = ("a", "b")
 NAMES = ("ns1", "ns2", "ns3", "ns4", "ns5")
 QUIET = 40.0
-"""Seconds in which everything that may change has: a server's loss, `fall` probes, and a void ballot's end."""
+"""Seconds in which everything that may change has: a server's loss, `fall` probes, void ballots' end."""
 
 servers = st.integers(0, 4)
 keys = st.sampled_from(KEYS)
@@ -220,5 +221,11 @@ class OneFaultyServer(RuleBasedStateMachine):
                 assert merged == (self.truth, 0), self.world.servers[name].quorum.standing("a")
 
 
-TestServers = Servers.TestCase
-TestOneFaultyServer = OneFaultyServer.TestCase
+@pytest.mark.timeout(3600, method="thread")
+def test_servers_agree_once_quiet_and_only_evidence_changes_a_verdict() -> None:
+    run_state_machine_as_test(Servers)
+
+
+@pytest.mark.timeout(3600, method="thread")
+def test_one_faulty_server_of_three_never_takes_a_host_out_or_in() -> None:
+    run_state_machine_as_test(OneFaultyServer)
