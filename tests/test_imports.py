@@ -72,7 +72,8 @@ PURE = frozenset(
     | {"health.quorum", "health.quorum_address", "health.quorum_circle", "health.quorum_lasting"}
     | {"health.quorum_merge", "health.quorum_merging", "health.quorum_peers", "health.quorum_publish"}
     | {"health.quorum_recheck", "health.quorum_standing"}
-    | {"control.cluster", "control.orders", "control.simulation", "control.simulation_plan"}
+    | {"control.cluster", "control.orders", "control.order_versions"}
+    | {"control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )
 """Rooms without a clock, a socket or a thread: time is an argument."""

@@ -22,6 +22,7 @@ from geodns.model.state import ForcedState, ForcedWeight, HostKey, HostSince, Re
 from geodns.model.warmup import WarmupStage
 from geodns.model.zone import Zone
 from geodns.storage.state_file import StateFile
+from geodns.storage.state_rows import StoredOrder
 from geodns.zones.folder import Edit
 
 VERDICTS_LAST = 3600.0
@@ -31,7 +32,7 @@ TRY_EVERY = 1.0
 SLOW = 1.0
 """Seconds that a failure took after which the rest of the changes wait for the next try."""
 
-_ORDERS = ("forced", "weight")
+_ORDERS = ("forced", "weight", "order")
 """Subjects that are written first: nobody can find them out again."""
 
 
@@ -167,19 +168,30 @@ class Persistence:
             self._notes[name] = text
             self._keep(partial(self._store.save_note, name, text), "note", name)
 
-    def keep_forced(self, host: HostKey, state: ForcedState | None) -> None:
-        """Keep a host's forced state; None: it has ended."""
-        if state is None:
-            self._keep(partial(self._store.clear_forced, host), "forced", *host)
-        else:
-            self._keep(partial(self._store.save_forced, host, state), "forced", *host)
+    def keep_forced(self, host: HostKey, state: ForcedState | None, order: StoredOrder | None = None) -> None:
+        """Keep a host's forced state (None: it has ended), and the order that imposed or ended it."""
+        save, clear = self._store.save_forced, self._store.clear_forced
+        change = partial(clear, host, order) if state is None else partial(save, host, state, order)
+        self._keep(change, "forced", *host)
 
-    def keep_weight(self, host: HostKey, weight: ForcedWeight | None) -> None:
-        """Keep a host's forced weight; None: it has ended."""
-        if weight is None:
-            self._keep(partial(self._store.clear_forced_weight, host), "weight", *host)
-        else:
-            self._keep(partial(self._store.save_forced_weight, host, weight), "weight", *host)
+    def keep_weight(
+        self, host: HostKey, weight: ForcedWeight | None, order: StoredOrder | None = None
+    ) -> None:
+        """Keep a host's forced weight (None: it has ended), and the order that imposed or ended it."""
+        save, clear = self._store.save_forced_weight, self._store.clear_forced_weight
+        change = partial(clear, host, order) if weight is None else partial(save, host, weight, order)
+        self._keep(change, "weight", *host)
+
+    def orders(self) -> dict[tuple[str, str, str], StoredOrder]:
+        """Return the last order of every override, ended ones too."""
+        return self._store.load_orders()
+
+    def keep_order(self, order: StoredOrder) -> None:
+        """Keep an order that changes no override of this server."""
+        self._keep(partial(self._store.save_order, order), "order", *order.order.key)
+
+    def forget_order(self, key: tuple[str, str, str]) -> None:
+        self._keep(partial(self._store.forget_orders, [key]), "order", *key)
 
     def warmups(self) -> dict[HostKey, WarmupStage]:
         return self._store.load_warmups()
@@ -237,7 +249,7 @@ class Persistence:
     async def orders_written(self, hosts: Collection[HostKey]) -> str | None:
         """Write, and return why the overrides of some hosts are not on disk; None: they are."""
         await self.written()
-        return self._why_not(lambda about: about[0] in _ORDERS and about[1:] in hosts)
+        return self._why_not(lambda about: about[0] in _ORDERS and about[1:3] in hosts)
 
     def zones_unkept(self) -> str | None:
         """Return why zones as they are served are not on disk after the last write; None: they are."""

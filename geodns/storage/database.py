@@ -241,19 +241,27 @@ class Database:
                 raise trouble(self._path, error) from error
 
     def _write(
-        self, flush: Flush, statement: str, rows: list[tuple[Any, ...]], *, first: str | None = None
+        self,
+        flush: Flush,
+        statement: str,
+        rows: list[tuple[Any, ...]],
+        *,
+        first: str | None = None,
+        also: Iterable[tuple[str, tuple[Any, ...]]] = (),
     ) -> None:
-        self._run(flush, [] if first is None else [first], statement, rows)
+        """Run a statement for each row, and others with a row each behind it, as one transaction."""
+        with self._transaction(flush) as database:
+            if first is not None:
+                database.execute(first)
+            database.executemany(statement, rows)
+            for other, row in also:
+                database.execute(other, row)
 
-    def _run(
-        self, flush: Flush, statements: Iterable[str], many: str = "", rows: Iterable[tuple[Any, ...]] = ()
-    ) -> None:
+    def _run(self, flush: Flush, statements: Iterable[str]) -> None:
         """Run statements as one transaction."""
         with self._transaction(flush) as database:
             for statement in statements:
                 database.execute(statement)
-            if many:
-                database.executemany(many, rows)
 
     @contextmanager
     def _transaction(self, flush: Flush) -> Iterator[sqlite3.Connection]:

@@ -8,10 +8,11 @@ other versions, earlier or later, can read the orders: `forced`, `badness` and `
 columns, and get new ones only with a default.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from geodns.errors import printable
 from geodns.model.providers import LookedUp
@@ -27,6 +28,7 @@ from geodns.model.state import (
 from geodns.model.warmup import WarmupStage
 from geodns.storage import state_rows
 from geodns.storage.database import Database
+from geodns.storage.state_rows import StoredOrder
 
 FILE_NAME = "geodns.db"
 SCHEMA_VERSION = 1
@@ -62,6 +64,9 @@ CREATE TABLE IF NOT EXISTS badness (zone TEXT NOT NULL, host TEXT NOT NULL, badn
 CREATE TABLE IF NOT EXISTS warmup (zone TEXT NOT NULL, host TEXT NOT NULL, start TEXT NOT NULL,
     day INT NOT NULL, date TEXT NOT NULL, begun INT NOT NULL, dealt REAL NOT NULL, active REAL NOT NULL,
     held TEXT, author TEXT NOT NULL, PRIMARY KEY (zone, host)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shared_order (zone TEXT NOT NULL, host TEXT NOT NULL, kind TEXT NOT NULL,
+    counter INT NOT NULL, id TEXT NOT NULL, node TEXT NOT NULL, at REAL NOT NULL, content TEXT,
+    more TEXT NOT NULL, over INT NOT NULL DEFAULT 0, PRIMARY KEY (zone, host, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS provider (domain TEXT PRIMARY KEY, provider TEXT NOT NULL,
     confirmed REAL NOT NULL, fresh REAL NOT NULL) WITHOUT ROWID
 """
@@ -77,6 +82,7 @@ _KEYS = {
     "retired": 2,
     "found": 2,
     "warmup": 2,
+    "shared_order": 3,
 }
 """Columns that name a row, where it is not the first alone."""
 
@@ -96,6 +102,7 @@ class StateFile(Database):
         "forced",
         "badness",
         "forced_weight",
+        "shared_order",
         "zone",
         "retired",
         "returned",
@@ -112,6 +119,7 @@ class StateFile(Database):
         self.load_verdicts(math.inf, 0)
         self.load_forced()
         self.load_forced_weights()
+        self.load_orders()
         self.load_zones()
         self.load_serials()
         self.load_host_states()
@@ -177,23 +185,24 @@ class StateFile(Database):
 
     # ----- what is forced
 
-    def save_forced(self, host: HostKey, state: ForcedState) -> None:
+    def save_forced(self, host: HostKey, state: ForcedState, order: StoredOrder | None = None) -> None:
+        """Keep a forced state, and the order that imposes it where it is known."""
         *kept, badness = astuple(state)
-        # First: a badness without a forced state means nothing.
-        if badness is None:
-            self._write("NORMAL", "DELETE FROM badness WHERE zone = ? AND host = ?", [host])
-        else:
-            query = "INSERT OR REPLACE INTO badness (zone, host, badness) VALUES (?, ?, ?)"
-            self._write("NORMAL", query, [(*host, badness)])
+        also = [_saved(order)] if order is not None else []
+        if badness is not None:
+            also.append(("INSERT INTO badness (zone, host, badness) VALUES (?, ?, ?)", (*host, badness)))
         self._write(
             "FULL",
             "INSERT OR REPLACE INTO forced (zone, host, forced, reason, author, since, until)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(*host, *kept)],
+            also=[("DELETE FROM badness WHERE zone = ? AND host = ?", host), *also],
         )
 
-    def clear_forced(self, host: HostKey) -> None:
-        self._write("FULL", "DELETE FROM forced WHERE zone = ? AND host = ?", [host])
+    def clear_forced(self, host: HostKey, order: StoredOrder | None = None) -> None:
+        """Forget a forced state, and keep the order that ended it where there is one."""
+        also = [] if order is None else [_saved(order)]
+        self._write("FULL", "DELETE FROM forced WHERE zone = ? AND host = ?", [host], also=also)
 
     def load_forced(self) -> dict[HostKey, ForcedState]:
         """Return all forced states, also those that have ended since."""
@@ -204,17 +213,23 @@ class StateFile(Database):
             state_rows.forced,
         )
 
-    def save_forced_weight(self, host: HostKey, weight: ForcedWeight) -> None:
+    def save_forced_weight(
+        self, host: HostKey, weight: ForcedWeight, order: StoredOrder | None = None
+    ) -> None:
+        """Keep a forced weight, and the order that imposes it where it is known."""
         self._write(
             "FULL",
             "INSERT OR REPLACE INTO forced_weight"
             " (zone, host, weight, reason, author, since, until, file, edited)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*host, *astuple(weight))],
+            also=[] if order is None else [_saved(order)],
         )
 
-    def clear_forced_weight(self, host: HostKey) -> None:
-        self._write("FULL", "DELETE FROM forced_weight WHERE zone = ? AND host = ?", [host])
+    def clear_forced_weight(self, host: HostKey, order: StoredOrder | None = None) -> None:
+        """Forget a forced weight, and keep the order that ended it where there is one."""
+        also = [] if order is None else [_saved(order)]
+        self._write("FULL", "DELETE FROM forced_weight WHERE zone = ? AND host = ?", [host], also=also)
 
     def load_forced_weights(self) -> dict[HostKey, ForcedWeight]:
         """Return all forced weights, also those that have ended since."""
@@ -222,6 +237,23 @@ class StateFile(Database):
             "forced_weight",
             "SELECT zone, host, weight, reason, author, since, until, file, edited FROM forced_weight",
             state_rows.forced_weight,
+        )
+
+    def save_order(self, order: StoredOrder) -> None:
+        """Keep an order that imposes nothing here."""
+        query, row = _saved(order)
+        self._write("FULL", query, [row])
+
+    def forget_orders(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        query = "DELETE FROM shared_order WHERE zone = ? AND host = ? AND kind = ?"
+        self._write("NORMAL", query, list(keys))
+
+    def load_orders(self) -> dict[tuple[str, str, str], StoredOrder]:
+        """Return the last order of every override, ended ones too, by zone, host and kind."""
+        return self._load(
+            "shared_order",
+            "SELECT zone, host, kind, counter, id, node, at, content, more, over FROM shared_order",
+            state_rows.shared_order,
         )
 
     # ----- zones
@@ -352,3 +384,14 @@ class StateFile(Database):
 
     def load_notes(self) -> dict[str, str]:
         return self._load("note", "SELECT name, text FROM note", state_rows.note)
+
+
+def _saved(kept: StoredOrder) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement that keeps an order, and its row."""
+    order = kept.order
+    texts = (None if one is None else json.dumps(one) for one in (order.content, dict(order.more)))
+    query = (
+        "INSERT OR REPLACE INTO shared_order (zone, host, kind, counter, id, node, at, content, more, over)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    return query, (*order.key, *order.version.rank, order.node, order.at, *texts, kept.over)

@@ -5,12 +5,13 @@ Anything may stand in a row: another version writes other words, and hands write
 
 import datetime as dt
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from geodns.errors import printable
 from geodns.model.hosts import Host
 from geodns.model.limits import MAX_WEIGHT
 from geodns.model.providers import NAMES, LookedUp
+from geodns.model.shared import OrderVersion, SharedOrder
 from geodns.model.state import (
     Forced,
     ForcedState,
@@ -29,6 +30,13 @@ MAX_SERIAL = 2**32 - 1
 MAX_COUNT = 10**6
 MAX_LEVEL = 64
 """Halvings of a weight by shedding, at most."""
+
+
+class StoredOrder(NamedTuple):
+    """An order as it is kept; `over`: this server has ended it, since its time was over."""
+
+    order: SharedOrder
+    over: bool = False
 
 
 def verdict(
@@ -78,6 +86,37 @@ def forced_weight(
         _weights(file),
         changed,
     )
+
+
+def shared_order(
+    zone: Any,
+    host: Any,
+    kind: Any,
+    counter: Any,
+    id: Any,  # noqa: A002 - the column's name
+    node: Any,
+    at: Any,
+    content: Any,
+    more: Any,
+    over: Any,
+) -> tuple[tuple[str, str, str], StoredOrder]:
+    """Return an order's key, and the order."""
+    try:
+        held = None if content is None else json.loads(cells.text(content))
+        further = json.loads(cells.text(more))
+    except RecursionError as error:
+        raise ValueError("the content is too deep") from error
+    order = SharedOrder(
+        zone=cells.line(zone),
+        host=cells.line(host),
+        kind=cells.line(kind),
+        version=OrderVersion(counter=counter, id=cells.line(id)),
+        node=cells.line(node),
+        at=cells.time(at),
+        content=held,
+        more=further,
+    )
+    return order.key, StoredOrder(order, bool(over))
 
 
 def _told(value: Any) -> str:
