@@ -28,6 +28,7 @@ from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import BACKEND, Metrics
 from geodns.control.order_service import OrderService
+from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
 from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
@@ -129,10 +130,12 @@ def build(
         views=views,
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
+    peers = PeerService(settings, cluster, zones, watchdog, orders)
     judges = (signals, warmup, reputation, providers, geoip, views)
+    last = (peers, verdicts)
     alerts = Alerts(
         events,
-        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, verdicts),
+        (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, *last),
     )
     services = Services(
         settings.node,
@@ -159,6 +162,7 @@ def build(
         experiments,
         zones,
         watchdog,
+        peers,
         alerts,
     )
     metrics.registry.register(Gauges(services))
@@ -237,6 +241,7 @@ class Daemon:
             ends.push_async_callback(services.experiments.close)
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
+            ends.push_async_callback(services.peers.close)
             ends.push_async_callback(self._tasks.close)
 
     async def _begin(self, edit: Edit) -> None:
@@ -246,6 +251,7 @@ class Daemon:
         await asyncio.gather(
             services.verdicts.first_round(edit.zones.values(), FIRST_ROUND),
             services.signals.begin(FIRST_ROUND),
+            services.peers.begin(),
         )
         services.clock.look()
         services.orders.end_expired()
@@ -276,6 +282,7 @@ class Daemon:
             services.providers.watch,
             services.geoip.watch,
             services.views.watch,
+            services.peers.watch,
             services.alerts.watch,
         ):
             self._tasks.spawn(work())

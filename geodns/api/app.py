@@ -13,6 +13,7 @@ from geodns.api import (
     history,
     hosts,
     openapi,
+    peer,
     query_log,
     reputation,
     route,
@@ -71,6 +72,7 @@ def make_app(services: Services, tokens: tuple[Token, ...]) -> web.Application:
         reputation,
         experiments,
         route,
+        peer,
         openapi,
     )
     app.add_routes([route for room in rooms for route in room.routes()])

@@ -50,6 +50,7 @@ from geodns.api.schemas import (
 )
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
+from geodns.api.schemas_peers import PeerJson, PeerOrdersJson, PeerStatesJson
 from geodns.api.schemas_reputation import ReputationJson
 from geodns.api.schemas_routes import RoutesJson
 from geodns.api.schemas_simulate import SimulationJson
@@ -58,6 +59,9 @@ from geodns.api.signals import SignalsBody
 from geodns.api.simulate import SimulateBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
+from geodns.control.peer_service import ORDERS_PATH as PEER_ORDERS
+from geodns.control.peer_service import PATH as PEER
+from geodns.control.peer_service import STATES_PATH as PEER_STATES
 from geodns.responder.route_explained import RouteJson
 from geodns.storage.event_log import KINDS
 
@@ -277,6 +281,16 @@ OPERATIONS = (
         SignalsTakenJson,
         takes=SignalsBody,
         errors=(503,),
+    ),
+    Operation("get", PEER, "What this server says of itself to the others", PeerJson),
+    Operation("get", PEER_ORDERS, "Every order, the ends of overrides included", PeerOrdersJson),
+    Operation(
+        "get",
+        PEER_STATES,
+        "The states of the hosts of some zones, by their probes",
+        PeerStatesJson,
+        query={"zones": _NAME | {"examples": ["out.example.com"], "description": "With commas."}},
+        needs=frozenset({"zones"}),
     ),
     Operation("get", "/api/v1/querylog", "Which queries are logged", QueryLogJson),
     Operation(

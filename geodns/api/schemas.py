@@ -11,6 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes typing's own from Pyth
 
 from geodns.compiler.choice import LastResort
 from geodns.config.report import quoted
+from geodns.control.peers import Topic
 from geodns.model.limits import MAX_REASON, MAX_WEIGHT
 from geodns.model.state import Forced, HealthState
 from geodns.storage.event_log import KINDS
@@ -95,6 +96,41 @@ class StatusJson(TypedDict):
         dict[str, dict[str, list["RuleJson"]]],
         Field(description="By zone and name: the rules that choose its pool by client and time, in order."),
     ]
+    peers: NotRequired[
+        Annotated[
+            dict[str, "PeerStatusJson"],
+            Field(description="The other name servers of `servers`, by node; left out where there are none."),
+        ]
+    ]
+
+
+class PeerZoneJson(TypedDict):
+    """What a server serves of a zone; each counts its own edits, so serials of one content may differ."""
+
+    digest: str
+    serial: Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class PeerDifferenceJson(TypedDict):
+    """Something in which this server and another have differed for longer than they may."""
+
+    topic: Topic
+    zone: Annotated[str | None, Field(description="null: all of them.")]
+    what: str
+    since: Moment
+
+
+class PeerStatusJson(TypedDict):
+    """Another name server of these zones, as it was when it answered last."""
+
+    url: str
+    seen: Annotated[Moment | None, Field(description="When it answered last; null: never.")]
+    version: str | None
+    clock_offset_s: Annotated[float | None, Field(description="By how much its clock is ahead.")]
+    lag_ms: Annotated[Amount | None, Field(description="How long its last answer took.")]
+    error: Annotated[str | None, Field(description="Why it does not answer; null: it does.")]
+    zones: dict[str, PeerZoneJson]
+    differs: list[PeerDifferenceJson]
 
 
 class RuleJson(TypedDict):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from geodns import __version__
+from geodns.api.peer import peers_json
 from geodns.api.responses import SERVICES, cached, cached_json
 from geodns.api.schemas import (
     CheckJson,
@@ -289,7 +290,7 @@ def status(services: Services) -> StatusJson:
         key: None if one.held_for is None else now + one.held_for
         for key, one in services.verdicts.suspects.items()
     }
-    return {
+    shown: StatusJson = {
         "node": services.node,
         "identity": services.cluster.compiled.table.policy.nsid.decode() or None,
         "version": __version__,
@@ -304,6 +305,9 @@ def status(services: Services) -> StatusJson:
         "pools": pools_of(services.cluster, held_until),
         "views": views_of(services),
     }
+    if peers := peers_json(services.peers):
+        shown["peers"] = peers
+    return shown
 
 
 def _processes(services: Services) -> dict[str, int | None]:

@@ -223,6 +223,8 @@ def render(shown: Json, now: float | None = None) -> RenderableType:
             parts.append(_pools(shown["pools"][zone]))
         if shown.get("views", {}).get(zone):  # a server of an earlier version has none
             parts.append(_views(shown["views"][zone], now))
+    if shown.get("peers"):  # a server that is alone has none
+        parts.append(_peers(shown["node"], shown["version"], shown["peers"], now))
     return Group(*parts)
 
 
@@ -288,6 +290,25 @@ def _pools(pools: Json) -> Table:
         shown = name if pool.get("checks", True) else f"{name} (unchecked)"
         table.add_row(shown, pools_dealt(pool), str(pool["answers"]), f"{pool['ttl']} s", *shares)
     return table
+
+
+def _peers(node: str, version: str, peers: Json, now: float) -> RenderableType:
+    """Tabulate the servers of these zones, this one first."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("server", "seen", "version", "differs"):
+        table.add_column(column, overflow="fold")
+    table.add_row(Text(node), Text("this one"), Text(version), Text(""))
+    for name, one in peers.items():
+        differs = [each["what"] for each in one["differs"]]
+        if one["error"] is not None:
+            differs = [one["error"]]
+        table.add_row(
+            Text(name),
+            Text(ago(one["seen"], now) or "never"),
+            Text(one["version"] or "?"),
+            Text("; ".join(differs), style="yellow" if differs else ""),
+        )
+    return Group(Text("\nname servers", style="bold"), table)
 
 
 def _views(names: Json, now: float) -> Table:

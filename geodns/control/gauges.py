@@ -7,7 +7,7 @@ from prometheus_client.registry import Collector
 
 from geodns.compiler.choice import Choice, own_using, shares
 from geodns.compiler.live_set import LiveSet, effective_weight
-from geodns.control import mail_gauges
+from geodns.control import mail_gauges, peer_gauges
 from geodns.control.gauge_families import gauge, single
 from geodns.control.services import Services
 from geodns.health.tls import name_for
@@ -38,6 +38,7 @@ class Gauges(Collector):
         yield from mail_gauges.providers(self._services)
         yield from _geoip(self._services)
         yield from _views(self._services)
+        yield from peer_gauges.peers(self._services.peers.views())
         yield from _server(self._services)
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.host_lookup import find_hosts
+from geodns.control.order_versions import STATE, WEIGHT, OrderKey, first_order, override_of
 from geodns.control.orders import (
     OrderRequest,
     OrderResult,
@@ -29,7 +30,8 @@ from geodns.control.persistence import Persistence
 from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
-from geodns.model.state import Forced, HostKey, PoolKey
+from geodns.model.shared import SharedOrder
+from geodns.model.state import Forced, ForcedState, HostKey, PoolKey
 from geodns.storage.event_log import EventLog
 
 ITSELF = "geodns"
@@ -150,6 +152,31 @@ class OrderService:
             reason=reason,
             data={"before": _event_data(before), "after": _event_data(after)},
         )
+
+    # --- orders of other servers ---
+
+    @property
+    def held(self) -> dict[OrderKey, SharedOrder]:
+        """Every order that is in force."""
+        found: dict[OrderKey, SharedOrder] = {}
+        for host, state in self._cluster.forced.items():
+            found[*host, STATE] = first_order((*host, STATE), state)
+        for host, weight in self._cluster.weights.items():
+            found[*host, WEIGHT] = first_order((*host, WEIGHT), weight)
+        return found
+
+    async def shared_changed(self, orders: Iterable[SharedOrder]) -> None:
+        """Impose what others impose, where nothing is imposed here."""
+        forced: dict[HostKey, ForcedState | None] = {}
+        for one in orders:
+            host = (one.zone, one.host)
+            if one.kind == STATE and one.content is not None and host not in self._cluster.forced:
+                override = override_of(one)
+                if isinstance(override, ForcedState):
+                    forced[host] = override
+        if forced:
+            self._override(OverridePlan(forced), ITSELF, "another server imposes it")
+            await asyncio.gather(self._workers.deliver(), self._persistence.written())
 
     # --- without an order -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from geodns.control.history_service import HistoryService
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.order_service import OrderService
+from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
 from geodns.control.provider_service import ProviderService
 from geodns.control.reputation_service import ReputationService
@@ -54,4 +55,5 @@ class Services(NamedTuple):
     experiments: ExperimentService
     zones: ZoneService
     watchdog: Watchdog
+    peers: PeerService
     alerts: Alerts

@@ -11,30 +11,22 @@ import logging
 import math
 import random
 import re
-import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple, TextIO, cast
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from prometheus_client.samples import Sample
-from yarl import URL
 
-from geodns import __version__
 from geodns.config import regex
 from geodns.config.report import quoted
-from geodns.health import tls
-from geodns.health.connect import reason
 from geodns.health.outcome import one_line
 from geodns.model.hosts import Load, Matcher, Metric, path_text
+from geodns.signals.http_client import HttpClient, UnreadError
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 2**20
-"""Bytes of an answer; a longer one is refused, for half of it may give half of the load."""
 MAX_LINE = 4096
 """Characters of a sample's line; reading one costs the square of that."""
 MAX_LABELS = 64
@@ -48,13 +40,7 @@ CONCURRENCY = 64
 JITTER = 0.1
 """The part of its interval by which a question comes earlier or later, so that not all come together."""
 
-_THREADS = 4
-"""Names looked up at once; a resolver that does not answer holds up these threads and nothing else."""
-_HEADERS = {
-    "User-Agent": f"geodns/{__version__}",
-    "Accept": "text/plain;version=0.0.4, application/json;q=0.9, */*;q=0.1",
-    "Accept-Encoding": "identity",
-}
+_HEADERS = {"Accept": "text/plain;version=0.0.4, application/json;q=0.9, */*;q=0.1"}
 
 
 class PollPlan(NamedTuple):
@@ -85,10 +71,6 @@ def plans(loads: Iterable[Load]) -> dict[str, PollPlan]:
     return found
 
 
-class _UnreadError(Exception):
-    """There is no answer to read; says why."""
-
-
 class LoadSources:
     """The URLs that are polled.
 
@@ -108,8 +90,7 @@ class LoadSources:
         self._plans: dict[str, PollPlan] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: set[asyncio.Task[None]] = set()
-        self._session: aiohttp.ClientSession | None = None
-        self._resolver: _Resolver | None = None
+        self._client = HttpClient(CONCURRENCY, "load-names")
         self._room = asyncio.Semaphore(CONCURRENCY)
         self._reader = ThreadPoolExecutor(1, "load-answers")
         """One thread: several would only take turns."""
@@ -137,10 +118,7 @@ class LoadSources:
             self._end(url)
         await asyncio.gather(*self._ended, return_exceptions=True)
         self._plans = {}
-        if self._session is not None:
-            await self._session.close()
-        if self._resolver is not None:
-            await self._resolver.close()
+        await self._client.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     async def _go_on(self, url: str, plan: PollPlan) -> None:
@@ -150,9 +128,9 @@ class LoadSources:
             begun = loop.time()
             async with self._room:
                 try:
-                    body = await self._ask(url, plan.timeout)
+                    body = (await self._client.get(url, plan.timeout, _HEADERS)).decode("utf-8", "replace")
                     found = await loop.run_in_executor(self._reader, _read, body, plan.loads)
-                except _UnreadError as error:
+                except UnreadError as error:
                     found = dict.fromkeys(plan.loads, str(error))
                 except Exception:
                     log.exception("a load could not be asked for")
@@ -164,95 +142,6 @@ class LoadSources:
                     self._took(load, result)
             pause = plan.interval * self._rng.uniform(1 - JITTER, 1 + JITTER)
             await asyncio.sleep(max(0.0, begun + pause - loop.time()))
-
-    async def _ask(self, url: str, timeout: float) -> str:  # noqa: ASYNC109 - a limit that the operator sets
-        """Return the text of an answer, or raise _UnreadError."""
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._get(URL(url, encoded=True))
-        except TimeoutError:
-            raise _UnreadError(f"no answer within {timeout:g} s") from None
-        except aiohttp.ClientConnectorError as error:
-            raise _UnreadError(one_line(_unconnected(error))) from None
-        except aiohttp.ClientResponseError as error:
-            raise _UnreadError(one_line(f"not HTTP: {error.message}")) from None
-        except aiohttp.ServerDisconnectedError:
-            raise _UnreadError("connection closed while waiting for the answer") from None
-        except aiohttp.ClientPayloadError as error:
-            raise _UnreadError(one_line(f"the answer is broken: {error}")) from None
-        except OSError as error:
-            raise _UnreadError(reason(error)) from None
-        except (aiohttp.ClientError, ValueError) as error:
-            raise _UnreadError(one_line(str(error) or type(error).__name__)) from None
-
-    async def _get(self, url: URL) -> str:
-        if self._session is None:
-            self._resolver = _Resolver()
-            self._session = _session(self._resolver)
-        # Reading the authorities that the system trusts takes 40 ms once: probes must not wait for it.
-        trust = await asyncio.to_thread(tls.context, verify=True) if url.scheme == "https" else True
-        async with self._session.get(url, headers=_HEADERS, allow_redirects=False, ssl=trust) as response:
-            if response.status != 200:
-                more = ": it is not followed" if 300 <= response.status < 400 else ""
-                raise _UnreadError(
-                    one_line(f"status {response.status} {response.reason or ''}".strip() + more)
-                )
-            encoding = response.headers.get("Content-Encoding", "identity")
-            if encoding != "identity":
-                raise _UnreadError(one_line(f"the answer is encoded ({encoding}), which was not asked for"))
-            body = bytearray()
-            async for piece in response.content.iter_any():
-                body += piece
-                if len(body) > MAX_BODY:
-                    raise _UnreadError(f"the answer is longer than {MAX_BODY // 2**20} MiB")
-        return body.decode("utf-8", "replace")
-
-
-def _unconnected(error: aiohttp.ClientConnectorError) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS is broken: {tls.complaint(tls.refused_by(error.certificate_error))}"
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"TLS is broken: {error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"no address: {error.os_error.strerror or error.os_error}"
-    return reason(error.os_error)
-
-
-def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONCURRENCY, force_close=True, resolver=resolver),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        auto_decompress=False,
-    )
-
-
-class _Resolver(AbstractResolver):
-    """The system's resolver, in threads of its own: those of the loop are for writing orders down."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, "load-names")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=int(address[1]),
-                family=kind,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for kind, _, protocol, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Stop; a thread that waits for an answer ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 # --- reading an answer ----------------------------------------------------------------------------------

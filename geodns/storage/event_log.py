@@ -36,10 +36,12 @@ KINDS = (
     "reputation",
     "views",
     "experiment",
+    "peer",
 )
 """Host states; orders and their ends; edits; files with errors; trouble of the prober's own; processes that
 die and come back; start and stop; load; hosts from sources; certificates; edits that wait; warm-ups; the
-watchdog; block lists and rules of reputation; rules by hours that begin or end; epochs of experiments."""
+watchdog; block lists and rules of reputation; rules by hours that begin or end; epochs of experiments; other
+name servers that are away or differ."""
 
 IN_MEMORY = 1_000
 """Events in memory, whatever the disk does."""

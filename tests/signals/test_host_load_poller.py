@@ -17,7 +17,8 @@ from aiohttp import web
 
 from geodns.model.hosts import Load, Metric
 from geodns.signals import host_load_poller
-from geodns.signals.host_load_poller import CONCURRENCY, MAX_BODY, LoadSources, PollPlan, plans
+from geodns.signals.host_load_poller import CONCURRENCY, LoadSources, PollPlan, plans
+from geodns.signals.http_client import MAX_BODY
 from tests.health.certificates import authority, server
 from tests.health.servers import closed_port, silent
 from tests.health.servers import serving as tcp_serving

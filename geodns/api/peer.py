@@ -1,0 +1,96 @@
+"""What this server says of itself to the other name servers of its zones; what the status shows of those."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from geodns.api.responses import SERVICES
+from geodns.api.schemas import PeerStatusJson, PeerZoneJson
+from geodns.api.schemas_peers import PeerJson, PeerStatesJson
+from geodns.config.times import timestamp
+from geodns.control.peer_service import ORDERS_PATH, PATH, STATES_PATH, PeerService, PeerView
+from geodns.control.peers import PeerReport, states_of
+from geodns.errors import UsageError
+from geodns.model.shared import SharedOrder, ZoneContent
+
+MOST_ZONES = 100
+"""Zones in one question for states."""
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.get(PATH, _peer), web.get(ORDERS_PATH, _orders), web.get(STATES_PATH, _states)]
+
+
+async def _peer(request: web.Request) -> web.Response:
+    return web.json_response(report_json(request.app[SERVICES].peers.report()))
+
+
+def report_json(report: PeerReport) -> PeerJson:
+    """Return what a server says of itself."""
+    return {
+        "node": report.node,
+        "version": report.version,
+        "clock": report.clock,
+        "started": report.started,
+        "ready": report.ready,
+        "zones": _zones(report.zones),
+        "orders": report.orders,
+        "verdicts": dict(report.verdicts),
+        "hosts_from": {
+            zone: {title: {"hosts": one.hosts, "digest": one.digest} for title, one in lists.items()}
+            for zone, lists in report.hosts_from.items()
+        },
+    }
+
+
+def _zones(zones: Mapping[str, ZoneContent]) -> dict[str, PeerZoneJson]:
+    return {name: {"digest": one.digest, "serial": one.serial} for name, one in zones.items()}
+
+
+async def _orders(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    held = list(services.orders.held.values())
+    # In a thread: a hundred thousand orders take a second, and the probes go on meanwhile.
+    return web.json_response(text=await asyncio.to_thread(_orders_text, services.node, held))
+
+
+def _orders_text(node: str, held: list[SharedOrder]) -> str:
+    return json.dumps({"node": node, "orders": [one.model_dump(mode="json") for one in held]})
+
+
+async def _states(request: web.Request) -> web.Response:
+    asked = [name.lower() for name in request.query.get("zones", "").split(",") if name]
+    if not 1 <= len(asked) <= MOST_ZONES:
+        raise UsageError(f"`zones` names {len(asked)} zones: write 1 to {MOST_ZONES}, with commas")
+    shown: PeerStatesJson = {"states": states_of(request.app[SERVICES].cluster, asked)}
+    return web.json_response(shown)
+
+
+def peers_json(peers: PeerService) -> dict[str, PeerStatusJson]:
+    """Return the other servers by name, as the status shows them; none: this one is alone."""
+    return {one.name: _peer_status(one) for one in peers.views()}
+
+
+def _peer_status(one: PeerView) -> PeerStatusJson:
+    ahead = time.time() - time.monotonic()
+    return {
+        "url": one.url,
+        "seen": None if one.seen is None else timestamp(one.seen),
+        "version": one.version,
+        "clock_offset_s": None if one.offset is None else round(one.offset, 3),
+        "lag_ms": None if one.lag is None else round(one.lag * 1000, 1),
+        "error": one.error,
+        "zones": _zones(one.zones),
+        "differs": [
+            {
+                "topic": each.topic,
+                "zone": each.zone,
+                "what": each.text,
+                "since": timestamp(ahead + each.since),
+            }
+            for each in one.differs
+        ],
+    }
