@@ -1,0 +1,509 @@
+"""Shares verdicts with the other servers of a group: publishes votes, hears theirs, and serves what follows.
+
+Imported only where the setting `shared` is there. Redis is never waited for: the link to it writes and reads
+on its own, and what it tells is taken in the loop in small pieces.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from geodns import __version__
+from geodns.config.settings import Settings
+from geodns.control.alert_service import Alert
+from geodns.control.cluster import Cluster
+from geodns.control.persistence import Persistence
+from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_targets import SharedTargets
+from geodns.control.shared_view import Lone, SharedView
+from geodns.control.verdict_service import VerdictService
+from geodns.errors import printable
+from geodns.health.outcome import ProbeResult
+from geodns.health.quorum import Quorum
+from geodns.health.quorum_standing import (
+    AddressStanding,
+    NoteKind,
+    QuorumMode,
+    QuorumNote,
+    TwoDefinitions,
+    merged_state,
+    merged_verdict,
+)
+from geodns.model.checks import Target
+from geodns.model.shared import MAX_WHY, AddressVote, Heartbeat, SharedOrder, SharedSettings, Vote, ZoneContent
+from geodns.model.shared_url import parse_url
+from geodns.model.state import Verdict
+from geodns.storage.event_log import EventLog
+from geodns.storage.shared_link import LinkState, SharedEvents
+
+log = logging.getLogger(__name__)
+
+BEAT_EVERY = 1.0
+BEAT_JITTER = 0.2
+"""The part of it by which a heartbeat comes earlier or later."""
+TICK_EVERY = 0.5
+SOON = 0.01
+"""Seconds in which what comes together is taken together."""
+START_WAIT = 2.0
+"""Seconds that a start waits for what the group holds, at most."""
+BEATS_WAIT = 0.5
+"""Seconds of them that it waits for the others' heartbeats, once all else was read."""
+DEFINITIONS_EVERY = 30.0
+MOST_WHYS = 20_000
+MOST_ALONE = 20
+BALLOTS = "ballots"
+"""The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
+HELD = "held"
+"""The heartbeat's digest of the orders in force."""
+NOTE = "shared epoch"
+_WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
+
+OnSums = Callable[[str, Mapping[str, JsonValue]], None]
+
+
+class Link(Protocol):
+    """The link to the group's store, as `storage.shared_redis.SharedLink` is."""
+
+    @property
+    def state(self) -> LinkState: ...
+    @property
+    def lags(self) -> Mapping[str, float]: ...
+    async def run(self) -> None: ...
+    async def first_read(self, seconds: float) -> bool: ...
+    def beat(self, heartbeat: Heartbeat) -> None: ...
+    def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None: ...
+
+
+class OrdersOfGroup(Protocol):
+    """The part that shares orders."""
+
+    def heard(self, node: str, digest: str | None) -> None:
+        """Take the digest of the orders that another server has in force."""
+
+    def changed(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
+        """Take orders that are in the store, as `SharedEvents.on_orders`."""
+
+    def digest(self) -> str:
+        """Return the digest of the orders in force here."""
+
+    def set_clock_offset(self, seconds: float) -> None: ...
+
+
+LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
+
+
+class SharedService:
+    """The server's part in its group; owns the link and the merging of votes.
+
+    Attributes:
+        epoch: of this server's votes.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shared: SharedSettings,
+        cluster: Cluster,
+        verdicts: VerdictService,
+        persistence: Persistence,
+        events: EventLog,
+        make_link: LinkMaker,
+    ) -> None:
+        """Prepare; nothing runs and nothing is connected before `begin`.
+
+        Raises:
+            MissingLibraryError: the library that speaks to Redis is not installed.
+
+        """
+        self.node = settings.node
+        self._shared = shared
+        self._cluster = cluster
+        self._verdicts = verdicts
+        self._persistence = persistence
+        self._events = events
+        self._orders: OrdersOfGroup | None = None
+        self._roll: Callable[[], tuple[Collection[str] | None, int]] = lambda: (None, 0)
+        self._own_only = shared.agree == "own"
+        self.epoch = _number(persistence.note(NOTE)) + 1
+        self._confirmed = False
+        """Whether Redis has told the highest epoch that it knows of us."""
+        self._targets = SharedTargets()
+        self._quorum = Quorum(self.node, self.epoch, time.monotonic(), agree=shared.agree)
+        self._link = make_link(shared, self.node, self)
+        self._unsigned = shared.secret is None and not parse_url(shared.url).near
+        self._held: AbstractSet[Target] = frozenset()
+        self._changed: set[Target] = set()
+        """Targets whose own verdicts changed."""
+        self._served: dict[Target, Verdict] = {}
+        self._due: asyncio.TimerHandle | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._beaten = asyncio.Event()
+        """Set once another server was heard."""
+        self._whys: dict[tuple[str, str], str] = {}
+        self._definitions: tuple[TwoDefinitions, ...] = ()
+        self._defined = 0.0
+        self._doubled: set[str] = set()
+        self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
+        self._sums: list[OnSums] = []
+        self._wall_offset = time.time() - time.monotonic()
+        verdicts.agree_by(self)
+
+    # --- wiring -----------------------------------------------------------------------------------------
+
+    def share_orders_by(self, orders: OrdersOfGroup) -> None:
+        self._orders = orders
+
+    def know_by(self, roll: Callable[[], tuple[Collection[str] | None, int]]) -> None:
+        """Ask this which servers there should be: nodes, and how many have not told theirs; None: nobody says."""
+        self._roll = roll
+
+    def subscribe_sums(self, on_sums: OnSums) -> None:
+        """Have a function called with the sums of servers that changed."""
+        self._sums.append(on_sums)
+
+    @property
+    def link(self) -> Link:
+        return self._link
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The other servers that are heard."""
+        return self._quorum.nodes
+
+    @property
+    def connected(self) -> bool:
+        return self._link.state.connected
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Connect, and wait a moment for what the group holds."""
+        self._running = [
+            asyncio.get_running_loop().create_task(work)
+            for work in (self._link.run(), self._beat_for_ever(), self._tick_for_ever())
+        ]
+        for task in self._running:
+            task.add_done_callback(_report_end)
+        if await self._link.first_read(START_WAIT):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEATS_WAIT):
+                    await self._beaten.wait()
+        self.look()
+
+    async def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._due is not None:
+            self._due.cancel()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_EVERY * random.uniform(1 - BEAT_JITTER, 1 + BEAT_JITTER))  # noqa: S311 - it spreads
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_EVERY)
+            now = time.monotonic()
+            self._quorum.set_known(*self._roll())
+            self._quorum.tick(now)
+            if now - self._defined >= DEFINITIONS_EVERY:
+                self._defined, self._definitions = now, self._quorum.definitions()
+            if self._orders is not None:
+                self._orders.set_clock_offset(self._link.state.clock_offset or 0.0)
+            self.look()
+
+    def beat(self) -> None:
+        """Send a heartbeat now, unless it is not known yet which epoch our votes have."""
+        if not self._confirmed:
+            return
+        now, quorum = time.monotonic(), self._quorum
+        if self._link.state.twin:  # the link does not tell what the other one says, only that it is there
+            quorum.heard(self._heartbeat().model_copy(update={"epoch": self.epoch + 1}), now)
+        self._link.beat(self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        digests = {BALLOTS: self._quorum.digest}
+        if self._orders is not None:
+            digests[HELD] = self._orders.digest()
+        return Heartbeat(
+            node=self.node,
+            epoch=self.epoch,
+            seq=self._quorum.seq,
+            version=__version__,
+            at=time.time(),
+            doubts=bool(self._verdicts.suspects),
+            heard=self._quorum.nodes,
+            zones=self._contents(),
+            digests=digests,
+        )
+
+    def _contents(self) -> dict[str, ZoneContent]:
+        sources = self._cluster.sources
+        if self._zones[0] is not sources:
+            contents = {
+                name: ZoneContent(digest=one.zone.digest[:16], serial=one.serial)
+                for name, one in sources.items()
+            }
+            self._zones = sources, contents
+        return self._zones[1]
+
+    # --- our own verdicts -------------------------------------------------------------------------------
+
+    def follow(self, targets: Mapping[Target, AbstractSet[str]], stored: Mapping[Target, Verdict]) -> None:
+        """Share these targets, each with the zones that have it; `stored` is what was served of new ones."""
+        self._targets = SharedTargets(targets)
+        known = {
+            key: merged_state(stored[first])
+            for key in self._targets.targets
+            if (first := self._targets[key][0]) in stored
+        }
+        self._served = {target: stored[target] for target in targets if target in stored}
+        self._quorum.set_targets(self._targets.targets, time.monotonic(), known)
+        self._hold(again=True)
+        self._changed = {target for target in self._changed if target in targets}
+        self._soon()
+
+    def probed(self, target: Target, kind: ProbeResult, before: Verdict, after: Verdict) -> None:
+        """Take the end of an own probe, and the own verdict before and after it."""
+        if before != after:
+            self._changed.add(target)
+        if self._targets.counts(target):
+            self._hold()
+            self._quorum.probed(target.shared_key, kind, after, time.monotonic())
+        self._soon()
+
+    def judged(self, verdicts: Mapping[Target, Verdict]) -> None:
+        """Take own verdicts that changed without a probe of theirs, or a pool's `hold` that did."""
+        self._hold()
+        self._changed.update(verdicts)
+        own = {target.shared_key: one for target, one in verdicts.items() if self._targets.counts(target)}
+        self._quorum.judged(own, time.monotonic())
+        self._soon()
+
+    def _hold(self, *, again: bool = False) -> None:
+        held = self._verdicts.held
+        if again or held is not self._held:
+            self._held = held
+            keys = {target.shared_key for target in held if self._targets.counts(target)}
+            self._quorum.holding(keys, time.monotonic())
+
+    # --- what follows -----------------------------------------------------------------------------------
+
+    def _soon(self, seconds: float = SOON) -> None:
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(seconds, self.look)
+
+    def look(self) -> None:
+        """Serve, publish and probe what follows from all that was taken."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        news = self._quorum.take(time.monotonic())
+        changed, self._changed = self._changed, set()
+        changed.update(self._targets.all(news.merged))
+        self._believe(changed)
+        if news.publish or news.gone:
+            changes: dict[str, AddressVote | None] = {
+                key: self._with_reason(key, vote) for key, vote in news.publish.items()
+            }
+            self._link.publish_votes(self.epoch, {**dict.fromkeys(news.gone), **changes})
+        if news.rechecks:
+            self._verdicts.probe_now(self._targets.first(news.rechecks))
+        for note in news.notes:
+            self._take_note(note)
+        if self._quorum.busy:
+            self._soon()
+
+    def _believe(self, targets: Collection[Target]) -> None:
+        found: dict[Target, Verdict] = {}
+        for target in targets:
+            key = target.shared_key
+            if key not in self._targets:
+                continue
+            verdict = self._verdicts.own(target)
+            if not self._own_only:
+                verdict = merged_verdict(verdict, self._quorum.merged(key))
+            if self._served.get(target) != verdict:
+                self._served[target] = found[target] = verdict
+        if found:
+            self._verdicts.believe(found)
+
+    def _with_reason(self, key: str, vote: AddressVote) -> AddressVote:
+        if vote.vote is not Vote.DOWN:
+            return vote
+        last = self._verdicts.last(self._targets[key][0])
+        why = "" if last is None else printable(last[0].detail)[:MAX_WHY]
+        return vote.model_copy(update={"why": why})
+
+    def _take_note(self, note: QuorumNote) -> None:
+        if note.kind is NoteKind.HEARD:
+            self._tell(f"server {note.node} of group {self._shared.group} is heard", logging.INFO, note.node)
+        elif note.kind is NoteKind.LOST:
+            text = f"server {note.node} of group {self._shared.group} is heard no more"
+            self._tell(text, logging.WARNING, note.node)
+        elif note.kind is NoteKind.DOUBLED:
+            self._doubled.add(note.node)
+        elif note.kind is NoteKind.UNDOUBLED:
+            self._doubled.discard(note.node)
+        elif note.kind is NoteKind.MODE:
+            log.info("the verdicts of %s are now: %s", ", ".join(sorted(note.zones)), note.mode)
+
+    def _tell(self, text: str, level: int, node: str) -> None:
+        self._events.tell("peer", text, level=level, data={"node": node})
+
+    # --- what the link tells ----------------------------------------------------------------------------
+
+    def on_beat(self, heartbeat: Heartbeat, clock_offset: float) -> None:
+        """Take another server's heartbeat."""
+        del clock_offset  # shown by the peers' page; clocks never decide
+        said = heartbeat.digests.get(BALLOTS)
+        votes = {} if said is None else {"votes": said}
+        self._quorum.heard(heartbeat.model_copy(update={"digests": votes}), time.monotonic())
+        if self._orders is not None:
+            self._orders.heard(heartbeat.node, heartbeat.digests.get(HELD))
+        self._beaten.set()
+        self._soon()
+
+    def on_votes(self, node: str, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
+        """Take another server's votes."""
+        votes = {key: vote for key, vote in changes.items() if vote is not None}
+        for key, vote in changes.items():
+            if vote is not None and vote.why and len(self._whys) < MOST_WHYS:
+                self._whys[node, key] = vote.why
+            else:
+                self._whys.pop((node, key), None)
+        gone = [key for key, vote in changes.items() if vote is None]
+        self._quorum.voted(node, epoch, votes, time.monotonic(), gone=gone)
+        self._soon()
+
+    def on_orders(
+        self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool
+    ) -> None:
+        """Take orders that are in the store."""
+        if self._orders is not None:
+            self._orders.changed(orders, revisions, whole=whole)
+
+    def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
+        """Hand other servers' sums on."""
+        for on_sums in self._sums:
+            on_sums(node, changes)
+
+    def on_state(self, state: LinkState) -> None:
+        """Take that the link works, or does not."""
+        if state.connected and not self._confirmed:
+            self._raise_epoch(max(self.epoch, state.epoch_there + 1))
+            self._confirmed = True
+            self.beat()
+        elif self._confirmed and state.epoch_there > self.epoch and not state.twin:
+            self._raise_epoch(state.epoch_there + 1)
+        self._quorum.connected(state.connected, time.monotonic())
+        self._soon()
+
+    def _raise_epoch(self, epoch: int) -> None:
+        """Let our votes have another epoch, and be written with it."""
+        if epoch != self.epoch:
+            self.epoch = self._quorum.epoch = epoch
+            self._quorum.republish()
+        self._persistence.keep_note(NOTE, str(epoch))
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def standing(self, target: Target) -> AddressStanding | None:
+        """Say how a target's address stands among the servers."""
+        return self._quorum.standing(target.shared_key)
+
+    def remark(self, target: Target) -> str:
+        """Say who is alone with what he says of a target, or that the votes are even; empty: neither."""
+        standing = self.standing(target)
+        if standing is None:
+            return ""
+        if standing.alone is not None:
+            node = standing.alone
+            why = self._why(node, target)
+            return f"{node} alone says {standing.votes[node].vote}" + (f": {why}" if why else "")
+        if standing.tied:
+            said = {
+                vote: " and ".join(node for node, one in sorted(standing.votes.items()) if one.vote is vote)
+                for vote in (Vote.UP, Vote.DOWN)
+            }
+            return f"{said[Vote.UP]} says up, {said[Vote.DOWN]} down: it stays {standing.merged.vote}"
+        return ""
+
+    def _why(self, node: str, target: Target) -> str:
+        if node != self.node:
+            return self._whys.get((node, target.shared_key), "")
+        last = self._verdicts.last(target)
+        return "" if last is None else printable(last[0].detail)[:MAX_WHY]
+
+    def _lone(self, key: str, node: str) -> Lone | None:
+        standing = self._quorum.standing(key)
+        if standing is None or node not in standing.votes or key not in self._targets:
+            return None
+        targets = self._targets[key]
+        hosts = {host for target in targets for host in self._cluster.hosts_of(target)}
+        first = targets[0]
+        return Lone(
+            node,
+            str(standing.votes[node].vote),
+            f"[{first.address}]:{first.port}",
+            first.check.name,
+            tuple(sorted(hosts)),
+            self._why(node, first),
+        )
+
+    def view(self) -> SharedView:
+        """Return how things stand."""
+        state, quorum = self._link.state, self._quorum
+        alone = quorum.alone
+        lone = (self._lone(key, alone[key]) for key in sorted(alone)[:MOST_ALONE])
+        samples = self._targets.samples.values()
+        modes = {quorum.mode(key) for key in samples}
+        standings = [one for one in map(quorum.standing, samples) if one is not None]
+        return SharedView(
+            connected=state.connected,
+            since=state.since + self._wall_offset,
+            why=state.why,
+            group=self._shared.group,
+            agree=self._shared.agree,
+            store=state.server,
+            heard=tuple(sorted({self.node, *quorum.nodes})),
+            known=max((one.known for one in standings), default=1),
+            mode=str(next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)),
+            alone=tuple(one for one in lone if one is not None),
+            alone_count=len(alone),
+            tied=len(quorum.tied),
+            votes=quorum.counts,
+            lags=dict(self._link.lags),
+            bad=dict(state.bad),
+        )
+
+    def alerts(self) -> Iterator[Alert]:
+        state = self._link.state
+        yield from shared_alerts(
+            self.view(),
+            self.node,
+            away=0.0 if state.connected else time.monotonic() - state.since,
+            doubled=sorted({*self._doubled, *([self.node] if state.twin else ())}),
+            definitions=self._definitions,
+            unsigned=self._unsigned,
+            last_bad=state.last_bad,
+        )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+def _report_end(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("what is shared with other servers ends here: %s", error, exc_info=error)
