@@ -102,7 +102,7 @@ def build(
     policy = AnswerPolicyService(settings, cluster, workers, persistence, events, metrics, again=again)
     verdicts = VerdictService(settings, cluster, workers, persistence, events, metrics, tasks)
     loads = HostLoadService(cluster, metrics)
-    orders = OrderService(cluster, workers, verdicts, persistence, events, clock)
+    orders = OrderService(cluster, workers, verdicts, persistence, events, clock, settings.node)
     history = HistoryService(settings.state, cluster, workers, verdicts)
     routes = RouteCountService(cluster, workers, history, metrics)
     patterns, problems = (

@@ -72,7 +72,7 @@ PURE = frozenset(
     | {"health.quorum", "health.quorum_address", "health.quorum_circle", "health.quorum_lasting"}
     | {"health.quorum_merge", "health.quorum_merging", "health.quorum_peers", "health.quorum_publish"}
     | {"health.quorum_recheck", "health.quorum_standing"}
-    | {"control.cluster", "control.orders", "control.order_versions"}
+    | {"control.cluster", "control.orders", "control.order_versions", "control.order_book"}
     | {"control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )
@@ -175,6 +175,7 @@ def test_the_walls_stand() -> None:
 
 def test_in_control_only_services_have_a_clock_or_tasks() -> None:
     others = {"control.persistence", "control.watchdog", "control.wall_clock", "control.tasks"}
+    others |= {"control.order_sharing"}
     impure = [
         (name, outside)
         for name, path in modules(PACKAGE).items()

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
-from geodns.api.schemas import PRINTABLE, Amount, Badness, Moment, Reason, Weight
+from geodns.api.schemas import PRINTABLE, Amount, Badness, Moment, OrderId, Reason, Weight
 from geodns.config.answer_keys import MAX_ITEMS, zone_on_wire
 from geodns.config.report import quoted
 from geodns.config.times import MAX_FOR, overruled_asked, seconds_asked
@@ -121,6 +121,14 @@ class HostOrderBody(Body):
     badness: Badness | None = None
     dry_run: bool = False
     yes: bool = Field(default=False, description="Even if a pool is left without a live host.")
+    id: OrderId | None = Field(
+        default=None, description="Made by the client; the same one again is the same order."
+    )
+    revision: dict[_HostName, Annotated[str, Field(max_length=64)]] = Field(
+        default_factory=dict,
+        max_length=MAX_HOSTS,
+        description="By zone, of the orders that it was planned by: a `yes` holds for these alone.",
+    )
 
 
 class OrderBody(HostOrderBody):
@@ -190,9 +198,9 @@ class ModeBody(Body):
 
 
 class ReloadBody(Body):
-    """A reload; with `yes` also of edits that would take much away."""
+    """A reload; with `yes` also of edits that would take much away: of all, or of those with this digest."""
 
-    yes: bool = False
+    yes: bool | Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")] = False
 
 
 FORMAT: Final = 1
@@ -241,6 +249,13 @@ class StateJson(TypedDict):
     # Of many wrong entries the first is told: a list may have a million.
     forced: NotRequired[Annotated[list[ForcedEntryJson], FailFast()]]
     weights: NotRequired[Annotated[list[WeightEntryJson], FailFast()]]
+    orders: NotRequired[
+        Annotated[
+            list[dict[str, Any]],
+            Field(description="The last order of every override with its version; `content` null ended one."),
+        ]
+    ]
+    revision: NotRequired[Annotated[dict[str, str], Field(description="Of each zone's orders: a digest.")]]
 
 
 # --- from bytes -----------------------------------------------------------------------------------------

@@ -3,11 +3,11 @@
 from aiohttp import web
 
 from geodns.api.bodies import HostOrderBody, LoadBody, OrderBody, order_of, read_body
-from geodns.api.order_answers import answer, outcome_json, unconfirmed
+from geodns.api.order_answers import answer, outcome_json, status_of, unconfirmed
 from geodns.api.responses import SERVICES, author_of, host_key
 from geodns.api.schemas import HostOutcomeJson
 from geodns.api.status import host_status
-from geodns.control.orders import OrderRequest, OrderResult, Verb
+from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
 
 
 def routes() -> list[web.RouteDef]:
@@ -37,9 +37,7 @@ async def _one(request: web.Request) -> web.Response:
     body = read_body(await request.read(), HostOrderBody, '{"reason": "…", "for": "2h"}')
     services = request.app[SERVICES]
     order = order_of(Verb(request.match_info["verb"]), body, author_of(request))
-    ordered = await services.orders.carry(
-        OrderRequest(order, (f"{key[1]}.{key[0]}",), key[0], body.dry_run, body.yes)
-    )
+    ordered = await services.orders.carry(_request(order, (f"{key[1]}.{key[0]}",), key[0], body))
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
     shown, outcome = host_status(services, key), HostOutcomeJson()
@@ -53,14 +51,17 @@ async def _one(request: web.Request) -> web.Response:
         outcome["kept"] = False
     if ordered.pending:
         outcome["pending"] = list(ordered.pending)
-    return web.json_response({**shown, **outcome}, status=202 if ordered.pending else 200)
+    if ordered.shared:
+        outcome |= {"shared": True, "peers": list(ordered.peers), "unasked": list(ordered.unasked)}
+    outcome |= {"id": ordered.id, "revision": dict(ordered.revision)}
+    return web.json_response({**shown, **outcome}, status=status_of(ordered))
 
 
 async def _many(request: web.Request) -> web.Response:
     """Carry out one order for any number of hosts."""
     body = read_body(await request.read(), OrderBody, '{"verb": "drain", "hosts": ["mta1"], "reason": "…"}')
     order = order_of(body.verb, body, author_of(request))
-    asked = OrderRequest(order, tuple(body.hosts), body.zone, body.dry_run, body.yes)
+    asked = _request(order, tuple(body.hosts), body.zone, body)
     ordered = await request.app[SERVICES].orders.carry(asked)
     if must_be_confirmed(ordered, body):
         return unconfirmed(ordered)
@@ -69,4 +70,8 @@ async def _many(request: web.Request) -> web.Response:
 
 def must_be_confirmed(ordered: OrderResult, body: HostOrderBody) -> bool:
     """Say whether an order was not carried out because somebody has to say yes first."""
-    return bool(ordered.refused) and not (body.dry_run or body.yes)
+    return bool(ordered.refused) and not body.dry_run
+
+
+def _request(order: Order, hosts: tuple[str, ...], zone: str | None, body: HostOrderBody) -> OrderRequest:
+    return OrderRequest(order, hosts, zone, body.dry_run, body.yes, body.id or "", body.revision)

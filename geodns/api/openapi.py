@@ -74,6 +74,7 @@ _HOST = "/api/v1/hosts/{zone}/{host}"
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _NAME: Schema = {"type": "string", "minLength": 1}
+_ORDER_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _TRUTH: Schema = {"type": "boolean"}
 
 
@@ -151,7 +152,13 @@ OPERATIONS = (
     Operation("get", "/api/v1/zones", "The zones that are served", ZonesJson),
     Operation("get", "/api/v1/zones/{zone}", "A zone as it was read", ZoneJson, errors=(404, 503)),
     Operation(
-        "post", "/api/v1/reload", "Read the zone files anew", ReloadedJson, takes=ReloadBody, optional=True
+        "post",
+        "/api/v1/reload",
+        "Read the zone files anew",
+        ReloadedJson,
+        takes=ReloadBody,
+        optional=True,
+        errors=(409,),
     ),
     Operation("get", _HOST, "One host", HostJson, errors=(404, 503)),
     *(
@@ -247,7 +254,7 @@ OPERATIONS = (
         "Force what another server, or this one earlier, has exported",
         ImportedJson,
         takes=StateJson,
-        query={"dry_run": _TRUTH, "yes": _TRUTH},
+        query={"dry_run": _TRUTH, "yes": _TRUTH, "id": _ORDER_ID},
         also=(202,),
         errors=(409,),
     ),

@@ -31,7 +31,12 @@ def answer(request: web.Request, ordered: OrderResult, *, dry_run: bool, **more:
         "dealt_by": _by_zone(ordered.dealt_by),
         "cached_s": _by_zone(ordered.cached_s),
     }
-    return web.json_response({**shown, **more}, status=202 if ordered.pending else 200)
+    return web.json_response({**shown, **more}, status=status_of(ordered))
+
+
+def status_of(ordered: OrderResult) -> int:
+    """Return 202 while a worker or another server may still deal what was dealt before."""
+    return 202 if ordered.pending or ordered.peers else 200
 
 
 def outcome_json(ordered: OrderResult, *, dry_run: bool) -> OutcomeJson:
@@ -44,6 +49,11 @@ def outcome_json(ordered: OrderResult, *, dry_run: bool) -> OutcomeJson:
         "kept": ordered.kept,
         "dry_run": dry_run,
         "confirm": ordered.refused or None,
+        "id": ordered.id or None,
+        "revision": dict(ordered.revision),
+        "shared": ordered.shared,
+        "peers": list(ordered.peers),
+        "unasked": list(ordered.unasked),
     }
 
 

@@ -54,6 +54,10 @@ PRINTABLE = AfterValidator(_line)
 Reason = Annotated[str, Field(max_length=MAX_REASON, description="One line."), PRINTABLE]
 
 
+OrderId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", examples=["4f1d5a0c9e8b7766554433221100ffee"])]
+Revisions = Annotated[
+    dict[str, str], Field(description="By zone: a digest of the versions of its orders, after this.")
+]
 Changes = dict[str, dict[str, "PoolChangeJson"]]
 """By zone and pool."""
 
@@ -334,6 +338,11 @@ class OutcomeJson(TypedDict):
     kept: Kept
     dry_run: bool
     confirm: str | None
+    id: OrderId | None
+    revision: Revisions
+    shared: bool
+    peers: list[str]
+    unasked: list[str]
 
 
 class OrderedJson(OutcomeJson):
@@ -341,6 +350,8 @@ class OrderedJson(OutcomeJson):
 
     `pending` names the workers that have not taken it yet, `left` the hosts that are not as was ordered,
     `confirm` what would need a `yes`, `cached_s` for how many seconds caches may hold a host's addresses.
+    With `shared` the other servers take it from this one: `peers` names those that have not confirmed it
+    yet, `unasked` those that could not be asked whether they know of a later order.
     """
 
     hosts: dict[str, dict[str, HostJson]]
@@ -366,6 +377,11 @@ class HostOutcomeJson(TypedDict, total=False):
     kept: Kept
     dry_run: bool
     confirm: str | None
+    id: OrderId | None
+    revision: Revisions
+    shared: bool
+    peers: list[str]
+    unasked: list[str]
 
 
 class OrderedHostJson(HostJson, HostOutcomeJson):
@@ -474,9 +490,10 @@ class ZoneJson(TypedDict):
 
 
 class ReloadedJson(TypedDict):
-    """By zone, why an edit is not served without a `yes`."""
+    """By zone, why an edit is not served without a `yes`, and the digest of all these edits for that."""
 
     waiting: dict[str, list[str]]
+    digest: Annotated[NotRequired[str], Field(description="Of the edits that wait: a `yes` may name it.")]
     kept: Kept
 
 

@@ -1,6 +1,9 @@
 """Overrides of hosts over HTTP: exported, and taken up by another server."""
 
+import contextlib
+import re
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,8 +16,11 @@ from geodns.api.responses import SERVICES, RefusedError, author_of
 from geodns.api.schemas import seconds_of
 from geodns.config.times import timestamp
 from geodns.control.cluster import Cluster
+from geodns.control.order_json import order_json, orders_of
+from geodns.control.order_versions import KINDS, STATE, OrderKey, Orders, merge, override_of, unfit
 from geodns.control.orders import OverridePlan
 from geodns.control.overrides import describe_state, describe_weight, file_weights
+from geodns.model.shared import SharedOrder
 from geodns.model.state import ForcedState, ForcedWeight, HostKey
 
 MAX_STATE = 32 * 1024 * 1024
@@ -27,7 +33,10 @@ def routes() -> list[web.RouteDef]:
 
 async def _get(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    return web.json_response(export(services.cluster, services.node, time.time()))
+    shown = export(services.cluster, services.node, time.time())
+    shown["orders"] = [order_json(order) for _, order in sorted(services.orders.held.items())]
+    shown["revision"] = dict(services.orders.revisions())
+    return web.json_response(shown)
 
 
 async def _post(request: web.Request) -> web.Response:
@@ -35,13 +44,25 @@ async def _post(request: web.Request) -> web.Response:
     content = await read_in_time(request, MAX_STATE)
     body = read_body(content, StateJson, "what export-state has written")
     services = request.app[SERVICES]
-    found = read(body, services.cluster, time.time())
-    ordered = await services.orders.apply(
-        found.plan, author_of(request), "import-state", dry_run=dry_run, yes=yes
+    held, wrong = orders_of(body.get("orders", []))
+    found = with_orders(
+        read(body, services.cluster, time.time()), held, services.orders.held, services.cluster
     )
-    if ordered.refused and not dry_run and not yes:
+    ordered = await services.orders.apply(
+        found.plan,
+        author_of(request),
+        "import-state",
+        dry_run=dry_run,
+        yes=yes,
+        id=_id(request),
+    )
+    if ordered.refused and not dry_run:
         return unconfirmed(ordered)
-    entries = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": list(found.unknown)}
+    if not dry_run:  # those that impose nothing here, so that nobody brings back what they ended
+        rest = [one for one in held if one.content is None or one.kind not in KINDS]
+        await services.orders.shared_changed(rest, "import-state")
+    unknown = [*found.unknown, *([f"{wrong} orders that make no sense here"] if wrong else [])]
+    entries = {"imposed": _lines(found.plan), "expired": list(found.expired), "unknown": unknown}
     return answer(request, ordered, dry_run=dry_run, **entries)
 
 
@@ -57,6 +78,13 @@ def _flag(request: web.Request, name: str) -> bool:
     if given not in {"true", "false"}:
         raise RefusedError(400, f"`{name}` is true or false")
     return given == "true"
+
+
+def _id(request: web.Request) -> str:
+    given = request.query.get("id", "")
+    if given and re.fullmatch("[0-9a-f]{32}", given) is None:
+        raise RefusedError(400, "`id` is 32 digits from 0-9 and a-f")
+    return given
 
 
 def export(cluster: Cluster, node: str, now: float) -> StateJson:
@@ -142,3 +170,32 @@ def _known(
         unknown.append(f"{name}: no such host is served here")
         return None
     return host
+
+
+def with_orders(found: Imported, orders: Iterable[SharedOrder], held: Orders, cluster: Cluster) -> Imported:
+    """Return what an export comes to with the versions in it, and with the ends that are later than here.
+
+    Args:
+        found: by its overrides.
+        orders: of the export.
+        held: the own ones.
+        cluster: whose overrides end.
+
+    """
+    forced, weights = dict(found.plan.forced), dict(found.plan.weights)
+    taken: dict[OrderKey, SharedOrder] = {}
+    for key, order in merge(held, (one for one in orders if unfit(one) is None)).changes.items():
+        host = (key[0], key[1])
+        mine: Mapping[HostKey, object] = cluster.forced if key[2] == STATE else cluster.weights
+        if order.content is None and key[2] in KINDS and host in mine:
+            (forced if key[2] == STATE else weights)[host] = None
+            taken[key] = order
+        elif order.content is not None and host in (forced if key[2] == STATE else weights):
+            with contextlib.suppress(ValueError):
+                override = override_of(order)
+                if isinstance(override, ForcedState):
+                    forced[host] = override
+                else:
+                    weights[host] = replace(override, file=file_weights(cluster.zone(host[0]), host[1]))
+                taken[key] = order
+    return found._replace(plan=OverridePlan(forced, weights, orders=taken))

@@ -6,7 +6,7 @@ import json
 from aiohttp import web
 
 from geodns.api.bodies import ReloadBody, read_body
-from geodns.api.responses import SERVICES
+from geodns.api.responses import SERVICES, RefusedError
 from geodns.api.schemas import ReloadedJson, ZonesJson
 from geodns.errors import NotFoundError
 from geodns.model.zone import Zone
@@ -48,8 +48,16 @@ async def _reload(request: web.Request) -> web.Response:
     body = read_body(await request.read(), ReloadBody, '{"yes": true}')
     zones = request.app[SERVICES].zones
     unkept = await zones.reload(yes=body.yes)
+    if isinstance(body.yes, str) and zones.digest:
+        raise RefusedError(
+            409,
+            f"the yes was to {body.yes}, and what waits now is {zones.digest} ({', '.join(zones.waiting)}): "
+            "look at it with `geodns reload`, and say yes to that",
+        )
     shown: ReloadedJson = {
         "waiting": {zone: list(why) for zone, why in zones.waiting.items()},
         "kept": unkept is None,
     }
+    if zones.digest:
+        shown["digest"] = zones.digest
     return web.json_response(shown)

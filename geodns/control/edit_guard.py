@@ -1,5 +1,7 @@
 """Finds what an edit or an order would take away that may be a slip: it needs an operator's yes."""
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 
@@ -36,6 +38,12 @@ def large_losses(
     pools = () if after is None else tuple(_pool_losses(before, after, out, trusted))
     used = {name for name, at in last_queried.items() if now - at <= USED_FOR}
     return (*pools, *_name_losses(before, after, used))
+
+
+def edits_digest(edits: Mapping[str, str]) -> str:
+    """Return a digest of edits by the digest of each zone, empty where it would be gone; of none: empty."""
+    text = json.dumps(sorted(edits.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if edits else ""
 
 
 def _pool_losses(before: Zone, after: Zone, out: Collection[str], trusted: Collection[str]) -> Iterable[str]:

@@ -1,27 +1,38 @@
 """Carries operators' orders out, and ends overrides whose time is over."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.host_lookup import find_hosts
-from geodns.control.order_versions import STATE, WEIGHT, OrderKey, first_order, override_of
+from geodns.control.order_book import Cause, OrderBook, imposed_by, is_served
+from geodns.control.order_results import result_of
+from geodns.control.order_sharing import OrderIds, OrderSharing, SharedTaken
+from geodns.control.order_versions import (
+    CLOCK_TOLERANCE,
+    STATE,
+    WEIGHT,
+    Merged,
+    OrderKey,
+    describe_loss,
+    newer,
+    same,
+    shared_now,
+    whose,
+)
 from geodns.control.orders import (
     OrderRequest,
     OrderResult,
     OverridePlan,
-    PoolChange,
-    cached_for,
     dangers,
-    dealt_by,
-    describe_pointing,
     expired,
     hidden_edits,
     plan_order,
-    pointing_at,
     preview,
     stale_weights,
 )
@@ -31,15 +42,19 @@ from geodns.control.verdict_service import VerdictService
 from geodns.control.wall_clock import WallClock
 from geodns.control.worker_service import WorkerService
 from geodns.model.shared import SharedOrder
-from geodns.model.state import Forced, ForcedState, HostKey, PoolKey
+from geodns.model.state import HostKey
 from geodns.storage.event_log import EventLog
 
 ITSELF = "geodns"
 """The author of overrides' ends that nobody ordered."""
+TRIES = 5
+"""Plans of an order while others' later orders keep coming in."""
+PRUNE_EVERY = 3600.0
+"""Seconds from one look for orders that may be forgotten to the next."""
 
 
 class OrderService:
-    """Changes overrides: in the cluster, in the workers, on disk and as events."""
+    """Changes overrides: in the cluster, in the workers, on disk, as events, and at the other servers."""
 
     def __init__(
         self,
@@ -49,6 +64,7 @@ class OrderService:
         persistence: Persistence,
         events: EventLog,
         clock: WallClock,
+        node: str,
     ) -> None:
         self._cluster = cluster
         self._workers = workers
@@ -56,6 +72,15 @@ class OrderService:
         self._persistence = persistence
         self._events = events
         self._clock = clock
+        self._offset = 0.0
+        self._book = OrderBook(persistence.orders(), cluster, node, time.time())
+        self._ids = OrderIds()
+        self._turn = asyncio.Lock()
+        self._sharing: OrderSharing | None = None
+        self._subscribers: list[Callable[[tuple[SharedOrder, ...]], None]] = []
+        self._pruned = float("-inf")
+        for key in self._book.fresh:
+            self._keep(key)
 
     async def carry(self, request: OrderRequest) -> OrderResult:
         """Carry an order out; return once it is on disk (or cannot be) and the workers have it, or are late.
@@ -63,131 +88,271 @@ class OrderService:
         Raises:
             NotFoundError: there is no such host.
             AmbiguousError: several zones have a host of a short name.
+            UsageError: the id is that of another order.
 
         """
+        if request.dry_run or not request.id:
+            return await self._carry(request)
+        return await self._ids.once(request, lambda: self._carry(request))
+
+    async def _carry(self, request: OrderRequest) -> OrderResult:
         order = request.order
         hosts = tuple(find_hosts(request.hosts, self._cluster.zones, request.zone))
-        plan = plan_order(order, hosts, self._cluster, time.time())
-        if order.seconds is not None and self._clock.was_set:
-            note = (
-                "the clock was set a moment ago: look in a minute whether the end in the status is as meant"
-            )
-            plan = replace(plan, notes=(*plan.notes, note))
-        return await self._do(
-            hosts, plan, order.author, order.reason, dry_run=request.dry_run, yes=request.yes
-        )
+
+        def made() -> OverridePlan:
+            plan = plan_order(order, hosts, self._cluster, self.now())
+            if order.seconds is not None and self._clock.was_set:
+                note = (
+                    "the clock was set a moment ago: look in a minute whether the end in the status is as "
+                    "meant"
+                )
+                plan = replace(plan, notes=(*plan.notes, note))
+            return self._book.without_done(plan, request.id) if request.id else plan
+
+        cause = Cause(order.author, order.reason, request.id)
+        return await self._do(hosts, made, cause, request.revision, dry_run=request.dry_run, yes=request.yes)
 
     async def apply(
-        self, plan: OverridePlan, author: str, reason: str, *, dry_run: bool, yes: bool
-    ) -> OrderResult:
-        """Carry out a plan made elsewhere, all of it or nothing.
-
-        The author and reason are those of the events; overrides keep the ones they have in the plan.
-        """
-        return await self._do(tuple(sorted(plan.hosts)), plan, author, reason, dry_run=dry_run, yes=yes)
-
-    async def _do(
         self,
-        hosts: tuple[HostKey, ...],
         plan: OverridePlan,
         author: str,
         reason: str,
         *,
         dry_run: bool,
         yes: bool,
+        id: str = "",  # noqa: A002 - its name everywhere
     ) -> OrderResult:
-        changes = preview(self._cluster, plan)
-        danger = "; ".join(dangers(self._cluster, plan, changes))
-        result = self._result(hosts, plan, changes)
-        if dry_run or (danger and not yes):
-            return result._replace(refused=danger)
-        self._override(plan, author, reason)
-        # Both at once: a slow disk must not hold up the workers.
-        pending, unkept = await asyncio.gather(
-            self._workers.deliver(), self._persistence.orders_written(plan.hosts)
+        """Carry out a plan made elsewhere, all of it or nothing.
+
+        The author and reason are those of the events; overrides keep the ones they have in the plan. What
+        an order of the same id has done already is left out.
+        """
+        cause = Cause(author, reason, id)
+        return await self._do(
+            tuple(sorted(plan.hosts)),
+            lambda: self._book.without_done(plan, id) if id else plan,
+            cause,
+            {},
+            dry_run=dry_run,
+            yes=yes,
+        )
+
+    async def _do(
+        self,
+        hosts: tuple[HostKey, ...],
+        made: Callable[[], OverridePlan],
+        cause: Cause,
+        revision: Mapping[str, str],
+        *,
+        dry_run: bool,
+        yes: bool,
+    ) -> OrderResult:
+        cause = cause if cause.id else cause._replace(id=uuid.uuid4().hex)
+        approved: str | None = None
+        unasked: tuple[str, ...] = ()
+        async with self._turn if self._sharing is not None and not dry_run else contextlib.nullcontext():
+            for _ in range(TRIES):
+                plan = made()
+                changes = preview(self._cluster, plan)
+                danger = "; ".join(dangers(self._cluster, plan, changes))
+                result = result_of(self._cluster, hosts, plan, changes)._replace(shared=self.shared)
+                if dry_run or (danger and not (yes and self._is_as_approved(danger, approved, revision))):
+                    return result._replace(refused=danger, revision=self._revision(hosts))
+                approved = danger
+                orders = self._book.made(plan, cause, self.now())
+                if self._sharing is None or not orders:
+                    break
+                offered = await self._sharing.offer(tuple(orders.values()), self._revision(hosts))
+                unasked = offered.unasked
+                if not offered.moved and not self._book.outdates(orders):
+                    break
+            else:
+                orders = self._book.made(plan, cause, self.now())
+            self._override(plan, cause, orders)
+        own = tuple(orders.values())
+        # All at once: a slow disk must not hold up the workers.
+        pending, unkept, peers = await asyncio.gather(
+            self._workers.deliver(),
+            self._persistence.orders_written(plan.hosts),
+            _nobody() if self._sharing is None or not own else self._sharing.confirmed(own),
         )
         if unkept is not None:
             note = f"in force, but not kept ({unkept}): it is written as soon as it can be"
             result = result._replace(kept=False, notes=(*result.notes, note))
-        return result._replace(pending=pending)
+        if unasked:
+            note = f"not checked against {', '.join(unasked)}: a later order there may take its place"
+            result = result._replace(notes=(*result.notes, note), unasked=unasked)
+        return result._replace(pending=pending, peers=peers, id=cause.id, revision=self._revision(hosts))
 
-    def _result(
-        self, hosts: tuple[HostKey, ...], plan: OverridePlan, changes: Mapping[PoolKey, PoolChange]
-    ) -> OrderResult:
-        drained = [key for key, one in plan.forced.items() if one and one.forced is Forced.DRAINED]
-        pointing = pointing_at(self._cluster, drained) if drained else {}
-        ttls = {host: max(one.ttl for one in records) for host, records in pointing.items()}
-        return OrderResult(
-            hosts,
-            changes,
-            notes=(*plan.notes, *(describe_pointing(*one) for one in pointing.items())),
-            left=plan.left,
-            dealt_by={host: dealt_by(self._cluster, host, changes) for host in hosts},
-            cached_s={host: max(cached_for(self._cluster, [host]), ttls.get(host, 0)) for host in hosts},
-        )
+    def _is_as_approved(self, danger: str, approved: str | None, revision: Mapping[str, str]) -> bool:
+        """Tell whether a yes was to this danger: to the one found first, by the orders of now."""
+        if approved is not None:
+            return danger == approved
+        return all(self._book.revision(zone) == known for zone, known in revision.items())
 
-    def _override(self, plan: OverridePlan, author: str, reason: str) -> None:
+    def _revision(self, hosts: Iterable[HostKey]) -> dict[str, str]:
+        return {zone: self._book.revision(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
+
+    def _override(self, plan: OverridePlan, cause: Cause, orders: Mapping[OrderKey, SharedOrder]) -> None:
         """Change the overrides at once, with events; persistence keeps them at its next write."""
         before = {host: self._overrides(host) for host in plan.hosts}
+        self._impose(plan, orders)
+        for host in sorted(plan.hosts):
+            self._report(host, before[host], self._overrides(host), cause.author, cause.reason)
+        for subscriber in self._subscribers if orders else ():
+            subscriber(tuple(orders.values()))
+
+    def _impose(self, plan: OverridePlan, orders: Mapping[OrderKey, SharedOrder]) -> None:
+        self._book.put(orders)
         self._cluster.override(plan.forced, plan.weights)
         self._verdicts.ignore_overridden()
-        for host, state in plan.forced.items():
-            self._persistence.keep_forced(host, state)
-        for host, weight in plan.weights.items():
-            self._persistence.keep_weight(host, weight)
-        for host in sorted(plan.hosts):
-            self._report(host, before[host], self._overrides(host), author, reason)
+        for key in dict.fromkeys([*orders, *_keys_of(plan)]):
+            self._keep(key)
+
+    def _keep(self, key: OrderKey) -> None:
+        """Keep an override as it is now, and its order."""
+        host, kind, stored = (key[0], key[1]), key[2], self._book.stored(key)
+        if kind == STATE:
+            self._persistence.keep_forced(host, self._cluster.forced.get(host), stored)
+        elif kind == WEIGHT:
+            self._persistence.keep_weight(host, self._cluster.weights.get(host), stored)
+        elif stored is not None:
+            self._persistence.keep_order(stored)
 
     def _overrides(self, host: HostKey) -> Overrides:
         return Overrides(self._cluster.forced.get(host), self._cluster.weights.get(host))
 
-    def _report(self, host: HostKey, before: Overrides, after: Overrides, author: str, reason: str) -> None:
+    def _report(
+        self,
+        host: HostKey,
+        before: Overrides,
+        after: Overrides,
+        author: str,
+        reason: str,
+        through: str = "",
+    ) -> None:
+        if before == after:
+            return
         self._events.tell(
             "forced",
             f"host {host[1]}.{host[0]}: {describe_change(before, after)} "
-            f"by {author} ({reason or 'no reason'})",
+            f"by {author} ({reason or 'no reason'}){through and f' through {through}'}",
             zone=host[0],
             host=host[1],
             author=author,
             reason=reason,
-            data={"before": _event_data(before), "after": _event_data(after)},
+            data={"before": _event_data(before), "after": _event_data(after)}
+            | ({"through": through} if through else {}),
         )
 
-    # --- orders of other servers ---
+    # --- other servers ----------------------------------------------------------------------------------
 
     @property
-    def held(self) -> dict[OrderKey, SharedOrder]:
-        """Every order that is in force."""
-        found: dict[OrderKey, SharedOrder] = {}
-        for host, state in self._cluster.forced.items():
-            found[*host, STATE] = first_order((*host, STATE), state)
-        for host, weight in self._cluster.weights.items():
-            found[*host, WEIGHT] = first_order((*host, WEIGHT), weight)
-        return found
+    def held(self) -> Mapping[OrderKey, SharedOrder]:
+        """The last order of every override, those that ended one included."""
+        return self._book.orders
 
-    async def shared_changed(self, orders: Iterable[SharedOrder]) -> None:
-        """Impose what others impose, where nothing is imposed here."""
-        forced: dict[HostKey, ForcedState | None] = {}
-        for one in orders:
-            host = (one.zone, one.host)
-            if one.kind == STATE and one.content is not None and host not in self._cluster.forced:
-                override = override_of(one)
-                if isinstance(override, ForcedState):
-                    forced[host] = override
-        if forced:
-            self._override(OverridePlan(forced), ITSELF, "another server imposes it")
-            await asyncio.gather(self._workers.deliver(), self._persistence.written())
+    def revisions(self) -> Mapping[str, str]:
+        """Return digests of the versions of each zone's orders: servers that hold the same share them."""
+        return self._book.revisions()
+
+    def digest(self) -> str:
+        """Return a digest of the versions of all orders."""
+        return self._book.digest()
+
+    @property
+    def shared(self) -> bool:
+        """Whether the other servers take orders from this one."""
+        return self._sharing is not None
+
+    def share_by(self, sharing: OrderSharing | None) -> None:
+        """Offer orders to the other servers this way from now on."""
+        self._sharing = sharing
+
+    def on_change(self, subscriber: Callable[[tuple[SharedOrder, ...]], None]) -> None:
+        """Tell a subscriber of the orders given here, each time as they come into force."""
+        self._subscribers.append(subscriber)
+
+    def set_clock_offset(self, seconds: float) -> None:
+        """Take by how much the own clock is ahead of Redis or the peers' median; 0: not known."""
+        self._offset = seconds
+
+    def now(self) -> float:
+        """Return the time by which overrides end, in seconds since the epoch."""
+        return shared_now(time.time(), self._offset)
+
+    async def shared_changed(
+        self, orders: Iterable[SharedOrder], source: str, *, whole: bool = False
+    ) -> SharedTaken:
+        """Take orders that others hold, as far as they are later; return once they are in force and on disk.
+
+        Nobody is asked for a yes: they are imposed elsewhere already.
+
+        Args:
+            orders: of the others, those that ended an override included.
+            source: who tells, for events of orders that do not say which server took them.
+            whole: whether these are all that the others hold.
+
+        """
+        merged, looked_at = self._book.merged(orders, self.now())
+        if merged.changes:
+            self._take(merged, source)
+        newer_here = newer(self._book.orders, looked_at, whole=whole)
+        if not merged.changes:
+            return SharedTaken(newer_here)
+        hosts = {(zone, host) for zone, host, _ in merged.changes}
+        pending, unkept = await asyncio.gather(
+            self._workers.deliver(), self._persistence.orders_written(hosts)
+        )
+        unserved = frozenset(host for host in hosts if not is_served(self._cluster, host))
+        return SharedTaken(newer_here, tuple(merged.changes.values()), unserved, pending, unkept is None)
+
+    def _take(self, merged: Merged, source: str) -> None:
+        """Impose others' orders at once, with an event for each host whose overrides change."""
+        # Until the clock is believed it ends nothing.
+        plan = imposed_by(merged.changes, self._cluster, self.now() if self._clock.steady else 0.0)
+        old = {key: self._book.orders.get(key) for key in merged.changes}
+        before = {host: self._overrides(host) for host in plan.hosts}
+        self._impose(plan, merged.changes)
+        for key, order in merged.changes.items():
+            host, known = (key[0], key[1]), old[key]
+            if host not in plan.hosts or (known is not None and same(known, order)):
+                continue
+            was, now = (one.only(key[2]) for one in (before[host], self._overrides(host)))
+            if was != now:
+                self._report(host, was, now, *whose(order), through=order.node or source)
+        for loser, winner in merged.lost:
+            self._events.tell(
+                "forced", describe_loss(loser, winner, source), zone=loser.zone, host=loser.host
+            )
 
     # --- without an order -------------------------------------------------------------------------------
 
     def end_expired(self) -> bool:
-        """End the overrides whose time is over, if the clock is steady; return whether there were any."""
+        """End the overrides whose time is over, if the clock is steady; return whether there were any.
+
+        What ended too early by a clock that the other servers say was wrong is in force again.
+        """
         if not self._clock.steady:
             return False
-        plan = expired(self._cluster, time.time())
+        now = self.now()
+        self._prune(now)
+        plan = expired(self._cluster, now)
         if plan.hosts:
-            self._override(plan, ITSELF, "its time is over")
-        return bool(plan.hosts)
+            self._book.over.update(_keys_of(plan))
+            self._override(plan, Cause(ITSELF, "its time is over"), {})
+        early = self._book.lapsed(now) if self._book.over and abs(self._offset) > CLOCK_TOLERANCE else {}
+        if early:
+            again = imposed_by(early, self._cluster, now)
+            self._book.over -= early.keys()
+            self._override(again, Cause(ITSELF, "its time is not over yet by the other servers' clocks"), {})
+        return bool(plan.hosts or early)
+
+    def _prune(self, now: float) -> None:
+        if time.monotonic() - self._pruned >= PRUNE_EVERY:
+            self._pruned = time.monotonic()
+            for key in self._book.prune(now):
+                self._persistence.forget_order(key)
 
     def note_edits(self) -> None:
         """Report the forced weights that begin to hide an edit of the file."""
@@ -195,7 +360,7 @@ class OrderService:
         for host, weight in plan.weights.items():
             if weight is not None:
                 self._cluster.weights[host] = weight
-                self._persistence.keep_weight(host, weight)
+                self._persistence.keep_weight(host, weight, self._book.stored((*host, WEIGHT)))
         weights = plan.weights.items()
         fresh = {host for host, weight in weights if weight is not None and weight.edited}
         for host, text in hidden_edits(self._cluster).items():
@@ -208,6 +373,14 @@ class OrderService:
         for host, why in sorted(self._cluster.held_back.items()):
             text = f"host {host[1]}.{host[0]}: its quarantine waits: {why}"
             yield Alert(("held back", host), text, event="")
+
+
+def _keys_of(plan: OverridePlan) -> list[OrderKey]:
+    return [*((*host, STATE) for host in plan.forced), *((*host, WEIGHT) for host in plan.weights)]
+
+
+async def _nobody() -> tuple[str, ...]:
+    return ()
 
 
 def _event_data(one: Overrides) -> dict[str, str | int | None]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from geodns.errors import printable
 from geodns.model.limits import MAX_AUTHOR, MAX_REASON, MAX_TIME
 from geodns.model.shared import MAX_COUNTER, TOMBSTONE_KEPT, OrderVersion, SharedOrder
-from geodns.model.state import ForcedState, ForcedWeight
+from geodns.model.state import Forced, ForcedState, ForcedWeight
 from geodns.storage import state_rows
 from geodns.storage.state_rows import StoredOrder
 
@@ -184,6 +184,34 @@ def whose(order: SharedOrder) -> tuple[str, str]:
     return author[:MAX_AUTHOR], reason[:MAX_REASON]
 
 
+def describe_loss(loser: SharedOrder, winner: SharedOrder, source: str) -> str:
+    """Say which order gave way to which."""
+    authors = [whose(one)[0] or "somebody" for one in (loser, winner)]
+    through = f" through {winner.node or source}"
+    return (
+        f"host {loser.host}.{loser.zone}: {_noun(loser)} by {authors[0]} gave way to {_noun(winner)} by "
+        f"{authors[1]}{through}: neither server knew of the other's order"
+    )
+
+
+def _noun(order: SharedOrder) -> str:
+    try:
+        override = override_of(order)
+    except ValueError:
+        return "the end of what was forced" if order.content is None else "an order of a later version"
+    if isinstance(override, ForcedWeight):
+        return f"the weight {override.weight}"
+    return _NOUNS[override.forced]
+
+
+_NOUNS = {
+    Forced.DRAINED: "the drain",
+    Forced.QUARANTINED: "the quarantine",
+    Forced.UP: "the force up",
+    Forced.DOWN: "the force down",
+}
+
+
 def unfit(order: SharedOrder) -> str | None:
     """Return why an order from elsewhere is not to be taken; None: it is."""
     names = (*order.key, order.node)
@@ -300,6 +328,7 @@ def restored_orders(
             at = max(now, order.at)
             orders[key] = SharedOrder(zone=zone, host=host, kind=kind, version=version, node=node, at=at)
         else:
+            over -= {key} if override is not None else set()
             continue
         changed.add(key)
         over.discard(key)

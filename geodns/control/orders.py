@@ -14,6 +14,7 @@ from geodns.control.cluster import Cluster, judged_of, with_changes
 from geodns.control.edit_guard import weight_lost
 from geodns.control.overrides import describe_state, describe_weight, file_weights, hidden
 from geodns.model.base import FAMILIES, Family
+from geodns.model.shared import SharedOrder
 from geodns.model.state import (
     TAKEN_OUT,
     Forced,
@@ -74,6 +75,9 @@ class OrderRequest(NamedTuple):
         zone: the only zone to look in; None: all.
         dry_run: plan the order alone.
         yes: carry it out even if it takes more out of a pool than may go unasked.
+        id: 32 hex digits; what comes with the same ones is the same order. Empty: one is made.
+        revision: of the orders that it was planned by, by zone: if they are others now, a `yes` was to
+            something else.
 
     """
 
@@ -82,6 +86,8 @@ class OrderRequest(NamedTuple):
     zone: str | None = None
     dry_run: bool = False
     yes: bool = False
+    id: str = ""
+    revision: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class OverridePlan:
         weights: by host; None ends its forced weight.
         notes: lines for whoever ordered.
         left: a line for each host that the order cannot change, with the order that can.
+        orders: of other servers, by zone, host and kind: those that impose this, with their versions.
 
     """
 
@@ -100,6 +107,7 @@ class OverridePlan:
     weights: Mapping[HostKey, ForcedWeight | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    orders: Mapping[tuple[str, str, str], SharedOrder] = field(default_factory=dict)
 
     @property
     def hosts(self) -> Collection[HostKey]:
@@ -357,6 +365,11 @@ class OrderResult(NamedTuple):
         dealt_by: the pools that deal each host afterwards.
         cached_s: seconds that caches may hold each host's addresses.
         kept: whether it is on disk, so that a restart knows it.
+        id: of the order; empty: of a dry run.
+        revision: of the orders of each zone afterwards.
+        shared: whether the other servers take it from this one.
+        peers: servers that have not confirmed it in time.
+        unasked: servers that could not be asked whether they know of a later order.
 
     """
 
@@ -369,6 +382,8 @@ class OrderResult(NamedTuple):
     dealt_by: Mapping[HostKey, list[str]] = {}
     cached_s: Mapping[HostKey, int] = {}
     kept: bool = True
-
-
-# --- descriptions --------------------------------------------------------------------------------------
+    id: str = ""
+    revision: Mapping[str, str] = {}
+    shared: bool = False
+    peers: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()

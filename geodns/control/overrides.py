@@ -21,6 +21,10 @@ class Overrides(NamedTuple):
     state: ForcedState | None = None
     weight: ForcedWeight | None = None
 
+    def only(self, kind: str) -> "Overrides":
+        """Return the one of a kind: ``state`` or ``weight``."""
+        return Overrides(self.state if kind == "state" else None, self.weight if kind == "weight" else None)
+
 
 def describe_state(state: ForcedState) -> str:
     """Describe a forced state: ``drained by ops (new disk) until 2026-11-25T14:00:00Z``."""

@@ -18,7 +18,7 @@ from geodns.config.settings import Settings
 from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster, Transition, source_of
-from geodns.control.edit_guard import large_losses
+from geodns.control.edit_guard import edits_digest, large_losses
 from geodns.control.host_load_service import HostLoadService
 from geodns.control.metrics import Metrics
 from geodns.control.name_usage import NameUsage
@@ -64,6 +64,7 @@ class ZoneService:
 
     Attributes:
         waiting: zones whose edits wait for an operator's yes, and why.
+        digest: of the edits that wait; empty: none does.
 
     """
 
@@ -101,6 +102,8 @@ class ZoneService:
         self._usage = NameUsage(persistence.note(NAMES))
         self._turn = asyncio.Lock()
         self.waiting: dict[str, tuple[str, ...]] = {}
+        self._edits: dict[str, str] = {}
+        """Digests of the edits that wait, by zone."""
         self._refused_before: frozenset[str] = frozenset()
         """Zones whose files had errors when last read."""
         workers.subscribe(self._on_message)
@@ -198,10 +201,19 @@ class ZoneService:
         problems = (*(one for one in edit.problems if one.file not in files), *again.problems)
         return replace(edit, zones={**edit.zones, **again.zones}, problems=problems)
 
-    async def reload(self, *, yes: bool = False) -> str | None:
+    @property
+    def digest(self) -> str:
+        return edits_digest(self._edits)
+
+    async def reload(self, *, yes: bool | str = False) -> str | None:
         """Read the folder and the sources anew; `yes` also serves edits that would wait.
 
-        Return why what is served now is not on disk; None: it is.
+        Args:
+            yes: to all that would wait, or a digest of them: to others it says nothing.
+
+        Returns:
+            why what is served now is not on disk; None: it is.
+
         """
         self._discovery.look_up_now()
         async with self._turn:
@@ -209,16 +221,18 @@ class ZoneService:
             await self.apply(await asyncio.to_thread(self._folder.read_all), yes=yes)
             return self._persistence.zones_unkept()
 
-    async def apply(self, edit: Edit, *, yes: bool = False) -> None:
+    async def apply(self, edit: Edit, *, yes: bool | str = False) -> None:
         """Serve an edit; verdicts and orders that come meanwhile hold.
 
         Args:
             edit: of any zones; the others stay.
-            yes: serve it whatever it takes away.
+            yes: serve it whatever it takes away; a digest: if that is of what would wait.
 
         """
         edit = await self.completed(edit)
-        edit = self._confirmed(edit) if yes else await asyncio.to_thread(self._without_large_losses, edit)
+        if yes is not True:
+            held = await asyncio.to_thread(self._without_large_losses, edit)
+        edit = self._confirmed(edit) if yes is True or (yes and yes == self.digest) else held
         edit, views = await self._views.of_edit(edit)
         await asyncio.to_thread(self._report_problems, edit)  # there may be many
         for name in edit.refused:
@@ -263,13 +277,14 @@ class ZoneService:
     def _confirmed(self, edit: Edit) -> Edit:
         """Return an edit that also removes zones that waited because their files went; nothing waits then."""
         gone = self.waiting.keys() - self._folder.files.keys()
-        self.waiting = {}
+        self.waiting, self._edits = {}, {}
         return replace(edit, removed=edit.removed | gone)
 
     def _without_large_losses(self, edit: Edit) -> Edit:
         """Return an edit without the zones that would lose much; these wait."""
         now, last_queried = time.time(), dict(self._usage.names)
         zones, removed, waiting = dict(edit.zones), set(edit.removed), dict(self.waiting)
+        edits = dict(self._edits)
         for name in [*edit.zones, *edit.removed]:
             known = self._cluster.sources.get(name)
             old = self._persistence.zone(name) if known is None else known.zone
@@ -278,14 +293,15 @@ class ZoneService:
             out = () if known is None or old is None else self._out(old)
             why = () if old is None else large_losses(old, new, last_queried, now, out, trusted)
             waiting.pop(name, None)
+            edits.pop(name, None)
             if old is None or not why:
                 continue
-            waiting[name] = why
+            waiting[name], edits[name] = why, "" if new is None else new.digest
             removed.discard(name)
             zones.pop(name, None)
             if known is None:  # at a restart of the control process: go on with the zone of before
                 zones[name] = old
-        self.waiting = waiting
+        self.waiting, self._edits = waiting, edits
         return replace(edit, zones=zones, removed=frozenset(removed))
 
     def _out(self, zone: Zone) -> tuple[str, ...]:

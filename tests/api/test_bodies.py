@@ -83,7 +83,8 @@ def test_all_that_is_wrong_is_told_in_one_line() -> None:
         r"`reason`: 'a\nb': write one line that can be printed; `for`: '2' has no unit: write 2h or 2m; "
         "`weight`: 1.5 is no whole number: write one; `yes`: 1 is neither true nor false: write one of them; "
         "`verb`: missing; `hosts[0]`: 5 is no text: write one; `hosts[1]`: '': write 1 or more characters; "
-        "`colour`: not known here (known: reason, for, weight, badness, dry_run, yes, verb, hosts, zone)"
+        "`colour`: not known here (known: reason, for, weight, badness, dry_run, yes, id, revision, "
+        "verb, hosts, zone)"
         ": write EXAMPLE"
     )
 
