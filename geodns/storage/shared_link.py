@@ -101,7 +101,7 @@ class SharedEvents(Protocol):
 
         Args:
             orders: those that changed; all that are in the store where `whole`. Whoever has newer ones, or
-                ones that are missing there, gives them to `offer_orders`: so an emptied store is filled again.
+                ones that are missing there, gives them to `offer_orders`, as where the store was emptied.
             revisions: of the zones concerned, by zone.
             whole: after each connecting, and every 30 s.
 

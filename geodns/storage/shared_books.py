@@ -1,0 +1,102 @@
+"""Remembers what a hash in Redis holds, in a few bytes a field, so that only what changed is read again."""
+
+import hashlib
+from collections.abc import Mapping
+
+from geodns.storage.shared_messages import BadValueError, field_name
+
+MAX_NAMES = 50_000
+
+
+class Book:
+    """What is known of a hash: a digest of each field, and of all together.
+
+    Attributes:
+        epoch: of the server that writes it.
+        number: of its last writing.
+        fields: digests by field.
+
+    """
+
+    __slots__ = ("_all", "epoch", "fields", "number")
+
+    def __init__(self, epoch: int = 0, number: int = 0) -> None:
+        self.epoch = epoch
+        self.number = number
+        self.fields: dict[bytes, int] = {}
+        self._all = 0
+
+    @property
+    def digest(self) -> str:
+        """The same wherever the same fields have the same values."""
+        return f"{self._all:016x}"
+
+    def put(self, field: bytes, raw: bytes) -> bool:
+        """Note a field's value; return whether it is another than before."""
+        digest = _digest(field, raw)
+        before = self.fields.get(field)
+        if before == digest:
+            return False
+        self.fields[field] = digest
+        self._all ^= digest ^ (before or 0)
+        return True
+
+    def drop(self, field: bytes) -> bool:
+        """Forget a field; return whether it was known."""
+        before = self.fields.pop(field, None)
+        self._all ^= before or 0
+        return before is not None
+
+    def differing(self, other: "Book") -> list[bytes]:
+        """Return the fields that are missing in another, or have other values there."""
+        return [field for field, digest in self.fields.items() if other.fields.get(field) != digest]
+
+
+def _digest(field: bytes, raw: bytes) -> int:
+    text = b"%d " % len(field) + field + raw
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+class Names:
+    """Texts of fields, each once: many servers have votes on the same addresses."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[bytes, str]] = {}
+
+    def __call__(self, field: bytes) -> tuple[bytes, str]:
+        """Return the field and its text.
+
+        Raises:
+            BadValueError: it is none.
+
+        """
+        known = self._known.get(field)
+        if known is None:
+            if len(self._known) >= MAX_NAMES:
+                self._known.clear()
+            known = self._known[field] = (field, field_name(field))
+        return known
+
+
+def number_of(raw: bytes | None) -> int:
+    """Return a number that Redis keeps as text; 0 where it is none."""
+    return int(raw) if raw and len(raw) <= 16 and raw.isdigit() else 0
+
+
+def place_in_log(raw: bytes) -> tuple[int, int]:
+    """Return the milliseconds and the number of a stream's ID."""
+    first, _, second = raw.partition(b"-")
+    return number_of(first), number_of(second)
+
+
+def text_fields(entry: Mapping[bytes, bytes], *names: bytes) -> list[bytes]:
+    """Return the fields of an entry of the log that must be there.
+
+    Raises:
+        BadValueError: one is not.
+
+    """
+    try:
+        return [entry[name] for name in names]
+    except KeyError:
+        raise BadValueError("an entry of the log that geodns did not write") from None

@@ -1,0 +1,369 @@
+"""Reads what the servers of a group wrote into Redis: everything after connecting, then what changes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from geodns.model.shared import TOMBSTONE_KEPT, AddressVote, SharedOrder
+from geodns.storage.shared_books import Book, Names, number_of, place_in_log, text_fields
+from geodns.storage.shared_client import BLOCK, Client
+from geodns.storage.shared_link import SharedEvents
+from geodns.storage.shared_messages import MAX_FIELDS, BadValueError, BadValues, Messages, order_field
+from geodns.storage.shared_scripts import NODES
+from geodns.storage.shared_writing import SharedWriter
+
+READ_EVERY = 30.0
+"""Seconds from one reading of everything to the next."""
+REREAD_AFTER = 3.0
+"""Seconds between two readings of a hash that differs from what its owner says of it."""
+SLICE = 250
+"""Fields that are taken at a time; the loop goes on between two slices."""
+LARGE_SLICE = 25
+"""The same of values that may be large."""
+ENTRIES = 20
+"""Entries of the log that are taken at a time."""
+MANY = f"more than {MAX_FIELDS} fields"
+TRUNCATED = "another epoch than its server's"
+
+
+class SharedReader:
+    """Reads, and tells what changed.
+
+    Attributes:
+        place: in the log, as the ID of the last entry taken.
+        lags: milliseconds from another server's last vote to here.
+        orders: what is in the store, by field.
+        busy: whether it reads something else than the log's end.
+
+    """
+
+    def __init__(self, messages: Messages, node: str, events: SharedEvents, writer: SharedWriter) -> None:
+        self._messages = messages
+        self._node = node
+        self._events = events
+        self._writer = writer
+        self._bad: BadValues = writer.bad
+        self._names = Names()
+        self._books: dict[bytes, Book] = {}
+        self._order_book = Book()
+        self.orders: dict[bytes, SharedOrder] = {}
+        self.place = b"0-0"
+        self.lags: dict[str, float] = {}
+        self.clock_offset: float | None = None
+        self.epochs: dict[str, int] = {}
+        """Of the other servers' heartbeats."""
+        self._due: dict[bytes, float] = {}
+        self._differs: dict[bytes, int] = {}
+        self._all_due = 0.0
+        self.busy = False
+
+    # ----- what others say of what they hold
+
+    def compare(self, node: str, epoch: int, digests: Mapping[str, str]) -> None:
+        """Have read again what a heartbeat says to be otherwise, if it does so twice."""
+        self.epochs[node] = epoch
+        for kind, name in (("votes", node), ("sums", node), ("orders", "")):
+            key = self._messages.key(kind, name)
+            book = self._order_book if kind == "orders" else self._books.get(key, Book())
+            if digests.get(kind, book.digest) == book.digest:
+                self._differs.pop(key, None)
+                continue
+            self._differs[key] = self._differs.get(key, 0) + 1
+            if self._differs[key] >= 2 and key not in self._due:
+                self._due[key] = time.monotonic()
+
+    def order_digest(self) -> str:
+        return self._order_book.digest
+
+    def reread(self) -> None:
+        """Have everything read again, from the log's end of then."""
+        self._all_due = 0.0
+
+    # ----- reading
+
+    async def run(self, client: Client, on_read: Callable[[], None]) -> None:
+        """Read till cancelled, or till the connection breaks.
+
+        Args:
+            client: for the log and the rest.
+            on_read: called after each reading of everything.
+
+        """
+        self.reread()
+        self.busy = True
+        log = self._messages.key("log")
+        while True:
+            now = time.monotonic()
+            if now >= self._all_due:
+                self._all_due = now + READ_EVERY
+                await self._read_all(client)
+                on_read()
+            for key in [key for key, at in self._due.items() if at <= now]:
+                await self._read_again(client, key)
+            self.busy = False
+            replies = await client.xread({log: self.place}, count=ENTRIES, block=int(BLOCK * 1000))
+            entries = replies.items() if isinstance(replies, dict) else replies
+            self.busy = True
+            for _, taken in entries:
+                await self._take_entries(client, taken)
+
+    async def _read_all(self, client: Client) -> None:
+        """Read where the log ends, then what it led to: what comes after is told by the log."""
+        key = self._messages.key
+        last = await client.hget(key("mark"), "last")
+        self.place = last or b"0-0"
+        nodes = {self._node}
+        for raw in (await client.zrange(key("nodes"), 0, -1))[-NODES:]:
+            try:
+                nodes.add(self._names(raw)[1])
+            except BadValueError as error:
+                self._bad.note(key("nodes"), raw, error)
+        for node in sorted(nodes):
+            await self._part(self._read_votes(client, node), key("votes", node))
+            await self._part(self._read_sums(client, node), key("sums", node))
+        await self._part(self._read_orders(client), key("orders"))
+
+    async def _read_again(self, client: Client, key: bytes) -> None:
+        """Read one hash again, and not again at once."""
+        self._due[key] = time.monotonic() + REREAD_AFTER
+        kind, _, name = key.removeprefix(self._messages.prefix).decode().partition(":")
+        if not self._differs.pop(key, 0):
+            del self._due[key]
+            return
+        read: dict[str, Callable[[], Awaitable[None]]] = {
+            "votes": lambda: self._read_votes(client, name),
+            "sums": lambda: self._read_sums(client, name),
+            "orders": lambda: self._read_orders(client),
+        }
+        await self._part(read[kind](), key)
+
+    async def _part(self, reading: Awaitable[None], key: bytes) -> None:
+        """Read a part; where Redis refuses it alone, as for its type, go on with the others."""
+        await self._writer.troubles.attempt(f"reading {key.decode()}", reading)
+
+    async def _slices(
+        self, client: Client, key: bytes, count: int, take: Callable[[Mapping[bytes, bytes]], None]
+    ) -> set[bytes] | None:
+        """Give all fields to `take`, so many at a time; return their names; None: there are too many."""
+        seen: set[bytes] = set()
+        cursor = 0
+        while True:
+            cursor, fields = await client.hscan(key, cursor, count=count)
+            items = [(field, raw) for field, raw in fields.items() if field[:1] != b"#"]
+            for start in range(0, len(items), count):
+                take(dict(items[start : start + count]))
+                await asyncio.sleep(0)
+            seen.update(field for field, _ in items)
+            if len(seen) > MAX_FIELDS:
+                self._bad.note(key, b"", BadValueError(MANY))
+                return None
+            if not cursor:
+                return seen
+
+    async def _head(self, client: Client, key: bytes) -> tuple[int, int]:
+        epoch, number = await client.hmget(key, ["#epoch", "#seq"])
+        return number_of(epoch), number_of(number)
+
+    def _book(self, key: bytes, node: str, epoch: int) -> Book | None:
+        """Return the book of a server's hash; None: what is there is older than what is known."""
+        book = self._books.get(key)
+        if book is not None and epoch < book.epoch and epoch != self.epochs.get(node):
+            return None
+        if book is None or epoch != book.epoch:
+            book = self._books[key] = Book(epoch)
+        return book
+
+    # ----- votes
+
+    async def _read_votes(self, client: Client, node: str) -> None:
+        key = self._messages.key("votes", node)
+        epoch, number = await self._head(client, key)
+        if node == self._node:
+            there = Book(epoch, number)
+            await self._slices(client, key, SLICE, lambda fields: _note(there, fields))
+            self._writer.check_votes(there)
+            return
+        if not epoch:
+            return  # none there: what is known ends by its heartbeat
+        book = self._book(key, node, epoch)
+        if book is None:
+            return
+        seen = await self._slices(
+            client, key, SLICE, lambda fields: self._take_votes(key, node, book, fields)
+        )
+        if seen is not None and number >= book.number:
+            book.number = number
+            gone = dict.fromkeys(book.fields.keys() - seen, b"")
+            if gone:
+                self._take_votes(key, node, book, gone)
+
+    def _take_votes(self, key: bytes, node: str, book: Book, fields: Mapping[bytes, bytes]) -> None:
+        """Tell what changed; an empty value deletes."""
+        changes: dict[str, AddressVote | None] = {}
+        for field, raw in fields.items():
+            if not (book.put(field, raw) if raw else book.drop(field)):
+                continue
+            try:
+                name = self._names(field)[1]
+                if not raw:
+                    changes[name] = None
+                    continue
+                epoch, vote = self._messages.open_vote(key, field, raw)
+                if epoch != book.epoch:
+                    raise BadValueError(TRUNCATED)  # noqa: TRY301
+                changes[name] = vote
+            except BadValueError as error:
+                self._bad.note(key, field, error)
+        if changes:
+            self._events.on_votes(node, book.epoch, changes)
+
+    # ----- orders
+
+    async def _read_orders(self, client: Client) -> None:
+        key = self._messages.key("orders")
+        book = Book()
+        orders: dict[bytes, SharedOrder] = {}
+        old: list[bytes] = []
+        before = time.time() - (self.clock_offset or 0.0) - TOMBSTONE_KEPT
+
+        def take(fields: Mapping[bytes, bytes]) -> None:
+            for field, raw in fields.items():
+                changed = self._order_book.fields.get(field) != _put(book, field, raw)
+                order = None if changed else self.orders.get(field)
+                if order is None and (order := self._open_order(field, raw, tell=changed)) is None:
+                    continue
+                orders[field] = order
+                if order.content is None and order.at < before:
+                    old.extend((field, raw))
+
+        await self._slices(client, key, LARGE_SLICE, take)
+        self._order_book, self.orders = book, orders
+        revisions = await self._revisions(client, {order.zone for order in orders.values()})
+        self._events.on_orders(tuple(orders.values()), revisions, whole=True)
+        if old:
+            await self._writer.forget(key, old)
+
+    def _open_order(self, field: bytes, raw: bytes, *, tell: bool = True) -> SharedOrder | None:
+        try:
+            return self._messages.open_order(field, raw)
+        except BadValueError as error:
+            if tell:
+                self._bad.note(self._messages.key("orders"), field, error)
+            return None
+
+    async def _revisions(self, client: Client, zones: Iterable[str]) -> dict[str, str]:
+        names = sorted(zones)
+        found: dict[str, str] = {}
+        for start in range(0, len(names), SLICE):
+            some = names[start : start + SLICE]
+            values = await client.mget([self._messages.key("rev", zone) for zone in some])
+            found.update(
+                (zone, value.decode("ascii", "replace")[:64])
+                for zone, value in zip(some, values, strict=True)
+                if value
+            )
+        return found
+
+    # ----- sums
+
+    async def _read_sums(self, client: Client, node: str) -> None:
+        key = self._messages.key("sums", node)
+        epoch, number = await self._head(client, key)
+        book = self._books.setdefault(key, Book())
+        book.epoch, book.number = epoch, number
+        there = Book(epoch, number)
+
+        def take(fields: Mapping[bytes, bytes]) -> None:
+            _note(there, fields)
+            self._take_sums(key, node, fields)
+
+        await self._slices(client, key, LARGE_SLICE, take)
+        for field in book.fields.keys() - there.fields.keys():
+            book.drop(field)
+        if node == self._node:
+            self._writer.check_sums(there)
+
+    def _take_sums(self, key: bytes, node: str, fields: Mapping[bytes, bytes | None]) -> None:
+        book = self._books.setdefault(key, Book())
+        changes: dict[str, JsonValue] = {}
+        for field, raw in fields.items():
+            if raw is None:
+                book.drop(field)
+            elif book.put(field, raw):
+                try:
+                    name = self._names(field)[1]
+                    changes[name] = self._messages.open_sum(key, field, raw)
+                except BadValueError as error:
+                    self._bad.note(key, field, error)
+        if changes:
+            self._events.on_sums(node, changes)
+
+    # ----- the log
+
+    async def _take_entries(self, client: Client, entries: Iterable[tuple[bytes, Any]]) -> None:
+        for place, entry in entries:
+            self.place = place
+            if not entry:
+                continue
+            try:
+                await self._take_entry(client, place, dict(entry))
+            except BadValueError as error:
+                self._bad.note(self._messages.key("log"), place, error)
+            await asyncio.sleep(0)
+
+    async def _take_entry(self, client: Client, place: bytes, entry: dict[bytes, bytes]) -> None:
+        (kind,) = text_fields(entry, b"kind")
+        del entry[b"kind"]
+        if kind == b"order":
+            (revision,) = text_fields(entry, b"revision")
+            del entry[b"revision"]
+            self._take_order(entry, revision.decode("ascii", "replace")[:64])
+            return
+        if kind not in {b"votes", b"sums"}:
+            return  # a later version's
+        raw_node, epoch, number = text_fields(entry, b"node", b"epoch", b"number")
+        for name in (b"node", b"epoch", b"number"):
+            del entry[name]
+        node = self._names(raw_node)[1]
+        key = self._messages.key(kind.decode("ascii"), node)
+        if node == self._node:
+            return
+        if kind == b"sums":
+            names = list(entry)[:SLICE]
+            if names:
+                values = await client.hmget(key, names)
+                self._take_sums(key, node, dict(zip(names, values, strict=True)))
+            return
+        book = self._book(key, node, number_of(epoch))
+        if book is None or number_of(number) <= book.number:
+            return
+        book.number = number_of(number)
+        self._take_votes(key, node, book, entry)
+        if self.clock_offset is not None:
+            now = (time.time() - self.clock_offset) * 1000
+            self.lags[node] = max(0.0, now - place_in_log(place)[0])
+
+    def _take_order(self, entry: Mapping[bytes, bytes], revision: str) -> None:
+        for field, raw in entry.items():
+            order = self._open_order(field, raw)
+            if order is None:
+                continue
+            known = self.orders.get(order_field(order))
+            if known is not None and known.version.rank > order.version.rank:
+                continue  # read already
+            self._order_book.put(field, raw)
+            self.orders[field] = order
+            self._events.on_orders((order,), {order.zone: revision}, whole=False)
+
+
+def _note(book: Book, fields: Mapping[bytes, bytes]) -> None:
+    for field, raw in fields.items():
+        book.put(field, raw)
+
+
+def _put(book: Book, field: bytes, raw: bytes) -> int:
+    book.put(field, raw)
+    return book.fields[field]

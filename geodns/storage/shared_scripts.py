@@ -1,0 +1,142 @@
+"""Holds what Redis does in one step for a group, and the rights that this takes.
+
+Each script is text of Lua 5.1. Numbers stay below 2^53, which Lua keeps whole; what is compared as a version
+is the first line of a value, which `shared_messages` checks against the value itself when it is read.
+"""
+
+BEAT_LIFE = 10_000
+"""Milliseconds that a heartbeat stays."""
+VOTES_LIFE = 3600
+SUMS_LIFE = 90 * 86400
+NODES_LIFE = 30 * 86400
+CLAIM_LIFE = 7 * 86400
+LOG_LENGTH = 5000
+"""Entries of the log, about."""
+NODES = 100
+"""Servers of a group, those heard last."""
+
+_LOG = f"""
+local function tell(log, mark, ...)
+  local id = redis.call('XADD', log, 'MAXLEN', '~', {LOG_LENGTH}, '*', ...)
+  redis.call('HSET', mark, 'last', id)
+end
+"""
+
+BEGIN = """
+-- KEYS mark, node, votes; ARGV a random mark. Writes at each call, so that a replica says what it is.
+redis.call('HSETNX', KEYS[1], 'id', ARGV[1])
+local mark = redis.call('HMGET', KEYS[1], 'id', 'last')
+local votes = redis.call('HMGET', KEYS[3], '#epoch', '#seq')
+return {mark[1], mark[2] or '', redis.call('GET', KEYS[2]) or '', votes[1] or '', votes[2] or ''}
+"""
+
+BEAT = f"""
+-- KEYS mark, node, votes, nodes; ARGV node, token, value, the keys of nodes begin so, a random mark.
+redis.call('HSETNX', KEYS[1], 'id', ARGV[5])
+local before = redis.call('GET', KEYS[2]) or ''
+local other = ''
+if before ~= '' and string.sub(before, 1, #ARGV[2]) ~= ARGV[2] then other = before end
+redis.call('SET', KEYS[2], ARGV[3], 'PX', {BEAT_LIFE})
+redis.call('EXPIRE', KEYS[3], {VOTES_LIFE})
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - {NODES_LIFE * 1000})
+local mark = redis.call('HMGET', KEYS[1], 'id', 'last')
+local reply = {{now, mark[1], mark[2] or '', other}}
+local nodes = redis.call('ZREVRANGE', KEYS[4], 0, {NODES - 1}, 'WITHSCORES')
+for i = 1, #nodes, 2 do
+  if nodes[i] ~= ARGV[1] and tonumber(nodes[i + 1]) > now - {BEAT_LIFE} then
+    local value = redis.call('GET', ARGV[4] .. nodes[i])
+    if value then
+      table.insert(reply, nodes[i])
+      table.insert(reply, nodes[i + 1])
+      table.insert(reply, value)
+    end
+  end
+end
+return reply
+"""
+
+WRITE = f"""{_LOG}
+-- KEYS mark, log, hash; ARGV kind, node, epoch, number, seconds that the hash stays, whether a new epoch
+-- empties it, whether the log has the values, then fields and values; an empty value deletes. Refuses what is
+-- older.
+local epoch, number = tonumber(ARGV[3]), tonumber(ARGV[4])
+local there = redis.call('HMGET', KEYS[3], '#epoch', '#seq')
+local epoch_there, number_there = tonumber(there[1] or '0') or 0, tonumber(there[2] or '0') or 0
+if epoch_there > epoch or (epoch_there == epoch and number_there >= number) then
+  return {{0, there[1] or '0', there[2] or '0'}}
+end
+if epoch_there ~= epoch and ARGV[6] == '1' then redis.call('DEL', KEYS[3]) end
+local told = {{'kind', ARGV[1], 'node', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4]}}
+for i = 8, #ARGV, 2 do
+  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[3], ARGV[i])
+  else redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+  table.insert(told, ARGV[i])
+  if ARGV[7] == '1' then table.insert(told, ARGV[i + 1]) else table.insert(told, '') end
+end
+redis.call('HSET', KEYS[3], '#epoch', ARGV[3], '#seq', ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+tell(KEYS[2], KEYS[1], unpack(told))
+return {{1, ARGV[3], ARGV[4]}}
+"""
+
+PUT = f"""{_LOG}
+-- KEYS mark, log, orders, revision of the zone; ARGV field, counter, id, value, whether the revision is
+-- checked, the one expected, fields at most, a value there that cannot be read and may be replaced.
+local there = redis.call('HGET', KEYS[3], ARGV[1]) or ''
+local revision = redis.call('GET', KEYS[4]) or ''
+local counter, id = string.match(there, '^(%d+) (%x+)\\n')
+if there ~= '' and there ~= ARGV[8] then
+  local new = tonumber(ARGV[2])
+  counter = tonumber(counter or '0')
+  if counter == new and id == ARGV[3] then return {{1, there, revision}} end
+  if not id or counter > new or (counter == new and id > ARGV[3]) then return {{0, there, revision}} end
+end
+if ARGV[5] == '1' and revision ~= ARGV[6] then return {{2, there, revision}} end
+if there == '' and redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[7]) then return {{3, there, revision}} end
+revision = ARGV[2] .. '-' .. ARGV[3]
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
+redis.call('SET', KEYS[4], revision)
+tell(KEYS[2], KEYS[1], 'kind', 'order', 'revision', revision, ARGV[1], ARGV[4])
+return {{1, ARGV[4], revision}}
+"""
+
+FORGET = """
+-- KEYS hash; ARGV fields and the values that they must have to be deleted.
+for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+return 1
+"""
+
+CLAIM = f"""
+-- KEYS claim; ARGV value.
+local there = redis.call('GET', KEYS[1])
+if there then return {{0, there}} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', {CLAIM_LIFE * 1000})
+return {{1, ARGV[1]}}
+"""
+
+COMMANDS = (
+    *("ping", "select", "evalsha", "script|load", "time"),
+    *("get", "set", "mget", "del", "expire"),
+    *("hget", "hset", "hsetnx", "hmget", "hdel", "hlen", "hscan"),
+    *("zadd", "zrange", "zrevrange", "zremrangebyscore"),
+    *("xadd", "xread"),
+)
+"""What a user of the group runs, in scripts too; HELLO and AUTH are free to all."""
+
+
+def acl(group: str, user: str) -> str:
+    """Return the line that gives a user of Redis the rights which a group needs, and no others.
+
+    The password's place holds a word to replace; Redis keeps only its hash.
+    """
+    return " ".join(
+        [
+            f"ACL SETUSER {user} reset on >PASSWORD ~{{geodns:{group}}}:*",
+            *(f"+{command}" for command in COMMANDS),
+        ]
+    )
