@@ -50,7 +50,7 @@ from geodns.api.schemas import (
 )
 from geodns.api.schemas_experiments import ExperimentsJson
 from geodns.api.schemas_explain import ExplanationJson
-from geodns.api.schemas_peers import PeerJson, PeerOrdersJson, PeerStatesJson
+from geodns.api.schemas_peers import PeerJson, PeerStatesJson
 from geodns.api.schemas_reputation import ReputationJson
 from geodns.api.schemas_routes import RoutesJson
 from geodns.api.schemas_simulate import SimulationJson
@@ -59,7 +59,6 @@ from geodns.api.signals import SignalsBody
 from geodns.api.simulate import SimulateBody
 from geodns.config.tokens import Scope
 from geodns.control.orders import Verb
-from geodns.control.peer_service import ORDERS_PATH as PEER_ORDERS
 from geodns.control.peer_service import PATH as PEER
 from geodns.control.peer_service import STATES_PATH as PEER_STATES
 from geodns.responder.route_explained import RouteJson
@@ -290,7 +289,6 @@ OPERATIONS = (
         errors=(503,),
     ),
     Operation("get", PEER, "What this server says of itself to the others", PeerJson),
-    Operation("get", PEER_ORDERS, "Every order, the ends of overrides included", PeerOrdersJson),
     Operation(
         "get",
         PEER_STATES,

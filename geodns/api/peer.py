@@ -1,7 +1,5 @@
 """What this server says of itself to the other name servers of its zones; what the status shows of those."""
 
-import asyncio
-import json
 import time
 from collections.abc import Mapping
 
@@ -11,17 +9,17 @@ from geodns.api.responses import SERVICES
 from geodns.api.schemas import PeerStatusJson, PeerZoneJson
 from geodns.api.schemas_peers import PeerJson, PeerStatesJson
 from geodns.config.times import timestamp
-from geodns.control.peer_service import ORDERS_PATH, PATH, STATES_PATH, PeerService, PeerView
+from geodns.control.peer_service import PATH, STATES_PATH, PeerService, PeerView
 from geodns.control.peers import PeerReport, states_of
 from geodns.errors import UsageError
-from geodns.model.shared import SharedOrder, ZoneContent
+from geodns.model.shared import ZoneContent
 
 MOST_ZONES = 100
 """Zones in one question for states."""
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.get(PATH, _peer), web.get(ORDERS_PATH, _orders), web.get(STATES_PATH, _states)]
+    return [web.get(PATH, _peer), web.get(STATES_PATH, _states)]
 
 
 async def _peer(request: web.Request) -> web.Response:
@@ -48,17 +46,6 @@ def report_json(report: PeerReport) -> PeerJson:
 
 def _zones(zones: Mapping[str, ZoneContent]) -> dict[str, PeerZoneJson]:
     return {name: {"digest": one.digest, "serial": one.serial} for name, one in zones.items()}
-
-
-async def _orders(request: web.Request) -> web.Response:
-    services = request.app[SERVICES]
-    held = list(services.orders.held.values())
-    # In a thread: a hundred thousand orders take a second, and the probes go on meanwhile.
-    return web.json_response(text=await asyncio.to_thread(_orders_text, services.node, held))
-
-
-def _orders_text(node: str, held: list[SharedOrder]) -> str:
-    return json.dumps({"node": node, "orders": [one.model_dump(mode="json") for one in held]})
 
 
 async def _states(request: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
 """The types of what name servers of the same zones tell one another."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -36,30 +36,3 @@ class PeerStatesJson(TypedDict):
     """The states of hosts by their probes, by zone and host; zones that are not served are left out."""
 
     states: dict[str, dict[str, HealthState]]
-
-
-class SharedVersionJson(TypedDict):
-    """Orders the versions of an override: the higher pair wins."""
-
-    counter: Count
-    id: Annotated[str, Field(description="32 hex digits.")]
-
-
-class SharedOrderJson(TypedDict):
-    """The last order for an override of a host; content null: it has ended."""
-
-    zone: str
-    host: str
-    kind: Annotated[str, Field(description="state or weight; later versions may have others.")]
-    version: SharedVersionJson
-    node: Annotated[str, Field(description="The server that took it.")]
-    at: Seconds
-    content: dict[str, Any] | None
-    more: dict[str, Any]
-
-
-class PeerOrdersJson(TypedDict):
-    """Every order that a server holds, the ends of overrides included."""
-
-    node: str
-    orders: list[SharedOrderJson]

@@ -4,6 +4,7 @@ Without `servers`, or where all its URLs lead here, nothing of this runs.
 """
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -17,19 +18,17 @@ from geodns.config.settings import Settings
 from geodns.config.times import timestamp
 from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
+from geodns.control.order_json import orders_of_state
 from geodns.control.order_service import OrderService
-from geodns.control.order_versions import digest
 from geodns.control.peers import (
     Lasting,
     PeerDifference,
-    PeerOrders,
     PeerReport,
     PeerStates,
     StandingDifference,
     clock_offset,
     differences,
     differing_verdicts,
-    orders_in,
     report_of,
     standing,
     states_of,
@@ -39,11 +38,11 @@ from geodns.control.zone_service import ZoneService
 from geodns.errors import printable
 from geodns.model.base import Frozen
 from geodns.model.shared import SharedOrder, ZoneContent
-from geodns.signals.http_client import HttpClient, UnreadError
+from geodns.signals.http_client import MAX_BODY, HttpClient, UnreadError
 
 log = logging.getLogger(__name__)
 
-PATH, ORDERS_PATH, STATES_PATH = "/api/v1/peer", "/api/v1/peer/orders", "/api/v1/peer/states"
+PATH, STATES_PATH, ORDERS_PATH = "/api/v1/peer", "/api/v1/peer/states", "/api/v1/state"
 EVERY = 4.5
 """Seconds from one round to the next, so that servers agree within 5."""
 JITTER = 0.1
@@ -157,7 +156,7 @@ class PeerService:
             self._started,
             self._cluster,
             self._zones.sources(),
-            digest(self._orders.held),
+            self._orders.digest(),
             ready=self._watchdog.ready,
         )
 
@@ -172,9 +171,9 @@ class PeerService:
         for one in late:
             one.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        found = [order for one in done for order in one.result()]
-        if found:
-            await self._orders.shared_changed(found)
+        for peer, one in zip(self._peers, asking, strict=True):
+            if one in done and one.result():
+                await self._orders.shared_changed(one.result(), peer.url)
 
     async def _first_orders(self, peer: _Peer) -> list[SharedOrder]:
         try:
@@ -228,8 +227,8 @@ class PeerService:
         own = self._fresh_report()
         pair = own.orders, report.orders
         if own.orders != report.orders and self._merged.get(peer.url) != pair:
-            await self._orders.shared_changed(await self._fetch_orders(peer))
-            self._merged[peer.url] = digest(self._orders.held), report.orders
+            await self._orders.shared_changed(await self._fetch_orders(peer), report.node)
+            self._merged[peer.url] = self._orders.digest(), report.orders
         zones = differing_verdicts(own, report)[:MOST_ZONES] if own.ready and report.ready else []
         if zones:
             path = f"{STATES_PATH}?zones={','.join(zones)}"
@@ -237,14 +236,20 @@ class PeerService:
             peer.states = {zone: found.states[zone] for zone in zones if zone in found.states}
 
     async def _fetch_orders(self, peer: _Peer) -> list[SharedOrder]:
-        found = await self._get(peer, ORDERS_PATH, PeerOrders, MAX_ORDERS_BODY)
-        orders, bad = await asyncio.to_thread(orders_in, found)
+        body = await self._body(peer, ORDERS_PATH, MAX_ORDERS_BODY)
+        try:
+            orders, bad = await asyncio.to_thread(_orders_in, body)
+        except (ValueError, RecursionError) as error:
+            raise UnreadError("its orders are no JSON of a geodns") from error
         if bad:
             log.warning("%d orders of %s cannot be read: they are left out", bad, peer.url)
         return orders
 
-    async def _get(self, peer: _Peer, path: str, kind: type[T], most: int = 2**20) -> T:
-        body = await self._client.get(peer.url + path, ANSWER, self._headers, connect=CONNECT, most=most)
+    async def _body(self, peer: _Peer, path: str, most: int = MAX_BODY) -> bytes:
+        return await self._client.get(peer.url + path, ANSWER, self._headers, connect=CONNECT, most=most)
+
+    async def _get(self, peer: _Peer, path: str, kind: type[T]) -> T:
+        body = await self._body(peer, path)
         try:
             return await asyncio.to_thread(kind.model_validate_json, body)
         except ValidationError as error:
@@ -364,6 +369,14 @@ class PeerService:
             zone=one.zone if one.zone in self._cluster.sources else None,
             data={"peer": peer.name, "topic": str(one.topic)},
         )
+
+
+def _orders_in(body: bytes) -> tuple[list[SharedOrder], int]:
+    """Return the orders of a server's state, and how many make no sense; raises ValueError."""
+    state = json.loads(body)
+    if not isinstance(state, dict):
+        raise ValueError("no object")  # noqa: TRY004 - the text is wrong, not the call
+    return orders_of_state(state)
 
 
 def _moment(monotonic: float) -> str:

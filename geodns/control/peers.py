@@ -6,14 +6,14 @@ from enum import StrEnum
 from statistics import median_high, median_low
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field
 
 from geodns.config.report import first_names
 from geodns.control.cluster import Cluster
 from geodns.errors import printable
 from geodns.model.base import Frozen
 from geodns.model.hosts import HostSource
-from geodns.model.shared import SharedOrder, ZoneContent
+from geodns.model.shared import ZoneContent
 from geodns.model.state import HealthState
 from geodns.model.zone import Zone
 from geodns.zones.listing import Listing
@@ -22,7 +22,6 @@ MAX_ZONES = 20_000
 """Zones of a peer's report."""
 MAX_HOSTS = 200_000
 """Hosts of one zone in it."""
-MAX_ORDERS = 200_000
 MOST_NAMED = 5
 """Hosts or zones that one text names."""
 
@@ -86,28 +85,6 @@ class PeerStates(_Heard):
     """The states of the hosts of some zones, by zone and host."""
 
     states: dict[_Name, Annotated[dict[_Name, _Short], Field(max_length=MAX_HOSTS)]]
-
-
-class PeerOrders(_Heard):
-    """Every order that a server holds, ends of overrides included."""
-
-    node: _Node
-    orders: Annotated[list[dict[str, object]], Field(max_length=MAX_ORDERS)]
-
-
-_ORDER: TypeAdapter[SharedOrder] = TypeAdapter(SharedOrder)
-
-
-def orders_in(found: PeerOrders) -> tuple[list[SharedOrder], int]:
-    """Return the orders that can be read, and how many cannot."""
-    read: list[SharedOrder] = []
-    bad = 0
-    for one in found.orders:
-        try:
-            read.append(_ORDER.validate_python(one))
-        except ValueError:
-            bad += 1
-    return read, bad
 
 
 def report_of(
@@ -182,7 +159,6 @@ class PeerDifference(NamedTuple):
 
     Attributes:
         text: in which, and how; without since when.
-        after: seconds for which it may.
         host: that one alone is meant.
         how: for hosts: in which way, as it reads of several.
 
@@ -191,7 +167,6 @@ class PeerDifference(NamedTuple):
     topic: Topic
     zone: str | None
     text: str
-    after: float = FILES_FOLLOW
     host: str | None = None
     how: str = ""
 
@@ -274,7 +249,7 @@ def _verdicts(
             first, second = (own, other) if pair[0] == up else (other, own)
             how = f"up at {first} and down at {second}"
             text = f"host {host}.{zone} is {how}"
-            yield PeerDifference(Topic.VERDICTS, zone, text, PROBES_FOLLOW, host, f"are {how}")
+            yield PeerDifference(Topic.VERDICTS, zone, text, host, f"are {how}")
 
 
 class Lasting:
@@ -290,6 +265,11 @@ class Lasting:
     def lasted(self, key: Hashable, now: float, seconds: float) -> bool:
         """Tell whether a condition has stood for so long."""
         return key in self.since and now - self.since[key] >= seconds
+
+
+def allowed(topic: Topic) -> float:
+    """Return for how many seconds servers may differ."""
+    return PROBES_FOLLOW if topic is Topic.VERDICTS else FILES_FOLLOW
 
 
 class StandingDifference(NamedTuple):
@@ -313,7 +293,7 @@ def standing(
     found: Iterable[PeerDifference], since: Callable[[PeerDifference], float], now: float
 ) -> list[StandingDifference]:
     """Return the differences that have lasted too long; those in hosts of a zone as one."""
-    long = [(one, begun) for one in found if now - (begun := since(one)) >= one.after]
+    long = [(one, begun) for one in found if now - (begun := since(one)) >= allowed(one.topic)]
     shown = [
         StandingDifference(one.topic, one.zone, "", one.text, begun)
         for one, begun in long

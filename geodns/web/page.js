@@ -6,6 +6,7 @@ import { attribute, byId, show, write } from "./dom.js";
 import { EventList } from "./events.js";
 import { Headline } from "./headline.js";
 import { OverruleDialog } from "./overrule.js";
+import { drawPeers } from "./peers.js";
 import { MOST } from "./routes.js";
 import { summarize } from "./summary.js";
 import { Why } from "./why.js";
@@ -123,6 +124,7 @@ function draw() {
   const summary = summarize(status, now);
   headline.draw(summary);
   zones.draw(status, now);
+  drawPeers(status);
   write(byId("node"), status.node);
   const known = status.identity && status.identity !== status.node ? `identity ${status.identity} · ` : "";
   write(byId("server"), `${known}version ${status.version} · running for ${duration(status.uptime_s)}`);

@@ -29,6 +29,10 @@ WORKER_BACKOFF = "serve.supervisor.WORKER_BACKOFF"
 CONTROL_BACKOFF = "serve.supervisor.CONTROL_BACKOFF"
 MAX_BACKLOG = "serve.process.MAX_BACKLOG"
 STALLED = "serve.process.STALLED"
+PEERS_EVERY = "control.peer_service.EVERY"
+PEERS_SILENT = "control.peer_service.SILENT"
+PEERS_FILES = "control.peers.FILES_FOLLOW"
+PEERS_PROBES = "control.peers.PROBES_FOLLOW"
 FOLLOW_QUIET = "cli.follow.log_file.QUIET"
 FOLLOW_PAUSE = "cli.follow.run.PAUSE"
 FOLLOW_LAST = "cli.follow.run.LAST"
@@ -52,6 +56,10 @@ REAL: dict[str, object] = {
     CONTROL_BACKOFF: (0.2, 5.0),
     MAX_BACKLOG: 256 << 20,
     STALLED: 5.0,
+    PEERS_EVERY: 4.5,
+    PEERS_SILENT: 15.0,
+    PEERS_FILES: 15.0,
+    PEERS_PROBES: 30.0,
     FOLLOW_QUIET: 5.0,
     FOLLOW_PAUSE: 1.0,
     FOLLOW_LAST: 10.0,

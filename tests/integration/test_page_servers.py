@@ -208,6 +208,36 @@ def test_routes_are_shown_with_their_look_ups(browser: Browser, status: dict[str
         assert browser.value(f"document.querySelector(\"[aria-label='zone {LONE}'] .routes\").hidden")
 
 
+def test_name_servers_are_shown_side_by_side(browser: Browser, status: dict[str, Any]) -> None:
+    zone = {"digest": "0123456789abcdef", "serial": 7}
+    peer = {"url": "http://192.0.2.54:8053", "seen": hour_ago(), "version": "9.9", "clock_offset_s": -7.25}
+    peer |= {"lag_ms": 1.5, "error": None, "zones": {ZONE: zone}}
+    differs = {
+        "topic": "content",
+        "zone": ZONE,
+        "what": f"zone {ZONE} differs at <b>ns2</b>",
+        "since": hour_ago(),
+    }
+    with pretending(status) as other:
+        browser.open(other.http)
+        assert browser.value("document.getElementById('peers').hidden")  # this server is alone
+        status["peers"] = {"ns2": peer | {"differs": [differs]}}
+        browser.wait("!document.getElementById('peers').hidden", 10, what="there is another")
+        assert browser.text("#peers summary") == "2 name servers: ns2 differs"
+        browser.run("document.getElementById('peers').open = true")
+        cells = browser.value(
+            "[...document.querySelectorAll('#peers tbody tr')]"
+            ".map((row) => [row.cells[0].textContent, row.cells[2].textContent])"
+        )
+        found = dict(cells)
+        assert found["version"] == "9.9"
+        assert found["clock"] == "7.3 s behind"
+        assert found[ZONE] == "serial 7, content 01234567"
+        assert found[LONE] == "not served"
+        assert found["differs in"] == f"zone {ZONE} differs at <b>ns2</b>"
+        assert browser.violations("document.getElementById('peers')") == []
+
+
 # --- many hosts -----------------------------------------------------------------------------------------
 
 MANY = 500
