@@ -237,12 +237,16 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         if any(problem.file.startswith("--") for problem in problems):
             error.status = UsageError.status
         raise error
+    return Settings(**_named(values))
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values where `node` and `identity` stand in for each other, and what is off is None."""
     if "node" in values:
         values.setdefault("identity", values["node"])
     elif values.get("identity", OFF) is not OFF:
         values["node"] = values["identity"]
-    values = {key: None if value is OFF else value for key, value in values.items()}
-    return Settings(**values)
+    return {key: None if value is OFF else value for key, value in values.items()}
 
 
 def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLog | None = None) -> Policy:

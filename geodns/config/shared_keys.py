@@ -34,7 +34,7 @@ class SharedKeys(Frozen):
     group: str = Field(default="geodns", description="Servers of one group share; groups may share a Redis.")
     agree: Literal["quorum", "own"] = Field(
         default="quorum",
-        description="quorum: what most servers see is served; own: what this one sees, and the others are shown.",
+        description="quorum: serve what most servers see; own: what this one sees, and show the others.",
     )
     password_file: Path | None = Field(default=None, description="A file that has the password of Redis.")
     secret_file: Path | None = Field(

@@ -331,6 +331,14 @@ class PeerService:
             peer.standing,
         )
 
+    def roll(self) -> tuple[set[str] | None, int]:
+        """Return the nodes that `servers` names, and how many have not told theirs; None: it names nobody."""
+        if not self._peers:
+            return None, 0
+        told = {peer.report.node for peer in self._peers if peer.report is not None}
+        silent = sum(1 for peer in self._peers if peer.report is None)
+        return told, max(0, silent - (self._node not in told))
+
     @property
     def clock_ahead(self) -> float:
         """Seconds that the own clock is ahead of what most servers say."""

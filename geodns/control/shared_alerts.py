@@ -38,11 +38,12 @@ def shared_alerts(
         text = f"shared: {view.why or 'the connection is lost'}: this server judges by what it knows itself"
         yield Alert("shared away", text, kind="peer", resolved=f"shared: {view.store or 'Redis'} is back")
     elif view.connected and view.why and not doubled:
-        yield Alert("shared trouble", f"shared: {view.why}", kind="peer", resolved="shared: all is well again")
-    if view.connected and view.mode == "own" and view.agree == "quorum":
-        text = (
-            f"{node} hears {len(view.heard)} of {view.known} servers, fewer than half: its own verdicts are served"
+        yield Alert(
+            "shared trouble", f"shared: {view.why}", kind="peer", resolved="shared: all is well again"
         )
+    if view.connected and view.mode == "own" and view.agree == "quorum":
+        count = f"{len(view.heard)} of {view.known} servers"
+        text = f"{node} hears {count}, fewer than half: its own verdicts are served"
         yield Alert(
             "shared half",
             text,

@@ -37,7 +37,15 @@ from geodns.health.quorum_standing import (
     merged_verdict,
 )
 from geodns.model.checks import Target
-from geodns.model.shared import MAX_WHY, AddressVote, Heartbeat, SharedOrder, SharedSettings, Vote, ZoneContent
+from geodns.model.shared import (
+    MAX_WHY,
+    AddressVote,
+    Heartbeat,
+    SharedOrder,
+    SharedSettings,
+    Vote,
+    ZoneContent,
+)
 from geodns.model.shared_url import parse_url
 from geodns.model.state import Verdict
 from geodns.storage.event_log import EventLog
@@ -94,6 +102,9 @@ class OrdersOfGroup(Protocol):
         """Return the digest of the orders in force here."""
 
     def set_clock_offset(self, seconds: float) -> None: ...
+
+    async def run(self) -> None:
+        """Take others' orders for ever."""
 
 
 LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
@@ -162,7 +173,7 @@ class SharedService:
         self._orders = orders
 
     def know_by(self, roll: Callable[[], tuple[Collection[str] | None, int]]) -> None:
-        """Ask this which servers there should be: nodes, and how many have not told theirs; None: nobody says."""
+        """Ask this which servers there should be: nodes (None: nobody says), and how many have told none."""
         self._roll = roll
 
     def subscribe_sums(self, on_sums: OnSums) -> None:
@@ -179,6 +190,11 @@ class SharedService:
         return self._quorum.nodes
 
     @property
+    def told(self) -> Collection[str]:
+        """The other servers that were heard within a day."""
+        return self._quorum.counts.keys()
+
+    @property
     def connected(self) -> bool:
         return self._link.state.connected
 
@@ -188,7 +204,12 @@ class SharedService:
         """Connect, and wait a moment for what the group holds."""
         self._running = [
             asyncio.get_running_loop().create_task(work)
-            for work in (self._link.run(), self._beat_for_ever(), self._tick_for_ever())
+            for work in (
+                self._link.run(),
+                self._beat_for_ever(),
+                self._tick_for_ever(),
+                *(() if self._orders is None else (self._orders.run(),)),
+            )
         ]
         for task in self._running:
             task.add_done_callback(_report_end)
@@ -386,9 +407,7 @@ class SharedService:
         self._quorum.voted(node, epoch, votes, time.monotonic(), gone=gone)
         self._soon()
 
-    def on_orders(
-        self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool
-    ) -> None:
+    def on_orders(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
         """Take orders that are in the store."""
         if self._orders is not None:
             self._orders.changed(orders, revisions, whole=whole)

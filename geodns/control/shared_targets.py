@@ -1,4 +1,4 @@
-"""Knows which probed targets are one address to the servers that share verdicts, and whose probes count for it."""
+"""Knows which targets are one address to the servers that share verdicts, and whose probes count for it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
