@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -21,33 +20,24 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
-from geodns.control.shared_targets import SharedTargets
-from geodns.control.shared_view import Lone, SharedView
+from geodns.control.shared_verdicts import SharedVerdicts
+from geodns.control.shared_view import SharedView
 from geodns.control.verdict_service import VerdictService
-from geodns.errors import printable
-from geodns.health.outcome import ProbeResult
 from geodns.health.quorum import Quorum
 from geodns.health.quorum_standing import (
-    AddressStanding,
     NoteKind,
     QuorumMode,
     QuorumNote,
     TwoDefinitions,
-    merged_state,
-    merged_verdict,
 )
-from geodns.model.checks import Target
 from geodns.model.shared import (
-    MAX_WHY,
     AddressVote,
     Heartbeat,
     SharedOrder,
     SharedSettings,
-    Vote,
     ZoneContent,
 )
 from geodns.model.shared_url import parse_url
-from geodns.model.state import Verdict
 from geodns.storage.event_log import EventLog
 from geodns.storage.shared_link import LinkState, SharedEvents
 
@@ -64,8 +54,6 @@ START_WAIT = 2.0
 BEATS_WAIT = 0.5
 """Seconds of them that it waits for the others' heartbeats, once all else was read."""
 DEFINITIONS_EVERY = 30.0
-MOST_WHYS = 20_000
-MOST_ALONE = 20
 BALLOTS = "ballots"
 """The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
 HELD = "held"
@@ -114,6 +102,8 @@ class SharedService:
     """The server's part in its group; owns the link and the merging of votes.
 
     Attributes:
+        node: this server's.
+        verdicts: shares and serves verdicts.
         epoch: of this server's votes.
 
     """
@@ -137,35 +127,37 @@ class SharedService:
         self.node = settings.node
         self._shared = shared
         self._cluster = cluster
-        self._verdicts = verdicts
+        self._judge = verdicts
         self._persistence = persistence
         self._events = events
         self._orders: OrdersOfGroup | None = None
         self._roll: Callable[[], tuple[Collection[str] | None, int]] = lambda: (None, 0)
-        self._own_only = shared.agree == "own"
         self.epoch = _number(persistence.note(NOTE)) + 1
         self._confirmed = False
         """Whether Redis has told the highest epoch that it knows of us."""
-        self._targets = SharedTargets()
         self._quorum = Quorum(self.node, self.epoch, time.monotonic(), agree=shared.agree)
         self._link = make_link(shared, self.node, self)
+        self.verdicts = SharedVerdicts(
+            self._quorum,
+            verdicts,
+            cluster,
+            time.monotonic,
+            self._soon,
+            self._publish,
+            self._take_note,
+            own_only=shared.agree == "own",
+        )
         self._unsigned = shared.secret is None and not parse_url(shared.url).near
-        self._held: AbstractSet[Target] = frozenset()
-        self._changed: set[Target] = set()
-        """Targets whose own verdicts changed."""
-        self._served: dict[Target, Verdict] = {}
         self._due: asyncio.TimerHandle | None = None
         self._running: list[asyncio.Task[None]] = []
         self._beaten = asyncio.Event()
         """Set once another server was heard."""
-        self._whys: dict[tuple[str, str], str] = {}
         self._definitions: tuple[TwoDefinitions, ...] = ()
         self._defined = 0.0
         self._doubled: set[str] = set()
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
         self._sums: list[OnSums] = []
-        self._wall_offset = time.time() - time.monotonic()
-        verdicts.agree_by(self)
+        verdicts.agree_by(self.verdicts)
 
     # --- wiring -----------------------------------------------------------------------------------------
 
@@ -217,7 +209,7 @@ class SharedService:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEATS_WAIT):
                     await self._beaten.wait()
-        self.look()
+        self.verdicts.look()
 
     async def close(self) -> None:
         for task in self._running:
@@ -241,7 +233,7 @@ class SharedService:
                 self._defined, self._definitions = now, self._quorum.definitions()
             if self._orders is not None:
                 self._orders.set_clock_offset(self._link.state.clock_offset or 0.0)
-            self.look()
+            self.verdicts.look()
 
     def beat(self) -> None:
         """Send a heartbeat now, unless it is not known yet which epoch our votes have."""
@@ -262,7 +254,7 @@ class SharedService:
             seq=self._quorum.seq,
             version=__version__,
             at=time.time(),
-            doubts=bool(self._verdicts.suspects),
+            doubts=bool(self._judge.suspects),
             heard=self._quorum.nodes,
             zones=self._contents(),
             digests=digests,
@@ -278,93 +270,18 @@ class SharedService:
             self._zones = sources, contents
         return self._zones[1]
 
-    # --- our own verdicts -------------------------------------------------------------------------------
-
-    def follow(self, targets: Mapping[Target, AbstractSet[str]], stored: Mapping[Target, Verdict]) -> None:
-        """Share these targets, each with the zones that have it; `stored` is what was served of new ones."""
-        self._targets = SharedTargets(targets)
-        known = {
-            key: merged_state(stored[first])
-            for key in self._targets.targets
-            if (first := self._targets[key][0]) in stored
-        }
-        self._served = {target: stored[target] for target in targets if target in stored}
-        self._quorum.set_targets(self._targets.targets, time.monotonic(), known)
-        self._hold(again=True)
-        self._changed = {target for target in self._changed if target in targets}
-        self._soon()
-
-    def probed(self, target: Target, kind: ProbeResult, before: Verdict, after: Verdict) -> None:
-        """Take the end of an own probe, and the own verdict before and after it."""
-        if before != after:
-            self._changed.add(target)
-        if self._targets.counts(target):
-            self._hold()
-            self._quorum.probed(target.shared_key, kind, after, time.monotonic())
-        self._soon()
-
-    def judged(self, verdicts: Mapping[Target, Verdict]) -> None:
-        """Take own verdicts that changed without a probe of theirs, or a pool's `hold` that did."""
-        self._hold()
-        self._changed.update(verdicts)
-        own = {target.shared_key: one for target, one in verdicts.items() if self._targets.counts(target)}
-        self._quorum.judged(own, time.monotonic())
-        self._soon()
-
-    def _hold(self, *, again: bool = False) -> None:
-        held = self._verdicts.held
-        if again or held is not self._held:
-            self._held = held
-            keys = {target.shared_key for target in held if self._targets.counts(target)}
-            self._quorum.holding(keys, time.monotonic())
-
     # --- what follows -----------------------------------------------------------------------------------
 
-    def _soon(self, seconds: float = SOON) -> None:
+    def _soon(self) -> None:
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(seconds, self.look)
+            self._due = asyncio.get_running_loop().call_later(SOON, self._look)
 
-    def look(self) -> None:
-        """Serve, publish and probe what follows from all that was taken."""
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-        news = self._quorum.take(time.monotonic())
-        changed, self._changed = self._changed, set()
-        changed.update(self._targets.all(news.merged))
-        self._believe(changed)
-        if news.publish or news.gone:
-            changes: dict[str, AddressVote | None] = {
-                key: self._with_reason(key, vote) for key, vote in news.publish.items()
-            }
-            self._link.publish_votes(self.epoch, {**dict.fromkeys(news.gone), **changes})
-        if news.rechecks:
-            self._verdicts.probe_now(self._targets.first(news.rechecks))
-        for note in news.notes:
-            self._take_note(note)
-        if self._quorum.busy:
-            self._soon()
+    def _look(self) -> None:
+        self._due = None
+        self.verdicts.look()
 
-    def _believe(self, targets: Collection[Target]) -> None:
-        found: dict[Target, Verdict] = {}
-        for target in targets:
-            key = target.shared_key
-            if key not in self._targets:
-                continue
-            verdict = self._verdicts.own(target)
-            if not self._own_only:
-                verdict = merged_verdict(verdict, self._quorum.merged(key))
-            if self._served.get(target) != verdict:
-                self._served[target] = found[target] = verdict
-        if found:
-            self._verdicts.believe(found)
-
-    def _with_reason(self, key: str, vote: AddressVote) -> AddressVote:
-        if vote.vote is not Vote.DOWN:
-            return vote
-        last = self._verdicts.last(self._targets[key][0])
-        why = "" if last is None else printable(last[0].detail)[:MAX_WHY]
-        return vote.model_copy(update={"why": why})
+    def _publish(self, changes: Mapping[str, AddressVote | None]) -> None:
+        self._link.publish_votes(self.epoch, changes)
 
     def _take_note(self, note: QuorumNote) -> None:
         if note.kind is NoteKind.HEARD:
@@ -397,15 +314,7 @@ class SharedService:
 
     def on_votes(self, node: str, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
         """Take another server's votes."""
-        votes = {key: vote for key, vote in changes.items() if vote is not None}
-        for key, vote in changes.items():
-            if vote is not None and vote.why and len(self._whys) < MOST_WHYS:
-                self._whys[node, key] = vote.why
-            else:
-                self._whys.pop((node, key), None)
-        gone = [key for key, vote in changes.items() if vote is None]
-        self._quorum.voted(node, epoch, votes, time.monotonic(), gone=gone)
-        self._soon()
+        self.verdicts.voted(node, epoch, changes)
 
     def on_orders(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
         """Take orders that are in the store."""
@@ -437,60 +346,15 @@ class SharedService:
 
     # --- reading ----------------------------------------------------------------------------------------
 
-    def standing(self, target: Target) -> AddressStanding | None:
-        """Say how a target's address stands among the servers."""
-        return self._quorum.standing(target.shared_key)
-
-    def remark(self, target: Target) -> str:
-        """Say who is alone with what he says of a target, or that the votes are even; empty: neither."""
-        standing = self.standing(target)
-        if standing is None:
-            return ""
-        if standing.alone is not None:
-            node = standing.alone
-            why = self._why(node, target)
-            return f"{node} alone says {standing.votes[node].vote}" + (f": {why}" if why else "")
-        if standing.tied:
-            said = {
-                vote: " and ".join(node for node, one in sorted(standing.votes.items()) if one.vote is vote)
-                for vote in (Vote.UP, Vote.DOWN)
-            }
-            return f"{said[Vote.UP]} says up, {said[Vote.DOWN]} down: it stays {standing.merged.vote}"
-        return ""
-
-    def _why(self, node: str, target: Target) -> str:
-        if node != self.node:
-            return self._whys.get((node, target.shared_key), "")
-        last = self._verdicts.last(target)
-        return "" if last is None else printable(last[0].detail)[:MAX_WHY]
-
-    def _lone(self, key: str, node: str) -> Lone | None:
-        standing = self._quorum.standing(key)
-        if standing is None or node not in standing.votes or key not in self._targets:
-            return None
-        targets = self._targets[key]
-        hosts = {host for target in targets for host in self._cluster.hosts_of(target)}
-        first = targets[0]
-        return Lone(
-            node,
-            str(standing.votes[node].vote),
-            f"[{first.address}]:{first.port}",
-            first.check.name,
-            tuple(sorted(hosts)),
-            self._why(node, first),
-        )
-
     def view(self) -> SharedView:
         """Return how things stand."""
         state, quorum = self._link.state, self._quorum
-        alone = quorum.alone
-        lone = (self._lone(key, alone[key]) for key in sorted(alone)[:MOST_ALONE])
-        samples = self._targets.samples.values()
+        samples = self.verdicts.targets.samples.values()
         modes = {quorum.mode(key) for key in samples}
         standings = [one for one in map(quorum.standing, samples) if one is not None]
         return SharedView(
             connected=state.connected,
-            since=state.since + self._wall_offset,
+            since=time.time() - (time.monotonic() - state.since),
             why=state.why,
             group=self._shared.group,
             agree=self._shared.agree,
@@ -498,8 +362,8 @@ class SharedService:
             heard=tuple(sorted({self.node, *quorum.nodes})),
             known=max((one.known for one in standings), default=1),
             mode=str(next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)),
-            alone=tuple(one for one in lone if one is not None),
-            alone_count=len(alone),
+            alone=self.verdicts.alone(),
+            alone_count=len(quorum.alone),
             tied=len(quorum.tied),
             votes=quorum.counts,
             lags=dict(self._link.lags),
