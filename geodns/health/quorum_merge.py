@@ -6,7 +6,7 @@ Each server that has the address gives a ballot: its vote, its shedding level an
 - Where three servers or more are heard, or known, one vote never decides alone while another server is heard,
   even if the rest abstain.
 - A tie, or too few votes, takes what most of the servers heard hold; if that is even too: up.
-- The level is the low median of those who say up: who says down has none.
+- The level is the low median of those who say up: who says down has none, and one alone does not decide it.
 
 A ballot is one number, for there are many of them: the level in bits 4 to 7, then two bits each of the state
 held and of the vote. A state is one likewise: the level above two bits of vote.
@@ -81,7 +81,9 @@ def decide(ballots: Sequence[int], known: int, before: int) -> tuple[int, bool]:
         vote = _held_by_most(ballots, otherwise=UP if tied else UNKNOWN)
     else:
         vote = UP if ups > downs else DOWN
-    return (_level(ballots, before) << 2 | UP if vote == UP else vote), tied
+    if vote != UP:
+        return vote, tied
+    return _level(() if lone else ballots, before) << 2 | UP, tied
 
 
 def _held_by_most(ballots: Sequence[int], otherwise: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from geodns.health.outcome import ProbeResult
 from geodns.health.quorum import Quorum
-from geodns.health.quorum_standing import MergedState, QuorumNote, QuorumTarget
+from geodns.health.quorum_standing import MergedState, QuorumMode, QuorumNote, QuorumTarget
 from geodns.health.state_machine import advance
 from geodns.model.checks import Check
 from geodns.model.shared import AddressVote, Heartbeat, Vote, ZoneContent
@@ -51,7 +51,7 @@ class Server:
 
     Attributes:
         skew: of its clock.
-        history: when it served what from then on.
+        history: when it served what from then on, and in which mode.
         found: when its probes found what.
         changes: when it lost a server, or went over to its own verdicts; or (False) heard one more.
 
@@ -71,7 +71,7 @@ class Server:
     notes: list[QuorumNote] = field(default_factory=list)
     probed_at: dict[str, float] = field(default_factory=dict)
     beat_at: float = -10.0
-    history: list[tuple[float, str, MergedState]] = field(default_factory=list)
+    history: list[tuple[float, str, MergedState, QuorumMode]] = field(default_factory=list)
     probes: int = 0
     found: list[tuple[float, str, ProbeResult]] = field(default_factory=list)
     changes: list[tuple[float, bool]] = field(default_factory=list)
@@ -151,7 +151,7 @@ class Server:
     def flush(self) -> None:
         news = self.quorum.take(self.now)
         for key, merged in news.merged.items():
-            self.history.append((self.world.now, key, merged))
+            self.history.append((self.world.now, key, merged, self.quorum.mode(key)))
             self.served[key] = merged
         self.notes += news.notes
         for note in news.notes:

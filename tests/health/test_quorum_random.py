@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from geodns.health.outcome import ProbeResult
+from geodns.health.quorum_standing import QuorumMode
 from geodns.model.shared import AddressVote, Vote
 from tests.health.quorum_network import CHECK, DOWN, UP, Server, World
 
@@ -16,6 +17,7 @@ QUIET = 40.0
 
 servers = st.integers(0, 4)
 keys = st.sampled_from(KEYS)
+times = st.sampled_from([0.0, 0.25, 1.0, 2.0, 4.0, 6.0, 12.0])
 
 
 class Servers(RuleBasedStateMachine):
@@ -30,64 +32,75 @@ class Servers(RuleBasedStateMachine):
     def server(self, number: int) -> Server:
         return self.world.servers[NAMES[number % len(self.world.names)]]
 
-    @rule(key=keys)
-    def host_changes(self, key: str) -> None:
+    @rule(key=keys, seconds=times)
+    def host_changes(self, key: str, seconds: float) -> None:
         self.world.down ^= {key}
+        self.world.run(seconds)
 
-    @rule(key=keys)
-    def host_sheds(self, key: str) -> None:
+    @rule(key=keys, seconds=times)
+    def host_sheds(self, key: str, seconds: float) -> None:
         self.world.sheds ^= {key}
+        self.world.run(seconds)
 
-    @rule(number=servers, key=keys)
-    def server_sees_otherwise(self, number: int, key: str) -> None:
+    @rule(number=servers, key=keys, seconds=times)
+    def server_sees_otherwise(self, number: int, key: str, seconds: float) -> None:
         wrong = self.world.wrong.setdefault(self.server(number).node, set())
         wrong ^= {key}
+        self.world.run(seconds)
 
-    @rule(number=servers)
-    def server_is_cut_off(self, number: int) -> None:
+    @rule(number=servers, seconds=times)
+    def server_is_cut_off(self, number: int, seconds: float) -> None:
         server = self.server(number)
         assume(server.running and server.node not in self.world.isolated)
         self.world.isolate(server.node)
+        self.world.run(seconds)
 
-    @rule(number=servers)
-    def server_is_back(self, number: int) -> None:
+    @rule(number=servers, seconds=times)
+    def server_is_back(self, number: int, seconds: float) -> None:
         server = self.server(number)
         assume(server.running and server.node in self.world.isolated)
         self.world.join(server.node)
+        self.world.run(seconds)
 
-    @rule(one=servers, other=servers)
-    def link_is_cut(self, one: int, other: int) -> None:
+    @rule(one=servers, other=servers, seconds=times)
+    def link_is_cut(self, one: int, other: int, seconds: float) -> None:
         names = frozenset({self.server(one).node, self.server(other).node})
         assume(len(names) == 2)
         self.world.cut.add(names)
+        self.world.run(seconds)
 
     @rule()
     def links_heal(self) -> None:
         self.world.heal()
 
-    @rule(number=servers)
-    def server_dies(self, number: int) -> None:
+    @rule(number=servers, seconds=times)
+    def server_dies(self, number: int, seconds: float) -> None:
         self.server(number).running = False
+        self.world.run(seconds)
 
-    @rule(number=servers)
-    def server_starts(self, number: int) -> None:
+    @rule(number=servers, seconds=times)
+    def server_starts(self, number: int, seconds: float) -> None:
         server = self.server(number)
         server.start()
         self.seen[server.node] = len(server.history)
         if server.node in self.world.isolated:
             server.quorum.connected(False, server.now)
+        self.world.run(seconds)
 
-    @rule(number=servers)
-    def server_is_paused(self, number: int) -> None:
+    @rule(number=servers, seconds=times)
+    def server_is_paused(self, number: int, seconds: float) -> None:
         self.server(number).paused = True
+        self.world.run(seconds)
 
-    @rule(number=servers)
-    def server_goes_on(self, number: int) -> None:
+    @rule(number=servers, seconds=times)
+    def server_goes_on(self, number: int, seconds: float) -> None:
         self.server(number).paused = False
+        self.world.run(seconds)
 
-    @rule(count=st.integers(1, 10))
-    def messages_are_lost(self, count: int) -> None:
+    @rule(count=st.integers(1, 10), seconds=times)
+    def messages_are_lost(self, count: int, seconds: float) -> None:
         self.world.lose = count
+        self.world.run(seconds)
 
     @rule()
     def messages_are_repeated(self) -> None:
@@ -139,22 +152,23 @@ class Servers(RuleBasedStateMachine):
             return
         for node, server in self.world.servers.items():
             states: dict[str, Vote | None] = dict.fromkeys(KEYS)
-            for place, (at, key, merged) in enumerate(server.history):
+            for place, (at, key, merged, mode) in enumerate(server.history):
                 before, states[key] = states[key], merged.vote
                 if place < self.seen.get(node, 0) or before in {None, merged.vote}:
                     continue
-                self.check_evidence(server, at, key, merged.vote)
+                self.check_evidence(server, at, key, merged.vote, mode)
             self.seen[node] = len(server.history)
 
-    def check_evidence(self, server: Server, at: float, key: str, vote: Vote) -> None:
+    def check_evidence(self, server: Server, at: float, key: str, vote: Vote, mode: QuorumMode) -> None:
         needed = CHECK.fall if vote is DOWN else CHECK.rise
         kind = ProbeResult.FAILURE if vote is DOWN else ProbeResult.OK
         lost, gained = server.last_change(at)
         most = 0
-        for one in self.world.servers.values():
+        others = () if mode is QuorumMode.OWN else self.world.servers.values()
+        for one in {server.node: server, **{other.node: other for other in others}}.values():
             since = min(lost, one.last_change(at)[0]) if gained < lost else -1.0
             most = max(most, sum(k == key and f is kind and since <= t <= at for t, k, f in one.found))
-        assert most >= (needed if gained < lost else 1), (server.node, at, key, vote, lost, gained)
+        assert most >= (needed if gained < lost else 1), (server.node, at, key, vote, mode, lost, gained)
 
 
 class OneFaultyServer(RuleBasedStateMachine):
@@ -197,10 +211,16 @@ class OneFaultyServer(RuleBasedStateMachine):
     def it_starts(self) -> None:
         self.world.servers["ns3"].start()
 
-    @rule(name=st.sampled_from(["ns1", "ns2"]))
-    def another_restarts(self, name: str) -> None:
+    @rule(name=st.sampled_from(["ns1", "ns2"]), seconds=st.sampled_from([0.0, 0.25, 1.0, 4.0]))
+    def another_restarts(self, name: str, seconds: float) -> None:
         self.world.servers[name].start()
-        self.world.run(4)
+        self.world.run(seconds)
+
+    @rule(name=st.sampled_from(["ns1", "ns2"]), holds=st.booleans())
+    def another_holds_its_verdicts(self, name: str, holds: bool) -> None:
+        server = self.world.servers[name]
+        server.quorum.holding(["a"] if holds else [], server.now)
+        self.world.run(1)
 
     @rule(name=st.sampled_from(["ns1", "ns2"]))
     def another_pauses(self, name: str) -> None:
