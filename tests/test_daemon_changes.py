@@ -324,6 +324,27 @@ def test_an_edit_waits_where_another_host_is_out_by_an_order(
     ready.run(test)
 
 
+def test_a_yes_to_a_reload_is_to_the_edit_that_was_shown(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        assert (await running.order("drain", "mta2"))[0] == 200
+        ready.file.write_text(WITHOUT_1)
+        _, shown = await running.post("/api/v1/reload", {})
+        assert list(shown["waiting"]) == [NAME]
+        first = shown["digest"]
+        ready.file.write_text(WITHOUT_1.replace("192.0.2.13", "192.0.2.33"))
+        code, refused = await running.post("/api/v1/reload", {"yes": first})
+        assert (code, f"the yes was to {first}" in refused["error"]) == (409, True)
+        assert running.supervisor.dealt() == {"mta1", "mta3"}
+        _, shown = await running.post("/api/v1/reload", {})
+        assert shown["digest"] != first
+        code, shown = await running.post("/api/v1/reload", {"yes": shown["digest"]})
+        assert (code, shown["waiting"], "digest" in shown) == (200, {}, False)
+        assert running.supervisor.dealt() == {"mta3"}
+        assert (await running.post("/api/v1/reload", {"yes": "DIGEST"}))[0] == 400
+
+    ready.run(test)
+
+
 def test_a_host_that_comes_back_rises_and_goes_on_so_after_a_restart(
     ready: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from geodns.cli import main
 from geodns.config.settings import load_settings
@@ -154,7 +155,7 @@ def test_the_architecture_names_files_that_there_are() -> None:
 
 def test_every_block_is_of_a_language_that_is_checked() -> None:
     found = {language for document in DOCUMENTS for language in LANGUAGE.findall(document.read_text())}
-    assert found <= {"sh", "yaml", "toml", "text", "unbound", "main.cf", "postfix", "exim"}
+    assert found <= {"sh", "yaml", "toml", "text", "unbound", "main.cf", "postfix", "exim", "ansible"}
 
 
 @pytest.mark.skipif(
@@ -166,6 +167,16 @@ def test_unbound_takes_every_configuration(text: str, tmp_path: Path) -> None:
     file.write_text(f'server:\n  chroot: ""\n  username: ""\n  directory: "{tmp_path}"\n{text}')
     checked = subprocess.run(["unbound-checkconf", file], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in blocks("ansible")])
+def test_every_playbook_is_one(text: str) -> None:
+    plays = yaml.safe_load(text)
+    tasks = [task for play in plays for task in play["tasks"]]
+    assert all(play.keys() == {"hosts", "tasks"} for play in plays)
+    modules = [key for task in tasks for key in task if key.startswith("ansible.builtin.")]
+    assert modules == ["ansible.builtin.command", "ansible.builtin.copy"]
+    assert all("name" in task for task in tasks)
 
 
 @pytest.mark.skipif(shutil.which("postconf") is None, reason="no Postfix here: apt-get install postfix")

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -183,19 +183,42 @@ def with_orders(found: Imported, orders: Iterable[SharedOrder], held: Orders, cl
 
     """
     forced, weights = dict(found.plan.forced), dict(found.plan.weights)
+    known = {one.key: one for one in orders if one.kind in KINDS and unfit(one) is None}
+    newer = merge(held, known.values()).changes
     taken: dict[OrderKey, SharedOrder] = {}
-    for key, order in merge(held, (one for one in orders if unfit(one) is None)).changes.items():
-        host = (key[0], key[1])
-        mine: Mapping[HostKey, object] = cluster.forced if key[2] == STATE else cluster.weights
-        if order.content is None and key[2] in KINDS and host in mine:
-            (forced if key[2] == STATE else weights)[host] = None
-            taken[key] = order
-        elif order.content is not None and host in (forced if key[2] == STATE else weights):
+    for key, order in known.items():
+        host, state = (key[0], key[1]), key[2] == STATE
+        mine = cluster.forced.get(host) if state else cluster.weights.get(host)
+        wanted = forced.get(host) if state else weights.get(host)
+        override: ForcedState | ForcedWeight | None = None
+        if order.content is None:
+            if key not in newer or mine is None:
+                continue
+        elif key in newer or held.get(key) == order:  # else it is ordered anew, to win over what is here
             with contextlib.suppress(ValueError):
-                override = override_of(order)
-                if isinstance(override, ForcedState):
-                    forced[host] = override
-                else:
-                    weights[host] = replace(override, file=file_weights(cluster.zone(host[0]), host[1]))
-                taken[key] = order
+                override = mine if key not in newer else override_of(order)
+            if override is None or wanted is None or not _says(override, wanted):
+                continue
+        else:
+            continue
+        taken[key] = order
+        if isinstance(override, ForcedWeight):
+            weights[host] = replace(override, file=file_weights(cluster.zone(host[0]), host[1]))
+        elif state:
+            forced[host] = override
+        else:
+            weights[host] = None
     return found._replace(plan=OverridePlan(forced, weights, orders=taken))
+
+
+def _says(order: ForcedState | ForcedWeight, entry: ForcedState | ForcedWeight) -> bool:
+    """Tell whether an entry is as its order, which knows the times better, and has not been edited since."""
+    ends = order.until, entry.until
+    near = ends[0] == ends[1] or (None not in ends and abs((ends[0] or 0) - (ends[1] or 0)) <= 1)
+    return near and _without_times(order) == _without_times(entry)
+
+
+def _without_times(one: ForcedState | ForcedWeight) -> ForcedState | ForcedWeight:
+    if isinstance(one, ForcedState):
+        return replace(one, since=0, until=None)
+    return replace(one, since=0, until=None, file="", edited=None)

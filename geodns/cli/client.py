@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -115,6 +115,15 @@ class Server:
         """Ask each server for a change, or those of `urls` alone, as `get_all` does."""
         return asyncio.run(self._all(self.urls if urls is None else urls, "POST", path, query, body))
 
+    def post_each(self, path: str, bodies: Mapping[str, Json]) -> dict[str, HttpReply | GeodnsError]:
+        """Ask some servers for changes, each for its own, by their URLs, as `post_all` does."""
+
+        async def all_of_them() -> dict[str, HttpReply | GeodnsError]:
+            asked = (self._all([url], "POST", path, {}, body) for url, body in bodies.items())
+            return {url: answer for one in await asyncio.gather(*asked) for url, answer in one.items()}
+
+        return asyncio.run(all_of_them())
+
     async def first(self, path: str, query: dict[str, str], body: Json | None = None) -> HttpReply:
         """Do as `get` does, or as `post` with a body, where a loop runs already."""
         method = "GET" if body is None else "POST"
@@ -177,13 +186,17 @@ class UnreachableError(ServerError):
     """Nothing answers there, or no geodns does."""
 
 
+class UnableError(ServerError):
+    """The server answers that it cannot do it now: another may."""
+
+
 def _refusal(status: int, answer: Any) -> ServerError | NotFoundError:
     text = str(answer.get("error", f"status {status}") if isinstance(answer, dict) else f"status {status}")
     if status == 404:
         return NotFoundError(text)
     if status == 401 and (trouble := why_no_token()) is not None:
         text = f"{text} ({trouble})"
-    error = ServerError(text)
+    error = UnableError(text) if status >= 500 else ServerError(text)
     if status == 400:
         error.status = UsageError.status
     return error

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from geodns.cli.client import HttpReply, Json, Server, UnreachableError
 from geodns.cli.options import author_option, server_option, token_option
+from geodns.cli.order_courier import Answers, Courier
 from geodns.cli.output import WIDE, show
 from geodns.cli.status_words import host_of
 from geodns.config.report import first_and_count
@@ -22,9 +23,6 @@ UNKEPT = 4
 """Exit status of an order that is in force, but that a restart of the server would forget."""
 FEW = 8
 """Hosts of a pool that are named in a line."""
-
-Answers = Mapping[str, HttpReply | GeodnsError]
-"""Servers' answers, or why there are none, by their URLs."""
 
 
 class OrderReport(NamedTuple):
@@ -68,7 +66,7 @@ def give(
     in_query: bool = False,
     then: Callable[[Answers], None] | None = None,
 ) -> Answers:
-    """Give an order to every server, and print what has become of it.
+    """Give an order to every server, or to one where they share orders, and print what has become of it.
 
     Args:
         servers: whom to give it to.
@@ -86,21 +84,14 @@ def give(
         one could not write the order down, with status 4.
 
     """
-
-    def post(urls: list[str], **flags: bool) -> Answers:
-        if not in_query:
-            return servers.post_all(path, body | flags, urls)
-        return servers.post_all(path, body, urls, **{name: "true" for name, on in flags.items() if on})
-
+    courier = Courier(servers, path, body, in_query=in_query)
     answers: Answers = {}
     if dry_run or not yes:
-        answers = post(list(servers.urls), dry_run=True)
+        answers = courier.try_all()
         if not dry_run:
             yes = _confirmed(answers)
     if not dry_run:
-        # Who could not even be asked what it would do is not tried again: that took long enough.
-        urls = [url for url in servers.urls if not isinstance(answers.get(url), GeodnsError)]
-        answers = {**answers, **post(urls, yes=yes)}
+        answers = courier.give(answers, yes=yes)
     kept = _show(answers, dry_run=dry_run, as_json=as_json, describe=describe)
     if then is not None and not dry_run:
         then(answers)
@@ -206,6 +197,9 @@ def describe_order(answer: Json) -> OrderReport:
     pending = []
     if answer["pending"]:
         pending = [f"still pending: {', '.join(answer['pending'])} (it may deal the host a moment longer)"]
+    if answer.get("peers"):
+        peers = ", ".join(answer["peers"])
+        pending.append(f"not yet confirmed by {peers}: it takes the order as soon as it can be reached")
     parts: list[RenderableType] = [*_hosts(answer), *_pools(answer["pools"]), *notes]
     return OrderReport(parts, [*left, *pending], answer.get("kept", True))
 

@@ -8,7 +8,8 @@ import click
 
 from geodns.cli.client import Json, Server
 from geodns.cli.options import number
-from geodns.cli.order_dialog import Answers, describe_order, give, order_options
+from geodns.cli.order_courier import Answers
+from geodns.cli.order_dialog import describe_order, give, order_options
 from geodns.cli.wait import wait
 from geodns.config.times import seconds_asked
 from geodns.errors import UsageError

@@ -7,10 +7,13 @@ import click
 
 from geodns.cli.client import HttpReply, Json, Server
 from geodns.cli.options import server_option, token_option
+from geodns.cli.order_courier import Answers
 from geodns.cli.order_dialog import UNKEPT
 
 RELOAD = "/api/v1/reload"
 QUERY_LOG = "/api/v1/querylog"
+ALL = "all"
+"""A yes to all that is shown to wait."""
 
 
 def order_all(servers: Server, path: str, body: Json, show: Callable[[str, str, HttpReply], bool]) -> None:
@@ -26,7 +29,10 @@ def order_all(servers: Server, path: str, body: Json, show: Callable[[str, str, 
         GeodnsError: there is one server only, and it did not take the order.
 
     """
-    answers = servers.post_all(path, body)
+    _report(servers.post_all(path, body), show)
+
+
+def _report(answers: Answers, show: Callable[[str, str, HttpReply], bool]) -> None:
     good = kept = True
     for url, answer in answers.items():
         if isinstance(answer, HttpReply):
@@ -48,24 +54,42 @@ def order_all(servers: Server, path: str, body: Json, show: Callable[[str, str, 
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Also serve edits that would take much away.")
+@click.option(
+    "--yes",
+    is_flag=False,
+    flag_value=ALL,
+    metavar="[DIGEST]",
+    help="Also serve edits that would take much away; with the DIGEST that was shown, those alone.",
+)
 @server_option
 @token_option
-def reload(*, yes: bool, server: str, token: str | None) -> None:
+def reload(*, yes: str | None, server: str, token: str | None) -> None:
     """Read the zone files anew.
 
     Edits are read by themselves. One that would take more than 30 % of a pool's weight away, or a name that
     was asked for within a day, waits for --yes: until then the zone is served as it was. Exit status 1 when
     something waits, or a file is refused.
+
+    What --yes serves is what waits at that moment: a server whose files are edited meanwhile refuses it.
     """
-    order_all(Server(server, token), RELOAD, {"yes": yes}, partial(_show_zones, token))
+    servers = Server(server, token)
+    answers = servers.post_all(RELOAD, {"yes": yes if yes and yes != ALL else False})
+    if yes == ALL:
+        waiting = {
+            url: {"yes": answer.body.get("digest", True)}  # a server before digests says none
+            for url, answer in answers.items()
+            if isinstance(answer, HttpReply) and answer.body["waiting"]
+        }
+        answers |= servers.post_each(RELOAD, waiting) if waiting else {}
+    _report(answers, partial(_show_zones, token))
 
 
 def _show_zones(token: str | None, url: str, prefix: str, answer: HttpReply) -> bool:
     """Say what has become of a server's files; return whether it serves them as they are."""
     waiting: Mapping[str, list[str]] = answer.body["waiting"]
+    yes = f"--yes {answer.body['digest']}" if answer.body.get("digest") else "--yes"
     for zone, why in waiting.items():
-        text = f"{zone} waits: {'; '.join(why)}: `geodns reload --yes` serves it all the same"
+        text = f"{zone} waits: {'; '.join(why)}: `geodns reload {yes}` serves it all the same"
         click.echo(prefix + text, err=True)
     zones = Server(url, token).get("/status")["zones"]
     refused = [about["error"] for about in zones.values() if about["error"]]

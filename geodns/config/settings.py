@@ -90,7 +90,11 @@ class Settings(Frozen):
         ),
     ] = ()
     servers: Annotated[
-        tuple[str, ...], Key(SERVERS, "The HTTP sides of all name servers: orders go to each.")
+        tuple[str, ...],
+        Key(
+            SERVERS,
+            "The HTTP sides of all name servers, this one too: orders go to each, and they ask one another.",
+        ),
     ] = ()
     shared: Annotated[
         SharedSettings | None,

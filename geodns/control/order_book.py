@@ -10,19 +10,18 @@ from geodns.control.order_versions import (
     MAX_KEPT,
     STATE,
     WEIGHT,
+    Digests,
     Merged,
     OrderKey,
     Orders,
     Override,
+    beats,
     content_of,
-    digest,
     is_past,
     merge,
     next_version,
     override_of,
-    rank,
     restored_orders,
-    revisions,
     unfit,
 )
 from geodns.control.orders import OverridePlan
@@ -50,6 +49,7 @@ class OrderBook:
         orders: by key.
         over: keys of those that this server has ended, since their time was over.
         fresh: keys of those that a start found or made otherwise than they are on disk.
+        digests: of their versions.
 
     """
 
@@ -65,27 +65,11 @@ class OrderBook:
         self.fresh = restored.changed
         self._node = node
         self._seen: dict[tuple[str, OrderKey], None] = {}
-        self._revisions: dict[str, str] | None = None
-        self._digest = ""
+        self.digests = Digests(self.orders.values())
 
     def stored(self, key: OrderKey) -> StoredOrder | None:
         order = self.orders.get(key)
         return None if order is None else StoredOrder(order, key in self.over)
-
-    def revisions(self) -> Mapping[str, str]:
-        """Return digests of the versions of each zone's orders."""
-        if self._revisions is None:
-            self._revisions = revisions(self.orders)
-            self._digest = digest(self.orders)
-        return self._revisions
-
-    def revision(self, zone: str) -> str:
-        return self.revisions().get(zone) or revisions({}, (zone,))[zone]
-
-    def digest(self) -> str:
-        """Return a digest of the versions of all orders."""
-        self.revisions()
-        return self._digest
 
     def made(self, plan: OverridePlan, cause: Cause, now: float) -> dict[OrderKey, SharedOrder]:
         """Return the orders that a plan comes to; not yet in the book."""
@@ -96,7 +80,7 @@ class OrderBook:
         found = {}
         for key, override in changes:
             known, ready = self.orders.get(key), plan.orders.get(key)
-            if ready is not None and (known is None or rank(known) <= rank(ready)):
+            if ready is not None and (known is None or not beats(known, ready)):
                 found[key] = ready
                 continue
             zone, host, kind = key
@@ -116,18 +100,22 @@ class OrderBook:
     def outdates(self, orders: Orders) -> bool:
         """Tell whether an order has come in meanwhile that is as late as one of these."""
         held = ((self.orders.get(key), order) for key, order in orders.items())
-        return any(known and known != order and rank(known) > rank(order) for known, order in held)
+        return any(known is not None and beats(known, order) for known, order in held)
 
-    def put(self, orders: Mapping[OrderKey, SharedOrder]) -> None:
+    def put(self, orders: Mapping[OrderKey, SharedOrder], now: float) -> None:
+        """Hold these orders from now on."""
         for key, order in orders.items():
             old = self.orders.get(key)
             if old is not None:
                 self._seen[old.version.id, key] = None
             self.orders[key] = order
-            self.over.discard(key)
+            self.digests.change(old, order)
+            if _is_over(order, now):
+                self.over.add(key)
+            else:
+                self.over.discard(key)
         while len(self._seen) > MOST_SEEN:
             self._seen.pop(next(iter(self._seen)))
-        self._revisions = None
 
     def without_done(self, plan: OverridePlan, id: str) -> OverridePlan:  # noqa: A002 - its name everywhere
         """Return a plan without what an order of this id has done already, here or at another server."""
@@ -149,9 +137,12 @@ class OrderBook:
         """
         found, room = [], MAX_KEPT - len(self.orders)
         for one in orders:
-            known = one.key in self.orders
-            if unfit(one) is None and (known or (room > 0 and not is_past(one, now))):
-                room -= not known
+            known = self.orders.get(one.key)
+            if known is not None:
+                if not beats(one, known) or unfit(one) is None:
+                    found.append(one)
+            elif room > 0 and unfit(one) is None and not is_past(one, now):
+                room -= 1
                 found.append(one)
         return merge(self.orders, found), tuple(found)
 
@@ -159,9 +150,8 @@ class OrderBook:
         """Forget what nobody needs any more; return its keys."""
         gone = [key for key, order in self.orders.items() if is_past(order, now)]
         for key in gone:
-            del self.orders[key]
+            self.digests.change(self.orders.pop(key), None)
             self.over.discard(key)
-        self._revisions = None if gone else self._revisions
         return gone
 
     def lapsed(self, now: float) -> dict[OrderKey, SharedOrder]:

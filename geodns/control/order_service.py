@@ -49,6 +49,8 @@ ITSELF = "geodns"
 """The author of overrides' ends that nobody ordered."""
 TRIES = 5
 """Plans of an order while others' later orders keep coming in."""
+AT_ONCE = 500
+"""Others' orders that are merged before others may have a turn."""
 PRUNE_EVERY = 3600.0
 """Seconds from one look for orders that may be forgotten to the next."""
 
@@ -188,22 +190,22 @@ class OrderService:
         """Tell whether a yes was to this danger: to the one found first, by the orders of now."""
         if approved is not None:
             return danger == approved
-        return all(self._book.revision(zone) == known for zone, known in revision.items())
+        return all(self._book.digests.zone(zone) == known for zone, known in revision.items())
 
     def _revision(self, hosts: Iterable[HostKey]) -> dict[str, str]:
-        return {zone: self._book.revision(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
+        return {zone: self._book.digests.zone(zone) for zone in dict.fromkeys(zone for zone, _ in hosts)}
 
     def _override(self, plan: OverridePlan, cause: Cause, orders: Mapping[OrderKey, SharedOrder]) -> None:
         """Change the overrides at once, with events; persistence keeps them at its next write."""
         before = {host: self._overrides(host) for host in plan.hosts}
-        self._impose(plan, orders)
+        self._impose(plan, orders, 0.0)
         for host in sorted(plan.hosts):
             self._report(host, before[host], self._overrides(host), cause.author, cause.reason)
         for subscriber in self._subscribers if orders else ():
             subscriber(tuple(orders.values()))
 
-    def _impose(self, plan: OverridePlan, orders: Mapping[OrderKey, SharedOrder]) -> None:
-        self._book.put(orders)
+    def _impose(self, plan: OverridePlan, orders: Mapping[OrderKey, SharedOrder], now: float) -> None:
+        self._book.put(orders, now)
         self._cluster.override(plan.forced, plan.weights)
         self._verdicts.ignore_overridden()
         for key in dict.fromkeys([*orders, *_keys_of(plan)]):
@@ -254,11 +256,11 @@ class OrderService:
 
     def revisions(self) -> Mapping[str, str]:
         """Return digests of the versions of each zone's orders: servers that hold the same share them."""
-        return self._book.revisions()
+        return self._book.digests.zones()
 
     def digest(self) -> str:
         """Return a digest of the versions of all orders."""
-        return self._book.digest()
+        return self._book.digests.all()
 
     @property
     def shared(self) -> bool:
@@ -294,33 +296,42 @@ class OrderService:
             whole: whether these are all that the others hold.
 
         """
-        merged, looked_at = self._book.merged(orders, self.now())
-        if merged.changes:
-            self._take(merged, source)
-        newer_here = newer(self._book.orders, looked_at, whole=whole)
-        if not merged.changes:
-            return SharedTaken(newer_here)
-        hosts = {(zone, host) for zone, host, _ in merged.changes}
-        pending, unkept = await asyncio.gather(
-            self._workers.deliver(), self._persistence.orders_written(hosts)
-        )
+        theirs = list(orders)
+        newer_here: list[SharedOrder] = []
+        taken: dict[OrderKey, SharedOrder] = {}
+        for first in range(0, len(theirs), AT_ONCE):
+            merged, some = self._book.merged(theirs[first : first + AT_ONCE], self.now())
+            if merged.changes:
+                self._take(merged, source)
+            taken |= merged.changes
+            newer_here += newer(self._book.orders, some, whole=False)
+            await asyncio.sleep(0)
+        if whole:
+            known = {one.key for one in theirs}
+            newer_here += (one for key, one in self._book.orders.items() if key not in known)
+        if not taken:
+            return SharedTaken(tuple(newer_here))
+        hosts = {(zone, host) for zone, host, _ in taken}
+        written = self._persistence.orders_written(hosts)
+        pending, unkept = await asyncio.gather(self._workers.deliver(), written)
         unserved = frozenset(host for host in hosts if not is_served(self._cluster, host))
-        return SharedTaken(newer_here, tuple(merged.changes.values()), unserved, pending, unkept is None)
+        return SharedTaken(tuple(newer_here), tuple(taken.values()), unserved, pending, unkept is None)
 
     def _take(self, merged: Merged, source: str) -> None:
         """Impose others' orders at once, with an event for each host whose overrides change."""
         # Until the clock is believed it ends nothing.
-        plan = imposed_by(merged.changes, self._cluster, self.now() if self._clock.steady else 0.0)
+        now = self.now() if self._clock.steady else 0.0
+        plan = imposed_by(merged.changes, self._cluster, now)
         old = {key: self._book.orders.get(key) for key in merged.changes}
         before = {host: self._overrides(host) for host in plan.hosts}
-        self._impose(plan, merged.changes)
+        self._impose(plan, merged.changes, now)
         for key, order in merged.changes.items():
             host, known = (key[0], key[1]), old[key]
             if host not in plan.hosts or (known is not None and same(known, order)):
                 continue
-            was, now = (one.only(key[2]) for one in (before[host], self._overrides(host)))
-            if was != now:
-                self._report(host, was, now, *whose(order), through=order.node or source)
+            was, held = (one.only(key[2]) for one in (before[host], self._overrides(host)))
+            if was != held:
+                self._report(host, was, held, *whose(order), through=order.node or source)
         for loser, winner in merged.lost:
             self._events.tell(
                 "forced", describe_loss(loser, winner, source), zone=loser.zone, host=loser.host

@@ -59,7 +59,7 @@ def merge(own: Orders, others: Iterable[SharedOrder]) -> Merged:
     for other in others:
         seen.add(other.key)
         known = changes.get(other.key) or own.get(other.key)
-        if known is None or rank(known) < rank(other):
+        if known is None or beats(other, known):
             changes[other.key] = other
     lost = tuple(
         (loser, winner)
@@ -81,18 +81,26 @@ def newer(own: Orders, others: Iterable[SharedOrder], *, whole: bool) -> tuple[S
     highest: dict[OrderKey, SharedOrder] = {}
     for one in others:
         known = highest.get(one.key)
-        if known is None or rank(known) < rank(one):
+        if known is None or beats(one, known):
             highest[one.key] = one
-    return tuple(
-        one
-        for key, one in sorted(own.items())
-        if (rank(highest[key]) < rank(one) if key in highest else whole)
-    )
+    given_back = [own[key] for key, one in highest.items() if key in own and beats(own[key], one)]
+    missing = (one for key, one in own.items() if key not in highest) if whole else ()
+    return (*given_back, *missing)
 
 
 def rank(order: SharedOrder) -> tuple[int, str, str]:
     """Return what decides between two orders; the text only where one order was taken by two servers."""
     return (*order.version.rank, _canonical([order.content, order.at, order.node, order.more]))
+
+
+def beats(one: SharedOrder, other: SharedOrder) -> bool:
+    """Tell whether an order wins over another of its key."""
+    mine, theirs = one.version, other.version
+    if mine.counter != theirs.counter:
+        return mine.counter > theirs.counter
+    if mine.id != theirs.id:
+        return mine.id > theirs.id
+    return one is not other and one != other and rank(one) > rank(other)
 
 
 def _at_once(one: SharedOrder, other: SharedOrder) -> bool:
@@ -237,27 +245,31 @@ def is_past(order: SharedOrder, now: float) -> bool:
     return last + TOMBSTONE_KEPT < now
 
 
-def revision(orders: Orders, zone: str) -> str:
-    """Return a digest of the versions of a zone's orders."""
-    return revisions(orders, (zone,))[zone]
+class Digests:
+    """Digests of the versions of orders, of each zone and of all; a change costs no more for many orders."""
 
+    def __init__(self, orders: Iterable[SharedOrder] = ()) -> None:
+        self._sums: dict[str, int] = {}
+        for order in orders:
+            self.change(None, order)
 
-def revisions(orders: Orders, zones: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the revisions of some zones, or of all that have orders."""
-    found: dict[str, list[Any]] = {zone: [] for zone in zones or ()}
-    for key, order in sorted(orders.items()):
-        if zones is None or key[0] in found:
-            found.setdefault(key[0], []).append([*key[1:], *order.version.rank])
-    return {zone: _digest(versions) for zone, versions in found.items()}
+    def change(self, before: SharedOrder | None, after: SharedOrder | None) -> None:
+        """Take one order instead of another; None: there was none, or is none any more."""
+        for order, sign in ((before, -1), (after, 1)):
+            if order is not None:
+                text = _canonical([*order.key, *order.version.rank])
+                number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+                self._sums[order.zone] = (self._sums.get(order.zone, 0) + sign * number) % 2**128
 
+    def zone(self, zone: str) -> str:
+        return f"{self._sums.get(zone, 0):032x}"[:16]
 
-def digest(orders: Orders) -> str:
-    """Return a digest of the versions of all orders."""
-    return _digest([[*key, *order.version.rank] for key, order in sorted(orders.items())])
+    def zones(self) -> dict[str, str]:
+        """Return the digests of the zones that have orders."""
+        return {zone: self.zone(zone) for zone, held in sorted(self._sums.items()) if held}
 
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:16]
+    def all(self) -> str:
+        return f"{sum(self._sums.values()) % 2**128:032x}"[:16]
 
 
 def shared_now(own: float, offset: float) -> float:

@@ -56,7 +56,11 @@ SILENT = 15.0
 REPORT_FOR = 1.0
 """Seconds for which an own report is good for all who ask."""
 MOST_ZONES = 20
-"""Zones whose hosts' states are asked for at once; the others' turn comes."""
+"""Zones whose hosts' states are asked for at once."""
+MOST_HOSTS = 100_000
+"""Hosts of these zones; a larger zone is asked for alone."""
+MAX_STATES_BODY = 8 * 2**20
+"""Bytes of their states."""
 MAX_ORDERS_BODY = 32 * 2**20
 """Bytes of all orders."""
 
@@ -87,7 +91,7 @@ class PeerView(NamedTuple):
     differs: tuple[StandingDifference, ...]
 
 
-class _Peer:
+class KnownPeer:
     """What is known of the server at a URL."""
 
     def __init__(self, url: str) -> None:
@@ -112,7 +116,12 @@ class _Peer:
 
 
 class PeerService:
-    """Knows the other servers; URLs come from the settings alone."""
+    """Knows the other servers; URLs come from the settings alone.
+
+    Attributes:
+        keeps_time: whether overrides end by these servers' clocks where most say that the own is wrong.
+
+    """
 
     def __init__(
         self,
@@ -122,6 +131,7 @@ class PeerService:
         watchdog: Watchdog,
         orders: OrderService,
     ) -> None:
+        self.keeps_time = True
         self._node = settings.node
         self._cluster = cluster
         self._zones = zones
@@ -131,7 +141,7 @@ class PeerService:
         tokens = (*settings.read_token, *settings.token)
         shown = f"Bearer {tokens[0].secret.get_secret_value()}" if tokens else None
         self._headers = {"Accept": "application/json"} | ({"Authorization": shown} if shown else {})
-        self._peers = [_Peer(url) for url in settings.servers]
+        self._peers = [KnownPeer(url) for url in settings.servers]
         self._client = HttpClient(max(1, len(self._peers)), "peer-names")
         self._started = time.time()
         self._since = Lasting()
@@ -175,7 +185,7 @@ class PeerService:
             if one in done and one.result():
                 await self._orders.shared_changed(one.result(), peer.url)
 
-    async def _first_orders(self, peer: _Peer) -> list[SharedOrder]:
+    async def _first_orders(self, peer: KnownPeer) -> list[SharedOrder]:
         try:
             return await self._fetch_orders(peer)
         except UnreadError as error:
@@ -202,13 +212,15 @@ class PeerService:
         """Ask each server once, and compare."""
         await asyncio.gather(*map(self._ask, self._peers))
         self.compare(time.monotonic())
+        if self.keeps_time:
+            self._orders.set_clock_offset(self.clock_ahead)
 
-    async def _ask(self, peer: _Peer) -> None:
+    async def _ask(self, peer: KnownPeer) -> None:
         begun = time.monotonic()
         try:
             report = await self._get(peer, PATH, PeerReport)
         except UnreadError as error:
-            peer.asked, peer.error = True, str(error)
+            peer.asked, peer.error = True, _explained(str(error))
             return
         now = time.monotonic()
         peer.lag = now - begun
@@ -221,21 +233,34 @@ class PeerService:
             await self._exchange(peer, report)
         except UnreadError as error:
             log.debug("%s: %s", peer.url, error)
+        except Exception:
+            log.exception("what %s says could not be taken", peer.url)
 
-    async def _exchange(self, peer: _Peer, report: PeerReport) -> None:
+    async def _exchange(self, peer: KnownPeer, report: PeerReport) -> None:
         """Ask for what is worth it only where the two differ."""
         own = self._fresh_report()
         pair = own.orders, report.orders
         if own.orders != report.orders and self._merged.get(peer.url) != pair:
             await self._orders.shared_changed(await self._fetch_orders(peer), report.node)
             self._merged[peer.url] = self._orders.digest(), report.orders
-        zones = differing_verdicts(own, report)[:MOST_ZONES] if own.ready and report.ready else []
+        zones = self._some(differing_verdicts(own, report)) if own.ready and report.ready else []
         if zones:
             path = f"{STATES_PATH}?zones={','.join(zones)}"
-            found = await self._get(peer, path, PeerStates)
+            found = await self._get(peer, path, PeerStates, MAX_STATES_BODY)
             peer.states = {zone: found.states[zone] for zone in zones if zone in found.states}
 
-    async def _fetch_orders(self, peer: _Peer) -> list[SharedOrder]:
+    def _some(self, zones: Iterable[str]) -> list[str]:
+        """Return the first zones, as many as one answer may be about."""
+        found: list[str] = []
+        room = MOST_HOSTS
+        for zone in zones:
+            room -= len(self._cluster.sources[zone].zone.hosts)
+            if len(found) == MOST_ZONES or (found and room < 0):
+                break
+            found.append(zone)
+        return found
+
+    async def _fetch_orders(self, peer: KnownPeer) -> list[SharedOrder]:
         body = await self._body(peer, ORDERS_PATH, MAX_ORDERS_BODY)
         try:
             orders, bad = await asyncio.to_thread(_orders_in, body)
@@ -245,11 +270,11 @@ class PeerService:
             log.warning("%d orders of %s cannot be read: they are left out", bad, peer.url)
         return orders
 
-    async def _body(self, peer: _Peer, path: str, most: int = MAX_BODY) -> bytes:
+    async def _body(self, peer: KnownPeer, path: str, most: int = MAX_BODY) -> bytes:
         return await self._client.get(peer.url + path, ANSWER, self._headers, connect=CONNECT, most=most)
 
-    async def _get(self, peer: _Peer, path: str, kind: type[T]) -> T:
-        body = await self._body(peer, path)
+    async def _get(self, peer: KnownPeer, path: str, kind: type[T], most: int = MAX_BODY) -> T:
+        body = await self._body(peer, path, most)
         try:
             return await asyncio.to_thread(kind.model_validate_json, body)
         except ValidationError as error:
@@ -260,13 +285,13 @@ class PeerService:
 
     # --- comparing --------------------------------------------------------------------------------------
 
-    def _is_own(self, peer: _Peer) -> bool:
+    def _is_own(self, peer: KnownPeer) -> bool:
         return peer.report is not None and (peer.report.node, peer.report.started) == (
             self._node,
             self._started,
         )
 
-    def _others(self) -> Iterator[_Peer]:
+    def _others(self) -> Iterator[KnownPeer]:
         """Return the servers that were asked and are not this one."""
         return (peer for peer in self._peers if peer.asked and not self._is_own(peer))
 
@@ -294,7 +319,7 @@ class PeerService:
 
     def _twins(self) -> Iterator[tuple[str, str]]:
         """Return the URLs of other servers that share a name."""
-        first: dict[str, _Peer] = {}
+        first: dict[str, KnownPeer] = {}
         for peer in self._others():
             if peer.report is None or peer.error is not None or peer.report.node == self._node:
                 continue
@@ -306,7 +331,7 @@ class PeerService:
 
     def views(self) -> list[PeerView]:
         """Return the other servers, each once, by name; none: this server is alone."""
-        latest: dict[str, _Peer] = {}
+        latest: dict[str, KnownPeer] = {}
         for peer in self._others():
             name = peer.url if peer.name == self._node else peer.name
             known = latest.get(name)
@@ -315,7 +340,7 @@ class PeerService:
         return [self._view(name, peer) for name, peer in sorted(latest.items())]
 
     @staticmethod
-    def _view(name: str, peer: _Peer) -> PeerView:
+    def _view(name: str, peer: KnownPeer) -> PeerView:
         report = peer.report
         if report is None:
             return PeerView(name, peer.url, None, None, None, None, {}, peer.error, ())
@@ -366,7 +391,7 @@ class PeerService:
                 text = f"{pair[0]} and {pair[1]} are two servers with one name: give each a `node` of its own"
                 yield Alert(("peer twins", pair), text, kind="peer")
 
-    def _alert(self, peer: _Peer, one: StandingDifference) -> Alert:
+    def _alert(self, peer: KnownPeer, one: StandingDifference) -> Alert:
         about = f"{one.topic} of {one.zone}" if one.zone else one.topic
         return Alert(
             ("peer", peer.url, one.topic, one.zone, one.which),
@@ -377,6 +402,21 @@ class PeerService:
             zone=one.zone if one.zone in self._cluster.sources else None,
             data={"peer": peer.name, "topic": str(one.topic)},
         )
+
+
+def _explained(error: str) -> str:
+    """Return why a server gives no report, with what an operator would try."""
+    for start, hint in _HINTS.items():
+        if error.startswith(start):
+            return f"{error} ({hint})"
+    return error
+
+
+_HINTS = {
+    "status 401": "have all servers the same `read_token`, or `token`?",
+    "status 403": "is this server's token one for reading?",
+    "status 404": "is it a geodns of an earlier version?",
+}
 
 
 def _orders_in(body: bytes) -> tuple[list[SharedOrder], int]:

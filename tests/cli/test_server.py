@@ -29,7 +29,32 @@ def run(*arguments: str) -> Result:
 def test_one_server_says_what_it_serves(fake: Answering) -> None:
     result = run("--yes", "--server", fake.url)
     assert (result.exit_code, result.stdout) == (0, "zones are served as their files say: 1\n")
-    assert fake.asked[0][3] == {"yes": True}
+    assert [one[3] for one in fake.asked if one[0] == "POST"] == [{"yes": False}], "nothing waits"
+
+
+WAITS = {"waiting": {NAME: ["3 of 4 hosts go"]}, "digest": "0123456789abcdef"}
+
+
+def test_a_yes_is_to_what_waits_as_it_was_shown(fake: Answering) -> None:
+    fake.give(RELOAD, WAITS, {"waiting": {}})
+    result = run("--yes", "--server", fake.url)
+    assert (result.exit_code, result.stdout) == (0, "zones are served as their files say: 1\n")
+    said = [one[3] for one in fake.asked if one[0] == "POST"]
+    assert said == [{"yes": False}, {"yes": "0123456789abcdef"}]
+
+
+def test_a_yes_may_name_what_it_is_to(fake: Answering) -> None:
+    result = run("--yes", "0123456789abcdef", "--server", fake.url)
+    assert result.exit_code == 0
+    assert fake.asked[0][3] == {"yes": "0123456789abcdef"}
+    fake.give(RELOAD, WAITS)
+    assert "`geodns reload --yes 0123456789abcdef` serves it" in run("--server", fake.url).stderr
+
+
+def test_an_older_server_gets_a_yes_to_all(fake: Answering) -> None:
+    fake.give(RELOAD, {"waiting": {NAME: ["3 of 4 hosts go"]}}, {"waiting": {}})
+    assert run("--yes", "--server", fake.url).exit_code == 0
+    assert fake.asked[1][3] == {"yes": True}
 
 
 def test_what_waits_is_a_problem(fake: Answering) -> None:

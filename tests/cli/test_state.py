@@ -1,6 +1,7 @@
 """Overrides, written to a file and taken up again by commands."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def test_it_is_tried_and_then_taken_up(fake: Answering, arguments: list[str]) ->
     Path("state.json").write_text(json.dumps(STATE))
     result = run(fake, "import-state", *arguments, given=json.dumps(STATE))
     assert result.exit_code == 0, result.output
-    assert [one[1] for one in fake.asked] == ["/api/v1/state?dry_run=true", "/api/v1/state"]
+    tried, given = (one[1] for one in fake.asked)
+    assert tried == "/api/v1/state?dry_run=true"
+    assert re.fullmatch(r"/api/v1/state\?id=[0-9a-f]{32}", given)
     assert [one[3] for one in fake.asked] == [STATE, STATE]
     assert f"mta1.{NAME}: up (drained" in result.stdout
 
@@ -60,7 +63,8 @@ def test_it_is_tried_and_then_taken_up(fake: Answering, arguments: list[str]) ->
 def test_with_yes_it_is_not_tried_first(fake: Answering) -> None:
     fake.give(POST, imported())
     run(fake, "import-state", "--yes", given=json.dumps(STATE))
-    assert [one[1] for one in fake.asked] == ["/api/v1/state?yes=true"]
+    (given,) = (one[1] for one in fake.asked)
+    assert re.fullmatch(r"/api/v1/state\?yes=true&id=[0-9a-f]{32}", given)
 
 
 def test_a_dry_run_names_everything(fake: Answering) -> None:

@@ -40,6 +40,29 @@ def test_a_table_shows_hosts_and_pools(fake: Answering) -> None:
     assert "mta1 50.0%, mta2 50.0%" in result.output
 
 
+def test_a_table_shows_the_other_name_servers(fake: Answering) -> None:
+    zone = {"digest": "0" * 32, "serial": 7}
+    peer = {"seen": "2026-11-30T00:00:00Z", "version": "9.9", "error": None, "zones": {NAME: zone}}
+    differs = [{"what": f"zone {NAME} differs"}, {"what": "they hold different orders"}]
+    gone: dict[str, Any] = {
+        "seen": None,
+        "version": None,
+        "error": "connection refused",
+        "zones": {},
+        "differs": [],
+    }
+    others = {"ns2": peer | {"differs": differs}, "http://192.0.2.55:8053": gone}
+    fake.give("GET /status", status("mta1") | {"peers": others})
+    shown = run(fake).output
+    table = [" ".join(line.split()) for line in shown.partition("\nname servers\n")[2].splitlines()]
+    assert table[:2] == ["server seen version differs", "ns1 this one 0.1.0"]
+    assert table[2].startswith("ns2 ")
+    assert table[2].endswith(f" ago 9.9 zone {NAME} differs; they hold different orders")
+    assert table[3] == "http://192.0.2.55:8053 never ? connection refused"
+    fake.give("GET /status", status("mta1"))
+    assert "name servers" not in run(fake).output
+
+
 def test_json_is_what_the_server_gave(fake: Answering) -> None:
     shown = status("mta1", node="søndag")
     fake.give("GET /status", shown)

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from geodns import __version__
 from geodns.control.geoip_alerts import GeoipFileState
 from geodns.control.metrics import Metrics
+from geodns.control.peer_service import KnownPeer
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
 from geodns.model import reputation
 from geodns.model.address_ranges import ranges_of
@@ -74,6 +75,11 @@ NAMES = {
     "geodns_provider_lookups_total": "counter",
     "geodns_provider_lookups_waiting": "gauge",
     "geodns_picks_total": "counter",
+    "geodns_peer_clock_offset_seconds": "gauge",
+    "geodns_peer_differences": "gauge",
+    "geodns_peer_lag_seconds": "gauge",
+    "geodns_peer_seen_timestamp_seconds": "gauge",
+    "geodns_peer_up": "gauge",
     "geodns_pool_fallback": "gauge",
     "geodns_pool_hosts": "gauge",
     "geodns_pool_intended_share_ratio": "gauge",
@@ -180,6 +186,10 @@ def all_used(rig: Rig) -> Metrics:
     rig.services.geoip._files = (asn, GeoipFileState(Path("country.mmdb")))
     networks = ranges_of([ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")])
     rig.services.geoip._report = GeoipReport(ranges={("asns", 1): networks, ("asns", 2): networks})
+    peers = rig.services.peers
+    other = KnownPeer("http://192.0.2.54:8053")
+    other.report, other.asked, other.seen = peers.report().model_copy(update={"node": "ns2"}), True, NOW
+    peers._peers = [other]
     rig.look()
     found = rig.services.metrics
     found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)

@@ -13,9 +13,9 @@ from geodns.control.order_versions import (
     MAX_TAKEN,
     STATE,
     WEIGHT,
+    Digests,
     OrderKey,
     content_of,
-    digest,
     first_order,
     is_past,
     merge,
@@ -24,7 +24,6 @@ from geodns.control.order_versions import (
     override_of,
     rank,
     restored_orders,
-    revision,
     same,
     shared_now,
     unfit,
@@ -126,7 +125,8 @@ class Servers(RuleBasedStateMachine):
                 found = joined(found, self.books[server])
             for key, held in itertools.chain.from_iterable(book.items() for book in self.books):
                 assert rank(found[key]) >= rank(held)
-        assert digest(found) == digest(joined(self.books[1], joined(self.books[2], self.books[0])))
+        again = joined(self.books[1], joined(self.books[2], self.books[0]))
+        assert Digests(found.values()).all() == Digests(again.values()).all()
 
 
 TestServers = Servers.TestCase
@@ -228,10 +228,15 @@ def test_ends_are_remembered_for_a_year(content: Any, age: float, expected: bool
 def test_a_revision_is_of_a_zone_and_of_versions_alone() -> None:
     book = _book([order(), order(host="mta2"), order(2, zone="b.example")])
     other = _book([*book.values(), order(3, zone="b.example")])
-    assert revision(book, ZONE) == revision(other, ZONE)
-    assert revision(book, "b.example") != revision(other, "b.example")
-    assert digest(book) != digest(other)
-    assert revision({}, ZONE) == revision(book, "c.example")
+    one, two = Digests(book.values()), Digests(other.values())
+    assert one.zone(ZONE) == two.zone(ZONE)
+    assert one.zone("b.example") != two.zone("b.example")
+    assert one.all() != two.all()
+    one.change(order(2, zone="b.example"), order(3, zone="b.example"))
+    assert (one.zones(), one.all()) == (two.zones(), two.all()), "by whatever way they came"
+    one.change(order(3, zone="b.example"), None)
+    assert list(one.zones()) == [ZONE]
+    assert Digests().zone(ZONE) == one.zone("c.example")
 
 
 @pytest.mark.parametrize(

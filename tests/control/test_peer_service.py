@@ -42,14 +42,19 @@ class FakeOrders:
 
     Attributes:
         taken: the keys of orders, by who told them.
+        offset: of the own clock.
 
     """
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, list[tuple[str, str, str]]]] = []
+        self.offset = 0.0
 
     def digest(self) -> str:
         return "some" if self.taken else "none"
+
+    def set_clock_offset(self, seconds: float) -> None:
+        self.offset = seconds
 
     async def shared_changed(
         self, orders: Sequence[SharedOrder], source: str, *, whole: bool = False
@@ -257,7 +262,8 @@ def test_two_others_of_one_name_are_a_warning(rig: Rig, monkeypatch: pytest.Monk
     ("answer", "expected"),
     [
         pytest.param(503, "status 503 Service Unavailable", id="503"),
-        pytest.param(401, "status 401 Unauthorized", id="its-token-is-another"),
+        pytest.param(401, "(have all servers the same `read_token`, or `token`?)", id="another-token"),
+        pytest.param(404, "Not Found (is it a geodns of an earlier version?)", id="earlier"),
         pytest.param(b"<html>", "does not speak as a geodns of this version does", id="no-json"),
         pytest.param(b'{"node": "ns2"}', "(version: Field required)", id="half"),
         pytest.param(b"[" * 100_000, "does not speak as a geodns", id="deep"),
@@ -350,6 +356,21 @@ def test_orders_that_are_alike_are_not_asked_for(rig: Rig) -> None:
     run(rig, test, FakePeer())
 
 
+def test_a_fault_with_one_server_leaves_the_others(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(lab: Lab) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            await asyncio.sleep(0)
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(lab.orders, "shared_changed", broken)
+        lab.others[0].report["orders"] = "more"
+        await lab.look(peers.FILES_FOLLOW + 1)
+        assert [one.name for one in lab.service.views() if one.error is None] == ["ns2", "ns3"]
+        assert lab.texts()[0].startswith("ns1 and ns2 hold different orders")
+
+    run(rig, test, FakePeer(), FakePeer(node="ns3"))
+
+
 # --- where they differ ----------------------------------------------------------------------------------
 
 
@@ -388,7 +409,7 @@ def test_a_clock_that_is_off(rig: Rig) -> None:
         assert lab.texts()[0].startswith(
             "the clock of ns2 is 60 s ahead of that of ns1: let NTP set both, since"
         )
-        assert lab.service.clock_ahead == pytest.approx(-60, abs=2)
+        assert lab.orders.offset == lab.service.clock_ahead == pytest.approx(-60, abs=2)
 
     run(rig, test, FakePeer(), FakePeer(node="ns3"))
 

@@ -1,11 +1,15 @@
 """Where two servers differ, by what they say of themselves; since when, and how that reads."""
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 
+from geodns.compiler.answers import Source
+from geodns.compiler.compile import compile_zones
+from geodns.control.cluster import Cluster
 from geodns.control.peers import (
     FILES_FOLLOW,
     PROBES_FOLLOW,
@@ -17,9 +21,14 @@ from geodns.control.peers import (
     clock_offset,
     differences,
     differing_verdicts,
+    report_of,
     standing,
+    states_of,
 )
 from geodns.model.shared import ZoneContent
+from geodns.model.state import HealthState, Verdict
+from geodns.zones.listing import Listing
+from tests.sample_zones import NAME, zone
 
 ZONE = "out.example.com"
 NOW = 1_795_417_200.0
@@ -209,6 +218,23 @@ def test_what_lasts_is_told_and_hosts_of_a_zone_as_one() -> None:
 )
 def test_the_clock_that_most_have(peers: list[float], expected: float) -> None:
     assert clock_offset(peers) == pytest.approx(expected)
+
+
+def test_a_report_is_of_what_is_served_and_believed() -> None:
+    one = zone("hosts: {mta1: 192.0.2.11, mta2: 192.0.2.12}")
+    cluster = Cluster({}, {}, {}, {})
+    cluster.serve_zones(compile_zones(cluster.compiled, {NAME: Source(one, 7)}, cluster.live()), NOW)
+    source, listing = cast(Any, SimpleNamespace(title="file hosts.txt")), Listing({"": one.hosts})
+    before = report_of("ns1", "1.0", NOW, NOW, cluster, [(one, source, listing)], "none", ready=True)
+    assert before.zones == {NAME: ZoneContent(digest=one.digest, serial=7)}
+    assert before.hosts_from[NAME]["file hosts.txt"].hosts == 2
+    down = next(target for target in cluster.targets if (NAME, "mta1") in cluster.hosts_of(target))
+    cluster.apply_verdicts({down: Verdict(HealthState.DOWN)}, NOW)
+    assert states_of(cluster, [NAME, "nowhere.example"])[NAME]["mta1"] is HealthState.DOWN
+    shorter = Listing({"": one.hosts[:1]})
+    after = report_of("ns1", "1.0", NOW, NOW, cluster, [(one, source, shorter)], "none", ready=True)
+    assert after.verdicts != before.verdicts
+    assert after.hosts_from != before.hosts_from
 
 
 # --- what comes from a socket ---------------------------------------------------------------------------

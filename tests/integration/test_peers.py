@@ -53,6 +53,7 @@ def test_two_servers_agree_on_orders_and_say_where_they_differ(
     with pair.serving("ns1") as first:
         first.order("mta1", "drain", ZONE, reason="disk")
         wait_until(lambda: warned(first, "http://127.0.0.1", "has not answered"), what="ns2 is missed")
+        wait_until(lambda: told(first, "has not answered"), what="which is an event")
         with pair.serving("ns2") as second:
             # It was away when the order was given, and has not dealt the host since it answers.
             assert second.host("mta1", ZONE)["forced"] == "drained"
@@ -79,6 +80,13 @@ def test_two_servers_agree_on_orders_and_say_where_they_differ(
             wait_until(lambda: not first.status()["warnings"], what="they agree again")
             wait_until(lambda: not second.status()["warnings"], what="both")
             wait_until(lambda: told(first, "agree again"), what="which is an event")
+            second.order("mta2", "drain", ZONE, reason="memory")
+            wait_until(lambda: first.host("mta2", ZONE)["forced"] == "drained", what="ns1 takes it over")
         wait_until(lambda: warned(first, "ns2", "has not answered since"), what="ns2 is missed again")
         assert first.metric("geodns_peer_up", peer="ns2") == 0
         assert told(first, "answers again")
+        first.order("mta1", "undrain", ZONE)
+        with pair.serving("ns2") as second:
+            assert second.host("mta1", ZONE)["forced"] is None  # what has ended does not come back
+            assert second.host("mta2", ZONE)["reason"] == "memory"
+        assert first.host("mta1", ZONE)["forced"] is None

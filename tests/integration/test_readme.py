@@ -52,6 +52,8 @@ APART = (
     "geodns delegation",
     "geodns follow",
     "geodns simulate out.example.com --zones",
+    "geodns check zones",
+    "git -C /etc/geodns",
 )
 """Blocks that have a test of their own below, by how they begin."""
 NOT_RUN = ("make check", "install -m")
@@ -312,6 +314,32 @@ def test_first_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert process.stdout.readline().startswith("ready: dns 127.0.0.1:")
             process.terminate()
             assert process.wait(END) == 0
+
+
+def test_files_are_kept_in_step_by_git(tmp_path: Path) -> None:
+    origin, clone = tmp_path / "zones.git", tmp_path / "clone"
+    shutil.copytree(ROOT / "zones", origin / "zones")
+    git = "git -c user.name=ops -c user.email=ops@example.com -c init.defaultBranch=main"
+    shell(f"{git} init -q && {git} add zones && {git} commit -qm first", origin)
+    shell(f"git clone -q {origin} {clone}", tmp_path)
+    (origin / "zones" / "new.example.org.yaml").write_text("hosts: {mta1: 192.0.2.11}\n")
+    shell(f"{git} add zones && {git} commit -qm more", origin)
+    (line,) = block("git -C /etc/geodns")
+    shell(line.replace("/etc/geodns", str(clone)), tmp_path)
+    assert (clone / "zones" / "new.example.org.yaml").exists()
+
+
+@pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync here: apt-get install rsync")
+def test_files_are_kept_in_step_by_rsync(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "zones", tmp_path / "zones")
+    for node in ("ns1", "ns2"):
+        (tmp_path / node / "zones").mkdir(parents=True)
+        (tmp_path / node / "zones" / "gone.example.org.yaml").touch()
+    for line in block("geodns check zones"):
+        shell(line.replace(":/etc/geodns", ""), tmp_path)
+    wanted = sorted(path.name for path in (tmp_path / "zones").iterdir())
+    for node in ("ns1", "ns2"):
+        assert sorted(path.name for path in (tmp_path / node / "zones").iterdir()) == wanted
 
 
 def test_from_and_to_other_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
