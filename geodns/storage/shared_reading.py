@@ -64,6 +64,8 @@ class SharedReader:
 
     def compare(self, node: str, epoch: int, digests: Mapping[str, str]) -> None:
         """Have read again what a heartbeat says to be otherwise, if it does so twice."""
+        if len(self.epochs) >= 2 * NODES:
+            self.epochs.clear()
         self.epochs[node] = epoch
         for kind, name in (("votes", node), ("sums", node), ("orders", "")):
             key = self._messages.key(kind, name)
@@ -115,7 +117,7 @@ class SharedReader:
         key = self._messages.key
         last = await client.hget(key("mark"), "last")
         self.place = last or b"0-0"
-        nodes = {self._node}
+        nodes = {self._node, *self.epochs}
         for raw in (await client.zrange(key("nodes"), 0, -1))[-NODES:]:
             try:
                 nodes.add(self._names(raw)[1])
@@ -318,9 +320,8 @@ class SharedReader:
         (kind,) = text_fields(entry, b"kind")
         del entry[b"kind"]
         if kind == b"order":
-            (revision,) = text_fields(entry, b"revision")
-            del entry[b"revision"]
-            self._take_order(entry, revision.decode("ascii", "replace")[:64])
+            # The place in the log of the last order is the revision of its zone.
+            self._take_order(entry, place.decode("ascii"))
             return
         if kind not in {b"votes", b"sums"}:
             return  # a later version's

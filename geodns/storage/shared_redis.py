@@ -36,6 +36,7 @@ CALL_WAIT = 2.0
 """Seconds that a call of the owner takes at most."""
 CALLS = 4
 """Calls of the owner that run at a time."""
+CANCEL_AGAIN = 0.05
 TWIN_LASTS = 10.0
 """Seconds from the last sign of a second server under our node till it counts as gone."""
 T = TypeVar("T")
@@ -134,8 +135,13 @@ class SharedLink:
         try:
             while True:
                 begun = time.monotonic()
+                session = asyncio.create_task(self._session())
                 try:
-                    await self._session()
+                    await asyncio.wait((session,))
+                finally:
+                    await _end(session)
+                try:
+                    session.result()
                 except Exception as error:
                     self._away = told(error, self._clients.place)
                     if not isinstance(error, LinkDownError | OSError) and not _is_of_redis(error):
@@ -177,9 +183,9 @@ class SharedLink:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(*tasks)
+            ended = [None if task.cancelled() else task.exception() for task in tasks]
+            log.debug("shared: the reader ended with %r, the writer with %r", *ended)
         for task in done:
             task.result()
 
@@ -333,6 +339,15 @@ class SharedLink:
     def reread(self) -> None:
         """Have everything read again soon."""
         self._reader.reread()
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks till they end: before Python 3.12, `wait_for` may lose a cancelling."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN)
 
 
 def _is_of_redis(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ _LOG = f"""
 local function tell(log, mark, ...)
   local id = redis.call('XADD', log, 'MAXLEN', '~', {LOG_LENGTH}, '*', ...)
   redis.call('HSET', mark, 'last', id)
+  return id
 end
 """
 
@@ -96,10 +97,9 @@ if there ~= '' and there ~= ARGV[8] then
 end
 if ARGV[5] == '1' and revision ~= ARGV[6] then return {{2, there, revision}} end
 if there == '' and redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[7]) then return {{3, there, revision}} end
-revision = ARGV[2] .. '-' .. ARGV[3]
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
+revision = tell(KEYS[2], KEYS[1], 'kind', 'order', ARGV[1], ARGV[4])
 redis.call('SET', KEYS[4], revision)
-tell(KEYS[2], KEYS[1], 'kind', 'order', 'revision', revision, ARGV[1], ARGV[4])
 return {{1, ARGV[4], revision}}
 """
 
