@@ -110,8 +110,8 @@ class Server:
         self.quorum.probed(key, found, own, self.now)
 
     def last_change(self, at: float) -> tuple[float, float]:
-        """Return when it lost a server last before a time, and when it heard one more."""
-        lost = max((when for when, lost in self.changes if lost and when <= at), default=-1.0)
+        """Return when it lost a server last before a step, and when it heard one more by then."""
+        lost = max((when for when, lost in self.changes if lost and when < at), default=-1.0)
         return lost, max((when for when, lost in self.changes if not lost and when <= at), default=-1.0)
 
     def heartbeat(self) -> Heartbeat:

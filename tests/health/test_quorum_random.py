@@ -164,7 +164,9 @@ class Servers(RuleBasedStateMachine):
         kind = ProbeResult.FAILURE if vote is DOWN else ProbeResult.OK
         lost, gained = server.last_change(at)
         most = 0
-        others = () if mode is QuorumMode.OWN else self.world.servers.values()
+        # A majority may come in the very step in which a server is lost.
+        alone = mode is QuorumMode.OWN and not any(when == at for when, _ in server.changes)
+        others = () if alone else self.world.servers.values()
         for one in {server.node: server, **{other.node: other for other in others}}.values():
             since = min(lost, one.last_change(at)[0]) if gained < lost else -1.0
             most = max(most, sum(k == key and f is kind and since <= t <= at for t, k, f in one.found))
