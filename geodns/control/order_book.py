@@ -49,6 +49,7 @@ class OrderBook:
         orders: by key.
         over: keys of those that this server has ended, since their time was over.
         fresh: keys of those that a start found or made otherwise than they are on disk.
+        lost: orders of the start whose overrides were missing on disk although nobody had ended them.
         digests: of their versions.
 
     """
@@ -63,6 +64,7 @@ class OrderBook:
         self.orders = dict(restored.orders)
         self.over = set(restored.over)
         self.fresh = restored.changed
+        self.lost = restored.lost
         self._node = node
         self._seen: dict[tuple[str, OrderKey], None] = {}
         self.digests = Digests(self.orders.values())

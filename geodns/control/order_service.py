@@ -81,7 +81,9 @@ class OrderService:
         self._sharing: OrderSharing | None = None
         self._subscribers: list[Callable[[tuple[SharedOrder, ...]], None]] = []
         self._pruned = float("-inf")
-        for key in self._book.fresh:
+        again = imposed_by(self._book.lost, cluster, 0.0)
+        cluster.override(again.forced, again.weights)
+        for key in self._book.fresh | self._book.lost.keys():
             self._keep(key)
 
     async def carry(self, request: OrderRequest) -> OrderResult:

@@ -293,12 +293,14 @@ class RestoredOrders(NamedTuple):
         orders: all of them, by key.
         over: keys of those that this server has ended since their time was over.
         changed: keys whose orders are not on disk as they are here.
+        lost: orders whose overrides are missing although nobody has ended them.
 
     """
 
     orders: dict[OrderKey, SharedOrder]
     over: frozenset[OrderKey]
     changed: frozenset[OrderKey]
+    lost: dict[OrderKey, SharedOrder]
 
 
 def restored_orders(
@@ -322,6 +324,7 @@ def restored_orders(
     orders = {key: one.order for key, one in stored.items()}
     over = {key for key, one in stored.items() if one.over}
     changed: set[OrderKey] = set()
+    lost: dict[OrderKey, SharedOrder] = {}
     for key in overrides.keys() | {key for key in orders if key[2] in KINDS}:
         order, override = orders.get(key), overrides.get(key)
         if override is not None and (order is None or not _imposes(order, override)):
@@ -334,6 +337,9 @@ def restored_orders(
                 )
             )
         elif override is None and order is not None and _is_missed(order, now) and key not in over:
+            if not stored[key].gone:
+                lost[key] = order
+                continue
             zone, host, kind = key
             id = hashlib.sha256(_canonical([*key, *order.version.rank]).encode()).hexdigest()[:32]  # noqa: A001
             version = next_version(order, id)
@@ -344,7 +350,7 @@ def restored_orders(
             continue
         changed.add(key)
         over.discard(key)
-    return RestoredOrders(orders, frozenset(over), frozenset(changed))
+    return RestoredOrders(orders, frozenset(over), frozenset(changed), lost)
 
 
 def _imposes(order: SharedOrder, override: Override) -> bool:

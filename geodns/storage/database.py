@@ -28,6 +28,7 @@ class Database:
         VERSION: of the format; a file of another one is set aside.
         SCHEMA: makes the tables of an empty file.
         LATER: makes the tables that came later without a new version: an older program leaves them alone.
+        TRIGGERS: what the file itself does with changes, also by an older program.
         LOSS: what is lost, or what the operator must do, when the file was set aside.
         TAKEN: tables whose rows an empty file takes over from the one that was set aside, and memory from one
             that cannot be written.
@@ -39,6 +40,7 @@ class Database:
     VERSION: ClassVar[int]
     SCHEMA: ClassVar[str]
     LATER: ClassVar[str] = ""
+    TRIGGERS: ClassVar[tuple[str, ...]] = ()
     LOSS: ClassVar[str]
     TAKEN: ClassVar[tuple[str, ...]] = ()
 
@@ -56,7 +58,7 @@ class Database:
             if offline is None:
                 self._prepare()
             else:
-                self._database.executescript(f"{self.SCHEMA};{self.LATER}")
+                self._database.executescript(";".join((self.SCHEMA, self.LATER, *self.TRIGGERS)))
                 self.take_from(path)
                 self._read_through()
         except BaseException:
@@ -221,7 +223,7 @@ class Database:
             )
         self._read("PRAGMA journal_mode = WAL")
         # Setting the version writes even when nothing changes, which finds out a read-only file.
-        made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"))
+        made = (*(self.SCHEMA.split(";") if empty else ()), *self.LATER.split(";"), *self.TRIGGERS)
         self._run("FULL", [*made, f"PRAGMA user_version = {self.VERSION}"])
         self._read_through()
 

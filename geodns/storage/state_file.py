@@ -72,6 +72,13 @@ CREATE TABLE IF NOT EXISTS provider (domain TEXT PRIMARY KEY, provider TEXT NOT 
 """
 
 
+_TRIGGERS = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS {table}_ended AFTER DELETE ON {table} BEGIN UPDATE shared_order"  # noqa: S608 - ours
+    f" SET over = {state_rows.GONE} WHERE zone = OLD.zone AND host = OLD.host AND kind = '{kind}'; END"
+    for table, kind in (("forced", "state"), ("forced_weight", "weight"))
+)
+"""Note the ends that an earlier version gives, which knows no orders: a row that is lost is none."""
+
 SHOWN = 5
 """Rows left out that are named; of more, only the number is told."""
 _KEYS = {
@@ -97,6 +104,7 @@ class StateFile(Database):
     VERSION = SCHEMA_VERSION
     SCHEMA = _SCHEMA
     LATER = _LATER
+    TRIGGERS = _TRIGGERS
     LOSS = "hosts that were drained or forced must be so again"
     TAKEN = (
         "forced",

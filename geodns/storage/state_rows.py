@@ -32,11 +32,22 @@ MAX_LEVEL = 64
 """Halvings of a weight by shedding, at most."""
 
 
+GONE = 2
+"""In the column `over`: an earlier version, which knows no orders, has ended what the order imposed."""
+
+
 class StoredOrder(NamedTuple):
-    """An order as it is kept; `over`: this server has ended it, since its time was over."""
+    """An order as it is kept.
+
+    Attributes:
+        over: this server has ended it, since its time was over.
+        gone: an earlier version of geodns has ended what it imposed.
+
+    """
 
     order: SharedOrder
     over: bool = False
+    gone: bool = False
 
 
 def verdict(
@@ -116,7 +127,7 @@ def shared_order(
         content=held,
         more=further,
     )
-    return order.key, StoredOrder(order, bool(over))
+    return order.key, StoredOrder(order, over == 1, over == GONE)
 
 
 def _told(value: Any) -> str:

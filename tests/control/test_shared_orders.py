@@ -1,6 +1,7 @@
 """Orders that several servers agree on, in a whole control process: versions, ids, ends, who loses."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from geodns.control.order_sharing import Offered
 from geodns.control.order_versions import STATE, WEIGHT, content_of
 from geodns.model.shared import OrderVersion, SharedOrder
 from geodns.model.state import Forced, ForcedState, ForcedWeight
-from geodns.storage.state_file import StateFile
+from geodns.storage.state_file import FILE_NAME, StateFile
 from tests.control.test_order_service import ALL, MTA1, forced_events, order
 from tests.controlling import NAME, Control, Running, ready, until
 
@@ -328,6 +329,25 @@ def test_overrides_from_before_the_upgrade_have_the_same_version_everywhere(read
         await until(lambda: KEY in running.store.load_orders())
 
     ready.run(test)
+
+
+def test_an_override_that_the_disk_has_lost_holds_by_its_order(ready: Control) -> None:
+    async def test(running: Running) -> None:
+        await order(running, "drain", "mta1")
+        await order(running, "weight", "mta2", weight=0, yes=True)
+
+    async def later(running: Running) -> None:
+        assert running.supervisor.dealt() == {"mta3"}
+        assert {one.version.counter for one in service(running).held.values()} == {1}
+        await until(lambda: set(running.store.load_forced()) == {MTA1})
+        assert running.store.load_forced_weights()[NAME, "mta2"].weight == 0
+
+    ready.run(test)
+    with sqlite3.connect(ready.state / FILE_NAME) as database:
+        database.execute("UPDATE forced SET forced = 'nonsense'")
+        database.execute("UPDATE forced_weight SET weight = -5")
+    database.close()
+    ready.run(later)
 
 
 # --- the way to the others ------------------------------------------------------------------------------

@@ -96,3 +96,24 @@ def test_a_row_that_makes_no_sense_is_left_out_alone(tmp_path: Path, change: str
     assert store.load_orders() == kept(order(host="mta2"))
     assert store.load_forced() == {MTA2: DRAINED}
     store.close()
+
+
+def test_an_end_by_an_earlier_version_is_told_from_a_row_that_is_lost(tmp_path: Path) -> None:
+    store = reopen(tmp_path)
+    for host in (MTA1, MTA2):
+        store.save_forced(host, DRAINED, order(host=host[1]))
+        store.save_forced_weight(host, WEIGHT, order("weight", host[1]))
+    store.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:  # as earlier versions do
+        for table in ("forced", "forced_weight"):
+            database.execute(f"DELETE FROM {table} WHERE host = 'mta1'")
+        columns = "zone, host, forced, reason, author, since"
+        query = f"INSERT OR REPLACE INTO forced ({columns}) VALUES (?, ?, ?, ?, ?, ?)"
+        database.execute(query, (*MTA2, "up", "", "", NOW))
+    database.close()
+    store = reopen(tmp_path)
+    gone = {key for key, one in store.load_orders().items() if one.gone}
+    assert gone == {(*MTA1, "state"), (*MTA1, "weight")}
+    store.clear_forced(MTA2, order(host="mta2", ends=True))
+    assert not store.load_orders()[(*MTA2, "state")].gone
+    store.close()
