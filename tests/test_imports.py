@@ -73,6 +73,7 @@ PURE = frozenset(
     | {"health.quorum_merge", "health.quorum_merging", "health.quorum_peers", "health.quorum_publish"}
     | {"health.quorum_recheck", "health.quorum_standing"}
     | {"control.cluster", "control.orders", "control.order_versions", "control.order_book"}
+    | {"control.peers", "control.known_peers"}
     | {"control.simulation", "control.simulation_plan"}
     | {"control.simulation_shares", "control.simulation_state", "control.sample_clients"}
 )

@@ -9,7 +9,8 @@ from geodns.api.responses import SERVICES
 from geodns.api.schemas import PeerStatusJson, PeerZoneJson
 from geodns.api.schemas_peers import PeerJson, PeerStatesJson
 from geodns.config.times import timestamp
-from geodns.control.peer_service import PATH, STATES_PATH, PeerService, PeerView
+from geodns.control.known_peers import PeerView
+from geodns.control.peer_service import PATH, STATES_PATH, PeerService
 from geodns.control.peers import PeerReport, states_of
 from geodns.errors import UsageError
 from geodns.model.shared import ZoneContent

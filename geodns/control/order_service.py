@@ -74,6 +74,7 @@ class OrderService:
         self._persistence = persistence
         self._events = events
         self._clock = clock
+        self._node = node
         self._offset = 0.0
         self._book = OrderBook(persistence.orders(), cluster, node, time.time())
         self._ids = OrderIds()
@@ -255,6 +256,11 @@ class OrderService:
     def held(self) -> Mapping[OrderKey, SharedOrder]:
         """The last order of every override, those that ended one included."""
         return self._book.orders
+
+    def is_of_another(self, host: HostKey) -> bool:
+        """Tell whether what is forced on a host was ordered at another server."""
+        order = self._book.orders.get((*host, STATE))
+        return order is not None and order.node not in {"", self._node}
 
     def revisions(self) -> Mapping[str, str]:
         """Return digests of the versions of each zone's orders: servers that hold the same share them."""

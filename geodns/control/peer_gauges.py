@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from geodns.control.gauge_families import gauge
-from geodns.control.peer_service import PeerView
+from geodns.control.known_peers import PeerView
 from geodns.control.peers import Topic
 
 

@@ -125,7 +125,7 @@ class ReputationService:
 
     def is_quarantined(self, host: HostKey) -> bool:
         """Say whether reputation holds a host in quarantine, and `max_out` lets it."""
-        return host in self._mine() and host not in self._cluster.held_back
+        return host in self._quarantined() and host not in self._cluster.held_back
 
     # --- what on call orders ----------------------------------------------------------------------------
 
@@ -283,16 +283,21 @@ class ReputationService:
 
     # --- quarantines ------------------------------------------------------------------------------------
 
-    def _mine(self) -> dict[HostKey, ForcedState]:
+    def _quarantined(self) -> dict[HostKey, ForcedState]:
         return {
             host: one
             for host, one in self._cluster.forced.items()
             if one.forced is Forced.QUARANTINED and one.by_reputation
         }
 
+    def _mine(self) -> dict[HostKey, ForcedState]:
+        """Return the quarantines of this server's judgement; another one's are for that to end."""
+        found = self._quarantined()
+        return {host: one for host, one in found.items() if not self._orders.is_of_another(host)}
+
     def _note_endings_by_hand(self, now: float) -> None:
         """Overrule what stands against hosts whose quarantine somebody has ended or replaced."""
-        for host in self._imposed - self._mine().keys():
+        for host in self._imposed - self._quarantined().keys():
             standings = self.standings.get(host[0])
             reason = "its quarantine was ended by hand"
             # All that ask for one: else the next does the same again at once.

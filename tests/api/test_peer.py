@@ -11,7 +11,8 @@ from geodns.api.schemas import PeerStatusJson
 from geodns.api.schemas_peers import PeerJson, PeerStatesJson
 from geodns.api.status import status
 from geodns.control import peers
-from geodns.control.peer_service import PATH, STATES_PATH, KnownPeer
+from geodns.control.known_peers import KnownPeer
+from geodns.control.peer_service import PATH, STATES_PATH
 from geodns.control.peers import PeerReport
 from geodns.model.shared import ZoneContent
 from tests.api.test_app import ask
@@ -70,8 +71,8 @@ def test_the_status_shows_the_others_and_in_what_they_differ() -> None:
     service = fake.rig.services.peers
     try:
         assert "peers" not in status(fake.services())  # it is alone
-        service._peers = [known(fake, **{NAME: "f" * 32}), KnownPeer("http://192.0.2.55:8053")]
-        service._peers[1].asked, service._peers[1].error = True, "connection refused"
+        service.known.peers = [known(fake, **{NAME: "f" * 32}), KnownPeer("http://192.0.2.55:8053")]
+        service.known.peers[1].asked, service.known.peers[1].error = True, "connection refused"
         now = time.monotonic()
         service.compare(now - peers.FILES_FOLLOW)
         service.compare(now)

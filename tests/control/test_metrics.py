@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from geodns import __version__
 from geodns.control.geoip_alerts import GeoipFileState
+from geodns.control.known_peers import KnownPeer
 from geodns.control.metrics import Metrics
-from geodns.control.peer_service import KnownPeer
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
 from geodns.model import reputation
 from geodns.model.address_ranges import ranges_of
@@ -189,7 +189,7 @@ def all_used(rig: Rig) -> Metrics:
     peers = rig.services.peers
     other = KnownPeer("http://192.0.2.54:8053")
     other.report, other.asked, other.seen = peers.report().model_copy(update={"node": "ns2"}), True, NOW
-    peers._peers = [other]
+    peers.known.peers = [other]
     rig.look()
     found = rig.services.metrics
     found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)

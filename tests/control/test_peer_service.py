@@ -13,7 +13,7 @@ from aiohttp import web
 
 from geodns.config.settings import Settings
 from geodns.config.tokens import token_of
-from geodns.control import peer_service, peers
+from geodns.control import known_peers, peer_service, peers
 from geodns.control.order_service import OrderService
 from geodns.control.peer_service import ANSWER, PATH, PeerService
 from geodns.model.shared import SharedOrder
@@ -245,7 +245,7 @@ def test_a_second_server_of_our_name_is_a_warning(rig: Rig) -> None:
 
 
 def test_two_others_of_one_name_are_a_warning(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer_service, "SILENT", 0.0)
+    monkeypatch.setattr(known_peers, "SILENT", 0.0)
 
     async def test(lab: Lab) -> None:
         await lab.look()
@@ -273,7 +273,7 @@ def test_two_others_of_one_name_are_a_warning(rig: Rig, monkeypatch: pytest.Monk
 def test_a_server_that_gives_no_report(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, answer: int | bytes, expected: str
 ) -> None:
-    monkeypatch.setattr(peer_service, "SILENT", 0.0)
+    monkeypatch.setattr(known_peers, "SILENT", 0.0)
 
     async def test(lab: Lab) -> None:
         lab.others[0].answers[PATH] = answer
@@ -297,7 +297,7 @@ def test_one_that_dies_is_told_after_a_while_and_keeps_its_name(
         assert [(one.name, bool(one.error), bool(one.seen)) for one in lab.service.views()] == [
             ("ns2", True, True)
         ]
-        monkeypatch.setattr(peer_service, "SILENT", 0.0)
+        monkeypatch.setattr(known_peers, "SILENT", 0.0)
         assert lab.texts()[0].startswith(f"server ns2 ({lab.others[0].url}) has not answered since ")
         del lab.others[0].answers[PATH]
         await lab.look()
@@ -400,6 +400,23 @@ def test_hosts_that_are_down_here_alone(rig: Rig) -> None:
     run(rig, test, FakePeer())
 
 
+def test_two_urls_of_one_server_are_one_warning(rig: Rig) -> None:
+    async def test(lab: Lab) -> None:
+        zones = {NAME: {"digest": "f" * 32, "serial": 1}}
+        keys = set()
+        for one in lab.others:
+            one.report["zones"] = zones
+        for first, second in (lab.others, lab.others[::-1]):
+            first.pause, second.pause = 0.0, 0.05  # now one answers last, now the other
+            await lab.look(peers.FILES_FOLLOW + 1)
+            (alert,) = lab.service.alerts()
+            assert f"zone {NAME} differs at ns1" in alert.text
+            keys.add(alert.key)
+        assert len(keys) == 1
+
+    run(rig, test, FakePeer(), FakePeer())
+
+
 def test_a_clock_that_is_off(rig: Rig) -> None:
     async def test(lab: Lab) -> None:
         for one in lab.others:
@@ -409,7 +426,7 @@ def test_a_clock_that_is_off(rig: Rig) -> None:
         assert lab.texts()[0].startswith(
             "the clock of ns2 is 60 s ahead of that of ns1: let NTP set both, since"
         )
-        assert lab.orders.offset == lab.service.clock_ahead == pytest.approx(-60, abs=2)
+        assert lab.orders.offset == lab.service.known.clock_ahead == pytest.approx(-60, abs=2)
 
     run(rig, test, FakePeer(), FakePeer(node="ns3"))
 

@@ -13,12 +13,14 @@ import pytest
 
 from geodns.compiler.compile import compile_zones
 from geodns.control import reputation_service
+from geodns.control.order_versions import content_of
 from geodns.control.reputation_service import BY_HAND, ReputationService
 from geodns.control.signal_intake import Batch, Signal
 from geodns.control.wall_clock import WallClock
 from geodns.errors import NotFoundError, UsageError
 from geodns.model.mail import MailEvent
-from geodns.model.state import Forced, ForcedState
+from geodns.model.shared import OrderVersion, SharedOrder
+from geodns.model.state import REPUTATION, Forced, ForcedState
 from geodns.signals.listings import Listings
 from tests.sample_zones import NAME
 from tests.servicing import NOW, Rig
@@ -309,6 +311,24 @@ def test_zones_that_are_not_judged_take_no_orders(tmp_path: Path, monkeypatch: p
         asyncio.run(one.service.ignore((NAME, "m1"), None, HOUR, "ops", ""))
     assert (one.service.standings, list(one.service.alerts())) == ({}, [])
     one.rig.close()
+
+
+def test_another_server_ends_its_quarantines_itself(judged: Judged) -> None:
+    state = ForcedState(Forced.QUARANTINED, "yahoo", REPUTATION, NOW, None, 50.0)
+    key = {"zone": NAME, "host": "m1", "kind": "state", "node": "ns2", "at": NOW}
+    orders = [
+        SharedOrder(**key, version=OrderVersion(counter=1, id="0" * 32), content=content_of(state)),
+        SharedOrder(**key, version=OrderVersion(counter=2, id="0" * 32)),
+    ]
+    taken = judged.rig.services.orders.shared_changed
+    asyncio.run(taken(orders[:1], "ns2"))
+    judged.go()  # nothing stands against it here
+    assert judged.ordered == {"m1": 50.0}
+    assert judged.service.is_quarantined((NAME, "m1"))
+    asyncio.run(taken(orders[1:], "ns2"))
+    judged.go()
+    assert judged.ordered == {}
+    assert judged.service.ignored == ()
 
 
 def test_what_somebody_ends_by_hand_stays_so(judged: Judged) -> None:
