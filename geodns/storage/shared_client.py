@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from geodns.errors import printable
+from geodns.errors import GeodnsError, printable
 from geodns.model.shared_url import RedisPlace, parse_url
 from geodns.storage.shared_link import LinkDownError, MissingLibraryError
 
@@ -188,6 +188,10 @@ def _of_code(error: BaseException, text: str, names: set[str]) -> str:
     )
 
 
+class RefusedError(GeodnsError):
+    """Redis would do it, and the group's rules do not let it; the text is one clear sentence."""
+
+
 class Troubles:
     """What is the matter with the parts of a link that go on all the same, each in a sentence.
 
@@ -214,6 +218,9 @@ class Troubles:
         """Do what Redis may refuse, as where it is full; return whether it did. All else is raised."""
         try:
             await work
+        except RefusedError as error:
+            self.note(part, str(error))
+            return False
         except Exception as error:
             if not is_refusal(error) or getattr(error, "status_code", "") in _ELSEWHERE:
                 raise

@@ -25,7 +25,7 @@ class LinkState:
     Attributes:
         connected: whether a heartbeat, or before the first the reading, came through last.
         since: monotonic seconds of the last change of `connected`.
-        why: what is the matter, in one sentence; empty where nothing is. While connected: as a bad value.
+        why: what is the matter, in one sentence; empty where nothing is. While connected: of a part.
         server: what answers, as ``Redis 7.0.15``.
         clock_offset: seconds that this server's wall clock is ahead of Redis'; None while not known.
         twin: whether a second live server says that it is our node: neither may vote.

@@ -17,8 +17,8 @@ from geodns.storage.shared_writing import SharedWriter
 
 READ_EVERY = 30.0
 """Seconds from one reading of everything to the next."""
-REREAD_AFTER = 3.0
-"""Seconds between two readings of a hash that differs from what its owner says of it."""
+REREAD_AFTER = 2.0
+"""Seconds between two readings of a hash that differs from what its owner says of it, or cannot be read."""
 SLICE = 250
 """Fields that are taken at a time; the loop goes on between two slices."""
 LARGE_SLICE = 25
@@ -57,6 +57,7 @@ class SharedReader:
         """Of the other servers' heartbeats."""
         self._due: dict[bytes, float] = {}
         self._differs: dict[bytes, int] = {}
+        self._unread: set[bytes] = set()
         self._all_due = 0.0
         self.busy = False
 
@@ -132,9 +133,10 @@ class SharedReader:
         """Read one hash again, and not again at once."""
         self._due[key] = time.monotonic() + REREAD_AFTER
         kind, _, name = key.removeprefix(self._messages.prefix).decode().partition(":")
-        if not self._differs.pop(key, 0):
+        if not self._differs.pop(key, 0) and key not in self._unread:
             del self._due[key]
             return
+        self._unread.discard(key)
         read: dict[str, Callable[[], Awaitable[None]]] = {
             "votes": lambda: self._read_votes(client, name),
             "sums": lambda: self._read_sums(client, name),
@@ -144,7 +146,9 @@ class SharedReader:
 
     async def _part(self, reading: Awaitable[None], key: bytes) -> None:
         """Read a part; where Redis refuses it alone, as for its type, go on with the others."""
-        await self._writer.troubles.attempt(f"reading {key.decode()}", reading)
+        if not await self._writer.troubles.attempt(f"reading {key.decode()}", reading):
+            self._unread.add(key)
+            self._due[key] = time.monotonic() + REREAD_AFTER
 
     async def _slices(
         self, client: Client, key: bytes, count: int, take: Callable[[Mapping[bytes, bytes]], None]

@@ -99,7 +99,6 @@ class SharedLink:
             clock_offset=self._reader.clock_offset,
             bad=dict(self._bad.counts),
             last_bad=self._bad.last,
-            why=self._told.why or (f"skipped {self._bad.last}" if self._bad.last else ""),
         )
 
     @property

@@ -25,7 +25,7 @@ from geodns.storage.shared_scripts import acl
 from tests.integration.redises import RedisServer, needs_redis, redis_server, sentinel
 
 pytestmark = needs_redis
-PATIENCE = 30.0
+PATIENCE = 15.0
 BEAT = 0.1
 GROUP = "{geodns:out}:"
 UP = AddressVote(vote=Vote.UP, held=Vote.UP, seq=1)
@@ -105,10 +105,10 @@ class Server:
             await asyncio.sleep(BEAT)
 
 
-async def until(condition: Callable[[], Any]) -> None:
+async def until(condition: Callable[[], Any], about: Callable[[], object] = str) -> None:
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, "it does not come to pass"
+        assert time.monotonic() < end, f"it does not come to pass; {about()}"
         await asyncio.sleep(0.01)
 
 
@@ -246,7 +246,7 @@ def test_a_new_epoch_voids_the_older_one(redis: RedisServer) -> None:
         async with running(late):
             assert late.link.state.epoch_there == 2
             late.publish(a=UP)
-            await until(lambda: "a later epoch" in late.link.state.why)
+            await until(lambda: "a later epoch" in late.link.state.why, lambda: (late.states, late.link.state, vars(late.link._writer), redis.run("HGETALL", GROUP+"votes:ns1")))
             assert not late.link.state.connected
             late.epoch = 3
             late.publish(a=UP)
@@ -433,7 +433,10 @@ def test_what_is_wrong_with_redis_is_told_and_ends(tmp_path: Path) -> None:
                 assert one.link.state.why.isprintable()
                 for words in repair:
                     redis.run(*words)
-                await until(lambda: not one.link.state.why and not two.link.state.why)
+                await until(
+                    lambda: not one.link.state.why + two.link.state.why,
+                    lambda: (words, one.link.state, two.link.state),
+                )
                 await until(lambda v=vote: two.has("ns1", a=v))  # type: ignore[misc]
                 await until(lambda n=number: two.sums["ns1"]["mx1"] == n)  # type: ignore[misc]
                 await until(lambda n=number: two.orders[order().key].version.counter == n)  # type: ignore[misc]
