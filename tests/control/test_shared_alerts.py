@@ -67,8 +67,8 @@ CASES = {
         {"unsigned": True},
         [
             (
-                "shared: without secret_file whoever may write to that Redis can take hosts out: write the same "
-                "secret on all servers of the group"
+                "shared: without secret_file whoever may write to that Redis can take hosts out: write the "
+                "same secret on all servers of the group"
             )
         ],
     ),
