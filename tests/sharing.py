@@ -105,7 +105,7 @@ class FakeLink:
                 self.soon(self.events.on_beat, link.beats[-1], 0.0)
         orders = list(self.store.orders.values())
         self.soon(self.events.on_orders, orders, dict(self.store.revisions), whole=True)
-        self._there.set()
+        asyncio.get_running_loop().call_soon(self._there.set)
 
     def cut(self, why: str = "connection refused") -> None:
         self.set(connected=False, why=why)
@@ -116,9 +116,11 @@ class FakeLink:
         await asyncio.Event().wait()
 
     async def first_read(self, seconds: float) -> bool:
-        await asyncio.sleep(0)
-        del seconds
-        return self._there.is_set()
+        if self.state.why:
+            return False
+        async with asyncio.timeout(seconds):
+            await self._there.wait()
+        return True
 
     def beat(self, heartbeat: Heartbeat) -> None:
         self.beats.append(heartbeat)

@@ -53,6 +53,8 @@ START_WAIT = 2.0
 """Seconds that a start waits for what the group holds, at most."""
 BEATS_WAIT = 0.5
 """Seconds of them that it waits for the others' heartbeats, once all else was read."""
+BAD_FOR = 600.0
+"""Seconds for which a value that was skipped is an alert."""
 DEFINITIONS_EVERY = 30.0
 BALLOTS = "ballots"
 """The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
@@ -93,6 +95,9 @@ class OrdersOfGroup(Protocol):
 
     async def run(self) -> None:
         """Take others' orders for ever."""
+
+    async def taken(self) -> None:
+        """Wait until all that has come so far is in force."""
 
 
 LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
@@ -155,6 +160,8 @@ class SharedService:
         self._definitions: tuple[TwoDefinitions, ...] = ()
         self._defined = 0.0
         self._doubled: set[str] = set()
+        self._bad: tuple[int, float] = (0, float("-inf"))
+        """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
         self._sums: list[OnSums] = []
         verdicts.agree_by(self.verdicts)
@@ -205,9 +212,11 @@ class SharedService:
         ]
         for task in self._running:
             task.add_done_callback(_report_end)
-        if await self._link.first_read(START_WAIT):
+        if await self._link.first_read(START_WAIT - BEATS_WAIT):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEATS_WAIT):
+                    if self._orders is not None:
+                        await self._orders.taken()
                     await self._beaten.wait()
         self.verdicts.look()
 
@@ -232,6 +241,8 @@ class SharedService:
             if now - self._defined >= DEFINITIONS_EVERY:
                 self._defined, self._definitions = now, self._quorum.definitions()
             state = self._link.state
+            if (bad := sum(state.bad.values())) != self._bad[0]:
+                self._bad = bad, now
             if self._orders is not None and state.connected and state.clock_offset is not None:
                 self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
             self.verdicts.look()
@@ -344,6 +355,7 @@ class SharedService:
             self.epoch = self._quorum.epoch = epoch
             self._quorum.republish()
         self._persistence.keep_note(NOTE, str(epoch))
+        self._running.append(asyncio.get_running_loop().create_task(self._persistence.written()))
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -372,9 +384,11 @@ class SharedService:
         )
 
     def alerts(self) -> Iterator[Alert]:
-        state = self._link.state
+        state, view = self._link.state, self.view()
+        if time.monotonic() - self._bad[1] > BAD_FOR:
+            view = view._replace(bad={})
         yield from shared_alerts(
-            self.view(),
+            view,
             self.node,
             away=0.0 if state.connected else time.monotonic() - state.since,
             doubled=sorted({*self._doubled, *([self.node] if state.twin else ())}),

@@ -150,9 +150,15 @@ def test_what_is_the_matter_is_told(group: Group, monkeypatch: pytest.MonkeyPatc
             assert first.metric("geodns_shared_disagreements") == 1
             third.probe("mta1", OK)
             await until(lambda: not first.alerts())
-            first.link.set(bad={"not the JSON that geodns writes": 2}, last_bad="orders: x")
-            assert any("2 values were skipped, the last one orders: x" in one for one in first.alerts())
-            first.link.set(bad={})
+            first.link.set(
+                bad={"not the JSON that geodns writes": 2}, last_bad="orders: x", why="skipped orders: x"
+            )
+            await until(lambda: first.alerts() == ["shared: 2 values were skipped, the last one orders: x"])
+            assert (
+                first.metric("geodns_shared_bad_values_total", reason="not the JSON that geodns writes") == 2
+            )
+            first.shared._bad = 2, float("-inf")
+            assert first.alerts() == []
             first.link.cut()
             first.link.state = first.link.state.__class__(why="connection refused", since=-60.0)
             assert any("connection refused: this server judges" in one for one in first.alerts())
