@@ -72,6 +72,7 @@ def unconfirmed(ordered: OrderResult) -> web.Response:
         "confirm": True,
         "why": ordered.refused,
         "pools": pools_json(ordered.changes),
+        "revision": dict(ordered.revision),
     }
     return web.json_response(shown, status=409)
 

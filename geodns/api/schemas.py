@@ -74,6 +74,9 @@ class UnconfirmedJson(ErrorJson):
     confirm: Literal[True]
     why: Annotated[str, Field(description="What would be lost: the part of `error` that is to be confirmed.")]
     pools: Changes
+    revision: Annotated[
+        dict[str, str], Field(description="Of the orders by which it would be so: a `yes` may name it.")
+    ]
 
 
 # --- status ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.order_versions import (
     KINDS,
     MAX_KEPT,
+    MAX_NODE,
     STATE,
     WEIGHT,
     Digests,
@@ -60,12 +61,12 @@ class OrderBook:
         overrides: dict[OrderKey, Override] = {}
         overrides |= {(*host, STATE): one for host, one in cluster.forced.items()}
         overrides |= {(*host, WEIGHT): one for host, one in cluster.weights.items()}
-        restored = restored_orders(stored, overrides, node, now)
+        self._node = node[:MAX_NODE]
+        restored = restored_orders(stored, overrides, self._node, now)
         self.orders = dict(restored.orders)
         self.over = set(restored.over)
         self.fresh = restored.changed
         self.lost = restored.lost
-        self._node = node
         self._seen: dict[tuple[str, OrderKey], None] = {}
         self.digests = Digests(self.orders.values())
 

@@ -24,6 +24,8 @@ MAX_TAKEN = MAX_COUNTER // 2
 """The highest counter that is taken from elsewhere: what is ordered here must be able to go beyond."""
 MAX_CONTENT = 16 * 1024
 """Characters of an order's content and further fields, as JSON."""
+MAX_NAME = 255
+MAX_NODE = 63
 MAX_KEPT = 200_000
 """Orders that others may fill up to."""
 CLOCK_TOLERANCE = 5.0
@@ -325,6 +327,8 @@ def restored_orders(
     over = {key for key, one in stored.items() if one.over}
     changed: set[OrderKey] = set()
     lost: dict[OrderKey, SharedOrder] = {}
+    # A hand may have written any name into the file.
+    overrides = {key: one for key, one in overrides.items() if max(map(len, key)) <= MAX_NAME}
     for key in overrides.keys() | {key for key in orders if key[2] in KINDS}:
         order, override = orders.get(key), overrides.get(key)
         if override is not None and (order is None or not _imposes(order, override)):

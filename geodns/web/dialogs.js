@@ -144,14 +144,15 @@ export class OrderDialog {
     session.author = byId("order-author").value.trim();
     const body = { reason: byId("order-reason").value.trim(), ...weightOf(asked) };
     if (!ENDS.includes(asked.verb) && byId("order-for").value) body.for = byId("order-for").value;
-    if (asked.yes) body.yes = true;
+    if (asked.yes) Object.assign(body, { yes: true, revision: asked.revision ?? {} });
     this.say("");
     try {
       const told = await order(hostPath(asked.zone, asked.host, asked.verb), body);
       this.dialog.close();
       const late = told.pending?.length ? `, but these workers are late: ${told.pending.join(", ")}` : "";
+      const peers = told.peers?.length ? `, but ${told.peers.join(", ")} has not confirmed it yet` : "";
       const unkept = told.kept === false ? ", but it is not on disk: a restart forgets it" : "";
-      this.done(`${asked.host} of ${asked.zone} ${VERBS[asked.verb].done}${late}${unkept}`, asked.zone, asked.host);
+      this.done(`${asked.host} of ${asked.zone} ${VERBS[asked.verb].done}${late}${peers}${unkept}`, asked.zone, asked.host);
     } catch (error) {
       await this.failed(asked, error);
     }
@@ -163,6 +164,7 @@ export class OrderDialog {
       this.say("Nothing was done: the server wants a token.");
     } else if (error instanceof Refused && error.status === 409 && error.body.confirm) {
       asked.yes = true;
+      asked.revision = error.body.revision; // the yes is to what would happen by these orders
       this.say(`${capital(error.body.why)}: go on?`);
       write(byId("order-go"), `${VERBS[asked.verb].go} all the same`);
     } else if (error instanceof Refused) {

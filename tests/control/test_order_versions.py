@@ -280,3 +280,8 @@ def test_what_an_older_version_of_geodns_did_meanwhile_is_an_order_too(
     assert (got.version.counter, got.content is not None) == (counter, in_force)
     assert (KEY in found.changed) == (stored is None or stored.order != got)
     assert found == restored_orders(kept, {} if override is None else {KEY: override}, "ns1", NOW)
+
+
+def test_a_name_that_nobody_can_have_is_no_order() -> None:
+    long = (ZONE, "m" * 256, STATE)
+    assert restored_orders({}, {long: DRAINED, KEY: DRAINED}, "ns1", NOW).orders.keys() == {KEY}
