@@ -165,6 +165,9 @@ def told(error: BaseException, place: RedisPlace) -> str:
     """Say what is the matter, in one printable sentence."""
     if isinstance(error, LinkDownError):
         return str(error)
+    cause = error.__cause__
+    if getattr(cause, "status_code", None) and not getattr(error, "status_code", None):
+        error = cause or error  # what Redis said, within an error of the connection
     text = printable(" ".join(str(error).split()))[:200]
     names = {kind.__name__ for kind in type(error).__mro__}
     return _of_code(error, text, names).format(place=place, text=text)

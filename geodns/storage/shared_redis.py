@@ -78,6 +78,7 @@ class SharedLink:
                 ("claim", shared_scripts.CLAIM),
             )
         }
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._room = asyncio.Semaphore(CALLS)
         self._read_once = asyncio.Event()
         self._told = LinkState(since=time.monotonic())
@@ -138,7 +139,7 @@ class SharedLink:
                 try:
                     await asyncio.wait((session,))
                 finally:
-                    await _end(session)
+                    await _end(session, *self._tasks)
                 try:
                     session.result()
                 except Exception as error:
@@ -175,7 +176,7 @@ class SharedLink:
                 self._writer.saw_epoch(self._messages.open_beat(self._node, before).heartbeat.epoch)
             except BadValueError as error:
                 self._bad.note(key("node", self._node), b"", error)
-        tasks = (
+        tasks = self._tasks = (
             asyncio.create_task(self._reader.run(self._clients.log, self._was_read)),
             asyncio.create_task(self._writer.run(self._scripts, self._beat_answered)),
         )
@@ -183,8 +184,6 @@ class SharedLink:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(*tasks)
-            ended = [None if task.cancelled() else task.exception() for task in tasks]
-            log.debug("shared: the reader ended with %r, the writer with %r", *ended)
         for task in done:
             task.result()
 
@@ -347,6 +346,9 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # whoever wants it has it
 
 
 def _is_of_redis(error: BaseException) -> bool:
