@@ -162,7 +162,7 @@ class PeerDifferenceJson(TypedDict):
     """Something in which this server and another have differed for longer than they may."""
 
     topic: Topic
-    zone: Annotated[str | None, Field(description="null: all of them.")]
+    zone: Annotated[str | None, Field(description="null: all of them, or several.")]
     what: str
     since: Moment
 

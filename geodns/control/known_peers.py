@@ -214,7 +214,7 @@ class KnownPeers:
     def _alert(self, name: str, one: StandingDifference, since: str, zone: str | None) -> Alert:
         about = f"{one.topic} of {one.zone}" if one.zone else one.topic
         return Alert(
-            ("peer", name, one.topic, one.zone, one.which),
+            ("peer", name, one.topic, one.which),
             f"{one.text}, since {since}",
             kind="peer",
             resolved=f"{self._node} and {name} agree again: {about}",

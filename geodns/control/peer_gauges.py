@@ -38,10 +38,13 @@ def peers(views: list[PeerView]) -> Iterator[Metric]:
         "peer",
         (((one.name,), one.lag) for one in views if one.lag is not None),
     )
-    counts = {one.name: Counter(each.topic for each in one.differs) for one in views}
+    counts: dict[str, Counter[Topic]] = {one.name: Counter() for one in views}
+    for one in views:
+        for each in one.differs:
+            counts[one.name][each.topic] += each.number
     yield gauge(
         "geodns_peer_differences",
-        "In how many things another name server differs from this one for longer than it may.",
+        "Zones, hosts and other things in which a name server differs from this one for longer than it may.",
         "peer topic",
         (((name, str(topic)), count[topic]) for name, count in counts.items() for topic in Topic),
     )

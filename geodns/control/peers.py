@@ -160,7 +160,7 @@ class PeerDifference(NamedTuple):
     Attributes:
         text: in which, and how; without since when.
         host: that one alone is meant.
-        how: for hosts: in which way, as it reads of several.
+        how: in which way zones or hosts do, as it reads of several.
 
     """
 
@@ -210,24 +210,26 @@ def differences(
 
 
 def _contents(own: PeerReport, other: PeerReport) -> Iterator[PeerDifference]:
-    for zone in own.zones.keys() | other.zones.keys():
+    both = f"{own.node} and {other.node}"
+    for zone in sorted(own.zones.keys() | other.zones.keys()):
         here, there = own.zones.get(zone), other.zones.get(zone)
         if here is None or there is None:
             has, lacks = (own, other) if there is None else (other, own)
-            text = f"zone {zone} is served by {has.node} and not by {lacks.node}"
-            yield PeerDifference(Topic.CONTENT, zone, text)
+            how = f"served by {has.node} and not by {lacks.node}"
+            yield PeerDifference(Topic.CONTENT, zone, f"zone {zone} is {how}", how=f"are {how}")
             continue
         # What a digest is made of changes with the version.
         if here.digest == there.digest or own.version != other.version:
             continue
         lists = list(_lists(own, other, zone))
         if lists:
-            text = f"zone {zone}: `hosts_from` gives {own.node} and {other.node} different hosts: "
-            yield PeerDifference(Topic.HOSTS_FROM, zone, text + "; ".join(lists))
+            text = f"zone {zone}: `hosts_from` gives {both} different hosts: {'; '.join(lists)}"
+            how = f"get different hosts by `hosts_from` at {both}"
+            yield PeerDifference(Topic.HOSTS_FROM, zone, text, how=how)
         else:
             contents = f"{own.node} (content {here.digest[:8]}) and {other.node} (content {there.digest[:8]})"
             text = f"zone {zone} differs at {contents}: bring their files in step"
-            yield PeerDifference(Topic.CONTENT, zone, text)
+            yield PeerDifference(Topic.CONTENT, zone, text, how=f"differ at {both}")
 
 
 def _lists(own: PeerReport, other: PeerReport, zone: str) -> Iterator[str]:
@@ -277,9 +279,10 @@ class StandingDifference(NamedTuple):
     """Something in which two servers have differed for longer than they may.
 
     Attributes:
-        zone: that it is about; None: all of them.
-        which: tells two of one topic and zone apart.
+        zone: that it is about; None: all of them, or several.
+        which: tells two of one topic apart.
         since: seconds of the clock of `Lasting`.
+        number: of the zones, or hosts, that it is about.
 
     """
 
@@ -288,30 +291,32 @@ class StandingDifference(NamedTuple):
     which: str
     text: str
     since: float
+    number: int
 
 
 def standing(
     found: Iterable[PeerDifference], since: Callable[[PeerDifference], float], now: float
 ) -> list[StandingDifference]:
-    """Return the differences that have lasted too long; those in hosts of a zone as one."""
-    long = [(one, begun) for one in found if now - (begun := since(one)) >= allowed(one.topic)]
-    shown = [
-        StandingDifference(one.topic, one.zone, "", one.text, begun)
-        for one, begun in long
-        if one.host is None
-    ]
-    grouped: dict[tuple[str | None, str], list[tuple[str, float, str]]] = {}
-    for one, begun in long:
-        if one.host is not None:
-            grouped.setdefault((one.zone, one.how), []).append((one.host, begun, one.text))
-    for (zone, how), hosts in grouped.items():
-        text = hosts[0][2] if len(hosts) == 1 else f"{len(hosts)} hosts of {zone} {how}: {_some(hosts)}"
-        shown.append(StandingDifference(Topic.VERDICTS, zone, how, text, min(one[1] for one in hosts)))
-    return shown
+    """Return the differences that have lasted too long; those in many zones, or hosts of a zone, as one."""
+    groups: dict[tuple[Topic, str | None, str], list[tuple[PeerDifference, float]]] = {}
+    for one in found:
+        if now - (begun := since(one)) >= allowed(one.topic):
+            group = (one.topic, None if one.host is None else one.zone, one.how)
+            groups.setdefault(group, []).append((one, begun))
+    return [_as_one(zone, how, members) for (_, zone, how), members in groups.items()]
 
 
-def _some(hosts: Sequence[tuple[str, float, str]]) -> str:
-    return first_names([host for host, _, _ in hosts], MOST_NAMED)
+def _as_one(
+    zone: str | None, how: str, members: Sequence[tuple[PeerDifference, float]]
+) -> StandingDifference:
+    first, begun = members[0][0], min(begun for _, begun in members)
+    which = how if zone is None else f"{zone} {how}"
+    if len(members) == 1:
+        return StandingDifference(first.topic, first.zone, which, first.text, begun, 1)
+    what = "zones" if zone is None else f"hosts of {zone}"
+    names = first_names([str(one.zone if zone is None else one.host) for one, _ in members], MOST_NAMED)
+    text = f"{len(members):,} {what} {how}: {names}"
+    return StandingDifference(first.topic, zone, which, text, begun, len(members))
 
 
 def clock_offset(peers: Iterable[float]) -> float:

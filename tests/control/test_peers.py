@@ -177,6 +177,19 @@ def test_states_are_asked_for_where_the_digests_differ() -> None:
     assert differing_verdicts(own, report("ns2", verdicts={})) == []
 
 
+def test_zones_that_differ_in_one_way_are_told_as_one() -> None:
+    zones = {f"z{number}.example": content() for number in range(1000)}
+    other = report("ns2", zones={ZONE: content("b" * 32)})
+    found = list(differences(report(zones={ZONE: content(), **zones}), other, 0, {}, {}))
+    (first, second) = standing(found, lambda _: 0, FILES_FOLLOW)
+    assert (first.zone, first.number) == (ZONE, 1)
+    assert (second.zone, second.number) == (None, 1000)
+    assert second.text == (
+        "1,000 zones are served by ns1 and not by ns2: "
+        "z0.example, z1.example, z10.example, z100.example, z101.example, …"
+    )
+
+
 def test_what_lasts_is_told_and_hosts_of_a_zone_as_one() -> None:
     some = [
         PeerDifference(Topic.CONTENT, ZONE, "content"),
