@@ -231,8 +231,9 @@ class SharedService:
             self._quorum.tick(now)
             if now - self._defined >= DEFINITIONS_EVERY:
                 self._defined, self._definitions = now, self._quorum.definitions()
-            if self._orders is not None:
-                self._orders.set_clock_offset(self._link.state.clock_offset or 0.0)
+            state = self._link.state
+            if self._orders is not None and state.connected and state.clock_offset is not None:
+                self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
             self.verdicts.look()
 
     def beat(self) -> None:
