@@ -85,10 +85,15 @@ class SharedVerdicts:
             for key in self.targets.targets
             if (first := self.targets[key][0]) in stored
         }
-        self._served = {target: stored[target] for target in targets if target in stored}
+        # What was given to be served counts, also where the cluster does not have it yet.
+        self._served = {
+            target: one
+            for target in targets
+            if (one := self._served.get(target) or stored.get(target)) is not None
+        }
         self._quorum.set_targets(self.targets.targets, self._clock(), known)
         self._hold(again=True)
-        self._changed = {target: None for target in self._changed if target in targets}
+        self._changed = dict.fromkeys(targets)
         self._wake()
 
     def probed(self, target: Target, kind: ProbeResult, before: Verdict, after: Verdict) -> None:
@@ -192,6 +197,22 @@ class SharedVerdicts:
             }
             return f"{said[Vote.UP]} says up, {said[Vote.DOWN]} down: it stays {standing.merged.vote}"
         return ""
+
+    def reason(self, target: Target) -> str:
+        """Say who made a verdict that is not this server's own; empty: it is."""
+        standing = self.standing(target)
+        if standing is None or self._own_only:
+            return ""
+        own = merged_state(self._verdicts.own(target)).vote
+        merged = standing.merged.vote
+        if own is merged or merged is Vote.UNKNOWN:
+            return ""
+        said = (
+            f"{node} says {merged}" + (f" ({why})" if (why := self._why(node, target)) else "")
+            for node, one in sorted(standing.votes.items())
+            if one.vote is merged
+        )
+        return ", ".join(said)
 
     def _why(self, node: str, target: Target) -> str:
         if node != self._quorum.node:
