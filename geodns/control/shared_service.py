@@ -63,8 +63,6 @@ HELD = "held"
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
 
-OnSums = Callable[[str, Mapping[str, JsonValue]], None]
-
 
 class Link(Protocol):
     """The link to the group's store, as `storage.shared_redis.SharedLink` is."""
@@ -77,6 +75,7 @@ class Link(Protocol):
     async def first_read(self, seconds: float) -> bool: ...
     def beat(self, heartbeat: Heartbeat) -> None: ...
     def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None: ...
+    def publish_sums(self, epoch: int, changes: Mapping[str, JsonValue]) -> None: ...
 
 
 class OrdersOfGroup(Protocol):
@@ -98,6 +97,16 @@ class OrdersOfGroup(Protocol):
 
     async def taken(self) -> None:
         """Wait until all that has come so far is in force."""
+
+
+class SumsOfGroup(Protocol):
+    """The part that shares counts of mail."""
+
+    def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
+        """Take sums that are in the store, as `SharedEvents.on_sums`."""
+
+    async def run(self) -> None:
+        """Tell own sums and take others' for ever."""
 
 
 LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
@@ -163,7 +172,7 @@ class SharedService:
         self._bad: tuple[int, float] = (0, float("-inf"))
         """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
-        self._sums: list[OnSums] = []
+        self._sums: SumsOfGroup | None = None
         verdicts.agree_by(self.verdicts)
 
     # --- wiring -----------------------------------------------------------------------------------------
@@ -175,9 +184,19 @@ class SharedService:
         """Ask this which servers there should be: nodes (None: nobody says), and how many have told none."""
         self._roll = roll
 
-    def subscribe_sums(self, on_sums: OnSums) -> None:
-        """Have a function called with the sums of servers that changed."""
-        self._sums.append(on_sums)
+    def share_sums_by(self, sums: SumsOfGroup) -> None:
+        self._sums = sums
+
+    def publish_sums(self, changes: Mapping[str, JsonValue]) -> bool:
+        """Write own sums soon; return False while it is not known yet with which epoch."""
+        if self._confirmed and changes:
+            self._link.publish_sums(self.epoch, changes)
+        return self._confirmed
+
+    @property
+    def leads(self) -> bool:
+        """Whether programs here give orders: at the heard server with the lowest node, or without others."""
+        return not self.connected or all(self.node < node for node in self._quorum.nodes)
 
     @property
     def link(self) -> Link:
@@ -208,6 +227,7 @@ class SharedService:
                 self._beat_for_ever(),
                 self._tick_for_ever(),
                 *(() if self._orders is None else (self._orders.run(),)),
+                *(() if self._sums is None else (self._sums.run(),)),
             )
         ]
         for task in self._running:
@@ -335,8 +355,8 @@ class SharedService:
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Hand other servers' sums on."""
-        for on_sums in self._sums:
-            on_sums(node, changes)
+        if self._sums is not None:
+            self._sums.on_sums(node, changes)
 
     def on_state(self, state: LinkState) -> None:
         """Take that the link works, or does not."""
