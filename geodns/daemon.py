@@ -134,8 +134,15 @@ def build(
     )
     watchdog = Watchdog(cluster, verdicts, workers, zones, settings.state)
     peers = PeerService(settings, cluster, zones, watchdog, orders)
+    shared = None
+    if settings.shared is not None:
+        from geodns.control.shared_group import join_group  # noqa: PLC0415 - a server alone needs none of it
+
+        shared = join_group(
+            settings, settings.shared, cluster, verdicts, orders, peers, signals, persistence, events
+        )
     judges = (signals, warmup, reputation, providers, geoip, views)
-    last = (peers, verdicts)
+    last = (peers, *(() if shared is None else (shared,)), verdicts)
     alerts = Alerts(
         events,
         (persistence, clock, history, orders, policy, loads, routes, *judges, zones, watchdog, *last),
@@ -167,6 +174,7 @@ def build(
         zones,
         watchdog,
         peers,
+        shared,
         alerts,
     )
     metrics.registry.register(Gauges(services))
@@ -248,6 +256,8 @@ class Daemon:
             ends.push_async_callback(services.loads.close)
             ends.push_async_callback(services.zones.close)
             ends.push_async_callback(services.peers.close)
+            if services.shared is not None:
+                ends.push_async_callback(services.shared.close)
             ends.push_async_callback(self._tasks.close)
 
     async def _begin(self, edit: Edit) -> None:
@@ -258,6 +268,7 @@ class Daemon:
             services.verdicts.first_round(edit.zones.values(), FIRST_ROUND),
             services.signals.begin(FIRST_ROUND),
             services.peers.begin(),
+            *(() if services.shared is None else (services.shared.begin(),)),
         )
         services.clock.look()
         services.orders.end_expired()

@@ -6,6 +6,7 @@ from geodns.config.answer_keys import QUERY_LOG, RATE_LIMIT
 from geodns.config.route_keys import ROUTES_LISTEN
 from geodns.config.server_keys import HTTP_TLS, TCP
 from geodns.config.settings import ENVIRONMENT, KEYS
+from geodns.config.shared_keys import SHARED
 from geodns.zonefile.reference import key_table, zone_reference
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -17,6 +18,7 @@ def settings_tables() -> str:
     variables = {key: [f"`{name}`"] for name, key in ENVIRONMENT.items()}
     parts = [key_table(KEYS, ("Variable", variables))]
     below = {
+        "shared": SHARED,
         "http_tls": HTTP_TLS,
         "tcp": TCP,
         "routes_listen": ROUTES_LISTEN,

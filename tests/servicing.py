@@ -44,7 +44,7 @@ class Rig:
 
     """
 
-    def __init__(self, folder: Path, text: str = GOOD) -> None:
+    def __init__(self, folder: Path, text: str = GOOD, **settings: Any) -> None:
         (folder / "zones").mkdir()
         self.file = folder / "zones" / f"{NAME}.yaml"
         self.file.write_text(text)
@@ -57,13 +57,14 @@ class Rig:
         self.pending: tuple[str, ...] = ()
         self.published: list[Table] = []
         self.told: list[RouteNews] = []
-        settings = Settings(zones=folder / "zones", state=folder / "state", node="ns1", ehlo="x")
+        given = {"node": "ns1", "ehlo": "x"} | settings
+        settings_ = Settings(zones=folder / "zones", state=folder / "state", **given)
         context = ControlContext(
             cast(Any, None), cast(Any, None), (("127.0.0.1", 5300), ("::1", 5300)), ("udp0", "tcp"), 0
         )
-        self.store, _ = StateFile.open(settings.state, NOW)
+        self.store, _ = StateFile.open(settings_.state, NOW)
         tasks = Tasks(asyncio.Event())
-        self.services = build(settings, context, self.store, ["the state file was set aside"], tasks)
+        self.services = build(settings_, context, self.store, ["the state file was set aside"], tasks)
         self.services.verdicts._monitor = cast(Monitor, _Monitor(self))
         self.services.workers._link = cast(ControlLink, _Link(self))
 
@@ -93,12 +94,24 @@ class Rig:
 
 
 class _Monitor:
-    """Probes nothing; the rig has its results."""
+    """Probes nothing; the rig has its results.
+
+    Attributes:
+        verdicts: of this server's own.
+        asked: targets that were to be probed once more.
+
+    """
 
     skip_slow_start: frozenset[Target] = frozenset()
+    held: frozenset[Target] = frozenset()
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
+        self.verdicts: dict[Target, Verdict] = {}
+        self.asked: list[Target] = []
+
+    def probe_now(self, targets: list[Target]) -> None:
+        self.asked += targets
 
     @property
     def hint(self) -> str | None:

@@ -61,8 +61,9 @@ def anchors(document: Path) -> set[str]:
 @pytest.mark.parametrize(("name", "text"), [pytest.param(*block, id=block[0]) for block in blocks("yaml")])
 def test_every_yaml_loads_without_a_remark(name: str, text: str, tmp_path: Path) -> None:
     if is_settings(text):
-        (tmp_path / "geodns.yaml").write_text(text.replace("/etc/geodns/token", "token"))
-        (tmp_path / "token").write_text("secret\n")
+        (tmp_path / "geodns.yaml").write_text(text.replace("/etc/geodns/", ""))
+        for file in ("token", "shared"):
+            (tmp_path / file).write_text("secret-of-all-servers\n")
         assert load_settings(tmp_path / "geodns.yaml", {}, {}).node
     else:
         parsed = parse_zone("out.example.com", text.encode(), name)

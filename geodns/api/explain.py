@@ -72,7 +72,8 @@ async def _explain(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     seen = partial(last_result, services.verdicts)
     geo, warmup = services.geoip.networks, services.warmup.describe()
-    make = partial(explain, services.cluster, name, rtype, asking, seen, warmup, geo)
+    more = {} if services.shared is None else {"remark": services.shared.verdicts.remark}
+    make = partial(explain, services.cluster, name, rtype, asking, seen, warmup, geo, **more)
     return cached_json(request, f"explain {(name, rtype, asking)}", make)
 
 
@@ -99,6 +100,7 @@ def explain(
     seen: Callable[[Target], LastResult | None] = lambda _: None,
     warmup: Mapping[HostKey, str] = MappingProxyType({}),
     geo: GeoNetworks = NO_NETWORKS,
+    remark: Callable[[Target], str] = lambda _: "",
 ) -> ExplanationJson:
     """Return which pools stand behind a name, what every host's part in them is and why, and what comes next.
 
@@ -110,6 +112,7 @@ def explain(
         seen: returns a target's last result.
         warmup: where each host that warms up stands.
         geo: the networks of places that rules name.
+        remark: says what the servers that judge together do not agree on of a target; empty: nothing.
 
     Raises:
         NotFoundError: no zone that is served has the name.
@@ -139,7 +142,7 @@ def explain(
         for tier in one.tiers:
             first.setdefault(tier, one)
     tiers = {
-        tier: PoolExplanation(cluster, zone, live, table.rotations[one], seen, warmup).tier(*tier)
+        tier: PoolExplanation(cluster, zone, live, table.rotations[one], seen, warmup, remark).tier(*tier)
         for tier, one in first.items()
     }
     other = None if tiers else unpooled(table, table.zones[name_to_wire(zone.origin)], wire, rnumber)

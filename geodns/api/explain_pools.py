@@ -20,6 +20,10 @@ from geodns.model.zone import Member, MinLive, Pool, Zone
 from geodns.responder.table import Part, Rotation
 
 
+def _nothing(_: Target) -> str:
+    return ""
+
+
 class PoolExplanation:
     """One rotation, as it is explained."""
 
@@ -31,6 +35,7 @@ class PoolExplanation:
         rotation: Rotation,
         seen: Callable[[Target], LastResult | None],
         warmup: Mapping[HostKey, str],
+        remark: Callable[[Target], str] = _nothing,
     ) -> None:
         self.cluster = cluster
         self.zone = zone
@@ -38,6 +43,7 @@ class PoolExplanation:
         self.rotation = rotation
         self.seen = seen
         self.warmup = warmup
+        self.remark = remark
         self._family = next((one for one in FAMILIES if one == rotation.key.type), None)
         """Whose addresses alone count; None: MX or SRV, for which all do."""
         self._known: dict[tuple[str, str, str], Fitness] = {}
@@ -160,7 +166,9 @@ class PoolExplanation:
             "effective_weight": number(Fraction(effective)),
             "first": float(first),
             "uniform": float(uniform),
-            "why": self._why(deal, pool, host, weight, in_answers=name in shares),
+            "why": "; ".join(
+                [self._why(deal, pool, host, weight, in_answers=name in shares), *self._remarks(pool, host)]
+            ),
         }
 
     def _why(self, deal: Deal, pool: Pool, host: Host, weight: int, *, in_answers: bool) -> str:
@@ -189,6 +197,17 @@ class PoolExplanation:
             (True, "nobody is dealt"),
         )
         return next(text for holds, text in reasons if holds)
+
+    def _remarks(self, pool: Pool, host: Host) -> list[str]:
+        """Return what the servers that judge together do not agree on."""
+        told = (
+            self.remark(target)
+            for address, targets in self.zone.targets_by_host[host.name].items()
+            if self._family in {None, family_of(address)}
+            for target in sorted(targets, key=lambda target: target.key)
+            if target.check.name in pool.checks
+        )
+        return list(dict.fromkeys(filter(None, told)))
 
     def _warmup_text(self, host: Host) -> str:
         return self.warmup.get((self.zone.name, host.name), "it warms up")

@@ -110,6 +110,46 @@ class StatusJson(TypedDict):
             Field(description="The other name servers of `servers`, by node; left out where there are none."),
         ]
     ]
+    shared: NotRequired[
+        Annotated[
+            "SharedJson", Field(description="What is shared through Redis; left out without the setting.")
+        ]
+    ]
+
+
+class LoneJson(TypedDict):
+    """An address of which one server alone says otherwise than the others."""
+
+    server: str
+    says: Annotated[str, Field(description="`up` or `down`.")]
+    hosts: Annotated[list[str], Field(description="With their zones.")]
+    check: str
+    address: Annotated[str, Field(description="With the port.")]
+    why: Annotated[str, Field(description="What its probe found; empty where it does not say.")]
+
+
+class SharedJson(TypedDict):
+    """How things stand among the servers that share verdicts and orders."""
+
+    connected: bool
+    since: Annotated[Moment, Field(description="Of the last change of `connected`.")]
+    why: Annotated[str, Field(description="What is the matter; empty: nothing.")]
+    group: str
+    agree: Annotated[str, Field(description="`quorum` or `own`, as the settings say.")]
+    store: Annotated[str, Field(description="What answers, as Redis 7.0.15; empty before it does.")]
+    heard: Annotated[list[str], Field(description="The servers that are heard, this one among them.")]
+    known: Annotated[Count, Field(description="How many there should be.")]
+    mode: Annotated[
+        str,
+        Field(
+            description="Whose verdicts are served: `quorum`, the majority's; `frozen`, the last ones for a "
+            "short while; `own`, this server's."
+        ),
+    ]
+    alone: Annotated[list[LoneJson], Field(description="Where one server alone says otherwise; 20 at most.")]
+    alone_count: Count
+    tied: Annotated[Count, Field(description="Addresses on which the servers are evenly divided.")]
+    skipped: Annotated[dict[str, Count], Field(description="Values that were skipped, by reason.")]
 
 
 class PeerZoneJson(TypedDict):

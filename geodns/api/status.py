@@ -25,6 +25,7 @@ from geodns.api.schemas import (
     StatusJson,
     ZoneStateJson,
 )
+from geodns.api.shared import shared_json
 from geodns.api.views import views_of
 from geodns.compiler.choice import Choice, shares
 from geodns.compiler.live_set import LiveSet, effective_weight, factors_of
@@ -310,6 +311,8 @@ def status(services: Services) -> StatusJson:
         shown["routes_listen"] = [printable(str(one)) for one in services.routes.listeners]
     if peers := peers_json(services.peers):
         shown["peers"] = peers
+    if services.shared is not None:
+        shown["shared"] = shared_json(services.shared)
     return shown
 
 

@@ -39,6 +39,7 @@ _COMMANDS = {
     "generate": "print what a mail server needs to ask which pool mail leaves by",
     "follow": "read a mail server's log, and post what became of its mail",
     "report": "write how hosts fared as one HTML file",
+    "shared": "show who is heard of the servers that judge together",
     "delegation": "say what to put at a zone's parent, and whether it is there",
     "schema": "print the JSON Schema of zone files",
     "demo": "run a name server and three mail servers on this machine",

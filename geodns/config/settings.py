@@ -34,12 +34,14 @@ from geodns.config.server_keys import (
     Tcp,
     token_type,
 )
+from geodns.config.shared_keys import NO_NODE, NODE_HOW, SHARED_SETTING, SharedKeys, shared_beside
 from geodns.config.tokens import Scope, Token, read_tokens
 from geodns.config.value_types import EHLO, OFF, RESOLVER, choice, whole
 from geodns.config.yaml_nodes import Scalar, YamlNode
 from geodns.errors import Problem, SettingsError, UsageError
 from geodns.model.base import Frozen
 from geodns.model.hosts import Endpoint
+from geodns.model.shared import SharedSettings
 from geodns.responder.answer_policy import Policy, QueryLog, RateLimit
 from geodns.wire.names import name_to_wire
 
@@ -94,6 +96,14 @@ class Settings(Frozen):
             "The HTTP sides of all name servers, this one too: orders go to each, and they ask one another.",
         ),
     ] = ()
+    shared: Annotated[
+        SharedSettings | None,
+        Key(
+            SHARED_SETTING,
+            "The Redis or Valkey where several servers share their judgement.",
+            default="each judges alone",
+        ),
+    ] = None
     http_tls: Annotated[
         HttpTls | None,
         Key(CERTIFICATE, "What the HTTP side shows; it speaks https alone then."),
@@ -224,17 +234,23 @@ def load_settings(config: Path | None, flags: Mapping[str, object], environ: Map
         parts = [str(part) for part in given] if isinstance(given, tuple | list) else [str(given)]
         if given is not None and parts:
             values |= _from_words(f"--{key.replace('_', '-')}", key, parts, problems)
+    if "shared" in values and "node" not in values:
+        problems.append(Problem(str(path), 0, 0, NO_NODE, NODE_HOW))
     if problems:
         error = SettingsError("\n".join(map(str, problems)))
         if any(problem.file.startswith("--") for problem in problems):
             error.status = UsageError.status
         raise error
+    return Settings(**_named(values))
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values where `node` and `identity` stand in for each other, and what is off is None."""
     if "node" in values:
         values.setdefault("identity", values["node"])
     elif values.get("identity", OFF) is not OFF:
         values["node"] = values["identity"]
-    values = {key: None if value is OFF else value for key, value in values.items()}
-    return Settings(**values)
+    return {key: None if value is OFF else value for key, value in values.items()}
 
 
 def policy_of(settings: Settings, secrets: tuple[bytes, ...], query_log: QueryLog | None = None) -> Policy:
@@ -282,6 +298,13 @@ def settings_in(path: Path, report: Report, *, foreign: bool = False) -> dict[st
     if "routes_listen" in values:
         node = root.items["routes_listen"][1]
         values["routes_listen"] = listeners_beside(values["routes_listen"], node, path.parent, report)
+    shared: SharedKeys | None = values.pop("shared", None)
+    if shared is not None:
+        node = root.items["shared"][1]
+        why = NOT_MINE if foreign else ""
+        values["shared"] = shared_beside(shared, node, path.parent, report, foreign=why)
+        if "node" not in values:
+            report.warn(node, NO_NODE, NODE_HOW)
     return values
 
 

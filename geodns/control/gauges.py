@@ -7,7 +7,7 @@ from prometheus_client.registry import Collector
 
 from geodns.compiler.choice import Choice, own_using, shares
 from geodns.compiler.live_set import LiveSet, effective_weight
-from geodns.control import mail_gauges, peer_gauges
+from geodns.control import mail_gauges, peer_gauges, shared_gauges
 from geodns.control.gauge_families import gauge, single
 from geodns.control.services import Services
 from geodns.health.tls import name_for
@@ -39,6 +39,8 @@ class Gauges(Collector):
         yield from _geoip(self._services)
         yield from _views(self._services)
         yield from peer_gauges.peers(self._services.peers.views())
+        if self._services.shared is not None:
+            yield from shared_gauges.shared(self._services.shared.view())
         yield from _server(self._services)
 
 

@@ -231,6 +231,14 @@ class PeerService:
         """Return the other servers, each once, by name; none: this server is alone."""
         return self.known.views()
 
+    def roll(self) -> tuple[set[str] | None, int]:
+        """Return the nodes that `servers` names, and how many have not told theirs; None: it names nobody."""
+        if not self.known.peers:
+            return None, 0
+        told = {peer.report.node for peer in self.known.peers if peer.report is not None}
+        silent = sum(1 for peer in self.known.peers if peer.report is None) - (self._node not in told)
+        return (None if told <= {self._node} and silent <= 0 else told), max(0, silent)
+
     def alerts(self) -> Iterator[Alert]:
         return self.known.alerts(self._cluster.sources, time.monotonic(), time.time())
 

@@ -1,6 +1,6 @@
 """Names the parts of the control process, in the order in which they are made."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from geodns.config.server_keys import Listen
 from geodns.control.alert_service import Alerts
@@ -27,6 +27,9 @@ from geodns.control.watchdog import Watchdog
 from geodns.control.worker_service import WorkerService
 from geodns.control.zone_service import ZoneService
 from geodns.storage.event_log import EventLog
+
+if TYPE_CHECKING:  # loaded where the setting `shared` is there alone
+    from geodns.control.shared_service import SharedService
 
 
 class Services(NamedTuple):
@@ -58,4 +61,5 @@ class Services(NamedTuple):
     zones: ZoneService
     watchdog: Watchdog
     peers: PeerService
+    shared: "SharedService | None"
     alerts: Alerts

@@ -8,6 +8,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 from geodns.config.report import first_names
 from geodns.config.settings import Settings
@@ -30,12 +32,12 @@ from geodns.control.worker_service import WorkerService
 from geodns.errors import printable
 from geodns.health.mass_failure import News, Suspect
 from geodns.health.monitor import Monitor
-from geodns.health.outcome import Certificate, ProbeOutcome
+from geodns.health.outcome import Certificate, ProbeOutcome, ProbeResult
 from geodns.health.pool_watch import GuardStage, watched_pools
 from geodns.health.probe import own_name
 from geodns.model.base import Family, family_of
 from geodns.model.checks import Target
-from geodns.model.state import HealthState, HostKey, PoolKey, Verdict
+from geodns.model.state import NOTHING_KNOWN, HealthState, HostKey, PoolKey, Verdict
 from geodns.model.zone import Zone
 from geodns.storage.event_log import EventLog
 
@@ -52,6 +54,29 @@ _GUARD_NEWS = {
 }
 
 OnProbe = Callable[[Target, ProbeOutcome], None]
+
+
+class Agreement(Protocol):
+    """The other servers' part in a verdict, which is asked before one's own is believed.
+
+    It gives what is to be served to `VerdictService.believe`.
+    """
+
+    def follow(self, targets: Mapping[Target, AbstractSet[str]], stored: Mapping[Target, Verdict]) -> None:
+        """Share these targets, each with the zones that have it; `stored` is what was served of new ones."""
+
+    def probed(self, target: Target, kind: ProbeResult, before: Verdict, after: Verdict) -> None:
+        """Take the end of an own probe, and the own verdict before and after it."""
+
+    def judged(self, verdicts: Mapping[Target, Verdict]) -> None:
+        """Take own verdicts that changed without a probe of theirs, or a pool's `hold` that did."""
+
+    def look(self) -> None:
+        """Give what is to be served now, without waiting for more."""
+
+    def reason(self, target: Target) -> str:
+        """Say who made a verdict that is not this server's own; empty: it is."""
+        ...
 
 
 class VerdictService:
@@ -74,6 +99,7 @@ class VerdictService:
         self._metrics = metrics
         self._tasks = tasks
         self._subscribers: list[OnProbe] = []
+        self._agreement: Agreement | None = None
         self._monitor = Monitor(
             self._on_result,
             on_ruling=self._on_decision,
@@ -89,6 +115,10 @@ class VerdictService:
     def subscribe(self, on_probe: OnProbe) -> None:
         """Have a function called with every probe's result."""
         self._subscribers.append(on_probe)
+
+    def agree_by(self, agreement: Agreement) -> None:
+        """Ask the other servers before own verdicts are believed."""
+        self._agreement = agreement
 
     # --- targets ----------------------------------------------------------------------------------------
 
@@ -106,13 +136,23 @@ class VerdictService:
         self._cluster.verdicts.update(known)
         self.ignore_overridden()
         self._monitor.set_targets(targets, known, watched_pools(zones))
+        if self._agreement is not None:
+            self._agreement.follow(_zones_of(zones), known)
         await self._monitor.first_round(limit)
+        if self._agreement is not None:
+            self._agreement.look()
         self._hand_over()
 
     def follow(self) -> None:
         """Probe the hosts of the zones that are served now."""
         pools = watched_pools(self._cluster.zones.values())
         self._monitor.set_targets(self._cluster.targets, self._cluster.verdicts, pools)
+        if self._agreement is not None:
+            zones = {
+                target: {zone for zone, _ in self._cluster.hosts_of(target)}
+                for target in self._cluster.targets
+            }
+            self._agreement.follow(zones, self._cluster.verdicts)
 
     def ignore_overridden(self) -> None:
         """Let hosts that an operator may be working on not count as failing together."""
@@ -134,7 +174,9 @@ class VerdictService:
     # --- results ----------------------------------------------------------------------------------------
 
     def _on_result(self, target: Target, outcome: ProbeOutcome, before: Verdict, after: Verdict) -> None:
-        if before != after:
+        if self._agreement is not None:
+            self._agreement.probed(target, outcome.kind, before, after)
+        elif before != after:
             self._serve({target: after})
         self._metrics.count_probe(target.check.name, str(outcome.kind), outcome.rtt)
         if before.degraded != after.degraded and after.state is not HealthState.DOWN:
@@ -172,10 +214,16 @@ class VerdictService:
                 pool=pool,
                 data={"prober_suspect": not calm},
             )
-        if verdicts:
+        if self._agreement is not None:
+            self._agreement.judged(verdicts)
+        elif verdicts:
             self._serve(verdicts)
 
     # --- serving ----------------------------------------------------------------------------------------
+
+    def believe(self, verdicts: Mapping[Target, Verdict]) -> None:
+        """Serve what the servers agree on, of targets that are served."""
+        self._serve(verdicts)
 
     def _serve(self, verdicts: Mapping[Target, Verdict]) -> None:
         self._unserved |= verdicts
@@ -241,11 +289,14 @@ class VerdictService:
                 "check": target.check.name,
                 "address": f"[{target.address}]:{target.port}",
                 "outcome": str(seen[0].kind),
-                "detail": printable(seen[0].detail),
+                "detail": self._reason(target) or printable(seen[0].detail),
             }
             for target in targets
             if (seen := self.last(target)) is not None
         ]
+
+    def _reason(self, target: Target) -> str:
+        return "" if self._agreement is None else self._agreement.reason(target)
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -262,6 +313,19 @@ class VerdictService:
             shown = self._monitor.certificate(target) if target.check.encrypts else None
             if shown is not None:
                 yield target, shown
+
+    def own(self, target: Target) -> Verdict:
+        """Return what this server's own probes say of a target."""
+        return self._monitor.verdicts.get(target, NOTHING_KNOWN)
+
+    @property
+    def held(self) -> AbstractSet[Target]:
+        """As `Monitor.held`."""
+        return self._monitor.held
+
+    def probe_now(self, targets: Collection[Target]) -> None:
+        """Probe targets once more as soon as there is a place."""
+        self._monitor.probe_now(targets)
 
     @property
     def suspects(self) -> dict[PoolKey, Suspect]:
@@ -285,3 +349,13 @@ class VerdictService:
         yield from sorted(found, key=lambda one: one.text)
         yield from pool_alerts(self._cluster)
         yield from family_alerts(self._cluster, self._checks)
+
+
+def _zones_of(zones: Iterable[Zone]) -> dict[Target, set[str]]:
+    found: dict[Target, set[str]] = {}
+    for zone in zones:
+        for addresses in zone.targets_by_host.values():
+            for targets in addresses.values():
+                for target in targets:
+                    found.setdefault(target, set()).add(zone.name)
+    return found

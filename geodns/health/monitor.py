@@ -158,6 +158,16 @@ class Monitor:
         """Take no failure of these hosts, and of no others, for the prober's own: operators work on them."""
         self._guard.ignore_hosts(hosts)
 
+    def probe_now(self, targets: Collection[Target]) -> None:
+        """Probe these as soon as there is a place, and go on as ever; others are not known here."""
+        self._schedule.bring_forward(targets, asyncio.get_running_loop().time())
+        self._arm()
+
+    @property
+    def held(self) -> AbstractSet[Target]:
+        """The targets whose verdicts are held as the prober may be cut off; another set at each change."""
+        return self._guard.held
+
     @property
     def suspects(self) -> dict[PoolKey, Suspect]:
         """The pools whose failures may be trouble of the prober's own."""

@@ -207,6 +207,9 @@ class Quorum(QuorumMerging):
         if not peer.alive:
             self._note(NoteKind.HEARD, node=peer.node)
         self._hearing.hear(peer, beat, now)
+        if peer.completed(beat):
+            for key in self._differs:
+                self._queue(key, UNKNOWN)
         if new_epoch:
             self._queue_votes(peer)
         if new:
@@ -315,7 +318,7 @@ class Quorum(QuorumMerging):
     @property
     def busy(self) -> bool:
         """Whether there is more to merge: call `take` again before long, as once the loop has run."""
-        return bool(self._pending)
+        return bool(self._pending) or (self._hearing.connected and self._votes.more)
 
     @property
     def seq(self) -> int:
@@ -331,6 +334,11 @@ class Quorum(QuorumMerging):
     def nodes(self) -> tuple[str, ...]:
         """The other servers that are heard, for the heartbeat."""
         return tuple(sorted(node for node, peer in self._hearing.peers.items() if peer.alive))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many addresses each other server has told of, by node."""
+        return {node: len(peer.votes) for node, peer in self._hearing.peers.items()}
 
     @property
     def doubled(self) -> bool:

@@ -156,6 +156,13 @@ class Peer:
         self.digest.remove(key, packed, self.backs.pop(key, ""))
         return True
 
+    def completed(self, beat: Heartbeat) -> bool:
+        """Take from a heartbeat that all its votes have come; tell whether that was not known."""
+        if self.whole or (self.votes_epoch, self.votes_seq) != (beat.epoch, beat.seq):
+            return False
+        self.whole = beat.digests.get("votes") == str(self.digest)
+        return self.whole
+
     def missed(self, beat: Heartbeat) -> bool:
         """Tell from a heartbeat that is not taken yet whether votes were lost on the way."""
         said = beat.digests.get("votes")

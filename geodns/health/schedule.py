@@ -13,7 +13,7 @@ No clock and no tasks: time is an argument, in seconds of any clock that does no
 import heapq
 import random
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import NamedTuple
@@ -265,6 +265,14 @@ class Schedule:
             if entry.target in targets:
                 soon = now + self._rng.random() * entry.target.check.fast_interval
                 entry.due = min(entry.due, soon)
+        heapq.heapify(self._heap)
+
+    def bring_forward(self, targets: Iterable[Target], now: float) -> None:
+        """Have targets probed as soon as there is a place; one that is being probed is so already."""
+        for target in targets:
+            entry = self._entries.get(target)
+            if entry is not None and not entry.running:
+                entry.due = min(entry.due, now)
         heapq.heapify(self._heap)
 
     def lateness(self, now: float) -> float:

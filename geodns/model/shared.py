@@ -14,6 +14,8 @@ MAX_COUNTER = 2**53
 MAX_HALVINGS = 10
 SHED_OUT = MAX_HALVINGS + 1
 """The level of an address that shedding has taken out."""
+MAX_WHY = 100
+"""Characters of what a probe found, as others are told."""
 TOMBSTONE_KEPT = 365 * 86400
 """Seconds that the end of an order is remembered."""
 
@@ -34,6 +36,7 @@ class AddressVote(Frozen):
         held: the merged state that the server holds.
         seq: of the server; later votes have higher ones.
         backs: the server whose vote for a change made this one probe again; empty: its own finding.
+        why: what the last probe found, for people; nothing follows of it.
 
     """
 
@@ -42,6 +45,7 @@ class AddressVote(Frozen):
     held: Vote
     seq: int = Field(ge=0, le=MAX_COUNTER)
     backs: str = Field(default="", max_length=63)
+    why: str = Field(default="", max_length=MAX_WHY)
 
 
 class ZoneContent(Frozen):

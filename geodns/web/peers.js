@@ -9,10 +9,21 @@ const offset = (seconds) => (seconds === null ? "?" : `${Math.abs(seconds).toFix
 const seen = (one) => (one.seen ? clock(new Date(one.seen)) : "never");
 const differs = (one) => one.error ?? (one.differs.map((each) => each.what).join("; ") || "nothing");
 
+const served = { quorum: "what most servers see is served", frozen: "the last common verdicts are served", own: "this server serves what it sees itself" };
+
+/** Say how things stand among the servers that judge together. */
+function together(one) {
+  const lone = one.alone.map((each) => `${each.server} alone says ${each.says} of ${each.hosts.join(", ")}${each.why ? `: ${each.why}` : ""}`);
+  const state = one.connected ? `hears ${one.heard.length} of ${one.known}` : `not connected (${one.why})`;
+  return [`Group ${one.group}: ${state}, ${served[one.mode] ?? one.mode}`, ...lone].join("; ");
+}
+
 let drawn = "";
 
 /** Draw the servers; without `peers` this one is alone. */
-export function drawPeers({ node, version, zones, peers }) {
+export function drawPeers({ node, version, zones, peers, shared }) {
+  show(byId("shared"), Boolean(shared));
+  if (shared) write(byId("shared"), together(shared));
   const all = Object.entries(peers ?? {});
   show(byId("peers"), all.length > 0);
   const text = JSON.stringify([node, version, all]);

@@ -164,6 +164,7 @@ query_log: {zones: [out.example.com], clients: 192.0.2.7, sample: 1%}
     assert settings.query_log == QueryLog(zones, clients, 0.01)
     tokens = {"token", "read_token", "signals_token"}
     assert settings.model_dump(exclude={*tokens, "http_tls", "rate_limit", "query_log"}) == {
+        "shared": None,
         "zones": Path("/etc/geodns/zones"),
         "listen": (("127.0.0.1", 5300), ("::1", 5300)),
         "http": ("0.0.0.0", 80),

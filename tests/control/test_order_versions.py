@@ -195,7 +195,6 @@ def test_what_this_version_does_not_know_imposes_nothing(content: Any) -> None:
         {"node": "\x1b[2J"},
         {"counter": MAX_TAKEN + 1},
         {"at": -1.0},
-        {"at": float("nan")},
         {"content": {"reason": "x" * MAX_CONTENT}},
         {"content": {"until": float("inf")}},
         {"more": {"x": object()}},

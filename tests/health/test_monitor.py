@@ -162,6 +162,40 @@ def test_pending_changes_are_probed_fast() -> None:
     run(main())
 
 
+def test_a_probe_that_is_asked_for_comes_at_once_and_changes_nothing_else() -> None:
+    async def go(world: World) -> None:
+        one, other = targets(2)
+        world.monitor.set_targets([one, other], {one: UP, other: UP})
+        await asyncio.sleep(11.5)
+        before = {target: len(starts) for target, starts in world.starts.items()}
+        now = asyncio.get_running_loop().time()
+        world.monitor.probe_now([one, *targets(3)[2:]])
+        await asyncio.sleep(0.1)
+        assert {target: len(starts) for target, starts in world.starts.items()} == before | {
+            one: before[one] + 1
+        }
+        assert world.starts[one][-1] - now < 0.01
+        await asyncio.sleep(30)
+        assert 9 <= world.starts[one][before[one] + 1] - world.starts[one][before[one]] <= 11
+        await world.monitor.close()
+
+    run(go(World()))
+
+
+def test_who_is_being_probed_is_not_probed_beside_that_and_all_wait_for_a_place() -> None:
+    async def go(world: World) -> None:
+        some = targets(3)
+        world.seconds = lambda _: 0.5
+        world.monitor.set_targets(some, dict.fromkeys(some, UP))
+        await asyncio.sleep(20.2)
+        world.monitor.probe_now(some)
+        await asyncio.sleep(3)
+        assert world.most == 1
+        await world.monitor.close()
+
+    run(go(World(concurrency=1)))
+
+
 def test_never_more_at_once_than_allowed_and_each_in_its_turn() -> None:
     async def main() -> World:
         world = World(concurrency=10)

@@ -33,6 +33,8 @@ PEERS_EVERY = "control.peer_service.EVERY"
 PEERS_SILENT = "control.known_peers.SILENT"
 PEERS_FILES = "control.peers.FILES_FOLLOW"
 PEERS_PROBES = "control.peers.PROBES_FOLLOW"
+SHARED_LASTING = "health.quorum_lasting.LASTING"
+SHARED_LOOK = "health.quorum_merging.LASTING"
 FOLLOW_QUIET = "cli.follow.log_file.QUIET"
 FOLLOW_PAUSE = "cli.follow.run.PAUSE"
 FOLLOW_LAST = "cli.follow.run.LAST"
@@ -60,6 +62,8 @@ REAL: dict[str, object] = {
     PEERS_SILENT: 15.0,
     PEERS_FILES: 15.0,
     PEERS_PROBES: 30.0,
+    SHARED_LASTING: 30.0,
+    SHARED_LOOK: 30.0,
     FOLLOW_QUIET: 5.0,
     FOLLOW_PAUSE: 1.0,
     FOLLOW_LAST: 10.0,

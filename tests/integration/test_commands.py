@@ -343,6 +343,7 @@ FRESH: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate", ZONE),
     "follow": ("follow", "--dry-run", "--egress", "192.0.2.1", "mail.log"),
     "delegation": ("delegation", ZONE),
+    "shared": ("shared", "status"),
     "schema": ("schema",),
 }
 """A use of a command of each file; `test_demo` and `test_readme` start the two that do not end."""

@@ -68,6 +68,8 @@ NOBODY_THERE = "dig mta.internal.example A"
 FOR_A_SERVER = [block for block in BLOCKS if not block.lines[0].startswith(APART + NOT_RUN)]
 
 SAYS = {
+    "geodns shared acl out": "~{geodns:out}:*",
+    "geodns shared status": "shares nothing",
     "geodns status": "mta2",
     "geodns probe mta2": "220",
     f"geodns query {ZONE} A": "pool main",

@@ -1,0 +1,56 @@
+"""Puts together what a server shares with its group; imported only where the setting `shared` is there."""
+
+from typing import cast
+
+from geodns.config.settings import Settings
+from geodns.control.cluster import Cluster
+from geodns.control.order_service import OrderService
+from geodns.control.peer_service import PeerService
+from geodns.control.persistence import Persistence
+from geodns.control.shared_order_service import OrderLink, SharedOrders
+from geodns.control.shared_service import LinkMaker, SharedService
+from geodns.control.shared_signal_service import SharedSignals, SumLink
+from geodns.control.signal_service import SignalService
+from geodns.control.verdict_service import VerdictService
+from geodns.errors import StartError
+from geodns.model.shared import SharedSettings
+from geodns.storage.event_log import EventLog
+from geodns.storage.shared_link import MissingLibraryError
+from geodns.storage.shared_redis import SharedLink
+
+
+def join_group(
+    settings: Settings,
+    shared: SharedSettings,
+    cluster: Cluster,
+    verdicts: VerdictService,
+    orders: OrderService,
+    peers: PeerService,
+    signals: SignalService,
+    persistence: Persistence,
+    events: EventLog,
+    make_link: LinkMaker | None = None,
+) -> SharedService:
+    """Return the service of a group, which orders and counts of mail go over as well.
+
+    Raises:
+        StartError: the library that speaks to Redis is not installed.
+
+    """
+    try:
+        service = SharedService(
+            settings, shared, cluster, verdicts, persistence, events, make_link or SharedLink
+        )
+    except MissingLibraryError as error:
+        raise StartError(str(error)) from error
+
+    def known() -> set[str]:
+        named, _ = peers.roll()
+        return {*(named or ()), *service.told} - {settings.node}
+
+    link = cast(OrderLink, service.link)
+    service.share_orders_by(SharedOrders(orders, link, lambda: service.nodes, known, service.beat))
+    sums = SharedSignals(signals, cast(SumLink, service.link), settings.node, service.publish_sums)
+    service.share_sums_by(sums)
+    service.know_by(peers.roll)
+    return service

@@ -1,0 +1,427 @@
+"""Shares verdicts with the other servers of a group: publishes votes, hears theirs, and serves what follows.
+
+Imported only where the setting `shared` is there. Redis is never waited for: the link to it writes and reads
+on its own, and what it tells is taken in the loop in small pieces.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from geodns import __version__
+from geodns.config.settings import Settings
+from geodns.control.alert_service import Alert
+from geodns.control.cluster import Cluster
+from geodns.control.persistence import Persistence
+from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_verdicts import SharedVerdicts
+from geodns.control.shared_view import SharedView
+from geodns.control.verdict_service import VerdictService
+from geodns.health.quorum import Quorum
+from geodns.health.quorum_standing import (
+    NoteKind,
+    QuorumMode,
+    QuorumNote,
+    TwoDefinitions,
+)
+from geodns.model.shared import (
+    AddressVote,
+    Heartbeat,
+    SharedOrder,
+    SharedSettings,
+    ZoneContent,
+)
+from geodns.model.shared_url import parse_url
+from geodns.storage.event_log import EventLog
+from geodns.storage.shared_link import LinkState, SharedEvents
+
+log = logging.getLogger(__name__)
+
+BEAT_EVERY = 1.0
+BEAT_JITTER = 0.2
+"""The part of it by which a heartbeat comes earlier or later."""
+TICK_EVERY = 0.5
+SOON = 0.01
+"""Seconds in which what comes together is taken together."""
+START_WAIT = 2.0
+"""Seconds that a start waits for what the group holds, at most."""
+BEATS_WAIT = 0.5
+"""Seconds of them that it waits for the others' heartbeats, once all else was read."""
+BAD_FOR = 600.0
+"""Seconds for which a value that was skipped is an alert."""
+DEFINITIONS_EVERY = 30.0
+BALLOTS = "ballots"
+"""The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
+HELD = "held"
+"""The heartbeat's digest of the orders in force."""
+NOTE = "shared epoch"
+_WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
+
+
+class Link(Protocol):
+    """The link to the group's store, as `storage.shared_redis.SharedLink` is."""
+
+    @property
+    def state(self) -> LinkState: ...
+    @property
+    def lags(self) -> Mapping[str, float]: ...
+    async def run(self) -> None: ...
+    async def first_read(self, seconds: float) -> bool: ...
+    def beat(self, heartbeat: Heartbeat) -> None: ...
+    def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None: ...
+    def publish_sums(self, epoch: int, changes: Mapping[str, JsonValue]) -> None: ...
+
+
+class OrdersOfGroup(Protocol):
+    """The part that shares orders."""
+
+    def heard(self, node: str, digest: str | None) -> None:
+        """Take the digest of the orders that another server has in force."""
+
+    def changed(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
+        """Take orders that are in the store, as `SharedEvents.on_orders`."""
+
+    def digest(self) -> str:
+        """Return the digest of the orders in force here."""
+
+    def set_clock_offset(self, seconds: float) -> None: ...
+
+    async def run(self) -> None:
+        """Take others' orders for ever."""
+
+    async def taken(self) -> None:
+        """Wait until all that has come so far is in force."""
+
+
+class SumsOfGroup(Protocol):
+    """The part that shares counts of mail."""
+
+    def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
+        """Take sums that are in the store, as `SharedEvents.on_sums`."""
+
+    async def run(self) -> None:
+        """Tell own sums and take others' for ever."""
+
+
+LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
+
+
+class SharedService:
+    """The server's part in its group; owns the link and the merging of votes.
+
+    Attributes:
+        node: this server's.
+        verdicts: shares and serves verdicts.
+        epoch: of this server's votes.
+
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shared: SharedSettings,
+        cluster: Cluster,
+        verdicts: VerdictService,
+        persistence: Persistence,
+        events: EventLog,
+        make_link: LinkMaker,
+    ) -> None:
+        """Prepare; nothing runs and nothing is connected before `begin`.
+
+        Raises:
+            MissingLibraryError: the library that speaks to Redis is not installed.
+
+        """
+        self.node = settings.node
+        self._shared = shared
+        self._cluster = cluster
+        self._judge = verdicts
+        self._persistence = persistence
+        self._events = events
+        self._orders: OrdersOfGroup | None = None
+        self._roll: Callable[[], tuple[Collection[str] | None, int]] = lambda: (None, 0)
+        self.epoch = _number(persistence.note(NOTE)) + 1
+        self._confirmed = False
+        """Whether Redis has told the highest epoch that it knows of us."""
+        self._quorum = Quorum(self.node, self.epoch, time.monotonic(), agree=shared.agree)
+        self._link = make_link(shared, self.node, self)
+        self.verdicts = SharedVerdicts(
+            self._quorum,
+            verdicts,
+            cluster,
+            time.monotonic,
+            self._soon,
+            self._publish,
+            self._take_note,
+            own_only=shared.agree == "own",
+        )
+        self._unsigned = shared.secret is None and not parse_url(shared.url).near
+        self._due: asyncio.TimerHandle | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._beaten = asyncio.Event()
+        """Set once another server was heard."""
+        self._definitions: tuple[TwoDefinitions, ...] = ()
+        self._defined = 0.0
+        self._doubled: set[str] = set()
+        self._bad: tuple[int, float] = (0, float("-inf"))
+        """How many values were skipped, and when the last one was."""
+        self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
+        self._sums: SumsOfGroup | None = None
+        verdicts.agree_by(self.verdicts)
+
+    # --- wiring -----------------------------------------------------------------------------------------
+
+    def share_orders_by(self, orders: OrdersOfGroup) -> None:
+        self._orders = orders
+
+    def know_by(self, roll: Callable[[], tuple[Collection[str] | None, int]]) -> None:
+        """Ask this which servers there should be: nodes (None: nobody says), and how many have told none."""
+        self._roll = roll
+
+    def share_sums_by(self, sums: SumsOfGroup) -> None:
+        self._sums = sums
+
+    def publish_sums(self, changes: Mapping[str, JsonValue]) -> bool:
+        """Write own sums soon; return False while it is not known yet with which epoch."""
+        if self._confirmed and changes:
+            self._link.publish_sums(self.epoch, changes)
+        return self._confirmed
+
+    @property
+    def leads(self) -> bool:
+        """Whether programs here give orders: at the heard server with the lowest node, or without others."""
+        return not self.connected or all(self.node < node for node in self._quorum.nodes)
+
+    @property
+    def link(self) -> Link:
+        return self._link
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The other servers that are heard."""
+        return self._quorum.nodes
+
+    @property
+    def told(self) -> Collection[str]:
+        """The other servers that were heard within a day."""
+        return self._quorum.counts.keys()
+
+    @property
+    def connected(self) -> bool:
+        return self._link.state.connected
+
+    # --- running ----------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Connect, and wait a moment for what the group holds."""
+        self._running = [
+            asyncio.get_running_loop().create_task(work)
+            for work in (
+                self._link.run(),
+                self._beat_for_ever(),
+                self._tick_for_ever(),
+                *(() if self._orders is None else (self._orders.run(),)),
+                *(() if self._sums is None else (self._sums.run(),)),
+            )
+        ]
+        for task in self._running:
+            task.add_done_callback(_report_end)
+        if await self._link.first_read(START_WAIT - BEATS_WAIT):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEATS_WAIT):
+                    if self._orders is not None:
+                        await self._orders.taken()
+                    await self._beaten.wait()
+        self.verdicts.look()
+
+    async def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._due is not None:
+            self._due.cancel()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_EVERY * random.uniform(1 - BEAT_JITTER, 1 + BEAT_JITTER))  # noqa: S311 - it spreads
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_EVERY)
+            now = time.monotonic()
+            self._quorum.set_known(*self._roll())
+            self._quorum.tick(now)
+            if now - self._defined >= DEFINITIONS_EVERY:
+                self._defined, self._definitions = now, self._quorum.definitions()
+            state = self._link.state
+            if (bad := sum(state.bad.values())) != self._bad[0]:
+                self._bad = bad, now
+            if self._orders is not None and state.connected and state.clock_offset is not None:
+                self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
+            self.verdicts.look()
+
+    def beat(self) -> None:
+        """Send a heartbeat now, unless it is not known yet which epoch our votes have."""
+        if not self._confirmed:
+            return
+        now, quorum = time.monotonic(), self._quorum
+        if self._link.state.twin:  # the link does not tell what the other one says, only that it is there
+            quorum.heard(self._heartbeat().model_copy(update={"epoch": self.epoch + 1}), now)
+        self._link.beat(self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        digests = {BALLOTS: self._quorum.digest}
+        if self._orders is not None:
+            digests[HELD] = self._orders.digest()
+        return Heartbeat(
+            node=self.node,
+            epoch=self.epoch,
+            seq=self._quorum.seq,
+            version=__version__,
+            at=time.time(),
+            doubts=bool(self._judge.suspects),
+            heard=self._quorum.nodes,
+            zones=self._contents(),
+            digests=digests,
+        )
+
+    def _contents(self) -> dict[str, ZoneContent]:
+        sources = self._cluster.sources
+        if self._zones[0] is not sources:
+            contents = {
+                name: ZoneContent(digest=one.zone.digest[:16], serial=one.serial)
+                for name, one in sources.items()
+            }
+            self._zones = sources, contents
+        return self._zones[1]
+
+    # --- what follows -----------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(SOON, self._look)
+
+    def _look(self) -> None:
+        self._due = None
+        self.verdicts.look()
+
+    def _publish(self, changes: Mapping[str, AddressVote | None]) -> None:
+        self._link.publish_votes(self.epoch, changes)
+
+    def _take_note(self, note: QuorumNote) -> None:
+        if note.kind is NoteKind.HEARD:
+            self._tell(f"server {note.node} of group {self._shared.group} is heard", logging.INFO, note.node)
+        elif note.kind is NoteKind.LOST:
+            text = f"server {note.node} of group {self._shared.group} is heard no more"
+            self._tell(text, logging.WARNING, note.node)
+        elif note.kind is NoteKind.DOUBLED:
+            self._doubled.add(note.node)
+        elif note.kind is NoteKind.UNDOUBLED:
+            self._doubled.discard(note.node)
+        elif note.kind is NoteKind.MODE:
+            log.info("the verdicts of %s are now: %s", ", ".join(sorted(note.zones)), note.mode)
+
+    def _tell(self, text: str, level: int, node: str) -> None:
+        self._events.tell("peer", text, level=level, data={"node": node})
+
+    # --- what the link tells ----------------------------------------------------------------------------
+
+    def on_beat(self, heartbeat: Heartbeat, clock_offset: float) -> None:
+        """Take another server's heartbeat."""
+        del clock_offset  # shown by the peers' page; clocks never decide
+        said = heartbeat.digests.get(BALLOTS)
+        votes = {} if said is None else {"votes": said}
+        self._quorum.heard(heartbeat.model_copy(update={"digests": votes}), time.monotonic())
+        if self._orders is not None:
+            self._orders.heard(heartbeat.node, heartbeat.digests.get(HELD))
+        self._beaten.set()
+        self._soon()
+
+    def on_votes(self, node: str, epoch: int, changes: Mapping[str, AddressVote | None]) -> None:
+        """Take another server's votes."""
+        self.verdicts.voted(node, epoch, changes)
+
+    def on_orders(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
+        """Take orders that are in the store."""
+        if self._orders is not None:
+            self._orders.changed(orders, revisions, whole=whole)
+
+    def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
+        """Hand other servers' sums on."""
+        if self._sums is not None:
+            self._sums.on_sums(node, changes)
+
+    def on_state(self, state: LinkState) -> None:
+        """Take that the link works, or does not."""
+        if state.connected and not self._confirmed:
+            self._raise_epoch(max(self.epoch, state.epoch_there + 1))
+            self._confirmed = True
+            self.beat()
+        elif self._confirmed and state.epoch_there > self.epoch and not state.twin:
+            self._raise_epoch(state.epoch_there + 1)
+        self._quorum.connected(state.connected, time.monotonic())
+        self._soon()
+
+    def _raise_epoch(self, epoch: int) -> None:
+        """Let our votes have another epoch, and be written with it."""
+        if epoch != self.epoch:
+            self.epoch = self._quorum.epoch = epoch
+            self._quorum.republish()
+        self._persistence.keep_note(NOTE, str(epoch))
+        self._running.append(asyncio.get_running_loop().create_task(self._persistence.written()))
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def view(self) -> SharedView:
+        """Return how things stand."""
+        state, quorum = self._link.state, self._quorum
+        samples = self.verdicts.targets.samples.values()
+        modes = {quorum.mode(key) for key in samples}
+        standings = [one for one in map(quorum.standing, samples) if one is not None]
+        return SharedView(
+            connected=state.connected,
+            since=time.time() - (time.monotonic() - state.since),
+            why=state.why,
+            group=self._shared.group,
+            agree=self._shared.agree,
+            store=state.server,
+            heard=tuple(sorted({self.node, *quorum.nodes})),
+            known=max((one.known for one in standings), default=1),
+            mode=str(next((mode for mode in _WORST if mode in modes), QuorumMode.QUORUM)),
+            alone=self.verdicts.alone(),
+            alone_count=len(quorum.alone),
+            tied=len(quorum.tied),
+            votes=quorum.counts,
+            lags=dict(self._link.lags),
+            bad=dict(state.bad),
+        )
+
+    def alerts(self) -> Iterator[Alert]:
+        state, view = self._link.state, self.view()
+        if time.monotonic() - self._bad[1] > BAD_FOR:
+            view = view._replace(bad={})
+        yield from shared_alerts(
+            view,
+            self.node,
+            away=0.0 if state.connected else time.monotonic() - state.since,
+            doubled=sorted({*self._doubled, *([self.node] if state.twin else ())}),
+            definitions=self._definitions,
+            unsigned=self._unsigned,
+            last_bad=state.last_bad,
+        )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+def _report_end(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("what is shared with other servers ends here: %s", error, exc_info=error)

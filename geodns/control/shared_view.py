@@ -1,0 +1,69 @@
+"""What a server tells of the others that it shares verdicts and orders with, as values."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from geodns.model.state import HostKey
+
+
+class Lone(NamedTuple):
+    """An address of which one server alone says otherwise than the others.
+
+    Attributes:
+        node: that server.
+        says: ``up`` or ``down``.
+        address: with the port, as ``[192.0.2.11]:25``.
+        check: the name of the check here.
+        hosts: that have it, with their zones.
+        why: what its probe found; empty where it did not say.
+
+    """
+
+    node: str
+    says: str
+    address: str
+    check: str
+    hosts: tuple[HostKey, ...]
+    why: str
+
+    def __str__(self) -> str:
+        hosts = " and ".join(f"{host}.{zone}" for zone, host in self.hosts) or "no host"
+        return f"{self.node} alone says {self.says} of {hosts} ({self.check} {self.address})" + (
+            f": {self.why}" if self.why else ""
+        )
+
+
+class SharedView(NamedTuple):
+    """How things stand among the servers of a group.
+
+    Attributes:
+        since: when `connected` changed last, in seconds since the epoch.
+        why: what is the matter with the connection; empty: nothing.
+        store: what answers, as ``Redis 7.0.15``.
+        heard: the nodes that are heard, this one among them.
+        known: how many there should be.
+        mode: ``quorum``, ``own`` or ``frozen``; of zones that differ in that, the worst.
+        alone: where one server alone says otherwise for a while, the first of them.
+        alone_count: how many such addresses there are.
+        tied: addresses whose votes have been even for a while.
+        votes: how many addresses each server has told of, by node.
+        lags: milliseconds from the others' last votes to here, by node.
+        bad: values that were skipped, by reason.
+
+    """
+
+    connected: bool
+    since: float
+    why: str
+    group: str
+    agree: str
+    store: str
+    heard: tuple[str, ...]
+    known: int
+    mode: str
+    alone: tuple[Lone, ...]
+    alone_count: int
+    tied: int
+    votes: Mapping[str, int]
+    lags: Mapping[str, float]
+    bad: Mapping[str, int]

@@ -1,0 +1,107 @@
+"""Orders that servers of a group share: in force on all, confirmed, and never lost with the connection."""
+
+import asyncio
+
+import pytest
+
+from geodns.control import shared_order_service
+from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
+from geodns.model.state import Forced
+from tests.sample_zones import NAME
+from tests.sharing import Group, Member, group, until
+
+__all__ = ["group"]
+
+
+async def order(one: Member, verb: Verb, host: str = "mta1", *, yes: bool = True) -> OrderResult:
+    wish = OrderRequest(Order(verb, reason="disk", author="ann"), (host,), NAME, dry_run=False, yes=yes)
+    return await one.services.orders.carry(wish)
+
+
+def forced(one: Member, host: str = "mta1") -> Forced | None:
+    state = one.services.cluster.forced.get((NAME, host))
+    return None if state is None else state.forced
+
+
+def test_an_order_holds_on_all_before_it_is_answered(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2", "ns3") as members:
+            done = await order(members[0], Verb.DRAIN)
+            assert (done.refused, done.peers, done.unasked) == ("", (), ())
+            assert {forced(one) for one in members} == {Forced.DRAINED}
+            done = await order(members[2], Verb.UNDRAIN)
+            assert done.peers == ()
+            assert {forced(one) for one in members} == {None}
+
+    asyncio.run(go())
+
+
+def test_who_has_not_taken_an_order_is_named(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_order_service, "CONFIRM_WAIT", 0.2)
+
+    async def go() -> None:
+        async with group.of("ns1", "ns2", "ns3") as (first, second, third):
+            third.link.deaf = True
+            done = await order(first, Verb.DRAIN)
+            assert done.peers == ("ns3",)
+            assert (forced(second), forced(third)) == (Forced.DRAINED, None)
+            third.link.deaf = False
+            third.link.reread()
+            await until(lambda: forced(third) is Forced.DRAINED)
+
+    asyncio.run(go())
+
+
+def test_orders_are_taken_without_the_connection_and_offered_when_it_is_back(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            first.link.cut()
+            done = await order(first, Verb.DRAIN)
+            assert (forced(first), done.unasked, done.peers) == (Forced.DRAINED, ("ns2",), ())
+            assert any("not checked against ns2" in note for note in done.notes)
+            assert forced(second) is None
+            first.link.connect()
+            await until(lambda: forced(second) is Forced.DRAINED)
+
+    asyncio.run(go())
+
+
+def test_an_order_is_planned_anew_where_others_came_first(group: Group) -> None:
+    """Each drains a third, which together is too much: the second is asked for a yes."""
+
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            second.link.deaf = True
+            await order(first, Verb.DRAIN, "mta2")
+            assert forced(second, "mta2") is None
+            second.link.deaf = False
+            done = await order(second, Verb.DRAIN, "mta1", yes=False)
+            assert "67% of its weight out (mta1, mta2)" in done.refused
+            assert forced(second, "mta2") is Forced.DRAINED
+            assert forced(first, "mta1") is None
+
+    asyncio.run(go())
+
+
+def test_an_emptied_store_gets_the_orders_again(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            await order(first, Verb.DRAIN)
+            held = dict(group.store.orders)
+            group.store.orders.clear()
+            group.store.revisions.clear()
+            second.link.reread()
+            await until(lambda: group.store.orders == held)
+
+    asyncio.run(go())
+
+
+def test_who_was_away_has_the_orders_before_it_answers(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, _):
+            await order(first, Verb.DRAIN)
+            late = group.member("ns3")
+            await late.begin()
+            assert forced(late) is Forced.DRAINED
+
+    asyncio.run(go())
