@@ -8,7 +8,8 @@ from geodns.control.order_service import OrderService
 from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
 from geodns.control.shared_order_service import OrderLink, SharedOrders
-from geodns.control.shared_service import LinkMaker, SharedService
+from geodns.control.shared_parts import LinkMaker
+from geodns.control.shared_service import SharedService
 from geodns.control.shared_signal_service import SharedSignals, SumLink
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService

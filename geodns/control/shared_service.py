@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -20,6 +19,7 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
 from geodns.control.shared_view import SharedView
 from geodns.control.verdict_service import VerdictService
@@ -39,7 +39,7 @@ from geodns.model.shared import (
 )
 from geodns.model.shared_url import parse_url
 from geodns.storage.event_log import EventLog
-from geodns.storage.shared_link import LinkState, SharedEvents
+from geodns.storage.shared_link import LinkState
 
 log = logging.getLogger(__name__)
 
@@ -62,54 +62,6 @@ HELD = "held"
 """The heartbeat's digest of the orders in force."""
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
-
-
-class Link(Protocol):
-    """The link to the group's store, as `storage.shared_redis.SharedLink` is."""
-
-    @property
-    def state(self) -> LinkState: ...
-    @property
-    def lags(self) -> Mapping[str, float]: ...
-    async def run(self) -> None: ...
-    async def first_read(self, seconds: float) -> bool: ...
-    def beat(self, heartbeat: Heartbeat) -> None: ...
-    def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None: ...
-    def publish_sums(self, epoch: int, changes: Mapping[str, JsonValue]) -> None: ...
-
-
-class OrdersOfGroup(Protocol):
-    """The part that shares orders."""
-
-    def heard(self, node: str, digest: str | None) -> None:
-        """Take the digest of the orders that another server has in force."""
-
-    def changed(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
-        """Take orders that are in the store, as `SharedEvents.on_orders`."""
-
-    def digest(self) -> str:
-        """Return the digest of the orders in force here."""
-
-    def set_clock_offset(self, seconds: float) -> None: ...
-
-    async def run(self) -> None:
-        """Take others' orders for ever."""
-
-    async def taken(self) -> None:
-        """Wait until all that has come so far is in force."""
-
-
-class SumsOfGroup(Protocol):
-    """The part that shares counts of mail."""
-
-    def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
-        """Take sums that are in the store, as `SharedEvents.on_sums`."""
-
-    async def run(self) -> None:
-        """Tell own sums and take others' for ever."""
-
-
-LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
 
 
 class SharedService:
@@ -199,7 +151,7 @@ class SharedService:
         return not self.connected or all(self.node < node for node in self._quorum.nodes)
 
     @property
-    def link(self) -> Link:
+    def link(self) -> SharedConnection:
         return self._link
 
     @property
