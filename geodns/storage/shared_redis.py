@@ -37,6 +37,8 @@ CALL_WAIT = 2.0
 CALLS = 4
 """Calls of the owner that run at a time."""
 CANCEL_AGAIN = 0.05
+BEHIND_AFTER = 2.0
+"""Seconds that the log may stand still here while it grows where it is written."""
 TWIN_LASTS = 10.0
 """Seconds from the last sign of a second server under our node till it counts as gone."""
 T = TypeVar("T")
@@ -86,7 +88,7 @@ class SharedLink:
         self._away = "not connected yet"
         self._server = ""
         self._mark = b""
-        self._behind = b""
+        self._behind: tuple[tuple[int, int], float] | None = None
         self._twin_seen = float("-inf")
         self._beats: dict[str, tuple[str, int]] = {}
 
@@ -167,7 +169,7 @@ class SharedLink:
             args=[secrets.token_hex(8)],
         )
         self._mark = mark
-        self._behind = b""
+        self._behind = None
         log.debug("shared: %s, mark %s, log at %s", self._server, mark, last)
         self._writer.saw_epoch(number_of(epoch))
         self._writer.number = max(self._writer.number, number_of(number))
@@ -233,13 +235,15 @@ class SharedLink:
 
     def _check_log(self, last: bytes) -> None:
         """See that the log is read where it is written."""
-        if place_in_log(self._reader.place) > place_in_log(last):
-            self._reader.reread()
-        elif self._behind and self._reader.place == self._behind and last != self._behind:
-            self._behind = b""
-            if not self._reader.busy:
-                raise LinkDownError(_BEHIND)
-        self._behind = b"" if self._reader.place == last else self._reader.place
+        read, written = place_in_log(self._reader.place), place_in_log(last)
+        if read > written:
+            self._reader.reread()  # it began anew
+        if read >= written or self._reader.busy:
+            self._behind = None
+        elif self._behind is None or self._behind[0] != read:
+            self._behind = read, time.monotonic()
+        elif time.monotonic() - self._behind[1] > BEHIND_AFTER:
+            raise LinkDownError(_BEHIND)
 
     def _see_other(self, raw: bytes) -> None:
         """Another process wrote our heartbeat: one's own before a restart, or a second server."""

@@ -282,6 +282,22 @@ def test_a_server_that_starts_again_is_no_second_one(redis: RedisServer) -> None
     run(work())
 
 
+def test_a_group_that_says_nothing_stays_connected(redis: RedisServer) -> None:
+    async def work() -> None:
+        one, two = Server(redis.url, "ns1"), Server(redis.url, "ns2")
+        async with running(one, two):
+            seen: set[float] = set()
+
+            def five() -> bool:
+                seen.update(beat.at for beat in two.beats.values())
+                return len(seen) >= 5
+
+            await until(five)
+            assert [state.connected for state in one.states + two.states] == [True, True]
+
+    run(work())
+
+
 def test_groups_in_one_database_do_not_see_each_other(redis: RedisServer) -> None:
     async def work() -> None:
         one, other, two = (
@@ -454,8 +470,9 @@ def test_a_wrong_password_is_told(tmp_path: Path, password: bytes | None, senten
         one = Server(redis.url, "ns1", password=password)
         async with running(one, connected=False):
             await until(lambda: sentence in one.link.state.why, lambda: one.link.state)
-            redis.run("CONFIG", "SET", "requirepass", password or "", password="right")
-            await until(lambda: one.link.state.connected)
+            if password:
+                redis.run("CONFIG", "SET", "requirepass", password, password="right")
+                await until(lambda: one.link.state.connected)
 
     with redis_server(tmp_path, "--requirepass", "right") as redis:
         run(work(redis))
