@@ -135,7 +135,9 @@ def build(
     if settings.shared is not None:
         from geodns.control.shared_group import join_group  # noqa: PLC0415 - a server alone needs none of it
 
-        shared = join_group(settings, settings.shared, cluster, verdicts, orders, peers, persistence, events)
+        shared = join_group(
+            settings, settings.shared, cluster, verdicts, orders, peers, signals, persistence, events
+        )
     judges = (signals, warmup, reputation, providers, geoip, views)
     last = (peers, *(() if shared is None else (shared,)), verdicts)
     alerts = Alerts(

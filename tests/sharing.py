@@ -47,6 +47,8 @@ class Store:
         self.votes: dict[str, tuple[int, dict[str, AddressVote]]] = {}
         self.orders: dict[tuple[str, str, str], SharedOrder] = {}
         self.revisions: dict[str, str] = {}
+        self.sums: dict[str, dict[str, JsonValue]] = {}
+        self.claims: dict[str, tuple[str, int | None]] = {}
 
     def others(self, node: str) -> list["FakeLink"]:
         return [link for name, link in self.links.items() if name != node and link.state.connected]
@@ -103,9 +105,11 @@ class FakeLink:
         for link in self.store.others(self.node):
             if link.beats:
                 self.soon(self.events.on_beat, link.beats[-1], 0.0)
+        for node, sums in self.store.sums.items():
+            self.soon(self.events.on_sums, node, dict(sums))
         orders = list(self.store.orders.values())
         self.soon(self.events.on_orders, orders, dict(self.store.revisions), whole=True)
-        self._there.set()
+        asyncio.get_running_loop().call_soon(self._there.set)
 
     def cut(self, why: str = "connection refused") -> None:
         self.set(connected=False, why=why)
@@ -116,9 +120,11 @@ class FakeLink:
         await asyncio.Event().wait()
 
     async def first_read(self, seconds: float) -> bool:
-        await asyncio.sleep(0)
-        del seconds
-        return self._there.is_set()
+        if self.state.why:
+            return False
+        async with asyncio.timeout(seconds):
+            await self._there.wait()
+        return True
 
     def beat(self, heartbeat: Heartbeat) -> None:
         self.beats.append(heartbeat)
@@ -152,10 +158,34 @@ class FakeLink:
             self.store.put(order)
 
     def publish_sums(self, epoch: int, changes: Mapping[str, JsonValue]) -> None:
-        raise NotImplementedError
+        del epoch
+        known = self.store.sums.setdefault(self.node, {})
+        for field, content in changes.items():
+            if content is None:
+                known.pop(field, None)
+            else:
+                known[field] = content
+        told = {field: content for field, content in changes.items() if content is not None}
+        for link in self.store.others(self.node):
+            link.soon(link.events.on_sums, self.node, told)
 
     async def claim_batch(self, batch: str) -> Claim:
-        raise NotImplementedError
+        await asyncio.sleep(0)
+        if not self.state.connected:
+            raise LinkDownError("connection refused")
+        fresh = batch not in self.store.claims
+        node, accepted = self.store.claims.setdefault(batch, (self.node, None))
+        return Claim(node, fresh, accepted)
+
+    async def settle_batch(self, batch: str, accepted: int | None) -> None:
+        await asyncio.sleep(0)
+        if not self.state.connected:
+            raise LinkDownError("connection refused")
+        if self.store.claims.get(batch, (self.node, None)) == (self.node, None):
+            if accepted is not None:
+                self.store.claims[batch] = self.node, accepted
+            else:
+                self.store.claims.pop(batch, None)
 
     def reread(self) -> None:
         self.rereads += 1

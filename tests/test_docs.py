@@ -62,8 +62,8 @@ def anchors(document: Path) -> set[str]:
 def test_every_yaml_loads_without_a_remark(name: str, text: str, tmp_path: Path) -> None:
     if is_settings(text):
         (tmp_path / "geodns.yaml").write_text(text.replace("/etc/geodns/", ""))
-        for name in ("token", "shared"):
-            (tmp_path / name).write_text("secret-of-all-servers\n")
+        for file in ("token", "shared"):
+            (tmp_path / file).write_text("secret-of-all-servers\n")
         assert load_settings(tmp_path / "geodns.yaml", {}, {}).node
     else:
         parsed = parse_zone("out.example.com", text.encode(), name)

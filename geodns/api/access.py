@@ -90,7 +90,8 @@ def _answer(request: web.Request, error: Exception) -> web.Response:
         # A zone or host that is asked for may be among those that are not taken up yet.
         return _error("the server is starting, and knows no zones yet: ask again in some seconds", 503)
     if isinstance(error, RefusedError):
-        return _error(str(error), error.status, **_MORE.get(error.status, {}))
+        again = {} if error.again is None else {"Retry-After": str(error.again)}
+        return _error(str(error), error.status, **again, **_MORE.get(error.status, {}))
     if isinstance(error, web.HTTPException):
         more = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         return _error(f"{request.method} {request.path}: {error.reason}", error.status, **more)

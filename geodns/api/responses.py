@@ -90,11 +90,18 @@ CACHE: web.AppKey[ResponseCache] = web.AppKey("cache")
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error and a status of its own."""
+    """A request that is answered with an error and a status of its own.
 
-    def __init__(self, status: int, text: str) -> None:
+    Attributes:
+        status: of HTTP.
+        again: seconds after which it may come again; None: nothing is said of that.
+
+    """
+
+    def __init__(self, status: int, text: str, again: int | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.again = again
 
 
 def host_key(request: web.Request) -> HostKey:

@@ -23,15 +23,17 @@ from geodns.api.responses import SERVICES, RefusedError
 from geodns.api.schemas import SignalsTakenJson, seconds_of
 from geodns.config.report import quoted
 from geodns.control.signal_intake import Batch, Signal
-from geodns.control.signal_service import BusyError
+from geodns.control.signal_sharing import AwayError, BusyError
 from geodns.errors import StoreError
 from geodns.model.mail import MailEvent
 from geodns.model.providers import OTHER
-from geodns.storage.signal_file import Rejected
+from geodns.storage.signal_rows import Rejected
 
 MAX_BODY = 4 << 20
 """Bytes of a batch, unpacked."""
 MAX_SIGNALS = 10_000
+AGAIN = 10
+"""Seconds after which a client should come again while the group's store is away."""
 MAX_ALIVE = 1_000
 MAX_TEXT = 2_000
 """Characters of a reply that are looked at; the rest is left out."""
@@ -139,7 +141,8 @@ async def _post(request: web.Request) -> web.Response:
             taken, strangers = await services.signals.take(partial(read, content))
     except (BusyError, StoreError) as error:
         services.metrics.count_signal_batch("refused")
-        raise RefusedError(503, str(error)) from error
+        again = AGAIN if isinstance(error, AwayError) else None
+        raise RefusedError(503, str(error), again) from error
     answer = SignalsTakenJson(
         accepted=taken.accepted,
         rejected=[{"index": one.place, "error": one.error} for one in taken.rejected],

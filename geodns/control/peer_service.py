@@ -236,8 +236,8 @@ class PeerService:
         if not self.known.peers:
             return None, 0
         told = {peer.report.node for peer in self.known.peers if peer.report is not None}
-        silent = sum(1 for peer in self.known.peers if peer.report is None)
-        return told, max(0, silent - (self._node not in told))
+        silent = sum(1 for peer in self.known.peers if peer.report is None) - (self._node not in told)
+        return (None if told <= {self._node} and silent <= 0 else told), max(0, silent)
 
     def alerts(self) -> Iterator[Alert]:
         return self.known.alerts(self._cluster.sources, time.monotonic(), time.time())

@@ -37,7 +37,7 @@ def shared_alerts(
     if away > AWAY:
         text = f"shared: {view.why or 'the connection is lost'}: this server judges by what it knows itself"
         yield Alert("shared away", text, kind="peer", resolved=f"shared: {view.store or 'Redis'} is back")
-    elif view.connected and view.why and not doubled:
+    elif view.connected and view.why and not doubled and not (last_bad and last_bad in view.why):
         yield Alert(
             "shared trouble", f"shared: {view.why}", kind="peer", resolved="shared: all is well again"
         )

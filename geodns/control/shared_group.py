@@ -8,7 +8,10 @@ from geodns.control.order_service import OrderService
 from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
 from geodns.control.shared_order_service import OrderLink, SharedOrders
-from geodns.control.shared_service import LinkMaker, SharedService
+from geodns.control.shared_parts import LinkMaker
+from geodns.control.shared_service import SharedService
+from geodns.control.shared_signal_service import SharedSignals, SumLink
+from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
 from geodns.errors import StartError
 from geodns.model.shared import SharedSettings
@@ -24,11 +27,12 @@ def join_group(
     verdicts: VerdictService,
     orders: OrderService,
     peers: PeerService,
+    signals: SignalService,
     persistence: Persistence,
     events: EventLog,
     make_link: LinkMaker | None = None,
 ) -> SharedService:
-    """Return the service of a group, which orders go over as well.
+    """Return the service of a group, which orders and counts of mail go over as well.
 
     Raises:
         StartError: the library that speaks to Redis is not installed.
@@ -47,5 +51,7 @@ def join_group(
 
     link = cast(OrderLink, service.link)
     service.share_orders_by(SharedOrders(orders, link, lambda: service.nodes, known, service.beat))
+    sums = SharedSignals(signals, cast(SumLink, service.link), settings.node, service.publish_sums)
+    service.share_sums_by(sums)
     service.know_by(peers.roll)
     return service

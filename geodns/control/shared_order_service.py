@@ -81,6 +81,12 @@ class SharedOrders:
                 await self._take(orders, revisions, whole=whole)
             except Exception:
                 log.exception("orders of other servers could not be taken")
+            finally:
+                self._inbox.task_done()
+
+    async def taken(self) -> None:
+        """Wait until all that has come so far is in force."""
+        await self._inbox.join()
 
     async def _take(
         self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool

@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -20,6 +19,7 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
 from geodns.control.shared_view import SharedView
 from geodns.control.verdict_service import VerdictService
@@ -39,7 +39,7 @@ from geodns.model.shared import (
 )
 from geodns.model.shared_url import parse_url
 from geodns.storage.event_log import EventLog
-from geodns.storage.shared_link import LinkState, SharedEvents
+from geodns.storage.shared_link import LinkState
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ START_WAIT = 2.0
 """Seconds that a start waits for what the group holds, at most."""
 BEATS_WAIT = 0.5
 """Seconds of them that it waits for the others' heartbeats, once all else was read."""
+BAD_FOR = 600.0
+"""Seconds for which a value that was skipped is an alert."""
 DEFINITIONS_EVERY = 30.0
 BALLOTS = "ballots"
 """The heartbeat's digest of the votes as they are merged; the link has one of its own of what it wrote."""
@@ -60,42 +62,6 @@ HELD = "held"
 """The heartbeat's digest of the orders in force."""
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
-
-OnSums = Callable[[str, Mapping[str, JsonValue]], None]
-
-
-class Link(Protocol):
-    """The link to the group's store, as `storage.shared_redis.SharedLink` is."""
-
-    @property
-    def state(self) -> LinkState: ...
-    @property
-    def lags(self) -> Mapping[str, float]: ...
-    async def run(self) -> None: ...
-    async def first_read(self, seconds: float) -> bool: ...
-    def beat(self, heartbeat: Heartbeat) -> None: ...
-    def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None: ...
-
-
-class OrdersOfGroup(Protocol):
-    """The part that shares orders."""
-
-    def heard(self, node: str, digest: str | None) -> None:
-        """Take the digest of the orders that another server has in force."""
-
-    def changed(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
-        """Take orders that are in the store, as `SharedEvents.on_orders`."""
-
-    def digest(self) -> str:
-        """Return the digest of the orders in force here."""
-
-    def set_clock_offset(self, seconds: float) -> None: ...
-
-    async def run(self) -> None:
-        """Take others' orders for ever."""
-
-
-LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
 
 
 class SharedService:
@@ -155,8 +121,10 @@ class SharedService:
         self._definitions: tuple[TwoDefinitions, ...] = ()
         self._defined = 0.0
         self._doubled: set[str] = set()
+        self._bad: tuple[int, float] = (0, float("-inf"))
+        """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
-        self._sums: list[OnSums] = []
+        self._sums: SumsOfGroup | None = None
         verdicts.agree_by(self.verdicts)
 
     # --- wiring -----------------------------------------------------------------------------------------
@@ -168,12 +136,22 @@ class SharedService:
         """Ask this which servers there should be: nodes (None: nobody says), and how many have told none."""
         self._roll = roll
 
-    def subscribe_sums(self, on_sums: OnSums) -> None:
-        """Have a function called with the sums of servers that changed."""
-        self._sums.append(on_sums)
+    def share_sums_by(self, sums: SumsOfGroup) -> None:
+        self._sums = sums
+
+    def publish_sums(self, changes: Mapping[str, JsonValue]) -> bool:
+        """Write own sums soon; return False while it is not known yet with which epoch."""
+        if self._confirmed and changes:
+            self._link.publish_sums(self.epoch, changes)
+        return self._confirmed
 
     @property
-    def link(self) -> Link:
+    def leads(self) -> bool:
+        """Whether programs here give orders: at the heard server with the lowest node, or without others."""
+        return not self.connected or all(self.node < node for node in self._quorum.nodes)
+
+    @property
+    def link(self) -> SharedConnection:
         return self._link
 
     @property
@@ -201,13 +179,16 @@ class SharedService:
                 self._beat_for_ever(),
                 self._tick_for_ever(),
                 *(() if self._orders is None else (self._orders.run(),)),
+                *(() if self._sums is None else (self._sums.run(),)),
             )
         ]
         for task in self._running:
             task.add_done_callback(_report_end)
-        if await self._link.first_read(START_WAIT):
+        if await self._link.first_read(START_WAIT - BEATS_WAIT):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEATS_WAIT):
+                    if self._orders is not None:
+                        await self._orders.taken()
                     await self._beaten.wait()
         self.verdicts.look()
 
@@ -232,6 +213,8 @@ class SharedService:
             if now - self._defined >= DEFINITIONS_EVERY:
                 self._defined, self._definitions = now, self._quorum.definitions()
             state = self._link.state
+            if (bad := sum(state.bad.values())) != self._bad[0]:
+                self._bad = bad, now
             if self._orders is not None and state.connected and state.clock_offset is not None:
                 self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
             self.verdicts.look()
@@ -324,8 +307,8 @@ class SharedService:
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Hand other servers' sums on."""
-        for on_sums in self._sums:
-            on_sums(node, changes)
+        if self._sums is not None:
+            self._sums.on_sums(node, changes)
 
     def on_state(self, state: LinkState) -> None:
         """Take that the link works, or does not."""
@@ -344,6 +327,7 @@ class SharedService:
             self.epoch = self._quorum.epoch = epoch
             self._quorum.republish()
         self._persistence.keep_note(NOTE, str(epoch))
+        self._running.append(asyncio.get_running_loop().create_task(self._persistence.written()))
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -372,9 +356,11 @@ class SharedService:
         )
 
     def alerts(self) -> Iterator[Alert]:
-        state = self._link.state
+        state, view = self._link.state, self.view()
+        if time.monotonic() - self._bad[1] > BAD_FOR:
+            view = view._replace(bad={})
         yield from shared_alerts(
-            self.view(),
+            view,
             self.node,
             away=0.0 if state.connected else time.monotonic() - state.since,
             doubled=sorted({*self._doubled, *([self.node] if state.twin else ())}),

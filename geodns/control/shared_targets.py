@@ -27,9 +27,13 @@ class SharedTargets:
         self.targets: dict[str, QuorumTarget] = {}
         same: dict[frozenset[str], frozenset[str]] = {}
         for key, some in found.items():
-            self._by_key[key] = tuple(sorted(some, key=lambda one: one.key))
-            of = frozenset().union(*((zones or {})[one] for one in some))
-            self.targets[key] = QuorumTarget(same.setdefault(of, of), self._by_key[key][0].check)
+            first, *others = some
+            of = frozenset((zones or {})[first])
+            if others:
+                of = of.union(*((zones or {})[one] for one in others))
+                some.sort(key=lambda one: one.key)
+            self._by_key[key] = tuple(some)
+            self.targets[key] = QuorumTarget(same.setdefault(of, of), some[0].check)
         self._samples = {one.zones: key for key, one in self.targets.items()}
 
     def __getitem__(self, key: str) -> tuple[Target, ...]:

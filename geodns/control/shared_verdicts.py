@@ -4,7 +4,7 @@ Time is a function that is given; what follows is worked out when `look` is call
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 
 from geodns.control.cluster import Cluster
@@ -21,6 +21,8 @@ from geodns.model.state import Verdict
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 1_000
+"""Targets whose verdicts are worked out at once; the rest follows."""
 MOST_WHYS = 20_000
 MOST_ALONE = 20
 
@@ -30,7 +32,6 @@ class SharedVerdicts:
 
     Attributes:
         targets: that are shared.
-        behind: whether `look` left something for the next time.
 
     """
 
@@ -69,8 +70,8 @@ class SharedVerdicts:
         self._own_only = own_only
         self.targets = SharedTargets()
         self._held: AbstractSet[Target] = frozenset()
-        self._changed: set[Target] = set()
-        """Targets whose own verdicts changed."""
+        self._changed: dict[Target, None] = {}
+        """Targets of which something else may be to be served."""
         self._served: dict[Target, Verdict] = {}
         self._whys: dict[tuple[str, str], str] = {}
 
@@ -84,16 +85,21 @@ class SharedVerdicts:
             for key in self.targets.targets
             if (first := self.targets[key][0]) in stored
         }
-        self._served = {target: stored[target] for target in targets if target in stored}
+        # What was given to be served counts, also where the cluster does not have it yet.
+        self._served = {
+            target: one
+            for target in targets
+            if (one := self._served.get(target) or stored.get(target)) is not None
+        }
         self._quorum.set_targets(self.targets.targets, self._clock(), known)
         self._hold(again=True)
-        self._changed = {target for target in self._changed if target in targets}
+        self._changed = dict.fromkeys(targets)
         self._wake()
 
     def probed(self, target: Target, kind: ProbeResult, before: Verdict, after: Verdict) -> None:
         """Take the end of an own probe, and the own verdict before and after it."""
         if before != after:
-            self._changed.add(target)
+            self._changed[target] = None
         if self.targets.counts(target):
             self._hold()
             self._quorum.probed(target.shared_key, kind, after, self._clock())
@@ -102,7 +108,7 @@ class SharedVerdicts:
     def judged(self, verdicts: Mapping[Target, Verdict]) -> None:
         """Take own verdicts that changed without a probe of theirs, or a pool's `hold` that did."""
         self._hold()
-        self._changed.update(verdicts)
+        self._changed.update(dict.fromkeys(verdicts))
         own = {target.shared_key: one for target, one in verdicts.items() if self.targets.counts(target)}
         self._quorum.judged(own, self._clock())
         self._wake()
@@ -119,9 +125,8 @@ class SharedVerdicts:
     def look(self) -> None:
         """Serve, publish and probe what follows from all that was taken."""
         news = self._quorum.take(self._clock())
-        changed, self._changed = self._changed, set()
-        changed.update(self.targets.all(news.merged))
-        self._believe(changed)
+        self._changed.update(dict.fromkeys(self.targets.all(news.merged)))
+        self._believe()
         if news.publish or news.gone:
             changes: dict[str, AddressVote | None] = {
                 key: self._with_reason(key, vote) for key, vote in news.publish.items()
@@ -131,12 +136,13 @@ class SharedVerdicts:
             self._verdicts.probe_now(self.targets.first(news.rechecks))
         for note in news.notes:
             self._on_note(note)
-        if self._quorum.busy:
+        if self._quorum.busy or self._changed:
             self._wake()
 
-    def _believe(self, targets: Collection[Target]) -> None:
+    def _believe(self) -> None:
         found: dict[Target, Verdict] = {}
-        for target in targets:
+        while self._changed and len(found) < AT_ONCE:
+            target, _ = self._changed.popitem()
             key = target.shared_key
             if key not in self.targets:
                 continue
@@ -191,6 +197,22 @@ class SharedVerdicts:
             }
             return f"{said[Vote.UP]} says up, {said[Vote.DOWN]} down: it stays {standing.merged.vote}"
         return ""
+
+    def reason(self, target: Target) -> str:
+        """Say who made a verdict that is not this server's own; empty: it is."""
+        standing = self.standing(target)
+        if standing is None or self._own_only:
+            return ""
+        own = merged_state(self._verdicts.own(target)).vote
+        merged = standing.merged.vote
+        if own is merged or merged is Vote.UNKNOWN:
+            return ""
+        said = (
+            f"{node} says {merged}" + (f" ({why})" if (why := self._why(node, target)) else "")
+            for node, one in sorted(standing.votes.items())
+            if one.vote is merged
+        )
+        return ", ".join(said)
 
     def _why(self, node: str, target: Target) -> str:
         if node != self._quorum.node:

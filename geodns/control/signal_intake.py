@@ -14,7 +14,8 @@ from geodns.model.zone import Zone
 from geodns.signals.delays import bin_of
 from geodns.signals.mail_window import DAY, FIRST, FIVE, REFUSALS, Mark, begin_of
 from geodns.signals.text_rules import TextRules
-from geodns.storage.signal_file import Five, Rejected
+from geodns.storage.signal_file import Five
+from geodns.storage.signal_rows import Rejected
 from geodns.wire.idn import to_ascii
 
 AHEAD = 300.0

@@ -8,7 +8,7 @@ it again and again.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -27,6 +27,7 @@ from geodns.control.signal_intake import (
     ProviderPlaces,
     judge,
 )
+from geodns.control.signal_sharing import BusyError, SignalSharing
 from geodns.control.wall_clock import WallClock, since_boot
 from geodns.errors import Problem, StoreError, printable
 from geodns.model.mail import About, MailKey, MailKind, MailTally
@@ -40,6 +41,7 @@ from geodns.signals.mail_window import (
     STEPS,
     HourOfMail,
     MailWindow,
+    Mark,
     begin_of,
     spans,
     tally,
@@ -49,7 +51,7 @@ from geodns.signals.reply_shapes import Shapes
 from geodns.signals.text_rules import TextRules
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
-from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, SignalFile, Taken
+from geodns.storage.signal_file import COUNTS_KEPT, DELAYS_KEPT, MAX_AT, Change, SignalFile, Taken
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +63,6 @@ TRY_EVERY = 2.0
 """Seconds from one try to the next while the file cannot be written."""
 
 T = TypeVar("T")
-
-
-class BusyError(Exception):
-    """A batch cannot be taken now, and should come again; says why."""
 
 
 class Figures(NamedTuple):
@@ -149,6 +147,7 @@ class SignalService:
         self.recent: FiguresService[ZoneFigures] = FiguresService(self.figures)
         self._under_way = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sharing: SignalSharing | None = None
 
     def alerts(self) -> Iterator[Alert]:
         if self.trouble is not None:
@@ -198,8 +197,60 @@ class SignalService:
         """
         loop = self._loop = asyncio.get_running_loop()
         now = time.time()
-        work = loop.run_in_executor(self._desk, self._take, read, *self._known(), loop, now)
+        work: asyncio.Future[tuple[Taken, tuple[str, ...]]]
+        if self._sharing is None:
+            work = loop.run_in_executor(self._desk, self._take, read, *self._known(), loop, now)
+        else:
+            work = loop.create_task(self._sharing.take(read, now))
         return await asyncio.shield(work)  # whoever goes away meanwhile has sent it all the same
+
+    async def keep(self, batch: Batch, now: float) -> tuple[Taken, tuple[str, ...]]:
+        """Take a batch whose claim is ours."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._desk, self._take, lambda: batch, *self._known(), loop, now)
+
+    # --- several servers --------------------------------------------------------------------------------
+
+    def share_by(self, sharing: SignalSharing) -> None:
+        """Have batches claimed, and what they come to told to the other servers."""
+        self._sharing = sharing
+
+    async def at_desk(self, work: Callable[[], T]) -> T:
+        """Do something in the thread that takes batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._desk, work)
+
+    async def with_file(self, work: Callable[[SignalFile], T]) -> T:
+        """Do something with the file, in the thread that takes batches; raise StoreError if that fails."""
+        loop = self._loop = asyncio.get_running_loop()
+        now = time.time()
+
+        def with_file() -> T:
+            with self._disk(now) as file:
+                return work(file)
+
+        return await loop.run_in_executor(self._desk, with_file)
+
+    @property
+    def steady(self) -> bool:
+        """Whether the clock can be believed."""
+        return self._clock.steady
+
+    def add(self, changes: Iterable[Change]) -> None:
+        """Count what other servers have counted; it is on disk."""
+        for one in changes:
+            if one.at + one.step > time.time() - KEPT[one.step]:
+                self._window.add(one.host, one.step, one.at, one.counts)
+
+    def add_marks(self, at: int, marks: Mapping[HostKey, Mapping[Mark, int]]) -> None:
+        """Count refusals whose text a rule looks for, that other servers were told of."""
+        for host, some in marks.items():
+            self._window.mark(host, at, some)
+
+    def hear(self, heard: Mapping[HostKey, float]) -> None:
+        """Take when other servers heard of hosts, in seconds since the epoch."""
+        now, back = time.time(), time.time() - since_boot()
+        for host, at in heard.items():
+            self._heard[host] = max(min(at, now) - back, self._heard.get(host, float("-inf")))
 
     def _known(self) -> tuple[HostIndex, TextRules]:
         sources = self._cluster.sources
@@ -246,6 +297,8 @@ class SignalService:
             self._window.mark(host, at, marks)
         self._heard.update(dict.fromkeys(judged.hosts, since_boot()))
         self._full = full
+        if self._sharing is not None:
+            self._sharing.counted(judged)
         if taken.accepted or taken.rejected:
             self._metrics.count_signal_batch("taken")
             self._metrics.count_signals(judged.fives, len(taken.rejected))
@@ -280,7 +333,7 @@ class SignalService:
             self._events.tell("watch", warning)
         window, last = MailWindow(), file.heard()
         for step, kept in KEPT.items():
-            for host, at, counts in file.counts(step, now - kept - step, MAX_AT):
+            for host, at, counts in file.all_counts(step, now - kept - step, MAX_AT):
                 window.add(host, step, at, counts)
                 if step == FIVE:  # a kill loses when hosts were heard of last, but no count
                     last[host] = max(float(at + FIVE), last.get(host, 0.0))
@@ -382,7 +435,7 @@ class SignalService:
             return {}
         counts: dict[tuple[str, str], list[tuple[MailKind, int]]] = {}
         for step, begin, last in spans(start, end, COUNTS_KEPT, time.time()):
-            for (_, host), _, some in file.counts(step, begin, last, zone):
+            for (_, host), _, some in file.all_counts(step, begin, last, zone):
                 for (_, provider, kind), number in some.items():
                     counts.setdefault((host, provider), []).append((kind, number))
         bins: dict[tuple[str, str], list[delays.Bins]] = {}
@@ -420,10 +473,12 @@ class SignalService:
         file = self._file
         if file is None:
             raise StoreError("signals of mail are not read yet")
-        found = []
+        kinds: dict[tuple[str, int, int], list[tuple[MailKind, int]]] = {}
         for step, begin, end in spans:
-            for (_, host), at, some in file.counts(step, begin, end, zone, hosts):
-                kinds = [(kind, number) for (_, _, kind), number in some.items()]
-                undated = sum(number for kind, number in kinds if not kind.dated)
-                found.append(MailStep(host, step, at, tally(kinds), undated))
-        return found
+            for (_, host), at, some in file.all_counts(step, begin, end, zone, hosts):
+                of = kinds.setdefault((host, step, at), [])
+                of += [(kind, number) for (_, _, kind), number in some.items()]
+        return [
+            MailStep(*key, tally(some), sum(number for kind, number in some if not kind.dated))
+            for key, some in kinds.items()
+        ]

@@ -74,6 +74,10 @@ class Agreement(Protocol):
     def look(self) -> None:
         """Give what is to be served now, without waiting for more."""
 
+    def reason(self, target: Target) -> str:
+        """Say who made a verdict that is not this server's own; empty: it is."""
+        ...
+
 
 class VerdictService:
     """Carries verdicts from the monitor, which it owns, to the cluster."""
@@ -285,11 +289,14 @@ class VerdictService:
                 "check": target.check.name,
                 "address": f"[{target.address}]:{target.port}",
                 "outcome": str(seen[0].kind),
-                "detail": printable(seen[0].detail),
+                "detail": self._reason(target) or printable(seen[0].detail),
             }
             for target in targets
             if (seen := self.last(target)) is not None
         ]
+
+    def _reason(self, target: Target) -> str:
+        return "" if self._agreement is None else self._agreement.reason(target)
 
     # --- reading ----------------------------------------------------------------------------------------
 

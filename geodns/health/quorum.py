@@ -318,7 +318,7 @@ class Quorum(QuorumMerging):
     @property
     def busy(self) -> bool:
         """Whether there is more to merge: call `take` again before long, as once the loop has run."""
-        return bool(self._pending)
+        return bool(self._pending) or (self._hearing.connected and self._votes.more)
 
     @property
     def seq(self) -> int:

@@ -7,7 +7,7 @@ from geodns.health.quorum_merge import BALLOT, VOTE, VOTES
 from geodns.health.quorum_peers import VoteDigest
 from geodns.model.shared import AddressVote
 
-AT_ONCE = 5_000
+AT_ONCE = 1_000
 """Votes that are published at once; the rest follows."""
 
 
@@ -26,6 +26,11 @@ class OwnVotes:
         self._changed: dict[str, None] = {}
         self._again: dict[str, None] = {}
         self._gone: dict[str, None] = {}
+
+    @property
+    def more(self) -> bool:
+        """Whether `take` may have more to give."""
+        return bool(self._changed or self._again)
 
     def change(self, key: str) -> None:
         """Note that our vote may have changed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,11 @@ PORTS: Mapping[str, int] = MappingProxyType(
     }
 )
 """Default ports; an agent has none."""
+
+
+_NOT_SHARED = {"name", "type", "port", "source"}
+MAX_SHARED_TEXT = 200
+"""Characters of a shared key's text; a longer one is a digest."""
 
 
 class Check(Frozen):
@@ -147,6 +152,32 @@ class Check(Frozen):
     def degraded(self) -> Fraction:
         return Fraction(self.degraded_weight).limit_denominator(1000)
 
+    def shared_text(self, host: str | None = None) -> str:
+        """Return what servers that share verdicts know the check by beside its type; empty: the defaults.
+
+        Args:
+            host: that the certificate must fit.
+
+        """
+        if host is None:
+            return self._shared_text
+        return _shared({**self._shared_keys, "name": host})  # no key of a check once its own name is left out
+
+    @cached_property
+    def _shared_keys(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude=_NOT_SHARED, exclude_defaults=True)
+
+    @cached_property
+    def _shared_text(self) -> str:
+        return _shared(self._shared_keys)
+
+
+def _shared(said: Mapping[str, Any]) -> str:
+    text = json.dumps(said, sort_keys=True, separators=(",", ":")) if said else ""
+    if len(text) > MAX_SHARED_TEXT:
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return text
+
 
 BUILT_IN_CHECKS: tuple[Check, ...] = (
     Check(name="smtp"),
@@ -158,11 +189,6 @@ BUILT_IN_CHECKS: tuple[Check, ...] = (
     Check(name="https", type="https", port=PORTS["https"]),
 )
 """One of each type that has a default port."""
-
-
-_NOT_SHARED = {"name", "type", "port", "source"}
-MAX_SHARED_TEXT = 200
-"""Characters of a shared key's text; a longer one is a digest."""
 
 
 def shared_place(key: str) -> str:
@@ -197,13 +223,8 @@ class Target(Frozen):
         The check's keys are there where they differ from their defaults, so that a version with more keys
         says the same; its name is not, nor is the address to connect from, of which each server has its own.
         """
-        said = self.check.model_dump(mode="json", exclude=_NOT_SHARED, exclude_defaults=True)
-        if self.host is not None:
-            said["name"] = self.host  # no key of a check once its own name is left out
         place = f"{self.check.type} [{self.address}]:{self.port}"
-        text = json.dumps(said, sort_keys=True, separators=(",", ":")) if said else ""
-        if len(text) > MAX_SHARED_TEXT:
-            text = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        text = self.check.shared_text(self.host)
         return f"{place} {text}" if text else place
 
     def __hash__(self) -> int:

@@ -70,11 +70,13 @@ class Claim(NamedTuple):
     Attributes:
         node: who did, at any time of the last week; empty where that cannot be read.
         fresh: it was this call.
+        accepted: signals of it that are counted; None: they are not yet, as far as is known.
 
     """
 
     node: str
     fresh: bool
+    accepted: int | None = None
 
 
 class SharedEvents(Protocol):

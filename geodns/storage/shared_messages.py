@@ -87,7 +87,10 @@ class _Sum(Frozen):
 
 
 class _Claim(Frozen):
+    """A claim; `n`: of how many signals, once they are counted."""
+
     node: str = Field(max_length=63)
+    n: int | None = Field(default=None, ge=0, le=MAX_COUNTER)
 
 
 _ORDER_FIELDS = SharedOrder.model_fields.keys() - {"more"}
@@ -222,11 +225,14 @@ class Messages:
             raise _reason(error) from None
         return content
 
-    def seal_claim(self, key: bytes, node: str) -> bytes:
-        return self._seal(key, b"", to_json(_Claim(node=node)))
+    def seal_claim(self, key: bytes, node: str, accepted: int | None = None) -> bytes:
+        """Return a claim; `accepted`: signals that are counted, None while they are not."""
+        return self._seal(key, b"", _Claim(node=node, n=accepted).model_dump_json(exclude_none=True).encode())
 
-    def open_claim(self, key: bytes, raw: bytes) -> str:
-        return _name(_parsed(_Claim, _cleaned(self._open(key, b"", raw))).node)
+    def open_claim(self, key: bytes, raw: bytes) -> tuple[str, int | None]:
+        """Return whose claim it is, and what of it is counted."""
+        claim = _parsed(_Claim, _cleaned(self._open(key, b"", raw)))
+        return _name(claim.node), claim.n
 
     # ----- signatures
 

@@ -78,6 +78,7 @@ class SharedLink:
                 ("put", shared_scripts.PUT),
                 ("forget", shared_scripts.FORGET),
                 ("claim", shared_scripts.CLAIM),
+                ("settle", shared_scripts.SETTLE),
             )
         }
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -311,22 +312,39 @@ class SharedLink:
         self._writer.offer_orders(orders)
 
     async def claim_batch(self, batch: str) -> Claim:
-        """Claim a batch of signals for a week, or learn who has it.
+        """Claim a batch of signals, or learn who has it.
 
         Raises:
             LinkDownError: the store cannot be asked, and nothing may be counted.
 
         """
-        name = hashlib.blake2b(batch.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        key = self._messages.key("claims", name)
+        key = self._claim_key(batch)
         fresh, raw = await self._call(
             self._scripts["claim"](keys=[key], args=[self._messages.seal_claim(key, self._node)])
         )
         try:
-            return Claim(self._messages.open_claim(key, raw), bool(fresh))
+            node, accepted = self._messages.open_claim(key, raw)
         except BadValueError as error:
             self._bad.note(key, b"", error)
             return Claim("", fresh=False)
+        return Claim(node, bool(fresh), accepted)
+
+    async def settle_batch(self, batch: str, accepted: int | None) -> None:
+        """Say for a week that a batch of one's own claim is counted; None: release it, it is not.
+
+        Raises:
+            LinkDownError: the store cannot be asked.
+
+        """
+        key = self._claim_key(batch)
+        done = b"" if accepted is None else self._messages.seal_claim(key, self._node, accepted)
+        await self._call(
+            self._scripts["settle"](keys=[key], args=[self._messages.seal_claim(key, self._node), done])
+        )
+
+    def _claim_key(self, batch: str) -> bytes:
+        name = hashlib.blake2b(batch.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return self._messages.key("claims", name)
 
     async def _call(self, work: Awaitable[T]) -> T:
         """Ask Redis something for the owner, in time."""

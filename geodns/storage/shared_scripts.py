@@ -10,6 +10,8 @@ VOTES_LIFE = 3600
 SUMS_LIFE = 90 * 86400
 NODES_LIFE = 30 * 86400
 CLAIM_LIFE = 7 * 86400
+OPEN_CLAIM_LIFE = 15 * 60
+"""Seconds that a claim keeps others from a batch while its owner has not said that it is counted."""
 LOG_LENGTH = 5000
 """Entries of the log, about."""
 NODES = 100
@@ -115,8 +117,17 @@ CLAIM = f"""
 -- KEYS claim; ARGV value.
 local there = redis.call('GET', KEYS[1])
 if there then return {{0, there}} end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', {CLAIM_LIFE * 1000})
+redis.call('SET', KEYS[1], ARGV[1], 'PX', {OPEN_CLAIM_LIFE * 1000})
 return {{1, ARGV[1]}}
+"""
+
+SETTLE = f"""
+-- KEYS claim; ARGV the value of the open claim, the one in its place; empty: release it. Another's stays.
+local there = redis.call('GET', KEYS[1])
+if there and there ~= ARGV[1] then return 0 end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', {CLAIM_LIFE * 1000})
+elseif there then redis.call('DEL', KEYS[1]) end
+return 1
 """
 
 COMMANDS = (

@@ -8,17 +8,26 @@ import hashlib
 import json
 import logging
 import sqlite3
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from geodns.model.mail import About, MailEvent, MailKey, MailKind
+from geodns.model.mail import MailKey
 from geodns.model.state import HostKey
 from geodns.storage import cells
 from geodns.storage.database import Database
+from geodns.storage.signal_rows import (
+    Counts,
+    Rejected,
+    packed_counts,
+    packed_delays,
+    packed_rejected,
+    unpacked_counts,
+    unpacked_delays,
+    unpacked_rejected,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +39,7 @@ DELAYS_KEPT: Mapping[int, int] = {HOUR: 14 * DAY, DAY: 90 * DAY}
 BATCHES_KEPT = 7 * DAY
 MAX_BATCHES = 2_000_000
 """Batches that are remembered at most, the last ones: 50 posters may send three a minute for a week."""
-MAX_ERRORS = 100
-"""Different errors of a batch that are kept word by word."""
-SAID = "refused the first time, too"
-"""Instead of further ones."""
 MAX_AT = 2**32
-MAX_UNPACKED = 64 << 20
-"""Bytes of a row."""
 
 _SCHEMA = """
 CREATE TABLE batch (id BLOB PRIMARY KEY, at INT NOT NULL, accepted INT NOT NULL, rejected BLOB NOT NULL
@@ -49,17 +52,21 @@ CREATE TABLE delays (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL, hos
 CREATE TABLE heard (zone TEXT NOT NULL, host TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (zone, host)
     ) WITHOUT ROWID
 """
+_LATER = """
+CREATE TABLE IF NOT EXISTS claim (batch TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS peer_counts (step INT NOT NULL, at INT NOT NULL, zone TEXT NOT NULL,
+    host TEXT NOT NULL, node TEXT NOT NULL, whole INT NOT NULL, packed BLOB NOT NULL,
+    PRIMARY KEY (step, at, zone, host, node))
+"""
 
-Counts = Mapping[MailKey, int]
-Delays = Mapping[str, Mapping[int, int]]
-"""By provider; then deliveries by bin (see `signals.delays`)."""
 
+class Change(NamedTuple):
+    """What to add to a host's counts of a step."""
 
-class Rejected(NamedTuple):
-    """A signal that was not taken: its place in the batch, from 0, and why."""
-
-    place: int
-    error: str
+    host: HostKey
+    step: int
+    at: int
+    counts: Counts
 
 
 class Taken(NamedTuple):
@@ -78,6 +85,7 @@ class Five:
     delays: dict[str, dict[int, int]] = field(default_factory=dict)
 
 
+PeerStep = Mapping[HostKey, Counts]
 Fives = Mapping[tuple[HostKey, int], Five]
 """By host and begin."""
 T = TypeVar("T")
@@ -89,6 +97,7 @@ class SignalFile(Database):
     FILE_NAME = "signals.db"
     VERSION = 1
     SCHEMA = _SCHEMA
+    LATER = _LATER
     LOSS = "counts of mail begin anew"
 
     # ----- writing
@@ -99,7 +108,7 @@ class SignalFile(Database):
         if not rows:
             return None
         accepted, packed = rows[0]
-        return Taken(accepted, tuple(_rejected(packed)), duplicate=True)
+        return Taken(accepted, tuple(unpacked_rejected(packed)), duplicate=True)
 
     def take(self, batch: str, found: Taken, fives: Fives, now: float) -> None:
         """Keep a batch and all it counts, on disk when the call returns; or, with a StoreError, nothing."""
@@ -107,7 +116,7 @@ class SignalFile(Database):
         with self._transaction("FULL") as database:
             database.execute(
                 "INSERT INTO batch VALUES (?, ?, ?, ?)",
-                (_digest(batch), int(now), found.accepted, _packed_rejected(found.rejected)),
+                (_digest(batch), int(now), found.accepted, packed_rejected(found.rejected)),
             )
             for slot, more in counts.items():
                 known = _row(database, "counts", slot, unpacked_counts)
@@ -120,6 +129,46 @@ class SignalFile(Database):
                     _add(before.setdefault(provider, {}), bins)
                 _put(database, "delays", slot, packed_delays(before))
 
+    def note_claim(self, batch: str) -> None:
+        """Note on disk that a batch is claimed in the group: a start finds what a crash left open."""
+        self._write("FULL", "INSERT OR IGNORE INTO claim VALUES (?)", [(batch,)])
+
+    def end_claim(self, batch: str) -> None:
+        """Forget that; where a crash loses it, it is only looked at again."""
+        self._write("NORMAL", "DELETE FROM claim WHERE batch = ?", [(batch,)])
+
+    def claims(self) -> list[str]:
+        """Return the batches that were claimed and not settled."""
+        return [batch for (batch,) in self._read("SELECT batch FROM claim") if isinstance(batch, str)]
+
+    def take_peer(self, node: str, step: int, at: int, counts: PeerStep, now: float) -> list[Change]:
+        """Keep what another server has counted in a step; return what that changes, in longer steps too.
+
+        Until the other server says what a longer step comes to, that is the sum of its shorter ones here.
+        What is nearly as old as counts are kept is left out: it may have been dropped already.
+        """
+        if at + step <= now - COUNTS_KEPT[step] + DAY:
+            return []
+        changes: list[Change] = []
+        with self._transaction("NORMAL") as database:
+            for host, some in counts.items():
+                before = _peer_row(database, (step, at, *host), node)
+                delta = _difference(some, {} if before is None else before[1])
+                if before is not None and before[0] and not delta:
+                    continue
+                _put_peer(database, (step, at, *host), node, whole=True, counts=some)
+                changes.append(Change(host, step, at, delta))
+                for longer in sorted(one for one in COUNTS_KEPT if one > step):
+                    slot = longer, at // longer * longer, *host
+                    known = _peer_row(database, slot, node)
+                    if known is not None and known[0]:
+                        break
+                    total = {} if known is None else known[1]
+                    _add(total, delta)
+                    _put_peer(database, slot, node, whole=False, counts=total)
+                    changes.append(Change(host, longer, slot[1], delta))
+        return changes
+
     def save_heard(self, heard: Mapping[HostKey, float]) -> None:
         """Keep when hosts were heard of; a crash may lose the last."""
         self._write(
@@ -130,7 +179,8 @@ class SignalFile(Database):
 
     def prune(self, now: float) -> None:
         """Drop what is older than it is kept; the bytes are used again."""
-        for table, kept in (("counts", COUNTS_KEPT), ("delays", DELAYS_KEPT)):
+        kinds = (("counts", COUNTS_KEPT), ("peer_counts", COUNTS_KEPT), ("delays", DELAYS_KEPT))
+        for table, kept in kinds:
             rows = [(step, now - seconds - step) for step, seconds in kept.items()]
             self._write("NORMAL", f"DELETE FROM {table} WHERE step = ? AND at <= ?", rows)  # noqa: S608 - ours
         self._write("NORMAL", "DELETE FROM batch WHERE at <= ?", [(now - BATCHES_KEPT,)])
@@ -154,8 +204,29 @@ class SignalFile(Database):
         zone: str | None = None,
         hosts: Collection[str] | None = None,
     ) -> Iterator[tuple[HostKey, int, dict[MailKey, int]]]:
-        """Return the counts of the steps that begin in a span of time; `hosts`: of these alone."""
+        """Return this server's counts of the steps that begin in a span of time; `hosts`: of these alone."""
         return self._rows("counts", step, begin, end, zone, unpacked_counts, hosts)
+
+    def all_counts(
+        self,
+        step: int,
+        begin: float,
+        end: float,
+        zone: str | None = None,
+        hosts: Collection[str] | None = None,
+    ) -> Iterator[tuple[HostKey, int, dict[MailKey, int]]]:
+        """Return the same of all servers, a host's step once for each of them that has counted."""
+        yield from self._rows("counts", step, begin, end, zone, unpacked_counts, hosts)
+        yield from self._rows("peer_counts", step, begin, end, zone, unpacked_counts, hosts)
+
+    def peer_totals(self, step: int, at: int) -> dict[str, dict[HostKey, dict[MailKey, int]]]:
+        """Return what each other server has counted in a step, by node."""
+        query = "SELECT node, zone, host, packed FROM peer_counts WHERE step = ? AND at = ?"
+        found: dict[str, dict[HostKey, dict[MailKey, int]]] = {}
+        for node, zone, host, packed in self._read(query, [step, at]):
+            with suppress(ValueError):
+                found.setdefault(node, {})[zone, host] = unpacked_counts(packed)
+        return found
 
     def delays(
         self, step: int, begin: float, end: float, zone: str | None = None
@@ -215,6 +286,27 @@ def _in_steps(
     return counts, delays
 
 
+def _peer_row(database: sqlite3.Connection, slot: Slot, node: str) -> tuple[bool, dict[MailKey, int]] | None:
+    """Return whether a row is what its server said itself, and its counts."""
+    query = "SELECT whole, packed FROM peer_counts WHERE (step, at, zone, host, node) = (?, ?, ?, ?, ?)"
+    found = database.execute(query, (*slot, node)).fetchone()
+    try:
+        return None if found is None else (bool(found[0]), unpacked_counts(found[1]))
+    except ValueError as error:
+        log.warning("counts of %s for %s.%s begin anew: %s", node, slot[3], slot[2], error)
+        return None
+
+
+def _put_peer(database: sqlite3.Connection, slot: Slot, node: str, *, whole: bool, counts: Counts) -> None:
+    query = "INSERT OR REPLACE INTO peer_counts VALUES (?, ?, ?, ?, ?, ?, ?)"
+    database.execute(query, (*slot, node, int(whole), packed_counts(counts)))
+
+
+def _difference(new: Counts, old: Counts) -> dict[MailKey, int]:
+    found = {key: new.get(key, 0) - old.get(key, 0) for key in {**old, **new}}
+    return {key: number for key, number in found.items() if number}
+
+
 def _row(database: sqlite3.Connection, table: str, slot: Slot, read: Callable[[bytes], T]) -> T | None:
     query = f"SELECT packed FROM {table} WHERE step = ? AND at = ? AND zone = ? AND host = ?"  # noqa: S608 - ours
     found = database.execute(query, slot).fetchone()
@@ -234,137 +326,11 @@ K = TypeVar("K")
 
 
 def _add(known: dict[K, int], more: Mapping[K, int]) -> None:
+    """Add what may be negative where another server's count was corrected."""
     for key, number in more.items():
-        known[key] = known.get(key, 0) + number
+        known[key] = max(0, known.get(key, 0) + number)
 
 
 def _digest(batch: str) -> bytes:
     """Return the same short bytes for the same id, of whatever length."""
     return hashlib.sha256(batch.encode()).digest()[:16]
-
-
-# ----- rows as bytes
-
-_EVENTS = {
-    MailEvent.DELIVERED: "d",
-    MailEvent.DEFERRED: "f",
-    MailEvent.RETRIED: "r",
-    MailEvent.BOUNCED: "b",
-    MailEvent.EXPIRED: "e",
-    MailEvent.COMPLAINT: "c",
-    MailEvent.INBOX: "i",
-    MailEvent.SPAM: "s",
-    MailEvent.OPENED: "o",
-    MailEvent.CLICKED: "k",
-}
-_ABOUT = {
-    None: "-",
-    About.IP: "i",
-    About.NETBLOCK: "n",
-    About.DOMAIN: "d",
-    About.CONTENT: "c",
-    About.RECIPIENT: "r",
-    About.RATE: "t",
-    About.PASSING: "p",
-    About.UNKNOWN: "u",
-}
-"""Letters that files keep: none is ever given another meaning."""
-
-_CODES = {
-    f"{event_letter}{about_letter}{first:d}{late:d}{dated:d}": MailKind(event, about, first, late, dated)
-    for event, event_letter in _EVENTS.items()
-    for about, about_letter in _ABOUT.items()
-    for first in (False, True)
-    for late in (False, True)
-    for dated in (False, True)
-}
-_CODE_OF = {kind: code for code, kind in _CODES.items()}
-
-
-def packed_counts(counts: Counts) -> bytes:
-    """Return counts as bytes for `unpacked_counts`."""
-    nested: dict[str, dict[str, dict[str, int]]] = {}
-    for (egress, provider, kind), number in counts.items():
-        nested.setdefault(egress, {}).setdefault(_CODE_OF[kind], {})[provider] = number
-    return _pack(nested)
-
-
-def unpacked_counts(packed: bytes) -> dict[MailKey, int]:
-    """Return what `packed_counts` packed, or raise ValueError."""
-    try:
-        return {
-            (egress, provider, _CODES[code]): _number(number)
-            for egress, codes in _unpack(packed).items()
-            for code, providers in codes.items()
-            for provider, number in providers.items()
-        }
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"no counts: {error}") from error
-
-
-def packed_delays(delays: Delays) -> bytes:
-    """Return delays as bytes for `unpacked_delays`: the lowest bin, then all to the highest."""
-    rows: dict[str, list[int]] = {}
-    for provider, bins in delays.items():
-        if bins:
-            lowest = min(bins)
-            row = rows[provider] = [0] * (max(bins) - lowest + 2)
-            row[0] = lowest
-            for place, number in bins.items():
-                row[place - lowest + 1] = number
-    return _pack(rows)
-
-
-def unpacked_delays(packed: bytes) -> dict[str, dict[int, int]]:
-    """Return what `packed_delays` packed, or raise ValueError."""
-    try:
-        return {provider: _bins(*values) for provider, values in _unpack(packed).items()}
-    except (AttributeError, TypeError) as error:
-        raise ValueError(f"no delays: {error}") from error
-
-
-def _bins(lowest: Any, *numbers: Any) -> dict[int, int]:
-    # The cheapest way to find what is no number or below 0: there may be a million.
-    if type(lowest) is not int or set(map(type, numbers)) != {int} or min(numbers) < 0:
-        raise ValueError("no delays: no bins")
-    return {place: number for place, number in enumerate(numbers, lowest) if number}
-
-
-def _number(given: Any) -> int:
-    if type(given) is not int or given < 0:
-        raise ValueError("no count")
-    return given
-
-
-def _packed_rejected(rejected: Iterable[Rejected]) -> bytes:
-    """Return as bytes the places of each error, by how far each lies behind the one before."""
-    steps: dict[str, list[int]] = {}
-    last: dict[str, int] = {}
-    for one in sorted(rejected):
-        error = one.error if one.error in steps or len(steps) < MAX_ERRORS else SAID
-        steps.setdefault(error, []).append(one.place - last.get(error, 0))
-        last[error] = one.place
-    return _pack(steps) if steps else b""
-
-
-def _rejected(packed: bytes) -> list[Rejected]:
-    try:
-        found = _unpack(packed) if packed else {}
-        return sorted(Rejected(place, error) for error, steps in found.items() for place in accumulate(steps))
-    except (ValueError, AttributeError, TypeError):
-        return []  # what counts is that the batch was taken
-
-
-def _pack(value: object) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _unpack(packed: bytes) -> Any:
-    unpacking = zlib.decompressobj()
-    try:
-        text = unpacking.decompress(packed, MAX_UNPACKED)
-        if not unpacking.eof:
-            raise ValueError("it is cut short")
-        return json.loads(text)
-    except (zlib.error, TypeError, RecursionError) as error:
-        raise ValueError(str(error)) from error

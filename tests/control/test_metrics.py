@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import dns.message
 import pytest
@@ -13,9 +15,11 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from geodns import __version__
+from geodns.control.gauges import Gauges
 from geodns.control.geoip_alerts import GeoipFileState
 from geodns.control.known_peers import KnownPeer
 from geodns.control.metrics import Metrics
+from geodns.control.shared_view import SharedView
 from geodns.health.outcome import Certificate, Encryption, ProbeOutcome, ProbeResult
 from geodns.model import reputation
 from geodns.model.address_ranges import ranges_of
@@ -94,6 +98,15 @@ NAMES = {
     "geodns_route_answers_total": "counter",
     "geodns_route_looked_up_total": "counter",
     "geodns_route_seconds": "histogram",
+    "geodns_shared_bad_values_total": "counter",
+    "geodns_shared_connected": "gauge",
+    "geodns_shared_disagreements": "gauge",
+    "geodns_shared_heard": "gauge",
+    "geodns_shared_known": "gauge",
+    "geodns_shared_lag_seconds": "gauge",
+    "geodns_shared_mode": "gauge",
+    "geodns_shared_ties": "gauge",
+    "geodns_shared_votes": "gauge",
     "geodns_state_free_bytes": "gauge",
     "geodns_state_written": "gauge",
     "geodns_view_ranges": "gauge",
@@ -171,6 +184,31 @@ def _judge(rig: Rig) -> None:
     service.standings[NAME] = Standings({StandingKey("mta3", Cause("yahoo ip", "yahoo")): bar})
 
 
+def _share(rig: Rig) -> None:
+    """Let the server be one of a group."""
+    view = SharedView(
+        connected=True,
+        since=NOW,
+        why="",
+        group="out",
+        agree="quorum",
+        store="Redis 7.0.15",
+        heard=("ns1", "ns2"),
+        known=2,
+        mode="quorum",
+        alone=(),
+        alone_count=0,
+        tied=0,
+        votes={"ns2": 3},
+        lags={"ns2": 1.0},
+        bad={"not signed": 1},
+    )
+    shared = cast(Any, SimpleNamespace(view=lambda: view))
+    for one in rig.services.metrics.registry._collector_to_names:
+        if isinstance(one, Gauges):
+            one._services = one._services._replace(shared=shared)
+
+
 def all_used(rig: Rig) -> Metrics:
     """Return metrics to which everything has happened."""
     rig.serve()
@@ -190,6 +228,7 @@ def all_used(rig: Rig) -> Metrics:
     other = KnownPeer("http://192.0.2.54:8053")
     other.report, other.asked, other.seen = peers.report().model_copy(update={"node": "ns2"}), True, NOW
     peers.known.peers = [other]
+    _share(rig)
     rig.look()
     found = rig.services.metrics
     found.count_answers(Counts({(NAME, 1, 0): 1}, {}), "udp", NO_ROTATIONS.get)

@@ -214,6 +214,33 @@ def test_a_server_that_finds_itself_alone_asks_no_more(rig: Rig) -> None:
     run(rig, test, *itself)
 
 
+def test_who_there_should_be(rig: Rig) -> None:
+    """Each finds itself by its node; who has not told his is counted."""
+    itself, other, silent = FakePeer(), FakePeer(), FakePeer()
+
+    async def test(lab: Lab) -> None:
+        itself.report = {}
+        other.report = {"node": "ns2"}
+        silent.answers[PATH] = 503
+        assert lab.service.roll() == (set(), 2), "nobody was asked yet"
+        await lab.service.look()
+        assert lab.service.roll() == ({"ns1", "ns2"}, 1)
+
+    run(rig, test, itself, other, silent)
+
+
+def test_a_list_of_this_server_alone_names_nobody(rig: Rig) -> None:
+    itself = FakePeer()
+
+    async def test(lab: Lab) -> None:
+        itself.report = {}
+        assert lab.service.roll() == (None, 0)
+        await lab.service.look()
+        assert lab.service.roll() == (None, 0)
+
+    run(rig, test, itself)
+
+
 def test_another_is_shown_by_its_name_once_and_this_one_not(rig: Rig) -> None:
     itself, first, second = FakePeer(), FakePeer(version="9.9"), FakePeer(version="9.9")
 

@@ -94,3 +94,14 @@ def test_an_emptied_store_gets_the_orders_again(group: Group) -> None:
             await until(lambda: group.store.orders == held)
 
     asyncio.run(go())
+
+
+def test_who_was_away_has_the_orders_before_it_answers(group: Group) -> None:
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, _):
+            await order(first, Verb.DRAIN)
+            late = group.member("ns3")
+            await late.begin()
+            assert forced(late) is Forced.DRAINED
+
+    asyncio.run(go())

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from geodns.control import verdict_service
 from geodns.control.shared_service import NOTE
 from geodns.health import quorum_lasting, quorum_merging
 from geodns.model.shared import Vote
@@ -41,7 +42,13 @@ def test_two_of_three_take_a_host_out_of_all_and_bring_it_back(group: Group) -> 
                 one.probe("mta1", FAILURE)
             for one in members:
                 await until(lambda: one.state() is DOWN)  # noqa: B023
-            assert members[0].services.verdicts.own(members[0].target()).state is UP
+            first = members[0]
+            assert first.services.verdicts.own(first.target()).state is UP
+            said = "ns2 says down (connection refused), ns3 says down (connection refused)"
+            assert first.shared.verdicts.reason(first.target()) == said
+            (event,) = [one for one in first.services.events._memory if "→ down" in one.text]
+            assert event.text == f"host mta1.{NAME}: up → down ({said})"
+            assert members[1].shared.verdicts.reason(first.target()) == ""
             for one in members[1:]:
                 one.probe("mta1", OK)
             for one in members:
@@ -150,9 +157,15 @@ def test_what_is_the_matter_is_told(group: Group, monkeypatch: pytest.MonkeyPatc
             assert first.metric("geodns_shared_disagreements") == 1
             third.probe("mta1", OK)
             await until(lambda: not first.alerts())
-            first.link.set(bad={"not the JSON that geodns writes": 2}, last_bad="orders: x")
-            assert any("2 values were skipped, the last one orders: x" in one for one in first.alerts())
-            first.link.set(bad={})
+            first.link.set(
+                bad={"not the JSON that geodns writes": 2}, last_bad="orders: x", why="skipped orders: x"
+            )
+            await until(lambda: first.alerts() == ["shared: 2 values were skipped, the last one orders: x"])
+            assert (
+                first.metric("geodns_shared_bad_values_total", reason="not the JSON that geodns writes") == 2
+            )
+            first.shared._bad = 2, float("-inf")
+            assert first.alerts() == []
             first.link.cut()
             first.link.state = first.link.state.__class__(why="connection refused", since=-60.0)
             assert any("connection refused: this server judges" in one for one in first.alerts())
@@ -181,3 +194,22 @@ def test_nothing_of_it_is_loaded_without_the_setting() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_waits_to_be_served_while_files_are_read_is_not_forgotten(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go() -> None:
+        async with group.of("ns1") as (one,):
+            monkeypatch.setattr(verdict_service, "RECOMPILE_EVERY", 0.2)
+            one.probe("mta2", FAILURE)
+            await until(lambda: one.state("mta2") is DOWN)
+            one.probe("mta1", FAILURE)
+            one.shared.verdicts.look()
+            assert one.state() is UP, "it waits its turn"
+            one.services.verdicts.follow()
+            await until(lambda: one.state() is DOWN)
+            one.probe("mta1", OK)
+            await until(lambda: one.state() is UP)
+
+    asyncio.run(go())

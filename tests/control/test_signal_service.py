@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from geodns.control import signal_service
 from geodns.control.metrics import Metrics
 from geodns.control.signal_intake import Batch, Signal
-from geodns.control.signal_service import BusyError, SignalService
+from geodns.control.signal_service import SignalService
+from geodns.control.signal_sharing import BusyError
 from geodns.control.wall_clock import WallClock
 from geodns.errors import Problem, StoreError
 from geodns.model.mail import About, MailCounts, MailEvent
 from geodns.signals.replies import Replies
-from geodns.storage import signal_file
+from geodns.storage import signal_file, signal_rows
 from geodns.storage.event_log import EventLog
 from geodns.storage.signal_file import COUNTS_KEPT, SignalFile
 from geodns.zonefile.reader import parse_zone
@@ -256,7 +257,7 @@ def test_whatever_is_repeated_fails_or_is_restarted_counts_once(
                 one = signal(number=name + 1, at=now, queued=now - ago * 600)
                 with pytest.MonkeyPatch.context() as broken:
                     if fails:
-                        packed = signal_file.packed_counts
+                        packed = signal_rows.packed_counts
                         broken.setattr(signal_file, "packed_counts", failing(packed, fails - 1))
                     answers = await asyncio.gather(
                         *(take(service, f"{name}", one) for _ in range(2)), return_exceptions=True

@@ -2,15 +2,15 @@
 
 import contextlib
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import Server, free_port, serving, zone_text
+from tests.integration.cluster import Server, serving, zone_text
 from tests.integration.mailhosts import MailHost, mail_hosts, polite, wait_until
 from tests.integration.product import SHARED_LASTING, SHARED_LOOK
+from tests.integration.redises import RedisServer, needs_redis, redis_server
 
 ZONE = "out.example.com"
 NODES = ("ns1", "ns2", "ns3")
@@ -24,16 +24,9 @@ CONSTANTS = {SHARED_LASTING: 1.0, SHARED_LOOK: 1.0}
 
 
 @pytest.fixture
-def redis_port(tmp_path: Path) -> Iterator[int]:
-    port = free_port()
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
-    with subprocess.Popen(
-        ["redis-server", *options, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield port
-        finally:
-            process.kill()
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as one:
+        yield one
 
 
 @pytest.fixture
@@ -52,15 +45,16 @@ def refuses(*nodes: str) -> Callable[[socket.socket, str], None]:
     return manners
 
 
+@needs_redis
 def test_three_servers_serve_one_judgement(
-    tmp_path: Path, hosts: dict[str, MailHost], redis_port: int
+    tmp_path: Path, hosts: dict[str, MailHost], redis: RedisServer
 ) -> None:
     servers: dict[str, Server] = {}
     with contextlib.ExitStack() as stack:
         for node in NODES:
             folder = tmp_path / node
             folder.mkdir()
-            text = f'node: {node}\nshared: {{url: "redis://127.0.0.1:{redis_port}", group: out}}\n'
+            text = f'node: {node}\nshared: {{url: "{redis.tcp_url}", group: out}}\n'
             (folder / "geodns.yaml").write_text(text)
             zone = zone_text(hosts, check=CHECK.format(SOURCES[node]))
             servers[node] = stack.enter_context(serving(folder, {ZONE: zone}, constants=CONSTANTS))
@@ -78,6 +72,7 @@ def test_three_servers_serve_one_judgement(
         (lone,) = first.status()["shared"]["alone"]
         assert (lone["server"], lone["says"], lone["hosts"]) == ("ns3", "down", [f"mta1.{ZONE}"])
         assert lone["why"]
+        assert f"ns3 alone says down: {lone['why']}" in first.command("explain", ZONE).stdout
         assert {server.state_of("mta1") for server in servers.values()} == {"up"}
 
         # Two of three can.
@@ -93,3 +88,24 @@ def test_three_servers_serve_one_judgement(
         assert {server.host("mta2")["forced"] for server in servers.values()} == {"drained"}
         third.order("mta2", "undrain", ZONE)
         assert {server.host("mta2")["forced"] for server in servers.values()} == {None}
+        assert not any(server.status()["warnings"] for server in servers.values())
+
+        # Without Redis nothing changes, and an order says that it was not checked.
+        redis.kill()
+        for server in servers.values():
+            wait_until(lambda: not server.status()["shared"]["connected"], what="all miss it")  # noqa: B023
+        assert {server.status()["shared"]["mode"] for server in servers.values()} == {"frozen"}
+        done = first.order("mta3", "drain", ZONE, reason="disk")
+        assert done["unasked"] == ["ns2", "ns3"]
+        assert first.command("shared", "status").returncode == 1
+        assert {server.state_of("mta1") for server in servers.values()} == {"up"}
+
+        # It comes back empty: all agree again, on the order too.
+        redis.start()
+        for server in servers.values():
+            wait_until(lambda: server.status()["shared"]["heard"] == list(NODES), what="all are heard")  # noqa: B023
+            wait_until(lambda: server.host("mta3")["forced"] == "drained", what="the order is taken")  # noqa: B023
+        assert {server.status()["shared"]["mode"] for server in servers.values()} == {"quorum"}
+        shown = first.command("shared", "status")
+        assert "hears 3 of 3 servers: ns1, ns2, ns3" in shown.stdout
+        assert shown.returncode == 0

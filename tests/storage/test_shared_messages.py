@@ -100,7 +100,8 @@ def test_a_heartbeat_comes_back(group: Messages, heartbeat: Heartbeat, number: i
 @given(groups, json, counters)
 def test_a_sum_and_a_claim_come_back(group: Messages, content: Any, epoch: int) -> None:
     assert group.open_sum(KEY, FIELD, group.seal_sum(KEY, FIELD, epoch, 1, content)) == content
-    assert group.open_claim(KEY, group.seal_claim(KEY, "ns1")) == "ns1"
+    assert group.open_claim(KEY, group.seal_claim(KEY, "ns1")) == ("ns1", None)
+    assert group.open_claim(KEY, group.seal_claim(KEY, "ns1", 7)) == ("ns1", 7)
 
 
 VOTE = AddressVote(vote=Vote.DOWN, held=Vote.UP, seq=3)

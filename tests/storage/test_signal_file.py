@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 
 from geodns.errors import StoreError
 from geodns.model.mail import About, MailEvent, MailKey, MailKind
-from geodns.storage import signal_file
+from geodns.storage import signal_file, signal_rows
 from geodns.storage.signal_file import (
     BATCHES_KEPT,
     DAY,
     FIVE,
     HOUR,
-    MAX_ERRORS,
-    SAID,
     Five,
-    Rejected,
     SignalFile,
     Taken,
+)
+from geodns.storage.signal_rows import (
+    MAX_ERRORS,
+    SAID,
+    Rejected,
     packed_counts,
     packed_delays,
     unpacked_counts,
@@ -83,11 +85,11 @@ def test_delays_survive_the_disk(delays: dict[str, dict[int, int]]) -> None:
         b"",
         b"nonsense",
         packed_counts({KEY: 1})[:-1],
-        signal_file._pack([1]),
-        signal_file._pack({"": {"zz": {"google": 1}}}),
-        signal_file._pack({"": {"d-101": {"google": -1}}}),
-        signal_file._pack({"": {"d-101": {"google": "1"}}}),
-        signal_file._pack({"google": 7}),
+        signal_rows._pack([1]),
+        signal_rows._pack({"": {"zz": {"google": 1}}}),
+        signal_rows._pack({"": {"d-101": {"google": -1}}}),
+        signal_rows._pack({"": {"d-101": {"google": "1"}}}),
+        signal_rows._pack({"google": 7}),
     ],
 )
 def test_bytes_that_are_neither_are_an_error(packed: bytes) -> None:
