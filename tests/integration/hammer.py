@@ -25,7 +25,14 @@ class Hammer:
     """
 
     def __init__(
-        self, server: Server, name: str, rtype: str = "A", *, tcp: bool = False, patience: float = ANSWER
+        self,
+        server: Server,
+        name: str,
+        rtype: str = "A",
+        *,
+        tcp: bool = False,
+        patience: float = ANSWER,
+        pause: float = PAUSE,
     ) -> None:
         self.answers = 0
         self.problems: list[str] = []
@@ -34,6 +41,7 @@ class Hammer:
         self._at = server.listen[0]
         self._tcp = tcp
         self._patience = patience
+        self._pause = pause
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -66,4 +74,4 @@ class Hammer:
                 self.problems.append(str(answer))
             self.values |= dict.fromkeys(found, now)
             self.answers += 1
-            time.sleep(PAUSE)
+            time.sleep(self._pause)

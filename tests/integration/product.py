@@ -35,6 +35,9 @@ PEERS_FILES = "control.peers.FILES_FOLLOW"
 PEERS_PROBES = "control.peers.PROBES_FOLLOW"
 SHARED_LASTING = "health.quorum_lasting.LASTING"
 SHARED_LOOK = "health.quorum_merging.LASTING"
+SHARED_FROZEN = "health.quorum.FROZEN_FOR"
+SHARED_SILENT = "health.quorum_peers.SILENT"
+SHARED_READ = "storage.shared_reading.READ_EVERY"
 FOLLOW_QUIET = "cli.follow.log_file.QUIET"
 FOLLOW_PAUSE = "cli.follow.run.PAUSE"
 FOLLOW_LAST = "cli.follow.run.LAST"
@@ -64,6 +67,9 @@ REAL: dict[str, object] = {
     PEERS_PROBES: 30.0,
     SHARED_LASTING: 30.0,
     SHARED_LOOK: 30.0,
+    SHARED_FROZEN: 10.0,
+    SHARED_SILENT: 5.0,
+    SHARED_READ: 30.0,
     FOLLOW_QUIET: 5.0,
     FOLLOW_PAUSE: 1.0,
     FOLLOW_LAST: 10.0,
