@@ -54,4 +54,9 @@ def join_group(
     sums = SharedSignals(signals, cast(SumLink, service.link), settings.node, service.publish_sums)
     service.share_sums_by(sums)
     service.know_by(peers.roll)
+
+    def tells_time(tells: bool) -> None:
+        peers.keeps_time = not tells
+
+    service.on_time(tells_time)
     return service
