@@ -154,6 +154,7 @@ class SharedOrders:
         self._offering = set()
         expected = {one.zone: self._revisions.get(one.zone, "") for one in orders}
         first: dict[str, Put] = {}
+        there: list[SharedOrder] = []
         try:
             async with asyncio.timeout(OFFER_WAIT):
                 for order in orders:
@@ -162,8 +163,12 @@ class SharedOrders:
                     put = await self._put(order, wanted)
                     first.setdefault(order.zone, put)
                     if not put.accepted:
+                        # What is in already holds at the others: here too, whatever becomes of the rest.
+                        self._offering = set()
+                        await self._orders.shared_changed(there, SOURCE)
                         await self._catch_up(order, put)
                         return Offered(moved=True)
+                    there.append(order)
         except (LinkDownError, TimeoutError) as error:
             log.info("an order was not checked: %s", error)
             self._offering = set()  # whether it is there is not known: it is offered again

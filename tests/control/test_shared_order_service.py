@@ -6,7 +6,9 @@ import pytest
 
 from geodns.control import shared_order_service
 from geodns.control.orders import Order, OrderRequest, OrderResult, Verb
+from geodns.model.shared import SharedOrder
 from geodns.model.state import Forced
+from geodns.storage.shared_link import Put
 from tests.sample_zones import NAME
 from tests.sharing import Group, Member, group, until
 
@@ -103,5 +105,39 @@ def test_who_was_away_has_the_orders_before_it_answers(group: Group) -> None:
             late = group.member("ns3")
             await late.begin()
             assert forced(late) is Forced.DRAINED
+
+    asyncio.run(go())
+
+
+def test_what_is_in_of_an_order_that_is_planned_anew_holds_here_as_at_the_others(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order is for two hosts; after the first is in, another server's order for the second comes in."""
+    monkeypatch.setattr(shared_order_service, "CONFIRM_WAIT", 0.01)
+
+    async def go() -> None:
+        async with group.of("ns1", "ns2") as (first, second):
+            put = first.link.put_order
+            seen: list[str] = []
+
+            async def racing(one: SharedOrder, expected: str | None = None) -> Put:
+                if seen and seen[0] != one.host:
+                    monkeypatch.setattr(first.link, "put_order", put)
+                    for host in (one.host, one.host, "mta3"):  # twice: its version is the higher one
+                        await order(second, Verb.QUARANTINE, host)
+                seen.append(one.host)
+                return await put(one, expected)
+
+            monkeypatch.setattr(first.link, "put_order", racing)
+            wish = OrderRequest(
+                Order(Verb.DRAIN, reason="disk", author="ann"),
+                ("mta1", "mta2"),
+                NAME,
+                yes=True,
+                revision={NAME: first.services.orders.revisions().get(NAME, "0" * 16)},
+            )
+            await first.services.orders.carry(wish)
+            await until(lambda: first.services.orders.digest() == second.services.orders.digest())
+            assert forced(first) is forced(second)
 
     asyncio.run(go())
