@@ -9,8 +9,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
@@ -100,13 +100,10 @@ class OrdersOfGroup(Protocol):
 
 
 class SumsOfGroup(Protocol):
-    """The part that shares counts of mail."""
+    """A part that shares counts of mail, or what is told beside them."""
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Take sums that are in the store, as `SharedEvents.on_sums`."""
-
-    async def run(self) -> None:
-        """Tell own sums and take others' for ever."""
 
 
 LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
@@ -172,7 +169,8 @@ class SharedService:
         self._bad: tuple[int, float] = (0, float("-inf"))
         """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
-        self._sums: SumsOfGroup | None = None
+        self._sums: list[SumsOfGroup] = []
+        self._works: list[Callable[[], Coroutine[Any, Any, None]]] = []
         verdicts.agree_by(self.verdicts)
 
     # --- wiring -----------------------------------------------------------------------------------------
@@ -185,18 +183,17 @@ class SharedService:
         self._roll = roll
 
     def share_sums_by(self, sums: SumsOfGroup) -> None:
-        self._sums = sums
+        self._sums.append(sums)
+
+    def run_too(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something along with the link."""
+        self._works.append(work)
 
     def publish_sums(self, changes: Mapping[str, JsonValue]) -> bool:
         """Write own sums soon; return False while it is not known yet with which epoch."""
         if self._confirmed and changes:
             self._link.publish_sums(self.epoch, changes)
         return self._confirmed
-
-    @property
-    def leads(self) -> bool:
-        """Whether programs here give orders: at the heard server with the lowest node, or without others."""
-        return not self.connected or all(self.node < node for node in self._quorum.nodes)
 
     @property
     def link(self) -> Link:
@@ -227,7 +224,7 @@ class SharedService:
                 self._beat_for_ever(),
                 self._tick_for_ever(),
                 *(() if self._orders is None else (self._orders.run(),)),
-                *(() if self._sums is None else (self._sums.run(),)),
+                *(work() for work in self._works),
             )
         ]
         for task in self._running:
@@ -355,8 +352,8 @@ class SharedService:
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
         """Hand other servers' sums on."""
-        if self._sums is not None:
-            self._sums.on_sums(node, changes)
+        for one in self._sums:
+            one.on_sums(node, changes)
 
     def on_state(self, state: LinkState) -> None:
         """Take that the link works, or does not."""
