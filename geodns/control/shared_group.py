@@ -9,8 +9,9 @@ from geodns.control.peer_service import PeerService
 from geodns.control.persistence import Persistence
 from geodns.control.reputation_service import ReputationService
 from geodns.control.shared_order_service import OrderLink, SharedOrders
+from geodns.control.shared_parts import LinkMaker
 from geodns.control.shared_program_service import SharedPrograms
-from geodns.control.shared_service import LinkMaker, SharedService
+from geodns.control.shared_service import SharedService
 from geodns.control.shared_signal_service import SharedSignals, SumLink
 from geodns.control.signal_service import SignalService
 from geodns.control.verdict_service import VerdictService
@@ -62,6 +63,7 @@ def join_group(
         settings.node, lambda: service.nodes, lambda: service.connected, service.publish_sums
     )
     service.share_sums_by(programs)
+    service.show_sums(sums.counts, lambda: programs.leader)
     for one in judges:
         one.lead_by(programs)
     service.know_by(peers.roll)

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -20,8 +20,9 @@ from geodns.control.alert_service import Alert
 from geodns.control.cluster import Cluster
 from geodns.control.persistence import Persistence
 from geodns.control.shared_alerts import shared_alerts
+from geodns.control.shared_parts import LinkMaker, OrdersOfGroup, SharedConnection, SumsOfGroup
 from geodns.control.shared_verdicts import SharedVerdicts
-from geodns.control.shared_view import SharedView
+from geodns.control.shared_view import CountsOfServer, SharedView
 from geodns.control.verdict_service import VerdictService
 from geodns.health.quorum import Quorum
 from geodns.health.quorum_standing import (
@@ -39,7 +40,7 @@ from geodns.model.shared import (
 )
 from geodns.model.shared_url import parse_url
 from geodns.storage.event_log import EventLog
-from geodns.storage.shared_link import LinkState, SharedEvents
+from geodns.storage.shared_link import LinkState
 
 log = logging.getLogger(__name__)
 
@@ -62,51 +63,6 @@ HELD = "held"
 """The heartbeat's digest of the orders in force."""
 NOTE = "shared epoch"
 _WORST = (QuorumMode.OWN, QuorumMode.FROZEN, QuorumMode.QUORUM)
-
-
-class Link(Protocol):
-    """The link to the group's store, as `storage.shared_redis.SharedLink` is."""
-
-    @property
-    def state(self) -> LinkState: ...
-    @property
-    def lags(self) -> Mapping[str, float]: ...
-    async def run(self) -> None: ...
-    async def first_read(self, seconds: float) -> bool: ...
-    def beat(self, heartbeat: Heartbeat) -> None: ...
-    def publish_votes(self, epoch: int, changes: Mapping[str, AddressVote | None]) -> None: ...
-    def publish_sums(self, epoch: int, changes: Mapping[str, JsonValue]) -> None: ...
-
-
-class OrdersOfGroup(Protocol):
-    """The part that shares orders."""
-
-    def heard(self, node: str, digest: str | None) -> None:
-        """Take the digest of the orders that another server has in force."""
-
-    def changed(self, orders: Sequence[SharedOrder], revisions: Mapping[str, str], *, whole: bool) -> None:
-        """Take orders that are in the store, as `SharedEvents.on_orders`."""
-
-    def digest(self) -> str:
-        """Return the digest of the orders in force here."""
-
-    def set_clock_offset(self, seconds: float) -> None: ...
-
-    async def run(self) -> None:
-        """Take others' orders for ever."""
-
-    async def taken(self) -> None:
-        """Wait until all that has come so far is in force."""
-
-
-class SumsOfGroup(Protocol):
-    """A part that shares counts of mail, or what is told beside them."""
-
-    def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
-        """Take sums that are in the store, as `SharedEvents.on_sums`."""
-
-
-LinkMaker = Callable[[SharedSettings, str, SharedEvents], Link]
 
 
 class SharedService:
@@ -170,6 +126,8 @@ class SharedService:
         """How many values were skipped, and when the last one was."""
         self._zones: tuple[object, dict[str, ZoneContent]] = (None, {})
         self._sums: list[SumsOfGroup] = []
+        self._counts: Callable[[], Mapping[str, CountsOfServer]] = dict
+        self._leader: Callable[[], str] = lambda: self.node
         self._works: list[Callable[[], Coroutine[Any, Any, None]]] = []
         verdicts.agree_by(self.verdicts)
 
@@ -185,6 +143,12 @@ class SharedService:
     def share_sums_by(self, sums: SumsOfGroup) -> None:
         self._sums.append(sums)
 
+    def show_sums(
+        self, counts: Callable[[], Mapping[str, CountsOfServer]], leader: Callable[[], str]
+    ) -> None:
+        """Show whose counts of mail are in the totals, and whose programs give orders."""
+        self._counts, self._leader = counts, leader
+
     def run_too(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something along with the link."""
         self._works.append(work)
@@ -196,7 +160,7 @@ class SharedService:
         return self._confirmed
 
     @property
-    def link(self) -> Link:
+    def link(self) -> SharedConnection:
         return self._link
 
     @property
@@ -398,6 +362,8 @@ class SharedService:
             votes=quorum.counts,
             lags=dict(self._link.lags),
             bad=dict(state.bad),
+            signals=self._counts(),
+            programs=self._leader(),
         )
 
     def alerts(self) -> Iterator[Alert]:
