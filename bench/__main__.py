@@ -15,6 +15,7 @@ from bench import (
     geoip,
     load_zone,
     probing,
+    shared,
     signals,
     views,
 )
@@ -50,6 +51,7 @@ PARTS: Mapping[str, Callable[[Options], list[Figure]]] = {
     "probing": lambda options: probing.measure(options.probing),
     "following": lambda options: following.measure(options.rounds),
     "geoip": lambda _: geoip.measure(),
+    "shared": lambda _: shared.measure(),
     "signals": lambda options: signals.measure(options.seconds, options.rounds),
 }
 
