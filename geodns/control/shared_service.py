@@ -378,6 +378,7 @@ class SharedService:
             definitions=self._definitions,
             unsigned=self._unsigned,
             last_bad=state.last_bad,
+            clock=state.clock_offset or 0.0,
         )
 
 

@@ -173,6 +173,25 @@ def test_what_is_the_matter_is_told(group: Group, monkeypatch: pytest.MonkeyPatc
     asyncio.run(go())
 
 
+def test_a_wrong_clock_is_a_warning_and_nothing_else(group: Group) -> None:
+    async def go() -> None:
+        async with group.of(*THREE) as (first, second, third):
+            third.link.set(clock_offset=7200.0)
+            beat = third.link.beats[-1]
+            later = beat.model_copy(update={"at": beat.at + 7200.0, "seq": third.shared._quorum.seq})
+            for one in (first, second):
+                one.shared.on_beat(later, 7200.0)
+            text = "the clock of ns3 is 7,200 s ahead of that of Redis 7.0.15"
+            assert any(text in one for one in third.alerts())
+            assert [*first.alerts(), *second.alerts()] == []
+            for one in (first, third):
+                one.probe("mta1", FAILURE)
+            for one in (first, second, third):
+                await until(lambda: one.state() is DOWN)  # noqa: B023
+
+    asyncio.run(go())
+
+
 def test_two_servers_of_one_node_do_not_vote(group: Group) -> None:
     async def go() -> None:
         async with group.of("ns1", "ns2") as (first, _):
