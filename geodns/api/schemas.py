@@ -128,6 +128,13 @@ class LoneJson(TypedDict):
     why: Annotated[str, Field(description="What its probe found; empty where it does not say.")]
 
 
+class CountsOfServerJson(TypedDict):
+    """What a server has counted of mail."""
+
+    told: Annotated[Moment | None, Field(description="When it told sums last; null: not since this start.")]
+    today: Annotated[Count, Field(description="First attempts of today, in UTC.")]
+
+
 class SharedJson(TypedDict):
     """How things stand among the servers that share verdicts and orders."""
 
@@ -150,6 +157,10 @@ class SharedJson(TypedDict):
     alone_count: Count
     tied: Annotated[Count, Field(description="Addresses on which the servers are evenly divided.")]
     skipped: Annotated[dict[str, Count], Field(description="Values that were skipped, by reason.")]
+    signals: Annotated[
+        dict[str, CountsOfServerJson], Field(description="Whose counts of mail are in the totals, by server.")
+    ]
+    programs: Annotated[str, Field(description="The server whose programs give orders and move warm-ups.")]
 
 
 class PeerZoneJson(TypedDict):

@@ -262,6 +262,16 @@ class OrderService:
         order = self._book.orders.get((*host, STATE))
         return order is not None and order.node not in {"", self._node}
 
+    def ended_by(self, host: HostKey) -> str | None:
+        """Return who ended what was forced on a host; None: something is, or nobody did."""
+        order = self._book.orders.get((*host, STATE))
+        return None if order is None or order.content is not None else str(order.more.get("by", ""))
+
+    def counter(self, host: HostKey) -> int:
+        """Return the counter of the last version of what is forced on a host; 0: there was none."""
+        order = self._book.orders.get((*host, STATE))
+        return 0 if order is None else order.version.counter
+
     def revisions(self) -> Mapping[str, str]:
         """Return digests of the versions of each zone's orders: servers that hold the same share them."""
         return self._book.digests.zones()

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import JsonValue
 
+from geodns.control.shared_view import CountsOfServer
 from geodns.control.signal_intake import Batch, Judged
 from geodns.control.signal_service import SignalService
 from geodns.control.signal_sharing import AwayError
@@ -63,19 +64,6 @@ class SumLink(Protocol):
     def state(self) -> LinkState: ...
     async def claim_batch(self, batch: str) -> Claim: ...
     async def settle_batch(self, batch: str, accepted: int | None) -> None: ...
-
-
-class CountsOfServer(NamedTuple):
-    """What is in the totals of a server.
-
-    Attributes:
-        told: when it told sums last, in seconds since the epoch; None: not since this server started.
-        today: first attempts of today (UTC) that it has counted.
-
-    """
-
-    told: float | None
-    today: int
 
 
 class _Found(NamedTuple):

@@ -30,6 +30,8 @@ GOOD = SharedView(
     votes={},
     lags={},
     bad={},
+    signals={},
+    programs="ns1",
 )
 LONE = Lone("ns3", "down", "[192.0.2.11]:25", "smtp", ((NAME, "mta1"),), "connection refused")
 OTHER = LONE._replace(address="[192.0.2.12]:25", hosts=((NAME, "mta2"), (NAME, "mta3")), why="")
