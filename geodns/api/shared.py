@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from geodns.api.schemas import LoneJson, SharedJson
+from geodns.api.schemas_peers import LoneJson, SharedJson
 from geodns.config.times import timestamp
 
 if TYPE_CHECKING:  # loaded where the setting `shared` is there alone

@@ -38,7 +38,7 @@ from geodns.storage.shared_sums import (
     steps_for,
     sums_json,
 )
-from geodns.storage.signal_file import Change, SignalFile, Taken
+from geodns.storage.signal_file import SignalChange, SignalFile, Taken
 from geodns.storage.signal_rows import Counts
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class SumLink(Protocol):
 class _Found(NamedTuple):
     """What fields of other servers come to."""
 
-    changes: list[Change]
+    changes: list[SignalChange]
     marks: list[tuple[str, int, Mapping[HostKey, Marks]]]
     heard: dict[HostKey, float]
 
@@ -310,7 +310,7 @@ class SharedSignals:
         now = time.time()
         found = []
         for (node, field), content in fields:
-            changes: list[Change] = []
+            changes: list[SignalChange] = []
             marks: list[tuple[str, int, Mapping[HostKey, Marks]]] = []
             heard: dict[HostKey, float] = {}
             try:

@@ -48,7 +48,7 @@ from geodns.signals.reply_shapes import Shapes
 from geodns.signals.text_rules import TextRules
 from geodns.storage.database import DamagedError
 from geodns.storage.event_log import EventLog
-from geodns.storage.signal_file import MAX_AT, Change, SignalFile, Taken
+from geodns.storage.signal_file import MAX_AT, SignalChange, SignalFile, Taken
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class SignalService:
         """Whether the clock can be believed."""
         return self._clock.steady
 
-    def add(self, changes: Iterable[Change]) -> None:
+    def add(self, changes: Iterable[SignalChange]) -> None:
         """Count what other servers have counted; it is on disk."""
         for one in changes:
             if one.at + one.step > time.time() - KEPT[one.step]:

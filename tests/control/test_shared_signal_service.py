@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import JsonValue, TypeAdapter
 
 from geodns.api.app import make_app
-from geodns.api.schemas import StatusJson
+from geodns.api.schemas_status import StatusJson
 from geodns.api.status import status
 from geodns.control import shared_signal_service
 from geodns.control.signal_intake import Batch, Signal
