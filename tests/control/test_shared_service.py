@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -232,3 +233,21 @@ def test_what_waits_to_be_served_while_files_are_read_is_not_forgotten(
             await until(lambda: one.state() is UP)
 
     asyncio.run(go())
+
+
+def test_overrides_end_by_one_clock_redis_while_it_tells_the_time_else_the_peers(group: Group) -> None:
+    async def run() -> None:
+        async with group.of("ns1", "ns2") as (first, _):
+            peers = first.services.peers
+            first.link.set(clock_offset=None)
+            await until(lambda: peers.keeps_time)
+            first.link.set(clock_offset=3600.0)
+            await until(lambda: not peers.keeps_time)
+            await peers.look()
+            assert first.services.orders.now() == pytest.approx(time.time() - 3600, abs=60)
+            first.link.cut()
+            await until(lambda: peers.keeps_time)
+            await peers.look()
+            assert first.services.orders.now() == pytest.approx(time.time(), abs=60)
+
+    asyncio.run(run())
