@@ -47,7 +47,7 @@ SPREAD = 1.0
 INTERVAL = 10.0
 """Seconds from one made-up probe of an address to the next."""
 PROBES_EVERY = 0.05
-PATIENCE = 120.0
+PATIENCE = 300.0
 BOUND_CPU = 2.0
 BOUND_MEMORY = 30.0
 BOUND_SECONDS = 1.0
