@@ -2,12 +2,26 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Protocol
+from fractions import Fraction
+from typing import NamedTuple, Protocol
 
 from geodns.model.state import HostKey
 from geodns.model.warmup import WarmupStage
 
 HOUR = 3600
+
+
+class Effect(NamedTuple):
+    """What reputation does to a host, beside its quarantine.
+
+    Attributes:
+        factor: of its weight.
+        bars: until when it gets no mail of a provider.
+
+    """
+
+    factor: Fraction
+    bars: Mapping[str, float]
 
 
 class Leading(Protocol):
@@ -17,6 +31,13 @@ class Leading(Protocol):
     def leads(self) -> bool:
         """Whether programs here give orders; those of other servers compute and show."""
         ...
+
+    def effects(self) -> Mapping[HostKey, Effect] | None:
+        """Return what reputation does as the server says that gives orders; None: it has said nothing."""
+        ...
+
+    def tell_effects(self, effects: Mapping[HostKey, Effect]) -> None:
+        """Tell the others what reputation does, where this server gives orders."""
 
     def stages(self) -> Mapping[HostKey, WarmupStage]:
         """Return where hosts stand in their warm-ups as the server says that gives orders."""

@@ -14,7 +14,7 @@ from geodns.control.cluster import Cluster
 from geodns.control.order_service import OrderService
 from geodns.control.orders import OverridePlan
 from geodns.control.persistence import Persistence
-from geodns.control.program_orders import Leading, order_id
+from geodns.control.program_orders import Effect, Leading, order_id
 from geodns.control.reputation_alerts import changes, list_alerts, standing_alerts
 from geodns.control.reputation_notes import Ignored, ModeOrder, Notes, notes_of, text_of
 from geodns.control.wall_clock import WallClock
@@ -109,7 +109,10 @@ class ReputationService:
         zone, standings = self._cluster.zones.get(host[0]), self.standings.get(host[0])
         if zone is None or standings is None or self.mode(zone) == "observe":
             return {}
-        return standings.barred(host[1])
+        led = self._led()
+        if led is None:
+            return standings.barred(host[1])
+        return dict(led[host].bars) if host in led else {}
 
     def lists_with(self, host: HostKey) -> tuple[str, ...]:
         """Return the block lists that have an egress address of a host."""
@@ -232,6 +235,33 @@ class ReputationService:
 
     def _factors(self, now: float) -> dict[HostKey, Fraction]:
         """Return what reputation leaves of hosts' weights in mode act."""
+        led = self._led()
+        if led is not None:
+            acting = {name for name, zone in self.zones().items() if self.mode(zone) == "act"}
+            return {host: one.factor for host, one in led.items() if host[0] in acting and one.factor < 1}
+        return self._own_factors(now)
+
+    def _led(self) -> Mapping[HostKey, Effect] | None:
+        """Return what another server of the group says that holds; None: this one's own standings do."""
+        return None if self._leading is None or self._leading.leads else self._leading.effects()
+
+    def _tell(self, now: float) -> None:
+        """Tell the others what holds, where this server gives orders."""
+        if self._leading is None or not self._leading.leads:
+            return
+        factors = self._own_factors(now)
+        bars = {
+            (name, host): found
+            for name, zone in self.zones().items()
+            for host in zone.host_by_name
+            if (found := self.barred((name, host)))
+        }
+        one = Fraction(1)
+        self._leading.tell_effects(
+            {host: Effect(factors.get(host, one), bars.get(host, {})) for host in {**factors, **bars}}
+        )
+
+    def _own_factors(self, now: float) -> dict[HostKey, Fraction]:
         return {
             (name, host): factor
             for name, zone in self.zones().items()
@@ -264,6 +294,7 @@ class ReputationService:
         self._note_endings_by_hand(now)
         for name, zone in judged.items():
             await self._review(name, zone, now)
+        self._tell(now)
         lowered, barred = (
             self._cluster.set_reputation(self._factors(now)),
             self._cluster.set_bars(self._bars()),

@@ -67,4 +67,9 @@ def join_group(
     for one in judges:
         one.lead_by(programs)
     service.know_by(peers.roll)
+
+    def tells_time(tells: bool) -> None:
+        peers.keeps_time = not tells
+
+    service.on_time(tells_time)
     return service

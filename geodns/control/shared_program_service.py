@@ -6,10 +6,12 @@ The heard server with the lowest node gives them. While the group's store is awa
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
+from geodns.control.program_orders import Effect
 from geodns.model.base import Frozen
 from geodns.model.limits import MAX_AUTHOR, MAX_REASON
 from geodns.model.state import HostKey
@@ -18,9 +20,10 @@ from geodns.storage.shared_sums import bucket_of
 
 TELL_EVERY = 30.0
 """Seconds from one telling of what was dealt to the next; of days and holds at once."""
+PARTS = 10_000
 ORDER_LASTS = 60.0
 """Seconds that an operator's order is looked at: by then the server that moves days has taken it over."""
-STAGES, ORDERED = "warmup/", "ordered/"
+STAGES, ORDERED, EFFECTS = "warmup/", "ordered/", "reputation/"
 """How their fields begin."""
 
 _Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -48,6 +51,14 @@ class _Order(Frozen):
     stage: _Stage
 
 
+class _Effect(Frozen):
+    """What reputation leaves of a host's weight, in `PARTS`, and until when it is barred for providers."""
+
+    factor: int = Field(ge=0, le=PARTS)
+    bars: dict[_Name, _Seconds] = Field(default_factory=dict)
+
+
+_EFFECTS = TypeAdapter(dict[_Name, dict[_Name, _Effect]])
 _STAGES = TypeAdapter(dict[_Name, dict[_Name, _Stage]])
 
 
@@ -85,6 +96,9 @@ class SharedPrograms:
         """Fields of orders given here, and when."""
         self._told: dict[HostKey, WarmupStage] = {}
         self._told_at = float("-inf")
+        self._effects: dict[str, dict[int, dict[HostKey, Effect]]] = {}
+        """By node and bucket."""
+        self._effects_told: dict[str, JsonValue] = {}
 
     @property
     def leader(self) -> str:
@@ -95,6 +109,33 @@ class SharedPrograms:
     def leads(self) -> bool:
         """Whether that is this server."""
         return self.leader == self._node
+
+    # --- reputation -------------------------------------------------------------------------------------
+
+    def effects(self) -> Mapping[HostKey, Effect] | None:
+        """Return what reputation does as the server says that gives orders; None: it has said nothing."""
+        known = self._effects.get(self.leader)
+        if known is None:
+            return None
+        now, found = time.time(), {}
+        for some in known.values():
+            for host, one in some.items():
+                bars = {provider: until for provider, until in one.bars.items() if until > now}
+                found[host] = Effect(one.factor, bars)
+        return found
+
+    def tell_effects(self, effects: Mapping[HostKey, Effect]) -> None:
+        """Tell the others what reputation does; what is over is told as nothing."""
+        fields: dict[str, dict[str, dict[str, JsonValue]]] = {f"{EFFECTS}0": {}}
+        fields |= {field: {} for field in self._effects_told}
+        for host, one in effects.items():
+            bars: dict[str, JsonValue] = {provider: round(until, 1) for provider, until in one.bars.items()}
+            shown: JsonValue = {"factor": int(one.factor * PARTS), "bars": bars}
+            fields.setdefault(f"{EFFECTS}{bucket_of(host)}", {}).setdefault(host[0], {})[host[1]] = shown
+        told: dict[str, JsonValue] = {field: {**some} for field, some in fields.items()}
+        changed = {field: some for field, some in told.items() if self._effects_told.get(field) != some}
+        if changed and self._publish(changed):
+            self._effects_told = told
 
     # --- warm-up ----------------------------------------------------------------------------------------
 
@@ -151,13 +192,19 @@ class SharedPrograms:
     # --- what others tell -------------------------------------------------------------------------------
 
     def on_sums(self, node: str, changes: Mapping[str, JsonValue]) -> None:
-        """Take what is for programs of what other servers tell."""
+        """Take what is for programs of what the store has."""
         for field, content in changes.items():
-            if node == self._node:
+            if node == self._node:  # of before a start: to be told anew, or taken away
+                if field.startswith(EFFECTS):
+                    self._effects_told.setdefault(field, content)
+                elif field.startswith(ORDERED):
+                    self._mine.setdefault(field, 0.0)
                 continue
             try:
                 if field.startswith(STAGES):
                     self._take_stages(node, field, content)
+                elif field.startswith(EFFECTS):
+                    self._take_effects(node, field, content)
                 elif field.startswith(ORDERED):
                     self._take_order(content)
             except (ValidationError, ValueError):
@@ -169,6 +216,16 @@ class SharedPrograms:
         bucket = field.removeprefix(STAGES)
         if bucket.isascii() and bucket.isdigit():
             self._stages.setdefault(node, {})[int(bucket)] = stages
+
+    def _take_effects(self, node: str, field: str, content: JsonValue) -> None:
+        found = _EFFECTS.validate_python(content, strict=True)
+        bucket = field.removeprefix(EFFECTS)
+        if bucket.isascii() and bucket.isdigit():
+            self._effects.setdefault(node, {})[int(bucket)] = {
+                (zone, host): Effect(Fraction(one.factor, PARTS), one.bars)
+                for zone, of in found.items()
+                for host, one in of.items()
+            }
 
     def _take_order(self, content: JsonValue) -> None:
         order = _Order.model_validate(content, strict=True)

@@ -99,6 +99,7 @@ class SharedService:
         self._events = events
         self._orders: OrdersOfGroup | None = None
         self._roll: Callable[[], tuple[Collection[str] | None, int]] = lambda: (None, 0)
+        self._tells_time: Callable[[bool], None] = lambda _: None
         self.epoch = _number(persistence.note(NOTE)) + 1
         self._confirmed = False
         """Whether Redis has told the highest epoch that it knows of us."""
@@ -139,6 +140,10 @@ class SharedService:
     def know_by(self, roll: Callable[[], tuple[Collection[str] | None, int]]) -> None:
         """Ask this which servers there should be: nodes (None: nobody says), and how many have told none."""
         self._roll = roll
+
+    def on_time(self, subscriber: Callable[[bool], None]) -> None:
+        """Tell a subscriber whether overrides end by Redis' clock: one clock at a time, or ends jump."""
+        self._tells_time = subscriber
 
     def share_sums_by(self, sums: SumsOfGroup) -> None:
         self._sums.append(sums)
@@ -224,7 +229,9 @@ class SharedService:
             state = self._link.state
             if (bad := sum(state.bad.values())) != self._bad[0]:
                 self._bad = bad, now
-            if self._orders is not None and state.connected and state.clock_offset is not None:
+            tells_time = state.connected and state.clock_offset is not None
+            self._tells_time(tells_time)
+            if self._orders is not None and tells_time and state.clock_offset is not None:
                 self._orders.set_clock_offset(state.clock_offset)  # else the peers' median holds
             self.verdicts.look()
 
@@ -378,6 +385,7 @@ class SharedService:
             definitions=self._definitions,
             unsigned=self._unsigned,
             last_bad=state.last_bad,
+            clock=state.clock_offset or 0.0,
         )
 
 

@@ -79,6 +79,11 @@ CASES = {
         {"last_bad": "orders: b"},
         ["shared: 3 values were skipped, the last one orders: b"],
     ),
+    "clock": Case(
+        {},
+        {"clock": -3600.4},
+        ["shared: the clock of ns1 is 3,600 s behind that of Redis 7.0.15: let NTP set both"],
+    ),
     "tied": Case(
         {"tied": 1}, {}, ["the servers are evenly divided on 1 address: what was served before stays"]
     ),

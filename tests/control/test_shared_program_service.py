@@ -1,14 +1,18 @@
 """Orders of programs in a group: one server gives them, the others take them over."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
+from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
 
 from geodns.control import shared_program_service, shared_signal_service
-from geodns.control.program_orders import order_id
+from geodns.control.program_orders import Effect, order_id
+from geodns.control.reputation_service import ReputationService
 from geodns.control.warmup_service import WarmupOrder
 from geodns.model.state import REPUTATION, Forced
 from geodns.signals.reputation import Standings
@@ -18,6 +22,7 @@ from tests.sharing import Group, Member, group, until
 
 __all__ = ["group"]
 HOST = (NAME, "mta1")
+QUARTER = Fraction(1, 4)
 TODAY = datetime.now(UTC).date()
 WARMING = f"""\
 ns: {{ns1: 192.0.2.53}}
@@ -100,6 +105,50 @@ def test_one_server_quarantines_and_another_ends_it(group: Group, monkeypatch: p
     asyncio.run(go())
 
 
+def judged(monkeypatch: pytest.MonkeyPatch, effect: Effect) -> Standings:
+    """Return standings that do this to mta1."""
+    found = Standings({})
+    one = Fraction(1)
+    monkeypatch.setattr(found, "factor", lambda host, _: effect.factor if host == "mta1" else one)
+    monkeypatch.setattr(found, "barred", lambda host: dict(effect.bars) if host == "mta1" else {})
+    return found
+
+
+def test_factors_and_bars_are_those_of_one_server(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    until_ = time.time() + 3600
+    monkeypatch.setattr(ReputationService, "_review", _nothing)
+
+    async def go() -> None:
+        async with group.of("ns1", "ns2", text=JUDGED) as (one, two):
+            first, second = one.services.reputation, two.services.reputation
+            own = Effect(QUARTER, {"google": until_})
+            first.standings[NAME] = judged(monkeypatch, own)
+            second.standings[NAME] = judged(monkeypatch, Effect(Fraction(1, 2), {}))
+            await second._review_now()  # ns1 has said nothing yet
+            assert two.services.cluster.reputation == {HOST: Fraction(1, 2)}
+            await first._review_now()
+            await until(lambda: second.barred(HOST))
+            await second._review_now()
+            assert one.services.cluster.reputation == two.services.cluster.reputation == {HOST: QUARTER}
+            assert second.barred(HOST).keys() == {"google"}
+            # What is over at ns1 is over everywhere.
+            first.standings[NAME] = Standings({})
+            await first._review_now()
+            await until(lambda: not second.barred(HOST))
+            await second._review_now()
+            assert one.services.cluster.reputation == two.services.cluster.reputation == {}
+            # Without Redis each goes by its own.
+            two.link.cut()
+            await second._review_now()
+            assert two.services.cluster.reputation == {HOST: Fraction(1, 2)}
+
+    asyncio.run(go())
+
+
+async def _nothing(*_: Any) -> None:
+    await asyncio.sleep(0)
+
+
 def test_two_that_act_alone_make_the_same_order() -> None:
     name = order_id("blocks", HOST, 7200.0, 3)
     assert len(name) == 32
@@ -120,6 +169,8 @@ def test_two_that_act_alone_make_the_same_order() -> None:
         ("warmup/1", 7),
         ("warmup/1", {NAME: {"mta1": {"day": 3}}}),
         ("warmup/x", {}),
+        ("reputation/1", {NAME: {"mta1": {"factor": 10_001}}}),
+        ("reputation/1", {NAME: {"mta1": {"factor": 1, "bars": {"google": "now"}}}}),
         ("ordered/1/x", {"at": 1e99}),
         ("ordered/1/x", []),
     ],
@@ -129,5 +180,6 @@ def test_what_makes_no_sense_moves_nothing(group: Group, field: str, content: Js
         async with group.of("ns2", text=WARMING) as (one,):
             one.link.events.on_sums("ns1", {field: content})
             assert day(one) == 1
+            assert one.services.cluster.reputation == {}
 
     asyncio.run(go())
